@@ -1,0 +1,91 @@
+# exact_databricks: builds with PGXS against the server that PG_CONFIG names.
+#
+#   make                       library and install script
+#   make install               needs the rights to write into the server's directories
+#   make unit                  builds and runs unit/*_test.c (no server needed)
+#   make installcheck          regress and isolation tests against a running server, then the TAP tests
+#   make prove_installcheck    TAP tests only (PROVE_TESTS='t/010_....pl' for some)
+#
+# TAP tests make their own clusters and PostgreSQL refuses root: run them as an ordinary user who may write here.
+# CC=clang builds with clang; COPT=-Werror makes warnings errors.
+
+EXTENSION = exact_databricks
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\([^']*\)'.*/\1/p" $(dir $(lastword $(MAKEFILE_LIST)))exact_databricks.control)
+
+MODULE_big = exact_databricks
+SOURCES := $(sort $(wildcard src/*.c))
+OBJS = $(SOURCES:.c=.o)
+PGFILEDESC = "exact_databricks - hub between Exact Online and Databricks"
+
+CATALOGUE := $(if $(wildcard install/catalogue/build.sh),install/25_catalogue_data.sql)
+INSTALL_PARTS := $(sort $(wildcard install/*.sql) $(CATALOGUE))
+DATA_built = $(EXTENSION)--$(EXTVERSION).sql
+DATA = $(filter-out $(DATA_built),$(wildcard $(EXTENSION)--*--*.sql))
+
+REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
+REGRESS_OPTS = --encoding=UTF8
+ISOLATION = $(patsubst specs/%.spec,%,$(sort $(wildcard specs/*.spec)))
+ISOLATION_OPTS = --encoding=UTF8 --load-extension=exact_databricks
+ifneq (,$(wildcard t/*.pl))
+TAP_TESTS = 1
+endif
+
+UNIT_TESTS := $(patsubst unit/%.c,%,$(sort $(wildcard unit/*_test.c)))
+EXTRA_CLEAN = src/*.d src/exports.map $(CATALOGUE) unit/.build tmp_check
+
+PKG_CONFIG ?= pkg-config
+PACKAGES = libcurl libcrypto libmicrohttpd
+ifneq (ok,$(shell $(PKG_CONFIG) --exists $(PACKAGES) && echo ok))
+$(error $(shell $(PKG_CONFIG) --print-errors --errors-to-stdout --exists $(PACKAGES)); install libcurl4-openssl-dev libssl-dev libmicrohttpd-dev pkg-config)
+endif
+LINKED = libcurl libcrypto
+
+# Bitcode of this library would serve no inlined function.
+override with_llvm = no
+
+PG_CONFIG ?= pg_config
+PG_CPPFLAGS = -DEXACT_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags $(LINKED)) \
+	-isystem $(shell $(PG_CONFIG) --includedir-server)
+PG_CFLAGS = -Wall -Wextra -Wshadow -MMD -MP
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(LINKED)) -Wl,--version-script=src/exports.map -Wl,--as-needed
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+ifneq (,$(findstring clang,$(CC)))
+CFLAGS := $(filter-out -fexcess-precision=standard,$(CFLAGS)) -Wno-unknown-warning-option
+endif
+
+-include $(SOURCES:.c=.d)
+$(OBJS): exact_databricks.control
+
+# The exported symbols: the module's own, the workers' main functions and the SQL functions.
+src/exports.map: $(SOURCES)
+	@{ echo '{ global: Pg_magic_func; _PG_init; exact_*_main;'; \
+	   sed -n 's/^PG_FUNCTION_INFO_V1(\([a-z0-9_]*\));.*/  \1; pg_finfo_\1;/p' $(SOURCES); \
+	   echo '  local: *; };'; } > $@
+$(MODULE_big)$(DLSUFFIX): src/exports.map
+
+ifneq (,$(CATALOGUE))
+$(CATALOGUE): $(wildcard install/catalogue/*)
+	sh install/catalogue/build.sh > $@.tmp
+	mv $@.tmp $@
+endif
+
+$(DATA_built): $(INSTALL_PARTS) exact_databricks.control
+	cat $(INSTALL_PARTS) > $@
+
+# Each test is one C program that includes the .c files it tests.
+UNIT_FLAGS = $(filter-out -MMD -MP -fPIC,$(CFLAGS)) -Isrc $(CPPFLAGS)
+UNIT_LIBS = $(shell $(PKG_CONFIG) --libs $(LINKED)) -L$(shell $(PG_CONFIG) --pkglibdir) \
+	-L$(shell $(PG_CONFIG) --libdir) -lpgcommon -lpgport -lm -lpthread
+unit/.build/%: unit/%.c $(wildcard src/*.c src/*.h unit/*.h)
+	@mkdir -p unit/.build
+	$(CC) $(UNIT_FLAGS) $< -o $@ $(UNIT_LIBS)
+
+.PHONY: unit prove_installcheck
+unit: $(addprefix unit/.build/,$(UNIT_TESTS))
+	@for t in $^; do echo "unit: $$(basename $$t)"; $$t || exit 1; done
+
+prove_installcheck:
+	$(prove_installcheck)

@@ -1,0 +1,70 @@
+"""One change after the other through a hub between the Exact Online simulator and the engine-free workspace."""
+import os
+import pathlib
+import platform
+import statistics
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scripts" / "lib"))
+
+import processes  # noqa: E402
+from cluster import literal  # noqa: E402
+from hub import Hub, simulators  # noqa: E402
+from share import hub_share  # noqa: E402
+
+INTERVAL = 0.2  # seconds, merge_interval of the run
+
+
+def percentile(values, percent):
+    return sorted(values)[max(0, -(-percent * len(values) // 100) - 1)]
+
+
+def main(directory, results, count):
+    exact, databricks = simulators(directory, ("--records", 2000, "--divisions", 2, "--fast", "--minute-limit", 0, "--day-limit", 0),
+                                   ("--engine", "none"))
+    hub = Hub(pathlib.Path(directory) / "hub", exact, databricks, settings={
+        "exact_databricks.sync_interval": "1h", "exact_databricks.merge_interval": f"{int(INTERVAL * 1000)}ms", "fsync": "on"})
+    hub.create()
+    hub.configure()
+    hub.authorize()
+    hub.enable()
+    hub.wait_loaded()
+    shares, totals = [], []
+    for number in range(count):
+        change = exact.random(1, seed=number, resource="financial/GLAccounts", deletes=0)[0]
+        place = f"division = {change['division']} AND entity = 'glaccount' AND key = {literal(change['key'].lower())}"
+        begun = time.monotonic()
+        hub.psql(f"SELECT exact.sync_now({change['division']}, 'glaccount')")
+        hub.wait_for("the change is delivered", lambda: hub.value(
+            f"SELECT b.delivered_at > now() - interval '1 minute' AND b.staged_at > {literal(time.strftime('%Y-%m-%d %H:%M:%S+00', time.gmtime(time.time() - 60)))} "
+            f"FROM exact.record r JOIN exact.batch b ON b.id = r.batch WHERE {place} AND b.delivered_rows > 0 AND r.seq > {hub.__dict__.get('last', 0)}") == "t",
+            30, 0.02)
+        totals.append(time.monotonic() - begun)
+        hub.last = int(hub.value(f"SELECT seq FROM exact.record WHERE {place}"))
+        shares.append(hub_share(hub, change["division"], "glaccount", change["key"].lower(), f"interval '{INTERVAL} s'"))
+    p50, p95, p99 = (percentile(shares, p) * 1000 for p in (50, 95, 99))
+    model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
+    text = f"""# Measurements
+
+| what | figure | target |
+|---|---|---|
+| the hub's own share of one change, p50 | {p50:.0f} ms | 100 ms |
+| the same, p95 | {p95:.0f} ms | |
+| the same, p99 | {p99:.0f} ms | |
+| from `sync_now()` to delivered, p50 (all of it, with both simulators and merge_interval {INTERVAL} s) | {statistics.median(totals) * 1000:.0f} ms | |
+
+The share is the time from the end of Exact Online's answer until the batch is delivered, less what Databricks took for its
+statements and less the wait for `merge_interval`; debounce and `sync_interval` lie before the answer. {len(shares)} changes of GL
+accounts, one after the other, 2,000 records loaded before, engine-free workspace, `fsync = on`.
+
+Made by `bench/latency {count}` on {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {model}, PostgreSQL {hub.value('SHOW server_version').split()[0]}.
+"""
+    pathlib.Path(results).write_text(text)
+    print(text)
+    processes.stop_all()
+    return 0 if p50 <= 100 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

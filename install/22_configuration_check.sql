@@ -1,0 +1,291 @@
+-- What a configuration row must be, who learns of a change, and how a restored copy is told from the original.
+
+CREATE FUNCTION exact._restoring() RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT current_setting('check_function_bodies') = 'off' AND current_setting('row_security') = 'off'
+$$;
+COMMENT ON FUNCTION exact._restoring() IS 'The session restores a dump: it has the two settings that every dump begins with';
+REVOKE ALL ON FUNCTION exact._restoring() FROM PUBLIC;
+
+CREATE FUNCTION exact._binding_finding() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE
+		WHEN b.one IS NULL AND i.id IS NULL THEN NULL
+		WHEN b.one IS NULL THEN format('installation %s is not bound to this database', i.id)
+		WHEN b.system_identifier = 'restored' THEN 'this database holds a restored hub'
+		WHEN i.id IS DISTINCT FROM b.installation THEN format('installation %s was restored over %s', i.id, b.installation)
+		WHEN b.system_identifier <> c.system_identifier::text THEN format('installation %s is bound to another cluster (database "%s")', i.id, b.database_name)
+		WHEN b.database_oid <> d.oid THEN format('installation %s is bound to another database of this cluster ("%s")', i.id, b.database_name)
+		WHEN b.instance <> coalesce(current_setting('exact_databricks.instance', true), '')
+			THEN format('installation %s is bound to the instance "%s"', i.id, b.instance)
+	END
+	FROM pg_control_system() AS c
+	CROSS JOIN pg_database AS d
+	LEFT JOIN exact.installation_binding AS b ON true
+	LEFT JOIN (SELECT id FROM exact.installation ORDER BY made_at, id LIMIT 1) AS i ON true
+	WHERE d.datname = current_database()
+$$;
+COMMENT ON FUNCTION exact._binding_finding() IS 'Why the installation does not belong to this database; null: it does, or there is none yet';
+REVOKE ALL ON FUNCTION exact._binding_finding() FROM PUBLIC;
+
+CREATE FUNCTION exact._url_finding(url text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	part text[] := regexp_match(lower(url), '^(https?)://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::([0-9]{1,5}))?(?:[/?#].*)?$');
+	loopback boolean := part[2] IN ('localhost', '[::1]') OR part[2] LIKE '127.%';
+	port int := coalesce(part[3], CASE part[1] WHEN 'https' THEN '443' ELSE '80' END)::int;
+	entry text;
+BEGIN
+	PERFORM exact._version_library();	-- settings are known once the library is loaded
+	IF part IS NULL THEN
+		RETURN format('%s is not an address like https://host', quote_literal(url));
+	ELSIF loopback THEN
+		RETURN CASE WHEN NOT coalesce(current_setting('exact_databricks.insecure_loopback', true)::boolean, false)
+			THEN format('%s is a loopback address', url) END;
+	ELSIF part[1] = 'http' THEN
+		RETURN format('%s is not encrypted: the address must begin with https://', url);
+	END IF;
+	FOREACH entry IN ARRAY string_to_array(lower(coalesce(current_setting('exact_databricks.allowed_hosts', true), '')), ',') LOOP
+		entry := regexp_replace(btrim(entry, E' \t"'), '/private$', '');
+		IF entry !~ ':[0-9]+$' THEN
+			entry := entry || ':443';
+		END IF;
+		IF part[2] || ':' || port = entry OR (entry LIKE '*.%' AND right(part[2] || ':' || port, length(entry) - 1) = substr(entry, 2)) THEN
+			RETURN NULL;
+		END IF;
+	END LOOP;
+	RETURN format('%s is not on the list of allowed hosts', part[2] || CASE WHEN port = 443 THEN '' ELSE ':' || port END);
+END
+$$;
+COMMENT ON FUNCTION exact._url_finding(text) IS 'Why the hub may not connect to an address; null: it may';
+REVOKE ALL ON FUNCTION exact._url_finding(text) FROM PUBLIC;
+
+CREATE FUNCTION exact._refuse_url(what text, url text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	finding text := exact._url_finding(url);
+BEGIN
+	IF finding IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX006', MESSAGE = format('%s: %s', what, finding),
+			HINT = CASE WHEN finding LIKE '%loopback%' OR finding LIKE '%not encrypted%'
+				THEN 'Use the https:// address of the service. Local simulators need exact_databricks.insecure_loopback = on.'
+				ELSE 'Correct the address, or add the host to exact_databricks.allowed_hosts and run SELECT pg_reload_conf().' END;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION exact._refuse_url(text, text) IS 'Raises EX006 when the hub may not connect to an address';
+REVOKE ALL ON FUNCTION exact._refuse_url(text, text) FROM PUBLIC;
+
+CREATE FUNCTION exact._check_name(kind text, name text, old_name text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF name IS NULL OR name !~ '^[a-z0-9_-]{1,63}$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('%s name cannot be %s', kind, quote_nullable(name)),
+			HINT = 'Use small letters, digits, - and _, at most 63.';
+	ELSIF old_name <> name THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('the name of %s %s cannot be changed', kind, quote_literal(old_name)),
+			HINT = format('Its secrets belong to the name: INSERT another %s and UPDATE exact.division.', kind);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION exact._check_name(text, text, text) IS 'Raises when an app or workspace has a bad name or is renamed';
+REVOKE ALL ON FUNCTION exact._check_name(text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION exact._check_app() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF exact._restoring() THEN
+		RETURN new;
+	END IF;
+	PERFORM exact._check_name('app', new.name, CASE WHEN tg_op = 'UPDATE' THEN old.name END);
+	IF coalesce(new.client_id, '') !~ '^[[:graph:]]+$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('app %s has no client id', quote_literal(new.name)),
+			HINT = 'Copy it from the registration in Exact Online''s App Center.';
+	ELSIF new.region IS NULL OR new.region NOT IN ('nl', 'be', 'de', 'fr', 'es', 'uk', 'us') THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('%s is no region of Exact Online', quote_nullable(new.region)),
+			HINT = 'Regions are nl, be, de, fr, es, uk and us.';
+	ELSIF new.language !~ '^[A-Za-z]{2}(-[A-Za-z]{2})?$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('%s is not a language', quote_literal(new.language)),
+			HINT = 'Languages are written like nl-NL.';
+	ELSIF new.redirect_uri !~ '^https?://' OR new.callback_url !~ '^https?://' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('redirect_uri and callback_url of app %s must be addresses', quote_literal(new.name)),
+			HINT = 'Write the full address, as registered in the App Center, or leave them null.';
+	END IF;
+	IF new.base_url IS NOT NULL THEN
+		PERFORM exact._refuse_url('base_url', new.base_url);
+	END IF;
+	RETURN new;
+END
+$$;
+COMMENT ON FUNCTION exact._check_app() IS 'Trigger: what a row of exact.app must be';
+REVOKE ALL ON FUNCTION exact._check_app() FROM PUBLIC;
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON exact.app FOR EACH ROW EXECUTE FUNCTION exact._check_app();
+COMMENT ON TRIGGER check_row ON exact.app IS 'Refuses bad names, regions and addresses, with a hint';
+
+CREATE FUNCTION exact._check_workspace() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	wrong record;
+BEGIN
+	IF exact._restoring() THEN
+		RETURN new;
+	END IF;
+	PERFORM exact._check_name('workspace', new.name, CASE WHEN tg_op = 'UPDATE' THEN old.name END);
+	PERFORM exact._refuse_url('host', CASE WHEN new.host ~ '^[a-zA-Z]+://' THEN new.host ELSE 'https://' || new.host END);
+	IF new.host ~* '^(https?://)?accounts(-dod)?\.' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('%s is the account console, which runs no SQL', new.host),
+			HINT = 'Use the address of the workspace itself.';
+	ELSIF coalesce(new.warehouse_id, '') !~ '^[A-Za-z0-9_-]+$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('%s is not the id of a SQL warehouse', quote_nullable(new.warehouse_id)),
+			HINT = 'It is the last part of the warehouse''s HTTP path, such as 475b94ddc7cd5211.';
+	ELSIF new.write_back IS NULL OR new.write_back NOT IN ('off', 'approve', 'auto') THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('write_back cannot be %s', quote_nullable(new.write_back)),
+			HINT = 'It is off, approve or auto.';
+	ELSIF new.merge_interval <= interval '0' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = 'merge_interval must be longer than nothing',
+			HINT = 'Leave it null to use exact_databricks.merge_interval.';
+	ELSIF new.client_id !~ '^[[:graph:]]+$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('client_id of workspace %s is empty', quote_literal(new.name)),
+			HINT = 'Leave it null to use a personal access token.';
+	END IF;
+	SELECT * INTO wrong FROM (VALUES ('catalog', new.catalog), ('schema', new.schema), ('volume', coalesce(new.volume, 'none'))) AS v (field, value)
+	WHERE value IS NULL OR value !~ '^[^[:cntrl:][:space:]./`$]{1,255}$';
+	IF wrong.field IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('%s cannot be %s', wrong.field, quote_nullable(wrong.value)),
+			HINT = 'Names in Unity Catalog have no blank, point, slash, $ or backtick.';
+	END IF;
+	RETURN new;
+END
+$$;
+COMMENT ON FUNCTION exact._check_workspace() IS 'Trigger: what a row of exact.workspace must be';
+REVOKE ALL ON FUNCTION exact._check_workspace() FROM PUBLIC;
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON exact.workspace FOR EACH ROW EXECUTE FUNCTION exact._check_workspace();
+COMMENT ON TRIGGER check_row ON exact.workspace IS 'Refuses bad names, hosts and warehouses, with a hint';
+
+CREATE FUNCTION exact._check_division() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF exact._restoring() THEN
+		RETURN new;
+	ELSIF NOT EXISTS (SELECT FROM exact.app WHERE name = new.app) THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('app %s does not exist', quote_nullable(new.app)),
+			HINT = coalesce('Apps are ' || (SELECT string_agg(quote_literal(name), ', ' ORDER BY name) FROM exact.app) || '.', 'First INSERT INTO exact.app.');
+	ELSIF new.workspace IS NOT NULL AND NOT EXISTS (SELECT FROM exact.workspace WHERE name = new.workspace) THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('workspace %s does not exist', quote_literal(new.workspace)),
+			HINT = coalesce('Workspaces are ' || (SELECT string_agg(quote_literal(name), ', ' ORDER BY name) FROM exact.workspace) || '.', 'First INSERT INTO exact.workspace.');
+	ELSIF tg_op = 'UPDATE' AND old.division <> new.division THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('the number of division %s cannot be changed', old.division),
+			HINT = 'Its records belong to the number: INSERT the other division.';
+	END IF;
+	RETURN new;
+END
+$$;
+COMMENT ON FUNCTION exact._check_division() IS 'Trigger: what a row of exact.division must be';
+REVOKE ALL ON FUNCTION exact._check_division() FROM PUBLIC;
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON exact.division FOR EACH ROW EXECUTE FUNCTION exact._check_division();
+COMMENT ON TRIGGER check_row ON exact.division IS 'Refuses unknown apps and workspaces, with a hint';
+
+-- Changes are audited at commit, in the chain "sql", and wake the workers.
+CREATE FUNCTION exact._audit_change() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	before jsonb := CASE WHEN tg_op <> 'INSERT' THEN to_jsonb(old) - 'secret' END;
+	after jsonb := CASE WHEN tg_op <> 'DELETE' THEN to_jsonb(new) - 'secret' END;
+	row jsonb := coalesce(after, before);
+	event jsonb := jsonb_build_object('table', tg_table_name, 'op', tg_op);
+BEGIN
+	IF exact._restoring() OR exact._binding_finding() IS NOT NULL THEN
+		RETURN NULL;
+	ELSIF tg_op = 'UPDATE' AND tg_table_name <> 'credential' THEN
+		IF before = after THEN
+			RETURN NULL;
+		END IF;
+		event := event || jsonb_build_object('row', row,
+			'before', (SELECT jsonb_object_agg(key, value) FROM jsonb_each(before) WHERE after -> key IS DISTINCT FROM value));
+	ELSE
+		event := event || jsonb_build_object('row', row);
+	END IF;
+	PERFORM exact._audit('sql',
+		CASE tg_table_name WHEN 'credential' THEN 'secret' WHEN 'request' THEN CASE row ->> 'kind' WHEN 'adopt' THEN 'installation' ELSE 'request' END
+			ELSE 'configuration' END,
+		(row ->> 'division')::int,
+		CASE WHEN tg_table_name = 'entity' THEN row ->> 'name' ELSE row ->> 'entity' END, event);
+	PERFORM exact._wake('fetcher');
+	PERFORM exact._wake('loader');
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION exact._audit_change() IS 'Trigger: an event for each changed row, at commit; silent in a restored copy until exact.adopt()';
+REVOKE ALL ON FUNCTION exact._audit_change() FROM PUBLIC;
+
+DO $audit$
+DECLARE
+	name text;
+BEGIN
+	FOREACH name IN ARRAY ARRAY['app', 'workspace', 'division', 'entity', 'entity_field', 'feed', 'rule', 'credential'] LOOP
+		EXECUTE pg_catalog.format('CREATE CONSTRAINT TRIGGER audit_change AFTER INSERT OR UPDATE OR DELETE ON exact.%I'
+			' DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION exact._audit_change()', name);
+		EXECUTE pg_catalog.format('COMMENT ON TRIGGER audit_change ON exact.%I IS %L', name, 'Appends an event to the chain "sql" at commit and wakes the workers');
+	END LOOP;
+END
+$audit$;
+CREATE CONSTRAINT TRIGGER audit_change AFTER INSERT ON exact.request
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION exact._audit_change();
+COMMENT ON TRIGGER audit_change ON exact.request IS 'Appends an event to the chain "sql" at commit and wakes the workers';
+CREATE CONSTRAINT TRIGGER audit_cancel AFTER UPDATE OF cancel_wanted ON exact.request
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new.cancel_wanted AND NOT old.cancel_wanted) EXECUTE FUNCTION exact._audit_change();
+COMMENT ON TRIGGER audit_cancel ON exact.request IS 'Appends an event to the chain "sql" at commit and wakes the workers';
+
+-- A dump is loaded while workers may run: the first configuration row that comes puts them off until exact.adopt().
+CREATE FUNCTION exact._restored() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT exact._restoring() OR current_setting('shared_preload_libraries') NOT LIKE '%exact\_databricks%' THEN
+		RETURN NULL;
+	ELSIF NOT EXISTS (SELECT FROM exact.app) AND NOT EXISTS (SELECT FROM exact.workspace) AND NOT EXISTS (SELECT FROM exact.installation) THEN
+		RETURN NULL;
+	END IF;
+	INSERT INTO exact.installation_binding (installation, system_identifier, database_oid, database_name)
+	VALUES ('', 'restored', 0, current_database())
+	ON CONFLICT (one) DO UPDATE SET system_identifier = 'restored'
+	WHERE installation_binding.system_identifier <> 'restored';
+	IF found THEN
+		PERFORM exact.restart_workers();
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION exact._restored() IS 'Trigger: a dump is being loaded; the workers stay off until exact.adopt()';
+REVOKE ALL ON FUNCTION exact._restored() FROM PUBLIC;
+CREATE TRIGGER restored AFTER INSERT ON exact.app FOR EACH STATEMENT EXECUTE FUNCTION exact._restored();
+COMMENT ON TRIGGER restored ON exact.app IS 'Puts the workers off while a dump is loaded';
+CREATE TRIGGER restored AFTER INSERT ON exact.workspace FOR EACH STATEMENT EXECUTE FUNCTION exact._restored();
+COMMENT ON TRIGGER restored ON exact.workspace IS 'Puts the workers off while a dump is loaded';
+CREATE TRIGGER restored AFTER INSERT ON exact.installation FOR EACH STATEMENT EXECUTE FUNCTION exact._restored();
+COMMENT ON TRIGGER restored ON exact.installation IS 'Puts the workers off while a dump is loaded';
+
+CREATE FUNCTION exact._replace_binding() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF exact._restoring() AND new.system_identifier <> 'restored' THEN
+		DELETE FROM exact.installation_binding;
+	END IF;
+	RETURN new;
+END
+$$;
+COMMENT ON FUNCTION exact._replace_binding() IS 'Trigger: the binding of a dump replaces what a worker or the restore has put there';
+REVOKE ALL ON FUNCTION exact._replace_binding() FROM PUBLIC;
+CREATE TRIGGER replace_binding BEFORE INSERT ON exact.installation_binding FOR EACH ROW EXECUTE FUNCTION exact._replace_binding();
+COMMENT ON TRIGGER replace_binding ON exact.installation_binding IS 'The binding of a dump replaces what is there';
+

@@ -1,0 +1,171 @@
+-- What happened to one record.
+
+CREATE FUNCTION exact._took(ms double precision) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE
+		WHEN $1 < 1 THEN '< 1 ms'
+		WHEN $1 < 1000 THEN round($1) || ' ms'
+		WHEN $1 < 60000 THEN round($1::numeric / 1000, 1) || ' s'
+		ELSE floor($1 / 60000) || ' min ' || floor(($1::numeric % 60000) / 1000) || ' s'
+	END
+$$;
+COMMENT ON FUNCTION exact._took(double precision) IS 'Milliseconds as people read them';
+REVOKE ALL ON FUNCTION exact._took(double precision) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._took(double precision) TO exact_reader;
+
+CREATE FUNCTION exact._age(age interval) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE
+		WHEN s < 120 THEN greatest(floor(s), 0) || ' s'
+		WHEN s < 7200 THEN floor(s / 60) || ' min'
+		WHEN s < 172800 THEN floor(s / 3600) || ' h'
+		ELSE floor(s / 86400) || ' d'
+	END FROM (SELECT extract(epoch FROM $1) AS s) AS t
+$$;
+COMMENT ON FUNCTION exact._age(interval) IS 'A span of time as people read it';
+REVOKE ALL ON FUNCTION exact._age(interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._age(interval) TO exact_reader;
+
+CREATE FUNCTION exact._changed_fields(entity text, before text, after text) RETURNS text[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN ARRAY(
+		SELECT f.name
+		FROM exact.catalogue_field AS f
+		LEFT JOIN json_each(before::json) AS b ON b.key = f.source_field
+		LEFT JOIN json_each(after::json) AS a ON a.key = f.source_field
+		WHERE f.entity = $1 AND f.hashed AND f.target_type IS NOT NULL AND a.value::text IS DISTINCT FROM b.value::text
+		ORDER BY f.ordinal);
+EXCEPTION WHEN data_exception THEN
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION exact._changed_fields(text, text, text) IS 'Fields that differ between two records as received; null: one of them cannot be read';
+REVOKE ALL ON FUNCTION exact._changed_fields(text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION exact._require_record(division int, entity text, key text) RETURNS exact.record
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	name text := exact._one_entity(entity);
+	found_record exact.record;
+BEGIN
+	SELECT * INTO found_record FROM exact.record AS r
+	WHERE r.division = $1 AND r.entity = name AND r.key IN ($3, lower($3)) ORDER BY r.key = $3 DESC LIMIT 1;
+	IF found_record.key IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX018', MESSAGE = format('the hub has never seen record %s of %s in division %s', quote_nullable($3), coalesce(name, 'null'), coalesce($1::text, 'null')),
+			HINT = format('SELECT exact.sync_now(%s, %L) reads the feed now.', $1, name);
+	END IF;
+	RETURN found_record;
+END
+$$;
+COMMENT ON FUNCTION exact._require_record(int, text, text) IS 'The row of exact.record for an entity''s name or path and a key in any case; raises EX018 when there is none';
+REVOKE ALL ON FUNCTION exact._require_record(int, text, text) FROM PUBLIC;
+
+CREATE FUNCTION exact.history(division int, entity text, key text, OUT seq bigint, OUT at timestamptz, OUT op text, OUT changed text[], OUT payload text)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	newest exact.record := exact._require_record(division, entity, key);
+BEGIN
+	RETURN QUERY
+		WITH RECURSIVE version AS (
+			SELECT s.* FROM exact.stage AS s WHERE s.slot = newest.slot AND s.batch = newest.batch AND s.ord = newest.ord
+			UNION ALL
+			SELECT s.* FROM version AS v
+			JOIN exact.stage AS s ON s.slot = v.prev_slot AND s.batch = v.prev_batch AND s.ord = v.prev_ord AND s.key = v.key
+		), compared AS (
+			SELECT v.*, lag(v.payload) OVER w AS before, lag(v.op) OVER w AS op_before FROM version AS v WINDOW w AS (ORDER BY v.seq)
+		)
+		SELECT c.seq, c.at, c.op,
+			CASE WHEN c.op = 'U' AND c.op_before <> 'D' THEN exact._changed_fields(newest.entity, c.before, c.payload) END,
+			c.payload
+		FROM compared AS c ORDER BY c.seq;
+END
+$$;
+COMMENT ON FUNCTION exact.history(int, text, text)
+	IS 'The versions of a record held here, oldest first: _seq, when staged, I new, U changed, D deleted, the fields that changed, the record as received (null for D)';
+REVOKE ALL ON FUNCTION exact.history(int, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact.history(int, text, text) TO exact_reader;
+
+CREATE FUNCTION exact.trace(division int, entity text, key text, OUT at timestamptz, OUT step text, OUT what text, OUT took text)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	r exact.record := exact._require_record(division, entity, key);
+	version exact.stage;
+	before exact.stage;
+	b exact.batch;
+	fields text[];
+	delivered boolean;
+BEGIN
+	SELECT s.* INTO version FROM exact.stage AS s WHERE s.slot = r.slot AND s.batch = r.batch AND s.ord = r.ord;
+	SELECT s.* INTO before FROM exact.stage AS s WHERE s.slot = version.prev_slot AND s.batch = version.prev_batch AND s.ord = version.prev_ord;
+	SELECT x.* INTO b FROM exact.batch AS x WHERE x.id = r.batch;
+	delivered := b.delivered_at IS NOT NULL OR b.delivered_rows > r.ord;
+
+	RETURN QUERY
+		SELECT c.at, 'call', format('%s %s, %s%s%s', c.method, split_part(c.path, '?', 1), coalesce(c.status::text, c.outcome),
+			', ' || c.rows || ' rows', ', ' || c.minute_left || coalesce(' of ' || s.minute_limit, '') || ' left'), exact._took(c.took_ms)
+		FROM exact.api_call AS c LEFT JOIN exact.division_state AS s ON s.division = c.division
+		WHERE c.id = b.call;
+
+	IF version.op = 'U' AND before.op <> 'D' THEN
+		fields := exact._changed_fields(r.entity, before.payload, version.payload);
+	END IF;
+	at := version.at;
+	step := 'staged';
+	what := format('version %s, %s', version.seq, CASE
+		WHEN version.op = 'D' THEN 'deleted'
+		WHEN version.op = 'I' AND before.op = 'D' THEN 'there again after a delete'
+		WHEN version.op = 'I' THEN 'new'
+		WHEN fields IS NULL OR fields = '{}' THEN 'changed'
+		ELSE format('%s field%s changed: %s%s', cardinality(fields), CASE WHEN cardinality(fields) > 1 THEN 's' END,
+			array_to_string(fields[1:4], ', '), CASE WHEN cardinality(fields) > 4 THEN ', …' END)
+	END);
+	took := exact._took(b.took_ms);
+	RETURN NEXT;
+
+	-- Ranges of deliveries rise with their batches, so the first ones that end behind this version are those that hold it.
+	RETURN QUERY
+		SELECT coalesce(l.finished_at, l.at), CASE l.state WHEN 'succeeded' THEN 'delivered' WHEN 'failed' THEN 'refused' ELSE l.state END,
+			format('%s%s%s, %s rows%s', 'statement ' || left(l.statement_id, 8) || '…, ', CASE l.kind WHEN 'history' THEN 'history of ' END, r.entity, l.rows,
+				': ' || left(l.error, 160)),
+			exact._took(l.took_ms)
+		FROM (
+			SELECT * FROM exact.statement_log AS x
+			WHERE x.entity = r.entity AND x.first_batch IS NOT NULL AND x.last_batch >= b.id AND x.workspace IS NOT DISTINCT FROM coalesce(b.workspace, x.workspace)
+			ORDER BY x.last_batch, x.id LIMIT 400
+		) AS l
+		WHERE l.kind IN ('history', 'current')
+			AND (l.first_batch, l.first_ord) <= (b.id, r.ord) AND (b.id, r.ord) <= (l.last_batch, l.last_ord)
+		ORDER BY l.id;
+
+	IF NOT delivered THEN
+		RETURN QUERY
+			SELECT coalesce(t.paused_since, b.staged_at), 'waiting'::text, CASE
+				WHEN d.workspace IS NULL THEN 'the division has no workspace'
+				WHEN t.paused_since IS NOT NULL THEN 'deliveries into the table are paused: ' || coalesce(t.reason, 'no reason recorded')
+				WHEN NOT w.enabled THEN 'the workspace is not enabled'
+				ELSE 'for the next delivery into ' || r.entity END,
+				exact._took(extract(epoch FROM clock_timestamp() - b.staged_at)::double precision * 1000)
+			FROM exact.division AS d
+			LEFT JOIN exact.workspace AS w ON w.name = d.workspace
+			LEFT JOIN exact.target_state AS t ON t.workspace = d.workspace AND t.entity = r.entity
+			WHERE d.division = r.division;
+	END IF;
+	RETURN QUERY
+		SELECT k.since, 'dirty'::text, coalesce('to be read again: ' || k.reason, 'to be read again'), NULL::text
+		FROM exact.dirty_key AS k WHERE k.division = r.division AND k.entity = r.entity AND k.key = r.key;
+END
+$$;
+COMMENT ON FUNCTION exact.trace(int, text, text)
+	IS 'Every step of a record''s newest version: the call that brought it, when it was staged and what changed, the statements that delivered it, or what it waits for';
+REVOKE ALL ON FUNCTION exact.trace(int, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact.trace(int, text, text) TO exact_reader;
+

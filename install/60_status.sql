@@ -1,0 +1,289 @@
+-- Views for reading. What a view shows is shown with the rights of its owner, so that readers need no right on state tables.
+
+CREATE FUNCTION exact._since(moment timestamptz) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT to_char($1, CASE WHEN $1::date = current_date THEN 'HH24:MI' ELSE 'YYYY-MM-DD HH24:MI' END)
+$$;
+COMMENT ON FUNCTION exact._since(timestamptz) IS 'A moment as people read it: the time, with the date when it is not today';
+REVOKE ALL ON FUNCTION exact._since(timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._since(timestamptz) TO exact_reader;
+
+CREATE FUNCTION exact._interval_setting() RETURNS interval
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT nullif(current_setting('exact_databricks.sync_interval', true)::interval, interval '0')
+$$;
+COMMENT ON FUNCTION exact._interval_setting() IS 'exact_databricks.sync_interval; null: each entity has its own';
+REVOKE ALL ON FUNCTION exact._interval_setting() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._interval_setting() TO exact_reader;
+
+CREATE VIEW exact.workers AS
+SELECT w.role, w.pid, w.state, w.started_at, w.restarts, coalesce(w.reason, w.last_error) AS reason
+FROM exact._workers() AS w;
+COMMENT ON VIEW exact.workers IS 'The launcher and this database''s workers; no row: exact_databricks is not in shared_preload_libraries';
+COMMENT ON COLUMN exact.workers.role IS 'launcher, fetcher, loader or listener';
+COMMENT ON COLUMN exact.workers.pid IS 'Process id; null: it does not run';
+COMMENT ON COLUMN exact.workers.state IS 'running, idle, starting or stopped';
+COMMENT ON COLUMN exact.workers.started_at IS 'When the process started';
+COMMENT ON COLUMN exact.workers.restarts IS 'How often it had to be started again';
+COMMENT ON COLUMN exact.workers.reason IS 'Why it is idle, or its last error';
+REVOKE ALL ON TABLE exact.workers FROM PUBLIC;
+GRANT SELECT ON TABLE exact.workers TO exact_reader;
+
+CREATE VIEW exact._feed AS
+WITH waiting AS (
+	SELECT b.division, b.entity, sum(b.rows - b.delivered_rows) AS rows, min(b.staged_at) AS oldest
+	FROM exact.batch AS b WHERE b.delivered_at IS NULL GROUP BY b.division, b.entity
+)
+SELECT f.division, f.entity, e.method, e.merge_rank,
+	CASE
+		WHEN NOT f.enabled OR NOT d.enabled THEN 'off'
+		WHEN f.entity = ANY (ds.paused_entities) OR ds.state = 'paused' THEN 'paused'
+		WHEN ds.state <> 'ok' THEN ds.state
+		WHEN coalesce(s.errors, 0) > 0 THEN 'failing'
+		WHEN s.first_complete_at IS NULL AND coalesce(s.run_state, 'idle') <> 'idle' THEN 'first load'
+		WHEN s.first_complete_at IS NULL THEN 'not read yet'
+		WHEN s.run_state <> 'idle' THEN 'reading'
+		ELSE 'idle'
+	END AS state,
+	CASE WHEN e.sync_interval_set THEN e.sync_interval ELSE coalesce(exact._interval_setting(), e.sync_interval) END AS every,
+	s.complete_at, s.first_complete_at, s.run_rows, coalesce(s.errors, 0) AS errors, s.last_error, s.last_error_at,
+	coalesce(w.rows, 0) AS waiting, w.oldest AS waiting_since, t.delivered_at, t.paused_since, t.reason AS refusal
+FROM exact.feed AS f
+JOIN exact.division AS d ON d.division = f.division
+LEFT JOIN exact.entity_effective AS e ON e.entity = f.entity
+LEFT JOIN exact.division_state AS ds ON ds.division = f.division
+LEFT JOIN exact.feed_state AS s ON s.division = f.division AND s.feed = e.feed
+LEFT JOIN waiting AS w ON w.division = f.division AND w.entity = f.entity
+LEFT JOIN exact.target_state AS t ON t.workspace = d.workspace AND t.entity = f.entity;
+COMMENT ON VIEW exact._feed IS 'What exact.feeds and exact.status are made of';
+REVOKE ALL ON TABLE exact._feed FROM PUBLIC;
+
+CREATE VIEW exact.feeds AS
+SELECT f.division, f.entity, f.method, f.state, f.every, exact._age(now() - f.complete_at) || ' ago' AS complete, f.run_rows AS rows_read,
+	f.waiting, exact._age(now() - f.delivered_at) || ' ago' AS delivered,
+	coalesce(f.last_error, CASE WHEN f.paused_since IS NOT NULL THEN 'table refused: ' || f.refusal END) AS problem
+FROM exact._feed AS f
+ORDER BY f.division, f.merge_rank, f.entity;
+COMMENT ON VIEW exact.feeds IS 'Every entity that a division reads: how, how far, what waits, what went wrong; more in exact.feed_state and exact.target_state';
+COMMENT ON COLUMN exact.feeds.division IS 'Division';
+COMMENT ON COLUMN exact.feeds.entity IS 'Entity';
+COMMENT ON COLUMN exact.feeds.method IS 'sync or full';
+COMMENT ON COLUMN exact.feeds.state IS 'off, paused, frozen, parked, failing, not read yet, first load, reading or idle';
+COMMENT ON COLUMN exact.feeds.every IS 'Time between two runs';
+COMMENT ON COLUMN exact.feeds.complete IS 'End of the last complete run';
+COMMENT ON COLUMN exact.feeds.rows_read IS 'Records read by the running or last run';
+COMMENT ON COLUMN exact.feeds.waiting IS 'Versions staged and not delivered';
+COMMENT ON COLUMN exact.feeds.delivered IS 'Last delivery into its Delta table, of all divisions of the workspace';
+COMMENT ON COLUMN exact.feeds.problem IS 'What went wrong last, in reading or delivering';
+REVOKE ALL ON TABLE exact.feeds FROM PUBLIC;
+GRANT SELECT ON TABLE exact.feeds TO exact_reader;
+
+CREATE VIEW exact.status AS
+WITH worker AS (
+	SELECT count(*) FILTER (WHERE role = 'fetcher' AND state = 'running') AS fetchers,
+		count(*) FILTER (WHERE role = 'loader' AND state = 'running') AS loaders,
+		max(reason) FILTER (WHERE state = 'idle') AS idle_reason
+	FROM exact._workers()
+), feed AS (
+	SELECT f.division, count(*) AS feeds, sum(f.waiting) AS waiting, min(f.waiting_since) AS waiting_since,
+		count(*) FILTER (WHERE f.first_complete_at IS NULL) AS unread, sum(f.run_rows) FILTER (WHERE f.first_complete_at IS NULL) AS first_rows,
+		count(*) FILTER (WHERE f.state = 'paused') AS paused,
+		min(f.complete_at) FILTER (WHERE f.state <> 'paused') AS complete_at,
+		max(f.errors) AS errors,
+		(array_agg(format('%s: %s', f.entity, f.last_error) ORDER BY f.errors DESC, f.last_error_at DESC) FILTER (WHERE f.errors > 0))[1] AS problem,
+		(array_agg(f.entity ORDER BY f.complete_at) FILTER (WHERE f.state IN ('idle', 'reading')
+			AND f.complete_at < now() - 2 * f.every - interval '2 minutes'))[1] AS overdue,
+		min(f.complete_at) FILTER (WHERE f.state IN ('idle', 'reading') AND f.complete_at < now() - 2 * f.every - interval '2 minutes') AS overdue_since
+	FROM exact._feed AS f WHERE f.state <> 'off' GROUP BY f.division
+), refused AS (
+	SELECT f.division, min(t.paused_since) AS since, count(*) AS tables,
+		(array_agg(format('table %s: %s', coalesce(t.table_name, t.entity), t.reason) ORDER BY t.paused_since))[1] AS reason,
+		(array_agg(t.next_step ORDER BY t.paused_since))[1] AS next_step
+	FROM exact.feed AS f
+	JOIN exact.division AS d ON d.division = f.division
+	JOIN exact.target_state AS t ON t.workspace = d.workspace AND t.entity = f.entity AND t.paused_since IS NOT NULL
+	WHERE f.enabled GROUP BY f.division
+), finding AS (
+	SELECT d.division, d.description, CASE WHEN f.unread = 0 THEN least(f.complete_at, f.waiting_since) END AS known_until, f.waiting, a.state AS app_state, s.day_left, s.day_limit, x.light, x.what, x.next_step
+	FROM exact.division AS d
+	CROSS JOIN worker AS w
+	LEFT JOIN feed AS f USING (division)
+	LEFT JOIN refused AS r USING (division)
+	LEFT JOIN exact.division_state AS s USING (division)
+	LEFT JOIN exact.app_state AS a ON a.app = d.app
+	LEFT JOIN exact.workspace AS ws ON ws.name = d.workspace
+	CROSS JOIN LATERAL (
+		SELECT v.* FROM (VALUES
+			(NOT d.enabled, 'off', 'not enabled',
+				format('UPDATE exact.division SET enabled = true WHERE division = %s', d.division)),
+			(w.fetchers = 0, 'fail', coalesce(w.idle_reason, 'the workers do not run'), 'SELECT * FROM exact.check()'),
+			(a.state = 'reauthorize', 'fail', format('app %s needs consent again since %s: %s', d.app, exact._since(a.since), a.reason),
+				coalesce(a.next_step, format('SELECT exact.authorize_url(%L)', d.app))),
+			(coalesce(a.state, 'new') = 'new', 'fail', format('app %s is not authorised yet', d.app), format('SELECT exact.authorize_url(%L)', d.app)),
+			(s.state = 'frozen', 'fail', format('frozen since %s: %s', exact._since(s.since), s.reason),
+				coalesce(s.next_step, format('SELECT exact.resume(%s)', d.division))),
+			(s.state = 'parked', 'fail', format('%s (since %s)', s.reason, exact._since(s.since)), coalesce(s.next_step, 'retried hourly')),
+			(s.state = 'paused', 'warn', format('%s since %s', s.reason, exact._since(s.since)), format('SELECT exact.resume(%s)', d.division)),
+			(f.feeds IS NULL, 'warn', 'no entity is enabled', format('SELECT exact.enable_entities(%s, ''finance'')', d.division)),
+			(d.workspace IS NULL, 'warn', format('%s versions wait: the division has no workspace', coalesce(f.waiting, 0)),
+				format('UPDATE exact.division SET workspace = … WHERE division = %s', d.division)),
+			(NOT ws.enabled, 'warn', format('%s versions wait: workspace %s is not enabled', f.waiting, d.workspace),
+				format('UPDATE exact.workspace SET enabled = true WHERE name = %L', d.workspace)),
+			(w.loaders = 0, 'fail', 'the loader does not run', 'SELECT * FROM exact.workers'),
+			(r.tables > 0, 'fail', format('%s (since %s)', r.reason, exact._since(r.since)), coalesce(r.next_step, format('SELECT exact.resume(%s)', d.division))),
+			(s.day_left <= 0 AND s.day_reset > now(), 'warn', format('the day''s %s calls are used up until %s', s.day_limit, exact._since(s.day_reset)),
+				'goes on by itself'),
+			(f.errors > 0, CASE WHEN f.errors < 3 THEN 'warn' ELSE 'fail' END, f.problem, 'tried again by itself; SELECT * FROM exact.feeds'),
+			(f.unread > 0, 'ok', format('first load: %s rows, %s of %s entities complete', to_char(coalesce(f.first_rows, 0), 'FM999,999,999,990'), f.feeds - f.unread, f.feeds),
+				NULL),
+			(f.overdue IS NOT NULL, 'warn', format('behind: %s was read last %s ago', f.overdue, exact._age(now() - f.overdue_since)), 'SELECT * FROM exact.calls'),
+			(f.waiting_since < now() - interval '10 minutes', 'warn', format('behind: %s versions wait since %s', f.waiting, exact._since(f.waiting_since)),
+				'SELECT * FROM exact.statement_log ORDER BY id DESC'),
+			(f.paused > 0, 'warn', format('%s of %s entities are paused', f.paused, f.feeds), format('SELECT exact.resume(%s)', d.division)),
+			(true, 'ok', format('up to date, %s behind', exact._age(now() - least(f.complete_at, f.waiting_since))), NULL)
+		) AS v (found, light, what, next_step)
+		WHERE v.found LIMIT 1
+	) AS x
+)
+SELECT division, left(description, 24) AS name, light, what, next_step,
+	CASE WHEN known_until IS NOT NULL THEN date_trunc('second', greatest(now() - known_until, interval '0')) END AS lag,
+	coalesce(waiting, 0) AS waiting, 0::bigint AS dead,
+	CASE WHEN day_limit > 0 THEN day_left || '/' || day_limit END AS budget,
+	CASE app_state WHEN 'authorized' THEN 'ok' ELSE coalesce(app_state, 'new') END AS token
+FROM finding
+ORDER BY array_position(ARRAY['fail', 'warn', 'ok', 'off'], light), division;
+COMMENT ON VIEW exact.status IS 'How each division does, in one line: what holds it up most, and the next step';
+COMMENT ON COLUMN exact.status.division IS 'Division';
+COMMENT ON COLUMN exact.status.name IS 'Its name';
+COMMENT ON COLUMN exact.status.light IS 'ok, warn (goes on or waits for you, nothing lost), fail (stands still), off';
+COMMENT ON COLUMN exact.status.what IS 'What there is to say';
+COMMENT ON COLUMN exact.status.next_step IS 'What to do; null: nothing';
+COMMENT ON COLUMN exact.status.lag IS 'Delta holds everything that Exact Online had this long ago; null: the first load is not complete';
+COMMENT ON COLUMN exact.status.waiting IS 'Versions staged and not delivered';
+COMMENT ON COLUMN exact.status.dead IS 'Versions given up; this version of the hub gives none up: a table that refuses one waits';
+COMMENT ON COLUMN exact.status.budget IS 'Calls left today and allowed a day';
+COMMENT ON COLUMN exact.status.token IS 'ok, new (nobody consented yet) or reauthorize';
+REVOKE ALL ON TABLE exact.status FROM PUBLIC;
+GRANT SELECT ON TABLE exact.status TO exact_reader;
+
+CREATE VIEW exact.calls AS
+SELECT date_trunc('second', c.at) AS at, c.division, c.feed, c.method || ' ' || split_part(c.path, '?', 1) AS call, c.status, c.rows, exact._took(c.took_ms) AS took,
+	c.day_left AS left_today, coalesce(c.error, c.reason, nullif(c.outcome, 'ok')) AS problem
+FROM exact.api_call AS c ORDER BY c.id DESC;
+COMMENT ON VIEW exact.calls IS 'Calls to Exact Online, newest first; with their queries in exact.api_call';
+COMMENT ON COLUMN exact.calls.at IS 'When it was sent';
+COMMENT ON COLUMN exact.calls.division IS 'Division';
+COMMENT ON COLUMN exact.calls.feed IS 'Feed that asked';
+COMMENT ON COLUMN exact.calls.call IS 'Method and resource';
+COMMENT ON COLUMN exact.calls.status IS 'HTTP status; null: no answer';
+COMMENT ON COLUMN exact.calls.rows IS 'Records in the answer';
+COMMENT ON COLUMN exact.calls.took IS 'Time until the last byte';
+COMMENT ON COLUMN exact.calls.left_today IS 'Calls left in the day, as the answer said';
+COMMENT ON COLUMN exact.calls.problem IS 'What went wrong';
+REVOKE ALL ON TABLE exact.calls FROM PUBLIC;
+GRANT SELECT ON TABLE exact.calls TO exact_reader;
+
+CREATE VIEW exact.apps AS
+SELECT a.name, a.region, a.client_id, coalesce(s.state, 'new') AS state, date_trunc('second', s.since) AS since, s.user_name,
+	exact._age(now() - t.issued_at) AS token_age,
+	(SELECT count(*) FROM exact.division AS d WHERE d.app = a.name AND d.enabled) AS divisions, s.reason, s.next_step
+FROM exact.app AS a
+LEFT JOIN exact.app_state AS s ON s.app = a.name
+LEFT JOIN LATERAL (SELECT x.issued_at FROM exact.token AS x WHERE x.app = a.name ORDER BY x.id DESC LIMIT 1) AS t ON true
+ORDER BY a.name;
+COMMENT ON VIEW exact.apps IS 'Apps with their authorisation';
+COMMENT ON COLUMN exact.apps.name IS 'App';
+COMMENT ON COLUMN exact.apps.region IS 'Which Exact Online';
+COMMENT ON COLUMN exact.apps.client_id IS 'Client id of the registration';
+COMMENT ON COLUMN exact.apps.state IS 'new, authorized or reauthorize';
+COMMENT ON COLUMN exact.apps.since IS 'In this state since';
+COMMENT ON COLUMN exact.apps.user_name IS 'User of Exact Online who consented';
+COMMENT ON COLUMN exact.apps.token_age IS 'Time since the newest token was issued; null: none, or not known';
+COMMENT ON COLUMN exact.apps.divisions IS 'Enabled divisions that it reads';
+COMMENT ON COLUMN exact.apps.reason IS 'Why it is in this state';
+COMMENT ON COLUMN exact.apps.next_step IS 'What to do';
+REVOKE ALL ON TABLE exact.apps FROM PUBLIC;
+GRANT SELECT ON TABLE exact.apps TO exact_reader;
+
+CREATE VIEW exact.divisions AS
+SELECT d.division, d.description, d.app, d.workspace, d.enabled,
+	(SELECT count(*) FROM exact.feed AS f WHERE f.division = d.division AND f.enabled) AS entities,
+	coalesce(s.state, 'ok') AS state, date_trunc('second', s.since) AS since, s.reason, s.next_step, s.paused_entities
+FROM exact.division AS d LEFT JOIN exact.division_state AS s USING (division)
+ORDER BY d.division;
+COMMENT ON VIEW exact.divisions IS 'Divisions with their state';
+COMMENT ON COLUMN exact.divisions.division IS 'Division';
+COMMENT ON COLUMN exact.divisions.description IS 'Its name';
+COMMENT ON COLUMN exact.divisions.app IS 'App that reads it';
+COMMENT ON COLUMN exact.divisions.workspace IS 'Workspace that its records go to';
+COMMENT ON COLUMN exact.divisions.enabled IS 'Its feeds run';
+COMMENT ON COLUMN exact.divisions.entities IS 'Enabled entities';
+COMMENT ON COLUMN exact.divisions.state IS 'ok, paused, frozen or parked';
+COMMENT ON COLUMN exact.divisions.since IS 'In this state since';
+COMMENT ON COLUMN exact.divisions.reason IS 'Why';
+COMMENT ON COLUMN exact.divisions.next_step IS 'What to do';
+COMMENT ON COLUMN exact.divisions.paused_entities IS 'Entities that an operator paused';
+REVOKE ALL ON TABLE exact.divisions FROM PUBLIC;
+GRANT SELECT ON TABLE exact.divisions TO exact_reader;
+
+CREATE VIEW exact.budget AS
+SELECT s.division,
+	CASE WHEN s.minute_reset < now() THEN s.minute_limit ELSE s.minute_left END AS minute_left, s.minute_limit, s.minute_reset,
+	CASE WHEN s.day_reset < now() THEN s.day_limit ELSE s.day_left END AS day_left, s.day_limit, s.day_reset
+FROM exact.division_state AS s WHERE s.day_limit IS NOT NULL OR s.minute_limit IS NOT NULL
+ORDER BY s.division;
+COMMENT ON VIEW exact.budget IS 'Calls that each division has left, as Exact Online said last';
+COMMENT ON COLUMN exact.budget.division IS 'Division';
+COMMENT ON COLUMN exact.budget.minute_left IS 'Left in the minute';
+COMMENT ON COLUMN exact.budget.minute_limit IS 'Allowed a minute';
+COMMENT ON COLUMN exact.budget.minute_reset IS 'When the minute ends';
+COMMENT ON COLUMN exact.budget.day_left IS 'Left in the day';
+COMMENT ON COLUMN exact.budget.day_limit IS 'Allowed a day';
+COMMENT ON COLUMN exact.budget.day_reset IS 'When the day ends';
+REVOKE ALL ON TABLE exact.budget FROM PUBLIC;
+GRANT SELECT ON TABLE exact.budget TO exact_reader;
+
+CREATE VIEW exact.fields AS
+SELECT f.entity, f.name, f.edm_type, v.target_type, f.class, f.key,
+	concat_ws(', ', CASE WHEN f.source_field <> f.name THEN 'from ' || f.source_field END,
+		CASE WHEN f.derived THEN coalesce('text of ' || f.derived_from, 'joined text') END,
+		CASE WHEN f.padded THEN 'trimmed' END,
+		CASE WHEN f.target_type IS NULL THEN 'no column' WHEN v.name IS NULL THEN 'not selected' END) AS note
+FROM exact.catalogue_field AS f
+LEFT JOIN exact.field_effective AS v ON v.entity = f.entity AND v.name = f.name
+UNION ALL
+SELECT s.entity, s.name, NULL, NULL, NULL, false, 'not in the catalogue, seen first ' || exact._since(s.first_seen)
+FROM exact.field_seen AS s;
+COMMENT ON VIEW exact.fields IS 'Fields of every entity and the Delta columns they become';
+COMMENT ON COLUMN exact.fields.entity IS 'Entity';
+COMMENT ON COLUMN exact.fields.name IS 'Field and Delta column';
+COMMENT ON COLUMN exact.fields.edm_type IS 'OData type';
+COMMENT ON COLUMN exact.fields.target_type IS 'Type of the Delta column; null: no column';
+COMMENT ON COLUMN exact.fields.class IS 'amount, price, rate or quantity';
+COMMENT ON COLUMN exact.fields.key IS 'It is _key';
+COMMENT ON COLUMN exact.fields.note IS 'What is special about it';
+REVOKE ALL ON TABLE exact.fields FROM PUBLIC;
+GRANT SELECT ON TABLE exact.fields TO exact_reader;
+
+-- The columns of both views that repeat the catalogue have the catalogue's comments.
+DO $comment$
+DECLARE
+	c record;
+BEGIN
+	FOR c IN
+		SELECT v.attrelid::pg_catalog.regclass AS view, v.attname, d.description
+		FROM (VALUES ('exact.entity_effective'::pg_catalog.regclass, 'exact.catalogue'::pg_catalog.regclass),
+			('exact.field_effective'::pg_catalog.regclass, 'exact.catalogue_field'::pg_catalog.regclass)) AS p (view, seed)
+		JOIN pg_catalog.pg_attribute AS v ON v.attrelid OPERATOR(pg_catalog.=) p.view
+		JOIN pg_catalog.pg_attribute AS s ON s.attrelid OPERATOR(pg_catalog.=) p.seed AND s.attname OPERATOR(pg_catalog.=) v.attname
+		JOIN pg_catalog.pg_description AS d ON d.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+			AND d.objoid OPERATOR(pg_catalog.=) s.attrelid AND d.objsubid OPERATOR(pg_catalog.=) s.attnum
+		WHERE v.attnum OPERATOR(pg_catalog.>) 0
+	LOOP
+		EXECUTE pg_catalog.format('COMMENT ON COLUMN %s.%I IS %L', c.view, c.attname, c.description);
+	END LOOP;
+END
+$comment$;
+

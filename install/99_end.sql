@@ -1,0 +1,2 @@
+-- The workers start when this transaction has committed.
+SELECT exact._created();

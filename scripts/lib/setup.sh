@@ -1,0 +1,96 @@
+# What scripts/setup does, in two steps that each leave one short finding in FOUND. Sourced after common.sh.
+
+missing_packages() {
+    local p
+    for p in $PACKAGES "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || printf '%s ' "$p"
+    done
+}
+
+# install_packages LOG [more packages]: only what is missing; the package lists are refreshed only then.
+install_packages() {
+    local log=$1 missing
+    shift
+    command -v dpkg-query >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1 ||
+        die "this machine has no apt-get: install PostgreSQL $PG_MAJOR with its server headers, pg_cron, libcurl, OpenSSL, libmicrohttpd, Java 17 and Python 3.11 by hand, or use Debian 12"
+    missing=$(missing_packages "$@")
+    FOUND=present
+    [ -n "$missing" ] || return 0
+    if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null 2>&1; then
+        die "these packages are missing: ${missing% }. Run as root, or: apt-get install ${missing% }"
+    fi
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update >"$log" 2>&1 ||
+        die "apt-get update failed (is there a network, and may this user use sudo?)" "$log"
+    # shellcheck disable=SC2086
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qy --no-install-recommends install $missing >>"$log" 2>&1 ||
+        die "apt-get could not install: ${missing% }" "$log"
+    missing=$(missing_packages "$@")
+    [ -z "$missing" ] || die "still missing after apt-get install: ${missing% }" "$log"
+    FOUND=installed
+}
+
+jar_file() { local g a v s; IFS=: read -r g a v s <<<"$1"; printf '%s/jars/%s-%s.jar' "$CACHE" "$a" "$v"; }
+
+jar_is_right() {
+    local g a v s
+    IFS=: read -r g a v s <<<"$1"
+    [ -r "$(jar_file "$1")" ] && printf '%s  %s\n' "$s" "$(jar_file "$1")" | sha256sum --status --check -
+}
+
+# jars_ready [deep]: the checksums are computed after a download and when asked for, not at every start.
+jars_ready() {
+    local jar
+    for jar in $JARS; do
+        if [ "${1:-}" = deep ]; then jar_is_right "$jar" || return 1; else [ -s "$(jar_file "$jar")" ] || return 1; fi
+    done
+    [ "${1:-}" = deep ] || [ "$(cat "$CACHE/jars/.checked" 2>/dev/null)" = "$(echo $JARS)" ]
+}
+
+fetch_jars() {
+    local log=$1 jar g a v s
+    if jars_ready deep; then echo $JARS >"$CACHE/jars/.checked"; return 0; fi
+    command -v mvn >/dev/null 2>&1 || install_packages "$log" maven
+    for jar in $JARS; do
+        jar_is_right "$jar" && continue
+        IFS=: read -r g a v s <<<"$jar"
+        rm -f "$(jar_file "$jar")"
+        mvn -B -q "$JAR_PLUGIN:copy" -Dartifact="$g:$a:$v" -DoutputDirectory="$CACHE/jars" >>"$log" 2>&1 ||
+            die "Maven could not fetch $g:$a:$v (is there a network? Maven's own settings name its repositories and proxies)" "$log"
+        jar_is_right "$jar" || die "the checksum of $(jar_file "$jar") is not the expected $s; the file was not accepted"
+    done
+    echo $JARS >"$CACHE/jars/.checked"
+}
+
+make_venv() {
+    local log=$1 lock=$ROOT/simulator/requirements.txt digest
+    [ -r "$lock" ] || die "simulator/requirements.txt is missing: the tree is not complete"
+    digest=$(sha256sum <"$lock" | cut -d' ' -f1)
+    [ "$(cat "$CACHE/venv/.requirements" 2>/dev/null)" = "$digest" ] && [ -x "$EXACT_DATABRICKS_PYTHON" ] && return 0
+    if ! [ -x "$EXACT_DATABRICKS_PYTHON" ] || ! "$EXACT_DATABRICKS_PYTHON" -c 'import pip' 2>/dev/null; then
+        /usr/bin/python3 -m venv --clear "$CACHE/venv" >>"$log" 2>&1 || die "cannot make a Python environment in $CACHE/venv" "$log"
+    fi
+    "$EXACT_DATABRICKS_PYTHON" -m pip install --disable-pip-version-check -q -r "$lock" >>"$log" 2>&1 ||
+        die "pip could not install the simulators' packages (is there a network? pip's own settings name its index)" "$log"
+    echo "$digest" >"$CACHE/venv/.requirements"
+}
+
+# install_engine LOG: Spark, Delta and the Python packages of the simulators, in the cache outside the tree.
+install_engine() {
+    local log=$1 lock
+    mkdir -p "$CACHE/jars" 2>/dev/null || die "cannot make the cache directory $CACHE (set EXACT_DATABRICKS_CACHE to another one)"
+    lock=$(sha256sum <"$ROOT/simulator/requirements.txt" | cut -d' ' -f1)
+    FOUND=cached
+    if [ "$(cat "$CACHE/venv/.requirements" 2>/dev/null)" != "$lock" ] || ! jars_ready; then
+        [ -w "$CACHE" ] || die "the cache $CACHE is not complete and this user may not write it (set EXACT_DATABRICKS_CACHE to another directory)"
+        [ "$(df --output=avail -k "$CACHE" | tail -1)" -gt 1500000 ] || [ -x "$EXACT_DATABRICKS_PYTHON" ] ||
+            die "less than 1.5 GB is free for the cache in $CACHE"
+        exec 9>"$CACHE/.lock"
+        flock 9
+        make_venv "$log"
+        fetch_jars "$log"
+        exec 9>&-
+        FOUND=installed
+    fi
+    "$EXACT_DATABRICKS_PYTHON" -c 'import pyspark, aiohttp' 2>>"$log" || die "the Python environment in $CACHE/venv does not work; remove it and run again" "$log"
+    FOUND="$FOUND ($(du -sm "$CACHE" | cut -f1) MB)"
+}

@@ -1,0 +1,205 @@
+"""The suites of scripts/check: each runs tests of one kind, writes one log and counts single tests."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as xml
+from dataclasses import dataclass, field
+
+from cluster import Cluster
+from texts import text_checks
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ["EXACT_DATABRICKS_PG_BIN"])
+WARNINGS = "-Wall -Wextra -Wshadow -Werror"
+
+
+@dataclass
+class Result:
+    passed: int = 0
+    failed: list = field(default_factory=list)  # names of what failed
+    skipped: int = 0
+
+    def add(self, name, good):
+        if good:
+            self.passed += 1
+        else:
+            self.failed.append(name)
+
+    def merge(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        return self
+
+
+class Run:
+    """Where a suite works, and how it runs commands."""
+
+    def __init__(self, work, name):
+        self.directory = pathlib.Path(work) / name
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.log = self.directory / "log"
+
+    def command(self, *command, cwd=TREE, env=None, seconds=1500):
+        """Exit status; the output goes to the suite's log."""
+        with open(self.log, "ab") as log:
+            log.write(("$ " + " ".join(map(str, command)) + "\n").encode())
+            log.flush()
+            try:
+                return subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, timeout=seconds,
+                                      env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8", **(env or {})}).returncode
+            except subprocess.TimeoutExpired:
+                log.write(f"\nstopped: still running after {seconds} s\n".encode())
+                return 124
+
+    def text(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def note(self, text):
+        with open(self.log, "a") as log:
+            log.write(text + "\n")
+
+
+def _make(run, tree, *arguments, **how):
+    return run.command("make", "-j2", f"PG_CONFIG={BIN}/pg_config", *arguments, cwd=tree, **how)
+
+
+def build(run):
+    """gcc and clang without a warning, in trees of their own; the first one is installed for the suites that follow."""
+    result = Result()
+    for compiler in ("gcc", "clang-14"):
+        tree = run.directory / compiler
+        shutil.copytree(TREE, tree, ignore=shutil.ignore_patterns("*.o", "*.so", "*.bc", "tmp_check"), symlinks=True)
+        result.add(f"build with {compiler}", _make(run, tree, f"CC={compiler}", f"COPT={WARNINGS}", "with_llvm=no") == 0)
+    return result
+
+
+def text(run):
+    result = Result()
+    for name, problems in text_checks(TREE):
+        result.add(name, not problems)
+        for problem in problems:
+            run.note(f"{name}: {problem}")
+    return result
+
+
+def _tap(text_, status, what):
+    """Top-level lines of TAP; a program that ended badly without a failed test counts as one failure."""
+    result = Result()
+    for line in text_.splitlines():
+        found = re.match(r"(not )?ok\b ?(\d*)(.*)", line)
+        if found and re.search(r"# skip", found.group(3), re.I):
+            result.skipped += 1
+        elif found:
+            result.add((found.group(3) or found.group(2)).strip(" -") or what, not found.group(1))
+    if status and not result.failed:
+        result.failed.append(f"{what}: ended with status {status}")
+    return result
+
+
+def unit(run):
+    """The pure modules as programs of their own; a program counts as one test."""
+    result, status = Result(), _make(run, TREE, "unit")
+    programs = re.findall(r"^unit: (\S+)$", run.text(), re.M)
+    for program in programs[:-1] if status else programs:
+        result.add(program, True)
+    if status or not programs:
+        result.failed.append(programs[-1] if programs else "make unit")
+    return result
+
+
+def _regress_lines(text_, status, what):
+    result = Result()
+    for line in text_.splitlines():
+        found = re.match(r"(?:test|     )\s*(\S+)\s+\.\.\. (ok|FAILED)", line)
+        if found:
+            result.add(f"{what} {found.group(1)}", found.group(2) == "ok")
+    if status and not result.failed:
+        result.failed.append(f"{what}: ended with status {status}")
+    return result
+
+
+def _with_cluster(run, name, settings, action):
+    cluster = Cluster(run.directory / name, settings)
+    cluster.make()
+    cluster.start()
+    try:
+        return action({"PGHOST": str(cluster.socket), "PGPORT": str(cluster.settings["port"]), "PGUSER": "postgres"})
+    finally:
+        cluster.remove()
+        run.note(f"--- server log ({name})\n" + "\n".join(cluster.log_text().splitlines()[-200:]))
+
+
+def regress(run):
+    """pg_regress on a server without the library preloaded and on one with it."""
+    result = Result()
+    for name, settings in (("without preload", {"shared_preload_libraries": ""}), ("with preload", {})):
+        before = len(run.text())
+        status = _with_cluster(run, name.replace(" ", "_"), settings, lambda env: _make(run, TREE, "installcheck", "ISOLATION=", env=env))
+        result.merge(_regress_lines(run.text()[before:], status, name))
+        diff = TREE / "regression.diffs"
+        if diff.exists():
+            run.note(diff.read_text(errors="replace")[:20000])
+            diff.unlink()
+    return result
+
+
+def isolation(run):
+    """Sessions that meet each other's locks."""
+    specs = sorted(p.stem for p in (TREE / "specs").glob("*.spec"))
+    status = _with_cluster(run, "isolation", {}, lambda env: _make(run, TREE, "installcheck", "REGRESS=", env=env))
+    result = _regress_lines(run.text(), status, "isolation")
+    if result.passed + len(result.failed) < len(specs):
+        result.failed.append(f"only {result.passed} of {len(specs)} specs ran")
+    return result
+
+
+def tap(run):
+    """Workers, crashes, secrets, tokens, delivery: clusters of their own."""
+    tests = sorted(str(p.relative_to(TREE)) for p in (TREE / "t").glob("*.pl"))
+    status = _make(run, TREE, "prove_installcheck", "PROVE_FLAGS=-v --timer", "PROVE_TESTS=" + " ".join(tests),
+                   env={"PG_TEST_TIMEOUT_DEFAULT": "180"})
+    result = _tap(run.text(), status, "prove")
+    if result.failed:
+        for log in sorted((TREE / "tmp_check" / "log").glob("*.log")):
+            if log.stat().st_mtime > run.log.stat().st_ctime and "regress_log" in log.name:
+                run.note(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-40:]))
+    return result
+
+
+def _pytest(run, *tests, seconds=1500):
+    report = run.directory / "report.xml"
+    status = run.command(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10", f"--junitxml={report}",
+                         f"--basetemp={run.directory / 'pytest'}", *tests, seconds=seconds)
+    result = Result()
+    if report.exists():
+        for case in xml.parse(report).getroot().iter("testcase"):
+            if case.find("skipped") is not None:
+                result.skipped += 1
+            else:
+                result.add(f"{case.get('classname')}.{case.get('name')}", case.find("failure") is None and case.find("error") is None)
+    if status not in (0, 1) and not result.failed or not report.exists():
+        result.failed.append(f"pytest ended with status {status}")
+    return result
+
+
+def simulators(run):
+    """Both simulators: their own tests, and clients that others wrote, unmodified."""
+    return _pytest(run, "simulator/tests")
+
+
+def flow(run):
+    """The whole flow on Spark and Delta, bad input, races, secrets; everything compared with the truth."""
+    return _pytest(run, "t/flow", "--deselect", "t/flow/test_kills.py")
+
+
+def kills(run):
+    """A short run of scripts/kills: fetcher, loader and postmaster killed in the middle of work."""
+    return _pytest(run, "t/flow/test_kills.py")
+
+
+SUITES = {"build": build, "text": text, "unit": unit, "regress": regress, "isolation": isolation, "tap": tap, "simulators": simulators,
+          "flow": flow, "kills": kills}

@@ -1,0 +1,38 @@
+"""The workspace's clock: real time plus what POST /_control/clock added, so that hours can pass in a test."""
+
+import asyncio
+import time
+
+
+class Clock:
+    def __init__(self):
+        self._offset = 0.0
+        self._moved = asyncio.Event()
+
+    def now(self):
+        """Seconds since the epoch."""
+        return time.time() + self._offset
+
+    def advance(self, seconds):
+        """Moves the clock forward; sleepers whose time has come wake up."""
+        self._offset += seconds
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def wait(self, event, seconds):
+        """Waits for `event`, at most `seconds` of this clock. Returns whether it came."""
+        sleeping, coming = asyncio.create_task(self.sleep(seconds)), asyncio.create_task(event.wait())
+        await asyncio.wait((sleeping, coming), return_when=asyncio.FIRST_COMPLETED)
+        for task in (sleeping, coming):
+            task.cancel()
+        return event.is_set()
+
+    async def sleep(self, seconds):
+        """Sleeps until this clock has moved by `seconds`."""
+        until = self.now() + seconds
+        while (left := until - self.now()) > 0:
+            moved = self._moved
+            try:
+                await asyncio.wait_for(moved.wait(), left)
+            except asyncio.TimeoutError:
+                pass

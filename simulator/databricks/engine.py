@@ -1,0 +1,85 @@
+"""From the text of a statement to its result, whatever engine executes it."""
+
+from dataclasses import dataclass, field
+
+from .errors import SqlError
+from .result import Result
+from .sql_text import find_uses, split_statements, tokenize
+from .unity import Unity, no_such_catalog, no_such_schema
+
+
+@dataclass
+class TableColumn:
+    name: str
+    type_text: str  # lower case, as in decimal(18,4)
+    nullable: bool = True
+    comment: str | None = None
+    type_json: object = "string"  # the type in Spark's JSON form
+
+
+@dataclass
+class Table:
+    name: str
+    columns: list
+    properties: dict = field(default_factory=dict)
+    comment: str | None = None
+    location: str = ""
+
+
+@dataclass
+class Job:
+    """One statement on its way to the engine."""
+
+    id: str
+    text: str
+    tokens: list
+    statements: list  # [(tokens, Uses)]
+    catalog: str  # defaults for unqualified names, lower case
+    schema: str
+    parameters: dict  # name -> text or None
+    types: dict  # name -> SQL type, where it is not STRING
+    targets: list = field(default_factory=list)  # full names of the tables that are written
+    row_limit: int | None = None
+    size_limit: int | None = None  # bytes of the result beyond which the engine may give up
+
+
+def read_job(unity: Unity, id, text, parameters=(), catalog=None, schema=None, **limits):
+    """Analyses a statement. Raises SqlError for an empty one and for a catalog that does not exist."""
+    tokens = tokenize(text)
+    if not tokens:
+        raise SqlError("PARSE_EMPTY_STATEMENT", "42617", "Syntax error, unexpected empty statement.")
+    catalog = (catalog or unity.catalog).lower()
+    if catalog != unity.catalog:
+        raise no_such_catalog(catalog)
+    statements = [(s, find_uses(s)) for s in split_statements(tokens)]
+    job = Job(id, text, tokens, statements, catalog, (schema or "default").lower(),
+              {p["name"]: p.get("value") for p in parameters},
+              {p["name"]: p["type"] for p in parameters if (p.get("type") or "STRING").upper() != "STRING"}, **limits)
+    for _, uses in statements:
+        if uses.target is not None:
+            table = unity.resolve(uses.target, job.catalog, job.schema)
+            if table not in job.targets:
+                job.targets.append(table)
+    return job
+
+
+def execute(job: Job, engine, unity: Unity) -> Result:
+    """Executes a job to its end. Raises SqlError when the statement fails, Canceled when it was cancelled."""
+    defaults = (job.catalog, job.schema)
+    create_schema = len(job.statements) == 1 and job.statements[0][1].kind == "create" and job.statements[0][1].schemas
+    if job.schema not in engine.schemas() and not create_schema:
+        raise no_such_schema(job.catalog, job.schema)
+    for _, uses in job.statements:
+        targets = [unity.resolve(uses.target, *defaults)] if uses.target else []
+        reads = [unity.resolve(name, *defaults) for name in uses.reads if len(name.parts) <= 3]
+        schemas = [unity.resolve(name, *defaults, what="schema") for name in uses.schemas]
+        unity.check(uses, targets, reads, schemas)
+    if len(job.statements) == 1:
+        result = unity.execute(job.text, job.statements[0][0], defaults, engine)
+        if result is not None:
+            return result
+    result = engine.execute(job)
+    for _, uses in job.statements:
+        if uses.kind == "drop" and uses.target:
+            unity.forget(unity.resolve(uses.target, *defaults))
+    return result

@@ -1,0 +1,308 @@
+"""What Unity Catalog adds to the tables and an open-source engine has no notion of: privileges, keys, tags, volumes.
+
+Statements about these are executed here; everything else is the engine's. Names are (catalog, schema, object), lower case.
+"""
+
+import shutil
+import threading
+from pathlib import Path
+
+from .errors import SqlError
+from .result import Column, Result
+from .sql_text import literal_value, name_value, quote, read_name, skip_words
+
+# What a SQL warehouse lets a statement SET; the values have no effect beyond their statement.
+_SETTABLE = {"ansi_mode", "enable_photon", "legacy_time_parser_policy", "max_file_partition_bytes", "read_only_external_metastore",
+             "statement_timeout", "timezone", "use_cached_result", "query_tags"}
+
+
+def no_such_catalog(name):
+    return SqlError("NO_SUCH_CATALOG_EXCEPTION", "42704",
+                    f"Catalog '{name}' was not found. Please verify the catalog name and then retry the query or command again.")
+
+
+def no_such_schema(catalog, schema):
+    return SqlError("SCHEMA_NOT_FOUND", "42704",
+                    f"The schema {quote(catalog)}.{quote(schema)} cannot be found. Verify the spelling and correctness of the schema "
+                    "and catalog.")
+
+
+class Unity:
+    """State of one workspace's catalog beside its tables. Used by the event loop and by statement threads."""
+
+    def __init__(self, catalog, data):
+        self.catalog = catalog.lower()
+        self.volume_root = Path(data) / "volumes"
+        self._lock = threading.Lock()
+        self._denied = set()  # (privilege, object)
+        self._constraints = {}  # table -> {name: {"kind", "columns"}}
+        self.tags = {}  # dotted object -> {key: value}
+        self.grants = []  # texts of GRANT and REVOKE
+
+    # Names
+
+    def resolve(self, name, catalog, schema, what="table"):
+        """The full lower-case name of `name` under the defaults of its statement. Raises for another catalog."""
+        parts = name.lower()
+        full = {"table": (catalog, schema), "schema": (catalog,)}[what]
+        if len(parts) <= len(full):
+            parts = full[: len(full) + 1 - len(parts)] + parts
+        if parts[0] != self.catalog:
+            raise no_such_catalog(parts[0])
+        return parts
+
+    # Privileges
+
+    def deny(self, entries):
+        """Replaces what the principal lacks by `entries`: (privilege, dotted object) pairs."""
+        with self._lock:
+            self._denied = {(privilege.upper(), target.lower()) for privilege, target in entries}
+
+    def denied(self):
+        return sorted(self._denied)
+
+    def lacks(self, privilege, target):
+        """Whether `privilege` is missing on the dotted `target` or on what holds it."""
+        parts = target.lower().split(".")
+        return any((privilege, ".".join(parts[:n])) in self._denied for n in range(1, len(parts) + 1))
+
+    def require(self, privilege, target, kind):
+        if self.lacks(privilege, target):
+            raise SqlError("INSUFFICIENT_PERMISSIONS", "42501",
+                           f"Insufficient privileges: User does not have {privilege} on {kind} '{target}'.")
+
+    def check(self, statement, targets, reads, schemas):
+        """Raises INSUFFICIENT_PERMISSIONS for the first privilege that a statement needs and the principal lacks."""
+        if not self._denied:
+            return
+        for table in targets + reads + schemas:
+            self.require("USE CATALOG", table[0], "Catalog")
+            if not (statement.kind == "create" and table in schemas):
+                self.require("USE SCHEMA", ".".join(table[:2]), "Schema")
+        for schema in schemas:
+            if statement.kind == "create":
+                self.require("CREATE SCHEMA", schema[0], "Catalog")
+        for table in targets:
+            if statement.kind == "create":
+                self.require("CREATE TABLE", ".".join(table[:2]), "Schema")
+            elif statement.kind == "drop":
+                self.require("MANAGE", ".".join(table), "Table")
+            else:
+                if statement.kind in ("merge", "update", "delete"):
+                    self.require("SELECT", ".".join(table), "Table")
+                self.require("MODIFY", ".".join(table), "Table")
+        for table in reads:
+            self.require("SELECT", ".".join(table), "Table")
+
+    # Keys
+
+    def constraints(self, table):
+        return {name: dict(entry) for name, entry in self._constraints.get(table, {}).items()}
+
+    def remember(self, table, constraints):
+        """Notes the keys that a CREATE TABLE declared, each (name or None, kind, columns)."""
+        with self._lock:
+            known = self._constraints.setdefault(table, {})
+            for name, kind, columns in constraints:
+                known.setdefault((name or f"{table[2]}_{'pk' if kind == 'PRIMARY_KEY' else 'fk'}").lower(),
+                                 {"kind": kind, "columns": columns})
+
+    def forget(self, table):
+        with self._lock:
+            self._constraints.pop(table, None)
+            self.tags.pop(".".join(table), None)
+
+    # Volumes
+
+    def volume(self, catalog, schema, name):
+        """The directory of a volume, or None."""
+        path = self.volume_root / catalog.lower() / schema.lower() / name.lower()
+        return path if path.is_dir() else None
+
+    def local_path(self, path):
+        """Where /Volumes/<catalog>/<schema>/<volume>/... is kept, as text; other paths unchanged."""
+        plain = path[5:] if path.startswith("dbfs:") else path
+        parts = plain.split("/")
+        if len(parts) < 5 or parts[1] != "Volumes":
+            return path
+        return "/".join([str(self.volume_root), *(p.lower() for p in parts[2:5]), *parts[5:]])
+
+    def public_text(self, text):
+        """A message or value of the engine with the local directory shown as the service would."""
+        root = str(self.volume_root)
+        return text.replace("file:" + root, "dbfs:/Volumes").replace(root, "/Volumes") if root in text else text
+
+    # Statements
+
+    def execute(self, text, tokens, defaults, engine):
+        """Executes a statement that is Unity Catalog's own; None when it is not."""
+        words = [t.text.lower() if t.kind == "word" else t.text for t in tokens[:6]]
+        first, rest = words[0], words[1:]
+        if first in ("grant", "revoke"):
+            self.grants.append(text)
+            return Result()
+        if first == "set" and rest and rest[0] not in ("var", "variable"):
+            return self._set(tokens)
+        if first == "use":
+            return self._use(tokens, defaults, engine)
+        if "volume" in rest[:2] and first in ("create", "drop", "comment"):
+            return self._volume(first, tokens, defaults, engine)
+        if first in ("create", "drop") and rest[:1] == ["catalog"]:
+            return self._catalog(first, tokens)
+        if first == "comment" and rest[:2] == ["on", "catalog"]:
+            return self._comment_catalog(tokens)
+        if first == "show" and rest[:1] == ["catalogs"]:
+            return Result([Column("catalog", "STRING")], [[self.catalog]])
+        if first == "alter":
+            return self._alter(tokens, defaults, engine)
+        return None
+
+    def _set(self, tokens):
+        if len(tokens) > 1 and tokens[1].is_word("time"):
+            return Result()
+        name = read_name(tokens, 1)
+        if name is None or len(name.parts) > 1 or name.lower()[0] not in _SETTABLE:
+            key = ".".join(name.parts) if name else ""
+            raise SqlError("CONFIG_NOT_AVAILABLE", "42K0I", f"Configuration {key} is not available.")
+        return Result()
+
+    def _use(self, tokens, defaults, engine):
+        at = skip_words(tokens, 1, "catalog", "schema", "database", "namespace")
+        name = read_name(tokens, at)
+        if name is None:
+            return None
+        if tokens[1].is_word("catalog"):
+            if name.lower() != (self.catalog,):
+                raise no_such_catalog(name.parts[0])
+        else:
+            catalog, schema = self.resolve(name, *defaults, what="schema")
+            if schema not in engine.schemas():
+                raise no_such_schema(catalog, schema)
+        return Result()
+
+    def _volume(self, first, tokens, defaults, engine):
+        at = skip_words(tokens, 1, "on", "external", "volume", "if", "not", "exists")
+        guarded = any(t.is_word("exists") for t in tokens[:at])
+        catalog, schema, volume = self.resolve(read_name(tokens, at), *defaults)
+        if schema not in engine.schemas():
+            raise no_such_schema(catalog, schema)
+        path = self.volume_root / catalog / schema / volume
+        shown = f"{quote(catalog)}.{quote(schema)}.{quote(volume)}"
+        if first == "create":
+            self.require("CREATE VOLUME", f"{catalog}.{schema}", "Schema")
+            if path.is_dir() and not guarded:
+                raise SqlError("VOLUME_ALREADY_EXISTS", "42000", f"Cannot create volume {shown} because it already exists.")
+            path.mkdir(parents=True, exist_ok=True)
+        elif not path.is_dir() and not guarded:
+            raise SqlError("VOLUME_DOES_NOT_EXIST", "42704", f"Volume {shown} does not exist.")
+        elif first == "drop":
+            shutil.rmtree(path, ignore_errors=True)
+        return Result()
+
+    def _catalog(self, first, tokens):
+        at = skip_words(tokens, 2, "if", "not", "exists")
+        name = name_value(tokens[at]).lower()
+        if first == "create" and name == self.catalog:
+            if at == 2:
+                raise SqlError("CATALOG_ALREADY_EXISTS", "42710", f"Cannot create catalog '{name}' because it already exists.")
+            return Result()
+        raise SqlError("INSUFFICIENT_PERMISSIONS", "42501",
+                       f"Insufficient privileges: User does not have {'CREATE CATALOG' if first == 'create' else 'MANAGE'} on "
+                       "Metastore 'simulator'.")
+
+    def _comment_catalog(self, tokens):
+        name = name_value(tokens[3]).lower()
+        if name != self.catalog:
+            raise no_such_catalog(name)
+        return Result()
+
+    def _alter(self, tokens, defaults, engine):
+        words = [t.text.lower() if t.kind == "word" else t.text for t in tokens]
+        name = read_name(tokens, skip_words(tokens, 2, "if", "exists"))
+        if name is None or words[1] not in ("table", "schema", "volume", "catalog"):
+            return None
+        rest = words[name.last:]
+        if "tags" in rest and ("set" in rest or "unset" in rest):
+            return self._tags(tokens, name, rest)
+        if words[1] != "table":
+            return None
+        if rest == ["cluster", "by", "auto"]:
+            self._table(name, defaults, engine)
+            return Result()
+        if rest[:1] == ["add"] and ("primary" in rest[:4] or "foreign" in rest[:4]):
+            return self._add_key(tokens, name, defaults, engine)
+        if rest[:2] in (["drop", "constraint"], ["drop", "primary"], ["drop", "foreign"]):
+            return self._drop_key(tokens, name, defaults, rest)
+        return None
+
+    def _table(self, name, defaults, engine):
+        full = self.resolve(name, *defaults)
+        table = engine.describe(full[1], full[2])
+        if table is None:
+            raise SqlError("TABLE_OR_VIEW_NOT_FOUND", "42P01",
+                           f"The table or view {'.'.join(quote(p) for p in full)} cannot be found. Verify the spelling and correctness "
+                           "of the schema and catalog.")
+        return full, table
+
+    def _tags(self, tokens, name, rest):
+        target = ".".join(name.lower())
+        if rest[0] == "alter" and rest[1] == "column":
+            target += "." + name_value(tokens[name.last + 2]).lower()
+        literals = [literal_value(t) for t in tokens[name.last:] if t.kind in ("string", "raw")]
+        tags = self.tags.setdefault(target, {})
+        if "unset" in rest:
+            for key in literals:
+                tags.pop(key, None)
+        else:
+            tags.update(zip(literals[::2], literals[1::2]))
+        return Result()
+
+    def _add_key(self, tokens, name, defaults, engine):
+        full, table = self._table(name, defaults, engine)
+        at, label = name.last + 1, None
+        if tokens[at].is_word("constraint"):
+            label, at = name_value(tokens[at + 1]), at + 2
+        kind = "PRIMARY_KEY" if tokens[at].is_word("primary") else "FOREIGN_KEY"
+        columns = read_columns(tokens, at + 2)
+        known = {c.name.lower(): c for c in table.columns}
+        for column in columns:
+            if column.lower() not in known:
+                raise SqlError("UNRESOLVED_COLUMN.WITH_SUGGESTION", "42703",
+                               f"A column, variable, or function parameter with name {quote(column)} cannot be resolved.")
+            if kind == "PRIMARY_KEY" and known[column.lower()].nullable:
+                raise SqlError("", "", f"Cannot create the primary key `{label or ''}` because its child column(s) `{column}` is "
+                               "nullable. Please change the column nullability and retry.")
+        existing = self.constraints(full)
+        if (label and label.lower() in existing) or (kind == "PRIMARY_KEY" and any(c["kind"] == kind for c in existing.values())):
+            raise SqlError("DELTA_CONSTRAINT_ALREADY_EXISTS", "42710",
+                           f"Constraint '{label or 'PRIMARY KEY'}' already exists. Please delete the old constraint first.")
+        self.remember(full, [(label, kind, columns)])
+        return Result()
+
+    def _drop_key(self, tokens, name, defaults, rest):
+        full = self.resolve(name, *defaults)
+        with self._lock:
+            known = self._constraints.get(full, {})
+            if rest[1] == "constraint":
+                at = skip_words(tokens, name.last + 2, "if", "exists")
+                label = name_value(tokens[at]).lower()
+                if label not in known:
+                    return None  # a CHECK constraint: the engine knows it
+                del known[label]
+            else:
+                kind = "PRIMARY_KEY" if rest[1] == "primary" else "FOREIGN_KEY"
+                for label in [n for n, c in known.items() if c["kind"] == kind]:
+                    del known[label]
+        return Result()
+
+
+def read_columns(tokens, at):
+    """The names in the parenthesised list at token `at`."""
+    columns = []
+    if at < len(tokens) and tokens[at].text == "(":
+        for token in tokens[at + 1:]:
+            if token.text == ")":
+                break
+            if token.kind in ("word", "quoted") and not token.is_word("timeseries"):
+                columns.append(name_value(token))
+    return columns

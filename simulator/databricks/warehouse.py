@@ -1,0 +1,86 @@
+"""The SQL warehouse: its states and its REST calls."""
+
+import asyncio
+
+from aiohttp import web
+
+from .errors import ApiError, invalid_parameter
+
+
+class Warehouse:
+    def __init__(self, settings, clock):
+        self.settings, self.clock = settings, clock
+        self.state = "STOPPED" if settings.start_seconds > 0 else "RUNNING"
+        self._started = asyncio.Event()
+        if self.state == "RUNNING":
+            self._started.set()
+        self._task = None
+
+    async def running(self):
+        """Returns once the warehouse runs; starts it when it does not."""
+        self.start()
+        await self._started.wait()
+
+    def start(self):
+        if self.state in ("STOPPED", "STOPPING"):
+            self.state = "STARTING"
+            self._task = asyncio.create_task(self._start())
+
+    async def _start(self):
+        await self.clock.sleep(self.settings.start_seconds)
+        self.state = "RUNNING"
+        self._started.set()
+
+    def stop(self):
+        if self._task is not None:
+            self._task.cancel()
+        self._started.clear()
+        self.state = "STOPPED"
+
+    def check(self, id):
+        """Raises what the service says about a warehouse id that is not this one."""
+        if id == self.settings.warehouse_id:
+            return
+        if not isinstance(id, str) or len(id) != 16 or any(c not in "0123456789abcdef" for c in id):
+            raise invalid_parameter(f"{id} is not a valid endpoint id.")
+        raise ApiError(404, "ENDPOINT_NOT_FOUND", f"SQL warehouse {id} does not exist at all in the database")
+
+    def describe(self, host):
+        healthy = {"status": "HEALTHY"} if self.state == "RUNNING" else {"status": "STATUS_UNSPECIFIED"}
+        return {
+            "id": self.settings.warehouse_id, "name": "simulator", "state": self.state, "cluster_size": "2X-Small",
+            "min_num_clusters": 1, "max_num_clusters": 1, "num_clusters": 1 if self.state == "RUNNING" else 0,
+            "num_active_sessions": 0, "auto_stop_mins": 10, "auto_resume": True, "creator_name": "admin@example.com",
+            "enable_photon": True, "enable_serverless_compute": True, "warehouse_type": "PRO", "spot_instance_policy": "COST_OPTIMIZED",
+            "channel": {"name": "CHANNEL_NAME_CURRENT"}, "health": healthy,
+            "jdbc_url": f"jdbc:spark://{host}:443/default;transportMode=http;ssl=1;AuthMech=3;"
+                        f"httpPath=/sql/1.0/warehouses/{self.settings.warehouse_id};",
+            "odbc_params": {"hostname": host, "path": f"/sql/1.0/warehouses/{self.settings.warehouse_id}", "protocol": "https", "port": 443},
+        }
+
+
+def routes(warehouse):
+    table = web.RouteTableDef()
+
+    @table.get("/api/2.0/sql/warehouses")
+    async def list_warehouses(request):
+        return web.json_response({"warehouses": [warehouse.describe(request.url.host)]})
+
+    @table.get("/api/2.0/sql/warehouses/{id}")
+    async def get_warehouse(request):
+        warehouse.check(request.match_info["id"])
+        return web.json_response(warehouse.describe(request.url.host))
+
+    @table.post("/api/2.0/sql/warehouses/{id}/start")
+    async def start_warehouse(request):
+        warehouse.check(request.match_info["id"])
+        warehouse.start()
+        return web.json_response({})
+
+    @table.post("/api/2.0/sql/warehouses/{id}/stop")
+    async def stop_warehouse(request):
+        warehouse.check(request.match_info["id"])
+        warehouse.stop()
+        return web.json_response({})
+
+    return table

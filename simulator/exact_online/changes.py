@@ -1,0 +1,158 @@
+"""Random changes as people make them, and the sentence that tells each one."""
+import random
+
+from . import generate
+from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, GL, ITEM, LINE, NOUN, ORDER
+from .words import CITIES, ODD_TEXTS, SUBJECTS
+from .write import in_use
+
+WEIGHTS = {ORDER: 50, GL: 10, ITEM: 15, ACCOUNT: 13, COSTCENTER: 7, COSTUNIT: 5}
+
+
+def _label(record):
+    v = record.values
+    if record.entity == ORDER:
+        return f"purchase order {v.get('OrderNumber')}"
+    if record.entity == LINE:
+        return f"purchase order {record.header.values.get('OrderNumber')}, line {v.get('LineNumber')}"
+    return f"{NOUN[record.entity]} {(v.get('Code') or '').strip()}"
+
+
+def sentence(record, op, values):
+    """One change in words, for instance `GL account 4300 renamed`."""
+    label = _label(record)
+    if op == "delete":
+        return f"{label} deleted"
+    if record.entity == ORDER:
+        n = len(record.lines)
+        return f"{label} {'created' if op == 'create' else 'changed'}, {n} line{'' if n == 1 else 's'}"
+    if op == "create":
+        return f"{label} created"
+    if values and set(values) <= {"Description", "Name"}:
+        return f"{label} renamed"
+    if "City" in values:
+        return f"{label} moved to {values['City']}"
+    if "CostPriceStandard" in values:
+        return f"{label} price changed to {values['CostPriceStandard']}"
+    return f"{label} changed: {', '.join(values)}" if values else f"{label} touched"
+
+
+def make(sim, count, seed, deletes, division, entity):
+    """`count` changes; the same seed on the same data makes the same ones. `deletes` is the share of deletions."""
+    rng = sim.random if seed is None else random.Random(f"changes {seed}")
+    made = []
+    for _ in range(count):
+        where = division or rng.choice(list(sim.divisions.values()))
+        what = entity or rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        made.append(_one(where, rng, what, deletes))
+    return made
+
+
+def _one(division, rng, entity, deletes):
+    user = rng.choice(list(division.info["staff"]))
+    draw = rng.random()
+    record, op, values = None, "update", {}
+    if draw < deletes:
+        record = _removable(division, rng, entity)
+        op = "delete" if record else "update"
+    elif draw < deletes + 0.3:
+        op = "create"
+    if op == "delete":
+        text = sentence(record, op, {})
+        division.delete(record, user)
+    elif op == "create":
+        record, values = _create(division, rng, entity, user)
+        text = sentence(record, op, values)
+    else:
+        living = division.records[entity]
+        record = living[rng.choice(sorted(living))] if living else None
+        if record is None:
+            op = "create"
+            record, values = _create(division, rng, entity, user)
+        else:
+            values = _update(division, rng, record, user)
+        text = sentence(record, op, values)
+    return {"division": division.code, "resource": entity, "key": record.key, "op": op, "what": text}
+
+
+def _removable(division, rng, entity):
+    """A record that nothing refers to, and not the last one; a line only when its order keeps another."""
+    keys = sorted(division.records[entity])
+    for key in rng.sample(keys, min(20, len(keys))):
+        record = division.records[entity][key]
+        if len(keys) > 1 and not in_use(division, record) and (entity != LINE or len(record.header.lines) > 1):
+            return record
+    return None
+
+
+def _buying(division):
+    suppliers = [r for r in division.records[ACCOUNT].values() if r.values.get("IsSupplier")]
+    return suppliers or list(division.records[ACCOUNT].values()), list(division.records[ITEM].values())
+
+
+def _free_code(division, entity, first):
+    while division.by_code(entity, str(first)):
+        first += 1
+    return str(first)
+
+
+def _create(division, rng, entity, user):
+    suppliers, items = _buying(division)
+    lines = None
+    if entity == ORDER:
+        values = {k: v for k, v in generate.order_values(division, rng, suppliers).items() if v is not None}
+        lines = [generate.line_values(division, rng, items) for _ in range(rng.randrange(1, 6))]
+    elif entity == LINE:
+        order = division.records[ORDER][rng.choice(sorted(division.records[ORDER]))]
+        values = {**generate.line_values(division, rng, items), "PurchaseOrderID": order.key}
+    elif entity == ITEM:
+        values = generate.item_values(division, rng, len(division.records[ITEM]) + rng.randrange(10**6))
+    elif entity == ACCOUNT:
+        values = generate.account_values(division, rng, len(division.records[ACCOUNT]))
+        values["Code"] = _free_code(division, ACCOUNT, 70000)
+    elif entity == GL:
+        code = _free_code(division, GL, 45000 + rng.randrange(4000))
+        values = generate.gl_values(division, rng, code, f"Overige kosten {rng.choice(SUBJECTS)}", 120, "D", "W")
+    else:
+        prefix = 4900 if entity == COSTCENTER else 9000
+        values = {"Code": _free_code(division, entity, prefix), "Description": f"Nieuw: {rng.choice(SUBJECTS)}"}
+        if entity == COSTCENTER:
+            values["Active"] = True
+    return division.create(entity, values, user, lines), values
+
+
+def _update(division, rng, record, user):
+    """Change a record in one of the ways of its kind; the values that were set."""
+    entity, v = record.entity, record.values
+    _, items = _buying(division)
+    lines = None
+    if entity == ORDER:
+        draw = rng.random()
+        line = rng.choice(record.lines) if record.lines else None
+        values = {}
+        if line is None or draw < 0.2:
+            lines = [generate.line_values(division, rng, items)]
+        elif draw < 0.35 and len(record.lines) > 1:
+            lines = [{"ID": line.key, "delete": True}]
+        elif draw < 0.7:
+            lines = [{"ID": line.key, "QuantityInPurchaseUnits": rng.choice((1, 3, 7.5, 20, 0.1 + 0.2))}]
+        elif draw < 0.85:
+            values = {"OrderStatus": rng.choice((10, 20, 30)), "ReceiptStatus": rng.choice((10, 20, 30))}
+        else:
+            values = {"Remarks": rng.choice(ODD_TEXTS)}
+    elif entity == LINE:
+        values = {"QuantityInPurchaseUnits": rng.randrange(1, 500)}
+    elif entity == ITEM:
+        values = rng.choice(({"CostPriceStandard": round(rng.uniform(0.1, 400), 2)}, {"Stock": generate.number_of(rng)},
+                             {"Description": f"{v.get('Description', '')[:60]} ({rng.randrange(100)})"}))
+    elif entity == ACCOUNT:
+        city, postcode = rng.choice(CITIES[division.info["country"]])
+        values = rng.choice(({"City": city, "Postcode": postcode}, {"Remarks": rng.choice(ODD_TEXTS)},
+                             {"Name": f"{v.get('Name', '')[:50]} {rng.choice(('Holding', 'Group', 'International'))}"}))
+    elif entity == GL:
+        values = rng.choice(({"Description": f"{v.get('Description', '')[:40]} {rng.choice(SUBJECTS)}"},
+                             {"IsBlocked": not v.get("IsBlocked", False)}))
+    else:
+        values = {"Description": f"{v.get('Description', '')[:40]} {rng.randrange(1000)}"[:60]}
+    division.update(record, values, user, lines)
+    return values

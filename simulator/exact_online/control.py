@@ -1,0 +1,224 @@
+"""The control API under /_control/: the truth, changes, faults, clock and settings. JSON without authorization."""
+import json
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from . import changes, clock, read, rows
+from .catalogue import ENTITIES, LINE, ORDER, RESOURCES, BY_LOWER_PATH, SYNC_ORDERS, coerce
+
+
+class Bad(Exception):
+    """A control request that makes no sense; the text says why."""
+
+
+class Control:
+    """Answers control requests. A POST body and a GET query are both a dictionary of arguments."""
+
+    def __init__(self, sim):
+        self.sim = sim
+
+    async def handle(self, request):
+        path, _, query = request.raw_path.partition("?")
+        parts = [part for part in path.split("/") if part][1:]
+        try:
+            given = dict(parse_qsl(query))
+            if request.method == "POST":
+                text = await request.text()
+                body = json.loads(text) if text.strip() else {}
+                if not isinstance(body, dict):
+                    raise Bad("the body must be a JSON object")
+                given.update(body)
+            name = f"{request.method.lower()}_{parts[0] if parts else ''}"
+            method = getattr(self, name, None)
+            if method is None or len(parts) > (2 if parts[0] == "faults" else 1):
+                return self._json({"error": f"no control request {request.method} {path}"}, 404)
+            return self._json(method(given, *parts[1:]))
+        except (Bad, ValueError, KeyError, TypeError) as error:
+            text = f"missing {error}" if isinstance(error, KeyError) else str(error)
+            return self._json({"error": text}, 400)
+
+    @staticmethod
+    def _json(value, status=200):
+        return web.Response(status=status, text=json.dumps(value, ensure_ascii=False), content_type="application/json")
+
+    # ---- what is there ----
+
+    def get_info(self, given):
+        """Address, credentials, divisions, numbers of records, clock and settings."""
+        sim, s = self.sim, self.sim.settings
+        totals = {entity: sum(len(d.records[entity]) for d in sim.divisions.values()) for entity in ENTITIES}
+        return {"base_url": sim.base_url, "client_id": s.client_id, "client_secret": s.client_secret, "redirect_uri": s.redirect_uris[0],
+                "redirect_uris": s.redirect_uris, "webhook_secret": s.webhook_secret, "user": s.user,
+                "divisions": [{"code": d.code, "description": d.info["description"],
+                               "records": {entity: len(d.records[entity]) for entity in ENTITIES}} for d in sim.divisions.values()],
+                "records": totals, "clock": clock.utc_iso(sim.clock.now()), "settings": s.public()}
+
+    def _division(self, given):
+        try:
+            return self.sim.divisions[int(given["division"])]
+        except KeyError:
+            raise Bad(f"no division {given.get('division')}" if "division" in given else "division is missing") from None
+
+    @staticmethod
+    def _resource(given):
+        resource = BY_LOWER_PATH.get(str(given.get("resource", "")).strip("/").lower())
+        if resource is None:
+            raise Bad(f"no resource {given.get('resource')!r}; known: {', '.join(RESOURCES)}")
+        return resource
+
+    def get_truth(self, given):
+        """Every record as a resource serves it now, and the last content of deleted ones."""
+        division, resource = self._division(given), self._resource(given)
+        entities = (ORDER, LINE) if resource.path == SYNC_ORDERS else (resource.entity,)
+        found = []
+        if resource.path == "sync/Deleted":
+            found = [{"key": row["EntityKey"], "deleted": False, "row": row} for row in division.deleted_rows()]
+        elif resource.path.endswith("Divisions"):
+            human = resource.path.startswith("hrm/")
+            found = [{"key": str(d.code), "deleted": False, "row": rows.truth_row(resource, read.division_row(self.sim, d, human))}
+                     for d in self.sim.divisions.values()]
+        elif resource.entity not in ENTITIES:
+            raise Bad(f"no truth is kept of {resource.path}")
+        else:
+            for entity in entities:
+                found += [{"key": r.key, "deleted": False, "row": rows.truth_row(resource, rows.build(division, resource, r))}
+                          for r in division.records[entity].values()]
+                found += [{"key": key, "deleted": True, "row": frozen.get(resource.path)}
+                          for key, (_, frozen) in division.tombstones[entity].items()]
+        return {"resource": resource.path, "division": division.code, "derived": rows.derived_fields(resource), "records": found}
+
+    def get_served(self, given):
+        """Row versions in fully sent answers, in the order in which they were read."""
+        division, resource = self._division(given), self._resource(given)
+        versions = self.sim.journal.versions(division.code, resource.path, json.loads)
+        return {"resource": resource.path, "division": division.code, "derived": rows.derived_fields(resource), "versions": versions}
+
+    def get_calls(self, given):
+        return {"calls": self.sim.journal.since(int(given.get("since", 0)))}
+
+    def get_stats(self, given):
+        return {**self.sim.journal.summary(), **self.sim.limits.summary(),
+                "token_calls": {f"{user} day {day}": n for (user, day), n in self.sim.oauth.calls.items()}}
+
+    # ---- changes ----
+
+    def post_change(self, given):
+        """Create, update or delete a record as somebody at the keyboard would; business rules of the API do not apply."""
+        sim, division, resource = self.sim, self._division(given), self._resource(given)
+        entity = resource.entity
+        if entity not in ENTITIES:
+            raise Bad(f"records of {resource.path} cannot be changed")
+        op = given.get("op")
+        values = self._values(entity, given.get("fields") or {})
+        lines = [self._values(LINE, line, extra={"delete"}) for line in given.get("lines") or []]
+        user = next(iter(division.info["staff"]))
+        record = None
+        if op != "create":
+            record = division.records[entity].get(str(given["key"]).lower())
+            if record is None:
+                raise Bad(f"no living record {given['key']} in {entity} of {division.code}")
+        if op == "create":
+            key = str(given["key"]).lower() if given.get("key") else None
+            if key and (key in division.records[entity] or key in division.tombstones[entity]):
+                raise Bad(f"the key {key} was used before")
+            record = division.create(entity, values, user, lines, key)
+        elif op == "update":
+            division.update(record, values, user, lines)
+        elif op == "delete":
+            division.delete(record, user)
+        else:
+            raise Bad("op is create, update or delete")
+        plain = RESOURCES[entity]
+        row = division.tombstones[entity][record.key][1][entity] if op == "delete" else rows.truth_row(plain,
+            rows.build(division, plain, record))
+        if entity == ORDER and op != "delete":
+            row["PurchaseOrderLines"] = [rows.truth_row(RESOURCES[LINE],
+                                                        rows.build(division, RESOURCES[LINE], line)) for line in record.lines]
+        return {"division": division.code, "resource": entity, "key": record.key, "op": op,
+                "timestamp": str(record.ts) if record.ts else None,
+                "what": changes.sentence(record, op, values), "row": row, "at": clock.utc_iso(sim.clock.now())}
+
+    @staticmethod
+    def _values(entity, given, extra=()):
+        types = RESOURCES[entity].types
+        unknown = [name for name in given if name not in types and name not in extra]
+        if unknown:
+            raise Bad(f"{entity} has no field {', '.join(unknown)}")
+        return {name: value if name in extra else coerce(types[name], value) for name, value in given.items()}
+
+    def post_random(self, given):
+        """Random believable changes."""
+        entity = self._resource(given).entity if given.get("resource") else None
+        if entity is not None and entity not in ENTITIES:
+            raise Bad(f"records of {entity} cannot be changed")
+        division = self._division(given) if given.get("division") else None
+        return {"changes": changes.make(self.sim, int(given.get("count", 1)), given.get("seed"), float(given.get("deletes", 0.05)),
+                                        division, entity)}
+
+    # ---- OAuth ----
+
+    def post_authorize(self, given):
+        """Consent without a browser. The pair can be refreshed at once unless `age` (seconds since its issue) says otherwise."""
+        user = given.get("user") or self.sim.settings.user
+        pair = self.sim.oauth.start(user, float(given.get("age", self.sim.settings.min_refresh_age)))
+        return {"user": user, "code": self.sim.oauth.consent(user), "refresh_token": pair.refresh, "access_token": pair.access}
+
+    def post_revoke(self, given):
+        what = given.get("what")
+        if what not in ("access", "refresh", "chain"):
+            raise Bad("what is access, refresh or chain")
+        return {"revoked": self.sim.oauth.revoke(what, given.get("user") or self.sim.settings.user)}
+
+    # ---- faults, settings, clock, divisions ----
+
+    def post_faults(self, given):
+        return {"id": self.sim.faults.add(given).id}
+
+    def get_faults(self, given, number=None):
+        found = [f.public() for f in self.sim.faults.faults.values() if number in (None, str(f.id))]
+        return {"faults": found}
+
+    def delete_faults(self, given, number=None):
+        return {"removed": self.sim.faults.remove(None if number is None else int(number))}
+
+    def get_config(self, given):
+        return self.sim.settings.public()
+
+    def post_config(self, given):
+        self.sim.settings.change(given)
+        return self.sim.settings.public()
+
+    def get_clock(self, given):
+        return {"now": clock.utc_iso(self.sim.clock.now()), "offset": self.sim.clock.offset}
+
+    def post_clock(self, given):
+        seconds = float(given["advance"])
+        if seconds < 0:
+            raise Bad("the clock only moves forward")
+        self.sim.clock.advance(seconds)
+        return self.get_clock(given)
+
+    def post_division(self, given):
+        """Block a division, archive it, or move it to another database (all row versions start again, lower)."""
+        from .server import REASONS
+        division = self._division({"division": given["code"]})
+        wanted = {name: value for name, value in given.items() if name != "code"}
+        unknown = set(wanted) - {"blocked", "reason", "move_date", "hr_link_date", "status", "blocking_status", "reset_timestamps"}
+        if unknown:
+            raise Bad(f"a division has no {', '.join(sorted(unknown))}")
+        if wanted.get("reason") is not None and wanted["reason"] not in REASONS:
+            raise Bad(f"reason is one of {', '.join(REASONS)}")
+        if "blocked" in wanted or "reason" in wanted:
+            blocked = wanted.get("blocked", wanted.get("reason") is not None)
+            division.reason = (wanted.get("reason") or "DivisionBlocked") if blocked else None
+        for name in ("move_date", "hr_link_date"):
+            if name in wanted:
+                division.info[name] = coerce("DateTime", wanted[name])
+        for name in ("status", "blocking_status"):
+            if name in wanted:
+                division.info[name] = int(wanted[name])
+        if wanted.get("reset_timestamps", "move_date" in wanted or "hr_link_date" in wanted):
+            division.move()
+        return {"code": division.code, "reason": division.reason,
+                **{name: division.info[name] for name in ("move_date", "hr_link_date", "status", "blocking_status")}}

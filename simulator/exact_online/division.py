@@ -1,0 +1,235 @@
+"""One division: its records, their row versions, the feed of changes and the log of deletions.
+
+Values of a record are kept in the form its rows carry them (dates as `/Date(ms)/`), only those that differ from the default.
+"""
+import bisect
+import uuid
+
+from . import clock, orders
+from .catalogue import (ACCOUNT, COSTCENTER, COSTUNIT, ENTITIES, ENTITY_TYPE, GL, ITEM, KEY_FIELD, LINE, ORDER, number)
+
+CODED = (GL, ITEM, ACCOUNT, COSTCENTER, COSTUNIT)
+PADDING = {  # field: (width, side of the text)
+    "Country": (3, "left"), "Language": (5, "left"), "SearchCode": (20, "left"), "Unit": (8, "left"), "VATCode": (3, "left"),
+    "SalesVatCode": (3, "left"), "SalesVATCode": (3, "left"), "PurchaseVATCode": (3, "left")}
+
+
+class Record:
+    """A record: key, values, row version `ts`, and for purchase orders the links between header and lines."""
+    __slots__ = ("entity", "key", "values", "ts", "deleted", "header", "lines", "version", "shown")
+
+    def __init__(self, entity, key, values):
+        self.entity, self.key, self.values = entity, key, values
+        self.ts, self.deleted, self.header, self.lines, self.version = 0, False, None, [], 0
+        self.shown = {}     # JSON made of it before, kept by rows.Writer
+
+
+class Feed:
+    """Row versions of one sync resource, oldest first. Entries of rows that changed again are skipped and swept out."""
+
+    def __init__(self):
+        self.stamps, self.records, self.alive = [], [], 0
+
+    def add(self, record):
+        self.stamps.append(record.ts)
+        self.records.append(record)
+
+    def after(self, stamp):
+        """Living records with a row version above `stamp`, in order of row version."""
+        start = bisect.bisect_right(self.stamps, stamp)
+        for i in range(start, len(self.stamps)):
+            record = self.records[i]
+            if record.ts == self.stamps[i] and not record.deleted:
+                yield record
+
+    def sweep(self, living):
+        if len(self.stamps) > 2 * living + 1000:
+            kept = list(self.after(-1))
+            self.records, self.stamps = kept, [r.ts for r in kept]
+
+
+def pad(entity, values):
+    """Give codes the blanks that the service gives them (18 wide and right-aligned for accounts)."""
+    for name, (width, side) in PADDING.items():
+        if isinstance(values.get(name), str) and values[name].strip():
+            values[name] = values[name].rstrip().ljust(width)
+    if entity == ACCOUNT and isinstance(values.get("Code"), str):
+        values["Code"] = values["Code"].strip().rjust(18)
+
+
+class Division:
+    """Records of one administration. Every method that changes something takes the time from the clock."""
+
+    def __init__(self, code, info, rng, the_clock, settings):
+        self.code, self.info, self.rng, self.clock, self.settings = code, info, rng, the_clock, settings
+        self.records = {entity: {} for entity in ENTITIES}
+        self.keys = {entity: [] for entity in ENTITIES}
+        self.codes = {entity: {} for entity in CODED}
+        self.feeds = {entity: Feed() for entity in (GL, ITEM, ACCOUNT, ORDER)}
+        self.tombstones = {entity: {} for entity in ENTITIES}
+        self.deleted = []           # rows of sync/Deleted, oldest first
+        self.stamp = 8_400_000_000 + rng.randrange(10**6)
+        self.deleted_stamp = 310_000 + rng.randrange(1000)
+        self.stamp_times = []       # (wall time, stamp) for SyncTimestamp
+        self.next_order = 25_000_001 + rng.randrange(500)
+        self.next_account = 1
+        self.names = 0              # moves when a record changes that others show the name of
+        self.reason = None          # Reason of a 403, when this division is refused
+        self.freeze_rows = None     # set by the server: renders the last rows of a deleted record
+
+    def new_key(self):
+        return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
+
+    def next_stamp(self):
+        self.stamp += 1 + self.rng.randrange(4)
+        return self.stamp
+
+    def feed_of(self, entity):
+        return self.feeds.get(ORDER if entity == LINE else entity)
+
+    def touch(self, *records):
+        """Give records a new row version, in the order given."""
+        feed = self.feed_of(records[0].entity)
+        if records[0].entity in CODED:
+            self.names += 1
+        for record in records:
+            record.version += 1
+            if feed is not None:
+                record.ts = self.next_stamp()
+                feed.add(record)
+        if feed is not None:
+            self.stamp_times.append((self.clock.wall(), self.stamp))
+            served = (ORDER, LINE) if feed is self.feeds[ORDER] else (records[0].entity,)
+            feed.sweep(sum(len(self.records[entity]) for entity in served))
+
+    def insert(self, entity, values, user, key=None, wall=None):
+        """Store a record with its created and modified fields; no row version yet."""
+        key = key or self.new_key()
+        wall = self.clock.wall() if wall is None else wall
+        values = {k: number(v) for k, v in values.items() if v is not None}
+        values[KEY_FIELD[entity]] = key
+        values["Division"] = self.code
+        pad(entity, values)
+        self.link_costs(entity, values)
+        record = Record(entity, key, values)
+        self.stamp_user(record, user, wall, created=True)
+        self.records[entity][key] = record
+        bisect.insort(self.keys[entity], key)
+        if entity in self.codes and "Code" in values:
+            self.codes[entity][values["Code"].strip().casefold()] = record
+        return record
+
+    def stamp_user(self, record, user, wall=None, created=False):
+        wall = self.clock.wall() if wall is None else wall
+        record.values["Modified"], record.values["Modifier"] = clock.date_text(wall), user
+        if created:
+            record.values["Created"], record.values["Creator"] = clock.date_text(wall), user
+
+    def assign(self, record, values):
+        """Set values of a record and keep the index of codes."""
+        pad(record.entity, values)
+        self.link_costs(record.entity, values)
+        index = self.codes.get(record.entity)
+        if index is not None and "Code" in values and record.values.get("Code") != values["Code"]:
+            old = (record.values.get("Code") or "").strip().casefold()
+            if index.get(old) is record:
+                del index[old]
+            if values["Code"] is not None:
+                index[values["Code"].strip().casefold()] = record
+        for name, value in values.items():
+            if value is None:
+                record.values.pop(name, None)
+            else:
+                record.values[name] = number(value)
+
+    def link_costs(self, entity, values):
+        """Keep the ids behind the codes of a line's cost center and unit; the combined sync set serves them."""
+        if entity == LINE:
+            for target, name in ((COSTCENTER, "CostCenter"), (COSTUNIT, "CostUnit")):
+                if name in values:
+                    found = self.by_code(target, values[name])
+                    values["_" + name] = found.key if found else None
+
+    def by_code(self, entity, code):
+        return self.codes[entity].get((code or "").strip().casefold())
+
+    def create(self, entity, values, user, lines=None, key=None):
+        """A new record as the service makes it; for a purchase order with its lines. ValueError when it cannot be."""
+        if entity == ORDER:
+            return orders.create(self, values, lines or [], user, key)
+        if entity == LINE:
+            return orders.add_line(self, values, user, key)
+        if entity == ACCOUNT and not (values.get("Code") or "").strip():
+            while str(self.next_account) in self.codes[ACCOUNT]:
+                self.next_account += 1
+            values = {**values, "Code": str(self.next_account)}
+        record = self.insert(entity, values, user, key)
+        self.touch(record)
+        return record
+
+    def update(self, record, values, user, lines=None):
+        """Merge values into a record; its Modified and row version move, and those of the whole order for an order."""
+        if record.entity in (ORDER, LINE):
+            orders.update(self, record, values, lines or [], user)
+        else:
+            self.assign(record, values)
+            self.stamp_user(record, user)
+            self.touch(record)
+        return record
+
+    def delete(self, record, user):
+        """Remove a record (an order with its lines), leave its last content as tombstone and log the deletion."""
+        if record.entity == ORDER:
+            for line in list(record.lines):
+                self.remove(line, user, logged=self.settings.deleted_keys != "header")
+            self.remove(record, user, logged=self.settings.deleted_keys != "lines")
+        elif record.entity == LINE:
+            orders.delete_line(self, record, user)
+        else:
+            self.remove(record, user)
+
+    def remove(self, record, user, logged=True):
+        """Take one record out of the store."""
+        entity = record.entity
+        self.names += 1
+        self.tombstones[entity][record.key] = (record, self.freeze_rows(self, record) if self.freeze_rows else {})
+        record.deleted = True
+        del self.records[entity][record.key]
+        keys = self.keys[entity]
+        del keys[bisect.bisect_left(keys, record.key)]
+        if record.header is not None:
+            record.header.lines.remove(record)
+        index = self.codes.get(entity)
+        code = (record.values.get("Code") or "").strip().casefold()
+        if index is not None and index.get(code) is record:
+            del index[code]
+        entity_type = ENTITY_TYPE.get(ORDER if entity == LINE else entity)
+        if entity_type and logged:
+            self.deleted_stamp += 1 + self.rng.randrange(3)
+            self.deleted.append({
+                "Timestamp": str(self.deleted_stamp), "DeletedBy": user, "DeletedDate": clock.date_text(self.clock.wall()),
+                "Division": self.code, "EntityKey": record.key, "EntityType": entity_type, "ID": self.new_key()})
+
+    def deleted_rows(self):
+        """The deletion log of the last two months."""
+        oldest = self.clock.wall() - 61 * 86_400_000
+        return [row for row in self.deleted if clock.wall_from_text(row["DeletedDate"]) >= oldest]
+
+    def stamp_at(self, wall):
+        """Highest row version given out before a wall time (what SyncTimestamp answers)."""
+        i = bisect.bisect_left(self.stamp_times, (wall, 0))
+        return self.stamp_times[i - 1][1] if i else 1
+
+    def move(self):
+        """Start all row versions again below their old values, as when the vendor moves a division to another database."""
+        self.stamp = 1_000 + self.rng.randrange(100)
+        self.deleted_stamp = 100
+        self.deleted.clear()
+        self.stamp_times.clear()
+        for entity, feed in self.feeds.items():
+            living = sorted(feed.after(-1), key=lambda r: r.key)
+            self.feeds[entity] = Feed()
+            for record in living:
+                record.ts = self.next_stamp()
+                self.feeds[entity].add(record)
+        self.stamp_times.append((self.clock.wall(), self.stamp))

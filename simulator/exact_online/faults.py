@@ -1,0 +1,84 @@
+"""Faults that the control API injects: which requests they meet, how often, and what then happens to the answer."""
+import asyncio
+import itertools
+import re
+from urllib.parse import unquote
+
+ACTIONS = {  # action: arguments it takes
+    "status": {"status", "body", "headers", "html"}, "reset_before": set(), "reset_after": set(), "delay": {"seconds"},
+    "delay_after": {"seconds"}, "hang": set(), "slow_body": {"bytes_per_second"}, "truncate": {"at"}, "html": {"body"},
+    "malformed": set(), "wrong_division": {"division"}, "evil_next": {"next", "host", "division"}}
+NEEDED = {"status": {"status"}, "delay": {"seconds"}, "delay_after": {"seconds"}, "slow_body": {"bytes_per_second"}}
+COMMON = {"path", "method", "action", "times", "skip"}
+
+
+class Fault:
+    """One injected fault. `skip` matching requests pass first, then `times` are met (-1 = all)."""
+
+    def __init__(self, number, wanted):
+        action = wanted.get("action")
+        if action not in ACTIONS:
+            raise ValueError(f"action is one of {', '.join(ACTIONS)}")
+        unknown = set(wanted) - COMMON - ACTIONS[action]
+        if unknown:
+            raise ValueError(f"{action} takes no {', '.join(sorted(unknown))}")
+        missing = NEEDED.get(action, set()) - set(wanted)
+        if missing:
+            raise ValueError(f"{action} needs {', '.join(sorted(missing))}")
+        try:
+            self.pattern = re.compile(wanted.get("path", ""), re.I)
+        except re.error as error:
+            raise ValueError(f"path is not a regular expression: {error}") from None
+        self.id, self.action = number, action
+        self.method = (wanted.get("method") or "").upper()
+        self.times, self.skip = int(wanted.get("times", 1)), int(wanted.get("skip", 0))
+        self.arguments = {name: wanted[name] for name in ACTIONS[action] if name in wanted}
+        self.wanted = wanted
+        self.hits = 0
+        self.removed = asyncio.Event()
+
+    def meets(self, method, target):
+        """Whether this request is met; counts it."""
+        if self.method and self.method != method:
+            return False
+        if not (self.pattern.search(target) or self.pattern.search(unquote(target))):
+            return False
+        if self.skip > 0:
+            self.skip -= 1
+            return False
+        if self.times == 0:
+            return False
+        if self.times > 0:
+            self.times -= 1
+        self.hits += 1
+        return True
+
+    def public(self):
+        return {"id": self.id, **self.wanted, "times": self.times, "skip": self.skip, "hits": self.hits}
+
+
+class Faults:
+    """All faults, oldest first; the first that meets a request is applied."""
+
+    def __init__(self):
+        self.numbers = itertools.count(1)
+        self.faults = {}
+
+    def add(self, wanted):
+        fault = Fault(next(self.numbers), wanted)
+        self.faults[fault.id] = fault
+        return fault
+
+    def remove(self, number=None):
+        """Remove one fault or all; requests that hang on it are let go. How many were removed."""
+        gone = [f for f in self.faults.values() if number in (None, f.id)]
+        for fault in gone:
+            fault.removed.set()
+            del self.faults[fault.id]
+        return len(gone)
+
+    def match(self, method, target):
+        for fault in self.faults.values():
+            if fault.meets(method, target):
+                return fault
+        return None

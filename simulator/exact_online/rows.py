@@ -1,0 +1,169 @@
+"""Rows: a record as one resource serves it, as values and as JSON text, and its __metadata."""
+import json
+from operator import itemgetter
+
+from . import clock
+from .catalogue import LINE, ORDER, RESOURCES, SYNC_ORDERS, number
+from .joins import JOINS
+
+HEADER_ON_LINES = (  # fields of the document that its line rows in the combined sync set repeat
+    "PurchaseOrderID", "OrderNumber", "OrderDate", "OrderStatus", "ReceiptStatus", "InvoiceStatus", "Currency", "ExchangeRate", "Supplier",
+    "SupplierContact", "DeliveryAccount", "DropShipment", "PaymentCondition", "PurchaseAgent", "Source", "ShippingMethod", "Warehouse",
+    "YourRef", "Document", "SelectionCode", "ApprovalStatus", "Approved", "Approver", "IncotermCode", "IncotermAddress", "IncotermVersion")
+HEADER_JOINS_ON_LINES = (
+    "SupplierCode", "SupplierName", "DeliveryAccountCode", "DeliveryAccountName", "WarehouseCode", "WarehouseDescription",
+    "ShippingMethodCode", "PurchaseAgentFullName", "ApproverFullName", "ApprovalStatusDescription")
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+_string = json.encoder.encode_basestring
+
+
+def _text(value):
+    """JSON text of one plain value."""
+    kind = type(value)
+    if kind is str:
+        return _string(value)
+    if kind is int or kind is float:
+        return repr(value)
+    return "null" if value is None else "true" if value else "false"
+
+
+def to_json(value):
+    """JSON text as the service writes it: no blanks, UTF-8 unescaped."""
+    return _encode(value)
+
+
+def _combined(division, record):
+    """Header and line rows of sync purchase orders; a line carries Guids of cost center and unit, and their codes beside."""
+    settings = division.settings
+    if record.entity == ORDER:
+        row = {**RESOURCES[SYNC_ORDERS].template, **record.values, **JOINS[ORDER](division, record)}
+        row["ID"] = record.key if settings.header_row_id == "order" else None
+        row["LineNumber"] = 0
+        return row
+    header, v = record.header, record.values
+    row = dict(RESOURCES[SYNC_ORDERS].template)
+    row.update((name, header.values[name]) for name in HEADER_ON_LINES if name in header.values)
+    joined = JOINS[ORDER](division, header)
+    row.update((name, joined[name]) for name in HEADER_JOINS_ON_LINES)
+    row.update(v)
+    row.update(JOINS[LINE](division, record))
+    for name in ("CostCenter", "CostUnit"):
+        row[name], row[name + "Code"] = v.get("_" + name), v.get(name)
+    return row
+
+
+def build(division, resource, record):
+    """All fields of a record as `resource` serves them (more keys than the resource has may be in the result)."""
+    if resource.path == SYNC_ORDERS:
+        row = _combined(division, record)
+    else:
+        row = {**resource.template, **record.values, **JOINS[record.entity](division, record)}
+    if resource.kind == "sync":
+        row.update(resource.blank)
+        row["Timestamp"] = str(record.ts)
+    return row
+
+
+def row_key(resource, record_or_row):
+    """The identity of a row: the document's id for header rows, else the key of the plain entity."""
+    if isinstance(record_or_row, dict):
+        if resource.path == SYNC_ORDERS:
+            return record_or_row["PurchaseOrderID"] if record_or_row["LineNumber"] == 0 else record_or_row["ID"]
+        if resource.path == "sync/Deleted":
+            return record_or_row["EntityKey"]
+        return record_or_row["ID" if resource.kind == "sync" else resource.key]
+    return record_or_row.key
+
+
+def derived_fields(resource):
+    """Names of the fields that joins fill in this resource, and that can change without a new version of the record."""
+    if resource.entity not in JOINS:
+        return []
+    entities = (ORDER, LINE) if resource.path == SYNC_ORDERS else (resource.entity,)
+    names = {name for entity in entities for name in _JOINED[entity]}
+    return [name for name in resource.fields if name in names]
+
+
+class _Nothing:
+    """Stands in for a division and a record to learn which fields a join fills."""
+    values, records, codes = {}, {entity: {} for entity in JOINS}, {}
+    info = {"names": {}, "groups": {}, "warehouses": [], "shipping": [], "projects": {}}
+
+    def by_code(self, entity, code):
+        return None
+
+
+_JOINED = {entity: tuple(join(_Nothing(), _Nothing())) for entity, join in JOINS.items()}
+
+
+def key_literal(edm, value):
+    """A key as it stands in a URL."""
+    if edm == "Guid":
+        return f"guid'{value}'"
+    if edm == "Int64":
+        return f"{value}L"
+    if edm == "DateTime":
+        return f"datetime'{clock.iso_of(clock.wall_from_text(value))}'"
+    if edm == "String":
+        return "'" + value.replace("'", "''") + "'"
+    return str(value)
+
+
+def address(base, division_code, resource, row):
+    """The uri of a row's __metadata."""
+    root = f"{base}/api/v1/" if resource.path.startswith("current/") else f"{base}/api/v1/{division_code}/"
+    return f"{root}{resource.path}({key_literal(resource.types[resource.key], row[resource.key])})"
+
+
+class Writer:
+    """Writes rows of one request: the fields asked for, collections deferred or expanded, __metadata in front."""
+
+    def __init__(self, resource, select, base, division_code):
+        self.resource, self.base, self.division_code = resource, base, division_code
+        self.plain = tuple(name for name in select if name not in resource.collections)
+        self.deferred = tuple(name for name in select if name in resource.collections)
+        self._shape = (resource.path, self.plain)
+        self._pick = itemgetter(*self.plain) if len(self.plain) > 1 else lambda row: tuple(row[name] for name in self.plain)
+        self._defaults = tuple(resource.template[name] for name in self.plain)
+        self._names = tuple(f'"{name}":' for name in self.plain)
+        self._default_texts = [name + _text(value) for name, value in zip(self._names, self._defaults)]
+
+    def content(self, row):
+        """JSON of the selected plain fields as bytes, without braces. Most are defaults, whose text is ready made."""
+        texts, names, string, i = self._default_texts.copy(), self._names, _string, 0
+        for value, default in zip(self._pick(row), self._defaults):
+            if value is not default:
+                texts[i] = names[i] + (string(value) if value.__class__ is str else _text(value))
+            i += 1
+        return ",".join(texts).encode()
+
+    def kept_content(self, row, division, record):
+        """content(), made once for each version of a record and of the names it shows."""
+        state = (record.version, record.ts, division.names, division.settings.header_row_id)
+        kept = record.shown.get(self._shape)
+        if kept is None or kept[0] != state:
+            if len(record.shown) >= 4:
+                record.shown.clear()
+            kept = record.shown[self._shape] = (state, self.content(row))
+        return kept[1]
+
+    def text(self, row, expanded=None, division_code=None, content=None):
+        """(JSON of the row, JSON of its fields alone), both as bytes; `expanded` maps a collection to the JSON of its rows.
+        `content` is that of the row when it was made before."""
+        content = self.content(row) if content is None else content
+        uri = address(self.base, division_code or self.division_code, self.resource, row)
+        head = f'{{"__metadata":{{"uri":{_string(uri)},"type":"{self.resource.type_name}"}}'.encode()
+        parts = [head, content] if content else [head]
+        for name in self.deferred:
+            if expanded is not None and name in expanded:
+                parts.append(b'"%s":{"results":[%s]}' % (name.encode(), b",".join(expanded[name])))
+            else:
+                parts.append(b'"%s":{"__deferred":{"uri":%s}}' % (name.encode(), _string(uri + "/" + name).encode()))
+        return b",".join(parts) + b"}", content
+
+
+def truth_row(resource, row):
+    """All plain fields of a row in the resource's order, for the control API."""
+    return {name: number(row[name]) for name in resource.fields if name not in resource.collections}

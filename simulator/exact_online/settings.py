@@ -1,0 +1,154 @@
+"""Options of the simulator: command line, defaults, and what the control API may change at run time."""
+import argparse
+import dataclasses
+import random
+import uuid
+
+TOKEN_MODES = ("strict", "forgiving")
+SYNC_ORDERS = ("timestamp", "key")
+DELETED_KEYS = ("both", "lines", "header")
+CONSENTS = ("immediate", "page")
+HEADER_IDS = ("order", "null")
+
+
+@dataclasses.dataclass
+class Settings:
+    """Every field can be changed by POST /_control/config except those in FIXED. A limit of 0 is off."""
+    host: str = "127.0.0.1"
+    port: int = 0
+    seed: int = 42
+    divisions: int = 5
+    records: int = 5000
+    client_id: str = ""
+    client_secret: str = ""
+    webhook_secret: str = ""
+    user: str = "integration@example.com"
+    redirect_uris: list = dataclasses.field(default_factory=list)
+    consent: str = "immediate"
+    base_url: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    token_mode: str = "strict"
+    token_lifetime: int = 600
+    min_refresh_age: int = 570
+    refresh_lifetime: int = 30 * 86400
+    code_lifetime: int = 180
+    token_day_limit: int = 200
+    minute_limit: int = 60
+    day_limit: int = 5000
+    error_limit: int = 10
+    page_size: int = 60
+    sync_page_size: int = 1000
+    sync_order: str = "timestamp"
+    deleted_keys: str = "both"
+    header_row_id: str = "order"
+    url_limit: int = 6000
+    latency_min: int = 40
+    latency_max: int = 120
+    mandatory_filter: bool = False
+    missing_scopes: list = dataclasses.field(default_factory=list)
+    keep_served: bool = True
+
+    def public(self):
+        return dataclasses.asdict(self)
+
+    def change(self, wanted):
+        """Apply {name: value}; ValueError names the first bad one and nothing is changed then."""
+        fields = {f.name: f for f in dataclasses.fields(self)}
+        for name, value in wanted.items():
+            if name not in fields or name in FIXED:
+                raise ValueError(f"no setting {name!r} can be changed at run time")
+            current = getattr(self, name)
+            if type(value) is not type(current):
+                raise ValueError(f"{name} takes {type(current).__name__}, not {value!r}")
+            if name in CHOICES and value not in CHOICES[name]:
+                raise ValueError(f"{name} is one of {', '.join(CHOICES[name])}")
+            if isinstance(value, int) and not isinstance(value, bool) and value < 0:
+                raise ValueError(f"{name} must not be negative")
+            if name in ("page_size", "sync_page_size") and value < 1:
+                raise ValueError(f"{name} must be at least 1")
+        for name, value in wanted.items():
+            setattr(self, name, value)
+
+
+FIXED = {"host", "port", "seed", "divisions", "records", "tls_cert", "tls_key"}
+CHOICES = {"token_mode": TOKEN_MODES, "sync_order": SYNC_ORDERS, "deleted_keys": DELETED_KEYS, "consent": CONSENTS,
+           "header_row_id": HEADER_IDS}
+
+
+def _latency(text):
+    low, _, high = text.partition("-")
+    try:
+        low = int(low)
+        high = int(high) if high else low
+    except ValueError:
+        raise argparse.ArgumentTypeError("MIN-MAX in milliseconds, for instance 100-400") from None
+    if not 0 <= low <= high:
+        raise argparse.ArgumentTypeError("MIN-MAX with 0 <= MIN <= MAX")
+    return low, high
+
+
+def parse_arguments(arguments=None):
+    """Settings from the command line; prints help or a usage error and exits like argparse does."""
+    d = Settings()
+    p = argparse.ArgumentParser(
+        prog="exact-online", formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Exact Online as a local server. Prints 'ready URL' when it answers; ends on SIGINT or SIGTERM.",
+        epilog="Times are seconds. A limit of 0 is off. The control API under /_control/ is described in the README.")
+    p.add_argument("--host", default=d.host, help="address to listen on")
+    p.add_argument("--port", type=int, default=d.port, help="port to listen on, 0 = a free one")
+    p.add_argument("--seed", type=int, default=d.seed, help="the same seed gives the same data and credentials")
+    p.add_argument("--divisions", type=int, default=d.divisions, help="number of divisions: 101001, 202002, ...")
+    p.add_argument("--records", type=int, default=d.records, help="records over all divisions and the seven entities")
+    p.add_argument("--fast", action="store_true", help="no artificial latency (same as --latency 0)")
+    p.add_argument("--latency", type=_latency, metavar="MIN-MAX", default=f"{d.latency_min}-{d.latency_max}",
+                   help="milliseconds each API answer takes")
+    p.add_argument("--client-id", default="", help="GUID of the registered app (default: from the seed)")
+    p.add_argument("--client-secret", default="", help="its secret (default: from the seed)")
+    p.add_argument("--webhook-secret", default="", help="its webhook secret (default: from the seed)")
+    p.add_argument("--user", default=d.user, help="user that consents when none is named")
+    p.add_argument("--redirect-uri", action="append", metavar="URI", default=None,
+                   help="registered redirect URI, may be repeated (default: https://hub.example.com/exact/callback)")
+    p.add_argument("--consent", choices=CONSENTS, default=d.consent, help="redirect at once, or show a page to click on")
+    p.add_argument("--base-url", default="", help="address in links (default: from each request's Host header)")
+    p.add_argument("--tls-cert", default="", metavar="FILE", help="serve https with this PEM certificate")
+    p.add_argument("--tls-key", default="", metavar="FILE", help="and this PEM key")
+    p.add_argument("--token-mode", choices=TOKEN_MODES, default=d.token_mode,
+                   help="strict: a refresh token works once; forgiving: the old one until the new pair is first used")
+    p.add_argument("--token-lifetime", type=int, default=d.token_lifetime, help="life of an access token")
+    p.add_argument("--min-refresh-age", type=int, default=d.min_refresh_age, help="earliest refresh after the last issue")
+    p.add_argument("--refresh-lifetime", type=int, default=d.refresh_lifetime, help="life of an unused refresh token")
+    p.add_argument("--code-lifetime", type=int, default=d.code_lifetime, help="life of an authorization code")
+    p.add_argument("--token-day-limit", type=int, default=d.token_day_limit, help="token calls per app, user and day")
+    p.add_argument("--minute-limit", type=int, default=d.minute_limit, help="calls per app, division and minute")
+    p.add_argument("--day-limit", type=int, default=d.day_limit, help="calls per app, division and day (UTC)")
+    p.add_argument("--error-limit", type=int, default=d.error_limit, help="error answers per endpoint and hour")
+    p.add_argument("--page-size", type=int, default=d.page_size, help="rows a page of plain endpoints")
+    p.add_argument("--sync-page-size", type=int, default=d.sync_page_size, help="rows a page of sync and bulk endpoints")
+    p.add_argument("--sync-order", choices=SYNC_ORDERS, default=d.sync_order, help="order of rows in sync runs")
+    p.add_argument("--deleted-keys", choices=DELETED_KEYS, default=d.deleted_keys,
+                   help="ids that sync/Deleted lists for a deleted purchase order")
+    p.add_argument("--header-row-id", choices=HEADER_IDS, default=d.header_row_id,
+                   help="ID of LineNumber 0 rows in sync/PurchaseOrder/PurchaseOrders")
+    p.add_argument("--mandatory-filter", action="store_true", help="plain and bulk endpoints with a sync twin need $filter")
+    p.add_argument("--missing-scope", action="append", metavar="SCOPE", default=[], help="scope the app lacks (repeatable)")
+    p.add_argument("--forget-served", action="store_true", help="do not keep served rows (for long load tests)")
+    a = p.parse_args(arguments)
+    if not 1 <= a.divisions <= 99:
+        p.error("--divisions takes 1 to 99")
+    if a.records < a.divisions * 40:
+        p.error(f"--records must be at least {a.divisions * 40}: 40 a division")
+    if a.page_size < 1 or a.sync_page_size < 1:
+        p.error("page sizes are at least 1")
+    if bool(a.tls_cert) != bool(a.tls_key):
+        p.error("--tls-cert and --tls-key go together")
+    low, high = (0, 0) if a.fast else a.latency
+    rng = random.Random(f"app {a.seed}")
+    values = {f.name: getattr(a, f.name) for f in dataclasses.fields(Settings) if hasattr(a, f.name)}
+    values.update(
+        client_id=(a.client_id or str(uuid.UUID(int=rng.getrandbits(128), version=4))).strip("{}").lower(),
+        client_secret=a.client_secret or "".join(rng.choices("ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789", k=12)),
+        webhook_secret=a.webhook_secret or "".join(rng.choices("ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789", k=16)),
+        redirect_uris=a.redirect_uri or ["https://hub.example.com/exact/callback"], latency_min=low, latency_max=high,
+        missing_scopes=a.missing_scope, keep_served=not a.forget_served)
+    return Settings(**values)

@@ -1,0 +1,92 @@
+/*
+ * compat.h - the differences between PostgreSQL 15 and 18; the only file that looks at PG_VERSION_NUM.
+ */
+#ifndef EXACT_COMPAT_H
+#define EXACT_COMPAT_H
+
+#include "postgres.h"
+
+#include "catalog/pg_database.h"
+#include "common/jsonapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM < 150000
+#error "exact_databricks needs PostgreSQL 15 or later"
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#include "utils/guc_hooks.h"
+#include "varatt.h"
+#endif
+
+/* JSON: callbacks return a code since 16, a lexer is told its memory since 17. */
+#if PG_VERSION_NUM >= 160000
+typedef JsonParseErrorType ExactJsonResult;
+#define EXACT_JSON_OK return JSON_SUCCESS
+#else
+typedef void ExactJsonResult;
+#define EXACT_JSON_OK return
+#endif
+
+/* A lexer over len bytes of UTF-8 in the current memory context; need_escapes: strings are decoded. */
+static inline JsonLexContext *
+exact_json_lexer(const char *json, size_t len, bool need_escapes)
+{
+#if PG_VERSION_NUM >= 170000
+	return makeJsonLexContextCstringLen(NULL, json, len, PG_UTF8, need_escapes);
+#else
+	return makeJsonLexContextCstringLen(unconstify(char *, json), (int) len, PG_UTF8, need_escapes);
+#endif
+}
+
+/* A process's place in the array of processes: lets another process set its latch without a pointer in shared memory. */
+static inline int
+exact_my_proc_number(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProcNumber;
+#else
+	return MyProc->pgprocno;
+#endif
+}
+
+static inline void
+exact_set_proc_latch(int number)
+{
+	SetLatch(&GetPGProcByNumber(number)->procLatch);
+}
+
+/* A wait event set that lives as long as the process */
+static inline WaitEventSet *
+exact_wait_event_set(int nevents)
+{
+#if PG_VERSION_NUM >= 170000
+	return CreateWaitEventSet(NULL, nevents);
+#else
+	return CreateWaitEventSet(TopMemoryContext, nevents);
+#endif
+}
+
+static inline bool
+exact_database_ownercheck(Oid database, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(DatabaseRelationId, database, role);
+#else
+	return pg_database_ownercheck(database, role);
+#endif
+}
+
+/* Minor releases mark a database whose DROP was cut off by its connection limit. */
+#ifndef DATCONNLIMIT_INVALID_DB
+#define DATCONNLIMIT_INVALID_DB -2
+#endif
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * delta_table.h - the loader's view of one entity in one workspace: what waits, whether it may go now, what is under way.
+ */
+#ifndef EXACT_DELTA_TABLE_H
+#define EXACT_DELTA_TABLE_H
+
+#include "lib/ilist.h"
+
+#include "delivery.h"
+
+typedef struct ExactDeltaTable
+{
+	dlist_node	node;
+	char	   *workspace;
+	char	   *entity;
+	int			rank;			/* 0 master data, 1 headers, 2 lines */
+	ExactBacklog backlog;
+	ExactTargetPlan *plan;		/* NULL: to be read again */
+	bool		recovered;		/* statements of an earlier process are over */
+	bool		verified;		/* the tables in Databricks are as planned */
+	bool		rechecked;		/* a refusal about names or types was answered by looking at the tables again */
+	bool		busy;			/* something is under way; its callback clears it */
+	bool		stale;			/* the configuration changed meanwhile: read plan again when not busy */
+	int			recovering;		/* statements being followed */
+	bool		paused;
+	int			attempts;		/* failures in a row */
+	TimestampTz next_attempt;	/* of a paused one; 0: only when an operator resumes it */
+	bool		gone;			/* paused because its table is */
+	bool		may_create;
+	TimestampTz last_delivered; /* 0: never */
+} ExactDeltaTable;
+
+extern dlist_head exact_delta_tables;
+
+/* The table of this entity and workspace, made if need be */
+extern ExactDeltaTable *exact_delta_table_get(const char *workspace, const char *entity);
+
+/* Reads the plan anew before the next delivery, and tries a paused one at once. */
+extern void exact_delta_table_reset(ExactDeltaTable *table);
+/* An operator has resumed it. */
+extern void exact_delta_table_resume(ExactDeltaTable *table);
+/* Stops deliveries because of fault: recorded, shown, tried again after a minute, later after up to 15. */
+extern void exact_delta_table_pause(ExactDeltaTable *table, const ExactFault *fault, const char *sqlstate);
+
+/*
+ * Starts what is to be done next, if it may be done now: batches below an id only. Returns ms until it may, 0 when it has started, -1 when it
+ * only goes on after something else has happened.
+ */
+extern long exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspace, const char *installation, int64 below);
+
+#endif

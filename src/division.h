@@ -1,0 +1,12 @@
+/*
+ * division.h - has a division been moved to another database, or linked to HR? Then its row versions begin anew.
+ */
+#ifndef EXACT_DIVISION_H
+#define EXACT_DIVISION_H
+
+#include "plan.h"
+
+/* In a unit: compares a page of system/Divisions with what is known; true when marks were reset and the plan must be read again. */
+extern bool exact_division_compare(ExactLane *lane, const ExactFeed *feed, const ExactPage *page);
+
+#endif

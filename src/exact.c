@@ -1,0 +1,30 @@
+/*
+ * exact.c - the module: what happens when the server or a session loads the library.
+ *
+ * Preloaded: settings, shared memory, the launcher and the hook on commands. Loaded by a session only: settings, so that all
+ * SQL functions work; those that need workers say what is missing.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "ddl_hook.h"
+#include "guc.h"
+#include "launcher.h"
+#include "shmem.h"
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	exact_guc_init();
+	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
+		return;
+	exact_shmem_init();
+	exact_ddl_hook_init();
+	exact_launcher_register();
+}

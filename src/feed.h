@@ -1,0 +1,69 @@
+/*
+ * feed.h - what a canonical feed reads: the entities of one request, their fields, keys and hashes. Rows of the catalogue, no code per entity.
+ */
+#ifndef EXACT_FEED_H
+#define EXACT_FEED_H
+
+#include "odata.h"
+
+#define EXACT_FEED_DELETED "deleted"	/* sync/Deleted, all entities of a division */
+#define EXACT_FEED_DIVISIONS "divisions"	/* system/Divisions: moves and HR links of a division */
+
+typedef enum ExactFeedMethod
+{
+	EXACT_FEED_SYNC,
+	EXACT_FEED_FULL,
+	EXACT_FEED_LOG,				/* sync/Deleted */
+	EXACT_FEED_GUARD			/* system/Divisions */
+} ExactFeedMethod;
+
+typedef struct ExactFeedEntity
+{
+	char	   *name;			/* glaccount, purchaseorderlines */
+	char		row_kind;		/* 'h' header, 'l' line of a combined set, ' ' otherwise */
+	int			key;			/* index into fields */
+	int			parent;			/* index into fields, -1 none */
+	bool		guid_key;
+	char	   *plain_resource;
+	char	   *plain_key;
+	char	   *plain_key_type; /* Edm.Guid, ... */
+	int			entity_type;	/* in sync/Deleted, 0 none */
+	int			nhashed;
+	int		   *hashed;			/* indices into fields, in the catalogue's order */
+	char	  **hashed_names;	/* the columns' names, part of the hash */
+} ExactFeedEntity;
+
+typedef struct ExactFeed
+{
+	char	   *name;
+	char	   *resource;
+	ExactFeedMethod method;
+	int64		interval_us;	/* between two runs without a trigger */
+	bool		interval_set;	/* by the user for this entity: the setting sync_interval does not change it */
+	int			nfields;
+	const char **fields;		/* $select */
+	int			division;		/* indices into fields, -1 none */
+	int			timestamp;
+	int			line_number;
+	int			nentities;
+	ExactFeedEntity *entities;	/* headers before lines */
+} ExactFeed;
+
+/* In a unit: reads a feed from the catalogue and the user's overrides into the current memory context; NULL if there is none. */
+extern ExactFeed *exact_feed_load(const char *name);
+
+/* The run's first URL: base is "https://host"; mark for sync and log. palloc'd. */
+extern char *exact_feed_url(const ExactFeed *feed, const char *base, int division, int64 mark);
+extern char *exact_feed_label(const ExactFeed *feed, int64 mark);
+
+/* SHA-256 over the hashed fields of a record. */
+extern void exact_feed_hash(const ExactFeedEntity *entity, const ExactRecord *record, uint8 digest[32]);
+
+/* The record's key or parent as stored: decoded, Guids in lower case; NULL when missing. */
+extern char *exact_feed_key(const ExactRecord *record, int field);
+
+/* URL that asks which of the keys still exist; at most EXACT_FEED_KEYS. */
+#define EXACT_FEED_KEYS 60
+extern char *exact_feed_keys_url(const ExactFeedEntity *entity, const char *base, int division, char **keys, int nkeys);
+
+#endif

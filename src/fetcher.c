@@ -1,0 +1,64 @@
+/*
+ * fetcher.c - the worker that reads Exact Online: tokens, feeds, ad-hoc reads. One a database; the only one that stages.
+ */
+#include "postgres.h"
+
+#include "budget.h"
+#include "exact_api.h"
+#include "inquiry.h"
+#include "plan.h"
+#include "run.h"
+#include "stage.h"
+#include "token.h"
+#include "worker.h"
+
+PGDLLEXPORT void exact_fetcher_main(Datum main_arg) pg_attribute_noreturn();
+
+static bool loaded;
+
+static void
+load_unit(void *arg pg_attribute_unused())
+{
+	exact_stage_load();
+	exact_budget_load();
+}
+
+static void
+start(void)
+{
+	loaded = exact_unit_run("start", load_unit, NULL, NULL);
+}
+
+static long
+sooner(long a, long b)
+{
+	return a < 0 ? b : b < 0 ? a : Min(a, b);
+}
+
+static long
+turn(void)
+{
+	if (!loaded)
+	{
+		start();
+		if (!loaded)
+			return 5000;
+	}
+	if (exact_worker_woken())
+		exact_plan_read();
+	return sooner(exact_run_turn(), exact_token_turn());
+}
+
+static const ExactWorkerOps fetcher_ops = {
+	.role = EXACT_ROLE_FETCHER,
+	.name = "fetcher",
+	.start = start,
+	.turn = turn,
+	.ask = exact_inquiry_answer,
+};
+
+void
+exact_fetcher_main(Datum main_arg)
+{
+	exact_worker_run(&fetcher_ops, main_arg);
+}

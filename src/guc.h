@@ -1,0 +1,28 @@
+/*
+ * guc.h - the settings exact_databricks.*, see guc.c. An unset text is "" and never NULL.
+ */
+#ifndef EXACT_GUC_H
+#define EXACT_GUC_H
+
+extern bool exact_enabled;
+extern bool exact_insecure_loopback;
+extern char *exact_key_file;
+extern char *exact_secrets_directory;
+extern char *exact_instance;
+extern char *exact_allowed_hosts;
+extern char *exact_ca_file;
+extern char *exact_listen_addresses;
+extern char *exact_public_url;
+extern char *exact_trusted_proxies;
+extern int	exact_port;
+extern int	exact_debounce_ms;
+extern int	exact_sync_interval_ms; /* 0 = the entity's default */
+extern int	exact_merge_interval_ms;
+extern int	exact_merge_rows;
+extern int	exact_retention_s;
+extern int	exact_live_reserve;		/* percent */
+extern int	exact_refresh_after_s;
+
+extern void exact_guc_init(void);
+
+#endif

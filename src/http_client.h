@@ -1,0 +1,76 @@
+/*
+ * http_client.h - asynchronous HTTPS requests of a worker (libcurl behind http_client.c).
+ *
+ * Transfers run inside the worker's wait; `done` is called from the loop, outside any transaction and outside libcurl's
+ * stack, in a memory context that lives until it returns. It may start other transfers and run units.
+ */
+#ifndef EXACT_HTTP_CLIENT_H
+#define EXACT_HTTP_CLIENT_H
+
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+typedef enum ExactHttpOutcome
+{
+	EXACT_HTTP_ANSWERED,		/* a complete answer: status, headers, body */
+	EXACT_HTTP_NOT_SENT,		/* surely not processed: resolve, connect or TLS failed, or the host is not allowed */
+	EXACT_HTTP_UNKNOWN			/* sent, but no complete answer: the other side may have processed it */
+} ExactHttpOutcome;
+
+typedef struct ExactHttpRequest
+{
+	const char *method;			/* GET, POST, PUT, DELETE, HEAD */
+	const char *url;			/* absolute; http:// and loopback only with exact_databricks.insecure_loopback */
+	const char *const *headers; /* "Name: value" lines, NULL-terminated; may be NULL */
+	const char *body;			/* may be NULL */
+	size_t		body_len;
+	long		timeout_ms;		/* total; 0 = 60 s */
+	size_t		max_bytes;		/* cap of the answer; 0 = 64 MB */
+	bool		sensitive;		/* buffers of request and answer are cleansed before they are freed */
+} ExactHttpRequest;
+
+typedef struct ExactHttpResponse
+{
+	ExactHttpOutcome outcome;
+	long		status;			/* 0 when there is none */
+	const char *error;			/* NULL when answered; else a short text without secrets */
+	char	   *body;			/* NUL-terminated, never NULL; gone when done returns */
+	size_t		body_len;
+	double		ms;				/* from start to the last byte */
+	bool		too_large;		/* cut at max_bytes (outcome UNKNOWN) */
+	struct ExactHttpHeaders *headers;
+} ExactHttpResponse;
+
+typedef void (*ExactHttpDone) (ExactHttpResponse *response, void *arg);
+typedef struct ExactHttpTransfer ExactHttpTransfer;
+
+/* Copies what it needs of the request. A refused host calls done from the next loop turn. Never follows redirects. */
+extern ExactHttpTransfer *exact_http_start(const ExactHttpRequest *request, ExactHttpDone done, void *arg);
+/* Drops a transfer; done is not called. */
+extern void exact_http_cancel(ExactHttpTransfer *transfer);
+/* Value of a header of the answer without regard to case, or NULL. */
+extern const char *exact_http_header(const ExactHttpResponse *response, const char *name);
+/* The answer's Date header as time, or 0 */
+extern TimestampTz exact_http_date(const ExactHttpResponse *response);
+/* An HTTP date, 0 when it is none */
+extern TimestampTz exact_http_parse_date(const char *text);
+extern int	exact_http_active(void);
+
+/* Is this URL's scheme and host on exact_databricks.allowed_hosts (or allowed loopback)? If not, *why says it for the user. */
+extern bool exact_http_allowed(const char *url, char **why);
+/* Percent-encodes one path segment or query value (palloc'd). */
+extern char *exact_http_escape(const char *value);
+/* Percent-decodes (palloc'd); raises on a malformed sequence or a NUL. */
+extern char *exact_http_unescape(const char *value, size_t len);
+/* Scheme, host and port as "https://host[:port]" in lower case, default port dropped (palloc'd); NULL if not http(s). */
+extern char *exact_http_origin(const char *url);
+
+/* Frame side (worker.c). Once in a worker, after exact_evloop_init. */
+extern void exact_http_init(void);
+/* ms until exact_http_run must be called even if no socket is ready; -1 = none. */
+extern long exact_http_timeout(void);
+/* Moves all transfers on and calls done of the finished ones; returns how many were called. */
+extern int	exact_http_run(void);
+
+#endif

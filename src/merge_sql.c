@@ -1,0 +1,532 @@
+/*
+ * merge_sql.c - the SQL texts that Databricks runs for one entity.
+ *
+ * Why the texts look as they do:
+ *  - every value arrives as a string and is CAST here: from_json would print numbers again and make bad values null;
+ *  - the number of rows is counted on the server, because an empty or cut text is an array of none;
+ *  - both MERGEs may be repeated: the history inserts what is missing, the current table takes only a higher _seq;
+ *  - literals are escaped with a backslash: a doubled quote means different things to different versions of Spark;
+ *  - nothing that comes from a record stands in a text.
+ */
+#ifdef FRONTEND
+#include "postgres_fe.h"
+#else
+#include "postgres.h"
+#endif
+
+#include <ctype.h>
+
+#include "merge_sql.h"
+
+typedef enum Place
+{
+	PLACE_FIRST,				/* before the entity's columns: clustering needs statistics, kept for the first 32 columns */
+	PLACE_LAST,
+	PLACE_HISTORY				/* last, in the history only */
+} Place;
+
+typedef struct SystemColumn
+{
+	const char *name;
+	const char *type;
+	bool		key;			/* names the record: no update changes it */
+	bool		not_null;
+	bool		sent;			/* in :batch; else made by the statement */
+	bool		on_delete;		/* a delete changes it */
+	Place		place;
+	const char *comment;
+} SystemColumn;
+
+static const SystemColumn system_columns[] = {
+	{"_division", "INT", true, true, true, false, PLACE_FIRST, "Division (administration) in Exact Online"},
+	{"_key", "STRING", true, true, true, false, PLACE_FIRST, "Key of the record in Exact Online"},
+	{"_seq", "BIGINT", false, true, true, true, PLACE_FIRST, "Version: rises with every change, over all divisions and tables"},
+	{"_op", "STRING", false, true, true, true, PLACE_LAST, "What made this version: I insert, U update, D delete"},
+	{"_deleted", "BOOLEAN", false, true, false, true, PLACE_LAST, "True when the record is gone in Exact Online; the other columns hold its last state"},
+	{"_valid", "BOOLEAN", false, false, true, false, PLACE_LAST, "False when a validation rule found a problem"},
+	{"_problems", "STRING", false, false, true, false, PLACE_LAST, "What the validation rules found"},
+	{"_batch", "BIGINT", false, false, true, true, PLACE_LAST, "Batch of the hub that brought this version"},
+	{"_staged_at", "TIMESTAMP", false, false, true, false, PLACE_LAST, "When the hub stored this version"},
+	{"_loaded_at", "TIMESTAMP", false, false, false, true, PLACE_LAST, "When this row was written here"},
+	{"_payload", "STRING", false, false, true, false, PLACE_HISTORY, "The record exactly as Exact Online sent it"},
+};
+
+/* A column of a table, whoever fills it */
+typedef struct Part
+{
+	const char *name;
+	const char *type;
+	const char *comment;
+	const SystemColumn *system; /* NULL: a column of the entity */
+	const ExactColumn *column;	/* NULL: a system column */
+} Part;
+
+/* All columns of a table in their order; palloc'd */
+static Part *
+list_parts(const ExactTarget *target, ExactTable table, int *n)
+{
+	Part	   *parts = palloc(sizeof(Part) * (target->ncolumns + lengthof(system_columns)));
+
+	*n = 0;
+	for (Place place = PLACE_FIRST; place <= PLACE_HISTORY; place++)
+	{
+		for (int i = 0; place == PLACE_LAST && i < target->ncolumns; i++)
+		{
+			const ExactColumn *column = &target->columns[i];
+
+			parts[(*n)++] = (Part) {column->name, column->type, column->comment, NULL, column};
+		}
+		for (int i = 0; i < (int) lengthof(system_columns); i++)
+		{
+			const SystemColumn *column = &system_columns[i];
+
+			if (column->place == place && (place != PLACE_HISTORY || table == EXACT_TABLE_HISTORY))
+				parts[(*n)++] = (Part) {column->name, column->type, column->comment, column, NULL};
+		}
+	}
+	return parts;
+}
+
+/* Is it in :batch? */
+static bool
+is_sent(const Part *part)
+{
+	return part->system == NULL || part->system->sent;
+}
+
+/* The value of a column that the statement makes itself */
+static const char *
+made_value(const Part *part)
+{
+	return strcmp(part->name, "_deleted") == 0 ? "s.`_op` = 'D'" : "current_timestamp()";
+}
+
+bool
+exact_merge_sql_type(const char *type, char out[EXACT_MERGE_SQL_TYPE_SIZE])
+{
+	static const char *const plain[] = {"STRING", "BOOLEAN", "TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "DATE",
+		"TIMESTAMP", "TIMESTAMP_NTZ"};
+	char		upper[64];
+	size_t		n = 0;
+	int			precision,
+				scale,
+				used = 0;
+
+	for (const char *p = type; *p != '\0'; p++)
+	{
+		if (*p == ' ')
+			continue;
+		if (n >= sizeof(upper) - 1)
+			return false;
+		upper[n++] = (char) toupper((unsigned char) *p);
+	}
+	upper[n] = '\0';
+	for (int i = 0; i < (int) lengthof(plain); i++)
+	{
+		if (strcmp(upper, plain[i]) == 0)
+		{
+			strcpy(out, plain[i]);
+			return true;
+		}
+	}
+	if (sscanf(upper, "DECIMAL(%2d,%2d)%n", &precision, &scale, &used) == 2 && used == (int) n &&
+		precision >= 1 && precision <= 38 && scale >= 0 && scale <= precision)
+	{
+		snprintf(out, EXACT_MERGE_SQL_TYPE_SIZE, "DECIMAL(%d,%d)", precision, scale);
+		return true;
+	}
+	return false;
+}
+
+static void
+append_identifier(StringInfo out, const char *name)
+{
+	appendStringInfoChar(out, '`');
+	for (const char *p = name; *p != '\0'; p++)
+	{
+		if (*p == '`')
+			appendStringInfoChar(out, '`');
+		appendStringInfoChar(out, *p);
+	}
+	appendStringInfoChar(out, '`');
+}
+
+/* "${" is replaced by Spark in the whole text, literals included; written as "$\{" it is a plain one */
+static void
+append_literal(StringInfo out, const char *value)
+{
+	appendStringInfoChar(out, '\'');
+	for (const char *p = value; *p != '\0'; p++)
+	{
+		if (*p == '\n')
+		{
+			appendStringInfoString(out, "\\n");
+			continue;
+		}
+		if (*p == '\\' || *p == '\'' || (*p == '{' && p > value && p[-1] == '$'))
+			appendStringInfoChar(out, '\\');
+		appendStringInfoChar(out, *p);
+	}
+	appendStringInfoChar(out, '\'');
+}
+
+static const char *
+table_name(const ExactTarget *target, ExactTable table)
+{
+	return table == EXACT_TABLE_CURRENT ? target->current : target->history;
+}
+
+void
+exact_merge_sql_table(StringInfo out, const ExactTarget *target, ExactTable table)
+{
+	append_identifier(out, target->catalog);
+	appendStringInfoChar(out, '.');
+	append_identifier(out, target->schema);
+	appendStringInfoChar(out, '.');
+	append_identifier(out, table_name(target, table));
+}
+
+void
+exact_merge_sql_name(StringInfo out, const ExactTarget *target, ExactTable table)
+{
+	appendStringInfo(out, "%s.%s.%s", target->catalog, target->schema, table_name(target, table));
+}
+
+void
+exact_merge_sql_mark(StringInfo out, const ExactTarget *target, const char *kind, const char *range)
+{
+	appendStringInfo(out, "/* exact_databricks %s %s %s %s */", target->installation, target->entity, kind, range);
+}
+
+void
+exact_merge_sql_create_schema(StringInfo out, const ExactTarget *target)
+{
+	appendStringInfoString(out, "CREATE SCHEMA IF NOT EXISTS ");
+	append_identifier(out, target->catalog);
+	appendStringInfoChar(out, '.');
+	append_identifier(out, target->schema);
+	appendStringInfoString(out, " COMMENT 'Exact Online, kept up to date by exact_databricks'");
+}
+
+static void
+append_column(StringInfo out, const Part *part, bool may_be_not_null)
+{
+	append_identifier(out, part->name);
+	appendStringInfo(out, " %s", part->type);
+	if (may_be_not_null && part->system != NULL && part->system->not_null)
+		appendStringInfoString(out, " NOT NULL");
+	if (part->comment != NULL)
+	{
+		appendStringInfoString(out, " COMMENT ");
+		append_literal(out, part->comment);
+	}
+}
+
+void
+exact_merge_sql_create_table(StringInfo out, const ExactTarget *target, ExactTable table)
+{
+	int			n;
+	Part	   *parts = list_parts(target, table, &n);
+	char	   *comment;
+
+	appendStringInfoString(out, "CREATE TABLE IF NOT EXISTS ");
+	exact_merge_sql_table(out, target, table);
+	appendStringInfoString(out, " (");
+	for (int i = 0; i < n; i++)
+	{
+		appendStringInfoString(out, i == 0 ? "\n  " : ",\n  ");
+		append_column(out, &parts[i], true);
+	}
+	appendStringInfo(out, "\n) USING DELTA CLUSTER BY (`_division`, %s)\nCOMMENT ",
+					 table == EXACT_TABLE_CURRENT ? "`_key`" : "`_seq`");
+	comment = psprintf(table == EXACT_TABLE_CURRENT ?
+					   "Exact Online %s: the current state, one row per record; deleted ones stay with _deleted" :
+					   "Exact Online %s: every version of every record, in the order of _seq", target->resource);
+	append_literal(out, comment);
+	appendStringInfoString(out, table == EXACT_TABLE_CURRENT ?
+						   "\nTBLPROPERTIES ('delta.enableChangeDataFeed' = 'true', 'delta.enableDeletionVectors' = 'true'" :
+						   "\nTBLPROPERTIES ('delta.enableDeletionVectors' = 'false', 'delta.isolationLevel' = 'Serializable'");
+	appendStringInfoString(out, ", 'exact.entity' = ");
+	append_literal(out, target->entity);
+	appendStringInfoString(out, ", 'exact.installation' = ");
+	append_literal(out, target->installation);
+	appendStringInfoChar(out, ')');
+	pfree(comment);
+	pfree(parts);
+}
+
+void
+exact_merge_sql_describe(StringInfo out, const ExactTarget *target, ExactTable table)
+{
+	appendStringInfoString(out, "DESCRIBE TABLE ");
+	exact_merge_sql_table(out, target, table);
+}
+
+void
+exact_merge_sql_properties(StringInfo out, const ExactTarget *target, ExactTable table)
+{
+	appendStringInfoString(out, "SHOW TBLPROPERTIES ");
+	exact_merge_sql_table(out, target, table);
+}
+
+void
+exact_merge_sql_compare(StringInfo add, StringInfo different, const ExactTarget *target, ExactTable table,
+						const char *const *names, const char *const *types, int ncolumns)
+{
+	int			n;
+	Part	   *parts = list_parts(target, table, &n);
+	int			added = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		char		type[EXACT_MERGE_SQL_TYPE_SIZE];
+		int			c = 0;
+
+		while (c < ncolumns && pg_strcasecmp(names[c], parts[i].name) != 0)
+			c++;
+		if (c == ncolumns)
+		{
+			if (added++ == 0)
+			{
+				appendStringInfoString(add, "ALTER TABLE ");
+				exact_merge_sql_table(add, target, table);
+				appendStringInfoString(add, " ADD COLUMNS (");
+			}
+			else
+				appendStringInfoString(add, ", ");
+			append_column(add, &parts[i], false);
+		}
+		else if (!exact_merge_sql_type(types[c], type) || strcmp(type, parts[i].type) != 0)
+			appendStringInfo(different, "%s%s is %s and should be %s", different->len > 0 ? ", " : "",
+							 parts[i].name, types[c], parts[i].type);
+	}
+	if (added > 0)
+		appendStringInfoChar(add, ')');
+	pfree(parts);
+}
+
+/* The rows of :batch as struct r; a text that holds another number of rows fails. schema: of one row */
+static void
+append_rows(StringInfo out, int rows, const char *schema)
+{
+	appendStringInfo(out, "FROM (SELECT explode(CASE WHEN size(a) = %d THEN a ELSE raise_error('exact: the batch holds ' || "
+					 "coalesce(size(a), 0) || ' rows, expected %d') END) AS r\n  FROM (SELECT from_json(:batch, ", rows, rows);
+	append_literal(out, schema);
+	appendStringInfoString(out, ", map('mode', 'FAILFAST')) AS a))");
+}
+
+/* The rows of :batch with typed columns */
+static void
+append_source(StringInfo out, const ExactTarget *target, ExactTable table, int rows)
+{
+	int			n;
+	Part	   *parts = list_parts(target, table, &n);
+	StringInfoData schema;
+
+	initStringInfo(&schema);
+	for (int i = 0; i < n; i++)
+	{
+		bool		is_string = strcmp(parts[i].type, "STRING") == 0;
+
+		if (!is_sent(&parts[i]))
+			continue;
+		appendStringInfoString(out, i == 0 ? "SELECT " : ", ");
+		appendStringInfoString(out, is_string ? "r." : "CAST(r.");
+		append_identifier(out, parts[i].name);
+		if (!is_string)
+			appendStringInfo(out, " AS %s)", parts[i].type);
+		appendStringInfoString(out, " AS ");
+		append_identifier(out, parts[i].name);
+		appendStringInfoString(&schema, i == 0 ? "ARRAY<STRUCT<" : ", ");
+		append_identifier(&schema, parts[i].name);
+		appendStringInfoString(&schema, ": STRING");
+	}
+	appendStringInfoString(&schema, ">>");
+	appendStringInfoChar(out, '\n');
+	append_rows(out, rows, schema.data);
+	pfree(schema.data);
+	pfree(parts);
+}
+
+/* INSERT (...) VALUES (...) of a whole row of s */
+static void
+append_insert(StringInfo out, const ExactTarget *target, ExactTable table)
+{
+	int			n;
+	Part	   *parts = list_parts(target, table, &n);
+
+	appendStringInfoString(out, "WHEN NOT MATCHED THEN INSERT (");
+	for (int i = 0; i < n; i++)
+	{
+		appendStringInfoString(out, i == 0 ? "" : ", ");
+		append_identifier(out, parts[i].name);
+	}
+	appendStringInfoString(out, ")\n  VALUES (");
+	for (int i = 0; i < n; i++)
+	{
+		appendStringInfoString(out, i == 0 ? "" : ", ");
+		if (is_sent(&parts[i]))
+		{
+			appendStringInfoString(out, "s.");
+			append_identifier(out, parts[i].name);
+		}
+		else
+			appendStringInfoString(out, made_value(&parts[i]));
+	}
+	appendStringInfoChar(out, ')');
+	pfree(parts);
+}
+
+void
+exact_merge_sql_history(StringInfo out, const ExactTarget *target, int rows, int64 seq_min, int64 seq_max)
+{
+	appendStringInfoString(out, "MERGE INTO ");
+	exact_merge_sql_table(out, target, EXACT_TABLE_HISTORY);
+	appendStringInfoString(out, " AS h\nUSING (");
+	append_source(out, target, EXACT_TABLE_HISTORY, rows);
+	appendStringInfo(out, ") AS s\nON h.`_division` = s.`_division` AND h.`_seq` = s.`_seq` AND h.`_seq` BETWEEN "
+					 INT64_FORMAT " AND " INT64_FORMAT "\n", seq_min, seq_max);
+	append_insert(out, target, EXACT_TABLE_HISTORY);
+}
+
+/* The value of a derived column: one that the source left out does not wipe out the known one while its key is the same. */
+static void
+append_derived(StringInfo out, const ExactColumn *column)
+{
+	appendStringInfoString(out, "CASE WHEN s.");
+	append_identifier(out, column->name);
+	appendStringInfoString(out, " IS NULL");
+	if (column->derived_from != NULL)
+	{
+		appendStringInfoString(out, " AND t.");
+		append_identifier(out, column->derived_from);
+		appendStringInfoString(out, " <=> s.");
+		append_identifier(out, column->derived_from);
+	}
+	appendStringInfoString(out, " THEN t.");
+	append_identifier(out, column->name);
+	appendStringInfoString(out, " ELSE s.");
+	append_identifier(out, column->name);
+	appendStringInfoString(out, " END");
+}
+
+/* `c` = s.`c`, ...: all but the key; of a delete only what tells it, so that the last state stays readable */
+static void
+append_update(StringInfo out, const ExactTarget *target, bool delete)
+{
+	int			n;
+	Part	   *parts = list_parts(target, EXACT_TABLE_CURRENT, &n);
+	const char *separator = "";
+
+	for (int i = 0; i < n; i++)
+	{
+		const Part *part = &parts[i];
+
+		if (part->system != NULL && part->system->key)
+			continue;
+		if (delete && (part->system == NULL || !part->system->on_delete))
+			continue;
+		appendStringInfoString(out, separator);
+		append_identifier(out, part->name);
+		appendStringInfoString(out, " = ");
+		if (!is_sent(part))
+			appendStringInfoString(out, made_value(part));
+		else if (part->column != NULL && part->column->derived)
+			append_derived(out, part->column);
+		else
+		{
+			appendStringInfoString(out, "s.");
+			append_identifier(out, part->name);
+		}
+		separator = ", ";
+	}
+	pfree(parts);
+}
+
+/*
+ * The columns of q when a key has several versions in :batch. Two things must come out as if each version had been merged by
+ * itself: a derived value that only an earlier version carries, and (by _versions) the state that a delete leaves behind.
+ */
+static void
+append_repeated(StringInfo out, const ExactTarget *target)
+{
+	int			n;
+	Part	   *parts = list_parts(target, EXACT_TABLE_CURRENT, &n);
+
+	for (int i = 0; i < n; i++)
+	{
+		const ExactColumn *column = parts[i].column;
+
+		if (!is_sent(&parts[i]))
+			continue;
+		if (column == NULL || !column->derived)
+		{
+			appendStringInfoString(out, "q.");
+			append_identifier(out, parts[i].name);
+		}
+		else
+		{
+			appendStringInfoString(out, "last_value(q.");
+			append_identifier(out, column->name);
+			appendStringInfoString(out, ", true) OVER (PARTITION BY q.`_division`, q.`_key`");
+			if (column->derived_from != NULL)
+			{
+				appendStringInfoString(out, ", q.");
+				append_identifier(out, column->derived_from);
+			}
+			appendStringInfoString(out, " ORDER BY q.`_seq`) AS ");
+			append_identifier(out, column->name);
+		}
+		appendStringInfoString(out, ", ");
+	}
+	appendStringInfoString(out, "count(*) OVER (PARTITION BY q.`_division`, q.`_key`) AS `_versions`");
+	pfree(parts);
+}
+
+void
+exact_merge_sql_current(StringInfo out, const ExactTarget *target, int rows, bool repeated)
+{
+	appendStringInfoString(out, "MERGE INTO ");
+	exact_merge_sql_table(out, target, EXACT_TABLE_CURRENT);
+	appendStringInfoString(out, " AS t\nUSING (SELECT * FROM (SELECT ");
+	if (repeated)
+		append_repeated(out, target);
+	else
+		appendStringInfoString(out, "q.*");
+	appendStringInfoString(out, ", row_number() OVER (PARTITION BY q.`_division`, q.`_key` ORDER BY q.`_seq` DESC) AS `_rn`\nFROM (");
+	append_source(out, target, EXACT_TABLE_CURRENT, rows);
+	appendStringInfo(out, ") AS q) WHERE `_rn` = 1) AS s\nON t.`_division` = s.`_division` AND t.`_key` = s.`_key`\n"
+					 "WHEN MATCHED AND s.`_seq` > t.`_seq` AND s.`_op` = 'D'%s THEN UPDATE SET ",
+					 repeated ? " AND s.`_versions` = 1" : "");
+	append_update(out, target, true);
+	appendStringInfoString(out, "\nWHEN MATCHED AND s.`_seq` > t.`_seq` THEN UPDATE SET ");
+	append_update(out, target, false);
+	appendStringInfoChar(out, '\n');
+	append_insert(out, target, EXACT_TABLE_CURRENT);
+}
+
+/* Counts the rows of :batch that a table holds */
+static void
+append_count(StringInfo out, const ExactTarget *target, ExactTable table, int rows)
+{
+	appendStringInfoString(out, "SELECT count(*) AS `n`\n");
+	append_rows(out, rows, "ARRAY<STRUCT<`_division`: STRING, `_key`: STRING, `_seq`: STRING>>");
+	appendStringInfoString(out, " AS s\nJOIN ");
+	exact_merge_sql_table(out, target, table);
+}
+
+void
+exact_merge_sql_check_history(StringInfo out, const ExactTarget *target, int rows, int64 seq_min, int64 seq_max)
+{
+	append_count(out, target, EXACT_TABLE_HISTORY, rows);
+	appendStringInfo(out, " AS h ON h.`_division` = CAST(s.r.`_division` AS INT) AND h.`_seq` = CAST(s.r.`_seq` AS BIGINT) "
+					 "AND h.`_seq` BETWEEN " INT64_FORMAT " AND " INT64_FORMAT, seq_min, seq_max);
+}
+
+void
+exact_merge_sql_check_current(StringInfo out, const ExactTarget *target, int rows)
+{
+	append_count(out, target, EXACT_TABLE_CURRENT, rows);
+	appendStringInfoString(out, " AS t ON t.`_division` = CAST(s.r.`_division` AS INT) AND t.`_key` = s.r.`_key` "
+						   "AND t.`_seq` >= CAST(s.r.`_seq` AS BIGINT)");
+}

@@ -1,0 +1,82 @@
+/*
+ * merge_sql.h - the SQL texts that Databricks runs for one entity: tables, history MERGE, current MERGE, post-conditions.
+ *
+ * Pure text: no SQL of PostgreSQL, no network, no memory but the caller's StringInfo. Rows never travel in the text; they are
+ * the one parameter :batch, a JSON array of objects whose values are strings or absent (delivery_row.h).
+ */
+#ifndef EXACT_MERGE_SQL_H
+#define EXACT_MERGE_SQL_H
+
+#include "lib/stringinfo.h"
+
+typedef enum ExactTable
+{
+	EXACT_TABLE_CURRENT,
+	EXACT_TABLE_HISTORY
+} ExactTable;
+
+/* One column that an entity's field fills. */
+typedef struct ExactColumn
+{
+	const char *name;			/* in Delta */
+	const char *source_field;	/* in the record */
+	const char *type;			/* as exact_merge_sql_type() gives it: STRING, BIGINT, DECIMAL(28,4), ... */
+	const char *comment;		/* may be NULL */
+	bool		guid;			/* value in lower case */
+	bool		moment;			/* /Date(ms)/ */
+	bool		padded;			/* blanks around the value are cut */
+	bool		derived;		/* filled by a join of the source: an empty one says nothing */
+	const char *derived_from;	/* column of the key it is looked up by; NULL: unknown */
+} ExactColumn;
+
+/* The two Delta tables of one entity in one workspace. */
+typedef struct ExactTarget
+{
+	const char *catalog;
+	const char *schema;
+	const char *current;		/* table names */
+	const char *history;
+	const char *entity;
+	const char *resource;		/* in Exact Online, for the comments */
+	const char *installation;
+	int			ncolumns;
+	const ExactColumn *columns;
+} ExactTarget;
+
+/*
+ * A type that may stand in a statement, in the spelling used here; false when it is none of STRING, BOOLEAN, TINYINT, SMALLINT,
+ * INT, BIGINT, FLOAT, DOUBLE, DATE, TIMESTAMP, TIMESTAMP_NTZ, DECIMAL(p,s).
+ */
+#define EXACT_MERGE_SQL_TYPE_SIZE 24
+extern bool exact_merge_sql_type(const char *type, char out[EXACT_MERGE_SQL_TYPE_SIZE]);
+
+/* `catalog`.`schema`.`table`; without quotes for messages */
+extern void exact_merge_sql_table(StringInfo out, const ExactTarget *target, ExactTable table);
+extern void exact_merge_sql_name(StringInfo out, const ExactTarget *target, ExactTable table);
+
+/* The leading comment by which a statement is found again in the query history. range: "12.1-14.40" */
+extern void exact_merge_sql_mark(StringInfo out, const ExactTarget *target, const char *kind, const char *range);
+
+extern void exact_merge_sql_create_schema(StringInfo out, const ExactTarget *target);
+extern void exact_merge_sql_create_table(StringInfo out, const ExactTarget *target, ExactTable table);
+extern void exact_merge_sql_describe(StringInfo out, const ExactTarget *target, ExactTable table);
+extern void exact_merge_sql_properties(StringInfo out, const ExactTarget *target, ExactTable table);
+
+/*
+ * Compares the columns that the table has (DESCRIBE TABLE) with those it needs. Writes to `add` the ALTER
+ * TABLE that adds missing ones (empty: none), to `different` a sentence part about columns of another type (empty: none).
+ */
+extern void exact_merge_sql_compare(StringInfo add, StringInfo different, const ExactTarget *target, ExactTable table,
+									const char *const *names, const char *const *types, int ncolumns);
+
+/* Inserts the versions that the history does not hold yet. seq_min and seq_max: of exactly the rows in :batch. */
+extern void exact_merge_sql_history(StringInfo out, const ExactTarget *target, int rows, int64 seq_min, int64 seq_max);
+
+/* Brings the current state to the newest version of each key. repeated: some key has several versions in :batch. */
+extern void exact_merge_sql_current(StringInfo out, const ExactTarget *target, int rows, bool repeated);
+
+/* One row, one number, which must be `rows`: versions of :batch in the history; rows of :batch whose key is there at that version or a later one */
+extern void exact_merge_sql_check_history(StringInfo out, const ExactTarget *target, int rows, int64 seq_min, int64 seq_max);
+extern void exact_merge_sql_check_current(StringInfo out, const ExactTarget *target, int rows);
+
+#endif

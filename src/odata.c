@@ -1,0 +1,507 @@
+/*
+ * odata.c - an answer of Exact Online as slices of its own bytes.
+ *
+ * Uses PostgreSQL's own JSON parser without unescaping: a name is read from the raw text before its value, so neither
+ * "\u0000" nor a lone surrogate in some description can make a page unreadable. Called by the fetcher only.
+ */
+#ifndef FRONTEND
+#include "postgres.h"
+#else
+#include "postgres_fe.h"
+#endif
+
+#include "common/jsonapi.h"
+#include "mb/pg_wchar.h"
+
+#include "compat.h"
+#include "odata.h"
+
+#define MAX_DEPTH 32
+#define MAX_RECORDS 100000
+#define MAX_BODY (256 * 1024 * 1024)
+
+typedef struct Reader
+{
+	JsonLexContext *lex;
+	ExactPage  *page;
+	int			capacity;
+	int			depth;			/* open objects and arrays */
+	int			record_depth;	/* depth inside a record, 0 before "d" was met */
+	bool		in_d;
+	bool		in_results;
+	bool		in_record;
+	bool		in_metadata;
+	int			metadata_depth;
+	bool		seen_d;
+	int			guess;			/* index of the next wanted field, if the server keeps its order */
+	const char *value_start;	/* start of the field value being read, at record level */
+	int			value_field;	/* wanted index of it, -1 none */
+	const char *record_start;
+	ExactSlice	next;
+	const char *name;			/* last field name, raw */
+	size_t		name_len;
+	char	   *problem;
+} Reader;
+
+static bool
+name_is(const Reader *r, const char *what)
+{
+	return r->name_len == strlen(what) && memcmp(r->name, what, r->name_len) == 0;
+}
+
+/* The raw name before the colon that the lexer has just passed. Names of Exact hold no escapes; one that does is nobody's. */
+static void
+read_name(Reader *r)
+{
+	const char *p = r->lex->prev_token_terminator - 1;	/* the colon */
+	const char *end;
+
+	while (p > r->lex->input && *p != ':')
+		p--;
+	while (p > r->lex->input && *p != '"')
+		p--;
+	end = p;
+	if (p > r->lex->input)
+		p--;
+	while (p > r->lex->input && *p != '"')
+		p--;
+	r->name = p + 1;
+	r->name_len = end > p ? (size_t) (end - p - 1) : 0;
+}
+
+static int
+find_field(Reader *r)
+{
+	ExactPage  *page = r->page;
+
+	for (int i = 0; i < page->nfields; i++)
+	{
+		int			n = (r->guess + i) % page->nfields;
+
+		if (name_is(r, page->fields[n]))
+		{
+			r->guess = n + 1;
+			return n;
+		}
+	}
+	return -1;
+}
+
+static void
+begin_record(Reader *r)
+{
+	ExactPage  *page = r->page;
+	ExactRecord *record;
+
+	if (page->nrecords == r->capacity)
+	{
+		if (r->capacity >= MAX_RECORDS)
+		{
+			r->problem = psprintf("more than %d records in one answer", MAX_RECORDS);
+			return;
+		}
+		r->capacity *= 2;
+		page->records = repalloc(page->records, r->capacity * sizeof(ExactRecord));
+	}
+	record = &page->records[page->nrecords++];
+	memset(record, 0, sizeof(*record));
+	record->values = palloc0(sizeof(ExactSlice) * Max(page->nfields, 1));
+	r->in_record = true;
+	r->record_depth = r->depth;
+	r->record_start = r->lex->token_start;
+	r->guess = 0;
+}
+
+static ExactJsonResult
+object_start(void *state)
+{
+	Reader	   *r = state;
+
+	if (++r->depth > MAX_DEPTH && r->problem == NULL)
+		r->problem = psprintf("nested deeper than %d levels", MAX_DEPTH);
+	if (r->problem == NULL && !r->in_record && r->in_d && r->page->is_list &&
+		r->depth == (r->in_results ? 4 : 3))
+		begin_record(r);
+	EXACT_JSON_OK;
+}
+
+static ExactJsonResult
+object_end(void *state)
+{
+	Reader	   *r = state;
+
+	if (r->in_record && r->depth == r->record_depth)
+	{
+		ExactRecord *record = &r->page->records[r->page->nrecords - 1];
+
+		record->text.start = r->record_start;
+		record->text.len = r->lex->prev_token_terminator - r->record_start;
+		r->in_record = false;
+	}
+	r->depth--;
+	EXACT_JSON_OK;
+}
+
+static ExactJsonResult
+array_start(void *state)
+{
+	Reader	   *r = state;
+
+	if (++r->depth > MAX_DEPTH && r->problem == NULL)
+		r->problem = psprintf("nested deeper than %d levels", MAX_DEPTH);
+	EXACT_JSON_OK;
+}
+
+static ExactJsonResult
+array_end(void *state)
+{
+	((Reader *) state)->depth--;
+	EXACT_JSON_OK;
+}
+
+/* {"d": the value decides the shape */
+static void
+begin_d(Reader *r)
+{
+	if (r->seen_d)
+	{
+		r->problem = pstrdup("\"d\" appears twice");
+		return;
+	}
+	r->seen_d = true;
+	r->in_d = true;
+	if (*r->lex->token_start == '[')
+		r->page->is_list = true;
+	else if (*r->lex->token_start != '{')
+		r->problem = pstrdup("\"d\" is neither a list nor an object");
+}
+
+static ExactJsonResult
+field_start(void *state, char *fname pg_attribute_unused(), bool isnull pg_attribute_unused())
+{
+	Reader	   *r = state;
+
+	if (r->problem != NULL)
+		EXACT_JSON_OK;
+	read_name(r);
+	if (r->depth == 1)
+	{
+		if (name_is(r, "d"))
+			begin_d(r);
+		else
+			r->in_d = false;
+	}
+	else if (r->in_d && !r->in_record && r->depth == 2 && !r->page->is_list)
+	{
+		if (name_is(r, "results") && *r->lex->token_start == '[')
+		{
+			r->page->is_list = true;
+			r->in_results = true;
+		}
+		else if (name_is(r, "__next"))
+			r->next.start = r->lex->token_start;
+	}
+	else if (r->in_d && !r->in_record && r->depth == 2 && r->in_results && name_is(r, "__next"))
+		r->next.start = r->lex->token_start;
+	else if (r->in_record && r->depth == r->record_depth)
+	{
+		r->value_field = -1;
+		if (name_is(r, "__metadata"))
+			r->in_metadata = true;
+		else
+		{
+			r->value_field = find_field(r);
+			r->value_start = r->lex->token_start;
+		}
+	}
+	else if (r->in_metadata && r->depth == r->record_depth + 1 && name_is(r, "uri"))
+		r->page->records[r->page->nrecords - 1].uri.start = r->lex->token_start;
+	EXACT_JSON_OK;
+}
+
+static ExactJsonResult
+field_end(void *state, char *fname pg_attribute_unused(), bool isnull pg_attribute_unused())
+{
+	Reader	   *r = state;
+	const char *end = r->lex->prev_token_terminator;
+
+	if (r->problem != NULL)
+		EXACT_JSON_OK;
+	if (r->in_record && r->depth == r->record_depth)
+	{
+		r->in_metadata = false;
+		if (r->value_field >= 0)
+		{
+			ExactSlice *slice = &r->page->records[r->page->nrecords - 1].values[r->value_field];
+
+			if (slice->start != NULL)
+				r->problem = psprintf("field %s appears twice in a record", r->page->fields[r->value_field]);
+			slice->start = r->value_start;
+			slice->len = end - r->value_start;
+			r->value_field = -1;
+		}
+	}
+	else if (r->in_metadata && r->depth == r->record_depth + 1)
+	{
+		ExactSlice *uri = &r->page->records[r->page->nrecords - 1].uri;
+
+		if (uri->start != NULL && uri->len == 0)
+			uri->len = end - uri->start;
+	}
+	else if (!r->in_record && r->depth == 2 && r->next.start != NULL && r->next.len == 0)
+		r->next.len = end - r->next.start;
+	else if (r->depth == 1)
+		r->in_d = false;
+	EXACT_JSON_OK;
+}
+
+/* A single entity: "d" itself is the record. */
+
+static ExactJsonResult
+single_object_start(void *state)
+{
+	Reader	   *r = state;
+
+	if (++r->depth > MAX_DEPTH && r->problem == NULL)
+		r->problem = psprintf("nested deeper than %d levels", MAX_DEPTH);
+	if (r->problem == NULL && r->in_d && !r->in_record && r->depth == 2 && r->page->nrecords == 0)
+		begin_record(r);
+	EXACT_JSON_OK;
+}
+
+static JsonParseErrorType
+run_parser(Reader *r, const char *body, size_t len, bool single)
+{
+	JsonSemAction sem;
+	JsonParseErrorType result;
+
+	memset(&sem, 0, sizeof(sem));
+	sem.semstate = r;
+	sem.object_start = single ? single_object_start : object_start;
+	sem.object_end = object_end;
+	sem.array_start = array_start;
+	sem.array_end = array_end;
+	sem.object_field_start = field_start;
+	sem.object_field_end = field_end;
+
+	r->value_field = -1;
+	r->capacity = 64;
+	r->page->nrecords = 0;
+	r->page->records = palloc(r->capacity * sizeof(ExactRecord));
+	r->lex = exact_json_lexer(body, len, false);
+	result = pg_parse_json(r->lex, &sem);
+	if (result != JSON_SUCCESS && r->problem == NULL)
+		r->problem = psprintf("not valid JSON near byte %d of %zu",
+							  (int) (r->lex->token_start ? r->lex->token_start - r->lex->input : 0), len);
+	return result;
+}
+
+ExactPage *
+exact_odata_parse(const char *body, size_t len, const char *const *fields, int nfields, char **problem)
+{
+	Reader		r;
+	ExactPage  *page = palloc0(sizeof(ExactPage));
+
+	*problem = NULL;
+	if (len == 0 || len > MAX_BODY)
+	{
+		*problem = pstrdup(len == 0 ? "the answer is empty" : "the answer is too large");
+		return NULL;
+	}
+	if (pg_encoding_verifymbstr(PG_UTF8, body, (int) len) != (int) len)	/* stops at a NUL too */
+	{
+		*problem = pstrdup("the answer is not valid UTF-8");
+		return NULL;
+	}
+	page->fields = fields;
+	page->nfields = nfields;
+
+	memset(&r, 0, sizeof(r));
+	r.page = page;
+	run_parser(&r, body, len, false);
+	if (r.problem == NULL && !r.seen_d)
+		r.problem = pstrdup("the answer has no \"d\"");
+	if (r.problem == NULL && !page->is_list)
+	{
+		memset(&r, 0, sizeof(r));
+		r.page = page;
+		run_parser(&r, body, len, true);
+		page->is_list = false;
+	}
+	if (r.problem != NULL)
+	{
+		*problem = r.problem;
+		return NULL;
+	}
+	if (r.next.start != NULL && !exact_odata_is_null(r.next))
+		page->next = exact_odata_string(r.next);
+	return page;
+}
+
+bool
+exact_odata_is_null(ExactSlice value)
+{
+	return value.start == NULL || (value.len == 4 && memcmp(value.start, "null", 4) == 0);
+}
+
+bool
+exact_odata_int64(ExactSlice value, int64 *out)
+{
+	char		digits[32];
+	size_t		len = value.len;
+	const char *start = value.start;
+	char	   *end;
+
+	if (start == NULL)
+		return false;
+	if (len >= 2 && start[0] == '"' && start[len - 1] == '"')
+	{
+		start++;
+		len -= 2;
+	}
+	if (len == 0 || len >= sizeof(digits))
+		return false;
+	memcpy(digits, start, len);
+	digits[len] = '\0';
+	if (digits[0] != '-' && (digits[0] < '0' || digits[0] > '9'))
+		return false;
+	errno = 0;
+	*out = strtoll(digits, &end, 10);
+	return errno == 0 && *end == '\0';
+}
+
+static int
+hex4(const char *p)
+{
+	int			value = 0;
+
+	for (int i = 0; i < 4; i++)
+	{
+		char		c = p[i];
+
+		value = value * 16 + (c >= '0' && c <= '9' ? c - '0' : (c | 32) - 'a' + 10);
+	}
+	return value;
+}
+
+/* Decodes a string token that the parser has accepted. A NUL or half a surrogate pair, which no text can hold, becomes U+FFFD. */
+char *
+exact_odata_string(ExactSlice value)
+{
+	char	   *out;
+	char	   *o;
+	const char *p;
+	const char *end;
+
+	if (exact_odata_is_null(value))
+		return NULL;
+	if (value.len < 2 || value.start[0] != '"')
+		return pnstrdup(value.start, value.len);
+	out = o = palloc(value.len * 3 + 1);
+	p = value.start + 1;
+	end = value.start + value.len - 1;
+	while (p < end)
+	{
+		if (*p != '\\')
+		{
+			*o++ = *p++;
+			continue;
+		}
+		p++;
+		switch (*p++)
+		{
+			case 'b':
+				*o++ = '\b';
+				break;
+			case 'f':
+				*o++ = '\f';
+				break;
+			case 'n':
+				*o++ = '\n';
+				break;
+			case 'r':
+				*o++ = '\r';
+				break;
+			case 't':
+				*o++ = '\t';
+				break;
+			case 'u':
+				{
+					pg_wchar	c = hex4(p);
+
+					p += 4;
+					if (c >= 0xD800 && c <= 0xDBFF && end - p >= 6 && p[0] == '\\' && p[1] == 'u')
+					{
+						pg_wchar	low = hex4(p + 2);
+
+						if (low >= 0xDC00 && low <= 0xDFFF)
+						{
+							c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
+							p += 6;
+						}
+					}
+					if (c == 0 || (c >= 0xD800 && c <= 0xDFFF))
+						c = 0xFFFD;
+					unicode_to_utf8(c, (unsigned char *) o);
+					o += pg_utf_mblen((unsigned char *) o);
+					break;
+				}
+			default:
+				*o++ = p[-1];
+				break;
+		}
+	}
+	*o = '\0';
+	return out;
+}
+
+int64
+exact_odata_url_division(const char *url, size_t len)
+{
+	static const char mark[] = "/api/v1/";
+
+	for (size_t i = 0; i + sizeof(mark) - 1 < len; i++)
+	{
+		if (pg_strncasecmp(url + i, mark, sizeof(mark) - 1) == 0)
+		{
+			int64		value = 0;
+			size_t		p = i + sizeof(mark) - 1;
+			size_t		digits = 0;
+
+			if (len - p > 5 && pg_strncasecmp(url + p, "beta/", 5) == 0)
+				p += 5;
+			while (p < len && url[p] >= '0' && url[p] <= '9' && digits < 12)
+			{
+				value = value * 10 + (url[p] - '0');
+				p++;
+				digits++;
+			}
+			if (digits > 0 && (p == len || url[p] == '/'))
+				return value;
+			return -1;
+		}
+	}
+	return -1;
+}
+
+int64
+exact_odata_division(const ExactRecord *record, ExactSlice division_value, int expected)
+{
+	int64		field = -1;
+	int64		uri = -1;
+
+	if (!exact_odata_is_null(division_value) && !exact_odata_int64(division_value, &field))
+		field = -1;
+	if (!exact_odata_is_null(record->uri))
+	{
+		char	   *address = exact_odata_string(record->uri);
+
+		uri = exact_odata_url_division(address, strlen(address));
+		pfree(address);
+	}
+	if (field >= 0 && field != expected)
+		return field;
+	if (uri >= 0 && uri != expected)
+		return uri;
+	return field >= 0 ? field : uri;
+}

@@ -1,0 +1,60 @@
+/*
+ * odata.h - an answer of Exact Online (OData verbose JSON) as slices of its own bytes.
+ *
+ * Pure reading: no SQL, no network. Nothing is decoded but what the caller asks for, so that a record is staged as received
+ * and numbers are never printed again. Shapes: {"d":[...]}, {"d":{"results":[...],"__next":"..."}}, {"d":{...}}.
+ */
+#ifndef EXACT_ODATA_H
+#define EXACT_ODATA_H
+
+#ifndef FRONTEND
+#include "postgres.h"
+#else
+#include "postgres_fe.h"
+#endif
+
+typedef struct ExactSlice
+{
+	const char *start;			/* NULL: the field is absent */
+	size_t		len;
+} ExactSlice;
+
+typedef struct ExactRecord
+{
+	ExactSlice	text;			/* the whole object */
+	ExactSlice	uri;			/* __metadata.uri, the raw string token */
+	ExactSlice *values;			/* one for each wanted field: the raw value token */
+} ExactRecord;
+
+typedef struct ExactPage
+{
+	int			nfields;
+	const char *const *fields;
+	ExactRecord *records;
+	int			nrecords;
+	bool		is_list;		/* false: a single entity */
+	char	   *next;			/* decoded __next, or NULL */
+} ExactPage;
+
+/*
+ * Reads body with the wanted fields (names as Exact spells them). On success returns the page, palloc'd, with slices into
+ * body; on malformed input (not JSON, cut off, not UTF-8, no "d", deeper than 32, a wanted field twice) returns NULL and a
+ * palloc'd sentence in *problem.
+ */
+extern ExactPage *exact_odata_parse(const char *body, size_t len, const char *const *fields, int nfields, char **problem);
+
+/* Value of a raw token: false when absent, null or of another type. */
+extern bool exact_odata_int64(ExactSlice value, int64 *out);	/* 12, "12" */
+extern char *exact_odata_string(ExactSlice value);	/* decoded string, digits of a number; NULL when absent or null */
+extern bool exact_odata_is_null(ExactSlice value);	/* absent or null */
+
+/*
+ * The division a record says it belongs to: its Division field if given, else the one in __metadata.uri, else -1.
+ * If both are there and differ, the one that is not `expected` is returned.
+ */
+extern int64 exact_odata_division(const ExactRecord *record, ExactSlice division_value, int expected);
+
+/* The division in the path of an API URL (".../api/v1/101001/..."), -1 if there is none. */
+extern int64 exact_odata_url_division(const char *url, size_t len);
+
+#endif

@@ -1,0 +1,343 @@
+/*
+ * plan.c - what the fetcher has to do.
+ *
+ * Read anew whenever the fetcher is woken (configuration, requests, resume); between that it lives in memory, so an idle
+ * fetcher runs no SQL. Lanes and runs are never freed while the process lives: requests on the way point to them.
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "utils/memutils.h"
+
+#include "budget.h"
+#include "exact_api.h"
+#include "guc.h"
+#include "plan.h"
+#include "sql.h"
+#include "token.h"
+#include "worker.h"
+
+static ExactLane **lanes;
+static int	nlanes;
+static int	lane_capacity;
+static bool requests_open;
+
+static void
+set_text(char **field, const char *value)
+{
+	free(*field);
+	*field = value ? strdup(value) : NULL;
+}
+
+void
+exact_plan_set_link(ExactRun *run, const char *link)
+{
+	set_text(&run->next_link, link);
+}
+
+int
+exact_plan_lanes(ExactLane ***out)
+{
+	*out = lanes;
+	return nlanes;
+}
+
+ExactLane *
+exact_plan_lane(int division)
+{
+	for (int i = 0; i < nlanes; i++)
+		if (lanes[i]->division == division)
+			return lanes[i];
+	return NULL;
+}
+
+static ExactLane *
+make_lane(int division)
+{
+	ExactLane  *lane = exact_plan_lane(division);
+
+	if (lane != NULL)
+		return lane;
+	if (nlanes == lane_capacity)
+	{
+		lane_capacity = lane_capacity ? lane_capacity * 2 : 16;
+		lanes = lanes ? repalloc(lanes, lane_capacity * sizeof(ExactLane *))
+			: MemoryContextAlloc(TopMemoryContext, lane_capacity * sizeof(ExactLane *));
+	}
+	lane = MemoryContextAllocZero(TopMemoryContext, sizeof(ExactLane));
+	lane->division = division;
+	lanes[nlanes++] = lane;
+	return lane;
+}
+
+ExactRun *
+exact_plan_run(ExactLane *lane, const char *feed)
+{
+	ExactRun   *run;
+
+	for (int i = 0; i < lane->nruns; i++)
+		if (strcmp(lane->runs[i]->name, feed) == 0)
+			return lane->runs[i];
+	if (lane->nruns == lane->capacity)
+	{
+		lane->capacity = lane->capacity ? lane->capacity * 2 : 8;
+		lane->runs = lane->runs ? repalloc(lane->runs, lane->capacity * sizeof(ExactRun *))
+			: MemoryContextAlloc(TopMemoryContext, lane->capacity * sizeof(ExactRun *));
+	}
+	run = MemoryContextAllocZero(TopMemoryContext, sizeof(ExactRun));
+	run->lane = lane;
+	strlcpy(run->name, feed, sizeof(run->name));
+	run->mark = 1;
+	lane->runs[lane->nruns++] = run;
+	return run;
+}
+
+TimestampTz
+exact_plan_due_at(const ExactRun *run)
+{
+	int64		interval = run->def->interval_us;
+
+	if (run->paging || run->complete_at == 0 || (run->wanted_at != 0 && run->run_started_at < run->wanted_at))
+		return 0;
+	if (exact_sync_interval_ms > 0 && run->def->method != EXACT_FEED_GUARD && !run->def->interval_set)
+		interval = exact_sync_interval_ms * INT64CONST(1000);
+	if (interval <= 0)
+		interval = USECS_PER_HOUR;
+	return run->complete_at + interval;
+}
+
+static void
+read_lanes(void)
+{
+	static const char sql[] =
+	"SELECT d.division, d.app, a.language, coalesce(s.state, 'ok'), s.since, coalesce(s.mark_generation, 1), "
+	"  EXISTS (SELECT FROM exact.dirty_key k WHERE k.division = d.division AND k.reason = 'confirm') "
+	"FROM exact.division d JOIN exact.app a ON a.name = d.app LEFT JOIN exact.division_state s ON s.division = d.division "
+	"WHERE d.enabled AND EXISTS (SELECT FROM exact.feed f WHERE f.division = d.division AND f.enabled) ORDER BY d.division";
+	uint64		n;
+
+	for (int i = 0; i < nlanes; i++)
+		lanes[i]->present = false;
+	n = exact_sql(sql, 0, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		ExactLane  *lane = make_lane((int) exact_cell_int8(i, 1, 0));
+		char	   *state = exact_cell_text(i, 4);
+
+		lane->present = true;
+		strlcpy(lane->app, exact_cell_text(i, 2), sizeof(lane->app));
+		set_text(&lane->language, exact_cell_text(i, 3));
+		if (lane->state[0] && strcmp(lane->state, state) != 0 && strcmp(state, "ok") == 0)
+			exact_budget_forgive(lane->division);	/* an operator has resumed it */
+		strlcpy(lane->state, state, sizeof(lane->state));
+		lane->state_since = exact_cell_time(i, 5, 0);
+		lane->mark_generation = (int) exact_cell_int8(i, 6, 1);
+		lane->not_before = 0;
+		lane->confirm_wanted = exact_cell_bool(i, 7, false);
+	}
+}
+
+/* The feeds of enabled entities that this version can read, the log of deletes where one has a code, and the guard. */
+static void
+read_runs(void)
+{
+	static const char sql[] =
+	"WITH wanted AS ( "
+	"  SELECT f.division, e.feed, array_agg(e.entity) AS entities, bool_or(e.entity = ANY (coalesce(s.paused_entities, '{}'))) AS paused, bool_or(e.entity_type IS NOT NULL AND e.method = 'sync') AS logged "
+	"  FROM exact.feed f JOIN exact.division d ON d.division = f.division AND d.enabled JOIN exact.entity_effective e ON e.entity = f.entity "
+	"  LEFT JOIN exact.division_state s ON s.division = f.division "
+	"  WHERE f.enabled AND e.method = ANY ('{sync,full}') GROUP BY f.division, e.feed), "
+	"all_feeds AS ( "
+	"  SELECT division, feed, entities, paused FROM wanted "
+	"  UNION ALL SELECT division, 'deleted', '{}', false FROM wanted WHERE logged GROUP BY division "
+	"  UNION ALL SELECT division, 'divisions', '{}', false FROM wanted GROUP BY division) "
+	"SELECT w.division, w.feed, array_to_string(w.entities, ','), w.paused, coalesce(s.mark, 1), coalesce(s.run, 0), coalesce(s.run_state, 'idle') <> 'idle', s.next_link, "
+	"  s.run_started_at, coalesce(s.run_first_max, 0), coalesce(s.run_max, 0), coalesce(s.run_rising, true), coalesce(s.run_rows, 0), s.complete_at, coalesce(s.errors, 0), coalesce(s.requested, false) "
+	"FROM all_feeds w LEFT JOIN exact.feed_state s ON s.division = w.division AND s.feed = w.feed ORDER BY w.division, w.feed = 'deleted', w.feed";
+	static const char taken_sql[] = "UPDATE exact.feed_state SET requested = false WHERE requested";
+	MemoryContext unit = CurrentMemoryContext;
+	SPITupleTable *rows;
+	bool		requested = false;
+	uint64		n;
+
+	for (int i = 0; i < nlanes; i++)
+		for (int r = 0; r < lanes[i]->nruns; r++)
+			lanes[i]->runs[r]->present = false;
+	n = exact_sql(sql, 0, NULL);
+	rows = SPI_tuptable;
+	for (uint64 i = 0; i < n; i++)
+	{
+		ExactLane  *lane;
+		ExactRun   *run;
+		char	   *entities;
+		MemoryContext context;
+
+		SPI_tuptable = rows;	/* exact_feed_load() reads other results */
+		lane = exact_plan_lane((int) exact_cell_int8(i, 1, 0));
+		if (lane == NULL || !lane->present)
+			continue;
+		run = exact_plan_run(lane, exact_cell_text(i, 2));
+		run->present = true;
+		run->paused = exact_cell_bool(i, 4, false);
+		if (exact_cell_bool(i, 16, false))
+		{
+			run->wanted_at = GetCurrentTimestamp();
+			run->not_before = 0;
+			requested = true;
+		}
+		if (lane->busy && run->def != NULL)
+			continue;			/* its page is compared with exact.feed_state when it comes */
+		entities = exact_cell_text(i, 3);
+		run->mark = exact_cell_int8(i, 5, 1);
+		run->run = exact_cell_int8(i, 6, 0);
+		run->paging = exact_cell_bool(i, 7, false);
+		exact_plan_set_link(run, exact_cell_text(i, 8));
+		run->run_started_at = exact_cell_time(i, 9, 0);
+		run->run_first_max = exact_cell_int8(i, 10, 0);
+		run->run_max = exact_cell_int8(i, 11, 0);
+		run->run_rising = exact_cell_bool(i, 12, true);
+		run->run_rows = exact_cell_int8(i, 13, 0);
+		run->complete_at = exact_cell_time(i, 14, 0);
+		run->errors = (int) exact_cell_int8(i, 15, 0);
+
+		context = AllocSetContextCreate(TopMemoryContext, "exact feed", ALLOCSET_SMALL_SIZES);
+		MemoryContextSwitchTo(context);
+		if (run->context != NULL)
+			MemoryContextDelete(run->context);
+		run->context = context;
+		run->def = exact_feed_load(run->name);
+		run->enabled = run->def ? palloc0(Max(run->def->nentities, 1) * sizeof(bool)) : NULL;
+		for (int e = 0; run->def != NULL && e < run->def->nentities; e++)
+		{
+			const char *name = run->def->entities[e].name;
+			const char *at = strstr(entities, name);
+
+			for (; at != NULL; at = strstr(at + 1, name))
+				if ((at == entities || at[-1] == ',') && (at[strlen(name)] == '\0' || at[strlen(name)] == ','))
+					run->enabled[e] = true;
+		}
+		MemoryContextSwitchTo(unit);
+		if (run->def == NULL)
+			run->present = false;
+	}
+	if (requested)
+		exact_sql(taken_sql, 0, NULL);
+}
+
+/* Takes queued requests: their feeds are wanted now. */
+static void
+read_requests(void)
+{
+	static const char cancel_sql[] =
+	"UPDATE exact.request SET state = 'cancelled', finished_at = now(), result = 'cancelled while running' WHERE state = 'running' AND kind = 'sync' AND cancel_wanted";
+	static const char take_sql[] =
+	"UPDATE exact.request SET state = 'running', started_at = clock_timestamp() WHERE state = 'queued' AND kind = 'sync' RETURNING id";
+	static const char open_sql[] =
+	"SELECT f.division, e.feed, max(q.started_at) FROM exact.request q JOIN exact.feed f ON f.enabled AND (q.division IS NULL OR f.division = q.division) "
+	"JOIN exact.entity_effective e ON e.entity = f.entity AND (q.entity IS NULL OR q.entity = e.entity OR q.entity = e.feed) "
+	"WHERE q.state = 'running' AND q.kind = 'sync' GROUP BY 1, 2 "
+	"UNION ALL SELECT f.division, 'deleted', max(q.started_at) FROM exact.request q JOIN exact.feed f ON f.enabled AND (q.division IS NULL OR f.division = q.division) "
+	"WHERE q.state = 'running' AND q.kind = 'sync' GROUP BY 1";
+	static const char exists_sql[] = "SELECT EXISTS (SELECT FROM exact.request WHERE state = 'running' AND kind = 'sync')";
+	uint64		n;
+
+	exact_sql(cancel_sql, 0, NULL);
+	exact_sql(take_sql, 0, NULL);
+	exact_sql(exists_sql, 0, NULL);
+	requests_open = exact_cell_bool(0, 1, false);
+	if (!requests_open)
+		return;
+	n = exact_sql(open_sql, 0, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		ExactLane  *lane = exact_plan_lane((int) exact_cell_int8(i, 1, 0));
+		char	   *feed = exact_cell_text(i, 2);
+
+		for (int r = 0; lane != NULL && r < lane->nruns; r++)
+			if (strcmp(lane->runs[r]->name, feed) == 0 && lane->runs[r]->present)
+			{
+				lane->runs[r]->wanted_at = Max(lane->runs[r]->wanted_at, exact_cell_time(i, 3, 0));
+				lane->runs[r]->not_before = 0;
+			}
+	}
+}
+
+static void
+read_unit(void *arg pg_attribute_unused())
+{
+	read_lanes();
+	read_runs();
+	read_requests();
+}
+
+static void
+base_url_unit(void *arg)
+{
+	ExactLane  *lane = arg;
+
+	set_text(&lane->base_url, exact_app_base_url(lane->app));
+}
+
+void
+exact_plan_read(void)
+{
+	if (!exact_unit_run("read plan", read_unit, NULL, NULL))
+		return;
+	for (int i = 0; i < nlanes; i++)
+	{
+		bool		known = false;
+
+		if (!lanes[i]->present)
+			continue;
+		for (int j = 0; j < i && !known; j++)
+			if (lanes[j]->present && strcmp(lanes[j]->app, lanes[i]->app) == 0)
+			{
+				set_text(&lanes[i]->base_url, lanes[j]->base_url);
+				known = true;
+			}
+		if (!known && !exact_unit_run("read app", base_url_unit, lanes[i], NULL))
+			set_text(&lanes[i]->base_url, NULL);
+	}
+	exact_plan_settle();
+}
+
+/* A sync request is done when each of its feeds has completed a run that began after it, and no key waits for confirmation. */
+static void
+settle_unit(void *arg pg_attribute_unused())
+{
+	static const char sql[] =
+	"WITH scope AS ( "
+	"  SELECT q.id, q.started_at, f.division, e.feed FROM exact.request q "
+	"  JOIN exact.feed f ON f.enabled AND (q.division IS NULL OR f.division = q.division) JOIN exact.division d ON d.division = f.division AND d.enabled "
+	"  JOIN exact.entity_effective e ON e.entity = f.entity AND e.method = ANY ('{sync,full}') AND (q.entity IS NULL OR q.entity = e.entity OR q.entity = e.feed) "
+	"  LEFT JOIN exact.division_state s ON s.division = f.division "
+	"  WHERE q.state = 'running' AND q.kind = 'sync' AND NOT e.entity = ANY (coalesce(s.paused_entities, '{}')) "
+	"  UNION SELECT q.id, q.started_at, f.division, 'deleted' FROM exact.request q "
+	"  JOIN exact.feed f ON f.enabled AND (q.division IS NULL OR f.division = q.division) JOIN exact.division d ON d.division = f.division AND d.enabled "
+	"  JOIN exact.entity_effective e ON e.entity = f.entity AND e.method = 'sync' AND e.entity_type IS NOT NULL WHERE q.state = 'running' AND q.kind = 'sync'), "
+	"verdict AS ( "
+	"  SELECT q.id, count(c.feed) AS feeds, "
+	"    coalesce(bool_and(s.run_state = 'idle' AND s.run_started_at >= c.started_at), false) AS complete, "
+	"    min(format('division %s is %s: %s', c.division, d.state, d.reason)) FILTER (WHERE d.state <> 'ok') AS blocked, "
+	"    min(s.last_error) FILTER (WHERE s.errors >= 3 AND s.last_error_at > c.started_at) AS error, "
+	"    bool_or(EXISTS (SELECT FROM exact.dirty_key k WHERE k.division = c.division AND k.reason = 'confirm')) AS unconfirmed "
+	"  FROM exact.request q LEFT JOIN scope c ON c.id = q.id "
+	"  LEFT JOIN exact.feed_state s ON s.division = c.division AND s.feed = c.feed LEFT JOIN exact.division_state d ON d.division = c.division "
+	"  WHERE q.state = 'running' AND q.kind = 'sync' GROUP BY q.id) "
+	"UPDATE exact.request q SET finished_at = now(), "
+	"  state = CASE WHEN v.feeds = 0 OR (v.blocked IS NULL AND v.error IS NULL) THEN 'done' ELSE 'failed' END, "
+	"  result = CASE WHEN v.feeds = 0 THEN 'nothing is enabled there' ELSE coalesce(v.blocked, v.error, format('%s feeds read', v.feeds)) END "
+	"FROM verdict v WHERE v.id = q.id AND (v.feeds = 0 OR v.blocked IS NOT NULL OR v.error IS NOT NULL OR (v.complete AND NOT v.unconfirmed)) RETURNING q.id";
+	static const char exists_sql[] = "SELECT EXISTS (SELECT FROM exact.request WHERE state = 'running' AND kind = 'sync')";
+
+	exact_sql(sql, 0, NULL);
+	exact_sql(exists_sql, 0, NULL);
+	requests_open = exact_cell_bool(0, 1, false);
+}
+
+void
+exact_plan_settle(void)
+{
+	if (requests_open)
+		exact_unit_run("settle requests", settle_unit, NULL, NULL);
+}

@@ -1,0 +1,72 @@
+/*
+ * plan.h - what the fetcher has to do: divisions (lanes), their feeds, and where each stands. Memory of exact.feed_state.
+ */
+#ifndef EXACT_PLAN_H
+#define EXACT_PLAN_H
+
+#include "feed.h"
+#include "utils/timestamp.h"
+
+struct ExactLane;
+
+typedef struct ExactRun
+{
+	struct ExactLane *lane;
+	char		name[NAMEDATALEN];	/* feed */
+	MemoryContext context;		/* of def and enabled */
+	ExactFeed  *def;
+	bool	   *enabled;		/* entities of def that this division has */
+	bool		present;		/* in the last reading of the plan */
+	bool		paused;			/* pause() of one of its entities */
+	/* as in exact.feed_state */
+	int64		mark;
+	int64		run;			/* 0 before the first */
+	bool		paging;
+	char	   *next_link;		/* malloc'ed, NULL at the run's first page */
+	TimestampTz run_started_at;
+	int64		run_first_max;
+	int64		run_max;
+	bool		run_rising;
+	int64		run_rows;
+	TimestampTz complete_at;
+	int			errors;			/* in a row */
+	/* memory only */
+	TimestampTz wanted_at;		/* a run that starts later satisfies it; 0 none */
+	TimestampTz not_before;		/* after an error */
+	TimestampTz sent_at;		/* of the last request */
+	int64		sent_seq;
+	bool		superseded;		/* someone reset the feed while its page was on the way */
+} ExactRun;
+
+typedef struct ExactLane
+{
+	int			division;		/* key */
+	bool		present;
+	char		app[NAMEDATALEN];
+	char	   *base_url;		/* malloc'ed, NULL when it cannot be used */
+	char	   *language;		/* malloc'ed or NULL */
+	char		state[16];		/* ok, paused, frozen, parked */
+	TimestampTz state_since;
+	int			mark_generation;
+	bool		busy;			/* a request is on the way: reads of a division are serial */
+	bool		confirm_wanted; /* dirty keys wait for a keyed read */
+	TimestampTz not_before;		/* nothing of this division before */
+	TimestampTz confirm_not_before;
+	int			confirm_errors;
+	int			nruns;
+	int			capacity;
+	ExactRun  **runs;
+} ExactLane;
+
+/* Reads divisions, feeds, states and requests anew; in no transaction. Runs on the way are kept. */
+extern void exact_plan_read(void);
+extern int	exact_plan_lanes(ExactLane ***lanes);
+extern ExactLane *exact_plan_lane(int division);
+extern ExactRun *exact_plan_run(ExactLane *lane, const char *feed);
+/* 0 = now or overdue; INT64_MAX = not by itself */
+extern TimestampTz exact_plan_due_at(const ExactRun *run);
+/* Is a request of exact.request on the way? Then exact_plan_settle() looks whether its runs have ended. */
+extern void exact_plan_settle(void);
+extern void exact_plan_set_link(ExactRun *run, const char *link);
+
+#endif

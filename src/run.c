@@ -1,0 +1,576 @@
+/*
+ * run.c - runs of feeds.
+ *
+ * A run reads a feed from its mark to its last page. Each page is one transaction: call, versions, next link; the mark moves
+ * with the last page only. One request of a division is on the way at a time, so everything read earlier is staged when the
+ * next request is sent (design: reading right, rule 3). A crash resumes at the stored link.
+ */
+#include "postgres.h"
+
+#include "common/pg_prng.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "budget.h"
+#include "deletes.h"
+#include "division.h"
+#include "errors.h"
+#include "guc.h"
+#include "run.h"
+#include "shmem.h"
+#include "sql.h"
+#include "stage.h"
+#include "worker.h"
+
+#define MAX_ACTIVE 32
+#define BACKOFF_FIRST_MS 2000
+#define BACKOFF_MAX_MS 300000
+#define REFUSED_FIRST_MS 60000
+#define REFUSED_MAX_MS 3600000
+#define PARKED_MS 3600000
+
+static int	active;
+
+void
+exact_run_hold(ExactLane *lane)
+{
+	lane->busy = true;
+	active++;
+}
+
+void
+exact_run_release(ExactLane *lane)
+{
+	lane->busy = false;
+	active--;
+}
+
+static TimestampTz
+backoff(int errors, int64 first_ms, int64 max_ms)
+{
+	int64		ms = first_ms << Min(errors > 0 ? errors - 1 : 0, 16);
+
+	ms = Min(ms, max_ms);
+	ms += (int64) (ms * 0.13 * (2 * pg_prng_double(&pg_global_prng_state) - 1));
+	return GetCurrentTimestamp() + ms * 1000;
+}
+
+typedef struct StateChange
+{
+	int			division;
+	const char *state;
+	const ExactFault *fault;
+} StateChange;
+
+static void
+state_unit(void *arg)
+{
+	static const char sql[] =
+	"INSERT INTO exact.division_state AS s (division, state, since, reason, next_step) VALUES ($1, $2, now(), $3, $4) "
+	"ON CONFLICT (division) DO UPDATE SET state = excluded.state, since = now(), reason = excluded.reason, next_step = excluded.next_step";
+	static const char audit_sql[] =
+	"SELECT exact._audit('fetcher', 'division', $1, NULL, jsonb_build_object('state', $2::text, 'reason', $3::text, 'detail', $4::text))";
+	StateChange *change = arg;
+	ExactArg	args[4];
+
+	args[0] = exact_arg_int4(change->division);
+	args[1] = exact_arg_text(change->state);
+	args[2] = exact_arg_text(change->fault->message);
+	args[3] = exact_arg_text(change->fault->hint);
+	exact_sql(sql, 4, args);
+	args[3] = exact_arg_text(change->fault->detail);
+	exact_sql(audit_sql, 4, args);
+}
+
+static void
+set_state(ExactLane *lane, const char *state, const ExactFault *fault)
+{
+	StateChange change = {lane->division, state, fault};
+
+	strlcpy(lane->state, state, sizeof(lane->state));
+	lane->state_since = GetCurrentTimestamp();
+	exact_log(LOG, "alarm division=%d state=%s reason=\"%s\"", lane->division, state, fault->message);
+	exact_unit_run("set division state", state_unit, &change, NULL);
+}
+
+/* What an answer that is no page means for the division; returns when the same feed may be tried again. */
+TimestampTz
+exact_run_trouble(ExactLane *lane, ExactApiAnswer *answer, int errors)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	switch (answer->trouble)
+	{
+		case EXACT_API_LIMIT:
+			lane->not_before = Max(answer->retry_at, now + USECS_PER_SEC);
+			return lane->not_before;
+		case EXACT_API_UNAUTHORIZED:
+			/* authorize() and import_secrets() wake the fetcher, which looks again at once */
+			lane->not_before = now + 10 * USECS_PER_MINUTE;
+			return lane->not_before;
+		case EXACT_API_PARKED:
+			set_state(lane, "parked", answer->fault);
+			return now + PARKED_MS * INT64CONST(1000);
+		case EXACT_API_REFUSED:
+			return backoff(errors, REFUSED_FIRST_MS, REFUSED_MAX_MS);
+		default:
+			if (answer->retry_at > now)
+				return answer->retry_at;
+			return backoff(errors, BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
+	}
+}
+
+typedef struct RunFailure
+{
+	ExactRun   *run;
+	ExactApiAnswer *answer;
+	const ExactFault *fault;
+} RunFailure;
+
+static void
+failure_unit(void *arg)
+{
+	static const char sql[] =
+	"INSERT INTO exact.feed_state AS s (division, feed, last_error, last_error_at, errors) VALUES ($1, $2, $3, now(), $4) "
+	"ON CONFLICT (division, feed) DO UPDATE SET last_error = excluded.last_error, last_error_at = now(), errors = excluded.errors, "
+	"next_link = CASE WHEN $5 THEN NULL ELSE s.next_link END";
+	RunFailure *failure = arg;
+	ExactRun   *run = failure->run;
+	ExactArg	args[5];
+
+	if (failure->answer->http != NULL)
+		exact_api_record(failure->answer, 0);
+	args[0] = exact_arg_int4(run->lane->division);
+	args[1] = exact_arg_text(run->name);
+	args[2] = exact_arg_text(failure->fault->detail ? psprintf("%s. %s", failure->fault->message, failure->fault->detail) : failure->fault->message);
+	args[3] = exact_arg_int4(run->errors);
+	args[4] = exact_arg_bool(run->next_link == NULL);
+	exact_sql(sql, 5, args);
+}
+
+static void
+fail_run(ExactRun *run, ExactApiAnswer *answer, const ExactFault *fault)
+{
+	RunFailure	failure = {run, answer, fault};
+
+	if (answer->trouble != EXACT_API_LIMIT && answer->trouble != EXACT_API_UNAUTHORIZED)
+		run->errors++;
+	run->not_before = exact_run_trouble(run->lane, answer, run->errors);
+	/* a link that is refused again and again has expired: the run goes back to its first page */
+	if (answer->trouble == EXACT_API_REFUSED && run->next_link != NULL && run->errors >= 2)
+		exact_plan_set_link(run, NULL);
+	exact_log(LOG, "failed division=%d feed=%s errors=%d error=\"%s\" detail=\"%s\"", run->lane->division, run->name, run->errors,
+			  fault->message, fault->detail ? fault->detail : "");
+	exact_unit_run("record failure", failure_unit, &failure, NULL);
+	exact_plan_settle();
+}
+
+/* The answer of one request of a run, on its way into the database */
+typedef struct PageUnit
+{
+	ExactRun   *run;
+	ExactApiAnswer *answer;
+	ExactPage  *page;
+	/* results, taken over when committed */
+	int64		run_id;
+	int64		first_max;
+	int64		max;
+	bool		rising;
+	int64		rows;
+	int64		mark;
+	bool		complete;
+	bool		superseded;
+	bool		delivered;		/* versions were written: the loader has work */
+	bool		replan;
+	ExactStagePage staged;
+	int			tombstones;
+} PageUnit;
+
+/* Is the feed still where it was when the request was sent? If not, an operator has reset it: the page is dropped. */
+static bool
+still_ours(PageUnit *u)
+{
+	static const char sql[] = "SELECT mark, coalesce(run, 0), run_state <> 'idle' FROM exact.feed_state WHERE division = $1 AND feed = $2 FOR UPDATE";
+	ExactRun   *run = u->run;
+	ExactArg	args[2];
+
+	args[0] = exact_arg_int4(run->lane->division);
+	args[1] = exact_arg_text(run->name);
+	if (exact_sql(sql, 2, args) == 0)
+		return run->run == 0 && run->mark == 1;
+	return exact_cell_int8(0, 1, 1) == run->mark && exact_cell_int8(0, 2, 0) == run->run &&
+		exact_cell_bool(0, 3, false) == run->paging;
+}
+
+static void
+save_run(PageUnit *u)
+{
+	static const char sql[] =
+	"INSERT INTO exact.feed_state AS s (division, feed, mark, run, run_state, next_link, run_started_at, run_first_max, run_max, run_rising, run_rows, "
+	"  complete_at, first_complete_at, next_run_at, errors) "
+	"VALUES ($1, $2, $3, $4, CASE WHEN $5 THEN 'idle' ELSE 'paging' END, $6, $7, $8, $9, $10, $11, CASE WHEN $5 THEN clock_timestamp() END, CASE WHEN $5 THEN clock_timestamp() END, $12, 0) "
+	"ON CONFLICT (division, feed) DO UPDATE SET mark = excluded.mark, run = excluded.run, run_state = excluded.run_state, next_link = excluded.next_link, "
+	"  run_started_at = excluded.run_started_at, run_first_max = excluded.run_first_max, run_max = excluded.run_max, run_rising = excluded.run_rising, "
+	"  run_rows = excluded.run_rows, complete_at = coalesce(excluded.complete_at, s.complete_at), "
+	"  first_complete_at = coalesce(s.first_complete_at, excluded.complete_at), next_run_at = excluded.next_run_at, errors = 0, last_error = NULL, last_error_at = NULL";
+	ExactRun   *run = u->run;
+	ExactArg	args[12];
+	TimestampTz next = 0;
+
+	if (u->complete)
+	{
+		ExactRun	ended = *run;
+
+		ended.paging = false;
+		ended.wanted_at = 0;
+		ended.complete_at = GetCurrentTimestamp();
+		next = exact_plan_due_at(&ended);
+	}
+	args[0] = exact_arg_int4(run->lane->division);
+	args[1] = exact_arg_text(run->name);
+	args[2] = exact_arg_int8(u->mark);
+	args[3] = exact_arg_int8(u->run_id);
+	args[4] = exact_arg_bool(u->complete);
+	args[5] = exact_arg_text(u->complete ? NULL : u->page->next);
+	args[6] = exact_arg_time(run->paging ? run->run_started_at : run->sent_at);
+	args[7] = exact_arg_int8(u->first_max);
+	args[8] = exact_arg_int8(u->max);
+	args[9] = exact_arg_bool(u->rising);
+	args[10] = exact_arg_int8(u->rows);
+	args[11] = next ? exact_arg_time(next) : exact_arg_null(TIMESTAMPTZOID);
+	exact_sql(sql, 12, args);
+}
+
+/* Follows the row versions of a run: highest of the first page, highest of all, and whether they rose throughout. */
+static void
+follow_marks(PageUnit *u)
+{
+	const ExactFeed *def = u->run->def;
+
+	if (def->timestamp < 0)
+		return;
+	for (int i = 0; i < u->page->nrecords; i++)
+	{
+		int64		version;
+
+		if (!exact_odata_int64(u->page->records[i].values[def->timestamp], &version))
+			ereport(ERROR,
+					(errcode(ERRCODE_EXACT_BAD_ANSWER),
+					 errmsg("Exact Online answered with a record of %s that has no Timestamp", def->name),
+					 errdetail("Row %d of the page. Nothing of that page was kept.", i + 1),
+					 errhint("The hub asks again by itself.")));
+		if (version <= u->max)
+			u->rising = false;
+		else
+			u->max = version;
+	}
+	if (!u->run->paging)
+		u->first_max = u->max;
+}
+
+static void
+page_unit(void *arg)
+{
+	PageUnit   *u = arg;
+	ExactRun   *run = u->run;
+	ExactLane  *lane = run->lane;
+	int64		call;
+
+	/* a unit may be run again after a lock time-out */
+	u->run_id = run->run;
+	u->first_max = run->paging ? run->run_first_max : 0;
+	u->max = run->paging ? run->run_max : 0;
+	u->rising = run->paging ? run->run_rising : true;
+	u->mark = run->mark;
+	u->delivered = u->replan = false;
+	u->tombstones = 0;
+	memset(&u->staged, 0, sizeof(u->staged));
+
+	call = exact_api_record(u->answer, u->page->nrecords);
+	u->superseded = !still_ours(u);
+	if (u->superseded)
+		return;
+	if (!run->paging)
+	{
+		exact_sql("SELECT pg_catalog.nextval('exact.run_id')", 0, NULL);
+		u->run_id = exact_cell_int8(0, 1, 0);
+	}
+	follow_marks(u);
+	u->complete = u->page->next == NULL;
+	u->rows = (run->paging ? run->run_rows : 0) + u->page->nrecords;
+	if (u->complete && run->def->timestamp >= 0)
+		u->mark = Max(run->mark, u->rising ? u->max : u->first_max);
+
+	switch (run->def->method)
+	{
+		case EXACT_FEED_SYNC:
+		case EXACT_FEED_FULL:
+			u->staged.feed = run->def;
+			u->staged.enabled = run->enabled;
+			u->staged.page = u->page;
+			u->staged.division = lane->division;
+			u->staged.run = u->run_id;
+			u->staged.call = call;
+			u->staged.sent_seq = run->sent_seq;
+			u->staged.mark_generation = lane->mark_generation;
+			exact_stage_page(&u->staged);
+			u->delivered = u->staged.fresh + u->staged.changed > 0;
+			if (u->complete)
+			{
+				ExactRun	ended = *run;
+
+				ended.run = u->run_id;
+				if (!run->paging)
+					ended.run_started_at = run->sent_at;
+				u->tombstones = exact_deletes_absent(&ended, call);
+				u->delivered = u->delivered || u->tombstones > 0;
+			}
+			break;
+		case EXACT_FEED_LOG:
+			u->tombstones = exact_deletes_apply_log(lane, run->def, u->page, u->run_id, call);
+			u->delivered = u->tombstones > 0;
+			break;
+		case EXACT_FEED_GUARD:
+			u->replan = exact_division_compare(lane, run->def, u->page);
+			break;
+	}
+	if (strcmp(lane->state, "parked") == 0)
+	{
+		static const char free_sql[] = "UPDATE exact.division_state SET state = 'ok', since = now(), reason = NULL, next_step = NULL WHERE division = $1 AND state = 'parked'";
+		ExactArg	division = exact_arg_int4(lane->division);
+
+		exact_sql(free_sql, 1, &division);
+	}
+	save_run(u);
+}
+
+static void
+take_over(PageUnit *u)
+{
+	ExactRun   *run = u->run;
+
+	if (!run->paging)
+		run->run_started_at = run->sent_at;
+	run->run = u->run_id;
+	run->run_first_max = u->first_max;
+	run->run_max = u->max;
+	run->run_rising = u->rising;
+	run->run_rows = u->rows;
+	run->mark = u->mark;
+	run->paging = !u->complete;
+	exact_plan_set_link(run, u->complete ? NULL : u->page->next);
+	run->errors = 0;
+	run->not_before = 0;
+	if (strcmp(run->lane->state, "parked") == 0)
+		strlcpy(run->lane->state, "ok", sizeof(run->lane->state));
+	if (u->complete)
+	{
+		run->complete_at = GetCurrentTimestamp();
+		if (run->wanted_at != 0 && run->run_started_at >= run->wanted_at)
+			run->wanted_at = 0;
+	}
+}
+
+/* __next must lead to the same host and division; a link to elsewhere would carry the token there. */
+static ExactFault *
+check_link(ExactRun *run, const char *link)
+{
+	ExactLane  *lane = run->lane;
+	char	   *expected = psprintf("%s/api/v1/%d/", lane->base_url, lane->division);
+	ExactFault *fault;
+	int64		division;
+
+	if (link == NULL || pg_strncasecmp(link, expected, strlen(expected)) == 0)
+		return NULL;
+	fault = palloc0(sizeof(ExactFault));
+	division = exact_odata_url_division(link, strlen(link));
+	if (pg_strncasecmp(link, lane->base_url, strlen(lane->base_url)) == 0 && division >= 0)
+	{
+		fault->sqlstate = ERRCODE_EXACT_DIVISION_GUARD;
+		fault->message = psprintf("division %d is frozen: the next page of %s is of division " INT64_FORMAT, lane->division, run->name, division);
+		fault->detail = psprintf("GET %s. Nothing of that page was kept.", run->def->resource);
+		fault->hint = psprintf("Check the administration in Exact Online; then SELECT exact.resume(%d).", lane->division);
+	}
+	else
+	{
+		fault->sqlstate = ERRCODE_EXACT_BAD_ANSWER;
+		fault->message = psprintf("the next page of %s is on another host", run->name);
+		fault->detail = psprintf("GET %s. Nothing of that page was kept and the link was not followed.", run->def->resource);
+		fault->hint = pstrdup("The hub asks again by itself; if it stays, something between it and Exact Online changes the answers.");
+	}
+	return fault;
+}
+
+static void
+refuse_page(ExactRun *run, ExactApiAnswer *answer, ExactFault *fault)
+{
+	answer->trouble = EXACT_API_TRANSIENT;
+	answer->fault = fault;
+	if (fault->sqlstate == ERRCODE_EXACT_DIVISION_GUARD)
+		set_state(run->lane, "frozen", fault);
+	fail_run(run, answer, fault);
+}
+
+static void
+on_page(ExactApiAnswer *answer, void *arg)
+{
+	ExactRun   *run = arg;
+	ExactLane  *lane = run->lane;
+	PageUnit	u = {.run = run,.answer = answer};
+	ExactFault *fault = NULL;
+	char	   *problem;
+	int			minute,
+				day;
+
+	exact_run_release(lane);
+	if (answer->trouble != EXACT_API_OK)
+	{
+		fail_run(run, answer, answer->fault);
+		return;
+	}
+	u.page = exact_odata_parse(answer->http->body, answer->http->body_len, run->def->fields, run->def->nfields, &problem);
+	if (u.page == NULL || !u.page->is_list)
+	{
+		fault = palloc0(sizeof(ExactFault));
+		fault->sqlstate = ERRCODE_EXACT_BAD_ANSWER;
+		fault->message = psprintf("Exact Online answered %s with something that is not a page: %s", run->name,
+								  u.page == NULL ? problem : "a single entity");
+		fault->detail = psprintf("GET %s, HTTP %ld, %zu bytes. Nothing of it was kept.", run->def->resource, answer->http->status, answer->http->body_len);
+		fault->hint = pstrdup("The hub asks again by itself.");
+	}
+	else
+		fault = check_link(run, u.page->next);
+	if (fault != NULL)
+	{
+		refuse_page(run, answer, fault);
+		return;
+	}
+	if (!exact_unit_run("store page", page_unit, &u, &fault))
+	{
+		refuse_page(run, answer, fault);
+		return;
+	}
+	if (u.superseded)
+	{
+		exact_log(LOG, "page dropped division=%d feed=%s reason=\"the feed was reset while it was on the way\"", lane->division, run->name);
+		exact_plan_read();
+		return;
+	}
+	take_over(&u);
+	if (u.delivered)
+		exact_wake(EXACT_ROLE_LOADER);
+	exact_budget_left(lane->division, &minute, &day);
+	exact_log(LOG, "page division=%d entity=%s rows=%d new=%d changed=%d deleted=%d ms=%.0f left_minute=%d left_day=%d",
+			  lane->division, run->name, u.page->nrecords, u.staged.fresh, u.staged.changed, u.tombstones, answer->http->ms, minute, day);
+	if (u.staged.stale > 0)
+		exact_log(LOG, "stale division=%d entity=%s rows=%d", lane->division, run->name, u.staged.stale);
+	if (u.replan)
+		exact_plan_read();
+	else if (u.complete)
+		exact_plan_settle();
+}
+
+static void
+send_run(ExactRun *run)
+{
+	ExactLane  *lane = run->lane;
+	ExactApiRequest request = {0};
+
+	request.app = lane->app;
+	request.base_url = lane->base_url;
+	request.division = lane->division;
+	request.feed = run->name;
+	request.resource = run->def->resource;
+	request.language = lane->language;
+	request.url = run->paging && run->next_link ? run->next_link : exact_feed_url(run->def, lane->base_url, lane->division, run->mark);
+	request.label = run->paging && run->next_link ? psprintf("%s?$skiptoken=...", run->def->resource) : exact_feed_label(run->def, run->mark);
+	run->sent_at = GetCurrentTimestamp();
+	run->sent_seq = exact_stage_last_seq();
+	exact_run_hold(lane);
+	exact_api_get(&request, on_page, run);
+}
+
+/* When this run may send: 0 = now. */
+static TimestampTz
+run_ready_at(ExactRun *run)
+{
+	const char *why;
+	TimestampTz at;
+
+	if (!run->present || run->paused || run->def == NULL)
+		return PG_INT64_MAX;
+	at = Max(exact_plan_due_at(run), run->not_before);
+	return Max(at, exact_budget_allowed_at(run->lane->division, run->def->resource, &why));
+}
+
+/* Sends what is due in one lane; returns when something will be due. */
+static TimestampTz
+step_lane(ExactLane *lane)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = PG_INT64_MAX;
+	ExactRun   *chosen = NULL;
+
+	if (!lane->present || lane->busy || lane->base_url == NULL)
+		return PG_INT64_MAX;
+	if (strcmp(lane->state, "parked") == 0)
+	{
+		if (lane->state_since + PARKED_MS * INT64CONST(1000) > now)
+			return lane->state_since + PARKED_MS * INT64CONST(1000);
+	}
+	else if (strcmp(lane->state, "ok") != 0)
+		return PG_INT64_MAX;
+	if (lane->not_before > now)
+		return lane->not_before;
+	if (lane->confirm_wanted)
+	{
+		if (lane->confirm_not_before <= now && exact_deletes_confirm(lane))
+			return PG_INT64_MAX;
+		if (lane->confirm_wanted)
+			next = lane->confirm_not_before;
+	}
+	for (int i = 0; i < lane->nruns; i++)
+	{
+		ExactRun   *run = lane->runs[i];
+		TimestampTz at = run_ready_at(run);
+
+		if (at > now)
+			next = Min(next, at);
+		else if (run->def->method == EXACT_FEED_GUARD && run->complete_at == 0 && run->errors == 0)
+		{
+			chosen = run;		/* the division's move date before its first row version */
+			break;
+		}
+		else if (chosen == NULL || run->sent_at < chosen->sent_at)
+			chosen = run;		/* the one that has waited longest, so that a long load starves nobody */
+	}
+	if (chosen != NULL)
+	{
+		send_run(chosen);
+		return PG_INT64_MAX;
+	}
+	return next;
+}
+
+long
+exact_run_turn(void)
+{
+	ExactLane **lanes;
+	int			n = exact_plan_lanes(&lanes);
+	TimestampTz next = PG_INT64_MAX;
+	TimestampTz now;
+	static int	first;
+
+	for (int i = 0; i < n && active < MAX_ACTIVE; i++)
+	{
+		TimestampTz at = step_lane(lanes[(first + i) % n]);
+
+		next = Min(next, at);
+	}
+	if (n > 0)
+		first = (first + 1) % n;
+	if (next == PG_INT64_MAX)
+		return -1;
+	now = GetCurrentTimestamp();
+	return next <= now ? 0 : (long) Min((next - now) / 1000 + 1, 3600000);
+}

@@ -1,0 +1,660 @@
+/*
+ * worker.c - the frame of every worker: start, loop, transactions, end.
+ *
+ * Entered by the main functions of fetcher.c and loader.c. Owns the worker's slot in shared memory, its session locks, signals
+ * and memory contexts. No transaction is open while it waits, and a worker whose database binds it elsewhere, whose extension
+ * is of another version, or which is switched off, waits without working.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/lmgr.h"
+#include "tcop/tcopprot.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "ask.h"
+#include "compat.h"
+#include "errors.h"
+#include "evloop.h"
+#include "guc.h"
+#include "http_client.h"
+#include "shmem.h"
+#include "sql.h"
+#include "worker.h"
+
+#define HOLD_LIMIT_MS 10000		/* an exit waits so long for an outstanding token answer */
+#define UNIT_ATTEMPTS 3
+#define RECHECK_MS 60000		/* a worker that must not work looks again */
+#define RECHECK_FAILED_MS 10000
+
+static const ExactWorkerOps *ops = NULL;
+static ExactWorkerSlot *slot = NULL;
+static Oid	database = InvalidOid;
+static Oid	extension = InvalidOid; /* the one this process works for */
+
+/* May it work? If not, not_ready says why. */
+static bool ready = false;
+static bool started = false;
+static ExactFault not_ready;
+static char told[EXACT_REASON_LEN] = "";	/* the reason that was logged last */
+static TimestampTz assess_at = 0;
+static bool woken = true;		/* since the last turn: by exact_wake, a reload, the start */
+
+static volatile sig_atomic_t hold_depth = 0;
+static volatile sig_atomic_t in_unit = false;
+static volatile sig_atomic_t exit_wanted = false;
+static TimestampTz exit_wanted_at = 0;
+
+Oid
+exact_worker_database(void)
+{
+	return database;
+}
+
+bool
+exact_worker_woken(void)
+{
+	return woken;
+}
+
+const char *
+exact_worker_name(void)
+{
+	return ops ? ops->name : "backend";
+}
+
+void
+exact_log(int elevel, const char *fmt,...)
+{
+	char		text[1024];
+	va_list		args;
+
+	Assert(elevel < ERROR);
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	ereport(elevel, (errmsg_internal("exact %s: %s", exact_worker_name(), text), errhidestmt(true), errhidecontext(true)));
+}
+
+/* ---- end of the process ---- */
+
+static void
+detach_slot(int code pg_attribute_unused(), Datum arg pg_attribute_unused())
+{
+	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
+	slot->pid = 0;
+	slot->state = EXACT_WORKER_STOPPED;
+	slot->nquestions = 0;		/* the askers see the pid change */
+	if (exact_shared->launcher_pid != 0)
+		exact_set_proc_latch(exact_shared->launcher_proc_number);
+	LWLockRelease(exact_shared_lock);
+}
+
+/* The worker should not exist here: the launcher looks into the database before it starts another. */
+static void pg_attribute_noreturn()
+end_clean(const char *reason)
+{
+	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
+	slot->ended_clean = true;
+	exact_reason_copy(slot->reason, reason);
+	LWLockRelease(exact_shared_lock);
+	ereport(DEBUG1, (errmsg_internal("exact %s: ends: %s", ops->name, reason)));
+	proc_exit(0);
+}
+
+/* Inside a unit an exit interrupts like in any backend; elsewhere the loop ends quietly. */
+static void
+on_sigterm(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	exit_wanted = true;
+	if (in_unit && hold_depth == 0)
+		die(postgres_signal_arg);
+	else
+		SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+static void
+exit_if_wanted(void)
+{
+	if (!exit_wanted)
+		return;
+	if (exit_wanted_at == 0)
+		exit_wanted_at = GetCurrentTimestamp();
+	if (hold_depth == 0 || TimestampDifferenceExceeds(exit_wanted_at, GetCurrentTimestamp(), HOLD_LIMIT_MS))
+		proc_exit(0);
+}
+
+void
+exact_worker_hold_exit(void)
+{
+	hold_depth++;
+}
+
+void
+exact_worker_release_exit(void)
+{
+	if (hold_depth > 0)
+		hold_depth--;
+}
+
+/* ---- units ---- */
+
+static ExactFault *
+copy_fault(const ErrorData *error)
+{
+	ExactFault *fault = palloc0(sizeof(ExactFault));
+
+	fault->sqlstate = error->sqlerrcode;
+	fault->message = pstrdup(error->message ? error->message : "unknown error");
+	fault->detail = error->detail ? pstrdup(error->detail) : NULL;
+	fault->hint = error->hint ? pstrdup(error->hint) : NULL;
+	return fault;
+}
+
+static void
+note_error(const char *message)
+{
+	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
+	exact_reason_copy(slot->last_error, message);
+	LWLockRelease(exact_shared_lock);
+}
+
+/* Must not work for now; logged when the reason is a new one. */
+static void
+set_not_ready(const ExactFault *fault, long again_ms, int elevel)
+{
+	char		reason[EXACT_REASON_LEN];
+
+	exact_reason_copy(reason, fault->message);
+	ready = false;
+	not_ready.sqlstate = fault->sqlstate;
+	if (not_ready.message == NULL || strcmp(not_ready.message, fault->message) != 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		if (not_ready.message)
+			pfree(not_ready.message);
+		if (not_ready.hint)
+			pfree(not_ready.hint);
+		not_ready.message = pstrdup(fault->message);
+		not_ready.hint = fault->hint ? pstrdup(fault->hint) : NULL;
+		MemoryContextSwitchTo(old);
+	}
+	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
+	slot->state = EXACT_WORKER_IDLE;
+	strcpy(slot->reason, reason);
+	LWLockRelease(exact_shared_lock);
+	assess_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), again_ms);
+	if (strcmp(told, reason) != 0)
+	{
+		strcpy(told, reason);
+		ereport(elevel,
+				(errcode(fault->sqlstate),
+				 errmsg("exact %s: waits: %s", ops->name, reason),
+				 fault->hint ? errhint("%s", fault->hint) : 0));
+	}
+}
+
+/* Reads the extension's row: its id (InvalidOid = not there) and version. */
+static Oid
+read_extension(char version[EXACT_VERSION_LEN])
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			oid = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum("exact_databricks"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
+
+		oid = ((Form_pg_extension) GETSTRUCT(tuple))->oid;
+		strlcpy(version, isnull ? "" : TextDatumGetCString(value), EXACT_VERSION_LEN);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return oid;
+}
+
+/*
+ * Keeps DROP EXTENSION and update scripts away until the transaction ends. False: the extension has gone, or another one of
+ * that name has come. Raises when its version is not the library's.
+ */
+static bool
+lock_extension(void)
+{
+	LOCKTAG		quiesce = exact_lock_tag(database, 0, EXACT_LOCK_QUIESCE);
+	char		version[EXACT_VERSION_LEN];
+	Oid			oid;
+
+	(void) LockAcquire(&quiesce, ShareLock, false, false);
+	oid = OidIsValid(extension) ? extension : read_extension(version);
+	if (!OidIsValid(oid))
+		return false;
+	LockDatabaseObject(ExtensionRelationId, oid, 0, AccessShareLock);
+	if (read_extension(version) != oid)
+		return false;
+	extension = oid;
+	if (strcmp(version, EXACT_VERSION) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_EXACT_INSTALLATION),
+				 errmsg("the server's library is version %s, the extension is version %s", EXACT_VERSION, version),
+				 errhint("Restart the server to load the installed library, then ALTER EXTENSION exact_databricks UPDATE.")));
+	return true;
+}
+
+static void
+become_worker_role(void)
+{
+	Oid			role = get_role_oid("exact_worker", true);
+
+	if (!OidIsValid(role))
+		ereport(ERROR,
+				(errcode(ERRCODE_EXACT_INSTALLATION),
+				 errmsg("role exact_worker does not exist"),
+				 errhint("CREATE ROLE exact_worker NOLOGIN; or drop and create the extension.")));
+	SetUserIdAndSecContext(role, SECURITY_LOCAL_USERID_CHANGE);
+}
+
+typedef enum UnitEnd
+{
+	UNIT_DONE,
+	UNIT_FAILED,
+	UNIT_GONE
+} UnitEnd;
+
+static UnitEnd
+try_unit(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	volatile UnitEnd end = UNIT_DONE;
+	Oid			user;
+	int			security;
+
+	exit_if_wanted();
+	in_unit = true;
+	GetUserIdAndSecContext(&user, &security);
+	pgstat_report_activity(STATE_RUNNING, what);
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PG_TRY();
+	{
+		if (!lock_extension())
+			end = UNIT_GONE;
+		else
+		{
+			become_worker_role();
+			SPI_connect();
+			PushActiveSnapshot(GetTransactionSnapshot());
+			fn(arg);
+			SPI_finish();
+			PopActiveSnapshot();
+			CommitTransactionCommand();
+			SetUserIdAndSecContext(user, security);
+		}
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(caller);
+		*fault = copy_fault(error);
+		FreeErrorData(error);
+		end = UNIT_FAILED;
+	}
+	PG_END_TRY();
+
+	if (end == UNIT_GONE)
+		AbortCurrentTransaction();
+	in_unit = false;
+	MemoryContextSwitchTo(caller);
+	pgstat_report_stat(false);
+	return end;
+}
+
+static bool
+run_unit(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
+{
+	for (int attempt = 1;; attempt++)
+	{
+		UnitEnd		end = try_unit(what, fn, arg, fault);
+
+		if (end == UNIT_DONE)
+			return true;
+		if (end == UNIT_GONE)
+			end_clean("the extension is not in this database");
+		if (attempt == UNIT_ATTEMPTS ||
+			((*fault)->sqlstate != ERRCODE_LOCK_NOT_AVAILABLE &&
+			 (*fault)->sqlstate != ERRCODE_T_R_DEADLOCK_DETECTED &&
+			 (*fault)->sqlstate != ERRCODE_T_R_SERIALIZATION_FAILURE))
+			return false;
+	}
+}
+
+bool
+exact_unit_run(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
+{
+	ExactFault *own = NULL;
+
+	if (run_unit(what, fn, arg, &own))
+		return true;
+	note_error(own->message);
+	if (own->sqlstate == ERRCODE_EXACT_INSTALLATION)
+		set_not_ready(own, RECHECK_FAILED_MS, WARNING);
+	else
+		ereport(LOG,
+				(errcode(own->sqlstate),
+				 errmsg("exact %s: %s: %s", ops->name, what, own->message),
+				 own->hint ? errhint("%s", own->hint) : 0));
+	if (fault)
+		*fault = own;
+	return false;
+}
+
+/* ---- may it work? ---- */
+
+static void
+bind_unit(void *arg)
+{
+	char	  **answer = arg;
+	MemoryContext spi = CurrentMemoryContext;
+
+	exact_sql("SELECT pg_catalog.to_regprocedure('exact._bind()') IS NOT NULL", 0, NULL);
+	if (!exact_cell_bool(0, 1, false))
+		ereport(ERROR,
+				(errcode(ERRCODE_EXACT_INSTALLATION),
+				 errmsg("function exact._bind() does not exist"),
+				 errhint("Drop and create the extension.")));
+	exact_sql("SELECT exact._bind()", 0, NULL);
+	MemoryContextSwitchTo(TopMemoryContext);
+	*answer = exact_cell_text(0, 1);
+	MemoryContextSwitchTo(spi);
+}
+
+/* Decides anew whether this worker may work; ends the process when the extension is gone. */
+static void
+assess(void)
+{
+	ExactFault	reason;
+	ExactFault *fault = NULL;
+	char	   *answer = NULL;
+
+	if (!exact_enabled)
+	{
+		memset(&reason, 0, sizeof(reason));
+		reason.sqlstate = ERRCODE_EXACT_NOT_PRELOADED;
+		reason.message = "exact_databricks.enabled is off";
+		reason.hint = "ALTER SYSTEM SET exact_databricks.enabled = on; then SELECT pg_reload_conf().";
+		set_not_ready(&reason, RECHECK_MS, LOG);
+		return;
+	}
+	if (!run_unit("bind", bind_unit, &answer, &fault))
+	{
+		if (ready && fault->sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
+			return;				/* someone holds the extension in an open transaction; its end wakes us */
+		set_not_ready(fault, RECHECK_FAILED_MS, fault->sqlstate == ERRCODE_EXACT_INSTALLATION ? WARNING : LOG);
+		return;
+	}
+	if (answer == NULL || strcmp(answer, "bound") != 0)
+	{
+		memset(&reason, 0, sizeof(reason));
+		reason.sqlstate = ERRCODE_EXACT_INSTALLATION;
+		reason.message = answer ? answer : "this database is not bound to an installation";
+		reason.hint = "If this is the hub that shall work from now on, call exact.adopt().";
+		set_not_ready(&reason, RECHECK_MS, WARNING);
+	}
+	else if (!ready)
+	{
+		ready = true;
+		told[0] = '\0';
+		LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
+		slot->state = EXACT_WORKER_RUNNING;
+		slot->reason[0] = '\0';
+		LWLockRelease(exact_shared_lock);
+		if (!started && ops->start)
+			ops->start();
+		started = true;
+	}
+	if (answer)
+		pfree(answer);
+}
+
+/* ---- start ---- */
+
+static void
+attach_slot(Datum main_arg)
+{
+	ExactWorkerExtra extra;
+	int			index = DatumGetInt32(main_arg);
+
+	memcpy(&extra, MyBgworkerEntry->bgw_extra, sizeof(extra));
+	database = extra.database;
+	slot = &exact_shared->databases[index].workers[ops->role];
+
+	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
+	if (exact_shared->databases[index].database != database || slot->generation != extra.generation || slot->pid != 0)
+	{
+		LWLockRelease(exact_shared_lock);
+		proc_exit(0);			/* registered by a launcher that has been replaced meanwhile */
+	}
+	slot->pid = MyProcPid;
+	slot->proc_number = exact_my_proc_number();
+	slot->state = EXACT_WORKER_STARTING;
+	slot->ended_clean = false;
+	slot->started_at = GetCurrentTimestamp();
+	slot->nquestions = 0;
+	LWLockRelease(exact_shared_lock);
+	before_shmem_exit(detach_slot, (Datum) 0);
+}
+
+/* What the worker relies on, whatever ALTER DATABASE or ALTER ROLE say */
+static void
+fix_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"lock_timeout", "500ms"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"session_replication_role", "origin"},
+		{"TimeZone", "UTC"},
+		{"DateStyle", "ISO, MDY"},
+		{"IntervalStyle", "postgres"},
+		{"bytea_output", "hex"},
+		{"extra_float_digits", "1"},
+		{"jit", "off"},
+		{"transaction_timeout", "0"},
+	};
+
+	for (size_t i = 0; i < lengthof(settings); i++)
+	{
+		if (GetConfigOption(settings[i][0], true, false) != NULL)
+			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_SESSION);
+	}
+}
+
+/* One worker of a role in a database, and none while DDL on the database waits for them to go. */
+static void
+take_ownership(void)
+{
+	LOCKTAG		gate = exact_lock_tag(database, 0, EXACT_LOCK_GATE);
+	LOCKTAG		owner = exact_lock_tag(database, ops->role, EXACT_LOCK_OWNER);
+
+	if (!exact_lock_try(&gate, ShareLock))
+		end_clean("a command on this database waits for the workers to go");
+	if (!exact_lock_try(&owner, ExclusiveLock))
+		end_clean("another worker of this role still runs");
+}
+
+/* ---- loop ---- */
+
+/* ms from now until then, at least 0 */
+static long
+until(TimestampTz then)
+{
+	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), then);
+}
+
+static long
+sooner(long a, long b)
+{
+	if (a < 0)
+		return b;
+	return b < 0 ? a : Min(a, b);
+}
+
+/* Signals, barriers, reload; true after a reload. */
+static bool
+handle_interrupts(void)
+{
+	/* A cancel is meant for a unit; between units there is nothing to cancel. */
+	QueryCancelPending = false;
+	exit_if_wanted();
+	CHECK_FOR_INTERRUPTS();
+	if (!ConfigReloadPending)
+		return false;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	return true;
+}
+
+static void pg_attribute_noreturn()
+work_loop(void)
+{
+	MemoryContext loop_context = AllocSetContextCreate(TopMemoryContext, "exact loop", ALLOCSET_DEFAULT_SIZES);
+	bool		turn_due = true;
+	bool		assess_due = true;
+	TimestampTz turn_at = 0;	/* 0 = only when woken */
+
+	for (;;)
+	{
+		uint32		wake;
+		long		timeout = -1;
+
+		MemoryContextReset(loop_context);
+		MemoryContextSwitchTo(loop_context);
+
+		wake = pg_atomic_exchange_u32(&slot->wake, 0);
+		if ((wake & EXACT_WAKE_CHECK) || (!ready && (wake || assess_at <= GetCurrentTimestamp())))
+			assess_due = true;
+		if (assess_due)
+		{
+			bool		was_ready = ready;
+
+			assess_due = false;
+			assess();
+			turn_due |= ready && !was_ready;
+			woken |= ready && !was_ready;
+		}
+		woken |= (wake & EXACT_WAKE_TURN) != 0;
+		turn_due |= (wake & EXACT_WAKE_TURN) || (turn_at != 0 && turn_at <= GetCurrentTimestamp());
+		if (exact_ask_take(ops->ask, ready ? NULL : &not_ready) > 0)
+			turn_due = true;
+		if (ready && turn_due)
+		{
+			long		wanted;
+
+			turn_due = false;
+			wanted = ops->turn();
+			woken = false;
+			turn_at = wanted < 0 ? 0 : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wanted);
+		}
+
+		if (!ready)
+			timeout = sooner(timeout, until(assess_at));
+		else if (turn_at != 0)
+			timeout = sooner(timeout, until(turn_at));
+		timeout = sooner(timeout, exact_http_timeout());
+		if (exit_wanted)
+			timeout = sooner(timeout, 1000);
+		if (timeout != 0)
+		{
+			pgstat_report_stat(true);
+			pgstat_report_activity(STATE_IDLE, NULL);
+		}
+		exact_evloop_wait(timeout);
+
+		if (handle_interrupts())
+		{
+			assess_due = true;
+			turn_due = true;
+			woken = true;
+			if (ops->reload && started)
+				ops->reload();
+		}
+		exact_ask_continue();
+		if (exact_http_run() > 0)
+			turn_due = true;
+	}
+}
+
+void
+exact_worker_run(const ExactWorkerOps *worker_ops, Datum main_arg)
+{
+	sigjmp_buf	local_sigjmp_buf;
+	char		name[NAMEDATALEN];
+
+	ops = worker_ops;
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, on_sigterm);
+	if (exact_shared == NULL)
+		proc_exit(0);
+	attach_slot(main_arg);
+	BackgroundWorkerUnblockSignals();
+	ProcessConfigFile(PGC_SIGHUP);	/* a reload before the handler was there is not lost */
+
+	/* An error outside a unit ends the process; the launcher starts another. */
+	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
+	{
+		ErrorData  *error;
+
+		error_context_stack = NULL;
+		HOLD_INTERRUPTS();
+		EmitErrorReport();
+		MemoryContextSwitchTo(TopMemoryContext);
+		error = CopyErrorData();
+		note_error(error->message);
+		proc_exit(1);
+	}
+	PG_exception_stack = &local_sigjmp_buf;
+
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	snprintf(name, sizeof(name), "exact %s", ops->name);
+	SetConfigOption("application_name", name, PGC_USERSET, PGC_S_SESSION);
+	fix_settings();
+	take_ownership();
+	exact_evloop_init();
+	exact_http_init();
+	work_loop();
+}

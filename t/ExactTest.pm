@@ -1,0 +1,204 @@
+# ExactTest - what the TAP tests share: clusters with the extension, waiting for its workers, programs that listen.
+#
+#   use FindBin; use lib $FindBin::RealBin; use ExactTest;
+#   my $node = exact_cluster('main', conf => { 'exact_databricks.merge_interval' => '1s' });
+#   $node->safe_psql('postgres', 'CREATE EXTENSION exact_databricks');
+#   wait_for_workers($node, 'postgres');
+package ExactTest;
+
+use strict;
+use warnings;
+
+use Carp qw(croak);
+use Exporter 'import';
+use IO::Socket::INET;
+use IPC::Run ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Time::HiRes qw(time usleep);
+
+our @EXPORT = qw(
+  exact_cluster wait_for_workers worker_pid wait_until seconds_of error_of
+  write_file make_key_file spawn_server stop_server hanging_server
+);
+
+my @servers;
+
+# A started cluster: UTF8, preloaded unless preload => '' (or another list), settings in conf => {name => value}, a key file and
+# a secrets directory of its own (paths in $node->{exact_key_file} and $node->{exact_secrets_directory}).
+sub exact_cluster
+{
+	my ($name, %options) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $own = PostgreSQL::Test::Utils::tempdir();
+	my $preload = $options{preload} // 'exact_databricks';
+	my %conf = (
+		'log_statement' => 'none',
+		'max_worker_processes' => 16,
+		'shared_preload_libraries' => "'$preload'",
+		'exact_databricks.key_file' => "'$own/key'",
+		'exact_databricks.secrets_directory' => "'$own/secrets'",
+		'exact_databricks.insecure_loopback' => 'on',
+		%{ $options{conf} // {} });
+
+	$node->{exact_key_file} = make_key_file("$own/key");
+	mkdir "$own/secrets", 0700 or croak "cannot make $own/secrets: $!";
+	$node->{exact_secrets_directory} = "$own/secrets";
+	$node->init(extra => [ '--encoding=UTF8', '--locale=C' ], %{ $options{init} // {} });
+	$node->append_conf('postgresql.conf', "$_ = $conf{$_}") foreach sort keys %conf;
+	$node->start unless $options{stopped};
+	return $node;
+}
+
+# Polls the code until it returns true; dies after the seconds (default 30) with what was waited for.
+sub wait_until
+{
+	my ($what, $code, $seconds) = @_;
+	my $deadline = time() + ($seconds // 30);
+
+	until ($code->())
+	{
+		croak "timed out: $what" if time() > $deadline;
+		usleep(20_000);
+	}
+	return 1;
+}
+
+# The process id of a worker, or ''.
+sub worker_pid
+{
+	my ($node, $database, $role) = @_;
+	my ($rc, $out) =
+	  $node->psql($database, "SELECT pid FROM exact._workers() WHERE role = '$role' AND pid IS NOT NULL", on_error_stop => 0);
+	return $rc == 0 ? $out // '' : '';
+}
+
+# Until fetcher and loader (or those named) are in the state (default running).
+sub wait_for_workers
+{
+	my ($node, $database, %options) = @_;
+	my $state = $options{state} // 'running';
+	my $roles = join(',', map { "'$_'" } @{ $options{roles} // [ 'fetcher', 'loader' ] });
+	my $wanted = scalar @{ $options{roles} // [ 'fetcher', 'loader' ] };
+
+	return wait_until(
+		"workers of $database are $state",
+		sub {
+			my ($rc, $out) = $node->psql($database,
+				"SELECT count(*) FROM exact._workers() WHERE role IN ($roles) AND pid IS NOT NULL AND state = '$state'",
+				on_error_stop => 0);
+			return $rc == 0 && ($out // '') eq $wanted;
+		},
+		$options{seconds});
+}
+
+# How long the code took
+sub seconds_of
+{
+	my ($code) = @_;
+	my $start = time();
+
+	$code->();
+	return time() - $start;
+}
+
+# The whole error text of a statement that must fail (VERBOSITY verbose: with its SQLSTATE); '' when it did not fail.
+sub error_of
+{
+	my ($node, $database, $sql) = @_;
+	my ($rc, $out, $err) = $node->psql($database, "\\set VERBOSITY verbose\n$sql");
+	return $rc == 0 ? '' : $err;
+}
+
+sub write_file
+{
+	my ($path, $text, $mode) = @_;
+
+	open(my $file, '>', $path) or croak "cannot write $path: $!";
+	chmod $mode // 0600, $path;
+	print $file $text;
+	close $file;
+	return $path;
+}
+
+# A key ring with one random key
+sub make_key_file
+{
+	my ($path, $id) = @_;
+
+	open(my $random, '<:raw', '/dev/urandom') or croak "cannot read random bytes: $!";
+	read($random, my $bytes, 32);
+	return write_file($path, ($id // 'k1') . ':' . unpack('H*', $bytes) . "\n", 0600);
+}
+
+# Starts a program that prints a line with its address when it is ready; returns {handle, line, match => [captures], log}.
+# spawn_server(['simulator/exact-online', '--port', '0'], qr{(http://\S+)})
+sub spawn_server
+{
+	my ($command, $ready, $seconds) = @_;
+	my %server = (out => '', err => '', command => $command);
+
+	$server{handle} = IPC::Run::start($command, '<', \undef, '>', \$server{out}, '2>', \$server{err});
+	push @servers, \%server;
+	wait_until(
+		"$command->[0] is ready",
+		sub {
+			$server{handle}->pump_nb;
+			croak "$command->[0] ended: $server{err}" unless $server{handle}->pumpable;
+			return "$server{out}$server{err}" =~ $ready;
+		},
+		$seconds // 60);
+	$server{match} = [ "$server{out}$server{err}" =~ $ready ];
+	return \%server;
+}
+
+sub stop_server
+{
+	my ($server) = @_;
+
+	return unless $server->{handle};
+	eval { $server->{handle}->signal('TERM'); };
+	eval { $server->{handle}->kill_kill(grace => 5); };
+	delete $server->{handle};
+	return;
+}
+
+# A server on a free port of 127.0.0.1 that accepts and never answers; its port and process id.
+sub hanging_server
+{
+	my $listener = IO::Socket::INET->new(
+		Listen => 128, LocalAddr => '127.0.0.1', LocalPort => 0, Proto => 'tcp', ReuseAddr => 1)
+	  or croak "cannot listen: $!";
+	my $port = $listener->sockport;
+	my $pid = fork();
+
+	croak "cannot fork: $!" unless defined $pid;
+	if ($pid == 0)
+	{
+		my @kept;
+
+		$SIG{TERM} = 'DEFAULT';
+		while (my $client = $listener->accept) { push @kept, $client; }
+		POSIX::_exit(0);
+	}
+	push @servers, { fork_pid => $pid };
+	return ($port, $pid);
+}
+
+END
+{
+	my $status = $?;
+
+	foreach my $server (@servers)
+	{
+		stop_server($server);
+		if ($server->{fork_pid})
+		{
+			kill 'TERM', $server->{fork_pid};
+			waitpid $server->{fork_pid}, 0;
+		}
+	}
+	$? = $status;
+}
+
+1;

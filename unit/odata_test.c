@@ -1,0 +1,179 @@
+/*
+ * odata_test.c - odata.c alone, with the parser of PostgreSQL's client library.
+ */
+#define FRONTEND 1
+#include "postgres_fe.h"
+
+#include "common/jsonapi.h"
+#include "mb/pg_wchar.h"
+
+/* what compat.h gives odata.c inside the server */
+#define EXACT_COMPAT_H
+#if PG_VERSION_NUM >= 160000
+typedef JsonParseErrorType ExactJsonResult;
+#define EXACT_JSON_OK return JSON_SUCCESS
+#else
+typedef void ExactJsonResult;
+#define EXACT_JSON_OK return
+#endif
+
+static JsonLexContext *
+exact_json_lexer(const char *body, size_t len, bool need_escapes)
+{
+#if PG_VERSION_NUM >= 170000
+	return makeJsonLexContextCstringLen(NULL, body, len, PG_UTF8, need_escapes);
+#else
+	return makeJsonLexContextCstringLen(unconstify(char *, body), (int) len, PG_UTF8, need_escapes);
+#endif
+}
+
+
+#include "check.h"
+
+#include "odata.c"
+
+#include "check.h"
+
+static const char *const wanted[] = {"ID", "Code", "Timestamp", "Division", "Amount"};
+static char *problem;
+
+static ExactPage *
+parse(const char *body)
+{
+	return exact_odata_parse(body, strlen(body), wanted, lengthof(wanted), &problem);
+}
+
+static bool
+refuses(const char *body, const char *because)
+{
+	return parse(body) == NULL && problem != NULL && strstr(problem, because) != NULL;
+}
+
+static bool
+slice_is(ExactSlice slice, const char *expected)
+{
+	return slice.start != NULL && slice.len == strlen(expected) && memcmp(slice.start, expected, slice.len) == 0;
+}
+
+static const char *
+decoded(const char *token)
+{
+	ExactSlice	slice = {token, strlen(token)};
+
+	return exact_odata_string(slice);
+}
+
+static void
+test_shapes(void)
+{
+	ExactPage  *page;
+
+	page = parse("{\"d\":[{\"ID\":\"a\",\"Code\":\"1\"},{\"ID\":\"b\"}]}");
+	CHECK(page != NULL && page->is_list && page->nrecords == 2 && page->next == NULL);
+	CHECK(page && slice_is(page->records[0].text, "{\"ID\":\"a\",\"Code\":\"1\"}"));
+	CHECK(page && slice_is(page->records[1].values[0], "\"b\"") && page->records[1].values[1].start == NULL);
+
+	page = parse("{\"d\" : {\"results\" :\n[ {\"ID\" : \"a\" , \"Amount\" : 1.10 } ] , \"__next\":\"https:\\/\\/host\\/x?a=b\"}}");
+	CHECK(page != NULL && page->is_list && page->nrecords == 1 && page->next && strcmp(page->next, "https://host/x?a=b") == 0);
+	CHECK(page && slice_is(page->records[0].values[4], "1.10") && slice_is(page->records[0].text, "{\"ID\" : \"a\" , \"Amount\" : 1.10 }"));
+
+	page = parse("{\"d\":{\"__next\":\"n\",\"results\":[]}}");
+	CHECK(page != NULL && page->is_list && page->nrecords == 0 && page->next && strcmp(page->next, "n") == 0);
+	page = parse("{\"d\":{\"results\":[],\"__next\":null}}");
+	CHECK(page != NULL && page->next == NULL);
+	page = parse("{\"d\":[]}");
+	CHECK(page != NULL && page->is_list && page->nrecords == 0);
+
+	page = parse("{\"d\":{\"ID\":\"x\",\"Lines\":{\"results\":[{\"ID\":\"inner\"}]}}}");
+	CHECK(page != NULL && !page->is_list && page->nrecords == 1 && slice_is(page->records[0].values[0], "\"x\""));
+}
+
+static void
+test_records(void)
+{
+	ExactPage  *page;
+	int64		n;
+
+	/* nested objects and collections never leak into the record's own fields */
+	page = parse("{\"d\":{\"results\":[{\"__metadata\":{\"uri\":\"https://h/api/v1/101001/crm/Accounts(guid'1')\",\"type\":\"T\"},"
+				 "\"ID\":\"k\",\"Lines\":{\"__deferred\":{\"uri\":\"https://h/api/v1/9/x\"}},\"Deep\":[{\"ID\":\"no\",\"Amount\":5}],\"Timestamp\":\"128\",\"Division\":101001}]}}");
+	CHECK(page != NULL && page->nrecords == 1);
+	CHECK(page && slice_is(page->records[0].values[0], "\"k\"") && page->records[0].values[4].start == NULL);
+	CHECK(page && exact_odata_int64(page->records[0].values[2], &n) && n == 128);
+	CHECK(page && exact_odata_division(&page->records[0], page->records[0].values[3], 101001) == 101001);
+
+	page = parse("{\"d\":[{\"__metadata\":{\"uri\":\"https://h/api/v1/202002/crm/Accounts(guid'1')\"},\"ID\":\"k\",\"Division\":101001}]}");
+	CHECK(page && exact_odata_division(&page->records[0], page->records[0].values[3], 101001) == 202002);
+	page = parse("{\"d\":[{\"__metadata\":{\"uri\":\"https://h/api/v1/101001/x\"},\"ID\":\"k\"}]}");
+	CHECK(page && exact_odata_division(&page->records[0], page->records[0].values[3], 101001) == 101001);
+	page = parse("{\"d\":[{\"ID\":\"k\"}]}");
+	CHECK(page && exact_odata_division(&page->records[0], page->records[0].values[3], 101001) == -1);
+
+	/* what no text can hold does not make a page unreadable, and the record stays as received */
+	page = parse("{\"d\":[{\"ID\":\"a\\u0000b\\ud83d\",\"Code\":\"\\\"},{\\\"ID\\\":\\\"\"}]}");
+	CHECK(page != NULL && page->nrecords == 1 && slice_is(page->records[0].values[0], "\"a\\u0000b\\ud83d\""));
+	CHECK(page && strcmp(exact_odata_string(page->records[0].values[1]), "\"},{\"ID\":\"") == 0);
+}
+
+static void
+test_bad(void)
+{
+	char		deep[200] = "{\"d\":";
+
+	CHECK(refuses("", "empty"));
+	CHECK(refuses("<html>", "not valid JSON"));
+	CHECK(refuses("{\"d\":[{\"ID\":\"a\"}", "not valid JSON"));
+	CHECK(refuses("{\"d\":[{\"ID\":\"a\"", "not valid JSON"));
+	CHECK(refuses("{\"d\":[]} x", "not valid JSON"));
+	CHECK(refuses("{\"error\":{}}", "no \"d\""));
+	CHECK(refuses("[]", "no \"d\""));
+	CHECK(refuses("{\"d\":5}", "neither a list nor an object"));
+	CHECK(refuses("{\"d\":[],\"d\":[]}", "twice"));
+	CHECK(refuses("{\"d\":[{\"ID\":\"a\",\"ID\":\"b\"}]}", "twice"));
+	CHECK(refuses("{\"d\":[{\"ID\":\"\xff\"}]}", "UTF-8"));
+	memset(deep + 5, '[', 60);
+	CHECK(refuses(deep, "nested deeper") || refuses(deep, "not valid JSON"));
+}
+
+static void
+test_values(void)
+{
+	ExactSlice	s = {"\"9223372036854775807\"", 21};
+	int64		n;
+
+	CHECK(exact_odata_int64(s, &n) && n == PG_INT64_MAX);
+	s.start = "9223372036854775808";
+	s.len = 19;
+	CHECK(!exact_odata_int64(s, &n));
+	s.start = "\"\"";
+	s.len = 2;
+	CHECK(!exact_odata_int64(s, &n));
+	s.start = "1.5";
+	s.len = 3;
+	CHECK(!exact_odata_int64(s, &n));
+	s.start = "null";
+	s.len = 4;
+	CHECK(exact_odata_is_null(s) && exact_odata_string(s) == NULL && !exact_odata_int64(s, &n));
+
+	CHECK(strcmp(decoded("\"a\\\\b\\/c\\n\\u00e9\\ud83d\\ude00\""), "a\\b/c\n\xc3\xa9\xf0\x9f\x98\x80") == 0);
+	CHECK(strcmp(decoded("\"\\u0000\""), "\xef\xbf\xbd") == 0);
+	CHECK(strcmp(decoded("\"\\ud83dx\""), "\xef\xbf\xbdx") == 0);
+	CHECK(strcmp(decoded("12.5"), "12.5") == 0);
+
+#define URL_DIVISION(url) exact_odata_url_division(url, strlen(url))
+	CHECK(URL_DIVISION("https://start.exactonline.nl/api/v1/101001/crm/Accounts") == 101001);
+	CHECK(URL_DIVISION("https://start.exactonline.nl/API/V1/beta/7/x") == 7);
+	CHECK(URL_DIVISION("https://start.exactonline.nl/api/v1/current/Me") == -1);
+	CHECK(URL_DIVISION("https://start.exactonline.nl/api/v1/12a/x") == -1);
+	CHECK(URL_DIVISION("") == -1);
+}
+
+int
+main(void)
+{
+	test_shapes();
+	test_records();
+	test_bad();
+	test_values();
+	return checks_done();
+}
