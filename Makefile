@@ -22,9 +22,9 @@ INSTALL_PARTS := $(sort $(wildcard install/*.sql) $(CATALOGUE))
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DATA = $(filter-out $(DATA_built),$(wildcard $(EXTENSION)--*--*.sql))
 
-REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
+REGRESS := $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
 REGRESS_OPTS = --encoding=UTF8
-ISOLATION = $(patsubst specs/%.spec,%,$(sort $(wildcard specs/*.spec)))
+ISOLATION := $(patsubst specs/%.spec,%,$(sort $(wildcard specs/*.spec)))
 ISOLATION_OPTS = --encoding=UTF8 --load-extension=exact_databricks
 ifneq (,$(wildcard t/*.pl))
 TAP_TESTS = 1
@@ -52,8 +52,9 @@ SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(LINKED)) -Wl,--version-script=src/ex
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
+# The server was configured for gcc: what clang does not know of that is left out.
 ifneq (,$(findstring clang,$(CC)))
-CFLAGS := $(filter-out -fexcess-precision=standard,$(CFLAGS)) -Wno-unknown-warning-option
+override CFLAGS := $(filter-out -fexcess-precision=standard,$(CFLAGS)) -Wno-unknown-warning-option -Wno-ignored-attributes
 endif
 
 -include $(SOURCES:.c=.d)

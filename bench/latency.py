@@ -21,7 +21,7 @@ def percentile(values, percent):
 
 
 def main(directory, results, count):
-    exact, databricks = simulators(directory, ("--records", 2000, "--divisions", 2, "--fast", "--minute-limit", 0, "--day-limit", 0),
+    exact, databricks = simulators(directory, ("--records", 2000, "--divisions", 2, "--fast", "--minute-limit", 100000, "--day-limit", 10000000),
                                    ("--engine", "none"))
     hub = Hub(pathlib.Path(directory) / "hub", exact, databricks, settings={
         "exact_databricks.sync_interval": "1h", "exact_databricks.merge_interval": f"{int(INTERVAL * 1000)}ms", "fsync": "on"})

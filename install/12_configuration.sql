@@ -51,9 +51,9 @@ GRANT INSERT, UPDATE, DELETE ON TABLE exact.workspace TO exact_admin;
 SELECT pg_catalog.pg_extension_config_dump('exact.workspace', '');
 
 CREATE TABLE exact.division (
-	division int PRIMARY KEY CHECK (division > 0),
-	app text NOT NULL CONSTRAINT division_app_exists REFERENCES exact.app (name) ON UPDATE CASCADE,
-	workspace text CONSTRAINT division_workspace_exists REFERENCES exact.workspace (name) ON UPDATE CASCADE,
+	division int PRIMARY KEY CONSTRAINT division_is_a_number_of_exact_online CHECK (division > 0),
+	app text NOT NULL,
+	workspace text,
 	description text,
 	enabled boolean NOT NULL DEFAULT false
 );
@@ -72,10 +72,10 @@ CREATE TABLE exact.entity (
 	name text PRIMARY KEY,
 	resource text,
 	method text,
-	target_table text CONSTRAINT entity_target_table_is_a_name CHECK (target_table ~ '^[A-Za-z0-9_]{1,120}$'),
-	target_history text CONSTRAINT entity_target_history_is_a_name CHECK (target_history ~ '^[A-Za-z0-9_]{1,120}$'),
-	merge_interval interval CONSTRAINT entity_merge_interval_is_positive CHECK (merge_interval > interval '0'),
-	sync_interval interval CONSTRAINT entity_sync_interval_is_positive CHECK (sync_interval > interval '0')
+	target_table text,
+	target_history text,
+	merge_interval interval,
+	sync_interval interval
 );
 COMMENT ON TABLE exact.entity IS 'What a user changed about an entity; everything else comes from exact.catalogue: see exact.entity_effective';
 COMMENT ON COLUMN exact.entity.name IS 'Entity as in exact.catalogue, such as purchaseorders';
@@ -108,7 +108,7 @@ GRANT INSERT, UPDATE, DELETE ON TABLE exact.entity_field TO exact_admin;
 SELECT pg_catalog.pg_extension_config_dump('exact.entity_field', '');
 
 CREATE TABLE exact.feed (
-	division int CONSTRAINT feed_division_exists REFERENCES exact.division (division) ON UPDATE CASCADE ON DELETE CASCADE,
+	division int,
 	entity text,
 	enabled boolean NOT NULL DEFAULT true,
 	priority int NOT NULL DEFAULT 0,

@@ -52,7 +52,7 @@ BEGIN
 	RAISE EXCEPTION USING
 		ERRCODE = 'EX021',
 		MESSAGE = format('events of exact.audit_log are only appended, %s is refused', tg_op),
-		HINT = 'Retention and exact.verify_audit() are the ways to deal with events.';
+		HINT = 'SELECT * FROM exact.verify_audit() tells whether someone changed one.';
 END
 $$;
 COMMENT ON FUNCTION exact._audit_log_is_append_only() IS 'Trigger: refuses UPDATE, DELETE and TRUNCATE of events';
@@ -114,13 +114,13 @@ AS $$
 	LEFT JOIN exact.audit_chain AS c ON c.chain = e.chain
 	CROSS JOIN LATERAL (VALUES
 		(e.id <> coalesce(e.id_before, 0) + 1,
-			format('events %s to %s are missing', coalesce(e.id_before, 0) + 1, e.id - 1)),
+			format('%s events before it are missing', e.id - coalesce(e.id_before, 0) - 1)),
 		(e.hash <> exact._event_hash(e.prev_hash, e.chain, e.id, e.at, e.kind, e.division, e.entity, e.who, e.what),
 			'the event was changed: its hash does not match its content'),
 		(e.id = coalesce(e.id_before, 0) + 1 AND e.prev_hash <> coalesce(e.hash_before, '\x'),
 			'the event does not follow the one before it: prev_hash is another event''s'),
 		(e.id_after IS NULL AND c.chain IS NULL, 'the chain has no head'),
-		(e.id_after IS NULL AND c.id > e.id, format('events %s to %s are missing: the chain was cut', e.id + 1, c.id)),
+		(e.id_after IS NULL AND c.id > e.id, format('%s events after it are missing: the chain was cut', c.id - e.id)),
 		(e.id_after IS NULL AND (c.id < e.id OR (c.id = e.id AND c.hash <> e.hash)), 'the head of the chain is not its last event')
 	) AS f (found, finding)
 	WHERE f.found

@@ -63,8 +63,22 @@ $$;
 COMMENT ON FUNCTION exact._url_finding(text) IS 'Why the hub may not connect to an address; null: it may';
 REVOKE ALL ON FUNCTION exact._url_finding(text) FROM PUBLIC;
 
-CREATE FUNCTION exact._refuse_url(what text, url text) RETURNS void
+CREATE FUNCTION exact._refuse(message text, hint text, code text = 'EX021', detail text = NULL) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF detail IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = code, MESSAGE = message, HINT = hint;
+	END IF;
+	RAISE EXCEPTION USING ERRCODE = code, MESSAGE = message, DETAIL = detail, HINT = hint;
+END
+$$;
+COMMENT ON FUNCTION exact._refuse(text, text, text, text) IS 'Raises an error with a hint';
+REVOKE ALL ON FUNCTION exact._refuse(text, text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._refuse(text, text, text, text) TO exact_admin;
+
+CREATE FUNCTION exact._refuse_url(what text, url text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	finding text := exact._url_finding(url);
@@ -73,12 +87,14 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'EX006', MESSAGE = format('%s: %s', what, finding),
 			HINT = CASE WHEN finding LIKE '%loopback%' OR finding LIKE '%not encrypted%'
 				THEN 'Use the https:// address of the service. Local simulators need exact_databricks.insecure_loopback = on.'
+				WHEN finding LIKE '%not an address%' THEN 'Write it like https://host or https://host:port.'
 				ELSE 'Correct the address, or add the host to exact_databricks.allowed_hosts and run SELECT pg_reload_conf().' END;
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION exact._refuse_url(text, text) IS 'Raises EX006 when the hub may not connect to an address';
+COMMENT ON FUNCTION exact._refuse_url(text, text) IS 'Raises EX006 when the hub may not connect to an address; reads settings that only a superuser may read';
 REVOKE ALL ON FUNCTION exact._refuse_url(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._refuse_url(text, text) TO exact_admin;
 
 CREATE FUNCTION exact._check_name(kind text, name text, old_name text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -169,18 +185,24 @@ REVOKE ALL ON FUNCTION exact._check_workspace() FROM PUBLIC;
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON exact.workspace FOR EACH ROW EXECUTE FUNCTION exact._check_workspace();
 COMMENT ON TRIGGER check_row ON exact.workspace IS 'Refuses bad names, hosts and warehouses, with a hint';
 
+-- References are checked here and not by foreign keys, which the data of a dump that is loaded in parallel would violate.
 CREATE FUNCTION exact._check_division() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF exact._restoring() THEN
 		RETURN new;
-	ELSIF NOT EXISTS (SELECT FROM exact.app WHERE name = new.app) THEN
+	END IF;
+	PERFORM FROM exact.app WHERE name = new.app FOR KEY SHARE;
+	IF NOT found THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('app %s does not exist', quote_nullable(new.app)),
 			HINT = coalesce('Apps are ' || (SELECT string_agg(quote_literal(name), ', ' ORDER BY name) FROM exact.app) || '.', 'First INSERT INTO exact.app.');
-	ELSIF new.workspace IS NOT NULL AND NOT EXISTS (SELECT FROM exact.workspace WHERE name = new.workspace) THEN
+	END IF;
+	PERFORM FROM exact.workspace WHERE name = new.workspace FOR KEY SHARE;
+	IF new.workspace IS NOT NULL AND NOT found THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('workspace %s does not exist', quote_literal(new.workspace)),
-			HINT = coalesce('Workspaces are ' || (SELECT string_agg(quote_literal(name), ', ' ORDER BY name) FROM exact.workspace) || '.', 'First INSERT INTO exact.workspace.');
+			HINT = coalesce('Workspaces are ' || (SELECT string_agg(quote_literal(name), ', ' ORDER BY name) FROM exact.workspace) || '.',
+				'First INSERT INTO exact.workspace.');
 	ELSIF tg_op = 'UPDATE' AND old.division <> new.division THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('the number of division %s cannot be changed', old.division),
 			HINT = 'Its records belong to the number: INSERT the other division.';
@@ -192,6 +214,35 @@ COMMENT ON FUNCTION exact._check_division() IS 'Trigger: what a row of exact.div
 REVOKE ALL ON FUNCTION exact._check_division() FROM PUBLIC;
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON exact.division FOR EACH ROW EXECUTE FUNCTION exact._check_division();
 COMMENT ON TRIGGER check_row ON exact.division IS 'Refuses unknown apps and workspaces, with a hint';
+
+CREATE FUNCTION exact._check_delete() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	users text;
+BEGIN
+	IF tg_table_name = 'division' THEN
+		DELETE FROM exact.feed WHERE division = old.division;
+	ELSIF tg_table_name = 'app' THEN
+		SELECT string_agg(d.division::text, ', ' ORDER BY d.division) INTO users FROM exact.division AS d WHERE d.app = old.name;
+	ELSE
+		SELECT string_agg(d.division::text, ', ' ORDER BY d.division) INTO users FROM exact.division AS d WHERE d.workspace = old.name;
+	END IF;
+	IF users IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('%s %s is used by divisions', tg_table_name, quote_literal(old.name)),
+			DETAIL = format('Divisions %s.', users), HINT = 'First UPDATE or DELETE these rows of exact.division.';
+	END IF;
+	RETURN old;
+END
+$$;
+COMMENT ON FUNCTION exact._check_delete() IS 'Trigger: apps and workspaces in use stay; the feeds of a division go with it';
+REVOKE ALL ON FUNCTION exact._check_delete() FROM PUBLIC;
+CREATE TRIGGER check_delete BEFORE DELETE ON exact.app FOR EACH ROW EXECUTE FUNCTION exact._check_delete();
+COMMENT ON TRIGGER check_delete ON exact.app IS 'An app that divisions use stays';
+CREATE TRIGGER check_delete BEFORE DELETE ON exact.workspace FOR EACH ROW EXECUTE FUNCTION exact._check_delete();
+COMMENT ON TRIGGER check_delete ON exact.workspace IS 'A workspace that divisions use stays';
+CREATE TRIGGER check_delete BEFORE DELETE ON exact.division FOR EACH ROW EXECUTE FUNCTION exact._check_delete();
+COMMENT ON TRIGGER check_delete ON exact.division IS 'The feeds of a division go with it';
 
 -- Changes are audited at commit, in the chain "sql", and wake the workers.
 CREATE FUNCTION exact._audit_change() RETURNS trigger
@@ -254,25 +305,23 @@ BEGIN
 		RETURN NULL;
 	ELSIF NOT EXISTS (SELECT FROM exact.app) AND NOT EXISTS (SELECT FROM exact.workspace) AND NOT EXISTS (SELECT FROM exact.installation) THEN
 		RETURN NULL;
+	ELSIF exact._binding_finding() IS NULL THEN
+		-- An installation that a worker made a moment ago has nothing bound to it; here and below it gives way to the dump's.
+		DELETE FROM exact.installation WHERE NOT EXISTS (SELECT FROM exact.token) AND NOT EXISTS (SELECT FROM exact.credential);
+		INSERT INTO exact.installation_binding (installation, system_identifier, database_oid, database_name)
+		VALUES ('', 'restored', 0, current_database())
+		ON CONFLICT (one) DO UPDATE SET system_identifier = 'restored'
+		WHERE installation_binding.database_oid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database());
 	END IF;
-	INSERT INTO exact.installation_binding (installation, system_identifier, database_oid, database_name)
-	VALUES ('', 'restored', 0, current_database())
-	ON CONFLICT (one) DO UPDATE SET system_identifier = 'restored'
-	WHERE installation_binding.system_identifier <> 'restored';
-	IF found THEN
-		PERFORM exact.restart_workers();
-	END IF;
+	DELETE FROM exact.installation AS i
+	WHERE i.id <> (SELECT o.id FROM exact.installation AS o ORDER BY o.made_at, o.id LIMIT 1)
+		AND NOT EXISTS (SELECT FROM exact.token AS t WHERE t.installation = i.id);
+	PERFORM exact.restart_workers();
 	RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION exact._restored() IS 'Trigger: a dump is being loaded; the workers stay off until exact.adopt()';
 REVOKE ALL ON FUNCTION exact._restored() FROM PUBLIC;
-CREATE TRIGGER restored AFTER INSERT ON exact.app FOR EACH STATEMENT EXECUTE FUNCTION exact._restored();
-COMMENT ON TRIGGER restored ON exact.app IS 'Puts the workers off while a dump is loaded';
-CREATE TRIGGER restored AFTER INSERT ON exact.workspace FOR EACH STATEMENT EXECUTE FUNCTION exact._restored();
-COMMENT ON TRIGGER restored ON exact.workspace IS 'Puts the workers off while a dump is loaded';
-CREATE TRIGGER restored AFTER INSERT ON exact.installation FOR EACH STATEMENT EXECUTE FUNCTION exact._restored();
-COMMENT ON TRIGGER restored ON exact.installation IS 'Puts the workers off while a dump is loaded';
 
 CREATE FUNCTION exact._replace_binding() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -288,4 +337,15 @@ COMMENT ON FUNCTION exact._replace_binding() IS 'Trigger: the binding of a dump 
 REVOKE ALL ON FUNCTION exact._replace_binding() FROM PUBLIC;
 CREATE TRIGGER replace_binding BEFORE INSERT ON exact.installation_binding FOR EACH ROW EXECUTE FUNCTION exact._replace_binding();
 COMMENT ON TRIGGER replace_binding ON exact.installation_binding IS 'The binding of a dump replaces what is there';
+
+DO $restored$
+DECLARE
+	name text;
+BEGIN
+	FOREACH name IN ARRAY ARRAY['app', 'workspace', 'installation', 'installation_binding'] LOOP
+		EXECUTE pg_catalog.format('CREATE TRIGGER restored AFTER INSERT ON exact.%I FOR EACH STATEMENT EXECUTE FUNCTION exact._restored()', name);
+		EXECUTE pg_catalog.format('COMMENT ON TRIGGER restored ON exact.%I IS %L', name, 'Puts the workers off while a dump is loaded');
+	END LOOP;
+END
+$restored$;
 

@@ -34,7 +34,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RAISE EXCEPTION USING ERRCODE = 'EX015', MESSAGE = format('entity %s is not known', quote_nullable($1)),
-		HINT = coalesce(format('Near to it: %s.', exact._nearest($1, ARRAY(SELECT c.entity FROM exact.catalogue AS c))), 'All are in exact.catalogue.') || ' A path such as ''project/Projects'' works too.';
+		HINT = coalesce('Near to it: ' || exact._nearest($1, ARRAY(SELECT c.entity FROM exact.catalogue AS c)) || '.', 'All are in exact.catalogue.') || ' A path such as ''project/Projects'' works too.';
 END
 $$;
 COMMENT ON FUNCTION exact._refuse_entity(text) IS 'Raises EX015 with the nearest names';
@@ -96,7 +96,7 @@ BEGIN
 				finding := exact._entity_finding(name);
 				IF finding IS NOT NULL THEN
 					RAISE EXCEPTION USING ERRCODE = 'EX020', MESSAGE = finding,
-						HINT = 'Feeds that run are sync and full: SELECT entity, method FROM exact.entity_effective.';
+						HINT = 'SELECT entity, method, unavailable FROM exact.entity_effective shows what can be read: sync and full.';
 				END IF;
 				names := names || name;
 			END LOOP;
@@ -105,7 +105,7 @@ BEGIN
 	IF skipped <> '{}' THEN
 		RAISE WARNING USING ERRCODE = 'EX020',
 			MESSAGE = format('%s entities of the preset are skipped: this version does not run their feeds', cardinality(skipped)),
-			DETAIL = array_to_string(skipped, ', ') || '.',
+			DETAIL = array_to_string(skipped[1:30], ', ') || CASE WHEN cardinality(skipped) > 30 THEN ', …' ELSE '.' END,
 			HINT = 'Enable them after an update of the extension; everything else is enabled.';
 	END IF;
 	WITH changed AS (
@@ -131,15 +131,20 @@ GRANT EXECUTE ON FUNCTION exact.enable_entities(int, text[]) TO exact_admin;
 CREATE FUNCTION exact.disable_entities(division int, VARIADIC entities text[]) RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	wanted text;
+	names text[] := '{}';
 BEGIN
 	PERFORM exact._require_division(division);
+	FOREACH wanted IN ARRAY entities LOOP
+		names := names || CASE WHEN lower(wanted) IN ('finance', 'commerce', 'all')
+			THEN ARRAY(SELECT c.entity FROM exact.catalogue AS c WHERE lower(wanted) = ANY (c.presets))
+			ELSE ARRAY(SELECT * FROM exact._named_entities(wanted)) END;
+	END LOOP;
 	RETURN QUERY
 		WITH changed AS (
 			UPDATE exact.feed AS f SET enabled = false
-			WHERE f.division = disable_entities.division AND f.enabled AND f.entity IN (
-				SELECT c.entity FROM unnest(entities) AS w (wanted), exact.catalogue AS c WHERE lower(w.wanted) = ANY (c.presets)
-				UNION
-				SELECT n FROM unnest(entities) AS w (wanted), exact._named_entities(w.wanted) AS n WHERE lower(w.wanted) NOT IN ('finance', 'commerce', 'all'))
+			WHERE f.division = disable_entities.division AND f.enabled AND f.entity = ANY (names)
 			RETURNING f.entity
 		)
 		SELECT changed.entity FROM changed ORDER BY 1;
@@ -163,6 +168,13 @@ BEGIN
 	ELSIF new.method NOT IN ('sync', 'full', 'expanded', 'modified') THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('%s is not a feed', quote_literal(new.method)),
 			HINT = 'Feeds are sync, full, expanded and modified.';
+	ELSIF new.target_table !~ '^[A-Za-z0-9_]{1,120}$' OR new.target_history !~ '^[A-Za-z0-9_]{1,120}$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('%s is not a name of a Delta table',
+				quote_literal(CASE WHEN new.target_table !~ '^[A-Za-z0-9_]{1,120}$' THEN new.target_table ELSE new.target_history END)),
+			HINT = 'Use letters, digits and _; catalog and schema come from exact.workspace.';
+	ELSIF new.sync_interval <= interval '0' OR new.merge_interval <= interval '0' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = 'intervals must be longer than nothing',
+			HINT = 'Leave them null to use the settings and the catalogue.';
 	ELSIF new.resource !~ '^[A-Za-z]+(/[A-Za-z]+)+$' THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('%s is not a path below the division', quote_literal(new.resource)),
 			HINT = 'Paths look like sync/Logistics/Items.';
@@ -203,7 +215,7 @@ BEGIN
 	SELECT * INTO field FROM exact.catalogue_field AS f WHERE f.entity = new.entity AND f.name = new.name;
 	IF field.name IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX015', MESSAGE = format('%s has no field %s', new.entity, quote_nullable(new.name)),
-			HINT = coalesce(format('Near to it: %s.', exact._nearest(new.name, ARRAY(SELECT f.name FROM exact.catalogue_field AS f WHERE f.entity = new.entity))), 'All are in exact.catalogue_field.');
+			HINT = coalesce('Near to it: ' || exact._nearest(new.name, ARRAY(SELECT f.name FROM exact.catalogue_field AS f WHERE f.entity = new.entity)) || '.', 'All are in exact.catalogue_field.');
 	ELSIF field.key AND NOT new.selected THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = format('%s is the key of %s and stays selected', new.name, new.entity),
 			HINT = 'Deselect other fields.';
@@ -240,7 +252,7 @@ BEGIN
 		PERFORM exact._refuse_entity(new.entity);
 	ELSIF new.enabled AND exact._entity_finding(new.entity) IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX020', MESSAGE = exact._entity_finding(new.entity),
-			HINT = 'Feeds that run are sync and full: SELECT entity, method FROM exact.entity_effective.';
+			HINT = 'SELECT entity, method, unavailable FROM exact.entity_effective shows what can be read: sync and full.';
 	END IF;
 	RETURN new;
 END

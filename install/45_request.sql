@@ -140,6 +140,10 @@ BEGIN
 		ON CONFLICT ON CONSTRAINT division_state_pkey DO UPDATE SET paused_entities = s.paused_entities || name
 		WHERE name <> ALL (s.paused_entities);
 	END IF;
+	IF name IS NULL AND NOT EXISTS (SELECT FROM exact.division_state AS s WHERE s.division = pause.division AND s.state = 'paused') THEN
+		RAISE NOTICE USING MESSAGE = format('division %s stands still already, for another reason', pause.division),
+			HINT = 'SELECT * FROM exact.status says why.';
+	END IF;
 	PERFORM exact._request_done('pause', pause.division, name, 'paused');
 END
 $$;

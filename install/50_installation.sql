@@ -23,9 +23,12 @@ BEGIN
 	IF finding IS NOT NULL THEN
 		RETURN finding;
 	ELSIF NOT EXISTS (SELECT FROM exact.installation_binding) THEN
-		-- The first worker makes both rows; a second one that starts beside it waits here and finds them.
+		-- The first worker makes both rows; a second one, or one beside a restore, waits here and finds what came.
 		LOCK TABLE exact.installation_binding IN SHARE ROW EXCLUSIVE MODE;
-		IF NOT EXISTS (SELECT FROM exact.installation_binding) THEN
+		finding := exact._binding_finding();
+		IF finding IS NOT NULL THEN
+			RETURN finding;
+		ELSIF NOT EXISTS (SELECT FROM exact.installation_binding) THEN
 			INSERT INTO exact.installation (id) VALUES (gen_random_uuid()::text) RETURNING installation.id INTO id;
 			PERFORM exact._bind_here(id, 1);
 		END IF;
@@ -68,8 +71,10 @@ BEGIN
 		MESSAGE = 'the old hub of this installation must be dead',
 		DETAIL = 'Two hubs with the same tokens end each other''s authorisation in Exact Online.',
 		HINT = 'Make sure that no other copy of this database runs with exact_databricks in shared_preload_libraries.';
-	PERFORM exact.restart_workers();
-	RETURN format('installation %s is bound to this database; its workers start', oldest);
+	IF exact._version_library() IS NOT NULL THEN
+		PERFORM exact.restart_workers();
+	END IF;
+	RETURN format('installation %s is bound to this database now', oldest);
 END
 $$;
 COMMENT ON FUNCTION exact.adopt(text)

@@ -37,6 +37,7 @@ WITH waiting AS (
 	FROM exact.batch AS b WHERE b.delivered_at IS NULL GROUP BY b.division, b.entity
 )
 SELECT f.division, f.entity, e.method, e.merge_rank,
+	row_number() OVER (PARTITION BY f.division, e.feed ORDER BY e.merge_rank, f.entity) = 1 AS counts,
 	CASE
 		WHEN NOT f.enabled OR NOT d.enabled THEN 'off'
 		WHEN f.entity = ANY (ds.paused_entities) OR ds.state = 'paused' THEN 'paused'
@@ -47,7 +48,7 @@ SELECT f.division, f.entity, e.method, e.merge_rank,
 		WHEN s.run_state <> 'idle' THEN 'reading'
 		ELSE 'idle'
 	END AS state,
-	CASE WHEN e.sync_interval_set THEN e.sync_interval ELSE coalesce(exact._interval_setting(), e.sync_interval) END AS every,
+	CASE WHEN e.sync_interval_set THEN e.sync_interval ELSE coalesce((SELECT exact._interval_setting()), e.sync_interval) END AS every,
 	s.complete_at, s.first_complete_at, s.run_rows, coalesce(s.errors, 0) AS errors, s.last_error, s.last_error_at,
 	coalesce(w.rows, 0) AS waiting, w.oldest AS waiting_since, t.delivered_at, t.paused_since, t.reason AS refusal
 FROM exact.feed AS f
@@ -57,7 +58,7 @@ LEFT JOIN exact.division_state AS ds ON ds.division = f.division
 LEFT JOIN exact.feed_state AS s ON s.division = f.division AND s.feed = e.feed
 LEFT JOIN waiting AS w ON w.division = f.division AND w.entity = f.entity
 LEFT JOIN exact.target_state AS t ON t.workspace = d.workspace AND t.entity = f.entity;
-COMMENT ON VIEW exact._feed IS 'What exact.feeds and exact.status are made of';
+COMMENT ON VIEW exact._feed IS 'What exact.feeds and exact.status are made of; counts: one entity of those that share a run';
 REVOKE ALL ON TABLE exact._feed FROM PUBLIC;
 
 CREATE VIEW exact.feeds AS
@@ -87,8 +88,8 @@ WITH worker AS (
 		max(reason) FILTER (WHERE state = 'idle') AS idle_reason
 	FROM exact._workers()
 ), feed AS (
-	SELECT f.division, count(*) AS feeds, sum(f.waiting) AS waiting, min(f.waiting_since) AS waiting_since,
-		count(*) FILTER (WHERE f.first_complete_at IS NULL) AS unread, sum(f.run_rows) FILTER (WHERE f.first_complete_at IS NULL) AS first_rows,
+	SELECT f.division AS of_division, count(*) AS feeds, sum(f.waiting) AS waiting, min(f.waiting_since) AS waiting_since,
+		count(*) FILTER (WHERE f.first_complete_at IS NULL) AS unread, sum(f.run_rows) FILTER (WHERE f.counts) AS first_rows,
 		count(*) FILTER (WHERE f.state = 'paused') AS paused,
 		min(f.complete_at) FILTER (WHERE f.state <> 'paused') AS complete_at,
 		max(f.errors) AS errors,
@@ -106,53 +107,92 @@ WITH worker AS (
 	JOIN exact.target_state AS t ON t.workspace = d.workspace AND t.entity = f.entity AND t.paused_since IS NOT NULL
 	WHERE f.enabled GROUP BY f.division
 ), finding AS (
-	SELECT d.division, d.description, CASE WHEN f.unread = 0 THEN least(f.complete_at, f.waiting_since) END AS known_until, f.waiting, a.state AS app_state, s.day_left, s.day_limit, x.light, x.what, x.next_step
+	-- the first rule that holds is what there is to say; texts are made below, for that rule only
+	SELECT d.division, d.description, d.app, d.workspace, f.*, w.idle_reason, a.state AS app_state, a.since AS app_since, a.reason AS app_reason,
+		a.next_step AS app_step, s.since, s.reason, s.next_step AS state_step, s.day_left, s.day_limit, s.day_reset,
+		r.reason AS refusal, r.since AS refused_since, r.next_step AS refused_step,
+		CASE
+			WHEN NOT d.enabled THEN 'off'
+			WHEN w.fetchers = 0 THEN 'no fetcher'
+			WHEN a.state = 'reauthorize' THEN 'consent'
+			WHEN coalesce(a.state, 'new') = 'new' THEN 'new app'
+			WHEN s.state <> 'ok' THEN s.state
+			WHEN f.feeds IS NULL THEN 'no entity'
+			WHEN d.workspace IS NULL THEN 'no workspace'
+			WHEN NOT ws.enabled THEN 'workspace off'
+			WHEN w.loaders = 0 THEN 'no loader'
+			WHEN r.tables > 0 THEN 'refused'
+			WHEN s.day_left <= 0 AND s.day_reset > now() THEN 'budget'
+			WHEN f.errors > 0 THEN 'failing'
+			WHEN f.unread > 0 THEN 'first load'
+			WHEN f.overdue IS NOT NULL THEN 'overdue'
+			WHEN f.waiting_since < now() - interval '10 minutes' THEN 'late'
+			WHEN f.paused > 0 THEN 'entities paused'
+			ELSE 'up to date'
+		END AS rule
 	FROM exact.division AS d
 	CROSS JOIN worker AS w
-	LEFT JOIN feed AS f USING (division)
-	LEFT JOIN refused AS r USING (division)
-	LEFT JOIN exact.division_state AS s USING (division)
+	LEFT JOIN feed AS f ON f.of_division = d.division
+	LEFT JOIN refused AS r ON r.division = d.division
+	LEFT JOIN exact.division_state AS s ON s.division = d.division
 	LEFT JOIN exact.app_state AS a ON a.app = d.app
 	LEFT JOIN exact.workspace AS ws ON ws.name = d.workspace
-	CROSS JOIN LATERAL (
-		SELECT v.* FROM (VALUES
-			(NOT d.enabled, 'off', 'not enabled',
-				format('UPDATE exact.division SET enabled = true WHERE division = %s', d.division)),
-			(w.fetchers = 0, 'fail', coalesce(w.idle_reason, 'the workers do not run'), 'SELECT * FROM exact.check()'),
-			(a.state = 'reauthorize', 'fail', format('app %s needs consent again since %s: %s', d.app, exact._since(a.since), a.reason),
-				coalesce(a.next_step, format('SELECT exact.authorize_url(%L)', d.app))),
-			(coalesce(a.state, 'new') = 'new', 'fail', format('app %s is not authorised yet', d.app), format('SELECT exact.authorize_url(%L)', d.app)),
-			(s.state = 'frozen', 'fail', format('frozen since %s: %s', exact._since(s.since), s.reason),
-				coalesce(s.next_step, format('SELECT exact.resume(%s)', d.division))),
-			(s.state = 'parked', 'fail', format('%s (since %s)', s.reason, exact._since(s.since)), coalesce(s.next_step, 'retried hourly')),
-			(s.state = 'paused', 'warn', format('%s since %s', s.reason, exact._since(s.since)), format('SELECT exact.resume(%s)', d.division)),
-			(f.feeds IS NULL, 'warn', 'no entity is enabled', format('SELECT exact.enable_entities(%s, ''finance'')', d.division)),
-			(d.workspace IS NULL, 'warn', format('%s versions wait: the division has no workspace', coalesce(f.waiting, 0)),
-				format('UPDATE exact.division SET workspace = … WHERE division = %s', d.division)),
-			(NOT ws.enabled, 'warn', format('%s versions wait: workspace %s is not enabled', f.waiting, d.workspace),
-				format('UPDATE exact.workspace SET enabled = true WHERE name = %L', d.workspace)),
-			(w.loaders = 0, 'fail', 'the loader does not run', 'SELECT * FROM exact.workers'),
-			(r.tables > 0, 'fail', format('%s (since %s)', r.reason, exact._since(r.since)), coalesce(r.next_step, format('SELECT exact.resume(%s)', d.division))),
-			(s.day_left <= 0 AND s.day_reset > now(), 'warn', format('the day''s %s calls are used up until %s', s.day_limit, exact._since(s.day_reset)),
-				'goes on by itself'),
-			(f.errors > 0, CASE WHEN f.errors < 3 THEN 'warn' ELSE 'fail' END, f.problem, 'tried again by itself; SELECT * FROM exact.feeds'),
-			(f.unread > 0, 'ok', format('first load: %s rows, %s of %s entities complete', to_char(coalesce(f.first_rows, 0), 'FM999,999,999,990'), f.feeds - f.unread, f.feeds),
-				NULL),
-			(f.overdue IS NOT NULL, 'warn', format('behind: %s was read last %s ago', f.overdue, exact._age(now() - f.overdue_since)), 'SELECT * FROM exact.calls'),
-			(f.waiting_since < now() - interval '10 minutes', 'warn', format('behind: %s versions wait since %s', f.waiting, exact._since(f.waiting_since)),
-				'SELECT * FROM exact.statement_log ORDER BY id DESC'),
-			(f.paused > 0, 'warn', format('%s of %s entities are paused', f.paused, f.feeds), format('SELECT exact.resume(%s)', d.division)),
-			(true, 'ok', format('up to date, %s behind', exact._age(now() - least(f.complete_at, f.waiting_since))), NULL)
-		) AS v (found, light, what, next_step)
-		WHERE v.found LIMIT 1
-	) AS x
+), text AS (
+	SELECT f.*,
+		CASE
+			WHEN rule = 'off' THEN 'off'
+			WHEN rule IN ('first load', 'up to date') THEN 'ok'
+			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'budget', 'overdue', 'late', 'entities paused') THEN 'warn'
+			WHEN rule = 'failing' AND errors < 3 THEN 'warn'
+			ELSE 'fail'
+		END AS light,
+		CASE rule
+			WHEN 'off' THEN 'not enabled'
+			WHEN 'no fetcher' THEN coalesce(idle_reason, 'the workers do not run')
+			WHEN 'consent' THEN format('app %s needs consent again since %s: %s', app, exact._since(app_since), app_reason)
+			WHEN 'new app' THEN format('app %s is not authorised yet', app)
+			WHEN 'frozen' THEN format('frozen since %s: %s', exact._since(since), reason)
+			WHEN 'parked' THEN format('%s (since %s)', reason, exact._since(since))
+			WHEN 'paused' THEN format('%s since %s', reason, exact._since(since))
+			WHEN 'no entity' THEN 'no entity is enabled'
+			WHEN 'no workspace' THEN format('%s versions wait: the division has no workspace', waiting)
+			WHEN 'workspace off' THEN format('%s versions wait: workspace %s is not enabled', waiting, workspace)
+			WHEN 'no loader' THEN 'the loader does not run'
+			WHEN 'refused' THEN format('%s (since %s)', refusal, exact._since(refused_since))
+			WHEN 'budget' THEN format('the day''s %s calls are used up until %s', day_limit, exact._since(day_reset))
+			WHEN 'failing' THEN problem
+			WHEN 'first load' THEN format('first load: %s rows, %s of %s entities complete', to_char(coalesce(first_rows, 0), 'FM999,999,999,990'), feeds - unread, feeds)
+			WHEN 'overdue' THEN format('behind: %s was read last %s ago', overdue, exact._age(now() - overdue_since))
+			WHEN 'late' THEN format('behind: %s versions wait since %s', waiting, exact._since(waiting_since))
+			WHEN 'entities paused' THEN format('%s of %s entities are paused', paused, feeds)
+			ELSE format('up to date, %s behind', exact._age(now() - least(complete_at, waiting_since)))
+		END AS what,
+		CASE
+			WHEN rule = 'off' THEN format('UPDATE exact.division SET enabled = true WHERE division = %s', division)
+			WHEN rule = 'no fetcher' THEN 'SELECT * FROM exact.check()'
+			WHEN rule = 'consent' AND app_step IS NOT NULL THEN app_step
+			WHEN rule IN ('consent', 'new app') THEN format('SELECT exact.authorize_url(%L)', app)
+			WHEN rule IN ('frozen', 'parked') AND state_step IS NOT NULL THEN state_step
+			WHEN rule = 'parked' THEN 'retried hourly'
+			WHEN rule = 'no entity' THEN format('SELECT exact.enable_entities(%s, ''finance'')', division)
+			WHEN rule = 'no workspace' THEN format('UPDATE exact.division SET workspace = … WHERE division = %s', division)
+			WHEN rule = 'workspace off' THEN format('UPDATE exact.workspace SET enabled = true WHERE name = %L', workspace)
+			WHEN rule = 'no loader' THEN 'SELECT * FROM exact.workers'
+			WHEN rule = 'refused' AND refused_step IS NOT NULL THEN refused_step
+			WHEN rule IN ('frozen', 'paused', 'refused', 'entities paused') THEN format('SELECT exact.resume(%s)', division)
+			WHEN rule = 'budget' THEN 'goes on by itself'
+			WHEN rule = 'failing' THEN 'tried again by itself; SELECT * FROM exact.feeds'
+			WHEN rule = 'overdue' THEN 'SELECT * FROM exact.calls'
+			WHEN rule = 'late' THEN 'SELECT * FROM exact.statement_log ORDER BY id DESC'
+		END AS next_step
+	FROM finding AS f
 )
 SELECT division, left(description, 24) AS name, light, what, next_step,
-	CASE WHEN known_until IS NOT NULL THEN date_trunc('second', greatest(now() - known_until, interval '0')) END AS lag,
+	CASE WHEN unread = 0 AND complete_at IS NOT NULL THEN date_trunc('second', greatest(now() - least(complete_at, waiting_since), interval '0')) END AS lag,
 	coalesce(waiting, 0) AS waiting, 0::bigint AS dead,
 	CASE WHEN day_limit > 0 THEN day_left || '/' || day_limit END AS budget,
 	CASE app_state WHEN 'authorized' THEN 'ok' ELSE coalesce(app_state, 'new') END AS token
-FROM finding
+FROM text
 ORDER BY array_position(ARRAY['fail', 'warn', 'ok', 'off'], light), division;
 COMMENT ON VIEW exact.status IS 'How each division does, in one line: what holds it up most, and the next step';
 COMMENT ON COLUMN exact.status.division IS 'Division';

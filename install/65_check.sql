@@ -36,7 +36,7 @@ BEGIN
 		(CASE WHEN key_file IS NULL THEN 'ok' ELSE 'fail' END, 'key file', coalesce(key_file, 'can be read by the server only'),
 			CASE WHEN key_file IS NOT NULL THEN 'lines id:64 hex digits, mode 0600; SELECT pg_reload_conf()' END),
 		(CASE WHEN exact._setting('secrets_directory') IS NULL THEN 'warn' ELSE 'ok' END, 'secrets directory',
-			coalesce(exact._setting('secrets_directory'), 'not set: import_secrets() has nothing to read'),
+			CASE WHEN exact._setting('secrets_directory') IS NULL THEN 'not set: import_secrets() has nothing to read' ELSE 'set' END,
 			CASE WHEN exact._setting('secrets_directory') IS NULL THEN 'set exact_databricks.secrets_directory' END),
 		(CASE WHEN exact._setting('insecure_loopback') = 'on' THEN 'warn' ELSE 'ok' END, 'encrypted connections',
 			CASE WHEN exact._setting('insecure_loopback') = 'on' THEN 'http:// to this machine is allowed' ELSE 'https:// only' END,

@@ -151,11 +151,11 @@ pause_until(ExactDeltaTable *table, const ExactFault *fault, const char *sqlstat
 	entry.pauses = true;
 	entry.attempts = table->attempts;
 	entry.next_attempt = table->next_attempt;
-	(void) exact_unit_run("pause table", state_unit, &entry, NULL);
-	exact_log(table->attempts == 1 ? WARNING : LOG, "paused table=%s workspace=%s sqlstate=%s batches=%d next_attempt=%s: %s%s%s%s%s", table->entity,
+	table->pause_recorded = exact_unit_run("pause table", state_unit, &entry, NULL);
+	exact_log(table->attempts == 1 ? WARNING : LOG, "paused table=%s workspace=%s sqlstate=%s batches=%d next_attempt=%s: %s.%s%s%s%s", table->entity,
 			  table->workspace, entry.sqlstate ? entry.sqlstate : "none", table->backlog.n,
 			  table->next_attempt != 0 ? timestamptz_to_str(table->next_attempt) : "when resumed", fault->message,
-			  fault->detail ? ". " : "", fault->detail ? fault->detail : "", fault->hint ? " Next step: " : "", fault->hint ? fault->hint : "");
+			  fault->detail ? " " : "", fault->detail ? fault->detail : "", fault->hint ? " Next step: " : "", fault->hint ? fault->hint : "");
 }
 
 void
@@ -401,6 +401,7 @@ take_delivered(const ExactDeliveryEnd *end, void *arg)
 	else if (end->again)
 	{
 		table->paused = true;
+		table->pause_recorded = false;
 		table->next_attempt = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RECORD_AGAIN_MS);
 	}
 	else if (is_about_schema(end->sqlstate) && !table->rechecked)
@@ -419,6 +420,12 @@ take_delivered(const ExactDeliveryEnd *end, void *arg)
 }
 
 static void
+show_delivery_trouble(const ExactFault *fault, int attempts, TimestampTz at, void *arg)
+{
+	show_trouble(fault, attempts, at, ((Running *) arg)->table);
+}
+
+static void
 start_delivery(ExactDeltaTable *table, int64 below)
 {
 	Reading		reading = {table, below, NULL};
@@ -434,7 +441,7 @@ start_delivery(ExactDeltaTable *table, int64 below)
 	running->table = table;
 	running->delivery = reading.delivery;
 	table->busy = true;
-	exact_delivery_start(reading.delivery, show_trouble, take_delivered, running);
+	exact_delivery_start(reading.delivery, show_delivery_trouble, take_delivered, running);
 }
 
 /* ms until the next delivery may go by exact_databricks.merge_interval; 0: now */

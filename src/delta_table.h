@@ -23,6 +23,7 @@ typedef struct ExactDeltaTable
 	bool		stale;			/* the configuration changed meanwhile: read plan again when not busy */
 	int			recovering;		/* statements being followed */
 	bool		paused;
+	bool		pause_recorded; /* in exact.target_state, from where an operator takes it away */
 	int			attempts;		/* failures in a row */
 	TimestampTz next_attempt;	/* of a paused one; 0: only when an operator resumes it */
 	bool		gone;			/* paused because its table is */

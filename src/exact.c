@@ -11,7 +11,7 @@
 
 #include "ddl_hook.h"
 #include "guc.h"
-#include "launcher.h"
+#include "process.h"
 #include "shmem.h"
 
 PG_MODULE_MAGIC;
@@ -26,5 +26,5 @@ _PG_init(void)
 		return;
 	exact_shmem_init();
 	exact_ddl_hook_init();
-	exact_launcher_register();
+	exact_process_register_launcher();
 }

@@ -17,7 +17,8 @@
 
 #define LOCAL_RETRY_MS 60000	/* a credential, the key file or a consent is missing: look again */
 #define BUSY_RETRY_MS 1000		/* the database was */
-#define YOUNG_S 5				/* a rejection that comes so soon is about the token before */
+#define YOUNG_S 2				/* a rejection that comes so soon can be about the token before */
+#define LATE_S 130				/* when that was handed out not longer ago than this */
 #define CALLS_A_DAY 200			/* exact-online.md §2.4 */
 #define IDLE_DAYS 7				/* of the 30 that a refresh token lives */
 #define IDLE_CHECK_MS (3600 * 1000L)
@@ -92,7 +93,7 @@ void
 exact_token_answer(ExactTokenChain *chain, ExactTokenState state, const ExactFault *fault, TimestampTz retry_at)
 {
 	ExactTokenWaiter *waiters = chain->waiters;
-	ExactTokenAnswer answer = {state, NULL, fault, retry_at};
+	ExactTokenAnswer answer = {state, NULL, fault, retry_at, chain->id};
 	ExactSecret *token = NULL;
 
 	if (waiters == NULL)
@@ -104,6 +105,7 @@ exact_token_answer(ExactTokenChain *chain, ExactTokenState state, const ExactFau
 		const char *data = exact_secret_reveal(chain->access, &len);
 
 		answer.token = token = exact_secret_new(data, len);
+		chain->handed_at = GetCurrentTimestamp();
 	}
 	while (waiters != NULL)
 	{
@@ -156,6 +158,15 @@ void
 exact_token_look(ExactTokenChain *chain, ExactTokenRow *row)
 {
 	exact_token_store_look(chain->app, row);
+	if (row->issued_at != chain->issued_at)
+	{
+		/* another pair, not the same one encrypted again: nothing that was learned about the old one counts */
+		chain->rejected = chain->tried_early = false;
+		chain->unclear = chain->down = 0;
+		chain->not_before = 0;
+		chain->handed_at = chain->old_handed_at = 0;
+		chain->issued_at = row->issued_at;
+	}
 	if (!chain->met)
 		meet(chain, row);
 	if (row->id == chain->id && (row->id == 0 || strcmp(row->host, row->origin) == 0))
@@ -164,9 +175,6 @@ exact_token_look(ExactTokenChain *chain, ExactTokenRow *row)
 	chain->id = 0;
 	if (row->id != 0 && row->has_access)
 		chain->access = exact_token_store_open(chain->app, row, "access");
-	if (row->issued_at != chain->issued_at)
-		chain->rejected = chain->tried_early = false;	/* else it is the same pair, encrypted again */
-	chain->issued_at = row->issued_at;
 	chain->id = row->id;
 }
 
@@ -216,6 +224,7 @@ decide(ExactTokenChain *chain, const ExactTokenRow *row)
 	else if (now >= when)
 	{
 		chain->sent_age = chain->access != NULL ? age : -1;
+		chain->sent_alive = alive;
 		chain->sent_early = early;
 		chain->tried_early = chain->tried_early || early;
 		exact_token_call_refresh(chain);
@@ -302,8 +311,19 @@ void
 exact_token_rejected(const char *app)
 {
 	ExactTokenChain *chain = find_chain(app);
+	TimestampTz now = GetCurrentTimestamp();
+	bool		about_old = age_of(chain->issued_at, now) < YOUNG_S && chain->old_handed_at > now - LATE_S * USECS_PER_SEC;
 
-	if (chain->access != NULL && age_of(chain->issued_at, GetCurrentTimestamp()) >= YOUNG_S)
+	if (chain->access != NULL && !about_old)
+		chain->rejected = true;
+}
+
+void
+exact_token_rejected_id(const char *app, int64 id)
+{
+	ExactTokenChain *chain = find_chain(app);
+
+	if (chain->access != NULL && chain->id == id)
 		chain->rejected = true;
 }
 
@@ -314,7 +334,7 @@ exact_token_authorize(const char *app, const char *code, const char *redirect_ur
 
 	if (chain->exchange_done != NULL)
 	{
-		ExactTokenAnswer answer = {EXACT_TOKEN_WAIT, NULL, NULL, 0};
+		ExactTokenAnswer answer = {.state = EXACT_TOKEN_WAIT};
 
 		answer.retry_at = exact_token_in_ms(BUSY_RETRY_MS);
 		answer.fault = exact_token_fault(ERRCODE_EXACT_NOT_AUTHORIZED, psprintf("another authorisation of app \"%s\" is running", app), NULL,

@@ -1,5 +1,5 @@
 /*
- * http_client.c - asynchronous HTTPS requests of a worker; the only file that knows libcurl.
+ * http_client.c - asynchronous HTTPS requests of a worker; with url.c the only file that knows libcurl.
  *
  * libcurl tells which sockets and which timer it wants, evloop.c waits, exact_http_run moves everything on. While libcurl is on
  * the stack nothing throws and all signals are blocked: its resolver starts threads, which inherit the mask and so never run a
@@ -25,6 +25,7 @@
 #include "guc.h"
 #include "host_policy.h"
 #include "http_client.h"
+#include "url.h"
 
 #define MAX_ACTIVE 48			/* transfers at once; others wait, and their time does not run */
 #define CONNECT_MS 15000L
@@ -46,7 +47,6 @@ struct ExactHttpTransfer
 	dlist_node	node;
 	TransferState state;
 	CURL	   *easy;
-	CURLU	   *url;
 	struct curl_slist *headers;
 	char	   *request_body;
 	size_t		request_len;
@@ -254,7 +254,6 @@ free_transfer(ExactHttpTransfer *t)
 	block_signals(&saved);
 	if (t->easy)
 		curl_easy_cleanup(t->easy);
-	curl_url_cleanup(t->url);
 	free_headers(t->headers, t->sensitive);
 	restore_signals(&saved);
 	wipe_free(t->request_body, t->request_len, t->sensitive);
@@ -262,78 +261,6 @@ free_transfer(ExactHttpTransfer *t)
 	if (t->refusal)
 		pfree(t->refusal);
 	pfree(t);
-}
-
-/* The parts of an absolute URL that decide where it leads; false when it has none or a user name. */
-static bool
-split_url(CURLU *url, const char *text, char **scheme, char **host, int *port)
-{
-	char	   *part[4] = {NULL, NULL, NULL, NULL};
-	bool		good = curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK &&
-		curl_url_get(url, CURLUPART_SCHEME, &part[0], 0) == CURLUE_OK &&
-		curl_url_get(url, CURLUPART_HOST, &part[1], 0) == CURLUE_OK &&
-		curl_url_get(url, CURLUPART_PORT, &part[2], CURLU_DEFAULT_PORT) == CURLUE_OK &&
-		curl_url_get(url, CURLUPART_USER, &part[3], 0) == CURLUE_NO_USER &&
-		(strcmp(part[0], "https") == 0 || strcmp(part[0], "http") == 0);
-
-	if (good)
-	{
-		*scheme = pstrdup(part[0]);
-		*host = pstrdup(part[1]);
-		*port = atoi(part[2]);
-		for (char *p = *host; *p; p++)
-			*p = pg_ascii_tolower((unsigned char) *p);
-	}
-	for (int i = 0; i < 4; i++)
-		curl_free(part[i]);
-	return good;
-}
-
-static bool
-url_allowed(CURLU *url, const char *text, bool *private_too, char **why)
-{
-	char	   *scheme;
-	char	   *host;
-	int			port;
-
-	if (url == NULL || !split_url(url, text, &scheme, &host, &port))
-	{
-		*private_too = false;
-		*why = pstrdup("it is not an absolute https:// address without a user name");
-		return false;
-	}
-	return exact_host_allowed(scheme, host, port, private_too, why);
-}
-
-bool
-exact_http_allowed(const char *url, char **why)
-{
-	CURLU	   *parsed = curl_url();
-	bool		private_too;
-	bool		allowed = url_allowed(parsed, url, &private_too, why);
-
-	curl_url_cleanup(parsed);
-	return allowed;
-}
-
-char *
-exact_http_origin(const char *url)
-{
-	CURLU	   *parsed = curl_url();
-	char	   *scheme;
-	char	   *host;
-	char	   *origin = NULL;
-	int			port;
-
-	if (parsed != NULL && split_url(parsed, url, &scheme, &host, &port))
-	{
-		if (port == (strcmp(scheme, "https") == 0 ? 443 : 80))
-			origin = psprintf("%s://%s", scheme, host);
-		else
-			origin = psprintf("%s://%s:%d", scheme, host, port);
-	}
-	curl_url_cleanup(parsed);
-	return origin;
 }
 
 static bool
@@ -349,7 +276,7 @@ add_header(ExactHttpTransfer *t, const char *line)
 
 /* Fills the easy handle; false when libcurl does not take something, which only lack of memory explains. */
 static bool
-prepare(ExactHttpTransfer *t, const ExactHttpRequest *request)
+prepare(ExactHttpTransfer *t, const ExactHttpRequest *request, const char *url)
 {
 	long		timeout = request->timeout_ms > 0 ? request->timeout_ms : DEFAULT_TIMEOUT_MS;
 	bool		safe = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
@@ -357,7 +284,7 @@ prepare(ExactHttpTransfer *t, const ExactHttpRequest *request)
 
 #define SET(option, value) (good = good && curl_easy_setopt(t->easy, (option), (value)) == CURLE_OK)
 
-	SET(CURLOPT_CURLU, t->url);
+	SET(CURLOPT_URL, url);
 	SET(CURLOPT_PRIVATE, t);
 	SET(CURLOPT_ERRORBUFFER, t->error);
 	SET(CURLOPT_NOSIGNAL, 1L);
@@ -444,6 +371,7 @@ exact_http_start(const ExactHttpRequest *request, ExactHttpDone done, void *arg)
 	MemoryContext old = MemoryContextSwitchTo(http_context);
 	ExactHttpTransfer *t = palloc0(sizeof(ExactHttpTransfer));
 	sigset_t	saved;
+	char	   *url;
 	bool		good;
 
 	t->sensitive = request->sensitive;
@@ -452,9 +380,9 @@ exact_http_start(const ExactHttpRequest *request, ExactHttpDone done, void *arg)
 	t->arg = arg;
 	t->started_ms = monotonic_ms();
 
+	url = exact_url_check(request->url, &t->private_too, &t->refusal);
 	block_signals(&saved);
-	t->url = curl_url();
-	if (!url_allowed(t->url, request->url, &t->private_too, &t->refusal))
+	if (url == NULL)
 		finish(t);
 	else
 	{
@@ -467,7 +395,7 @@ exact_http_start(const ExactHttpRequest *request, ExactHttpDone done, void *arg)
 			t->request_body[t->request_len] = '\0';
 		}
 		t->easy = curl_easy_init();
-		good = t->easy != NULL && t->request_body != NULL && prepare(t, request);
+		good = t->easy != NULL && t->request_body != NULL && prepare(t, request, url);
 		if (!good)
 		{
 			t->out_of_memory = true;
@@ -482,6 +410,8 @@ exact_http_start(const ExactHttpRequest *request, ExactHttpDone done, void *arg)
 		}
 	}
 	restore_signals(&saved);
+	if (url)
+		pfree(url);
 	MemoryContextSwitchTo(old);
 	return t;
 }
@@ -658,67 +588,4 @@ exact_http_date(const ExactHttpResponse *response)
 	const char *value = exact_http_header(response, "Date");
 
 	return value ? exact_http_parse_date(value) : 0;
-}
-
-char *
-exact_http_escape(const char *value)
-{
-	static const char hex[] = "0123456789ABCDEF";
-	char	   *escaped = palloc(strlen(value) * 3 + 1);
-	char	   *out = escaped;
-
-	for (const unsigned char *p = (const unsigned char *) value; *p; p++)
-	{
-		if ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || strchr("-._~", *p))
-			*out++ = *p;
-		else
-		{
-			*out++ = '%';
-			*out++ = hex[*p >> 4];
-			*out++ = hex[*p & 15];
-		}
-	}
-	*out = '\0';
-	return escaped;
-}
-
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-char *
-exact_http_unescape(const char *value, size_t len)
-{
-	char	   *decoded = palloc(len + 1);
-	char	   *out = decoded;
-
-	for (size_t i = 0; i < len; i++)
-	{
-		char		c = value[i];
-
-		if (c == '%')
-		{
-			int			high = i + 2 < len ? hex_digit(value[i + 1]) : -1;
-			int			low = high >= 0 ? hex_digit(value[i + 2]) : -1;
-
-			if (low < 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("the address has a percent sign without two hexadecimal digits")));
-			c = (char) (high << 4 | low);
-			i += 2;
-		}
-		if (c == '\0')
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("the address has a zero byte")));
-		*out++ = c;
-	}
-	*out = '\0';
-	return decoded;
 }

@@ -30,7 +30,7 @@
 
 #include "compat.h"
 #include "errors.h"
-#include "launcher.h"
+#include "process.h"
 #include "shmem.h"
 
 PGDLLEXPORT void exact_launcher_main(Datum main_arg) pg_attribute_noreturn();
@@ -40,8 +40,7 @@ PGDLLEXPORT void exact_launcher_main(Datum main_arg) pg_attribute_noreturn();
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_LAST_MS 60000
 #define HEALTHY_MS 60000
-#define NO_SLOT_RETRY_MS 10000
-#define GATE_RETRY_MS 1000
+#define CLOSING_RETRY_MS 1000
 #define CLEAN_RETRY_MS 200
 
 /* A database that could hold the extension */
@@ -72,8 +71,6 @@ static BackgroundWorkerHandle *probe_handle = NULL;
 static Oid	probe_database = InvalidOid;
 static TimestampTz probe_deadline = 0;
 static TimestampTz scan_at = 0;
-static TimestampTz no_slot_until = 0;
-static bool no_slot_told = false;
 static bool too_many_told = false;
 
 static TimestampTz
@@ -96,54 +93,6 @@ backoff_ms(int failures)
 
 	ms = Min(ms, BACKOFF_LAST_MS);
 	return (long) (ms * (0.87 + 0.26 * pg_prng_double(&pg_global_prng_state)));
-}
-
-/* A new process; false when the server has no slot for it. */
-static bool
-start_process(const char *function, const char *name, const char *type, int arg, const ExactWorkerExtra *extra,
-			  BackgroundWorkerHandle **handle)
-{
-	BackgroundWorker worker;
-
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_main_arg = Int32GetDatum(arg);
-	worker.bgw_notify_pid = MyProcPid;
-	strlcpy(worker.bgw_library_name, "exact_databricks", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
-	strlcpy(worker.bgw_name, name, BGW_MAXLEN);
-	strlcpy(worker.bgw_type, type, BGW_MAXLEN);
-	StaticAssertStmt(sizeof(ExactWorkerExtra) <= BGW_EXTRALEN, "extra data must fit");
-	memcpy(worker.bgw_extra, extra, sizeof(*extra));
-
-	if (RegisterDynamicBackgroundWorker(&worker, handle))
-	{
-		no_slot_told = false;
-		return true;
-	}
-	*handle = NULL;
-	no_slot_until = in_ms(NO_SLOT_RETRY_MS);
-	if (!no_slot_told)
-		ereport(LOG,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("exact launcher: no free worker slot for \"%s\"", name),
-				 errhint("Raise max_worker_processes (now %d): 1 for the launcher, 1 for a probe and 3 for each database with the extension.",
-						 max_worker_processes)));
-	no_slot_told = true;
-	return false;
-}
-
-static bool
-gate_is_open(Oid database)
-{
-	LOCKTAG		gate = exact_lock_tag(database, 0, EXACT_LOCK_GATE);
-
-	if (!exact_lock_try(&gate, ShareLock))
-		return false;
-	exact_lock_release(&gate, ShareLock);
-	return true;
 }
 
 /* ---- databases ---- */
@@ -319,7 +268,7 @@ start_probe(KnownDatabase *db)
 	LWLockRelease(exact_shared_lock);
 
 	snprintf(name, sizeof(name), "exact probe %s", NameStr(db->name));
-	if (start_process("exact_probe_main", name, "exact probe", 0, &extra, &probe_handle))
+	if (exact_process_start("exact_probe_main", name, "exact probe", 0, &extra, &probe_handle))
 	{
 		probe_database = db->oid;
 		probe_deadline = in_ms(PROBE_LIMIT_MS);
@@ -361,10 +310,10 @@ run_probes(void)
 		return SCAN_INTERVAL_MS;
 	if (next->probe_at > now)
 		return TimestampDifferenceMilliseconds(now, next->probe_at);
-	if (no_slot_until > now)
-		return TimestampDifferenceMilliseconds(now, no_slot_until);
-	if (!gate_is_open(next->oid))
-		next->probe_at = in_ms(GATE_RETRY_MS);
+	if (exact_process_blocked_until > now)
+		return TimestampDifferenceMilliseconds(now, exact_process_blocked_until);
+	if (exact_database_closing(next->oid))
+		next->probe_at = in_ms(CLOSING_RETRY_MS);
 	else
 		start_probe(next);
 	return probe_handle ? PROBE_LIMIT_MS : 0;
@@ -426,13 +375,13 @@ start_worker(ExactDatabaseSlot *slot, int index, ExactRole role, SlotPlan *plan)
 	snprintf(function, sizeof(function), "exact_%s_main", exact_role_name(role));
 	snprintf(type, sizeof(type), "exact %s", exact_role_name(role));
 	snprintf(name, sizeof(name), "exact %s %s", exact_role_name(role), NameStr(slot->name));
-	if (!start_process(function, name, type, index, &extra, &plan->handle))
+	if (!exact_process_start(function, name, type, index, &extra, &plan->handle))
 	{
 		LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
 		worker->state = EXACT_WORKER_STOPPED;
 		exact_reason_copy(worker->reason, "no free worker slot: raise max_worker_processes");
 		LWLockRelease(exact_shared_lock);
-		plan->start_at = no_slot_until;
+		plan->start_at = exact_process_blocked_until;
 		plan->starts--;
 	}
 }
@@ -471,13 +420,13 @@ reconcile_worker(int index, ExactRole role)
 		return SCAN_INTERVAL_MS;	/* a probe decides first, its end wakes us */
 	if (plan->start_at > now)
 		return TimestampDifferenceMilliseconds(now, plan->start_at);
-	if (!gate_is_open(slot->database))
+	if (exact_database_closing(slot->database))
 	{
-		plan->start_at = in_ms(GATE_RETRY_MS);
-		return GATE_RETRY_MS;
+		plan->start_at = in_ms(CLOSING_RETRY_MS);
+		return CLOSING_RETRY_MS;
 	}
 	start_worker(slot, index, role, plan);
-	return plan->handle ? SCAN_INTERVAL_MS : NO_SLOT_RETRY_MS;
+	return plan->handle ? SCAN_INTERVAL_MS : EXACT_PROCESS_RETRY_MS;
 }
 
 static long
@@ -602,20 +551,4 @@ exact_launcher_main(Datum main_arg pg_attribute_unused())
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait, PG_WAIT_EXTENSION);
 		take_signals();
 	}
-}
-
-void
-exact_launcher_register(void)
-{
-	BackgroundWorker worker;
-
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = 1;
-	strlcpy(worker.bgw_library_name, "exact_databricks", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "exact_launcher_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "exact launcher", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "exact launcher", BGW_MAXLEN);
-	RegisterBackgroundWorker(&worker);
 }

@@ -18,7 +18,7 @@
 #include "worker.h"
 
 #define LOOK_MS 60000			/* all that waits is read anew; batches and changes are told by a wake-up */
-#define CONFIGURATION_MS 1000	/* the configuration is compared at most so often */
+#define LOOK_AGAIN_MS 1000		/* after a look that failed */
 #define MAX_UNDER_WAY 8
 #define READ_BATCHES 50000
 
@@ -37,7 +37,7 @@ static dlist_head workspaces = DLIST_STATIC_INIT(workspaces);
 static char *installation;
 static char *configuration;		/* digest of what the plans depend on */
 static int64 last_batch;		/* highest id that was read */
-static TimestampTz configuration_at;
+static bool look_due;
 static TimestampTz looked_at;	/* when all that waits was read */
 
 static Workspace *
@@ -158,25 +158,23 @@ read_configuration(void)
 	return true;
 }
 
-/* True when the configuration is another one than before, and was read. */
+/* False when it could not be read; *changed: it is another one than before. */
 static bool
-look_at_configuration(void)
+look_at_configuration(bool *changed)
 {
 	Digest		digest = {CurrentMemoryContext, NULL};
-	TimestampTz now = GetCurrentTimestamp();
 
-	if (configuration != NULL && !TimestampDifferenceExceeds(configuration_at, now, CONFIGURATION_MS))
-		return false;
+	*changed = false;
 	if (!exact_unit_run("read configuration", configuration_unit, &digest, NULL))
 		return false;
-	configuration_at = now;
 	if (configuration != NULL && strcmp(configuration, digest.text) == 0)
-		return false;
+		return true;
 	if (!read_configuration())
 		return false;
 	if (configuration != NULL)
 		pfree(configuration);
 	configuration = MemoryContextStrdup(TopMemoryContext, digest.text);
+	*changed = true;
 	return true;
 }
 
@@ -232,25 +230,29 @@ states_unit(void *arg)
 
 		if (*first)
 		{
-			table->paused = paused;
+			table->paused = table->pause_recorded = paused;
 			table->attempts = paused ? (int) exact_cell_int8(i, 4, 0) : 0;
 			table->next_attempt = exact_cell_time(i, 5, 0);
 			table->last_delivered = exact_cell_time(i, 6, 0);
 		}
-		else if (table->paused && !paused && !table->busy)
+		else if (table->paused && table->pause_recorded && !paused && !table->busy)
 			exact_delta_table_resume(table);
 	}
 }
 
-static void
+/* What is new; now and then, and after a change of the configuration, all that waits. False when something could not be read. */
+static bool
 look(void)
 {
 	static bool first = true;
 	TimestampTz now = GetCurrentTimestamp();
-	uint64		n = 0;
+	bool		changed;
+	uint64		n;
 	dlist_iter	iter;
 
-	if (look_at_configuration() || TimestampDifferenceExceeds(looked_at, now, LOOK_MS))
+	if (!look_at_configuration(&changed))
+		return false;
+	if (changed || TimestampDifferenceExceeds(looked_at, now, LOOK_MS))
 	{
 		/* what is under way stays in the list until it is recorded, as it does in exact.batch */
 		last_batch = 0;
@@ -258,13 +260,15 @@ look(void)
 			dlist_container(ExactDeltaTable, node, iter.cur)->backlog.n = 0;
 		looked_at = now;
 	}
-	if (exact_unit_run("read table states", states_unit, &first, NULL))
-		first = false;
+	if (!exact_unit_run("read table states", states_unit, &first, NULL))
+		return false;
+	first = false;
 	do
 	{
 		if (!exact_unit_run("read batches", batches_unit, &n, NULL))
-			break;
+			return false;
 	} while (n == READ_BATCHES);
+	return true;
 }
 
 /* ---- order ---- */
@@ -340,7 +344,11 @@ turn(void)
 {
 	long		wait = LOOK_MS;
 
-	look();
+	look_due |= exact_worker_woken() || TimestampDifferenceExceeds(looked_at, GetCurrentTimestamp(), LOOK_MS);
+	if (look_due)
+		look_due = !look();
+	if (look_due)
+		wait = LOOK_AGAIN_MS;
 	wait = sooner(wait, advance_tables());
 	wait = sooner(wait, exact_statement_turn());
 	return wait;
@@ -356,8 +364,7 @@ serve(ExactAsk *ask)
 		exact_ask_failf(ask, ERRCODE_EXACT_REQUEST, NULL, NULL, "the loader does not know the question \"%s\"", exact_ask_op(ask));
 		return;
 	}
-	configuration_at = 0;
-	look();
+	look_due = !look();
 	exact_ping_begin(ask);
 	dlist_foreach(iter, &workspaces)
 	{

@@ -190,6 +190,14 @@ done:
 	return problem;
 }
 
+/* The place for people (palloc'd). */
+static char *
+describe(const ExactSecretPlace *place)
+{
+	return strcmp(place->kind, "token") == 0 ? psprintf("%s token of app \"%s\"", place->field, place->name) :
+		psprintf("%s of %s \"%s\"", place->field, place->kind, place->name);
+}
+
 static void
 drain_openssl_errors(void)
 {
@@ -208,11 +216,11 @@ make_aad(const ExactSecretPlace *place, const char *key_id, size_t *len)
 	uint8	   *p;
 	size_t		total = 1;
 
-	for (int i = 0; i < lengthof(parts); i++)
+	for (int i = 0; i < (int) lengthof(parts); i++)
 		total += 4 + strlen(parts[i]);
 	p = aad = palloc(total);
 	*p++ = ENVELOPE_VERSION;
-	for (int i = 0; i < lengthof(parts); i++)
+	for (int i = 0; i < (int) lengthof(parts); i++)
 	{
 		uint32		n = (uint32) strlen(parts[i]);
 		uint32		wire = pg_hton32(n);
@@ -254,7 +262,7 @@ exact_secret_seal(const ExactSecretPlace *place, const ExactSecret *secret, char
 		drain_openssl_errors();
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_SECRET),
-				 errmsg("could not encrypt the %s of %s \"%s\"", place->field, place->kind, place->name),
+				 errmsg("could not encrypt the %s", describe(place)),
 				 errdetail("AES-256-GCM failed at: %s.", problem)));
 	}
 	p += secret->len + TAG_LEN;
@@ -324,9 +332,10 @@ exact_secret_open(const ExactSecretPlace *place, const bytea *envelope)
 		drain_openssl_errors();
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_SECRET),
-				 errmsg("the %s of %s \"%s\" cannot be opened", place->field, place->kind, place->name),
+				 errmsg("the %s cannot be opened", describe(place)),
 				 errdetail("It was encrypted for another place, host or installation, or with another key of the same id, or it was changed."),
-				 errhint("Set it again.")));
+				 strcmp(place->kind, "token") == 0 ? errhint("Authorise it again: SELECT exact.authorize_url('%s');", place->name) :
+				 errhint("Set it again: SELECT * FROM exact.import_secrets();")));
 	}
 	return secret;
 }

@@ -286,6 +286,7 @@ exact_secret_file_key(const char *id, char *found_id)
 			 errmsg("key \"%s\" is not in key file \"%s\"", wanted, exact_key_file),
 			 errdetail("Something stored was encrypted with it."),
 			 errhint("Put the line of that key back before the others, or set the credential again.")));
+	pg_unreachable();
 }
 
 char *

@@ -188,9 +188,12 @@ on_transaction_end(XactEvent event, void *arg pg_attribute_unused())
 	if (roles != 0)
 		wake_roles(roles, EXACT_WAKE_TURN);
 	if (check)
+	{
 		wake_roles(~0u, EXACT_WAKE_CHECK);
-	if (launcher)
 		exact_wake_launcher(MyDatabaseId);
+	}
+	if (launcher)
+		exact_wake_launcher(InvalidOid);
 }
 
 static void
@@ -213,7 +216,6 @@ exact_check_at_commit(void)
 {
 	register_callback();
 	check_at_commit = true;
-	launcher_at_commit = true;
 }
 
 void
@@ -242,4 +244,15 @@ void
 exact_lock_release(const LOCKTAG *tag, LOCKMODE mode)
 {
 	LockRelease(tag, mode, true);
+}
+
+bool
+exact_database_closing(Oid database)
+{
+	LOCKTAG		closing = exact_lock_tag(database, 0, EXACT_LOCK_CLOSING);
+
+	if (!exact_lock_try(&closing, ShareLock))
+		return true;
+	exact_lock_release(&closing, ShareLock);
+	return false;
 }

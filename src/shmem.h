@@ -96,7 +96,7 @@ extern void exact_reason_copy(char *dest, const char *text);
 extern void exact_wake(ExactRole role);
 /* The same once when the current transaction commits. */
 extern void exact_wake_at_commit(ExactRole role);
-/* Lets all workers of this database look whether the extension is still theirs, when the current transaction commits. */
+/* Lets all workers of this database and the launcher look at its extension, when the current transaction commits. */
 extern void exact_check_at_commit(void);
 /* Asks the launcher to look at all databases again, when the current transaction commits. */
 extern void exact_wake_launcher_at_commit(void);
@@ -105,16 +105,20 @@ extern void exact_wake_launcher(Oid database);
 
 /*
  * Private classes of advisory locks (field 4 of the lock tag; SQL functions use 1 and 2).
- * gate: workers share it for life, DDL on the database takes it exclusively. owner: one worker of a role in a database.
- * quiesce: units share it, update scripts take it exclusively.
+ * closing: held while a command on the database waits for the workers to go; none is started. gate: workers share it for life,
+ * the command takes it exclusively. owner: one worker of a role in a database. quiesce: units share it, update scripts take it
+ * exclusively.
  */
 #define EXACT_LOCK_GATE 17720
 #define EXACT_LOCK_OWNER 17721
 #define EXACT_LOCK_QUIESCE 17722
+#define EXACT_LOCK_CLOSING 17723
 
 extern LOCKTAG exact_lock_tag(Oid database, uint32 key, uint16 class_number);
 /* Session-level; false when it is not to be had now. */
 extern bool exact_lock_try(const LOCKTAG *tag, LOCKMODE mode);
 extern void exact_lock_release(const LOCKTAG *tag, LOCKMODE mode);
+/* Does a command on this database wait for its workers to go, or run? */
+extern bool exact_database_closing(Oid database);
 
 #endif

@@ -71,6 +71,13 @@ exact_statement_backoff(int failures, long max_ms)
 	return ms / 2 + (long) (pg_prng_double(&pg_global_prng_state) * (ms / 2));
 }
 
+/* Neither the table nor, maybe, its schema is there. */
+bool
+exact_statement_absent(const char *sqlstate)
+{
+	return strcmp(sqlstate, "42P01") == 0 || strcmp(sqlstate, "42704") == 0;
+}
+
 static void
 set_due(Statement *st, long ms)
 {
@@ -142,6 +149,11 @@ finish(Statement *st, ExactStatementResult *result, const char *error)
 	Entry		entry = {st, result->verdict == EXACT_VERDICT_SUCCEEDED ? "succeeded" : "failed", result->affected, error, NULL, NULL};
 	MemoryContext old = MemoryContextSwitchTo(st->context);
 
+	if (st->request.may_be_absent && exact_statement_absent(result->sqlstate))
+	{
+		entry.state = "succeeded";
+		entry.error = NULL;
+	}
 	entry.sqlstate = result->sqlstate != NULL && *result->sqlstate != '\0' ? result->sqlstate : NULL;
 	result->statement_id = st->statement_id;
 	result->first_attempt = st->attempt == 1 && st->text != NULL;
@@ -282,6 +294,8 @@ describe_error(const ExactCallAnswer *answer)
 	if (end != NULL)
 		*end = '\0';
 	words = exact_databricks_tidy(words);
+	if (*words != '\0' && words[strlen(words) - 1] == '.')
+		words[strlen(words) - 1] = '\0';
 	return *words != '\0' ? words : pstrdup(answer->error_class);
 }
 
@@ -299,10 +313,11 @@ make_hint(const ExactStatementRequest *request, const ExactCallAnswer *answer)
 		return psprintf("GRANT SELECT, MODIFY ON TABLE %s TO `%s`; the hub tries again by itself within a minute.", request->table, who);
 	}
 	if (strncmp(answer->sqlstate, "22", 2) == 0 || strncmp(answer->sqlstate, "23", 2) == 0)
-		return psprintf("Look for the value in exact.stage (batches " INT64_FORMAT " to " INT64_FORMAT
-						", entity %s) and correct the record in Exact Online, or set another target_type in exact.entity_field.",
+		return psprintf("Find the value in exact.stage (batches " INT64_FORMAT " to " INT64_FORMAT ", entity %s). A column that is deselected in "
+						"exact.entity_field does not stop the others; its values stay in _payload.",
 						request->range.first_batch, request->range.last_batch, request->entity);
-	return psprintf("Correct what the message names; the hub tries again by itself, or now with SELECT exact.resume(...).");
+	return psprintf("Correct what the message names; the hub tries again by itself, or at once with SELECT exact.resume(division, '%s').",
+					request->entity);
 }
 
 static void

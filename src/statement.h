@@ -57,6 +57,7 @@ typedef struct ExactStatementRequest
 	const char *parameter;		/* not copied: must live until done is called; may be NULL */
 	ExactRange	range;
 	int			rows;
+	bool		may_be_absent;	/* that the table is not there (42P01, 42704) is an answer, not an error */
 	ExactStatementTrouble trouble;	/* may be NULL */
 	ExactStatementDone done;
 	void	   *arg;
@@ -72,6 +73,9 @@ extern void exact_statement_recover(const ExactStatementRequest *request, int64 
 
 /* Does what is due; returns ms until the next turn is wanted, -1 = none. */
 extern long exact_statement_turn(void);
+
+/* Does this SQLSTATE say that the table or its schema is not there? */
+extern bool exact_statement_absent(const char *sqlstate);
 
 /* Exponential: 1 s, 2 s, ... up to max_ms, less up to a half at random. failures from 1 */
 extern long exact_statement_backoff(int failures, long max_ms);

@@ -211,8 +211,8 @@ end_with_loss(Preparation *p)
 	memset(&fault, 0, sizeof(fault));
 	fault.sqlstate = ERRCODE_EXACT_TABLE_MISMATCH;
 	fault.message = psprintf("table %s is gone, with all that was delivered into it", table_name(p));
-	fault.hint = psprintf("UNDROP TABLE %s; or SELECT exact.resume(...) for an empty one, which will hold only what changes from now on.",
-						  table_name(p));
+	fault.hint = psprintf("UNDROP TABLE %s; or SELECT exact.resume(division, '%s') for an empty one, which will hold only what changes from now on.",
+						  table_name(p), p->plan->sql.entity);
 	end_preparation(p, &fault, "EX014");
 }
 
@@ -292,25 +292,18 @@ take_properties(Preparation *p, const ExactStatementResult *result)
 		next_table(p);
 }
 
-/* Neither the table nor, maybe, its schema is there. */
-static bool
-is_absent(const char *sqlstate)
-{
-	return strcmp(sqlstate, "42P01") == 0 || strcmp(sqlstate, "42704") == 0;
-}
-
 static void
 take_result(const ExactStatementResult *result, void *arg)
 {
 	Preparation *p = arg;
 	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED;
 
-	if (!good && p->step == STEP_DESCRIBE && !p->created && is_absent(result->sqlstate))
+	if (!good && p->step == STEP_DESCRIBE && !p->created && exact_statement_absent(result->sqlstate))
 	{
 		if (!p->plan->may_create && (p->table == EXACT_TABLE_CURRENT ? p->plan->held_current : p->plan->held_history))
 			end_with_loss(p);
 		else
-			take_step(p, STEP_CREATE_SCHEMA);
+			take_step(p, p->table == EXACT_TABLE_CURRENT ? STEP_CREATE_SCHEMA : STEP_CREATE_TABLE);
 		return;
 	}
 	if (!good && p->step == STEP_ADD_COLUMNS && strcmp(result->sqlstate, "42710") == 0)
@@ -391,6 +384,7 @@ take_step(Preparation *p, Step step)
 	request.verb = verbs[step];
 	request.mark = mark.data;
 	request.sql = sql.data;
+	request.may_be_absent = step == STEP_DESCRIBE && !p->created;
 	request.trouble = tell_trouble;
 	request.done = take_result;
 	request.arg = p;

@@ -201,7 +201,7 @@ answer_exchange(ExactTokenChain *chain, ExactTokenState state, const ExactFault 
 {
 	ExactTokenDone done = chain->exchange_done;
 	ExactTokenAnswer answer = {state, state == EXACT_TOKEN_OK ? chain->access : NULL, fault,
-	state == EXACT_TOKEN_OK ? 0 : GetCurrentTimestamp()};
+	state == EXACT_TOKEN_OK ? 0 : GetCurrentTimestamp(), chain->id};
 
 	chain->exchange = false;
 	chain->exchange_done = NULL;
@@ -271,6 +271,8 @@ store_pair(ExactTokenChain *chain)
 	chain->new_access = NULL;
 	chain->id = unit.id;
 	chain->issued_at = chain->new_issued_at;
+	chain->old_handed_at = exchange ? 0 : chain->handed_at;
+	chain->handed_at = 0;
 	chain->rejected = chain->tried_early = false;
 	chain->unclear = chain->down = 0;
 	chain->not_before = chain->new_not_before;
@@ -296,17 +298,11 @@ on_too_early(ExactTokenChain *chain, ExactOauthAnswer *answer)
 	exact_log(LOG, "token app=%s event=\"too early\" age_s=%d", chain->app, chain->sent_age);
 	if (chain->sent_early)
 		return;					/* exact_token.c knows when its time comes */
-	if (chain->sent_age >= 0 && chain->sent_age < MIN_REFRESH_AGE_S)
-	{
-		chain->note.learned_age = MIN_REFRESH_AGE_S;
-		chain->not_before = TimestampTzPlusMilliseconds(chain->issued_at, MIN_REFRESH_AGE_S * 1000);
-	}
-	else
-	{
-		chain->not_before = exact_token_in_ms(UNKNOWN_AGE_MS);
-		if (chain->sent_age >= 0)
-			chain->note.learned_age = chain->sent_age + UNKNOWN_AGE_MS / 1000;
-	}
+	if (chain->sent_age >= 0)
+		chain->note.learned_age = chain->sent_age < MIN_REFRESH_AGE_S ? MIN_REFRESH_AGE_S : chain->sent_age + UNKNOWN_AGE_MS / 1000;
+	if (!chain->sent_alive)
+		chain->not_before = Max(exact_token_in_ms(UNKNOWN_AGE_MS), chain->sent_age < 0 ? 0 :
+								TimestampTzPlusMilliseconds(chain->issued_at, MIN_REFRESH_AGE_S * 1000));
 
 	/* not seen in two independent reports; but a refresh token that is not kept is lost */
 	if (answer->refresh != NULL && chain->access != NULL)

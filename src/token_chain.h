@@ -35,6 +35,8 @@ typedef struct ExactTokenChain
 	int64		id;
 	ExactSecret *access;
 	TimestampTz issued_at;
+	TimestampTz handed_at;		/* to somebody, last; 0: not yet */
+	TimestampTz old_handed_at;	/* the access token before it, last */
 	bool		rejected;		/* the service answered 401 to it */
 	bool		tried_early;	/* a refresh before its time was tried because of that */
 
@@ -53,6 +55,7 @@ typedef struct ExactTokenChain
 	char	   *origin;			/* it went there */
 	TimestampTz sent_at;
 	int			sent_age;		/* s, of the pair then; -1: not known */
+	bool		sent_alive;		/* the access token was still good then */
 	bool		sent_early;		/* before its time, to learn whether the chain lives */
 	ExactTokenCall call;		/* to be recorded */
 

@@ -10,25 +10,14 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "access/xact.h"
-#include "catalog/pg_extension.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
-#include "storage/lmgr.h"
 #include "tcop/tcopprot.h"
-#include "utils/acl.h"
-#include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "ask.h"
 #include "compat.h"
@@ -38,17 +27,16 @@
 #include "http_client.h"
 #include "shmem.h"
 #include "sql.h"
+#include "unit.h"
 #include "worker.h"
 
 #define HOLD_LIMIT_MS 10000		/* an exit waits so long for an outstanding token answer */
-#define UNIT_ATTEMPTS 3
 #define RECHECK_MS 60000		/* a worker that must not work looks again */
 #define RECHECK_FAILED_MS 10000
 
 static const ExactWorkerOps *ops = NULL;
 static ExactWorkerSlot *slot = NULL;
 static Oid	database = InvalidOid;
-static Oid	extension = InvalidOid; /* the one this process works for */
 
 /* May it work? If not, not_ready says why. */
 static bool ready = false;
@@ -59,7 +47,6 @@ static TimestampTz assess_at = 0;
 static bool woken = true;		/* since the last turn: by exact_wake, a reload, the start */
 
 static volatile sig_atomic_t hold_depth = 0;
-static volatile sig_atomic_t in_unit = false;
 static volatile sig_atomic_t exit_wanted = false;
 static TimestampTz exit_wanted_at = 0;
 
@@ -108,9 +95,8 @@ detach_slot(int code pg_attribute_unused(), Datum arg pg_attribute_unused())
 	LWLockRelease(exact_shared_lock);
 }
 
-/* The worker should not exist here: the launcher looks into the database before it starts another. */
-static void pg_attribute_noreturn()
-end_clean(const char *reason)
+void
+exact_worker_end(const char *reason)
 {
 	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
 	slot->ended_clean = true;
@@ -127,15 +113,15 @@ on_sigterm(SIGNAL_ARGS)
 	int			save_errno = errno;
 
 	exit_wanted = true;
-	if (in_unit && hold_depth == 0)
+	if (exact_in_unit && hold_depth == 0)
 		die(postgres_signal_arg);
 	else
 		SetLatch(MyLatch);
 	errno = save_errno;
 }
 
-static void
-exit_if_wanted(void)
+void
+exact_worker_exit_if_wanted(void)
 {
 	if (!exit_wanted)
 		return;
@@ -158,19 +144,7 @@ exact_worker_release_exit(void)
 		hold_depth--;
 }
 
-/* ---- units ---- */
-
-static ExactFault *
-copy_fault(const ErrorData *error)
-{
-	ExactFault *fault = palloc0(sizeof(ExactFault));
-
-	fault->sqlstate = error->sqlerrcode;
-	fault->message = pstrdup(error->message ? error->message : "unknown error");
-	fault->detail = error->detail ? pstrdup(error->detail) : NULL;
-	fault->hint = error->hint ? pstrdup(error->hint) : NULL;
-	return fault;
-}
+/* ---- state ---- */
 
 static void
 note_error(const char *message)
@@ -216,157 +190,12 @@ set_not_ready(const ExactFault *fault, long again_ms, int elevel)
 	}
 }
 
-/* Reads the extension's row: its id (InvalidOid = not there) and version. */
-static Oid
-read_extension(char version[EXACT_VERSION_LEN])
-{
-	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			oid = InvalidOid;
-
-	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum("exact_databricks"));
-	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		bool		isnull;
-		Datum		value = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
-
-		oid = ((Form_pg_extension) GETSTRUCT(tuple))->oid;
-		strlcpy(version, isnull ? "" : TextDatumGetCString(value), EXACT_VERSION_LEN);
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return oid;
-}
-
-/*
- * Keeps DROP EXTENSION and update scripts away until the transaction ends. False: the extension has gone, or another one of
- * that name has come. Raises when its version is not the library's.
- */
-static bool
-lock_extension(void)
-{
-	LOCKTAG		quiesce = exact_lock_tag(database, 0, EXACT_LOCK_QUIESCE);
-	char		version[EXACT_VERSION_LEN];
-	Oid			oid;
-
-	(void) LockAcquire(&quiesce, ShareLock, false, false);
-	oid = OidIsValid(extension) ? extension : read_extension(version);
-	if (!OidIsValid(oid))
-		return false;
-	LockDatabaseObject(ExtensionRelationId, oid, 0, AccessShareLock);
-	if (read_extension(version) != oid)
-		return false;
-	extension = oid;
-	if (strcmp(version, EXACT_VERSION) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_EXACT_INSTALLATION),
-				 errmsg("the server's library is version %s, the extension is version %s", EXACT_VERSION, version),
-				 errhint("Restart the server to load the installed library, then ALTER EXTENSION exact_databricks UPDATE.")));
-	return true;
-}
-
-static void
-become_worker_role(void)
-{
-	Oid			role = get_role_oid("exact_worker", true);
-
-	if (!OidIsValid(role))
-		ereport(ERROR,
-				(errcode(ERRCODE_EXACT_INSTALLATION),
-				 errmsg("role exact_worker does not exist"),
-				 errhint("CREATE ROLE exact_worker NOLOGIN; or drop and create the extension.")));
-	SetUserIdAndSecContext(role, SECURITY_LOCAL_USERID_CHANGE);
-}
-
-typedef enum UnitEnd
-{
-	UNIT_DONE,
-	UNIT_FAILED,
-	UNIT_GONE
-} UnitEnd;
-
-static UnitEnd
-try_unit(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	volatile UnitEnd end = UNIT_DONE;
-	Oid			user;
-	int			security;
-
-	exit_if_wanted();
-	in_unit = true;
-	GetUserIdAndSecContext(&user, &security);
-	pgstat_report_activity(STATE_RUNNING, what);
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PG_TRY();
-	{
-		if (!lock_extension())
-			end = UNIT_GONE;
-		else
-		{
-			become_worker_role();
-			SPI_connect();
-			PushActiveSnapshot(GetTransactionSnapshot());
-			fn(arg);
-			SPI_finish();
-			PopActiveSnapshot();
-			CommitTransactionCommand();
-			SetUserIdAndSecContext(user, security);
-		}
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		AbortCurrentTransaction();
-		MemoryContextSwitchTo(caller);
-		*fault = copy_fault(error);
-		FreeErrorData(error);
-		end = UNIT_FAILED;
-	}
-	PG_END_TRY();
-
-	if (end == UNIT_GONE)
-		AbortCurrentTransaction();
-	in_unit = false;
-	MemoryContextSwitchTo(caller);
-	pgstat_report_stat(false);
-	return end;
-}
-
-static bool
-run_unit(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
-{
-	for (int attempt = 1;; attempt++)
-	{
-		UnitEnd		end = try_unit(what, fn, arg, fault);
-
-		if (end == UNIT_DONE)
-			return true;
-		if (end == UNIT_GONE)
-			end_clean("the extension is not in this database");
-		if (attempt == UNIT_ATTEMPTS ||
-			((*fault)->sqlstate != ERRCODE_LOCK_NOT_AVAILABLE &&
-			 (*fault)->sqlstate != ERRCODE_T_R_DEADLOCK_DETECTED &&
-			 (*fault)->sqlstate != ERRCODE_T_R_SERIALIZATION_FAILURE))
-			return false;
-	}
-}
-
 bool
 exact_unit_run(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
 {
 	ExactFault *own = NULL;
 
-	if (run_unit(what, fn, arg, &own))
+	if (exact_unit_try(what, fn, arg, &own))
 		return true;
 	note_error(own->message);
 	if (own->sqlstate == ERRCODE_EXACT_INSTALLATION)
@@ -418,7 +247,7 @@ assess(void)
 		set_not_ready(&reason, RECHECK_MS, LOG);
 		return;
 	}
-	if (!run_unit("bind", bind_unit, &answer, &fault))
+	if (!exact_unit_try("bind", bind_unit, &answer, &fault))
 	{
 		if (ready && fault->sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
 			return;				/* someone holds the extension in an open transaction; its end wakes us */
@@ -511,10 +340,10 @@ take_ownership(void)
 	LOCKTAG		gate = exact_lock_tag(database, 0, EXACT_LOCK_GATE);
 	LOCKTAG		owner = exact_lock_tag(database, ops->role, EXACT_LOCK_OWNER);
 
-	if (!exact_lock_try(&gate, ShareLock))
-		end_clean("a command on this database waits for the workers to go");
+	if (exact_database_closing(database) || !exact_lock_try(&gate, ShareLock))
+		exact_worker_end("a command on this database waits for the workers to go");
 	if (!exact_lock_try(&owner, ExclusiveLock))
-		end_clean("another worker of this role still runs");
+		exact_worker_end("another worker of this role still runs");
 }
 
 /* ---- loop ---- */
@@ -540,7 +369,7 @@ handle_interrupts(void)
 {
 	/* A cancel is meant for a unit; between units there is nothing to cancel. */
 	QueryCancelPending = false;
-	exit_if_wanted();
+	exact_worker_exit_if_wanted();
 	CHECK_FOR_INTERRUPTS();
 	if (!ConfigReloadPending)
 		return false;

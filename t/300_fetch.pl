@@ -19,7 +19,7 @@ my %resources = (
 	costunit => 'hrm/Costunits');
 
 my $exact = ExactOnline->start('--records', '300', '--divisions', '2', '--sync-page-size', '7', '--page-size', '3', '--fast',
-	'--minute-limit', '0', '--day-limit', '0', '--error-limit', '0');
+	'--minute-limit', '100000', '--day-limit', '10000000', '--error-limit', '0');
 my $node = exact_cluster('main', conf => { 'exact_databricks.sync_interval' => "'1h'" });
 my ($first, $second) = $exact->divisions;
 
@@ -125,8 +125,9 @@ agrees('crash inside a run');
 $exact->post('random', count => 10, deletes => 0, seed => 9, division => $first, resource => 'crm/Accounts');
 $staged = one('SELECT count(*) FROM exact.stage');
 $exact->fault("/$first/sync/CRM/Accounts", 'wrong_division', division => $second, times => 1);
-like(error_of($node, 'postgres', "SELECT exact.wait(exact.sync_now($first, 'accounts'), '30 s')") || one("SELECT result FROM exact.request ORDER BY id DESC LIMIT 1"),
-	qr/division $first is frozen: Exact Online answered with a record of division $second/, 'the guard says what came');
+my $request = one("SELECT exact.sync_now($first, 'accounts')");
+$node->psql('postgres', "SELECT exact.wait($request, '30 s')");
+like(one("SELECT state || ': ' || result FROM exact.request WHERE id = $request"), qr/^failed: .*division $first is frozen: Exact Online answered with a record of division $second/, 'the guard says what came');
 is(one('SELECT count(*) FROM exact.stage'), $staged, 'nothing of the page was kept');
 is(one("SELECT state FROM exact.division_state WHERE division = $first"), 'frozen', 'the division is frozen');
 is(one("SELECT state FROM exact.division_state WHERE division = $second"), 'ok', 'the other one is not');

@@ -118,8 +118,9 @@ sub enable
 sub sync
 {
 	my ($self, $node, $database, $seconds) = @_;
+	my $request = $node->safe_psql($database, 'SELECT exact.sync_now()');
 
-	return $node->safe_psql($database, "SELECT exact.wait(exact.sync_now(), '" . ($seconds // 60) . " s')");
+	return $node->safe_psql($database, "SELECT exact.wait($request, '" . ($seconds // 60) . " s')");
 }
 
 1;

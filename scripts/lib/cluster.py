@@ -87,7 +87,7 @@ class Cluster:
         def ready():
             if self.process.poll() is not None:
                 raise Failed(f"PostgreSQL ended at its start with status {self.process.returncode}", self.log)
-            return subprocess.run([self.bin / "pg_isready", "-q", "-h", self.socket, "-p", str(PORT)]).returncode == 0
+            return subprocess.run([self.bin / "pg_isready", "-q", "-U", "postgres", "-d", "postgres", "-h", self.socket, "-p", str(PORT)]).returncode == 0
         wait_until("PostgreSQL accepts connections", ready, seconds)
 
     def stop(self, mode="fast", seconds=60):
@@ -129,8 +129,8 @@ class Cluster:
 
     def value(self, text, database="postgres", seconds=120):
         """The first column of the first row, as text; None when there is no row or it is null."""
-        out = self.psql(text, database, seconds).rstrip("\n")
-        return out.split("\n")[0] if out else None
+        rows = self.psql(text, database, seconds, ("-P", "null=\u2400")).split("\n")[:-1]
+        return rows[0] if rows and rows[0] != "\u2400" else None
 
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -101,12 +101,16 @@ class Hub:
             (self.secrets / name).unlink()
         return result
 
-    def enable(self, divisions=None, entities=ENTITIES, workspace="lake", app="erp"):
-        """Divisions found, switched on and given their entities; the first load then starts by itself."""
+    def discover(self, app="erp"):
+        """The app's divisions into exact.division, all disabled."""
         self.psql(f"SELECT count(*) FROM exact.discover_divisions({literal(app)})")
-        divisions = divisions or self.exact.divisions
+
+    def enable(self, divisions=None, entities=ENTITIES, workspace="lake", app="erp"):
+        """Divisions switched on and given their entities; the first load then starts by itself."""
+        if self.value("SELECT count(*) FROM exact.division") == "0":
+            self.discover(app)
         names = ", ".join(map(literal, entities))
-        for division in divisions:
+        for division in divisions or self.exact.divisions:
             self.psql(f"UPDATE exact.division SET enabled = true, workspace = {literal(workspace)} WHERE division = {division};"
                       f"SELECT exact.enable_entities({division}, {names})")
 
@@ -131,8 +135,14 @@ class Hub:
 
     def sync(self, seconds=180, division=None, entity=None):
         """All feeds read once more from now on, and everything delivered."""
-        request = self.value(f"SELECT exact.sync_now({literal(division)}, {literal(entity)})")
-        self.psql(f"SELECT exact.wait({request}, '{seconds} s')", seconds=seconds + 10)
+        asked, fresh = self.value("SELECT clock_timestamp()"), False
+        while not fresh:  # sync_now returns a request that runs already; what it had read before is not what is asked here
+            request = self.value(f"SELECT exact.sync_now({literal(division)}, {literal(entity)})")
+            state = self.value(f"SELECT exact.wait({request}, '{seconds} s')", seconds=seconds + 10)
+            made, result = self.psql(f"SELECT made_at >= {literal(asked)}, result FROM exact.request WHERE id = {request}").strip().split("|", 1)
+            fresh = made == "t"
+            if fresh and state != "done":
+                raise Failed(f"request {request} {state}: {result}\n{self.where()}", self.cluster.log)
         self.wait_for("everything staged is delivered", lambda: self.value(
             "SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL") == "0", seconds)
 
@@ -140,7 +150,7 @@ class Hub:
         """A few lines about the state of the hub, for error messages."""
         try:
             return self.psql("SELECT division, light, what, next_step FROM exact.status;\n"
-                             "SELECT * FROM exact.feeds WHERE last_error IS NOT NULL LIMIT 10", arguments=("-P", "format=aligned", "-P", "tuples_only=off"))
+                             "SELECT division, entity, state, problem FROM exact.feeds WHERE problem IS NOT NULL LIMIT 10", arguments=("-P", "format=aligned", "-P", "tuples_only=off"))
         except (SqlError, OSError) as error:
             return f"(the hub's views cannot be read: {error})"
 

@@ -42,10 +42,10 @@ class _Service:
         # a fraction or an exponent is kept digit by digit
         return json.loads(answer.text, parse_float=Decimal) if answer.text else None
 
-    def get(self, path, **query):
+    def get(self, path, /, **query):
         return self._call("GET", path, params=query)
 
-    def post(self, path, **body):
+    def post(self, path, /, **body):
         return self._call("POST", path, json=body)
 
     def fault(self, path, action, **how):

@@ -58,13 +58,10 @@ def key_of_derived(name, fields):
 
 def content_of(entity, row):
     """The fields of a served record under the plain entity's names, those without a column left out."""
-    found = {}
-    for name, value in row.items():
-        if name in NO_COLUMN or name in CODE_IN_SYNC.values() and entity in ("purchaseorders", "purchaseorderlines"):
-            continue
-        if "LineNumber" in row and name in CODE_IN_SYNC and "CostCenterCode" in row:
-            value = row[CODE_IN_SYNC[name]]
-        found[name] = value
+    combined = entity in ("purchaseorders", "purchaseorderlines")
+    found = {n: v for n, v in row.items() if n not in NO_COLUMN and not (combined and (n in CODE_IN_SYNC or n in CODE_IN_SYNC.values()))}
+    if combined:
+        found.update({name: row[source] for name, source in CODE_IN_SYNC.items() if source in row})
     return found
 
 
@@ -176,16 +173,16 @@ class Comparison:
         if not HUB_COLUMNS <= set(history_types):
             self.report.differ(entity, f"columns missing: {HUB_COLUMNS - set(history_types)}")
         resource, plain, _ = RESOURCES[entity]
-        sample = next((content_of(entity, v["row"]) for d in self.divisions for v in self.served(d, entity) if v["row"]), None)
+        sample = next((r["row"] for d in self.divisions for r in self.exact.truth(d, resource) if not r["deleted"]), None)
         if sample is None:
             return
-        wanted = set(sample)
+        wanted = set(content_of(entity, sample))
         if resource == COMBINED:
             document = next(iter(self.exact.truth(self.divisions[0], plain)))["row"]
             wanted &= set(document) | (HEADER_SYNC_ONLY if entity == "purchaseorders" else set())
         columns = set(types) - HUB_COLUMNS
         if wanted != columns:
-            self.report.differ(entity, f"served but no column: {sorted(wanted - columns)}; column but not served: {sorted(columns - wanted)}")
+            self.report.differ(entity, f"fields without a column: {sorted(wanted - columns)}; columns without a field: {sorted(columns - wanted)}")
 
     def check_history_order(self, entity, versions):
         seqs = [int(v["_seq"]) for v in versions]
@@ -205,8 +202,8 @@ class Comparison:
                         (v["row"] is not None and (int(v["row"]["LineNumber"]) == 0) == header)]
         return [{"key": (v["row"][key] if v["row"] else v["key"]).lower(), "row": v["row"]} for v in versions]
 
-    def expected(self, division, entity):
-        """{key: [state, …]} of consecutive states that differ in a field that is not derived, or GONE."""
+    def expected(self, division, entity, types):
+        """{key: [state, …]} of consecutive states that differ in a column that is not derived, or GONE."""
         states, hashed = {}, {}
         for version in self.served(division, entity):
             key, row = version["key"], version["row"]
@@ -216,7 +213,7 @@ class Comparison:
                     hashed[key] = None
                 continue
             content = content_of(entity, row)
-            own = {n: v for n, v in content.items() if key_of_derived(n, content) is None}
+            own = {n: v for n, v in content.items() if n in types and key_of_derived(n, content) is None}
             if hashed.get(key) != own:
                 states.setdefault(key, []).append(row)
                 hashed[key] = own
@@ -227,7 +224,7 @@ class Comparison:
         return states
 
     def compare(self, entity, division, types, rows, versions):
-        report, states = self.report, self.expected(division, entity)
+        report, states = self.report, self.expected(division, entity, types)
         history = {}
         for version in sorted(versions, key=lambda v: int(v["_seq"])):
             history.setdefault(version["_key"], []).append(version)

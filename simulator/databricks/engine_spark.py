@@ -25,10 +25,13 @@ _OPTIONS = {
     "spark.sql.ansi.enabled": "true",
     "spark.sql.sources.default": "delta",
     "spark.sql.scripting.enabled": "true",
+    # Small statements one after another: compiling each of them costs more than interpreting it.
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.shuffle.partitions": "1",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.ui.enabled": "false",
-    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.adaptive.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "OFF",
     "spark.driver.host": "127.0.0.1",
@@ -100,8 +103,12 @@ class SparkEngine:
         for schema in sorted((self.data / "tables").glob("*.db")):
             self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS spark_catalog.{quote(schema.name[:-3])}")
             for log in sorted(schema.glob("*/_delta_log")):
-                self.spark.sql(f"CREATE TABLE IF NOT EXISTS spark_catalog.{quote(schema.name[:-3])}.{quote(log.parent.name)} USING DELTA "
-                               f"LOCATION '{log.parent}'")
+                name = log.parent.name
+                self.spark.sql(f"CREATE TABLE spark_catalog.{quote(schema.name[:-3])}.{quote(name)} USING DELTA LOCATION '{log.parent}'")
+                found = self._jcatalog().getTableMetadata(self._identifier(schema.name[:-3], name))
+                fields = [found.productElement(i) for i in range(found.productArity())]
+                fields[1] = self.spark._jvm.org.apache.spark.sql.catalyst.catalog.CatalogTableType.MANAGED()
+                self._jcatalog().alterTable(found.copy(*fields))  # managed again, so that DROP TABLE removes the files
 
     def _warm(self, progress):
         """Runs DDL, a MERGE and a query once on a table of its own, so that the first real statement does not pay for class loading."""

@@ -543,19 +543,29 @@ def _fold(name, run, distinct, rows):
 
 def _number(items, windows, columns, rows, context):
     scope = Scope(columns, context)
-    made = [([scope.compile(p)[0] for p in w[1]], [(scope.compile(e)[0], down) for e, down in w[2]]) for w in windows]
-    new = columns + [("", f"_w{i}", "INT") for i in range(len(windows))]
+    made = [([scope.compile(p)[0] for p in w[1]], [(scope.compile(e)[0], down) for e, down in w[2]], w[3],
+             scope.compile(w[4]) if w[4] is not None else (None, "BIGINT" if w[3] == "count" else "INT")) for w in windows]
+    new = columns + [("", f"_w{i}", kind) for i, (_, _, _, (_, kind)) in enumerate(made)]
 
     def numbered():
         found = [row + [None] * len(made) for row in rows()]
-        for at, (partition, order) in enumerate(made):
-            counts = {}
+        for at, (partition, order, name, (value, _)) in enumerate(made):
+            last, keys = {}, []
             for row in ordered(found, order):
                 key = tuple(run(row) for run in partition)
-                counts[key] = row[len(columns) + at] = counts.get(key, 0) + 1
+                if name == "last_value":
+                    here = value(row)
+                    last[key] = last.get(key) if here is None else here
+                else:
+                    last[key] = last.get(key, 0) + 1
+                row[len(columns) + at] = last[key]
+                keys.append((row, key))
+            if name == "count":
+                for row, key in keys:
+                    row[len(columns) + at] = last[key]
         return found
 
-    by = [(w, ("slot", len(columns) + i, "INT")) for i, w in enumerate(windows)]
+    by = [(w, ("slot", len(columns) + i, new[len(columns) + i][2])) for i, w in enumerate(windows)]
     return new, numbered, [(_replace(node, by), alias) for node, alias in items]
 
 

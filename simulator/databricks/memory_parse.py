@@ -320,20 +320,22 @@ class Parser:
     def _call(self, name):
         if name == "count" and self.op("*"):
             self.need(")")
-            return "call", "count", [("lit", 1)], False
+            return self._window("count", []) if self.word("over") else ("call", "count", [("lit", 1)], False)
         distinct, args = bool(self.word("distinct")), []
         if not self.op(")"):
             args = self._expressions()
             self.need(")")
         if self.word("over"):
-            return self._window(name)
+            return self._window(name, args)
         return self._fields(("call", name, args, distinct))
 
-    def _window(self, name):
-        if name != "row_number":
+    def _window(self, name, args):
+        """row_number(), count(*), last_value(e, true): the last one that is not null, up to the current row."""
+        if name not in ("row_number", "count") and not (name == "last_value" and len(args) == 2 and args[1] == ("lit", True)) \
+                or name == "count" and args:
             raise self.unknown(f"the window function {name}")
         self.need("(")
         partition = self._expressions() if self.words("partition", "by") else []
         order = self._order() if self.words("order", "by") else []
         self.need(")")
-        return "window", partition, order
+        return "window", partition, order, name, args[0] if args else None

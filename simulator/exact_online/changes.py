@@ -65,7 +65,7 @@ def _one(division, rng, entity, deletes):
         text = sentence(record, op, values)
     else:
         living = division.records[entity]
-        record = living[rng.choice(sorted(living))] if living else None
+        record = living[rng.choice(division.keys[entity])] if living else None
         if record is None:
             op = "create"
             record, values = _create(division, rng, entity, user)
@@ -77,7 +77,7 @@ def _one(division, rng, entity, deletes):
 
 def _removable(division, rng, entity):
     """A record that nothing refers to, and not the last one; a line only when its order keeps another."""
-    keys = sorted(division.records[entity])
+    keys = division.keys[entity]
     for key in rng.sample(keys, min(20, len(keys))):
         record = division.records[entity][key]
         if len(keys) > 1 and not in_use(division, record) and (entity != LINE or len(record.header.lines) > 1):
@@ -103,7 +103,7 @@ def _create(division, rng, entity, user):
         values = {k: v for k, v in generate.order_values(division, rng, suppliers).items() if v is not None}
         lines = [generate.line_values(division, rng, items) for _ in range(rng.randrange(1, 6))]
     elif entity == LINE:
-        order = division.records[ORDER][rng.choice(sorted(division.records[ORDER]))]
+        order = division.records[ORDER][rng.choice(division.keys[ORDER])]
         values = {**generate.line_values(division, rng, items), "PurchaseOrderID": order.key}
     elif entity == ITEM:
         values = generate.item_values(division, rng, len(division.records[ITEM]) + rng.randrange(10**6))

@@ -5,6 +5,7 @@ Exact Online writes every date as local wall-clock time of its server (Europe/Am
 """
 import calendar
 import datetime
+import functools
 import re
 import time
 from email.utils import formatdate
@@ -34,6 +35,7 @@ class Clock:
         return formatdate(self.now(), usegmt=True)
 
 
+@functools.lru_cache(maxsize=1000)
 def _last_sunday(year, month):
     last = calendar.monthrange(year, month)[1]
     day = last - (datetime.date(year, month, last).weekday() + 1) % 7

@@ -5,7 +5,8 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from . import changes, clock, read, rows
-from .catalogue import ENTITIES, LINE, ORDER, RESOURCES, BY_LOWER_PATH, SYNC_ORDERS, coerce
+from .catalogue import BY_LOWER_PATH, ENTITIES, LINE, ORDER, RESOURCES, SYNC_ORDERS, coerce
+from .division import REASONS
 
 
 class Bad(Exception):
@@ -201,7 +202,6 @@ class Control:
 
     def post_division(self, given):
         """Block a division, archive it, or move it to another database (all row versions start again, lower)."""
-        from .server import REASONS
         division = self._division({"division": given["code"]})
         wanted = {name: value for name, value in given.items() if name != "code"}
         unknown = set(wanted) - {"blocked", "reason", "move_date", "hr_link_date", "status", "blocking_status", "reset_timestamps"}

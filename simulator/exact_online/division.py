@@ -8,6 +8,7 @@ import uuid
 from . import clock, orders
 from .catalogue import (ACCOUNT, COSTCENTER, COSTUNIT, ENTITIES, ENTITY_TYPE, GL, ITEM, KEY_FIELD, LINE, ORDER, number)
 
+REASONS = ("BlockedUser", "InactiveUser", "BlockedCustomer", "LicenseExpired", "DivisionBlocked", "NoDivisionAccess")
 CODED = (GL, ITEM, ACCOUNT, COSTCENTER, COSTUNIT)
 PADDING = {  # field: (width, side of the text)
     "Country": (3, "left"), "Language": (5, "left"), "SearchCode": (20, "left"), "Unit": (8, "left"), "VATCode": (3, "left"),
@@ -74,7 +75,7 @@ class Division:
         self.next_order = 25_000_001 + rng.randrange(500)
         self.next_account = 1
         self.names = 0              # moves when a record changes that others show the name of
-        self.reason = None          # Reason of a 403, when this division is refused
+        self.reason = None          # one of REASONS: the Reason of a 403, when this division is refused
         self.freeze_rows = None     # set by the server: renders the last rows of a deleted record
 
     def new_key(self):

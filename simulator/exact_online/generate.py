@@ -143,8 +143,9 @@ def _chart(rng, n):
 
 
 def _some_code(division, rng, entity, chance):
-    codes = division.codes[entity]
-    return rng.choice(list(codes.values())).values["Code"] if codes and rng.random() < chance else None
+    if rng.random() >= chance or not division.keys[entity]:
+        return None
+    return division.records[entity][rng.choice(division.keys[entity])].values["Code"]
 
 
 def gl_values(division, rng, code, description, kind, side, balance):

@@ -22,7 +22,6 @@ from .odata import Refused, parse_options, parse_token
 
 JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"
-REASONS = ("BlockedUser", "InactiveUser", "BlockedCustomer", "LicenseExpired", "DivisionBlocked", "NoDivisionAccess")
 BODY_LIMIT = 10 * 1024 * 1024
 _SEGMENT = re.compile(r"^([^(]+)(?:\((.*)\))?$", re.S)
 _MOVED = '<html><head><title>Object moved</title></head><body><h2>Object moved to <a href="/docs/Login.aspx">here</a>.</h2></body></html>'

@@ -35,10 +35,21 @@ def java_children(pid):
     return out
 
 
+def leave_table(directory):
+    """An empty Delta table with one column `a`, as an earlier run leaves it."""
+    (directory / "_delta_log").mkdir(parents=True)
+    schema = {"type": "struct", "fields": [{"name": "a", "type": "integer", "nullable": True, "metadata": {}}]}
+    actions = [{"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}},
+               {"metaData": {"id": "3e0c8f5e-0a57-4a2c-8a53-6f0d0c4f5a11", "format": {"provider": "parquet", "options": {}},
+                             "schemaString": json.dumps(schema), "partitionColumns": [], "configuration": {}, "createdTime": 1767225600000}}]
+    (directory / "_delta_log" / f"{0:020d}.json").write_text("".join(json.dumps(action) + "\n" for action in actions))
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory):
-    """The one Spark workspace of the test run; at the end its tables are opened by a second one."""
+    """The one Spark workspace of the test run; when it ends, its Java process has to be gone."""
     data = tmp_path_factory.mktemp("lake")
+    leave_table(data / "tables" / "earlier.db" / "kept")
     server = Server("--data", str(data), engine="spark")
     server.data = data
     server.rows("CREATE SCHEMA main.exact")
@@ -80,10 +91,10 @@ def test_values(spark):
 
 def test_errors(spark):
     spark.rows("CREATE TABLE main.exact.e (a INT NOT NULL, v VARCHAR(3), d DECIMAL(4,2)) USING DELTA")
-    spark.rows("ALTER TABLE main.exact.e ADD CONSTRAINT positive CHECK (a > 0)")
+    spark.rows("ALTER TABLE main.exact.e ADD CONSTRAINT positive CHECK (d > 0)")
     for text, state, start in (
             ("INSERT INTO main.exact.e VALUES (NULL, 'x', 1)", "23502", "[DELTA_NOT_NULL_CONSTRAINT_VIOLATED]"),
-            ("INSERT INTO main.exact.e VALUES (-1, 'x', 1)", "23001", "[DELTA_VIOLATE_CONSTRAINT_WITH_VALUES]"),
+            ("INSERT INTO main.exact.e VALUES (1, 'x', -1)", "23001", "[DELTA_VIOLATE_CONSTRAINT_WITH_VALUES]"),
             ("INSERT INTO main.exact.e VALUES (1, 'long', 1)", "22001", "[DELTA_EXCEED_CHAR_VARCHAR_LIMIT]"),
             ("INSERT INTO main.exact.e SELECT 1, 'x', CAST(concat('1', id) AS DECIMAL(3,2)) FROM range(300, 301)", "22003",
              "[NUMERIC_VALUE_OUT_OF_RANGE"),
@@ -92,7 +103,7 @@ def test_errors(spark):
             ("SELECT nothing FROM main.exact.e", "42703", "[UNRESOLVED_COLUMN.WITH_SUGGESTION]"),
             ("ALTER TABLE main.exact.e SET TBLPROPERTIES ('delta.unheard'='1')", "F0000", "[DELTA_UNKNOWN_CONFIGURATION]"),
             ("SELECT * FROM text.`/Volumes/main/exact/inbox/none`", "42K03", "[PATH_NOT_FOUND] Path does not exist: dbfs:/Volumes/main/exact/"),
-            ("ALTER TABLE main.exact.e ADD CONSTRAINT positive CHECK (a > 0)", "42710", "[DELTA_CONSTRAINT_ALREADY_EXISTS]")):
+            ("ALTER TABLE main.exact.e ADD CONSTRAINT positive CHECK (d > 0)", "42710", "[DELTA_CONSTRAINT_ALREADY_EXISTS]")):
         found, message = spark.error(text)
         assert (found, message[:len(start)]) == (state, start), message
         assert f"SQLSTATE: {state}" in message and "spark_catalog" not in message and str(spark.data) not in message, message
@@ -198,22 +209,11 @@ def test_official_client(spark):
     assert "sdk" in [t.name for t in w.tables.list("main", "exact")]
 
 
-def test_restart_keeps_tables(spark, tmp_path):
-    """Tables under --data are there again after a restart, and can be dropped and made anew."""
-    data = tmp_path / "kept"
-    script = ["CREATE SCHEMA main.exact", "CREATE TABLE main.exact.kept (a INT NOT NULL) CLUSTER BY (a)", "INSERT INTO main.exact.kept VALUES (1)"]
-    first = Server("--data", str(data), engine="spark")
-    try:
-        for text in script:
-            first.rows(text)
-    finally:
-        assert first.stop() == 0
-    second = Server("--data", str(data), engine="spark")
-    try:
-        assert second.rows("SELECT * FROM main.exact.kept") == [["1"]]
-        assert second.rows("INSERT INTO main.exact.kept VALUES (2)") == [["1", "1"]]
-        second.rows("DROP TABLE main.exact.kept")
-        second.rows("CREATE TABLE main.exact.kept (b STRING)")
-        assert second.rows("SELECT count(*) FROM main.exact.kept") == [["0"]]
-    finally:
-        assert second.stop() == 0
+def test_tables_of_an_earlier_run(spark):
+    """A table found under --data at start is there, and is dropped with its files."""
+    assert spark.rows("INSERT INTO main.earlier.kept VALUES (1)") == [["1", "1"]]
+    assert spark.rows("SELECT * FROM main.earlier.kept") == [["1"]]
+    spark.rows("DROP TABLE main.earlier.kept")
+    spark.rows("CREATE TABLE main.earlier.kept (b STRING)")
+    assert spark.rows("SELECT count(*) FROM main.earlier.kept") == [["0"]]
+    assert [row[0] for row in spark.rows("DESCRIBE TABLE main.earlier.kept")] == ["b"]

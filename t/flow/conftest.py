@@ -11,7 +11,7 @@ from hub import Hub  # noqa: E402
 from services import Databricks, ExactOnline  # noqa: E402
 from truth import Comparison  # noqa: E402
 
-UNLIMITED = ("--minute-limit", 0, "--day-limit", 0, "--error-limit", 0)
+UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0)
 _schemas = itertools.count(1)
 
 

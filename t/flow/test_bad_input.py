@@ -23,13 +23,17 @@ def hub(shared, request, equal):
     yield shared
     if request.node.report_call.failed:
         show(shared)
-    shared.exact.clear_faults()
-    shared.databricks.clear_faults()
-    for division in shared.exact.divisions:
-        shared.psql(f"SELECT exact.resume({division})")
-    shared.exact.random(6, deletes=0.1)
-    shared.sync(120)
-    equal(shared)
+    try:
+        shared.exact.clear_faults()
+        shared.databricks.clear_faults()
+        for division in shared.exact.divisions:
+            shared.psql(f"SELECT exact.resume({division})")
+        shared.exact.random(6, deletes=0.1)
+        shared.sync(120)
+        equal(shared)
+    except BaseException:
+        show(shared)
+        raise
 
 
 def refused(hub, statement):
@@ -184,9 +188,14 @@ def test_record_of_another_division(hub):
     row = wait_status(hub, division, "frozen")
     assert row["light"] == "fail" and str(other) in row["what"] and "resume" in row["next_step"]
     assert hub.value(f"SELECT count(*) FROM exact.batch WHERE division = {division} AND entity = 'glaccount' AND id > {staged}") == "0"
-    error = refused(hub, f"SELECT * FROM exact.fetch({division}, 'financial/GLAccounts', '$top=1&$select=ID')")
-    assert error.sqlstate == "EX010" and error.hint
     assert status_of(hub, other)["light"] == "ok"
+
+
+def test_record_of_another_division_in_an_inquiry(hub):
+    division, other = hub.exact.divisions[:2]
+    hub.exact.fault(f"/{division}/financial/GLAccounts", "wrong_division", division=other)
+    error = refused(hub, f"SELECT * FROM exact.fetch({division}, 'financial/GLAccounts', '$select=ID,Division')")
+    assert error.sqlstate == "EX010" and str(other) in error.message and error.hint
 
 
 def test_key_file(engine_free, start_hub):

@@ -4,6 +4,7 @@ import subprocess
 from urllib.parse import quote
 
 import pytest
+import requests
 from cluster import SqlError
 from services import Databricks
 
@@ -61,10 +62,10 @@ def test_no_secret_is_left_anywhere(workspace, start_hub):
     # first everything goes wrong, so that the texts of errors are there to be searched
     hub.configure(files={"app.erp.client_secret": WRONG, "workspace.lake.client_secret": WRONG, "app.erp.webhook_secret": WEBHOOK})
     texts = b""
-    try:
-        hub.authorize()
-    except SqlError as error:
-        texts += error.text.encode()
+    pasted = requests.get(hub.value("SELECT exact.authorize_url('erp')"), allow_redirects=False, timeout=30).headers["Location"]
+    with pytest.raises(SqlError) as refused:
+        hub.psql(f"SELECT exact.authorize('erp', '{pasted}')")
+    texts += refused.value.text.encode()
     assert texts, "a wrong client secret must be refused"
     texts += errors_of(hub, "SELECT * FROM exact.ping()", "SELECT exact.me('erp')", "SELECT * FROM exact.check()")
     result = hub.import_secrets({"app.erp.client_secret": EXACT_SECRET, "workspace.lake.client_secret": LAKE_SECRET})

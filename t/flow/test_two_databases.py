@@ -35,7 +35,8 @@ def hanging(hub, fault):
 
 
 def drop_while_hanging(hub, statement):
-    """20 reads of Exact Online that never answer; then the database goes."""
+    """20 reads of Exact Online, one in each division, that never answer; then the database goes."""
+    hub.discover()
     fault = hub.exact.fault(r"/api/v1/\d+/", "hang", times=-1)
     hub.enable()
     hub.wait_for("20 transfers hang", lambda: hanging(hub, fault) >= 20, 60)
@@ -47,19 +48,19 @@ def drop_while_hanging(hub, statement):
 
 
 def test_drop_database_while_transfers_hang(engine_free, start_hub):
-    assert drop_while_hanging(start_hub(engine_free, "--records", 200, "--divisions", 5), "DROP DATABASE erp") < 2.0
+    assert drop_while_hanging(start_hub(engine_free, "--records", 800, "--divisions", 20), "DROP DATABASE erp") < 2.0
 
 
 def test_drop_database_force_while_transfers_hang(engine_free, start_hub):
-    assert drop_while_hanging(start_hub(engine_free, "--records", 200, "--divisions", 5), "DROP DATABASE erp WITH (FORCE)") < 2.0
+    assert drop_while_hanging(start_hub(engine_free, "--records", 800, "--divisions", 20), "DROP DATABASE erp WITH (FORCE)") < 2.0
 
 
 def test_drop_database_while_a_token_answer_is_outstanding(engine_free, start_hub):
     """The pair under way may not be lost for nothing: up to ten seconds for it, then the database goes all the same."""
-    hub = start_hub(engine_free, "--records", 200, "--divisions", 1)
+    hub = start_hub(engine_free, "--records", 200, "--divisions", 1, "--token-lifetime", 60, "--min-refresh-age", 2,
+                    settings={"exact_databricks.refresh_after": "3s"})
+    hub.enable()
     fault = hub.exact.fault("oauth2/token", "hang", times=-1)
-    hub.exact.post("clock", advance=700)
-    hub.enable(hub.exact.divisions)
     hub.wait_for("a token call hangs", lambda: hanging(hub, fault), 60)
     begun = time.monotonic()
     hub.cluster.psql("DROP DATABASE erp")

@@ -1,0 +1,72 @@
+-- The installation belongs to one database of one cluster; a copy stays off until it is adopted.
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS exact_databricks;
+RESET client_min_messages;
+\set SHOW_CONTEXT never
+\set ON_ERROR_ROLLBACK on
+
+BEGIN;
+SELECT exact._bind();
+SELECT exact._bind();
+SELECT b.installation = i.id AS bound, b.system_identifier = c.system_identifier::text AS cluster, b.database_name = current_database() AS database, b.epoch
+FROM exact.installation_binding AS b, exact.installation AS i, pg_control_system() AS c;
+SELECT id AS installation FROM exact.installation \gset
+SELECT exact.adopt(:'installation') = format('installation %s is bound to this database already', :'installation') AS nothing_to_do;
+
+CREATE FUNCTION pg_temp.said(said text) RETURNS text LANGUAGE sql AS $$
+	SELECT replace(said, (SELECT id FROM exact.installation ORDER BY made_at LIMIT 1), 'INSTALLATION')
+$$;
+CREATE FUNCTION pg_temp.adopt(id text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	hint text;
+BEGIN
+	RETURN pg_temp.said(exact.adopt(id));
+EXCEPTION WHEN sqlstate 'EX016' THEN
+	GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+	RETURN pg_temp.said(format('%s %s HINT: %s', sqlstate, sqlerrm, hint));
+END
+$$;
+
+-- another database of the cluster, another cluster, another instance
+SAVEPOINT bound;
+UPDATE exact.installation_binding SET database_oid = 1, database_name = 'elsewhere';
+SELECT pg_temp.said(exact._bind());
+INSERT INTO exact.request (kind) VALUES ('test');
+SELECT count(*) FROM exact.audit_log WHERE chain = 'sql' \gset before_
+SET CONSTRAINTS ALL IMMEDIATE;
+SELECT count(*) - :before_count AS events_in_a_copy FROM exact.audit_log WHERE chain = 'sql';
+SET CONSTRAINTS ALL DEFERRED;
+SELECT result, pg_temp.said(finding), pg_temp.said(fix) FROM exact.check() WHERE rule = 'installation';
+SELECT pg_temp.adopt('wrong');
+SELECT pg_temp.adopt(NULL);
+SELECT pg_temp.adopt(:'installation');
+SELECT exact._bind();
+SET CONSTRAINTS ALL IMMEDIATE;
+SELECT kind, what -> 'row' ->> 'kind' AS verb, what -> 'row' -> 'args' ->> 'from_database' AS "from" FROM exact.audit_log WHERE chain = 'sql' ORDER BY id DESC LIMIT 1;
+SET CONSTRAINTS ALL DEFERRED;
+ROLLBACK TO bound;
+UPDATE exact.installation_binding SET system_identifier = '1', database_name = 'elsewhere';
+SELECT pg_temp.said(exact._bind());
+ROLLBACK TO bound;
+UPDATE exact.installation_binding SET instance = 'production';
+SELECT pg_temp.said(exact._bind());
+ROLLBACK TO bound;
+DELETE FROM exact.installation_binding;
+SELECT pg_temp.said(exact._bind());
+ROLLBACK TO bound;
+
+-- the oldest installation counts: a restored one wins over one that a worker made a moment ago
+INSERT INTO exact.installation (id, made_at) VALUES ('restored', '2001-01-01');
+SELECT replace(exact._bind(), :'installation', 'NEWER');
+SELECT pg_temp.adopt('restored');
+SELECT exact._bind();
+SELECT id, installation FROM exact.installation, exact.installation_binding;
+ROLLBACK TO bound;
+
+-- no hub yet
+DELETE FROM exact.installation_binding;
+DELETE FROM exact.installation;
+SELECT exact.adopt('x');
+SELECT exact._bind();
+SELECT count(*), bool_and(id <> :'installation') AS new FROM exact.installation;
+ROLLBACK;

@@ -1,0 +1,11 @@
+/*
+ * url.h - an address checked and normalised, for http_client.c; the rest of url.c is declared in http_client.h.
+ */
+#ifndef EXACT_URL_H
+#define EXACT_URL_H
+
+#include "postgres.h"
+
+extern char *exact_url_check(const char *text, bool *private_too, char **why);
+
+#endif

@@ -1,0 +1,186 @@
+# What goes wrong between the hub and Databricks: nothing is lost, nothing is doubled, the reason is shown. Engine-free workspace.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use DeliveryTest;
+use ExactTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $simulator = simulator(engine => 'none', slots => 8);
+my $node = exact_cluster('main', conf => { 'exact_databricks.merge_interval' => "'10ms'" });
+deliver_to($node, $simulator);
+
+my $statements = '^/api/2.0/sql/statements';
+my $n = 0;
+my %versions;		# key => number of versions staged
+
+sub fault
+{
+	my (%fault) = @_;
+	return control($simulator, 'POST', 'faults', \%fault)->{id};
+}
+
+sub of_kind
+{
+	my ($kind) = @_;
+	return "exact_databricks \\S+ \\S+ $kind ";
+}
+
+# One more version of each of two keys; the wait for their delivery
+sub deliver_two
+{
+	my ($what, $seconds) = @_;
+	my $op = $versions{a}++ ? 'U' : 'I';
+
+	$n++;
+	$versions{b}++;
+	stage($node, 1, 'costcenter', [ $op, 'a', { ID => 'a', Code => "a$n" } ], [ $op, 'b', { ID => 'b', Code => "b$n" } ]);
+	ok(eval { wait_delivered($node, $seconds) }, "$what: delivered");
+	return check_truth($what);
+}
+
+# Delta holds the last state once, and every version once
+sub check_truth
+{
+	my ($what) = @_;
+	my %codes = map { ($_->{_key} => $_->{code}) } databricks_rows($simulator, 'costcenter');
+	my %count;
+
+	$count{"$_->{_key} $_->{_seq}"}++ foreach databricks_rows($simulator, 'costcenter_history');
+	is("$codes{a} $codes{b}", "a$n b$n", "$what: the last state");
+	is(join(' ', scalar(keys %count), scalar(grep { $_ != 1 } values %count)), ($versions{a} + $versions{b}) . ' 0', "$what: one effect in the history");
+	return;
+}
+
+sub target
+{
+	my ($column, $entity) = @_;
+	return $node->safe_psql('postgres', sprintf("SELECT $column FROM exact.target_state WHERE entity = '%s'", $entity // 'costcenter'));
+}
+
+# the answer to each statement of the first delivery is lost
+foreach my $what ([ 'check', 'DESCRIBE' ], [ 'ddl', 'CREATE SCHEMA' ], [ 'ddl', 'CREATE TABLE' ], [ 'check', 'SHOW' ])
+{
+	fault(path => "$statements\$", statement => "$what->[0] .*$what->[1]", action => 'reset_after');
+}
+deliver_two('answers lost while the tables are made', 60);
+
+# the answer is lost before, after and during the execution of each MERGE
+foreach my $kind ('history', 'current')
+{
+	foreach my $action ('reset_before', 'reset_after', 'reset_running', 'cut_body')
+	{
+		my $slow = $action eq 'reset_running' ? fault(path => "$statements\$", statement => of_kind($kind), action => 'slow', seconds => 2) : 0;
+		my $id = fault(path => "$statements\$", statement => of_kind($kind), action => $action);
+		deliver_two("$action of the $kind MERGE", 40);
+		is(fault_count($simulator, $id), 1, 'it struck');
+	}
+}
+cmp_ok(scalar(my @checks = statements($simulator, qr/^\/\* exact_databricks \S+ costcenter check \d+\./)), '>=', 4, 'repeated statements were proved by a count');
+my @running = statements($simulator, qr/^\/\* exact_databricks \S+ costcenter history/);
+is(scalar(grep { $_->{state} !~ /SUCCEEDED|FAILED/ } @running), 0, 'no statement was left running');
+
+# refused for now
+foreach my $case (
+	[ '429 without Retry-After', { action => 'status', status => 429 } ],
+	[ '429 with Retry-After', { action => 'status', status => 429, headers => { 'Retry-After' => '2' } }, 2 ],
+	[ '503 with a date', { action => 'status', status => 503, headers => { 'Retry-After' => 'Sun, 06 Nov 1994 08:49:37 GMT' } } ],
+	[ '503 twice', { action => 'status', status => 503, times => 2 } ],
+	[ '500', { action => 'status', status => 500 } ],
+	[ 'HTML', { action => 'html' } ],
+	[ 'a redirect', { action => 'status', status => 302, body => '', headers => { Location => '/login.html' } } ],
+	[ 'an expired token', { action => 'token_expired' } ],
+	[ 'another connection cut', { action => 'reset_before', times => 2 } ],
+	[ 'concurrent append', { action => 'fail', error_class => 'DELTA_CONCURRENT_APPEND', sql_state => '2D521', message => 'conflict', times => 2 } ],
+	[ 'too many commits', { action => 'fail', error_class => 'DELTA_MAX_COMMIT_RETRIES_EXCEEDED', sql_state => '40000', message => 'conflict' } ],
+	[ 'a failure after execution', { action => 'fail_after', error_class => 'DELTA_METADATA_CHANGED', sql_state => '2D521', message => 'changed' } ],
+	[ 'a cut transfer', { action => 'fail', error_class => 'MALFORMED_RECORD_IN_PARSING', sql_state => '22023', message => 'malformed' } ],
+	[ 'a row count', { action => 'fail', error_class => 'USER_RAISED_EXCEPTION', sql_state => 'P0001', message => 'exact: the batch holds 0 rows' } ])
+{
+	my ($what, $fault, $at_least) = @$case;
+	my $kind = $n % 2 ? 'history' : 'current';
+	my $id = fault(path => "$statements\$", statement => of_kind($kind), %$fault);
+	my $seconds = seconds_of(sub { deliver_two("$what, $kind MERGE", 60) });
+
+	is(fault_count($simulator, $id), $fault->{times} // 1, 'it struck');
+	cmp_ok($seconds, '>=', $at_least, 'Retry-After is honoured') if $at_least;
+}
+
+# polls: a warehouse that takes its time, answers to polls that get lost, an id that is forgotten
+fault(path => "$statements\$", statement => of_kind('history'), action => 'slow', seconds => 3);
+deliver_two('a slow statement', 60);
+
+# the service is away: the reason is shown, nobody has to act, nothing is lost
+my $away = fault(path => '^/api', action => 'status', status => 503, times => -1);
+$versions{a}++;
+$versions{b}++;
+$n++;
+stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => "a$n" } ], [ 'U', 'b', { ID => 'b', Code => "b$n" } ]);
+wait_until('the reason is shown', sub { target('reason') =~ /Databricks asks to try later: TEMPORARILY_UNAVAILABLE/ });
+is(target("coalesce(paused_since::text, 'not paused') || ' ' || (next_attempt_at > now())"), 'not paused true', 'not paused, tried again by itself');
+control($simulator, 'DELETE', "faults/$away");
+wait_delivered($node, 60);
+check_truth('after an outage');
+is(target("reason IS NULL AND attempts = 0"), 't', 'the reason is gone');
+
+# a value that does not fit: its table is paused, the value is in no log and no table of the hub, other tables go on
+my $marker = 'MARKER77x';
+stage($node, 1, 'items', [ 'I', 'i1', { ID => 'i1', CostPriceStandard => $marker } ]);
+stage($node, 1, 'glaccount', [ 'I', 'g1', { ID => 'g1', Code => '1' } ]);
+wait_until('items is paused', sub { target('paused_since IS NOT NULL', 'items') eq 't' });
+wait_until('glaccount is delivered', sub { $node->safe_psql('postgres', 'SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL') eq '1' });
+like(target('reason', 'items'), qr/Databricks refused the MERGE into main\.exact\.items_history: a value (of column CostPriceStandard )?does not fit \(CAST_INVALID_INPUT\)/, 'reason');
+is(target('sqlstate', 'items'), '22018', 'its state');
+like(target('next_step', 'items'), qr/exact\.stage.*deselected/, 'next step');
+is( $node->safe_psql('postgres', "SELECT count(*) FROM exact.statement_log WHERE error LIKE '%$marker%'")
+	  . $node->safe_psql('postgres', "SELECT count(*) FROM exact.audit_log WHERE what::text LIKE '%$marker%'"), '00', 'the value is not told');
+is(scalar(my @none = eval { databricks_rows($simulator, 'items_history') }), 0, 'nothing of it was written');
+$node->safe_psql('postgres', "INSERT INTO exact.entity_field (entity, name, selected) VALUES ('items', 'CostPriceStandard', false)");
+ok(eval { wait_delivered($node) }, 'a change of the configuration lets it try at once');
+like((databricks_rows($simulator, 'items_history'))[0]{_payload}, qr/$marker/, 'without that column, the value is in the payload');
+is(target('paused_since IS NULL AND reason IS NULL', 'items'), 't', 'no longer paused');
+
+# twice the same: an error that may pass once is an error the second time
+fault(path => "$statements\$", statement => of_kind('history'), action => 'fail', error_class => 'FAILED_READ_FILE', sql_state => 'KD001', message => 'unreadable', times => 2);
+stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => 'a' . ++$n } ], [ 'U', 'b', { ID => 'b', Code => "b$n" } ]);
+$versions{$_}++ foreach 'a', 'b';
+wait_until('costcenter is paused', sub { target('paused_since IS NOT NULL') eq 't' });
+like(target("reason || ' ' || sqlstate"), qr/unreadable KD001/, 'reason');
+$node->safe_psql('postgres', "SELECT exact.resume(1, 'costcenter')");
+wait_delivered($node);
+check_truth('resumed');
+
+# a missing grant: the reason names it, the hint is the GRANT
+control($simulator, 'POST', 'privileges', { deny => [ { privilege => 'MODIFY', object => 'main.exact.costcenter' } ] });
+stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => 'a' . ++$n } ], [ 'U', 'b', { ID => 'b', Code => "b$n" } ]);
+$versions{$_}++ foreach 'a', 'b';
+wait_until('costcenter is paused', sub { target('paused_since IS NOT NULL') eq 't' });
+like(target('reason'), qr/^Databricks refused the MERGE into main\.exact\.costcenter: .*MODIFY/, 'reason');
+like(target('next_step'), qr/^GRANT SELECT, MODIFY ON TABLE main\.exact\.costcenter TO `$simulator->{info}{client_id}`/, 'next step');
+control($simulator, 'POST', 'privileges', { deny => [] });
+$node->safe_psql('postgres', "SELECT exact.resume(1, 'costcenter')");
+wait_delivered($node);
+check_truth('granted');
+
+# wrong secret: the token endpoint refuses, a good one goes on
+$node->safe_psql('postgres', "SELECT exact.set_secret('workspace', 'lake', 'client_secret', 'wrong'); SELECT exact.restart_workers()");
+wait_for_workers($node, 'postgres');
+stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => 'a' . ++$n } ], [ 'U', 'b', { ID => 'b', Code => "b$n" } ]);
+$versions{$_}++ foreach 'a', 'b';
+wait_until('costcenter is paused', sub { target('paused_since IS NOT NULL') eq 't' });
+like(target('reason'), qr/invalid_client|refuse/i, 'reason: ' . target('reason'));
+$node->safe_psql('postgres', "SELECT exact.set_secret('workspace', 'lake', 'client_secret', '$simulator->{info}{client_secret}')");
+$node->safe_psql('postgres', "SELECT exact.resume(1, 'costcenter')");
+wait_delivered($node);
+check_truth('right secret');
+
+my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
+unlike($log, qr/$marker/, 'the value is not in the log');
+unlike($log, qr/\Q$simulator->{info}{client_secret}\E(?!')/, 'no secret in the log');
+like($log, qr/exact loader: paused table=items workspace=lake sqlstate=22018 batches=1/, 'log line of a pause');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM exact.verify_audit()'), '0', 'the audit chains hold');
+$node->stop;
+done_testing();

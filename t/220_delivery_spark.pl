@@ -1,0 +1,145 @@
+# The generated SQL on real Spark and Delta: values as they must come out, order, deletes, derived values, repeats, refusals.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use DeliveryTest;
+use ExactTest;
+use JSON::PP ();
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+plan skip_all => 'EXACT_DATABRICKS_JARS names no directory with the Delta jars' unless -d ($ENV{EXACT_DATABRICKS_JARS} // '');
+
+my $simulator = simulator(engine => 'spark', seconds => 180);
+my $node = exact_cluster('main', conf => { 'exact_databricks.merge_interval' => "'10ms'" });
+deliver_to($node, $simulator);
+
+my $statements = '^/api/2.0/sql/statements';
+
+sub row
+{
+	my ($table, $key) = @_;
+	my @found = grep { $_->{_key} eq $key } databricks_rows($simulator, $table);
+	return @found == 1 ? $found[0] : { error => scalar(@found) . ' rows' };
+}
+
+sub hold { $node->safe_psql('postgres', 'UPDATE exact.workspace SET enabled = false'); return; }
+sub release { $node->safe_psql('postgres', 'UPDATE exact.workspace SET enabled = true'); return wait_delivered($node, 120); }
+
+sub target
+{
+	my ($column, $entity) = @_;
+	return $node->safe_psql('postgres', "SELECT $column FROM exact.target_state WHERE entity = '$entity'");
+}
+
+# values of every type, in both tables
+my $odd = qq(it's a "quote", a \\ backslash, \x{20ac} \x{1f600} \x{2028}, \${env:HOME} \${x} :batch `tick` \n\t end  );
+my $long = 'long ' x 20_000;
+my %purchase = (
+	PurchaseOrderID => '7A31C0DE-0000-4000-8000-00000000ABCD', Supplier => '0D1F6A5B-2C3D-4E5F-8A9B-0C1D2E3F4A5B', SupplierName => 'Jansen',
+	Description => $odd, Remarks => $long, OrderNumber => 25000871, DropShipment => JSON::PP::false(), Division => 1,
+	OrderDate => '/Date(1700006400000)/', Created => '/Date(1700000000617)/', Modified => '/Date(-62135596800000)/',
+	SupplierCode => '                25', YourRef => '');
+my $text = JSON::PP->new->canonical->encode(\%purchase);
+$text =~ s/\}$/,"AmountDC":0.30000000000000004,"AmountFC":1e-05,"ExchangeRate":1.10,"VATAmount":-1234567890123.45,"AmountDiscount":1.00005,"ReceiptDate":null}/;
+stage($node, 1, 'purchaseorders', [ 'I', '7A31C0DE-0000-4000-8000-00000000ABCD', $text ]);
+wait_delivered($node, 180);
+my $row = row('purchaseorders', '7a31c0de-0000-4000-8000-00000000abcd');
+is($row->{supplier}, '0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b', 'Guid');
+is($row->{description}, $odd, 'text with everything that needs an escape');
+is($row->{remarks}, $long, 'long text');
+is($row->{yourref}, '', 'an empty text is no null');
+is($row->{suppliercode}, '25', 'padded code');
+is("$row->{ordernumber} $row->{dropshipment} $row->{orderdate}", '25000871 false 2023-11-15', 'integer, boolean, date');
+like($row->{created}, qr/^2023-11-14T22:13:20\.617/, 'wall clock, not shifted');
+like($row->{modified}, qr/^0001-01-01T00:00:00/, 'the first day');
+is("$row->{amountdc} $row->{amountfc} $row->{exchangerate} $row->{vatamount} $row->{amountdiscount}",
+	'0.3000 0.0000 1.1000000000 -1234567890123.4500 1.0001', 'decimals: 4 for amounts, 10 for rates, half up');
+is($row->{receiptdate}, undef, 'null');
+my $version = row('purchaseorders_history', '7a31c0de-0000-4000-8000-00000000abcd');
+is($version->{_payload}, $text, 'the payload is byte for byte what was staged');
+like("$row->{_staged_at} $version->{_loaded_at}", qr/^20\d\d-\S+Z 20\d\d-\S+Z$/, 'moments in UTC');
+my ($described) = control($simulator, 'POST', 'sql', { statement => 'DESCRIBE TABLE main.exact.purchaseorders' });
+my %types = map { ($_->[0] => $_->[1]) } @{ $described->{rows} };
+is("$types{AmountDC} $types{ExchangeRate} $types{OrderDate} $types{Created} $types{_seq} $types{_division} $types{_staged_at}",
+	'decimal(28,4) decimal(28,10) date timestamp_ntz bigint int timestamp', 'column types');
+my %comments = map { ($_->[0] => $_->[2]) } @{ $described->{rows} };
+is($comments{CostCenter} // $comments{SupplierName}, 'CostCenterCode, Edm.String') if $comments{CostCenter};
+like($comments{_seq}, qr/^Version/, 'columns have comments');
+my %properties = map { ($_->[0] => $_->[1]) } @{ control($simulator, 'POST', 'sql', { statement => 'SHOW TBLPROPERTIES main.exact.purchaseorders_history' })->{rows} };
+is("$properties{'delta.isolationLevel'} $properties{'delta.enableDeletionVectors'} $properties{'exact.entity'}", 'Serializable false purchaseorders', 'properties of the history');
+
+# NUL and half a surrogate pair live in the text as escapes
+stage($node, 1, 'costcenter', [ 'I', 'n', '{"ID":"n","Code":"n","Description":"a\u0000b\ud83d"}' ]);
+wait_delivered($node, 120);
+like(row('costcenter', 'n')->{description}, qr/^a\x{0}b(\?|\x{fffd})$/, 'NUL kept, half a pair replaced');
+is(row('costcenter_history', 'n')->{_payload}, '{"ID":"n","Code":"n","Description":"a\u0000b\ud83d"}', 'as received in the payload');
+
+# derived values: an empty one does not wipe out the known one while its key is the same
+sub order { my (%fields) = @_; return { PurchaseOrderID => 'o', %fields } }
+stage($node, 1, 'purchaseorders', [ 'I', 'o', order(Supplier => 's1', SupplierName => 'One', Description => 'd1') ]);
+wait_delivered($node, 120);
+stage($node, 1, 'purchaseorders', [ 'U', 'o', order(Supplier => 's1', SupplierName => undef, Description => undef) ]);
+wait_delivered($node, 120);
+$row = row('purchaseorders', 'o');
+is("$row->{suppliername} " . ($row->{description} // 'null'), 'One null', 'same key: the name stays; an own text is emptied');
+stage($node, 1, 'purchaseorders', [ 'U', 'o', order(Supplier => 's2', SupplierName => undef) ]);
+wait_delivered($node, 120);
+is(row('purchaseorders', 'o')->{suppliername}, undef, 'another key: the name is not taken along');
+
+# the same in one delivery with several versions of the key, ending in a delete; re-appearance; a delete of what Delta never saw
+hold();
+stage($node, 1, 'purchaseorders', [ 'U', 'o', order(Supplier => 's3', SupplierName => 'Three', OrderNumber => 1) ], [ 'I', 'p', order(PurchaseOrderID => 'p', Supplier => 's4') ]);
+stage($node, 1, 'purchaseorders', [ 'U', 'o', order(Supplier => 's3', SupplierName => undef, OrderNumber => 2) ], [ 'U', 'p', order(PurchaseOrderID => 'p', Supplier => 's4', SupplierName => 'Four') ]);
+stage($node, 1, 'purchaseorders', [ 'D', 'o', undef ], [ 'U', 'p', order(PurchaseOrderID => 'p', Supplier => 's4', SupplierName => undef, OrderNumber => 9) ]);
+stage($node, 1, 'purchaseorders', [ 'I', 'q', order(PurchaseOrderID => 'q', OrderNumber => 5) ]);
+stage($node, 1, 'purchaseorders', [ 'D', 'q', undef ]);
+stage($node, 2, 'purchaseorders', [ 'I', 'o', order(OrderNumber => 77) ]);
+release();
+my ($o) = grep { $_->{_key} eq 'o' && $_->{_division} eq '1' } databricks_rows($simulator, 'purchaseorders');
+is("$o->{ordernumber} $o->{suppliername} $o->{_deleted} $o->{_op}", '2 Three true D', 'the last state before the delete, with its name');
+$row = row('purchaseorders', 'p');
+is("$row->{ordernumber} $row->{suppliername}", '9 Four', 'a name that only an earlier version carried');
+$row = row('purchaseorders', 'q');
+is("$row->{ordernumber} $row->{_deleted}", '5 true', 'deleted before Delta saw it');
+is( $node->safe_psql('postgres', "SELECT rows || ' ' || affected FROM exact.statement_log WHERE kind = 'history' AND entity = 'purchaseorders' ORDER BY id DESC LIMIT 1"),
+	'9 9', 'nine versions in one delivery');
+stage($node, 1, 'purchaseorders', [ 'I', 'o', order(Supplier => 's3', OrderNumber => 3) ]);
+wait_delivered($node, 120);
+($o) = grep { $_->{_key} eq 'o' && $_->{_division} eq '1' } databricks_rows($simulator, 'purchaseorders');
+is("$o->{ordernumber} $o->{suppliername} $o->{_deleted}", '3 Three false', 're-appeared, with the name of its key');
+
+# a lost answer after execution of each MERGE: one effect
+foreach my $kind ('history', 'current')
+{
+	my $count = () = databricks_rows($simulator, 'purchaseorders_history');
+	my $fault = control($simulator, 'POST', 'faults', { path => "$statements\$", statement => "purchaseorders $kind ", action => 'reset_after' });
+	stage($node, 1, 'purchaseorders', [ 'U', 'o', order(Supplier => 's3', OrderNumber => 40) ], [ 'U', 'p', order(PurchaseOrderID => 'p', OrderNumber => 41) ]);
+	wait_delivered($node, 120);
+	is(fault_count($simulator, $fault->{id}), 1, "the answer of the $kind MERGE was lost");
+	is((() = databricks_rows($simulator, 'purchaseorders_history')) - $count, 2, 'one effect');
+}
+cmp_ok($node->safe_psql('postgres', "SELECT count(*) FROM exact.statement_log WHERE kind = 'check' AND first_batch IS NOT NULL AND state = 'succeeded'"), '>=', 2, 'proved by a count');
+my %seen;
+$seen{"$_->{_division} $_->{_seq}"}++ foreach databricks_rows($simulator, 'purchaseorders_history');
+is(scalar(grep { $_ > 1 } values %seen), 0, 'every version once');
+is(scalar(keys %seen), $node->safe_psql('postgres', "SELECT count(*) FROM exact.stage WHERE entity = 'purchaseorders'"), 'and all of them');
+
+# a time in a date column fails loudly: class and column are told, the value is not
+stage($node, 1, 'purchaseorders', [ 'U', 'p', order(PurchaseOrderID => 'p', OrderDate => '/Date(1700000000777)/') ]);
+wait_until('purchaseorders is paused', sub { target('paused_since IS NOT NULL', 'purchaseorders') eq 't' }, 120);
+is(target("reason || ' ' || sqlstate", 'purchaseorders'),
+	'Databricks refused the MERGE into main.exact.purchaseorders_history: a value of column OrderDate does not fit (CAST_INVALID_INPUT) 22018', 'reason');
+unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/1700000000777/, 'the value is not in the log');
+
+# a column that someone dropped or a table that lost one comes back by itself; concurrent writers are waited for
+control($simulator, 'POST', 'sql', { statement => "ALTER TABLE main.exact.costcenter SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name', 'delta.minReaderVersion' = '2', 'delta.minWriterVersion' = '5')" });
+control($simulator, 'POST', 'sql', { statement => 'ALTER TABLE main.exact.costcenter DROP COLUMN Description' });
+stage($node, 1, 'costcenter', [ 'U', 'n', { ID => 'n', Code => 'n', Description => 'back' } ]);
+wait_until('costcenter is delivered', sub { $node->safe_psql('postgres', "SELECT count(*) FROM exact.batch WHERE entity = 'costcenter' AND delivered_at IS NULL") eq '0' }, 180);
+is(row('costcenter', 'n')->{description}, 'back', 'a dropped column was added again');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM exact.verify_audit()'), '0', 'the audit chains hold');
+$node->stop;
+done_testing();
