@@ -12,7 +12,9 @@ import processes  # noqa: E402
 from cluster import literal  # noqa: E402
 from hub import Hub, simulators  # noqa: E402
 from share import hub_share  # noqa: E402
+from truth import Comparison  # noqa: E402
 
+GL = "financial/GLAccounts"
 INTERVAL = 0.2  # seconds, merge_interval of the run
 
 
@@ -31,18 +33,19 @@ def main(directory, results, count):
     hub.enable()
     hub.wait_loaded()
     shares, totals = [], []
+    keys = {d: [r["key"] for r in exact.truth(d, GL) if not r["deleted"]] for d in exact.divisions}
     for number in range(count):
-        change = exact.random(1, seed=number, resource="financial/GLAccounts", deletes=0)[0]
-        place = f"division = {change['division']} AND entity = 'glaccount' AND key = {literal(change['key'].lower())}"
+        division = exact.divisions[number % 2]
+        key = keys[division][number // 2 % len(keys[division])]
+        place = f"r.division = {division} AND r.entity = 'glaccount' AND r.key = {literal(key)}"
+        before = hub.value(f"SELECT seq FROM exact.record r WHERE {place}")
+        exact.change(division, GL, "update", key, fields={"Description": f"change {number}"})
         begun = time.monotonic()
-        hub.psql(f"SELECT exact.sync_now({change['division']}, 'glaccount')")
+        hub.psql(f"SELECT exact.sync_now({division}, 'glaccount')")
         hub.wait_for("the change is delivered", lambda: hub.value(
-            f"SELECT b.delivered_at > now() - interval '1 minute' AND b.staged_at > {literal(time.strftime('%Y-%m-%d %H:%M:%S+00', time.gmtime(time.time() - 60)))} "
-            f"FROM exact.record r JOIN exact.batch b ON b.id = r.batch WHERE {place} AND b.delivered_rows > 0 AND r.seq > {hub.__dict__.get('last', 0)}") == "t",
-            30, 0.02)
+            f"SELECT b.delivered_at IS NOT NULL FROM exact.record r JOIN exact.batch b ON b.id = r.batch WHERE {place} AND r.seq > {before}") == "t", 30, 0.02)
         totals.append(time.monotonic() - begun)
-        hub.last = int(hub.value(f"SELECT seq FROM exact.record WHERE {place}"))
-        shares.append(hub_share(hub, change["division"], "glaccount", change["key"].lower(), f"interval '{INTERVAL} s'"))
+        shares.append(hub_share(hub, division, "glaccount", key))
     p50, p95, p99 = (percentile(shares, p) * 1000 for p in (50, 95, 99))
     model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     text = f"""# Measurements
@@ -60,6 +63,9 @@ accounts, one after the other, 2,000 records loaded before, engine-free workspac
 
 Made by `bench/latency {count}` on {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {model}, PostgreSQL {hub.value('SHOW server_version').split()[0]}.
 """
+    equal = Comparison(exact, databricks, hub.schema).run()
+    if equal.differences:
+        raise processes.Failed(f"the measured changes did not arrive as they are: {equal}")
     pathlib.Path(results).write_text(text)
     print(text)
     processes.stop_all()

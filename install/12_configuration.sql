@@ -117,7 +117,7 @@ CREATE TABLE exact.feed (
 COMMENT ON TABLE exact.feed IS 'Which entities of which division are read; exact.enable_entities() and exact.disable_entities() write it';
 COMMENT ON COLUMN exact.feed.division IS 'Division';
 COMMENT ON COLUMN exact.feed.entity IS 'Entity as in exact.catalogue';
-COMMENT ON COLUMN exact.feed.enabled IS 'off: it is not read; what was read is kept';
+COMMENT ON COLUMN exact.feed.enabled IS 'off: it is not read, what was read is kept; on again by exact.enable_entities(), which has what was missed read too';
 COMMENT ON COLUMN exact.feed.priority IS 'Higher runs earlier when several feeds of a division are due';
 REVOKE ALL ON TABLE exact.feed FROM PUBLIC;
 GRANT SELECT ON TABLE exact.feed TO exact_reader, exact_worker;

@@ -4,8 +4,9 @@ CREATE FUNCTION exact._restoring() RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT current_setting('check_function_bodies') = 'off' AND current_setting('row_security') = 'off'
+		AND (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = session_user)
 $$;
-COMMENT ON FUNCTION exact._restoring() IS 'The session restores a dump: it has the two settings that every dump begins with';
+COMMENT ON FUNCTION exact._restoring() IS 'The session restores a dump: a superuser''s, with the two settings that every dump begins with';
 REVOKE ALL ON FUNCTION exact._restoring() FROM PUBLIC;
 
 CREATE FUNCTION exact._binding_finding() RETURNS text

@@ -162,17 +162,27 @@ COMMENT ON FUNCTION exact._query_value(text, text) IS 'Value of a name in the qu
 REVOKE ALL ON FUNCTION exact._query_value(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._query_value(text, text) TO exact_admin;
 
+CREATE FUNCTION exact._hide_statement() RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'exact__hide_statement';
+COMMENT ON FUNCTION exact._hide_statement() IS 'Keeps the text of the running statement, which holds an authorisation code, out of error reports and pg_stat_activity';
+REVOKE ALL ON FUNCTION exact._hide_statement() FROM PUBLIC;
+
 CREATE FUNCTION exact.authorize(app text, redirected_url text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	waiting exact.app_state;
-	code text := exact._query_value(redirected_url, 'code');
-	state text := exact._query_value(redirected_url, 'state');
-	refusal text := exact._query_value(redirected_url, 'error');
+	code text;
+	state text;
+	refusal text;
 	again text := format('Begin again: SELECT exact.authorize_url(%L);', $1);
 BEGIN
+	PERFORM exact._hide_statement();
 	PERFORM exact._require_app($1);
+	code := exact._query_value(redirected_url, 'code');
+	state := exact._query_value(redirected_url, 'state');
+	refusal := exact._query_value(redirected_url, 'error');
 	SELECT * INTO waiting FROM exact.app_state AS s WHERE s.app = $1;
 	IF refusal IS NOT NULL THEN
 		PERFORM exact._refuse(format('Exact Online did not authorise app %s: %s', quote_literal($1), left(regexp_replace(refusal, '[[:cntrl:]]', ' ', 'g'), 100)), again, 'EX005');

@@ -117,6 +117,7 @@ BEGIN
 
 	IF version.op = 'U' AND before.op <> 'D' THEN
 		fields := exact._changed_fields(r.entity, before.payload, version.payload);
+		fields := coalesce(nullif(array_remove(array_remove(fields, 'Modified'), 'Modifier'), '{}'), fields);
 	END IF;
 	at := version.at;
 	step := 'staged';
@@ -126,7 +127,7 @@ BEGIN
 		WHEN version.op = 'I' THEN 'new'
 		WHEN fields IS NULL OR fields = '{}' THEN 'changed'
 		ELSE format('%s field%s changed: %s%s', cardinality(fields), CASE WHEN cardinality(fields) > 1 THEN 's' END,
-			array_to_string(fields[1:4], ', '), CASE WHEN cardinality(fields) > 4 THEN ', …' END)
+			array_to_string(fields[1:3], ', '), CASE WHEN cardinality(fields) > 3 THEN ', …' END)
 	END);
 	took := exact._took(b.took_ms);
 	RETURN NEXT;

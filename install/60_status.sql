@@ -64,7 +64,7 @@ REVOKE ALL ON TABLE exact._feed FROM PUBLIC;
 CREATE VIEW exact.feeds AS
 SELECT f.division, f.entity, f.method, f.state, f.every, exact._age(now() - f.complete_at) || ' ago' AS complete, f.run_rows AS rows_read,
 	f.waiting, exact._age(now() - f.delivered_at) || ' ago' AS delivered,
-	coalesce(f.last_error, CASE WHEN f.paused_since IS NOT NULL THEN 'table refused: ' || f.refusal END) AS problem
+	coalesce(f.last_error, CASE WHEN f.paused_since IS NOT NULL THEN f.refusal END) AS problem
 FROM exact._feed AS f
 ORDER BY f.division, f.merge_rank, f.entity;
 COMMENT ON VIEW exact.feeds IS 'Every entity that a division reads: how, how far, what waits, what went wrong; more in exact.feed_state and exact.target_state';
@@ -100,7 +100,7 @@ WITH worker AS (
 	FROM exact._feed AS f WHERE f.state <> 'off' GROUP BY f.division
 ), refused AS (
 	SELECT f.division, min(t.paused_since) AS since, count(*) AS tables,
-		(array_agg(format('table %s: %s', coalesce(t.table_name, t.entity), t.reason) ORDER BY t.paused_since))[1] AS reason,
+		(array_agg(coalesce(t.reason, format('deliveries of %s are paused', t.entity)) ORDER BY t.paused_since))[1] AS reason,
 		(array_agg(t.next_step ORDER BY t.paused_since))[1] AS next_step
 	FROM exact.feed AS f
 	JOIN exact.division AS d ON d.division = f.division
@@ -128,6 +128,7 @@ WITH worker AS (
 			WHEN f.overdue IS NOT NULL THEN 'overdue'
 			WHEN f.waiting_since < now() - interval '10 minutes' THEN 'late'
 			WHEN f.paused > 0 THEN 'entities paused'
+			WHEN f.waiting_since < now() - interval '30 seconds' THEN 'on the way'
 			ELSE 'up to date'
 		END AS rule
 	FROM exact.division AS d
@@ -141,7 +142,7 @@ WITH worker AS (
 	SELECT f.*,
 		CASE
 			WHEN rule = 'off' THEN 'off'
-			WHEN rule IN ('first load', 'up to date') THEN 'ok'
+			WHEN rule IN ('first load', 'on the way', 'up to date') THEN 'ok'
 			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'budget', 'overdue', 'late', 'entities paused') THEN 'warn'
 			WHEN rule = 'failing' AND errors < 3 THEN 'warn'
 			ELSE 'fail'
@@ -165,6 +166,7 @@ WITH worker AS (
 			WHEN 'overdue' THEN format('behind: %s was read last %s ago', overdue, exact._age(now() - overdue_since))
 			WHEN 'late' THEN format('behind: %s versions wait since %s', waiting, exact._since(waiting_since))
 			WHEN 'entities paused' THEN format('%s of %s entities are paused', paused, feeds)
+			WHEN 'on the way' THEN format('%s versions on the way to Databricks, the oldest for %s', to_char(waiting, 'FM999,999,999,990'), exact._age(now() - waiting_since))
 			ELSE format('up to date, %s behind', exact._age(now() - least(complete_at, waiting_since)))
 		END AS what,
 		CASE

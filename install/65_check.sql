@@ -54,15 +54,12 @@ BEGIN
 			CASE WHEN w.state NOT IN ('running', 'starting') THEN 'see the server log and max_worker_processes' END
 		FROM exact._workers() AS w WHERE w.role <> 'listener' OR exact._setting('listen_addresses') IS NOT NULL;
 
-	-- Settings of the database that came after a worker's start reach it only at its next start.
-	RETURN QUERY SELECT CASE WHEN e.n = 0 THEN 'ok' ELSE 'warn' END, 'settings of the database',
-			CASE WHEN e.n = 0 THEN 'none' ELSE format('%s: as at the workers'' start', e.names) END,
-			CASE WHEN e.n > 0 THEN 'after a change: SELECT exact.restart_workers()' END
-		FROM (SELECT count(*) AS n, string_agg(split_part(c.setting, '=', 1), ', ') AS names
-			FROM pg_db_role_setting AS s, unnest(s.setconfig) AS c (setting)
-			WHERE s.setdatabase = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()) AND s.setrole = 0
-				AND c.setting LIKE 'exact\_databricks.%') AS e
-		WHERE e.n > 0 AND preloaded;
+	-- Settings of the database reach a worker only at its start; which it started with is not visible from here.
+	RETURN QUERY SELECT 'ok', 'settings of the database', string_agg(split_part(c.setting, '=', 1), ', '), 'after a change: SELECT exact.restart_workers()'
+		FROM pg_db_role_setting AS s, unnest(s.setconfig) AS c (setting)
+		WHERE s.setdatabase = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()) AND s.setrole = 0
+			AND c.setting LIKE 'exact\_databricks.%'
+		HAVING count(*) > 0;
 
 	RETURN QUERY SELECT CASE WHEN s.state = 'authorized' THEN 'ok' ELSE 'fail' END, 'app ' || a.name,
 			CASE coalesce(s.state, 'new') WHEN 'authorized' THEN 'authorised' || coalesce(' by ' || s.user_name, '') WHEN 'new' THEN 'nobody has consented yet'

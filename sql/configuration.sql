@@ -57,9 +57,11 @@ SELECT exact.enable_entities(9000001, 'employees');
 -- an entity that was off while its feed ran is read from the start
 SELECT exact.disable_entities(9000001, 'purchaseorderlines', 'items');
 INSERT INTO exact.feed_state (division, feed, mark, run_state, next_link, first_complete_at, complete_at)
-VALUES (9000001, 'purchaseorders', 77, 'paging', 'https://x/', now(), now()), (9000001, 'glaccount', 88, 'idle', NULL, now(), now());
+VALUES (9000001, 'purchaseorders', 77, 'paging', 'https://x/', now(), now()), (9000001, 'glaccount', 88, 'idle', NULL, now(), now())
+ON CONFLICT (division, feed) DO UPDATE SET mark = excluded.mark, run_state = excluded.run_state, next_link = excluded.next_link,
+	first_complete_at = now(), requested = false;
 SELECT exact.enable_entities(9000001, 'purchaseorderlines', 'glaccount');
-SELECT feed, mark, run_state, next_link, first_complete_at IS NULL AS first_load, requested FROM exact.feed_state WHERE division = 9000001 ORDER BY feed;
+SELECT feed, mark, run_state, next_link, first_complete_at IS NULL AS first_load, requested FROM exact.feed_state WHERE division = 9000001 AND feed IN ('glaccount', 'purchaseorders') ORDER BY feed;
 
 -- overrides
 INSERT INTO exact.entity (name) VALUES ('itemz');

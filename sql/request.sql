@@ -46,12 +46,13 @@ SELECT state, reason, next_step, paused_entities FROM exact.division_state WHERE
 UPDATE exact.division_state SET state = 'frozen', reason = 'a record of division 404004', next_step = 'check' WHERE division = 9000001;
 SELECT exact.pause(9000001);
 SELECT state, reason FROM exact.division_state WHERE division = 9000001;
-INSERT INTO exact.feed_state (division, feed, errors, last_error, next_run_at) VALUES (9000001, 'items', 4, 'HTTP 500', now() + interval '1 hour');
+INSERT INTO exact.feed_state (division, feed, errors, last_error, next_run_at) VALUES (9000001, 'items', 4, 'HTTP 500', now() + interval '1 hour')
+ON CONFLICT (division, feed) DO UPDATE SET errors = 4, last_error = 'HTTP 500', next_run_at = excluded.next_run_at;
 INSERT INTO exact.target_state (workspace, entity, paused_since, sqlstate, reason, attempts, next_attempt_at)
 VALUES ('pond', 'items', now(), 'EX012', 'permission denied', 3, now() + interval '1 hour'), ('other', 'items', now(), 'EX012', 'permission denied', 3, now() + interval '1 hour');
 SELECT exact.resume(9000001);
 SELECT state, reason FROM exact.division_state WHERE division = 9000001;
-SELECT errors, last_error, next_run_at <= now() AS now FROM exact.feed_state WHERE division = 9000001;
+SELECT errors, last_error, next_run_at <= now() AS now FROM exact.feed_state WHERE division = 9000001 AND feed = 'items';
 SELECT workspace, paused_since IS NOT NULL AS paused, reason, attempts FROM exact.target_state WHERE entity = 'items' ORDER BY workspace;
 
 -- each verb is an event

@@ -39,9 +39,11 @@ SELECT 9000000 + n, f.feed, 5, CASE WHEN n = 13 AND f.feed = 'glaccount' THEN 'p
 	CASE WHEN n = 13 AND f.feed = 'glaccount' THEN NULL ELSE now() - interval '1 day' END,
 	CASE WHEN n = 12 AND f.feed = 'glaccount' THEN 3 ELSE 0 END, CASE WHEN n = 12 AND f.feed = 'glaccount' THEN 'HTTP 500: Gegeven bestaat reeds.' END, now()
 FROM generate_series(1, 17) AS n, (VALUES ('glaccount'), ('costcenter')) AS f (feed)
-UNION ALL SELECT 9000018, 'purchaseorders', 5, 'paging', 2000, NULL, NULL, 0, NULL, NULL;
+UNION ALL SELECT 9000018, 'purchaseorders', 5, 'paging', 2000, NULL, NULL, 0, NULL, NULL
+ON CONFLICT (division, feed) DO UPDATE SET mark = excluded.mark, run_state = excluded.run_state, run_rows = excluded.run_rows, complete_at = excluded.complete_at,
+	first_complete_at = excluded.first_complete_at, errors = excluded.errors, last_error = excluded.last_error, last_error_at = excluded.last_error_at;
 INSERT INTO exact.target_state (workspace, entity, table_name, paused_since, reason, next_step)
-VALUES ('pond', 'items', 'main.exact.items', current_date + time '09:10', 'permission denied (MODIFY on table)', 'GRANT MODIFY ON TABLE main.exact.items TO `5c4d`');
+VALUES ('pond', 'items', 'main.exact.items', current_date + time '09:10', 'Databricks refused the MERGE into main.exact.items: permission denied (MODIFY on table)', 'GRANT MODIFY ON TABLE main.exact.items TO `5c4d`');
 INSERT INTO exact.batch (id, slot, workspace, division, entity, feed, epoch, rows, delivered_rows, staged_at) VALUES
 	(-1, 0, NULL, 9000008, 'glaccount', 'glaccount', 1, 7, 0, now()), (-2, 0, 'dry', 9000009, 'glaccount', 'glaccount', 1, 10, 4, now()),
 	(-3, 0, 'pond', 9000015, 'glaccount', 'glaccount', 1, 120, 20, now() - interval '20 min'), (-4, 0, 'pond', 9000017, 'costcenter', 'costcenter', 1, 3, 0, now() - interval '5 s');

@@ -437,8 +437,21 @@ receive_answer(ExactRole role, int pid, shm_mq_handle *queue, Size *len)
 	}
 }
 
+/* Texts of a fault may quote what a service said. */
 static void
-raise_fault(const char *data, Size len)
+make_printable(char *data, Size len)
+{
+	if (pg_verify_mbstr(GetDatabaseEncoding(), data, len, true))
+		return;
+	for (Size i = 0; i < len; i++)
+	{
+		if (IS_HIGHBIT_SET(data[i]))
+			data[i] = '?';
+	}
+}
+
+static void
+raise_fault(char *data, Size len)
 {
 	const char *end = data + len;
 	const char *texts[3] = {"", "", ""};
@@ -448,6 +461,7 @@ raise_fault(const char *data, Size len)
 	data += sizeof(sqlstate);
 	for (int i = 0; i < 3 && data < end; i++)
 	{
+		make_printable(data, strlen(data));
 		texts[i] = data;
 		data += strlen(data) + 1;
 	}

@@ -28,6 +28,7 @@
 PG_FUNCTION_INFO_V1(exact_set_secret);
 PG_FUNCTION_INFO_V1(exact_rotate_key);
 PG_FUNCTION_INFO_V1(exact__key_file_finding);
+PG_FUNCTION_INFO_V1(exact__hide_statement);
 
 #define SECRET_MAX (64 * 1024)
 
@@ -486,4 +487,17 @@ exact__key_file_finding(PG_FUNCTION_ARGS)
 	if (problem == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(problem));
+}
+
+/*
+ * exact._hide_statement(): the text of the running statement holds an authorisation code; it goes into no error report and not into
+ * pg_stat_activity.
+ */
+Datum
+exact__hide_statement(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	debug_query_string = "SELECT exact.authorize(...)";
+	pgstat_report_activity(STATE_RUNNING, debug_query_string);
+	PG_RETURN_VOID();
 }

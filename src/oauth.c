@@ -61,6 +61,8 @@ presentable(const char *text_of_service, const ExactSecret *const *hiding, int n
 	for (char *p = shown; *p; p++)
 		if ((uint8) *p < 0x20 || *p == 0x7f)
 			*p = ' ';
+	for (n = strlen(shown); n > 0 && (shown[n - 1] == '.' || shown[n - 1] == ' '); n--)
+		shown[n - 1] = '\0';	/* sentences are made around it */
 	return shown;
 }
 

@@ -317,7 +317,7 @@ settle_unit(void *arg pg_attribute_unused())
 	"  JOIN exact.entity_effective e ON e.entity = f.entity AND e.method = 'sync' AND e.entity_type IS NOT NULL WHERE q.state = 'running' AND q.kind = 'sync'), "
 	"verdict AS ( "
 	"  SELECT q.id, count(c.feed) AS feeds, "
-	"    coalesce(bool_and(s.run_state = 'idle' AND s.run_started_at >= c.started_at), false) AS complete, "
+	"    coalesce(bool_and(coalesce(s.run_state = 'idle' AND s.run_started_at >= c.started_at, false)), false) AS complete, "
 	"    min(format('division %s is %s: %s', c.division, d.state, d.reason)) FILTER (WHERE d.state <> 'ok') AS blocked, "
 	"    min(s.last_error) FILTER (WHERE s.errors >= 3 AND s.last_error_at > c.started_at) AS error, "
 	"    bool_or(EXISTS (SELECT FROM exact.dirty_key k WHERE k.division = c.division AND k.reason = 'confirm')) AS unconfirmed "

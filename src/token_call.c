@@ -115,7 +115,8 @@ send_call(ExactTokenChain *chain, const ExactTokenRow *row)
 	if (chain->origin != NULL)
 		pfree(chain->origin);
 	chain->origin = MemoryContextStrdup(TopMemoryContext, row->origin);
-	chain->issued_at = row->issued_at;
+	chain->sent_id = row->id;
+	chain->sent_issued_at = row->issued_at;
 	chain->calls = chain->day == today ? chain->calls + 1 : 1;
 	chain->day = today;
 	chain->phase = EXACT_CHAIN_CALLING;
@@ -248,8 +249,10 @@ store_unit(void *arg)
 	StoreUnit  *unit = arg;
 	ExactTokenChain *chain = unit->chain;
 
-	unit->id = exact_token_store_append(chain->app, chain->origin, chain->new_access, chain->new_refresh,
-										chain->new_issued_at, chain->new_expires_at, chain->exchange ? "authorize" : "refresh");
+	ExactTokenPair pair = {chain->origin, chain->new_access, chain->new_refresh, chain->new_issued_at, chain->new_expires_at,
+	chain->exchange, chain->sent_id, chain->sent_issued_at};
+
+	unit->id = exact_token_store_append(chain->app, &pair);
 }
 
 /* Commits the pair that has come; until that has worked nobody gets its access token. */
@@ -313,7 +316,7 @@ on_too_early(ExactTokenChain *chain, ExactOauthAnswer *answer)
 		chain->new_access = exact_secret_new(data, len);
 		chain->new_refresh = answer->refresh;
 		answer->refresh = NULL;
-		chain->new_issued_at = chain->issued_at + 1000;
+		chain->new_issued_at = chain->sent_issued_at + 1000;
 		chain->new_expires_at = TimestampTzPlusMilliseconds(chain->issued_at, 600 * 1000);
 		chain->new_not_before = chain->not_before;
 	}
@@ -443,7 +446,7 @@ on_answer(ExactHttpResponse *response, void *arg)
 		chain->new_access = answer.access;
 		chain->new_refresh = answer.refresh;
 		/* later than the pair before even when the clock was set back: the newest pair is told by this time */
-		chain->new_issued_at = Max(GetCurrentTimestamp(), chain->issued_at + 1000);
+		chain->new_issued_at = Max(GetCurrentTimestamp(), chain->sent_issued_at + 1000);
 		chain->new_expires_at = TimestampTzPlusMilliseconds(chain->sent_at, answer.expires_in * 1000);
 		chain->new_not_before = 0;
 		store_pair(chain);

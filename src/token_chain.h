@@ -53,6 +53,8 @@ typedef struct ExactTokenChain
 	ExactSecret *sent_token;	/* refresh token or code */
 	ExactSecret *sent_client_secret;
 	char	   *origin;			/* it went there */
+	int64		sent_id;		/* the pair then */
+	TimestampTz sent_issued_at;
 	TimestampTz sent_at;
 	int			sent_age;		/* s, of the pair then; -1: not known */
 	bool		sent_alive;		/* the access token was still good then */

@@ -77,29 +77,34 @@ exact_token_store_open(const char *app, const ExactTokenRow *row, const char *fi
 }
 
 int64
-exact_token_store_append(const char *app, const char *host, const ExactSecret *access, const ExactSecret *refresh,
-						 TimestampTz issued_at, TimestampTz expires_at, const char *origin)
+exact_token_store_append(const char *app, const ExactTokenPair *pair)
 {
+	static const char append[] =
+		"INSERT INTO exact.token (app, installation, host, key_id, access, refresh, issued_at, expires_at, origin)"
+		" SELECT $1, $2, $3, $4, $5, $6,"
+		" CASE WHEN $9 = 'refresh' AND EXISTS (SELECT FROM exact.token WHERE app = $1 AND id > $10 AND issued_at > $11)"
+		"  THEN $11 + interval '1 millisecond' ELSE $7 END, $8, $9"
+		" RETURNING id";
 	char	   *installation = exact_installation_id();
-	ExactSecretPlace place = {"token", app, "access", installation, host};
+	ExactSecretPlace place = {"token", app, "access", installation, pair->host};
 	char	   *key_id;
-	bytea	   *sealed_access = exact_secret_seal(&place, access, &key_id);
-	bytea	   *sealed_refresh;
+	bytea	   *access = exact_secret_seal(&place, pair->access, &key_id);
+	bytea	   *refresh;
 
 	place.field = "refresh";
-	sealed_refresh = exact_secret_seal(&place, refresh, &key_id);
+	refresh = exact_secret_seal(&place, pair->refresh, &key_id);
 	exact_sql("SELECT pg_catalog.set_config('synchronous_commit', 'on', true)"
 			  " WHERE pg_catalog.current_setting('synchronous_commit') IN ('off', 'local')", 0, NULL);
 	{
 		ExactArg	args[] = {
-			exact_arg_text(app), exact_arg_text(installation), exact_arg_text(host), exact_arg_text(key_id),
-			exact_arg_bytea(VARDATA(sealed_access), VARSIZE(sealed_access) - VARHDRSZ),
-			exact_arg_bytea(VARDATA(sealed_refresh), VARSIZE(sealed_refresh) - VARHDRSZ),
-			exact_arg_time(issued_at), exact_arg_time(expires_at), exact_arg_text(origin),
+			exact_arg_text(app), exact_arg_text(installation), exact_arg_text(pair->host), exact_arg_text(key_id),
+			exact_arg_bytea(VARDATA(access), VARSIZE(access) - VARHDRSZ),
+			exact_arg_bytea(VARDATA(refresh), VARSIZE(refresh) - VARHDRSZ),
+			exact_arg_time(pair->issued_at), exact_arg_time(pair->expires_at), exact_arg_text(pair->authorize ? "authorize" : "refresh"),
+			exact_arg_int8(pair->old_id), exact_arg_time(pair->old_issued_at),
 		};
 
-		exact_sql("INSERT INTO exact.token (app, installation, host, key_id, access, refresh, issued_at, expires_at, origin)"
-				  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id", 9, args);
+		exact_sql(append, lengthof(args), args);
 	}
 	return exact_cell_int8(0, 1, 0);
 }

@@ -37,12 +37,24 @@ extern void exact_token_store_look(const char *app, ExactTokenRow *row);
 /* Opens "access" or "refresh" of the pair in row. Raises EX003, EX004. */
 extern ExactSecret *exact_token_store_open(const char *app, const ExactTokenRow *row, const char *field);
 
+/* A pair to be stored. The newest pair is told by issued_at, which must be later than that of the pair before. */
+typedef struct ExactTokenPair
+{
+	const char *host;
+	const ExactSecret *access;
+	const ExactSecret *refresh;
+	TimestampTz issued_at;
+	TimestampTz expires_at;
+	bool		authorize;		/* from a consent, not from a refresh */
+	int64		old_id;			/* the pair whose refresh token it came for */
+	TimestampTz old_issued_at;
+} ExactTokenPair;
+
 /*
- * Appends a pair with one INSERT and makes the commit wait for the disk. Returns its id. issued_at must be later than that of the
- * pair before, by which the newest pair is told. origin: authorize or refresh.
+ * Appends a pair with one INSERT and makes the commit wait for the disk. Returns its id. When another chain was stored since the refresh
+ * was sent, the pair goes behind that one.
  */
-extern int64 exact_token_store_append(const char *app, const char *host, const ExactSecret *access, const ExactSecret *refresh,
-									  TimestampTz issued_at, TimestampTz expires_at, const char *origin);
+extern int64 exact_token_store_append(const char *app, const ExactTokenPair *pair);
 
 /* What exact.app_state is to say. */
 typedef struct ExactTokenNote

@@ -30,6 +30,7 @@
 #define UNIT_ATTEMPTS 3
 
 volatile sig_atomic_t exact_in_unit = false;
+bool		exact_unit_unfit = false;
 
 static Oid	extension = InvalidOid; /* the one this process works for */
 
@@ -90,7 +91,8 @@ lock_extension(void)
 	if (read_extension(version) != oid)
 		return false;
 	extension = oid;
-	if (strcmp(version, EXACT_VERSION) != 0)
+	exact_unit_unfit = strcmp(version, EXACT_VERSION) != 0;
+	if (exact_unit_unfit)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_INSTALLATION),
 				 errmsg("the server's library is version %s, the extension is version %s", EXACT_VERSION, version),
@@ -103,7 +105,8 @@ become_worker_role(void)
 {
 	Oid			role = get_role_oid("exact_worker", true);
 
-	if (!OidIsValid(role))
+	exact_unit_unfit = !OidIsValid(role);
+	if (exact_unit_unfit)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_INSTALLATION),
 				 errmsg("role exact_worker does not exist"),

@@ -11,6 +11,9 @@
 /* Set while a unit runs: an exit may then interrupt it like any backend. */
 extern volatile sig_atomic_t exact_in_unit;
 
+/* The last unit failed because the extension is of another version or the role is missing: the worker cannot work. */
+extern bool exact_unit_unfit;
+
 /* As exact_unit_run, without a log line. Ends the process when the extension is gone. */
 extern bool exact_unit_try(const char *what, ExactUnit fn, void *arg, ExactFault **fault);
 

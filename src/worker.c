@@ -198,7 +198,7 @@ exact_unit_run(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
 	if (exact_unit_try(what, fn, arg, &own))
 		return true;
 	note_error(own->message);
-	if (own->sqlstate == ERRCODE_EXACT_INSTALLATION)
+	if (exact_unit_unfit)
 		set_not_ready(own, RECHECK_FAILED_MS, WARNING);
 	else
 		ereport(LOG,

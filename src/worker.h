@@ -45,7 +45,7 @@ typedef void (*ExactUnit) (void *arg);
 
 /*
  * Runs fn(arg) in one transaction: SPI connected, snapshot active, lock_timeout 500 ms, AccessShareLock on the extension
- * (a worker whose extension is gone or of another version exits). Commits and returns true; on error rolls back, logs one
+ * (a worker whose extension is gone ends; one whose extension is of another version fails its units and waits). Commits and returns true; on error rolls back, logs one
  * line "exact <name>: <what>: ..." and returns false with *fault (may be NULL). Lock timeouts, deadlocks and serialization
  * failures are tried up to three times. Memory that fn allocates in CurrentMemoryContext is gone afterwards: results are
  * copied to a context of the caller's. Not to be nested.

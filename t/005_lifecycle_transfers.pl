@@ -46,7 +46,7 @@ my $hanging = hanging_hub(
 		$node->safe_psql('one', 'UPDATE exact.division SET enabled = true');
 		like(
 			$node->safe_psql('one',
-				"SELECT length(a), jsonb_array_length(a::jsonb) FROM exact._ask('fetcher', 'fetch', '$division', 'sync/PurchaseOrder/PurchaseOrders', '\$filter=Timestamp gt 1') AS a"),
+				"SELECT length(a), jsonb_array_length(a::jsonb) FROM exact._ask('fetcher', 'fetch', '$division', 'sync/PurchaseOrder/PurchaseOrders', '\$filter=Timestamp gt 1L') AS a"),
 			qr/^\d{6,}\|\d{2,}$/,
 			'a large answer arrives whole');
 	});
@@ -61,7 +61,7 @@ $seconds = seconds_of(
 	sub {
 		like(
 			error_of($node, 'one',
-				"SET statement_timeout = '500ms'; SELECT exact._ask('fetcher', 'fetch', '$division', 'sync/Financial/GLAccounts', '\$filter=Timestamp gt 1')"),
+				"SET statement_timeout = '500ms'; SELECT exact._ask('fetcher', 'fetch', '$division', 'sync/Financial/GLAccounts', '\$filter=Timestamp gt 1L')"),
 			qr/57014/,
 			'a question that hangs can be cancelled');
 	});

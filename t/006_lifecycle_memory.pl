@@ -17,7 +17,7 @@ sub memory
 
 	open(my $file, '<', "/proc/$pid/smaps_rollup") or die "cannot read smaps_rollup of $pid: $!";
 	my $kb = 0;
-	while (<$file>) { $kb += $1 if /^Private_\w+:\s+(\d+)/; }
+	while (my $line = <$file>) { $kb += $1 if $line =~ /^Private_\w+:\s+(\d+)/; }
 	return $kb;
 }
 

@@ -10,7 +10,7 @@ use ExactTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $exact = ExactOnline->start('--divisions', 1, '--records', 60, '--fast', '--token-lifetime', 600, '--min-refresh-age', 2);
+my $exact = ExactOnline->start('--divisions', 1, '--records', 60, '--fast', '--minute-limit', 100000, '--token-lifetime', 600, '--min-refresh-age', 2);
 my $node = exact_cluster('main', conf => { 'exact_databricks.refresh_after' => '3s' });
 my $info = $exact->{info};
 

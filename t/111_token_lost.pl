@@ -11,7 +11,7 @@ use IO::Socket::INET;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $exact = ExactOnline->start('--divisions', 1, '--records', 60, '--fast', '--min-refresh-age', 1, '--error-limit', 0);
+my $exact = ExactOnline->start('--divisions', 1, '--records', 60, '--fast', '--minute-limit', 100000, '--min-refresh-age', 1, '--error-limit', 0);
 my $node = exact_cluster('main', conf => { 'exact_databricks.refresh_after' => '1s', 'restart_after_crash' => 'on' });
 my $info = $exact->{info};
 my $token_path = 'oauth2/token';
@@ -47,7 +47,7 @@ fresh_chain('strict');
 $exact->fault($token_path, 'reset_after', times => 1);
 my $seconds = seconds_of(
 	sub {
-		like(me_error(), qr/EX005: app "erp" must be authorised again.*Old refresh token used.*the answer to the attempt before was lost.*authorize_url/s,
+		like(me_error(), qr/EX005: app "erp" must be authorised again.*Old refresh token used \(the answer to the attempt before was lost.*authorize_url/s,
 			'lost answer, strict service: must be authorised again');
 	});
 cmp_ok($seconds, '<', 60, sprintf('within a minute (%.1f s)', $seconds));
@@ -130,6 +130,19 @@ eval { $asker->quit; };
 is(value("SELECT count(*) FROM exact.token WHERE id > $last AND origin = 'refresh'"), '1', 'the pair was committed before the process ended');
 is(me_error(), '', 'and is good');
 is(value('SELECT state FROM exact.app_state'), 'authorized', 'state');
+
+# another authorisation is imported while the answer for the old one is outstanding: it stays the newest
+fresh_chain('strict');
+$exact->fault($token_path, 'delay_after', times => 1, seconds => 2);
+$asker = $node->background_psql('postgres', on_error_stop => 0);
+$asker->query_until(qr/sent/, "\\echo sent\nSELECT exact.me('erp');\n");
+wait_until('the refresh is on record', sub { value('SELECT refresh_attempts FROM exact.app_state') eq '1' });
+$last = value('SELECT max(id) FROM exact.token');
+value("SELECT exact.set_secret('app', 'erp', 'refresh_token', '" . $exact->post('authorize', user => 'other@example.com')->{refresh_token} . "')");
+eval { $asker->quit; };
+wait_until('the old chain\'s pair is stored', sub { value("SELECT count(*) FROM exact.token WHERE id > $last") >= 2 });
+is(me_error(), '', 'works');
+is(value("SELECT string_agg(origin, ', ' ORDER BY issued_at) FROM exact.token WHERE id > $last"), 'refresh, import, refresh', 'the imported chain goes on');
 
 # nothing listens: not sent, so it is no attempt; it works as soon as somebody does
 my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0) or die "cannot listen: $!";

@@ -73,7 +73,7 @@ async def serve(arguments, data, progress):
         return MemoryEngine(unity) if arguments.engine == "none" else SparkEngine(unity, data, arguments.jars, arguments.heap)
 
     workspace = Workspace(make_settings(arguments), data, arguments.seed, make_engine, arguments.engine)
-    starting = loop.run_in_executor(None, workspace.engine.start, progress)
+    starting = loop.run_in_executor(workspace.statements.threads, workspace.engine.start, progress)
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
     runner = web.AppRunner(workspace.application(), access_log=None, shutdown_timeout=1.0)

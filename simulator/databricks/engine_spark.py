@@ -28,10 +28,10 @@ _OPTIONS = {
     # Small statements one after another: compiling each of them costs more than interpreting it.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
     "spark.sql.shuffle.partitions": "1",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.ui.enabled": "false",
-    "spark.sql.adaptive.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "OFF",
     "spark.driver.host": "127.0.0.1",
@@ -53,6 +53,7 @@ class SparkEngine:
         self.unity, self.data, self.jars, self.heap, self.cores = unity, Path(data), jars, heap, cores
         self._canceled = set()
         self._delta_errors = {}
+        self._starting = False
 
     # Life
 
@@ -75,7 +76,11 @@ class SparkEngine:
                    .config("spark.sql.warehouse.dir", str(self.data / "tables")))
         for name, value in _OPTIONS.items():
             builder = builder.config(name, value)
-        self.spark = builder.getOrCreate()
+        self._starting = True
+        try:
+            self.spark = builder.getOrCreate()
+        finally:
+            self._starting = False
         self.spark.sparkContext.setLogLevel("OFF")
         self._delta_errors = _read_delta_errors(jars)
         progress("Spark runs; opening the tables")
@@ -84,10 +89,13 @@ class SparkEngine:
 
     def stop(self):
         """Ends the engine's process; called once, from the main thread."""
-        spark = getattr(self, "spark", None)
-        if spark is None:
+        from pyspark import SparkContext
+        end = time.monotonic() + 20
+        while self._starting and SparkContext._gateway is None and time.monotonic() < end:
+            time.sleep(0.05)  # the Java process is being launched: without its gateway nobody could end it
+        gateway = SparkContext._gateway
+        if gateway is None:
             return
-        gateway = spark.sparkContext._gateway
         process = getattr(gateway, "proc", None)
         gateway.shutdown()
         if process is not None:
@@ -171,6 +179,8 @@ class SparkEngine:
         if not fields:
             return Result()
         columns = [Column(f.name, sql_type(f.dataType)) for f in fields]
+        if only is not None and only.verb == "show" and columns[0].name == "namespace":
+            columns[0].name = "database" if len(columns) > 1 else "databaseName"
         plain = frame.toDF(*[f"c{i}" for i in range(len(fields))])
         if job.row_limit is not None and only is not None and only.kind == "select":
             plain = plain.limit(job.row_limit + 1)

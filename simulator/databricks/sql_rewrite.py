@@ -76,7 +76,10 @@ class Rewriter:
         elif uses.verb == "comment" and len(tokens) > 5 and tokens[2].is_word("column"):
             self._comment_on_column(tokens)
         for at in range(len(tokens) - 2):
-            if tokens[at].kind == "string" and literal_value(tokens[at]).lower() in _OWN_PROPERTIES and tokens[at + 1].text == "=":
+            if tokens[at].kind != "string" or tokens[at + 1].text != "=":
+                continue
+            key, value = literal_value(tokens[at]).lower(), tokens[at + 2].text.strip("'\"").lower()
+            if key in _OWN_PROPERTIES or (key, value) == ("delta.isolationlevel", "writeserializable"):
                 self._take_out_item(tokens, at, at + 3)
 
     def _take_out_item(self, tokens, first, last):

@@ -64,7 +64,7 @@ class Statements:
         self.settings, self.clock, self.engine, self.unity, self.warehouse = settings, clock, engine, unity, warehouse
         self.all = {}
         self._seed, self._numbers = seed, itertools.count(1)
-        self._threads = ThreadPoolExecutor(64, "statement")
+        self.threads = ThreadPoolExecutor(64, "statement")
         self._running = 0
         self._slot_free = asyncio.Condition()
         self._table_locks = {}
@@ -117,7 +117,7 @@ class Statements:
         if statement.ended is None and not statement.cancel_asked.is_set():
             statement.cancel_asked.set()
             if statement.executing:
-                self._threads.submit(self.engine.cancel, statement.id)
+                self.threads.submit(self.engine.cancel, statement.id)
 
     # Running
 
@@ -176,7 +176,7 @@ class Statements:
             if slow is not None:
                 await self.clock.sleep(slow["seconds"])
             statement.executing = True
-            return await loop.run_in_executor(self._threads, execute, job, self.engine, self.unity)
+            return await loop.run_in_executor(self.threads, execute, job, self.engine, self.unity)
 
     def _slot(self):
         statements = self
@@ -205,14 +205,14 @@ class Statements:
 
     async def direct(self, text):
         """Executes `text` at once, beside the API: for tests and tools."""
-        job = read_job(self.unity, f"direct-{next(self._numbers)}", text)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, execute, job, self.engine, self.unity)
+        job = read_job(self.unity, f"direct-{next(self._numbers)}", text, trusted=True)
+        return await asyncio.get_running_loop().run_in_executor(self.threads, execute, job, self.engine, self.unity)
 
     async def stop(self):
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _fault_error(fault):

@@ -145,6 +145,11 @@ class ShapeChecks:
         assert workspace.error("SELECT 1; SELECT 2")[0] == "42601"
         assert workspace.error("SELEC 1")[1].startswith("[PARSE_SYNTAX_ERROR]")
         assert run("/* a comment */ SELECT 1 AS n;") == [["1"]]
+        run("CREATE TABLE main.exact.levels (a INT) TBLPROPERTIES ('delta.isolationLevel'='WriteSerializable', 'exact.x'='1')")
+        shown = workspace.run("SHOW TABLES IN main.exact")
+        assert [c["name"] for c in shown["manifest"]["schema"]["columns"]] == ["database", "tableName", "isTemporary"]
+        assert ["exact", "levels", "false"] in shown["result"]["data_array"]
+        assert ["exact"] in run("SHOW SCHEMAS IN main")
 
     def test_keys_and_privileges(self, workspace):
         run, name = workspace.rows, "main.exact.guarded"
@@ -174,6 +179,8 @@ class ShapeChecks:
         denied("MODIFY", "main.exact", f"ALTER TABLE {name} ADD COLUMNS (z INT)")
         denied("SELECT", name, f"SELECT * FROM {name}")
         denied("CREATE TABLE", "main.exact", "CREATE TABLE main.exact.fresh (a INT)")
+        workspace.control("POST", "privileges", deny=[{"privilege": "SELECT", "object": name}])
+        assert workspace.control("GET", f"rows?table={name}") == {"columns": ["a", "b"], "rows": []}
         denied("USE SCHEMA", "main.exact", f"SELECT * FROM {name}")
         denied("CREATE SCHEMA", "main", "CREATE SCHEMA main.fresh")
         assert run(f"INSERT INTO {name} VALUES (1, 2)") == [["1", "1"]]

@@ -4,14 +4,17 @@ import gzip
 import io
 import json
 import os
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.service.sql import StatementParameterListItem, StatementState
 from test_databricks_shapes import ShapeChecks
-from test_databricks_support import Server
+from test_databricks_support import LAUNCHER, Server
 
 pytestmark = pytest.mark.skipif(not os.environ.get("EXACT_DATABRICKS_JARS"), reason="EXACT_DATABRICKS_JARS is not set")
 
@@ -207,6 +210,24 @@ def test_official_client(spark):
     assert [(c.name, c.type_text, c.nullable, c.comment) for c in table.columns] == [("a", "bigint", False, "key"), ("d", "decimal(18,2)", True, None)]
     assert table.properties["exact.entity"] == "Sdk" and w.tables.exists("main.exact.sdk").table_exists
     assert "sdk" in [t.name for t in w.tables.list("main", "exact")]
+
+
+def test_ends_while_starting():
+    """SIGTERM before the engine runs leaves no Java process behind."""
+    process = subprocess.Popen([str(LAUNCHER)], env={**os.environ, "EXACT_DATABRICKS_PYTHON": sys.executable}, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 60
+        while not (java := java_children(process.pid)):
+            assert time.monotonic() < end and process.poll() is None
+            time.sleep(0.02)
+        process.terminate()
+        assert process.wait(40) == 0
+        while any(Path(f"/proc/{pid}").exists() for pid in java):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    finally:
+        process.kill()
 
 
 def test_tables_of_an_earlier_run(spark):

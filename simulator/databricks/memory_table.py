@@ -1,0 +1,86 @@
+"""Tables of the engine-free mode: rows in lists, indexes made when first asked for."""
+
+import bisect
+from dataclasses import dataclass
+
+from .errors import SqlError
+
+
+@dataclass
+class MemoryColumn:
+    name: str
+    kind: str
+    nullable: bool = True
+    comment: str | None = None
+
+
+class MemoryTable:
+    """Rows in insertion order, with indexes made when first asked for."""
+
+    def __init__(self, full, columns):
+        self.full, self.columns, self.rows = full, columns, []
+        self.properties, self.comment = {}, None
+        self._hashes, self._sorted = {}, {}
+
+    def position(self, name):
+        return next((i for i, c in enumerate(self.columns) if c.name.lower() == name.lower()), None)
+
+    def index(self, positions):
+        """{key tuple: rows} over the columns at `positions`."""
+        if positions not in self._hashes:
+            self._hashes[positions] = {}
+            for row in self.rows:
+                self._enter(self._hashes[positions], positions, row)
+        return self._hashes[positions]
+
+    @staticmethod
+    def _enter(index, positions, row):
+        key = tuple(row[p] for p in positions)
+        if None not in key:
+            index.setdefault(key, []).append(row)
+
+    def narrow(self, parts, scope):
+        """A function giving the rows that may satisfy `parts`, from an index; None when no part helps."""
+        lows, highs = {}, {}
+        for part in parts:
+            if part[0] != "bin" or part[2][0] != "col" or part[3][0] != "lit" or type(part[3][1]) is not int:
+                continue
+            at, field, kind = scope.find(part[2][1])
+            if kind not in ("INT", "BIGINT"):
+                continue
+            if part[1] in (">=", "="):
+                lows[at] = part[3][1]
+            if part[1] in ("<=", "="):
+                highs[at] = part[3][1]
+        at = max((p for p in lows if p in highs), default=None)
+        return None if at is None else lambda: self._between(at, lows[at], highs[at])
+
+    def _between(self, at, low, high):
+        if at not in self._sorted:
+            self._sorted[at] = sorted((row for row in self.rows if row[at] is not None), key=lambda row: row[at])
+        ranked = self._sorted[at]
+        first = bisect.bisect_left(ranked, low, key=lambda row: row[at])
+        return ranked[first:bisect.bisect_right(ranked, high, key=lambda row: row[at])]
+
+    def insert(self, rows):
+        self.rows.extend(rows)
+        for positions, index in self._hashes.items():
+            for row in rows:
+                self._enter(index, positions, row)
+        for at, ranked in self._sorted.items():
+            for row in rows:
+                if row[at] is not None:
+                    bisect.insort(ranked, row, key=lambda r: r[at])
+
+    def changed(self, positions):
+        """Forgets what was derived from the columns at `positions`; all of it for None."""
+        if positions is None:
+            self._hashes, self._sorted = {}, {}
+        else:
+            self._hashes = {k: v for k, v in self._hashes.items() if not positions & set(k)}
+            self._sorted = {k: v for k, v in self._sorted.items() if k not in positions}
+
+    def check(self, row):
+        for value, column in zip(row, self.columns):
+            if value is None and not column.nullable:
+                raise SqlError("DELTA_NOT_NULL_CONSTRAINT_VIOLATED", "23502", f"NOT NULL constraint violated for column: {column.name}.")
