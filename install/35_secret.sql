@@ -115,7 +115,7 @@ COMMENT ON COLUMN exact.credentials.finding IS 'Why it cannot be used; null: not
 REVOKE ALL ON TABLE exact.credentials FROM PUBLIC;
 GRANT SELECT ON TABLE exact.credentials TO exact_reader;
 
--- The consent of a user: exact-online's authorisation page gives a code to the browser, which comes back by the callback page or by hand.
+-- The consent of a user: Exact Online's authorisation page gives a code to the browser, which comes back by the callback page or by hand.
 
 CREATE FUNCTION exact.authorize_url(app text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

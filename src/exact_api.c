@@ -24,6 +24,7 @@ typedef struct Call
 	ExactApiDone done;
 	void	   *arg;
 	bool		retried;		/* after a 401 */
+	int64		token_id;		/* which token it carries */
 	bool		recorded;
 } Call;
 
@@ -246,7 +247,7 @@ on_response(ExactHttpResponse *http, void *arg)
 		answering = NULL;
 		call->recorded = false;
 		call->retried = true;
-		exact_token_rejected(call->request.app);
+		exact_token_rejected(call->request.app, call->token_id);
 		MemoryContextSwitchTo(old);
 		send_call(call);
 		return;
@@ -281,6 +282,7 @@ on_token(const ExactTokenAnswer *token, void *arg)
 		MemoryContextSwitchTo(old);
 		return;
 	}
+	call->token_id = token->id;
 	text = exact_secret_reveal(token->token, &len);
 	bearer = palloc(len + 32);
 	snprintf(bearer, len + 32, "Authorization: Bearer %s", text);

@@ -17,8 +17,6 @@
 
 #define LOCAL_RETRY_MS 60000	/* a credential, the key file or a consent is missing: look again */
 #define BUSY_RETRY_MS 1000		/* the database was */
-#define YOUNG_S 2				/* a rejection that comes so soon can be about the token before */
-#define LATE_S 130				/* when that was handed out not longer ago than this */
 #define CALLS_A_DAY 200			/* exact-online.md §2.4 */
 #define IDLE_DAYS 7				/* of the 30 that a refresh token lives */
 #define IDLE_CHECK_MS (3600 * 1000L)
@@ -105,7 +103,6 @@ exact_token_answer(ExactTokenChain *chain, ExactTokenState state, const ExactFau
 		const char *data = exact_secret_reveal(chain->access, &len);
 
 		answer.token = token = exact_secret_new(data, len);
-		chain->handed_at = GetCurrentTimestamp();
 	}
 	while (waiters != NULL)
 	{
@@ -164,7 +161,6 @@ exact_token_look(ExactTokenChain *chain, ExactTokenRow *row)
 		chain->rejected = chain->tried_early = false;
 		chain->unclear = chain->down = 0;
 		chain->not_before = 0;
-		chain->handed_at = chain->old_handed_at = 0;
 		chain->issued_at = row->issued_at;
 	}
 	if (!chain->met)
@@ -308,18 +304,7 @@ exact_token_get(const char *app, ExactTokenDone done, void *arg)
 }
 
 void
-exact_token_rejected(const char *app)
-{
-	ExactTokenChain *chain = find_chain(app);
-	TimestampTz now = GetCurrentTimestamp();
-	bool		about_old = age_of(chain->issued_at, now) < YOUNG_S && chain->old_handed_at > now - LATE_S * USECS_PER_SEC;
-
-	if (chain->access != NULL && !about_old)
-		chain->rejected = true;
-}
-
-void
-exact_token_rejected_id(const char *app, int64 id)
+exact_token_rejected(const char *app, int64 id)
 {
 	ExactTokenChain *chain = find_chain(app);
 

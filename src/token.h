@@ -25,17 +25,15 @@ typedef struct ExactTokenAnswer
 	const ExactSecret *token;	/* valid while the callback runs */
 	const ExactFault *fault;	/* unless OK */
 	TimestampTz retry_at;		/* for WAIT */
-	int64		id;				/* of an Exact Online token: for exact_token_rejected_id */
+	int64		id;				/* of an Exact Online token: for exact_token_rejected */
 } ExactTokenAnswer;
 
 typedef void (*ExactTokenDone) (const ExactTokenAnswer *answer, void *arg);
 
 /* Exact Online */
 extern void exact_token_get(const char *app, ExactTokenDone done, void *arg);
-/* The service answered 401 to this app's current token: it is not used again, the next get refreshes when allowed. */
-extern void exact_token_rejected(const char *app);
-/* The same, exactly: says nothing about a newer token when the rejected request was sent with the one before. */
-extern void exact_token_rejected_id(const char *app, int64 id);
+/* The service answered 401 to the token with this id: if it is still the current one it is not used again, and the next get refreshes when allowed. */
+extern void exact_token_rejected(const char *app, int64 id);
 /* Exchanges an authorisation code; done as above (OK = committed). */
 extern void exact_token_authorize(const char *app, const char *code, const char *redirect_uri, ExactTokenDone done, void *arg);
 /* Called each turn: keep-alive of idle chains; returns ms until it wants the next turn, -1 = none. */

@@ -274,8 +274,6 @@ store_pair(ExactTokenChain *chain)
 	chain->new_access = NULL;
 	chain->id = unit.id;
 	chain->issued_at = chain->new_issued_at;
-	chain->old_handed_at = exchange ? 0 : chain->handed_at;
-	chain->handed_at = 0;
 	chain->rejected = chain->tried_early = false;
 	chain->unclear = chain->down = 0;
 	chain->not_before = chain->new_not_before;

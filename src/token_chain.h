@@ -35,8 +35,6 @@ typedef struct ExactTokenChain
 	int64		id;
 	ExactSecret *access;
 	TimestampTz issued_at;
-	TimestampTz handed_at;		/* to somebody, last; 0: not yet */
-	TimestampTz old_handed_at;	/* the access token before it, last */
 	bool		rejected;		/* the service answered 401 to it */
 	bool		tried_early;	/* a refresh before its time was tried because of that */
 

@@ -126,7 +126,7 @@ class Demo:
         """Living rows of the seven current tables, as Delta counts them."""
         union = " UNION ALL ".join(f"SELECT count(*) AS n FROM {self.hub.table(entity)} WHERE NOT _deleted" for entity in ENTITIES)
         return int(self.hub.databricks.sql(f"SELECT sum(n) FROM ({union})")["rows"][0][0]) if self.given.engine == "spark" else sum(
-            not row["_deleted"] for entity in ENTITIES for row in self.hub.databricks.rows(self.hub.table(entity)))
+            str(row["_deleted"]).lower() == "false" for entity in ENTITIES for row in self.hub.databricks.rows(self.hub.table(entity)))
 
     def live_changes(self):
         say(f"live changes{' (Ctrl-C ends)' if self.changes is None else ''}")

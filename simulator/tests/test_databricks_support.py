@@ -23,13 +23,15 @@ class Server:
             [str(LAUNCHER), "--port", "0", "--engine", engine, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "EXACT_DATABRICKS_PYTHON": sys.executable})
         self.stderr = []
-        threading.Thread(target=lambda: self.stderr.extend(self.process.stderr), daemon=True).start()
+        reader = threading.Thread(target=lambda: self.stderr.extend(self.process.stderr), daemon=True)
+        reader.start()
         timer = threading.Timer(deadline, self.process.kill)
         timer.start()
         line = self.process.stdout.readline()
         timer.cancel()
         if not line.startswith("ready http"):
             self.process.wait()
+            reader.join(10)
             raise RuntimeError(f"the workspace did not start: {''.join(self.stderr)}")
         self.url = line.split()[1]
         self.session = requests.Session()

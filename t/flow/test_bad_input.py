@@ -63,8 +63,8 @@ def wait_status(hub, division, *words):
 
 
 def test_wrong_secret_of_exact(hub):
-    hub.exact.post("clock", advance=700)
     hub.import_secrets({"app.erp.client_secret": "not the secret"})
+    hub.exact.post("clock", advance=700)  # the token has ended: the next call needs a new one
     division, _ = change(hub)
     row = wait_status(hub, division, "client_secret")
     assert row["light"] == "fail" and row["next_step"]
