@@ -185,6 +185,8 @@ CREATE TABLE exact.feed_state (
 	last_error text,
 	last_error_at timestamptz,
 	errors int NOT NULL DEFAULT 0,
+	confirm_errors int NOT NULL DEFAULT 0,
+	fields_digest text,
 	requested boolean NOT NULL DEFAULT false,
 	PRIMARY KEY (division, feed)
 );
@@ -206,6 +208,8 @@ COMMENT ON COLUMN exact.feed_state.next_run_at IS 'When the next run is due';
 COMMENT ON COLUMN exact.feed_state.last_error IS 'What went wrong last; null: nothing since the last success';
 COMMENT ON COLUMN exact.feed_state.last_error_at IS 'When';
 COMMENT ON COLUMN exact.feed_state.errors IS 'Failures in a row';
+COMMENT ON COLUMN exact.feed_state.confirm_errors IS 'Keyed reads in a row that should have confirmed deletes and failed';
+COMMENT ON COLUMN exact.feed_state.fields_digest IS 'Digest of the fields that are read; with another one everything is read again';
 COMMENT ON COLUMN exact.feed_state.requested IS 'A run is asked for now';
 REVOKE ALL ON TABLE exact.feed_state FROM PUBLIC;
 GRANT SELECT ON TABLE exact.feed_state TO exact_reader;

@@ -166,8 +166,8 @@ BEGIN
 		next_step = CASE WHEN name IS NULL THEN NULL ELSE s.next_step END,
 		paused_entities = CASE WHEN name IS NULL THEN '{}' ELSE array_remove(s.paused_entities, name) END
 	WHERE s.division = resume.division;
-	UPDATE exact.feed_state AS s SET errors = 0, last_error = NULL, last_error_at = NULL, next_run_at = now()
-	WHERE s.division = resume.division AND (name IS NULL OR s.feed = ANY (feeds)) AND s.errors > 0;
+	UPDATE exact.feed_state AS s SET errors = 0, confirm_errors = 0, last_error = NULL, last_error_at = NULL, next_run_at = now()
+	WHERE s.division = resume.division AND (name IS NULL OR s.feed = ANY (feeds)) AND (s.errors > 0 OR s.confirm_errors > 0);
 	-- Paused tables are tried at once.
 	UPDATE exact.target_state AS t
 	SET paused_since = NULL, sqlstate = NULL, reason = NULL, next_step = NULL, attempts = 0, next_attempt_at = NULL

@@ -42,14 +42,14 @@ SELECT f.division, f.entity, e.method, e.merge_rank,
 		WHEN NOT f.enabled OR NOT d.enabled THEN 'off'
 		WHEN f.entity = ANY (ds.paused_entities) OR ds.state = 'paused' THEN 'paused'
 		WHEN ds.state <> 'ok' THEN ds.state
-		WHEN coalesce(s.errors, 0) > 0 THEN 'failing'
+		WHEN s.errors > 0 OR s.confirm_errors > 0 THEN 'failing'
 		WHEN s.first_complete_at IS NULL AND coalesce(s.run_state, 'idle') <> 'idle' THEN 'first load'
 		WHEN s.first_complete_at IS NULL THEN 'not read yet'
 		WHEN s.run_state <> 'idle' THEN 'reading'
 		ELSE 'idle'
 	END AS state,
 	CASE WHEN e.sync_interval_set THEN e.sync_interval ELSE coalesce((SELECT exact._interval_setting()), e.sync_interval) END AS every,
-	s.complete_at, s.first_complete_at, s.run_rows, coalesce(s.errors, 0) AS errors, s.last_error, s.last_error_at,
+	s.complete_at, s.first_complete_at, s.run_rows, coalesce(greatest(s.errors, s.confirm_errors), 0) AS errors, s.last_error, s.last_error_at,
 	coalesce(w.rows, 0) AS waiting, w.oldest AS waiting_since, t.delivered_at, t.paused_since, t.reason AS refusal
 FROM exact.feed AS f
 JOIN exact.division AS d ON d.division = f.division

@@ -87,7 +87,8 @@ endpoint_of(int division, const char *resource)
 	}
 	memset(&key, 0, sizeof(key));
 	key.division = division;
-	strlcpy(key.resource, resource, sizeof(key.resource));
+	/* a key in the path is the same endpoint */
+	memcpy(key.resource, resource, Min(strcspn(resource, "("), sizeof(key.resource) - 1));
 	e = hash_search(endpoints, &key, HASH_ENTER, &found);
 	if (!found)
 	{
@@ -215,7 +216,7 @@ exact_budget_hear(int division, const ExactHttpResponse *http)
 	{
 		b->minute_limit = (int) Min(limit, PG_INT32_MAX);
 		b->minute_left = (int) Min(left, PG_INT32_MAX);
-		b->minute_reset = reset_time(reset, date);
+		b->minute_reset = Min(reset_time(reset, date), now + USECS_PER_MINUTE);
 		minute_known = true;
 	}
 	if (header_number(http, "X-RateLimit-Limit", &limit) &&
@@ -224,10 +225,10 @@ exact_budget_hear(int division, const ExactHttpResponse *http)
 	{
 		b->day_limit = (int) Min(limit, PG_INT32_MAX);
 		b->day_left = (int) Min(left, PG_INT32_MAX);
-		b->day_reset = reset_time(reset, date);
+		b->day_reset = Min(reset_time(reset, date), now + 25 * USECS_PER_HOUR);
 		day_known = true;
 	}
-	if (http->status == 429 && !(day_known && b->day_left == 0))
+	if (http->status == 429 && !(day_known && b->day_left == 0 && b->day_reset > now))
 	{
 		TimestampTz until = now + COOL_DOWN_MS * 1000L;
 

@@ -72,7 +72,7 @@ exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage 
 		int64		type;
 		int64		division = exact_odata_division(record, record->values[feed->division], lane->division);
 
-		if (division != lane->division)
+		if (division >= 0 && division != lane->division)
 			ereport(ERROR,
 					(errcode(ERRCODE_EXACT_DIVISION_GUARD),
 					 errmsg("division %d is frozen: Exact Online answered with a deletion of division " INT64_FORMAT, lane->division, division),
@@ -80,10 +80,10 @@ exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage 
 					 errhint("Check the administration in Exact Online; then SELECT exact.resume(%d).", lane->division)));
 		/* fields in the order of feed.c: Timestamp, EntityKey, EntityType, Division */
 		keys[n] = exact_odata_string(record->values[1]);
-		if (keys[n] == NULL || !exact_odata_int64(record->values[2], &type))
+		if (division < 0 || keys[n] == NULL || !exact_odata_int64(record->values[2], &type))
 			ereport(ERROR,
 					(errcode(ERRCODE_EXACT_BAD_ANSWER),
-					 errmsg("Exact Online answered with a deletion that names no record"),
+					 errmsg("Exact Online answered with a deletion that names no division or no record"),
 					 errdetail("GET %s, row %d. Nothing of that page was kept.", feed->resource, i + 1),
 					 errhint("The hub asks again by itself.")));
 		types[n++] = (int32) type;
@@ -124,6 +124,28 @@ exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage 
 }
 
 /*
+ * Where no keyed read can confirm: an empty answer for a table that is not, or more than 20 keys and 5 % of it, is more likely a fault of
+ * the answer than the end of so many records. They stay alive until a whole run shows fewer of them gone.
+ */
+static bool
+too_many(const ExactRun *run, const char *entity, int n)
+{
+	static const char sql[] = "SELECT count(*) FROM exact.record WHERE division = $1 AND entity = $2 AND NOT deleted";
+	ExactArg	args[2];
+	int64		alive;
+
+	args[0] = exact_arg_int4(run->lane->division);
+	args[1] = exact_arg_text(entity);
+	exact_sql(sql, 2, args);
+	alive = exact_cell_int8(0, 1, 0);
+	if (run->run_rows > 0 && (n <= 20 || (int64) n * 20 <= alive))
+		return false;
+	exact_log(LOG, "alarm division=%d entity=%s absent=%d of=" INT64_FORMAT " reason=\"too many to be deleted without a word\"",
+			  run->lane->division, entity, n, alive);
+	return true;
+}
+
+/*
  * Absent means: known before the run began, alive, not seen in the run. In a run from a mark that is only true of a document's
  * lines, and only of documents that the run did see; in a full read, or a run from the first mark, of every record.
  */
@@ -133,8 +155,10 @@ exact_deletes_absent(const ExactRun *run, int64 call)
 	static const char absent_sql[] =
 	"SELECT key FROM exact.record WHERE division = $1 AND entity = $2 AND NOT deleted AND run IS DISTINCT FROM $3 AND first_seen < $4";
 	static const char lines_sql[] =
-	"SELECT l.key FROM exact.record h JOIN exact.record l ON l.division = h.division AND l.entity = $5 AND l.parent = h.key AND NOT l.deleted "
-	"WHERE h.division = $1 AND h.entity = $2 AND h.run = $3 AND l.run IS DISTINCT FROM $3 AND l.first_seen < $4";
+	"WITH seen AS (SELECT key FROM exact.record WHERE division = $1 AND entity = $2 AND run = $3 "
+	"  UNION SELECT parent FROM exact.record WHERE division = $1 AND entity = $5 AND run = $3) "
+	"SELECT l.key FROM seen JOIN exact.record l ON l.division = $1 AND l.entity = $5 AND l.parent = seen.key "
+	"WHERE NOT l.deleted AND l.run IS DISTINCT FROM $3 AND l.first_seen < $4";
 	const ExactFeed *feed = run->def;
 	bool		whole = feed->method == EXACT_FEED_FULL || run->mark <= 1;
 	const char *header = NULL;
@@ -161,6 +185,8 @@ exact_deletes_absent(const ExactRun *run, int64 call)
 		if (found == 0)
 			continue;
 		keys = take_keys(0, found, 1, &n);
+		if ((entity->plain_resource == NULL || entity->plain_key == NULL) && too_many(run, entity->name, n))
+			continue;
 		if (entity->plain_resource == NULL || entity->plain_key == NULL)
 		{
 			tombstones += exact_stage_delete(run->lane->division, feed->name, entity->name, NULL, keys, n, run->run, call, "absent from a complete read");
@@ -199,17 +225,25 @@ pick_unit(void *arg)
 	static const char sql[] =
 	"SELECT k.entity, k.key, e.feed FROM exact.dirty_key k JOIN exact.entity_effective e ON e.entity = k.entity "
 	"WHERE k.division = $1 AND k.reason = 'confirm' AND k.entity = "
-	"  (SELECT entity FROM exact.dirty_key WHERE division = $1 AND reason = 'confirm' ORDER BY since, entity LIMIT 1) "
+	"  (SELECT d.entity FROM exact.dirty_key d JOIN exact.entity_effective f ON f.entity = d.entity "
+	"   WHERE d.division = $1 AND d.reason = 'confirm' AND d.entity <> ALL ($2::text[]) ORDER BY d.since, d.entity LIMIT 1) "
 	"ORDER BY k.since, k.key LIMIT 60";
 	Confirm    *confirm = arg;
-	ExactArg	args[1];
+	ExactArg	args[2];
 	MemoryContext old;
 	char	   *entity;
 	char	   *feed;
+	const char **held;
+	int			nheld = 0;
 	uint64		n;
 
+	held = palloc((confirm->lane->nrefused + 1) * sizeof(char *));
+	for (int i = 0; i < confirm->lane->nrefused; i++)
+		if (confirm->lane->refused[i].not_before > GetCurrentTimestamp())
+			held[nheld++] = confirm->lane->refused[i].entity;
 	args[0] = exact_arg_int4(confirm->lane->division);
-	n = exact_sql(sql, 1, args);
+	args[1] = exact_arg_text_array(held, NULL, nheld);
+	n = exact_sql(sql, 2, args);
 	confirm->nkeys = 0;
 	if (n == 0)
 		return;
@@ -235,6 +269,7 @@ static void
 apply_unit(void *arg)
 {
 	static const char clean_sql[] = "DELETE FROM exact.dirty_key WHERE division = $1 AND entity = $2 AND key = ANY ($3::text[]) AND reason = 'confirm'";
+	static const char healed_sql[] = "UPDATE exact.feed_state SET confirm_errors = 0, last_error = NULL, last_error_at = NULL WHERE division = $1 AND feed = $2 AND confirm_errors > 0";
 	static const char more_sql[] = "SELECT EXISTS (SELECT FROM exact.dirty_key WHERE division = $1 AND reason = 'confirm')";
 	Confirm    *confirm = arg;
 	char	  **gone = palloc(confirm->nkeys * sizeof(char *));
@@ -252,18 +287,71 @@ apply_unit(void *arg)
 	args[1] = exact_arg_text(confirm->entity->name);
 	args[2] = exact_arg_text_array((const char *const *) confirm->keys, NULL, confirm->nkeys);
 	exact_sql(clean_sql, 3, args);
+	args[1] = exact_arg_text(confirm->feed->name);
+	exact_sql(healed_sql, 2, args);
 	exact_sql(more_sql, 1, args);
 	confirm->more = exact_cell_bool(0, 1, false);
 }
 
 static void send_confirm(Confirm *confirm);
 
+/* An entity whose keyed read fails holds back itself only. */
+static void
+hold_back(ExactLane *lane, const char *entity, ExactApiAnswer *answer)
+{
+	ExactRefusal *refusal = NULL;
+
+	for (int i = 0; i < lane->nrefused && refusal == NULL; i++)
+		if (strcmp(lane->refused[i].entity, entity) == 0)
+			refusal = &lane->refused[i];
+	if (refusal == NULL)
+	{
+		Size		size = (lane->nrefused + 1) * sizeof(ExactRefusal);
+
+		lane->refused = lane->refused ? repalloc(lane->refused, size) : MemoryContextAlloc(TopMemoryContext, size);
+		refusal = &lane->refused[lane->nrefused++];
+		memset(refusal, 0, sizeof(*refusal));
+		strlcpy(refusal->entity, entity, sizeof(refusal->entity));
+	}
+	refusal->not_before = exact_run_trouble(lane, answer, ++refusal->errors);
+}
+
+typedef struct ConfirmFailure
+{
+	Confirm    *confirm;
+	ExactApiAnswer *answer;
+	const char *message;
+} ConfirmFailure;
+
+static void
+failure_unit(void *arg)
+{
+	static const char sql[] =
+	"UPDATE exact.feed_state SET confirm_errors = confirm_errors + 1, last_error = $3, last_error_at = clock_timestamp() WHERE division = $1 AND feed = $2";
+	ConfirmFailure *failure = arg;
+	ExactArg	args[3];
+
+	if (failure->answer->http != NULL)
+		exact_api_record(failure->answer, 0);
+	args[0] = exact_arg_int4(failure->confirm->lane->division);
+	args[1] = exact_arg_text(failure->confirm->feed->name);
+	args[2] = exact_arg_text(psprintf("deletes of %s cannot be confirmed: %s", failure->confirm->entity->name, failure->message));
+	exact_sql(sql, 3, args);
+}
+
 static void
 trouble(Confirm *confirm, ExactApiAnswer *answer, const char *message)
 {
 	ExactLane  *lane = confirm->lane;
+	ConfirmFailure failure = {confirm, answer, message};
 
-	lane->confirm_not_before = exact_run_trouble(lane, answer, ++lane->confirm_errors);
+	if (answer->trouble == EXACT_API_LIMIT || answer->trouble == EXACT_API_UNAUTHORIZED)
+		exact_run_trouble(lane, answer, 1);
+	else
+	{
+		hold_back(lane, confirm->entity->name, answer);
+		exact_unit_run("record failure", failure_unit, &failure, NULL);
+	}
 	exact_log(LOG, "failed division=%d confirm=%s keys=%d error=\"%s\"", lane->division, confirm->entity->name, confirm->nkeys, message);
 	MemoryContextDelete(confirm->context);
 }
@@ -285,7 +373,7 @@ on_confirm(ExactApiAnswer *answer, void *arg)
 		return;
 	}
 	page = exact_odata_parse(answer->http->body, answer->http->body_len, fields, 1, &problem);
-	prefix = psprintf("%s/api/v1/%d/", lane->base_url, lane->division);
+	prefix = psprintf("%s/api/v1/%d/", answer->request->base_url, lane->division);
 	if (page != NULL && (!page->is_list || (page->next && pg_strncasecmp(page->next, prefix, strlen(prefix)) != 0)))
 		problem = pstrdup("not a page of this division");
 	for (int i = 0; problem == NULL && i < page->nrecords; i++)
@@ -320,8 +408,9 @@ on_confirm(ExactApiAnswer *answer, void *arg)
 		trouble(confirm, answer, "the deletions could not be stored");
 		return;
 	}
-	lane->confirm_errors = 0;
-	lane->confirm_not_before = 0;
+	for (int i = 0; i < lane->nrefused; i++)
+		if (strcmp(lane->refused[i].entity, confirm->entity->name) == 0)
+			lane->refused[i].errors = 0;
 	lane->confirm_wanted = confirm->more;
 	exact_log(LOG, "confirmed division=%d entity=%s keys=%d deleted=%d ms=%.0f", lane->division, confirm->entity->name,
 			  confirm->nkeys, confirm->tombstones, answer->http->ms);
@@ -359,9 +448,22 @@ exact_deletes_confirm(ExactLane *lane)
 
 	confirm->context = context;
 	confirm->lane = lane;
-	if (!exact_unit_run("pick keys", pick_unit, confirm, NULL) || confirm->nkeys == 0 || confirm->entity == NULL)
+	if (!exact_unit_run("pick keys", pick_unit, confirm, NULL))
 	{
+		lane->confirm_not_before = GetCurrentTimestamp() + USECS_PER_SEC;
+		MemoryContextDelete(context);
+		return false;
+	}
+	if (confirm->nkeys == 0 || confirm->entity == NULL)
+	{
+		/* nothing, or only what is held back: until then */
 		lane->confirm_wanted = false;
+		for (int i = 0; i < lane->nrefused; i++)
+			if (lane->refused[i].not_before > GetCurrentTimestamp())
+			{
+				lane->confirm_not_before = lane->confirm_wanted ? Min(lane->confirm_not_before, lane->refused[i].not_before) : lane->refused[i].not_before;
+				lane->confirm_wanted = true;
+			}
 		MemoryContextDelete(context);
 		return false;
 	}

@@ -338,6 +338,22 @@ record_unit(void *arg)
 
 /* ---- the statements ---- */
 
+bool
+exact_delivery_record(ExactDelivery *d)
+{
+	if (!exact_unit_run("record delivery", record_unit, d, NULL))
+		return false;
+	exact_log(LOG, "delivered table=%s rows=%d batches=%d history_ms=%.0f current_ms=%.0f", d->plan->sql.entity, d->rows,
+			  d->nwhole + (d->part != 0 ? 1 : 0), d->history_ms, d->current_ms);
+	return true;
+}
+
+void
+exact_delivery_free(ExactDelivery *d)
+{
+	MemoryContextDelete(d->context);
+}
+
 static void
 end_delivery(ExactDelivery *d, const ExactDeliveryEnd *end)
 {
@@ -345,25 +361,17 @@ end_delivery(ExactDelivery *d, const ExactDeliveryEnd *end)
 
 	d->done(end, d->arg);
 	MemoryContextSwitchTo(old);
-	MemoryContextDelete(d->context);
+	if (!end->unrecorded)
+		exact_delivery_free(d);
 }
 
 static void
 end_delivered(ExactDelivery *d)
 {
 	ExactDeliveryEnd end;
-	ExactFault *fault = NULL;
 
 	memset(&end, 0, sizeof(end));
-	if (!exact_unit_run("record delivery", record_unit, d, &fault))
-	{
-		end.fault = fault;
-		end.sqlstate = "";
-		end.again = true;
-	}
-	else
-		exact_log(LOG, "delivered table=%s rows=%d batches=%d history_ms=%.0f current_ms=%.0f", d->plan->sql.entity, d->rows,
-				  d->nwhole + (d->part != 0 ? 1 : 0), d->history_ms, d->current_ms);
+	end.unrecorded = !exact_delivery_record(d);
 	end_delivery(d, &end);
 }
 

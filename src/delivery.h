@@ -43,7 +43,7 @@ typedef struct ExactDeliveryEnd
 	const ExactFault *fault;	/* NULL: delivered and recorded */
 	const char *sqlstate;		/* of the fault: Databricks' own, EX0nn, or "" */
 	bool		gap;			/* a post-condition failed: the tables do not hold what was delivered */
-	bool		again;			/* only recording it failed: deliver it again */
+	bool		unrecorded;		/* delivered, but not recorded: the caller calls exact_delivery_record later */
 } ExactDeliveryEnd;
 
 typedef void (*ExactDeliveryDone) (const ExactDeliveryEnd *end, void *arg);
@@ -51,7 +51,11 @@ typedef void (*ExactDeliveryDone) (const ExactDeliveryEnd *end, void *arg);
 /* Runs it; done is called once, outside a transaction. */
 extern void exact_delivery_start(ExactDelivery *delivery, ExactStatementTrouble trouble, ExactDeliveryDone done, void *arg);
 
-/* Takes what was delivered out of the backlog; within done. */
+/* Takes what was delivered out of the backlog; within done, or after exact_delivery_record. */
 extern void exact_delivery_settle(const ExactDelivery *delivery, ExactBacklog *backlog);
+
+/* Records a delivery whose record failed before; false: failed again. Then it is freed with exact_delivery_free. */
+extern bool exact_delivery_record(ExactDelivery *delivery);
+extern void exact_delivery_free(ExactDelivery *delivery);
 
 #endif

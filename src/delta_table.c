@@ -40,6 +40,22 @@ exact_delta_table_get(const char *workspace, const char *entity)
 	return table;
 }
 
+/* What is looked for in Databricks: the same needs no second look. palloc'd */
+static char *
+describe_plan(const ExactTargetPlan *plan)
+{
+	return psprintf("%s %s %s %s", plan->workspace->origin, plan->current_name, plan->history_name, plan->digest);
+}
+
+static void
+forget_verification(ExactDeltaTable *table)
+{
+	table->verified = false;
+	if (table->verified_as != NULL)
+		pfree(table->verified_as);
+	table->verified_as = NULL;
+}
+
 static void
 drop_plan(ExactDeltaTable *table)
 {
@@ -314,7 +330,10 @@ read_plan(ExactDeltaTable *table, const ExactWorkspace *workspace, const char *i
 	ExactFault *fault = NULL;
 
 	if (exact_unit_run("read table plan", plan_unit, &reading, &fault))
+	{
+		table->verified = table->verified_as != NULL && strcmp(table->verified_as, describe_plan(table->plan)) == 0;
 		return true;
+	}
 	drop_plan(table);
 	pause_until(table, fault, NULL, true);
 	return false;
@@ -343,8 +362,13 @@ take_prepared(const ExactFault *fault, const char *sqlstate, void *arg)
 {
 	ExactDeltaTable *table = arg;
 
+	forget_verification(table);
 	if (fault == NULL)
+	{
 		table->verified = exact_unit_run("record table", verified_unit, table, NULL);
+		if (table->verified)
+			table->verified_as = MemoryContextStrdup(TopMemoryContext, describe_plan(table->plan));
+	}
 	else
 	{
 		table->gone = table->plan->gone;
@@ -385,34 +409,51 @@ is_about_schema(const char *sqlstate)
 }
 
 static void
+settle(ExactDeltaTable *table, const ExactDelivery *delivery)
+{
+	exact_delivery_settle(delivery, &table->backlog);
+	table->paused = false;
+	table->rechecked = false;
+	table->attempts = 0;
+	table->last_delivered = GetCurrentTimestamp();
+}
+
+static bool
+record_again(ExactDeltaTable *table)
+{
+	if (!exact_delivery_record(table->unrecorded))
+		return false;
+	settle(table, table->unrecorded);
+	exact_delivery_free(table->unrecorded);
+	table->unrecorded = NULL;
+	set_idle(table);
+	return true;
+}
+
+static void
 take_delivered(const ExactDeliveryEnd *end, void *arg)
 {
 	Running    *running = arg;
 	ExactDeltaTable *table = running->table;
 
+	if (end->unrecorded)
+	{
+		table->unrecorded = running->delivery;
+		pfree(running);
+		return;					/* still busy */
+	}
 	if (end->fault == NULL)
-	{
-		exact_delivery_settle(running->delivery, &table->backlog);
-		table->paused = false;
-		table->rechecked = false;
-		table->attempts = 0;
-		table->last_delivered = GetCurrentTimestamp();
-	}
-	else if (end->again)
-	{
-		table->paused = true;
-		table->pause_recorded = false;
-		table->next_attempt = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RECORD_AGAIN_MS);
-	}
+		settle(table, running->delivery);
 	else if (is_about_schema(end->sqlstate) && !table->rechecked)
 	{
 		exact_log(LOG, "table=%s is looked at again: %s", table->entity, end->fault->message);
 		table->rechecked = true;
-		table->verified = false;
+		forget_verification(table);
 	}
 	else
 	{
-		table->verified &= !is_about_schema(end->sqlstate);
+		if (is_about_schema(end->sqlstate))
+			forget_verification(table);
 		pause_until(table, end->fault, end->sqlstate, !end->gap);
 	}
 	pfree(running);
@@ -465,6 +506,8 @@ exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspac
 {
 	long		wait;
 
+	if (table->unrecorded != NULL && !record_again(table))
+		return RECORD_AGAIN_MS;
 	if (table->busy || table->backlog.n == 0 || table->backlog.batches[0].id >= below || (table->paused && table->next_attempt == 0))
 		return -1;
 	if (table->paused)

@@ -18,6 +18,8 @@ typedef struct ExactDeltaTable
 	ExactTargetPlan *plan;		/* NULL: to be read again */
 	bool		recovered;		/* statements of an earlier process are over */
 	bool		verified;		/* the tables in Databricks are as planned */
+	char	   *verified_as;	/* what was verified last, NULL: nothing, or it has to be looked at again */
+	ExactDelivery *unrecorded;	/* delivered, but a lock kept it from being recorded */
 	bool		rechecked;		/* a refusal about names or types was answered by looking at the tables again */
 	bool		busy;			/* something is under way; its callback clears it */
 	bool		stale;			/* the configuration changed meanwhile: read plan again when not busy */

@@ -11,6 +11,23 @@
 #include "sql.h"
 #include "worker.h"
 
+void
+exact_division_read_again(ExactLane *lane, const char *why)
+{
+	static const char sql[] =
+	"UPDATE exact.feed_state SET mark = 1, run = nextval('exact.run_id'), run_state = 'idle', next_link = NULL, requested = true "
+	"WHERE division = $1 AND feed IN (SELECT feed FROM exact.entity_effective WHERE method = 'sync')";
+	static const char audit_sql[] =
+	"SELECT exact._audit('fetcher', 'division', $1, NULL, jsonb_build_object('read_again', $2::text))";
+	ExactArg	args[2];
+
+	args[0] = exact_arg_int4(lane->division);
+	args[1] = exact_arg_text(why);
+	exact_sql(sql, 1, args);
+	exact_sql(audit_sql, 2, args);
+	exact_log(LOG, "alarm division=%d all sync feeds are read again from the start reason=\"%s\"", lane->division, why);
+}
+
 bool
 exact_division_compare(ExactLane *lane, const ExactFeed *feed, const ExactPage *page)
 {
@@ -19,12 +36,9 @@ exact_division_compare(ExactLane *lane, const ExactFeed *feed, const ExactPage *
 	"ON CONFLICT (division) DO UPDATE SET move_date = excluded.move_date, hr_link_date = excluded.hr_link_date, checked_at = now(), "
 	"mark_generation = s.mark_generation + CASE WHEN s.checked_at IS NOT NULL AND (s.move_date, s.hr_link_date) IS DISTINCT FROM "
 	"  (excluded.move_date, excluded.hr_link_date) THEN 1 ELSE 0 END RETURNING mark_generation";
-	static const char reset_sql[] =
-	"UPDATE exact.feed_state s SET mark = 1, run_state = 'idle', next_link = NULL, requested = true "
-	"WHERE division = $1 AND (feed = 'deleted' OR feed IN (SELECT feed FROM exact.entity_effective WHERE method = 'sync'))";
-	static const char audit_sql[] =
-	"SELECT exact._audit('fetcher', 'division', $1, NULL, jsonb_build_object('moved', true, 'move_date', $2::text, 'hr_link_date', $3::text, 'mark_generation', $4::int))";
-	ExactArg	args[4];
+	static const char log_sql[] =
+	"UPDATE exact.feed_state SET mark = 1, run_state = 'idle', next_link = NULL, requested = true WHERE division = $1 AND feed = 'deleted'";
+	ExactArg	args[3];
 	int			generation;
 
 	for (int i = 0; i < page->nrecords; i++)
@@ -42,10 +56,8 @@ exact_division_compare(ExactLane *lane, const ExactFeed *feed, const ExactPage *
 		generation = (int) exact_cell_int8(0, 1, 1);
 		if (generation == lane->mark_generation)
 			return false;
-		args[3] = exact_arg_int4(generation);
-		exact_sql(reset_sql, 1, args);
-		exact_sql(audit_sql, 4, args);
-		exact_log(LOG, "alarm division=%d moved=true mark_generation=%d: all sync feeds are read again from the start", lane->division, generation);
+		exact_sql(log_sql, 1, args);	/* it has row versions of its own */
+		exact_division_read_again(lane, "the division was moved or linked: row versions begin anew");
 		return true;
 	}
 	ereport(ERROR,

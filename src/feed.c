@@ -38,6 +38,21 @@ find_field(const ExactFeed *feed, const char *name)
 	return -1;
 }
 
+static void
+digest_fields(ExactFeed *feed)
+{
+	StringInfoData names;
+	uint8		digest[32];
+
+	initStringInfo(&names);
+	for (int i = 0; i < feed->nfields; i++)
+		appendStringInfo(&names, "%s,", feed->fields[i]);
+	exact_sha256(names.data, names.len, digest);
+	for (int i = 0; i < 32; i++)
+		sprintf(feed->digest + 2 * i, "%02x", digest[i]);
+	pfree(names.data);
+}
+
 /* The feeds every division has besides its entities. */
 static ExactFeed *
 builtin_feed(const char *name)
@@ -58,6 +73,7 @@ builtin_feed(const char *name)
 	feed->timestamp = find_field(feed, "Timestamp");
 	feed->division = find_field(feed, "Division");
 	feed->line_number = -1;
+	digest_fields(feed);
 	return feed;
 }
 
@@ -138,6 +154,7 @@ exact_feed_load(const char *name)
 	feed->timestamp = feed->method == EXACT_FEED_SYNC ? add_field(feed, "Timestamp", &capacity) : -1;
 	feed->division = has_division ? add_field(feed, "Division", &capacity) : -1;
 	feed->line_number = feed->nentities > 1 ? add_field(feed, "LineNumber", &capacity) : -1;
+	digest_fields(feed);
 	return feed;
 }
 

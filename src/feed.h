@@ -42,6 +42,7 @@ typedef struct ExactFeed
 	bool		interval_set;	/* by the user for this entity: the setting sync_interval does not change it */
 	int			nfields;
 	const char **fields;		/* $select */
+	char		digest[65];		/* of them, hex */
 	int			division;		/* indices into fields, -1 none */
 	int			timestamp;
 	int			line_number;

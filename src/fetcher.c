@@ -14,6 +14,8 @@
 
 PGDLLEXPORT void exact_fetcher_main(Datum main_arg) pg_attribute_noreturn();
 
+#define START_AGAIN_MS 1000
+
 static bool loaded;
 
 static void
@@ -38,15 +40,19 @@ sooner(long a, long b)
 static long
 turn(void)
 {
+	long		wait;
+
+	if (exact_worker_woken())
+		exact_plan_want();
 	if (!loaded)
 	{
 		start();
 		if (!loaded)
-			return 5000;
+			return START_AGAIN_MS;
 	}
-	if (exact_worker_woken())
-		exact_plan_read();
-	return sooner(exact_run_turn(), exact_token_turn());
+	wait = exact_plan_turn();
+	wait = sooner(wait, exact_run_turn());
+	return sooner(wait, exact_token_turn());
 }
 
 static const ExactWorkerOps fetcher_ops = {

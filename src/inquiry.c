@@ -361,7 +361,7 @@ on_authorized(const ExactTokenAnswer *answer, void *arg)
 		char	   *text = psprintf("authorised; the first feeds start now");
 
 		exact_ask_answer(ask, text, strlen(text));
-		exact_plan_read();
+		exact_plan_want();
 	}
 	else if (answer->fault != NULL)
 		exact_ask_fail(ask, answer->fault);
@@ -454,6 +454,7 @@ static void
 ping_next(Ping *ping)
 {
 	ExactApiRequest request = {0};
+	const char *why;
 	int			i = ping->next++;
 
 	if (i >= ping->n || exact_ask_gone(ping->ask))
@@ -466,6 +467,12 @@ ping_next(Ping *ping)
 	if (ping->base_urls[i] == NULL)
 	{
 		ping_row(ping, false, 0, "its base URL cannot be used", "see the server log; correct exact.app");
+		ping_next(ping);
+		return;
+	}
+	if (exact_budget_allowed_at(ping->divisions[i], ping->divisions[i] ? "system/Divisions" : "current/Me", &why) != 0)
+	{
+		ping_row(ping, true, 0, psprintf("no call now: %s", why), "try again later");
 		ping_next(ping);
 		return;
 	}
@@ -570,7 +577,7 @@ exact_inquiry_answer(ExactAsk *ask)
 		char	   *result = exact_credential_import();
 
 		exact_ask_answer(ask, result, strlen(result));
-		exact_plan_read();
+		exact_plan_want();
 	}
 	else
 		exact_ask_failf(ask, ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL, "the fetcher does not know the question \"%s\"", op);

@@ -312,7 +312,7 @@ advance_tables(void)
 		ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
 		Workspace  *workspace;
 
-		if (table->busy || table->backlog.n == 0)
+		if (table->backlog.n == 0 || (table->busy && table->unrecorded == NULL))
 			continue;
 		workspace = find_workspace(table->workspace);
 		if (workspace == NULL || !workspace->enabled)
@@ -323,8 +323,8 @@ advance_tables(void)
 				exact_delta_table_pause(table, workspace->fault, NULL);
 			continue;
 		}
-		if (under_way >= MAX_UNDER_WAY)
-			break;				/* the end of any of them brings the next turn */
+		if (under_way >= MAX_UNDER_WAY && !table->busy)
+			continue;			/* the end of any of them brings the next turn */
 		wait = sooner(wait, exact_delta_table_advance(table, &workspace->info, installation, may_go_below(table)));
 		under_way += table->busy ? 1 : 0;
 	}

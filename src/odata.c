@@ -117,8 +117,7 @@ object_start(void *state)
 {
 	Reader	   *r = state;
 
-	if (++r->depth > MAX_DEPTH && r->problem == NULL)
-		r->problem = psprintf("nested deeper than %d levels", MAX_DEPTH);
+	r->depth++;
 	if (r->problem == NULL && !r->in_record && r->in_d && r->page->is_list &&
 		r->depth == (r->in_results ? 4 : 3))
 		begin_record(r);
@@ -145,10 +144,7 @@ object_end(void *state)
 static ExactJsonResult
 array_start(void *state)
 {
-	Reader	   *r = state;
-
-	if (++r->depth > MAX_DEPTH && r->problem == NULL)
-		r->problem = psprintf("nested deeper than %d levels", MAX_DEPTH);
+	((Reader *) state)->depth++;
 	EXACT_JSON_OK;
 }
 
@@ -262,11 +258,40 @@ single_object_start(void *state)
 {
 	Reader	   *r = state;
 
-	if (++r->depth > MAX_DEPTH && r->problem == NULL)
-		r->problem = psprintf("nested deeper than %d levels", MAX_DEPTH);
+	r->depth++;
 	if (r->problem == NULL && r->in_d && !r->in_record && r->depth == 2 && r->page->nrecords == 0)
 		begin_record(r);
 	EXACT_JSON_OK;
+}
+
+static bool
+too_deep(const char *body, size_t len)
+{
+	int			depth = 0;
+	bool		in_string = false;
+
+	for (size_t i = 0; i < len; i++)
+	{
+		char		c = body[i];
+
+		if (in_string)
+		{
+			if (c == '\\')
+				i++;
+			else if (c == '"')
+				in_string = false;
+		}
+		else if (c == '"')
+			in_string = true;
+		else if (c == '{' || c == '[')
+		{
+			if (++depth > MAX_DEPTH)
+				return true;
+		}
+		else if (c == '}' || c == ']')
+			depth--;
+	}
+	return false;
 }
 
 static JsonParseErrorType
@@ -311,6 +336,11 @@ exact_odata_parse(const char *body, size_t len, const char *const *fields, int n
 	if (pg_encoding_verifymbstr(PG_UTF8, body, (int) len) != (int) len)	/* stops at a NUL too */
 	{
 		*problem = pstrdup("the answer is not valid UTF-8");
+		return NULL;
+	}
+	if (too_deep(body, len))		/* before a parser that recurses */
+	{
+		*problem = psprintf("nested deeper than %d levels", MAX_DEPTH);
 		return NULL;
 	}
 	page->fields = fields;

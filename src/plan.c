@@ -21,6 +21,11 @@ static ExactLane **lanes;
 static int	nlanes;
 static int	lane_capacity;
 static bool requests_open;
+static bool plan_due = true;
+static TimestampTz plan_not_before;	/* after a reading that failed */
+
+#define READ_AGAIN_MS 1000
+#define ADDRESS_AGAIN_MS 60000
 
 static void
 set_text(char **field, const char *value)
@@ -106,6 +111,15 @@ exact_plan_due_at(const ExactRun *run)
 	return run->complete_at + interval;
 }
 
+/* Whatever waits after errors may be tried at once. */
+static void
+forgive(ExactLane *lane)
+{
+	exact_budget_forgive(lane->division);
+	for (int r = 0; r < lane->nruns; r++)
+		lane->runs[r]->not_before = 0;
+}
+
 static void
 read_lanes(void)
 {
@@ -116,9 +130,9 @@ read_lanes(void)
 	"WHERE d.enabled AND EXISTS (SELECT FROM exact.feed f WHERE f.division = d.division AND f.enabled) ORDER BY d.division";
 	uint64		n;
 
+	n = exact_sql(sql, 0, NULL);
 	for (int i = 0; i < nlanes; i++)
 		lanes[i]->present = false;
-	n = exact_sql(sql, 0, NULL);
 	for (uint64 i = 0; i < n; i++)
 	{
 		ExactLane  *lane = make_lane((int) exact_cell_int8(i, 1, 0));
@@ -128,13 +142,41 @@ read_lanes(void)
 		strlcpy(lane->app, exact_cell_text(i, 2), sizeof(lane->app));
 		set_text(&lane->language, exact_cell_text(i, 3));
 		if (lane->state[0] && strcmp(lane->state, state) != 0 && strcmp(state, "ok") == 0)
-			exact_budget_forgive(lane->division);	/* an operator has resumed it */
+			forgive(lane);		/* an operator has resumed it */
 		strlcpy(lane->state, state, sizeof(lane->state));
 		lane->state_since = exact_cell_time(i, 5, 0);
 		lane->mark_generation = (int) exact_cell_int8(i, 6, 1);
 		lane->not_before = 0;
+		lane->confirm_not_before = 0;
+		for (int r = 0; r < lane->nrefused; r++)
+			lane->refused[r].not_before = 0;
 		lane->confirm_wanted = exact_cell_bool(i, 7, false);
 	}
+}
+
+/* Other fields than before (selected by a user, new in the catalogue): what was read must be read again. In a unit. */
+static void
+compare_fields(ExactRun *run)
+{
+	static const char sql[] =
+	"UPDATE exact.feed_state SET mark = 1, run = nextval('exact.run_id'), run_state = 'idle', next_link = NULL, fields_digest = $3, complete_at = NULL "
+	"WHERE division = $1 AND feed = $2 RETURNING run";
+	ExactArg	args[3];
+
+	if (run->digest[0] == '\0' || strcmp(run->digest, run->def->digest) == 0)
+		return;
+	args[0] = exact_arg_int4(run->lane->division);
+	args[1] = exact_arg_text(run->name);
+	args[2] = exact_arg_text(run->def->digest);
+	if (exact_sql(sql, 3, args) == 0)
+		return;
+	run->mark = 1;
+	run->run = exact_cell_int8(0, 1, 0);
+	run->paging = false;
+	run->complete_at = 0;
+	exact_plan_set_link(run, NULL);
+	strlcpy(run->digest, run->def->digest, sizeof(run->digest));
+	exact_log(LOG, "fields changed division=%d feed=%s: it is read again from the start", run->lane->division, run->name);
 }
 
 /* The feeds of enabled entities that this version can read, the log of deletes where one has a code, and the guard. */
@@ -152,25 +194,26 @@ read_runs(void)
 	"  UNION ALL SELECT division, 'deleted', '{}', false FROM wanted WHERE logged GROUP BY division "
 	"  UNION ALL SELECT division, 'divisions', '{}', false FROM wanted GROUP BY division) "
 	"SELECT w.division, w.feed, array_to_string(w.entities, ','), w.paused, coalesce(s.mark, 1), coalesce(s.run, 0), coalesce(s.run_state, 'idle') <> 'idle', s.next_link, "
-	"  s.run_started_at, coalesce(s.run_first_max, 0), coalesce(s.run_max, 0), coalesce(s.run_rising, true), coalesce(s.run_rows, 0), s.complete_at, coalesce(s.errors, 0), coalesce(s.requested, false) "
+	"  s.run_started_at, coalesce(s.run_first_max, 0), coalesce(s.run_max, 0), coalesce(s.run_rising, true), coalesce(s.run_rows, 0), s.complete_at, coalesce(s.errors, 0), coalesce(s.requested, false), s.fields_digest "
 	"FROM all_feeds w LEFT JOIN exact.feed_state s ON s.division = w.division AND s.feed = w.feed ORDER BY w.division, w.feed = 'deleted', w.feed";
-	static const char taken_sql[] = "UPDATE exact.feed_state SET requested = false WHERE requested";
+	static const char taken_sql[] = "UPDATE exact.feed_state SET requested = false WHERE requested AND division = $1 AND feed = $2";
 	MemoryContext unit = CurrentMemoryContext;
 	SPITupleTable *rows;
-	bool		requested = false;
 	uint64		n;
 
+	n = exact_sql(sql, 0, NULL);
+	rows = SPI_tuptable;
 	for (int i = 0; i < nlanes; i++)
 		for (int r = 0; r < lanes[i]->nruns; r++)
 			lanes[i]->runs[r]->present = false;
-	n = exact_sql(sql, 0, NULL);
-	rows = SPI_tuptable;
 	for (uint64 i = 0; i < n; i++)
 	{
 		ExactLane  *lane;
 		ExactRun   *run;
 		char	   *entities;
 		MemoryContext context;
+		bool		requested;
+		int			errors;
 
 		SPI_tuptable = rows;	/* exact_feed_load() reads other results */
 		lane = exact_plan_lane((int) exact_cell_int8(i, 1, 0));
@@ -179,14 +222,19 @@ read_runs(void)
 		run = exact_plan_run(lane, exact_cell_text(i, 2));
 		run->present = true;
 		run->paused = exact_cell_bool(i, 4, false);
-		if (exact_cell_bool(i, 16, false))
-		{
+		requested = exact_cell_bool(i, 16, false);
+		errors = (int) exact_cell_int8(i, 15, 0);
+		if (requested || errors < run->errors)
+			run->not_before = 0;	/* wanted, or resumed */
+		if (errors < run->errors)
+			forgive(lane);
+		if (requested)
 			run->wanted_at = GetCurrentTimestamp();
-			run->not_before = 0;
-			requested = true;
-		}
 		if (lane->busy && run->def != NULL)
-			continue;			/* its page is compared with exact.feed_state when it comes */
+		{
+			lane->reread = true;	/* its page is compared with exact.feed_state when it comes */
+			continue;
+		}
 		entities = exact_cell_text(i, 3);
 		run->mark = exact_cell_int8(i, 5, 1);
 		run->run = exact_cell_int8(i, 6, 0);
@@ -198,8 +246,12 @@ read_runs(void)
 		run->run_rising = exact_cell_bool(i, 12, true);
 		run->run_rows = exact_cell_int8(i, 13, 0);
 		run->complete_at = exact_cell_time(i, 14, 0);
-		run->errors = (int) exact_cell_int8(i, 15, 0);
+		run->errors = errors;
+		strlcpy(run->digest, exact_cell_isnull(i, 17) ? "" : exact_cell_text(i, 17), sizeof(run->digest));
 
+		/* nothing points to the old definition before the new one is whole */
+		run->def = NULL;
+		run->enabled = NULL;
 		context = AllocSetContextCreate(TopMemoryContext, "exact feed", ALLOCSET_SMALL_SIZES);
 		MemoryContextSwitchTo(context);
 		if (run->context != NULL)
@@ -219,9 +271,17 @@ read_runs(void)
 		MemoryContextSwitchTo(unit);
 		if (run->def == NULL)
 			run->present = false;
+		else
+			compare_fields(run);
+		if (requested)
+		{
+			ExactArg	args[2];
+
+			args[0] = exact_arg_int4(lane->division);
+			args[1] = exact_arg_text(run->name);
+			exact_sql(taken_sql, 2, args);
+		}
 	}
-	if (requested)
-		exact_sql(taken_sql, 0, NULL);
 }
 
 /* Takes queued requests: their feeds are wanted now. */
@@ -278,11 +338,12 @@ base_url_unit(void *arg)
 	set_text(&lane->base_url, exact_app_base_url(lane->app));
 }
 
-void
-exact_plan_read(void)
+/* The address of each app; false when one cannot be used, which its feeds show. */
+static bool
+read_addresses(void)
 {
-	if (!exact_unit_run("read plan", read_unit, NULL, NULL))
-		return;
+	bool		all = true;
+
 	for (int i = 0; i < nlanes; i++)
 	{
 		bool		known = false;
@@ -297,8 +358,40 @@ exact_plan_read(void)
 			}
 		if (!known && !exact_unit_run("read app", base_url_unit, lanes[i], NULL))
 			set_text(&lanes[i]->base_url, NULL);
+		all = all && lanes[i]->base_url != NULL;
+	}
+	return all;
+}
+
+void
+exact_plan_want(void)
+{
+	plan_due = true;
+	plan_not_before = 0;
+}
+
+long
+exact_plan_turn(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!plan_due)
+		return -1;
+	if (plan_not_before > now)
+		return (long) ((plan_not_before - now) / 1000 + 1);
+	plan_due = false;
+	if (!exact_unit_run("read plan", read_unit, NULL, NULL))
+	{
+		plan_due = true;
+		plan_not_before = now + READ_AGAIN_MS * INT64CONST(1000);
+		return READ_AGAIN_MS;
 	}
 	exact_plan_settle();
+	if (read_addresses())
+		return -1;
+	plan_due = true;
+	plan_not_before = now + ADDRESS_AGAIN_MS * INT64CONST(1000);
+	return ADDRESS_AGAIN_MS;
 }
 
 /* A sync request is done when each of its feeds has completed a run that began after it, and no key waits for confirmation. */
@@ -311,7 +404,7 @@ settle_unit(void *arg pg_attribute_unused())
 	"  JOIN exact.feed f ON f.enabled AND (q.division IS NULL OR f.division = q.division) JOIN exact.division d ON d.division = f.division AND d.enabled "
 	"  JOIN exact.entity_effective e ON e.entity = f.entity AND e.method = ANY ('{sync,full}') AND (q.entity IS NULL OR q.entity = e.entity OR q.entity = e.feed) "
 	"  LEFT JOIN exact.division_state s ON s.division = f.division "
-	"  WHERE q.state = 'running' AND q.kind = 'sync' AND NOT e.entity = ANY (coalesce(s.paused_entities, '{}')) "
+	"  WHERE q.state = 'running' AND q.kind = 'sync' AND NOT EXISTS (SELECT FROM exact.entity_effective p WHERE p.feed = e.feed AND p.entity = ANY (coalesce(s.paused_entities, '{}'))) "
 	"  UNION SELECT q.id, q.started_at, f.division, 'deleted' FROM exact.request q "
 	"  JOIN exact.feed f ON f.enabled AND (q.division IS NULL OR f.division = q.division) JOIN exact.division d ON d.division = f.division AND d.enabled "
 	"  JOIN exact.entity_effective e ON e.entity = f.entity AND e.method = 'sync' AND e.entity_type IS NOT NULL WHERE q.state = 'running' AND q.kind = 'sync'), "
@@ -319,9 +412,10 @@ settle_unit(void *arg pg_attribute_unused())
 	"  SELECT q.id, count(c.feed) AS feeds, "
 	"    coalesce(bool_and(coalesce(s.run_state = 'idle' AND s.run_started_at >= c.started_at, false)), false) AS complete, "
 	"    min(format('division %s is %s: %s', c.division, d.state, d.reason)) FILTER (WHERE d.state <> 'ok') AS blocked, "
-	"    min(s.last_error) FILTER (WHERE s.errors >= 3 AND s.last_error_at > c.started_at) AS error, "
-	"    bool_or(EXISTS (SELECT FROM exact.dirty_key k WHERE k.division = c.division AND k.reason = 'confirm')) AS unconfirmed "
-	"  FROM exact.request q LEFT JOIN scope c ON c.id = q.id "
+	"    coalesce(min(format('app %s must be authorised', v.app)) FILTER (WHERE a.state IS DISTINCT FROM 'authorized'), "
+	"      min(s.last_error) FILTER (WHERE (s.errors >= 3 OR s.confirm_errors >= 3) AND s.last_error_at > c.started_at)) AS error, "
+	"    bool_or(EXISTS (SELECT FROM exact.dirty_key k JOIN exact.entity_effective e ON e.entity = k.entity WHERE k.division = c.division AND k.reason = 'confirm' AND e.feed = c.feed)) AS unconfirmed "
+	"  FROM exact.request q LEFT JOIN scope c ON c.id = q.id LEFT JOIN exact.division v ON v.division = c.division LEFT JOIN exact.app_state a ON a.app = v.app "
 	"  LEFT JOIN exact.feed_state s ON s.division = c.division AND s.feed = c.feed LEFT JOIN exact.division_state d ON d.division = c.division "
 	"  WHERE q.state = 'running' AND q.kind = 'sync' GROUP BY q.id) "
 	"UPDATE exact.request q SET finished_at = now(), "

@@ -9,6 +9,14 @@
 
 struct ExactLane;
 
+/* An entity whose deletes could not be confirmed */
+typedef struct ExactRefusal
+{
+	char		entity[NAMEDATALEN];
+	int			errors;			/* in a row */
+	TimestampTz not_before;
+} ExactRefusal;
+
 typedef struct ExactRun
 {
 	struct ExactLane *lane;
@@ -30,6 +38,7 @@ typedef struct ExactRun
 	int64		run_rows;
 	TimestampTz complete_at;
 	int			errors;			/* in a row */
+	char		digest[65];		/* of the fields that were read when the mark was set; "" = none yet */
 	/* memory only */
 	TimestampTz wanted_at;		/* a run that starts later satisfies it; 0 none */
 	TimestampTz not_before;		/* after an error */
@@ -49,17 +58,24 @@ typedef struct ExactLane
 	TimestampTz state_since;
 	int			mark_generation;
 	bool		busy;			/* a request is on the way: reads of a division are serial */
+	bool		reread;			/* the plan changed while a request was on the way */
 	bool		confirm_wanted; /* dirty keys wait for a keyed read */
 	TimestampTz not_before;		/* nothing of this division before */
 	TimestampTz confirm_not_before;
-	int			confirm_errors;
+	int			nrefused;
+	ExactRefusal *refused;
 	int			nruns;
 	int			capacity;
 	ExactRun  **runs;
 } ExactLane;
 
-/* Reads divisions, feeds, states and requests anew; in no transaction. Runs on the way are kept. */
-extern void exact_plan_read(void);
+/* Asks for the plan to be read anew in the fetcher's next turn. */
+extern void exact_plan_want(void);
+/*
+ * Reads divisions, feeds, states and requests anew when that was asked for; in no transaction. Runs on the way are kept. Returns ms
+ * until it wants to be called again because something could not be read, -1 = when asked.
+ */
+extern long exact_plan_turn(void);
 extern int	exact_plan_lanes(ExactLane ***lanes);
 extern ExactLane *exact_plan_lane(int division);
 extern ExactRun *exact_plan_run(ExactLane *lane, const char *feed);

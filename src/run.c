@@ -28,6 +28,7 @@
 #define REFUSED_FIRST_MS 60000
 #define REFUSED_MAX_MS 3600000
 #define PARKED_MS 3600000
+#define LOG_DAYS 50				/* sync/Deleted keeps two months */
 
 static int	active;
 
@@ -43,6 +44,9 @@ exact_run_release(ExactLane *lane)
 {
 	lane->busy = false;
 	active--;
+	if (lane->reread)
+		exact_plan_want();
+	lane->reread = false;
 }
 
 static TimestampTz
@@ -67,7 +71,8 @@ state_unit(void *arg)
 {
 	static const char sql[] =
 	"INSERT INTO exact.division_state AS s (division, state, since, reason, next_step) VALUES ($1, $2, now(), $3, $4) "
-	"ON CONFLICT (division) DO UPDATE SET state = excluded.state, since = now(), reason = excluded.reason, next_step = excluded.next_step";
+	"ON CONFLICT (division) DO UPDATE SET state = excluded.state, since = now(), reason = excluded.reason, next_step = excluded.next_step "
+	"WHERE excluded.state = 'frozen' OR s.state IN ('ok', 'parked')";	/* an operator's pause stays */
 	static const char audit_sql[] =
 	"SELECT exact._audit('fetcher', 'division', $1, NULL, jsonb_build_object('state', $2::text, 'reason', $3::text, 'detail', $4::text))";
 	StateChange *change = arg;
@@ -86,11 +91,14 @@ static void
 set_state(ExactLane *lane, const char *state, const ExactFault *fault)
 {
 	StateChange change = {lane->division, state, fault};
+	int			attempts = 5;
 
 	strlcpy(lane->state, state, sizeof(lane->state));
 	lane->state_since = GetCurrentTimestamp();
 	exact_log(LOG, "alarm division=%d state=%s reason=\"%s\"", lane->division, state, fault->message);
-	exact_unit_run("set division state", state_unit, &change, NULL);
+	while (!exact_unit_run("set division state", state_unit, &change, NULL) && attempts-- > 0)
+		;
+	exact_plan_want();			/* the table has the last word */
 }
 
 /* What an answer that is no page means for the division; returns when the same feed may be tried again. */
@@ -103,19 +111,22 @@ exact_run_trouble(ExactLane *lane, ExactApiAnswer *answer, int errors)
 	{
 		case EXACT_API_LIMIT:
 			lane->not_before = Max(answer->retry_at, now + USECS_PER_SEC);
-			return lane->not_before;
+			return 0;
 		case EXACT_API_UNAUTHORIZED:
 			/* authorize() and import_secrets() wake the fetcher, which looks again at once */
 			lane->not_before = now + 10 * USECS_PER_MINUTE;
-			return lane->not_before;
+			return 0;
 		case EXACT_API_PARKED:
 			set_state(lane, "parked", answer->fault);
-			return now + PARKED_MS * INT64CONST(1000);
+			return 0;
 		case EXACT_API_REFUSED:
 			return backoff(errors, REFUSED_FIRST_MS, REFUSED_MAX_MS);
 		default:
-			if (answer->retry_at > now)
-				return answer->retry_at;
+			if (answer->retry_at > now && answer->http == NULL)
+			{
+				lane->not_before = answer->retry_at;	/* no token now: a matter of the whole division */
+				return 0;
+			}
 			return backoff(errors, BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
 	}
 }
@@ -156,8 +167,9 @@ fail_run(ExactRun *run, ExactApiAnswer *answer, const ExactFault *fault)
 	if (answer->trouble != EXACT_API_LIMIT && answer->trouble != EXACT_API_UNAUTHORIZED)
 		run->errors++;
 	run->not_before = exact_run_trouble(run->lane, answer, run->errors);
-	/* a link that is refused again and again has expired: the run goes back to its first page */
-	if (answer->trouble == EXACT_API_REFUSED && run->next_link != NULL && run->errors >= 2)
+	/* a link that is refused, or answered with nothing usable again and again, has expired: the run goes back to its first page */
+	if (run->next_link != NULL && answer->http != NULL && answer->http->status >= 200 &&
+		run->errors >= (answer->trouble == EXACT_API_REFUSED ? 2 : 5))
 		exact_plan_set_link(run, NULL);
 	exact_log(LOG, "failed division=%d feed=%s errors=%d error=\"%s\" detail=\"%s\"", run->lane->division, run->name, run->errors,
 			  fault->message, fault->detail ? fault->detail : "");
@@ -207,14 +219,15 @@ save_run(PageUnit *u)
 {
 	static const char sql[] =
 	"INSERT INTO exact.feed_state AS s (division, feed, mark, run, run_state, next_link, run_started_at, run_first_max, run_max, run_rising, run_rows, "
-	"  complete_at, first_complete_at, next_run_at, errors) "
-	"VALUES ($1, $2, $3, $4, CASE WHEN $5 THEN 'idle' ELSE 'paging' END, $6, $7, $8, $9, $10, $11, CASE WHEN $5 THEN clock_timestamp() END, CASE WHEN $5 THEN clock_timestamp() END, $12, 0) "
+	"  complete_at, first_complete_at, next_run_at, fields_digest, errors) "
+	"VALUES ($1, $2, $3, $4, CASE WHEN $5 THEN 'idle' ELSE 'paging' END, $6, $7, $8, $9, $10, $11, CASE WHEN $5 THEN clock_timestamp() END, CASE WHEN $5 THEN clock_timestamp() END, $12, $13, 0) "
 	"ON CONFLICT (division, feed) DO UPDATE SET mark = excluded.mark, run = excluded.run, run_state = excluded.run_state, next_link = excluded.next_link, "
 	"  run_started_at = excluded.run_started_at, run_first_max = excluded.run_first_max, run_max = excluded.run_max, run_rising = excluded.run_rising, "
 	"  run_rows = excluded.run_rows, complete_at = coalesce(excluded.complete_at, s.complete_at), "
-	"  first_complete_at = coalesce(s.first_complete_at, excluded.complete_at), next_run_at = excluded.next_run_at, errors = 0, last_error = NULL, last_error_at = NULL";
+	"  first_complete_at = coalesce(s.first_complete_at, excluded.complete_at), next_run_at = excluded.next_run_at, fields_digest = excluded.fields_digest, errors = 0, "
+	"  last_error = CASE WHEN s.confirm_errors > 0 THEN s.last_error END, last_error_at = CASE WHEN s.confirm_errors > 0 THEN s.last_error_at END";
 	ExactRun   *run = u->run;
-	ExactArg	args[12];
+	ExactArg	args[13];
 	TimestampTz next = 0;
 
 	if (u->complete)
@@ -238,7 +251,8 @@ save_run(PageUnit *u)
 	args[9] = exact_arg_bool(u->rising);
 	args[10] = exact_arg_int8(u->rows);
 	args[11] = next ? exact_arg_time(next) : exact_arg_null(TIMESTAMPTZOID);
-	exact_sql(sql, 12, args);
+	args[12] = exact_arg_text(run->def->digest);
+	exact_sql(sql, 13, args);
 }
 
 /* Follows the row versions of a run: highest of the first page, highest of all, and whether they rose throughout. */
@@ -320,6 +334,7 @@ page_unit(void *arg)
 				ExactRun	ended = *run;
 
 				ended.run = u->run_id;
+				ended.run_rows = u->rows;
 				if (!run->paging)
 					ended.run_started_at = run->sent_at;
 				u->tombstones = exact_deletes_absent(&ended, call);
@@ -329,6 +344,11 @@ page_unit(void *arg)
 		case EXACT_FEED_LOG:
 			u->tombstones = exact_deletes_apply_log(lane, run->def, u->page, u->run_id, call);
 			u->delivered = u->tombstones > 0;
+			if (u->complete && run->complete_at != 0 && run->complete_at < GetCurrentTimestamp() - LOG_DAYS * USECS_PER_DAY)
+			{
+				exact_division_read_again(lane, "the log of deletes was not read for longer than it is kept");
+				u->replan = true;
+			}
 			break;
 		case EXACT_FEED_GUARD:
 			u->replan = exact_division_compare(lane, run->def, u->page);
@@ -357,6 +377,7 @@ take_over(PageUnit *u)
 	run->run_rising = u->rising;
 	run->run_rows = u->rows;
 	run->mark = u->mark;
+	strlcpy(run->digest, run->def->digest, sizeof(run->digest));
 	run->paging = !u->complete;
 	exact_plan_set_link(run, u->complete ? NULL : u->page->next);
 	run->errors = 0;
@@ -366,37 +387,36 @@ take_over(PageUnit *u)
 	if (u->complete)
 	{
 		run->complete_at = GetCurrentTimestamp();
-		if (run->wanted_at != 0 && run->run_started_at >= run->wanted_at)
-			run->wanted_at = 0;
+		if (run->run_started_at >= run->wanted_at || run->wanted_at > run->complete_at)
+			run->wanted_at = 0;	/* satisfied, or of a clock that was set back */
 	}
 }
 
 /* __next must lead to the same host and division; a link to elsewhere would carry the token there. */
 static ExactFault *
-check_link(ExactRun *run, const char *link)
+check_link(ExactRun *run, const char *base_url, const char *link)
 {
 	ExactLane  *lane = run->lane;
-	char	   *expected = psprintf("%s/api/v1/%d/", lane->base_url, lane->division);
+	char	   *expected = psprintf("%s/api/v1/%d/", base_url, lane->division);
 	ExactFault *fault;
 	int64		division;
 
-	if (link == NULL || pg_strncasecmp(link, expected, strlen(expected)) == 0)
+	if (link == NULL || (pg_strncasecmp(link, expected, strlen(expected)) == 0 && (run->next_link == NULL || strcmp(link, run->next_link) != 0)))
 		return NULL;
 	fault = palloc0(sizeof(ExactFault));
+	fault->sqlstate = ERRCODE_EXACT_BAD_ANSWER;
+	fault->detail = psprintf("GET %s. Nothing of that page was kept and the link was not followed.", run->def->resource);
+	fault->hint = pstrdup("The hub asks again by itself; if it stays, something between it and Exact Online changes the answers.");
 	division = exact_odata_url_division(link, strlen(link));
-	if (pg_strncasecmp(link, lane->base_url, strlen(lane->base_url)) == 0 && division >= 0)
+	if (pg_strncasecmp(link, base_url, strlen(base_url)) != 0 || division < 0)
+		fault->message = psprintf("the next page of %s is on another host", run->name);
+	else if (division == lane->division)
+		fault->message = psprintf("the next page of %s is the same page again", run->name);
+	else
 	{
 		fault->sqlstate = ERRCODE_EXACT_DIVISION_GUARD;
 		fault->message = psprintf("division %d is frozen: the next page of %s is of division " INT64_FORMAT, lane->division, run->name, division);
-		fault->detail = psprintf("GET %s. Nothing of that page was kept.", run->def->resource);
 		fault->hint = psprintf("Check the administration in Exact Online; then SELECT exact.resume(%d).", lane->division);
-	}
-	else
-	{
-		fault->sqlstate = ERRCODE_EXACT_BAD_ANSWER;
-		fault->message = psprintf("the next page of %s is on another host", run->name);
-		fault->detail = psprintf("GET %s. Nothing of that page was kept and the link was not followed.", run->def->resource);
-		fault->hint = pstrdup("The hub asks again by itself; if it stays, something between it and Exact Online changes the answers.");
 	}
 	return fault;
 }
@@ -439,7 +459,7 @@ on_page(ExactApiAnswer *answer, void *arg)
 		fault->hint = pstrdup("The hub asks again by itself.");
 	}
 	else
-		fault = check_link(run, u.page->next);
+		fault = check_link(run, answer->request->base_url, u.page->next);
 	if (fault != NULL)
 	{
 		refuse_page(run, answer, fault);
@@ -453,7 +473,7 @@ on_page(ExactApiAnswer *answer, void *arg)
 	if (u.superseded)
 	{
 		exact_log(LOG, "page dropped division=%d feed=%s reason=\"the feed was reset while it was on the way\"", lane->division, run->name);
-		exact_plan_read();
+		exact_plan_want();
 		return;
 	}
 	take_over(&u);
@@ -465,7 +485,7 @@ on_page(ExactApiAnswer *answer, void *arg)
 	if (u.staged.stale > 0)
 		exact_log(LOG, "stale division=%d entity=%s rows=%d", lane->division, run->name, u.staged.stale);
 	if (u.replan)
-		exact_plan_read();
+		exact_plan_want();
 	else if (u.complete)
 		exact_plan_settle();
 }
@@ -525,7 +545,7 @@ step_lane(ExactLane *lane)
 	if (lane->confirm_wanted)
 	{
 		if (lane->confirm_not_before <= now && exact_deletes_confirm(lane))
-			return PG_INT64_MAX;
+			return lane->busy ? PG_INT64_MAX : now;
 		if (lane->confirm_wanted)
 			next = lane->confirm_not_before;
 	}
@@ -547,7 +567,7 @@ step_lane(ExactLane *lane)
 	if (chosen != NULL)
 	{
 		send_run(chosen);
-		return PG_INT64_MAX;
+		return lane->busy ? PG_INT64_MAX : now;	/* it may have ended at once, without a token */
 	}
 	return next;
 }

@@ -132,7 +132,7 @@ update_unit(void *arg)
 		st->request.trouble(entry->trouble, st->failures, st->due, st->request.arg);
 }
 
-/* A row that could not be written does not stop the work: what it says is found out again after a crash. */
+/* A row that could not be written does not stop the work: a crash finds out anew what it would say. */
 static void
 write_entry(Statement *st, const char *state, const ExactFault *trouble)
 {
@@ -165,49 +165,47 @@ finish(Statement *st, ExactStatementResult *result, const char *error)
 	MemoryContextDelete(st->context);
 }
 
-static void
-finish_refused(Statement *st, const ExactFault *fault, const char *sqlstate)
+static ExactStatementResult
+make_result(ExactVerdict verdict)
 {
 	ExactStatementResult result;
 
 	memset(&result, 0, sizeof(result));
-	result.verdict = EXACT_VERDICT_REFUSED;
+	result.verdict = verdict;
+	result.sqlstate = "";
+	result.affected = -1;
+	return result;
+}
+
+static void
+finish_refused(Statement *st, const ExactFault *fault, const char *sqlstate)
+{
+	ExactStatementResult result = make_result(EXACT_VERDICT_REFUSED);
+
 	result.fault = fault;
 	result.sqlstate = sqlstate;
-	result.affected = -1;
 	finish(st, &result, fault->message);
 }
 
 static void
 finish_lapsed(Statement *st)
 {
-	ExactStatementResult result;
+	ExactStatementResult result = make_result(EXACT_VERDICT_LAPSED);
 
-	memset(&result, 0, sizeof(result));
-	result.verdict = EXACT_VERDICT_LAPSED;
-	result.sqlstate = "";
-	result.affected = -1;
 	finish(st, &result, "its answer was lost; its rows are sent again");
 }
 
 static void
 finish_succeeded(Statement *st, const ExactCallAnswer *answer)
 {
-	ExactStatementResult result;
+	ExactStatementResult result = make_result(EXACT_VERDICT_SUCCEEDED);
 
-	memset(&result, 0, sizeof(result));
-	result.verdict = EXACT_VERDICT_SUCCEEDED;
-	result.sqlstate = "";
-	result.affected = -1;
-	if (answer->state == EXACT_STATEMENT_SUCCEEDED)
-	{
-		result.nrows = answer->nrows;
-		result.ncolumns = answer->ncolumns;
-		result.cells = answer->cells;
-		/* a MERGE answers one row of counts: affected, updated, deleted, inserted */
-		if (answer->nrows == 1 && answer->ncolumns == 4 && answer->cells[0] != NULL)
-			result.affected = strtoll(answer->cells[0], NULL, 10);
-	}
+	result.nrows = answer->nrows;	/* none when the result is no longer there */
+	result.ncolumns = answer->ncolumns;
+	result.cells = answer->cells;
+	/* a MERGE answers one row of counts: affected, updated, deleted, inserted */
+	if (answer->nrows == 1 && answer->ncolumns == 4 && answer->cells[0] != NULL)
+		result.affected = strtoll(answer->cells[0], NULL, 10);
 	finish(st, &result, NULL);
 }
 
@@ -345,8 +343,9 @@ again_later(Statement *st, Phase phase, const ExactFault *fault, TimestampTz not
 	set_due(st, exact_statement_backoff(st->failures, RETRY_MAX_MS));
 	if (not_before > st->due)
 		st->due = not_before;
-	exact_log(LOG, "later entity=%s kind=%s attempt=%d retry_ms=%ld: %s", st->request.entity, st->request.kind, st->attempt,
-			  TimestampDifferenceMilliseconds(GetCurrentTimestamp(), st->due), fault->message);
+	if (st->failures <= 3 || st->failures % 10 == 0)
+		exact_log(LOG, "later entity=%s kind=%s attempt=%d retry_ms=%ld: %s", st->request.entity, st->request.kind, st->attempt,
+				  TimestampDifferenceMilliseconds(GetCurrentTimestamp(), st->due), fault->message);
 	write_entry(st, phase == PHASE_RUNNING ? "running" : phase == PHASE_UNKNOWN ? "unknown" : "sending", fault);
 }
 
@@ -413,22 +412,14 @@ take_execute(const ExactCallAnswer *answer, void *arg)
 	Statement  *st = arg;
 
 	st->busy = false;
-	switch (answer->outcome)
-	{
-		case EXACT_CALL_OK:
-			take_state(st, answer);
-			break;
-		case EXACT_CALL_LATER:
-			again_later(st, PHASE_NEW, answer->fault, answer->retry_at);
-			break;
-		case EXACT_CALL_UNKNOWN:
-			again_later(st, PHASE_UNKNOWN, answer->fault, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FIRST_SEARCH_MS));
-			break;
-		case EXACT_CALL_GONE:
-		case EXACT_CALL_REFUSED:
-			finish_refused(st, answer->fault, "");
-			break;
-	}
+	if (answer->outcome == EXACT_CALL_OK)
+		take_state(st, answer);
+	else if (answer->outcome == EXACT_CALL_LATER)
+		again_later(st, PHASE_NEW, answer->fault, answer->retry_at);
+	else if (answer->outcome == EXACT_CALL_UNKNOWN)
+		again_later(st, PHASE_UNKNOWN, answer->fault, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FIRST_SEARCH_MS));
+	else
+		finish_refused(st, answer->fault, "");
 }
 
 /* Asking for a state has no effect: whatever goes wrong, it is asked again. */

@@ -400,6 +400,7 @@ exact_target_prepare(ExactTargetPlan *plan, ExactStatementTrouble trouble, Exact
 
 	p->context = context;
 	p->plan = plan;
+	plan->gone = false;
 	initStringInfo(&p->add);
 	p->table = EXACT_TABLE_CURRENT;
 	p->trouble = trouble;

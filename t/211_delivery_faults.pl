@@ -177,6 +177,33 @@ $node->safe_psql('postgres', "SELECT exact.resume(1, 'costcenter')");
 wait_delivered($node);
 check_truth('right secret');
 
+# an address that is no longer allowed
+$node->safe_psql('postgres', 'ALTER SYSTEM SET exact_databricks.insecure_loopback = off; SELECT pg_reload_conf()');
+$node->poll_query_until('postgres', "SELECT current_setting('exact_databricks.insecure_loopback') = 'off'");
+stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => 'a' . ++$n } ], [ 'U', 'b', { ID => 'b', Code => "b$n" } ]);
+$versions{$_}++ foreach 'a', 'b';
+wait_until('costcenter is paused', sub { target('paused_since IS NOT NULL') eq 't' });
+like(target("sqlstate || ' ' || reason"), qr/^EX006 /, 'reason: ' . target('reason'));
+$node->safe_psql('postgres', 'ALTER SYSTEM SET exact_databricks.insecure_loopback = on; SELECT pg_reload_conf()');
+$node->poll_query_until('postgres', "SELECT current_setting('exact_databricks.insecure_loopback') = 'on'");
+$node->safe_psql('postgres', "SELECT exact.resume(1, 'costcenter')");
+ok(eval { wait_delivered($node) }, 'allowed again: delivered') or note target('reason');
+check_truth('allowed again');
+
+# a session that holds the batch's row keeps the delivery from being recorded, not from being made, and only once
+my $session = $node->background_psql('postgres');
+my $merges = () = statements($simulator, qr/costcenter (history|current)/);
+control($simulator, 'POST', 'faults', { path => "$statements\$", statement => of_kind('history'), action => 'slow', seconds => 2 });
+my $held = stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => 'a' . ++$n } ], [ 'U', 'b', { ID => 'b', Code => "b$n" } ]);
+$versions{$_}++ foreach 'a', 'b';
+$session->query_safe("BEGIN; SELECT id FROM exact.batch WHERE id = $held FOR UPDATE");
+wait_until('the delivery could not be recorded', sub { PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /record delivery: canceling statement due to lock timeout/ });
+$session->query_safe('COMMIT');
+$session->quit;
+wait_delivered($node);
+check_truth('recorded later');
+is((() = statements($simulator, qr/costcenter (history|current)/)) - $merges, 2, 'delivered once');
+
 my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
 unlike($log, qr/$marker/, 'the value is not in the log');
 unlike($log, qr/\Q$simulator->{info}{client_secret}\E(?!')/, 'no secret in the log');

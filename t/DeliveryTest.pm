@@ -83,14 +83,12 @@ sub deliver_to
 
 	$node->safe_psql('postgres', 'CREATE EXTENSION exact_databricks');
 	wait_for_workers($node, 'postgres');
-	my $set = $node->safe_psql('postgres', "SELECT to_regprocedure('exact.set_secret(text,text,text,text)') IS NOT NULL") eq 't'
-	  ? "SELECT exact.set_secret('workspace', 'lake', 'client_secret', '$secret');" : '';
 	$node->safe_psql('postgres', <<"SQL");
 INSERT INTO exact.app (name, client_id) VALUES ('erp', 'none');
 INSERT INTO exact.workspace (name, host, warehouse_id, catalog, schema, client_id)
 	VALUES ('lake', '$url', '$info->{warehouse_id}', '$info->{catalog}', 'exact', '$info->{client_id}');
 INSERT INTO exact.division (division, app, workspace) VALUES (1, 'erp', 'lake'), (2, 'erp', 'lake');
-$set
+SELECT exact.set_secret('workspace', 'lake', 'client_secret', '$secret');
 CREATE FUNCTION public.stage(p_division int, p_entity text, p_rows jsonb) RETURNS bigint LANGUAGE plpgsql AS \$\$
 DECLARE
 	b bigint := nextval('exact.batch_id');

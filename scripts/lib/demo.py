@@ -215,10 +215,8 @@ def main():
     parser.add_argument("--engine", choices=("spark", "none"), default="spark", help="none: a stand-in without Java instead of real Delta tables")
     given = parser.parse_args()
 
-    def end(*_):
-        raise KeyboardInterrupt
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)  # a shell starts its children with SIGINT ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its children with SIGINT ignored
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         return Demo(given).run()
     except KeyboardInterrupt:

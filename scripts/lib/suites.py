@@ -138,7 +138,7 @@ def regress(run):
     result = Result()
     for name, settings in (("without preload", {"shared_preload_libraries": ""}), ("with preload", {})):
         before = len(run.text())
-        status = _with_cluster(run, name.replace(" ", "_"), settings, lambda env: _make(run, TREE, "installcheck", "ISOLATION=", env=env))
+        status = _with_cluster(run, name.replace(" ", "_"), settings, lambda env: _make(run, TREE, "installcheck", "ISOLATION=", "TAP_TESTS=", env=env))
         result.merge(_regress_lines(run.text()[before:], status, name))
         diff = TREE / "regression.diffs"
         if diff.exists():
@@ -150,7 +150,7 @@ def regress(run):
 def isolation(run):
     """Sessions that meet each other's locks."""
     specs = sorted(p.stem for p in (TREE / "specs").glob("*.spec"))
-    status = _with_cluster(run, "isolation", {}, lambda env: _make(run, TREE, "installcheck", "REGRESS=", env=env))
+    status = _with_cluster(run, "isolation", {}, lambda env: _make(run, TREE, "installcheck", "REGRESS=", "TAP_TESTS=", env=env))
     result = _regress_lines(run.text(), status, "isolation")
     if result.passed + len(result.failed) < len(specs):
         result.failed.append(f"only {result.passed} of {len(specs)} specs ran")
