@@ -117,6 +117,7 @@ exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage 
 			args[2] = exact_arg_text_array((const char *const *) keys, NULL, n);
 			exact_sql(want_sql, 3, args);
 			lane->confirm_wanted = true;
+			lane->confirm_not_before = 0;
 		}
 		from = to;
 	}
@@ -196,6 +197,7 @@ exact_deletes_absent(const ExactRun *run, int64 call)
 		args[2] = exact_arg_text_array((const char *const *) keys, NULL, n);
 		exact_sql(want_sql, 3, args);
 		run->lane->confirm_wanted = true;
+		run->lane->confirm_not_before = 0;
 	}
 	return tombstones;
 }
