@@ -52,12 +52,17 @@ exact_url_check(const char *text, bool *private_too, char **why)
 	*private_too = false;
 	if (!split_url(url, text, &scheme, &host, &port))
 		*why = pstrdup("it is not an absolute https:// address without a user name");
-	else if (exact_host_allowed(scheme, host, port, private_too, why))
+	else
 	{
-		if (curl_url_get(url, CURLUPART_URL, &whole, 0) == CURLUE_OK)
-			result = pstrdup(whole);
-		else
-			*why = pstrdup("out of memory");
+		if (exact_host_allowed(scheme, host, port, private_too, why))
+		{
+			if (curl_url_get(url, CURLUPART_URL, &whole, 0) == CURLUE_OK)
+				result = pstrdup(whole);
+			else
+				*why = pstrdup("out of memory");
+		}
+		pfree(scheme);
+		pfree(host);
 	}
 	curl_free(whole);
 	curl_url_cleanup(url);
