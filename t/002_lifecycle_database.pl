@@ -53,7 +53,8 @@ hub('one');
 $seconds = seconds_of(sub { $node->safe_psql('postgres', 'ALTER DATABASE one RENAME TO uno') });
 cmp_ok($seconds, '<', 3, sprintf('RENAME (%.2f s)', $seconds));
 ok(wait_for_workers($node, 'uno'), 'workers serve the renamed database');
-is($node->safe_psql('uno', "SELECT DISTINCT database FROM exact._workers() WHERE database IS NOT NULL"), 'uno', 'under its new name');
+ok(wait_until('the new name', sub { $node->safe_psql('uno', "SELECT DISTINCT database FROM exact._workers() WHERE database IS NOT NULL") eq 'uno' }),
+	'under its new name');
 
 # as a template: the copy has the extension and gets workers of its own
 $seconds = seconds_of(sub { $node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE uno') });

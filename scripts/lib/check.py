@@ -1,7 +1,9 @@
-"""Runs suites one after the other and closes with `N passed, N failed`. Called by scripts/check as an ordinary user."""
+"""Runs suites in two lanes side by side and closes with `N passed, N failed`. Called by scripts/check as an ordinary user."""
+import concurrent.futures
 import pathlib
 import signal
 import sys
+import threading
 import time
 import traceback
 
@@ -9,29 +11,44 @@ import processes
 from suites import SUITES, Result, Run
 
 TAIL = 120  # lines of a failed suite's log
+SECOND_LANE = ("simulators", "flow", "kills")  # mostly wait for Spark; the others need the processor in short bursts
+_printing = threading.Lock()
 
 
-def main(work, names):
-    started, total = time.monotonic(), Result()
+def _show(name, run, result, seconds):
+    skipped = f", {result.skipped} skipped" if result.skipped else ""
+    lines = [f"  {name:<12}{result.passed:>4} passed, {len(result.failed)} failed{skipped:<12} {seconds:6.0f} s"]
+    if result.failed:
+        lines += [f"    failed: {failed}" for failed in result.failed]
+        log = run.text().splitlines()
+        lines.append(f"    the last lines of its log ({len(log)} lines):")
+        lines += ["    | " + line for line in log[-TAIL:]]
+    with _printing:
+        print("\n".join(lines), flush=True)
+
+
+def _lane(work, names):
+    total = Result()
     for name in names:
-        print(f"  {name:<12}", end="", flush=True)
         run, begun = Run(pathlib.Path(work), name), time.monotonic()
         try:
             result = SUITES[name](run)
         except Exception:  # a suite that breaks is a failure of that suite, the others still run
             run.note(traceback.format_exc())
             result = Result(failed=[f"{name} broke off"])
-        processes.stop_all()
-        seconds = time.monotonic() - begun
-        skipped = f", {result.skipped} skipped" if result.skipped else ""
-        print(f"{result.passed:>4} passed, {len(result.failed)} failed{skipped:<12} {seconds:6.0f} s", flush=True)
-        if result.failed:
-            for failed in result.failed:
-                print(f"    failed: {failed}")
-            lines = run.text().splitlines()
-            print(f"    the last lines of its log ({len(lines)} lines):")
-            print("\n".join("    | " + line for line in lines[-TAIL:]), flush=True)
+        _show(name, run, result, time.monotonic() - begun)
         total.merge(result)
+    return total
+
+
+def main(work, names):
+    started, total = time.monotonic(), Result()
+    lanes = [[n for n in names if n not in SECOND_LANE], [n for n in names if n in SECOND_LANE]]
+    print("  running     " + "; beside them ".join(", ".join(lane) for lane in lanes if lane), flush=True)
+    with concurrent.futures.ThreadPoolExecutor(len(lanes)) as pool:
+        for result in pool.map(lambda lane: _lane(work, lane), lanes):
+            total.merge(result)
+    processes.stop_all()
     print(f"  all in {(time.monotonic() - started) / 60:.1f} minutes")
     print(f"{total.passed} passed, {len(total.failed)} failed", flush=True)
     return 1 if total.failed or not total.passed else 0

@@ -77,7 +77,39 @@ def _reap():
         pass
 
 
+class _Popen(subprocess.Popen):
+    """Remembers the children whose status somebody waits for."""
+    own = set()
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.own.add(self.pid)
+
+
+def _bury_orphans():
+    """Adopted processes that have ended: while nobody asks for their status they look alive, to a new postmaster for one."""
+    before = set()
+    while True:
+        dead = set()
+        for entry in os.listdir("/proc"):
+            try:
+                stat = pathlib.Path("/proc", entry, "stat").read_text(errors="replace") if entry.isdigit() else ""
+            except OSError:
+                continue
+            if stat and stat[stat.rindex(")") + 2:].split()[:2] == ["Z", str(os.getpid())]:
+                dead.add(int(entry))
+        for pid in (dead & before) - _Popen.own:
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                pass
+        before = dead
+        time.sleep(0.4)
+
+
 _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+subprocess.Popen = _Popen
+threading.Thread(target=_bury_orphans, daemon=True).start()
 atexit.register(stop_all)
 
 

@@ -3,12 +3,14 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as xml
 from dataclasses import dataclass, field
 
 from cluster import Cluster
+from processes import descendants
 from texts import text_checks
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
@@ -48,10 +50,17 @@ class Run:
         with open(self.log, "ab") as log:
             log.write(("$ " + " ".join(map(str, command)) + "\n").encode())
             log.flush()
+            process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env={
+                **os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8", **(env or {})})
             try:
-                return subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, timeout=seconds,
-                                      env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8", **(env or {})}).returncode
+                return process.wait(seconds)
             except subprocess.TimeoutExpired:
+                for pid in [process.pid, *descendants(process.pid)]:
+                    try:
+                        os.kill(pid, signal.SIGKILL)
+                    except ProcessLookupError:
+                        pass
+                process.wait()
                 log.write(f"\nstopped: still running after {seconds} s\n".encode())
                 return 124
 
