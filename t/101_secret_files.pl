@@ -100,7 +100,7 @@ is(value("SELECT query FROM pg_stat_activity WHERE query LIKE '%set_secret%' AND
 $session->query("SELECT exact.set_secret('app', 'nobody', 'webhook_secret', '$markers[5]')");
 $session->quit;
 like(slurp_file($node->logfile), qr/there is no app "nobody"\n.*?STATEMENT:  SELECT exact\.set_secret\(\.\.\.\)/s, 'so does the log of an error');
-is(value("SELECT set_by FROM exact.credentials WHERE field = 'webhook_secret_next'"), 'postgres', 'set_by');
+is(value("SELECT set_by = session_user FROM exact.credentials WHERE field = 'webhook_secret_next'"), 't', 'set_by');
 
 # the key file
 is(finding(), '', 'a good key file');
