@@ -1,6 +1,6 @@
-"""Runs suites in two lanes side by side and closes with `N passed, N failed`. Called by scripts/check as an ordinary user."""
-import concurrent.futures
+"""Runs suites and closes with `N passed, N failed`. Called by scripts/check as an ordinary user."""
 import pathlib
+import re
 import signal
 import sys
 import threading
@@ -8,46 +8,56 @@ import time
 import traceback
 
 import processes
-from suites import SUITES, Result, Run
+from suites import FIRST, LANES, SUITES, Result, Run
 
-TAIL = 120  # lines of a failed suite's log
-SECOND_LANE = ("simulators", "flow", "kills")  # mostly wait for Spark; the others need the processor in short bursts
-_printing = threading.Lock()
+AROUND, TAIL, MOST = 12, 60, 400  # lines shown of a failed suite's log: around each failure, its end, all in all
+FAILURE = re.compile(r"^not ok|^E  |FAILED|Failed test|error:|Error|still running after")
 
 
-def _show(name, run, result, seconds):
+def excerpt(text):
+    """What explains a failure: the lines before each place where one shows, and the end of the log."""
+    lines = text.splitlines()
+    wanted = set(range(max(0, len(lines) - TAIL), len(lines)))
+    for number, line in enumerate(lines):
+        if FAILURE.search(line) and len(wanted) < MOST:
+            wanted.update(range(max(0, number - AROUND), min(len(lines), number + 4)))
+    shown, last = [], -1
+    for number in sorted(wanted)[-MOST:]:
+        if number != last + 1:
+            shown.append("    | …")
+        shown.append("    | " + lines[number][:400])
+        last = number
+    return "\n".join(shown)
+
+
+def run_suite(work, name, total, lock):
+    run, begun = Run(pathlib.Path(work), name), time.monotonic()
+    try:
+        result = SUITES[name](run)
+    except Exception:  # a suite that breaks is a failure of that suite, the others still run
+        run.note(traceback.format_exc())
+        result = Result(failed=[f"{name} broke off"])
     skipped = f", {result.skipped} skipped" if result.skipped else ""
-    lines = [f"  {name:<12}{result.passed:>4} passed, {len(result.failed)} failed{skipped:<12} {seconds:6.0f} s"]
-    if result.failed:
-        lines += [f"    failed: {failed}" for failed in result.failed]
-        log = run.text().splitlines()
-        lines.append(f"    the last lines of its log ({len(log)} lines):")
-        lines += ["    | " + line for line in log[-TAIL:]]
-    with _printing:
-        print("\n".join(lines), flush=True)
-
-
-def _lane(work, names):
-    total = Result()
-    for name in names:
-        run, begun = Run(pathlib.Path(work), name), time.monotonic()
-        try:
-            result = SUITES[name](run)
-        except Exception:  # a suite that breaks is a failure of that suite, the others still run
-            run.note(traceback.format_exc())
-            result = Result(failed=[f"{name} broke off"])
-        _show(name, run, result, time.monotonic() - begun)
+    with lock:
+        print(f"  {name:<12}{result.passed:>5} passed, {len(result.failed)} failed{skipped:<12} {time.monotonic() - begun:6.0f} s", flush=True)
+        if result.failed:
+            print("\n".join(f"    failed: {failed}" for failed in result.failed))
+            print(excerpt(run.text()), flush=True)
         total.merge(result)
-    return total
 
 
 def main(work, names):
-    started, total = time.monotonic(), Result()
-    lanes = [[n for n in names if n not in SECOND_LANE], [n for n in names if n in SECOND_LANE]]
-    print("  running     " + "; beside them ".join(", ".join(lane) for lane in lanes if lane), flush=True)
-    with concurrent.futures.ThreadPoolExecutor(len(lanes)) as pool:
-        for result in pool.map(lambda lane: _lane(work, lane), lanes):
-            total.merge(result)
+    started, total, lock = time.monotonic(), Result(), threading.Lock()
+    for name in FIRST:
+        if name in names:
+            run_suite(work, name, total, lock)
+            processes.stop_all()
+    lanes = [threading.Thread(target=lambda lane=lane: [run_suite(work, name, total, lock) for name in lane if name in names]) for lane in LANES]
+    for lane in lanes:
+        lane.daemon = True
+        lane.start()
+    for lane in lanes:
+        lane.join()
     processes.stop_all()
     print(f"  all in {(time.monotonic() - started) / 60:.1f} minutes")
     print(f"{total.passed} passed, {len(total.failed)} failed", flush=True)

@@ -99,11 +99,11 @@ def _tap(text_, status, what):
     """Top-level lines of TAP; a program that ended badly without a failed test counts as one failure."""
     result = Result()
     for line in text_.splitlines():
-        found = re.match(r"(not )?ok\b ?(\d*)(.*)", line)
+        found = re.match(r"(not )?ok (\d+)\b(.*)", line)
         if found and re.search(r"# skip", found.group(3), re.I):
             result.skipped += 1
         elif found:
-            result.add((found.group(3) or found.group(2)).strip(" -") or what, not found.group(1))
+            result.add(found.group(3).strip(" -") or f"{what} {found.group(2)}", not found.group(1))
     if status and not result.failed:
         result.failed.append(f"{what}: ended with status {status}")
     return result
@@ -210,5 +210,7 @@ def kills(run):
     return _pytest(run, "t/flow/test_kills.py")
 
 
+# The first lane is short; then the clusters' tests, which mostly wait, run beside those that use the engine.
+FIRST, LANES = ("build", "text", "unit", "regress", "isolation"), (("tap",), ("simulators", "flow", "kills"))
 SUITES = {"build": build, "text": text, "unit": unit, "regress": regress, "isolation": isolation, "tap": tap, "simulators": simulators,
           "flow": flow, "kills": kills}
