@@ -73,7 +73,7 @@ make_workspace() {
 run_python() {
     local child status script=$WORK/tree/scripts/lib/$1
     shift
-    "${AS_USER[@]}" env EXACT_DATABRICKS_PG_BIN="$PRIVATE_BIN" EXACT_DATABRICKS_PYTHON="$EXACT_DATABRICKS_PYTHON" \
+    "${AS_USER[@]}" env -C "$WORK" EXACT_DATABRICKS_PG_BIN="$PRIVATE_BIN" EXACT_DATABRICKS_PYTHON="$EXACT_DATABRICKS_PYTHON" \
         EXACT_DATABRICKS_JARS="$EXACT_DATABRICKS_JARS" PYTHONDONTWRITEBYTECODE=1 PYTHONIOENCODING=utf-8 TMPDIR="$WORK" \
         "$EXACT_DATABRICKS_PYTHON" "$script" "$@" </dev/null &
     child=$!
