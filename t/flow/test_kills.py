@@ -13,8 +13,9 @@ BACK_WITHIN = 30.0  # seconds until work goes on
 
 
 def busy(hub):
-    """What is under way: a page being fetched, a statement at the workspace."""
-    row = hub.query("""SELECT (SELECT count(*) FROM exact.feed_state WHERE run_state <> 'idle') AS runs,
+    """What is under way: a run between its pages or a request for runs, a statement at the workspace."""
+    row = hub.query("""SELECT (SELECT count(*) FROM exact.feed_state WHERE run_state <> 'idle')
+                                + (SELECT count(*) FROM exact.request WHERE kind = 'sync' AND state = 'running') AS runs,
                               (SELECT count(*) FROM exact.statement_log WHERE state IN ('sending', 'running', 'unknown')) AS statements""")[0]
     return row["runs"], row["statements"]
 
