@@ -37,7 +37,7 @@ BEGIN
 		FROM exact.catalogue_field AS f
 		LEFT JOIN json_each(before::json) AS b ON b.key = f.source_field
 		LEFT JOIN json_each(after::json) AS a ON a.key = f.source_field
-		WHERE f.entity = $1 AND f.hashed AND f.target_type IS NOT NULL AND a.value::text IS DISTINCT FROM b.value::text
+		WHERE f.entity = $1 AND f.hashed AND f.target_type IS NOT NULL AND nullif(a.value::text, 'null') IS DISTINCT FROM nullif(b.value::text, 'null')
 		ORDER BY f.ordinal);
 EXCEPTION WHEN data_exception THEN
 	RETURN NULL;
@@ -45,6 +45,38 @@ END
 $$;
 COMMENT ON FUNCTION exact._changed_fields(text, text, text) IS 'Fields that differ between two records as received; null: one of them cannot be read';
 REVOKE ALL ON FUNCTION exact._changed_fields(text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION exact._shown_value(value json) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE
+		WHEN t.text ~ '^/Date\(-?\d{1,14}\)/$' THEN to_char(timestamp '1970-01-01' + substring(t.text FROM '-?\d+')::bigint * interval '1 ms',
+			CASE WHEN substring(t.text FROM '-?\d+')::bigint % 86400000 = 0 THEN 'YYYY-MM-DD' ELSE 'YYYY-MM-DD HH24:MI:SS.MS' END)
+		WHEN length(t.text) > 80 THEN left(t.text, 80) || '…'
+		ELSE coalesce(t.text, 'null')
+	END
+	FROM (SELECT $1 #>> '{}' AS text) AS t
+$$;
+COMMENT ON FUNCTION exact._shown_value(json) IS 'A value of a record as people read it: texts without quotes and at most 80 characters, dates as dates, null for none';
+REVOKE ALL ON FUNCTION exact._shown_value(json) FROM PUBLIC;
+
+CREATE FUNCTION exact._changes(entity text, before text, after text) RETURNS text[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN ARRAY(
+		SELECT format('%s: %s → %s', f.name, exact._shown_value(b.value), exact._shown_value(a.value))
+		FROM exact.catalogue_field AS f
+		LEFT JOIN json_each(before::json) AS b ON b.key = f.source_field
+		LEFT JOIN json_each(after::json) AS a ON a.key = f.source_field
+		WHERE f.entity = $1 AND f.hashed AND f.target_type IS NOT NULL AND a.value #>> '{}' IS DISTINCT FROM b.value #>> '{}'
+		ORDER BY f.ordinal);
+EXCEPTION WHEN data_exception THEN
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION exact._changes(text, text, text) IS 'Fields that differ between two records as received, each with its value before and after; null: one of the records cannot be read';
+REVOKE ALL ON FUNCTION exact._changes(text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION exact._require_record(division int, entity text, key text) RETURNS exact.record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -78,17 +110,18 @@ BEGIN
 			UNION ALL
 			SELECT s.* FROM version AS v
 			JOIN exact.stage AS s ON s.slot = v.prev_slot AND s.batch = v.prev_batch AND s.ord = v.prev_ord AND s.key = v.key
-		), compared AS (
-			SELECT v.*, lag(v.payload) OVER w AS before, lag(v.op) OVER w AS op_before FROM version AS v WINDOW w AS (ORDER BY v.seq)
+		), counted AS (
+			SELECT v.*, count(v.payload) OVER (ORDER BY v.seq) AS contents FROM version AS v
 		)
-		SELECT c.seq, c.at, c.op,
-			CASE WHEN c.op = 'U' AND c.op_before <> 'D' THEN exact._changed_fields(newest.entity, c.before, c.payload) END,
-			c.payload
-		FROM compared AS c ORDER BY c.seq;
+		-- a delete has no content of its own: what comes after it is compared with the last content
+		SELECT c.seq, c.at, c.op, CASE WHEN c.payload IS NOT NULL AND b.payload IS NOT NULL THEN exact._changes(newest.entity, b.payload, c.payload) END, c.payload
+		FROM counted AS c
+		LEFT JOIN counted AS b ON b.payload IS NOT NULL AND b.contents = c.contents - 1
+		ORDER BY c.seq;
 END
 $$;
 COMMENT ON FUNCTION exact.history(int, text, text)
-	IS 'The versions of a record held here, oldest first: _seq, when staged, I new, U changed, D deleted, the fields that changed, the record as received (null for D)';
+	IS 'The versions of a record held here, oldest first: _seq, when staged, I new, U changed, D deleted, the fields that changed as "Field: before → after" (after a delete: since the last content), the record as received (null for D). A line of a document has a key and a history of its own';
 REVOKE ALL ON FUNCTION exact.history(int, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.history(int, text, text) TO exact_reader;
 

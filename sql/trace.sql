@@ -52,6 +52,16 @@ INSERT INTO exact.target_state (workspace, entity, paused_since, reason) VALUES 
 INSERT INTO exact.dirty_key (division, entity, key, reason) VALUES (9000001, 'items', '7a31f0de-0000-4000-8000-000000000001', 'older than what is stored');
 SELECT step, what FROM exact.trace(9000001, 'items', '7a31f0de-0000-4000-8000-000000000001');
 SELECT seq, to_char(at, 'HH24:MI') AS at, op, changed, payload FROM exact.history(9000001, 'items', '7a31f0de-0000-4000-8000-000000000001');
+-- a value for each kind; absent and null are the same
+SELECT exact._changes('items', '{"Code":null,"Description":"a \"b\" €","CostPriceStandard":1.10,"EndDate":"\/Date(1700006400000)\/","IsSalesItem":true,"Notes":"x"}',
+	'{"Description":"' || repeat('long ', 30) || '","CostPriceStandard":12345678901234.125,"EndDate":"\/Date(-1)\/","IsSalesItem":false,"Notes":null}');
+SELECT exact._changes('items', '{"Code":"\u0000"}', '{"Code":"x"}'), exact._changes('items', '{', '{}') IS NULL AS broken;
+-- a line of a document has versions of its own
+INSERT INTO exact.stage (slot, batch, ord, seq, division, entity, key, op, prev_slot, prev_batch, prev_ord, payload) VALUES
+	(1, -7, 0, 201, 9000001, 'purchaseorderlines', 'l1', 'I', NULL, NULL, NULL, '{"ID":"l1","Quantity":1,"Amount":10.50}'),
+	(1, -6, 0, 202, 9000001, 'purchaseorderlines', 'l1', 'U', 1, -7, 0, '{"ID":"l1","Quantity":2,"Amount":21}'), (1, -6, 1, 203, 9000001, 'purchaseorderlines', 'l1', 'D', 1, -6, 0, NULL);
+INSERT INTO exact.record (division, entity, key, parent, seq, slot, batch, ord, deleted) VALUES (9000001, 'purchaseorderlines', 'l1', 'p1', 203, 1, -6, 1, true);
+SELECT seq, op, changed FROM exact.history(9000001, 'purchaseorderlines', 'L1');
 SELECT exact._changed_fields('items', '{"Code":"\u0000"}', '{"Code":"x"}'), exact._changed_fields('items', '{"Code":"x"', '{"Code":"x"}') IS NULL AS broken;
 SELECT exact._took(0.2), exact._took(41.6), exact._took(1540), exact._took(62000), exact._age('14.2 s'), exact._age('-3 s'), exact._age('150 s'), exact._age('5 h'), exact._age('9 days');
 ROLLBACK;
