@@ -33,6 +33,7 @@ async def serve(settings):
     print(f"ready {scheme}://{settings.host}:{port}", flush=True)
     await stop.wait()
     simulator.faults.remove()
+    await simulator.sender.close()
     await runner.cleanup()
 
 

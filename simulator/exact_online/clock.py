@@ -15,17 +15,25 @@ _ISO = re.compile(r"^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d
 
 
 class Clock:
-    """Real time plus an offset that the control API moves forward."""
+    """Real time plus an offset that the control API moves forward; `paused` is the real time at which it was stopped, or None."""
 
     def __init__(self):
-        self.offset = 0.0
+        self.offset, self.paused = 0.0, None
 
     def now(self):
         """The current instant in seconds."""
-        return time.time() + self.offset
+        return (time.time() if self.paused is None else self.paused) + self.offset
 
     def advance(self, seconds):
         self.offset += seconds
+
+    def pause(self, wanted):
+        """Stop the clock, or let it go on from where it stands."""
+        if wanted and self.paused is None:
+            self.paused = time.time()
+        elif not wanted and self.paused is not None:
+            self.offset += self.paused - time.time()
+            self.paused = None
 
     def wall(self):
         """The current wall time in milliseconds, on the steps that SQL Server's datetime can hold."""

@@ -7,13 +7,17 @@ from aiohttp import web
 from . import changes, clock, read, rows
 from .catalogue import BY_LOWER_PATH, ENTITIES, LINE, ORDER, RESOURCES, SYNC_ORDERS, coerce
 from .division import REASONS
+from .webhooks import WebhookControl
+
+
+NESTED = ("faults", "subscriptions", "webhooks")      # requests that take one more path segment
 
 
 class Bad(Exception):
     """A control request that makes no sense; the text says why."""
 
 
-class Control:
+class Control(WebhookControl):
     """Answers control requests. A POST body and a GET query are both a dictionary of arguments."""
 
     def __init__(self, sim):
@@ -32,9 +36,11 @@ class Control:
                 given.update(body)
             name = f"{request.method.lower()}_{parts[0] if parts else ''}"
             method = getattr(self, name, None)
-            if method is None or len(parts) > (2 if parts[0] == "faults" else 1):
+            if method is None or len(parts) > (2 if parts[0] in NESTED else 1):
                 return self._json({"error": f"no control request {request.method} {path}"}, 404)
-            return self._json(method(given, *parts[1:]))
+            found = method(given, *parts[1:])
+            self.sim.sender.wake.set()
+            return self._json(found)
         except (Bad, ValueError, KeyError, TypeError) as error:
             text = f"missing {error}" if isinstance(error, KeyError) else str(error)
             return self._json({"error": text}, 400)
@@ -166,10 +172,14 @@ class Control:
         return {"user": user, "code": self.sim.oauth.consent(user), "refresh_token": pair.refresh, "access_token": pair.access}
 
     def post_revoke(self, given):
-        what = given.get("what")
-        if what not in ("access", "refresh", "chain"):
-            raise Bad("what is access, refresh or chain")
-        return {"revoked": self.sim.oauth.revoke(what, given.get("user") or self.sim.settings.user)}
+        """End a user's tokens; `subscriptions` true, or the user himself gone, ends what he subscribed to as well."""
+        what, user = given.get("what"), given.get("user") or self.sim.settings.user
+        if what not in ("access", "refresh", "chain", "user"):
+            raise Bad("what is access, refresh, chain or user")
+        gone = 0
+        if given.get("subscriptions", what == "user"):
+            gone = self.sim.subscriptions.remove(lambda s: s.user == user)
+        return {"revoked": self.sim.oauth.revoke("chain" if what == "user" else what, user), "subscriptions": gone}
 
     # ---- faults, settings, clock, divisions ----
 
@@ -191,10 +201,12 @@ class Control:
         return self.sim.settings.public()
 
     def get_clock(self, given):
-        return {"now": clock.utc_iso(self.sim.clock.now()), "offset": self.sim.clock.offset}
+        return {"now": clock.utc_iso(self.sim.clock.now()), "offset": self.sim.clock.offset, "paused": self.sim.clock.paused is not None}
 
     def post_clock(self, given):
-        seconds = float(given["advance"])
+        if "paused" in given:
+            self.sim.clock.pause(bool(given["paused"]))
+        seconds = float(given.get("advance", 0) if "paused" in given else given["advance"])
         if seconds < 0:
             raise Bad("the clock only moves forward")
         self.sim.clock.advance(seconds)

@@ -3,6 +3,7 @@
 Values of a record are kept in the form its rows carry them (dates as `/Date(ms)/`), only those that differ from the default.
 """
 import bisect
+import functools
 import uuid
 
 from . import clock, orders
@@ -58,6 +59,23 @@ def pad(entity, values):
         values["Code"] = values["Code"].strip().rjust(18)
 
 
+def act(method):
+    """A change by a user: what it did to records, lines too, is told once, when it is done."""
+    @functools.wraps(method)
+    def whole(self, *arguments, **named):
+        if self.told is None or self.noted is not None:
+            return method(self, *arguments, **named)
+        self.noted = {}
+        try:
+            result = method(self, *arguments, **named)
+            noted = self.noted
+        finally:
+            self.noted = None
+        self.told(self, list(noted.values()))
+        return result
+    return whole
+
+
 class Division:
     """Records of one administration. Every method that changes something takes the time from the clock."""
 
@@ -77,6 +95,8 @@ class Division:
         self.names = 0              # moves when a record changes that others show the name of
         self.reason = None          # one of REASONS: the Reason of a 403, when this division is refused
         self.freeze_rows = None     # set by the server: renders the last rows of a deleted record
+        self.told = None            # set by the server: hears of each act as [(record, action, names of fields set)]
+        self.noted = None           # the same of the act under way, by record
 
     def new_key(self):
         return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
@@ -103,6 +123,13 @@ class Division:
             served = (ORDER, LINE) if feed is self.feeds[ORDER] else (records[0].entity,)
             feed.sweep(sum(len(self.records[entity]) for entity in served))
 
+    def note(self, record, action, names=()):
+        """Remember for who is told what the act under way did to a record."""
+        if self.noted is not None:
+            _, before, known = self.noted.get((record.entity, record.key), (record, action, set()))
+            after = before if action == "Update" else action
+            self.noted[record.entity, record.key] = (record, after, known | set(names))
+
     def insert(self, entity, values, user, key=None, wall=None):
         """Store a record with its created and modified fields; no row version yet."""
         key = key or self.new_key()
@@ -118,6 +145,7 @@ class Division:
         bisect.insort(self.keys[entity], key)
         if entity in self.codes and "Code" in values:
             self.codes[entity][values["Code"].strip().casefold()] = record
+        self.note(record, "Create")
         return record
 
     def stamp_user(self, record, user, wall=None, created=False):
@@ -125,9 +153,12 @@ class Division:
         record.values["Modified"], record.values["Modifier"] = clock.date_text(wall), user
         if created:
             record.values["Created"], record.values["Creator"] = clock.date_text(wall), user
+        else:
+            self.note(record, "Update")
 
     def assign(self, record, values):
         """Set values of a record and keep the index of codes."""
+        self.note(record, "Update", values)
         pad(record.entity, values)
         self.link_costs(record.entity, values)
         index = self.codes.get(record.entity)
@@ -154,6 +185,7 @@ class Division:
     def by_code(self, entity, code):
         return self.codes[entity].get((code or "").strip().casefold())
 
+    @act
     def create(self, entity, values, user, lines=None, key=None):
         """A new record as the service makes it; for a purchase order with its lines. ValueError when it cannot be."""
         if entity == ORDER:
@@ -168,6 +200,7 @@ class Division:
         self.touch(record)
         return record
 
+    @act
     def update(self, record, values, user, lines=None):
         """Merge values into a record; its Modified and row version move, and those of the whole order for an order."""
         if record.entity in (ORDER, LINE):
@@ -178,6 +211,7 @@ class Division:
             self.touch(record)
         return record
 
+    @act
     def delete(self, record, user):
         """Remove a record (an order with its lines), leave its last content as tombstone and log the deletion."""
         if record.entity == ORDER:
@@ -192,6 +226,7 @@ class Division:
     def remove(self, record, user, logged=True):
         """Take one record out of the store."""
         entity = record.entity
+        self.note(record, "Delete")
         self.names += 1
         self.tombstones[entity][record.key] = (record, self.freeze_rows(self, record) if self.freeze_rows else {})
         record.deleted = True

@@ -162,3 +162,30 @@ class Running:
         if lines is not None:
             wanted["lines"] = lines
         return self.control("change", wanted)
+
+    # ---- notifications ----
+
+    def subscribe(self, topic, url, division=None):
+        """Subscribe as the app does; the callback address must answer meanwhile. The reply."""
+        return self.call("POST", f"/api/v1/{division or self.division}/webhooks/WebhookSubscriptions", {"CallbackURL": url, "Topic": topic})
+
+    def subscriptions(self, **wanted):
+        """All subscriptions, colleagues' too; `division`, `topic`, `user` choose."""
+        return self.control(f"subscriptions?{urlencode(wanted)}")["subscriptions"]
+
+    def webhooks(self, since=0, **wanted):
+        """The journal of messages after a number; `division`, `topic`, `state`, `kind`, `key` choose."""
+        return self.control(f"webhooks?{urlencode({'since': since, **wanted})}")["webhooks"]
+
+    def replay(self, since=0, times=1, **wanted):
+        """Send what was sent since a number again, byte for byte."""
+        return self.control("webhooks/replay", {"since": since, "times": times, **wanted})
+
+    def wait_webhooks(self, timeout=30):
+        """Wait until no message is waiting or on its way; how they stand by state."""
+        deadline = time.monotonic() + timeout
+        while (found := self.control("webhooks/pending"))["pending"]:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"notifications still on their way after {timeout} s: {found}")
+            time.sleep(0.02)
+        return found["states"]

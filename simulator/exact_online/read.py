@@ -93,6 +93,8 @@ class Source:
             found = [division_row(self.q.sim, d, path == "hrm/Divisions") for d in self.q.sim.divisions.values()]
         elif path == "sync/Deleted":
             found = division.deleted_rows()
+        elif path == "webhooks/WebhookSubscriptions":
+            found = self.q.sim.subscriptions.rows_of(self.q.user, division.code)
         else:
             for record in self._records(after, floor, keys):
                 yield rows.build(division, self.resource, record), record

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from aiohttp import web
 
-from . import atom, generate, oauth, read, rows, write
+from . import atom, generate, oauth, read, rows, subscriptions, words, write
 from .catalogue import BY_LOWER_PATH, ENTITIES, LINE, RESOURCES, SYNC_ORDERS
 from .clock import Clock, utc_iso
 from .control import Control
@@ -19,6 +19,7 @@ from .faults import Faults
 from .journal import Journal
 from .limits import Limits
 from .odata import Refused, parse_options, parse_token
+from .sender import Sender
 
 JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"
@@ -38,6 +39,7 @@ class Answer:
     headers: dict = dataclasses.field(default_factory=dict)
     page: list = dataclasses.field(default_factory=list)
     rows: int = 0
+    later: object = None        # a coroutine that gives the answer, when it takes a call of our own
 
 
 @dataclasses.dataclass
@@ -84,9 +86,11 @@ class Simulator:
         self.oauth = oauth.OAuth(settings, self.clock, self.divisions[self.current_division].info["names"])
         self.random = random.Random(f"changes {settings.seed}")
         self.base_url = settings.base_url
+        self.subscriptions = subscriptions.Subscriptions(self)
+        self.sender = Sender(self)
         self.control = Control(self)
         for division in self.divisions.values():
-            division.freeze_rows = freeze_rows
+            division.freeze_rows, division.told = freeze_rows, self.sender.told
 
     # ---- one request ----
 
@@ -127,6 +131,8 @@ class Simulator:
             call = Call(request.method, target, request.headers, host.rstrip("/"), body, entry, fault)
             call.json = "application/json" in request.headers.get("Accept", "").lower()
             answer = self.process(call)
+            if answer.later:
+                answer = await answer.later
         if self.settings.latency_max:
             await asyncio.sleep(self.random.uniform(self.settings.latency_min, self.settings.latency_max) / 1000)
         if action == "reset_after":
@@ -269,9 +275,23 @@ class Simulator:
             self._rights(call, resource, division)
             answer = self._resource(call, resource, self.divisions.get(division), key, rest)
         except Refused as refusal:
-            self.limits.error(error_key)
-            body, kind = error_body(refusal.text, call.json)
-            answer = Answer(refusal.status, body, kind, refusal.headers)
+            answer = self._refused(call, error_key, refusal)
+        if answer.later:
+            answer.later = self._finish(call, error_key, answer.later)
+        answer.headers = {**call.limit_headers, **answer.headers}
+        return answer
+
+    def _refused(self, call, error_key, refusal):
+        self.limits.error(error_key)
+        body, kind = error_body(words.in_language(refusal.text, self.settings.language), call.json)
+        return Answer(refusal.status, body, kind, refusal.headers)
+
+    async def _finish(self, call, error_key, later):
+        """The answer of a request that takes a call of our own."""
+        try:
+            answer = await later
+        except Refused as refusal:
+            answer = self._refused(call, error_key, refusal)
         answer.headers = {**call.limit_headers, **answer.headers}
         return answer
 
@@ -280,6 +300,8 @@ class Simulator:
             raise Refused(404, "Resource not found for the segment.")
         if resource.scope and resource.scope in self.settings.missing_scopes:
             raise Refused(403, f"Forbidden - Application Scope Violated. Cannot read '{resource.scope}' scope.")
+        if call.method != "GET" and f"{resource.scope}:manage" in self.settings.missing_scopes:
+            raise Refused(403, f"Forbidden - Application Scope Violated. Cannot manage '{resource.scope}' scope.")
         if number is not None and not resource.path.startswith("system/"):
             division = self.divisions.get(number)
             if division is None or division.reason:
@@ -306,14 +328,14 @@ class Simulator:
             else:
                 body = read.read_list(q)
             return Answer(200, body.content, body.kind, {"DataServiceVersion": "1.0;"}, q.page, body.rows)
+        if resource.path == subscriptions.PATH and not rest and (key is None) == (call.method == "POST"):
+            return self._subscription(call, resource, division, key)
         if rest or resource.entity not in ENTITIES or (key is None) != (call.method == "POST"):
             raise Refused(405, f"The method {call.method} is not allowed here.")
         if call.method == "DELETE":
             write.delete(self, division, self._record(division, resource, key), call.user)
             return Answer(204)
-        if "application/json" not in call.headers.get("Content-Type", "").lower():
-            raise Refused(415, "Unsupported media type: application/json is needed.")
-        body = write.parse_body(call.body.decode("utf-8", "replace"))
+        body = self._json_body(call)
         if call.method == "PUT":
             write.put(self, division, resource, self._record(division, resource, key), body, call.user)
             return Answer(204)
@@ -321,6 +343,29 @@ class Simulator:
         record, row = write.post(self, division, resource, body, call.user, full)
         text, _ = rows.Writer(resource, resource.fields, call.base, division.code).text(row)
         return Answer(201, b'{"d":' + text + b"}", JSON, {"Location": rows.address(call.base, division.code, resource, row)})
+
+    @staticmethod
+    def _json_body(call):
+        if "application/json" not in call.headers.get("Content-Type", "").lower():
+            raise Refused(415, "Unsupported media type: application/json is needed.")
+        return write.parse_body(call.body.decode("utf-8", "replace"))
+
+    def _subscription(self, call, resource, division, key):
+        """POST, PUT and DELETE of a webhook subscription; the first two call the callback address before they are answered."""
+        found = None if key is None else self.subscriptions.one(division, self._key(resource, key), call.user)
+        if call.method == "DELETE":
+            self.subscriptions.remove(lambda s: s is found)
+            return Answer(204)
+        body = self._json_body(call)
+
+        async def proved():
+            if call.method == "PUT":
+                await self.subscriptions.change(found, body)
+                return Answer(204)
+            row = self.subscriptions.row(await self.subscriptions.create(division, body, call.user))
+            text, _ = rows.Writer(resource, resource.fields, call.base, division.code).text(row)
+            return Answer(201, b'{"d":' + text + b"}", JSON, {"Location": rows.address(call.base, division.code, resource, row)})
+        return Answer(0, later=proved())
 
     @staticmethod
     def _key(resource, literal):

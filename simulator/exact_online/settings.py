@@ -4,11 +4,14 @@ import dataclasses
 import random
 import uuid
 
+from .notification import STYLES
+
 TOKEN_MODES = ("strict", "forgiving")
 SYNC_ORDERS = ("timestamp", "key")
 DELETED_KEYS = ("both", "lines", "header")
 CONSENTS = ("immediate", "page")
 HEADER_IDS = ("order", "null")
+LANGUAGES = ("NL", "EN", "FR", "DE")
 
 
 @dataclasses.dataclass
@@ -48,6 +51,26 @@ class Settings:
     mandatory_filter: bool = False
     missing_scopes: list = dataclasses.field(default_factory=list)
     keep_served: bool = True
+    language: str = "NL"
+    validation_delay: float = 1.0
+    allow_http_callback: bool = True
+    allow_subscription_put: bool = False
+    refused_topics: list = dataclasses.field(default_factory=list)
+    callback_ca: str = ""
+    webhook_delay_min: float = 1.0
+    webhook_delay_max: float = 5.0
+    webhook_batch: float = 0.0
+    webhook_loss: float = 0.0
+    webhook_duplicate: float = 0.0
+    webhook_reorder: float = 0.0
+    webhook_retries: int = 3
+    webhook_retry_delay: float = 10.0
+    webhook_timeout: float = 10.0
+    webhook_parallel: int = 8
+    webhook_keepalive: bool = True
+    webhook_hold: bool = False
+    webhook_styles: list = dataclasses.field(default_factory=list)
+    webhook_silent_fields: list = dataclasses.field(default_factory=list)
 
     def public(self):
         return dataclasses.asdict(self)
@@ -55,17 +78,24 @@ class Settings:
     def change(self, wanted):
         """Apply {name: value}; ValueError names the first bad one and nothing is changed then."""
         fields = {f.name: f for f in dataclasses.fields(self)}
-        for name, value in wanted.items():
+        wanted = dict(wanted)
+        for name, value in list(wanted.items()):
             if name not in fields or name in FIXED:
                 raise ValueError(f"no setting {name!r} can be changed at run time")
             current = getattr(self, name)
+            if type(current) is float and type(value) is int:
+                value = wanted[name] = float(value)
             if type(value) is not type(current):
                 raise ValueError(f"{name} takes {type(current).__name__}, not {value!r}")
             if name in CHOICES and value not in CHOICES[name]:
                 raise ValueError(f"{name} is one of {', '.join(CHOICES[name])}")
-            if isinstance(value, int) and not isinstance(value, bool) and value < 0:
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and not 0 <= value < float("inf"):
                 raise ValueError(f"{name} must not be negative")
-            if name in ("page_size", "sync_page_size") and value < 1:
+            if name in SHARES and value > 1:
+                raise ValueError(f"{name} is a share between 0 and 1")
+            if name in ELEMENTS and not set(value) <= set(ELEMENTS[name]):
+                raise ValueError(f"{name} takes {', '.join(ELEMENTS[name])}")
+            if name in ("page_size", "sync_page_size", "webhook_parallel") and value < 1:
                 raise ValueError(f"{name} must be at least 1")
         for name, value in wanted.items():
             setattr(self, name, value)
@@ -73,7 +103,9 @@ class Settings:
 
 FIXED = {"host", "port", "seed", "divisions", "records", "tls_cert", "tls_key"}
 CHOICES = {"token_mode": TOKEN_MODES, "sync_order": SYNC_ORDERS, "deleted_keys": DELETED_KEYS, "consent": CONSENTS,
-           "header_row_id": HEADER_IDS}
+           "header_row_id": HEADER_IDS, "language": LANGUAGES}
+SHARES = {"webhook_loss", "webhook_duplicate", "webhook_reorder"}
+ELEMENTS = {"webhook_styles": STYLES}
 
 
 def _latency(text):
@@ -100,12 +132,14 @@ def parse_arguments(arguments=None):
     p.add_argument("--seed", type=int, default=d.seed, help="the same seed gives the same data and credentials")
     p.add_argument("--divisions", type=int, default=d.divisions, help="number of divisions: 101001, 202002, ...")
     p.add_argument("--records", type=int, default=d.records, help="records over all divisions and the seven entities")
-    p.add_argument("--fast", action="store_true", help="no artificial latency (same as --latency 0)")
+    p.add_argument("--fast", action="store_true", help="no artificial latency: --latency 0, callbacks are called and notifications sent at once")
     p.add_argument("--latency", type=_latency, metavar="MIN-MAX", default=f"{d.latency_min}-{d.latency_max}",
                    help="milliseconds each API answer takes")
     p.add_argument("--client-id", default="", help="GUID of the registered app (default: from the seed)")
     p.add_argument("--client-secret", default="", help="its secret (default: from the seed)")
     p.add_argument("--webhook-secret", default="", help="its webhook secret (default: from the seed)")
+    p.add_argument("--callback-ca", default="", metavar="FILE", help="PEM certificates that callback addresses may have besides public ones")
+    p.add_argument("--language", choices=LANGUAGES, default=d.language, help="language of the user's error texts")
     p.add_argument("--user", default=d.user, help="user that consents when none is named")
     p.add_argument("--redirect-uri", action="append", metavar="URI", default=None,
                    help="registered redirect URI, may be repeated (default: https://hub.example.com/exact/callback)")
@@ -145,6 +179,8 @@ def parse_arguments(arguments=None):
     low, high = (0, 0) if a.fast else a.latency
     rng = random.Random(f"app {a.seed}")
     values = {f.name: getattr(a, f.name) for f in dataclasses.fields(Settings) if hasattr(a, f.name)}
+    if a.fast:
+        values.update(validation_delay=0.0, webhook_delay_min=0.0, webhook_delay_max=0.0)
     values.update(
         client_id=(a.client_id or str(uuid.UUID(int=rng.getrandbits(128), version=4))).strip("{}").lower(),
         client_secret=a.client_secret or "".join(rng.choices("ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789", k=12)),

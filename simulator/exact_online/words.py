@@ -91,3 +91,16 @@ ODD_TEXTS = (  # texts that break careless readers
     "$$dollar$$ ${var} `backtick`", "0012", "1e5", "\u00a0vaste spatie", "👨‍👩‍👧 gezin",
     "Bitte beachten: Anlieferung nur werktags 7–15 Uhr. " * 60)
 ITEM_WORDS = ("RVS", "zwart", "extra sterk", "bulk", "set", "navulling", "gelagerd", "type B")
+PHRASES = {  # what the service says in the user's language: Dutch beginning, and the same in others
+    "Gegeven bestaat reeds.": {"EN": "Data already exists.", "FR": "La donnée existe déjà.", "DE": "Die Daten sind bereits vorhanden."},
+    "Verplicht: ": {"EN": "Mandatory: ", "FR": "Obligatoire : ", "DE": "Pflichtfeld: "},
+    "Ongeldig: ": {"EN": "Invalid: ", "FR": "Invalide : ", "DE": "Ungültig: "},
+    "Ongeldige verwijzing: ": {"EN": "Invalid reference: ", "FR": "Référence non valide : ", "DE": "Ungültiger Verweis: "}}
+
+
+def in_language(text, language):
+    """An error text of the service in the language of the user; texts that have no translation stay as they are."""
+    for dutch, others in PHRASES.items():
+        if text.startswith(dutch) and language in others:
+            return others[language] + text[len(dutch):]
+    return text

@@ -76,7 +76,8 @@ def _business_rules(division, resource, values, record=None):
         raise Refused(500, EXISTS)
 
 
-def _mandatory(resource, given):
+def check_mandatory(resource, given):
+    """500 names a field that must be sent and was not."""
     for name, flags in resource.flags.items():
         if "m" in flags and given.get(name) in (None, "", []):
             raise Refused(500, f"Verplicht: {DUTCH.get(name, name)}")
@@ -101,7 +102,7 @@ def _lines(division, values):
 def post(sim, division, resource, body, user, representation):
     """Create a record: (record, row to answer)."""
     values, collections = accepted(resource, body, "POST")
-    _mandatory(resource, {**values, **collections})
+    check_mandatory(resource, {**values, **collections})
     _business_rules(division, resource, values)
     lines = _lines(division, collections["PurchaseOrderLines"]) if resource.entity == ORDER else None
     try:

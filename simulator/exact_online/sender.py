@@ -1,0 +1,258 @@
+"""Sends notifications: makes one of each change that somebody subscribed to, waits, loses, repeats, retries, and keeps a journal.
+
+Times of waiting are those of the simulator's clock: advancing it brings messages forward, a paused clock holds them.
+"""
+import asyncio
+import collections
+import heapq
+import itertools
+import math
+import random
+import secrets
+import ssl
+import time
+import uuid
+
+import aiohttp
+
+from . import clock, notification, rows
+from .catalogue import RESOURCES
+from .subscriptions import TOPICS_OF
+
+MOST_MESSAGES = 200_000
+NEVER_FLAGGED = {"Created", "Creator", "CreatorFullName", "Division", "HID", "Modified", "Modifier", "ModifierFullName", "Timestamp"}
+HEADERS = {"Content-Type": "application/json"}
+SKIPPED = ("Accept", "Accept-Encoding", "User-Agent")
+
+
+class Message:
+    """One message of the journal: its bytes, where it goes, and what became of it."""
+    __slots__ = ("n", "kind", "at", "division", "topic", "action", "key", "subscription", "url", "body", "styles", "state", "status", "error",
+                 "attempts", "origin", "reordered", "due")
+
+    def __init__(self, n, kind, at, url, body, **known):
+        self.n, self.kind, self.at, self.url, self.body = n, kind, at, url, body
+        self.division = self.topic = self.action = self.key = self.subscription = self.status = self.error = self.origin = None
+        self.styles, self.attempts, self.state, self.reordered, self.due = [], [], "waiting", False, 0.0
+        for name, value in known.items():
+            setattr(self, name, value)
+
+    def public(self):
+        found = {name: getattr(self, name) for name in ("n", "kind", "division", "topic", "action", "key", "subscription", "url", "styles",
+                                                        "state", "status", "error", "reordered")}
+        found.update(at=clock.utc_iso(self.at), attempts=len(self.attempts), tries=self.attempts, body=self.body.decode("utf-8", "replace"))
+        found["replay_of" if self.kind == "replay" else "duplicate_of"] = self.origin
+        return found
+
+
+class Sender:
+    """The queue of messages in order of due time, and the connections that empty it."""
+
+    def __init__(self, sim):
+        self.sim, self.settings = sim, sim.settings
+        self.random = random.Random(f"webhooks {sim.settings.seed}")
+        self.numbers, self.messages, self.queue = itertools.count(1), collections.deque(maxlen=MOST_MESSAGES), []
+        self.last, self.sums, self.flying = 0, collections.Counter(), 0
+        self.wake, self.task, self.running = asyncio.Event(), None, set()
+        self.sessions, self.trusts = {}, {}
+
+    def new_id(self):
+        return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+
+    def rotate(self, secret=None):
+        """A new webhook secret; messages that were signed before keep their signature. Answers the old one."""
+        old, self.settings.webhook_secret = self.settings.webhook_secret, secret or secrets.token_urlsafe(24)
+        return old
+
+    # ---- from changes to messages ----
+
+    def told(self, division, changes):
+        """What one act did to records of a division, as [(record, action, names of fields set)]."""
+        changes = [(record, action, names) for record, action, names in changes if record.entity in TOPICS_OF]
+        named = [change for change in changes if change[1] != "Update" or change[2]]
+        if named and all(self._silent(*change) for change in named):
+            return
+        for record, action, names in changes:
+            if names and self._silent(record, action, names):
+                continue
+            for topic in TOPICS_OF[record.entity]:
+                subscription = self.sim.subscriptions.of_topic(division.code, topic)
+                if subscription is not None:
+                    self._event(subscription, record, action)
+
+    def _silent(self, record, action, names):
+        """Whether a change touched only properties that announce nothing: derived ones, and those of a setting."""
+        if action != "Update" or not names:
+            return False
+        quiet = NEVER_FLAGGED.union(rows.derived_fields(RESOURCES[record.entity]), self.settings.webhook_silent_fields)
+        return all(name.startswith("_") or name in quiet or f"{record.entity}.{name}" in quiet for name in names)
+
+    def _event(self, subscription, record, action):
+        s, wall = self.settings, self.sim.clock.wall()
+        text, styles = self.content(subscription.topic, subscription.division, action, record.key, record.entity, wall)
+        body = notification.body(text, notification.hash_of(text, s.webhook_secret), styles)
+        known = {"division": subscription.division, "topic": subscription.topic, "action": action, "key": record.key,
+                 "subscription": subscription.id, "styles": styles}
+        message = self.message("event", subscription.url, body, **known)
+        if not subscription.deliver:
+            self._mark(message, "elsewhere")
+        elif self.random.random() < s.webhook_loss:
+            self._mark(message, "lost")
+        else:
+            self._queue(message, subscription.instant)
+            if self.random.random() < s.webhook_duplicate:
+                self._queue(self.message("event", subscription.url, body, origin=message.n, **known), subscription.instant)
+
+    def content(self, topic, division, action, key, resource, wall, styles=None, **given):
+        """(text of a Content, its styles); `given` replaces client_id, endpoint, created, or adds members by `extra`."""
+        styles = list(styles or self.settings.webhook_styles or notification.draw(self.random))
+        endpoint = given.get("endpoint") or f"{self.sim.base_url}/api/v1/{division}/{resource}(guid'{key}')"
+        created = given.get("created") or notification.event_time(wall, styles, self.random)
+        return notification.content(topic, given.get("client_id") or self.settings.client_id, division, action, key, endpoint, created,
+                                    styles, given.get("extra")), styles
+
+    def message(self, kind, url, body, **known):
+        """A new message of the journal; nothing sends it yet."""
+        self.last = next(self.numbers)
+        made = Message(self.last, kind, self.sim.clock.now(), url, body, **known)
+        self.messages.append(made)
+        self.sums[made.state] += 1
+        return made
+
+    def _mark(self, message, state):
+        self.sums[message.state] -= 1
+        self.sums[state] += 1
+        message.state = state
+
+    def _queue(self, message, instant=False):
+        s = self.settings
+        delay = 0 if instant else self.random.uniform(s.webhook_delay_min, max(s.webhook_delay_min, s.webhook_delay_max))
+        if self.random.random() < s.webhook_reorder:
+            message.reordered = True
+            delay += self.random.uniform(0.2, 1) * max(1, s.webhook_delay_max - s.webhook_delay_min)
+        self.send(message, delay)
+
+    def send(self, message, delay=0):
+        """Put a message into the queue."""
+        message.due, step = self.sim.clock.now() + delay, self.settings.webhook_batch
+        if step and message.kind == "event":
+            message.due = math.ceil(message.due / step) * step
+        self._mark(message, "waiting")
+        heapq.heappush(self.queue, (message.due, message.n, message))
+        if self.task is None:
+            self.task = asyncio.get_running_loop().create_task(self._run())
+        self.wake.set()
+
+    def drop(self, subscription):
+        """Forget what waits for a subscription that is gone."""
+        for _, _, message in self.queue:
+            if message.subscription == subscription and message.kind == "event":
+                self._mark(message, "dropped")
+
+    def pending(self):
+        """How many messages are not yet delivered, lost, dropped or given up."""
+        waiting, flying = self.sums["waiting"], self.sums["sending"]
+        return {"pending": waiting + flying, "waiting": waiting, "in_flight": flying, "held": self.settings.webhook_hold, "last": self.last,
+                "states": {state: n for state, n in self.sums.items() if n}}
+
+    # ---- the way out ----
+
+    async def _run(self):
+        """Start deliveries when they are due."""
+        while True:
+            self.wake.clear()
+            wait = self._start()
+            try:
+                await asyncio.wait_for(self.wake.wait(), wait)
+            except TimeoutError:
+                pass
+
+    def _start(self):
+        """Start what is due and has a free connection; seconds until more is due, None when something else must happen first."""
+        while self.queue and self.flying < self.settings.webhook_parallel and not self.settings.webhook_hold:
+            due, _, message = self.queue[0]
+            if message.state != "waiting":
+                heapq.heappop(self.queue)
+                continue
+            ahead = due - self.sim.clock.now()
+            if ahead > 0:
+                return None if self.sim.clock.paused else ahead
+            heapq.heappop(self.queue)
+            self.flying += 1
+            self._mark(message, "sending")
+            task = asyncio.get_running_loop().create_task(self._deliver(message))
+            self.running.add(task)
+            task.add_done_callback(self.running.discard)
+        return None
+
+    async def _deliver(self, message):
+        """One attempt, and what follows from it."""
+        started, at = time.monotonic(), self.sim.clock.now()
+        try:
+            message.status, message.error = (await self._post(message.url, message.body))[0], None
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            message.status, message.error = None, f"{type(error).__name__}: {error}".rstrip(": ")
+        finally:
+            self.flying -= 1
+            self.wake.set()
+        message.attempts.append({"at": clock.utc_iso(at), "status": message.status, "error": message.error,
+                                 "ms": round((time.monotonic() - started) * 1000, 1)})
+        gone = message.kind == "event" and message.subscription not in self.sim.subscriptions.found
+        if message.status is not None and 200 <= message.status < 300:
+            self._mark(message, "delivered")
+        elif gone:
+            self._mark(message, "dropped")
+        elif len(message.attempts) <= self.settings.webhook_retries:
+            self.send(message, self.settings.webhook_retry_delay)
+        else:
+            self._mark(message, "failed")
+
+    async def _post(self, url, body):
+        """(status, reason) of a POST; redirects are not followed."""
+        headers = HEADERS if body else {}
+        async with self._session().post(url, data=body, headers=headers, allow_redirects=False, ssl=self._trust(),
+                                        skip_auto_headers=(*SKIPPED, *(() if body else ("Content-Type",))),
+                                        timeout=aiohttp.ClientTimeout(self.settings.webhook_timeout)) as answer:
+            await answer.content.read(65536)
+            return answer.status, answer.reason or ""
+
+    async def validate(self, url, topic, division):
+        """(status, reason) of the empty call that a callback address must answer with 200."""
+        message = self.message("validation", url, b"", topic=topic, division=division)
+        self._mark(message, "sending")
+        at = self.sim.clock.now()
+        try:
+            message.status, reason = await self._post(url, b"")
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            message.error, reason = f"{type(error).__name__}: {error}".rstrip(": "), "An error occurred while sending the request."
+        message.attempts.append({"at": clock.utc_iso(at), "status": message.status, "error": message.error})
+        self._mark(message, "delivered" if message.status == 200 else "failed")
+        return message.status or 500, reason
+
+    def _session(self):
+        """The connections: kept for the next message, or one for each."""
+        keep = self.settings.webhook_keepalive
+        if keep not in self.sessions:
+            connector = aiohttp.TCPConnector(limit=0, force_close=not keep)
+            self.sessions[keep] = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        return self.sessions[keep]
+
+    def _trust(self):
+        """Certificates that callbacks may have: those of the system, and those of a file."""
+        file = self.settings.callback_ca
+        if not file:
+            return True
+        if file not in self.trusts:
+            context = ssl.create_default_context()
+            context.load_verify_locations(file)
+            self.trusts[file] = context
+        return self.trusts[file]
+
+    async def close(self):
+        """End all deliveries."""
+        tasks = [*self.running, *([self.task] if self.task else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for session in self.sessions.values():
+            await session.close()
