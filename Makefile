@@ -78,8 +78,8 @@ $(DATA_built): $(INSTALL_PARTS) exact_databricks.control
 
 # Each test is one C program that includes the .c files it tests.
 UNIT_FLAGS = $(filter-out -MMD -MP -fPIC,$(CFLAGS)) -Isrc $(CPPFLAGS)
-UNIT_LIBS = $(shell $(PKG_CONFIG) --libs $(LINKED)) -L$(shell $(PG_CONFIG) --pkglibdir) \
-	-L$(shell $(PG_CONFIG) --libdir) -lpgcommon -lpgport -lm -lpthread
+UNIT_LIBS = -L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) -lpgcommon -lpgport \
+	$(shell $(PKG_CONFIG) --libs $(LINKED)) -lm -lpthread
 unit/.build/%: unit/%.c $(wildcard src/*.c src/*.h unit/*.h)
 	@mkdir -p unit/.build
 	$(CC) $(UNIT_FLAGS) $< -o $@ $(UNIT_LIBS)

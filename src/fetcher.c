@@ -5,6 +5,7 @@
 
 #include "budget.h"
 #include "exact_api.h"
+#include "inbox.h"
 #include "inquiry.h"
 #include "plan.h"
 #include "run.h"
@@ -50,7 +51,7 @@ turn(void)
 		if (!loaded)
 			return START_AGAIN_MS;
 	}
-	wait = exact_plan_turn();
+	wait = sooner(exact_inbox_prune(), exact_plan_turn());
 	wait = sooner(wait, exact_run_turn());
 	return sooner(wait, exact_token_turn());
 }

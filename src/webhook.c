@@ -92,21 +92,21 @@ static char *
 read_text(const ExactJson *json, const char *name)
 {
 	const ExactJsonMember *member = exact_json_member(json, name);
-	char	   *text;
+	char	   *value;
 	size_t		len;
 	size_t		i;
 
 	if (member == NULL || member->kind != EXACT_JSON_STRING || member->len > FIELD_MAX * 6)
 		return NULL;
-	text = palloc(member->len);
-	if (exact_json_decode(member, text, &len) && len > 0 && len <= FIELD_MAX)
+	value = palloc(member->len);
+	if (exact_json_decode(member, value, &len) && len > 0 && len <= FIELD_MAX)
 	{
-		for (i = 0; i < len && text[i] >= ' ' && text[i] <= '~'; i++)
+		for (i = 0; i < len && value[i] >= ' ' && value[i] <= '~'; i++)
 			;
 		if (i == len)
-			return text;
+			return value;
 	}
-	pfree(text);
+	pfree(value);
 	return NULL;
 }
 

@@ -1,19 +1,7 @@
 /*
  * delivery_row_test.c - rows of a delivery as src/delivery_row.c writes them.
  */
-#define FRONTEND 1
-#include "postgres_fe.h"
-
-#include "common/jsonapi.h"
-#include "mb/pg_wchar.h"
-
-/* the part of compat.h that a program without a server can have */
-#define EXACT_COMPAT_H
-static inline JsonLexContext *
-exact_json_lexer(const char *json, size_t len, bool need_escapes)
-{
-	return makeJsonLexContextCstringLen(unconstify(char *, json), (int) len, PG_UTF8, need_escapes);
-}
+#include "frontend.h"
 
 #include "../src/delivery_row.c"
 

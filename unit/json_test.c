@@ -1,31 +1,7 @@
 /*
  * json_test.c - json.c alone, with the parser of PostgreSQL's client library.
  */
-#define FRONTEND 1
-#include "postgres_fe.h"
-
-#include "common/jsonapi.h"
-#include "mb/pg_wchar.h"
-
-/* what compat.h gives json.c inside the server */
-#define EXACT_COMPAT_H
-#if PG_VERSION_NUM >= 160000
-typedef JsonParseErrorType ExactJsonResult;
-#define EXACT_JSON_OK return JSON_SUCCESS
-#else
-typedef void ExactJsonResult;
-#define EXACT_JSON_OK return
-#endif
-
-static JsonLexContext *
-exact_json_lexer(const char *body, size_t len, bool need_escapes)
-{
-#if PG_VERSION_NUM >= 170000
-	return makeJsonLexContextCstringLen(NULL, body, len, PG_UTF8, need_escapes);
-#else
-	return makeJsonLexContextCstringLen(unconstify(char *, body), (int) len, PG_UTF8, need_escapes);
-#endif
-}
+#include "frontend.h"
 
 #include "json.c"
 
