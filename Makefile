@@ -38,16 +38,15 @@ PACKAGES = libcurl libcrypto libmicrohttpd
 ifneq (ok,$(shell $(PKG_CONFIG) --exists $(PACKAGES) && echo ok))
 $(error $(shell $(PKG_CONFIG) --print-errors --errors-to-stdout --exists $(PACKAGES)); install libcurl4-openssl-dev libssl-dev libmicrohttpd-dev pkg-config)
 endif
-LINKED = libcurl libcrypto
 
 # Bitcode of this library would serve no inlined function.
 override with_llvm = no
 
 PG_CONFIG ?= pg_config
-PG_CPPFLAGS = -DEXACT_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags $(LINKED)) \
+PG_CPPFLAGS = -DEXACT_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) \
 	-isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = -Wall -Wextra -Wshadow -MMD -MP
-SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(LINKED)) -Wl,--version-script=src/exports.map -Wl,--as-needed
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -Wl,--version-script=src/exports.map -Wl,--as-needed
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
@@ -79,7 +78,7 @@ $(DATA_built): $(INSTALL_PARTS) exact_databricks.control
 # Each test is one C program that includes the .c files it tests.
 UNIT_FLAGS = $(filter-out -MMD -MP -fPIC,$(CFLAGS)) -Isrc $(CPPFLAGS)
 UNIT_LIBS = -L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) -lpgcommon -lpgport \
-	$(shell $(PKG_CONFIG) --libs $(LINKED)) -lm -lpthread
+	$(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm -lpthread
 unit/.build/%: unit/%.c $(wildcard src/*.c src/*.h unit/*.h)
 	@mkdir -p unit/.build
 	$(CC) $(UNIT_FLAGS) $< -o $@ $(UNIT_LIBS)

@@ -12,7 +12,7 @@ REVOKE ALL ON FUNCTION exact._version_library() FROM PUBLIC;
 
 CREATE FUNCTION exact._workers(
 		OUT role text, OUT database text, OUT pid int, OUT state text, OUT started_at timestamptz,
-		OUT restarts int, OUT last_error text, OUT reason text)
+		OUT restarts int, OUT last_error text, OUT reason text, OUT listens_at text)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'exact__workers';

@@ -19,7 +19,7 @@ REVOKE ALL ON FUNCTION exact._interval_setting() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._interval_setting() TO exact_reader;
 
 CREATE VIEW exact.workers AS
-SELECT w.role, w.pid, w.state, w.started_at, w.restarts, coalesce(w.reason, w.last_error) AS reason
+SELECT w.role, w.pid, w.state, w.started_at, w.restarts, coalesce(w.reason, w.last_error) AS reason, w.listens_at
 FROM exact._workers() AS w;
 COMMENT ON VIEW exact.workers IS 'The launcher and this database''s workers; no row: exact_databricks is not in shared_preload_libraries';
 COMMENT ON COLUMN exact.workers.role IS 'launcher, fetcher, loader or listener';
@@ -28,6 +28,7 @@ COMMENT ON COLUMN exact.workers.state IS 'running, idle, starting or stopped';
 COMMENT ON COLUMN exact.workers.started_at IS 'When the process started';
 COMMENT ON COLUMN exact.workers.restarts IS 'How often it had to be started again';
 COMMENT ON COLUMN exact.workers.reason IS 'Why it is idle, or its last error';
+COMMENT ON COLUMN exact.workers.listens_at IS 'Where it takes connections';
 REVOKE ALL ON TABLE exact.workers FROM PUBLIC;
 GRANT SELECT ON TABLE exact.workers TO exact_reader;
 

@@ -102,8 +102,8 @@ text_or_null(const char *text, bool *isnull)
 static void
 put_worker(ReturnSetInfo *result, const char *role, const char *db, const ExactWorkerSlot *worker)
 {
-	Datum		values[8];
-	bool		nulls[8] = {false};
+	Datum		values[9];
+	bool		nulls[9] = {false};
 
 	values[0] = CStringGetTextDatum(role);
 	values[1] = text_or_null(db, &nulls[1]);
@@ -115,11 +115,12 @@ put_worker(ReturnSetInfo *result, const char *role, const char *db, const ExactW
 	values[5] = Int32GetDatum(worker->restarts);
 	values[6] = text_or_null(worker->last_error, &nulls[6]);
 	values[7] = text_or_null(worker->reason, &nulls[7]);
+	values[8] = text_or_null(worker->place, &nulls[8]);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
 /*
- * exact._workers() → setof (role, database, pid, state, started_at, restarts, last_error, reason)
+ * exact._workers() → setof (role, database, pid, state, started_at, restarts, last_error, reason, listens_at)
  *
  * The launcher and the workers of this database; no row when the library is not preloaded.
  */
@@ -179,6 +180,7 @@ exact_restart_workers(PG_FUNCTION_ARGS)
 	db = exact_shmem_database(MyDatabaseId);
 	for (int r = 0; db != NULL && r < EXACT_NROLES; r++)
 	{
+		db->workers[r].resting = false;
 		if (db->workers[r].pid == 0)
 			continue;
 		db->workers[r].ended_clean = true;

@@ -13,6 +13,7 @@
 
 #include "compat.h"
 #include "guc.h"
+#include "peer.h"
 
 /* Hosts of Exact Online's seven regions and the domains of Databricks' clouds */
 #define DEFAULT_HOSTS \
@@ -49,6 +50,8 @@ char	   *exact_listen_addresses = NULL;
 int			exact_port = 8480;
 char	   *exact_public_url = NULL;
 char	   *exact_trusted_proxies = NULL;
+int			exact_listen_connections = 512;
+int			exact_listen_connections_per_address = 128;
 
 int			exact_debounce_ms = 2000;
 int			exact_sync_interval_ms = 0;
@@ -155,9 +158,20 @@ check_hosts(char **newval, void **extra pg_attribute_unused(), GucSource source 
 static bool
 check_addresses(char **newval, void **extra pg_attribute_unused(), GucSource source pg_attribute_unused())
 {
-	if (strspn(*newval, "0123456789abcdefABCDEF:./, ") == strlen(*newval))
+	if (strspn(*newval, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:.*-, ") == strlen(*newval))
 		return true;
-	GUC_check_errdetail("A comma-separated list of IP addresses or networks.");
+	GUC_check_errdetail("A comma-separated list of IP addresses and host names, or * for all addresses.");
+	return false;
+}
+
+static bool
+check_proxies(char **newval, void **extra pg_attribute_unused(), GucSource source pg_attribute_unused())
+{
+	ExactNetwork networks[EXACT_MAX_NETWORKS];
+
+	if (exact_peer_networks(*newval, networks) >= 0)
+		return true;
+	GUC_check_errdetail("A comma-separated list of at most %d IP addresses or networks, such as 10.0.0.5, 192.168.0.0/16.", EXACT_MAX_NETWORKS);
 	return false;
 }
 
@@ -243,7 +257,13 @@ exact_guc_init(void)
 	define_text("exact_databricks.trusted_proxies",
 				"Proxies whose X-Forwarded-For counts.",
 				NULL,
-				&exact_trusted_proxies, "", PGC_SIGHUP, GUC_LIST_INPUT, check_addresses);
+				&exact_trusted_proxies, "", PGC_SIGHUP, GUC_LIST_INPUT, check_proxies);
+	define_int("exact_databricks.listen_connections",
+			   "Connections that the listener of a database holds at once.",
+			   "When it is full, the one that was silent longest makes room.", &exact_listen_connections, 1, 10000, 0);
+	define_int("exact_databricks.listen_connections_per_address",
+			   "Connections from one address that the listener holds at once.",
+			   "Proxies in exact_databricks.trusted_proxies are not counted.", &exact_listen_connections_per_address, 1, 10000, 0);
 
 	define_int("exact_databricks.debounce",
 			   "Wait after a notification before fetching.",

@@ -15,6 +15,8 @@ extern char *exact_listen_addresses;
 extern char *exact_public_url;
 extern char *exact_trusted_proxies;
 extern int	exact_port;
+extern int	exact_listen_connections;
+extern int	exact_listen_connections_per_address;
 extern int	exact_debounce_ms;
 extern int	exact_sync_interval_ms; /* 0 = the entity's default */
 extern int	exact_merge_interval_ms;

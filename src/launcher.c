@@ -63,7 +63,7 @@ typedef struct SlotPlan
 } SlotPlan;
 
 /* In the order in which scarce worker slots are used */
-static const ExactRole started_roles[] = {EXACT_ROLE_FETCHER, EXACT_ROLE_LOADER};
+static const ExactRole started_roles[] = {EXACT_ROLE_FETCHER, EXACT_ROLE_LOADER, EXACT_ROLE_LISTENER};
 
 static HTAB *known = NULL;
 static SlotPlan plans[EXACT_MAX_DATABASES][EXACT_NROLES];
@@ -212,6 +212,7 @@ claim_slot(const KnownDatabase *db)
 			slot->workers[r].nquestions = 0;
 			pg_atomic_write_u32(&slot->workers[r].wake, 0);
 		}
+		exact_traffic_clear(&slot->traffic);
 		memset(plans[i], 0, sizeof(plans[i]));
 	}
 	if (slot)
@@ -397,12 +398,16 @@ reconcile_worker(int index, ExactRole role)
 	TimestampTz now = GetCurrentTimestamp();
 	pid_t		pid;
 	bool		wanted;
+	bool		resting;
 
 	if (plan->handle != NULL && GetBackgroundWorkerPid(plan->handle, &pid) == BGWH_STOPPED)
 		note_end(slot, role, plan);
 
-	LWLockAcquire(exact_shared_lock, LW_SHARED);
+	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
 	wanted = slot->wanted;
+	if (!wanted)
+		worker->resting = false;
+	resting = worker->resting;
 	pid = worker->pid;
 	LWLockRelease(exact_shared_lock);
 
@@ -416,7 +421,7 @@ reconcile_worker(int index, ExactRole role)
 	}
 
 	db = hash_search(known, &slot->database, HASH_FIND, NULL);
-	if (!wanted || db == NULL || db->probe_at <= now || probe_database == slot->database)
+	if (!wanted || resting || db == NULL || db->probe_at <= now || probe_database == slot->database)
 		return SCAN_INTERVAL_MS;	/* a probe decides first, its end wakes us */
 	if (plan->start_at > now)
 		return TimestampDifferenceMilliseconds(now, plan->start_at);
@@ -466,6 +471,17 @@ detach_launcher(int code pg_attribute_unused(), Datum arg pg_attribute_unused())
 	LWLockRelease(exact_shared_lock);
 }
 
+/* Settings may have changed: whoever had nothing to do looks again. */
+static void
+wake_resting(void)
+{
+	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
+	for (int i = 0; i < EXACT_MAX_DATABASES; i++)
+		for (int r = 0; r < EXACT_NROLES; r++)
+			exact_shared->databases[i].workers[r].resting = false;
+	LWLockRelease(exact_shared_lock);
+}
+
 static void
 take_signals(void)
 {
@@ -477,6 +493,7 @@ take_signals(void)
 	{
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
+		wake_resting();
 	}
 }
 

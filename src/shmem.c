@@ -101,8 +101,11 @@ startup_shmem(void)
 		memset(exact_shared, 0, sizeof(ExactShared));
 		exact_shared->crashes = crashes;
 		for (int i = 0; i < EXACT_MAX_DATABASES; i++)
+		{
+			exact_traffic_init(&exact_shared->databases[i].traffic);
 			for (int r = 0; r < EXACT_NROLES; r++)
 				pg_atomic_init_u32(&exact_shared->databases[i].workers[r].wake, 0);
+		}
 	}
 	LWLockRelease(AddinShmemInitLock);
 }

@@ -6,6 +6,7 @@
 #ifndef EXACT_SHMEM_H
 #define EXACT_SHMEM_H
 
+#include "traffic.h"
 #include "worker.h"
 
 #include "port/atomics.h"
@@ -41,6 +42,8 @@ typedef struct ExactWorkerSlot
 	bool		ended_clean;	/* the last one ended by itself or was asked to */
 	TimestampTz started_at;		/* of the attached one */
 	int			restarts;		/* starts after the first since the cluster started */
+	bool		resting;		/* its settings leave it nothing to do: not started again until they change */
+	char		place[EXACT_REASON_LEN];	/* where it listens */
 	char		reason[EXACT_REASON_LEN];	/* why it idles or does not run */
 	char		last_error[EXACT_REASON_LEN];
 	pg_atomic_uint32 wake;		/* EXACT_WAKE_xxx */
@@ -54,6 +57,7 @@ typedef struct ExactDatabaseSlot
 	NameData	name;
 	bool		wanted;			/* has the extension */
 	ExactWorkerSlot workers[EXACT_NROLES];
+	ExactTraffic traffic;		/* of its listener */
 } ExactDatabaseSlot;
 
 /* The answer of the probe that looks into one database */

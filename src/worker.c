@@ -1,7 +1,7 @@
 /*
  * worker.c - the frame of every worker: start, loop, transactions, end.
  *
- * Entered by the main functions of fetcher.c and loader.c. Owns the worker's slot in shared memory, its session locks, signals
+ * Entered by the main functions of fetcher.c, loader.c and listener.c. Owns the worker's slot in shared memory, its session locks, signals
  * and memory contexts. No transaction is open while it waits, and a worker whose database binds it elsewhere, whose extension
  * is of another version, or which is switched off, waits without working.
  */
@@ -44,6 +44,7 @@ static bool started = false;
 static ExactFault not_ready;
 static char told[EXACT_REASON_LEN] = "";	/* the reason that was logged last */
 static TimestampTz assess_at = 0;
+static char blocked[EXACT_REASON_LEN] = "";	/* why it cannot do its work for a reason of its own */
 static bool woken = true;		/* since the last turn: by exact_wake, a reload, the start */
 
 static volatile sig_atomic_t hold_depth = 0;
@@ -89,6 +90,7 @@ detach_slot(int code pg_attribute_unused(), Datum arg pg_attribute_unused())
 	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
 	slot->pid = 0;
 	slot->state = EXACT_WORKER_STOPPED;
+	slot->place[0] = '\0';
 	slot->nquestions = 0;		/* the askers see the pid change */
 	if (exact_shared->launcher_pid != 0)
 		exact_set_proc_latch(exact_shared->launcher_proc_number);
@@ -104,6 +106,15 @@ exact_worker_end(const char *reason)
 	LWLockRelease(exact_shared_lock);
 	ereport(DEBUG1, (errmsg_internal("exact %s: ends: %s", ops->name, reason)));
 	proc_exit(0);
+}
+
+void
+exact_worker_rest(const char *reason)
+{
+	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
+	slot->resting = true;
+	LWLockRelease(exact_shared_lock);
+	exact_worker_end(reason);
 }
 
 /* Inside a unit an exit interrupts like in any backend; elsewhere the loop ends quietly. */
@@ -151,6 +162,26 @@ note_error(const char *message)
 {
 	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
 	exact_reason_copy(slot->last_error, message);
+	LWLockRelease(exact_shared_lock);
+}
+
+void
+exact_worker_block(const char *reason)
+{
+	exact_reason_copy(blocked, reason ? reason : "");
+	if (!ready)
+		return;					/* there is a reason already */
+	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
+	slot->state = blocked[0] ? EXACT_WORKER_IDLE : EXACT_WORKER_RUNNING;
+	strcpy(slot->reason, blocked);
+	LWLockRelease(exact_shared_lock);
+}
+
+void
+exact_worker_place(const char *place)
+{
+	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
+	exact_reason_copy(slot->place, place);
 	LWLockRelease(exact_shared_lock);
 }
 
@@ -267,8 +298,8 @@ assess(void)
 		ready = true;
 		told[0] = '\0';
 		LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
-		slot->state = EXACT_WORKER_RUNNING;
-		slot->reason[0] = '\0';
+		slot->state = blocked[0] ? EXACT_WORKER_IDLE : EXACT_WORKER_RUNNING;
+		strcpy(slot->reason, blocked);
 		LWLockRelease(exact_shared_lock);
 		if (!started && ops->start)
 			ops->start();
@@ -346,6 +377,12 @@ take_ownership(void)
 		exact_worker_end("another worker of this role still runs");
 }
 
+static void
+close_server(int code pg_attribute_unused(), Datum arg pg_attribute_unused())
+{
+	ops->close();
+}
+
 /* ---- loop ---- */
 
 /* ms from now until then, at least 0 */
@@ -385,6 +422,7 @@ work_loop(void)
 	bool		turn_due = true;
 	bool		assess_due = true;
 	TimestampTz turn_at = 0;	/* 0 = only when woken */
+	long		serve_wait = 0;
 
 	for (;;)
 	{
@@ -424,12 +462,16 @@ work_loop(void)
 			timeout = sooner(timeout, until(assess_at));
 		else if (turn_at != 0)
 			timeout = sooner(timeout, until(turn_at));
-		timeout = sooner(timeout, exact_http_timeout());
+		timeout = sooner(timeout, ops->serve ? serve_wait : exact_http_timeout());
 		if (exit_wanted)
 			timeout = sooner(timeout, 1000);
 		if (timeout != 0)
 		{
-			pgstat_report_stat(true);
+			/* one that serves many a second reports once a second, and is looked at again for the last report */
+			long		report = pgstat_report_stat(ops->serve == NULL);
+
+			if (report > 0)
+				timeout = sooner(timeout, report);
 			pgstat_report_activity(STATE_IDLE, NULL);
 		}
 		exact_evloop_wait(timeout);
@@ -439,11 +481,13 @@ work_loop(void)
 			assess_due = true;
 			turn_due = true;
 			woken = true;
-			if (ops->reload && started)
+			if (ops->reload && (started || ops->serve))
 				ops->reload();
 		}
 		exact_ask_continue();
-		if (exact_http_run() > 0)
+		if (ops->serve)
+			serve_wait = ops->serve(ready ? NULL : &not_ready);
+		else if (exact_http_run() > 0)
 			turn_due = true;
 	}
 }
@@ -484,6 +528,12 @@ exact_worker_run(const ExactWorkerOps *worker_ops, Datum main_arg)
 	fix_settings();
 	take_ownership();
 	exact_evloop_init();
-	exact_http_init();
+	if (ops->serve)
+	{
+		ops->open();
+		before_shmem_exit(close_server, (Datum) 0);
+	}
+	else
+		exact_http_init();
 	work_loop();
 }

@@ -18,6 +18,7 @@ typedef enum ExactRole
 } ExactRole;
 
 struct ExactAsk;
+struct ExactFault;
 
 typedef struct ExactWorkerOps
 {
@@ -27,6 +28,11 @@ typedef struct ExactWorkerOps
 	void		(*reload) (void);	/* after a configuration reload; may be NULL */
 	long		(*turn) (void);		/* one turn: decide what to do; returns ms until the next turn is wanted, -1 = only when woken */
 	void		(*ask) (struct ExactAsk *ask);	/* an ad-hoc question of a backend, see ask.h */
+
+	/* of a worker that serves others instead of calling out (it gets no HTTP client), else NULL */
+	void		(*open) (void);	/* once, connected, before start() and even if it must not work */
+	long		(*serve) (const struct ExactFault *refuse); /* in every turn of the loop; refuse: why it must not work, NULL = it may; returns ms until the next, -1 = when woken */
+	void		(*close) (void);	/* the process ends: no SQL, nothing may raise */
 } ExactWorkerOps;
 
 /* Body of a worker's main function after its role is known; does not return. */
@@ -58,6 +64,13 @@ extern const char *exact_worker_name(void);
 
 /* In turn(): was the worker woken by exact_wake since its last turn, is this its first turn, or was the configuration reloaded? */
 extern bool exact_worker_woken(void);
+
+/* This worker cannot do its work for a reason of its own, which exact.workers shows (state idle); NULL = it can. */
+extern void exact_worker_block(const char *reason);
+/* Where it listens, for exact.workers. */
+extern void exact_worker_place(const char *place);
+/* Ends it because its settings leave it nothing to do: none is started before they change or exact.restart_workers(). */
+extern void exact_worker_rest(const char *reason) pg_attribute_noreturn();
 
 /* While held, SIGTERM waits until released, at most 10 s (a token answer is outstanding). Calls nest. */
 extern void exact_worker_hold_exit(void);

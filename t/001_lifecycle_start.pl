@@ -28,8 +28,8 @@ my $seconds = seconds_of(
 cmp_ok($seconds, '<', 10, sprintf('workers run after CREATE EXTENSION (%.1f s)', $seconds));
 is( $node->safe_psql('postgres',
 		"SELECT string_agg(role || ' ' || state, ', ' ORDER BY role) FROM exact._workers()"),
-	'fetcher running, launcher running, loader running',
-	'the launcher and two workers');
+	'fetcher running, launcher running, listener stopped, loader running',
+	'the launcher and two workers, and a listener that has nothing to do');
 is( $node->safe_psql('postgres',
 		"SELECT string_agg(backend_type, ', ' ORDER BY backend_type) FROM pg_stat_activity WHERE application_name LIKE 'exact %'"),
 	'exact fetcher, exact launcher, exact loader',

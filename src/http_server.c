@@ -1,0 +1,672 @@
+/*
+ * http_server.c - the HTTP/1.1 server of the listener; the only file that knows libmicrohttpd.
+ *
+ * Called by listener.c. Connections are accepted here, so that limits and deadlines are ours, and handed to the library, which reads
+ * requests and writes replies when it is run. A complete request is suspended until the caller answers it. Inside the library's
+ * callbacks nothing of the server is called: memory is malloc'ed, nothing raises, and what happens is counted.
+ *
+ * Every connection has 10 s to complete a request, counted from its acceptance or its last reply, and 10 s to take a reply.
+ */
+#include "postgres.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/ilist.h"
+#include "storage/fd.h"
+
+#include <microhttpd.h>
+
+#include "evloop.h"
+#include "http_request.h"
+#include "http_server.h"
+#include "listen.h"
+
+#define ACCEPTS_AT_ONCE 64
+#define REQUEST_MS 10000
+#define EVICT_AFTER_MS 1000		/* a full house: whoever has said nothing for so long goes */
+#define ACCEPT_PAUSE_MS 100		/* no descriptor is to be had */
+#define POOL_BYTES 16384		/* the library's, a connection; a head must fit into it */
+#define SPARE_FILES 128			/* descriptors left to the server's own files */
+#define DRAIN_FACTOR 16			/* so much of a body that is too large is read, to answer it */
+#define RUNS_AT_ONCE 32
+
+typedef struct Client
+{
+	dlist_node	node;			/* in waiting, in order of deadline */
+	bool		waits;
+	bool		closing;		/* its socket is shut, the library will notice */
+	int64		deadline;
+	int			fd;
+	ExactPeer	peer;
+	bool		trusted;		/* one of the proxies */
+} Client;
+
+typedef struct Request
+{
+	ExactRequest public;
+	dlist_node	node;			/* in complete */
+	struct MHD_Connection *connection;
+	Client	   *client;
+	bool		begun;
+	bool		held;			/* complete and not yet answered */
+	bool		close;			/* the connection ends with the reply */
+	size_t		received;
+	size_t		body_room;
+	char	   *body;
+	char	   *bearer;
+	size_t		target_len;
+	char		target[FLEXIBLE_ARRAY_MEMBER];
+} Request;
+
+static struct MHD_Daemon *server = NULL;
+static int	server_fd = -1;
+static const ExactRoute *routes;
+static bool sockets_watched = false;
+static int64 accept_again = 0;
+
+static dlist_head waiting = DLIST_STATIC_INIT(waiting);
+static dlist_head complete = DLIST_STATIC_INIT(complete);
+static dlist_head held = DLIST_STATIC_INIT(held);
+static int	open_connections = 0;	/* without those that close */
+static Client *arriving = NULL;
+static bool stopping = false;
+
+static int	max_connections = 512;
+static int	max_per_address = 128;
+static ExactNetwork proxies[EXACT_MAX_NETWORKS];
+static int	nproxies = 0;
+
+static ExactHttpServerCounts counts;
+
+static int64
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- replies ---- */
+
+static void
+add_header(struct MHD_Response *response, const char *name, const char *value)
+{
+	(void) MHD_add_response_header(response, name, value);
+}
+
+static struct MHD_Response *
+make_response(const void *body, size_t len, const char *type, const char *style_hash)
+{
+	struct MHD_Response *response = MHD_create_response_from_buffer(len, unconstify(void *, body), MHD_RESPMEM_MUST_COPY);
+	char		policy[256];
+
+	if (response == NULL)
+		return NULL;
+	snprintf(policy, sizeof(policy), "default-src 'none'; style-src %s; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+			 style_hash ? style_hash : "'none'");
+	if (len > 0)
+		add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	add_header(response, "Content-Security-Policy", policy);
+	add_header(response, "X-Content-Type-Options", "nosniff");
+	add_header(response, "Referrer-Policy", "no-referrer");
+	return response;
+}
+
+/* Replies without a body are made once. */
+static struct MHD_Response *
+empty_response(void)
+{
+	static struct MHD_Response *response = NULL;
+
+	if (response == NULL)
+		response = make_response("", 0, NULL, NULL);
+	return response;
+}
+
+/* Queues a reply of our own, after which the connection ends. */
+static enum MHD_Result
+refuse(struct MHD_Connection *connection, int status, const char *allow)
+{
+	struct MHD_Response *response = make_response("", 0, NULL, NULL);
+	enum MHD_Result result;
+
+	if (response == NULL)
+		return MHD_NO;
+	add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+	if (allow)
+		add_header(response, MHD_HTTP_HEADER_ALLOW, allow);
+	if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
+		add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "10");
+	result = MHD_queue_response(connection, status, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+/* ---- connections ---- */
+
+/* Gives a connection another 10 s. */
+static void
+wait_for(Client *client)
+{
+	if (client->closing)
+		return;
+	if (client->waits)
+		dlist_delete(&client->node);
+	client->deadline = now_ms() + REQUEST_MS;
+	client->waits = true;
+	dlist_push_tail(&waiting, &client->node);
+}
+
+static void
+stop_waiting(Client *client)
+{
+	if (client->waits)
+		dlist_delete(&client->node);
+	client->waits = false;
+}
+
+/* The library finds the socket shut and closes the connection. */
+static void
+shut(Client *client)
+{
+	stop_waiting(client);
+	if (!client->closing)
+		open_connections--;
+	client->closing = true;
+	shutdown(client->fd, SHUT_RDWR);
+}
+
+static void
+on_connection(void *arg pg_attribute_unused(), struct MHD_Connection *connection pg_attribute_unused(), void **context,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	Client	   *client;
+
+	if (what == MHD_CONNECTION_NOTIFY_STARTED)
+	{
+		*context = arriving;
+		arriving = NULL;
+		return;
+	}
+	client = *context;
+	*context = NULL;
+	if (client == NULL)
+		return;
+	stop_waiting(client);
+	if (!client->closing)
+		open_connections--;
+	counts.connections--;
+	ReleaseExternalFD();
+	free(client);
+}
+
+/* Is there room for one more? The one that was silent longest makes room, unless it spoke just now. */
+static bool
+have_room(const ExactPeer *peer, bool trusted)
+{
+	int			limit = Min(max_connections, max_safe_fds - SPARE_FILES);
+
+	if (!trusted)
+	{
+		int			n = 0;
+		dlist_iter	iter;
+
+		dlist_foreach(iter, &waiting)
+		{
+			Client	   *client = dlist_container(Client, node, iter.cur);
+
+			if (exact_peer_same_line(&client->peer, peer) && ++n >= max_per_address)
+				return false;
+		}
+	}
+	if (open_connections >= limit && !dlist_is_empty(&waiting))
+	{
+		Client	   *oldest = dlist_head_element(Client, node, &waiting);
+
+		if (oldest->deadline - now_ms() <= REQUEST_MS - EVICT_AFTER_MS)
+			shut(oldest);
+	}
+	return open_connections < limit;
+}
+
+static void
+watch_sockets(bool watch)
+{
+	for (int i = 0; exact_listen_socket(i) >= 0; i++)
+		(void) exact_evloop_watch(exact_listen_socket(i), watch ? EPOLLIN : 0);
+	sockets_watched = watch;
+}
+
+static void
+accept_some(int listening)
+{
+	for (int i = 0; i < ACCEPTS_AT_ONCE; i++)
+	{
+		struct sockaddr_storage address;
+		socklen_t	len = sizeof(address);
+		int			fd = accept4(listening, (struct sockaddr *) &address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int			on = 1;
+		Client	   *client;
+		ExactPeer	peer;
+		bool		trusted;
+
+		if (fd < 0)
+		{
+			if (errno == EINTR || errno == ECONNABORTED)
+				continue;
+			if (errno != EAGAIN)
+			{
+				watch_sockets(false);
+				accept_again = now_ms() + ACCEPT_PAUSE_MS;
+			}
+			return;
+		}
+		client = NULL;
+		if (exact_peer_from((struct sockaddr *) &address, &peer))
+		{
+			trusted = exact_peer_within(&peer, proxies, nproxies);
+			if (have_room(&peer, trusted))
+				client = calloc(1, sizeof(Client));
+		}
+		if (client == NULL)
+		{
+			counts.over_limit++;
+			close(fd);
+			continue;
+		}
+		client->fd = fd;
+		client->peer = peer;
+		client->trusted = trusted;
+		(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		ReserveExternalFD();
+		open_connections++;
+		counts.connections++;
+		wait_for(client);
+		arriving = client;
+		if (MHD_add_connection(server, fd, (struct sockaddr *) &address, len) != MHD_YES && arriving != NULL)
+		{
+			void	   *context = arriving;
+
+			/* the library closed the socket without having told */
+			on_connection(NULL, NULL, &context, MHD_CONNECTION_NOTIFY_CLOSED);
+		}
+		arriving = NULL;
+	}
+}
+
+/* ---- requests ---- */
+
+static void *
+on_target(void *arg pg_attribute_unused(), const char *target, struct MHD_Connection *connection)
+{
+	size_t		len = target ? strlen(target) : 0;
+	Request    *request = calloc(1, offsetof(Request, target) + len + 1);
+
+	if (request == NULL)
+		return NULL;
+	request->connection = connection;
+	request->target_len = len;
+	if (len > 0)
+		memcpy(request->target, target, len);
+	return request;
+}
+
+static void
+on_completed(void *arg pg_attribute_unused(), struct MHD_Connection *connection pg_attribute_unused(), void **context,
+			 enum MHD_RequestTerminationCode how pg_attribute_unused())
+{
+	Request    *request = *context;
+
+	*context = NULL;
+	if (request == NULL)
+		return;
+	if (request->client != NULL)
+		wait_for(request->client);
+	free(request->body);
+	if (request->bearer)
+		explicit_bzero(request->bearer, strlen(request->bearer));
+	free(request->bearer);
+	free(request);
+}
+
+static enum MHD_Result
+take_header(void *arg, enum MHD_ValueKind kind pg_attribute_unused(), const char *name, size_t name_len, const char *value,
+			size_t value_len)
+{
+	ExactHead  *head = arg;
+
+	if (head->nheaders < EXACT_HEADERS_MAX)
+	{
+		ExactHeader *header = &head->headers[head->nheaders];
+
+		header->name = name;
+		header->name_len = name_len;
+		header->value = value ? value : name + name_len;
+		header->value_len = value ? value_len : 0;
+	}
+	head->nheaders++;
+	return MHD_YES;
+}
+
+/* The token of "Authorization: Bearer token", malloc'ed; NULL when there is none. */
+static char *
+bearer_of(const ExactHeader *header)
+{
+	static const char scheme[] = "Bearer ";
+	size_t		len = strlen(scheme);
+
+	if (header == NULL || header->value_len <= len || pg_strncasecmp(header->value, scheme, len) != 0)
+		return NULL;
+	return strndup(header->value + len, header->value_len - len);
+}
+
+/* Head received: refuses at once what will not be served; else the body may come. */
+static enum MHD_Result
+begin_request(Request *request, const char *method, const char *version)
+{
+	static ExactHead head;		/* large, and requests begin one at a time */
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	const ExactRoute *route;
+	bool		post = strcmp(method, "POST") == 0;
+	int			status;
+
+	if (info == NULL || info->socket_context == NULL)
+		return MHD_NO;
+	request->client = info->socket_context;
+	head.method = method;
+	head.method_len = strlen(method);
+	head.target = request->target;
+	head.target_len = request->target_len;
+	head.version = version;
+	head.nheaders = 0;
+	info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	head.size = info ? info->header_size : 0;
+	(void) MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, take_header, &head);
+
+	status = head.nheaders > EXACT_HEADERS_MAX ? MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE : exact_request_check(&head);
+	if (status != 0)
+	{
+		counts.malformed++;
+		return refuse(request->connection, status, NULL);
+	}
+	if (stopping)
+		return refuse(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE, NULL);
+
+	request->close = head.chunked;	/* whatever a lenient reading of its framing leaves over is no next request */
+	for (route = routes; route->path != NULL; route++)
+	{
+		if (strlen(route->path) == head.path_len && memcmp(route->path, request->target, head.path_len) == 0)
+			break;
+	}
+	if (route->path == NULL)
+	{
+		counts.unknown++;
+		return refuse(request->connection, MHD_HTTP_NOT_FOUND, NULL);
+	}
+	if (route->post ? !post : (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0))
+	{
+		counts.unknown++;
+		return refuse(request->connection, MHD_HTTP_METHOD_NOT_ALLOWED, route->post ? "POST" : "GET, HEAD");
+	}
+	if (head.content_length > route->max_body)
+	{
+		counts.too_large++;
+		return refuse(request->connection, MHD_HTTP_CONTENT_TOO_LARGE, NULL);
+	}
+
+	request->public.route = route;
+	if (head.path_len < request->target_len)
+		request->public.query = request->target + head.path_len + 1;
+	else
+		request->public.query = "";
+	exact_peer_client(&request->client->peer, head.forwarded_for, proxies, nproxies, &request->public.client);
+	request->public.local = exact_peer_is_loopback(&request->client->peer) && !head.forwarded && exact_request_host_is_local(head.host);
+	if (route->local)
+		request->public.bearer = request->bearer = bearer_of(head.authorization);
+	return MHD_YES;
+}
+
+/* More of the body. What is above the limit is read and dropped, so that the answer can be given, but not without end. */
+static enum MHD_Result
+take_body(Request *request, const char *data, size_t *size)
+{
+	size_t		max = request->public.route->max_body;
+
+	if (request->received + *size > max)
+	{
+		free(request->body);
+		request->body = NULL;
+		request->received += *size;
+		*size = 0;
+		return request->received > max * DRAIN_FACTOR ? MHD_NO : MHD_YES;
+	}
+	if (request->received + *size > request->body_room)
+	{
+		size_t		room = Max(request->received + *size, Min(max, 2 * request->body_room));
+		char	   *body = realloc(request->body, room);
+
+		if (body == NULL)
+			return MHD_NO;
+		request->body = body;
+		request->body_room = room;
+	}
+	memcpy(request->body + request->received, data, *size);
+	request->received += *size;
+	*size = 0;
+	return MHD_YES;
+}
+
+static enum MHD_Result
+on_request(void *arg pg_attribute_unused(), struct MHD_Connection *connection, const char *url pg_attribute_unused(), const char *method,
+		   const char *version, const char *data, size_t *size, void **context)
+{
+	Request    *request = *context;
+
+	if (request == NULL)
+		return MHD_NO;
+	if (!request->begun)
+	{
+		request->begun = true;
+		return begin_request(request, method, version);
+	}
+	if (*size > 0)
+		return take_body(request, data, size);
+	if (request->received > request->public.route->max_body)
+	{
+		counts.too_large++;
+		return refuse(connection, MHD_HTTP_CONTENT_TOO_LARGE, NULL);
+	}
+	request->public.body = request->body ? request->body : "";
+	request->public.body_len = request->received;
+	request->held = true;
+	dlist_push_tail(&complete, &request->node);
+	stop_waiting(request->client);
+	MHD_suspend_connection(connection);
+	return MHD_YES;
+}
+
+ExactRequest *
+exact_http_server_next(void)
+{
+	Request    *request;
+
+	if (dlist_is_empty(&complete))
+		return NULL;
+	request = dlist_container(Request, node, dlist_pop_head_node(&complete));
+	dlist_push_tail(&held, &request->node);
+	return &request->public;
+}
+
+void
+exact_http_server_answer(ExactRequest *public, const ExactReply *reply)
+{
+	Request    *request = (Request *) public;
+	struct MHD_Response *response;
+	bool		shared = reply->body == NULL && reply->retry_after == 0 && !request->close && reply->status != MHD_HTTP_UNAUTHORIZED;
+
+	Assert(request->held);
+	request->held = false;
+	dlist_delete(&request->node);
+	free(request->body);
+	request->body = NULL;
+	wait_for(request->client);
+	if (shared)
+		response = empty_response();
+	else
+		response = make_response(reply->body ? reply->body : "", reply->body ? reply->len : 0, reply->type, reply->style_hash);
+	if (response != NULL && !shared)
+	{
+		if (reply->retry_after > 0)
+		{
+			char		seconds[16];
+
+			snprintf(seconds, sizeof(seconds), "%d", reply->retry_after);
+			add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+		}
+		if (request->close)
+			add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+		if (reply->status == MHD_HTTP_UNAUTHORIZED && request->public.route->local)
+			add_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+	}
+	if (response == NULL || MHD_queue_response(request->connection, reply->status, response) != MHD_YES)
+		shut(request->client);
+	if (response != NULL && !shared)
+		MHD_destroy_response(response);
+	MHD_resume_connection(request->connection);
+}
+
+/* ---- the daemon ---- */
+
+static void
+on_ready(int fd, uint32 events pg_attribute_unused())
+{
+	if (fd != server_fd)
+		accept_some(fd);
+}
+
+/* Lets the library do what it can: resumed and new connections are not announced by its descriptor, but by a timeout of 0. */
+static void
+run_server(void)
+{
+	for (int i = 0; i < RUNS_AT_ONCE; i++)
+	{
+		MHD_UNSIGNED_LONG_LONG timeout;
+
+		if (MHD_run(server) != MHD_YES || MHD_get_timeout(server, &timeout) != MHD_YES || timeout > 0)
+			return;
+	}
+}
+
+long
+exact_http_server_run(void)
+{
+	int64		now;
+	MHD_UNSIGNED_LONG_LONG timeout;
+
+	if (server == NULL)
+		return -1;
+	exact_evloop_dispatch();
+	now = now_ms();
+	if (!sockets_watched && accept_again <= now)
+		watch_sockets(true);
+	while (!dlist_is_empty(&waiting))
+	{
+		Client	   *oldest = dlist_head_element(Client, node, &waiting);
+
+		if (oldest->deadline > now)
+			break;
+		counts.timeouts++;
+		shut(oldest);
+	}
+	run_server();
+
+	if (!dlist_is_empty(&complete) || (MHD_get_timeout(server, &timeout) == MHD_YES && timeout == 0))
+		return 0;
+	if (!sockets_watched)
+		return ACCEPT_PAUSE_MS;
+	if (dlist_is_empty(&waiting))
+		return -1;
+	return (long) Max(dlist_head_element(Client, node, &waiting)->deadline - now, 1);
+}
+
+void
+exact_http_server_configure(int connections, int per_address, const char *trusted)
+{
+	int			n = exact_peer_networks(trusted, proxies);
+
+	max_connections = connections;
+	max_per_address = per_address;
+	nproxies = Max(n, 0);
+}
+
+const ExactHttpServerCounts *
+exact_http_server_counts(void)
+{
+	return &counts;
+}
+
+void
+exact_http_server_stop(void)
+{
+	if (server == NULL)
+		return;
+	stopping = true;
+	exact_listen_close();
+	while (exact_http_server_next() != NULL)
+		;
+	while (!dlist_is_empty(&held))
+	{
+		Request    *request = dlist_container(Request, node, dlist_head_node(&held));
+		ExactReply	reply = {.status = MHD_HTTP_SERVICE_UNAVAILABLE, .retry_after = 10};
+
+		request->close = true;
+		exact_http_server_answer(&request->public, &reply);
+	}
+	run_server();
+}
+
+bool
+exact_http_server_open(const char *addresses, int port, const ExactRoute *served, char **why)
+{
+	const union MHD_DaemonInfo *info;
+
+	if (!exact_listen_open(addresses, port, why))
+		return false;
+	if (server == NULL)
+	{
+		routes = served;
+		server = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_SUSPEND_RESUME, 0, NULL, NULL, on_request, NULL,
+								  MHD_OPTION_CONNECTION_LIMIT, (unsigned int) INT_MAX,
+								  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) POOL_BYTES,
+								  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int) 0,
+								  MHD_OPTION_STRICT_FOR_CLIENT, (int) 1,
+								  MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL,
+								  MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+								  MHD_OPTION_URI_LOG_CALLBACK, on_target, NULL,
+								  MHD_OPTION_SIGPIPE_HANDLED_BY_APP, (int) 1,
+								  MHD_OPTION_END);
+		info = server ? MHD_get_daemon_info(server, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+		if (info == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("could not start libmicrohttpd")));
+		server_fd = info->epoll_fd;
+		ReserveExternalFD();
+		exact_evloop_set_handler(on_ready);
+		if (exact_evloop_watch(server_fd, EPOLLIN) != 0)
+			ereport(ERROR,
+					(errcode_for_socket_access(),
+					 errmsg("could not watch the sockets of the listener: %m")));
+	}
+	watch_sockets(true);
+	return true;
+}

@@ -1,0 +1,343 @@
+/*
+ * listener.c - the worker that answers HTTP: notifications, the return of a consent, health, status, metrics. One a database.
+ *
+ * All notifications that came while the last group was committed are the next group: one unit, and each answer after its commit.
+ * Nothing is answered 200 that is not committed; what cannot be stored now is answered 503, and the sender comes again.
+ */
+#include "postgres.h"
+
+#include "portability/instr_time.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "ask.h"
+#include "errors.h"
+#include "guc.h"
+#include "http_server.h"
+#include "inbox.h"
+#include "listen.h"
+#include "traffic.h"
+#include "webhook.h"
+#include "worker.h"
+
+PGDLLEXPORT void exact_listener_main(Datum main_arg) pg_attribute_noreturn();
+
+#define GROUP_MAX 1024			/* notifications of one unit */
+#define ROUNDS_AT_ONCE 16		/* groups before the frame has its turn */
+#define RETRY_AFTER_S 10
+#define REFUSED_LOG_MS 60000
+#define OPEN_FIRST_MS 1000		/* an address that is taken is tried again after 1, 2, 4 … 60 s */
+#define OPEN_LAST_MS 60000
+
+enum
+{
+	ROUTE_HOOK,
+	ROUTE_HEALTH
+};
+
+static const ExactRoute routes[] = {
+	[ROUTE_HOOK] = {.path = "/exact/hook", .post = true, .max_body = EXACT_WEBHOOK_MAX},
+	[ROUTE_HEALTH] = {.path = "/health"},
+	{.path = NULL}
+};
+
+static bool is_open = false;
+static TimestampTz open_at = 0;
+static long open_wait_ms = OPEN_FIRST_MS;
+static char told[1024] = "";	/* what was logged about the addresses */
+
+static uint64 refused = 0;		/* signatures since the last log line */
+static ExactPeer refused_from;
+static TimestampTz refused_log_at = 0;
+
+static ExactHttpServerCounts counted;	/* what of the server's counts was added to the traffic */
+
+/* ---- addresses ---- */
+
+static void
+configure(void)
+{
+	exact_http_server_configure(exact_listen_connections, exact_listen_connections_per_address, exact_trusted_proxies);
+}
+
+/* Opens the addresses, or says why not and when again. */
+static void
+try_open(void)
+{
+	char	   *why = NULL;
+
+	if (exact_http_server_open(exact_listen_addresses, exact_port, routes, &why))
+	{
+		char	   *places = exact_listen_places();
+
+		is_open = true;
+		told[0] = '\0';
+		exact_worker_place(places);
+		exact_worker_block(NULL);
+		exact_log(LOG, "listens at=\"%s\"", places);
+		return;
+	}
+	open_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), open_wait_ms);
+	open_wait_ms = Min(2 * open_wait_ms, OPEN_LAST_MS);
+	exact_worker_block(why);
+	if (strcmp(told, why) == 0)
+		return;
+	strlcpy(told, why, sizeof(told));
+	ereport(LOG,
+			(errcode(ERRCODE_EXACT_WORKER_GONE),
+			 errmsg("exact listener: %s", why),
+			 errdetail("It is tried again by itself, at most 60 s later."),
+			 errhint("Free the port, or ALTER DATABASE … SET exact_databricks.port or listen_addresses, then SELECT exact.restart_workers().")));
+}
+
+static void
+open_listener(void)
+{
+	const char *durable = GetConfigOption("synchronous_commit", false, false);
+
+	if (exact_listen_addresses[0] == '\0')
+		exact_worker_rest("exact_databricks.listen_addresses is not set");
+	/* an answer promises that the notification is there, whatever the database is content with otherwise */
+	if (strcmp(durable, "off") == 0)
+		SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION);
+	configure();
+	try_open();
+}
+
+/* ---- notifications ---- */
+
+typedef struct Group
+{
+	int			n;
+	ExactRequest *requests[GROUP_MAX];
+	ExactInboxItem items[GROUP_MAX];
+} Group;
+
+typedef struct StoreUnit
+{
+	ExactInboxItem *items;
+	int			n;
+} StoreUnit;
+
+static void
+store_unit(void *arg)
+{
+	StoreUnit  *unit = arg;
+
+	exact_inbox_store(unit->items, unit->n);
+}
+
+static bool
+store(ExactInboxItem *items, int n, ExactFault **fault)
+{
+	StoreUnit	unit = {items, n};
+	instr_time	start;
+	instr_time	took;
+	bool		stored;
+
+	INSTR_TIME_SET_CURRENT(start);
+	stored = exact_unit_run("notifications", store_unit, &unit, fault);
+	INSTR_TIME_SET_CURRENT(took);
+	INSTR_TIME_SUBTRACT(took, start);
+	if (stored)
+		exact_traffic_commit(INSTR_TIME_GET_MICROSEC(took));
+	return stored;
+}
+
+static void
+answer_unavailable(ExactRequest *request)
+{
+	ExactReply	reply = {.status = 503, .retry_after = RETRY_AFTER_S};
+
+	exact_traffic_add(EXACT_TRAFFIC_UNAVAILABLE, 1);
+	exact_http_server_answer(request, &reply);
+}
+
+static void
+answer_stored(ExactRequest *request, ExactInboxOutcome outcome)
+{
+	static const ExactReply ok = {.status = 200};
+	static const ExactReply unauthorized = {.status = 401};
+
+	switch (outcome)
+	{
+		case EXACT_INBOX_ACCEPTED:
+			exact_traffic_add(EXACT_TRAFFIC_ACCEPTED, 1);
+			exact_http_server_answer(request, &ok);
+			return;
+		case EXACT_INBOX_DUPLICATE:
+			exact_traffic_add(EXACT_TRAFFIC_DUPLICATE, 1);
+			exact_http_server_answer(request, &ok);
+			return;
+		case EXACT_INBOX_VALIDATION:
+			exact_traffic_add(EXACT_TRAFFIC_VALIDATION, 1);
+			exact_http_server_answer(request, &ok);
+			return;
+		case EXACT_INBOX_REFUSED:
+			exact_traffic_add(EXACT_TRAFFIC_REFUSED, 1);
+			refused++;
+			refused_from = request->client;
+			exact_http_server_answer(request, &unauthorized);
+			return;
+		case EXACT_INBOX_NOT_READY:
+			break;
+	}
+	answer_unavailable(request);
+}
+
+/* Is it the content of one that the server did not take? Then the others are stored without it. */
+static bool
+is_about_one(const ExactFault *fault)
+{
+	return ERRCODE_TO_CATEGORY(fault->sqlstate) == ERRCODE_DATA_EXCEPTION ||
+		ERRCODE_TO_CATEGORY(fault->sqlstate) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ||
+		ERRCODE_TO_CATEGORY(fault->sqlstate) == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+}
+
+static void
+take_group(Group *group)
+{
+	ExactFault *fault = NULL;
+	bool		stored = store(group->items, group->n, &fault);
+	bool		singly = !stored && group->n > 1 && is_about_one(fault);
+
+	exact_traffic_add(EXACT_TRAFFIC_RECEIVED, group->n);
+	for (int i = 0; i < group->n; i++)
+	{
+		if (singly ? store(&group->items[i], 1, NULL) : stored)
+			answer_stored(group->requests[i], group->items[i].outcome);
+		else
+			answer_unavailable(group->requests[i]);
+	}
+	group->n = 0;
+}
+
+static void
+log_refused(void)
+{
+	TimestampTz now;
+	char		text[EXACT_PEER_TEXT];
+
+	if (refused == 0 || (now = GetCurrentTimestamp()) < refused_log_at)
+		return;
+	exact_log(LOG, "webhook refused=" UINT64_FORMAT " reason=signature last_from=%s", refused, exact_peer_text(&refused_from, text));
+	refused = 0;
+	refused_log_at = TimestampTzPlusMilliseconds(now, REFUSED_LOG_MS);
+}
+
+/* ---- pages ---- */
+
+static void
+answer_text(ExactRequest *request, int status, const char *text)
+{
+	ExactReply	reply = {.status = status, .body = text, .len = strlen(text), .type = "text/plain; charset=utf-8"};
+
+	if (status == 503)
+		reply.retry_after = RETRY_AFTER_S;
+	exact_http_server_answer(request, &reply);
+}
+
+/* ---- loop ---- */
+
+static void
+count(void)
+{
+	const ExactHttpServerCounts *now = exact_http_server_counts();
+
+	exact_traffic_add(EXACT_TRAFFIC_MALFORMED, now->malformed - counted.malformed);
+	exact_traffic_add(EXACT_TRAFFIC_TOO_LARGE, now->too_large - counted.too_large);
+	exact_traffic_add(EXACT_TRAFFIC_UNKNOWN, now->unknown - counted.unknown);
+	exact_traffic_add(EXACT_TRAFFIC_TIMEOUT, now->timeouts - counted.timeouts);
+	exact_traffic_add(EXACT_TRAFFIC_OVER_LIMIT, now->over_limit - counted.over_limit);
+	exact_traffic_set(EXACT_TRAFFIC_CONNECTIONS, now->connections);
+	counted = *now;
+}
+
+/* Answers everything that is complete; true when there was something. */
+static bool
+serve_round(const ExactFault *refuse)
+{
+	static Group group;
+	ExactRequest *request;
+	bool		any = false;
+
+	group.n = 0;
+	while (group.n < GROUP_MAX && (request = exact_http_server_next()) != NULL)
+	{
+		any = true;
+		if (request->route == &routes[ROUTE_HEALTH])
+			answer_text(request, refuse ? 503 : 200, refuse ? "not ready\n" : "ok\n");
+		else if (refuse)
+		{
+			exact_traffic_add(EXACT_TRAFFIC_RECEIVED, 1);
+			answer_unavailable(request);
+		}
+		else
+		{
+			group.items[group.n].body = request->body;
+			group.items[group.n].len = request->body_len;
+			group.requests[group.n++] = request;
+		}
+	}
+	if (group.n > 0)
+		take_group(&group);
+	return any;
+}
+
+static long
+serve(const ExactFault *refuse)
+{
+	MemoryContext context;
+	MemoryContext old;
+	long		wait;
+
+	if (!is_open)
+	{
+		if (open_at <= GetCurrentTimestamp())
+			try_open();
+		return is_open ? 0 : TimestampDifferenceMilliseconds(GetCurrentTimestamp(), open_at) + 1;
+	}
+	context = AllocSetContextCreate(CurrentMemoryContext, "exact requests", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	wait = exact_http_server_run();
+	for (int i = 0; i < ROUNDS_AT_ONCE && serve_round(refuse); i++)
+	{
+		MemoryContextReset(context);
+		wait = exact_http_server_run();
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	count();
+	log_refused();
+	return wait;
+}
+
+static long
+turn(void)
+{
+	return -1;
+}
+
+static void
+on_ask(ExactAsk *ask)
+{
+	exact_ask_failf(ask, ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL, "the listener does not know the question \"%s\"", exact_ask_op(ask));
+}
+
+static const ExactWorkerOps listener_ops = {
+	.role = EXACT_ROLE_LISTENER,
+	.name = "listener",
+	.reload = configure,
+	.turn = turn,
+	.ask = on_ask,
+	.open = open_listener,
+	.serve = serve,
+	.close = exact_http_server_stop,
+};
+
+void
+exact_listener_main(Datum main_arg)
+{
+	exact_worker_run(&listener_ops, main_arg);
+}
