@@ -1,12 +1,13 @@
-"""The resources the simulator serves, their fields, types and rules, read from fields.json.
+"""The resources the simulator serves, their fields, types and rules, read from fields.json and fields_finance.json.
 
-fields.json holds, per resource, the documented methods, key, scope, filter rules and fields; a field is
+Both hold, per resource, the documented methods, key, scope, filter rules and fields; a field is
 [name, type, flags] with the flags p (may be sent in POST), u (in PUT), m (must be sent in POST).
 """
 import json
 import math
 import pathlib
 import re
+from typing import NamedTuple
 
 from . import clock
 
@@ -18,14 +19,50 @@ GL, ITEM, ACCOUNT = "financial/GLAccounts", "logistics/Items", "crm/Accounts"
 ORDER, LINE = "purchaseorder/PurchaseOrders", "purchaseorder/PurchaseOrderLines"
 COSTCENTER, COSTUNIT = "hrm/Costcenters", "hrm/Costunits"
 ENTITIES = (GL, ITEM, ACCOUNT, COSTCENTER, COSTUNIT, ORDER, LINE)
-SYNC_ORDERS = "sync/PurchaseOrder/PurchaseOrders"
+SYNC_ORDERS, SYNC_INVOICES = "sync/PurchaseOrder/PurchaseOrders", "sync/SalesInvoice/SalesInvoices"
+
+
+class Document(NamedTuple):
+    """A header with lines: their entities, the collection that holds the lines, and the line's field that names the document."""
+    header: str
+    line: str
+    collection: str
+    parent: str
+    noun: str
+
+
+ORDERS = Document(ORDER, LINE, "PurchaseOrderLines", "PurchaseOrderID", "purchase order")
+PURCHASE_INVOICES = Document("purchase/PurchaseInvoices", "purchase/PurchaseInvoiceLines", "PurchaseInvoiceLines", "InvoiceID", "purchase invoice")
+SALES_INVOICES = Document("salesinvoice/SalesInvoices", "salesinvoice/SalesInvoiceLines", "SalesInvoiceLines", "InvoiceID", "sales invoice")
+PURCHASE_ENTRIES = Document("purchaseentry/PurchaseEntries", "purchaseentry/PurchaseEntryLines", "PurchaseEntryLines", "EntryID", "purchase entry")
+SALES_ENTRIES = Document("salesentry/SalesEntries", "salesentry/SalesEntryLines", "SalesEntryLines", "EntryID", "sales entry")
+JOURNAL_ENTRIES = Document("generaljournalentry/GeneralJournalEntries", "generaljournalentry/GeneralJournalEntryLines",
+                           "GeneralJournalEntryLines", "EntryID", "journal entry")
+BANK_ENTRIES = Document("financialtransaction/BankEntries", "financialtransaction/BankEntryLines", "BankEntryLines", "EntryID", "bank entry")
+CASH_ENTRIES = Document("financialtransaction/CashEntries", "financialtransaction/CashEntryLines", "CashEntryLines", "EntryID", "cash entry")
+TRANSACTION = "financialtransaction/TransactionLines"
+INVOICES = (PURCHASE_INVOICES, SALES_INVOICES)
+ENTRIES = (PURCHASE_ENTRIES, SALES_ENTRIES, JOURNAL_ENTRIES, BANK_ENTRIES, CASH_ENTRIES)      # what posts transaction lines
+DOCUMENTS = {d.header: d for d in (ORDERS, *INVOICES, *ENTRIES)}
+DOCUMENT_OF_LINE = {d.line: d for d in DOCUMENTS.values()}
+FINANCE = (*(entity for d in (*INVOICES, *ENTRIES) for entity in (d.header, d.line)), TRANSACTION)
+PRESETS = {"orders": ENTITIES, "finance": (*ENTITIES, *FINANCE)}
+COMBINED = {SYNC_ORDERS: ORDERS, SYNC_INVOICES: SALES_INVOICES}     # sync sets of header rows (LineNumber 0) and line rows
+FEEDS = (GL, ITEM, ACCOUNT, *(d.header for d in COMBINED.values()), TRANSACTION)    # entities with row versions
+SET_OF = {d.line: d.header for d in COMBINED.values()}              # lines whose row versions are in their header's set
 NOUN = {GL: "GL account", ITEM: "item", ACCOUNT: "account", COSTCENTER: "cost center", COSTUNIT: "cost unit",
-        ORDER: "purchase order", LINE: "purchase order line"}
+        ORDER: "purchase order", LINE: "purchase order line", TRANSACTION: "transaction line",
+        **{d.header: d.noun for d in DOCUMENTS.values()}, **{d.line: f"{d.noun} line" for d in DOCUMENTS.values()}}
+WIDTHS = {  # codes that come with blanks behind
+    "Country": 3, "Language": 5, "SearchCode": 20, "Unit": 8, "VATCode": 3, "SalesVatCode": 3, "SalesVATCode": 3, "PurchaseVATCode": 3,
+    "UnitCode": 8, "ItemUnit": 8}
 NOT_DESCRIPTIVE_IN_SYNC = {  # joined texts that sync rows leave empty although the plain endpoint fills them
     "sync/Financial/GLAccounts": ("TypeDescription", "VATDescription"),
     "sync/Logistics/Items": ("SalesVatCodeDescription", "UnitDescription"),
     "sync/CRM/Accounts": ("AccountManagerFullName", "LanguageDescription", "PurchaseCurrencyDescription"),
     SYNC_ORDERS: ("PaymentConditionDescription", "ShippingMethodDescription", "VATDescription"),
+    SYNC_INVOICES: ("PaymentConditionDescription", "JournalDescription", "VATCodeDescription"),
+    "sync/Financial/TransactionLines": ("JournalDescription", "VATCodeDescription"),
 }
 MANDATORY_FILTERS = {  # what counts as a filter where an app is under mandatory filtering
     ACCOUNT: set("""Accountant AccountManager AddressLine1 AddressLine2 AddressLine3 Blocked BRIN BSN ChamberOfCommerce City
@@ -37,6 +74,9 @@ MANDATORY_FILTERS = {  # what counts as a filter where an app is under mandatory
     GL: {"ID", "Code", "Created", "Description", "SearchCode", "Type"},
     ORDER: {"PurchaseOrderID", "OrderNumber", "Created", "Supplier", "OrderDate", "OrderStatus"},
     LINE: {"ID", "PurchaseOrderID", "Created", "Item"},
+    TRANSACTION: {"ID", "EntryID", "EntryNumber", "Created", "Date", "FinancialYear", "FinancialPeriod", "JournalCode", "GLAccount", "Account"},
+    SALES_INVOICES.header: {"InvoiceID", "InvoiceNumber", "InvoiceDate", "Created", "OrderedBy", "InvoiceTo", "Status"},
+    SALES_INVOICES.line: {"ID", "InvoiceID", "Item"},
 }
 
 
@@ -74,14 +114,14 @@ class Resource:
 
 
 def load():
-    """{path: Resource} of everything in fields.json."""
-    text = pathlib.Path(__file__).with_name("fields.json").read_text(encoding="utf-8")
-    return {path: Resource(path, raw) for path, raw in json.loads(text).items()}
+    """{path: Resource} of everything in the two files."""
+    texts = (pathlib.Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("fields.json", "fields_finance.json"))
+    return {path: Resource(path, raw) for text in texts for path, raw in json.loads(text).items()}
 
 
 RESOURCES = load()
 BY_LOWER_PATH = {path.lower(): resource for path, resource in RESOURCES.items()}
-KEY_FIELD = {entity: RESOURCES[entity].key for entity in ENTITIES}
+KEY_FIELD = {entity: RESOURCES[entity].key for entity in PRESETS["finance"]}
 ENTITY_TYPE = {r.entity: r.entity_type for r in RESOURCES.values() if r.entity_type}
 SYNC_OF_TYPE = {r.entity_type: r.path for r in RESOURCES.values() if r.entity_type}
 
@@ -89,6 +129,15 @@ SYNC_OF_TYPE = {r.entity_type: r.path for r in RESOURCES.values() if r.entity_ty
 def number(value):
     """A double as the service prints it: without a fraction when it is whole."""
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
+
+
+def pad(entity, values):
+    """Give codes the blanks that the service gives them (18 wide and right-aligned for accounts)."""
+    for name, width in WIDTHS.items():
+        if isinstance(values.get(name), str) and values[name].strip():
+            values[name] = values[name].rstrip().ljust(width)
+    if entity == ACCOUNT and isinstance(values.get("Code"), str):
+        values["Code"] = values["Code"].strip().rjust(18)
 
 
 def coerce(edm, value):

@@ -1,8 +1,8 @@
 """Random changes as people make them, and the sentence that tells each one."""
 import random
 
-from . import generate
-from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, GL, ITEM, LINE, NOUN, ORDER
+from . import books, generate
+from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, DOCUMENT_OF_LINE, DOCUMENTS, GL, ITEM, LINE, NOUN, ORDER
 from .words import CITIES, ODD_TEXTS, SUBJECTS
 from .write import in_use
 
@@ -11,19 +11,29 @@ WEIGHTS = {ORDER: 50, GL: 10, ITEM: 15, ACCOUNT: 13, COSTCENTER: 7, COSTUNIT: 5}
 
 def _label(record):
     v = record.values
-    if record.entity == ORDER:
-        return f"purchase order {v.get('OrderNumber')}"
-    if record.entity == LINE:
-        return f"purchase order {record.header.values.get('OrderNumber')}, line {v.get('LineNumber')}"
+    if record.entity in DOCUMENT_OF_LINE:
+        return f"{_label(record.header)}, line {v.get('LineNumber')}"
+    if record.entity in DOCUMENTS:
+        number = next((v[name] for name in ("InvoiceNumber", "EntryNumber", "OrderNumber", "YourRef") if v.get(name)), record.key)
+        return f"{NOUN[record.entity]} {number}"
     return f"{NOUN[record.entity]} {(v.get('Code') or '').strip()}"
 
 
-def sentence(record, op, values):
-    """One change in words, for instance `GL account 4300 renamed`."""
+def told(record, lines):
+    """What changes of a document's lines are told of, before they are made: `, line 3` when it is one that is there."""
+    if len(lines) != 1 or record.entity == ORDER:
+        return None
+    return next((f", line {x.values['LineNumber']}" for x in record.lines if x.key == lines[0].get("ID")), None)
+
+
+def sentence(record, op, values, line=None):
+    """One change in words, for instance `GL account 4300 renamed`; `line` is what told() said."""
     label = _label(record)
     if op == "delete":
         return f"{label} deleted"
-    if record.entity == ORDER:
+    if line:
+        return f"{label} changed{line}"
+    if record.entity in DOCUMENTS:
         n = len(record.lines)
         return f"{label} {'created' if op == 'create' else 'changed'}, {n} line{'' if n == 1 else 's'}"
     if op == "create":
@@ -43,7 +53,8 @@ def make(sim, count, seed, deletes, division, entity):
     made = []
     for _ in range(count):
         where = division or rng.choice(list(sim.divisions.values()))
-        what = entity or rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        weights = {**WEIGHTS, **{e: w for e, w in books.WEIGHTS.items() if e in where.entities}}
+        what = entity or rng.choices(list(weights), list(weights.values()))[0]
         made.append(_one(where, rng, what, deletes))
     return made
 
@@ -51,7 +62,7 @@ def make(sim, count, seed, deletes, division, entity):
 def _one(division, rng, entity, deletes):
     user = rng.choice(list(division.info["staff"]))
     draw = rng.random()
-    record, op, values = None, "update", {}
+    record, op, values, line = None, "update", {}, None
     if draw < deletes:
         record = _removable(division, rng, entity)
         op = "delete" if record else "update"
@@ -65,13 +76,13 @@ def _one(division, rng, entity, deletes):
         text = sentence(record, op, values)
     else:
         living = division.records[entity]
-        record = living[rng.choice(division.keys[entity])] if living else None
+        record = _changeable(division, rng, entity) if living else None
         if record is None:
             op = "create"
             record, values = _create(division, rng, entity, user)
         else:
-            values = _update(division, rng, record, user)
-        text = sentence(record, op, values)
+            values, line = _update(division, rng, record, user)
+        text = sentence(record, op, values, line)
     return {"division": division.code, "resource": entity, "key": record.key, "op": op, "what": text}
 
 
@@ -80,9 +91,16 @@ def _removable(division, rng, entity):
     keys = division.keys[entity]
     for key in rng.sample(keys, min(20, len(keys))):
         record = division.records[entity][key]
-        if len(keys) > 1 and not in_use(division, record) and (entity != LINE or len(record.header.lines) > 1):
+        last_line = record.header is not None and len(record.header.lines) == 1
+        if len(keys) > 1 and not in_use(division, record) and not last_line and not books.owned(record.header or record):
             return record
     return None
+
+
+def _changeable(division, rng, entity):
+    """Any record, but not the entry of an invoice, which follows its invoice."""
+    record = division.records[entity][rng.choice(division.keys[entity])]
+    return record.entry if record.entity in DOCUMENTS and books.owned(record) else record
 
 
 def _buying(division):
@@ -99,6 +117,8 @@ def _free_code(division, entity, first):
 def _create(division, rng, entity, user):
     suppliers, items = _buying(division)
     lines = None
+    if entity in books.WEIGHTS:
+        return books.create(division, rng, entity, user)
     if entity == ORDER:
         values = {k: v for k, v in generate.order_values(division, rng, suppliers).items() if v is not None}
         lines = [generate.line_values(division, rng, items) for _ in range(rng.randrange(1, 6))]
@@ -122,11 +142,16 @@ def _create(division, rng, entity, user):
 
 
 def _update(division, rng, record, user):
-    """Change a record in one of the ways of its kind; the values that were set."""
+    """Change a record in one of the ways of its kind: the values that were set, and what is told of a line."""
     entity, v = record.entity, record.values
     _, items = _buying(division)
-    lines = None
-    if entity == ORDER:
+    lines, note = None, None
+    if entity in books.WEIGHTS:
+        values, lines = books.alteration(division, rng, record)
+        note = told(record, lines)
+    elif entity in DOCUMENT_OF_LINE and entity != LINE:
+        values, lines = {"Notes": rng.choice(ODD_TEXTS)}, None
+    elif entity == ORDER:
         draw = rng.random()
         line = rng.choice(record.lines) if record.lines else None
         values = {}
@@ -155,4 +180,4 @@ def _update(division, rng, record, user):
     else:
         values = {"Description": f"{v.get('Description', '')[:40]} {rng.randrange(1000)}"[:60]}
     division.update(record, values, user, lines)
-    return values
+    return values, note

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from . import changes, clock, read, rows
-from .catalogue import BY_LOWER_PATH, ENTITIES, LINE, ORDER, RESOURCES, SYNC_ORDERS, coerce
+from .catalogue import BY_LOWER_PATH, COMBINED, DOCUMENTS, PRESETS, RESOURCES, TRANSACTION, coerce
 from .division import REASONS
 from .webhooks import WebhookControl
 
@@ -54,11 +54,11 @@ class Control(WebhookControl):
     def get_info(self, given):
         """Address, credentials, divisions, numbers of records, clock and settings."""
         sim, s = self.sim, self.sim.settings
-        totals = {entity: sum(len(d.records[entity]) for d in sim.divisions.values()) for entity in ENTITIES}
+        totals = {entity: sum(len(d.records[entity]) for d in sim.divisions.values()) for entity in PRESETS[s.preset]}
         return {"base_url": sim.base_url, "client_id": s.client_id, "client_secret": s.client_secret, "redirect_uri": s.redirect_uris[0],
                 "redirect_uris": s.redirect_uris, "webhook_secret": s.webhook_secret, "user": s.user,
                 "divisions": [{"code": d.code, "description": d.info["description"],
-                               "records": {entity: len(d.records[entity]) for entity in ENTITIES}} for d in sim.divisions.values()],
+                               "records": {entity: len(d.records[entity]) for entity in d.entities}} for d in sim.divisions.values()],
                 "records": totals, "clock": clock.utc_iso(sim.clock.now()), "settings": s.public()}
 
     def _division(self, given):
@@ -67,17 +67,16 @@ class Control(WebhookControl):
         except KeyError:
             raise Bad(f"no division {given.get('division')}" if "division" in given else "division is missing") from None
 
-    @staticmethod
-    def _resource(given):
+    def _resource(self, given):
         resource = BY_LOWER_PATH.get(str(given.get("resource", "")).strip("/").lower())
-        if resource is None:
-            raise Bad(f"no resource {given.get('resource')!r}; known: {', '.join(RESOURCES)}")
+        if resource is None or not self.sim.serves(resource):
+            raise Bad(f"no resource {given.get('resource')!r}; known: {', '.join(p for p, r in RESOURCES.items() if self.sim.serves(r))}")
         return resource
 
     def get_truth(self, given):
         """Every record as a resource serves it now, and the last content of deleted ones."""
         division, resource = self._division(given), self._resource(given)
-        entities = (ORDER, LINE) if resource.path == SYNC_ORDERS else (resource.entity,)
+        entities = COMBINED[resource.path][:2] if resource.path in COMBINED else (resource.entity,)
         found = []
         if resource.path == "sync/Deleted":
             found = [{"key": row["EntityKey"], "deleted": False, "row": row} for row in division.deleted_rows()]
@@ -85,7 +84,7 @@ class Control(WebhookControl):
             human = resource.path.startswith("hrm/")
             found = [{"key": str(d.code), "deleted": False, "row": rows.truth_row(resource, read.division_row(self.sim, d, human))}
                      for d in self.sim.divisions.values()]
-        elif resource.entity not in ENTITIES:
+        elif resource.entity not in division.entities:
             raise Bad(f"no truth is kept of {resource.path}")
         else:
             for entity in entities:
@@ -114,17 +113,21 @@ class Control(WebhookControl):
         """Create, update or delete a record as somebody at the keyboard would; business rules of the API do not apply."""
         sim, division, resource = self.sim, self._division(given), self._resource(given)
         entity = resource.entity
-        if entity not in ENTITIES:
+        if entity not in division.entities or entity == TRANSACTION:
             raise Bad(f"records of {resource.path} cannot be changed")
+        document = DOCUMENTS.get(entity)
         op = given.get("op")
         values = self._values(entity, given.get("fields") or {})
-        lines = [self._values(LINE, line, extra={"delete"}) for line in given.get("lines") or []]
+        if given.get("lines") and not document:
+            raise Bad(f"records of {entity} have no lines")
+        lines = [self._values(document.line, line, extra={"delete"}) for line in given.get("lines") or []]
         user = next(iter(division.info["staff"]))
         record = None
         if op != "create":
             record = division.records[entity].get(str(given["key"]).lower())
             if record is None:
                 raise Bad(f"no living record {given['key']} in {entity} of {division.code}")
+        told = changes.told(record, lines) if record is not None else None
         if op == "create":
             key = str(given["key"]).lower() if given.get("key") else None
             if key and (key in division.records[entity] or key in division.tombstones[entity]):
@@ -139,12 +142,12 @@ class Control(WebhookControl):
         plain = RESOURCES[entity]
         row = division.tombstones[entity][record.key][1][entity] if op == "delete" else rows.truth_row(plain,
             rows.build(division, plain, record))
-        if entity == ORDER and op != "delete":
-            row["PurchaseOrderLines"] = [rows.truth_row(RESOURCES[LINE],
-                                                        rows.build(division, RESOURCES[LINE], line)) for line in record.lines]
+        if document and op != "delete":
+            child = RESOURCES[document.line]
+            row[document.collection] = [rows.truth_row(child, rows.build(division, child, line)) for line in record.lines]
         return {"division": division.code, "resource": entity, "key": record.key, "op": op,
                 "timestamp": str(record.ts) if record.ts else None,
-                "what": changes.sentence(record, op, values), "row": row, "at": clock.utc_iso(sim.clock.now())}
+                "what": changes.sentence(record, op, values, told), "row": row, "at": clock.utc_iso(sim.clock.now())}
 
     @staticmethod
     def _values(entity, given, extra=()):
@@ -157,7 +160,7 @@ class Control(WebhookControl):
     def post_random(self, given):
         """Random believable changes."""
         entity = self._resource(given).entity if given.get("resource") else None
-        if entity is not None and entity not in ENTITIES:
+        if entity is not None and (entity not in PRESETS[self.sim.settings.preset] or entity == TRANSACTION):
             raise Bad(f"records of {entity} cannot be changed")
         division = self._division(given) if given.get("division") else None
         return {"changes": changes.make(self.sim, int(given.get("count", 1)), given.get("seed"), float(given.get("deletes", 0.05)),

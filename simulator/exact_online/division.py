@@ -6,23 +6,24 @@ import bisect
 import functools
 import uuid
 
-from . import clock, orders
-from .catalogue import (ACCOUNT, COSTCENTER, COSTUNIT, ENTITIES, ENTITY_TYPE, GL, ITEM, KEY_FIELD, LINE, ORDER, number)
+from . import clock, documents, orders
+from .catalogue import (ACCOUNT, COSTCENTER, COSTUNIT, DOCUMENT_OF_LINE, DOCUMENTS, ENTITY_TYPE, ENTRIES, FEEDS, GL, ITEM, KEY_FIELD, LINE, ORDER,
+                        PRESETS, SET_OF, TRANSACTION, number, pad)
 
 REASONS = ("BlockedUser", "InactiveUser", "BlockedCustomer", "LicenseExpired", "DivisionBlocked", "NoDivisionAccess")
 CODED = (GL, ITEM, ACCOUNT, COSTCENTER, COSTUNIT)
-PADDING = {  # field: (width, side of the text)
-    "Country": (3, "left"), "Language": (5, "left"), "SearchCode": (20, "left"), "Unit": (8, "left"), "VATCode": (3, "left"),
-    "SalesVatCode": (3, "left"), "SalesVATCode": (3, "left"), "PurchaseVATCode": (3, "left")}
 
 
 class Record:
-    """A record: key, values, row version `ts`, and for purchase orders the links between header and lines."""
-    __slots__ = ("entity", "key", "values", "ts", "deleted", "header", "lines", "version", "shown")
+    """A record: key, values, row version `ts`, the links between header and lines, and those of the ledger: `postings` of an
+    entry ({role: transaction line}), `entry` of a posted invoice or of a transaction line, `twins` of a posted invoice
+    ({key of its line: line of its entry})."""
+    __slots__ = ("entity", "key", "values", "ts", "deleted", "header", "lines", "version", "shown", "postings", "entry", "twins")
 
     def __init__(self, entity, key, values):
         self.entity, self.key, self.values = entity, key, values
         self.ts, self.deleted, self.header, self.lines, self.version = 0, False, None, [], 0
+        self.postings, self.entry, self.twins = {}, None, {}
         self.shown = {}     # JSON made of it before, kept by rows.Writer
 
 
@@ -50,15 +51,6 @@ class Feed:
             self.records, self.stamps = kept, [r.ts for r in kept]
 
 
-def pad(entity, values):
-    """Give codes the blanks that the service gives them (18 wide and right-aligned for accounts)."""
-    for name, (width, side) in PADDING.items():
-        if isinstance(values.get(name), str) and values[name].strip():
-            values[name] = values[name].rstrip().ljust(width)
-    if entity == ACCOUNT and isinstance(values.get("Code"), str):
-        values["Code"] = values["Code"].strip().rjust(18)
-
-
 def act(method):
     """A change by a user: what it did to records, lines too, is told once, when it is done."""
     @functools.wraps(method)
@@ -81,15 +73,19 @@ class Division:
 
     def __init__(self, code, info, rng, the_clock, settings):
         self.code, self.info, self.rng, self.clock, self.settings = code, info, rng, the_clock, settings
-        self.records = {entity: {} for entity in ENTITIES}
-        self.keys = {entity: [] for entity in ENTITIES}
+        self.entities = PRESETS[settings.preset]
+        self.records = {entity: {} for entity in self.entities}
+        self.keys = {entity: [] for entity in self.entities}
         self.codes = {entity: {} for entity in CODED}
-        self.feeds = {entity: Feed() for entity in (GL, ITEM, ACCOUNT, ORDER)}
-        self.tombstones = {entity: {} for entity in ENTITIES}
+        self.feeds = {entity: Feed() for entity in FEEDS if entity in self.entities}
+        self.tombstones = {entity: {} for entity in self.entities}
         self.deleted = []           # rows of sync/Deleted, oldest first
         self.stamp = 8_400_000_000 + rng.randrange(10**6)
         self.deleted_stamp = 310_000 + rng.randrange(1000)
         self.stamp_times = []       # (wall time, stamp) for SyncTimestamp
+        self.hidden = {}            # entity: keys that the user may not see, or None for all of them
+        self.numbers = {}           # (journal, year): last entry number
+        self.balances = {}          # journal: closing balance of its last entry
         self.next_order = 25_000_001 + rng.randrange(500)
         self.next_account = 1
         self.names = 0              # moves when a record changes that others show the name of
@@ -106,7 +102,7 @@ class Division:
         return self.stamp
 
     def feed_of(self, entity):
-        return self.feeds.get(ORDER if entity == LINE else entity)
+        return self.feeds.get(SET_OF.get(entity, entity))
 
     def touch(self, *records):
         """Give records a new row version, in the order given."""
@@ -120,8 +116,8 @@ class Division:
                 feed.add(record)
         if feed is not None:
             self.stamp_times.append((self.clock.wall(), self.stamp))
-            served = (ORDER, LINE) if feed is self.feeds[ORDER] else (records[0].entity,)
-            feed.sweep(sum(len(self.records[entity]) for entity in served))
+            served = SET_OF.get(records[0].entity, records[0].entity)
+            feed.sweep(sum(len(self.records[entity]) for entity in self.entities if SET_OF.get(entity, entity) == served))
 
     def note(self, record, action, names=()):
         """Remember for who is told what the act under way did to a record."""
@@ -175,23 +171,44 @@ class Division:
                 record.values[name] = number(value)
 
     def link_costs(self, entity, values):
-        """Keep the ids behind the codes of a line's cost center and unit; the combined sync set serves them."""
+        """Keep the ids behind the codes of an order line's cost center and unit; the combined sync set serves them."""
         if entity == LINE:
             for target, name in ((COSTCENTER, "CostCenter"), (COSTUNIT, "CostUnit")):
                 if name in values:
                     found = self.by_code(target, values[name])
                     values["_" + name] = found.key if found else None
 
+    def lines_of(self, entity, key):
+        """The living lines of a document: of `entity`, which may be its transaction lines."""
+        if entity == TRANSACTION:
+            found = (self.records[d.header].get(key) for d in ENTRIES)
+            return next((list(entry.postings.values()) for entry in found if entry is not None), [])
+        header = self.records[DOCUMENT_OF_LINE[entity].header].get(key)
+        return header.lines if header is not None else []
+
+    def shows(self, record):
+        """Whether the user may see a record: neither its resource is hidden from him, nor the record, nor its document."""
+        if not self.hidden:
+            return True
+        of = record.entry if record.entity == TRANSACTION else record.header
+        return not any(r is not None and r.entity in self.hidden and (self.hidden[r.entity] is None or r.key in self.hidden[r.entity])
+                       for r in (record, of))
+
     def by_code(self, entity, code):
         return self.codes[entity].get((code or "").strip().casefold())
 
     @act
-    def create(self, entity, values, user, lines=None, key=None):
-        """A new record as the service makes it; for a purchase order with its lines. ValueError when it cannot be."""
+    def create(self, entity, values, user, lines=None, key=None, wall=None, touch=True):
+        """A new record as the service makes it; for a document with its lines. ValueError when it cannot be. `wall` and `touch`
+        are for the initial data of the ledger: when it was made, and whether it gets its row version now."""
         if entity == ORDER:
             return orders.create(self, values, lines or [], user, key)
         if entity == LINE:
             return orders.add_line(self, values, user, key)
+        if entity in DOCUMENTS:
+            return documents.create(self, DOCUMENTS[entity], values, lines or [], user, key, wall, touch)
+        if entity in DOCUMENT_OF_LINE:
+            return documents.add_line(self, DOCUMENT_OF_LINE[entity], values, user, key)
         if entity == ACCOUNT and not (values.get("Code") or "").strip():
             while str(self.next_account) in self.codes[ACCOUNT]:
                 self.next_account += 1
@@ -205,6 +222,8 @@ class Division:
         """Merge values into a record; its Modified and row version move, and those of the whole order for an order."""
         if record.entity in (ORDER, LINE):
             orders.update(self, record, values, lines or [], user)
+        elif record.entity in DOCUMENTS or record.entity in DOCUMENT_OF_LINE:
+            documents.update(self, record, values, lines or [], user)
         else:
             self.assign(record, values)
             self.stamp_user(record, user)
@@ -213,13 +232,15 @@ class Division:
 
     @act
     def delete(self, record, user):
-        """Remove a record (an order with its lines), leave its last content as tombstone and log the deletion."""
+        """Remove a record (a document with its lines), leave its last content as tombstone and log the deletion."""
         if record.entity == ORDER:
             for line in list(record.lines):
                 self.remove(line, user, logged=self.settings.deleted_keys != "header")
             self.remove(record, user, logged=self.settings.deleted_keys != "lines")
         elif record.entity == LINE:
             orders.delete_line(self, record, user)
+        elif record.entity in DOCUMENTS or record.entity in DOCUMENT_OF_LINE:
+            documents.delete(self, record, user)
         else:
             self.remove(record, user)
 
@@ -239,7 +260,7 @@ class Division:
         code = (record.values.get("Code") or "").strip().casefold()
         if index is not None and index.get(code) is record:
             del index[code]
-        entity_type = ENTITY_TYPE.get(ORDER if entity == LINE else entity)
+        entity_type = ENTITY_TYPE.get(SET_OF.get(entity, entity))
         if entity_type and logged:
             self.deleted_stamp += 1 + self.rng.randrange(3)
             self.deleted.append({

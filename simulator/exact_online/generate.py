@@ -3,8 +3,8 @@ import calendar
 import random
 import uuid
 
-from . import clock, orders
-from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, GL, ITEM, LINE, ORDER
+from . import books, clock, orders
+from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, FEEDS, GL, ITEM, LINE, ORDER
 from .division import Division
 from .words import (CHART, CITIES, COMPANIES, COSTCENTERS, COSTUNITS, FIRST, FORMS, GOODS, GROUPS, ITEM_WORDS, ODD_TEXTS, PAYMENT, PROJECTS,
                     SHIPPING, SIZES, STAFF, STREETS, SUBJECTS, TRADES, VAT, WAREHOUSES)
@@ -122,11 +122,12 @@ def _fill(division, rng, shares):
     for i in range(shares[ACCOUNT]):
         add(ACCOUNT, account_values(division, rng, i))
     _orders(division, rng, shares[ORDER], shares[LINE], staff)
-    records = [r for entity in (GL, ITEM, ACCOUNT, ORDER) for r in division.records[entity].values()]
-    last = {r.key: max(clock.wall_from_text(x.values["Modified"]) for x in (r, *r.lines)) for r in records}
-    for record in sorted(records, key=lambda r: last[r.key]):
+    if division.settings.preset == "finance":
+        books.fill(division, rng, _past)
+    records = [(books.last_change(r), r) for entity in FEEDS if entity in division.records for r in division.records[entity].values()]
+    for last, record in sorted(records, key=lambda pair: pair[0]):
         division.touch(record, *record.lines)
-        division.stamp_times[-1] = (last[record.key], division.stamp)
+        division.stamp_times[-1] = (last, division.stamp)
 
 
 def _chart(rng, n):

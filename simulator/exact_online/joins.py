@@ -2,6 +2,7 @@
 
 They change without the record's Modified or row version moving, as they do in the real service.
 """
+from . import joins_finance
 from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, GL, ITEM, LINE, ORDER
 from .words import COUNTRY_NAMES, CURRENCIES, GL_TYPES, LANGUAGES, PAYMENT, UNITS, VAT
 
@@ -100,4 +101,5 @@ def _line(division, record):
             "ProjectCode": project[0], "ProjectDescription": project[1]}
 
 
-JOINS = {GL: _gl, ITEM: _item, ACCOUNT: _account, COSTCENTER: _cost, COSTUNIT: _cost, ORDER: _order, LINE: _line}
+JOINS = {GL: _gl, ITEM: _item, ACCOUNT: _account, COSTCENTER: _cost, COSTUNIT: _cost, ORDER: _order, LINE: _line,
+         **joins_finance.JOINS}

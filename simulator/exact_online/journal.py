@@ -17,7 +17,7 @@ class Journal:
         self.calls = collections.deque(maxlen=MOST_CALLS)
         self.call_numbers = itertools.count(1)
         self.row_numbers = itertools.count(1)
-        self.served = {}        # (division, resource): [(n, key, JSON of the fields without braces or None, instant)]
+        self.served = {}        # (division, resource): [(n, key, JSON of the fields without braces or None, instant, document)]
         self.statuses = collections.Counter()
         self.resources = collections.Counter()
         self.rows = 0
@@ -31,23 +31,24 @@ class Journal:
             self.resources[entry["resource"]] += 1
         self.rows += entry.get("rows") or 0
 
-    def note(self, page, division, resource, key, text, at):
-        """Put a row on a page's list of rows read; they count as served when `sent(page)` is called."""
+    def note(self, page, division, resource, key, text, at, document=None):
+        """Put a row on a page's list of rows read; they count as served when `sent(page)` is called. `document`: key of the
+        header with whose lines in one answer it came (a header that was asked for with its lines, or such a line)."""
         if self.settings.keep_served:
-            page.append((division, resource, next(self.row_numbers), key, text, at))
+            page.append((division, resource, next(self.row_numbers), key, text, at, document))
 
     def sent(self, page):
         """The answer that holds these rows was sent in full."""
-        for division, resource, n, key, text, at in page:
-            self.served.setdefault((division, resource), []).append((n, key, text, at))
+        for division, resource, *version in page:
+            self.served.setdefault((division, resource), []).append(tuple(version))
 
     def versions(self, division, resource, decode):
         """Served row versions of one resource in reading order; `same` tells that only Timestamp differs from the one before."""
         last, found = {}, []
-        for n, key, text, at in sorted(self.served.get((division, resource), ()), key=lambda version: version[0]):
+        for n, key, text, at, document in sorted(self.served.get((division, resource), ()), key=lambda version: version[0]):
             content = None if text is None else _STAMP.sub(b"", text, count=1)
             found.append({"n": n, "key": key, "row": None if text is None else decode(b"{" + text + b"}"), "deleted": text is None,
-                          "same": key in last and last[key] == content, "at": utc_iso(at)})
+                          "same": key in last and last[key] == content, "document": document, "at": utc_iso(at)})
             last[key] = content
         return found
 

@@ -4,10 +4,11 @@ import dataclasses
 import re
 
 from . import atom, clock, rows
-from .catalogue import LINE, MANDATORY_FILTERS, ORDER, RESOURCES, SYNC_OF_TYPE, comparable
+from .catalogue import DOCUMENT_OF_LINE, DOCUMENTS, KEY_FIELD, MANDATORY_FILTERS, RESOURCES, SYNC_OF_TYPE, TRANSACTION, comparable
 from .odata import Filter, Refused, next_link, parse_expand, parse_order, parse_select, parse_token, token_text, whole_number
 
-CHILDREN = {"PurchaseOrderLines": RESOURCES[LINE]}
+PARENT_FIELD = {**{line: d.parent for line, d in DOCUMENT_OF_LINE.items()}, TRANSACTION: "EntryID"}
+CHILDREN = {d.collection: RESOURCES[d.line] for d in DOCUMENTS.values()}
 _PARAMETER = re.compile(r"^(?:datetime)?'(.*)'$")
 
 
@@ -81,11 +82,12 @@ class Source:
 
     def key_of(self, row):
         """The paging key of a row; the document's id stands in where a header row has no ID of its own."""
-        value = row[self.key] if row[self.key] is not None else row.get("PurchaseOrderID")
+        value = row[self.key] if row[self.key] is not None else row[KEY_FIELD[self.resource.entity]]
         return comparable(self.key_type, value)
 
-    def rows(self, after, floor, keys):
-        """(row, record or None) in key order with key > after. `floor` and `keys` are shortcuts from the filter."""
+    def rows(self, after, floor, keys, documents=None):
+        """(row, record or None) in key order with key > after. `floor`, `keys` and `documents` (ids of the documents whose lines
+        are asked for) are shortcuts from the filter. What the user may not see is not there."""
         path, division = self.resource.path, self.division
         if path == "current/Me":
             found = [me_row(self.q.sim, self.q.user)]
@@ -96,14 +98,15 @@ class Source:
         elif path == "webhooks/WebhookSubscriptions":
             found = self.q.sim.subscriptions.rows_of(self.q.user, division.code)
         else:
-            for record in self._records(after, floor, keys):
-                yield rows.build(division, self.resource, record), record
+            for record in self._records(after, floor, keys, documents):
+                if division.shows(record):
+                    yield rows.build(division, self.resource, record), record
             return
         for row in sorted(found, key=self.key_of):
             if after is None or self.key_of(row) > after:
                 yield row, None
 
-    def _records(self, after, floor, keys):
+    def _records(self, after, floor, keys, documents):
         entity, division = self.resource.entity, self.division
         if self.q.owner is not None:
             return sorted((r for r in self.q.owner.lines if after is None or r.key > after), key=lambda r: r.key)
@@ -116,6 +119,9 @@ class Source:
         table = division.records[entity]
         if keys is not None:
             return [table[k] for k in sorted(set(keys)) if k in table and (after is None or k > after)]
+        if documents is not None:
+            found = [r for k in set(documents) for r in division.lines_of(entity, k) if after is None or r.key > after]
+            return sorted(found, key=lambda r: r.key)
         ordered = division.keys[entity]
         return (table[k] for k in ordered[0 if after is None else bisect.bisect_right(ordered, after):])
 
@@ -135,7 +141,9 @@ def _checked_filter(q):
 def _matching(q, source, found, after=None):
     floor = found.floor("Timestamp") if found else None
     keys = found.keys(q.resource.key) if found and q.resource.kind != "sync" else None
-    for row, record in source.rows(after, floor, keys):
+    parent = PARENT_FIELD.get(q.resource.entity) if q.resource.kind != "sync" else None
+    documents = found.keys(parent) if found and parent else None
+    for row, record in source.rows(after, floor, keys, documents):
         if found is None or found.test(row):
             yield row, record
 
@@ -229,7 +237,7 @@ def _written(q, page, select, nested, following, array):
         kept = writer.kept_content(row, q.division, record) if record is not None and not stray and settings.keep_served else None
         text, content = writer.text(row, expanded, stray, kept)
         texts.append(text if q.json else atom.entry(resource, select, row, rows.address(q.base, code, resource, row)))
-        _note(q, row, record, content, now)
+        _note(q, row, record, content, now, nested)
     if not q.json:
         text = atom.feed(resource.path.split("/")[-1], q.url, texts, following)
         return Body(text.encode(), "application/atom+xml; charset=utf-8", len(page))
@@ -240,10 +248,11 @@ def _written(q, page, select, nested, following, array):
     return Body(head + b",".join(texts) + tail, "application/json; charset=utf-8", len(page))
 
 
-def _note(q, row, record, content, now):
+def _note(q, row, record, content, now, nested=()):
     journal, code = q.sim.journal, q.division.code if q.division else None
     key = record.key if record is not None else str(rows.row_key(q.resource, row))
-    journal.note(q.page, code, q.resource.path, key, content, now)
+    whole = record is not None and record.entity in DOCUMENTS and DOCUMENTS[record.entity].collection in nested
+    journal.note(q.page, code, q.resource.path, key, content, now, key if whole else None)
     if q.resource.path == "sync/Deleted":
         journal.note(q.page, code, SYNC_OF_TYPE[row["EntityType"]], key, None, now)
 
@@ -251,13 +260,13 @@ def _note(q, row, record, content, now):
 def _lines(q, record, name, fields, now):
     """JSON of the rows of an expanded collection; collections without an endpoint here are empty."""
     child = CHILDREN.get(name)
-    if child is None or record is None or record.entity != ORDER:
+    if child is None or record is None or DOCUMENTS[record.entity].line != child.path:
         return []
     writer = rows.Writer(child, fields or child.fields, q.base, q.division.code)
     texts = []
-    for line in record.lines:
+    for line in filter(q.division.shows, record.lines):
         text, content = writer.text(rows.build(q.division, child, line))
-        q.sim.journal.note(q.page, q.division.code, child.path, line.key, content, now)
+        q.sim.journal.note(q.page, q.division.code, child.path, line.key, content, now, record.key)
         texts.append(text)
     return texts
 
@@ -275,7 +284,7 @@ def read_one(q, record_row):
         row = {**row, "Division": stray}
         code = stray
     text, content = rows.Writer(q.resource, select, q.base, code).text(row, expanded)
-    _note(q, row, record, content, now)
+    _note(q, row, record, content, now, nested)
     if not q.json:
         uri = rows.address(q.base, code, q.resource, row)
         return Body(atom.entry(q.resource, select, row, uri, True).encode(), "application/atom+xml; charset=utf-8", 1)

@@ -3,7 +3,7 @@ import json
 from operator import itemgetter
 
 from . import clock
-from .catalogue import LINE, ORDER, RESOURCES, SYNC_ORDERS, number
+from .catalogue import COMBINED, KEY_FIELD, LINE, ORDER, RESOURCES, SALES_INVOICES, SYNC_INVOICES, SYNC_ORDERS, number
 from .joins import JOINS
 
 HEADER_ON_LINES = (  # fields of the document that its line rows in the combined sync set repeat
@@ -13,6 +13,8 @@ HEADER_ON_LINES = (  # fields of the document that its line rows in the combined
 HEADER_JOINS_ON_LINES = (
     "SupplierCode", "SupplierName", "DeliveryAccountCode", "DeliveryAccountName", "WarehouseCode", "WarehouseDescription",
     "ShippingMethodCode", "PurchaseAgentFullName", "ApproverFullName", "ApprovalStatusDescription")
+HEADER_ON_INVOICE_LINES = tuple(name for name in RESOURCES[SYNC_INVOICES].types if name in RESOURCES[SALES_INVOICES.header].types
+                                and name not in RESOURCES[SALES_INVOICES.line].types)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -54,10 +56,23 @@ def _combined(division, record):
     return row
 
 
+def _combined_invoice(division, record):
+    """Header and line rows of sync sales invoices; a line repeats the header's fields that it has none of itself."""
+    row = {**RESOURCES[SYNC_INVOICES].template, **record.values, **JOINS[record.entity](division, record)}
+    if record.entity == SALES_INVOICES.header:
+        row["ID"], row["LineNumber"] = record.key if division.settings.header_row_id == "order" else None, 0
+        return row
+    header = {**record.header.values, **JOINS[SALES_INVOICES.header](division, record.header)}
+    row.update((name, header.get(name, RESOURCES[SYNC_INVOICES].template[name])) for name in HEADER_ON_INVOICE_LINES)
+    return row
+
+
 def build(division, resource, record):
     """All fields of a record as `resource` serves them (more keys than the resource has may be in the result)."""
     if resource.path == SYNC_ORDERS:
         row = _combined(division, record)
+    elif resource.path == SYNC_INVOICES:
+        row = _combined_invoice(division, record)
     else:
         row = {**resource.template, **record.values, **JOINS[record.entity](division, record)}
     if resource.kind == "sync":
@@ -69,8 +84,8 @@ def build(division, resource, record):
 def row_key(resource, record_or_row):
     """The identity of a row: the document's id for header rows, else the key of the plain entity."""
     if isinstance(record_or_row, dict):
-        if resource.path == SYNC_ORDERS:
-            return record_or_row["PurchaseOrderID"] if record_or_row["LineNumber"] == 0 else record_or_row["ID"]
+        if resource.path in COMBINED:
+            return record_or_row[KEY_FIELD[resource.entity] if record_or_row["LineNumber"] == 0 else "ID"]
         if resource.path == "sync/Deleted":
             return record_or_row["EntityKey"]
         return record_or_row["ID" if resource.kind == "sync" else resource.key]
@@ -81,7 +96,7 @@ def derived_fields(resource):
     """Names of the fields that joins fill in this resource, and that can change without a new version of the record."""
     if resource.entity not in JOINS:
         return []
-    entities = (ORDER, LINE) if resource.path == SYNC_ORDERS else (resource.entity,)
+    entities = COMBINED[resource.path][:2] if resource.path in COMBINED else (resource.entity,)
     names = {name for entity in entities for name in _JOINED[entity]}
     return [name for name in resource.fields if name in names]
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, quote, unquote
 from aiohttp import web
 
 from . import atom, generate, oauth, read, rows, subscriptions, words, write
-from .catalogue import BY_LOWER_PATH, ENTITIES, LINE, RESOURCES, SYNC_ORDERS
+from .catalogue import BY_LOWER_PATH, FINANCE, PRESETS, RESOURCES, SET_OF
 from .clock import Clock, utc_iso
 from .control import Control
 from .faults import Faults
@@ -91,6 +91,10 @@ class Simulator:
         self.control = Control(self)
         for division in self.divisions.values():
             division.freeze_rows, division.told = freeze_rows, self.sender.told
+
+    def serves(self, resource):
+        """Whether the preset has a resource."""
+        return resource.entity not in FINANCE or resource.entity in PRESETS[self.settings.preset]
 
     # ---- one request ----
 
@@ -261,6 +265,8 @@ class Simulator:
         division = int(parts[0]) if parts[0].isdigit() else None
         call.entry["division"] = division
         resource, key, rest = find_resource(parts if division is None else parts[1:], division is None)
+        if resource is not None and not self.serves(resource):
+            resource = None
         call.entry["resource"] = endpoint = resource.path if resource else "/".join(parts[1:3]).lower()
         error_key = (call.user, division, endpoint)
         if self.limits.is_blocked(error_key):
@@ -330,7 +336,7 @@ class Simulator:
             return Answer(200, body.content, body.kind, {"DataServiceVersion": "1.0;"}, q.page, body.rows)
         if resource.path == subscriptions.PATH and not rest and (key is None) == (call.method == "POST"):
             return self._subscription(call, resource, division, key)
-        if rest or resource.entity not in ENTITIES or (key is None) != (call.method == "POST"):
+        if rest or resource.entity not in division.entities or (key is None) != (call.method == "POST"):
             raise Refused(405, f"The method {call.method} is not allowed here.")
         if call.method == "DELETE":
             write.delete(self, division, self._record(division, resource, key), call.user)
@@ -408,7 +414,7 @@ def freeze_rows(division, record):
     """The rows of a record that is being deleted, in every resource that serves it."""
     found = {}
     for resource in RESOURCES.values():
-        if resource.entity == record.entity or record.entity == LINE and resource.path == SYNC_ORDERS:
+        if resource.entity in (record.entity, SET_OF.get(record.entity) if resource.kind == "sync" else None):
             found[resource.path] = rows.truth_row(resource, rows.build(division, resource, record))
     return found
 

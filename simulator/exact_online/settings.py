@@ -12,6 +12,8 @@ DELETED_KEYS = ("both", "lines", "header")
 CONSENTS = ("immediate", "page")
 HEADER_IDS = ("order", "null")
 LANGUAGES = ("NL", "EN", "FR", "DE")
+TRANSACTION_HEADERS = ("entry", "own")
+PRESETS = ("orders", "finance")
 
 
 @dataclasses.dataclass
@@ -22,6 +24,7 @@ class Settings:
     seed: int = 42
     divisions: int = 5
     records: int = 5000
+    preset: str = "orders"
     client_id: str = ""
     client_secret: str = ""
     webhook_secret: str = ""
@@ -45,6 +48,8 @@ class Settings:
     sync_order: str = "timestamp"
     deleted_keys: str = "both"
     header_row_id: str = "order"
+    transaction_header: str = "entry"
+    line_edit_moves_header: bool = False
     url_limit: int = 6000
     latency_min: int = 40
     latency_max: int = 120
@@ -80,7 +85,7 @@ class Settings:
         fields = {f.name: f for f in dataclasses.fields(self)}
         wanted = dict(wanted)
         for name, value in list(wanted.items()):
-            if name not in fields or name in FIXED:
+            if name not in fields or name in FIXED and value != getattr(self, name):
                 raise ValueError(f"no setting {name!r} can be changed at run time")
             current = getattr(self, name)
             if type(current) is float and type(value) is int:
@@ -101,9 +106,9 @@ class Settings:
             setattr(self, name, value)
 
 
-FIXED = {"host", "port", "seed", "divisions", "records", "tls_cert", "tls_key"}
+FIXED = {"host", "port", "seed", "divisions", "records", "preset", "tls_cert", "tls_key"}
 CHOICES = {"token_mode": TOKEN_MODES, "sync_order": SYNC_ORDERS, "deleted_keys": DELETED_KEYS, "consent": CONSENTS,
-           "header_row_id": HEADER_IDS, "language": LANGUAGES}
+           "header_row_id": HEADER_IDS, "transaction_header": TRANSACTION_HEADERS, "language": LANGUAGES}
 SHARES = {"webhook_loss", "webhook_duplicate", "webhook_reorder"}
 ELEMENTS = {"webhook_styles": STYLES}
 
@@ -132,6 +137,8 @@ def parse_arguments(arguments=None):
     p.add_argument("--seed", type=int, default=d.seed, help="the same seed gives the same data and credentials")
     p.add_argument("--divisions", type=int, default=d.divisions, help="number of divisions: 101001, 202002, ...")
     p.add_argument("--records", type=int, default=d.records, help="records over all divisions and the seven entities")
+    p.add_argument("--preset", choices=PRESETS, default=d.preset,
+                   help="orders: the seven entities of the README; finance: those and the documents of the ledger, in proportion")
     p.add_argument("--fast", action="store_true", help="no artificial latency: --latency 0, callbacks are called and notifications sent at once")
     p.add_argument("--latency", type=_latency, metavar="MIN-MAX", default=f"{d.latency_min}-{d.latency_max}",
                    help="milliseconds each API answer takes")
@@ -164,6 +171,9 @@ def parse_arguments(arguments=None):
                    help="ids that sync/Deleted lists for a deleted purchase order")
     p.add_argument("--header-row-id", choices=HEADER_IDS, default=d.header_row_id,
                    help="ID of LineNumber 0 rows in sync/PurchaseOrder/PurchaseOrders")
+    p.add_argument("--transaction-header", choices=TRANSACTION_HEADERS, default=d.transaction_header,
+                   help="ID of LineNumber 0 rows in TransactionLines: the entry's, or one of its own")
+    p.add_argument("--line-edit-moves-header", action="store_true", help="a line's edit or deletion moves Modified of its entry")
     p.add_argument("--mandatory-filter", action="store_true", help="plain and bulk endpoints with a sync twin need $filter")
     p.add_argument("--missing-scope", action="append", metavar="SCOPE", default=[], help="scope the app lacks (repeatable)")
     p.add_argument("--forget-served", action="store_true", help="do not keep served rows (for long load tests)")

@@ -47,6 +47,9 @@ SHIPPING = (("DHL", "DHL Freight"), ("PNL", "PostNL pakket"), ("AFH", "Afhalen b
 WAREHOUSES = (("1", "Hoofdmagazijn"), ("2", "Buitenterrein"), ("CO", "Consignatie – klant"))
 CURRENCIES = {"EUR": ("Euro", 1), "USD": ("Amerikaanse dollar", 0.9213), "GBP": ("Britse pond", 1.1687), "JPY": ("Japanse yen", 0.0061)}
 PROJECTS = (("P-2401", "Nieuwbouw hal 3"), ("P-2407", "Onderhoud \"Zeeland\""), ("P-2502", "Uitrol scanners"))
+JOURNALS = {  # code: description, GL account
+    "01": ("Verkoopboek", "1300"), "20": ("Inkoopboek", "1600"), "70": ("Rabobank", "1100"), "75": ("Kas", "1000"),
+    "90": ("Memoriaal", None)}
 COSTCENTERS = ("Directie", "Verkoop binnenland", "Verkoop export", "Inkoop", "Magazijn Noord", "Magazijn Zuid", "Productie lijn 1",
                "Productie lijn 2", "Technische dienst", "ICT", "Personeelszaken", "Kwaliteit", "R&D", "Kantine", "Wagenpark",
                "Showroom Köln")

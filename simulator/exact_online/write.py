@@ -2,7 +2,8 @@
 import json
 
 from . import rows
-from .catalogue import (ACCOUNT, COSTCENTER, COSTUNIT, GL, ITEM, LINE, ORDER, RESOURCES, coerce)
+from .catalogue import (ACCOUNT, COSTCENTER, COSTUNIT, ENTRIES, GL, INVOICES, ITEM, LINE, ORDER, PURCHASE_ENTRIES, PURCHASE_INVOICES,
+                        RESOURCES, SALES_ENTRIES, SALES_INVOICES, TRANSACTION, coerce)
 from .odata import Refused
 
 EXISTS = "Gegeven bestaat reeds."
@@ -17,13 +18,21 @@ REFERENCES = {  # entity: where its key or code is used, as (entity, field, valu
     ACCOUNT: [(ORDER, "Supplier", False)],
     COSTCENTER: [(LINE, "CostCenter", True), (GL, "Costcenter", True), (ACCOUNT, "Costcenter", True)],
     COSTUNIT: [(LINE, "CostUnit", True), (GL, "Costunit", True)]}
+for _document in (*ENTRIES, *INVOICES):
+    REFERENCES[COSTCENTER].append((_document.line, "CostCenter", True))
+    REFERENCES[COSTUNIT].append((_document.line, "CostUnit", True))
+    REFERENCES[ITEM if _document in INVOICES else GL].append((_document.line, "Item" if _document in INVOICES else "GLAccount", False))
+REFERENCES[GL] += [(SALES_INVOICES.line, "GLAccount", False), (TRANSACTION, "GLAccount", False)]
+REFERENCES[ACCOUNT] += [(PURCHASE_ENTRIES.header, "Supplier", False), (PURCHASE_INVOICES.header, "Supplier", False),
+                        (SALES_ENTRIES.header, "Customer", False), (SALES_INVOICES.header, "OrderedBy", False)]
+REFERENCES[ACCOUNT] += [(document.line, "Account", False) for document in ENTRIES[2:]]
 
 
 def in_use(division, record):
     """Whether another record refers to this one."""
     for entity, field, by_code in REFERENCES.get(record.entity, ()):
         wanted = record.values.get("Code") if by_code else record.key
-        if wanted is not None and any(r.values.get(field) == wanted for r in division.records[entity].values()):
+        if wanted is not None and any(r.values.get(field) == wanted for r in division.records.get(entity, {}).values()):
             return True
     return False
 

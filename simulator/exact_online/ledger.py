@@ -1,0 +1,109 @@
+"""The ledger: every entry posts transaction lines that balance, and each later change of the entry reaches them.
+
+An entry's transaction lines are a header row (LineNumber 0, the entry's total, not to be summed), one row for each line of the
+entry, one for each VAT code and one on the account of the journal. Debit is positive, credit negative; the rows from
+LineNumber 1 on add up to zero. They are kept by role, so that a change of the entry changes, adds or removes single rows.
+"""
+from .catalogue import BANK_ENTRIES, CASH_ENTRIES, GL, JOURNAL_ENTRIES, PURCHASE_ENTRIES, SALES_ENTRIES, TRANSACTION, number, pad
+from .words import JOURNALS
+
+VAT_ACCOUNT = {PURCHASE_ENTRIES.header: "1520", SALES_ENTRIES.header: "1500"}
+CASH_FLOW = (BANK_ENTRIES.header, CASH_ENTRIES.header)
+FROM_LINE = ("Description", "CostCenter", "CostUnit", "Project", "Quantity", "Notes", "Asset")
+
+
+def journal_of(entry):
+    """The code of an entry's journal; the field has two names."""
+    return entry.values.get("Journal") or entry.values.get("JournalCode")
+
+
+def next_number(entry):
+    """A LineNumber that no line and no transaction line of the entry has."""
+    used = [line.values["LineNumber"] for line in (*entry.lines, *entry.postings.values())]
+    return max(used, default=0) + 1
+
+
+def _account(division, code):
+    found = division.by_code(GL, code)
+    return found.key if found else None
+
+
+def _common(division, entry):
+    """What every transaction line repeats of its entry."""
+    v = entry.values
+    return {"EntryID": entry.key, "EntryNumber": v.get("EntryNumber"), "JournalCode": journal_of(entry), "Status": v.get("Status"),
+            "Type": 40 if entry.entity in CASH_FLOW else v.get("Type"), "FinancialYear": v.get("FinancialYear", v.get("ReportingYear")),
+            "FinancialPeriod": v.get("FinancialPeriod", v.get("ReportingPeriod")), "Currency": v.get("Currency"),
+            "ExchangeRate": v.get("ExchangeRate", v.get("Rate", 1)), "YourRef": v.get("YourRef"), "PaymentReference": v.get("PaymentReference"),
+            "InvoiceNumber": v.get("InvoiceNumber"), "OrderNumber": v.get("OrderNumber"), "DueDate": v.get("DueDate"),
+            "Account": v.get("Supplier", v.get("Customer")), "ExternalLinkDescription": v.get("ExternalLinkDescription")}
+
+
+def _total(lines, name):
+    return sum((line.values.get(name) or 0 for line in lines), 0.0)
+
+
+def rows_of(division, entry):
+    """{role: values} of the transaction lines that an entry should have, the header row first."""
+    common, lines = _common(division, entry), entry.lines
+    date = entry.values.get("EntryDate") or next((line.values.get("Date") for line in lines if line.values.get("Date")), None)
+    common["Date"] = date
+    counter = _account(division, JOURNALS.get(journal_of(entry), ("", None))[1])
+    sign = -1 if entry.entity in CASH_FLOW or entry.entity == SALES_ENTRIES.header else 1
+    found, taxes = {"header": None}, {}
+    for line in lines:
+        v = line.values
+        row = {**common, **{name: v.get(name) for name in FROM_LINE}, "GLAccount": v.get("GLAccount"), "LineNumber": v["LineNumber"],
+               "LineType": 1, "AmountDC": sign * v["AmountDC"], "AmountFC": sign * v["AmountFC"], "VATCode": v.get("VATCode"),
+               "VATPercentage": v.get("VATPercentage"), "VATType": v.get("VATType"), "OffsetID": v.get("OffsetID"),
+               "Date": v.get("Date") or date, "Account": v.get("Account") or common["Account"]}
+        if v.get("VATCode"):
+            row["AmountVATBaseFC"], row["AmountVATFC"] = row["AmountFC"], sign * (v.get("VATAmountFC") or 0)
+        found["line", line.key] = row
+        if v.get("VATAmountFC"):
+            taxes.setdefault(v["VATCode"], []).append(line)
+    for code, taxed in taxes.items():
+        found["vat", code] = {**common, "GLAccount": _account(division, VAT_ACCOUNT[entry.entity]), "LineType": 5, "VATCode": code,
+                              "AmountDC": sign * _total(taxed, "VATAmountDC"), "AmountFC": sign * _total(taxed, "VATAmountFC"),
+                              "AmountVATBaseFC": sign * _total(taxed, "AmountFC"), "VATPercentage": taxed[0].values.get("VATPercentage")}
+    total = {name: -_total_of(found.values(), name) for name in ("AmountDC", "AmountFC")}
+    if entry.entity == JOURNAL_ENTRIES.header:      # balances by itself; the header shows the debit side
+        total = {name: _total_of((r for r in found.values() if r and r[name] > 0), name) for name in total}
+    else:
+        found["balance"] = {**common, **total, "GLAccount": counter, "LineType": 2}
+    found["header"] = {**common, **total, "GLAccount": counter, "LineType": 0, "LineNumber": 0, "Description": entry.values.get("Description")}
+    return found
+
+
+def _total_of(rows, name):
+    return sum((row[name] for row in rows if row), 0.0)
+
+
+def post(division, entry, user, wall=None, touch=True):
+    """Bring an entry's transaction lines up to date. The header row gets a new row version with every change of the entry."""
+    wanted, moved = rows_of(division, entry), []
+    for role in [role for role in entry.postings if role not in wanted]:
+        division.remove(entry.postings.pop(role), user)
+    for role, values in wanted.items():
+        pad(TRANSACTION, values)
+        record = entry.postings.get(role)
+        if record is None:
+            values.setdefault("LineNumber", next_number(entry) if entry.postings else 1)
+            key = entry.key if role == "header" and division.settings.transaction_header == "entry" else None
+            record = entry.postings[role] = division.insert(TRANSACTION, values, user, key, wall)
+            record.entry = entry
+            moved.append(record)
+            continue
+        changed = {name: value for name, value in values.items() if number(value) != record.values.get(name)}
+        if changed or role == "header":
+            division.assign(record, changed)
+            division.stamp_user(record, user, wall)
+            moved.append(record)
+    if touch:
+        division.touch(*moved)
+
+
+def withdraw(division, entry, user):
+    """Remove the transaction lines of an entry that is being deleted; the log of deletions names each."""
+    while entry.postings:
+        division.remove(entry.postings.popitem()[1], user)

@@ -1,0 +1,259 @@
+"""The ledger: expanded documents, invoices, transaction lines, what a change of a line moves and what a deletion leaves."""
+import collections
+from decimal import Decimal
+
+import pytest
+
+from simulator.exact_online.harness import Running
+
+PURCHASE, SALES, JOURNAL = "purchaseentry/PurchaseEntries", "salesentry/SalesEntries", "generaljournalentry/GeneralJournalEntries"
+BANK, CASH = "financialtransaction/BankEntries", "financialtransaction/CashEntries"
+ENTRIES = {PURCHASE: "PurchaseEntryLines", SALES: "SalesEntryLines", JOURNAL: "GeneralJournalEntryLines", BANK: "BankEntryLines",
+           CASH: "CashEntryLines"}
+INVOICES, PURCHASE_INVOICES = "salesinvoice/SalesInvoices", "purchase/PurchaseInvoices"
+EXPANDED = {**ENTRIES, PURCHASE_INVOICES: "PurchaseInvoiceLines"}
+PLAIN, SYNC, SYNC_INVOICES = "financialtransaction/TransactionLines", "sync/Financial/TransactionLines", "sync/SalesInvoice/SalesInvoices"
+
+
+def lines_path(header):
+    """The endpoint of a document's lines."""
+    return f"{header.rpartition('/')[0]}/{EXPANDED[header]}"
+
+
+@pytest.fixture(scope="module")
+def started():
+    with Running("--preset", "finance", "--records", 4500, "--divisions", 32, "--minute-limit", 0, "--day-limit", 0, "--error-limit",
+                 0) as running:
+        yield running, iter(running.info["divisions"])
+
+
+@pytest.fixture
+def sim(started):
+    """The running simulator, a division that no other test touched, and default settings."""
+    running, divisions = started
+    running.division = next(divisions)["code"]
+    running.control("config", {"page_size": 60, "sync_page_size": 1000, "deleted_keys": "both", "line_edit_moves_header": False})
+    running.authorize()
+    return running
+
+
+def key_of(header):
+    return "ID" if header == PURCHASE_INVOICES else "EntryID"
+
+
+def living(sim, resource):
+    return {key: row for key, (row, gone) in sim.truth(resource).items() if not gone}
+
+
+def postings(sim, entry=None):
+    """Living transaction lines by entry, or of one entry."""
+    found = collections.defaultdict(dict)
+    for key, row in living(sim, PLAIN).items():
+        found[row["EntryID"]][key] = row
+    return found if entry is None else found[entry]
+
+
+def mark(sim, resource=SYNC):
+    return max((int(r["Timestamp"]) for r in sim.all(f"{resource}?$filter=Timestamp gt 1L&$select=ID,Timestamp")), default=1)
+
+
+def since(sim, stamp, resource=SYNC):
+    fields = ",".join(next(iter(sim.truth(resource).values()))[0])
+    return sim.all(f"{resource}?$filter=Timestamp gt {stamp}L&$select={fields}")
+
+
+def deleted(sim, code):
+    return [r["EntityKey"] for r in sim.all(f"sync/Deleted?$filter=Timestamp gt 1L and EntityType eq {code}&$select=EntityKey")]
+
+
+def balanced(sim):
+    """Every living entry has transaction lines, and those above LineNumber 0 add up to nothing, to the fourth decimal."""
+    by_entry = postings(sim)
+    assert set(by_entry) == {key for header in ENTRIES for key in living(sim, header)}
+    for rows in by_entry.values():
+        numbers = sorted(r["LineNumber"] for r in rows.values())
+        assert numbers[0] == 0 and len(set(numbers)) == len(numbers)
+        for name in ("AmountDC", "AmountFC"):
+            assert sum(Decimal(repr(r[name])).quantize(Decimal("0.0001")) for r in rows.values() if r["LineNumber"]) == 0, rows
+        header = next(r for r in rows.values() if r["LineNumber"] == 0)
+        debit = sum(r["AmountDC"] for r in rows.values() if r["LineNumber"] and r["AmountDC"] > 0)
+        assert abs(header["AmountDC"]) <= debit + 0.001
+    return by_entry
+
+
+def test_without_the_preset_the_ledger_is_not_there():
+    with Running("--records", 80, "--divisions", 2) as sim:
+        sim.authorize()
+        assert sim.get(f"{PURCHASE}?$select=EntryID").status == 404 and sim.get(f"{SYNC}?$filter=Timestamp gt 1L").status == 404
+        assert PURCHASE not in sim.info["records"]
+        base = {r: sim.control(f"truth?division=101001&resource={r}") for r in sim.info["records"]}
+    with Running("--records", 80, "--divisions", 2, "--preset", "finance") as sim:
+        other = {r: sim.truth(r, 101001) for r in base}
+        for resource, truth in base.items():        # the same seed makes the same records beside the ledger's
+            for record in truth["records"]:
+                row, gone = other[resource][record["key"]]
+                assert not gone and {n: v for n, v in row.items() if n != "Timestamp"} == record["row"]
+
+
+@pytest.mark.parametrize("header", EXPANDED)
+def test_documents_with_their_lines(sim, header):
+    """Header and lines in one answer: `results` in the collection, the same rows as the lines' own endpoint, pages in order of Modified."""
+    sim.control("config", {"page_size": 4})
+    key, collection, truth, lines = key_of(header), EXPANDED[header], living(sim, header), living(sim, lines_path(header))
+    rows = sim.all(f"{header}?$expand={collection}&$filter=Modified ge datetime'2020-01-01'&$orderby=Modified")
+    assert {r[key] for r in rows} == set(truth) and len(rows) == len(truth)
+    assert [r["Modified"] for r in rows] == sorted(r["Modified"] for r in rows)
+    seen = {}
+    for row in rows:
+        assert {n: v for n, v in row.items() if n not in ("__metadata", collection)} == truth[row[key]]
+        assert set(row[collection]) == {"results"}
+        for line in row[collection]["results"]:
+            parent = line["InvoiceID" if header == PURCHASE_INVOICES else "EntryID"]
+            assert parent == row[key] and f"/{sim.division}/{lines_path(header)}(guid'{line['ID']}')" in line.pop("__metadata")["uri"]
+            seen[line["ID"]] = line
+    assert seen == lines
+    first, second = list(truth)[:2]
+    chain = f"{key} eq guid'{first}' or {key} eq guid'{second}'"
+    assert {r[key] for r in sim.all(f"{header}?$filter={chain}&$expand={collection}&$select={key},{collection}/ID")} == {first, second}
+    parent = "InvoiceID" if header == PURCHASE_INVOICES else "EntryID"
+    theirs = sim.all(f"{lines_path(header)}?$filter={parent} eq guid'{first}' or {parent} eq guid'{second}'&$select=ID")
+    assert {r["ID"] for r in theirs} == {k for k, r in lines.items() if r[parent] in (first, second)}
+    one = sim.get(f"{header}(guid'{first}')?$expand={collection}").json()["d"]
+    assert one[key] == first and one[collection]["results"]
+    assert "__deferred" in sim.get(f"{header}?$top=1").rows[0][collection]
+    changed = sim.get(f"{lines_path(header)}?$filter=Modified ge datetime'2020-01-01'&$select=ID").status
+    assert changed == (400 if header in (PURCHASE, SALES) else 200)      # these lines have no Modified
+
+
+def test_every_entry_balances_now_and_after_a_thousand_changes(sim):
+    balanced(sim)
+    changes = sim.control("random", {"count": 1000, "seed": 5, "deletes": 0.1, "division": sim.division})["changes"]
+    touched = collections.Counter(c["resource"] for c in changes)
+    assert {*EXPANDED, INVOICES} <= set(touched)
+    by_entry = balanced(sim)
+    assert set(deleted(sim, 1)) >= {k for k, (_, gone) in sim.truth(PLAIN).items() if gone} and not set(deleted(sim, 1)) & {
+        key for rows in by_entry.values() for key in rows}
+    for header in (PURCHASE, SALES):    # a header's amounts are those of its lines and their VAT
+        lines = collections.Counter()
+        for row in living(sim, lines_path(header)).values():
+            lines[row["EntryID"]] += Decimal(repr(row["AmountDC"])) + Decimal(repr(row["VATAmountDC"]))
+        for key, row in living(sim, header).items():
+            assert abs(Decimal(repr(row["AmountDC"])) - lines[key]) < Decimal("0.0001")
+    for header in (BANK, CASH):
+        moved = collections.Counter()
+        for row in living(sim, lines_path(header)).values():
+            moved[row["EntryID"]] += row["AmountFC"]
+        assert all(abs(r["ClosingBalanceFC"] - r["OpeningBalanceFC"] - moved[k]) < 0.001 for k, r in living(sim, header).items())
+
+
+@pytest.mark.parametrize("moves", [False, True])
+@pytest.mark.parametrize("header", ENTRIES)
+def test_a_line_moves_the_transaction_lines_and_the_header_only_when_told_to(sim, header, moves):
+    sim.control("config", {"line_edit_moves_header": moves})
+    lines = collections.defaultdict(list)
+    for key, row in living(sim, lines_path(header)).items():
+        lines[row["EntryID"]].append(key)
+    entry = next(key for key in lines if len(lines[key]) > 2)
+    before, old, stamp = living(sim, header)[entry], postings(sim, entry), mark(sim)
+    told = sim.change(header, "update", entry, lines=[{"ID": lines[entry][0], "Notes": "changed"}])["what"]
+    assert ", line " in told
+    moved = [r for r in since(sim, stamp) if r["EntryID"] == entry]
+    assert {r["LineNumber"] == 0 for r in moved} == {True, False} and {r["EntryID"] for r in since(sim, stamp)} == {entry}
+    assert all(r["Modified"] != old[r["ID"]]["Modified"] for r in moved)
+    assert (living(sim, header)[entry]["Modified"] != before["Modified"]) == moves
+    stamp = mark(sim)
+    sim.change(lines_path(header), "delete", lines[entry][1])
+    gone = set(old) - set(postings(sim, entry))
+    assert gone and gone <= set(deleted(sim, 1)) and not gone & set(deleted(sim, 13))
+    assert entry in {r["EntryID"] for r in since(sim, stamp)}
+    assert (living(sim, header)[entry]["Modified"] != before["Modified"]) == moves
+    assert sim.truth(lines_path(header))[lines[entry][1]][1]
+
+
+@pytest.mark.parametrize("header", ENTRIES)
+def test_a_deleted_entry_leaves_only_the_trace_of_its_transaction_lines(sim, header):
+    entry = next(iter(living(sim, header)))
+    lines = {k for k, r in living(sim, lines_path(header)).items() if r["EntryID"] == entry}
+    rows = set(postings(sim, entry))
+    sim.change(header, "delete", entry)
+    assert sim.get(f"{header}?$filter=EntryID eq guid'{entry}'&$select=EntryID").rows == []
+    assert sim.get(f"{header}(guid'{entry}')").status == 404
+    assert not lines & set(living(sim, lines_path(header))) and lines and not postings(sim, entry)
+    log = sim.all("sync/Deleted?$filter=Timestamp gt 1L&$select=EntityKey,EntityType")
+    assert {r["EntityKey"] for r in log} == rows and {r["EntityType"] for r in log} == {1}
+
+
+def test_purchase_invoices_move_with_their_lines_and_leave_no_trace(sim):
+    lines = collections.defaultdict(list)
+    for key, row in living(sim, "purchase/PurchaseInvoiceLines").items():
+        lines[row["InvoiceID"]].append(key)
+    headers = living(sim, PURCHASE_INVOICES)
+    invoice = next(k for k, r in headers.items() if len(lines[k]) > 1 and r["Status"] == 20)
+    before = headers[invoice]["Modified"]
+    sim.change("purchase/PurchaseInvoiceLines", "update", lines[invoice][0], {"Quantity": 7})
+    assert living(sim, PURCHASE_INVOICES)[invoice]["Modified"] != before
+    assert "Division" not in headers[invoice]
+    sim.change(PURCHASE_INVOICES, "delete", invoice)
+    assert sim.all("sync/Deleted?$filter=Timestamp gt 1L&$select=EntityKey") == [] and not set(lines[invoice]) & set(
+        living(sim, "purchase/PurchaseInvoiceLines"))
+
+
+def test_a_processed_invoice_stands_in_the_ledger(sim):
+    for header, entries, number in ((PURCHASE_INVOICES, PURCHASE, "EntryNumber"), (INVOICES, SALES, "InvoiceNumber")):
+        open_one = next(k for k, r in living(sim, header).items() if r["Status"] == 20)
+        known = set(living(sim, entries))
+        assert living(sim, header)[open_one][number] is None
+        sim.change(header, "update", open_one, {"Status": 50})
+        (entry,) = set(living(sim, entries)) - known
+        invoice, booked = living(sim, header)[open_one], living(sim, entries)[entry]
+        assert invoice[number] and invoice[number] == booked[number] and invoice["AmountDC"] == pytest.approx(booked["AmountDC"])
+        line = next(k for k, r in living(sim, header[:-1] + "Lines").items() if r["InvoiceID"] == open_one)
+        sim.change(header, "update", open_one, lines=[{"ID": line, "Quantity": 321}])
+        assert living(sim, entries)[entry]["AmountDC"] == pytest.approx(living(sim, header)[open_one]["AmountDC"])
+        balanced(sim)
+        sim.change(header, "delete", open_one)
+        assert entry not in living(sim, entries) and not postings(sim, entry)
+
+
+def test_combined_sales_invoices(sim):
+    headers, lines = living(sim, INVOICES), living(sim, "salesinvoice/SalesInvoiceLines")
+    rows = since(sim, 1, SYNC_INVOICES)
+    assert {r["InvoiceID"] for r in rows if r["LineNumber"] == 0} == set(headers)
+    assert {r["ID"] for r in rows if r["LineNumber"]} == set(lines)
+    for row in rows:
+        document = headers[row["InvoiceID"]]
+        source = lines[row["ID"]] if row["LineNumber"] else document
+        assert all(row[n] == source[n] for n in ("AmountDC", "AmountFC", "VATAmountDC", "Description"))
+        assert row["OrderedBy"] == document["OrderedBy"] and row["Modified"] == document["Modified"]
+        assert row["JournalDescription"] is None and document["JournalDescription"]
+    invoice = next(r["InvoiceID"] for r in rows if r["LineNumber"] == 2)
+    ids, stamp = {r["ID"] for r in rows if r["InvoiceID"] == invoice}, mark(sim, SYNC_INVOICES)
+    line = next(r["ID"] for r in rows if r["InvoiceID"] == invoice and r["LineNumber"] == 2)
+    sim.change("salesinvoice/SalesInvoiceLines", "update", line, {"Quantity": 3})
+    moved = since(sim, stamp, SYNC_INVOICES)
+    assert {r["ID"] for r in moved} == ids
+    sim.change(INVOICES, "update", invoice, lines=[{"ID": line, "delete": True}])
+    assert deleted(sim, 13) == [line]
+    sim.change(INVOICES, "delete", invoice)
+    assert set(deleted(sim, 13)) == ids
+    assert sim.get("bulk/SalesInvoice/SalesInvoices").status == 400
+    assert len(sim.all("bulk/SalesInvoice/SalesInvoices?$select=InvoiceID")) == len(living(sim, INVOICES))
+    assert sim.all(f"{INVOICES}?$select=InvoiceID,SalesInvoiceLines/ID&$expand=SalesInvoiceLines")[0]["SalesInvoiceLines"]["results"]
+
+
+def test_transaction_lines_at_their_three_endpoints(sim):
+    truth = living(sim, PLAIN)
+    assert {r["ID"] for r in sim.all("bulk/Financial/TransactionLines?$filter=FinancialYear ge 2020")} == set(truth)
+    rows = since(sim, 1)
+    assert {r["ID"] for r in rows} == set(truth) and {r["Type"] for r in rows} == {20, 30, 40, 90}
+    entry = rows[0]["EntryID"]
+    assert {r["ID"] for r in sim.all(f"{PLAIN}?$filter=EntryID eq guid'{entry}'&$select=ID")} == set(postings(sim, entry))
+    year = sim.all(f"{PLAIN}?$filter=FinancialYear eq 2025 and JournalCode eq '70'&$orderby=Modified&$select=ID,JournalCode")
+    assert year and {r["ID"] for r in year} == {k for k, r in truth.items() if r["FinancialYear"] == 2025 and r["JournalCode"] == "70"}
+    assert {r["ID"] for r in rows if r["LineNumber"] == 0} == {r["EntryID"] for r in rows}
+    for row in rows:
+        assert row["JournalDescription"] is None and truth[row["ID"]]["JournalDescription"]
+        assert row["GLAccountCode"] == truth[row["ID"]]["GLAccountCode"]
+    assert any(r["AccountCode"] and len(r["AccountCode"]) == 18 for r in rows)
+    sample = sim.all(f"bulk/Financial/TransactionLines?$filter=ID eq guid'{rows[0]['ID']}'")
+    assert {n: v for n, v in sample[0].items() if n != "__metadata"} == truth[rows[0]["ID"]]
