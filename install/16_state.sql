@@ -139,6 +139,7 @@ CREATE TABLE exact.division_state (
 	day_limit int,
 	day_left int,
 	day_reset timestamptz,
+	gap interval,
 	move_date text,
 	hr_link_date text,
 	mark_generation int NOT NULL DEFAULT 1,
@@ -157,6 +158,7 @@ COMMENT ON COLUMN exact.division_state.minute_reset IS 'When they are given anew
 COMMENT ON COLUMN exact.division_state.day_limit IS 'Calls a day, as the service said last';
 COMMENT ON COLUMN exact.division_state.day_left IS 'Left of them';
 COMMENT ON COLUMN exact.division_state.day_reset IS 'When they are given anew';
+COMMENT ON COLUMN exact.division_state.gap IS 'Time between two runs of a feed that notifications ask for, so that the day''s calls last; null: calls are few';
 COMMENT ON COLUMN exact.division_state.move_date IS 'DivisionMoveDate as last seen; a change starts all marks anew';
 COMMENT ON COLUMN exact.division_state.hr_link_date IS 'DivisionHRLinkUnlinkDate as last seen; likewise';
 COMMENT ON COLUMN exact.division_state.mark_generation IS 'Raised when marks start anew: row versions of different generations do not compare';
@@ -188,12 +190,18 @@ CREATE TABLE exact.feed_state (
 	confirm_errors int NOT NULL DEFAULT 0,
 	fields_digest text,
 	requested boolean NOT NULL DEFAULT false,
+	notified_first timestamptz,
+	notified_last timestamptz,
+	reread_from bigint,
+	run_whole boolean NOT NULL DEFAULT false,
+	whole_at timestamptz,
+	whole_rows bigint NOT NULL DEFAULT 0,
 	PRIMARY KEY (division, feed)
 );
 COMMENT ON TABLE exact.feed_state IS 'Cursor of each feed; the feed "deleted" is the log of deletes';
 COMMENT ON COLUMN exact.feed_state.division IS 'Division';
 COMMENT ON COLUMN exact.feed_state.feed IS 'Feed as in exact.catalogue.feed';
-COMMENT ON COLUMN exact.feed_state.mark IS 'Row version after which the next run reads; 1: from the start';
+COMMENT ON COLUMN exact.feed_state.mark IS 'Row version after which the next run reads, or for feeds by time of change the latest one in ms of the service''s local clock; 1: from the start';
 COMMENT ON COLUMN exact.feed_state.run IS 'Running or last run';
 COMMENT ON COLUMN exact.feed_state.run_state IS 'idle; paging: between two pages; closing: all pages staged, absent records are looked for';
 COMMENT ON COLUMN exact.feed_state.next_link IS 'Next page of the run';
@@ -211,6 +219,12 @@ COMMENT ON COLUMN exact.feed_state.errors IS 'Failures in a row';
 COMMENT ON COLUMN exact.feed_state.confirm_errors IS 'Keyed reads in a row that should have confirmed deletes and failed';
 COMMENT ON COLUMN exact.feed_state.fields_digest IS 'Digest of the fields that are read; with another one everything is read again';
 COMMENT ON COLUMN exact.feed_state.requested IS 'A run is asked for now';
+COMMENT ON COLUMN exact.feed_state.notified_first IS 'First notification that no complete run has followed yet';
+COMMENT ON COLUMN exact.feed_state.notified_last IS 'Last of them';
+COMMENT ON COLUMN exact.feed_state.reread_from IS 'The next run reads from here, since a record that was read before its deletion came after it; null: from the mark';
+COMMENT ON COLUMN exact.feed_state.run_whole IS 'The running run reads everything, so what it does not show is gone';
+COMMENT ON COLUMN exact.feed_state.whole_at IS 'Start of the last complete run that read everything';
+COMMENT ON COLUMN exact.feed_state.whole_rows IS 'Records it read';
 REVOKE ALL ON TABLE exact.feed_state FROM PUBLIC;
 GRANT SELECT ON TABLE exact.feed_state TO exact_reader;
 GRANT SELECT, INSERT, UPDATE ON TABLE exact.feed_state TO exact_worker;

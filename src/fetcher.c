@@ -5,6 +5,7 @@
 
 #include "budget.h"
 #include "exact_api.h"
+#include "hint.h"
 #include "inbox.h"
 #include "inquiry.h"
 #include "plan.h"
@@ -44,7 +45,7 @@ turn(void)
 	long		wait;
 
 	if (exact_worker_woken())
-		exact_plan_want();
+		exact_plan_look();
 	if (!loaded)
 	{
 		start();
@@ -52,6 +53,7 @@ turn(void)
 			return START_AGAIN_MS;
 	}
 	wait = sooner(exact_inbox_prune(), exact_plan_turn());
+	wait = sooner(wait, exact_hint_turn(exact_worker_woken()));
 	wait = sooner(wait, exact_run_turn());
 	return sooner(wait, exact_token_turn());
 }

@@ -191,11 +191,13 @@ END {
 		if (parent_field != "" && !((set, tolower(parent_field)) in column))
 			fail(path ": parent " parent_field " is no field of " set)
 		rows++
-		printf "%s(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)", (rows > 1 ? ",\n" : ""), \
+		printf "%s(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)", (rows > 1 ? ",\n" : ""), \
 			quote(entity_name[path]), quote(method == "sync" ? set : address[path]), quote(method), nullable(plain), quote(feed), nullable(row_kind), \
 			nullable(key[path]), nullable(parent_field), plain == "" ? "NULL" : nullable(key[path]), \
 			delete_code[set] == "" ? "NULL" : delete_code[set], nullable(topic[path]), nullable(scope[path]), rank, \
-			quote(interval_of(path, method)), presets_of(path), bool((set, "division") in column), bool(personnel_of(path)), nullable(unavailable)
+			quote(interval_of(path, method)), presets_of(path), bool((set, "division") in column), bool(personnel_of(path)), nullable(unavailable), \
+			E[path, "trigger"] == "" ? "NULL" : quote(entity_name[E[path, "trigger"]]), \
+			E[path, "trigger_types"] == "" ? "NULL" : quote("{" E[path, "trigger_types"] "}")
 		listed[++listed_count] = path
 	}
 	print ";\n"

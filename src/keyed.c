@@ -1,0 +1,429 @@
+/*
+ * keyed.c - dirty keys: records that are read again by their key.
+ *
+ * Whatever makes a key dirty (a notification, a changed transaction line, an entry of the log of deletes, absence from a complete
+ * read) is settled by one $filter over up to 60 keys. An entity with row versions is only asked which keys still exist, since its
+ * versions come from its feed alone; all others are read whole, a document with its lines. 200 and absent is gone. Never a GET by
+ * key: a deleted key's 404 counts against the error budget (exact-online.md §5.4, §6.4).
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "utils/memutils.h"
+
+#include "budget.h"
+#include "errors.h"
+#include "exact_api.h"
+#include "guc.h"
+#include "keyed.h"
+#include "run.h"
+#include "shmem.h"
+#include "sql.h"
+#include "stage.h"
+#include "trouble.h"
+#include "worker.h"
+
+void
+exact_keyed_want(ExactLane *lane, const char *entity, char **keys, int nkeys, const char *reason)
+{
+	static const char sql[] =
+	"INSERT INTO exact.dirty_key AS d (division, entity, key, since, reason) SELECT DISTINCT $1, $2, k, clock_timestamp(), $4 FROM unnest($3::text[]) k "
+	"ON CONFLICT (division, entity, key) DO UPDATE SET since = excluded.since, reason = excluded.reason";
+	ExactArg	args[4];
+
+	args[0] = exact_arg_int4(lane->division);
+	args[1] = exact_arg_text(entity);
+	args[2] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
+	args[3] = exact_arg_text(reason);
+	exact_sql(sql, 4, args);
+	lane->keys_at = 0;
+}
+
+/* One keyed read on its way */
+typedef struct Keyed
+{
+	MemoryContext context;
+	ExactLane  *lane;
+	ExactFeed  *feed;
+	bool	   *enabled;		/* for each entity of feed */
+	ExactFeedEntity *entity;
+	const char *line_entity;	/* its lines go with a header */
+	bool		whole;			/* records are read; else only which exist */
+	bool		approved;		/* an operator's word: nothing is asked */
+	char	  **keys;
+	bool	   *present;
+	int			nkeys;
+	char	   *url;
+	TimestampTz sent_at;
+	int64		sent_seq;
+	/* of the last page */
+	ExactApiAnswer *answer;
+	ExactPage  *page;
+	ExactStagePage staged;
+	int			rows;
+	int			changed;		/* over all pages */
+	int			tombstones;
+	TimestampTz next_at;		/* other keys of the division wait */
+} Keyed;
+
+/* Keys that a keyed read settles, and from when: notifications come in bursts. $1 division, $2 held back entities, $3 debounce in ms */
+#define DUE "CASE k.reason WHEN 'notified' THEN k.since + $3 * interval '1 ms' ELSE k.since END"
+#define SETTLED_BY_KEY "(e.method <> 'sync' OR k.reason IN ('confirm', 'approved')) " \
+	"AND EXISTS (SELECT FROM exact.feed f JOIN exact.entity_effective x ON x.entity = f.entity WHERE f.division = $1 AND f.enabled AND x.feed = e.feed) " \
+	"AND NOT EXISTS (SELECT FROM exact.division_state s JOIN exact.entity_effective x ON x.entity = ANY (s.paused_entities) WHERE s.division = $1 AND x.feed = e.feed)"
+
+static ExactArg *
+pick_args(const ExactLane *lane, ExactArg *args)
+{
+	const char **held = palloc((lane->nrefused + 1) * sizeof(char *));
+	int			nheld = 0;
+
+	for (int i = 0; i < lane->nrefused; i++)
+		if (lane->refused[i].not_before > GetCurrentTimestamp())
+			held[nheld++] = lane->refused[i].entity;
+	args[0] = exact_arg_int4(lane->division);
+	args[1] = exact_arg_text_array(held, NULL, nheld);
+	args[2] = exact_arg_int4(exact_debounce_ms);
+	return args;
+}
+
+/* When the next keyed read of a division is due, PG_INT64_MAX never; in a unit. */
+static TimestampTz
+next_due(const ExactLane *lane)
+{
+	static const char sql[] =
+	"SELECT min(" DUE ") FROM exact.dirty_key k JOIN exact.entity_effective e ON e.entity = k.entity "
+	"WHERE k.division = $1 AND k.entity <> ALL ($2::text[]) AND " SETTLED_BY_KEY;
+	ExactArg	args[3];
+	TimestampTz at;
+
+	exact_sql(sql, 3, pick_args(lane, args));
+	at = exact_cell_time(0, 1, PG_INT64_MAX);
+	for (int i = 0; i < lane->nrefused; i++)
+		if (lane->refused[i].not_before > GetCurrentTimestamp())
+			at = Min(at, lane->refused[i].not_before);
+	return at;
+}
+
+static void
+pick_unit(void *arg)
+{
+	static const char sql[] =
+	"SELECT k.entity, k.key, e.feed, e.method <> 'sync', k.reason = 'approved', "
+	"  ARRAY(SELECT x.entity FROM exact.entity_effective x JOIN exact.feed f ON f.entity = x.entity WHERE x.feed = e.feed AND f.division = $1 AND f.enabled) "
+	"FROM exact.dirty_key k JOIN exact.entity_effective e ON e.entity = k.entity WHERE k.division = $1 AND " DUE " <= clock_timestamp() AND (k.entity, k.reason = 'approved') = "
+	"  (SELECT k.entity, k.reason = 'approved' FROM exact.dirty_key k JOIN exact.entity_effective e ON e.entity = k.entity "
+	"   WHERE k.division = $1 AND k.entity <> ALL ($2::text[]) AND " SETTLED_BY_KEY " AND " DUE " <= clock_timestamp() ORDER BY k.since, k.entity LIMIT 1) "
+	"  AND " SETTLED_BY_KEY " ORDER BY k.since, k.key LIMIT 60";
+	Keyed	   *keyed = arg;
+	ExactArg	args[3];
+	MemoryContext old;
+	char	   *entity;
+	char	   *feed;
+	char	   *enabled;
+	uint64		n;
+
+	n = exact_sql(sql, 3, pick_args(keyed->lane, args));
+	keyed->nkeys = 0;
+	if (n == 0)
+	{
+		keyed->next_at = next_due(keyed->lane);
+		return;
+	}
+	old = MemoryContextSwitchTo(keyed->context);
+	entity = exact_cell_text(0, 1);
+	feed = exact_cell_text(0, 3);
+	keyed->whole = exact_cell_bool(0, 4, false);
+	keyed->approved = exact_cell_bool(0, 5, false);
+	enabled = exact_cell_text(0, 6);
+	keyed->nkeys = (int) n;
+	keyed->keys = palloc(n * sizeof(char *));
+	for (uint64 i = 0; i < n; i++)
+		keyed->keys[i] = exact_cell_text(i, 2);
+	keyed->present = palloc0(n * sizeof(bool));
+	keyed->feed = exact_feed_load(feed);
+	keyed->entity = NULL;
+	keyed->line_entity = NULL;
+	keyed->enabled = palloc0((keyed->feed ? keyed->feed->nentities + 1 : 1) * sizeof(bool));
+	for (int e = 0; keyed->feed != NULL && e < keyed->feed->nentities; e++)
+	{
+		const char *name = keyed->feed->entities[e].name;
+		const char *at = strstr(enabled, name);
+
+		if (strcmp(name, entity) == 0)
+			keyed->entity = &keyed->feed->entities[e];
+		else if (keyed->feed->entities[e].row_kind == 'l' && keyed->entity != NULL && keyed->entity->row_kind == 'h')
+			keyed->line_entity = name;
+		for (; at != NULL && !keyed->enabled[e]; at = strstr(at + 1, name))
+			keyed->enabled[e] = strchr("{,", at[-1]) != NULL && strchr("},", at[strlen(name)]) != NULL;
+	}
+	if (keyed->entity != NULL && keyed->entity->plain_resource == NULL && !keyed->whole)
+		keyed->approved = true;	/* nobody can be asked: only an operator's word puts such a key here */
+	MemoryContextSwitchTo(old);
+}
+
+static void
+apply_unit(void *arg)
+{
+	static const char clean_sql[] = "DELETE FROM exact.dirty_key WHERE division = $1 AND entity = $2 AND key = ANY ($3::text[]) AND since < $4";
+	static const char healed_sql[] = "UPDATE exact.feed_state SET confirm_errors = 0, last_error = NULL, last_error_at = NULL WHERE division = $1 AND feed = $2 AND confirm_errors > 0";
+	Keyed	   *keyed = arg;
+	ExactLane  *lane = keyed->lane;
+	ExactRun   *run = exact_plan_run(lane, keyed->feed->name);
+	int64		call = keyed->answer ? exact_api_record(keyed->answer, keyed->rows) : 0;
+	char	  **gone = palloc(keyed->nkeys * sizeof(char *));
+	int			ngone = 0;
+	ExactArg	args[4];
+
+	memset(&keyed->staged, 0, sizeof(keyed->staged));
+	keyed->tombstones = 0;
+	if (keyed->whole && keyed->page != NULL)
+	{
+		keyed->staged.feed = keyed->feed;
+		keyed->staged.enabled = keyed->enabled;
+		keyed->staged.page = keyed->page;
+		keyed->staged.division = lane->division;
+		keyed->staged.run = run->run;	/* seen by the feed's run, should one be under way */
+		keyed->staged.call = call;
+		keyed->staged.sent_at = keyed->sent_at;
+		keyed->staged.sent_seq = keyed->sent_seq;
+		keyed->staged.mark_generation = lane->mark_generation;
+		exact_stage_page(&keyed->staged);
+	}
+	if (keyed->page != NULL && keyed->page->next != NULL)
+		return;
+	for (int i = 0; i < keyed->nkeys; i++)
+		if (!keyed->present[i])
+			gone[ngone++] = keyed->keys[i];
+	if (ngone > 0)
+		keyed->tombstones = exact_stage_delete(lane->division, keyed->feed->name, keyed->entity->name, keyed->line_entity,
+											   gone, ngone, 0, call, keyed->approved ? "approved by an operator" : "confirmed by a keyed read");
+	args[0] = exact_arg_int4(lane->division);
+	args[1] = exact_arg_text(keyed->entity->name);
+	args[2] = exact_arg_text_array((const char *const *) keyed->keys, NULL, keyed->nkeys);
+	args[3] = exact_arg_time(keyed->sent_at);
+	exact_sql(clean_sql, 4, args);
+	args[1] = exact_arg_text(keyed->feed->name);
+	exact_sql(healed_sql, 2, args);
+	keyed->next_at = next_due(lane);
+}
+
+/* An entity whose keyed read fails holds back itself only. */
+static void
+hold_back(ExactLane *lane, const char *entity, ExactApiAnswer *answer)
+{
+	ExactRefusal *refusal = NULL;
+
+	for (int i = 0; i < lane->nrefused && refusal == NULL; i++)
+		if (strcmp(lane->refused[i].entity, entity) == 0)
+			refusal = &lane->refused[i];
+	if (refusal == NULL)
+	{
+		Size		size = (lane->nrefused + 1) * sizeof(ExactRefusal);
+
+		lane->refused = lane->refused ? repalloc(lane->refused, size) : MemoryContextAlloc(TopMemoryContext, size);
+		refusal = &lane->refused[lane->nrefused++];
+		memset(refusal, 0, sizeof(*refusal));
+		strlcpy(refusal->entity, entity, sizeof(refusal->entity));
+	}
+	refusal->not_before = Max(exact_trouble_answer(lane, answer, ++refusal->errors), GetCurrentTimestamp() + USECS_PER_SEC);
+}
+
+typedef struct KeyedFailure
+{
+	Keyed	   *keyed;
+	ExactApiAnswer *answer;
+	const char *message;
+} KeyedFailure;
+
+static void
+failure_unit(void *arg)
+{
+	static const char sql[] =
+	"UPDATE exact.feed_state SET confirm_errors = confirm_errors + 1, last_error = $3, last_error_at = clock_timestamp() WHERE division = $1 AND feed = $2";
+	KeyedFailure *failure = arg;
+	ExactArg	args[3];
+
+	if (failure->answer->http != NULL)
+		exact_api_record(failure->answer, 0);
+	args[0] = exact_arg_int4(failure->keyed->lane->division);
+	args[1] = exact_arg_text(failure->keyed->feed->name);
+	args[2] = exact_arg_text(psprintf(failure->keyed->whole ? "changes of %s cannot be read: %s" : "deletes of %s cannot be confirmed: %s",
+									  failure->keyed->entity->name, failure->message));
+	exact_sql(sql, 3, args);
+}
+
+static void
+trouble(Keyed *keyed, ExactApiAnswer *answer, const ExactFault *fault)
+{
+	ExactLane  *lane = keyed->lane;
+	KeyedFailure failure = {keyed, answer, fault->message};
+
+	if (answer->trouble == EXACT_API_LIMIT || answer->trouble == EXACT_API_UNAUTHORIZED)
+		exact_trouble_answer(lane, answer, 1);
+	else
+	{
+		hold_back(lane, keyed->entity->name, answer);
+		exact_unit_run("record failure", failure_unit, &failure, NULL);
+	}
+	lane->keys_at = GetCurrentTimestamp() + USECS_PER_SEC;
+	exact_log(LOG, "failed division=%d entity=%s keys=%d error=\"%s\"", lane->division, keyed->entity->name, keyed->nkeys, fault->message);
+	MemoryContextDelete(keyed->context);
+	exact_plan_settle();
+}
+
+static void
+end_keyed(Keyed *keyed)
+{
+	ExactLane  *lane = keyed->lane;
+
+	for (int i = 0; i < lane->nrefused; i++)
+		if (strcmp(lane->refused[i].entity, keyed->entity->name) == 0)
+			lane->refused[i].errors = 0;
+	lane->keys_at = keyed->next_at;
+	exact_log(LOG, "keys division=%d entity=%s keys=%d rows=%d changed=%d deleted=%d ms=%.0f", lane->division, keyed->entity->name,
+			  keyed->nkeys, keyed->rows, keyed->changed, keyed->tombstones, keyed->answer ? keyed->answer->http->ms : 0);
+	if (keyed->changed + keyed->tombstones > 0)
+		exact_wake(EXACT_ROLE_LOADER);
+	MemoryContextDelete(keyed->context);
+	exact_plan_settle();
+}
+
+static void send_keyed(Keyed *keyed);
+
+/* A fault of the answer; NULL when it is a page of this division with records of it alone */
+static char *
+read_page(Keyed *keyed, ExactApiAnswer *answer)
+{
+	const char *key_field[1] = {keyed->entity->plain_key};
+	int			key = keyed->whole ? keyed->entity->key : 0;
+	char	   *prefix = psprintf("%s/api/v1/%d/", answer->request->base_url, keyed->lane->division);
+	char	   *problem = NULL;
+	ExactPage  *page;
+
+	keyed->page = page = exact_odata_parse(answer->http->body, answer->http->body_len, keyed->whole ? keyed->feed->fields : key_field,
+										   keyed->whole ? keyed->feed->nfields : 1, &problem);
+	if (page == NULL)
+		return problem;
+	if (!page->is_list || (page->next && pg_strncasecmp(page->next, prefix, strlen(prefix)) != 0))
+		return pstrdup("not a page of this division");
+	for (int i = 0; i < page->nrecords; i++)
+	{
+		ExactSlice	none = {NULL, 0};
+		char	   *name = exact_feed_key(&page->records[i], key);
+		int64		division = exact_odata_division(&page->records[i], none, keyed->lane->division);
+
+		if (name == NULL || (division >= 0 && division != keyed->lane->division))
+			return pstrdup("a record without key or of another division");
+		for (int k = 0; k < keyed->nkeys; k++)
+			if (strcmp(keyed->keys[k], name) == 0)
+				keyed->present[k] = true;
+	}
+	return NULL;
+}
+
+static void
+on_keyed(ExactApiAnswer *answer, void *arg)
+{
+	Keyed	   *keyed = arg;
+	ExactFault *fault = NULL;
+	ExactFault	bad = {.sqlstate = ERRCODE_EXACT_BAD_ANSWER};
+
+	exact_run_release(keyed->lane);
+	if (answer->trouble != EXACT_API_OK)
+	{
+		trouble(keyed, answer, answer->fault);
+		return;
+	}
+	bad.message = read_page(keyed, answer);
+	keyed->answer = answer;
+	if (bad.message != NULL)
+		fault = &bad;
+	else
+	{
+		keyed->rows = keyed->page->nrecords;
+		exact_unit_run("store keyed read", apply_unit, keyed, &fault);
+	}
+	if (fault != NULL)
+	{
+		answer->trouble = EXACT_API_TRANSIENT;
+		if (fault->sqlstate == ERRCODE_EXACT_DIVISION_GUARD)
+			exact_trouble_freeze(keyed->lane, fault);
+		trouble(keyed, answer, fault);
+		return;
+	}
+	keyed->changed += keyed->staged.fresh + keyed->staged.changed + keyed->staged.vanished;
+	if (keyed->page->next == NULL)
+		end_keyed(keyed);
+	else
+	{
+		keyed->url = MemoryContextStrdup(keyed->context, keyed->page->next);
+		send_keyed(keyed);
+	}
+}
+
+static void
+send_keyed(Keyed *keyed)
+{
+	ExactLane  *lane = keyed->lane;
+	const char *resource = keyed->whole ? keyed->feed->resource : keyed->entity->plain_resource;
+	ExactApiRequest request = {0};
+
+	request.app = lane->app;
+	request.base_url = lane->base_url;
+	request.division = lane->division;
+	request.feed = keyed->feed->name;
+	request.resource = resource;
+	request.language = lane->language;
+	request.url = keyed->url;
+	request.label = psprintf("%s?$filter=%d keys", resource, keyed->nkeys);
+	exact_run_hold(lane);
+	exact_api_get(&request, on_keyed, keyed);
+}
+
+bool
+exact_keyed_send(ExactLane *lane)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact keyed read", ALLOCSET_SMALL_SIZES);
+	Keyed	   *keyed = MemoryContextAllocZero(context, sizeof(Keyed));
+	MemoryContext old;
+	const char *why;
+	TimestampTz at;
+
+	keyed->context = context;
+	keyed->lane = lane;
+	keyed->next_at = PG_INT64_MAX;
+	if (!exact_unit_run("pick keys", pick_unit, keyed, NULL))
+		keyed->next_at = GetCurrentTimestamp() + USECS_PER_SEC;
+	if (keyed->nkeys == 0 || keyed->entity == NULL)
+	{
+		lane->keys_at = keyed->next_at;
+		MemoryContextDelete(context);
+		return false;
+	}
+	keyed->sent_at = GetCurrentTimestamp();
+	keyed->sent_seq = exact_stage_last_seq();
+	if (keyed->approved)
+	{
+		if (exact_unit_run("store approved deletions", apply_unit, keyed, NULL))
+			end_keyed(keyed);
+		else
+		{
+			lane->keys_at = GetCurrentTimestamp() + 5 * USECS_PER_SEC;
+			MemoryContextDelete(context);
+		}
+		return false;
+	}
+	at = exact_budget_allowed_at(lane->division, keyed->whole ? keyed->feed->resource : keyed->entity->plain_resource, &why);
+	if (at != 0)
+	{
+		lane->keys_at = at;
+		MemoryContextDelete(context);
+		return false;
+	}
+	old = MemoryContextSwitchTo(context);
+	keyed->url = exact_feed_keys_url(keyed->feed, keyed->entity, !keyed->whole, lane->base_url, lane->division, keyed->keys, keyed->nkeys, &keyed->nkeys);
+	MemoryContextSwitchTo(old);
+	send_keyed(keyed);
+	return true;
+}
