@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "budget.h"
+#include "cursor.h"
 #include "deletes.h"
 #include "division.h"
 #include "errors.h"
@@ -453,36 +454,6 @@ on_page(ExactApiAnswer *answer, void *arg)
 		exact_plan_settle();
 }
 
-#define OVERLAP_MS (10 * 60 * 1000)		/* records of a transaction that was committed late */
-#define NIGHT_OVERLAP_MS (2 * 60 * 60 * 1000)	/* once a night: the hour that a local clock has twice */
-
-/* Nights since 2000; one begins when the clocks of Europe have been changed, if they are. */
-static int64
-night_of(TimestampTz at)
-{
-	return (at - 2 * USECS_PER_HOUR) / USECS_PER_DAY;
-}
-
-/* Feeds by time of change are read whole at night, large ones less often: at most 50 calls a night on average. */
-static bool
-whole_due(const ExactRun *run)
-{
-	int64		calls = run->whole_rows / 60 + 1;
-
-	if (run->def->method == EXACT_FEED_FULL || run->mark <= 1)
-		return true;
-	return exact_feed_by_time(run->def) && night_of(GetCurrentTimestamp()) - night_of(run->whole_at) >= (calls + 49) / 50;
-}
-
-/* Where a run begins to read */
-static int64
-read_from(const ExactRun *run)
-{
-	if (exact_feed_by_time(run->def))
-		return run->whole ? 1 : Max(run->mark - (night_of(GetCurrentTimestamp()) > night_of(run->run_started_at) ? NIGHT_OVERLAP_MS : OVERLAP_MS), 2);
-	return run->reread_from > 0 ? Min(run->mark, run->reread_from - 1) : run->mark;
-}
-
 static void
 send_run(ExactRun *run)
 {
@@ -491,15 +462,15 @@ send_run(ExactRun *run)
 	bool		on = run->paging && run->next_link;
 
 	if (!run->paging)
-		run->whole = whole_due(run);
+		run->whole = exact_cursor_whole(run);
 	request.app = lane->app;
 	request.base_url = lane->base_url;
 	request.division = lane->division;
 	request.feed = run->name;
 	request.resource = run->def->resource;
 	request.language = lane->language;
-	request.url = on ? run->next_link : exact_feed_url(run->def, lane->base_url, lane->division, read_from(run));
-	request.label = on ? psprintf("%s?$skiptoken=...", run->def->resource) : exact_feed_label(run->def, read_from(run));
+	request.url = on ? run->next_link : exact_feed_url(run->def, lane->base_url, lane->division, exact_cursor_from(run));
+	request.label = on ? psprintf("%s?$skiptoken=...", run->def->resource) : exact_feed_label(run->def, exact_cursor_from(run));
 	run->sent_at = GetCurrentTimestamp();
 	run->sent_seq = exact_stage_last_seq();
 	exact_run_hold(lane);

@@ -163,7 +163,7 @@ END {
 
 	print "-- Made by install/catalogue/build.sh from entities.tsv, fields.tsv and mapping.tsv."
 	print "INSERT INTO exact.catalogue (entity, resource, method, plain_resource, feed, row_kind, key_field, parent_field, plain_key,"
-	print "\tentity_type, topic, scope, merge_rank, sync_interval, presets, has_division, personnel, unavailable) VALUES"
+	print "\tentity_type, topic, scope, merge_rank, sync_interval, presets, has_division, personnel, unavailable, trigger_entity, trigger_types) VALUES"
 	rows = 0
 	for (i = 1; i <= count; i++) {
 		path = order[i]
