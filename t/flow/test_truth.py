@@ -100,3 +100,88 @@ def test_lost_answer_may_skip_a_state_but_not_the_last():
     assert not differences(world, lost_answers=True)
     world.history.pop(2)
     assert differences(world, lost_answers=True)
+
+
+ENTRY, LINE_A, LINE_B, LINE_C = (f"{n}{KEY[1:]}" for n in "abcd")
+LINE_TYPES = {**{n: t for n, t in TYPES.items() if n.startswith("_")}, "ID": "STRING", "EntryID": "STRING", "AmountDC": "DECIMAL(28,4)", "LineNumber": "INT"}
+HEADER_TYPES = {**{n: t for n, t in TYPES.items() if n.startswith("_")}, "EntryID": "STRING", "AmountDC": "DECIMAL(28,4)"}
+
+
+class Books:
+    """A purchase entry, read with its lines three times: two lines; one changed, one gone and one new while the header stayed as it was; the same once more.
+    Then it was deleted, which only its absence tells. Reads through other addresses are no versions."""
+
+    divisions, info = [1], {"catalog": "main"}
+
+    def __init__(self):
+        def answer(n, *lines):
+            found = [{"n": n + i, "key": key, "row": {"ID": key, "EntryID": ENTRY, "AmountDC": amount, "LineNumber": i + 1}, "document": ENTRY}
+                     for i, (key, amount) in enumerate(lines)]
+            return found, {"n": n + 9, "key": ENTRY, "row": {"EntryID": ENTRY, "AmountDC": Decimal("12.5")}, "document": ENTRY}
+        answers = [answer(10, (LINE_A, 10), (LINE_B, 5)), answer(30, (LINE_B, 6), (LINE_C, 5)), answer(50, (LINE_B, 6), (LINE_C, 5))]
+        self.headers = [header for _, header in answers] + [{"n": 25, "key": ENTRY, "row": {"EntryID": ENTRY}, "document": ENTRY},
+                                                            {"n": 26, "key": ENTRY, "row": {"EntryID": ENTRY, "AmountDC": 99}, "document": None}]
+        self.lines = [line for lines, _ in answers for line in lines] + [
+            {"n": 24, "key": LINE_B, "row": {"ID": LINE_B}, "document": ENTRY},
+            {"n": 27, "key": LINE_A, "row": {"ID": LINE_A, "EntryID": ENTRY, "AmountDC": 77, "LineNumber": 1}, "document": None}]
+        self.history = {"purchaseentries": [self.version({"EntryID": ENTRY, "AmountDC": "12.5000"}, 1, "I"),
+                                            self.version({"EntryID": ENTRY, "AmountDC": "12.5000"}, 9, "D")],
+                        "purchaseentrylines": [self.line(LINE_A, 10, 1, 2, "I"), self.line(LINE_B, 5, 2, 3, "I"), self.line(LINE_B, 6, 1, 4, "U"),
+                                               self.line(LINE_C, 5, 2, 5, "I"), self.line(LINE_A, 10, 1, 6, "D"), self.line(LINE_B, 6, 1, 10, "D"),
+                                               self.line(LINE_C, 5, 2, 11, "D")]}
+
+    @staticmethod
+    def version(fields, seq, op):
+        payload = {n: Decimal(v) if n == "AmountDC" else v for n, v in fields.items()}
+        return {"_division": 1, "_key": fields.get("ID", ENTRY), "_seq": seq, "_op": op, "_deleted": op == "D", "_valid": True, "_problems": None, "_batch": 1,
+                "_staged_at": "2026-01-01T00:00:00Z", "_loaded_at": "2026-01-01T00:00:00Z", **fields,
+                "_payload": None if op == "D" else json.dumps({**payload, "__metadata": {}}, default=float)}
+
+    def line(self, key, amount, number, seq, op):
+        return self.version({"ID": key, "EntryID": ENTRY, "AmountDC": f"{amount}.0000", "LineNumber": number}, seq, op)
+
+    def served(self, division, resource):
+        return self.lines if resource.endswith("Lines") else self.headers
+
+    def truth(self, division, resource):
+        return [{"key": v["key"], "deleted": True, "row": v["row"]} for v in ({v["key"]: v for v in self.served(division, resource) if v["document"]}).values()]
+
+    def sql(self, statement):
+        types = LINE_TYPES if "lines" in statement else HEADER_TYPES
+        return {"rows": [[name, kind.lower(), None] for name, kind in {**types, **({"_payload": "STRING"} if "history" in statement else {})}.items()]}
+
+    def rows(self, table):
+        versions = self.history[table.rpartition(".")[2].removesuffix("_history")]
+        if table.endswith("_history"):
+            return copy.deepcopy(versions)
+        return [{n: v for n, v in row.items() if n != "_payload"} for row in {v["_key"]: v for v in sorted(versions, key=lambda v: v["_seq"])}.values()]
+
+
+def book_differences(world):
+    return Comparison(world, world, tables=("purchaseentries", "purchaseentrylines")).run().differences
+
+
+def test_documents_read_with_their_lines_are_equal():
+    assert not book_differences(Books())
+
+
+@pytest.mark.parametrize("spoiled", ["vanished line stays", "line of another read", "header of another read", "collection in the payload", "part of a header",
+                                     "line not deleted with its document", "unchanged header twice"])
+def test_difference_in_documents_is_found(spoiled):
+    world = Books()
+    headers, lines = world.history["purchaseentries"], world.history["purchaseentrylines"]
+    if spoiled == "vanished line stays":
+        lines.pop(4)
+    elif spoiled == "line of another read":
+        lines.insert(2, world.line(LINE_A, 77, 1, 8, "U"))
+    elif spoiled == "header of another read":
+        headers.insert(1, world.version({"EntryID": ENTRY, "AmountDC": "99.0000"}, 8, "U"))
+    elif spoiled == "collection in the payload":
+        headers[0]["_payload"] = json.dumps({**json.loads(headers[0]["_payload"]), "PurchaseEntryLines": []})
+    elif spoiled == "part of a header":
+        headers.insert(1, {**headers[0], "_seq": 8, "_op": "U", "AmountDC": None, "_payload": json.dumps({"EntryID": ENTRY})})
+    elif spoiled == "line not deleted with its document":
+        lines.pop()
+    else:
+        headers.insert(1, {**headers[0], "_seq": 8, "_op": "U"})
+    assert book_differences(world)
