@@ -8,6 +8,7 @@
 #include "hint.h"
 #include "inbox.h"
 #include "inquiry.h"
+#include "installation.h"
 #include "plan.h"
 #include "run.h"
 #include "stage.h"
@@ -24,6 +25,7 @@ static void
 load_unit(void *arg pg_attribute_unused())
 {
 	exact_stage_load();
+	exact_installation_reread();
 	exact_budget_load();
 }
 

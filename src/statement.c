@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "errors.h"
+#include "merge_sql.h"
 #include "sql.h"
 #include "statement.h"
 
@@ -178,11 +179,12 @@ make_result(ExactVerdict verdict)
 }
 
 static void
-finish_refused(Statement *st, const ExactFault *fault, const char *sqlstate)
+finish_refused(Statement *st, const ExactFault *fault, const char *sqlstate, bool fenced)
 {
 	ExactStatementResult result = make_result(EXACT_VERDICT_REFUSED);
 
 	result.fault = fault;
+	result.fenced = fenced;
 	result.sqlstate = sqlstate;
 	finish(st, &result, fault->message);
 }
@@ -233,12 +235,21 @@ is_passing(const ExactCallAnswer *answer)
 	return is_one_of(answer->error_code, codes);
 }
 
+/* The statement asserts the epoch of this hub, and exact_hub names another. */
+static bool
+is_fenced(const ExactCallAnswer *answer)
+{
+	return strcmp(answer->sqlstate, "P0001") == 0 && strstr(answer->error_text, EXACT_MERGE_SQL_FENCED) != NULL;
+}
+
 /* A cut transfer or an unreadable file: once more, then it is an error. */
 static bool
 is_worth_one_more(const ExactCallAnswer *answer)
 {
 	static const char *const states[] = {"22023", "P0001", NULL};
 
+	if (is_fenced(answer))
+		return false;
 	return strncmp(answer->sqlstate, "KD", 2) == 0 || is_one_of(answer->sqlstate, states);
 }
 
@@ -329,7 +340,7 @@ refuse(Statement *st, const ExactCallAnswer *answer)
 	fault->detail = psprintf("Statement %s, SQLSTATE %s.", st->statement_id ? st->statement_id : "without id",
 							 *answer->sqlstate ? answer->sqlstate : "unknown");
 	fault->hint = make_hint(request, answer);
-	finish_refused(st, fault, answer->sqlstate);
+	finish_refused(st, fault, answer->sqlstate, is_fenced(answer));
 }
 
 /* ---- answers ---- */
@@ -419,7 +430,7 @@ take_execute(const ExactCallAnswer *answer, void *arg)
 	else if (answer->outcome == EXACT_CALL_UNKNOWN)
 		again_later(st, PHASE_UNKNOWN, answer->fault, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FIRST_SEARCH_MS));
 	else
-		finish_refused(st, answer->fault, "");
+		finish_refused(st, answer->fault, "", false);
 }
 
 /* Asking for a state has no effect: whatever goes wrong, it is asked again. */
@@ -514,7 +525,7 @@ do_step(Statement *st)
 			break;
 		case PHASE_UNKNOWN:
 			st->busy = true;
-			exact_databricks_find(st->request.workspace, st->request.mark, st->first_sent, take_find, st);
+			exact_databricks_find(st->request.workspace, st->request.mark, NULL, st->first_sent, take_find, st);
 			break;
 	}
 }
