@@ -65,10 +65,8 @@ static dlist_head statements = DLIST_STATIC_INIT(statements);
 long
 exact_statement_backoff(int failures, long max_ms)
 {
-	long		ms = max_ms;
+	long		ms = failures < 20 ? Min(max_ms, 1000L << (Max(failures, 1) - 1)) : max_ms;
 
-	if (failures < 20)
-		ms = Min(max_ms, 1000L << (Max(failures, 1) - 1));
 	return ms / 2 + (long) (pg_prng_double(&pg_global_prng_state) * (ms / 2));
 }
 
@@ -230,9 +228,7 @@ is_passing(const ExactCallAnswer *answer)
 		"SERVICE_UNDER_MAINTENANCE", "TEMPORARILY_UNAVAILABLE", "UNKNOWN", "WORKSPACE_TEMPORARILY_UNAVAILABLE", NULL};
 	static const char *const states[] = {"2D521", "40000", NULL};
 
-	if (*answer->sqlstate != '\0')
-		return is_one_of(answer->sqlstate, states);
-	return is_one_of(answer->error_code, codes);
+	return *answer->sqlstate != '\0' ? is_one_of(answer->sqlstate, states) : is_one_of(answer->error_code, codes);
 }
 
 /* The statement asserts the epoch of this hub, and exact_hub names another. */
@@ -248,9 +244,7 @@ is_worth_one_more(const ExactCallAnswer *answer)
 {
 	static const char *const states[] = {"22023", "P0001", NULL};
 
-	if (is_fenced(answer))
-		return false;
-	return strncmp(answer->sqlstate, "KD", 2) == 0 || is_one_of(answer->sqlstate, states);
+	return !is_fenced(answer) && (strncmp(answer->sqlstate, "KD", 2) == 0 || is_one_of(answer->sqlstate, states));
 }
 
 /* The column whose CAST failed: the engine marks the place in the statement with a line of ^. NULL when it does not. */
