@@ -129,7 +129,7 @@ SELECT pg_catalog.pg_extension_config_dump('exact.token', '');
 SELECT pg_catalog.pg_extension_config_dump('exact.token_id_seq', '');
 
 CREATE TABLE exact.credential (
-	kind text CHECK (kind IN ('app', 'workspace')),
+	kind text CHECK (kind IN ('app', 'workspace', 'listener')),
 	name text,
 	field text,
 	secret bytea NOT NULL,
@@ -140,8 +140,8 @@ CREATE TABLE exact.credential (
 	PRIMARY KEY (kind, name, field)
 );
 COMMENT ON TABLE exact.credential IS 'Secrets of apps and workspaces, encrypted; see the view exact.credentials';
-COMMENT ON COLUMN exact.credential.kind IS 'app or workspace';
-COMMENT ON COLUMN exact.credential.name IS 'Name of the app or workspace';
+COMMENT ON COLUMN exact.credential.kind IS 'app, workspace or listener';
+COMMENT ON COLUMN exact.credential.name IS 'Name of the app or workspace; status: of the listener''s page';
 COMMENT ON COLUMN exact.credential.field IS 'client_secret, webhook_secret, webhook_secret_next, refresh_token or token';
 COMMENT ON COLUMN exact.credential.secret IS 'Version, key id, nonce, ciphertext and tag';
 COMMENT ON COLUMN exact.credential.key_id IS 'Key that encrypted it';
