@@ -440,8 +440,9 @@ exact_plan_want(void)
 void
 exact_plan_look(void)
 {
-	if (!plan_due)
-		plan_not_before = read_at + LOOK_AGAIN_MS * INT64CONST(1000);
+	TimestampTz at = read_at + LOOK_AGAIN_MS * INT64CONST(1000);
+
+	plan_not_before = plan_due ? Min(plan_not_before, at) : at;
 	plan_due = true;
 }
 

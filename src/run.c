@@ -441,6 +441,8 @@ on_page(ExactApiAnswer *answer, void *arg)
 		return;
 	}
 	take_over(&u);
+	if (u.delivered || u.staged.stale > 0)
+		lane->keys_at = 0;		/* it may have made keys dirty */
 	if (u.delivered)
 		exact_wake(EXACT_ROLE_LOADER);
 	exact_budget_left(lane->division, &minute, &day);
