@@ -18,9 +18,7 @@ CREATE TABLE exact.catalogue (
 	presets text[] NOT NULL,
 	has_division boolean NOT NULL,
 	personnel boolean NOT NULL,
-	unavailable text,
-	trigger_entity text,
-	trigger_types int[]
+	unavailable text
 );
 COMMENT ON TABLE exact.catalogue IS 'Every list endpoint of Exact Online that can be an entity, and how it is read';
 COMMENT ON COLUMN exact.catalogue.entity IS 'Name of the entity and of its Delta table';
@@ -41,8 +39,6 @@ COMMENT ON COLUMN exact.catalogue.presets IS 'Presets of exact.enable_entities()
 COMMENT ON COLUMN exact.catalogue.has_division IS 'Its records name their division';
 COMMENT ON COLUMN exact.catalogue.personnel IS 'Personnel data: enabled by explicit name only';
 COMMENT ON COLUMN exact.catalogue.unavailable IS 'Why it cannot be read at all; null: it can, if its method can';
-COMMENT ON COLUMN exact.catalogue.trigger_entity IS 'Entity whose parent names a document of this one: when a record of it changes, the document is read again; null: none';
-COMMENT ON COLUMN exact.catalogue.trigger_types IS 'Types of its records that belong to this entity';
 REVOKE ALL ON TABLE exact.catalogue FROM PUBLIC;
 GRANT SELECT ON TABLE exact.catalogue TO exact_reader, exact_worker;
 
@@ -83,7 +79,7 @@ CREATE VIEW exact.entity_effective AS
 SELECT c.entity, coalesce(e.resource, c.resource) AS resource, coalesce(e.method, c.method) AS method, c.plain_resource, c.feed, c.row_kind,
 	c.key_field, c.parent_field, c.plain_key, c.entity_type, c.topic, c.scope, c.merge_rank,
 	coalesce(e.sync_interval, c.sync_interval) AS sync_interval, e.sync_interval IS NOT NULL AS sync_interval_set,
-	c.presets, c.has_division, c.personnel, c.unavailable, c.trigger_entity, c.trigger_types,
+	c.presets, c.has_division, c.personnel, c.unavailable,
 	coalesce(e.target_table, c.entity) AS target_table,
 	coalesce(e.target_history, coalesce(e.target_table, c.entity) || '_history') AS target_history,
 	e.merge_interval

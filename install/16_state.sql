@@ -9,7 +9,7 @@ COMMENT ON COLUMN exact.installation.id IS 'Random id; goes with a dump';
 COMMENT ON COLUMN exact.installation.made_at IS 'When it was made';
 REVOKE ALL ON TABLE exact.installation FROM PUBLIC;
 GRANT SELECT ON TABLE exact.installation TO exact_reader;
-GRANT SELECT ON TABLE exact.installation TO exact_worker;
+GRANT SELECT, INSERT, UPDATE ON TABLE exact.installation TO exact_worker;
 SELECT pg_catalog.pg_extension_config_dump('exact.installation', '');
 
 CREATE TABLE exact.installation_binding (
@@ -19,8 +19,7 @@ CREATE TABLE exact.installation_binding (
 	database_oid oid NOT NULL,
 	database_name text NOT NULL,
 	instance text NOT NULL DEFAULT '',
-	epoch int NOT NULL DEFAULT 1 CHECK (epoch BETWEEN 1 AND 4194303),
-	overtaken_by int,
+	epoch int NOT NULL DEFAULT 1 CHECK (epoch > 0),
 	bound_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	bound_by text NOT NULL DEFAULT session_user
 );
@@ -32,37 +31,12 @@ COMMENT ON COLUMN exact.installation_binding.database_oid IS 'Oid of the databas
 COMMENT ON COLUMN exact.installation_binding.database_name IS 'Name of the database when it was bound';
 COMMENT ON COLUMN exact.installation_binding.instance IS 'Value of exact_databricks.instance when it was bound';
 COMMENT ON COLUMN exact.installation_binding.epoch IS 'High part of every _seq: _seq = epoch * 2^40 + counter';
-COMMENT ON COLUMN exact.installation_binding.overtaken_by IS 'Epoch of another copy of this hub, found in Databricks; while it is set, the workers stay off. Null: none';
 COMMENT ON COLUMN exact.installation_binding.bound_at IS 'When';
 COMMENT ON COLUMN exact.installation_binding.bound_by IS 'Who: a worker''s superuser, or the one who called exact.adopt()';
 REVOKE ALL ON TABLE exact.installation_binding FROM PUBLIC;
 GRANT SELECT ON TABLE exact.installation_binding TO exact_reader;
-GRANT SELECT, UPDATE (overtaken_by) ON TABLE exact.installation_binding TO exact_worker;
+GRANT SELECT, INSERT, UPDATE ON TABLE exact.installation_binding TO exact_worker;
 SELECT pg_catalog.pg_extension_config_dump('exact.installation_binding', '');
-
-CREATE TABLE exact.epoch (
-	epoch int PRIMARY KEY,
-	claim text NOT NULL DEFAULT pg_catalog.gen_random_uuid()::text,
-	timeline int NOT NULL,
-	known_seq bigint,
-	reason text NOT NULL,
-	raised_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-	raised_by text NOT NULL DEFAULT session_user,
-	reread_at timestamptz
-);
-COMMENT ON TABLE exact.epoch IS 'Epochs of this installation: each begins when another copy of it may have worked meanwhile. Databricks takes versions of the newest one only (Delta table exact_hub)';
-COMMENT ON COLUMN exact.epoch.epoch IS 'Number; never below the timeline of the cluster';
-COMMENT ON COLUMN exact.epoch.claim IS 'Random; tells two copies that came to the same number apart';
-COMMENT ON COLUMN exact.epoch.timeline IS 'Timeline of the cluster: a promotion or a point-in-time restore begins another one';
-COMMENT ON COLUMN exact.epoch.known_seq IS 'Highest _seq of the epochs before that this database knows: what Delta holds above it came from another copy. Null: the installation began here';
-COMMENT ON COLUMN exact.epoch.reason IS 'Why it was begun';
-COMMENT ON COLUMN exact.epoch.raised_at IS 'When';
-COMMENT ON COLUMN exact.epoch.raised_by IS 'Who: a worker''s superuser, or the one who called exact.adopt() or exact.fence()';
-COMMENT ON COLUMN exact.epoch.reread_at IS 'When the feeds were sent back to their start for it; null: not yet, or not needed';
-REVOKE ALL ON TABLE exact.epoch FROM PUBLIC;
-GRANT SELECT ON TABLE exact.epoch TO exact_reader;
-GRANT SELECT, UPDATE (reread_at) ON TABLE exact.epoch TO exact_worker;
-SELECT pg_catalog.pg_extension_config_dump('exact.epoch', '');
 
 CREATE TABLE exact.app_state (
 	app text PRIMARY KEY,
@@ -129,7 +103,7 @@ SELECT pg_catalog.pg_extension_config_dump('exact.token', '');
 SELECT pg_catalog.pg_extension_config_dump('exact.token_id_seq', '');
 
 CREATE TABLE exact.credential (
-	kind text CHECK (kind IN ('app', 'workspace')),
+	kind text CHECK (kind IN ('app', 'workspace', 'listener')),
 	name text,
 	field text,
 	secret bytea NOT NULL,
@@ -140,8 +114,8 @@ CREATE TABLE exact.credential (
 	PRIMARY KEY (kind, name, field)
 );
 COMMENT ON TABLE exact.credential IS 'Secrets of apps and workspaces, encrypted; see the view exact.credentials';
-COMMENT ON COLUMN exact.credential.kind IS 'app or workspace';
-COMMENT ON COLUMN exact.credential.name IS 'Name of the app or workspace';
+COMMENT ON COLUMN exact.credential.kind IS 'app, workspace or listener';
+COMMENT ON COLUMN exact.credential.name IS 'Name of the app or workspace; status: of the listener''s page';
 COMMENT ON COLUMN exact.credential.field IS 'client_secret, webhook_secret, webhook_secret_next, refresh_token or token';
 COMMENT ON COLUMN exact.credential.secret IS 'Version, key id, nonce, ciphertext and tag';
 COMMENT ON COLUMN exact.credential.key_id IS 'Key that encrypted it';
@@ -165,7 +139,6 @@ CREATE TABLE exact.division_state (
 	day_limit int,
 	day_left int,
 	day_reset timestamptz,
-	gap interval,
 	move_date text,
 	hr_link_date text,
 	mark_generation int NOT NULL DEFAULT 1,
@@ -184,7 +157,6 @@ COMMENT ON COLUMN exact.division_state.minute_reset IS 'When they are given anew
 COMMENT ON COLUMN exact.division_state.day_limit IS 'Calls a day, as the service said last';
 COMMENT ON COLUMN exact.division_state.day_left IS 'Left of them';
 COMMENT ON COLUMN exact.division_state.day_reset IS 'When they are given anew';
-COMMENT ON COLUMN exact.division_state.gap IS 'Time between two runs of a feed that notifications ask for, so that the day''s calls last; null: calls are few';
 COMMENT ON COLUMN exact.division_state.move_date IS 'DivisionMoveDate as last seen; a change starts all marks anew';
 COMMENT ON COLUMN exact.division_state.hr_link_date IS 'DivisionHRLinkUnlinkDate as last seen; likewise';
 COMMENT ON COLUMN exact.division_state.mark_generation IS 'Raised when marks start anew: row versions of different generations do not compare';
@@ -216,18 +188,12 @@ CREATE TABLE exact.feed_state (
 	confirm_errors int NOT NULL DEFAULT 0,
 	fields_digest text,
 	requested boolean NOT NULL DEFAULT false,
-	notified_first timestamptz,
-	notified_last timestamptz,
-	reread_from bigint,
-	run_whole boolean NOT NULL DEFAULT false,
-	whole_at timestamptz,
-	whole_rows bigint NOT NULL DEFAULT 0,
 	PRIMARY KEY (division, feed)
 );
 COMMENT ON TABLE exact.feed_state IS 'Cursor of each feed; the feed "deleted" is the log of deletes';
 COMMENT ON COLUMN exact.feed_state.division IS 'Division';
 COMMENT ON COLUMN exact.feed_state.feed IS 'Feed as in exact.catalogue.feed';
-COMMENT ON COLUMN exact.feed_state.mark IS 'Row version after which the next run reads, or for feeds by time of change the latest one in ms of the service''s local clock; 1: from the start';
+COMMENT ON COLUMN exact.feed_state.mark IS 'Row version after which the next run reads; 1: from the start';
 COMMENT ON COLUMN exact.feed_state.run IS 'Running or last run';
 COMMENT ON COLUMN exact.feed_state.run_state IS 'idle; paging: between two pages; closing: all pages staged, absent records are looked for';
 COMMENT ON COLUMN exact.feed_state.next_link IS 'Next page of the run';
@@ -245,12 +211,6 @@ COMMENT ON COLUMN exact.feed_state.errors IS 'Failures in a row';
 COMMENT ON COLUMN exact.feed_state.confirm_errors IS 'Keyed reads in a row that should have confirmed deletes and failed';
 COMMENT ON COLUMN exact.feed_state.fields_digest IS 'Digest of the fields that are read; with another one everything is read again';
 COMMENT ON COLUMN exact.feed_state.requested IS 'A run is asked for now';
-COMMENT ON COLUMN exact.feed_state.notified_first IS 'First notification that no complete run has followed yet';
-COMMENT ON COLUMN exact.feed_state.notified_last IS 'Last of them';
-COMMENT ON COLUMN exact.feed_state.reread_from IS 'The next run reads from here, since a record that was read before its deletion came after it; null: from the mark';
-COMMENT ON COLUMN exact.feed_state.run_whole IS 'The running run reads everything, so what it does not show is gone';
-COMMENT ON COLUMN exact.feed_state.whole_at IS 'Start of the last complete run that read everything';
-COMMENT ON COLUMN exact.feed_state.whole_rows IS 'Records it read';
 REVOKE ALL ON TABLE exact.feed_state FROM PUBLIC;
 GRANT SELECT ON TABLE exact.feed_state TO exact_reader;
 GRANT SELECT, INSERT, UPDATE ON TABLE exact.feed_state TO exact_worker;
@@ -304,7 +264,6 @@ CREATE TABLE exact.target_state (
 	next_step text,
 	attempts int NOT NULL DEFAULT 0,
 	next_attempt_at timestamptz,
-	compared_epoch int,
 	PRIMARY KEY (workspace, entity)
 );
 COMMENT ON TABLE exact.target_state IS 'State of the Delta tables of each entity and workspace';
@@ -321,7 +280,6 @@ COMMENT ON COLUMN exact.target_state.reason IS 'Why';
 COMMENT ON COLUMN exact.target_state.next_step IS 'What to do';
 COMMENT ON COLUMN exact.target_state.attempts IS 'Attempts in a row that failed';
 COMMENT ON COLUMN exact.target_state.next_attempt_at IS 'When the hub tries again by itself';
-COMMENT ON COLUMN exact.target_state.compared_epoch IS 'Epoch for which it was last asked what the table holds that this database does not know; null: never';
 REVOKE ALL ON TABLE exact.target_state FROM PUBLIC;
 GRANT SELECT ON TABLE exact.target_state TO exact_reader;
 GRANT SELECT, INSERT, UPDATE ON TABLE exact.target_state TO exact_worker;

@@ -21,8 +21,6 @@ AS $$
 		WHEN b.database_oid <> d.oid THEN format('installation %s is bound to another database of this cluster ("%s")', i.id, b.database_name)
 		WHEN b.instance <> coalesce(current_setting('exact_databricks.instance', true), '')
 			THEN format('installation %s is bound to the instance "%s"', i.id, b.instance)
-		WHEN b.overtaken_by IS NOT NULL
-			THEN format('another copy of installation %s works in Databricks (its epoch is %s, this one''s %s)', i.id, b.overtaken_by, b.epoch)
 	END
 	FROM pg_control_system() AS c
 	CROSS JOIN pg_database AS d
@@ -269,7 +267,7 @@ BEGIN
 		event := event || jsonb_build_object('row', row);
 	END IF;
 	PERFORM exact._audit('sql',
-		CASE tg_table_name WHEN 'credential' THEN 'secret' WHEN 'request' THEN CASE WHEN row ->> 'kind' IN ('adopt', 'fence') THEN 'installation' ELSE 'request' END
+		CASE tg_table_name WHEN 'credential' THEN 'secret' WHEN 'request' THEN CASE row ->> 'kind' WHEN 'adopt' THEN 'installation' ELSE 'request' END
 			ELSE 'configuration' END,
 		(row ->> 'division')::int,
 		CASE WHEN tg_table_name = 'entity' THEN row ->> 'name' ELSE row ->> 'entity' END, event);

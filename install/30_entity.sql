@@ -3,8 +3,11 @@
 CREATE FUNCTION exact._entity_finding(entity text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT format('%s cannot be read: %s', e.entity, e.unavailable)
-	FROM exact.entity_effective AS e WHERE e.entity = $1 AND e.unavailable IS NOT NULL
+	SELECT CASE
+		WHEN e.unavailable IS NOT NULL THEN format('%s cannot be read: %s', e.entity, e.unavailable)
+		WHEN e.method NOT IN ('sync', 'full') THEN format('%s is read by the feed "%s", which this version does not run', e.entity, e.method)
+	END
+	FROM exact.entity_effective AS e WHERE e.entity = $1
 $$;
 COMMENT ON FUNCTION exact._entity_finding(text) IS 'Why an entity cannot be enabled; null: it can, or it is not known';
 REVOKE ALL ON FUNCTION exact._entity_finding(text) FROM PUBLIC;
@@ -93,7 +96,7 @@ BEGIN
 				finding := exact._entity_finding(name);
 				IF finding IS NOT NULL THEN
 					RAISE EXCEPTION USING ERRCODE = 'EX020', MESSAGE = finding,
-						HINT = 'SELECT entity, unavailable FROM exact.entity_effective shows what can be read.';
+						HINT = 'SELECT entity, method, unavailable FROM exact.entity_effective shows what can be read: sync and full.';
 				END IF;
 				names := names || name;
 			END LOOP;
@@ -101,9 +104,9 @@ BEGIN
 	END LOOP;
 	IF skipped <> '{}' THEN
 		RAISE WARNING USING ERRCODE = 'EX020',
-			MESSAGE = format('%s entities of the preset are skipped: they cannot be read', cardinality(skipped)),
+			MESSAGE = format('%s entities of the preset are skipped: this version does not run their feeds', cardinality(skipped)),
 			DETAIL = array_to_string(skipped[1:30], ', ') || CASE WHEN cardinality(skipped) > 30 THEN ', …' ELSE '.' END,
-			HINT = 'Everything else is enabled. SELECT entity, unavailable FROM exact.entity_effective says why.';
+			HINT = 'Enable them after an update of the extension; everything else is enabled.';
 	END IF;
 	WITH changed AS (
 		INSERT INTO exact.feed AS f (division, entity) SELECT DISTINCT enable_entities.division, n FROM unnest(names) AS n
@@ -123,7 +126,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.enable_entities(int, text[])
-	IS 'Reads these entities of a division from now on: names, paths such as project/Projects, or the presets finance, commerce, all. Returns the names. EX015: not known; EX020: it cannot be read';
+	IS 'Reads these entities of a division from now on: names, paths such as project/Projects, or the presets finance, commerce, all. Returns the names. EX015: not known; EX020: its feed is not run by this version';
 REVOKE ALL ON FUNCTION exact.enable_entities(int, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.enable_entities(int, text[]) TO exact_admin;
 
@@ -251,7 +254,7 @@ BEGIN
 		PERFORM exact._refuse_entity(new.entity);
 	ELSIF new.enabled AND exact._entity_finding(new.entity) IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX020', MESSAGE = exact._entity_finding(new.entity),
-			HINT = 'SELECT entity, unavailable FROM exact.entity_effective shows what can be read.';
+			HINT = 'SELECT entity, method, unavailable FROM exact.entity_effective shows what can be read: sync and full.';
 	END IF;
 	RETURN new;
 END

@@ -47,7 +47,7 @@ CREATE FUNCTION exact.set_secret(kind text, name text, field text, value text) R
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'exact_set_secret';
 COMMENT ON FUNCTION exact.set_secret(text, text, text, text)
-	IS 'Stores a secret, encrypted: kind app (client_secret, webhook_secret, webhook_secret_next, refresh_token) or workspace (client_secret, token). '
+	IS 'Stores a secret, encrypted: kind app (client_secret, webhook_secret, webhook_secret_next, refresh_token), workspace (client_secret, token) or listener (status: token, for /status and /metrics). '
 	'A convenience for tests and tools, refused while statements are logged: exact.import_secrets() reads secrets from files';
 REVOKE ALL ON FUNCTION exact.set_secret(text, text, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.set_secret(text, text, text, text) TO exact_admin;
@@ -90,8 +90,8 @@ SELECT coalesce(n.kind, c.kind) AS kind,
 	c.host,
 	CASE
 		WHEN c.field IS NULL THEN 'not set'
-		WHEN a.name IS NULL AND w.name IS NULL THEN format('there is no %s of this name', c.kind)
-		WHEN c.host IS DISTINCT FROM coalesce(exact._app_host(a.base_url, a.region), exact._workspace_host(w.host))
+		WHEN c.kind <> 'listener' AND a.name IS NULL AND w.name IS NULL THEN format('there is no %s of this name', c.kind)
+		WHEN c.kind <> 'listener' AND c.host IS DISTINCT FROM coalesce(exact._app_host(a.base_url, a.region), exact._workspace_host(w.host))
 			THEN 'set for another host: set it again'
 	END AS finding
 FROM (
@@ -103,8 +103,8 @@ FULL JOIN exact.credential AS c ON c.kind = n.kind AND c.name = n.name AND c.fie
 LEFT JOIN exact.app AS a ON coalesce(n.kind, c.kind) = 'app' AND a.name = coalesce(n.name, c.name)
 LEFT JOIN exact.workspace AS w ON coalesce(n.kind, c.kind) = 'workspace' AND w.name = coalesce(n.name, c.name);
 COMMENT ON VIEW exact.credentials IS 'Which secrets are set and which are missing; never the secrets themselves';
-COMMENT ON COLUMN exact.credentials.kind IS 'app or workspace';
-COMMENT ON COLUMN exact.credentials.name IS 'Name of the app or workspace';
+COMMENT ON COLUMN exact.credentials.kind IS 'app, workspace or listener';
+COMMENT ON COLUMN exact.credentials.name IS 'Name of the app or workspace; status: of the listener''s page';
 COMMENT ON COLUMN exact.credentials.field IS 'client_secret, webhook_secret, webhook_secret_next, refresh_token or token';
 COMMENT ON COLUMN exact.credentials.is_set IS 'Is there one';
 COMMENT ON COLUMN exact.credentials.set_at IS 'Since when';
@@ -168,36 +168,62 @@ CREATE FUNCTION exact._hide_statement() RETURNS void
 COMMENT ON FUNCTION exact._hide_statement() IS 'Keeps the text of the running statement, which holds an authorisation code, out of error reports and pg_stat_activity';
 REVOKE ALL ON FUNCTION exact._hide_statement() FROM PUBLIC;
 
-CREATE FUNCTION exact.authorize(app text, redirected_url text) RETURNS text
+CREATE FUNCTION exact._authorization(redirected_url text, INOUT app text = NULL, OUT code text, OUT redirect_uri text,
+	OUT finding text, OUT detail text, OUT hint text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	waiting exact.app_state;
-	code text;
-	state text;
+	given_state text;
 	refusal text;
-	again text := format('Begin again: SELECT exact.authorize_url(%L);', $1);
+BEGIN
+	BEGIN
+		code := exact._query_value($1, 'code');
+		given_state := exact._query_value($1, 'state');
+		refusal := exact._query_value($1, 'error');
+	EXCEPTION WHEN data_exception THEN
+		given_state := NULL;
+	END;
+	SELECT * INTO waiting FROM exact.app_state AS s WHERE CASE WHEN $2 IS NULL THEN s.oauth_state = given_state ELSE s.app = $2 END;
+	app := coalesce($2, waiting.app);
+	redirect_uri := waiting.redirect_uri;
+	hint := format('Begin again: SELECT exact.authorize_url(%L);', coalesce(app, '…'));
+	IF refusal IS NOT NULL AND app IS NOT NULL THEN
+		finding := format('Exact Online did not authorise app %s: %s', quote_literal(app), left(regexp_replace(refusal, '[[:cntrl:]]', ' ', 'g'), 100));
+	ELSIF (code IS NULL AND refusal IS NULL) OR given_state IS NULL THEN
+		finding := 'this is not the address that Exact Online sent the browser to';
+		hint := 'Copy the whole address from the browser after the consent: it holds code= and state=.';
+	ELSIF app IS NULL THEN
+		finding := 'no authorisation with this state is waiting';
+		detail := 'It was used already, another one was begun after it, or it was begun in another database. Nothing was sent.';
+	ELSIF waiting.oauth_state IS NULL THEN
+		finding := format('no authorisation of app %s is waiting', quote_literal(app));
+	ELSIF waiting.oauth_state <> given_state THEN
+		finding := 'this address belongs to another authorisation';
+		detail := 'Its state is not the one that exact.authorize_url() gave last; nothing was sent.';
+	ELSIF waiting.oauth_state_at < clock_timestamp() - interval '10 minutes' THEN
+		finding := 'the authorisation is older than ten minutes';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION exact._authorization(text, text)
+	IS 'Judges the address that the browser was sent to after the consent: app, code and redirect address, or the finding why it counts for nothing. Without an app the state tells which';
+REVOKE ALL ON FUNCTION exact._authorization(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._authorization(text, text) TO exact_worker;
+
+CREATE FUNCTION exact.authorize(app text, redirected_url text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	a record;
 BEGIN
 	PERFORM exact._hide_statement();
 	PERFORM exact._require_app($1);
-	code := exact._query_value(redirected_url, 'code');
-	state := exact._query_value(redirected_url, 'state');
-	refusal := exact._query_value(redirected_url, 'error');
-	SELECT * INTO waiting FROM exact.app_state AS s WHERE s.app = $1;
-	IF refusal IS NOT NULL THEN
-		PERFORM exact._refuse(format('Exact Online did not authorise app %s: %s', quote_literal($1), left(regexp_replace(refusal, '[[:cntrl:]]', ' ', 'g'), 100)), again, 'EX005');
-	ELSIF code IS NULL OR state IS NULL THEN
-		PERFORM exact._refuse('this is not the address that Exact Online sent the browser to',
-			'Copy the whole address from the browser after the consent: it holds code= and state=.', 'EX005');
-	ELSIF waiting.oauth_state IS NULL THEN
-		PERFORM exact._refuse(format('no authorisation of app %s is waiting', quote_literal($1)), again, 'EX005');
-	ELSIF waiting.oauth_state <> state THEN
-		PERFORM exact._refuse('this address belongs to another authorisation', again, 'EX005',
-			'Its state is not the one that exact.authorize_url() gave last; nothing was sent.');
-	ELSIF waiting.oauth_state_at < clock_timestamp() - interval '10 minutes' THEN
-		PERFORM exact._refuse('the authorisation is older than ten minutes', again, 'EX005');
+	SELECT * INTO a FROM exact._authorization($2, $1);
+	IF a.finding IS NOT NULL THEN
+		PERFORM exact._refuse(a.finding, a.hint, 'EX005', a.detail);
 	END IF;
-	RETURN exact._ask('fetcher', 'authorize', $1, code, waiting.redirect_uri);
+	RETURN exact._ask('fetcher', 'authorize', $1, a.code, a.redirect_uri);
 END
 $$;
 COMMENT ON FUNCTION exact.authorize(text, text)

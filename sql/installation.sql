@@ -63,52 +63,10 @@ SELECT exact._bind();
 SELECT id, installation FROM exact.installation, exact.installation_binding;
 ROLLBACK TO bound;
 
--- a promotion or a point-in-time restore begins an epoch, once
-UPDATE exact.epoch SET timeline = 77;
-SELECT exact._bind();
-SELECT exact._bind();
-SELECT e.epoch, e.epoch = b.epoch AS bound, e.reason, e.known_seq, e.reread_at IS NULL AS reread_due FROM exact.epoch AS e, exact.installation_binding AS b ORDER BY e.epoch;
-SELECT kind, result FROM exact.request ORDER BY id DESC LIMIT 1;
--- never below the timeline
-DELETE FROM exact.epoch WHERE epoch > 1;
-UPDATE exact.installation_binding SET epoch = 1;
-SELECT exact._raise_epoch('test') = greatest(2, exact._timeline()) AS raised;
-ROLLBACK TO bound;
-
--- what is known is what was staged, not where the counter stands
-SELECT nextval('exact.version_counter') > 0 AS counted;
-INSERT INTO exact.batch (id, slot, division, entity, epoch, rows, seq_min, seq_max) VALUES (-1, 0, 1, 'items', 1, 1, 1099511627777, 1099511627780);
-SELECT exact.fence();
-SELECT epoch, known_seq, regexp_replace(reason, 'by .*', 'by …') AS reason, claim ~ '^[0-9a-f-]{36}$' AS claim FROM exact.epoch ORDER BY epoch;
-SELECT kind, args FROM exact.request ORDER BY id DESC LIMIT 1;
--- another copy has gone further: this one stays off, until someone says that it shall work
-UPDATE exact.installation_binding SET overtaken_by = 7;
-SELECT pg_temp.said(exact._bind());
-SELECT result, pg_temp.said(finding), pg_temp.said(fix) FROM exact.check() WHERE rule = 'installation';
-SAVEPOINT overtaken;
-SELECT exact.fence();
-SELECT exact._bind();
-SELECT epoch, overtaken_by FROM exact.installation_binding;
-ROLLBACK TO overtaken;
-SELECT pg_temp.adopt(:'installation');
-SELECT exact._bind();
-ROLLBACK TO bound;
--- a copy that is not adopted fences nobody
-UPDATE exact.installation_binding SET instance = 'production';
-DO $$
-BEGIN
-	PERFORM exact.fence();
-EXCEPTION WHEN sqlstate 'EX016' THEN
-	RAISE NOTICE '%', pg_temp.said(sqlerrm);
-END
-$$;
-ROLLBACK TO bound;
-
 -- no hub yet
 DELETE FROM exact.installation_binding;
 DELETE FROM exact.installation;
 SELECT exact.adopt('x');
-SELECT exact.fence();
 SELECT exact._bind();
 SELECT count(*), bool_and(id <> :'installation') AS new FROM exact.installation;
 ROLLBACK;

@@ -41,42 +41,20 @@ SELECT pg_has_role('exact_admin', 'exact_operator', 'MEMBER') AND pg_has_role('e
 SELECT pg_describe_object(m.classid, m.objid, 0), o.rolname FROM member AS m
 JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid JOIN pg_roles AS o ON o.oid = c.relowner WHERE o.rolname LIKE 'exact\_%';
 
--- who may do what with each table, view and sequence: r read, a insert, w update, d delete, D truncate, x references, t trigger, U use
-\pset format unaligned
-\pset footer off
-SELECT c.relname, c.relkind AS kind, right_of.*
-FROM member AS m JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid AND c.relkind IN ('r', 'p', 'v', 'S') AND NOT c.relispartition,
-	LATERAL (
-		SELECT max(letters) FILTER (WHERE role = 'exact_reader') AS reader, max(letters) FILTER (WHERE role = 'exact_operator') AS operator,
-			max(letters) FILTER (WHERE role = 'exact_admin') AS admin, max(letters) FILTER (WHERE role = 'exact_worker') AS worker,
-			max(letters) FILTER (WHERE role = 'exact_rule') AS rule
-		FROM (
-			SELECT g.role, string_agg(p.letter, '' ORDER BY p.n) AS letters
-			FROM unnest(ARRAY['exact_reader', 'exact_operator', 'exact_admin', 'exact_worker', 'exact_rule']) AS g (role),
-				(VALUES (1, 'r', 'SELECT'), (2, 'a', 'INSERT'), (3, 'w', 'UPDATE'), (4, 'd', 'DELETE'), (5, 'D', 'TRUNCATE'), (6, 'x', 'REFERENCES'),
-					(7, 't', 'TRIGGER'), (8, 'U', 'USAGE')) AS p (n, letter, name)
-			WHERE CASE WHEN c.relkind = 'S' THEN p.letter IN ('r', 'w', 'U') AND has_sequence_privilege(g.role, c.oid, p.name)
-				ELSE p.letter <> 'U' AND has_table_privilege(g.role, c.oid, p.name) END
-			GROUP BY g.role) AS l) AS right_of
-ORDER BY c.relname COLLATE "C";
--- rights on single columns
-SELECT c.relname, a.attname, a.attacl FROM member AS m JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
-JOIN pg_attribute AS a ON a.attrelid = c.oid WHERE a.attacl IS NOT NULL ORDER BY c.relname COLLATE "C", a.attnum;
--- partitions: nobody but the worker through the parent
-SELECT c.relname, c.relacl FROM member AS m JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
-WHERE c.relispartition AND EXISTS (SELECT FROM aclexplode(c.relacl) AS a WHERE a.grantee <> c.relowner);
--- who may run each function; with whose rights it runs
-SELECT p.oid::regprocedure AS function, CASE WHEN p.prosecdef THEN 'owner' ELSE 'caller' END AS runs_as,
-	coalesce((SELECT string_agg(replace(g.role, 'exact_', ''), ' ' ORDER BY g.n)
-		FROM unnest(ARRAY['exact_reader', 'exact_operator', 'exact_admin', 'exact_worker', 'exact_rule']) WITH ORDINALITY AS g (role, n)
-		WHERE has_function_privilege(g.role, p.oid, 'EXECUTE')), 'nobody') AS roles
+-- what readers cannot read
+SELECT c.relname FROM member AS m JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
+WHERE c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition AND NOT has_table_privilege('exact_reader', c.oid, 'SELECT') ORDER BY 1;
+-- who writes what
+SELECT r.role, p.privilege, array_agg(c.relname ORDER BY c.relname) FILTER (WHERE has_table_privilege(r.role, c.oid, p.privilege)) AS tables
+FROM member AS m JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid AND c.relkind IN ('r', 'p', 'v'),
+	unnest(ARRAY['exact_reader', 'exact_operator', 'exact_admin', 'exact_worker', 'exact_rule']) AS r (role), unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS p (privilege)
+GROUP BY r.role, p.privilege HAVING bool_or(has_table_privilege(r.role, c.oid, p.privilege)) ORDER BY 1, 2;
+-- functions by the least role that may run them
+SELECT coalesce((SELECT r.role FROM unnest(ARRAY['exact_reader', 'exact_operator', 'exact_admin', 'exact_worker', 'exact_rule']) WITH ORDINALITY AS r (role, rank)
+		WHERE has_function_privilege(r.role, p.oid, 'EXECUTE') ORDER BY r.rank LIMIT 1), 'nobody') AS role,
+	p.oid::regprocedure AS function, p.prosecdef AS definer
 FROM member AS m JOIN pg_proc AS p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
-ORDER BY p.proname COLLATE "C", p.oid::regprocedure::text COLLATE "C";
-SELECT n.nspname, replace(g.role, 'exact_', '') AS role, has_schema_privilege(g.role, n.oid, 'USAGE') AS usage, has_schema_privilege(g.role, n.oid, 'CREATE') AS create
-FROM member AS m JOIN pg_namespace AS n ON m.classid = 'pg_namespace'::regclass AND n.oid = m.objid,
-	unnest(ARRAY['exact_reader', 'exact_operator', 'exact_admin', 'exact_worker', 'exact_rule']) AS g (role);
-\pset format aligned
-\pset footer on
+WHERE p.proname !~ '^_' ORDER BY 1, 2;
 
 -- a reader sees the views and none of the secrets; an operator writes no table
 BEGIN;

@@ -11,7 +11,6 @@
 #include "utils/timestamp.h"
 
 #include "budget.h"
-#include "guc.h"
 #include "sql.h"
 
 #define MINUTE_MARGIN 3			/* stop at this many left: other processes share the bucket */
@@ -19,8 +18,6 @@
 #define RESET_MARGIN_MS 1500
 #define COOL_DOWN_MS 60000		/* after a 429 without usable headers */
 #define ERRORS_PER_HOUR 6
-#define BURST_CALLS 40			/* in ten minutes: so many need no gap between them */
-#define POLLS_SHARE 0.13		/* of a day's calls, for what is read without a notification */
 #define WINDOW 128
 #define RESOURCE_LEN 96
 
@@ -34,7 +31,6 @@ typedef struct Budget
 	int			day_left;
 	TimestampTz day_reset;
 	TimestampTz cool_until;
-	int64		gap;			/* between runs that notifications ask for, in µs */
 	TimestampTz sent[WINDOW];	/* ring of send times */
 	int			sent_next;
 } Budget;
@@ -125,15 +121,8 @@ exact_budget_forgive(int division)
 			memset(e->errors, 0, sizeof(e->errors));
 }
 
-/* Calls of a limit that are not to be used; reserve in percent */
-static int
-kept_back(int limit, int margin, int reserve)
-{
-	return Min(margin + limit * reserve / 100, limit - 1);
-}
-
-static TimestampTz
-allowed_at(int division, const char *resource, int reserve, const char **why)
+TimestampTz
+exact_budget_allowed_at(int division, const char *resource, const char **why)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Budget	   *b = budget_of(division);
@@ -152,12 +141,12 @@ allowed_at(int division, const char *resource, int reserve, const char **why)
 		*why = "Exact Online answered 429";
 		return b->cool_until;
 	}
-	if (b->day_limit > 0 && b->day_left <= kept_back(b->day_limit, DAY_MARGIN, reserve) && b->day_reset > now)
+	if (b->day_limit > 0 && b->day_left <= DAY_MARGIN && b->day_reset > now)
 	{
-		*why = reserve ? "the rest of today's calls is kept for live changes" : "the calls of today are used up";
+		*why = "the calls of today are used up";
 		return b->day_reset + RESET_MARGIN_MS * 1000L;
 	}
-	if (b->minute_limit > 0 && b->minute_left <= kept_back(b->minute_limit, MINUTE_MARGIN, reserve) && b->minute_reset > now)
+	if (b->minute_limit > 0 && b->minute_left <= MINUTE_MARGIN && b->minute_reset > now)
 	{
 		*why = "the calls of this minute are used up";
 		return Min(b->minute_reset, now + USECS_PER_MINUTE) + RESET_MARGIN_MS * 1000L;
@@ -165,7 +154,7 @@ allowed_at(int division, const char *resource, int reserve, const char **why)
 	if (limit - MINUTE_MARGIN < WINDOW)
 	{
 		/* our own count of the last 60 s holds where headers are missing or another window is meant */
-		int			allowed = Max(limit - kept_back(limit, MINUTE_MARGIN, reserve), 1);
+		int			allowed = Max(limit - MINUTE_MARGIN, 1);
 		TimestampTz then = b->sent[(b->sent_next + WINDOW - allowed) % WINDOW];
 
 		if (then != 0 && then + USECS_PER_MINUTE > now)
@@ -175,43 +164,6 @@ allowed_at(int division, const char *resource, int reserve, const char **why)
 		}
 	}
 	return 0;
-}
-
-TimestampTz
-exact_budget_allowed_at(int division, const char *resource, const char **why)
-{
-	return allowed_at(division, resource, 0, why);
-}
-
-TimestampTz
-exact_budget_backfill_at(int division, const char *resource, const char **why)
-{
-	return allowed_at(division, resource, exact_live_reserve, why);
-}
-
-/*
- * An hour may use a fifth of what is left beside the polls, or its even share, whichever is more; what was saved in quiet hours
- * may be spent in busy ones, and the gap grows as the rest gets smaller.
- */
-int64
-exact_budget_gap(int division, int feeds)
-{
-	Budget	   *b = budget_of(division);
-	TimestampTz now = GetCurrentTimestamp();
-	double		hours;
-	double		left;
-	int			lately = 0;
-
-	for (int i = 0; i < WINDOW; i++)
-		if (b->sent[i] > now - 10 * USECS_PER_MINUTE)
-			lately++;
-	b->gap = 0;
-	if (lately < BURST_CALLS || b->day_limit == 0 || b->day_reset <= now)
-		return 0;
-	hours = (double) (b->day_reset - now) / USECS_PER_HOUR;
-	left = b->day_left - DAY_MARGIN - b->day_limit * POLLS_SHARE * hours / 24;
-	b->gap = (int64) (feeds * (double) USECS_PER_HOUR / Max(Max(left / 5, left / Max(hours, 1.0)), 1.0));
-	return b->gap;
 }
 
 void
@@ -312,12 +264,12 @@ void
 exact_budget_save(int division)
 {
 	static const char sql[] =
-	"INSERT INTO exact.division_state AS s (division, minute_limit, minute_left, minute_reset, day_limit, day_left, day_reset, gap) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8 * interval '1 s') "
+	"INSERT INTO exact.division_state AS s (division, minute_limit, minute_left, minute_reset, day_limit, day_left, day_reset) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7) "
 	"ON CONFLICT (division) DO UPDATE SET minute_limit = excluded.minute_limit, minute_left = excluded.minute_left, "
-	"minute_reset = excluded.minute_reset, day_limit = excluded.day_limit, day_left = excluded.day_left, day_reset = excluded.day_reset, gap = excluded.gap";
+	"minute_reset = excluded.minute_reset, day_limit = excluded.day_limit, day_left = excluded.day_left, day_reset = excluded.day_reset";
 	Budget	   *b = budget_of(division);
-	ExactArg	args[8];
+	ExactArg	args[7];
 
 	if (division == 0 || (b->minute_limit == 0 && b->day_limit == 0))
 		return;
@@ -328,8 +280,7 @@ exact_budget_save(int division)
 	args[4] = b->day_limit > 0 ? exact_arg_int4(b->day_limit) : exact_arg_null(INT4OID);
 	args[5] = b->day_limit > 0 ? exact_arg_int4(b->day_left) : exact_arg_null(INT4OID);
 	args[6] = b->day_limit > 0 ? exact_arg_time(b->day_reset) : exact_arg_null(TIMESTAMPTZOID);
-	args[7] = b->gap > 0 ? exact_arg_float8((double) (b->gap / USECS_PER_SEC)) : exact_arg_null(FLOAT8OID);
-	exact_sql(sql, 8, args);
+	exact_sql(sql, 7, args);
 }
 
 void

@@ -44,6 +44,7 @@ static const struct
 	{"app", "refresh_token"},
 	{"workspace", "client_secret"},
 	{"workspace", "token"},
+	{"listener", "token"},
 };
 
 char *
@@ -71,7 +72,8 @@ exact_credential_known(const char *kind, const char *field, const char **why)
 		if (strcmp(known[i].field, field) == 0)
 			return true;
 	}
-	*why = !kind_known ? "A secret is of kind app or workspace." :
+	*why = !kind_known ? "A secret is of kind app, workspace or listener." :
+		strcmp(kind, "listener") == 0 ? "The listener has token (who shows it may read /status and /metrics from elsewhere)." :
 		strcmp(kind, "app") == 0 ? "An app has client_secret, webhook_secret, webhook_secret_next and refresh_token." :
 		"A workspace has client_secret (of its service principal) or token (personal access token).";
 	return false;
@@ -82,6 +84,15 @@ exact_credential_host(const char *kind, const char *name)
 {
 	if (strcmp(kind, "app") == 0)
 		return exact_http_origin(exact_app_base_url(name));
+	if (strcmp(kind, "listener") == 0)
+	{
+		if (strcmp(name, "status") != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_EXACT_SECRET),
+					 errmsg("there is no listener secret of the name \"%s\"", name),
+					 errhint("Its name is status: the file is listener.status.token.")));
+		return pstrdup("this database");	/* it is sent nowhere */
+	}
 	return exact_workspace_origin(name, NULL);
 }
 

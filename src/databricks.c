@@ -41,7 +41,6 @@ typedef struct Call
 	const char *body;
 	size_t		body_len;
 	const char *mark;			/* FIND */
-	const char *other;			/* FIND: not those, NULL: all */
 	char	   *first_url;
 	int			pages;
 	bool		renewed;		/* its token was refused once */
@@ -182,8 +181,7 @@ read_history(Call *call, const ExactHttpResponse *response, ExactCallAnswer *ans
 			return false;
 		query = exact_json_text(exact_json_member(&item, "query_text"));
 		status = exact_json_text(exact_json_member(&item, "status"));
-		if (query == NULL || strncmp(query, call->mark, mark_len) != 0 ||
-			(call->other != NULL && strncmp(query, call->other, strlen(call->other)) == 0))
+		if (query == NULL || strncmp(query, call->mark, mark_len) != 0)
 			continue;
 		if (status != NULL && (strcmp(status, "FINISHED") == 0 || strcmp(status, "FAILED") == 0 || strcmp(status, "CANCELED") == 0))
 			continue;
@@ -408,15 +406,13 @@ exact_databricks_poll(const ExactWorkspace *workspace, const char *statement_id,
 }
 
 void
-exact_databricks_find(const ExactWorkspace *workspace, const char *mark, const char *other, TimestampTz since,
-					  ExactCallDone done, void *arg)
+exact_databricks_find(const ExactWorkspace *workspace, const char *mark, TimestampTz since, ExactCallDone done, void *arg)
 {
 	Call	   *call = make_call(workspace, CALL_FIND, done, arg);
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 	int64		since_ms = (since + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000 - HISTORY_MARGIN_MS;
 
 	call->mark = pstrdup(mark);
-	call->other = other != NULL ? pstrdup(other) : NULL;
 	call->first_url = psprintf("%s/api/2.0/sql/history/queries?filter_by.warehouse_ids=%s"
 							   "&filter_by.query_start_time_range.start_time_ms=" INT64_FORMAT
 							   "&filter_by.statuses=QUEUED&filter_by.statuses=RUNNING&max_results=100",

@@ -70,12 +70,8 @@ typedef void (*ExactCallDone) (const ExactCallAnswer *answer, void *arg);
 extern void exact_databricks_execute(const ExactWorkspace *workspace, const char *statement, const char *parameter,
 									 ExactCallDone done, void *arg);
 extern void exact_databricks_poll(const ExactWorkspace *workspace, const char *statement_id, ExactCallDone done, void *arg);
-/*
- * Is a statement that begins with this mark, and not with the other one (may be NULL), queued or running in the warehouse? since: it was
- * sent no earlier.
- */
-extern void exact_databricks_find(const ExactWorkspace *workspace, const char *mark, const char *other, TimestampTz since,
-								  ExactCallDone done, void *arg);
+/* Is a statement that begins with this mark queued or running in the warehouse? since: it was sent no earlier. */
+extern void exact_databricks_find(const ExactWorkspace *workspace, const char *mark, TimestampTz since, ExactCallDone done, void *arg);
 extern void exact_databricks_warehouse(const ExactWorkspace *workspace, ExactCallDone done, void *arg);
 
 /* databricks_answer.c: a text as one line that is not too long; the text at a path of the answer, NULL when absent or null */

@@ -8,6 +8,9 @@
 
 /* In a unit: applies a page of sync/Deleted; returns the tombstones written. */
 extern int	exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage *page, int64 run, int64 call);
-/* In a unit, at the end of a complete run: what was not seen in it is to be confirmed (deleted at once where no keyed read exists, held in great numbers). Returns tombstones. */
+/* In a unit, at the end of a complete run: what was not seen in it is to be confirmed (deleted at once where no keyed read exists). Returns tombstones. */
 extern int	exact_deletes_absent(const ExactRun *run, int64 call);
+/* Sends the keyed read of the next keys that wait for one; false when there is nothing to ask. */
+extern bool exact_deletes_confirm(ExactLane *lane);
+
 #endif

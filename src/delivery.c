@@ -27,7 +27,8 @@ struct ExactDelivery
 	StringInfoData text;		/* JSON array of rows */
 	int			rows;
 	int			keys;			/* distinct ones */
-	ExactMergeRows batch;		/* what the statements must know of it */
+	int64		seq_min;
+	int64		seq_max;
 	ExactRange	range;
 	int64	   *whole;			/* ids of batches that are delivered to their end */
 	int			nwhole;
@@ -175,19 +176,6 @@ read_rows(const ExactBatch *batch, int from, StageRow *rows)
 	return n;
 }
 
-static void
-note_division(ExactDelivery *d, int division)
-{
-	int		   *list = unconstify(int *, d->batch.divisions);
-
-	for (int i = d->batch.ndivisions - 1; i >= 0; i--)
-		if (list[i] == division)
-			return;
-	if ((d->batch.ndivisions & (d->batch.ndivisions - 1)) == 0)	/* full at 1, 2, 4, ... */
-		d->batch.divisions = list == NULL ? MemoryContextAlloc(d->context, sizeof(int)) : repalloc(list, sizeof(int) * d->batch.ndivisions * 2);
-	unconstify(int *, d->batch.divisions)[d->batch.ndivisions++] = division;
-}
-
 /* Appends a row; false when the delivery is full without it. */
 static bool
 append_row(ExactDelivery *d, StageRow *row)
@@ -217,13 +205,12 @@ append_row(ExactDelivery *d, StageRow *row)
 	sprintf(d->names[d->rows], "%d %s", version->division, version->key);
 	if (d->rows == 0)
 	{
-		d->batch.seq_min = d->batch.seq_max = version->seq;
+		d->seq_min = d->seq_max = version->seq;
 		d->range.first_batch = version->batch;
 		d->range.first_ord = row->ord;
 	}
-	d->batch.seq_min = Min(d->batch.seq_min, version->seq);
-	d->batch.seq_max = Max(d->batch.seq_max, version->seq);
-	note_division(d, version->division);
+	d->seq_min = Min(d->seq_min, version->seq);
+	d->seq_max = Max(d->seq_max, version->seq);
 	d->range.last_batch = version->batch;
 	d->range.last_ord = row->ord;
 	d->rows++;
@@ -290,7 +277,6 @@ exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 be
 		d->whole[d->nwhole++] = backlog->batches[i].id;
 	}
 	appendStringInfoChar(&d->text, ']');
-	d->batch.rows = d->rows;
 	qsort(d->names, d->rows, sizeof(char *), compare_names);
 	for (int i = 0; i < d->rows; i++)
 		if (i == 0 || strcmp(d->names[i], d->names[i - 1]) != 0)
@@ -343,8 +329,8 @@ record_unit(void *arg)
 	args[6] = exact_arg_int4(d->range.first_ord);
 	args[7] = exact_arg_int8(d->range.last_batch);
 	args[8] = exact_arg_int4(d->range.last_ord);
-	args[9] = exact_arg_int8(d->batch.seq_min);
-	args[10] = exact_arg_int8(d->batch.seq_max);
+	args[9] = exact_arg_int8(d->seq_min);
+	args[10] = exact_arg_int8(d->seq_max);
 	args[11] = exact_arg_text(d->history_statement);
 	args[12] = exact_arg_text(d->current_statement);
 	exact_sql(audit_sql, 13, args);
@@ -397,7 +383,6 @@ end_refused(ExactDelivery *d, const ExactStatementResult *result)
 	memset(&end, 0, sizeof(end));
 	end.fault = result->fault;
 	end.sqlstate = result->sqlstate;
-	end.fenced = result->fenced;
 	end_delivery(d, &end);
 }
 
@@ -439,7 +424,7 @@ run(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, cons
 								 d->range.last_batch, d->range.last_ord);
 
 	initStringInfo(&mark);
-	exact_merge_sql_mark(&mark, d->plan->sql.hub, d->plan->sql.entity, kind, range);
+	exact_merge_sql_mark(&mark, &d->plan->sql, kind, range);
 	memset(&request, 0, sizeof(request));
 	request.workspace = d->plan->workspace;
 	request.entity = d->plan->sql.entity;
@@ -499,7 +484,7 @@ take_current(const ExactStatementResult *result, void *arg)
 		return;
 	}
 	initStringInfo(&sql);
-	exact_merge_sql_check_current(&sql, &d->plan->sql, &d->batch);
+	exact_merge_sql_check_current(&sql, &d->plan->sql, d->rows);
 	run(d, EXACT_TABLE_CURRENT, "check", "check of", sql.data, take_current_check);
 }
 
@@ -509,7 +494,7 @@ start_current(ExactDelivery *d)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	exact_merge_sql_current(&sql, &d->plan->sql, &d->batch, d->keys < d->rows);
+	exact_merge_sql_current(&sql, &d->plan->sql, d->rows, d->keys < d->rows);
 	run(d, EXACT_TABLE_CURRENT, "current", "MERGE into", sql.data, take_current);
 }
 
@@ -546,7 +531,7 @@ take_history(const ExactStatementResult *result, void *arg)
 		return;
 	}
 	initStringInfo(&sql);
-	exact_merge_sql_check_history(&sql, &d->plan->sql, &d->batch);
+	exact_merge_sql_check_history(&sql, &d->plan->sql, d->rows, d->seq_min, d->seq_max);
 	run(d, EXACT_TABLE_HISTORY, "check", "check of", sql.data, take_history_check);
 }
 
@@ -559,6 +544,6 @@ exact_delivery_start(ExactDelivery *d, ExactStatementTrouble trouble, ExactDeliv
 	d->done = done;
 	d->arg = arg;
 	initStringInfo(&sql);
-	exact_merge_sql_history(&sql, &d->plan->sql, &d->batch);
+	exact_merge_sql_history(&sql, &d->plan->sql, d->rows, d->seq_min, d->seq_max);
 	run(d, EXACT_TABLE_HISTORY, "history", "MERGE into", sql.data, take_history);
 }

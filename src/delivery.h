@@ -42,7 +42,6 @@ typedef struct ExactDeliveryEnd
 {
 	const ExactFault *fault;	/* NULL: delivered and recorded */
 	const char *sqlstate;		/* of the fault: Databricks' own, EX0nn, or "" */
-	bool		fenced;			/* Databricks takes deliveries of another copy of this hub only */
 	bool		gap;			/* a post-condition failed: the tables do not hold what was delivered */
 	bool		unrecorded;		/* delivered, but not recorded: the caller calls exact_delivery_record later */
 } ExactDeliveryEnd;

@@ -9,10 +9,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "compare.h"
 #include "delta_table.h"
 #include "errors.h"
-#include "fence.h"
 #include "guc.h"
 #include "sql.h"
 
@@ -197,12 +195,6 @@ show_trouble(const ExactFault *fault, int attempts, TimestampTz at, void *arg)
 	state_unit(&entry);
 }
 
-void
-exact_delta_table_show(ExactDeltaTable *table, const ExactFault *fault, int attempts, TimestampTz at)
-{
-	show_trouble(fault, attempts, at, table);
-}
-
 /* ---- statements of an earlier process ---- */
 
 typedef struct Unfinished
@@ -295,7 +287,7 @@ start_recovery(ExactDeltaTable *table)
 		StringInfoData mark;
 
 		initStringInfo(&mark);
-		exact_merge_sql_mark(&mark, table->plan->sql.hub, table->entity, row->kind,
+		exact_merge_sql_mark(&mark, &table->plan->sql, row->kind,
 							 psprintf(INT64_FORMAT ".%d-" INT64_FORMAT ".%d", row->range.first_batch, row->range.first_ord,
 									  row->range.last_batch, row->range.last_ord));
 		memset(&request, 0, sizeof(request));
@@ -320,7 +312,7 @@ typedef struct PlanReading
 {
 	ExactDeltaTable *table;
 	const ExactWorkspace *workspace;
-	const ExactHub *hub;
+	const char *installation;
 } PlanReading;
 
 static void
@@ -328,13 +320,13 @@ plan_unit(void *arg)
 {
 	PlanReading *reading = arg;
 
-	reading->table->plan = exact_target_load(TopMemoryContext, reading->workspace, reading->table->entity, reading->hub);
+	reading->table->plan = exact_target_load(TopMemoryContext, reading->workspace, reading->table->entity, reading->installation);
 }
 
 static bool
-read_plan(ExactDeltaTable *table, const ExactWorkspace *workspace, const ExactHub *hub)
+read_plan(ExactDeltaTable *table, const ExactWorkspace *workspace, const char *installation)
 {
-	PlanReading reading = {table, workspace, hub};
+	PlanReading reading = {table, workspace, installation};
 	ExactFault *fault = NULL;
 
 	if (exact_unit_run("read table plan", plan_unit, &reading, &fault))
@@ -417,27 +409,11 @@ is_about_schema(const char *sqlstate)
 }
 
 static void
-take_compared(const ExactFault *fault, const char *sqlstate, void *arg)
-{
-	ExactDeltaTable *table = arg;
-
-	if (fault == NULL)
-		table->compared = true;
-	else
-	{
-		if (is_about_schema(sqlstate))
-			forget_verification(table);
-		pause_until(table, fault, sqlstate, true);
-	}
-	set_idle(table);
-}
-
-static void
 settle(ExactDeltaTable *table, const ExactDelivery *delivery)
 {
 	exact_delivery_settle(delivery, &table->backlog);
 	table->paused = false;
-	table->rechecked = table->fenced = false;
+	table->rechecked = false;
 	table->attempts = 0;
 	table->last_delivered = GetCurrentTimestamp();
 }
@@ -468,18 +444,11 @@ take_delivered(const ExactDeliveryEnd *end, void *arg)
 	}
 	if (end->fault == NULL)
 		settle(table, running->delivery);
-	else if (end->fenced && !table->fenced)
-	{
-		exact_log(LOG, "table=%s is fenced, the claim is looked at again", table->entity);
-		table->fenced = true;
-		exact_fence_doubt(table->workspace);
-	}
 	else if (is_about_schema(end->sqlstate) && !table->rechecked)
 	{
 		exact_log(LOG, "table=%s is looked at again: %s", table->entity, end->fault->message);
 		table->rechecked = true;
 		forget_verification(table);
-		exact_fence_doubt(table->workspace);	/* exact_hub may be what is missing */
 	}
 	else
 	{
@@ -532,21 +501,14 @@ interval_left(const ExactDeltaTable *table, int64 below)
 	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), TimestampTzPlusMilliseconds(table->last_delivered, interval));
 }
 
-bool
-exact_delta_table_due(const ExactDeltaTable *table)
-{
-	return table->backlog.n > 0 || (table->verified_once && !table->compared);
-}
-
 long
-exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspace, const ExactHub *hub, int64 below)
+exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspace, const char *installation, int64 below)
 {
 	long		wait;
 
 	if (table->unrecorded != NULL && !record_again(table))
 		return RECORD_AGAIN_MS;
-	if (table->busy || !exact_delta_table_due(table) || (table->compared && table->backlog.batches[0].id >= below) ||
-		(table->paused && table->next_attempt == 0))
+	if (table->busy || table->backlog.n == 0 || table->backlog.batches[0].id >= below || (table->paused && table->next_attempt == 0))
 		return -1;
 	if (table->paused)
 	{
@@ -554,22 +516,17 @@ exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspac
 		if (wait > 0)
 			return wait;
 	}
-	if (table->plan == NULL && !read_plan(table, workspace, hub))
+	if (table->plan == NULL && !read_plan(table, workspace, installation))
 		return PAUSE_FIRST_MS;
-	wait = table->compared ? interval_left(table, below) : 0;
+	wait = interval_left(table, below);
 	if (wait > 0 && !table->paused)
 		return wait;
 	if (!table->recovered && !start_recovery(table))
 		return RECORD_AGAIN_MS;
 	if (table->busy)
 		return 0;
-	if (table->verified && table->compared)
+	if (table->verified)
 		start_delivery(table, below);
-	else if (table->verified)
-	{
-		table->busy = true;
-		exact_compare_start(table->plan, show_trouble, take_compared, table);
-	}
 	else
 	{
 		table->busy = true;

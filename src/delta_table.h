@@ -21,10 +21,6 @@ typedef struct ExactDeltaTable
 	char	   *verified_as;	/* what was verified last, NULL: nothing, or it has to be looked at again */
 	ExactDelivery *unrecorded;	/* delivered, but a lock kept it from being recorded */
 	bool		rechecked;		/* a refusal about names or types was answered by looking at the tables again */
-	bool		verified_once;	/* by this process or an earlier one: the tables were made */
-	bool		compared;		/* nothing in the tables is unknown here */
-	bool		unclaimed;		/* paused because this hub could not claim its divisions */
-	bool		fenced;			/* a delivery was refused as another hub's, and none was taken since */
 	bool		busy;			/* something is under way; its callback clears it */
 	bool		stale;			/* the configuration changed meanwhile: read plan again when not busy */
 	int			recovering;		/* statements being followed */
@@ -46,10 +42,6 @@ extern ExactDeltaTable *exact_delta_table_get(const char *workspace, const char 
 extern void exact_delta_table_reset(ExactDeltaTable *table);
 /* An operator has resumed it. */
 extern void exact_delta_table_resume(ExactDeltaTable *table);
-/* Is there anything to do, whether it may be done now or not? */
-extern bool exact_delta_table_due(const ExactDeltaTable *table);
-/* In a unit: the service is away; shown, but nobody has to act yet. */
-extern void exact_delta_table_show(ExactDeltaTable *table, const ExactFault *fault, int attempts, TimestampTz at);
 /* Stops deliveries because of fault: recorded, shown, tried again after a minute, later after up to 15. */
 extern void exact_delta_table_pause(ExactDeltaTable *table, const ExactFault *fault, const char *sqlstate);
 
@@ -57,6 +49,6 @@ extern void exact_delta_table_pause(ExactDeltaTable *table, const ExactFault *fa
  * Starts what is to be done next, if it may be done now: batches below an id only. Returns ms until it may, 0 when it has started, -1 when it
  * only goes on after something else has happened.
  */
-extern long exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspace, const ExactHub *hub, int64 below);
+extern long exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspace, const char *installation, int64 below);
 
 #endif

@@ -6,8 +6,6 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "lib/stringinfo.h"
 #include "utils/memutils.h"
 
@@ -16,33 +14,19 @@
 #include "secret.h"
 #include "sql.h"
 
-#define MAX_URL 5900			/* exact-online.md §4.2: about 6000 characters */
-
 static int
-add_name(const char ***names, int *n, const char *name)
+add_field(ExactFeed *feed, const char *name, int *capacity)
 {
-	for (int i = 0; i < *n; i++)
-		if (strcmp((*names)[i], name) == 0)
+	for (int i = 0; i < feed->nfields; i++)
+		if (strcmp(feed->fields[i], name) == 0)
 			return i;
-	if (*n % 64 == 0)
-		*names = *n == 0 ? palloc(64 * sizeof(char *)) : repalloc(*names, (*n + 64) * sizeof(char *));
-	(*names)[*n] = pstrdup(name);
-	return (*n)++;
-}
-
-static int
-add_field(ExactFeed *feed, const char *name)
-{
-	return add_name(&feed->fields, &feed->nfields, name);
-}
-
-/* A field of an entity's records: lines of an expanded document have fields of their own. */
-static int
-add_entity_field(ExactFeed *feed, const ExactFeedEntity *entity, const char *name)
-{
-	if (feed->method == EXACT_FEED_EXPANDED && entity->row_kind == 'l')
-		return add_name(&feed->line_fields, &feed->nline_fields, name);
-	return add_field(feed, name);
+	if (feed->nfields == *capacity)
+	{
+		*capacity *= 2;
+		feed->fields = repalloc(feed->fields, *capacity * sizeof(char *));
+	}
+	feed->fields[feed->nfields] = pstrdup(name);
+	return feed->nfields++;
 }
 
 static int
@@ -63,8 +47,6 @@ digest_fields(ExactFeed *feed)
 	initStringInfo(&names);
 	for (int i = 0; i < feed->nfields; i++)
 		appendStringInfo(&names, "%s,", feed->fields[i]);
-	for (int i = 0; i < feed->nline_fields; i++)
-		appendStringInfo(&names, "/%s,", feed->line_fields[i]);
 	exact_sha256(names.data, names.len, digest);
 	for (int i = 0; i < 32; i++)
 		sprintf(feed->digest + 2 * i, "%02x", digest[i]);
@@ -79,28 +61,20 @@ builtin_feed(const char *name)
 	static const char *const guard_fields[] = {"Code", "DivisionMoveDate", "DivisionHRLinkUnlinkDate", "BlockingStatus", "Status"};
 	bool		log = strcmp(name, EXACT_FEED_DELETED) == 0;
 	ExactFeed  *feed = palloc0(sizeof(ExactFeed));
+	int			capacity = 8;
 
 	feed->name = pstrdup(name);
 	feed->resource = pstrdup(log ? "sync/Deleted" : "system/Divisions");
 	feed->method = log ? EXACT_FEED_LOG : EXACT_FEED_GUARD;
 	feed->interval_us = log ? 15 * USECS_PER_MINUTE : USECS_PER_HOUR;
+	feed->fields = palloc(capacity * sizeof(char *));
 	for (size_t i = 0; i < (log ? lengthof(log_fields) : lengthof(guard_fields)); i++)
-		add_field(feed, log ? log_fields[i] : guard_fields[i]);
+		add_field(feed, log ? log_fields[i] : guard_fields[i], &capacity);
 	feed->timestamp = find_field(feed, "Timestamp");
 	feed->division = find_field(feed, "Division");
-	feed->line_number = feed->modified = feed->collection = feed->line_division = -1;
+	feed->line_number = -1;
 	digest_fields(feed);
 	return feed;
-}
-
-static ExactFeedMethod
-method_of(const char *name)
-{
-	if (strcmp(name, "sync") == 0)
-		return EXACT_FEED_SYNC;
-	if (strcmp(name, "modified") == 0)
-		return EXACT_FEED_MODIFIED;
-	return strcmp(name, "expanded") == 0 ? EXACT_FEED_EXPANDED : EXACT_FEED_FULL;
 }
 
 ExactFeed *
@@ -109,15 +83,14 @@ exact_feed_load(const char *name)
 	static const char entities_sql[] =
 	"SELECT e.entity, e.resource, e.method, e.row_kind, e.key_field, e.parent_field, e.plain_resource, e.plain_key, coalesce(e.entity_type, 0), "
 	"(EXTRACT(epoch FROM e.sync_interval) * 1000000)::bigint, e.has_division, e.sync_interval_set, "
-	"coalesce((SELECT f.edm_type FROM exact.catalogue_field f WHERE f.entity = e.entity AND f.source_field = e.key_field LIMIT 1), 'Edm.Guid'), "
-	"EXISTS (SELECT FROM exact.catalogue d WHERE d.trigger_entity = e.entity), "
-	"(SELECT t.feed FROM exact.catalogue t WHERE t.entity = e.trigger_entity) "
+	"coalesce((SELECT f.edm_type FROM exact.catalogue_field f WHERE f.entity = e.entity AND f.source_field = e.key_field LIMIT 1), 'Edm.Guid') "
 	"FROM exact.entity_effective e WHERE e.feed = $1 "
 	"ORDER BY e.merge_rank, e.entity";
 	static const char fields_sql[] =
 	"SELECT name, source_field, hashed FROM exact.field_effective WHERE entity = $1 AND target_type IS NOT NULL ORDER BY ordinal, name";
 	ExactArg	arg;
 	ExactFeed  *feed;
+	int			capacity = 64;
 	char	  **key_fields;
 	char	  **parent_fields;
 	bool		has_division = false;
@@ -133,10 +106,10 @@ exact_feed_load(const char *name)
 	feed = palloc0(sizeof(ExactFeed));
 	feed->name = pstrdup(name);
 	feed->resource = exact_cell_text(0, 2);
-	feed->method = method_of(exact_cell_text(0, 3));
+	feed->method = strcmp(exact_cell_text(0, 3), "sync") == 0 ? EXACT_FEED_SYNC : EXACT_FEED_FULL;
 	feed->interval_us = exact_cell_int8(0, 10, 0);
 	feed->interval_set = exact_cell_bool(0, 12, false);
-	feed->trigger_feed = exact_cell_text(0, 15);
+	feed->fields = palloc(capacity * sizeof(char *));
 	feed->nentities = (int) n;
 	feed->entities = palloc0(n * sizeof(ExactFeedEntity));
 	key_fields = palloc(n * sizeof(char *));
@@ -155,10 +128,8 @@ exact_feed_load(const char *name)
 		e->entity_type = (int) exact_cell_int8(i, 9, 0);
 		has_division = has_division || exact_cell_bool(i, 11, false);
 		e->plain_key_type = exact_cell_text(i, 13);
-		e->followed = exact_cell_bool(i, 14, false);
 		e->guid_key = strcmp(e->plain_key_type, "Edm.Guid") == 0;
 	}
-	feed->line_division = -1;
 	for (int i = 0; i < feed->nentities; i++)
 	{
 		ExactFeedEntity *e = &feed->entities[i];
@@ -169,7 +140,7 @@ exact_feed_load(const char *name)
 		e->hashed_names = palloc(n * sizeof(char *));
 		for (uint64 row = 0; row < n; row++)
 		{
-			int			field = add_entity_field(feed, e, exact_cell_text(row, 2));
+			int			field = add_field(feed, exact_cell_text(row, 2), &capacity);
 
 			if (exact_cell_bool(row, 3, true))
 			{
@@ -177,44 +148,14 @@ exact_feed_load(const char *name)
 				e->hashed[e->nhashed++] = field;
 			}
 		}
-		e->key = add_entity_field(feed, e, key_fields[i]);
-		e->parent = parent_fields[i] != NULL ? add_entity_field(feed, e, parent_fields[i]) : -1;
+		e->key = add_field(feed, key_fields[i], &capacity);
+		e->parent = parent_fields[i] != NULL && e->row_kind == 'l' ? add_field(feed, parent_fields[i], &capacity) : -1;
 	}
-	feed->timestamp = feed->method == EXACT_FEED_SYNC ? add_field(feed, "Timestamp") : -1;
-	feed->modified = exact_feed_by_time(feed) ? add_field(feed, "Modified") : -1;
-	feed->division = has_division ? add_field(feed, "Division") : -1;
-	feed->line_number = feed->method == EXACT_FEED_SYNC && (feed->nentities > 1 || (feed->entities[0].parent >= 0 && find_field(feed, "LineNumber") >= 0)) ?
-		add_field(feed, "LineNumber") : -1;
-	feed->collection = -1;
-	if (feed->method == EXACT_FEED_EXPANDED && feed->nentities == 2)
-	{
-		/* the collection is called like the lines' own endpoint */
-		feed->collection = add_field(feed, strrchr(feed->entities[1].plain_resource, '/') + 1);
-		if (has_division)
-			feed->line_division = add_name(&feed->line_fields, &feed->nline_fields, "Division");
-	}
+	feed->timestamp = feed->method == EXACT_FEED_SYNC ? add_field(feed, "Timestamp", &capacity) : -1;
+	feed->division = has_division ? add_field(feed, "Division", &capacity) : -1;
+	feed->line_number = feed->nentities > 1 ? add_field(feed, "LineNumber", &capacity) : -1;
 	digest_fields(feed);
 	return feed;
-}
-
-bool
-exact_feed_by_time(const ExactFeed *feed)
-{
-	return feed->method == EXACT_FEED_MODIFIED || feed->method == EXACT_FEED_EXPANDED;
-}
-
-/* "/Date(1700000000000)/", its slashes perhaps escaped */
-bool
-exact_feed_modified(const ExactFeed *feed, const ExactRecord *record, int64 *ms)
-{
-	char	   *text = exact_odata_string(record->values[feed->modified]);
-	char	   *end;
-
-	if (text == NULL || strncmp(text, "/Date(", 6) != 0)
-		return false;
-	errno = 0;
-	*ms = strtoll(text + 6, &end, 10);
-	return errno == 0 && *end == ')';
 }
 
 static void
@@ -226,67 +167,38 @@ append_option(StringInfo url, const char *name, const char *value)
 	pfree(escaped);
 }
 
-/* A time of change as the service compares it: local, without a zone */
 static char *
-datetime_literal(int64 ms)
-{
-	time_t		seconds = (time_t) (ms / 1000);
-	struct tm	tm;
-
-	gmtime_r(&seconds, &tm);
-	return psprintf("datetime'%04d-%02d-%02dT%02d:%02d:%02d.%03d'", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-					tm.tm_hour, tm.tm_min, tm.tm_sec, (int) (ms % 1000));
-}
-
-static char *
-feed_filter(const ExactFeed *feed, int64 from)
+feed_filter(const ExactFeed *feed, int64 mark)
 {
 	if (feed->method == EXACT_FEED_SYNC || feed->method == EXACT_FEED_LOG)
-		return psprintf("Timestamp gt " INT64_FORMAT "L", from);
+		return psprintf("Timestamp gt " INT64_FORMAT "L", mark);
 	if (feed->method == EXACT_FEED_GUARD)
-		return psprintf("Code eq " INT64_FORMAT, from);
-	if (exact_feed_by_time(feed) && from > 1)
-		return psprintf("Modified ge %s", datetime_literal(from));
+		return psprintf("Code eq " INT64_FORMAT, mark);
 	return NULL;
 }
 
-static void
-append_fields(StringInfo url, const ExactFeed *feed)
-{
-	StringInfoData select;
-
-	initStringInfo(&select);
-	for (int i = 0; i < feed->nfields; i++)
-		if (i != feed->collection)
-			appendStringInfo(&select, "%s%s", select.len ? "," : "", feed->fields[i]);
-	for (int i = 0; i < feed->nline_fields; i++)
-		appendStringInfo(&select, ",%s/%s", feed->fields[feed->collection], feed->line_fields[i]);
-	append_option(url, "$select", select.data);
-	if (feed->collection >= 0)
-		append_option(url, "$expand", feed->fields[feed->collection]);
-	pfree(select.data);
-}
-
 char *
-exact_feed_url(const ExactFeed *feed, const char *base, int division, int64 from)
+exact_feed_url(const ExactFeed *feed, const char *base, int division, int64 mark)
 {
 	StringInfoData url;
-	char	   *filter = feed_filter(feed, feed->method == EXACT_FEED_GUARD ? division : from);
+	StringInfoData select;
+	char	   *filter = feed_filter(feed, feed->method == EXACT_FEED_GUARD ? division : mark);
 
 	initStringInfo(&url);
+	initStringInfo(&select);
 	appendStringInfo(&url, "%s/api/v1/%d/%s", base, division, feed->resource);
 	if (filter != NULL)
 		append_option(&url, "$filter", filter);
-	if (exact_feed_by_time(feed))
-		append_option(&url, "$orderby", "Modified");
-	append_fields(&url, feed);
+	for (int i = 0; i < feed->nfields; i++)
+		appendStringInfo(&select, "%s%s", i ? "," : "", feed->fields[i]);
+	append_option(&url, "$select", select.data);
 	return url.data;
 }
 
 char *
-exact_feed_label(const ExactFeed *feed, int64 from)
+exact_feed_label(const ExactFeed *feed, int64 mark)
 {
-	char	   *filter = feed->method == EXACT_FEED_GUARD ? NULL : feed_filter(feed, from);
+	char	   *filter = feed->method == EXACT_FEED_GUARD ? NULL : feed_filter(feed, mark);
 
 	return filter ? psprintf("%s?$filter=%s", feed->resource, filter) : pstrdup(feed->resource);
 }
@@ -331,60 +243,37 @@ exact_feed_key(const ExactRecord *record, int field)
 	return key;
 }
 
-static void
-append_key(StringInfo filter, const ExactFeedEntity *entity, const char *key)
-{
-	appendStringInfo(filter, "%s%s eq ", filter->len ? " or " : "", entity->plain_key);
-	if (entity->guid_key)
-		appendStringInfo(filter, "guid'%s'", key);
-	else if (strcmp(entity->plain_key_type, "Edm.Int64") == 0)
-		appendStringInfo(filter, "%sL", key);
-	else if (strncmp(entity->plain_key_type, "Edm.Int", 7) == 0 || strcmp(entity->plain_key_type, "Edm.Byte") == 0)
-		appendStringInfoString(filter, key);
-	else
-	{
-		appendStringInfoChar(filter, '\'');
-		for (const char *c = key; *c; c++)
-		{
-			if (*c == '\'')
-				appendStringInfoChar(filter, '\'');
-			appendStringInfoChar(filter, *c);
-		}
-		appendStringInfoChar(filter, '\'');
-	}
-}
-
 char *
-exact_feed_keys_url(const ExactFeed *feed, const ExactFeedEntity *entity, bool keys_only, const char *base, int division,
-					char **keys, int nkeys, int *taken)
+exact_feed_keys_url(const ExactFeedEntity *entity, const char *base, int division, char **keys, int nkeys)
 {
 	StringInfoData filter;
 	StringInfoData url;
-	int			n = 0;
 
 	initStringInfo(&filter);
 	initStringInfo(&url);
-	appendStringInfo(&url, "%s/api/v1/%d/%s", base, division, keys_only ? entity->plain_resource : feed->resource);
-	if (keys_only)
-		append_option(&url, "$select", entity->plain_key);
-	else
-		append_fields(&url, feed);
-	while (n < nkeys && n < EXACT_FEED_KEYS)
+	for (int i = 0; i < nkeys; i++)
 	{
-		int			before = filter.len;
-		char	   *escaped;
-
-		append_key(&filter, entity, keys[n]);
-		escaped = exact_http_escape(filter.data);
-		if (n > 0 && url.len + strlen(escaped) + 16 > MAX_URL)
+		appendStringInfo(&filter, "%s%s eq ", i ? " or " : "", entity->plain_key);
+		if (entity->guid_key)
+			appendStringInfo(&filter, "guid'%s'", keys[i]);
+		else if (strcmp(entity->plain_key_type, "Edm.Int64") == 0)
+			appendStringInfo(&filter, "%sL", keys[i]);
+		else if (strncmp(entity->plain_key_type, "Edm.Int", 7) == 0 || strcmp(entity->plain_key_type, "Edm.Byte") == 0)
+			appendStringInfoString(&filter, keys[i]);
+		else
 		{
-			filter.data[filter.len = before] = '\0';
-			break;
+			appendStringInfoChar(&filter, '\'');
+			for (const char *c = keys[i]; *c; c++)
+			{
+				if (*c == '\'')
+					appendStringInfoChar(&filter, '\'');
+				appendStringInfoChar(&filter, *c);
+			}
+			appendStringInfoChar(&filter, '\'');
 		}
-		pfree(escaped);
-		n++;
 	}
+	appendStringInfo(&url, "%s/api/v1/%d/%s", base, division, entity->plain_resource);
 	append_option(&url, "$filter", filter.data);
-	*taken = n;
+	append_option(&url, "$select", entity->plain_key);
 	return url.data;
 }

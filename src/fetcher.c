@@ -5,10 +5,8 @@
 
 #include "budget.h"
 #include "exact_api.h"
-#include "hint.h"
 #include "inbox.h"
 #include "inquiry.h"
-#include "installation.h"
 #include "plan.h"
 #include "run.h"
 #include "stage.h"
@@ -25,7 +23,6 @@ static void
 load_unit(void *arg pg_attribute_unused())
 {
 	exact_stage_load();
-	exact_installation_reread();
 	exact_budget_load();
 }
 
@@ -47,7 +44,7 @@ turn(void)
 	long		wait;
 
 	if (exact_worker_woken())
-		exact_plan_look();
+		exact_plan_want();
 	if (!loaded)
 	{
 		start();
@@ -55,7 +52,6 @@ turn(void)
 			return START_AGAIN_MS;
 	}
 	wait = sooner(exact_inbox_prune(), exact_plan_turn());
-	wait = sooner(wait, exact_hint_turn(exact_worker_woken()));
 	wait = sooner(wait, exact_run_turn());
 	return sooner(wait, exact_token_turn());
 }

@@ -424,6 +424,7 @@ begin_request(Request *request, const char *method, const char *version)
 	}
 
 	request->public.route = route;
+	request->public.head = strcmp(method, "HEAD") == 0;
 	if (head.path_len < request->target_len)
 		request->public.query = request->target + head.path_len + 1;
 	else

@@ -23,6 +23,7 @@ typedef struct ExactRoute
 typedef struct ExactRequest
 {
 	const ExactRoute *route;
+	bool		head;			/* HEAD: the body of the reply is not sent */
 	const char *query;			/* what follows the first ?, as sent; "" when there is nothing */
 	const char *body;
 	size_t		body_len;

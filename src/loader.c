@@ -12,7 +12,6 @@
 
 #include "delta_table.h"
 #include "errors.h"
-#include "fence.h"
 #include "ping.h"
 #include "sql.h"
 #include "token.h"
@@ -35,6 +34,7 @@ typedef struct Workspace
 
 static MemoryContext workspace_context;
 static dlist_head workspaces = DLIST_STATIC_INIT(workspaces);
+static char *installation;
 static char *configuration;		/* digest of what the plans depend on */
 static int64 last_batch;		/* highest id that was read */
 static bool look_due;
@@ -85,16 +85,22 @@ configuration_unit(void *arg)
 static void
 workspaces_unit(void *arg)
 {
+	static const char installation_sql[] = "SELECT id FROM exact.installation ORDER BY made_at, id LIMIT 1";
 	static const char sql[] = "SELECT name, warehouse_id, catalog, schema, client_id, enabled FROM exact.workspace ORDER BY name";
-	static const char divisions_sql[] = "SELECT workspace, division FROM exact.division WHERE workspace IS NOT NULL ORDER BY division";
 	dlist_head *list = arg;
 	MemoryContext old;
 	uint64		n;
 
-	exact_fence_load();
-	n = exact_sql(divisions_sql, 0, NULL);
-	for (uint64 i = 0; i < n; i++)
-		exact_fence_want(exact_cell_text(i, 1), (int) exact_cell_int8(i, 2, 0));
+	if (exact_sql(installation_sql, 0, NULL) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_EXACT_INSTALLATION),
+				 errmsg("this database has no installation yet")));
+	if (installation == NULL)
+	{
+		old = MemoryContextSwitchTo(TopMemoryContext);
+		installation = exact_cell_text(0, 1);
+		MemoryContextSwitchTo(old);
+	}
 	n = exact_sql(sql, 0, NULL);
 	old = MemoryContextSwitchTo(workspace_context);
 	dlist_init(list);
@@ -179,7 +185,7 @@ static void
 batches_unit(void *arg)
 {
 	static const char sql[] =
-	"SELECT b.id, b.slot::int, b.rows, b.delivered_rows, b.bytes, coalesce(b.workspace, d.workspace), b.entity, coalesce(c.merge_rank, 0), b.division "
+	"SELECT b.id, b.slot::int, b.rows, b.delivered_rows, b.bytes, coalesce(b.workspace, d.workspace), b.entity, coalesce(c.merge_rank, 0) "
 	"FROM exact.batch b LEFT JOIN exact.division d ON d.division = b.division LEFT JOIN exact.catalogue c ON c.entity = b.entity "
 	"WHERE b.delivered_at IS NULL AND b.id > $1 ORDER BY b.id LIMIT $2";
 	uint64	   *n = arg;
@@ -205,7 +211,6 @@ batches_unit(void *arg)
 		table = exact_delta_table_get(workspace, exact_cell_text(i, 7));
 		table->rank = (int) exact_cell_int8(i, 8, 0);
 		exact_backlog_add(&table->backlog, &batch);
-		exact_fence_want(workspace, (int) exact_cell_int8(i, 9, 0));
 	}
 }
 
@@ -214,8 +219,7 @@ static void
 states_unit(void *arg)
 {
 	static const char sql[] =
-	"SELECT workspace, entity, paused_since IS NOT NULL, attempts, next_attempt_at, delivered_at, created_at IS NOT NULL, "
-	"NOT EXISTS (SELECT FROM exact.epoch e WHERE e.known_seq IS NOT NULL AND e.epoch > coalesce(s.compared_epoch, 0)) FROM exact.target_state s";
+	"SELECT workspace, entity, paused_since IS NOT NULL, attempts, next_attempt_at, delivered_at FROM exact.target_state";
 	bool	   *first = arg;
 	uint64		n = exact_sql(sql, 0, NULL);
 
@@ -230,8 +234,6 @@ states_unit(void *arg)
 			table->attempts = paused ? (int) exact_cell_int8(i, 4, 0) : 0;
 			table->next_attempt = exact_cell_time(i, 5, 0);
 			table->last_delivered = exact_cell_time(i, 6, 0);
-			table->verified_once = exact_cell_bool(i, 7, false);
-			table->compared = exact_cell_bool(i, 8, false);
 		}
 		else if (table->paused && table->pause_recorded && !paused && !table->busy)
 			exact_delta_table_resume(table);
@@ -296,45 +298,6 @@ sooner(long a, long b)
 	return b < 0 ? a : Min(a, b);
 }
 
-/* Nothing goes to a workspace where this hub has not claimed its divisions. */
-static bool
-is_claimed(Workspace *workspace, ExactDeltaTable *table, long *wait)
-{
-	const ExactFault *fault;
-	long		ms;
-	ExactFenceState state = exact_fence_advance(&workspace->info, &fault, &ms);
-
-	if (state == EXACT_FENCE_HELD)
-	{
-		if (table->unclaimed && table->paused && table->next_attempt != 0)
-			table->next_attempt = GetCurrentTimestamp();
-		table->unclaimed = false;
-		return true;
-	}
-	*wait = sooner(*wait, ms);
-	if (state == EXACT_FENCE_FAULT && (!table->paused || (table->next_attempt != 0 && table->next_attempt <= GetCurrentTimestamp())))
-	{
-		table->unclaimed = true;
-		exact_delta_table_pause(table, fault, NULL);
-	}
-	return false;
-}
-
-/* In a unit: the service is away while a claim is made. */
-static void
-show_trouble(const ExactFault *fault, int attempts, TimestampTz at, void *arg)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &exact_delta_tables)
-	{
-		ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
-
-		if (strcmp(table->workspace, arg) == 0 && exact_delta_table_due(table))
-			exact_delta_table_show(table, fault, attempts, at);
-	}
-}
-
 static long
 advance_tables(void)
 {
@@ -349,7 +312,7 @@ advance_tables(void)
 		ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
 		Workspace  *workspace;
 
-		if ((!exact_delta_table_due(table) && table->unrecorded == NULL) || (table->busy && table->unrecorded == NULL))
+		if (table->backlog.n == 0 || (table->busy && table->unrecorded == NULL))
 			continue;
 		workspace = find_workspace(table->workspace);
 		if (workspace == NULL || !workspace->enabled)
@@ -362,9 +325,7 @@ advance_tables(void)
 		}
 		if (under_way >= MAX_UNDER_WAY && !table->busy)
 			continue;			/* the end of any of them brings the next turn */
-		if (!is_claimed(workspace, table, &wait))
-			continue;
-		wait = sooner(wait, exact_delta_table_advance(table, &workspace->info, exact_fence_hub(), may_go_below(table)));
+		wait = sooner(wait, exact_delta_table_advance(table, &workspace->info, installation, may_go_below(table)));
 		under_way += table->busy ? 1 : 0;
 	}
 	return wait;
@@ -376,7 +337,6 @@ static void
 start(void)
 {
 	workspace_context = AllocSetContextCreate(TopMemoryContext, "exact workspaces", ALLOCSET_DEFAULT_SIZES);
-	exact_fence_tell(show_trouble);
 }
 
 static long

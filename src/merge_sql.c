@@ -138,8 +138,8 @@ exact_merge_sql_type(const char *type, char out[EXACT_MERGE_SQL_TYPE_SIZE])
 	return false;
 }
 
-void
-exact_merge_sql_identifier(StringInfo out, const char *name)
+static void
+append_identifier(StringInfo out, const char *name)
 {
 	appendStringInfoChar(out, '`');
 	for (const char *p = name; *p != '\0'; p++)
@@ -152,8 +152,8 @@ exact_merge_sql_identifier(StringInfo out, const char *name)
 }
 
 /* "${" is replaced by Spark in the whole text, literals included; written as "$\{" it is a plain one */
-void
-exact_merge_sql_literal(StringInfo out, const char *value)
+static void
+append_literal(StringInfo out, const char *value)
 {
 	appendStringInfoChar(out, '\'');
 	for (const char *p = value; *p != '\0'; p++)
@@ -179,11 +179,11 @@ table_name(const ExactTarget *target, ExactTable table)
 void
 exact_merge_sql_table(StringInfo out, const ExactTarget *target, ExactTable table)
 {
-	exact_merge_sql_identifier(out, target->catalog);
+	append_identifier(out, target->catalog);
 	appendStringInfoChar(out, '.');
-	exact_merge_sql_identifier(out, target->schema);
+	append_identifier(out, target->schema);
 	appendStringInfoChar(out, '.');
-	exact_merge_sql_identifier(out, table_name(target, table));
+	append_identifier(out, table_name(target, table));
 }
 
 void
@@ -193,55 +193,32 @@ exact_merge_sql_name(StringInfo out, const ExactTarget *target, ExactTable table
 }
 
 void
-exact_merge_sql_hub(StringInfo out, const char *catalog, const char *schema)
+exact_merge_sql_mark(StringInfo out, const ExactTarget *target, const char *kind, const char *range)
 {
-	exact_merge_sql_identifier(out, catalog);
-	appendStringInfoChar(out, '.');
-	exact_merge_sql_identifier(out, schema);
-	appendStringInfoString(out, ".`exact_hub`");
-}
-
-void
-exact_merge_sql_all_marks(StringInfo out, const ExactHub *hub)
-{
-	appendStringInfo(out, "/* exact_databricks %s.", hub->installation);
-}
-
-void
-exact_merge_sql_own_marks(StringInfo out, const ExactHub *hub)
-{
-	exact_merge_sql_all_marks(out, hub);
-	appendStringInfo(out, "%d ", hub->epoch);
-}
-
-void
-exact_merge_sql_mark(StringInfo out, const ExactHub *hub, const char *entity, const char *kind, const char *range)
-{
-	exact_merge_sql_own_marks(out, hub);
-	appendStringInfo(out, "%s %s %s */", entity, kind, range);
+	appendStringInfo(out, "/* exact_databricks %s %s %s %s */", target->installation, target->entity, kind, range);
 }
 
 void
 exact_merge_sql_create_schema(StringInfo out, const ExactTarget *target)
 {
 	appendStringInfoString(out, "CREATE SCHEMA IF NOT EXISTS ");
-	exact_merge_sql_identifier(out, target->catalog);
+	append_identifier(out, target->catalog);
 	appendStringInfoChar(out, '.');
-	exact_merge_sql_identifier(out, target->schema);
+	append_identifier(out, target->schema);
 	appendStringInfoString(out, " COMMENT 'Exact Online, kept up to date by exact_databricks'");
 }
 
 static void
 append_column(StringInfo out, const Part *part, bool may_be_not_null)
 {
-	exact_merge_sql_identifier(out, part->name);
+	append_identifier(out, part->name);
 	appendStringInfo(out, " %s", part->type);
 	if (may_be_not_null && part->system != NULL && part->system->not_null)
 		appendStringInfoString(out, " NOT NULL");
 	if (part->comment != NULL)
 	{
 		appendStringInfoString(out, " COMMENT ");
-		exact_merge_sql_literal(out, part->comment);
+		append_literal(out, part->comment);
 	}
 }
 
@@ -265,14 +242,14 @@ exact_merge_sql_create_table(StringInfo out, const ExactTarget *target, ExactTab
 	comment = psprintf(table == EXACT_TABLE_CURRENT ?
 					   "Exact Online %s: the current state, one row per record; deleted ones stay with _deleted" :
 					   "Exact Online %s: every version of every record, in the order of _seq", target->resource);
-	exact_merge_sql_literal(out, comment);
+	append_literal(out, comment);
 	appendStringInfoString(out, table == EXACT_TABLE_CURRENT ?
 						   "\nTBLPROPERTIES ('delta.enableChangeDataFeed' = 'true', 'delta.enableDeletionVectors' = 'true'" :
 						   "\nTBLPROPERTIES ('delta.enableDeletionVectors' = 'false', 'delta.isolationLevel' = 'Serializable'");
 	appendStringInfoString(out, ", 'exact.entity' = ");
-	exact_merge_sql_literal(out, target->entity);
+	append_literal(out, target->entity);
 	appendStringInfoString(out, ", 'exact.installation' = ");
-	exact_merge_sql_literal(out, target->hub->installation);
+	append_literal(out, target->installation);
 	appendStringInfoChar(out, ')');
 	pfree(comment);
 	pfree(parts);
@@ -328,41 +305,19 @@ exact_merge_sql_compare(StringInfo add, StringInfo different, const ExactTarget 
 	pfree(parts);
 }
 
-/* False, as an error, when another copy of this hub has claimed one of the divisions in exact_hub, or nobody has. */
+/* The rows of :batch as struct r; a text that holds another number of rows fails. schema: of one row */
 static void
-append_fence(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch)
-{
-	appendStringInfo(out, "(SELECT assert_true(count(*) = %d, '" EXACT_MERGE_SQL_FENCED "') FROM ", batch->ndivisions);
-	exact_merge_sql_hub(out, target->catalog, target->schema);
-	appendStringInfoString(out, " WHERE `installation` = ");
-	exact_merge_sql_literal(out, target->hub->installation);
-	appendStringInfo(out, " AND `epoch` = %d AND `claim` = ", target->hub->epoch);
-	exact_merge_sql_literal(out, target->hub->claim);
-	appendStringInfoString(out, " AND `division` IN (");
-	for (int i = 0; i < batch->ndivisions; i++)
-		appendStringInfo(out, "%s%d", i == 0 ? "" : ", ", batch->divisions[i]);
-	appendStringInfoString(out, ")) IS NULL");
-}
-
-/* The rows of :batch as struct r; a text that holds another number of rows fails. schema: of one row; batch: assert its epoch, may be NULL */
-static void
-append_rows(StringInfo out, int rows, const char *schema, const ExactTarget *target, const ExactMergeRows *batch)
+append_rows(StringInfo out, int rows, const char *schema)
 {
 	appendStringInfo(out, "FROM (SELECT explode(CASE WHEN size(a) = %d THEN a ELSE raise_error('exact: the batch holds ' || "
 					 "coalesce(size(a), 0) || ' rows, expected %d') END) AS r\n  FROM (SELECT from_json(:batch, ", rows, rows);
-	exact_merge_sql_literal(out, schema);
-	appendStringInfoString(out, ", map('mode', 'FAILFAST')) AS a)");
-	if (batch != NULL)
-	{
-		appendStringInfoString(out, "\n  WHERE ");
-		append_fence(out, target, batch);
-	}
-	appendStringInfoChar(out, ')');
+	append_literal(out, schema);
+	appendStringInfoString(out, ", map('mode', 'FAILFAST')) AS a))");
 }
 
-/* The rows of :batch with typed columns, for a statement that writes */
+/* The rows of :batch with typed columns */
 static void
-append_source(StringInfo out, const ExactTarget *target, ExactTable table, const ExactMergeRows *batch)
+append_source(StringInfo out, const ExactTarget *target, ExactTable table, int rows)
 {
 	int			n;
 	Part	   *parts = list_parts(target, table, &n);
@@ -377,18 +332,18 @@ append_source(StringInfo out, const ExactTarget *target, ExactTable table, const
 			continue;
 		appendStringInfoString(out, i == 0 ? "SELECT " : ", ");
 		appendStringInfoString(out, is_string ? "r." : "CAST(r.");
-		exact_merge_sql_identifier(out, parts[i].name);
+		append_identifier(out, parts[i].name);
 		if (!is_string)
 			appendStringInfo(out, " AS %s)", parts[i].type);
 		appendStringInfoString(out, " AS ");
-		exact_merge_sql_identifier(out, parts[i].name);
+		append_identifier(out, parts[i].name);
 		appendStringInfoString(&schema, i == 0 ? "ARRAY<STRUCT<" : ", ");
-		exact_merge_sql_identifier(&schema, parts[i].name);
+		append_identifier(&schema, parts[i].name);
 		appendStringInfoString(&schema, ": STRING");
 	}
 	appendStringInfoString(&schema, ">>");
 	appendStringInfoChar(out, '\n');
-	append_rows(out, batch->rows, schema.data, target, batch);
+	append_rows(out, rows, schema.data);
 	pfree(schema.data);
 	pfree(parts);
 }
@@ -404,7 +359,7 @@ append_insert(StringInfo out, const ExactTarget *target, ExactTable table)
 	for (int i = 0; i < n; i++)
 	{
 		appendStringInfoString(out, i == 0 ? "" : ", ");
-		exact_merge_sql_identifier(out, parts[i].name);
+		append_identifier(out, parts[i].name);
 	}
 	appendStringInfoString(out, ")\n  VALUES (");
 	for (int i = 0; i < n; i++)
@@ -413,7 +368,7 @@ append_insert(StringInfo out, const ExactTarget *target, ExactTable table)
 		if (is_sent(&parts[i]))
 		{
 			appendStringInfoString(out, "s.");
-			exact_merge_sql_identifier(out, parts[i].name);
+			append_identifier(out, parts[i].name);
 		}
 		else
 			appendStringInfoString(out, made_value(&parts[i]));
@@ -423,14 +378,14 @@ append_insert(StringInfo out, const ExactTarget *target, ExactTable table)
 }
 
 void
-exact_merge_sql_history(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch)
+exact_merge_sql_history(StringInfo out, const ExactTarget *target, int rows, int64 seq_min, int64 seq_max)
 {
 	appendStringInfoString(out, "MERGE INTO ");
 	exact_merge_sql_table(out, target, EXACT_TABLE_HISTORY);
 	appendStringInfoString(out, " AS h\nUSING (");
-	append_source(out, target, EXACT_TABLE_HISTORY, batch);
+	append_source(out, target, EXACT_TABLE_HISTORY, rows);
 	appendStringInfo(out, ") AS s\nON h.`_division` = s.`_division` AND h.`_seq` = s.`_seq` AND h.`_seq` BETWEEN "
-					 INT64_FORMAT " AND " INT64_FORMAT "\n", batch->seq_min, batch->seq_max);
+					 INT64_FORMAT " AND " INT64_FORMAT "\n", seq_min, seq_max);
 	append_insert(out, target, EXACT_TABLE_HISTORY);
 }
 
@@ -439,19 +394,19 @@ static void
 append_derived(StringInfo out, const ExactColumn *column)
 {
 	appendStringInfoString(out, "CASE WHEN s.");
-	exact_merge_sql_identifier(out, column->name);
+	append_identifier(out, column->name);
 	appendStringInfoString(out, " IS NULL");
 	if (column->derived_from != NULL)
 	{
 		appendStringInfoString(out, " AND t.");
-		exact_merge_sql_identifier(out, column->derived_from);
+		append_identifier(out, column->derived_from);
 		appendStringInfoString(out, " <=> s.");
-		exact_merge_sql_identifier(out, column->derived_from);
+		append_identifier(out, column->derived_from);
 	}
 	appendStringInfoString(out, " THEN t.");
-	exact_merge_sql_identifier(out, column->name);
+	append_identifier(out, column->name);
 	appendStringInfoString(out, " ELSE s.");
-	exact_merge_sql_identifier(out, column->name);
+	append_identifier(out, column->name);
 	appendStringInfoString(out, " END");
 }
 
@@ -472,7 +427,7 @@ append_update(StringInfo out, const ExactTarget *target, bool delete)
 		if (delete && (part->system == NULL || !part->system->on_delete))
 			continue;
 		appendStringInfoString(out, separator);
-		exact_merge_sql_identifier(out, part->name);
+		append_identifier(out, part->name);
 		appendStringInfoString(out, " = ");
 		if (!is_sent(part))
 			appendStringInfoString(out, made_value(part));
@@ -481,7 +436,7 @@ append_update(StringInfo out, const ExactTarget *target, bool delete)
 		else
 		{
 			appendStringInfoString(out, "s.");
-			exact_merge_sql_identifier(out, part->name);
+			append_identifier(out, part->name);
 		}
 		separator = ", ";
 	}
@@ -507,20 +462,20 @@ append_repeated(StringInfo out, const ExactTarget *target)
 		if (column == NULL || !column->derived)
 		{
 			appendStringInfoString(out, "q.");
-			exact_merge_sql_identifier(out, parts[i].name);
+			append_identifier(out, parts[i].name);
 		}
 		else
 		{
 			appendStringInfoString(out, "last_value(q.");
-			exact_merge_sql_identifier(out, column->name);
+			append_identifier(out, column->name);
 			appendStringInfoString(out, ", true) OVER (PARTITION BY q.`_division`, q.`_key`");
 			if (column->derived_from != NULL)
 			{
 				appendStringInfoString(out, ", q.");
-				exact_merge_sql_identifier(out, column->derived_from);
+				append_identifier(out, column->derived_from);
 			}
 			appendStringInfoString(out, " ORDER BY q.`_seq`) AS ");
-			exact_merge_sql_identifier(out, column->name);
+			append_identifier(out, column->name);
 		}
 		appendStringInfoString(out, ", ");
 	}
@@ -529,7 +484,7 @@ append_repeated(StringInfo out, const ExactTarget *target)
 }
 
 void
-exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch, bool repeated)
+exact_merge_sql_current(StringInfo out, const ExactTarget *target, int rows, bool repeated)
 {
 	appendStringInfoString(out, "MERGE INTO ");
 	exact_merge_sql_table(out, target, EXACT_TABLE_CURRENT);
@@ -539,7 +494,7 @@ exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMe
 	else
 		appendStringInfoString(out, "q.*");
 	appendStringInfoString(out, ", row_number() OVER (PARTITION BY q.`_division`, q.`_key` ORDER BY q.`_seq` DESC) AS `_rn`\nFROM (");
-	append_source(out, target, EXACT_TABLE_CURRENT, batch);
+	append_source(out, target, EXACT_TABLE_CURRENT, rows);
 	appendStringInfo(out, ") AS q) WHERE `_rn` = 1) AS s\nON t.`_division` = s.`_division` AND t.`_key` = s.`_key`\n"
 					 "WHEN MATCHED AND s.`_seq` > t.`_seq` AND s.`_op` = 'D'%s THEN UPDATE SET ",
 					 repeated ? " AND s.`_versions` = 1" : "");
@@ -555,31 +510,23 @@ static void
 append_count(StringInfo out, const ExactTarget *target, ExactTable table, int rows)
 {
 	appendStringInfoString(out, "SELECT count(*) AS `n`\n");
-	append_rows(out, rows, "ARRAY<STRUCT<`_division`: STRING, `_key`: STRING, `_seq`: STRING>>", target, NULL);
+	append_rows(out, rows, "ARRAY<STRUCT<`_division`: STRING, `_key`: STRING, `_seq`: STRING>>");
 	appendStringInfoString(out, " AS s\nJOIN ");
 	exact_merge_sql_table(out, target, table);
 }
 
 void
-exact_merge_sql_check_history(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch)
+exact_merge_sql_check_history(StringInfo out, const ExactTarget *target, int rows, int64 seq_min, int64 seq_max)
 {
-	append_count(out, target, EXACT_TABLE_HISTORY, batch->rows);
+	append_count(out, target, EXACT_TABLE_HISTORY, rows);
 	appendStringInfo(out, " AS h ON h.`_division` = CAST(s.r.`_division` AS INT) AND h.`_seq` = CAST(s.r.`_seq` AS BIGINT) "
-					 "AND h.`_seq` BETWEEN " INT64_FORMAT " AND " INT64_FORMAT, batch->seq_min, batch->seq_max);
+					 "AND h.`_seq` BETWEEN " INT64_FORMAT " AND " INT64_FORMAT, seq_min, seq_max);
 }
 
 void
-exact_merge_sql_check_current(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch)
+exact_merge_sql_check_current(StringInfo out, const ExactTarget *target, int rows)
 {
-	append_count(out, target, EXACT_TABLE_CURRENT, batch->rows);
+	append_count(out, target, EXACT_TABLE_CURRENT, rows);
 	appendStringInfoString(out, " AS t ON t.`_division` = CAST(s.r.`_division` AS INT) AND t.`_key` = s.r.`_key` "
 						   "AND t.`_seq` >= CAST(s.r.`_seq` AS BIGINT)");
-}
-
-void
-exact_merge_sql_between(StringInfo out, const ExactTarget *target, int64 above, int64 below, int limit)
-{
-	appendStringInfoString(out, "SELECT `_division`, `_key`, `_seq`, `_deleted` FROM ");
-	exact_merge_sql_table(out, target, EXACT_TABLE_CURRENT);
-	appendStringInfo(out, " WHERE `_seq` > " INT64_FORMAT " AND `_seq` < " INT64_FORMAT " ORDER BY `_seq` LIMIT %d", above, below, limit);
 }

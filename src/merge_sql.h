@@ -29,14 +29,6 @@ typedef struct ExactColumn
 	const char *derived_from;	/* column of the key it is looked up by; NULL: unknown */
 } ExactColumn;
 
-/* This hub as Databricks knows it. Of several copies of an installation the one works whose epoch and claim are in exact_hub. */
-typedef struct ExactHub
-{
-	const char *installation;
-	int			epoch;
-	const char *claim;
-} ExactHub;
-
 /* The two Delta tables of one entity in one workspace. */
 typedef struct ExactTarget
 {
@@ -46,23 +38,10 @@ typedef struct ExactTarget
 	const char *history;
 	const char *entity;
 	const char *resource;		/* in Exact Online, for the comments */
-	const ExactHub *hub;
+	const char *installation;
 	int			ncolumns;
 	const ExactColumn *columns;
 } ExactTarget;
-
-/* What :batch holds */
-typedef struct ExactMergeRows
-{
-	int			rows;
-	int64		seq_min;		/* of exactly these rows */
-	int64		seq_max;
-	const int  *divisions;		/* distinct ones */
-	int			ndivisions;
-} ExactMergeRows;
-
-/* A MERGE fails with these words, and changes nothing, when exact_hub does not name this hub for all its divisions. */
-#define EXACT_MERGE_SQL_FENCED "exact: fenced"
 
 /*
  * A type that may stand in a statement, in the spelling used here; false when it is none of STRING, BOOLEAN, TINYINT, SMALLINT,
@@ -74,16 +53,9 @@ extern bool exact_merge_sql_type(const char *type, char out[EXACT_MERGE_SQL_TYPE
 /* `catalog`.`schema`.`table`; without quotes for messages */
 extern void exact_merge_sql_table(StringInfo out, const ExactTarget *target, ExactTable table);
 extern void exact_merge_sql_name(StringInfo out, const ExactTarget *target, ExactTable table);
-extern void exact_merge_sql_identifier(StringInfo out, const char *name);
-extern void exact_merge_sql_literal(StringInfo out, const char *value);
-/* `catalog`.`schema`.`exact_hub` */
-extern void exact_merge_sql_hub(StringInfo out, const char *catalog, const char *schema);
 
 /* The leading comment by which a statement is found again in the query history. range: "12.1-14.40" */
-extern void exact_merge_sql_mark(StringInfo out, const ExactHub *hub, const char *entity, const char *kind, const char *range);
-/* What the marks of all statements of this hub begin with; of any copy of its installation */
-extern void exact_merge_sql_own_marks(StringInfo out, const ExactHub *hub);
-extern void exact_merge_sql_all_marks(StringInfo out, const ExactHub *hub);
+extern void exact_merge_sql_mark(StringInfo out, const ExactTarget *target, const char *kind, const char *range);
 
 extern void exact_merge_sql_create_schema(StringInfo out, const ExactTarget *target);
 extern void exact_merge_sql_create_table(StringInfo out, const ExactTarget *target, ExactTable table);
@@ -97,17 +69,14 @@ extern void exact_merge_sql_properties(StringInfo out, const ExactTarget *target
 extern void exact_merge_sql_compare(StringInfo add, StringInfo different, const ExactTarget *target, ExactTable table,
 									const char *const *names, const char *const *types, int ncolumns);
 
-/* Inserts the versions that the history does not hold yet. */
-extern void exact_merge_sql_history(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch);
+/* Inserts the versions that the history does not hold yet. seq_min and seq_max: of exactly the rows in :batch. */
+extern void exact_merge_sql_history(StringInfo out, const ExactTarget *target, int rows, int64 seq_min, int64 seq_max);
 
 /* Brings the current state to the newest version of each key. repeated: some key has several versions in :batch. */
-extern void exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch, bool repeated);
+extern void exact_merge_sql_current(StringInfo out, const ExactTarget *target, int rows, bool repeated);
 
 /* One row, one number, which must be `rows`: versions of :batch in the history; rows of :batch whose key is there at that version or a later one */
-extern void exact_merge_sql_check_history(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch);
-extern void exact_merge_sql_check_current(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch);
-
-/* Versions of the current table above one _seq and below another: at most `limit` rows (_division, _key, _seq, _deleted), lowest first */
-extern void exact_merge_sql_between(StringInfo out, const ExactTarget *target, int64 above, int64 below, int limit);
+extern void exact_merge_sql_check_history(StringInfo out, const ExactTarget *target, int rows, int64 seq_min, int64 seq_max);
+extern void exact_merge_sql_check_current(StringInfo out, const ExactTarget *target, int rows);
 
 #endif

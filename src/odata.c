@@ -368,65 +368,6 @@ exact_odata_parse(const char *body, size_t len, const char *const *fields, int n
 	return page;
 }
 
-ExactPage *
-exact_odata_expanded(ExactSlice value, const char *const *fields, int nfields, char **problem)
-{
-	char	   *body;
-	ExactPage  *page;
-
-	*problem = NULL;
-	if (value.start == NULL)
-	{
-		*problem = pstrdup("its lines are missing");
-		return NULL;
-	}
-	/* the shapes of a collection are those of a list */
-	body = palloc(value.len + 8);
-	memcpy(body, "{\"d\":", 5);
-	memcpy(body + 5, value.start, value.len);
-	body[value.len + 5] = '}';
-	page = exact_odata_parse(body, value.len + 6, fields, nfields, problem);
-	if (page != NULL && (!page->is_list || page->next != NULL))
-	{
-		*problem = pstrdup(page->is_list ? "not all of its lines are in it" : "its lines are not expanded");
-		return NULL;
-	}
-	return page;
-}
-
-ExactSlice
-exact_odata_without(const ExactRecord *record, ExactSlice value)
-{
-	const char *from = value.start;
-	const char *to = value.start + value.len;
-	const char *end = record->text.start + record->text.len;
-	ExactSlice	out;
-	char	   *text;
-
-	/* back over the colon and the name, whose last quote is escaped by nothing: it ends a token */
-	while (*--from != ':')
-		;
-	while (*--from != '"')
-		;
-	while (*--from != '"')
-		;
-	while (to < end && isspace((unsigned char) *to))
-		to++;
-	if (to < end && *to == ',')
-		to++;
-	else
-		while (from > record->text.start && *from != ',' && *from != '{')
-			from--;				/* the last member: the comma before it goes */
-	if (*from == '{')
-		from++;
-	out.len = (from - record->text.start) + (end - to);
-	out.start = text = palloc(out.len + 1);
-	memcpy(text, record->text.start, from - record->text.start);
-	memcpy(text + (from - record->text.start), to, end - to);
-	text[out.len] = '\0';
-	return out;
-}
-
 bool
 exact_odata_is_null(ExactSlice value)
 {

@@ -43,11 +43,6 @@ typedef struct ExactPage
  */
 extern ExactPage *exact_odata_parse(const char *body, size_t len, const char *const *fields, int nfields, char **problem);
 
-/* The records of an expanded collection, a value of a record that was read; NULL and *problem likewise: deferred, cut into pages. */
-extern ExactPage *exact_odata_expanded(ExactSlice value, const char *const *fields, int nfields, char **problem);
-/* The text of a record without the member whose value this is (palloc'd). */
-extern ExactSlice exact_odata_without(const ExactRecord *record, ExactSlice value);
-
 /* Value of a raw token: false when absent, null or of another type. */
 extern bool exact_odata_int64(ExactSlice value, int64 *out);	/* 12, "12" */
 extern char *exact_odata_string(ExactSlice value);	/* decoded string, digits of a number; NULL when absent or null */

@@ -22,10 +22,8 @@ static int	nlanes;
 static int	lane_capacity;
 static bool requests_open;
 static bool plan_due = true;
-static TimestampTz read_at;
 static TimestampTz plan_not_before;	/* after a reading that failed */
 
-#define LOOK_AGAIN_MS 1000
 #define READ_AGAIN_MS 1000
 #define ADDRESS_AGAIN_MS 60000
 
@@ -99,77 +97,18 @@ exact_plan_run(ExactLane *lane, const char *feed)
 	return run;
 }
 
-void
-exact_plan_notified(int division, const char *feed, TimestampTz first, TimestampTz last)
-{
-	ExactLane  *lane = exact_plan_lane(division);
-
-	for (int i = 0; lane != NULL && i < lane->nruns; i++)
-		if (strcmp(lane->runs[i]->name, feed) == 0)
-		{
-			ExactRun   *run = lane->runs[i];
-
-			if (run->notified_first == 0 || first < run->notified_first)
-				run->notified_first = first;
-			run->notified_last = Max(run->notified_last, last);
-		}
-}
-
-/* A first load of documents waits until what makes them be read again is complete: no change then lies between the two. */
-static bool
-waits_for_trigger(const ExactRun *run)
-{
-	for (int i = 0; run->def->trigger_feed != NULL && i < run->lane->nruns; i++)
-	{
-		const ExactRun *trigger = run->lane->runs[i];
-
-		if (strcmp(trigger->name, run->def->trigger_feed) == 0)
-			return trigger->present && !trigger->paused && trigger->complete_at == 0 && trigger->errors < 3;
-	}
-	return false;
-}
-
-/* Feeds of a division that were notified lately share its calls. */
-static int
-lively_feeds(const ExactLane *lane)
-{
-	TimestampTz since = GetCurrentTimestamp() - 10 * USECS_PER_MINUTE;
-	int			n = 0;
-
-	for (int i = 0; i < lane->nruns; i++)
-		if (lane->runs[i]->notified_last > since || lane->runs[i]->run_started_at > since)
-			n++;
-	return Max(n, 1);
-}
-
-/* When notifications make a feed due: after a pause in them, at the latest five such pauses after the first; paced by the budget. */
-static TimestampTz
-notified_due_at(const ExactRun *run)
-{
-	int64		pause = exact_debounce_ms * INT64CONST(1000);
-
-	if (run->notified_last == 0)
-		return PG_INT64_MAX;
-	return Max(Min(run->notified_last + pause, run->notified_first + 5 * pause),
-			   run->run_started_at + exact_budget_gap(run->lane->division, lively_feeds(run->lane)));
-}
-
 TimestampTz
 exact_plan_due_at(const ExactRun *run)
 {
 	int64		interval = run->def->interval_us;
 
-	if (run->complete_at == 0 && !run->paging && waits_for_trigger(run))
-		return PG_INT64_MAX;
 	if (run->paging || run->complete_at == 0 || (run->wanted_at != 0 && run->run_started_at < run->wanted_at))
 		return 0;
-	if (run->reread_from > 0)
-		return run->complete_at + USECS_PER_SEC;
 	if (exact_sync_interval_ms > 0 && run->def->method != EXACT_FEED_GUARD && !run->def->interval_set)
 		interval = exact_sync_interval_ms * INT64CONST(1000);
 	if (interval <= 0)
 		interval = USECS_PER_HOUR;
-	return Min(run->complete_at + interval, notified_due_at(run));
+	return run->complete_at + interval;
 }
 
 /* Whatever waits after errors may be tried at once. */
@@ -186,7 +125,7 @@ read_lanes(void)
 {
 	static const char sql[] =
 	"SELECT d.division, d.app, a.language, coalesce(s.state, 'ok'), s.since, coalesce(s.mark_generation, 1), "
-	"  EXISTS (SELECT FROM exact.dirty_key k WHERE k.division = d.division) "
+	"  EXISTS (SELECT FROM exact.dirty_key k WHERE k.division = d.division AND k.reason = 'confirm') "
 	"FROM exact.division d JOIN exact.app a ON a.name = d.app LEFT JOIN exact.division_state s ON s.division = d.division "
 	"WHERE d.enabled AND EXISTS (SELECT FROM exact.feed f WHERE f.division = d.division AND f.enabled) ORDER BY d.division";
 	uint64		n;
@@ -208,9 +147,10 @@ read_lanes(void)
 		lane->state_since = exact_cell_time(i, 5, 0);
 		lane->mark_generation = (int) exact_cell_int8(i, 6, 1);
 		lane->not_before = 0;
+		lane->confirm_not_before = 0;
 		for (int r = 0; r < lane->nrefused; r++)
 			lane->refused[r].not_before = 0;
-		lane->keys_at = exact_cell_bool(i, 7, false) ? 0 : PG_INT64_MAX;
+		lane->confirm_wanted = exact_cell_bool(i, 7, false);
 	}
 }
 
@@ -248,14 +188,13 @@ read_runs(void)
 	"  SELECT f.division, e.feed, array_agg(e.entity) AS entities, bool_or(e.entity = ANY (coalesce(s.paused_entities, '{}'))) AS paused, bool_or(e.entity_type IS NOT NULL AND e.method = 'sync') AS logged "
 	"  FROM exact.feed f JOIN exact.division d ON d.division = f.division AND d.enabled JOIN exact.entity_effective e ON e.entity = f.entity "
 	"  LEFT JOIN exact.division_state s ON s.division = f.division "
-	"  WHERE f.enabled GROUP BY f.division, e.feed), "
+	"  WHERE f.enabled AND e.method = ANY ('{sync,full}') GROUP BY f.division, e.feed), "
 	"all_feeds AS ( "
 	"  SELECT division, feed, entities, paused FROM wanted "
 	"  UNION ALL SELECT division, 'deleted', '{}', false FROM wanted WHERE logged GROUP BY division "
 	"  UNION ALL SELECT division, 'divisions', '{}', false FROM wanted GROUP BY division) "
 	"SELECT w.division, w.feed, array_to_string(w.entities, ','), w.paused, coalesce(s.mark, 1), coalesce(s.run, 0), coalesce(s.run_state, 'idle') <> 'idle', s.next_link, "
-	"  s.run_started_at, coalesce(s.run_first_max, 0), coalesce(s.run_max, 0), coalesce(s.run_rising, true), coalesce(s.run_rows, 0), s.complete_at, coalesce(s.errors, 0), coalesce(s.requested, false), s.fields_digest, "
-	"  coalesce(s.run_whole, false), s.whole_at, coalesce(s.whole_rows, 0), coalesce(s.reread_from, 0), s.notified_first, s.notified_last "
+	"  s.run_started_at, coalesce(s.run_first_max, 0), coalesce(s.run_max, 0), coalesce(s.run_rising, true), coalesce(s.run_rows, 0), s.complete_at, coalesce(s.errors, 0), coalesce(s.requested, false), s.fields_digest "
 	"FROM all_feeds w LEFT JOIN exact.feed_state s ON s.division = w.division AND s.feed = w.feed ORDER BY w.division, w.feed = 'deleted', w.feed";
 	static const char taken_sql[] = "UPDATE exact.feed_state SET requested = false WHERE requested AND division = $1 AND feed = $2";
 	MemoryContext unit = CurrentMemoryContext;
@@ -308,12 +247,6 @@ read_runs(void)
 		run->run_rows = exact_cell_int8(i, 13, 0);
 		run->complete_at = exact_cell_time(i, 14, 0);
 		run->errors = errors;
-		run->whole = exact_cell_bool(i, 18, false);
-		run->whole_at = exact_cell_time(i, 19, 0);
-		run->whole_rows = exact_cell_int8(i, 20, 0);
-		run->reread_from = exact_cell_int8(i, 21, 0);
-		run->notified_first = exact_cell_time(i, 22, 0);
-		run->notified_last = exact_cell_time(i, 23, 0);
 		strlcpy(run->digest, exact_cell_isnull(i, 17) ? "" : exact_cell_text(i, 17), sizeof(run->digest));
 
 		/* nothing points to the old definition before the new one is whole */
@@ -437,14 +370,6 @@ exact_plan_want(void)
 	plan_not_before = 0;
 }
 
-void
-exact_plan_look(void)
-{
-	if (!plan_due)
-		plan_not_before = read_at + LOOK_AGAIN_MS * INT64CONST(1000);
-	plan_due = true;
-}
-
 long
 exact_plan_turn(void)
 {
@@ -455,7 +380,6 @@ exact_plan_turn(void)
 	if (plan_not_before > now)
 		return (long) ((plan_not_before - now) / 1000 + 1);
 	plan_due = false;
-	read_at = now;
 	if (!exact_unit_run("read plan", read_unit, NULL, NULL))
 	{
 		plan_due = true;
@@ -470,7 +394,7 @@ exact_plan_turn(void)
 	return ADDRESS_AGAIN_MS;
 }
 
-/* A sync request is done when each of its feeds has completed a run that began after it, and no dirty key waits. */
+/* A sync request is done when each of its feeds has completed a run that began after it, and no key waits for confirmation. */
 static void
 settle_unit(void *arg pg_attribute_unused())
 {
@@ -478,7 +402,7 @@ settle_unit(void *arg pg_attribute_unused())
 	"WITH scope AS ( "
 	"  SELECT q.id, q.started_at, f.division, e.feed FROM exact.request q "
 	"  JOIN exact.feed f ON f.enabled AND (q.division IS NULL OR f.division = q.division) JOIN exact.division d ON d.division = f.division AND d.enabled "
-	"  JOIN exact.entity_effective e ON e.entity = f.entity AND (q.entity IS NULL OR q.entity = e.entity OR q.entity = e.feed) "
+	"  JOIN exact.entity_effective e ON e.entity = f.entity AND e.method = ANY ('{sync,full}') AND (q.entity IS NULL OR q.entity = e.entity OR q.entity = e.feed) "
 	"  LEFT JOIN exact.division_state s ON s.division = f.division "
 	"  WHERE q.state = 'running' AND q.kind = 'sync' AND NOT EXISTS (SELECT FROM exact.entity_effective p WHERE p.feed = e.feed AND p.entity = ANY (coalesce(s.paused_entities, '{}'))) "
 	"  UNION SELECT q.id, q.started_at, f.division, 'deleted' FROM exact.request q "
@@ -490,7 +414,7 @@ settle_unit(void *arg pg_attribute_unused())
 	"    min(format('division %s is %s: %s', c.division, d.state, d.reason)) FILTER (WHERE d.state <> 'ok') AS blocked, "
 	"    coalesce(min(format('app %s must be authorised', v.app)) FILTER (WHERE a.state IS DISTINCT FROM 'authorized'), "
 	"      min(s.last_error) FILTER (WHERE (s.errors >= 3 OR s.confirm_errors >= 3) AND s.last_error_at > c.started_at)) AS error, "
-	"    bool_or(EXISTS (SELECT FROM exact.dirty_key k JOIN exact.entity_effective e ON e.entity = k.entity WHERE k.division = c.division AND k.since < q.started_at + interval '1 h' AND (e.method <> 'sync' OR k.reason IN ('confirm', 'approved')) AND e.feed = c.feed)) AS unconfirmed "
+	"    bool_or(EXISTS (SELECT FROM exact.dirty_key k JOIN exact.entity_effective e ON e.entity = k.entity WHERE k.division = c.division AND k.reason = 'confirm' AND e.feed = c.feed)) AS unconfirmed "
 	"  FROM exact.request q LEFT JOIN scope c ON c.id = q.id LEFT JOIN exact.division v ON v.division = c.division LEFT JOIN exact.app_state a ON a.app = v.app "
 	"  LEFT JOIN exact.feed_state s ON s.division = c.division AND s.feed = c.feed LEFT JOIN exact.division_state d ON d.division = c.division "
 	"  WHERE q.state = 'running' AND q.kind = 'sync' GROUP BY q.id) "

@@ -9,7 +9,7 @@
 
 struct ExactLane;
 
-/* An entity whose keyed reads fail */
+/* An entity whose deletes could not be confirmed */
 typedef struct ExactRefusal
 {
 	char		entity[NAMEDATALEN];
@@ -38,12 +38,6 @@ typedef struct ExactRun
 	int64		run_rows;
 	TimestampTz complete_at;
 	int			errors;			/* in a row */
-	bool		whole;			/* the running run reads everything: what it does not show is gone */
-	TimestampTz whole_at;		/* start of the last complete one */
-	int64		whole_rows;
-	int64		reread_from;	/* 0 = from the mark */
-	TimestampTz notified_first; /* notifications that no complete run has followed yet; 0 none */
-	TimestampTz notified_last;
 	char		digest[65];		/* of the fields that were read when the mark was set; "" = none yet */
 	/* memory only */
 	TimestampTz wanted_at;		/* a run that starts later satisfies it; 0 none */
@@ -65,9 +59,9 @@ typedef struct ExactLane
 	int			mark_generation;
 	bool		busy;			/* a request is on the way: reads of a division are serial */
 	bool		reread;			/* the plan changed while a request was on the way */
-	bool		keyed_last;		/* the last request was a keyed read */
+	bool		confirm_wanted; /* dirty keys wait for a keyed read */
 	TimestampTz not_before;		/* nothing of this division before */
-	TimestampTz keys_at;		/* next keyed read of dirty keys; PG_INT64_MAX none */
+	TimestampTz confirm_not_before;
 	int			nrefused;
 	ExactRefusal *refused;
 	int			nruns;
@@ -77,8 +71,6 @@ typedef struct ExactLane
 
 /* Asks for the plan to be read anew in the fetcher's next turn. */
 extern void exact_plan_want(void);
-/* The same for whoever may ask a hundred times a second: not within a second of the last reading. */
-extern void exact_plan_look(void);
 /*
  * Reads divisions, feeds, states and requests anew when that was asked for; in no transaction. Runs on the way are kept. Returns ms
  * until it wants to be called again because something could not be read, -1 = when asked.
@@ -91,8 +83,6 @@ extern ExactRun *exact_plan_run(ExactLane *lane, const char *feed);
 extern TimestampTz exact_plan_due_at(const ExactRun *run);
 /* Is a request of exact.request on the way? Then exact_plan_settle() looks whether its runs have ended. */
 extern void exact_plan_settle(void);
-/* In a unit, or after one that has stored it: a feed has been notified of changes between first and last. */
-extern void exact_plan_notified(int division, const char *feed, TimestampTz first, TimestampTz last);
 extern void exact_plan_set_link(ExactRun *run, const char *link);
 
 #endif

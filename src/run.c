@@ -7,24 +7,26 @@
  */
 #include "postgres.h"
 
+#include "common/pg_prng.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "budget.h"
-#include "cursor.h"
 #include "deletes.h"
 #include "division.h"
 #include "errors.h"
 #include "guc.h"
-#include "keyed.h"
 #include "run.h"
 #include "shmem.h"
 #include "sql.h"
 #include "stage.h"
-#include "trouble.h"
 #include "worker.h"
 
 #define MAX_ACTIVE 32
+#define BACKOFF_FIRST_MS 2000
+#define BACKOFF_MAX_MS 300000
+#define REFUSED_FIRST_MS 60000
+#define REFUSED_MAX_MS 3600000
 #define PARKED_MS 3600000
 #define LOG_DAYS 50				/* sync/Deleted keeps two months */
 
@@ -45,6 +47,88 @@ exact_run_release(ExactLane *lane)
 	if (lane->reread)
 		exact_plan_want();
 	lane->reread = false;
+}
+
+static TimestampTz
+backoff(int errors, int64 first_ms, int64 max_ms)
+{
+	int64		ms = first_ms << Min(errors > 0 ? errors - 1 : 0, 16);
+
+	ms = Min(ms, max_ms);
+	ms += (int64) (ms * 0.13 * (2 * pg_prng_double(&pg_global_prng_state) - 1));
+	return GetCurrentTimestamp() + ms * 1000;
+}
+
+typedef struct StateChange
+{
+	int			division;
+	const char *state;
+	const ExactFault *fault;
+} StateChange;
+
+static void
+state_unit(void *arg)
+{
+	static const char sql[] =
+	"INSERT INTO exact.division_state AS s (division, state, since, reason, next_step) VALUES ($1, $2, now(), $3, $4) "
+	"ON CONFLICT (division) DO UPDATE SET state = excluded.state, since = now(), reason = excluded.reason, next_step = excluded.next_step "
+	"WHERE excluded.state = 'frozen' OR s.state IN ('ok', 'parked')";	/* an operator's pause stays */
+	static const char audit_sql[] =
+	"SELECT exact._audit('fetcher', 'division', $1, NULL, jsonb_build_object('state', $2::text, 'reason', $3::text, 'detail', $4::text))";
+	StateChange *change = arg;
+	ExactArg	args[4];
+
+	args[0] = exact_arg_int4(change->division);
+	args[1] = exact_arg_text(change->state);
+	args[2] = exact_arg_text(change->fault->message);
+	args[3] = exact_arg_text(change->fault->hint);
+	exact_sql(sql, 4, args);
+	args[3] = exact_arg_text(change->fault->detail);
+	exact_sql(audit_sql, 4, args);
+}
+
+static void
+set_state(ExactLane *lane, const char *state, const ExactFault *fault)
+{
+	StateChange change = {lane->division, state, fault};
+	int			attempts = 5;
+
+	strlcpy(lane->state, state, sizeof(lane->state));
+	lane->state_since = GetCurrentTimestamp();
+	exact_log(LOG, "alarm division=%d state=%s reason=\"%s\"", lane->division, state, fault->message);
+	while (!exact_unit_run("set division state", state_unit, &change, NULL) && attempts-- > 0)
+		;
+	exact_plan_want();			/* the table has the last word */
+}
+
+/* What an answer that is no page means for the division; returns when the same feed may be tried again. */
+TimestampTz
+exact_run_trouble(ExactLane *lane, ExactApiAnswer *answer, int errors)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	switch (answer->trouble)
+	{
+		case EXACT_API_LIMIT:
+			lane->not_before = Max(answer->retry_at, now + USECS_PER_SEC);
+			return 0;
+		case EXACT_API_UNAUTHORIZED:
+			/* authorize() and import_secrets() wake the fetcher, which looks again at once */
+			lane->not_before = now + 10 * USECS_PER_MINUTE;
+			return 0;
+		case EXACT_API_PARKED:
+			set_state(lane, "parked", answer->fault);
+			return 0;
+		case EXACT_API_REFUSED:
+			return backoff(errors, REFUSED_FIRST_MS, REFUSED_MAX_MS);
+		default:
+			if (answer->retry_at > now && answer->http == NULL)
+			{
+				lane->not_before = answer->retry_at;	/* no token now: a matter of the whole division */
+				return 0;
+			}
+			return backoff(errors, BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
+	}
 }
 
 typedef struct RunFailure
@@ -82,7 +166,7 @@ fail_run(ExactRun *run, ExactApiAnswer *answer, const ExactFault *fault)
 
 	if (answer->trouble != EXACT_API_LIMIT && answer->trouble != EXACT_API_UNAUTHORIZED)
 		run->errors++;
-	run->not_before = exact_trouble_answer(run->lane, answer, run->errors);
+	run->not_before = exact_run_trouble(run->lane, answer, run->errors);
 	/* a link that is refused, or answered with nothing usable again and again, has expired: the run goes back to its first page */
 	if (run->next_link != NULL && answer->http != NULL && answer->http->status >= 200 &&
 		run->errors >= (answer->trouble == EXACT_API_REFUSED ? 2 : 5))
@@ -106,7 +190,6 @@ typedef struct PageUnit
 	bool		rising;
 	int64		rows;
 	int64		mark;
-	int64		reread_from;
 	bool		complete;
 	bool		superseded;
 	bool		delivered;		/* versions were written: the loader has work */
@@ -136,22 +219,15 @@ save_run(PageUnit *u)
 {
 	static const char sql[] =
 	"INSERT INTO exact.feed_state AS s (division, feed, mark, run, run_state, next_link, run_started_at, run_first_max, run_max, run_rising, run_rows, "
-	"  complete_at, first_complete_at, next_run_at, fields_digest, errors, reread_from, run_whole, whole_at, whole_rows) "
-	"VALUES ($1, $2, $3, $4, CASE WHEN $5 THEN 'idle' ELSE 'paging' END, $6, $7, $8, $9, $10, $11, CASE WHEN $5 THEN clock_timestamp() END, CASE WHEN $5 THEN clock_timestamp() END, $12, $13, 0, "
-	"  $14, $15 AND NOT $5, CASE WHEN $15 AND $5 THEN $7 END, CASE WHEN $15 AND $5 THEN $11 ELSE 0 END) "
+	"  complete_at, first_complete_at, next_run_at, fields_digest, errors) "
+	"VALUES ($1, $2, $3, $4, CASE WHEN $5 THEN 'idle' ELSE 'paging' END, $6, $7, $8, $9, $10, $11, CASE WHEN $5 THEN clock_timestamp() END, CASE WHEN $5 THEN clock_timestamp() END, $12, $13, 0) "
 	"ON CONFLICT (division, feed) DO UPDATE SET mark = excluded.mark, run = excluded.run, run_state = excluded.run_state, next_link = excluded.next_link, "
 	"  run_started_at = excluded.run_started_at, run_first_max = excluded.run_first_max, run_max = excluded.run_max, run_rising = excluded.run_rising, "
 	"  run_rows = excluded.run_rows, complete_at = coalesce(excluded.complete_at, s.complete_at), "
 	"  first_complete_at = coalesce(s.first_complete_at, excluded.complete_at), next_run_at = excluded.next_run_at, fields_digest = excluded.fields_digest, errors = 0, "
-	"  reread_from = excluded.reread_from, run_whole = excluded.run_whole, whole_at = coalesce(excluded.whole_at, s.whole_at), "
-	"  whole_rows = CASE WHEN excluded.whole_at IS NULL THEN s.whole_rows ELSE excluded.whole_rows END, "
-	"  notified_first = CASE WHEN $5 AND s.notified_last < $7 THEN NULL WHEN $5 AND s.notified_first < $7 THEN s.notified_last ELSE s.notified_first END, "
-	"  notified_last = CASE WHEN $5 AND s.notified_last < $7 THEN NULL ELSE s.notified_last END, "
 	"  last_error = CASE WHEN s.confirm_errors > 0 THEN s.last_error END, last_error_at = CASE WHEN s.confirm_errors > 0 THEN s.last_error_at END";
-	/* what was read before its deletion and came after it has been read again by now, or is gone */
-	static const char clean_sql[] = "DELETE FROM exact.dirty_key WHERE division = $1 AND entity = ANY ($2::text[]) AND reason = 'sent before its deletion' AND since < $3";
 	ExactRun   *run = u->run;
-	ExactArg	args[15];
+	ExactArg	args[13];
 	TimestampTz next = 0;
 
 	if (u->complete)
@@ -176,54 +252,31 @@ save_run(PageUnit *u)
 	args[10] = exact_arg_int8(u->rows);
 	args[11] = next ? exact_arg_time(next) : exact_arg_null(TIMESTAMPTZOID);
 	args[12] = exact_arg_text(run->def->digest);
-	args[13] = u->reread_from > 0 ? exact_arg_int8(u->reread_from) : exact_arg_null(INT8OID);
-	args[14] = exact_arg_bool(run->whole);
-	exact_sql(sql, 15, args);
-	if (u->complete && run->def->method == EXACT_FEED_SYNC)
-	{
-		const char **names = palloc(run->def->nentities * sizeof(char *));
-
-		for (int e = 0; e < run->def->nentities; e++)
-			names[e] = run->def->entities[e].name;
-		args[2] = args[6];
-		args[1] = exact_arg_text_array(names, NULL, run->def->nentities);
-		exact_sql(clean_sql, 3, args);
-	}
+	exact_sql(sql, 13, args);
 }
 
-/* Follows the marks of a run, row versions or times of change: highest of the first page, highest of all, and whether they rose throughout. */
+/* Follows the row versions of a run: highest of the first page, highest of all, and whether they rose throughout. */
 static void
 follow_marks(PageUnit *u)
 {
 	const ExactFeed *def = u->run->def;
-	bool		by_time = exact_feed_by_time(def);
 
-	if (def->timestamp < 0 && !by_time)
+	if (def->timestamp < 0)
 		return;
 	for (int i = 0; i < u->page->nrecords; i++)
 	{
-		const ExactRecord *record = &u->page->records[i];
-		int64		mark;
+		int64		version;
 
-		if (by_time)
-		{
-			if (!exact_feed_modified(def, record, &mark))
-				continue;
-			if (mark < u->max)
-				u->rising = false;
-			u->max = Max(u->max, mark);
-			continue;
-		}
-		if (!exact_odata_int64(record->values[def->timestamp], &mark))
+		if (!exact_odata_int64(u->page->records[i].values[def->timestamp], &version))
 			ereport(ERROR,
 					(errcode(ERRCODE_EXACT_BAD_ANSWER),
 					 errmsg("Exact Online answered with a record of %s that has no Timestamp", def->name),
 					 errdetail("Row %d of the page. Nothing of that page was kept.", i + 1),
 					 errhint("The hub asks again by itself.")));
-		if (mark <= u->max)
+		if (version <= u->max)
 			u->rising = false;
 		else
-			u->max = mark;
+			u->max = version;
 	}
 	if (!u->run->paging)
 		u->first_max = u->max;
@@ -243,7 +296,6 @@ page_unit(void *arg)
 	u->max = run->paging ? run->run_max : 0;
 	u->rising = run->paging ? run->run_rising : true;
 	u->mark = run->mark;
-	u->reread_from = run->paging ? run->reread_from : 0;
 	u->delivered = u->replan = false;
 	u->tombstones = 0;
 	memset(&u->staged, 0, sizeof(u->staged));
@@ -260,29 +312,23 @@ page_unit(void *arg)
 	follow_marks(u);
 	u->complete = u->page->next == NULL;
 	u->rows = (run->paging ? run->run_rows : 0) + u->page->nrecords;
-	if (u->complete && (run->def->timestamp >= 0 || exact_feed_by_time(run->def)))
+	if (u->complete && run->def->timestamp >= 0)
 		u->mark = Max(run->mark, u->rising ? u->max : u->first_max);
 
 	switch (run->def->method)
 	{
 		case EXACT_FEED_SYNC:
 		case EXACT_FEED_FULL:
-		case EXACT_FEED_MODIFIED:
-		case EXACT_FEED_EXPANDED:
 			u->staged.feed = run->def;
 			u->staged.enabled = run->enabled;
 			u->staged.page = u->page;
 			u->staged.division = lane->division;
 			u->staged.run = u->run_id;
 			u->staged.call = call;
-			u->staged.sent_at = run->sent_at;
 			u->staged.sent_seq = run->sent_seq;
 			u->staged.mark_generation = lane->mark_generation;
 			exact_stage_page(&u->staged);
-			u->delivered = u->staged.fresh + u->staged.changed + u->staged.vanished > 0;
-			u->tombstones = u->staged.vanished;
-			if (u->staged.reread_from > 0 && (u->reread_from == 0 || u->staged.reread_from < u->reread_from))
-				u->reread_from = u->staged.reread_from;
+			u->delivered = u->staged.fresh + u->staged.changed > 0;
 			if (u->complete)
 			{
 				ExactRun	ended = *run;
@@ -291,7 +337,7 @@ page_unit(void *arg)
 				ended.run_rows = u->rows;
 				if (!run->paging)
 					ended.run_started_at = run->sent_at;
-				u->tombstones += exact_deletes_absent(&ended, call);
+				u->tombstones = exact_deletes_absent(&ended, call);
 				u->delivered = u->delivered || u->tombstones > 0;
 			}
 			break;
@@ -331,7 +377,6 @@ take_over(PageUnit *u)
 	run->run_rising = u->rising;
 	run->run_rows = u->rows;
 	run->mark = u->mark;
-	run->reread_from = u->reread_from;
 	strlcpy(run->digest, run->def->digest, sizeof(run->digest));
 	run->paging = !u->complete;
 	exact_plan_set_link(run, u->complete ? NULL : u->page->next);
@@ -342,15 +387,6 @@ take_over(PageUnit *u)
 	if (u->complete)
 	{
 		run->complete_at = GetCurrentTimestamp();
-		if (run->whole)
-		{
-			run->whole_at = run->run_started_at;
-			run->whole_rows = u->rows;
-		}
-		if (run->notified_first < run->run_started_at)
-			run->notified_first = run->notified_last;
-		if (run->notified_last < run->run_started_at)
-			run->notified_first = run->notified_last = 0;
 		if (run->run_started_at >= run->wanted_at || run->wanted_at > run->complete_at)
 			run->wanted_at = 0;	/* satisfied, or of a clock that was set back */
 	}
@@ -391,7 +427,7 @@ refuse_page(ExactRun *run, ExactApiAnswer *answer, ExactFault *fault)
 	answer->trouble = EXACT_API_TRANSIENT;
 	answer->fault = fault;
 	if (fault->sqlstate == ERRCODE_EXACT_DIVISION_GUARD)
-		exact_trouble_freeze(run->lane, fault);
+		set_state(run->lane, "frozen", fault);
 	fail_run(run, answer, fault);
 }
 
@@ -459,18 +495,15 @@ send_run(ExactRun *run)
 {
 	ExactLane  *lane = run->lane;
 	ExactApiRequest request = {0};
-	bool		on = run->paging && run->next_link;
 
-	if (!run->paging)
-		run->whole = exact_cursor_whole(run);
 	request.app = lane->app;
 	request.base_url = lane->base_url;
 	request.division = lane->division;
 	request.feed = run->name;
 	request.resource = run->def->resource;
 	request.language = lane->language;
-	request.url = on ? run->next_link : exact_feed_url(run->def, lane->base_url, lane->division, exact_cursor_from(run));
-	request.label = on ? psprintf("%s?$skiptoken=...", run->def->resource) : exact_feed_label(run->def, exact_cursor_from(run));
+	request.url = run->paging && run->next_link ? run->next_link : exact_feed_url(run->def, lane->base_url, lane->division, run->mark);
+	request.label = run->paging && run->next_link ? psprintf("%s?$skiptoken=...", run->def->resource) : exact_feed_label(run->def, run->mark);
 	run->sent_at = GetCurrentTimestamp();
 	run->sent_seq = exact_stage_last_seq();
 	exact_run_hold(lane);
@@ -487,10 +520,6 @@ run_ready_at(ExactRun *run)
 	if (!run->present || run->paused || run->def == NULL)
 		return PG_INT64_MAX;
 	at = Max(exact_plan_due_at(run), run->not_before);
-	if (at == PG_INT64_MAX)
-		return at;
-	if (run->complete_at == 0 && run->def->nentities > 0)	/* a first load leaves a part of each budget to live traffic */
-		return Max(at, exact_budget_backfill_at(run->lane->division, run->def->resource, &why));
 	return Max(at, exact_budget_allowed_at(run->lane->division, run->def->resource, &why));
 }
 
@@ -513,6 +542,13 @@ step_lane(ExactLane *lane)
 		return PG_INT64_MAX;
 	if (lane->not_before > now)
 		return lane->not_before;
+	if (lane->confirm_wanted)
+	{
+		if (lane->confirm_not_before <= now && exact_deletes_confirm(lane))
+			return lane->busy ? PG_INT64_MAX : now;
+		if (lane->confirm_wanted)
+			next = lane->confirm_not_before;
+	}
 	for (int i = 0; i < lane->nruns; i++)
 	{
 		ExactRun   *run = lane->runs[i];
@@ -528,20 +564,12 @@ step_lane(ExactLane *lane)
 		else if (chosen == NULL || run->sent_at < chosen->sent_at)
 			chosen = run;		/* the one that has waited longest, so that a long load starves nobody */
 	}
-	/* dirty keys and runs take turns */
-	if (lane->keys_at <= now && (chosen == NULL || !lane->keyed_last))
-	{
-		lane->keyed_last = true;
-		if (exact_keyed_send(lane))
-			return lane->busy ? PG_INT64_MAX : now;
-	}
 	if (chosen != NULL)
 	{
-		lane->keyed_last = false;
 		send_run(chosen);
 		return lane->busy ? PG_INT64_MAX : now;	/* it may have ended at once, without a token */
 	}
-	return Min(next, lane->keys_at);
+	return next;
 }
 
 long

@@ -5,10 +5,13 @@
 #define EXACT_RUN_H
 
 #include "plan.h"
+#include "exact_api.h"
 
 /* Sends what is due in every idle lane; returns ms until something will be due, -1 = nothing by itself. */
 extern long exact_run_turn(void);
 
+/* For deletes.c: what a failed request means for the lane; in no transaction. Returns when it may be tried again. */
+extern TimestampTz exact_run_trouble(ExactLane *lane, ExactApiAnswer *answer, int errors);
 /* One request of a lane is on the way; it has been answered. */
 extern void exact_run_hold(ExactLane *lane);
 extern void exact_run_release(ExactLane *lane);

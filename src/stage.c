@@ -90,36 +90,6 @@ close_batch(int64 batch, int slot, int division, const char *entity, const char 
 	exact_sql(sql, 9, args);
 }
 
-/*
- * A change of a transaction line makes its document be read again, since an edit of a line need not move its header. A document that
- * no entity knows is looked for where its type belongs. Only where the documents' first run has begun: it begins after the
- * transaction lines are complete.
- */
-static void
-follow(int division, const char *entity, int slot, int64 batch)
-{
-	static const char sql[] =
-	"WITH changed AS (SELECT r.parent AS key, min(substring(v.payload from '\"Type\"[[:space:]]*:[[:space:]]*\"?([0-9]{1,6})')::int) AS type "
-	"  FROM exact.stage v JOIN exact.record r ON r.division = $1 AND r.entity = $2 AND r.key = v.key "
-	"  WHERE v.slot = $3 AND v.batch = $4 AND r.parent IS NOT NULL GROUP BY r.parent), "
-	"document AS (SELECT e.entity, e.trigger_types, EXISTS (SELECT FROM exact.feed f JOIN exact.entity_effective x ON x.entity = f.entity "
-	"    JOIN exact.feed_state s ON s.division = f.division AND s.feed = x.feed AND s.run_started_at IS NOT NULL "
-	"    WHERE f.division = $1 AND f.enabled AND x.feed = e.feed) AS read FROM exact.entity_effective e WHERE e.trigger_entity = $2) "
-	"INSERT INTO exact.dirty_key AS k (division, entity, key, since, reason) "
-	"SELECT $1, d.entity, c.key, clock_timestamp(), 'its transaction lines changed' FROM changed c JOIN document d ON d.read "
-	"WHERE EXISTS (SELECT FROM exact.record h WHERE h.division = $1 AND h.entity = d.entity AND h.key = c.key) "
-	"  OR (NOT EXISTS (SELECT FROM document o JOIN exact.record h ON h.division = $1 AND h.entity = o.entity AND h.key = c.key) "
-	"    AND (c.type = ANY (d.trigger_types) OR NOT coalesce((SELECT bool_or(c.type = ANY (o.trigger_types)) FROM document o), false))) "
-	"ON CONFLICT (division, entity, key) DO UPDATE SET since = excluded.since";
-	ExactArg	args[4];
-
-	args[0] = exact_arg_int4(division);
-	args[1] = exact_arg_text(entity);
-	args[2] = exact_arg_int4(slot);
-	args[3] = exact_arg_int8(batch);
-	exact_sql(sql, 4, args);
-}
-
 static void
 see_version(int64 seq)
 {
@@ -164,19 +134,15 @@ static void
 add_row(Rows *rows, const ExactFeed *feed, const ExactFeedEntity *entity, const ExactRecord *record, int number)
 {
 	int			n = rows->n;
-	int64		line;
 
 	rows->keys[n] = exact_feed_key(record, entity->key);
-	rows->parents[n] = entity->parent >= 0 ? exact_feed_key(record, entity->parent) : NULL;
-	if (rows->keys[n] == NULL && entity->row_kind == ' ' && feed->line_number >= 0 &&
-		exact_odata_int64(record->values[feed->line_number], &line) && line == 0)
-		rows->keys[n] = rows->parents[n];	/* a document's own row among its lines */
 	if (rows->keys[n] == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_BAD_ANSWER),
-				 errmsg("Exact Online answered with a record of %s that has no key", entity->name),
+				 errmsg("Exact Online answered with a record of %s that has no %s", entity->name, feed->fields[entity->key]),
 				 errdetail("Row %d of the page. Nothing of that page was kept.", number),
 				 errhint("The hub asks again by itself.")));
+	rows->parents[n] = entity->parent >= 0 ? exact_feed_key(record, entity->parent) : NULL;
 	rows->versions[n] = 0;
 	rows->no_version[n] = feed->timestamp < 0 || !exact_odata_int64(record->values[feed->timestamp], &rows->versions[n]);
 	exact_feed_hash(entity, record, rows->hashes + n * 32);
@@ -189,10 +155,10 @@ add_row(Rows *rows, const ExactFeed *feed, const ExactFeedEntity *entity, const 
 
 /* Design: the division of each record is checked, and nothing of a page with a foreign one is kept. */
 static void
-check_division(const ExactStagePage *p, const ExactRecord *record, int field, int number)
+check_division(const ExactStagePage *p, const ExactRecord *record, int number)
 {
 	ExactSlice	none = {NULL, 0};
-	int64		division = exact_odata_division(record, field >= 0 ? record->values[field] : none, p->division);
+	int64		division = exact_odata_division(record, p->feed->division >= 0 ? record->values[p->feed->division] : none, p->division);
 
 	if (division == p->division)
 		return;
@@ -240,17 +206,15 @@ stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, Rows *rows)
 	"  WHERE NOT c.stale AND c.known AND NOT c.deleted AND NOT c.differs AND r.division = $1 AND r.entity = $2 AND r.key = c.key "
 	"    AND (r.run, r.row_version, r.mark_generation) IS DISTINCT FROM ($13::bigint, c.version, $9)), "
 	"dirty AS ( "
-	"  INSERT INTO exact.dirty_key (division, entity, key, since, reason) SELECT DISTINCT $1, coalesce($16, $2), CASE WHEN $16 IS NULL THEN key ELSE parent END, clock_timestamp(), "
-	"    CASE WHEN deleted THEN 'sent before its deletion' WHEN $15 THEN 'confirm' ELSE 'older than what is stored' END FROM compared WHERE stale "
+	"  INSERT INTO exact.dirty_key (division, entity, key, since, reason) SELECT $1, $2, key, now(), 'older than what is stored' FROM compared WHERE stale "
 	"  ON CONFLICT (division, entity, key) DO NOTHING), "
 	"clean AS ( "
 	"  DELETE FROM exact.dirty_key d USING compared c WHERE NOT c.stale AND d.division = $1 AND d.entity = $2 AND d.key = c.key AND d.since < $14) "
 	"SELECT (SELECT count(*) FROM versions WHERE NOT known OR deleted), (SELECT count(*) FROM versions WHERE known AND NOT deleted), "
-	"  (SELECT count(*) FROM compared WHERE stale), (SELECT max(seq) FROM versions), (SELECT min(version) FROM compared WHERE stale AND deleted)";
+	"  (SELECT count(*) FROM compared WHERE stale), (SELECT max(seq) FROM versions)";
 	int			slot = current_slot();
 	int64		batch = next_batch();
-	ExactArg	args[16];
-	int64		reread_from;
+	ExactArg	args[14];
 	int			fresh,
 				changed;
 
@@ -267,107 +231,16 @@ stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, Rows *rows)
 	args[10] = exact_arg_int4(slot);
 	args[11] = exact_arg_int8(batch);
 	args[12] = exact_arg_int8(p->run);
-	args[13] = exact_arg_time(p->sent_at);
-	args[14] = exact_arg_bool(p->feed->method == EXACT_FEED_SYNC && entity->plain_resource != NULL && entity->plain_key != NULL);
-	/* a line of an expanded document is read again with it */
-	args[15] = exact_arg_text(p->feed->collection >= 0 && entity->row_kind == 'l' ? p->feed->entities[0].name : NULL);
-	exact_sql(sql, 16, args);
+	args[13] = exact_arg_time(GetCurrentTransactionStartTimestamp());
+	exact_sql(sql, 14, args);
 	fresh = (int) exact_cell_int8(0, 1, 0);
 	changed = (int) exact_cell_int8(0, 2, 0);
 	p->stale += (int) exact_cell_int8(0, 3, 0);
 	see_version(exact_cell_int8(0, 4, 0));
-	reread_from = exact_cell_int8(0, 5, 0);
-	if (reread_from > 0 && (p->reread_from == 0 || reread_from < p->reread_from))
-		p->reread_from = reread_from;
 	p->fresh += fresh;
 	p->changed += changed;
-	if (fresh + changed == 0)
-		return;
-	close_batch(batch, slot, p->division, entity->name, p->feed->name, p->run, p->call, "page");
-	if (entity->followed)
-		follow(p->division, entity->name, slot, batch);
-}
-
-/* Lines that are not in the one consistent answer about their document are gone. */
-static void
-stage_vanished(ExactStagePage *p, const ExactFeedEntity *entity, char **documents, int ndocuments, const Rows *lines)
-{
-	static const char sql[] =
-	"SELECT key FROM exact.record WHERE division = $1 AND entity = $2 AND parent = ANY ($3::text[]) AND NOT deleted AND key <> ALL ($4::text[])";
-	ExactArg	args[4];
-	uint64		n;
-	char	  **keys;
-
-	args[0] = exact_arg_int4(p->division);
-	args[1] = exact_arg_text(entity->name);
-	args[2] = exact_arg_text_array((const char *const *) documents, NULL, ndocuments);
-	args[3] = exact_arg_text_array((const char *const *) lines->keys, NULL, lines->n);
-	n = exact_sql(sql, 4, args);
-	if (n == 0)
-		return;
-	keys = palloc(n * sizeof(char *));
-	for (uint64 i = 0; i < n; i++)
-		keys[i] = exact_cell_text(i, 1);
-	p->vanished += exact_stage_delete(p->division, p->feed->name, entity->name, NULL, keys, (int) n, p->run, p->call, "no longer in its document");
-}
-
-/* Documents with their lines: a header's version is without them, each line is a version of its own. */
-static void
-stage_documents(ExactStagePage *p)
-{
-	const ExactFeed *feed = p->feed;
-	const ExactFeedEntity *header = &feed->entities[0];
-	const ExactFeedEntity *line = &feed->entities[1];
-	ExactPage **expanded = palloc(Max(p->page->nrecords, 1) * sizeof(ExactPage *));
-	char	  **documents = palloc(Max(p->page->nrecords, 1) * sizeof(char *));
-	Rows	   *headers = make_rows(p->page->nrecords);
-	Rows	   *lines;
-	int			nlines = 0;
-	int			ndocuments = 0;
-
-	for (int i = 0; i < p->page->nrecords; i++)
-	{
-		const ExactRecord *record = &p->page->records[i];
-		ExactSlice	collection = record->values[feed->collection];
-		char	   *problem = NULL;
-
-		check_division(p, record, feed->division, i + 1);
-		expanded[i] = collection.start != NULL && exact_odata_is_null(collection) ? NULL :	/* says nothing about its lines */
-			exact_odata_expanded(collection, feed->line_fields, feed->nline_fields, &problem);
-		if (problem != NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_EXACT_BAD_ANSWER),
-					 errmsg("Exact Online answered with an incomplete document of %s: %s", header->name, problem),
-					 errdetail("GET %s, row %d. Nothing of that page was kept.", feed->resource, i + 1),
-					 errhint("The hub asks again by itself.")));
-		nlines += expanded[i] ? expanded[i]->nrecords : 0;
-	}
-	lines = make_rows(nlines);
-	for (int i = 0; i < p->page->nrecords; i++)
-	{
-		const ExactRecord *record = &p->page->records[i];
-		ExactRecord without = *record;
-
-		if (record->values[feed->collection].start != NULL)
-			without.text = exact_odata_without(record, record->values[feed->collection]);
-		add_row(headers, feed, header, &without, i + 1);
-		if (expanded[i] == NULL)
-			continue;
-		documents[ndocuments++] = headers->keys[i];
-		for (int l = 0; l < expanded[i]->nrecords; l++)
-		{
-			check_division(p, &expanded[i]->records[l], feed->line_division, i + 1);
-			add_row(lines, feed, line, &expanded[i]->records[l], i + 1);
-			lines->parents[lines->n - 1] = headers->keys[i];
-		}
-	}
-	p->rows = p->page->nrecords;
-	if (p->enabled[0] && headers->n > 0)
-		stage_rows(p, header, headers);
-	if (p->enabled[1] && lines->n > 0)
-		stage_rows(p, line, lines);
-	if (p->enabled[1] && ndocuments > 0)
-		stage_vanished(p, line, documents, ndocuments, lines);
+	if (fresh + changed > 0)
+		close_batch(batch, slot, p->division, entity->name, p->feed->name, p->run, p->call, "page");
 }
 
 void
@@ -376,11 +249,6 @@ exact_stage_page(ExactStagePage *p)
 	const ExactFeed *feed = p->feed;
 	Rows	  **rows = palloc(feed->nentities * sizeof(Rows *));
 
-	if (feed->collection >= 0)
-	{
-		stage_documents(p);
-		return;
-	}
 	for (int e = 0; e < feed->nentities; e++)
 		rows[e] = make_rows(p->page->nrecords);
 	for (int i = 0; i < p->page->nrecords; i++)
@@ -388,8 +256,8 @@ exact_stage_page(ExactStagePage *p)
 		const ExactRecord *record = &p->page->records[i];
 		char		kind = ' ';
 
-		check_division(p, record, feed->division, i + 1);
-		if (feed->line_number >= 0 && feed->nentities > 1)
+		check_division(p, record, i + 1);
+		if (feed->line_number >= 0)
 		{
 			int64		line;
 
@@ -443,10 +311,7 @@ delete_keys(int division, const char *feed, const char *entity, ExactArg keys, i
 	n = (int) exact_cell_int8(0, 1, 0);
 	see_version(exact_cell_int8(0, 2, 0));
 	if (n > 0)
-	{
 		close_batch(batch, slot, division, entity, feed, run, call, how);
-		follow(division, entity, slot, batch);
-	}
 	return n;
 }
 

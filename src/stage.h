@@ -7,7 +7,6 @@
 #define EXACT_STAGE_H
 
 #include "feed.h"
-#include "utils/timestamp.h"
 
 typedef struct ExactStagePage
 {
@@ -17,7 +16,6 @@ typedef struct ExactStagePage
 	int			division;
 	int64		run;
 	int64		call;
-	TimestampTz sent_at;		/* of the request */
 	int64		sent_seq;		/* exact_stage_last_seq() when the request was sent */
 	int			mark_generation;
 	/* results */
@@ -25,8 +23,6 @@ typedef struct ExactStagePage
 	int			fresh;			/* new records */
 	int			changed;
 	int			stale;			/* older than what is stored, or sent before a tombstone: not staged, keys are dirty */
-	int64		reread_from;	/* lowest row version of those sent before a tombstone, 0 none */
-	int			vanished;		/* lines that are no longer in their expanded documents */
 } ExactStagePage;
 
 /* In a unit, once at start: installation, epoch and counter. */

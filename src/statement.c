@@ -13,7 +13,6 @@
 #include "utils/timestamp.h"
 
 #include "errors.h"
-#include "merge_sql.h"
 #include "sql.h"
 #include "statement.h"
 
@@ -65,8 +64,10 @@ static dlist_head statements = DLIST_STATIC_INIT(statements);
 long
 exact_statement_backoff(int failures, long max_ms)
 {
-	long		ms = failures < 20 ? Min(max_ms, 1000L << (Max(failures, 1) - 1)) : max_ms;
+	long		ms = max_ms;
 
+	if (failures < 20)
+		ms = Min(max_ms, 1000L << (Max(failures, 1) - 1));
 	return ms / 2 + (long) (pg_prng_double(&pg_global_prng_state) * (ms / 2));
 }
 
@@ -177,12 +178,11 @@ make_result(ExactVerdict verdict)
 }
 
 static void
-finish_refused(Statement *st, const ExactFault *fault, const char *sqlstate, bool fenced)
+finish_refused(Statement *st, const ExactFault *fault, const char *sqlstate)
 {
 	ExactStatementResult result = make_result(EXACT_VERDICT_REFUSED);
 
 	result.fault = fault;
-	result.fenced = fenced;
 	result.sqlstate = sqlstate;
 	finish(st, &result, fault->message);
 }
@@ -228,14 +228,9 @@ is_passing(const ExactCallAnswer *answer)
 		"SERVICE_UNDER_MAINTENANCE", "TEMPORARILY_UNAVAILABLE", "UNKNOWN", "WORKSPACE_TEMPORARILY_UNAVAILABLE", NULL};
 	static const char *const states[] = {"2D521", "40000", NULL};
 
-	return *answer->sqlstate != '\0' ? is_one_of(answer->sqlstate, states) : is_one_of(answer->error_code, codes);
-}
-
-/* The statement asserts the epoch of this hub, and exact_hub names another. */
-static bool
-is_fenced(const ExactCallAnswer *answer)
-{
-	return strcmp(answer->sqlstate, "P0001") == 0 && strstr(answer->error_text, EXACT_MERGE_SQL_FENCED) != NULL;
+	if (*answer->sqlstate != '\0')
+		return is_one_of(answer->sqlstate, states);
+	return is_one_of(answer->error_code, codes);
 }
 
 /* A cut transfer or an unreadable file: once more, then it is an error. */
@@ -244,7 +239,7 @@ is_worth_one_more(const ExactCallAnswer *answer)
 {
 	static const char *const states[] = {"22023", "P0001", NULL};
 
-	return !is_fenced(answer) && (strncmp(answer->sqlstate, "KD", 2) == 0 || is_one_of(answer->sqlstate, states));
+	return strncmp(answer->sqlstate, "KD", 2) == 0 || is_one_of(answer->sqlstate, states);
 }
 
 /* The column whose CAST failed: the engine marks the place in the statement with a line of ^. NULL when it does not. */
@@ -334,7 +329,7 @@ refuse(Statement *st, const ExactCallAnswer *answer)
 	fault->detail = psprintf("Statement %s, SQLSTATE %s.", st->statement_id ? st->statement_id : "without id",
 							 *answer->sqlstate ? answer->sqlstate : "unknown");
 	fault->hint = make_hint(request, answer);
-	finish_refused(st, fault, answer->sqlstate, is_fenced(answer));
+	finish_refused(st, fault, answer->sqlstate);
 }
 
 /* ---- answers ---- */
@@ -424,7 +419,7 @@ take_execute(const ExactCallAnswer *answer, void *arg)
 	else if (answer->outcome == EXACT_CALL_UNKNOWN)
 		again_later(st, PHASE_UNKNOWN, answer->fault, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FIRST_SEARCH_MS));
 	else
-		finish_refused(st, answer->fault, "", false);
+		finish_refused(st, answer->fault, "");
 }
 
 /* Asking for a state has no effect: whatever goes wrong, it is asked again. */
@@ -519,7 +514,7 @@ do_step(Statement *st)
 			break;
 		case PHASE_UNKNOWN:
 			st->busy = true;
-			exact_databricks_find(st->request.workspace, st->request.mark, NULL, st->first_sent, take_find, st);
+			exact_databricks_find(st->request.workspace, st->request.mark, st->first_sent, take_find, st);
 			break;
 	}
 }

@@ -31,7 +31,6 @@ typedef struct ExactStatementResult
 	ExactVerdict verdict;
 	const ExactFault *fault;	/* REFUSED: for people, without values of records */
 	const char *sqlstate;		/* of Databricks; "" when there is none */
-	bool		fenced;			/* REFUSED: Databricks takes statements of another epoch than ours */
 	const char *statement_id;	/* may be NULL */
 	bool		first_attempt;	/* one sending, one answer: its counts are the whole truth */
 	int64		affected;		/* num_affected_rows, -1 when not known */
@@ -51,7 +50,7 @@ typedef struct ExactStatementRequest
 	const ExactWorkspace *workspace;
 	const char *entity;
 	const char *table;			/* "main.exact.glaccount" */
-	const char *kind;			/* ddl, history, current, check, fence */
+	const char *kind;			/* ddl, history, current, check */
 	const char *verb;			/* for people: "MERGE into" */
 	const char *mark;			/* leading comment (exact_merge_sql_mark) */
 	const char *sql;			/* without the mark */

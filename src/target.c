@@ -116,7 +116,7 @@ full_name(const ExactTarget *target, ExactTable table)
 }
 
 ExactTargetPlan *
-exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const char *entity, const ExactHub *hub)
+exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const char *entity, const char *installation)
 {
 	static const char entity_sql[] =
 	"SELECT e.resource, e.target_table, e.target_history, "
@@ -146,7 +146,7 @@ exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const c
 	plan->sql.catalog = plan->workspace->catalog;
 	plan->sql.schema = plan->workspace->schema;
 	plan->sql.entity = pstrdup(entity);
-	plan->sql.hub = hub;
+	plan->sql.installation = pstrdup(installation);
 	plan->sql.resource = exact_cell_text(0, 1);
 	plan->sql.current = exact_cell_text(0, 2);
 	plan->sql.history = exact_cell_text(0, 3);
@@ -278,10 +278,10 @@ take_properties(Preparation *p, const ExactStatementResult *result)
 		else if (key != NULL && strcmp(key, "exact.installation") == 0)
 			installation = value;
 	}
-	if (entity == NULL || installation == NULL || strcmp(entity, target->entity) != 0 || strcmp(installation, target->hub->installation) != 0)
+	if (entity == NULL || installation == NULL || strcmp(entity, target->entity) != 0 || strcmp(installation, target->installation) != 0)
 		end_with_mismatch(p, psprintf("table %s exists and belongs to someone else: %s", table_name(p),
 									  entity == NULL || installation == NULL ? "it was not made by exact_databricks" :
-									  strcmp(installation, target->hub->installation) != 0 ? "another installation of exact_databricks made it" :
+									  strcmp(installation, target->installation) != 0 ? "another installation of exact_databricks made it" :
 									  psprintf("it holds the entity %s", exact_databricks_tidy(entity))),
 						  "Nothing was written into it.");
 	else if (p->add.len > 0 && p->rounds++ < MAX_ROUNDS)
@@ -374,7 +374,7 @@ take_step(Preparation *p, Step step)
 			exact_merge_sql_create_table(&sql, target, p->table);
 			break;
 	}
-	exact_merge_sql_mark(&mark, target->hub, target->entity, step <= STEP_PROPERTIES ? "check" : "ddl", table_name(p));
+	exact_merge_sql_mark(&mark, target, step <= STEP_PROPERTIES ? "check" : "ddl", table_name(p));
 	p->step = step;
 	memset(&request, 0, sizeof(request));
 	request.workspace = p->plan->workspace;

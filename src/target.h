@@ -23,11 +23,11 @@ typedef struct ExactTargetPlan
 } ExactTargetPlan;
 
 /*
- * In a unit: the tables of an entity by the catalogue and the users' changes, in a context of its own below `parent`; hub must live as long. Raises EX015 when the
+ * In a unit: the tables of an entity by the catalogue and the users' changes, in a context of its own below `parent`. Raises EX015 when the
  * catalogue does not have it, EX014 when a target_type is none.
  */
 extern ExactTargetPlan *exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const char *entity,
-										  const ExactHub *hub);
+										  const char *installation);
 
 /* fault: NULL when both tables are there and fit; sqlstate: "EX014" or Databricks' own */
 typedef void (*ExactTargetDone) (const ExactFault *fault, const char *sqlstate, void *arg);

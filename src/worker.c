@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -51,7 +50,6 @@ static bool woken = true;		/* since the last turn: by exact_wake, a reload, the 
 static volatile sig_atomic_t hold_depth = 0;
 static volatile sig_atomic_t exit_wanted = false;
 static TimestampTz exit_wanted_at = 0;
-static int	epoch = 0;			/* of the installation when this process began to work, 0 before */
 
 Oid
 exact_worker_database(void)
@@ -245,16 +243,10 @@ exact_unit_run(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
 
 /* ---- may it work? ---- */
 
-typedef struct Binding
-{
-	char	   *answer;			/* in TopMemoryContext */
-	int			epoch;
-} Binding;
-
 static void
 bind_unit(void *arg)
 {
-	Binding    *binding = arg;
+	char	  **answer = arg;
 	MemoryContext spi = CurrentMemoryContext;
 
 	exact_sql("SELECT pg_catalog.to_regprocedure('exact._bind()') IS NOT NULL", 0, NULL);
@@ -265,21 +257,8 @@ bind_unit(void *arg)
 				 errhint("Drop and create the extension.")));
 	exact_sql("SELECT exact._bind()", 0, NULL);
 	MemoryContextSwitchTo(TopMemoryContext);
-	binding->answer = exact_cell_text(0, 1);
+	*answer = exact_cell_text(0, 1);
 	MemoryContextSwitchTo(spi);
-	exact_sql("SELECT epoch FROM exact.installation_binding", 0, NULL);
-	binding->epoch = SPI_processed > 0 ? (int) exact_cell_int8(0, 1, 0) : 0;
-}
-
-/* What this process holds in memory belongs to an epoch that is over; the launcher starts another one. */
-static void
-end_epoch(void)
-{
-	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
-	slot->ended_clean = true;
-	LWLockRelease(exact_shared_lock);
-	exit_wanted = true;
-	exact_worker_exit_if_wanted();
 }
 
 /* Decides anew whether this worker may work; ends the process when the extension is gone. */
@@ -288,7 +267,7 @@ assess(void)
 {
 	ExactFault	reason;
 	ExactFault *fault = NULL;
-	Binding		binding = {NULL, 0};
+	char	   *answer = NULL;
 
 	if (!exact_enabled)
 	{
@@ -299,27 +278,24 @@ assess(void)
 		set_not_ready(&reason, RECHECK_MS, LOG);
 		return;
 	}
-	if (!exact_unit_try("bind", bind_unit, &binding, &fault))
+	if (!exact_unit_try("bind", bind_unit, &answer, &fault))
 	{
 		if (ready && fault->sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
 			return;				/* someone holds the extension in an open transaction; its end wakes us */
 		set_not_ready(fault, RECHECK_FAILED_MS, fault->sqlstate == ERRCODE_EXACT_INSTALLATION ? WARNING : LOG);
 		return;
 	}
-	if (binding.answer == NULL || strcmp(binding.answer, "bound") != 0)
+	if (answer == NULL || strcmp(answer, "bound") != 0)
 	{
 		memset(&reason, 0, sizeof(reason));
 		reason.sqlstate = ERRCODE_EXACT_INSTALLATION;
-		reason.message = binding.answer ? binding.answer : "this database is not bound to an installation";
+		reason.message = answer ? answer : "this database is not bound to an installation";
 		reason.hint = "If this is the hub that shall work from now on, call exact.adopt().";
 		set_not_ready(&reason, RECHECK_MS, WARNING);
 	}
-	else if (epoch != 0 && binding.epoch != epoch)
-		end_epoch();
 	else if (!ready)
 	{
 		ready = true;
-		epoch = binding.epoch;
 		told[0] = '\0';
 		LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
 		slot->state = blocked[0] ? EXACT_WORKER_IDLE : EXACT_WORKER_RUNNING;
@@ -329,8 +305,8 @@ assess(void)
 			ops->start();
 		started = true;
 	}
-	if (binding.answer)
-		pfree(binding.answer);
+	if (answer)
+		pfree(answer);
 }
 
 /* ---- start ---- */

@@ -66,7 +66,6 @@ my ($order) = grep { !$_->{deleted} && $_->{row}{LineNumber} == 0 } $exact->trut
 my ($center) = grep { !$_->{deleted} } $exact->truth($first, 'hrm/Costcenters');
 $exact->post('change', division => $first, resource => 'purchaseorder/PurchaseOrders', op => 'delete', key => $order->{key});
 $exact->post('change', division => $first, resource => 'hrm/Costcenters', op => 'delete', key => $center->{key});
-one("SELECT exact.sync_now($first, 'costcenter')");
 my $deleted = "SELECT deleted FROM exact.record WHERE division = $first AND entity = '%s' AND key = lower('%s')";
 wait_until('the other entity is confirmed', sub { one(sprintf $deleted, 'costcenter', $center->{key}) eq 't' });
 is(one(sprintf $deleted, 'purchaseorders', $order->{key}), 'f', 'the order is not deleted without a yes');

@@ -20,13 +20,8 @@ static const ExactColumn columns[] = {
 	{"OrderDate", "OrderDate", "DATE", NULL, false, true, false, false, NULL},
 };
 
-static const ExactHub hub = {"i1", 3, "c'1"};
-static const int divisions[] = {12, 34};
-static const ExactMergeRows three = {3, INT64CONST(1099511627777), INT64CONST(1099511627790), divisions, 2};
-static const ExactMergeRows two = {2, 5, 9, divisions, 1};
-
 static const ExactTarget target = {"main", "exact", "orders", "orders_history", "purchaseorders", "purchaseorder/PurchaseOrders",
-&hub, lengthof(columns), columns};
+"i1", lengthof(columns), columns};
 
 static void
 expect(const char *what, StringInfo got, const char *expected)
@@ -65,8 +60,6 @@ expect_type(const char *type, const char *expected)
 #define ROWS(n) "\nFROM (SELECT explode(CASE WHEN size(a) = " n " THEN a ELSE raise_error('exact: the batch holds ' || " \
 	"coalesce(size(a), 0) || ' rows, expected " n "') END) AS r\n  FROM (SELECT from_json(:batch, 'ARRAY<STRUCT<" SYSTEM_FIRST
 #define END_ROWS ">>', map('mode', 'FAILFAST')) AS a))"
-#define FENCED(n, list) ">>', map('mode', 'FAILFAST')) AS a)\n  WHERE (SELECT assert_true(count(*) = " n ", 'exact: fenced') " \
-	"FROM `main`.`exact`.`exact_hub` WHERE `installation` = 'i1' AND `epoch` = 3 AND `claim` = 'c\\'1' AND `division` IN (" list ")) IS NULL)"
 #define ALL_COLUMNS "`_division`, `_key`, `_seq`, `ID`, `Supplier`, `SupplierName`, `Remark`, `AmountDC`, `OrderDate`, `_op`, `_deleted`, " \
 	"`_valid`, `_problems`, `_batch`, `_staged_at`, `_loaded_at`"
 #define ALL_VALUES "s.`_division`, s.`_key`, s.`_seq`, s.`ID`, s.`Supplier`, s.`SupplierName`, s.`Remark`, s.`AmountDC`, s.`OrderDate`, " \
@@ -115,8 +108,8 @@ test_tables(StringInfo out)
 	expect("describe", out, "DESCRIBE TABLE `main`.`exact`.`orders_history`");
 	exact_merge_sql_properties(out, &target, EXACT_TABLE_CURRENT);
 	expect("properties", out, "SHOW TBLPROPERTIES `main`.`exact`.`orders`");
-	exact_merge_sql_mark(out, &hub, "purchaseorders", "history", "12.1-14.40");
-	expect("mark", out, "/* exact_databricks i1.3 purchaseorders history 12.1-14.40 */");
+	exact_merge_sql_mark(out, &target, "history", "12.1-14.40");
+	expect("mark", out, "/* exact_databricks i1 purchaseorders history 12.1-14.40 */");
 	exact_merge_sql_name(out, &target, EXACT_TABLE_CURRENT);
 	expect("name", out, "main.exact.orders");
 }
@@ -124,35 +117,32 @@ test_tables(StringInfo out)
 static void
 test_merges(StringInfo out)
 {
-	exact_merge_sql_history(out, &target, &three);
+	exact_merge_sql_history(out, &target, 3, 1099511627777, 1099511627790);
 	expect("history", out,
 		   "MERGE INTO `main`.`exact`.`orders_history` AS h\nUSING (" SOURCE ", r.`_payload` AS `_payload`" ROWS("3") ", " FIELDS ", "
-		   SYSTEM_LAST ", `_payload`: STRING" FENCED("2", "12, 34") ") AS s\nON h.`_division` = s.`_division` AND h.`_seq` = s.`_seq` AND "
+		   SYSTEM_LAST ", `_payload`: STRING" END_ROWS ") AS s\nON h.`_division` = s.`_division` AND h.`_seq` = s.`_seq` AND "
 		   "h.`_seq` BETWEEN 1099511627777 AND 1099511627790\nWHEN NOT MATCHED THEN INSERT (" ALL_COLUMNS ", `_payload`)\n  VALUES ("
 		   ALL_VALUES ", s.`_payload`)");
-	exact_merge_sql_current(out, &target, &two, false);
+	exact_merge_sql_current(out, &target, 2, false);
 	expect("current", out,
 		   "MERGE INTO `main`.`exact`.`orders` AS t\nUSING (SELECT * FROM (SELECT q.*, row_number() OVER (PARTITION BY q.`_division`, "
-		   "q.`_key` ORDER BY q.`_seq` DESC) AS `_rn`\nFROM (" SOURCE ROWS("2") ", " FIELDS ", " SYSTEM_LAST FENCED("1", "12") ") AS q) "
+		   "q.`_key` ORDER BY q.`_seq` DESC) AS `_rn`\nFROM (" SOURCE ROWS("2") ", " FIELDS ", " SYSTEM_LAST END_ROWS ") AS q) "
 		   "WHERE `_rn` = 1) AS s\nON t.`_division` = s.`_division` AND t.`_key` = s.`_key`\n"
 		   "WHEN MATCHED AND s.`_seq` > t.`_seq` AND s.`_op` = 'D'" UPDATES);
-	exact_merge_sql_current(out, &target, &three, true);
+	exact_merge_sql_current(out, &target, 3, true);
 	expect("current with several versions of a key", out,
 		   "MERGE INTO `main`.`exact`.`orders` AS t\nUSING (SELECT * FROM (SELECT q.`_division`, q.`_key`, q.`_seq`, q.`ID`, q.`Supplier`, "
 		   "last_value(q.`SupplierName`, true) OVER (PARTITION BY q.`_division`, q.`_key`, q.`Supplier` ORDER BY q.`_seq`) AS `SupplierName`, "
 		   "last_value(q.`Remark`, true) OVER (PARTITION BY q.`_division`, q.`_key` ORDER BY q.`_seq`) AS `Remark`, q.`AmountDC`, q.`OrderDate`, "
 		   "q.`_op`, q.`_valid`, q.`_problems`, q.`_batch`, q.`_staged_at`, count(*) OVER (PARTITION BY q.`_division`, q.`_key`) AS `_versions`, "
 		   "row_number() OVER (PARTITION BY q.`_division`, q.`_key` ORDER BY q.`_seq` DESC) AS `_rn`\nFROM (" SOURCE ROWS("3") ", " FIELDS ", "
-		   SYSTEM_LAST FENCED("2", "12, 34") ") AS q) WHERE `_rn` = 1) AS s\nON t.`_division` = s.`_division` AND t.`_key` = s.`_key`\n"
+		   SYSTEM_LAST END_ROWS ") AS q) WHERE `_rn` = 1) AS s\nON t.`_division` = s.`_division` AND t.`_key` = s.`_key`\n"
 		   "WHEN MATCHED AND s.`_seq` > t.`_seq` AND s.`_op` = 'D' AND s.`_versions` = 1" UPDATES);
-	exact_merge_sql_check_history(out, &target, &two);
+	exact_merge_sql_check_history(out, &target, 3, 5, 9);
 	expect("check of history", out,
-		   "SELECT count(*) AS `n`" ROWS("2") END_ROWS " AS s\nJOIN `main`.`exact`.`orders_history` AS h ON h.`_division` = "
+		   "SELECT count(*) AS `n`" ROWS("3") END_ROWS " AS s\nJOIN `main`.`exact`.`orders_history` AS h ON h.`_division` = "
 		   "CAST(s.r.`_division` AS INT) AND h.`_seq` = CAST(s.r.`_seq` AS BIGINT) AND h.`_seq` BETWEEN 5 AND 9");
-	exact_merge_sql_between(out, &target, 5, INT64CONST(3298534883328), 10000);
-	expect("versions of other copies", out, "SELECT `_division`, `_key`, `_seq`, `_deleted` FROM `main`.`exact`.`orders` "
-		   "WHERE `_seq` > 5 AND `_seq` < 3298534883328 ORDER BY `_seq` LIMIT 10000");
-	exact_merge_sql_check_current(out, &target, &three);
+	exact_merge_sql_check_current(out, &target, 3);
 	expect("check of current", out,
 		   "SELECT count(*) AS `n`" ROWS("3") END_ROWS " AS s\nJOIN `main`.`exact`.`orders` AS t ON t.`_division` = "
 		   "CAST(s.r.`_division` AS INT) AND t.`_key` = s.r.`_key` AND t.`_seq` >= CAST(s.r.`_seq` AS BIGINT)");

@@ -163,7 +163,7 @@ END {
 
 	print "-- Made by install/catalogue/build.sh from entities.tsv, fields.tsv and mapping.tsv."
 	print "INSERT INTO exact.catalogue (entity, resource, method, plain_resource, feed, row_kind, key_field, parent_field, plain_key,"
-	print "\tentity_type, topic, scope, merge_rank, sync_interval, presets, has_division, personnel, unavailable, trigger_entity, trigger_types) VALUES"
+	print "\tentity_type, topic, scope, merge_rank, sync_interval, presets, has_division, personnel, unavailable) VALUES"
 	rows = 0
 	for (i = 1; i <= count; i++) {
 		path = order[i]
@@ -191,13 +191,11 @@ END {
 		if (parent_field != "" && !((set, tolower(parent_field)) in column))
 			fail(path ": parent " parent_field " is no field of " set)
 		rows++
-		printf "%s(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)", (rows > 1 ? ",\n" : ""), \
+		printf "%s(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)", (rows > 1 ? ",\n" : ""), \
 			quote(entity_name[path]), quote(method == "sync" ? set : address[path]), quote(method), nullable(plain), quote(feed), nullable(row_kind), \
 			nullable(key[path]), nullable(parent_field), plain == "" ? "NULL" : nullable(key[path]), \
 			delete_code[set] == "" ? "NULL" : delete_code[set], nullable(topic[path]), nullable(scope[path]), rank, \
-			quote(interval_of(path, method)), presets_of(path), bool((set, "division") in column), bool(personnel_of(path)), nullable(unavailable), \
-			E[path, "trigger"] == "" ? "NULL" : quote(entity_name[E[path, "trigger"]]), \
-			E[path, "trigger_types"] == "" ? "NULL" : quote("{" E[path, "trigger_types"] "}")
+			quote(interval_of(path, method)), presets_of(path), bool((set, "division") in column), bool(personnel_of(path)), nullable(unavailable)
 		listed[++listed_count] = path
 	}
 	print ";\n"

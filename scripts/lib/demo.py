@@ -20,7 +20,7 @@ TERMINAL = sys.stdout.isatty()
 IN_FLIGHT = 3      # changes under way at a time
 GAP = 2.5          # seconds between two changes
 PATIENCE = 180     # seconds without any progress before the demo gives up
-TABLE_OF = {"purchaseorder/PurchaseOrderLines": "purchaseorderlines", **{table.plain: entity for entity, table in RESOURCES.items()}}
+TABLE_OF = {"purchaseorder/PurchaseOrderLines": "purchaseorderlines", **{plain: entity for entity, (_, plain, _) in RESOURCES.items()}}
 
 
 def say(text=""):

@@ -13,9 +13,6 @@ from processes import Failed, wait_until
 from services import Databricks, ExactOnline
 
 ENTITIES = ("glaccount", "items", "accounts", "purchaseorders", "purchaseorderlines", "costcenter", "costunit")
-FINANCE = (*ENTITIES, "salesinvoices", "salesinvoicelines", "purchaseinvoices", "purchaseinvoicelines", "purchaseentries", "purchaseentrylines",
-           "salesentries", "salesentrylines", "generaljournalentries", "generaljournalentrylines", "bankentries", "bankentrylines", "cashentries",
-           "cashentrylines", "transactionlines")  # what the preset finance holds
 
 
 def write_secret(path, text):

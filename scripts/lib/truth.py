@@ -8,15 +8,100 @@ that Exact Online joins in) is as of its record's last version, and history has 
 """
 import argparse
 import json
+import re
 import sys
 from dataclasses import dataclass, field
-from decimal import Decimal
+from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 
 from services import Databricks, ExactOnline
-from truth_rules import (HEADER_SYNC_ONLY, PRESETS, RESOURCES, TYPES, content_of, delta_value, expected_value, hub_columns, is_header, key_of,
-                         key_of_derived)
 
+COMBINED = "sync/PurchaseOrder/PurchaseOrders"
+RESOURCES = {  # Delta table: (canonical resource, plain resource, field that is _key)
+    "glaccount": ("sync/Financial/GLAccounts", "financial/GLAccounts", "ID"),
+    "items": ("sync/Logistics/Items", "logistics/Items", "ID"),
+    "accounts": ("sync/CRM/Accounts", "crm/Accounts", "ID"),
+    "purchaseorders": (COMBINED, "purchaseorder/PurchaseOrders", "PurchaseOrderID"),
+    "purchaseorderlines": (COMBINED, "purchaseorder/PurchaseOrderLines", "ID"),
+    "costcenter": ("hrm/Costcenters", "hrm/Costcenters", "ID"),
+    "costunit": ("hrm/Costunits", "hrm/Costunits", "ID"),
+}
+HUB_COLUMNS = {"_division", "_key", "_seq", "_op", "_deleted", "_valid", "_problems", "_batch", "_staged_at", "_loaded_at", "_payload"}
+NO_COLUMN = {"Timestamp", "__metadata", "Picture", "Logo", "BankAccounts", "PurchaseOrderLines", "ShopOrderMaterialPlans",
+             "ShopOrderRoutingStepPlans"}  # row version, links, Edm.Binary, collections
+HEADER_SYNC_ONLY = {"DocumentNumber", "SendingMethod"}
+CODE_IN_SYNC = {"CostCenter": "CostCenterCode", "CostUnit": "CostUnitCode"}  # Guids in the combined set, codes in the plain entity
+PADDED = re.compile(r"(VatCode|VATCode|^Unit|^NetWeightUnit|^Country|^Language|^SearchCode|^(Supplier|DeliveryAccount|InvoiceAccount|Reseller)Code)$")
+AMOUNT, PRECISE = "DECIMAL(28,4)", "DECIMAL(28,10)"
+TYPES = {  # spot checks of the typed columns; every other column is read by the type that Delta names
+    "AmountDC": AMOUNT, "AmountFC": AMOUNT, "AmountDiscount": AMOUNT, "VATAmount": AMOUNT, "CreditLineSales": AMOUNT,
+    "NetPrice": PRECISE, "UnitPrice": PRECISE, "ExchangeRate": PRECISE, "Quantity": PRECISE, "VATPercentage": PRECISE,
+    "CostPriceStandard": PRECISE, "Stock": PRECISE, "Created": "TIMESTAMP_NTZ", "Modified": "TIMESTAMP_NTZ", "OrderDate": "DATE",
+    "ReceiptDate": "DATE", "StartDate": "DATE", "EndDate": "DATE", "OrderNumber": "INT", "Division": "INT", "IsSales": "BOOLEAN",
+    "ID": "STRING", "Creator": "STRING", "Code": "STRING", "_division": "INT", "_seq": "BIGINT", "_deleted": "BOOLEAN"}
 GONE = object()  # the state of a deleted record
+_DATE = re.compile(r"^/Date\((-?\d+)\)/$")
+_GUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+
+
+def key_of_derived(name, fields):
+    """The field that a joined name or description hangs on; '' when it is derived with no known key; None when not derived."""
+    for end in ("FullName", "Description", "Name", "Subject"):
+        if name.endswith(end) and name not in (end, "ExtraDescription", "PictureName", "LogoFileName", "TradeName"):
+            stem = name[:-len(end)]
+            for key in (stem, stem + "Code", stem + "ID", stem.removesuffix("Person")):
+                if key in fields and key != name:
+                    return key
+            return ""
+    return None
+
+
+def content_of(entity, row):
+    """The fields of a served record under the plain entity's names, those without a column left out."""
+    combined = entity in ("purchaseorders", "purchaseorderlines")
+    found = {n: v for n, v in row.items() if n not in NO_COLUMN and not (combined and (n in CODE_IN_SYNC or n in CODE_IN_SYNC.values()))}
+    if combined:
+        found.update({name: row[source] for name, source in CODE_IN_SYNC.items() if source in row})
+    return found
+
+
+def expected_value(entity, name, value, delta_type):
+    """What a served value must be in a column of that type, in the comparison's own form (see delta_value)."""
+    if value is None:
+        return None
+    if delta_type == "STRING":
+        text = str(value)
+        if _GUID.match(text):
+            return text.lower()
+        return text.strip(" ") if PADDED.search(name) or (entity, name) == ("accounts", "Code") else text
+    if delta_type in ("INT", "BIGINT"):
+        return int(value)
+    if delta_type == "BOOLEAN":
+        return value if isinstance(value, bool) else bool(int(value))
+    if delta_type.startswith("DECIMAL"):
+        scale = int(delta_type.rstrip(")").split(",")[1])
+        return Decimal(str(value)).quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP)
+    local = datetime(1970, 1, 1) + timedelta(milliseconds=int(_DATE.match(value).group(1)))
+    if delta_type == "DATE" and local.time() != datetime.min.time():
+        raise ValueError(f"{name} is a DATE column and has a time of day: {value}")
+    return local.date() if delta_type == "DATE" else local
+
+
+def delta_value(cell, delta_type):
+    """A cell as the engine's control interface gives it, in the same form."""
+    if cell is None:
+        return None
+    if delta_type in ("INT", "BIGINT"):
+        return int(cell)
+    if delta_type == "BOOLEAN":
+        return cell if isinstance(cell, bool) else cell == "true"
+    if delta_type.startswith("DECIMAL"):
+        return Decimal(str(cell))
+    if delta_type == "DATE":
+        return datetime.fromisoformat(str(cell)).date()
+    if delta_type.startswith("TIMESTAMP"):
+        return datetime.fromisoformat(str(cell).replace("Z", "+00:00"))
+    return cell
 
 
 @dataclass
@@ -45,8 +130,7 @@ class Comparison:
         when a later one of the same record is there; never the last one."""
         self.exact, self.databricks = exact, databricks
         self.prefix = f"{catalog or databricks.info['catalog']}.{schema}"
-        self.divisions = divisions or exact.divisions
-        self.tables = tables or PRESETS[exact.info["settings"].get("preset", "orders")]
+        self.divisions, self.tables = divisions or exact.divisions, tables or tuple(RESOURCES)
         self.lost_answers = lost_answers
         self.report = Report()
         self._served = {}
@@ -86,70 +170,42 @@ class Comparison:
                 self.report.differ(entity, f"column {name} is {types[name]}, not {wanted}")
         if {**types, "_payload": "STRING"} != history_types:
             self.report.differ(entity, f"history's columns differ: {set(types.items()) ^ set(history_types.items())}")
-        own = hub_columns(entity)
-        if not own <= set(history_types):
-            self.report.differ(entity, f"columns missing: {own - set(history_types)}")
-        table = RESOURCES[entity]
-        sample = self.sample(table.resource)
+        if not HUB_COLUMNS <= set(history_types):
+            self.report.differ(entity, f"columns missing: {HUB_COLUMNS - set(history_types)}")
+        resource, plain, _ = RESOURCES[entity]
+        sample = next((r["row"] for d in self.divisions for r in self.exact.truth(d, resource) if not r["deleted"]), None)
         if sample is None:
             return
-        wanted = set(content_of(entity, sample)) - own
-        if table.combined:
-            wanted &= set(self.sample(table.plain)) | (HEADER_SYNC_ONLY if entity == "purchaseorders" else set())
-        columns = set(types) - own
+        wanted = set(content_of(entity, sample))
+        if resource == COMBINED:
+            document = next(iter(self.exact.truth(self.divisions[0], plain)))["row"]
+            wanted &= set(document) | (HEADER_SYNC_ONLY if entity == "purchaseorders" else set())
+        columns = set(types) - HUB_COLUMNS
         if wanted != columns:
             self.report.differ(entity, f"fields without a column: {sorted(wanted - columns)}; columns without a field: {sorted(columns - wanted)}")
-
-    def sample(self, resource):
-        """A living record of a resource, or None."""
-        return next((r["row"] for d in self.divisions for r in self.exact.truth(d, resource) if not r["deleted"]), None)
 
     def check_history_order(self, entity, versions):
         seqs = [int(v["_seq"]) for v in versions]
         if len(set(seqs)) != len(seqs):
             self.report.differ(entity, "two versions have the same _seq")
 
-    def versions_of(self, division, resource):
+    def served(self, division, entity):
+        """Served versions of one entity, in order: {key, row or None}."""
+        resource, _, key = RESOURCES[entity]
         if (division, resource) not in self._served:
             self._served[division, resource] = self.exact.served(division, resource)
-        return self._served[division, resource]
-
-    def served(self, division, entity, types):
-        """Served versions of one entity, in order: {key, row or None}. A row with some of its fields only was no version."""
-        table = RESOURCES[entity]
-        versions = self.versions_of(division, table.resource)
-        if table.combined:
-            keys = {v["key"].lower() for v in versions if v["row"] and is_header(v["row"]) == (table.kind == "header")}
-            versions = [v for v in versions if v["key"].lower() in keys]
-        elif table.kind == "document":
-            versions = [v for v in versions if v["document"]]
-        elif table.kind == "part":
-            versions = self.parts(division, table)
-        columns = set(types) - hub_columns(entity)
-        return [{"key": key_of(entity, v["row"]) if v["row"] else v["key"].lower(), "row": v["row"]} for v in versions
-                if v["row"] is None or columns <= set(content_of(entity, v["row"]))]
-
-    def parts(self, division, table):
-        """Versions of lines from the answers that held their documents whole; a line that such an answer lacks is gone."""
-        lines = [v for v in self.versions_of(division, table.resource) if v["document"]]
-        headers = [{**v, "header": True} for v in self.versions_of(division, table.document) if v["document"]]
-        whole = max((len(v["row"]) for v in headers), default=0)
-        found, known, answer = [], {}, {}
-        for version in sorted(lines + headers, key=lambda v: v["n"]):  # an answer's lines come before their header
-            if "header" not in version:
-                answer[version["key"]] = version
-                continue
-            if len(version["row"]) == whole:
-                found += answer.values()
-                found += [{"key": key, "row": None} for key in sorted(known.get(version["key"], set()) - set(answer))]
-                known[version["key"]] = set(answer)
-            answer = {}
-        return found
+        versions = self._served[division, resource]
+        if resource == COMBINED:
+            header = entity == "purchaseorders"
+            keys = {v["row"][key].lower() for v in versions if v["row"] and (int(v["row"]["LineNumber"]) == 0) == header}
+            versions = [v for v in versions if (v["row"] is None and v["key"].lower() in keys) or
+                        (v["row"] is not None and (int(v["row"]["LineNumber"]) == 0) == header)]
+        return [{"key": (v["row"][key] if v["row"] else v["key"]).lower(), "row": v["row"]} for v in versions]
 
     def expected(self, division, entity, types):
         """{key: [state, …]} of consecutive states that differ in a column that is not derived, or GONE."""
         states, hashed = {}, {}
-        for version in self.served(division, entity, types):
+        for version in self.served(division, entity):
             key, row = version["key"], version["row"]
             if row is None:
                 if states.get(key, [GONE])[-1] is not GONE:
@@ -161,9 +217,9 @@ class Comparison:
             if hashed.get(key) != own:
                 states.setdefault(key, []).append(row)
                 hashed[key] = own
-        for record in self.exact.truth(division, RESOURCES[entity].resource):  # deleted without being logged: absent from what was read
-            key = record["key"].lower()
-            if record["deleted"] and states.get(key, [GONE])[-1] is not GONE:
+        resource, _, _ = RESOURCES[entity]
+        if not resource.startswith("sync/"):  # no log of deletions: absent from the last complete read
+            for key in {r["key"].lower() for r in self.exact.truth(division, resource) if r["deleted"]} & set(states):
                 states[key].append(GONE)
         return states
 
@@ -213,7 +269,7 @@ class Comparison:
         if state is GONE:
             if version["_op"] != "D" or version["_payload"] is not None or not delta_value(version["_deleted"], "BOOLEAN"):
                 return f"a deletion was served, history has _op {version['_op']}"
-            changed = [n for n in types if n not in hub_columns(where.split()[0]) and version[n] != before[n]]
+            changed = [n for n in types if n not in HUB_COLUMNS and version[n] != before[n]]
             self.report.fields += len(types)
             return f"the deletion changed {changed}" if changed else None
         if version["_op"] not in ("I", "U") or (version["_op"] == "I") != (not taken or taken[-1] is GONE):
@@ -269,12 +325,13 @@ class Comparison:
 
     def compare_truth(self, entity, division, types, rows):
         """What Exact Online holds now is what the current table says, but for fields that it joins in when it is read."""
-        table, left = RESOURCES[entity], dict(rows)
-        for record in self.exact.truth(division, table.resource):
+        resource, _, key = RESOURCES[entity]
+        left = dict(rows)
+        for record in self.exact.truth(division, resource):
             row = record["row"]
-            if table.combined and is_header(row) != (table.kind == "header"):
+            if resource == COMBINED and (int(row["LineNumber"]) == 0) != (entity == "purchaseorders"):
                 continue
-            name = key_of(entity, row)
+            name = (row.get(key) or record["key"]).lower()
             found = left.pop(name, None)
             where = f"{entity} {division} {name}"
             if record["deleted"]:

@@ -17,8 +17,8 @@ _ISO = re.compile(r"^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d
 class Clock:
     """Real time plus an offset that the control API moves forward; `paused` is the real time at which it was stopped, or None."""
 
-    def __init__(self, offset=0.0):
-        self.offset, self.paused = offset, None
+    def __init__(self):
+        self.offset, self.paused = 0.0, None
 
     def now(self):
         """The current instant in seconds."""
@@ -102,11 +102,6 @@ def parse_wall(text, zone_allowed=True):
             raise ValueError(f"a date has no zone here: {text!r}")
         return wall + utc_offset(wall / 1000) * 1000
     return wall
-
-
-def instant_from_utc(text):
-    """Instant of a UTC time such as 2027-10-31T00:59:50Z."""
-    return parse_wall(text.removesuffix("Z"), zone_allowed=False) / 1000
 
 
 def utc_iso(instant):

@@ -88,9 +88,9 @@ class Control(WebhookControl):
             raise Bad(f"no truth is kept of {resource.path}")
         else:
             for entity in entities:
-                found += [{"key": r.key, "deleted": False, "hidden": not division.shows(r),
-                           "row": rows.truth_row(resource, rows.build(division, resource, r))} for r in division.records[entity].values()]
-                found += [{"key": key, "deleted": True, "hidden": False, "row": frozen.get(resource.path)}
+                found += [{"key": r.key, "deleted": False, "row": rows.truth_row(resource, rows.build(division, resource, r))}
+                          for r in division.records[entity].values()]
+                found += [{"key": key, "deleted": True, "row": frozen.get(resource.path)}
                           for key, (_, frozen) in division.tombstones[entity].items()]
         return {"resource": resource.path, "division": division.code, "derived": rows.derived_fields(resource), "records": found}
 
@@ -177,8 +177,8 @@ class Control(WebhookControl):
     def post_revoke(self, given):
         """End a user's tokens; `subscriptions` true, or the user himself gone, ends what he subscribed to as well."""
         what, user = given.get("what"), given.get("user") or self.sim.settings.user
-        if what not in ("access", "refresh", "chain", "user", "expire"):
-            raise Bad("what is access, refresh, chain, expire or user")
+        if what not in ("access", "refresh", "chain", "user"):
+            raise Bad("what is access, refresh, chain or user")
         gone = 0
         if given.get("subscriptions", what == "user"):
             gone = self.sim.subscriptions.remove(lambda s: s.user == user)
@@ -209,40 +209,11 @@ class Control(WebhookControl):
     def post_clock(self, given):
         if "paused" in given:
             self.sim.clock.pause(bool(given["paused"]))
-        if "to" in given:
-            seconds = clock.instant_from_utc(str(given["to"])) - self.sim.clock.now()
-        else:
-            seconds = float(given.get("advance", 0) if "paused" in given else given["advance"])
+        seconds = float(given.get("advance", 0) if "paused" in given else given["advance"])
         if seconds < 0:
             raise Bad("the clock only moves forward")
         self.sim.clock.advance(seconds)
         return self.get_clock(given)
-
-    def post_hide(self, given):
-        """Take from the user the right to see records, or all of a resource: they are not there, and nothing was deleted."""
-        division, entity, keys = self._hidden(given)
-        known = division.hidden.get(entity, set())
-        division.hidden[entity] = None if keys is None or known is None else known | keys
-        return {"hidden": {e: None if k is None else sorted(k) for e, k in division.hidden.items()}}
-
-    def post_show(self, given):
-        """Give the right back; without keys for the whole resource, without resource for everything of the division."""
-        if given.get("resource"):
-            division, entity, keys = self._hidden(given)
-            left = (division.hidden.pop(entity, None) or set()) - (keys or set())
-            if keys and left:
-                division.hidden[entity] = left
-        else:
-            division = self._division(given)
-            division.hidden.clear()
-        return {"hidden": {e: None if k is None else sorted(k) for e, k in division.hidden.items()}}
-
-    def _hidden(self, given):
-        division, entity = self._division(given), self._resource(given).entity
-        keys = None if given.get("keys") is None else {str(key).lower() for key in given["keys"]}
-        if entity not in division.entities or keys is not None and not keys <= set(division.records[entity]):
-            raise Bad(f"these are no living records of {division.code}: {given.get('resource')} {sorted(keys or ())[:3]}")
-        return division, entity, keys
 
     def post_division(self, given):
         """Block a division, archive it, or move it to another database (all row versions start again, lower)."""

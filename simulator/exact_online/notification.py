@@ -65,7 +65,7 @@ def body(text, code, styles=()):
 
 def forged(text, secret, how, rng):
     """(Content, HashCode) of a message that nobody may believe; `how` is one of FORGERIES."""
-    true, code = text, hash_of(text, secret)
+    code = hash_of(text, secret)
     if how == "lower":
         code = code.lower()
     elif how == "base64":
@@ -84,6 +84,4 @@ def forged(text, secret, how, rng):
         code = hash_of(text, secret + "x")
     else:
         raise ValueError(f"forge is one of {', '.join(FORGERIES)}")
-    if hash_of(true, secret) == code and text == true:
-        raise ValueError(f"this content cannot be {how}: nothing would change")
     return text, code

@@ -146,7 +146,7 @@ class OAuth:
         return pair.child
 
     def revoke(self, what, user):
-        """End the user's access tokens, refresh tokens or whole chain, or let both have expired; for the control API. True when there was a chain."""
+        """End the user's access tokens, refresh tokens or whole chain; for the control API. True when there was a chain."""
         chain = self.chains.get(user)
         if chain is None:
             return False
@@ -156,8 +156,6 @@ class OAuth:
             if pair.chain is chain:
                 if what == "access":
                     pair.revoked = True
-                elif what == "expire":
-                    pair.issued, pair.expires = self.clock.now() - self.settings.refresh_lifetime, self.clock.now()
                 elif what == "refresh":
                     pair.spent, pair.child = True, None
         return True

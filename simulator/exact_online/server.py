@@ -77,7 +77,7 @@ class Simulator:
 
     def __init__(self, settings):
         self.settings = settings
-        self.clock = Clock(settings.clock_offset)
+        self.clock = Clock()
         self.limits = Limits(settings, self.clock)
         self.faults = Faults()
         self.journal = Journal(settings)

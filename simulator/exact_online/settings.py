@@ -25,7 +25,6 @@ class Settings:
     divisions: int = 5
     records: int = 5000
     preset: str = "orders"
-    clock_offset: float = 0.0
     client_id: str = ""
     client_secret: str = ""
     webhook_secret: str = ""
@@ -107,7 +106,7 @@ class Settings:
             setattr(self, name, value)
 
 
-FIXED = {"host", "port", "seed", "divisions", "records", "preset", "clock_offset", "tls_cert", "tls_key"}
+FIXED = {"host", "port", "seed", "divisions", "records", "preset", "tls_cert", "tls_key"}
 CHOICES = {"token_mode": TOKEN_MODES, "sync_order": SYNC_ORDERS, "deleted_keys": DELETED_KEYS, "consent": CONSENTS,
            "header_row_id": HEADER_IDS, "transaction_header": TRANSACTION_HEADERS, "language": LANGUAGES}
 SHARES = {"webhook_loss", "webhook_duplicate", "webhook_reorder"}
@@ -140,8 +139,6 @@ def parse_arguments(arguments=None):
     p.add_argument("--records", type=int, default=d.records, help="records over all divisions and the seven entities")
     p.add_argument("--preset", choices=PRESETS, default=d.preset,
                    help="orders: the seven entities of the README; finance: those and the documents of the ledger, in proportion")
-    p.add_argument("--clock-offset", type=float, default=d.clock_offset, metavar="SECONDS",
-                   help="start with a clock that is ahead of this machine's, or behind it (negative)")
     p.add_argument("--fast", action="store_true", help="no artificial latency: --latency 0, callbacks are called and notifications sent at once")
     p.add_argument("--latency", type=_latency, metavar="MIN-MAX", default=f"{d.latency_min}-{d.latency_max}",
                    help="milliseconds each API answer takes")

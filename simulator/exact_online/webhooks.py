@@ -106,9 +106,8 @@ class WebhookControl:
             return base64.b64decode(given["body_base64"], validate=True), []
         if "body" in given:
             return given["body"].encode(), []
-        sender, text = self.sim.sender, given.get("content")
-        if given.get("forge") == "unescaped":
-            styles = styles or ["escaped"]
+        sender = self.sim.sender
+        text = given.get("content")
         if text is None:
             resource = given.get("resource") or TOPICS.get(topic, (topic,))[0]
             text, styles = sender.content(topic, division, action, key, resource, self.sim.clock.wall(), styles,

@@ -27,7 +27,7 @@ def test_first_load_and_changes(spark, start_hub, equal):
 
 def table_of(change):
     from truth import RESOURCES
-    return next(entity for entity in ENTITIES if RESOURCES[entity].plain == change["resource"])
+    return next(entity for entity in ENTITIES if RESOURCES[entity][1] == change["resource"])
 
 
 def test_awkward_values_arrive_unchanged(spark, start_hub, equal):
