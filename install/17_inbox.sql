@@ -51,8 +51,10 @@ CREATE TABLE exact.subscription (
 	callback_url text,
 	state text NOT NULL DEFAULT 'wanted' CHECK (state IN ('wanted', 'present', 'foreign', 'refused')),
 	since timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	cause text CHECK (cause IN ('address', 'listener', 'secret', 'unreachable', 'callback', 'scope', 'right', 'exists', 'environment', 'topic', 'service')),
 	reason text,
 	next_step text,
+	tried_at timestamptz,
 	checked_at timestamptz,
 	replaced_at timestamptz,
 	last_at timestamptz,
@@ -67,8 +69,10 @@ COMMENT ON COLUMN exact.subscription.id IS 'Id at Exact Online; null: not known'
 COMMENT ON COLUMN exact.subscription.callback_url IS 'Where Exact Online sends them, as last seen';
 COMMENT ON COLUMN exact.subscription.state IS 'wanted: to be made; present: ours; foreign: another user of the customer has it; refused: see reason';
 COMMENT ON COLUMN exact.subscription.since IS 'In this state since';
+COMMENT ON COLUMN exact.subscription.cause IS 'Kind of the reason: address, listener, secret, unreachable (the hub''s own trial), callback (Exact Online''s trial), scope, right, exists (another user''s), environment, topic, service; null: none';
 COMMENT ON COLUMN exact.subscription.reason IS 'Why';
 COMMENT ON COLUMN exact.subscription.next_step IS 'What to do';
+COMMENT ON COLUMN exact.subscription.tried_at IS 'When making it failed last; tried again a day later, or by exact.subscribe()';
 COMMENT ON COLUMN exact.subscription.checked_at IS 'When the list of Exact Online was last read';
 COMMENT ON COLUMN exact.subscription.replaced_at IS 'When the hub last replaced another callback address';
 COMMENT ON COLUMN exact.subscription.last_at IS 'Last notification';

@@ -33,7 +33,7 @@ COMMENT ON TABLE exact.audit_log IS 'Events, only ever appended. hash = SHA-256 
 COMMENT ON COLUMN exact.audit_log.chain IS 'sql, fetcher, loader, listener';
 COMMENT ON COLUMN exact.audit_log.id IS '1, 2, 3, … without a gap';
 COMMENT ON COLUMN exact.audit_log.at IS 'When';
-COMMENT ON COLUMN exact.audit_log.kind IS 'call, token, batch, statement, notification, configuration, installation, division, request or secret';
+COMMENT ON COLUMN exact.audit_log.kind IS 'call, token, batch, statement, subscription, notification, configuration, installation, division, request or secret';
 COMMENT ON COLUMN exact.audit_log.division IS 'Division';
 COMMENT ON COLUMN exact.audit_log.entity IS 'Entity';
 COMMENT ON COLUMN exact.audit_log.who IS 'Role that logged in, or the worker';

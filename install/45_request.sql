@@ -61,6 +61,36 @@ COMMENT ON FUNCTION exact.sync_now(int, text)
 REVOKE ALL ON FUNCTION exact.sync_now(int, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.sync_now(int, text) TO exact_operator;
 
+CREATE FUNCTION exact.subscribe(division int = NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	found_id bigint;
+BEGIN
+	IF division IS NOT NULL THEN
+		PERFORM exact._require_division(division);
+	END IF;
+	IF NOT EXISTS (SELECT FROM exact._wanted_topics() AS w WHERE subscribe.division IS NULL OR w.division = subscribe.division)
+		AND NOT EXISTS (SELECT FROM exact.subscription AS s WHERE subscribe.division IS NULL OR s.division = subscribe.division) THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX018', MESSAGE = format('nothing to subscribe to: no enabled entity of %s has a topic', coalesce('division ' || division, 'any division')),
+			HINT = 'UPDATE exact.division SET enabled = true …; SELECT exact.enable_entities(division, ''finance''). Topics are in exact.catalogue.';
+	END IF;
+	SELECT r.id INTO found_id FROM exact.request AS r
+	WHERE r.kind = 'subscribe' AND r.state IN ('queued', 'running') AND NOT r.cancel_wanted AND r.division IS NOT DISTINCT FROM subscribe.division
+	ORDER BY r.id LIMIT 1;
+	IF found_id IS NULL THEN
+		INSERT INTO exact.request (kind, division) VALUES ('subscribe', subscribe.division) RETURNING id INTO found_id;
+	END IF;
+	PERFORM exact._wake('fetcher');
+	RETURN found_id;
+END
+$$;
+COMMENT ON FUNCTION exact.subscribe(int)
+	IS 'Compares the subscriptions of a division (null: all) with Exact Online now, makes what is missing, also what was refused today, and returns the request''s id, for exact.wait(); exact.request.result counts them. '
+	'The same request is returned while one is queued or running. The hub does this by itself at its start, daily, and when entities or addresses change';
+REVOKE ALL ON FUNCTION exact.subscribe(int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact.subscribe(int) TO exact_operator;
+
 CREATE FUNCTION exact.wait(request_id bigint, timeout interval = '10 min') RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

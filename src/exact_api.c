@@ -1,5 +1,5 @@
 /*
- * exact_api.c - one GET against Exact Online.
+ * exact_api.c - one call to Exact Online.
  *
  * Every call of the fetcher passes here, so token, budgets and log hold whoever asks. Facts: exact-online.md §2.7, §4.11.
  */
@@ -116,8 +116,10 @@ static void
 classify(Call *call, ExactApiAnswer *answer, ExactHttpResponse *http)
 {
 	const char *label = call->request.label;
+	const char *method = call->request.method;
+	bool		reads = strcmp(method, "GET") == 0;
 	long		status = http->status;
-	char	   *said;
+	const char *said;
 	char	   *detail;
 
 	answer->trouble = EXACT_API_TRANSIENT;
@@ -128,34 +130,34 @@ classify(Call *call, ExactApiAnswer *answer, ExactHttpResponse *http)
 		if (!exact_http_allowed(call->request.url, &why))
 		{
 			answer->trouble = EXACT_API_REFUSED;
-			answer->fault = make_fault(ERRCODE_EXACT_HOST_NOT_ALLOWED, pstrdup(why), psprintf("GET %s", label),
+			answer->fault = make_fault(ERRCODE_EXACT_HOST_NOT_ALLOWED, pstrdup(why), psprintf("%s %s", method, label),
 									   pstrdup("Correct base_url in exact.app, or let a superuser extend exact_databricks.allowed_hosts."));
 			return;
 		}
 		answer->fault = make_fault(ERRCODE_EXACT_UNAVAILABLE,
 								   psprintf("Exact Online did not answer: %s", http->error ? http->error : "no reason given"),
-								   psprintf("GET %s, after %.0f ms.", label, http->ms),
+								   psprintf("%s %s, after %.0f ms.", method, label, http->ms),
 								   pstrdup("The hub tries again by itself."));
 		return;
 	}
 	exact_budget_hear(call->request.division, http);
 	if (status >= 200 && status < 300)
 	{
-		if (is_json(http))
+		if (is_json(http) || (!reads && http->body_len == 0))
 		{
 			answer->trouble = EXACT_API_OK;
 			return;
 		}
 		answer->fault = make_fault(ERRCODE_EXACT_BAD_ANSWER,
 								   pstrdup("Exact Online answered with something that is not JSON"),
-								   psprintf("GET %s, HTTP %ld, %zu bytes%s. Nothing of it was kept.", label, status, http->body_len,
+								   psprintf("%s %s, HTTP %ld, %zu bytes%s. Nothing of it was kept.", method, label, status, http->body_len,
 											strcasestr(http->body, "<html") ? " of HTML" : ""),
 								   pstrdup("The hub tries again by itself; a maintenance or login page is the usual cause."));
 		return;
 	}
-	said = error_text(http->body);
+	said = answer->said = error_text(http->body);
 	answer->reason = exact_http_header(http, "Reason");
-	detail = psprintf("GET %s, HTTP %ld%s%s%s%s.", label, status,
+	detail = psprintf("%s %s, HTTP %ld%s%s%s%s.", method, label, status,
 					  answer->reason ? ", Reason " : "", answer->reason ? answer->reason : "",
 					  said ? ": " : "", said ? said : "");
 	if (status == 429)
@@ -183,7 +185,7 @@ classify(Call *call, ExactApiAnswer *answer, ExactHttpResponse *http)
 
 		answer->trouble = EXACT_API_REFUSED;
 		answer->fault = make_fault(scope ? ERRCODE_EXACT_MISSING_SCOPE : ERRCODE_EXACT_REFUSED,
-								   psprintf("Exact Online does not permit reading %s%s", call->request.resource,
+								   psprintf("Exact Online does not permit %s %s%s", reads ? "reading" : "writing", call->request.resource,
 											scope ? ": a scope is missing" : ""), detail,
 								   scope ? pstrdup("Add the scope to the app in the App Center, then consent again with exact.authorize_url().")
 								   : pstrdup("Give the consenting user the right in Exact Online, or disable the entity."));
@@ -263,7 +265,7 @@ on_token(const ExactTokenAnswer *token, void *arg)
 	Call	   *call = arg;
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 	ExactHttpRequest http = {0};
-	const char *headers[4];
+	const char *headers[5];
 	int			n = 0;
 	size_t		len;
 	const char *text;
@@ -290,9 +292,13 @@ on_token(const ExactTokenAnswer *token, void *arg)
 	headers[n++] = "Accept: application/json";
 	if (call->request.language != NULL)
 		headers[n++] = psprintf("CustomDescriptionLanguage: %s", call->request.language);
+	if (call->request.body != NULL)
+		headers[n++] = "Content-Type: application/json";
 	headers[n] = NULL;
 
-	http.method = "GET";
+	http.method = call->request.method;
+	http.body = call->request.body;
+	http.body_len = call->request.body ? strlen(call->request.body) : 0;
 	http.url = call->request.url;
 	http.headers = headers;
 	http.sensitive = true;
@@ -309,7 +315,7 @@ send_call(Call *call)
 }
 
 void
-exact_api_get(const ExactApiRequest *request, ExactApiDone done, void *arg)
+exact_api_send(const ExactApiRequest *request, ExactApiDone done, void *arg)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact call", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -326,6 +332,8 @@ exact_api_get(const ExactApiRequest *request, ExactApiDone done, void *arg)
 	call->request.url = pstrdup(request->url);
 	call->request.label = pstrdup(request->label);
 	call->request.language = request->language ? pstrdup(request->language) : NULL;
+	call->request.method = pstrdup(request->method ? request->method : "GET");
+	call->request.body = request->body ? pstrdup(request->body) : NULL;
 	MemoryContextSwitchTo(old);
 	send_call(call);
 }
@@ -335,12 +343,12 @@ exact_api_record(ExactApiAnswer *answer, int rows)
 {
 	static const char insert_call[] =
 	"INSERT INTO exact.api_call (id, at, took_ms, app, division, feed, method, path, status, outcome, rows, bytes, minute_left, day_left, reason, error) "
-	"VALUES (pg_catalog.nextval('exact.call_id'), $1, $2, $3, nullif($4, 0), $5, 'GET', $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id";
+	"VALUES (pg_catalog.nextval('exact.call_id'), $1, $2, $3, nullif($4, 0), $5, $15, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id";
 	static const char *const outcomes[] = {"ok", "transient", "limit", "refused", "parked", "unauthorized"};
 	const ExactApiRequest *q = answer->request;
 	const ExactHttpResponse *http = answer->http;
 	int			division = q->division;
-	ExactArg	args[14];
+	ExactArg	args[15];
 	int			minute,
 				day;
 	int64		id;
@@ -360,7 +368,8 @@ exact_api_record(ExactApiAnswer *answer, int rows)
 	args[11] = day >= 0 ? exact_arg_int4(day) : exact_arg_null(INT4OID);
 	args[12] = exact_arg_text(answer->reason);
 	args[13] = exact_arg_text(answer->fault ? answer->fault->message : NULL);
-	exact_sql(insert_call, 14, args);
+	args[14] = exact_arg_text(q->method);
+	exact_sql(insert_call, 15, args);
 	id = exact_cell_int8(0, 1, 0);
 
 	exact_budget_save(division);

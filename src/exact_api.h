@@ -1,5 +1,5 @@
 /*
- * exact_api.h - one GET against Exact Online: token, budgets, classification of the answer, record of the call.
+ * exact_api.h - one call to Exact Online: token, budgets, classification of the answer, record of the call.
  *
  * Fetcher only. The caller asks budget.h first whether a call may be sent.
  */
@@ -29,6 +29,8 @@ typedef struct ExactApiRequest
 	const char *url;			/* absolute */
 	const char *label;			/* resource and query for people, without the field list */
 	const char *language;		/* CustomDescriptionLanguage, may be NULL */
+	const char *method;			/* POST, PUT or DELETE; NULL: GET */
+	const char *body;			/* JSON, may be NULL */
 } ExactApiRequest;
 
 typedef struct ExactApiAnswer
@@ -38,6 +40,7 @@ typedef struct ExactApiAnswer
 	ExactHttpResponse *http;	/* NULL when nothing was sent */
 	ExactFault *fault;			/* unless OK */
 	const char *reason;			/* Reason header, may be NULL */
+	const char *said;			/* message of an error body, in the consenting user's language; may be NULL */
 	TimestampTz retry_at;		/* for LIMIT, TRANSIENT from the token side; else 0 */
 } ExactApiAnswer;
 
@@ -46,8 +49,17 @@ typedef void (*ExactApiDone) (ExactApiAnswer *answer, void *arg);
 /*
  * Starts a request; done is called once, at once or later, outside a transaction. done itself records the call with
  * exact_api_record in the unit that stores its outcome; what is not recorded there is recorded afterwards.
+ * A request that changes something is sent once: without an answer (http->outcome EXACT_HTTP_UNKNOWN) it may have been done.
  */
-extern void exact_api_get(const ExactApiRequest *request, ExactApiDone done, void *arg);
+extern void exact_api_send(const ExactApiRequest *request, ExactApiDone done, void *arg);
+
+/* The same for a request that only reads. */
+static inline void
+exact_api_get(const ExactApiRequest *request, ExactApiDone done, void *arg)
+{
+	Assert(request->method == NULL);
+	exact_api_send(request, done, arg);
+}
 
 /* In a unit: the call's row and the division's budget. Returns the call id. */
 extern int64 exact_api_record(ExactApiAnswer *answer, int rows);

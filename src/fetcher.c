@@ -1,5 +1,5 @@
 /*
- * fetcher.c - the worker that reads Exact Online: tokens, feeds, ad-hoc reads. One a database; the only one that stages.
+ * fetcher.c - the worker that reads Exact Online: tokens, subscriptions, feeds, ad-hoc reads. One a database; the only one that stages.
  */
 #include "postgres.h"
 
@@ -12,6 +12,7 @@
 #include "plan.h"
 #include "run.h"
 #include "stage.h"
+#include "subscription.h"
 #include "token.h"
 #include "worker.h"
 
@@ -47,7 +48,10 @@ turn(void)
 	long		wait;
 
 	if (exact_worker_woken())
+	{
 		exact_plan_look();
+		exact_subscription_want();
+	}
 	if (!loaded)
 	{
 		start();
@@ -56,6 +60,7 @@ turn(void)
 	}
 	wait = sooner(exact_inbox_prune(), exact_plan_turn());
 	wait = sooner(wait, exact_hint_turn(exact_worker_woken()));
+	wait = sooner(wait, exact_subscription_turn());
 	wait = sooner(wait, exact_run_turn());
 	return sooner(wait, exact_token_turn());
 }

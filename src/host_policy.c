@@ -151,7 +151,7 @@ host_is_clean(const char *host)
 }
 
 bool
-exact_host_allowed(const char *scheme, const char *host, int port, bool *private_too, char **why)
+exact_host_allowed(const char *scheme, const char *host, int port, const char *own, bool *private_too, char **why)
 {
 	bool		loopback;
 
@@ -176,6 +176,15 @@ exact_host_allowed(const char *scheme, const char *host, int port, bool *private
 	}
 	if (host_is_listed(host, port, private_too))
 		return true;
+	if (own != NULL)
+	{
+		char	   *origin = port == 443 ? psprintf("https://%s", host) : psprintf("https://%s:%d", host, port);
+		bool		same = strcmp(own, origin) == 0;
+
+		pfree(origin);
+		if (same)
+			return true;
+	}
 	if (port == 443)
 		*why = psprintf("host %s is not in exact_databricks.allowed_hosts", host);
 	else

@@ -20,8 +20,9 @@ extern ExactAddressClass exact_address_class(const struct sockaddr *address);
 
 /*
  * May a request go to scheme://host:port (host in lower case, IPv6 in brackets)? *private_too: also when it resolves to a
- * private address. Not allowed: *why (palloc'd) is a sentence for the user.
+ * private address. Not allowed: *why (palloc'd) is a sentence for the user. `own` (may be NULL) is an origin that a superuser named
+ * as this hub's own: public_url; it needs no entry in allowed_hosts, but https:// and a public address all the same.
  */
-extern bool exact_host_allowed(const char *scheme, const char *host, int port, bool *private_too, char **why);
+extern bool exact_host_allowed(const char *scheme, const char *host, int port, const char *own, bool *private_too, char **why);
 
 #endif

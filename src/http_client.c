@@ -380,7 +380,7 @@ exact_http_start(const ExactHttpRequest *request, ExactHttpDone done, void *arg)
 	t->arg = arg;
 	t->started_ms = monotonic_ms();
 
-	url = exact_url_check(request->url, &t->private_too, &t->refusal);
+	url = exact_url_check(request->url, request->own, &t->private_too, &t->refusal);
 	block_signals(&saved);
 	if (url == NULL)
 		finish(t);
@@ -492,6 +492,29 @@ describe_failure(ExactHttpTransfer *t)
 	return curl_easy_strerror(t->result);
 }
 
+static ExactHttpFailure
+failure_of(const ExactHttpTransfer *t)
+{
+	if (t->refusal || (t->address_refused && t->result == CURLE_COULDNT_CONNECT))
+		return EXACT_HTTP_HOST;
+	switch (t->result)
+	{
+		case CURLE_COULDNT_RESOLVE_HOST:
+			return EXACT_HTTP_NAME;
+		case CURLE_COULDNT_CONNECT:
+			return EXACT_HTTP_CONNECT;
+		case CURLE_OPERATION_TIMEDOUT:
+			return EXACT_HTTP_TIMEOUT;
+		case CURLE_SSL_CONNECT_ERROR:
+		case CURLE_PEER_FAILED_VERIFICATION:
+		case CURLE_SSL_CACERT_BADFILE:
+		case CURLE_SSL_ISSUER_ERROR:
+			return EXACT_HTTP_TLS;
+		default:
+			return EXACT_HTTP_OTHER;
+	}
+}
+
 /* Calls done of one ended transfer and frees it. */
 static void
 deliver(ExactHttpTransfer *t)
@@ -518,6 +541,7 @@ deliver(ExactHttpTransfer *t)
 			curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer_us);
 		response.outcome = pretransfer_us > 0 ? EXACT_HTTP_UNKNOWN : EXACT_HTTP_NOT_SENT;
 		response.error = describe_failure(t);
+		response.failure = failure_of(t);
 	}
 	if (t->easy)
 		curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &response.status);

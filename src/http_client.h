@@ -18,6 +18,18 @@ typedef enum ExactHttpOutcome
 	EXACT_HTTP_UNKNOWN			/* sent, but no complete answer: the other side may have processed it */
 } ExactHttpOutcome;
 
+/* Why there is no answer */
+typedef enum ExactHttpFailure
+{
+	EXACT_HTTP_NONE,
+	EXACT_HTTP_HOST,			/* the host or its address is not allowed */
+	EXACT_HTTP_NAME,			/* the name was not found */
+	EXACT_HTTP_CONNECT,
+	EXACT_HTTP_TLS,
+	EXACT_HTTP_TIMEOUT,
+	EXACT_HTTP_OTHER
+} ExactHttpFailure;
+
 typedef struct ExactHttpRequest
 {
 	const char *method;			/* GET, POST, PUT, DELETE, HEAD */
@@ -27,12 +39,14 @@ typedef struct ExactHttpRequest
 	size_t		body_len;
 	long		timeout_ms;		/* total; 0 = 60 s */
 	size_t		max_bytes;		/* cap of the answer; 0 = 64 MB */
+	const char *own;			/* origin of public_url when the hub calls itself, else NULL: allowed without an entry in allowed_hosts */
 	bool		sensitive;		/* buffers of request and answer are cleansed before they are freed */
 } ExactHttpRequest;
 
 typedef struct ExactHttpResponse
 {
 	ExactHttpOutcome outcome;
+	ExactHttpFailure failure;
 	long		status;			/* 0 when there is none */
 	const char *error;			/* NULL when answered; else a short text without secrets */
 	char	   *body;			/* NUL-terminated, never NULL; gone when done returns */

@@ -186,9 +186,10 @@ read_lanes(void)
 {
 	static const char sql[] =
 	"SELECT d.division, d.app, a.language, coalesce(s.state, 'ok'), s.since, coalesce(s.mark_generation, 1), "
-	"  EXISTS (SELECT FROM exact.dirty_key k WHERE k.division = d.division) "
+	"  d.enabled AND EXISTS (SELECT FROM exact.dirty_key k WHERE k.division = d.division) "
 	"FROM exact.division d JOIN exact.app a ON a.name = d.app LEFT JOIN exact.division_state s ON s.division = d.division "
-	"WHERE d.enabled AND EXISTS (SELECT FROM exact.feed f WHERE f.division = d.division AND f.enabled) ORDER BY d.division";
+	"WHERE (d.enabled AND EXISTS (SELECT FROM exact.feed f WHERE f.division = d.division AND f.enabled)) "
+	"OR EXISTS (SELECT FROM exact.subscription x WHERE x.division = d.division AND x.id IS NOT NULL) ORDER BY d.division";	/* until its subscriptions are removed */
 	uint64		n;
 
 	n = exact_sql(sql, 0, NULL);

@@ -40,7 +40,7 @@ split_url(CURLU *url, const char *text, char **scheme, char **host, int *port)
 
 /* The normalised URL (palloc'd) when a request may go there, else NULL and *why (palloc'd). */
 char *
-exact_url_check(const char *text, bool *private_too, char **why)
+exact_url_check(const char *text, const char *own, bool *private_too, char **why)
 {
 	CURLU	   *url = curl_url();
 	char	   *scheme;
@@ -54,7 +54,7 @@ exact_url_check(const char *text, bool *private_too, char **why)
 		*why = pstrdup("it is not an absolute https:// address without a user name");
 	else
 	{
-		if (exact_host_allowed(scheme, host, port, private_too, why))
+		if (exact_host_allowed(scheme, host, port, own, private_too, why))
 		{
 			if (curl_url_get(url, CURLUPART_URL, &whole, 0) == CURLUE_OK)
 				result = pstrdup(whole);
@@ -73,7 +73,7 @@ bool
 exact_http_allowed(const char *url, char **why)
 {
 	bool		private_too;
-	char	   *normal = exact_url_check(url, &private_too, why);
+	char	   *normal = exact_url_check(url, NULL, &private_too, why);
 
 	if (normal == NULL)
 		return false;

@@ -6,6 +6,7 @@
 
 #include "postgres.h"
 
-extern char *exact_url_check(const char *text, bool *private_too, char **why);
+/* own: origin of public_url for the hub's call to itself, else NULL */
+extern char *exact_url_check(const char *text, const char *own, bool *private_too, char **why);
 
 #endif

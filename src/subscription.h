@@ -1,0 +1,119 @@
+/*
+ * subscription.h - upkeep of the webhook subscriptions at Exact Online: the fetcher's turn, and its memory of exact.subscription.
+ */
+#ifndef EXACT_SUBSCRIPTION_H
+#define EXACT_SUBSCRIPTION_H
+
+#include "exact_api.h"
+#include "reach.h"
+#include "utils/timestamp.h"
+
+typedef enum ExactTopicStep
+{
+	EXACT_STEP_NONE,
+	EXACT_STEP_DELETE,			/* not wanted any more */
+	EXACT_STEP_REPLACE,			/* delete what leads elsewhere, then post */
+	EXACT_STEP_POST
+} ExactTopicStep;
+
+/* One row of exact.subscription. Texts live in the memory context of the upkeep. */
+typedef struct ExactTopic
+{
+	char	   *name;
+	bool		wanted;			/* by an enabled entity */
+	char	   *id;
+	char	   *callback_url;
+	const char *state;			/* "wanted", "present", "foreign", "refused" */
+	const char *cause;			/* NULL: none */
+	const char *reason;
+	const char *next_step;
+	TimestampTz tried_at;
+	TimestampTz checked_at;
+	TimestampTz replaced_at;
+	/* of the running upkeep */
+	ExactTopicStep step;
+	bool		made;
+	bool		replaced;
+	bool		removed;
+} ExactTopic;
+
+typedef enum ExactUpkeepPhase
+{
+	EXACT_UPKEEP_IDLE,
+	EXACT_UPKEEP_LIST,
+	EXACT_UPKEEP_STEPS
+} ExactUpkeepPhase;
+
+typedef enum ExactCount
+{
+	EXACT_COUNT_TOPICS,
+	EXACT_COUNT_PRESENT,
+	EXACT_COUNT_MADE,
+	EXACT_COUNT_REPLACED,
+	EXACT_COUNT_REMOVED,
+	EXACT_COUNT_FOREIGN,
+	EXACT_COUNT_REFUSED,
+	EXACT_COUNT_WAITING,
+	EXACT_NCOUNTS
+} ExactCount;
+
+/* One division. Never freed: requests on the way point to it. */
+typedef struct ExactUpkeep
+{
+	int			division;		/* key */
+	bool		present;		/* in the last reading */
+	MemoryContext context;		/* of all texts below */
+	char	   *app;
+	bool		has_secret;
+	TimestampTz consented_at;	/* last time somebody consented; a clock that was ahead does not count */
+	TimestampTz consent_used;	/* the one at which the last upkeep began */
+	char	   *callback_url;	/* NULL: none, see cause */
+	const char *cause;			/* why no subscription can be made: address, listener, secret; NULL: it can */
+	const char *reason;
+	const char *next_step;
+	ExactReach *reach;
+	ExactTopic *topics;
+	int			ntopics;
+	/* memory only */
+	ExactUpkeepPhase phase;
+	bool		busy;			/* a call is on the way */
+	bool		forced;			/* an operator asked: refused topics are tried as well */
+	bool		yield;			/* the division's feeds have the next call */
+	bool		stale;			/* read anew when the upkeep has ended */
+	int			pass;			/* lists read in this upkeep */
+	int			failures;		/* refused posts in a row */
+	int			errors;			/* calls in a row that ended without an answer */
+	TimestampTz requested_at;	/* newest open request that covers it */
+	TimestampTz begun_at;
+	TimestampTz ended_at;		/* 0 while one runs */
+	TimestampTz not_before;
+	int			counts[EXACT_NCOUNTS];	/* of the last upkeep, for the request's result */
+	char		waits_for[256]; /* why some topics were not made */
+	char		problem[256];	/* why the last upkeep could not be done; "" = it was */
+	char	   *list_url;		/* next page, malloc'ed */
+	struct ExactListed *listed;
+	int			nlisted;
+} ExactUpkeep;
+
+/* ---- subscription.c ---- */
+
+/* Subscriptions, entities or settings may have changed: looked at in one of the next turns. */
+extern void exact_subscription_want(void);
+/* Sends what is due where a lane is idle; returns ms until something will be due, -1 = nothing by itself. */
+extern long exact_subscription_turn(void);
+
+/* ---- subscription_store.c ---- */
+
+extern int	exact_upkeep_all(ExactUpkeep ***out);
+/* Reads wanted topics, rows and open requests; in no transaction. False: to be tried again. */
+extern bool exact_upkeep_read(void);
+/* In a unit: writes a row as it is in memory; of a topic that is neither wanted nor known at Exact Online, removes it. */
+extern void exact_upkeep_save(const ExactUpkeep *upkeep, const ExactTopic *topic);
+/* In a unit: an event of the audit log. */
+extern void exact_upkeep_audit(const ExactUpkeep *upkeep, const ExactTopic *topic, const char *what);
+/* At the end of an upkeep: counts its topics. */
+extern void exact_upkeep_count(ExactUpkeep *upkeep);
+/* Ends requests whose divisions have all been looked at; in no transaction. */
+extern void exact_upkeep_settle(void);
+
+#endif
