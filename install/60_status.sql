@@ -107,11 +107,21 @@ WITH worker AS (
 	JOIN exact.division AS d ON d.division = f.division
 	JOIN exact.target_state AS t ON t.workspace = d.workspace AND t.entity = f.entity AND t.paused_since IS NOT NULL
 	WHERE f.enabled GROUP BY f.division
+), subscription AS (
+	-- a topic of another user counts as present while its notifications come
+	SELECT s.division, count(*) AS topics,
+		(array_agg(CASE WHEN s.state = 'present' THEN format('%s: no notification since %s, longer than usual', s.topic, exact._since(s.silent_since)) ELSE s.reason END
+			ORDER BY s.state <> 'refused', s.state, s.topic))[1] AS reason,
+		(array_agg(coalesce(s.next_step, 'read by polling meanwhile; SELECT * FROM exact.subscriptions') ORDER BY s.state <> 'refused', s.state, s.topic))[1] AS next_step
+	FROM exact.subscription AS s
+	WHERE s.state = 'refused' OR (s.state = 'foreign' AND coalesce(s.last_at < s.since, true)) OR s.cause IN ('unreachable', 'callback') OR s.silent_since IS NOT NULL
+	GROUP BY s.division
 ), finding AS (
 	-- the first rule that holds is what there is to say; texts are made below, for that rule only
 	SELECT d.division, d.description, d.app, d.workspace, f.*, w.idle_reason, a.state AS app_state, a.since AS app_since, a.reason AS app_reason,
 		a.next_step AS app_step, s.since, s.reason, s.next_step AS state_step, s.day_left, s.day_limit, s.day_reset,
 		r.reason AS refusal, r.since AS refused_since, r.next_step AS refused_step,
+		u.topics, u.reason AS subscription_reason, u.next_step AS subscription_step,
 		CASE
 			WHEN NOT d.enabled THEN 'off'
 			WHEN w.fetchers = 0 THEN 'no fetcher'
@@ -129,6 +139,7 @@ WITH worker AS (
 			WHEN f.overdue IS NOT NULL THEN 'overdue'
 			WHEN f.waiting_since < now() - interval '10 minutes' THEN 'late'
 			WHEN f.paused > 0 THEN 'entities paused'
+			WHEN u.topics > 0 THEN 'subscription'
 			WHEN f.waiting_since < now() - interval '30 seconds' THEN 'on the way'
 			ELSE 'up to date'
 		END AS rule
@@ -136,6 +147,7 @@ WITH worker AS (
 	CROSS JOIN worker AS w
 	LEFT JOIN feed AS f ON f.of_division = d.division
 	LEFT JOIN refused AS r ON r.division = d.division
+	LEFT JOIN subscription AS u ON u.division = d.division
 	LEFT JOIN exact.division_state AS s ON s.division = d.division
 	LEFT JOIN exact.app_state AS a ON a.app = d.app
 	LEFT JOIN exact.workspace AS ws ON ws.name = d.workspace
@@ -144,7 +156,7 @@ WITH worker AS (
 		CASE
 			WHEN rule = 'off' THEN 'off'
 			WHEN rule IN ('first load', 'on the way', 'up to date') THEN 'ok'
-			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'budget', 'overdue', 'late', 'entities paused') THEN 'warn'
+			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'budget', 'overdue', 'late', 'entities paused', 'subscription') THEN 'warn'
 			WHEN rule = 'failing' AND errors < 3 THEN 'warn'
 			ELSE 'fail'
 		END AS light,
@@ -167,6 +179,7 @@ WITH worker AS (
 			WHEN 'overdue' THEN format('behind: %s was read last %s ago', overdue, exact._age(now() - overdue_since))
 			WHEN 'late' THEN format('behind: %s versions wait since %s', waiting, exact._since(waiting_since))
 			WHEN 'entities paused' THEN format('%s of %s entities are paused', paused, feeds)
+			WHEN 'subscription' THEN format('up to date by polling; %s notification topic%s: %s', topics, CASE WHEN topics > 1 THEN 's' END, subscription_reason)
 			WHEN 'on the way' THEN format('%s versions on the way to Databricks, the oldest for %s', to_char(waiting, 'FM999,999,999,990'), exact._age(now() - waiting_since))
 			ELSE format('up to date, %s behind', exact._age(now() - least(complete_at, waiting_since)))
 		END AS what,
@@ -187,6 +200,7 @@ WITH worker AS (
 			WHEN rule = 'failing' THEN 'tried again by itself; SELECT * FROM exact.feeds'
 			WHEN rule = 'overdue' THEN 'SELECT * FROM exact.calls'
 			WHEN rule = 'late' THEN 'SELECT * FROM exact.statement_log ORDER BY id DESC'
+			WHEN rule = 'subscription' THEN subscription_step
 		END AS next_step
 	FROM finding AS f
 )

@@ -77,6 +77,17 @@ BEGIN
 		FROM (SELECT 'app', a.name, a.base_url FROM exact.app AS a WHERE a.base_url IS NOT NULL
 			UNION ALL SELECT 'workspace', w.name, CASE WHEN w.host ~ '^[a-zA-Z]+://' THEN w.host ELSE 'https://' || w.host END FROM exact.workspace AS w) AS n (kind, name, url),
 			LATERAL (SELECT exact._url_finding(n.url) AS finding) AS h ORDER BY n.kind, n.name;
+	RETURN QUERY SELECT CASE c.state WHEN 'ok' THEN 'ok' WHEN 'broken' THEN 'fail' ELSE 'warn' END, 'callback reachable',
+			format('%s %s', n.url, coalesce(c.finding || format(' (%s)', exact._since(c.tried_at)), 'not tried')),
+			CASE WHEN c.state IS NULL THEN 'SELECT exact.subscribe()' ELSE c.next_step END
+		FROM (SELECT DISTINCT coalesce(a.callback_url, url || '/exact/hook') AS url FROM exact.app AS a
+			WHERE a.callback_url IS NOT NULL OR (url IS NOT NULL AND exact._setting('listen_addresses') IS NOT NULL)) AS n
+		LEFT JOIN exact.callback AS c ON c.url = n.url ORDER BY n.url;
+	RETURN QUERY SELECT CASE WHEN count(*) = count(*) FILTER (WHERE s.state = 'present') THEN 'ok' ELSE 'warn' END, 'subscriptions of division ' || s.division,
+			format('%s of %s topics', count(*) FILTER (WHERE s.state = 'present'), count(*))
+				|| coalesce(': ' || (array_agg(coalesce(s.reason, 'not made yet') ORDER BY s.state <> 'refused', s.state, s.topic) FILTER (WHERE s.state <> 'present'))[1], ''),
+			(array_agg(coalesce(s.next_step, 'SELECT * FROM exact.subscriptions') ORDER BY s.state <> 'refused', s.state, s.topic) FILTER (WHERE s.state <> 'present'))[1]
+		FROM exact.subscription AS s GROUP BY s.division ORDER BY s.division;
 	RETURN QUERY SELECT 'warn', 'write-back of workspace ' || w.name, format('%s: this version writes nothing back', w.write_back), 'set write_back = ''off'''
 		FROM exact.workspace AS w WHERE w.write_back <> 'off' ORDER BY w.name;
 

@@ -37,6 +37,14 @@ typedef struct ExactTopic
 	bool		removed;
 } ExactTopic;
 
+/* One subscription in the list of Exact Online */
+typedef struct ExactListed
+{
+	char	   *id;
+	char	   *topic;
+	char	   *callback_url;	/* may be NULL */
+} ExactListed;
+
 typedef enum ExactUpkeepPhase
 {
 	EXACT_UPKEEP_IDLE,
@@ -91,7 +99,7 @@ typedef struct ExactUpkeep
 	char		waits_for[256]; /* why some topics were not made */
 	char		problem[256];	/* why the last upkeep could not be done; "" = it was */
 	char	   *list_url;		/* next page, malloc'ed */
-	struct ExactListed *listed;
+	ExactListed *listed;
 	int			nlisted;
 } ExactUpkeep;
 
@@ -101,6 +109,20 @@ typedef struct ExactUpkeep
 extern void exact_subscription_want(void);
 /* Sends what is due where a lane is idle; returns ms until something will be due, -1 = nothing by itself. */
 extern long exact_subscription_turn(void);
+
+/* ---- subscription_answer.c ---- */
+
+#define EXACT_CHECK_US USECS_PER_DAY	/* between two looks, and two attempts that were refused */
+
+extern void exact_upkeep_on_list(ExactApiAnswer *answer, void *upkeep);
+extern void exact_upkeep_on_step(ExactApiAnswer *answer, void *upkeep);
+/* May this topic be made now, or only tomorrow? */
+extern bool exact_upkeep_may_try(const ExactUpkeep *upkeep, const ExactTopic *topic);
+/* The upkeep is over; problem (NULL: none) is why it could not be done. */
+extern void exact_upkeep_end(ExactUpkeep *upkeep, const char *problem, TimestampTz not_before);
+/* Nothing can be sent: the rows say why. */
+extern void exact_upkeep_say_blocked(ExactUpkeep *upkeep);
+extern void exact_upkeep_set_link(ExactUpkeep *upkeep, const char *link);
 
 /* ---- subscription_store.c ---- */
 
