@@ -30,7 +30,6 @@ static ExactReach **reaches;
 static int	nreaches;
 static int	capacity;
 static char mark[17];			/* of this installation */
-static bool verdict_came;
 
 static const char *const state_names[] = {"untried", "ok", "unsure", "broken"};
 
@@ -259,10 +258,7 @@ on_answer(ExactHttpResponse *http, void *arg)
 	set_text(&reach->finding, v.finding);
 	set_text(&reach->next_step, v.next_step);
 	if (news)
-	{
-		verdict_came = true;
 		exact_log(LOG, "callback url=%s state=%s finding=\"%s\" ms=%.0f", reach->url, state_names[v.state], v.finding, v.ms);
-	}
 }
 
 static void
@@ -284,7 +280,7 @@ send_trial(ExactReach *reach)
 }
 
 long
-exact_reach_turn(bool *changed)
+exact_reach_turn(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = PG_INT64_MAX;
@@ -300,7 +296,5 @@ exact_reach_turn(bool *changed)
 		else
 			next = Min(next, reach->next_at);
 	}
-	*changed = verdict_came;
-	verdict_came = false;
 	return next == PG_INT64_MAX ? -1 : (long) Min((next - now) / 1000 + 1, 3600000);
 }

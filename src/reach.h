@@ -38,7 +38,7 @@ extern void exact_reach_forget(void);
 extern void exact_reach_again(ExactReach *reach);
 /* In a unit: what was known before a restart, and the mark by which this hub's answers are known. */
 extern void exact_reach_load(void);
-/* Tries what is due; returns ms until something will be, -1 = nothing by itself. *changed: a verdict came. */
-extern long exact_reach_turn(bool *changed);
+/* Tries what is due; returns ms until something will be, -1 = nothing by itself. */
+extern long exact_reach_turn(void);
 
 #endif

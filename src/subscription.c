@@ -22,6 +22,8 @@
 #define CHECK_US EXACT_CHECK_US
 #define SERVICE_US USECS_PER_HOUR
 #define MAX_PASSES 3
+#define GAP_FIRST_US USECS_PER_SEC
+#define GAP_MAX_US (10 * USECS_PER_MINUTE)
 
 static bool read_due = true;
 static TimestampTz read_not_before;
@@ -62,6 +64,7 @@ due_at(const ExactUpkeep *u)
 		else
 			due = Min(due, t->tried_at + CHECK_US);
 	}
+	due = Max(due, u->begun_at + u->gap_us);
 	return Max(due, u->not_before);
 }
 
@@ -142,9 +145,13 @@ nothing_to_remove(const ExactUpkeep *u)
 static void
 begin_upkeep(ExactUpkeep *u)
 {
+	TimestampTz now = GetCurrentTimestamp();
+
 	u->forced = u->requested_at > u->begun_at;
+	if (!u->forced)
+		u->gap_us = now - u->begun_at < 2 * u->gap_us ? Min(2 * u->gap_us, GAP_MAX_US) : GAP_FIRST_US;
 	u->consent_used = u->consented_at;
-	u->begun_at = GetCurrentTimestamp();
+	u->begun_at = now;
 	u->ended_at = 0;
 	u->pass = u->failures = 0;
 	u->not_before = 0;
@@ -169,6 +176,8 @@ step(ExactUpkeep *u)
 		return PG_INT64_MAX;
 	if (u->phase == EXACT_UPKEEP_IDLE)
 	{
+		if (read_due)
+			return PG_INT64_MAX;	/* what is due is known after it */
 		at = due_at(u);
 		if (at > now)
 			return at;
@@ -231,7 +240,6 @@ exact_subscription_turn(void)
 	TimestampTz next = PG_INT64_MAX;
 	ExactUpkeep **upkeeps;
 	int			n;
-	bool		verdict;
 	long		reach_wait;
 
 	exact_upkeep_settle();
@@ -240,22 +248,14 @@ exact_subscription_turn(void)
 		read_due = !exact_upkeep_read();
 		read_not_before = now + READ_PAUSE_US;
 	}
-	if (read_due)
-		next = read_not_before;
-	reach_wait = exact_reach_turn(&verdict);
 	n = exact_upkeep_all(&upkeeps);
 	for (int i = 0; i < n; i++)
 	{
-		TimestampTz at;
+		TimestampTz at = step(upkeeps[i]);
 
-		if (upkeeps[i]->stale && upkeeps[i]->phase == EXACT_UPKEEP_IDLE)
-		{
-			upkeeps[i]->stale = false;
-			exact_subscription_want();
-		}
-		at = step(upkeeps[i]);
 		next = Min(next, at);
 	}
+	reach_wait = exact_reach_turn();
 	exact_upkeep_settle();
 	if (read_due)
 		next = Min(next, read_not_before);

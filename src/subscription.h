@@ -87,7 +87,7 @@ typedef struct ExactUpkeep
 	bool		busy;			/* a call is on the way */
 	bool		forced;			/* an operator asked: refused topics are tried as well */
 	bool		yield;			/* the division's feeds have the next call */
-	bool		stale;			/* read anew when the upkeep has ended */
+	int64		gap_us;			/* at least this long between two that nobody asked for; grows while they follow each other */
 	int			pass;			/* lists read in this upkeep */
 	int			failures;		/* refused posts in a row */
 	int			errors;			/* calls in a row that ended without an answer */

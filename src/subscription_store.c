@@ -160,7 +160,6 @@ read_topics(void)
 		u->present = true;
 		if (u->phase != EXACT_UPKEEP_IDLE)
 		{
-			u->stale = true;
 			if (u->reach != NULL)
 				u->reach->wanted = true;
 			continue;
