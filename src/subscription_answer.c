@@ -13,6 +13,7 @@
 #include "run.h"
 #include "sql.h"
 #include "subscription.h"
+#include "trouble.h"
 #include "worker.h"
 
 #define CHECK_US EXACT_CHECK_US
@@ -160,18 +161,18 @@ is_trouble(ExactUpkeep *u, ExactLane *lane, ExactApiAnswer *answer)
 	switch (answer->trouble)
 	{
 		case EXACT_API_LIMIT:
-			exact_run_trouble(lane, answer, 1);
+			exact_trouble_answer(lane, answer, 1);
 			u->phase = EXACT_UPKEEP_LIST;	/* goes on when the limit resets, after another look */
 			return true;
 		case EXACT_API_UNAUTHORIZED:
 		case EXACT_API_PARKED:
-			exact_run_trouble(lane, answer, 1);
+			exact_trouble_answer(lane, answer, 1);
 			exact_upkeep_end(u, message, now + 10 * USECS_PER_MINUTE);
 			return true;
 		case EXACT_API_TRANSIENT:
 			if (answer->http == NULL)
 			{
-				exact_run_trouble(lane, answer, 1);
+				exact_trouble_answer(lane, answer, 1);
 				u->phase = EXACT_UPKEEP_LIST;
 				return true;
 			}
@@ -407,7 +408,7 @@ add_forgotten(ExactUpkeep *u)
 }
 
 static bool
-take_page(ExactUpkeep *u, ExactApiAnswer *answer, ExactPage **out, char **problem)
+take_page(ExactUpkeep *u, ExactLane *lane, ExactApiAnswer *answer, ExactPage **out, char **problem)
 {
 	static const char *const fields[] = {"ID", "Topic", "CallbackURL", "Division"};
 	ExactPage  *page = exact_odata_parse(answer->http->body, answer->http->body_len, fields, lengthof(fields), problem);
@@ -431,8 +432,12 @@ take_page(ExactUpkeep *u, ExactApiAnswer *answer, ExactPage **out, char **proble
 
 		if (division >= 0 && division != u->division)
 		{
-			*problem = psprintf("the list of subscriptions holds one of division " INT64_FORMAT, division);
+			ExactFault	fault = {.sqlstate = ERRCODE_EXACT_DIVISION_GUARD,.detail = pstrdup("GET webhooks/WebhookSubscriptions. Nothing of it was kept.")};
+
 			MemoryContextSwitchTo(old);
+			*problem = fault.message = psprintf("division %d is frozen: the list of its subscriptions holds one of division " INT64_FORMAT, u->division, division);
+			fault.hint = psprintf("Check the administration in Exact Online; then SELECT exact.resume(%d).", u->division);
+			exact_trouble_freeze(lane, &fault);
 			return false;
 		}
 		l->id = exact_odata_string(record->values[0]);
@@ -479,7 +484,7 @@ exact_upkeep_on_list(ExactApiAnswer *answer, void *arg)
 		exact_upkeep_end(u, answer->fault->message, GetCurrentTimestamp() + CHECK_US);
 		return;
 	}
-	if (!take_page(u, answer, &page, &problem))
+	if (!take_page(u, lane, answer, &page, &problem))
 	{
 		exact_log(LOG, "alarm division=%d subscriptions=\"%s\"", u->division, problem);
 		exact_upkeep_end(u, problem, GetCurrentTimestamp() + SERVICE_US);
