@@ -154,7 +154,8 @@ class Division:
 
     def assign(self, record, values):
         """Set values of a record and keep the index of codes."""
-        self.note(record, "Update", values)
+        if values:
+            self.note(record, "Update", values)
         pad(record.entity, values)
         self.link_costs(record.entity, values)
         index = self.codes.get(record.entity)

@@ -17,7 +17,7 @@ import aiohttp
 
 from . import clock, notification, rows
 from .catalogue import RESOURCES
-from .subscriptions import TOPICS_OF
+from .subscriptions import TRANSACTION, topics_of
 
 MOST_MESSAGES = 200_000
 NEVER_FLAGGED = {"Created", "Creator", "CreatorFullName", "Division", "HID", "Modified", "Modifier", "ModifierFullName", "Timestamp"}
@@ -68,14 +68,15 @@ class Sender:
 
     def told(self, division, changes):
         """What one act did to records of a division, as [(record, action, names of fields set)]."""
-        changes = [(record, action, names) for record, action, names in changes if record.entity in TOPICS_OF]
+        if not self.settings.webhook_transaction_lines:
+            changes = [change for change in changes if change[0].entity != TRANSACTION]
         named = [change for change in changes if change[1] != "Update" or change[2]]
         if named and all(self._silent(*change) for change in named):
             return
         for record, action, names in changes:
             if names and self._silent(record, action, names):
                 continue
-            for topic in TOPICS_OF[record.entity]:
+            for topic in topics_of(record):
                 subscription = self.sim.subscriptions.of_topic(division.code, topic)
                 if subscription is not None:
                     self._event(subscription, record, action)

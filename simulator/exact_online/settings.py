@@ -76,6 +76,7 @@ class Settings:
     webhook_keepalive: bool = True
     webhook_hold: bool = False
     webhook_styles: list = dataclasses.field(default_factory=list)
+    webhook_transaction_lines: bool = True
     webhook_silent_fields: list = dataclasses.field(default_factory=list)
 
     def public(self):

@@ -28,11 +28,18 @@ TOPICS = {  # topic: the resources whose changes it announces
     "SalesOrders": ("salesorder/SalesOrders", "salesorder/SalesOrderLines"), "StockPositions": ("read/logistics/StockPosition",),
     "Subscriptions": ("subscription/Subscriptions", "subscription/SubscriptionLines"), "TimeTransactions": ("project/TimeTransactions",)}
 ENTRIES = ("BankEntries", "CashEntries", "GeneralJournalEntries", "PurchaseEntries", "SalesEntries")
+TRANSACTION = "financialtransaction/TransactionLines"       # announced under the topic of the entry that posted it
 TOPICS["FinancialTransactions"] = tuple(path for topic in ENTRIES for path in TOPICS[topic])
 TOPICS_OF = {}
 for _topic, _paths in TOPICS.items():
     for _path in _paths:
         TOPICS_OF.setdefault(_path, []).append(_topic)
+
+
+def topics_of(record):
+    """Topics under which changes of a record are announced."""
+    entry = getattr(record, "entry", None) if record.entity == TRANSACTION else record
+    return TOPICS_OF.get(entry.entity, ()) if entry is not None else ()
 
 
 @dataclasses.dataclass

@@ -12,6 +12,7 @@ import sys
 import pytest
 
 from simulator.exact_online.harness import Running
+from simulator.exact_online.receiver import Receiver
 
 pytest.importorskip("exactonline")
 
@@ -52,6 +53,15 @@ made = api.restv1(POST("hrm/Costcenters", {"Code": "CLIENT", "Description": "caf
 api.restv1(PUT("hrm/Costcenters(guid'%s')" % made["ID"], {"Description": "th\\u00e9"}))
 seen["put"] = api.restv1(GET("hrm/Costcenters?$filter=Code+eq+'CLIENT'&$select=Description"))[0]["Description"]
 api.restv1(DELETE("hrm/Costcenters(guid'%s')" % made["ID"]))
+made = api.restv1(POST("webhooks/WebhookSubscriptions", {"CallbackURL": sys.argv[2], "Topic": "GLAccounts"}))
+seen["subscribed"] = [made["Topic"], [s["ID"] for s in api.restv1(GET("webhooks/WebhookSubscriptions?$select=ID"))] == [made["ID"]]]
+try:
+    api.restv1(POST("webhooks/WebhookSubscriptions", {"CallbackURL": sys.argv[2], "Topic": "GLAccounts"}))
+except HTTPError as error:
+    seen["twice"] = [error.code, json.loads(error.response)["error"]["message"]["value"]]
+account = api.ledgeraccounts.all()[0]["ID"]
+api.restv1(PUT("financial/GLAccounts(guid'%s')" % account, {"Description": "geld"}))
+seen["changed"] = account
 seen["gone"] = api.restv1(GET("hrm/Costcenters?$filter=Code+eq+'CLIENT'&$select=ID"))
 try:
     api.refresh_token()
@@ -83,16 +93,16 @@ def seen(tmp_path_factory):
                     "-keyout", key,
                     "-out", certificate, "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"], check=True,
                     capture_output=True)
-    with Running("--records", 1200, "--divisions", 2, "--tls-cert", certificate, "--tls-key", key) as sim:
+    with Running("--records", 1200, "--divisions", 2, "--tls-cert", certificate, "--tls-key", key) as sim, Receiver() as hook:
         assert sim.url.startswith("https://")
         made = sim.authorize()
         (where / "client.ini").write_text(INI.format(url=sim.url, refresh_token=made["refresh_token"].replace("%", "%%"), **{
             k: sim.info[k] for k in ("redirect_uri", "client_id", "client_secret")}))
         (where / "client.py").write_text(CLIENT)
-        done = subprocess.run([sys.executable, where / "client.py", where / "client.ini"], capture_output=True, text=True, timeout=60,
+        done = subprocess.run([sys.executable, where / "client.py", where / "client.ini", hook.url], capture_output=True, text=True, timeout=60,
                               env={**os.environ, "SSL_CERT_FILE": str(certificate)})
         assert done.returncode == 0, done.stderr
-        yield json.loads(done.stdout), sim
+        yield {**json.loads(done.stdout), "notified": [json.loads(body)["Content"] for body in hook.wait(1)]}, sim
 
 
 def test_refresh_and_divisions(seen):
@@ -118,3 +128,11 @@ def test_writing_and_errors(seen):
     got, sim = seen
     assert got["put"] == "thé" and got["gone"] == [] and got["early"] == [400, "TooEarlyToRefreshTokens"]
     assert got["after_consent"] == sim.info["user"]
+
+
+def test_subscribing_and_being_notified(seen):
+    got, sim = seen
+    assert got["subscribed"] == ["GLAccounts", True] and got["twice"] == [500, "Gegeven bestaat reeds."]
+    [content] = got["notified"]
+    assert (content["Topic"], content["Action"], content["Division"]) == ("GLAccounts", "Update", sim.division)
+    assert content["Key"].lower() == got["changed"]
