@@ -83,7 +83,7 @@ def _one(division, rng, entity, deletes):
         else:
             values, line = _update(division, rng, record, user)
         text = sentence(record, op, values, line)
-    return {"division": division.code, "resource": entity, "key": record.key, "op": op, "what": text}
+    return {"division": division.code, "resource": record.entity, "key": record.key, "op": op, "what": text}
 
 
 def _removable(division, rng, entity):

@@ -609,3 +609,77 @@ def test_bad_control_requests_say_why(sim):
                           ("config", {"webhook_styles": ["baroque"]}), ("config", {"webhook_delay_min": -1}), ("config", {"webhook_parallel": 0})):
         reply = sim.send("POST", f"/_control/{request}", json.dumps(body))
         assert reply.status == 400 and reply.json()["error"], request
+
+
+# ---- the ledger ----
+
+ENTRY, ENTRY_LINE, POSTING = "purchaseentry/PurchaseEntries", "purchaseentry/PurchaseEntryLines", "financialtransaction/TransactionLines"
+
+
+@pytest.fixture(scope="module")
+def books():
+    with Running("--preset", "finance", "--records", 900, "--divisions", 1, "--seed", 3, "--minute-limit", 0, "--day-limit", 0) as made:
+        made.authorize()
+        yield made
+
+
+def by_resource(sim, since):
+    """{(topic, resource of the endpoint, action): keys} of the messages after a number."""
+    sim.wait_webhooks()
+    found = {}
+    for message in sim.webhooks(since, kind="event"):
+        endpoint = json.loads(message["body"])["Content"]["ExactOnlineEndpoint"]
+        resource = re.search(r"/\d+/(.*)\(guid'", endpoint).group(1)
+        found.setdefault((message["topic"], resource, message["action"]), []).append(message["key"])
+    return found
+
+
+def postings_of(sim, entry):
+    return {key for key, (row, gone) in sim.truth(POSTING).items() if not gone and row["EntryID"] == entry}
+
+
+def test_entries_lines_and_transaction_lines(books, hook):
+    books.control("subscriptions", method="DELETE")
+    last = subscribed(books, hook, "PurchaseEntries", "FinancialTransactions", "SalesEntries")
+    supplier = next(k for k, (r, gone) in books.truth(ACCOUNT).items() if r["IsSupplier"] and not gone)
+    ledger = next(k for k, (r, _) in books.truth("financial/GLAccounts").items() if r["Type"] == 121 or r["Type"] == 120)
+    made = books.change(ENTRY, "create", fields={"Supplier": supplier, "Journal": "20"},
+                        lines=[{"GLAccount": ledger, "AmountFC": 10.5, "VATCode": "2"}, {"GLAccount": ledger, "AmountFC": 2}])
+    entry, lines = made["key"], {line["ID"] for line in made["row"]["PurchaseEntryLines"]}
+    found = by_resource(books, last)
+    assert {resource for _, resource, _ in found} == {ENTRY, ENTRY_LINE, POSTING} and {a for _, _, a in found} == {"Create"}
+    for topic in ("PurchaseEntries", "FinancialTransactions"):
+        assert found[topic, ENTRY, "Create"] == [entry] and set(found[topic, ENTRY_LINE, "Create"]) == lines
+        assert set(found[topic, POSTING, "Create"]) == postings_of(books, entry)
+    assert not any(topic == "SalesEntries" for topic, _, _ in found)
+
+    last, line = books.control("webhooks/pending")["last"], min(lines)
+    modified = books.truth(ENTRY)[entry][0]["Modified"]
+    books.change(ENTRY_LINE, "update", line, {"Description": "anders"})
+    found = by_resource(books, last)
+    assert books.truth(ENTRY)[entry][0]["Modified"] == modified and not any(resource == ENTRY for _, resource, _ in found)
+    assert found["PurchaseEntries", ENTRY_LINE, "Update"] == [line] and found["PurchaseEntries", POSTING, "Update"]
+
+    books.control("config", {"webhook_transaction_lines": False})
+    last, postings = books.control("webhooks/pending")["last"], postings_of(books, entry)
+    books.change(ENTRY, "update", entry, {"YourRef": "R-1"})
+    assert set(by_resource(books, last)) == {(topic, ENTRY, "Update") for topic in ("PurchaseEntries", "FinancialTransactions")}
+    books.control("config", {"webhook_transaction_lines": True})
+    last = books.control("webhooks/pending")["last"]
+    books.change(ENTRY, "delete", entry)
+    found = by_resource(books, last)
+    assert found["PurchaseEntries", ENTRY, "Delete"] == [entry] and set(found["PurchaseEntries", ENTRY_LINE, "Delete"]) == lines
+    assert set(found["PurchaseEntries", POSTING, "Delete"]) == postings and {a for _, _, a in found} == {"Delete"}
+
+
+def test_random_changes_of_the_whole_preset(books, hook):
+    books.control("subscriptions", method="DELETE")
+    topics = ("BankEntries", "CashEntries", "GeneralJournalEntries", "PurchaseEntries", "SalesEntries", "SalesInvoices", "Items", "Accounts")
+    last = subscribed(books, hook, *topics, webhook_styles=[], line_edit_moves_header=True)
+    made = books.control("random", {"count": 300, "deletes": 0.1, "seed": 9})["changes"]
+    books.wait_webhooks()
+    found = {(m["action"], m["key"]) for m in books.webhooks(last)}
+    silent = ("hrm/", "purchase/", "purchaseorder/", "financial/GLAccounts")
+    expected = {(c["op"].capitalize(), c["key"]) for c in made if not c["resource"].startswith(silent)}
+    assert len(expected) > 100 and expected <= found
+    assert all(by_indexes(body, books.info["webhook_secret"]) for body in hook.bodies)
