@@ -276,15 +276,31 @@ insert_notes(const NoteGroup *g)
 		append_event(g, rows);
 }
 
+/*
+ * Plans are kept, and made while the inbox is small; it can grow by thousands of rows a second. To be undone with AtEOXact_GUC, which an
+ * error does by itself.
+ */
+static int
+begin_plans(void)
+{
+	static const char *const settings[][2] = {
+		{"enable_seqscan", "off"},
+		{"plan_cache_mode", "force_generic_plan"},
+		{"jit", "off"},			/* what cannot do without a sequential scan looks expensive */
+	};
+	int			level = NewGUCNestLevel();
+
+	for (int i = 0; i < (int) lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
 void
 exact_inbox_store(ExactInboxItem *items, int n)
 {
-	NoteGroup		group;
-	int			level = NewGUCNestLevel();
+	NoteGroup	group;
+	int			level = begin_plans();
 
-	/* The plans are kept, and made while the table is small; it can grow by thousands of rows a second. */
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("plan_cache_mode", "force_generic_plan", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	check_items(&group, items, n);
 	if (group.n > 0)
 		drop_repeats(&group);
@@ -368,6 +384,7 @@ exact_verify_webhook(PG_FUNCTION_ARGS)
 	const char *problem;
 	ExactWebhook webhook;
 	bool		good;
+	int			level = begin_plans();
 
 	refuse_large(VARSIZE_ANY_EXHDR(body));
 	SPI_connect();
@@ -376,6 +393,7 @@ exact_verify_webhook(PG_FUNCTION_ARGS)
 	good = exact_webhook_cut(VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body), &webhook) == EXACT_WEBHOOK_CUT &&
 		exact_webhook_secret_find(&webhook, app) != NULL;
 	SPI_finish();
+	AtEOXact_GUC(true, level);
 	PG_RETURN_BOOL(good);
 }
 

@@ -25,6 +25,7 @@ typedef struct WebhookSecret
 	ExactWebhookSecret known;	/* first: what callers see */
 	ExactSecretPlace place;
 	bytea	   *envelope;
+	bool		host_changed;	/* it was set for another host than the app has now */
 	ExactSecret *secret;		/* NULL: it cannot be opened */
 	char	   *problem;		/* why */
 	TimestampTz tried_at;
@@ -57,6 +58,18 @@ forget_secrets(void)
 	nsecrets = 0;
 }
 
+static void
+set_problem(WebhookSecret *s, const char *problem)
+{
+	if (s->problem != NULL && strcmp(s->problem, problem) == 0)
+		return;
+	if (MyBackendType == B_BG_WORKER)
+		exact_log(WARNING, "%s", problem);
+	if (s->problem != NULL)
+		pfree(s->problem);
+	s->problem = MemoryContextStrdup(TopMemoryContext, problem);
+}
+
 /* Opens one; what keeps it closed is remembered, and tried again after a second. */
 static void
 open_secret(WebhookSecret *s)
@@ -64,6 +77,11 @@ open_secret(WebhookSecret *s)
 	MemoryContext context = CurrentMemoryContext;
 
 	s->tried_at = GetCurrentTimestamp();
+	if (s->host_changed)
+	{
+		set_problem(s, psprintf("the %s of app \"%s\" is for another host", s->place.field, s->place.name));
+		return;
+	}
 	PG_TRY();
 	{
 		s->secret = exact_secret_open(&s->place, s->envelope);
@@ -78,14 +96,7 @@ open_secret(WebhookSecret *s)
 		if (error->sqlerrcode != ERRCODE_EXACT_SECRET && error->sqlerrcode != ERRCODE_EXACT_KEY_FILE)
 			PG_RE_THROW();
 		FlushErrorState();
-		if (s->problem == NULL || strcmp(s->problem, error->message) != 0)
-		{
-			if (MyBackendType == B_BG_WORKER)
-				exact_log(WARNING, "%s", error->message);
-			if (s->problem != NULL)
-				pfree(s->problem);
-			s->problem = MemoryContextStrdup(TopMemoryContext, error->message);
-		}
+		set_problem(s, error->message);
 		FreeErrorData(error);
 	}
 	PG_END_TRY();
@@ -107,7 +118,7 @@ same_key_file(void)
 	return same;
 }
 
-/* Row of the last result: app, field, client id, installation, host, secret. Is it what this one was made of? */
+/* Row of the last result: app, field, client id, installation, host, secret, host changed. Is it what this one was made of? */
 static bool
 same_row(const WebhookSecret *s, uint64 row)
 {
@@ -117,18 +128,18 @@ same_row(const WebhookSecret *s, uint64 row)
 	for (int i = 0; i < (int) lengthof(texts); i++)
 		if (strcmp(exact_cell_text(row, i + 1), texts[i]) != 0)
 			return false;
-	return VARSIZE(envelope) == VARSIZE(s->envelope) && memcmp(envelope, s->envelope, VARSIZE(envelope)) == 0;
+	return exact_cell_bool(row, 7, false) == s->host_changed && VARSIZE(envelope) == VARSIZE(s->envelope) && memcmp(envelope, s->envelope, VARSIZE(envelope)) == 0;
 }
 
 /* Brings the opened secrets up to date with what this transaction sees. */
 static void
 load_secrets(void)
 {
-	uint64		n = exact_sql("SELECT c.name, c.field, a.client_id, i.id, c.host, c.secret"
+	uint64		n = exact_sql("SELECT c.name, c.field, a.client_id, i.id, c.host, c.secret, c.host IS DISTINCT FROM exact._app_host(a.base_url, a.region)"
 							  " FROM exact.credential AS c JOIN exact.app AS a ON a.name = c.name"
 							  " CROSS JOIN (SELECT id FROM exact.installation ORDER BY made_at, id LIMIT 1) AS i"
 							  " WHERE c.kind = 'app' AND c.field IN ('webhook_secret', 'webhook_secret_next')"
-							  " AND c.host = exact._app_host(a.base_url, a.region) ORDER BY c.name, c.field", 0, NULL);
+							  " AND c.host IS NOT NULL ORDER BY c.name, c.field", 0, NULL);
 	bool		same = same_key_file() && n == (uint64) nsecrets;
 	MemoryContext old;
 
@@ -150,6 +161,7 @@ load_secrets(void)
 			s->place.installation = exact_cell_text(nsecrets, 4);
 			s->place.host = exact_cell_text(nsecrets, 5);
 			s->envelope = exact_cell_bytea(nsecrets, 6);
+			s->host_changed = exact_cell_bool(nsecrets, 7, false);
 			s->known.app = s->place.name;
 			s->known.field = strcmp(s->place.field, "webhook_secret") == 0 ? "current" : "next";
 		}
