@@ -181,7 +181,7 @@ CREATE TABLE exact.statement_log (
 	workspace text,
 	entity text,
 	table_name text,
-	kind text NOT NULL CHECK (kind IN ('ddl', 'history', 'current', 'check', 'fence')),
+	kind text NOT NULL CHECK (kind IN ('ddl', 'history', 'current', 'check', 'fence', 'state', 'view')),
 	first_batch bigint,
 	first_ord int,
 	last_batch bigint,
@@ -202,7 +202,7 @@ COMMENT ON COLUMN exact.statement_log.at IS 'When it was sent';
 COMMENT ON COLUMN exact.statement_log.workspace IS 'Workspace';
 COMMENT ON COLUMN exact.statement_log.entity IS 'Entity';
 COMMENT ON COLUMN exact.statement_log.table_name IS 'Delta table';
-COMMENT ON COLUMN exact.statement_log.kind IS 'ddl, history (insert of versions), current (merge of the state), check (post-condition) or fence (claim of the epoch)';
+COMMENT ON COLUMN exact.statement_log.kind IS 'ddl, history (insert of versions), current (merge of the state), check (post-condition), fence (claim of the epoch), state (exact_open, exact_state) or view';
 COMMENT ON COLUMN exact.statement_log.first_batch IS 'First version of the delivery: batch';
 COMMENT ON COLUMN exact.statement_log.first_ord IS 'First version of the delivery: place in the batch';
 COMMENT ON COLUMN exact.statement_log.last_batch IS 'Last version of the delivery: batch';

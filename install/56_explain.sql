@@ -125,12 +125,15 @@ CREATE FUNCTION exact._still_to_come(division int, entity text, key text) RETURN
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT concat(
-		(SELECT format(' It is to be read again by its key since %s (%s).', exact._since(k.since), coalesce(CASE k.reason WHEN 'confirm' THEN 'is it deleted?' ELSE k.reason END, 'asked for'))
+		(SELECT format(' It is to be read again by its key since %s (%s).', exact._since(k.since), coalesce(CASE WHEN k.reason IN ('confirm', 'absent') THEN 'is it deleted?' WHEN k.reason = 'approved' THEN 'its delete was approved' ELSE k.reason END, 'asked for'))
 			FROM exact.dirty_key AS k WHERE k.division = $1 AND k.entity = $2 AND k.key = $3),
 		(SELECT format(' A notification of %s (%s, no. %s) waits for the fetcher.', exact._since(i.at), i.action, i.id)
-			FROM exact.inbox AS i WHERE i.key = lower($3) AND i.division = $1 AND i.taken_at IS NULL ORDER BY i.id DESC LIMIT 1))
+			FROM exact.inbox AS i WHERE i.key = lower($3) AND i.division = $1 AND i.taken_at IS NULL ORDER BY i.id DESC LIMIT 1),
+		(SELECT format(' Its delete is held since %s, one of %s (%s); SELECT exact.approve(%s) deletes them, exact.reject(%s) keeps them.',
+				exact._since(h.found_at), cardinality(h.keys), h.reason, h.id, h.id)
+			FROM exact.held_delete AS h WHERE h.division = $1 AND h.entity = $2 AND h.state = 'held' AND h.keys @> ARRAY[$3] LIMIT 1))
 $$;
-COMMENT ON FUNCTION exact._still_to_come(int, text, text) IS 'Sentences about a dirty key and a notification that waits; empty: neither';
+COMMENT ON FUNCTION exact._still_to_come(int, text, text) IS 'Sentences about a dirty key, a notification that waits and a held delete; empty: none of them';
 REVOKE ALL ON FUNCTION exact._still_to_come(int, text, text) FROM PUBLIC;
 
 CREATE FUNCTION exact._explain_unseen(division int, entity text, key text) RETURNS text

@@ -23,29 +23,32 @@ CREATE FUNCTION exact._lag(span interval) RETURNS TABLE (entity text, stage text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	topics text[];
+	entities text[];
 	divisions int[];
 	keys text[];
 	times timestamptz[];
 BEGIN
-	SELECT array_agg(i.topic), array_agg(i.division), array_agg(i.key), array_agg(i.at) INTO topics, divisions, keys, times
-	FROM (SELECT x.topic, x.division, x.key, x.at FROM exact.inbox AS x
+	SELECT array_agg(i.entity), array_agg(i.division), array_agg(i.key), array_agg(i.at) INTO entities, divisions, keys, times
+	FROM (SELECT e.entity, x.division, x.key, x.at
+		FROM exact.inbox AS x
+		JOIN (SELECT c.entity, t.topic FROM exact.catalogue AS c, unnest(string_to_array(c.topic, '|')) AS t (topic)
+			WHERE c.entity IN (SELECT f.entity FROM exact.feed AS f)) AS e ON e.topic = x.topic
 		WHERE x.at > now() - span - interval '15 minutes' AND x.key IS NOT NULL AND x.reason IS NULL ORDER BY x.at DESC LIMIT 5000) AS i;
 	RETURN QUERY
 		WITH done AS MATERIALIZED (
 			SELECT b.id, b.entity, b.staged_at, b.delivered_at, c.at AS called_at, c.at + c.took_ms * interval '1 ms' AS answered_at
 			FROM exact.batch AS b LEFT JOIN exact.api_call AS c ON c.id = b.call
 			WHERE b.delivered_at > now() - span
-		), reads AS (
-			SELECT c.entity, t.topic FROM exact.catalogue AS c, unnest(string_to_array(c.topic, '|')) AS t (topic)
+		), notified AS MATERIALIZED (
+			-- LIMIT: one look-up a notification, however large the table is
+			SELECT i.entity, i.at, r.slot, r.batch, r.ord
+			FROM unnest(entities, divisions, keys, times) AS i (entity, division, key, at)
+			CROSS JOIN LATERAL (SELECT x.slot, x.batch, x.ord FROM exact.record AS x WHERE x.division = i.division AND x.entity = i.entity AND x.key = i.key LIMIT 1) AS r
 		), candidate AS MATERIALIZED (
-			SELECT e.entity, r.slot, r.batch, r.ord, d.called_at, d.delivered_at, array_agg(i.at) AS times
-			FROM unnest(topics, divisions, keys, times) AS i (topic, division, key, at)
-			JOIN reads AS e ON e.topic = i.topic
-			JOIN exact.record AS r ON r.division = i.division AND r.entity = e.entity AND r.key = i.key
-			JOIN done AS d ON d.id = r.batch
+			SELECT i.entity, i.slot, i.batch, i.ord, d.called_at, d.delivered_at, array_agg(i.at) AS times
+			FROM notified AS i JOIN done AS d ON d.id = i.batch
 			WHERE d.called_at >= i.at
-			GROUP BY e.entity, r.slot, r.batch, r.ord, d.called_at, d.delivered_at
+			GROUP BY i.entity, i.slot, i.batch, i.ord, d.called_at, d.delivered_at
 		), answered AS (
 			SELECT c.entity, c.called_at, c.delivered_at, t.at
 			FROM (SELECT x.slot, array_agg(x.batch) AS batches, array_agg(x.ord) AS ords FROM candidate AS x GROUP BY x.slot) AS g

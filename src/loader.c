@@ -13,6 +13,7 @@
 #include "delta_table.h"
 #include "errors.h"
 #include "fence.h"
+#include "open_state.h"
 #include "ping.h"
 #include "sql.h"
 #include "token.h"
@@ -370,6 +371,28 @@ advance_tables(void)
 	return wait;
 }
 
+/* What readers in Databricks are told beside the tables; once this hub may write there. */
+static long
+tell_open_state(void)
+{
+	long		wait = -1;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &workspaces)
+	{
+		Workspace  *workspace = dlist_container(Workspace, node, iter.cur);
+		const ExactFault *fault;
+		long		ms = -1;
+
+		if (!workspace->enabled || workspace->fault != NULL || !exact_open_state_look(&workspace->info, exact_fence_hub()))
+			continue;
+		if (exact_fence_advance(&workspace->info, &fault, &ms) == EXACT_FENCE_HELD)
+			exact_open_state_tell(workspace->info.name);
+		wait = sooner(wait, ms);
+	}
+	return wait;
+}
+
 /* ---- the worker ---- */
 
 static void
@@ -390,6 +413,7 @@ turn(void)
 	if (look_due)
 		wait = LOOK_AGAIN_MS;
 	wait = sooner(wait, advance_tables());
+	wait = sooner(wait, tell_open_state());
 	wait = sooner(wait, exact_statement_turn());
 	return wait;
 }

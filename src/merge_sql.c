@@ -344,9 +344,8 @@ append_fence(StringInfo out, const ExactTarget *target, const ExactMergeRows *ba
 	appendStringInfoString(out, ")) IS NULL");
 }
 
-/* The rows of :batch as struct r; a text that holds another number of rows fails. schema: of one row; batch: assert its epoch, may be NULL */
-static void
-append_rows(StringInfo out, int rows, const char *schema, const ExactTarget *target, const ExactMergeRows *batch)
+void
+exact_merge_sql_rows(StringInfo out, int rows, const char *schema, const ExactTarget *target, const ExactMergeRows *batch)
 {
 	appendStringInfo(out, "FROM (SELECT explode(CASE WHEN size(a) = %d THEN a ELSE raise_error('exact: the batch holds ' || "
 					 "coalesce(size(a), 0) || ' rows, expected %d') END) AS r\n  FROM (SELECT from_json(:batch, ", rows, rows);
@@ -388,7 +387,7 @@ append_source(StringInfo out, const ExactTarget *target, ExactTable table, const
 	}
 	appendStringInfoString(&schema, ">>");
 	appendStringInfoChar(out, '\n');
-	append_rows(out, batch->rows, schema.data, target, batch);
+	exact_merge_sql_rows(out, batch->rows, schema.data, target, batch);
 	pfree(schema.data);
 	pfree(parts);
 }
@@ -555,7 +554,7 @@ static void
 append_count(StringInfo out, const ExactTarget *target, ExactTable table, int rows)
 {
 	appendStringInfoString(out, "SELECT count(*) AS `n`\n");
-	append_rows(out, rows, "ARRAY<STRUCT<`_division`: STRING, `_key`: STRING, `_seq`: STRING>>", target, NULL);
+	exact_merge_sql_rows(out, rows, "ARRAY<STRUCT<`_division`: STRING, `_key`: STRING, `_seq`: STRING>>", target, NULL);
 	appendStringInfoString(out, " AS s\nJOIN ");
 	exact_merge_sql_table(out, target, table);
 }

@@ -97,6 +97,9 @@ extern void exact_merge_sql_properties(StringInfo out, const ExactTarget *target
 extern void exact_merge_sql_compare(StringInfo add, StringInfo different, const ExactTarget *target, ExactTable table,
 									const char *const *names, const char *const *types, int ncolumns);
 
+/* FROM ...: the rows of :batch as struct r; a text that holds another number of rows fails. schema: of the array; batch: whose epoch is asserted, may be NULL */
+extern void exact_merge_sql_rows(StringInfo out, int rows, const char *schema, const ExactTarget *target, const ExactMergeRows *batch);
+
 /* Inserts the versions that the history does not hold yet. */
 extern void exact_merge_sql_history(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch);
 

@@ -51,7 +51,7 @@ typedef struct ExactStatementRequest
 	const ExactWorkspace *workspace;
 	const char *entity;
 	const char *table;			/* "main.exact.glaccount" */
-	const char *kind;			/* ddl, history, current, check, fence */
+	const char *kind;			/* ddl, history, current, check, fence, state, view */
 	const char *verb;			/* for people: "MERGE into" */
 	const char *mark;			/* leading comment (exact_merge_sql_mark) */
 	const char *sql;			/* without the mark */

@@ -378,14 +378,15 @@ class Statement:
         if not pairs:
             raise p.unknown("a MERGE without an equality of columns in ON")
         tests = [both.compile(part)[0] for part in rest]
-        matched, unmatched = self._clauses(table, both, Scope(source, self.context))
+        matched, unmatched, left = self._clauses(table, both, Scope(source, self.context), Scope(target, self.context))
         source_scope = Scope(source, self.context)
         keys = [source_scope.compile(b)[0] for _, b in pairs]
         source_rows = rows()
         find = lookup(table, lambda: table.rows, [a for a, _ in pairs], Scope(target, self.context))
-        changes, gone, new, seen = [], [], [], set()
+        changes, gone, new, seen, met = [], [], [], set(), set()
         for s in source_rows:
             found = [t for t in find(tuple(key(s) for key in keys)) if all(test(t + s) is True for test in tests)]
+            met.update(map(id, found))
             for t in found:
                 row = t + s
                 action = next((a for test, a in matched if test is None or test(row) is True), None)
@@ -408,6 +409,8 @@ class Statement:
                         row[at] = self._store(cast, run(s))
                     table.check(row)
                     new.append(row)
+        if left:
+            gone += [t for t in table.rows if id(t) not in met and any(test is None or test(t) is True for test in left)]
         self._change(table, changes)
         if gone:
             dead = {id(t) for t in gone}
@@ -417,14 +420,18 @@ class Statement:
         return counted(num_affected_rows=len(changes) + len(gone) + len(new), num_updated_rows=len(changes), num_deleted_rows=len(gone),
                        num_inserted_rows=len(new))
 
-    def _clauses(self, table, both, source):
-        """The WHEN clauses: matched [(test, assignments or "delete")] and not matched [(test, [(position, cast, function)])]."""
-        p, matched, unmatched = self.p, [], []
+    def _clauses(self, table, both, source, target):
+        """The WHEN clauses: matched [(test, assignments or "delete")], not matched [(test, [(position, cast, function)])], and the tests of
+        rows that are deleted because no source row matches them."""
+        p, matched, unmatched, left = self.p, [], [], []
         while p.word("when"):
             negated = p.word("not")
             p.need("matched")
-            if negated and p.word("by"):
-                p.need("target")
+            if negated and p.word("by") and not p.word("target"):
+                p.need("source")
+                left.append(target.compile(p.expression())[0] if p.word("and") else None)
+                p.need("then", "delete")
+                continue
             test = (source if negated else both).compile(p.expression())[0] if p.word("and") else None
             p.need("then")
             if negated:
@@ -442,4 +449,4 @@ class Statement:
                 p.need("update", "set")
                 matched.append((test, self._assignments(table, both)))
         p.end()
-        return matched, unmatched
+        return matched, unmatched, left
