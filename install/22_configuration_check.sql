@@ -306,7 +306,11 @@ AS $$
 BEGIN
 	IF NOT exact._restoring() OR current_setting('shared_preload_libraries') NOT LIKE '%exact\_databricks%' THEN
 		RETURN NULL;
-	ELSIF NOT EXISTS (SELECT FROM exact.app) AND NOT EXISTS (SELECT FROM exact.workspace) AND NOT EXISTS (SELECT FROM exact.installation) THEN
+	END IF;
+	-- Sessions of a parallel restore see each other's rows only one after the other.
+	PERFORM pg_advisory_xact_lock(hashtextextended('exact_databricks restore', 0));
+	IF NOT EXISTS (SELECT FROM exact.app) AND NOT EXISTS (SELECT FROM exact.workspace) AND NOT EXISTS (SELECT FROM exact.epoch)
+			AND NOT EXISTS (SELECT FROM exact.installation) THEN
 		RETURN NULL;
 	ELSIF exact._binding_finding() IS NULL THEN
 		-- An installation that a worker made a moment ago has nothing bound to it; here and below it gives way to the dump's.
@@ -331,6 +335,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF exact._restoring() AND new.system_identifier <> 'restored' THEN
+		PERFORM pg_advisory_xact_lock(hashtextextended('exact_databricks restore', 0));
 		DELETE FROM exact.installation_binding;
 	END IF;
 	RETURN new;
@@ -341,11 +346,26 @@ REVOKE ALL ON FUNCTION exact._replace_binding() FROM PUBLIC;
 CREATE TRIGGER replace_binding BEFORE INSERT ON exact.installation_binding FOR EACH ROW EXECUTE FUNCTION exact._replace_binding();
 COMMENT ON TRIGGER replace_binding ON exact.installation_binding IS 'The binding of a dump replaces what is there';
 
+CREATE FUNCTION exact._replace_epochs() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF exact._restoring() THEN
+		DELETE FROM exact.epoch;
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION exact._replace_epochs() IS 'Trigger: the epochs of a dump replace what a worker has put there';
+REVOKE ALL ON FUNCTION exact._replace_epochs() FROM PUBLIC;
+CREATE TRIGGER replace_epochs BEFORE INSERT ON exact.epoch FOR EACH STATEMENT EXECUTE FUNCTION exact._replace_epochs();
+COMMENT ON TRIGGER replace_epochs ON exact.epoch IS 'The epochs of a dump replace what is there';
+
 DO $restored$
 DECLARE
 	name text;
 BEGIN
-	FOREACH name IN ARRAY ARRAY['app', 'workspace', 'installation', 'installation_binding'] LOOP
+	FOREACH name IN ARRAY ARRAY['app', 'workspace', 'epoch', 'installation', 'installation_binding'] LOOP
 		EXECUTE pg_catalog.format('CREATE TRIGGER restored AFTER INSERT ON exact.%I FOR EACH STATEMENT EXECUTE FUNCTION exact._restored()', name);
 		EXECUTE pg_catalog.format('COMMENT ON TRIGGER restored ON exact.%I IS %L', name, 'Puts the workers off while a dump is loaded');
 	END LOOP;

@@ -71,13 +71,13 @@ BEGIN
 		-- Promoted, or restored to a point in time: what this database knows may be less than what the old one did.
 		LOCK TABLE exact.installation_binding IN SHARE ROW EXCLUSIVE MODE;
 		SELECT e.timeline INTO timeline_was FROM exact.epoch AS e ORDER BY e.epoch DESC LIMIT 1;
-		IF timeline_was IS DISTINCT FROM exact._timeline() THEN
+		IF timeline_was IS DISTINCT FROM exact._timeline() AND exact._binding_finding() IS NULL THEN
 			raised := exact._raise_epoch(format('timeline %s after %s', exact._timeline(), coalesce(timeline_was::text, 'none')));
 			PERFORM exact._request_done('fence', NULL, NULL, 'epoch raised',
 				jsonb_build_object('epoch', raised, 'timeline', exact._timeline(), 'timeline_was', timeline_was));
 		END IF;
 	END IF;
-	RETURN 'bound';
+	RETURN coalesce(exact._binding_finding(), 'bound');	-- a restore may have begun meanwhile
 END
 $$;
 COMMENT ON FUNCTION exact._bind() IS 'For the workers, before they do anything: "bound", or the sentence why they must stay off. Makes the installation when there is none, and begins an epoch after a promotion or a point-in-time restore';
