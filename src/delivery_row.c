@@ -227,7 +227,7 @@ find_column(const ExactColumn *columns, int ncolumns, int *guess, const char *na
 		int			n = (*guess + i) % ncolumns;
 		const char *field = columns[n].source_field;
 
-		if (strncmp(field, name, len) == 0 && field[len] == '\0')
+		if (!columns[n].row && strncmp(field, name, len) == 0 && field[len] == '\0')
 		{
 			*guess = n + 1;
 			return n;
@@ -262,13 +262,19 @@ append_fields(StringInfo out, const char *record, size_t len, const ExactColumn 
 {
 	JsonLexContext *lex = exact_json_lexer(record, len, false);
 	bool	   *seen = palloc0(ncolumns + 1);
+	int			row = -1;		/* column _row */
 	int			guess = 0;
 	bool		ok = json_lex(lex) == JSON_SUCCESS && lex->token_type == JSON_TOKEN_OBJECT_START &&
 		json_lex(lex) == JSON_SUCCESS;
 
+	for (int i = 0; i < ncolumns; i++)
+		if (columns[i].row)
+			row = i;
 	while (ok && lex->token_type == JSON_TOKEN_STRING)
 	{
-		int			n = find_column(columns, ncolumns, &guess, lex->token_start + 1, lex->token_terminator - lex->token_start - 2);
+		const char *name = lex->token_start + 1;
+		size_t		name_len = lex->token_terminator - lex->token_start - 2;
+		int			n = find_column(columns, ncolumns, &guess, name, name_len);
 		const char *value;
 		JsonTokenType type;
 
@@ -284,6 +290,8 @@ append_fields(StringInfo out, const char *record, size_t len, const ExactColumn 
 			seen[n] = true;
 			append_value(out, &columns[n], type, value, lex->token_terminator - value);
 		}
+		if (ok && row >= 0 && strncmp(columns[row].source_field, name, name_len) == 0 && columns[row].source_field[name_len] == '\0')
+			append_plain(out, columns[row].name, lex->token_terminator - value == 1 && *value == '0' ? "header" : "line");
 		ok = ok && json_lex(lex) == JSON_SUCCESS;
 		if (ok && lex->token_type == JSON_TOKEN_COMMA)
 			ok = json_lex(lex) == JSON_SUCCESS && lex->token_type == JSON_TOKEN_STRING;

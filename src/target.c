@@ -79,7 +79,9 @@ read_columns(MemoryContext context, const char *entity, uint64 n)
 		column->padded = exact_cell_bool(i, 5, false);
 		column->derived = exact_cell_bool(i, 6, false);
 		column->derived_from = exact_cell_text(i, 7);
-		column->comment = psprintf("%s%s%s%s", column->source_field, edm_type ? ", " : "", edm_type ? edm_type : "",
+		column->row = strcmp(column->name, "_row") == 0;
+		column->comment = column->row ? "header: the document's own row, whose amounts are those of its lines again; line: one to sum" :
+			psprintf("%s%s%s%s", column->source_field, edm_type ? ", " : "", edm_type ? edm_type : "",
 								   column->derived ? ", looked up by Exact Online" : "");
 	}
 	for (uint64 i = 0; i < n; i++)

@@ -250,6 +250,8 @@ END {
 			print entity_name[path] "\t" name "\t" (++ordinal) "\t" source "\t" edm "\t" target "\t" (derived ? from : "") "\t" class "\t" \
 				(derived ? "d" : "") (is_date ? "D" : "") (padded ? "p" : "") (hashed ? "h" : "") (source == key[path] ? "k" : "")
 		}
+		if (E[path, "row"] != "")
+			print entity_name[path] "\t_row\t" (++ordinal) "\t" E[path, "row"] "\t\tSTRING\t\t\t"
 	}
 	print "$rows$, E'\\n') AS line, LATERAL pg_catalog.string_to_array(line, E'\\t') AS f WHERE line <> '';"
 }
