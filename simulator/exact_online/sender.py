@@ -21,6 +21,7 @@ from .subscriptions import TRANSACTION, topics_of
 
 MOST_MESSAGES = 200_000
 NEVER_FLAGGED = {"Created", "Creator", "CreatorFullName", "Division", "HID", "Modified", "Modifier", "ModifierFullName", "Timestamp"}
+IDLE_SECONDS = 4        # a connection unused for longer is not used again: receivers end idle ones
 HEADERS = {"Content-Type": "application/json"}
 SKIPPED = ("Accept", "Accept-Encoding", "User-Agent")
 
@@ -234,7 +235,8 @@ class Sender:
         """The connections: kept for the next message, or one for each."""
         keep = self.settings.webhook_keepalive
         if keep not in self.sessions:
-            connector = aiohttp.TCPConnector(limit=0, force_close=not keep)
+            options = {"keepalive_timeout": IDLE_SECONDS} if keep else {"force_close": True}
+            connector = aiohttp.TCPConnector(limit=0, **options)
             self.sessions[keep] = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self.sessions[keep]
 
