@@ -37,6 +37,9 @@
 #define DRAIN_FACTOR 16			/* so much of a body that is too large is read, to answer it */
 #define RUNS_AT_ONCE 32
 
+/* Up to 0.9.75 strictness adds one refusal, which is sent twice; what it is about http_request.c refuses as well. */
+#define STRICT_LEVEL (MHD_VERSION > 0x00097600 ? 1 : 0)
+
 typedef struct Client
 {
 	dlist_node	node;			/* in waiting, in order of deadline */
@@ -55,6 +58,7 @@ typedef struct Request
 	struct MHD_Connection *connection;
 	Client	   *client;
 	bool		begun;
+	bool		whole;
 	bool		held;			/* complete and not yet answered */
 	bool		close;			/* the connection ends with the reply */
 	size_t		received;
@@ -322,13 +326,15 @@ on_target(void *arg pg_attribute_unused(), const char *target, struct MHD_Connec
 
 static void
 on_completed(void *arg pg_attribute_unused(), struct MHD_Connection *connection pg_attribute_unused(), void **context,
-			 enum MHD_RequestTerminationCode how pg_attribute_unused())
+			 enum MHD_RequestTerminationCode how)
 {
 	Request    *request = *context;
 
 	*context = NULL;
 	if (request == NULL)
 		return;
+	if (how == MHD_REQUEST_TERMINATED_WITH_ERROR && !request->whole)
+		counts.malformed++;		/* the library refused it */
 	if (request->client != NULL)
 		wait_for(request->client);
 	free(request->body);
@@ -488,7 +494,7 @@ on_request(void *arg pg_attribute_unused(), struct MHD_Connection *connection, c
 	}
 	request->public.body = request->body ? request->body : "";
 	request->public.body_len = request->received;
-	request->held = true;
+	request->whole = request->held = true;
 	dlist_push_tail(&complete, &request->node);
 	stop_waiting(request->client);
 	MHD_suspend_connection(connection);
@@ -649,7 +655,7 @@ exact_http_server_open(const char *addresses, int port, const ExactRoute *served
 								  MHD_OPTION_CONNECTION_LIMIT, (unsigned int) INT_MAX,
 								  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) POOL_BYTES,
 								  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int) 0,
-								  MHD_OPTION_STRICT_FOR_CLIENT, (int) 1,
+								  MHD_OPTION_STRICT_FOR_CLIENT, (int) STRICT_LEVEL,
 								  MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL,
 								  MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
 								  MHD_OPTION_URI_LOG_CALLBACK, on_target, NULL,
