@@ -518,7 +518,7 @@ exact_http_server_answer(ExactRequest *public, const ExactReply *reply)
 {
 	Request    *request = (Request *) public;
 	struct MHD_Response *response;
-	bool		shared = reply->body == NULL && reply->retry_after == 0 && !request->close && reply->status != MHD_HTTP_UNAUTHORIZED;
+	bool		shared = reply->body == NULL && reply->retry_after == 0 && (reply->hub == NULL || reply->hub[0] == '\0') && !request->close && reply->status != MHD_HTTP_UNAUTHORIZED;
 
 	Assert(request->held);
 	request->held = false;
@@ -539,6 +539,8 @@ exact_http_server_answer(ExactRequest *public, const ExactReply *reply)
 			snprintf(seconds, sizeof(seconds), "%d", reply->retry_after);
 			add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
 		}
+		if (reply->hub != NULL && reply->hub[0] != '\0')
+			add_header(response, "X-Exact-Hub", reply->hub);
 		if (request->close)
 			add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 		if (reply->status == MHD_HTTP_UNAUTHORIZED && request->public.route->local)

@@ -41,6 +41,7 @@ typedef struct ExactReply
 	const char *type;			/* of a body */
 	const char *style_hash;		/* 'sha256-…' of an HTML page's one style element; NULL = none */
 	int			retry_after;	/* seconds; 0 = no such header */
+	const char *hub;			/* X-Exact-Hub: which hub answers; NULL or "" = no such header */
 } ExactReply;
 
 /* What happened to connections and requests that the caller never sees; counts since the process started */

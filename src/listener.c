@@ -135,12 +135,21 @@ typedef struct StoreUnit
 	int			n;
 } StoreUnit;
 
+/* By which this hub knows its own answer when it tries its public address (reach.c). */
+static char hub_mark[17];
+
 static void
 store_unit(void *arg)
 {
 	StoreUnit  *unit = arg;
 
 	exact_inbox_store(unit->items, unit->n);
+	if (hub_mark[0] == '\0' && exact_sql("SELECT exact._hub_mark()", 0, NULL) == 1)
+	{
+		const char *mark = exact_cell_text(0, 1);
+
+		strlcpy(hub_mark, mark ? mark : "", sizeof(hub_mark));
+	}
 }
 
 static bool
@@ -163,7 +172,7 @@ store(ExactInboxItem *items, int n, ExactFault **fault)
 static void
 answer_unavailable(ExactRequest *request)
 {
-	ExactReply	reply = {.status = 503, .retry_after = RETRY_AFTER_S};
+	ExactReply	reply = {.status = 503, .retry_after = RETRY_AFTER_S, .hub = request->body_len == 0 ? hub_mark : NULL};
 
 	exact_traffic_add(EXACT_TRAFFIC_UNAVAILABLE, 1);
 	exact_http_server_answer(request, &reply);
@@ -173,6 +182,7 @@ static void
 answer_stored(ExactRequest *request, ExactInboxOutcome outcome)
 {
 	static const ExactReply ok = {.status = 200};
+	static const ExactReply known = {.status = 200, .hub = hub_mark};
 	static const ExactReply unauthorized = {.status = 401};
 
 	switch (outcome)
@@ -187,7 +197,7 @@ answer_stored(ExactRequest *request, ExactInboxOutcome outcome)
 			return;
 		case EXACT_INBOX_VALIDATION:
 			exact_traffic_add(EXACT_TRAFFIC_VALIDATION, 1);
-			exact_http_server_answer(request, &ok);
+			exact_http_server_answer(request, &known);
 			return;
 		case EXACT_INBOX_REFUSED:
 			exact_traffic_add(EXACT_TRAFFIC_REFUSED, 1);
