@@ -125,6 +125,28 @@ COMMENT ON FUNCTION exact.history(int, text, text)
 REVOKE ALL ON FUNCTION exact.history(int, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.history(int, text, text) TO exact_reader;
 
+-- Notifications that name a record, its document or one of its lines, in a span of time.
+CREATE FUNCTION exact._notification_steps(r exact.record, after timestamptz, until timestamptz, OUT at timestamptz, OUT step text, OUT what text, OUT took text)
+RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT n.at, 'notification', format('%s%s, signature ok (%s secret), no. %s%s', coalesce(n.action, 'unknown action'),
+		CASE WHEN n.key = lower($1.key) THEN '' WHEN n.key = lower($1.parent) THEN ' of its document' ELSE ' of a line' END,
+		n.secret, n.id, ', ignored: ' || n.reason), NULL
+	FROM (
+		SELECT i.* FROM exact.inbox AS i
+		WHERE i.division = $1.division AND i.at > $2 AND i.at <= $3
+			AND i.topic = ANY (string_to_array((SELECT c.topic FROM exact.catalogue AS c WHERE c.entity = $1.entity), '|'))
+			AND i.key = ANY (ARRAY[lower($1.key), lower($1.parent)] || ARRAY(
+				SELECT l.key FROM exact.catalogue AS c JOIN exact.catalogue AS o ON o.feed = c.feed AND o.parent_field IS NOT NULL
+				JOIN exact.record AS l ON l.division = $1.division AND l.entity = o.entity AND l.parent = $1.key
+				WHERE c.entity = $1.entity LIMIT 1000))
+		ORDER BY i.id DESC LIMIT 20
+	) AS n ORDER BY n.id
+$$;
+COMMENT ON FUNCTION exact._notification_steps(exact.record, timestamptz, timestamptz) IS 'Steps of exact.trace(): the newest 20 notifications of a record, its document or its lines';
+REVOKE ALL ON FUNCTION exact._notification_steps(exact.record, timestamptz, timestamptz) FROM PUBLIC;
+
 CREATE FUNCTION exact.trace(division int, entity text, key text, OUT at timestamptz, OUT step text, OUT what text, OUT took text)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -142,6 +164,7 @@ BEGIN
 	SELECT x.* INTO b FROM exact.batch AS x WHERE x.id = r.batch;
 	delivered := b.delivered_at IS NOT NULL OR b.delivered_rows > r.ord;
 
+	RETURN QUERY SELECT * FROM exact._notification_steps(r, coalesce(before.at, '-infinity'), version.at);
 	RETURN QUERY
 		SELECT c.at, 'call', format('%s %s, %s%s%s', c.method, split_part(c.path, '?', 1), coalesce(c.status::text, c.outcome),
 			', ' || c.rows || ' rows', ', ' || c.minute_left || coalesce(' of ' || s.minute_limit, '') || ' left'), exact._took(c.took_ms)
@@ -193,13 +216,14 @@ BEGIN
 			LEFT JOIN exact.target_state AS t ON t.workspace = d.workspace AND t.entity = r.entity
 			WHERE d.division = r.division;
 	END IF;
+	RETURN QUERY SELECT * FROM exact._notification_steps(r, version.at, 'infinity');
 	RETURN QUERY
 		SELECT k.since, 'dirty'::text, coalesce('to be read again: ' || k.reason, 'to be read again'), NULL::text
 		FROM exact.dirty_key AS k WHERE k.division = r.division AND k.entity = r.entity AND k.key = r.key;
 END
 $$;
 COMMENT ON FUNCTION exact.trace(int, text, text)
-	IS 'Every step of a record''s newest version: the call that brought it, when it was staged and what changed, the statements that delivered it, or what it waits for';
+	IS 'Every step of a record''s newest version: the notifications since the version before, the call that brought it, when it was staged and what changed, the statements that delivered it, or what it waits for';
 REVOKE ALL ON FUNCTION exact.trace(int, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.trace(int, text, text) TO exact_reader;
 

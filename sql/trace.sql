@@ -31,6 +31,15 @@ INSERT INTO exact.statement_log (id, workspace, entity, table_name, kind, first_
 	(-5, 'pond', 'items', 'main.exact.items', 'current', -30, 1, -20, 0, 2, 'dddd0000-1', 'succeeded', 62000, NULL, '2026-11-22 12:01:10'),
 	(-4, 'other', 'items', 'main.exact.items', 'current', -30, 1, -20, 0, 2, 'eeee0000-1', 'succeeded', 1, NULL, '2026-11-22 12:01:10');
 
+INSERT INTO exact.inbox (id, at, app, secret, division, topic, action, key, digest, content, taken_at, reason) VALUES
+	(-9, '2026-11-22 09:59', 'shop', 'current', 9000001, 'Items', 'Create', '7a31f0de-0000-4000-8000-000000000001', '', '', '2026-11-22 09:59:02', NULL),
+	(-8, '2026-11-22 10:59', 'shop', 'current', 9000001, 'Items', 'Update', '7a31f0de-0000-4000-8000-000000000001', '', '', '2026-11-22 10:59:02', NULL),
+	(-7, '2026-11-22 10:59', 'shop', 'next', 9000001, 'Items', 'Update', '7a31f0de-0000-4000-8000-000000000001', '', '', '2026-11-22 10:59:02', 'repeat of an earlier one'),
+	(-6, '2026-11-22 10:59', 'shop', 'current', 9000001, 'Accounts', 'Update', '7a31f0de-0000-4000-8000-000000000001', '', '', '2026-11-22 10:59:02', NULL),
+	(-5, '2026-11-22 10:59', 'shop', 'current', 9000002, 'Items', 'Update', '7a31f0de-0000-4000-8000-000000000001', '', '', '2026-11-22 10:59:02', NULL),
+	(-4, '2026-11-22 10:59', 'shop', 'current', 9000001, 'Items', 'Update', '7a31f0de-0000-4000-8000-000000000002', '', '', '2026-11-22 10:59:02', NULL),
+	(-3, '2026-11-22 11:59', 'shop', 'current', 9000001, 'Items', 'Delete', '7a31f0de-0000-4000-8000-000000000001', '', '', '2026-11-22 11:59:02', NULL);
+
 SELECT exact.trace(9000001, 'items', '7a31f0de-0000-4000-8000-000000000009');
 SELECT exact.history(9000001, 'nothing', 'x');
 
@@ -62,6 +71,18 @@ INSERT INTO exact.stage (slot, batch, ord, seq, division, entity, key, op, prev_
 	(1, -6, 0, 202, 9000001, 'purchaseorderlines', 'l1', 'U', 1, -7, 0, '{"ID":"l1","Quantity":2,"Amount":21}'), (1, -6, 1, 203, 9000001, 'purchaseorderlines', 'l1', 'D', 1, -6, 0, NULL);
 INSERT INTO exact.record (division, entity, key, parent, seq, slot, batch, ord, deleted) VALUES (9000001, 'purchaseorderlines', 'l1', 'p1', 203, 1, -6, 1, true);
 SELECT seq, op, changed FROM exact.history(9000001, 'purchaseorderlines', 'L1');
+-- a line's notification is its document's, and the other way round
+INSERT INTO exact.stage (slot, batch, ord, seq, division, entity, key, op, at, payload) VALUES
+	(3, -40, 1, 105, 9000001, 'purchaseorders', 'aaaa0000-0000-4000-8000-000000000001', 'I', '2026-11-22 10:00', '{}'),
+	(3, -40, 2, 106, 9000001, 'purchaseorderlines', 'aaaa0000-0000-4000-8000-000000000002', 'I', '2026-11-22 10:00', '{}');
+INSERT INTO exact.record (division, entity, key, parent, seq, slot, batch, ord) VALUES
+	(9000001, 'purchaseorders', 'aaaa0000-0000-4000-8000-000000000001', NULL, 105, 3, -40, 1),
+	(9000001, 'purchaseorderlines', 'aaaa0000-0000-4000-8000-000000000002', 'aaaa0000-0000-4000-8000-000000000001', 106, 3, -40, 2);
+INSERT INTO exact.inbox (id, at, app, secret, division, topic, action, key, digest, content) VALUES
+	(-2, '2026-11-22 09:59', 'shop', 'current', 9000001, 'PurchaseOrders', 'Create', 'aaaa0000-0000-4000-8000-000000000001', '', ''),
+	(-1, '2026-11-22 10:09', 'shop', 'current', 9000001, 'PurchaseOrders', NULL, 'aaaa0000-0000-4000-8000-000000000002', '', '');
+SELECT step, what FROM exact.trace(9000001, 'purchaseorders', 'aaaa0000-0000-4000-8000-000000000001');
+SELECT step, what FROM exact.trace(9000001, 'purchaseorderlines', 'AAAA0000-0000-4000-8000-000000000002');
 SELECT exact._changed_fields('items', '{"Code":"\u0000"}', '{"Code":"x"}'), exact._changed_fields('items', '{"Code":"x"', '{"Code":"x"}') IS NULL AS broken;
 SELECT exact._took(0.2), exact._took(41.6), exact._took(1540), exact._took(62000), exact._age('14.2 s'), exact._age('-3 s'), exact._age('150 s'), exact._age('5 h'), exact._age('9 days');
 ROLLBACK;
