@@ -4,6 +4,8 @@ import pathlib
 import re
 import subprocess
 
+import manual
+
 MOST_LINES = 800
 SKIPPED = {".git", "tmp_check", "__pycache__"}
 # written with a class each, so that this file does not match itself
@@ -116,11 +118,10 @@ def simulators_stand_alone(tree):
     return found
 
 
-def readme_names_files(tree):
-    """Every path that README.md names in backticks or links exists."""
-    text = _read(tree / "README.md")
-    names = re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(r"`((?:scripts|simulator|docs|bench|t|src|install)/[\w./-]*)`", text)
-    return [f"README.md names {n}, which does not exist" for n in names if not (tree / n).exists()]
+def manual_names_files(tree):
+    """Every path that the manual names in backticks exists."""
+    return [f"{page.name} names {name}, which does not exist" for page in manual.pages(tree)
+            for name in re.findall(r"`((?:scripts|simulator|docs|bench|t|src|install)/[\w./-]*)`", _read(page)) if not (tree / name).exists()]
 
 
 def text_checks(tree):
@@ -137,5 +138,9 @@ def text_checks(tree):
         ("nothing is marked as unfinished", _matching(tree, UNFINISHED)),
         ("scripts and programs parse", scripts_parse(tree)),
         ("the simulators stand alone", simulators_stand_alone(tree)),
-        ("README names what exists", readme_names_files(tree)),
+        ("the manual names what exists", manual_names_files(tree)),
+        ("links of the manual lead somewhere", manual.links(tree)),
+        ("every error code is explained", manual.error_codes(tree)),
+        ("every setting is explained", manual.settings(tree)),
+        ("every metric is explained, and alerts ask for real ones", manual.metrics(tree)),
     ]

@@ -1,0 +1,78 @@
+"""The manual as data: its SQL blocks, which the tests run, and what can be checked without running anything."""
+import re
+from dataclasses import dataclass
+
+LAKE = "-- in Databricks"  # a block that begins with this line runs there
+
+
+@dataclass
+class Block:
+    page: str
+    line: int
+    lake: bool
+    text: str
+
+
+def pages(tree):
+    return [tree / "README.md", *sorted((tree / "docs").glob("*.md"))]
+
+
+def blocks(page):
+    """The fenced blocks marked sql, in order, without the indentation of the list they stand in."""
+    found, text = [], page.read_text()
+    for match in re.finditer(r"^( *)```sql\n(.*?)^ *```$", text, re.M | re.S):
+        body = re.sub(rf"^{match.group(1)}", "", match.group(2), flags=re.M)
+        found.append(Block(page.name, text.count("\n", 0, match.start()) + 1, body.startswith(LAKE), body))
+    return found
+
+
+def _anchor(heading):
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def _prose(text):
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.M | re.S)
+
+
+def links(tree):
+    """Every relative link of the manual leads to a file, and to a heading of it."""
+    found = []
+    for page in pages(tree):
+        for target in re.findall(r"\]\(([^)\s]+)\)", _prose(page.read_text())):
+            if re.match(r"https?:", target):
+                continue
+            name, _, anchor = target.partition("#")
+            path = (page.parent / name).resolve() if name else page
+            if not path.exists():
+                found.append(f"{page.name} links to {target}, which does not exist")
+            elif anchor and anchor not in {_anchor(h) for h in re.findall(r"^#+ (.+)$", _prose(path.read_text()), re.M)}:
+                found.append(f"{page.name} links to {target}, a heading that does not exist")
+    return found
+
+
+def _differences(what, page, documented, real):
+    return [f"{page} does not explain {what} {x}" for x in sorted(real - documented)] + \
+           [f"{page} explains {what} {x}, which does not exist" for x in sorted(documented - real)]
+
+
+def error_codes(tree):
+    """The table of error codes and those that the product raises are the same."""
+    real = {"".join(code) for path in (tree / "src").glob("*.h") for code in re.findall(r"MAKE_SQLSTATE\('(.)','(.)','(.)','(.)','(.)'\)", path.read_text())}
+    for path in (tree / "install").glob("*.sql"):
+        real |= set(re.findall(r"'(EX0\d\d)'", path.read_text()))
+    return _differences("code", "docs/trouble.md", set(re.findall(r"^\| `(EX\d{3})`", (tree / "docs/trouble.md").read_text(), re.M)), real)
+
+
+def settings(tree):
+    real = set(re.findall(r'"exact_databricks\.(\w+)"', (tree / "src/guc.c").read_text()))
+    table = (tree / "docs/reference.md").read_text().partition("## Settings")[2].partition("\n## ")[0]
+    return _differences("setting", "docs/reference.md", set(re.findall(r"^\| `(\w+)` \|", table, re.M)), real)
+
+
+def metrics(tree):
+    """The manual and the alert rules name exactly the metrics that the listener serves; each alert asks for real ones."""
+    real = {name for path in (tree / "src").glob("*.c") for name in re.findall(r'(?:family|put_rows)\(out, "(exact_\w+)"', path.read_text())}
+    table = set(re.findall(r"^\| `(exact_\w+)", (tree / "docs/monitor.md").read_text(), re.M))
+    asked = set(re.findall(r"\bexact_\w+", "\n".join(re.findall(r"^ +expr:(.*(?:\n {10,}.*)*)", (tree / "docs/alerts.yml").read_text(), re.M))))
+    asked = {re.sub(r"_(bucket|sum|count)$", "", name) if re.sub(r"_(bucket|sum|count)$", "", name) in real else name for name in asked}
+    return _differences("metric", "docs/monitor.md", table, real) + [f"docs/alerts.yml asks for {name}, which nobody serves" for name in sorted(asked - real)]
