@@ -166,9 +166,17 @@ def isolation(run):
     return result
 
 
-def tap(run):
+def listener(run):
+    """A long run of the listener's kills, by scripts/kills."""
+    result = tap(run, "403_*.pl")
+    for figures in re.findall(r"^# (\d+ listener kills.*)$", run.text(), re.M):
+        print(f"  {figures}", flush=True)
+    return result
+
+
+def tap(run, pattern="*.pl"):
     """Workers, crashes, secrets, tokens, delivery: clusters of their own."""
-    tests = sorted(str(p.relative_to(TREE)) for p in (TREE / "t").glob("*.pl"))
+    tests = sorted(str(p.relative_to(TREE)) for p in (TREE / "t").glob(pattern))
     status = _make(run, TREE, "prove_installcheck", "PROVE_FLAGS=-v --timer", "PROVE_TESTS=" + " ".join(tests),
                    env={"PG_TEST_TIMEOUT_DEFAULT": "180"})
     result = _tap(run.text(), status, "prove")
@@ -211,6 +219,6 @@ def kills(run):
 
 
 # The first lane is short; then the clusters' tests, which mostly wait, run beside those that use the engine.
-FIRST, LANES = ("build", "text", "unit", "regress", "isolation"), (("tap",), ("simulators", "flow", "kills"))
+FIRST, LANES = ("build", "text", "unit", "regress", "isolation"), (("tap", "listener"), ("simulators", "flow", "kills"))
 SUITES = {"build": build, "text": text, "unit": unit, "regress": regress, "isolation": isolation, "tap": tap, "simulators": simulators,
-          "flow": flow, "kills": kills}
+          "flow": flow, "kills": kills, "listener": listener}
