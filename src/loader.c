@@ -299,7 +299,7 @@ sooner(long a, long b)
 
 /* Nothing goes to a workspace where this hub has not claimed its divisions. */
 static bool
-is_claimed(Workspace *workspace, ExactDeltaTable *table, long *wait)
+is_claimed(Workspace *workspace, ExactDeltaTable *table, bool due, long *wait)
 {
 	const ExactFault *fault;
 	long		ms;
@@ -313,7 +313,7 @@ is_claimed(Workspace *workspace, ExactDeltaTable *table, long *wait)
 		return true;
 	}
 	*wait = sooner(*wait, ms);
-	if (state == EXACT_FENCE_FAULT && (!table->paused || (table->next_attempt != 0 && table->next_attempt <= GetCurrentTimestamp())))
+	if (state == EXACT_FENCE_FAULT && due && (!table->paused || (table->next_attempt != 0 && table->next_attempt <= GetCurrentTimestamp())))
 	{
 		table->unclaimed = true;
 		exact_delta_table_pause(table, fault, NULL);
@@ -348,22 +348,26 @@ advance_tables(void)
 	dlist_foreach(iter, &exact_delta_tables)
 	{
 		ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
+		bool		due = exact_delta_table_due(table) || table->unrecorded != NULL;
 		Workspace  *workspace;
 
-		if ((!exact_delta_table_due(table) && table->unrecorded == NULL) || (table->busy && table->unrecorded == NULL))
+		/* a hub that has delivered before wants to know at its start whether another copy has taken its place */
+		if ((!due && !table->verified_once) || (table->busy && table->unrecorded == NULL))
 			continue;
 		workspace = find_workspace(table->workspace);
 		if (workspace == NULL || !workspace->enabled)
 			continue;
 		if (workspace->fault != NULL)
 		{
+			if (!due)
+				continue;
 			if (!table->paused || (table->next_attempt != 0 && table->next_attempt <= GetCurrentTimestamp()))
 				exact_delta_table_pause(table, workspace->fault, NULL);
 			continue;
 		}
 		if (under_way >= MAX_UNDER_WAY && !table->busy)
 			continue;			/* the end of any of them brings the next turn */
-		if (!is_claimed(workspace, table, &wait))
+		if (!is_claimed(workspace, table, due, &wait) || !due)
 			continue;
 		wait = sooner(wait, exact_delta_table_advance(table, &workspace->info, exact_fence_hub(), may_go_below(table)));
 		under_way += table->busy ? 1 : 0;
