@@ -261,7 +261,7 @@ look_unit(void *arg)
 	capacity = o->nrows[PLACE_STATE];
 	o->divisions = palloc(sizeof(int) * Max(capacity, 1));
 	o->ndivisions = 0;
-	for (char *p = list; p != NULL && *p != '\0' && *p != '}' && o->ndivisions < capacity; p = strpbrk(p, ",}"))
+	for (char *p = list; p != NULL && *p != '\0' && *p != '}' && o->ndivisions < capacity; p = strpbrk(p + 1, ",}"))
 		o->divisions[o->ndivisions++] = (int) strtol(p + 1, NULL, 10);
 	MemoryContextSwitchTo(old);
 }
