@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "delta_table.h"
+#include "delta_views.h"
 #include "errors.h"
 #include "fence.h"
 #include "open_state.h"
@@ -397,6 +398,15 @@ tell_open_state(void)
 	return wait;
 }
 
+static const ExactWorkspace *
+usable_workspace(const char *name, const char **why)
+{
+	const Workspace *workspace = find_workspace(name);
+
+	*why = workspace == NULL ? "is not there" : !workspace->enabled ? "is not enabled" : workspace->fault != NULL ? workspace->fault->message : NULL;
+	return *why == NULL ? &workspace->info : NULL;
+}
+
 /* ---- the worker ---- */
 
 static void
@@ -410,14 +420,17 @@ static long
 turn(void)
 {
 	long		wait = LOOK_MS;
+	bool		looked;
 
 	look_due |= exact_worker_woken() || TimestampDifferenceExceeds(looked_at, GetCurrentTimestamp(), LOOK_MS);
+	looked = look_due;
 	if (look_due)
 		look_due = !look();
 	if (look_due)
 		wait = LOOK_AGAIN_MS;
 	wait = sooner(wait, advance_tables());
 	wait = sooner(wait, tell_open_state());
+	exact_delta_views_turn(usable_workspace, exact_fence_hub(), looked);
 	wait = sooner(wait, exact_statement_turn());
 	return wait;
 }

@@ -551,8 +551,12 @@ def _number(items, windows, columns, rows, context):
         found = [row + [None] * len(made) for row in rows()]
         for at, (partition, order, name, (value, _)) in enumerate(made):
             last, keys = {}, []
-            for row in ordered(found, order):
+            rows_in_order = ordered(found, order)
+            for row in reversed(rows_in_order) if name == "lead" else rows_in_order:
                 key = tuple(run(row) for run in partition)
+                if name == "lead":
+                    row[len(columns) + at], last[key] = last.get(key), value(row)
+                    continue
                 if name == "last_value":
                     here = value(row)
                     last[key] = last.get(key) if here is None else here

@@ -330,8 +330,8 @@ class Parser:
         return self._fields(("call", name, args, distinct))
 
     def _window(self, name, args):
-        """row_number(), count(*), last_value(e, true): the last one that is not null, up to the current row."""
-        if name not in ("row_number", "count") and not (name == "last_value" and len(args) == 2 and args[1] == ("lit", True)) \
+        """row_number(), count(*), lead(e), last_value(e, true): the last one that is not null, up to the current row."""
+        if name not in ("row_number", "count") and not (name == "lead" and len(args) == 1) and not (name == "last_value" and len(args) == 2 and args[1] == ("lit", True)) \
                 or name == "count" and args:
             raise self.unknown(f"the window function {name}")
         self.need("(")

@@ -3,7 +3,7 @@
 from .errors import SqlError
 from .memory_eval import Context, Scope, columns_of, equalities, lookup, open_source, run_select
 from .memory_parse import Parser
-from .memory_table import MemoryColumn, MemoryTable
+from .memory_table import MemoryColumn, MemoryTable, MemoryView, ViewRows
 from .memory_types import BadValue, caster, to_cell
 from .result import Column, Result, counted
 from .sql_text import quote
@@ -45,6 +45,21 @@ class Statement:
         return self.engine.unity.resolve(name, self.job.catalog, self.job.schema, what)
 
     def table(self, name):
+        found = self._object(name)
+        if not isinstance(found, MemoryView):
+            return found
+        rows = ViewRows(found.full, found.columns)
+        rows.rows = self._view_rows(found)[1]
+        return rows
+
+    def _view_rows(self, view):
+        """(columns, rows) of the query of a view."""
+        p = Parser(view.tokens, view.text)
+        select = p.query()
+        p.end()
+        return run_select(select, Context(view.text, {}, self.table, self.engine.unity.local_path))
+
+    def _object(self, name):
         full = self._full(name)
         found = self.engine._schemas.get(full[1], {}).get(full[2])
         if found is None:
@@ -73,6 +88,8 @@ class Statement:
             self.engine._schemas.setdefault(full[1], {})
             return Result()
         replace = p.words("or", "replace")
+        if p.word("view"):
+            return self._create_view(replace)
         p.need("table")
         guarded = p.words("if", "not", "exists")
         full = self._full(p.name())
@@ -95,6 +112,38 @@ class Statement:
             raise SqlError("TABLE_OR_VIEW_ALREADY_EXISTS", "42P07", f"Cannot create table or view {quote(full[1])}.{quote(full[2])} because "
                            "it already exists.")
         schema[full[2]] = table
+        return Result()
+
+    def _create_view(self, replace):
+        p = self.p
+        guarded = p.words("if", "not", "exists")
+        full = self._full(p.name())
+        schema = self._schema(full)
+        names = p.names() if p.at < len(p.tokens) and p.tokens[p.at].text == "(" else None
+        comment, properties = None, {}
+        while not p.word("as"):
+            if p.word("comment"):
+                comment = p.string()
+            elif p.word("tblproperties"):
+                properties = self._properties()
+            else:
+                raise p.unknown()
+        view = MemoryView(full, p.text, p.tokens[p.at:], names)
+        view.comment, view.properties = comment, properties
+        columns = self._view_rows(view)[0]
+        if names is not None and len(names) != len(columns):
+            raise p.unknown("a list of names of another length than the query")
+        view.columns = [MemoryColumn(names[i] if names else name, kind if isinstance(kind, str) else "STRING") for i, (_, name, kind) in enumerate(columns)]
+        self._distinct(view.columns)
+        found = schema.get(full[2])
+        if found is not None and guarded:
+            return Result()
+        if found is not None and not replace:
+            raise SqlError("TABLE_OR_VIEW_ALREADY_EXISTS", "42P07", f"Cannot create table or view {quote(full[1])}.{quote(full[2])} because "
+                           "it already exists.")
+        if found is not None and not isinstance(found, MemoryView):
+            raise SqlError("EXPECT_VIEW_NOT_TABLE.NO_ALTERNATIVE", "42809", f"The table {'.'.join(map(quote, full))} does not support CREATE OR REPLACE VIEW.")
+        schema[full[2]] = view
         return Result()
 
     def _known(self, table, names):
@@ -197,16 +246,20 @@ class Statement:
 
     def _drop(self):
         p = self.p
-        what = p.word("table", "schema", "database")
+        what = p.word("table", "view", "schema", "database")
         if what is None:
             raise p.unknown()
         guarded = p.words("if", "exists")
         name = p.name()
-        if what == "table":
+        if what in ("table", "view"):
             if guarded and self.engine._schemas.get(self._full(name)[1], {}).get(self._full(name)[2]) is None:
                 return Result()
-            full = self.table(name).full
+            found = self._object(name)
             p.end()
+            if isinstance(found, MemoryView) != (what == "view"):
+                raise SqlError("WRONG_COMMAND_FOR_OBJECT_TYPE", "42809", f"The operation DROP {what.upper()} requires another kind of object than "
+                               f"{'.'.join(map(quote, found.full))}.")
+            full = found.full
             del self.engine._schemas[full[1]][full[2]]
             return Result()
         full, cascade = self._full(name, "schema"), p.word("cascade")
@@ -231,7 +284,7 @@ class Statement:
     def _show(self):
         p = self.p
         if p.word("tblproperties"):
-            table = self.table(p.name())
+            table = self._object(p.name())
             wanted = None
             if p.op("("):
                 wanted = p.string()

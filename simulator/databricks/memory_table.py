@@ -84,3 +84,20 @@ class MemoryTable:
         for value, column in zip(row, self.columns):
             if value is None and not column.nullable:
                 raise SqlError("DELTA_NOT_NULL_CONSTRAINT_VIOLATED", "23502", f"NOT NULL constraint violated for column: {column.name}.")
+
+
+class MemoryView:
+    """A stored query: its columns and rows are made anew whenever it is read."""
+
+    def __init__(self, full, text, tokens, names):
+        self.full, self.text, self.tokens, self.names = full, text, tokens, names
+        self.columns, self.properties, self.comment = [], {}, None
+
+
+class ViewRows(MemoryTable):
+    """What a view shows at one moment; nothing can be written into it."""
+
+    def _refuse(self, *_):
+        raise SqlError("EXPECT_TABLE_NOT_VIEW.NO_ALTERNATIVE", "42809", f"'{self.full[-1]}' expects a table but {'.'.join(self.full)} is a view.")
+
+    insert = changed = check = _refuse

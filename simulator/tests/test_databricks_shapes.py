@@ -1,5 +1,7 @@
 """The hub's statements, executed: the same checks for the engine-free mode here and for Spark in test_databricks_spark.py."""
 
+import json
+
 import pytest
 from test_databricks_support import Server, Shapes, record
 
@@ -184,6 +186,58 @@ class ShapeChecks:
         denied("USE SCHEMA", "main.exact", f"SELECT * FROM {name}")
         denied("CREATE SCHEMA", "main", "CREATE SCHEMA main.fresh")
         assert run(f"INSERT INTO {name} VALUES (1, 2)") == [["1", "1"]]
+
+    def test_replaced_whole(self, workspace):
+        """A small table whose rows of one owner are replaced by one MERGE."""
+        run, name = workspace.rows, "`main`.`exact`.`whole`"
+        run("CREATE SCHEMA IF NOT EXISTS main.exact")
+        run(f"CREATE TABLE {name} (owner STRING, k STRING, v INT, at TIMESTAMP) USING DELTA")
+
+        def put(batch):
+            answer = workspace.run(
+                f"MERGE INTO {name} AS t\nUSING (SELECT r.`k` AS `k`, CAST(r.`v` AS INT) AS `v`, CAST(r.`at` AS TIMESTAMP) AS `at` FROM (SELECT "
+                "explode(from_json(:batch, 'ARRAY<STRUCT<`k`: STRING, `v`: STRING, `at`: STRING>>', map('mode', 'FAILFAST'))) AS r)) AS s\n"
+                "ON t.`owner` = 'me' AND t.`k` <=> s.`k` AND t.`owner` <=> t.`owner` AND t.`k` = s.`k`\n"
+                "WHEN MATCHED THEN UPDATE SET `v` = s.`v`, `at` = greatest(t.`at`, s.`at`)\n"
+                "WHEN NOT MATCHED THEN INSERT (`owner`, `k`, `v`, `at`) VALUES ('me', s.`k`, s.`v`, s.`at`)\n"
+                "WHEN NOT MATCHED BY SOURCE AND t.`owner` = 'me' THEN DELETE", [{"name": "batch", "type": "STRING", "value": json.dumps(batch)}])
+            assert answer["status"]["state"] == "SUCCEEDED", answer["status"]
+            return [int(cell) for cell in answer["result"]["data_array"][0]]
+
+        run(f"INSERT INTO {name} VALUES ('other', 'a', 0, NULL)")
+        assert put([{"k": "a", "v": "1", "at": "2026-01-02T00:00:00Z"}, {"k": "b", "v": "2"}]) == [2, 0, 0, 2]
+        assert put([{"k": "a", "v": "3", "at": "2026-01-01T00:00:00Z"}, {"k": "c", "v": "4"}]) == [3, 1, 1, 1]
+        assert put([{"k": "a", "v": "3"}, {"k": "c", "v": "4"}])[1] == 2
+        rows = run(f"SELECT owner, k, v, at FROM {name} ORDER BY owner, k")
+        assert rows == [["me", "a", "3", "2026-01-02T00:00:00.000Z"], ["me", "c", "4", None], ["other", "a", "0", None]]
+        assert put([]) == [2, 0, 2, 0]
+        assert run(f"SELECT owner FROM {name}") == [["other"]]
+
+    def test_views(self, workspace):
+        shapes = Shapes(workspace, "viewed")
+        shapes.create()
+        run, view = workspace.rows, "`main`.`exact`.`viewed_versions`"
+        assert workspace.error(f"SHOW TBLPROPERTIES {view}")[0] == "42P01"
+        text = (f"CREATE OR REPLACE VIEW {view}\nCOMMENT 'it\\'s every version'\nTBLPROPERTIES ('exact.view' = 'v', 'exact.installation' = 'i\\'1')\n"
+                "AS SELECT `h`.`_key`, `h`.`_seq`, `h`.`code`, lead(`h`.`_seq`) OVER (PARTITION BY `h`.`_division`, `h`.`_key` ORDER BY `h`.`_seq`) AS `next`"
+                f"\nFROM {shapes.history} AS `h`")
+        run(text)
+        run(text)
+        assert run(f"SELECT * FROM {view}") == []
+        batch = [record("a", 1, "I"), record("b", 2, "I"), record("a", 3)]
+        shapes.counts(shapes.merge_history(batch))
+        shapes.counts(shapes.merge_current(batch))
+        assert run(f"SELECT * FROM {view} ORDER BY `_seq`") == [["a", "1", "code a", "3"], ["b", "2", "code b", None], ["a", "3", "code a", None]]
+        assert ["exact.view", "v"] in run(f"SHOW TBLPROPERTIES {view}") and ["exact.installation", "i'1"] in run(f"SHOW TBLPROPERTIES {view}")
+        run(f"CREATE OR REPLACE VIEW {view} AS SELECT `t`.`_key` FROM {shapes.current} AS `t` LEFT ANTI JOIN {shapes.history} AS `d` ON `d`.`_division` = "
+            "`t`.`_division` AND `d`.`_key` = `t`.`_key` AND `d`.`_seq` = 2\nWHERE NOT `t`.`_deleted` AND (`t`.`n` IS NULL OR `t`.`n` <> 20)")
+        assert run(f"SELECT * FROM {view}") == [["a"]]
+        assert workspace.error(f"CREATE OR REPLACE VIEW {shapes.current} AS SELECT 1 AS a")[0] == "42809"
+        assert workspace.error(f"CREATE VIEW {view} AS SELECT 1 AS a")[0] == "42P07"
+        assert workspace.error(f"CREATE OR REPLACE VIEW {view} AS SELECT nothing FROM {shapes.current}")[0] == "42703"
+        assert workspace.control("GET", "rows?table=main.exact.viewed_versions")["rows"] == [["a"]]
+        run(f"DROP VIEW {view}")
+        assert workspace.error(f"SELECT * FROM {view}")[0] == "42P01"
 
 
 class TestEngineFree(ShapeChecks):
