@@ -8,7 +8,7 @@ use DeliveryTest;
 use ExactTest;
 use Test::More;
 
-my $simulator = simulator(engine => 'none');
+my $simulator = simulator(engine => $ENV{EXACT_TEST_ENGINE} // 'none', seconds => 180);
 my $node = exact_cluster('main', conf => { 'exact_databricks.merge_interval' => "'10ms'" });
 deliver_to($node, $simulator);
 
