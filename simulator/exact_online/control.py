@@ -139,6 +139,8 @@ class Control(WebhookControl):
             division.delete(record, user)
         else:
             raise Bad("op is create, update or delete")
+        if given.get("modified") and op != "delete":
+            record.values["Modified"] = str(given["modified"])
         plain = RESOURCES[entity]
         row = division.tombstones[entity][record.key][1][entity] if op == "delete" else rows.truth_row(plain,
             rows.build(division, plain, record))
