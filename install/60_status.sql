@@ -50,7 +50,8 @@ SELECT f.division, f.entity, e.method, e.merge_rank,
 		ELSE 'idle'
 	END AS state,
 	CASE WHEN e.sync_interval_set THEN e.sync_interval ELSE coalesce((SELECT exact._interval_setting()), e.sync_interval) END AS every,
-	s.complete_at, s.first_complete_at, s.run_rows, coalesce(greatest(s.errors, s.confirm_errors), 0) AS errors, s.last_error, s.last_error_at,
+	s.complete_at, s.first_complete_at, greatest(s.complete_at, followed.complete_at, notified.complete_at) AS complete_until,
+	s.run_rows, coalesce(greatest(s.errors, s.confirm_errors), 0) AS errors, s.last_error, s.last_error_at,
 	coalesce(w.rows, 0) AS waiting, w.oldest AS waiting_since, t.delivered_at, t.paused_since, t.reason AS refusal
 FROM exact.feed AS f
 JOIN exact.division AS d ON d.division = f.division
@@ -58,7 +59,21 @@ LEFT JOIN exact.entity_effective AS e ON e.entity = f.entity
 LEFT JOIN exact.division_state AS ds ON ds.division = f.division
 LEFT JOIN exact.feed_state AS s ON s.division = f.division AND s.feed = e.feed
 LEFT JOIN waiting AS w ON w.division = f.division AND w.entity = f.entity
-LEFT JOIN exact.target_state AS t ON t.workspace = d.workspace AND t.entity = f.entity;
+LEFT JOIN exact.target_state AS t ON t.workspace = d.workspace AND t.entity = f.entity
+-- Documents are as complete as the transaction lines that tell of them, and a topic that is heard is complete up to what waits of it.
+LEFT JOIN LATERAL (
+	SELECT least(o.complete_at, (SELECT min(k.since) FROM exact.dirty_key AS k JOIN exact.entity_effective AS x ON x.entity = k.entity
+		WHERE k.division = f.division AND x.feed = e.feed)) AS complete_at
+	FROM exact.entity_effective AS g JOIN exact.feed_state AS o ON o.division = f.division AND o.feed = g.feed
+	WHERE g.entity = e.trigger_entity AND s.first_complete_at IS NOT NULL
+) AS followed ON true
+LEFT JOIN LATERAL (
+	SELECT coalesce(least(s.notified_first, (SELECT min(k.since) FROM exact.dirty_key AS k JOIN exact.entity_effective AS x ON x.entity = k.entity
+		WHERE k.division = f.division AND x.feed = e.feed)), now()) AS complete_at
+	WHERE e.topic IS NOT NULL AND s.first_complete_at IS NOT NULL AND NOT EXISTS (
+		SELECT FROM string_to_table(e.topic, '|') AS n (topic) WHERE NOT EXISTS (
+			SELECT FROM exact.subscription AS u WHERE u.division = f.division AND u.topic = n.topic AND u.state = 'present' AND u.silent_since IS NULL))
+) AS notified ON true;
 COMMENT ON VIEW exact._feed IS 'What exact.feeds and exact.status are made of; counts: one entity of those that share a run';
 REVOKE ALL ON TABLE exact._feed FROM PUBLIC;
 
@@ -71,7 +86,7 @@ ORDER BY f.division, f.merge_rank, f.entity;
 COMMENT ON VIEW exact.feeds IS 'Every entity that a division reads: how, how far, what waits, what went wrong; more in exact.feed_state and exact.target_state';
 COMMENT ON COLUMN exact.feeds.division IS 'Division';
 COMMENT ON COLUMN exact.feeds.entity IS 'Entity';
-COMMENT ON COLUMN exact.feeds.method IS 'sync or full';
+COMMENT ON COLUMN exact.feeds.method IS 'sync, expanded, modified or full';
 COMMENT ON COLUMN exact.feeds.state IS 'off, paused, frozen, parked, failing, not read yet, first load, reading or idle';
 COMMENT ON COLUMN exact.feeds.every IS 'Time between two runs';
 COMMENT ON COLUMN exact.feeds.complete IS 'End of the last complete run';
@@ -92,7 +107,8 @@ WITH worker AS (
 	SELECT f.division AS of_division, count(*) AS feeds, sum(f.waiting) AS waiting, min(f.waiting_since) AS waiting_since,
 		count(*) FILTER (WHERE f.first_complete_at IS NULL) AS unread, sum(f.run_rows) FILTER (WHERE f.counts) AS first_rows,
 		count(*) FILTER (WHERE f.state = 'paused') AS paused,
-		min(f.complete_at) FILTER (WHERE f.state <> 'paused') AS complete_at,
+		min(f.complete_until) FILTER (WHERE f.state <> 'paused') AS complete_at,
+		(array_agg(f.entity ORDER BY f.complete_until) FILTER (WHERE f.state <> 'paused'))[1] AS last_entity,
 		max(f.errors) AS errors,
 		(array_agg(format('%s: %s', f.entity, f.last_error) ORDER BY f.errors DESC, f.last_error_at DESC) FILTER (WHERE f.errors > 0))[1] AS problem,
 		(array_agg(f.entity ORDER BY f.complete_at) FILTER (WHERE f.state IN ('idle', 'reading')
@@ -116,11 +132,15 @@ WITH worker AS (
 	FROM exact.subscription AS s
 	WHERE s.state = 'refused' OR (s.state = 'foreign' AND coalesce(s.last_at < s.since, true)) OR s.cause IN ('unreachable', 'callback') OR s.silent_since IS NOT NULL
 	GROUP BY s.division
+), held AS (
+	SELECT h.division, min(h.id) AS id, sum(cardinality(h.keys)) AS records, min(h.found_at) AS since, (array_agg(h.entity ORDER BY h.id))[1] AS entity
+	FROM exact.held_delete AS h WHERE h.state = 'held' GROUP BY h.division
 ), finding AS (
 	-- the first rule that holds is what there is to say; texts are made below, for that rule only
 	SELECT d.division, d.description, d.app, d.workspace, f.*, w.idle_reason, a.state AS app_state, a.since AS app_since, a.reason AS app_reason,
 		a.next_step AS app_step, s.since, s.reason, s.next_step AS state_step, s.day_left, s.day_limit, s.day_reset,
 		r.reason AS refusal, r.since AS refused_since, r.next_step AS refused_step,
+		h.id AS held, h.records AS held_records, h.since AS held_since, h.entity AS held_entity, s.gap,
 		u.topics, u.reason AS subscription_reason, u.next_step AS subscription_step,
 		CASE
 			WHEN NOT d.enabled THEN 'off'
@@ -138,9 +158,11 @@ WITH worker AS (
 			WHEN f.unread > 0 THEN 'first load'
 			WHEN f.overdue IS NOT NULL THEN 'overdue'
 			WHEN f.waiting_since < now() - interval '10 minutes' THEN 'late'
+			WHEN h.id IS NOT NULL THEN 'held'
 			WHEN f.paused > 0 THEN 'entities paused'
 			WHEN u.topics > 0 THEN 'subscription'
 			WHEN f.waiting_since < now() - interval '30 seconds' THEN 'on the way'
+			WHEN s.gap >= interval '10 seconds' AND s.day_reset > now() THEN 'slowed'
 			ELSE 'up to date'
 		END AS rule
 	FROM exact.division AS d
@@ -148,6 +170,7 @@ WITH worker AS (
 	LEFT JOIN feed AS f ON f.of_division = d.division
 	LEFT JOIN refused AS r ON r.division = d.division
 	LEFT JOIN subscription AS u ON u.division = d.division
+	LEFT JOIN held AS h ON h.division = d.division
 	LEFT JOIN exact.division_state AS s ON s.division = d.division
 	LEFT JOIN exact.app_state AS a ON a.app = d.app
 	LEFT JOIN exact.workspace AS ws ON ws.name = d.workspace
@@ -155,8 +178,8 @@ WITH worker AS (
 	SELECT f.*,
 		CASE
 			WHEN rule = 'off' THEN 'off'
-			WHEN rule IN ('first load', 'on the way', 'up to date') THEN 'ok'
-			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'budget', 'overdue', 'late', 'entities paused', 'subscription') THEN 'warn'
+			WHEN rule IN ('first load', 'on the way', 'slowed', 'up to date') THEN 'ok'
+			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'budget', 'overdue', 'late', 'held', 'entities paused', 'subscription') THEN 'warn'
 			WHEN rule = 'failing' AND errors < 3 THEN 'warn'
 			ELSE 'fail'
 		END AS light,
@@ -181,7 +204,10 @@ WITH worker AS (
 			WHEN 'entities paused' THEN format('%s of %s entities are paused', paused, feeds)
 			WHEN 'subscription' THEN format('up to date by polling; %s notification topic%s: %s', topics, CASE WHEN topics > 1 THEN 's' END, subscription_reason)
 			WHEN 'on the way' THEN format('%s versions on the way to Databricks, the oldest for %s', to_char(waiting, 'FM999,999,999,990'), exact._age(now() - waiting_since))
-			ELSE format('up to date, %s behind', exact._age(now() - least(complete_at, waiting_since)))
+			WHEN 'held' THEN format('%s records of %s are absent from complete answers since %s and kept until you decide', held_records, held_entity, exact._since(held_since))
+			WHEN 'slowed' THEN format('slowed to %s s to stay within %s calls, %s behind', round(extract(epoch FROM gap)), to_char(day_limit, 'FM999,999,999,990'), exact._age(now() - least(complete_at, waiting_since)))
+			ELSE format('up to date, %s behind%s', exact._age(now() - least(complete_at, waiting_since)),
+				CASE WHEN least(complete_at, waiting_since) < now() - interval '2 minutes' THEN ' in ' || last_entity END)
 		END AS what,
 		CASE
 			WHEN rule = 'off' THEN format('UPDATE exact.division SET enabled = true WHERE division = %s', division)
@@ -200,6 +226,7 @@ WITH worker AS (
 			WHEN rule = 'failing' THEN 'tried again by itself; SELECT * FROM exact.feeds'
 			WHEN rule = 'overdue' THEN 'SELECT * FROM exact.calls'
 			WHEN rule = 'late' THEN 'SELECT * FROM exact.statement_log ORDER BY id DESC'
+			WHEN rule = 'held' THEN format('SELECT exact.approve(%s) deletes them, exact.reject(%s) keeps them', held, held)
 			WHEN rule = 'subscription' THEN subscription_step
 		END AS next_step
 	FROM finding AS f
@@ -288,7 +315,8 @@ GRANT SELECT ON TABLE exact.divisions TO exact_reader;
 CREATE VIEW exact.budget AS
 SELECT s.division,
 	CASE WHEN s.minute_reset < now() THEN s.minute_limit ELSE s.minute_left END AS minute_left, s.minute_limit, s.minute_reset,
-	CASE WHEN s.day_reset < now() THEN s.day_limit ELSE s.day_left END AS day_left, s.day_limit, s.day_reset
+	CASE WHEN s.day_reset < now() THEN s.day_limit ELSE s.day_left END AS day_left, s.day_limit, s.day_reset,
+	CASE WHEN s.day_reset > now() THEN s.gap END AS gap
 FROM exact.division_state AS s WHERE s.day_limit IS NOT NULL OR s.minute_limit IS NOT NULL
 ORDER BY s.division;
 COMMENT ON VIEW exact.budget IS 'Calls that each division has left, as Exact Online said last';
@@ -299,6 +327,7 @@ COMMENT ON COLUMN exact.budget.minute_reset IS 'When the minute ends';
 COMMENT ON COLUMN exact.budget.day_left IS 'Left in the day';
 COMMENT ON COLUMN exact.budget.day_limit IS 'Allowed a day';
 COMMENT ON COLUMN exact.budget.day_reset IS 'When the day ends';
+COMMENT ON COLUMN exact.budget.gap IS 'Time between two runs of a feed that notifications ask for, so that the day''s calls last; null: calls are few';
 REVOKE ALL ON TABLE exact.budget FROM PUBLIC;
 GRANT SELECT ON TABLE exact.budget TO exact_reader;
 
