@@ -112,6 +112,11 @@ begin_member(Reader *r, char *key)
 	ExactJson  *json = r->json;
 	ExactJsonMember *member;
 
+	if (r->lex->token_start == NULL)	/* the text ends here */
+	{
+		r->bad = true;
+		return;
+	}
 	if (key != NULL && exact_json_member(json, key) != NULL)
 		r->bad = true;
 	if (json->n == r->capacity)

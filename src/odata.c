@@ -172,12 +172,20 @@ begin_d(Reader *r)
 		r->problem = pstrdup("\"d\" is neither a list nor an object");
 }
 
+static void
+begin_next(Reader *r)
+{
+	if (r->next.start != NULL)
+		r->problem = pstrdup("\"__next\" appears twice");
+	r->next.start = r->lex->token_start;
+}
+
 static ExactJsonResult
 field_start(void *state, char *fname pg_attribute_unused(), bool isnull pg_attribute_unused())
 {
 	Reader	   *r = state;
 
-	if (r->problem != NULL)
+	if (r->problem != NULL || r->lex->token_start == NULL)	/* the text ends behind the colon */
 		EXACT_JSON_OK;
 	read_name(r);
 	if (r->depth == 1)
@@ -195,10 +203,10 @@ field_start(void *state, char *fname pg_attribute_unused(), bool isnull pg_attri
 			r->in_results = true;
 		}
 		else if (name_is(r, "__next"))
-			r->next.start = r->lex->token_start;
+			begin_next(r);
 	}
 	else if (r->in_d && !r->in_record && r->depth == 2 && r->in_results && name_is(r, "__next"))
-		r->next.start = r->lex->token_start;
+		begin_next(r);
 	else if (r->in_record && r->depth == r->record_depth)
 	{
 		r->value_field = -1;
@@ -211,7 +219,13 @@ field_start(void *state, char *fname pg_attribute_unused(), bool isnull pg_attri
 		}
 	}
 	else if (r->in_metadata && r->depth == r->record_depth + 1 && name_is(r, "uri"))
-		r->page->records[r->page->nrecords - 1].uri.start = r->lex->token_start;
+	{
+		ExactSlice *uri = &r->page->records[r->page->nrecords - 1].uri;
+
+		if (uri->start != NULL)
+			r->problem = pstrdup("\"uri\" appears twice in a record");
+		uri->start = r->lex->token_start;
+	}
 	EXACT_JSON_OK;
 }
 
@@ -401,7 +415,7 @@ exact_odata_without(const ExactRecord *record, ExactSlice value)
 	const char *to = value.start + value.len;
 	const char *end = record->text.start + record->text.len;
 	ExactSlice	out;
-	char	   *text;
+	char	   *rest;
 
 	/* back over the colon and the name, whose last quote is escaped by nothing: it ends a token */
 	while (*--from != ':')
@@ -420,10 +434,10 @@ exact_odata_without(const ExactRecord *record, ExactSlice value)
 	if (*from == '{')
 		from++;
 	out.len = (from - record->text.start) + (end - to);
-	out.start = text = palloc(out.len + 1);
-	memcpy(text, record->text.start, from - record->text.start);
-	memcpy(text + (from - record->text.start), to, end - to);
-	text[out.len] = '\0';
+	out.start = rest = palloc(out.len + 1);
+	memcpy(rest, record->text.start, from - record->text.start);
+	memcpy(rest + (from - record->text.start), to, end - to);
+	rest[out.len] = '\0';
 	return out;
 }
 

@@ -8,14 +8,14 @@
 static int	failures;
 
 static const ExactColumn columns[] = {
-	{"ID", "ID", "STRING", NULL, true, false, false, false, NULL},
-	{"Code", "Code", "STRING", NULL, false, false, true, false, NULL},
-	{"Description", "Description", "STRING", NULL, false, false, false, false, NULL},
-	{"AmountDC", "AmountDC", "DECIMAL(28,4)", NULL, false, false, false, false, NULL},
-	{"OrderDate", "OrderDate", "DATE", NULL, false, true, false, false, NULL},
-	{"Modified", "Modified", "TIMESTAMP_NTZ", NULL, false, true, false, false, NULL},
-	{"IsBlocked", "IsBlocked", "BOOLEAN", NULL, false, false, false, false, NULL},
-	{"CostCenter", "CostCenterCode", "STRING", NULL, false, false, false, false, NULL},
+	{"ID", "ID", "STRING", NULL, true, false, false, false, false, NULL},
+	{"Code", "Code", "STRING", NULL, false, false, true, false, false, NULL},
+	{"Description", "Description", "STRING", NULL, false, false, false, false, false, NULL},
+	{"AmountDC", "AmountDC", "DECIMAL(28,4)", NULL, false, false, false, false, false, NULL},
+	{"OrderDate", "OrderDate", "DATE", NULL, false, true, false, false, false, NULL},
+	{"Modified", "Modified", "TIMESTAMP_NTZ", NULL, false, true, false, false, false, NULL},
+	{"IsBlocked", "IsBlocked", "BOOLEAN", NULL, false, false, false, false, false, NULL},
+	{"CostCenter", "CostCenterCode", "STRING", NULL, false, false, false, false, false, NULL},
 };
 
 #define HEAD "{\"_division\":\"101001\",\"_key\":\"k1\",\"_seq\":\"1099511627777\""

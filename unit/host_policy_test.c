@@ -102,8 +102,15 @@ test_hosts(void)
 			fprintf(stderr, "allowed: %s\n", bad[i]);
 		CHECK(!allowed(bad[i]));
 	}
-	CHECK(exact_url_check("https://inside.example/", &private_too, &why) != NULL && private_too);
-	CHECK(exact_url_check("https://start.exactonline.nl/", &private_too, &why) != NULL && !private_too);
+	CHECK(exact_url_check("https://inside.example/", NULL, &private_too, &why) != NULL && private_too);
+	CHECK(exact_url_check("https://start.exactonline.nl/", NULL, &private_too, &why) != NULL && !private_too);
+
+	/* the hub's own address, which a superuser named, is the only one besides */
+	CHECK(exact_url_check("https://hub.example.org/exact/hook", NULL, &private_too, &why) == NULL);
+	CHECK(exact_url_check("https://hub.example.org/exact/hook", "https://hub.example.org", &private_too, &why) != NULL && !private_too);
+	CHECK(exact_url_check("https://hub.example.org:8443/exact/hook", "https://hub.example.org", &private_too, &why) == NULL);
+	CHECK(exact_url_check("https://hub.example.org.evil.example/", "https://hub.example.org", &private_too, &why) == NULL);
+	CHECK(exact_url_check("http://hub.example.org/exact/hook", "http://hub.example.org", &private_too, &why) == NULL);
 
 	exact_insecure_loopback = true;
 	CHECK(allowed("http://127.0.0.1:8080/x"));

@@ -95,6 +95,8 @@ test_malformed(void)
 {
 	char		deep[300];
 	static const char nul[] = "{\"a\":\"x\0y\"}";
+	static const char whole[] = "{\"a\" : {\"b\":[1,-2.5e3,{}],\"c\":\"\\u00e9\"}, \"d\":null,\"e\":true}";
+	static const char list[] = "[1, [2,\"x\"],{\"a\":false}, null]";
 	ExactJson	json;
 
 	CHECK(!reads(""));
@@ -112,6 +114,12 @@ test_malformed(void)
 	CHECK(!reads("{\"a\":1,\"\\u0061\":2}"));
 	CHECK(!reads("{\"a\":\"\xff\xfe\"}"));
 	CHECK(!exact_json_read(nul, sizeof(nul) - 1, &json));
+	for (size_t n = 0; n < sizeof(whole) - 1; n++)	/* cut off anywhere */
+	{
+		if (exact_json_read(whole, n, &json))
+			fprintf(stderr, "cut off after %zu bytes\n", n);
+		CHECK(!exact_json_read(whole, n, &json) && !exact_json_read(list, Min(n, sizeof(list) - 2), &json));
+	}
 	CHECK(reads("{}"));
 	CHECK(reads("[]"));
 	CHECK(reads("{\"a\":[[[[{}]]]]}"));

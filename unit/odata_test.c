@@ -103,6 +103,10 @@ test_bad(void)
 	CHECK(refuses("{\"d\":5}", "neither a list nor an object"));
 	CHECK(refuses("{\"d\":[],\"d\":[]}", "twice"));
 	CHECK(refuses("{\"d\":[{\"ID\":\"a\",\"ID\":\"b\"}]}", "twice"));
+	CHECK(refuses("{\"d\":{\"results\":[],\"__next\":\"a long one\",\"__next\":\"b\"}}", "twice"));
+	CHECK(refuses("{\"d\":{\"__next\":\"a long one\",\"results\":[],\"__next\":\"b\"}}", "twice"));
+	CHECK(refuses("{\"d\":[{\"__metadata\":{\"uri\":\"a long one\",\"uri\":\"u\"}}]}", "twice"));
+	CHECK(refuses("{\"d\":[{\"__metadata\":{\"uri\":\"a long one\"},\"__metadata\":{\"uri\":\"u\"}}]}", "twice"));
 	CHECK(refuses("{\"d\":[{\"ID\":\"\xff\"}]}", "UTF-8"));
 	memset(deep + 5, '[', 60);
 	CHECK(refuses(deep, "nested deeper"));
@@ -142,10 +146,29 @@ test_values(void)
 	CHECK(URL_DIVISION("") == -1);
 }
 
+/* An answer that was cut off anywhere is refused, whatever its shape. */
+static void
+test_cut_off(void)
+{
+	static const char *const bodies[] = {
+		"{\"d\":{\"results\":[{\"__metadata\":{\"uri\":\"u\"},\"ID\":\"a\",\"Code\":null},{\"ID\":\"b\"}],\"__next\":\"n\"}}",
+		"{ \"d\" : [ {\"ID\":\"a\", \"Lines\":{\"results\":[{\"ID\":1}]}} ] }",
+		"{\"d\":{\"ID\":\"a\",\"__metadata\":{\"uri\":\"u\"}}}",
+	};
+
+	for (int i = 0; i < (int) lengthof(bodies); i++)
+	{
+		CHECK(parse(bodies[i]) != NULL);
+		for (size_t n = 0; n < strlen(bodies[i]); n++)
+			CHECK(exact_odata_parse(bodies[i], n, wanted, lengthof(wanted), &problem) == NULL && problem != NULL);
+	}
+}
+
 int
 main(void)
 {
 	test_shapes();
+	test_cut_off();
 	test_records();
 	test_bad();
 	test_values();
