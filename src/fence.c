@@ -173,8 +173,6 @@ end_claim(Fence *f, int held)
 {
 	f->held = f->stale ? -1 : held;
 	f->stale = f->busy = f->searching = false;
-	if (CurrentMemoryContext == f->context)
-		MemoryContextSwitchTo(MemoryContextGetParent(f->context));
 	MemoryContextDelete(f->context);
 	f->context = NULL;
 }
@@ -390,7 +388,6 @@ take_result(const ExactStatementResult *result, void *arg)
 {
 	Fence	   *f = arg;
 	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED;
-	MemoryContext old = MemoryContextSwitchTo(f->context);
 
 	if (!good && f->step == STEP_READ && exact_statement_absent(result->sqlstate) && f->rounds++ < MAX_ROUNDS)
 		take_step(f, STEP_CREATE_SCHEMA);
@@ -400,7 +397,6 @@ take_result(const ExactStatementResult *result, void *arg)
 		take_rows(f, result);
 	else
 		take_step(f, f->step == STEP_CREATE_SCHEMA ? STEP_CREATE_TABLE : STEP_READ);
-	MemoryContextSwitchTo(old);
 }
 
 static void
@@ -412,6 +408,7 @@ tell_trouble(const ExactFault *fault, int attempts, TimestampTz at, void *arg)
 		on_trouble(fault, attempts, at, f->workspace);
 }
 
+/* The answer may come before this returns (no token): nobody who calls it may be in f->context, which is gone then. */
 static void
 take_step(Fence *f, Step step)
 {
@@ -459,8 +456,8 @@ start_claim(Fence *f, const ExactWorkspace *workspace)
 		appendStringInfo(&batch, "%s{\"division\":\"%d\"}", i == 0 ? "[" : ",", f->divisions[i]);
 	appendStringInfoChar(&batch, ']');
 	f->batch = batch.data;
-	take_step(f, STEP_READ);
 	MemoryContextSwitchTo(old);
+	take_step(f, STEP_READ);
 }
 
 /* The claim is one on a table; another table needs another. */
