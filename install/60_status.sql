@@ -202,7 +202,7 @@ WITH worker AS (
 			WHEN 'overdue' THEN format('behind: %s was read last %s ago', overdue, exact._age(now() - overdue_since))
 			WHEN 'late' THEN format('behind: %s versions wait since %s', waiting, exact._since(waiting_since))
 			WHEN 'entities paused' THEN format('%s of %s entities are paused', paused, feeds)
-			WHEN 'subscription' THEN format('up to date by polling; %s notification topic%s: %s', topics, CASE WHEN topics > 1 THEN 's' END, subscription_reason)
+			WHEN 'subscription' THEN format('up to date, %s topic%s only by polling: %s', topics, CASE WHEN topics > 1 THEN 's' END, subscription_reason)
 			WHEN 'on the way' THEN format('%s versions on the way to Databricks, the oldest for %s', to_char(waiting, 'FM999,999,999,990'), exact._age(now() - waiting_since))
 			WHEN 'held' THEN format('%s records of %s are absent from complete answers since %s and kept until you decide', held_records, held_entity, exact._since(held_since))
 			WHEN 'slowed' THEN format('slowed to %s s to stay within %s calls, %s behind', round(extract(epoch FROM gap)), to_char(day_limit, 'FM999,999,999,990'), exact._age(now() - least(complete_at, waiting_since)))

@@ -83,11 +83,13 @@ BEGIN
 		FROM (SELECT DISTINCT coalesce(a.callback_url, url || '/exact/hook') AS url FROM exact.app AS a
 			WHERE a.callback_url IS NOT NULL OR (url IS NOT NULL AND exact._setting('listen_addresses') IS NOT NULL)) AS n
 		LEFT JOIN exact.callback AS c ON c.url = n.url ORDER BY n.url;
+	RETURN QUERY SELECT 'warn', 'subscriptions', format('%s topics of %s division%s: %s', count(*), count(DISTINCT s.division), CASE WHEN count(DISTINCT s.division) > 1 THEN 's' END, s.reason), s.next_step
+		FROM exact.subscription AS s WHERE s.cause IN ('address', 'listener', 'secret') GROUP BY s.reason, s.next_step ORDER BY s.reason;
 	RETURN QUERY SELECT CASE WHEN count(*) = count(*) FILTER (WHERE s.state = 'present') THEN 'ok' ELSE 'warn' END, 'subscriptions of division ' || s.division,
 			format('%s of %s topics', count(*) FILTER (WHERE s.state = 'present'), count(*))
 				|| coalesce(': ' || (array_agg(coalesce(s.reason, 'not made yet') ORDER BY s.state <> 'refused', s.state, s.topic) FILTER (WHERE s.state <> 'present'))[1], ''),
 			(array_agg(coalesce(s.next_step, 'SELECT * FROM exact.subscriptions') ORDER BY s.state <> 'refused', s.state, s.topic) FILTER (WHERE s.state <> 'present'))[1]
-		FROM exact.subscription AS s GROUP BY s.division ORDER BY s.division;
+		FROM exact.subscription AS s WHERE coalesce(s.cause, '') NOT IN ('address', 'listener', 'secret') GROUP BY s.division ORDER BY s.division;
 	RETURN QUERY SELECT 'warn', 'write-back of workspace ' || w.name, format('%s: this version writes nothing back', w.write_back), 'set write_back = ''off'''
 		FROM exact.workspace AS w WHERE w.write_back <> 'off' ORDER BY w.name;
 

@@ -176,8 +176,8 @@ step(ExactUpkeep *u)
 		return PG_INT64_MAX;
 	if (u->phase == EXACT_UPKEEP_IDLE)
 	{
-		if (read_due)
-			return PG_INT64_MAX;	/* what is due is known after it */
+		if (u->stale)
+			return PG_INT64_MAX;
 		at = due_at(u);
 		if (at > now)
 			return at;

@@ -84,6 +84,7 @@ typedef struct ExactUpkeep
 	int			ntopics;
 	/* memory only */
 	ExactUpkeepPhase phase;
+	bool		stale;			/* it has ended: what is due is known after the next reading */
 	bool		busy;			/* a call is on the way */
 	bool		forced;			/* an operator asked: refused topics are tried as well */
 	bool		yield;			/* the division's feeds have the next call */

@@ -124,6 +124,7 @@ void
 exact_upkeep_end(ExactUpkeep *u, const char *problem, TimestampTz not_before)
 {
 	u->phase = EXACT_UPKEEP_IDLE;
+	u->stale = true;
 	u->ended_at = GetCurrentTimestamp();
 	u->not_before = not_before;
 	u->forced = false;
@@ -143,12 +144,12 @@ static void
 say_forbidden(ExactUpkeep *u, const ExactApiAnswer *answer, bool lists)
 {
 	if (answer->fault->sqlstate == ERRCODE_EXACT_MISSING_SCOPE)
-		set_rest(u, "refused", "scope", psprintf("the app may not %s webhook subscriptions: it lacks the scope organization.administration (Manage)", lists ? "list" : "make"),
-				 "add the scope organization.administration, level Manage, to the app in the App Center; then consent again: SELECT exact.authorize_url(app)", true);
+		set_rest(u, "refused", "scope", psprintf("app %s lacks the scope organization.administration", u->app),
+				 psprintf("give it that scope, level Manage, in the App Center; consent again: SELECT exact.authorize_url('%s')", u->app), true);
 	else
-		set_rest(u, "refused", "right", psprintf("Exact Online does not let the consenting user %s webhook subscriptions%s%s", lists ? "list" : "make",
+		set_rest(u, "refused", "right", psprintf("the user who consented may not %s subscriptions%s%s", lists ? "list" : "make",
 												 answer->said ? ": " : "", answer->said ? answer->said : ""),
-				 "give the consenting user the right to administer the organization in Exact Online; then SELECT exact.subscribe()", true);
+				 "give that user the right to administer the organization in Exact Online; SELECT exact.subscribe()", true);
 }
 
 /* No answer, or none that says anything: true when that was dealt with. */
@@ -235,19 +236,19 @@ on_post(ExactUpkeep *u, ExactTopic *t, ExactApiAnswer *answer)
 		bool		seen = u->reach->state == EXACT_REACH_UNSURE;
 
 		set_rest(u, "wanted", "callback", psprintf("Exact Online cannot call %s: %s%s%s", u->callback_url, said, seen ? "; from here: " : "", seen ? u->reach->finding : ""),
-				 seen && u->reach->next_step ? u->reach->next_step : "look whether POST /exact/hook reaches this hub from the internet; then SELECT exact.subscribe()", true);
+				 seen && u->reach->next_step ? u->reach->next_step : "let POST /exact/hook come through from the internet; SELECT exact.subscribe()", true);
 	}
 	else if (known)
 	{
 		t->callback_url = NULL;
 		t->step = EXACT_STEP_NONE;
-		set_row(u, t, "foreign", "exists", "another user of this customer has subscribed to it, where this user does not see it",
-				"nothing, when notifications come; else let that user remove it, or consent as that user");
+		set_row(u, t, "foreign", "exists", "another user of this customer holds it, out of this user's sight",
+				"nothing while notifications come; else let that user remove it, or consent");
 	}
 	else if (answer->trouble == EXACT_API_TRANSIENT && (answer->said == NULL || answer->http->status != 500))
 	{
 		/* the service itself: nothing was said about the topic */
-		set_rest(u, "wanted", "service", answer->fault->message, "the hub tries again by itself", false);
+		set_rest(u, "wanted", "service", answer->fault->message, "tried again by itself", false);
 		store(u, answer, 0, NULL, NULL);
 		exact_upkeep_end(u, answer->fault->message, GetCurrentTimestamp() + SERVICE_US);
 		return;
@@ -255,10 +256,10 @@ on_post(ExactUpkeep *u, ExactTopic *t, ExactApiAnswer *answer)
 	else
 	{
 		t->step = EXACT_STEP_NONE;
-		set_row(u, t, "refused", "topic", psprintf("Exact Online refused the topic %s: %s", t->name, answer->said ? said : answer->fault->detail),
-				"its entities are read by polling; the hub tries again daily");
+		set_row(u, t, "refused", "topic", psprintf("Exact Online refused %s: %s", t->name, answer->said ? said : answer->fault->detail),
+				"read by polling meanwhile; tried again daily");
 		if (++u->failures >= MAX_REFUSED)
-			set_rest(u, "wanted", "topic", psprintf("not tried after Exact Online refused others: %s", said), "the hub tries again daily; SELECT exact.subscribe() at once", true);
+			set_rest(u, "wanted", "topic", psprintf("not tried after Exact Online refused others: %s", said), "tried again daily; SELECT exact.subscribe() does it at once", true);
 	}
 	if (!store(u, answer, 0, NULL, NULL))
 		u->phase = EXACT_UPKEEP_LIST;
@@ -288,8 +289,8 @@ on_delete(ExactUpkeep *u, ExactTopic *t, ExactApiAnswer *answer)
 		t->step = EXACT_STEP_NONE;
 		t->tried_at = GetCurrentTimestamp();
 		set_row(u, t, "refused", answer->http->status == 403 ? "right" : "service",
-				psprintf("Exact Online does not remove the subscription: %s", answer->said ? answer->said : answer->fault->message),
-				"remove it as the user who made it; the hub tries again daily");
+				psprintf("Exact Online does not remove it: %s", answer->said ? answer->said : answer->fault->message),
+				"let the user who made it remove it; tried again daily");
 	}
 	if (!store(u, answer, 0, t, gone ? "removed" : NULL))
 		u->phase = EXACT_UPKEEP_LIST;
@@ -362,8 +363,8 @@ compare_topic(ExactUpkeep *u, ExactTopic *t)
 		t->id = other->id;
 		t->callback_url = other->callback_url;
 		t->tried_at = now;
-		set_row(u, t, "foreign", "environment", "another environment uses the same app and division and takes the notifications each time",
-				"give each environment an app of its own, or the division to one of them; SELECT exact.subscribe() takes them here once more");
+		set_row(u, t, "foreign", "environment", "another environment with this app takes the notifications back each time",
+				"give each environment its own app; SELECT exact.subscribe() takes them here once");
 	}
 	else if (other != NULL)
 	{
@@ -479,7 +480,7 @@ exact_upkeep_on_list(ExactApiAnswer *answer, void *arg)
 		if (answer->http->status == 403)
 			say_forbidden(u, answer, true);
 		else
-			set_rest(u, "refused", "service", answer->fault->message, "its entities are read by polling; the hub tries again daily", true);
+			set_rest(u, "refused", "service", answer->fault->message, "read by polling meanwhile; tried again daily", true);
 		store(u, answer, 0, NULL, NULL);
 		exact_upkeep_end(u, answer->fault->message, GetCurrentTimestamp() + CHECK_US);
 		return;

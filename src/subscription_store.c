@@ -90,11 +90,11 @@ choose_callback(ExactUpkeep *u, const char *of_app)
 	u->reach = NULL;
 	no_callback(u, NULL, NULL, NULL);
 	if (own && exact_public_url[0] == '\0')
-		no_callback(u, "address", "no address is set at which Exact Online could reach this hub: changes are found by polling",
-					"ALTER DATABASE ... SET exact_databricks.public_url = 'https://...'; SELECT exact.restart_workers()");
+		no_callback(u, "address", "no address for notifications is set: changes are found by polling",
+					"ALTER DATABASE ... SET exact_databricks.public_url; SELECT exact.restart_workers()");
 	else if (own && exact_listen_addresses[0] == '\0')
 		no_callback(u, "listener", "this database has no listener: changes are found by polling",
-					"ALTER DATABASE ... SET exact_databricks.listen_addresses = '...'; SELECT exact.restart_workers()");
+					"ALTER DATABASE ... SET exact_databricks.listen_addresses; SELECT exact.restart_workers()");
 	else
 	{
 		u->callback_url = own ? psprintf("%s/exact/hook", exact_public_url) : pstrdup(of_app);
@@ -102,8 +102,8 @@ choose_callback(ExactUpkeep *u, const char *of_app)
 			no_callback(u, "address", psprintf("%s cannot be used: Exact Online calls https:// only", u->callback_url),
 						"give exact_databricks.public_url or exact.app.callback_url an https:// address");
 		else if (!u->has_secret)
-			no_callback(u, "secret", psprintf("app %s has no webhook secret: notifications could not be verified", u->app),
-						psprintf("copy it from the App Center into the file app.%s.webhook_secret; SELECT * FROM exact.import_secrets()", u->app));
+			no_callback(u, "secret", psprintf("app %s has no webhook secret to verify notifications with", u->app),
+						psprintf("put it into the file app.%s.webhook_secret; SELECT * FROM exact.import_secrets()", u->app));
 	}
 	if (u->cause == NULL)
 		u->reach = exact_reach_get(u->callback_url, own);
@@ -164,6 +164,7 @@ read_topics(void)
 				u->reach->wanted = true;
 			continue;
 		}
+		u->stale = false;
 		MemoryContextReset(u->context);
 		MemoryContextSwitchTo(u->context);
 		u->app = exact_cell_text(from, 13);

@@ -91,15 +91,21 @@ wait_for_workers($node, 'postgres');
 $exact->authorise($node, 'postgres');
 like(error_of($node, 'postgres', 'SELECT exact.subscribe()'), qr/EX018: nothing to subscribe to/, 'nothing is enabled yet');
 $exact->enable($node, 'postgres', [qw(glaccount items accounts costcenter)], $first);
+one("INSERT INTO exact.workspace (name, host, warehouse_id, catalog, schema) VALUES ('lake', 'http://127.0.0.1:9', 'w1', 'main', 'exact')");
+one('UPDATE exact.division SET workspace = \'lake\'');
 
 # neither an address nor a secret: the rows say so and nothing is sent
 until_topic('Items', 'wanted address');
-is(one("SELECT count(*) FROM exact.subscriptions WHERE division = $first AND what LIKE 'no address is set%' AND next_step LIKE '%public_url%'"), '3', 'each topic says what is missing');
-like(subscribe(), qr/^failed: division $first: no address is set .*3 not made/, 'so does subscribe()');
+is(one("SELECT count(*) FROM exact.subscriptions WHERE division = $first AND what LIKE 'no address for notifications%' AND next_step LIKE '%public_url%'"), '3', 'each topic says what is missing');
+like(subscribe(), qr/^failed: division $first: no address for notifications .*3 not made/, 'so does subscribe()');
 is(scalar webhook_calls(0), 0, 'nothing was sent to Exact Online');
 one("UPDATE exact.app SET callback_url = '$url/hook'");
 until_topic('Items', 'wanted secret');
 is(scalar webhook_calls(0), 0, 'without a secret neither');
+
+sub status { return one("SELECT concat_ws('|', light, what, next_step) FROM exact.status WHERE division = $_[0]"); }
+wait_until('the first load is complete', sub { status($first) !~ /first load/ });
+unlike(status($first), qr/topic/, 'polling alone is no warning');
 
 # with both they are made by themselves
 write_file("$node->{exact_secrets_directory}/app.erp.webhook_secret", $exact->{info}{webhook_secret}, 0600);
@@ -133,6 +139,7 @@ $exact->post('subscriptions', division => $first, topic => 'Items', callback_url
 one("SELECT exact.enable_entities($first, 'items')");
 until_topic('Items', 'foreign exists');
 is(scalar(grep { $_->{method} eq 'POST' } webhook_calls($since)), 1, 'one attempt');
+like(status($first), qr/^warn\|up to date, 1 topic only by polling: another user of this customer/, 'status warns');
 one('SELECT exact.restart_workers()');
 wait_until('the fetcher has looked again', sub { one("SELECT bool_and(checked_at > now() - interval '1 minute') FROM exact.subscription WHERE division = $first AND state = 'present'") eq 't'
 	&& grep { $_->{method} eq 'GET' && $_->{n} > $since + 2 } webhook_calls($since) });
@@ -152,6 +159,17 @@ one('SELECT exact.restart_workers()');
 until_topic('Items', 'foreign environment');
 like(one("SELECT what FROM exact.subscriptions WHERE division = $first AND topic = 'Items'"), qr/another environment/, 'it is left to the other environment');
 is(subscribe($first), 'done: 4 topics: 3 present, 1 replaced', 'unless an operator takes it');
+
+# an address that cannot be tried from here: Exact Online is asked, for one topic a day
+$since = $exact->last_call;
+one("UPDATE exact.app SET callback_url = 'https://hub.invalid/exact/hook'");
+wait_until('it is asked once', sub { one("SELECT count(*) FROM exact.subscription WHERE division = $first AND cause = 'callback'") eq '4' });
+is(scalar(grep { $_->{method} eq 'POST' } webhook_calls($since)), 1, 'one attempt tells it for all topics');
+like(one("SELECT DISTINCT what FROM exact.subscriptions WHERE division = $first"), qr/^Exact Online cannot call .*; from here: not tried: host hub\.invalid is not in /, 'the rows say what both found');
+like(status($first), qr/^warn\|.*cannot call/, 'status too');
+one("UPDATE exact.app SET callback_url = '$url/new'");
+wait_until('another address is tried at once', sub { one("SELECT count(*) FROM exact.subscription WHERE division = $first AND state = 'present'") eq '4' });
+pass('another address is tried at once');
 
 # the address does not lead here
 answers('404');
@@ -182,9 +200,10 @@ one("SELECT exact.enable_entities($second, 'items', 'accounts', 'glaccount')");
 one("UPDATE exact.division SET enabled = true WHERE division = $second");
 wait_until('the topics are refused', sub { one("SELECT count(*) FROM exact.subscription WHERE division = $second AND state = 'refused' AND cause = 'scope'") eq '3' });
 is(scalar(grep { $_->{method} eq 'POST' } $exact->calls($since, qr{/$second/webhooks/})), 1, 'one attempt tells it for all');
-like(one("SELECT DISTINCT what || ' ' || next_step FROM exact.subscriptions WHERE division = $second"), qr/lacks the scope organization\.administration.*App Center/, 'with the scope and the next step');
+like(one("SELECT DISTINCT what || ' ' || next_step FROM exact.subscriptions WHERE division = $second"), qr/lacks the scope organization\.administration .*App Center.*authorize_url\('erp'\)/, 'with the scope and the next step');
 $exact->post('config', missing_scopes => [ 'organization.administration' ]);
-like(subscribe($second), qr/^failed: division $second: .*organization.administration|scope/, 'nor may they be listed');
+like(subscribe($second), qr/^failed: division $second: .*a scope is missing; 3 topics: 3 refused/, 'nor may they be listed');
+like(status($second), qr/^warn\|up to date, 3 topics only by polling: app erp lacks the scope/, 'status says so');
 $exact->post('config', missing_scopes => []);
 is(subscribe(), 'done: 7 topics: 4 present, 3 made', 'with the right they are made');
 
