@@ -66,7 +66,7 @@ COMMENT ON TABLE exact.subscription IS 'Notifications that the hub wants, by div
 COMMENT ON COLUMN exact.subscription.division IS 'Division';
 COMMENT ON COLUMN exact.subscription.topic IS 'Topic';
 COMMENT ON COLUMN exact.subscription.id IS 'Id at Exact Online; null: not known';
-COMMENT ON COLUMN exact.subscription.callback_url IS 'Where Exact Online sends them, as last seen';
+COMMENT ON COLUMN exact.subscription.callback_url IS 'Where Exact Online sends them as last seen, or was last asked to';
 COMMENT ON COLUMN exact.subscription.state IS 'wanted: to be made; present: ours; foreign: another user of the customer has it; refused: see reason';
 COMMENT ON COLUMN exact.subscription.since IS 'In this state since';
 COMMENT ON COLUMN exact.subscription.cause IS 'Kind of the reason: address, listener, secret, unreachable (the hub''s own trial), callback (Exact Online''s trial), scope, right, exists (another user''s), environment, topic, service; null: none';

@@ -46,7 +46,7 @@ COMMENT ON COLUMN exact.subscriptions.division IS 'Division';
 COMMENT ON COLUMN exact.subscriptions.topic IS 'Topic; one may serve several entities';
 COMMENT ON COLUMN exact.subscriptions.state IS 'wanted: not made yet; present: ours; foreign: another user''s or another environment''s; refused';
 COMMENT ON COLUMN exact.subscriptions.since IS 'In this state since';
-COMMENT ON COLUMN exact.subscriptions.callback_url IS 'Where Exact Online sends them, as last seen';
+COMMENT ON COLUMN exact.subscriptions.callback_url IS 'Where Exact Online sends them as last seen, or was last asked to';
 COMMENT ON COLUMN exact.subscriptions.what IS 'Why it is in this state; null: nothing to say';
 COMMENT ON COLUMN exact.subscriptions.next_step IS 'What to do; null: nothing';
 COMMENT ON COLUMN exact.subscriptions.last_notification IS 'When the last notification came';

@@ -40,7 +40,7 @@ exact_upkeep_may_try(const ExactUpkeep *u, const ExactTopic *t)
 		return false;
 	if (t->callback_url != NULL && u->callback_url != NULL && strcmp(t->callback_url, u->callback_url) != 0)
 		return true;			/* another address than the one that failed */
-	return same(t->cause, "callback") && u->reach != NULL && u->reach->state == EXACT_REACH_OK && u->reach->since > t->tried_at;
+	return (same(t->cause, "callback") || same(t->cause, "unreachable")) && u->reach != NULL && u->reach->state == EXACT_REACH_OK && u->reach->since > t->tried_at;
 }
 
 /* ---- rows ---- */
@@ -79,10 +79,11 @@ set_rest(ExactUpkeep *u, const char *state, const char *cause, const char *reaso
 		if (t->step != EXACT_STEP_POST && t->step != EXACT_STEP_REPLACE)
 			continue;
 		set_row(u, t, state, cause, reason, next_step);
-		if (t->step == EXACT_STEP_POST)
-			t->callback_url = u->callback_url;
 		if (tried)
+		{
+			t->callback_url = u->callback_url;
 			t->tried_at = GetCurrentTimestamp();
+		}
 		t->step = EXACT_STEP_NONE;
 	}
 }
@@ -358,7 +359,8 @@ compare_topic(ExactUpkeep *u, ExactTopic *t)
 		t->callback_url = other ? other->callback_url : NULL;
 		set_row(u, t, "wanted", "unreachable", psprintf("%s %s", u->callback_url, u->reach->finding), u->reach->next_step);
 	}
-	else if (other != NULL && !u->forced && (same(t->cause, "environment") || (t->replaced_at != 0 && t->replaced_at + REPLACE_US > now)))
+	else if (other != NULL && !u->forced && (same(t->cause, "environment") ||
+											 (t->replaced_at != 0 && t->replaced_at + REPLACE_US > now && !same(other->callback_url, t->callback_url))))
 	{
 		t->id = other->id;
 		t->callback_url = other->callback_url;
@@ -366,21 +368,17 @@ compare_topic(ExactUpkeep *u, ExactTopic *t)
 		set_row(u, t, "foreign", "environment", "another environment with this app takes the notifications back each time",
 				"give each environment its own app; SELECT exact.subscribe() takes them here once");
 	}
-	else if (other != NULL)
+	else
 	{
-		t->id = other->id;
-		t->callback_url = other->callback_url;
-		t->step = EXACT_STEP_REPLACE;
-	}
-	else if (exact_upkeep_may_try(u, t))
-	{
-		t->id = NULL;
-		t->step = EXACT_STEP_POST;
-		if (strcmp(t->state, "present") == 0)
+		t->id = other ? other->id : NULL;
+		if (!exact_upkeep_may_try(u, t))
+			return;
+		t->step = other ? EXACT_STEP_REPLACE : EXACT_STEP_POST;
+		if (other)
+			t->callback_url = other->callback_url;
+		else if (strcmp(t->state, "present") == 0)
 			set_row(u, t, "wanted", NULL, NULL, NULL);
 	}
-	else
-		t->id = NULL;
 }
 
 /* What leads here and no row knows, because nobody wants it any more. */
