@@ -24,6 +24,7 @@
 #include "secret_file.h"
 #include "sql.h"
 #include "token.h"
+#include "token_store.h"
 
 PG_FUNCTION_INFO_V1(exact_set_secret);
 PG_FUNCTION_INFO_V1(exact_rotate_key);
@@ -132,7 +133,7 @@ store_authorisation(const ExactSecretPlace *place, const ExactSecret *value)
 	};
 
 	exact_sql("INSERT INTO exact.token (app, installation, host, key_id, refresh, issued_at, expires_at, origin)"
-			  " SELECT $1, $2, $3, $4, $5, t.moment, t.moment, 'import' FROM (SELECT pg_catalog.clock_timestamp() AS moment) AS t",
+			  " SELECT $1, $2, $3, $4, $5, t.moment, t.moment, 'import' FROM (SELECT greatest(pg_catalog.clock_timestamp(), (" EXACT_TOKEN_NEXT_ISSUED ")) AS moment) AS t",
 			  5, args);
 	exact_sql("INSERT INTO exact.app_state AS s (app, state, since) VALUES ($1, 'authorized', pg_catalog.clock_timestamp())"
 			  " ON CONFLICT (app) DO UPDATE SET state = 'authorized', since = pg_catalog.clock_timestamp(), reason = NULL,"

@@ -160,7 +160,7 @@ exact_token_look(ExactTokenChain *chain, ExactTokenRow *row)
 		/* another pair, not the same one encrypted again: nothing that was learned about the old one counts */
 		chain->rejected = chain->tried_early = false;
 		chain->unclear = chain->down = 0;
-		chain->not_before = 0;
+		chain->not_before = chain->kept_until = 0;
 		chain->issued_at = row->issued_at;
 	}
 	if (!chain->met)
@@ -204,7 +204,7 @@ decide(ExactTokenChain *chain, const ExactTokenRow *row)
 	bool		spent = chain->day == today && chain->calls >= CALLS_A_DAY;
 	int			age = age_of(row->issued_at, now);
 	int64		life = row->expires_at > row->issued_at ? row->expires_at - row->issued_at : 0;
-	bool		alive = chain->access != NULL && now < row->expires_at - Min(5 * USECS_PER_SEC, life / 10);
+	bool		alive = chain->access != NULL && (now < row->expires_at - Min(5 * USECS_PER_SEC, life / 10) || now < chain->kept_until);
 	int			refresh_age = Max(exact_refresh_after_s, Max(row->learned_age, chain->note_due ? chain->note.learned_age : 0));
 	bool		early = alive && age < refresh_age;
 	TimestampTz when = chain->not_before;

@@ -23,6 +23,7 @@
 #define DOWN_BASE_MS 1000		/* while nothing can be sent */
 #define DOWN_CAP_MS 60000
 #define MIN_REFRESH_AGE_S 570	/* exact-online.md §2.4 */
+#define TOKEN_LIFE_S 600
 #define UNKNOWN_AGE_MS 30000	/* wait after "too early" when the time of issue is not known */
 #define STORE_RETRY_MS 250
 #define NOTE_RETRY_MS 2000
@@ -299,11 +300,13 @@ on_too_early(ExactTokenChain *chain, ExactOauthAnswer *answer)
 	exact_log(LOG, "token app=%s event=\"too early\" age_s=%d", chain->app, chain->sent_age);
 	if (chain->sent_early)
 		return;					/* exact_token.c knows when its time comes */
-	if (chain->sent_age >= 0)
+	if (chain->sent_age >= 0 && chain->sent_age < TOKEN_LIFE_S)	/* a greater age is a clock's fault */
 		chain->note.learned_age = chain->sent_age < MIN_REFRESH_AGE_S ? MIN_REFRESH_AGE_S : chain->sent_age + UNKNOWN_AGE_MS / 1000;
 	if (!chain->sent_alive)
 		chain->not_before = Max(exact_token_in_ms(UNKNOWN_AGE_MS), chain->sent_age < 0 ? 0 :
 								TimestampTzPlusMilliseconds(chain->issued_at, MIN_REFRESH_AGE_S * 1000));
+	if (!chain->sent_alive && !chain->rejected)
+		chain->kept_until = chain->not_before;	/* "not expired": the service knows better than a clock that was moved */
 
 	/* not seen in two independent reports; but a refresh token that is not kept is lost */
 	if (answer->refresh != NULL && chain->access != NULL)
@@ -315,7 +318,7 @@ on_too_early(ExactTokenChain *chain, ExactOauthAnswer *answer)
 		chain->new_refresh = answer->refresh;
 		answer->refresh = NULL;
 		chain->new_issued_at = chain->sent_issued_at + 1000;
-		chain->new_expires_at = TimestampTzPlusMilliseconds(chain->issued_at, 600 * 1000);
+		chain->new_expires_at = TimestampTzPlusMilliseconds(chain->issued_at, TOKEN_LIFE_S * 1000);
 		chain->new_not_before = chain->not_before;
 	}
 }

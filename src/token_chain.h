@@ -36,6 +36,7 @@ typedef struct ExactTokenChain
 	ExactSecret *access;
 	TimestampTz issued_at;
 	bool		rejected;		/* the service answered 401 to it */
+	TimestampTz kept_until;		/* the service says that the pair at hand is not expired, whatever our clock says */
 	bool		tried_early;	/* a refresh before its time was tried because of that */
 
 	/* attempts */

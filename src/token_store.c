@@ -83,7 +83,7 @@ exact_token_store_append(const char *app, const ExactTokenPair *pair)
 		"INSERT INTO exact.token (app, installation, host, key_id, access, refresh, issued_at, expires_at, origin)"
 		" SELECT $1, $2, $3, $4, $5, $6,"
 		" CASE WHEN $9 = 'refresh' AND EXISTS (SELECT FROM exact.token WHERE app = $1 AND id > $10 AND issued_at > $11)"
-		"  THEN $11 + interval '1 millisecond' ELSE $7 END, $8, $9"
+		"  THEN $11 + interval '1 millisecond' ELSE greatest($7, (" EXACT_TOKEN_NEXT_ISSUED ")) END, $8, $9"
 		" RETURNING id";
 	char	   *installation = exact_installation_id();
 	ExactSecretPlace place = {"token", app, "access", installation, pair->host};

@@ -10,6 +10,9 @@
 
 #include "secret.h"
 
+/* SQL: a time of issue after all of the app's ($1): the newest pair counts, even where a clock went back. Null: it has none. */
+#define EXACT_TOKEN_NEXT_ISSUED "SELECT max(x.issued_at) + interval '1 millisecond' FROM (SELECT issued_at FROM exact.token WHERE app = $1 ORDER BY id DESC LIMIT 20) AS x"
+
 /* An app as it is stored now; texts in the memory context that was current when it was read. */
 typedef struct ExactTokenRow
 {

@@ -137,6 +137,24 @@ control($simulator, 'POST', 'sql', { statement => 'ALTER TABLE main.exact.costce
 stage($node, 1, 'costcenter', [ 'U', 'n', { ID => 'n', Code => 'n', Description => 'back' } ]);
 wait_until('costcenter is delivered', sub { $node->safe_psql('postgres', "SELECT count(*) FROM exact.batch WHERE entity = 'costcenter' AND delivered_at IS NULL") eq '0' }, 180);
 is(row('costcenter', 'n')->{description}, 'back', 'a dropped column was added again');
+
+# an epoch begins: it is claimed, and what another copy has delivered is found
+my $theirs = $node->safe_psql('postgres', 'SELECT max(seq_max) + 5 FROM exact.batch');
+control($simulator, 'POST', 'sql', { statement => "INSERT INTO main.exact.costcenter (`_division`, `_key`, `_seq`, `_op`, `_deleted`) VALUES (1, 'theirs', $theirs, 'I', false)" });
+$node->safe_psql('postgres', 'SELECT exact.fence()');
+stage($node, 1, 'costcenter', [ 'U', 'n', { ID => 'n', Code => 'n2' } ]);
+wait_until('costcenter is delivered', sub { $node->safe_psql('postgres', "SELECT count(*) FROM exact.batch WHERE entity = 'costcenter' AND delivered_at IS NULL") eq '0' }, 180);
+is(row('costcenter', 'n')->{code}, 'n2', 'delivered in the new epoch');
+is(join(' ', sort map { "$_->{division}:$_->{epoch}" } databricks_rows($simulator, 'exact_hub')), '1:2 2:2', 'which exact_hub names');
+is($node->safe_psql('postgres', "SELECT key || ' ' || seq FROM exact.record WHERE hash IS NULL"), "theirs $theirs", 'the record of another copy is unknown, to be read again');
+
+# another copy takes over: the MERGE is refused and writes nothing
+control($simulator, 'POST', 'sql', { statement => "UPDATE main.exact.exact_hub SET epoch = 9, claim = 'theirs' WHERE division = 1" });
+stage($node, 1, 'costcenter', [ 'U', 'n', { ID => 'n', Code => 'n3' } ]);
+wait_for_workers($node, 'postgres', state => 'idle', seconds => 180);
+is(row('costcenter', 'n')->{code}, 'n2', 'nothing was written');
+is(scalar(my @late = grep { $_->{code} eq 'n3' } grep { defined $_->{code} } databricks_rows($simulator, 'costcenter_history')), 0, 'nor into the history');
+like($node->safe_psql('postgres', "SELECT finding FROM exact.check() WHERE rule = 'installation'"), qr/another copy .* \(its epoch is 9, this one's 2\)/, 'check() says why');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM exact.verify_audit()'), '0', 'the audit chains hold');
 $node->stop;
 done_testing();
