@@ -31,7 +31,7 @@ TAP_TESTS = 1
 endif
 
 UNIT_TESTS := $(patsubst unit/%.c,%,$(sort $(wildcard unit/*_test.c)))
-EXTRA_CLEAN = src/*.d src/exports.map $(CATALOGUE) unit/.build tmp_check
+EXTRA_CLEAN = src/*.d src/exports.map $(CATALOGUE) unit/.build fuzz/.build tmp_check
 
 PKG_CONFIG ?= pkg-config
 PACKAGES = libcurl libcrypto libmicrohttpd
@@ -82,6 +82,16 @@ UNIT_LIBS = -L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir)
 unit/.build/%: unit/%.c $(wildcard src/*.c src/*.h unit/*.h)
 	@mkdir -p unit/.build
 	$(CC) $(UNIT_FLAGS) $< -o $@ $(UNIT_LIBS)
+
+# libFuzzer programs: make CC=clang-14 fuzz; scripts/fuzz runs them.
+FUZZ_TARGETS := $(patsubst fuzz/%_fuzz.c,%,$(sort $(wildcard fuzz/*_fuzz.c)))
+FUZZ_FLAGS = $(filter-out -O2,$(UNIT_FLAGS)) -O1 -g -U_FORTIFY_SOURCE -fno-omit-frame-pointer -Iunit -Ifuzz \
+	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+fuzz/.build/%: fuzz/%_fuzz.c $(wildcard src/*.c src/*.h unit/*.h fuzz/*.h)
+	@mkdir -p fuzz/.build
+	$(CC) $(FUZZ_FLAGS) $< -o $@ $(UNIT_LIBS)
+.PHONY: fuzz
+fuzz: $(addprefix fuzz/.build/,$(FUZZ_TARGETS))
 
 .PHONY: unit prove_installcheck
 unit: $(addprefix unit/.build/,$(UNIT_TESTS))

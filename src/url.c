@@ -12,17 +12,18 @@
 #include "http_client.h"
 #include "url.h"
 
-/* The parts that decide where an absolute URL leads; false when it has none, another scheme or a user name. */
+/* The parts that decide where an absolute URL leads; false when it has none, another scheme, a user name or an IPv6 zone. */
 static bool
 split_url(CURLU *url, const char *text, char **scheme, char **host, int *port)
 {
-	char	   *part[4] = {NULL, NULL, NULL, NULL};
+	char	   *part[5] = {NULL, NULL, NULL, NULL, NULL};
 	bool		good = url != NULL &&
 		curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK &&
 		curl_url_get(url, CURLUPART_SCHEME, &part[0], 0) == CURLUE_OK &&
 		curl_url_get(url, CURLUPART_HOST, &part[1], 0) == CURLUE_OK &&
 		curl_url_get(url, CURLUPART_PORT, &part[2], CURLU_DEFAULT_PORT) == CURLUE_OK &&
 		curl_url_get(url, CURLUPART_USER, &part[3], 0) == CURLUE_NO_USER &&
+		curl_url_get(url, CURLUPART_ZONEID, &part[4], 0) != CURLUE_OK &&
 		(strcmp(part[0], "https") == 0 || strcmp(part[0], "http") == 0);
 
 	if (good)
@@ -33,7 +34,7 @@ split_url(CURLU *url, const char *text, char **scheme, char **host, int *port)
 		for (char *p = *host; *p; p++)
 			*p = pg_ascii_tolower((unsigned char) *p);
 	}
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < (int) lengthof(part); i++)
 		curl_free(part[i]);
 	return good;
 }

@@ -84,7 +84,7 @@ test_hosts(void)
 		"https://start.exactonline.nl./", "ftp://start.exactonline.nl", "file:///etc/passwd", "start.exactonline.nl", "", "https://",
 		"https:///x", "//start.exactonline.nl", "https://start.exactonline.nl\\@evil.example/", "https://127.0.0.1", "http://localhost",
 		"https://localhost", "https://[::1]/", "https://2130706433/", "https://0x7f.1/", "https://169.254.169.254/",
-		"https://start.exactonline.nl%2eevil.example/", "https://[fe80::1%25eth0]/", "gopher://start.exactonline.nl",
+		"https://start.exactonline.nl%2eevil.example/", "https://[fe80::1%25eth0]/", "https://[2001:db8::1%25eth0]:444/", "https://[2001:db8::1%00]:444/", "gopher://start.exactonline.nl",
 		"https://evil.example#@start.exactonline.nl", "https://start.exactonline.nl:0443443/",
 	};
 	bool		private_too;

@@ -120,6 +120,16 @@ def unit(run):
     return result
 
 
+def fuzz(run):
+    """Each reader of hostile bytes for 20 s with inputs that libFuzzer makes; a target counts as one test."""
+    result, status = Result(), run.command(TREE / "scripts" / "fuzz", "20")
+    for target, how in re.findall(r"^(\w+) .*(no finds|broke after .*)$", run.text(), re.M):
+        result.add(f"fuzz {target}", how == "no finds")
+    if status and not result.failed:
+        result.failed.append(f"scripts/fuzz ended with status {status}")
+    return result
+
+
 def _regress_lines(text_, status, what):
     result = Result()
     for line in text_.splitlines():
@@ -219,6 +229,6 @@ def kills(run):
 
 
 # The first lane is short; then the clusters' tests, which mostly wait, run beside those that use the engine.
-FIRST, LANES = ("build", "text", "unit", "regress", "isolation"), (("tap", "listener"), ("simulators", "flow", "kills"))
-SUITES = {"build": build, "text": text, "unit": unit, "regress": regress, "isolation": isolation, "tap": tap, "simulators": simulators,
+FIRST, LANES = ("build", "text", "unit", "regress", "isolation"), (("tap", "listener", "fuzz"), ("simulators", "flow", "kills"))
+SUITES = {"build": build, "text": text, "unit": unit, "regress": regress, "isolation": isolation, "tap": tap, "fuzz": fuzz, "simulators": simulators,
           "flow": flow, "kills": kills, "listener": listener}
