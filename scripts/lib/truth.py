@@ -40,14 +40,15 @@ class Report:
 
 
 class Comparison:
-    def __init__(self, exact, databricks, schema="exact", catalog=None, divisions=None, tables=None, lost_answers=False):
+    def __init__(self, exact, databricks, schema="exact", catalog=None, divisions=None, tables=None, lost_answers=False, vanishing=False):
         """lost_answers: an answer may have been lost after it was served (a kill), so a served state may be missing in history
-        when a later one of the same record is there; never the last one."""
+        when a later one of the same record is there; never the last one. vanishing: records were hidden from the user, so that a record
+        may stand as deleted in history, and as it was again, without that being served."""
         self.exact, self.databricks = exact, databricks
         self.prefix = f"{catalog or databricks.info['catalog']}.{schema}"
         self.divisions = divisions or exact.divisions
         self.tables = tables or PRESETS[exact.info["settings"].get("preset", "orders")]
-        self.lost_answers = lost_answers
+        self.lost_answers, self.vanishing = lost_answers, vanishing
         self.report = Report()
         self._served = {}
 
@@ -176,6 +177,8 @@ class Comparison:
             where = f"{entity} {division} {key}"
             if key not in states:
                 report.differ(where, "is in Delta and was never served")
+            elif key not in history and key not in rows and self.lost_answers and states[key][-1] is GONE:
+                report.skipped += len(states[key])
             elif key not in history:
                 report.differ(where, "has no version in history")
             elif key not in rows:
@@ -188,21 +191,28 @@ class Comparison:
 
     def compare_history(self, where, types, states, versions):
         """Each version equals the served state in its place; the states that history holds, None after a difference."""
-        report, at, taken = self.report, 0, []
+        report, at, taken, hidden = self.report, 0, [], None
         for n, version in enumerate(versions, 1):
             report.versions += 1
-            problem = None
+            problem, before = None, versions[n - 2] if n > 1 else None
+            if self.vanishing and taken:
+                unserved = GONE if taken[-1] is not GONE and states[at:at + 1] != [GONE] else hidden
+                if unserved is not None and not self.version_problem(where, types, unserved, version, taken, before):
+                    hidden = taken[-1] if unserved is GONE else None
+                    taken.append(unserved)
+                    continue
             while True:
                 if at == len(states) or (problem and not self.lost_answers):
                     report.differ(where, f"version {n} (_seq {version['_seq']}, _op {version['_op']}): {problem or 'was not served, or stands twice'}")
                     return None
                 state, at = states[at], at + 1
-                found = self.version_problem(where, types, state, version, taken, versions[n - 2] if n > 1 else None)
+                found = self.version_problem(where, types, state, version, taken, before)
                 if not found:
                     break
                 problem = problem or found
                 report.skipped += 1
             taken.append(state)
+            hidden = None
         if at < len(states):
             report.differ(where, f"the last {len(states) - at} of {len(states)} served states are not in history")
             return None
@@ -272,6 +282,9 @@ class Comparison:
         table, left = RESOURCES[entity], dict(rows)
         for record in self.exact.truth(division, table.resource):
             row = record["row"]
+            if record.get("hidden"):
+                left.pop(key_of(entity, row), None)
+                continue
             if table.combined and is_header(row) != (table.kind == "header"):
                 continue
             name = key_of(entity, row)

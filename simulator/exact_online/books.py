@@ -154,6 +154,15 @@ def create(division, rng, entity, user):
     return division.create(entity, values, user, lines), values
 
 
+def create_line(division, rng, document, user):
+    """One more line of a document: (line, values)."""
+    header = division.records[document.header][rng.choice(division.keys[document.header])]
+    values = {**line_values(division, rng, document, division.clock.wall()), document.parent: header.key}
+    if document is JOURNAL_ENTRIES:     # stays balanced
+        values["AmountFC"] = 0
+    return division.create(document.line, values, user), values
+
+
 def alteration(division, rng, record):
     """One believable change of a document: (header values, changes of lines)."""
     document, wall = DOCUMENTS[record.entity], division.clock.wall()
@@ -179,6 +188,11 @@ def alteration(division, rng, record):
     if document in documents.PARTY:
         return {"YourRef": f"F{rng.randrange(10**5, 10**6)}"}, []
     return {}, [{"ID": line.key, "Description": f"{rng.choice(SUBJECTS)} {rng.randrange(100)}"}]
+
+
+def balances(record):
+    """Whether a journal entry without this line would no longer balance."""
+    return record.entity == JOURNAL_ENTRIES.line and record.values["AmountFC"] != 0
 
 
 def owned(record):

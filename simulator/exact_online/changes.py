@@ -92,7 +92,8 @@ def _removable(division, rng, entity):
     for key in rng.sample(keys, min(20, len(keys))):
         record = division.records[entity][key]
         last_line = record.header is not None and len(record.header.lines) == 1
-        if len(keys) > 1 and not in_use(division, record) and not last_line and not books.owned(record.header or record):
+        kept = last_line or books.balances(record) or books.owned(record.header or record)
+        if len(keys) > 1 and not kept and not in_use(division, record):
             return record
     return None
 
@@ -119,6 +120,8 @@ def _create(division, rng, entity, user):
     lines = None
     if entity in books.WEIGHTS:
         return books.create(division, rng, entity, user)
+    if entity in DOCUMENT_OF_LINE and entity != LINE:
+        return books.create_line(division, rng, DOCUMENT_OF_LINE[entity], user)
     if entity == ORDER:
         values = {k: v for k, v in generate.order_values(division, rng, suppliers).items() if v is not None}
         lines = [generate.line_values(division, rng, items) for _ in range(rng.randrange(1, 6))]
@@ -150,7 +153,7 @@ def _update(division, rng, record, user):
         values, lines = books.alteration(division, rng, record)
         note = told(record, lines)
     elif entity in DOCUMENT_OF_LINE and entity != LINE:
-        values, lines = {"Notes": rng.choice(ODD_TEXTS)}, None
+        values = {"Notes": rng.choice(ODD_TEXTS)}
     elif entity == ORDER:
         draw = rng.random()
         line = rng.choice(record.lines) if record.lines else None

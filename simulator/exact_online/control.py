@@ -141,6 +141,8 @@ class Control(WebhookControl):
             raise Bad("op is create, update or delete")
         if given.get("modified") and op != "delete":
             record.values["Modified"] = str(given["modified"])
+        if given.get("hidden") and op != "delete":
+            self.post_hide({"division": division.code, "resource": entity, "keys": [record.key]})
         plain = RESOURCES[entity]
         row = division.tombstones[entity][record.key][1][entity] if op == "delete" else rows.truth_row(plain,
             rows.build(division, plain, record))

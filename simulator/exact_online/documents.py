@@ -296,7 +296,8 @@ def _book(division, document, invoice, user, wall, touch):
               "Supplier" if purchase else "Customer": v["Supplier" if purchase else "InvoiceTo"], "OrderNumber": v.get("OrderNumber")}
     lines = [_booked_line(division, purchase, line) for line in invoice.lines]
     if invoice.entry is None or invoice.entry.deleted:
-        invoice.entry = create(division, target, {**values, "Status": OPEN if purchase else PROCESSED}, lines, user, wall=wall, touch=touch)
+        invoice.entry = create(division, target, {**values, "EntryNumber": values["InvoiceNumber"],
+                                                           "Status": OPEN if purchase else PROCESSED}, lines, user, wall=wall, touch=touch)
         invoice.entry.entry = invoice
         invoice.twins = dict(zip((line.key for line in invoice.lines), invoice.entry.lines))
     else:

@@ -169,6 +169,12 @@ def _ordered(q, source, found, field, descending, after):
     return [pair for pair in everything if behind(pair)]
 
 
+def _select(q, expand):
+    """parse_select(); the fault `deferred` leaves collections unread that were to be expanded."""
+    select, nested = parse_select(q.options.get("$select"), q.resource, expand, CHILDREN)
+    return select, {} if q.fault is not None and q.fault.action == "deferred" else nested
+
+
 def read_list(q):
     """A page of a list, or the answer of a function."""
     if q.resource.kind == "function":
@@ -178,7 +184,7 @@ def read_list(q):
         raise Refused(400, "Unsupported $format.")
     top, skip = whole_number(options, "$top"), whole_number(options, "$skip")
     expand = parse_expand(options.get("$expand"), resource)
-    select, nested = parse_select(options.get("$select"), resource, expand, CHILDREN)
+    select, nested = _select(q, expand)
     if resource.select_required and "$select" not in options and top != 1:
         raise Refused(400, "Please add a $select or a $top=1 statement to the query string.")
     if resource.kind == "sync" and ("$orderby" in options or skip):
@@ -275,7 +281,7 @@ def read_one(q, record_row):
     """A single entity; `record_row` is (row, record)."""
     row, record = record_row
     expand = parse_expand(q.options.get("$expand"), q.resource)
-    select, nested = parse_select(q.options.get("$select"), q.resource, expand, CHILDREN)
+    select, nested = _select(q, expand)
     code = q.division.code if q.division else None
     now = q.sim.clock.now()
     expanded = {name: _lines(q, record, name, fields, now) for name, fields in nested.items()}

@@ -91,6 +91,20 @@ def test_difference_is_found(what):
     assert differences(world)
 
 
+def test_record_may_vanish_and_be_there_again_where_the_user_lost_a_right():
+    world = World()
+    gone = {**world.history[1], "_seq": 21, "_op": "D", "_deleted": True, "_payload": None}
+    world.history.append(gone)
+    world.current[1].update(_seq=21, _op="D", _deleted=True)
+    assert differences(world) and differences(world, vanishing=True)    # it is there in Exact Online
+    world.history.append({**world.history[1], "_seq": 22})
+    world.current[1].update(_seq=22, _op="I", _deleted=False)
+    assert differences(world) and not differences(world, vanishing=True)
+    world.history.append({**world.history[1], "_seq": 23, "_op": "U"})
+    world.current[1].update(_seq=23, _op="U")
+    assert differences(world, vanishing=True)
+
+
 def test_lost_answer_may_skip_a_state_but_not_the_last():
     world = World()
     world.history.pop(2)
