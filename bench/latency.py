@@ -1,14 +1,13 @@
 """One change after the other through a hub between the Exact Online simulator and the engine-free workspace."""
-import os
 import pathlib
-import platform
 import statistics
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scripts" / "lib"))
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(__file__).resolve().parents[1] / "scripts" / "lib")]
 
 import processes  # noqa: E402
+import sections  # noqa: E402
 from cluster import literal  # noqa: E402
 from hub import Hub, simulators  # noqa: E402
 from share import hub_share  # noqa: E402
@@ -32,6 +31,7 @@ def main(directory, results, count):
     hub.authorize()
     hub.enable()
     hub.wait_loaded()
+    made_by = sections.made_by(f"bench/latency {count}", hub.value("SHOW server_version"))
     shares, totals = [], []
     keys = {d: [r["key"] for r in exact.truth(d, GL) if not r["deleted"]] for d in exact.divisions}
     for number in range(count):
@@ -47,10 +47,7 @@ def main(directory, results, count):
         totals.append(time.monotonic() - begun)
         shares.append(hub_share(hub, division, "glaccount", key))
     p50, p95, p99 = (percentile(shares, p) * 1000 for p in (50, 95, 99))
-    model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
-    text = f"""# Measurements
-
-| what | figure | target |
+    text = f"""| what | figure | target |
 |---|---|---|
 | the hub's own share of one change, p50 | {p50:.0f} ms | 100 ms |
 | the same, p95 | {p95:.0f} ms | |
@@ -61,12 +58,11 @@ The share is the time from the end of Exact Online's answer until the batch is d
 statements and less the wait for `merge_interval`; debounce and `sync_interval` lie before the answer. {len(shares)} changes of GL
 accounts, one after the other, 2,000 records loaded before, engine-free workspace, `fsync = on`.
 
-Made by `bench/latency {count}` on {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {model}, PostgreSQL {hub.value('SHOW server_version').split()[0]}.
-"""
+{made_by}"""
     equal = Comparison(exact, databricks, hub.schema).run()
     if equal.differences:
         raise processes.Failed(f"the measured changes did not arrive as they are: {equal}")
-    pathlib.Path(results).write_text(text)
+    sections.write(results, "One change", text)
     print(text)
     processes.stop_all()
     return 0 if p50 <= 100 else 1
