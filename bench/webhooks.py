@@ -79,7 +79,7 @@ def wrk(port, requests, length, seconds):
         raise processes.Failed(f"wrk ended with status {done.returncode}: {done.stdout}{done.stderr}")
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", done.stdout)
     answers, took, unit = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m)", done.stdout).groups()
-    latency = dict(re.findall(r"^\s+(50|99)%\s+(\S+)$", done.stdout, re.M))
+    latency = dict(re.findall(r"^\s+(50|99)%\s+(\S+)\s*$", done.stdout, re.M))
     return {"answers": int(answers), "bad": int(bad.group(1)) if bad else 0, "seconds": float(took) * {"ms": 0.001, "s": 1, "m": 60}[unit],
             "p50": latency.get("50"), "p99": latency.get("99")}
 

@@ -35,6 +35,7 @@ typedef struct Callback
 	char	   *detail;
 	char	   *hint;
 	char	   *user;
+	bool		held;			/* its request is answered in a later turn */
 	bool		authorized;		/* what is asked now is who consented */
 	ExactAsking *asking;
 	TimestampTz deadline;
@@ -131,6 +132,9 @@ ask(Callback *callback, const char *op, int nargs, const char *const *args, long
 		return false;
 	}
 	callback->asking = asking;
+	if (!callback->held)
+		exact_http_server_hold(callback->request);
+	callback->held = true;
 	callback->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms);
 	dlist_push_tail(&callbacks, &callback->node);
 	nwaiting++;

@@ -2,8 +2,9 @@
  * http_server.c - the HTTP/1.1 server of the listener; the only file that knows libmicrohttpd.
  *
  * Called by listener.c. Connections are accepted here, so that limits and deadlines are ours, and handed to the library, which reads
- * requests and writes replies when it is run. A complete request is suspended until the caller answers it. Inside the library's
- * callbacks nothing of the server is called: memory is malloc'ed, nothing raises, and what happens is counted.
+ * requests and writes replies when it is run. A complete request waits, its connection blocked, until the caller answers it; one that
+ * waits for longer than a turn is suspended (suspending each would cost three system calls). Inside the library's callbacks nothing of
+ * the server is called: memory is malloc'ed, nothing raises, and what happens is counted.
  *
  * Every connection has 10 s to complete a request, counted from its acceptance or its last reply, and 10 s to take a reply.
  */
@@ -54,12 +55,13 @@ typedef struct Client
 typedef struct Request
 {
 	ExactRequest public;
-	dlist_node	node;			/* in complete */
+	dlist_node	node;			/* in complete or taken, while it is unanswered */
 	struct MHD_Connection *connection;
 	Client	   *client;
 	bool		begun;
 	bool		whole;
-	bool		held;			/* complete and not yet answered */
+	bool		unanswered;		/* complete, in one of the lists */
+	bool		suspended;
 	bool		close;			/* the connection ends with the reply */
 	size_t		received;
 	size_t		body_room;
@@ -77,7 +79,7 @@ static int64 accept_again = 0;
 
 static dlist_head waiting = DLIST_STATIC_INIT(waiting);
 static dlist_head complete = DLIST_STATIC_INIT(complete);
-static dlist_head held = DLIST_STATIC_INIT(held);
+static dlist_head taken = DLIST_STATIC_INIT(taken);
 static int	open_connections = 0;	/* without those that close */
 static Client *arriving = NULL;
 static bool stopping = false;
@@ -333,6 +335,8 @@ on_completed(void *arg pg_attribute_unused(), struct MHD_Connection *connection 
 	*context = NULL;
 	if (request == NULL)
 		return;
+	if (request->unanswered)
+		dlist_delete(&request->node);	/* the client has gone */
 	if (how == MHD_REQUEST_TERMINATED_WITH_ERROR && !request->whole)
 		counts.malformed++;		/* the library refused it */
 	if (request->client != NULL)
@@ -487,6 +491,8 @@ on_request(void *arg pg_attribute_unused(), struct MHD_Connection *connection, c
 	}
 	if (*size > 0)
 		return take_body(request, data, size);
+	if (request->whole)
+		return MHD_YES;			/* still waits for its answer */
 	if (request->received > request->public.route->max_body)
 	{
 		counts.too_large++;
@@ -494,10 +500,9 @@ on_request(void *arg pg_attribute_unused(), struct MHD_Connection *connection, c
 	}
 	request->public.body = request->body ? request->body : "";
 	request->public.body_len = request->received;
-	request->whole = request->held = true;
+	request->whole = request->unanswered = true;
 	dlist_push_tail(&complete, &request->node);
 	stop_waiting(request->client);
-	MHD_suspend_connection(connection);
 	return MHD_YES;
 }
 
@@ -509,8 +514,18 @@ exact_http_server_next(void)
 	if (dlist_is_empty(&complete))
 		return NULL;
 	request = dlist_container(Request, node, dlist_pop_head_node(&complete));
-	dlist_push_tail(&held, &request->node);
+	dlist_push_tail(&taken, &request->node);
 	return &request->public;
+}
+
+void
+exact_http_server_hold(ExactRequest *public)
+{
+	Request    *request = (Request *) public;
+
+	Assert(request->unanswered && !request->suspended);
+	request->suspended = true;
+	MHD_suspend_connection(request->connection);
 }
 
 void
@@ -520,8 +535,8 @@ exact_http_server_answer(ExactRequest *public, const ExactReply *reply)
 	struct MHD_Response *response;
 	bool		shared = reply->body == NULL && reply->retry_after == 0 && (reply->hub == NULL || reply->hub[0] == '\0') && !request->close && reply->status != MHD_HTTP_UNAUTHORIZED;
 
-	Assert(request->held);
-	request->held = false;
+	Assert(request->unanswered);
+	request->unanswered = false;
 	dlist_delete(&request->node);
 	free(request->body);
 	request->body = NULL;
@@ -550,7 +565,9 @@ exact_http_server_answer(ExactRequest *public, const ExactReply *reply)
 		shut(request->client);
 	if (response != NULL && !shared)
 		MHD_destroy_response(response);
-	MHD_resume_connection(request->connection);
+	if (request->suspended)
+		MHD_resume_connection(request->connection);
+	request->suspended = false;
 }
 
 /* ---- the daemon ---- */
@@ -562,11 +579,11 @@ on_ready(int fd, uint32 events pg_attribute_unused())
 		accept_some(fd);
 }
 
-/* Lets the library do what it can: resumed and new connections are not announced by its descriptor, but by a timeout of 0. */
+/* Lets the library do what it can: resumed and new connections are not announced by its descriptor, but by a timeout of 0. A request that waits is answered first. */
 static void
 run_server(void)
 {
-	for (int i = 0; i < RUNS_AT_ONCE; i++)
+	for (int i = 0; i < RUNS_AT_ONCE && dlist_is_empty(&complete); i++)
 	{
 		MHD_UNSIGNED_LONG_LONG timeout;
 
@@ -632,9 +649,9 @@ exact_http_server_stop(void)
 	exact_listen_close();
 	while (exact_http_server_next() != NULL)
 		;
-	while (!dlist_is_empty(&held))
+	while (!dlist_is_empty(&taken))
 	{
-		Request    *request = dlist_container(Request, node, dlist_head_node(&held));
+		Request    *request = dlist_container(Request, node, dlist_head_node(&taken));
 		ExactReply	reply = {.status = MHD_HTTP_SERVICE_UNAVAILABLE, .retry_after = 10};
 
 		request->close = true;

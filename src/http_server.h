@@ -19,7 +19,7 @@ typedef struct ExactRoute
 	size_t		max_body;		/* bytes; more is 413 */
 } ExactRoute;
 
-/* A complete request, valid until it is answered */
+/* A complete request, valid until it is answered or, unless it is held, exact_http_server_run is called again */
 typedef struct ExactRequest
 {
 	const ExactRoute *route;
@@ -65,8 +65,10 @@ extern void exact_http_server_configure(int max_connections, int per_address, co
 
 /* Moves everything on that can be without waiting. Returns ms until it must be called again if nothing comes, -1 = never. */
 extern long exact_http_server_run(void);
-/* The next complete request, in the order they were completed; NULL when there is none. Each must be answered, now or later. */
+/* The next complete request, in the order they were completed; NULL when there is none. Each is answered or held before the next run. */
 extern ExactRequest *exact_http_server_next(void);
+/* It will be answered in a later turn. */
+extern void exact_http_server_hold(ExactRequest *request);
 extern void exact_http_server_answer(ExactRequest *request, const ExactReply *reply);
 extern const ExactHttpServerCounts *exact_http_server_counts(void);
 
