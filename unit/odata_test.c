@@ -4,6 +4,7 @@
 #include "frontend.h"
 
 #include "odata.c"
+#include "odata_value.c"
 
 #include "check.h"
 
@@ -164,9 +165,49 @@ test_cut_off(void)
 	}
 }
 
+/* A document's lines, and its text without them */
+static void
+test_expanded(void)
+{
+	static const char *const header[] = {"EntryID", "Lines"};
+	static const char *const line[] = {"ID", "Amount"};
+	static const struct
+	{
+		const char *record;
+		int			lines;		/* -1: refused */
+		const char *without;
+	}			cases[] = {
+		{"{\"EntryID\":\"e\",\"Lines\":{\"results\":[{\"ID\":1},{\"ID\":2}]},\"Z\":1}", 2, "{\"EntryID\":\"e\",\"Z\":1}"},
+		{"{\"Lines\":[{\"ID\":1}],\"EntryID\":\"e\"}", 1, "{\"EntryID\":\"e\"}"},
+		{"{\"EntryID\":\"e\" , \"Lines\" : {\"results\":[]} }", 0, "{\"EntryID\":\"e\" }"},
+		{"{\"Lines\":{\"results\":[]}}", 0, "{}"},
+		{"{ \"Lines\":[] , \"EntryID\":\"Lines\"}", 0, "{  \"EntryID\":\"Lines\"}"},
+		{"{\"EntryID\":\"\\\"Lines\\\":\",\"Lines\":[{\"ID\":\"]}\"}]}", 1, "{\"EntryID\":\"\\\"Lines\\\":\"}"},
+		{"{\"EntryID\":\"e\",\"Lines\":{\"__deferred\":{\"uri\":\"u\"}}}", -1, NULL},
+		{"{\"EntryID\":\"e\",\"Lines\":{\"results\":[{\"ID\":1}],\"__next\":\"n\"}}", -1, NULL},
+		{"{\"EntryID\":\"e\",\"Lines\":\"none\"}", -1, NULL},
+		{"{\"EntryID\":\"e\"}", -1, NULL},
+	};
+
+	for (int i = 0; i < (int) lengthof(cases); i++)
+	{
+		char	   *body = psprintf("{\"d\":{\"results\":[%s]}}", cases[i].record);
+		ExactPage  *page = exact_odata_parse(body, strlen(body), header, lengthof(header), &problem);
+		ExactPage  *lines;
+
+		CHECK(page != NULL && page->nrecords == 1);
+		problem = NULL;
+		lines = exact_odata_expanded(page->records[0].values[1], line, lengthof(line), &problem);
+		CHECK(cases[i].lines < 0 ? lines == NULL && problem != NULL : lines != NULL && problem == NULL && lines->nrecords == cases[i].lines);
+		if (cases[i].without != NULL)
+			CHECK(slice_is(exact_odata_without(&page->records[0], page->records[0].values[1]), cases[i].without));
+	}
+}
+
 int
 main(void)
 {
+	test_expanded();
 	test_shapes();
 	test_cut_off();
 	test_records();
