@@ -6,6 +6,7 @@
 #include "arena.h"
 
 #include "odata.c"
+#include "odata_value.c"
 
 static const char *const fields[] = {"ID", "Code", "Timestamp", "Division", "Lines", "Modified"};
 static const char *body;			/* that slices must lie in; NULL: a copy */
