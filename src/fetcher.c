@@ -10,6 +10,7 @@
 #include "inquiry.h"
 #include "installation.h"
 #include "plan.h"
+#include "retention.h"
 #include "run.h"
 #include "stage.h"
 #include "subscription.h"
@@ -59,6 +60,7 @@ turn(void)
 			return START_AGAIN_MS;
 	}
 	wait = sooner(exact_inbox_prune(), exact_plan_turn());
+	wait = sooner(wait, exact_retention_turn());
 	wait = sooner(wait, exact_hint_turn(exact_worker_woken()));
 	wait = sooner(wait, exact_subscription_turn());
 	wait = sooner(wait, exact_run_turn());

@@ -1,0 +1,10 @@
+/*
+ * retention.h - what is kept for so long only.
+ */
+#ifndef EXACT_RETENTION_H
+#define EXACT_RETENTION_H
+
+/* Every six hours, in no transaction: removes what is older than exact_databricks.retention. Returns ms until it wants to be called again. */
+extern long exact_retention_turn(void);
+
+#endif
