@@ -59,6 +59,8 @@ def header_values(division, rng, document, wall):
                   "Description": (rng.choice(ODD_TEXTS) if rng.random() < 0.03 else f"{rng.choice(SUBJECTS)} {rng.randrange(1, 13)}"),
                   "YourRef": f"F{rng.randrange(10**5, 10**6)}" if rng.random() < 0.7 else None, "PaymentCondition": rng.choice(list(PAYMENT)),
                   "PaymentReference": f"RF{rng.randrange(10**8, 10**9)}" if rng.random() < 0.2 else None}
+        if rng.random() < 0.06:
+            values["Type"] = documents.CREDIT[document]
         if document is SALES_INVOICES:
             values["Salesperson"] = rng.choice(list(division.info["staff"]))
             values["Remarks"] = rng.choice(ODD_TEXTS) if rng.random() < 0.05 else None
@@ -100,9 +102,13 @@ def line_values(division, rng, document, wall):
     return values
 
 
-def all_lines(division, rng, document, wall, count):
-    """The lines of a new document; those of a journal entry balance."""
+def all_lines(division, rng, document, wall, count, header):
+    """The lines of a new document; those of a journal entry balance, those of a credit note are negative."""
     lines = [line_values(division, rng, document, wall) for _ in range(count)]
+    if header.get("Type") == documents.CREDIT.get(document, 0):
+        for line in lines:
+            name = "Quantity" if document in INVOICES else "AmountFC"
+            line[name] = -line[name]
     if document is JOURNAL_ENTRIES:
         for line in lines:
             line["AmountFC"] = round(line["AmountFC"], 2)
@@ -132,7 +138,7 @@ def _enter(division, rng, document, wall, staff, past):
     if rng.random() < (0.65 if document in INVOICES else 0.5):
         values["Status"] = documents.PROCESSED
     user = rng.choice(staff)
-    header = division.create(document.header, values, user, all_lines(division, rng, document, wall, count), wall=wall, touch=False)
+    header = division.create(document.header, values, user, all_lines(division, rng, document, wall, count, values), wall=wall, touch=False)
     if rng.random() < 0.2 and document in INVOICES and values.get("Status") != documents.PROCESSED:
         division.stamp_user(header, rng.choice(staff), past(rng, wall))
 
@@ -150,14 +156,14 @@ def create(division, rng, entity, user):
     values = {k: v for k, v in header_values(division, rng, document, wall).items() if v is not None}
     if rng.random() < 0.4:
         values["Status"] = documents.PROCESSED
-    lines = all_lines(division, rng, document, wall, rng.randrange(1, 5))
+    lines = all_lines(division, rng, document, wall, rng.randrange(1, 5), values)
     return division.create(entity, values, user, lines), values
 
 
 def create_line(division, rng, document, user):
     """One more line of a document: (line, values)."""
     header = division.records[document.header][rng.choice(division.keys[document.header])]
-    values = {**line_values(division, rng, document, division.clock.wall()), document.parent: header.key}
+    values = {**all_lines(division, rng, document, division.clock.wall(), 1, header.values)[0], document.parent: header.key}
     if document is JOURNAL_ENTRIES:     # stays balanced
         values["AmountFC"] = 0
     return division.create(document.line, values, user), values
@@ -173,12 +179,12 @@ def alteration(division, rng, record):
         return {}, [{"ID": line.key, "AmountFC": round(line.values["AmountFC"] + moved, 2)},
                     {"ID": other.key, "AmountFC": round(other.values["AmountFC"] - moved, 2)}]
     if draw < 0.15 and document is not JOURNAL_ENTRIES:
-        return {}, [line_values(division, rng, document, wall)]
+        return {}, all_lines(division, rng, document, wall, 1, record.values)
     if draw < 0.3 and document is not JOURNAL_ENTRIES and len(record.lines) > 1:
         return {}, [{"ID": line.key, "delete": True}]
     if draw < 0.6:
         if document in INVOICES:
-            return {}, [{"ID": line.key, "Quantity": rng.choice((1, 3, 7.5, 20, 0.1 + 0.2))}]
+            return {}, [{"ID": line.key, "Quantity": rng.choice((1, 3, 7.5, 20, 0.1 + 0.2)) * (-1 if line.values["Quantity"] < 0 else 1)}]
         if document is not JOURNAL_ENTRIES:
             return {}, [{"ID": line.key, "AmountFC": _money(rng, 5, 4000) * (-1 if line.values["AmountFC"] < 0 else 1)}]
     if draw < 0.8:

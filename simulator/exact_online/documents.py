@@ -16,6 +16,7 @@ PARTY = {PURCHASE_ENTRIES: "Supplier", PURCHASE_INVOICES: "Supplier", SALES_ENTR
 JOURNAL = {PURCHASE_ENTRIES: "20", PURCHASE_INVOICES: "20", SALES_ENTRIES: "01", SALES_INVOICES: "01", JOURNAL_ENTRIES: "90",
            BANK_ENTRIES: "70", CASH_ENTRIES: "75"}
 TYPE = {PURCHASE_ENTRIES: 30, PURCHASE_INVOICES: 8030, SALES_ENTRIES: 20, SALES_INVOICES: 8020, JOURNAL_ENTRIES: 90}
+CREDIT = {PURCHASE_ENTRIES: 31, PURCHASE_INVOICES: 8031, SALES_ENTRIES: 21, SALES_INVOICES: 8021}     # Type of credit notes
 DATE = {PURCHASE_ENTRIES: "EntryDate", SALES_ENTRIES: "EntryDate", PURCHASE_INVOICES: "InvoiceDate", SALES_INVOICES: "InvoiceDate"}
 YEAR, PERIOD = ("ReportingYear", "FinancialYear"), ("ReportingPeriod", "FinancialPeriod")
 ENTRY_HEADERS = {d.header for d in ENTRIES}
@@ -290,7 +291,7 @@ def _book(division, document, invoice, user, wall, touch):
     target = PURCHASE_ENTRIES if purchase else SALES_ENTRIES
     if not purchase and not v.get("InvoiceNumber"):
         v["InvoiceNumber"] = next_number(division, v["Journal"], year_and_period(date)[0])
-    values = {"EntryDate": date, "DueDate": v.get("DueDate"), "Currency": v.get("Currency"), "Rate": v.get("ExchangeRate", 1),
+    values = {"Type": (CREDIT if v.get("Type") == CREDIT[document] else TYPE)[target], "EntryDate": date, "DueDate": v.get("DueDate"), "Currency": v.get("Currency"), "Rate": v.get("ExchangeRate", 1),
               "Description": v.get("Description"), "YourRef": v.get("YourRef"), "PaymentReference": v.get("PaymentReference"),
               "PaymentCondition": v.get("PaymentCondition"), "InvoiceNumber": None if purchase else v["InvoiceNumber"],
               "Supplier" if purchase else "Customer": v["Supplier" if purchase else "InvoiceTo"], "OrderNumber": v.get("OrderNumber")}
