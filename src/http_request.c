@@ -16,11 +16,11 @@ is_named(const ExactHeader *header, const char *name)
 
 /* tchar of RFC 9110 */
 static bool
-is_token(const char *text, size_t len)
+is_token(const char *word, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 	{
-		char		c = text[i];
+		char		c = word[i];
 
 		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
 			  (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL)))
@@ -30,22 +30,22 @@ is_token(const char *text, size_t len)
 }
 
 static bool
-is_target(const char *text, size_t len)
+is_target(const char *word, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 	{
-		if ((uint8) text[i] <= 0x20 || (uint8) text[i] >= 0x7f)
+		if ((uint8) word[i] <= 0x20 || (uint8) word[i] >= 0x7f)
 			return false;
 	}
-	return len > 0 && text[0] == '/';
+	return len > 0 && word[0] == '/';
 }
 
 static bool
-is_value(const char *text, size_t len)
+is_value(const char *word, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 	{
-		if (((uint8) text[i] < 0x20 && text[i] != '\t') || text[i] == 0x7f)
+		if (((uint8) word[i] < 0x20 && word[i] != '\t') || word[i] == 0x7f)
 			return false;
 	}
 	return true;

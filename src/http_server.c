@@ -1,12 +1,10 @@
 /*
  * http_server.c - the HTTP/1.1 server of the listener; the only file that knows libmicrohttpd.
  *
- * Called by listener.c. Connections are accepted here, so that limits and deadlines are ours, and handed to the library, which reads
- * requests and writes replies when it is run. A complete request waits, its connection blocked, until the caller answers it; one that
- * waits for longer than a turn is suspended (suspending each would cost three system calls). Inside the library's callbacks nothing of
- * the server is called: memory is malloc'ed, nothing raises, and what happens is counted.
- *
- * Every connection has 10 s to complete a request, counted from its acceptance or its last reply, and 10 s to take a reply.
+ * Called by listener.c. Connections are accepted here, so that limits and deadlines are ours (client.c), and handed to the library,
+ * which reads requests and writes replies when it is run. A complete request waits, its connection blocked, until the caller answers
+ * it; one that waits for longer than a turn is suspended (suspending each would cost three system calls). Inside the library's
+ * callbacks nothing of the server is called: memory is malloc'ed, nothing raises, and what happens is counted.
  */
 #include "postgres.h"
 
@@ -16,48 +14,35 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/ilist.h"
 #include "storage/fd.h"
+#include "utils/timestamp.h"
 
 #include <microhttpd.h>
 
+#include "client.h"
 #include "evloop.h"
 #include "http_request.h"
 #include "http_server.h"
 #include "listen.h"
 
 #define ACCEPTS_AT_ONCE 64
-#define REQUEST_MS 10000
-#define EVICT_AFTER_MS 1000		/* a full house: whoever has said nothing for so long goes */
 #define ACCEPT_PAUSE_MS 100		/* no descriptor is to be had */
 #define POOL_BYTES 16384		/* the library's, a connection; a head must fit into it */
-#define SPARE_FILES 128			/* descriptors left to the server's own files */
 #define DRAIN_FACTOR 16			/* so much of a body that is too large is read, to answer it */
 #define RUNS_AT_ONCE 32
 
 /* Up to 0.9.75 strictness adds one refusal, which is sent twice; what it is about http_request.c refuses as well. */
 #define STRICT_LEVEL (MHD_VERSION > 0x00097600 ? 1 : 0)
 
-typedef struct Client
-{
-	dlist_node	node;			/* in waiting, in order of deadline */
-	bool		waits;
-	bool		closing;		/* its socket is shut, the library will notice */
-	int64		deadline;
-	int			fd;
-	ExactPeer	peer;
-	bool		trusted;		/* one of the proxies */
-} Client;
-
 typedef struct Request
 {
 	ExactRequest public;
 	dlist_node	node;			/* in complete or taken, while it is unanswered */
 	struct MHD_Connection *connection;
-	Client	   *client;
+	ExactClient *client;
 	bool		begun;
 	bool		whole;
 	bool		unanswered;		/* complete, in one of the lists */
@@ -74,31 +59,14 @@ typedef struct Request
 static struct MHD_Daemon *server = NULL;
 static int	server_fd = -1;
 static const ExactRoute *routes;
-static bool sockets_watched = false;
-static int64 accept_again = 0;
+static TimestampTz accept_again = 0;	/* no descriptor was to be had: until then none is accepted */
 
-static dlist_head waiting = DLIST_STATIC_INIT(waiting);
 static dlist_head complete = DLIST_STATIC_INIT(complete);
 static dlist_head taken = DLIST_STATIC_INIT(taken);
-static int	open_connections = 0;	/* without those that close */
-static Client *arriving = NULL;
+static ExactClient *arriving = NULL;
 static bool stopping = false;
 
-static int	max_connections = 512;
-static int	max_per_address = 128;
-static ExactNetwork proxies[EXACT_MAX_NETWORKS];
-static int	nproxies = 0;
-
 static ExactHttpServerCounts counts;
-
-static int64
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- replies ---- */
 
@@ -159,43 +127,11 @@ refuse(struct MHD_Connection *connection, int status, const char *allow)
 
 /* ---- connections ---- */
 
-/* Gives a connection another 10 s. */
-static void
-wait_for(Client *client)
-{
-	if (client->closing)
-		return;
-	if (client->waits)
-		dlist_delete(&client->node);
-	client->deadline = now_ms() + REQUEST_MS;
-	client->waits = true;
-	dlist_push_tail(&waiting, &client->node);
-}
-
-static void
-stop_waiting(Client *client)
-{
-	if (client->waits)
-		dlist_delete(&client->node);
-	client->waits = false;
-}
-
-/* The library finds the socket shut and closes the connection. */
-static void
-shut(Client *client)
-{
-	stop_waiting(client);
-	if (!client->closing)
-		open_connections--;
-	client->closing = true;
-	shutdown(client->fd, SHUT_RDWR);
-}
-
 static void
 on_connection(void *arg pg_attribute_unused(), struct MHD_Connection *connection pg_attribute_unused(), void **context,
 			  enum MHD_ConnectionNotificationCode what)
 {
-	Client	   *client;
+	ExactClient *client;
 
 	if (what == MHD_CONNECTION_NOTIFY_STARTED)
 	{
@@ -207,41 +143,7 @@ on_connection(void *arg pg_attribute_unused(), struct MHD_Connection *connection
 	*context = NULL;
 	if (client == NULL)
 		return;
-	stop_waiting(client);
-	if (!client->closing)
-		open_connections--;
-	counts.connections--;
-	ReleaseExternalFD();
-	free(client);
-}
-
-/* Is there room for one more? The one that was silent longest makes room, unless it spoke just now. */
-static bool
-have_room(const ExactPeer *peer, bool trusted)
-{
-	int			limit = Min(max_connections, max_safe_fds - SPARE_FILES);
-
-	if (!trusted)
-	{
-		int			n = 0;
-		dlist_iter	iter;
-
-		dlist_foreach(iter, &waiting)
-		{
-			Client	   *client = dlist_container(Client, node, iter.cur);
-
-			if (exact_peer_same_line(&client->peer, peer) && ++n >= max_per_address)
-				return false;
-		}
-	}
-	if (open_connections >= limit && !dlist_is_empty(&waiting))
-	{
-		Client	   *oldest = dlist_head_element(Client, node, &waiting);
-
-		if (oldest->deadline - now_ms() <= REQUEST_MS - EVICT_AFTER_MS)
-			shut(oldest);
-	}
-	return open_connections < limit;
+	exact_client_free(client);
 }
 
 static void
@@ -249,7 +151,7 @@ watch_sockets(bool watch)
 {
 	for (int i = 0; exact_listen_socket(i) >= 0; i++)
 		(void) exact_evloop_watch(exact_listen_socket(i), watch ? EPOLLIN : 0);
-	sockets_watched = watch;
+	accept_again = watch ? 0 : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ACCEPT_PAUSE_MS);
 }
 
 static void
@@ -261,42 +163,25 @@ accept_some(int listening)
 		socklen_t	len = sizeof(address);
 		int			fd = accept4(listening, (struct sockaddr *) &address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		int			on = 1;
-		Client	   *client;
+		ExactClient *client;
 		ExactPeer	peer;
-		bool		trusted;
 
 		if (fd < 0)
 		{
 			if (errno == EINTR || errno == ECONNABORTED)
 				continue;
 			if (errno != EAGAIN)
-			{
 				watch_sockets(false);
-				accept_again = now_ms() + ACCEPT_PAUSE_MS;
-			}
 			return;
 		}
-		client = NULL;
-		if (exact_peer_from((struct sockaddr *) &address, &peer))
-		{
-			trusted = exact_peer_within(&peer, proxies, nproxies);
-			if (have_room(&peer, trusted))
-				client = calloc(1, sizeof(Client));
-		}
+		client = exact_peer_from((struct sockaddr *) &address, &peer) ? exact_client_new(fd, &peer) : NULL;
 		if (client == NULL)
 		{
 			counts.over_limit++;
 			close(fd);
 			continue;
 		}
-		client->fd = fd;
-		client->peer = peer;
-		client->trusted = trusted;
 		(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		ReserveExternalFD();
-		open_connections++;
-		counts.connections++;
-		wait_for(client);
 		arriving = client;
 		if (MHD_add_connection(server, fd, (struct sockaddr *) &address, len) != MHD_YES && arriving != NULL)
 		{
@@ -340,7 +225,7 @@ on_completed(void *arg pg_attribute_unused(), struct MHD_Connection *connection 
 	if (how == MHD_REQUEST_TERMINATED_WITH_ERROR && !request->whole)
 		counts.malformed++;		/* the library refused it */
 	if (request->client != NULL)
-		wait_for(request->client);
+		exact_client_wait(request->client);
 	free(request->body);
 	if (request->bearer)
 		explicit_bzero(request->bearer, strlen(request->bearer));
@@ -439,7 +324,7 @@ begin_request(Request *request, const char *method, const char *version)
 		request->public.query = request->target + head.path_len + 1;
 	else
 		request->public.query = "";
-	exact_peer_client(&request->client->peer, head.forwarded_for, proxies, nproxies, &request->public.client);
+	exact_client_origin(request->client, head.forwarded_for, &request->public.client);
 	request->public.local = exact_peer_is_loopback(&request->client->peer) && !head.forwarded && exact_request_host_is_local(head.host);
 	if (route->local)
 		request->public.bearer = request->bearer = bearer_of(head.authorization);
@@ -502,7 +387,7 @@ on_request(void *arg pg_attribute_unused(), struct MHD_Connection *connection, c
 	request->public.body_len = request->received;
 	request->whole = request->unanswered = true;
 	dlist_push_tail(&complete, &request->node);
-	stop_waiting(request->client);
+	exact_client_busy(request->client);
 	return MHD_YES;
 }
 
@@ -540,7 +425,7 @@ exact_http_server_answer(ExactRequest *public, const ExactReply *reply)
 	dlist_delete(&request->node);
 	free(request->body);
 	request->body = NULL;
-	wait_for(request->client);
+	exact_client_wait(request->client);
 	if (shared)
 		response = empty_response();
 	else
@@ -562,7 +447,7 @@ exact_http_server_answer(ExactRequest *public, const ExactReply *reply)
 			add_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
 	}
 	if (response == NULL || MHD_queue_response(request->connection, reply->status, response) != MHD_YES)
-		shut(request->client);
+		exact_client_shut(request->client);
 	if (response != NULL && !shared)
 		MHD_destroy_response(response);
 	if (request->suspended)
@@ -595,48 +480,25 @@ run_server(void)
 long
 exact_http_server_run(void)
 {
-	int64		now;
 	MHD_UNSIGNED_LONG_LONG timeout;
 
 	if (server == NULL)
 		return -1;
 	exact_evloop_dispatch();
-	now = now_ms();
-	if (!sockets_watched && accept_again <= now)
+	if (accept_again != 0 && accept_again <= GetCurrentTimestamp())
 		watch_sockets(true);
-	while (!dlist_is_empty(&waiting))
-	{
-		Client	   *oldest = dlist_head_element(Client, node, &waiting);
-
-		if (oldest->deadline > now)
-			break;
-		counts.timeouts++;
-		shut(oldest);
-	}
+	counts.timeouts += exact_client_expire();
 	run_server();
 
 	if (!dlist_is_empty(&complete) || (MHD_get_timeout(server, &timeout) == MHD_YES && timeout == 0))
 		return 0;
-	if (!sockets_watched)
-		return ACCEPT_PAUSE_MS;
-	if (dlist_is_empty(&waiting))
-		return -1;
-	return (long) Max(dlist_head_element(Client, node, &waiting)->deadline - now, 1);
-}
-
-void
-exact_http_server_configure(int connections, int per_address, const char *trusted)
-{
-	int			n = exact_peer_networks(trusted, proxies);
-
-	max_connections = connections;
-	max_per_address = per_address;
-	nproxies = Max(n, 0);
+	return accept_again != 0 ? ACCEPT_PAUSE_MS : exact_client_timeout();
 }
 
 const ExactHttpServerCounts *
 exact_http_server_counts(void)
 {
+	counts.connections = exact_client_count();
 	return &counts;
 }
 

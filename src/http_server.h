@@ -60,9 +60,6 @@ typedef struct ExactHttpServerCounts
  * False, and a palloc'd sentence in *why, when an address cannot be used: nothing is open then.
  */
 extern bool exact_http_server_open(const char *addresses, int port, const ExactRoute *routes, char **why);
-/* Limits and proxies as now configured */
-extern void exact_http_server_configure(int max_connections, int per_address, const char *proxies);
-
 /* Moves everything on that can be without waiting. Returns ms until it must be called again if nothing comes, -1 = never. */
 extern long exact_http_server_run(void);
 /* The next complete request, in the order they were completed; NULL when there is none. Each is answered or held before the next run. */

@@ -6,23 +6,20 @@
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "ask.h"
 #include "callback.h"
-#include "credential.h"
+#include "client.h"
 #include "errors.h"
 #include "guc.h"
-#include "html.h"
 #include "http_server.h"
 #include "inbox.h"
 #include "listen.h"
-#include "page_status.h"
+#include "pages.h"
 #include "sql.h"
 #include "traffic.h"
 #include "webhook.h"
@@ -32,9 +29,6 @@ PGDLLEXPORT void exact_listener_main(Datum main_arg) pg_attribute_noreturn();
 
 #define GROUP_MAX 1024			/* notifications of one unit */
 #define ROUNDS_AT_ONCE 16		/* groups before the frame has its turn */
-#define RETRY_AFTER_S 10
-#define PAGE_CACHE_MS 2000
-#define PAGE_LIMIT_MS 1000		/* for the statements of a page: notifications wait meanwhile */
 #define REFUSED_LOG_MS 60000
 #define OPEN_FIRST_MS 1000		/* an address that is taken is tried again after 1, 2, 4 … 60 s */
 #define OPEN_LAST_MS 60000
@@ -73,7 +67,7 @@ static ExactHttpServerCounts counted;	/* what of the server's counts was added t
 static void
 configure(void)
 {
-	exact_http_server_configure(exact_listen_connections, exact_listen_connections_per_address, exact_trusted_proxies);
+	exact_client_configure(exact_listen_connections, exact_listen_connections_per_address, exact_trusted_proxies);
 }
 
 /* Opens the addresses, or says why not and when again. */
@@ -172,7 +166,7 @@ store(ExactInboxItem *items, int n, ExactFault **fault)
 static void
 answer_unavailable(ExactRequest *request)
 {
-	ExactReply	reply = {.status = 503, .retry_after = RETRY_AFTER_S, .hub = request->body_len == 0 ? hub_mark : NULL};
+	ExactReply	reply = {.status = 503, .retry_after = EXACT_RETRY_AFTER_S, .hub = request->body_len == 0 ? hub_mark : NULL};
 
 	exact_traffic_add(EXACT_TRAFFIC_UNAVAILABLE, 1);
 	exact_http_server_answer(request, &reply);
@@ -251,123 +245,6 @@ log_refused(void)
 	refused_log_at = TimestampTzPlusMilliseconds(now, REFUSED_LOG_MS);
 }
 
-/* ---- pages ---- */
-
-static void
-answer_text(ExactRequest *request, int status, const char *text)
-{
-	ExactReply	reply = {.status = status, .body = text, .len = strlen(text), .type = "text/plain; charset=utf-8"};
-
-	if (status == 503)
-		reply.retry_after = RETRY_AFTER_S;
-	exact_http_server_answer(request, &reply);
-}
-
-/* A page that is made at most every 2 s, whoever asks */
-typedef struct CachedPage
-{
-	bool		(*make) (StringInfo out);
-	const char *type;
-	bool		html;
-	StringInfoData text;		/* in TopMemoryContext */
-	bool		good;
-	TimestampTz until;
-} CachedPage;
-
-static CachedPage status_page = {.make = exact_page_status, .type = "text/html; charset=utf-8", .html = true};
-static CachedPage metrics_page = {.make = exact_page_metrics, .type = "text/plain; version=0.0.4; charset=utf-8"};
-
-static void
-make_page(CachedPage *page)
-{
-	StringInfoData fresh;
-
-	initStringInfo(&fresh);
-	enable_timeout_after(STATEMENT_TIMEOUT, PAGE_LIMIT_MS);
-	page->good = page->make(&fresh);
-	disable_timeout(STATEMENT_TIMEOUT, false);
-	QueryCancelPending = false;
-	if (page->text.data == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-		initStringInfo(&page->text);
-		MemoryContextSwitchTo(old);
-	}
-	resetStringInfo(&page->text);
-	appendBinaryStringInfo(&page->text, fresh.data, fresh.len);
-	page->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAGE_CACHE_MS);
-}
-
-/* The token with which /status and /metrics may be read from elsewhere; NULL when none is set. Read anew every 2 s. */
-static void
-token_unit(void *arg)
-{
-	ExactSecret **token = arg;
-
-	if (exact_sql("SELECT FROM exact.credential WHERE kind = 'listener' AND name = 'status' AND field = 'token'", 0, NULL) > 0)
-		*token = exact_credential_open("listener", "status", "token", NULL);
-}
-
-static bool
-may_see(const ExactRequest *request)
-{
-	static ExactSecret *token = NULL;
-	static TimestampTz token_until = 0;
-	ExactSecret *shown;
-	bool		same;
-
-	if (request->local)
-		return true;
-	if (request->bearer == NULL)
-		return false;
-	if (token_until <= GetCurrentTimestamp())
-	{
-		ExactSecret *fresh = NULL;
-
-		if (!exact_unit_run("token of the status page", token_unit, &fresh, NULL))
-			return false;
-		exact_secret_free(token);
-		token = fresh;
-		token_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAGE_CACHE_MS);
-	}
-	if (token == NULL)
-		return false;
-	shown = exact_secret_new(request->bearer, strlen(request->bearer));
-	same = exact_secret_equal(token, shown);
-	exact_secret_free(shown);
-	return same;
-}
-
-static void
-answer_page(ExactRequest *request, CachedPage *page, const ExactFault *refuse)
-{
-	ExactReply	reply = {.status = 200, .type = page->type};
-
-	if (!may_see(request))
-	{
-		reply.status = 401;
-		exact_http_server_answer(request, &reply);
-		return;
-	}
-	if (refuse)
-	{
-		answer_text(request, 503, psprintf("%s\n", refuse->message));
-		return;
-	}
-	if (page->until <= GetCurrentTimestamp())
-		make_page(page);
-	if (!page->good)
-	{
-		answer_text(request, 503, "the database did not answer in time\n");
-		return;
-	}
-	reply.body = page->text.data;
-	reply.len = page->text.len;
-	reply.style_hash = page->html ? exact_html_style_hash() : NULL;
-	exact_http_server_answer(request, &reply);
-}
-
 /* ---- loop ---- */
 
 static void
@@ -399,11 +276,11 @@ serve_round(const ExactFault *refuse)
 		if (request->route == &routes[ROUTE_CALLBACK])
 			exact_callback_start(request, refuse);
 		else if (request->route == &routes[ROUTE_STATUS])
-			answer_page(request, &status_page, refuse);
+			exact_pages_status(request, refuse);
 		else if (request->route == &routes[ROUTE_METRICS])
-			answer_page(request, &metrics_page, refuse);
+			exact_pages_metrics(request, refuse);
 		else if (request->route == &routes[ROUTE_HEALTH])
-			answer_text(request, refuse ? 503 : 200, refuse ? "not ready\n" : "ok\n");
+			exact_pages_text(request, refuse ? 503 : 200, refuse ? "not ready\n" : "ok\n");
 		else if (refuse)
 		{
 			exact_traffic_add(EXACT_TRAFFIC_RECEIVED, 1);

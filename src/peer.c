@@ -17,13 +17,13 @@ is_mapped(const ExactPeer *peer)
 }
 
 bool
-exact_peer_parse(const char *text, size_t len, ExactPeer *out)
+exact_peer_parse(const char *word, size_t len, ExactPeer *out)
 {
 	char		copy[INET6_ADDRSTRLEN];
 
-	if (len == 0 || len >= sizeof(copy) || memchr(text, '\0', len) != NULL)
+	if (len == 0 || len >= sizeof(copy) || memchr(word, '\0', len) != NULL)
 		return false;
-	memcpy(copy, text, len);
+	memcpy(copy, word, len);
 	copy[len] = '\0';
 	if (inet_pton(AF_INET6, copy, out->bytes) == 1)
 		return true;
@@ -49,11 +49,11 @@ exact_peer_from(const struct sockaddr *address, ExactPeer *out)
 const char *
 exact_peer_text(const ExactPeer *peer, char buffer[EXACT_PEER_TEXT])
 {
-	const char *text = is_mapped(peer) ?
+	const char *word = is_mapped(peer) ?
 		inet_ntop(AF_INET, peer->bytes + sizeof(mapped_prefix), buffer, EXACT_PEER_TEXT) :
 		inet_ntop(AF_INET6, peer->bytes, buffer, EXACT_PEER_TEXT);
 
-	return text ? text : "?";
+	return word ? word : "?";
 }
 
 bool
@@ -78,24 +78,24 @@ is_blank(char c)
 
 /* address or address/bits */
 static bool
-parse_network(const char *text, size_t len, ExactNetwork *out)
+parse_network(const char *word, size_t len, ExactNetwork *out)
 {
-	const char *slash = memchr(text, '/', len);
-	size_t		address_len = slash ? (size_t) (slash - text) : len;
+	const char *slash = memchr(word, '/', len);
+	size_t		address_len = slash ? (size_t) (slash - word) : len;
 	int			most;
 	int			bits = 0;
 
-	if (!exact_peer_parse(text, address_len, &out->base))
+	if (!exact_peer_parse(word, address_len, &out->base))
 		return false;
-	most = is_mapped(&out->base) && memchr(text, ':', address_len) == NULL ? 32 : 128;
+	most = is_mapped(&out->base) && memchr(word, ':', address_len) == NULL ? 32 : 128;
 	if (slash == NULL)
 	{
 		out->bits = 128;
 		return true;
 	}
-	if (slash + 1 == text + len || text + len - slash > 4)
+	if (slash + 1 == word + len || word + len - slash > 4)
 		return false;
-	for (const char *p = slash + 1; p < text + len; p++)
+	for (const char *p = slash + 1; p < word + len; p++)
 	{
 		if (*p < '0' || *p > '9')
 			return false;
@@ -151,19 +151,19 @@ exact_peer_within(const ExactPeer *peer, const ExactNetwork *networks, int n)
 
 /* An entry of X-Forwarded-For: an address, some proxies write address:port or [address]:port */
 static bool
-parse_entry(const char *text, size_t len, ExactPeer *out)
+parse_entry(const char *word, size_t len, ExactPeer *out)
 {
 	const char *end;
 
-	if (exact_peer_parse(text, len, out))
+	if (exact_peer_parse(word, len, out))
 		return true;
-	if (len > 2 && text[0] == '[')
+	if (len > 2 && word[0] == '[')
 	{
-		end = memchr(text, ']', len);
-		return end != NULL && (end + 1 == text + len || end[1] == ':') && exact_peer_parse(text + 1, end - text - 1, out);
+		end = memchr(word, ']', len);
+		return end != NULL && (end + 1 == word + len || end[1] == ':') && exact_peer_parse(word + 1, end - word - 1, out);
 	}
-	end = memchr(text, ':', len);
-	return end != NULL && exact_peer_parse(text, end - text, out);
+	end = memchr(word, ':', len);
+	return end != NULL && exact_peer_parse(word, end - word, out);
 }
 
 void

@@ -14,7 +14,7 @@
 
 #include <sys/socket.h>
 
-#define EXACT_PEER_TEXT 48		/* bytes that any address takes as text */
+#define EXACT_PEER_TEXT 48		/* bytes that any address takes as word */
 #define EXACT_MAX_NETWORKS 64
 
 /* An IPv6 address; IPv4 ones in their mapped form ::ffff:a.b.c.d */
@@ -30,7 +30,7 @@ typedef struct ExactNetwork
 } ExactNetwork;
 
 /* Is there an IP address in these bytes, and nothing else? */
-extern bool exact_peer_parse(const char *text, size_t len, ExactPeer *out);
+extern bool exact_peer_parse(const char *word, size_t len, ExactPeer *out);
 /* False for another family. */
 extern bool exact_peer_from(const struct sockaddr *address, ExactPeer *out);
 extern const char *exact_peer_text(const ExactPeer *peer, char buffer[EXACT_PEER_TEXT]);
