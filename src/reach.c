@@ -22,7 +22,7 @@
 #define HUB_HEADER "X-Exact-Hub"
 #define TIMEOUT_MS 10000
 #define MAX_BYTES 65536
-#define STARTING_US (30 * USECS_PER_SEC)	/* the listener and a proxy may start after the fetcher */
+#define STARTING_US (15 * USECS_PER_SEC)	/* the listener and a proxy may start after the fetcher */
 #define RETRY_US USECS_PER_SEC
 #define AGAIN_US (10 * USECS_PER_MINUTE)	/* what does not answer well is tried again */
 
@@ -230,6 +230,14 @@ save_unit(void *arg)
 	exact_sql(clean_sql, 0, NULL);
 }
 
+static bool
+may_be_starting(const ExactHttpResponse *http)
+{
+	if (http->outcome == EXACT_HTTP_ANSWERED)
+		return http->status == 502 || http->status == 503 || http->status == 504;
+	return http->failure == EXACT_HTTP_CONNECT || http->failure == EXACT_HTTP_TIMEOUT || http->failure == EXACT_HTTP_OTHER;
+}
+
 static void
 on_answer(ExactHttpResponse *http, void *arg)
 {
@@ -243,9 +251,9 @@ on_answer(ExactHttpResponse *http, void *arg)
 		judge_answer(&v, http);
 	else
 		judge_failure(&v, http);
-	if (v.state != EXACT_REACH_OK && reach->own && reach->state == EXACT_REACH_UNTRIED && now - reach->first_at < STARTING_US)
+	if (reach->own && reach->state == EXACT_REACH_UNTRIED && may_be_starting(http) && now - reach->first_at < STARTING_US)
 	{
-		reach->next_at = now + RETRY_US;	/* it may just be starting */
+		reach->next_at = now + RETRY_US;
 		return;
 	}
 	news = reach->state != v.state || reach->finding == NULL || strcmp(reach->finding, v.finding) != 0;

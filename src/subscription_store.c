@@ -2,7 +2,8 @@
  * subscription_store.c - wanted topics and their rows in exact.subscription, and requests of exact.subscribe().
  *
  * Read when the fetcher is woken; an upkeep that runs keeps what it has until it ends. The list of Exact Online, not these rows,
- * decides what exists: the rows say what was found and when to try again.
+ * decides what exists: the rows say what was found and when to try again. A row that somebody holds locked is left as it is and
+ * written after the next look: no user's transaction keeps the fetcher waiting.
  */
 #include "postgres.h"
 
@@ -133,8 +134,9 @@ read_topics(void)
 	"WHERE NOT EXISTS (SELECT FROM exact.subscription s WHERE s.division = w.division AND s.topic = w.topic)";
 	/* nothing at Exact Online, or nobody left who could remove it there */
 	static const char delete_sql[] =
-	"DELETE FROM exact.subscription s WHERE (s.id IS NULL AND NOT EXISTS (SELECT FROM exact._wanted_topics() w WHERE w.division = s.division AND w.topic = s.topic)) "
-	"OR NOT EXISTS (SELECT FROM exact.division d WHERE d.division = s.division)";
+	"DELETE FROM exact.subscription WHERE (division, topic) IN (SELECT s.division, s.topic FROM exact.subscription s "
+	"  WHERE (s.id IS NULL AND NOT EXISTS (SELECT FROM exact._wanted_topics() w WHERE w.division = s.division AND w.topic = s.topic)) "
+	"  OR NOT EXISTS (SELECT FROM exact.division d WHERE d.division = s.division) FOR UPDATE SKIP LOCKED)";
 	static const char topics_sql[] =
 	"SELECT s.division, s.topic, w.topic IS NOT NULL, s.id, s.callback_url, s.state, s.cause, s.reason, s.next_step, s.tried_at, s.checked_at, s.replaced_at, "
 	"  d.app, a.callback_url, "
@@ -188,9 +190,11 @@ static void
 read_requests(void)
 {
 	static const char cancel_sql[] =
-	"UPDATE exact.request SET state = 'cancelled', finished_at = now(), result = 'cancelled while running' WHERE state = 'running' AND kind = 'subscribe' AND cancel_wanted";
+	"UPDATE exact.request SET state = 'cancelled', finished_at = now(), result = 'cancelled while running' "
+	"WHERE id IN (SELECT id FROM exact.request WHERE state = 'running' AND kind = 'subscribe' AND cancel_wanted FOR UPDATE SKIP LOCKED)";
 	static const char take_sql[] =
-	"UPDATE exact.request SET state = 'running', started_at = clock_timestamp() WHERE state = 'queued' AND kind = 'subscribe'";
+	"UPDATE exact.request SET state = 'running', started_at = clock_timestamp() "
+	"WHERE id IN (SELECT id FROM exact.request WHERE state = 'queued' AND kind = 'subscribe' FOR UPDATE SKIP LOCKED)";
 	static const char open_sql[] = "SELECT id, coalesce(division, 0), started_at FROM exact.request WHERE state = 'running' AND kind = 'subscribe'";
 	uint64		n;
 
@@ -246,8 +250,10 @@ exact_upkeep_save(const ExactUpkeep *u, const ExactTopic *t)
 {
 	static const char sql[] =
 	"UPDATE exact.subscription SET since = CASE WHEN state = $3 THEN since ELSE now() END, state = $3, id = $4, callback_url = $5, cause = $6, reason = $7, "
-	"next_step = $8, tried_at = $9, checked_at = $10, replaced_at = $11 WHERE division = $1 AND topic = $2";
-	static const char delete_sql[] = "DELETE FROM exact.subscription WHERE division = $1 AND topic = $2";
+	"next_step = $8, tried_at = $9, checked_at = $10, replaced_at = $11 "
+	"WHERE (division, topic) IN (SELECT s.division, s.topic FROM exact.subscription s WHERE s.division = $1 AND s.topic = $2 FOR UPDATE SKIP LOCKED)";
+	static const char delete_sql[] =
+	"DELETE FROM exact.subscription WHERE (division, topic) IN (SELECT s.division, s.topic FROM exact.subscription s WHERE s.division = $1 AND s.topic = $2 FOR UPDATE SKIP LOCKED)";
 	ExactArg	args[11];
 
 	args[0] = exact_arg_int4(u->division);
@@ -292,19 +298,22 @@ typedef struct Outcome
 	int64		id;
 	const char *state;
 	char	   *result;
+	bool		ended;
 } Outcome;
 
 static void
 settle_unit(void *arg)
 {
-	static const char sql[] = "UPDATE exact.request SET state = $2, result = $3, finished_at = now() WHERE id = $1 AND state = 'running'";
+	static const char sql[] =
+	"UPDATE exact.request SET state = $2, result = $3, finished_at = now() "
+	"WHERE id IN (SELECT id FROM exact.request WHERE id = $1 AND state = 'running' FOR UPDATE SKIP LOCKED)";
 	Outcome    *outcome = arg;
 	ExactArg	args[3];
 
 	args[0] = exact_arg_int8(outcome->id);
 	args[1] = exact_arg_text(outcome->state);
 	args[2] = exact_arg_text(outcome->result);
-	exact_sql(sql, 3, args);
+	outcome->ended = exact_sql(sql, 3, args) > 0;
 }
 
 void
@@ -373,7 +382,7 @@ exact_upkeep_settle(void)
 	for (int r = 0; r < nrequests; r++)
 	{
 		Request    *request = &requests[r];
-		Outcome		outcome = {request->id, "done", NULL};
+		Outcome		outcome = {request->id, "done", NULL, false};
 		const char *problem = NULL;
 		bool		pending = false;
 
@@ -398,7 +407,9 @@ exact_upkeep_settle(void)
 			outcome.state = "failed";
 			outcome.result = psprintf("%s; %s", problem, outcome.result);
 		}
-		if (exact_unit_run("settle subscriptions", settle_unit, &outcome, NULL))
+		if (exact_unit_run("settle subscriptions", settle_unit, &outcome, NULL) && outcome.ended)
 			request->id = 0;
+		else
+			exact_subscription_want();	/* somebody cancels it at this moment */
 	}
 }

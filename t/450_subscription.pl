@@ -135,8 +135,32 @@ $exact->fault("/$first/webhooks/WebhookSubscriptions", 'reset_after', method => 
 is(subscribe($first), 'done: 3 topics: 3 present', 'after a lost answer the list is read again');
 is(at_exact($first), 'Accounts GLAccounts PurchaseOrders', 'and none is there twice');
 
-# another user of the customer has one
+# PostgreSQL ends between a POST and its answer
+$exact->fault("/$first/webhooks/WebhookSubscriptions", 'delay_after', method => 'POST', seconds => 60, times => 1);
 my $since = $exact->last_call;
+one("SELECT exact.enable_entities($first, 'items')");
+wait_until('Exact Online has made it', sub { at_exact($first) =~ /Items/ });
+$node->stop('immediate');
+$exact->clear_faults;
+$node->start;
+until_topic('Items', 'present');
+is(at_exact($first), 'Accounts GLAccounts Items PurchaseOrders', 'it is found in the list');
+is(scalar(grep { $_->{method} eq 'POST' && $_->{status} && $_->{status} != 201 } webhook_calls($since)), 0, 'and not made again');
+
+# somebody holds the rows: nothing else waits
+my $session = $node->background_psql('postgres');
+$session->query_safe('BEGIN; SELECT * FROM exact.subscription FOR UPDATE');
+$since = $exact->last_call;
+one("SELECT exact.disable_entities($first, 'items')");
+wait_until('it is removed all the same', sub { at_exact($first) !~ /Items/ });
+is($exact->sync($node, 'postgres'), 'done', 'feeds are read');
+$session->query_safe('COMMIT');
+$session->quit;
+unlike(slurp_file($node->logfile), qr/lock timeout/, 'nobody waited for a lock');
+wait_until('the row goes when it is free', sub { topic('Items') eq '' });
+
+# another user of the customer has one
+$since = $exact->last_call;
 $exact->post('subscriptions', division => $first, topic => 'Items', callback_url => 'https://elsewhere.example.com/', user => 'colleague');
 one("SELECT exact.enable_entities($first, 'items')");
 until_topic('Items', 'foreign exists');
