@@ -54,6 +54,15 @@ BEGIN
 			CASE WHEN w.state NOT IN ('running', 'starting') THEN 'see the server log and max_worker_processes' END
 		FROM exact._workers() AS w WHERE w.role <> 'listener' OR exact._setting('listen_addresses') IS NOT NULL;
 
+	-- TLS is a proxy's business, so the listener itself should be where only the proxy reaches it.
+	RETURN QUERY SELECT CASE WHEN count(p.public) > 0 THEN 'warn' ELSE 'ok' END, 'listener address',
+			CASE WHEN count(p.public) > 0 THEN 'http:// at public addresses: ' || string_agg(p.public, ', ') ELSE 'loopback and private addresses only' END,
+			CASE WHEN count(p.public) > 0 THEN 'listen at 127.0.0.1 or a private address, behind a proxy with TLS: docs/proxy.md' END
+		FROM exact._workers() AS w, regexp_split_to_table(w.listens_at, ', ') AS l (place),
+			LATERAL (SELECT CASE WHEN NOT (regexp_match(l.place, '^\[?([0-9a-f.:]+?)\]?:[0-9]+$'))[1]::inet
+				<<= ANY ('{127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,::1,fc00::/7,fe80::/10}'::inet[]) THEN l.place END AS public) AS p
+		HAVING count(*) > 0;
+
 	-- Settings of the database reach a worker only at its start; which it started with is not visible from here.
 	RETURN QUERY SELECT 'ok', 'settings of the database', string_agg(split_part(c.setting, '=', 1), ', '), 'after a change: SELECT exact.restart_workers()'
 		FROM pg_db_role_setting AS s, unnest(s.setconfig) AS c (setting)

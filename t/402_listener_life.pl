@@ -183,6 +183,8 @@ $node->safe_psql('postgres', "ALTER DATABASE hub SET exact_databricks.listen_add
 $node->safe_psql('hub', 'CREATE EXTENSION exact_databricks');
 wait_for_listener($node, 'hub');
 is(status_of(get($third, '/health')), 200, 'two databases, two listeners');
+like($node->safe_psql('hub', "SELECT result, finding FROM exact.check() WHERE rule = 'listener address'"), qr/^warn\|http:\/\/ at public addresses: 0\.0\.0\.0:$third/, 'check() warns of all addresses');
+is(value("SELECT result FROM exact.check() WHERE rule = 'listener address'"), 'ok', 'and not of loopback');
 $load = start_senders($third, 2);
 my $idle = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $third, Proto => 'tcp');
 $seconds = seconds_of(sub { $node->safe_psql('postgres', 'DROP DATABASE hub') });
