@@ -98,7 +98,7 @@ take_unit(void *arg)
 	/* a second one of the same content came at the same time as the first, so that neither saw the other */
 	static const char take_sql[] =
 	"WITH picked AS MATERIALIZED (SELECT id, at, action, key, app, division, event_at, "
-	"    EXISTS (SELECT FROM exact.inbox o WHERE o.digest = i.digest AND o.id < i.id AND o.at > i.at - interval '7 days' AND (o.event_at IS NOT NULL OR o.taken_at IS NULL)) AS repeated "
+	"    EXISTS (SELECT FROM exact.inbox o WHERE o.digest = i.digest AND o.id <> i.id AND (o.id < i.id OR o.taken_at IS NOT NULL) AND o.at > i.at - interval '7 days' AND (o.event_at IS NOT NULL OR o.taken_at IS NULL)) AS repeated "
 	"  FROM exact.inbox i WHERE taken_at IS NULL AND division = $1 AND topic = $2 ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED), "
 	"judged AS MATERIALIZED (SELECT p.*, CASE WHEN repeated THEN 'repeat of an earlier one' "
 	"    WHEN NOT EXISTS (SELECT FROM exact.division d WHERE d.division = $1 AND d.enabled AND d.app = p.app) THEN 'its division is not read with this app' "

@@ -318,7 +318,7 @@ exact_inbox_store(ExactInboxItem *items, int n)
 typedef struct Prune
 {
 	int64		after;			/* in and out: ids up to here were looked at */
-	bool		end;			/* out: what follows is younger */
+	bool		end;			/* out: none of them was old, so that what follows is younger */
 } Prune;
 
 /* Rows that someone holds stay for the next time; those that nobody took stay. */
@@ -331,7 +331,7 @@ prune_unit(void *arg)
 	exact_sql("WITH oldest AS MATERIALIZED (SELECT id, at FROM exact.inbox WHERE id > $1 ORDER BY id LIMIT $2),"
 			  " gone AS (DELETE FROM exact.inbox WHERE id IN (SELECT x.id FROM exact.inbox AS x JOIN oldest AS o ON o.id = x.id"
 			  " WHERE x.at < pg_catalog.now() - interval '7 days' AND x.taken_at IS NOT NULL FOR UPDATE OF x SKIP LOCKED))"
-			  " SELECT pg_catalog.max(id), pg_catalog.count(*) < $2 OR pg_catalog.max(at) >= pg_catalog.now() - interval '7 days' FROM oldest",
+			  " SELECT pg_catalog.max(id), pg_catalog.count(*) < $2 OR pg_catalog.min(at) >= pg_catalog.now() - interval '7 days' FROM oldest",
 			  2, args);
 	p->after = exact_cell_int8(0, 1, p->after);
 	p->end = exact_cell_bool(0, 2, true);
