@@ -59,9 +59,9 @@ turn(void)
 		if (!loaded)
 			return START_AGAIN_MS;
 	}
-	wait = sooner(exact_inbox_prune(), exact_plan_turn());
-	wait = sooner(wait, exact_retention_turn());
+	wait = sooner(exact_inbox_prune(), exact_retention_turn());
 	wait = sooner(wait, exact_hint_turn(exact_worker_woken()));
+	wait = sooner(wait, exact_plan_turn());
 	wait = sooner(wait, exact_subscription_turn());
 	wait = sooner(wait, exact_run_turn());
 	return sooner(wait, exact_token_turn());

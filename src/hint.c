@@ -213,7 +213,9 @@ silence_unit(void *arg)
 	"SELECT exact._audit('fetcher', 'notification', $1, NULL, jsonb_build_object('silent', $2::text, 'seconds', $3::int, 'usual', $4::int))";
 	Silence    *silence = arg;
 
-	silence->n = (int) Min(exact_sql(sql, 0, NULL), MAX_TOPICS);
+	uint64		n = exact_sql(sql, 0, NULL);
+
+	silence->n = (int) Min(n, MAX_TOPICS);
 	for (int i = 0; i < silence->n; i++)
 	{
 		silence->topics[i].division = (int) exact_cell_int8(i, 1, 0);
