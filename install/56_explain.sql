@@ -188,7 +188,10 @@ DECLARE
 BEGIN
 	SELECT s.* INTO version FROM exact.stage AS s WHERE s.slot = r.slot AND s.batch = r.batch AND s.ord = r.ord;
 	SELECT x.* INTO b FROM exact.batch AS x WHERE x.id = r.batch;
-	IF b.id IS NULL THEN
+	IF r.hash IS NULL THEN
+		RETURN concat('Databricks holds a version of it that another copy of this hub delivered; this hub reads the record again from Exact Online.',
+			exact._still_to_come(r.division, r.entity, r.key), ' Nothing is read now: ' || coalesce(exact._reading_obstacle(r.division, r.entity), exact._worker_obstacle('fetcher')) || '.');
+	ELSIF b.id IS NULL THEN
 		RETURN format('Version %s is known, its batch %s is not in exact.batch any more; SELECT * FROM exact.check().', r.seq, r.batch);
 	END IF;
 	delivered := b.delivered_at IS NOT NULL OR b.delivered_rows > r.ord;

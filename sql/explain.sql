@@ -66,9 +66,10 @@ INSERT INTO exact.inbox (id, at, app, secret, division, topic, action, key, dige
 	(-2, '2026-11-22 14:12', 'shop', 'current', 9000001, 'Items', 'Update', 'x', '\x02', '\x', NULL, NULL),
 	(-1, '2026-11-22 14:12', 'shop', 'current', 9000007, 'Items', 'Update', 'x', '\x01', '\x', NULL, NULL);
 SELECT pg_temp.explain(9000001, 'items', 'X');
-INSERT INTO exact.record (division, entity, key, seq, slot, batch, ord) VALUES (9000001, 'purchaseorderlines', 'x', 1, 0, -99, 0);
+INSERT INTO exact.record (division, entity, key, hash, seq, slot, batch, ord) VALUES (9000001, 'purchaseorderlines', 'x', '\x00', 1, 0, -99, 0), (9000001, 'glaccount', 'g', NULL, 1, 0, 0, 0);
 SELECT pg_temp.explain(9000001, 'purchaseorders', 'x');
 SELECT pg_temp.explain(9000001, 'purchaseorderlines', 'x');
+SELECT pg_temp.explain(9000001, 'glaccount', 'g');
 ROLLBACK TO s;
 
 -- versions of a record; each state changes one thing
@@ -82,7 +83,7 @@ INSERT INTO exact.batch (id, slot, workspace, division, entity, feed, run, call,
 	(-40, 3, 'pond', 9000001, 'items', 'items', 1, -4, 1, 1, '2026-11-22 10:00', 1, '2026-11-22 10:00:09'), (-30, 3, 'pond', 9000001, 'items', 'items', 2, -3, 1, 2, '2026-11-22 11:00', 0, NULL),
 	(-20, 63, 'pond', 9000001, 'items', 'items', 3, -2, 1, 1, '2026-11-22 12:00', 0, NULL), (-10, 0, 'pond', 9000001, 'items', 'items', 4, NULL, 1, 8, '2026-11-22 13:00', 0, NULL);
 INSERT INTO exact.api_call (id, at, app, division, feed, method, path, status) VALUES (-2, '2026-11-22 11:59', 'shop', 9000001, 'deleted', 'GET', 'sync/Deleted?$filter=Timestamp gt 5L', 200);
-INSERT INTO exact.record (division, entity, key, seq, slot, batch, ord) VALUES (9000001, 'items', '7a31f0de-0000-4000-8000-000000000001', 101, 3, -40, 0);
+INSERT INTO exact.record (division, entity, key, hash, seq, slot, batch, ord) VALUES (9000001, 'items', '7a31f0de-0000-4000-8000-000000000001', '\x00', 101, 3, -40, 0);
 SAVEPOINT s;
 -- delivered; and what else there is to know
 SELECT pg_temp.explain(9000001, 'items', '7A31F0DE-0000-4000-8000-000000000001');
@@ -144,7 +145,7 @@ ROLLBACK TO w;
 -- lines wait for what ranks before them, unless that table is paused
 INSERT INTO exact.stage (slot, batch, ord, seq, division, entity, key, op, payload) VALUES (0, -5, 0, 105, 9000001, 'purchaseorderlines', 'line', 'I', '{}');
 INSERT INTO exact.batch (id, slot, workspace, division, entity, feed, epoch, rows, staged_at) VALUES (-5, 0, 'pond', 9000001, 'purchaseorderlines', 'purchaseorders', 1, 1, '2026-11-22 13:02');
-INSERT INTO exact.record (division, entity, key, seq, slot, batch, ord) VALUES (9000001, 'purchaseorderlines', 'line', 105, 0, -5, 0);
+INSERT INTO exact.record (division, entity, key, hash, seq, slot, batch, ord) VALUES (9000001, 'purchaseorderlines', 'line', '\x00', 105, 0, -5, 0);
 SELECT pg_temp.explain(9000001, 'purchaseorderlines', 'line');
 INSERT INTO exact.target_state (workspace, entity, table_name, paused_since) VALUES ('pond', 'items', 'main.exact.items', now());
 SELECT pg_temp.explain(9000001, 'purchaseorderlines', 'line');

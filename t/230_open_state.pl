@@ -1,4 +1,5 @@
-# exact_open and exact_state: what readers in Databricks are told beside the tables. Engine-free workspace.
+# exact_open and exact_state: what readers in Databricks are told beside the tables. Engine-free workspace, or real Spark with
+# EXACT_TEST_ENGINE=spark.
 use strict;
 use warnings;
 
@@ -8,7 +9,9 @@ use DeliveryTest;
 use ExactTest;
 use Test::More;
 
-my $simulator = simulator(engine => $ENV{EXACT_TEST_ENGINE} // 'none', seconds => 180);
+my $engine = $ENV{EXACT_TEST_ENGINE} // 'none';
+my $patience = $engine eq 'none' ? 60 : 900;
+my $simulator = simulator(engine => $engine, seconds => 180);
 my $node = exact_cluster('main', conf => { 'exact_databricks.merge_interval' => "'10ms'" });
 deliver_to($node, $simulator);
 
@@ -38,9 +41,9 @@ sub tellings { return scalar(() = statements($simulator, qr{/\* exact_databricks
 
 sub wait_told
 {
-	my ($before, $seconds) = @_;
+	my ($before) = @_;
 
-	return wait_until('the tables were written', sub { tellings() > $before && one("SELECT count(*) FROM exact.statement_log WHERE kind = 'state' AND state NOT IN ('succeeded', 'failed')") eq '0' }, $seconds);
+	return wait_until('the tables were written', sub { tellings() > $before && one("SELECT count(*) FROM exact.statement_log WHERE kind = 'state' AND state NOT IN ('succeeded', 'failed')") eq '0' }, $patience);
 }
 
 # nothing to say yet
@@ -61,7 +64,7 @@ INSERT INTO exact.division_state (division, state, reason) VALUES (1, 'paused', 
 SQL
 stage($node, 1, 'costcenter', [ 'I', 'c', { ID => 'c', Code => '1' } ]);
 stage($node, 1, 'purchaseentries', [ 'I', 'p', { EntryID => 'p', ReportingYear => 2026, ReportingPeriod => 10, AmountDC => 1 } ]);
-wait_delivered($node);
+wait_delivered($node, $patience);
 look_again();
 wait_told(0);
 is(told('exact_open', '_key'), '', 'nothing is open');
@@ -84,7 +87,7 @@ stage($node, 1, 'purchaseentries', [ 'U', 'p', { EntryID => 'p', ReportingYear =
 stage($node, 1, 'purchaseentrylines', [ 'I', 'l', { ID => 'l', EntryID => 'p', AmountDC => '0.1' } ]);
 one("UPDATE exact.record SET parent = 'p' WHERE key = 'l'");
 stage($node, 1, 'costcenter', [ 'U', 'c', { ID => 'c', Code => '2' } ]);
-wait_until('both tables are paused', sub { one("SELECT count(*) FROM exact.target_state WHERE paused_since IS NOT NULL AND entity LIKE 'purchaseentr%'") eq '2' }, 120);
+wait_until('both tables are paused', sub { one("SELECT count(*) FROM exact.target_state WHERE paused_since IS NOT NULL AND entity LIKE 'purchaseentr%'") eq '2' }, $patience);
 $count = tellings();
 look_again();
 wait_told($count);
@@ -100,10 +103,10 @@ is($entries->{complete_until}, '2026-11-01T11:00:00.000Z', 'but not behind what 
 control($simulator, 'POST', 'privileges', { deny => [] });
 my $fault = control($simulator, 'POST', 'faults', { path => 'statements$', statement => 'exact_open state ', action => 'reset_after' });
 one("SELECT exact.resume(1, e) FROM unnest(ARRAY['purchaseentries', 'purchaseentrylines']) AS e");
-wait_delivered($node, 60);
+wait_delivered($node, $patience);
 $count = tellings();
 look_again();
-wait_told($count, 60);
+wait_told($count);
 is(fault_count($simulator, $fault->{id}), 1, 'an answer was lost');
 is(told('exact_open', '_key'), '', 'nothing is open any more');
 is(scalar(grep { $_->{installation} eq 'other' } databricks_rows($simulator, 'exact_open')), 1, 'rows of another hub stay');
@@ -111,11 +114,11 @@ is(scalar(grep { $_->{installation} eq 'other' } databricks_rows($simulator, 'ex
 # refused: shown, tried again, nothing else stops
 control($simulator, 'POST', 'privileges', { deny => [ { privilege => 'MODIFY', object => 'main.exact.exact_state' } ] });
 stage($node, 1, 'costcenter', [ 'U', 'c', { ID => 'c', Code => '3' } ]);
-wait_delivered($node);
+wait_delivered($node, $patience);
 look_again();
-wait_until('the refusal is shown', sub { one("SELECT count(*) FROM exact.check() WHERE result = 'fail' AND rule = 'table main.exact.exact_state' AND fix LIKE 'GRANT SELECT, MODIFY ON TABLE main.exact.exact_state TO%'") eq '1' });
+wait_until('the refusal is shown', sub { one("SELECT count(*) FROM exact.check() WHERE result = 'fail' AND rule = 'table main.exact.exact_state' AND fix LIKE 'GRANT SELECT, MODIFY ON TABLE main.exact.exact_state TO%'") eq '1' }, $patience);
 stage($node, 1, 'costcenter', [ 'U', 'c', { ID => 'c', Code => '4' } ]);
-wait_delivered($node);
+wait_delivered($node, $patience);
 pass('deliveries go on');
 control($simulator, 'POST', 'privileges', { deny => [] });
 $count = tellings();
@@ -126,12 +129,12 @@ is(one("SELECT count(*) FROM exact.target_state WHERE entity = 'exact_state' AND
 # a loader that ends while its statement runs: the next one waits for it, then writes anew
 $fault = control($simulator, 'POST', 'faults', { path => 'statements$', statement => 'exact_open state ', action => 'slow', seconds => 3 });
 stage($node, 1, 'costcenter', [ 'U', 'c', { ID => 'c', Code => '5' } ]);
-wait_delivered($node);
+wait_delivered($node, $patience);
 $count = tellings();
 look_again();
-wait_until('the statement runs', sub { one("SELECT count(*) FROM exact.statement_log WHERE entity = 'exact_open' AND state = 'running'") eq '1' || fault_count($simulator, $fault->{id}) > 0 });
+wait_until('the statement runs', sub { one("SELECT count(*) FROM exact.statement_log WHERE entity = 'exact_open' AND state = 'running'") eq '1' || fault_count($simulator, $fault->{id}) > 0 }, $patience);
 look_again();
-wait_told($count, 60);
+wait_told($count);
 is(one("SELECT count(*) FROM exact.statement_log WHERE kind = 'state' AND state IN ('sending', 'running', 'unknown')"), '0', 'no statement is forgotten');
 is(told('exact_open', '_key'), '', 'and the tables say what is so');
 

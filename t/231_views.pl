@@ -1,4 +1,5 @@
-# exact.create_views(): records that live, versions with their times, the ledger; names, refusals, repeats. Engine-free workspace.
+# exact.create_views(): records that live, versions with their times, the ledger; names, refusals, repeats. Engine-free workspace, or real
+# Spark with EXACT_TEST_ENGINE=spark.
 use strict;
 use warnings;
 
@@ -21,7 +22,7 @@ sub views
 	my ($names) = @_;
 	my $list = one(defined $names ? "SELECT * FROM exact.create_views('lake', '$names')" : "SELECT * FROM exact.create_views('lake')");
 	my $id = one("SELECT max(id) FROM exact.request WHERE kind = 'views'");
-	my $state = one("SELECT exact.wait($id, '5 min')");
+	my $state = one("SELECT exact.wait($id, '20 min')");
 
 	return ($state, one("SELECT result FROM exact.request WHERE id = $id"), $list);
 }
@@ -39,10 +40,10 @@ stage($node, 1, 'salesinvoices', [ 'I', 'i1', { InvoiceID => 'i1', Status => 20,
 stage($node, 1, 'salesinvoicelines', [ 'I', 'l1', { ID => 'l1', InvoiceID => 'i1' } ], [ 'I', 'l2', { ID => 'l2', InvoiceID => 'i2' } ], [ 'I', 'l4', { ID => 'l4', InvoiceID => 'gone' } ]);
 stage($node, 1, 'transactionlines', [ 'I', 'h', { ID => 'h', LineNumber => 0, AmountDC => '121.00' } ], [ 'I', 'd', { ID => 'd', LineNumber => 1, AmountDC => '121.00' } ],
 	[ 'I', 'c1', { ID => 'c1', LineNumber => 2, AmountDC => '-100.00' } ], [ 'I', 'c2', { ID => 'c2', LineNumber => 3, AmountDC => '-21.00' } ], [ 'I', 'x', { ID => 'x', LineNumber => 1, AmountDC => '5.00' } ]);
-wait_delivered($node, 120);
+wait_delivered($node, $engine eq 'none' ? 60 : 900);
 stage($node, 1, 'transactionlines', [ 'D', 'x', undef ]);
 stage($node, 1, 'salesinvoices', [ 'U', 'i2', { InvoiceID => 'i2', Status => 50, AmountDC => '25.00' } ]);
-wait_delivered($node, 120);
+wait_delivered($node, $engine eq 'none' ? 60 : 900);
 
 my ($state, $result, $list) = views();
 is($state, 'done', 'the request ends');
@@ -86,15 +87,15 @@ is($state, 'done', 'a lost answer');
 is(fault_count($simulator, $fault->{id}), 1, 'of one statement');
 control($simulator, 'POST', 'faults', { path => 'statements$', statement => 'views view ', action => 'slow', seconds => 3 });
 my $id = one("SELECT exact.create_views('lake'); SELECT max(id) FROM exact.request") =~ /(\d+)$/ ? $1 : 0;
-wait_until('a view is made', sub { one("SELECT count(*) FROM exact.statement_log WHERE kind = 'view' AND state IN ('sending', 'running')") eq '1' });
+wait_until('a view is made', sub { one("SELECT count(*) FROM exact.statement_log WHERE kind = 'view' AND state IN ('sending', 'running')") eq '1' }, 300);
 one("SELECT exact.cancel($id)");
 is(one("SELECT exact.wait($id)"), 'cancelled', 'cancelled while it runs');
 like(one("SELECT result FROM exact.request WHERE id = $id"), qr/^cancelled after 1 of 7 views$/, 'after the view that was under way');
 control($simulator, 'POST', 'faults', { path => 'statements$', statement => 'views view ', action => 'slow', seconds => 3 });
 $id = one("SELECT exact.create_views('lake'); SELECT max(id) FROM exact.request") =~ /(\d+)$/ ? $1 : 0;
-wait_until('a view is made', sub { one("SELECT count(*) FROM exact.statement_log WHERE kind = 'view' AND state IN ('sending', 'running')") eq '1' });
+wait_until('a view is made', sub { one("SELECT count(*) FROM exact.statement_log WHERE kind = 'view' AND state IN ('sending', 'running')") eq '1' }, 300);
 one('SELECT exact.restart_workers()');
-is(one("SELECT exact.wait($id, '2 min')"), 'done', 'the next loader begins it again');
+is(one("SELECT exact.wait($id, '20 min')"), 'done', 'the next loader begins it again');
 is(one("SELECT count(*) FROM exact.statement_log WHERE entity = 'views' AND state IN ('sending', 'running', 'unknown')"), '0', 'no statement is left open');
 
 # a workspace that cannot be used
