@@ -31,7 +31,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RAISE EXCEPTION USING ERRCODE = 'EX015', MESSAGE = format('entity %s is not known', quote_nullable($1)),
-		HINT = coalesce('Near to it: ' || exact._nearest($1, ARRAY(SELECT c.entity FROM exact.catalogue AS c)) || '.', 'All are in exact.catalogue.') || ' A path such as ''project/Projects'' works too.';
+		HINT = coalesce('Near to it: ' || exact._nearest($1, ARRAY(SELECT c.entity FROM exact.catalogue AS c)) || '.', 'All are in exact.catalogue.') || ' A path such as ''project/Projects'' works too; exact.enable_entities() also takes the presets finance, commerce and all.';
 END
 $$;
 COMMENT ON FUNCTION exact._refuse_entity(text) IS 'Raises EX015 with the nearest names';

@@ -26,6 +26,7 @@
 #define ERRCODE_EXACT_REQUEST                MAKE_SQLSTATE('E','X','0','1','8')	/* unknown, failed */
 #define ERRCODE_EXACT_LOGGING_ON             MAKE_SQLSTATE('E','X','0','1','9')	/* the secret would reach the server log */
 #define ERRCODE_EXACT_FEED_NOT_AVAILABLE     MAKE_SQLSTATE('E','X','0','2','0')
+#define ERRCODE_EXACT_NOT_USABLE             MAKE_SQLSTATE('E','X','0','2','1')	/* configuration, argument or role; most are raised in SQL */
 #define ERRCODE_EXACT_WEBHOOK                MAKE_SQLSTATE('E','X','0','2','2')	/* a notification that is refused: signature, size */
 
 #endif

@@ -5,6 +5,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -15,6 +17,8 @@
 #include "odata.h"
 #include "sql.h"
 #include "token.h"
+
+#define WORDS_MAX 200			/* bytes of what the service said, in a message */
 
 
 typedef struct Call
@@ -112,6 +116,19 @@ is_division_reason(const char *reason)
 	return false;
 }
 
+/* What it said, as the end of a sentence of ours: no full stop, no more than a line */
+static const char *
+in_its_words(const char *said)
+{
+	size_t		len = said ? strlen(said) : 0;
+
+	while (len > 0 && (said[len - 1] == '.' || isspace((unsigned char) said[len - 1])))
+		len--;
+	if (len > WORDS_MAX)
+		len = pg_mbcliplen(said, len, WORDS_MAX);
+	return len > 0 ? psprintf(": %.*s", (int) len, said) : "";
+}
+
 static void
 classify(Call *call, ExactApiAnswer *answer, ExactHttpResponse *http)
 {
@@ -120,6 +137,7 @@ classify(Call *call, ExactApiAnswer *answer, ExactHttpResponse *http)
 	bool		reads = strcmp(method, "GET") == 0;
 	long		status = http->status;
 	const char *said;
+	const char *words;
 	char	   *detail;
 
 	answer->trouble = EXACT_API_TRANSIENT;
@@ -157,9 +175,8 @@ classify(Call *call, ExactApiAnswer *answer, ExactHttpResponse *http)
 	}
 	said = answer->said = error_text(http->body);
 	answer->reason = exact_http_header(http, "Reason");
-	detail = psprintf("%s %s, HTTP %ld%s%s%s%s.", method, label, status,
-					  answer->reason ? ", Reason " : "", answer->reason ? answer->reason : "",
-					  said ? ": " : "", said ? said : "");
+	detail = psprintf("%s %s, HTTP %ld%s%s.", method, label, status, answer->reason ? ", Reason " : "", answer->reason ? answer->reason : "");
+	words = in_its_words(said);
 	if (status == 429)
 	{
 		const char *why;
@@ -185,8 +202,8 @@ classify(Call *call, ExactApiAnswer *answer, ExactHttpResponse *http)
 
 		answer->trouble = EXACT_API_REFUSED;
 		answer->fault = make_fault(scope ? ERRCODE_EXACT_MISSING_SCOPE : ERRCODE_EXACT_REFUSED,
-								   psprintf("Exact Online does not permit %s %s%s", reads ? "reading" : "writing", call->request.resource,
-											scope ? ": a scope is missing" : ""), detail,
+								   psprintf("Exact Online does not permit %s %s%s%s", reads ? "reading" : "writing", call->request.resource,
+											scope ? ": a scope is missing" : "", words), detail,
 								   scope ? pstrdup("Add the scope to the app in the App Center, then consent again with exact.authorize_url().")
 								   : pstrdup("Give the consenting user the right in Exact Online, or disable the entity."));
 	}
@@ -197,7 +214,7 @@ classify(Call *call, ExactApiAnswer *answer, ExactHttpResponse *http)
 								   pstrdup("The hub renews it; if this stays, consent again with exact.authorize_url()."));
 	}
 	else if (status >= 500 && status != 501)
-		answer->fault = make_fault(ERRCODE_EXACT_UNAVAILABLE, psprintf("Exact Online failed: HTTP %ld", status), detail,
+		answer->fault = make_fault(ERRCODE_EXACT_UNAVAILABLE, psprintf("Exact Online failed: HTTP %ld%s", status, words), detail,
 								   pstrdup("The hub tries again by itself."));
 	else if (status >= 300 && status < 400)
 		answer->fault = make_fault(ERRCODE_EXACT_BAD_ANSWER, psprintf("Exact Online redirected: HTTP %ld", status), detail,
@@ -205,7 +222,7 @@ classify(Call *call, ExactApiAnswer *answer, ExactHttpResponse *http)
 	else
 	{
 		answer->trouble = EXACT_API_REFUSED;
-		answer->fault = make_fault(ERRCODE_EXACT_REFUSED, psprintf("Exact Online refused %s: HTTP %ld", call->request.resource, status), detail,
+		answer->fault = make_fault(ERRCODE_EXACT_REFUSED, psprintf("Exact Online refused %s: HTTP %ld%s", call->request.resource, status, words), detail,
 								   pstrdup("See exact.calls; the hub tries again within the error budget."));
 	}
 }

@@ -257,11 +257,11 @@ find_unit(void *arg)
 	{
 		if (q->division != 0)
 			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					(errcode(ERRCODE_EXACT_NOT_USABLE),
 					 errmsg("division %d is not known", q->division),
 					 errhint("See exact.divisions; exact.discover_divisions() lists those an app may open.")));
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(errcode(ERRCODE_EXACT_NOT_USABLE),
 				 errmsg("app \"%s\" is not known", q->app),
 				 errhint("See exact.apps.")));
 	}
@@ -326,7 +326,7 @@ start_inquiry(ExactAsk *ask, InquiryKind kind)
 		q->division = first ? atoi(first) : 0;
 		q->resource = pstrdup(resource ? resource : "");
 		if (q->division <= 0 || !good_resource(q->resource))
-			fault = make_fault(ERRCODE_INVALID_PARAMETER_VALUE, psprintf("\"%s\" is not a resource of a division", q->resource),
+			fault = make_fault(ERRCODE_EXACT_NOT_USABLE, psprintf("\"%s\" is not a resource of a division", q->resource),
 							   pstrdup("A resource is a path below the division, such as crm/Accounts or logistics/Items(guid'...')."),
 							   pstrdup("See the column resource of exact.catalogue."));
 	}
@@ -580,5 +580,5 @@ exact_inquiry_answer(ExactAsk *ask)
 		exact_plan_want();
 	}
 	else
-		exact_ask_failf(ask, ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL, "the fetcher does not know the question \"%s\"", op);
+		exact_ask_failf(ask, ERRCODE_EXACT_NOT_USABLE, NULL, NULL, "the fetcher does not know the question \"%s\"", op);
 }

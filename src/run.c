@@ -69,7 +69,7 @@ failure_unit(void *arg)
 		exact_api_record(failure->answer, 0);
 	args[0] = exact_arg_int4(run->lane->division);
 	args[1] = exact_arg_text(run->name);
-	args[2] = exact_arg_text(failure->fault->detail ? psprintf("%s. %s", failure->fault->message, failure->fault->detail) : failure->fault->message);
+	args[2] = exact_arg_text(failure->fault->message);
 	args[3] = exact_arg_int4(run->errors);
 	args[4] = exact_arg_bool(run->next_link == NULL);
 	exact_sql(sql, 5, args);

@@ -157,7 +157,7 @@ agrees('moved division');
 
 # ad-hoc reads
 is(one("SELECT count(*) > 0 FROM exact.fetch($first, 'financial/GLAccounts', '\$select=ID,Code&\$filter=Code ne ''x''')"), 't', 'fetch() follows pages');
-like(error_of($node, 'postgres', "SELECT exact.fetch($first, '../$second/crm/Accounts', '')"), qr/22023.*is not a resource of a division/s, 'no way out of the division');
+like(error_of($node, 'postgres', "SELECT exact.fetch($first, '../$second/crm/Accounts', '')"), qr/EX021.*is not a resource of a division/s, 'no way out of the division');
 like(error_of($node, 'postgres', "SELECT exact.fetch(999, 'crm/Accounts', '')"), qr/division 999 is not known/, 'unknown division');
 is(one("SELECT exact.me('erp')->>'CurrentDivision'"), $first, 'me()');
 
