@@ -68,6 +68,13 @@ split(const char *p, size_t size, ExactHead *head)
 	}
 }
 
+/* No line end and no NUL in what the hub works with */
+static bool
+is_clean(const char *text, size_t len)
+{
+	return memchr(text, '\0', len) == NULL && memchr(text, '\r', len) == NULL && memchr(text, '\n', len) == NULL;
+}
+
 static void
 check_client(const char *forwarded_for)
 {
@@ -107,7 +114,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (status == 0)
 	{
 		HOLDS(size <= EXACT_HEAD_MAX && head->path_len > 0 && head->path_len <= head->target_len && head->target[0] == '/');
-		HOLDS(memchr(bytes, '\0', size) == NULL);
+		HOLDS(is_clean(head->method, head->method_len) && is_clean(head->target, head->target_len));
+		for (int i = 0; i < head->nheaders; i++)
+			HOLDS(is_clean(head->headers[i].name, head->headers[i].name_len) && is_clean(head->headers[i].value, head->headers[i].value_len));
 		HOLDS(!(head->chunked && head->content_length > 0));
 		HOLDS(strlen(head->forwarded_for) <= EXACT_HEAD_MAX);
 		(void) exact_request_host_is_local(head->host);
