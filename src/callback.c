@@ -21,6 +21,7 @@
 #define USER_WAIT_MS 8000		/* for the name of the one who consented: a courtesy */
 #define LOOK_MS 200
 #define MAX_WAITING 16
+#define MAX_A_SECOND 20			/* each costs a transaction, and anybody may ask */
 
 typedef struct Callback
 {
@@ -141,6 +142,20 @@ ask(Callback *callback, const char *op, int nargs, const char *const *args, long
 	return true;
 }
 
+static bool
+too_many(void)
+{
+	static TimestampTz second = 0;
+	static int	n = 0;
+
+	if (TimestampDifferenceExceeds(second, GetCurrentTimestamp(), 1000))
+	{
+		second = GetCurrentTimestamp();
+		n = 0;
+	}
+	return nwaiting >= MAX_WAITING || ++n > MAX_A_SECOND;
+}
+
 void
 exact_callback_start(ExactRequest *request, const ExactFault *not_now)
 {
@@ -149,13 +164,13 @@ exact_callback_start(ExactRequest *request, const ExactFault *not_now)
 	MemoryContext old;
 	Callback   *callback;
 
-	if (request->head || not_now != NULL || nwaiting >= MAX_WAITING)
+	if (request->head || not_now != NULL || too_many())
 	{
 		/* a code works once: whoever only looks what is there must not spend it */
 		if (request->head)
 			answer_page(request, 200, "Authorisation", NULL, "", NULL, NULL);
 		else
-			answer_page(request, 503, "Not yet authorised", "warn", not_now ? sentence(not_now->message) : "Too many authorisations wait at once.", NULL, hint_again);
+			answer_page(request, 503, "Not yet authorised", "warn", not_now ? sentence(not_now->message) : "Too many ask at once.", NULL, "Load this page again in a few seconds.");
 		return;
 	}
 	context = AllocSetContextCreate(TopMemoryContext, "exact callback", ALLOCSET_SMALL_SIZES);

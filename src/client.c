@@ -15,6 +15,7 @@
 #define WAIT_MS 10000
 #define EVICT_AFTER_MS 1000		/* whoever said nothing for so long makes room */
 #define SPARE_FILES 128			/* descriptors left to the server's own files */
+#define FEWEST 8
 
 static dlist_head waiting = DLIST_STATIC_INIT(waiting);
 static int	nopen = 0;
@@ -90,7 +91,7 @@ has_its_share(const ExactPeer *peer)
 static bool
 have_room(void)
 {
-	int			limit = Min(max_open, max_safe_fds - SPARE_FILES);
+	int			limit = Max(Min(max_open, max_safe_fds - SPARE_FILES), FEWEST);
 
 	if (nopen - nclosing >= limit && !dlist_is_empty(&waiting))
 	{

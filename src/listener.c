@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -30,6 +31,7 @@ PGDLLEXPORT void exact_listener_main(Datum main_arg) pg_attribute_noreturn();
 #define GROUP_MAX 1024			/* notifications of one unit */
 #define ROUNDS_AT_ONCE 16		/* groups before the frame has its turn */
 #define REFUSED_LOG_MS 60000
+#define STORE_AGAIN_MS 1000		/* after a failure that is no single one's: all are answered 503 meanwhile, and the log is not filled */
 #define OPEN_FIRST_MS 1000		/* an address that is taken is tried again after 1, 2, 4 … 60 s */
 #define OPEN_LAST_MS 60000
 
@@ -55,6 +57,8 @@ static bool is_open = false;
 static TimestampTz open_at = 0;
 static long open_wait_ms = OPEN_FIRST_MS;
 static char told[1024] = "";	/* what was logged about the addresses */
+
+static TimestampTz store_again = 0; /* until then nothing can be stored */
 
 static uint64 refused = 0;		/* signatures since the last log line */
 static ExactPeer refused_from;
@@ -218,13 +222,18 @@ static void
 take_group(Group *group)
 {
 	ExactFault *fault = NULL;
-	bool		stored = store(group->items, group->n, &fault);
-	bool		singly = !stored && group->n > 1 && is_about_one(fault);
+	bool		tried = store_again <= GetCurrentTimestamp();
+	bool		stored = tried && store(group->items, group->n, &fault);
+	bool		singly = tried && !stored && is_about_one(fault);
 
+	if (tried && !stored && !singly)
+		store_again = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STORE_AGAIN_MS);
+	if (ProcDiePending)
+		stored = false;			/* the wait for a synchronous standby may have been cut off */
 	exact_traffic_add(EXACT_TRAFFIC_RECEIVED, group->n);
 	for (int i = 0; i < group->n; i++)
 	{
-		if (singly ? store(&group->items[i], 1, NULL) : stored)
+		if (singly && group->n > 1 ? store(&group->items[i], 1, NULL) : stored)
 			answer_stored(group->requests[i], group->items[i].outcome);
 		else
 			answer_unavailable(group->requests[i]);

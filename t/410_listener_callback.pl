@@ -6,6 +6,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 use ExactOnline;
 use ExactTest;
+use IO::Socket::INET;
 use Listener;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -84,6 +85,13 @@ isnt(value("SELECT exact.me('erp') ->> 'FullName'"), '', 'the token works');
 my $calls = token_calls();
 like(body_of(page($query)), qr/No authorisation with this state is waiting/, 'the same address again');
 is(token_calls(), $calls, 'is not sent again');
+
+# a stranger who tries many states keeps nobody's notifications waiting
+my @many = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Proto => 'tcp') } 1 .. 60;
+print { $many[ $_ - 1 ] } request_bytes('GET', "/exact/callback?code=x&state=$_") foreach 1 .. 60;
+my %statuses = map { status_of(raw($port, '', socket => $_)) => 1 } @many;
+is(join(' ', sort keys %statuses), '400 503', 'many in a second: some are sent away unread');
+wait_until('the page answers again', sub { status_of(page('code=x&state=y')) eq '400' });
 
 # the fetcher does not run: the authorisation waits for the page to be loaded again
 $query = consent();
