@@ -9,6 +9,7 @@ import secrets
 import requests
 
 from cluster import Cluster, SqlError, literal
+from kills import WORKERS, working
 from processes import Failed, wait_until
 from services import Databricks, ExactOnline
 
@@ -57,21 +58,19 @@ class Hub:
     def value(self, text, **how):
         return self.cluster.value(text, self.database, **how)
 
-    def create(self):
-        """The database and the extension, with its three workers running."""
+    def create(self, port=None):
+        """The database and the extension, with its workers running; with a port the listener too, at that port of this machine."""
         if self.database != "postgres":
             self.cluster.psql(f"CREATE DATABASE {self.database}")
+        if port:
+            settings = {"listen_addresses": "127.0.0.1", "port": port, "public_url": f"http://127.0.0.1:{port}"}
+            self.psql("".join(f"ALTER DATABASE {self.database} SET exact_databricks.{name} = {literal(value)};" for name, value in settings.items()))
         self.psql("CREATE EXTENSION exact_databricks")
-        self.wait_for_workers()
+        self.wait_for_workers(WORKERS if port else WORKERS[:2])
 
-    def wait_for_workers(self, seconds=60):
-        def running():
-            try:
-                return self.query("SELECT role FROM exact.workers WHERE role IN ('fetcher', 'loader') AND state = 'running'")
-            except SqlError:
-                return []
+    def wait_for_workers(self, roles=WORKERS[:2], seconds=60):
         try:
-            wait_until("fetcher and loader run", lambda: len(running()) == 2, seconds)
+            wait_until(f"{' and '.join(roles)} run", lambda: working(self, roles), seconds)
         except Failed as failure:
             raise Failed(str(failure), self.cluster.log) from None
 

@@ -1,15 +1,13 @@
 """kill -9 of fetcher, loader and postmaster in the middle of work. EXACT_DATABRICKS_KILLS sets how often (default 3)."""
 import os
 import random
-import signal
 import time
 
 from cluster import SqlError, literal
-from processes import wait_until
+from kills import BACK_WITHIN, kill, working
 
 KILLS = int(os.environ.get("EXACT_DATABRICKS_KILLS", "3"))
 GL = "financial/GLAccounts"
-BACK_WITHIN = 30.0  # seconds until work goes on
 
 
 def busy(hub):
@@ -23,7 +21,7 @@ def busy(hub):
 def delivered(hub, changes):
     """True when every change that was made after the kill is in Delta as far as the hub knows, by workers that run."""
     try:
-        if {w["role"] for w in hub.query("SELECT role FROM exact.workers WHERE state = 'running'")} < {"fetcher", "loader"}:
+        if not working(hub, ("fetcher", "loader")):
             return False
         for change in changes:
             text = next(r["row"]["Description"] for r in hub.exact.truth(change["division"], GL) if r["key"] == change["key"])
@@ -34,25 +32,6 @@ def delivered(hub, changes):
                 return False
         return True
     except SqlError:  # the server is in recovery
-        return False
-
-
-def kill(hub, victim):
-    if victim == "postmaster":
-        hub.cluster.kill()
-        # as an init system would: started again, as soon as the orphans have let go of the shared memory
-        wait_until("PostgreSQL starts again", lambda: started(hub), BACK_WITHIN)
-    else:
-        pid = int(hub.value(f"SELECT pid FROM exact.workers WHERE role = '{victim}'"))
-        os.kill(pid, signal.SIGKILL)
-
-
-def started(hub):
-    from processes import Failed
-    try:
-        hub.cluster.start(20)
-        return True
-    except Failed:
         return False
 
 

@@ -1,0 +1,268 @@
+"""Random changes under faults and kills, then quiet, then everything compared with the truth. What scripts/storm runs."""
+import argparse
+import collections
+import hashlib
+import pathlib
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+import processes
+from cluster import SqlError
+from hub import Hub, simulators
+from kills import BACK_WITHIN, WORKERS, kill, working
+from ledger import balance
+from processes import Failed
+from services import ExactOnline
+from truth import Comparison
+from weather import Weather
+
+TERMINAL = sys.stdout.isatty()
+TICK = 0.25                 # seconds between two handfuls of changes
+UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0, "--token-day-limit", 0)
+NOTIFICATIONS = {"webhook_loss": 0.05, "webhook_duplicate": 0.1, "webhook_reorder": 0.2, "webhook_delay_min": 0.1, "webhook_delay_max": 2.0,
+                 "webhook_retry_delay": 2.0, "webhook_retries": 10}
+PATIENCE = 300              # seconds without progress
+
+
+def say(text=""):
+    print(text, flush=True)
+
+
+def seconds_text(seconds):
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s" if seconds < 60 else f"{int(seconds) // 60} m {int(seconds) % 60:02} s"
+
+
+def free_port():
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        return made.getsockname()[1]
+
+
+@dataclass
+class Plan:
+    changes: int = 20000
+    kills: int = 0
+    divisions: int = 5
+    records: int = 3000
+    seed: int = 1
+    rate: float = 33.0          # changes a second
+    faults: float = 1.0         # seconds between two, for each service
+
+
+class Stream(threading.Thread):
+    """Makes the changes at the planned rate; while a kill is awaited that its share of them has outrun, only a few."""
+
+    def __init__(self, url, plan):
+        super().__init__(daemon=True)
+        self.exact, self.plan = ExactOnline(url), plan
+        self.made, self.kills, self.operations, self.problem = 0, 0, collections.Counter(), None
+
+    def run(self):
+        draw, number, begun = random.Random(f"stream {self.plan.seed}"), 0, time.monotonic()
+        try:
+            while self.made < self.plan.changes:
+                ahead = self.made >= self.plan.changes * (self.kills + 1) / (self.plan.kills + 1)
+                count = 1 if ahead else min(self.plan.changes - self.made, max(1, round(draw.uniform(0, 2) * self.plan.rate * TICK)))
+                if ahead and self.made >= self.plan.changes - 1:
+                    time.sleep(TICK)
+                    continue
+                number += 1
+                for change in self.exact.random(count, seed=self.plan.seed * 1000003 + number, deletes=0.05):
+                    self.operations[change["op"]] += 1
+                self.made += count
+                time.sleep(max(0.0, TICK if ahead else min(TICK, begun + self.made / self.plan.rate - time.monotonic())))
+        except Exception as error:  # shown by whoever waits for the end
+            self.problem = error
+
+
+class Storm:
+    def __init__(self, hub, plan):
+        self.hub, self.plan = hub, plan
+        self.begun, self.shown, self.slowest, self.kills = time.monotonic(), 0.0, 0.0, collections.Counter()
+
+    def blow(self):
+        """The stream with its faults and kills, to its end."""
+        hub, plan = self.hub, self.plan
+        hub.exact.post("config", **NOTIFICATIONS)
+        self.begun = time.monotonic()
+        self.stream = Stream(hub.exact.url, plan)
+        self.weather = Weather(ExactOnline(hub.exact.url), type(hub.databricks)(hub.databricks.url), hub.schema, plan.seed, plan.faults).start()
+        self.stream.start()
+        draw = random.Random(f"kills {plan.seed}")
+        try:
+            for number in range(plan.kills):
+                at = draw.uniform(number + 0.2, number + 0.9) * plan.changes / (plan.kills + 1)
+                self.watch(lambda: self.stream.made >= at or not self.stream.is_alive())
+                self.kill(("fetcher", "loader", "listener", "postmaster")[number % 4])
+                self.stream.kills += 1
+            self.watch(lambda: not self.stream.is_alive())
+        finally:
+            self.weather.stop()
+        self.progress(last=True)
+
+    def watch(self, ended):
+        while not ended():
+            for part in (self.stream, self.weather):
+                if part.problem:
+                    raise part.problem
+            self.progress()
+            time.sleep(0.05)
+
+    def kill(self, victim):
+        killed, at = time.monotonic(), time.time()
+        kill(self.hub, victim)
+
+        def goes_on():
+            try:
+                return working(self.hub, WORKERS) and self.hub.value(f"""SELECT EXISTS (SELECT FROM exact.batch WHERE staged_at > to_timestamp({at}))
+                    AND EXISTS (SELECT FROM exact.batch WHERE delivered_at > to_timestamp({at})) AND EXISTS (SELECT FROM exact.inbox WHERE at > to_timestamp({at}))""") == "t"
+            except SqlError:  # the server is in recovery
+                return False
+        self.hub.wait_for(f"work goes on after kill -9 of the {victim}", goes_on, BACK_WITHIN, 0.1)
+        took = time.monotonic() - killed
+        self.slowest = max(self.slowest, took)
+        self.kills[victim] += 1
+        self.line(f"  {time.strftime('%H:%M:%S')}  kill -9 {victim:<11} staged, delivered and received again after {took:.1f} s")
+
+    def progress(self, last=False):
+        if not last and time.monotonic() - self.shown < (0.5 if TERMINAL else 15):
+            return
+        self.shown = time.monotonic()
+        try:
+            received, waiting, staged, delivered = map(int, self.hub.psql("""SELECT (SELECT count(*) FROM exact.inbox),
+                (SELECT count(*) FROM exact.inbox WHERE taken_at IS NULL), coalesce(sum(rows), 0), coalesce(sum(rows) FILTER (WHERE delivered_at IS NOT NULL), 0)
+                FROM exact.batch""", arguments=("-F", " ")).split())
+        except SqlError:
+            return
+        made, all_ = self.stream.made, self.plan.changes
+        self.line(f"storm  {'█' * (20 * made // all_):░<20}  {made:,} of {all_:,} changes   {received:,} notifications   {staged:,} versions, "
+                  f"{delivered:,} in Delta   {seconds_text(time.monotonic() - self.begun)}", over=not last)
+
+    @staticmethod
+    def line(text, over=False):
+        if TERMINAL:
+            print(f"\r{text}\x1b[K", end="" if over else "\n", flush=True)
+        else:
+            say(text)
+
+    def calm(self, seconds=PATIENCE):
+        """Quiet: every notification has arrived, everything is read once more, and nothing waits."""
+        hub = self.hub
+        hub.exact.post("config", webhook_delay_min=0.0, webhook_delay_max=0.0)
+        hub.wait_for("every notification was sent", lambda: hub.exact.get("webhooks/pending")["pending"] == 0, seconds)
+        hub.wait_for("every notification was taken", lambda: hub.value("SELECT count(*) FROM exact.inbox WHERE taken_at IS NULL") == "0", seconds)
+        for _ in range(2):  # what the first reading makes dirty is read by the second
+            hub.sync(seconds)
+        hub.wait_for("no key is dirty", lambda: hub.value("SELECT count(*) FROM exact.dirty_key") == "0", seconds)
+        hub.wait_for("everything is delivered", lambda: hub.value("SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL") == "0", seconds)
+
+    def lost_notifications(self):
+        """Notifications that were answered with 200 and are not in exact.inbox, under no other number either: (answered, missing)."""
+        answered = {}
+        for message in self.hub.exact.get("webhooks", state="delivered", kind="event")["webhooks"]:
+            text = message["body"]
+            content = text[len('{"Content":'):text.rindex(',"HashCode":"')]
+            answered[message["n"]] = hashlib.sha256(content.encode()).hexdigest()
+        there = set(self.hub.psql("SELECT encode(digest, 'hex') FROM exact.inbox").split())
+        return len(answered), [n for n, digest in answered.items() if digest not in there]
+
+    def verdict(self):
+        """The comparison, one line a finding, and whether all is well."""
+        hub, good = self.hub, True
+        report = Comparison(hub.exact, hub.databricks, hub.schema, lost_answers=bool(self.plan.kills)).run()
+        ledger = balance(hub.databricks, hub.table("transactionlines"))
+        answered, missing = self.lost_notifications()
+        audit = hub.query("SELECT * FROM exact.verify_audit()")
+        states = collections.Counter(m["state"] for m in hub.exact.get("webhooks", kind="event")["webhooks"])
+        found = [("comparison", not report.differences, report),
+                 ("ledger", not ledger.off, ledger),
+                 ("notifications", not missing, f"{sum(states.values()):,} sent ({states['lost']:,} lost on the way), {answered:,} answered with 200: "
+                  + (f"{len(missing)} are not in exact.inbox, the first is no. {missing[0]}" if missing else "each is in exact.inbox or was a repeat")),
+                 ("audit", not audit, f"{hub.value('SELECT count(*) FROM exact.audit_log')} events: " + ("intact" if not audit else f"{len(audit)} findings, {audit[0]}"))]
+        for name, right, text in found:
+            say(f"{name:<14} {text}")
+            good = good and right
+        hits = {}
+        for (service, kind), n in sorted(self.weather.hits.items(), key=lambda hit: -hit[1]):
+            if n:
+                hits.setdefault(service, []).append(f"{kind} {n}")
+        for service, kinds in hits.items():
+            say(f"faults         {service}: {', '.join(kinds)}")
+        if self.plan.kills:
+            say(f"kills          {', '.join(f'{n} {victim}' for victim, n in self.kills.items())}; work went on within {self.slowest:.1f} s")
+        return good
+
+
+def launch(directory, plan, engine="none", settings=None):
+    """Both simulators and a hub with all workers, configured, authorised, subscribed and loaded."""
+    directory = pathlib.Path(directory)
+    exact, databricks = simulators(directory, ("--fast", "--preset", "finance", "--records", plan.records, "--divisions", plan.divisions, "--seed", plan.seed,
+                                               "--token-mode", "forgiving", "--token-lifetime", 120, "--min-refresh-age", 5, "--latency", "0-20", *UNLIMITED),
+                                   ("--engine", engine))
+    hub = Hub(directory / "hub", exact, databricks, settings={
+        "exact_databricks.sync_interval": "60s", "exact_databricks.merge_interval": "500ms" if engine == "none" else "5s",
+        "exact_databricks.refresh_after": "20s", **(settings or {})})
+    hub.create(free_port())
+    hub.configure(files={"app.erp.webhook_secret": exact.info["webhook_secret"]})
+    hub.authorize()
+    hub.enable(entities=("finance",))
+    return hub
+
+
+def subscribed(hub):
+    return hub.value("SELECT count(*) > 0 AND bool_and(state = 'present') FROM exact.subscription") == "t"
+
+
+def first_load(hub, seconds=900):
+    begun = time.monotonic()
+    hub.wait_loaded(seconds)
+    hub.wait_for("every topic is subscribed", lambda: subscribed(hub), 60)
+    return time.monotonic() - begun
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/storm", description="Random changes under faults of both services; at the end everything is compared with the truth.")
+    parser.add_argument("--directory", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--changes", type=int, default=Plan.changes, metavar="N", help="how many (default: %(default)s), 5 %% of them deletes")
+    parser.add_argument("--kills", type=int, default=0, metavar="N", help="kill -9 of fetcher, loader, listener and postmaster in turn, N in all")
+    parser.add_argument("--engine", choices=("spark", "none"), default="spark", help="none: a stand-in without Java instead of real Delta tables")
+    parser.add_argument("--divisions", type=int, default=Plan.divisions, metavar="N")
+    parser.add_argument("--records", type=int, default=Plan.records, metavar="N", help="of the first load (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=Plan.rate, metavar="N", help="changes a second (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=Plan.seed, help="of records, changes, faults and kills")
+    given = parser.parse_args()
+    plan = Plan(given.changes, given.kills, given.divisions, given.records, given.seed, given.rate)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its children with SIGINT ignored
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        say(f"exact_databricks storm: {plan.changes:,} changes, {plan.kills} kills, {plan.divisions} divisions, preset finance, engine {given.engine}, seed {plan.seed}")
+        hub = launch(given.directory, plan, given.engine)
+        say(f"first load     {sum(hub.exact.info['records'].values()):,} records in {seconds_text(first_load(hub))}")
+        storm = Storm(hub, plan)
+        storm.blow()
+        begun = time.monotonic()
+        storm.calm()
+        say(f"quiet          everything read once more and delivered after {seconds_text(time.monotonic() - begun)}")
+        return 0 if storm.verdict() else 1
+    except KeyboardInterrupt:
+        say("\nended")
+        return 130
+    except (Failed, SqlError) as failure:
+        say(f"\nthe storm cannot go on: {failure}")
+        log = getattr(failure, "log", None)
+        if log and pathlib.Path(log).exists():
+            lines = pathlib.Path(log).read_text(errors="replace").splitlines()[-25:]
+            say(f"the last lines of {log}:\n" + "\n".join("  | " + line[:200] for line in lines))
+        return 1
+    finally:
+        processes.stop_all()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,19 @@
+"""A short slice of scripts/storm: changes, faults of both services and a kill -9 of every process, then everything equals the truth."""
+from storm import Plan, Storm, first_load, launch
+
+CHANGES, KILLS = 400, 5
+
+
+def test_storm(tmp_path):
+    hub = launch(tmp_path, Plan(changes=CHANGES, kills=KILLS, divisions=3, records=600, seed=5, rate=25, faults=0.5))
+    try:
+        first_load(hub, 120)
+        storm = Storm(hub)
+        storm.blow()
+        storm.calm(120)
+        assert sum(storm.weather.hits.values()) > KILLS and sum(storm.kills.values()) == KILLS
+        assert storm.verdict()
+    finally:
+        hub.stop()
+        hub.exact.stop()
+        hub.databricks.stop()
