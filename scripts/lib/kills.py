@@ -1,6 +1,7 @@
 """kill -9 of the hub's workers and of PostgreSQL, as a crash or the memory killer would."""
 import os
 import signal
+import time
 
 from cluster import SqlError
 from processes import Failed, wait_until
@@ -25,14 +26,17 @@ def _pid(hub, role):
 
 
 def kill(hub, victim):
-    """SIGKILL of a worker, after which PostgreSQL restarts everything, or of the postmaster, which is started again at once."""
+    """SIGKILL of a worker, after which PostgreSQL restarts everything, or of the postmaster, which is started again at once; when it died."""
     if victim == "postmaster":
         hub.cluster.kill()
+        died = time.time()
         # as an init system would: started again, as soon as the orphans have let go of the shared memory
         wait_until("PostgreSQL starts again", lambda: _started(hub), BACK_WITHIN)
     else:
         pid = wait_until(f"the {victim} runs", lambda: _pid(hub, victim), BACK_WITHIN)
         os.kill(int(pid), signal.SIGKILL)
+        died = time.time()
+    return died
 
 
 def working(hub, roles):

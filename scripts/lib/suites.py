@@ -220,12 +220,12 @@ def simulators(run):
 
 def flow(run):
     """The whole flow on Spark and Delta, bad input, races, secrets; everything compared with the truth."""
-    return _pytest(run, "t/flow", "--deselect", "t/flow/test_kills.py")
+    return _pytest(run, "t/flow", "--deselect", "t/flow/test_kills.py", "--deselect", "t/flow/test_storm.py")
 
 
 def kills(run):
-    """A short run of scripts/kills: fetcher, loader and postmaster killed in the middle of work."""
-    return _pytest(run, "t/flow/test_kills.py")
+    """Short runs of scripts/kills and scripts/storm: workers and postmaster killed in the middle of work, under faults of both services."""
+    return _pytest(run, "t/flow/test_kills.py", "t/flow/test_storm.py")
 
 
 # The first lane is short; then the clusters' tests, which mostly wait, run beside those that use the engine.

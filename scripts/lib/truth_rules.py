@@ -1,4 +1,5 @@
 """What the Delta tables must hold, from the manual's rules about columns, types, keys and documents. Shares nothing with the extension."""
+import functools
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -82,16 +83,20 @@ def hub_columns(entity):
     return HUB_COLUMNS | ({"_row"} if entity == "transactionlines" else set())
 
 
-def key_of_derived(name, fields):
-    """The field that a joined name or description hangs on; '' when it is derived with no known key; None when not derived."""
-    for end in ("FullName", "Description", "Name", "Subject"):
-        if name.endswith(end) and name != end and name not in OWN_TEXTS:
+@functools.lru_cache(maxsize=None)
+def _keys_of_derived(names):
+    found = {}
+    for name in names:
+        end = next((e for e in ("FullName", "Description", "Name", "Subject") if name.endswith(e) and name != e), None)
+        if end and name not in OWN_TEXTS:
             stem = name[:-len(end)]
-            for key in (stem, stem + "Code", stem + "ID", stem.removesuffix("Person")):
-                if key in fields and key != name:
-                    return key
-            return ""
-    return None
+            found[name] = next((key for key in (stem, stem + "Code", stem + "ID", stem.removesuffix("Person")) if key in names and key != name), "")
+    return found
+
+
+def keys_of_derived(fields):
+    """{name: key field} of the joined names and descriptions among the fields; '' for one whose key field is not known."""
+    return _keys_of_derived(tuple(fields))
 
 
 def is_header(row):
@@ -115,6 +120,11 @@ def content_of(entity, row):
     return found
 
 
+@functools.lru_cache(maxsize=None)
+def is_padded(entity, name):
+    return bool(PADDED.search(name)) or (entity, name) == ("accounts", "Code")
+
+
 def expected_value(entity, name, value, delta_type):
     """What a served value must be in a column of that type, in the comparison's own form (see delta_value)."""
     if value is None:
@@ -123,7 +133,7 @@ def expected_value(entity, name, value, delta_type):
         text = str(value)
         if _GUID.match(text):
             return text.lower()
-        return text.strip(" ") if PADDED.search(name) or (entity, name) == ("accounts", "Code") else text
+        return text.strip(" ") if is_padded(entity, name) else text
     if delta_type in ("INT", "BIGINT"):
         return int(value)
     if delta_type == "BOOLEAN":

@@ -5,10 +5,11 @@ CHANGES, KILLS = 400, 5
 
 
 def test_storm(tmp_path):
-    hub = launch(tmp_path, Plan(changes=CHANGES, kills=KILLS, divisions=3, records=600, seed=5, rate=25, faults=0.5))
+    plan = Plan(changes=CHANGES, kills=KILLS, divisions=3, records=600, seed=5, rate=25, faults=0.5)
+    hub = launch(tmp_path, plan)
     try:
         first_load(hub, 120)
-        storm = Storm(hub)
+        storm = Storm(hub, plan)
         storm.blow()
         storm.calm(120)
         assert sum(storm.weather.hits.values()) > KILLS and sum(storm.kills.values()) == KILLS
