@@ -247,6 +247,7 @@ exact_subscription_turn(void)
 	{
 		read_due = !exact_upkeep_read();
 		read_not_before = now + READ_PAUSE_US;
+		return read_due ? READ_PAUSE_US / 1000 : 0; /* the plan has the next word */
 	}
 	n = exact_upkeep_all(&upkeeps);
 	for (int i = 0; i < n; i++)

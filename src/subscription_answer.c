@@ -153,6 +153,18 @@ say_forbidden(ExactUpkeep *u, const ExactApiAnswer *answer, bool lists)
 				 "give that user the right to administer the organization in Exact Online; SELECT exact.subscribe()", true);
 }
 
+/* Nothing is known: the list is read again, later each time; from the third time on the upkeep has failed meanwhile. */
+static void
+look_again(ExactUpkeep *u, const char *message)
+{
+	u->phase = EXACT_UPKEEP_LIST;
+	u->pass = 0;
+	exact_upkeep_set_link(u, NULL);
+	u->not_before = GetCurrentTimestamp() + Min(BACKOFF_FIRST_US << Min(u->errors, 10), SERVICE_US);
+	if (++u->errors >= 3)
+		exact_upkeep_end(u, message, u->not_before);
+}
+
 /* No answer, or none that says anything: true when that was dealt with. */
 static bool
 is_trouble(ExactUpkeep *u, ExactLane *lane, ExactApiAnswer *answer)
@@ -180,12 +192,7 @@ is_trouble(ExactUpkeep *u, ExactLane *lane, ExactApiAnswer *answer)
 			}
 			if (u->phase == EXACT_UPKEEP_LIST || answer->http->outcome != EXACT_HTTP_ANSWERED || answer->http->status < 300)
 			{
-				/* what changes something may have been done: the list tells */
-				u->phase = EXACT_UPKEEP_LIST;
-				u->pass = 0;
-				u->not_before = now + Min(BACKOFF_FIRST_US << Min(u->errors, 10), SERVICE_US);
-				if (++u->errors >= 3)
-					exact_upkeep_end(u, message, u->not_before);
+				look_again(u, message); /* what changes something may have been done */
 				return true;
 			}
 			return false;
@@ -486,7 +493,10 @@ exact_upkeep_on_list(ExactApiAnswer *answer, void *arg)
 	if (!take_page(u, lane, answer, &page, &problem))
 	{
 		exact_log(LOG, "alarm division=%d subscriptions=\"%s\"", u->division, problem);
-		exact_upkeep_end(u, problem, GetCurrentTimestamp() + SERVICE_US);
+		if (strcmp(lane->state, "frozen") == 0)
+			exact_upkeep_end(u, problem, 0);
+		else
+			look_again(u, problem);
 		return;
 	}
 	u->errors = 0;

@@ -199,7 +199,8 @@ read_requests(void)
 	uint64		n;
 
 	exact_sql(cancel_sql, 0, NULL);
-	exact_sql(take_sql, 0, NULL);
+	if (exact_sql(take_sql, 0, NULL) > 0)
+		exact_plan_want();		/* the operator may have resumed the division a moment ago */
 	n = exact_sql(open_sql, 0, NULL);
 	if (request_context == NULL)
 		request_context = AllocSetContextCreate(TopMemoryContext, "exact subscribe requests", ALLOCSET_SMALL_SIZES);

@@ -6,55 +6,18 @@ use FindBin;
 use lib $FindBin::RealBin;
 use ExactOnline;
 use ExactTest;
-use IO::Socket::INET;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $exact = ExactOnline->start('--records', '140', '--divisions', '2', '--fast', '--minute-limit', '100000', '--day-limit', '10000000', '--error-limit', '0');
 my $node = exact_cluster('main');
 my ($first, $second) = $exact->divisions;
-my $url = "http://127.0.0.1:" . receiver();
+my $receiver = answering_server();		# what stands for a receiver elsewhere
+my $url = $receiver->{url};
 
 sub one { return $node->safe_psql('postgres', $_[0]); }
 
-# What stands for a receiver elsewhere: answers every POST with the status in a file, and notes its path and length.
-my ($status_file, $seen_file);
-sub receiver
-{
-	my $directory = PostgreSQL::Test::Utils::tempdir();
-	my $listener = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1', LocalPort => 0, Proto => 'tcp', ReuseAddr => 1) or die "cannot listen: $!";
-	my $port = $listener->sockport;
-
-	($status_file, $seen_file) = ("$directory/status", "$directory/seen");
-	write_file($status_file, '200');
-	write_file($seen_file, '');
-	my $pid = fork();
-	die "cannot fork: $!" unless defined $pid;
-	if ($pid == 0)
-	{
-		$SIG{TERM} = 'DEFAULT';
-		while (my $client = $listener->accept)
-		{
-			my ($path, $length) = ('', 0);
-			while (defined(my $line = <$client>))
-			{
-				$path = $1 if $line =~ m{^POST (\S+) };
-				$length = $1 if $line =~ m{^content-length:\s*(\d+)}i;
-				last if $line =~ /^\r?\n$/;
-			}
-			read($client, my $body, $length) if $length;
-			open(my $seen, '>>', $seen_file); print $seen "$path $length\n"; close $seen;
-			my ($status, $header) = split /\n/, slurp_file($status_file);
-			print $client "HTTP/1.1 $status X\r\n" . ($header ? "$header\r\n" : '') . "Content-Length: 0\r\nConnection: close\r\n\r\n";
-			close $client;
-		}
-		POSIX::_exit(0);
-	}
-	END { local $?; kill 'TERM', $pid if $pid; }
-	return $port;
-}
-
-sub answers { return write_file($status_file, join("\n", @_)); }
+sub answers { return write_file($receiver->{status_file}, join("\n", @_)); }
 
 # state of a topic, and its cause
 sub topic { return one("SELECT state || coalesce(' ' || cause, '') FROM exact.subscription WHERE division = $first AND topic = '$_[0]'"); }
@@ -115,7 +78,7 @@ one('SELECT * FROM exact.import_secrets()');
 until_topic($_, 'present') foreach qw(Accounts GLAccounts Items);
 is(at_exact($first), 'Accounts GLAccounts Items', 'Exact Online has them');
 is(one("SELECT count(DISTINCT id) FROM exact.subscription WHERE division = $first AND id IS NOT NULL AND callback_url = '$url/hook'"), '3', 'with their ids');
-is(slurp_file($seen_file), "/hook 0\n" x 4, 'the hub has called its address first, as Exact Online does');
+is(slurp_file($receiver->{seen_file}), "/hook 0\n" x 4, 'the hub has called its address first, as Exact Online does');
 is(one("SELECT result || ' ' || (finding LIKE '%answers 200%') FROM exact.check() WHERE rule = 'callback reachable'"), 'ok true', 'check() knows');
 is(one("SELECT string_agg(DISTINCT method || ' ' || status, ', ' ORDER BY method || ' ' || status) FROM exact.api_call WHERE feed = 'subscriptions'"), 'GET 200, POST 201', 'the calls are recorded');
 is(one("SELECT count(*) FROM exact.audit_log WHERE kind = 'subscription' AND division = $first AND what ->> 'what' = 'made'"), '3', 'and audited');

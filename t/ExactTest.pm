@@ -19,7 +19,7 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
   exact_cluster wait_for_workers worker_pid wait_until seconds_of error_of
-  write_file make_key_file spawn_server stop_server hanging_server
+  write_file make_key_file spawn_server stop_server hanging_server answering_server
 );
 
 my @servers;
@@ -183,6 +183,47 @@ sub hanging_server
 	}
 	push @servers, { fork_pid => $pid };
 	return ($port, $pid);
+}
+
+# A server on a free port of 127.0.0.1 that answers every POST with the status, and maybe a header, that the file {status_file} holds in
+# one line each, and notes path and length of each in {seen_file}.
+sub answering_server
+{
+	my $directory = PostgreSQL::Test::Utils::tempdir();
+	my $listener = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1', LocalPort => 0, Proto => 'tcp', ReuseAddr => 1)
+	  or croak "cannot listen: $!";
+	my %server = (status_file => "$directory/status", seen_file => "$directory/seen", url => 'http://127.0.0.1:' . $listener->sockport);
+
+	write_file($server{status_file}, '200');
+	write_file($server{seen_file}, '');
+	$server{fork_pid} = fork();
+	croak "cannot fork: $!" unless defined $server{fork_pid};
+	if ($server{fork_pid} == 0)
+	{
+		$SIG{TERM} = 'DEFAULT';
+		while (my $client = $listener->accept)
+		{
+			my ($path, $length) = ('', 0);
+
+			while (defined(my $line = <$client>))
+			{
+				$path = $1 if $line =~ m{^POST (\S+) };
+				$length = $1 if $line =~ m{^content-length:\s*(\d+)}i;
+				last if $line =~ /^\r?\n$/;
+			}
+			read($client, my $body, $length) if $length;
+			open(my $seen, '>>', $server{seen_file}) or next;
+			print $seen "$path $length\n";
+			close $seen;
+			my ($status, $header) = split /\n/, slurp_file($server{status_file});
+			print $client "HTTP/1.1 $status X\r\n" . ($header ? "$header\r\n" : '') . "Content-Length: 0\r\nConnection: close\r\n\r\n";
+			close $client;
+		}
+		POSIX::_exit(0);
+	}
+	close $listener;
+	push @servers, \%server;
+	return \%server;
 }
 
 END
