@@ -167,7 +167,7 @@ BEGIN
 	RETURN QUERY SELECT * FROM exact._notification_steps(r, coalesce(before.at, '-infinity'), version.at);
 	RETURN QUERY
 		SELECT c.at, 'call', format('%s %s, %s%s%s', c.method, split_part(c.path, '?', 1), coalesce(c.status::text, c.outcome),
-			', ' || c.rows || ' rows', ', ' || c.minute_left || coalesce(' of ' || s.minute_limit, '') || ' left'), exact._took(c.took_ms)
+			', ' || c.rows || CASE c.rows WHEN 1 THEN ' row' ELSE ' rows' END, ', ' || c.minute_left || coalesce(' of ' || s.minute_limit, '') || ' left'), exact._took(c.took_ms)
 		FROM exact.api_call AS c LEFT JOIN exact.division_state AS s ON s.division = c.division
 		WHERE c.id = b.call;
 
@@ -191,7 +191,7 @@ BEGIN
 	-- Ranges of deliveries rise with their batches, so the first ones that end behind this version are those that hold it.
 	RETURN QUERY
 		SELECT coalesce(l.finished_at, l.at), CASE l.state WHEN 'succeeded' THEN 'delivered' WHEN 'failed' THEN 'refused' ELSE l.state END,
-			format('%s%s%s, %s rows%s', 'statement ' || left(l.statement_id, 8) || '…, ', CASE l.kind WHEN 'history' THEN 'history of ' END, r.entity, l.rows,
+			format('%s%s%s, %s row%s%s', 'statement ' || left(l.statement_id, 8) || '…, ', CASE l.kind WHEN 'history' THEN 'history of ' END, r.entity, l.rows, CASE WHEN l.rows <> 1 THEN 's' END,
 				': ' || left(l.error, 160)),
 			exact._took(l.took_ms)
 		FROM (

@@ -51,7 +51,7 @@ BEGIN
 
 	RETURN QUERY SELECT CASE WHEN w.state = 'running' THEN 'ok' WHEN w.state = 'starting' THEN 'warn' ELSE 'fail' END, 'worker ' || w.role,
 			coalesce(CASE WHEN w.state = 'running' THEN format('process %s since %s', w.pid, exact._since(w.started_at)) END, w.reason, w.last_error, w.state),
-			CASE WHEN w.state NOT IN ('running', 'starting') THEN 'see the server log and max_worker_processes' END
+			CASE WHEN w.state NOT IN ('running', 'starting') AND binding IS NULL THEN 'see the server log and max_worker_processes' END
 		FROM exact._workers() AS w WHERE w.role <> 'listener' OR exact._setting('listen_addresses') IS NOT NULL;
 
 	-- TLS is a proxy's business, so the listener itself should be where only the proxy reaches it.
