@@ -159,13 +159,14 @@ drop_repeats(NoteGroup *g)
 	g->n = kept;
 }
 
-/* What each says, and why it causes no work: each division and topic of the group is looked up once. */
-static void
+/* What each says, and why it causes no work: each division and topic of the group is looked up once. True when one causes work. */
+static bool
 read_notes(NoteGroup *g)
 {
 	const char **apps = palloc(sizeof(char *) * g->n);
 	const char **topics = palloc(sizeof(char *) * g->n);
 	int32	   *divisions = palloc(sizeof(int32) * g->n);
+	bool		work = false;
 	int			n = 0;
 
 	for (int i = 0; i < g->n; i++)
@@ -202,8 +203,9 @@ read_notes(NoteGroup *g)
 				  " LEFT JOIN exact.division AS d ON d.division = t.division ORDER BY t.ord", 3, args);
 		for (int i = 0; i < g->n; i++)
 			if (g->notes[i].topic >= 0)
-				g->notes[i].reason = exact_cell_text(g->notes[i].topic, 1);
+				work |= (g->notes[i].reason = exact_cell_text(g->notes[i].topic, 1)) == NULL;
 	}
+	return work;
 }
 
 /* One event for all rows of the last result, in the chain of the worker; a backend's come from a trigger at commit. */
@@ -306,9 +308,9 @@ exact_inbox_store(ExactInboxItem *items, int n)
 		drop_repeats(&group);
 	if (group.n > 0)
 	{
-		read_notes(&group);
+		if (read_notes(&group))
+			exact_wake_at_commit(EXACT_ROLE_FETCHER);
 		insert_notes(&group);
-		exact_wake_at_commit(EXACT_ROLE_FETCHER);
 	}
 	AtEOXact_GUC(true, level);
 }

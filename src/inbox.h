@@ -26,8 +26,8 @@ typedef struct ExactInboxItem
 
 /*
  * Judges n bodies and stores those that are signed and no repeats, with one INSERT; outcome of each tells what became of it. In a worker
- * one event of the worker's chain stands for all of them. Wakes the fetcher at commit. Safe to be called again after a rollback.
- * Waits for no other transaction: two equal ones that do not see each other are both stored, and the fetcher drops the second.
+ * one event of the worker's chain stands for all of them. When one causes work, the fetcher is woken at commit. Safe to be called again
+ * after a rollback. Waits for no other transaction: two equal ones that do not see each other are both stored, and the fetcher drops one.
  */
 extern void exact_inbox_store(ExactInboxItem *items, int n);
 
