@@ -80,10 +80,12 @@ DECLARE
 	moment timestamptz := clock_timestamp();
 	actor text := CASE WHEN $1 = 'sql' THEN session_user::text ELSE 'exact ' || $1 END;
 BEGIN
+	-- The hash as exact._event_hash() has it, written out: a function in SQL is parsed and planned anew at every call.
 	FOR attempt IN 1 .. 2 LOOP
 		WITH head AS (
 			UPDATE exact.audit_chain AS c SET id = c.id + 1, prev_hash = c.hash,
-				hash = exact._event_hash(c.hash, $1, c.id + 1, moment, $2, $3, $4, actor, $5)
+				hash = sha256(c.hash || convert_to(jsonb_build_array($1, c.id + 1, to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+					$2, $3, $4, actor, $5)::text, 'UTF8'))
 			WHERE c.chain = $1
 			RETURNING c.id, c.prev_hash, c.hash
 		)
