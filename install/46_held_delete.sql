@@ -15,7 +15,7 @@ CREATE TABLE exact.held_delete (
 	reason text NOT NULL,
 	run bigint,
 	found_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	state text NOT NULL DEFAULT 'held' CHECK (state IN ('held', 'approved', 'rejected')),
+	state text NOT NULL DEFAULT 'held' CHECK (state IN ('held', 'approved', 'rejected', 'returned')),
 	decided_by text,
 	decided_at timestamptz
 );
@@ -28,7 +28,7 @@ COMMENT ON COLUMN exact.held_delete.alive IS 'Records that the hub knew as not d
 COMMENT ON COLUMN exact.held_delete.reason IS 'Why they are held';
 COMMENT ON COLUMN exact.held_delete.run IS 'Run that did not show them';
 COMMENT ON COLUMN exact.held_delete.found_at IS 'When';
-COMMENT ON COLUMN exact.held_delete.state IS 'held, approved or rejected';
+COMMENT ON COLUMN exact.held_delete.state IS 'held, approved or rejected; returned: a later complete read shows them all again';
 COMMENT ON COLUMN exact.held_delete.decided_by IS 'Who decided';
 COMMENT ON COLUMN exact.held_delete.decided_at IS 'When';
 CREATE UNIQUE INDEX held_delete_open ON exact.held_delete (division, entity) WHERE state = 'held';

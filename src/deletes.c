@@ -121,7 +121,8 @@ hold(const ExactRun *run, const char *entity, char **keys, int n)
 	static const char alive_sql[] =
 	"SELECT (SELECT count(*) FROM exact.record WHERE division = $1 AND entity = $2 AND NOT deleted), "
 	"  EXISTS (SELECT FROM exact.token t JOIN exact.division d ON d.app = t.app WHERE d.division = $1 AND t.origin = 'authorize' AND t.issued_at > $3), "
-	"  EXISTS (SELECT FROM exact.held_delete h WHERE h.division = $1 AND h.entity = $2 AND h.state = 'rejected' AND h.keys @> $4::text[])";
+	"  EXISTS (SELECT FROM exact.held_delete h WHERE h.division = $1 AND h.entity = $2 AND h.state = 'rejected' AND h.keys @> $4::text[]), "
+	"  (SELECT reason FROM exact.held_delete h WHERE h.division = $1 AND h.entity = $2 AND h.state = 'held')";
 	static const char hold_sql[] =
 	"INSERT INTO exact.held_delete AS h (division, entity, keys, alive, reason, run) VALUES ($1, $2, $3::text[], $4, $5, $6) "
 	"ON CONFLICT (division, entity) WHERE state = 'held' DO UPDATE SET keys = excluded.keys, alive = excluded.alive, reason = excluded.reason, run = excluded.run, found_at = now() RETURNING id";
@@ -137,7 +138,10 @@ hold(const ExactRun *run, const char *entity, char **keys, int n)
 	alive = exact_cell_int8(0, 1, 0);
 	if (exact_cell_bool(0, 3, false))
 		return true;
-	if (exact_cell_bool(0, 2, false))
+	why = exact_cell_text(0, 4);	/* nobody has decided yet */
+	if (why != NULL)
+		;
+	else if (exact_cell_bool(0, 2, false))
 		why = "somebody consented anew since they were last seen";
 	else if (run->run_rows == 0)
 		why = "the answer was empty";
@@ -169,6 +173,8 @@ exact_deletes_absent(const ExactRun *run, int64 call)
 	"  UNION SELECT parent FROM exact.record WHERE division = $1 AND entity = $5 AND run = $3) "
 	"SELECT l.key FROM seen JOIN exact.record l ON l.division = $1 AND l.entity = $5 AND l.parent = seen.key "
 	"WHERE NOT l.deleted AND l.run IS DISTINCT FROM $3 AND l.first_seen < $4";
+	static const char returned_sql[] =
+	"UPDATE exact.held_delete SET state = 'returned', decided_by = 'a complete read', decided_at = now() WHERE division = $1 AND entity = $2 AND state = 'held'";
 	const ExactFeed *feed = run->def;
 	const char *header = NULL;
 	int			tombstones = 0;
@@ -194,6 +200,8 @@ exact_deletes_absent(const ExactRun *run, int64 call)
 		args[3] = exact_arg_time(run->run_started_at);
 		args[4] = exact_arg_text(entity->name);
 		found = run->whole ? exact_sql(absent_sql, 4, args) : exact_sql(lines_sql, 5, args);
+		if (found == 0 && run->whole)
+			exact_sql(returned_sql, 2, args);
 		if (found == 0)
 			continue;
 		keys = take_keys(0, found, 1, &n);

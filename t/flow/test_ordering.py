@@ -161,6 +161,16 @@ def test_right_removed_and_given_back(engine_free, start_hub, equal, entity, res
     held = f"SELECT id FROM exact.held_delete WHERE entity = '{entity}' AND state = 'held'"
     hub.wait_for("the absence is held", lambda: hub.value(held), 60)
     assert int(hub.value(alive)) == n
+    hub.exact.post("show", division=division, resource=resource)
+    hub.psql(night)
+    hub.wait_for("they are back before anybody decided", lambda: hub.value(f"SELECT state FROM exact.held_delete WHERE entity = '{entity}'") == "returned", 60)
+    hub.psql(f"DELETE FROM exact.held_delete WHERE entity = '{entity}'")
+    hub.exact.post("hide", division=division, resource=resource)
+    for _ in range(2):      # nights without a decision
+        hub.psql(night)
+        run = int(hub.value(f"SELECT coalesce(max(run), 0) FROM exact.held_delete WHERE entity = '{entity}'"))
+        hub.wait_for("the absence is held", lambda: int(hub.value(f"SELECT coalesce(max(run), 0) FROM exact.held_delete WHERE entity = '{entity}' AND state = 'held'")) > run, 60)
+    assert int(hub.value(alive)) == n
     assert hub.value(f"SELECT cardinality(keys) FROM exact.held_delete WHERE entity = '{entity}'") == str(n)
     hub.psql(f"SELECT exact.reject({hub.value(held)})")
     hub.psql(night)
