@@ -62,10 +62,12 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON exact.audit_lo
 COMMENT ON TRIGGER append_only ON exact.audit_log IS 'Events are only appended';
 
 CREATE FUNCTION exact._event_hash(prev_hash bytea, chain text, id bigint, at timestamptz, kind text, division int, entity text, who text, what jsonb)
-RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+RETURNS bytea LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT sha256(prev_hash || convert_to(jsonb_build_array(chain, id, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-		kind, division, entity, who, what)::text, 'UTF8'))
+BEGIN	-- its plan is kept, that of a function in SQL would be made with each event
+	RETURN sha256(prev_hash || convert_to(jsonb_build_array(chain, id, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+		kind, division, entity, who, what)::text, 'UTF8'));
+END
 $$;
 COMMENT ON FUNCTION exact._event_hash(bytea, text, bigint, timestamptz, text, int, text, text, jsonb)
 	IS 'Hash of an event: SHA-256 of the hash before and the JSON array of its values as text, in UTF-8; time in UTC with microseconds';
