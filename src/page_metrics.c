@@ -61,6 +61,24 @@ put_rows(StringInfo out, const char *name, const char *type, const char *help, c
 	}
 }
 
+/* Two families from one reading of exact.status, which looks at every feed */
+static void
+put_divisions(StringInfo out)
+{
+	uint64		n = exact_sql("SELECT division, CASE light WHEN 'ok' THEN 0 WHEN 'warn' THEN 1 WHEN 'fail' THEN 2 ELSE -1 END,"
+							  " pg_catalog.round(extract(epoch FROM lag), 3) FROM exact.status ORDER BY division", 0, NULL);
+
+	if (n == 0)
+		return;
+	family(out, "exact_division_light", "gauge", "0 ok, 1 warn, 2 fail, -1 off.");
+	for (uint64 row = 0; row < n; row++)
+		appendStringInfo(out, "exact_division_light{division=\"%s\"} %s\n", exact_cell_text(row, 1), exact_cell_text(row, 2));
+	family(out, "exact_lag_seconds", "gauge", "Delta holds what Exact Online had this long ago.");
+	for (uint64 row = 0; row < n; row++)
+		if (!exact_cell_isnull(row, 3))
+			appendStringInfo(out, "exact_lag_seconds{division=\"%s\"} %s\n", exact_cell_text(row, 1), exact_cell_text(row, 3));
+}
+
 static void
 put_traffic(StringInfo out)
 {
@@ -113,10 +131,7 @@ metrics_unit(void *arg)
 	put_traffic(out);
 	put_rows(out, "exact_webhooks_waiting", "gauge", "Notifications that the fetcher has not taken.", "",
 			 "SELECT pg_catalog.count(*) FROM exact.inbox WHERE taken_at IS NULL");
-	put_rows(out, "exact_division_light", "gauge", "0 ok, 1 warn, 2 fail, -1 off.", "division",
-			 "SELECT division, CASE light WHEN 'ok' THEN 0 WHEN 'warn' THEN 1 WHEN 'fail' THEN 2 ELSE -1 END FROM exact.status ORDER BY division");
-	put_rows(out, "exact_lag_seconds", "gauge", "Delta holds what Exact Online had this long ago.", "division",
-			 "SELECT division, pg_catalog.round(extract(epoch FROM lag), 3) FROM exact.status WHERE lag IS NOT NULL ORDER BY division");
+	put_divisions(out);
 	put_rows(out, "exact_api_calls_remaining", "gauge", "Calls that a division has left today.", "division",
 			 "SELECT division, day_left FROM exact.budget ORDER BY division");
 	put_rows(out, "exact_api_calls_remaining_minute", "gauge", "Calls that a division has left in the minute.", "division",
