@@ -195,7 +195,7 @@ BEGIN
 		hint := 'Copy the whole address from the browser after the consent: it holds code= and state=.';
 	ELSIF app IS NULL THEN
 		finding := 'no authorisation with this state is waiting';
-		detail := 'It was used already, another one was begun after it, or it was begun in another database. Nothing was sent.';
+		detail := 'It was used already (a page that is loaded again does that, and changes nothing), another one was begun after it, or it was begun in another database. Nothing was sent.';
 	ELSIF waiting.oauth_state IS NULL THEN
 		finding := format('no authorisation of app %s is waiting', quote_literal(app));
 	ELSIF waiting.oauth_state <> given_state THEN

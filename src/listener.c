@@ -24,6 +24,7 @@
 #include "sql.h"
 #include "traffic.h"
 #include "webhook.h"
+#include "webhook_secret.h"
 #include "worker.h"
 
 PGDLLEXPORT void exact_listener_main(Datum main_arg) pg_attribute_noreturn();
@@ -32,6 +33,7 @@ PGDLLEXPORT void exact_listener_main(Datum main_arg) pg_attribute_noreturn();
 #define ROUNDS_AT_ONCE 16		/* groups before the frame has its turn */
 #define REFUSED_LOG_MS 60000
 #define STORE_AGAIN_MS 1000		/* after a failure that is no single one's: all are answered 503 meanwhile, and the log is not filled */
+#define HEALTH_MS 1000			/* what /health says may be so old */
 #define OPEN_FIRST_MS 1000		/* an address that is taken is tried again after 1, 2, 4 … 60 s */
 #define OPEN_LAST_MS 60000
 
@@ -270,6 +272,34 @@ count(void)
 	counted = *now;
 }
 
+/* ---- health ---- */
+
+static void
+health_unit(void *arg)
+{
+	*(bool *) arg = exact_webhook_secret_load(NULL, NULL) > 0;
+}
+
+/* Why a notification would not be taken now, in a word; NULL when it would. Looked up at most once a second. */
+static const char *
+ailment(const ExactFault *refuse)
+{
+	static TimestampTz looked = 0;
+	static const char *found;
+	bool		ready = false;
+
+	if (refuse != NULL)
+		return "not ready\n";
+	if (store_again > GetCurrentTimestamp())
+		return "notifications cannot be stored\n";
+	if (TimestampDifferenceExceeds(looked, GetCurrentTimestamp(), HEALTH_MS))
+	{
+		found = !exact_unit_run("health", health_unit, &ready, NULL) ? "the database does not answer\n" : ready ? NULL : "no webhook secret can be used\n";
+		looked = GetCurrentTimestamp();
+	}
+	return found;
+}
+
 /* Answers everything that is complete; true when there was something. */
 static bool
 serve_round(const ExactFault *refuse)
@@ -289,7 +319,11 @@ serve_round(const ExactFault *refuse)
 		else if (request->route == &routes[ROUTE_METRICS])
 			exact_pages_metrics(request, refuse);
 		else if (request->route == &routes[ROUTE_HEALTH])
-			exact_pages_text(request, refuse ? 503 : 200, refuse ? "not ready\n" : "ok\n");
+		{
+			const char *why = ailment(refuse);
+
+			exact_pages_text(request, why ? 503 : 200, why ? why : "ok\n");
+		}
 		else if (refuse)
 		{
 			exact_traffic_add(EXACT_TRAFFIC_RECEIVED, 1);
