@@ -72,20 +72,22 @@ class Demo:
     def start(self):
         workspace = Databricks.launch(self.directory, "--engine", self.given.engine)
         online = ExactOnline.launch(self.directory, "--records", self.records, "--divisions", 5)
-        settings = {"shared_preload_libraries": "exact_databricks,pg_cron", "cron.database_name": "erp"}
+        settings = {"shared_preload_libraries": "exact_databricks,pg_cron", "cron.database_name": "erp", "exact_databricks.sync_interval": "0"}
         hub = self.hub = Hub(self.directory / "hub", None, None, database="erp", settings=settings)
         loaded = hub.cluster.value("SHOW shared_preload_libraries")
         step(4, "PostgreSQL", f"{hub.cluster.value('SHOW server_version').split()[0]}, port {hub.cluster.settings['port']} in {hub.cluster.socket}, "
              f"{'pg_cron loaded' if 'pg_cron' in loaded else 'without pg_cron'}")
         hub.exact, hub.databricks = ExactOnline.attach(online), Databricks.attach(workspace)
         step(5, "simulators", f"Exact Online {hub.exact.url}, Databricks {hub.databricks.url}")
-        hub.create()
+        hub.create(processes.free_port())
         hub.psql("CREATE EXTENSION pg_cron")
-        refused = [r for r in hub.configure() if r["result"] != "imported"]
+        refused = [r for r in hub.configure(files={"app.erp.webhook_secret": hub.exact.info["webhook_secret"]}) if r["result"] != "imported"]
         if refused:
             raise Failed(f"a secret was not imported: {refused}", hub.cluster.log)
         hub.authorize()
         self.began = time.monotonic()
+        # Exact Online tells of everything but cost centers and units, which are asked for
+        hub.psql("INSERT INTO exact.entity (name, sync_interval) VALUES ('costcenter', '20 s'), ('costunit', '20 s')")
         hub.enable()
         divisions = int(hub.value("SELECT count(*) FROM exact.division WHERE enabled"))
         feeds = int(hub.value("SELECT count(*) FROM exact.feed WHERE enabled"))
@@ -129,7 +131,9 @@ class Demo:
             str(row["_deleted"]).lower() == "false" for entity in ENTITIES for row in self.hub.databricks.rows(self.hub.table(entity)))
 
     def live_changes(self):
-        say(f"live changes{' (Ctrl-C ends)' if self.changes is None else ''}")
+        missing = "SELECT count(*) FROM exact.subscriptions WHERE state <> 'present'"
+        self.hub.wait_for("all subscriptions are made", lambda: self.hub.value(missing) == "0", PATIENCE)
+        say(f"live changes{' (Ctrl-C ends)' if self.changes is None else ''}, told by {self.hub.value('SELECT count(*) FROM exact.subscriptions')} webhook subscriptions")
         under_way, made, last = [], 0, 0.0
         while self.changes is None or made < self.changes or under_way:
             now = time.monotonic()

@@ -9,6 +9,7 @@ import ctypes
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -174,3 +175,10 @@ class Server:
                     except ProcessLookupError:
                         pass
                 self.process.wait(5)
+
+
+def free_port():
+    """A port of this machine that nobody listens at now."""
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        return made.getsockname()[1]

@@ -5,7 +5,6 @@ import hashlib
 import pathlib
 import random
 import signal
-import socket
 import sys
 import threading
 import time
@@ -16,7 +15,7 @@ from cluster import SqlError
 from hub import Hub, simulators
 from kills import BACK_WITHIN, WORKERS, kill, working
 from ledger import balance
-from processes import Failed
+from processes import Failed, free_port
 from services import ExactOnline
 from truth import Comparison
 from weather import Weather
@@ -35,12 +34,6 @@ def say(text=""):
 
 def seconds_text(seconds):
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s" if seconds < 60 else f"{int(seconds) // 60} m {int(seconds) % 60:02} s"
-
-
-def free_port():
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        return made.getsockname()[1]
 
 
 @dataclass

@@ -7,7 +7,6 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import threading
 
@@ -18,19 +17,13 @@ from cluster import SqlError
 from conftest import UNLIMITED, end_hub, show
 from hub import Hub, write_secret
 from manual import blocks
-from processes import die_with_parent, wait_until
+from processes import die_with_parent, free_port, wait_until
 from services import ExactOnline
 
 _schemas = itertools.count(1)
 TREE = pathlib.Path(__file__).resolve().parents[2]
 PUBLIC = "https://hub.example.com"
 LISTEN = "exact_databricks.listen_addresses = '127.0.0.1';"
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Reader:

@@ -1,5 +1,8 @@
 """What notifications cause, and what they do not: silence, foreign ones, locks of users."""
-from test_ordering import free_port, listening, living, subscribe
+import subprocess
+
+from processes import free_port
+from test_ordering import listening, living, subscribe
 
 ITEMS = "logistics/Items"
 
@@ -94,7 +97,6 @@ class Holder:
         self.hub, self.statements = hub, statements
 
     def __enter__(self):
-        import subprocess
         cluster = self.hub.cluster
         self.process = subprocess.Popen([str(cluster.bin / "psql"), "-XAtq", "-h", str(cluster.socket), "-p", str(cluster.settings["port"]), "-U", "postgres", self.hub.database],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

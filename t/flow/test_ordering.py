@@ -1,5 +1,6 @@
 """Each rule of reading right, by the counter-example that breaks a naive reader."""
 import pytest
+from processes import free_port
 
 GL, SYNC_GL = "financial/GLAccounts", "sync/Financial/GLAccounts"
 BANK, BANK_LINES = "financialtransaction/BankEntries", "financialtransaction/BankEntryLines"
@@ -18,13 +19,6 @@ def listening(hub, port):
 def subscribe(hub, division, port, *topics):
     for topic in topics:
         hub.exact.post("subscriptions", division=division, topic=topic, callback_url=f"http://127.0.0.1:{port}/exact/hook", deliver=True)
-
-
-def free_port():
-    import socket
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def hits(hub, fault):
