@@ -2,8 +2,9 @@
  * compare.c - what a Delta table holds that this database does not know.
  *
  * A hub that was restored or promoted may know less than was delivered. A record whose version in Delta is newer than its newest one here
- * loses its hash: whatever Exact Online answers for it is a new version, and its absence is looked into like any other. So Delta, this
- * database and Exact Online agree again, whichever of them was ahead. Called by delta_table.c.
+ * loses its hash: whatever Exact Online answers for it is a new version. It is asked for: by key, a line with its document; where only the
+ * feed writes versions, by reading that from its start, and then what is absent is looked into. So Delta, this database and Exact Online
+ * agree again, whichever of them was ahead. Called by delta_table.c.
  */
 #include "postgres.h"
 
@@ -20,6 +21,9 @@ typedef struct Comparison
 {
 	MemoryContext context;
 	ExactTargetPlan *plan;
+	const char *parent;			/* column with the key of the document, for lines; NULL: none */
+	char	   *document;		/* entity that is read instead of this one, by key */
+	bool		by_key;			/* a keyed read tells the state of a record; else only the feed does */
 	int64		above;			/* -1: nothing to compare */
 	int64		below;
 	int64		seen;			/* rows read */
@@ -53,37 +57,59 @@ start_unit(void *arg)
 	static const char sql[] =
 	"SELECT min(e.known_seq) FROM exact.epoch e WHERE e.epoch > coalesce((SELECT t.compared_epoch FROM exact.target_state t "
 	"WHERE t.workspace = $1 AND t.entity = $2), 0)";
+	static const char entity_sql[] =
+	"SELECT e.method <> 'sync', e.parent_field, CASE WHEN e.row_kind = 'line' THEN (SELECT h.entity FROM exact.entity_effective h "
+	"WHERE h.feed = e.feed AND h.row_kind = 'header') ELSE e.entity END FROM exact.entity_effective e WHERE e.entity = $1";
 	Comparison *c = arg;
+	const ExactTarget *target = &c->plan->sql;
 	ExactArg	args[2];
+	MemoryContext old;
+	char	   *parent_field;
 
 	args[0] = exact_arg_text(c->plan->workspace->name);
 	args[1] = exact_arg_text(c->plan->sql.entity);
 	exact_sql(sql, 2, args);
 	c->above = exact_cell_int8(0, 1, -1);
+	args[0] = args[1];
+	if (c->above < 0 || exact_sql(entity_sql, 1, args) != 1)
+		return;
+	old = MemoryContextSwitchTo(c->context);
+	c->by_key = exact_cell_bool(0, 1, false);
+	c->document = exact_cell_text(0, 3);
+	MemoryContextSwitchTo(old);
+	parent_field = exact_cell_text(0, 2);
+	for (int i = 0; parent_field != NULL && i < target->ncolumns; i++)
+		if (strcmp(target->columns[i].source_field, parent_field) == 0)
+			c->parent = target->columns[i].name;
 }
 
-/* A page of (division, key, seq, deleted): records that are not known at that version are unknown from now on. */
+/* A page of (division, key, seq, deleted, parent): records that are not known at that version are unknown from now on. */
 static void
 mark_page(Comparison *c)
 {
 	static const char sql[] =
-	"WITH newest AS (SELECT d, k, max(s) AS s, bool_or(gone) AS gone FROM unnest($2::int[], $3::text[], $4::bigint[], $5::text[]::bool[]) AS u (d, k, s, gone) GROUP BY d, k), "
-	"unknown AS (SELECT n.* FROM newest n LEFT JOIN exact.record r ON r.division = n.d AND r.entity = $1 AND r.key = n.k WHERE r.key IS NULL OR r.seq < n.s) "
-	"INSERT INTO exact.record AS r (division, entity, key, hash, seq, slot, batch, ord, deleted, first_seen) "
-	"SELECT d, $1, k, NULL, s, 0, 0, 0, gone, '-infinity' FROM unknown "
-	"ON CONFLICT (division, entity, key) DO UPDATE SET hash = NULL, deleted = excluded.deleted, run = NULL";
+	"WITH newest AS (SELECT DISTINCT ON (d, k) d, k, s, gone, parent FROM unnest($2::int[], $3::text[], $4::bigint[], $5::text[]::bool[], $6::text[]) "
+	"  AS u (d, k, s, gone, parent) ORDER BY d, k, s DESC), "
+	"unknown AS (SELECT n.* FROM newest n LEFT JOIN exact.record r ON r.division = n.d AND r.entity = $1 AND r.key = n.k WHERE r.key IS NULL OR r.seq < n.s), "
+	"dirty AS (INSERT INTO exact.dirty_key AS k (division, entity, key, since, reason) "
+	"  SELECT DISTINCT d, $8, CASE WHEN $8 = $1 THEN k ELSE parent END, now(), 'another copy of the hub delivered it' FROM unknown "
+	"  WHERE $7 AND ($8 = $1 OR parent IS NOT NULL) ON CONFLICT (division, entity, key) DO UPDATE SET since = excluded.since, reason = excluded.reason) "
+	"INSERT INTO exact.record AS r (division, entity, key, parent, hash, seq, slot, batch, ord, deleted, first_seen) "
+	"SELECT d, $1, k, parent, NULL, s, 0, 0, 0, gone, '-infinity' FROM unknown "
+	"ON CONFLICT (division, entity, key) DO UPDATE SET hash = NULL, deleted = excluded.deleted, run = NULL, parent = coalesce(r.parent, excluded.parent)";
 	const ExactStatementResult *page = c->page;
 	int32	   *divisions = palloc(sizeof(int32) * Max(page->nrows, 1));
 	int64	   *seqs = palloc(sizeof(int64) * Max(page->nrows, 1));
 	const char **keys = palloc(sizeof(char *) * Max(page->nrows, 1));
 	const char **gone = palloc(sizeof(char *) * Max(page->nrows, 1));
-	ExactArg	args[5];
+	const char **parents = palloc(sizeof(char *) * Max(page->nrows, 1));
+	ExactArg	args[8];
 
 	for (int r = 0; r < page->nrows; r++)
 	{
-		char	  **row = &page->cells[r * 4];
+		char	  **row = &page->cells[r * 5];
 
-		if (page->ncolumns != 4 || row[0] == NULL || row[1] == NULL || row[2] == NULL)
+		if (page->ncolumns != 5 || row[0] == NULL || row[1] == NULL || row[2] == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_EXACT_TABLE_MISMATCH),
 					 errmsg("table %s has a row without division, key or version", c->plan->current_name),
@@ -92,13 +118,17 @@ mark_page(Comparison *c)
 		keys[r] = row[1];
 		seqs[r] = strtoll(row[2], NULL, 10);
 		gone[r] = row[3] != NULL && strcmp(row[3], "true") == 0 ? "true" : "false";
+		parents[r] = row[4];
 	}
 	args[0] = exact_arg_text(c->plan->sql.entity);
 	args[1] = exact_arg_int4_array(divisions, NULL, page->nrows);
 	args[2] = exact_arg_text_array(keys, NULL, page->nrows);
 	args[3] = exact_arg_int8_array(seqs, NULL, page->nrows);
 	args[4] = exact_arg_text_array(gone, NULL, page->nrows);
-	c->unknown += (int64) exact_sql(sql, 5, args);
+	args[5] = exact_arg_text_array(parents, NULL, page->nrows);
+	args[6] = exact_arg_bool(c->by_key);
+	args[7] = exact_arg_text(c->document ? c->document : c->plan->sql.entity);
+	c->unknown += (int64) exact_sql(sql, 8, args);
 	c->seen += page->nrows;
 	if (page->nrows > 0)
 		c->above = seqs[page->nrows - 1];
@@ -124,12 +154,13 @@ page_unit(void *arg)
 		mark_page(c);
 	if (!c->last_page)
 		return;
-	if (c->unknown > 0)
+	if (c->unknown > 0 && !c->by_key)
 	{
 		args[0] = exact_arg_text(c->plan->sql.entity);
 		exact_sql(reread_sql, 1, args);
-		exact_wake_at_commit(EXACT_ROLE_FETCHER);
 	}
+	if (c->unknown > 0)
+		exact_wake_at_commit(EXACT_ROLE_FETCHER);
 	args[0] = exact_arg_text(c->plan->workspace->name);
 	args[1] = exact_arg_text(c->plan->sql.entity);
 	args[2] = exact_arg_int4(c->plan->sql.hub->epoch);
@@ -193,7 +224,7 @@ read_page(Comparison *c)
 
 	initStringInfo(&sql);
 	initStringInfo(&mark);
-	exact_merge_sql_between(&sql, &c->plan->sql, c->above, c->below, PAGE_ROWS);
+	exact_merge_sql_between(&sql, &c->plan->sql, c->parent, c->above, c->below, PAGE_ROWS);
 	exact_merge_sql_mark(&mark, c->plan->sql.hub, c->plan->sql.entity, "check", "unknown");
 	memset(&request, 0, sizeof(request));
 	request.workspace = c->plan->workspace;

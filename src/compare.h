@@ -11,7 +11,7 @@ typedef void (*ExactCompareDone) (const ExactFault *fault, const char *sqlstate,
 
 /*
  * Once an epoch and table, before its first delivery: reads the versions that came after what this database knew when the epoch began.
- * Their records are unknown from then on, and the feed is read from its start. The tables must be there (target.h), the hub claimed
+ * Their records are unknown from then on, and are read again. The tables must be there (target.h), the hub claimed
  * (fence.h); the plan must live until done is called.
  */
 extern void exact_compare_start(ExactTargetPlan *plan, ExactStatementTrouble trouble, ExactCompareDone done, void *arg);

@@ -576,9 +576,14 @@ exact_merge_sql_check_current(StringInfo out, const ExactTarget *target, const E
 }
 
 void
-exact_merge_sql_between(StringInfo out, const ExactTarget *target, int64 above, int64 below, int limit)
+exact_merge_sql_between(StringInfo out, const ExactTarget *target, const char *parent, int64 above, int64 below, int limit)
 {
-	appendStringInfoString(out, "SELECT `_division`, `_key`, `_seq`, `_deleted` FROM ");
+	appendStringInfoString(out, "SELECT `_division`, `_key`, `_seq`, `_deleted`, ");
+	if (parent != NULL)
+		exact_merge_sql_identifier(out, parent);
+	else
+		appendStringInfoString(out, "CAST(NULL AS STRING)");
+	appendStringInfoString(out, " AS `parent` FROM ");
 	exact_merge_sql_table(out, target, EXACT_TABLE_CURRENT);
 	appendStringInfo(out, " WHERE `_seq` > " INT64_FORMAT " AND `_seq` < " INT64_FORMAT " ORDER BY `_seq` LIMIT %d", above, below, limit);
 }

@@ -111,7 +111,10 @@ extern void exact_merge_sql_current(StringInfo out, const ExactTarget *target, c
 extern void exact_merge_sql_check_history(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch);
 extern void exact_merge_sql_check_current(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch);
 
-/* Versions of the current table above one _seq and below another: at most `limit` rows (_division, _key, _seq, _deleted), lowest first */
-extern void exact_merge_sql_between(StringInfo out, const ExactTarget *target, int64 above, int64 below, int limit);
+/*
+ * Versions of the current table above one _seq and below another: at most `limit` rows (_division, _key, _seq, _deleted, parent), lowest
+ * first. parent: a column, NULL: none
+ */
+extern void exact_merge_sql_between(StringInfo out, const ExactTarget *target, const char *parent, int64 above, int64 below, int limit);
 
 #endif

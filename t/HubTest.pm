@@ -6,6 +6,7 @@ use warnings;
 
 use Carp qw(croak);
 use Exporter 'import';
+use File::Basename qw(dirname);
 
 use DeliveryTest;
 use ExactOnline;
@@ -15,14 +16,7 @@ use Test::More;
 
 our @EXPORT = qw(exact_online hub_cluster hub_settings give_hub one installation_of complete agrees all_off epoch_of);
 
-# Canonical resource and a column whose value is compared, for each entity
-my %entities = (
-	glaccount => [ 'sync/Financial/GLAccounts', 'Description' ],
-	items => [ 'sync/Logistics/Items', 'Description' ],
-	accounts => [ 'sync/CRM/Accounts', 'Name' ],
-	purchaseorders => [ 'sync/PurchaseOrder/PurchaseOrders', 'Description' ],
-	costcenter => [ 'hrm/Costcenters', 'Description' ],
-	costunit => [ 'hrm/Costunits', 'Description' ]);
+my $root = dirname(dirname(__FILE__));
 
 sub exact_online
 {
@@ -66,7 +60,8 @@ sub give_hub
 	$exact->authorise($node, 'postgres');
 	one($node, "SELECT * FROM exact.discover_divisions('erp')");
 	one($node, "UPDATE exact.division SET workspace = 'lake'");
-	$exact->enable($node, 'postgres', [ sort keys %entities ], $exact->divisions);
+	$exact->enable($node, 'postgres',
+		$exact->{info}{settings}{preset} eq 'finance' ? ['finance'] : [qw(glaccount items accounts purchaseorders purchaseorderlines costcenter costunit)], $exact->divisions);
 	return complete($node, $exact);
 }
 
@@ -79,54 +74,25 @@ sub complete
 	my ($node, $exact, $seconds) = @_;
 
 	is($exact->sync($node, 'postgres', $seconds), 'done', 'everything is read');
-	return wait_until(
-		'everything is delivered and nothing is unknown',
-		sub {
-			one($node, 'SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL') eq '0'
-			  && one($node, 'SELECT count(*) FROM exact.record WHERE hash IS NULL AND NOT deleted') eq '0'
-			  && one($node, 'SELECT count(*) FROM exact.dirty_key') eq '0';
-		},
-		$seconds // 60);
+	my $missing = sub {
+		return one($node, "SELECT concat_ws('; ', (SELECT 'batches wait: ' || count(*) FROM exact.batch WHERE delivered_at IS NULL HAVING count(*) > 0), "
+			  . "(SELECT 'unknown: ' || string_agg(r.entity || ' ' || r.key, ', ') FROM exact.record AS r WHERE r.hash IS NULL AND NOT r.deleted), "
+			  . "(SELECT 'keys wait: ' || string_agg(k.entity || ' ' || k.key || ' ' || k.reason, ', ') FROM exact.dirty_key AS k), "
+			  . "(SELECT 'held: ' || string_agg(h.entity || ' ' || cardinality(h.keys) || ' of ' || h.alive || ' ' || h.reason, ', ') FROM exact.held_delete AS h WHERE h.state = 'held'))");
+	};
+	return eval { wait_until('everything is delivered and nothing is unknown', sub { $missing->() eq '' }, $seconds // 60) } || croak $@ . $missing->();
 }
 
-# Delta holds what Exact Online holds: the same records, none that is gone, with the same values.
+# Delta holds what Exact Online holds now, record by record and field by field; each version of the history is there once.
 sub agrees
 {
 	my ($exact, $databricks, $what) = @_;
-	my (@expected, @found);
+	my ($out, $err) = ('', '');
+	my $same = IPC::Run::run([ $ENV{EXACT_DATABRICKS_PYTHON} // 'python3', "$root/scripts/lib/truth.py", '--now', '--exact', $exact->{url}, '--databricks', $databricks->{url} ],
+		'>', \$out, '2>', \$err);
 
-	foreach my $entity (sort keys %entities)
-	{
-		my ($resource, $field) = @{ $entities{$entity} };
-
-		foreach my $division ($exact->divisions)
-		{
-			foreach my $record ($exact->truth($division, $resource))
-			{
-				next if $record->{deleted} || ($record->{row}{LineNumber} // 0) != 0;
-				push @expected, join ' ', $entity, $division, lc $record->{key}, $record->{row}{$field} // 'null';
-			}
-		}
-		foreach my $row (databricks_rows($databricks, $entity))
-		{
-			next if $row->{_deleted} =~ /^(true|1)$/;
-			push @found, join ' ', $entity, $row->{_division}, $row->{_key}, $row->{ lc $field } // 'null';
-		}
-	}
-	cmp_ok(scalar @expected, '>', 50, "$what: there is something to compare");
-	my %count;
-	$count{$_}++ foreach @expected;
-	$count{$_}-- foreach @found;
-	my @different = grep { $count{$_} != 0 } sort keys %count;
-	is(scalar @different, 0, "$what: Delta holds what Exact Online holds") or diag join "\n", map { "$count{$_} $_" } @different[ 0 .. ($#different < 9 ? $#different : 9) ];
-
-	# every version of the history once
-	foreach my $entity (sort keys %entities)
-	{
-		my %seen;
-		$seen{"$_->{_division} $_->{_seq}"}++ foreach databricks_rows($databricks, "${entity}_history");
-		is(scalar(grep { $_ > 1 } values %seen), 0, "$what: $entity has no version twice");
-	}
+	ok($same, "$what: Delta holds what Exact Online holds") or diag "$out$err";
+	like($out, qr/^(?:\d+,\d{3}|\d{3,}) rows/, "$what: of some hundred records");
 	return;
 }
 

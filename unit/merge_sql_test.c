@@ -149,8 +149,8 @@ test_merges(StringInfo out)
 	expect("check of history", out,
 		   "SELECT count(*) AS `n`" ROWS("2") END_ROWS " AS s\nJOIN `main`.`exact`.`orders_history` AS h ON h.`_division` = "
 		   "CAST(s.r.`_division` AS INT) AND h.`_seq` = CAST(s.r.`_seq` AS BIGINT) AND h.`_seq` BETWEEN 5 AND 9");
-	exact_merge_sql_between(out, &target, 5, INT64CONST(3298534883328), 10000);
-	expect("versions of other copies", out, "SELECT `_division`, `_key`, `_seq`, `_deleted` FROM `main`.`exact`.`orders` "
+	exact_merge_sql_between(out, &target, "Supplier", 5, INT64CONST(3298534883328), 10000);
+	expect("versions of other copies", out, "SELECT `_division`, `_key`, `_seq`, `_deleted`, `Supplier` AS `parent` FROM `main`.`exact`.`orders` "
 		   "WHERE `_seq` > 5 AND `_seq` < 3298534883328 ORDER BY `_seq` LIMIT 10000");
 	exact_merge_sql_check_current(out, &target, &three);
 	expect("check of current", out,

@@ -40,15 +40,17 @@ class Report:
 
 
 class Comparison:
-    def __init__(self, exact, databricks, schema="exact", catalog=None, divisions=None, tables=None, lost_answers=False, vanishing=False):
+    def __init__(self, exact, databricks, schema="exact", catalog=None, divisions=None, tables=None, lost_answers=False, vanishing=False,
+                 now=False):
         """lost_answers: an answer may have been lost after it was served (a kill), so a served state may be missing in history
         when a later one of the same record is there; never the last one. vanishing: records were hidden from the user, so that a record
-        may stand as deleted in history, and as it was again, without that being served."""
+        may stand as deleted in history, and as it was again, without that being served. now: only what Exact Online holds now against the
+        current tables; after a restore the history has versions of several copies of the hub."""
         self.exact, self.databricks = exact, databricks
         self.prefix = f"{catalog or databricks.info['catalog']}.{schema}"
         self.divisions = divisions or exact.divisions
         self.tables = tables or PRESETS[exact.info["settings"].get("preset", "orders")]
-        self.lost_answers, self.vanishing = lost_answers, vanishing
+        self.lost_answers, self.vanishing, self.now = lost_answers, vanishing, now
         self.report = Report()
         self._served, self._truths = {}, {}     # as the simulator gave them
 
@@ -57,6 +59,13 @@ class Comparison:
             current, history = f"{self.prefix}.{entity}", f"{self.prefix}.{entity}_history"
             types, history_types = self.types(current), self.types(history)
             rows, versions = self.databricks.rows(current), self.databricks.rows(history)
+            if self.now:
+                self.report.rows += len(rows)
+                for division in self.divisions:
+                    self.compare_truth(entity, division, types, {r["_key"]: r for r in rows if int(r["_division"]) == division})
+                if len({(r["_division"], r["_seq"]) for r in versions}) != len(versions):
+                    self.report.differ(entity, "two versions in history have the same _seq")
+                continue
             self.check_columns(entity, types, history_types)
             self.check_history_order(entity, versions)
             for division in self.divisions:
@@ -325,8 +334,10 @@ def main():
     parser.add_argument("--databricks", required=True, help="address of the Databricks simulator")
     parser.add_argument("--schema", default="exact", help="schema of the Delta tables (default: exact)")
     parser.add_argument("--lost-answers", action="store_true", help="a served state may be missing when a later one is there (after kills)")
+    parser.add_argument("--now", action="store_true", help="compare what is held now only, not the history (after a restore)")
     given = parser.parse_args()
-    report = Comparison(ExactOnline(given.exact), Databricks(given.databricks), given.schema, lost_answers=given.lost_answers).run()
+    report = Comparison(ExactOnline(given.exact), Databricks(given.databricks), given.schema, lost_answers=given.lost_answers,
+                        now=given.now).run()
     print(report)
     return 1 if report.differences else 0
 
