@@ -13,13 +13,22 @@
 #include "client.h"
 
 #define WAIT_MS 10000
-#define EVICT_AFTER_MS 1000		/* whoever said nothing for so long makes room */
+#define EVICT_NEW_MS 50			/* whoever made no request within this time makes room */
+#define EVICT_IDLE_MS 1000		/* whoever made none again */
 #define SPARE_FILES 128			/* descriptors left to the server's own files */
 #define FEWEST 8
 
-static dlist_head waiting = DLIST_STATIC_INIT(waiting);
+/* Both in order of deadline: those that have not completed a request yet, and those that have */
+enum
+{
+	NEW,
+	PROVEN,
+	NLISTS
+};
+static dlist_head waiting[NLISTS] = {DLIST_STATIC_INIT(waiting[NEW]), DLIST_STATIC_INIT(waiting[PROVEN])};
 static int	nopen = 0;
 static int	nclosing = 0;			/* of these */
+static uint64 nevicted = 0;
 
 static int	max_open = 512;
 static int	max_per_address = 128;
@@ -52,7 +61,14 @@ exact_client_wait(ExactClient *client)
 		dlist_delete(&client->node);
 	client->deadline = now_ms() + WAIT_MS;
 	client->waits = true;
-	dlist_push_tail(&waiting, &client->node);
+	dlist_push_tail(&waiting[client->proven ? PROVEN : NEW], &client->node);
+}
+
+void
+exact_client_prove(ExactClient *client)
+{
+	exact_client_busy(client);
+	client->proven = true;
 }
 
 void
@@ -75,15 +91,19 @@ exact_client_shut(ExactClient *client)
 static bool
 has_its_share(const ExactPeer *peer)
 {
-	dlist_iter	iter;
 	int			n = 0;
 
 	if (exact_peer_within(peer, proxies, nproxies))
 		return false;
-	dlist_foreach(iter, &waiting)
+	for (int list = 0; list < NLISTS; list++)
 	{
-		if (exact_peer_same_line(&dlist_container(ExactClient, node, iter.cur)->peer, peer) && ++n >= max_per_address)
-			return true;
+		dlist_iter	iter;
+
+		dlist_foreach(iter, &waiting[list])
+		{
+			if (exact_peer_same_line(&dlist_container(ExactClient, node, iter.cur)->peer, peer) && ++n >= max_per_address)
+				return true;
+		}
 	}
 	return false;
 }
@@ -93,12 +113,18 @@ have_room(void)
 {
 	int			limit = Max(Min(max_open, max_safe_fds - SPARE_FILES), FEWEST);
 
-	if (nopen - nclosing >= limit && !dlist_is_empty(&waiting))
+	for (int list = 0; list < NLISTS && nopen - nclosing >= limit; list++)
 	{
-		ExactClient *oldest = dlist_head_element(ExactClient, node, &waiting);
+		if (!dlist_is_empty(&waiting[list]))
+		{
+			ExactClient *oldest = dlist_head_element(ExactClient, node, &waiting[list]);
 
-		if (oldest->deadline - now_ms() <= WAIT_MS - EVICT_AFTER_MS)
-			exact_client_shut(oldest);
+			if (oldest->deadline - now_ms() <= WAIT_MS - (list == NEW ? EVICT_NEW_MS : EVICT_IDLE_MS))
+			{
+				exact_client_shut(oldest);
+				nevicted++;
+			}
+		}
 	}
 	return nopen - nclosing < limit;
 }
@@ -137,10 +163,13 @@ exact_client_expire(void)
 	int64		now = now_ms();
 	int			n = 0;
 
-	while (!dlist_is_empty(&waiting) && dlist_head_element(ExactClient, node, &waiting)->deadline <= now)
+	for (int list = 0; list < NLISTS; list++)
 	{
-		exact_client_shut(dlist_head_element(ExactClient, node, &waiting));
-		n++;
+		while (!dlist_is_empty(&waiting[list]) && dlist_head_element(ExactClient, node, &waiting[list])->deadline <= now)
+		{
+			exact_client_shut(dlist_head_element(ExactClient, node, &waiting[list]));
+			n++;
+		}
 	}
 	return n;
 }
@@ -148,9 +177,14 @@ exact_client_expire(void)
 long
 exact_client_timeout(void)
 {
-	if (dlist_is_empty(&waiting))
-		return -1;
-	return (long) Max(dlist_head_element(ExactClient, node, &waiting)->deadline - now_ms(), 1);
+	int64		first = PG_INT64_MAX;
+
+	for (int list = 0; list < NLISTS; list++)
+	{
+		if (!dlist_is_empty(&waiting[list]))
+			first = Min(first, dlist_head_element(ExactClient, node, &waiting[list])->deadline);
+	}
+	return first == PG_INT64_MAX ? -1 : (long) Max(first - now_ms(), 1);
 }
 
 void
@@ -163,4 +197,10 @@ int
 exact_client_count(void)
 {
 	return nopen;
+}
+
+uint64
+exact_client_evicted(void)
+{
+	return nevicted;
 }

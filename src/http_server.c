@@ -67,6 +67,7 @@ static ExactClient *arriving = NULL;
 static bool stopping = false;
 
 static ExactHttpServerCounts counts;
+static uint64 turned_away = 0;	/* connections closed at once */
 
 /* ---- replies ---- */
 
@@ -177,7 +178,7 @@ accept_some(int listening)
 		client = exact_peer_from((struct sockaddr *) &address, &peer) ? exact_client_new(fd, &peer) : NULL;
 		if (client == NULL)
 		{
-			counts.over_limit++;
+			turned_away++;
 			close(fd);
 			continue;
 		}
@@ -224,6 +225,8 @@ on_completed(void *arg pg_attribute_unused(), struct MHD_Connection *connection 
 		dlist_delete(&request->node);	/* the client has gone */
 	if (how == MHD_REQUEST_TERMINATED_WITH_ERROR && !request->whole)
 		counts.malformed++;		/* the library refused it */
+	if (request->whole)
+		exact_client_prove(request->client);
 	if (request->client != NULL)
 		exact_client_wait(request->client);
 	free(request->body);
@@ -499,6 +502,7 @@ const ExactHttpServerCounts *
 exact_http_server_counts(void)
 {
 	counts.connections = exact_client_count();
+	counts.over_limit = turned_away + exact_client_evicted();
 	return &counts;
 }
 

@@ -51,7 +51,7 @@ typedef struct ExactHttpServerCounts
 	uint64		too_large;		/* 413 */
 	uint64		unknown;		/* 404, 405 */
 	uint64		timeouts;		/* closed after 10 s */
-	uint64		over_limit;		/* closed at once: too many connections */
+	uint64		over_limit;		/* closed: too many connections */
 	int			connections;	/* open now */
 } ExactHttpServerCounts;
 
