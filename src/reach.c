@@ -79,10 +79,14 @@ exact_reach_forget(void)
 }
 
 void
-exact_reach_again(ExactReach *reach)
+exact_reach_again(ExactReach *reach, bool forced)
 {
-	reach->state = EXACT_REACH_UNTRIED;
+	if (!forced && reach->tried_at + USECS_PER_HOUR > GetCurrentTimestamp())
+		return;
 	reach->next_at = 0;
+	if (!forced)
+		return;
+	reach->state = EXACT_REACH_UNTRIED;
 	reach->first_at = GetCurrentTimestamp() - STARTING_US;
 }
 

@@ -34,8 +34,8 @@ typedef struct ExactReach
 extern ExactReach *exact_reach_get(const char *url, bool own);
 /* Before all addresses in use are named again by exact_reach_get. */
 extern void exact_reach_forget(void);
-/* An operator asks: it is tried now, and the first answer counts. */
-extern void exact_reach_again(ExactReach *reach);
+/* An upkeep begins: it is tried anew, at most hourly; at once, and waited for, when an operator asks. */
+extern void exact_reach_again(ExactReach *reach, bool forced);
 /* In a unit: what was known before a restart, and the mark by which this hub's answers are known. */
 extern void exact_reach_load(void);
 /* Tries what is due; returns ms until something will be, -1 = nothing by itself. */

@@ -113,8 +113,8 @@ send_call(ExactUpkeep *u, ExactLane *lane)
 		else
 		{
 			request.method = "DELETE";
-			request.url = psprintf("%s/api/v1/%d/" RESOURCE "(guid'%s')", lane->base_url, u->division, t->id);
-			request.label = psprintf(RESOURCE "(guid'%s')?topic=%s", t->id, t->name);
+			request.url = psprintf("%s/api/v1/%d/" RESOURCE "(guid'%s')", lane->base_url, u->division, t->target);
+			request.label = psprintf(RESOURCE "(guid'%s')?topic=%s", t->target, t->name);
 		}
 	}
 	exact_run_hold(lane);
@@ -148,7 +148,9 @@ begin_upkeep(ExactUpkeep *u)
 	TimestampTz now = GetCurrentTimestamp();
 
 	u->forced = u->requested_at > u->begun_at;
-	if (!u->forced)
+	if (u->counts[EXACT_COUNT_MADE] + u->counts[EXACT_COUNT_REPLACED] + u->counts[EXACT_COUNT_REMOVED] > 0)
+		u->gap_us = GAP_FIRST_US;
+	else if (!u->forced)
 		u->gap_us = now - u->begun_at < 2 * u->gap_us ? Min(2 * u->gap_us, GAP_MAX_US) : GAP_FIRST_US;
 	u->consent_used = u->consented_at;
 	u->begun_at = now;
@@ -159,8 +161,8 @@ begin_upkeep(ExactUpkeep *u)
 	u->listed = NULL;
 	exact_upkeep_set_link(u, NULL);
 	u->phase = EXACT_UPKEEP_LIST;
-	if (u->reach != NULL && u->forced)
-		exact_reach_again(u->reach);
+	if (u->reach != NULL)
+		exact_reach_again(u->reach, u->forced);
 }
 
 /* Moves one division on; returns when it is due again. */

@@ -21,7 +21,7 @@ typedef struct ExactTopic
 {
 	char	   *name;
 	bool		wanted;			/* by an enabled entity */
-	char	   *id;
+	char	   *id;				/* ours; NULL: none, or not known */
 	char	   *callback_url;
 	const char *state;			/* "wanted", "present", "foreign", "refused" */
 	const char *cause;			/* NULL: none */
@@ -32,6 +32,7 @@ typedef struct ExactTopic
 	TimestampTz replaced_at;
 	/* of the running upkeep */
 	ExactTopicStep step;
+	const char *target;			/* what is to be deleted: this one's id, or of what leads elsewhere */
 	bool		made;
 	bool		replaced;
 	bool		removed;
@@ -88,7 +89,7 @@ typedef struct ExactUpkeep
 	bool		busy;			/* a call is on the way */
 	bool		forced;			/* an operator asked: refused topics are tried as well */
 	bool		yield;			/* the division's feeds have the next call */
-	int64		gap_us;			/* at least this long between two that nobody asked for; grows while they follow each other */
+	int64		gap_us;			/* at least this long between two that nobody asked for; grows while they follow each other and change nothing */
 	int			pass;			/* lists read in this upkeep */
 	int			failures;		/* refused posts in a row */
 	int			errors;			/* calls in a row that ended without an answer */

@@ -177,6 +177,7 @@ is_trouble(ExactUpkeep *u, ExactLane *lane, ExactApiAnswer *answer)
 		case EXACT_API_LIMIT:
 			exact_trouble_answer(lane, answer, 1);
 			u->phase = EXACT_UPKEEP_LIST;	/* goes on when the limit resets, after another look */
+			u->pass = 0;
 			return true;
 		case EXACT_API_UNAUTHORIZED:
 		case EXACT_API_PARKED:
@@ -282,7 +283,8 @@ on_delete(ExactUpkeep *u, ExactTopic *t, ExactApiAnswer *answer)
 
 	if (gone)
 	{
-		t->id = NULL;
+		if (same(t->id, t->target))
+			t->id = NULL;
 		t->step = replaces ? EXACT_STEP_POST : EXACT_STEP_NONE;
 		t->replaced = replaces;
 		t->removed = !replaces;
@@ -296,6 +298,7 @@ on_delete(ExactUpkeep *u, ExactTopic *t, ExactApiAnswer *answer)
 	{
 		t->step = EXACT_STEP_NONE;
 		t->tried_at = GetCurrentTimestamp();
+		t->callback_url = u->callback_url;
 		set_row(u, t, "refused", answer->http->status == 403 ? "right" : "service",
 				psprintf("Exact Online does not remove it: %s", answer->said ? answer->said : answer->fault->message),
 				"let the user who made it remove it; tried again daily");
@@ -353,35 +356,41 @@ compare_topic(ExactUpkeep *u, ExactTopic *t)
 		const Listed *mine = ours ? ours : other && same(other->id, t->id) ? other : NULL;
 
 		t->id = mine ? mine->id : NULL;
+		t->target = t->id;
 		if (mine != NULL && (u->forced || t->tried_at == 0 || t->tried_at + CHECK_US <= now))
 			t->step = EXACT_STEP_DELETE;
+		return;
 	}
-	else if (u->cause != NULL)
-		set_row(u, t, "wanted", u->cause, u->reason, u->next_step);
-	else if (ours != NULL)
-		set_present(u, t, ours->id);
-	else if (u->reach->state == EXACT_REACH_BROKEN)
+	if (u->cause != NULL)
 	{
-		t->id = other ? other->id : NULL;
+		set_row(u, t, "wanted", u->cause, u->reason, u->next_step);
+		return;
+	}
+	if (ours != NULL)
+	{
+		set_present(u, t, ours->id);
+		return;
+	}
+	if (other == NULL || !same(other->id, t->id))
+		t->id = NULL;
+	if (u->reach->state == EXACT_REACH_BROKEN)
+	{
 		t->callback_url = other ? other->callback_url : NULL;
 		set_row(u, t, "wanted", "unreachable", psprintf("%s %s", u->callback_url, u->reach->finding), u->reach->next_step);
 	}
 	else if (other != NULL && !u->forced && (same(t->cause, "environment") ||
 											 (t->replaced_at != 0 && t->replaced_at + REPLACE_US > now && !same(other->callback_url, t->callback_url))))
 	{
-		t->id = other->id;
 		t->callback_url = other->callback_url;
 		t->tried_at = now;
 		set_row(u, t, "foreign", "environment", "another environment with this app takes the notifications back each time",
 				"give each environment its own app; SELECT exact.subscribe() takes them here once");
 	}
-	else
+	else if (exact_upkeep_may_try(u, t))
 	{
-		t->id = other ? other->id : NULL;
-		if (!exact_upkeep_may_try(u, t))
-			return;
 		t->step = other ? EXACT_STEP_REPLACE : EXACT_STEP_POST;
-		if (other)
+		t->target = other ? other->id : NULL;
+		if (other != NULL)
 			t->callback_url = other->callback_url;
 		else if (strcmp(t->state, "present") == 0)
 			set_row(u, t, "wanted", NULL, NULL, NULL);
@@ -407,6 +416,7 @@ add_forgotten(ExactUpkeep *u)
 		memset(t, 0, sizeof(*t));
 		t->name = l->topic;
 		t->id = l->id;
+		t->target = l->id;
 		t->callback_url = l->callback_url;
 		t->state = "present";
 		t->step = EXACT_STEP_DELETE;
