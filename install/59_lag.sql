@@ -36,8 +36,9 @@ BEGIN
 		WHERE x.at > now() - span - interval '15 minutes' AND x.key IS NOT NULL AND x.reason IS NULL ORDER BY x.at DESC LIMIT 5000) AS i;
 	RETURN QUERY
 		WITH done AS MATERIALIZED (
-			SELECT b.id, b.entity, b.staged_at, b.delivered_at, c.at AS called_at, c.at + c.took_ms * interval '1 ms' AS answered_at
-			FROM exact.batch AS b LEFT JOIN exact.api_call AS c ON c.id = b.call
+			-- a call of longer ago is not looked for: what it brought is counted from when it was staged
+			SELECT b.id, b.entity, b.staged_at, b.delivered_at, coalesce(c.at, b.staged_at) AS called_at, c.at + c.took_ms * interval '1 ms' AS answered_at
+			FROM exact.batch AS b LEFT JOIN exact.api_call AS c ON c.id = b.call AND c.at > now() - span - interval '1 day'
 			WHERE b.delivered_at > now() - span
 		), notified AS MATERIALIZED (
 			-- LIMIT: one look-up a notification, however large the table is

@@ -392,7 +392,7 @@ tell_open_state(void)
 		if (!workspace->enabled || workspace->fault != NULL || !exact_open_state_look(&workspace->info, exact_fence_hub()))
 			continue;
 		if (exact_fence_advance(&workspace->info, &fault, &ms) == EXACT_FENCE_HELD)
-			exact_open_state_tell(workspace->info.name);
+			exact_open_state_tell(&workspace->info);
 		wait = sooner(wait, ms);
 	}
 	return wait;

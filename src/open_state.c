@@ -255,7 +255,7 @@ look_unit(void *arg)
 	o->nrows[PLACE_OPEN] = (int) exact_cell_int8(0, 2, 0);
 	o->rows[PLACE_STATE] = exact_cell_text(0, 3);
 	o->nrows[PLACE_STATE] = (int) exact_cell_int8(0, 4, 0);
-	o->digest = psprintf("%d %s", o->hub->epoch, exact_cell_text(0, 5));
+	o->digest = psprintf("%d %s %s.%s %s", o->hub->epoch, o->info->origin, o->info->catalog, o->info->schema, exact_cell_text(0, 5));
 	o->delivered = exact_cell_time(0, 6, 0);
 	list = exact_cell_text(0, 7);	/* "{1,2}" */
 	capacity = o->nrows[PLACE_STATE];
@@ -536,11 +536,12 @@ exact_open_state_look(const ExactWorkspace *workspace, const ExactHub *hub)
 }
 
 void
-exact_open_state_tell(const char *workspace)
+exact_open_state_tell(const ExactWorkspace *workspace)
 {
-	OpenState  *o = get_state(workspace);
+	OpenState  *o = get_state(workspace->name);
 	MemoryContext old = MemoryContextSwitchTo(o->context);
 
+	o->info = exact_databricks_copy(workspace); /* the claim was made there, maybe since the look */
 	o->pending = false;
 	o->busy = true;
 	o->place = PLACE_OPEN;

@@ -14,6 +14,6 @@
 extern bool exact_open_state_look(const ExactWorkspace *workspace, const ExactHub *hub);
 
 /* Tells it, once the hub's claim is held. A failure is shown in exact.target_state under the entity exact_state and tried again. */
-extern void exact_open_state_tell(const char *workspace);
+extern void exact_open_state_tell(const ExactWorkspace *workspace);
 
 #endif
