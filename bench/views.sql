@@ -9,6 +9,7 @@ INSERT INTO exact.division (division, app, workspace, enabled) SELECT d, 'erp', 
 CREATE TEMP TABLE entity AS
 SELECT (row_number() OVER () - 1)::int AS n, e FROM unnest('{glaccount,items,accounts,purchaseorders,salesinvoices,transactionlines,costcenter,costunit,purchaseorderlines,salesinvoicelines}'::text[]) AS e;
 SET enable_nestloop = off;
+ALTER TABLE exact.inbox DISABLE TRIGGER USER;   -- no event for each
 \o /dev/null
 SELECT exact.enable_entities(d.division, VARIADIC (SELECT array_agg(e) FROM entity)) FROM exact.division AS d;
 \o
