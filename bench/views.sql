@@ -61,6 +61,6 @@ SELECT q.what, pg_temp.times(q.query) FROM (VALUES
 	(3, '`lag`, 5 minutes', 'SELECT count(p99) FROM exact.lag WHERE span = ''5 minutes'''),
 	(4, '`lag`, 1 hour', 'SELECT count(p99) FROM exact.lag WHERE span = ''1 hour'''),
 	(5, '`lag`, 24 hours', 'SELECT count(p99) FROM exact.lag WHERE span = ''24 hours'''),
-	(6, '`explain()` of a delivered record', 'SELECT exact.explain(2, ''items'', ''k500001'')'),
-	(7, '`explain()` of one that waits', 'SELECT exact.explain(2, ''items'', ''k999991'')')
+	(6, '`explain()` of a delivered record', 'SELECT count(exact.explain(2, ''items'', ''k500001''))'),
+	(7, '`explain()` of one that waits', 'SELECT count(exact.explain(2, ''items'', ''k999991''))')
 ) AS q (n, what, query) ORDER BY q.n;

@@ -4,7 +4,7 @@ CREATE INDEX inbox_at ON exact.inbox USING brin (at) WITH (pages_per_range = 16,
 COMMENT ON INDEX exact.inbox_at IS 'Notifications of the last hours';
 
 CREATE FUNCTION exact._staged_before(slot smallint, batches bigint[], ords int[]) RETURNS TABLE (batch bigint, ord int, at timestamptz)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	-- the slot's own partition: to open all 64 takes longer than to read
@@ -18,7 +18,8 @@ REVOKE ALL ON FUNCTION exact._staged_before(smallint, bigint[], int[]) FROM PUBL
 GRANT EXECUTE ON FUNCTION exact._staged_before(smallint, bigint[], int[]) TO exact_reader;
 
 -- A notification belongs to a version when it came after the record's version before and before the call that brought this one.
--- In PL/pgSQL, where plans know the span, and in two steps: what is small then stays small for the planner.
+-- In PL/pgSQL, where plans know the span, and in two steps: what is small then stays small for the planner. No
+-- LIMIT below leaves anything out: each notification has at most one version.
 CREATE FUNCTION exact._lag(span interval) RETURNS TABLE (entity text, stage text, n bigint, p50 interval, p95 interval, p99 interval, max interval)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -27,6 +28,7 @@ DECLARE
 	divisions int[];
 	keys text[];
 	times timestamptz[];
+	first_call bigint := (SELECT min(b.call) FROM exact.batch AS b WHERE b.delivered_at > now() - span);
 BEGIN
 	SELECT array_agg(i.entity), array_agg(i.division), array_agg(i.key), array_agg(i.at) INTO entities, divisions, keys, times
 	FROM (SELECT e.entity, x.division, x.key, x.at
@@ -36,9 +38,8 @@ BEGIN
 		WHERE x.at > now() - span - interval '15 minutes' AND x.key IS NOT NULL AND x.reason IS NULL ORDER BY x.at DESC LIMIT 5000) AS i;
 	RETURN QUERY
 		WITH done AS MATERIALIZED (
-			-- a call of longer ago is not looked for: what it brought is counted from when it was staged
-			SELECT b.id, b.entity, b.staged_at, b.delivered_at, coalesce(c.at, b.staged_at) AS called_at, c.at + c.took_ms * interval '1 ms' AS answered_at
-			FROM exact.batch AS b LEFT JOIN exact.api_call AS c ON c.id = b.call AND c.at > now() - span - interval '1 day'
+			SELECT b.id, b.entity, b.staged_at, b.delivered_at, c.at AS called_at, c.at + c.took_ms * interval '1 ms' AS answered_at
+			FROM exact.batch AS b LEFT JOIN exact.api_call AS c ON c.id = b.call AND c.id >= first_call
 			WHERE b.delivered_at > now() - span
 		), notified AS MATERIALIZED (
 			-- LIMIT: one look-up a notification, however large the table is
@@ -50,6 +51,7 @@ BEGIN
 			FROM notified AS i JOIN done AS d ON d.id = i.batch
 			WHERE d.called_at >= i.at
 			GROUP BY i.entity, i.slot, i.batch, i.ord, d.called_at, d.delivered_at
+			LIMIT 5000
 		), answered AS (
 			SELECT c.entity, c.called_at, c.delivered_at, t.at
 			FROM (SELECT x.slot, array_agg(x.batch) AS batches, array_agg(x.ord) AS ords FROM candidate AS x GROUP BY x.slot) AS g
@@ -57,6 +59,7 @@ BEGIN
 			JOIN candidate AS c ON c.batch = before.batch AND c.ord = before.ord
 			CROSS JOIN LATERAL (SELECT min(a.at) AS at FROM unnest(c.times) AS a (at) WHERE before.at IS NULL OR a.at > before.at) AS t
 			WHERE t.at IS NOT NULL
+			LIMIT 5000
 		), took AS (
 			SELECT m.entity, 1 AS step, 'notification to call' AS stage, m.called_at - m.at AS took FROM answered AS m
 			UNION ALL SELECT m.entity, 5, 'notification to delivered', m.delivered_at - m.at FROM answered AS m
