@@ -9,7 +9,7 @@ def merges(hub, since):
     found = collections.defaultdict(list)
     for statement in hub.databricks.get("statements", since=since)["statements"]:
         text = statement["text"]
-        if f"`{hub.schema}`" in text and "MERGE INTO" in text:
+        if f"`{hub.schema}`" in text and "MERGE INTO" in text and "`exact_" not in text.split("USING")[0]:
             found["history" if "_history`" in text.split("USING")[0] else "current"].append(text)
     return found
 
