@@ -299,6 +299,14 @@ CREATE CONSTRAINT TRIGGER audit_cancel AFTER UPDATE OF cancel_wanted ON exact.re
 	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new.cancel_wanted AND NOT old.cancel_wanted) EXECUTE FUNCTION exact._audit_change();
 COMMENT ON TRIGGER audit_cancel ON exact.request IS 'Appends an event to the chain "sql" at commit and wakes the workers';
 
+CREATE FUNCTION exact._lock_installation() RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT pg_advisory_xact_lock(hashtextextended('exact_databricks installation', 0))
+$$;
+COMMENT ON FUNCTION exact._lock_installation() IS 'Until the transaction ends: a worker that binds the installation and the sessions of a restore come one after the other, and see what the one before has done';
+REVOKE ALL ON FUNCTION exact._lock_installation() FROM PUBLIC;
+
 -- A dump is loaded while workers may run: the first configuration row that comes puts them off until exact.adopt().
 CREATE FUNCTION exact._restored() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -307,8 +315,7 @@ BEGIN
 	IF NOT exact._restoring() OR current_setting('shared_preload_libraries') NOT LIKE '%exact\_databricks%' THEN
 		RETURN NULL;
 	END IF;
-	-- Sessions of a parallel restore see each other's rows only one after the other.
-	PERFORM pg_advisory_xact_lock(hashtextextended('exact_databricks restore', 0));
+	PERFORM exact._lock_installation();
 	IF NOT EXISTS (SELECT FROM exact.app) AND NOT EXISTS (SELECT FROM exact.workspace) AND NOT EXISTS (SELECT FROM exact.epoch)
 			AND NOT EXISTS (SELECT FROM exact.installation) THEN
 		RETURN NULL;
@@ -335,7 +342,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF exact._restoring() AND new.system_identifier <> 'restored' THEN
-		PERFORM pg_advisory_xact_lock(hashtextextended('exact_databricks restore', 0));
+		PERFORM exact._lock_installation();
 		DELETE FROM exact.installation_binding;
 	END IF;
 	RETURN new;
@@ -351,6 +358,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF exact._restoring() THEN
+		PERFORM exact._lock_installation();
 		DELETE FROM exact.epoch;
 	END IF;
 	RETURN NULL;

@@ -55,7 +55,7 @@ BEGIN
 		RETURN finding;
 	ELSIF NOT EXISTS (SELECT FROM exact.installation_binding) THEN
 		-- The first worker makes both rows; a second one, or one beside a restore, waits here and finds what came.
-		LOCK TABLE exact.installation_binding IN SHARE ROW EXCLUSIVE MODE;
+		PERFORM exact._lock_installation();
 		finding := exact._binding_finding();
 		IF finding IS NOT NULL THEN
 			RETURN finding;
@@ -69,7 +69,7 @@ BEGIN
 	SELECT e.timeline INTO timeline_was FROM exact.epoch AS e ORDER BY e.epoch DESC LIMIT 1;
 	IF timeline_was IS DISTINCT FROM exact._timeline() THEN
 		-- Promoted, or restored to a point in time: what this database knows may be less than what the old one did.
-		LOCK TABLE exact.installation_binding IN SHARE ROW EXCLUSIVE MODE;
+		PERFORM exact._lock_installation();
 		SELECT e.timeline INTO timeline_was FROM exact.epoch AS e ORDER BY e.epoch DESC LIMIT 1;
 		IF timeline_was IS DISTINCT FROM exact._timeline() AND exact._binding_finding() IS NULL THEN
 			raised := exact._raise_epoch(format('timeline %s after %s', exact._timeline(), coalesce(timeline_was::text, 'none')));
