@@ -120,7 +120,7 @@ def test_setup_and_operation(fresh, engine_free):
     port = with_listener(hub)
     hub.wait_loaded(120)
     hub.wait_for("the subscriptions are made", lambda: hub.value("SELECT bool_and(state = 'present') FROM exact.subscriptions") == "t", 60)
-    for page in ("proxy", "operate", "monitor", "trouble", "reference", "promises"):
+    for page in ("proxy", "delta", "operate", "monitor", "trouble", "reference", "promises"):
         Reader(hub, port).type(f"docs/{page}.md")
 
 
