@@ -75,12 +75,17 @@ typedef struct Keyed
 static ExactArg *
 pick_args(const ExactLane *lane, ExactArg *args)
 {
-	const char **held = palloc((lane->nrefused + 1) * sizeof(char *));
+	const char **held = palloc((lane->nrefused + 2 * lane->nruns + 1) * sizeof(char *));
+	TimestampTz now = GetCurrentTimestamp();
+	int64		gap = exact_plan_gap(lane);
 	int			nheld = 0;
 
 	for (int i = 0; i < lane->nrefused; i++)
-		if (lane->refused[i].not_before > GetCurrentTimestamp())
+		if (lane->refused[i].not_before > now)
 			held[nheld++] = lane->refused[i].entity;
+	for (int i = 0; i < lane->nruns; i++)
+		for (int e = 0; lane->runs[i]->keyed_at + gap > now && lane->runs[i]->def != NULL && e < Min(lane->runs[i]->def->nentities, 2); e++)
+			held[nheld++] = lane->runs[i]->def->entities[e].name;
 	args[0] = exact_arg_int4(lane->division);
 	args[1] = exact_arg_text_array(held, NULL, nheld);
 	args[2] = exact_arg_int4(exact_debounce_ms);
@@ -95,6 +100,7 @@ next_due(const ExactLane *lane)
 	"SELECT min(" DUE ") FROM exact.dirty_key k JOIN exact.entity_effective e ON e.entity = k.entity "
 	"WHERE k.division = $1 AND k.entity <> ALL ($2::text[]) AND " SETTLED_BY_KEY;
 	ExactArg	args[3];
+	int64		gap = exact_plan_gap(lane);
 	TimestampTz at;
 
 	exact_sql(sql, 3, pick_args(lane, args));
@@ -102,6 +108,9 @@ next_due(const ExactLane *lane)
 	for (int i = 0; i < lane->nrefused; i++)
 		if (lane->refused[i].not_before > GetCurrentTimestamp())
 			at = Min(at, lane->refused[i].not_before);
+	for (int i = 0; i < lane->nruns; i++)
+		if (lane->runs[i]->keyed_at + gap > GetCurrentTimestamp())
+			at = Min(at, lane->runs[i]->keyed_at + gap);
 	return at;
 }
 
@@ -369,6 +378,7 @@ send_keyed(Keyed *keyed)
 	const char *resource = keyed->whole ? keyed->feed->resource : keyed->entity->plain_resource;
 	ExactApiRequest request = {0};
 
+	exact_plan_run(lane, keyed->feed->name)->keyed_at = GetCurrentTimestamp();
 	request.app = lane->app;
 	request.base_url = lane->base_url;
 	request.division = lane->division;

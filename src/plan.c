@@ -130,16 +130,16 @@ waits_for_trigger(const ExactRun *run)
 }
 
 /* Feeds of a division that were notified lately share its calls. */
-static int
-lively_feeds(const ExactLane *lane)
+int64
+exact_plan_gap(const ExactLane *lane)
 {
 	TimestampTz since = GetCurrentTimestamp() - 10 * USECS_PER_MINUTE;
 	int			n = 0;
 
 	for (int i = 0; i < lane->nruns; i++)
-		if (lane->runs[i]->notified_last > since || lane->runs[i]->run_started_at > since)
+		if (lane->runs[i]->notified_last > since || lane->runs[i]->told_at > since || lane->runs[i]->keyed_at > since)
 			n++;
-	return Max(n, 1);
+	return exact_budget_gap(lane->division, Max(n, 1));
 }
 
 /* When notifications make a feed due: after a pause in them, at the latest five such pauses after the first; paced by the budget. */
@@ -151,7 +151,7 @@ notified_due_at(const ExactRun *run)
 	if (run->notified_last == 0)
 		return PG_INT64_MAX;
 	return Max(Min(run->notified_last + pause, run->notified_first + 5 * pause),
-			   run->run_started_at + exact_budget_gap(run->lane->division, lively_feeds(run->lane)));
+			   run->run_started_at + exact_plan_gap(run->lane));
 }
 
 TimestampTz

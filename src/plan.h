@@ -44,6 +44,8 @@ typedef struct ExactRun
 	int64		reread_from;	/* 0 = from the mark */
 	TimestampTz notified_first; /* notifications that no complete run has followed yet; 0 none */
 	TimestampTz notified_last;
+	TimestampTz told_at;		/* the last run or keyed read that notifications asked for; memory only */
+	TimestampTz keyed_at;		/* the last keyed read; memory only */
 	char		digest[65];		/* of the fields that were read when the mark was set; "" = none yet */
 	/* memory only */
 	TimestampTz wanted_at;		/* a run that starts later satisfies it; 0 none */
@@ -91,6 +93,8 @@ extern ExactRun *exact_plan_run(ExactLane *lane, const char *feed);
 extern TimestampTz exact_plan_due_at(const ExactRun *run);
 /* Is a request of exact.request on the way? Then exact_plan_settle() looks whether its runs have ended. */
 extern void exact_plan_settle(void);
+/* Microseconds that lie between two runs, or two keyed reads, of a feed that notifications ask for, so that the day's calls last. */
+extern int64 exact_plan_gap(const ExactLane *lane);
 /* In a unit, or after one that has stored it: a feed has been notified of changes between first and last. */
 extern void exact_plan_notified(int division, const char *feed, TimestampTz first, TimestampTz last);
 extern void exact_plan_set_link(ExactRun *run, const char *link);

@@ -474,6 +474,8 @@ send_run(ExactRun *run)
 	request.url = on ? run->next_link : exact_feed_url(run->def, lane->base_url, lane->division, exact_cursor_from(run));
 	request.label = on ? psprintf("%s?$skiptoken=...", run->def->resource) : exact_feed_label(run->def, exact_cursor_from(run));
 	run->sent_at = GetCurrentTimestamp();
+	if (run->notified_last != 0)
+		run->told_at = run->sent_at;
 	run->sent_seq = exact_stage_last_seq();
 	exact_run_hold(lane);
 	exact_api_get(&request, on_page, run);
