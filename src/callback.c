@@ -170,7 +170,8 @@ exact_callback_start(ExactRequest *request, const ExactFault *not_now)
 		if (request->head)
 			answer_page(request, 200, "Authorisation", NULL, "", NULL, NULL);
 		else
-			answer_page(request, 503, "Not yet authorised", "warn", not_now ? sentence(not_now->message) : "Too many ask at once.", NULL, "Load this page again in a few seconds.");
+			answer_page(request, 503, "Not yet authorised", "warn", not_now ? sentence(not_now->message) : "Too many ask at once.", NULL,
+						"Load this page again in a few seconds.");
 		return;
 	}
 	context = AllocSetContextCreate(TopMemoryContext, "exact callback", ALLOCSET_SMALL_SIZES);

@@ -70,9 +70,15 @@ static ExactHttpServerCounts counted;	/* what of the server's counts was added t
 
 /* ---- addresses ---- */
 
+/* At the start and after each reload */
 static void
 configure(void)
 {
+	const char *durable = GetConfigOption("synchronous_commit", false, false);
+
+	/* an answer promises that the notification is there, whatever the database is content with otherwise */
+	if (strcmp(durable, "off") == 0)
+		SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION);
 	exact_client_configure(exact_listen_connections, exact_listen_connections_per_address, exact_trusted_proxies);
 }
 
@@ -109,13 +115,8 @@ try_open(void)
 static void
 open_listener(void)
 {
-	const char *durable = GetConfigOption("synchronous_commit", false, false);
-
 	if (exact_listen_addresses[0] == '\0')
 		exact_worker_rest("exact_databricks.listen_addresses is not set");
-	/* an answer promises that the notification is there, whatever the database is content with otherwise */
-	if (strcmp(durable, "off") == 0)
-		SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION);
 	configure();
 	try_open();
 }
