@@ -269,7 +269,7 @@ def test_month_end(fresh, spark):
     reader.own.append(("'finance'", few))
     reader.type("README.md")
     hub.enable(hub.exact.divisions[1:], few.replace("'", "").split(", "))
-    hub.wait_loaded()
+    hub.wait_loaded(1200)
     year, period = hub.psql("SELECT s.payload::json ->> 'FinancialYear', s.payload::json ->> 'FinancialPeriod' FROM exact.stage s "
                             "WHERE s.entity = 'purchaseinvoices' GROUP BY 1, 2 ORDER BY count(*) DESC, 1, 2 LIMIT 1").strip().split("|")
     reader.own += [("year 2024", f"year {year}"), ("period 10", f"period {period}")]
