@@ -11,7 +11,7 @@ def test_storm(tmp_path):
         first_load(hub, 120)
         storm = Storm(hub, plan)
         storm.blow()
-        storm.calm(120)
+        storm.calm()
         assert sum(storm.weather.hits.values()) > KILLS and sum(storm.kills.values()) == KILLS
         assert storm.verdict()
     finally:
