@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 
 import processes
+from busy_day import Day, counted, idle_calls, spend
 from cluster import SqlError
 from hub import Hub, simulators
 from kills import BACK_WITHIN, WORKERS, kill, working
@@ -22,7 +23,7 @@ from weather import Weather
 
 TERMINAL = sys.stdout.isatty()
 TICK = 0.25                 # seconds between two handfuls of changes
-UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0, "--token-day-limit", 0)
+UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0, "--token-day-limit", 0, "--token-lifetime", 120, "--min-refresh-age", 5)
 NOTIFICATIONS = {"webhook_loss": 0.05, "webhook_duplicate": 0.1, "webhook_reorder": 0.2, "webhook_delay_min": 0.1, "webhook_delay_max": 2.0,
                  "webhook_retry_delay": 2.0, "webhook_retries": 10, "webhook_parallel": 16}
 PATIENCE = 300              # seconds for each step of the quiet, and one more for ten changes
@@ -77,6 +78,7 @@ class Storm:
     def __init__(self, hub, plan):
         self.hub, self.plan = hub, plan
         self.begun, self.shown, self.slowest, self.kills = time.monotonic(), 0.0, 0.0, collections.Counter()
+        self.weather = None
 
     def blow(self):
         """The stream with its faults and kills, to its end."""
@@ -180,7 +182,7 @@ class Storm:
             say(f"{name:<14} {text}")
             good = good and right
         hits = {}
-        for (service, kind), n in sorted(self.weather.hits.items(), key=lambda hit: -hit[1]):
+        for (service, kind), n in sorted(self.weather.hits.items() if self.weather else (), key=lambda hit: -hit[1]):
             if n:
                 hits.setdefault(service, []).append(f"{kind} {n}")
         for service, kinds in hits.items():
@@ -190,15 +192,15 @@ class Storm:
         return good
 
 
-def launch(directory, plan, engine="none", settings=None):
-    """Both simulators and a hub with all workers, configured, authorised, subscribed and loaded."""
+def launch(directory, plan, engine="none", limited=False):
+    """Both simulators and a hub with all workers, configured and authorised; the first load begins. `limited`: with the limits, intervals
+    and ages of tokens of the real service."""
     directory = pathlib.Path(directory)
     exact, databricks = simulators(directory, ("--fast", "--preset", "finance", "--records", plan.records, "--divisions", plan.divisions, "--seed", plan.seed,
-                                               "--token-mode", "forgiving", "--token-lifetime", 120, "--min-refresh-age", 5, "--latency", "0-20", *UNLIMITED),
-                                   ("--engine", engine))
+                                               "--token-mode", "forgiving", *(() if limited else UNLIMITED)), ("--engine", engine))
     hub = Hub(directory / "hub", exact, databricks, settings={
-        "exact_databricks.sync_interval": "120s", "exact_databricks.merge_interval": "500ms" if engine == "none" else "5s",
-        "exact_databricks.refresh_after": "20s", **(settings or {})})
+        "exact_databricks.merge_interval": "500ms" if engine == "none" else "5s",
+        **({"exact_databricks.sync_interval": 0} if limited else {"exact_databricks.sync_interval": "120s", "exact_databricks.refresh_after": "20s"})})
     hub.create(free_port())
     hub.configure(files={"app.erp.webhook_secret": exact.info["webhook_secret"]})
     hub.authorize()
@@ -217,6 +219,19 @@ def first_load(hub, seconds=900):
     return time.monotonic() - begun
 
 
+def end_of_day(storm):
+    """A busy end of a day with the limits of the service; whether the hub kept to them."""
+    hub, day = storm.hub, Day()
+    calls = idle_calls(hub, hub.exact.divisions[0])
+    say(f"idle           {sum(calls.values()):.0f} calls a day and division are planned: {', '.join(f'{feed} {n:.0f}' for feed, n in calls.items())}")
+    say(f"day            {day.calls} calls are left to each division, {day.minutes} minutes to midnight, {day.rate:g} changes a second")
+    made = spend(hub, day, storm.plan.seed, lambda text: say(f"  {text}"))
+    storm.calm()
+    refused, busiest = counted(hub.exact)
+    say(f"limits         {made:,} changes; {refused} calls refused, {busiest} of 60 in the busiest minute of a division")
+    return refused == 0 and busiest <= 60
+
+
 def main():
     parser = argparse.ArgumentParser(prog="scripts/storm", description="Random changes under faults of both services; at the end everything is compared with the truth.")
     parser.add_argument("--directory", required=True, help=argparse.SUPPRESS)
@@ -226,6 +241,7 @@ def main():
     parser.add_argument("--divisions", type=int, default=Plan.divisions, metavar="N")
     parser.add_argument("--records", type=int, default=Plan.records, metavar="N", help="of the first load (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=Plan.rate, metavar="N", help="changes a second (default: %(default)s)")
+    parser.add_argument("--day", action="store_true", help="instead: the end of a busy day with the service's limits of calls")
     parser.add_argument("--seed", type=int, default=Plan.seed, help="of records, changes, faults and kills")
     given = parser.parse_args()
     plan = Plan(given.changes, given.kills, given.divisions, given.records, given.seed, given.rate)
@@ -233,15 +249,19 @@ def main():
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its children with SIGINT ignored
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        say(f"exact_databricks storm: {plan.changes:,} changes, {plan.kills} kills, {plan.divisions} divisions, preset finance, engine {given.engine}, seed {plan.seed}")
-        hub = launch(given.directory, plan, given.engine)
+        what = "the end of a busy day" if given.day else f"{plan.changes:,} changes, {plan.kills} kills"
+        say(f"exact_databricks storm: {what}, {plan.divisions} divisions, preset finance, engine {given.engine}, seed {plan.seed}")
+        hub = launch(given.directory, plan, given.engine, given.day)
         say(f"first load     {sum(hub.exact.info['records'].values()):,} records in {seconds_text(first_load(hub))}")
-        storm = Storm(hub, plan)
-        storm.blow()
-        begun = time.monotonic()
-        storm.calm()
-        say(f"quiet          everything read once more and delivered after {seconds_text(time.monotonic() - begun)}")
-        return 0 if storm.verdict() else 1
+        storm, kept = Storm(hub, plan), True
+        if given.day:
+            kept = end_of_day(storm)
+        else:
+            storm.blow()
+            begun = time.monotonic()
+            storm.calm()
+            say(f"quiet          everything read once more and delivered after {seconds_text(time.monotonic() - begun)}")
+        return 0 if storm.verdict() and kept else 1
     except KeyboardInterrupt:
         say("\nended")
         return 130
