@@ -258,7 +258,8 @@ read_runs(void)
 	"  s.run_started_at, coalesce(s.run_first_max, 0), coalesce(s.run_max, 0), coalesce(s.run_rising, true), coalesce(s.run_rows, 0), s.complete_at, coalesce(s.errors, 0), coalesce(s.requested, false), s.fields_digest, "
 	"  coalesce(s.run_whole, false), s.whole_at, coalesce(s.whole_rows, 0), coalesce(s.reread_from, 0), s.notified_first, s.notified_last "
 	"FROM all_feeds w LEFT JOIN exact.feed_state s ON s.division = w.division AND s.feed = w.feed ORDER BY w.division, w.feed = 'deleted', w.feed";
-	static const char taken_sql[] = "UPDATE exact.feed_state SET requested = false WHERE requested AND division = $1 AND feed = $2";
+	static const char taken_sql[] =
+	"UPDATE exact.feed_state SET requested = false WHERE (division, feed) IN (SELECT division, feed FROM exact.feed_state WHERE requested AND division = $1 AND feed = $2 FOR UPDATE SKIP LOCKED)";
 	MemoryContext unit = CurrentMemoryContext;
 	SPITupleTable *rows;
 	uint64		n;
@@ -357,9 +358,11 @@ static void
 read_requests(void)
 {
 	static const char cancel_sql[] =
-	"UPDATE exact.request SET state = 'cancelled', finished_at = now(), result = 'cancelled while running' WHERE state = 'running' AND kind = 'sync' AND cancel_wanted";
+	"UPDATE exact.request SET state = 'cancelled', finished_at = now(), result = 'cancelled while running' "
+	"WHERE id IN (SELECT id FROM exact.request WHERE state = 'running' AND kind = 'sync' AND cancel_wanted FOR UPDATE SKIP LOCKED)";
 	static const char take_sql[] =
-	"UPDATE exact.request SET state = 'running', started_at = clock_timestamp() WHERE state = 'queued' AND kind = 'sync' RETURNING id";
+	"UPDATE exact.request SET state = 'running', started_at = clock_timestamp() "
+	"WHERE id IN (SELECT id FROM exact.request WHERE state = 'queued' AND kind = 'sync' FOR UPDATE SKIP LOCKED) RETURNING id";
 	static const char open_sql[] =
 	"SELECT f.division, e.feed, max(q.started_at) FROM exact.request q JOIN exact.feed f ON f.enabled AND (q.division IS NULL OR f.division = q.division) "
 	"JOIN exact.entity_effective e ON e.entity = f.entity AND (q.entity IS NULL OR q.entity = e.entity OR q.entity = e.feed) "
@@ -499,7 +502,7 @@ settle_unit(void *arg pg_attribute_unused())
 	"UPDATE exact.request q SET finished_at = now(), "
 	"  state = CASE WHEN v.feeds = 0 OR (v.blocked IS NULL AND v.error IS NULL) THEN 'done' ELSE 'failed' END, "
 	"  result = CASE WHEN v.feeds = 0 THEN 'nothing is enabled there' ELSE coalesce(v.blocked, v.error, format('%s feeds read', v.feeds)) END "
-	"FROM verdict v WHERE v.id = q.id AND (v.feeds = 0 OR v.blocked IS NOT NULL OR v.error IS NOT NULL OR (v.complete AND NOT v.unconfirmed)) RETURNING q.id";
+	"FROM verdict v WHERE v.id = q.id AND q.id IN (SELECT id FROM exact.request WHERE state = 'running' AND kind = 'sync' FOR UPDATE SKIP LOCKED) AND (v.feeds = 0 OR v.blocked IS NOT NULL OR v.error IS NOT NULL OR (v.complete AND NOT v.unconfirmed)) RETURNING q.id";
 	static const char exists_sql[] = "SELECT EXISTS (SELECT FROM exact.request WHERE state = 'running' AND kind = 'sync')";
 
 	exact_sql(sql, 0, NULL);
