@@ -12,7 +12,8 @@ def machine():
 
 
 def made_by(command, server):
-    return f"Made by `{command}` on {time.strftime('%Y-%m-%d')}, {machine()}, PostgreSQL {server.split()[0]}, load at the start {os.getloadavg()[0]:.1f}."
+    busy = "" if os.getloadavg()[0] < os.cpu_count() else " The machine was busy with other work: what depends on time is worse than it would be on a quiet one."
+    return f"Made by `{command}` on {time.strftime('%Y-%m-%d')}, {machine()}, PostgreSQL {server.split()[0]}, load at the start {os.getloadavg()[0]:.1f}.{busy}"
 
 
 def write(path, heading, text):
