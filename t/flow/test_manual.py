@@ -39,13 +39,20 @@ class Reader:
             self.own += [(PUBLIC, self.listener), ("port = 8480", f"port = {port}"),
                          (LISTEN, f"{LISTEN} ALTER DATABASE erp SET exact_databricks.port = {port};")]
 
+    def mine(self, text):
+        for old, new in self.own:
+            text = text.replace(old, new)
+        return text
+
+    def type_in_one_session(self, page):
+        """Blocks that build on one another's variables and temporary tables; what psql printed."""
+        return self.hub.psql("".join(self.mine(block.text) for block in blocks(TREE / page) if not block.lake))
+
     def type(self, page):
         """All of the page; what psql printed."""
         said = ""
         for block in blocks(TREE / page):
-            text = block.text
-            for old, new in self.own:
-                text = text.replace(old, new)
+            text = self.mine(block.text)
             try:
                 if block.lake:
                     for statement in text.partition("\n")[2].split(";\n"):
@@ -275,7 +282,7 @@ def test_month_end(fresh, spark):
     reader.own += [("year 2024", f"year {year}"), ("period 10", f"period {period}")]
 
     def compare():
-        rows = [line.split("|") for line in reader.type("docs/month-end.md").splitlines() if re.match(r"\d{6}\|", line)]
+        rows = [line.split("|") for line in reader.type_in_one_session("docs/month-end.md").splitlines() if re.match(r"\d{6}\|", line)]
         lake = spark.sql((hub.directory / "month.sql").read_text())["rows"]
         return {(int(r[0]), r[1]): r[-1] for r in rows}, {(int(r[0]), r[1]): r[-1] for r in lake}, rows
     exact, lake, rows = compare()
