@@ -17,9 +17,8 @@
 #include "sql.h"
 #include "worker.h"
 
-#define TAKE_AGAIN_MS 200		/* a burst is taken in portions */
+#define TAKE_AGAIN_MS 250		/* a burst is taken in portions */
 #define HELD_AGAIN_MS 2000		/* rows of a topic are held by somebody */
-#define UNITS_A_TURN 20
 #define SILENCE_MS 60000
 #define MAX_TOPICS 64
 
@@ -162,32 +161,28 @@ take_unit(void *arg)
 	}
 }
 
-/* Takes what waits of one topic; true when all of it was taken. */
+/*
+ * Takes at most 1,000 of one topic, so that a flood of one delays neither the others nor the listener; false when somebody holds what
+ * would be changed.
+ */
 static bool
-take_topic(const Topic *topic, int *units)
+take_topic(const Topic *topic)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "exact hints", ALLOCSET_SMALL_SIZES);
 	ExactLane  *lane = exact_plan_lane(topic->division);
 	Taking		t = {.context = context,.topic = topic};
-	int			taken = 0;
-	bool		ok = true;
+	bool		ok = exact_unit_run("take notifications", take_unit, &t, NULL) && !t.held && t.taken > 0;
 
-	do
+	if (ok)
 	{
-		ok = exact_unit_run("take notifications", take_unit, &t, NULL);
-		if (!ok || t.held || t.taken == 0)
-			break;
-		taken += t.taken;
 		for (int i = 0; i < t.nfeeds; i++)
 			exact_plan_notified(topic->division, t.feeds[i], t.first, t.last);
 		if (t.keys && lane != NULL)
 			lane->keys_at = 0;
-		MemoryContextReset(context);
-	} while (t.taken == 1000 && ++*units < UNITS_A_TURN);
-	if (taken > 0)
-		exact_log(LOG, "notified division=%d topic=%s n=%d", topic->division, topic->name, taken);
+		exact_log(LOG, "notified division=%d topic=%s n=%d", topic->division, topic->name, t.taken);
+	}
 	MemoryContextDelete(context);
-	return ok && !t.held && taken > 0 && t.taken < 1000;
+	return ok;
 }
 
 typedef struct Silence
@@ -261,17 +256,12 @@ exact_hint_turn(bool woken)
 	if (take_at <= now)
 	{
 		Topics	   *found = palloc0(sizeof(Topics));
-		int			units = 0;
-		bool		held = false;
+		bool		looked = exact_unit_run("look for notifications", topics_unit, found, NULL);
+		bool		taken = false;
 
-		take_at = PG_INT64_MAX;
-		if (!exact_unit_run("look for notifications", topics_unit, found, NULL))
-			held = true;
 		for (int i = 0; i < found->n; i++)
-			if (!take_topic(&found->topics[i], &units) && units < UNITS_A_TURN)
-				held = true;
-		if (found->n > 0 || held)
-			take_at = GetCurrentTimestamp() + (held ? HELD_AGAIN_MS : TAKE_AGAIN_MS) * INT64CONST(1000);
+			taken = take_topic(&found->topics[i]) || taken;
+		take_at = looked && found->n == 0 ? PG_INT64_MAX : GetCurrentTimestamp() + (taken ? TAKE_AGAIN_MS : HELD_AGAIN_MS) * INT64CONST(1000);
 		pfree(found);
 	}
 	if (silence_at <= now)
