@@ -11,7 +11,7 @@ BEGIN
 		PERFORM pg_sleep(0.1);
 	END LOOP;
 END $$;
-SELECT role, state FROM exact.workers;
+SELECT role, state FROM exact.workers WHERE role <> 'listener';
 
 BEGIN;
 INSERT INTO exact.app (name, client_id) VALUES ('shop', 'x'), ('closed', 'x'), ('fresh', 'x');
