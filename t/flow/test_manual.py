@@ -300,5 +300,7 @@ def test_month_end(fresh, spark):
     other = spark.sql(f"SELECT min(_key) FROM {hub.table('transactionlines')} WHERE LineNumber > 0 AND FinancialYear = {year} AND FinancialPeriod = {period}")
     spark.sql(f"UPDATE {hub.table('transactionlines')} SET AmountDC = AmountDC + 0.01 WHERE _key = '{other['rows'][0][0]}'")
     exact, lake, _ = compare()
-    assert {k: v for k, v in exact.items() if v != "agree"} == {(division, "purchase invoices"): number}
+    differing = {k: v for k, v in exact.items() if v != "agree"}
+    assert differing.pop((division, "purchase invoices")) == number
+    assert differing in ({}, {(division, "journal"): number})  # its posting, when it has one
     assert [k[1] for k, v in lake.items() if v != "agree"] == ["journal"]
