@@ -268,7 +268,7 @@ trouble(Keyed *keyed, ExactApiAnswer *answer, const ExactFault *fault)
 	ExactLane  *lane = keyed->lane;
 	KeyedFailure failure = {keyed, answer, fault->message};
 
-	if (answer->trouble == EXACT_API_LIMIT || answer->trouble == EXACT_API_UNAUTHORIZED)
+	if (exact_trouble_waits(answer))
 		exact_trouble_answer(lane, answer, 1);
 	else
 	{

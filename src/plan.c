@@ -26,6 +26,7 @@ static TimestampTz read_at;
 static TimestampTz plan_not_before;	/* after a reading that failed */
 
 #define LOOK_AGAIN_MS 1000
+#define AGAIN_MS 3000
 #define READ_AGAIN_MS 1000
 #define ADDRESS_AGAIN_MS 60000
 
@@ -208,7 +209,8 @@ read_lanes(void)
 		strlcpy(lane->state, state, sizeof(lane->state));
 		lane->state_since = exact_cell_time(i, 5, 0);
 		lane->mark_generation = (int) exact_cell_int8(i, 6, 1);
-		lane->not_before = 0;
+		/* what it waits for may be there now; notifications bring it here every second */
+		lane->not_before = Min(lane->not_before, GetCurrentTimestamp() + AGAIN_MS * INT64CONST(1000));
 		for (int r = 0; r < lane->nrefused; r++)
 			lane->refused[r].not_before = 0;
 		lane->keys_at = exact_cell_bool(i, 7, false) ? 0 : PG_INT64_MAX;

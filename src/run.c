@@ -80,7 +80,7 @@ fail_run(ExactRun *run, ExactApiAnswer *answer, const ExactFault *fault)
 {
 	RunFailure	failure = {run, answer, fault};
 
-	if (answer->trouble != EXACT_API_LIMIT && answer->trouble != EXACT_API_UNAUTHORIZED)
+	if (!exact_trouble_waits(answer))
 		run->errors++;
 	run->not_before = exact_trouble_answer(run->lane, answer, run->errors);
 	/* a link that is refused, or answered with nothing usable again and again, has expired: the run goes back to its first page */

@@ -67,6 +67,13 @@ set_state(ExactLane *lane, const char *state, const ExactFault *fault)
 	exact_plan_want();			/* the table has the last word */
 }
 
+bool
+exact_trouble_waits(const ExactApiAnswer *answer)
+{
+	return answer->trouble == EXACT_API_LIMIT || answer->trouble == EXACT_API_UNAUTHORIZED ||
+		(answer->http == NULL && answer->retry_at > GetCurrentTimestamp());
+}
+
 /* What an answer that is no page means for the division; returns when the same feed may be tried again. */
 TimestampTz
 exact_trouble_answer(ExactLane *lane, ExactApiAnswer *answer, int errors)
