@@ -23,7 +23,7 @@ from weather import Weather
 
 TERMINAL = sys.stdout.isatty()
 TICK = 0.25                 # seconds between two handfuls of changes
-UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0, "--token-day-limit", 0, "--token-lifetime", 120, "--min-refresh-age", 5)
+UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0, "--token-day-limit", 0, "--min-refresh-age", 5)
 NOTIFICATIONS = {"webhook_loss": 0.05, "webhook_duplicate": 0.1, "webhook_reorder": 0.2, "webhook_delay_min": 0.1, "webhook_delay_max": 2.0,
                  "webhook_retry_delay": 2.0, "webhook_retries": 10, "webhook_parallel": 16}
 PATIENCE = 300              # seconds for each step of the quiet, and one more for ten changes
@@ -202,7 +202,7 @@ def launch(directory, plan, engine="none", limited=False):
                                                "--token-mode", "forgiving", *(() if limited else UNLIMITED)), ("--engine", engine))
     hub = Hub(directory / "hub", exact, databricks, settings={
         "exact_databricks.merge_interval": "500ms" if engine == "none" else "5s",
-        **({"exact_databricks.sync_interval": 0} if limited else {"exact_databricks.sync_interval": "120s", "exact_databricks.refresh_after": "20s"})})
+        **({"exact_databricks.sync_interval": 0} if limited else {"exact_databricks.sync_interval": "120s", "exact_databricks.refresh_after": "60s"})})
     hub.create(free_port())
     hub.configure(files={"app.erp.webhook_secret": exact.info["webhook_secret"]})
     hub.authorize()

@@ -165,7 +165,8 @@ class Simulator:
                 response.content_length = len(answer.body)
                 await response.prepare(request)
                 if action == "truncate":
-                    await response.write(answer.body[:int(a.get("at", len(answer.body) // 2))])
+                    whole = len(answer.body)
+                    await response.write(answer.body[:min(int(a.get("at", whole // 2)), max(whole - 1, 0))])
                     transport.close()
                     return response
                 step = max(int(a["bytes_per_second"]) // 10, 1)
