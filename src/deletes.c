@@ -168,6 +168,9 @@ exact_deletes_absent(const ExactRun *run, int64 call)
 {
 	static const char absent_sql[] =
 	"SELECT key FROM exact.record WHERE division = $1 AND entity = $2 AND NOT deleted AND run IS DISTINCT FROM $3 AND first_seen < $4";
+	/* where lines are read without their documents: the documents whose lines are missing */
+	static const char parents_sql[] =
+	"SELECT DISTINCT parent FROM exact.record WHERE division = $1 AND entity = $2 AND NOT deleted AND run IS DISTINCT FROM $3 AND first_seen < $4 AND parent IS NOT NULL";
 	static const char lines_sql[] =
 	"WITH seen AS (SELECT key FROM exact.record WHERE division = $1 AND entity = $2 AND run = $3 "
 	"  UNION SELECT parent FROM exact.record WHERE division = $1 AND entity = $5 AND run = $3) "
@@ -182,7 +185,9 @@ exact_deletes_absent(const ExactRun *run, int64 call)
 	for (int e = 0; e < feed->nentities; e++)
 	{
 		const ExactFeedEntity *entity = &feed->entities[e];
-		bool		confirmable = entity->plain_resource != NULL && entity->plain_key != NULL;
+		bool		of_documents = entity->row_kind == 'l' && feed->collection >= 0;
+		const ExactFeedEntity *asked = of_documents ? &feed->entities[0] : entity;
+		bool		confirmable = asked->plain_resource != NULL && asked->plain_key != NULL;
 		ExactArg	args[5];
 		uint64		found;
 		char	  **keys;
@@ -190,7 +195,7 @@ exact_deletes_absent(const ExactRun *run, int64 call)
 
 		if (entity->row_kind == 'h')
 			header = entity->name;
-		if (entity->row_kind == 'l' && feed->collection >= 0)
+		if (of_documents && (!run->whole || run->enabled[0]))
 			continue;			/* they go with their documents */
 		if (!run->enabled[e] || (!run->whole && (entity->row_kind != 'l' || header == NULL)))
 			continue;
@@ -199,16 +204,17 @@ exact_deletes_absent(const ExactRun *run, int64 call)
 		args[2] = exact_arg_int8(run->run);
 		args[3] = exact_arg_time(run->run_started_at);
 		args[4] = exact_arg_text(entity->name);
-		found = run->whole ? exact_sql(absent_sql, 4, args) : exact_sql(lines_sql, 5, args);
+		found = !run->whole ? exact_sql(lines_sql, 5, args) : exact_sql(of_documents ? parents_sql : absent_sql, 4, args);
+		args[1] = exact_arg_text(asked->name);
 		if (found == 0 && run->whole)
 			exact_sql(returned_sql, 2, args);
 		if (found == 0)
 			continue;
 		keys = take_keys(0, found, 1, &n);
-		if (run->whole && hold(run, entity->name, keys, n))
+		if (run->whole && hold(run, asked->name, keys, n))
 			continue;
 		if (confirmable)
-			exact_keyed_want(run->lane, entity->name, keys, n, feed->method == EXACT_FEED_SYNC ? "confirm" : "absent");
+			exact_keyed_want(run->lane, asked->name, keys, n, feed->method == EXACT_FEED_SYNC ? "confirm" : "absent");
 		else
 			tombstones += exact_stage_delete(run->lane->division, feed->name, entity->name, NULL, keys, n, run->run, call, "absent from a complete read");
 	}

@@ -21,6 +21,8 @@
 #define HELD_AGAIN_MS 2000		/* rows of a topic are held by somebody */
 #define SILENCE_MS 60000
 #define MAX_TOPICS 64
+/* what every topic's keys are; another one in a filter makes the service refuse all keys of a read */
+#define GUID "'^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
 
 typedef struct Topic
 {
@@ -102,9 +104,11 @@ take_unit(void *arg)
 	"judged AS MATERIALIZED (SELECT p.*, CASE WHEN repeated THEN 'repeat of an earlier one' "
 	"    WHEN NOT EXISTS (SELECT FROM exact.division d WHERE d.division = $1 AND d.enabled AND d.app = p.app) THEN 'its division is not read with this app' "
 	"    WHEN NOT EXISTS (SELECT FROM exact.feed f JOIN exact.entity_effective e ON e.entity = f.entity WHERE f.division = $1 AND f.enabled AND $2 = ANY (string_to_array(e.topic, '|'))) "
-	"      THEN 'no entity of its topic is enabled' END AS why FROM picked p), "
+	"      THEN 'no entity of its topic is enabled' "
+	"    WHEN key !~ " GUID " AND NOT EXISTS (SELECT FROM exact.feed f JOIN exact.entity_effective e ON e.entity = f.entity WHERE f.division = $1 AND f.enabled AND e.method = 'sync' AND $2 = ANY (string_to_array(e.topic, '|'))) "
+	"      THEN 'its key cannot be one of its topic' END AS why FROM picked p), "
 	"taken AS (UPDATE exact.inbox i SET taken_at = clock_timestamp(), reason = j.why FROM judged j WHERE i.id = j.id), "
-	"hints AS MATERIALIZED (SELECT key, action, max(at) AS at FROM judged WHERE why IS NULL AND key IS NOT NULL GROUP BY key, action), "
+	"hints AS MATERIALIZED (SELECT key, action, max(at) AS at FROM judged WHERE why IS NULL AND key ~ " GUID " GROUP BY key, action), "
 	"entities AS (SELECT e.* FROM exact.entity_effective e WHERE $2 = ANY (string_to_array(e.topic, '|')) "
 	"  AND EXISTS (SELECT FROM exact.feed f JOIN exact.entity_effective x ON x.entity = f.entity WHERE f.division = $1 AND f.enabled AND x.feed = e.feed)), "
 	"documents AS (SELECT e.entity, coalesce((SELECT r.parent FROM entities l JOIN exact.record r ON r.division = $1 AND r.entity = l.entity AND r.key = h.key "
@@ -197,10 +201,11 @@ static void
 silence_unit(void *arg)
 {
 	static const char sql[] =
-	"WITH usual AS (SELECT s.division, s.topic, s.last_at, (SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY g) FROM unnest(s.gaps) g) AS gap "
-	"  FROM exact.subscription s WHERE s.state = 'present' AND s.silent_since IS NULL AND cardinality(s.gaps) >= 10 FOR UPDATE OF s SKIP LOCKED) "
-	"UPDATE exact.subscription s SET silent_since = s.last_at FROM usual u WHERE u.division = s.division AND u.topic = s.topic "
-	"  AND now() - s.last_at > greatest(3 * u.gap, 600) * interval '1 s' "
+	"WITH silent AS (SELECT s.division, s.topic, u.gap "
+	"  FROM exact.subscription s, LATERAL (SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY g) AS gap FROM unnest(s.gaps) g) u "
+	"  WHERE s.state = 'present' AND s.silent_since IS NULL AND cardinality(s.gaps) >= 10 AND now() - s.last_at > greatest(3 * u.gap, 600) * interval '1 s' "
+	"  LIMIT 64 FOR UPDATE OF s SKIP LOCKED) "
+	"UPDATE exact.subscription s SET silent_since = s.last_at FROM silent u WHERE u.division = s.division AND u.topic = s.topic "
 	"RETURNING s.division, s.topic, extract(epoch FROM now() - s.last_at)::int, u.gap::int";
 	static const char run_sql[] =
 	"UPDATE exact.feed_state SET requested = true WHERE division = $1 AND feed IN (SELECT e.feed FROM exact.entity_effective e WHERE $2 = ANY (string_to_array(e.topic, '|')))";
@@ -210,7 +215,7 @@ silence_unit(void *arg)
 
 	uint64		n = exact_sql(sql, 0, NULL);
 
-	silence->n = (int) Min(n, MAX_TOPICS);
+	silence->n = (int) n;		/* MAX_TOPICS at most */
 	for (int i = 0; i < silence->n; i++)
 	{
 		silence->topics[i].division = (int) exact_cell_int8(i, 1, 0);
@@ -231,10 +236,12 @@ silence_unit(void *arg)
 	}
 }
 
-static void
+/* True when there may be more. */
+static bool
 look_for_silence(void)
 {
 	Silence    *silence = palloc0(sizeof(Silence));
+	bool		more;
 
 	if (exact_unit_run("look for silent topics", silence_unit, silence, NULL) && silence->n > 0)
 	{
@@ -243,7 +250,9 @@ look_for_silence(void)
 					  silence->topics[i].division, silence->topics[i].name, silence->seconds[i], silence->usual[i]);
 		exact_plan_want();
 	}
+	more = silence->n == MAX_TOPICS;
 	pfree(silence);
+	return more;
 }
 
 long
@@ -266,8 +275,7 @@ exact_hint_turn(bool woken)
 	}
 	if (silence_at <= now)
 	{
-		look_for_silence();
-		silence_at = now + SILENCE_MS * INT64CONST(1000);
+		silence_at = look_for_silence() ? now : now + SILENCE_MS * INT64CONST(1000);
 	}
 	return (long) (Max(Min(take_at, silence_at) - GetCurrentTimestamp(), 0) / 1000 + 1);
 }

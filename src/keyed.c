@@ -27,7 +27,7 @@ void
 exact_keyed_want(ExactLane *lane, const char *entity, char **keys, int nkeys, const char *reason)
 {
 	static const char sql[] =
-	"INSERT INTO exact.dirty_key AS d (division, entity, key, since, reason) SELECT DISTINCT $1, $2, k, clock_timestamp(), $4 FROM unnest($3::text[]) k "
+	"INSERT INTO exact.dirty_key AS d (division, entity, key, since, reason) SELECT $1, $2, k, clock_timestamp(), $4 FROM (SELECT DISTINCT unnest($3::text[])) AS u (k) "
 	"ON CONFLICT (division, entity, key) DO UPDATE SET since = excluded.since, reason = excluded.reason";
 	ExactArg	args[4];
 
@@ -65,6 +65,15 @@ typedef struct Keyed
 	int			tombstones;
 	TimestampTz next_at;		/* other keys of the division wait */
 } Keyed;
+
+static ExactRefusal *
+refusal_of(ExactLane *lane, const char *entity)
+{
+	for (int i = 0; i < lane->nrefused; i++)
+		if (strcmp(lane->refused[i].entity, entity) == 0)
+			return &lane->refused[i];
+	return NULL;
+}
 
 /* Keys that a keyed read settles, and from when: notifications come in bursts. $1 division, $2 held back entities, $3 debounce in ms */
 #define DUE "CASE k.reason WHEN 'notified' THEN k.since + $3 * interval '1 ms' ELSE k.since END"
@@ -130,6 +139,7 @@ pick_unit(void *arg)
 	char	   *entity;
 	char	   *feed;
 	char	   *enabled;
+	ExactRefusal *refusal;
 	uint64		n;
 
 	n = exact_sql(sql, 3, pick_args(keyed->lane, args));
@@ -145,6 +155,9 @@ pick_unit(void *arg)
 	keyed->whole = exact_cell_bool(0, 4, false);
 	keyed->approved = exact_cell_bool(0, 5, false);
 	enabled = exact_cell_text(0, 6);
+	refusal = refusal_of(keyed->lane, entity);
+	if (refusal != NULL && !keyed->approved)
+		n = Min(n, (uint64) refusal->most);
 	keyed->nkeys = (int) n;
 	keyed->keys = palloc(n * sizeof(char *));
 	for (uint64 i = 0; i < n; i++)
@@ -217,15 +230,13 @@ apply_unit(void *arg)
 	keyed->next_at = next_due(lane);
 }
 
-/* An entity whose keyed read fails holds back itself only. */
-static void
-hold_back(ExactLane *lane, const char *entity, ExactApiAnswer *answer)
+/* An entity whose keyed read fails holds back itself only; true when it is one key that is refused again and again. */
+static bool
+hold_back(ExactLane *lane, const char *entity, int nkeys, ExactApiAnswer *answer)
 {
-	ExactRefusal *refusal = NULL;
+	ExactRefusal *refusal = refusal_of(lane, entity);
+	TimestampTz again_at;
 
-	for (int i = 0; i < lane->nrefused && refusal == NULL; i++)
-		if (strcmp(lane->refused[i].entity, entity) == 0)
-			refusal = &lane->refused[i];
 	if (refusal == NULL)
 	{
 		Size		size = (lane->nrefused + 1) * sizeof(ExactRefusal);
@@ -234,8 +245,14 @@ hold_back(ExactLane *lane, const char *entity, ExactApiAnswer *answer)
 		refusal = &lane->refused[lane->nrefused++];
 		memset(refusal, 0, sizeof(*refusal));
 		strlcpy(refusal->entity, entity, sizeof(refusal->entity));
+		refusal->most = EXACT_FEED_KEYS;
 	}
-	refusal->not_before = Max(exact_trouble_answer(lane, answer, ++refusal->errors), GetCurrentTimestamp() + USECS_PER_SEC);
+	again_at = exact_trouble_answer(lane, answer, ++refusal->errors);
+	refusal->not_before = Max(again_at, GetCurrentTimestamp() + USECS_PER_SEC);
+	if (answer->http == NULL || refusal->errors < (answer->trouble == EXACT_API_REFUSED ? 1 : 3))
+		return false;
+	refusal->most = Max(Min(refusal->most, nkeys) / 4, 1);
+	return nkeys == 1 && refusal->errors > 1;
 }
 
 typedef struct KeyedFailure
@@ -243,6 +260,7 @@ typedef struct KeyedFailure
 	Keyed	   *keyed;
 	ExactApiAnswer *answer;
 	const char *message;
+	bool		later;
 } KeyedFailure;
 
 static void
@@ -250,6 +268,9 @@ failure_unit(void *arg)
 {
 	static const char sql[] =
 	"UPDATE exact.feed_state SET confirm_errors = confirm_errors + 1, last_error = $3, last_error_at = clock_timestamp() WHERE division = $1 AND feed = $2";
+	/* one that is refused alone waits, so that it stops no other */
+	static const char later_sql[] =
+	"UPDATE exact.dirty_key SET since = clock_timestamp() + interval '1 h' WHERE division = $1 AND entity = $2 AND key = $3";
 	KeyedFailure *failure = arg;
 	ExactArg	args[3];
 
@@ -260,19 +281,25 @@ failure_unit(void *arg)
 	args[2] = exact_arg_text(psprintf(failure->keyed->whole ? "changes of %s cannot be read: %s" : "deletes of %s cannot be confirmed: %s",
 									  failure->keyed->entity->name, failure->message));
 	exact_sql(sql, 3, args);
+	if (failure->later)
+	{
+		args[1] = exact_arg_text(failure->keyed->entity->name);
+		args[2] = exact_arg_text(failure->keyed->keys[0]);
+		exact_sql(later_sql, 3, args);
+	}
 }
 
 static void
 trouble(Keyed *keyed, ExactApiAnswer *answer, const ExactFault *fault)
 {
 	ExactLane  *lane = keyed->lane;
-	KeyedFailure failure = {keyed, answer, fault->message};
+	KeyedFailure failure = {.keyed = keyed,.answer = answer,.message = fault->message};
 
 	if (exact_trouble_waits(answer))
 		exact_trouble_answer(lane, answer, 1);
 	else
 	{
-		hold_back(lane, keyed->entity->name, answer);
+		failure.later = hold_back(lane, keyed->entity->name, keyed->nkeys, answer);
 		exact_unit_run("record failure", failure_unit, &failure, NULL);
 	}
 	lane->keys_at = GetCurrentTimestamp() + USECS_PER_SEC;
@@ -285,10 +312,13 @@ static void
 end_keyed(Keyed *keyed)
 {
 	ExactLane  *lane = keyed->lane;
+	ExactRefusal *refusal = refusal_of(lane, keyed->entity->name);
 
-	for (int i = 0; i < lane->nrefused; i++)
-		if (strcmp(lane->refused[i].entity, keyed->entity->name) == 0)
-			lane->refused[i].errors = 0;
+	if (refusal != NULL)
+	{
+		refusal->errors = 0;
+		refusal->most = Min(2 * refusal->most, EXACT_FEED_KEYS);
+	}
 	lane->keys_at = keyed->next_at;
 	exact_log(LOG, "keys division=%d entity=%s keys=%d rows=%d changed=%d deleted=%d ms=%.0f", lane->division, keyed->entity->name,
 			  keyed->nkeys, keyed->rows, keyed->changed, keyed->tombstones, keyed->answer ? keyed->answer->http->ms : 0);
@@ -379,6 +409,7 @@ send_keyed(Keyed *keyed)
 	ExactApiRequest request = {0};
 
 	exact_plan_run(lane, keyed->feed->name)->keyed_at = GetCurrentTimestamp();
+	keyed->sent_seq = exact_stage_last_seq();	/* of each page: a line that has left a document of the page before may be in one of this */
 	request.app = lane->app;
 	request.base_url = lane->base_url;
 	request.division = lane->division;
@@ -412,7 +443,6 @@ exact_keyed_send(ExactLane *lane)
 		return false;
 	}
 	keyed->sent_at = GetCurrentTimestamp();
-	keyed->sent_seq = exact_stage_last_seq();
 	if (keyed->approved)
 	{
 		if (exact_unit_run("store approved deletions", apply_unit, keyed, NULL))

@@ -152,7 +152,7 @@ notified_due_at(const ExactRun *run)
 	if (run->notified_last == 0)
 		return PG_INT64_MAX;
 	return Max(Min(run->notified_last + pause, run->notified_first + 5 * pause),
-			   run->run_started_at + exact_plan_gap(run->lane));
+			   run->run_started_at > GetCurrentTimestamp() ? 0 : run->run_started_at + exact_plan_gap(run->lane));	/* the clock may be set back */
 }
 
 TimestampTz
@@ -187,7 +187,8 @@ read_lanes(void)
 {
 	static const char sql[] =
 	"SELECT d.division, d.app, a.language, coalesce(s.state, 'ok'), s.since, coalesce(s.mark_generation, 1), "
-	"  d.enabled AND EXISTS (SELECT FROM exact.dirty_key k WHERE k.division = d.division) "
+	"  d.enabled AND EXISTS (SELECT FROM exact.dirty_key k WHERE k.division = d.division), "
+	"  EXISTS (SELECT FROM exact.feed_state f WHERE f.division = d.division AND f.confirm_errors > 0) "
 	"FROM exact.division d JOIN exact.app a ON a.name = d.app LEFT JOIN exact.division_state s ON s.division = d.division "
 	"WHERE (d.enabled AND EXISTS (SELECT FROM exact.feed f WHERE f.division = d.division AND f.enabled)) "
 	"OR EXISTS (SELECT FROM exact.subscription x WHERE x.division = d.division AND x.id IS NOT NULL) ORDER BY d.division";	/* until its subscriptions are removed */
@@ -211,8 +212,8 @@ read_lanes(void)
 		lane->mark_generation = (int) exact_cell_int8(i, 6, 1);
 		/* what it waits for may be there now; notifications bring it here every second */
 		lane->not_before = Min(lane->not_before, GetCurrentTimestamp() + AGAIN_MS * INT64CONST(1000));
-		for (int r = 0; r < lane->nrefused; r++)
-			lane->refused[r].not_before = 0;
+		for (int r = 0; r < lane->nrefused && !exact_cell_bool(i, 8, false); r++)
+			lane->refused[r].not_before = 0;	/* resumed */
 		lane->keys_at = exact_cell_bool(i, 7, false) ? 0 : PG_INT64_MAX;
 	}
 }

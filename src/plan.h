@@ -14,6 +14,7 @@ typedef struct ExactRefusal
 {
 	char		entity[NAMEDATALEN];
 	int			errors;			/* in a row */
+	int			most;			/* keys that one read takes: fewer after each refusal, until the key that causes it is alone */
 	TimestampTz not_before;
 } ExactRefusal;
 
