@@ -8,7 +8,7 @@ operation: one that was never staged, staged twice, staged in the wrong order, n
 import json
 from decimal import Decimal
 
-from truth_rules import RESOURCES, content_of, expected_value, hub_columns, key_of_derived
+from truth_rules import RESOURCES, content_of, expected_value, hub_columns, keys_of_derived
 
 HUB_TYPES = {"_division": "INT", "_key": "STRING", "_seq": "BIGINT", "_op": "STRING", "_deleted": "BOOLEAN", "_valid": "BOOLEAN", "_problems": "STRING",
              "_batch": "BIGINT", "_staged_at": "TIMESTAMP", "_loaded_at": "TIMESTAMP", "_row": "STRING", "_payload": "STRING"}
@@ -65,5 +65,5 @@ class Staged:
     @staticmethod
     def _kept(name, content, before, values):
         """Whether a joined text that is missing now stays as it was: the field that it hangs on did not change."""
-        key = key_of_derived(name, content)
+        key = keys_of_derived(content).get(name)
         return key is not None and (not key or before.get(key) == values.get(key))

@@ -220,7 +220,7 @@ def simulators(run):
 
 def flow(run):
     """The whole flow on Spark and Delta, bad input, races, secrets; everything compared with the truth."""
-    return _pytest(run, "t/flow", "--deselect", "t/flow/test_kills.py", "--deselect", "t/flow/test_storm.py")
+    return _pytest(run, "t/flow", "--deselect", "t/flow/test_kills.py", "--deselect", "t/flow/test_storm.py", seconds=2100)
 
 
 def kills(run):

@@ -264,16 +264,3 @@ class TestEngineFree(ShapeChecks):
         assert run("SELECT CASE WHEN k = 'a' THEN 'one' ELSE 'other' END AS w FROM main.exact.q WHERE g = 1 LIMIT 2") == [["one"], ["other"]]
         run("UPDATE main.exact.q SET v = 11 WHERE k = 'a'")
         assert run("SELECT k FROM main.exact.q WHERE v BETWEEN 11 AND 11") == [["a"]]
-
-    def test_large_batches_are_quick(self, workspace):
-        """A statement's own time, without HTTP: the mode exists for load tests."""
-        shapes = Shapes(workspace, "quick")
-        shapes.create()
-        for start in range(0, 3000, 100):
-            shapes.counts(shapes.merge_current([record(f"k{i}", i + 1) for i in range(start, start + 100)]))
-        since = workspace.control("GET", "statements")["statements"][-1]["n"]
-        for i in range(20):
-            shapes.counts(shapes.merge_current([record(f"k{i}", 10000 + i)]))
-            shapes.counts(shapes.merge_history([record(f"k{i}", 10000 + i)]))
-        times = sorted(s["ms"] for s in workspace.control("GET", f"statements?since={since}")["statements"])
-        assert times[len(times) // 2] <= 10, times
