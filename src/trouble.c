@@ -13,7 +13,7 @@
 #define BACKOFF_FIRST_MS 2000
 #define BACKOFF_MAX_MS 300000
 #define REFUSED_FIRST_MS 60000
-#define REFUSED_MAX_MS 3600000
+#define REFUSED_MAX_MS 86400000	/* an endpoint that the licence does not have costs one call a day */
 
 static TimestampTz
 backoff(int errors, int64 first_ms, int64 max_ms)
