@@ -239,5 +239,5 @@ def test_unknown_names(hub):
     division = hub.exact.divisions[0]
     error = refused(hub, f"SELECT exact.enable_entities({division}, 'glacount')")
     assert error.sqlstate == "EX015" and "glaccount" in (error.hint or "")
-    assert refused(hub, f"SELECT exact.enable_entities({division}, 'purchaseentries')").sqlstate == "EX020"
+    assert refused(hub, f"SELECT exact.enable_entities({division}, 'openingbalance/CurrentYear/AfterEntry')").sqlstate == "EX020"
     assert refused(hub, "SELECT exact.wait(987654321)").sqlstate == "EX018"
