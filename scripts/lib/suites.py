@@ -229,6 +229,6 @@ def kills(run):
 
 
 # The first lane is short; then the clusters' tests, which mostly wait, run beside those that use the engine.
-FIRST, LANES = ("build", "text", "unit", "regress", "isolation"), (("tap", "listener", "fuzz"), ("simulators", "flow", "kills"))
+FIRST, LANES = ("build", "text", "unit", "regress", "isolation"), (("tap", "listener", "fuzz", "kills", "simulators"), ("flow",))
 SUITES = {"build": build, "text": text, "unit": unit, "regress": regress, "isolation": isolation, "tap": tap, "fuzz": fuzz, "simulators": simulators,
           "flow": flow, "kills": kills, "listener": listener}
