@@ -68,7 +68,7 @@ sub give_hub
 sub installation_of { return one($_[0], 'SELECT id FROM exact.installation'); }
 sub epoch_of { return one($_[0], 'SELECT epoch FROM exact.installation_binding'); }
 
-# Until everything that was in Exact Online at the call is read and delivered
+# Until everything that was in Exact Online at the call is read and delivered; held deletes, of which a new consent makes some, are approved as an operator would
 sub complete
 {
 	my ($node, $exact, $seconds) = @_;
@@ -80,7 +80,9 @@ sub complete
 			  . "(SELECT 'keys wait: ' || string_agg(k.entity || ' ' || k.key || ' ' || k.reason, ', ') FROM exact.dirty_key AS k), "
 			  . "(SELECT 'held: ' || string_agg(h.entity || ' ' || cardinality(h.keys) || ' of ' || h.alive || ' ' || h.reason, ', ') FROM exact.held_delete AS h WHERE h.state = 'held'))");
 	};
-	return eval { wait_until('everything is delivered and nothing is unknown', sub { $missing->() eq '' }, $seconds // 60) } || croak $@ . $missing->();
+	return eval { wait_until('everything is delivered and nothing is unknown', sub {
+		one($node, "SELECT exact.approve(h.id) FROM exact.held_delete AS h WHERE h.state = 'held'");
+		return $missing->() eq '' }, $seconds // 60) } || croak $@ . $missing->();
 }
 
 # Delta holds what Exact Online holds now, record by record and field by field; each version of the history is there once.
