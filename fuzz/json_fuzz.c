@@ -42,7 +42,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (json.members[i].key != NULL)
 				HOLDS(exact_json_member(&json, json.members[i].key) == &json.members[i]);
 		}
-		HOLDS(exact_json_member(&json, "no such name") == NULL);
+		HOLDS(exact_json_member(&json, "\xff") == NULL);	/* no text can be this name: names are UTF-8 */
 	}
 	for (int i = 0; i < (int) lengthof(paths); i++)
 	{
