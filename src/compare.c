@@ -207,36 +207,26 @@ take_page(const ExactStatementResult *result, void *arg)
 }
 
 static void
-tell_trouble(const ExactFault *fault, int attempts, TimestampTz at, void *arg)
-{
-	Comparison *c = arg;
-
-	if (c->trouble != NULL)
-		c->trouble(fault, attempts, at, c->arg);
-}
-
-static void
 read_page(Comparison *c)
 {
-	ExactStatementRequest request;
+	ExactStatementRequest request = {
+		.workspace = c->plan->workspace,
+		.hub = c->plan->sql.hub,
+		.entity = c->plan->sql.entity,
+		.table = c->plan->current_name,
+		.kind = "check",
+		.scope = "unknown",
+		.verb = "reading of",
+		.trouble = c->trouble,
+		.trouble_arg = c->arg,
+		.done = take_page,
+		.arg = c
+	};
 	StringInfoData sql;
-	StringInfoData mark;
 
 	initStringInfo(&sql);
-	initStringInfo(&mark);
 	exact_merge_sql_between(&sql, &c->plan->sql, c->parent, c->above, c->below, PAGE_ROWS);
-	exact_merge_sql_mark(&mark, c->plan->sql.hub, c->plan->sql.entity, "check", "unknown");
-	memset(&request, 0, sizeof(request));
-	request.workspace = c->plan->workspace;
-	request.entity = c->plan->sql.entity;
-	request.table = c->plan->current_name;
-	request.kind = "check";
-	request.verb = "reading of";
-	request.mark = mark.data;
 	request.sql = sql.data;
-	request.trouble = tell_trouble;
-	request.done = take_page;
-	request.arg = c;
 	exact_statement_start(&request);
 }
 

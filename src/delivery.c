@@ -420,41 +420,26 @@ end_with_gap(ExactDelivery *d, const char *table, int64 found, const char *what)
 	end_delivery(d, &end);
 }
 
-static void
-tell_trouble(const ExactFault *fault, int attempts, TimestampTz at, void *arg)
-{
-	ExactDelivery *d = arg;
-
-	if (d->trouble != NULL)
-		d->trouble(fault, attempts, at, d->arg);
-}
-
 /* Sends a statement of this delivery; done gets the delivery. */
 static void
 run(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, const char *sql, ExactStatementDone done)
 {
-	ExactStatementRequest request;
-	StringInfoData mark;
-	char	   *range = psprintf(INT64_FORMAT ".%d-" INT64_FORMAT ".%d", d->range.first_batch, d->range.first_ord,
-								 d->range.last_batch, d->range.last_ord);
-
-	initStringInfo(&mark);
-	exact_merge_sql_mark(&mark, d->plan->sql.hub, d->plan->sql.entity, kind, range);
-	memset(&request, 0, sizeof(request));
-	request.workspace = d->plan->workspace;
-	request.entity = d->plan->sql.entity;
-	request.table = table == EXACT_TABLE_HISTORY ? d->plan->history_name : d->plan->current_name;
-	request.kind = kind;
-	request.verb = verb;
-	request.mark = mark.data;
-	request.sql = sql;
-	request.parameter = d->text.data;
-	request.range = d->range;
-	request.rows = d->rows;
-	request.trouble = tell_trouble;
-	request.done = done;
-	request.arg = d;
-	exact_statement_start(&request);
+	exact_statement_start(&(ExactStatementRequest) {
+		.workspace = d->plan->workspace,
+		.hub = d->plan->sql.hub,
+		.entity = d->plan->sql.entity,
+		.table = table == EXACT_TABLE_HISTORY ? d->plan->history_name : d->plan->current_name,
+		.kind = kind,
+		.verb = verb,
+		.sql = sql,
+		.parameter = d->text.data,
+		.range = d->range,
+		.rows = d->rows,
+		.trouble = d->trouble,
+		.trouble_arg = d->arg,
+		.done = done,
+		.arg = d
+	});
 }
 
 /* The one number that a check answers, -1 when it is none */

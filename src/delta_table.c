@@ -19,7 +19,6 @@
 #define PAUSE_FIRST_MS 60000L
 #define PAUSE_LAST_MS 900000L
 #define RECORD_AGAIN_MS 1000
-#define RECOVERY_DEPTH 10000	/* statements back: far more than can be under way at once */
 
 dlist_head	exact_delta_tables = DLIST_STATIC_INIT(exact_delta_tables);
 
@@ -205,64 +204,6 @@ exact_delta_table_show(ExactDeltaTable *table, const ExactFault *fault, int atte
 
 /* ---- statements of an earlier process ---- */
 
-typedef struct Unfinished
-{
-	int64		id;
-	char	   *kind;
-	char	   *table_name;
-	char	   *statement_id;
-	TimestampTz at;
-	ExactRange	range;
-} Unfinished;
-
-typedef struct Recovery
-{
-	ExactDeltaTable *table;
-	MemoryContext context;		/* of the results */
-	Unfinished *rows;
-	int			n;
-} Recovery;
-
-/* Reads those that carried rows; reads and DDL may be repeated at any time and are only closed. */
-static void
-recovery_unit(void *arg)
-{
-	static const char close_sql[] =
-	"UPDATE exact.statement_log SET state = 'failed', error = 'the loader ended before the answer came', finished_at = clock_timestamp() "
-	"WHERE workspace = $1 AND entity = $2 AND state IN ('sending', 'running', 'unknown') AND kind IN ('ddl', 'check') "
-	"AND id > (SELECT max(id) FROM exact.statement_log) - $3::bigint";
-	static const char read_sql[] =
-	"SELECT id, kind, table_name, statement_id, at, first_batch, first_ord, last_batch, last_ord FROM exact.statement_log "
-	"WHERE workspace = $1 AND entity = $2 AND state IN ('sending', 'running', 'unknown') "
-	"AND id > (SELECT max(id) FROM exact.statement_log) - $3::bigint ORDER BY id";
-	Recovery   *recovery = arg;
-	ExactArg	args[3];
-	MemoryContext old;
-
-	args[0] = exact_arg_text(recovery->table->workspace);
-	args[1] = exact_arg_text(recovery->table->entity);
-	args[2] = exact_arg_int8(RECOVERY_DEPTH);
-	exact_sql(close_sql, 3, args);
-	recovery->n = (int) exact_sql(read_sql, 3, args);
-	old = MemoryContextSwitchTo(recovery->context);
-	recovery->rows = palloc0(sizeof(Unfinished) * Max(recovery->n, 1));
-	for (int i = 0; i < recovery->n; i++)
-	{
-		Unfinished *row = &recovery->rows[i];
-
-		row->id = exact_cell_int8(i, 1, 0);
-		row->kind = exact_cell_text(i, 2);
-		row->table_name = exact_cell_text(i, 3);
-		row->statement_id = exact_cell_text(i, 4);
-		row->at = exact_cell_time(i, 5, 0);
-		row->range.first_batch = exact_cell_int8(i, 6, 0);
-		row->range.first_ord = (int) exact_cell_int8(i, 7, 0);
-		row->range.last_batch = exact_cell_int8(i, 8, 0);
-		row->range.last_ord = (int) exact_cell_int8(i, 9, 0);
-	}
-	MemoryContextSwitchTo(old);
-}
-
 /* Whatever came out of it: its rows are still waiting, and are sent again now that nothing runs. */
 static void
 take_recovered(const ExactStatementResult *result, void *arg)
@@ -281,36 +222,21 @@ take_recovered(const ExactStatementResult *result, void *arg)
 static bool
 start_recovery(ExactDeltaTable *table)
 {
-	Recovery	recovery = {table, CurrentMemoryContext, NULL, 0};
+	const char *entity = table->entity;
+	int			n = exact_statement_follow(&(ExactStatementRequest) {
+		.workspace = table->plan->workspace,
+		.hub = table->plan->sql.hub,
+		.trouble = show_trouble,
+		.trouble_arg = table,
+		.done = take_recovered,
+		.arg = table
+	}, &entity, 1);
 
-	if (!exact_unit_run("read unfinished statements", recovery_unit, &recovery, NULL))
+	if (n < 0)
 		return false;
-	table->recovering = recovery.n;
-	table->recovered = recovery.n == 0;
-	table->busy = recovery.n > 0;
-	for (int i = 0; i < recovery.n; i++)
-	{
-		Unfinished *row = &recovery.rows[i];
-		ExactStatementRequest request;
-		StringInfoData mark;
-
-		initStringInfo(&mark);
-		exact_merge_sql_mark(&mark, table->plan->sql.hub, table->entity, row->kind,
-							 psprintf(INT64_FORMAT ".%d-" INT64_FORMAT ".%d", row->range.first_batch, row->range.first_ord,
-									  row->range.last_batch, row->range.last_ord));
-		memset(&request, 0, sizeof(request));
-		request.workspace = table->plan->workspace;
-		request.entity = table->entity;
-		request.table = row->table_name ? row->table_name : table->entity;
-		request.kind = row->kind;
-		request.verb = "MERGE into";
-		request.mark = mark.data;
-		request.range = row->range;
-		request.trouble = show_trouble;
-		request.done = take_recovered;
-		request.arg = table;
-		exact_statement_recover(&request, row->id, row->statement_id, row->at);
-	}
+	table->recovering = n;
+	table->recovered = n == 0;
+	table->busy = n > 0;
 	return true;
 }
 

@@ -13,6 +13,7 @@
 #include "delta_views.h"
 #include "errors.h"
 #include "sql.h"
+#include "statement_log.h"
 
 #define ENTITY "views"			/* in the statement log */
 
@@ -42,9 +43,7 @@ static void look_at_view(Views *v);
 static void
 take_unit(void *arg)
 {
-	static const char close_sql[] =
-	"UPDATE exact.statement_log SET state = 'failed', error = 'the loader ended before the answer came', finished_at = clock_timestamp() "
-	"WHERE entity = '" ENTITY "' AND state IN ('sending', 'running', 'unknown')";
+	static const char *const entity = ENTITY;
 	static const char take_sql[] =
 	"UPDATE exact.request SET state = 'running', started_at = coalesce(started_at, clock_timestamp()) WHERE id = "
 	"(SELECT id FROM exact.request WHERE kind = 'views' AND state IN ('queued', 'running') ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) "
@@ -56,7 +55,7 @@ take_unit(void *arg)
 	MemoryContext old;
 
 	if (!started)
-		exact_sql(close_sql, 0, NULL);
+		exact_statement_log_close(NULL, &entity, 1);
 	v->request = 0;
 	if (exact_sql(take_sql, 0, NULL) == 0)
 		return;
@@ -162,23 +161,19 @@ static void take_result(const ExactStatementResult *result, void *arg);
 static void
 send(Views *v, const char *kind, const char *verb, const char *sql)
 {
-	ExactStatementRequest request;
-	StringInfoData mark;
-
-	initStringInfo(&mark);
-	exact_merge_sql_mark(&mark, v->hub, ENTITY, kind, full_name(v));
-	memset(&request, 0, sizeof(request));
-	request.workspace = v->info;
-	request.entity = ENTITY;
-	request.table = full_name(v);
-	request.kind = kind;
-	request.verb = verb;
-	request.mark = mark.data;
-	request.sql = sql;
-	request.may_be_absent = v->looking;
-	request.done = take_result;
-	request.arg = v;
-	exact_statement_start(&request);
+	exact_statement_start(&(ExactStatementRequest) {
+		.workspace = v->info,
+		.hub = v->hub,
+		.entity = ENTITY,
+		.table = full_name(v),
+		.kind = kind,
+		.scope = full_name(v),
+		.verb = verb,
+		.sql = sql,
+		.may_be_absent = v->looking,
+		.done = take_result,
+		.arg = v
+	});
 }
 
 static void

@@ -12,10 +12,12 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "creation.h"
 #include "errors.h"
 #include "fence.h"
 #include "shmem.h"
 #include "sql.h"
+#include "statement_log.h"
 
 #define ENTITY "exact_hub"		/* in the statement log */
 #define MAX_ROUNDS 5
@@ -29,8 +31,7 @@
 typedef enum Step
 {
 	STEP_READ,
-	STEP_CREATE_SCHEMA,
-	STEP_CREATE_TABLE,
+	STEP_CREATE,
 	STEP_CLAIM
 } Step;
 
@@ -77,14 +78,12 @@ exact_fence_load(void)
 {
 	static const char hub_sql[] =
 	"SELECT b.installation, b.epoch, e.claim FROM exact.installation_binding b JOIN exact.epoch e ON e.epoch = b.epoch";
-	static const char close_sql[] =
-	"UPDATE exact.statement_log SET state = 'failed', error = 'the loader ended before the answer came', finished_at = clock_timestamp() "
-	"WHERE entity = '" ENTITY "' AND state IN ('sending', 'running', 'unknown')";
+	static const char *const entity = ENTITY;
 	MemoryContext old;
 
 	if (hub != NULL)
 		return;
-	exact_sql(close_sql, 0, NULL);
+	exact_statement_log_close(NULL, &entity, 1);
 	if (exact_sql(hub_sql, 0, NULL) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_INSTALLATION),
@@ -309,14 +308,7 @@ append_text(StringInfo sql, Fence *f, Step step)
 			appendStringInfoString(sql, " WHERE `installation` = ");
 			exact_merge_sql_literal(sql, hub->installation);
 			break;
-		case STEP_CREATE_SCHEMA:
-			appendStringInfoString(sql, "CREATE SCHEMA IF NOT EXISTS ");
-			exact_merge_sql_identifier(sql, f->info->catalog);
-			appendStringInfoChar(sql, '.');
-			exact_merge_sql_identifier(sql, f->info->schema);
-			appendStringInfoString(sql, " COMMENT 'Exact Online, kept up to date by exact_databricks'");
-			break;
-		case STEP_CREATE_TABLE:
+		case STEP_CREATE:
 			appendStringInfoString(sql, "CREATE TABLE IF NOT EXISTS ");
 			exact_merge_sql_hub(sql, f->info->catalog, f->info->schema);
 			appendStringInfoString(sql, " (\n  `installation` STRING NOT NULL COMMENT 'Installation of exact_databricks'"
@@ -390,54 +382,46 @@ take_result(const ExactStatementResult *result, void *arg)
 	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED;
 
 	if (!good && f->step == STEP_READ && exact_statement_absent(result->sqlstate) && f->rounds++ < MAX_ROUNDS)
-		take_step(f, STEP_CREATE_SCHEMA);
-	else if (!good && !(f->step == STEP_CREATE_SCHEMA && strcmp(result->sqlstate, "42501") == 0))	/* the schema may exist; if not, the next step says so */
+		take_step(f, STEP_CREATE);
+	else if (!good)
 		end_failed(f, result->fault);
 	else if (f->step == STEP_READ)
 		take_rows(f, result);
 	else
-		take_step(f, f->step == STEP_CREATE_SCHEMA ? STEP_CREATE_TABLE : STEP_READ);
-}
-
-static void
-tell_trouble(const ExactFault *fault, int attempts, TimestampTz at, void *arg)
-{
-	Fence	   *f = arg;
-
-	if (on_trouble != NULL)
-		on_trouble(fault, attempts, at, f->workspace);
+		take_step(f, STEP_READ);
 }
 
 /* The answer may come before this returns (no token): nobody who calls it may be in f->context, which is gone then. */
 static void
 take_step(Fence *f, Step step)
 {
-	static const char *const kinds[] = {"check", "ddl", "ddl", "fence"};
-	static const char *const verbs[] = {"reading of", "CREATE SCHEMA for", "CREATE TABLE for", "MERGE into"};
-	ExactStatementRequest request;
+	static const char *const kinds[] = {"check", "ddl", "fence"};
+	static const char *const verbs[] = {"reading of", "CREATE TABLE for", "MERGE into"};
+	ExactStatementRequest request = {
+		.workspace = f->info,
+		.hub = hub,
+		.entity = ENTITY,
+		.table = psprintf("%s.%s.exact_hub", f->info->catalog, f->info->schema),
+		.kind = kinds[step],
+		.verb = verbs[step],
+		.parameter = step == STEP_CLAIM ? f->batch : NULL,
+		.may_be_absent = step == STEP_READ,
+		.trouble = on_trouble,
+		.trouble_arg = f->workspace,
+		.done = take_result,
+		.arg = f
+	};
 	StringInfoData sql;
-	StringInfoData mark;
 
 	initStringInfo(&sql);
-	initStringInfo(&mark);
 	append_text(&sql, f, step);
-	exact_merge_sql_mark(&mark, hub, ENTITY, kinds[step], f->workspace);
+	request.sql = sql.data;
 	f->step = step;
 	f->busy = true;
-	memset(&request, 0, sizeof(request));
-	request.workspace = f->info;
-	request.entity = ENTITY;
-	request.table = psprintf("%s.%s.exact_hub", f->info->catalog, f->info->schema);
-	request.kind = kinds[step];
-	request.verb = verbs[step];
-	request.mark = mark.data;
-	request.sql = sql.data;
-	request.parameter = step == STEP_CLAIM ? f->batch : NULL;
-	request.may_be_absent = step == STEP_READ;
-	request.trouble = tell_trouble;
-	request.done = take_result;
-	request.arg = f;
-	exact_statement_start(&request);
+	if (step == STEP_CREATE)
+		exact_creation_start(&request);
+	else
+		exact_statement_start(&request);
 }
 
 static void

@@ -222,12 +222,12 @@ exact_merge_sql_mark(StringInfo out, const ExactHub *hub, const char *entity, co
 }
 
 void
-exact_merge_sql_create_schema(StringInfo out, const ExactTarget *target)
+exact_merge_sql_create_schema(StringInfo out, const char *catalog, const char *schema)
 {
 	appendStringInfoString(out, "CREATE SCHEMA IF NOT EXISTS ");
-	exact_merge_sql_identifier(out, target->catalog);
+	exact_merge_sql_identifier(out, catalog);
 	appendStringInfoChar(out, '.');
-	exact_merge_sql_identifier(out, target->schema);
+	exact_merge_sql_identifier(out, schema);
 	appendStringInfoString(out, " COMMENT 'Exact Online, kept up to date by exact_databricks'");
 }
 

@@ -86,7 +86,7 @@ extern void exact_merge_sql_mark(StringInfo out, const ExactHub *hub, const char
 extern void exact_merge_sql_own_marks(StringInfo out, const ExactHub *hub);
 extern void exact_merge_sql_all_marks(StringInfo out, const ExactHub *hub);
 
-extern void exact_merge_sql_create_schema(StringInfo out, const ExactTarget *target);
+extern void exact_merge_sql_create_schema(StringInfo out, const char *catalog, const char *schema);
 extern void exact_merge_sql_create_table(StringInfo out, const ExactTarget *target, ExactTable table);
 extern void exact_merge_sql_describe(StringInfo out, const ExactTarget *target, ExactTable table);
 extern void exact_merge_sql_properties(StringInfo out, const ExactTarget *target, ExactTable table);

@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "creation.h"
 #include "errors.h"
 #include "fence.h"
 #include "open_state.h"
@@ -35,8 +36,7 @@ typedef enum Place
 typedef enum Step
 {
 	STEP_MERGE,
-	STEP_CREATE_SCHEMA,
-	STEP_CREATE_TABLE
+	STEP_CREATE
 } Step;
 
 typedef struct OpenColumn
@@ -141,56 +141,21 @@ get_state(const char *workspace)
 
 /* ---- what an earlier process left ---- */
 
-typedef struct Leftover
-{
-	int64		id;
-	char	   *entity;
-	char	   *statement_id;
-	TimestampTz at;
-} Leftover;
-
-typedef struct Reading
-{
-	OpenState  *state;
-	MemoryContext context;
-	Leftover   *rows;
-	int			n;
-} Reading;
-
 static void
 known_unit(void *arg)
 {
-	static const char written_sql[] = "SELECT columns_digest, delivered_at FROM exact.target_state WHERE workspace = $1 AND entity = '" ENTITY "'";
-	static const char close_sql[] =
-	"UPDATE exact.statement_log SET state = 'failed', error = 'the loader ended before the answer came', finished_at = clock_timestamp() "
-	"WHERE workspace = $1 AND entity IN ('exact_open', 'exact_state') AND kind = 'ddl' AND state IN ('sending', 'running', 'unknown')";
-	static const char left_sql[] =
-	"SELECT id, entity, statement_id, at FROM exact.statement_log WHERE workspace = $1 AND entity IN ('exact_open', 'exact_state') AND kind = 'state' "
-	"AND state IN ('sending', 'running', 'unknown') ORDER BY id";
-	Reading    *reading = arg;
-	OpenState  *o = reading->state;
+	static const char sql[] = "SELECT columns_digest, delivered_at FROM exact.target_state WHERE workspace = $1 AND entity = '" ENTITY "'";
+	OpenState  *o = arg;
 	ExactArg	workspace = exact_arg_text(o->workspace);
-	MemoryContext old;
 
-	if (exact_sql(written_sql, 1, &workspace) == 1 && !exact_cell_isnull(0, 1))
+	if (exact_sql(sql, 1, &workspace) == 1 && !exact_cell_isnull(0, 1))
 	{
-		old = MemoryContextSwitchTo(TopMemoryContext);
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
 		o->written = exact_cell_text(0, 1);
 		MemoryContextSwitchTo(old);
 		o->written_at = o->delivered_at = exact_cell_time(0, 2, 0);
 	}
-	exact_sql(close_sql, 1, &workspace);
-	reading->n = (int) exact_sql(left_sql, 1, &workspace);
-	old = MemoryContextSwitchTo(reading->context);
-	reading->rows = palloc0(sizeof(Leftover) * Max(reading->n, 1));
-	for (int i = 0; i < reading->n; i++)
-	{
-		reading->rows[i].id = exact_cell_int8(i, 1, 0);
-		reading->rows[i].entity = exact_cell_text(i, 2);
-		reading->rows[i].statement_id = exact_cell_text(i, 3);
-		reading->rows[i].at = exact_cell_time(i, 4, 0);
-	}
-	MemoryContextSwitchTo(old);
 }
 
 /* Whatever became of it: both tables are written anew, now that it cannot come later than what is sent next. */
@@ -208,32 +173,19 @@ take_leftover(const ExactStatementResult *result pg_attribute_unused(), void *ar
 static void
 start_reading(OpenState *o, const ExactWorkspace *workspace, const ExactHub *hub)
 {
-	Reading		reading = {o, CurrentMemoryContext, NULL, 0};
+	static const char *const entities[NPLACES] = {"exact_open", "exact_state"};
+	int			n = exact_statement_follow(&(ExactStatementRequest) {
+		.workspace = workspace,
+		.hub = hub,
+		.done = take_leftover,
+		.arg = o
+	}, entities, NPLACES);
 
-	if (!exact_unit_run("read what is open", known_unit, &reading, NULL))
-		return;
-	o->known = true;
-	o->recovering = reading.n;
-	o->busy = reading.n > 0;
-	if (reading.n > 0)
-		o->written = NULL;
-	for (int i = 0; i < reading.n; i++)
-	{
-		ExactStatementRequest request;
-		StringInfoData mark;
-
-		initStringInfo(&mark);
-		exact_merge_sql_mark(&mark, hub, reading.rows[i].entity, "state", o->workspace);
-		memset(&request, 0, sizeof(request));
-		request.workspace = workspace;
-		request.entity = request.table = reading.rows[i].entity;
-		request.kind = "state";
-		request.verb = "MERGE into";
-		request.mark = mark.data;
-		request.done = take_leftover;
-		request.arg = o;
-		exact_statement_recover(&request, reading.rows[i].id, reading.rows[i].statement_id, reading.rows[i].at);
-	}
+	o->known = n >= 0;
+	o->recovering = Max(n, 0);
+	o->busy = n > 0;
+	if (n == 0)					/* else the tables hold what nobody knows */
+		o->known = exact_unit_run("read what is open", known_unit, o, NULL);
 }
 
 /* ---- what there is to say ---- */
@@ -441,12 +393,10 @@ take_result(const ExactStatementResult *result, void *arg)
 	MemoryContext old = MemoryContextSwitchTo(o->context);
 
 	if (!good && o->step == STEP_MERGE && exact_statement_absent(result->sqlstate) && !o->created)
-		take_step(o, STEP_CREATE_SCHEMA);
-	else if (!good && !(o->step == STEP_CREATE_SCHEMA && strcmp(result->sqlstate, "42501") == 0))	/* the schema may exist; if not, the next step says so */
+		take_step(o, STEP_CREATE);
+	else if (!good)
 		end_failed(o, result);
-	else if (o->step == STEP_CREATE_SCHEMA)
-		take_step(o, STEP_CREATE_TABLE);
-	else if (o->step == STEP_CREATE_TABLE)
+	else if (o->step == STEP_CREATE)
 	{
 		o->created = true;
 		take_step(o, STEP_MERGE);
@@ -465,47 +415,47 @@ take_result(const ExactStatementResult *result, void *arg)
 static void
 take_step(OpenState *o, Step step)
 {
-	static const char *const verbs[] = {"MERGE into", "CREATE SCHEMA for", "CREATE TABLE for"};
 	const OpenTable *table = &tables[o->place];
-	ExactStatementRequest request;
-	ExactTarget target;
-	ExactMergeRows batch;
+	ExactTarget target = {
+		.catalog = o->info->catalog,
+		.schema = o->info->schema,
+		.current = table->name,
+		.entity = table->name,
+		.hub = o->hub
+	};
+	ExactMergeRows batch = {
+		.rows = o->nrows[o->place],
+		.divisions = o->divisions,
+		.ndivisions = o->ndivisions
+	};
+	ExactStatementRequest request = {
+		.workspace = o->info,
+		.hub = o->hub,
+		.entity = table->name,
+		.table = table_name(o),
+		.kind = step == STEP_MERGE ? "state" : "ddl",
+		.verb = step == STEP_MERGE ? "MERGE into" : "CREATE TABLE for",
+		.parameter = step == STEP_MERGE ? o->rows[o->place] : NULL,
+		.may_be_absent = step == STEP_MERGE && !o->created,
+		.done = take_result,
+		.arg = o
+	};
 	StringInfoData sql;
-	StringInfoData mark;
 
-	memset(&target, 0, sizeof(target));
-	target.catalog = o->info->catalog;
-	target.schema = o->info->schema;
-	target.current = table->name;
-	target.entity = table->name;
-	target.hub = o->hub;
-	memset(&batch, 0, sizeof(batch));
-	batch.rows = o->nrows[o->place];
-	batch.divisions = o->divisions;
-	batch.ndivisions = o->ndivisions;
 	initStringInfo(&sql);
-	initStringInfo(&mark);
-	if (step == STEP_MERGE)
-		append_merge(&sql, table, &target, &batch);
-	else if (step == STEP_CREATE_SCHEMA)
-		exact_merge_sql_create_schema(&sql, &target);
-	else
-		append_create(&sql, table, &target);
-	exact_merge_sql_mark(&mark, o->hub, table->name, step == STEP_MERGE ? "state" : "ddl", o->workspace);
 	o->step = step;
-	memset(&request, 0, sizeof(request));
-	request.workspace = o->info;
-	request.entity = table->name;
-	request.table = table_name(o);
-	request.kind = step == STEP_MERGE ? "state" : "ddl";
-	request.verb = verbs[step];
-	request.mark = mark.data;
-	request.sql = sql.data;
-	request.parameter = step == STEP_MERGE ? o->rows[o->place] : NULL;
-	request.may_be_absent = step == STEP_MERGE && !o->created;
-	request.done = take_result;
-	request.arg = o;
-	exact_statement_start(&request);
+	if (step == STEP_MERGE)
+	{
+		append_merge(&sql, table, &target, &batch);
+		request.sql = sql.data;
+		exact_statement_start(&request);
+	}
+	else
+	{
+		append_create(&sql, table, &target);
+		request.sql = sql.data;
+		exact_creation_start(&request);
+	}
 }
 
 bool

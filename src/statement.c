@@ -2,7 +2,7 @@
  * statement.c - the life of one statement in Databricks.
  *
  * NEW: recorded in exact.statement_log (committed), then sent. RUNNING: has an id, is polled. UNKNOWN: sent, no answer; looked for
- * in the query history. A crash leaves the row in the log, and exact_statement_recover() takes it up from there. Called by
+ * in the query history. A crash leaves the row in the log, and exact_statement_follow() takes it up from there. Called by
  * target.c, delivery.c and loader.c. Each step is one request and at most one unit; nothing waits in a transaction.
  */
 #include "postgres.h"
@@ -13,9 +13,8 @@
 #include "utils/timestamp.h"
 
 #include "errors.h"
-#include "merge_sql.h"
-#include "sql.h"
-#include "statement.h"
+#include "statement_error.h"
+#include "statement_log.h"
 
 #define FIRST_POLL_MS 200
 #define LAST_POLL_MS 5000
@@ -35,7 +34,8 @@ typedef struct Statement
 	dlist_node	node;
 	MemoryContext context;
 	ExactStatementRequest request;
-	char	   *text;			/* mark and sql; NULL for a recovered one */
+	char	   *mark;
+	char	   *text;			/* mark and sql; NULL for one that an earlier process sent */
 	Phase		phase;
 	bool		busy;			/* a request is under way */
 	TimestampTz due;			/* next step */
@@ -49,14 +49,11 @@ typedef struct Statement
 	TimestampTz last_sent;
 } Statement;
 
-/* What a unit writes into the statement's row */
+/* What a unit writes */
 typedef struct Entry
 {
 	Statement  *statement;
-	const char *state;
-	int64		affected;		/* -1 = null */
-	const char *error;
-	const char *sqlstate;
+	ExactLogEntry row;
 	const ExactFault *trouble;	/* tell the caller within the unit */
 } Entry;
 
@@ -86,58 +83,37 @@ set_due(Statement *st, long ms)
 /* ---- its row in the log ---- */
 
 static void
-insert_unit(void *arg)
+add_unit(void *arg)
 {
-	static const char sql[] =
-	"INSERT INTO exact.statement_log (id, at, workspace, entity, table_name, kind, first_batch, first_ord, last_batch, last_ord, rows, state, attempt) "
-	"VALUES (nextval('exact.statement_id'), clock_timestamp(), $1, $2, $3, $4, $5, $6, $7, $8, $9, 'sending', 1) RETURNING id";
 	Statement  *st = arg;
-	const ExactStatementRequest *request = &st->request;
-	bool		has_range = request->range.first_batch != 0;
-	ExactArg	args[9];
 
-	args[0] = exact_arg_text(request->workspace->name);
-	args[1] = exact_arg_text(request->entity);
-	args[2] = exact_arg_text(request->table);
-	args[3] = exact_arg_text(request->kind);
-	args[4] = has_range ? exact_arg_int8(request->range.first_batch) : exact_arg_null(INT8OID);
-	args[5] = has_range ? exact_arg_int4(request->range.first_ord) : exact_arg_null(INT4OID);
-	args[6] = has_range ? exact_arg_int8(request->range.last_batch) : exact_arg_null(INT8OID);
-	args[7] = has_range ? exact_arg_int4(request->range.last_ord) : exact_arg_null(INT4OID);
-	args[8] = has_range ? exact_arg_int4(request->rows) : exact_arg_null(INT4OID);
-	exact_sql(sql, 9, args);
-	st->log_id = exact_cell_int8(0, 1, 0);
+	st->log_id = exact_statement_log_add(&st->request);
 }
 
 static void
 update_unit(void *arg)
 {
-	static const char sql[] =
-	"UPDATE exact.statement_log SET state = $2, attempt = $3, statement_id = $4, took_ms = extract(epoch FROM clock_timestamp() - at) * 1000, "
-	"affected = $5, error = $6, sqlstate = $7, finished_at = CASE WHEN $2 IN ('succeeded', 'failed') THEN clock_timestamp() END WHERE id = $1";
 	Entry	   *entry = arg;
 	Statement  *st = entry->statement;
-	ExactArg	args[7];
 
-	args[0] = exact_arg_int8(st->log_id);
-	args[1] = exact_arg_text(entry->state);
-	args[2] = exact_arg_int4(st->attempt);
-	args[3] = exact_arg_text(st->statement_id);
-	args[4] = entry->affected >= 0 ? exact_arg_int8(entry->affected) : exact_arg_null(INT8OID);
-	args[5] = exact_arg_text(entry->error);
-	args[6] = exact_arg_text(entry->sqlstate);
-	exact_sql(sql, 7, args);
+	exact_statement_log_update(&entry->row);
 	if (entry->trouble != NULL && st->request.trouble != NULL)
-		st->request.trouble(entry->trouble, st->failures, st->due, st->request.arg);
+		st->request.trouble(entry->trouble, st->failures, st->due, st->request.trouble_arg);
+}
+
+static void
+write_row(Statement *st, const char *state, int64 affected, const char *error, const char *sqlstate, const ExactFault *trouble)
+{
+	Entry		entry = {st, {st->log_id, state, st->attempt, st->statement_id, affected, error, sqlstate}, trouble};
+
+	(void) exact_unit_run("statement log", update_unit, &entry, NULL);
 }
 
 /* A row that could not be written does not stop the work: a crash finds out anew what it would say. */
 static void
 write_entry(Statement *st, const char *state, const ExactFault *trouble)
 {
-	Entry		entry = {st, state, -1, trouble ? trouble->message : NULL, NULL, trouble};
-
-	(void) exact_unit_run("statement log", update_unit, &entry, NULL);
+	write_row(st, state, -1, trouble ? trouble->message : NULL, NULL, trouble);
 }
 
 /* ---- ends ---- */
@@ -145,19 +121,13 @@ write_entry(Statement *st, const char *state, const ExactFault *trouble)
 static void
 finish(Statement *st, ExactStatementResult *result, const char *error)
 {
-	Entry		entry = {st, result->verdict == EXACT_VERDICT_SUCCEEDED ? "succeeded" : "failed", result->affected, error, NULL, NULL};
+	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED || (st->request.may_be_absent && exact_statement_absent(result->sqlstate));
 	MemoryContext old = MemoryContextSwitchTo(st->context);
 
-	if (st->request.may_be_absent && exact_statement_absent(result->sqlstate))
-	{
-		entry.state = "succeeded";
-		entry.error = NULL;
-	}
-	entry.sqlstate = result->sqlstate != NULL && *result->sqlstate != '\0' ? result->sqlstate : NULL;
 	result->statement_id = st->statement_id;
 	result->first_attempt = st->attempt == 1 && st->text != NULL;
 	result->ms = (double) (GetCurrentTimestamp() - st->first_sent) / 1000.0;
-	(void) exact_unit_run("statement log", update_unit, &entry, NULL);
+	write_row(st, good ? "succeeded" : "failed", result->affected, good ? NULL : error, *result->sqlstate != '\0' ? result->sqlstate : NULL, NULL);
 	dlist_delete(&st->node);
 	st->request.done(result, st->request.arg);
 	MemoryContextSwitchTo(old);
@@ -209,134 +179,6 @@ finish_succeeded(Statement *st, const ExactCallAnswer *answer)
 	finish(st, &result, NULL);
 }
 
-/* ---- what a failure means ---- */
-
-static bool
-is_one_of(const char *value, const char *const *list)
-{
-	for (; *list != NULL; list++)
-		if (strcmp(value, *list) == 0)
-			return true;
-	return false;
-}
-
-/* The same text will succeed when whatever was in its way has gone. */
-static bool
-is_passing(const ExactCallAnswer *answer)
-{
-	static const char *const codes[] = {"ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL_ERROR", "IO_ERROR", "RESOURCE_EXHAUSTED",
-		"SERVICE_UNDER_MAINTENANCE", "TEMPORARILY_UNAVAILABLE", "UNKNOWN", "WORKSPACE_TEMPORARILY_UNAVAILABLE", NULL};
-	static const char *const states[] = {"2D521", "40000", NULL};
-
-	return *answer->sqlstate != '\0' ? is_one_of(answer->sqlstate, states) : is_one_of(answer->error_code, codes);
-}
-
-/* The statement asserts the epoch of this hub, and exact_hub names another. */
-static bool
-is_fenced(const ExactCallAnswer *answer)
-{
-	return strcmp(answer->sqlstate, "P0001") == 0 && strstr(answer->error_text, EXACT_MERGE_SQL_FENCED) != NULL;
-}
-
-/* A cut transfer or an unreadable file: once more, then it is an error. */
-static bool
-is_worth_one_more(const ExactCallAnswer *answer)
-{
-	static const char *const states[] = {"22023", "P0001", NULL};
-
-	return !is_fenced(answer) && (strncmp(answer->sqlstate, "KD", 2) == 0 || is_one_of(answer->sqlstate, states));
-}
-
-/* The column whose CAST failed: the engine marks the place in the statement with a line of ^. NULL when it does not. */
-static char *
-failing_column(const char *message)
-{
-	static const char cast[] = "CAST(r.`";
-	const char *caret = strchr(message, '^');
-	const char *line;
-	const char *above;
-	const char *start;
-
-	for (line = caret; line != NULL && line > message && line[-1] != '\n'; line--)
-		;
-	if (caret == NULL || line == message)
-		return NULL;
-	for (above = line - 1; above > message && above[-1] != '\n'; above--)
-		;
-	start = above + (caret - line);
-	if (start >= line || strncmp(start, cast, sizeof(cast) - 1) != 0)
-		return NULL;
-	start += sizeof(cast) - 1;
-	return pnstrdup(start, strcspn(start, "`\n"));
-}
-
-/* The message for people. Errors about values name the value: only the class and the column are told of those. */
-static char *
-describe_error(const ExactCallAnswer *answer)
-{
-	const char *start = answer->error_text;
-	char	   *end;
-	char	   *words;
-	bool		about_values = strncmp(answer->sqlstate, "22", 2) == 0 || strncmp(answer->sqlstate, "23", 2) == 0;
-
-	if (about_values)
-	{
-		char	   *column = failing_column(answer->error_text);
-
-		if (column != NULL)
-			return psprintf("a value of column %s does not fit (%s)", column, answer->error_class);
-		return psprintf("a value does not fit (%s)", *answer->error_class ? answer->error_class : answer->sqlstate);
-	}
-	if (*answer->error_class != '\0')
-	{
-		start = strchr(start, ']');
-		start = start != NULL ? start + 1 : answer->error_text;
-	}
-	words = pnstrdup(start, strcspn(start, "\n"));
-	end = strstr(words, " SQLSTATE: ");
-	if (end != NULL)
-		*end = '\0';
-	words = exact_databricks_tidy(words);
-	if (*words != '\0' && words[strlen(words) - 1] == '.')
-		words[strlen(words) - 1] = '\0';
-	return *words != '\0' ? words : pstrdup(answer->error_class);
-}
-
-static char *
-make_hint(const ExactStatementRequest *request, const ExactCallAnswer *answer)
-{
-	const ExactWorkspace *workspace = request->workspace;
-	const char *who = workspace->principal ? workspace->principal : "<user of the token>";
-
-	if (strcmp(answer->sqlstate, "42501") == 0 || strcmp(answer->error_code, "PERMISSION_DENIED") == 0)
-	{
-		if (strcmp(request->kind, "ddl") == 0)
-			return psprintf("GRANT USE CATALOG ON CATALOG %s TO `%s`; GRANT USE SCHEMA, CREATE TABLE ON SCHEMA %s.%s TO `%s`; the hub tries again by itself.",
-							workspace->catalog, who, workspace->catalog, workspace->schema, who);
-		return psprintf("GRANT SELECT, MODIFY ON TABLE %s TO `%s`; the hub tries again by itself within a minute.", request->table, who);
-	}
-	if (strncmp(answer->sqlstate, "22", 2) == 0 || strncmp(answer->sqlstate, "23", 2) == 0)
-		return psprintf("Find the value in exact.stage (batches " INT64_FORMAT " to " INT64_FORMAT ", entity %s). A column that is deselected in "
-						"exact.entity_field does not stop the others; its values stay in _payload.",
-						request->range.first_batch, request->range.last_batch, request->entity);
-	return psprintf("Correct what the message names; the hub tries again by itself, or at once with SELECT exact.resume(division, '%s').",
-					request->entity);
-}
-
-static void
-refuse(Statement *st, const ExactCallAnswer *answer)
-{
-	const ExactStatementRequest *request = &st->request;
-	ExactFault *fault = palloc0(sizeof(ExactFault));
-
-	fault->sqlstate = ERRCODE_EXACT_DATABRICKS_REFUSED;
-	fault->message = psprintf("Databricks refused the %s %s: %s", request->verb, request->table, describe_error(answer));
-	fault->detail = psprintf("Statement %s, SQLSTATE %s.", st->statement_id ? st->statement_id : "without id",
-							 *answer->sqlstate ? answer->sqlstate : "unknown");
-	fault->hint = make_hint(request, answer);
-	finish_refused(st, fault, answer->sqlstate, is_fenced(answer));
-}
-
 /* ---- answers ---- */
 
 /* Not yet: the same step again later. */
@@ -352,16 +194,6 @@ again_later(Statement *st, Phase phase, const ExactFault *fault, TimestampTz not
 		exact_log(LOG, "later entity=%s kind=%s attempt=%d retry_ms=%ld: %s", st->request.entity, st->request.kind, st->attempt,
 				  TimestampDifferenceMilliseconds(GetCurrentTimestamp(), st->due), fault->message);
 	write_entry(st, phase == PHASE_RUNNING ? "running" : phase == PHASE_UNKNOWN ? "unknown" : "sending", fault);
-}
-
-static ExactFault *
-passing_fault(const ExactStatementRequest *request, const char *why)
-{
-	ExactFault *fault = palloc0(sizeof(ExactFault));
-
-	fault->sqlstate = ERRCODE_EXACT_DATABRICKS_UNAVAILABLE;
-	fault->message = psprintf("the %s %s has to be sent again: %s", request->verb, request->table, why);
-	return fault;
 }
 
 static void
@@ -401,14 +233,14 @@ take_state(Statement *st, const ExactCallAnswer *answer)
 		return;
 	}
 	if (answer->state == EXACT_STATEMENT_CANCELED)
-		again_later(st, PHASE_NEW, passing_fault(&st->request, "it was cancelled in Databricks"), 0);
-	else if (is_passing(answer) || (is_worth_one_more(answer) && !st->sent_once_more))
+		again_later(st, PHASE_NEW, exact_statement_error_again(&st->request, "it was cancelled in Databricks"), 0);
+	else if (exact_statement_error_passes(answer) || (exact_statement_error_may_pass(answer) && !st->sent_once_more))
 	{
-		st->sent_once_more |= !is_passing(answer);
-		again_later(st, PHASE_NEW, passing_fault(&st->request, describe_error(answer)), 0);
+		st->sent_once_more |= !exact_statement_error_passes(answer);
+		again_later(st, PHASE_NEW, exact_statement_error_again(&st->request, exact_statement_error_text(answer)), 0);
 	}
 	else
-		refuse(st, answer);
+		finish_refused(st, exact_statement_error_refused(&st->request, st->statement_id, answer), answer->sqlstate, exact_statement_error_fenced(answer));
 }
 
 static void
@@ -489,7 +321,7 @@ send_statement(Statement *st)
 	if (st->attempt == 1)
 	{
 		st->first_sent = st->last_sent;
-		if (!exact_unit_run("statement log", insert_unit, st, NULL))
+		if (!exact_unit_run("statement log", add_unit, st, NULL))
 		{
 			st->attempt = 0;	/* nothing is sent that is not recorded */
 			set_due(st, 1000);
@@ -519,9 +351,40 @@ do_step(Statement *st)
 			break;
 		case PHASE_UNKNOWN:
 			st->busy = true;
-			exact_databricks_find(st->request.workspace, st->request.mark, NULL, st->first_sent, take_find, st);
+			exact_databricks_find(st->request.workspace, st->mark, NULL, st->first_sent, take_find, st);
 			break;
 	}
+}
+
+ExactStatementRequest *
+exact_statement_copy(const ExactStatementRequest *request)
+{
+	ExactStatementRequest *copy = palloc(sizeof(ExactStatementRequest));
+
+	*copy = *request;
+	copy->workspace = exact_databricks_copy(request->workspace);
+	copy->entity = pstrdup(request->entity);
+	copy->table = pstrdup(request->table);
+	copy->kind = pstrdup(request->kind);
+	copy->scope = request->scope ? pstrdup(request->scope) : NULL;
+	copy->verb = pstrdup(request->verb);
+	copy->sql = request->sql ? pstrdup(request->sql) : NULL;
+	return copy;
+}
+
+/* The leading comment by which it is found again, by an earlier or later process too. palloc'd */
+static char *
+make_mark(const ExactStatementRequest *request)
+{
+	const ExactRange *range = &request->range;
+	const char *scope = request->scope ? request->scope : request->workspace->name;
+	StringInfoData mark;
+
+	if (range->first_batch != 0)
+		scope = psprintf(INT64_FORMAT ".%d-" INT64_FORMAT ".%d", range->first_batch, range->first_ord, range->last_batch, range->last_ord);
+	initStringInfo(&mark);
+	exact_merge_sql_mark(&mark, request->hub, request->entity, request->kind, scope);
+	return mark.data;
 }
 
 static Statement *
@@ -532,16 +395,10 @@ make_statement(const ExactStatementRequest *request)
 	Statement  *st = palloc0(sizeof(Statement));
 
 	st->context = context;
-	st->request = *request;
-	st->request.workspace = exact_databricks_copy(request->workspace);
-	st->request.entity = pstrdup(request->entity);
-	st->request.table = pstrdup(request->table);
-	st->request.kind = pstrdup(request->kind);
-	st->request.verb = pstrdup(request->verb);
-	st->request.mark = pstrdup(request->mark);
+	st->request = *exact_statement_copy(request);
+	st->mark = make_mark(request);
 	if (request->sql != NULL)
-		st->text = psprintf("%s %s", request->mark, request->sql);
-	st->request.sql = NULL;
+		st->text = psprintf("%s %s", st->mark, request->sql);
 	dlist_push_tail(&statements, &st->node);
 	MemoryContextSwitchTo(old);
 	return st;
@@ -553,23 +410,61 @@ exact_statement_start(const ExactStatementRequest *request)
 	do_step(make_statement(request));
 }
 
-void
-exact_statement_recover(const ExactStatementRequest *request, int64 log_id, const char *statement_id, TimestampTz sent_at)
-{
-	Statement  *st = make_statement(request);
+/* ---- statements of an earlier process ---- */
 
-	st->log_id = log_id;
-	st->attempt = 1;
-	st->first_sent = st->last_sent = sent_at;
-	st->phase = PHASE_UNKNOWN;
-	if (statement_id != NULL)
-	{
-		keep_id(st, statement_id);
-		st->phase = PHASE_RUNNING;
-		st->poll_ms = FIRST_POLL_MS;
-	}
-	do_step(st);
+typedef struct Reading
+{
+	const char *workspace;
+	const char *const *entities;
+	int			n;
+	MemoryContext context;
+	ExactLeftover *rows;
+	int			found;
+} Reading;
+
+static void
+leftover_unit(void *arg)
+{
+	Reading    *reading = arg;
+
+	exact_statement_log_close(reading->workspace, reading->entities, reading->n);
+	reading->found = exact_statement_log_left(reading->workspace, reading->entities, reading->n, reading->context, &reading->rows);
 }
+
+int
+exact_statement_follow(const ExactStatementRequest *like, const char *const *entities, int n)
+{
+	Reading		reading = {like->workspace->name, entities, n, CurrentMemoryContext, NULL, 0};
+
+	if (!exact_unit_run("read unfinished statements", leftover_unit, &reading, NULL))
+		return -1;
+	for (int i = 0; i < reading.found; i++)
+	{
+		const ExactLeftover *row = &reading.rows[i];
+		ExactStatementRequest request = *like;
+		Statement  *st;
+
+		request.entity = row->entity;
+		request.table = row->table ? row->table : row->entity;
+		request.kind = row->kind;
+		request.verb = "MERGE into";
+		request.range = row->range;
+		st = make_statement(&request);
+		st->log_id = row->id;
+		st->attempt = 1;
+		st->first_sent = st->last_sent = row->at;
+		st->phase = PHASE_UNKNOWN;
+		if (row->statement_id != NULL)
+		{
+			keep_id(st, row->statement_id);
+			st->phase = PHASE_RUNNING;
+			st->poll_ms = FIRST_POLL_MS;
+		}
+	}
+	return reading.found;
+}
+
+/* ---- the turn ---- */
 
 long
 exact_statement_turn(void)

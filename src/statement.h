@@ -8,6 +8,7 @@
 #define EXACT_STATEMENT_H
 
 #include "databricks.h"
+#include "merge_sql.h"
 #include "worker.h"
 
 /* Rows of staged batches that a statement carries, both ends included */
@@ -49,28 +50,35 @@ typedef void (*ExactStatementTrouble) (const ExactFault *fault, int attempts, Ti
 typedef struct ExactStatementRequest
 {
 	const ExactWorkspace *workspace;
+	const ExactHub *hub;
 	const char *entity;
 	const char *table;			/* "main.exact.glaccount" */
 	const char *kind;			/* ddl, history, current, check, fence, state, view */
+	const char *scope;			/* what tells it from others of its entity and kind; NULL: its range, or the workspace */
 	const char *verb;			/* for people: "MERGE into" */
-	const char *mark;			/* leading comment (exact_merge_sql_mark) */
-	const char *sql;			/* without the mark */
+	const char *sql;
 	const char *parameter;		/* not copied: must live until done is called; may be NULL */
 	ExactRange	range;
 	int			rows;
 	bool		may_be_absent;	/* that the table is not there (42P01, 42704) is an answer, not an error */
 	ExactStatementTrouble trouble;	/* may be NULL */
+	void	   *trouble_arg;
 	ExactStatementDone done;
 	void	   *arg;
 } ExactStatementRequest;
 
+/* Copies what it needs, but for the parameter. done may be called before it returns. */
 extern void exact_statement_start(const ExactStatementRequest *request);
 
+/* A copy in the current memory context, but for parameter, hub and the arguments */
+extern ExactStatementRequest *exact_statement_copy(const ExactStatementRequest *request);
+
 /*
- * A statement that an earlier process recorded (request without sql): followed until it is over. statement_id may be NULL: its answer was
- * never seen.
+ * What an earlier process left of these entities in the workspace: statements that write rows are followed until they are over, from the
+ * next turn on; the others are closed. `like` has workspace, hub, trouble and done. Returns how many are followed, -1 when
+ * the log could not be read.
  */
-extern void exact_statement_recover(const ExactStatementRequest *request, int64 log_id, const char *statement_id, TimestampTz sent_at);
+extern int	exact_statement_follow(const ExactStatementRequest *like, const char *const *entities, int n);
 
 /* Does what is due; returns ms until the next turn is wanted, -1 = none. */
 extern long exact_statement_turn(void);

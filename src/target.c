@@ -9,6 +9,7 @@
 #include "executor/spi.h"
 #include "utils/memutils.h"
 
+#include "creation.h"
 #include "errors.h"
 #include "secret.h"
 #include "sql.h"
@@ -21,8 +22,7 @@ typedef enum Step
 	STEP_DESCRIBE,
 	STEP_PROPERTIES,
 	STEP_ADD_COLUMNS,
-	STEP_CREATE_SCHEMA,
-	STEP_CREATE_TABLE
+	STEP_CREATE
 } Step;
 
 typedef struct Preparation
@@ -305,13 +305,11 @@ take_result(const ExactStatementResult *result, void *arg)
 		if (!p->plan->may_create && (p->table == EXACT_TABLE_CURRENT ? p->plan->held_current : p->plan->held_history))
 			end_with_loss(p);
 		else
-			take_step(p, p->table == EXACT_TABLE_CURRENT ? STEP_CREATE_SCHEMA : STEP_CREATE_TABLE);
+			take_step(p, STEP_CREATE);
 		return;
 	}
 	if (!good && p->step == STEP_ADD_COLUMNS && strcmp(result->sqlstate, "42710") == 0)
 		good = true;			/* someone else added one of them meanwhile */
-	if (!good && p->step == STEP_CREATE_SCHEMA && strcmp(result->sqlstate, "42501") == 0)
-		good = true;			/* it may exist; if not, CREATE TABLE says so */
 	if (!good)
 	{
 		end_preparation(p, result->fault, result->sqlstate);
@@ -325,10 +323,7 @@ take_result(const ExactStatementResult *result, void *arg)
 		case STEP_PROPERTIES:
 			take_properties(p, result);
 			break;
-		case STEP_CREATE_SCHEMA:
-			take_step(p, STEP_CREATE_TABLE);
-			break;
-		case STEP_CREATE_TABLE:
+		case STEP_CREATE:
 			p->created = true;
 			take_step(p, STEP_DESCRIBE);
 			break;
@@ -339,25 +334,27 @@ take_result(const ExactStatementResult *result, void *arg)
 }
 
 static void
-tell_trouble(const ExactFault *fault, int attempts, TimestampTz at, void *arg)
-{
-	Preparation *p = arg;
-
-	if (p->trouble != NULL)
-		p->trouble(fault, attempts, at, p->arg);
-}
-
-static void
 take_step(Preparation *p, Step step)
 {
-	static const char *const verbs[] = {"reading of", "reading of", "ALTER TABLE for", "CREATE SCHEMA for", "CREATE TABLE for"};
+	static const char *const verbs[] = {"reading of", "reading of", "ALTER TABLE for", "CREATE TABLE for"};
 	const ExactTarget *target = &p->plan->sql;
-	ExactStatementRequest request;
+	ExactStatementRequest request = {
+		.workspace = p->plan->workspace,
+		.hub = target->hub,
+		.entity = target->entity,
+		.table = table_name(p),
+		.kind = step <= STEP_PROPERTIES ? "check" : "ddl",
+		.scope = table_name(p),
+		.verb = verbs[step],
+		.may_be_absent = step == STEP_DESCRIBE && !p->created,
+		.trouble = p->trouble,
+		.trouble_arg = p->arg,
+		.done = take_result,
+		.arg = p
+	};
 	StringInfoData sql;
-	StringInfoData mark;
 
 	initStringInfo(&sql);
-	initStringInfo(&mark);
 	switch (step)
 	{
 		case STEP_DESCRIBE:
@@ -369,28 +366,16 @@ take_step(Preparation *p, Step step)
 		case STEP_ADD_COLUMNS:
 			appendBinaryStringInfo(&sql, p->add.data, p->add.len);
 			break;
-		case STEP_CREATE_SCHEMA:
-			exact_merge_sql_create_schema(&sql, target);
-			break;
-		case STEP_CREATE_TABLE:
+		case STEP_CREATE:
 			exact_merge_sql_create_table(&sql, target, p->table);
 			break;
 	}
-	exact_merge_sql_mark(&mark, target->hub, target->entity, step <= STEP_PROPERTIES ? "check" : "ddl", table_name(p));
-	p->step = step;
-	memset(&request, 0, sizeof(request));
-	request.workspace = p->plan->workspace;
-	request.entity = target->entity;
-	request.table = table_name(p);
-	request.kind = step <= STEP_PROPERTIES ? "check" : "ddl";
-	request.verb = verbs[step];
-	request.mark = mark.data;
 	request.sql = sql.data;
-	request.may_be_absent = step == STEP_DESCRIBE && !p->created;
-	request.trouble = tell_trouble;
-	request.done = take_result;
-	request.arg = p;
-	exact_statement_start(&request);
+	p->step = step;
+	if (step == STEP_CREATE && p->table == EXACT_TABLE_CURRENT)
+		exact_creation_start(&request);
+	else
+		exact_statement_start(&request);
 }
 
 void

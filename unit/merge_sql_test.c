@@ -96,7 +96,7 @@ expect_type(const char *type, const char *expected)
 static void
 test_tables(StringInfo out)
 {
-	exact_merge_sql_create_schema(out, &target);
+	exact_merge_sql_create_schema(out, target.catalog, target.schema);
 	expect("schema", out, "CREATE SCHEMA IF NOT EXISTS `main`.`exact` COMMENT 'Exact Online, kept up to date by exact_databricks'");
 	exact_merge_sql_create_table(out, &target, EXACT_TABLE_CURRENT);
 	expect("current table", out,
