@@ -30,13 +30,15 @@ SELECT 7, g, 0, g, 1 + g % 5, 'items', 'k' || g, 'I', '{}' FROM generate_series(
 ANALYZE exact.stage;
 ANALYZE exact.api_call;
 INSERT INTO exact.record (division, entity, key, seq, slot, batch, ord) SELECT s.division, s.entity, s.key, s.seq, s.slot, s.batch, s.ord FROM exact.stage AS s;
-INSERT INTO exact.inbox (at, app, secret, division, topic, action, key, digest, content, taken_at)
-SELECT c.at - interval '1 s', 'erp', 'current', s.division, 'Items', 'Update', s.key, sha256(s.key::bytea), '\x', c.at FROM exact.stage AS s JOIN exact.api_call AS c ON c.id = s.batch ORDER BY s.batch;
+WITH new AS (INSERT INTO exact.inbox (at, app, secret, division, topic, action, key, digest, content)
+SELECT c.at - interval '1 s', 'erp', 'current', s.division, 'Items', 'Update', s.key, sha256(s.key::bytea), '\x' FROM exact.stage AS s JOIN exact.api_call AS c ON c.id = s.batch ORDER BY s.batch RETURNING id, at, division, topic)
+INSERT INTO exact.inbox_work (id, division, topic, taken_at) SELECT id, division, topic, at + interval '1 s' FROM new;
 RESET enable_nestloop;
 VACUUM (ANALYZE) exact.batch;
 VACUUM (ANALYZE) exact.api_call;
 VACUUM (ANALYZE) exact.statement_log;
 VACUUM (ANALYZE) exact.inbox;
+VACUUM (ANALYZE) exact.inbox_work;
 VACUUM (ANALYZE) exact.record;
 VACUUM (ANALYZE) exact.stage;
 

@@ -134,7 +134,7 @@ AS $$
 		CASE WHEN n.key = lower($1.key) THEN '' WHEN n.key = lower($1.parent) THEN ' of its document' ELSE ' of a line' END,
 		n.secret, n.id, ', ignored: ' || n.reason), NULL
 	FROM (
-		SELECT i.* FROM exact.inbox AS i
+		SELECT i.*, w.reason FROM exact.inbox AS i LEFT JOIN exact.inbox_work AS w ON w.id = i.id
 		WHERE i.division = $1.division AND i.at > $2 AND i.at <= $3
 			AND i.topic = ANY (string_to_array((SELECT c.topic FROM exact.catalogue AS c WHERE c.entity = $1.entity), '|'))
 			AND i.key = ANY (ARRAY[lower($1.key), lower($1.parent)] || ARRAY(

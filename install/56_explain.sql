@@ -128,7 +128,7 @@ AS $$
 		(SELECT format(' It is to be read again by its key since %s (%s).', exact._since(k.since), coalesce(CASE WHEN k.reason IN ('confirm', 'absent') THEN 'is it deleted?' WHEN k.reason = 'approved' THEN 'its delete was approved' ELSE k.reason END, 'asked for'))
 			FROM exact.dirty_key AS k WHERE k.division = $1 AND k.entity = $2 AND k.key = $3),
 		(SELECT format(' A notification of %s (%s, no. %s) waits for the fetcher.', exact._since(i.at), i.action, i.id)
-			FROM exact.inbox AS i WHERE i.key = lower($3) AND i.division = $1 AND i.taken_at IS NULL ORDER BY i.id DESC LIMIT 1),
+			FROM exact.inbox AS i JOIN exact.inbox_work AS w ON w.id = i.id WHERE i.key = lower($3) AND i.division = $1 AND w.taken_at IS NULL ORDER BY i.id DESC LIMIT 1),
 		(SELECT format(' Its delete is held since %s, one of %s (%s); SELECT exact.approve(%s) deletes them, exact.reject(%s) keeps them.',
 				exact._since(h.found_at), cardinality(h.keys), h.reason, h.id, h.id)
 			FROM exact.held_delete AS h WHERE h.division = $1 AND h.entity = $2 AND h.state = 'held' AND h.keys @> ARRAY[$3] LIMIT 1))
@@ -145,8 +145,8 @@ DECLARE
 	elsewhere text := (SELECT format(' The key is known in division %s as a record of %s.', r.division, r.entity)
 		FROM exact.feed AS f JOIN exact.record AS r ON r.division = f.division AND r.entity = f.entity AND r.key IN ($3, lower($3))
 		ORDER BY r.division = $1 DESC, r.division, r.entity LIMIT 1);
-	ignored text := (SELECT format(' A notification of %s (no. %s) named it and caused no work: %s.', exact._since(i.at), i.id, i.reason)
-		FROM exact.inbox AS i WHERE i.key = lower($3) AND i.division = $1 AND i.reason IS NOT NULL ORDER BY i.id DESC LIMIT 1);
+	ignored text := (SELECT format(' A notification of %s (no. %s) named it and caused no work: %s.', exact._since(i.at), i.id, w.reason)
+		FROM exact.inbox AS i JOIN exact.inbox_work AS w ON w.id = i.id WHERE i.key = lower($3) AND i.division = $1 AND w.reason IS NOT NULL ORDER BY i.id DESC LIMIT 1);
 	s exact.feed_state;
 	idle text := exact._worker_obstacle('fetcher');
 	answer text;

@@ -3,11 +3,11 @@
 CREATE VIEW exact.webhook_log AS
 SELECT i.id AS number, i.at, i.app, i.division, i.topic, i.action, i.key, i.secret,
 	CASE
-		WHEN i.taken_at IS NULL THEN 'waits for the fetcher'
-		WHEN i.reason IS NOT NULL THEN 'ignored: ' || i.reason
-		ELSE 'taken after ' || exact._took(extract(epoch FROM i.taken_at - i.at)::double precision * 1000)
+		WHEN w.taken_at IS NULL THEN 'waits for the fetcher'
+		WHEN w.reason IS NOT NULL THEN 'ignored: ' || w.reason
+		ELSE 'taken after ' || exact._took(extract(epoch FROM w.taken_at - i.at)::double precision * 1000)
 	END AS outcome
-FROM exact.inbox AS i;
+FROM exact.inbox AS i LEFT JOIN exact.inbox_work AS w ON w.id = i.id;
 COMMENT ON VIEW exact.webhook_log IS 'Notifications of the last seven days whose signature was right, and what became of them';
 COMMENT ON COLUMN exact.webhook_log.number IS 'Number of the notification';
 COMMENT ON COLUMN exact.webhook_log.at IS 'When it was received';

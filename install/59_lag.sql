@@ -1,6 +1,6 @@
 -- How long a change takes, stage by stage.
 
-CREATE INDEX inbox_at ON exact.inbox USING brin (at) WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX inbox_at ON exact.inbox (at);
 COMMENT ON INDEX exact.inbox_at IS 'Notifications of the last hours';
 
 CREATE FUNCTION exact._staged_before(slot smallint, batches bigint[], ords int[]) RETURNS TABLE (batch bigint, ord int, at timestamptz)
@@ -35,7 +35,8 @@ BEGIN
 		FROM exact.inbox AS x
 		JOIN (SELECT c.entity, t.topic FROM exact.catalogue AS c, unnest(string_to_array(c.topic, '|')) AS t (topic)
 			WHERE c.entity IN (SELECT f.entity FROM exact.feed AS f)) AS e ON e.topic = x.topic
-		WHERE x.at > now() - span - interval '15 minutes' AND x.key IS NOT NULL AND x.reason IS NULL ORDER BY x.at DESC LIMIT 5000) AS i;
+		WHERE x.at > now() - span - interval '15 minutes' AND x.key IS NOT NULL
+			AND NOT EXISTS (SELECT FROM exact.inbox_work AS w WHERE w.id = x.id AND w.reason IS NOT NULL) ORDER BY x.at DESC LIMIT 5000) AS i;
 	RETURN QUERY
 		WITH done AS MATERIALIZED (
 			SELECT b.id, b.entity, b.staged_at, b.delivered_at, c.at AS called_at, c.at + c.took_ms * interval '1 ms' AS answered_at

@@ -118,7 +118,7 @@ AS $$
 	), dirty AS (
 		SELECT k.division, k.entity, min(k.since) AS since FROM exact.dirty_key AS k GROUP BY k.division, k.entity
 	), announced AS (
-		SELECT i.division, i.topic, min(i.at) AS since FROM exact.inbox AS i WHERE i.taken_at IS NULL GROUP BY i.division, i.topic
+		SELECT w.division, w.topic, min(i.at) AS since FROM exact.inbox_work AS w JOIN exact.inbox AS i ON i.id = w.id WHERE w.taken_at IS NULL GROUP BY w.division, w.topic
 	)
 	SELECT f.division, f.entity,
 		CASE WHEN NOT f.enabled OR NOT d.enabled THEN 'off' WHEN s.first_complete_at IS NULL THEN 'first load'

@@ -61,10 +61,12 @@ SELECT pg_temp.explain(9000001, 'items', 'x');
 UPDATE exact.feed_state SET run_state = 'idle' WHERE division = 9000001 AND feed = 'items';
 SELECT pg_temp.explain(9000001, 'items', 'x');
 INSERT INTO exact.dirty_key (division, entity, key, since, reason) VALUES (9000001, 'items', 'x', '2026-11-22 14:11', 'notification');
-INSERT INTO exact.inbox (id, at, app, secret, division, topic, action, key, digest, content, taken_at, reason) VALUES
-	(-3, '2026-11-22 14:09', 'shop', 'current', 9000001, 'Items', 'Update', 'x', '\x03', '\x', now(), 'no such entity is enabled'),
-	(-2, '2026-11-22 14:12', 'shop', 'current', 9000001, 'Items', 'Update', 'x', '\x02', '\x', NULL, NULL),
-	(-1, '2026-11-22 14:12', 'shop', 'current', 9000007, 'Items', 'Update', 'x', '\x01', '\x', NULL, NULL);
+INSERT INTO exact.inbox (id, at, app, secret, division, topic, action, key, digest, content) VALUES
+	(-3, '2026-11-22 14:09', 'shop', 'current', 9000001, 'Items', 'Update', 'x', '\x03', '\x'),
+	(-2, '2026-11-22 14:12', 'shop', 'current', 9000001, 'Items', 'Update', 'x', '\x02', '\x'),
+	(-1, '2026-11-22 14:12', 'shop', 'current', 9000007, 'Items', 'Update', 'x', '\x01', '\x');
+INSERT INTO exact.inbox_work (id, division, topic, taken_at, reason) VALUES
+	(-3, 9000001, 'Items', now(), 'no such entity is enabled'), (-2, 9000001, 'Items', NULL, NULL), (-1, 9000007, 'Items', NULL, NULL);
 SELECT pg_temp.explain(9000001, 'items', 'X');
 INSERT INTO exact.record (division, entity, key, hash, seq, slot, batch, ord) VALUES (9000001, 'purchaseorderlines', 'x', '\x00', 1, 0, -99, 0), (9000001, 'glaccount', 'g', NULL, 1, 0, 0, 0);
 SELECT pg_temp.explain(9000001, 'purchaseorders', 'x');

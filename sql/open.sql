@@ -44,6 +44,7 @@ SELECT division, entity, state, reason, to_char(complete_until AT TIME ZONE 'UTC
 UPDATE exact.batch SET delivered_rows = rows, delivered_at = '2026-11-22 12:00+00' WHERE division = 9000001;
 INSERT INTO exact.dirty_key (division, entity, key, since) VALUES (9000001, 'glaccount', 'x', '2026-11-22 11:40+00');
 INSERT INTO exact.inbox (id, at, app, secret, division, topic, action, key, digest, content) VALUES (-1, '2026-11-22 11:45+00', 'shop', 'current', 9000001, 'BankEntries', 'Update', 'x', '\x', '\x');
+INSERT INTO exact.inbox_work (id, division, topic) VALUES (-1, 9000001, 'BankEntries');
 INSERT INTO exact.division_state (division, state, since, reason) VALUES (9000001, 'paused', '2026-11-22 12:00+00', 'paused by dba');
 SELECT division, entity, state, left(reason, 30) AS reason, to_char(complete_until AT TIME ZONE 'UTC', 'HH24:MI') AS complete_until, open_records FROM exact._state_rows('pond') ORDER BY 1, 2;
 SELECT count(*) FROM exact._open_rows('pond');

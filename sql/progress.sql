@@ -36,10 +36,12 @@ SELECT kind, division, workspace, entity, phase, done, total, rate, eta, calls F
 INSERT INTO exact.stage (slot, batch, ord, seq, division, entity, key, op, prev_slot, prev_batch, prev_ord, payload) VALUES
 	(0, -7, 0, 901, 9000001, 'items', 'k1', 'I', NULL, NULL, NULL, '{}'), (0, -6, 0, 902, 9000001, 'items', 'k1', 'U', 0, -7, 0, '{}'), (0, -5, 0, 903, 9000001, 'items', 'k2', 'I', NULL, NULL, NULL, '{}');
 INSERT INTO exact.record (division, entity, key, seq, slot, batch, ord) VALUES (9000001, 'items', 'k1', 902, 0, -6, 0), (9000001, 'items', 'k2', 903, 0, -5, 0);
-INSERT INTO exact.inbox (id, at, app, secret, division, topic, action, key, digest, content, taken_at, reason)
-SELECT -n, now() - age * interval '1 s', 'shop', 'current', 9000001, topic, 'Update', key, '\x00', '\x', now(), reason FROM (VALUES
+WITH note AS (SELECT * FROM (VALUES
 	(1, 1300, 'Items', 'k1', NULL), (2, 125, 'Items', 'k1', NULL), (3, 122, 'Items', 'k1', NULL), (4, 60, 'Items', 'k1', NULL), (5, 130, 'Accounts', 'k1', NULL),
-	(6, 101, 'Items', 'k2', NULL), (7, 110, 'Items', 'k2', 'repeated'), (8, 102, 'Items', 'unknown', NULL)) AS v (n, age, topic, key, reason);
+	(6, 101, 'Items', 'k2', NULL), (7, 110, 'Items', 'k2', 'repeated'), (8, 102, 'Items', 'unknown', NULL)) AS v (n, age, topic, key, reason)),
+	came AS (INSERT INTO exact.inbox (id, at, app, secret, division, topic, action, key, digest, content)
+		SELECT -n, now() - age * interval '1 s', 'shop', 'current', 9000001, topic, 'Update', key, '\x00', '\x' FROM note)
+INSERT INTO exact.inbox_work (id, division, topic, taken_at, reason) SELECT -n, 9000001, topic, now(), reason FROM note;
 SELECT entity, span, stage, n, p50, p95, p99, max FROM exact.lag WHERE entity = 'items' ORDER BY span, stage COLLATE "C";
 SET LOCAL ROLE exact_reader;
 SELECT count(*) > 0 AS reader_may FROM exact.lag WHERE span = '1 hour';

@@ -31,14 +31,16 @@ INSERT INTO exact.statement_log (id, workspace, entity, table_name, kind, first_
 	(-5, 'pond', 'items', 'main.exact.items', 'current', -30, 1, -20, 0, 2, 'dddd0000-1', 'succeeded', 62000, NULL, '2026-11-22 12:01:10'),
 	(-4, 'other', 'items', 'main.exact.items', 'current', -30, 1, -20, 0, 2, 'eeee0000-1', 'succeeded', 1, NULL, '2026-11-22 12:01:10');
 
-INSERT INTO exact.inbox (id, at, app, secret, division, topic, action, key, digest, content, taken_at, reason) VALUES
-	(-9, '2026-11-22 09:59', 'shop', 'current', 9000001, 'Items', 'Create', '7a31f0de-0000-4000-8000-000000000001', '', '', '2026-11-22 09:59:02', NULL),
-	(-8, '2026-11-22 10:59', 'shop', 'current', 9000001, 'Items', 'Update', '7a31f0de-0000-4000-8000-000000000001', '', '', '2026-11-22 10:59:02', NULL),
-	(-7, '2026-11-22 10:59', 'shop', 'next', 9000001, 'Items', 'Update', '7a31f0de-0000-4000-8000-000000000001', '', '', '2026-11-22 10:59:02', 'repeat of an earlier one'),
-	(-6, '2026-11-22 10:59', 'shop', 'current', 9000001, 'Accounts', 'Update', '7a31f0de-0000-4000-8000-000000000001', '', '', '2026-11-22 10:59:02', NULL),
-	(-5, '2026-11-22 10:59', 'shop', 'current', 9000002, 'Items', 'Update', '7a31f0de-0000-4000-8000-000000000001', '', '', '2026-11-22 10:59:02', NULL),
-	(-4, '2026-11-22 10:59', 'shop', 'current', 9000001, 'Items', 'Update', '7a31f0de-0000-4000-8000-000000000002', '', '', '2026-11-22 10:59:02', NULL),
-	(-3, '2026-11-22 11:59', 'shop', 'current', 9000001, 'Items', 'Delete', '7a31f0de-0000-4000-8000-000000000001', '', '', '2026-11-22 11:59:02', NULL);
+INSERT INTO exact.inbox (id, at, app, secret, division, topic, action, key, digest, content) VALUES
+	(-9, '2026-11-22 09:59', 'shop', 'current', 9000001, 'Items', 'Create', '7a31f0de-0000-4000-8000-000000000001', '', ''),
+	(-8, '2026-11-22 10:59', 'shop', 'current', 9000001, 'Items', 'Update', '7a31f0de-0000-4000-8000-000000000001', '', ''),
+	(-7, '2026-11-22 10:59', 'shop', 'next', 9000001, 'Items', 'Update', '7a31f0de-0000-4000-8000-000000000001', '', ''),
+	(-6, '2026-11-22 10:59', 'shop', 'current', 9000001, 'Accounts', 'Update', '7a31f0de-0000-4000-8000-000000000001', '', ''),
+	(-5, '2026-11-22 10:59', 'shop', 'current', 9000002, 'Items', 'Update', '7a31f0de-0000-4000-8000-000000000001', '', ''),
+	(-4, '2026-11-22 10:59', 'shop', 'current', 9000001, 'Items', 'Update', '7a31f0de-0000-4000-8000-000000000002', '', ''),
+	(-3, '2026-11-22 11:59', 'shop', 'current', 9000001, 'Items', 'Delete', '7a31f0de-0000-4000-8000-000000000001', '', '');
+INSERT INTO exact.inbox_work (id, division, topic, taken_at, reason)
+SELECT id, division, topic, at + interval '2 s', CASE id WHEN -7 THEN 'repeat of an earlier one' END FROM exact.inbox WHERE id < 0;
 
 SELECT exact.trace(9000001, 'items', '7a31f0de-0000-4000-8000-000000000009');
 SELECT exact.history(9000001, 'nothing', 'x');

@@ -92,10 +92,11 @@ SELECT exact.receive_webhook(pg_temp.note(1, more => ',"EventCreatedOn":"2025-03
 SELECT exact.receive_webhook(pg_temp.note(1, more => ',"EventCreatedOn":"2025-03-04T13:14:50.08"'));
 SELECT exact.receive_webhook(pg_temp.note(2));
 SELECT exact.receive_webhook(pg_temp.note(2));
-UPDATE exact.inbox SET taken_at = at + interval '812 ms';
+UPDATE exact.inbox_work AS w SET taken_at = i.at + interval '812 ms' FROM exact.inbox AS i WHERE i.id = w.id;
 SELECT exact.receive_webhook(pg_temp.note(1, more => ',"EventCreatedOn":"2025-03-04T13:14:50.07"'));
 SELECT exact.receive_webhook(pg_temp.note(2));
-UPDATE exact.inbox SET at = at - interval '8 days', taken_at = taken_at - interval '8 days' WHERE event_at LIKE '%.07';
+UPDATE exact.inbox_work AS w SET taken_at = w.taken_at - interval '8 days' FROM exact.inbox AS i WHERE i.id = w.id AND i.event_at LIKE '%.07';
+UPDATE exact.inbox SET at = at - interval '8 days' WHERE event_at LIKE '%.07';
 SELECT exact.receive_webhook(pg_temp.note(1, more => ',"EventCreatedOn":"2025-03-04T13:14:50.07"'));
 SELECT app, division, topic, action, key, secret, outcome FROM exact.webhook_log ORDER BY number;
 SELECT event_at, digest = sha256(content) AS digest, position('Content'::bytea IN content) AS envelope FROM exact.inbox ORDER BY id;

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "executor/spi.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -32,6 +33,7 @@ typedef struct Topic
 
 typedef struct Topics
 {
+	Topic		after;			/* the last one of the turn before, when there were more */
 	int			n;
 	Topic		topics[MAX_TOPICS];
 } Topics;
@@ -39,14 +41,19 @@ typedef struct Topics
 static TimestampTz take_at;
 static TimestampTz silence_at;
 
+/* Which have something waiting; a step from queue to queue, however long they are. */
 static void
 topics_unit(void *arg)
 {
 	static const char sql[] =
-	"SELECT DISTINCT division, topic FROM (SELECT division, topic FROM exact.inbox WHERE taken_at IS NULL AND division IS NOT NULL AND topic IS NOT NULL ORDER BY id LIMIT 5000) w LIMIT 64";
+	"WITH RECURSIVE t AS ((SELECT division, topic FROM exact.inbox_work WHERE taken_at IS NULL AND (division, topic) > ($1, $2) ORDER BY division, topic LIMIT 1) "
+	"UNION ALL SELECT n.* FROM t CROSS JOIN LATERAL (SELECT w.division, w.topic FROM exact.inbox_work w WHERE w.taken_at IS NULL AND (w.division, w.topic) > (t.division, t.topic) "
+	"  ORDER BY w.division, w.topic LIMIT 1) n) SELECT division, topic FROM t LIMIT 64";
 	Topics	   *found = arg;
+	ExactArg	after[2] = {exact_arg_int4(found->after.division), exact_arg_text(found->after.name)};
+	int			level = exact_sql_by_index();
 
-	found->n = (int) exact_sql(sql, 0, NULL);
+	found->n = (int) exact_sql(sql, 2, after);
 	for (int i = 0; i < found->n; i++)
 	{
 		char	   *name = exact_cell_text(i, 2);
@@ -54,6 +61,7 @@ topics_unit(void *arg)
 		found->topics[i].division = (int) exact_cell_int8(i, 1, 0);
 		strlcpy(found->topics[i].name, name ? name : "", NAMEDATALEN);
 	}
+	AtEOXact_GUC(true, level);
 }
 
 typedef struct Taking
@@ -98,16 +106,17 @@ take_unit(void *arg)
 {
 	/* a second one of the same content came at the same time as the first, so that neither saw the other */
 	static const char take_sql[] =
-	"WITH picked AS MATERIALIZED (SELECT id, at, action, key, app, division, event_at, "
-	"    EXISTS (SELECT FROM exact.inbox o WHERE o.digest = i.digest AND o.id <> i.id AND (o.id < i.id OR o.taken_at IS NOT NULL) AND o.at > i.at - interval '7 days' AND (o.event_at IS NOT NULL OR o.taken_at IS NULL)) AS repeated "
-	"  FROM exact.inbox i WHERE taken_at IS NULL AND division = $1 AND topic = $2 ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED), "
-	"judged AS MATERIALIZED (SELECT p.*, CASE WHEN repeated THEN 'repeat of an earlier one' "
+	"WITH waiting AS MATERIALIZED (SELECT id FROM exact.inbox_work WHERE taken_at IS NULL AND division = $1 AND topic = $2 ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED), "
+	"picked AS MATERIALIZED (SELECT w.id, i.at, i.action, i.key, i.app, EXISTS (SELECT FROM exact.inbox o JOIN exact.inbox_work x ON x.id = o.id "
+	"    WHERE o.digest = i.digest AND o.id <> i.id AND (o.id < i.id OR x.taken_at IS NOT NULL) AND o.at > i.at - interval '7 days' AND (o.event_at IS NOT NULL OR x.taken_at IS NULL)) AS repeated "
+	"  FROM waiting w LEFT JOIN exact.inbox i ON i.id = w.id), "
+	"judged AS MATERIALIZED (SELECT p.*, CASE WHEN at IS NULL THEN 'what it said was deleted' WHEN repeated THEN 'repeat of an earlier one' "
 	"    WHEN NOT EXISTS (SELECT FROM exact.division d WHERE d.division = $1 AND d.enabled AND d.app = p.app) THEN 'its division is not read with this app' "
 	"    WHEN NOT EXISTS (SELECT FROM exact.feed f JOIN exact.entity_effective e ON e.entity = f.entity WHERE f.division = $1 AND f.enabled AND $2 = ANY (string_to_array(e.topic, '|'))) "
 	"      THEN 'no entity of its topic is enabled' "
 	"    WHEN key !~ " GUID " AND NOT EXISTS (SELECT FROM exact.feed f JOIN exact.entity_effective e ON e.entity = f.entity WHERE f.division = $1 AND f.enabled AND e.method = 'sync' AND $2 = ANY (string_to_array(e.topic, '|'))) "
 	"      THEN 'its key cannot be one of its topic' END AS why FROM picked p), "
-	"taken AS (UPDATE exact.inbox i SET taken_at = clock_timestamp(), reason = j.why FROM judged j WHERE i.id = j.id), "
+	"taken AS (UPDATE exact.inbox_work i SET taken_at = clock_timestamp(), reason = j.why FROM judged j WHERE i.id = j.id), "
 	"hints AS MATERIALIZED (SELECT key, action, max(at) AS at FROM judged WHERE why IS NULL AND key ~ " GUID " GROUP BY key, action), "
 	"entities AS (SELECT e.* FROM exact.entity_effective e WHERE $2 = ANY (string_to_array(e.topic, '|')) "
 	"  AND EXISTS (SELECT FROM exact.feed f JOIN exact.entity_effective x ON x.entity = f.entity WHERE f.division = $1 AND f.enabled AND x.feed = e.feed)), "
@@ -134,6 +143,7 @@ take_unit(void *arg)
 	TimestampTz heard;
 	bool		run;
 	bool		any;
+	int			level;
 
 	args[0] = exact_arg_int4(t->topic->division);
 	args[1] = exact_arg_text(t->topic->name);
@@ -142,7 +152,9 @@ take_unit(void *arg)
 	read_feeds(t, args);
 	if (t->held)
 		return;
+	level = exact_sql_by_index();
 	exact_sql(take_sql, 2, args);
+	AtEOXact_GUC(true, level);
 	t->taken = (int) exact_cell_int8(0, 1, 0);
 	run = exact_cell_int8(0, 2, 0) > 0;
 	t->first = exact_cell_time(0, 3, 0);
@@ -264,14 +276,22 @@ exact_hint_turn(bool woken)
 		take_at = now;
 	if (take_at <= now)
 	{
-		Topics	   *found = palloc0(sizeof(Topics));
-		bool		looked = exact_unit_run("look for notifications", topics_unit, found, NULL);
+		static Topics found;
+		bool		looked = exact_unit_run("look for notifications", topics_unit, &found, NULL);
+		bool		begun = found.after.division == 0;
 		bool		taken = false;
 
-		for (int i = 0; i < found->n; i++)
-			taken = take_topic(&found->topics[i]) || taken;
-		take_at = looked && found->n == 0 ? PG_INT64_MAX : GetCurrentTimestamp() + (taken ? TAKE_AGAIN_MS : HELD_AGAIN_MS) * INT64CONST(1000);
-		pfree(found);
+		if (!looked)
+			found.n = 0;
+		for (int i = 0; i < found.n; i++)
+			taken = take_topic(&found.topics[i]) || taken;
+		memset(&found.after, 0, sizeof(Topic));
+		if (found.n == MAX_TOPICS)
+			found.after = found.topics[MAX_TOPICS - 1];
+		if (found.n == 0 && looked)
+			take_at = begun ? PG_INT64_MAX : now;
+		else
+			take_at = GetCurrentTimestamp() + (taken ? TAKE_AGAIN_MS : HELD_AGAIN_MS) * INT64CONST(1000);
 	}
 	if (silence_at <= now)
 	{

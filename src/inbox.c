@@ -147,7 +147,8 @@ drop_repeats(NoteGroup *g)
 	ExactArg	args[] = {digests(g)};
 	uint64		n = exact_sql("SELECT i.ord FROM ROWS FROM (pg_catalog.unnest($1)) WITH ORDINALITY AS i (digest, ord)"
 							  " CROSS JOIN LATERAL (SELECT FROM exact.inbox AS x WHERE x.digest = i.digest"
-							  " AND x.at > pg_catalog.now() - interval '7 days' AND (x.event_at IS NOT NULL OR x.taken_at IS NULL) LIMIT 1) AS r",
+							  " AND x.at > pg_catalog.now() - interval '7 days' AND (x.event_at IS NOT NULL OR EXISTS (SELECT FROM exact.inbox_work AS w WHERE w.id = x.id"
+							  " AND w.taken_at IS NULL)) LIMIT 1) AS r",
 							  1, args);
 	int			kept = 0;
 
@@ -267,41 +268,25 @@ insert_notes(const NoteGroup *g)
 			texts(g, offsetof(Note, reason)),
 		};
 
-		rows = exact_sql("INSERT INTO exact.inbox (app, secret, division, topic, action, key, event_at, digest, content, reason, at, taken_at)"
-						 " SELECT i.*, t.moment, CASE WHEN i.reason IS NOT NULL THEN t.moment END FROM ROWS FROM (pg_catalog.unnest($1),"
+		rows = exact_sql("WITH new AS MATERIALIZED (SELECT pg_catalog.nextval('exact.inbox_id_seq') AS id, t.moment, i.* FROM ROWS FROM (pg_catalog.unnest($1),"
 						 " pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
 						 " pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10))"
 						 " AS i (app, secret, division, topic, action, key, event_at, digest, content, reason),"
-						 " (SELECT pg_catalog.clock_timestamp() AS moment OFFSET 0) AS t RETURNING id", 10, args);
+						 " (SELECT pg_catalog.clock_timestamp() AS moment OFFSET 0) AS t),"
+						 " stored AS (INSERT INTO exact.inbox (id, at, app, secret, division, topic, action, key, event_at, digest, content)"
+						 " SELECT id, moment, app, secret, division, topic, action, key, event_at, digest, content FROM new)"
+						 " INSERT INTO exact.inbox_work (id, division, topic, taken_at, reason)"
+						 " SELECT id, division, topic, CASE WHEN reason IS NOT NULL THEN moment END, reason FROM new RETURNING id", 10, args);
 	}
 	if (OidIsValid(exact_worker_database()))
 		append_event(g, rows);
-}
-
-/*
- * Plans are kept, and made while the inbox is small; it can grow by thousands of rows a second. To be undone with AtEOXact_GUC, which an
- * error does by itself.
- */
-static int
-begin_plans(void)
-{
-	static const char *const settings[][2] = {
-		{"enable_seqscan", "off"},
-		{"plan_cache_mode", "force_generic_plan"},
-		{"jit", "off"},			/* what cannot do without a sequential scan looks expensive */
-	};
-	int			level = NewGUCNestLevel();
-
-	for (int i = 0; i < (int) lengthof(settings); i++)
-		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	return level;
 }
 
 void
 exact_inbox_store(ExactInboxItem *items, int n)
 {
 	NoteGroup	group;
-	int			level = begin_plans();
+	int			level = exact_sql_by_index();
 
 	check_items(&group, items, n);
 	if (group.n > 0)
@@ -331,8 +316,10 @@ prune_unit(void *arg)
 	ExactArg	args[] = {exact_arg_int8(p->after), exact_arg_int4(PRUNE_ROWS)};
 
 	exact_sql("WITH oldest AS MATERIALIZED (SELECT id, at FROM exact.inbox WHERE id > $1 ORDER BY id LIMIT $2),"
-			  " gone AS (DELETE FROM exact.inbox WHERE id IN (SELECT x.id FROM exact.inbox AS x JOIN oldest AS o ON o.id = x.id"
-			  " WHERE x.at < pg_catalog.now() - interval '7 days' AND x.taken_at IS NOT NULL FOR UPDATE OF x SKIP LOCKED))"
+			  " free AS MATERIALIZED (SELECT x.id FROM exact.inbox AS x JOIN oldest AS o ON o.id = x.id JOIN exact.inbox_work AS w ON w.id = x.id"
+			  " WHERE x.at < pg_catalog.now() - interval '7 days' AND w.taken_at IS NOT NULL FOR UPDATE OF x, w SKIP LOCKED),"
+			  " gone AS (DELETE FROM exact.inbox WHERE id IN (SELECT id FROM free)),"
+			  " done AS (DELETE FROM exact.inbox_work WHERE id IN (SELECT id FROM free))"
 			  " SELECT pg_catalog.max(id), pg_catalog.count(*) < $2 OR pg_catalog.min(at) >= pg_catalog.now() - interval '7 days' FROM oldest",
 			  2, args);
 	p->after = exact_cell_int8(0, 1, p->after);
@@ -386,7 +373,7 @@ exact_verify_webhook(PG_FUNCTION_ARGS)
 	const char *problem;
 	ExactWebhook webhook;
 	bool		good;
-	int			level = begin_plans();
+	int			level = exact_sql_by_index();
 
 	refuse_large(VARSIZE_ANY_EXHDR(body));
 	SPI_connect();

@@ -130,7 +130,7 @@ metrics_unit(void *arg)
 			 "SELECT role, restarts FROM exact.workers WHERE role <> 'launcher'");
 	put_traffic(out);
 	put_rows(out, "exact_webhooks_waiting", "gauge", "Notifications that the fetcher has not taken.", "",
-			 "SELECT pg_catalog.count(*) FROM exact.inbox WHERE taken_at IS NULL");
+			 "SELECT pg_catalog.count(*) FROM exact.inbox_work WHERE taken_at IS NULL");
 	put_divisions(out);
 	put_rows(out, "exact_api_calls_remaining", "gauge", "Calls that a division has left today.", "division",
 			 "SELECT division, day_left FROM exact.budget ORDER BY division");

@@ -36,6 +36,12 @@ extern ExactArg exact_arg_int4_array(const int32 *values, const bool *nulls, int
 /* Runs one statement; returns the number of rows processed; result rows in SPI_tuptable. Raises on error. */
 extern uint64 exact_sql(const char *sql, int nargs, const ExactArg *args);
 
+/*
+ * Until AtEOXact_GUC(true, level returned), which an error does by itself: plans that go by index, for a table that grows by thousands of
+ * rows a second. Plans are kept, and may have been made while it was small.
+ */
+extern int	exact_sql_by_index(void);
+
 /* Cells of the last result; row from 0, column from 1. Texts are palloc'd in CurrentMemoryContext. */
 extern bool exact_cell_isnull(uint64 row, int col);
 extern char *exact_cell_text(uint64 row, int col);	/* any type as text, NULL for null */

@@ -52,7 +52,7 @@ my $before = count('accepted');
 my $answer = post($port, $body);
 is(status_of($answer), 200, 'accepted');
 is(body_of($answer), '', 'with an empty body');
-is(value('SELECT app, secret, division, topic, action, key, taken_at IS NULL OR reason IS NULL FROM exact.inbox'),
+is(value('SELECT app, secret, i.division, i.topic, action, key, taken_at IS NULL OR reason IS NULL FROM exact.inbox AS i JOIN exact.inbox_work USING (id)'),
 	"erp|current|$Listener::DIVISION|Items|Update|0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b|t", 'and stored');
 is(status_of(post($port, $body)), 200, 'a repeat');
 is(value('SELECT count(*) FROM exact.inbox'), 1, 'is not stored again');
@@ -73,7 +73,7 @@ foreach my $odd (notification(content => '{}'), notification(content => '{"Topic
 {
 	is(status_of(post($port, $odd)), 200, 'signed but of no use: answered 200');
 }
-is(value('SELECT count(*), count(reason), count(taken_at) FROM exact.inbox WHERE reason IS NOT NULL'), '5|5|5', 'and kept with the reason, for nobody to take');
+is(value('SELECT count(*), count(reason), count(taken_at) FROM exact.inbox_work WHERE reason IS NOT NULL'), '5|5|5', 'and kept with the reason, for nobody to take');
 
 # several requests over one connection, all at once
 my $burst = join '', map { request_bytes('POST', '/exact/hook', body => notification()) } 1 .. 20;

@@ -69,10 +69,10 @@ $session->query_safe('BEGIN');
 is($session->query_safe(receive($same)), 'accepted', 'one that is not committed');
 is(status_of(post($port, $same)), 200, 'does not keep the listener from an equal one');
 is(value(receive($same)), 'duplicate', 'which is known then');
-wait_until('the fetcher took it', sub { value("SELECT count(*) FROM exact.inbox WHERE key LIKE 'aaaaaaaa-%' AND taken_at IS NOT NULL") eq '1' });
+wait_until('the fetcher took it', sub { value("SELECT count(*) FROM exact.inbox JOIN exact.inbox_work USING (id) WHERE key LIKE 'aaaaaaaa-%' AND taken_at IS NOT NULL") eq '1' });
 $session->query_safe('COMMIT');
 $session->quit;
-wait_until('and the other', sub { value("SELECT count(*) FROM exact.inbox WHERE key LIKE 'aaaaaaaa-%' AND taken_at IS NOT NULL") eq '2' });
+wait_until('and the other', sub { value("SELECT count(*) FROM exact.inbox JOIN exact.inbox_work USING (id) WHERE key LIKE 'aaaaaaaa-%' AND taken_at IS NOT NULL") eq '2' });
 is(value("SELECT count(*) FROM exact.webhook_log WHERE key LIKE 'aaaaaaaa-%' AND outcome LIKE 'ignored: repeat%'"), 1, 'of the two, one causes no work');
 
 # ---- evidence: one event for a group, whose digest the rows prove ----
@@ -87,9 +87,11 @@ is(value(q{SELECT count(DISTINCT chain) FROM exact.audit_log WHERE kind = 'notif
 is(value('SELECT count(*) FROM exact.verify_audit()'), 0, 'the chains are whole');
 
 # ---- what is older than seven days goes, in portions; what is held or was not taken stays ----
-value(q{INSERT INTO exact.inbox (at, app, secret, digest, content, taken_at)
-	SELECT now() - interval '8 days', 'erp', 'current', sha256(i::text::bytea), i::text::bytea, now() - interval '8 days' FROM generate_series(1, 3500) AS i});
-value(q{INSERT INTO exact.inbox (at, app, secret, digest, content) VALUES (now() - interval '9 days', 'erp', 'current', '\x00', '\x00')});
+value(q{WITH old AS (INSERT INTO exact.inbox (at, app, secret, digest, content)
+	SELECT now() - interval '8 days', 'erp', 'current', sha256(i::text::bytea), i::text::bytea FROM generate_series(1, 3500) AS i RETURNING id, at)
+	INSERT INTO exact.inbox_work (id, taken_at) SELECT id, at FROM old});
+value(q{WITH old AS (INSERT INTO exact.inbox (at, app, secret, digest, content) VALUES (now() - interval '9 days', 'erp', 'current', '\x00', '\x00') RETURNING id)
+	INSERT INTO exact.inbox_work (id) SELECT id FROM old});
 my $young = value(q{SELECT count(*) FROM exact.inbox WHERE at > now() - interval '7 days'});
 $session = $node->background_psql('postgres');
 $session->query_safe('BEGIN');
@@ -98,8 +100,9 @@ value('SELECT exact.restart_workers()');
 wait_until('the fetcher deleted them', sub { value(q{SELECT count(*) FROM exact.inbox WHERE at < now() - interval '7 days'}) eq '2' });
 $session->query_safe('COMMIT');
 $session->quit;
-is(value(q{SELECT string_agg(encode(content, 'escape'), ' ' ORDER BY taken_at) FROM exact.inbox WHERE at < now() - interval '7 days'}), '17 \000', 'but one that was held and one that nobody took');
+is(value(q{SELECT string_agg(encode(content, 'escape'), ' ' ORDER BY at DESC) FROM exact.inbox WHERE at < now() - interval '7 days'}), '17 \000', 'but one that was held and one that nobody took');
 is(value(q{SELECT count(*) FROM exact.inbox WHERE at > now() - interval '7 days'}), $young, 'the others are there');
+is(value('SELECT count(*) FROM exact.inbox FULL JOIN exact.inbox_work USING (id) WHERE exact.inbox.id IS NULL OR exact.inbox_work.id IS NULL'), 0, 'and what became of each, nothing else');
 value('SELECT exact.restart_workers()');
 wait_until('the next time it goes too', sub { value(q{SELECT count(*) FROM exact.inbox WHERE at < now() - interval '7 days'}) eq '1' });
 

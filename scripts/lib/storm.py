@@ -130,7 +130,7 @@ class Storm:
         self.shown = time.monotonic()
         try:
             received, waiting, staged, delivered = map(int, self.hub.psql("""SELECT (SELECT count(*) FROM exact.inbox),
-                (SELECT count(*) FROM exact.inbox WHERE taken_at IS NULL), coalesce(sum(rows), 0), coalesce(sum(rows) FILTER (WHERE delivered_at IS NOT NULL), 0)
+                (SELECT count(*) FROM exact.inbox_work WHERE taken_at IS NULL), coalesce(sum(rows), 0), coalesce(sum(rows) FILTER (WHERE delivered_at IS NOT NULL), 0)
                 FROM exact.batch""", arguments=("-F", " ")).split())
         except SqlError:
             return
@@ -150,7 +150,7 @@ class Storm:
         hub, seconds = self.hub, PATIENCE + self.plan.changes / 10
         hub.exact.post("config", webhook_delay_min=0.0, webhook_delay_max=0.0)
         hub.wait_for("every notification was sent", lambda: hub.exact.get("webhooks/pending")["pending"] == 0, seconds)
-        hub.wait_for("every notification was taken", lambda: hub.value("SELECT count(*) FROM exact.inbox WHERE taken_at IS NULL") == "0", seconds)
+        hub.wait_for("every notification was taken", lambda: hub.value("SELECT count(*) FROM exact.inbox_work WHERE taken_at IS NULL") == "0", seconds)
         for _ in range(2):  # what the first reading makes dirty is read by the second
             hub.sync(seconds)
         hub.wait_for("no key is dirty", lambda: hub.value("SELECT count(*) FROM exact.dirty_key") == "0", seconds)

@@ -32,7 +32,7 @@ def test_key_of_another_kind(engine_free, start_hub):
     hub.wait_for("they are answered", lambda: hub.exact.get("webhooks/pending")["pending"] == 0, 30)
     hub.exact.change(division, PURCHASE, "update", good, fields={"Description": "a good one"})
     hub.wait_for("the good one is read", lambda: described(hub, good, "a good one"), 60)
-    assert hub.value("SELECT count(*) FROM exact.inbox WHERE reason IS NOT NULL") == "3"
+    assert hub.value("SELECT count(*) FROM exact.inbox_work WHERE reason IS NOT NULL") == "3"
     hub.wait_for("nothing is left", lambda: hub.value("SELECT count(*) FROM exact.dirty_key") == "0", 30)
     assert hub.value("SELECT count(*) FROM exact.api_call WHERE status >= 400") == "0"
 
@@ -44,7 +44,7 @@ def test_refused_keyed_read_waits(engine_free, start_hub):
     fault = hub.exact.fault("PurchaseEntries.*EntryID eq", "status", status=400, times=-1)
     for n in range(5):
         hub.exact.post("webhooks/send", division=division, topic="PurchaseEntries", key=keys[n], action="Update", url=url)
-        hub.wait_for("it is taken", lambda: hub.value("SELECT count(*) FROM exact.inbox WHERE taken_at IS NULL") == "0", 30)
+        hub.wait_for("it is taken", lambda: hub.value("SELECT count(*) FROM exact.inbox_work WHERE taken_at IS NULL") == "0", 30)
         hub.wait_for("it was asked for", lambda: hits(hub, fault) > 0, 30)
         end = time.time() + 2
         hub.wait_for("the plan may be read again", lambda: time.time() > end, 30)

@@ -8,7 +8,7 @@ ITEMS = "logistics/Items"
 
 
 def taken(hub):
-    return hub.value("SELECT count(*) FROM exact.inbox WHERE taken_at IS NULL") == "0"
+    return hub.value("SELECT count(*) FROM exact.inbox_work WHERE taken_at IS NULL") == "0"
 
 
 def start(start_hub, workspace, *exact, **settings):
@@ -56,7 +56,7 @@ def test_signed_but_of_no_use(engine_free, start_hub):
     hub.wait_for("all are answered", lambda: hub.exact.get("webhooks/pending")["pending"] == 0, 30)
     hub.wait_for("all are taken", lambda: taken(hub), 30)
     assert all(message["status"] == 200 for message in hub.exact.get("webhooks", kind="injected")["webhooks"])
-    rows = hub.query("SELECT id, reason FROM exact.inbox ORDER BY id")
+    rows = hub.query("SELECT id, reason FROM exact.inbox_work ORDER BY id")
     assert len(rows) == 8 and all(row["reason"] for row in rows), rows
     assert hub.value("SELECT count(*) FROM exact.dirty_key") == "0"
     assert hub.value("SELECT count(*) FROM exact.api_call") == calls

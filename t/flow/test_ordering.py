@@ -121,7 +121,7 @@ def test_burst_of_notifications(engine_free, start_hub, equal):
     hub.exact.random(1000, division=division, resource="logistics/Items", deletes=0)
     sent = hub.exact.get("webhooks/pending")["last"]
     hub.wait_for("all are sent", lambda: hub.exact.get("webhooks/pending")["pending"] == 0, 60)
-    quiet = "SELECT NOT EXISTS (SELECT FROM exact.inbox WHERE taken_at IS NULL) AND NOT EXISTS (SELECT FROM exact.feed_state WHERE notified_last IS NOT NULL)"
+    quiet = "SELECT NOT EXISTS (SELECT FROM exact.inbox_work WHERE taken_at IS NULL) AND NOT EXISTS (SELECT FROM exact.feed_state WHERE notified_last IS NOT NULL)"
     hub.wait_for("all are followed", lambda: hub.value(quiet) == "t", 60)
     used = int(hub.value("SELECT count(*) FROM exact.api_call")) - before
     stored = int(hub.value("SELECT count(*) FROM exact.inbox"))
