@@ -127,6 +127,12 @@ AS $$
 	SELECT concat(
 		(SELECT format(' It is to be read again by its key since %s (%s).', exact._since(k.since), coalesce(CASE WHEN k.reason IN ('confirm', 'absent') THEN 'is it deleted?' WHEN k.reason = 'approved' THEN 'its delete was approved' ELSE k.reason END, 'asked for'))
 			FROM exact.dirty_key AS k WHERE k.division = $1 AND k.entity = $2 AND k.key = $3),
+		-- lines of an expanded document wait under its key
+		(SELECT format(' The lines of its document are to be read on their own since %s (%s).', exact._since(k.since), k.reason)
+			FROM exact.entity_effective AS e JOIN exact.entity_effective AS l ON l.feed = e.feed AND l.method = 'expanded' AND l.row_kind = 'line'
+			JOIN exact.dirty_key AS k ON k.division = $1 AND k.entity = l.entity
+				AND k.key = CASE WHEN e.entity = l.entity THEN (SELECT r.parent FROM exact.record AS r WHERE r.division = $1 AND r.entity = $2 AND r.key = $3) ELSE $3 END
+			WHERE e.entity = $2),
 		(SELECT format(' A notification of %s (%s, no. %s) waits for the fetcher.', exact._since(i.at), i.action, i.id)
 			FROM exact.inbox AS i JOIN exact.inbox_work AS w ON w.id = i.id WHERE i.key = lower($3) AND i.division = $1 AND w.taken_at IS NULL ORDER BY i.id DESC LIMIT 1),
 		(SELECT format(' Its delete is held since %s, one of %s (%s); SELECT exact.approve(%s) deletes them, exact.reject(%s) keeps them.',

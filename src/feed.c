@@ -332,9 +332,9 @@ exact_feed_key(const ExactRecord *record, int field)
 }
 
 static void
-append_key(StringInfo filter, const ExactFeedEntity *entity, const char *key)
+append_key(StringInfo filter, const char *field, const ExactFeedEntity *entity, const char *key)
 {
-	appendStringInfo(filter, "%s%s eq ", filter->len ? " or " : "", entity->plain_key);
+	appendStringInfo(filter, "%s%s eq ", filter->len ? " or " : "", field);
 	if (entity->guid_key)
 		appendStringInfo(filter, "guid'%s'", key);
 	else if (strcmp(entity->plain_key_type, "Edm.Int64") == 0)
@@ -354,29 +354,22 @@ append_key(StringInfo filter, const ExactFeedEntity *entity, const char *key)
 	}
 }
 
-char *
-exact_feed_keys_url(const ExactFeed *feed, const ExactFeedEntity *entity, bool keys_only, const char *base, int division,
-					char **keys, int nkeys, int *taken)
+/* A filter over as many of an entity's keys as the address may still hold; returns their number. */
+static int
+append_keys(StringInfo url, const char *field, const ExactFeedEntity *entity, char **keys, int nkeys)
 {
 	StringInfoData filter;
-	StringInfoData url;
 	int			n = 0;
 
 	initStringInfo(&filter);
-	initStringInfo(&url);
-	appendStringInfo(&url, "%s/api/v1/%d/%s", base, division, keys_only ? entity->plain_resource : feed->resource);
-	if (keys_only)
-		append_option(&url, "$select", entity->plain_key);
-	else
-		append_fields(&url, feed);
 	while (n < nkeys && n < EXACT_FEED_KEYS)
 	{
 		int			before = filter.len;
 		char	   *escaped;
 
-		append_key(&filter, entity, keys[n]);
+		append_key(&filter, field, entity, keys[n]);
 		escaped = exact_http_escape(filter.data);
-		if (n > 0 && url.len + strlen(escaped) + 16 > MAX_URL)
+		if (n > 0 && url->len + strlen(escaped) + 16 > MAX_URL)
 		{
 			filter.data[filter.len = before] = '\0';
 			break;
@@ -384,7 +377,39 @@ exact_feed_keys_url(const ExactFeed *feed, const ExactFeedEntity *entity, bool k
 		pfree(escaped);
 		n++;
 	}
-	append_option(&url, "$filter", filter.data);
-	*taken = n;
+	append_option(url, "$filter", filter.data);
+	return n;
+}
+
+char *
+exact_feed_keys_url(const ExactFeed *feed, const ExactFeedEntity *entity, bool keys_only, const char *base, int division,
+					char **keys, int nkeys, int *taken)
+{
+	StringInfoData url;
+
+	initStringInfo(&url);
+	appendStringInfo(&url, "%s/api/v1/%d/%s", base, division, keys_only ? entity->plain_resource : feed->resource);
+	if (keys_only)
+		append_option(&url, "$select", entity->plain_key);
+	else
+		append_fields(&url, feed);
+	*taken = append_keys(&url, entity->plain_key, entity, keys, nkeys);
+	return url.data;
+}
+
+char *
+exact_feed_lines_url(const ExactFeed *feed, const char *base, int division, char **keys, int nkeys, int *taken)
+{
+	const ExactFeedEntity *line = &feed->entities[1];
+	StringInfoData url;
+	StringInfoData select;
+
+	initStringInfo(&url);
+	initStringInfo(&select);
+	appendStringInfo(&url, "%s/api/v1/%d/%s", base, division, line->plain_resource);
+	for (int i = 0; i < feed->nline_fields; i++)
+		appendStringInfo(&select, "%s%s", i ? "," : "", feed->line_fields[i]);
+	append_option(&url, "$select", select.data);
+	*taken = append_keys(&url, feed->line_fields[line->parent], &feed->entities[0], keys, nkeys);
 	return url.data;
 }

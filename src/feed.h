@@ -85,4 +85,7 @@ extern char *exact_feed_key(const ExactRecord *record, int field);
 extern char *exact_feed_keys_url(const ExactFeed *feed, const ExactFeedEntity *entity, bool keys_only, const char *base, int division,
 								 char **keys, int nkeys, int *taken);
 
+/* Likewise, the lines of expanded documents by the keys of these. */
+extern char *exact_feed_lines_url(const ExactFeed *feed, const char *base, int division, char **keys, int nkeys, int *taken);
+
 #endif

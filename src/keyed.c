@@ -49,6 +49,7 @@ typedef struct Keyed
 	ExactFeedEntity *entity;
 	const char *line_entity;	/* its lines go with a header */
 	bool		whole;			/* records are read; else only which exist */
+	bool		lines;			/* they are the lines of documents: the keys are these documents' */
 	bool		approved;		/* an operator's word: nothing is asked */
 	char	  **keys;
 	bool	   *present;
@@ -56,6 +57,9 @@ typedef struct Keyed
 	char	   *url;
 	TimestampTz sent_at;
 	int64		sent_seq;
+	int64		first_seq;		/* when the first page was sent */
+	int			nseen;			/* lines, over all pages */
+	char	  **seen;
 	/* of the last page */
 	ExactApiAnswer *answer;
 	ExactPage  *page;
@@ -179,6 +183,7 @@ pick_unit(void *arg)
 		for (; at != NULL && !keyed->enabled[e]; at = strstr(at + 1, name))
 			keyed->enabled[e] = strchr("{,", at[-1]) != NULL && strchr("},", at[strlen(name)]) != NULL;
 	}
+	keyed->lines = keyed->entity != NULL && keyed->entity->row_kind == 'l' && keyed->feed->collection >= 0;
 	if (keyed->entity != NULL && keyed->entity->plain_resource == NULL && !keyed->whole)
 		keyed->approved = true;	/* nobody can be asked: only an operator's word puts such a key here */
 	MemoryContextSwitchTo(old);
@@ -210,12 +215,17 @@ apply_unit(void *arg)
 		keyed->staged.sent_at = keyed->sent_at;
 		keyed->staged.sent_seq = keyed->sent_seq;
 		keyed->staged.mark_generation = lane->mark_generation;
-		exact_stage_page(&keyed->staged);
+		if (keyed->lines)
+			exact_stage_lines(&keyed->staged);
+		else
+			exact_stage_page(&keyed->staged);
 	}
 	if (keyed->page != NULL && keyed->page->next != NULL)
 		return;
+	if (keyed->lines)
+		exact_stage_vanished(&keyed->staged, keyed->entity->name, keyed->keys, keyed->nkeys, keyed->seen, keyed->nseen, keyed->first_seq);
 	for (int i = 0; i < keyed->nkeys; i++)
-		if (!keyed->present[i])
+		if (!keyed->present[i] && !keyed->lines)
 			gone[ngone++] = keyed->keys[i];
 	if (ngone > 0)
 		keyed->tombstones = exact_stage_delete(lane->division, keyed->feed->name, keyed->entity->name, keyed->line_entity,
@@ -296,7 +306,10 @@ trouble(Keyed *keyed, ExactApiAnswer *answer, const ExactFault *fault)
 	KeyedFailure failure = {.keyed = keyed,.answer = answer,.message = fault->message};
 
 	if (exact_trouble_waits(answer))
+	{
 		exact_trouble_answer(lane, answer, 1);
+		lane->rest = keyed->nseen > 0 ? keyed : NULL;
+	}
 	else
 	{
 		failure.later = hold_back(lane, keyed->entity->name, keyed->nkeys, answer);
@@ -304,7 +317,8 @@ trouble(Keyed *keyed, ExactApiAnswer *answer, const ExactFault *fault)
 	}
 	lane->keys_at = GetCurrentTimestamp() + USECS_PER_SEC;
 	exact_log(LOG, "failed division=%d entity=%s keys=%d error=\"%s\"", lane->division, keyed->entity->name, keyed->nkeys, fault->message);
-	MemoryContextDelete(keyed->context);
+	if (lane->rest != keyed)
+		MemoryContextDelete(keyed->context);
 	exact_plan_settle();
 }
 
@@ -328,23 +342,46 @@ end_keyed(Keyed *keyed)
 	exact_plan_settle();
 }
 
-static void send_keyed(Keyed *keyed);
+static bool
+find_key(Keyed *keyed, const char *key)
+{
+	bool		found = false;
+
+	for (int k = 0; key != NULL && k < keyed->nkeys; k++)
+		if (strcmp(keyed->keys[k], key) == 0)
+			found = keyed->present[k] = true;
+	return found;
+}
+
+static void
+see_line(Keyed *keyed, const char *key)
+{
+	if ((keyed->nseen & (keyed->nseen - 1)) == 0)	/* 0, or a power of two: full */
+	{
+		Size		size = Max(2 * keyed->nseen, 1) * sizeof(char *);
+
+		keyed->seen = keyed->seen ? repalloc(keyed->seen, size) : MemoryContextAlloc(keyed->context, size);
+	}
+	keyed->seen[keyed->nseen++] = MemoryContextStrdup(keyed->context, key);
+}
 
 /* A fault of the answer; NULL when it is a page of this division with records of it alone */
 static char *
 read_page(Keyed *keyed, ExactApiAnswer *answer)
 {
+	const ExactFeed *feed = keyed->feed;
 	const char *key_field[1] = {keyed->entity->plain_key};
+	const char **fields = keyed->lines ? feed->line_fields : keyed->whole ? feed->fields : key_field;
+	int			nfields = keyed->lines ? feed->nline_fields : keyed->whole ? feed->nfields : 1;
 	int			key = keyed->whole ? keyed->entity->key : 0;
 	char	   *prefix = psprintf("%s/api/v1/%d/", answer->request->base_url, keyed->lane->division);
 	char	   *problem = NULL;
 	ExactPage  *page;
 
-	keyed->page = page = exact_odata_parse(answer->http->body, answer->http->body_len, keyed->whole ? keyed->feed->fields : key_field,
-										   keyed->whole ? keyed->feed->nfields : 1, &problem);
+	keyed->page = page = exact_odata_parse(answer->http->body, answer->http->body_len, fields, nfields, &problem);
 	if (page == NULL)
 		return problem;
-	if (!page->is_list || (page->next && pg_strncasecmp(page->next, prefix, strlen(prefix)) != 0))
+	if (!page->is_list || (page->next && (pg_strncasecmp(page->next, prefix, strlen(prefix)) != 0 || strcmp(page->next, keyed->url) == 0)))
 		return pstrdup("not a page of this division");
 	for (int i = 0; i < page->nrecords; i++)
 	{
@@ -354,9 +391,12 @@ read_page(Keyed *keyed, ExactApiAnswer *answer)
 
 		if (name == NULL || (division >= 0 && division != keyed->lane->division))
 			return pstrdup("a record without key or of another division");
-		for (int k = 0; k < keyed->nkeys; k++)
-			if (strcmp(keyed->keys[k], name) == 0)
-				keyed->present[k] = true;
+		if (!keyed->lines)
+			find_key(keyed, name);
+		else if (find_key(keyed, exact_feed_key(&page->records[i], keyed->entity->parent)))
+			see_line(keyed, name);
+		else
+			return pstrdup("a line of a document that was not asked for");
 	}
 	return NULL;
 }
@@ -397,17 +437,29 @@ on_keyed(ExactApiAnswer *answer, void *arg)
 	else
 	{
 		keyed->url = MemoryContextStrdup(keyed->context, keyed->page->next);
-		send_keyed(keyed);
+		keyed->lane->rest = keyed;
+		keyed->lane->keys_at = 0;
 	}
 }
 
-static void
+static const char *
+resource_of(const Keyed *keyed)
+{
+	return keyed->whole && !keyed->lines ? keyed->feed->resource : keyed->entity->plain_resource;
+}
+
+/* False while the budget does not allow it. */
+static bool
 send_keyed(Keyed *keyed)
 {
 	ExactLane  *lane = keyed->lane;
-	const char *resource = keyed->whole ? keyed->feed->resource : keyed->entity->plain_resource;
+	const char *resource = resource_of(keyed);
 	ExactApiRequest request = {0};
+	const char *why;
 
+	lane->keys_at = exact_budget_allowed_at(lane->division, resource, &why);
+	if (lane->keys_at != 0)
+		return false;
 	exact_plan_run(lane, keyed->feed->name)->keyed_at = GetCurrentTimestamp();
 	keyed->sent_seq = exact_stage_last_seq();	/* of each page: a line that has left a document of the page before may be in one of this */
 	request.app = lane->app;
@@ -420,17 +472,33 @@ send_keyed(Keyed *keyed)
 	request.label = psprintf("%s?$filter=%d keys", resource, keyed->nkeys);
 	exact_run_hold(lane);
 	exact_api_get(&request, on_keyed, keyed);
+	return true;
+}
+
+/* The pages of a keyed read take turns with the runs of its division, as all calls do. */
+static bool
+send_rest(ExactLane *lane)
+{
+	Keyed	   *keyed = lane->rest;
+
+	lane->rest = NULL;
+	if (send_keyed(keyed))
+		return true;
+	lane->rest = keyed;
+	return false;
 }
 
 bool
 exact_keyed_send(ExactLane *lane)
 {
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact keyed read", ALLOCSET_SMALL_SIZES);
-	Keyed	   *keyed = MemoryContextAllocZero(context, sizeof(Keyed));
+	MemoryContext context;
+	Keyed	   *keyed;
 	MemoryContext old;
-	const char *why;
-	TimestampTz at;
 
+	if (lane->rest != NULL)
+		return send_rest(lane);
+	context = AllocSetContextCreate(TopMemoryContext, "exact keyed read", ALLOCSET_SMALL_SIZES);
+	keyed = MemoryContextAllocZero(context, sizeof(Keyed));
 	keyed->context = context;
 	keyed->lane = lane;
 	keyed->next_at = PG_INT64_MAX;
@@ -454,16 +522,13 @@ exact_keyed_send(ExactLane *lane)
 		}
 		return false;
 	}
-	at = exact_budget_allowed_at(lane->division, keyed->whole ? keyed->feed->resource : keyed->entity->plain_resource, &why);
-	if (at != 0)
-	{
-		lane->keys_at = at;
-		MemoryContextDelete(context);
-		return false;
-	}
 	old = MemoryContextSwitchTo(context);
-	keyed->url = exact_feed_keys_url(keyed->feed, keyed->entity, !keyed->whole, lane->base_url, lane->division, keyed->keys, keyed->nkeys, &keyed->nkeys);
+	keyed->url = keyed->lines ? exact_feed_lines_url(keyed->feed, lane->base_url, lane->division, keyed->keys, keyed->nkeys, &keyed->nkeys) :
+		exact_feed_keys_url(keyed->feed, keyed->entity, !keyed->whole, lane->base_url, lane->division, keyed->keys, keyed->nkeys, &keyed->nkeys);
 	MemoryContextSwitchTo(old);
-	send_keyed(keyed);
-	return true;
+	keyed->first_seq = exact_stage_last_seq();
+	if (send_keyed(keyed))
+		return true;
+	MemoryContextDelete(context);
+	return false;
 }

@@ -396,17 +396,16 @@ exact_odata_expanded(ExactSlice value, const char *const *fields, int nfields, c
 		*problem = pstrdup("its lines are missing");
 		return NULL;
 	}
+	if (exact_odata_is_null(value))
+		return palloc0(sizeof(ExactPage));
 	/* the shapes of a collection are those of a list */
 	body = palloc(value.len + 8);
 	memcpy(body, "{\"d\":", 5);
 	memcpy(body + 5, value.start, value.len);
 	body[value.len + 5] = '}';
 	page = exact_odata_parse(body, value.len + 6, fields, nfields, problem);
-	if (page != NULL && (!page->is_list || page->next != NULL))
-	{
-		*problem = pstrdup(page->is_list ? "not all of its lines are in it" : "its lines are not expanded");
-		return NULL;
-	}
+	if (page != NULL && !page->is_list)
+		page->nrecords = 0;		/* a link to them */
 	return page;
 }
 

@@ -43,7 +43,10 @@ typedef struct ExactPage
  */
 extern ExactPage *exact_odata_parse(const char *body, size_t len, const char *const *fields, int nfields, char **problem);
 
-/* The records of an expanded collection, a value of a record that was read; NULL and *problem likewise: deferred, cut into pages. */
+/*
+ * The records of an expanded collection, a value of a record that was read; NULL and *problem likewise. They are all of them only when the
+ * page is a list (else null or deferred) and has no next one.
+ */
 extern ExactPage *exact_odata_expanded(ExactSlice value, const char *const *fields, int nfields, char **problem);
 /* The text of a record without the member whose value this is (palloc'd). */
 extern ExactSlice exact_odata_without(const ExactRecord *record, ExactSlice value);

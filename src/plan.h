@@ -71,6 +71,7 @@ typedef struct ExactLane
 	bool		keyed_last;		/* the last request was a keyed read */
 	TimestampTz not_before;		/* nothing of this division before */
 	TimestampTz keys_at;		/* next keyed read of dirty keys; PG_INT64_MAX none */
+	struct Keyed *rest;			/* keyed read of which pages are still to be read; NULL none */
 	int			nrefused;
 	ExactRefusal *refused;
 	int			nruns;

@@ -278,6 +278,7 @@ page_unit(void *arg)
 			u->staged.sent_at = run->sent_at;
 			u->staged.sent_seq = run->sent_seq;
 			u->staged.mark_generation = lane->mark_generation;
+			u->staged.first = run->complete_at == 0;
 			exact_stage_page(&u->staged);
 			u->delivered = u->staged.fresh + u->staged.changed + u->staged.vanished > 0;
 			u->tombstones = u->staged.vanished;
@@ -441,7 +442,7 @@ on_page(ExactApiAnswer *answer, void *arg)
 		return;
 	}
 	take_over(&u);
-	if (u.delivered || u.staged.stale > 0)
+	if (u.delivered || u.staged.stale > 0 || u.staged.unread > 0)
 		lane->keys_at = 0;		/* it may have made keys dirty */
 	if (u.delivered)
 		exact_wake(EXACT_ROLE_LOADER);

@@ -288,27 +288,48 @@ stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, Rows *rows)
 		follow(p->division, entity->name, slot, batch);
 }
 
-/* Lines that are not in the one consistent answer about their document are gone. */
-static void
-stage_vanished(ExactStagePage *p, const ExactFeedEntity *entity, char **documents, int ndocuments, const Rows *lines)
+void
+exact_stage_vanished(ExactStagePage *p, const char *lines, char **documents, int ndocuments, char **keys, int nkeys, int64 known_seq)
 {
 	static const char sql[] =
-	"SELECT key FROM exact.record WHERE division = $1 AND entity = $2 AND parent = ANY ($3::text[]) AND NOT deleted AND key <> ALL ($4::text[])";
-	ExactArg	args[4];
+	"SELECT key FROM exact.record WHERE division = $1 AND entity = $2 AND parent = ANY ($3::text[]) AND NOT deleted AND key <> ALL ($4::text[]) AND seq <= $5";
+	ExactArg	args[5];
 	uint64		n;
-	char	  **keys;
+	char	  **gone;
 
 	args[0] = exact_arg_int4(p->division);
-	args[1] = exact_arg_text(entity->name);
+	args[1] = exact_arg_text(lines);
 	args[2] = exact_arg_text_array((const char *const *) documents, NULL, ndocuments);
-	args[3] = exact_arg_text_array((const char *const *) lines->keys, NULL, lines->n);
-	n = exact_sql(sql, 4, args);
+	args[3] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
+	args[4] = exact_arg_int8(known_seq);
+	n = exact_sql(sql, 5, args);
 	if (n == 0)
 		return;
-	keys = palloc(n * sizeof(char *));
+	gone = palloc(n * sizeof(char *));
 	for (uint64 i = 0; i < n; i++)
-		keys[i] = exact_cell_text(i, 1);
-	p->vanished += exact_stage_delete(p->division, p->feed->name, entity->name, NULL, keys, (int) n, p->run, p->call, "no longer in its document");
+		gone[i] = exact_cell_text(i, 1);
+	p->vanished += exact_stage_delete(p->division, p->feed->name, lines, NULL, gone, (int) n, p->run, p->call, "no longer in its document");
+}
+
+/* Documents whose lines did not all come with them: these are read by the keys of their documents. Until then none of them is missing. */
+static void
+want_lines(ExactStagePage *p, const ExactFeedEntity *line, char **documents, int ndocuments)
+{
+	static const char seen_sql[] =
+	"UPDATE exact.record SET run = $4 WHERE division = $1 AND entity = $2 AND parent = ANY ($3::text[]) AND NOT deleted AND run IS DISTINCT FROM $4";
+	static const char dirty_sql[] =
+	"INSERT INTO exact.dirty_key AS k (division, entity, key, since, reason) SELECT DISTINCT $1, $2, d, clock_timestamp(), $4 FROM unnest($3::text[]) d "
+	"ON CONFLICT (division, entity, key) DO UPDATE SET since = excluded.since, reason = excluded.reason";
+	ExactArg	args[4];
+
+	args[0] = exact_arg_int4(p->division);
+	args[1] = exact_arg_text(line->name);
+	args[2] = exact_arg_text_array((const char *const *) documents, NULL, ndocuments);
+	args[3] = exact_arg_int8(p->run);
+	exact_sql(seen_sql, 4, args);
+	args[3] = exact_arg_text(p->first ? EXACT_STAGE_FIRST_LOAD : "its lines did not come with it");
+	exact_sql(dirty_sql, 4, args);
+	p->unread += ndocuments;
 }
 
 /* Documents with their lines: a header's version is without them, each line is a version of its own. */
@@ -318,29 +339,30 @@ stage_documents(ExactStagePage *p)
 	const ExactFeed *feed = p->feed;
 	const ExactFeedEntity *header = &feed->entities[0];
 	const ExactFeedEntity *line = &feed->entities[1];
-	ExactPage **expanded = palloc(Max(p->page->nrecords, 1) * sizeof(ExactPage *));
-	char	  **documents = palloc(Max(p->page->nrecords, 1) * sizeof(char *));
+	int			n = Max(p->page->nrecords, 1);
+	ExactPage **expanded = palloc(n * sizeof(ExactPage *));
+	char	  **whole = palloc(n * sizeof(char *));	/* all their lines are here; any other line of theirs is gone */
+	char	  **others = palloc(n * sizeof(char *));
 	Rows	   *headers = make_rows(p->page->nrecords);
 	Rows	   *lines;
 	int			nlines = 0;
-	int			ndocuments = 0;
+	int			nwhole = 0;
+	int			nothers = 0;
 
 	for (int i = 0; i < p->page->nrecords; i++)
 	{
 		const ExactRecord *record = &p->page->records[i];
-		ExactSlice	collection = record->values[feed->collection];
-		char	   *problem = NULL;
+		char	   *problem;
 
 		check_division(p, record, feed->division, i + 1);
-		expanded[i] = collection.start != NULL && exact_odata_is_null(collection) ? NULL :	/* says nothing about its lines */
-			exact_odata_expanded(collection, feed->line_fields, feed->nline_fields, &problem);
-		if (problem != NULL)
+		expanded[i] = exact_odata_expanded(record->values[feed->collection], feed->line_fields, feed->nline_fields, &problem);
+		if (expanded[i] == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_EXACT_BAD_ANSWER),
 					 errmsg("Exact Online answered with an incomplete document of %s: %s", header->name, problem),
 					 errdetail("GET %s, row %d. Nothing of that page was kept.", feed->resource, i + 1),
 					 errhint("The hub asks again by itself.")));
-		nlines += expanded[i] ? expanded[i]->nrecords : 0;
+		nlines += expanded[i]->nrecords;
 	}
 	lines = make_rows(nlines);
 	for (int i = 0; i < p->page->nrecords; i++)
@@ -348,12 +370,12 @@ stage_documents(ExactStagePage *p)
 		const ExactRecord *record = &p->page->records[i];
 		ExactRecord without = *record;
 
-		if (record->values[feed->collection].start != NULL)
-			without.text = exact_odata_without(record, record->values[feed->collection]);
+		without.text = exact_odata_without(record, record->values[feed->collection]);
 		add_row(headers, feed, header, &without, i + 1);
-		if (expanded[i] == NULL)
-			continue;
-		documents[ndocuments++] = headers->keys[i];
+		if (expanded[i]->is_list && expanded[i]->next == NULL)
+			whole[nwhole++] = headers->keys[i];
+		else
+			others[nothers++] = headers->keys[i];
 		for (int l = 0; l < expanded[i]->nrecords; l++)
 		{
 			check_division(p, &expanded[i]->records[l], feed->line_division, i + 1);
@@ -364,10 +386,30 @@ stage_documents(ExactStagePage *p)
 	p->rows = p->page->nrecords;
 	if (p->enabled[0] && headers->n > 0)
 		stage_rows(p, header, headers);
-	if (p->enabled[1] && lines->n > 0)
+	if (!p->enabled[1])
+		return;
+	if (lines->n > 0)
 		stage_rows(p, line, lines);
-	if (p->enabled[1] && ndocuments > 0)
-		stage_vanished(p, line, documents, ndocuments, lines);
+	if (nwhole > 0)
+		exact_stage_vanished(p, line->name, whole, nwhole, lines->keys, lines->n, p->sent_seq);
+	if (nothers > 0)
+		want_lines(p, line, others, nothers);
+}
+
+void
+exact_stage_lines(ExactStagePage *p)
+{
+	const ExactFeedEntity *line = &p->feed->entities[1];
+	Rows	   *lines = make_rows(p->page->nrecords);
+
+	for (int i = 0; i < p->page->nrecords; i++)
+	{
+		check_division(p, &p->page->records[i], p->feed->line_division, i + 1);
+		add_row(lines, p->feed, line, &p->page->records[i], i + 1);
+	}
+	p->rows = p->page->nrecords;
+	if (lines->n > 0)
+		stage_rows(p, line, lines);
 }
 
 void

@@ -176,6 +176,7 @@ test_expanded(void)
 		const char *record;
 		int			lines;		/* -1: refused */
 		const char *without;
+		bool		part;		/* not all of them */
 	}			cases[] = {
 		{"{\"EntryID\":\"e\",\"Lines\":{\"results\":[{\"ID\":1},{\"ID\":2}]},\"Z\":1}", 2, "{\"EntryID\":\"e\",\"Z\":1}"},
 		{"{\"Lines\":[{\"ID\":1}],\"EntryID\":\"e\"}", 1, "{\"EntryID\":\"e\"}"},
@@ -183,8 +184,9 @@ test_expanded(void)
 		{"{\"Lines\":{\"results\":[]}}", 0, "{}"},
 		{"{ \"Lines\":[] , \"EntryID\":\"Lines\"}", 0, "{  \"EntryID\":\"Lines\"}"},
 		{"{\"EntryID\":\"\\\"Lines\\\":\",\"Lines\":[{\"ID\":\"]}\"}]}", 1, "{\"EntryID\":\"\\\"Lines\\\":\"}"},
-		{"{\"EntryID\":\"e\",\"Lines\":{\"__deferred\":{\"uri\":\"u\"}}}", -1, NULL},
-		{"{\"EntryID\":\"e\",\"Lines\":{\"results\":[{\"ID\":1}],\"__next\":\"n\"}}", -1, NULL},
+		{"{\"EntryID\":\"e\",\"Lines\":{\"__deferred\":{\"uri\":\"u\"}}}", 0, "{\"EntryID\":\"e\"}", true},
+		{"{\"EntryID\":\"e\",\"Lines\":null}", 0, "{\"EntryID\":\"e\"}", true},
+		{"{\"EntryID\":\"e\",\"Lines\":{\"results\":[{\"ID\":1}],\"__next\":\"n\"}}", 1, "{\"EntryID\":\"e\"}", true},
 		{"{\"EntryID\":\"e\",\"Lines\":\"none\"}", -1, NULL},
 		{"{\"EntryID\":\"e\"}", -1, NULL},
 	};
@@ -199,6 +201,7 @@ test_expanded(void)
 		problem = NULL;
 		lines = exact_odata_expanded(page->records[0].values[1], line, lengthof(line), &problem);
 		CHECK(cases[i].lines < 0 ? lines == NULL && problem != NULL : lines != NULL && problem == NULL && lines->nrecords == cases[i].lines);
+		CHECK(lines == NULL || cases[i].part == (!lines->is_list || lines->next != NULL));
 		if (cases[i].without != NULL)
 			CHECK(slice_is(exact_odata_without(&page->records[0], page->records[0].values[1]), cases[i].without));
 	}

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 ACTIONS = {  # action: arguments it takes
     "status": {"status", "body", "headers", "html"}, "reset_before": set(), "reset_after": set(), "delay": {"seconds"},
     "delay_after": {"seconds"}, "hang": set(), "slow_body": {"bytes_per_second"}, "truncate": {"at"}, "html": {"body"},
-    "malformed": set(), "wrong_division": {"division"}, "evil_next": {"next", "host", "division"}, "deferred": set()}
+    "malformed": set(), "wrong_division": {"division"}, "evil_next": {"next", "host", "division"}, "deferred": set(), "null_collections": set()}
 NEEDED = {"status": {"status"}, "delay": {"seconds"}, "delay_after": {"seconds"}, "slow_body": {"bytes_per_second"}}
 COMMON = {"path", "method", "action", "times", "skip"}
 

@@ -243,7 +243,7 @@ def _written(q, page, select, nested, following, array):
         kept = writer.kept_content(row, q.division, record) if record is not None and not stray and settings.keep_served else None
         text, content = writer.text(row, expanded, stray, kept)
         texts.append(text if q.json else atom.entry(resource, select, row, rows.address(q.base, code, resource, row)))
-        _note(q, row, record, content, now, nested)
+        _note(q, row, record, content, now, _whole(expanded))
     if not q.json:
         text = atom.feed(resource.path.split("/")[-1], q.url, texts, following)
         return Body(text.encode(), "application/atom+xml; charset=utf-8", len(page))
@@ -263,18 +263,38 @@ def _note(q, row, record, content, now, nested=()):
         journal.note(q.page, code, SYNC_OF_TYPE[row["EntityType"]], key, None, now)
 
 
+def _whole(expanded):
+    """Names of the collections that an answer holds whole."""
+    return [name for name, text in (expanded or {}).items() if text.endswith(b"]}")]
+
+
 def _lines(q, record, name, fields, now):
-    """JSON of the rows of an expanded collection; collections without an endpoint here are empty."""
+    """JSON of an expanded collection, perhaps its first page only; collections without an endpoint here are empty."""
+    if q.fault is not None and q.fault.action == "null_collections":
+        return b"null"
     child = CHILDREN.get(name)
     if child is None or record is None or DOCUMENTS[record.entity].line != child.path:
-        return []
+        return b'{"results":[]}'
     writer = rows.Writer(child, fields or child.fields, q.base, q.division.code)
-    texts = []
-    for line in filter(q.division.shows, record.lines):
+    size = q.sim.settings.expand_page_size
+    lines = list(filter(q.division.shows, record.lines))
+    if size:
+        lines.sort(key=lambda line: line.key)
+    texts, following = [], b""
+    if 0 < size < len(lines):
+        lines = lines[:size]
+        following = b',"__next":' + rows.to_json(_rest_of_lines(q, record, name, writer, lines[-1].key)).encode()
+    for line in lines:
         text, content = writer.text(rows.build(q.division, child, line))
-        q.sim.journal.note(q.page, q.division.code, child.path, line.key, content, now, record.key)
+        q.sim.journal.note(q.page, q.division.code, child.path, line.key, content, now, None if following else record.key)
         texts.append(text)
-    return texts
+    return b'{"results":[' + b",".join(texts) + b"]" + following + b"}"
+
+
+def _rest_of_lines(q, record, name, writer, after):
+    """The address of the lines of a document behind one of them."""
+    uri = f"{q.base}/api/v1/{q.division.code}/{q.resource.path}(guid'{record.key}')/{name}"
+    return next_link(uri, {"$select": ",".join(writer.plain), "$skiptoken": f"guid'{after}'"}, {})
 
 
 def read_one(q, record_row):
@@ -290,7 +310,7 @@ def read_one(q, record_row):
         row = {**row, "Division": stray}
         code = stray
     text, content = rows.Writer(q.resource, select, q.base, code).text(row, expanded)
-    _note(q, row, record, content, now, nested)
+    _note(q, row, record, content, now, _whole(expanded))
     if not q.json:
         uri = rows.address(q.base, code, q.resource, row)
         return Body(atom.entry(q.resource, select, row, uri, True).encode(), "application/atom+xml; charset=utf-8", 1)

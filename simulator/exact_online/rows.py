@@ -165,7 +165,7 @@ class Writer:
         return kept[1]
 
     def text(self, row, expanded=None, division_code=None, content=None):
-        """(JSON of the row, JSON of its fields alone), both as bytes; `expanded` maps a collection to the JSON of its rows.
+        """(JSON of the row, JSON of its fields alone), both as bytes; `expanded` maps a collection to its JSON.
         `content` is that of the row when it was made before."""
         content = self.content(row) if content is None else content
         uri = address(self.base, division_code or self.division_code, self.resource, row)
@@ -173,7 +173,7 @@ class Writer:
         parts = [head, content] if content else [head]
         for name in self.deferred:
             if expanded is not None and name in expanded:
-                parts.append(b'"%s":{"results":[%s]}' % (name.encode(), b",".join(expanded[name])))
+                parts.append(b'"%s":%s' % (name.encode(), expanded[name]))
             else:
                 parts.append(b'"%s":{"__deferred":{"uri":%s}}' % (name.encode(), _string(uri + "/" + name).encode()))
         return b",".join(parts) + b"}", content

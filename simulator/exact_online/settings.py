@@ -46,6 +46,7 @@ class Settings:
     error_limit: int = 10
     page_size: int = 60
     sync_page_size: int = 1000
+    expand_page_size: int = 0
     sync_order: str = "timestamp"
     deleted_keys: str = "both"
     header_row_id: str = "order"

@@ -340,3 +340,17 @@ def test_a_collection_that_was_not_expanded(sim):
     assert all(r["BankEntryLines"]["results"] for r in sim.get(wanted).rows)
     served = sim.control(f"served?division={sim.division}&resource={BANK}")["versions"]
     assert [bool(v["document"]) for v in served] == [False] * (len(served) // 2) + [True] * (len(served) // 2)
+    sim.control("faults", {"path": "BankEntries", "action": "null_collections"})
+    assert all(r["BankEntryLines"] is None for r in sim.get(wanted).rows)
+
+
+def test_a_collection_that_is_cut_into_pages(sim):
+    """Only the first lines come with their document; the link inside the collection leads to the others."""
+    wanted = f"{BANK}?$expand=BankEntryLines&$select=EntryID,BankEntryLines,BankEntryLines/ID"
+    whole = {r["EntryID"]: {line["ID"] for line in r["BankEntryLines"]["results"]} for r in sim.get(wanted).rows}
+    sim.control("config", {"expand_page_size": 1})
+    cut = {r["EntryID"]: r["BankEntryLines"] for r in sim.get(wanted).rows}
+    assert {len(c["results"]) for c in cut.values()} == {1} and any("__next" in c for c in cut.values())
+    for key, lines in whole.items():
+        found = [line["ID"] for line in cut[key]["results"]] + ([line["ID"] for line in sim.all(cut[key]["__next"])] if "__next" in cut[key] else [])
+        assert len(found) == len(lines) and set(found) == lines
