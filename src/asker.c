@@ -163,13 +163,7 @@ printable_copy(const char *data)
 static ExactFault *
 make_fault(int sqlstate, const char *message, const char *detail, const char *hint)
 {
-	ExactFault *fault = palloc0(sizeof(ExactFault));
-
-	fault->sqlstate = sqlstate;
-	fault->message = printable_copy(message);
-	fault->detail = detail[0] ? printable_copy(detail) : NULL;
-	fault->hint = hint[0] ? printable_copy(hint) : NULL;
-	return fault;
+	return exact_fault_make(sqlstate, printable_copy(message), detail[0] ? printable_copy(detail) : NULL, hint[0] ? printable_copy(hint) : NULL);
 }
 
 static ExactFault *

@@ -91,17 +91,14 @@ end_call(Call *call, const ExactCallAnswer *answer)
 static ExactFault *
 make_fault(int sqlstate, char *message, const ExactHttpResponse *response, const char *hint)
 {
-	ExactFault *fault = palloc0(sizeof(ExactFault));
 	const char *request_id = response != NULL ? exact_http_header(response, "x-request-id") : NULL;
+	char	   *detail = NULL;
 
-	fault->sqlstate = sqlstate;
-	fault->message = message;
 	if (request_id != NULL)
-		fault->detail = psprintf("HTTP status %ld, x-request-id %.64s.", response->status, exact_databricks_tidy(request_id));
+		detail = psprintf("HTTP status %ld, x-request-id %.64s.", response->status, exact_databricks_tidy(request_id));
 	else if (response != NULL && response->status != 0)
-		fault->detail = psprintf("HTTP status %ld.", response->status);
-	fault->hint = hint != NULL ? pstrdup(hint) : NULL;
-	return fault;
+		detail = psprintf("HTTP status %ld.", response->status);
+	return exact_fault_make(sqlstate, message, detail, hint != NULL ? pstrdup(hint) : NULL);
 }
 
 static void

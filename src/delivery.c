@@ -405,16 +405,13 @@ static void
 end_with_gap(ExactDelivery *d, const char *table, int64 found, const char *what)
 {
 	ExactDeliveryEnd end;
-	ExactFault	fault;
+	char	   *message = psprintf("post-condition failed: %s holds " INT64_FORMAT " of the %d %s of batches " INT64_FORMAT " to " INT64_FORMAT,
+								   table, found, d->rows, what, d->range.first_batch, d->range.last_batch);
+	char	   *hint = psprintf("Look who else writes it: DESCRIBE HISTORY %s; then SELECT exact.resume(division, '%s') delivers them again.", table,
+								d->plan->sql.entity);
 
 	memset(&end, 0, sizeof(end));
-	memset(&fault, 0, sizeof(fault));
-	fault.sqlstate = ERRCODE_EXACT_TABLE_MISMATCH;
-	fault.message = psprintf("post-condition failed: %s holds " INT64_FORMAT " of the %d %s of batches " INT64_FORMAT " to " INT64_FORMAT,
-							 table, found, d->rows, what, d->range.first_batch, d->range.last_batch);
-	fault.hint = psprintf("Look who else writes it: DESCRIBE HISTORY %s; then SELECT exact.resume(division, '%s') delivers them again.", table,
-						  d->plan->sql.entity);
-	end.fault = &fault;
+	end.fault = exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, NULL, hint);
 	end.sqlstate = "EX014";
 	end.gap = true;
 	end_delivery(d, &end);

@@ -92,18 +92,6 @@ is_json(const ExactHttpResponse *http)
 	return *p == '{';
 }
 
-static ExactFault *
-make_fault(int sqlstate, char *message, char *detail, char *hint)
-{
-	ExactFault *fault = palloc0(sizeof(ExactFault));
-
-	fault->sqlstate = sqlstate;
-	fault->message = message;
-	fault->detail = detail;
-	fault->hint = hint;
-	return fault;
-}
-
 static bool
 is_division_reason(const char *reason)
 {
@@ -148,11 +136,11 @@ classify(Call *call, ExactApiAnswer *answer, ExactHttpResponse *http)
 		if (!exact_http_allowed(call->request.url, &why))
 		{
 			answer->trouble = EXACT_API_REFUSED;
-			answer->fault = make_fault(ERRCODE_EXACT_HOST_NOT_ALLOWED, pstrdup(why), psprintf("%s %s", method, label),
+			answer->fault = exact_fault_make(ERRCODE_EXACT_HOST_NOT_ALLOWED, pstrdup(why), psprintf("%s %s", method, label),
 									   pstrdup("Correct base_url in exact.app, or let a superuser extend exact_databricks.allowed_hosts."));
 			return;
 		}
-		answer->fault = make_fault(ERRCODE_EXACT_UNAVAILABLE,
+		answer->fault = exact_fault_make(ERRCODE_EXACT_UNAVAILABLE,
 								   psprintf("Exact Online did not answer: %s", http->error ? http->error : "no reason given"),
 								   psprintf("%s %s, after %.0f ms.", method, label, http->ms),
 								   pstrdup("The hub tries again by itself."));
@@ -166,7 +154,7 @@ classify(Call *call, ExactApiAnswer *answer, ExactHttpResponse *http)
 			answer->trouble = EXACT_API_OK;
 			return;
 		}
-		answer->fault = make_fault(ERRCODE_EXACT_BAD_ANSWER,
+		answer->fault = exact_fault_make(ERRCODE_EXACT_BAD_ANSWER,
 								   pstrdup("Exact Online answered with something that is not JSON"),
 								   psprintf("%s %s, HTTP %ld, %zu bytes%s. Nothing of it was kept.", method, label, status, http->body_len,
 											strcasestr(http->body, "<html") ? " of HTML" : ""),
@@ -183,7 +171,7 @@ classify(Call *call, ExactApiAnswer *answer, ExactHttpResponse *http)
 
 		answer->trouble = EXACT_API_LIMIT;
 		answer->retry_at = exact_budget_allowed_at(call->request.division, call->request.resource, &why);
-		answer->fault = make_fault(ERRCODE_EXACT_BUDGET, psprintf("the call budget of division %d is used up", call->request.division),
+		answer->fault = exact_fault_make(ERRCODE_EXACT_BUDGET, psprintf("the call budget of division %d is used up", call->request.division),
 								   detail, pstrdup("The hub goes on when the limit resets."));
 		return;
 	}
@@ -192,7 +180,7 @@ classify(Call *call, ExactApiAnswer *answer, ExactHttpResponse *http)
 	if (status == 403 && is_division_reason(answer->reason))
 	{
 		answer->trouble = EXACT_API_PARKED;
-		answer->fault = make_fault(ERRCODE_EXACT_REFUSED,
+		answer->fault = exact_fault_make(ERRCODE_EXACT_REFUSED,
 								   psprintf("Exact Online refuses division %d: %s", call->request.division, answer->reason), detail,
 								   pstrdup("Put it right in Exact Online; the hub tries again every hour, exact.resume() at once."));
 	}
@@ -201,7 +189,7 @@ classify(Call *call, ExactApiAnswer *answer, ExactHttpResponse *http)
 		bool		scope = said != NULL && strcasestr(said, "scope") != NULL;
 
 		answer->trouble = EXACT_API_REFUSED;
-		answer->fault = make_fault(scope ? ERRCODE_EXACT_MISSING_SCOPE : ERRCODE_EXACT_REFUSED,
+		answer->fault = exact_fault_make(scope ? ERRCODE_EXACT_MISSING_SCOPE : ERRCODE_EXACT_REFUSED,
 								   psprintf("Exact Online does not permit %s %s%s%s", reads ? "reading" : "writing", call->request.resource,
 											scope ? ": a scope is missing" : "", words), detail,
 								   scope ? pstrdup("Add the scope to the app in the App Center, then consent again with exact.authorize_url().")
@@ -210,19 +198,19 @@ classify(Call *call, ExactApiAnswer *answer, ExactHttpResponse *http)
 	else if (status == 401)
 	{
 		answer->trouble = EXACT_API_TRANSIENT;
-		answer->fault = make_fault(ERRCODE_EXACT_REFUSED, pstrdup("Exact Online does not accept the access token"), detail,
+		answer->fault = exact_fault_make(ERRCODE_EXACT_REFUSED, pstrdup("Exact Online does not accept the access token"), detail,
 								   pstrdup("The hub renews it; if this stays, consent again with exact.authorize_url()."));
 	}
 	else if (status >= 500 && status != 501)
-		answer->fault = make_fault(ERRCODE_EXACT_UNAVAILABLE, psprintf("Exact Online failed: HTTP %ld%s", status, words), detail,
+		answer->fault = exact_fault_make(ERRCODE_EXACT_UNAVAILABLE, psprintf("Exact Online failed: HTTP %ld%s", status, words), detail,
 								   pstrdup("The hub tries again by itself."));
 	else if (status >= 300 && status < 400)
-		answer->fault = make_fault(ERRCODE_EXACT_BAD_ANSWER, psprintf("Exact Online redirected: HTTP %ld", status), detail,
+		answer->fault = exact_fault_make(ERRCODE_EXACT_BAD_ANSWER, psprintf("Exact Online redirected: HTTP %ld", status), detail,
 								   pstrdup("The hub follows no redirects and tries again by itself."));
 	else
 	{
 		answer->trouble = EXACT_API_REFUSED;
-		answer->fault = make_fault(ERRCODE_EXACT_REFUSED, psprintf("Exact Online refused %s: HTTP %ld%s", call->request.resource, status, words), detail,
+		answer->fault = exact_fault_make(ERRCODE_EXACT_REFUSED, psprintf("Exact Online refused %s: HTTP %ld%s", call->request.resource, status, words), detail,
 								   pstrdup("See exact.calls; the hub tries again within the error budget."));
 	}
 }
@@ -296,7 +284,7 @@ on_token(const ExactTokenAnswer *token, void *arg)
 		answer.retry_at = token->retry_at;
 		answer.fault = (ExactFault *) token->fault;
 		if (answer.fault == NULL)
-			answer.fault = make_fault(ERRCODE_EXACT_UNAVAILABLE, psprintf("no access token for app \"%s\" yet", call->request.app), NULL, NULL);
+			answer.fault = exact_fault_make(ERRCODE_EXACT_UNAVAILABLE, psprintf("no access token for app \"%s\" yet", call->request.app), NULL, NULL);
 		finish_call(call, &answer);
 		MemoryContextSwitchTo(old);
 		return;

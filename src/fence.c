@@ -185,11 +185,7 @@ end_failed(Fence *f, const ExactFault *fault)
 	forget_fault(f);
 	f->fault_context = AllocSetContextCreate(TopMemoryContext, "exact fence fault", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(f->fault_context);
-	f->fault = palloc0(sizeof(ExactFault));
-	f->fault->sqlstate = fault->sqlstate;
-	f->fault->message = pstrdup(fault->message);
-	f->fault->detail = fault->detail ? pstrdup(fault->detail) : NULL;
-	f->fault->hint = fault->hint ? pstrdup(fault->hint) : NULL;
+	f->fault = exact_fault_copy(fault);
 	MemoryContextSwitchTo(old);
 	if (++f->attempts < 7)
 		ms = Min(RETRY_FIRST_MS << (f->attempts - 1), RETRY_MAX_MS);
@@ -362,15 +358,9 @@ take_rows(Fence *f, const ExactStatementResult *result)
 	else if (missing > 0 && f->rounds++ < MAX_ROUNDS)
 		take_step(f, STEP_CLAIM);
 	else if (missing > 0)
-	{
-		ExactFault	fault;
-
-		memset(&fault, 0, sizeof(fault));
-		fault.sqlstate = ERRCODE_EXACT_TABLE_MISMATCH;
-		fault.message = psprintf("table %s.%s.exact_hub does not keep the claim of this hub on %d divisions", f->info->catalog, f->info->schema, missing);
-		fault.hint = "Look who else writes it: DESCRIBE HISTORY; the hub tries again by itself.";
-		end_failed(f, &fault);
-	}
+		end_failed(f, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH,
+									   psprintf("table %s.%s.exact_hub does not keep the claim of this hub on %d divisions", f->info->catalog, f->info->schema, missing), NULL,
+									   pstrdup("Look who else writes it: DESCRIBE HISTORY; the hub tries again by itself.")));
 	else
 		start_search(f, f->rounds > 0 ? SEARCH_FIRST_MS : 0);
 }

@@ -2,7 +2,7 @@
  * host_policy.c - where outgoing connections may go.
  *
  * A request needs https and a host on exact_databricks.allowed_hosts; its address, once resolved, must be public, or private
- * where the entry says so. exact_databricks.insecure_loopback adds this machine, also by http. Called by http_client.c.
+ * where the entry says so. exact_databricks.insecure_loopback adds this machine, also by http. Called by http_transfer.c and url.c.
  */
 #include "postgres.h"
 

@@ -8,6 +8,7 @@
 
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
+#include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -17,6 +18,7 @@
 #include "exact_api.h"
 #include "inquiry.h"
 #include "odata.h"
+#include "ping.h"
 #include "plan.h"
 #include "sql.h"
 #include "token.h"
@@ -47,22 +49,6 @@ typedef struct Inquiry
 } Inquiry;
 
 static void send_inquiry(Inquiry *q, const char *url);
-
-static void
-append_json_string(StringInfo out, const char *text)
-{
-	appendStringInfoChar(out, '"');
-	for (const unsigned char *c = (const unsigned char *) text; *c; c++)
-	{
-		if (*c == '"' || *c == '\\')
-			appendStringInfo(out, "\\%c", *c);
-		else if (*c < ' ')
-			appendStringInfo(out, "\\u%04x", *c);
-		else
-			appendStringInfoChar(out, (char) *c);
-	}
-	appendStringInfoChar(out, '"');
-}
 
 static void
 end_inquiry(Inquiry *q)
@@ -99,25 +85,13 @@ gather_divisions(Inquiry *q, const ExactPage *page)
 		if (!exact_odata_int64(values[0], &code))
 			continue;
 		appendStringInfo(&q->out, "%s{\"division\":" INT64_FORMAT ",\"description\":", q->records++ ? "," : "", code);
-		append_json_string(&q->out, description ? description : "");
+		escape_json(&q->out, description ? description : "");
 		if (exact_odata_int64(values[2], &status))
 			appendStringInfo(&q->out, ",\"status\":" INT64_FORMAT, status);
 		if (exact_odata_int64(values[3], &blocking))
 			appendStringInfo(&q->out, ",\"blocking_status\":" INT64_FORMAT, blocking);
 		appendStringInfoChar(&q->out, '}');
 	}
-}
-
-static ExactFault *
-make_fault(int sqlstate, char *message, char *detail, char *hint)
-{
-	ExactFault *fault = palloc0(sizeof(ExactFault));
-
-	fault->sqlstate = sqlstate;
-	fault->message = message;
-	fault->detail = detail;
-	fault->hint = hint;
-	return fault;
 }
 
 static ExactFault *
@@ -129,12 +103,12 @@ gather_records(Inquiry *q, const ExactPage *page)
 		int64		division = exact_odata_division(record, record->values[0], q->division);
 
 		if (division >= 0 && division != q->division)
-			return make_fault(ERRCODE_EXACT_DIVISION_GUARD,
+			return exact_fault_make(ERRCODE_EXACT_DIVISION_GUARD,
 							  psprintf("Exact Online answered with a record of division " INT64_FORMAT, division),
 							  psprintf("GET %s in division %d, row %d. Nothing of it is shown.", q->resource, q->division, i + 1),
 							  pstrdup("Check the administration in Exact Online."));
 		if (q->out.len + record->text.len > MAX_ANSWER)
-			return make_fault(ERRCODE_PROGRAM_LIMIT_EXCEEDED, pstrdup("the answer is larger than 64 MB"),
+			return exact_fault_make(ERRCODE_PROGRAM_LIMIT_EXCEEDED, pstrdup("the answer is larger than 64 MB"),
 							  psprintf("GET %s, %d records so far.", q->resource, q->records),
 							  pstrdup("Ask for fewer fields with $select or fewer records with $filter or $top."));
 		if (q->records++ > 0)
@@ -163,14 +137,14 @@ on_answer(ExactApiAnswer *answer, void *arg)
 	old = MemoryContextSwitchTo(q->context);
 	page = exact_odata_parse(answer->http->body, answer->http->body_len, fields, nfields, &problem);
 	if (page == NULL)
-		fault = make_fault(ERRCODE_EXACT_BAD_ANSWER, psprintf("Exact Online's answer cannot be read: %s", problem),
+		fault = exact_fault_make(ERRCODE_EXACT_BAD_ANSWER, psprintf("Exact Online's answer cannot be read: %s", problem),
 						   psprintf("GET %s, HTTP %ld.", q->resource, answer->http->status), pstrdup("Try again."));
 	else if (q->division == 0)
 	{
 		int64		division;
 
 		if (page->nrecords != 1 || !exact_odata_int64(page->records[0].values[0], &division) || division <= 0)
-			fault = make_fault(ERRCODE_EXACT_BAD_ANSWER, pstrdup("Exact Online did not say who the app acts for"),
+			fault = exact_fault_make(ERRCODE_EXACT_BAD_ANSWER, pstrdup("Exact Online did not say who the app acts for"),
 							   pstrdup("GET current/Me."), pstrdup("Consent again with exact.authorize_url()."));
 		else if (q->kind == INQUIRY_ME)
 			appendBinaryStringInfo(&q->out, page->records[0].text.start, (int) page->records[0].text.len);
@@ -193,14 +167,14 @@ on_answer(ExactApiAnswer *answer, void *arg)
 		char	   *prefix = psprintf("%s/api/v1/%d/", q->base_url, q->division);
 
 		if (pg_strncasecmp(page->next, prefix, strlen(prefix)) != 0)
-			fault = make_fault(ERRCODE_EXACT_BAD_ANSWER, pstrdup("the next page is on another host or of another division"),
+			fault = exact_fault_make(ERRCODE_EXACT_BAD_ANSWER, pstrdup("the next page is on another host or of another division"),
 							   psprintf("GET %s in division %d.", q->resource, q->division), pstrdup("Nothing was followed."));
 		else if (++q->pages >= MAX_PAGES)
-			fault = make_fault(ERRCODE_PROGRAM_LIMIT_EXCEEDED, psprintf("the answer has more than %d pages", MAX_PAGES),
+			fault = exact_fault_make(ERRCODE_PROGRAM_LIMIT_EXCEEDED, psprintf("the answer has more than %d pages", MAX_PAGES),
 							   psprintf("GET %s in division %d.", q->resource, q->division),
 							   pstrdup("Ask for fewer records with $filter or $top, or enable the entity."));
 		else if (exact_ask_gone(q->ask))
-			fault = make_fault(ERRCODE_QUERY_CANCELED, pstrdup("the asker has gone"), NULL, NULL);
+			fault = exact_fault_make(ERRCODE_QUERY_CANCELED, pstrdup("the asker has gone"), NULL, NULL);
 		else
 		{
 			MemoryContextSwitchTo(old);
@@ -225,7 +199,7 @@ send_inquiry(Inquiry *q, const char *url)
 	if (at != 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(q->context);
-		ExactFault *fault = make_fault(ERRCODE_EXACT_BUDGET, psprintf("no call to %s now: %s", q->resource, why), NULL,
+		ExactFault *fault = exact_fault_make(ERRCODE_EXACT_BUDGET, psprintf("no call to %s now: %s", q->resource, why), NULL,
 									   psprintf("Try again after %s.", timestamptz_to_str(at)));
 
 		MemoryContextSwitchTo(old);
@@ -326,7 +300,7 @@ start_inquiry(ExactAsk *ask, InquiryKind kind)
 		q->division = first ? atoi(first) : 0;
 		q->resource = pstrdup(resource ? resource : "");
 		if (q->division <= 0 || !good_resource(q->resource))
-			fault = make_fault(ERRCODE_EXACT_NOT_USABLE, psprintf("\"%s\" is not a resource of a division", q->resource),
+			fault = exact_fault_make(ERRCODE_EXACT_NOT_USABLE, psprintf("\"%s\" is not a resource of a division", q->resource),
 							   pstrdup("A resource is a path below the division, such as crm/Accounts or logistics/Items(guid'...')."),
 							   pstrdup("See the column resource of exact.catalogue."));
 	}
@@ -370,193 +344,6 @@ on_authorized(const ExactTokenAnswer *answer, void *arg)
 						"Exact Online did not answer the authorisation");
 }
 
-/* ping: every app and every enabled division for real, one after the other */
-typedef struct Ping
-{
-	MemoryContext context;
-	ExactAsk   *ask;
-	int			n;
-	int			next;
-	bool	   *is_app;
-	char	  **names;
-	char	  **apps;
-	char	  **base_urls;
-	int		   *divisions;
-	StringInfoData out;
-} Ping;
-
-static void ping_next(Ping *ping);
-
-static void
-ping_row(Ping *ping, bool ok, double ms, const char *finding, const char *next_step)
-{
-	int			i = ping->next - 1;
-
-	appendStringInfo(&ping->out, "%s{\"side\":\"exact\",\"name\":", ping->out.len > 1 ? "," : "");
-	append_json_string(&ping->out, ping->names[i]);
-	appendStringInfo(&ping->out, ",\"ok\":%s,\"latency_ms\":%.1f,\"finding\":", ok ? "true" : "false", ms);
-	append_json_string(&ping->out, finding);
-	appendStringInfoString(&ping->out, ",\"next_step\":");
-	append_json_string(&ping->out, next_step ? next_step : "");
-	appendStringInfoChar(&ping->out, '}');
-}
-
-static void
-on_ping(ExactApiAnswer *answer, void *arg)
-{
-	Ping	   *ping = arg;
-	int			i = ping->next - 1;
-	double		ms = answer->http ? answer->http->ms : 0;
-
-	if (answer->trouble != EXACT_API_OK)
-		ping_row(ping, false, ms, answer->fault->detail ? psprintf("%s (%s)", answer->fault->message, answer->fault->detail) : answer->fault->message,
-				 answer->fault->hint);
-	else if (ping->divisions[i] == 0)
-	{
-		TimestampTz date = exact_http_date(answer->http);
-		int64		skew = date ? (GetCurrentTimestamp() - date) / USECS_PER_SEC : 0;
-		bool		bad = skew > 60 || skew < -60;
-
-		ping_row(ping, true, ms, bad ? psprintf("token accepted; clocks differ by " INT64_FORMAT " s", skew) : "token accepted",
-				 bad ? "set this machine's clock by NTP" : NULL);
-	}
-	else
-	{
-		ExactPage  *page;
-		char	   *problem;
-		int64		blocking = 0;
-		bool		found = false;
-
-		page = exact_odata_parse(answer->http->body, answer->http->body_len, division_fields, lengthof(division_fields), &problem);
-		for (int r = 0; page != NULL && r < page->nrecords; r++)
-		{
-			int64		code;
-
-			if (exact_odata_int64(page->records[r].values[0], &code) && code == ping->divisions[i])
-			{
-				found = true;
-				exact_odata_int64(page->records[r].values[3], &blocking);
-			}
-		}
-		if (page == NULL)
-			ping_row(ping, false, ms, problem, "try again");
-		else if (!found)
-			ping_row(ping, false, ms, "the app may not open this division", "consent again with a user who may, or disable the division");
-		else if (blocking != 0)
-			ping_row(ping, true, ms, psprintf("blocked for a backup, conversion or copy (status " INT64_FORMAT ")", blocking), "wait until Exact Online has finished");
-		else
-			ping_row(ping, true, ms, "division can be read", NULL);
-	}
-	ping_next(ping);
-}
-
-static void
-ping_next(Ping *ping)
-{
-	ExactApiRequest request = {0};
-	const char *why;
-	int			i = ping->next++;
-
-	if (i >= ping->n || exact_ask_gone(ping->ask))
-	{
-		appendStringInfoChar(&ping->out, ']');
-		exact_ask_answer(ping->ask, ping->out.data, ping->out.len);
-		MemoryContextDelete(ping->context);
-		return;
-	}
-	if (ping->base_urls[i] == NULL)
-	{
-		ping_row(ping, false, 0, "its base URL cannot be used", "see the server log; correct exact.app");
-		ping_next(ping);
-		return;
-	}
-	if (exact_budget_allowed_at(ping->divisions[i], ping->divisions[i] ? "system/Divisions" : "current/Me", &why) != 0)
-	{
-		ping_row(ping, true, 0, psprintf("no call now: %s", why), "try again later");
-		ping_next(ping);
-		return;
-	}
-	request.app = ping->apps[i];
-	request.base_url = ping->base_urls[i];
-	request.division = ping->divisions[i];
-	request.feed = "ask";
-	request.resource = ping->divisions[i] ? "system/Divisions" : "current/Me";
-	request.label = request.resource;
-	request.url = ping->divisions[i]
-		? psprintf("%s/api/v1/%d/system/Divisions?$filter=Code%%20eq%%20%d&$select=Code,Description,Status,BlockingStatus", ping->base_urls[i], ping->divisions[i], ping->divisions[i])
-		: psprintf("%s/api/v1/current/Me?$select=CurrentDivision", ping->base_urls[i]);
-	exact_api_get(&request, on_ping, ping);
-}
-
-static void
-ping_unit(void *arg)
-{
-	static const char sql[] =
-	"SELECT name, name, 0 FROM exact.app UNION ALL SELECT division::text, app, division FROM exact.division WHERE enabled ORDER BY 3, 1";
-	Ping	   *ping = arg;
-	MemoryContext old = MemoryContextSwitchTo(ping->context);
-
-	ping->n = (int) exact_sql(sql, 0, NULL);
-	ping->names = palloc0((ping->n + 1) * sizeof(char *));
-	ping->apps = palloc0((ping->n + 1) * sizeof(char *));
-	ping->base_urls = palloc0((ping->n + 1) * sizeof(char *));
-	ping->divisions = palloc0((ping->n + 1) * sizeof(int));
-	for (int i = 0; i < ping->n; i++)
-	{
-		ping->names[i] = exact_cell_text(i, 1);
-		ping->apps[i] = exact_cell_text(i, 2);
-		ping->divisions[i] = (int) exact_cell_int8(i, 3, 0);
-	}
-	MemoryContextSwitchTo(old);
-}
-
-typedef struct BaseUrl
-{
-	const char *app;
-	MemoryContext context;
-	char	   *url;
-} BaseUrl;
-
-static void
-base_url_unit(void *arg)
-{
-	BaseUrl    *base = arg;
-	MemoryContext old = MemoryContextSwitchTo(base->context);
-
-	base->url = exact_app_base_url(base->app);
-	MemoryContextSwitchTo(old);
-}
-
-static void
-start_ping(ExactAsk *ask)
-{
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact ping", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	Ping	   *ping = palloc0(sizeof(Ping));
-	ExactFault *fault = NULL;
-
-	ping->context = context;
-	ping->ask = ask;
-	initStringInfo(&ping->out);
-	appendStringInfoChar(&ping->out, '[');
-	if (exact_unit_run("ping", ping_unit, ping, &fault))
-		for (int i = 0; i < ping->n; i++)
-		{
-			BaseUrl		base = {ping->apps[i], context, NULL};
-
-			exact_unit_run("read app", base_url_unit, &base, NULL);
-			ping->base_urls[i] = base.url;
-		}
-	MemoryContextSwitchTo(old);
-	if (fault != NULL)
-	{
-		exact_ask_fail(ask, fault);
-		MemoryContextDelete(context);
-		return;
-	}
-	ping_next(ping);
-}
-
 void
 exact_inquiry_answer(ExactAsk *ask)
 {
@@ -569,7 +356,7 @@ exact_inquiry_answer(ExactAsk *ask)
 	else if (strcmp(op, "fetch") == 0)
 		start_inquiry(ask, INQUIRY_FETCH);
 	else if (strcmp(op, "ping") == 0)
-		start_ping(ask);
+		exact_ping_exact(ask);
 	else if (strcmp(op, "authorize") == 0 && exact_ask_nargs(ask) == 3)
 		exact_token_authorize(exact_ask_arg(ask, 0), exact_ask_arg(ask, 1), exact_ask_arg(ask, 2), on_authorized, ask);
 	else if (strcmp(op, "import_secrets") == 0)

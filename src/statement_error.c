@@ -119,21 +119,14 @@ make_hint(const ExactStatementRequest *request, const ExactCallAnswer *answer)
 ExactFault *
 exact_statement_error_refused(const ExactStatementRequest *request, const char *statement_id, const ExactCallAnswer *answer)
 {
-	ExactFault *fault = palloc0(sizeof(ExactFault));
-
-	fault->sqlstate = ERRCODE_EXACT_DATABRICKS_REFUSED;
-	fault->message = psprintf("Databricks refused the %s %s: %s", request->verb, request->table, exact_statement_error_text(answer));
-	fault->detail = psprintf("Statement %s, SQLSTATE %s.", statement_id ? statement_id : "without id", *answer->sqlstate ? answer->sqlstate : "unknown");
-	fault->hint = make_hint(request, answer);
-	return fault;
+	return exact_fault_make(ERRCODE_EXACT_DATABRICKS_REFUSED,
+							psprintf("Databricks refused the %s %s: %s", request->verb, request->table, exact_statement_error_text(answer)),
+							psprintf("Statement %s, SQLSTATE %s.", statement_id ? statement_id : "without id", *answer->sqlstate ? answer->sqlstate : "unknown"),
+							make_hint(request, answer));
 }
 
 ExactFault *
 exact_statement_error_again(const ExactStatementRequest *request, const char *why)
 {
-	ExactFault *fault = palloc0(sizeof(ExactFault));
-
-	fault->sqlstate = ERRCODE_EXACT_DATABRICKS_UNAVAILABLE;
-	fault->message = psprintf("the %s %s has to be sent again: %s", request->verb, request->table, why);
-	return fault;
+	return exact_fault_make(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, psprintf("the %s %s has to be sent again: %s", request->verb, request->table, why), NULL, NULL);
 }

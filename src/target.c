@@ -192,30 +192,22 @@ table_name(const Preparation *p)
 static void
 end_with_mismatch(Preparation *p, char *message, const char *detail)
 {
-	ExactFault	fault;
+	char	   *hint = psprintf("Rename or drop the table, or set another %s for %s in exact.entity; the hub tries again by itself.",
+								p->table == EXACT_TABLE_CURRENT ? "target_table" : "target_history", p->plan->sql.entity);
 
-	memset(&fault, 0, sizeof(fault));
-	fault.sqlstate = ERRCODE_EXACT_TABLE_MISMATCH;
-	fault.message = message;
-	fault.detail = unconstify(char *, detail);
-	fault.hint = psprintf("Rename or drop the table, or set another %s for %s in exact.entity; the hub tries again by itself.",
-						  p->table == EXACT_TABLE_CURRENT ? "target_table" : "target_history", p->plan->sql.entity);
-	end_preparation(p, &fault, "EX014");
+	end_preparation(p, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, unconstify(char *, detail), hint), "EX014");
 }
 
 /* What was delivered into it is gone with it; an empty one in its place would look complete. */
 static void
 end_with_loss(Preparation *p)
 {
-	ExactFault	fault;
+	char	   *message = psprintf("table %s is gone, with all that was delivered into it", table_name(p));
+	char	   *hint = psprintf("UNDROP TABLE %s; or SELECT exact.resume(division, '%s') for an empty one, which will hold only what changes from now on.",
+								table_name(p), p->plan->sql.entity);
 
 	p->plan->gone = true;
-	memset(&fault, 0, sizeof(fault));
-	fault.sqlstate = ERRCODE_EXACT_TABLE_MISMATCH;
-	fault.message = psprintf("table %s is gone, with all that was delivered into it", table_name(p));
-	fault.hint = psprintf("UNDROP TABLE %s; or SELECT exact.resume(division, '%s') for an empty one, which will hold only what changes from now on.",
-						  table_name(p), p->plan->sql.entity);
-	end_preparation(p, &fault, "EX014");
+	end_preparation(p, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, NULL, hint), "EX014");
 }
 
 /* DESCRIBE TABLE: name, type, comment; then sections that begin with "#". Compares with what is needed. */

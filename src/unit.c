@@ -37,13 +37,8 @@ static Oid	extension = InvalidOid; /* the one this process works for */
 static ExactFault *
 copy_fault(const ErrorData *error)
 {
-	ExactFault *fault = palloc0(sizeof(ExactFault));
-
-	fault->sqlstate = error->sqlerrcode;
-	fault->message = pstrdup(error->message ? error->message : "unknown error");
-	fault->detail = error->detail ? pstrdup(error->detail) : NULL;
-	fault->hint = error->hint ? pstrdup(error->hint) : NULL;
-	return fault;
+	return exact_fault_make(error->sqlerrcode, pstrdup(error->message ? error->message : "unknown error"), error->detail ? pstrdup(error->detail) : NULL,
+							error->hint ? pstrdup(error->hint) : NULL);
 }
 
 /* Reads the extension's row: its id (InvalidOid = not there) and version. */

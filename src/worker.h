@@ -7,7 +7,7 @@
 #ifndef EXACT_WORKER_H
 #define EXACT_WORKER_H
 
-#include "postgres.h"
+#include "fault.h"
 
 typedef enum ExactRole
 {
@@ -18,7 +18,6 @@ typedef enum ExactRole
 } ExactRole;
 
 struct ExactAsk;
-struct ExactFault;
 
 typedef struct ExactWorkerOps
 {
@@ -31,28 +30,19 @@ typedef struct ExactWorkerOps
 
 	/* of a worker that serves others instead of calling out (it gets no HTTP client), else NULL */
 	void		(*open) (void);	/* once, connected, before start() and even if it must not work */
-	long		(*serve) (const struct ExactFault *refuse); /* in every turn of the loop; refuse: why it must not work, NULL = it may; returns ms until the next, -1 = when woken */
+	long		(*serve) (const ExactFault *refuse); /* in every turn of the loop; refuse: why it must not work, NULL = it may; returns ms until the next, -1 = when woken */
 	void		(*close) (void);	/* the process ends: no SQL, nothing may raise */
 } ExactWorkerOps;
 
 /* Body of a worker's main function after its role is known; does not return. */
 extern void exact_worker_run(const ExactWorkerOps *ops, Datum main_arg) pg_attribute_noreturn();
 
-/* What went wrong in a unit: texts in the memory context that was current at the call. */
-typedef struct ExactFault
-{
-	int			sqlstate;		/* packed, as errcode() */
-	char	   *message;
-	char	   *detail;			/* may be NULL */
-	char	   *hint;			/* may be NULL */
-} ExactFault;
-
 typedef void (*ExactUnit) (void *arg);
 
 /*
  * Runs fn(arg) in one transaction: SPI connected, snapshot active, lock_timeout 500 ms, AccessShareLock on the extension
  * (a worker whose extension is gone ends; one whose extension is of another version fails its units and waits). Commits and returns true; on error rolls back, logs one
- * line "exact <name>: <what>: ..." and returns false with *fault (may be NULL). Lock timeouts, deadlocks and serialization
+ * line "exact <name>: <what>: ..." and returns false with *fault (may be NULL; in the memory context of the call). Lock timeouts, deadlocks and serialization
  * failures are tried up to three times. Memory that fn allocates in CurrentMemoryContext is gone afterwards: results are
  * copied to a context of the caller's. Not to be nested.
  */

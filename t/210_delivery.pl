@@ -164,7 +164,7 @@ is(row('costunit', 'u1')->{description}, 'b', 'selected again: the column is add
 is($node->safe_psql('postgres', "SELECT count(*) FROM exact.target_state WHERE paused_since IS NOT NULL OR reason IS NOT NULL"), '0', 'no table was paused');
 is($node->safe_psql('postgres', "SELECT count(*) FROM exact.statement_log WHERE state <> 'succeeded'"), '0', 'no statement failed');
 my $ping = $node->safe_psql('postgres', "SELECT exact._ask('loader', 'ping')");
-like($ping, qr/"side":"databricks","ok":true,"name":"lake","latency_ms":[\d.]+,"finding":"warehouse .* is running, a statement took \d+ ms","next_step":null/, 'ping');
+like($ping, qr/"side":"databricks","name":"lake","ok":true,"latency_ms":[\d.]+,"finding":"warehouse .* is running, a statement took \d+ ms","next_step":null/, 'ping');
 HTTP::Tiny->new->post("$simulator->{url}/api/2.0/sql/warehouses/$simulator->{info}{warehouse_id}/stop",
 	{ headers => { Authorization => "Bearer $simulator->{info}{pat}" } });
 like($node->safe_psql('postgres', "SELECT exact._ask('loader', 'ping')"), qr/"ok":true,.*"finding":"warehouse .* is STOP\w+; the first delivery starts it"/, 'ping does not start a warehouse');

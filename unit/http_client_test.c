@@ -13,6 +13,7 @@
 #include "bad_server.h"
 #include "../src/host_policy.c"
 #include "../src/url.c"
+#include "../src/http_transfer.c"
 #include "../src/http_client.c"
 #include "check.h"
 
