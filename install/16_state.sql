@@ -277,14 +277,18 @@ CREATE TABLE exact.dirty_key (
 	key text,
 	since timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	reason text,
+	first_at timestamptz,
+	not_before timestamptz,
 	PRIMARY KEY (division, entity, key)
 );
 COMMENT ON TABLE exact.dirty_key IS 'Records to be read again by their key';
 COMMENT ON COLUMN exact.dirty_key.division IS 'Division';
 COMMENT ON COLUMN exact.dirty_key.entity IS 'Entity';
-COMMENT ON COLUMN exact.dirty_key.key IS 'Key of the record';
-COMMENT ON COLUMN exact.dirty_key.since IS 'Since when';
+COMMENT ON COLUMN exact.dirty_key.key IS 'Key of the record; with the lines of expanded documents that of the document, all of whose lines are read';
+COMMENT ON COLUMN exact.dirty_key.since IS 'Since when; what was read later settles it';
 COMMENT ON COLUMN exact.dirty_key.reason IS 'Why';
+COMMENT ON COLUMN exact.dirty_key.first_at IS 'First of the notifications that no read has followed; null: there was one';
+COMMENT ON COLUMN exact.dirty_key.not_before IS 'Not asked for again before: it alone was refused; null: it was not';
 REVOKE ALL ON TABLE exact.dirty_key FROM PUBLIC;
 GRANT SELECT ON TABLE exact.dirty_key TO exact_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE exact.dirty_key TO exact_worker;

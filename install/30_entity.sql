@@ -118,7 +118,7 @@ BEGIN
 	FROM (SELECT DISTINCT c.feed FROM exact.catalogue AS c WHERE c.entity = ANY (fresh)) AS f
 	ON CONFLICT ON CONSTRAINT feed_state_pkey DO UPDATE
 		SET mark = 1, run = excluded.run, run_state = 'idle', next_link = NULL, run_first_max = NULL, run_max = NULL, run_rising = NULL, run_rows = 0,
-			first_complete_at = NULL, next_run_at = now(), requested = true;
+			complete_at = NULL, first_complete_at = NULL, next_run_at = now(), requested = true;
 	RETURN QUERY SELECT DISTINCT n FROM unnest(names) AS n ORDER BY 1;
 END
 $$;

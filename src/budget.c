@@ -141,8 +141,15 @@ allowed_at(int division, const char *resource, int reserve, const char **why)
 	TimestampTz oldest_error = e->errors[e->next];	/* of the last six */
 	int			limit = b->minute_limit > 0 ? b->minute_limit : 60;
 
+	/* what lies further ahead than it can was heard by a clock that was set back: one call tells */
+	if (b->minute_reset > now + USECS_PER_MINUTE)
+		b->minute_reset = 0;
+	if (b->day_reset > now + 25 * USECS_PER_HOUR)
+		b->day_reset = 0;
+	if (b->cool_until > now + USECS_PER_MINUTE + RESET_MARGIN_MS * 1000L)
+		b->cool_until = 0;
 	*why = NULL;
-	if (oldest_error != 0 && oldest_error + USECS_PER_HOUR > now)
+	if (oldest_error != 0 && oldest_error <= now && oldest_error + USECS_PER_HOUR > now)
 	{
 		*why = "six errors of this endpoint within an hour";
 		return oldest_error + USECS_PER_HOUR;
@@ -168,7 +175,7 @@ allowed_at(int division, const char *resource, int reserve, const char **why)
 		int			allowed = Max(limit - kept_back(limit, MINUTE_MARGIN, reserve), 1);
 		TimestampTz then = b->sent[(b->sent_next + WINDOW - allowed) % WINDOW];
 
-		if (then != 0 && then + USECS_PER_MINUTE > now)
+		if (then != 0 && then <= now && then + USECS_PER_MINUTE > now)
 		{
 			*why = "the calls of this minute are used up";
 			return then + USECS_PER_MINUTE;
@@ -203,7 +210,7 @@ exact_budget_gap(int division, int feeds)
 	int			lately = 0;
 
 	for (int i = 0; i < WINDOW; i++)
-		if (b->sent[i] > now - 10 * USECS_PER_MINUTE)
+		if (b->sent[i] > now - 10 * USECS_PER_MINUTE && b->sent[i] <= now)
 			lately++;
 	b->gap = 0;
 	if (lately < BURST_CALLS || b->day_limit == 0 || b->day_reset <= now)

@@ -16,6 +16,7 @@
 #include "hint.h"
 #include "plan.h"
 #include "sql.h"
+#include "stage.h"
 #include "worker.h"
 
 #define TAKE_AGAIN_MS 250		/* a burst is taken in portions */
@@ -117,7 +118,7 @@ take_unit(void *arg)
 	"    WHEN key !~ " GUID " AND NOT EXISTS (SELECT FROM exact.feed f JOIN exact.entity_effective e ON e.entity = f.entity WHERE f.division = $1 AND f.enabled AND e.method = 'sync' AND $2 = ANY (string_to_array(e.topic, '|'))) "
 	"      THEN 'its key cannot be one of its topic' END AS why FROM picked p), "
 	"taken AS (UPDATE exact.inbox_work i SET taken_at = clock_timestamp(), reason = j.why FROM judged j WHERE i.id = j.id), "
-	"hints AS MATERIALIZED (SELECT key, action, max(at) AS at FROM judged WHERE why IS NULL AND key ~ " GUID " GROUP BY key, action), "
+	"hints AS MATERIALIZED (SELECT key, action, max(least(at, clock_timestamp())) AS at FROM judged WHERE why IS NULL AND key ~ " GUID " GROUP BY key, action), "
 	"entities AS (SELECT e.* FROM exact.entity_effective e WHERE $2 = ANY (string_to_array(e.topic, '|')) "
 	"  AND EXISTS (SELECT FROM exact.feed f JOIN exact.entity_effective x ON x.entity = f.entity WHERE f.division = $1 AND f.enabled AND x.feed = e.feed)), "
 	"documents AS (SELECT e.entity, coalesce((SELECT r.parent FROM entities l JOIN exact.record r ON r.division = $1 AND r.entity = l.entity AND r.key = h.key "
@@ -126,9 +127,10 @@ take_unit(void *arg)
 	"gone AS (SELECT e.entity, h.key, h.at, 'confirm' FROM hints h JOIN entities e ON e.method = 'sync' AND e.plain_key IS NOT NULL AND e.plain_resource IS NOT NULL "
 	"  JOIN exact.record r ON r.division = $1 AND r.entity = e.entity AND r.key = h.key AND NOT r.deleted WHERE h.action = 'Delete'), "
 	"dirty AS (INSERT INTO exact.dirty_key AS d (division, entity, key, since, reason) SELECT $1, * FROM (SELECT * FROM documents UNION ALL SELECT * FROM gone) k "
-	"  ON CONFLICT (division, entity, key) DO UPDATE SET since = greatest(d.since, excluded.since), "
-	"    reason = CASE WHEN excluded.reason = 'notified' AND d.reason <> 'notified' THEN d.reason ELSE excluded.reason END RETURNING 1) "
-	"SELECT count(*), count(*) FILTER (WHERE why IS NULL AND action IS DISTINCT FROM 'Delete'), min(at) FILTER (WHERE why IS NULL), max(at) FILTER (WHERE why IS NULL), "
+	"  ON CONFLICT (division, entity, key) DO UPDATE SET since = greatest(least(d.since, clock_timestamp()), excluded.since), "
+	"    first_at = CASE WHEN excluded.since > d.since THEN coalesce(d.first_at, d.since) ELSE d.first_at END, "
+	"    reason = CASE WHEN excluded.reason = 'notified' AND d.reason NOT IN ('notified', '" EXACT_STAGE_FIRST_LOAD "') THEN d.reason ELSE excluded.reason END RETURNING 1) "
+	"SELECT count(*), count(*) FILTER (WHERE why IS NULL AND action IS DISTINCT FROM 'Delete'), min(least(at, clock_timestamp())) FILTER (WHERE why IS NULL), max(least(at, clock_timestamp())) FILTER (WHERE why IS NULL), "
 	"  (SELECT count(*) FROM dirty), max(at), count(*) FILTER (WHERE why IS NULL) FROM judged";
 	static const char notify_sql[] =
 	"INSERT INTO exact.feed_state AS s (division, feed, notified_first, notified_last) SELECT $1, f, $4, $5 FROM unnest($3::text[]) f WHERE $2::text IS NOT NULL "

@@ -51,6 +51,7 @@ typedef struct Keyed
 	bool		whole;			/* records are read; else only which exist */
 	bool		lines;			/* they are the lines of documents: the keys are these documents' */
 	bool		approved;		/* an operator's word: nothing is asked */
+	bool		first;			/* a first load made the keys dirty */
 	char	  **keys;
 	bool	   *present;
 	int			nkeys;
@@ -79,14 +80,19 @@ refusal_of(ExactLane *lane, const char *entity)
 	return NULL;
 }
 
-/* Keys that a keyed read settles, and from when: notifications come in bursts. $1 division, $2 held back entities, $3 debounce in ms */
-#define DUE "CASE k.reason WHEN 'notified' THEN k.since + $3 * interval '1 ms' ELSE k.since END"
+/*
+ * Keys that a keyed read settles, and from when: notifications come in bursts, so after a pause in them, at the latest five such pauses after
+ * the first. A time that is still to come is of a clock that was set back. $1 division, $2 held back entities, $3 debounce in ms
+ */
+#define DUE "greatest(CASE WHEN k.since > clock_timestamp() THEN '-infinity' " \
+	"WHEN k.reason = 'notified' THEN least(k.since + $3 * interval '1 ms', k.first_at + 5 * $3 * interval '1 ms') ELSE k.since END, " \
+	"CASE WHEN k.not_before < clock_timestamp() + interval '2 h' THEN k.not_before END)"
 #define SETTLED_BY_KEY "(e.method <> 'sync' OR k.reason IN ('confirm', 'approved')) " \
 	"AND EXISTS (SELECT FROM exact.feed f JOIN exact.entity_effective x ON x.entity = f.entity WHERE f.division = $1 AND f.enabled AND x.feed = e.feed) " \
 	"AND NOT EXISTS (SELECT FROM exact.division_state s JOIN exact.entity_effective x ON x.entity = ANY (s.paused_entities) WHERE s.division = $1 AND x.feed = e.feed)"
 
 static ExactArg *
-pick_args(const ExactLane *lane, ExactArg *args)
+pick_args(const ExactLane *lane, bool live, ExactArg *args)
 {
 	const char **held = palloc((lane->nrefused + 2 * lane->nruns + 1) * sizeof(char *));
 	TimestampTz now = GetCurrentTimestamp();
@@ -102,21 +108,22 @@ pick_args(const ExactLane *lane, ExactArg *args)
 	args[0] = exact_arg_int4(lane->division);
 	args[1] = exact_arg_text_array(held, NULL, nheld);
 	args[2] = exact_arg_int4(exact_debounce_ms);
+	args[3] = exact_arg_bool(!live);
 	return args;
 }
 
-/* When the next keyed read of a division is due, PG_INT64_MAX never; in a unit. */
+/* When the next keyed read of a division, or the next that no first load asks for, is due, PG_INT64_MAX never; in a unit. */
 static TimestampTz
-next_due(const ExactLane *lane)
+next_due(const ExactLane *lane, bool live)
 {
 	static const char sql[] =
 	"SELECT min(" DUE ") FROM exact.dirty_key k JOIN exact.entity_effective e ON e.entity = k.entity "
-	"WHERE k.division = $1 AND k.entity <> ALL ($2::text[]) AND " SETTLED_BY_KEY;
-	ExactArg	args[3];
+	"WHERE k.division = $1 AND k.entity <> ALL ($2::text[]) AND ($4 OR k.reason IS DISTINCT FROM '" EXACT_STAGE_FIRST_LOAD "') AND " SETTLED_BY_KEY;
+	ExactArg	args[4];
 	int64		gap = exact_plan_gap(lane);
 	TimestampTz at;
 
-	exact_sql(sql, 3, pick_args(lane, args));
+	exact_sql(sql, 4, pick_args(lane, live, args));
 	at = exact_cell_time(0, 1, PG_INT64_MAX);
 	for (int i = 0; i < lane->nrefused; i++)
 		if (lane->refused[i].not_before > GetCurrentTimestamp())
@@ -127,18 +134,20 @@ next_due(const ExactLane *lane)
 	return at;
 }
 
+#define FIRST_LOAD "coalesce(k.reason = '" EXACT_STAGE_FIRST_LOAD "', false)"
+
 static void
 pick_unit(void *arg)
 {
 	static const char sql[] =
 	"SELECT k.entity, k.key, e.feed, e.method <> 'sync', k.reason = 'approved', "
-	"  ARRAY(SELECT x.entity FROM exact.entity_effective x JOIN exact.feed f ON f.entity = x.entity WHERE x.feed = e.feed AND f.division = $1 AND f.enabled) "
-	"FROM exact.dirty_key k JOIN exact.entity_effective e ON e.entity = k.entity WHERE k.division = $1 AND " DUE " <= clock_timestamp() AND (k.entity, k.reason = 'approved') = "
-	"  (SELECT k.entity, k.reason = 'approved' FROM exact.dirty_key k JOIN exact.entity_effective e ON e.entity = k.entity "
-	"   WHERE k.division = $1 AND k.entity <> ALL ($2::text[]) AND " SETTLED_BY_KEY " AND " DUE " <= clock_timestamp() ORDER BY k.since, k.entity LIMIT 1) "
+	"  ARRAY(SELECT x.entity FROM exact.entity_effective x JOIN exact.feed f ON f.entity = x.entity WHERE x.feed = e.feed AND f.division = $1 AND f.enabled), " FIRST_LOAD " "
+	"FROM exact.dirty_key k JOIN exact.entity_effective e ON e.entity = k.entity WHERE k.division = $1 AND " DUE " <= clock_timestamp() AND (k.entity, k.reason = 'approved', " FIRST_LOAD ") = "
+	"  (SELECT k.entity, k.reason = 'approved', " FIRST_LOAD " FROM exact.dirty_key k JOIN exact.entity_effective e ON e.entity = k.entity "
+	"   WHERE k.division = $1 AND k.entity <> ALL ($2::text[]) AND " SETTLED_BY_KEY " AND " DUE " <= clock_timestamp() AND $4 ORDER BY 3, k.since, k.entity LIMIT 1) "
 	"  AND " SETTLED_BY_KEY " ORDER BY k.since, k.key LIMIT 60";
 	Keyed	   *keyed = arg;
-	ExactArg	args[3];
+	ExactArg	args[4];
 	MemoryContext old;
 	char	   *entity;
 	char	   *feed;
@@ -146,11 +155,11 @@ pick_unit(void *arg)
 	ExactRefusal *refusal;
 	uint64		n;
 
-	n = exact_sql(sql, 3, pick_args(keyed->lane, args));
+	n = exact_sql(sql, 4, pick_args(keyed->lane, false, args));
 	keyed->nkeys = 0;
 	if (n == 0)
 	{
-		keyed->next_at = next_due(keyed->lane);
+		keyed->next_at = next_due(keyed->lane, false);
 		return;
 	}
 	old = MemoryContextSwitchTo(keyed->context);
@@ -159,6 +168,7 @@ pick_unit(void *arg)
 	keyed->whole = exact_cell_bool(0, 4, false);
 	keyed->approved = exact_cell_bool(0, 5, false);
 	enabled = exact_cell_text(0, 6);
+	keyed->first = exact_cell_bool(0, 7, false);
 	refusal = refusal_of(keyed->lane, entity);
 	if (refusal != NULL && !keyed->approved)
 		n = Min(n, (uint64) refusal->most);
@@ -187,12 +197,15 @@ pick_unit(void *arg)
 	if (keyed->entity != NULL && keyed->entity->plain_resource == NULL && !keyed->whole)
 		keyed->approved = true;	/* nobody can be asked: only an operator's word puts such a key here */
 	MemoryContextSwitchTo(old);
+	if (keyed->first)
+		keyed->next_at = next_due(keyed->lane, true);
 }
 
 static void
 apply_unit(void *arg)
 {
-	static const char clean_sql[] = "DELETE FROM exact.dirty_key WHERE division = $1 AND entity = $2 AND key = ANY ($3::text[]) AND since < $4";
+	static const char clean_sql[] = "DELETE FROM exact.dirty_key WHERE division = $1 AND entity = $2 AND key = ANY ($3::text[]) AND (since < $4 OR since > clock_timestamp())";
+	static const char again_sql[] = "UPDATE exact.dirty_key SET first_at = NULL WHERE division = $1 AND entity = $2 AND key = ANY ($3::text[]) AND first_at < $4";
 	static const char healed_sql[] = "UPDATE exact.feed_state SET confirm_errors = 0, last_error = NULL, last_error_at = NULL WHERE division = $1 AND feed = $2 AND confirm_errors > 0";
 	Keyed	   *keyed = arg;
 	ExactLane  *lane = keyed->lane;
@@ -235,9 +248,10 @@ apply_unit(void *arg)
 	args[2] = exact_arg_text_array((const char *const *) keyed->keys, NULL, keyed->nkeys);
 	args[3] = exact_arg_time(keyed->sent_at);
 	exact_sql(clean_sql, 4, args);
+	exact_sql(again_sql, 4, args);	/* what has been notified meanwhile */
 	args[1] = exact_arg_text(keyed->feed->name);
 	exact_sql(healed_sql, 2, args);
-	keyed->next_at = next_due(lane);
+	keyed->next_at = next_due(lane, false);
 }
 
 /* An entity whose keyed read fails holds back itself only; true when it is one key that is refused again and again. */
@@ -280,7 +294,7 @@ failure_unit(void *arg)
 	"UPDATE exact.feed_state SET confirm_errors = confirm_errors + 1, last_error = $3, last_error_at = clock_timestamp() WHERE division = $1 AND feed = $2";
 	/* one that is refused alone waits, so that it stops no other */
 	static const char later_sql[] =
-	"UPDATE exact.dirty_key SET since = clock_timestamp() + interval '1 h' WHERE division = $1 AND entity = $2 AND key = $3";
+	"UPDATE exact.dirty_key SET not_before = clock_timestamp() + interval '1 h' WHERE division = $1 AND entity = $2 AND key = $3";
 	KeyedFailure *failure = arg;
 	ExactArg	args[3];
 
@@ -457,7 +471,10 @@ send_keyed(Keyed *keyed)
 	ExactApiRequest request = {0};
 	const char *why;
 
-	lane->keys_at = exact_budget_allowed_at(lane->division, resource, &why);
+	if (keyed->first && keyed->answer == NULL)	/* its further pages are not kept waiting */
+		lane->keys_at = Min(exact_budget_backfill_at(lane->division, resource, &why), keyed->next_at);
+	else
+		lane->keys_at = exact_budget_allowed_at(lane->division, resource, &why);
 	if (lane->keys_at != 0)
 		return false;
 	exact_plan_run(lane, keyed->feed->name)->keyed_at = GetCurrentTimestamp();

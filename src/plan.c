@@ -148,11 +148,13 @@ static TimestampTz
 notified_due_at(const ExactRun *run)
 {
 	int64		pause = exact_debounce_ms * INT64CONST(1000);
+	TimestampTz now = GetCurrentTimestamp();
 
 	if (run->notified_last == 0)
 		return PG_INT64_MAX;
-	return Max(Min(run->notified_last + pause, run->notified_first + 5 * pause),
-			   run->run_started_at > GetCurrentTimestamp() ? 0 : run->run_started_at + exact_plan_gap(run->lane));	/* the clock may be set back */
+	/* a time that is still to come is of a clock that was set back */
+	return Max(run->notified_last > now ? 0 : Min(run->notified_last + pause, run->notified_first + 5 * pause),
+			   run->run_started_at > now ? 0 : run->run_started_at + exact_plan_gap(run->lane));
 }
 
 TimestampTz
@@ -162,7 +164,7 @@ exact_plan_due_at(const ExactRun *run)
 
 	if (run->complete_at == 0 && !run->paging && waits_for_trigger(run))
 		return PG_INT64_MAX;
-	if (run->paging || run->complete_at == 0 || (run->wanted_at != 0 && run->run_started_at < run->wanted_at))
+	if (run->paging || run->complete_at == 0 || run->complete_at > GetCurrentTimestamp() + USECS_PER_SEC || (run->wanted_at != 0 && run->run_started_at < run->wanted_at))
 		return 0;
 	if (run->reread_from > 0)
 		return run->complete_at + USECS_PER_SEC;
@@ -498,7 +500,7 @@ settle_unit(void *arg pg_attribute_unused())
 	"    min(format('division %s is %s: %s', c.division, d.state, d.reason)) FILTER (WHERE d.state <> 'ok') AS blocked, "
 	"    coalesce(min(format('app %s must be authorised', v.app)) FILTER (WHERE a.state IS DISTINCT FROM 'authorized'), "
 	"      min(s.last_error) FILTER (WHERE (s.errors >= 3 OR s.confirm_errors >= 3) AND s.last_error_at > c.started_at)) AS error, "
-	"    bool_or(EXISTS (SELECT FROM exact.dirty_key k JOIN exact.entity_effective e ON e.entity = k.entity WHERE k.division = c.division AND k.since < q.started_at + interval '1 h' AND (e.method <> 'sync' OR k.reason IN ('confirm', 'approved')) AND e.feed = c.feed)) AS unconfirmed "
+	"    bool_or(EXISTS (SELECT FROM exact.dirty_key k JOIN exact.entity_effective e ON e.entity = k.entity WHERE k.division = c.division AND coalesce(k.not_before < clock_timestamp(), true) AND (e.method <> 'sync' OR k.reason IN ('confirm', 'approved')) AND e.feed = c.feed)) AS unconfirmed "
 	"  FROM exact.request q LEFT JOIN scope c ON c.id = q.id LEFT JOIN exact.division v ON v.division = c.division LEFT JOIN exact.app_state a ON a.app = v.app "
 	"  LEFT JOIN exact.feed_state s ON s.division = c.division AND s.feed = c.feed LEFT JOIN exact.division_state d ON d.division = c.division "
 	"  WHERE q.state = 'running' AND q.kind = 'sync' GROUP BY q.id) "

@@ -106,6 +106,7 @@ typedef struct PageUnit
 	bool		rising;
 	int64		rows;
 	int64		mark;
+	int64		present;		/* of the service, for marks that are times */
 	int64		reread_from;
 	bool		complete;
 	bool		superseded;
@@ -145,8 +146,8 @@ save_run(PageUnit *u)
 	"  first_complete_at = coalesce(s.first_complete_at, excluded.complete_at), next_run_at = excluded.next_run_at, fields_digest = excluded.fields_digest, errors = 0, "
 	"  reread_from = excluded.reread_from, run_whole = excluded.run_whole, whole_at = coalesce(excluded.whole_at, s.whole_at), "
 	"  whole_rows = CASE WHEN excluded.whole_at IS NULL THEN s.whole_rows ELSE excluded.whole_rows END, "
-	"  notified_first = CASE WHEN $5 AND s.notified_last < $7 THEN NULL WHEN $5 AND s.notified_first < $7 THEN s.notified_last ELSE s.notified_first END, "
-	"  notified_last = CASE WHEN $5 AND s.notified_last < $7 THEN NULL ELSE s.notified_last END, "
+	"  notified_first = CASE WHEN $5 AND (s.notified_last < $7 OR s.notified_last > clock_timestamp()) THEN NULL WHEN $5 AND s.notified_first < $7 THEN s.notified_last ELSE s.notified_first END, "
+	"  notified_last = CASE WHEN $5 AND (s.notified_last < $7 OR s.notified_last > clock_timestamp()) THEN NULL ELSE s.notified_last END, "
 	"  last_error = CASE WHEN s.confirm_errors > 0 THEN s.last_error END, last_error_at = CASE WHEN s.confirm_errors > 0 THEN s.last_error_at END";
 	/* what was read before its deletion and came after it has been read again by now, or is gone */
 	static const char clean_sql[] = "DELETE FROM exact.dirty_key WHERE division = $1 AND entity = ANY ($2::text[]) AND reason = 'sent before its deletion' AND since < $3";
@@ -191,6 +192,20 @@ save_run(PageUnit *u)
 	}
 }
 
+/* The service's own present as its times of change are written: its local clock (exact-online.md §4.7), in ms. */
+static int64
+service_now(const PageUnit *u)
+{
+	static const char sql[] =
+	"SELECT (extract(epoch FROM $1 AT TIME ZONE CASE region WHEN 'uk' THEN 'Europe/London' ELSE 'Europe/Amsterdam' END) * 1000)::bigint FROM exact.app WHERE name = $2";
+	TimestampTz date = exact_http_date(u->answer->http);
+	ExactArg	args[2];
+
+	args[0] = exact_arg_time(date != 0 ? date + USECS_PER_SEC : GetCurrentTimestamp());	/* the header knows no fractions */
+	args[1] = exact_arg_text(u->run->lane->app);
+	return exact_sql(sql, 2, args) == 1 ? exact_cell_int8(0, 1, 0) : 0;
+}
+
 /* Follows the marks of a run, row versions or times of change: highest of the first page, highest of all, and whether they rose throughout. */
 static void
 follow_marks(PageUnit *u)
@@ -200,6 +215,8 @@ follow_marks(PageUnit *u)
 
 	if (def->timestamp < 0 && !by_time)
 		return;
+	if (by_time)
+		u->present = service_now(u);
 	for (int i = 0; i < u->page->nrecords; i++)
 	{
 		const ExactRecord *record = &u->page->records[i];
@@ -207,8 +224,8 @@ follow_marks(PageUnit *u)
 
 		if (by_time)
 		{
-			if (!exact_feed_modified(def, record, &mark))
-				continue;
+			if (!exact_feed_modified(def, record, &mark) || mark > u->present)
+				continue;		/* a mark that is still to come would hide what changes until then */
 			if (mark < u->max)
 				u->rising = false;
 			u->max = Max(u->max, mark);
@@ -262,6 +279,8 @@ page_unit(void *arg)
 	u->rows = (run->paging ? run->run_rows : 0) + u->page->nrecords;
 	if (u->complete && (run->def->timestamp >= 0 || exact_feed_by_time(run->def)))
 		u->mark = Max(run->mark, u->rising ? u->max : u->first_max);
+	if (u->complete && exact_feed_by_time(run->def) && u->mark > u->present)
+		u->mark = Max(u->present, 1);	/* the service's clock was set back */
 
 	switch (run->def->method)
 	{
@@ -350,7 +369,7 @@ take_over(PageUnit *u)
 		}
 		if (run->notified_first < run->run_started_at)
 			run->notified_first = run->notified_last;
-		if (run->notified_last < run->run_started_at)
+		if (run->notified_last < run->run_started_at || run->notified_last > run->complete_at)	/* the latter by a clock that was set back */
 			run->notified_first = run->notified_last = 0;
 		if (run->run_started_at >= run->wanted_at || run->wanted_at > run->complete_at)
 			run->wanted_at = 0;	/* satisfied, or of a clock that was set back */

@@ -96,7 +96,7 @@ close_batch(int64 batch, int slot, int division, const char *entity, const char 
  * transaction lines are complete.
  */
 static void
-follow(int division, const char *entity, int slot, int64 batch)
+follow(int division, const char *entity, int slot, int64 batch, bool first)
 {
 	static const char sql[] =
 	"WITH changed AS (SELECT r.parent AS key, min(substring(v.payload from '\"Type\"[[:space:]]*:[[:space:]]*\"?([0-9]{1,6})')::int) AS type "
@@ -106,18 +106,20 @@ follow(int division, const char *entity, int slot, int64 batch)
 	"    JOIN exact.feed_state s ON s.division = f.division AND s.feed = x.feed AND s.run_started_at IS NOT NULL "
 	"    WHERE f.division = $1 AND f.enabled AND x.feed = e.feed) AS read FROM exact.entity_effective e WHERE e.trigger_entity = $2) "
 	"INSERT INTO exact.dirty_key AS k (division, entity, key, since, reason) "
-	"SELECT $1, d.entity, c.key, clock_timestamp(), 'its transaction lines changed' FROM changed c JOIN document d ON d.read "
+	"SELECT $1, d.entity, c.key, clock_timestamp(), $5 FROM changed c JOIN document d ON d.read "
 	"WHERE EXISTS (SELECT FROM exact.record h WHERE h.division = $1 AND h.entity = d.entity AND h.key = c.key) "
 	"  OR (NOT EXISTS (SELECT FROM document o JOIN exact.record h ON h.division = $1 AND h.entity = o.entity AND h.key = c.key) "
 	"    AND (c.type = ANY (d.trigger_types) OR NOT coalesce((SELECT bool_or(c.type = ANY (o.trigger_types)) FROM document o), false))) "
-	"ON CONFLICT (division, entity, key) DO UPDATE SET since = excluded.since";
-	ExactArg	args[4];
+	"ON CONFLICT (division, entity, key) DO UPDATE SET since = excluded.since, first_at = coalesce(k.first_at, k.since), "
+	"  reason = CASE WHEN k.reason = '" EXACT_STAGE_FIRST_LOAD "' THEN excluded.reason ELSE k.reason END";
+	ExactArg	args[5];
 
 	args[0] = exact_arg_int4(division);
 	args[1] = exact_arg_text(entity);
 	args[2] = exact_arg_int4(slot);
 	args[3] = exact_arg_int8(batch);
-	exact_sql(sql, 4, args);
+	args[4] = exact_arg_text(first ? EXACT_STAGE_FIRST_LOAD : "its transaction lines changed");
+	exact_sql(sql, 5, args);
 }
 
 static void
@@ -285,7 +287,7 @@ stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, Rows *rows)
 		return;
 	close_batch(batch, slot, p->division, entity->name, p->feed->name, p->run, p->call, "page");
 	if (entity->followed)
-		follow(p->division, entity->name, slot, batch);
+		follow(p->division, entity->name, slot, batch, p->first);
 }
 
 void
@@ -487,7 +489,7 @@ delete_keys(int division, const char *feed, const char *entity, ExactArg keys, i
 	if (n > 0)
 	{
 		close_batch(batch, slot, division, entity, feed, run, call, how);
-		follow(division, entity, slot, batch);
+		follow(division, entity, slot, batch, false);
 	}
 	return n;
 }

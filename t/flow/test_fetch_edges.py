@@ -1,5 +1,8 @@
 """Documents that come without all their lines, clocks that are wrong, first loads that come late."""
-from test_ordering import PURCHASE, calls, deleted, hits, living
+import time
+
+from processes import free_port
+from test_ordering import CENTERS, PURCHASE, calls, deleted, hits, listening, living, subscribe
 
 PURCHASE_LINES = "purchaseentry/PurchaseEntryLines"
 DOCUMENTS = ("purchaseentries", "purchaseentrylines")
@@ -84,3 +87,100 @@ def test_lines_that_cannot_be_read(engine_free, start_hub):
     hub.exact.clear_faults()
     hub.psql(f"SELECT exact.resume({division})")
     hub.wait_for("all lines are read", lambda: nothing_dirty(hub) and same_lines(hub, division), 60)
+
+
+def description(hub, entity, key):
+    return hub.value(f"SELECT s.payload FROM exact.record r JOIN exact.stage s USING (slot, batch, ord) WHERE r.entity = '{entity}' AND r.key = lower('{key}')")
+
+
+def test_key_that_is_notified_again_and_again(engine_free, start_hub):
+    """A document is notified again before each pause ends: it is read all the same, a few pauses after the first."""
+    port = free_port()
+    hub = start_hub(engine_free, "--preset", "finance", "--records", 100, "--divisions", 1, settings={**SLOW, "exact_databricks.debounce": "1s"})
+    listening(hub, port)
+    hub.enable(entities=DOCUMENTS)
+    hub.wait_loaded()
+    division = hub.exact.divisions[0]
+    key = living(hub, division, PURCHASE)[0]["key"]
+    before = calls(hub, "purchaseentry/PurchaseEntries?$filter=1 keys")
+    hub.exact.change(division, PURCHASE, "update", key, fields={"Description": "notified all the time"})
+    sent = 0
+
+    def read():
+        nonlocal sent
+        sent += 1
+        hub.exact.post("webhooks/send", division=division, topic="PurchaseEntries", key=key, action="Update", url=f"http://127.0.0.1:{port}/exact/hook")
+        return "notified all the time" in description(hub, "purchaseentries", key)
+    hub.wait_for("it is read while notifications go on", read, 60, 0.3)
+    taken = int(hub.value("SELECT count(*) FROM exact.inbox_work WHERE taken_at IS NOT NULL"))
+    assert taken >= 5, "the notifications did not come fast enough to keep a key waiting"
+    hub.wait_for("it is settled", lambda: nothing_dirty(hub), 30)
+    assert calls(hub, "purchaseentry/PurchaseEntries?$filter=1 keys") - before < sent / 2
+
+
+def test_changed_in_the_future(engine_free, start_hub):
+    """A record whose Modified lies days ahead does not hide what changes after it; a mark that is ahead already comes back."""
+    hub = start_hub(engine_free, "--records", 80, "--divisions", 1, settings=SLOW)
+    hub.enable(entities=("costcenter",))
+    hub.wait_loaded()
+    division = hub.exact.divisions[0]
+    mark = "SELECT mark FROM exact.feed_state WHERE feed = 'costcenter'"
+    one, two, three = [r["key"] for r in living(hub, division, CENTERS)][:3]
+    days = int((time.time() + 5 * 86400) * 1000)
+    hub.exact.change(division, CENTERS, "update", one, fields={"Description": "of next week"}, modified=f"/Date({days})/")
+    read_since_mark(hub, "costcenter")
+    assert "of next week" in description(hub, "costcenter", one)
+    hub.exact.change(division, CENTERS, "update", two, fields={"Description": "of today"})
+    read_since_mark(hub, "costcenter")
+    assert "of today" in description(hub, "costcenter", two)
+    assert int(hub.value(mark)) < days - 4 * 86400000
+    hub.psql(f"UPDATE exact.feed_state SET mark = {days} WHERE feed = 'costcenter'; SELECT exact.restart_workers()")
+    read_since_mark(hub, "costcenter")
+    hub.exact.change(division, CENTERS, "update", three, fields={"Description": "after the mark was ahead"})
+    read_since_mark(hub, "costcenter")
+    assert "after the mark was ahead" in description(hub, "costcenter", three)
+
+
+def read_since_mark(hub, feed):
+    """A run that is due by itself, from its mark; when an operator asks, small feeds are read whole."""
+    run = hub.value(f"SELECT run FROM exact.feed_state WHERE feed = '{feed}'")
+    hub.psql(f"UPDATE exact.feed_state SET complete_at = complete_at - interval '1 day', whole_at = now() + interval '1 day' WHERE feed = '{feed}'; SELECT exact._wake('fetcher')")
+    hub.wait_for("it was read", lambda: hub.value(f"SELECT run <> {run} AND run_state = 'idle' FROM exact.feed_state WHERE feed = '{feed}'") == "t", 60)
+
+
+def test_late_first_loads_leave_the_reserve(engine_free, start_hub):
+    """Transaction lines come after their documents, an entity comes back: what that reads again uses no call that live changes are kept."""
+    port = free_port()
+    hub = start_hub(engine_free, "--preset", "finance", "--records", 100, "--divisions", 1, settings={**SLOW, "exact_databricks.debounce": "100ms", "exact_databricks.live_reserve": 80})
+    listening(hub, port)
+    hub.enable(entities=("glaccount", *DOCUMENTS))
+    hub.wait_loaded()
+    division = hub.exact.divisions[0]
+    subscribe(hub, division, port, "PurchaseEntries")
+    keys = [r["key"] for r in living(hub, division, PURCHASE)]
+
+    def left(n):
+        """So many calls are left of this day, few of many."""
+        used = 10000000 - int(hub.value("SELECT day_left FROM exact.division_state WHERE day_limit = 10000000"))
+        hub.exact.post("config", day_limit=used + n)
+
+    def live(n):
+        hub.exact.change(division, PURCHASE, "update", keys[n], fields={"Description": f"live {n}"})
+        hub.wait_for("what is notified is read", lambda: f"live {n}" in description(hub, "purchaseentries", keys[n]), 30)
+
+    fault = hub.exact.fault("sync/Financial/TransactionLines", "delay", seconds=2)
+    hub.psql(f"SELECT exact.enable_entities({division}, 'transactionlines')")
+    hub.wait_for("the transaction lines are asked for", lambda: hits(hub, fault), 30, 0.05)
+    left(20)
+    hub.wait_for("their documents are to be read", lambda: hub.value("SELECT count(*) FROM exact.dirty_key WHERE reason = 'first load'") == str(len(keys)), 30)
+    live(0)
+    assert hub.value("SELECT count(*) FROM exact.dirty_key WHERE reason = 'first load'") == str(len(keys) - 1)
+    before = calls(hub, "sync/Financial/GLAccounts%")
+    hub.psql(f"SELECT exact.disable_entities({division}, 'glaccount'); SELECT exact.enable_entities({division}, 'glaccount')")
+    live(1)
+    assert calls(hub, "sync/Financial/GLAccounts%") == before
+    hub.exact.post("config", day_limit=10000000)
+    live(2)     # its answer says that there are calls again
+    hub.wait_for("the documents are read", lambda: nothing_dirty(hub), 60)
+    hub.wait_loaded()
+    assert calls(hub, "sync/Financial/GLAccounts%") > before

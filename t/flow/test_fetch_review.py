@@ -63,10 +63,10 @@ def test_key_that_is_refused(engine_free, start_hub):
              f"FROM unnest('{{{','.join([bad, *good])}}}'::text[]) k; SELECT exact._wake('fetcher')")
     failures = "SELECT confirm_errors FROM exact.feed_state WHERE feed = 'purchaseentries'"
     for n in range(1, 5):
-        hub.wait_for("it is refused", lambda: hub.value(failures) == "1" or hub.value("SELECT count(*) FROM exact.dirty_key WHERE since < now()") == "0", 60)
+        hub.wait_for("it is refused", lambda: hub.value(failures) == "1" or hub.value("SELECT count(*) FROM exact.dirty_key WHERE not_before IS NULL") == "0", 60)
         hub.psql(f"SELECT exact.resume({division})")
     hub.wait_for("the others are read", lambda: hub.value("SELECT string_agg(key, ' ') FROM exact.dirty_key") == bad, 60)
-    assert hub.value("SELECT since > now() + interval '30 min' FROM exact.dirty_key") == "t"
+    assert hub.value("SELECT not_before > now() + interval '30 min' FROM exact.dirty_key") == "t"
 
 
 def test_lines_without_their_documents(engine_free, start_hub):

@@ -72,7 +72,7 @@ def test_locks_of_users_delay_nobody_else(engine_free, start_hub):
     for division in (one, other):
         subscribe(hub, division, port, "Items", "Accounts", "PurchaseEntries", "GLAccounts")
     key = living(hub, one, "purchaseentry/PurchaseEntries")[0]["key"]
-    hub.psql(f"INSERT INTO exact.dirty_key VALUES ({one}, 'purchaseentries', '{key}', now() + interval '1 h', 'notified')")
+    hub.psql(f"INSERT INTO exact.dirty_key (division, entity, key, reason, not_before) VALUES ({one}, 'purchaseentries', '{key}', 'notified', now() + interval '1 h')")
     with Holder(hub, f"SELECT 1 FROM exact.feed_state WHERE division = {one} AND feed = 'items' FOR UPDATE",
                 f"SELECT 1 FROM exact.dirty_key WHERE key = '{key}' FOR UPDATE",
                 f"SELECT 1 FROM exact.subscription WHERE division = {one} FOR UPDATE",
