@@ -144,7 +144,7 @@ GRANT EXECUTE ON FUNCTION exact._state_rows(text) TO exact_worker;
 GRANT EXECUTE ON FUNCTION exact._reading_obstacle(int, text), exact._entity_finding(text), exact._since(timestamptz) TO exact_worker;
 
 CREATE FUNCTION exact._open_json(workspace text, OUT open_rows text, OUT opens int, OUT state_rows text, OUT states int, OUT digest text, OUT delivered_at timestamptz,
-	OUT divisions int[])
+	OUT divisions int[], OUT first_loads int)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH moment AS (
@@ -160,12 +160,13 @@ AS $$
 				'complete_until', to_char(r.complete_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'open_records', r.open_records::text, 'as_of', m.now)
 				ORDER BY r.division, r.entity) AS rows,
 			count(*)::int AS n, md5(coalesce(string_agg(concat_ws('|', r.division, r.entity, r.state), E'\n' ORDER BY r.division, r.entity), '')) AS digest,
-			max(r.delivered_at) AS delivered_at, array_agg(DISTINCT r.division) AS divisions
+			max(r.delivered_at) AS delivered_at, array_agg(DISTINCT r.division) AS divisions,
+			(count(*) FILTER (WHERE r.state = 'first load' AND r.reason IS NULL))::int AS first_loads
 		FROM exact._state_rows($1) AS r, moment AS m
 	)
-	SELECT coalesce(o.rows, '[]')::text, o.n, coalesce(s.rows, '[]')::text, s.n, o.digest || s.digest, s.delivered_at, s.divisions FROM o, s
+	SELECT coalesce(o.rows, '[]')::text, o.n, coalesce(s.rows, '[]')::text, s.n, o.digest || s.digest, s.delivered_at, s.divisions, s.first_loads FROM o, s
 $$;
 COMMENT ON FUNCTION exact._open_json(text)
-	IS 'Rows of exact_open and exact_state as the loader sends them: arrays of objects whose values are texts; the digest leaves out what changes with the time alone';
+	IS 'Rows of exact_open and exact_state as the loader sends them: arrays of objects whose values are texts; the digest leaves out what changes with the time alone. first_loads: entities whose first load goes on';
 REVOKE ALL ON FUNCTION exact._open_json(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._open_json(text) TO exact_worker;

@@ -3,8 +3,8 @@
  *
  * Both are small and replaced whole by one MERGE each, so that a reader never sees half of them: exact_open first, which may then name
  * too much beside an older exact_state, never too little. What they say is made by exact._open_json() (install/61_open.sql). Nothing
- * is sent while nothing was delivered and nothing has changed but the time; once a day the times are brought up to date. Called by
- * loader.c.
+ * is sent while nothing was delivered and nothing has changed but the time, and rarely while a first load goes on; once a day the times
+ * are brought up to date. Called by loader.c.
  */
 #include "postgres.h"
 
@@ -21,6 +21,7 @@
 
 #define ENTITY "exact_state"	/* of both in exact.target_state */
 #define LOOK_MS 60000
+#define LOADING_MS 600000		/* between two tellings while a first load goes on: each of them would slow it down */
 #define REFRESH_MS (24 * 3600 * 1000)
 #define RETRY_FIRST_MS 60000L
 #define RETRY_LAST_MS 900000L
@@ -108,6 +109,7 @@ typedef struct OpenState
 	const ExactHub *hub;
 	char	   *digest;
 	TimestampTz delivered;
+	bool		loading;		/* a first load goes on */
 	char	   *rows[NPLACES];
 	int			nrows[NPLACES];
 	int		   *divisions;
@@ -194,7 +196,7 @@ static void
 look_unit(void *arg)
 {
 	static const char sql[] =
-	"SELECT open_rows, opens, state_rows, states, digest, delivered_at, divisions::text FROM exact._open_json($1)";
+	"SELECT open_rows, opens, state_rows, states, digest, delivered_at, divisions::text, first_loads > 0 FROM exact._open_json($1)";
 	OpenState  *o = arg;
 	ExactArg	workspace = exact_arg_text(o->workspace);
 	MemoryContext old;
@@ -210,6 +212,7 @@ look_unit(void *arg)
 	o->digest = psprintf("%d %s %s.%s %s", o->hub->epoch, o->info->origin, o->info->catalog, o->info->schema, exact_cell_text(0, 5));
 	o->delivered = exact_cell_time(0, 6, 0);
 	list = exact_cell_text(0, 7);	/* "{1,2}" */
+	o->loading = exact_cell_bool(0, 8, false);
 	capacity = o->nrows[PLACE_STATE];
 	o->divisions = palloc(sizeof(int) * Max(capacity, 1));
 	o->ndivisions = 0;
@@ -223,6 +226,8 @@ is_news(const OpenState *o)
 {
 	if (o->nrows[PLACE_STATE] == 0 || (o->written == NULL && o->delivered == 0 && o->nrows[PLACE_OPEN] == 0))
 		return false;			/* nothing to say yet */
+	if (o->loading && o->written != NULL && !TimestampDifferenceExceeds(o->written_at, GetCurrentTimestamp(), LOADING_MS))
+		return false;			/* what was told stays true: complete_until is of then */
 	return o->written == NULL || strcmp(o->written, o->digest) != 0 || o->delivered > o->delivered_at ||
 		TimestampDifferenceExceeds(o->written_at, GetCurrentTimestamp(), REFRESH_MS);
 }

@@ -138,6 +138,31 @@ look_again();
 wait_told($count);
 is(one("SELECT count(*) FROM exact.target_state WHERE entity = 'exact_state' AND paused_since IS NULL AND attempts = 0"), '1', 'and it is told again');
 
+# while a first load goes on, each telling would slow it down: it is told every ten minutes, and when it has ended
+one("UPDATE exact.division_state SET state = 'ok', reason = NULL; UPDATE exact.target_state SET delivered_at = now() - interval '11 minutes' WHERE entity = 'exact_state'");
+$count = tellings();
+look_again();
+wait_told($count);
+is((grep { $_->{entity} eq 'items' } databricks_rows($simulator, 'exact_state'))[0]->{state}, 'first load', 'what was told before it stands');
+stage($node, 1, 'costcenter', [ 'U', 'c', { ID => 'c', Code => '5' } ]);
+wait_delivered($node, $patience);
+one("UPDATE exact.target_state SET delivered_at = now() - interval '1 minute' WHERE entity = 'exact_state'");
+$count = tellings();
+look_again();
+one("SELECT exact._ask('loader', 'ping')");
+is(tellings(), $count, 'a delivery is not told while a first load goes on');
+one("UPDATE exact.target_state SET delivered_at = now() - interval '11 minutes' WHERE entity = 'exact_state'");
+look_again();
+wait_told($count);
+pass('after ten minutes it is');
+one("UPDATE exact.target_state SET delivered_at = now() - interval '1 minute' WHERE entity = 'exact_state'");
+one("INSERT INTO exact.feed_state (division, feed, run_started_at, complete_at, first_complete_at, next_run_at) VALUES (1, 'items', now(), now(), now(), now() + interval '1 day') "
+	. "ON CONFLICT (division, feed) DO UPDATE SET run_state = 'idle', run_started_at = now(), complete_at = now(), first_complete_at = now()");
+$count = tellings();
+look_again();
+wait_told($count);
+is((grep { $_->{entity} eq 'items' } databricks_rows($simulator, 'exact_state'))[0]->{state}, 'complete', 'and when the first load has ended');
+
 # a loader that ends while its statement runs: the next one waits for it, then writes anew
 $fault = control($simulator, 'POST', 'faults', { path => 'statements$', statement => 'exact_open state ', action => 'slow', seconds => 3 });
 stage($node, 1, 'costcenter', [ 'U', 'c', { ID => 'c', Code => '5' } ]);

@@ -44,7 +44,7 @@ def division_row(sim, division, human_resources):
     row.update(
         Code=division.code, Description=info["description"], Country=info["country"].ljust(3), Currency="EUR", Customer=info["customer"],
         CustomerCode="100".rjust(18), CustomerName=sim.divisions[first].info["description"], Created=clock.date_text(info["created"]),
-        Modified=clock.date_text(info["created"]), Creator=next(iter(info["staff"])), StartDate=clock.date_text(info["created"]),
+        Modified=clock.date_text(info["created"]), Creator=next(iter(info["staff"])), StartDate=clock.date_text(info["created"] // 86_400_000 * 86_400_000),
         BlockingStatus=info["blocking_status"], VATNumber=info["vat"], Website="https://www.example.com",
         ArchiveDate=clock.date_text(info["created"]) if info["status"] == 2 else None)
     if human_resources:

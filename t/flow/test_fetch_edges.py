@@ -1,10 +1,11 @@
 """Documents that come without all their lines, clocks that are wrong, first loads that come late."""
 import time
 
+from kills import WORKERS
 from processes import free_port
 from test_ordering import CENTERS, PURCHASE, calls, deleted, hits, listening, living, subscribe
 
-PURCHASE_LINES = "purchaseentry/PurchaseEntryLines"
+ITEMS, PURCHASE_LINES = "logistics/Items", "purchaseentry/PurchaseEntryLines"
 DOCUMENTS = ("purchaseentries", "purchaseentrylines")
 SLOW = {"exact_databricks.sync_interval": "1h"}
 
@@ -184,3 +185,46 @@ def test_late_first_loads_leave_the_reserve(engine_free, start_hub):
     hub.wait_for("the documents are read", lambda: nothing_dirty(hub), 60)
     hub.wait_loaded()
     assert calls(hub, "sync/Financial/GLAccounts%") > before
+
+
+def test_no_token_is_no_error_of_a_feed(engine_free, start_hub):
+    """The token service fails while notifications come and an operator asks: nothing counts as an error of a feed, all follows by itself."""
+    port = free_port()
+    hub = start_hub(engine_free, "--records", 60, "--divisions", 1, settings={**SLOW, "exact_databricks.debounce": "100ms"})
+    listening(hub, port)
+    hub.enable(entities=("items",))
+    hub.wait_loaded()
+    division = hub.exact.divisions[0]
+    subscribe(hub, division, port, "Items")
+    keys = [r["key"] for r in living(hub, division, ITEMS)][:12]
+    fault = hub.exact.fault("oauth2/token", "status", status=503, times=-1)
+    end_token(hub)
+    request = hub.psql("SELECT exact.sync_now()").strip()
+    hub.wait_for("a new token is asked for", lambda: hits(hub, fault) > 0, 60)
+    before = hits(hub, fault)
+    for n, key in enumerate(keys):
+        hub.exact.change(division, ITEMS, "update", key, fields={"Description": f"without a token {n}"})
+        hub.wait_for("it is taken", lambda: hub.value("SELECT count(*) FROM exact.inbox_work WHERE taken_at IS NOT NULL") == str(n + 1), 30, 0.5)
+    assert hits(hub, fault) - before < len(keys), "each notification made it try again"
+    assert hub.value("SELECT count(*) FROM exact.feed_state WHERE errors > 0 OR confirm_errors > 0") == "0"
+    assert hub.value(f"SELECT state FROM exact.request WHERE id = {request}") == "running"
+    hub.exact.clear_faults()
+    hub.wait_for("all is read", lambda: all(f"without a token {n}" in description(hub, "items", key) for n, key in enumerate(keys)), 180)
+    hub.wait_for("the request is done", lambda: hub.value(f"SELECT state FROM exact.request WHERE id = {request}") == "done", 60)
+    assert hub.value("SELECT count(*) FROM exact.feed_state WHERE errors > 0") == "0"
+    # the consent is gone for good: a request says so instead of waiting for ever
+    hub.exact.post("revoke", what="chain")
+    end_token(hub)
+    request = hub.psql("SELECT exact.sync_now()").strip()
+    hub.wait_for("the request has ended", lambda: hub.value(f"SELECT state FROM exact.request WHERE id = {request}") == "failed", 120)
+    assert "must be authorised" in hub.value(f"SELECT result FROM exact.request WHERE id = {request}")
+    assert hub.value("SELECT count(*) FROM exact.feed_state WHERE errors > 0") == "0"
+    hub.authorize()
+    hub.sync(60)
+
+
+def end_token(hub):
+    """Ten minutes have passed on both sides."""
+    hub.exact.post("clock", advance=700)
+    hub.psql("UPDATE exact.token SET issued_at = issued_at - interval '700 s', expires_at = expires_at - interval '700 s'; SELECT exact.restart_workers()")
+    hub.wait_for_workers(WORKERS)
