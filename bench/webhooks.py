@@ -193,7 +193,7 @@ def main(directory, seconds):
 | of these: answers read by wrk, other than 200, answered 200 by the listener, rows stored | {most['answers']:,}, {most['bad']}, {flood['accepted']:,}, {rows:,} | rows = answers |
 | their latency, p50 and p99 (a closed loop: {CONNECTIONS} always wait) | {most['p50']}, {most['p99']} | |
 | webhooks in one transaction, on average | {flood['received'] / max(flood['commits'], 1):.0f} | |
-| the same right behind the flood, while the fetcher takes the {waiting:,} that wait: p50, p99, p99.9 | {behind['p50'] / 1000:.1f} ms, {behind['p99'] / 1000:.1f} ms, {behind['p999'] / 1000:.1f} ms | |
+| 1,000 a second right behind the flood, while the fetcher takes the {waiting:,} that wait: p50, p99, p99.9 | {behind['p50'] / 1000:.1f} ms, {behind['p99'] / 1000:.1f} ms, {behind['p999'] / 1000:.1f} ms | |
 | adnanh/webhook running `psql` for each request, same wrk: a second, latency p50 and p99 | {other['answers'] / other['seconds']:,.0f}, {other['p50']}, {other['p99']} | |
 """ + "".join(f"| {name}: 1,000 connections of slowhttptest beside 1,000 good webhooks a second: p99, answered 200 of sent, growth of RssAnon | "
               f"{a['p99'] / 1000:.1f} ms, {a['good']:,} of {a['sent']:,}, {kb / 1024:.1f} MB | 50 ms, all, 32 MB |\n" for name, a, kb in slow)
