@@ -21,8 +21,7 @@ my ($answered, $unavailable, $slowest) = (0, 0, 0);
 
 sub stored
 {
-	my ($rc, $out) = $node->psql('postgres', 'SELECT count(*) FROM exact.inbox', on_error_stop => 0);
-	return $rc == 0 ? $out : undef;
+	return answer_of($node, 'postgres', 'SELECT count(*) FROM exact.inbox');
 }
 
 # Waits until new notifications are stored; how long that took

@@ -18,7 +18,7 @@ use PostgreSQL::Test::Utils;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
-  exact_cluster wait_for_workers worker_pid wait_until seconds_of error_of
+  exact_cluster wait_for_workers worker_pid answer_of wait_until seconds_of error_of
   write_file make_key_file spawn_server stop_server hanging_server answering_server
 );
 
@@ -64,13 +64,21 @@ sub wait_until
 	return 1;
 }
 
+# What a query answers; undef while the server is away. psql then may have gone before the harness gave it the query, which is fatal there.
+sub answer_of
+{
+	my ($node, $database, $query) = @_;
+	my ($rc, $out) = eval { $node->psql($database, $query, on_error_stop => 0) };
+
+	return defined $rc && $rc == 0 ? $out : undef;
+}
+
 # The process id of a worker, or ''.
 sub worker_pid
 {
 	my ($node, $database, $role) = @_;
-	my ($rc, $out) =
-	  $node->psql($database, "SELECT pid FROM exact._workers() WHERE role = '$role' AND pid IS NOT NULL", on_error_stop => 0);
-	return $rc == 0 ? $out // '' : '';
+
+	return answer_of($node, $database, "SELECT pid FROM exact._workers() WHERE role = '$role' AND pid IS NOT NULL") // '';
 }
 
 # Until fetcher and loader (or those named) are in the state (default running).
@@ -84,10 +92,9 @@ sub wait_for_workers
 	return wait_until(
 		"workers of $database are $state",
 		sub {
-			my ($rc, $out) = $node->psql($database,
-				"SELECT count(*) FROM exact._workers() WHERE role IN ($roles) AND pid IS NOT NULL AND state = '$state'",
-				on_error_stop => 0);
-			return $rc == 0 && ($out // '') eq $wanted;
+			my $there = answer_of($node, $database, "SELECT count(*) FROM exact._workers() WHERE role IN ($roles) AND pid IS NOT NULL AND state = '$state'");
+
+			return ($there // '') eq $wanted;
 		},
 		$options{seconds});
 }
