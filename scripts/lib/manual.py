@@ -76,3 +76,11 @@ def metrics(tree):
     asked = set(re.findall(r"\bexact_\w+", "\n".join(re.findall(r"^ +expr:(.*(?:\n {10,}.*)*)", (tree / "docs/alerts.yml").read_text(), re.M))))
     asked = {re.sub(r"_(bucket|sum|count)$", "", name) if re.sub(r"_(bucket|sum|count)$", "", name) in real else name for name in asked}
     return _differences("metric", "docs/monitor.md", table, real) + [f"docs/alerts.yml asks for {name}, which nobody serves" for name in sorted(asked - real)]
+
+
+def objects(tree):
+    """Functions, views and tables that the manual names exist."""
+    made = "\n".join(path.read_text() for path in (tree / "install").glob("*.sql"))
+    real = set(re.findall(r"\b(?:FUNCTION|VIEW|TABLE|SEQUENCE) (?:IF NOT EXISTS )?exact\.(\w+)", made))
+    return [f"{page.name} names exact.{name}, which does not exist" for page in pages(tree)
+            for name in sorted(set(re.findall(r"(?<![\w.])exact\.(\w+)", page.read_text())) - real)]

@@ -140,6 +140,7 @@ def text_checks(tree):
         ("the simulators stand alone", simulators_stand_alone(tree)),
         ("the manual names what exists", manual_names_files(tree)),
         ("links of the manual lead somewhere", manual.links(tree)),
+        ("functions, views and tables of the manual exist", manual.objects(tree)),
         ("every error code is explained", manual.error_codes(tree)),
         ("every setting is explained", manual.settings(tree)),
         ("every metric is explained, and alerts ask for real ones", manual.metrics(tree)),

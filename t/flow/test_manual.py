@@ -62,6 +62,8 @@ class Reader:
                 said += self.hub.psql(text)
             except (SqlError, RuntimeError) as error:
                 pytest.fail(f"{page}, line {block.line}: {error}\n{text}")
+            if "exact.create_views(" in block.text:
+                self.hub.wait_for("the views are made", lambda: self.hub.value("SELECT bool_and(state = 'done') FROM exact.request WHERE kind = 'views'") == "t", 300)
             if "exact.authorize_url(" in block.text:
                 self.consent(re.findall(r"^http\S+/api/oauth2/auth\S+$", said, re.M)[-1])
         return said
@@ -127,7 +129,7 @@ def test_setup_and_operation(fresh, engine_free):
     port = with_listener(hub)
     hub.wait_loaded(120)
     hub.wait_for("the subscriptions are made", lambda: hub.value("SELECT bool_and(state = 'present') FROM exact.subscriptions") == "t", 60)
-    for page in ("proxy", "delta", "operate", "monitor", "trouble", "reference", "promises"):
+    for page in ("proxy", "operate", "monitor", "trouble", "reference", "promises"):
         Reader(hub, port).type(f"docs/{page}.md")
 
 
@@ -270,13 +272,15 @@ def test_proxy(make, fresh, engine_free, tmp_path):
 
 
 def test_month_end(fresh, spark):
-    """Exact Online, hub and Delta agree about five divisions; one difference on either side is named."""
+    """The page for readers in Databricks; then Exact Online, hub and Delta agree about five divisions, and one difference on either side is named."""
     hub = fresh(spark, "--records", 300)
     reader, few = Reader(hub), "'transactionlines', 'purchaseinvoices', 'purchaseinvoicelines'"
     reader.own.append(("'finance'", few))
     reader.type("README.md")
     hub.enable(hub.exact.divisions[1:], few.replace("'", "").split(", "))
     hub.wait_loaded(1200)
+    hub.wait_for("what is open is told", lambda: hub.value("SELECT columns_digest IS NOT NULL FROM exact.target_state WHERE entity = 'exact_state'") == "t", 180)
+    reader.type("docs/lake.md")
     year, period = hub.psql("SELECT s.payload::json ->> 'FinancialYear', s.payload::json ->> 'FinancialPeriod' FROM exact.stage s "
                             "WHERE s.entity = 'purchaseinvoices' GROUP BY 1, 2 ORDER BY count(*) DESC, 1, 2 LIMIT 1").strip().split("|")
     reader.own += [("year 2024", f"year {year}"), ("period 10", f"period {period}")]
