@@ -1,5 +1,4 @@
 """The second half of scripts/demo: servers, first load, live changes, comparison. Every figure shown is measured here."""
-import argparse
 import os
 import pathlib
 import signal
@@ -8,31 +7,22 @@ import sys
 import time
 from dataclasses import dataclass
 
-import processes
-from cluster import SqlError, literal
+from cluster import literal
+from command import TERMINAL, arguments, run, say, say_line, seconds_text
 from hub import ENTITIES, Hub
 from processes import Failed
 from services import Databricks, ExactOnline
 from share import hub_share
 from truth import RESOURCES, Comparison
 
-TERMINAL = sys.stdout.isatty()
 IN_FLIGHT = 3      # changes under way at a time
 GAP = 2.5          # seconds between two changes
 PATIENCE = 180     # seconds without any progress before the demo gives up
 TABLE_OF = {"purchaseorder/PurchaseOrderLines": "purchaseorderlines", **{table.plain: entity for entity, table in RESOURCES.items()}}
 
 
-def say(text=""):
-    print(text, flush=True)
-
-
 def step(number, name, text):
     say(f"  [{number}/6] {name + ' ':.<22} {text}")
-
-
-def seconds_text(seconds):
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s" if seconds < 60 else f"{int(seconds) // 60} m {int(seconds) % 60:02} s"
 
 
 @dataclass
@@ -79,12 +69,8 @@ class Demo:
              f"{'pg_cron loaded' if 'pg_cron' in loaded else 'without pg_cron'}")
         hub.exact, hub.databricks = ExactOnline.attach(online), Databricks.attach(workspace)
         step(5, "simulators", f"Exact Online {hub.exact.url}, Databricks {hub.databricks.url}")
-        hub.create(processes.free_port())
+        hub.set_up()
         hub.psql("CREATE EXTENSION pg_cron")
-        refused = [r for r in hub.configure(files={"app.erp.webhook_secret": hub.exact.info["webhook_secret"]}) if r["result"] != "imported"]
-        if refused:
-            raise Failed(f"a secret was not imported: {refused}", hub.cluster.log)
-        hub.authorize()
         self.began = time.monotonic()
         # Exact Online tells of everything but cost centers and units, which are asked for
         hub.psql("INSERT INTO exact.entity (name, sync_interval) VALUES ('costcenter', '20 s'), ('costunit', '20 s')")
@@ -119,10 +105,7 @@ class Demo:
         bar = "█" * (30 * done // max(total, 1))
         line = (f"first load   {bar:░<30}  {done:,} of {total:,} records   {len(self.hub.exact.divisions)} divisions   {calls} calls   "
                 f"{seconds_text(time.monotonic() - self.began)}")
-        if TERMINAL:
-            print(f"\r{line}\x1b[K", end="\n" if last else "", flush=True)
-        else:
-            say(line)
+        say_line(line, over=not last)
 
     def count(self):
         """Living rows of the seven current tables, as Delta counts them."""
@@ -211,30 +194,12 @@ class Demo:
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="scripts/demo", description="Exact Online to Delta on this machine, with simulators of both services.")
-    parser.add_argument("--directory", required=True, help=argparse.SUPPRESS)
+    parser = arguments("demo", "Exact Online to Delta on this machine, with simulators of both services.")
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
     parser.add_argument("--fast", action="store_true", help="500 records and 3 changes")
     parser.add_argument("--changes", type=int, metavar="N", help="end after N live changes (default: until Ctrl-C on a terminal, else 6)")
-    parser.add_argument("--engine", choices=("spark", "none"), default="spark", help="none: a stand-in without Java instead of real Delta tables")
     given = parser.parse_args()
-
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its children with SIGINT ignored
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        return Demo(given).run()
-    except KeyboardInterrupt:
-        say("\nended")
-        return 130
-    except (Failed, SqlError) as failure:
-        say(f"\nthe demo cannot go on: {failure}")
-        log = getattr(failure, "log", None)
-        if log and pathlib.Path(log).exists():
-            lines = pathlib.Path(log).read_text(errors="replace").splitlines()[-25:]
-            say(f"the last lines of {log}:\n" + "\n".join("  | " + line[:200] for line in lines))
-        return 1
-    finally:
-        processes.stop_all()
+    return run("demo", lambda: Demo(given).run())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import requests
 
 from cluster import Cluster, SqlError, literal
 from kills import WORKERS, working
-from processes import Failed, wait_until
+from processes import Failed, free_port, wait_until
 from services import Databricks, ExactOnline
 
 ENTITIES = ("glaccount", "items", "accounts", "purchaseorders", "purchaseorderlines", "costcenter", "costunit")
@@ -93,6 +93,14 @@ class Hub:
         if "Location" not in answer.headers:
             raise Failed(f"the consent page answered {answer.status_code}: {answer.text[:300]}")
         return self.value(f"SELECT exact.authorize({literal(app)}, {literal(answer.headers['Location'])})")
+
+    def set_up(self):
+        """All workers, configured with the secrets of the simulators and authorised; nothing is enabled yet."""
+        self.create(free_port())
+        refused = [r for r in self.configure(files={"app.erp.webhook_secret": self.exact.info["webhook_secret"]}) if r["result"] != "imported"]
+        if refused:
+            raise Failed(f"a secret was not imported: {refused}", self.cluster.log)
+        self.authorize()
 
     def import_secrets(self, files):
         """What exact.import_secrets() said; the files are removed afterwards, as the manual advises."""

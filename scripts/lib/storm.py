@@ -1,40 +1,28 @@
 """Random changes under faults and kills, then quiet, then everything compared with the truth. What scripts/storm runs."""
-import argparse
 import collections
 import hashlib
 import pathlib
 import random
-import signal
 import sys
 import threading
 import time
 from dataclasses import dataclass
 
-import processes
 from busy_day import Day, counted, idle_calls, spend
 from cluster import SqlError
+from command import TERMINAL, arguments, run, say, say_line, seconds_text
 from hub import Hub, simulators
 from kills import BACK_WITHIN, WORKERS, kill, working
 from ledger import balance
-from processes import Failed, free_port
 from services import ExactOnline
 from truth import Comparison
 from weather import Weather
 
-TERMINAL = sys.stdout.isatty()
 TICK = 0.25                 # seconds between two handfuls of changes
 UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0, "--token-day-limit", 0, "--min-refresh-age", 5)
 NOTIFICATIONS = {"webhook_loss": 0.05, "webhook_duplicate": 0.1, "webhook_reorder": 0.2, "webhook_delay_min": 0.1, "webhook_delay_max": 2.0,
                  "webhook_retry_delay": 2.0, "webhook_retries": 10, "webhook_parallel": 16}
 PATIENCE = 300              # seconds for each step of the quiet, and one more for ten changes
-
-
-def say(text=""):
-    print(text, flush=True)
-
-
-def seconds_text(seconds):
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s" if seconds < 60 else f"{int(seconds) // 60} m {int(seconds) % 60:02} s"
 
 
 @dataclass
@@ -122,7 +110,7 @@ class Storm:
         self.late += took > BACK_WITHIN
         self.slowest = max(self.slowest, took)
         self.kills[victim] += 1
-        self.line(f"  {time.strftime('%H:%M:%S')}  kill -9 {victim:<11} staged, delivered and received again after {took:.1f} s")
+        say_line(f"  {time.strftime('%H:%M:%S')}  kill -9 {victim:<11} staged, delivered and received again after {took:.1f} s")
 
     def progress(self, last=False):
         if not last and time.monotonic() - self.shown < (0.5 if TERMINAL else 15):
@@ -135,15 +123,8 @@ class Storm:
         except SqlError:
             return
         made, all_ = self.stream.made, self.plan.changes
-        self.line(f"storm  {'█' * (20 * made // all_):░<20}  {made:,} of {all_:,} changes   {received:,} notifications   {staged:,} versions, "
+        say_line(f"storm  {'█' * (20 * made // all_):░<20}  {made:,} of {all_:,} changes   {received:,} notifications   {staged:,} versions, "
                   f"{delivered:,} in Delta   {seconds_text(time.monotonic() - self.begun)}", over=not last)
-
-    @staticmethod
-    def line(text, over=False):
-        if TERMINAL:
-            print(f"\r{text}\x1b[K", end="" if over else "\n", flush=True)
-        else:
-            say(text)
 
     def calm(self):
         """Quiet: every notification has arrived, everything is read once more, and nothing waits."""
@@ -203,9 +184,7 @@ def launch(directory, plan, engine="none", limited=False):
     hub = Hub(directory / "hub", exact, databricks, settings={
         "exact_databricks.merge_interval": "500ms" if engine == "none" else "5s",
         **({"exact_databricks.sync_interval": 0} if limited else {"exact_databricks.sync_interval": "120s", "exact_databricks.refresh_after": "60s"})})
-    hub.create(free_port())
-    hub.configure(files={"app.erp.webhook_secret": exact.info["webhook_secret"]})
-    hub.authorize()
+    hub.set_up()
     hub.enable(entities=("finance",))
     return hub
 
@@ -234,48 +213,34 @@ def end_of_day(storm):
     return refused == 0 and busiest <= 60
 
 
+def storm(given):
+    plan = Plan(given.changes, given.kills, given.divisions, given.records, given.seed, given.rate)
+    what = "the end of a busy day" if given.day else f"{plan.changes:,} changes, {plan.kills} kills"
+    say(f"exact_databricks storm: {what}, {plan.divisions} divisions, preset finance, engine {given.engine}, seed {plan.seed}")
+    hub = launch(given.directory, plan, given.engine, given.day)
+    say(f"first load     {sum(hub.exact.info['records'].values()):,} records in {seconds_text(first_load(hub))}")
+    made, kept = Storm(hub, plan), True
+    if given.day:
+        kept = end_of_day(made)
+    else:
+        made.blow()
+        begun = time.monotonic()
+        made.calm()
+        say(f"quiet          everything read once more and delivered after {seconds_text(time.monotonic() - begun)}")
+    return 0 if made.verdict() and kept else 1
+
+
 def main():
-    parser = argparse.ArgumentParser(prog="scripts/storm", description="Random changes under faults of both services; at the end everything is compared with the truth.")
-    parser.add_argument("--directory", required=True, help=argparse.SUPPRESS)
+    parser = arguments("storm", "Random changes under faults of both services; at the end everything is compared with the truth.")
     parser.add_argument("--changes", type=int, default=Plan.changes, metavar="N", help="how many (default: %(default)s), 5 %% of them deletes")
     parser.add_argument("--kills", type=int, default=0, metavar="N", help="kill -9 of fetcher, loader, listener and postmaster in turn, N in all")
-    parser.add_argument("--engine", choices=("spark", "none"), default="spark", help="none: a stand-in without Java instead of real Delta tables")
     parser.add_argument("--divisions", type=int, default=Plan.divisions, metavar="N")
     parser.add_argument("--records", type=int, default=Plan.records, metavar="N", help="of the first load (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=Plan.rate, metavar="N", help="changes a second (default: %(default)s)")
     parser.add_argument("--day", action="store_true", help="instead: the end of a busy day with the service's limits of calls")
     parser.add_argument("--seed", type=int, default=Plan.seed, help="of records, changes, faults and kills")
     given = parser.parse_args()
-    plan = Plan(given.changes, given.kills, given.divisions, given.records, given.seed, given.rate)
-
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its children with SIGINT ignored
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        what = "the end of a busy day" if given.day else f"{plan.changes:,} changes, {plan.kills} kills"
-        say(f"exact_databricks storm: {what}, {plan.divisions} divisions, preset finance, engine {given.engine}, seed {plan.seed}")
-        hub = launch(given.directory, plan, given.engine, given.day)
-        say(f"first load     {sum(hub.exact.info['records'].values()):,} records in {seconds_text(first_load(hub))}")
-        storm, kept = Storm(hub, plan), True
-        if given.day:
-            kept = end_of_day(storm)
-        else:
-            storm.blow()
-            begun = time.monotonic()
-            storm.calm()
-            say(f"quiet          everything read once more and delivered after {seconds_text(time.monotonic() - begun)}")
-        return 0 if storm.verdict() and kept else 1
-    except KeyboardInterrupt:
-        say("\nended")
-        return 130
-    except (Failed, SqlError) as failure:
-        say(f"\nthe storm cannot go on: {failure}")
-        log = getattr(failure, "log", None)
-        if log and pathlib.Path(log).exists():
-            lines = pathlib.Path(log).read_text(errors="replace").splitlines()[-25:]
-            say(f"the last lines of {log}:\n" + "\n".join("  | " + line[:200] for line in lines))
-        return 1
-    finally:
-        processes.stop_all()
+    return run("storm", lambda: storm(given))
 
 
 if __name__ == "__main__":
