@@ -8,6 +8,7 @@ point; their sums carry its noise, as those of the real service do.
 from . import clock, ledger
 from .catalogue import (ACCOUNT, BANK_ENTRIES, CASH_ENTRIES, DOCUMENT_OF_LINE, DOCUMENTS, ENTRIES, GL, INVOICES, ITEM, JOURNAL_ENTRIES,
                         PURCHASE_ENTRIES, PURCHASE_INVOICES, SALES_ENTRIES, SALES_INVOICES, number)
+from .orders import net_price
 from .words import CURRENCIES, VAT
 
 OPEN, PROCESSED = 20, 50
@@ -108,16 +109,6 @@ def _new_line(division, document, header, values, user, key=None, wall=None):
     return line
 
 
-def _price(line, given):
-    """Net price of an invoice line whose fields `given` were just set."""
-    v = line.values
-    if "NetPrice" in given and "UnitPrice" not in given and "Discount" not in given:
-        price = v.get("UnitPrice") or 0
-        v["Discount"] = number(1 - (v.get("NetPrice") or 0) / price) if price else 0
-    else:
-        v["NetPrice"] = number((v.get("UnitPrice") or 0) * (1 - (v.get("Discount") or 0)))
-
-
 def _vat(v):
     v["VATPercentage"] = VAT.get((v.get("VATCode") or "").strip(), ("", 0.0))[1]
     return v["VATPercentage"]
@@ -193,7 +184,7 @@ def create(division, document, values, lines, user, key=None, wall=None, touch=T
         for given in lines:
             line = _new_line(division, document, header, given, user, wall=wall)
             if document in INVOICES:
-                _price(line, set(given))
+                net_price(line, set(given))
     except ValueError:
         _forget(division, header)
         raise
@@ -217,7 +208,7 @@ def add_line(division, document, values, user, key=None):
         raise ValueError(f"{'Ongeldige verwijzing' if values.get(document.parent) else 'Verplicht'}: {document.parent}")
     line = _new_line(division, document, header, values, user, key)
     if document in INVOICES:
-        _price(line, set(values))
+        net_price(line, set(values))
     _settle(division, header, user, True, line)
     return line
 
@@ -233,7 +224,7 @@ def update(division, record, values, lines, user):
         division.assign(record, {k: v for k, v in values.items() if k not in (document.parent, "LineNumber")})
         division.stamp_user(record, user)
         if document in INVOICES:
-            _price(record, set(values))
+            net_price(record, set(values))
         _settle(division, record.header, user, _line_moves(division, document), record)
         return
     document, first = DOCUMENTS[record.entity], None
@@ -258,7 +249,7 @@ def update(division, record, values, lines, user):
             division.stamp_user(line, user)
             first = line
         if document in INVOICES:
-            _price(first, set(change))
+            net_price(first, set(change))
     _settle(division, record, user, modified, first)
 
 

@@ -6,14 +6,20 @@ from .catalogue import ACCOUNT, ITEM, LINE, ORDER, number
 from .words import CURRENCIES, VAT
 
 
-def _price(line, given):
-    """Net price and VAT of a line whose fields `given` were just set; a given NetPrice wins over price and discount."""
+def net_price(line, given):
+    """Net price of a line whose fields `given` were just set; a given NetPrice wins over price and discount."""
     v = line.values
     if "NetPrice" in given and "UnitPrice" not in given and "Discount" not in given:
         price = v.get("UnitPrice") or 0
         v["Discount"] = number(1 - (v.get("NetPrice") or 0) / price) if price else 0
     else:
         v["NetPrice"] = number((v.get("UnitPrice") or 0) * (1 - (v.get("Discount") or 0)))
+
+
+def _price(line, given):
+    """Net price and VAT of a line whose fields `given` were just set."""
+    net_price(line, given)
+    v = line.values
     if "VATPercentage" not in given:
         v["VATPercentage"] = VAT.get((v.get("VATCode") or "").strip(), ("", 0.0))[1]
 
