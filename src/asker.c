@@ -305,12 +305,7 @@ exact__ask(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("there is no worker \"%s\"", worker),
 				 errhint("Workers are fetcher, loader and listener.")));
-	if (exact_shared == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_EXACT_NOT_PRELOADED),
-				 errmsg("the workers of exact_databricks do not run in this server"),
-				 errdetail("The library is not in shared_preload_libraries."),
-				 errhint("Add exact_databricks to shared_preload_libraries in postgresql.conf and restart the server.")));
+	exact_shmem_require();
 
 	asking = question_of(role, text_to_cstring(PG_GETARG_TEXT_PP(1)), PG_GETARG_ARRAYTYPE_P(2));
 	hand_over(asking);

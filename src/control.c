@@ -170,12 +170,7 @@ exact_restart_workers(PG_FUNCTION_ARGS)
 	int			n = 0;
 
 	(void) fcinfo;
-	if (exact_shared == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_EXACT_NOT_PRELOADED),
-				 errmsg("the workers of exact_databricks do not run in this server"),
-				 errdetail("The library is not in shared_preload_libraries."),
-				 errhint("Add exact_databricks to shared_preload_libraries in postgresql.conf and restart the server.")));
+	exact_shmem_require();
 	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
 	db = exact_shmem_database(MyDatabaseId);
 	for (int r = 0; db != NULL && r < EXACT_NROLES; r++)

@@ -31,7 +31,7 @@ exact_creation_start(const ExactStatementRequest *request)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	exact_merge_sql_create_schema(&sql, request->workspace->catalog, request->workspace->schema);
+	exact_delta_sql_create_schema(&sql, request->workspace->catalog, request->workspace->schema);
 	schema.verb = "CREATE SCHEMA for";
 	schema.sql = sql.data;
 	schema.done = take_schema;

@@ -141,28 +141,15 @@ store_authorisation(const ExactSecretPlace *place, const ExactSecret *value)
 			  1, args);
 }
 
-/* Is this value what is stored now, for the same host? A stored one that cannot be opened is another. */
-static bool
-is_stored(const ExactSecretPlace *place, const ExactSecret *value)
+ExactSecret *
+exact_credential_try(const ExactSecretPlace *place, const bytea *envelope, char **problem)
 {
-	ExactArg	args[] = {exact_arg_text(place->kind), exact_arg_text(place->name), exact_arg_text(place->field)};
-	char	   *host;
-	bytea	   *envelope;
-	volatile bool same = false;
 	MemoryContext context = CurrentMemoryContext;
+	ExactSecret *volatile secret = NULL;
 
-	if (exact_sql("SELECT host, secret FROM exact.credential WHERE kind = $1 AND name = $2 AND field = $3", 3, args) == 0)
-		return false;
-	host = exact_cell_text(0, 1);
-	envelope = exact_cell_bytea(0, 2);
-	if (host == NULL || strcmp(host, place->host) != 0)
-		return false;
 	PG_TRY();
 	{
-		ExactSecret *stored = exact_secret_open(place, envelope);
-
-		same = exact_secret_equal(stored, value);
-		exact_secret_free(stored);
+		secret = exact_secret_open(place, envelope);
 	}
 	PG_CATCH();
 	{
@@ -174,9 +161,34 @@ is_stored(const ExactSecretPlace *place, const ExactSecret *value)
 		if (error->sqlerrcode != ERRCODE_EXACT_SECRET && error->sqlerrcode != ERRCODE_EXACT_KEY_FILE)
 			PG_RE_THROW();
 		FlushErrorState();
-		FreeErrorData(error);
+		*problem = error->message;
 	}
 	PG_END_TRY();
+	return secret;
+}
+
+/* Is this value what is stored now, for the same host? A stored one that cannot be opened is another. */
+static bool
+is_stored(const ExactSecretPlace *place, const ExactSecret *value)
+{
+	ExactArg	args[] = {exact_arg_text(place->kind), exact_arg_text(place->name), exact_arg_text(place->field)};
+	char	   *host;
+	bytea	   *envelope;
+	ExactSecret *stored;
+	char	   *problem;
+	bool		same;
+
+	if (exact_sql("SELECT host, secret FROM exact.credential WHERE kind = $1 AND name = $2 AND field = $3", 3, args) == 0)
+		return false;
+	host = exact_cell_text(0, 1);
+	envelope = exact_cell_bytea(0, 2);
+	if (host == NULL || strcmp(host, place->host) != 0)
+		return false;
+	stored = exact_credential_try(place, envelope, &problem);
+	if (stored == NULL)
+		return false;
+	same = exact_secret_equal(stored, value);
+	exact_secret_free(stored);
 	return same;
 }
 

@@ -22,6 +22,8 @@ extern char *exact_credential_host(const char *kind, const char *name);
  * another host. *set_at (may be NULL): when it was set.
  */
 extern ExactSecret *exact_credential_open(const char *kind, const char *name, const char *field, TimestampTz *set_at);
+/* exact_secret_open whose refusal is an answer: NULL, with the message in *problem (palloc'd). The transaction goes on. */
+extern ExactSecret *exact_credential_try(const ExactSecretPlace *place, const bytea *envelope, char **problem);
 
 /*
  * Stores a secret; for field refresh_token of an app, a new authorisation as well. With SPI connected. False when the same value was

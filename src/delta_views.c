@@ -200,11 +200,7 @@ look_at_view(Views *v)
 	}
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SHOW TBLPROPERTIES ");
-	exact_merge_sql_identifier(&sql, v->info->catalog);
-	appendStringInfoChar(&sql, '.');
-	exact_merge_sql_identifier(&sql, v->info->schema);
-	appendStringInfoChar(&sql, '.');
-	exact_merge_sql_identifier(&sql, v->names[v->at]);
+	exact_delta_sql_table(&sql, v->info->catalog, v->info->schema, v->names[v->at]);
 	v->looking = true;
 	send(v, "check", "reading of", sql.data);
 }

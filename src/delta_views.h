@@ -4,7 +4,7 @@
 #ifndef EXACT_DELTA_VIEWS_H
 #define EXACT_DELTA_VIEWS_H
 
-#include "merge_sql.h"
+#include "delta_sql.h"
 #include "statement.h"
 
 /* NULL when there is none of this name; *why then says so */

@@ -53,18 +53,6 @@ exact_token_forget(ExactSecret **secret)
 	*secret = NULL;
 }
 
-ExactFault *
-exact_token_fault(int sqlstate, char *message, char *detail, char *hint)
-{
-	ExactFault *fault = palloc(sizeof(ExactFault));
-
-	fault->sqlstate = sqlstate;
-	fault->message = message;
-	fault->detail = detail;
-	fault->hint = hint;
-	return fault;
-}
-
 char *
 exact_token_consent_step(const char *app)
 {
@@ -227,13 +215,13 @@ decide(ExactTokenChain *chain, const ExactTokenRow *row)
 	}
 	else if (spent)
 		exact_token_answer(chain, EXACT_TOKEN_WAIT,
-						   exact_token_fault(ERRCODE_EXACT_BUDGET,
+						   exact_fault_make(ERRCODE_EXACT_BUDGET,
 											 psprintf("app \"%s\" has used its %d token calls of today", chain->app, CALLS_A_DAY),
 											 pstrdup("Another program uses the same app and user, or the service has failed all day."),
 											 psprintf("The hub goes on at %s.", timestamptz_to_str(when))), when);
 	else
 		exact_token_answer(chain, EXACT_TOKEN_WAIT,
-						   exact_token_fault(ERRCODE_EXACT_UNAVAILABLE,
+						   exact_fault_make(ERRCODE_EXACT_UNAVAILABLE,
 											 psprintf("app \"%s\" has no valid access token now", chain->app),
 											 chain->rejected && chain->tried_early && early ?
 											 pstrdup("Exact Online rejects the current one and gives no new one so soon.") :
@@ -266,7 +254,7 @@ exact_token_go_on(ExactTokenChain *chain)
 		exact_token_answer_local(chain, fault);
 	else if (unit.row.id == 0)
 		exact_token_answer(chain, EXACT_TOKEN_REAUTHORIZE,
-						   exact_token_fault(ERRCODE_EXACT_NOT_AUTHORIZED, psprintf("app \"%s\" is not authorised yet", chain->app), NULL,
+						   exact_fault_make(ERRCODE_EXACT_NOT_AUTHORIZED, psprintf("app \"%s\" is not authorised yet", chain->app), NULL,
 											 psprintf("%s.", exact_token_consent_step(chain->app))), exact_token_in_ms(LOCAL_RETRY_MS));
 	else if (still_refused(chain, &unit.row))
 	{
@@ -276,7 +264,7 @@ exact_token_go_on(ExactTokenChain *chain)
 		const char *step = unsaid ? chain->note.next_step : row->next_step;
 
 		exact_token_answer(chain, EXACT_TOKEN_REAUTHORIZE,
-						   exact_token_fault(ERRCODE_EXACT_NOT_AUTHORIZED, psprintf("app \"%s\" must be authorised again", chain->app),
+						   exact_fault_make(ERRCODE_EXACT_NOT_AUTHORIZED, psprintf("app \"%s\" must be authorised again", chain->app),
 											 reason ? psprintf("%s.", reason) : NULL,
 											 psprintf("%s.", step ? step : exact_token_consent_step(chain->app))),
 						   exact_token_in_ms(LOCAL_RETRY_MS));
@@ -322,7 +310,7 @@ exact_token_authorize(const char *app, const char *code, const char *redirect_ur
 		ExactTokenAnswer answer = {.state = EXACT_TOKEN_WAIT};
 
 		answer.retry_at = exact_token_in_ms(BUSY_RETRY_MS);
-		answer.fault = exact_token_fault(ERRCODE_EXACT_NOT_AUTHORIZED, psprintf("another authorisation of app \"%s\" is running", app), NULL,
+		answer.fault = exact_fault_make(ERRCODE_EXACT_NOT_AUTHORIZED, psprintf("another authorisation of app \"%s\" is running", app), NULL,
 										 pstrdup("Wait for its end."));
 		done(&answer, arg);
 		return;

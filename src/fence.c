@@ -276,8 +276,8 @@ search(Fence *f)
 
 	initStringInfo(&all);
 	initStringInfo(&own);
-	exact_merge_sql_all_marks(&all, hub);
-	exact_merge_sql_own_marks(&own, hub);
+	exact_delta_sql_all_marks(&all, hub);
+	exact_delta_sql_own_marks(&own, hub);
 	f->busy = true;
 	exact_databricks_find(f->info, all.data, own.data, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -SEARCH_BACK_MS), take_found, f);
 }
@@ -300,13 +300,13 @@ append_text(StringInfo sql, Fence *f, Step step)
 	{
 		case STEP_READ:
 			appendStringInfoString(sql, "SELECT `division`, `epoch`, `claim` FROM ");
-			exact_merge_sql_hub(sql, f->info->catalog, f->info->schema);
+			exact_delta_sql_table(sql, f->info->catalog, f->info->schema, "exact_hub");
 			appendStringInfoString(sql, " WHERE `installation` = ");
-			exact_merge_sql_literal(sql, hub->installation);
+			exact_delta_sql_literal(sql, hub->installation);
 			break;
 		case STEP_CREATE:
 			appendStringInfoString(sql, "CREATE TABLE IF NOT EXISTS ");
-			exact_merge_sql_hub(sql, f->info->catalog, f->info->schema);
+			exact_delta_sql_table(sql, f->info->catalog, f->info->schema, "exact_hub");
 			appendStringInfoString(sql, " (\n  `installation` STRING NOT NULL COMMENT 'Installation of exact_databricks'"
 								   ",\n  `division` INT NOT NULL COMMENT 'Division in Exact Online'"
 								   ",\n  `epoch` BIGINT NOT NULL COMMENT 'Epoch of the copy of that installation whose deliveries are taken; the high part of _seq'"
@@ -317,17 +317,17 @@ append_text(StringInfo sql, Fence *f, Step step)
 			break;
 		case STEP_CLAIM:
 			appendStringInfoString(sql, "MERGE INTO ");
-			exact_merge_sql_hub(sql, f->info->catalog, f->info->schema);
+			exact_delta_sql_table(sql, f->info->catalog, f->info->schema, "exact_hub");
 			appendStringInfoString(sql, " AS t\nUSING (SELECT CAST(r.`division` AS INT) AS `division` FROM (SELECT explode(from_json(:batch, "
 								   "'ARRAY<STRUCT<`division`: STRING>>', map('mode', 'FAILFAST'))) AS r)) AS s\nON t.`division` = s.`division` AND t.`installation` = ");
-			exact_merge_sql_literal(sql, hub->installation);
+			exact_delta_sql_literal(sql, hub->installation);
 			appendStringInfo(sql, "\nWHEN MATCHED AND t.`epoch` < %d THEN UPDATE SET `epoch` = %d, `claim` = ", hub->epoch, hub->epoch);
-			exact_merge_sql_literal(sql, hub->claim);
+			exact_delta_sql_literal(sql, hub->claim);
 			appendStringInfoString(sql, ", `claimed_at` = current_timestamp()\nWHEN NOT MATCHED THEN INSERT (`installation`, `division`, `epoch`, `claim`, `claimed_at`)"
 								   "\n  VALUES (");
-			exact_merge_sql_literal(sql, hub->installation);
+			exact_delta_sql_literal(sql, hub->installation);
 			appendStringInfo(sql, ", s.`division`, %d, ", hub->epoch);
-			exact_merge_sql_literal(sql, hub->claim);
+			exact_delta_sql_literal(sql, hub->claim);
 			appendStringInfoString(sql, ", current_timestamp())");
 			break;
 	}

@@ -7,7 +7,7 @@
 #ifndef EXACT_FENCE_H
 #define EXACT_FENCE_H
 
-#include "merge_sql.h"
+#include "delta_sql.h"
 #include "statement.h"
 
 /* In a unit, once: who this hub is; closes the claims that an earlier process left in the statement log. Raises EX016. */

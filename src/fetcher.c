@@ -38,12 +38,6 @@ start(void)
 }
 
 static long
-sooner(long a, long b)
-{
-	return a < 0 ? b : b < 0 ? a : Min(a, b);
-}
-
-static long
 turn(void)
 {
 	long		wait;
@@ -59,12 +53,12 @@ turn(void)
 		if (!loaded)
 			return START_AGAIN_MS;
 	}
-	wait = sooner(exact_inbox_prune(), exact_retention_turn());
-	wait = sooner(wait, exact_hint_turn(exact_worker_woken()));
-	wait = sooner(wait, exact_plan_turn());
-	wait = sooner(wait, exact_subscription_turn());
-	wait = sooner(wait, exact_run_turn());
-	return sooner(wait, exact_token_turn());
+	wait = exact_worker_sooner(exact_inbox_prune(), exact_retention_turn());
+	wait = exact_worker_sooner(wait, exact_hint_turn(exact_worker_woken()));
+	wait = exact_worker_sooner(wait, exact_plan_turn());
+	wait = exact_worker_sooner(wait, exact_subscription_turn());
+	wait = exact_worker_sooner(wait, exact_run_turn());
+	return exact_worker_sooner(wait, exact_token_turn());
 }
 
 static const ExactWorkerOps fetcher_ops = {

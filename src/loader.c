@@ -290,14 +290,6 @@ may_go_below(const ExactDeltaTable *table)
 	return below;
 }
 
-static long
-sooner(long a, long b)
-{
-	if (a < 0)
-		return b;
-	return b < 0 ? a : Min(a, b);
-}
-
 /* Nothing goes to a workspace where this hub has not claimed its divisions. */
 static bool
 is_claimed(Workspace *workspace, ExactDeltaTable *table, bool due, long *wait)
@@ -313,7 +305,7 @@ is_claimed(Workspace *workspace, ExactDeltaTable *table, bool due, long *wait)
 		table->unclaimed = false;
 		return true;
 	}
-	*wait = sooner(*wait, ms);
+	*wait = exact_worker_sooner(*wait, ms);
 	if (state == EXACT_FENCE_FAULT && due && (!table->paused || (table->next_attempt != 0 && table->next_attempt <= GetCurrentTimestamp())))
 	{
 		table->unclaimed = true;
@@ -370,7 +362,7 @@ advance_tables(void)
 			continue;			/* the end of any of them brings the next turn */
 		if (!is_claimed(workspace, table, due, &wait) || !due)
 			continue;
-		wait = sooner(wait, exact_delta_table_advance(table, &workspace->info, exact_fence_hub(), may_go_below(table)));
+		wait = exact_worker_sooner(wait, exact_delta_table_advance(table, &workspace->info, exact_fence_hub(), may_go_below(table)));
 		under_way += table->busy ? 1 : 0;
 	}
 	return wait;
@@ -393,7 +385,7 @@ tell_open_state(void)
 			continue;
 		if (exact_fence_advance(&workspace->info, &fault, &ms) == EXACT_FENCE_HELD)
 			exact_open_state_tell(&workspace->info);
-		wait = sooner(wait, ms);
+		wait = exact_worker_sooner(wait, ms);
 	}
 	return wait;
 }
@@ -428,10 +420,10 @@ turn(void)
 		look_due = !look();
 	if (look_due)
 		wait = LOOK_AGAIN_MS;
-	wait = sooner(wait, advance_tables());
-	wait = sooner(wait, tell_open_state());
+	wait = exact_worker_sooner(wait, advance_tables());
+	wait = exact_worker_sooner(wait, tell_open_state());
 	exact_delta_views_turn(usable_workspace, exact_fence_hub(), looked);
-	wait = sooner(wait, exact_statement_turn());
+	wait = exact_worker_sooner(wait, exact_statement_turn());
 	return wait;
 }
 

@@ -5,7 +5,6 @@
  *  - every value arrives as a string and is CAST here: from_json would print numbers again and make bad values null;
  *  - the number of rows is counted on the server, because an empty or cut text is an array of none;
  *  - both MERGEs may be repeated: the history inserts what is missing, the current table takes only a higher _seq;
- *  - literals are escaped with a backslash: a doubled quote means different things to different versions of Spark;
  *  - nothing that comes from a record stands in a text.
  */
 #ifdef FRONTEND
@@ -13,8 +12,6 @@
 #else
 #include "postgres.h"
 #endif
-
-#include <ctype.h>
 
 #include "merge_sql.h"
 
@@ -101,75 +98,6 @@ made_value(const Part *part)
 	return strcmp(part->name, "_deleted") == 0 ? "s.`_op` = 'D'" : "current_timestamp()";
 }
 
-bool
-exact_merge_sql_type(const char *type, char out[EXACT_MERGE_SQL_TYPE_SIZE])
-{
-	static const char *const plain[] = {"STRING", "BOOLEAN", "TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "DATE",
-		"TIMESTAMP", "TIMESTAMP_NTZ"};
-	char		upper[64];
-	size_t		n = 0;
-	int			precision,
-				scale,
-				used = 0;
-
-	for (const char *p = type; *p != '\0'; p++)
-	{
-		if (*p == ' ')
-			continue;
-		if (n >= sizeof(upper) - 1)
-			return false;
-		upper[n++] = (char) toupper((unsigned char) *p);
-	}
-	upper[n] = '\0';
-	for (int i = 0; i < (int) lengthof(plain); i++)
-	{
-		if (strcmp(upper, plain[i]) == 0)
-		{
-			strcpy(out, plain[i]);
-			return true;
-		}
-	}
-	if (sscanf(upper, "DECIMAL(%2d,%2d)%n", &precision, &scale, &used) == 2 && used == (int) n &&
-		precision >= 1 && precision <= 38 && scale >= 0 && scale <= precision)
-	{
-		snprintf(out, EXACT_MERGE_SQL_TYPE_SIZE, "DECIMAL(%d,%d)", precision, scale);
-		return true;
-	}
-	return false;
-}
-
-void
-exact_merge_sql_identifier(StringInfo out, const char *name)
-{
-	appendStringInfoChar(out, '`');
-	for (const char *p = name; *p != '\0'; p++)
-	{
-		if (*p == '`')
-			appendStringInfoChar(out, '`');
-		appendStringInfoChar(out, *p);
-	}
-	appendStringInfoChar(out, '`');
-}
-
-/* "${" is replaced by Spark in the whole text, literals included; written as "$\{" it is a plain one */
-void
-exact_merge_sql_literal(StringInfo out, const char *value)
-{
-	appendStringInfoChar(out, '\'');
-	for (const char *p = value; *p != '\0'; p++)
-	{
-		if (*p == '\n')
-		{
-			appendStringInfoString(out, "\\n");
-			continue;
-		}
-		if (*p == '\\' || *p == '\'' || (*p == '{' && p > value && p[-1] == '$'))
-			appendStringInfoChar(out, '\\');
-		appendStringInfoChar(out, *p);
-	}
-	appendStringInfoChar(out, '\'');
-}
-
 static const char *
 table_name(const ExactTarget *target, ExactTable table)
 {
@@ -179,11 +107,7 @@ table_name(const ExactTarget *target, ExactTable table)
 void
 exact_merge_sql_table(StringInfo out, const ExactTarget *target, ExactTable table)
 {
-	exact_merge_sql_identifier(out, target->catalog);
-	appendStringInfoChar(out, '.');
-	exact_merge_sql_identifier(out, target->schema);
-	appendStringInfoChar(out, '.');
-	exact_merge_sql_identifier(out, table_name(target, table));
+	exact_delta_sql_table(out, target->catalog, target->schema, table_name(target, table));
 }
 
 void
@@ -192,56 +116,17 @@ exact_merge_sql_name(StringInfo out, const ExactTarget *target, ExactTable table
 	appendStringInfo(out, "%s.%s.%s", target->catalog, target->schema, table_name(target, table));
 }
 
-void
-exact_merge_sql_hub(StringInfo out, const char *catalog, const char *schema)
-{
-	exact_merge_sql_identifier(out, catalog);
-	appendStringInfoChar(out, '.');
-	exact_merge_sql_identifier(out, schema);
-	appendStringInfoString(out, ".`exact_hub`");
-}
-
-void
-exact_merge_sql_all_marks(StringInfo out, const ExactHub *hub)
-{
-	appendStringInfo(out, "/* exact_databricks %s.", hub->installation);
-}
-
-void
-exact_merge_sql_own_marks(StringInfo out, const ExactHub *hub)
-{
-	exact_merge_sql_all_marks(out, hub);
-	appendStringInfo(out, "%d ", hub->epoch);
-}
-
-void
-exact_merge_sql_mark(StringInfo out, const ExactHub *hub, const char *entity, const char *kind, const char *range)
-{
-	exact_merge_sql_own_marks(out, hub);
-	appendStringInfo(out, "%s %s %s */", entity, kind, range);
-}
-
-void
-exact_merge_sql_create_schema(StringInfo out, const char *catalog, const char *schema)
-{
-	appendStringInfoString(out, "CREATE SCHEMA IF NOT EXISTS ");
-	exact_merge_sql_identifier(out, catalog);
-	appendStringInfoChar(out, '.');
-	exact_merge_sql_identifier(out, schema);
-	appendStringInfoString(out, " COMMENT 'Exact Online, kept up to date by exact_databricks'");
-}
-
 static void
 append_column(StringInfo out, const Part *part, bool may_be_not_null)
 {
-	exact_merge_sql_identifier(out, part->name);
+	exact_delta_sql_identifier(out, part->name);
 	appendStringInfo(out, " %s", part->type);
 	if (may_be_not_null && part->system != NULL && part->system->not_null)
 		appendStringInfoString(out, " NOT NULL");
 	if (part->comment != NULL)
 	{
 		appendStringInfoString(out, " COMMENT ");
-		exact_merge_sql_literal(out, part->comment);
+		exact_delta_sql_literal(out, part->comment);
 	}
 }
 
@@ -265,14 +150,14 @@ exact_merge_sql_create_table(StringInfo out, const ExactTarget *target, ExactTab
 	comment = psprintf(table == EXACT_TABLE_CURRENT ?
 					   "Exact Online %s: the current state, one row per record; deleted ones stay with _deleted" :
 					   "Exact Online %s: every version of every record, in the order of _seq", target->resource);
-	exact_merge_sql_literal(out, comment);
+	exact_delta_sql_literal(out, comment);
 	appendStringInfoString(out, table == EXACT_TABLE_CURRENT ?
 						   "\nTBLPROPERTIES ('delta.enableChangeDataFeed' = 'true', 'delta.enableDeletionVectors' = 'true'" :
 						   "\nTBLPROPERTIES ('delta.enableDeletionVectors' = 'false', 'delta.isolationLevel' = 'Serializable'");
 	appendStringInfoString(out, ", 'exact.entity' = ");
-	exact_merge_sql_literal(out, target->entity);
+	exact_delta_sql_literal(out, target->entity);
 	appendStringInfoString(out, ", 'exact.installation' = ");
-	exact_merge_sql_literal(out, target->hub->installation);
+	exact_delta_sql_literal(out, target->hub->installation);
 	appendStringInfoChar(out, ')');
 	pfree(comment);
 	pfree(parts);
@@ -302,7 +187,7 @@ exact_merge_sql_compare(StringInfo add, StringInfo different, const ExactTarget 
 
 	for (int i = 0; i < n; i++)
 	{
-		char		type[EXACT_MERGE_SQL_TYPE_SIZE];
+		char		type[EXACT_DELTA_SQL_TYPE_SIZE];
 		int			c = 0;
 
 		while (c < ncolumns && pg_strcasecmp(names[c], parts[i].name) != 0)
@@ -319,7 +204,7 @@ exact_merge_sql_compare(StringInfo add, StringInfo different, const ExactTarget 
 				appendStringInfoString(add, ", ");
 			append_column(add, &parts[i], false);
 		}
-		else if (!exact_merge_sql_type(types[c], type) || strcmp(type, parts[i].type) != 0)
+		else if (!exact_delta_sql_type(types[c], type) || strcmp(type, parts[i].type) != 0)
 			appendStringInfo(different, "%s%s is %s and should be %s", different->len > 0 ? ", " : "",
 							 parts[i].name, types[c], parts[i].type);
 	}
@@ -333,11 +218,11 @@ static void
 append_fence(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch)
 {
 	appendStringInfo(out, "(SELECT assert_true(count(*) = %d, '" EXACT_MERGE_SQL_FENCED "') FROM ", batch->ndivisions);
-	exact_merge_sql_hub(out, target->catalog, target->schema);
+	exact_delta_sql_table(out, target->catalog, target->schema, "exact_hub");
 	appendStringInfoString(out, " WHERE `installation` = ");
-	exact_merge_sql_literal(out, target->hub->installation);
+	exact_delta_sql_literal(out, target->hub->installation);
 	appendStringInfo(out, " AND `epoch` = %d AND `claim` = ", target->hub->epoch);
-	exact_merge_sql_literal(out, target->hub->claim);
+	exact_delta_sql_literal(out, target->hub->claim);
 	appendStringInfoString(out, " AND `division` IN (");
 	for (int i = 0; i < batch->ndivisions; i++)
 		appendStringInfo(out, "%s%d", i == 0 ? "" : ", ", batch->divisions[i]);
@@ -349,7 +234,7 @@ exact_merge_sql_rows(StringInfo out, int rows, const char *schema, const ExactTa
 {
 	appendStringInfo(out, "FROM (SELECT explode(CASE WHEN size(a) = %d THEN a ELSE raise_error('exact: the batch holds ' || "
 					 "coalesce(size(a), 0) || ' rows, expected %d') END) AS r\n  FROM (SELECT from_json(:batch, ", rows, rows);
-	exact_merge_sql_literal(out, schema);
+	exact_delta_sql_literal(out, schema);
 	appendStringInfoString(out, ", map('mode', 'FAILFAST')) AS a)");
 	if (batch != NULL)
 	{
@@ -376,13 +261,13 @@ append_source(StringInfo out, const ExactTarget *target, ExactTable table, const
 			continue;
 		appendStringInfoString(out, i == 0 ? "SELECT " : ", ");
 		appendStringInfoString(out, is_string ? "r." : "CAST(r.");
-		exact_merge_sql_identifier(out, parts[i].name);
+		exact_delta_sql_identifier(out, parts[i].name);
 		if (!is_string)
 			appendStringInfo(out, " AS %s)", parts[i].type);
 		appendStringInfoString(out, " AS ");
-		exact_merge_sql_identifier(out, parts[i].name);
+		exact_delta_sql_identifier(out, parts[i].name);
 		appendStringInfoString(&schema, i == 0 ? "ARRAY<STRUCT<" : ", ");
-		exact_merge_sql_identifier(&schema, parts[i].name);
+		exact_delta_sql_identifier(&schema, parts[i].name);
 		appendStringInfoString(&schema, ": STRING");
 	}
 	appendStringInfoString(&schema, ">>");
@@ -403,7 +288,7 @@ append_insert(StringInfo out, const ExactTarget *target, ExactTable table)
 	for (int i = 0; i < n; i++)
 	{
 		appendStringInfoString(out, i == 0 ? "" : ", ");
-		exact_merge_sql_identifier(out, parts[i].name);
+		exact_delta_sql_identifier(out, parts[i].name);
 	}
 	appendStringInfoString(out, ")\n  VALUES (");
 	for (int i = 0; i < n; i++)
@@ -412,7 +297,7 @@ append_insert(StringInfo out, const ExactTarget *target, ExactTable table)
 		if (is_sent(&parts[i]))
 		{
 			appendStringInfoString(out, "s.");
-			exact_merge_sql_identifier(out, parts[i].name);
+			exact_delta_sql_identifier(out, parts[i].name);
 		}
 		else
 			appendStringInfoString(out, made_value(&parts[i]));
@@ -438,19 +323,19 @@ static void
 append_derived(StringInfo out, const ExactColumn *column)
 {
 	appendStringInfoString(out, "CASE WHEN s.");
-	exact_merge_sql_identifier(out, column->name);
+	exact_delta_sql_identifier(out, column->name);
 	appendStringInfoString(out, " IS NULL");
 	if (column->derived_from != NULL)
 	{
 		appendStringInfoString(out, " AND t.");
-		exact_merge_sql_identifier(out, column->derived_from);
+		exact_delta_sql_identifier(out, column->derived_from);
 		appendStringInfoString(out, " <=> s.");
-		exact_merge_sql_identifier(out, column->derived_from);
+		exact_delta_sql_identifier(out, column->derived_from);
 	}
 	appendStringInfoString(out, " THEN t.");
-	exact_merge_sql_identifier(out, column->name);
+	exact_delta_sql_identifier(out, column->name);
 	appendStringInfoString(out, " ELSE s.");
-	exact_merge_sql_identifier(out, column->name);
+	exact_delta_sql_identifier(out, column->name);
 	appendStringInfoString(out, " END");
 }
 
@@ -471,7 +356,7 @@ append_update(StringInfo out, const ExactTarget *target, bool delete)
 		if (delete && (part->system == NULL || !part->system->on_delete))
 			continue;
 		appendStringInfoString(out, separator);
-		exact_merge_sql_identifier(out, part->name);
+		exact_delta_sql_identifier(out, part->name);
 		appendStringInfoString(out, " = ");
 		if (!is_sent(part))
 			appendStringInfoString(out, made_value(part));
@@ -480,7 +365,7 @@ append_update(StringInfo out, const ExactTarget *target, bool delete)
 		else
 		{
 			appendStringInfoString(out, "s.");
-			exact_merge_sql_identifier(out, part->name);
+			exact_delta_sql_identifier(out, part->name);
 		}
 		separator = ", ";
 	}
@@ -506,20 +391,20 @@ append_repeated(StringInfo out, const ExactTarget *target)
 		if (column == NULL || !column->derived)
 		{
 			appendStringInfoString(out, "q.");
-			exact_merge_sql_identifier(out, parts[i].name);
+			exact_delta_sql_identifier(out, parts[i].name);
 		}
 		else
 		{
 			appendStringInfoString(out, "last_value(q.");
-			exact_merge_sql_identifier(out, column->name);
+			exact_delta_sql_identifier(out, column->name);
 			appendStringInfoString(out, ", true) OVER (PARTITION BY q.`_division`, q.`_key`");
 			if (column->derived_from != NULL)
 			{
 				appendStringInfoString(out, ", q.");
-				exact_merge_sql_identifier(out, column->derived_from);
+				exact_delta_sql_identifier(out, column->derived_from);
 			}
 			appendStringInfoString(out, " ORDER BY q.`_seq`) AS ");
-			exact_merge_sql_identifier(out, column->name);
+			exact_delta_sql_identifier(out, column->name);
 		}
 		appendStringInfoString(out, ", ");
 	}
@@ -580,7 +465,7 @@ exact_merge_sql_between(StringInfo out, const ExactTarget *target, const char *p
 {
 	appendStringInfoString(out, "SELECT `_division`, `_key`, `_seq`, `_deleted`, ");
 	if (parent != NULL)
-		exact_merge_sql_identifier(out, parent);
+		exact_delta_sql_identifier(out, parent);
 	else
 		appendStringInfoString(out, "CAST(NULL AS STRING)");
 	appendStringInfoString(out, " AS `parent` FROM ");

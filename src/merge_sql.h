@@ -7,7 +7,7 @@
 #ifndef EXACT_MERGE_SQL_H
 #define EXACT_MERGE_SQL_H
 
-#include "lib/stringinfo.h"
+#include "delta_sql.h"
 
 typedef enum ExactTable
 {
@@ -20,7 +20,7 @@ typedef struct ExactColumn
 {
 	const char *name;			/* in Delta */
 	const char *source_field;	/* in the record */
-	const char *type;			/* as exact_merge_sql_type() gives it: STRING, BIGINT, DECIMAL(28,4), ... */
+	const char *type;			/* as exact_delta_sql_type() gives it: STRING, BIGINT, DECIMAL(28,4), ... */
 	const char *comment;		/* may be NULL */
 	bool		guid;			/* value in lower case */
 	bool		moment;			/* /Date(ms)/ */
@@ -29,14 +29,6 @@ typedef struct ExactColumn
 	bool		row;			/* column _row: 'header' where the field is 0, else 'line' */
 	const char *derived_from;	/* column of the key it is looked up by; NULL: unknown */
 } ExactColumn;
-
-/* This hub as Databricks knows it. Of several copies of an installation the one works whose epoch and claim are in exact_hub. */
-typedef struct ExactHub
-{
-	const char *installation;
-	int			epoch;
-	const char *claim;
-} ExactHub;
 
 /* The two Delta tables of one entity in one workspace. */
 typedef struct ExactTarget
@@ -65,28 +57,10 @@ typedef struct ExactMergeRows
 /* A MERGE fails with these words, and changes nothing, when exact_hub does not name this hub for all its divisions. */
 #define EXACT_MERGE_SQL_FENCED "exact: fenced"
 
-/*
- * A type that may stand in a statement, in the spelling used here; false when it is none of STRING, BOOLEAN, TINYINT, SMALLINT,
- * INT, BIGINT, FLOAT, DOUBLE, DATE, TIMESTAMP, TIMESTAMP_NTZ, DECIMAL(p,s).
- */
-#define EXACT_MERGE_SQL_TYPE_SIZE 24
-extern bool exact_merge_sql_type(const char *type, char out[EXACT_MERGE_SQL_TYPE_SIZE]);
-
 /* `catalog`.`schema`.`table`; without quotes for messages */
 extern void exact_merge_sql_table(StringInfo out, const ExactTarget *target, ExactTable table);
 extern void exact_merge_sql_name(StringInfo out, const ExactTarget *target, ExactTable table);
-extern void exact_merge_sql_identifier(StringInfo out, const char *name);
-extern void exact_merge_sql_literal(StringInfo out, const char *value);
-/* `catalog`.`schema`.`exact_hub` */
-extern void exact_merge_sql_hub(StringInfo out, const char *catalog, const char *schema);
 
-/* The leading comment by which a statement is found again in the query history. range: "12.1-14.40" */
-extern void exact_merge_sql_mark(StringInfo out, const ExactHub *hub, const char *entity, const char *kind, const char *range);
-/* What the marks of all statements of this hub begin with; of any copy of its installation */
-extern void exact_merge_sql_own_marks(StringInfo out, const ExactHub *hub);
-extern void exact_merge_sql_all_marks(StringInfo out, const ExactHub *hub);
-
-extern void exact_merge_sql_create_schema(StringInfo out, const char *catalog, const char *schema);
 extern void exact_merge_sql_create_table(StringInfo out, const ExactTarget *target, ExactTable table);
 extern void exact_merge_sql_describe(StringInfo out, const ExactTarget *target, ExactTable table);
 extern void exact_merge_sql_properties(StringInfo out, const ExactTarget *target, ExactTable table);

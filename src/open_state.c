@@ -334,10 +334,10 @@ append_create(StringInfo sql, const OpenTable *table, const ExactTarget *target)
 	for (int i = 0; i < table->ncolumns; i++)
 	{
 		appendStringInfo(sql, ",\n  `%s` %s COMMENT ", table->columns[i].name, table->columns[i].type);
-		exact_merge_sql_literal(sql, table->columns[i].comment);
+		exact_delta_sql_literal(sql, table->columns[i].comment);
 	}
 	appendStringInfoString(sql, "\n) USING DELTA\nCOMMENT ");
-	exact_merge_sql_literal(sql, table->comment);
+	exact_delta_sql_literal(sql, table->comment);
 	appendStringInfoString(sql, "\nTBLPROPERTIES ('delta.enableDeletionVectors' = 'false')");
 }
 
@@ -351,7 +351,7 @@ append_merge(StringInfo sql, const OpenTable *table, const ExactTarget *target, 
 	initStringInfo(&schema);
 	initStringInfo(&own);
 	appendStringInfoString(&own, "t.`installation` = ");
-	exact_merge_sql_literal(&own, target->hub->installation);
+	exact_delta_sql_literal(&own, target->hub->installation);
 	appendStringInfoString(sql, "MERGE INTO ");
 	exact_merge_sql_table(sql, target, EXACT_TABLE_CURRENT);
 	appendStringInfoString(sql, " AS t\nUSING (");
@@ -384,7 +384,7 @@ append_merge(StringInfo sql, const OpenTable *table, const ExactTarget *target, 
 	for (int i = 0; i < table->ncolumns; i++)
 		appendStringInfo(sql, ", `%s`", table->columns[i].name);
 	appendStringInfoString(sql, ")\n  VALUES (");
-	exact_merge_sql_literal(sql, target->hub->installation);
+	exact_delta_sql_literal(sql, target->hub->installation);
 	for (int i = 0; i < table->ncolumns; i++)
 		appendStringInfo(sql, ", s.`%s`", table->columns[i].name);
 	appendStringInfo(sql, ")\nWHEN NOT MATCHED BY SOURCE AND %s THEN DELETE", own.data);

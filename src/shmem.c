@@ -14,6 +14,7 @@
 #include "storage/shmem.h"
 
 #include "compat.h"
+#include "errors.h"
 #include "shmem.h"
 
 #define CRASH_MEMORY_S 600		/* crashes further apart are not a series */
@@ -118,6 +119,17 @@ exact_shmem_init(void)
 	shmem_request_hook = request_shmem;
 	previous_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = startup_shmem;
+}
+
+void
+exact_shmem_require(void)
+{
+	if (exact_shared == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_EXACT_NOT_PRELOADED),
+				 errmsg("the workers of exact_databricks do not run in this server"),
+				 errdetail("The library is not in shared_preload_libraries."),
+				 errhint("Add exact_databricks to shared_preload_libraries in postgresql.conf and restart the server.")));
 }
 
 ExactDatabaseSlot *

@@ -89,6 +89,8 @@ extern ExactShared *exact_shared;
 extern LWLock *exact_shared_lock;
 
 extern void exact_shmem_init(void);
+/* Raises EX001 when the library was not preloaded. */
+extern void exact_shmem_require(void);
 /* The slot of a database or NULL; the lock is held by the caller. */
 extern ExactDatabaseSlot *exact_shmem_database(Oid database);
 extern const char *exact_role_name(ExactRole role);

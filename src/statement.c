@@ -383,7 +383,7 @@ make_mark(const ExactStatementRequest *request)
 	if (range->first_batch != 0)
 		scope = psprintf(INT64_FORMAT ".%d-" INT64_FORMAT ".%d", range->first_batch, range->first_ord, range->last_batch, range->last_ord);
 	initStringInfo(&mark);
-	exact_merge_sql_mark(&mark, request->hub, request->entity, request->kind, scope);
+	exact_delta_sql_mark(&mark, request->hub, request->entity, request->kind, scope);
 	return mark.data;
 }
 

@@ -8,7 +8,7 @@
 #define EXACT_STATEMENT_H
 
 #include "databricks.h"
-#include "merge_sql.h"
+#include "delta_sql.h"
 #include "worker.h"
 
 /* Rows of staged batches that a statement carries, both ends included */

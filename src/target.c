@@ -64,11 +64,11 @@ read_columns(MemoryContext context, const char *entity, uint64 n)
 		ExactColumn *column = &columns[i];
 		char	   *edm_type = exact_cell_text(i, 4);
 		char	   *target_type = exact_cell_text(i, 3);
-		char		type[EXACT_MERGE_SQL_TYPE_SIZE];
+		char		type[EXACT_DELTA_SQL_TYPE_SIZE];
 
 		column->name = exact_cell_text(i, 1);
 		column->source_field = exact_cell_text(i, 2);
-		if (!exact_merge_sql_type(target_type, type))
+		if (!exact_delta_sql_type(target_type, type))
 			ereport(ERROR,
 					(errcode(ERRCODE_EXACT_TABLE_MISMATCH),
 					 errmsg("column %s of %s cannot have the type \"%s\"", column->name, entity, target_type),

@@ -404,15 +404,15 @@ end_exchange(ExactTokenChain *chain, const ExactOauthAnswer *answer)
 	ExactFault *fault;
 
 	if (refused && strcmp(answer->error, "invalid_client") == 0)
-		fault = exact_token_fault(ERRCODE_EXACT_SECRET, psprintf("Exact Online refuses the client id or secret of app \"%s\"", chain->app),
+		fault = exact_fault_make(ERRCODE_EXACT_SECRET, psprintf("Exact Online refuses the client id or secret of app \"%s\"", chain->app),
 								  psprintf("%s.", answer->finding),
 								  psprintf("Correct client_id in exact.app or the file app.%s.client_secret, SELECT * FROM exact.import_secrets(); then %s.",
 										   chain->app, step));
 	else if (refused)
-		fault = exact_token_fault(ERRCODE_EXACT_NOT_AUTHORIZED, psprintf("Exact Online refuses the authorisation of app \"%s\"", chain->app),
+		fault = exact_fault_make(ERRCODE_EXACT_NOT_AUTHORIZED, psprintf("Exact Online refuses the authorisation of app \"%s\"", chain->app),
 								  psprintf("%s.", answer->finding), psprintf("A code works once and for three minutes. Begin again: %s.", step));
 	else
-		fault = exact_token_fault(ERRCODE_EXACT_UNAVAILABLE, psprintf("the authorisation of app \"%s\" got no clear answer", chain->app),
+		fault = exact_fault_make(ERRCODE_EXACT_UNAVAILABLE, psprintf("the authorisation of app \"%s\" got no clear answer", chain->app),
 								  psprintf("%s.", answer->finding), psprintf("Begin again: %s.", step));
 	exact_log(LOG, "token app=%s event=\"not authorized\" finding=\"%s\"", chain->app, answer->finding);
 	end_call(chain, EXACT_CHAIN_IDLE);

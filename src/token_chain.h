@@ -99,7 +99,6 @@ extern void exact_token_answer_local(ExactTokenChain *chain, const ExactFault *f
 extern void exact_token_look(ExactTokenChain *chain, ExactTokenRow *row);
 
 /* Texts and times, palloc'd */
-extern ExactFault *exact_token_fault(int sqlstate, char *message, char *detail, char *hint);
 extern char *exact_token_consent_step(const char *app);
 extern TimestampTz exact_token_in_ms(int64 ms);
 extern void exact_token_forget(ExactSecret **secret);

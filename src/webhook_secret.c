@@ -12,7 +12,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "errors.h"
+#include "credential.h"
 #include "guc.h"
 #include "secret.h"
 #include "sql.h"
@@ -74,7 +74,7 @@ set_problem(WebhookSecret *s, const char *problem)
 static void
 open_secret(WebhookSecret *s)
 {
-	MemoryContext context = CurrentMemoryContext;
+	char	   *problem;
 
 	s->tried_at = GetCurrentTimestamp();
 	if (s->host_changed)
@@ -82,24 +82,9 @@ open_secret(WebhookSecret *s)
 		set_problem(s, psprintf("the %s of app \"%s\" is for another host", s->place.field, s->place.name));
 		return;
 	}
-	PG_TRY();
-	{
-		s->secret = exact_secret_open(&s->place, s->envelope);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		/* only our own refusals to open: nothing but memory was touched, so the transaction goes on */
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (error->sqlerrcode != ERRCODE_EXACT_SECRET && error->sqlerrcode != ERRCODE_EXACT_KEY_FILE)
-			PG_RE_THROW();
-		FlushErrorState();
-		set_problem(s, error->message);
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
+	s->secret = exact_credential_try(&s->place, s->envelope, &problem);
+	if (s->secret == NULL)
+		set_problem(s, problem);
 }
 
 /* Is the key file still the one that the secrets were opened with? */

@@ -416,8 +416,8 @@ until(TimestampTz then)
 	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), then);
 }
 
-static long
-sooner(long a, long b)
+long
+exact_worker_sooner(long a, long b)
 {
 	if (a < 0)
 		return b;
@@ -483,19 +483,19 @@ work_loop(void)
 		}
 
 		if (!ready)
-			timeout = sooner(timeout, until(assess_at));
+			timeout = exact_worker_sooner(timeout, until(assess_at));
 		else if (turn_at != 0)
-			timeout = sooner(timeout, until(turn_at));
-		timeout = sooner(timeout, ops->serve ? serve_wait : exact_http_timeout());
+			timeout = exact_worker_sooner(timeout, until(turn_at));
+		timeout = exact_worker_sooner(timeout, ops->serve ? serve_wait : exact_http_timeout());
 		if (exit_wanted)
-			timeout = sooner(timeout, 1000);
+			timeout = exact_worker_sooner(timeout, 1000);
 		if (timeout != 0)
 		{
 			/* one that serves many a second reports once a second, and is looked at again for the last report */
 			long		report = pgstat_report_stat(ops->serve == NULL);
 
 			if (report > 0)
-				timeout = sooner(timeout, report);
+				timeout = exact_worker_sooner(timeout, report);
 			pgstat_report_activity(STATE_IDLE, NULL);
 		}
 		exact_evloop_wait(timeout);

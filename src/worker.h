@@ -55,6 +55,9 @@ extern const char *exact_worker_name(void);
 /* In turn(): was the worker woken by exact_wake since its last turn, is this its first turn, or was the configuration reloaded? */
 extern bool exact_worker_woken(void);
 
+/* The shorter of two waits in ms, -1 = none */
+extern long exact_worker_sooner(long a, long b);
+
 /* This worker cannot do its work for a reason of its own, which exact.workers shows (state idle); NULL = it can. */
 extern void exact_worker_block(const char *reason);
 /* Where it listens, for exact.workers. */

@@ -6,6 +6,7 @@
 #define FRONTEND 1
 #include "postgres_fe.h"
 
+#include "../src/delta_sql.c"
 #include "../src/merge_sql.c"
 
 static int	failures;
@@ -44,8 +45,8 @@ expect(const char *what, StringInfo got, const char *expected)
 static void
 expect_type(const char *type, const char *expected)
 {
-	char		out[EXACT_MERGE_SQL_TYPE_SIZE] = "";
-	bool		ok = exact_merge_sql_type(type, out);
+	char		out[EXACT_DELTA_SQL_TYPE_SIZE] = "";
+	bool		ok = exact_delta_sql_type(type, out);
 
 	if (ok != (expected != NULL) || (ok && strcmp(out, expected) != 0))
 	{
@@ -96,7 +97,7 @@ expect_type(const char *type, const char *expected)
 static void
 test_tables(StringInfo out)
 {
-	exact_merge_sql_create_schema(out, target.catalog, target.schema);
+	exact_delta_sql_create_schema(out, target.catalog, target.schema);
 	expect("schema", out, "CREATE SCHEMA IF NOT EXISTS `main`.`exact` COMMENT 'Exact Online, kept up to date by exact_databricks'");
 	exact_merge_sql_create_table(out, &target, EXACT_TABLE_CURRENT);
 	expect("current table", out,
@@ -115,7 +116,7 @@ test_tables(StringInfo out)
 	expect("describe", out, "DESCRIBE TABLE `main`.`exact`.`orders_history`");
 	exact_merge_sql_properties(out, &target, EXACT_TABLE_CURRENT);
 	expect("properties", out, "SHOW TBLPROPERTIES `main`.`exact`.`orders`");
-	exact_merge_sql_mark(out, &hub, "purchaseorders", "history", "12.1-14.40");
+	exact_delta_sql_mark(out, &hub, "purchaseorders", "history", "12.1-14.40");
 	expect("mark", out, "/* exact_databricks i1.3 purchaseorders history 12.1-14.40 */");
 	exact_merge_sql_name(out, &target, EXACT_TABLE_CURRENT);
 	expect("name", out, "main.exact.orders");
