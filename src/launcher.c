@@ -28,6 +28,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "clock.h"
 #include "compat.h"
 #include "errors.h"
 #include "process.h"
@@ -482,6 +483,23 @@ wake_resting(void)
 	LWLockRelease(exact_shared_lock);
 }
 
+/* What was planned by a clock that was set back is due now. */
+static void
+plan_anew(void)
+{
+	HASH_SEQ_STATUS status;
+	KnownDatabase *db;
+
+	hash_seq_init(&status, known);
+	while ((db = hash_seq_search(&status)) != NULL)
+		db->probe_at = 0;
+	for (int i = 0; i < EXACT_MAX_DATABASES; i++)
+		for (int r = 0; r < EXACT_NROLES; r++)
+			plans[i][r].start_at = 0;
+	scan_at = exact_process_blocked_until = 0;
+	probe_deadline = in_ms(PROBE_LIMIT_MS);
+}
+
 static void
 take_signals(void)
 {
@@ -567,5 +585,7 @@ exact_launcher_main(Datum main_arg pg_attribute_unused())
 		pgstat_report_activity(STATE_IDLE, NULL);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait, PG_WAIT_EXTENSION);
 		take_signals();
+		if (exact_clock_set_back())
+			plan_anew();
 	}
 }

@@ -216,7 +216,8 @@ static void
 states_unit(void *arg)
 {
 	static const char sql[] =
-	"SELECT workspace, entity, paused_since IS NOT NULL, attempts, next_attempt_at, delivered_at, created_at IS NOT NULL, "
+	"SELECT workspace, entity, paused_since IS NOT NULL, attempts, "
+	"CASE WHEN next_attempt_at < clock_timestamp() + interval '1 h' THEN next_attempt_at END, CASE WHEN delivered_at <= clock_timestamp() THEN delivered_at END, created_at IS NOT NULL, "	/* else by a clock that was set back */
 	"NOT EXISTS (SELECT FROM exact.epoch e WHERE e.known_seq IS NOT NULL AND e.epoch > coalesce(s.compared_epoch, 0)) FROM exact.target_state s";
 	bool	   *first = arg;
 	uint64		n = exact_sql(sql, 0, NULL);

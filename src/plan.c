@@ -367,7 +367,7 @@ read_requests(void)
 	"WHERE id IN (SELECT id FROM exact.request WHERE state = 'running' AND kind = 'sync' AND cancel_wanted FOR UPDATE SKIP LOCKED)";
 	static const char take_sql[] =
 	"UPDATE exact.request SET state = 'running', started_at = clock_timestamp() "
-	"WHERE id IN (SELECT id FROM exact.request WHERE state = 'queued' AND kind = 'sync' FOR UPDATE SKIP LOCKED) RETURNING id";
+	"WHERE id IN (SELECT id FROM exact.request WHERE (state = 'queued' OR (state = 'running' AND started_at > clock_timestamp())) AND kind = 'sync' FOR UPDATE SKIP LOCKED) RETURNING id";	/* by a clock that was set back */
 	static const char open_sql[] =
 	"SELECT f.division, e.feed, max(q.started_at) FROM exact.request q JOIN exact.feed f ON f.enabled AND (q.division IS NULL OR f.division = q.division) "
 	"JOIN exact.entity_effective e ON e.entity = f.entity AND (q.entity IS NULL OR q.entity = e.entity OR q.entity = e.feed) "

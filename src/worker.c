@@ -21,6 +21,7 @@
 #include "utils/memutils.h"
 
 #include "ask.h"
+#include "clock.h"
 #include "compat.h"
 #include "errors.h"
 #include "evloop.h"
@@ -445,6 +446,7 @@ work_loop(void)
 	MemoryContext loop_context = AllocSetContextCreate(TopMemoryContext, "exact loop", ALLOCSET_DEFAULT_SIZES);
 	bool		turn_due = true;
 	bool		assess_due = true;
+	bool		clock_moved = false;
 	TimestampTz turn_at = 0;	/* 0 = only when woken */
 	long		serve_wait = 0;
 
@@ -500,6 +502,14 @@ work_loop(void)
 		}
 		exact_evloop_wait(timeout);
 
+		if (exact_clock_set_back())
+		{
+			exact_log(LOG, "the clock was set back");
+			clock_moved = assess_due = turn_due = true;
+		}
+		/* one that plans ahead begins anew; the listener does not */
+		if (clock_moved && ops->serve == NULL && hold_depth == 0)
+			exact_worker_end("the clock was set back");
 		if (handle_interrupts())
 		{
 			assess_due = true;
