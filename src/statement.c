@@ -2,8 +2,8 @@
  * statement.c - the life of one statement in Databricks.
  *
  * NEW: recorded in exact.statement_log (committed), then sent. RUNNING: has an id, is polled. UNKNOWN: sent, no answer; looked for
- * in the query history. A crash leaves the row in the log, and exact_statement_follow() takes it up from there. Called by
- * target.c, delivery.c and loader.c. Each step is one request and at most one unit; nothing waits in a transaction.
+ * in the query history. A crash leaves the row in the log, and exact_statement_follow() takes it up from there. Called by all that send
+ * one, and by loader.c in its turn. Each step is one request and at most one unit; nothing waits in a transaction.
  */
 #include "postgres.h"
 

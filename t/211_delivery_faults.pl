@@ -17,18 +17,6 @@ my $statements = '^/api/2.0/sql/statements';
 my $n = 0;
 my %versions;		# key => number of versions staged
 
-sub fault
-{
-	my (%fault) = @_;
-	return control($simulator, 'POST', 'faults', \%fault)->{id};
-}
-
-sub of_kind
-{
-	my ($kind) = @_;
-	return "exact_databricks \\S+ \\S+ $kind ";
-}
-
 # One more version of each of two keys; the wait for their delivery
 sub deliver_two
 {
@@ -64,7 +52,7 @@ sub target
 # the answer to each statement of the first delivery is lost
 foreach my $what ([ 'check', 'DESCRIBE' ], [ 'ddl', 'CREATE SCHEMA' ], [ 'ddl', 'CREATE TABLE' ], [ 'check', 'SHOW' ])
 {
-	fault(path => "$statements\$", statement => "$what->[0] .*$what->[1]", action => 'reset_after');
+	workspace_fault($simulator, path => "$statements\$", statement => "$what->[0] .*$what->[1]", action => 'reset_after');
 }
 deliver_two('answers lost while the tables are made', 60);
 
@@ -73,8 +61,8 @@ foreach my $kind ('history', 'current')
 {
 	foreach my $action ('reset_before', 'reset_after', 'reset_running', 'cut_body')
 	{
-		my $slow = $action eq 'reset_running' ? fault(path => "$statements\$", statement => of_kind($kind), action => 'slow', seconds => 2) : 0;
-		my $id = fault(path => "$statements\$", statement => of_kind($kind), action => $action);
+		my $slow = $action eq 'reset_running' ? workspace_fault($simulator, path => "$statements\$", statement => of_kind($kind), action => 'slow', seconds => 2) : 0;
+		my $id = workspace_fault($simulator, path => "$statements\$", statement => of_kind($kind), action => $action);
 		deliver_two("$action of the $kind MERGE", 40);
 		is(fault_count($simulator, $id), 1, 'it struck');
 	}
@@ -102,7 +90,7 @@ foreach my $case (
 {
 	my ($what, $fault, $at_least) = @$case;
 	my $kind = $n % 2 ? 'history' : 'current';
-	my $id = fault(path => "$statements\$", statement => of_kind($kind), %$fault);
+	my $id = workspace_fault($simulator, path => "$statements\$", statement => of_kind($kind), %$fault);
 	my $seconds = seconds_of(sub { deliver_two("$what, $kind MERGE", 60) });
 
 	is(fault_count($simulator, $id), $fault->{times} // 1, 'it struck');
@@ -110,11 +98,11 @@ foreach my $case (
 }
 
 # polls: a warehouse that takes its time, answers to polls that get lost, an id that is forgotten
-fault(path => "$statements\$", statement => of_kind('history'), action => 'slow', seconds => 3);
+workspace_fault($simulator, path => "$statements\$", statement => of_kind('history'), action => 'slow', seconds => 3);
 deliver_two('a slow statement', 60);
 
 # the service is away: the reason is shown, nobody has to act, nothing is lost
-my $away = fault(path => '^/api', action => 'status', status => 503, times => -1);
+my $away = workspace_fault($simulator, path => '^/api', action => 'status', status => 503, times => -1);
 $versions{a}++;
 $versions{b}++;
 $n++;
@@ -144,7 +132,7 @@ like((databricks_rows($simulator, 'items_history'))[0]{_payload}, qr/$marker/, '
 is(target('paused_since IS NULL AND reason IS NULL', 'items'), 't', 'no longer paused');
 
 # twice the same: an error that may pass once is an error the second time
-fault(path => "$statements\$", statement => of_kind('history'), action => 'fail', error_class => 'FAILED_READ_FILE', sql_state => 'KD001', message => 'unreadable', times => 2);
+workspace_fault($simulator, path => "$statements\$", statement => of_kind('history'), action => 'fail', error_class => 'FAILED_READ_FILE', sql_state => 'KD001', message => 'unreadable', times => 2);
 stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => 'a' . ++$n } ], [ 'U', 'b', { ID => 'b', Code => "b$n" } ]);
 $versions{$_}++ foreach 'a', 'b';
 wait_until('costcenter is paused', sub { target('paused_since IS NOT NULL') eq 't' });

@@ -17,18 +17,6 @@ deliver_to($node, $simulator);
 my $statements = '^/api/2.0/sql/statements';
 my $n = 0;
 
-sub fault
-{
-	my (%fault) = @_;
-	return control($simulator, 'POST', 'faults', \%fault)->{id};
-}
-
-sub of_kind
-{
-	my ($kind) = @_;
-	return "exact_databricks \\S+ \\S+ $kind ";
-}
-
 sub stage_next
 {
 	$n++;
@@ -74,7 +62,7 @@ foreach my $kind ('history', 'current')
 	{
 		my ($when, $faults, $state) = @$case;
 
-		fault(path => "$statements\$", statement => of_kind($kind), %$_) foreach @$faults;
+		workspace_fault($simulator, path => "$statements\$", statement => of_kind($kind), %$_) foreach @$faults;
 		stage_next();
 		wait_until("a $kind statement is $state", sub {
 			$node->safe_psql('postgres', "SELECT count(*) FROM exact.statement_log WHERE kind = '$kind' AND state = '$state'") ne '0' });
@@ -99,7 +87,7 @@ sub wait_running
 	my ($kind) = @_;
 	return wait_until("a $kind statement runs", sub { grep { $_->{state} eq 'RUNNING' } statements($simulator, qr/costcenter $kind/) });
 }
-fault(path => "$statements\$", statement => of_kind('history'), action => 'slow', seconds => 60);
+workspace_fault($simulator, path => "$statements\$", statement => of_kind('history'), action => 'slow', seconds => 60);
 stage_next();
 wait_running('history');
 advance(31);
@@ -119,8 +107,8 @@ foreach my $i (1 .. $#history)
 is("@overlap", '', 'no two MERGEs into one table at a time');
 
 # an id that the service has forgotten: looked for in the history, sent again
-fault(path => "$statements\$", statement => of_kind('current'), action => 'slow', seconds => 60);
-fault(path => "$statements/.", statement => of_kind('current'), action => 'forget');
+workspace_fault($simulator, path => "$statements\$", statement => of_kind('current'), action => 'slow', seconds => 60);
+workspace_fault($simulator, path => "$statements/.", statement => of_kind('current'), action => 'forget');
 stage_next();
 wait_running('current');
 advance(31);
@@ -172,8 +160,8 @@ wait_until('costcenter is delivered', sub { $node->safe_psql('postgres', "SELECT
 check_truth('a new table in its place');
 
 # a table that loses what was written: the post-condition stops it
-fault(path => "$statements\$", statement => of_kind('current'), action => 'reset_before', times => 1);
-my $gap = fault(path => "$statements\$", statement => of_kind('current'), action => 'status', status => 200,
+workspace_fault($simulator, path => "$statements\$", statement => of_kind('current'), action => 'reset_before', times => 1);
+my $gap = workspace_fault($simulator, path => "$statements\$", statement => of_kind('current'), action => 'status', status => 200,
 	body => { statement_id => '01ef0000-0000-0000-0000-000000000000', status => { state => 'SUCCEEDED' },
 		manifest => {}, result => { data_array => [ [ '1', '1', '0', '0' ] ] } }, skip => 1);
 stage_next();

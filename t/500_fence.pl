@@ -19,7 +19,6 @@ my $n = 0;
 
 sub one { return $node->safe_psql('postgres', $_[0]); }
 sub sql { control($simulator, 'POST', 'sql', { statement => $_[0] }); return; }
-sub fault { my (%fault) = @_; return control($simulator, 'POST', 'faults', \%fault)->{id}; }
 sub hub { return join ' ', map { "$_->{division}:$_->{epoch}" } sort { $a->{division} <=> $b->{division} } databricks_rows($simulator, 'exact_hub'); }
 sub change { $n++; return stage($node, 1, 'costcenter', [ $n == 1 ? 'I' : 'U', 'a', { ID => 'a', Code => "a$n" } ]); }
 sub current { return join ' ', map { $_->{code} } grep { $_->{_key} eq 'a' } databricks_rows($simulator, 'costcenter'); }
@@ -114,7 +113,7 @@ ok(eval { wait_delivered($node, 60) }, 'delivered');
 is(hub(), '1:11 2:11', 'claimed again');
 
 # statements of an older epoch are waited for before anything is delivered
-fault(path => "$statements\$", statement => 'costunit history', action => 'slow', seconds => 40);
+workspace_fault($simulator, path => "$statements\$", statement => 'costunit history', action => 'slow', seconds => 40);
 stage($node, 1, 'costunit', [ 'I', 'u', { ID => 'u', Code => 'u' } ]);
 wait_until('a statement of the old epoch runs', sub { grep { $_->{state} eq 'RUNNING' } statements($simulator, qr/\.11 costunit history/) });
 one('SELECT exact.fence()');
@@ -139,7 +138,7 @@ change();
 ok(eval { wait_delivered($node, 90) }, 'exact_hub is gone: made again, delivered');
 is(hub(), '1:12 2:12 3:12', 'claimed again');
 sql('DROP TABLE main.exact.exact_hub');
-fault(path => "$statements\$", statement => 'MERGE INTO `main`.`exact`.`exact_hub`', action => 'status', status => 200, times => 1,
+workspace_fault($simulator, path => "$statements\$", statement => 'MERGE INTO `main`.`exact`.`exact_hub`', action => 'status', status => 200, times => 1,
 	body => { statement_id => '01ef0000-0000-0000-0000-000000000001', status => { state => 'FAILED',
 		error => { error_code => 'BAD_REQUEST', message => '[INSUFFICIENT_PERMISSIONS] User does not have permission MODIFY on table exact_hub. SQLSTATE: 42501' } , sql_state => '42501' } });
 change();
@@ -151,7 +150,7 @@ is(hub(), '1:12 2:12 3:12', 'claimed');
 
 # killed while it claims
 one('SELECT exact.fence()');
-fault(path => "$statements\$", statement => 'exact_databricks \S+ exact_hub fence', action => 'slow', seconds => 3);
+workspace_fault($simulator, path => "$statements\$", statement => 'exact_databricks \S+ exact_hub fence', action => 'slow', seconds => 3);
 wait_until('a claim is being sent', sub { one("SELECT count(*) FROM exact.statement_log WHERE kind = 'fence' AND state IN ('sending', 'running')") ne '0' }, 60);
 kill 'KILL', worker_pid($node, 'postgres', 'loader');
 wait_until('the server is back', sub { my ($rc) = $node->psql('postgres', 'SELECT 1', on_error_stop => 0); $rc == 0 }, 60);

@@ -12,7 +12,7 @@ use HTTP::Tiny;
 use JSON::PP ();
 
 our @EXPORT = qw(
-  simulator control databricks_rows deliver_to stage delivered statements wait_delivered fault_count
+  simulator control databricks_rows deliver_to stage delivered statements wait_delivered workspace_fault fault_count of_kind
 );
 
 my $json = JSON::PP->new->canonical->utf8;
@@ -62,6 +62,20 @@ sub statements
 	my ($simulator, $pattern) = @_;
 
 	return grep { $_->{text} =~ $pattern } @{ control($simulator, 'GET', 'statements?since=0')->{statements} };
+}
+
+# Arms a fault of the workspace; its id
+sub workspace_fault
+{
+	my ($simulator, %fault) = @_;
+	return control($simulator, 'POST', 'faults', \%fault)->{id};
+}
+
+# What the text of a statement of this kind begins with
+sub of_kind
+{
+	my ($kind) = @_;
+	return "exact_databricks \\S+ \\S+ $kind ";
 }
 
 # How often a fault has struck
