@@ -499,6 +499,12 @@ send_rest(ExactLane *lane)
 	Keyed	   *keyed = lane->rest;
 
 	lane->rest = NULL;
+	if (pg_strncasecmp(keyed->url, lane->base_url, strlen(lane->base_url)) != 0)
+	{
+		MemoryContextDelete(keyed->context);	/* the app was given another address: its keys are still dirty */
+		lane->keys_at = 0;
+		return false;
+	}
 	if (send_keyed(keyed))
 		return true;
 	lane->rest = keyed;

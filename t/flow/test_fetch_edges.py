@@ -3,6 +3,7 @@ import time
 
 from kills import WORKERS
 from processes import free_port
+from truth_rules import RESOURCES
 from test_ordering import CENTERS, PURCHASE, calls, deleted, hits, listening, living, subscribe
 
 ITEMS, PURCHASE_LINES = "logistics/Items", "purchaseentry/PurchaseEntryLines"
@@ -47,6 +48,21 @@ def test_lines_cut_into_pages(engine_free, start_hub):
     assert deleted(hub, "purchaseentrylines", lines[-1]["ID"])
     assert hub.value("SELECT count(*) FROM exact.stage WHERE op = 'D'") == "1"
     assert hub.value("SELECT count(*) FROM exact.api_call WHERE status >= 400") == "0"
+
+
+def test_all_kinds_of_documents_cut(engine_free, start_hub):
+    """Likewise for every kind of document, each with the field by which its lines name it."""
+    hub = start_hub(engine_free, "--preset", "finance", "--records", 100, "--divisions", 1, settings=SLOW)
+    hub.exact.post("config", expand_page_size=1, page_size=11)
+    division = hub.exact.divisions[0]
+    parts = {name: table for name, table in RESOURCES.items() if table.kind in ("document", "part")}
+    hub.enable(entities=tuple(parts))
+    hub.wait_loaded()
+    hub.wait_for("all lines are read", lambda: nothing_dirty(hub), 60)
+    for name, table in parts.items():
+        known = set(hub.psql(f"SELECT key FROM exact.record WHERE entity = '{name}' AND NOT deleted").split())
+        assert known == {r["key"].lower() for r in living(hub, division, table.resource)}, name
+    assert hub.value("SELECT count(*) FROM exact.record WHERE entity LIKE '%lines' AND parent IS NULL") == "0"
 
 
 def test_lines_that_are_null(engine_free, start_hub):
