@@ -28,6 +28,7 @@ def test_me_is_a_list_of_one_with_local_time(sim):
 
 def test_divisions_and_their_two_enums(sim):
     rows = sim.get("/api/v1/1/system/Divisions").rows
+    assert all(int(row["StartDate"][6:-2]) % 86_400_000 == 0 for row in rows), "a date has no time of day"
     assert [r["Code"] for r in rows] == [101001, 202002] and {r["Status"] for r in rows} == {1}
     assert {"DivisionMoveDate", "DivisionHRLinkUnlinkDate", "BlockingStatus", "IsMainDivision"} <= set(rows[0])
     assert isinstance(rows[0]["Hid"], str)
