@@ -1,6 +1,6 @@
 -- How long a change takes, stage by stage.
 
-CREATE INDEX inbox_at ON exact.inbox (at);
+CREATE INDEX inbox_at ON exact.inbox USING brin (at) WITH (pages_per_range = 16);
 COMMENT ON INDEX exact.inbox_at IS 'Notifications of the last hours';
 
 CREATE FUNCTION exact._staged_before(slot smallint, batches bigint[], ords int[]) RETURNS TABLE (batch bigint, ord int, at timestamptz)

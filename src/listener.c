@@ -1,7 +1,8 @@
 /*
  * listener.c - the worker that answers HTTP: notifications, the return of a consent, health, status, metrics. One a database.
  *
- * All notifications that came while the last group was committed are the next group: one unit, and each answer after its commit.
+ * All notifications that came while the last group was committed, and some milliseconds longer when they come thick, are the next
+ * group: one unit, and each answer after its commit.
  * Nothing is answered 200 that is not committed; what cannot be stored now is answered 503, and the sender comes again.
  */
 #include "postgres.h"
@@ -30,6 +31,8 @@
 PGDLLEXPORT void exact_listener_main(Datum main_arg) pg_attribute_noreturn();
 
 #define GROUP_MAX 1024			/* notifications of one unit */
+#define GATHER_MS 3				/* between the beginnings of two groups: a unit costs as much as ten of its notifications … */
+#define GATHER_N 16				/* … so that with so many there is nothing to wait for */
 #define ROUNDS_AT_ONCE 16		/* groups before the frame has its turn */
 #define REFUSED_LOG_MS 60000
 #define STORE_AGAIN_MS 1000		/* after a failure that is no single one's: all are answered 503 meanwhile, and the log is not filled */
@@ -125,6 +128,8 @@ open_listener(void)
 
 typedef struct Group
 {
+	instr_time	begun;			/* when the group before it was stored */
+	int			held;			/* of them: the first so many wait for a later turn */
 	int			n;
 	ExactRequest *requests[GROUP_MAX];
 	ExactInboxItem items[GROUP_MAX];
@@ -226,9 +231,12 @@ take_group(Group *group)
 {
 	ExactFault *fault = NULL;
 	bool		tried = store_again <= GetCurrentTimestamp();
-	bool		stored = tried && store(group->items, group->n, &fault);
-	bool		singly = tried && !stored && is_about_one(fault);
+	bool		stored;
+	bool		singly;
 
+	INSTR_TIME_SET_CURRENT(group->begun);
+	stored = tried && store(group->items, group->n, &fault);
+	singly = tried && !stored && is_about_one(fault);
 	if (tried && !stored && !singly)
 		store_again = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STORE_AGAIN_MS);
 	if (ProcDiePending)
@@ -241,7 +249,29 @@ take_group(Group *group)
 		else
 			answer_unavailable(group->requests[i]);
 	}
-	group->n = 0;
+	group->n = group->held = 0;
+}
+
+static void
+refuse_group(Group *group)
+{
+	exact_traffic_add(EXACT_TRAFFIC_RECEIVED, group->n);
+	for (int i = 0; i < group->n; i++)
+		answer_unavailable(group->requests[i]);
+	group->n = group->held = 0;
+}
+
+/* ms until the group may be stored; one that comes alone does not wait */
+static long
+gather_ms(const Group *group)
+{
+	instr_time	since;
+
+	if (INSTR_TIME_IS_ZERO(group->begun) || group->n >= GATHER_N)
+		return 0;
+	INSTR_TIME_SET_CURRENT(since);
+	INSTR_TIME_SUBTRACT(since, group->begun);
+	return Max(GATHER_MS - (long) INSTR_TIME_GET_MILLISEC(since), 0);
 }
 
 static void
@@ -301,15 +331,15 @@ ailment(const ExactFault *refuse)
 	return found;
 }
 
-/* Answers everything that is complete; true when there was something. */
+static Group group;
+
+/* Answers everything that is complete, notifications with their group; true when the server may go on. */
 static bool
 serve_round(const ExactFault *refuse)
 {
-	static Group group;
 	ExactRequest *request;
 	bool		any = false;
 
-	group.n = 0;
 	while (group.n < GROUP_MAX && (request = exact_http_server_next()) != NULL)
 	{
 		any = true;
@@ -325,11 +355,6 @@ serve_round(const ExactFault *refuse)
 
 			exact_pages_text(request, why ? 503 : 200, why ? why : "ok\n");
 		}
-		else if (refuse)
-		{
-			exact_traffic_add(EXACT_TRAFFIC_RECEIVED, 1);
-			answer_unavailable(request);
-		}
 		else
 		{
 			group.items[group.n].body = request->body;
@@ -337,8 +362,16 @@ serve_round(const ExactFault *refuse)
 			group.requests[group.n++] = request;
 		}
 	}
-	if (group.n > 0)
-		take_group(&group);
+	if (group.n > 0 && (refuse || gather_ms(&group) == 0))
+	{
+		any = true;
+		if (refuse)
+			refuse_group(&group);
+		else
+			take_group(&group);
+	}
+	while (group.held < group.n)
+		exact_http_server_hold(group.requests[group.held++]);
 	return any;
 }
 
@@ -367,6 +400,8 @@ serve(const ExactFault *refuse)
 	}
 	if (waiting >= 0)
 		wait = wait < 0 ? waiting : Min(wait, waiting);
+	if (group.n > 0)
+		wait = wait < 0 ? gather_ms(&group) : Min(wait, gather_ms(&group));
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	count();
