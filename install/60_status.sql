@@ -62,13 +62,13 @@ LEFT JOIN waiting AS w ON w.division = f.division AND w.entity = f.entity
 LEFT JOIN exact.target_state AS t ON t.workspace = d.workspace AND t.entity = f.entity
 -- Documents are as complete as the transaction lines that tell of them, and a topic that is heard is complete up to what waits of it.
 LEFT JOIN LATERAL (
-	SELECT least(o.complete_at, (SELECT min(k.since) FROM exact.dirty_key AS k JOIN exact.entity_effective AS x ON x.entity = k.entity
+	SELECT least(o.complete_at, (SELECT min(least(k.since, k.first_at)) FROM exact.dirty_key AS k JOIN exact.entity_effective AS x ON x.entity = k.entity
 		WHERE k.division = f.division AND x.feed = e.feed)) AS complete_at
 	FROM exact.entity_effective AS g JOIN exact.feed_state AS o ON o.division = f.division AND o.feed = g.feed
 	WHERE g.entity = e.trigger_entity AND s.first_complete_at IS NOT NULL
 ) AS followed ON true
 LEFT JOIN LATERAL (
-	SELECT coalesce(least(s.notified_first, (SELECT min(k.since) FROM exact.dirty_key AS k JOIN exact.entity_effective AS x ON x.entity = k.entity
+	SELECT coalesce(least(s.notified_first, (SELECT min(least(k.since, k.first_at)) FROM exact.dirty_key AS k JOIN exact.entity_effective AS x ON x.entity = k.entity
 		WHERE k.division = f.division AND x.feed = e.feed)), now()) AS complete_at
 	WHERE e.topic IS NOT NULL AND s.first_complete_at IS NOT NULL AND NOT EXISTS (
 		SELECT FROM string_to_table(e.topic, '|') AS n (topic) WHERE NOT EXISTS (

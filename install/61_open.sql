@@ -107,7 +107,7 @@ REVOKE ALL ON FUNCTION exact._open_rows(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._open_rows(text) TO exact_worker;
 
 -- Complete up to: the start of the last whole run, or before it the oldest thing that is known and not in Delta. While a run goes on, when the one
--- before it began is not known any more: null, and what was said before stays true.
+-- before it began is not known any more, and while lines are read that did not come with their documents: null, and what was said before stays true.
 CREATE FUNCTION exact._state_rows(workspace text) RETURNS TABLE (division int, entity text, state text, reason text, complete_until timestamptz, open_records bigint,
 	delivered_at timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -116,7 +116,9 @@ AS $$
 		SELECT b.division, b.entity, sum(b.rows - b.delivered_rows) AS rows, min(b.staged_at) AS since
 		FROM exact.batch AS b WHERE b.delivered_at IS NULL GROUP BY b.division, b.entity
 	), dirty AS (
-		SELECT k.division, k.entity, min(k.since) AS since FROM exact.dirty_key AS k GROUP BY k.division, k.entity
+		-- a document's key stands for its lines too; of lines that did not come it is not known how old they are
+		SELECT k.division, e.feed, min(least(k.since, k.first_at)) AS since, bool_or(k.reason IN ('first load', 'its lines did not come with it')) AS unread
+		FROM exact.dirty_key AS k JOIN exact.entity_effective AS e ON e.entity = k.entity GROUP BY k.division, e.feed
 	), announced AS (
 		SELECT w.division, w.topic, min(i.at) AS since FROM exact.inbox_work AS w JOIN exact.inbox AS i ON i.id = w.id WHERE w.taken_at IS NULL GROUP BY w.division, w.topic
 	)
@@ -124,7 +126,7 @@ AS $$
 		CASE WHEN NOT f.enabled OR NOT d.enabled THEN 'off' WHEN s.first_complete_at IS NULL THEN 'first load'
 			WHEN o.reason IS NOT NULL THEN 'stopped' ELSE 'complete' END,
 		CASE WHEN f.enabled AND d.enabled THEN o.reason END,
-		CASE WHEN s.first_complete_at IS NOT NULL AND s.run_state = 'idle' AND coalesce(x.run_state, 'idle') = 'idle' THEN least(s.run_started_at, x.run_started_at, w.since, k.since,
+		CASE WHEN s.first_complete_at IS NOT NULL AND s.run_state = 'idle' AND coalesce(x.run_state, 'idle') = 'idle' AND k.unread IS NOT TRUE THEN least(s.run_started_at, x.run_started_at, w.since, k.since,
 			(SELECT min(a.since) FROM announced AS a WHERE a.division = f.division AND a.topic = ANY (string_to_array(e.topic, '|')))) END,
 		coalesce(w.rows, 0)::bigint, t.delivered_at
 	FROM exact.feed AS f
@@ -134,7 +136,7 @@ AS $$
 	-- deletes of many entities come by a log of their own
 	LEFT JOIN exact.feed_state AS x ON x.division = f.division AND x.feed = 'deleted' AND e.method = 'sync' AND e.entity_type IS NOT NULL
 	LEFT JOIN waiting AS w ON w.division = f.division AND w.entity = f.entity
-	LEFT JOIN dirty AS k ON k.division = f.division AND k.entity = f.entity
+	LEFT JOIN dirty AS k ON k.division = f.division AND k.feed = e.feed
 	LEFT JOIN exact.target_state AS t ON t.workspace = $1 AND t.entity = f.entity
 	CROSS JOIN LATERAL (SELECT coalesce(exact._reading_obstacle(f.division, f.entity), CASE WHEN t.paused_since IS NOT NULL THEN t.reason END) AS reason) AS o
 $$;

@@ -48,6 +48,14 @@ INSERT INTO exact.inbox_work (id, division, topic) VALUES (-1, 9000001, 'BankEnt
 INSERT INTO exact.division_state (division, state, since, reason) VALUES (9000001, 'paused', '2026-11-22 12:00+00', 'paused by dba');
 SELECT division, entity, state, left(reason, 30) AS reason, to_char(complete_until AT TIME ZONE 'UTC', 'HH24:MI') AS complete_until, open_records FROM exact._state_rows('pond') ORDER BY 1, 2;
 SELECT count(*) FROM exact._open_rows('pond');
+-- a key of a document is one of its lines too, from its first notification on; how old lines are that did not come with it is not known
+INSERT INTO exact.dirty_key (division, entity, key, since, first_at, reason) VALUES (9000001, 'purchaseorders', 'd', '2026-11-22 11:50+00', '2026-11-22 11:20+00', 'notified');
+UPDATE exact.feed_state SET run_state = 'idle' WHERE division = 9000001 AND feed = 'purchaseorders';
+SELECT entity, to_char(complete_until AT TIME ZONE 'UTC', 'HH24:MI') AS complete_until FROM exact._state_rows('pond') WHERE entity ~ 'purchaseorder' ORDER BY 1;
+INSERT INTO exact.dirty_key (division, entity, key, since, reason) VALUES (9000001, 'purchaseorderlines', 'd', '2026-11-22 11:56+00', 'its lines did not come with it');
+SELECT entity, complete_until IS NULL AS as_before FROM exact._state_rows('pond') WHERE entity ~ 'purchaseorder' ORDER BY 1;
+DELETE FROM exact.dirty_key WHERE key = 'd';
+UPDATE exact.feed_state SET run_state = 'paging' WHERE division = 9000001 AND feed = 'purchaseorders';
 
 -- as it is sent; what moves with the time alone leaves the digest as it is
 SELECT open_rows, opens, states, json_array_length(state_rows::json), divisions, delivered_at AT TIME ZONE 'UTC' AS delivered_at FROM exact._open_json('pond');

@@ -128,7 +128,7 @@ take_unit(void *arg)
 	"  JOIN exact.record r ON r.division = $1 AND r.entity = e.entity AND r.key = h.key AND NOT r.deleted WHERE h.action = 'Delete'), "
 	"dirty AS (INSERT INTO exact.dirty_key AS d (division, entity, key, since, reason) SELECT $1, * FROM (SELECT * FROM documents UNION ALL SELECT * FROM gone) k "
 	"  ON CONFLICT (division, entity, key) DO UPDATE SET since = greatest(least(d.since, clock_timestamp()), excluded.since), "
-	"    first_at = CASE WHEN excluded.since > d.since THEN coalesce(d.first_at, d.since) ELSE d.first_at END, "
+	"    first_at = CASE WHEN excluded.since > d.since THEN least(d.first_at, d.since, excluded.since) ELSE d.first_at END, "
 	"    reason = CASE WHEN excluded.reason = 'notified' AND d.reason NOT IN ('notified', '" EXACT_STAGE_FIRST_LOAD "') THEN d.reason ELSE excluded.reason END RETURNING 1) "
 	"SELECT count(*), count(*) FILTER (WHERE why IS NULL AND action IS DISTINCT FROM 'Delete'), min(least(at, clock_timestamp())) FILTER (WHERE why IS NULL), max(least(at, clock_timestamp())) FILTER (WHERE why IS NULL), "
 	"  (SELECT count(*) FROM dirty), max(at), count(*) FILTER (WHERE why IS NULL) FROM judged";

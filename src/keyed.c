@@ -28,7 +28,7 @@ exact_keyed_want(ExactLane *lane, const char *entity, char **keys, int nkeys, co
 {
 	static const char sql[] =
 	"INSERT INTO exact.dirty_key AS d (division, entity, key, since, reason) SELECT $1, $2, k, clock_timestamp(), $4 FROM (SELECT DISTINCT unnest($3::text[])) AS u (k) "
-	"ON CONFLICT (division, entity, key) DO UPDATE SET since = excluded.since, reason = excluded.reason";
+	"ON CONFLICT (division, entity, key) DO UPDATE SET since = excluded.since, first_at = least(d.first_at, d.since, excluded.since), reason = excluded.reason";
 	ExactArg	args[4];
 
 	args[0] = exact_arg_int4(lane->division);

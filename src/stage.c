@@ -321,7 +321,7 @@ want_lines(ExactStagePage *p, const ExactFeedEntity *line, char **documents, int
 	"UPDATE exact.record SET run = $4 WHERE division = $1 AND entity = $2 AND parent = ANY ($3::text[]) AND NOT deleted AND run IS DISTINCT FROM $4";
 	static const char dirty_sql[] =
 	"INSERT INTO exact.dirty_key AS k (division, entity, key, since, reason) SELECT DISTINCT $1, $2, d, clock_timestamp(), $4 FROM unnest($3::text[]) d "
-	"ON CONFLICT (division, entity, key) DO UPDATE SET since = excluded.since, reason = excluded.reason";
+	"ON CONFLICT (division, entity, key) DO UPDATE SET since = excluded.since, first_at = least(k.first_at, k.since, excluded.since), reason = excluded.reason";
 	ExactArg	args[4];
 
 	args[0] = exact_arg_int4(p->division);
