@@ -9,12 +9,9 @@
 #include "sql.h"
 #include "statement_log.h"
 
-#define DEPTH "10000"			/* statements back: far more than can be under way at once */
-
 /* $1 workspace or null, $2 entities */
 #define IS_LEFT \
-	"(workspace = $1 OR $1 IS NULL) AND entity = ANY ($2) AND state IN ('sending', 'running', 'unknown') " \
-	"AND id > (SELECT max(id) FROM exact.statement_log) - " DEPTH
+	"(workspace = $1 OR $1 IS NULL) AND entity = ANY ($2) AND state IN ('sending', 'running', 'unknown')"
 #define WRITES_ROWS "kind IN ('history', 'current', 'state')"
 
 int64
