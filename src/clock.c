@@ -7,8 +7,6 @@
 
 #include <time.h>
 
-#include "utils/timestamp.h"
-
 #include "clock.h"
 
 #define TOLERATED_S 10			/* small steps delay by no more than themselves */
@@ -26,4 +24,12 @@ exact_clock_set_back(void)
 	ahead = GetCurrentTimestamp() - ((int64) other.tv_sec * USECS_PER_SEC + other.tv_nsec / 1000);
 	known = true;
 	return compared && ahead < before - TOLERATED_S * USECS_PER_SEC;
+}
+
+bool
+exact_clock_ahead(TimestampTz at, long planned_ms)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return at > now && at <= TimestampTzPlusMilliseconds(now, planned_ms);
 }

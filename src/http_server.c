@@ -23,6 +23,7 @@
 #include <microhttpd.h>
 
 #include "client.h"
+#include "clock.h"
 #include "evloop.h"
 #include "http_request.h"
 #include "http_server.h"
@@ -488,7 +489,7 @@ exact_http_server_run(void)
 	if (server == NULL)
 		return -1;
 	exact_evloop_dispatch();
-	if (accept_again != 0 && accept_again <= GetCurrentTimestamp())
+	if (accept_again != 0 && !exact_clock_ahead(accept_again, ACCEPT_PAUSE_MS))
 		watch_sockets(true);
 	counts.timeouts += exact_client_expire();
 	run_server();

@@ -16,6 +16,7 @@
 #include "ask.h"
 #include "callback.h"
 #include "client.h"
+#include "clock.h"
 #include "errors.h"
 #include "guc.h"
 #include "http_server.h"
@@ -230,7 +231,7 @@ static void
 take_group(Group *group)
 {
 	ExactFault *fault = NULL;
-	bool		tried = store_again <= GetCurrentTimestamp();
+	bool		tried = !exact_clock_ahead(store_again, STORE_AGAIN_MS);
 	bool		stored;
 	bool		singly;
 
@@ -277,14 +278,13 @@ gather_ms(const Group *group)
 static void
 log_refused(void)
 {
-	TimestampTz now;
 	char		text[EXACT_PEER_TEXT];
 
-	if (refused == 0 || (now = GetCurrentTimestamp()) < refused_log_at)
+	if (refused == 0 || exact_clock_ahead(refused_log_at, REFUSED_LOG_MS))
 		return;
 	exact_log(LOG, "webhook refused=" UINT64_FORMAT " reason=signature last_from=%s", refused, exact_peer_text(&refused_from, text));
 	refused = 0;
-	refused_log_at = TimestampTzPlusMilliseconds(now, REFUSED_LOG_MS);
+	refused_log_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), REFUSED_LOG_MS);
 }
 
 /* ---- loop ---- */
@@ -321,9 +321,9 @@ ailment(const ExactFault *refuse)
 
 	if (refuse != NULL)
 		return "not ready\n";
-	if (store_again > GetCurrentTimestamp())
+	if (exact_clock_ahead(store_again, STORE_AGAIN_MS))
 		return "notifications cannot be stored\n";
-	if (TimestampDifferenceExceeds(looked, GetCurrentTimestamp(), HEALTH_MS))
+	if (!exact_clock_ahead(TimestampTzPlusMilliseconds(looked, HEALTH_MS), HEALTH_MS))
 	{
 		found = !exact_unit_run("health", health_unit, &ready, NULL) ? "the database does not answer\n" : ready ? NULL : "no webhook secret can be used\n";
 		looked = GetCurrentTimestamp();
@@ -385,7 +385,7 @@ serve(const ExactFault *refuse)
 
 	if (!is_open)
 	{
-		if (open_at <= GetCurrentTimestamp())
+		if (!exact_clock_ahead(open_at, OPEN_LAST_MS))
 			try_open();
 		return is_open ? 0 : TimestampDifferenceMilliseconds(GetCurrentTimestamp(), open_at) + 1;
 	}

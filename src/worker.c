@@ -489,7 +489,7 @@ work_loop(void)
 		else if (turn_at != 0)
 			timeout = exact_worker_sooner(timeout, until(turn_at));
 		timeout = exact_worker_sooner(timeout, ops->serve ? serve_wait : exact_http_timeout());
-		if (exit_wanted)
+		if (exit_wanted || clock_moved)
 			timeout = exact_worker_sooner(timeout, 1000);
 		if (timeout != 0)
 		{
