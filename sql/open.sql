@@ -30,7 +30,7 @@ INSERT INTO exact.batch (id, slot, workspace, division, entity, feed, epoch, row
 	(-9, 0, 'pond', 9000001, 'transactionlines', 'transactionlines', 1, 2, '2026-11-22 10:00+00', 1, NULL, 901), (-8, 0, 'pond', 9000001, 'transactionlines', 'transactionlines', 1, 4, '2026-11-22 11:00+00', 0, NULL, 905),
 	(-7, 0, 'sea', 9000002, 'items', 'items', 1, 1, '2026-11-22 10:00+00', 0, NULL, 906), (-6, 0, 'pond', 9000001, 'purchaseentries', 'purchaseentries', 1, 1, '2026-11-22 10:30+00', 1, '2026-11-22 10:31+00', 907),
 	(-5, 0, NULL, 9000001, 'purchaseentrylines', 'purchaseentries', 1, 1, '2026-11-22 10:30+00', 0, NULL, 908), (-4, 0, 'pond', 9000001, 'glaccount', 'glaccount', 1, 5000, '2026-11-22 09:00+00', 100, NULL, 5900);
-INSERT INTO exact.target_state (workspace, entity, paused_since, reason, delivered_at) VALUES ('pond', 'purchaseentrylines', now(), 'permission denied', NULL), ('pond', 'glaccount', NULL, NULL, '2026-11-22 11:30+00');
+INSERT INTO exact.target_state (workspace, entity, paused_since, reason, delivered_at) VALUES ('pond', 'purchaseentrylines', now(), 'permission denied', NULL), ('pond', 'glaccount', NULL, NULL, '2020-11-22 11:30+00');
 SELECT division, entity, key, state, reason, year, period, amount, records, to_char(since AT TIME ZONE 'UTC', 'HH24:MI') AS since, seq FROM exact._open_rows('pond');
 INSERT INTO exact.held_delete (id, division, entity, keys, alive, reason) VALUES (-1, 9000002, 'items', '{x,y}', 30, '2 of 30 are absent'), (-2, 9000001, 'items', '{z}', 1, 'an empty answer');
 SELECT entity, key, state, reason, records, seq FROM exact._open_rows('sea');
