@@ -13,7 +13,8 @@ EXTENSION = exact_databricks
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\([^']*\)'.*/\1/p" $(dir $(lastword $(MAKEFILE_LIST)))exact_databricks.control)
 
 MODULE_big = exact_databricks
-SOURCES := $(sort $(wildcard src/*.c))
+SOURCES := $(sort $(wildcard src/*.c src/*/*.c))
+OWN_HEADERS := $(wildcard src/*.h src/*/*.h)
 OBJS = $(SOURCES:.c=.o)
 PGFILEDESC = "exact_databricks - hub between Exact Online and Databricks"
 
@@ -31,7 +32,7 @@ TAP_TESTS = 1
 endif
 
 UNIT_TESTS := $(patsubst unit/%.c,%,$(sort $(wildcard unit/*_test.c)))
-EXTRA_CLEAN = src/*.d src/exports.map $(CATALOGUE) unit/.build fuzz/.build tmp_check
+EXTRA_CLEAN = src/*.d src/*/*.d src/exports.map $(CATALOGUE) unit/.build fuzz/.build tmp_check
 
 PKG_CONFIG ?= pkg-config
 PACKAGES = libcurl libcrypto libmicrohttpd
@@ -43,7 +44,7 @@ endif
 override with_llvm = no
 
 PG_CONFIG ?= pg_config
-PG_CPPFLAGS = -DEXACT_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) \
+PG_CPPFLAGS = -Isrc -DEXACT_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) \
 	-isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = -Wall -Wextra -Wshadow -MMD -MP
 SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -Wl,--version-script=src/exports.map -Wl,--as-needed
@@ -76,18 +77,18 @@ $(DATA_built): $(INSTALL_PARTS) exact_databricks.control
 	cat $(INSTALL_PARTS) > $@
 
 # Each test is one C program that includes the .c files it tests.
-UNIT_FLAGS = $(filter-out -MMD -MP -fPIC,$(CFLAGS)) -Isrc $(CPPFLAGS)
+UNIT_FLAGS = $(filter-out -MMD -MP -fPIC,$(CFLAGS)) -Iunit $(CPPFLAGS)
 UNIT_LIBS = -L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) -lpgcommon -lpgport \
 	$(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm -lpthread
-unit/.build/%: unit/%.c $(wildcard src/*.c src/*.h unit/*.h)
+unit/.build/%: unit/%.c $(SOURCES) $(OWN_HEADERS) $(wildcard unit/*.h)
 	@mkdir -p unit/.build
 	$(CC) $(UNIT_FLAGS) $< -o $@ $(UNIT_LIBS)
 
 # libFuzzer programs: make CC=clang-14 fuzz; scripts/fuzz runs them.
 FUZZ_TARGETS := $(patsubst fuzz/%_fuzz.c,%,$(sort $(wildcard fuzz/*_fuzz.c)))
-FUZZ_FLAGS = $(filter-out -O2,$(UNIT_FLAGS)) -O1 -g -U_FORTIFY_SOURCE -fno-omit-frame-pointer -Iunit -Ifuzz \
+FUZZ_FLAGS = $(filter-out -O2,$(UNIT_FLAGS)) -O1 -g -U_FORTIFY_SOURCE -fno-omit-frame-pointer -Ifuzz \
 	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
-fuzz/.build/%: fuzz/%_fuzz.c $(wildcard src/*.c src/*.h unit/*.h fuzz/*.h)
+fuzz/.build/%: fuzz/%_fuzz.c $(SOURCES) $(OWN_HEADERS) $(wildcard unit/*.h fuzz/*.h)
 	@mkdir -p fuzz/.build
 	$(CC) $(FUZZ_FLAGS) $< -o $@ $(UNIT_LIBS)
 .PHONY: fuzz

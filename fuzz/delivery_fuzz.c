@@ -5,8 +5,8 @@
 
 #include "arena.h"
 
-#include "delivery_row.c"
-#include "json.c"
+#include "deliver/delivery_row.c"
+#include "base/json.c"
 
 static const ExactColumn columns[] = {
 	{"ID", "ID", "STRING", NULL, true, false, false, false, false, NULL},

@@ -5,7 +5,7 @@
 
 #include "arena.h"
 
-#include "json.c"
+#include "base/json.c"
 
 static void
 check_value(const char *body, size_t len, const ExactJsonMember *member)

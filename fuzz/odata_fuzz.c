@@ -5,8 +5,8 @@
 
 #include "arena.h"
 
-#include "odata.c"
-#include "odata_value.c"
+#include "exact_online/odata.c"
+#include "exact_online/odata_value.c"
 
 static const char *const fields[] = {"ID", "Code", "Timestamp", "Division", "Lines", "Modified"};
 static const char *body;			/* that slices must lie in; NULL: a copy */

@@ -8,8 +8,8 @@
 
 #include "arena.h"
 
-#include "http_request.c"
-#include "peer.c"
+#include "http/http_request.c"
+#include "base/peer.c"
 
 static const char *
 skip(const char *p, const char *end, char c)

@@ -5,8 +5,8 @@
 
 #include "arena.h"
 
-#include "host_policy.c"
-#include "url.c"
+#include "http/host_policy.c"
+#include "http/url.c"
 
 bool		exact_insecure_loopback = false;
 char	   *exact_allowed_hosts = "start.exactonline.nl, *.azuredatabricks.net, test.example:8443, inside.example/private, [2001:db8::1]:444";

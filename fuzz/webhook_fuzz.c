@@ -5,8 +5,8 @@
 
 #include "arena.h"
 
-#include "json.c"
-#include "webhook.c"
+#include "base/json.c"
+#include "listener/webhook.c"
 
 static const char secret[] = "test-webhook-secret";
 

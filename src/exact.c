@@ -9,10 +9,10 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
-#include "ddl_hook.h"
-#include "guc.h"
-#include "process.h"
-#include "shmem.h"
+#include "base/guc.h"
+#include "worker/ddl_hook.h"
+#include "worker/process.h"
+#include "worker/shmem.h"
 
 PG_MODULE_MAGIC;
 

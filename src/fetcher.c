@@ -3,19 +3,19 @@
  */
 #include "postgres.h"
 
-#include "budget.h"
-#include "exact_api.h"
-#include "hint.h"
-#include "inbox.h"
-#include "inquiry.h"
-#include "installation.h"
-#include "plan.h"
-#include "retention.h"
-#include "run.h"
-#include "stage.h"
-#include "subscription.h"
-#include "token.h"
-#include "worker.h"
+#include "auth/token.h"
+#include "exact_online/budget.h"
+#include "exact_online/exact_api.h"
+#include "fetch/hint.h"
+#include "fetch/inquiry.h"
+#include "fetch/installation.h"
+#include "fetch/plan.h"
+#include "fetch/retention.h"
+#include "fetch/run.h"
+#include "fetch/stage.h"
+#include "listener/inbox.h"
+#include "subscription/subscription.h"
+#include "worker/worker.h"
 
 PGDLLEXPORT void exact_fetcher_main(Datum main_arg) pg_attribute_noreturn();
 

@@ -10,15 +10,15 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "delta_table.h"
-#include "delta_views.h"
-#include "errors.h"
-#include "fence.h"
-#include "open_state.h"
-#include "ping.h"
-#include "sql.h"
-#include "token.h"
-#include "worker.h"
+#include "auth/token.h"
+#include "base/errors.h"
+#include "base/sql.h"
+#include "deliver/delta_table.h"
+#include "deliver/delta_views.h"
+#include "deliver/fence.h"
+#include "deliver/open_state.h"
+#include "worker/ping.h"
+#include "worker/worker.h"
 
 #define LOOK_MS 60000			/* all that waits is read anew; batches and changes are told by a wake-up */
 #define LOOK_AGAIN_MS 1000		/* after a look that failed */

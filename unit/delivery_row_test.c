@@ -1,9 +1,9 @@
 /*
- * delivery_row_test.c - rows of a delivery as src/delivery_row.c writes them.
+ * delivery_row_test.c - rows of a delivery as src/deliver/delivery_row.c writes them.
  */
 #include "frontend.h"
 
-#include "../src/delivery_row.c"
+#include "deliver/delivery_row.c"
 
 static int	failures;
 

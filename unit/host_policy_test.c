@@ -3,8 +3,8 @@
  */
 #include "backend.h"
 
-#include "../src/host_policy.c"
-#include "../src/url.c"
+#include "http/host_policy.c"
+#include "http/url.c"
 #include "check.h"
 
 bool		exact_insecure_loopback = false;

@@ -11,10 +11,10 @@
 #include <sys/wait.h>
 
 #include "bad_server.h"
-#include "../src/host_policy.c"
-#include "../src/url.c"
-#include "../src/http_transfer.c"
-#include "../src/http_client.c"
+#include "http/host_policy.c"
+#include "http/url.c"
+#include "http/http_transfer.c"
+#include "http/http_client.c"
 #include "check.h"
 
 bool		exact_insecure_loopback = true;

@@ -3,8 +3,8 @@
  */
 #include "frontend.h"
 
-#include "http_request.c"
-#include "peer.c"
+#include "http/http_request.c"
+#include "base/peer.c"
 
 #include "check.h"
 

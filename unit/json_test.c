@@ -3,7 +3,7 @@
  */
 #include "frontend.h"
 
-#include "json.c"
+#include "base/json.c"
 
 #include "check.h"
 

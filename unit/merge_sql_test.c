@@ -1,13 +1,13 @@
 /*
- * merge_sql_test.c - the texts of src/merge_sql.c, compared with texts that ran on Spark 4.0.1 with Delta 4.4.0.
+ * merge_sql_test.c - the texts of src/deliver/merge_sql.c, compared with texts that ran on Spark 4.0.1 with Delta 4.4.0.
  *
  * With the argument "print" it writes the texts instead, one a line of dashes apart.
  */
 #define FRONTEND 1
 #include "postgres_fe.h"
 
-#include "../src/delta_sql.c"
-#include "../src/merge_sql.c"
+#include "databricks/delta_sql.c"
+#include "deliver/merge_sql.c"
 
 static int	failures;
 static bool print;

@@ -3,8 +3,8 @@
  */
 #include "frontend.h"
 
-#include "odata.c"
-#include "odata_value.c"
+#include "exact_online/odata.c"
+#include "exact_online/odata_value.c"
 
 #include "check.h"
 

@@ -3,7 +3,7 @@
  */
 #include "frontend.h"
 
-#include "peer.c"
+#include "base/peer.c"
 
 #include "check.h"
 

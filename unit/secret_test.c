@@ -13,8 +13,8 @@
 #define EXACT_GUC_H
 static char *exact_key_file = "";
 
-#include "secret_file.c"
-#include "secret.c"
+#include "auth/secret_file.c"
+#include "auth/secret.c"
 
 #include "check.h"
 

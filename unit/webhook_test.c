@@ -3,8 +3,8 @@
  */
 #include "frontend.h"
 
-#include "json.c"
-#include "webhook.c"
+#include "base/json.c"
+#include "listener/webhook.c"
 
 #include "check.h"
 

@@ -51,27 +51,29 @@ def links(tree):
 
 
 def _differences(what, page, documented, real):
+    if not real or not documented:
+        return [f"no {what} was found in the {'product' if not real else page}"]
     return [f"{page} does not explain {what} {x}" for x in sorted(real - documented)] + \
            [f"{page} explains {what} {x}, which does not exist" for x in sorted(documented - real)]
 
 
 def error_codes(tree):
     """The table of error codes and those that the product raises are the same."""
-    real = {"".join(code) for path in (tree / "src").glob("*.h") for code in re.findall(r"MAKE_SQLSTATE\('(.)','(.)','(.)','(.)','(.)'\)", path.read_text())}
+    real = {"".join(code) for path in (tree / "src").rglob("*.h") for code in re.findall(r"MAKE_SQLSTATE\('(.)','(.)','(.)','(.)','(.)'\)", path.read_text())}
     for path in (tree / "install").glob("*.sql"):
         real |= set(re.findall(r"'(EX0\d\d)'", path.read_text()))
     return _differences("code", "docs/trouble.md", set(re.findall(r"^\| `(EX\d{3})`", (tree / "docs/trouble.md").read_text(), re.M)), real)
 
 
 def settings(tree):
-    real = set(re.findall(r'"exact_databricks\.(\w+)"', (tree / "src/guc.c").read_text()))
+    real = set(re.findall(r'"exact_databricks\.(\w+)"', (tree / "src/base/guc.c").read_text()))
     table = (tree / "docs/reference.md").read_text().partition("## Settings")[2].partition("\n## ")[0]
     return _differences("setting", "docs/reference.md", set(re.findall(r"^\| `(\w+)` \|", table, re.M)), real)
 
 
 def metrics(tree):
     """The manual and the alert rules name exactly the metrics that the listener serves; each alert asks for real ones."""
-    real = {name for path in (tree / "src").glob("*.c") for name in re.findall(r'(?:family|put_rows)\(out, "(exact_\w+)"', path.read_text())}
+    real = {name for path in (tree / "src").rglob("*.c") for name in re.findall(r'(?:family|put_rows)\(out, "(exact_\w+)"', path.read_text())}
     table = set(re.findall(r"^\| `(exact_\w+)", (tree / "docs/monitor.md").read_text(), re.M))
     asked = set(re.findall(r"\bexact_\w+", "\n".join(re.findall(r"^ +expr:(.*(?:\n {10,}.*)*)", (tree / "docs/alerts.yml").read_text(), re.M))))
     asked = {re.sub(r"_(bucket|sum|count)$", "", name) if re.sub(r"_(bucket|sum|count)$", "", name) in real else name for name in asked}
@@ -82,5 +84,7 @@ def objects(tree):
     """Functions, views and tables that the manual names exist."""
     made = "\n".join(path.read_text() for path in (tree / "install").glob("*.sql"))
     real = set(re.findall(r"\b(?:FUNCTION|VIEW|TABLE|SEQUENCE) (?:IF NOT EXISTS )?exact\.(\w+)", made))
+    if not real:
+        return ["no object was found in install/"]
     return [f"{page.name} names exact.{name}, which does not exist" for page in pages(tree)
             for name in sorted(set(re.findall(r"(?<![\w.])exact\.(\w+)", page.read_text())) - real)]

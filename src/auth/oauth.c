@@ -1,0 +1,227 @@
+/*
+ * oauth.c - requests to and answers from an OAuth 2.0 token endpoint, of either service.
+ *
+ * Decides what an answer means: a token, a refusal that repeating will not change, or an unclear outcome. Called by exact_token.c and
+ * databricks_token.c. No secret leaves it but in an ExactSecret.
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "common/pg_prng.h"
+
+#include "auth/oauth.h"
+#include "base/compat.h"
+#include "base/json.h"
+
+#define FINDING_MAX 300
+
+/* A token as ExactSecret; NULL when the member is no string, empty, or holds what would break a header line. */
+static ExactSecret *
+read_secret(const ExactJsonMember *member)
+{
+	ExactSecret *buffer;
+	ExactSecret *secret = NULL;
+	char	   *data;
+	size_t		len = 0;
+
+	if (member == NULL || member->kind != EXACT_JSON_STRING)
+		return NULL;
+	buffer = exact_secret_alloc(member->len);
+	if (buffer == NULL)
+		return NULL;
+	data = unconstify(char *, exact_secret_reveal(buffer, NULL));
+	if (exact_json_decode(member, data, &len) && len > 0)
+	{
+		bool		printable = true;
+
+		for (size_t i = 0; i < len; i++)
+			printable = printable && data[i] > 0x20 && data[i] < 0x7f;
+		if (printable)
+			secret = exact_secret_new(data, len);
+	}
+	exact_secret_free(buffer);
+	return secret;
+}
+
+/* A text of the service for people: one line, shortened, and not at all when it repeats a secret. */
+static char *
+presentable(const char *text_of_service, const ExactSecret *const *hiding, int nhiding)
+{
+	char	   *shown;
+	size_t		n;
+
+	if (text_of_service == NULL || text_of_service[0] == '\0')
+		return NULL;
+	for (int i = 0; i < nhiding; i++)
+		if (hiding[i] != NULL && strstr(text_of_service, exact_secret_reveal(hiding[i], NULL)) != NULL)
+			return pstrdup("(text withheld: it repeats a secret)");
+	n = pg_mbcliplen(text_of_service, (int) strlen(text_of_service), FINDING_MAX);
+	shown = pnstrdup(text_of_service, n);
+	for (char *p = shown; *p; p++)
+		if ((uint8) *p < 0x20 || *p == 0x7f)
+			*p = ' ';
+	for (n = strlen(shown); n > 0 && (shown[n - 1] == '.' || shown[n - 1] == ' '); n--)
+		shown[n - 1] = '\0';	/* sentences are made around it */
+	return shown;
+}
+
+static bool
+holds(const char *haystack, const char *needle)
+{
+	size_t		n = strlen(needle);
+
+	for (; haystack != NULL && *haystack; haystack++)
+		if (pg_strncasecmp(haystack, needle, n) == 0)
+			return true;
+	return false;
+}
+
+int64
+exact_oauth_retry_after(const ExactHttpResponse *response)
+{
+	const char *value = exact_http_header(response, "Retry-After");
+	struct tm	date = {0};
+	char	   *end;
+	long		seconds;
+
+	if (value == NULL)
+		return -1;
+	seconds = strtol(value, &end, 10);
+	if (end != value && *end == '\0')
+		return seconds < 0 ? -1 : Min(seconds, 86400);
+	end = strptime(value, "%a, %d %b %Y %H:%M:%S GMT", &date);
+	if (end == NULL || *end != '\0')
+		return -1;
+	return Max(0, Min((int64) (timegm(&date) - time(NULL)), 86400));
+}
+
+int64
+exact_oauth_backoff_ms(int n, int64 base_ms, int64 cap_ms)
+{
+	int64		ms = base_ms;
+
+	for (int i = 1; i < n && ms < cap_ms; i++)
+		ms *= 2;
+	ms = Min(ms, cap_ms);
+	return ms - ms / 5 + (int64) (pg_prng_double(&pg_global_prng_state) * (double) (ms / 5) * 2);
+}
+
+/* Reads a JSON body; what is not an OAuth answer leaves the kind at UNCLEAR. */
+static void
+read_body(const ExactHttpResponse *response, bool want_refresh, const ExactSecret *const *hiding, int nhiding,
+		  ExactOauthAnswer *answer)
+{
+	ExactJson	json;
+	char	   *description;
+	const char *reason = exact_http_header(response, "Reason");
+
+	if (!exact_json_read(response->body, response->body_len, &json) || json.kind != EXACT_JSON_OBJECT)
+	{
+		answer->finding = psprintf("HTTP %ld with %s", response->status,
+								   response->body_len == 0 ? "an empty body" : "a body that is not JSON");
+		return;
+	}
+	if (response->status == 200)
+	{
+		answer->access = read_secret(exact_json_member(&json, "access_token"));
+		answer->refresh = want_refresh ? read_secret(exact_json_member(&json, "refresh_token")) : NULL;
+		if (!exact_json_int64(exact_json_member(&json, "expires_in"), &answer->expires_in) || answer->expires_in <= 0)
+			answer->expires_in = 600;
+		answer->expires_in = Min(answer->expires_in, 366 * 86400);
+		if (answer->access != NULL && (answer->refresh != NULL || !want_refresh))
+			answer->kind = EXACT_OAUTH_TOKEN;
+		else
+			answer->finding = psprintf("HTTP 200 without a usable %s", answer->access == NULL ? "access_token" : "refresh_token");
+		return;
+	}
+	answer->error = presentable(exact_json_text(exact_json_member(&json, "error")), hiding, nhiding);
+	description = presentable(exact_json_text(exact_json_member(&json, "error_description")), hiding, nhiding);
+	if (exact_json_member(&json, "error") == NULL || exact_json_member(&json, "error")->kind != EXACT_JSON_STRING)
+	{
+		ExactJsonMember fault;
+		char	   *text_of_fault = NULL;
+
+		if (exact_json_find(response->body, response->body_len, "fault.faultstring", &fault))
+			text_of_fault = presentable(exact_json_text(&fault), hiding, nhiding);
+		answer->error = NULL;
+		answer->finding = psprintf("HTTP %ld%s%s", response->status, text_of_fault ? ": " : "", text_of_fault ? text_of_fault : "");
+		return;
+	}
+	answer->finding = psprintf("HTTP %ld %s%s%s", response->status, answer->error, description ? ": " : "", description ? description : "");
+	if (response->status >= 400 && response->status < 500 &&
+		((reason != NULL && pg_strcasecmp(reason, "TooEarlyToRefreshTokens") == 0) || holds(description, "access_token not expired")))
+	{
+		answer->kind = EXACT_OAUTH_TOO_EARLY;
+		answer->refresh = want_refresh ? read_secret(exact_json_member(&json, "refresh_token")) : NULL;
+	}
+	else if (response->status == 400 || response->status == 401 || response->status == 403)
+		answer->kind = EXACT_OAUTH_REFUSED;
+}
+
+void
+exact_oauth_read(const ExactHttpResponse *response, bool want_refresh, const ExactSecret *const *hiding, int nhiding,
+				 ExactOauthAnswer *answer)
+{
+	memset(answer, 0, sizeof(*answer));
+	answer->kind = EXACT_OAUTH_UNCLEAR;
+	answer->retry_after = -1;
+	if (response->outcome != EXACT_HTTP_ANSWERED)
+	{
+		answer->kind = response->outcome == EXACT_HTTP_NOT_SENT ? EXACT_OAUTH_NOT_SENT : EXACT_OAUTH_UNCLEAR;
+		answer->finding = presentable(response->error ? response->error : "no answer", hiding, nhiding);
+		return;
+	}
+	answer->retry_after = exact_oauth_retry_after(response);
+	read_body(response, want_refresh, hiding, nhiding, answer);
+	if (response->status == 429 && answer->kind != EXACT_OAUTH_TOO_EARLY)
+		answer->kind = EXACT_OAUTH_BUSY;
+	if (answer->kind != EXACT_OAUTH_TOKEN)
+	{
+		exact_secret_free(answer->access);
+		answer->access = NULL;
+		if (answer->kind != EXACT_OAUTH_TOO_EARLY)
+		{
+			exact_secret_free(answer->refresh);
+			answer->refresh = NULL;
+		}
+	}
+}
+
+void
+exact_oauth_forget(ExactOauthAnswer *answer)
+{
+	exact_secret_free(answer->access);
+	exact_secret_free(answer->refresh);
+	answer->access = answer->refresh = NULL;
+}
+
+ExactSecret *
+exact_oauth_form(const ExactOauthField *fields, int n)
+{
+	ExactSecretPiece *pieces = palloc0(sizeof(ExactSecretPiece) * n * 4);
+	int			count = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		ExactSecretPiece *value;
+
+		pieces[count].data = i == 0 ? "" : "&";
+		pieces[count].len = i == 0 ? 0 : 1;
+		count++;
+		pieces[count].data = fields[i].name;
+		pieces[count++].len = strlen(fields[i].name);
+		pieces[count].data = "=";
+		pieces[count++].len = 1;
+		value = &pieces[count++];
+		value->coding = EXACT_PIECE_PERCENT;
+		if (fields[i].secret != NULL)
+			value->data = exact_secret_reveal(fields[i].secret, &value->len);
+		else
+		{
+			value->data = fields[i].text;
+			value->len = strlen(fields[i].text);
+		}
+	}
+	return exact_secret_join(pieces, count);
+}

@@ -1,0 +1,456 @@
+/*
+ * databricks.c - Databricks' REST API over http_client.c, with tokens of databricks_token.c.
+ *
+ * Called by statement.c and loader.c. A call owns a memory context that ends with it. No SQL is run here, no transaction is open.
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "utils/datetime.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "auth/token.h"
+#include "base/errors.h"
+#include "base/json.h"
+#include "databricks/databricks.h"
+#include "deliver/delivery_row.h"
+
+#define WAIT_TIMEOUT "30s"		/* below the idle limits of proxies; 0s or 5s to 50s are valid */
+#define POST_TIMEOUT_MS 120000
+#define GET_TIMEOUT_MS 60000
+#define MAX_HISTORY_PAGES 20
+#define HISTORY_MARGIN_MS 600000	/* our clock against the service's */
+
+typedef enum CallKind
+{
+	CALL_EXECUTE,
+	CALL_POLL,
+	CALL_FIND,
+	CALL_WAREHOUSE
+} CallKind;
+
+typedef struct Call
+{
+	MemoryContext context;
+	CallKind	kind;
+	const char *workspace;
+	const char *routing;		/* header line for the workspace id, NULL none */
+	const char *method;
+	char	   *url;
+	const char *body;
+	size_t		body_len;
+	const char *mark;			/* FIND */
+	const char *other;			/* FIND: not those, NULL: all */
+	char	   *first_url;
+	int			pages;
+	bool		renewed;		/* its token was refused once */
+	ExactCallDone done;
+	void	   *arg;
+} Call;
+
+static void start_call(Call *call);
+
+static Call *
+make_call(const ExactWorkspace *workspace, CallKind kind, ExactCallDone done, void *arg)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact databricks call", ALLOCSET_DEFAULT_SIZES);
+	Call	   *call = MemoryContextAllocZero(context, sizeof(Call));
+
+	call->context = context;
+	call->kind = kind;
+	call->workspace = MemoryContextStrdup(context, workspace->name);
+	if (workspace->workspace_id != NULL)
+	{
+		StringInfoData line;
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		initStringInfo(&line);
+		appendStringInfo(&line, "X-Databricks-Workspace-Id: %s", workspace->workspace_id);
+		call->routing = line.data;
+		MemoryContextSwitchTo(old);
+	}
+	call->method = "GET";
+	call->done = done;
+	call->arg = arg;
+	return call;
+}
+
+/* Tells the caller and ends the call; not with the call's own context as the current one. */
+static void
+end_call(Call *call, const ExactCallAnswer *answer)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+
+	Assert(old != call->context);
+	call->done(answer, call->arg);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(call->context);
+}
+
+static ExactFault *
+make_fault(int sqlstate, char *message, const ExactHttpResponse *response, const char *hint)
+{
+	const char *request_id = response != NULL ? exact_http_header(response, "x-request-id") : NULL;
+	char	   *detail = NULL;
+
+	if (request_id != NULL)
+		detail = psprintf("HTTP status %ld, x-request-id %.64s.", response->status, exact_databricks_tidy(request_id));
+	else if (response != NULL && response->status != 0)
+		detail = psprintf("HTTP status %ld.", response->status);
+	return exact_fault_make(sqlstate, message, detail, hint != NULL ? pstrdup(hint) : NULL);
+}
+
+static void
+end_with_fault(Call *call, ExactCallOutcome outcome, const ExactFault *fault, TimestampTz retry_at)
+{
+	ExactCallAnswer answer;
+
+	memset(&answer, 0, sizeof(answer));
+	answer.outcome = outcome;
+	answer.fault = fault;
+	answer.retry_at = retry_at;
+	end_call(call, &answer);
+}
+
+/* "Sun, 06 Nov 1994 08:49:37 GMT"; 0 when it is none. curl could read more forms, servers must send this one (RFC 9110). */
+static TimestampTz
+parse_http_date(const char *value)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	char		month[4];
+	const char *found;
+	int			year,
+				day,
+				hour,
+				minute,
+				second;
+
+	if (sscanf(value, "%*3s, %2d %3s %4d %2d:%2d:%2d GMT", &day, month, &year, &hour, &minute, &second) != 6)
+		return 0;
+	found = strstr(months, month);
+	if (strlen(month) != 3 || found == NULL || (found - months) % 3 != 0 || day < 1 || day > 31 || year < 1970 || hour > 23 ||
+		minute > 59 || second > 60)
+		return 0;
+	return (date2j(year, (int) (found - months) / 3 + 1, day) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY +
+		((hour * 60 + minute) * INT64CONST(60) + second) * USECS_PER_SEC;
+}
+
+/* When the service wants to be asked again: Retry-After in seconds or as a date; 0 when it does not say. */
+static TimestampTz
+retry_after(const ExactHttpResponse *response)
+{
+	const char *value = exact_http_header(response, "Retry-After");
+	char	   *end;
+	long		seconds;
+
+	if (value == NULL)
+		return 0;
+	seconds = strtol(value, &end, 10);
+	if (end != value && *end == '\0')
+		return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(Max(seconds, 0), 3600) * INT64CONST(1000));
+	return parse_http_date(value);
+}
+
+/* ---- the history's answer ---- */
+
+/* A page of the history; false when it is malformed. *next: another page is to be read. */
+static bool
+read_history(Call *call, const ExactHttpResponse *response, ExactCallAnswer *answer, char **next)
+{
+	ExactJsonMember member;
+	ExactJson	list;
+	size_t		mark_len = strlen(call->mark);
+	char	   *more = exact_databricks_find_text(response, "has_next_page");
+	char	   *page_token = exact_databricks_find_text(response, "next_page_token");
+
+	*next = more != NULL && strcmp(more, "true") == 0 && page_token != NULL && *page_token != '\0' ? page_token : NULL;
+	if (!exact_json_find(response->body, response->body_len, "res", &member) || member.kind == EXACT_JSON_NULL)
+		return true;
+	if (member.kind != EXACT_JSON_ARRAY || !exact_json_read(member.raw, member.len, &list))
+		return false;
+	for (int i = 0; i < list.n && answer->running_id == NULL; i++)
+	{
+		ExactJson	item;
+		char	   *query;
+		char	   *status;
+
+		if (!exact_json_read(list.members[i].raw, list.members[i].len, &item))
+			return false;
+		query = exact_json_text(exact_json_member(&item, "query_text"));
+		status = exact_json_text(exact_json_member(&item, "status"));
+		if (query == NULL || strncmp(query, call->mark, mark_len) != 0 ||
+			(call->other != NULL && strncmp(query, call->other, strlen(call->other)) == 0))
+			continue;
+		if (status != NULL && (strcmp(status, "FINISHED") == 0 || strcmp(status, "FAILED") == 0 || strcmp(status, "CANCELED") == 0))
+			continue;
+		answer->running_id = exact_json_text(exact_json_member(&item, "query_id"));
+	}
+	return true;
+}
+
+/* ---- any answer ---- */
+
+/* 401, or the 403 that is about the token and not about a privilege */
+static bool
+is_token_refused(const ExactHttpResponse *response)
+{
+	char	   *code;
+	char	   *message;
+
+	if (response->status == 401)
+		return true;
+	if (response->status != 403)
+		return false;
+	code = exact_databricks_find_text(response, "error_code");
+	message = exact_databricks_find_text(response, "message");
+	if (code != NULL && strcmp(code, "PERMISSION_DENIED") == 0)
+		return false;
+	return message != NULL && (strstr(message, "token") != NULL || strstr(message, "Token") != NULL);
+}
+
+static void
+end_unusable(Call *call, const ExactHttpResponse *response)
+{
+	end_with_fault(call, EXACT_CALL_UNKNOWN,
+				   make_fault(ERRCODE_EXACT_BAD_ANSWER,
+							  psprintf("Databricks answered with something that is not its API (status %ld)", response->status), response,
+							  "Check host of the workspace; a host that serves several workspaces needs the address with ?o=<workspace id>."), 0);
+}
+
+static void
+take_good_answer(Call *call, ExactHttpResponse *response)
+{
+	ExactCallAnswer answer;
+	bool		good = false;
+
+	memset(&answer, 0, sizeof(answer));
+	answer.outcome = EXACT_CALL_OK;
+	answer.ms = response->ms;
+	switch (call->kind)
+	{
+		case CALL_EXECUTE:
+		case CALL_POLL:
+			good = exact_databricks_read_statement(response, &answer);
+			break;
+		case CALL_WAREHOUSE:
+			answer.warehouse_state = exact_databricks_find_text(response, "state");
+			answer.warehouse_name = exact_databricks_find_text(response, "name");
+			good = answer.warehouse_state != NULL;
+			break;
+		case CALL_FIND:
+			{
+				char	   *next;
+
+				good = read_history(call, response, &answer, &next);
+				if (good && answer.running_id == NULL && next != NULL && ++call->pages < MAX_HISTORY_PAGES)
+				{
+					MemoryContext old = MemoryContextSwitchTo(call->context);
+
+					call->url = psprintf("%s&page_token=%s", call->first_url, exact_http_escape(next));
+					MemoryContextSwitchTo(old);
+					start_call(call);
+					return;
+				}
+				break;
+			}
+	}
+	if (good)
+		end_call(call, &answer);
+	else
+		end_unusable(call, response);
+}
+
+static void
+take_answer(ExactHttpResponse *response, void *arg)
+{
+	Call	   *call = arg;
+
+	if (response->outcome != EXACT_HTTP_ANSWERED)
+	{
+		bool		sent = response->outcome == EXACT_HTTP_UNKNOWN;
+
+		end_with_fault(call, sent ? EXACT_CALL_UNKNOWN : EXACT_CALL_LATER,
+					   make_fault(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, psprintf("Databricks cannot be reached: %s", response->error),
+								  response, NULL), 0);
+		return;
+	}
+	if (response->status == 200 || response->status == 201)
+	{
+		take_good_answer(call, response);
+		return;
+	}
+	if (is_token_refused(response) && !call->renewed)
+	{
+		call->renewed = true;
+		exact_databricks_token_rejected(call->workspace);
+		start_call(call);
+		return;
+	}
+	if (response->status == 429 || response->status == 503)
+		end_with_fault(call, EXACT_CALL_LATER,
+					   make_fault(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, psprintf("Databricks asks to try later: %s", exact_databricks_words(response)),
+								  response, NULL), retry_after(response));
+	else if (response->status == 404 && call->kind == CALL_POLL)
+		end_with_fault(call, EXACT_CALL_GONE,
+					   make_fault(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, pstrdup("Databricks has forgotten the statement"), response, NULL), 0);
+	else if (response->status < 400 || (response->status >= 500 && response->status != 501))
+		end_unusable(call, response);
+	else if (is_token_refused(response))
+		end_with_fault(call, EXACT_CALL_REFUSED,
+					   make_fault(ERRCODE_EXACT_NOT_AUTHORIZED, psprintf("Databricks refuses a new token too: %s", exact_databricks_words(response)),
+								  response, "Check that the service principal is a user of this workspace, then set its secret again."), 0);
+	else
+		end_with_fault(call, EXACT_CALL_REFUSED,
+					   make_fault(ERRCODE_EXACT_DATABRICKS_REFUSED, psprintf("Databricks refused the call: %s", exact_databricks_words(response)), response,
+								  response->status == 403 ? "Grant the service principal CAN USE on the warehouse." :
+								  "Check host and warehouse_id in exact.workspace."), 0);
+}
+
+static void
+send_with_token(const ExactTokenAnswer *token, void *arg)
+{
+	Call	   *call = arg;
+	ExactHttpRequest request;
+	const char *headers[5];
+	int			n = 0;
+	char	   *bearer;
+	size_t		len;
+	const char *secret;
+
+	if (token->state != EXACT_TOKEN_OK)
+	{
+		end_with_fault(call, token->state == EXACT_TOKEN_WAIT ? EXACT_CALL_LATER : EXACT_CALL_REFUSED, token->fault,
+					   token->state == EXACT_TOKEN_WAIT ? token->retry_at : 0);
+		return;
+	}
+	secret = exact_secret_reveal(token->token, &len);
+	bearer = MemoryContextAlloc(call->context, len + 32);
+	snprintf(bearer, len + 32, "Authorization: Bearer %s", secret);
+	headers[n++] = bearer;
+	headers[n++] = "Accept: application/json";
+	if (call->body != NULL)
+		headers[n++] = "Content-Type: application/json";
+	if (call->routing != NULL)
+		headers[n++] = call->routing;
+	headers[n] = NULL;
+
+	memset(&request, 0, sizeof(request));
+	request.method = call->method;
+	request.url = call->url;
+	request.headers = headers;
+	request.body = call->body;
+	request.body_len = call->body_len;
+	request.timeout_ms = call->kind == CALL_EXECUTE ? POST_TIMEOUT_MS : GET_TIMEOUT_MS;
+	request.sensitive = true;
+	exact_http_start(&request, take_answer, call);
+	explicit_bzero(bearer, len + 32);
+	pfree(bearer);
+}
+
+static void
+start_call(Call *call)
+{
+	char	   *why = NULL;
+
+	if (!exact_http_allowed(call->url, &why))
+		end_with_fault(call, EXACT_CALL_REFUSED,
+					   make_fault(ERRCODE_EXACT_HOST_NOT_ALLOWED, pstrdup(why ? why : "the workspace's host is not allowed"), NULL,
+								  "Add the host to exact_databricks.allowed_hosts, or correct it in exact.workspace."), 0);
+	else
+		exact_databricks_token_get(call->workspace, send_with_token, call);
+}
+
+/* ---- the calls ---- */
+
+void
+exact_databricks_execute(const ExactWorkspace *workspace, const char *statement, const char *parameter, ExactCallDone done, void *arg)
+{
+	Call	   *call = make_call(workspace, CALL_EXECUTE, done, arg);
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+	StringInfoData body;
+
+	initStringInfo(&body);
+	enlargeStringInfo(&body, (int) (strlen(statement) + (parameter ? strlen(parameter) * 5 / 4 : 0)) + 512);
+	appendStringInfoString(&body, "{\"warehouse_id\":");
+	exact_delivery_row_quote(&body, workspace->warehouse, strlen(workspace->warehouse));
+	appendStringInfoString(&body, ",\"statement\":");
+	exact_delivery_row_quote(&body, statement, strlen(statement));
+	appendStringInfoString(&body, ",\"wait_timeout\":\"" WAIT_TIMEOUT "\",\"on_wait_timeout\":\"CONTINUE\","
+						   "\"disposition\":\"INLINE\",\"format\":\"JSON_ARRAY\"");
+	if (parameter != NULL)
+	{
+		appendStringInfoString(&body, ",\"parameters\":[{\"name\":\"batch\",\"type\":\"STRING\",\"value\":");
+		exact_delivery_row_quote(&body, parameter, strlen(parameter));
+		appendStringInfoString(&body, "}]");
+	}
+	appendStringInfoChar(&body, '}');
+	call->method = "POST";
+	call->url = psprintf("%s/api/2.0/sql/statements", workspace->origin);
+	call->body = body.data;
+	call->body_len = body.len;
+	MemoryContextSwitchTo(old);
+	start_call(call);
+}
+
+void
+exact_databricks_poll(const ExactWorkspace *workspace, const char *statement_id, ExactCallDone done, void *arg)
+{
+	Call	   *call = make_call(workspace, CALL_POLL, done, arg);
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+
+	call->url = psprintf("%s/api/2.0/sql/statements/%s", workspace->origin, exact_http_escape(statement_id));
+	MemoryContextSwitchTo(old);
+	start_call(call);
+}
+
+void
+exact_databricks_find(const ExactWorkspace *workspace, const char *mark, const char *other, TimestampTz since,
+					  ExactCallDone done, void *arg)
+{
+	Call	   *call = make_call(workspace, CALL_FIND, done, arg);
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+	int64		since_ms = (since + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000 - HISTORY_MARGIN_MS;
+
+	call->mark = pstrdup(mark);
+	call->other = other != NULL ? pstrdup(other) : NULL;
+	call->first_url = psprintf("%s/api/2.0/sql/history/queries?filter_by.warehouse_ids=%s"
+							   "&filter_by.query_start_time_range.start_time_ms=" INT64_FORMAT
+							   "&filter_by.statuses=QUEUED&filter_by.statuses=RUNNING&max_results=100",
+							   workspace->origin, exact_http_escape(workspace->warehouse), since_ms);
+	call->url = call->first_url;
+	MemoryContextSwitchTo(old);
+	start_call(call);
+}
+
+void
+exact_databricks_warehouse(const ExactWorkspace *workspace, ExactCallDone done, void *arg)
+{
+	Call	   *call = make_call(workspace, CALL_WAREHOUSE, done, arg);
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+
+	call->url = psprintf("%s/api/2.0/sql/warehouses/%s", workspace->origin, exact_http_escape(workspace->warehouse));
+	MemoryContextSwitchTo(old);
+	start_call(call);
+}
+
+static const char *
+copy_text(const char *value)
+{
+	return value != NULL ? pstrdup(value) : NULL;
+}
+
+ExactWorkspace *
+exact_databricks_copy(const ExactWorkspace *workspace)
+{
+	ExactWorkspace *copy = palloc(sizeof(ExactWorkspace));
+
+	copy->name = copy_text(workspace->name);
+	copy->origin = copy_text(workspace->origin);
+	copy->workspace_id = copy_text(workspace->workspace_id);
+	copy->warehouse = copy_text(workspace->warehouse);
+	copy->catalog = copy_text(workspace->catalog);
+	copy->schema = copy_text(workspace->schema);
+	copy->principal = copy_text(workspace->principal);
+	return copy;
+}

@@ -1,0 +1,92 @@
+/*
+ * databricks.h - Databricks' REST API: statements, query history, warehouses. Loader only.
+ *
+ * Every call takes a token, sends one request and classifies the answer by what is known about its effect; it never sends a
+ * statement twice, but for a token that was refused before the statement was looked at. Sources of the service's behaviour:
+ * Databricks REST API 2.0 (Statement Execution, Query History, SQL Warehouses) and the official SDKs' error mappings.
+ */
+#ifndef EXACT_DATABRICKS_H
+#define EXACT_DATABRICKS_H
+
+#include "http/http_client.h"
+#include "worker/worker.h"
+
+typedef struct ExactWorkspace
+{
+	const char *name;
+	const char *origin;			/* "https://adb-1.2.azuredatabricks.net" */
+	const char *workspace_id;	/* for hosts that serve several workspaces; NULL: none */
+	const char *warehouse;
+	const char *catalog;
+	const char *schema;
+	const char *principal;		/* client id, for GRANTs in hints; NULL: a personal access token is used */
+} ExactWorkspace;
+
+typedef enum ExactCallOutcome
+{
+	EXACT_CALL_OK,				/* the service answered the question */
+	EXACT_CALL_LATER,			/* surely not processed: not sent, throttled, no token yet */
+	EXACT_CALL_UNKNOWN,			/* sent, but without a usable answer: may have been processed */
+	EXACT_CALL_GONE,			/* 404: no such statement (any more) */
+	EXACT_CALL_REFUSED			/* a human must act */
+} ExactCallOutcome;
+
+typedef enum ExactStatementState
+{
+	EXACT_STATEMENT_PENDING,	/* or running */
+	EXACT_STATEMENT_SUCCEEDED,
+	EXACT_STATEMENT_CLOSED,		/* succeeded, its result is no longer there */
+	EXACT_STATEMENT_FAILED,
+	EXACT_STATEMENT_CANCELED
+} ExactStatementState;
+
+typedef struct ExactCallAnswer
+{
+	ExactCallOutcome outcome;
+	const ExactFault *fault;	/* unless OK */
+	TimestampTz retry_at;		/* LATER, when the service said so; else 0 */
+	double		ms;
+	/* of a statement */
+	ExactStatementState state;
+	const char *statement_id;
+	const char *error_code;		/* FAILED: "BAD_REQUEST", ... */
+	const char *error_class;	/* "CAST_INVALID_INPUT", "" when there is none */
+	const char *sqlstate;		/* "22018", "" when there is none */
+	const char *error_text;		/* as sent: may hold values of records, not for logs */
+	int			nrows;
+	int			ncolumns;
+	char	  **cells;			/* row by row; NULL for null */
+	/* of the history: id of a statement with the mark that is queued or running, NULL when there is none */
+	const char *running_id;
+	/* of a warehouse */
+	const char *warehouse_state;
+	const char *warehouse_name;
+} ExactCallAnswer;
+
+/* Called once, outside a transaction, maybe before the starting function returns; the answer is gone when it returns. */
+typedef void (*ExactCallDone) (const ExactCallAnswer *answer, void *arg);
+
+/* Sends a statement; parameter (may be NULL) is bound to :batch. Waits up to 30 s on the server. */
+extern void exact_databricks_execute(const ExactWorkspace *workspace, const char *statement, const char *parameter,
+									 ExactCallDone done, void *arg);
+extern void exact_databricks_poll(const ExactWorkspace *workspace, const char *statement_id, ExactCallDone done, void *arg);
+/*
+ * Is a statement that begins with this mark, and not with the other one (may be NULL), queued or running in the warehouse? since: it was
+ * sent no earlier.
+ */
+extern void exact_databricks_find(const ExactWorkspace *workspace, const char *mark, const char *other, TimestampTz since,
+								  ExactCallDone done, void *arg);
+extern void exact_databricks_warehouse(const ExactWorkspace *workspace, ExactCallDone done, void *arg);
+
+/* databricks_answer.c: a text as one line that is not too long; the text at a path of the answer, NULL when absent or null */
+extern char *exact_databricks_tidy(const char *value);
+extern char *exact_databricks_find_text(const ExactHttpResponse *response, const char *path);
+/* The service's own words about an error, from any of its shapes */
+extern char *exact_databricks_words(const ExactHttpResponse *response);
+/* State, error and rows of a statement; false when the answer is not one about a statement. */
+extern bool exact_databricks_read_statement(const ExactHttpResponse *response, ExactCallAnswer *answer);
+
+/* A deep copy in the current memory context */
+extern ExactWorkspace *exact_databricks_copy(const ExactWorkspace *workspace);
+
+#endif

@@ -1,0 +1,495 @@
+/*
+ * statement.c - the life of one statement in Databricks.
+ *
+ * NEW: recorded in exact.statement_log (committed), then sent. RUNNING: has an id, is polled. UNKNOWN: sent, no answer; looked for
+ * in the query history. A crash leaves the row in the log, and exact_statement_follow() takes it up from there. Called by all that send
+ * one, and by loader.c in its turn. Each step is one request and at most one unit; nothing waits in a transaction.
+ */
+#include "postgres.h"
+
+#include "common/pg_prng.h"
+#include "lib/ilist.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/errors.h"
+#include "databricks/statement_error.h"
+#include "databricks/statement_log.h"
+
+#define FIRST_POLL_MS 200
+#define LAST_POLL_MS 5000
+#define RETRY_MAX_MS 60000
+#define FIRST_SEARCH_MS 1000	/* the history lists a statement a moment after it was sent */
+#define BLIND_WAIT_MS 60000		/* when the history may not be read: as long as a statement may still be on its way */
+
+typedef enum Phase
+{
+	PHASE_NEW,
+	PHASE_RUNNING,
+	PHASE_UNKNOWN
+} Phase;
+
+typedef struct Statement
+{
+	dlist_node	node;
+	MemoryContext context;
+	ExactStatementRequest request;
+	char	   *mark;
+	char	   *text;			/* mark and sql; NULL for one that an earlier process sent */
+	Phase		phase;
+	bool		busy;			/* a request is under way */
+	TimestampTz due;			/* next step */
+	int64		log_id;
+	char	   *statement_id;
+	int			attempt;		/* sendings */
+	int			failures;		/* in a row, for the backoff */
+	bool		sent_once_more; /* an error that may pass was given its second chance */
+	long		poll_ms;
+	TimestampTz first_sent;
+	TimestampTz last_sent;
+} Statement;
+
+/* What a unit writes */
+typedef struct Entry
+{
+	Statement  *statement;
+	ExactLogEntry row;
+	const ExactFault *trouble;	/* tell the caller within the unit */
+} Entry;
+
+static dlist_head statements = DLIST_STATIC_INIT(statements);
+
+long
+exact_statement_backoff(int failures, long max_ms)
+{
+	long		ms = failures < 20 ? Min(max_ms, 1000L << (Max(failures, 1) - 1)) : max_ms;
+
+	return ms / 2 + (long) (pg_prng_double(&pg_global_prng_state) * (ms / 2));
+}
+
+/* Neither the table nor, maybe, its schema is there. */
+bool
+exact_statement_absent(const char *sqlstate)
+{
+	return strcmp(sqlstate, "42P01") == 0 || strcmp(sqlstate, "42704") == 0;
+}
+
+static void
+set_due(Statement *st, long ms)
+{
+	st->due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+}
+
+/* ---- its row in the log ---- */
+
+static void
+add_unit(void *arg)
+{
+	Statement  *st = arg;
+
+	st->log_id = exact_statement_log_add(&st->request);
+}
+
+static void
+update_unit(void *arg)
+{
+	Entry	   *entry = arg;
+	Statement  *st = entry->statement;
+
+	exact_statement_log_update(&entry->row);
+	if (entry->trouble != NULL && st->request.trouble != NULL)
+		st->request.trouble(entry->trouble, st->failures, st->due, st->request.trouble_arg);
+}
+
+static void
+write_row(Statement *st, const char *state, int64 affected, const char *error, const char *sqlstate, const ExactFault *trouble)
+{
+	Entry		entry = {st, {st->log_id, state, st->attempt, st->statement_id, affected, error, sqlstate}, trouble};
+
+	(void) exact_unit_run("statement log", update_unit, &entry, NULL);
+}
+
+/* A row that could not be written does not stop the work: a crash finds out anew what it would say. */
+static void
+write_entry(Statement *st, const char *state, const ExactFault *trouble)
+{
+	write_row(st, state, -1, trouble ? trouble->message : NULL, NULL, trouble);
+}
+
+/* ---- ends ---- */
+
+static void
+finish(Statement *st, ExactStatementResult *result, const char *error)
+{
+	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED || (st->request.may_be_absent && exact_statement_absent(result->sqlstate));
+	MemoryContext old = MemoryContextSwitchTo(st->context);
+
+	result->statement_id = st->statement_id;
+	result->first_attempt = st->attempt == 1 && st->text != NULL;
+	result->ms = (double) (GetCurrentTimestamp() - st->first_sent) / 1000.0;
+	write_row(st, good ? "succeeded" : "failed", result->affected, good ? NULL : error, *result->sqlstate != '\0' ? result->sqlstate : NULL, NULL);
+	dlist_delete(&st->node);
+	st->request.done(result, st->request.arg);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(st->context);
+}
+
+static ExactStatementResult
+make_result(ExactVerdict verdict)
+{
+	ExactStatementResult result;
+
+	memset(&result, 0, sizeof(result));
+	result.verdict = verdict;
+	result.sqlstate = "";
+	result.affected = -1;
+	return result;
+}
+
+static void
+finish_refused(Statement *st, const ExactFault *fault, const char *sqlstate, bool fenced)
+{
+	ExactStatementResult result = make_result(EXACT_VERDICT_REFUSED);
+
+	result.fault = fault;
+	result.fenced = fenced;
+	result.sqlstate = sqlstate;
+	finish(st, &result, fault->message);
+}
+
+static void
+finish_lapsed(Statement *st)
+{
+	ExactStatementResult result = make_result(EXACT_VERDICT_LAPSED);
+
+	finish(st, &result, "its answer was lost; its rows are sent again");
+}
+
+static void
+finish_succeeded(Statement *st, const ExactCallAnswer *answer)
+{
+	ExactStatementResult result = make_result(EXACT_VERDICT_SUCCEEDED);
+
+	result.nrows = answer->nrows;	/* none when the result is no longer there */
+	result.ncolumns = answer->ncolumns;
+	result.cells = answer->cells;
+	/* a MERGE answers one row of counts: affected, updated, deleted, inserted */
+	if (answer->nrows == 1 && answer->ncolumns == 4 && answer->cells[0] != NULL)
+		result.affected = strtoll(answer->cells[0], NULL, 10);
+	finish(st, &result, NULL);
+}
+
+/* ---- answers ---- */
+
+/* Not yet: the same step again later. */
+static void
+again_later(Statement *st, Phase phase, const ExactFault *fault, TimestampTz not_before)
+{
+	st->phase = phase;
+	st->failures++;
+	set_due(st, exact_statement_backoff(st->failures, RETRY_MAX_MS));
+	if (not_before > st->due)
+		st->due = not_before;
+	if (st->failures <= 3 || st->failures % 10 == 0)
+		exact_log(LOG, "later entity=%s kind=%s attempt=%d retry_ms=%ld: %s", st->request.entity, st->request.kind, st->attempt,
+				  TimestampDifferenceMilliseconds(GetCurrentTimestamp(), st->due), fault->message);
+	write_entry(st, phase == PHASE_RUNNING ? "running" : phase == PHASE_UNKNOWN ? "unknown" : "sending", fault);
+}
+
+static void
+keep_id(Statement *st, const char *statement_id)
+{
+	if (st->statement_id == NULL || strcmp(st->statement_id, statement_id) != 0)
+		st->statement_id = MemoryContextStrdup(st->context, statement_id);
+}
+
+static void
+take_state(Statement *st, const ExactCallAnswer *answer)
+{
+	bool		known = st->phase == PHASE_RUNNING;
+
+	keep_id(st, answer->statement_id);
+	switch (answer->state)
+	{
+		case EXACT_STATEMENT_SUCCEEDED:
+		case EXACT_STATEMENT_CLOSED:
+			finish_succeeded(st, answer);
+			return;
+		case EXACT_STATEMENT_PENDING:
+			st->phase = PHASE_RUNNING;
+			st->poll_ms = known ? Min(st->poll_ms * 3 / 2, LAST_POLL_MS) : FIRST_POLL_MS;
+			st->failures = 0;
+			set_due(st, st->poll_ms);
+			if (!known)
+				write_entry(st, "running", NULL);
+			return;
+		case EXACT_STATEMENT_CANCELED:
+		case EXACT_STATEMENT_FAILED:
+			break;
+	}
+	if (st->text == NULL)
+	{
+		finish_lapsed(st);
+		return;
+	}
+	if (answer->state == EXACT_STATEMENT_CANCELED)
+		again_later(st, PHASE_NEW, exact_statement_error_again(&st->request, "it was cancelled in Databricks"), 0);
+	else if (exact_statement_error_passes(answer) || (exact_statement_error_may_pass(answer) && !st->sent_once_more))
+	{
+		st->sent_once_more |= !exact_statement_error_passes(answer);
+		again_later(st, PHASE_NEW, exact_statement_error_again(&st->request, exact_statement_error_text(answer)), 0);
+	}
+	else
+		finish_refused(st, exact_statement_error_refused(&st->request, st->statement_id, answer), answer->sqlstate, exact_statement_error_fenced(answer));
+}
+
+static void
+take_execute(const ExactCallAnswer *answer, void *arg)
+{
+	Statement  *st = arg;
+
+	st->busy = false;
+	if (answer->outcome == EXACT_CALL_OK)
+		take_state(st, answer);
+	else if (answer->outcome == EXACT_CALL_LATER)
+		again_later(st, PHASE_NEW, answer->fault, answer->retry_at);
+	else if (answer->outcome == EXACT_CALL_UNKNOWN)
+		again_later(st, PHASE_UNKNOWN, answer->fault, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FIRST_SEARCH_MS));
+	else
+		finish_refused(st, answer->fault, "", false);
+}
+
+/* Asking for a state has no effect: whatever goes wrong, it is asked again. */
+static void
+take_poll(const ExactCallAnswer *answer, void *arg)
+{
+	Statement  *st = arg;
+
+	st->busy = false;
+	if (answer->outcome == EXACT_CALL_OK)
+		take_state(st, answer);
+	else
+		again_later(st, answer->outcome == EXACT_CALL_GONE ? PHASE_UNKNOWN : PHASE_RUNNING, answer->fault, answer->retry_at);
+}
+
+static void
+send_again(Statement *st)
+{
+	if (st->text == NULL)
+	{
+		finish_lapsed(st);
+		return;
+	}
+	st->phase = PHASE_NEW;
+	set_due(st, 0);
+}
+
+static void
+take_find(const ExactCallAnswer *answer, void *arg)
+{
+	Statement  *st = arg;
+
+	st->busy = false;
+	if (answer->outcome == EXACT_CALL_OK && answer->running_id != NULL)
+	{
+		keep_id(st, answer->running_id);
+		st->phase = PHASE_RUNNING;
+		st->poll_ms = FIRST_POLL_MS;
+		set_due(st, st->poll_ms);
+		write_entry(st, "running", NULL);
+	}
+	else if (answer->outcome == EXACT_CALL_OK)
+		send_again(st);
+	else if (answer->outcome == EXACT_CALL_REFUSED &&
+			 TimestampDifferenceExceeds(st->last_sent, GetCurrentTimestamp(), BLIND_WAIT_MS))
+	{
+		exact_log(WARNING, "the query history cannot be read, entity=%s kind=%s is sent again unseen: %s", st->request.entity,
+				  st->request.kind, answer->fault->message);
+		send_again(st);
+	}
+	else
+		again_later(st, PHASE_UNKNOWN, answer->fault, answer->retry_at);
+}
+
+/* ---- steps ---- */
+
+static void
+send_statement(Statement *st)
+{
+	st->attempt++;
+	st->last_sent = GetCurrentTimestamp();
+	if (st->attempt == 1)
+	{
+		st->first_sent = st->last_sent;
+		if (!exact_unit_run("statement log", add_unit, st, NULL))
+		{
+			st->attempt = 0;	/* nothing is sent that is not recorded */
+			set_due(st, 1000);
+			return;
+		}
+	}
+	else
+	{
+		st->statement_id = NULL;
+		write_entry(st, "sending", NULL);
+	}
+	st->busy = true;
+	exact_databricks_execute(st->request.workspace, st->text, st->request.parameter, take_execute, st);
+}
+
+static void
+do_step(Statement *st)
+{
+	switch (st->phase)
+	{
+		case PHASE_NEW:
+			send_statement(st);
+			break;
+		case PHASE_RUNNING:
+			st->busy = true;
+			exact_databricks_poll(st->request.workspace, st->statement_id, take_poll, st);
+			break;
+		case PHASE_UNKNOWN:
+			st->busy = true;
+			exact_databricks_find(st->request.workspace, st->mark, NULL, st->first_sent, take_find, st);
+			break;
+	}
+}
+
+ExactStatementRequest *
+exact_statement_copy(const ExactStatementRequest *request)
+{
+	ExactStatementRequest *copy = palloc(sizeof(ExactStatementRequest));
+
+	*copy = *request;
+	copy->workspace = exact_databricks_copy(request->workspace);
+	copy->entity = pstrdup(request->entity);
+	copy->table = pstrdup(request->table);
+	copy->kind = pstrdup(request->kind);
+	copy->scope = request->scope ? pstrdup(request->scope) : NULL;
+	copy->verb = pstrdup(request->verb);
+	copy->sql = request->sql ? pstrdup(request->sql) : NULL;
+	return copy;
+}
+
+/* The leading comment by which it is found again, by an earlier or later process too. palloc'd */
+static char *
+make_mark(const ExactStatementRequest *request)
+{
+	const ExactRange *range = &request->range;
+	const char *scope = request->scope ? request->scope : request->workspace->name;
+	StringInfoData mark;
+
+	if (range->first_batch != 0)
+		scope = psprintf(INT64_FORMAT ".%d-" INT64_FORMAT ".%d", range->first_batch, range->first_ord, range->last_batch, range->last_ord);
+	initStringInfo(&mark);
+	exact_delta_sql_mark(&mark, request->hub, request->entity, request->kind, scope);
+	return mark.data;
+}
+
+static Statement *
+make_statement(const ExactStatementRequest *request)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact statement", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Statement  *st = palloc0(sizeof(Statement));
+
+	st->context = context;
+	st->request = *exact_statement_copy(request);
+	st->mark = make_mark(request);
+	if (request->sql != NULL)
+		st->text = psprintf("%s %s", st->mark, request->sql);
+	dlist_push_tail(&statements, &st->node);
+	MemoryContextSwitchTo(old);
+	return st;
+}
+
+void
+exact_statement_start(const ExactStatementRequest *request)
+{
+	do_step(make_statement(request));
+}
+
+/* ---- statements of an earlier process ---- */
+
+typedef struct Reading
+{
+	const char *workspace;
+	const char *const *entities;
+	int			n;
+	MemoryContext context;
+	ExactLeftover *rows;
+	int			found;
+} Reading;
+
+static void
+leftover_unit(void *arg)
+{
+	Reading    *reading = arg;
+
+	exact_statement_log_close(reading->workspace, reading->entities, reading->n);
+	reading->found = exact_statement_log_left(reading->workspace, reading->entities, reading->n, reading->context, &reading->rows);
+}
+
+int
+exact_statement_follow(const ExactStatementRequest *like, const char *const *entities, int n)
+{
+	Reading		reading = {like->workspace->name, entities, n, CurrentMemoryContext, NULL, 0};
+
+	if (!exact_unit_run("read unfinished statements", leftover_unit, &reading, NULL))
+		return -1;
+	for (int i = 0; i < reading.found; i++)
+	{
+		const ExactLeftover *row = &reading.rows[i];
+		ExactStatementRequest request = *like;
+		Statement  *st;
+
+		request.entity = row->entity;
+		request.table = row->table ? row->table : row->entity;
+		request.kind = row->kind;
+		request.verb = "MERGE into";
+		request.range = row->range;
+		st = make_statement(&request);
+		st->log_id = row->id;
+		st->attempt = 1;
+		st->first_sent = st->last_sent = row->at;
+		st->phase = PHASE_UNKNOWN;
+		if (row->statement_id != NULL)
+		{
+			keep_id(st, row->statement_id);
+			st->phase = PHASE_RUNNING;
+			st->poll_ms = FIRST_POLL_MS;
+		}
+	}
+	return reading.found;
+}
+
+/* ---- the turn ---- */
+
+long
+exact_statement_turn(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	long		wait = -1;
+	dlist_mutable_iter iter;
+
+	/* a step may end its statement and start others, never end another one */
+	dlist_foreach_modify(iter, &statements)
+	{
+		Statement  *st = dlist_container(Statement, node, iter.cur);
+
+		if (!st->busy && st->due <= now)
+			do_step(st);
+	}
+	dlist_foreach_modify(iter, &statements)
+	{
+		Statement  *st = dlist_container(Statement, node, iter.cur);
+		long		ms;
+
+		if (st->busy)
+			continue;
+		ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), st->due);
+		wait = wait < 0 ? ms : Min(wait, ms);
+	}
+	return wait;
+}

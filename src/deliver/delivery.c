@@ -1,0 +1,546 @@
+/*
+ * delivery.c - one delivery: read from the stage, history MERGE, current MERGE, proof, record.
+ *
+ * History goes first, so that a crash between the two leaves no state in Delta whose version is not in the history. A statement that ran
+ * once, in one attempt, and counts as many rows as it was given has proved itself; otherwise a query counts what the table holds. Called by
+ * loader.c.
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "utils/memutils.h"
+
+#include "base/errors.h"
+#include "base/guc.h"
+#include "base/sql.h"
+#include "deliver/delivery.h"
+#include "deliver/delivery_row.h"
+
+#define READ_ROWS 500			/* of the stage at a time */
+#define BYTES_PER_PAYLOAD_BYTE 2	/* a line holds the columns and the escaped payload */
+#define BYTES_PER_ROW 250
+
+struct ExactDelivery
+{
+	MemoryContext context;
+	ExactTargetPlan *plan;
+	StringInfoData text;		/* JSON array of rows */
+	int			rows;
+	int			keys;			/* distinct ones */
+	ExactMergeRows batch;		/* what the statements must know of it */
+	ExactRange	range;
+	int64	   *whole;			/* ids of batches that are delivered to their end */
+	int			nwhole;
+	int64		part;			/* batch that is delivered in part, 0 none */
+	int			part_rows;		/* so many of its rows are */
+	char	  **names;			/* "division key" of each row, for counting */
+	char	   *history_statement;
+	char	   *current_statement;
+	double		history_ms;
+	double		current_ms;
+	ExactStatementTrouble trouble;
+	ExactDeliveryDone done;
+	void	   *arg;
+};
+
+/* ---- backlog ---- */
+
+void
+exact_backlog_add(ExactBacklog *backlog, const ExactBatch *batch)
+{
+	if (backlog->n == backlog->capacity)
+	{
+		int			capacity = Max(backlog->capacity * 2, 16);
+
+		if (backlog->batches == NULL)
+			backlog->batches = MemoryContextAllocHuge(TopMemoryContext, sizeof(ExactBatch) * (Size) capacity);
+		else
+			backlog->batches = repalloc_huge(backlog->batches, sizeof(ExactBatch) * (Size) capacity);
+		backlog->capacity = capacity;
+	}
+	backlog->batches[backlog->n++] = *batch;
+}
+
+void
+exact_backlog_measure(const ExactBacklog *backlog, int64 below, int64 *rows, int64 *bytes)
+{
+	*rows = *bytes = 0;
+	for (int i = 0; i < backlog->n && backlog->batches[i].id < below; i++)
+	{
+		const ExactBatch *batch = &backlog->batches[i];
+		int64		left = batch->rows - batch->delivered;
+
+		*rows += left;
+		*bytes += left * BYTES_PER_ROW + batch->bytes / Max(batch->rows, 1) * left * BYTES_PER_PAYLOAD_BYTE;
+		if (*bytes >= EXACT_DELIVERY_BYTES)
+			return;
+	}
+}
+
+void
+exact_delivery_settle(const ExactDelivery *d, ExactBacklog *backlog)
+{
+	int			kept = 0;
+	int			w = 0;
+
+	for (int i = 0; i < backlog->n; i++)
+	{
+		ExactBatch	batch = backlog->batches[i];
+
+		while (w < d->nwhole && d->whole[w] < batch.id)
+			w++;
+		if (w < d->nwhole && d->whole[w] == batch.id)
+			continue;
+		if (batch.id == d->part)
+			batch.delivered = d->part_rows;
+		backlog->batches[kept++] = batch;
+	}
+	backlog->n = kept;
+}
+
+/* ---- reading the stage ---- */
+
+/* A tombstone has no text of its own: its content is that of the version before it. palloc'd; NULL when there is none. */
+static char *
+read_previous(int slot, int64 batch, int ord)
+{
+	static const char sql[] =
+	"SELECT payload, prev_slot::int, prev_batch, prev_ord FROM exact.stage WHERE slot = $1 AND batch = $2 AND ord = $3";
+
+	for (;;)
+	{
+		ExactArg	args[3];
+		char	   *payload;
+
+		args[0] = exact_arg_int4(slot);
+		args[1] = exact_arg_int8(batch);
+		args[2] = exact_arg_int4(ord);
+		if (exact_sql(sql, 3, args) != 1)
+			return NULL;
+		payload = exact_cell_text(0, 1);
+		if (payload != NULL || exact_cell_isnull(0, 3))
+			return payload;
+		slot = (int) exact_cell_int8(0, 2, 0);
+		batch = exact_cell_int8(0, 3, 0);
+		ord = (int) exact_cell_int8(0, 4, 0);
+	}
+}
+
+typedef struct StageRow
+{
+	int			ord;
+	ExactVersion version;
+	int			prev_slot;
+	int64		prev_batch;		/* 0: none */
+	int			prev_ord;
+} StageRow;
+
+/* Rows of a batch from a position on; all that fit into one read */
+static int
+read_rows(const ExactBatch *batch, int from, StageRow *rows)
+{
+	static const char sql[] =
+	"SELECT ord, seq, division, key, op, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), payload, "
+	"  prev_slot::int, prev_batch, prev_ord FROM exact.stage WHERE slot = $1 AND batch = $2 ORDER BY ord OFFSET $3 LIMIT $4";
+	ExactArg	args[4];
+	int			n;
+
+	args[0] = exact_arg_int4(batch->slot);
+	args[1] = exact_arg_int8(batch->id);
+	args[2] = exact_arg_int8(from);
+	args[3] = exact_arg_int8(READ_ROWS);
+	n = (int) exact_sql(sql, 4, args);
+	for (int i = 0; i < n; i++)
+	{
+		StageRow   *row = &rows[i];
+		ExactVersion *version = &row->version;
+
+		row->ord = (int) exact_cell_int8(i, 1, 0);
+		version->seq = exact_cell_int8(i, 2, 0);
+		version->division = (int) exact_cell_int8(i, 3, 0);
+		version->key = exact_cell_text(i, 4);
+		version->op = *exact_cell_text(i, 5);
+		version->staged_at = exact_cell_text(i, 6);
+		version->record = exact_cell_text(i, 7);
+		version->batch = batch->id;
+		row->prev_slot = (int) exact_cell_int8(i, 8, 0);
+		row->prev_batch = exact_cell_int8(i, 9, 0);
+		row->prev_ord = (int) exact_cell_int8(i, 10, 0);
+	}
+	if (n == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("batch " INT64_FORMAT " should have %d rows, the stage has %d", batch->id, batch->rows, from),
+				 errhint("Restore the database from a backup, or set delivered_at of that batch to give it up.")));
+	return n;
+}
+
+static void
+note_division(ExactDelivery *d, int division)
+{
+	int		   *list = unconstify(int *, d->batch.divisions);
+
+	for (int i = d->batch.ndivisions - 1; i >= 0; i--)
+		if (list[i] == division)
+			return;
+	if ((d->batch.ndivisions & (d->batch.ndivisions - 1)) == 0)	/* full at 1, 2, 4, ... */
+		d->batch.divisions = list == NULL ? MemoryContextAlloc(d->context, sizeof(int)) : repalloc(list, sizeof(int) * d->batch.ndivisions * 2);
+	unconstify(int *, d->batch.divisions)[d->batch.ndivisions++] = division;
+}
+
+/* Appends a row; false when the delivery is full without it. */
+static bool
+append_row(ExactDelivery *d, StageRow *row)
+{
+	ExactVersion *version = &row->version;
+	const ExactTarget *target = &d->plan->sql;
+	int			start = d->text.len;
+
+	if (d->rows >= exact_merge_rows)
+		return false;
+	if (version->record == NULL && row->prev_batch != 0)
+		version->record = read_previous(row->prev_slot, row->prev_batch, row->prev_ord);
+	version->record_len = version->record != NULL ? strlen(version->record) : 0;
+	appendStringInfoString(&d->text, d->rows == 0 ? "[" : ",\n");
+	if (!exact_delivery_row_append(&d->text, version, target->columns, target->ncolumns))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("the payload of version " INT64_FORMAT " of %s is not a JSON object", version->seq, target->entity),
+				 errhint("Look at it: SELECT * FROM exact.stage WHERE batch = " INT64_FORMAT " AND ord = %d.", version->batch, row->ord)));
+	if (d->text.len >= EXACT_DELIVERY_BYTES && d->rows > 0)
+	{
+		d->text.len = start;
+		d->text.data[start] = '\0';
+		return false;
+	}
+	d->names[d->rows] = MemoryContextAlloc(d->context, strlen(version->key) + 16);
+	sprintf(d->names[d->rows], "%d %s", version->division, version->key);
+	if (d->rows == 0)
+	{
+		d->batch.seq_min = d->batch.seq_max = version->seq;
+		d->range.first_batch = version->batch;
+		d->range.first_ord = row->ord;
+	}
+	d->batch.seq_min = Min(d->batch.seq_min, version->seq);
+	d->batch.seq_max = Max(d->batch.seq_max, version->seq);
+	note_division(d, version->division);
+	d->range.last_batch = version->batch;
+	d->range.last_ord = row->ord;
+	d->rows++;
+	return true;
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/* Rows of one batch from where it stands; true when it was read to its end. */
+static bool
+read_batch(ExactDelivery *d, const ExactBatch *batch)
+{
+	StageRow   *rows = palloc(sizeof(StageRow) * READ_ROWS);
+	MemoryContext read_context = AllocSetContextCreate(CurrentMemoryContext, "exact stage rows", ALLOCSET_DEFAULT_SIZES);
+	int			position = batch->delivered;
+	bool		full = false;
+
+	while (!full && position < batch->rows)
+	{
+		MemoryContext old = MemoryContextSwitchTo(read_context);
+		int			n = read_rows(batch, position, rows);
+
+		SPI_freetuptable(SPI_tuptable);
+		for (int i = 0; i < n && !full; i++)
+		{
+			full = !append_row(d, &rows[i]);
+			position += full ? 0 : 1;
+		}
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(read_context);
+	}
+	MemoryContextDelete(read_context);
+	pfree(rows);
+	if (position > batch->delivered && position < batch->rows)
+	{
+		d->part = batch->id;
+		d->part_rows = position;
+	}
+	return position >= batch->rows;
+}
+
+ExactDelivery *
+exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 below)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "exact delivery", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	ExactDelivery *d = palloc0(sizeof(ExactDelivery));
+
+	d->context = context;
+	d->plan = plan;
+	initStringInfo(&d->text);
+	d->names = palloc(sizeof(char *) * exact_merge_rows);
+	d->whole = palloc(sizeof(int64) * exact_merge_rows);	/* a batch has a row at least */
+	MemoryContextSwitchTo(old);
+
+	for (int i = 0; i < backlog->n && backlog->batches[i].id < below; i++)
+	{
+		if (d->rows >= exact_merge_rows || !read_batch(d, &backlog->batches[i]))
+			break;
+		d->whole[d->nwhole++] = backlog->batches[i].id;
+	}
+	appendStringInfoChar(&d->text, ']');
+	d->batch.rows = d->rows;
+	qsort(d->names, d->rows, sizeof(char *), compare_names);
+	for (int i = 0; i < d->rows; i++)
+		if (i == 0 || strcmp(d->names[i], d->names[i - 1]) != 0)
+			d->keys++;
+	MemoryContextSetParent(context, TopMemoryContext);
+	return d;
+}
+
+/* ---- the record of a delivery ---- */
+
+static void
+record_unit(void *arg)
+{
+	static const char whole_sql[] =
+	"UPDATE exact.batch SET delivered_rows = rows, delivered_at = clock_timestamp() WHERE id = ANY ($1)";
+	static const char part_sql[] =
+	"UPDATE exact.batch SET delivered_rows = $2 WHERE id = $1";
+	static const char state_sql[] =
+	"INSERT INTO exact.target_state AS t (workspace, entity, table_name, history_name, delivered_at) "
+	"VALUES ($1, $2, $3, $4, clock_timestamp()) ON CONFLICT (workspace, entity) DO UPDATE SET table_name = excluded.table_name, "
+	"history_name = excluded.history_name, delivered_at = excluded.delivered_at, paused_since = NULL, sqlstate = NULL, reason = NULL, "
+	"next_step = NULL, attempts = 0, next_attempt_at = NULL";
+	static const char audit_sql[] =
+	"SELECT exact._audit('loader', 'statement', NULL, $1, jsonb_build_object('workspace', $2::text, 'table', $3::text, 'rows', $4::int, "
+	"'keys', $5::int, 'first_batch', $6::bigint, 'first_ord', $7::int, 'last_batch', $8::bigint, 'last_ord', $9::int, 'seq_min', $10::bigint, "
+	"'seq_max', $11::bigint, 'history_statement', $12::text, 'current_statement', $13::text))";
+	ExactDelivery *d = arg;
+	const ExactTargetPlan *plan = d->plan;
+	ExactArg	args[13];
+
+	args[0] = exact_arg_int8_array(d->whole, NULL, d->nwhole);
+	exact_sql(whole_sql, 1, args);
+	if (d->part != 0)
+	{
+		args[0] = exact_arg_int8(d->part);
+		args[1] = exact_arg_int4(d->part_rows);
+		exact_sql(part_sql, 2, args);
+	}
+	args[0] = exact_arg_text(plan->workspace->name);
+	args[1] = exact_arg_text(plan->sql.entity);
+	args[2] = exact_arg_text(plan->current_name);
+	args[3] = exact_arg_text(plan->history_name);
+	exact_sql(state_sql, 4, args);
+	args[0] = exact_arg_text(plan->sql.entity);
+	args[1] = exact_arg_text(plan->workspace->name);
+	args[2] = exact_arg_text(plan->current_name);
+	args[3] = exact_arg_int4(d->rows);
+	args[4] = exact_arg_int4(d->keys);
+	args[5] = exact_arg_int8(d->range.first_batch);
+	args[6] = exact_arg_int4(d->range.first_ord);
+	args[7] = exact_arg_int8(d->range.last_batch);
+	args[8] = exact_arg_int4(d->range.last_ord);
+	args[9] = exact_arg_int8(d->batch.seq_min);
+	args[10] = exact_arg_int8(d->batch.seq_max);
+	args[11] = exact_arg_text(d->history_statement);
+	args[12] = exact_arg_text(d->current_statement);
+	exact_sql(audit_sql, 13, args);
+}
+
+/* ---- the statements ---- */
+
+bool
+exact_delivery_record(ExactDelivery *d)
+{
+	if (!exact_unit_run("record delivery", record_unit, d, NULL))
+		return false;
+	exact_log(LOG, "delivered table=%s rows=%d batches=%d history_ms=%.0f current_ms=%.0f", d->plan->sql.entity, d->rows,
+			  d->nwhole + (d->part != 0 ? 1 : 0), d->history_ms, d->current_ms);
+	return true;
+}
+
+void
+exact_delivery_free(ExactDelivery *d)
+{
+	MemoryContextDelete(d->context);
+}
+
+static void
+end_delivery(ExactDelivery *d, const ExactDeliveryEnd *end)
+{
+	MemoryContext old = MemoryContextSwitchTo(d->context);
+
+	d->done(end, d->arg);
+	MemoryContextSwitchTo(old);
+	if (!end->unrecorded)
+		exact_delivery_free(d);
+}
+
+static void
+end_delivered(ExactDelivery *d)
+{
+	ExactDeliveryEnd end;
+
+	memset(&end, 0, sizeof(end));
+	end.unrecorded = !exact_delivery_record(d);
+	end_delivery(d, &end);
+}
+
+static void
+end_refused(ExactDelivery *d, const ExactStatementResult *result)
+{
+	ExactDeliveryEnd end;
+
+	memset(&end, 0, sizeof(end));
+	end.fault = result->fault;
+	end.sqlstate = result->sqlstate;
+	end.fenced = result->fenced;
+	end_delivery(d, &end);
+}
+
+static void
+end_with_gap(ExactDelivery *d, const char *table, int64 found, const char *what)
+{
+	ExactDeliveryEnd end;
+	char	   *message = psprintf("post-condition failed: %s holds " INT64_FORMAT " of the %d %s of batches " INT64_FORMAT " to " INT64_FORMAT,
+								   table, found, d->rows, what, d->range.first_batch, d->range.last_batch);
+	char	   *hint = psprintf("Look who else writes it: DESCRIBE HISTORY %s; then SELECT exact.resume(division, '%s') delivers them again.", table,
+								d->plan->sql.entity);
+
+	memset(&end, 0, sizeof(end));
+	end.fault = exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, NULL, hint);
+	end.sqlstate = "EX014";
+	end.gap = true;
+	end_delivery(d, &end);
+}
+
+/* Sends a statement of this delivery; done gets the delivery. */
+static void
+run(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, const char *sql, ExactStatementDone done)
+{
+	exact_statement_start(&(ExactStatementRequest) {
+		.workspace = d->plan->workspace,
+		.hub = d->plan->sql.hub,
+		.entity = d->plan->sql.entity,
+		.table = table == EXACT_TABLE_HISTORY ? d->plan->history_name : d->plan->current_name,
+		.kind = kind,
+		.verb = verb,
+		.sql = sql,
+		.parameter = d->text.data,
+		.range = d->range,
+		.rows = d->rows,
+		.trouble = d->trouble,
+		.trouble_arg = d->arg,
+		.done = done,
+		.arg = d
+	});
+}
+
+/* The one number that a check answers, -1 when it is none */
+static int64
+counted(const ExactStatementResult *result)
+{
+	if (result->nrows != 1 || result->ncolumns != 1 || result->cells[0] == NULL)
+		return -1;
+	return strtoll(result->cells[0], NULL, 10);
+}
+
+static void
+take_current_check(const ExactStatementResult *result, void *arg)
+{
+	ExactDelivery *d = arg;
+
+	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
+		end_refused(d, result);
+	else if (counted(result) != d->rows)
+		end_with_gap(d, d->plan->current_name, counted(result), "versions or later ones of their records");
+	else
+		end_delivered(d);
+}
+
+static void
+take_current(const ExactStatementResult *result, void *arg)
+{
+	ExactDelivery *d = arg;
+	StringInfoData sql;
+
+	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
+	{
+		end_refused(d, result);
+		return;
+	}
+	d->current_ms = result->ms;
+	if (result->statement_id != NULL)
+		d->current_statement = MemoryContextStrdup(d->context, result->statement_id);
+	if (result->first_attempt && result->affected == d->keys)
+	{
+		end_delivered(d);
+		return;
+	}
+	initStringInfo(&sql);
+	exact_merge_sql_check_current(&sql, &d->plan->sql, &d->batch);
+	run(d, EXACT_TABLE_CURRENT, "check", "check of", sql.data, take_current_check);
+}
+
+static void
+start_current(ExactDelivery *d)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	exact_merge_sql_current(&sql, &d->plan->sql, &d->batch, d->keys < d->rows);
+	run(d, EXACT_TABLE_CURRENT, "current", "MERGE into", sql.data, take_current);
+}
+
+static void
+take_history_check(const ExactStatementResult *result, void *arg)
+{
+	ExactDelivery *d = arg;
+
+	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
+		end_refused(d, result);
+	else if (counted(result) != d->rows)
+		end_with_gap(d, d->plan->history_name, counted(result), "versions");
+	else
+		start_current(d);
+}
+
+static void
+take_history(const ExactStatementResult *result, void *arg)
+{
+	ExactDelivery *d = arg;
+	StringInfoData sql;
+
+	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
+	{
+		end_refused(d, result);
+		return;
+	}
+	d->history_ms = result->ms;
+	if (result->statement_id != NULL)
+		d->history_statement = MemoryContextStrdup(d->context, result->statement_id);
+	if (result->first_attempt && result->affected == d->rows)
+	{
+		start_current(d);
+		return;
+	}
+	initStringInfo(&sql);
+	exact_merge_sql_check_history(&sql, &d->plan->sql, &d->batch);
+	run(d, EXACT_TABLE_HISTORY, "check", "check of", sql.data, take_history_check);
+}
+
+void
+exact_delivery_start(ExactDelivery *d, ExactStatementTrouble trouble, ExactDeliveryDone done, void *arg)
+{
+	StringInfoData sql;
+
+	d->trouble = trouble;
+	d->done = done;
+	d->arg = arg;
+	initStringInfo(&sql);
+	exact_merge_sql_history(&sql, &d->plan->sql, &d->batch);
+	run(d, EXACT_TABLE_HISTORY, "history", "MERGE into", sql.data, take_history);
+}

@@ -1,0 +1,506 @@
+/*
+ * delta_table.c - one entity in one workspace: recovery, preparation, deliveries, pauses.
+ *
+ * One thing at a time is under way for a table. Called by loader.c from its turn; callbacks only change the state, the next turn
+ * goes on from it.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/errors.h"
+#include "base/guc.h"
+#include "base/sql.h"
+#include "deliver/compare.h"
+#include "deliver/delta_table.h"
+#include "deliver/fence.h"
+
+#define PAUSE_FIRST_MS 60000L
+#define PAUSE_LAST_MS 900000L
+#define RECORD_AGAIN_MS 1000
+
+dlist_head	exact_delta_tables = DLIST_STATIC_INIT(exact_delta_tables);
+
+ExactDeltaTable *
+exact_delta_table_get(const char *workspace, const char *entity)
+{
+	dlist_iter	iter;
+	ExactDeltaTable *table;
+
+	dlist_foreach(iter, &exact_delta_tables)
+	{
+		table = dlist_container(ExactDeltaTable, node, iter.cur);
+		if (strcmp(table->workspace, workspace) == 0 && strcmp(table->entity, entity) == 0)
+			return table;
+	}
+	table = MemoryContextAllocZero(TopMemoryContext, sizeof(ExactDeltaTable));
+	table->workspace = MemoryContextStrdup(TopMemoryContext, workspace);
+	table->entity = MemoryContextStrdup(TopMemoryContext, entity);
+	dlist_push_tail(&exact_delta_tables, &table->node);
+	return table;
+}
+
+/* What is looked for in Databricks: the same needs no second look. palloc'd */
+static char *
+describe_plan(const ExactTargetPlan *plan)
+{
+	return psprintf("%s %s %s %s", plan->workspace->origin, plan->current_name, plan->history_name, plan->digest);
+}
+
+static void
+forget_verification(ExactDeltaTable *table)
+{
+	table->verified = false;
+	if (table->verified_as != NULL)
+		pfree(table->verified_as);
+	table->verified_as = NULL;
+}
+
+static void
+drop_plan(ExactDeltaTable *table)
+{
+	if (table->plan != NULL)
+		MemoryContextDelete(table->plan->context);
+	table->plan = NULL;
+	table->verified = false;
+	table->stale = false;
+}
+
+void
+exact_delta_table_reset(ExactDeltaTable *table)
+{
+	if (table->busy)
+		table->stale = true;
+	else
+		drop_plan(table);
+	if (table->paused && table->next_attempt != 0)
+		table->next_attempt = GetCurrentTimestamp();
+}
+
+void
+exact_delta_table_resume(ExactDeltaTable *table)
+{
+	table->paused = false;
+	table->attempts = 0;
+	table->may_create = table->gone;
+	table->gone = false;
+	exact_delta_table_reset(table);
+}
+
+static void
+set_idle(ExactDeltaTable *table)
+{
+	table->busy = false;
+	if (table->stale)
+		drop_plan(table);
+}
+
+/* ---- its row in exact.target_state ---- */
+
+typedef struct StateEntry
+{
+	ExactDeltaTable *table;
+	const ExactFault *fault;
+	const char *sqlstate;
+	bool		pauses;
+	int			attempts;
+	TimestampTz next_attempt;
+} StateEntry;
+
+static void
+state_unit(void *arg)
+{
+	static const char sql[] =
+	"INSERT INTO exact.target_state AS t (workspace, entity, paused_since, sqlstate, reason, next_step, attempts, next_attempt_at) "
+	"VALUES ($1, $2, CASE WHEN $3 THEN clock_timestamp() END, $4, $5, $6, $7, $8) ON CONFLICT (workspace, entity) DO UPDATE SET "
+	"paused_since = CASE WHEN $3 THEN coalesce(t.paused_since, clock_timestamp()) ELSE t.paused_since END, sqlstate = excluded.sqlstate, "
+	"reason = excluded.reason, next_step = excluded.next_step, attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at";
+	static const char audit_sql[] =
+	"SELECT exact._audit('loader', 'statement', NULL, $1, jsonb_build_object('workspace', $2::text, 'paused', $3::text, 'sqlstate', $4::text))";
+	StateEntry *entry = arg;
+	ExactArg	args[8];
+
+	args[0] = exact_arg_text(entry->table->workspace);
+	args[1] = exact_arg_text(entry->table->entity);
+	args[2] = exact_arg_bool(entry->pauses);
+	args[3] = exact_arg_text(entry->sqlstate);
+	args[4] = exact_arg_text(entry->fault->message);
+	args[5] = exact_arg_text(entry->fault->hint);
+	args[6] = exact_arg_int4(entry->attempts);
+	args[7] = entry->next_attempt != 0 ? exact_arg_time(entry->next_attempt) : exact_arg_null(TIMESTAMPTZOID);
+	exact_sql(sql, 8, args);
+	if (entry->pauses && entry->attempts == 1)
+	{
+		args[0] = exact_arg_text(entry->table->entity);
+		args[1] = exact_arg_text(entry->table->workspace);
+		args[2] = exact_arg_text(entry->fault->message);
+		args[3] = exact_arg_text(entry->sqlstate);
+		exact_sql(audit_sql, 4, args);
+	}
+}
+
+/* Databricks' own state, else ours as text; NULL when there is none */
+static const char *
+shown_sqlstate(const ExactFault *fault, const char *sqlstate)
+{
+	if (sqlstate != NULL && *sqlstate != '\0')
+		return sqlstate;
+	return fault->sqlstate != 0 ? unpack_sql_state(fault->sqlstate) : NULL;
+}
+
+static void
+pause_until(ExactDeltaTable *table, const ExactFault *fault, const char *sqlstate, bool by_itself)
+{
+	StateEntry	entry;
+	long		ms = PAUSE_LAST_MS;
+
+	table->attempts++;
+	if (table->attempts < 5)
+		ms = Min(PAUSE_FIRST_MS << (table->attempts - 1), PAUSE_LAST_MS);
+	table->paused = true;
+	table->next_attempt = by_itself ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms) : 0;
+
+	memset(&entry, 0, sizeof(entry));
+	entry.table = table;
+	entry.fault = fault;
+	entry.sqlstate = shown_sqlstate(fault, sqlstate);
+	entry.pauses = true;
+	entry.attempts = table->attempts;
+	entry.next_attempt = table->next_attempt;
+	table->pause_recorded = exact_unit_run("pause table", state_unit, &entry, NULL);
+	exact_log(table->attempts == 1 ? WARNING : LOG, "paused table=%s workspace=%s sqlstate=%s batches=%d next_attempt=%s: %s.%s%s%s%s", table->entity,
+			  table->workspace, entry.sqlstate ? entry.sqlstate : "none", table->backlog.n,
+			  table->next_attempt != 0 ? timestamptz_to_str(table->next_attempt) : "when resumed", fault->message,
+			  fault->detail ? " " : "", fault->detail ? fault->detail : "", fault->hint ? " Next step: " : "", fault->hint ? fault->hint : "");
+}
+
+void
+exact_delta_table_pause(ExactDeltaTable *table, const ExactFault *fault, const char *sqlstate)
+{
+	pause_until(table, fault, sqlstate, true);
+}
+
+/* Called in a unit: the service is away or busy; shown, but nobody has to act yet. */
+static void
+show_trouble(const ExactFault *fault, int attempts, TimestampTz at, void *arg)
+{
+	StateEntry	entry;
+
+	memset(&entry, 0, sizeof(entry));
+	entry.table = arg;
+	entry.fault = fault;
+	entry.sqlstate = shown_sqlstate(fault, NULL);
+	entry.attempts = attempts;
+	entry.next_attempt = at;
+	state_unit(&entry);
+}
+
+void
+exact_delta_table_show(ExactDeltaTable *table, const ExactFault *fault, int attempts, TimestampTz at)
+{
+	show_trouble(fault, attempts, at, table);
+}
+
+/* ---- statements of an earlier process ---- */
+
+/* Whatever came out of it: its rows are still waiting, and are sent again now that nothing runs. */
+static void
+take_recovered(const ExactStatementResult *result, void *arg)
+{
+	ExactDeltaTable *table = arg;
+
+	exact_log(LOG, "statement of an earlier process is over, table=%s outcome=%s", table->entity,
+			  result->verdict == EXACT_VERDICT_SUCCEEDED ? "succeeded" : "unknown");
+	if (--table->recovering == 0)
+	{
+		table->recovered = true;
+		set_idle(table);
+	}
+}
+
+static bool
+start_recovery(ExactDeltaTable *table)
+{
+	const char *entity = table->entity;
+	int			n = exact_statement_follow(&(ExactStatementRequest) {
+		.workspace = table->plan->workspace,
+		.hub = table->plan->sql.hub,
+		.trouble = show_trouble,
+		.trouble_arg = table,
+		.done = take_recovered,
+		.arg = table
+	}, &entity, 1);
+
+	if (n < 0)
+		return false;
+	table->recovering = n;
+	table->recovered = n == 0;
+	table->busy = n > 0;
+	return true;
+}
+
+/* ---- plan and preparation ---- */
+
+typedef struct PlanReading
+{
+	ExactDeltaTable *table;
+	const ExactWorkspace *workspace;
+	const ExactHub *hub;
+} PlanReading;
+
+static void
+plan_unit(void *arg)
+{
+	PlanReading *reading = arg;
+
+	reading->table->plan = exact_target_load(TopMemoryContext, reading->workspace, reading->table->entity, reading->hub);
+}
+
+static bool
+read_plan(ExactDeltaTable *table, const ExactWorkspace *workspace, const ExactHub *hub)
+{
+	PlanReading reading = {table, workspace, hub};
+	ExactFault *fault = NULL;
+
+	if (exact_unit_run("read table plan", plan_unit, &reading, &fault))
+	{
+		table->verified = table->verified_as != NULL && strcmp(table->verified_as, describe_plan(table->plan)) == 0;
+		return true;
+	}
+	drop_plan(table);
+	pause_until(table, fault, NULL, true);
+	return false;
+}
+
+static void
+verified_unit(void *arg)
+{
+	static const char sql[] =
+	"INSERT INTO exact.target_state AS t (workspace, entity, table_name, history_name, created_at, columns_digest) "
+	"VALUES ($1, $2, $3, $4, clock_timestamp(), $5) ON CONFLICT (workspace, entity) DO UPDATE SET table_name = excluded.table_name, "
+	"history_name = excluded.history_name, created_at = coalesce(t.created_at, excluded.created_at), columns_digest = excluded.columns_digest";
+	ExactDeltaTable *table = arg;
+	ExactArg	args[5];
+
+	args[0] = exact_arg_text(table->workspace);
+	args[1] = exact_arg_text(table->entity);
+	args[2] = exact_arg_text(table->plan->current_name);
+	args[3] = exact_arg_text(table->plan->history_name);
+	args[4] = exact_arg_text(table->plan->digest);
+	exact_sql(sql, 5, args);
+}
+
+static void
+take_prepared(const ExactFault *fault, const char *sqlstate, void *arg)
+{
+	ExactDeltaTable *table = arg;
+
+	forget_verification(table);
+	if (fault == NULL)
+	{
+		table->verified = exact_unit_run("record table", verified_unit, table, NULL);
+		if (table->verified)
+			table->verified_as = MemoryContextStrdup(TopMemoryContext, describe_plan(table->plan));
+	}
+	else
+	{
+		table->gone = table->plan->gone;
+		pause_until(table, fault, sqlstate, true);
+	}
+	table->may_create = false;
+	set_idle(table);
+}
+
+/* ---- deliveries ---- */
+
+typedef struct Reading
+{
+	ExactDeltaTable *table;
+	int64		below;
+	ExactDelivery *delivery;
+} Reading;
+
+static void
+reading_unit(void *arg)
+{
+	Reading    *reading = arg;
+
+	reading->delivery = exact_delivery_read(reading->table->plan, &reading->table->backlog, reading->below);
+}
+
+typedef struct Running
+{
+	ExactDeltaTable *table;
+	ExactDelivery *delivery;
+} Running;
+
+/* A name or type of the table is not as it was; XX000 is what open source makes of an unresolved column in a MERGE. */
+static bool
+is_about_schema(const char *sqlstate)
+{
+	return strcmp(sqlstate, "42501") != 0 && (strncmp(sqlstate, "42", 2) == 0 || strcmp(sqlstate, "XX000") == 0);
+}
+
+static void
+take_compared(const ExactFault *fault, const char *sqlstate, void *arg)
+{
+	ExactDeltaTable *table = arg;
+
+	if (fault == NULL)
+		table->compared = true;
+	else
+	{
+		if (is_about_schema(sqlstate))
+			forget_verification(table);
+		pause_until(table, fault, sqlstate, true);
+	}
+	set_idle(table);
+}
+
+static void
+settle(ExactDeltaTable *table, const ExactDelivery *delivery)
+{
+	exact_delivery_settle(delivery, &table->backlog);
+	table->paused = false;
+	table->rechecked = table->fenced = false;
+	table->attempts = 0;
+	table->last_delivered = GetCurrentTimestamp();
+}
+
+static bool
+record_again(ExactDeltaTable *table)
+{
+	if (!exact_delivery_record(table->unrecorded))
+		return false;
+	settle(table, table->unrecorded);
+	exact_delivery_free(table->unrecorded);
+	table->unrecorded = NULL;
+	set_idle(table);
+	return true;
+}
+
+static void
+take_delivered(const ExactDeliveryEnd *end, void *arg)
+{
+	Running    *running = arg;
+	ExactDeltaTable *table = running->table;
+
+	if (end->unrecorded)
+	{
+		table->unrecorded = running->delivery;
+		pfree(running);
+		return;					/* still busy */
+	}
+	if (end->fault == NULL)
+		settle(table, running->delivery);
+	else if (end->fenced && !table->fenced)
+	{
+		exact_log(LOG, "table=%s is fenced, the claim is looked at again", table->entity);
+		table->fenced = true;
+		exact_fence_doubt(table->workspace);
+	}
+	else if (is_about_schema(end->sqlstate) && !table->rechecked)
+	{
+		exact_log(LOG, "table=%s is looked at again: %s", table->entity, end->fault->message);
+		table->rechecked = true;
+		forget_verification(table);
+		exact_fence_doubt(table->workspace);	/* exact_hub may be what is missing */
+	}
+	else
+	{
+		if (is_about_schema(end->sqlstate))
+			forget_verification(table);
+		pause_until(table, end->fault, end->sqlstate, !end->gap);
+	}
+	pfree(running);
+	set_idle(table);
+}
+
+static void
+show_delivery_trouble(const ExactFault *fault, int attempts, TimestampTz at, void *arg)
+{
+	show_trouble(fault, attempts, at, ((Running *) arg)->table);
+}
+
+static void
+start_delivery(ExactDeltaTable *table, int64 below)
+{
+	Reading		reading = {table, below, NULL};
+	ExactFault *fault = NULL;
+	Running    *running;
+
+	if (!exact_unit_run("read stage", reading_unit, &reading, &fault))
+	{
+		pause_until(table, fault, NULL, true);
+		return;
+	}
+	running = MemoryContextAlloc(TopMemoryContext, sizeof(Running));
+	running->table = table;
+	running->delivery = reading.delivery;
+	table->busy = true;
+	exact_delivery_start(reading.delivery, show_delivery_trouble, take_delivered, running);
+}
+
+/* ms until the next delivery may go by exact_databricks.merge_interval; 0: now */
+static long
+interval_left(const ExactDeltaTable *table, int64 below)
+{
+	int64		interval = table->plan->merge_interval_ms >= 0 ? table->plan->merge_interval_ms : exact_merge_interval_ms;
+	int64		rows,
+				bytes;
+
+	if (table->last_delivered == 0)
+		return 0;
+	exact_backlog_measure(&table->backlog, below, &rows, &bytes);
+	if (rows >= exact_merge_rows || bytes >= EXACT_DELIVERY_BYTES)
+		return 0;
+	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), TimestampTzPlusMilliseconds(table->last_delivered, interval));
+}
+
+bool
+exact_delta_table_due(const ExactDeltaTable *table)
+{
+	return table->backlog.n > 0 || (table->verified_once && !table->compared);
+}
+
+long
+exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspace, const ExactHub *hub, int64 below)
+{
+	long		wait;
+
+	if (table->unrecorded != NULL && !record_again(table))
+		return RECORD_AGAIN_MS;
+	if (table->busy || !exact_delta_table_due(table) || (table->compared && table->backlog.batches[0].id >= below) ||
+		(table->paused && table->next_attempt == 0))
+		return -1;
+	if (table->paused)
+	{
+		wait = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), table->next_attempt);
+		if (wait > 0)
+			return wait;
+	}
+	if (table->plan == NULL && !read_plan(table, workspace, hub))
+		return PAUSE_FIRST_MS;
+	wait = table->compared ? interval_left(table, below) : 0;
+	if (wait > 0 && !table->paused)
+		return wait;
+	if (!table->recovered && !start_recovery(table))
+		return RECORD_AGAIN_MS;
+	if (table->busy)
+		return 0;
+	if (table->verified && table->compared)
+		start_delivery(table, below);
+	else if (table->verified)
+	{
+		table->busy = true;
+		exact_compare_start(table->plan, show_trouble, take_compared, table);
+	}
+	else
+	{
+		table->busy = true;
+		table->plan->may_create = table->may_create;
+		exact_target_prepare(table->plan, show_trouble, take_prepared, table);
+	}
+	return table->busy ? 0 : RECORD_AGAIN_MS;
+}

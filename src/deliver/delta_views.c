@@ -1,0 +1,270 @@
+/*
+ * delta_views.c - the views that exact.create_views() asks for.
+ *
+ * A request of kind "views" is a list of names and statements (install/63_views.sql). Each name is looked at before it is written: a
+ * view or table that does not carry this hub's mark is never replaced. Every step may be repeated, so a request that an earlier process
+ * left is simply begun again. Called by loader.c.
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "utils/memutils.h"
+
+#include "base/errors.h"
+#include "base/sql.h"
+#include "databricks/statement_log.h"
+#include "deliver/delta_views.h"
+
+#define ENTITY "views"			/* in the statement log */
+
+typedef struct Views
+{
+	MemoryContext context;
+	int64		request;
+	ExactWorkspace *info;
+	const ExactHub *hub;
+	char	   *workspace;		/* name */
+	int			n;
+	char	  **names;
+	char	  **texts;
+	int			at;				/* the view that is under way */
+	bool		looking;
+	bool		cancelled;
+} Views;
+
+static Views *current;			/* one request at a time */
+static bool more = true;		/* there may be another */
+static bool started;
+
+static void look_at_view(Views *v);
+
+/* ---- the request ---- */
+
+static void
+take_unit(void *arg)
+{
+	static const char *const entity = ENTITY;
+	static const char take_sql[] =
+	"UPDATE exact.request SET state = 'running', started_at = coalesce(started_at, clock_timestamp()) WHERE id = "
+	"(SELECT id FROM exact.request WHERE kind = 'views' AND state IN ('queued', 'running') ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) "
+	"RETURNING id, workspace, cancel_wanted";
+	static const char list_sql[] =
+	"SELECT v.name, v.text FROM exact.request r, exact._view_statements(r.workspace, r.args) v WHERE r.id = $1";
+	Views	   *v = arg;
+	ExactArg	id;
+	MemoryContext old;
+
+	if (!started)
+		exact_statement_log_close(NULL, &entity, 1);
+	v->request = 0;
+	if (exact_sql(take_sql, 0, NULL) == 0)
+		return;
+	v->request = exact_cell_int8(0, 1, 0);
+	old = MemoryContextSwitchTo(v->context);
+	v->workspace = exact_cell_text(0, 2);
+	MemoryContextSwitchTo(old);
+	v->cancelled = exact_cell_bool(0, 3, false);
+	id = exact_arg_int8(v->request);
+	v->n = (int) exact_sql(list_sql, 1, &id);
+	old = MemoryContextSwitchTo(v->context);
+	v->names = palloc(sizeof(char *) * Max(v->n, 1));
+	v->texts = palloc(sizeof(char *) * Max(v->n, 1));
+	for (int i = 0; i < v->n; i++)
+	{
+		v->names[i] = exact_cell_text(i, 1);
+		v->texts[i] = exact_cell_text(i, 2);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+typedef struct Ending
+{
+	Views	   *views;
+	const char *state;
+	const char *result;
+} Ending;
+
+static void
+end_unit(void *arg)
+{
+	static const char sql[] = "UPDATE exact.request SET state = $2, finished_at = clock_timestamp(), result = $3 WHERE id = $1";
+	Ending	   *ending = arg;
+	ExactArg	args[3];
+
+	args[0] = exact_arg_int8(ending->views->request);
+	args[1] = exact_arg_text(ending->state);
+	args[2] = exact_arg_text(ending->result);
+	exact_sql(sql, 3, args);
+}
+
+/* A request whose end could not be written is begun again in a later turn. */
+static void
+end_request(Views *v, const char *state, const char *result)
+{
+	Ending		ending = {v, state, result};
+
+	(void) exact_unit_run("end of a request", end_unit, &ending, NULL);
+	exact_log(LOG, "views workspace=%s request=" INT64_FORMAT " made=%d of=%d: %s", v->workspace ? v->workspace : "", v->request, v->at, v->n, state);
+	current = NULL;
+	more = true;
+	if (CurrentMemoryContext == v->context)
+		MemoryContextSwitchTo(MemoryContextGetParent(v->context));
+	MemoryContextDelete(v->context);
+}
+
+static void
+end_failed(Views *v, const char *message, const char *hint)
+{
+	end_request(v, "failed", psprintf("%d of %d views made; %s%s%s", v->at, v->n, message, hint ? ". " : "", hint ? hint : ""));
+}
+
+static void
+cancel_unit(void *arg)
+{
+	static const char sql[] = "SELECT cancel_wanted FROM exact.request WHERE id = $1";
+	Views	   *v = arg;
+	ExactArg	id = exact_arg_int8(v->request);
+
+	v->cancelled = exact_sql(sql, 1, &id) == 1 && exact_cell_bool(0, 1, false);
+}
+
+/* ---- the statements ---- */
+
+static char *
+full_name(const Views *v)
+{
+	return psprintf("%s.%s.%s", v->info->catalog, v->info->schema, v->names[v->at]);
+}
+
+/* SHOW TBLPROPERTIES: key, value */
+static bool
+is_ours(const Views *v, const ExactStatementResult *result)
+{
+	bool		view = false;
+	bool		installation = false;
+
+	for (int r = 0; r < result->nrows && result->ncolumns >= 2; r++)
+	{
+		const char *key = result->cells[r * result->ncolumns];
+		const char *value = result->cells[r * result->ncolumns + 1];
+
+		if (key == NULL || value == NULL)
+			continue;
+		view |= strcmp(key, "exact.view") == 0;
+		installation |= strcmp(key, "exact.installation") == 0 && strcmp(value, v->hub->installation) == 0;
+	}
+	return view && installation;
+}
+
+static void take_result(const ExactStatementResult *result, void *arg);
+
+static void
+send(Views *v, const char *kind, const char *verb, const char *sql)
+{
+	exact_statement_start(&(ExactStatementRequest) {
+		.workspace = v->info,
+		.hub = v->hub,
+		.entity = ENTITY,
+		.table = full_name(v),
+		.kind = kind,
+		.scope = full_name(v),
+		.verb = verb,
+		.sql = sql,
+		.may_be_absent = v->looking,
+		.done = take_result,
+		.arg = v
+	});
+}
+
+static void
+make_view(Views *v)
+{
+	v->looking = false;
+	send(v, "view", "CREATE VIEW", v->texts[v->at]);
+}
+
+static void
+look_at_view(Views *v)
+{
+	StringInfoData sql;
+
+	if (v->at == v->n)
+	{
+		end_request(v, "done", psprintf("%d views made in %s.%s", v->n, v->info->catalog, v->info->schema));
+		return;
+	}
+	if (exact_unit_run("read request", cancel_unit, v, NULL) && v->cancelled)
+	{
+		end_request(v, "cancelled", psprintf("cancelled after %d of %d views", v->at, v->n));
+		return;
+	}
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SHOW TBLPROPERTIES ");
+	exact_delta_sql_table(&sql, v->info->catalog, v->info->schema, v->names[v->at]);
+	v->looking = true;
+	send(v, "check", "reading of", sql.data);
+}
+
+static void
+take_result(const ExactStatementResult *result, void *arg)
+{
+	Views	   *v = arg;
+	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED;
+	MemoryContext old = MemoryContextSwitchTo(v->context);
+
+	if (v->looking && !good && exact_statement_absent(result->sqlstate))
+		make_view(v);
+	else if (!good)
+		end_failed(v, result->fault->message, result->fault->hint);
+	else if (v->looking && !is_ours(v, result))
+		end_failed(v, psprintf("%s exists and is not a view of this hub, nothing of it was changed", full_name(v)),
+				   psprintf("Drop it, or SELECT exact.create_views('%s', '{\"%s\": \"another_name\"}')", v->workspace, v->names[v->at]));
+	else if (v->looking)
+		make_view(v);
+	else
+	{
+		v->at++;
+		look_at_view(v);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* ---- the turn ---- */
+
+void
+exact_delta_views_turn(ExactWorkspaceOf workspace_of, const ExactHub *hub, bool woken)
+{
+	MemoryContext old;
+	const ExactWorkspace *workspace;
+	const char *why = NULL;
+	Views	   *v;
+
+	more |= woken;
+	if (current != NULL || !more || hub == NULL)
+		return;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	v = MemoryContextAllocZero(AllocSetContextCreate(TopMemoryContext, "exact views", ALLOCSET_DEFAULT_SIZES), sizeof(Views));
+	v->context = GetMemoryChunkContext(v);
+	v->hub = hub;
+	MemoryContextSwitchTo(v->context);
+	if (!exact_unit_run("take request", take_unit, v, NULL) || v->request == 0)
+	{
+		more = false;
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(v->context);
+		return;
+	}
+	started = true;
+	current = v;
+	workspace = v->workspace != NULL ? workspace_of(v->workspace, &why) : NULL;
+	if (v->cancelled)
+		end_request(v, "cancelled", "cancelled before it started");
+	else if (workspace == NULL)
+		end_failed(v, psprintf("workspace %s %s", v->workspace ? v->workspace : "null", why ? why : "is not there"), NULL);
+	else
+	{
+		v->info = exact_databricks_copy(workspace);
+		look_at_view(v);
+	}
+	MemoryContextSwitchTo(old);
+}

@@ -1,0 +1,482 @@
+/*
+ * fence.c - the claim of this hub on its divisions, in the Delta table exact_hub of each workspace.
+ *
+ * Read the table (make it if it is absent); write the epoch where it is lower; read again; wait until no statement of another copy is
+ * queued or running. A row of a higher epoch, or of the same one with another claim, is another copy at work: that is recorded in
+ * exact.installation_binding, and no worker of this database does anything more until exact.adopt() or exact.fence(). Called by loader.c.
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "lib/ilist.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/errors.h"
+#include "base/sql.h"
+#include "databricks/statement_log.h"
+#include "deliver/creation.h"
+#include "deliver/fence.h"
+#include "worker/shmem.h"
+
+#define ENTITY "exact_hub"		/* in the statement log */
+#define MAX_ROUNDS 5
+#define SEARCH_FIRST_MS 1000	/* the query history lists a statement a moment after it was sent */
+#define SEARCH_AGAIN_MS 2000
+#define SEARCH_BACK_MS (48 * 3600 * INT64CONST(1000))	/* a statement of a warehouse ends within two days */
+#define BLIND_WAIT_MS 60000		/* when the history may not be read */
+#define RETRY_FIRST_MS 5000L
+#define RETRY_MAX_MS 300000L
+
+typedef enum Step
+{
+	STEP_READ,
+	STEP_CREATE,
+	STEP_CLAIM
+} Step;
+
+typedef struct Fence
+{
+	dlist_node	node;
+	char	   *workspace;		/* name */
+	char	   *place;			/* where its exact_hub is */
+	int		   *divisions;		/* wanted */
+	int			n;
+	int			capacity;
+	int			held;			/* so many of the first ones are claimed, -1: it was not looked */
+	bool		stale;			/* what is under way is of another place, or in doubt */
+	bool		overtaken;
+	/* of what is under way */
+	bool		busy;
+	MemoryContext context;		/* NULL: nothing is */
+	ExactWorkspace *info;
+	int			claiming;		/* divisions */
+	char	   *batch;			/* parameter of the MERGE */
+	Step		step;
+	int			rounds;
+	bool		searching;		/* claimed; statements of other epochs may still run */
+	bool		told;
+	TimestampTz search_at;
+	TimestampTz search_since;
+	/* after a failure */
+	ExactFault *fault;			/* in fault_context */
+	MemoryContext fault_context;
+	int			attempts;
+	TimestampTz next_attempt;
+} Fence;
+
+static dlist_head fences = DLIST_STATIC_INIT(fences);
+static ExactHub *hub;
+static ExactStatementTrouble on_trouble;
+
+static void take_step(Fence *f, Step step);
+
+/* ---- this hub ---- */
+
+void
+exact_fence_load(void)
+{
+	static const char hub_sql[] =
+	"SELECT b.installation, b.epoch, e.claim FROM exact.installation_binding b JOIN exact.epoch e ON e.epoch = b.epoch";
+	static const char *const entity = ENTITY;
+	MemoryContext old;
+
+	if (hub != NULL)
+		return;
+	exact_statement_log_close(NULL, &entity, 1);
+	if (exact_sql(hub_sql, 0, NULL) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_EXACT_INSTALLATION),
+				 errmsg("this database has no installation yet, or its epoch is not in exact.epoch"),
+				 errhint("SELECT * FROM exact.check().")));
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	hub = palloc(sizeof(ExactHub));
+	hub->installation = exact_cell_text(0, 1);
+	hub->epoch = (int) exact_cell_int8(0, 2, 1);
+	hub->claim = exact_cell_text(0, 3);
+	MemoryContextSwitchTo(old);
+}
+
+const ExactHub *
+exact_fence_hub(void)
+{
+	return hub;
+}
+
+void
+exact_fence_tell(ExactStatementTrouble trouble)
+{
+	on_trouble = trouble;
+}
+
+/* ---- what is wanted ---- */
+
+static Fence *
+get_fence(const char *workspace)
+{
+	dlist_iter	iter;
+	Fence	   *f;
+
+	dlist_foreach(iter, &fences)
+	{
+		f = dlist_container(Fence, node, iter.cur);
+		if (strcmp(f->workspace, workspace) == 0)
+			return f;
+	}
+	f = MemoryContextAllocZero(TopMemoryContext, sizeof(Fence));
+	f->workspace = MemoryContextStrdup(TopMemoryContext, workspace);
+	f->held = -1;
+	dlist_push_tail(&fences, &f->node);
+	return f;
+}
+
+void
+exact_fence_want(const char *workspace, int division)
+{
+	Fence	   *f = get_fence(workspace);
+
+	for (int i = 0; i < f->n; i++)
+		if (f->divisions[i] == division)
+			return;
+	if (f->n == f->capacity)
+	{
+		f->capacity = Max(f->capacity * 2, 8);
+		f->divisions = f->divisions == NULL ? MemoryContextAlloc(TopMemoryContext, sizeof(int) * f->capacity) :
+			repalloc(f->divisions, sizeof(int) * f->capacity);
+	}
+	f->divisions[f->n++] = division;
+}
+
+void
+exact_fence_doubt(const char *workspace)
+{
+	Fence	   *f = get_fence(workspace);
+
+	f->stale = f->context != NULL;
+	f->held = -1;
+}
+
+/* ---- ends ---- */
+
+static void
+forget_fault(Fence *f)
+{
+	if (f->fault_context != NULL)
+		MemoryContextDelete(f->fault_context);
+	f->fault_context = NULL;
+	f->fault = NULL;
+}
+
+static void
+end_claim(Fence *f, int held)
+{
+	f->held = f->stale ? -1 : held;
+	f->stale = f->busy = f->searching = false;
+	MemoryContextDelete(f->context);
+	f->context = NULL;
+}
+
+static void
+end_failed(Fence *f, const ExactFault *fault)
+{
+	long		ms = RETRY_MAX_MS;
+	MemoryContext old;
+
+	forget_fault(f);
+	f->fault_context = AllocSetContextCreate(TopMemoryContext, "exact fence fault", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(f->fault_context);
+	f->fault = exact_fault_copy(fault);
+	MemoryContextSwitchTo(old);
+	if (++f->attempts < 7)
+		ms = Min(RETRY_FIRST_MS << (f->attempts - 1), RETRY_MAX_MS);
+	f->next_attempt = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	end_claim(f, -1);
+}
+
+static void
+end_held(Fence *f)
+{
+	forget_fault(f);
+	f->attempts = 0;
+	exact_log(LOG, "claimed workspace=%s epoch=%d divisions=%d", f->workspace, hub->epoch, f->claiming);
+	end_claim(f, f->claiming);
+}
+
+/* ---- another copy of this hub works ---- */
+
+typedef struct Overtaking
+{
+	Fence	   *fence;
+	int			epoch;
+} Overtaking;
+
+/* From here on every worker of this database waits. */
+static void
+overtaken_unit(void *arg)
+{
+	static const char sql[] = "UPDATE exact.installation_binding SET overtaken_by = $1 WHERE epoch = $2";
+	static const char audit_sql[] =
+	"SELECT exact._audit('loader', 'installation', NULL, NULL, jsonb_build_object('overtaken_by', $1::int, 'epoch', $2::int, 'workspace', $3::text))";
+	Overtaking *overtaking = arg;
+	ExactArg	args[3];
+
+	args[0] = exact_arg_int4(overtaking->epoch);
+	args[1] = exact_arg_int4(hub->epoch);
+	args[2] = exact_arg_text(overtaking->fence->workspace);
+	if (exact_sql(sql, 2, args) == 0)
+		return;					/* raised meanwhile: this process ends anyway */
+	exact_sql(audit_sql, 3, args);
+	exact_check_at_commit();
+}
+
+static void
+end_overtaken(Fence *f, int epoch)
+{
+	Overtaking	overtaking = {f, epoch};
+
+	exact_log(WARNING, "alarm: another copy of installation %s works in workspace %s, its epoch is %d, this one's %d: nothing more is delivered from here",
+			  hub->installation, f->workspace, epoch, hub->epoch);
+	f->overtaken = exact_unit_run("record the other copy", overtaken_unit, &overtaking, NULL);
+	end_claim(f, -1);
+	f->next_attempt = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_FIRST_MS);
+}
+
+/* ---- the search for statements of another epoch ---- */
+
+static void
+take_found(const ExactCallAnswer *answer, void *arg)
+{
+	Fence	   *f = arg;
+	TimestampTz now = GetCurrentTimestamp();
+
+	f->busy = false;
+	if (answer->outcome == EXACT_CALL_OK && answer->running_id == NULL)
+		end_held(f);
+	else if (answer->outcome == EXACT_CALL_REFUSED && TimestampDifferenceExceeds(f->search_since, now, BLIND_WAIT_MS))
+	{
+		exact_log(WARNING, "the query history of workspace %s cannot be read, statements of another copy of this hub are not waited for: %s",
+				  f->workspace, answer->fault->message);
+		end_held(f);
+	}
+	else
+	{
+		if (!f->told)
+			exact_log(LOG, "waits workspace=%s epoch=%d: %s", f->workspace, hub->epoch,
+					  answer->outcome == EXACT_CALL_OK ? psprintf("statement %s of an older epoch runs", answer->running_id) : answer->fault->message);
+		f->told = true;
+		f->search_at = Max(answer->retry_at, TimestampTzPlusMilliseconds(now, SEARCH_AGAIN_MS));
+	}
+}
+
+static void
+search(Fence *f)
+{
+	StringInfoData all;
+	StringInfoData own;
+
+	initStringInfo(&all);
+	initStringInfo(&own);
+	exact_delta_sql_all_marks(&all, hub);
+	exact_delta_sql_own_marks(&own, hub);
+	f->busy = true;
+	exact_databricks_find(f->info, all.data, own.data, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -SEARCH_BACK_MS), take_found, f);
+}
+
+static void
+start_search(Fence *f, long after_ms)
+{
+	f->busy = f->told = false;
+	f->searching = true;
+	f->search_since = GetCurrentTimestamp();
+	f->search_at = TimestampTzPlusMilliseconds(f->search_since, after_ms);
+}
+
+/* ---- the table ---- */
+
+static void
+append_text(StringInfo sql, Fence *f, Step step)
+{
+	switch (step)
+	{
+		case STEP_READ:
+			appendStringInfoString(sql, "SELECT `division`, `epoch`, `claim` FROM ");
+			exact_delta_sql_table(sql, f->info->catalog, f->info->schema, "exact_hub");
+			appendStringInfoString(sql, " WHERE `installation` = ");
+			exact_delta_sql_literal(sql, hub->installation);
+			break;
+		case STEP_CREATE:
+			appendStringInfoString(sql, "CREATE TABLE IF NOT EXISTS ");
+			exact_delta_sql_table(sql, f->info->catalog, f->info->schema, "exact_hub");
+			appendStringInfoString(sql, " (\n  `installation` STRING NOT NULL COMMENT 'Installation of exact_databricks'"
+								   ",\n  `division` INT NOT NULL COMMENT 'Division in Exact Online'"
+								   ",\n  `epoch` BIGINT NOT NULL COMMENT 'Epoch of the copy of that installation whose deliveries are taken; the high part of _seq'"
+								   ",\n  `claim` STRING NOT NULL COMMENT 'Tells two copies of the same epoch apart'"
+								   ",\n  `claimed_at` TIMESTAMP COMMENT 'Since when'"
+								   "\n) USING DELTA\nCOMMENT 'Which hub delivers each division: a statement of any other is refused'"
+								   "\nTBLPROPERTIES ('delta.enableDeletionVectors' = 'false', 'delta.isolationLevel' = 'Serializable')");
+			break;
+		case STEP_CLAIM:
+			appendStringInfoString(sql, "MERGE INTO ");
+			exact_delta_sql_table(sql, f->info->catalog, f->info->schema, "exact_hub");
+			appendStringInfoString(sql, " AS t\nUSING (SELECT CAST(r.`division` AS INT) AS `division` FROM (SELECT explode(from_json(:batch, "
+								   "'ARRAY<STRUCT<`division`: STRING>>', map('mode', 'FAILFAST'))) AS r)) AS s\nON t.`division` = s.`division` AND t.`installation` = ");
+			exact_delta_sql_literal(sql, hub->installation);
+			appendStringInfo(sql, "\nWHEN MATCHED AND t.`epoch` < %d THEN UPDATE SET `epoch` = %d, `claim` = ", hub->epoch, hub->epoch);
+			exact_delta_sql_literal(sql, hub->claim);
+			appendStringInfoString(sql, ", `claimed_at` = current_timestamp()\nWHEN NOT MATCHED THEN INSERT (`installation`, `division`, `epoch`, `claim`, `claimed_at`)"
+								   "\n  VALUES (");
+			exact_delta_sql_literal(sql, hub->installation);
+			appendStringInfo(sql, ", s.`division`, %d, ", hub->epoch);
+			exact_delta_sql_literal(sql, hub->claim);
+			appendStringInfoString(sql, ", current_timestamp())");
+			break;
+	}
+}
+
+/* Rows of this installation: division, epoch, claim */
+static void
+take_rows(Fence *f, const ExactStatementResult *result)
+{
+	int			missing = f->claiming;
+	int			highest = 0;
+
+	for (int r = 0; r < result->nrows && result->ncolumns == 3; r++)
+	{
+		char	  **row = &result->cells[r * 3];
+		int			division = row[0] ? atoi(row[0]) : 0;
+		int			epoch = row[1] ? atoi(row[1]) : 0;
+		bool		ours = epoch == hub->epoch && row[2] != NULL && strcmp(row[2], hub->claim) == 0;
+
+		if (epoch >= hub->epoch && !ours)
+			highest = Max(highest, epoch);
+		for (int i = 0; ours && i < f->claiming; i++)
+			if (f->divisions[i] == division)
+				missing--;
+	}
+	if (highest > 0)
+		end_overtaken(f, highest);
+	else if (missing > 0 && f->rounds++ < MAX_ROUNDS)
+		take_step(f, STEP_CLAIM);
+	else if (missing > 0)
+		end_failed(f, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH,
+									   psprintf("table %s.%s.exact_hub does not keep the claim of this hub on %d divisions", f->info->catalog, f->info->schema, missing), NULL,
+									   pstrdup("Look who else writes it: DESCRIBE HISTORY; the hub tries again by itself.")));
+	else
+		start_search(f, f->rounds > 0 ? SEARCH_FIRST_MS : 0);
+}
+
+static void
+take_result(const ExactStatementResult *result, void *arg)
+{
+	Fence	   *f = arg;
+	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED;
+
+	if (!good && f->step == STEP_READ && exact_statement_absent(result->sqlstate) && f->rounds++ < MAX_ROUNDS)
+		take_step(f, STEP_CREATE);
+	else if (!good)
+		end_failed(f, result->fault);
+	else if (f->step == STEP_READ)
+		take_rows(f, result);
+	else
+		take_step(f, STEP_READ);
+}
+
+/* The answer may come before this returns (no token): nobody who calls it may be in f->context, which is gone then. */
+static void
+take_step(Fence *f, Step step)
+{
+	static const char *const kinds[] = {"check", "ddl", "fence"};
+	static const char *const verbs[] = {"reading of", "CREATE TABLE for", "MERGE into"};
+	ExactStatementRequest request = {
+		.workspace = f->info,
+		.hub = hub,
+		.entity = ENTITY,
+		.table = psprintf("%s.%s.exact_hub", f->info->catalog, f->info->schema),
+		.kind = kinds[step],
+		.verb = verbs[step],
+		.parameter = step == STEP_CLAIM ? f->batch : NULL,
+		.may_be_absent = step == STEP_READ,
+		.trouble = on_trouble,
+		.trouble_arg = f->workspace,
+		.done = take_result,
+		.arg = f
+	};
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	append_text(&sql, f, step);
+	request.sql = sql.data;
+	f->step = step;
+	f->busy = true;
+	if (step == STEP_CREATE)
+		exact_creation_start(&request);
+	else
+		exact_statement_start(&request);
+}
+
+static void
+start_claim(Fence *f, const ExactWorkspace *workspace)
+{
+	MemoryContext old;
+	StringInfoData batch;
+
+	f->context = AllocSetContextCreate(TopMemoryContext, "exact fence", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(f->context);
+	f->info = exact_databricks_copy(workspace);
+	f->claiming = f->n;
+	f->rounds = 0;
+	initStringInfo(&batch);
+	for (int i = 0; i < f->claiming; i++)
+		appendStringInfo(&batch, "%s{\"division\":\"%d\"}", i == 0 ? "[" : ",", f->divisions[i]);
+	appendStringInfoChar(&batch, ']');
+	f->batch = batch.data;
+	MemoryContextSwitchTo(old);
+	take_step(f, STEP_READ);
+}
+
+/* The claim is one on a table; another table needs another. */
+static void
+see_place(Fence *f, const ExactWorkspace *workspace)
+{
+	char	   *place = psprintf("%s %s %s", workspace->origin, workspace->catalog, workspace->schema);
+
+	if (f->place != NULL && strcmp(f->place, place) == 0)
+		return;
+	if (f->place != NULL)
+		pfree(f->place);
+	f->place = MemoryContextStrdup(TopMemoryContext, place);
+	exact_fence_doubt(f->workspace);
+	f->next_attempt = 0;
+}
+
+ExactFenceState
+exact_fence_advance(const ExactWorkspace *workspace, const ExactFault **fault, long *wait)
+{
+	Fence	   *f = get_fence(workspace->name);
+	TimestampTz now = GetCurrentTimestamp();
+
+	*fault = NULL;
+	*wait = -1;
+	see_place(f, workspace);
+	if (f->overtaken || f->busy)
+		return EXACT_FENCE_WAIT;
+	if (f->searching)
+	{
+		*wait = TimestampDifferenceMilliseconds(now, f->search_at);
+		if (*wait > 0)
+			return EXACT_FENCE_WAIT;
+		search(f);
+	}
+	else if (f->held == f->n)
+		return EXACT_FENCE_HELD;
+	else if (f->next_attempt > now)
+	{
+		*wait = TimestampDifferenceMilliseconds(now, f->next_attempt);
+		*fault = f->fault;
+		return f->fault != NULL ? EXACT_FENCE_FAULT : EXACT_FENCE_WAIT;
+	}
+	else
+		start_claim(f, workspace);
+	*wait = 0;
+	return EXACT_FENCE_WAIT;
+}

@@ -1,0 +1,474 @@
+/*
+ * merge_sql.c - the SQL texts that Databricks runs for one entity.
+ *
+ * Why the texts look as they do:
+ *  - every value arrives as a string and is CAST here: from_json would print numbers again and make bad values null;
+ *  - the number of rows is counted on the server, because an empty or cut text is an array of none;
+ *  - both MERGEs may be repeated: the history inserts what is missing, the current table takes only a higher _seq;
+ *  - nothing that comes from a record stands in a text.
+ */
+#ifdef FRONTEND
+#include "postgres_fe.h"
+#else
+#include "postgres.h"
+#endif
+
+#include "deliver/merge_sql.h"
+
+typedef enum Place
+{
+	PLACE_FIRST,				/* before the entity's columns: clustering needs statistics, kept for the first 32 columns */
+	PLACE_LAST,
+	PLACE_HISTORY				/* last, in the history only */
+} Place;
+
+typedef struct SystemColumn
+{
+	const char *name;
+	const char *type;
+	bool		key;			/* names the record: no update changes it */
+	bool		not_null;
+	bool		sent;			/* in :batch; else made by the statement */
+	bool		on_delete;		/* a delete changes it */
+	Place		place;
+	const char *comment;
+} SystemColumn;
+
+static const SystemColumn system_columns[] = {
+	{"_division", "INT", true, true, true, false, PLACE_FIRST, "Division (administration) in Exact Online"},
+	{"_key", "STRING", true, true, true, false, PLACE_FIRST, "Key of the record in Exact Online"},
+	{"_seq", "BIGINT", false, true, true, true, PLACE_FIRST, "Version: rises with every change, over all divisions and tables"},
+	{"_op", "STRING", false, true, true, true, PLACE_LAST, "What made this version: I insert, U update, D delete"},
+	{"_deleted", "BOOLEAN", false, true, false, true, PLACE_LAST, "True when the record is gone in Exact Online; the other columns hold its last state"},
+	{"_valid", "BOOLEAN", false, false, true, false, PLACE_LAST, "False when a validation rule found a problem"},
+	{"_problems", "STRING", false, false, true, false, PLACE_LAST, "What the validation rules found"},
+	{"_batch", "BIGINT", false, false, true, true, PLACE_LAST, "Batch of the hub that brought this version"},
+	{"_staged_at", "TIMESTAMP", false, false, true, false, PLACE_LAST, "When the hub stored this version"},
+	{"_loaded_at", "TIMESTAMP", false, false, false, true, PLACE_LAST, "When this row was written here"},
+	{"_payload", "STRING", false, false, true, false, PLACE_HISTORY, "The record exactly as Exact Online sent it"},
+};
+
+/* A column of a table, whoever fills it */
+typedef struct Part
+{
+	const char *name;
+	const char *type;
+	const char *comment;
+	const SystemColumn *system; /* NULL: a column of the entity */
+	const ExactColumn *column;	/* NULL: a system column */
+} Part;
+
+/* All columns of a table in their order; palloc'd */
+static Part *
+list_parts(const ExactTarget *target, ExactTable table, int *n)
+{
+	Part	   *parts = palloc(sizeof(Part) * (target->ncolumns + lengthof(system_columns)));
+
+	*n = 0;
+	for (Place place = PLACE_FIRST; place <= PLACE_HISTORY; place++)
+	{
+		for (int i = 0; place == PLACE_LAST && i < target->ncolumns; i++)
+		{
+			const ExactColumn *column = &target->columns[i];
+
+			parts[(*n)++] = (Part) {column->name, column->type, column->comment, NULL, column};
+		}
+		for (int i = 0; i < (int) lengthof(system_columns); i++)
+		{
+			const SystemColumn *column = &system_columns[i];
+
+			if (column->place == place && (place != PLACE_HISTORY || table == EXACT_TABLE_HISTORY))
+				parts[(*n)++] = (Part) {column->name, column->type, column->comment, column, NULL};
+		}
+	}
+	return parts;
+}
+
+/* Is it in :batch? */
+static bool
+is_sent(const Part *part)
+{
+	return part->system == NULL || part->system->sent;
+}
+
+/* The value of a column that the statement makes itself */
+static const char *
+made_value(const Part *part)
+{
+	return strcmp(part->name, "_deleted") == 0 ? "s.`_op` = 'D'" : "current_timestamp()";
+}
+
+static const char *
+table_name(const ExactTarget *target, ExactTable table)
+{
+	return table == EXACT_TABLE_CURRENT ? target->current : target->history;
+}
+
+void
+exact_merge_sql_table(StringInfo out, const ExactTarget *target, ExactTable table)
+{
+	exact_delta_sql_table(out, target->catalog, target->schema, table_name(target, table));
+}
+
+void
+exact_merge_sql_name(StringInfo out, const ExactTarget *target, ExactTable table)
+{
+	appendStringInfo(out, "%s.%s.%s", target->catalog, target->schema, table_name(target, table));
+}
+
+static void
+append_column(StringInfo out, const Part *part, bool may_be_not_null)
+{
+	exact_delta_sql_identifier(out, part->name);
+	appendStringInfo(out, " %s", part->type);
+	if (may_be_not_null && part->system != NULL && part->system->not_null)
+		appendStringInfoString(out, " NOT NULL");
+	if (part->comment != NULL)
+	{
+		appendStringInfoString(out, " COMMENT ");
+		exact_delta_sql_literal(out, part->comment);
+	}
+}
+
+void
+exact_merge_sql_create_table(StringInfo out, const ExactTarget *target, ExactTable table)
+{
+	int			n;
+	Part	   *parts = list_parts(target, table, &n);
+	char	   *comment;
+
+	appendStringInfoString(out, "CREATE TABLE IF NOT EXISTS ");
+	exact_merge_sql_table(out, target, table);
+	appendStringInfoString(out, " (");
+	for (int i = 0; i < n; i++)
+	{
+		appendStringInfoString(out, i == 0 ? "\n  " : ",\n  ");
+		append_column(out, &parts[i], true);
+	}
+	appendStringInfo(out, "\n) USING DELTA CLUSTER BY (`_division`, %s)\nCOMMENT ",
+					 table == EXACT_TABLE_CURRENT ? "`_key`" : "`_seq`");
+	comment = psprintf(table == EXACT_TABLE_CURRENT ?
+					   "Exact Online %s: the current state, one row per record; deleted ones stay with _deleted" :
+					   "Exact Online %s: every version of every record, in the order of _seq", target->resource);
+	exact_delta_sql_literal(out, comment);
+	appendStringInfoString(out, table == EXACT_TABLE_CURRENT ?
+						   "\nTBLPROPERTIES ('delta.enableChangeDataFeed' = 'true', 'delta.enableDeletionVectors' = 'true'" :
+						   "\nTBLPROPERTIES ('delta.enableDeletionVectors' = 'false', 'delta.isolationLevel' = 'Serializable'");
+	appendStringInfoString(out, ", 'exact.entity' = ");
+	exact_delta_sql_literal(out, target->entity);
+	appendStringInfoString(out, ", 'exact.installation' = ");
+	exact_delta_sql_literal(out, target->hub->installation);
+	appendStringInfoChar(out, ')');
+	pfree(comment);
+	pfree(parts);
+}
+
+void
+exact_merge_sql_describe(StringInfo out, const ExactTarget *target, ExactTable table)
+{
+	appendStringInfoString(out, "DESCRIBE TABLE ");
+	exact_merge_sql_table(out, target, table);
+}
+
+void
+exact_merge_sql_properties(StringInfo out, const ExactTarget *target, ExactTable table)
+{
+	appendStringInfoString(out, "SHOW TBLPROPERTIES ");
+	exact_merge_sql_table(out, target, table);
+}
+
+void
+exact_merge_sql_compare(StringInfo add, StringInfo different, const ExactTarget *target, ExactTable table,
+						const char *const *names, const char *const *types, int ncolumns)
+{
+	int			n;
+	Part	   *parts = list_parts(target, table, &n);
+	int			added = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		char		type[EXACT_DELTA_SQL_TYPE_SIZE];
+		int			c = 0;
+
+		while (c < ncolumns && pg_strcasecmp(names[c], parts[i].name) != 0)
+			c++;
+		if (c == ncolumns)
+		{
+			if (added++ == 0)
+			{
+				appendStringInfoString(add, "ALTER TABLE ");
+				exact_merge_sql_table(add, target, table);
+				appendStringInfoString(add, " ADD COLUMNS (");
+			}
+			else
+				appendStringInfoString(add, ", ");
+			append_column(add, &parts[i], false);
+		}
+		else if (!exact_delta_sql_type(types[c], type) || strcmp(type, parts[i].type) != 0)
+			appendStringInfo(different, "%s%s is %s and should be %s", different->len > 0 ? ", " : "",
+							 parts[i].name, types[c], parts[i].type);
+	}
+	if (added > 0)
+		appendStringInfoChar(add, ')');
+	pfree(parts);
+}
+
+/* False, as an error, when another copy of this hub has claimed one of the divisions in exact_hub, or nobody has. */
+static void
+append_fence(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch)
+{
+	appendStringInfo(out, "(SELECT assert_true(count(*) = %d, '" EXACT_MERGE_SQL_FENCED "') FROM ", batch->ndivisions);
+	exact_delta_sql_table(out, target->catalog, target->schema, "exact_hub");
+	appendStringInfoString(out, " WHERE `installation` = ");
+	exact_delta_sql_literal(out, target->hub->installation);
+	appendStringInfo(out, " AND `epoch` = %d AND `claim` = ", target->hub->epoch);
+	exact_delta_sql_literal(out, target->hub->claim);
+	appendStringInfoString(out, " AND `division` IN (");
+	for (int i = 0; i < batch->ndivisions; i++)
+		appendStringInfo(out, "%s%d", i == 0 ? "" : ", ", batch->divisions[i]);
+	appendStringInfoString(out, ")) IS NULL");
+}
+
+void
+exact_merge_sql_rows(StringInfo out, int rows, const char *schema, const ExactTarget *target, const ExactMergeRows *batch)
+{
+	appendStringInfo(out, "FROM (SELECT explode(CASE WHEN size(a) = %d THEN a ELSE raise_error('exact: the batch holds ' || "
+					 "coalesce(size(a), 0) || ' rows, expected %d') END) AS r\n  FROM (SELECT from_json(:batch, ", rows, rows);
+	exact_delta_sql_literal(out, schema);
+	appendStringInfoString(out, ", map('mode', 'FAILFAST')) AS a)");
+	if (batch != NULL)
+	{
+		appendStringInfoString(out, "\n  WHERE ");
+		append_fence(out, target, batch);
+	}
+	appendStringInfoChar(out, ')');
+}
+
+/* The rows of :batch with typed columns, for a statement that writes */
+static void
+append_source(StringInfo out, const ExactTarget *target, ExactTable table, const ExactMergeRows *batch)
+{
+	int			n;
+	Part	   *parts = list_parts(target, table, &n);
+	StringInfoData schema;
+
+	initStringInfo(&schema);
+	for (int i = 0; i < n; i++)
+	{
+		bool		is_string = strcmp(parts[i].type, "STRING") == 0;
+
+		if (!is_sent(&parts[i]))
+			continue;
+		appendStringInfoString(out, i == 0 ? "SELECT " : ", ");
+		appendStringInfoString(out, is_string ? "r." : "CAST(r.");
+		exact_delta_sql_identifier(out, parts[i].name);
+		if (!is_string)
+			appendStringInfo(out, " AS %s)", parts[i].type);
+		appendStringInfoString(out, " AS ");
+		exact_delta_sql_identifier(out, parts[i].name);
+		appendStringInfoString(&schema, i == 0 ? "ARRAY<STRUCT<" : ", ");
+		exact_delta_sql_identifier(&schema, parts[i].name);
+		appendStringInfoString(&schema, ": STRING");
+	}
+	appendStringInfoString(&schema, ">>");
+	appendStringInfoChar(out, '\n');
+	exact_merge_sql_rows(out, batch->rows, schema.data, target, batch);
+	pfree(schema.data);
+	pfree(parts);
+}
+
+/* INSERT (...) VALUES (...) of a whole row of s */
+static void
+append_insert(StringInfo out, const ExactTarget *target, ExactTable table)
+{
+	int			n;
+	Part	   *parts = list_parts(target, table, &n);
+
+	appendStringInfoString(out, "WHEN NOT MATCHED THEN INSERT (");
+	for (int i = 0; i < n; i++)
+	{
+		appendStringInfoString(out, i == 0 ? "" : ", ");
+		exact_delta_sql_identifier(out, parts[i].name);
+	}
+	appendStringInfoString(out, ")\n  VALUES (");
+	for (int i = 0; i < n; i++)
+	{
+		appendStringInfoString(out, i == 0 ? "" : ", ");
+		if (is_sent(&parts[i]))
+		{
+			appendStringInfoString(out, "s.");
+			exact_delta_sql_identifier(out, parts[i].name);
+		}
+		else
+			appendStringInfoString(out, made_value(&parts[i]));
+	}
+	appendStringInfoChar(out, ')');
+	pfree(parts);
+}
+
+void
+exact_merge_sql_history(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch)
+{
+	appendStringInfoString(out, "MERGE INTO ");
+	exact_merge_sql_table(out, target, EXACT_TABLE_HISTORY);
+	appendStringInfoString(out, " AS h\nUSING (");
+	append_source(out, target, EXACT_TABLE_HISTORY, batch);
+	appendStringInfo(out, ") AS s\nON h.`_division` = s.`_division` AND h.`_seq` = s.`_seq` AND h.`_seq` BETWEEN "
+					 INT64_FORMAT " AND " INT64_FORMAT "\n", batch->seq_min, batch->seq_max);
+	append_insert(out, target, EXACT_TABLE_HISTORY);
+}
+
+/* The value of a derived column: one that the source left out does not wipe out the known one while its key is the same. */
+static void
+append_derived(StringInfo out, const ExactColumn *column)
+{
+	appendStringInfoString(out, "CASE WHEN s.");
+	exact_delta_sql_identifier(out, column->name);
+	appendStringInfoString(out, " IS NULL");
+	if (column->derived_from != NULL)
+	{
+		appendStringInfoString(out, " AND t.");
+		exact_delta_sql_identifier(out, column->derived_from);
+		appendStringInfoString(out, " <=> s.");
+		exact_delta_sql_identifier(out, column->derived_from);
+	}
+	appendStringInfoString(out, " THEN t.");
+	exact_delta_sql_identifier(out, column->name);
+	appendStringInfoString(out, " ELSE s.");
+	exact_delta_sql_identifier(out, column->name);
+	appendStringInfoString(out, " END");
+}
+
+/* `c` = s.`c`, ...: all but the key; of a delete only what tells it, so that the last state stays readable */
+static void
+append_update(StringInfo out, const ExactTarget *target, bool delete)
+{
+	int			n;
+	Part	   *parts = list_parts(target, EXACT_TABLE_CURRENT, &n);
+	const char *separator = "";
+
+	for (int i = 0; i < n; i++)
+	{
+		const Part *part = &parts[i];
+
+		if (part->system != NULL && part->system->key)
+			continue;
+		if (delete && (part->system == NULL || !part->system->on_delete))
+			continue;
+		appendStringInfoString(out, separator);
+		exact_delta_sql_identifier(out, part->name);
+		appendStringInfoString(out, " = ");
+		if (!is_sent(part))
+			appendStringInfoString(out, made_value(part));
+		else if (part->column != NULL && part->column->derived)
+			append_derived(out, part->column);
+		else
+		{
+			appendStringInfoString(out, "s.");
+			exact_delta_sql_identifier(out, part->name);
+		}
+		separator = ", ";
+	}
+	pfree(parts);
+}
+
+/*
+ * The columns of q when a key has several versions in :batch. Two things must come out as if each version had been merged by
+ * itself: a derived value that only an earlier version carries, and (by _versions) the state that a delete leaves behind.
+ */
+static void
+append_repeated(StringInfo out, const ExactTarget *target)
+{
+	int			n;
+	Part	   *parts = list_parts(target, EXACT_TABLE_CURRENT, &n);
+
+	for (int i = 0; i < n; i++)
+	{
+		const ExactColumn *column = parts[i].column;
+
+		if (!is_sent(&parts[i]))
+			continue;
+		if (column == NULL || !column->derived)
+		{
+			appendStringInfoString(out, "q.");
+			exact_delta_sql_identifier(out, parts[i].name);
+		}
+		else
+		{
+			appendStringInfoString(out, "last_value(q.");
+			exact_delta_sql_identifier(out, column->name);
+			appendStringInfoString(out, ", true) OVER (PARTITION BY q.`_division`, q.`_key`");
+			if (column->derived_from != NULL)
+			{
+				appendStringInfoString(out, ", q.");
+				exact_delta_sql_identifier(out, column->derived_from);
+			}
+			appendStringInfoString(out, " ORDER BY q.`_seq`) AS ");
+			exact_delta_sql_identifier(out, column->name);
+		}
+		appendStringInfoString(out, ", ");
+	}
+	appendStringInfoString(out, "count(*) OVER (PARTITION BY q.`_division`, q.`_key`) AS `_versions`");
+	pfree(parts);
+}
+
+void
+exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch, bool repeated)
+{
+	appendStringInfoString(out, "MERGE INTO ");
+	exact_merge_sql_table(out, target, EXACT_TABLE_CURRENT);
+	appendStringInfoString(out, " AS t\nUSING (SELECT * FROM (SELECT ");
+	if (repeated)
+		append_repeated(out, target);
+	else
+		appendStringInfoString(out, "q.*");
+	appendStringInfoString(out, ", row_number() OVER (PARTITION BY q.`_division`, q.`_key` ORDER BY q.`_seq` DESC) AS `_rn`\nFROM (");
+	append_source(out, target, EXACT_TABLE_CURRENT, batch);
+	appendStringInfo(out, ") AS q) WHERE `_rn` = 1) AS s\nON t.`_division` = s.`_division` AND t.`_key` = s.`_key`\n"
+					 "WHEN MATCHED AND s.`_seq` > t.`_seq` AND s.`_op` = 'D'%s THEN UPDATE SET ",
+					 repeated ? " AND s.`_versions` = 1" : "");
+	append_update(out, target, true);
+	appendStringInfoString(out, "\nWHEN MATCHED AND s.`_seq` > t.`_seq` THEN UPDATE SET ");
+	append_update(out, target, false);
+	appendStringInfoChar(out, '\n');
+	append_insert(out, target, EXACT_TABLE_CURRENT);
+}
+
+/* Counts the rows of :batch that a table holds */
+static void
+append_count(StringInfo out, const ExactTarget *target, ExactTable table, int rows)
+{
+	appendStringInfoString(out, "SELECT count(*) AS `n`\n");
+	exact_merge_sql_rows(out, rows, "ARRAY<STRUCT<`_division`: STRING, `_key`: STRING, `_seq`: STRING>>", target, NULL);
+	appendStringInfoString(out, " AS s\nJOIN ");
+	exact_merge_sql_table(out, target, table);
+}
+
+void
+exact_merge_sql_check_history(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch)
+{
+	append_count(out, target, EXACT_TABLE_HISTORY, batch->rows);
+	appendStringInfo(out, " AS h ON h.`_division` = CAST(s.r.`_division` AS INT) AND h.`_seq` = CAST(s.r.`_seq` AS BIGINT) "
+					 "AND h.`_seq` BETWEEN " INT64_FORMAT " AND " INT64_FORMAT, batch->seq_min, batch->seq_max);
+}
+
+void
+exact_merge_sql_check_current(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch)
+{
+	append_count(out, target, EXACT_TABLE_CURRENT, batch->rows);
+	appendStringInfoString(out, " AS t ON t.`_division` = CAST(s.r.`_division` AS INT) AND t.`_key` = s.r.`_key` "
+						   "AND t.`_seq` >= CAST(s.r.`_seq` AS BIGINT)");
+}
+
+void
+exact_merge_sql_between(StringInfo out, const ExactTarget *target, const char *parent, int64 above, int64 below, int limit)
+{
+	appendStringInfoString(out, "SELECT `_division`, `_key`, `_seq`, `_deleted`, ");
+	if (parent != NULL)
+		exact_delta_sql_identifier(out, parent);
+	else
+		appendStringInfoString(out, "CAST(NULL AS STRING)");
+	appendStringInfoString(out, " AS `parent` FROM ");
+	exact_merge_sql_table(out, target, EXACT_TABLE_CURRENT);
+	appendStringInfo(out, " WHERE `_seq` > " INT64_FORMAT " AND `_seq` < " INT64_FORMAT " ORDER BY `_seq` LIMIT %d", above, below, limit);
+}

@@ -1,0 +1,132 @@
+/*
+ * ping_databricks.c - the loader's answer to exact.ping(): token, warehouse, and a statement when the warehouse runs anyway.
+ *
+ * A stopped warehouse is not started for it. Called by loader.c.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "worker/ping.h"
+
+typedef struct Ping
+{
+	ExactPing  *answer;
+	int			pending;		/* workspaces being tried, and one until all are named */
+} Ping;
+
+typedef struct Trial
+{
+	Ping	   *ping;
+	ExactWorkspace *workspace;
+	double		ms;
+	char	   *warehouse;
+} Trial;
+
+static Ping *current;
+
+static void
+release(Ping *ping)
+{
+	if (--ping->pending > 0)
+		return;
+	exact_ping_close(ping->answer);
+}
+
+static void
+add_row(const Trial *trial, bool ok, double ms, const char *finding, const char *next_step)
+{
+	exact_ping_add(trial->ping->answer, "databricks", trial->workspace->name, ok, ms, finding, next_step);
+}
+
+static void
+add_fault(Trial *trial, const ExactFault *fault, double ms)
+{
+	add_row(trial, false, ms, fault->message,
+			fault->hint ? fault->hint : "The hub tries again by itself.");
+}
+
+static void
+take_statement(const ExactCallAnswer *answer, void *arg)
+{
+	Trial	   *trial = arg;
+	double		ms = trial->ms + answer->ms;
+
+	if (answer->outcome != EXACT_CALL_OK)
+		add_fault(trial, answer->fault, ms);
+	else if (answer->state == EXACT_STATEMENT_SUCCEEDED)
+		add_row(trial, true, ms,
+				psprintf("%s is running, a statement took %.0f ms", trial->warehouse, answer->ms), NULL);
+	else if (answer->state == EXACT_STATEMENT_PENDING)
+		add_row(trial, true, ms, psprintf("%s is running, a statement still waits after 30 s", trial->warehouse),
+				"Look at the queue of the warehouse.");
+	else
+		add_row(trial, false, ms,
+				psprintf("%s did not run a statement: %s", trial->warehouse, exact_databricks_tidy(answer->error_text)),
+				"Grant the service principal CAN USE on the warehouse.");
+	release(trial->ping);
+}
+
+static void
+take_warehouse(const ExactCallAnswer *answer, void *arg)
+{
+	Trial	   *trial = arg;
+
+	if (answer->outcome != EXACT_CALL_OK)
+	{
+		add_fault(trial, answer->fault, answer->ms);
+		release(trial->ping);
+		return;
+	}
+	trial->ms = answer->ms;
+	trial->warehouse = MemoryContextStrdup(trial->ping->answer->context, psprintf("warehouse %s", answer->warehouse_name ?
+																		  exact_databricks_tidy(answer->warehouse_name) : trial->workspace->warehouse));
+	if (strcmp(answer->warehouse_state, "RUNNING") == 0)
+	{
+		exact_databricks_execute(trial->workspace, "SELECT 1", NULL, take_statement, trial);
+		return;
+	}
+	if (strncmp(answer->warehouse_state, "DELET", 5) == 0)
+		add_row(trial, false, answer->ms, psprintf("%s is deleted", trial->warehouse),
+				"Set warehouse_id in exact.workspace to one that exists.");
+	else
+		add_row(trial, true, answer->ms,
+				psprintf("%s is %s; the first delivery starts it", trial->warehouse, exact_databricks_tidy(answer->warehouse_state)), NULL);
+	release(trial->ping);
+}
+
+void
+exact_ping_begin(ExactAsk *ask)
+{
+	ExactPing  *answer = exact_ping_open(ask);
+
+	current = MemoryContextAlloc(answer->context, sizeof(Ping));
+	current->answer = answer;
+	current->pending = 1;
+}
+
+void
+exact_ping_workspace(const ExactWorkspace *workspace, bool enabled, const ExactFault *fault)
+{
+	MemoryContext old = MemoryContextSwitchTo(current->answer->context);
+	Trial	   *trial = palloc0(sizeof(Trial));
+
+	trial->ping = current;
+	trial->workspace = exact_databricks_copy(workspace);
+	MemoryContextSwitchTo(old);
+	if (!enabled)
+		add_row(trial, true, -1, "not enabled: nothing is delivered there", NULL);
+	else if (fault != NULL)
+		add_fault(trial, fault, -1);
+	else
+	{
+		current->pending++;
+		exact_databricks_warehouse(trial->workspace, take_warehouse, trial);
+	}
+}
+
+void
+exact_ping_end(void)
+{
+	release(current);
+}

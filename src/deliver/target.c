@@ -1,0 +1,390 @@
+/*
+ * target.c - the two Delta tables of an entity in a workspace.
+ *
+ * Looks before it creates: an existing table costs two small reads and no right to create anything. Called by loader.c, once a
+ * process and table, and again after an error that says that the table has changed.
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "utils/memutils.h"
+
+#include "auth/secret.h"
+#include "base/errors.h"
+#include "base/sql.h"
+#include "deliver/creation.h"
+#include "deliver/target.h"
+
+#define MAX_ROUNDS 3			/* another hub may add the same columns at the same time */
+
+typedef enum Step
+{
+	STEP_DESCRIBE,
+	STEP_PROPERTIES,
+	STEP_ADD_COLUMNS,
+	STEP_CREATE
+} Step;
+
+typedef struct Preparation
+{
+	MemoryContext context;
+	ExactTargetPlan *plan;
+	ExactTable	table;
+	Step		step;
+	int			rounds;			/* columns added to this table */
+	bool		created;		/* this table */
+	StringInfoData add;			/* ALTER TABLE for missing columns */
+	ExactStatementTrouble trouble;
+	ExactTargetDone done;
+	void	   *arg;
+} Preparation;
+
+static void take_step(Preparation *p, Step step);
+
+/* ---- plan ---- */
+
+static const char *
+find_key_column(const ExactColumn *columns, int n, const char *name)
+{
+	for (int i = 0; name != NULL && i < n; i++)
+		if (strcmp(columns[i].name, name) == 0)
+			return columns[i].name;
+	return NULL;
+}
+
+/* Columns of the entity in the order of the service; result rows of the statement that was run last. */
+static ExactColumn *
+read_columns(MemoryContext context, const char *entity, uint64 n)
+{
+	ExactColumn *columns = MemoryContextAllocZero(context, sizeof(ExactColumn) * Max(n, 1));
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		ExactColumn *column = &columns[i];
+		char	   *edm_type = exact_cell_text(i, 4);
+		char	   *target_type = exact_cell_text(i, 3);
+		char		type[EXACT_DELTA_SQL_TYPE_SIZE];
+
+		column->name = exact_cell_text(i, 1);
+		column->source_field = exact_cell_text(i, 2);
+		if (!exact_delta_sql_type(target_type, type))
+			ereport(ERROR,
+					(errcode(ERRCODE_EXACT_TABLE_MISMATCH),
+					 errmsg("column %s of %s cannot have the type \"%s\"", column->name, entity, target_type),
+					 errhint("Set target_type in exact.entity_field to STRING, BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL(p,s), DATE, TIMESTAMP or TIMESTAMP_NTZ.")));
+		column->type = pstrdup(type);
+		column->guid = edm_type != NULL && strcmp(edm_type, "Edm.Guid") == 0;
+		column->moment = edm_type != NULL && strcmp(edm_type, "Edm.DateTime") == 0;
+		column->padded = exact_cell_bool(i, 5, false);
+		column->derived = exact_cell_bool(i, 6, false);
+		column->derived_from = exact_cell_text(i, 7);
+		column->row = strcmp(column->name, "_row") == 0;
+		column->comment = column->row ? "header: the document's own row, whose amounts are those of its lines again; line: one to sum" :
+			psprintf("%s%s%s%s", column->source_field, edm_type ? ", " : "", edm_type ? edm_type : "",
+								   column->derived ? ", looked up by Exact Online" : "");
+	}
+	for (uint64 i = 0; i < n; i++)
+		columns[i].derived_from = find_key_column(columns, (int) n, columns[i].derived_from);
+	MemoryContextSwitchTo(old);
+	return columns;
+}
+
+static char *
+digest_columns(const ExactTarget *target)
+{
+	StringInfoData text;
+	uint8		digest[32];
+	char	   *hex = palloc(17);
+
+	initStringInfo(&text);
+	for (int i = 0; i < target->ncolumns; i++)
+		appendStringInfo(&text, "%s %s\n", target->columns[i].name, target->columns[i].type);
+	exact_sha256(text.data, text.len, digest);
+	for (int i = 0; i < 8; i++)
+		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+	pfree(text.data);
+	return hex;
+}
+
+static char *
+full_name(const ExactTarget *target, ExactTable table)
+{
+	StringInfoData name;
+
+	initStringInfo(&name);
+	exact_merge_sql_name(&name, target, table);
+	return name.data;
+}
+
+ExactTargetPlan *
+exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const char *entity, const ExactHub *hub)
+{
+	static const char entity_sql[] =
+	"SELECT e.resource, e.target_table, e.target_history, "
+	"  (extract(epoch FROM coalesce(e.merge_interval, w.merge_interval)) * 1000)::bigint, s.table_name, s.history_name "
+	"FROM exact.entity_effective e LEFT JOIN exact.workspace w ON w.name = $2 "
+	"LEFT JOIN exact.target_state s ON s.workspace = $2 AND s.entity = $1 AND s.delivered_at IS NOT NULL WHERE e.entity = $1";
+	static const char fields_sql[] =
+	"SELECT name, source_field, target_type, edm_type, padded, derived, derived_from FROM exact.field_effective "
+	"WHERE entity = $1 AND target_type IS NOT NULL ORDER BY ordinal";
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "exact target", ALLOCSET_SMALL_SIZES);
+	ExactTargetPlan *plan = MemoryContextAllocZero(context, sizeof(ExactTargetPlan));
+	ExactArg	args[2];
+	MemoryContext old;
+	char	   *held_current;
+	char	   *held_history;
+
+	args[0] = exact_arg_text(entity);
+	args[1] = exact_arg_text(workspace->name);
+	if (exact_sql(entity_sql, 2, args) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_EXACT_UNKNOWN_ENTITY),
+				 errmsg("the catalogue has no entity \"%s\"", entity),
+				 errhint("Batches of it wait until an update of the extension brings it back.")));
+	old = MemoryContextSwitchTo(context);
+	plan->context = context;
+	plan->workspace = exact_databricks_copy(workspace);
+	plan->sql.catalog = plan->workspace->catalog;
+	plan->sql.schema = plan->workspace->schema;
+	plan->sql.entity = pstrdup(entity);
+	plan->sql.hub = hub;
+	plan->sql.resource = exact_cell_text(0, 1);
+	plan->sql.current = exact_cell_text(0, 2);
+	plan->sql.history = exact_cell_text(0, 3);
+	plan->merge_interval_ms = exact_cell_int8(0, 4, -1);
+	held_current = exact_cell_text(0, 5);
+	held_history = exact_cell_text(0, 6);
+	MemoryContextSwitchTo(old);
+
+	plan->sql.ncolumns = (int) exact_sql(fields_sql, 1, args);
+	plan->sql.columns = read_columns(context, entity, plan->sql.ncolumns);
+
+	old = MemoryContextSwitchTo(context);
+	plan->digest = digest_columns(&plan->sql);
+	plan->current_name = full_name(&plan->sql, EXACT_TABLE_CURRENT);
+	plan->history_name = full_name(&plan->sql, EXACT_TABLE_HISTORY);
+	plan->held_current = held_current != NULL && strcmp(held_current, plan->current_name) == 0;
+	plan->held_history = held_history != NULL && strcmp(held_history, plan->history_name) == 0;
+	MemoryContextSwitchTo(old);
+	MemoryContextSetParent(context, parent);	/* nothing can fail any more */
+	return plan;
+}
+
+/* ---- preparation ---- */
+
+static void
+end_preparation(Preparation *p, const ExactFault *fault, const char *sqlstate)
+{
+	MemoryContext old = MemoryContextSwitchTo(p->context);
+
+	p->done(fault, sqlstate, p->arg);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(p->context);
+}
+
+static const char *
+table_name(const Preparation *p)
+{
+	return p->table == EXACT_TABLE_CURRENT ? p->plan->current_name : p->plan->history_name;
+}
+
+static void
+end_with_mismatch(Preparation *p, char *message, const char *detail)
+{
+	char	   *hint = psprintf("Rename or drop the table, or set another %s for %s in exact.entity; the hub tries again by itself.",
+								p->table == EXACT_TABLE_CURRENT ? "target_table" : "target_history", p->plan->sql.entity);
+
+	end_preparation(p, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, unconstify(char *, detail), hint), "EX014");
+}
+
+/* What was delivered into it is gone with it; an empty one in its place would look complete. */
+static void
+end_with_loss(Preparation *p)
+{
+	char	   *message = psprintf("table %s is gone, with all that was delivered into it", table_name(p));
+	char	   *hint = psprintf("UNDROP TABLE %s; or SELECT exact.resume(division, '%s') for an empty one, which will hold only what changes from now on.",
+								table_name(p), p->plan->sql.entity);
+
+	p->plan->gone = true;
+	end_preparation(p, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, NULL, hint), "EX014");
+}
+
+/* DESCRIBE TABLE: name, type, comment; then sections that begin with "#". Compares with what is needed. */
+static void
+take_columns(Preparation *p, const ExactStatementResult *result)
+{
+	const char **names = palloc(sizeof(char *) * (result->nrows + 1));
+	const char **types = palloc(sizeof(char *) * (result->nrows + 1));
+	int			n = 0;
+	StringInfoData different;
+
+	for (int r = 0; r < result->nrows && result->ncolumns >= 2; r++)
+	{
+		const char *name = result->cells[r * result->ncolumns];
+		const char *type = result->cells[r * result->ncolumns + 1];
+
+		if (name == NULL || *name == '\0' || *name == '#' || type == NULL)
+			break;
+		names[n] = name;
+		types[n++] = type;
+	}
+	initStringInfo(&different);
+	resetStringInfo(&p->add);
+	exact_merge_sql_compare(&p->add, &different, &p->plan->sql, p->table, names, types, n);
+	if (different.len > 0)
+		end_with_mismatch(p, psprintf("table %s has other columns than the hub needs: %s", table_name(p),
+									  exact_databricks_tidy(different.data)),
+						  "Nothing was written into it.");
+	else
+		take_step(p, STEP_PROPERTIES);
+}
+
+static void
+next_table(Preparation *p)
+{
+	if (p->table == EXACT_TABLE_HISTORY)
+	{
+		end_preparation(p, NULL, "");
+		return;
+	}
+	p->table = EXACT_TABLE_HISTORY;
+	p->rounds = 0;
+	p->created = false;
+	take_step(p, STEP_DESCRIBE);
+}
+
+/* SHOW TBLPROPERTIES: key, value. A table that does not carry our marks belongs to someone else. */
+static void
+take_properties(Preparation *p, const ExactStatementResult *result)
+{
+	const ExactTarget *target = &p->plan->sql;
+	const char *entity = NULL;
+	const char *installation = NULL;
+
+	for (int r = 0; r < result->nrows && result->ncolumns >= 2; r++)
+	{
+		const char *key = result->cells[r * result->ncolumns];
+		const char *value = result->cells[r * result->ncolumns + 1];
+
+		if (key != NULL && strcmp(key, "exact.entity") == 0)
+			entity = value;
+		else if (key != NULL && strcmp(key, "exact.installation") == 0)
+			installation = value;
+	}
+	if (entity == NULL || installation == NULL || strcmp(entity, target->entity) != 0 || strcmp(installation, target->hub->installation) != 0)
+		end_with_mismatch(p, psprintf("table %s exists and belongs to someone else: %s", table_name(p),
+									  entity == NULL || installation == NULL ? "it was not made by exact_databricks" :
+									  strcmp(installation, target->hub->installation) != 0 ? "another installation of exact_databricks made it" :
+									  psprintf("it holds the entity %s", exact_databricks_tidy(entity))),
+						  "Nothing was written into it.");
+	else if (p->add.len > 0 && p->rounds++ < MAX_ROUNDS)
+		take_step(p, STEP_ADD_COLUMNS);
+	else if (p->add.len > 0)
+		end_with_mismatch(p, psprintf("table %s still lacks columns after they were added", table_name(p)), NULL);
+	else
+		next_table(p);
+}
+
+static void
+take_result(const ExactStatementResult *result, void *arg)
+{
+	Preparation *p = arg;
+	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED;
+
+	if (!good && p->step == STEP_DESCRIBE && !p->created && exact_statement_absent(result->sqlstate))
+	{
+		if (!p->plan->may_create && (p->table == EXACT_TABLE_CURRENT ? p->plan->held_current : p->plan->held_history))
+			end_with_loss(p);
+		else
+			take_step(p, STEP_CREATE);
+		return;
+	}
+	if (!good && p->step == STEP_ADD_COLUMNS && strcmp(result->sqlstate, "42710") == 0)
+		good = true;			/* someone else added one of them meanwhile */
+	if (!good)
+	{
+		end_preparation(p, result->fault, result->sqlstate);
+		return;
+	}
+	switch (p->step)
+	{
+		case STEP_DESCRIBE:
+			take_columns(p, result);
+			break;
+		case STEP_PROPERTIES:
+			take_properties(p, result);
+			break;
+		case STEP_CREATE:
+			p->created = true;
+			take_step(p, STEP_DESCRIBE);
+			break;
+		case STEP_ADD_COLUMNS:
+			take_step(p, STEP_DESCRIBE);
+			break;
+	}
+}
+
+static void
+take_step(Preparation *p, Step step)
+{
+	static const char *const verbs[] = {"reading of", "reading of", "ALTER TABLE for", "CREATE TABLE for"};
+	const ExactTarget *target = &p->plan->sql;
+	ExactStatementRequest request = {
+		.workspace = p->plan->workspace,
+		.hub = target->hub,
+		.entity = target->entity,
+		.table = table_name(p),
+		.kind = step <= STEP_PROPERTIES ? "check" : "ddl",
+		.scope = table_name(p),
+		.verb = verbs[step],
+		.may_be_absent = step == STEP_DESCRIBE && !p->created,
+		.trouble = p->trouble,
+		.trouble_arg = p->arg,
+		.done = take_result,
+		.arg = p
+	};
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	switch (step)
+	{
+		case STEP_DESCRIBE:
+			exact_merge_sql_describe(&sql, target, p->table);
+			break;
+		case STEP_PROPERTIES:
+			exact_merge_sql_properties(&sql, target, p->table);
+			break;
+		case STEP_ADD_COLUMNS:
+			appendBinaryStringInfo(&sql, p->add.data, p->add.len);
+			break;
+		case STEP_CREATE:
+			exact_merge_sql_create_table(&sql, target, p->table);
+			break;
+	}
+	request.sql = sql.data;
+	p->step = step;
+	if (step == STEP_CREATE && p->table == EXACT_TABLE_CURRENT)
+		exact_creation_start(&request);
+	else
+		exact_statement_start(&request);
+}
+
+void
+exact_target_prepare(ExactTargetPlan *plan, ExactStatementTrouble trouble, ExactTargetDone done, void *arg)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact target preparation", ALLOCSET_SMALL_SIZES);
+	Preparation *p = MemoryContextAllocZero(context, sizeof(Preparation));
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	p->context = context;
+	p->plan = plan;
+	plan->gone = false;
+	initStringInfo(&p->add);
+	p->table = EXACT_TABLE_CURRENT;
+	p->trouble = trouble;
+	p->done = done;
+	p->arg = arg;
+	MemoryContextSwitchTo(old);
+	take_step(p, STEP_DESCRIBE);
+}

@@ -1,0 +1,377 @@
+/*
+ * budget.c - how many calls and errors the fetcher may still spend.
+ *
+ * Kept in memory, heard from every answer, and saved with every call, so that a restart spends nothing twice. Facts:
+ * exact-online.md §6: limits and headers, a 429 that carries only one trio, ten errors an hour that block an endpoint.
+ */
+#include "postgres.h"
+
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/guc.h"
+#include "base/sql.h"
+#include "exact_online/budget.h"
+
+#define MINUTE_MARGIN 3			/* stop at this many left: other processes share the bucket */
+#define DAY_MARGIN 2
+#define RESET_MARGIN_MS 1500
+#define COOL_DOWN_MS 60000		/* after a 429 without usable headers */
+#define ERRORS_PER_HOUR 6
+#define BURST_CALLS 40			/* in ten minutes: so many need no gap between them */
+#define POLLS_SHARE 0.13		/* of a day's calls, for what is read without a notification */
+#define WINDOW 128
+#define RESOURCE_LEN 96
+
+typedef struct Budget
+{
+	int			division;		/* key */
+	int			minute_limit;	/* 0 = never heard */
+	int			minute_left;
+	TimestampTz minute_reset;
+	int			day_limit;
+	int			day_left;
+	TimestampTz day_reset;
+	TimestampTz cool_until;
+	int64		gap;			/* between runs that notifications ask for, in µs */
+	TimestampTz sent[WINDOW];	/* ring of send times */
+	int			sent_next;
+} Budget;
+
+typedef struct EndpointKey
+{
+	int			division;
+	char		resource[RESOURCE_LEN];
+} EndpointKey;
+
+typedef struct Endpoint
+{
+	EndpointKey key;
+	TimestampTz errors[ERRORS_PER_HOUR];	/* ring */
+	int			next;
+} Endpoint;
+
+static HTAB *budgets;
+static HTAB *endpoints;
+
+static Budget *
+budget_of(int division)
+{
+	bool		found;
+	Budget	   *b;
+
+	if (budgets == NULL)
+	{
+		HASHCTL		ctl = {.keysize = sizeof(int), .entrysize = sizeof(Budget), .hcxt = TopMemoryContext};
+
+		budgets = hash_create("exact budgets", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	b = hash_search(budgets, &division, HASH_ENTER, &found);
+	if (!found)
+	{
+		memset(b, 0, sizeof(*b));
+		b->division = division;
+	}
+	return b;
+}
+
+static Endpoint *
+endpoint_of(int division, const char *resource)
+{
+	EndpointKey key;
+	bool		found;
+	Endpoint   *e;
+
+	if (endpoints == NULL)
+	{
+		HASHCTL		ctl = {.keysize = sizeof(EndpointKey), .entrysize = sizeof(Endpoint), .hcxt = TopMemoryContext};
+
+		endpoints = hash_create("exact endpoints", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	memset(&key, 0, sizeof(key));
+	key.division = division;
+	/* a key in the path is the same endpoint */
+	memcpy(key.resource, resource, Min(strcspn(resource, "("), sizeof(key.resource) - 1));
+	e = hash_search(endpoints, &key, HASH_ENTER, &found);
+	if (!found)
+	{
+		memset(e->errors, 0, sizeof(e->errors));
+		e->next = 0;
+	}
+	return e;
+}
+
+static void
+count_error_at(int division, const char *resource, TimestampTz at)
+{
+	Endpoint   *e = endpoint_of(division, resource);
+
+	e->errors[e->next] = at;
+	e->next = (e->next + 1) % ERRORS_PER_HOUR;
+}
+
+void
+exact_budget_forgive(int division)
+{
+	HASH_SEQ_STATUS seq;
+	Endpoint   *e;
+
+	if (endpoints == NULL)
+		return;
+	hash_seq_init(&seq, endpoints);
+	while ((e = hash_seq_search(&seq)) != NULL)
+		if (e->key.division == division)
+			memset(e->errors, 0, sizeof(e->errors));
+}
+
+/* Calls of a limit that are not to be used; reserve in percent */
+static int
+kept_back(int limit, int margin, int reserve)
+{
+	return Min(margin + limit * reserve / 100, limit - 1);
+}
+
+static TimestampTz
+allowed_at(int division, const char *resource, int reserve, const char **why)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Budget	   *b = budget_of(division);
+	Endpoint   *e = endpoint_of(division, resource);
+	TimestampTz oldest_error = e->errors[e->next];	/* of the last six */
+	int			limit = b->minute_limit > 0 ? b->minute_limit : 60;
+
+	/* what lies further ahead than it can was heard by a clock that was set back: one call tells */
+	if (b->minute_reset > now + USECS_PER_MINUTE)
+		b->minute_reset = 0;
+	if (b->day_reset > now + 25 * USECS_PER_HOUR)
+		b->day_reset = 0;
+	if (b->cool_until > now + USECS_PER_MINUTE + RESET_MARGIN_MS * 1000L)
+		b->cool_until = 0;
+	*why = NULL;
+	if (oldest_error != 0 && oldest_error <= now && oldest_error + USECS_PER_HOUR > now)
+	{
+		*why = "six errors of this endpoint within an hour";
+		return oldest_error + USECS_PER_HOUR;
+	}
+	if (b->cool_until > now)
+	{
+		*why = "Exact Online answered 429";
+		return b->cool_until;
+	}
+	if (b->day_limit > 0 && b->day_left <= kept_back(b->day_limit, DAY_MARGIN, reserve) && b->day_reset > now)
+	{
+		*why = reserve ? "the rest of today's calls is kept for live changes" : "the calls of today are used up";
+		return b->day_reset + RESET_MARGIN_MS * 1000L;
+	}
+	if (b->minute_limit > 0 && b->minute_left <= kept_back(b->minute_limit, MINUTE_MARGIN, reserve) && b->minute_reset > now)
+	{
+		*why = "the calls of this minute are used up";
+		return Min(b->minute_reset, now + USECS_PER_MINUTE) + RESET_MARGIN_MS * 1000L;
+	}
+	if (limit - MINUTE_MARGIN < WINDOW)
+	{
+		/* our own count of the last 60 s holds where headers are missing or another window is meant */
+		int			allowed = Max(limit - kept_back(limit, MINUTE_MARGIN, reserve), 1);
+		TimestampTz then = b->sent[(b->sent_next + WINDOW - allowed) % WINDOW];
+
+		if (then != 0 && then <= now && then + USECS_PER_MINUTE > now)
+		{
+			*why = "the calls of this minute are used up";
+			return then + USECS_PER_MINUTE;
+		}
+	}
+	return 0;
+}
+
+TimestampTz
+exact_budget_allowed_at(int division, const char *resource, const char **why)
+{
+	return allowed_at(division, resource, 0, why);
+}
+
+TimestampTz
+exact_budget_backfill_at(int division, const char *resource, const char **why)
+{
+	return allowed_at(division, resource, exact_live_reserve, why);
+}
+
+/*
+ * An hour may use a fifth of what is left beside the polls, or its even share, whichever is more; what was saved in quiet hours
+ * may be spent in busy ones, and the gap grows as the rest gets smaller.
+ */
+int64
+exact_budget_gap(int division, int feeds)
+{
+	Budget	   *b = budget_of(division);
+	TimestampTz now = GetCurrentTimestamp();
+	double		hours;
+	double		left;
+	int			lately = 0;
+
+	for (int i = 0; i < WINDOW; i++)
+		if (b->sent[i] > now - 10 * USECS_PER_MINUTE && b->sent[i] <= now)
+			lately++;
+	b->gap = 0;
+	if (lately < BURST_CALLS || b->day_limit == 0 || b->day_reset <= now)
+		return 0;
+	hours = (double) (b->day_reset - now) / USECS_PER_HOUR;
+	left = b->day_left - DAY_MARGIN - b->day_limit * POLLS_SHARE * hours / 24;
+	b->gap = (int64) (feeds * (double) USECS_PER_HOUR / Max(Max(left / 5, left / Max(hours, 1.0)), 1.0));
+	return b->gap;
+}
+
+void
+exact_budget_left(int division, int *minute, int *day)
+{
+	Budget	   *b = budget_of(division);
+
+	*minute = b->minute_limit > 0 ? b->minute_left : -1;
+	*day = b->day_limit > 0 ? b->day_left : -1;
+}
+
+static bool
+header_number(const ExactHttpResponse *http, const char *name, int64 *out)
+{
+	const char *value = exact_http_header(http, name);
+	char	   *end;
+
+	if (value == NULL || *value < '0' || *value > '9')
+		return false;
+	errno = 0;
+	*out = strtoll(value, &end, 10);
+	return errno == 0;
+}
+
+/* Epoch milliseconds of the service's clock, moved to ours by the Date header. */
+static TimestampTz
+reset_time(int64 ms, TimestampTz date)
+{
+	TimestampTz at = (TimestampTz) ms * 1000 - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+
+	return date != 0 ? GetCurrentTimestamp() + (at - date) : at;
+}
+
+/* A header that is missing says nothing: on a 429 only the trio of the exhausted limit is there. */
+void
+exact_budget_hear(int division, const ExactHttpResponse *http)
+{
+	Budget	   *b = budget_of(division);
+	TimestampTz date = exact_http_date(http);
+	TimestampTz now = GetCurrentTimestamp();
+	int64		limit,
+				left,
+				reset;
+	bool		minute_known = false;
+	bool		day_known = false;
+
+	if (header_number(http, "X-RateLimit-Minutely-Limit", &limit) &&
+		header_number(http, "X-RateLimit-Minutely-Remaining", &left) &&
+		header_number(http, "X-RateLimit-Minutely-Reset", &reset))
+	{
+		b->minute_limit = (int) Min(limit, PG_INT32_MAX);
+		b->minute_left = (int) Min(left, PG_INT32_MAX);
+		b->minute_reset = Min(reset_time(reset, date), now + USECS_PER_MINUTE);
+		minute_known = true;
+	}
+	if (header_number(http, "X-RateLimit-Limit", &limit) &&
+		header_number(http, "X-RateLimit-Remaining", &left) &&
+		header_number(http, "X-RateLimit-Reset", &reset))
+	{
+		b->day_limit = (int) Min(limit, PG_INT32_MAX);
+		b->day_left = (int) Min(left, PG_INT32_MAX);
+		b->day_reset = Min(reset_time(reset, date), now + 25 * USECS_PER_HOUR);
+		day_known = true;
+	}
+	if (http->status == 429 && !(day_known && b->day_left == 0 && b->day_reset > now))
+	{
+		TimestampTz until = now + COOL_DOWN_MS * 1000L;
+
+		if (minute_known && b->minute_reset > now && b->minute_reset < until)
+			until = b->minute_reset + RESET_MARGIN_MS * 1000L;
+		b->cool_until = until;
+	}
+}
+
+void
+exact_budget_count_error(int division, const char *resource)
+{
+	count_error_at(division, resource, GetCurrentTimestamp());
+}
+
+void
+exact_budget_count_call(int division)
+{
+	Budget	   *b = budget_of(division);
+	TimestampTz now = GetCurrentTimestamp();
+
+	b->sent[b->sent_next] = now;
+	b->sent_next = (b->sent_next + 1) % WINDOW;
+	if (b->minute_limit > 0 && b->minute_reset < now)
+		b->minute_left = b->minute_limit;
+	if (b->minute_limit > 0 && b->minute_left > 0)
+		b->minute_left--;
+	if (b->day_limit > 0 && b->day_left > 0)
+		b->day_left--;
+}
+
+void
+exact_budget_save(int division)
+{
+	static const char sql[] =
+	"INSERT INTO exact.division_state AS s (division, minute_limit, minute_left, minute_reset, day_limit, day_left, day_reset, gap) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8 * interval '1 s') "
+	"ON CONFLICT (division) DO UPDATE SET minute_limit = excluded.minute_limit, minute_left = excluded.minute_left, "
+	"minute_reset = excluded.minute_reset, day_limit = excluded.day_limit, day_left = excluded.day_left, day_reset = excluded.day_reset, gap = excluded.gap";
+	Budget	   *b = budget_of(division);
+	ExactArg	args[8];
+
+	if (division == 0 || (b->minute_limit == 0 && b->day_limit == 0))
+		return;
+	args[0] = exact_arg_int4(division);
+	args[1] = b->minute_limit > 0 ? exact_arg_int4(b->minute_limit) : exact_arg_null(INT4OID);
+	args[2] = b->minute_limit > 0 ? exact_arg_int4(b->minute_left) : exact_arg_null(INT4OID);
+	args[3] = b->minute_limit > 0 ? exact_arg_time(b->minute_reset) : exact_arg_null(TIMESTAMPTZOID);
+	args[4] = b->day_limit > 0 ? exact_arg_int4(b->day_limit) : exact_arg_null(INT4OID);
+	args[5] = b->day_limit > 0 ? exact_arg_int4(b->day_left) : exact_arg_null(INT4OID);
+	args[6] = b->day_limit > 0 ? exact_arg_time(b->day_reset) : exact_arg_null(TIMESTAMPTZOID);
+	args[7] = b->gap > 0 ? exact_arg_float8((double) (b->gap / USECS_PER_SEC)) : exact_arg_null(FLOAT8OID);
+	exact_sql(sql, 8, args);
+}
+
+void
+exact_budget_load(void)
+{
+	static const char budgets_sql[] =
+	"SELECT division, minute_limit, minute_left, minute_reset, day_limit, day_left, day_reset FROM exact.division_state";
+	static const char errors_sql[] =
+	"SELECT coalesce(division, 0), pg_catalog.split_part(path, '?', 1), at FROM exact.api_call "
+	"WHERE at > pg_catalog.now() - interval '1 hour' AND status = ANY ('{400,401,403,404,410,500,501}') ORDER BY at";
+	static const char recent_sql[] =
+	"SELECT coalesce(division, 0), at FROM exact.api_call WHERE at > pg_catalog.now() - interval '1 minute' ORDER BY at";
+	uint64		n;
+
+	n = exact_sql(budgets_sql, 0, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		Budget	   *b = budget_of((int) exact_cell_int8(i, 1, 0));
+
+		b->minute_limit = (int) exact_cell_int8(i, 2, 0);
+		b->minute_left = (int) exact_cell_int8(i, 3, 0);
+		b->minute_reset = exact_cell_time(i, 4, 0);
+		b->day_limit = (int) exact_cell_int8(i, 5, 0);
+		b->day_left = (int) exact_cell_int8(i, 6, 0);
+		b->day_reset = exact_cell_time(i, 7, 0);
+	}
+	n = exact_sql(errors_sql, 0, NULL);
+	for (uint64 i = 0; i < n; i++)
+		count_error_at((int) exact_cell_int8(i, 1, 0), exact_cell_text(i, 2), exact_cell_time(i, 3, 0));
+	n = exact_sql(recent_sql, 0, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		Budget	   *b = budget_of((int) exact_cell_int8(i, 1, 0));
+
+		b->sent[b->sent_next] = exact_cell_time(i, 2, 0);
+		b->sent_next = (b->sent_next + 1) % WINDOW;
+	}
+}

@@ -1,0 +1,415 @@
+/*
+ * feed.c - what a canonical feed reads (design: one canonical feed per entity).
+ *
+ * Reads the catalogue; builds URLs and hashes. A combined set (purchase orders) is one feed of two entities: the row with
+ * LineNumber 0 is the header, the others are lines. Called by the fetcher and by stage.c.
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "lib/stringinfo.h"
+#include "utils/memutils.h"
+
+#include "auth/secret.h"
+#include "base/sql.h"
+#include "exact_online/feed.h"
+#include "http/http_client.h"
+
+#define MAX_URL 5900			/* exact-online.md §4.2: about 6000 characters */
+
+static int
+add_name(const char ***names, int *n, const char *name)
+{
+	for (int i = 0; i < *n; i++)
+		if (strcmp((*names)[i], name) == 0)
+			return i;
+	if (*n % 64 == 0)
+		*names = *n == 0 ? palloc(64 * sizeof(char *)) : repalloc(*names, (*n + 64) * sizeof(char *));
+	(*names)[*n] = pstrdup(name);
+	return (*n)++;
+}
+
+static int
+add_field(ExactFeed *feed, const char *name)
+{
+	return add_name(&feed->fields, &feed->nfields, name);
+}
+
+/* A field of an entity's records: lines of an expanded document have fields of their own. */
+static int
+add_entity_field(ExactFeed *feed, const ExactFeedEntity *entity, const char *name)
+{
+	if (feed->method == EXACT_FEED_EXPANDED && entity->row_kind == 'l')
+		return add_name(&feed->line_fields, &feed->nline_fields, name);
+	return add_field(feed, name);
+}
+
+static int
+find_field(const ExactFeed *feed, const char *name)
+{
+	for (int i = 0; i < feed->nfields; i++)
+		if (strcmp(feed->fields[i], name) == 0)
+			return i;
+	return -1;
+}
+
+static void
+digest_fields(ExactFeed *feed)
+{
+	StringInfoData names;
+	uint8		digest[32];
+
+	initStringInfo(&names);
+	for (int i = 0; i < feed->nfields; i++)
+		appendStringInfo(&names, "%s,", feed->fields[i]);
+	for (int i = 0; i < feed->nline_fields; i++)
+		appendStringInfo(&names, "/%s,", feed->line_fields[i]);
+	exact_sha256(names.data, names.len, digest);
+	for (int i = 0; i < 32; i++)
+		sprintf(feed->digest + 2 * i, "%02x", digest[i]);
+	pfree(names.data);
+}
+
+/* The feeds every division has besides its entities. */
+static ExactFeed *
+builtin_feed(const char *name)
+{
+	static const char *const log_fields[] = {"Timestamp", "EntityKey", "EntityType", "Division"};
+	static const char *const guard_fields[] = {"Code", "DivisionMoveDate", "DivisionHRLinkUnlinkDate", "BlockingStatus", "Status"};
+	bool		log = strcmp(name, EXACT_FEED_DELETED) == 0;
+	ExactFeed  *feed = palloc0(sizeof(ExactFeed));
+
+	feed->name = pstrdup(name);
+	feed->resource = pstrdup(log ? "sync/Deleted" : "system/Divisions");
+	feed->method = log ? EXACT_FEED_LOG : EXACT_FEED_GUARD;
+	feed->interval_us = log ? 15 * USECS_PER_MINUTE : USECS_PER_HOUR;
+	for (size_t i = 0; i < (log ? lengthof(log_fields) : lengthof(guard_fields)); i++)
+		add_field(feed, log ? log_fields[i] : guard_fields[i]);
+	feed->timestamp = find_field(feed, "Timestamp");
+	feed->division = find_field(feed, "Division");
+	feed->line_number = feed->modified = feed->collection = feed->line_division = -1;
+	digest_fields(feed);
+	return feed;
+}
+
+static ExactFeedMethod
+method_of(const char *name)
+{
+	if (strcmp(name, "sync") == 0)
+		return EXACT_FEED_SYNC;
+	if (strcmp(name, "modified") == 0)
+		return EXACT_FEED_MODIFIED;
+	return strcmp(name, "expanded") == 0 ? EXACT_FEED_EXPANDED : EXACT_FEED_FULL;
+}
+
+ExactFeed *
+exact_feed_load(const char *name)
+{
+	static const char entities_sql[] =
+	"SELECT e.entity, e.resource, e.method, e.row_kind, e.key_field, e.parent_field, e.plain_resource, e.plain_key, coalesce(e.entity_type, 0), "
+	"(EXTRACT(epoch FROM e.sync_interval) * 1000000)::bigint, e.has_division, e.sync_interval_set, "
+	"coalesce((SELECT f.edm_type FROM exact.catalogue_field f WHERE f.entity = e.entity AND f.source_field = e.key_field LIMIT 1), 'Edm.Guid'), "
+	"EXISTS (SELECT FROM exact.catalogue d WHERE d.trigger_entity = e.entity), "
+	"(SELECT t.feed FROM exact.catalogue t WHERE t.entity = e.trigger_entity) "
+	"FROM exact.entity_effective e WHERE e.feed = $1 "
+	"ORDER BY e.merge_rank, e.entity";
+	static const char fields_sql[] =
+	"SELECT name, source_field, hashed FROM exact.field_effective WHERE entity = $1 AND target_type IS NOT NULL ORDER BY ordinal, name";
+	ExactArg	arg;
+	ExactFeed  *feed;
+	char	  **key_fields;
+	char	  **parent_fields;
+	bool		has_division = false;
+	uint64		n;
+
+	if (strcmp(name, EXACT_FEED_DELETED) == 0 || strcmp(name, EXACT_FEED_DIVISIONS) == 0)
+		return builtin_feed(name);
+
+	arg = exact_arg_text(name);
+	n = exact_sql(entities_sql, 1, &arg);
+	if (n == 0)
+		return NULL;
+	feed = palloc0(sizeof(ExactFeed));
+	feed->name = pstrdup(name);
+	feed->resource = exact_cell_text(0, 2);
+	feed->method = method_of(exact_cell_text(0, 3));
+	feed->interval_us = exact_cell_int8(0, 10, 0);
+	feed->interval_set = exact_cell_bool(0, 12, false);
+	feed->trigger_feed = exact_cell_text(0, 15);
+	feed->nentities = (int) n;
+	feed->entities = palloc0(n * sizeof(ExactFeedEntity));
+	key_fields = palloc(n * sizeof(char *));
+	parent_fields = palloc(n * sizeof(char *));
+	for (uint64 i = 0; i < n; i++)
+	{
+		ExactFeedEntity *e = &feed->entities[i];
+		char	   *kind = exact_cell_text(i, 4);
+
+		e->name = exact_cell_text(i, 1);
+		e->row_kind = kind == NULL ? ' ' : kind[0];
+		key_fields[i] = exact_cell_text(i, 5);
+		parent_fields[i] = exact_cell_text(i, 6);
+		e->plain_resource = exact_cell_text(i, 7);
+		e->plain_key = exact_cell_text(i, 8);
+		e->entity_type = (int) exact_cell_int8(i, 9, 0);
+		has_division = has_division || exact_cell_bool(i, 11, false);
+		e->plain_key_type = exact_cell_text(i, 13);
+		e->followed = exact_cell_bool(i, 14, false);
+		e->guid_key = strcmp(e->plain_key_type, "Edm.Guid") == 0;
+	}
+	feed->line_division = -1;
+	for (int i = 0; i < feed->nentities; i++)
+	{
+		ExactFeedEntity *e = &feed->entities[i];
+
+		arg = exact_arg_text(e->name);
+		n = exact_sql(fields_sql, 1, &arg);
+		e->hashed = palloc(n * sizeof(int));
+		e->hashed_names = palloc(n * sizeof(char *));
+		for (uint64 row = 0; row < n; row++)
+		{
+			int			field = add_entity_field(feed, e, exact_cell_text(row, 2));
+
+			if (exact_cell_bool(row, 3, true))
+			{
+				e->hashed_names[e->nhashed] = exact_cell_text(row, 1);
+				e->hashed[e->nhashed++] = field;
+			}
+		}
+		e->key = add_entity_field(feed, e, key_fields[i]);
+		e->parent = parent_fields[i] != NULL ? add_entity_field(feed, e, parent_fields[i]) : -1;
+	}
+	feed->timestamp = feed->method == EXACT_FEED_SYNC ? add_field(feed, "Timestamp") : -1;
+	feed->modified = exact_feed_by_time(feed) ? add_field(feed, "Modified") : -1;
+	feed->division = has_division ? add_field(feed, "Division") : -1;
+	feed->line_number = feed->method == EXACT_FEED_SYNC && (feed->nentities > 1 || (feed->entities[0].parent >= 0 && find_field(feed, "LineNumber") >= 0)) ?
+		add_field(feed, "LineNumber") : -1;
+	feed->collection = -1;
+	if (feed->method == EXACT_FEED_EXPANDED && feed->nentities == 2)
+	{
+		/* the collection is called like the lines' own endpoint */
+		feed->collection = add_field(feed, strrchr(feed->entities[1].plain_resource, '/') + 1);
+		if (has_division)
+			feed->line_division = add_name(&feed->line_fields, &feed->nline_fields, "Division");
+	}
+	digest_fields(feed);
+	return feed;
+}
+
+bool
+exact_feed_by_time(const ExactFeed *feed)
+{
+	return feed->method == EXACT_FEED_MODIFIED || feed->method == EXACT_FEED_EXPANDED;
+}
+
+/* "/Date(1700000000000)/", its slashes perhaps escaped */
+bool
+exact_feed_modified(const ExactFeed *feed, const ExactRecord *record, int64 *ms)
+{
+	char	   *text = exact_odata_string(record->values[feed->modified]);
+	char	   *end;
+
+	if (text == NULL || strncmp(text, "/Date(", 6) != 0)
+		return false;
+	errno = 0;
+	*ms = strtoll(text + 6, &end, 10);
+	return errno == 0 && *end == ')';
+}
+
+static void
+append_option(StringInfo url, const char *name, const char *value)
+{
+	char	   *escaped = exact_http_escape(value);
+
+	appendStringInfo(url, "%c%s=%s", strchr(url->data, '?') ? '&' : '?', name, escaped);
+	pfree(escaped);
+}
+
+/* A time of change as the service compares it: local, without a zone */
+static char *
+datetime_literal(int64 ms)
+{
+	time_t		seconds = (time_t) (ms / 1000);
+	struct tm	tm;
+
+	gmtime_r(&seconds, &tm);
+	return psprintf("datetime'%04d-%02d-%02dT%02d:%02d:%02d.%03d'", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+					tm.tm_hour, tm.tm_min, tm.tm_sec, (int) (ms % 1000));
+}
+
+static char *
+feed_filter(const ExactFeed *feed, int64 from)
+{
+	if (feed->method == EXACT_FEED_SYNC || feed->method == EXACT_FEED_LOG)
+		return psprintf("Timestamp gt " INT64_FORMAT "L", from);
+	if (feed->method == EXACT_FEED_GUARD)
+		return psprintf("Code eq " INT64_FORMAT, from);
+	if (exact_feed_by_time(feed) && from > 1)
+		return psprintf("Modified ge %s", datetime_literal(from));
+	return NULL;
+}
+
+static void
+append_fields(StringInfo url, const ExactFeed *feed)
+{
+	StringInfoData select;
+
+	initStringInfo(&select);
+	for (int i = 0; i < feed->nfields; i++)
+		if (i != feed->collection)
+			appendStringInfo(&select, "%s%s", select.len ? "," : "", feed->fields[i]);
+	for (int i = 0; i < feed->nline_fields; i++)
+		appendStringInfo(&select, ",%s/%s", feed->fields[feed->collection], feed->line_fields[i]);
+	append_option(url, "$select", select.data);
+	if (feed->collection >= 0)
+		append_option(url, "$expand", feed->fields[feed->collection]);
+	pfree(select.data);
+}
+
+char *
+exact_feed_url(const ExactFeed *feed, const char *base, int division, int64 from)
+{
+	StringInfoData url;
+	char	   *filter = feed_filter(feed, feed->method == EXACT_FEED_GUARD ? division : from);
+
+	initStringInfo(&url);
+	appendStringInfo(&url, "%s/api/v1/%d/%s", base, division, feed->resource);
+	if (filter != NULL)
+		append_option(&url, "$filter", filter);
+	if (exact_feed_by_time(feed))
+		append_option(&url, "$orderby", "Modified");
+	append_fields(&url, feed);
+	return url.data;
+}
+
+char *
+exact_feed_label(const ExactFeed *feed, int64 from)
+{
+	char	   *filter = feed->method == EXACT_FEED_GUARD ? NULL : feed_filter(feed, from);
+
+	return filter ? psprintf("%s?$filter=%s", feed->resource, filter) : pstrdup(feed->resource);
+}
+
+void
+exact_feed_hash(const ExactFeedEntity *entity, const ExactRecord *record, uint8 digest[32])
+{
+	static StringInfoData buffer;
+	static bool made = false;
+
+	if (!made)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		initStringInfo(&buffer);
+		made = true;
+		MemoryContextSwitchTo(old);
+	}
+	resetStringInfo(&buffer);
+	for (int i = 0; i < entity->nhashed; i++)
+	{
+		ExactSlice	value = record->values[entity->hashed[i]];
+
+		appendBinaryStringInfo(&buffer, entity->hashed_names[i], strlen(entity->hashed_names[i]) + 1);
+		if (!exact_odata_is_null(value))
+			appendBinaryStringInfo(&buffer, value.start, value.len);
+		appendStringInfoCharMacro(&buffer, '\0');
+	}
+	exact_sha256(buffer.data, buffer.len, digest);
+}
+
+char *
+exact_feed_key(const ExactRecord *record, int field)
+{
+	char	   *key = exact_odata_string(record->values[field]);
+
+	if (key == NULL || key[0] == '\0')
+		return NULL;
+	if (strlen(key) == 36 && key[8] == '-' && key[13] == '-' && key[18] == '-' && key[23] == '-')
+		for (char *c = key; *c; c++)
+			*c = pg_ascii_tolower((unsigned char) *c);
+	return key;
+}
+
+static void
+append_key(StringInfo filter, const char *field, const ExactFeedEntity *entity, const char *key)
+{
+	appendStringInfo(filter, "%s%s eq ", filter->len ? " or " : "", field);
+	if (entity->guid_key)
+		appendStringInfo(filter, "guid'%s'", key);
+	else if (strcmp(entity->plain_key_type, "Edm.Int64") == 0)
+		appendStringInfo(filter, "%sL", key);
+	else if (strncmp(entity->plain_key_type, "Edm.Int", 7) == 0 || strcmp(entity->plain_key_type, "Edm.Byte") == 0)
+		appendStringInfoString(filter, key);
+	else
+	{
+		appendStringInfoChar(filter, '\'');
+		for (const char *c = key; *c; c++)
+		{
+			if (*c == '\'')
+				appendStringInfoChar(filter, '\'');
+			appendStringInfoChar(filter, *c);
+		}
+		appendStringInfoChar(filter, '\'');
+	}
+}
+
+/* A filter over as many of an entity's keys as the address may still hold; returns their number. */
+static int
+append_keys(StringInfo url, const char *field, const ExactFeedEntity *entity, char **keys, int nkeys)
+{
+	StringInfoData filter;
+	int			n = 0;
+
+	initStringInfo(&filter);
+	while (n < nkeys && n < EXACT_FEED_KEYS)
+	{
+		int			before = filter.len;
+		char	   *escaped;
+
+		append_key(&filter, field, entity, keys[n]);
+		escaped = exact_http_escape(filter.data);
+		if (n > 0 && url->len + strlen(escaped) + 16 > MAX_URL)
+		{
+			filter.data[filter.len = before] = '\0';
+			break;
+		}
+		pfree(escaped);
+		n++;
+	}
+	append_option(url, "$filter", filter.data);
+	return n;
+}
+
+char *
+exact_feed_keys_url(const ExactFeed *feed, const ExactFeedEntity *entity, bool keys_only, const char *base, int division,
+					char **keys, int nkeys, int *taken)
+{
+	StringInfoData url;
+
+	initStringInfo(&url);
+	appendStringInfo(&url, "%s/api/v1/%d/%s", base, division, keys_only ? entity->plain_resource : feed->resource);
+	if (keys_only)
+		append_option(&url, "$select", entity->plain_key);
+	else
+		append_fields(&url, feed);
+	*taken = append_keys(&url, entity->plain_key, entity, keys, nkeys);
+	return url.data;
+}
+
+char *
+exact_feed_lines_url(const ExactFeed *feed, const char *base, int division, char **keys, int nkeys, int *taken)
+{
+	const ExactFeedEntity *line = &feed->entities[1];
+	StringInfoData url;
+	StringInfoData select;
+
+	initStringInfo(&url);
+	initStringInfo(&select);
+	appendStringInfo(&url, "%s/api/v1/%d/%s", base, division, line->plain_resource);
+	for (int i = 0; i < feed->nline_fields; i++)
+		appendStringInfo(&select, "%s%s", i ? "," : "", feed->line_fields[i]);
+	append_option(&url, "$select", select.data);
+	*taken = append_keys(&url, feed->line_fields[line->parent], &feed->entities[0], keys, nkeys);
+	return url.data;
+}

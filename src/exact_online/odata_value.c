@@ -1,0 +1,181 @@
+/*
+ * odata_value.c - values of a record that odata.c has read: numbers, texts, the division.
+ */
+#ifndef FRONTEND
+#include "postgres.h"
+#else
+#include "postgres_fe.h"
+#endif
+
+#include "mb/pg_wchar.h"
+
+#include "base/compat.h"
+#include "exact_online/odata.h"
+
+bool
+exact_odata_is_null(ExactSlice value)
+{
+	return value.start == NULL || (value.len == 4 && memcmp(value.start, "null", 4) == 0);
+}
+
+bool
+exact_odata_int64(ExactSlice value, int64 *out)
+{
+	char		digits[32];
+	size_t		len = value.len;
+	const char *start = value.start;
+	char	   *end;
+
+	if (start == NULL)
+		return false;
+	if (len >= 2 && start[0] == '"' && start[len - 1] == '"')
+	{
+		start++;
+		len -= 2;
+	}
+	if (len == 0 || len >= sizeof(digits))
+		return false;
+	memcpy(digits, start, len);
+	digits[len] = '\0';
+	if (digits[0] != '-' && (digits[0] < '0' || digits[0] > '9'))
+		return false;
+	errno = 0;
+	*out = strtoll(digits, &end, 10);
+	return errno == 0 && *end == '\0';
+}
+
+static int
+hex4(const char *p)
+{
+	int			value = 0;
+
+	for (int i = 0; i < 4; i++)
+	{
+		char		c = p[i];
+
+		value = value * 16 + (c >= '0' && c <= '9' ? c - '0' : (c | 32) - 'a' + 10);
+	}
+	return value;
+}
+
+/* Decodes a string token that the parser has accepted. A NUL or half a surrogate pair, which no text can hold, becomes U+FFFD. */
+char *
+exact_odata_string(ExactSlice value)
+{
+	char	   *out;
+	char	   *o;
+	const char *p;
+	const char *end;
+
+	if (exact_odata_is_null(value))
+		return NULL;
+	if (value.len < 2 || value.start[0] != '"')
+		return pnstrdup(value.start, value.len);
+	out = o = palloc(value.len * 3 + 1);
+	p = value.start + 1;
+	end = value.start + value.len - 1;
+	while (p < end)
+	{
+		if (*p != '\\')
+		{
+			*o++ = *p++;
+			continue;
+		}
+		p++;
+		switch (*p++)
+		{
+			case 'b':
+				*o++ = '\b';
+				break;
+			case 'f':
+				*o++ = '\f';
+				break;
+			case 'n':
+				*o++ = '\n';
+				break;
+			case 'r':
+				*o++ = '\r';
+				break;
+			case 't':
+				*o++ = '\t';
+				break;
+			case 'u':
+				{
+					pg_wchar	c = hex4(p);
+
+					p += 4;
+					if (c >= 0xD800 && c <= 0xDBFF && end - p >= 6 && p[0] == '\\' && p[1] == 'u')
+					{
+						pg_wchar	low = hex4(p + 2);
+
+						if (low >= 0xDC00 && low <= 0xDFFF)
+						{
+							c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
+							p += 6;
+						}
+					}
+					if (c == 0 || (c >= 0xD800 && c <= 0xDFFF))
+						c = 0xFFFD;
+					unicode_to_utf8(c, (unsigned char *) o);
+					o += pg_utf_mblen((unsigned char *) o);
+					break;
+				}
+			default:
+				*o++ = p[-1];
+				break;
+		}
+	}
+	*o = '\0';
+	return out;
+}
+
+int64
+exact_odata_url_division(const char *url, size_t len)
+{
+	static const char mark[] = "/api/v1/";
+
+	for (size_t i = 0; i + sizeof(mark) - 1 < len; i++)
+	{
+		if (pg_strncasecmp(url + i, mark, sizeof(mark) - 1) == 0)
+		{
+			int64		value = 0;
+			size_t		p = i + sizeof(mark) - 1;
+			size_t		digits = 0;
+
+			if (len - p > 5 && pg_strncasecmp(url + p, "beta/", 5) == 0)
+				p += 5;
+			while (p < len && url[p] >= '0' && url[p] <= '9' && digits < 12)
+			{
+				value = value * 10 + (url[p] - '0');
+				p++;
+				digits++;
+			}
+			if (digits > 0 && (p == len || url[p] == '/'))
+				return value;
+			return -1;
+		}
+	}
+	return -1;
+}
+
+int64
+exact_odata_division(const ExactRecord *record, ExactSlice division_value, int expected)
+{
+	int64		field = -1;
+	int64		uri = -1;
+
+	if (!exact_odata_is_null(division_value) && !exact_odata_int64(division_value, &field))
+		field = -1;
+	if (!exact_odata_is_null(record->uri))
+	{
+		char	   *address = exact_odata_string(record->uri);
+
+		uri = exact_odata_url_division(address, strlen(address));
+		pfree(address);
+	}
+	if (field >= 0 && field != expected)
+		return field;
+	if (uri >= 0 && uri != expected)
+		return uri;
+	return field >= 0 ? field : uri;
+}

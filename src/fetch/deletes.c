@@ -1,0 +1,222 @@
+/*
+ * deletes.c - records that are gone.
+ *
+ * An entry of sync/Deleted deletes the record it names. Where it may name a document's header or its lines (combined sets), and
+ * for whatever is only missing from a complete read, the key goes to exact.dirty_key and one keyed $filter decides: 200 and
+ * absent is gone. Never a GET by key: a deleted key's 404 counts against the error budget (exact-online.md §5.4, §6.4).
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+
+#include "base/errors.h"
+#include "base/sql.h"
+#include "fetch/deletes.h"
+#include "fetch/keyed.h"
+#include "fetch/stage.h"
+#include "worker/worker.h"
+
+/* Keys of one column of the last result, rows where `entity_col` equals entity */
+static char **
+take_keys(uint64 from, uint64 to, int col, int *n)
+{
+	char	  **keys = palloc(Max(to - from, 1) * sizeof(char *));
+
+	*n = 0;
+	for (uint64 i = from; i < to; i++)
+		keys[(*n)++] = exact_cell_text(i, col);
+	return keys;
+}
+
+/*
+ * Which of our records does the log name? A line of a combined set is deleted by its own entry and puts its document up for
+ * confirmation; an entry with a document's id does the latter alone.
+ */
+static const char log_sql[] =
+"WITH named AS (SELECT DISTINCT lower(k) AS key, t AS type FROM unnest($2::text[], $3::int[]) AS u(k, t)), "
+"ours AS (SELECT e.entity, e.feed, coalesce(e.row_kind, '') AS row_kind, n.key, r.parent "
+"  FROM named n JOIN exact.entity_effective e ON e.entity_type = n.type AND e.method = 'sync' "
+"  JOIN exact.record r ON r.division = $1 AND r.entity = e.entity AND r.key = n.key AND NOT r.deleted) "
+"SELECT 'delete' AS act, entity, feed, key FROM ours WHERE row_kind <> 'header' "
+"UNION SELECT 'confirm', h.entity, h.feed, o.parent FROM ours o JOIN exact.entity_effective h ON h.feed = o.feed AND h.row_kind = 'header' "
+"  WHERE o.row_kind = 'line' AND o.parent IS NOT NULL "
+"UNION SELECT 'confirm', entity, feed, key FROM ours WHERE row_kind = 'header' "
+"UNION SELECT 'confirm', h.entity, h.feed, n.key FROM named n JOIN exact.entity_effective e ON e.entity_type = n.type AND e.row_kind = 'line' "
+"  JOIN exact.entity_effective h ON h.feed = e.feed AND h.row_kind = 'header' "
+"  WHERE EXISTS (SELECT FROM exact.record r WHERE r.division = $1 AND r.entity = e.entity AND r.parent = n.key AND NOT r.deleted) "
+"ORDER BY 1 DESC, 2";
+
+int
+exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage *page, int64 run, int64 call)
+{
+	char	  **keys = palloc(Max(page->nrecords, 1) * sizeof(char *));
+	int32	   *types = palloc(Max(page->nrecords, 1) * sizeof(int32));
+	ExactArg	args[3];
+	int			n = 0;
+	int			tombstones = 0;
+	uint64		found;
+	uint64		from;
+	SPITupleTable *rows;
+
+	for (int i = 0; i < page->nrecords; i++)
+	{
+		const ExactRecord *record = &page->records[i];
+		int64		type;
+		int64		division = exact_odata_division(record, record->values[feed->division], lane->division);
+
+		if (division >= 0 && division != lane->division)
+			ereport(ERROR,
+					(errcode(ERRCODE_EXACT_DIVISION_GUARD),
+					 errmsg("division %d is frozen: Exact Online answered with a deletion of division " INT64_FORMAT, lane->division, division),
+					 errdetail("GET %s, row %d. Nothing of that page was kept.", feed->resource, i + 1),
+					 errhint("Check the administration in Exact Online; then SELECT exact.resume(%d).", lane->division)));
+		/* fields in the order of feed.c: Timestamp, EntityKey, EntityType, Division */
+		keys[n] = exact_odata_string(record->values[1]);
+		if (division < 0 || keys[n] == NULL || !exact_odata_int64(record->values[2], &type))
+			ereport(ERROR,
+					(errcode(ERRCODE_EXACT_BAD_ANSWER),
+					 errmsg("Exact Online answered with a deletion that names no division or no record"),
+					 errdetail("GET %s, row %d. Nothing of that page was kept.", feed->resource, i + 1),
+					 errhint("The hub asks again by itself.")));
+		types[n++] = (int32) type;
+	}
+	if (n == 0)
+		return 0;
+	args[0] = exact_arg_int4(lane->division);
+	args[1] = exact_arg_text_array((const char *const *) keys, NULL, n);
+	args[2] = exact_arg_int4_array(types, NULL, n);
+	found = exact_sql(log_sql, 3, args);
+	rows = SPI_tuptable;
+	for (from = 0; from < found;)
+	{
+		char	   *act;
+		char	   *entity;
+		char	   *of_feed;
+		uint64		to = from;
+
+		SPI_tuptable = rows;
+		act = exact_cell_text(from, 1);
+		entity = exact_cell_text(from, 2);
+		of_feed = exact_cell_text(from, 3);
+		while (to < found && strcmp(exact_cell_text(to, 1), act) == 0 && strcmp(exact_cell_text(to, 2), entity) == 0)
+			to++;
+		keys = take_keys(from, to, 4, &n);
+		if (strcmp(act, "delete") == 0)
+			tombstones += exact_stage_delete(lane->division, of_feed, entity, NULL, keys, n, run, call, "sync/Deleted");
+		else
+			exact_keyed_want(lane, entity, keys, n, "confirm");
+		from = to;
+	}
+	return tombstones;
+}
+
+/*
+ * An empty answer for a table that is not, more than 20 keys and 5 % of it, or anything at all after somebody consented anew is more
+ * likely a fault or a lost right than the end of so many records: they are held until an operator says yes. What an operator has
+ * refused is not asked again.
+ */
+static bool
+hold(const ExactRun *run, const char *entity, char **keys, int n)
+{
+	static const char alive_sql[] =
+	"SELECT (SELECT count(*) FROM exact.record WHERE division = $1 AND entity = $2 AND NOT deleted), "
+	"  EXISTS (SELECT FROM exact.token t JOIN exact.division d ON d.app = t.app WHERE d.division = $1 AND t.origin = 'authorize' AND t.issued_at > $3), "
+	"  EXISTS (SELECT FROM exact.held_delete h WHERE h.division = $1 AND h.entity = $2 AND h.state = 'rejected' AND h.keys @> $4::text[]), "
+	"  (SELECT reason FROM exact.held_delete h WHERE h.division = $1 AND h.entity = $2 AND h.state = 'held')";
+	static const char hold_sql[] =
+	"INSERT INTO exact.held_delete AS h (division, entity, keys, alive, reason, run) VALUES ($1, $2, $3::text[], $4, $5, $6) "
+	"ON CONFLICT (division, entity) WHERE state = 'held' DO UPDATE SET keys = excluded.keys, alive = excluded.alive, reason = excluded.reason, run = excluded.run, found_at = now() RETURNING id";
+	ExactArg	args[6];
+	const char *why;
+	int64		alive;
+
+	args[0] = exact_arg_int4(run->lane->division);
+	args[1] = exact_arg_text(entity);
+	args[2] = run->whole_at ? exact_arg_time(run->whole_at) : exact_arg_null(TIMESTAMPTZOID);
+	args[3] = exact_arg_text_array((const char *const *) keys, NULL, n);
+	exact_sql(alive_sql, 4, args);
+	alive = exact_cell_int8(0, 1, 0);
+	if (exact_cell_bool(0, 3, false))
+		return true;
+	why = exact_cell_text(0, 4);	/* nobody has decided yet */
+	if (why != NULL)
+		;
+	else if (exact_cell_bool(0, 2, false))
+		why = "somebody consented anew since they were last seen";
+	else if (run->run_rows == 0)
+		why = "the answer was empty";
+	else if (n > 20 && (int64) n * 20 > alive)
+		why = "more than 20 records and 5 % of the entity";
+	else
+		return false;
+	args[2] = args[3];
+	args[3] = exact_arg_int8(alive);
+	args[4] = exact_arg_text(why);
+	args[5] = exact_arg_int8(run->run);
+	exact_sql(hold_sql, 6, args);
+	exact_log(LOG, "alarm division=%d entity=%s absent=%d of=" INT64_FORMAT " held=" INT64_FORMAT " reason=\"%s\"",
+			  run->lane->division, entity, n, alive, exact_cell_int8(0, 1, 0), why);
+	return true;
+}
+
+/*
+ * Absent means: known before the run began, alive, not seen in the run. In a run from a mark that is only true of a combined set's
+ * lines, and only of documents that the run did see; in a run over everything, of every record.
+ */
+int
+exact_deletes_absent(const ExactRun *run, int64 call)
+{
+	static const char absent_sql[] =
+	"SELECT key FROM exact.record WHERE division = $1 AND entity = $2 AND NOT deleted AND run IS DISTINCT FROM $3 AND first_seen < $4";
+	/* where lines are read without their documents: the documents whose lines are missing */
+	static const char parents_sql[] =
+	"SELECT DISTINCT parent FROM exact.record WHERE division = $1 AND entity = $2 AND NOT deleted AND run IS DISTINCT FROM $3 AND first_seen < $4 AND parent IS NOT NULL";
+	static const char lines_sql[] =
+	"WITH seen AS (SELECT key FROM exact.record WHERE division = $1 AND entity = $2 AND run = $3 "
+	"  UNION SELECT parent FROM exact.record WHERE division = $1 AND entity = $5 AND run = $3) "
+	"SELECT l.key FROM seen JOIN exact.record l ON l.division = $1 AND l.entity = $5 AND l.parent = seen.key "
+	"WHERE NOT l.deleted AND l.run IS DISTINCT FROM $3 AND l.first_seen < $4";
+	static const char returned_sql[] =
+	"UPDATE exact.held_delete SET state = 'returned', decided_by = 'a complete read', decided_at = now() WHERE division = $1 AND entity = $2 AND state = 'held'";
+	const ExactFeed *feed = run->def;
+	const char *header = NULL;
+	int			tombstones = 0;
+
+	for (int e = 0; e < feed->nentities; e++)
+	{
+		const ExactFeedEntity *entity = &feed->entities[e];
+		bool		of_documents = entity->row_kind == 'l' && feed->collection >= 0;
+		const ExactFeedEntity *asked = of_documents ? &feed->entities[0] : entity;
+		bool		confirmable = asked->plain_resource != NULL && asked->plain_key != NULL;
+		ExactArg	args[5];
+		uint64		found;
+		char	  **keys;
+		int			n;
+
+		if (entity->row_kind == 'h')
+			header = entity->name;
+		if (of_documents && (!run->whole || run->enabled[0]))
+			continue;			/* they go with their documents */
+		if (!run->enabled[e] || (!run->whole && (entity->row_kind != 'l' || header == NULL)))
+			continue;
+		args[0] = exact_arg_int4(run->lane->division);
+		args[1] = exact_arg_text(run->whole ? entity->name : header);
+		args[2] = exact_arg_int8(run->run);
+		args[3] = exact_arg_time(run->run_started_at);
+		args[4] = exact_arg_text(entity->name);
+		found = !run->whole ? exact_sql(lines_sql, 5, args) : exact_sql(of_documents ? parents_sql : absent_sql, 4, args);
+		args[1] = exact_arg_text(asked->name);
+		if (found == 0 && run->whole)
+			exact_sql(returned_sql, 2, args);
+		if (found == 0)
+			continue;
+		keys = take_keys(0, found, 1, &n);
+		if (run->whole && hold(run, asked->name, keys, n))
+			continue;
+		if (confirmable)
+			exact_keyed_want(run->lane, asked->name, keys, n, feed->method == EXACT_FEED_SYNC ? "confirm" : "absent");
+		else
+			tombstones += exact_stage_delete(run->lane->division, feed->name, entity->name, NULL, keys, n, run->run, call, "absent from a complete read");
+	}
+	return tombstones;
+}

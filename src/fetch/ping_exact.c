@@ -1,0 +1,189 @@
+/*
+ * ping_exact.c - the fetcher's answer to exact.ping(): every app and every enabled division, one small call each, one after the other.
+ *
+ * Called by inquiry.c. The calls go through the same tokens and budgets as the feeds.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "auth/credential.h"
+#include "auth/token.h"
+#include "base/sql.h"
+#include "exact_online/budget.h"
+#include "exact_online/exact_api.h"
+#include "exact_online/odata.h"
+#include "worker/ping.h"
+
+static const char *const division_fields[] = {"Code", "BlockingStatus"};
+
+typedef struct Ping
+{
+	ExactPing  *answer;
+	int			n;
+	int			next;
+	char	  **names;
+	char	  **apps;
+	char	  **base_urls;
+	int		   *divisions;		/* 0: an app */
+} Ping;
+
+static void ping_next(Ping *ping);
+
+static void
+add_row(Ping *ping, bool ok, double ms, const char *finding, const char *next_step)
+{
+	exact_ping_add(ping->answer, "exact", ping->names[ping->next - 1], ok, ms, finding, next_step ? next_step : "");
+}
+
+static void
+on_ping(ExactApiAnswer *answer, void *arg)
+{
+	Ping	   *ping = arg;
+	int			i = ping->next - 1;
+	double		ms = answer->http ? answer->http->ms : 0;
+
+	if (answer->trouble != EXACT_API_OK)
+		add_row(ping, false, ms, answer->fault->detail ? psprintf("%s (%s)", answer->fault->message, answer->fault->detail) : answer->fault->message,
+				 answer->fault->hint);
+	else if (ping->divisions[i] == 0)
+	{
+		TimestampTz date = exact_http_date(answer->http);
+		int64		skew = date ? (GetCurrentTimestamp() - date) / USECS_PER_SEC : 0;
+		bool		bad = skew > 60 || skew < -60;
+
+		add_row(ping, true, ms, bad ? psprintf("token accepted; clocks differ by " INT64_FORMAT " s", skew) : "token accepted",
+				 bad ? "set this machine's clock by NTP" : NULL);
+	}
+	else
+	{
+		ExactPage  *page;
+		char	   *problem;
+		int64		blocking = 0;
+		bool		found = false;
+
+		page = exact_odata_parse(answer->http->body, answer->http->body_len, division_fields, lengthof(division_fields), &problem);
+		for (int r = 0; page != NULL && r < page->nrecords; r++)
+		{
+			int64		code;
+
+			if (exact_odata_int64(page->records[r].values[0], &code) && code == ping->divisions[i])
+			{
+				found = true;
+				exact_odata_int64(page->records[r].values[1], &blocking);
+			}
+		}
+		if (page == NULL)
+			add_row(ping, false, ms, problem, "try again");
+		else if (!found)
+			add_row(ping, false, ms, "the app may not open this division", "consent again with a user who may, or disable the division");
+		else if (blocking != 0)
+			add_row(ping, true, ms, psprintf("blocked for a backup, conversion or copy (status " INT64_FORMAT ")", blocking), "wait until Exact Online has finished");
+		else
+			add_row(ping, true, ms, "division can be read", NULL);
+	}
+	ping_next(ping);
+}
+
+static void
+ping_next(Ping *ping)
+{
+	ExactApiRequest request = {0};
+	const char *why;
+	int			i = ping->next++;
+
+	if (i >= ping->n || exact_ask_gone(ping->answer->ask))
+	{
+		exact_ping_close(ping->answer);
+		return;
+	}
+	if (ping->base_urls[i] == NULL)
+	{
+		add_row(ping, false, 0, "its base URL cannot be used", "see the server log; correct exact.app");
+		ping_next(ping);
+		return;
+	}
+	if (exact_budget_allowed_at(ping->divisions[i], ping->divisions[i] ? "system/Divisions" : "current/Me", &why) != 0)
+	{
+		add_row(ping, true, 0, psprintf("no call now: %s", why), "try again later");
+		ping_next(ping);
+		return;
+	}
+	request.app = ping->apps[i];
+	request.base_url = ping->base_urls[i];
+	request.division = ping->divisions[i];
+	request.feed = "ask";
+	request.resource = ping->divisions[i] ? "system/Divisions" : "current/Me";
+	request.label = request.resource;
+	request.url = ping->divisions[i]
+		? psprintf("%s/api/v1/%d/system/Divisions?$filter=Code%%20eq%%20%d&$select=Code,Description,Status,BlockingStatus", ping->base_urls[i], ping->divisions[i], ping->divisions[i])
+		: psprintf("%s/api/v1/current/Me?$select=CurrentDivision", ping->base_urls[i]);
+	exact_api_get(&request, on_ping, ping);
+}
+
+static void
+ping_unit(void *arg)
+{
+	static const char sql[] =
+	"SELECT name, name, 0 FROM exact.app UNION ALL SELECT division::text, app, division FROM exact.division WHERE enabled ORDER BY 3, 1";
+	Ping	   *ping = arg;
+	MemoryContext old = MemoryContextSwitchTo(ping->answer->context);
+
+	ping->n = (int) exact_sql(sql, 0, NULL);
+	ping->names = palloc0((ping->n + 1) * sizeof(char *));
+	ping->apps = palloc0((ping->n + 1) * sizeof(char *));
+	ping->base_urls = palloc0((ping->n + 1) * sizeof(char *));
+	ping->divisions = palloc0((ping->n + 1) * sizeof(int));
+	for (int i = 0; i < ping->n; i++)
+	{
+		ping->names[i] = exact_cell_text(i, 1);
+		ping->apps[i] = exact_cell_text(i, 2);
+		ping->divisions[i] = (int) exact_cell_int8(i, 3, 0);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+typedef struct BaseUrl
+{
+	const char *app;
+	MemoryContext context;
+	char	   *url;
+} BaseUrl;
+
+static void
+base_url_unit(void *arg)
+{
+	BaseUrl    *base = arg;
+	MemoryContext old = MemoryContextSwitchTo(base->context);
+
+	base->url = exact_app_base_url(base->app);
+	MemoryContextSwitchTo(old);
+}
+
+void
+exact_ping_exact(ExactAsk *ask)
+{
+	ExactPing  *answer = exact_ping_open(ask);
+	MemoryContext old = MemoryContextSwitchTo(answer->context);
+	Ping	   *ping = palloc0(sizeof(Ping));
+	ExactFault *fault = NULL;
+
+	ping->answer = answer;
+	if (exact_unit_run("ping", ping_unit, ping, &fault))
+		for (int i = 0; i < ping->n; i++)
+		{
+			BaseUrl		base = {ping->apps[i], answer->context, NULL};
+
+			exact_unit_run("read app", base_url_unit, &base, NULL);
+			ping->base_urls[i] = base.url;
+		}
+	MemoryContextSwitchTo(old);
+	if (fault != NULL)
+	{
+		exact_ask_fail(ask, fault);
+		MemoryContextDelete(answer->context);
+		return;
+	}
+	ping_next(ping);
+}

@@ -1,0 +1,206 @@
+/*
+ * client.c - who is connected to the listener: limits and deadlines of connections.
+ *
+ * Called by http_server.c, also from inside libmicrohttpd: memory is malloc'ed and nothing raises.
+ */
+#include "postgres.h"
+
+#include <sys/socket.h>
+#include <time.h>
+
+#include "storage/fd.h"
+
+#include "http/client.h"
+
+#define WAIT_MS 10000
+#define EVICT_NEW_MS 50			/* whoever made no request within this time makes room */
+#define EVICT_IDLE_MS 1000		/* whoever made none again */
+#define SPARE_FILES 128			/* descriptors left to the server's own files */
+#define FEWEST 8
+
+/* Both in order of deadline: those that have not completed a request yet, and those that have */
+enum
+{
+	NEW,
+	PROVEN,
+	NLISTS
+};
+static dlist_head waiting[NLISTS] = {DLIST_STATIC_INIT(waiting[NEW]), DLIST_STATIC_INIT(waiting[PROVEN])};
+static int	nopen = 0;
+static int	nclosing = 0;			/* of these */
+static uint64 nevicted = 0;
+
+static int	max_open = 512;
+static int	max_per_address = 128;
+static ExactNetwork proxies[EXACT_MAX_NETWORKS];
+static int	nproxies = 0;
+
+static int64
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void
+exact_client_configure(int connections, int per_address, const char *trusted)
+{
+	max_open = connections;
+	max_per_address = per_address;
+	nproxies = Max(exact_peer_networks(trusted, proxies), 0);
+}
+
+void
+exact_client_wait(ExactClient *client)
+{
+	if (client->closing)
+		return;
+	if (client->waits)
+		dlist_delete(&client->node);
+	client->deadline = now_ms() + WAIT_MS;
+	client->waits = true;
+	dlist_push_tail(&waiting[client->proven ? PROVEN : NEW], &client->node);
+}
+
+void
+exact_client_prove(ExactClient *client)
+{
+	exact_client_busy(client);
+	client->proven = true;
+}
+
+void
+exact_client_busy(ExactClient *client)
+{
+	if (client->waits)
+		dlist_delete(&client->node);
+	client->waits = false;
+}
+
+void
+exact_client_shut(ExactClient *client)
+{
+	exact_client_busy(client);
+	nclosing += !client->closing;
+	client->closing = true;
+	shutdown(client->fd, SHUT_RDWR);
+}
+
+static bool
+has_its_share(const ExactPeer *peer)
+{
+	int			n = 0;
+
+	if (exact_peer_within(peer, proxies, nproxies))
+		return false;
+	for (int list = 0; list < NLISTS; list++)
+	{
+		dlist_iter	iter;
+
+		dlist_foreach(iter, &waiting[list])
+		{
+			if (exact_peer_same_line(&dlist_container(ExactClient, node, iter.cur)->peer, peer) && ++n >= max_per_address)
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool
+have_room(void)
+{
+	int			limit = Max(Min(max_open, max_safe_fds - SPARE_FILES), FEWEST);
+
+	for (int list = 0; list < NLISTS && nopen - nclosing >= limit; list++)
+	{
+		if (!dlist_is_empty(&waiting[list]))
+		{
+			ExactClient *oldest = dlist_head_element(ExactClient, node, &waiting[list]);
+
+			if (oldest->deadline - now_ms() <= WAIT_MS - (list == NEW ? EVICT_NEW_MS : EVICT_IDLE_MS))
+			{
+				exact_client_shut(oldest);
+				nevicted++;
+			}
+		}
+	}
+	return nopen - nclosing < limit;
+}
+
+ExactClient *
+exact_client_new(int fd, const ExactPeer *peer)
+{
+	ExactClient *client;
+
+	if (has_its_share(peer) || !have_room())
+		return NULL;
+	client = calloc(1, sizeof(ExactClient));
+	if (client == NULL)
+		return NULL;
+	client->fd = fd;
+	client->peer = *peer;
+	ReserveExternalFD();
+	nopen++;
+	exact_client_wait(client);
+	return client;
+}
+
+void
+exact_client_free(ExactClient *client)
+{
+	exact_client_busy(client);
+	nclosing -= client->closing;
+	nopen--;
+	ReleaseExternalFD();
+	free(client);
+}
+
+int
+exact_client_expire(void)
+{
+	int64		now = now_ms();
+	int			n = 0;
+
+	for (int list = 0; list < NLISTS; list++)
+	{
+		while (!dlist_is_empty(&waiting[list]) && dlist_head_element(ExactClient, node, &waiting[list])->deadline <= now)
+		{
+			exact_client_shut(dlist_head_element(ExactClient, node, &waiting[list]));
+			n++;
+		}
+	}
+	return n;
+}
+
+long
+exact_client_timeout(void)
+{
+	int64		first = PG_INT64_MAX;
+
+	for (int list = 0; list < NLISTS; list++)
+	{
+		if (!dlist_is_empty(&waiting[list]))
+			first = Min(first, dlist_head_element(ExactClient, node, &waiting[list])->deadline);
+	}
+	return first == PG_INT64_MAX ? -1 : (long) Max(first - now_ms(), 1);
+}
+
+void
+exact_client_origin(const ExactClient *client, const char *forwarded_for, ExactPeer *origin)
+{
+	exact_peer_client(&client->peer, forwarded_for, proxies, nproxies, origin);
+}
+
+int
+exact_client_count(void)
+{
+	return nopen;
+}
+
+uint64
+exact_client_evicted(void)
+{
+	return nevicted;
+}

@@ -1,0 +1,186 @@
+/*
+ * http_request.c - may this request be served? What a strict reader of RFC 9112 finds in the head of a request.
+ *
+ * libmicrohttpd 0.9.75 forgives much (bare LF, folded lines, several lengths, both lengths, blanks before a colon) that a proxy in
+ * front may read differently. Called by http_server.c for each request before anything else. Reads hostile bytes.
+ */
+#include "http/http_request.h"
+
+#include "base/peer.h"
+
+static bool
+is_named(const ExactHeader *header, const char *name)
+{
+	return header->name_len == strlen(name) && pg_strncasecmp(header->name, name, header->name_len) == 0;
+}
+
+/* tchar of RFC 9110 */
+static bool
+is_token(const char *word, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+	{
+		char		c = word[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+			  (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL)))
+			return false;
+	}
+	return len > 0;
+}
+
+static bool
+is_target(const char *word, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+	{
+		if ((uint8) word[i] <= 0x20 || (uint8) word[i] >= 0x7f)
+			return false;
+	}
+	return len > 0 && word[0] == '/';
+}
+
+static bool
+is_value(const char *word, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+	{
+		if (((uint8) word[i] < 0x20 && word[i] != '\t') || word[i] == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+/* Digits only; a number that no body of ours can have becomes UINT64_MAX. */
+static bool
+read_length(const ExactHeader *header, uint64 *out)
+{
+	uint64		length = 0;
+
+	for (size_t i = 0; i < header->value_len; i++)
+	{
+		if (header->value[i] < '0' || header->value[i] > '9')
+			return false;
+		if (length < PG_UINT32_MAX)
+			length = length * 10 + (header->value[i] - '0');
+	}
+	*out = length < PG_UINT32_MAX ? length : PG_UINT64_MAX;
+	return header->value_len > 0;
+}
+
+/* Did every byte on the wire become part of something that is understood? */
+static bool
+adds_up(const ExactHead *head)
+{
+	size_t		sum = head->method_len + 1 + head->target_len + 1 + strlen(head->version) + 2;
+
+	for (int i = 0; i < head->nheaders; i++)
+	{
+		const ExactHeader *header = &head->headers[i];
+		size_t		offset = (uintptr_t) header->value - (uintptr_t) header->name;
+
+		if (offset <= header->name_len || offset > EXACT_HEAD_MAX)
+			return false;
+		sum += offset + header->value_len + 2;
+	}
+	return sum + 2 == head->size;
+}
+
+static void
+join_forwarded(ExactHead *head, const ExactHeader *header)
+{
+	size_t		have = strlen(head->forwarded_for);
+
+	if (have + 1 + header->value_len > EXACT_HEAD_MAX)
+		return;
+	if (have > 0)
+		head->forwarded_for[have++] = ',';
+	memcpy(head->forwarded_for + have, header->value, header->value_len);
+	head->forwarded_for[have + header->value_len] = '\0';
+}
+
+int
+exact_request_check(ExactHead *head)
+{
+	bool		modern = strcmp(head->version, "HTTP/1.1") == 0;
+	int			hosts = 0;
+	int			lengths = 0;
+	int			codings = 0;
+
+	head->path_len = 0;
+	head->chunked = false;
+	head->content_length = 0;
+	head->host = NULL;
+	head->authorization = NULL;
+	head->forwarded = false;
+	head->forwarded_for[0] = '\0';
+	if (head->size > EXACT_HEAD_MAX)
+		return 431;
+	if ((!modern && strcmp(head->version, "HTTP/1.0") != 0) || !is_token(head->method, head->method_len) ||
+		!is_target(head->target, head->target_len) || !adds_up(head))
+		return 400;
+
+	for (int i = 0; i < head->nheaders; i++)
+	{
+		const ExactHeader *header = &head->headers[i];
+
+		if (!is_token(header->name, header->name_len) || !is_value(header->value, header->value_len))
+			return 400;
+		if (is_named(header, "Content-Length"))
+		{
+			if (lengths++ > 0 || !read_length(header, &head->content_length))
+				return 400;
+		}
+		else if (is_named(header, "Transfer-Encoding"))
+		{
+			if (codings++ > 0 || !modern)
+				return 400;
+			head->chunked = header->value_len == 7 && pg_strncasecmp(header->value, "chunked", 7) == 0;
+			if (!head->chunked)
+				return 501;
+		}
+		else if (is_named(header, "Host"))
+		{
+			hosts++;
+			head->host = header;
+		}
+		else if (is_named(header, "Authorization"))
+			head->authorization = header;
+		else if (is_named(header, "X-Forwarded-For"))
+		{
+			head->forwarded = true;
+			join_forwarded(head, header);
+		}
+		else if (is_named(header, "Forwarded") || is_named(header, "X-Real-IP") || is_named(header, "Via"))
+			head->forwarded = true;
+	}
+	if (hosts > 1 || (modern && hosts == 0) || (codings > 0 && lengths > 0))
+		return 400;
+	while (head->path_len < head->target_len && head->target[head->path_len] != '?')
+		head->path_len++;
+	return 0;
+}
+
+bool
+exact_request_host_is_local(const ExactHeader *host)
+{
+	const char *name;
+	size_t		len;
+	const char *colon;
+	ExactPeer	peer;
+
+	if (host == NULL)
+		return true;			/* HTTP/1.0: no browser */
+	name = host->value;
+	len = host->value_len;
+	if (len > 0 && name[0] == '[')
+	{
+		const char *end = memchr(name, ']', len);
+
+		return end != NULL && exact_peer_parse(name + 1, end - name - 1, &peer);
+	}
+	colon = memchr(name, ':', len);
+	if (colon != NULL)
+		len = colon - name;
+	return (len == 9 && pg_strncasecmp(name, "localhost", 9) == 0) || exact_peer_parse(name, len, &peer);
+}

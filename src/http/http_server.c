@@ -1,0 +1,565 @@
+/*
+ * http_server.c - the HTTP/1.1 server of the listener; the only file that knows libmicrohttpd.
+ *
+ * Called by listener.c. Connections are accepted here, so that limits and deadlines are ours (client.c), and handed to the library,
+ * which reads requests and writes replies when it is run. A complete request waits, its connection blocked, until the caller answers
+ * it; one that waits for longer than a turn is suspended (suspending each would cost three system calls). Inside the library's
+ * callbacks nothing of the server is called: memory is malloc'ed, nothing raises, and what happens is counted.
+ */
+#include "postgres.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/ilist.h"
+#include "storage/fd.h"
+#include "utils/timestamp.h"
+
+#include <microhttpd.h>
+
+#include "base/clock.h"
+#include "base/evloop.h"
+#include "http/client.h"
+#include "http/http_request.h"
+#include "http/http_server.h"
+#include "http/listen.h"
+
+#define ACCEPTS_AT_ONCE 64
+#define ACCEPT_PAUSE_MS 100		/* no descriptor is to be had */
+#define POOL_BYTES 16384		/* the library's, a connection; a head must fit into it */
+#define DRAIN_FACTOR 16			/* so much of a body that is too large is read, to answer it */
+#define RUNS_AT_ONCE 32
+
+/* Up to 0.9.75 strictness adds one refusal, which is sent twice; what it is about http_request.c refuses as well. */
+#define STRICT_LEVEL (MHD_VERSION > 0x00097600 ? 1 : 0)
+
+typedef struct Request
+{
+	ExactRequest public;
+	dlist_node	node;			/* in complete or taken, while it is unanswered */
+	struct MHD_Connection *connection;
+	ExactClient *client;
+	bool		begun;
+	bool		whole;
+	bool		unanswered;		/* complete, in one of the lists */
+	bool		suspended;
+	bool		close;			/* the connection ends with the reply */
+	size_t		received;
+	size_t		body_room;
+	char	   *body;
+	char	   *bearer;
+	size_t		target_len;
+	char		target[FLEXIBLE_ARRAY_MEMBER];
+} Request;
+
+static struct MHD_Daemon *server = NULL;
+static int	server_fd = -1;
+static const ExactRoute *routes;
+static TimestampTz accept_again = 0;	/* no descriptor was to be had: until then none is accepted */
+
+static dlist_head complete = DLIST_STATIC_INIT(complete);
+static dlist_head taken = DLIST_STATIC_INIT(taken);
+static ExactClient *arriving = NULL;
+static bool stopping = false;
+
+static ExactHttpServerCounts counts;
+static uint64 turned_away = 0;	/* connections closed at once */
+
+/* ---- replies ---- */
+
+static void
+add_header(struct MHD_Response *response, const char *name, const char *value)
+{
+	(void) MHD_add_response_header(response, name, value);
+}
+
+static struct MHD_Response *
+make_response(const void *body, size_t len, const char *type, const char *style_hash)
+{
+	struct MHD_Response *response = MHD_create_response_from_buffer(len, unconstify(void *, body), MHD_RESPMEM_MUST_COPY);
+	char		policy[256];
+
+	if (response == NULL)
+		return NULL;
+	snprintf(policy, sizeof(policy), "default-src 'none'; style-src %s; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+			 style_hash ? style_hash : "'none'");
+	if (len > 0)
+		add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	add_header(response, "Content-Security-Policy", policy);
+	add_header(response, "X-Content-Type-Options", "nosniff");
+	add_header(response, "Referrer-Policy", "no-referrer");
+	return response;
+}
+
+/* Replies without a body are made once. */
+static struct MHD_Response *
+empty_response(void)
+{
+	static struct MHD_Response *response = NULL;
+
+	if (response == NULL)
+		response = make_response("", 0, NULL, NULL);
+	return response;
+}
+
+/* Queues a reply of our own, after which the connection ends. */
+static enum MHD_Result
+refuse(struct MHD_Connection *connection, int status, const char *allow)
+{
+	struct MHD_Response *response = make_response("", 0, NULL, NULL);
+	enum MHD_Result result;
+
+	if (response == NULL)
+		return MHD_NO;
+	add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+	if (allow)
+		add_header(response, MHD_HTTP_HEADER_ALLOW, allow);
+	if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
+		add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "10");
+	result = MHD_queue_response(connection, status, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+/* ---- connections ---- */
+
+static void
+on_connection(void *arg pg_attribute_unused(), struct MHD_Connection *connection pg_attribute_unused(), void **context,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	ExactClient *client;
+
+	if (what == MHD_CONNECTION_NOTIFY_STARTED)
+	{
+		*context = arriving;
+		arriving = NULL;
+		return;
+	}
+	client = *context;
+	*context = NULL;
+	if (client == NULL)
+		return;
+	exact_client_free(client);
+}
+
+static void
+watch_sockets(bool watch)
+{
+	for (int i = 0; exact_listen_socket(i) >= 0; i++)
+		(void) exact_evloop_watch(exact_listen_socket(i), watch ? EPOLLIN : 0);
+	accept_again = watch ? 0 : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ACCEPT_PAUSE_MS);
+}
+
+static void
+accept_some(int listening)
+{
+	for (int i = 0; i < ACCEPTS_AT_ONCE; i++)
+	{
+		struct sockaddr_storage address;
+		socklen_t	len = sizeof(address);
+		int			fd = accept4(listening, (struct sockaddr *) &address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int			on = 1;
+		ExactClient *client;
+		ExactPeer	peer;
+
+		if (fd < 0)
+		{
+			if (errno == EINTR || errno == ECONNABORTED)
+				continue;
+			if (errno != EAGAIN)
+				watch_sockets(false);
+			return;
+		}
+		client = exact_peer_from((struct sockaddr *) &address, &peer) ? exact_client_new(fd, &peer) : NULL;
+		if (client == NULL)
+		{
+			turned_away++;
+			close(fd);
+			continue;
+		}
+		(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		arriving = client;
+		if (MHD_add_connection(server, fd, (struct sockaddr *) &address, len) != MHD_YES && arriving != NULL)
+		{
+			void	   *context = arriving;
+
+			/* the library closed the socket without having told */
+			on_connection(NULL, NULL, &context, MHD_CONNECTION_NOTIFY_CLOSED);
+		}
+		arriving = NULL;
+	}
+}
+
+/* ---- requests ---- */
+
+static void *
+on_target(void *arg pg_attribute_unused(), const char *target, struct MHD_Connection *connection)
+{
+	size_t		len = target ? strlen(target) : 0;
+	Request    *request = calloc(1, offsetof(Request, target) + len + 1);
+
+	if (request == NULL)
+		return NULL;
+	request->connection = connection;
+	request->target_len = len;
+	if (len > 0)
+		memcpy(request->target, target, len);
+	return request;
+}
+
+static void
+on_completed(void *arg pg_attribute_unused(), struct MHD_Connection *connection pg_attribute_unused(), void **context,
+			 enum MHD_RequestTerminationCode how)
+{
+	Request    *request = *context;
+
+	*context = NULL;
+	if (request == NULL)
+		return;
+	if (request->unanswered)
+		dlist_delete(&request->node);	/* the client has gone */
+	if (how == MHD_REQUEST_TERMINATED_WITH_ERROR && !request->whole)
+		counts.malformed++;		/* the library refused it */
+	if (request->whole)
+		exact_client_prove(request->client);
+	if (request->client != NULL)
+		exact_client_wait(request->client);
+	free(request->body);
+	if (request->bearer)
+		explicit_bzero(request->bearer, strlen(request->bearer));
+	free(request->bearer);
+	free(request);
+}
+
+static enum MHD_Result
+take_header(void *arg, enum MHD_ValueKind kind pg_attribute_unused(), const char *name, size_t name_len, const char *value,
+			size_t value_len)
+{
+	ExactHead  *head = arg;
+
+	if (head->nheaders < EXACT_HEADERS_MAX)
+	{
+		ExactHeader *header = &head->headers[head->nheaders];
+
+		header->name = name;
+		header->name_len = name_len;
+		header->value = value ? value : name + name_len;
+		header->value_len = value ? value_len : 0;
+	}
+	head->nheaders++;
+	return MHD_YES;
+}
+
+/* The token of "Authorization: Bearer token", malloc'ed; NULL when there is none. */
+static char *
+bearer_of(const ExactHeader *header)
+{
+	static const char scheme[] = "Bearer ";
+	size_t		len = strlen(scheme);
+
+	if (header == NULL || header->value_len <= len || pg_strncasecmp(header->value, scheme, len) != 0)
+		return NULL;
+	return strndup(header->value + len, header->value_len - len);
+}
+
+/* Head received: refuses at once what will not be served; else the body may come. */
+static enum MHD_Result
+begin_request(Request *request, const char *method, const char *version)
+{
+	static ExactHead head;		/* large, and requests begin one at a time */
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	const ExactRoute *route;
+	bool		post = strcmp(method, "POST") == 0;
+	int			status;
+
+	if (info == NULL || info->socket_context == NULL)
+		return MHD_NO;
+	request->client = info->socket_context;
+	head.method = method;
+	head.method_len = strlen(method);
+	head.target = request->target;
+	head.target_len = request->target_len;
+	head.version = version;
+	head.nheaders = 0;
+	info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	head.size = info ? info->header_size : 0;
+	(void) MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, take_header, &head);
+
+	status = head.nheaders > EXACT_HEADERS_MAX ? MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE : exact_request_check(&head);
+	if (status != 0)
+	{
+		counts.malformed++;
+		return refuse(request->connection, status, NULL);
+	}
+	if (stopping)
+		return refuse(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE, NULL);
+
+	request->close = head.chunked;	/* whatever a lenient reading of its framing leaves over is no next request */
+	for (route = routes; route->path != NULL; route++)
+	{
+		if (strlen(route->path) == head.path_len && memcmp(route->path, request->target, head.path_len) == 0)
+			break;
+	}
+	if (route->path == NULL)
+	{
+		counts.unknown++;
+		return refuse(request->connection, MHD_HTTP_NOT_FOUND, NULL);
+	}
+	if (route->post ? !post : (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0))
+	{
+		counts.unknown++;
+		return refuse(request->connection, MHD_HTTP_METHOD_NOT_ALLOWED, route->post ? "POST" : "GET, HEAD");
+	}
+	if (head.content_length > route->max_body)
+	{
+		counts.too_large++;
+		return refuse(request->connection, MHD_HTTP_CONTENT_TOO_LARGE, NULL);
+	}
+
+	request->public.route = route;
+	request->public.head = strcmp(method, "HEAD") == 0;
+	if (head.path_len < request->target_len)
+		request->public.query = request->target + head.path_len + 1;
+	else
+		request->public.query = "";
+	exact_client_origin(request->client, head.forwarded_for, &request->public.client);
+	request->public.local = exact_peer_is_loopback(&request->client->peer) && !head.forwarded && exact_request_host_is_local(head.host);
+	if (route->local)
+		request->public.bearer = request->bearer = bearer_of(head.authorization);
+	return MHD_YES;
+}
+
+/* More of the body. What is above the limit is read and dropped, so that the answer can be given, but not without end. */
+static enum MHD_Result
+take_body(Request *request, const char *data, size_t *size)
+{
+	size_t		max = request->public.route->max_body;
+
+	if (request->received + *size > max)
+	{
+		free(request->body);
+		request->body = NULL;
+		request->received += *size;
+		*size = 0;
+		return request->received > max * DRAIN_FACTOR ? MHD_NO : MHD_YES;
+	}
+	if (request->received + *size > request->body_room)
+	{
+		size_t		room = Max(request->received + *size, Min(max, 2 * request->body_room));
+		char	   *body = realloc(request->body, room);
+
+		if (body == NULL)
+			return MHD_NO;
+		request->body = body;
+		request->body_room = room;
+	}
+	memcpy(request->body + request->received, data, *size);
+	request->received += *size;
+	*size = 0;
+	return MHD_YES;
+}
+
+static enum MHD_Result
+on_request(void *arg pg_attribute_unused(), struct MHD_Connection *connection, const char *url pg_attribute_unused(), const char *method,
+		   const char *version, const char *data, size_t *size, void **context)
+{
+	Request    *request = *context;
+
+	if (request == NULL)
+		return MHD_NO;
+	if (!request->begun)
+	{
+		request->begun = true;
+		return begin_request(request, method, version);
+	}
+	if (*size > 0)
+		return take_body(request, data, size);
+	if (request->whole)
+		return MHD_YES;			/* still waits for its answer */
+	if (request->received > request->public.route->max_body)
+	{
+		counts.too_large++;
+		return refuse(connection, MHD_HTTP_CONTENT_TOO_LARGE, NULL);
+	}
+	request->public.body = request->body ? request->body : "";
+	request->public.body_len = request->received;
+	request->whole = request->unanswered = true;
+	dlist_push_tail(&complete, &request->node);
+	exact_client_busy(request->client);
+	return MHD_YES;
+}
+
+ExactRequest *
+exact_http_server_next(void)
+{
+	Request    *request;
+
+	if (dlist_is_empty(&complete))
+		return NULL;
+	request = dlist_container(Request, node, dlist_pop_head_node(&complete));
+	dlist_push_tail(&taken, &request->node);
+	return &request->public;
+}
+
+void
+exact_http_server_hold(ExactRequest *public)
+{
+	Request    *request = (Request *) public;
+
+	Assert(request->unanswered && !request->suspended);
+	request->suspended = true;
+	MHD_suspend_connection(request->connection);
+}
+
+void
+exact_http_server_answer(ExactRequest *public, const ExactReply *reply)
+{
+	Request    *request = (Request *) public;
+	struct MHD_Response *response;
+	bool		shared = reply->body == NULL && reply->retry_after == 0 && (reply->hub == NULL || reply->hub[0] == '\0') && !request->close && reply->status != MHD_HTTP_UNAUTHORIZED;
+
+	Assert(request->unanswered);
+	request->unanswered = false;
+	dlist_delete(&request->node);
+	free(request->body);
+	request->body = NULL;
+	exact_client_wait(request->client);
+	if (shared)
+		response = empty_response();
+	else
+		response = make_response(reply->body ? reply->body : "", reply->body ? reply->len : 0, reply->type, reply->style_hash);
+	if (response != NULL && !shared)
+	{
+		if (reply->retry_after > 0)
+		{
+			char		seconds[16];
+
+			snprintf(seconds, sizeof(seconds), "%d", reply->retry_after);
+			add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+		}
+		if (reply->hub != NULL && reply->hub[0] != '\0')
+			add_header(response, "X-Exact-Hub", reply->hub);
+		if (request->close)
+			add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+		if (reply->status == MHD_HTTP_UNAUTHORIZED && request->public.route->local)
+			add_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+	}
+	if (response == NULL || MHD_queue_response(request->connection, reply->status, response) != MHD_YES)
+		exact_client_shut(request->client);
+	if (response != NULL && !shared)
+		MHD_destroy_response(response);
+	if (request->suspended)
+		MHD_resume_connection(request->connection);
+	request->suspended = false;
+}
+
+/* ---- the daemon ---- */
+
+static void
+on_ready(int fd, uint32 events pg_attribute_unused())
+{
+	if (fd != server_fd)
+		accept_some(fd);
+}
+
+/* Lets the library do what it can: resumed and new connections are not announced by its descriptor, but by a timeout of 0. A request that waits is answered first. */
+static void
+run_server(void)
+{
+	for (int i = 0; i < RUNS_AT_ONCE && dlist_is_empty(&complete); i++)
+	{
+		MHD_UNSIGNED_LONG_LONG timeout;
+
+		if (MHD_run(server) != MHD_YES || MHD_get_timeout(server, &timeout) != MHD_YES || timeout > 0)
+			return;
+	}
+}
+
+long
+exact_http_server_run(void)
+{
+	MHD_UNSIGNED_LONG_LONG timeout;
+
+	if (server == NULL)
+		return -1;
+	exact_evloop_dispatch();
+	if (accept_again != 0 && !exact_clock_ahead(accept_again, ACCEPT_PAUSE_MS))
+		watch_sockets(true);
+	counts.timeouts += exact_client_expire();
+	run_server();
+
+	if (!dlist_is_empty(&complete) || (MHD_get_timeout(server, &timeout) == MHD_YES && timeout == 0))
+		return 0;
+	return accept_again != 0 ? ACCEPT_PAUSE_MS : exact_client_timeout();
+}
+
+const ExactHttpServerCounts *
+exact_http_server_counts(void)
+{
+	counts.connections = exact_client_count();
+	counts.over_limit = turned_away + exact_client_evicted();
+	return &counts;
+}
+
+void
+exact_http_server_stop(void)
+{
+	if (server == NULL)
+		return;
+	stopping = true;
+	exact_listen_close();
+	while (exact_http_server_next() != NULL)
+		;
+	while (!dlist_is_empty(&taken))
+	{
+		Request    *request = dlist_container(Request, node, dlist_head_node(&taken));
+		ExactReply	reply = {.status = MHD_HTTP_SERVICE_UNAVAILABLE, .retry_after = 10};
+
+		request->close = true;
+		exact_http_server_answer(&request->public, &reply);
+	}
+	run_server();
+}
+
+bool
+exact_http_server_open(const char *addresses, int port, const ExactRoute *served, char **why)
+{
+	const union MHD_DaemonInfo *info;
+
+	if (!exact_listen_open(addresses, port, why))
+		return false;
+	if (server == NULL)
+	{
+		routes = served;
+		server = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_SUSPEND_RESUME, 0, NULL, NULL, on_request, NULL,
+								  MHD_OPTION_CONNECTION_LIMIT, (unsigned int) INT_MAX,
+								  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) POOL_BYTES,
+								  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int) 0,
+								  MHD_OPTION_STRICT_FOR_CLIENT, (int) STRICT_LEVEL,
+								  MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL,
+								  MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+								  MHD_OPTION_URI_LOG_CALLBACK, on_target, NULL,
+								  MHD_OPTION_SIGPIPE_HANDLED_BY_APP, (int) 1,
+								  MHD_OPTION_END);
+		info = server ? MHD_get_daemon_info(server, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+		if (info == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("could not start libmicrohttpd")));
+		server_fd = info->epoll_fd;
+		ReserveExternalFD();
+		exact_evloop_set_handler(on_ready);
+		if (exact_evloop_watch(server_fd, EPOLLIN) != 0)
+			ereport(ERROR,
+					(errcode_for_socket_access(),
+					 errmsg("could not watch the sockets of the listener: %m")));
+	}
+	watch_sockets(true);
+	return true;
+}

@@ -1,0 +1,267 @@
+/*
+ * callback.c - the page to which Exact Online sends a browser after the consent: finishes what exact.authorize_url() began.
+ *
+ * Called by listener.c. The state in the address says which app's authorisation it is; the code goes to the fetcher through shared
+ * memory, never through a table, and the page waits for what Exact Online says to it. Neither is logged or shown.
+ */
+#include "postgres.h"
+
+#include "lib/ilist.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/errors.h"
+#include "base/json.h"
+#include "base/sql.h"
+#include "listener/callback.h"
+#include "listener/html.h"
+#include "worker/asker.h"
+
+#define WAIT_MS 45000			/* a proxy in front gives up after 60 s */
+#define USER_WAIT_MS 8000		/* for the name of the one who consented: a courtesy */
+#define LOOK_MS 200
+#define MAX_WAITING 16
+#define MAX_A_SECOND 20			/* each costs a transaction, and anybody may ask */
+
+typedef struct Callback
+{
+	dlist_node	node;
+	MemoryContext context;		/* of this and all that follows */
+	ExactRequest *request;
+	char	   *address;
+	char	   *app;
+	char	   *code;
+	char	   *redirect_uri;
+	char	   *finding;
+	char	   *detail;
+	char	   *hint;
+	char	   *user;
+	bool		held;			/* its request is answered in a later turn */
+	bool		authorized;		/* what is asked now is who consented */
+	ExactAsking *asking;
+	TimestampTz deadline;
+} Callback;
+
+static dlist_head callbacks = DLIST_STATIC_INIT(callbacks);
+static int	nwaiting = 0;
+
+static void
+answer_page(ExactRequest *request, int status, const char *heading, const char *class, const char *text, const char *detail, const char *hint)
+{
+	StringInfoData page;
+	ExactReply	reply = {.status = status, .type = "text/html; charset=utf-8", .style_hash = exact_html_style_hash()};
+
+	initStringInfo(&page);
+	exact_html_begin(&page, heading, heading, 0);
+	exact_html_paragraph(&page, class, text);
+	exact_html_paragraph(&page, NULL, detail);
+	exact_html_paragraph(&page, "next", hint);
+	exact_html_end(&page);
+	reply.body = page.data;
+	reply.len = page.len;
+	exact_http_server_answer(request, &reply);
+}
+
+static void
+end_callback(Callback *callback)
+{
+	if (callback->asking)
+	{
+		exact_asking_free(callback->asking);
+		dlist_delete(&callback->node);
+		nwaiting--;
+	}
+	if (callback->code)
+		explicit_bzero(callback->code, strlen(callback->code));
+	explicit_bzero(callback->address, strlen(callback->address));
+	MemoryContextDelete(callback->context);
+}
+
+/* Sentences begin large and end with a point; messages of errors do not. */
+static char *
+sentence(const char *text)
+{
+	char	   *copy = psprintf("%s%s", text, text[0] && strchr(".!?", text[strlen(text) - 1]) ? "" : ".");
+
+	if (copy[0] >= 'a' && copy[0] <= 'z')
+		copy[0] -= 'a' - 'A';
+	return copy;
+}
+
+static void
+refuse(Callback *callback, int status, const char *text, const char *detail, const char *hint)
+{
+	answer_page(callback->request, status, "Not authorised", "fail", sentence(text), detail, hint);
+	end_callback(callback);
+}
+
+static void
+look_unit(void *arg)
+{
+	Callback   *callback = arg;
+	ExactArg	args[] = {exact_arg_text(callback->address)};
+	char	  **texts[] = {&callback->app, &callback->code, &callback->redirect_uri, &callback->finding, &callback->detail, &callback->hint};
+	MemoryContext old;
+
+	exact_sql("SELECT a.app, a.code, a.redirect_uri, a.finding, a.detail, a.hint FROM exact._authorization($1) AS a", 1, args);
+	old = MemoryContextSwitchTo(callback->context);
+	for (size_t i = 0; i < lengthof(texts); i++)
+		*texts[i] = exact_cell_text(0, (int) i + 1);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+user_unit(void *arg)
+{
+	Callback   *callback = arg;
+	ExactArg	args[] = {exact_arg_text(callback->app), exact_arg_text(callback->user)};
+
+	exact_sql("UPDATE exact.app_state SET user_name = $2 WHERE app = $1 AND user_name IS DISTINCT FROM $2", 2, args);
+}
+
+/* Asks the fetcher; false, with nothing begun, when it does not take questions. */
+static bool
+ask(Callback *callback, const char *op, int nargs, const char *const *args, long wait_ms)
+{
+	MemoryContext old = MemoryContextSwitchTo(callback->context);
+	ExactAsking *asking = exact_asking_new(EXACT_ROLE_FETCHER, op, nargs, args);
+
+	MemoryContextSwitchTo(old);
+	if (!exact_asking_start(asking, NULL, NULL))
+	{
+		exact_asking_free(asking);
+		return false;
+	}
+	callback->asking = asking;
+	if (!callback->held)
+		exact_http_server_hold(callback->request);
+	callback->held = true;
+	callback->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms);
+	dlist_push_tail(&callbacks, &callback->node);
+	nwaiting++;
+	return true;
+}
+
+static bool
+too_many(void)
+{
+	static TimestampTz second = 0;
+	static int	n = 0;
+
+	if (TimestampDifferenceExceeds(second, GetCurrentTimestamp(), 1000))
+	{
+		second = GetCurrentTimestamp();
+		n = 0;
+	}
+	return nwaiting >= MAX_WAITING || ++n > MAX_A_SECOND;
+}
+
+void
+exact_callback_start(ExactRequest *request, const ExactFault *not_now)
+{
+	static const char hint_again[] = "Load this page again within three minutes, when SELECT * FROM exact.workers shows that it runs; later begin again with exact.authorize_url().";
+	MemoryContext context;
+	MemoryContext old;
+	Callback   *callback;
+
+	if (request->head || not_now != NULL || too_many())
+	{
+		/* a code works once: whoever only looks what is there must not spend it */
+		if (request->head)
+			answer_page(request, 200, "Authorisation", NULL, "", NULL, NULL);
+		else
+			answer_page(request, 503, "Not yet authorised", "warn", not_now ? sentence(not_now->message) : "Too many ask at once.", NULL,
+						"Load this page again in a few seconds.");
+		return;
+	}
+	context = AllocSetContextCreate(TopMemoryContext, "exact callback", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	callback = palloc0(sizeof(Callback));
+	callback->context = context;
+	callback->request = request;
+	callback->address = psprintf("?%s", request->query);
+	MemoryContextSwitchTo(old);
+	if (!exact_unit_run("authorisation", look_unit, callback, NULL))
+		refuse(callback, 503, "the database cannot look at it now", NULL, hint_again);
+	else if (callback->finding != NULL)
+		refuse(callback, 400, callback->finding, callback->detail, callback->hint);
+	else
+	{
+		const char *args[] = {callback->app, callback->code, callback->redirect_uri};
+
+		if (!ask(callback, "authorize", lengthof(args), args, WAIT_MS))
+			refuse(callback, 503, "the fetcher, which would finish the authorisation, does not run", NULL, hint_again);
+	}
+}
+
+static void
+succeed(Callback *callback)
+{
+	answer_page(callback->request, 200, "Authorised", "ok",
+				callback->user ? psprintf("App %s may now read Exact Online as %s.", callback->app, callback->user) :
+				psprintf("App %s may now read Exact Online.", callback->app),
+				"You can close this page. The hub fetches by itself from now on.",
+				psprintf("Next, in the database: SELECT * FROM exact.discover_divisions('%s'); if its divisions are enabled already, SELECT * FROM exact.status; shows the first load.",
+						 callback->app));
+	end_callback(callback);
+}
+
+/* The app is authorised: who consented? */
+static void
+ask_user(Callback *callback)
+{
+	const char *args[] = {callback->app};
+
+	exact_asking_free(callback->asking);
+	callback->asking = NULL;
+	dlist_delete(&callback->node);
+	nwaiting--;
+	callback->authorized = true;
+	if (!ask(callback, "me", 1, args, USER_WAIT_MS))
+		succeed(callback);
+}
+
+static void
+take_user(Callback *callback, const char *answer, size_t len)
+{
+	ExactJsonMember member;
+	MemoryContext old = MemoryContextSwitchTo(callback->context);
+
+	if (exact_json_find(answer, len, "FullName", &member))
+		callback->user = exact_json_text(&member);
+	MemoryContextSwitchTo(old);
+	if (callback->user != NULL)
+		exact_unit_run("name of the user", user_unit, callback, NULL);
+}
+
+long
+exact_callback_run(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &callbacks)
+	{
+		Callback   *callback = dlist_container(Callback, node, iter.cur);
+		char	   *answer;
+		size_t		len;
+		ExactFault *fault;
+		ExactAskingState state = exact_asking_look(callback->asking, &answer, &len, &fault);
+
+		if (state == EXACT_ASKING_WAITS && callback->deadline > GetCurrentTimestamp())
+			continue;
+		if (!callback->authorized && state == EXACT_ASKING_ANSWERED)
+			ask_user(callback);
+		else if (callback->authorized)
+		{
+			if (state == EXACT_ASKING_ANSWERED)
+				take_user(callback, answer, len);
+			succeed(callback);
+		}
+		else if (state == EXACT_ASKING_FAILED)
+			refuse(callback, fault->sqlstate == ERRCODE_EXACT_NOT_AUTHORIZED ? 400 : 503, fault->message, fault->detail, fault->hint);
+		else
+			refuse(callback, 503, "Exact Online has not answered yet", "The hub goes on waiting for the answer.",
+				   "SELECT * FROM exact.apps shows what came of it.");
+	}
+	return dlist_is_empty(&callbacks) ? -1 : LOOK_MS;
+}

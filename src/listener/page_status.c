@@ -1,0 +1,154 @@
+/*
+ * page_status.c - the status page: exact.status and exact.workers for people without psql.
+ *
+ * Called by listener.c. One file of at most 50 kB: where there are more divisions than fit, those that need somebody come first.
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "base/sql.h"
+#include "listener/html.h"
+#include "listener/page_status.h"
+#include "worker/worker.h"
+
+#define REFRESH_S 15
+#define PAGE_MAX (46 * 1024)	/* no division is begun beyond */
+
+typedef struct StatusUnit
+{
+	StringInfo	out;
+	uint64		divisions;
+	int			fail;
+	int			warn;
+	int			off;
+	StringInfoData rows;
+} StatusUnit;
+
+static void
+cell(StringInfo out, const char *class, const char *text)
+{
+	if (class)
+		appendStringInfo(out, "<td class=\"%s\">", class);
+	else
+		appendStringInfoString(out, "<td>");
+	if (text)
+		exact_html_text(out, text);
+	appendStringInfoString(out, "</td>");
+}
+
+static void
+table(StringInfo out, const char *label, const char *const *headings, int n)
+{
+	appendStringInfo(out, "<div class=\"wide\"><table aria-label=\"%s\">\n<thead><tr>", label);
+	for (int i = 0; i < n; i++)
+		appendStringInfo(out, "<th scope=\"col\">%s</th>", headings[i]);
+	appendStringInfoString(out, "</tr></thead>\n<tbody>\n");
+}
+
+/* One sentence that says whether somebody has to do something. */
+static char *
+headline(const StatusUnit *status)
+{
+	uint64		watched = status->divisions - status->off;
+
+	if (status->divisions == 0)
+		return pstrdup("No division is known yet.");
+	if (status->fail > 0 && watched == 1)
+		return pstrdup("The division stands still and needs somebody.");
+	if (status->warn > 0 && watched == 1)
+		return pstrdup("The division deserves a look; nothing is lost.");
+	if (status->fail > 0)
+		return psprintf("%d of " UINT64_FORMAT " divisions %s still and %s somebody.", status->fail, status->divisions,
+						status->fail == 1 ? "stands" : "stand", status->fail == 1 ? "needs" : "need");
+	if (status->warn > 0)
+		return psprintf("%d of " UINT64_FORMAT " divisions %s a look; nothing is lost.", status->warn, status->divisions,
+						status->warn == 1 ? "deserves" : "deserve");
+	if (watched == 0)
+		return pstrdup("No division is enabled.");
+	return watched == 1 ? pstrdup("The division is up to date.") : psprintf("All " UINT64_FORMAT " divisions are up to date.", watched);
+}
+
+static void
+put_divisions(StatusUnit *status)
+{
+	static const char *const headings[] = {"Light", "Division", "Name", "What", "Next step", "Waiting", "Calls left"};
+	StringInfo	out = &status->rows;
+	uint64		shown = 0;
+
+	status->divisions = exact_sql("SELECT light, division, name, what, next_step, waiting, budget FROM exact.status", 0, NULL);
+	if (status->divisions == 0)
+	{
+		exact_html_paragraph(out, "next", "SELECT * FROM exact.discover_divisions(…); then enable some in exact.division.");
+		return;
+	}
+	table(out, "Divisions", headings, lengthof(headings));
+	for (uint64 row = 0; row < status->divisions; row++)
+	{
+		char	   *light = exact_cell_text(row, 1);
+
+		status->fail += strcmp(light, "fail") == 0;
+		status->warn += strcmp(light, "warn") == 0;
+		status->off += strcmp(light, "off") == 0;
+		if (out->len > PAGE_MAX)
+			continue;
+		shown++;
+		appendStringInfoString(out, "<tr>");
+		cell(out, psprintf("light %s", light), light);
+		for (int col = 2; col <= 5; col++)
+			cell(out, NULL, exact_cell_text(row, col));
+		cell(out, "n", exact_cell_text(row, 6));
+		cell(out, "n", exact_cell_text(row, 7));
+		appendStringInfoString(out, "</tr>\n");
+	}
+	appendStringInfoString(out, "</tbody></table></div>\n");
+	if (shown < status->divisions)
+		exact_html_paragraph(out, "soft", psprintf(UINT64_FORMAT " more, none worse: SELECT * FROM exact.status;", status->divisions - shown));
+}
+
+static void
+put_workers(StringInfo out)
+{
+	static const char *const headings[] = {"Worker", "State", "Since", "Restarts", "Why"};
+	uint64		n = exact_sql("SELECT role, state, pg_catalog.to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), restarts, reason"
+							  " FROM exact.workers", 0, NULL);
+
+	appendStringInfoString(out, "<h2>Workers</h2>\n");
+	table(out, "Workers", headings, lengthof(headings));
+	for (uint64 row = 0; row < n; row++)
+	{
+		char	   *state = exact_cell_text(row, 2);
+
+		appendStringInfoString(out, "<tr>");
+		cell(out, NULL, exact_cell_text(row, 1));
+		cell(out, strcmp(state, "running") == 0 ? "ok" : "warn", state);
+		cell(out, NULL, exact_cell_text(row, 3));
+		cell(out, NULL, exact_cell_text(row, 4));
+		cell(out, NULL, exact_cell_text(row, 5));
+		appendStringInfoString(out, "</tr>\n");
+	}
+	appendStringInfoString(out, "</tbody></table></div>\n");
+}
+
+static void
+status_unit(void *arg)
+{
+	StatusUnit *status = arg;
+
+	initStringInfo(&status->rows);
+	put_divisions(status);
+	put_workers(&status->rows);
+	exact_sql("SELECT pg_catalog.to_char(pg_catalog.now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'", 0, NULL);
+	exact_html_begin(status->out, "Exact Online to Databricks", headline(status), REFRESH_S);
+	exact_html_paragraph(status->out, "soft", psprintf("As of %s; the page loads itself every %d seconds.", exact_cell_text(0, 1), REFRESH_S));
+	appendBinaryStringInfo(status->out, status->rows.data, status->rows.len);
+	exact_html_end(status->out);
+}
+
+bool
+exact_page_status(StringInfo out)
+{
+	StatusUnit	status = {.out = out};
+
+	return exact_unit_run("status page", status_unit, &status, NULL);
+}

@@ -1,0 +1,148 @@
+/*
+ * pages.c - what the listener shows: status and metrics to those who may see them, short texts to everybody.
+ *
+ * Called by listener.c. Who asks on this machine sees them, and who has the token. Each page is made at most every 2 s, and its statements
+ * may take 1 s: notifications wait meanwhile.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+#include "auth/credential.h"
+#include "base/sql.h"
+#include "listener/html.h"
+#include "listener/page_status.h"
+#include "listener/pages.h"
+
+#define PAGE_CACHE_MS 2000
+#define PAGE_LIMIT_MS 1000
+
+void
+exact_pages_text(ExactRequest *request, int status, const char *text)
+{
+	ExactReply	reply = {.status = status, .body = text, .len = strlen(text), .type = "text/plain; charset=utf-8"};
+
+	if (status == 503)
+		reply.retry_after = EXACT_RETRY_AFTER_S;
+	exact_http_server_answer(request, &reply);
+}
+
+/* A page that is made at most every 2 s, whoever asks */
+typedef struct CachedPage
+{
+	bool		(*make) (StringInfo out);
+	const char *type;
+	bool		html;
+	StringInfoData text;		/* in TopMemoryContext */
+	bool		good;
+	TimestampTz until;
+} CachedPage;
+
+static CachedPage status_page = {.make = exact_page_status, .type = "text/html; charset=utf-8", .html = true};
+static CachedPage metrics_page = {.make = exact_page_metrics, .type = "text/plain; version=0.0.4; charset=utf-8"};
+
+static void
+make_page(CachedPage *page)
+{
+	StringInfoData fresh;
+
+	initStringInfo(&fresh);
+	enable_timeout_after(STATEMENT_TIMEOUT, PAGE_LIMIT_MS);
+	page->good = page->make(&fresh);
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	QueryCancelPending = false;
+	if (page->text.data == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		initStringInfo(&page->text);
+		MemoryContextSwitchTo(old);
+	}
+	resetStringInfo(&page->text);
+	appendBinaryStringInfo(&page->text, fresh.data, fresh.len);
+	page->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAGE_CACHE_MS);
+}
+
+/* The token with which /status and /metrics may be read from elsewhere; NULL when none is set. Read anew every 2 s. */
+static void
+token_unit(void *arg)
+{
+	ExactSecret **token = arg;
+
+	if (exact_sql("SELECT FROM exact.credential WHERE kind = 'listener' AND name = 'status' AND field = 'token'", 0, NULL) > 0)
+		*token = exact_credential_open("listener", "status", "token", NULL);
+}
+
+static bool
+may_see(const ExactRequest *request)
+{
+	static ExactSecret *token = NULL;
+	static TimestampTz token_until = 0;
+	ExactSecret *shown;
+	bool		same;
+
+	if (request->local)
+		return true;
+	if (request->bearer == NULL)
+		return false;
+	if (token_until <= GetCurrentTimestamp())
+	{
+		ExactSecret *fresh = NULL;
+
+		if (!exact_unit_run("token of the status page", token_unit, &fresh, NULL))
+			return false;
+		exact_secret_free(token);
+		token = fresh;
+		token_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAGE_CACHE_MS);
+	}
+	if (token == NULL)
+		return false;
+	shown = exact_secret_new(request->bearer, strlen(request->bearer));
+	same = exact_secret_equal(token, shown);
+	exact_secret_free(shown);
+	return same;
+}
+
+static void
+answer(ExactRequest *request, CachedPage *page, const ExactFault *refuse)
+{
+	ExactReply	reply = {.status = 200, .type = page->type};
+
+	if (!may_see(request))
+	{
+		reply.status = 401;
+		exact_http_server_answer(request, &reply);
+		return;
+	}
+	if (refuse)
+	{
+		exact_pages_text(request, 503, psprintf("%s\n", refuse->message));
+		return;
+	}
+	if (page->until <= GetCurrentTimestamp())
+		make_page(page);
+	if (!page->good)
+	{
+		exact_pages_text(request, 503, "the database did not answer in time\n");
+		return;
+	}
+	reply.body = page->text.data;
+	reply.len = page->text.len;
+	reply.style_hash = page->html ? exact_html_style_hash() : NULL;
+	exact_http_server_answer(request, &reply);
+}
+
+void
+exact_pages_status(ExactRequest *request, const ExactFault *refuse)
+{
+	answer(request, &status_page, refuse);
+}
+
+void
+exact_pages_metrics(ExactRequest *request, const ExactFault *refuse)
+{
+	answer(request, &metrics_page, refuse);
+}

@@ -1,0 +1,416 @@
+/*
+ * subscription_store.c - wanted topics and their rows in exact.subscription, and requests of exact.subscribe().
+ *
+ * Read when the fetcher is woken; an upkeep that runs keeps what it has until it ends. The list of Exact Online, not these rows,
+ * decides what exists: the rows say what was found and when to try again. A row that somebody holds locked is left as it is and
+ * written after the next look: no user's transaction keeps the fetcher waiting.
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "utils/memutils.h"
+
+#include "base/guc.h"
+#include "base/sql.h"
+#include "fetch/plan.h"
+#include "http/http_client.h"
+#include "subscription/subscription.h"
+#include "worker/worker.h"
+
+typedef struct Request
+{
+	int64		id;
+	int			division;		/* 0 = all */
+	TimestampTz started_at;
+} Request;
+
+static ExactUpkeep **upkeeps;
+static int	nupkeeps;
+static int	capacity;
+static MemoryContext request_context;
+static Request *requests;
+static int	nrequests;
+static bool reach_loaded;
+
+int
+exact_upkeep_all(ExactUpkeep ***out)
+{
+	*out = upkeeps;
+	return nupkeeps;
+}
+
+static ExactUpkeep *
+upkeep_of(int division)
+{
+	ExactUpkeep *u;
+
+	for (int i = 0; i < nupkeeps; i++)
+		if (upkeeps[i]->division == division)
+			return upkeeps[i];
+	if (nupkeeps == capacity)
+	{
+		capacity = capacity ? capacity * 2 : 16;
+		upkeeps = upkeeps ? repalloc(upkeeps, capacity * sizeof(ExactUpkeep *))
+			: MemoryContextAlloc(TopMemoryContext, capacity * sizeof(ExactUpkeep *));
+	}
+	u = MemoryContextAllocZero(TopMemoryContext, sizeof(ExactUpkeep));
+	u->context = AllocSetContextCreate(TopMemoryContext, "exact subscriptions", ALLOCSET_SMALL_SIZES);
+	u->division = division;
+	upkeeps[nupkeeps++] = u;
+	return u;
+}
+
+static const char *
+state_constant(const char *text)
+{
+	static const char *const states[] = {"wanted", "present", "foreign", "refused"};
+
+	for (size_t i = 0; i < lengthof(states); i++)
+		if (strcmp(states[i], text) == 0)
+			return states[i];
+	return states[0];
+}
+
+static void
+no_callback(ExactUpkeep *u, const char *cause, const char *reason, const char *next_step)
+{
+	u->cause = cause;
+	u->reason = reason;
+	u->next_step = next_step;
+}
+
+/* Where notifications of this division are to go, or why that is not known. */
+static void
+choose_callback(ExactUpkeep *u, const char *of_app)
+{
+	bool		own = of_app == NULL || of_app[0] == '\0';
+	char	   *why;
+
+	u->callback_url = NULL;
+	u->reach = NULL;
+	no_callback(u, NULL, NULL, NULL);
+	if (own && exact_public_url[0] == '\0')
+		no_callback(u, "address", "no address for notifications is set: changes are found by polling",
+					"ALTER DATABASE ... SET exact_databricks.public_url; SELECT exact.restart_workers()");
+	else if (own && exact_listen_addresses[0] == '\0')
+		no_callback(u, "listener", "this database has no listener: changes are found by polling",
+					"ALTER DATABASE ... SET exact_databricks.listen_addresses; SELECT exact.restart_workers()");
+	else
+	{
+		u->callback_url = own ? psprintf("%s/exact/hook", exact_public_url) : pstrdup(of_app);
+		if (pg_strncasecmp(u->callback_url, "https://", 8) != 0 && !exact_http_allowed(u->callback_url, &why))
+			no_callback(u, "address", psprintf("%s cannot be used: Exact Online calls https:// only", u->callback_url),
+						"give exact_databricks.public_url or exact.app.callback_url an https:// address");
+		else if (!u->has_secret)
+			no_callback(u, "secret", psprintf("app %s has no webhook secret to verify notifications with", u->app),
+						psprintf("put it into the file app.%s.webhook_secret; SELECT * FROM exact.import_secrets()", u->app));
+	}
+	if (u->cause == NULL)
+		u->reach = exact_reach_get(u->callback_url, own);
+}
+
+static void
+load_topic(ExactTopic *t, uint64 row)
+{
+	t->name = exact_cell_text(row, 2);
+	t->wanted = exact_cell_bool(row, 3, false);
+	t->id = exact_cell_text(row, 4);
+	t->callback_url = exact_cell_text(row, 5);
+	t->state = state_constant(exact_cell_text(row, 6));
+	t->cause = exact_cell_text(row, 7);
+	t->reason = exact_cell_text(row, 8);
+	t->next_step = exact_cell_text(row, 9);
+	t->tried_at = exact_cell_time(row, 10, 0);
+	t->checked_at = exact_cell_time(row, 11, 0);
+	t->replaced_at = exact_cell_time(row, 12, 0);
+}
+
+static void
+read_topics(void)
+{
+	static const char insert_sql[] =
+	"INSERT INTO exact.subscription (division, topic) SELECT w.division, w.topic FROM exact._wanted_topics() w "
+	"WHERE NOT EXISTS (SELECT FROM exact.subscription s WHERE s.division = w.division AND s.topic = w.topic)";
+	/* nothing at Exact Online, or nobody left who could remove it there */
+	static const char delete_sql[] =
+	"DELETE FROM exact.subscription WHERE (division, topic) IN (SELECT s.division, s.topic FROM exact.subscription s "
+	"  WHERE (s.id IS NULL AND NOT EXISTS (SELECT FROM exact._wanted_topics() w WHERE w.division = s.division AND w.topic = s.topic)) "
+	"  OR NOT EXISTS (SELECT FROM exact.division d WHERE d.division = s.division) FOR UPDATE SKIP LOCKED)";
+	static const char topics_sql[] =
+	"SELECT s.division, s.topic, w.topic IS NOT NULL, s.id, s.callback_url, s.state, s.cause, s.reason, s.next_step, s.tried_at, s.checked_at, s.replaced_at, "
+	"  d.app, a.callback_url, "
+	"  EXISTS (SELECT FROM exact.credential c WHERE c.kind = 'app' AND c.name = d.app AND c.field = ANY ('{webhook_secret,webhook_secret_next}')), "
+	"  (SELECT max(t.issued_at) FROM exact.token t WHERE t.app = d.app AND t.origin = 'authorize') "
+	"FROM exact.subscription s JOIN exact.division d ON d.division = s.division JOIN exact.app a ON a.name = d.app "
+	"LEFT JOIN exact._wanted_topics() w ON w.division = s.division AND w.topic = s.topic ORDER BY s.division, s.topic";
+	MemoryContext unit = CurrentMemoryContext;
+	uint64		n;
+
+	exact_sql(insert_sql, 0, NULL);
+	exact_sql(delete_sql, 0, NULL);
+	n = exact_sql(topics_sql, 0, NULL);
+	for (int i = 0; i < nupkeeps; i++)
+		upkeeps[i]->present = false;
+	exact_reach_forget();
+	for (uint64 from = 0, to; from < n; from = to)
+	{
+		ExactUpkeep *u = upkeep_of((int) exact_cell_int8(from, 1, 0));
+
+		for (to = from; to < n && exact_cell_int8(to, 1, 0) == u->division; to++)
+			;
+		u->present = true;
+		if (u->phase != EXACT_UPKEEP_IDLE)
+		{
+			if (u->reach != NULL)
+				u->reach->wanted = true;
+			continue;
+		}
+		u->stale = false;
+		MemoryContextReset(u->context);
+		MemoryContextSwitchTo(u->context);
+		u->app = exact_cell_text(from, 13);
+		u->has_secret = exact_cell_bool(from, 15, false);
+		u->consented_at = exact_cell_time(from, 16, 0);
+		if (u->consented_at > GetCurrentTimestamp())
+			u->consented_at = 0;
+		u->ntopics = (int) (to - from);
+		u->topics = palloc0(u->ntopics * sizeof(ExactTopic));
+		for (uint64 row = from; row < to; row++)
+			load_topic(&u->topics[row - from], row);
+		choose_callback(u, exact_cell_text(from, 14));
+		MemoryContextSwitchTo(unit);
+	}
+	if (!reach_loaded)
+		exact_reach_load();
+	reach_loaded = true;
+}
+
+static void
+read_requests(void)
+{
+	static const char cancel_sql[] =
+	"UPDATE exact.request SET state = 'cancelled', finished_at = now(), result = 'cancelled while running' "
+	"WHERE id IN (SELECT id FROM exact.request WHERE state = 'running' AND kind = 'subscribe' AND cancel_wanted FOR UPDATE SKIP LOCKED)";
+	static const char take_sql[] =
+	"UPDATE exact.request SET state = 'running', started_at = clock_timestamp() "
+	"WHERE id IN (SELECT id FROM exact.request WHERE state = 'queued' AND kind = 'subscribe' FOR UPDATE SKIP LOCKED)";
+	static const char open_sql[] = "SELECT id, coalesce(division, 0), started_at FROM exact.request WHERE state = 'running' AND kind = 'subscribe'";
+	uint64		n;
+
+	exact_sql(cancel_sql, 0, NULL);
+	if (exact_sql(take_sql, 0, NULL) > 0)
+		exact_plan_want();		/* the operator may have resumed the division a moment ago */
+	n = exact_sql(open_sql, 0, NULL);
+	if (request_context == NULL)
+		request_context = AllocSetContextCreate(TopMemoryContext, "exact subscribe requests", ALLOCSET_SMALL_SIZES);
+	nrequests = 0;
+	MemoryContextReset(request_context);
+	requests = MemoryContextAllocZero(request_context, Max(n, 1) * sizeof(Request));
+	for (uint64 i = 0; i < n; i++)
+	{
+		Request    *request = &requests[i];
+
+		request->id = exact_cell_int8(i, 1, 0);
+		request->division = (int) exact_cell_int8(i, 2, 0);
+		request->started_at = exact_cell_time(i, 3, 0);
+	}
+	nrequests = (int) n;
+}
+
+static void
+read_unit(void *arg pg_attribute_unused())
+{
+	read_topics();
+	read_requests();
+}
+
+bool
+exact_upkeep_read(void)
+{
+	if (!exact_unit_run("read subscriptions", read_unit, NULL, NULL))
+		return false;
+	for (int i = 0; i < nupkeeps; i++)
+	{
+		upkeeps[i]->requested_at = 0;
+		for (int r = 0; r < nrequests; r++)
+			if (requests[r].division == 0 || requests[r].division == upkeeps[i]->division)
+				upkeeps[i]->requested_at = Max(upkeeps[i]->requested_at, requests[r].started_at);
+	}
+	return true;
+}
+
+static ExactArg
+time_or_null(TimestampTz value)
+{
+	return value != 0 ? exact_arg_time(value) : exact_arg_null(TIMESTAMPTZOID);
+}
+
+void
+exact_upkeep_save(const ExactUpkeep *u, const ExactTopic *t)
+{
+	static const char sql[] =
+	"UPDATE exact.subscription SET since = CASE WHEN state = $3 THEN since ELSE now() END, state = $3, id = $4, callback_url = $5, cause = $6, reason = $7, "
+	"next_step = $8, tried_at = $9, checked_at = $10, replaced_at = $11 "
+	"WHERE (division, topic) IN (SELECT s.division, s.topic FROM exact.subscription s WHERE s.division = $1 AND s.topic = $2 FOR UPDATE SKIP LOCKED)";
+	static const char delete_sql[] =
+	"DELETE FROM exact.subscription WHERE (division, topic) IN (SELECT s.division, s.topic FROM exact.subscription s WHERE s.division = $1 AND s.topic = $2 FOR UPDATE SKIP LOCKED)";
+	ExactArg	args[11];
+
+	args[0] = exact_arg_int4(u->division);
+	args[1] = exact_arg_text(t->name);
+	if (!t->wanted && t->id == NULL)
+	{
+		exact_sql(delete_sql, 2, args);
+		return;
+	}
+	args[2] = exact_arg_text(t->state);
+	args[3] = exact_arg_text(t->id);
+	args[4] = exact_arg_text(t->callback_url);
+	args[5] = exact_arg_text(t->cause);
+	args[6] = exact_arg_text(t->reason);
+	args[7] = exact_arg_text(t->next_step);
+	args[8] = time_or_null(t->tried_at);
+	args[9] = time_or_null(t->checked_at);
+	args[10] = time_or_null(t->replaced_at);
+	exact_sql(sql, 11, args);
+}
+
+void
+exact_upkeep_audit(const ExactUpkeep *u, const ExactTopic *t, const char *what)
+{
+	static const char sql[] =
+	"SELECT exact._audit('fetcher', 'subscription', $1, NULL, jsonb_strip_nulls(jsonb_build_object('topic', $2::text, 'what', $3::text, 'id', $4::text, 'callback_url', $5::text, 'reason', $6::text)))";
+	ExactArg	args[6];
+
+	args[0] = exact_arg_int4(u->division);
+	args[1] = exact_arg_text(t->name);
+	args[2] = exact_arg_text(what);
+	args[3] = exact_arg_text(t->id);
+	args[4] = exact_arg_text(t->callback_url);
+	args[5] = exact_arg_text(t->reason);
+	exact_sql(sql, 6, args);
+}
+
+/* ---- requests ---- */
+
+typedef struct Outcome
+{
+	int64		id;
+	const char *state;
+	char	   *result;
+	bool		ended;
+} Outcome;
+
+static void
+settle_unit(void *arg)
+{
+	static const char sql[] =
+	"UPDATE exact.request SET state = $2, result = $3, finished_at = now() "
+	"WHERE id IN (SELECT id FROM exact.request WHERE id = $1 AND state = 'running' FOR UPDATE SKIP LOCKED)";
+	Outcome    *outcome = arg;
+	ExactArg	args[3];
+
+	args[0] = exact_arg_int8(outcome->id);
+	args[1] = exact_arg_text(outcome->state);
+	args[2] = exact_arg_text(outcome->result);
+	outcome->ended = exact_sql(sql, 3, args) > 0;
+}
+
+void
+exact_upkeep_count(ExactUpkeep *u)
+{
+	memset(u->counts, 0, sizeof(u->counts));
+	u->waits_for[0] = '\0';
+	for (int i = 0; i < u->ntopics; i++)
+	{
+		const ExactTopic *t = &u->topics[i];
+
+		u->counts[EXACT_COUNT_REMOVED] += t->removed;
+		if (!t->wanted)
+			continue;
+		u->counts[EXACT_COUNT_TOPICS]++;
+		if (strcmp(t->state, "present") == 0)
+			u->counts[t->replaced ? EXACT_COUNT_REPLACED : t->made ? EXACT_COUNT_MADE : EXACT_COUNT_PRESENT]++;
+		else
+			u->counts[strcmp(t->state, "foreign") == 0 ? EXACT_COUNT_FOREIGN : strcmp(t->state, "refused") == 0 ? EXACT_COUNT_REFUSED : EXACT_COUNT_WAITING]++;
+		if (strcmp(t->state, "wanted") == 0 && t->reason != NULL && u->waits_for[0] == '\0')
+			strlcpy(u->waits_for, t->reason, sizeof(u->waits_for));
+	}
+}
+
+static bool
+covers(const Request *request, const ExactUpkeep *u)
+{
+	return u->present && (request->division == 0 || request->division == u->division);
+}
+
+/* "12 topics: 10 present, 1 made, 1 refused" */
+static char *
+summary(const Request *request)
+{
+	static const char *const words[EXACT_NCOUNTS] = {NULL, "present", "made", "replaced", "removed", "of others", "refused", "not made"};
+	StringInfoData out;
+	int			counts[EXACT_NCOUNTS] = {0};
+	const char *why = NULL;
+	const char *separator = ": ";
+
+	for (int i = 0; i < nupkeeps; i++)
+	{
+		if (!covers(request, upkeeps[i]))
+			continue;
+		for (int c = 0; c < EXACT_NCOUNTS; c++)
+			counts[c] += upkeeps[i]->counts[c];
+		if (why == NULL && upkeeps[i]->waits_for[0])
+			why = upkeeps[i]->waits_for;
+	}
+	initStringInfo(&out);
+	appendStringInfo(&out, "%d topic%s", counts[EXACT_COUNT_TOPICS], counts[EXACT_COUNT_TOPICS] == 1 ? "" : "s");
+	for (int c = EXACT_COUNT_PRESENT; c < EXACT_NCOUNTS; c++)
+		if (counts[c] > 0)
+		{
+			appendStringInfo(&out, "%s%d %s", separator, counts[c], words[c]);
+			separator = ", ";
+		}
+	if (why != NULL)
+		appendStringInfo(&out, ": %s", why);
+	return out.data;
+}
+
+void
+exact_upkeep_settle(void)
+{
+	for (int r = 0; r < nrequests; r++)
+	{
+		Request    *request = &requests[r];
+		Outcome		outcome = {request->id, "done", NULL, false};
+		const char *problem = NULL;
+		bool		pending = false;
+
+		if (request->id == 0)
+			continue;
+		for (int i = 0; i < nupkeeps && !pending; i++)
+		{
+			ExactUpkeep *u = upkeeps[i];
+
+			if (!covers(request, u))
+				continue;
+			if (u->ended_at == 0 || u->begun_at < request->started_at)
+				pending = true;
+			else if (u->problem[0] && problem == NULL)
+				problem = psprintf("division %d: %s", u->division, u->problem);
+		}
+		if (pending)
+			continue;
+		outcome.result = summary(request);
+		if (problem != NULL)
+		{
+			outcome.state = "failed";
+			outcome.result = psprintf("%s; %s", problem, outcome.result);
+		}
+		if (exact_unit_run("settle subscriptions", settle_unit, &outcome, NULL) && outcome.ended)
+			request->id = 0;
+		else
+			exact_subscription_want();	/* somebody cancels it at this moment */
+	}
+}

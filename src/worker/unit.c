@@ -1,0 +1,189 @@
+/*
+ * unit.c - one unit of a worker's work: a transaction, as role exact_worker, while the extension is held in place.
+ *
+ * Called by worker.c. A unit keeps DROP EXTENSION and update scripts waiting for its milliseconds, and finds out here when the
+ * extension has gone or is of another version than the library.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "base/errors.h"
+#include "worker/shmem.h"
+#include "worker/unit.h"
+#include "worker/worker.h"
+
+#define UNIT_ATTEMPTS 3
+
+volatile sig_atomic_t exact_in_unit = false;
+bool		exact_unit_unfit = false;
+
+static Oid	extension = InvalidOid; /* the one this process works for */
+
+static ExactFault *
+copy_fault(const ErrorData *error)
+{
+	return exact_fault_make(error->sqlerrcode, pstrdup(error->message ? error->message : "unknown error"), error->detail ? pstrdup(error->detail) : NULL,
+							error->hint ? pstrdup(error->hint) : NULL);
+}
+
+/* Reads the extension's row: its id (InvalidOid = not there) and version. */
+static Oid
+read_extension(char version[EXACT_VERSION_LEN])
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			oid = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum("exact_databricks"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
+
+		oid = ((Form_pg_extension) GETSTRUCT(tuple))->oid;
+		strlcpy(version, isnull ? "" : TextDatumGetCString(value), EXACT_VERSION_LEN);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return oid;
+}
+
+/*
+ * Keeps DROP EXTENSION and update scripts away until the transaction ends. False: the extension has gone, or another one of
+ * that name has come. Raises when its version is not the library's.
+ */
+static bool
+lock_extension(void)
+{
+	LOCKTAG		quiesce = exact_lock_tag(exact_worker_database(), 0, EXACT_LOCK_QUIESCE);
+	char		version[EXACT_VERSION_LEN];
+	Oid			oid;
+
+	(void) LockAcquire(&quiesce, ShareLock, false, false);
+	oid = OidIsValid(extension) ? extension : read_extension(version);
+	if (!OidIsValid(oid))
+		return false;
+	LockDatabaseObject(ExtensionRelationId, oid, 0, AccessShareLock);
+	if (read_extension(version) != oid)
+		return false;
+	extension = oid;
+	exact_unit_unfit = strcmp(version, EXACT_VERSION) != 0;
+	if (exact_unit_unfit)
+		ereport(ERROR,
+				(errcode(ERRCODE_EXACT_INSTALLATION),
+				 errmsg("the server's library is version %s, the extension is version %s", EXACT_VERSION, version),
+				 errhint("Restart the server to load the installed library, then ALTER EXTENSION exact_databricks UPDATE.")));
+	return true;
+}
+
+static void
+become_worker_role(void)
+{
+	Oid			role = get_role_oid("exact_worker", true);
+
+	exact_unit_unfit = !OidIsValid(role);
+	if (exact_unit_unfit)
+		ereport(ERROR,
+				(errcode(ERRCODE_EXACT_INSTALLATION),
+				 errmsg("role exact_worker does not exist"),
+				 errhint("CREATE ROLE exact_worker NOLOGIN; or drop and create the extension.")));
+	SetUserIdAndSecContext(role, SECURITY_LOCAL_USERID_CHANGE);
+}
+
+typedef enum UnitEnd
+{
+	UNIT_DONE,
+	UNIT_FAILED,
+	UNIT_GONE
+} UnitEnd;
+
+static UnitEnd
+try_unit(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	volatile UnitEnd end = UNIT_DONE;
+	Oid			user;
+	int			security;
+
+	exact_worker_exit_if_wanted();
+	exact_in_unit = true;
+	GetUserIdAndSecContext(&user, &security);
+	pgstat_report_activity(STATE_RUNNING, what);
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PG_TRY();
+	{
+		if (!lock_extension())
+			end = UNIT_GONE;
+		else
+		{
+			become_worker_role();
+			SPI_connect();
+			PushActiveSnapshot(GetTransactionSnapshot());
+			fn(arg);
+			SPI_finish();
+			PopActiveSnapshot();
+			CommitTransactionCommand();
+			SetUserIdAndSecContext(user, security);
+		}
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(caller);
+		*fault = copy_fault(error);
+		FreeErrorData(error);
+		end = UNIT_FAILED;
+	}
+	PG_END_TRY();
+
+	if (end == UNIT_GONE)
+		AbortCurrentTransaction();
+	exact_in_unit = false;
+	MemoryContextSwitchTo(caller);
+	pgstat_report_stat(false);
+	return end;
+}
+
+bool
+exact_unit_try(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
+{
+	for (int attempt = 1;; attempt++)
+	{
+		UnitEnd		end = try_unit(what, fn, arg, fault);
+
+		if (end == UNIT_DONE)
+			return true;
+		if (end == UNIT_GONE)
+			exact_worker_end("the extension is not in this database");
+		if (attempt == UNIT_ATTEMPTS ||
+			((*fault)->sqlstate != ERRCODE_LOCK_NOT_AVAILABLE &&
+			 (*fault)->sqlstate != ERRCODE_T_R_DEADLOCK_DETECTED &&
+			 (*fault)->sqlstate != ERRCODE_T_R_SERIALIZATION_FAILURE))
+			return false;
+	}
+}
