@@ -30,10 +30,13 @@ def excerpt(text):
     return "\n".join(shown)
 
 
-def run_suite(work, name, total, lock):
+def run_suite(work, name, patterns, total, lock):
+    """A suite, or the files of it that the patterns name."""
     run, begun = Run(pathlib.Path(work), name), time.monotonic()
+    result = Result()
     try:
-        result = SUITES[name](run)
+        for arguments in [[pattern] for pattern in patterns] or [[]]:
+            result.merge(SUITES[name](run, *arguments))
     except Exception:  # a suite that breaks is a failure of that suite, the others still run
         run.note(traceback.format_exc())
         result = Result(failed=[f"{name} broke off"])
@@ -46,13 +49,17 @@ def run_suite(work, name, total, lock):
         total.merge(result)
 
 
-def main(work, names):
+def main(work, wanted):
     started, total, lock = time.monotonic(), Result(), threading.Lock()
+    names = {}
+    for each in wanted:
+        name, _, pattern = each.partition(":")
+        names.setdefault(name, []).extend([pattern] if pattern else [])
     for name in FIRST:
         if name in names:
-            run_suite(work, name, total, lock)
+            run_suite(work, name, [], total, lock)
             processes.stop_all()
-    lanes = [threading.Thread(target=lambda lane=lane: [run_suite(work, name, total, lock) for name in lane if name in names]) for lane in LANES]
+    lanes = [threading.Thread(target=lambda lane=lane: [run_suite(work, name, names[name], total, lock) for name in lane if name in names]) for lane in LANES]
     for lane in lanes:
         lane.daemon = True
         lane.start()

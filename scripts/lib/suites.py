@@ -186,7 +186,7 @@ def listener(run):
 
 def tap(run, pattern="*.pl"):
     """Workers, crashes, secrets, tokens, delivery: clusters of their own."""
-    tests = sorted(str(p.relative_to(TREE)) for p in (TREE / "t").glob(pattern))
+    tests = _files_of("t", pattern)
     status = _make(run, TREE, "prove_installcheck", "PROVE_FLAGS=-v --timer", "PROVE_TESTS=" + " ".join(tests),
                    env={"PG_TEST_TIMEOUT_DEFAULT": "180"})
     result = _tap(run.text(), status, "prove")
@@ -213,13 +213,20 @@ def _pytest(run, *tests, seconds=1500):
     return result
 
 
-def simulators(run):
+def _files_of(folder, pattern):
+    """The files that a pattern names; the pattern itself when there is none, so that the run fails and says so."""
+    return sorted(str(p.relative_to(TREE)) for p in (TREE / folder).glob(pattern)) or [f"{folder}/{pattern}"]
+
+
+def simulators(run, pattern=None):
     """Both simulators: their own tests, and clients that others wrote, unmodified."""
-    return _pytest(run, "simulator/tests")
+    return _pytest(run, *(_files_of("simulator/tests", pattern) if pattern else ["simulator/tests"]))
 
 
-def flow(run):
+def flow(run, pattern=None):
     """The whole flow on Spark and Delta, bad input, races, secrets; everything compared with the truth."""
+    if pattern:
+        return _pytest(run, *_files_of("t/flow", pattern), seconds=2100)
     return _pytest(run, "t/flow", "--deselect", "t/flow/test_kills.py", "--deselect", "t/flow/test_storm.py", seconds=2100)
 
 
