@@ -123,6 +123,17 @@ serve(int fd)
 			}
 			say(fd, "Content-Length: 0\r\n\r\n");
 		}
+		else if (has_path(request, "/later/"))
+		{
+			/* what stands behind the path, with underscores for blanks, is the header */
+			char	   *value = strstr(request, "/later/") + strlen("/later/");
+
+			value[strcspn(value, " ")] = '\0';
+			for (char *p = value; *p; p++)
+				*p = *p == '_' ? ' ' : *p;
+			snprintf(block, sizeof(block), "HTTP/1.1 429 Later\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n", value);
+			say(fd, block);
+		}
 		else if (has_path(request, "/redirect"))
 			say(fd, "HTTP/1.1 302 Found\r\nLocation: /ok\r\nContent-Length: 0\r\n\r\n");
 		else if (has_path(request, "/once"))

@@ -13,6 +13,7 @@
 #include "bad_server.h"
 #include "http/host_policy.c"
 #include "http/url.c"
+#include "http/http_answer.c"
 #include "http/http_transfer.c"
 #include "http/http_client.c"
 #include "check.h"
@@ -125,6 +126,7 @@ typedef struct Result
 	size_t		body_len;
 	bool		too_large;
 	char		remaining[32];
+	long		retry_after;
 	TimestampTz date;
 	double		ms;
 } Result;
@@ -148,6 +150,7 @@ keep(ExactHttpResponse *response, void *arg)
 	result->too_large = response->too_large;
 	result->date = exact_http_date(response);
 	result->ms = response->ms;
+	result->retry_after = exact_http_retry_after(response, 3600);
 	if (remaining)
 		strlcpy(result->remaining, remaining, sizeof(result->remaining));
 	CHECK((response->error == NULL) == (response->outcome == EXACT_HTTP_ANSWERED));
@@ -199,6 +202,30 @@ fetch(const char *method, const char *path, const char *body, long timeout_ms, s
 
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", server_port, path);
 	return fetch_url(method, url, body, timeout_ms, max_bytes);
+}
+
+/* 2026-11-22 14:02:07 UTC */
+TimestampTz
+GetCurrentTimestamp(void)
+{
+	return time_t_to_timestamptz(1795356127);
+}
+
+static void
+test_retry_after(void)
+{
+	CHECK(fetch("GET", "/ok", NULL, 0, 0).retry_after == -1);
+	CHECK(fetch("GET", "/later/0", NULL, 0, 0).retry_after == 0);
+	CHECK(fetch("GET", "/later/17", NULL, 0, 0).retry_after == 17);
+	CHECK(fetch("GET", "/later/3600", NULL, 0, 0).retry_after == 3600);
+	CHECK(fetch("GET", "/later/3601", NULL, 0, 0).retry_after == 3600);
+	CHECK(fetch("GET", "/later/99999999999999999999", NULL, 0, 0).retry_after == 3600);
+	CHECK(fetch("GET", "/later/-1", NULL, 0, 0).retry_after == -1);
+	CHECK(fetch("GET", "/later/soon", NULL, 0, 0).retry_after == -1);
+	CHECK(fetch("GET", "/later/17s", NULL, 0, 0).retry_after == -1);
+	CHECK(fetch("GET", "/later/Sun,_22_Nov_2026_14:02:37_GMT", NULL, 0, 0).retry_after == 30);
+	CHECK(fetch("GET", "/later/Sun,_22_Nov_2026_14:02:06_GMT", NULL, 0, 0).retry_after == 0);
+	CHECK(fetch("GET", "/later/Sun,_22_Nov_2099_14:02:06_GMT", NULL, 0, 0).retry_after == 3600);
 }
 
 static void
@@ -431,6 +458,7 @@ main(void)
 
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	exact_http_init();
+	test_retry_after();
 	test_answers();
 	test_not_sent();
 	test_unknown();

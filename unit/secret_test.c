@@ -15,6 +15,7 @@ static char *exact_key_file = "";
 
 #include "auth/secret_file.c"
 #include "auth/secret.c"
+#include "base/digest.c"
 
 #include "check.h"
 

@@ -25,6 +25,7 @@
 #include "base/errors.h"
 #include "base/sql.h"
 #include "http/http_client.h"
+#include "http/url.h"
 
 PG_FUNCTION_INFO_V1(exact_set_secret);
 PG_FUNCTION_INFO_V1(exact_rotate_key);

@@ -16,7 +16,9 @@
 #include "base/errors.h"
 #include "base/json.h"
 #include "base/sql.h"
+#include "http/http_answer.h"
 #include "http/http_client.h"
+#include "http/url.h"
 
 #define REFUSED_MS 300000		/* a refusal is not worth another call sooner, unless something is changed */
 #define LOCAL_RETRY_MS 60000
@@ -353,7 +355,7 @@ on_discovery(ExactHttpResponse *response, void *arg)
 			 "Check exact.workspace.host; or set client_id to null and import a personal access token.");
 	else if (response->status != 200)
 		fail_for_now(access, ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, psprintf("OAuth discovery answered HTTP %ld", response->status),
-					 exact_oauth_retry_after(response));
+					 exact_http_retry_after(response, EXACT_OAUTH_RETRY_AFTER_S));
 	else if (!exact_json_read(response->body, response->body_len, &json) ||
 			 (endpoint = exact_json_text(exact_json_member(&json, "token_endpoint"))) == NULL)
 		fail_for_now(access, ERRCODE_EXACT_BAD_ANSWER, "OAuth discovery answered something else than its document, perhaps a login page; "

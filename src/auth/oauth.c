@@ -13,6 +13,7 @@
 #include "auth/oauth.h"
 #include "base/compat.h"
 #include "base/json.h"
+#include "http/http_answer.h"
 
 #define FINDING_MAX 300
 
@@ -75,25 +76,6 @@ holds(const char *haystack, const char *needle)
 		if (pg_strncasecmp(haystack, needle, n) == 0)
 			return true;
 	return false;
-}
-
-int64
-exact_oauth_retry_after(const ExactHttpResponse *response)
-{
-	const char *value = exact_http_header(response, "Retry-After");
-	struct tm	date = {0};
-	char	   *end;
-	long		seconds;
-
-	if (value == NULL)
-		return -1;
-	seconds = strtol(value, &end, 10);
-	if (end != value && *end == '\0')
-		return seconds < 0 ? -1 : Min(seconds, 86400);
-	end = strptime(value, "%a, %d %b %Y %H:%M:%S GMT", &date);
-	if (end == NULL || *end != '\0')
-		return -1;
-	return Max(0, Min((int64) (timegm(&date) - time(NULL)), 86400));
 }
 
 int64
@@ -172,7 +154,7 @@ exact_oauth_read(const ExactHttpResponse *response, bool want_refresh, const Exa
 		answer->finding = presentable(response->error ? response->error : "no answer", hiding, nhiding);
 		return;
 	}
-	answer->retry_after = exact_oauth_retry_after(response);
+	answer->retry_after = exact_http_retry_after(response, EXACT_OAUTH_RETRY_AFTER_S);
 	read_body(response, want_refresh, hiding, nhiding, answer);
 	if (response->status == 429 && answer->kind != EXACT_OAUTH_TOO_EARLY)
 		answer->kind = EXACT_OAUTH_BUSY;

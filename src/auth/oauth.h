@@ -45,8 +45,8 @@ typedef struct ExactOauthField
 } ExactOauthField;
 extern ExactSecret *exact_oauth_form(const ExactOauthField *fields, int n);
 
-/* Seconds of a Retry-After header, a number or an HTTP date; -1 when there is none. */
-extern int64 exact_oauth_retry_after(const ExactHttpResponse *response);
+/* Longest pause that a Retry-After of a token endpoint may ask for, in seconds */
+#define EXACT_OAUTH_RETRY_AFTER_S 86400
 
 /* Milliseconds to wait before attempt number n (from 1): base, doubled each time up to cap, with a fifth of jitter. */
 extern int64 exact_oauth_backoff_ms(int n, int64 base_ms, int64 cap_ms);

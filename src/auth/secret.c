@@ -339,37 +339,3 @@ exact_secret_open(const ExactSecretPlace *place, const bytea *envelope)
 	}
 	return secret;
 }
-
-void
-exact_sha256(const void *data, size_t len, uint8 digest[32])
-{
-	unsigned int n = 0;
-
-	if (EVP_Digest(data, len, digest, &n, EVP_sha256(), NULL) != 1 || n != 32)
-	{
-		drain_openssl_errors();
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not compute SHA-256")));
-	}
-}
-
-char *
-exact_random_hex(int n)
-{
-	char	   *hex = palloc(2 * n + 1);
-	uint8	   *bytes = palloc(n);
-
-	if (RAND_bytes(bytes, n) != 1)
-	{
-		drain_openssl_errors();
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random bytes")));
-	}
-	for (int i = 0; i < n; i++)
-		snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
-	explicit_bzero(bytes, n);
-	pfree(bytes);
-	return hex;
-}

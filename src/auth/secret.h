@@ -29,11 +29,6 @@ typedef struct ExactSecretPlace
 extern bytea *exact_secret_seal(const ExactSecretPlace *place, const ExactSecret *secret, char **key_id);
 extern ExactSecret *exact_secret_open(const ExactSecretPlace *place, const bytea *envelope);
 
-/* SHA-256 of some bytes, and of pieces in order */
-extern void exact_sha256(const void *data, size_t len, uint8 digest[32]);
-/* n bytes from a CSPRNG as lower-case hex (palloc'd) */
-extern char *exact_random_hex(int n);
-
 /* Zeroed secure memory for a secret of this length; NULL when there is none left. */
 extern ExactSecret *exact_secret_alloc(size_t len);
 /* Do two secrets hold the same bytes? In constant time for equal lengths. */

@@ -15,6 +15,7 @@
 #include "base/errors.h"
 #include "base/sql.h"
 #include "http/http_client.h"
+#include "http/url.h"
 
 void
 exact_token_store_look(const char *app, ExactTokenRow *row)

@@ -1,7 +1,7 @@
 /*
- * clock.c - has the clock of this host been set back?
+ * clock.c - moments: how long until one, and has the clock of this host been set back?
  *
- * Compares it with the one that nobody sets. A clock that jumps forward only makes things due.
+ * Compares the clock with the one that nobody sets. A clock that jumps forward only makes things due.
  */
 #include "postgres.h"
 
@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 
+#define LONGEST_WAIT_MS 3600000
 #define TOLERATED_S 10			/* small steps delay by no more than themselves */
 
 bool
@@ -32,4 +33,22 @@ exact_clock_ahead(TimestampTz at, long planned_ms)
 	TimestampTz now = GetCurrentTimestamp();
 
 	return at > now && at <= TimestampTzPlusMilliseconds(now, planned_ms);
+}
+
+bool
+exact_clock_is_future(TimestampTz happened_at)
+{
+	return happened_at > GetCurrentTimestamp();
+}
+
+long
+exact_clock_wait_ms(TimestampTz at)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (at == PG_INT64_MAX)
+		return -1;
+	if (at <= now)
+		return 0;
+	return (long) Min((at - now) / 1000 + 1, LONGEST_WAIT_MS);
 }

@@ -1,5 +1,5 @@
 /*
- * clock.h - has the clock of this host been set back?
+ * clock.h - moments: how long until one, and has the clock of this host been set back?
  */
 #ifndef EXACT_CLOCK_H
 #define EXACT_CLOCK_H
@@ -13,5 +13,14 @@ extern bool exact_clock_set_back(void);
 
 /* Is this moment still to come? Not when it lies further ahead than it was planned: then the clock was set back. */
 extern bool exact_clock_ahead(TimestampTz at, long planned_ms);
+
+/*
+ * A moment at which something happened lies ahead: the clock was set back since. Whoever waits for what should follow that moment
+ * would wait until the old time comes again. In SQL: exact._is_future().
+ */
+extern bool exact_clock_is_future(TimestampTz happened_at);
+
+/* Milliseconds until a moment, rounded up, for a wait: 0 when it has come, -1 for PG_INT64_MAX (never), at most an hour. */
+extern long exact_clock_wait_ms(TimestampTz at);
 
 #endif

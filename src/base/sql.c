@@ -352,3 +352,45 @@ exact_cell_bytea(uint64 row, int col)
 		elog(ERROR, "column %d is of type %u, not bytea", col, type);
 	return DatumGetByteaPCopy(value);
 }
+
+/* The elements of an array of this type; *n of them, 0 for a null. */
+static Datum *
+elements(uint64 row, int col, Oid array_type, Oid type, int len, char align, bool **nulls, int *n)
+{
+	bool		isnull;
+	Oid			found;
+	Datum		value = cell(row, col, &isnull, &found);
+	Datum	   *datums;
+
+	*n = 0;
+	if (isnull)
+		return NULL;
+	if (found != array_type)
+		elog(ERROR, "column %d is of type %u, not the array %u", col, found, array_type);
+	deconstruct_array(DatumGetArrayTypeP(value), type, len, len > 0, align, &datums, nulls, n);
+	return datums;
+}
+
+char **
+exact_cell_texts(uint64 row, int col, int *n)
+{
+	bool	   *nulls;
+	Datum	   *datums = elements(row, col, TEXTARRAYOID, TEXTOID, -1, TYPALIGN_INT, &nulls, n);
+	char	  **out = palloc(Max(*n, 1) * sizeof(char *));
+
+	for (int i = 0; i < *n; i++)
+		out[i] = nulls[i] ? NULL : TextDatumGetCString(datums[i]);
+	return out;
+}
+
+int32 *
+exact_cell_int4s(uint64 row, int col, int *n)
+{
+	bool	   *nulls;
+	Datum	   *datums = elements(row, col, INT4ARRAYOID, INT4OID, sizeof(int32), TYPALIGN_INT, &nulls, n);
+	int32	   *out = palloc(Max(*n, 1) * sizeof(int32));
+
+	for (int i = 0; i < *n; i++)
+		out[i] = nulls[i] ? 0 : DatumGetInt32(datums[i]);
+	return out;
+}

@@ -48,6 +48,9 @@ extern char *exact_cell_text(uint64 row, int col);	/* any type as text, NULL for
 extern int64 exact_cell_int8(uint64 row, int col, int64 if_null);	/* int2, int4, int8 */
 extern bool exact_cell_bool(uint64 row, int col, bool if_null);
 extern TimestampTz exact_cell_time(uint64 row, int col, TimestampTz if_null);
+/* The elements of an array, *n of them; NULL elements of texts are NULL, of numbers 0. None for a null. */
+extern char **exact_cell_texts(uint64 row, int col, int *n);
+extern int32 *exact_cell_int4s(uint64 row, int col, int *n);
 extern bytea *exact_cell_bytea(uint64 row, int col);	/* detoasted copy, NULL for null */
 
 #endif

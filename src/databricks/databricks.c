@@ -15,10 +15,13 @@
 #include "base/json.h"
 #include "databricks/databricks.h"
 #include "deliver/delivery_row.h"
+#include "http/http_answer.h"
+#include "http/url.h"
 
 #define WAIT_TIMEOUT "30s"		/* below the idle limits of proxies; 0s or 5s to 50s are valid */
 #define POST_TIMEOUT_MS 120000
 #define GET_TIMEOUT_MS 60000
+#define MAX_RETRY_AFTER_S 3600
 #define MAX_HISTORY_PAGES 20
 #define HISTORY_MARGIN_MS 600000	/* our clock against the service's */
 
@@ -113,43 +116,13 @@ end_with_fault(Call *call, ExactCallOutcome outcome, const ExactFault *fault, Ti
 	end_call(call, &answer);
 }
 
-/* "Sun, 06 Nov 1994 08:49:37 GMT"; 0 when it is none. curl could read more forms, servers must send this one (RFC 9110). */
-static TimestampTz
-parse_http_date(const char *value)
-{
-	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-	char		month[4];
-	const char *found;
-	int			year,
-				day,
-				hour,
-				minute,
-				second;
-
-	if (sscanf(value, "%*3s, %2d %3s %4d %2d:%2d:%2d GMT", &day, month, &year, &hour, &minute, &second) != 6)
-		return 0;
-	found = strstr(months, month);
-	if (strlen(month) != 3 || found == NULL || (found - months) % 3 != 0 || day < 1 || day > 31 || year < 1970 || hour > 23 ||
-		minute > 59 || second > 60)
-		return 0;
-	return (date2j(year, (int) (found - months) / 3 + 1, day) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY +
-		((hour * 60 + minute) * INT64CONST(60) + second) * USECS_PER_SEC;
-}
-
-/* When the service wants to be asked again: Retry-After in seconds or as a date; 0 when it does not say. */
+/* When the service wants to be asked again; 0 when it does not say. */
 static TimestampTz
 retry_after(const ExactHttpResponse *response)
 {
-	const char *value = exact_http_header(response, "Retry-After");
-	char	   *end;
-	long		seconds;
+	long		seconds = exact_http_retry_after(response, MAX_RETRY_AFTER_S);
 
-	if (value == NULL)
-		return 0;
-	seconds = strtol(value, &end, 10);
-	if (end != value && *end == '\0')
-		return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(Max(seconds, 0), 3600) * INT64CONST(1000));
-	return parse_http_date(value);
+	return seconds < 0 ? 0 : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), seconds * INT64CONST(1000));
 }
 
 /* ---- the history's answer ---- */
@@ -325,8 +298,7 @@ send_with_token(const ExactTokenAnswer *token, void *arg)
 		return;
 	}
 	secret = exact_secret_reveal(token->token, &len);
-	bearer = MemoryContextAlloc(call->context, len + 32);
-	snprintf(bearer, len + 32, "Authorization: Bearer %s", secret);
+	bearer = exact_http_bearer(secret, len);
 	headers[n++] = bearer;
 	headers[n++] = "Accept: application/json";
 	if (call->body != NULL)
@@ -344,8 +316,7 @@ send_with_token(const ExactTokenAnswer *token, void *arg)
 	request.timeout_ms = call->kind == CALL_EXECUTE ? POST_TIMEOUT_MS : GET_TIMEOUT_MS;
 	request.sensitive = true;
 	exact_http_start(&request, take_answer, call);
-	explicit_bzero(bearer, len + 32);
-	pfree(bearer);
+	exact_http_forget_bearer(bearer);
 }
 
 static void

@@ -8,6 +8,8 @@
 #ifndef EXACT_DATABRICKS_H
 #define EXACT_DATABRICKS_H
 
+#include "utils/timestamp.h"
+
 #include "http/http_client.h"
 #include "worker/worker.h"
 

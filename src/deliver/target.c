@@ -10,6 +10,7 @@
 #include "utils/memutils.h"
 
 #include "auth/secret.h"
+#include "base/digest.h"
 #include "base/errors.h"
 #include "base/sql.h"
 #include "deliver/creation.h"

@@ -13,6 +13,7 @@
 #include "base/guc.h"
 #include "base/sql.h"
 #include "exact_online/budget.h"
+#include "http/http_answer.h"
 
 #define MINUTE_MARGIN 3			/* stop at this many left: other processes share the bucket */
 #define DAY_MARGIN 2

@@ -17,6 +17,8 @@
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"
 #include "exact_online/odata.h"
+#include "http/http_answer.h"
+#include "http/url.h"
 
 #define WORDS_MAX 200			/* bytes of what the service said, in a message */
 
@@ -291,8 +293,7 @@ on_token(const ExactTokenAnswer *token, void *arg)
 	}
 	call->token_id = token->id;
 	text = exact_secret_reveal(token->token, &len);
-	bearer = palloc(len + 32);
-	snprintf(bearer, len + 32, "Authorization: Bearer %s", text);
+	bearer = exact_http_bearer(text, len);
 	headers[n++] = bearer;
 	headers[n++] = "Accept: application/json";
 	if (call->request.language != NULL)
@@ -309,7 +310,7 @@ on_token(const ExactTokenAnswer *token, void *arg)
 	http.sensitive = true;
 	exact_budget_count_call(call->request.division);
 	exact_http_start(&http, on_response, call);
-	explicit_bzero(bearer, len + 32);
+	exact_http_forget_bearer(bearer);
 	MemoryContextSwitchTo(old);
 }
 

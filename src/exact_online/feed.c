@@ -12,9 +12,11 @@
 #include "utils/memutils.h"
 
 #include "auth/secret.h"
+#include "base/digest.h"
 #include "base/sql.h"
 #include "exact_online/feed.h"
 #include "http/http_client.h"
+#include "http/url.h"
 
 #define MAX_URL 5900			/* exact-online.md §4.2: about 6000 characters */
 

@@ -18,6 +18,7 @@
 #include "base/sql.h"
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"
+#include "exact_online/link.h"
 #include "exact_online/odata.h"
 #include "fetch/inquiry.h"
 #include "fetch/plan.h"
@@ -164,9 +165,7 @@ on_answer(ExactApiAnswer *answer, void *arg)
 
 	if (fault == NULL && page->next != NULL && q->division != 0)
 	{
-		char	   *prefix = psprintf("%s/api/v1/%d/", q->base_url, q->division);
-
-		if (pg_strncasecmp(page->next, prefix, strlen(prefix)) != 0)
+		if (exact_link_check(page->next, q->base_url, q->division, NULL, NULL) != EXACT_LINK_GOOD)
 			fault = exact_fault_make(ERRCODE_EXACT_BAD_ANSWER, pstrdup("the next page is on another host or of another division"),
 							   psprintf("GET %s in division %d.", q->resource, q->division), pstrdup("Nothing was followed."));
 		else if (++q->pages >= MAX_PAGES)

@@ -16,6 +16,7 @@
 #include "base/sql.h"
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"
+#include "exact_online/link.h"
 #include "fetch/keyed.h"
 #include "fetch/run.h"
 #include "fetch/stage.h"
@@ -388,14 +389,14 @@ read_page(Keyed *keyed, ExactApiAnswer *answer)
 	const char **fields = keyed->lines ? feed->line_fields : keyed->whole ? feed->fields : key_field;
 	int			nfields = keyed->lines ? feed->nline_fields : keyed->whole ? feed->nfields : 1;
 	int			key = keyed->whole ? keyed->entity->key : 0;
-	char	   *prefix = psprintf("%s/api/v1/%d/", answer->request->base_url, keyed->lane->division);
 	char	   *problem = NULL;
 	ExactPage  *page;
 
 	keyed->page = page = exact_odata_parse(answer->http->body, answer->http->body_len, fields, nfields, &problem);
 	if (page == NULL)
 		return problem;
-	if (!page->is_list || (page->next && (pg_strncasecmp(page->next, prefix, strlen(prefix)) != 0 || strcmp(page->next, keyed->url) == 0)))
+	if (!page->is_list ||
+		exact_link_check(page->next, answer->request->base_url, keyed->lane->division, keyed->url, NULL) != EXACT_LINK_GOOD)
 		return pstrdup("not a page of this division");
 	for (int i = 0; i < page->nrecords; i++)
 	{

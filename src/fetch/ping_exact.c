@@ -14,6 +14,7 @@
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"
 #include "exact_online/odata.h"
+#include "http/http_answer.h"
 #include "worker/ping.h"
 
 static const char *const division_fields[] = {"Code", "BlockingStatus"};

@@ -14,6 +14,7 @@
 #include "base/guc.h"
 #include "base/sql.h"
 #include "exact_online/budget.h"
+#include "exact_online/link.h"
 #include "fetch/cursor.h"
 #include "fetch/deletes.h"
 #include "fetch/division.h"
@@ -21,6 +22,7 @@
 #include "fetch/run.h"
 #include "fetch/stage.h"
 #include "fetch/trouble.h"
+#include "http/http_answer.h"
 #include "worker/shmem.h"
 #include "worker/worker.h"
 
@@ -381,20 +383,19 @@ static ExactFault *
 check_link(ExactRun *run, const char *base_url, const char *link)
 {
 	ExactLane  *lane = run->lane;
-	char	   *expected = psprintf("%s/api/v1/%d/", base_url, lane->division);
-	ExactFault *fault;
 	int64		division;
+	ExactLink	found = exact_link_check(link, base_url, lane->division, run->next_link, &division);
+	ExactFault *fault;
 
-	if (link == NULL || (pg_strncasecmp(link, expected, strlen(expected)) == 0 && (run->next_link == NULL || strcmp(link, run->next_link) != 0)))
+	if (found == EXACT_LINK_GOOD)
 		return NULL;
 	fault = palloc0(sizeof(ExactFault));
 	fault->sqlstate = ERRCODE_EXACT_BAD_ANSWER;
 	fault->detail = psprintf("GET %s. Nothing of that page was kept and the link was not followed.", run->def->resource);
 	fault->hint = pstrdup("The hub asks again by itself; if it stays, something between it and Exact Online changes the answers.");
-	division = exact_odata_url_division(link, strlen(link));
-	if (pg_strncasecmp(link, base_url, strlen(base_url)) != 0 || division < 0)
+	if (found == EXACT_LINK_HOST)
 		fault->message = psprintf("the next page of %s is on another host", run->name);
-	else if (division == lane->division)
+	else if (found == EXACT_LINK_SAME)
 		fault->message = psprintf("the next page of %s is the same page again", run->name);
 	else
 	{

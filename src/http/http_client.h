@@ -9,8 +9,6 @@
 
 #include "postgres.h"
 
-#include "utils/timestamp.h"
-
 typedef enum ExactHttpOutcome
 {
 	EXACT_HTTP_ANSWERED,		/* a complete answer: status, headers, body */
@@ -63,22 +61,7 @@ typedef struct ExactHttpTransfer ExactHttpTransfer;
 extern ExactHttpTransfer *exact_http_start(const ExactHttpRequest *request, ExactHttpDone done, void *arg);
 /* Drops a transfer; done is not called. */
 extern void exact_http_cancel(ExactHttpTransfer *transfer);
-/* Value of a header of the answer without regard to case, or NULL. */
-extern const char *exact_http_header(const ExactHttpResponse *response, const char *name);
-/* The answer's Date header as time, or 0 */
-extern TimestampTz exact_http_date(const ExactHttpResponse *response);
-/* An HTTP date, 0 when it is none */
-extern TimestampTz exact_http_parse_date(const char *text);
 extern int	exact_http_active(void);
-
-/* Is this URL's scheme and host on exact_databricks.allowed_hosts (or allowed loopback)? If not, *why says it for the user. */
-extern bool exact_http_allowed(const char *url, char **why);
-/* Percent-encodes one path segment or query value (palloc'd). */
-extern char *exact_http_escape(const char *value);
-/* Percent-decodes (palloc'd); raises on a malformed sequence or a NUL. */
-extern char *exact_http_unescape(const char *value, size_t len);
-/* Scheme, host and port as "https://host[:port]" in lower case, default port dropped (palloc'd); NULL if not http(s). */
-extern char *exact_http_origin(const char *url);
 
 /* Frame side (worker.c). Once in a worker, after exact_evloop_init. */
 extern void exact_http_init(void);

@@ -271,30 +271,3 @@ exact_http_transfer_answer(ExactHttpTransfer *t, ExactHttpResponse *response)
 	if (t->easy)
 		curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &response->status);
 }
-
-const char *
-exact_http_header(const ExactHttpResponse *response, const char *name)
-{
-	ExactHttpTransfer *t = (ExactHttpTransfer *) response->headers;
-	struct curl_header *header;
-
-	if (t->easy == NULL || curl_easy_header(t->easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
-		return NULL;
-	return header->value;
-}
-
-TimestampTz
-exact_http_parse_date(const char *text)
-{
-	time_t		seconds = curl_getdate(text, NULL);
-
-	return seconds < 0 ? 0 : time_t_to_timestamptz(seconds);
-}
-
-TimestampTz
-exact_http_date(const ExactHttpResponse *response)
-{
-	const char *value = exact_http_header(response, "Date");
-
-	return value ? exact_http_parse_date(value) : 0;
-}

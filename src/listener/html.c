@@ -9,6 +9,7 @@
 #include "mb/pg_wchar.h"
 
 #include "auth/secret.h"
+#include "base/digest.h"
 #include "listener/html.h"
 
 static const char style[] =

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "auth/secret.h"
+#include "base/digest.h"
 #include "base/errors.h"
 #include "base/sql.h"
 #include "listener/inbox.h"

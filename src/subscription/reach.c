@@ -14,7 +14,9 @@
 
 #include "base/guc.h"
 #include "base/sql.h"
+#include "http/http_answer.h"
 #include "http/http_client.h"
+#include "http/url.h"
 #include "subscription/reach.h"
 #include "worker/shmem.h"
 #include "worker/worker.h"

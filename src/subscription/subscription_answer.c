@@ -10,9 +10,11 @@
 
 #include "base/errors.h"
 #include "base/sql.h"
+#include "exact_online/link.h"
 #include "fetch/plan.h"
 #include "fetch/run.h"
 #include "fetch/trouble.h"
+#include "http/http_answer.h"
 #include "subscription/subscription.h"
 #include "worker/worker.h"
 
@@ -428,12 +430,12 @@ take_page(ExactUpkeep *u, ExactLane *lane, ExactApiAnswer *answer, ExactPage **o
 {
 	static const char *const fields[] = {"ID", "Topic", "CallbackURL", "Division"};
 	ExactPage  *page = exact_odata_parse(answer->http->body, answer->http->body_len, fields, lengthof(fields), problem);
-	char	   *prefix = psprintf("%s/api/v1/%d/", answer->request->base_url, u->division);
 	MemoryContext old;
 
 	if (page == NULL)
 		return false;
-	if (!page->is_list || (page->next && (pg_strncasecmp(page->next, prefix, strlen(prefix)) != 0 || same(page->next, u->list_url))))
+	if (!page->is_list ||
+		exact_link_check(page->next, answer->request->base_url, u->division, u->list_url, NULL) != EXACT_LINK_GOOD)
 	{
 		*problem = pstrdup("the list of subscriptions is not a page of this division");
 		return false;

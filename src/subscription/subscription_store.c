@@ -15,6 +15,7 @@
 #include "base/sql.h"
 #include "fetch/plan.h"
 #include "http/http_client.h"
+#include "http/url.h"
 #include "subscription/subscription.h"
 #include "worker/worker.h"
 

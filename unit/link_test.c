@@ -1,0 +1,47 @@
+/*
+ * link_test.c - which next pages may be followed.
+ */
+#include "frontend.h"
+
+#include "exact_online/link.c"
+#include "exact_online/odata.c"
+#include "exact_online/odata_value.c"
+
+#include "check.h"
+
+#define BASE "https://start.exactonline.nl"
+#define PAGE BASE "/api/v1/101001/sync/CRM/Accounts?$skiptoken=1"
+
+static ExactLink
+check(const char *link)
+{
+	return exact_link_check(link, BASE, 101001, PAGE, NULL);
+}
+
+int
+main(void)
+{
+	int64		linked = 0;
+
+	CHECK(check(NULL) == EXACT_LINK_GOOD);
+	CHECK(check(BASE "/api/v1/101001/sync/CRM/Accounts?$skiptoken=2") == EXACT_LINK_GOOD);
+	CHECK(check("HTTPS://START.exactonline.nl/API/v1/101001/crm") == EXACT_LINK_GOOD);
+	CHECK(check(PAGE) == EXACT_LINK_SAME);
+	CHECK(exact_link_check(PAGE, BASE, 101001, NULL, NULL) == EXACT_LINK_GOOD);
+
+	CHECK(check("https://start.exactonline.be/api/v1/101001/crm") == EXACT_LINK_HOST);
+	CHECK(check("https://start.exactonline.nl.evil.example/api/v1/101001/crm") == EXACT_LINK_HOST);
+	CHECK(check("https://start.exactonline.nl@evil.example/api/v1/101001/crm") == EXACT_LINK_HOST);
+	CHECK(check("http://start.exactonline.nl/api/v1/101001/crm") == EXACT_LINK_HOST);
+	CHECK(check("/api/v1/101001/crm") == EXACT_LINK_HOST);
+	CHECK(check("") == EXACT_LINK_HOST);
+	CHECK(check(BASE "/docs/SysAttachment.aspx") == EXACT_LINK_HOST);
+	CHECK(check(BASE "/api/v1/101001") == EXACT_LINK_HOST);
+	CHECK(check(BASE "/x/api/v1/101001/crm") == EXACT_LINK_HOST);
+
+	CHECK(check(BASE "/api/v1/101002/crm") == EXACT_LINK_DIVISION);
+	CHECK(check(BASE "/api/v1/1010011/crm") == EXACT_LINK_DIVISION);
+	CHECK(exact_link_check(BASE "/api/v1/7/crm", BASE, 101001, NULL, &linked) == EXACT_LINK_DIVISION);
+	CHECK(linked == 7);
+	return checks_done();
+}
