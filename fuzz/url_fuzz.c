@@ -50,14 +50,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		HOLDS(is_listed(normal));
 		HOLDS(again != NULL && strcmp(again, normal) == 0);
-		HOLDS(exact_http_origin(text) != NULL);
+		HOLDS(exact_url_origin(text) != NULL);
 	}
 	else
-		(void) exact_http_origin(text);
-	if (!RAISES(decoded = exact_http_unescape((const char *) data, size)))
+		(void) exact_url_origin(text);
+	if (!RAISES(decoded = exact_url_unescape((const char *) data, size)))
 	{
 		HOLDS(strlen(decoded) <= size);
-		HOLDS(strcmp(exact_http_unescape(exact_http_escape(decoded), strlen(exact_http_escape(decoded))), decoded) == 0);
+		HOLDS(strcmp(exact_url_unescape(exact_url_escape(decoded), strlen(exact_url_escape(decoded))), decoded) == 0);
 	}
 	arena_reset();
 	return 0;

@@ -4,6 +4,7 @@
 #include "postgres.h"
 
 #include "auth/token.h"
+#include "base/clock.h"
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"
 #include "fetch/hint.h"
@@ -15,6 +16,7 @@
 #include "fetch/stage.h"
 #include "listener/inbox.h"
 #include "subscription/subscription.h"
+#include "worker/unit.h"
 #include "worker/worker.h"
 
 PGDLLEXPORT void exact_fetcher_main(Datum main_arg) pg_attribute_noreturn();
@@ -53,17 +55,16 @@ turn(void)
 		if (!loaded)
 			return START_AGAIN_MS;
 	}
-	wait = exact_worker_sooner(exact_inbox_prune(), exact_retention_turn());
-	wait = exact_worker_sooner(wait, exact_hint_turn(exact_worker_woken()));
-	wait = exact_worker_sooner(wait, exact_plan_turn());
-	wait = exact_worker_sooner(wait, exact_subscription_turn());
-	wait = exact_worker_sooner(wait, exact_run_turn());
-	return exact_worker_sooner(wait, exact_token_turn());
+	wait = exact_clock_sooner(exact_inbox_prune(), exact_retention_turn());
+	wait = exact_clock_sooner(wait, exact_hint_turn(exact_worker_woken()));
+	wait = exact_clock_sooner(wait, exact_plan_turn());
+	wait = exact_clock_sooner(wait, exact_subscription_turn());
+	wait = exact_clock_sooner(wait, exact_run_turn());
+	return exact_clock_sooner(wait, exact_token_turn());
 }
 
 static const ExactWorkerOps fetcher_ops = {
 	.role = EXACT_ROLE_FETCHER,
-	.name = "fetcher",
 	.start = start,
 	.turn = turn,
 	.ask = exact_inquiry_answer,

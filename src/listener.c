@@ -27,6 +27,8 @@
 #include "listener/webhook.h"
 #include "listener/webhook_secret.h"
 #include "worker/ask.h"
+#include "worker/self.h"
+#include "worker/unit.h"
 #include "worker/worker.h"
 
 PGDLLEXPORT void exact_listener_main(Datum main_arg) pg_attribute_noreturn();
@@ -98,14 +100,14 @@ try_open(void)
 
 		is_open = true;
 		told[0] = '\0';
-		exact_worker_place(places);
-		exact_worker_block(NULL);
+		exact_self_place(places);
+		exact_self_block(NULL);
 		exact_log(LOG, "listens at=\"%s\"", places);
 		return;
 	}
 	open_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), open_wait_ms);
 	open_wait_ms = Min(2 * open_wait_ms, OPEN_LAST_MS);
-	exact_worker_block(why);
+	exact_self_block(why);
 	if (strcmp(told, why) == 0)
 		return;
 	strlcpy(told, why, sizeof(told));
@@ -120,7 +122,7 @@ static void
 open_listener(void)
 {
 	if (exact_listen_addresses[0] == '\0')
-		exact_worker_rest("exact_databricks.listen_addresses is not set");
+		exact_self_rest("exact_databricks.listen_addresses is not set");
 	configure();
 	try_open();
 }
@@ -423,7 +425,6 @@ on_ask(ExactAsk *ask)
 
 static const ExactWorkerOps listener_ops = {
 	.role = EXACT_ROLE_LISTENER,
-	.name = "listener",
 	.reload = configure,
 	.turn = turn,
 	.ask = on_ask,

@@ -11,13 +11,16 @@
 #include "utils/timestamp.h"
 
 #include "auth/token.h"
+#include "base/clock.h"
 #include "base/errors.h"
 #include "base/sql.h"
 #include "deliver/delta_table.h"
 #include "deliver/delta_views.h"
 #include "deliver/fence.h"
 #include "deliver/open_state.h"
-#include "worker/ping.h"
+#include "deliver/ping_databricks.h"
+#include "worker/ask.h"
+#include "worker/unit.h"
 #include "worker/worker.h"
 
 #define LOOK_MS 60000			/* all that waits is read anew; batches and changes are told by a wake-up */
@@ -306,7 +309,7 @@ is_claimed(Workspace *workspace, ExactDeltaTable *table, bool due, long *wait)
 		table->unclaimed = false;
 		return true;
 	}
-	*wait = exact_worker_sooner(*wait, ms);
+	*wait = exact_clock_sooner(*wait, ms);
 	if (state == EXACT_FENCE_FAULT && due && (!table->paused || (table->next_attempt != 0 && table->next_attempt <= GetCurrentTimestamp())))
 	{
 		table->unclaimed = true;
@@ -363,7 +366,7 @@ advance_tables(void)
 			continue;			/* the end of any of them brings the next turn */
 		if (!is_claimed(workspace, table, due, &wait) || !due)
 			continue;
-		wait = exact_worker_sooner(wait, exact_delta_table_advance(table, &workspace->info, exact_fence_hub(), may_go_below(table)));
+		wait = exact_clock_sooner(wait, exact_delta_table_advance(table, &workspace->info, exact_fence_hub(), may_go_below(table)));
 		under_way += table->busy ? 1 : 0;
 	}
 	return wait;
@@ -386,7 +389,7 @@ tell_open_state(void)
 			continue;
 		if (exact_fence_advance(&workspace->info, &fault, &ms) == EXACT_FENCE_HELD)
 			exact_open_state_tell(&workspace->info);
-		wait = exact_worker_sooner(wait, ms);
+		wait = exact_clock_sooner(wait, ms);
 	}
 	return wait;
 }
@@ -421,10 +424,10 @@ turn(void)
 		look_due = !look();
 	if (look_due)
 		wait = LOOK_AGAIN_MS;
-	wait = exact_worker_sooner(wait, advance_tables());
-	wait = exact_worker_sooner(wait, tell_open_state());
+	wait = exact_clock_sooner(wait, advance_tables());
+	wait = exact_clock_sooner(wait, tell_open_state());
 	exact_delta_views_turn(usable_workspace, exact_fence_hub(), looked);
-	wait = exact_worker_sooner(wait, exact_statement_turn());
+	wait = exact_clock_sooner(wait, exact_statement_turn());
 	return wait;
 }
 
@@ -451,7 +454,6 @@ serve(ExactAsk *ask)
 
 static const ExactWorkerOps ops = {
 	.role = EXACT_ROLE_LOADER,
-	.name = "loader",
 	.start = start,
 	.turn = turn,
 	.ask = serve,

@@ -62,7 +62,7 @@ static bool
 allowed(const char *url)
 {
 	char	   *why = NULL;
-	bool		result = exact_http_allowed(url, &why);
+	bool		result = exact_url_allowed(url, &why);
 
 	CHECK(result || (why != NULL && why[0] != '\0'));
 	return result;
@@ -126,7 +126,7 @@ test_hosts(void)
 static bool
 origin_is(const char *url, const char *expected)
 {
-	char	   *origin = exact_http_origin(url);
+	char	   *origin = exact_url_origin(url);
 
 	if (origin == NULL || expected == NULL)
 		return origin == expected;
@@ -144,17 +144,17 @@ test_texts(void)
 	CHECK(origin_is("x.example", NULL));
 	CHECK(origin_is("https://a@x.example", NULL));
 
-	CHECK(strcmp(exact_http_escape("Az09-._~ /?&=+%\xc3\xa9'"), "Az09-._~%20%2F%3F%26%3D%2B%25%C3%A9%27") == 0);
-	CHECK(strcmp(exact_http_escape(""), "") == 0);
-	CHECK(strcmp(exact_http_unescape("a%20b%2fc%2Bd+", 14), "a b/c+d+") == 0);
-	CHECK(strcmp(exact_http_unescape("abc%41%42", 3), "abc") == 0);
-	CHECK(RAISES(exact_http_unescape("100%", 4)));
-	CHECK(RAISES(exact_http_unescape("%4", 2)));
-	CHECK(RAISES(exact_http_unescape("%41", 2)));
-	CHECK(RAISES(exact_http_unescape("%zz", 3)));
-	CHECK(RAISES(exact_http_unescape("a%00b", 5)));
+	CHECK(strcmp(exact_url_escape("Az09-._~ /?&=+%\xc3\xa9'"), "Az09-._~%20%2F%3F%26%3D%2B%25%C3%A9%27") == 0);
+	CHECK(strcmp(exact_url_escape(""), "") == 0);
+	CHECK(strcmp(exact_url_unescape("a%20b%2fc%2Bd+", 14), "a b/c+d+") == 0);
+	CHECK(strcmp(exact_url_unescape("abc%41%42", 3), "abc") == 0);
+	CHECK(RAISES(exact_url_unescape("100%", 4)));
+	CHECK(RAISES(exact_url_unescape("%4", 2)));
+	CHECK(RAISES(exact_url_unescape("%41", 2)));
+	CHECK(RAISES(exact_url_unescape("%zz", 3)));
+	CHECK(RAISES(exact_url_unescape("a%00b", 5)));
 	CHECK(unit_sqlstate == ERRCODE_INVALID_PARAMETER_VALUE);
-	CHECK(RAISES(exact_http_unescape("a\0b", 3)));
+	CHECK(RAISES(exact_url_unescape("a\0b", 3)));
 }
 
 int

@@ -62,7 +62,7 @@ require_allowed(const char *url)
 {
 	char	   *why = NULL;
 
-	if (!exact_http_allowed(url, &why))
+	if (!exact_url_allowed(url, &why))
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_HOST_NOT_ALLOWED),
 				 errmsg("%s", why ? why : "the host is not allowed"),
@@ -82,7 +82,7 @@ exact_app_base_url(const char *app)
 				 errmsg("there is no app \"%s\"", app),
 				 errhint("SELECT name FROM exact.app; shows the apps.")));
 	url = app_url(exact_cell_text(0, 1), exact_cell_text(0, 2));
-	if (url == NULL || exact_http_origin(url) == NULL)
+	if (url == NULL || exact_url_origin(url) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_HOST_NOT_ALLOWED),
 				 errmsg("the address of app \"%s\" is not usable", app),
@@ -137,7 +137,7 @@ normalise_host(const char *host, char **workspace_id, char **why)
 		query += len;
 	}
 	url[authority - url + n] = '\0';
-	origin = exact_http_origin(url);
+	origin = exact_url_origin(url);
 	if (origin == NULL)
 		*why = pstrdup("it is no http or https address");
 	else if (strncmp(strstr(origin, "://") + 3, "accounts.", 9) == 0 || strncmp(strstr(origin, "://") + 3, "accounts-dod.", 13) == 0)
@@ -181,7 +181,7 @@ exact__app_host(PG_FUNCTION_ARGS)
 {
 	char	   *url = app_url(PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)),
 							  PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	char	   *origin = url ? exact_http_origin(url) : NULL;
+	char	   *origin = url ? exact_url_origin(url) : NULL;
 
 	if (origin == NULL)
 		PG_RETURN_NULL();
@@ -205,14 +205,14 @@ exact__workspace_host(PG_FUNCTION_ARGS)
 Datum
 exact__url_encode(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(cstring_to_text(exact_http_escape(text_to_cstring(PG_GETARG_TEXT_PP(0)))));
+	PG_RETURN_TEXT_P(cstring_to_text(exact_url_escape(text_to_cstring(PG_GETARG_TEXT_PP(0)))));
 }
 
 Datum
 exact__url_decode(PG_FUNCTION_ARGS)
 {
 	char	   *value = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *decoded = exact_http_unescape(value, strlen(value));
+	char	   *decoded = exact_url_unescape(value, strlen(value));
 
 	pg_verifymbstr(decoded, strlen(decoded), false);
 	PG_RETURN_TEXT_P(cstring_to_text(decoded));

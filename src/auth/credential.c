@@ -26,6 +26,7 @@
 #include "base/sql.h"
 #include "http/http_client.h"
 #include "http/url.h"
+#include "worker/self.h"
 
 PG_FUNCTION_INFO_V1(exact_set_secret);
 PG_FUNCTION_INFO_V1(exact_rotate_key);
@@ -85,7 +86,7 @@ char *
 exact_credential_host(const char *kind, const char *name)
 {
 	if (strcmp(kind, "app") == 0)
-		return exact_http_origin(exact_app_base_url(name));
+		return exact_url_origin(exact_app_base_url(name));
 	if (strcmp(kind, "listener") == 0)
 	{
 		if (strcmp(name, "status") != 0)
@@ -224,7 +225,7 @@ exact_credential_store(const char *kind, const char *name, const char *field, co
 			exact_arg_text(kind), exact_arg_text(name), exact_arg_text(field),
 			exact_arg_bytea(VARDATA(sealed), VARSIZE(sealed) - VARHDRSZ),
 			exact_arg_text(key_id), exact_arg_text(place.host),
-			exact_arg_text(MyBackendType == B_BG_WORKER ? psprintf("exact %s", exact_worker_name()) : NULL),
+			exact_arg_text(MyBackendType == B_BG_WORKER ? psprintf("exact %s", exact_self_name()) : NULL),
 		};
 
 		exact_sql("INSERT INTO exact.credential AS c (kind, name, field, secret, key_id, host, set_at, set_by)"

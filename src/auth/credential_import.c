@@ -21,7 +21,8 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/guc.h"
-#include "worker/worker.h"
+#include "worker/self.h"
+#include "worker/unit.h"
 
 #define FILE_MAX (64 * 1024)
 #define FILES_MAX 1000

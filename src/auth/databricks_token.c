@@ -19,6 +19,8 @@
 #include "http/http_answer.h"
 #include "http/http_client.h"
 #include "http/url.h"
+#include "worker/self.h"
+#include "worker/unit.h"
 
 #define REFUSED_MS 300000		/* a refusal is not worth another call sooner, unless something is changed */
 #define LOCAL_RETRY_MS 60000
@@ -360,7 +362,7 @@ on_discovery(ExactHttpResponse *response, void *arg)
 			 (endpoint = exact_json_text(exact_json_member(&json, "token_endpoint"))) == NULL)
 		fail_for_now(access, ERRCODE_EXACT_BAD_ANSWER, "OAuth discovery answered something else than its document, perhaps a login page; "
 					 "a host that serves several workspaces needs ?o=<workspace id> in exact.workspace.host", -1);
-	else if ((origin = exact_http_origin(endpoint)) == NULL || strcmp(origin, access->origin) != 0)
+	else if ((origin = exact_url_origin(endpoint)) == NULL || strcmp(origin, access->origin) != 0)
 		fail(access, true, in_ms(REFUSED_MS), ERRCODE_EXACT_HOST_NOT_ALLOWED,
 			 psprintf("OAuth discovery of %s names a token endpoint on another host", access->origin),
 			 psprintf("It names %s; the client secret is not sent there.", origin ? origin : "no http address"),

@@ -14,6 +14,8 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/guc.h"
+#include "worker/self.h"
+#include "worker/unit.h"
 
 #define LOCAL_RETRY_MS 60000	/* a credential, the key file or a consent is missing: look again */
 #define BUSY_RETRY_MS 1000		/* the database was */

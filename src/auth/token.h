@@ -10,7 +10,7 @@
 #include "utils/timestamp.h"
 
 #include "auth/secret.h"
-#include "worker/worker.h"
+#include "base/fault.h"
 
 typedef enum ExactTokenState
 {

@@ -15,6 +15,8 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "http/http_client.h"
+#include "worker/self.h"
+#include "worker/unit.h"
 
 #define TOKEN_TIMEOUT_MS 130000
 #define RETRY_MS 2000			/* until the second attempt after an unclear outcome */
@@ -122,7 +124,7 @@ send_call(ExactTokenChain *chain, const ExactTokenRow *row)
 	chain->day = today;
 	chain->phase = EXACT_CHAIN_CALLING;
 	chain->sent_at = GetCurrentTimestamp();
-	exact_worker_hold_exit();
+	exact_self_hold_exit();
 	exact_http_start(&request, on_answer, chain);
 	exact_secret_free(body);
 }
@@ -134,7 +136,7 @@ end_call(ExactTokenChain *chain, ExactTokenPhase phase)
 	chain->phase = phase;
 	exact_token_forget(&chain->sent_token);
 	exact_token_forget(&chain->sent_client_secret);
-	exact_worker_release_exit();
+	exact_self_release_exit();
 }
 
 static void

@@ -35,7 +35,7 @@ exact_token_store_look(const char *app, ExactTokenRow *row)
 
 	memset(row, 0, sizeof(*row));
 	row->base_url = exact_app_base_url(app);
-	row->origin = exact_http_origin(row->base_url);
+	row->origin = exact_url_origin(row->base_url);
 	exact_sql(look, 1, &arg);
 	row->client_id = exact_cell_text(0, 1);
 	row->client_secret_set_at = exact_cell_time(0, 2, 0);

@@ -20,9 +20,11 @@ exact_clock_set_back(void)
 	struct timespec other;
 	int64		before = ahead;
 	bool		compared = known;
+	int64		other_us;
 
 	clock_gettime(CLOCK_MONOTONIC, &other);
-	ahead = GetCurrentTimestamp() - ((int64) other.tv_sec * USECS_PER_SEC + other.tv_nsec / 1000);
+	other_us = (int64) other.tv_sec * USECS_PER_SEC + other.tv_nsec / 1000;
+	ahead = GetCurrentTimestamp() - other_us;
 	known = true;
 	return compared && ahead < before - TOLERATED_S * USECS_PER_SEC;
 }
@@ -51,4 +53,21 @@ exact_clock_wait_ms(TimestampTz at)
 	if (at <= now)
 		return 0;
 	return (long) Min((at - now) / 1000 + 1, LONGEST_WAIT_MS);
+}
+
+long
+exact_clock_sooner(long a, long b)
+{
+	if (a < 0)
+		return b;
+	return b < 0 ? a : Min(a, b);
+}
+
+int64
+exact_clock_monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }

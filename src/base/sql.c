@@ -241,7 +241,7 @@ exact_sql(const char *sql, int nargs, const ExactArg *args)
 }
 
 int
-exact_sql_by_index(void)
+exact_sql_index_nest_level(void)
 {
 	static const char *const settings[][2] = {
 		{"enable_seqscan", "off"},

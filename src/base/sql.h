@@ -40,7 +40,7 @@ extern uint64 exact_sql(const char *sql, int nargs, const ExactArg *args);
  * Until AtEOXact_GUC(true, level returned), which an error does by itself: plans that go by index, for a table that grows by thousands of
  * rows a second. Plans are kept, and may have been made while it was small.
  */
-extern int	exact_sql_by_index(void);
+extern int	exact_sql_index_nest_level(void);
 
 /* Cells of the last result; row from 0, column from 1. Texts are palloc'd in CurrentMemoryContext. */
 extern bool exact_cell_isnull(uint64 row, int col);

@@ -220,7 +220,7 @@ take_good_answer(Call *call, ExactHttpResponse *response)
 				{
 					MemoryContext old = MemoryContextSwitchTo(call->context);
 
-					call->url = psprintf("%s&page_token=%s", call->first_url, exact_http_escape(next));
+					call->url = psprintf("%s&page_token=%s", call->first_url, exact_url_escape(next));
 					MemoryContextSwitchTo(old);
 					start_call(call);
 					return;
@@ -324,7 +324,7 @@ start_call(Call *call)
 {
 	char	   *why = NULL;
 
-	if (!exact_http_allowed(call->url, &why))
+	if (!exact_url_allowed(call->url, &why))
 		end_with_fault(call, EXACT_CALL_REFUSED,
 					   make_fault(ERRCODE_EXACT_HOST_NOT_ALLOWED, pstrdup(why ? why : "the workspace's host is not allowed"), NULL,
 								  "Add the host to exact_databricks.allowed_hosts, or correct it in exact.workspace."), 0);
@@ -370,7 +370,7 @@ exact_databricks_poll(const ExactWorkspace *workspace, const char *statement_id,
 	Call	   *call = make_call(workspace, CALL_POLL, done, arg);
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 
-	call->url = psprintf("%s/api/2.0/sql/statements/%s", workspace->origin, exact_http_escape(statement_id));
+	call->url = psprintf("%s/api/2.0/sql/statements/%s", workspace->origin, exact_url_escape(statement_id));
 	MemoryContextSwitchTo(old);
 	start_call(call);
 }
@@ -388,7 +388,7 @@ exact_databricks_find(const ExactWorkspace *workspace, const char *mark, const c
 	call->first_url = psprintf("%s/api/2.0/sql/history/queries?filter_by.warehouse_ids=%s"
 							   "&filter_by.query_start_time_range.start_time_ms=" INT64_FORMAT
 							   "&filter_by.statuses=QUEUED&filter_by.statuses=RUNNING&max_results=100",
-							   workspace->origin, exact_http_escape(workspace->warehouse), since_ms);
+							   workspace->origin, exact_url_escape(workspace->warehouse), since_ms);
 	call->url = call->first_url;
 	MemoryContextSwitchTo(old);
 	start_call(call);
@@ -400,7 +400,7 @@ exact_databricks_warehouse(const ExactWorkspace *workspace, ExactCallDone done, 
 	Call	   *call = make_call(workspace, CALL_WAREHOUSE, done, arg);
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 
-	call->url = psprintf("%s/api/2.0/sql/warehouses/%s", workspace->origin, exact_http_escape(workspace->warehouse));
+	call->url = psprintf("%s/api/2.0/sql/warehouses/%s", workspace->origin, exact_url_escape(workspace->warehouse));
 	MemoryContextSwitchTo(old);
 	start_call(call);
 }

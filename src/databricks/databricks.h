@@ -10,8 +10,8 @@
 
 #include "utils/timestamp.h"
 
+#include "base/fault.h"
 #include "http/http_client.h"
-#include "worker/worker.h"
 
 typedef struct ExactWorkspace
 {

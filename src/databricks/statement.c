@@ -15,6 +15,8 @@
 #include "base/errors.h"
 #include "databricks/statement_error.h"
 #include "databricks/statement_log.h"
+#include "worker/self.h"
+#include "worker/unit.h"
 
 #define FIRST_POLL_MS 200
 #define LAST_POLL_MS 5000

@@ -7,9 +7,9 @@
 #ifndef EXACT_STATEMENT_H
 #define EXACT_STATEMENT_H
 
+#include "base/fault.h"
 #include "databricks/databricks.h"
 #include "databricks/delta_sql.h"
-#include "worker/worker.h"
 
 /* Rows of staged batches that a statement carries, both ends included */
 typedef struct ExactRange

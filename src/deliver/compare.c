@@ -13,7 +13,9 @@
 #include "base/errors.h"
 #include "base/sql.h"
 #include "deliver/compare.h"
-#include "worker/shmem.h"
+#include "worker/self.h"
+#include "worker/unit.h"
+#include "worker/wake.h"
 
 #define PAGE_ROWS 10000			/* about 1 MB of answer */
 

@@ -15,6 +15,8 @@
 #include "base/sql.h"
 #include "deliver/delivery.h"
 #include "deliver/delivery_row.h"
+#include "worker/self.h"
+#include "worker/unit.h"
 
 #define READ_ROWS 500			/* of the stage at a time */
 #define BYTES_PER_PAYLOAD_BYTE 2	/* a line holds the columns and the escaped payload */

@@ -15,6 +15,8 @@
 #include "deliver/compare.h"
 #include "deliver/delta_table.h"
 #include "deliver/fence.h"
+#include "worker/self.h"
+#include "worker/unit.h"
 
 #define PAUSE_FIRST_MS 60000L
 #define PAUSE_LAST_MS 900000L

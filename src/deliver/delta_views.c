@@ -14,6 +14,8 @@
 #include "base/sql.h"
 #include "databricks/statement_log.h"
 #include "deliver/delta_views.h"
+#include "worker/self.h"
+#include "worker/unit.h"
 
 #define ENTITY "views"			/* in the statement log */
 

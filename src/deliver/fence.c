@@ -17,7 +17,9 @@
 #include "databricks/statement_log.h"
 #include "deliver/creation.h"
 #include "deliver/fence.h"
-#include "worker/shmem.h"
+#include "worker/self.h"
+#include "worker/unit.h"
+#include "worker/wake.h"
 
 #define ENTITY "exact_hub"		/* in the statement log */
 #define MAX_ROUNDS 5
@@ -226,7 +228,7 @@ overtaken_unit(void *arg)
 	if (exact_sql(sql, 2, args) == 0)
 		return;					/* raised meanwhile: this process ends anyway */
 	exact_sql(audit_sql, 3, args);
-	exact_check_at_commit();
+	exact_wake_check_at_commit();
 }
 
 static void

@@ -18,6 +18,8 @@
 #include "deliver/creation.h"
 #include "deliver/fence.h"
 #include "deliver/open_state.h"
+#include "worker/self.h"
+#include "worker/unit.h"
 
 #define ENTITY "exact_state"	/* of both in exact.target_state */
 #define LOOK_MS 60000

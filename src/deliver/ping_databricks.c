@@ -7,6 +7,8 @@
 
 #include "utils/memutils.h"
 
+#include "deliver/ping_databricks.h"
+#include "worker/ask.h"
 #include "worker/ping.h"
 
 typedef struct Ping

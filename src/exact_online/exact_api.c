@@ -19,6 +19,7 @@
 #include "exact_online/odata.h"
 #include "http/http_answer.h"
 #include "http/url.h"
+#include "worker/unit.h"
 
 #define WORDS_MAX 200			/* bytes of what the service said, in a message */
 
@@ -135,7 +136,7 @@ classify(Call *call, ExactApiAnswer *answer, ExactHttpResponse *http)
 	{
 		char	   *why = NULL;
 
-		if (!exact_http_allowed(call->request.url, &why))
+		if (!exact_url_allowed(call->request.url, &why))
 		{
 			answer->trouble = EXACT_API_REFUSED;
 			answer->fault = exact_fault_make(ERRCODE_EXACT_HOST_NOT_ALLOWED, pstrdup(why), psprintf("%s %s", method, label),

@@ -6,8 +6,8 @@
 #ifndef EXACT_EXACT_API_H
 #define EXACT_EXACT_API_H
 
+#include "base/fault.h"
 #include "http/http_client.h"
-#include "worker/worker.h"
 
 typedef enum ExactApiTrouble
 {

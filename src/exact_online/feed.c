@@ -222,7 +222,7 @@ exact_feed_modified(const ExactFeed *feed, const ExactRecord *record, int64 *ms)
 static void
 append_option(StringInfo url, const char *name, const char *value)
 {
-	char	   *escaped = exact_http_escape(value);
+	char	   *escaped = exact_url_escape(value);
 
 	appendStringInfo(url, "%c%s=%s", strchr(url->data, '?') ? '&' : '?', name, escaped);
 	pfree(escaped);
@@ -370,7 +370,7 @@ append_keys(StringInfo url, const char *field, const ExactFeedEntity *entity, ch
 		char	   *escaped;
 
 		append_key(&filter, field, entity, keys[n]);
-		escaped = exact_http_escape(filter.data);
+		escaped = exact_url_escape(filter.data);
 		if (n > 0 && url->len + strlen(escaped) + 16 > MAX_URL)
 		{
 			filter.data[filter.len = before] = '\0';

@@ -14,7 +14,7 @@
 #include "fetch/deletes.h"
 #include "fetch/keyed.h"
 #include "fetch/stage.h"
-#include "worker/worker.h"
+#include "worker/self.h"
 
 /* Keys of one column of the last result, rows where `entity_col` equals entity */
 static char **

@@ -9,7 +9,7 @@
 #include "base/errors.h"
 #include "base/sql.h"
 #include "fetch/division.h"
-#include "worker/worker.h"
+#include "worker/self.h"
 
 void
 exact_division_read_again(ExactLane *lane, const char *why)

@@ -17,7 +17,8 @@
 #include "fetch/hint.h"
 #include "fetch/plan.h"
 #include "fetch/stage.h"
-#include "worker/worker.h"
+#include "worker/self.h"
+#include "worker/unit.h"
 
 #define TAKE_AGAIN_MS 250		/* a burst is taken in portions */
 #define HELD_AGAIN_MS 2000		/* rows of a topic are held by somebody */
@@ -52,7 +53,7 @@ topics_unit(void *arg)
 	"  ORDER BY w.division, w.topic LIMIT 1) n) SELECT division, topic FROM t LIMIT 64";
 	Topics	   *found = arg;
 	ExactArg	after[2] = {exact_arg_int4(found->after.division), exact_arg_text(found->after.name)};
-	int			level = exact_sql_by_index();
+	int			level = exact_sql_index_nest_level();
 
 	found->n = (int) exact_sql(sql, 2, after);
 	for (int i = 0; i < found->n; i++)
@@ -154,7 +155,7 @@ take_unit(void *arg)
 	read_feeds(t, args);
 	if (t->held)
 		return;
-	level = exact_sql_by_index();
+	level = exact_sql_index_nest_level();
 	exact_sql(take_sql, 2, args);
 	AtEOXact_GUC(true, level);
 	t->taken = (int) exact_cell_int8(0, 1, 0);

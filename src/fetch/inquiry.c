@@ -21,8 +21,9 @@
 #include "exact_online/link.h"
 #include "exact_online/odata.h"
 #include "fetch/inquiry.h"
+#include "fetch/ping_exact.h"
 #include "fetch/plan.h"
-#include "worker/ping.h"
+#include "worker/unit.h"
 
 #define MAX_PAGES 200
 #define MAX_ANSWER (64 * 1024 * 1024)

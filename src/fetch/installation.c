@@ -9,7 +9,7 @@
 
 #include "base/sql.h"
 #include "fetch/installation.h"
-#include "worker/worker.h"
+#include "worker/self.h"
 
 void
 exact_installation_reread(void)

@@ -21,8 +21,9 @@
 #include "fetch/run.h"
 #include "fetch/stage.h"
 #include "fetch/trouble.h"
-#include "worker/shmem.h"
-#include "worker/worker.h"
+#include "worker/self.h"
+#include "worker/unit.h"
+#include "worker/wake.h"
 
 void
 exact_keyed_want(ExactLane *lane, const char *entity, char **keys, int nkeys, const char *reason)

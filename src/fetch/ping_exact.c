@@ -14,8 +14,11 @@
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"
 #include "exact_online/odata.h"
+#include "fetch/ping_exact.h"
 #include "http/http_answer.h"
+#include "worker/ask.h"
 #include "worker/ping.h"
+#include "worker/unit.h"
 
 static const char *const division_fields[] = {"Code", "BlockingStatus"};
 

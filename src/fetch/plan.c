@@ -15,7 +15,8 @@
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"
 #include "fetch/plan.h"
-#include "worker/worker.h"
+#include "worker/self.h"
+#include "worker/unit.h"
 
 static ExactLane **lanes;
 static int	nlanes;

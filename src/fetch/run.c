@@ -23,8 +23,9 @@
 #include "fetch/stage.h"
 #include "fetch/trouble.h"
 #include "http/http_answer.h"
-#include "worker/shmem.h"
-#include "worker/worker.h"
+#include "worker/self.h"
+#include "worker/unit.h"
+#include "worker/wake.h"
 
 #define MAX_ACTIVE 32
 #define PARKED_MS 3600000

@@ -16,7 +16,6 @@
 #include "base/guc.h"
 #include "base/sql.h"
 #include "fetch/stage.h"
-#include "worker/worker.h"
 
 #define SLOTS 64
 #define SLOTS_IN_RETENTION 60

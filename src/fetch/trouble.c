@@ -8,7 +8,8 @@
 
 #include "base/sql.h"
 #include "fetch/trouble.h"
-#include "worker/worker.h"
+#include "worker/self.h"
+#include "worker/unit.h"
 
 #define BACKOFF_FIRST_MS 2000
 #define BACKOFF_MAX_MS 300000

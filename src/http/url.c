@@ -71,7 +71,7 @@ exact_url_check(const char *text, const char *own, bool *private_too, char **why
 }
 
 bool
-exact_http_allowed(const char *url, char **why)
+exact_url_allowed(const char *url, char **why)
 {
 	bool		private_too;
 	char	   *normal = exact_url_check(url, NULL, &private_too, why);
@@ -83,7 +83,7 @@ exact_http_allowed(const char *url, char **why)
 }
 
 char *
-exact_http_origin(const char *url)
+exact_url_origin(const char *url)
 {
 	CURLU	   *parsed = curl_url();
 	char	   *scheme;
@@ -103,7 +103,7 @@ exact_http_origin(const char *url)
 }
 
 char *
-exact_http_escape(const char *value)
+exact_url_escape(const char *value)
 {
 	static const char hex[] = "0123456789ABCDEF";
 	char	   *escaped = palloc(strlen(value) * 3 + 1);
@@ -134,7 +134,7 @@ hex_digit(char c)
 }
 
 char *
-exact_http_unescape(const char *value, size_t len)
+exact_url_unescape(const char *value, size_t len)
 {
 	char	   *decoded = palloc(len + 1);
 	char	   *out = decoded;

@@ -7,13 +7,13 @@
 #include "postgres.h"
 
 /* Is this URL's scheme and host on exact_databricks.allowed_hosts (or allowed loopback)? If not, *why says it for the user. */
-extern bool exact_http_allowed(const char *url, char **why);
+extern bool exact_url_allowed(const char *url, char **why);
 /* Percent-encodes one path segment or query value (palloc'd). */
-extern char *exact_http_escape(const char *value);
+extern char *exact_url_escape(const char *value);
 /* Percent-decodes (palloc'd); raises on a malformed sequence or a NUL. */
-extern char *exact_http_unescape(const char *value, size_t len);
+extern char *exact_url_unescape(const char *value, size_t len);
 /* Scheme, host and port as "https://host[:port]" in lower case, default port dropped (palloc'd); NULL if not http(s). */
-extern char *exact_http_origin(const char *url);
+extern char *exact_url_origin(const char *url);
 
 /* own: origin of public_url for the hub's call to itself, else NULL */
 extern char *exact_url_check(const char *text, const char *own, bool *private_too, char **why);

@@ -16,6 +16,7 @@
 #include "listener/callback.h"
 #include "listener/html.h"
 #include "worker/asker.h"
+#include "worker/unit.h"
 
 #define WAIT_MS 45000			/* a proxy in front gives up after 60 s */
 #define USER_WAIT_MS 8000		/* for the name of the one who consented: a courtesy */

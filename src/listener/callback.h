@@ -4,8 +4,8 @@
 #ifndef EXACT_CALLBACK_H
 #define EXACT_CALLBACK_H
 
+#include "base/fault.h"
 #include "http/http_server.h"
-#include "worker/worker.h"
 
 /* Takes over a request for the page; refuse: why the listener must not work now, NULL = it may. Answers it now or in a later turn. */
 extern void exact_callback_start(ExactRequest *request, const ExactFault *refuse);

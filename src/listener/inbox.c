@@ -21,8 +21,9 @@
 #include "listener/inbox.h"
 #include "listener/webhook.h"
 #include "listener/webhook_secret.h"
-#include "worker/shmem.h"
-#include "worker/worker.h"
+#include "worker/self.h"
+#include "worker/unit.h"
+#include "worker/wake.h"
 
 PG_FUNCTION_INFO_V1(exact_verify_webhook);
 PG_FUNCTION_INFO_V1(exact_receive_webhook);
@@ -222,7 +223,7 @@ append_event(const NoteGroup *g, uint64 rows)
 	exact_sha256(all, DIGEST_LEN * g->n, digest);
 	{
 		ExactArg	args[] = {
-			exact_arg_text(exact_worker_name()),
+			exact_arg_text(exact_self_name()),
 			exact_arg_int8(exact_cell_int8(0, 1, 0)),
 			exact_arg_int8(exact_cell_int8(rows - 1, 1, 0)),
 			exact_arg_int4(g->n),
@@ -279,7 +280,7 @@ insert_notes(const NoteGroup *g)
 						 " INSERT INTO exact.inbox_work (id, division, topic, taken_at, reason)"
 						 " SELECT id, division, topic, CASE WHEN reason IS NOT NULL THEN moment END, reason FROM new RETURNING id", 10, args);
 	}
-	if (OidIsValid(exact_worker_database()))
+	if (OidIsValid(exact_self_database()))
 		append_event(g, rows);
 }
 
@@ -287,7 +288,7 @@ void
 exact_inbox_store(ExactInboxItem *items, int n)
 {
 	NoteGroup	group;
-	int			level = exact_sql_by_index();
+	int			level = exact_sql_index_nest_level();
 
 	check_items(&group, items, n);
 	if (group.n > 0)
@@ -374,7 +375,7 @@ exact_verify_webhook(PG_FUNCTION_ARGS)
 	const char *problem;
 	ExactWebhook webhook;
 	bool		good;
-	int			level = exact_sql_by_index();
+	int			level = exact_sql_index_nest_level();
 
 	refuse_large(VARSIZE_ANY_EXHDR(body));
 	SPI_connect();

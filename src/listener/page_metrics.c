@@ -9,7 +9,7 @@
 #include "base/sql.h"
 #include "listener/page_status.h"
 #include "listener/traffic.h"
-#include "worker/worker.h"
+#include "worker/unit.h"
 
 #define REFRESH_TOKEN_DAYS 30	/* exact-online.md §2.3 */
 

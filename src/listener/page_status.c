@@ -10,7 +10,7 @@
 #include "base/sql.h"
 #include "listener/html.h"
 #include "listener/page_status.h"
-#include "worker/worker.h"
+#include "worker/unit.h"
 
 #define REFRESH_S 15
 #define PAGE_MAX (46 * 1024)	/* no division is begun beyond */

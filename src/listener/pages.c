@@ -16,6 +16,7 @@
 #include "listener/html.h"
 #include "listener/page_status.h"
 #include "listener/pages.h"
+#include "worker/unit.h"
 
 #define PAGE_CACHE_MS 2000
 #define PAGE_LIMIT_MS 1000

@@ -4,8 +4,8 @@
 #ifndef EXACT_PAGES_H
 #define EXACT_PAGES_H
 
+#include "base/fault.h"
 #include "http/http_server.h"
-#include "worker/worker.h"
 
 #define EXACT_RETRY_AFTER_S 10	/* seconds after which one who was answered 503 may come again */
 

@@ -1,7 +1,8 @@
 /*
  * traffic.c - what came to the listener of a database since the server started, counted in shared memory.
  *
- * Written by listener.c, read by exact.listener and page_metrics.c.
+ * Written by listener.c, read by exact.listener and page_metrics.c. shmem.c holds the numbers, this file
+ * knows what they count: first the counts, then the buckets of the histogram.
  */
 #include "postgres.h"
 
@@ -17,29 +18,14 @@ PG_FUNCTION_INFO_V1(exact__traffic);
 
 const int	exact_traffic_bounds[EXACT_TRAFFIC_BUCKETS - 1] = {500, 1000, 2500, 5000, 10000, 25000, 100000, 500000, 2000000};
 
-void
-exact_traffic_init(ExactTraffic *traffic)
-{
-	for (int i = 0; i < EXACT_NTRAFFIC; i++)
-		pg_atomic_init_u64(&traffic->counts[i], 0);
-	for (int i = 0; i < EXACT_TRAFFIC_BUCKETS; i++)
-		pg_atomic_init_u64(&traffic->buckets[i], 0);
-}
-
-void
-exact_traffic_clear(ExactTraffic *traffic)
-{
-	for (int i = 0; i < EXACT_NTRAFFIC; i++)
-		pg_atomic_write_u64(&traffic->counts[i], 0);
-	for (int i = 0; i < EXACT_TRAFFIC_BUCKETS; i++)
-		pg_atomic_write_u64(&traffic->buckets[i], 0);
-}
+StaticAssertDecl(EXACT_NTRAFFIC + EXACT_TRAFFIC_BUCKETS <= EXACT_NCOUNTERS,
+				 "a database has counters for all that is counted");
 
 /* The place of a database in shared memory does not move while one of its workers runs. */
-static ExactTraffic *
-own_traffic(void)
+static pg_atomic_uint64 *
+own_counts(void)
 {
-	static ExactTraffic *own = NULL;
+	static pg_atomic_uint64 *own = NULL;
 
 	if (own == NULL && exact_shared != NULL)
 	{
@@ -47,7 +33,7 @@ own_traffic(void)
 
 		LWLockAcquire(exact_shared_lock, LW_SHARED);
 		slot = exact_shmem_database(MyDatabaseId);
-		own = slot ? &slot->traffic : NULL;
+		own = slot ? slot->counters.counts : NULL;
 		LWLockRelease(exact_shared_lock);
 	}
 	return own;
@@ -62,34 +48,34 @@ add(pg_atomic_uint64 *count, uint64 n)
 void
 exact_traffic_add(ExactTrafficCount what, uint64 n)
 {
-	ExactTraffic *traffic = own_traffic();
+	pg_atomic_uint64 *counts = own_counts();
 
-	if (traffic != NULL && n > 0)
-		add(&traffic->counts[what], n);
+	if (counts != NULL && n > 0)
+		add(&counts[what], n);
 }
 
 void
 exact_traffic_set(ExactTrafficCount what, uint64 value)
 {
-	ExactTraffic *traffic = own_traffic();
+	pg_atomic_uint64 *counts = own_counts();
 
-	if (traffic != NULL)
-		pg_atomic_write_u64(&traffic->counts[what], value);
+	if (counts != NULL)
+		pg_atomic_write_u64(&counts[what], value);
 }
 
 void
 exact_traffic_commit(uint64 us)
 {
-	ExactTraffic *traffic = own_traffic();
+	pg_atomic_uint64 *counts = own_counts();
 	int			i = 0;
 
-	if (traffic == NULL)
+	if (counts == NULL)
 		return;
 	while (i < EXACT_TRAFFIC_BUCKETS - 1 && us > (uint64) exact_traffic_bounds[i])
 		i++;
-	add(&traffic->buckets[i], 1);
-	add(&traffic->counts[EXACT_TRAFFIC_COMMITS], 1);
-	add(&traffic->counts[EXACT_TRAFFIC_COMMIT_US], us);
+	add(&counts[EXACT_NTRAFFIC + i], 1);
+	add(&counts[EXACT_TRAFFIC_COMMITS], 1);
+	add(&counts[EXACT_TRAFFIC_COMMIT_US], us);
 }
 
 bool
@@ -102,9 +88,9 @@ exact_traffic_read(ExactTrafficCopy *out)
 	LWLockAcquire(exact_shared_lock, LW_SHARED);
 	slot = exact_shmem_database(MyDatabaseId);
 	for (int i = 0; slot != NULL && i < EXACT_NTRAFFIC; i++)
-		out->counts[i] = pg_atomic_read_u64(&slot->traffic.counts[i]);
+		out->counts[i] = pg_atomic_read_u64(&slot->counters.counts[i]);
 	for (int i = 0; slot != NULL && i < EXACT_TRAFFIC_BUCKETS; i++)
-		out->buckets[i] = pg_atomic_read_u64(&slot->traffic.buckets[i]);
+		out->buckets[i] = pg_atomic_read_u64(&slot->counters.counts[EXACT_NTRAFFIC + i]);
 	LWLockRelease(exact_shared_lock);
 	return slot != NULL;
 }

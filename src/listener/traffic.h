@@ -6,8 +6,6 @@
 
 #include "postgres.h"
 
-#include "port/atomics.h"
-
 typedef enum ExactTrafficCount
 {
 	EXACT_TRAFFIC_RECEIVED,		/* POSTs of the hook that came whole */
@@ -31,23 +29,11 @@ typedef enum ExactTrafficCount
 #define EXACT_TRAFFIC_BUCKETS 10
 extern const int exact_traffic_bounds[EXACT_TRAFFIC_BUCKETS - 1];
 
-/* One writer, the listener */
-typedef struct ExactTraffic
-{
-	pg_atomic_uint64 counts[EXACT_NTRAFFIC];
-	pg_atomic_uint64 buckets[EXACT_TRAFFIC_BUCKETS];
-} ExactTraffic;
-
 typedef struct ExactTrafficCopy
 {
 	uint64		counts[EXACT_NTRAFFIC];
 	uint64		buckets[EXACT_TRAFFIC_BUCKETS];
 } ExactTrafficCopy;
-
-/* Memory that was just made */
-extern void exact_traffic_init(ExactTraffic *traffic);
-/* Another database */
-extern void exact_traffic_clear(ExactTraffic *traffic);
 
 /* Of the listener, once attached: adds, or sets a value. */
 extern void exact_traffic_add(ExactTrafficCount what, uint64 n);

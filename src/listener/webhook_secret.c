@@ -17,7 +17,7 @@
 #include "base/guc.h"
 #include "base/sql.h"
 #include "listener/webhook_secret.h"
-#include "worker/worker.h"
+#include "worker/self.h"
 
 /* Texts are its own. */
 typedef struct WebhookSecret

@@ -18,8 +18,9 @@
 #include "http/http_client.h"
 #include "http/url.h"
 #include "subscription/reach.h"
+#include "worker/self.h"
 #include "worker/shmem.h"
-#include "worker/worker.h"
+#include "worker/unit.h"
 
 #define HUB_HEADER "X-Exact-Hub"
 #define TIMEOUT_MS 10000
@@ -165,7 +166,7 @@ judge_answer(Verdict *v, const ExactHttpResponse *http)
 	else if (status >= 300 && status < 400)
 	{
 		const char *to = exact_http_header(http, "Location");
-		char	   *origin = to ? exact_http_origin(to) : NULL;
+		char	   *origin = to ? exact_url_origin(to) : NULL;
 
 		set_verdict(v, EXACT_REACH_BROKEN, psprintf("redirects%s%s (HTTP %ld), which Exact Online does not follow", origin ? " to " : "", origin ? origin : "", status),
 					"set exact_databricks.public_url to the address that answers itself");
@@ -286,7 +287,7 @@ send_trial(ExactReach *reach)
 	request.headers = headers;
 	request.timeout_ms = TIMEOUT_MS;
 	request.max_bytes = MAX_BYTES;
-	request.own = exact_public_url[0] ? exact_http_origin(exact_public_url) : NULL;
+	request.own = exact_public_url[0] ? exact_url_origin(exact_public_url) : NULL;
 	if (reach->first_at == 0)
 		reach->first_at = GetCurrentTimestamp();
 	reach->busy = true;

@@ -15,7 +15,6 @@
 #include "fetch/plan.h"
 #include "fetch/run.h"
 #include "subscription/subscription.h"
-#include "worker/worker.h"
 
 #define RESOURCE "webhooks/WebhookSubscriptions"
 #define READ_PAUSE_US USECS_PER_SEC	/* between two readings of rows and requests */

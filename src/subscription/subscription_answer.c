@@ -16,7 +16,8 @@
 #include "fetch/trouble.h"
 #include "http/http_answer.h"
 #include "subscription/subscription.h"
-#include "worker/worker.h"
+#include "worker/self.h"
+#include "worker/unit.h"
 
 #define CHECK_US EXACT_CHECK_US
 #define REPLACE_US (2 * CHECK_US)	/* two checks: who changes it back within them is another environment */

@@ -17,7 +17,7 @@
 #include "http/http_client.h"
 #include "http/url.h"
 #include "subscription/subscription.h"
-#include "worker/worker.h"
+#include "worker/unit.h"
 
 typedef struct Request
 {
@@ -100,7 +100,7 @@ choose_callback(ExactUpkeep *u, const char *of_app)
 	else
 	{
 		u->callback_url = own ? psprintf("%s/exact/hook", exact_public_url) : pstrdup(of_app);
-		if (pg_strncasecmp(u->callback_url, "https://", 8) != 0 && !exact_http_allowed(u->callback_url, &why))
+		if (pg_strncasecmp(u->callback_url, "https://", 8) != 0 && !exact_url_allowed(u->callback_url, &why))
 			no_callback(u, "address", psprintf("%s cannot be used: Exact Online calls https:// only", u->callback_url),
 						"give exact_databricks.public_url or exact.app.callback_url an https:// address");
 		else if (!u->has_secret)

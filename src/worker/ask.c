@@ -1,8 +1,10 @@
 /*
- * ask.c - the worker's side of questions: takes those that lie in its slot and answers them, now or later.
+ * ask.c - the worker's side of questions: takes those that lie in its slot and answers them, now or
+ * later.
  *
- * The question lies in a dynamic shared memory segment that the asker (asker.c) made, its handle in the worker's slot; the answer goes
- * through a message queue in the same segment. Either side may vanish at any moment: the segment's detach tells the other.
+ * The question lies in a dynamic shared memory segment that the asker (asker.c) made, its handle in
+ * the worker's slot; the answer goes through a message queue in the same segment. Either side may
+ * vanish at any moment: the segment's detach tells the other.
  */
 #include "postgres.h"
 
@@ -21,6 +23,7 @@
 #include "base/errors.h"
 #include "worker/ask.h"
 #include "worker/ask_question.h"
+#include "worker/self.h"
 #include "worker/shmem.h"
 
 struct ExactAsk
@@ -28,7 +31,7 @@ struct ExactAsk
 	dlist_node	node;
 	MemoryContext context;		/* of all that follows and of this */
 	dsm_segment *segment;
-	ExactQuestion   *question;
+	ExactQuestion *question;
 	shm_mq_handle *queue;
 	const char *op;
 	const char **args;
@@ -36,10 +39,8 @@ struct ExactAsk
 	bool		answered;
 };
 
-/* Worker side: questions taken and not yet fully answered */
+/* Questions taken and not yet fully answered */
 static dlist_head asks = DLIST_STATIC_INIT(asks);
-
-/* ---- worker side ---- */
 
 const char *
 exact_ask_op(const ExactAsk *ask)
@@ -83,7 +84,8 @@ free_ask(ExactAsk *ask)
 static bool
 send_answer(ExactAsk *ask)
 {
-	return shm_mq_send(ask->queue, ask->answer.len, ask->answer.data, true, true) != SHM_MQ_WOULD_BLOCK;
+	return shm_mq_send(ask->queue, ask->answer.len, ask->answer.data, true, true) !=
+		SHM_MQ_WOULD_BLOCK;
 }
 
 static void
@@ -125,7 +127,8 @@ exact_ask_fail(ExactAsk *ask, const ExactFault *fault)
 }
 
 void
-exact_ask_failf(ExactAsk *ask, int sqlstate, const char *detail, const char *hint, const char *fmt,...)
+exact_ask_failf(ExactAsk *ask, int sqlstate, const char *detail, const char *hint,
+				const char *fmt,...)
 {
 	char		message[1024];
 	ExactFault	fault;
@@ -155,7 +158,10 @@ exact_ask_continue(void)
 	}
 }
 
-/* Reads the texts of a question; the segment was made by this server's own code, but a wrong length must not run off it. */
+/*
+ * Reads the texts of a question; the segment was made by this server's own code, but a wrong length
+ * must not run off it.
+ */
 static bool
 read_texts(ExactAsk *ask)
 {
@@ -179,12 +185,15 @@ read_texts(ExactAsk *ask)
 	return true;
 }
 
-/* NULL when the asker has gone meanwhile */
+/*
+ * A question in a memory context of its own, which holds everything of it until it is answered.
+ * NULL when the asker has gone meanwhile.
+ */
 static ExactAsk *
 take_question(dsm_handle handle)
 {
 	dsm_segment *segment = dsm_attach(handle);
-	ExactQuestion   *question;
+	ExactQuestion *question;
 	MemoryContext context;
 	MemoryContext old;
 	ExactAsk   *ask;
@@ -216,32 +225,18 @@ take_question(dsm_handle handle)
 	return ask;
 }
 
-static ExactWorkerSlot *
-own_slot(ExactRole role)
-{
-	ExactDatabaseSlot *db = exact_shmem_database(MyDatabaseId);
-
-	return db ? &db->workers[role] : NULL;
-}
-
+/* The handles are copied first: nothing may be attached under the lock. */
 int
 exact_ask_take(void (*serve) (ExactAsk *ask), const ExactFault *refuse)
 {
 	dsm_handle	handles[EXACT_MAX_QUESTIONS];
-	ExactWorkerSlot *slot;
-	ExactRole	role;
-	int			n = 0;
+	ExactWorkerSlot *slot = exact_self_slot();
+	int			n;
 
-	if (!exact_role_by_name(exact_worker_name(), &role))
-		return 0;
 	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
-	slot = own_slot(role);
-	if (slot)
-	{
-		n = slot->nquestions;
-		memcpy(handles, slot->questions, sizeof(dsm_handle) * n);
-		slot->nquestions = 0;
-	}
+	n = slot->nquestions;
+	memcpy(handles, slot->questions, sizeof(dsm_handle) * n);
+	slot->nquestions = 0;
 	LWLockRelease(exact_shared_lock);
 
 	for (int i = 0; i < n; i++)

@@ -1,5 +1,6 @@
 /*
- * ask_question.h - the shape of a question in shared memory, between ask.c (worker's side) and asker.c.
+ * ask_question.h - the shape of a question in shared memory, between ask.c (worker's side) and
+ * asker.c.
  */
 #ifndef EXACT_ASK_QUESTION_H
 #define EXACT_ASK_QUESTION_H
@@ -18,8 +19,10 @@ typedef struct ExactQuestion
 	Oid			user;
 	pg_atomic_uint32 gone;		/* 1 = the asker does not wait any more */
 	int			nargs;
-	Size		texts_len;		/* op and arguments: a byte 0 (null) or 1, then the NUL-terminated text */
+	Size		texts_len;		/* of op and arguments */
 	Size		queue_offset;
+
+	/* for each: a byte 0 (null) or 1, then the NUL-terminated text */
 	char		texts[FLEXIBLE_ARRAY_MEMBER];
 } ExactQuestion;
 

@@ -1,8 +1,9 @@
 /*
- * asker.c - asks a worker of this database: a backend waits on its latch (exact._ask), the listener looks each turn.
+ * asker.c - asks a worker of this database: a backend waits on its latch (exact._ask), the listener
+ * looks each turn.
  *
- * The question lies in a dynamic shared memory segment, its handle in the worker's slot; ask.c is the other side. When the asker goes,
- * its segment's detach tells the worker.
+ * The question lies in a dynamic shared memory segment, its handle in the worker's slot; ask.c is
+ * the other side. When the asker goes, its segment's detach tells the worker.
  */
 #include "postgres.h"
 
@@ -20,11 +21,13 @@
 #include "base/errors.h"
 #include "worker/ask_question.h"
 #include "worker/asker.h"
+#include "worker/role.h"
 #include "worker/shmem.h"
 
 #define QUESTION_MAX (8 * 1024 * 1024)	/* bytes of op and arguments */
 #define ANSWER_QUEUE 65536
-#define START_WAIT_MS 5000		/* for a worker that is just starting */
+#define START_WAIT_MS 5000		/* for a worker that is just starting, or busy */
+#define START_LOOK_MS 50		/* has it started? */
 #define ANSWER_WAIT_MS 150000
 #define LOOK_MS 500				/* does the worker still live? */
 
@@ -57,6 +60,7 @@ append_text(StringInfo texts, const char *text)
 	appendStringInfoChar(texts, '\0');
 }
 
+/* The segment: the question, then the queue of the answer. */
 ExactAsking *
 exact_asking_new(ExactRole role, const char *op, int nargs, const char *const *args)
 {
@@ -103,6 +107,7 @@ worker_slot(ExactRole role)
 	return db ? &db->workers[role] : NULL;
 }
 
+/* A worker that is just starting has no reason to give. */
 bool
 exact_asking_start(ExactAsking *asking, bool *busy, char **why)
 {
@@ -113,9 +118,10 @@ exact_asking_start(ExactAsking *asking, bool *busy, char **why)
 	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
 	slot = worker_slot(asking->role);
 	if (slot == NULL)
-		strcpy(reason, "the launcher has not found the extension in this database yet");
+		strlcpy(reason, "the launcher has not found the extension in this database yet",
+				sizeof(reason));
 	else if (slot->pid == 0)
-		strcpy(reason, slot->reason[0] ? slot->reason : "it is starting");
+		strlcpy(reason, slot->reason[0] ? slot->reason : "it is starting", sizeof(reason));
 	else if (slot->nquestions == EXACT_MAX_QUESTIONS)
 		full = true;
 	else
@@ -163,7 +169,9 @@ printable_copy(const char *data)
 static ExactFault *
 make_fault(int sqlstate, const char *message, const char *detail, const char *hint)
 {
-	return exact_fault_make(sqlstate, printable_copy(message), detail[0] ? printable_copy(detail) : NULL, hint[0] ? printable_copy(hint) : NULL);
+	return exact_fault_make(sqlstate, printable_copy(message),
+							detail[0] ? printable_copy(detail) : NULL,
+							hint[0] ? printable_copy(hint) : NULL);
 }
 
 static ExactFault *
@@ -185,6 +193,7 @@ read_fault(const char *data, Size len)
 	return make_fault(sqlstate, texts[0], texts[1], texts[2]);
 }
 
+/* A worker that ended is told by its queue, or by another pid in its slot if it never attached. */
 ExactAskingState
 exact_asking_look(ExactAsking *asking, char **text, size_t *len, ExactFault **fault)
 {
@@ -209,10 +218,13 @@ exact_asking_look(ExactAsking *asking, char **text, size_t *len, ExactFault **fa
 		*fault = read_fault(data + 1, size - 1);
 	}
 	else if (result == SHM_MQ_DETACHED || !worker_lives(asking))
-		*fault = make_fault(ERRCODE_EXACT_WORKER_GONE, psprintf("the %s ended while it was asked", name), "",
+		*fault = make_fault(ERRCODE_EXACT_WORKER_GONE,
+							psprintf("the %s ended while it was asked", name), "",
 							"The launcher starts it again by itself; try again in a moment.");
 	else if (asking->deadline <= GetCurrentTimestamp())
-		*fault = make_fault(ERRCODE_EXACT_WORKER_GONE, psprintf("the %s did not answer within %d s", name, ANSWER_WAIT_MS / 1000), "",
+		*fault = make_fault(ERRCODE_EXACT_WORKER_GONE,
+							psprintf("the %s did not answer within %d s", name,
+									 ANSWER_WAIT_MS / 1000), "",
 							"SELECT * FROM exact.workers shows what it does.");
 	else
 		return EXACT_ASKING_WAITS;
@@ -231,12 +243,13 @@ exact_asking_free(ExactAsking *asking)
 static void
 wait_ms(long ms)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, PG_WAIT_EXTENSION);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
+					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* Hands the question over; waits a little for a worker that is just starting. */
+/* Hands the question over; waits a little for a worker that is just starting or has too many. */
 static void
 hand_over(ExactAsking *asking)
 {
@@ -258,9 +271,10 @@ hand_over(ExactAsking *asking)
 					(errcode(ERRCODE_EXACT_NOT_PRELOADED),
 					 errmsg("the %s of this database does not run", exact_role_name(asking->role)),
 					 errdetail("%s.", reason),
-					 errhint("SELECT * FROM exact.workers; the server log has the reason in lines with \"exact launcher\".")));
+					 errhint("SELECT * FROM exact.workers; the server log has the reason"
+							 " in lines with \"exact launcher\".")));
 		}
-		wait_ms(50);
+		wait_ms(START_LOOK_MS);
 	}
 }
 
@@ -282,7 +296,8 @@ question_of(ExactRole role, const char *op, ArrayType *args)
 /*
  * exact._ask(worker text, op text, VARIADIC args text[]) → text
  *
- * Raises EX001 when the worker does not run, EX002 when it ends or is silent for 150 s, and whatever the worker answers as a fault.
+ * Raises EX001 when the worker does not run, EX002 when it ends or is silent for 150 s, and
+ * whatever the worker answers as a fault.
  */
 Datum
 exact__ask(PG_FUNCTION_ARGS)

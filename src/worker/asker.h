@@ -1,10 +1,14 @@
 /*
- * asker.h - asking a worker of this database: a backend that waits (exact._ask), or another worker that looks again each turn.
+ * asker.h - asking a worker of this database: a backend that waits (exact._ask), or another worker
+ * that looks again each turn.
  */
 #ifndef EXACT_ASKER_H
 #define EXACT_ASKER_H
 
-#include "worker/worker.h"
+#include "postgres.h"
+
+#include "base/fault.h"
+#include "worker/role.h"
 
 typedef struct ExactAsking ExactAsking;
 
@@ -15,19 +19,25 @@ typedef enum ExactAskingState
 	EXACT_ASKING_FAILED
 } ExactAskingState;
 
-/* A question; NULL among args is SQL null. Lives in the current memory context until exact_asking_free. Raises when it is too long. */
-extern ExactAsking *exact_asking_new(ExactRole role, const char *op, int nargs, const char *const *args);
+/*
+ * A question; NULL among args is SQL null. Lives in the current memory context until
+ * exact_asking_free. Raises when it is too long.
+ */
+extern ExactAsking *exact_asking_new(ExactRole role, const char *op, int nargs,
+									 const char *const *args);
 
 /*
- * Hands it to the worker, once. False when that cannot take it now; *busy: it has too many questions, else it does not run and *why is
- * the reason (both may be NULL).
+ * Hands it to the worker, once. False when that cannot take it now; *busy: it has too many
+ * questions, else it does not run and *why is the reason (both may be NULL).
  */
 extern bool exact_asking_start(ExactAsking *asking, bool *busy, char **why);
 
 /*
- * Is there an answer? *text is palloc'd; *fault likewise, also when the worker ended or was silent for 150 s (EX002).
+ * Is there an answer? *text is palloc'd; *fault likewise, also when the worker ended or was silent
+ * for 150 s (EX002).
  */
-extern ExactAskingState exact_asking_look(ExactAsking *asking, char **text, size_t *len, ExactFault **fault);
+extern ExactAskingState exact_asking_look(ExactAsking *asking, char **text, size_t *len,
+										  ExactFault **fault);
 
 /* Drops it, answered or not. */
 extern void exact_asking_free(ExactAsking *asking);

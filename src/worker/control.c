@@ -16,7 +16,9 @@
 
 #include "base/compat.h"
 #include "base/errors.h"
+#include "worker/lock.h"
 #include "worker/shmem.h"
+#include "worker/wake.h"
 
 PG_FUNCTION_INFO_V1(exact__version_library);
 PG_FUNCTION_INFO_V1(exact__wake);
@@ -25,7 +27,10 @@ PG_FUNCTION_INFO_V1(exact__quiesce);
 PG_FUNCTION_INFO_V1(exact__workers);
 PG_FUNCTION_INFO_V1(exact_restart_workers);
 
-/* exact._version_library() → text: version of the library that this server has loaded; null when it is not preloaded. */
+/*
+ * exact._version_library() → text: version of the library that this server has loaded; null when it
+ * is not preloaded.
+ */
 Datum
 exact__version_library(PG_FUNCTION_ARGS)
 {
@@ -51,18 +56,21 @@ exact__wake(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* exact._created(): last call of the install script: at commit the launcher looks into this database. */
+/*
+ * exact._created(): last call of the install script: at commit the launcher looks into this
+ * database.
+ */
 Datum
 exact__created(PG_FUNCTION_ARGS)
 {
 	(void) fcinfo;
-	exact_check_at_commit();
+	exact_wake_check_at_commit();
 	PG_RETURN_VOID();
 }
 
 /*
- * exact._quiesce(): first call of an update script: no unit of a worker runs from here to the end of the transaction; the
- * workers then look at the extension again.
+ * exact._quiesce(): first call of an update script: no unit of a worker runs from here to the end
+ * of the transaction; the workers then look at the extension again.
  */
 Datum
 exact__quiesce(PG_FUNCTION_ARGS)
@@ -71,7 +79,7 @@ exact__quiesce(PG_FUNCTION_ARGS)
 
 	(void) fcinfo;
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
-	exact_check_at_commit();
+	exact_wake_check_at_commit();
 	PG_RETURN_VOID();
 }
 
@@ -120,7 +128,8 @@ put_worker(ReturnSetInfo *result, const char *role, const char *db, const ExactW
 }
 
 /*
- * exact._workers() → setof (role, database, pid, state, started_at, restarts, last_error, reason, listens_at)
+ * exact._workers() → setof (role, database, pid, state, started_at, restarts, last_error, reason,
+ * listens_at)
  *
  * The launcher and the workers of this database; no row when the library is not preloaded.
  */
@@ -162,7 +171,10 @@ exact__workers(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
-/* exact.restart_workers() → text: ends this database's workers; the launcher starts them with the settings as they are then. */
+/*
+ * exact.restart_workers() → text: ends this database's workers; the launcher starts them with the
+ * settings as they are then.
+ */
 Datum
 exact_restart_workers(PG_FUNCTION_ARGS)
 {

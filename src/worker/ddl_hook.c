@@ -1,9 +1,10 @@
 /*
  * ddl_hook.c - commands on a database or on the extension, and the workers that stand in their way.
  *
- * DROP DATABASE, RENAME, SET TABLESPACE and use as a template need a database without connections: the workers of the database
- * named in the command are ended first and kept away by a session-level lock until its transaction has ended, however it ends.
- * DROP and ALTER EXTENSION need nothing of the kind, units of work step aside by locks; the workers are only told to look.
+ * DROP DATABASE, RENAME, SET TABLESPACE and use as a template need a database without connections:
+ * the workers of the database named in the command are ended first and kept away by a session-level
+ * lock until its transaction has ended, however it ends. DROP and ALTER EXTENSION need nothing of
+ * the kind, units of work step aside by locks; the workers are only told to look.
  */
 #include "postgres.h"
 
@@ -25,7 +26,9 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "worker/ddl_hook.h"
+#include "worker/lock.h"
 #include "worker/shmem.h"
+#include "worker/wake.h"
 
 #define STOP_LIMIT_MS 12000
 #define STOP_LOOK_MS 10
@@ -85,10 +88,13 @@ may_run(Node *node, Oid database)
 	if (nodeTag(node) == T_CreatedbStmt || nodeTag(node) == T_RenameStmt)
 	{
 		HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
-		bool		may_create = HeapTupleIsValid(tuple) && ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+		bool		may_create = false;
 
 		if (HeapTupleIsValid(tuple))
+		{
+			may_create = ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
 			ReleaseSysCache(tuple);
+		}
 		if (!may_create)
 			return false;
 	}
@@ -115,12 +121,16 @@ end_workers(Oid database)
 static void
 wait_or_interrupt(void)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, STOP_LOOK_MS, PG_WAIT_EXTENSION);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, STOP_LOOK_MS,
+					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* When the transaction of the command ends: workers may come again. Also lets go what an error in close_database left. */
+/*
+ * When the transaction of the command ends: workers may come again. Also lets go what an error in
+ * close_database left.
+ */
 static void
 open_database(XactEvent event, void *arg pg_attribute_unused())
 {
@@ -139,8 +149,9 @@ open_database(XactEvent event, void *arg pg_attribute_unused())
 }
 
 /*
- * Keeps new workers away, ends those that are there and waits until they have gone, at most 12 s: one that awaits the answer to
- * a token request goes after 10 s. False: they are still there, the server's own check will say so.
+ * Keeps new workers away, ends those that are there and waits until they have gone, at most 12 s:
+ * one that awaits the answer to a token request goes after 10 s. False: they are still there, the
+ * server's own check will say so.
  */
 static bool
 close_database(Oid database)
@@ -167,8 +178,9 @@ close_database(Oid database)
 }
 
 static void
-run_next(PlannedStmt *pstmt, const char *query, bool read_only_tree, ProcessUtilityContext context, ParamListInfo params,
-		 QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+run_next(PlannedStmt *pstmt, const char *query, bool read_only_tree,
+		 ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
+		 DestReceiver *dest, QueryCompletion *qc)
 {
 	if (previous_hook)
 		previous_hook(pstmt, query, read_only_tree, context, params, env, dest, qc);
@@ -176,9 +188,14 @@ run_next(PlannedStmt *pstmt, const char *query, bool read_only_tree, ProcessUtil
 		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest, qc);
 }
 
+/*
+ * Before every utility command: marks what workers must hear of at commit, and clears the way for one
+ * that needs a database without connections. The command itself runs in any case.
+ */
 static void
-process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, ProcessUtilityContext context,
-				ParamListInfo params, QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
+				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
+				DestReceiver *dest, QueryCompletion *qc)
 {
 	Node	   *node = pstmt->utilityStmt;
 	const char *name = database_in_the_way(node);
@@ -186,11 +203,12 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, Proc
 
 	if (nodeTag(node) == T_AlterExtensionStmt || nodeTag(node) == T_DropOwnedStmt ||
 		(nodeTag(node) == T_DropStmt && ((DropStmt *) node)->removeType == OBJECT_EXTENSION))
-		exact_check_at_commit();
+		exact_wake_check_at_commit();
 	if (nodeTag(node) == T_CreatedbStmt)
 		exact_wake_launcher_at_commit();	/* the template may have the extension */
 
-	if (OidIsValid(database) && database != MyDatabaseId && !OidIsValid(closed_database) && may_run(node, database))
+	if (OidIsValid(database) && database != MyDatabaseId && !OidIsValid(closed_database) &&
+		may_run(node, database))
 	{
 		if (!callback_registered)
 			RegisterXactCallback(open_database, NULL);
@@ -199,13 +217,12 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, Proc
 		if (!close_database(database))
 			ereport(WARNING,
 					(errcode(ERRCODE_OBJECT_IN_USE),
-					 errmsg("workers of exact_databricks in database \"%s\" did not end within %d s", name,
-							STOP_LIMIT_MS / 1000)));
+					 errmsg("workers of exact_databricks in database \"%s\""
+							" did not end within %d s", name, STOP_LIMIT_MS / 1000)));
 	}
 	run_next(pstmt, query, read_only_tree, context, params, env, dest, qc);
 }
 
-/* Called by _PG_init while the server preloads libraries */
 void
 exact_ddl_hook_init(void)
 {

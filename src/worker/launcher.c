@@ -1,9 +1,10 @@
 /*
  * launcher.c - one process per cluster that brings actual workers in line with the wanted ones.
  *
- * Connected to no database: it reads pg_database only, and learns by a probe (probe.c) whether a database has the extension.
- * It goes by what is, not by events: each turn compares every slot with the state that the postmaster reports. Workers never
- * restart themselves; a crash delays the next start, doubling from 1 s to 60 s, forgotten after 60 s of healthy work.
+ * Connected to no database: it reads pg_database only, and learns by a probe (probe.c) whether a
+ * database has the extension. It goes by what is, not by events: each turn compares every slot with
+ * the state that the postmaster reports. Workers never restart themselves; a crash delays the next
+ * start, doubling from 1 s to 60 s, forgotten after 60 s of healthy work.
  */
 #include "postgres.h"
 
@@ -15,7 +16,6 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
-#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -28,9 +28,11 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/errors.h"
+#include "worker/lock.h"
 #include "worker/process.h"
 #include "worker/shmem.h"
 
@@ -38,11 +40,13 @@ PGDLLEXPORT void exact_launcher_main(Datum main_arg) pg_attribute_noreturn();
 
 #define SCAN_INTERVAL_MS 300000
 #define PROBE_LIMIT_MS 30000	/* a probe that takes longer is ended */
-#define BACKOFF_FIRST_MS 1000
+#define BACKOFF_FIRST_MS 1000	/* after a probe or a worker that failed */
 #define BACKOFF_LAST_MS 60000
-#define HEALTHY_MS 60000
-#define CLOSING_RETRY_MS 1000
-#define CLEAN_RETRY_MS 200
+#define HEALTHY_MS 60000		/* a worker that ran so long has no failures behind it */
+#define CLOSING_RETRY_MS 1000	/* a command waits for the database to be empty */
+#define CLEAN_RETRY_MS 200		/* after a worker that ended by itself */
+#define QUICK_CRASHES 2			/* so many crashes of the server delay no worker */
+#define CRASH_LAST_MS 15000		/* the longest delay after further ones */
 
 /* A database that could hold the extension */
 typedef struct KnownDatabase
@@ -64,7 +68,9 @@ typedef struct SlotPlan
 } SlotPlan;
 
 /* In the order in which scarce worker slots are used */
-static const ExactRole started_roles[] = {EXACT_ROLE_FETCHER, EXACT_ROLE_LOADER, EXACT_ROLE_LISTENER};
+static const ExactRole started_roles[] = {
+	EXACT_ROLE_FETCHER, EXACT_ROLE_LOADER, EXACT_ROLE_LISTENER
+};
 
 static HTAB *known = NULL;
 static SlotPlan plans[EXACT_MAX_DATABASES][EXACT_NROLES];
@@ -80,20 +86,11 @@ in_ms(long ms)
 	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
 }
 
-static long
-sooner(long a, long b)
-{
-	return a < b ? a : b;
-}
-
-/* 1 s, 2 s, 4 s … 60 s, each 13 % up or down so that many do not start at once */
+/* 1 s, 2 s, 4 s … 60 s */
 static long
 backoff_ms(int failures)
 {
-	double		ms = BACKOFF_FIRST_MS * (double) (1 << Min(failures, 6));
-
-	ms = Min(ms, BACKOFF_LAST_MS);
-	return (long) (ms * (0.87 + 0.26 * pg_prng_double(&pg_global_prng_state)));
+	return (long) exact_backoff_ms(failures, BACKOFF_FIRST_MS, BACKOFF_LAST_MS);
 }
 
 /* ---- databases ---- */
@@ -143,7 +140,8 @@ scan_databases(void)
 		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
 		bool		found;
 
-		if (form->datistemplate || !form->datallowconn || form->datconnlimit == DATCONNLIMIT_INVALID_DB)
+		if (form->datistemplate || !form->datallowconn ||
+			form->datconnlimit == DATCONNLIMIT_INVALID_DB)
 			continue;
 		db = hash_search(known, &form->oid, HASH_ENTER, &found);
 		if (!found)
@@ -196,64 +194,59 @@ take_hints(void)
 static ExactDatabaseSlot *
 claim_slot(const KnownDatabase *db)
 {
-	ExactDatabaseSlot *slot = exact_shmem_database(db->oid);
+	bool		fresh;
+	ExactDatabaseSlot *slot = exact_shmem_claim(db->oid, &fresh);
 
-	for (int i = 0; slot == NULL && i < EXACT_MAX_DATABASES; i++)
-	{
-		if (OidIsValid(exact_shared->databases[i].database))
-			continue;
-		slot = &exact_shared->databases[i];
-		slot->database = db->oid;
-		for (int r = 0; r < EXACT_NROLES; r++)
-		{
-			uint64		generation = slot->workers[r].generation;
-
-			memset(&slot->workers[r], 0, offsetof(ExactWorkerSlot, wake));
-			slot->workers[r].generation = generation;
-			slot->workers[r].nquestions = 0;
-			pg_atomic_write_u32(&slot->workers[r].wake, 0);
-		}
-		exact_traffic_clear(&slot->traffic);
-		memset(plans[i], 0, sizeof(plans[i]));
-	}
-	if (slot)
-		slot->name = db->name;
+	if (slot == NULL)
+		return NULL;
+	if (fresh)
+		memset(plans[slot - exact_shared->databases], 0, sizeof(plans[0]));
+	slot->name = db->name;
 	return slot;
 }
 
 static void
+tell_too_many(const KnownDatabase *db)
+{
+	if (too_many_told)
+		return;
+	too_many_told = true;
+	ereport(LOG,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("exact launcher: more than %d databases have the extension",
+					EXACT_MAX_DATABASES),
+			 errhint("No workers run for database \"%s\" and others.", NameStr(db->name))));
+}
+
+/* The probe has ended: with an answer, which decides about workers, or without, then it is repeated. */
+static void
 take_probe_answer(void)
 {
 	KnownDatabase *db = hash_search(known, &probe_database, HASH_FIND, NULL);
+	ExactProbe *probe = &exact_shared->probe;
 	bool		answered;
 	bool		too_many = false;
 
 	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
-	answered = exact_shared->probe.answered && exact_shared->probe.database == probe_database;
+	answered = probe->answered && probe->database == probe_database;
 	if (answered && db)
 	{
-		ExactDatabaseSlot *slot = exact_shared->probe.present ? claim_slot(db) : exact_shmem_database(db->oid);
+		ExactDatabaseSlot *slot = probe->present ? claim_slot(db) : exact_shmem_database(db->oid);
 
-		too_many = exact_shared->probe.present && slot == NULL;
+		too_many = probe->present && slot == NULL;
 		if (slot)
-			slot->wanted = exact_shared->probe.present;
+			slot->wanted = probe->present;
 	}
-	exact_shared->probe.answered = false;
+	probe->answered = false;
 	LWLockRelease(exact_shared_lock);
 
 	if (db)
 	{
 		db->failures = answered ? 0 : db->failures + 1;
-		db->probe_at = in_ms(answered ? SCAN_INTERVAL_MS : backoff_ms(db->failures - 1));
+		db->probe_at = in_ms(answered ? SCAN_INTERVAL_MS : backoff_ms(db->failures));
 	}
-	if (too_many && !too_many_told)
-	{
-		ereport(LOG,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("exact launcher: more than %d databases have the extension", EXACT_MAX_DATABASES),
-				 errhint("No workers run for database \"%s\" and others.", NameStr(db->name))));
-		too_many_told = true;
-	}
+	if (too_many)
+		tell_too_many(db);
 	probe_database = InvalidOid;
 }
 
@@ -311,10 +304,10 @@ run_probes(void)
 	if (next == NULL)
 		return SCAN_INTERVAL_MS;
 	if (next->probe_at > now)
-		return TimestampDifferenceMilliseconds(now, next->probe_at);
+		return exact_clock_wait_ms(next->probe_at);
 	if (exact_process_blocked_until > now)
-		return TimestampDifferenceMilliseconds(now, exact_process_blocked_until);
-	if (exact_database_closing(next->oid))
+		return exact_clock_wait_ms(exact_process_blocked_until);
+	if (exact_lock_closing(next->oid))
 		next->probe_at = in_ms(CLOSING_RETRY_MS);
 	else
 		start_probe(next);
@@ -323,7 +316,10 @@ run_probes(void)
 
 /* ---- workers ---- */
 
-/* The worker of this slot has ended, however it did. */
+/*
+ * The worker of this slot has ended, however it did: when may another start? The database is probed
+ * first, for the extension may be why it ended.
+ */
 static void
 note_end(ExactDatabaseSlot *slot, ExactRole role, SlotPlan *plan)
 {
@@ -342,9 +338,10 @@ note_end(ExactDatabaseSlot *slot, ExactRole role, SlotPlan *plan)
 	started_at = worker->started_at;
 	LWLockRelease(exact_shared_lock);
 
-	if (clean || (started_at != 0 && TimestampDifferenceExceeds(started_at, GetCurrentTimestamp(), HEALTHY_MS)))
+	if (clean || (started_at != 0 &&
+				  TimestampDifferenceExceeds(started_at, GetCurrentTimestamp(), HEALTHY_MS)))
 		plan->failures = 0;
-	wait = clean ? CLEAN_RETRY_MS : backoff_ms(plan->failures++);
+	wait = clean ? CLEAN_RETRY_MS : backoff_ms(++plan->failures);
 	plan->start_at = in_ms(wait);
 	if (db)
 		db->probe_at = GetCurrentTimestamp();
@@ -354,6 +351,10 @@ note_end(ExactDatabaseSlot *slot, ExactRole role, SlotPlan *plan)
 						exact_role_name(role), NameStr(slot->name), wait / 1000.0)));
 }
 
+/*
+ * Gives the slot a new generation and registers the process that may attach to it. A worker that an
+ * earlier generation registered and that comes late finds another number and goes.
+ */
 static void
 start_worker(ExactDatabaseSlot *slot, int index, ExactRole role, SlotPlan *plan)
 {
@@ -381,20 +382,23 @@ start_worker(ExactDatabaseSlot *slot, int index, ExactRole role, SlotPlan *plan)
 	{
 		LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
 		worker->state = EXACT_WORKER_STOPPED;
-		exact_reason_copy(worker->reason, "no free worker slot: raise max_worker_processes");
+		exact_shmem_copy_reason(worker->reason, "no free worker slot: raise max_worker_processes");
 		LWLockRelease(exact_shared_lock);
 		plan->start_at = exact_process_blocked_until;
 		plan->starts--;
 	}
 }
 
-/* Brings one worker in line; returns ms until it wants to be looked at again. */
+/*
+ * Brings one worker in line with what is wanted; returns ms until it wants to be looked at again. The
+ * end of a worker and of a probe set this process's latch, so that nothing of it is waited for here.
+ */
 static long
 reconcile_worker(int index, ExactRole role)
 {
 	ExactDatabaseSlot *slot = &exact_shared->databases[index];
 	ExactWorkerSlot *worker = &slot->workers[role];
-	SlotPlan	   *plan = &plans[index][role];
+	SlotPlan   *plan = &plans[index][role];
 	KnownDatabase *db;
 	TimestampTz now = GetCurrentTimestamp();
 	pid_t		pid;
@@ -425,8 +429,8 @@ reconcile_worker(int index, ExactRole role)
 	if (!wanted || resting || db == NULL || db->probe_at <= now || probe_database == slot->database)
 		return SCAN_INTERVAL_MS;	/* a probe decides first, its end wakes us */
 	if (plan->start_at > now)
-		return TimestampDifferenceMilliseconds(now, plan->start_at);
-	if (exact_database_closing(slot->database))
+		return exact_clock_wait_ms(plan->start_at);
+	if (exact_lock_closing(slot->database))
 	{
 		plan->start_at = in_ms(CLOSING_RETRY_MS);
 		return CLOSING_RETRY_MS;
@@ -435,6 +439,7 @@ reconcile_worker(int index, ExactRole role)
 	return plan->handle ? SCAN_INTERVAL_MS : EXACT_PROCESS_RETRY_MS;
 }
 
+/* Also frees the slots of databases that want no workers and have none. */
 static long
 reconcile_all(void)
 {
@@ -449,8 +454,10 @@ reconcile_all(void)
 			continue;
 		for (size_t r = 0; r < lengthof(started_roles); r++)
 		{
-			wait = sooner(wait, reconcile_worker(i, started_roles[r]));
-			alive |= plans[i][started_roles[r]].handle != NULL || slot->workers[started_roles[r]].pid != 0;
+			ExactRole	role = started_roles[r];
+
+			wait = exact_clock_sooner(wait, reconcile_worker(i, role));
+			alive |= plans[i][role].handle != NULL || slot->workers[role].pid != 0;
 		}
 		if (alive)
 			continue;
@@ -501,6 +508,13 @@ plan_anew(void)
 }
 
 static void
+wait_for_latch(long ms)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
+					 PG_WAIT_EXTENSION);
+}
+
+static void
 take_signals(void)
 {
 	ResetLatch(MyLatch);
@@ -516,59 +530,76 @@ take_signals(void)
 }
 
 /*
- * After a series of crashes of the whole server, which a worker may have caused, workers start later each time: at once after
- * the first two, then 1 s, 2 s, 4 s, 8 s, at most 15 s.
+ * After a series of crashes of the whole server, which a worker may have caused, workers start
+ * later each time: at once after the first two, then 1 s, 2 s, 4 s, 8 s, at most 15 s.
  */
 static void
 wait_after_crashes(void)
 {
 	int			crashes;
+	long		wait;
 	TimestampTz start_at;
 
 	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
 	crashes = exact_shared->crashes;
 	exact_shared->crashes = 0;	/* a launcher that restarts alone does not wait again */
 	LWLockRelease(exact_shared_lock);
-	if (crashes <= 2)
+	if (crashes <= QUICK_CRASHES)
 		return;
-	start_at = in_ms(Min(15000, 1000L << Min(crashes - 3, 4)));
+	wait = (long) exact_backoff_ms(crashes - QUICK_CRASHES, BACKOFF_FIRST_MS, CRASH_LAST_MS);
+	start_at = in_ms(wait);
 	ereport(LOG,
-			(errmsg("exact launcher: the server restarted %d times after a crash lately, workers start in %.0f s",
-					crashes, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), start_at) / 1000.0)));
+			(errmsg("exact launcher: the server restarted %d times after a crash lately,"
+					" workers start in %.0f s", crashes, wait / 1000.0)));
 	while (start_at > GetCurrentTimestamp())
 	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 TimestampDifferenceMilliseconds(GetCurrentTimestamp(), start_at), PG_WAIT_EXTENSION);
+		wait_for_latch(exact_clock_wait_ms(start_at));
 		take_signals();
 	}
 }
 
-void
-exact_launcher_main(Datum main_arg pg_attribute_unused())
+static void
+attach_launcher(void)
 {
-	HASHCTL		ctl;
-
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
-	BackgroundWorkerUnblockSignals();
-	if (exact_shared == NULL)
-		proc_exit(0);
-
 	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
 	exact_shared->launcher_pid = MyProcPid;
 	exact_shared->launcher_proc_number = exact_my_proc_number();
 	exact_shared->launcher_started_at = GetCurrentTimestamp();
 	LWLockRelease(exact_shared_lock);
 	before_shmem_exit(detach_launcher, (Datum) 0);
+}
 
-	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-	SetConfigOption("application_name", "exact launcher", PGC_USERSET, PGC_S_SESSION);
+static void
+make_known(void)
+{
+	HASHCTL		ctl;
 
 	memset(&ctl, 0, sizeof(ctl));
 	ctl.keysize = sizeof(Oid);
 	ctl.entrysize = sizeof(KnownDatabase);
 	ctl.hcxt = TopMemoryContext;
-	known = hash_create("exact databases", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	known = hash_create("exact databases", EXACT_MAX_DATABASES, &ctl,
+						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/*
+ * The loop: what was asked for, workers, probes, then a wait. An error ends the process, and the
+ * postmaster starts it again; workers that run meanwhile are found by their slots.
+ */
+void
+exact_launcher_main(Datum main_arg pg_attribute_unused())
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	BackgroundWorkerUnblockSignals();
+	if (exact_shared == NULL)
+		proc_exit(0);
+
+	attach_launcher();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	SetConfigOption("application_name", "exact launcher", PGC_USERSET, PGC_S_SESSION);
+
+	make_known();
 	MemoryContextSwitchTo(TopMemoryContext);
 
 	wait_after_crashes();
@@ -579,11 +610,11 @@ exact_launcher_main(Datum main_arg pg_attribute_unused())
 		take_hints();
 		MemoryContextSwitchTo(TopMemoryContext);
 		wait = reconcile_all();
-		wait = sooner(wait, run_probes());
-		wait = sooner(wait, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), scan_at));
+		wait = exact_clock_sooner(wait, run_probes());
+		wait = exact_clock_sooner(wait, exact_clock_wait_ms(scan_at));
 
 		pgstat_report_activity(STATE_IDLE, NULL);
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait, PG_WAIT_EXTENSION);
+		wait_for_latch(wait);
 		take_signals();
 		if (exact_clock_set_back())
 			plan_anew();

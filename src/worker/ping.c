@@ -11,7 +11,8 @@
 ExactPing *
 exact_ping_open(ExactAsk *ask)
 {
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact ping", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact ping",
+												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	ExactPing  *ping = palloc(sizeof(ExactPing));
 
@@ -24,13 +25,15 @@ exact_ping_open(ExactAsk *ask)
 }
 
 void
-exact_ping_add(ExactPing *ping, const char *side, const char *name, bool ok, double ms, const char *finding, const char *next_step)
+exact_ping_add(ExactPing *ping, const char *side, const char *name, bool ok, double ms,
+			   const char *finding, const char *next_step)
 {
 	StringInfo	out = &ping->rows;
 
 	appendStringInfo(out, "%s{\"side\":\"%s\",\"name\":", out->len > 1 ? "," : "", side);
 	escape_json(out, name);
-	appendStringInfo(out, ",\"ok\":%s,\"latency_ms\":%s,\"finding\":", ok ? "true" : "false", ms >= 0 ? psprintf("%.1f", ms) : "null");
+	appendStringInfo(out, ",\"ok\":%s,\"latency_ms\":%s,\"finding\":",
+					 ok ? "true" : "false", ms >= 0 ? psprintf("%.1f", ms) : "null");
 	escape_json(out, finding);
 	appendStringInfoString(out, ",\"next_step\":");
 	if (next_step != NULL)

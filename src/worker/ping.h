@@ -1,14 +1,16 @@
 /*
- * ping.h - the answer to exact.ping(): can each app, division and workspace be reached, for real?
+ * ping.h - the rows of the answer to exact.ping(): can each app, division and workspace be reached?
  *
- * A JSON array of {side, name, ok, latency_ms, finding, next_step}, one by the fetcher, one by the loader.
+ * A JSON array of {side, name, ok, latency_ms, finding, next_step}, one by the fetcher, one by the
+ * loader.
  */
 #ifndef EXACT_PING_H
 #define EXACT_PING_H
 
+#include "postgres.h"
+
 #include "lib/stringinfo.h"
 
-#include "databricks/databricks.h"
 #include "worker/ask.h"
 
 typedef struct ExactPing
@@ -20,16 +22,9 @@ typedef struct ExactPing
 
 extern ExactPing *exact_ping_open(ExactAsk *ask);
 /* One thing that was tried. ms: how long it took, -1: nothing was asked; next_step may be NULL */
-extern void exact_ping_add(ExactPing *ping, const char *side, const char *name, bool ok, double ms, const char *finding, const char *next_step);
+extern void exact_ping_add(ExactPing *ping, const char *side, const char *name, bool ok, double ms,
+						   const char *finding, const char *next_step);
 /* Answers the question and frees the rows. */
 extern void exact_ping_close(ExactPing *ping);
-
-/* The fetcher's part (ping_exact.c): every app and every enabled division, one after the other */
-extern void exact_ping_exact(ExactAsk *ask);
-
-/* The loader's part (ping_databricks.c): begin, each workspace, end. It is answered when every workspace has been tried. */
-extern void exact_ping_begin(ExactAsk *ask);
-extern void exact_ping_workspace(const ExactWorkspace *workspace, bool enabled, const ExactFault *fault);
-extern void exact_ping_end(void);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * probe.c - a short process in one database that tells the launcher whether the extension is there.
  *
- * It must do nothing else: it runs in every database of the cluster. One transaction, a catalog read, an answer in shared memory.
+ * It must do nothing else: it runs in every database of the cluster. One transaction, a catalog
+ * read, an answer in shared memory.
  */
 #include "postgres.h"
 
@@ -15,10 +16,12 @@
 #include "utils/guc.h"
 
 #include "base/compat.h"
+#include "worker/process.h"
 #include "worker/shmem.h"
 
 PGDLLEXPORT void exact_probe_main(Datum main_arg) pg_attribute_noreturn();
 
+/* At most 5 s for a lock: the launcher ends a probe that takes longer and tries again. */
 void
 exact_probe_main(Datum main_arg pg_attribute_unused())
 {

@@ -1,5 +1,6 @@
 /*
- * process.c - registering background workers with the server: the launcher for good, all others one at a time by the launcher.
+ * process.c - registering background workers with the server: the launcher for good, all others one
+ * at a time by the launcher.
  */
 #include "postgres.h"
 
@@ -7,7 +8,6 @@
 #include "postmaster/bgworker.h"
 
 #include "worker/process.h"
-#include "worker/shmem.h"
 
 TimestampTz exact_process_blocked_until = 0;
 
@@ -24,8 +24,8 @@ fill(BackgroundWorker *worker, const char *function, const char *name, const cha
 }
 
 bool
-exact_process_start(const char *function, const char *name, const char *type, int arg, const ExactWorkerExtra *extra,
-					BackgroundWorkerHandle **handle)
+exact_process_start(const char *function, const char *name, const char *type, int arg,
+					const ExactWorkerExtra *extra, BackgroundWorkerHandle **handle)
 {
 	static bool told = false;
 	BackgroundWorker worker;
@@ -43,12 +43,14 @@ exact_process_start(const char *function, const char *name, const char *type, in
 	}
 
 	*handle = NULL;
-	exact_process_blocked_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), EXACT_PROCESS_RETRY_MS);
+	exact_process_blocked_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+															  EXACT_PROCESS_RETRY_MS);
 	if (!told)
 		ereport(LOG,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("exact launcher: no free worker slot for \"%s\"", name),
-				 errhint("Raise max_worker_processes (now %d): 1 for the launcher, 1 for a probe and 3 for each database with the extension.",
+				 errhint("Raise max_worker_processes (now %d): 1 for the launcher, 1 for a probe"
+						 " and 3 for each database with the extension.",
 						 max_worker_processes)));
 	told = true;
 	return false;

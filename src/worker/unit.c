@@ -1,8 +1,10 @@
 /*
- * unit.c - one unit of a worker's work: a transaction, as role exact_worker, while the extension is held in place.
+ * unit.c - one unit of a worker's work: a transaction, as role exact_worker, while the extension is
+ * held in place.
  *
- * Called by worker.c. A unit keeps DROP EXTENSION and update scripts waiting for its milliseconds, and finds out here when the
- * extension has gone or is of another version than the library.
+ * Called by all that workers do with the database. A unit keeps DROP EXTENSION and update scripts
+ * waiting for its milliseconds, and finds out here when the extension has gone or is of another
+ * version than the library.
  */
 #include "postgres.h"
 
@@ -23,27 +25,30 @@
 
 #include "base/compat.h"
 #include "base/errors.h"
-#include "worker/shmem.h"
+#include "worker/lock.h"
+#include "worker/self.h"
 #include "worker/unit.h"
-#include "worker/worker.h"
 
 #define UNIT_ATTEMPTS 3
-
-volatile sig_atomic_t exact_in_unit = false;
-bool		exact_unit_unfit = false;
+#define VERSION_LEN 32
 
 static Oid	extension = InvalidOid; /* the one this process works for */
+
+/* The extension is of another version or the role is missing: no unit can succeed. */
+static bool unfit = false;
 
 static ExactFault *
 copy_fault(const ErrorData *error)
 {
-	return exact_fault_make(error->sqlerrcode, pstrdup(error->message ? error->message : "unknown error"), error->detail ? pstrdup(error->detail) : NULL,
+	return exact_fault_make(error->sqlerrcode,
+							pstrdup(error->message ? error->message : "unknown error"),
+							error->detail ? pstrdup(error->detail) : NULL,
 							error->hint ? pstrdup(error->hint) : NULL);
 }
 
 /* Reads the extension's row: its id (InvalidOid = not there) and version. */
 static Oid
-read_extension(char version[EXACT_VERSION_LEN])
+read_extension(char version[VERSION_LEN])
 {
 	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -51,16 +56,18 @@ read_extension(char version[EXACT_VERSION_LEN])
 	HeapTuple	tuple;
 	Oid			oid = InvalidOid;
 
-	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum("exact_databricks"));
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum("exact_databricks"));
 	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
 		bool		isnull;
-		Datum		value = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
+		Datum		value = heap_getattr(tuple, Anum_pg_extension_extversion,
+										 RelationGetDescr(rel), &isnull);
 
 		oid = ((Form_pg_extension) GETSTRUCT(tuple))->oid;
-		strlcpy(version, isnull ? "" : TextDatumGetCString(value), EXACT_VERSION_LEN);
+		strlcpy(version, isnull ? "" : TextDatumGetCString(value), VERSION_LEN);
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -68,14 +75,14 @@ read_extension(char version[EXACT_VERSION_LEN])
 }
 
 /*
- * Keeps DROP EXTENSION and update scripts away until the transaction ends. False: the extension has gone, or another one of
- * that name has come. Raises when its version is not the library's.
+ * Keeps DROP EXTENSION and update scripts away until the transaction ends. False: the extension has
+ * gone, or another one of that name has come. Raises when its version is not the library's.
  */
 static bool
 lock_extension(void)
 {
-	LOCKTAG		quiesce = exact_lock_tag(exact_worker_database(), 0, EXACT_LOCK_QUIESCE);
-	char		version[EXACT_VERSION_LEN];
+	LOCKTAG		quiesce = exact_lock_tag(exact_self_database(), 0, EXACT_LOCK_QUIESCE);
+	char		version[VERSION_LEN];
 	Oid			oid;
 
 	(void) LockAcquire(&quiesce, ShareLock, false, false);
@@ -86,12 +93,14 @@ lock_extension(void)
 	if (read_extension(version) != oid)
 		return false;
 	extension = oid;
-	exact_unit_unfit = strcmp(version, EXACT_VERSION) != 0;
-	if (exact_unit_unfit)
+	unfit = strcmp(version, EXACT_VERSION) != 0;
+	if (unfit)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_INSTALLATION),
-				 errmsg("the server's library is version %s, the extension is version %s", EXACT_VERSION, version),
-				 errhint("Restart the server to load the installed library, then ALTER EXTENSION exact_databricks UPDATE.")));
+				 errmsg("the server's library is version %s, the extension is version %s",
+						EXACT_VERSION, version),
+				 errhint("Restart the server to load the installed library,"
+						 " then ALTER EXTENSION exact_databricks UPDATE.")));
 	return true;
 }
 
@@ -100,8 +109,8 @@ become_worker_role(void)
 {
 	Oid			role = get_role_oid("exact_worker", true);
 
-	exact_unit_unfit = !OidIsValid(role);
-	if (exact_unit_unfit)
+	unfit = !OidIsValid(role);
+	if (unfit)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_INSTALLATION),
 				 errmsg("role exact_worker does not exist"),
@@ -116,6 +125,10 @@ typedef enum UnitEnd
 	UNIT_GONE
 } UnitEnd;
 
+/*
+ * One attempt. The catch copies the error into the caller's context before the abort frees where it
+ * lies. After an abort the role is what it was; after a commit it is set back here.
+ */
 static UnitEnd
 try_unit(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
 {
@@ -124,8 +137,8 @@ try_unit(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
 	Oid			user;
 	int			security;
 
-	exact_worker_exit_if_wanted();
-	exact_in_unit = true;
+	exact_self_exit_if_wanted();
+	exact_self_enter_unit();
 	GetUserIdAndSecContext(&user, &security);
 	pgstat_report_activity(STATE_RUNNING, what);
 	SetCurrentStatementStartTimestamp();
@@ -163,7 +176,7 @@ try_unit(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
 
 	if (end == UNIT_GONE)
 		AbortCurrentTransaction();
-	exact_in_unit = false;
+	exact_self_leave_unit();
 	MemoryContextSwitchTo(caller);
 	pgstat_report_stat(false);
 	return end;
@@ -179,11 +192,31 @@ exact_unit_try(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
 		if (end == UNIT_DONE)
 			return true;
 		if (end == UNIT_GONE)
-			exact_worker_end("the extension is not in this database");
+			exact_self_end("the extension is not in this database");
 		if (attempt == UNIT_ATTEMPTS ||
 			((*fault)->sqlstate != ERRCODE_LOCK_NOT_AVAILABLE &&
 			 (*fault)->sqlstate != ERRCODE_T_R_DEADLOCK_DETECTED &&
 			 (*fault)->sqlstate != ERRCODE_T_R_SERIALIZATION_FAILURE))
 			return false;
 	}
+}
+
+bool
+exact_unit_run(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
+{
+	ExactFault *found = NULL;
+
+	if (exact_unit_try(what, fn, arg, &found))
+		return true;
+	exact_self_note_error(found->message);
+	if (unfit)
+		exact_self_wait(found, EXACT_SELF_RECHECK_FAILED_MS, WARNING);
+	else
+		ereport(LOG,
+				(errcode(found->sqlstate),
+				 errmsg("exact %s: %s: %s", exact_self_name(), what, found->message),
+				 found->hint ? errhint("%s", found->hint) : 0));
+	if (fault)
+		*fault = found;
+	return false;
 }

@@ -1,25 +1,29 @@
 /*
- * unit.h - between worker.c and unit.c; everybody else uses exact_unit_run of worker.h.
+ * unit.h - one unit of a worker's work: one transaction.
  */
 #ifndef EXACT_UNIT_H
 #define EXACT_UNIT_H
 
-#include <signal.h>
+#include "postgres.h"
 
-#include "worker/worker.h"
+#include "base/fault.h"
 
-/* Set while a unit runs: an exit may then interrupt it like any backend. */
-extern volatile sig_atomic_t exact_in_unit;
+typedef void (*ExactUnit) (void *arg);
 
-/* The last unit failed because the extension is of another version or the role is missing: the worker cannot work. */
-extern bool exact_unit_unfit;
+/*
+ * Runs fn(arg) in one transaction as role exact_worker: SPI connected, snapshot active,
+ * lock_timeout 500 ms, AccessShareLock on the extension. Ends the process when the extension is
+ * gone; when it is of another version the units fail and the worker waits (self.h).
+ *
+ * Commits and returns true. On error rolls back, logs one line "exact <name>: <what>: ..." and
+ * returns false with *fault (may be NULL; in the memory context of the call). Lock timeouts,
+ * deadlocks and serialization failures are tried up to three times, so fn may run twice. Memory
+ * that fn allocates in CurrentMemoryContext is gone afterwards: results are copied to a context of
+ * the caller's. Not to be nested.
+ */
+extern bool exact_unit_run(const char *what, ExactUnit fn, void *arg, ExactFault **fault);
 
-/* As exact_unit_run, without a log line. Ends the process when the extension is gone. */
+/* The same without a log line; fault must not be NULL. The worker is not told that it must wait. */
 extern bool exact_unit_try(const char *what, ExactUnit fn, void *arg, ExactFault **fault);
-
-/* Ends the process if it was asked to and nothing holds it. */
-extern void exact_worker_exit_if_wanted(void);
-/* Ends it because there should be no worker: the launcher looks into the database before it starts another. */
-extern void exact_worker_end(const char *reason) pg_attribute_noreturn();
 
 #endif

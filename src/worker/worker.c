@@ -1,14 +1,14 @@
 /*
- * worker.c - the frame of every worker: start, loop, transactions, end.
+ * worker.c - the frame of every worker: start, loop, and whether it may work.
  *
- * Entered by the main functions of fetcher.c, loader.c and listener.c. Owns the worker's slot in shared memory, its session locks, signals
- * and memory contexts. No transaction is open while it waits, and a worker whose database binds it elsewhere, whose extension
- * is of another version, or which is switched off, waits without working.
+ * Entered by the main functions of fetcher.c, loader.c and listener.c. Owns the loop, the session
+ * locks and the memory contexts. No transaction is open while it waits, and a worker whose database
+ * binds it elsewhere, whose extension is of another version, or which is switched off, waits
+ * without working.
  */
 #include "postgres.h"
 
 #include <signal.h>
-#include <unistd.h>
 
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -16,7 +16,6 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
-#include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
@@ -28,220 +27,30 @@
 #include "base/sql.h"
 #include "http/http_client.h"
 #include "worker/ask.h"
-#include "worker/shmem.h"
+#include "worker/lock.h"
+#include "worker/self.h"
 #include "worker/unit.h"
+#include "worker/wake.h"
 #include "worker/worker.h"
 
-#define HOLD_LIMIT_MS 10000		/* an exit waits so long for an outstanding token answer */
-#define RECHECK_MS 60000		/* a worker that must not work looks again */
-#define RECHECK_FAILED_MS 10000
+#define LINGER_MS 1000			/* it should end and is held: how often it looks whether it may */
 
 static const ExactWorkerOps *ops = NULL;
-static ExactWorkerSlot *slot = NULL;
-static Oid	database = InvalidOid;
 
-/* May it work? If not, not_ready says why. */
-static bool ready = false;
 static bool started = false;
-static ExactFault not_ready;
-static char told[EXACT_REASON_LEN] = "";	/* the reason that was logged last */
-static TimestampTz assess_at = 0;
-static char blocked[EXACT_REASON_LEN] = "";	/* why it cannot do its work for a reason of its own */
-static bool woken = true;		/* since the last turn: by exact_wake, a reload, the start */
-
-static volatile sig_atomic_t hold_depth = 0;
-static volatile sig_atomic_t exit_wanted = false;
-static TimestampTz exit_wanted_at = 0;
 static int	epoch = 0;			/* of the installation when this process began to work, 0 before */
 
-Oid
-exact_worker_database(void)
-{
-	return database;
-}
+static bool assess_due = true;	/* may it work? */
+static bool turn_due = true;
+static TimestampTz turn_at = PG_INT64_MAX;	/* PG_INT64_MAX: only when woken */
+static bool woken = true;		/* since the last turn: by exact_wake, a reload, the start */
+static bool clock_moved = false;
+static long serve_wait = 0;
 
 bool
 exact_worker_woken(void)
 {
 	return woken;
-}
-
-const char *
-exact_worker_name(void)
-{
-	return ops ? ops->name : "backend";
-}
-
-void
-exact_log(int elevel, const char *fmt,...)
-{
-	char		text[1024];
-	va_list		args;
-
-	Assert(elevel < ERROR);
-	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	ereport(elevel, (errmsg_internal("exact %s: %s", exact_worker_name(), text), errhidestmt(true), errhidecontext(true)));
-}
-
-/* ---- end of the process ---- */
-
-static void
-detach_slot(int code pg_attribute_unused(), Datum arg pg_attribute_unused())
-{
-	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
-	slot->pid = 0;
-	slot->state = EXACT_WORKER_STOPPED;
-	slot->place[0] = '\0';
-	slot->nquestions = 0;		/* the askers see the pid change */
-	if (exact_shared->launcher_pid != 0)
-		exact_set_proc_latch(exact_shared->launcher_proc_number);
-	LWLockRelease(exact_shared_lock);
-}
-
-void
-exact_worker_end(const char *reason)
-{
-	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
-	slot->ended_clean = true;
-	exact_reason_copy(slot->reason, reason);
-	LWLockRelease(exact_shared_lock);
-	ereport(DEBUG1, (errmsg_internal("exact %s: ends: %s", ops->name, reason)));
-	proc_exit(0);
-}
-
-void
-exact_worker_rest(const char *reason)
-{
-	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
-	slot->resting = true;
-	LWLockRelease(exact_shared_lock);
-	exact_worker_end(reason);
-}
-
-/* Inside a unit an exit interrupts like in any backend; elsewhere the loop ends quietly. */
-static void
-on_sigterm(SIGNAL_ARGS)
-{
-	int			save_errno = errno;
-
-	exit_wanted = true;
-	if (exact_in_unit && hold_depth == 0)
-		die(postgres_signal_arg);
-	else
-		SetLatch(MyLatch);
-	errno = save_errno;
-}
-
-void
-exact_worker_exit_if_wanted(void)
-{
-	if (!exit_wanted)
-		return;
-	if (exit_wanted_at == 0)
-		exit_wanted_at = GetCurrentTimestamp();
-	if (hold_depth == 0 || TimestampDifferenceExceeds(exit_wanted_at, GetCurrentTimestamp(), HOLD_LIMIT_MS))
-		proc_exit(0);
-}
-
-void
-exact_worker_hold_exit(void)
-{
-	hold_depth++;
-}
-
-void
-exact_worker_release_exit(void)
-{
-	if (hold_depth > 0)
-		hold_depth--;
-}
-
-/* ---- state ---- */
-
-static void
-note_error(const char *message)
-{
-	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
-	exact_reason_copy(slot->last_error, message);
-	LWLockRelease(exact_shared_lock);
-}
-
-void
-exact_worker_block(const char *reason)
-{
-	exact_reason_copy(blocked, reason ? reason : "");
-	if (!ready)
-		return;					/* there is a reason already */
-	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
-	slot->state = blocked[0] ? EXACT_WORKER_IDLE : EXACT_WORKER_RUNNING;
-	strcpy(slot->reason, blocked);
-	LWLockRelease(exact_shared_lock);
-}
-
-void
-exact_worker_place(const char *place)
-{
-	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
-	exact_reason_copy(slot->place, place);
-	LWLockRelease(exact_shared_lock);
-}
-
-/* Must not work for now; logged when the reason is a new one. */
-static void
-set_not_ready(const ExactFault *fault, long again_ms, int elevel)
-{
-	char		reason[EXACT_REASON_LEN];
-
-	exact_reason_copy(reason, fault->message);
-	ready = false;
-	not_ready.sqlstate = fault->sqlstate;
-	if (not_ready.message == NULL || strcmp(not_ready.message, fault->message) != 0)
-	{
-		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-		if (not_ready.message)
-			pfree(not_ready.message);
-		if (not_ready.hint)
-			pfree(not_ready.hint);
-		not_ready.message = pstrdup(fault->message);
-		not_ready.hint = fault->hint ? pstrdup(fault->hint) : NULL;
-		MemoryContextSwitchTo(old);
-	}
-	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
-	slot->state = EXACT_WORKER_IDLE;
-	strcpy(slot->reason, reason);
-	LWLockRelease(exact_shared_lock);
-	assess_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), again_ms);
-	if (strcmp(told, reason) != 0)
-	{
-		strcpy(told, reason);
-		ereport(elevel,
-				(errcode(fault->sqlstate),
-				 errmsg("exact %s: waits: %s", ops->name, reason),
-				 fault->hint ? errhint("%s", fault->hint) : 0));
-	}
-}
-
-bool
-exact_unit_run(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
-{
-	ExactFault *own = NULL;
-
-	if (exact_unit_try(what, fn, arg, &own))
-		return true;
-	note_error(own->message);
-	if (exact_unit_unfit)
-		set_not_ready(own, RECHECK_FAILED_MS, WARNING);
-	else
-		ereport(LOG,
-				(errcode(own->sqlstate),
-				 errmsg("exact %s: %s: %s", ops->name, what, own->message),
-				 own->hint ? errhint("%s", own->hint) : 0));
-	if (fault)
-		*fault = own;
-	return false;
 }
 
 /* ---- may it work? ---- */
@@ -272,95 +81,78 @@ bind_unit(void *arg)
 	binding->epoch = SPI_processed > 0 ? (int) exact_cell_int8(0, 1, 0) : 0;
 }
 
-/* What this process holds in memory belongs to an epoch that is over; the launcher starts another one. */
 static void
-end_epoch(void)
+wait_because(int sqlstate, char *message, char *hint, int elevel)
 {
-	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
-	slot->ended_clean = true;
-	LWLockRelease(exact_shared_lock);
-	exit_wanted = true;
-	exact_worker_exit_if_wanted();
+	ExactFault	why = {.sqlstate = sqlstate, .message = message, .hint = hint};
+
+	exact_self_wait(&why, EXACT_SELF_RECHECK_MS, elevel);
 }
 
-/* Decides anew whether this worker may work; ends the process when the extension is gone. */
+/*
+ * Goes by what the installation answered. What this process holds in memory belongs to the epoch in
+ * which it began to work: when that is over it ends, and the launcher starts another one.
+ */
+static void
+take_binding(const Binding *binding)
+{
+	if (binding->answer == NULL || strcmp(binding->answer, "bound") != 0)
+	{
+		wait_because(ERRCODE_EXACT_INSTALLATION,
+					 binding->answer ? binding->answer :
+					 "this database is not bound to an installation",
+					 "If this is the hub that shall work from now on, call exact.adopt().",
+					 WARNING);
+		return;
+	}
+	if (epoch != 0 && binding->epoch != epoch)
+	{
+		exact_self_retire();
+		return;
+	}
+	if (exact_self_refusal() == NULL)
+		return;
+	epoch = binding->epoch;
+	exact_self_work();
+	if (!started && ops->start)
+		ops->start();
+	started = true;
+}
+
+/*
+ * Decides anew whether this worker may work; ends the process when the extension is gone. A lock
+ * timeout of one that works means nothing: someone holds the extension in an open transaction,
+ * whose end wakes us.
+ */
 static void
 assess(void)
 {
-	ExactFault	reason;
 	ExactFault *fault = NULL;
 	Binding		binding = {NULL, 0};
 
 	if (!exact_enabled)
 	{
-		memset(&reason, 0, sizeof(reason));
-		reason.sqlstate = ERRCODE_EXACT_NOT_PRELOADED;
-		reason.message = "exact_databricks.enabled is off";
-		reason.hint = "ALTER SYSTEM SET exact_databricks.enabled = on; then SELECT pg_reload_conf().";
-		set_not_ready(&reason, RECHECK_MS, LOG);
+		wait_because(ERRCODE_EXACT_NOT_PRELOADED,
+					 "exact_databricks.enabled is off",
+					 "ALTER SYSTEM SET exact_databricks.enabled = on;"
+					 " then SELECT pg_reload_conf().",
+					 LOG);
 		return;
 	}
 	if (!exact_unit_try("bind", bind_unit, &binding, &fault))
 	{
-		if (ready && fault->sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
-			return;				/* someone holds the extension in an open transaction; its end wakes us */
-		set_not_ready(fault, RECHECK_FAILED_MS, fault->sqlstate == ERRCODE_EXACT_INSTALLATION ? WARNING : LOG);
+		bool		broken = fault->sqlstate == ERRCODE_EXACT_INSTALLATION;
+
+		if (exact_self_refusal() != NULL || fault->sqlstate != ERRCODE_LOCK_NOT_AVAILABLE)
+			exact_self_wait(fault, EXACT_SELF_RECHECK_FAILED_MS, broken ? WARNING : LOG);
 		return;
 	}
-	if (binding.answer == NULL || strcmp(binding.answer, "bound") != 0)
-	{
-		memset(&reason, 0, sizeof(reason));
-		reason.sqlstate = ERRCODE_EXACT_INSTALLATION;
-		reason.message = binding.answer ? binding.answer : "this database is not bound to an installation";
-		reason.hint = "If this is the hub that shall work from now on, call exact.adopt().";
-		set_not_ready(&reason, RECHECK_MS, WARNING);
-	}
-	else if (epoch != 0 && binding.epoch != epoch)
-		end_epoch();
-	else if (!ready)
-	{
-		ready = true;
-		epoch = binding.epoch;
-		told[0] = '\0';
-		LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
-		slot->state = blocked[0] ? EXACT_WORKER_IDLE : EXACT_WORKER_RUNNING;
-		strcpy(slot->reason, blocked);
-		LWLockRelease(exact_shared_lock);
-		if (!started && ops->start)
-			ops->start();
-		started = true;
-	}
+	take_binding(&binding);
 	if (binding.answer)
 		pfree(binding.answer);
 }
 
 /* ---- start ---- */
-
-static void
-attach_slot(Datum main_arg)
-{
-	ExactWorkerExtra extra;
-	int			index = DatumGetInt32(main_arg);
-
-	memcpy(&extra, MyBgworkerEntry->bgw_extra, sizeof(extra));
-	database = extra.database;
-	slot = &exact_shared->databases[index].workers[ops->role];
-
-	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
-	if (exact_shared->databases[index].database != database || slot->generation != extra.generation || slot->pid != 0)
-	{
-		LWLockRelease(exact_shared_lock);
-		proc_exit(0);			/* registered by a launcher that has been replaced meanwhile */
-	}
-	slot->pid = MyProcPid;
-	slot->proc_number = exact_my_proc_number();
-	slot->state = EXACT_WORKER_STARTING;
-	slot->ended_clean = false;
-	slot->started_at = GetCurrentTimestamp();
-	slot->nquestions = 0;
-	LWLockRelease(exact_shared_lock);
-	before_shmem_exit(detach_slot, (Datum) 0);
-}
 
 /* What the worker relies on, whatever ALTER DATABASE or ALTER ROLE say */
 static void
@@ -393,13 +185,14 @@ fix_settings(void)
 static void
 take_ownership(void)
 {
+	Oid			database = exact_self_database();
 	LOCKTAG		gate = exact_lock_tag(database, 0, EXACT_LOCK_GATE);
 	LOCKTAG		owner = exact_lock_tag(database, ops->role, EXACT_LOCK_OWNER);
 
-	if (exact_database_closing(database) || !exact_lock_try(&gate, ShareLock))
-		exact_worker_end("a command on this database waits for the workers to go");
+	if (exact_lock_closing(database) || !exact_lock_try(&gate, ShareLock))
+		exact_self_end("a command on this database waits for the workers to go");
 	if (!exact_lock_try(&owner, ExclusiveLock))
-		exact_worker_end("another worker of this role still runs");
+		exact_self_end("another worker of this role still runs");
 }
 
 static void
@@ -410,28 +203,13 @@ close_server(int code pg_attribute_unused(), Datum arg pg_attribute_unused())
 
 /* ---- loop ---- */
 
-/* ms from now until then, at least 0 */
-static long
-until(TimestampTz then)
-{
-	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), then);
-}
-
-long
-exact_worker_sooner(long a, long b)
-{
-	if (a < 0)
-		return b;
-	return b < 0 ? a : Min(a, b);
-}
-
 /* Signals, barriers, reload; true after a reload. */
 static bool
 handle_interrupts(void)
 {
 	/* A cancel is meant for a unit; between units there is nothing to cancel. */
 	QueryCancelPending = false;
-	exact_worker_exit_if_wanted();
+	exact_self_exit_if_wanted();
 	CHECK_FOR_INTERRUPTS();
 	if (!ConfigReloadPending)
 		return false;
@@ -440,124 +218,160 @@ handle_interrupts(void)
 	return true;
 }
 
+/* What others and the clock ask for; the bits are read before anything is done about them. */
+static void
+take_wakeups(void)
+{
+	uint32		wake = pg_atomic_exchange_u32(&exact_self_slot()->wake, 0);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (wake & EXACT_WAKE_CHECK)
+		assess_due = true;
+	if (exact_self_refusal() != NULL && (wake != 0 || exact_self_look_at() <= now))
+		assess_due = true;
+	if (wake & EXACT_WAKE_TURN)
+		turn_due = woken = true;
+	if (turn_at <= now)
+		turn_due = true;
+}
+
+static void
+assess_if_due(void)
+{
+	bool		could = exact_self_refusal() == NULL;
+
+	if (!assess_due)
+		return;
+	assess_due = false;
+	assess();
+	if (!could && exact_self_refusal() == NULL)
+		turn_due = woken = true;
+}
+
+static void
+turn_if_due(void)
+{
+	long		wanted;
+
+	if (!turn_due || exact_self_refusal() != NULL)
+		return;
+	turn_due = false;
+	wanted = ops->turn();
+	woken = false;
+	turn_at = wanted < 0 ? PG_INT64_MAX :
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wanted);
+}
+
+/*
+ * Waits for the next thing to do. Statistics are reported when it is idle; one that serves many a
+ * second reports once a second, and is looked at again for the last report.
+ */
+static void
+wait_for_work(void)
+{
+	long		timeout = ops->serve ? serve_wait : exact_http_timeout();
+
+	timeout = exact_clock_sooner(timeout, exact_clock_wait_ms(exact_self_refusal() != NULL ?
+															  exact_self_look_at() : turn_at));
+	if (exact_self_exit_wanted() || clock_moved)
+		timeout = exact_clock_sooner(timeout, LINGER_MS);
+	if (timeout != 0)
+	{
+		long		report = pgstat_report_stat(ops->serve == NULL);
+
+		if (report > 0)
+			timeout = exact_clock_sooner(timeout, report);
+		pgstat_report_activity(STATE_IDLE, NULL);
+	}
+	exact_evloop_wait(timeout);
+}
+
+/*
+ * What was planned by a clock that was set back lies too far ahead: one that plans begins anew, as
+ * soon as nothing holds it. The listener plans nothing.
+ */
+static void
+mind_clock(void)
+{
+	if (exact_clock_set_back())
+	{
+		exact_log(LOG, "the clock was set back");
+		clock_moved = assess_due = turn_due = true;
+	}
+	if (clock_moved && ops->serve == NULL && !exact_self_is_held())
+		exact_self_end("the clock was set back");
+}
+
 static void pg_attribute_noreturn()
 work_loop(void)
 {
-	MemoryContext loop_context = AllocSetContextCreate(TopMemoryContext, "exact loop", ALLOCSET_DEFAULT_SIZES);
-	bool		turn_due = true;
-	bool		assess_due = true;
-	bool		clock_moved = false;
-	TimestampTz turn_at = 0;	/* 0 = only when woken */
-	long		serve_wait = 0;
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact loop",
+												  ALLOCSET_DEFAULT_SIZES);
 
 	for (;;)
 	{
-		uint32		wake;
-		long		timeout = -1;
-
-		MemoryContextReset(loop_context);
-		MemoryContextSwitchTo(loop_context);
-
-		wake = pg_atomic_exchange_u32(&slot->wake, 0);
-		if ((wake & EXACT_WAKE_CHECK) || (!ready && (wake || assess_at <= GetCurrentTimestamp())))
-			assess_due = true;
-		if (assess_due)
-		{
-			bool		was_ready = ready;
-
-			assess_due = false;
-			assess();
-			turn_due |= ready && !was_ready;
-			woken |= ready && !was_ready;
-		}
-		woken |= (wake & EXACT_WAKE_TURN) != 0;
-		turn_due |= (wake & EXACT_WAKE_TURN) || (turn_at != 0 && turn_at <= GetCurrentTimestamp());
-		if (exact_ask_take(ops->ask, ready ? NULL : &not_ready) > 0)
+		MemoryContextReset(context);
+		MemoryContextSwitchTo(context);
+		take_wakeups();
+		assess_if_due();
+		if (exact_ask_take(ops->ask, exact_self_refusal()) > 0)
 			turn_due = true;
-		if (ready && turn_due)
-		{
-			long		wanted;
+		turn_if_due();
 
-			turn_due = false;
-			wanted = ops->turn();
-			woken = false;
-			turn_at = wanted < 0 ? 0 : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wanted);
-		}
+		wait_for_work();
 
-		if (!ready)
-			timeout = exact_worker_sooner(timeout, until(assess_at));
-		else if (turn_at != 0)
-			timeout = exact_worker_sooner(timeout, until(turn_at));
-		timeout = exact_worker_sooner(timeout, ops->serve ? serve_wait : exact_http_timeout());
-		if (exit_wanted || clock_moved)
-			timeout = exact_worker_sooner(timeout, 1000);
-		if (timeout != 0)
-		{
-			/* one that serves many a second reports once a second, and is looked at again for the last report */
-			long		report = pgstat_report_stat(ops->serve == NULL);
-
-			if (report > 0)
-				timeout = exact_worker_sooner(timeout, report);
-			pgstat_report_activity(STATE_IDLE, NULL);
-		}
-		exact_evloop_wait(timeout);
-
-		if (exact_clock_set_back())
-		{
-			exact_log(LOG, "the clock was set back");
-			clock_moved = assess_due = turn_due = true;
-		}
-		/* one that plans ahead begins anew; the listener does not */
-		if (clock_moved && ops->serve == NULL && hold_depth == 0)
-			exact_worker_end("the clock was set back");
+		mind_clock();
 		if (handle_interrupts())
 		{
-			assess_due = true;
-			turn_due = true;
-			woken = true;
+			assess_due = turn_due = woken = true;
 			if (ops->reload && (started || ops->serve))
 				ops->reload();
 		}
 		exact_ask_continue();
 		if (ops->serve)
-			serve_wait = ops->serve(ready ? NULL : &not_ready);
+			serve_wait = ops->serve(exact_self_refusal());
 		else if (exact_http_run() > 0)
 			turn_due = true;
 	}
 }
 
+/* An error outside a unit ends the process; the launcher starts another. */
+static void pg_attribute_noreturn()
+end_by_error(void)
+{
+	ErrorData  *error;
+
+	error_context_stack = NULL;
+	HOLD_INTERRUPTS();
+	EmitErrorReport();
+	MemoryContextSwitchTo(TopMemoryContext);
+	error = CopyErrorData();
+	exact_self_note_error(error->message);
+	proc_exit(1);
+}
+
+/*
+ * From the slot to the loop. The configuration is read once more after the handler of SIGHUP is
+ * there, so that no reload is lost.
+ */
 void
 exact_worker_run(const ExactWorkerOps *worker_ops, Datum main_arg)
 {
-	sigjmp_buf	local_sigjmp_buf;
+	sigjmp_buf	on_error;
 	char		name[NAMEDATALEN];
 
 	ops = worker_ops;
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, on_sigterm);
-	if (exact_shared == NULL)
-		proc_exit(0);
-	attach_slot(main_arg);
+	exact_self_attach(ops->role, main_arg);
 	BackgroundWorkerUnblockSignals();
-	ProcessConfigFile(PGC_SIGHUP);	/* a reload before the handler was there is not lost */
+	ProcessConfigFile(PGC_SIGHUP);
 
-	/* An error outside a unit ends the process; the launcher starts another. */
-	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
-	{
-		ErrorData  *error;
+	if (sigsetjmp(on_error, 1) != 0)
+		end_by_error();
+	PG_exception_stack = &on_error;
 
-		error_context_stack = NULL;
-		HOLD_INTERRUPTS();
-		EmitErrorReport();
-		MemoryContextSwitchTo(TopMemoryContext);
-		error = CopyErrorData();
-		note_error(error->message);
-		proc_exit(1);
-	}
-	PG_exception_stack = &local_sigjmp_buf;
-
-	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-	snprintf(name, sizeof(name), "exact %s", ops->name);
+	BackgroundWorkerInitializeConnectionByOid(exact_self_database(), InvalidOid, 0);
+	snprintf(name, sizeof(name), "exact %s", exact_self_name());
 	SetConfigOption("application_name", name, PGC_USERSET, PGC_S_SESSION);
 	fix_settings();
 	take_ownership();

@@ -1,0 +1,30 @@
+/*
+ * lock.h - the advisory locks between workers and the commands that need them out of the way.
+ *
+ * Private classes (field 4 of the lock tag; SQL functions use 1 and 2). A lock is of a database;
+ * its key is a role or 0.
+ */
+#ifndef EXACT_LOCK_H
+#define EXACT_LOCK_H
+
+#include "postgres.h"
+
+#include "storage/lock.h"
+
+/* Workers share it for life; a command on the database takes it exclusively. */
+#define EXACT_LOCK_GATE 17720
+/* One worker of a role in a database */
+#define EXACT_LOCK_OWNER 17721
+/* Units share it; update scripts take it exclusively. */
+#define EXACT_LOCK_QUIESCE 17722
+/* Held while a command on the database waits for the workers to go: none is started. */
+#define EXACT_LOCK_CLOSING 17723
+
+extern LOCKTAG exact_lock_tag(Oid database, uint32 key, uint16 class_number);
+/* Session-level; false when it is not to be had now. */
+extern bool exact_lock_try(const LOCKTAG *tag, LOCKMODE mode);
+extern void exact_lock_release(const LOCKTAG *tag, LOCKMODE mode);
+/* Does a command on this database wait for its workers to go, or run? */
+extern bool exact_lock_closing(Oid database);
+
+#endif
