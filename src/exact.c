@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 
 #include "base/guc.h"
+#include "http/host_policy.h"
 #include "worker/ddl_hook.h"
 #include "worker/process.h"
 #include "worker/shmem.h"
@@ -21,7 +22,7 @@ PGDLLEXPORT void _PG_init(void);
 void
 _PG_init(void)
 {
-	exact_guc_init();
+	exact_guc_init(exact_host_entry_is_valid);
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
 	exact_shmem_init();

@@ -3,6 +3,7 @@
  */
 #include "frontend.h"
 
+#include "base/json.c"
 #include "deliver/delivery_row.c"
 
 static int	failures;
@@ -37,7 +38,7 @@ expect(const char *what, const char *record, const char *fields)
 	else
 	{
 		appendStringInfo(&expected, HEAD "%s" TAIL ",\"_payload\":", fields);
-		exact_delivery_row_quote(&expected, record, strlen(record));
+		exact_json_quote(&expected, record, strlen(record));
 		appendStringInfoChar(&expected, '}');
 	}
 	if (strcmp(out.data, expected.data) != 0)

@@ -123,6 +123,35 @@ test_hosts(void)
 	exact_insecure_loopback = false;
 }
 
+static void
+test_entries(void)
+{
+	static const char *const good[] = {
+		"start.exactonline.nl", "*.azuredatabricks.net", "host:8443", "host:1/private", "host/private",
+		"Test.Example:65535", "10.0.0.1", "10.0.0.1:8443/private", "[2001:db8::1]", "[2001:DB8::1]:444",
+		"*.a-b.c:443/private",
+	};
+	static const char *const bad[] = {
+		"", "*", "*.", "*.com", "*.com:443", "*host.example", ".host", "host.", "a..b", "host:", "host:0",
+		"host:65536", "host:99999999999999999999", "host:443x", "host:x", "host/", "host/privat",
+		"host/private/", "host/private:443", "/private", ":443", "https://host", "host/path", "[]", "[::1",
+		"[::1]x", "*.[::1]", "[::g]", "2001:db8::1", "us_er", "a@b",
+	};
+
+	for (size_t i = 0; i < lengthof(good); i++)
+	{
+		if (!exact_host_entry_is_valid(good[i]))
+			fprintf(stderr, "no entry: %s\n", good[i]);
+		CHECK(exact_host_entry_is_valid(good[i]));
+	}
+	for (size_t i = 0; i < lengthof(bad); i++)
+	{
+		if (exact_host_entry_is_valid(bad[i]))
+			fprintf(stderr, "an entry: %s\n", bad[i]);
+		CHECK(!exact_host_entry_is_valid(bad[i]));
+	}
+}
+
 static bool
 origin_is(const char *url, const char *expected)
 {
@@ -162,6 +191,7 @@ main(void)
 {
 	test_classes();
 	test_hosts();
+	test_entries();
 	test_texts();
 	return checks_done();
 }

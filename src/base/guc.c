@@ -24,6 +24,12 @@
 
 #define FILE_FLAGS (GUC_SUPERUSER_ONLY)
 
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGITS "0123456789"
+#define MAX_INSTANCE_LEN 63
+#define DAY_S 86400
+#define TOKEN_LIFE_S 600		/* of an access token of Exact Online */
+
 /* off: workers run but do nothing. */
 bool		exact_enabled = true;
 
@@ -39,8 +45,12 @@ char	   *exact_secrets_directory = NULL;
 /* Name of this cluster: a physical copy gets another one and so keeps its workers off. */
 char	   *exact_instance = NULL;
 
-/* Where outgoing connections may go: entries host, *.suffix, host:port; "/private" behind it allows private addresses. */
+/*
+ * Where outgoing connections may go: entries host, *.suffix, host:port; "/private" behind it allows
+ * private addresses. host_policy.c knows the grammar.
+ */
 char	   *exact_allowed_hosts = NULL;
+static bool (*is_host_entry) (const char *entry) = NULL;
 
 /* CA bundle for outgoing TLS; "" = the system's. */
 char	   *exact_ca_file = NULL;
@@ -57,7 +67,7 @@ int			exact_debounce_ms = 2000;
 int			exact_sync_interval_ms = 0;
 int			exact_merge_interval_ms = 5000;
 int			exact_merge_rows = 5000;
-int			exact_retention_s = 400 * 86400;
+int			exact_retention_s = 400 * DAY_S;
 int			exact_live_reserve = 30;
 int			exact_refresh_after_s = 570;
 
@@ -75,60 +85,13 @@ check_instance(char **newval, void **extra pg_attribute_unused(), GucSource sour
 {
 	size_t		len = strlen(*newval);
 
-	if (len <= 63 && strspn(*newval, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len)
+	if (len <= MAX_INSTANCE_LEN && strspn(*newval, LETTERS DIGITS "._-") == len)
 		return true;
 	GUC_check_errdetail("At most 63 letters, digits, dots, underscores and hyphens.");
 	return false;
 }
 
-/* One entry of allowed_hosts: [*.]label.label…[:port][/private], an IPv4 address, or an IPv6 address in brackets. */
-static bool
-host_entry_is_valid(const char *entry)
-{
-	const char *p = entry;
-	size_t		len;
-	int			dots = 0;
-
-	if (*p == '[')
-	{
-		len = strspn(p + 1, "0123456789abcdefABCDEF:.");
-		p += 1 + len;
-		if (len == 0 || *p++ != ']')
-			return false;
-	}
-	else
-	{
-		bool		suffix = strncmp(p, "*.", 2) == 0;
-
-		if (suffix)
-			p += 2;
-		len = strspn(p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.");
-		if (len == 0 || p[0] == '.' || p[len - 1] == '.')
-			return false;
-		for (size_t i = 0; i < len; i++)
-		{
-			if (p[i] != '.')
-				continue;
-			dots++;
-			if (p[i + 1] == '.')
-				return false;
-		}
-		if (suffix && dots == 0)
-			return false;		/* a whole top-level domain */
-		p += len;
-	}
-	if (*p == ':')
-	{
-		char	   *end;
-		long		port = strtol(p + 1, &end, 10);
-
-		if (end == p + 1 || port < 1 || port > 65535)
-			return false;
-		p = end;
-	}
-	return *p == '\0' || strcmp(p, "/private") == 0;
-}
-
+/* Names the entry that is no host. */
 static bool
 check_hosts(char **newval, void **extra pg_attribute_unused(), GucSource source pg_attribute_unused())
 {
@@ -143,10 +106,12 @@ check_hosts(char **newval, void **extra pg_attribute_unused(), GucSource source 
 	}
 	foreach(cell, entries)
 	{
-		if (!host_entry_is_valid(lfirst(cell)))
+		if (!is_host_entry(lfirst(cell)))
 		{
-			GUC_check_errdetail("\"%s\" is not a host, *.suffix or host:port.", (char *) lfirst(cell));
-			GUC_check_errhint("Entries look like start.exactonline.nl, *.azuredatabricks.net, host:8443 or host/private.");
+			GUC_check_errdetail("\"%s\" is not a host, *.suffix or host:port.",
+								(char *) lfirst(cell));
+			GUC_check_errhint("Entries look like start.exactonline.nl, *.azuredatabricks.net,"
+							  " host:8443 or host/private.");
 			return false;
 		}
 	}
@@ -158,9 +123,10 @@ check_hosts(char **newval, void **extra pg_attribute_unused(), GucSource source 
 static bool
 check_addresses(char **newval, void **extra pg_attribute_unused(), GucSource source pg_attribute_unused())
 {
-	if (strspn(*newval, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:.*-, ") == strlen(*newval))
+	if (strspn(*newval, DIGITS LETTERS ":.*-, ") == strlen(*newval))
 		return true;
-	GUC_check_errdetail("A comma-separated list of IP addresses and host names, or * for all addresses.");
+	GUC_check_errdetail("A comma-separated list of IP addresses and host names,"
+						" or * for all addresses.");
 	return false;
 }
 
@@ -171,7 +137,8 @@ check_proxies(char **newval, void **extra pg_attribute_unused(), GucSource sourc
 
 	if (exact_peer_networks(*newval, networks) >= 0)
 		return true;
-	GUC_check_errdetail("A comma-separated list of at most %d IP addresses or networks, such as 10.0.0.5, 192.168.0.0/16.", EXACT_MAX_NETWORKS);
+	GUC_check_errdetail("A comma-separated list of at most %d IP addresses or networks,"
+						" such as 10.0.0.5, 192.168.0.0/16.", EXACT_MAX_NETWORKS);
 	return false;
 }
 
@@ -190,28 +157,34 @@ check_public_url(char **newval, void **extra pg_attribute_unused(), GucSource so
 	if ((*newval)[len - 1] == '/' || strcspn(*newval, "?#@ \t\r\n\"'<>\\") != len)
 	{
 		GUC_check_errdetail("Scheme, host, port and path only, without a slash at the end.");
-		GUC_check_errhint("For example https://hub.example.com; /exact/hook and /exact/callback are added to it.");
+		GUC_check_errhint("For example https://hub.example.com;"
+						  " /exact/hook and /exact/callback are added to it.");
 		return false;
 	}
 	return true;
 }
 
 static void
-define_text(const char *name, const char *what, const char *more, char **variable, const char *boot, GucContext context,
-			int flags, GucStringCheckHook check)
+define_text(const char *name, const char *what, const char *more, char **variable,
+			const char *boot, GucContext context, int flags, GucStringCheckHook check)
 {
-	DefineCustomStringVariable(name, what, more, variable, boot, context, flags, check, NULL, NULL);
+	DefineCustomStringVariable(name, what, more, variable, boot, context, flags, check,
+							   NULL, NULL);
 }
 
 static void
-define_int(const char *name, const char *what, const char *more, int *variable, int min, int max, int flags)
+define_int(const char *name, const char *what, const char *more, int *variable, int min, int max,
+		   int flags)
 {
-	DefineCustomIntVariable(name, what, more, variable, *variable, min, max, PGC_SIGHUP, flags, NULL, NULL, NULL);
+	DefineCustomIntVariable(name, what, more, variable, *variable, min, max, PGC_SIGHUP, flags,
+							NULL, NULL, NULL);
 }
 
+/* A default is that of the variable where there is one; who may set what is for the contexts to say. */
 void
-exact_guc_init(void)
+exact_guc_init(bool (*host_entry) (const char *entry))
 {
+	is_host_entry = host_entry;
 	DefineCustomBoolVariable("exact_databricks.enabled",
 							 "Lets the workers fetch and deliver.",
 							 "When off, workers run but do nothing.",
@@ -219,11 +192,13 @@ exact_guc_init(void)
 	DefineCustomBoolVariable("exact_databricks.insecure_loopback",
 							 "Allows http:// and loopback hosts for outgoing connections.",
 							 "For simulators on this machine only.",
-							 &exact_insecure_loopback, false, PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+							 &exact_insecure_loopback, false, PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							 NULL, NULL, NULL);
 
 	define_text("exact_databricks.key_file",
 				"Key ring for credentials, outside the data directory.",
-				"Lines id:64 hex digits; the last one encrypts. Only the server's user may have rights on it.",
+				"Lines id:64 hex digits; the last one encrypts."
+				" Only the server's user may have rights on it.",
 				&exact_key_file, "", PGC_SIGHUP, FILE_FLAGS, check_absolute_path);
 	define_text("exact_databricks.secrets_directory",
 				"Directory whose files exact.import_secrets() reads.",
@@ -235,8 +210,10 @@ exact_guc_init(void)
 				&exact_instance, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_instance);
 	define_text("exact_databricks.allowed_hosts",
 				"Hosts that outgoing connections may go to.",
-				"Entries host, *.suffix or host:port; port 443 unless named. With /private behind it a host may resolve to a private address.",
-				&exact_allowed_hosts, DEFAULT_HOSTS, PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_LIST_INPUT, check_hosts);
+				"Entries host, *.suffix or host:port; port 443 unless named."
+				" With /private behind it a host may resolve to a private address.",
+				&exact_allowed_hosts, DEFAULT_HOSTS, PGC_SIGHUP,
+				GUC_SUPERUSER_ONLY | GUC_LIST_INPUT, check_hosts);
 	define_text("exact_databricks.ca_file",
 				"CA bundle for outgoing TLS.",
 				"Unset: the system's.",
@@ -245,14 +222,17 @@ exact_guc_init(void)
 	define_text("exact_databricks.listen_addresses",
 				"Addresses at which this database's listener takes webhooks.",
 				"Set it by ALTER DATABASE; unset: no listener.",
-				&exact_listen_addresses, "", PGC_SUSET, GUC_SUPERUSER_ONLY | GUC_LIST_INPUT, check_addresses);
+				&exact_listen_addresses, "", PGC_SUSET,
+				GUC_SUPERUSER_ONLY | GUC_LIST_INPUT, check_addresses);
 	DefineCustomIntVariable("exact_databricks.port",
 							"TCP port of this database's listener.",
 							"Set it by ALTER DATABASE.",
-							&exact_port, 8480, 1, 65535, PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+							&exact_port, exact_port, 1, PG_UINT16_MAX, PGC_SUSET,
+							GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	define_text("exact_databricks.public_url",
 				"Address of this database's listener as Exact Online sees it.",
-				"Set it by ALTER DATABASE. Callback is /exact/hook, redirect is /exact/callback below it.",
+				"Set it by ALTER DATABASE."
+				" Callback is /exact/hook, redirect is /exact/callback below it.",
 				&exact_public_url, "", PGC_SUSET, GUC_SUPERUSER_ONLY, check_public_url);
 	define_text("exact_databricks.trusted_proxies",
 				"Proxies whose X-Forwarded-For counts.",
@@ -260,33 +240,35 @@ exact_guc_init(void)
 				&exact_trusted_proxies, "", PGC_SIGHUP, GUC_LIST_INPUT, check_proxies);
 	define_int("exact_databricks.listen_connections",
 			   "Connections that the listener of a database holds at once.",
-			   "When it is full, the one that was silent longest makes room.", &exact_listen_connections, 1, 10000, 0);
+			   "When it is full, the one that was silent longest makes room.",
+			   &exact_listen_connections, 1, 10000, 0);
 	define_int("exact_databricks.listen_connections_per_address",
 			   "Connections from one address that the listener holds at once.",
-			   "Proxies in exact_databricks.trusted_proxies are not counted.", &exact_listen_connections_per_address, 1, 10000, 0);
+			   "Proxies in exact_databricks.trusted_proxies are not counted.",
+			   &exact_listen_connections_per_address, 1, 10000, 0);
 
 	define_int("exact_databricks.debounce",
 			   "Wait after a notification before fetching.",
 			   NULL, &exact_debounce_ms, 0, 600 * 1000, GUC_UNIT_MS);
 	define_int("exact_databricks.sync_interval",
 			   "Time between two runs of a feed.",
-			   "0: the entity's default.", &exact_sync_interval_ms, 0, 86400 * 1000, GUC_UNIT_MS);
+			   "0: the entity's default.", &exact_sync_interval_ms, 0, DAY_S * 1000, GUC_UNIT_MS);
 	define_int("exact_databricks.merge_interval",
 			   "At least this long between two deliveries into one table.",
-			   NULL, &exact_merge_interval_ms, 0, 86400 * 1000, GUC_UNIT_MS);
+			   NULL, &exact_merge_interval_ms, 0, DAY_S * 1000, GUC_UNIT_MS);
 	define_int("exact_databricks.merge_rows",
 			   "So many waiting rows are delivered before merge_interval is over.",
 			   "No delivery holds more rows than this.", &exact_merge_rows, 1, 100000, 0);
 	define_int("exact_databricks.retention",
 			   "How long staged versions and the audit trail are kept.",
-			   "Nothing undelivered is ever removed.", &exact_retention_s, 86400, INT_MAX, GUC_UNIT_S);
+			   "Nothing undelivered is ever removed.", &exact_retention_s, DAY_S, INT_MAX, GUC_UNIT_S);
 	define_int("exact_databricks.live_reserve",
 			   "Percent of each call budget that backfill cannot use.",
 			   NULL, &exact_live_reserve, 0, 90, 0);
 	define_int("exact_databricks.refresh_after",
 			   "Age at which an access token of Exact Online is renewed.",
 			   "The service refuses a renewal before 570 s and ends a token at 600 s.",
-			   &exact_refresh_after_s, 1, 599, GUC_UNIT_S);
+			   &exact_refresh_after_s, 1, TOKEN_LIFE_S - 1, GUC_UNIT_S);
 
 	MarkGUCPrefixReserved("exact_databricks");
 }

@@ -4,6 +4,8 @@
 #ifndef EXACT_GUC_H
 #define EXACT_GUC_H
 
+#include "postgres.h"
+
 extern bool exact_enabled;
 extern bool exact_insecure_loopback;
 extern char *exact_key_file;
@@ -25,6 +27,10 @@ extern int	exact_retention_s;
 extern int	exact_live_reserve;		/* percent */
 extern int	exact_refresh_after_s;
 
-extern void exact_guc_init(void);
+/*
+ * Called by _PG_init. host_entry: is this one entry of allowed_hosts? Given by who knows their grammar
+ * (http/host_policy.h), for the check of the setting.
+ */
+extern void exact_guc_init(bool (*host_entry) (const char *entry));
 
 #endif

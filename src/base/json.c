@@ -1,26 +1,30 @@
 /*
- * json.c - small JSON answers as members of their own bytes.
+ * json.c - small JSON answers as members of their own bytes, and what other readers and writers of JSON
+ * share.
  *
- * PostgreSQL's own parser runs over the text without unescaping, so that no value is copied; names and values are cut out by
- * their position. Called by everything that reads a token, an error or a statement state; pages of records: odata.c.
+ * PostgreSQL's own parser runs over the text without unescaping, so that no value is copied; names and
+ * values are cut out by their position. Called by everything that reads a token, an error or a statement
+ * state; pages of records: odata.c.
  */
 #include "base/json.h"
 
-#include "common/jsonapi.h"
 #include "mb/pg_wchar.h"
 
 #include "base/compat.h"
 
-#define MAX_DEPTH 64
+#define MEMBERS_DEPTH 64
+#define FIRST_CAPACITY 16
+#define LARGEST 0x3fffffff		/* bytes that PostgreSQL's parser can take */
+#define INT64_DIGITS 19
 
-typedef struct Reader
+typedef struct MemberReader
 {
 	JsonLexContext *lex;
 	ExactJson  *json;
 	int			capacity;
 	int			depth;			/* open objects and arrays */
 	bool		bad;			/* a name twice, a name that cannot be decoded */
-} Reader;
+} MemberReader;
 
 static bool decode_string(const char *raw, size_t raw_len, char *buffer, size_t *len);
 
@@ -46,9 +50,9 @@ kind_of(const char *raw)
 	}
 }
 
-/* The parser recurses: refuse deep nesting before it starts. */
-static bool
-too_deep(const char *body, size_t len)
+/* Depth as the lexer would see it: what stands in a string does not count. */
+bool
+exact_json_too_deep(const char *body, size_t len, int most)
 {
 	int			depth = 0;
 	bool		in_string = false;
@@ -68,7 +72,7 @@ too_deep(const char *body, size_t len)
 			in_string = true;
 		else if (c == '{' || c == '[')
 		{
-			if (++depth > MAX_DEPTH)
+			if (++depth > most)
 				return true;
 		}
 		else if (c == '}' || c == ']')
@@ -77,37 +81,78 @@ too_deep(const char *body, size_t len)
 	return false;
 }
 
-/* The name before the colon that the lexer has just passed; NULL when it cannot be decoded. */
-static char *
-read_name(const Reader *r)
+/* Goes back to the quote that opens the name: one with an even number of backslashes before it. */
+const char *
+exact_json_raw_name(const JsonLexContext *lex, size_t *len)
 {
-	const char *end = r->lex->prev_token_terminator - 1;	/* the colon */
+	const char *end = lex->prev_token_terminator - 1;	/* the colon */
 	const char *start;
-	char	   *name;
-	size_t		len;
 
 	while (end[-1] != '"')		/* white space between the name and the colon */
 		end--;
-	for (start = end - 2;; start--)
+	end--;
+	for (start = end - 1;; start--)
 	{
 		int			backslashes = 0;
 
 		if (*start != '"')
 			continue;
-		while (start - backslashes - 1 >= r->lex->input && start[-backslashes - 1] == '\\')
+		while (start - backslashes - 1 >= lex->input && start[-backslashes - 1] == '\\')
 			backslashes++;
 		if (backslashes % 2 == 0)
 			break;
 	}
-	name = palloc(end - start + 1);
-	if (decode_string(start, end - start, name, &len))
+	*len = end - start - 1;
+	return start + 1;
+}
+
+void
+exact_json_quote(StringInfo out, const char *value, size_t len)
+{
+	const char *end = value + len;
+	const char *plain = value;
+
+	appendStringInfoChar(out, '"');
+	for (const char *p = value; p < end; p++)
+	{
+		unsigned char c = (unsigned char) *p;
+
+		if (c >= 0x20 && c != '"' && c != '\\')
+			continue;
+		appendBinaryStringInfo(out, plain, (int) (p - plain));
+		plain = p + 1;
+		if (c == '"' || c == '\\')
+		{
+			appendStringInfoChar(out, '\\');
+			appendStringInfoChar(out, (char) c);
+		}
+		else if (c == '\n')
+			appendStringInfoString(out, "\\n");
+		else
+			appendStringInfo(out, "\\u%04x", c);
+	}
+	appendBinaryStringInfo(out, plain, (int) (end - plain));
+	appendStringInfoChar(out, '"');
+}
+
+/* The name of the member that begins; NULL when it cannot be decoded. */
+static char *
+decoded_name(const MemberReader *r)
+{
+	size_t		raw_len;
+	const char *raw = exact_json_raw_name(r->lex, &raw_len);
+	char	   *name = palloc(raw_len + 2);
+	size_t		len;
+
+	if (decode_string(raw - 1, raw_len + 2, name, &len))
 		return name;
 	pfree(name);
 	return NULL;
 }
 
+/* Notes where a member's value begins; key is NULL for an element of an array. */
 static void
-begin_member(Reader *r, char *key)
+begin_member(MemberReader *r, char *key)
 {
 	ExactJson  *json = r->json;
 	ExactJsonMember *member;
@@ -132,7 +177,7 @@ begin_member(Reader *r, char *key)
 }
 
 static void
-end_member(Reader *r)
+end_member(MemberReader *r)
 {
 	ExactJsonMember *member = &r->json->members[r->json->n - 1];
 
@@ -140,27 +185,27 @@ end_member(Reader *r)
 }
 
 static ExactJsonResult
-open_container(void *state)
+enter(void *state)
 {
-	((Reader *) state)->depth++;
+	((MemberReader *) state)->depth++;
 	EXACT_JSON_OK;
 }
 
 static ExactJsonResult
-close_container(void *state)
+leave(void *state)
 {
-	((Reader *) state)->depth--;
+	((MemberReader *) state)->depth--;
 	EXACT_JSON_OK;
 }
 
 static ExactJsonResult
-field_start(void *state, char *fname pg_attribute_unused(), bool isnull pg_attribute_unused())
+name_and_begin(void *state, char *fname pg_attribute_unused(), bool isnull pg_attribute_unused())
 {
-	Reader	   *r = state;
+	MemberReader *r = state;
 
 	if (r->depth == 1)
 	{
-		char	   *key = read_name(r);
+		char	   *key = decoded_name(r);
 
 		if (key == NULL)
 			r->bad = true;
@@ -170,9 +215,9 @@ field_start(void *state, char *fname pg_attribute_unused(), bool isnull pg_attri
 }
 
 static ExactJsonResult
-field_end(void *state, char *fname pg_attribute_unused(), bool isnull pg_attribute_unused())
+end_field(void *state, char *fname pg_attribute_unused(), bool isnull pg_attribute_unused())
 {
-	Reader	   *r = state;
+	MemberReader *r = state;
 
 	if (r->depth == 1)
 		end_member(r);
@@ -180,9 +225,9 @@ field_end(void *state, char *fname pg_attribute_unused(), bool isnull pg_attribu
 }
 
 static ExactJsonResult
-element_start(void *state, bool isnull pg_attribute_unused())
+begin_element(void *state, bool isnull pg_attribute_unused())
 {
-	Reader	   *r = state;
+	MemberReader *r = state;
 
 	if (r->depth == 1)
 		begin_member(r, NULL);
@@ -190,20 +235,24 @@ element_start(void *state, bool isnull pg_attribute_unused())
 }
 
 static ExactJsonResult
-element_end(void *state, bool isnull pg_attribute_unused())
+end_element(void *state, bool isnull pg_attribute_unused())
 {
-	Reader	   *r = state;
+	MemberReader *r = state;
 
 	if (r->depth == 1)
 		end_member(r);
 	EXACT_JSON_OK;
 }
 
+/*
+ * What the parser would not refuse is refused before it: bytes that are no UTF-8, a NUL, deep nesting. A
+ * member begins and ends where the lexer's tokens do, so that its slice is the value as written.
+ */
 bool
 exact_json_read(const char *body, size_t len, ExactJson *out)
 {
 	static const char space[] = " \t\r\n";
-	Reader		r;
+	MemberReader r;
 	ExactJson	json;
 	JsonSemAction sem;
 	JsonParseErrorType result;
@@ -213,28 +262,29 @@ exact_json_read(const char *body, size_t len, ExactJson *out)
 		body++;
 		len--;
 	}
-	if (len < 2 || len > 0x3fffffff || (*body != '{' && *body != '['))
+	if (len < 2 || len > LARGEST || (*body != '{' && *body != '['))
 		return false;
 	if (memchr(body, '\0', len) != NULL ||
-		pg_encoding_verifymbstr(PG_UTF8, body, (int) len) != (int) len || too_deep(body, len))
+		pg_encoding_verifymbstr(PG_UTF8, body, (int) len) != (int) len ||
+		exact_json_too_deep(body, len, MEMBERS_DEPTH))
 		return false;
 
 	memset(&json, 0, sizeof(json));
 	json.kind = kind_of(body);
 	memset(&r, 0, sizeof(r));
 	r.json = &json;
-	r.capacity = 16;
+	r.capacity = FIRST_CAPACITY;
 	json.members = palloc(r.capacity * sizeof(ExactJsonMember));
 	memset(&sem, 0, sizeof(sem));
 	sem.semstate = &r;
-	sem.object_start = open_container;
-	sem.object_end = close_container;
-	sem.array_start = open_container;
-	sem.array_end = close_container;
-	sem.object_field_start = field_start;
-	sem.object_field_end = field_end;
-	sem.array_element_start = element_start;
-	sem.array_element_end = element_end;
+	sem.object_start = enter;
+	sem.object_end = leave;
+	sem.array_start = enter;
+	sem.array_end = leave;
+	sem.object_field_start = name_and_begin;
+	sem.object_field_end = end_field;
+	sem.array_element_start = begin_element;
+	sem.array_element_end = end_element;
 	r.lex = exact_json_lexer(body, len, false);
 	result = pg_parse_json(r.lex, &sem);
 	if (result != JSON_SUCCESS || r.bad)
@@ -255,6 +305,7 @@ exact_json_member(const ExactJson *json, const char *key)
 	return NULL;
 }
 
+/* Reads one level for each step of the path; only the level's members are kept, and freed at once. */
 bool
 exact_json_find(const char *body, size_t len, const char *path, ExactJsonMember *out)
 {
@@ -343,6 +394,7 @@ exact_json_text(const ExactJsonMember *member)
 	return pnstrdup(member->raw, member->len);
 }
 
+/* The digits are read as unsigned, so that the smallest number is no special case. */
 bool
 exact_json_int64(const ExactJsonMember *member, int64 *out)
 {
@@ -366,7 +418,7 @@ exact_json_int64(const ExactJsonMember *member, int64 *out)
 		p++;
 		n--;
 	}
-	if (n == 0 || n > 19)
+	if (n == 0 || n > INT64_DIGITS)
 		return false;
 	for (size_t i = 0; i < n; i++)
 	{

@@ -1,8 +1,9 @@
 /*
- * json.h - small JSON answers (tokens, errors, statement states) as members of their own bytes.
+ * json.h - small JSON answers (tokens, errors, statement states) as members of their own bytes, and what
+ * other readers and writers of JSON share.
  *
- * Pure reading: no SQL, no network. Nothing here raises but for memory. Values are slices of the text that was read: no copy of a
- * secret is made unless the caller asks for one.
+ * Pure text: no SQL, no network. Nothing here raises but for memory. Values are slices of the text that
+ * was read: no copy of a secret is made unless the caller asks for one.
  */
 #ifndef EXACT_JSON_H
 #define EXACT_JSON_H
@@ -12,6 +13,9 @@
 #else
 #include "postgres_fe.h"
 #endif
+
+#include "common/jsonapi.h"
+#include "lib/stringinfo.h"
 
 typedef enum ExactJsonKind
 {
@@ -65,5 +69,20 @@ extern bool exact_json_int64(const ExactJsonMember *member, int64 *out);
  * another kind, or a string that no text can hold.
  */
 extern bool exact_json_decode(const ExactJsonMember *member, char *buffer, size_t *len);
+
+/*
+ * Is a text nested deeper than so many objects and arrays? To be asked before PostgreSQL's parser, which
+ * recurses, reads it. The text need not be valid.
+ */
+extern bool exact_json_too_deep(const char *body, size_t len, int most);
+
+/*
+ * In the callback of a parser at the start of a field: its name as written, between the quotes, which
+ * lies before the colon that the lexer has just passed. Escapes are not decoded.
+ */
+extern const char *exact_json_raw_name(const JsonLexContext *lex, size_t *len);
+
+/* Appends a text as a JSON string with its quotes. Bytes of UTF-8 stay as they are. */
+extern void exact_json_quote(StringInfo out, const char *value, size_t len);
 
 #endif

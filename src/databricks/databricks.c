@@ -14,7 +14,6 @@
 #include "base/errors.h"
 #include "base/json.h"
 #include "databricks/databricks.h"
-#include "deliver/delivery_row.h"
 #include "http/http_answer.h"
 #include "http/url.h"
 
@@ -344,15 +343,15 @@ exact_databricks_execute(const ExactWorkspace *workspace, const char *statement,
 	initStringInfo(&body);
 	enlargeStringInfo(&body, (int) (strlen(statement) + (parameter ? strlen(parameter) * 5 / 4 : 0)) + 512);
 	appendStringInfoString(&body, "{\"warehouse_id\":");
-	exact_delivery_row_quote(&body, workspace->warehouse, strlen(workspace->warehouse));
+	exact_json_quote(&body, workspace->warehouse, strlen(workspace->warehouse));
 	appendStringInfoString(&body, ",\"statement\":");
-	exact_delivery_row_quote(&body, statement, strlen(statement));
+	exact_json_quote(&body, statement, strlen(statement));
 	appendStringInfoString(&body, ",\"wait_timeout\":\"" WAIT_TIMEOUT "\",\"on_wait_timeout\":\"CONTINUE\","
 						   "\"disposition\":\"INLINE\",\"format\":\"JSON_ARRAY\"");
 	if (parameter != NULL)
 	{
 		appendStringInfoString(&body, ",\"parameters\":[{\"name\":\"batch\",\"type\":\"STRING\",\"value\":");
-		exact_delivery_row_quote(&body, parameter, strlen(parameter));
+		exact_json_quote(&body, parameter, strlen(parameter));
 		appendStringInfoString(&body, "}]");
 	}
 	appendStringInfoChar(&body, '}');

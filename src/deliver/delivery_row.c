@@ -14,44 +14,16 @@
 #include "common/jsonapi.h"
 
 #include "base/compat.h"
+#include "base/json.h"
 #include "deliver/delivery_row.h"
 
 #define MS_PER_DAY INT64CONST(86400000)
-
-void
-exact_delivery_row_quote(StringInfo out, const char *value, size_t len)
-{
-	const char *end = value + len;
-	const char *plain = value;
-
-	appendStringInfoChar(out, '"');
-	for (const char *p = value; p < end; p++)
-	{
-		unsigned char c = (unsigned char) *p;
-
-		if (c >= 0x20 && c != '"' && c != '\\')
-			continue;
-		appendBinaryStringInfo(out, plain, (int) (p - plain));
-		plain = p + 1;
-		if (c == '"' || c == '\\')
-		{
-			appendStringInfoChar(out, '\\');
-			appendStringInfoChar(out, (char) c);
-		}
-		else if (c == '\n')
-			appendStringInfoString(out, "\\n");
-		else
-			appendStringInfo(out, "\\u%04x", c);
-	}
-	appendBinaryStringInfo(out, plain, (int) (end - plain));
-	appendStringInfoChar(out, '"');
-}
 
 static void
 append_name(StringInfo out, const char *name)
 {
 	appendStringInfoChar(out, ',');
-	exact_delivery_row_quote(out, name, strlen(name));
+	exact_json_quote(out, name, strlen(name));
 	appendStringInfoChar(out, ':');
 }
 
@@ -214,7 +186,7 @@ append_value(StringInfo out, const ExactColumn *column, JsonTokenType type, cons
 			return;
 		default:
 			append_name(out, column->name);
-			exact_delivery_row_quote(out, value, len);
+			exact_json_quote(out, value, len);
 	}
 }
 
@@ -319,7 +291,7 @@ exact_delivery_row_append(StringInfo out, const ExactVersion *version, const Exa
 		appendStringInfoChar(out, '"');
 	}
 	else
-		exact_delivery_row_quote(out, version->key, strlen(version->key));
+		exact_json_quote(out, version->key, strlen(version->key));
 	appendStringInfo(out, ",\"_seq\":\"" INT64_FORMAT "\"", version->seq);
 	if (version->record != NULL && !append_fields(out, version->record, version->record_len, columns, ncolumns))
 	{
@@ -334,7 +306,7 @@ exact_delivery_row_append(StringInfo out, const ExactVersion *version, const Exa
 	if (version->record != NULL && version->op != 'D')
 	{
 		append_name(out, "_payload");
-		exact_delivery_row_quote(out, version->record, version->record_len);
+		exact_json_quote(out, version->record, version->record_len);
 	}
 	appendStringInfoChar(out, '}');
 	return true;

@@ -27,7 +27,4 @@ typedef struct ExactVersion
  */
 extern bool exact_delivery_row_append(StringInfo out, const ExactVersion *version, const ExactColumn *columns, int ncolumns);
 
-/* Appends a text as a JSON string with its quotes. */
-extern void exact_delivery_row_quote(StringInfo out, const char *value, size_t len);
-
 #endif

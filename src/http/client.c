@@ -6,10 +6,10 @@
 #include "postgres.h"
 
 #include <sys/socket.h>
-#include <time.h>
 
 #include "storage/fd.h"
 
+#include "base/clock.h"
 #include "http/client.h"
 
 #define WAIT_MS 10000
@@ -35,15 +35,6 @@ static int	max_per_address = 128;
 static ExactNetwork proxies[EXACT_MAX_NETWORKS];
 static int	nproxies = 0;
 
-static int64
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void
 exact_client_configure(int connections, int per_address, const char *trusted)
 {
@@ -59,7 +50,7 @@ exact_client_wait(ExactClient *client)
 		return;
 	if (client->waits)
 		dlist_delete(&client->node);
-	client->deadline = now_ms() + WAIT_MS;
+	client->deadline = exact_clock_monotonic_ms() + WAIT_MS;
 	client->waits = true;
 	dlist_push_tail(&waiting[client->proven ? PROVEN : NEW], &client->node);
 }
@@ -119,7 +110,7 @@ have_room(void)
 		{
 			ExactClient *oldest = dlist_head_element(ExactClient, node, &waiting[list]);
 
-			if (oldest->deadline - now_ms() <= WAIT_MS - (list == NEW ? EVICT_NEW_MS : EVICT_IDLE_MS))
+			if (oldest->deadline - exact_clock_monotonic_ms() <= WAIT_MS - (list == NEW ? EVICT_NEW_MS : EVICT_IDLE_MS))
 			{
 				exact_client_shut(oldest);
 				nevicted++;
@@ -160,7 +151,7 @@ exact_client_free(ExactClient *client)
 int
 exact_client_expire(void)
 {
-	int64		now = now_ms();
+	int64		now = exact_clock_monotonic_ms();
 	int			n = 0;
 
 	for (int list = 0; list < NLISTS; list++)
@@ -184,7 +175,7 @@ exact_client_timeout(void)
 		if (!dlist_is_empty(&waiting[list]))
 			first = Min(first, dlist_head_element(ExactClient, node, &waiting[list])->deadline);
 	}
-	return first == PG_INT64_MAX ? -1 : (long) Max(first - now_ms(), 1);
+	return first == PG_INT64_MAX ? -1 : (long) Max(first - exact_clock_monotonic_ms(), 1);
 }
 
 void

@@ -13,6 +13,8 @@
 #include "base/guc.h"
 #include "http/host_policy.h"
 
+#define HTTPS_PORT 443
+
 typedef struct Network
 {
 	uint32		prefix;
@@ -91,52 +93,119 @@ is_loopback_name(const char *host)
 	return inet_pton(AF_INET, host, &v4) == 1 && class_of_v4(ntohl(v4.s_addr)) == EXACT_ADDRESS_LOOPBACK;
 }
 
-/* Does one entry (start, len) cover host and port? Entries were checked when the setting was made. */
+/* One entry of exact_databricks.allowed_hosts, as slices of its text */
+typedef struct HostEntry
+{
+	const char *name;			/* as it is compared: of *.suffix what follows the star */
+	size_t		name_len;
+	bool		suffix;
+	bool		private_too;
+	long		port;
+} HostEntry;
+
 static bool
-entry_covers(const char *entry, size_t len, const char *host, int port, bool *private_too)
+is_letter_or_digit(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* Of a host, an IPv4 address or an IPv6 address in brackets; 0 when the text begins with none. */
+static size_t
+name_length(const char *text, size_t len)
+{
+	size_t		n = 0;
+
+	if (len > 0 && text[0] == '[')
+	{
+		for (n = 1; n < len && strchr("0123456789abcdefABCDEF:.", text[n]) != NULL; n++)
+			;
+		return n > 1 && n < len && text[n] == ']' ? n + 1 : 0;
+	}
+	while (n < len && (is_letter_or_digit(text[n]) || text[n] == '-' || text[n] == '.'))
+	{
+		if (text[n] == '.' && (n == 0 || text[n - 1] == '.'))
+			return 0;
+		n++;
+	}
+	return n > 0 && text[n - 1] == '.' ? 0 : n;
+}
+
+/*
+ * The one parser of an entry. False when it is none: a name that DNS would not take, a whole top-level
+ * domain, a port that is no port, anything behind it but /private.
+ */
+static bool
+parse_entry(const char *text, size_t len, HostEntry *out)
 {
 	static const char mark[] = "/private";
 	size_t		mark_len = sizeof(mark) - 1;
-	size_t		host_len = strlen(host);
-	size_t		name_len;
-	long		entry_port = 443;
+	const char *end = text + len;
+	size_t		n;
 
-	*private_too = len > mark_len && memcmp(entry + len - mark_len, mark, mark_len) == 0;
-	if (*private_too)
-		len -= mark_len;
-	name_len = len;
-	for (size_t i = len; i-- > 0 && entry[i] != ']';)
-	{
-		if (entry[i] != ':')
-			continue;
-		name_len = i;
-		entry_port = strtol(entry + i + 1, NULL, 10);
-	}
-	if (entry_port != port)
+	out->suffix = len > 2 && text[0] == '*' && text[1] == '.';
+	n = name_length(out->suffix ? text + 2 : text, out->suffix ? len - 2 : len);
+	if (n == 0 || (out->suffix && (text[2] == '[' || memchr(text + 2, '.', n) == NULL)))
 		return false;
-	if (name_len > 2 && entry[0] == '*')
+	out->name = out->suffix ? text + 1 : text;
+	out->name_len = out->suffix ? n + 1 : n;
+
+	text = out->name + out->name_len;
+	out->port = HTTPS_PORT;
+	if (text < end && *text == ':')
 	{
-		/* at least one character before the dot */
-		return host_len > name_len - 1 && pg_strncasecmp(host + host_len - (name_len - 1), entry + 1, name_len - 1) == 0;
+		out->port = 0;
+		for (text++, n = 0; text < end && *text >= '0' && *text <= '9'; text++, n++)
+			out->port = Min(out->port * 10 + (*text - '0'), PG_UINT16_MAX + 1);
+		if (n == 0 || out->port < 1 || out->port > PG_UINT16_MAX)
+			return false;
 	}
-	return host_len == name_len && pg_strncasecmp(host, entry, name_len) == 0;
+	out->private_too = (size_t) (end - text) == mark_len && memcmp(text, mark, mark_len) == 0;
+	return text == end || out->private_too;
 }
 
+bool
+exact_host_entry_is_valid(const char *entry)
+{
+	HostEntry	parsed;
+
+	return parse_entry(entry, strlen(entry), &parsed);
+}
+
+/* A suffix wants at least one character before its dot. */
+static bool
+entry_covers(const HostEntry *entry, const char *host, int port)
+{
+	size_t		host_len = strlen(host);
+
+	if (entry->port != port)
+		return false;
+	if (entry->suffix && host_len > entry->name_len)
+		host += host_len - entry->name_len;
+	else if (entry->suffix || host_len != entry->name_len)
+		return false;
+	return pg_strncasecmp(host, entry->name, entry->name_len) == 0;
+}
+
+/* Goes by the first entry that covers the host. */
 static bool
 host_is_listed(const char *host, int port, bool *private_too)
 {
 	static const char blanks[] = ", \t\r\n\"";
 	const char *p = exact_allowed_hosts;
 
+	*private_too = false;
 	while (*(p += strspn(p, blanks)) != '\0')
 	{
 		size_t		len = strcspn(p, blanks);
+		HostEntry	entry;
 
-		if (entry_covers(p, len, host, port, private_too))
+		if (parse_entry(p, len, &entry) && entry_covers(&entry, host, port))
+		{
+			*private_too = entry.private_too;
 			return true;
+		}
 		p += len;
 	}
-	*private_too = false;
 	return false;
 }
 
@@ -178,14 +247,14 @@ exact_host_allowed(const char *scheme, const char *host, int port, const char *o
 		return true;
 	if (own != NULL)
 	{
-		char	   *origin = port == 443 ? psprintf("https://%s", host) : psprintf("https://%s:%d", host, port);
+		char	   *origin = port == HTTPS_PORT ? psprintf("https://%s", host) : psprintf("https://%s:%d", host, port);
 		bool		same = strcmp(own, origin) == 0;
 
 		pfree(origin);
 		if (same)
 			return true;
 	}
-	if (port == 443)
+	if (port == HTTPS_PORT)
 		*why = psprintf("host %s is not in exact_databricks.allowed_hosts", host);
 	else
 		*why = psprintf("host %s with port %d is not in exact_databricks.allowed_hosts", host, port);

@@ -9,13 +9,12 @@
 
 #include <signal.h>
 #include <sys/epoll.h>
-#include <time.h>
 
 #include "lib/ilist.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
-#include "base/errors.h"
+#include "base/clock.h"
 #include "base/evloop.h"
 #include "http/http_transfer.h"
 #include "http/url.h"
@@ -30,15 +29,6 @@ static dlist_head finished = DLIST_STATIC_INIT(finished);
 static int	nactive = 0;
 static int	nqueued = 0;
 static int64 timer_ms = -1;		/* when libcurl wants to be called, monotonic; -1 = not */
-
-static int64
-monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void
 block_signals(sigset_t *saved)
@@ -80,7 +70,7 @@ on_socket(CURL *easy pg_attribute_unused(), curl_socket_t fd, int what, void *ar
 static int
 on_timer(CURLM *m pg_attribute_unused(), long timeout_ms, void *arg pg_attribute_unused())
 {
-	timer_ms = timeout_ms < 0 ? -1 : monotonic_ms() + timeout_ms;
+	timer_ms = timeout_ms < 0 ? -1 : exact_clock_monotonic_ms() + timeout_ms;
 	return 0;
 }
 
@@ -131,7 +121,7 @@ free_transfer(ExactHttpTransfer *t)
 static void
 finish(ExactHttpTransfer *t)
 {
-	t->ended_ms = monotonic_ms();
+	t->ended_ms = exact_clock_monotonic_ms();
 	t->state = EXACT_TRANSFER_FINISHED;
 	dlist_push_tail(&finished, &t->node);
 }
@@ -145,7 +135,7 @@ admit(void)
 		ExactHttpTransfer *t = dlist_container(ExactHttpTransfer, node, dlist_pop_head_node(&queued));
 
 		nqueued--;
-		t->started_ms = monotonic_ms();
+		t->started_ms = exact_clock_monotonic_ms();
 		if (curl_multi_add_handle(multi, t->easy) != CURLM_OK)
 		{
 			t->result = CURLE_OUT_OF_MEMORY;
@@ -169,7 +159,7 @@ exact_http_start(const ExactHttpRequest *request, ExactHttpDone done, void *arg)
 
 	t->done = done;
 	t->arg = arg;
-	t->started_ms = monotonic_ms();
+	t->started_ms = exact_clock_monotonic_ms();
 
 	url = exact_url_check(request->url, request->own, &t->private_too, &t->refusal);
 	block_signals(&saved);
@@ -229,7 +219,7 @@ exact_http_timeout(void)
 {
 	if (!dlist_is_empty(&finished))
 		return 0;
-	return timer_ms < 0 ? -1 : (long) Max(timer_ms - monotonic_ms(), 0);
+	return timer_ms < 0 ? -1 : (long) Max(timer_ms - exact_clock_monotonic_ms(), 0);
 }
 
 /* Takes ended transfers from libcurl; signals are blocked. */
@@ -286,7 +276,7 @@ exact_http_run(void)
 	{
 		block_signals(&saved);
 		exact_evloop_dispatch();
-		if (timer_ms >= 0 && timer_ms <= monotonic_ms())
+		if (timer_ms >= 0 && timer_ms <= exact_clock_monotonic_ms())
 		{
 			timer_ms = -1;
 			curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
