@@ -1,8 +1,8 @@
 /*
  * exact.c - the module: what happens when the server or a session loads the library.
  *
- * Preloaded: settings, shared memory, the launcher and the hook on commands. Loaded by a session only: settings, so that all
- * SQL functions work; those that need workers say what is missing.
+ * Preloaded: settings, shared memory, the launcher and the hook on commands. Loaded by a session
+ * only: settings, so that all SQL functions work; those that need workers say what is missing.
  */
 #include "postgres.h"
 

@@ -1,6 +1,7 @@
 /*
- * backend.h - the little of a server that a C file of the product needs to run in a test program of its own: memory contexts
- * that are one heap, and errors that jump back to a TRY or end the program.
+ * backend.h - the little of a server that a C file of the product needs to run in a test program of
+ * its own: memory contexts that are one heap, and errors that jump back to a TRY or end the
+ * program.
  */
 #ifndef EXACT_UNIT_BACKEND_H
 #define EXACT_UNIT_BACKEND_H
@@ -74,8 +75,9 @@ errmsg(const char *fmt,...)
 }
 
 MemoryContext
-AllocSetContextCreateInternal(MemoryContext parent, const char *name pg_attribute_unused(), Size min pg_attribute_unused(),
-							  Size init pg_attribute_unused(), Size max pg_attribute_unused())
+AllocSetContextCreateInternal(MemoryContext parent, const char *name pg_attribute_unused(),
+							  Size min pg_attribute_unused(), Size init pg_attribute_unused(),
+							  Size max pg_attribute_unused())
 {
 	return parent;
 }
@@ -88,7 +90,9 @@ MemoryContextDelete(MemoryContext context pg_attribute_unused())
 TimestampTz
 time_t_to_timestamptz(pg_time_t tm)
 {
-	return ((TimestampTz) tm - ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)) * USECS_PER_SEC;
+	int64		seconds = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) SECS_PER_DAY;
+
+	return ((TimestampTz) tm - seconds) * USECS_PER_SEC;
 }
 
 #endif

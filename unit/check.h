@@ -1,5 +1,6 @@
 /*
- * check.h - for stand-alone test programs: CHECK(condition) says file and line of what does not hold; checks_done() is main's result.
+ * check.h - for stand-alone test programs: CHECK(condition) says file and line of what does not
+ * hold; checks_done() is main's result.
  */
 #ifndef EXACT_UNIT_CHECK_H
 #define EXACT_UNIT_CHECK_H

@@ -1,5 +1,6 @@
 /*
- * frontend.h - for programs without a server that include C files of the product: the part of compat.h that they can have.
+ * frontend.h - for programs without a server that include C files of the product: the part of
+ * compat.h that they can have.
  */
 #ifndef EXACT_UNIT_FRONTEND_H
 #define EXACT_UNIT_FRONTEND_H

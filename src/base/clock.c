@@ -1,7 +1,8 @@
 /*
  * clock.c - moments: how long until one, and has the clock of this host been set back?
  *
- * Compares the clock with the one that nobody sets. A clock that jumps forward only makes things due.
+ * Compares the clock with the one that nobody sets. A clock that jumps forward only makes things
+ * due.
  */
 #include "postgres.h"
 

@@ -1,5 +1,6 @@
 /*
- * compat.h - the differences between PostgreSQL 15 and 18; the only file that looks at PG_VERSION_NUM.
+ * compat.h - the differences between PostgreSQL 15 and 18; the only file that looks at
+ * PG_VERSION_NUM.
  */
 #ifndef EXACT_COMPAT_H
 #define EXACT_COMPAT_H
@@ -35,7 +36,9 @@ typedef void ExactJsonResult;
 #define EXACT_JSON_OK return
 #endif
 
-/* A lexer over len bytes of UTF-8 in the current memory context; need_escapes: strings are decoded. */
+/*
+ * A lexer over len bytes of UTF-8 in the current memory context; need_escapes: strings are decoded.
+ */
 static inline JsonLexContext *
 exact_json_lexer(const char *json, size_t len, bool need_escapes)
 {
@@ -46,7 +49,10 @@ exact_json_lexer(const char *json, size_t len, bool need_escapes)
 #endif
 }
 
-/* A process's place in the array of processes: lets another process set its latch without a pointer in shared memory. */
+/*
+ * A process's place in the array of processes: lets another process set its latch without a pointer
+ * in shared memory.
+ */
 static inline int
 exact_my_proc_number(void)
 {

@@ -1,8 +1,8 @@
 /*
  * digest.c - SHA-256 and random bytes, from OpenSSL.
  *
- * Not from pg_cryptohash_create(): it remembers its contexts in the current resource owner, and crashes where there is none.
- * Workers compute digests outside transactions too.
+ * Not from pg_cryptohash_create(): it remembers its contexts in the current resource owner, and
+ * crashes where there is none. Workers compute digests outside transactions too.
  */
 #include "postgres.h"
 

@@ -12,7 +12,9 @@
 /* SHA-256 of some bytes. In or outside a transaction. Raises when the library behind it fails. */
 extern void exact_sha256(const void *data, size_t len, uint8 digest[EXACT_DIGEST_LEN]);
 
-/* n bytes that nobody can guess, as lower-case hex (palloc'd). Raises when there is no randomness. */
+/*
+ * n bytes that nobody can guess, as lower-case hex (palloc'd). Raises when there is no randomness.
+ */
 extern char *exact_random_hex(int n);
 
 #endif

@@ -1,8 +1,9 @@
 /*
  * evloop.c - the one wait of a worker.
  *
- * A WaitEventSet cannot lose members in PostgreSQL 15, and sockets of transfers come and go: so they live in a private epoll
- * descriptor, and that one is the only socket of a WaitEventSet made once. Called by worker.c (wait) and http_client.c (watch).
+ * A WaitEventSet cannot lose members in PostgreSQL 15, and sockets of transfers come and go: so
+ * they live in a private epoll descriptor, and that one is the only socket of a WaitEventSet made
+ * once. Called by worker.c (wait) and http_client.c (watch).
  */
 #include "postgres.h"
 
@@ -17,6 +18,7 @@
 #include "base/evloop.h"
 
 #define EVENTS_AT_ONCE 64
+#define NWAITS 3				/* latch, postmaster death, the epoll descriptor */
 
 static WaitEventSet *wait_set = NULL;
 static int	epoll_fd = -1;
@@ -33,7 +35,7 @@ exact_evloop_init(void)
 				(errcode_for_file_access(),
 				 errmsg("could not create an epoll descriptor: %m")));
 
-	wait_set = exact_wait_event_set(3);
+	wait_set = exact_wait_event_set(NWAITS);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, epoll_fd, NULL, NULL);
@@ -63,7 +65,7 @@ exact_evloop_watch(int fd, uint32 events)
 void
 exact_evloop_wait(long timeout_ms)
 {
-	WaitEvent	events[3];
+	WaitEvent	events[NWAITS];
 
 	(void) WaitEventSetWait(wait_set, timeout_ms, events, lengthof(events), PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);

@@ -18,5 +18,8 @@ exact_fault_make(int sqlstate, char *message, char *detail, char *hint)
 ExactFault *
 exact_fault_copy(const ExactFault *fault)
 {
-	return exact_fault_make(fault->sqlstate, pstrdup(fault->message), fault->detail ? pstrdup(fault->detail) : NULL, fault->hint ? pstrdup(fault->hint) : NULL);
+	return exact_fault_make(fault->sqlstate,
+							pstrdup(fault->message),
+							fault->detail ? pstrdup(fault->detail) : NULL,
+							fault->hint ? pstrdup(fault->hint) : NULL);
 }

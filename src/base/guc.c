@@ -1,7 +1,8 @@
 /*
  * guc.c - the settings exact_databricks.*: who may set them, units, checks.
  *
- * Settings that name files, hosts or addresses are for superusers and refuse nonsense at once, not at first use.
+ * Settings that name files, hosts or addresses are for superusers and refuse nonsense at once, not
+ * at first use.
  */
 #include "postgres.h"
 
@@ -19,8 +20,8 @@
 #define DEFAULT_HOSTS \
 	"start.exactonline.nl, start.exactonline.be, start.exactonline.de, start.exactonline.fr, " \
 	"start.exactonline.es, start.exactonline.co.uk, start.exactonline.com, " \
-	"*.cloud.databricks.com, *.cloud.databricks.us, *.azuredatabricks.net, *.databricks.azure.us, " \
-	"*.databricks.azure.cn, *.gcp.databricks.com"
+	"*.cloud.databricks.com, *.cloud.databricks.us, *.azuredatabricks.net, " \
+	"*.databricks.azure.us, *.databricks.azure.cn, *.gcp.databricks.com"
 
 #define FILE_FLAGS (GUC_SUPERUSER_ONLY)
 
@@ -72,7 +73,8 @@ int			exact_live_reserve = 30;
 int			exact_refresh_after_s = 570;
 
 static bool
-check_absolute_path(char **newval, void **extra pg_attribute_unused(), GucSource source pg_attribute_unused())
+check_absolute_path(char **newval, void **extra pg_attribute_unused(),
+					GucSource source pg_attribute_unused())
 {
 	if (**newval == '\0' || **newval == '/')
 		return true;
@@ -81,7 +83,8 @@ check_absolute_path(char **newval, void **extra pg_attribute_unused(), GucSource
 }
 
 static bool
-check_instance(char **newval, void **extra pg_attribute_unused(), GucSource source pg_attribute_unused())
+check_instance(char **newval, void **extra pg_attribute_unused(),
+			   GucSource source pg_attribute_unused())
 {
 	size_t		len = strlen(*newval);
 
@@ -93,7 +96,8 @@ check_instance(char **newval, void **extra pg_attribute_unused(), GucSource sour
 
 /* Names the entry that is no host. */
 static bool
-check_hosts(char **newval, void **extra pg_attribute_unused(), GucSource source pg_attribute_unused())
+check_hosts(char **newval, void **extra pg_attribute_unused(),
+			GucSource source pg_attribute_unused())
 {
 	char	   *copy = pstrdup(*newval);
 	List	   *entries;
@@ -121,7 +125,8 @@ check_hosts(char **newval, void **extra pg_attribute_unused(), GucSource source 
 }
 
 static bool
-check_addresses(char **newval, void **extra pg_attribute_unused(), GucSource source pg_attribute_unused())
+check_addresses(char **newval, void **extra pg_attribute_unused(),
+				GucSource source pg_attribute_unused())
 {
 	if (strspn(*newval, DIGITS LETTERS ":.*-, ") == strlen(*newval))
 		return true;
@@ -131,7 +136,8 @@ check_addresses(char **newval, void **extra pg_attribute_unused(), GucSource sou
 }
 
 static bool
-check_proxies(char **newval, void **extra pg_attribute_unused(), GucSource source pg_attribute_unused())
+check_proxies(char **newval, void **extra pg_attribute_unused(),
+			  GucSource source pg_attribute_unused())
 {
 	ExactNetwork networks[EXACT_MAX_NETWORKS];
 
@@ -143,7 +149,8 @@ check_proxies(char **newval, void **extra pg_attribute_unused(), GucSource sourc
 }
 
 static bool
-check_public_url(char **newval, void **extra pg_attribute_unused(), GucSource source pg_attribute_unused())
+check_public_url(char **newval, void **extra pg_attribute_unused(),
+				 GucSource source pg_attribute_unused())
 {
 	size_t		len = strlen(*newval);
 
@@ -180,7 +187,10 @@ define_int(const char *name, const char *what, const char *more, int *variable, 
 							NULL, NULL, NULL);
 }
 
-/* A default is that of the variable where there is one; who may set what is for the contexts to say. */
+/*
+ * A default is that of the variable where there is one; who may set what is for the contexts to
+ * say.
+ */
 void
 exact_guc_init(bool (*host_entry) (const char *entry))
 {
@@ -261,7 +271,8 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 			   "No delivery holds more rows than this.", &exact_merge_rows, 1, 100000, 0);
 	define_int("exact_databricks.retention",
 			   "How long staged versions and the audit trail are kept.",
-			   "Nothing undelivered is ever removed.", &exact_retention_s, DAY_S, INT_MAX, GUC_UNIT_S);
+			   "Nothing undelivered is ever removed.",
+			   &exact_retention_s, DAY_S, INT_MAX, GUC_UNIT_S);
 	define_int("exact_databricks.live_reserve",
 			   "Percent of each call budget that backfill cannot use.",
 			   NULL, &exact_live_reserve, 0, 90, 0);

@@ -28,8 +28,8 @@ extern int	exact_live_reserve;		/* percent */
 extern int	exact_refresh_after_s;
 
 /*
- * Called by _PG_init. host_entry: is this one entry of allowed_hosts? Given by who knows their grammar
- * (http/host_policy.h), for the check of the setting.
+ * Called by _PG_init. host_entry: is this one entry of allowed_hosts? Given by who knows their
+ * grammar (http/host_policy.h), for the check of the setting.
  */
 extern void exact_guc_init(bool (*host_entry) (const char *entry));
 

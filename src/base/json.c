@@ -1,10 +1,10 @@
 /*
- * json.c - small JSON answers as members of their own bytes, and what other readers and writers of JSON
- * share.
+ * json.c - small JSON answers as members of their own bytes, and what other readers and writers of
+ * JSON share.
  *
- * PostgreSQL's own parser runs over the text without unescaping, so that no value is copied; names and
- * values are cut out by their position. Called by everything that reads a token, an error or a statement
- * state; pages of records: odata.c.
+ * PostgreSQL's own parser runs over the text without unescaping, so that no value is copied; names
+ * and values are cut out by their position. Called by everything that reads a token, an error or a
+ * statement state; pages of records: odata.c.
  */
 #include "base/json.h"
 
@@ -245,8 +245,9 @@ end_element(void *state, bool isnull pg_attribute_unused())
 }
 
 /*
- * What the parser would not refuse is refused before it: bytes that are no UTF-8, a NUL, deep nesting. A
- * member begins and ends where the lexer's tokens do, so that its slice is the value as written.
+ * What the parser would not refuse is refused before it: bytes that are no UTF-8, a NUL, deep
+ * nesting. A member begins and ends where the lexer's tokens do, so that its slice is the value as
+ * written.
  */
 bool
 exact_json_read(const char *body, size_t len, ExactJson *out)
@@ -305,7 +306,9 @@ exact_json_member(const ExactJson *json, const char *key)
 	return NULL;
 }
 
-/* Reads one level for each step of the path; only the level's members are kept, and freed at once. */
+/*
+ * Reads one level for each step of the path; only the level's members are kept, and freed at once.
+ */
 bool
 exact_json_find(const char *body, size_t len, const char *path, ExactJsonMember *out)
 {
@@ -356,7 +359,8 @@ decode_string(const char *raw, size_t raw_len, char *buffer, size_t *len)
 		return true;
 	}
 	lex = exact_json_lexer(raw, raw_len, true);
-	enlargeStringInfo(lex->strval, (int) raw_len);	/* it never moves, so that one place is cleansed */
+	/* it never moves, so that one place is cleansed */
+	enlargeStringInfo(lex->strval, (int) raw_len);
 	ok = json_lex(lex) == JSON_SUCCESS && lex->token_type == JSON_TOKEN_STRING &&
 		(size_t) lex->strval->len < raw_len;
 	if (ok)

@@ -1,7 +1,8 @@
 /*
  * peer.c - who is at the other end of a connection: addresses, networks, X-Forwarded-For.
  *
- * Called by http_server.c for each connection and request, and by guc.c to check a setting. Reads hostile bytes.
+ * Called by http_server.c for each connection and request, and by guc.c to check a setting. Reads
+ * hostile bytes.
  */
 #include "base/peer.h"
 
@@ -38,8 +39,10 @@ exact_peer_from(const struct sockaddr *address, ExactPeer *out)
 		memcpy(out->bytes, &((const struct sockaddr_in6 *) address)->sin6_addr, 16);
 	else if (address->sa_family == AF_INET)
 	{
+		const struct sockaddr_in *v4 = (const struct sockaddr_in *) address;
+
 		memcpy(out->bytes, mapped_prefix, sizeof(mapped_prefix));
-		memcpy(out->bytes + sizeof(mapped_prefix), &((const struct sockaddr_in *) address)->sin_addr, 4);
+		memcpy(out->bytes + sizeof(mapped_prefix), &v4->sin_addr, 4);
 	}
 	else
 		return false;
@@ -61,7 +64,9 @@ exact_peer_is_loopback(const ExactPeer *peer)
 {
 	static const uint8 loopback6[16] = {[15] = 1};
 
-	return is_mapped(peer) ? peer->bytes[12] == 127 : memcmp(peer->bytes, loopback6, sizeof(loopback6)) == 0;
+	if (is_mapped(peer))
+		return peer->bytes[sizeof(mapped_prefix)] == 127;
+	return memcmp(peer->bytes, loopback6, sizeof(loopback6)) == 0;
 }
 
 bool
@@ -76,7 +81,10 @@ is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-/* address or address/bits */
+/*
+ * address or address/bits. Bits of an IPv4 network count from the end of the mapped prefix; without
+ * bits it is one address.
+ */
 static bool
 parse_network(const char *word, size_t len, ExactNetwork *out)
 {
@@ -105,6 +113,7 @@ parse_network(const char *word, size_t len, ExactNetwork *out)
 	return bits <= most;
 }
 
+/* An empty list is one; an empty entry is none. */
 int
 exact_peer_networks(const char *list, ExactNetwork networks[EXACT_MAX_NETWORKS])
 {
@@ -160,14 +169,17 @@ parse_entry(const char *word, size_t len, ExactPeer *out)
 	if (len > 2 && word[0] == '[')
 	{
 		end = memchr(word, ']', len);
-		return end != NULL && (end + 1 == word + len || end[1] == ':') && exact_peer_parse(word + 1, end - word - 1, out);
+		return end != NULL && (end + 1 == word + len || end[1] == ':') &&
+			exact_peer_parse(word + 1, end - word - 1, out);
 	}
 	end = memchr(word, ':', len);
 	return end != NULL && exact_peer_parse(word, end - word, out);
 }
 
+/* Goes from right to left, for as long as what was found is a proxy that tells the truth. */
 void
-exact_peer_client(const ExactPeer *peer, const char *forwarded_for, const ExactNetwork *proxies, int n, ExactPeer *client)
+exact_peer_client(const ExactPeer *peer, const char *forwarded_for, const ExactNetwork *proxies,
+				  int n, ExactPeer *client)
 {
 	size_t		end = forwarded_for ? strlen(forwarded_for) : 0;
 

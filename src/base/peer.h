@@ -38,15 +38,20 @@ extern bool exact_peer_is_loopback(const ExactPeer *peer);
 /* The same customer line: equal IPv4 addresses, or IPv6 addresses of one /64. */
 extern bool exact_peer_same_line(const ExactPeer *a, const ExactPeer *b);
 
-/* Reads "10.0.0.1, 192.168.0.0/16, fd00::/8" into at most EXACT_MAX_NETWORKS networks; how many, -1 when it is no such list. */
+/*
+ * Reads "10.0.0.1, 192.168.0.0/16, fd00::/8" into at most EXACT_MAX_NETWORKS networks; how many, -1
+ * when it is no such list.
+ */
 extern int	exact_peer_networks(const char *list, ExactNetwork networks[EXACT_MAX_NETWORKS]);
 extern bool exact_peer_within(const ExactPeer *peer, const ExactNetwork *networks, int n);
 
 /*
- * The client behind a connection: the peer itself unless it is one of the proxies; else the rightmost address of the values of
- * X-Forwarded-For (joined with commas; may be NULL) that is no proxy. What stands left of an unreadable entry was not written by
- * a proxy: the entry's writer is the client then.
+ * The client behind a connection: the peer itself unless it is one of the proxies; else the
+ * rightmost address of the values of X-Forwarded-For (joined with commas; may be NULL) that is no
+ * proxy. What stands left of an unreadable entry was not written by a proxy: the entry's writer is
+ * the client then.
  */
-extern void exact_peer_client(const ExactPeer *peer, const char *forwarded_for, const ExactNetwork *proxies, int n, ExactPeer *client);
+extern void exact_peer_client(const ExactPeer *peer, const char *forwarded_for,
+							  const ExactNetwork *proxies, int n, ExactPeer *client);
 
 #endif

@@ -1,8 +1,9 @@
 /*
  * sql.c - SQL of workers and functions: static texts, bound values, plans kept for the process.
  *
- * Runs with SPI connected (units of worker.c do that). The plan cache is per process and found by the text's address, so
- * texts must be static constants. PostgreSQL itself re-plans when a table or function has changed.
+ * Runs with SPI connected (units of worker.c do that). The plan cache is per process and found by
+ * the text's address, so texts must be static constants. PostgreSQL itself re-plans when a table or
+ * function has changed.
  */
 #include "postgres.h"
 
@@ -19,6 +20,7 @@
 #include "base/sql.h"
 
 #define MAX_ARGS 32
+#define FIRST_PLANS 64
 
 typedef struct PlanEntry
 {
@@ -59,7 +61,9 @@ exact_arg_text(const char *value)
 ExactArg
 exact_arg_text_n(const char *value, size_t len)
 {
-	return value ? make_arg(TEXTOID, PointerGetDatum(cstring_to_text_with_len(value, len))) : exact_arg_null(TEXTOID);
+	if (value == NULL)
+		return exact_arg_null(TEXTOID);
+	return make_arg(TEXTOID, PointerGetDatum(cstring_to_text_with_len(value, len)));
 }
 
 ExactArg
@@ -108,16 +112,22 @@ exact_arg_time(TimestampTz value)
 	return make_arg(TIMESTAMPTZOID, TimestampTzGetDatum(value));
 }
 
-/* One-dimensional array of n elements; all value types but text and bytea are passed by value on 64-bit machines. */
+/*
+ * One-dimensional array of n elements; all value types but text and bytea are passed by value on
+ * 64-bit machines.
+ */
 static ExactArg
-make_array(Oid array_type, Oid type, int len, bool by_value, char align, Datum *values, bool *nulls, int n)
+make_array(Oid array_type, Oid type, int len, bool by_value, char align, Datum *values,
+		   bool *nulls, int n)
 {
 	int			lower = 1;
+	ArrayType  *array;
 
 	if (n == 0)
-		return make_arg(array_type, PointerGetDatum(construct_empty_array(type)));
-	return make_arg(array_type,
-					PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type, len, by_value, align)));
+		array = construct_empty_array(type);
+	else
+		array = construct_md_array(values, nulls, 1, &n, &lower, type, len, by_value, align);
+	return make_arg(array_type, PointerGetDatum(array));
 }
 
 ExactArg
@@ -129,8 +139,11 @@ exact_arg_text_array(const char *const *values, const size_t *lens, int n)
 	for (int i = 0; i < n; i++)
 	{
 		nulls[i] = values[i] == NULL;
-		datums[i] = nulls[i] ? (Datum) 0 :
-			PointerGetDatum(cstring_to_text_with_len(values[i], lens ? lens[i] : strlen(values[i])));
+		if (nulls[i])
+			datums[i] = (Datum) 0;
+		else
+			datums[i] = PointerGetDatum(cstring_to_text_with_len(values[i], lens ? lens[i] :
+																 strlen(values[i])));
 	}
 	return make_array(TEXTARRAYOID, TEXTOID, -1, false, TYPALIGN_INT, datums, nulls, n);
 }
@@ -156,8 +169,8 @@ exact_arg_int8_array(const int64 *values, const bool *nulls, int n)
 
 	for (int i = 0; i < n; i++)
 		datums[i] = Int64GetDatum(values[i]);
-	return make_array(INT8ARRAYOID, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, datums,
-					  unconstify(bool *, nulls), n);
+	return make_array(INT8ARRAYOID, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+					  datums, unconstify(bool *, nulls), n);
 }
 
 ExactArg
@@ -167,36 +180,54 @@ exact_arg_int4_array(const int32 *values, const bool *nulls, int n)
 
 	for (int i = 0; i < n; i++)
 		datums[i] = Int32GetDatum(values[i]);
-	return make_array(INT4ARRAYOID, INT4OID, sizeof(int32), true, TYPALIGN_INT, datums, unconstify(bool *, nulls), n);
+	return make_array(INT4ARRAYOID, INT4OID, sizeof(int32), true, TYPALIGN_INT,
+					  datums, unconstify(bool *, nulls), n);
 }
 
+static void
+make_plans(void)
+{
+	HASHCTL		ctl;
+
+	memset(&ctl, 0, sizeof(ctl));
+	ctl.keysize = sizeof(const char *);
+	ctl.entrysize = sizeof(PlanEntry);
+	ctl.hcxt = TopMemoryContext;
+	plans = hash_create("exact plans", FIRST_PLANS, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+static bool
+is_planned_for(const PlanEntry *entry, int nargs, const ExactArg *args)
+{
+	if (entry->plan == NULL || entry->nargs != nargs)
+		return false;
+	for (int i = 0; i < nargs; i++)
+	{
+		if (entry->types[i] != args[i].type)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The kept plan of a text, made when there is none for arguments of these types. An entry without a
+ * plan is what an error while it was made leaves: the next call tries again.
+ */
 static SPIPlanPtr
 find_plan(const char *sql, int nargs, const ExactArg *args)
 {
 	PlanEntry  *entry;
+	SPIPlanPtr	plan;
 	bool		found;
-	bool		same;
 
 	if (nargs > MAX_ARGS)
 		elog(ERROR, "a statement with %d parameters", nargs);
 	if (plans == NULL)
-	{
-		HASHCTL		ctl;
-
-		memset(&ctl, 0, sizeof(ctl));
-		ctl.keysize = sizeof(const char *);
-		ctl.entrysize = sizeof(PlanEntry);
-		ctl.hcxt = TopMemoryContext;
-		plans = hash_create("exact plans", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
-
+		make_plans();
 	entry = hash_search(plans, &sql, HASH_ENTER, &found);
 	if (!found)
 		entry->plan = NULL;
-	same = entry->plan != NULL && entry->nargs == nargs;
-	for (int i = 0; same && i < nargs; i++)
-		same = entry->types[i] == args[i].type;
-	if (same)
+	if (is_planned_for(entry, nargs, args))
 		return entry->plan;
 
 	if (entry->plan != NULL)
@@ -207,16 +238,13 @@ find_plan(const char *sql, int nargs, const ExactArg *args)
 	entry->nargs = nargs;
 	for (int i = 0; i < nargs; i++)
 		entry->types[i] = args[i].type;
-	{
-		SPIPlanPtr	plan = SPI_prepare(sql, nargs, entry->types);
-
-		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		if (SPI_keepplan(plan) != 0)
-			elog(ERROR, "SPI_keepplan failed");
-		entry->plan = plan;
-	}
-	return entry->plan;
+	plan = SPI_prepare(sql, nargs, entry->types);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	if (SPI_keepplan(plan) != 0)
+		elog(ERROR, "SPI_keepplan failed");
+	entry->plan = plan;
+	return plan;
 }
 
 uint64
@@ -253,14 +281,16 @@ exact_sql_index_nest_level(void)
 	int			level = NewGUCNestLevel();
 
 	for (int i = 0; i < (int) lengthof(settings); i++)
-		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 	return level;
 }
 
 static Datum
 cell(uint64 row, int col, bool *isnull, Oid *type)
 {
-	if (SPI_tuptable == NULL || row >= SPI_tuptable->numvals || col < 1 || col > SPI_tuptable->tupdesc->natts)
+	if (SPI_tuptable == NULL || row >= SPI_tuptable->numvals ||
+		col < 1 || col > SPI_tuptable->tupdesc->natts)
 		elog(ERROR, "the result has no row " UINT64_FORMAT " with column %d", row, col);
 	*type = SPI_gettypeid(SPI_tuptable->tupdesc, col);
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, col, isnull);
@@ -387,7 +417,8 @@ int32 *
 exact_cell_int4s(uint64 row, int col, int *n)
 {
 	bool	   *nulls;
-	Datum	   *datums = elements(row, col, INT4ARRAYOID, INT4OID, sizeof(int32), TYPALIGN_INT, &nulls, n);
+	Datum	   *datums = elements(row, col, INT4ARRAYOID, INT4OID, sizeof(int32), TYPALIGN_INT,
+								  &nulls, n);
 	int32	   *out = palloc(Max(*n, 1) * sizeof(int32));
 
 	for (int i = 0; i < *n; i++)

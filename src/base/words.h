@@ -7,8 +7,8 @@
 #include "postgres.h"
 
 /*
- * One line: control characters become blanks, several blanks become one, what is longer than `most` bytes is cut at a whole
- * character and ends in "...". palloc'd; NULL when nothing is left.
+ * One line: control characters become blanks, several blanks become one, what is longer than `most`
+ * bytes is cut at a whole character and ends in "...". palloc'd; NULL when nothing is left.
  */
 extern char *exact_words_tidy(const char *text, int most);
 

@@ -25,7 +25,9 @@ enum
 	PROVEN,
 	NLISTS
 };
-static dlist_head waiting[NLISTS] = {DLIST_STATIC_INIT(waiting[NEW]), DLIST_STATIC_INIT(waiting[PROVEN])};
+static dlist_head waiting[NLISTS] = {
+	DLIST_STATIC_INIT(waiting[NEW]), DLIST_STATIC_INIT(waiting[PROVEN])
+};
 static int	nopen = 0;
 static int	nclosing = 0;			/* of these */
 static uint64 nevicted = 0;
@@ -79,6 +81,15 @@ exact_client_shut(ExactClient *client)
 	shutdown(client->fd, SHUT_RDWR);
 }
 
+/* The one whose time is over first; NULL when none waits. */
+static ExactClient *
+first_of(int list)
+{
+	if (dlist_is_empty(&waiting[list]))
+		return NULL;
+	return dlist_head_element(ExactClient, node, &waiting[list]);
+}
+
 static bool
 has_its_share(const ExactPeer *peer)
 {
@@ -92,13 +103,18 @@ has_its_share(const ExactPeer *peer)
 
 		dlist_foreach(iter, &waiting[list])
 		{
-			if (exact_peer_same_line(&dlist_container(ExactClient, node, iter.cur)->peer, peer) && ++n >= max_per_address)
+			const ExactClient *other = dlist_container(ExactClient, node, iter.cur);
+
+			if (exact_peer_same_line(&other->peer, peer) && ++n >= max_per_address)
 				return true;
 		}
 	}
 	return false;
 }
 
+/*
+ * Is there a place, or can one be made? One that is shut counts no more, though it is still open.
+ */
 static bool
 have_room(void)
 {
@@ -106,16 +122,13 @@ have_room(void)
 
 	for (int list = 0; list < NLISTS && nopen - nclosing >= limit; list++)
 	{
-		if (!dlist_is_empty(&waiting[list]))
-		{
-			ExactClient *oldest = dlist_head_element(ExactClient, node, &waiting[list]);
+		ExactClient *oldest = first_of(list);
+		int			spared_ms = list == NEW ? EVICT_NEW_MS : EVICT_IDLE_MS;
 
-			if (oldest->deadline - exact_clock_monotonic_ms() <= WAIT_MS - (list == NEW ? EVICT_NEW_MS : EVICT_IDLE_MS))
-			{
-				exact_client_shut(oldest);
-				nevicted++;
-			}
-		}
+		if (oldest == NULL || oldest->deadline - exact_clock_monotonic_ms() > WAIT_MS - spared_ms)
+			continue;
+		exact_client_shut(oldest);
+		nevicted++;
 	}
 	return nopen - nclosing < limit;
 }
@@ -156,9 +169,11 @@ exact_client_expire(void)
 
 	for (int list = 0; list < NLISTS; list++)
 	{
-		while (!dlist_is_empty(&waiting[list]) && dlist_head_element(ExactClient, node, &waiting[list])->deadline <= now)
+		ExactClient *client;
+
+		while ((client = first_of(list)) != NULL && client->deadline <= now)
 		{
-			exact_client_shut(dlist_head_element(ExactClient, node, &waiting[list]));
+			exact_client_shut(client);
 			n++;
 		}
 	}
@@ -172,8 +187,10 @@ exact_client_timeout(void)
 
 	for (int list = 0; list < NLISTS; list++)
 	{
-		if (!dlist_is_empty(&waiting[list]))
-			first = Min(first, dlist_head_element(ExactClient, node, &waiting[list])->deadline);
+		ExactClient *client = first_of(list);
+
+		if (client != NULL)
+			first = Min(first, client->deadline);
 	}
 	return first == PG_INT64_MAX ? -1 : (long) Max(first - exact_clock_monotonic_ms(), 1);
 }

@@ -1,7 +1,8 @@
 /*
  * client.h - who is connected to the listener: limits and deadlines of connections.
  *
- * Every connection has 10 s to complete a request, counted from its acceptance or its last reply, and 10 s to take a reply.
+ * Every connection has 10 s to complete a request, counted from its acceptance or its last reply,
+ * and 10 s to take a reply.
  */
 #ifndef EXACT_CLIENT_H
 #define EXACT_CLIENT_H
@@ -17,7 +18,8 @@ typedef struct ExactClient
 	dlist_node	node;			/* while it is waited for: in order of deadline */
 	bool		waits;
 	bool		proven;			/* has completed a request */
-	bool		closing;		/* its socket is shut; whoever reads it finds that and calls exact_client_free */
+	/* its socket is shut; whoever reads it finds that and calls exact_client_free */
+	bool		closing;
 	int64		deadline;
 	int			fd;
 	ExactPeer	peer;
@@ -27,8 +29,9 @@ typedef struct ExactClient
 extern void exact_client_configure(int connections, int per_address, const char *proxies);
 
 /*
- * A new connection (malloc'ed) that is waited for; NULL when there is no room. When all places are taken, the oldest that has not
- * completed a request yet makes room, else the one that was silent longest, unless it is very young or spoke just now.
+ * A new connection (malloc'ed) that is waited for; NULL when there is no room. When all places are
+ * taken, the oldest that has not completed a request yet makes room, else the one that was silent
+ * longest, unless it is very young or spoke just now.
  */
 extern ExactClient *exact_client_new(int fd, const ExactPeer *peer);
 /* The socket was closed. */
@@ -47,7 +50,8 @@ extern int	exact_client_expire(void);
 extern long exact_client_timeout(void);
 
 /* Who asks, see exact_peer_client */
-extern void exact_client_origin(const ExactClient *client, const char *forwarded_for, ExactPeer *origin);
+extern void exact_client_origin(const ExactClient *client, const char *forwarded_for,
+								ExactPeer *origin);
 extern int	exact_client_count(void);
 /* How many had to make room, since the process started */
 extern uint64 exact_client_evicted(void);

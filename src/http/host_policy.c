@@ -1,8 +1,9 @@
 /*
  * host_policy.c - where outgoing connections may go.
  *
- * A request needs https and a host on exact_databricks.allowed_hosts; its address, once resolved, must be public, or private
- * where the entry says so. exact_databricks.insecure_loopback adds this machine, also by http. Called by http_transfer.c and url.c.
+ * A request needs https and a host on exact_databricks.allowed_hosts; its address, once resolved,
+ * must be public, or private where the entry says so. exact_databricks.insecure_loopback adds this
+ * machine, also by http. Called by http_transfer.c and url.c.
  */
 #include "postgres.h"
 
@@ -12,8 +13,6 @@
 
 #include "base/guc.h"
 #include "http/host_policy.h"
-
-#define HTTPS_PORT 443
 
 typedef struct Network
 {
@@ -50,7 +49,8 @@ class_of_v4(uint32 address)
 static uint32
 v4_at(const uint8 *bytes)
 {
-	return ((uint32) bytes[0] << 24) | ((uint32) bytes[1] << 16) | ((uint32) bytes[2] << 8) | bytes[3];
+	return ((uint32) bytes[0] << 24) | ((uint32) bytes[1] << 16) |
+		((uint32) bytes[2] << 8) | bytes[3];
 }
 
 static ExactAddressClass
@@ -82,7 +82,10 @@ exact_address_class(const struct sockaddr *address)
 	return EXACT_ADDRESS_NEVER;
 }
 
-/* localhost, 127.0.0.0/8 or [::1], as a name: what it resolves to is checked again when it is connected. */
+/*
+ * localhost, 127.0.0.0/8 or [::1], as a name: what it resolves to is checked again when it is
+ * connected.
+ */
 static bool
 is_loopback_name(const char *host)
 {
@@ -90,7 +93,8 @@ is_loopback_name(const char *host)
 
 	if (strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
 		return true;
-	return inet_pton(AF_INET, host, &v4) == 1 && class_of_v4(ntohl(v4.s_addr)) == EXACT_ADDRESS_LOOPBACK;
+	return inet_pton(AF_INET, host, &v4) == 1 &&
+		class_of_v4(ntohl(v4.s_addr)) == EXACT_ADDRESS_LOOPBACK;
 }
 
 /* One entry of exact_databricks.allowed_hosts, as slices of its text */
@@ -131,8 +135,8 @@ name_length(const char *text, size_t len)
 }
 
 /*
- * The one parser of an entry. False when it is none: a name that DNS would not take, a whole top-level
- * domain, a port that is no port, anything behind it but /private.
+ * The one parser of an entry. False when it is none: a name that DNS would not take, a whole
+ * top-level domain, a port that is no port, anything behind it but /private.
  */
 static bool
 parse_entry(const char *text, size_t len, HostEntry *out)
@@ -150,7 +154,7 @@ parse_entry(const char *text, size_t len, HostEntry *out)
 	out->name_len = out->suffix ? n + 1 : n;
 
 	text = out->name + out->name_len;
-	out->port = HTTPS_PORT;
+	out->port = EXACT_HTTPS_PORT;
 	if (text < end && *text == ':')
 	{
 		out->port = 0;
@@ -215,12 +219,36 @@ host_is_clean(const char *host)
 	size_t		len = strlen(host);
 
 	if (host[0] == '[')
-		return len > 2 && host[len - 1] == ']' && strspn(host + 1, "0123456789abcdef:.") == len - 2;
-	return len > 0 && strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789.-") == len && host[len - 1] != '.';
+		return len > 2 && host[len - 1] == ']' &&
+			strspn(host + 1, "0123456789abcdef:.") == len - 2;
+	return len > 0 && host[len - 1] != '.' &&
+		strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789.-") == len;
 }
 
+static bool
+is_own(const char *own, const char *host, int port)
+{
+	char	   *origin;
+	bool		same;
+
+	if (own == NULL)
+		return false;
+	if (port == EXACT_HTTPS_PORT)
+		origin = psprintf("https://%s", host);
+	else
+		origin = psprintf("https://%s:%d", host, port);
+	same = strcmp(own, origin) == 0;
+	pfree(origin);
+	return same;
+}
+
+/*
+ * In this order: a clean name, this machine, https, the list. A loopback name on the list is
+ * refused all the same.
+ */
 bool
-exact_host_allowed(const char *scheme, const char *host, int port, const char *own, bool *private_too, char **why)
+exact_host_allowed(const char *scheme, const char *host, int port, const char *own,
+				   bool *private_too, char **why)
 {
 	bool		loopback;
 
@@ -240,23 +268,16 @@ exact_host_allowed(const char *scheme, const char *host, int port, const char *o
 	}
 	if (loopback)
 	{
-		*why = psprintf("host %s is this machine, which only exact_databricks.insecure_loopback allows", host);
+		*why = psprintf("host %s is this machine,"
+						" which only exact_databricks.insecure_loopback allows", host);
 		return false;
 	}
-	if (host_is_listed(host, port, private_too))
+	if (host_is_listed(host, port, private_too) || is_own(own, host, port))
 		return true;
-	if (own != NULL)
-	{
-		char	   *origin = port == HTTPS_PORT ? psprintf("https://%s", host) : psprintf("https://%s:%d", host, port);
-		bool		same = strcmp(own, origin) == 0;
-
-		pfree(origin);
-		if (same)
-			return true;
-	}
-	if (port == HTTPS_PORT)
+	if (port == EXACT_HTTPS_PORT)
 		*why = psprintf("host %s is not in exact_databricks.allowed_hosts", host);
 	else
-		*why = psprintf("host %s with port %d is not in exact_databricks.allowed_hosts", host, port);
+		*why = psprintf("host %s with port %d is not in exact_databricks.allowed_hosts",
+						host, port);
 	return false;
 }

@@ -6,13 +6,16 @@
 #include "http/http_answer.h"
 #include "http/http_transfer.h"
 
+#define BEARER "Authorization: Bearer "
+
 const char *
 exact_http_header(const ExactHttpResponse *response, const char *name)
 {
 	ExactHttpTransfer *t = (ExactHttpTransfer *) response->headers;
 	struct curl_header *header;
 
-	if (t->easy == NULL || curl_easy_header(t->easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+	if (t->easy == NULL ||
+		curl_easy_header(t->easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
 		return NULL;
 	return header->value;
 }
@@ -56,9 +59,10 @@ exact_http_retry_after(const ExactHttpResponse *response, long most_s)
 char *
 exact_http_bearer(const char *token, size_t len)
 {
-	char	   *bearer = palloc(len + 32);
+	size_t		size = sizeof(BEARER) + len;
+	char	   *bearer = palloc(size);
 
-	snprintf(bearer, len + 32, "Authorization: Bearer %s", token);
+	snprintf(bearer, size, "%s%s", BEARER, token);
 	return bearer;
 }
 

@@ -1,9 +1,10 @@
 /*
- * http_client.c - asynchronous HTTPS requests of a worker; with http_transfer.c and url.c the only files that know libcurl.
+ * http_client.c - asynchronous HTTPS requests of a worker; with http_transfer.c and url.c the only
+ * files that know libcurl.
  *
- * libcurl tells which sockets and which timer it wants, evloop.c waits, exact_http_run moves everything on. While libcurl is on
- * the stack nothing throws and all signals are blocked: its resolver starts threads, which inherit the mask and so never run a
- * handler of this process.
+ * libcurl tells which sockets and which timer it wants, evloop.c waits, exact_http_run moves
+ * everything on. While libcurl is on the stack nothing throws and all signals are blocked: its
+ * resolver starts threads, which inherit the mask and so never run a handler of this process.
  */
 #include "postgres.h"
 
@@ -53,8 +54,8 @@ restore_signals(const sigset_t *saved)
 /* ---- called by libcurl: no throw, no palloc ---- */
 
 static int
-on_socket(CURL *easy pg_attribute_unused(), curl_socket_t fd, int what, void *arg pg_attribute_unused(),
-		  void *socket_arg pg_attribute_unused())
+on_socket(CURL *easy pg_attribute_unused(), curl_socket_t fd, int what,
+		  void *arg pg_attribute_unused(), void *socket_arg pg_attribute_unused())
 {
 	uint32		events = 0;
 
@@ -132,8 +133,9 @@ admit(void)
 {
 	while (nactive < MAX_ACTIVE && !dlist_is_empty(&queued))
 	{
-		ExactHttpTransfer *t = dlist_container(ExactHttpTransfer, node, dlist_pop_head_node(&queued));
+		ExactHttpTransfer *t;
 
+		t = dlist_container(ExactHttpTransfer, node, dlist_pop_head_node(&queued));
 		nqueued--;
 		t->started_ms = exact_clock_monotonic_ms();
 		if (curl_multi_add_handle(multi, t->easy) != CURLM_OK)
@@ -148,6 +150,10 @@ admit(void)
 	}
 }
 
+/*
+ * A transfer is always made, also for a host that is refused or when memory is short: it then ends
+ * at once, so that the caller hears of every end in the same way.
+ */
 ExactHttpTransfer *
 exact_http_start(const ExactHttpRequest *request, ExactHttpDone done, void *arg)
 {
@@ -155,7 +161,6 @@ exact_http_start(const ExactHttpRequest *request, ExactHttpDone done, void *arg)
 	ExactHttpTransfer *t = palloc0(sizeof(ExactHttpTransfer));
 	sigset_t	saved;
 	char	   *url;
-	bool		good;
 
 	t->done = done;
 	t->arg = arg;
@@ -165,21 +170,17 @@ exact_http_start(const ExactHttpRequest *request, ExactHttpDone done, void *arg)
 	block_signals(&saved);
 	if (url == NULL)
 		finish(t);
+	else if (!exact_http_transfer_prepare(t, request, url))
+	{
+		t->out_of_memory = true;
+		finish(t);
+	}
 	else
 	{
-		good = exact_http_transfer_prepare(t, request, url);
-		if (!good)
-		{
-			t->out_of_memory = true;
-			finish(t);
-		}
-		else
-		{
-			t->state = EXACT_TRANSFER_QUEUED;
-			nqueued++;
-			dlist_push_tail(&queued, &t->node);
-			admit();
-		}
+		t->state = EXACT_TRANSFER_QUEUED;
+		nqueued++;
+		dlist_push_tail(&queued, &t->node);
+		admit();
 	}
 	restore_signals(&saved);
 	if (url)
@@ -253,9 +254,11 @@ static void
 deliver(ExactHttpTransfer *t)
 {
 	ExactHttpResponse response;
-	MemoryContext context = AllocSetContextCreate(http_context, "exact http done", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
+	MemoryContext context;
+	MemoryContext old;
 
+	context = AllocSetContextCreate(http_context, "exact http done", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
 	exact_http_transfer_answer(t, &response);
 	t->state = EXACT_TRANSFER_CALLING;
 	t->done(&response, t->arg);
@@ -264,6 +267,10 @@ deliver(ExactHttpTransfer *t)
 	free_transfer(t);
 }
 
+/*
+ * libcurl first, with signals blocked; then done of what has ended, with nothing of libcurl
+ * running.
+ */
 int
 exact_http_run(void)
 {

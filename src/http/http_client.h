@@ -1,8 +1,9 @@
 /*
  * http_client.h - asynchronous HTTPS requests of a worker (libcurl behind http_client.c).
  *
- * Transfers run inside the worker's wait; `done` is called from the loop, outside any transaction and outside libcurl's
- * stack, in a memory context that lives until it returns. It may start other transfers and run units.
+ * Transfers run inside the worker's wait; `done` is called from the loop, outside any transaction
+ * and outside libcurl's stack, in a memory context that lives until it returns. It may start other
+ * transfers and run units.
  */
 #ifndef EXACT_HTTP_CLIENT_H
 #define EXACT_HTTP_CLIENT_H
@@ -12,8 +13,10 @@
 typedef enum ExactHttpOutcome
 {
 	EXACT_HTTP_ANSWERED,		/* a complete answer: status, headers, body */
-	EXACT_HTTP_NOT_SENT,		/* surely not processed: resolve, connect or TLS failed, or the host is not allowed */
-	EXACT_HTTP_UNKNOWN			/* sent, but no complete answer: the other side may have processed it */
+	/* surely not processed: resolve, connect or TLS failed, or the host is not allowed */
+	EXACT_HTTP_NOT_SENT,
+	/* sent, but no complete answer: the other side may have processed it */
+	EXACT_HTTP_UNKNOWN
 } ExactHttpOutcome;
 
 /* Why there is no answer */
@@ -31,14 +34,20 @@ typedef enum ExactHttpFailure
 typedef struct ExactHttpRequest
 {
 	const char *method;			/* GET, POST, PUT, DELETE, HEAD */
-	const char *url;			/* absolute; http:// and loopback only with exact_databricks.insecure_loopback */
+	/* absolute; http:// and loopback only with exact_databricks.insecure_loopback */
+	const char *url;
 	const char *const *headers; /* "Name: value" lines, NULL-terminated; may be NULL */
 	const char *body;			/* may be NULL */
 	size_t		body_len;
 	long		timeout_ms;		/* total; 0 = 60 s */
 	size_t		max_bytes;		/* cap of the answer; 0 = 64 MB */
-	const char *own;			/* origin of public_url when the hub calls itself, else NULL: allowed without an entry in allowed_hosts */
-	bool		sensitive;		/* buffers of request and answer are cleansed before they are freed */
+	/*
+	 * origin of public_url when the hub calls itself, else NULL: allowed without an entry in
+	 * allowed_hosts
+	 */
+	const char *own;
+	/* buffers of request and answer are cleansed before they are freed */
+	bool		sensitive;
 } ExactHttpRequest;
 
 typedef struct ExactHttpResponse
@@ -57,8 +66,12 @@ typedef struct ExactHttpResponse
 typedef void (*ExactHttpDone) (ExactHttpResponse *response, void *arg);
 typedef struct ExactHttpTransfer ExactHttpTransfer;
 
-/* Copies what it needs of the request. A refused host calls done from the next loop turn. Never follows redirects. */
-extern ExactHttpTransfer *exact_http_start(const ExactHttpRequest *request, ExactHttpDone done, void *arg);
+/*
+ * Copies what it needs of the request. A refused host calls done from the next loop turn. Never
+ * follows redirects.
+ */
+extern ExactHttpTransfer *exact_http_start(const ExactHttpRequest *request, ExactHttpDone done,
+										   void *arg);
 /* Drops a transfer; done is not called. */
 extern void exact_http_cancel(ExactHttpTransfer *transfer);
 extern int	exact_http_active(void);

@@ -1,17 +1,31 @@
 /*
- * http_request.c - may this request be served? What a strict reader of RFC 9112 finds in the head of a request.
+ * http_request.c - may this request be served? What a strict reader of RFC 9112 finds in the head
+ * of a request.
  *
- * libmicrohttpd 0.9.75 forgives much (bare LF, folded lines, several lengths, both lengths, blanks before a colon) that a proxy in
- * front may read differently. Called by http_server.c for each request before anything else. Reads hostile bytes.
+ * libmicrohttpd 0.9.75 forgives much (bare LF, folded lines, several lengths, both lengths, blanks
+ * before a colon) that a proxy in front may read differently. Called by http_server.c for each
+ * request before anything else. Reads hostile bytes.
  */
 #include "http/http_request.h"
 
 #include "base/peer.h"
 
+/* The statuses with which a request is refused here */
+#define OK 0
+#define BAD_REQUEST 400
+#define HEAD_TOO_LARGE 431
+#define NOT_IMPLEMENTED 501
+
+static bool
+is_word(const char *text, size_t len, const char *word)
+{
+	return len == strlen(word) && pg_strncasecmp(text, word, len) == 0;
+}
+
 static bool
 is_named(const ExactHeader *header, const char *name)
 {
-	return header->name_len == strlen(name) && pg_strncasecmp(header->name, name, header->name_len) == 0;
+	return is_word(header->name, header->name_len, name);
 }
 
 /* tchar of RFC 9110 */
@@ -99,14 +113,18 @@ join_forwarded(ExactHead *head, const ExactHeader *header)
 	head->forwarded_for[have + header->value_len] = '\0';
 }
 
-int
-exact_request_check(ExactHead *head)
+/* The headers that occur, each at most once where two would be read in two ways */
+typedef struct Seen
 {
-	bool		modern = strcmp(head->version, "HTTP/1.1") == 0;
-	int			hosts = 0;
-	int			lengths = 0;
-	int			codings = 0;
+	bool		modern;			/* HTTP/1.1 */
+	int			hosts;
+	int			lengths;
+	int			codings;
+} Seen;
 
+static void
+forget_found(ExactHead *head)
+{
 	head->path_len = 0;
 	head->chunked = false;
 	head->content_length = 0;
@@ -114,51 +132,74 @@ exact_request_check(ExactHead *head)
 	head->authorization = NULL;
 	head->forwarded = false;
 	head->forwarded_for[0] = '\0';
+}
+
+/* Takes what one header says; OK, or the status that refuses it. */
+static int
+take_one(ExactHead *head, const ExactHeader *header, Seen *seen)
+{
+	if (!is_token(header->name, header->name_len) || !is_value(header->value, header->value_len))
+		return BAD_REQUEST;
+	if (is_named(header, "Content-Length"))
+	{
+		if (seen->lengths++ > 0 || !read_length(header, &head->content_length))
+			return BAD_REQUEST;
+	}
+	else if (is_named(header, "Transfer-Encoding"))
+	{
+		if (seen->codings++ > 0 || !seen->modern)
+			return BAD_REQUEST;
+		head->chunked = is_word(header->value, header->value_len, "chunked");
+		if (!head->chunked)
+			return NOT_IMPLEMENTED;
+	}
+	else if (is_named(header, "Host"))
+	{
+		seen->hosts++;
+		head->host = header;
+	}
+	else if (is_named(header, "Authorization"))
+		head->authorization = header;
+	else if (is_named(header, "X-Forwarded-For"))
+	{
+		head->forwarded = true;
+		join_forwarded(head, header);
+	}
+	else if (is_named(header, "Forwarded") || is_named(header, "X-Real-IP") ||
+			 is_named(header, "Via"))
+		head->forwarded = true;
+	return OK;
+}
+
+/*
+ * First the sum of the bytes, then each header, then what headers may not occur together or twice.
+ */
+int
+exact_request_check(ExactHead *head)
+{
+	Seen		seen = {.modern = strcmp(head->version, "HTTP/1.1") == 0};
+
+	forget_found(head);
 	if (head->size > EXACT_HEAD_MAX)
-		return 431;
-	if ((!modern && strcmp(head->version, "HTTP/1.0") != 0) || !is_token(head->method, head->method_len) ||
+		return HEAD_TOO_LARGE;
+	if ((!seen.modern && strcmp(head->version, "HTTP/1.0") != 0) ||
+		!is_token(head->method, head->method_len) ||
 		!is_target(head->target, head->target_len) || !adds_up(head))
-		return 400;
+		return BAD_REQUEST;
 
 	for (int i = 0; i < head->nheaders; i++)
 	{
-		const ExactHeader *header = &head->headers[i];
+		int			status = take_one(head, &head->headers[i], &seen);
 
-		if (!is_token(header->name, header->name_len) || !is_value(header->value, header->value_len))
-			return 400;
-		if (is_named(header, "Content-Length"))
-		{
-			if (lengths++ > 0 || !read_length(header, &head->content_length))
-				return 400;
-		}
-		else if (is_named(header, "Transfer-Encoding"))
-		{
-			if (codings++ > 0 || !modern)
-				return 400;
-			head->chunked = header->value_len == 7 && pg_strncasecmp(header->value, "chunked", 7) == 0;
-			if (!head->chunked)
-				return 501;
-		}
-		else if (is_named(header, "Host"))
-		{
-			hosts++;
-			head->host = header;
-		}
-		else if (is_named(header, "Authorization"))
-			head->authorization = header;
-		else if (is_named(header, "X-Forwarded-For"))
-		{
-			head->forwarded = true;
-			join_forwarded(head, header);
-		}
-		else if (is_named(header, "Forwarded") || is_named(header, "X-Real-IP") || is_named(header, "Via"))
-			head->forwarded = true;
+		if (status != OK)
+			return status;
 	}
-	if (hosts > 1 || (modern && hosts == 0) || (codings > 0 && lengths > 0))
-		return 400;
+	if (seen.hosts > 1 || (seen.modern && seen.hosts == 0) ||
+		(seen.codings > 0 && seen.lengths > 0))
+		return BAD_REQUEST;
 	while (head->path_len < head->target_len && head->target[head->path_len] != '?')
 		head->path_len++;
-	return 0;
+	return OK;
 }
 
 bool
@@ -182,5 +223,5 @@ exact_request_host_is_local(const ExactHeader *host)
 	colon = memchr(name, ':', len);
 	if (colon != NULL)
 		len = colon - name;
-	return (len == 9 && pg_strncasecmp(name, "localhost", 9) == 0) || exact_peer_parse(name, len, &peer);
+	return is_word(name, len, "localhost") || exact_peer_parse(name, len, &peer);
 }

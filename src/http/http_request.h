@@ -1,7 +1,9 @@
 /*
- * http_request.h - may this request be served? What a strict reader of RFC 9112 finds in the head of a request.
+ * http_request.h - may this request be served? What a strict reader of RFC 9112 finds in the head
+ * of a request.
  *
- * Pure reading of bytes that somebody else split into lines: no server calls, nothing raises, compiles FRONTEND for fuzzing.
+ * Pure reading of bytes that somebody else split into lines: no server calls, nothing raises,
+ * compiles FRONTEND for fuzzing.
  */
 #ifndef EXACT_HTTP_REQUEST_H
 #define EXACT_HTTP_REQUEST_H
@@ -31,7 +33,8 @@ typedef struct ExactHead
 	const char *target;			/* as sent, not decoded */
 	size_t		target_len;
 	const char *version;		/* HTTP/1.0 or HTTP/1.1 */
-	size_t		size;			/* bytes that request line, headers and the empty line took on the wire */
+	/* bytes that request line, headers and the empty line took on the wire */
+	size_t		size;
 	int			nheaders;
 	ExactHeader headers[EXACT_HEADERS_MAX];
 
@@ -42,17 +45,22 @@ typedef struct ExactHead
 	const ExactHeader *host;
 	const ExactHeader *authorization;
 	bool		forwarded;		/* a proxy says that it passes on what another asked */
-	char		forwarded_for[EXACT_HEAD_MAX + 1];	/* values of X-Forwarded-For, joined with commas */
+	/* values of X-Forwarded-For, joined with commas */
+	char		forwarded_for[EXACT_HEAD_MAX + 1];
 } ExactHead;
 
 /*
- * 0, and what was found; or the status that refuses it. name and value of each header must lie in the buffer that was received,
- * so that the bytes between them can be counted: whatever the splitter forgave (bare line feeds, folded lines, blanks before a
- * colon, NUL) makes the sum differ from size and is refused.
+ * 0, and what was found; or the status that refuses it. name and value of each header must lie in
+ * the buffer that was received, so that the bytes between them can be counted: whatever the
+ * splitter forgave (bare line feeds, folded lines, blanks before a colon, NUL) makes the sum differ
+ * from size and is refused.
  */
 extern int	exact_request_check(ExactHead *head);
 
-/* Is this a name under which only programs on this machine call? An address or localhost: no name that others resolve. */
+/*
+ * Is this a name under which only programs on this machine call? An address or localhost: no name
+ * that others resolve.
+ */
 extern bool exact_request_host_is_local(const ExactHeader *host);
 
 #endif

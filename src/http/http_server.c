@@ -1,10 +1,12 @@
 /*
  * http_server.c - the HTTP/1.1 server of the listener; the only file that knows libmicrohttpd.
  *
- * Called by listener.c. Connections are accepted here, so that limits and deadlines are ours (client.c), and handed to the library,
- * which reads requests and writes replies when it is run. A complete request waits, its connection blocked, until the caller answers
- * it; one that waits for longer than a turn is suspended (suspending each would cost three system calls). Inside the library's
- * callbacks nothing of the server is called: memory is malloc'ed, nothing raises, and what happens is counted.
+ * Called by listener.c. Connections are accepted here, so that limits and deadlines are ours
+ * (client.c), and handed to the library, which reads requests and writes replies when it is run. A
+ * complete request waits, its connection blocked, until the caller answers it; one that waits for
+ * longer than a turn is suspended (suspending each would cost three system calls). Inside the
+ * library's callbacks nothing of the server is called: memory is malloc'ed, nothing raises, and
+ * what happens is counted.
  */
 #include "postgres.h"
 
@@ -34,8 +36,13 @@
 #define POOL_BYTES 16384		/* the library's, a connection; a head must fit into it */
 #define DRAIN_FACTOR 16			/* so much of a body that is too large is read, to answer it */
 #define RUNS_AT_ONCE 32
+#define STOPPING_RETRY_S 10		/* when whoever is refused at the end may come again */
+#define STOPPING_RETRY CppAsString2(STOPPING_RETRY_S)
 
-/* Up to 0.9.75 strictness adds one refusal, which is sent twice; what it is about http_request.c refuses as well. */
+/*
+ * Up to 0.9.75 strictness adds one refusal, which is sent twice; what it is about http_request.c
+ * refuses as well.
+ */
 #define STRICT_LEVEL (MHD_VERSION > 0x00097600 ? 1 : 0)
 
 typedef struct Request
@@ -60,7 +67,8 @@ typedef struct Request
 static struct MHD_Daemon *server = NULL;
 static int	server_fd = -1;
 static const ExactRoute *routes;
-static TimestampTz accept_again = 0;	/* no descriptor was to be had: until then none is accepted */
+/* no descriptor was to be had: until then none is accepted */
+static TimestampTz accept_again = 0;
 
 static dlist_head complete = DLIST_STATIC_INIT(complete);
 static dlist_head taken = DLIST_STATIC_INIT(taken);
@@ -81,12 +89,16 @@ add_header(struct MHD_Response *response, const char *name, const char *value)
 static struct MHD_Response *
 make_response(const void *body, size_t len, const char *type, const char *style_hash)
 {
-	struct MHD_Response *response = MHD_create_response_from_buffer(len, unconstify(void *, body), MHD_RESPMEM_MUST_COPY);
+	struct MHD_Response *response;
 	char		policy[256];
 
+	response = MHD_create_response_from_buffer(len, unconstify(void *, body),
+											   MHD_RESPMEM_MUST_COPY);
 	if (response == NULL)
 		return NULL;
-	snprintf(policy, sizeof(policy), "default-src 'none'; style-src %s; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+	snprintf(policy, sizeof(policy),
+			 "default-src 'none'; style-src %s; base-uri 'none'; form-action 'none';"
+			 " frame-ancestors 'none'",
 			 style_hash ? style_hash : "'none'");
 	if (len > 0)
 		add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
@@ -121,7 +133,7 @@ refuse(struct MHD_Connection *connection, int status, const char *allow)
 	if (allow)
 		add_header(response, MHD_HTTP_HEADER_ALLOW, allow);
 	if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
-		add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "10");
+		add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, STOPPING_RETRY);
 	result = MHD_queue_response(connection, status, response);
 	MHD_destroy_response(response);
 	return result;
@@ -130,7 +142,8 @@ refuse(struct MHD_Connection *connection, int status, const char *allow)
 /* ---- connections ---- */
 
 static void
-on_connection(void *arg pg_attribute_unused(), struct MHD_Connection *connection pg_attribute_unused(), void **context,
+on_connection(void *arg pg_attribute_unused(),
+			  struct MHD_Connection *connection pg_attribute_unused(), void **context,
 			  enum MHD_ConnectionNotificationCode what)
 {
 	ExactClient *client;
@@ -156,6 +169,32 @@ watch_sockets(bool watch)
 	accept_again = watch ? 0 : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ACCEPT_PAUSE_MS);
 }
 
+/*
+ * A socket that was accepted, as a connection of the library. That tells on_connection during the
+ * call or, when it refuses, closes the socket without having told.
+ */
+static void
+take_connection(int fd, const struct sockaddr_storage *address, socklen_t len)
+{
+	int			on = 1;
+	ExactPeer	peer;
+
+	if (exact_peer_from((const struct sockaddr *) address, &peer))
+		arriving = exact_client_new(fd, &peer);
+	if (arriving == NULL)
+	{
+		turned_away++;
+		close(fd);
+		return;
+	}
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (MHD_add_connection(server, fd, (const struct sockaddr *) address, len) != MHD_YES &&
+		arriving != NULL)
+		exact_client_free(arriving);
+	arriving = NULL;
+}
+
+/* Without a free descriptor the sockets are not watched for a while: they would stay ready. */
 static void
 accept_some(int listening)
 {
@@ -163,36 +202,17 @@ accept_some(int listening)
 	{
 		struct sockaddr_storage address;
 		socklen_t	len = sizeof(address);
-		int			fd = accept4(listening, (struct sockaddr *) &address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		int			on = 1;
-		ExactClient *client;
-		ExactPeer	peer;
+		int			fd = accept4(listening, (struct sockaddr *) &address, &len,
+								 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		if (fd < 0)
+		if (fd >= 0)
+			take_connection(fd, &address, len);
+		else if (errno != EINTR && errno != ECONNABORTED)
 		{
-			if (errno == EINTR || errno == ECONNABORTED)
-				continue;
 			if (errno != EAGAIN)
 				watch_sockets(false);
 			return;
 		}
-		client = exact_peer_from((struct sockaddr *) &address, &peer) ? exact_client_new(fd, &peer) : NULL;
-		if (client == NULL)
-		{
-			turned_away++;
-			close(fd);
-			continue;
-		}
-		(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		arriving = client;
-		if (MHD_add_connection(server, fd, (struct sockaddr *) &address, len) != MHD_YES && arriving != NULL)
-		{
-			void	   *context = arriving;
-
-			/* the library closed the socket without having told */
-			on_connection(NULL, NULL, &context, MHD_CONNECTION_NOTIFY_CLOSED);
-		}
-		arriving = NULL;
 	}
 }
 
@@ -214,7 +234,8 @@ on_target(void *arg pg_attribute_unused(), const char *target, struct MHD_Connec
 }
 
 static void
-on_completed(void *arg pg_attribute_unused(), struct MHD_Connection *connection pg_attribute_unused(), void **context,
+on_completed(void *arg pg_attribute_unused(),
+			 struct MHD_Connection *connection pg_attribute_unused(), void **context,
 			 enum MHD_RequestTerminationCode how)
 {
 	Request    *request = *context;
@@ -238,8 +259,8 @@ on_completed(void *arg pg_attribute_unused(), struct MHD_Connection *connection 
 }
 
 static enum MHD_Result
-take_header(void *arg, enum MHD_ValueKind kind pg_attribute_unused(), const char *name, size_t name_len, const char *value,
-			size_t value_len)
+take_header(void *arg, enum MHD_ValueKind kind pg_attribute_unused(), const char *name,
+			size_t name_len, const char *value, size_t value_len)
 {
 	ExactHead  *head = arg;
 
@@ -263,65 +284,100 @@ bearer_of(const ExactHeader *header)
 	static const char scheme[] = "Bearer ";
 	size_t		len = strlen(scheme);
 
-	if (header == NULL || header->value_len <= len || pg_strncasecmp(header->value, scheme, len) != 0)
+	if (header == NULL || header->value_len <= len ||
+		pg_strncasecmp(header->value, scheme, len) != 0)
 		return NULL;
 	return strndup(header->value + len, header->value_len - len);
 }
 
-/* Head received: refuses at once what will not be served; else the body may come. */
+/* The head as the library read it. */
+static void
+fill_head(ExactHead *head, const Request *request, const char *method, const char *version)
+{
+	const union MHD_ConnectionInfo *info;
+
+	head->method = method;
+	head->method_len = strlen(method);
+	head->target = request->target;
+	head->target_len = request->target_len;
+	head->version = version;
+	head->nheaders = 0;
+	info = MHD_get_connection_info(request->connection,
+								   MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	head->size = info ? info->header_size : 0;
+	(void) MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, take_header, head);
+}
+
+static const ExactRoute *
+find_route(const ExactHead *head)
+{
+	for (const ExactRoute *route = routes; route->path != NULL; route++)
+	{
+		if (strlen(route->path) == head->path_len &&
+			memcmp(route->path, head->target, head->path_len) == 0)
+			return route;
+	}
+	return NULL;
+}
+
+/* 0, and the route; or the status that refuses the request, counted. */
+static int
+check_head(ExactHead *head, const ExactRoute **route)
+{
+	bool		post = strcmp(head->method, "POST") == 0;
+	bool		get = strcmp(head->method, "GET") == 0 || strcmp(head->method, "HEAD") == 0;
+	int			status = MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+
+	*route = NULL;
+	if (head->nheaders <= EXACT_HEADERS_MAX)
+		status = exact_request_check(head);
+	if (status != 0)
+	{
+		counts.malformed++;
+		return status;
+	}
+	if (stopping)
+		return MHD_HTTP_SERVICE_UNAVAILABLE;
+	*route = find_route(head);
+	if (*route == NULL || ((*route)->post ? !post : !get))
+	{
+		counts.unknown++;
+		return *route == NULL ? MHD_HTTP_NOT_FOUND : MHD_HTTP_METHOD_NOT_ALLOWED;
+	}
+	if (head->content_length > (*route)->max_body)
+	{
+		counts.too_large++;
+		return MHD_HTTP_CONTENT_TOO_LARGE;
+	}
+	return 0;
+}
+
+/*
+ * Head received: refuses at once what will not be served; else the body may come. Whatever a
+ * lenient reading of a chunked body's framing leaves over is no next request: the connection ends
+ * with it.
+ */
 static enum MHD_Result
 begin_request(Request *request, const char *method, const char *version)
 {
 	static ExactHead head;		/* large, and requests begin one at a time */
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	const union MHD_ConnectionInfo *info;
 	const ExactRoute *route;
-	bool		post = strcmp(method, "POST") == 0;
+	const char *allow = NULL;
 	int			status;
 
+	info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	if (info == NULL || info->socket_context == NULL)
 		return MHD_NO;
 	request->client = info->socket_context;
-	head.method = method;
-	head.method_len = strlen(method);
-	head.target = request->target;
-	head.target_len = request->target_len;
-	head.version = version;
-	head.nheaders = 0;
-	info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-	head.size = info ? info->header_size : 0;
-	(void) MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, take_header, &head);
-
-	status = head.nheaders > EXACT_HEADERS_MAX ? MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE : exact_request_check(&head);
+	fill_head(&head, request, method, version);
+	status = check_head(&head, &route);
+	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+		allow = route->post ? "POST" : "GET, HEAD";
 	if (status != 0)
-	{
-		counts.malformed++;
-		return refuse(request->connection, status, NULL);
-	}
-	if (stopping)
-		return refuse(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE, NULL);
+		return refuse(request->connection, status, allow);
 
-	request->close = head.chunked;	/* whatever a lenient reading of its framing leaves over is no next request */
-	for (route = routes; route->path != NULL; route++)
-	{
-		if (strlen(route->path) == head.path_len && memcmp(route->path, request->target, head.path_len) == 0)
-			break;
-	}
-	if (route->path == NULL)
-	{
-		counts.unknown++;
-		return refuse(request->connection, MHD_HTTP_NOT_FOUND, NULL);
-	}
-	if (route->post ? !post : (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0))
-	{
-		counts.unknown++;
-		return refuse(request->connection, MHD_HTTP_METHOD_NOT_ALLOWED, route->post ? "POST" : "GET, HEAD");
-	}
-	if (head.content_length > route->max_body)
-	{
-		counts.too_large++;
-		return refuse(request->connection, MHD_HTTP_CONTENT_TOO_LARGE, NULL);
-	}
-
+	request->close = head.chunked;
 	request->public.route = route;
 	request->public.head = strcmp(method, "HEAD") == 0;
 	if (head.path_len < request->target_len)
@@ -329,13 +385,17 @@ begin_request(Request *request, const char *method, const char *version)
 	else
 		request->public.query = "";
 	exact_client_origin(request->client, head.forwarded_for, &request->public.client);
-	request->public.local = exact_peer_is_loopback(&request->client->peer) && !head.forwarded && exact_request_host_is_local(head.host);
+	request->public.local = exact_peer_is_loopback(&request->client->peer) && !head.forwarded &&
+		exact_request_host_is_local(head.host);
 	if (route->local)
 		request->public.bearer = request->bearer = bearer_of(head.authorization);
 	return MHD_YES;
 }
 
-/* More of the body. What is above the limit is read and dropped, so that the answer can be given, but not without end. */
+/*
+ * More of the body. What is above the limit is read and dropped, so that the answer can be given,
+ * but not without end.
+ */
 static enum MHD_Result
 take_body(Request *request, const char *data, size_t *size)
 {
@@ -365,9 +425,11 @@ take_body(Request *request, const char *data, size_t *size)
 	return MHD_YES;
 }
 
+/* Called with the head, then with each part of the body, then at its end, until it is answered. */
 static enum MHD_Result
-on_request(void *arg pg_attribute_unused(), struct MHD_Connection *connection, const char *url pg_attribute_unused(), const char *method,
-		   const char *version, const char *data, size_t *size, void **context)
+on_request(void *arg pg_attribute_unused(), struct MHD_Connection *connection,
+		   const char *url pg_attribute_unused(), const char *method, const char *version,
+		   const char *data, size_t *size, void **context)
 {
 	Request    *request = *context;
 
@@ -417,12 +479,54 @@ exact_http_server_hold(ExactRequest *public)
 	MHD_suspend_connection(request->connection);
 }
 
+static bool
+names_hub(const ExactReply *reply)
+{
+	return reply->hub != NULL && reply->hub[0] != '\0';
+}
+
+/* Nothing in it but the status: the response that is made once will do. */
+static bool
+is_plain(const Request *request, const ExactReply *reply)
+{
+	return reply->body == NULL && reply->retry_after == 0 && !names_hub(reply) &&
+		!request->close && reply->status != MHD_HTTP_UNAUTHORIZED;
+}
+
+static struct MHD_Response *
+response_of(const Request *request, const ExactReply *reply)
+{
+	struct MHD_Response *response;
+
+	if (reply->body != NULL)
+		response = make_response(reply->body, reply->len, reply->type, reply->style_hash);
+	else
+		response = make_response("", 0, reply->type, reply->style_hash);
+	if (response == NULL)
+		return NULL;
+	if (reply->retry_after > 0)
+	{
+		char		seconds[16];
+
+		snprintf(seconds, sizeof(seconds), "%d", reply->retry_after);
+		add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+	}
+	if (names_hub(reply))
+		add_header(response, "X-Exact-Hub", reply->hub);
+	if (request->close)
+		add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+	if (reply->status == MHD_HTTP_UNAUTHORIZED && request->public.route->local)
+		add_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+	return response;
+}
+
+/* A reply that cannot be made or queued ends the connection. */
 void
 exact_http_server_answer(ExactRequest *public, const ExactReply *reply)
 {
 	Request    *request = (Request *) public;
+	bool		plain = is_plain(request, reply);
 	struct MHD_Response *response;
-	bool		shared = reply->body == NULL && reply->retry_after == 0 && (reply->hub == NULL || reply->hub[0] == '\0') && !request->close && reply->status != MHD_HTTP_UNAUTHORIZED;
 
 	Assert(request->unanswered);
 	request->unanswered = false;
@@ -430,29 +534,11 @@ exact_http_server_answer(ExactRequest *public, const ExactReply *reply)
 	free(request->body);
 	request->body = NULL;
 	exact_client_wait(request->client);
-	if (shared)
-		response = empty_response();
-	else
-		response = make_response(reply->body ? reply->body : "", reply->body ? reply->len : 0, reply->type, reply->style_hash);
-	if (response != NULL && !shared)
-	{
-		if (reply->retry_after > 0)
-		{
-			char		seconds[16];
-
-			snprintf(seconds, sizeof(seconds), "%d", reply->retry_after);
-			add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
-		}
-		if (reply->hub != NULL && reply->hub[0] != '\0')
-			add_header(response, "X-Exact-Hub", reply->hub);
-		if (request->close)
-			add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-		if (reply->status == MHD_HTTP_UNAUTHORIZED && request->public.route->local)
-			add_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
-	}
-	if (response == NULL || MHD_queue_response(request->connection, reply->status, response) != MHD_YES)
+	response = plain ? empty_response() : response_of(request, reply);
+	if (response == NULL ||
+		MHD_queue_response(request->connection, reply->status, response) != MHD_YES)
 		exact_client_shut(request->client);
-	if (response != NULL && !shared)
+	if (response != NULL && !plain)
 		MHD_destroy_response(response);
 	if (request->suspended)
 		MHD_resume_connection(request->connection);
@@ -468,7 +554,10 @@ on_ready(int fd, uint32 events pg_attribute_unused())
 		accept_some(fd);
 }
 
-/* Lets the library do what it can: resumed and new connections are not announced by its descriptor, but by a timeout of 0. A request that waits is answered first. */
+/*
+ * Lets the library do what it can: resumed and new connections are not announced by its descriptor,
+ * but by a timeout of 0. A request that waits is answered first.
+ */
 static void
 run_server(void)
 {
@@ -476,7 +565,8 @@ run_server(void)
 	{
 		MHD_UNSIGNED_LONG_LONG timeout;
 
-		if (MHD_run(server) != MHD_YES || MHD_get_timeout(server, &timeout) != MHD_YES || timeout > 0)
+		if (MHD_run(server) != MHD_YES ||
+			MHD_get_timeout(server, &timeout) != MHD_YES || timeout > 0)
 			return;
 	}
 }
@@ -494,7 +584,8 @@ exact_http_server_run(void)
 	counts.timeouts += exact_client_expire();
 	run_server();
 
-	if (!dlist_is_empty(&complete) || (MHD_get_timeout(server, &timeout) == MHD_YES && timeout == 0))
+	if (!dlist_is_empty(&complete) ||
+		(MHD_get_timeout(server, &timeout) == MHD_YES && timeout == 0))
 		return 0;
 	return accept_again != 0 ? ACCEPT_PAUSE_MS : exact_client_timeout();
 }
@@ -519,7 +610,9 @@ exact_http_server_stop(void)
 	while (!dlist_is_empty(&taken))
 	{
 		Request    *request = dlist_container(Request, node, dlist_head_node(&taken));
-		ExactReply	reply = {.status = MHD_HTTP_SERVICE_UNAVAILABLE, .retry_after = 10};
+		ExactReply	reply = {
+			.status = MHD_HTTP_SERVICE_UNAVAILABLE, .retry_after = STOPPING_RETRY_S
+		};
 
 		request->close = true;
 		exact_http_server_answer(&request->public, &reply);
@@ -527,38 +620,49 @@ exact_http_server_stop(void)
 	run_server();
 }
 
-bool
-exact_http_server_open(const char *addresses, int port, const ExactRoute *served, char **why)
+/*
+ * The library without a thread and without a socket of its own: its limits are off, ours are those
+ * of client.c.
+ */
+static void
+start_server(void)
 {
 	const union MHD_DaemonInfo *info;
 
+	server = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_SUSPEND_RESUME,
+							  0, NULL, NULL, on_request, NULL,
+							  MHD_OPTION_CONNECTION_LIMIT, (unsigned int) INT_MAX,
+							  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) POOL_BYTES,
+							  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int) 0,
+							  MHD_OPTION_STRICT_FOR_CLIENT, (int) STRICT_LEVEL,
+							  MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL,
+							  MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+							  MHD_OPTION_URI_LOG_CALLBACK, on_target, NULL,
+							  MHD_OPTION_SIGPIPE_HANDLED_BY_APP, (int) 1,
+							  MHD_OPTION_END);
+	info = server ? MHD_get_daemon_info(server, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+	if (info == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not start libmicrohttpd")));
+	server_fd = info->epoll_fd;
+	ReserveExternalFD();
+	exact_evloop_set_handler(on_ready);
+	if (exact_evloop_watch(server_fd, EPOLLIN) != 0)
+		ereport(ERROR,
+				(errcode_for_socket_access(),
+				 errmsg("could not watch the sockets of the listener: %m")));
+}
+
+bool
+exact_http_server_open(const char *addresses, int port, const ExactRoute *served, char **why)
+{
 	if (!exact_listen_open(addresses, port, why))
 		return false;
 	if (server == NULL)
 	{
 		routes = served;
-		server = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_SUSPEND_RESUME, 0, NULL, NULL, on_request, NULL,
-								  MHD_OPTION_CONNECTION_LIMIT, (unsigned int) INT_MAX,
-								  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) POOL_BYTES,
-								  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int) 0,
-								  MHD_OPTION_STRICT_FOR_CLIENT, (int) STRICT_LEVEL,
-								  MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL,
-								  MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-								  MHD_OPTION_URI_LOG_CALLBACK, on_target, NULL,
-								  MHD_OPTION_SIGPIPE_HANDLED_BY_APP, (int) 1,
-								  MHD_OPTION_END);
-		info = server ? MHD_get_daemon_info(server, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
-		if (info == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_OUT_OF_MEMORY),
-					 errmsg("could not start libmicrohttpd")));
-		server_fd = info->epoll_fd;
-		ReserveExternalFD();
-		exact_evloop_set_handler(on_ready);
-		if (exact_evloop_watch(server_fd, EPOLLIN) != 0)
-			ereport(ERROR,
-					(errcode_for_socket_access(),
-					 errmsg("could not watch the sockets of the listener: %m")));
+		start_server();
 	}
 	watch_sockets(true);
 	return true;

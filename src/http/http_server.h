@@ -1,8 +1,9 @@
 /*
  * http_server.h - the HTTP/1.1 server of the listener (libmicrohttpd behind http_server.c).
  *
- * Runs inside the worker's wait, without a thread of its own. Complete requests wait in a list until they are answered; whatever the
- * routes, limits or strictness refuse is answered inside and never seen by the caller.
+ * Runs inside the worker's wait, without a thread of its own. Complete requests wait in a list
+ * until they are answered; whatever the routes, limits or strictness refuse is answered inside and
+ * never seen by the caller.
  */
 #ifndef EXACT_HTTP_SERVER_H
 #define EXACT_HTTP_SERVER_H
@@ -19,7 +20,10 @@ typedef struct ExactRoute
 	size_t		max_body;		/* bytes; more is 413 */
 } ExactRoute;
 
-/* A complete request, valid until it is answered or, unless it is held, exact_http_server_run is called again */
+/*
+ * A complete request, valid until it is answered or, unless it is held, exact_http_server_run is
+ * called again
+ */
 typedef struct ExactRequest
 {
 	const ExactRoute *route;
@@ -44,7 +48,10 @@ typedef struct ExactReply
 	const char *hub;			/* X-Exact-Hub: which hub answers; NULL or "" = no such header */
 } ExactReply;
 
-/* What happened to connections and requests that the caller never sees; counts since the process started */
+/*
+ * What happened to connections and requests that the caller never sees; counts since the process
+ * started
+ */
 typedef struct ExactHttpServerCounts
 {
 	uint64		malformed;		/* 400, 411, 431, 501 */
@@ -56,20 +63,31 @@ typedef struct ExactHttpServerCounts
 } ExactHttpServerCounts;
 
 /*
- * Opens sockets at the addresses (comma-separated; * = all) and starts to serve the routes, an array that ends with a NULL path.
- * False, and a palloc'd sentence in *why, when an address cannot be used: nothing is open then.
+ * Opens sockets at the addresses (comma-separated; * = all) and starts to serve the routes, an
+ * array that ends with a NULL path. False, and a palloc'd sentence in *why, when an address cannot
+ * be used: nothing is open then.
  */
-extern bool exact_http_server_open(const char *addresses, int port, const ExactRoute *routes, char **why);
-/* Moves everything on that can be without waiting. Returns ms until it must be called again if nothing comes, -1 = never. */
+extern bool exact_http_server_open(const char *addresses, int port, const ExactRoute *routes,
+								   char **why);
+/*
+ * Moves everything on that can be without waiting. Returns ms until it must be called again if
+ * nothing comes, -1 = never.
+ */
 extern long exact_http_server_run(void);
-/* The next complete request, in the order they were completed; NULL when there is none. Each is answered or held before the next run. */
+/*
+ * The next complete request, in the order they were completed; NULL when there is none. Each is
+ * answered or held before the next run.
+ */
 extern ExactRequest *exact_http_server_next(void);
 /* It will be answered in a later turn. */
 extern void exact_http_server_hold(ExactRequest *request);
 extern void exact_http_server_answer(ExactRequest *request, const ExactReply *reply);
 extern const ExactHttpServerCounts *exact_http_server_counts(void);
 
-/* The process ends: answers 503 to everything that waits, as far as the sockets take it at once. Palloc-free. */
+/*
+ * The process ends: answers 503 to everything that waits, as far as the sockets take it at once.
+ * Palloc-free.
+ */
 extern void exact_http_server_stop(void);
 
 #endif

@@ -1,8 +1,10 @@
 /*
- * http_transfer.c - one request and its answer as libcurl sees them: options, buffers, what a failure means.
+ * http_transfer.c - one request and its answer as libcurl sees them: options, buffers, what a
+ * failure means.
  *
- * Answers go into malloc'ed buffers with a cap. A request that may change something is never sent twice by libcurl: it always gets a
- * connection of its own, because a reused one that turns out dead would be retried silently.
+ * Answers go into malloc'ed buffers with a cap. A request that may change something is never sent
+ * twice by libcurl: it always gets a connection of its own, because a reused one that turns out
+ * dead would be retried silently.
  */
 #include "postgres.h"
 
@@ -17,6 +19,7 @@
 #define DEFAULT_MAX_BYTES (64 * 1024 * 1024)
 #define MAX_HEADER_BYTES (256 * 1024)
 #define STALL_S 60L				/* below 1 byte/s for so long = gone */
+#define FIRST_BODY_BYTES 16384
 
 /* ---- called by libcurl: no throw, no palloc ---- */
 
@@ -44,6 +47,7 @@ wipe_free(char *data, size_t len, bool sensitive)
 	free(data);
 }
 
+/* Grows by doubling, and copies by hand: realloc might leave a part of a token behind. */
 static size_t
 on_body(char *data, size_t size, size_t n, void *arg)
 {
@@ -60,7 +64,7 @@ on_body(char *data, size_t size, size_t n, void *arg)
 		size_t		wanted = Max(t->allocated * 2, t->len + bytes + 1);
 		char	   *grown;
 
-		wanted = Max(wanted, 16384);
+		wanted = Max(wanted, FIRST_BODY_BYTES);
 		grown = malloc(wanted);
 		if (grown == NULL)
 		{
@@ -105,7 +109,10 @@ add_header(ExactHttpTransfer *t, const char *line)
 	return true;
 }
 
-/* Fills the easy handle; false when libcurl does not take something, which only lack of memory explains. */
+/*
+ * Fills the easy handle; false when libcurl does not take something, which only lack of memory
+ * explains.
+ */
 static bool
 set_options(ExactHttpTransfer *t, const ExactHttpRequest *request, const char *url)
 {
@@ -119,7 +126,8 @@ set_options(ExactHttpTransfer *t, const ExactHttpRequest *request, const char *u
 	SET(CURLOPT_PRIVATE, t);
 	SET(CURLOPT_ERRORBUFFER, t->error);
 	SET(CURLOPT_NOSIGNAL, 1L);
-	SET(CURLOPT_QUICK_EXIT, 1L);	/* a cancelled name lookup is left to its thread, not waited for */
+	/* a cancelled name lookup is left to its thread, not waited for */
+	SET(CURLOPT_QUICK_EXIT, 1L);
 	SET(CURLOPT_PROTOCOLS_STR, exact_insecure_loopback ? "https,http" : "https");
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
 	SET(CURLOPT_PROXY, "");		/* also none from the environment */
@@ -166,6 +174,7 @@ set_options(ExactHttpTransfer *t, const ExactHttpRequest *request, const char *u
 	return good;
 }
 
+/* The body is copied: libcurl reads it later, when the caller's is gone. */
 bool
 exact_http_transfer_prepare(ExactHttpTransfer *t, const ExactHttpRequest *request, const char *url)
 {
@@ -215,7 +224,8 @@ describe_failure(ExactHttpTransfer *t)
 	if (t->out_of_memory)
 		return "out of memory";
 	if (t->address_refused && t->result == CURLE_COULDNT_CONNECT)
-		return "the host's address is private, link-local or loopback, which exact_databricks.allowed_hosts does not allow for it";
+		return "the host's address is private, link-local or loopback,"
+			" which exact_databricks.allowed_hosts does not allow for it";
 	if (t->error[0])
 		return t->error;
 	return curl_easy_strerror(t->result);
@@ -244,6 +254,11 @@ failure_of(const ExactHttpTransfer *t)
 	}
 }
 
+/*
+ * Whether the other side may have processed a request without an answer is what matters most:
+ * libcurl notes a time just before the first byte of the request goes out, and without that it was
+ * not sent.
+ */
 void
 exact_http_transfer_answer(ExactHttpTransfer *t, ExactHttpResponse *response)
 {
@@ -261,7 +276,6 @@ exact_http_transfer_answer(ExactHttpTransfer *t, ExactHttpResponse *response)
 		response->outcome = EXACT_HTTP_ANSWERED;
 	else
 	{
-		/* libcurl notes this time just before the first byte of the request goes out. */
 		if (t->easy)
 			curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer_us);
 		response->outcome = pretransfer_us > 0 ? EXACT_HTTP_UNKNOWN : EXACT_HTTP_NOT_SENT;

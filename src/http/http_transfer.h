@@ -4,6 +4,8 @@
 #ifndef EXACT_HTTP_TRANSFER_H
 #define EXACT_HTTP_TRANSFER_H
 
+#include "postgres.h"
+
 #include "lib/ilist.h"
 
 #include <curl/curl.h>
@@ -14,7 +16,7 @@ typedef enum ExactTransferState
 {
 	EXACT_TRANSFER_QUEUED,
 	EXACT_TRANSFER_ACTIVE,
-	EXACT_TRANSFER_FINISHED,			/* done is due */
+	EXACT_TRANSFER_FINISHED,	/* done is due */
 	EXACT_TRANSFER_CALLING
 } ExactTransferState;
 
@@ -46,10 +48,11 @@ struct ExactHttpTransfer
 };
 
 /*
- * Fills a zeroed transfer for this URL, which was checked. Signals are blocked. False when libcurl or malloc does not give something, which
- * only lack of memory explains.
+ * Fills a zeroed transfer for this URL, which was checked. Signals are blocked. False when libcurl
+ * or malloc does not give something, which only lack of memory explains.
  */
-extern bool exact_http_transfer_prepare(ExactHttpTransfer *t, const ExactHttpRequest *request, const char *url);
+extern bool exact_http_transfer_prepare(ExactHttpTransfer *t, const ExactHttpRequest *request,
+										const char *url);
 /* What came of an ended one; lives as long as the transfer. */
 extern void exact_http_transfer_answer(ExactHttpTransfer *t, ExactHttpResponse *response);
 /* Accepts a half-built one; it is in no list of libcurl. Signals are blocked. */

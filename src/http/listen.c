@@ -31,9 +31,13 @@ place_of(int fd)
 	char		text[EXACT_PEER_TEXT];
 	int			port;
 
-	if (getsockname(fd, (struct sockaddr *) &address, &len) != 0 || !exact_peer_from((struct sockaddr *) &address, &peer))
+	if (getsockname(fd, (struct sockaddr *) &address, &len) != 0 ||
+		!exact_peer_from((struct sockaddr *) &address, &peer))
 		return pstrdup("?");
-	port = ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *) &address)->sin6_port : ((struct sockaddr_in *) &address)->sin_port);
+	if (address.ss_family == AF_INET6)
+		port = ntohs(((struct sockaddr_in6 *) &address)->sin6_port);
+	else
+		port = ntohs(((struct sockaddr_in *) &address)->sin_port);
 	exact_peer_text(&peer, text);
 	return psprintf(strchr(text, ':') ? "[%s]:%d" : "%s:%d", text, port);
 }
@@ -65,7 +69,10 @@ exact_listen_close(void)
 	nsockets = 0;
 }
 
-/* One socket; false with *why. A family that the machine does not have is no error of an address that stands for all. */
+/*
+ * One socket; false with *why. A family that the machine does not have is no error of an address
+ * that stands for all.
+ */
 static bool
 listen_at(const struct addrinfo *info, const char *name, int port, char **why)
 {
@@ -74,17 +81,20 @@ listen_at(const struct addrinfo *info, const char *name, int port, char **why)
 
 	if (nsockets == MAX_SOCKETS)
 	{
-		*why = psprintf("exact_databricks.listen_addresses names more than %d addresses", MAX_SOCKETS);
+		*why = psprintf("exact_databricks.listen_addresses names more than %d addresses",
+						MAX_SOCKETS);
 		return false;
 	}
 	fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 && errno == EAFNOSUPPORT && name == NULL)
 		return true;
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-		(info->ai_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0) ||
+		(info->ai_family == AF_INET6 &&
+		 setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0) ||
 		bind(fd, info->ai_addr, info->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0)
 	{
-		*why = psprintf("cannot listen at %s port %d: %s", name ? name : "*", port, strerror(errno));
+		*why = psprintf("cannot listen at %s port %d: %s", name ? name : "*", port,
+						strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		return false;
@@ -97,7 +107,9 @@ listen_at(const struct addrinfo *info, const char *name, int port, char **why)
 static bool
 listen_at_name(const char *name, int port, char **why)
 {
-	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+	struct addrinfo hints = {
+		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE
+	};
 	struct addrinfo *found = NULL;
 	char		service[16];
 	int			failed;

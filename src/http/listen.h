@@ -7,8 +7,9 @@
 #include "postgres.h"
 
 /*
- * Opens a socket at each of the addresses (comma-separated IPv4 and IPv6 addresses and host names; * = all). False, with nothing open
- * and a palloc'd sentence in *why, when one of them cannot be used.
+ * Opens a socket at each of the addresses (comma-separated IPv4 and IPv6 addresses and host names;
+ * * = all). False, with nothing open and a palloc'd sentence in *why, when one of them cannot be
+ * used.
  */
 extern bool exact_listen_open(const char *addresses, int port, char **why);
 /* The descriptor of socket n from 0; -1 beyond the last. */

@@ -1,7 +1,9 @@
 /*
- * url.c - addresses: taken apart by libcurl's own parser, so that what is checked is what is connected to.
+ * url.c - addresses: taken apart by libcurl's own parser, so that what is checked is what is
+ * connected to.
  *
- * Works in every backend, also without preloading. Called by http_client.c, and by those who configure or build addresses.
+ * Works in every backend, also without preloading. Called by http_client.c, and by those who
+ * configure or build addresses.
  */
 #include "postgres.h"
 
@@ -9,14 +11,18 @@
 
 #include "base/errors.h"
 #include "http/host_policy.h"
-#include "http/http_client.h"
 #include "http/url.h"
 
-/* The parts that decide where an absolute URL leads; false when it has none, another scheme, a user name or an IPv6 zone. */
+#define HTTP_PORT 80
+
+/*
+ * The parts that decide where an absolute URL leads; false when it has none, another scheme, a user
+ * name or an IPv6 zone.
+ */
 static bool
 split_url(CURLU *url, const char *text, char **scheme, char **host, int *port)
 {
-	char	   *part[5] = {NULL, NULL, NULL, NULL, NULL};
+	char	   *part[] = {NULL, NULL, NULL, NULL, NULL};
 	bool		good = url != NULL &&
 		curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK &&
 		curl_url_get(url, CURLUPART_SCHEME, &part[0], 0) == CURLUE_OK &&
@@ -39,7 +45,7 @@ split_url(CURLU *url, const char *text, char **scheme, char **host, int *port)
 	return good;
 }
 
-/* The normalised URL (palloc'd) when a request may go there, else NULL and *why (palloc'd). */
+/* What is returned is the parser's own writing of the address, which is what is connected to. */
 char *
 exact_url_check(const char *text, const char *own, bool *private_too, char **why)
 {
@@ -93,7 +99,7 @@ exact_url_origin(const char *url)
 
 	if (split_url(parsed, url, &scheme, &host, &port))
 	{
-		if (port == (strcmp(scheme, "https") == 0 ? 443 : 80))
+		if (port == (strcmp(scheme, "https") == 0 ? EXACT_HTTPS_PORT : HTTP_PORT))
 			origin = psprintf("%s://%s", scheme, host);
 		else
 			origin = psprintf("%s://%s:%d", scheme, host, port);
@@ -111,7 +117,8 @@ exact_url_escape(const char *value)
 
 	for (const unsigned char *p = (const unsigned char *) value; *p; p++)
 	{
-		if ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || strchr("-._~", *p))
+		if ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+			(*p >= '0' && *p <= '9') || strchr("-._~", *p))
 			*out++ = *p;
 		else
 		{
@@ -133,6 +140,10 @@ hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/*
+ * A zero byte would end the text early for whoever reads it next: it is refused, like half an
+ * escape.
+ */
 char *
 exact_url_unescape(const char *value, size_t len)
 {

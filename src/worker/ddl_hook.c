@@ -189,8 +189,8 @@ run_next(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 }
 
 /*
- * Before every utility command: marks what workers must hear of at commit, and clears the way for one
- * that needs a database without connections. The command itself runs in any case.
+ * Before every utility command: marks what workers must hear of at commit, and clears the way for
+ * one that needs a database without connections. The command itself runs in any case.
  */
 static void
 process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,

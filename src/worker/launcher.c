@@ -218,7 +218,10 @@ tell_too_many(const KnownDatabase *db)
 			 errhint("No workers run for database \"%s\" and others.", NameStr(db->name))));
 }
 
-/* The probe has ended: with an answer, which decides about workers, or without, then it is repeated. */
+/*
+ * The probe has ended: with an answer, which decides about workers, or without, then it is
+ * repeated.
+ */
 static void
 take_probe_answer(void)
 {
@@ -390,8 +393,9 @@ start_worker(ExactDatabaseSlot *slot, int index, ExactRole role, SlotPlan *plan)
 }
 
 /*
- * Brings one worker in line with what is wanted; returns ms until it wants to be looked at again. The
- * end of a worker and of a probe set this process's latch, so that nothing of it is waited for here.
+ * Brings one worker in line with what is wanted; returns ms until it wants to be looked at again.
+ * The end of a worker and of a probe set this process's latch, so that nothing of it is waited for
+ * here.
  */
 static long
 reconcile_worker(int index, ExactRole role)
