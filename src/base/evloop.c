@@ -3,7 +3,8 @@
  *
  * A WaitEventSet cannot lose members in PostgreSQL 15, and sockets of transfers come and go: so
  * they live in a private epoll descriptor, and that one is the only socket of a WaitEventSet made
- * once. Called by worker.c (wait) and http_client.c (watch).
+ * once. Called by worker.c (wait), http_client.c and
+ * http_server.c (watch).
  */
 #include "postgres.h"
 

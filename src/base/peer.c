@@ -9,6 +9,9 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#define IPV4_BITS 32
+#define PEER_BITS 128
+
 static const uint8 mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 static bool
@@ -95,10 +98,10 @@ parse_network(const char *word, size_t len, ExactNetwork *out)
 
 	if (!exact_peer_parse(word, address_len, &out->base))
 		return false;
-	most = is_mapped(&out->base) && memchr(word, ':', address_len) == NULL ? 32 : 128;
+	most = is_mapped(&out->base) && memchr(word, ':', address_len) == NULL ? IPV4_BITS : PEER_BITS;
 	if (slash == NULL)
 	{
-		out->bits = 128;
+		out->bits = PEER_BITS;
 		return true;
 	}
 	if (slash + 1 == word + len || word + len - slash > 4)
@@ -109,7 +112,7 @@ parse_network(const char *word, size_t len, ExactNetwork *out)
 			return false;
 		bits = bits * 10 + (*p - '0');
 	}
-	out->bits = bits + (128 - most);
+	out->bits = bits + (PEER_BITS - most);
 	return bits <= most;
 }
 

@@ -1,9 +1,9 @@
 /*
  * sql.c - SQL of workers and functions: static texts, bound values, plans kept for the process.
  *
- * Runs with SPI connected (units of worker.c do that). The plan cache is per process and found by
- * the text's address, so texts must be static constants. PostgreSQL itself re-plans when a table or
- * function has changed.
+ * Runs with SPI connected (units of worker/unit.c do that). The plan cache is per process and found
+ * by the text's address, so texts must be static constants. PostgreSQL itself re-plans when a table
+ * or function has changed.
  */
 #include "postgres.h"
 

@@ -1,8 +1,8 @@
 /*
  * traffic.c - what came to the listener of a database since the server started, counted in shared memory.
  *
- * Written by listener.c, read by exact.listener and page_metrics.c. shmem.c holds the numbers, this file
- * knows what they count: first the counts, then the buckets of the histogram.
+ * Written by listener.c, read by exact.listener and page_metrics.c. shmem.c holds the numbers, this
+ * file knows what they count: first the counts, then the buckets of the histogram.
  */
 #include "postgres.h"
 

@@ -23,6 +23,7 @@ fill(BackgroundWorker *worker, const char *function, const char *name, const cha
 	strlcpy(worker->bgw_type, type, BGW_MAXLEN);
 }
 
+/* A full server is told of once, not at each of the launcher's attempts. */
 bool
 exact_process_start(const char *function, const char *name, const char *type, int arg,
 					const ExactWorkerExtra *extra, BackgroundWorkerHandle **handle)

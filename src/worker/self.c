@@ -101,6 +101,10 @@ on_sigterm(SIGNAL_ARGS)
 	errno = save_errno;
 }
 
+/*
+ * The slot is taken under the lock, and only by the registration that the launcher gave last. From
+ * here on the end of the process, however it comes, frees it.
+ */
 void
 exact_self_attach(ExactRole role, Datum main_arg)
 {

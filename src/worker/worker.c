@@ -302,6 +302,10 @@ mind_clock(void)
 		exact_self_end("the clock was set back");
 }
 
+/*
+ * Before the wait: what the worker itself decides. After it: what came meanwhile, which may make
+ * the next turn due. Whatever a turn of the loop allocates is gone with it.
+ */
 static void pg_attribute_noreturn()
 work_loop(void)
 {
