@@ -4,29 +4,8 @@
 #ifndef EXACT_DELIVERY_H
 #define EXACT_DELIVERY_H
 
+#include "deliver/backlog.h"
 #include "deliver/target.h"
-
-/* A batch that waits */
-typedef struct ExactBatch
-{
-	int64		id;
-	int			slot;
-	int			rows;
-	int			delivered;		/* so many of its first rows are */
-	int64		bytes;			/* of all payloads */
-} ExactBatch;
-
-/* The batches of one entity and workspace that wait, in order */
-typedef struct ExactBacklog
-{
-	ExactBatch *batches;
-	int			n;
-	int			capacity;
-} ExactBacklog;
-
-extern void exact_backlog_add(ExactBacklog *backlog, const ExactBatch *batch);
-/* Rows and estimated bytes of delivery text that wait in batches below an id */
-extern void exact_backlog_measure(const ExactBacklog *backlog, int64 below, int64 *rows, int64 *bytes);
 
 #define EXACT_DELIVERY_BYTES (1024 * 1024)	/* of JSON text in one statement */
 

@@ -45,11 +45,19 @@ take_unit(void *arg)
 {
 	static const char *const entity = ENTITY;
 	static const char take_sql[] =
-	"UPDATE exact.request SET state = 'running', started_at = coalesce(started_at, clock_timestamp()) WHERE id = "
-	"(SELECT id FROM exact.request WHERE kind = 'views' AND state IN ('queued', 'running') ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) "
-	"RETURNING id, workspace, cancel_wanted";
+	"UPDATE exact.request"
+	" SET state = 'running', started_at = coalesce(started_at, clock_timestamp())"
+	" WHERE id = (SELECT id"
+	"  FROM exact.request"
+	"  WHERE kind = 'views' AND state IN ('queued', 'running')"
+	"  ORDER BY id"
+	"  LIMIT 1"
+	"  FOR UPDATE SKIP LOCKED)"
+	" RETURNING id, workspace, cancel_wanted";
 	static const char list_sql[] =
-	"SELECT v.name, v.text FROM exact.request r, exact._view_statements(r.workspace, r.args) v WHERE r.id = $1";
+	"SELECT v.name, v.text"
+	" FROM exact.request r, exact._view_statements(r.workspace, r.args) v"
+	" WHERE r.id = $1";
 	Views	   *v = arg;
 	ExactArg	id;
 	MemoryContext old;
@@ -87,7 +95,10 @@ typedef struct Ending
 static void
 end_unit(void *arg)
 {
-	static const char sql[] = "UPDATE exact.request SET state = $2, finished_at = clock_timestamp(), result = $3 WHERE id = $1";
+	static const char sql[] =
+	"UPDATE exact.request"
+	" SET state = $2, finished_at = clock_timestamp(), result = $3"
+	" WHERE id = $1";
 	Ending	   *ending = arg;
 	ExactArg	args[3];
 

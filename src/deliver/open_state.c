@@ -13,18 +13,19 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "base/errors.h"
+#include "base/backoff.h"
 #include "base/sql.h"
-#include "deliver/creation.h"
+#include "deliver/create_table.h"
 #include "deliver/fence.h"
 #include "deliver/open_state.h"
+#include "state/target_state.h"
 
 #define ENTITY "exact_state"	/* of both in exact.target_state */
 #define LOOK_MS 60000
 #define LOADING_MS 600000		/* between two tellings while a first load goes on: each of them would slow it down */
 #define REFRESH_MS (24 * 3600 * 1000)
-#define RETRY_FIRST_MS 60000L
-#define RETRY_LAST_MS 900000L
+#define RETRY_FIRST_MS 60000
+#define RETRY_LAST_MS 900000
 
 typedef enum Place
 {
@@ -33,12 +34,6 @@ typedef enum Place
 } Place;
 
 #define NPLACES 2
-
-typedef enum Step
-{
-	STEP_MERGE,
-	STEP_CREATE
-} Step;
 
 typedef struct OpenColumn
 {
@@ -114,14 +109,12 @@ typedef struct OpenState
 	int			nrows[NPLACES];
 	int		   *divisions;
 	int			ndivisions;
-	Place		place;
-	Step		step;
-	bool		created;		/* this table */
+	Place		place;			/* that is being written */
 } OpenState;
 
 static dlist_head states = DLIST_STATIC_INIT(states);
 
-static void take_step(OpenState *o, Step step);
+static void write_place(OpenState *o, Place place);
 
 static OpenState *
 get_state(const char *workspace)
@@ -143,10 +136,14 @@ get_state(const char *workspace)
 
 /* ---- what an earlier process left ---- */
 
+/* A delivery that is still to come was recorded by a clock that was set back since: unknown. */
 static void
 known_unit(void *arg)
 {
-	static const char sql[] = "SELECT columns_digest, CASE WHEN delivered_at <= clock_timestamp() THEN delivered_at END FROM exact.target_state WHERE workspace = $1 AND entity = '" ENTITY "'";	/* a later one is of a clock that was set back */
+	static const char sql[] =
+	"SELECT columns_digest, CASE WHEN delivered_at <= clock_timestamp() THEN delivered_at END"
+	" FROM exact.target_state"
+	" WHERE workspace = $1 AND entity = '" ENTITY "'";
 	OpenState  *o = arg;
 	ExactArg	workspace = exact_arg_text(o->workspace);
 
@@ -186,22 +183,23 @@ start_reading(OpenState *o, const ExactWorkspace *workspace, const ExactHub *hub
 	o->known = n >= 0;
 	o->recovering = Max(n, 0);
 	o->busy = n > 0;
-	if (n == 0)					/* else the tables hold what nobody knows */
+	/* only when no statement is left that may still change them does the record say what they hold */
+	if (n == 0)
 		o->known = exact_unit_run("read what is open", known_unit, o, NULL);
 }
 
 /* ---- what there is to say ---- */
 
+/* Both tables as they should be now, and what tells whether that is news */
 static void
 look_unit(void *arg)
 {
 	static const char sql[] =
-	"SELECT open_rows, opens, state_rows, states, digest, delivered_at, divisions::text, first_loads > 0 FROM exact._open_json($1)";
+	"SELECT open_rows, opens, state_rows, states, digest, delivered_at, divisions, first_loads > 0"
+	" FROM exact._open_json($1)";
 	OpenState  *o = arg;
 	ExactArg	workspace = exact_arg_text(o->workspace);
 	MemoryContext old;
-	char	   *list;
-	int			capacity;
 
 	exact_sql(sql, 1, &workspace);
 	old = MemoryContextSwitchTo(o->context);
@@ -209,15 +207,11 @@ look_unit(void *arg)
 	o->nrows[PLACE_OPEN] = (int) exact_cell_int8(0, 2, 0);
 	o->rows[PLACE_STATE] = exact_cell_text(0, 3);
 	o->nrows[PLACE_STATE] = (int) exact_cell_int8(0, 4, 0);
-	o->digest = psprintf("%d %s %s.%s %s", o->hub->epoch, o->info->origin, o->info->catalog, o->info->schema, exact_cell_text(0, 5));
+	o->digest = psprintf("%d %s %s.%s %s", o->hub->epoch, o->info->origin, o->info->catalog,
+						 o->info->schema, exact_cell_text(0, 5));
 	o->delivered = exact_cell_time(0, 6, 0);
-	list = exact_cell_text(0, 7);	/* "{1,2}" */
+	o->divisions = exact_cell_int4s(0, 7, &o->ndivisions);
 	o->loading = exact_cell_bool(0, 8, false);
-	capacity = o->nrows[PLACE_STATE];
-	o->divisions = palloc(sizeof(int) * Max(capacity, 1));
-	o->ndivisions = 0;
-	for (char *p = list; p != NULL && *p != '\0' && *p != '}' && o->ndivisions < capacity; p = strpbrk(p + 1, ",}"))
-		o->divisions[o->ndivisions++] = (int) strtol(p + 1, NULL, 10);
 	MemoryContextSwitchTo(old);
 }
 
@@ -253,70 +247,58 @@ table_name(const OpenState *o)
 typedef struct Entry
 {
 	OpenState  *state;
-	const ExactFault *fault;	/* NULL: written */
-	const char *sqlstate;
+	const ExactTargetTrouble *trouble;	/* NULL: written */
 } Entry;
 
 static void
 record_unit(void *arg)
 {
-	static const char written_sql[] =
-	"INSERT INTO exact.target_state AS t (workspace, entity, table_name, columns_digest, delivered_at) VALUES ($1, '" ENTITY "', $2, $3, $4) "
-	"ON CONFLICT (workspace, entity) DO UPDATE SET table_name = excluded.table_name, columns_digest = excluded.columns_digest, "
-	"delivered_at = excluded.delivered_at, paused_since = NULL, sqlstate = NULL, reason = NULL, next_step = NULL, attempts = 0, next_attempt_at = NULL";
-	static const char failed_sql[] =
-	"INSERT INTO exact.target_state AS t (workspace, entity, table_name, paused_since, sqlstate, reason, next_step, attempts, next_attempt_at) "
-	"VALUES ($1, '" ENTITY "', $2, clock_timestamp(), $3, $4, $5, $6, $7) ON CONFLICT (workspace, entity) DO UPDATE SET table_name = excluded.table_name, "
-	"paused_since = coalesce(t.paused_since, excluded.paused_since), sqlstate = excluded.sqlstate, reason = excluded.reason, next_step = excluded.next_step, "
-	"attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at";
 	Entry	   *entry = arg;
 	OpenState  *o = entry->state;
-	ExactArg	args[7];
+	ExactTargetNames names = {o->workspace, ENTITY, table_name(o), NULL};
 
-	args[0] = exact_arg_text(o->workspace);
-	args[1] = exact_arg_text(table_name(o));
-	if (entry->fault == NULL)
-	{
-		args[2] = exact_arg_text(o->digest);
-		args[3] = o->delivered != 0 ? exact_arg_time(o->delivered) : exact_arg_null(TIMESTAMPTZOID);
-		exact_sql(written_sql, 4, args);
-		return;
-	}
-	args[2] = exact_arg_text(entry->sqlstate);
-	args[3] = exact_arg_text(entry->fault->message);
-	args[4] = exact_arg_text(entry->fault->hint);
-	args[5] = exact_arg_int4(o->attempts);
-	args[6] = exact_arg_time(o->next_attempt);
-	exact_sql(failed_sql, 7, args);
+	if (entry->trouble == NULL)
+		exact_target_state_delivered(&names, o->digest, o->delivered);
+	else
+		exact_target_state_paused(&names, entry->trouble);
 }
 
+/* Both tables say what is open. A record that fails lets the next process write them once more. */
 static void
 end_written(OpenState *o)
 {
-	Entry		entry = {o, NULL, NULL};
+	Entry		entry = {o, NULL};
 
-	(void) exact_unit_run("record what is open", record_unit, &entry, NULL);	/* else it is written once more by the next process */
+	(void) exact_unit_run("record what is open", record_unit, &entry, NULL);
 	if (o->written != NULL)
 		pfree(o->written);
 	o->written = MemoryContextStrdup(TopMemoryContext, o->digest);
 	o->written_at = GetCurrentTimestamp();
 	o->delivered_at = o->delivered;
 	o->attempts = 0;
-	exact_log(LOG, "told workspace=%s open=%d entities=%d", o->workspace, o->nrows[PLACE_OPEN], o->nrows[PLACE_STATE]);
+	exact_log(LOG, "told workspace=%s open=%d entities=%d", o->workspace, o->nrows[PLACE_OPEN],
+			  o->nrows[PLACE_STATE]);
 	forget(o);
 }
 
 static void
 end_failed(OpenState *o, const ExactStatementResult *result)
 {
-	Entry		entry = {o, result->fault, *result->sqlstate != '\0' ? result->sqlstate : NULL};
-	long		ms = RETRY_LAST_MS;
+	const ExactFault *fault = result->fault;
+	int64		ms = exact_backoff_ms(++o->attempts, RETRY_FIRST_MS, RETRY_LAST_MS);
+	ExactTargetTrouble trouble = {
+		.fault = fault,
+		.sqlstate = *result->sqlstate != '\0' ? result->sqlstate : NULL,
+		.attempts = o->attempts,
+		.next_attempt = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms)
+	};
+	Entry		entry = {o, &trouble};
 
-	if (++o->attempts < 5)
-		ms = Min(RETRY_FIRST_MS << (o->attempts - 1), RETRY_LAST_MS);
-	o->next_attempt = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
-	exact_log(o->attempts == 1 ? WARNING : LOG, "what is open is not told workspace=%s next_attempt=%s: %s.%s%s", o->workspace, timestamptz_to_str(o->next_attempt),
-			  result->fault->message, result->fault->hint ? " Next step: " : "", result->fault->hint ? result->fault->hint : "");
+	o->next_attempt = trouble.next_attempt;
+	exact_log(o->attempts == 1 ? WARNING : LOG,
+			  "what is open is not told workspace=%s next_attempt=%s: %s.%s%s", o->workspace,
+			  timestamptz_to_str(o->next_attempt), fault->message,
+			  fault->hint ? " Next step: " : "", fault->hint ? fault->hint : "");
 	(void) exact_unit_run("record what is open", record_unit, &entry, NULL);
 	if (result->fenced)
 		exact_fence_doubt(o->workspace);
@@ -394,33 +376,24 @@ static void
 take_result(const ExactStatementResult *result, void *arg)
 {
 	OpenState  *o = arg;
-	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED;
 	MemoryContext old = MemoryContextSwitchTo(o->context);
 
-	if (!good && o->step == STEP_MERGE && exact_statement_absent(result->sqlstate) && !o->created)
-		take_step(o, STEP_CREATE);
-	else if (!good)
+	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
 		end_failed(o, result);
-	else if (o->step == STEP_CREATE)
-	{
-		o->created = true;
-		take_step(o, STEP_MERGE);
-	}
 	else if (o->place == PLACE_OPEN)
-	{
-		o->place = PLACE_STATE;
-		o->created = false;
-		take_step(o, STEP_MERGE);
-	}
+		write_place(o, PLACE_STATE);
 	else
 		end_written(o);
 	MemoryContextSwitchTo(old);
 }
 
+/* Sends the MERGE of one of the two tables, which is made if it is absent. */
 static void
-take_step(OpenState *o, Step step)
+write_place(OpenState *o, Place place)
 {
-	const OpenTable *table = &tables[o->place];
+	const OpenTable *table = &tables[place];
+	StringInfoData merge;
+	StringInfoData create;
 	ExactTarget target = {
 		.catalog = o->info->catalog,
 		.schema = o->info->schema,
@@ -429,7 +402,7 @@ take_step(OpenState *o, Step step)
 		.hub = o->hub
 	};
 	ExactMergeRows batch = {
-		.rows = o->nrows[o->place],
+		.rows = o->nrows[place],
 		.divisions = o->divisions,
 		.ndivisions = o->ndivisions
 	};
@@ -437,30 +410,21 @@ take_step(OpenState *o, Step step)
 		.workspace = o->info,
 		.hub = o->hub,
 		.entity = table->name,
-		.table = table_name(o),
-		.kind = step == STEP_MERGE ? "state" : "ddl",
-		.verb = step == STEP_MERGE ? "MERGE into" : "CREATE TABLE for",
-		.parameter = step == STEP_MERGE ? o->rows[o->place] : NULL,
-		.may_be_absent = step == STEP_MERGE && !o->created,
+		.kind = "state",
+		.verb = "MERGE into",
+		.parameter = o->rows[place],
 		.done = take_result,
 		.arg = o
 	};
-	StringInfoData sql;
 
-	initStringInfo(&sql);
-	o->step = step;
-	if (step == STEP_MERGE)
-	{
-		append_merge(&sql, table, &target, &batch);
-		request.sql = sql.data;
-		exact_statement_start(&request);
-	}
-	else
-	{
-		append_create(&sql, table, &target);
-		request.sql = sql.data;
-		exact_creation_start(&request);
-	}
+	o->place = place;
+	initStringInfo(&merge);
+	initStringInfo(&create);
+	append_merge(&merge, table, &target, &batch);
+	append_create(&create, table, &target);
+	request.table = table_name(o);
+	request.sql = merge.data;
+	exact_create_table_if_absent(&request, EXACT_MAKE_SCHEMA_AND_TABLE, create.data);
 }
 
 bool
@@ -499,8 +463,6 @@ exact_open_state_tell(const ExactWorkspace *workspace)
 	o->info = exact_databricks_copy(workspace); /* the claim was made there, maybe since the look */
 	o->pending = false;
 	o->busy = true;
-	o->place = PLACE_OPEN;
-	o->created = false;
-	take_step(o, STEP_MERGE);
+	write_place(o, PLACE_OPEN);
 	MemoryContextSwitchTo(old);
 }

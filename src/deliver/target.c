@@ -9,21 +9,20 @@
 #include "executor/spi.h"
 #include "utils/memutils.h"
 
-#include "auth/secret.h"
 #include "base/digest.h"
 #include "base/errors.h"
 #include "base/sql.h"
-#include "deliver/creation.h"
+#include "deliver/create_table.h"
 #include "deliver/target.h"
 
+#define COLUMNS_DIGEST_BYTES 8	/* enough to see that it is another one */
 #define MAX_ROUNDS 3			/* another hub may add the same columns at the same time */
 
 typedef enum Step
 {
 	STEP_DESCRIBE,
 	STEP_PROPERTIES,
-	STEP_ADD_COLUMNS,
-	STEP_CREATE
+	STEP_ADD_COLUMNS
 } Step;
 
 typedef struct Preparation
@@ -32,8 +31,8 @@ typedef struct Preparation
 	ExactTargetPlan *plan;
 	ExactTable	table;
 	Step		step;
+	ExactTableMaking making;	/* of this table, if it is absent */
 	int			rounds;			/* columns added to this table */
-	bool		created;		/* this table */
 	StringInfoData add;			/* ALTER TABLE for missing columns */
 	ExactStatementTrouble trouble;
 	ExactTargetDone done;
@@ -95,14 +94,14 @@ static char *
 digest_columns(const ExactTarget *target)
 {
 	StringInfoData text;
-	uint8		digest[32];
-	char	   *hex = palloc(17);
+	uint8		digest[EXACT_DIGEST_LEN];
+	char	   *hex = palloc(2 * COLUMNS_DIGEST_BYTES + 1);
 
 	initStringInfo(&text);
 	for (int i = 0; i < target->ncolumns; i++)
 		appendStringInfo(&text, "%s %s\n", target->columns[i].name, target->columns[i].type);
 	exact_sha256(text.data, text.len, digest);
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < COLUMNS_DIGEST_BYTES; i++)
 		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
 	pfree(text.data);
 	return hex;
@@ -122,13 +121,19 @@ ExactTargetPlan *
 exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const char *entity, const ExactHub *hub)
 {
 	static const char entity_sql[] =
-	"SELECT e.resource, e.target_table, e.target_history, "
-	"  (extract(epoch FROM coalesce(e.merge_interval, w.merge_interval)) * 1000)::bigint, s.table_name, s.history_name "
-	"FROM exact.entity_effective e LEFT JOIN exact.workspace w ON w.name = $2 "
-	"LEFT JOIN exact.target_state s ON s.workspace = $2 AND s.entity = $1 AND s.delivered_at IS NOT NULL WHERE e.entity = $1";
+	"SELECT e.resource, e.target_table, e.target_history,"
+	" (extract(epoch FROM coalesce(e.merge_interval, w.merge_interval)) * 1000)::bigint,"
+	" s.table_name, s.history_name"
+	" FROM exact.entity_effective e"
+	" LEFT JOIN exact.workspace w ON w.name = $2"
+	" LEFT JOIN exact.target_state s"
+	" ON s.workspace = $2 AND s.entity = $1 AND s.delivered_at IS NOT NULL"
+	" WHERE e.entity = $1";
 	static const char fields_sql[] =
-	"SELECT name, source_field, target_type, edm_type, padded, derived, derived_from FROM exact.field_effective "
-	"WHERE entity = $1 AND target_type IS NOT NULL ORDER BY ordinal";
+	"SELECT name, source_field, target_type, edm_type, padded, derived, derived_from"
+	" FROM exact.field_effective"
+	" WHERE entity = $1 AND target_type IS NOT NULL"
+	" ORDER BY ordinal";
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "exact target", ALLOCSET_SMALL_SIZES);
 	ExactTargetPlan *plan = MemoryContextAllocZero(context, sizeof(ExactTargetPlan));
 	ExactArg	args[2];
@@ -251,7 +256,6 @@ next_table(Preparation *p)
 	}
 	p->table = EXACT_TABLE_HISTORY;
 	p->rounds = 0;
-	p->created = false;
 	take_step(p, STEP_DESCRIBE);
 }
 
@@ -287,88 +291,80 @@ take_properties(Preparation *p, const ExactStatementResult *result)
 		next_table(p);
 }
 
+/* The answer of a step: the next one, or the end. */
 static void
 take_result(const ExactStatementResult *result, void *arg)
 {
 	Preparation *p = arg;
 	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED;
 
-	if (!good && p->step == STEP_DESCRIBE && !p->created && exact_statement_absent(result->sqlstate))
-	{
-		if (!p->plan->may_create && (p->table == EXACT_TABLE_CURRENT ? p->plan->held_current : p->plan->held_history))
-			end_with_loss(p);
-		else
-			take_step(p, STEP_CREATE);
-		return;
-	}
-	if (!good && p->step == STEP_ADD_COLUMNS && strcmp(result->sqlstate, "42710") == 0)
+	if (p->step == STEP_ADD_COLUMNS && strcmp(result->sqlstate, "42710") == 0)
 		good = true;			/* someone else added one of them meanwhile */
-	if (!good)
-	{
+	if (!good && p->step == STEP_DESCRIBE && p->making == EXACT_MAKE_NOTHING &&
+		exact_statement_absent(result->sqlstate))
+		end_with_loss(p);
+	else if (!good)
 		end_preparation(p, result->fault, result->sqlstate);
-		return;
-	}
-	switch (p->step)
-	{
-		case STEP_DESCRIBE:
-			take_columns(p, result);
-			break;
-		case STEP_PROPERTIES:
-			take_properties(p, result);
-			break;
-		case STEP_CREATE:
-			p->created = true;
-			take_step(p, STEP_DESCRIBE);
-			break;
-		case STEP_ADD_COLUMNS:
-			take_step(p, STEP_DESCRIBE);
-			break;
-	}
+	else if (p->step == STEP_DESCRIBE)
+		take_columns(p, result);
+	else if (p->step == STEP_PROPERTIES)
+		take_properties(p, result);
+	else
+		take_step(p, STEP_DESCRIBE);
 }
 
+/* What is made when this table is absent */
+static ExactTableMaking
+what_to_make(const Preparation *p)
+{
+	const ExactTargetPlan *plan = p->plan;
+	bool		current = p->table == EXACT_TABLE_CURRENT;
+
+	if (!plan->may_create && (current ? plan->held_current : plan->held_history))
+		return EXACT_MAKE_NOTHING;
+	return current ? EXACT_MAKE_SCHEMA_AND_TABLE : EXACT_MAKE_TABLE;
+}
+
+/* Sends a statement of the preparation. A table that is absent is made by the first one. */
 static void
 take_step(Preparation *p, Step step)
 {
-	static const char *const verbs[] = {"reading of", "reading of", "ALTER TABLE for", "CREATE TABLE for"};
+	static const char *const verbs[] = {"reading of", "reading of", "ALTER TABLE for"};
 	const ExactTarget *target = &p->plan->sql;
+	StringInfoData sql;
+	StringInfoData create;
 	ExactStatementRequest request = {
 		.workspace = p->plan->workspace,
 		.hub = target->hub,
 		.entity = target->entity,
 		.table = table_name(p),
-		.kind = step <= STEP_PROPERTIES ? "check" : "ddl",
+		.kind = step == STEP_ADD_COLUMNS ? "ddl" : "check",
 		.scope = table_name(p),
 		.verb = verbs[step],
-		.may_be_absent = step == STEP_DESCRIBE && !p->created,
 		.trouble = p->trouble,
 		.trouble_arg = p->arg,
 		.done = take_result,
 		.arg = p
 	};
-	StringInfoData sql;
 
 	initStringInfo(&sql);
-	switch (step)
-	{
-		case STEP_DESCRIBE:
-			exact_merge_sql_describe(&sql, target, p->table);
-			break;
-		case STEP_PROPERTIES:
-			exact_merge_sql_properties(&sql, target, p->table);
-			break;
-		case STEP_ADD_COLUMNS:
-			appendBinaryStringInfo(&sql, p->add.data, p->add.len);
-			break;
-		case STEP_CREATE:
-			exact_merge_sql_create_table(&sql, target, p->table);
-			break;
-	}
-	request.sql = sql.data;
+	initStringInfo(&create);
 	p->step = step;
-	if (step == STEP_CREATE && p->table == EXACT_TABLE_CURRENT)
-		exact_creation_start(&request);
+	if (step == STEP_DESCRIBE)
+		exact_merge_sql_describe(&sql, target, p->table);
+	else if (step == STEP_PROPERTIES)
+		exact_merge_sql_properties(&sql, target, p->table);
 	else
+		appendBinaryStringInfo(&sql, p->add.data, p->add.len);
+	request.sql = sql.data;
+	if (step != STEP_DESCRIBE)
+	{
 		exact_statement_start(&request);
+		return;
+	}
+	p->making = what_to_make(p);
+	exact_merge_sql_create_table(&create, target, p->table);
+	exact_create_table_if_absent(&request, p->making, create.data);
 }
 
 void

@@ -1,5 +1,5 @@
 /*
- * compare.c - what a Delta table holds that this database does not know.
+ * other_copy.c - what a Delta table holds that this database does not know.
  *
  * A hub that was restored or promoted may know less than was delivered. A record whose version in Delta is newer than its newest one here
  * loses its hash: whatever Exact Online answers for it is a new version. It is asked for: by key, a line with its document; where only the
@@ -12,7 +12,8 @@
 
 #include "base/errors.h"
 #include "base/sql.h"
-#include "deliver/compare.h"
+#include "deliver/other_copy.h"
+#include "state/target_state.h"
 #include "worker/shmem.h"
 
 #define PAGE_ROWS 10000			/* about 1 MB of answer */
@@ -31,7 +32,7 @@ typedef struct Comparison
 	bool		last_page;
 	const ExactStatementResult *page;
 	ExactStatementTrouble trouble;
-	ExactCompareDone done;
+	ExactOtherCopyDone done;
 	void	   *arg;
 } Comparison;
 
@@ -55,11 +56,19 @@ static void
 start_unit(void *arg)
 {
 	static const char sql[] =
-	"SELECT min(e.known_seq) FROM exact.epoch e WHERE e.epoch > coalesce((SELECT t.compared_epoch FROM exact.target_state t "
-	"WHERE t.workspace = $1 AND t.entity = $2), 0)";
+	"SELECT min(e.known_seq)"
+	" FROM exact.epoch e"
+	" WHERE e.epoch > coalesce((SELECT t.compared_epoch"
+	"  FROM exact.target_state t"
+	"  WHERE t.workspace = $1 AND t.entity = $2), 0)";
 	static const char entity_sql[] =
-	"SELECT e.method <> 'sync', e.parent_field, CASE WHEN e.row_kind = 'line' THEN (SELECT h.entity FROM exact.entity_effective h "
-	"WHERE h.feed = e.feed AND h.row_kind = 'header') ELSE e.entity END FROM exact.entity_effective e WHERE e.entity = $1";
+	"SELECT e.method <> 'sync',"
+	" e.parent_field,"
+	" CASE WHEN e.row_kind = 'line' THEN (SELECT h.entity"
+	"  FROM exact.entity_effective h"
+	"  WHERE h.feed = e.feed AND h.row_kind = 'header') ELSE e.entity END"
+	" FROM exact.entity_effective e"
+	" WHERE e.entity = $1";
 	Comparison *c = arg;
 	const ExactTarget *target = &c->plan->sql;
 	ExactArg	args[2];
@@ -88,15 +97,32 @@ static void
 mark_page(Comparison *c)
 {
 	static const char sql[] =
-	"WITH newest AS (SELECT DISTINCT ON (d, k) d, k, s, gone, parent FROM unnest($2::int[], $3::text[], $4::bigint[], $5::text[]::bool[], $6::text[]) "
-	"  AS u (d, k, s, gone, parent) ORDER BY d, k, s DESC), "
-	"unknown AS (SELECT n.* FROM newest n LEFT JOIN exact.record r ON r.division = n.d AND r.entity = $1 AND r.key = n.k WHERE r.key IS NULL OR r.seq < n.s), "
-	"dirty AS (INSERT INTO exact.dirty_key AS k (division, entity, key, since, reason) "
-	"  SELECT DISTINCT d, $8, CASE WHEN $8 = $1 THEN k ELSE parent END, now(), 'another copy of the hub delivered it' FROM unknown "
-	"  WHERE $7 AND ($8 = $1 OR parent IS NOT NULL) ON CONFLICT (division, entity, key) DO UPDATE SET since = excluded.since, reason = excluded.reason) "
-	"INSERT INTO exact.record AS r (division, entity, key, parent, hash, seq, slot, batch, ord, deleted, first_seen) "
-	"SELECT d, $1, k, parent, NULL, s, 0, 0, 0, gone, '-infinity' FROM unknown "
-	"ON CONFLICT (division, entity, key) DO UPDATE SET hash = NULL, deleted = excluded.deleted, run = NULL, parent = coalesce(r.parent, excluded.parent)";
+	"WITH newest AS ("
+	"SELECT DISTINCT ON (d, k) d, k, s, gone, parent"
+	" FROM unnest($2::int[], $3::text[], $4::bigint[], $5::text[]::bool[], $6::text[])"
+	" AS u (d, k, s, gone, parent)"
+	" ORDER BY d, k, s DESC"
+	"), unknown AS ("
+	"SELECT n.*"
+	" FROM newest n"
+	" LEFT JOIN exact.record r ON r.division = n.d AND r.entity = $1 AND r.key = n.k"
+	" WHERE r.key IS NULL OR r.seq < n.s"
+	"), dirty AS ("
+	"INSERT INTO exact.dirty_key AS k (division, entity, key, since, reason)"
+	" SELECT DISTINCT d, $8, CASE WHEN $8 = $1 THEN k ELSE parent END, now(),"
+	" 'another copy of the hub delivered it'"
+	" FROM unknown"
+	" WHERE $7 AND ($8 = $1 OR parent IS NOT NULL)"
+	" ON CONFLICT (division, entity, key) DO UPDATE"
+	" SET since = excluded.since, reason = excluded.reason"
+	")"
+	" INSERT INTO exact.record AS r"
+	" (division, entity, key, parent, hash, seq, slot, batch, ord, deleted, first_seen)"
+	" SELECT d, $1, k, parent, NULL, s, 0, 0, 0, gone, '-infinity'"
+	" FROM unknown"
+	" ON CONFLICT (division, entity, key) DO UPDATE"
+	" SET hash = NULL, deleted = excluded.deleted, run = NULL,"
+	" parent = coalesce(r.parent, excluded.parent)";
 	const ExactStatementResult *page = c->page;
 	int32	   *divisions = palloc(sizeof(int32) * Max(page->nrows, 1));
 	int64	   *seqs = palloc(sizeof(int64) * Max(page->nrows, 1));
@@ -134,45 +160,66 @@ mark_page(Comparison *c)
 		c->above = seqs[page->nrows - 1];
 }
 
+/* Only the feed tells the state of these records: it is read from its start. */
+static void
+read_feed_again(const Comparison *c)
+{
+	static const char sql[] =
+	"UPDATE exact.feed_state"
+	" SET mark = 1, run = nextval('exact.run_id'), run_state = 'idle', next_link = NULL,"
+	" run_first_max = NULL, run_max = NULL, run_rising = NULL, run_rows = 0,"
+	" complete_at = NULL, next_run_at = now(), requested = true"
+	" WHERE feed = (SELECT e.feed FROM exact.entity_effective e WHERE e.entity = $1)"
+	" AND division IN (SELECT r.division"
+	"  FROM exact.record r"
+	"  WHERE r.entity = $1 AND r.hash IS NULL)";
+	ExactArg	entity = exact_arg_text(c->plan->sql.entity);
+
+	exact_sql(sql, 1, &entity);
+}
+
+static void
+audit(const Comparison *c)
+{
+	static const char sql[] =
+	"SELECT exact._audit('loader', 'installation', NULL, $1, jsonb_build_object("
+	"'workspace', $2::text,"
+	" 'table', $3::text,"
+	" 'epoch', $4::int,"
+	" 'versions_of_other_copies', $5::bigint,"
+	" 'unknown_records', $6::bigint))";
+	ExactArg	args[6];
+
+	args[0] = exact_arg_text(c->plan->sql.entity);
+	args[1] = exact_arg_text(c->plan->workspace->name);
+	args[2] = exact_arg_text(c->plan->current_name);
+	args[3] = exact_arg_int4(c->plan->sql.hub->epoch);
+	args[4] = exact_arg_int8(c->seen);
+	args[5] = exact_arg_int8(c->unknown);
+	exact_sql(sql, 6, args);
+}
+
 /* The page, and with the last one the end of the comparison */
 static void
 page_unit(void *arg)
 {
-	static const char reread_sql[] =
-	"UPDATE exact.feed_state SET mark = 1, run = nextval('exact.run_id'), run_state = 'idle', next_link = NULL, run_first_max = NULL, run_max = NULL, "
-	"run_rising = NULL, run_rows = 0, complete_at = NULL, next_run_at = now(), requested = true "
-	"WHERE feed = (SELECT e.feed FROM exact.entity_effective e WHERE e.entity = $1) AND division IN "
-	"  (SELECT r.division FROM exact.record r WHERE r.entity = $1 AND r.hash IS NULL)";
-	static const char end_sql[] = "UPDATE exact.target_state SET compared_epoch = $3 WHERE workspace = $1 AND entity = $2";
-	static const char audit_sql[] =
-	"SELECT exact._audit('loader', 'installation', NULL, $2, jsonb_build_object('workspace', $1::text, 'table', $4::text, 'epoch', $3::int, "
-	"'versions_of_other_copies', $5::bigint, 'unknown_records', $6::bigint))";
 	Comparison *c = arg;
-	ExactArg	args[6];
+	const ExactTarget *target = &c->plan->sql;
 
 	if (c->page != NULL)
 		mark_page(c);
 	if (!c->last_page)
 		return;
 	if (c->unknown > 0 && !c->by_key)
-	{
-		args[0] = exact_arg_text(c->plan->sql.entity);
-		exact_sql(reread_sql, 1, args);
-	}
+		read_feed_again(c);
 	if (c->unknown > 0)
 		exact_wake_at_commit(EXACT_ROLE_FETCHER);
-	args[0] = exact_arg_text(c->plan->workspace->name);
-	args[1] = exact_arg_text(c->plan->sql.entity);
-	args[2] = exact_arg_int4(c->plan->sql.hub->epoch);
-	exact_sql(end_sql, 3, args);
-	if (c->page == NULL)
-		return;
-	args[3] = exact_arg_text(c->plan->current_name);
-	args[4] = exact_arg_int8(c->seen);
-	args[5] = exact_arg_int8(c->unknown);
-	exact_sql(audit_sql, 6, args);
+	exact_target_state_compared(c->plan->workspace->name, target->entity, target->hub->epoch);
+	if (c->page != NULL)
+		audit(c);
 }
 
+/* A page that could not be taken in is as if it had not come. */
 static void
 take_page(const ExactStatementResult *result, void *arg)
 {
@@ -231,7 +278,7 @@ read_page(Comparison *c)
 }
 
 void
-exact_compare_start(ExactTargetPlan *plan, ExactStatementTrouble trouble, ExactCompareDone done, void *arg)
+exact_other_copy_start(ExactTargetPlan *plan, ExactStatementTrouble trouble, ExactOtherCopyDone done, void *arg)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact comparison", ALLOCSET_SMALL_SIZES);
 	Comparison *c = MemoryContextAllocZero(context, sizeof(Comparison));
@@ -239,7 +286,7 @@ exact_compare_start(ExactTargetPlan *plan, ExactStatementTrouble trouble, ExactC
 
 	c->context = context;
 	c->plan = plan;
-	c->below = (int64) plan->sql.hub->epoch << 40;
+	c->below = (int64) plan->sql.hub->epoch << EXACT_SEQ_EPOCH_BITS;
 	c->trouble = trouble;
 	c->done = done;
 	c->arg = arg;
