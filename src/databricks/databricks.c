@@ -13,7 +13,8 @@
 #include "auth/token.h"
 #include "base/errors.h"
 #include "base/json.h"
-#include "databricks/databricks.h"
+#include "base/words.h"
+#include "databricks/databricks_answer.h"
 #include "deliver/delivery_row.h"
 #include "http/http_answer.h"
 #include "http/url.h"
@@ -24,6 +25,21 @@
 #define MAX_RETRY_AFTER_S 3600
 #define MAX_HISTORY_PAGES 20
 #define HISTORY_MARGIN_MS 600000	/* our clock against the service's */
+
+/* The statuses that mean something here (RFC 9110) */
+enum
+{
+	HTTP_OK = 200,
+	HTTP_CREATED = 201,
+	HTTP_CLIENT_ERRORS = 400,	/* from here on */
+	HTTP_UNAUTHORIZED = 401,
+	HTTP_FORBIDDEN = 403,
+	HTTP_NOT_FOUND = 404,
+	HTTP_TOO_MANY_REQUESTS = 429,
+	HTTP_SERVER_ERRORS = 500,	/* from here on */
+	HTTP_NOT_IMPLEMENTED = 501,
+	HTTP_UNAVAILABLE = 503
+};
 
 typedef enum CallKind
 {
@@ -91,14 +107,16 @@ end_call(Call *call, const ExactCallAnswer *answer)
 	MemoryContextDelete(call->context);
 }
 
+/* The id of the request comes from the service: it is shown like any text of it. */
 static ExactFault *
 make_fault(int sqlstate, char *message, const ExactHttpResponse *response, const char *hint)
 {
-	const char *request_id = response != NULL ? exact_http_header(response, "x-request-id") : NULL;
+	const char *header = response != NULL ? exact_http_header(response, "x-request-id") : NULL;
+	char	   *request_id = exact_words_tidy(header, EXACT_DATABRICKS_WORDS_MAX);
 	char	   *detail = NULL;
 
 	if (request_id != NULL)
-		detail = psprintf("HTTP status %ld, x-request-id %.64s.", response->status, exact_databricks_tidy(request_id));
+		detail = psprintf("HTTP status %ld, x-request-id %.64s.", response->status, request_id);
 	else if (response != NULL && response->status != 0)
 		detail = psprintf("HTTP status %ld.", response->status);
 	return exact_fault_make(sqlstate, message, detail, hint != NULL ? pstrdup(hint) : NULL);
@@ -134,8 +152,8 @@ read_history(Call *call, const ExactHttpResponse *response, ExactCallAnswer *ans
 	ExactJsonMember member;
 	ExactJson	list;
 	size_t		mark_len = strlen(call->mark);
-	char	   *more = exact_databricks_find_text(response, "has_next_page");
-	char	   *page_token = exact_databricks_find_text(response, "next_page_token");
+	char	   *more = exact_databricks_answer_text(response, "has_next_page");
+	char	   *page_token = exact_databricks_answer_text(response, "next_page_token");
 
 	*next = more != NULL && strcmp(more, "true") == 0 && page_token != NULL && *page_token != '\0' ? page_token : NULL;
 	if (!exact_json_find(response->body, response->body_len, "res", &member) || member.kind == EXACT_JSON_NULL)
@@ -171,12 +189,12 @@ is_token_refused(const ExactHttpResponse *response)
 	char	   *code;
 	char	   *message;
 
-	if (response->status == 401)
+	if (response->status == HTTP_UNAUTHORIZED)
 		return true;
-	if (response->status != 403)
+	if (response->status != HTTP_FORBIDDEN)
 		return false;
-	code = exact_databricks_find_text(response, "error_code");
-	message = exact_databricks_find_text(response, "message");
+	code = exact_databricks_answer_text(response, "error_code");
+	message = exact_databricks_answer_text(response, "message");
 	if (code != NULL && strcmp(code, "PERMISSION_DENIED") == 0)
 		return false;
 	return message != NULL && (strstr(message, "token") != NULL || strstr(message, "Token") != NULL);
@@ -185,16 +203,36 @@ is_token_refused(const ExactHttpResponse *response)
 static void
 end_unusable(Call *call, const ExactHttpResponse *response)
 {
+	char	   *message = psprintf("Databricks answered with something that is not its API (status %ld)",
+								   response->status);
+
 	end_with_fault(call, EXACT_CALL_UNKNOWN,
-				   make_fault(ERRCODE_EXACT_BAD_ANSWER,
-							  psprintf("Databricks answered with something that is not its API (status %ld)", response->status), response,
-							  "Check host of the workspace; a host that serves several workspaces needs the address with ?o=<workspace id>."), 0);
+				   make_fault(ERRCODE_EXACT_BAD_ANSWER, message, response,
+							  "Check host of the workspace; a host that serves several workspaces"
+							  " needs the address with ?o=<workspace id>."), 0);
 }
 
+/* Goes on to the next page of the history, unless what is looked for was found or too many were read. */
+static bool
+turn_page(Call *call, const ExactCallAnswer *answer, const char *next)
+{
+	MemoryContext old;
+
+	if (answer->running_id != NULL || next == NULL || ++call->pages >= MAX_HISTORY_PAGES)
+		return false;
+	old = MemoryContextSwitchTo(call->context);
+	call->url = psprintf("%s&page_token=%s", call->first_url, exact_http_escape(next));
+	MemoryContextSwitchTo(old);
+	start_call(call);
+	return true;
+}
+
+/* An answer with a status of success: read by what was asked. */
 static void
 take_good_answer(Call *call, ExactHttpResponse *response)
 {
 	ExactCallAnswer answer;
+	char	   *next;
 	bool		good = false;
 
 	memset(&answer, 0, sizeof(answer));
@@ -204,29 +242,18 @@ take_good_answer(Call *call, ExactHttpResponse *response)
 	{
 		case CALL_EXECUTE:
 		case CALL_POLL:
-			good = exact_databricks_read_statement(response, &answer);
+			good = exact_databricks_answer_statement(response, &answer);
 			break;
 		case CALL_WAREHOUSE:
-			answer.warehouse_state = exact_databricks_find_text(response, "state");
-			answer.warehouse_name = exact_databricks_find_text(response, "name");
+			answer.warehouse_state = exact_databricks_answer_text(response, "state");
+			answer.warehouse_name = exact_databricks_answer_text(response, "name");
 			good = answer.warehouse_state != NULL;
 			break;
 		case CALL_FIND:
-			{
-				char	   *next;
-
-				good = read_history(call, response, &answer, &next);
-				if (good && answer.running_id == NULL && next != NULL && ++call->pages < MAX_HISTORY_PAGES)
-				{
-					MemoryContext old = MemoryContextSwitchTo(call->context);
-
-					call->url = psprintf("%s&page_token=%s", call->first_url, exact_http_escape(next));
-					MemoryContextSwitchTo(old);
-					start_call(call);
-					return;
-				}
-				break;
-			}
+			good = read_history(call, response, &answer, &next);
+			if (good && turn_page(call, &answer, next))
+				return;
+			break;
 	}
 	if (good)
 		end_call(call, &answer);
@@ -234,6 +261,58 @@ take_good_answer(Call *call, ExactHttpResponse *response)
 		end_unusable(call, response);
 }
 
+/* The service has understood the call and does not do it. */
+static void
+end_refused(Call *call, const ExactHttpResponse *response)
+{
+	const char *words = exact_databricks_answer_words(response);
+	int			sqlstate = ERRCODE_EXACT_DATABRICKS_REFUSED;
+	char	   *message;
+	const char *hint = "Check host and warehouse_id in exact.workspace.";
+
+	if (is_token_refused(response))
+	{
+		sqlstate = ERRCODE_EXACT_NOT_AUTHORIZED;
+		message = psprintf("Databricks refuses a new token too: %s", words);
+		hint = "Check that the service principal is a user of this workspace, then set its secret"
+			" again.";
+	}
+	else
+	{
+		message = psprintf("Databricks refused the call: %s", words);
+		if (response->status == HTTP_FORBIDDEN)
+			hint = "Grant the service principal CAN USE on the warehouse.";
+	}
+	end_with_fault(call, EXACT_CALL_REFUSED, make_fault(sqlstate, message, response, hint), 0);
+}
+
+/* An answer with a status other than success */
+static void
+take_bad_status(Call *call, const ExactHttpResponse *response)
+{
+	int			away = ERRCODE_EXACT_DATABRICKS_UNAVAILABLE;
+	char	   *message;
+
+	if (response->status == HTTP_TOO_MANY_REQUESTS || response->status == HTTP_UNAVAILABLE)
+	{
+		message = psprintf("Databricks asks to try later: %s",
+						   exact_databricks_answer_words(response));
+		end_with_fault(call, EXACT_CALL_LATER, make_fault(away, message, response, NULL),
+					   retry_after(response));
+	}
+	else if (response->status == HTTP_NOT_FOUND && call->kind == CALL_POLL)
+	{
+		message = pstrdup("Databricks has forgotten the statement");
+		end_with_fault(call, EXACT_CALL_GONE, make_fault(away, message, response, NULL), 0);
+	}
+	else if (response->status < HTTP_CLIENT_ERRORS ||
+			 (response->status >= HTTP_SERVER_ERRORS && response->status != HTTP_NOT_IMPLEMENTED))
+		end_unusable(call, response);
+	else
+		end_refused(call, response);
+}
+
+/* What came of a call. A token that is refused is renewed once: the call was not looked at. */
 static void
 take_answer(ExactHttpResponse *response, void *arg)
 {
@@ -242,42 +321,21 @@ take_answer(ExactHttpResponse *response, void *arg)
 	if (response->outcome != EXACT_HTTP_ANSWERED)
 	{
 		bool		sent = response->outcome == EXACT_HTTP_UNKNOWN;
+		char	   *message = psprintf("Databricks cannot be reached: %s", response->error);
 
 		end_with_fault(call, sent ? EXACT_CALL_UNKNOWN : EXACT_CALL_LATER,
-					   make_fault(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, psprintf("Databricks cannot be reached: %s", response->error),
-								  response, NULL), 0);
-		return;
+					   make_fault(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, message, response, NULL), 0);
 	}
-	if (response->status == 200 || response->status == 201)
-	{
+	else if (response->status == HTTP_OK || response->status == HTTP_CREATED)
 		take_good_answer(call, response);
-		return;
-	}
-	if (is_token_refused(response) && !call->renewed)
+	else if (is_token_refused(response) && !call->renewed)
 	{
 		call->renewed = true;
 		exact_databricks_token_rejected(call->workspace);
 		start_call(call);
-		return;
 	}
-	if (response->status == 429 || response->status == 503)
-		end_with_fault(call, EXACT_CALL_LATER,
-					   make_fault(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, psprintf("Databricks asks to try later: %s", exact_databricks_words(response)),
-								  response, NULL), retry_after(response));
-	else if (response->status == 404 && call->kind == CALL_POLL)
-		end_with_fault(call, EXACT_CALL_GONE,
-					   make_fault(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, pstrdup("Databricks has forgotten the statement"), response, NULL), 0);
-	else if (response->status < 400 || (response->status >= 500 && response->status != 501))
-		end_unusable(call, response);
-	else if (is_token_refused(response))
-		end_with_fault(call, EXACT_CALL_REFUSED,
-					   make_fault(ERRCODE_EXACT_NOT_AUTHORIZED, psprintf("Databricks refuses a new token too: %s", exact_databricks_words(response)),
-								  response, "Check that the service principal is a user of this workspace, then set its secret again."), 0);
 	else
-		end_with_fault(call, EXACT_CALL_REFUSED,
-					   make_fault(ERRCODE_EXACT_DATABRICKS_REFUSED, psprintf("Databricks refused the call: %s", exact_databricks_words(response)), response,
-								  response->status == 403 ? "Grant the service principal CAN USE on the warehouse." :
-								  "Check host and warehouse_id in exact.workspace."), 0);
+		take_bad_status(call, response);
 }
 
 static void

@@ -80,14 +80,6 @@ extern void exact_databricks_find(const ExactWorkspace *workspace, const char *m
 								  ExactCallDone done, void *arg);
 extern void exact_databricks_warehouse(const ExactWorkspace *workspace, ExactCallDone done, void *arg);
 
-/* databricks_answer.c: a text as one line that is not too long; the text at a path of the answer, NULL when absent or null */
-extern char *exact_databricks_tidy(const char *value);
-extern char *exact_databricks_find_text(const ExactHttpResponse *response, const char *path);
-/* The service's own words about an error, from any of its shapes */
-extern char *exact_databricks_words(const ExactHttpResponse *response);
-/* State, error and rows of a statement; false when the answer is not one about a statement. */
-extern bool exact_databricks_read_statement(const ExactHttpResponse *response, ExactCallAnswer *answer);
-
 /* A deep copy in the current memory context */
 extern ExactWorkspace *exact_databricks_copy(const ExactWorkspace *workspace);
 

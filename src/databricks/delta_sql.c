@@ -37,7 +37,7 @@ exact_delta_sql_type(const char *type, char out[EXACT_DELTA_SQL_TYPE_SIZE])
 	{
 		if (strcmp(upper, plain[i]) == 0)
 		{
-			strcpy(out, plain[i]);
+			strlcpy(out, plain[i], EXACT_DELTA_SQL_TYPE_SIZE);
 			return true;
 		}
 	}

@@ -34,6 +34,9 @@ extern void exact_delta_sql_mark(StringInfo out, const ExactHub *hub, const char
 extern void exact_delta_sql_own_marks(StringInfo out, const ExactHub *hub);
 extern void exact_delta_sql_all_marks(StringInfo out, const ExactHub *hub);
 
+/* A MERGE fails with these words, and changes nothing, when exact_hub does not name this hub for all its divisions. */
+#define EXACT_DELTA_SQL_FENCED "exact: fenced"
+
 extern void exact_delta_sql_create_schema(StringInfo out, const char *catalog, const char *schema);
 
 #endif

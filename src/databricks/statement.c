@@ -7,17 +7,18 @@
  */
 #include "postgres.h"
 
-#include "common/pg_prng.h"
 #include "lib/ilist.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "base/errors.h"
+#include "base/backoff.h"
+#include "base/clock.h"
 #include "databricks/statement_error.h"
 #include "databricks/statement_log.h"
 
 #define FIRST_POLL_MS 200
 #define LAST_POLL_MS 5000
+#define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 60000
 #define FIRST_SEARCH_MS 1000	/* the history lists a statement a moment after it was sent */
 #define BLIND_WAIT_MS 60000		/* when the history may not be read: as long as a statement may still be on its way */
@@ -59,14 +60,6 @@ typedef struct Entry
 
 static dlist_head statements = DLIST_STATIC_INIT(statements);
 
-long
-exact_statement_backoff(int failures, long max_ms)
-{
-	long		ms = failures < 20 ? Min(max_ms, 1000L << (Max(failures, 1) - 1)) : max_ms;
-
-	return ms / 2 + (long) (pg_prng_double(&pg_global_prng_state) * (ms / 2));
-}
-
 /* Neither the table nor, maybe, its schema is there. */
 bool
 exact_statement_absent(const char *sqlstate)
@@ -75,7 +68,7 @@ exact_statement_absent(const char *sqlstate)
 }
 
 static void
-set_due(Statement *st, long ms)
+set_due(Statement *st, int64 ms)
 {
 	st->due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
 }
@@ -187,7 +180,7 @@ again_later(Statement *st, Phase phase, const ExactFault *fault, TimestampTz not
 {
 	st->phase = phase;
 	st->failures++;
-	set_due(st, exact_statement_backoff(st->failures, RETRY_MAX_MS));
+	set_due(st, exact_backoff_ms(st->failures, RETRY_FIRST_MS, RETRY_MAX_MS));
 	if (not_before > st->due)
 		st->due = not_before;
 	if (st->failures <= 3 || st->failures % 10 == 0)
@@ -484,12 +477,9 @@ exact_statement_turn(void)
 	dlist_foreach_modify(iter, &statements)
 	{
 		Statement  *st = dlist_container(Statement, node, iter.cur);
-		long		ms;
 
-		if (st->busy)
-			continue;
-		ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), st->due);
-		wait = wait < 0 ? ms : Min(wait, ms);
+		if (!st->busy)
+			wait = exact_worker_sooner(wait, exact_clock_wait_ms(st->due));
 	}
 	return wait;
 }

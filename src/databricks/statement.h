@@ -86,7 +86,4 @@ extern long exact_statement_turn(void);
 /* Does this SQLSTATE say that the table or its schema is not there? */
 extern bool exact_statement_absent(const char *sqlstate);
 
-/* Exponential: 1 s, 2 s, ... up to max_ms, less up to a half at random. failures from 1 */
-extern long exact_statement_backoff(int failures, long max_ms);
-
 #endif

@@ -4,8 +4,9 @@
 #include "postgres.h"
 
 #include "base/errors.h"
+#include "base/words.h"
+#include "databricks/databricks_answer.h"
 #include "databricks/statement_error.h"
-#include "deliver/merge_sql.h"
 
 static bool
 is_one_of(const char *value, const char *const *list)
@@ -29,7 +30,7 @@ exact_statement_error_passes(const ExactCallAnswer *answer)
 bool
 exact_statement_error_fenced(const ExactCallAnswer *answer)
 {
-	return strcmp(answer->sqlstate, "P0001") == 0 && strstr(answer->error_text, EXACT_MERGE_SQL_FENCED) != NULL;
+	return strcmp(answer->sqlstate, "P0001") == 0 && strstr(answer->error_text, EXACT_DELTA_SQL_FENCED) != NULL;
 }
 
 bool
@@ -89,10 +90,8 @@ exact_statement_error_text(const ExactCallAnswer *answer)
 	end = strstr(words, " SQLSTATE: ");
 	if (end != NULL)
 		*end = '\0';
-	words = exact_databricks_tidy(words);
-	if (*words != '\0' && words[strlen(words) - 1] == '.')
-		words[strlen(words) - 1] = '\0';
-	return *words != '\0' ? words : pstrdup(answer->error_class);
+	words = exact_words_clause(words, EXACT_DATABRICKS_WORDS_MAX);
+	return words != NULL ? words : pstrdup(answer->error_class);
 }
 
 static char *

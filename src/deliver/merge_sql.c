@@ -217,7 +217,7 @@ exact_merge_sql_compare(StringInfo add, StringInfo different, const ExactTarget 
 static void
 append_fence(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch)
 {
-	appendStringInfo(out, "(SELECT assert_true(count(*) = %d, '" EXACT_MERGE_SQL_FENCED "') FROM ", batch->ndivisions);
+	appendStringInfo(out, "(SELECT assert_true(count(*) = %d, '" EXACT_DELTA_SQL_FENCED "') FROM ", batch->ndivisions);
 	exact_delta_sql_table(out, target->catalog, target->schema, "exact_hub");
 	appendStringInfoString(out, " WHERE `installation` = ");
 	exact_delta_sql_literal(out, target->hub->installation);

@@ -54,9 +54,6 @@ typedef struct ExactMergeRows
 	int			ndivisions;
 } ExactMergeRows;
 
-/* A MERGE fails with these words, and changes nothing, when exact_hub does not name this hub for all its divisions. */
-#define EXACT_MERGE_SQL_FENCED "exact: fenced"
-
 /* `catalog`.`schema`.`table`; without quotes for messages */
 extern void exact_merge_sql_table(StringInfo out, const ExactTarget *target, ExactTable table);
 extern void exact_merge_sql_name(StringInfo out, const ExactTarget *target, ExactTable table);

@@ -7,6 +7,8 @@
 
 #include "utils/memutils.h"
 
+#include "base/words.h"
+#include "databricks/databricks_answer.h"
 #include "worker/ping.h"
 
 typedef struct Ping
@@ -46,6 +48,15 @@ add_fault(Trial *trial, const ExactFault *fault, double ms)
 			fault->hint ? fault->hint : "The hub tries again by itself.");
 }
 
+/* A text of the service, fit for people */
+static const char *
+tidy(const char *text)
+{
+	const char *words = exact_words_tidy(text, EXACT_DATABRICKS_WORDS_MAX);
+
+	return words ? words : "";
+}
+
 static void
 take_statement(const ExactCallAnswer *answer, void *arg)
 {
@@ -62,7 +73,7 @@ take_statement(const ExactCallAnswer *answer, void *arg)
 				"Look at the queue of the warehouse.");
 	else
 		add_row(trial, false, ms,
-				psprintf("%s did not run a statement: %s", trial->warehouse, exact_databricks_tidy(answer->error_text)),
+				psprintf("%s did not run a statement: %s", trial->warehouse, tidy(answer->error_text)),
 				"Grant the service principal CAN USE on the warehouse.");
 	release(trial->ping);
 }
@@ -71,6 +82,7 @@ static void
 take_warehouse(const ExactCallAnswer *answer, void *arg)
 {
 	Trial	   *trial = arg;
+	const char *name;
 
 	if (answer->outcome != EXACT_CALL_OK)
 	{
@@ -79,8 +91,9 @@ take_warehouse(const ExactCallAnswer *answer, void *arg)
 		return;
 	}
 	trial->ms = answer->ms;
-	trial->warehouse = MemoryContextStrdup(trial->ping->answer->context, psprintf("warehouse %s", answer->warehouse_name ?
-																		  exact_databricks_tidy(answer->warehouse_name) : trial->workspace->warehouse));
+	name = answer->warehouse_name ? tidy(answer->warehouse_name) : trial->workspace->warehouse;
+	trial->warehouse = MemoryContextStrdup(trial->ping->answer->context,
+										   psprintf("warehouse %s", name));
 	if (strcmp(answer->warehouse_state, "RUNNING") == 0)
 	{
 		exact_databricks_execute(trial->workspace, "SELECT 1", NULL, take_statement, trial);
@@ -91,7 +104,7 @@ take_warehouse(const ExactCallAnswer *answer, void *arg)
 				"Set warehouse_id in exact.workspace to one that exists.");
 	else
 		add_row(trial, true, answer->ms,
-				psprintf("%s is %s; the first delivery starts it", trial->warehouse, exact_databricks_tidy(answer->warehouse_state)), NULL);
+				psprintf("%s is %s; the first delivery starts it", trial->warehouse, tidy(answer->warehouse_state)), NULL);
 	release(trial->ping);
 }
 

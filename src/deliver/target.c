@@ -12,6 +12,8 @@
 #include "base/digest.h"
 #include "base/errors.h"
 #include "base/sql.h"
+#include "base/words.h"
+#include "databricks/databricks_answer.h"
 #include "deliver/create_table.h"
 #include "deliver/target.h"
 
@@ -240,7 +242,7 @@ take_columns(Preparation *p, const ExactStatementResult *result)
 	exact_merge_sql_compare(&p->add, &different, &p->plan->sql, p->table, names, types, n);
 	if (different.len > 0)
 		end_with_mismatch(p, psprintf("table %s has other columns than the hub needs: %s", table_name(p),
-									  exact_databricks_tidy(different.data)),
+									  exact_words_tidy(different.data, EXACT_DATABRICKS_WORDS_MAX)),
 						  "Nothing was written into it.");
 	else
 		take_step(p, STEP_PROPERTIES);
@@ -259,13 +261,29 @@ next_table(Preparation *p)
 	take_step(p, STEP_DESCRIBE);
 }
 
+/* Why a table with these marks is not ours; NULL: it is. */
+static const char *
+find_stranger(const ExactTarget *target, const char *entity, const char *installation)
+{
+	const char *words;
+
+	if (entity == NULL || installation == NULL)
+		return "it was not made by exact_databricks";
+	if (strcmp(installation, target->hub->installation) != 0)
+		return "another installation of exact_databricks made it";
+	if (strcmp(entity, target->entity) == 0)
+		return NULL;
+	words = exact_words_tidy(entity, EXACT_DATABRICKS_WORDS_MAX);
+	return psprintf("it holds the entity %s", words ? words : "\"\"");
+}
+
 /* SHOW TBLPROPERTIES: key, value. A table that does not carry our marks belongs to someone else. */
 static void
 take_properties(Preparation *p, const ExactStatementResult *result)
 {
-	const ExactTarget *target = &p->plan->sql;
 	const char *entity = NULL;
 	const char *installation = NULL;
+	const char *stranger;
 
 	for (int r = 0; r < result->nrows && result->ncolumns >= 2; r++)
 	{
@@ -277,16 +295,16 @@ take_properties(Preparation *p, const ExactStatementResult *result)
 		else if (key != NULL && strcmp(key, "exact.installation") == 0)
 			installation = value;
 	}
-	if (entity == NULL || installation == NULL || strcmp(entity, target->entity) != 0 || strcmp(installation, target->hub->installation) != 0)
-		end_with_mismatch(p, psprintf("table %s exists and belongs to someone else: %s", table_name(p),
-									  entity == NULL || installation == NULL ? "it was not made by exact_databricks" :
-									  strcmp(installation, target->hub->installation) != 0 ? "another installation of exact_databricks made it" :
-									  psprintf("it holds the entity %s", exact_databricks_tidy(entity))),
+	stranger = find_stranger(&p->plan->sql, entity, installation);
+	if (stranger != NULL)
+		end_with_mismatch(p, psprintf("table %s exists and belongs to someone else: %s",
+									  table_name(p), stranger),
 						  "Nothing was written into it.");
 	else if (p->add.len > 0 && p->rounds++ < MAX_ROUNDS)
 		take_step(p, STEP_ADD_COLUMNS);
 	else if (p->add.len > 0)
-		end_with_mismatch(p, psprintf("table %s still lacks columns after they were added", table_name(p)), NULL);
+		end_with_mismatch(p, psprintf("table %s still lacks columns after they were added",
+									  table_name(p)), NULL);
 	else
 		next_table(p);
 }
