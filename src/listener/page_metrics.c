@@ -7,7 +7,7 @@
 #include "postgres.h"
 
 #include "base/sql.h"
-#include "listener/page_status.h"
+#include "listener/page_metrics.h"
 #include "listener/traffic.h"
 #include "worker/worker.h"
 

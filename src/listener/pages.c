@@ -14,6 +14,7 @@
 #include "auth/credential.h"
 #include "base/sql.h"
 #include "listener/html.h"
+#include "listener/page_metrics.h"
 #include "listener/page_status.h"
 #include "listener/pages.h"
 
