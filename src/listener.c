@@ -1,6 +1,6 @@
 /*
- * listener.c - the worker that answers HTTP: notifications, the return of a consent, health, status,
- * metrics. One a database.
+ * listener.c - the worker that answers HTTP: notifications, the return of a consent, health,
+ * status, metrics. One a database.
  *
  * Each of its turns answers what has come whole: notifications with their group
  * (listener/notification.c), everything else at once.
@@ -66,10 +66,14 @@ configure(void)
 {
 	const char *durable = GetConfigOption("synchronous_commit", false, false);
 
-	/* an answer promises that the notification is there, whatever the database is content with otherwise */
+	/*
+	 * an answer promises that the notification is there, whatever the database is content with
+	 * otherwise
+	 */
 	if (strcmp(durable, "off") == 0)
 		SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION);
-	exact_client_configure(exact_listen_connections, exact_listen_connections_per_address, exact_trusted_proxies);
+	exact_client_configure(exact_listen_connections, exact_listen_connections_per_address,
+						   exact_trusted_proxies);
 }
 
 /* Opens the addresses, or says why not and when again. */

@@ -1,7 +1,8 @@
 /*
  * databricks.c - Databricks' REST API over http_client.c, with tokens of databricks_token.c.
  *
- * Called by statement.c and loader.c. A call owns a memory context that ends with it. No SQL is run here, no transaction is open.
+ * Called by statement.c and loader.c. A call owns a memory context that ends with it. No SQL is run
+ * here, no transaction is open.
  */
 #include "postgres.h"
 
@@ -73,7 +74,8 @@ static void start_call(Call *call);
 static Call *
 make_call(const ExactWorkspace *workspace, CallKind kind, ExactCallDone done, void *arg)
 {
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact databricks call", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact databricks call",
+												  ALLOCSET_DEFAULT_SIZES);
 	Call	   *call = MemoryContextAllocZero(context, sizeof(Call));
 
 	call->context = context;
@@ -140,7 +142,9 @@ retry_after(const ExactHttpResponse *response)
 {
 	long		seconds = exact_http_retry_after(response, MAX_RETRY_AFTER_S);
 
-	return seconds < 0 ? 0 : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), seconds * INT64CONST(1000));
+	if (seconds < 0)
+		return 0;
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), seconds * INT64CONST(1000));
 }
 
 /* ---- the history's answer ---- */
@@ -155,8 +159,11 @@ read_history(Call *call, const ExactHttpResponse *response, ExactCallAnswer *ans
 	char	   *more = exact_databricks_answer_text(response, "has_next_page");
 	char	   *page_token = exact_databricks_answer_text(response, "next_page_token");
 
-	*next = more != NULL && strcmp(more, "true") == 0 && page_token != NULL && *page_token != '\0' ? page_token : NULL;
-	if (!exact_json_find(response->body, response->body_len, "res", &member) || member.kind == EXACT_JSON_NULL)
+	*next = NULL;
+	if (more != NULL && strcmp(more, "true") == 0 && page_token != NULL && *page_token != '\0')
+		*next = page_token;
+	if (!exact_json_find(response->body, response->body_len, "res", &member) ||
+		member.kind == EXACT_JSON_NULL)
 		return true;
 	if (member.kind != EXACT_JSON_ARRAY || !exact_json_read(member.raw, member.len, &list))
 		return false;
@@ -173,7 +180,8 @@ read_history(Call *call, const ExactHttpResponse *response, ExactCallAnswer *ans
 		if (query == NULL || strncmp(query, call->mark, mark_len) != 0 ||
 			(call->other != NULL && strncmp(query, call->other, strlen(call->other)) == 0))
 			continue;
-		if (status != NULL && (strcmp(status, "FINISHED") == 0 || strcmp(status, "FAILED") == 0 || strcmp(status, "CANCELED") == 0))
+		if (status != NULL && (strcmp(status, "FINISHED") == 0 || strcmp(status, "FAILED") == 0 ||
+							   strcmp(status, "CANCELED") == 0))
 			continue;
 		answer->running_id = exact_json_text(exact_json_member(&item, "query_id"));
 	}
@@ -197,14 +205,15 @@ is_token_refused(const ExactHttpResponse *response)
 	message = exact_databricks_answer_text(response, "message");
 	if (code != NULL && strcmp(code, "PERMISSION_DENIED") == 0)
 		return false;
-	return message != NULL && (strstr(message, "token") != NULL || strstr(message, "Token") != NULL);
+	return message != NULL && (strstr(message, "token") != NULL ||
+							   strstr(message, "Token") != NULL);
 }
 
 static void
 end_unusable(Call *call, const ExactHttpResponse *response)
 {
-	char	   *message = psprintf("Databricks answered with something that is not its API (status %ld)",
-								   response->status);
+	char	   *message = psprintf("Databricks answered with something that is not its API"
+								   " (status %ld)", response->status);
 
 	end_with_fault(call, EXACT_CALL_UNKNOWN,
 				   make_fault(ERRCODE_EXACT_BAD_ANSWER, message, response,
@@ -212,7 +221,10 @@ end_unusable(Call *call, const ExactHttpResponse *response)
 							  " needs the address with ?o=<workspace id>."), 0);
 }
 
-/* Goes on to the next page of the history, unless what is looked for was found or too many were read. */
+/*
+ * Goes on to the next page of the history, unless what is looked for was found or too many were
+ * read.
+ */
 static bool
 turn_page(Call *call, const ExactCallAnswer *answer, const char *next)
 {
@@ -324,7 +336,8 @@ take_answer(ExactHttpResponse *response, void *arg)
 		char	   *message = psprintf("Databricks cannot be reached: %s", response->error);
 
 		end_with_fault(call, sent ? EXACT_CALL_UNKNOWN : EXACT_CALL_LATER,
-					   make_fault(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, message, response, NULL), 0);
+					   make_fault(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, message, response, NULL),
+					   0);
 	}
 	else if (response->status == HTTP_OK || response->status == HTTP_CREATED)
 		take_good_answer(call, response);
@@ -338,6 +351,7 @@ take_answer(ExactHttpResponse *response, void *arg)
 		take_bad_status(call, response);
 }
 
+/* The request itself, once the token has come; our copy of it is cleansed as soon as it is sent. */
 static void
 send_with_token(const ExactTokenAnswer *token, void *arg)
 {
@@ -349,10 +363,14 @@ send_with_token(const ExactTokenAnswer *token, void *arg)
 	size_t		len;
 	const char *secret;
 
+	if (token->state == EXACT_TOKEN_WAIT)
+	{
+		end_with_fault(call, EXACT_CALL_LATER, token->fault, token->retry_at);
+		return;
+	}
 	if (token->state != EXACT_TOKEN_OK)
 	{
-		end_with_fault(call, token->state == EXACT_TOKEN_WAIT ? EXACT_CALL_LATER : EXACT_CALL_REFUSED, token->fault,
-					   token->state == EXACT_TOKEN_WAIT ? token->retry_at : 0);
+		end_with_fault(call, EXACT_CALL_REFUSED, token->fault, 0);
 		return;
 	}
 	secret = exact_secret_reveal(token->token, &len);
@@ -383,33 +401,43 @@ start_call(Call *call)
 	char	   *why = NULL;
 
 	if (!exact_http_allowed(call->url, &why))
+	{
+		char	   *message = pstrdup(why ? why : "the workspace's host is not allowed");
+
 		end_with_fault(call, EXACT_CALL_REFUSED,
-					   make_fault(ERRCODE_EXACT_HOST_NOT_ALLOWED, pstrdup(why ? why : "the workspace's host is not allowed"), NULL,
-								  "Add the host to exact_databricks.allowed_hosts, or correct it in exact.workspace."), 0);
+					   make_fault(ERRCODE_EXACT_HOST_NOT_ALLOWED, message, NULL,
+								  "Add the host to exact_databricks.allowed_hosts, or correct it in"
+								  " exact.workspace."), 0);
+	}
 	else
 		exact_databricks_token_get(call->workspace, send_with_token, call);
 }
 
 /* ---- the calls ---- */
 
+/* The parameter may be a megabyte: the body is made in one piece of memory. */
 void
-exact_databricks_execute(const ExactWorkspace *workspace, const char *statement, const char *parameter, ExactCallDone done, void *arg)
+exact_databricks_execute(const ExactWorkspace *workspace, const char *statement,
+						 const char *parameter, ExactCallDone done, void *arg)
 {
 	Call	   *call = make_call(workspace, CALL_EXECUTE, done, arg);
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 	StringInfoData body;
+	size_t		escaped = parameter ? strlen(parameter) * 5 / 4 : 0;
 
 	initStringInfo(&body);
-	enlargeStringInfo(&body, (int) (strlen(statement) + (parameter ? strlen(parameter) * 5 / 4 : 0)) + 512);
+	enlargeStringInfo(&body, (int) (strlen(statement) + escaped + 512));
 	appendStringInfoString(&body, "{\"warehouse_id\":");
 	exact_delivery_row_quote(&body, workspace->warehouse, strlen(workspace->warehouse));
 	appendStringInfoString(&body, ",\"statement\":");
 	exact_delivery_row_quote(&body, statement, strlen(statement));
-	appendStringInfoString(&body, ",\"wait_timeout\":\"" WAIT_TIMEOUT "\",\"on_wait_timeout\":\"CONTINUE\","
-						   "\"disposition\":\"INLINE\",\"format\":\"JSON_ARRAY\"");
+	appendStringInfoString(&body, ",\"wait_timeout\":\"" WAIT_TIMEOUT "\""
+						   ",\"on_wait_timeout\":\"CONTINUE\""
+						   ",\"disposition\":\"INLINE\",\"format\":\"JSON_ARRAY\"");
 	if (parameter != NULL)
 	{
-		appendStringInfoString(&body, ",\"parameters\":[{\"name\":\"batch\",\"type\":\"STRING\",\"value\":");
+		appendStringInfoString(&body, ",\"parameters\":[{\"name\":\"batch\",\"type\":\"STRING\""
+							   ",\"value\":");
 		exact_delivery_row_quote(&body, parameter, strlen(parameter));
 		appendStringInfoString(&body, "}]");
 	}
@@ -423,30 +451,34 @@ exact_databricks_execute(const ExactWorkspace *workspace, const char *statement,
 }
 
 void
-exact_databricks_poll(const ExactWorkspace *workspace, const char *statement_id, ExactCallDone done, void *arg)
+exact_databricks_poll(const ExactWorkspace *workspace, const char *statement_id, ExactCallDone done,
+					  void *arg)
 {
 	Call	   *call = make_call(workspace, CALL_POLL, done, arg);
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 
-	call->url = psprintf("%s/api/2.0/sql/statements/%s", workspace->origin, exact_http_escape(statement_id));
+	call->url = psprintf("%s/api/2.0/sql/statements/%s", workspace->origin,
+						 exact_http_escape(statement_id));
 	MemoryContextSwitchTo(old);
 	start_call(call);
 }
 
 void
-exact_databricks_find(const ExactWorkspace *workspace, const char *mark, const char *other, TimestampTz since,
-					  ExactCallDone done, void *arg)
+exact_databricks_find(const ExactWorkspace *workspace, const char *mark, const char *other,
+					  TimestampTz since, ExactCallDone done, void *arg)
 {
 	Call	   *call = make_call(workspace, CALL_FIND, done, arg);
 	MemoryContext old = MemoryContextSwitchTo(call->context);
-	int64		since_ms = (since + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000 - HISTORY_MARGIN_MS;
+	int64		unix_us = since + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	int64		since_ms = unix_us / 1000 - HISTORY_MARGIN_MS;
 
 	call->mark = pstrdup(mark);
 	call->other = other != NULL ? pstrdup(other) : NULL;
 	call->first_url = psprintf("%s/api/2.0/sql/history/queries?filter_by.warehouse_ids=%s"
 							   "&filter_by.query_start_time_range.start_time_ms=" INT64_FORMAT
-							   "&filter_by.statuses=QUEUED&filter_by.statuses=RUNNING&max_results=100",
-							   workspace->origin, exact_http_escape(workspace->warehouse), since_ms);
+							   "&filter_by.statuses=QUEUED&filter_by.statuses=RUNNING"
+							   "&max_results=100", workspace->origin,
+							   exact_http_escape(workspace->warehouse), since_ms);
 	call->url = call->first_url;
 	MemoryContextSwitchTo(old);
 	start_call(call);
@@ -458,7 +490,8 @@ exact_databricks_warehouse(const ExactWorkspace *workspace, ExactCallDone done, 
 	Call	   *call = make_call(workspace, CALL_WAREHOUSE, done, arg);
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 
-	call->url = psprintf("%s/api/2.0/sql/warehouses/%s", workspace->origin, exact_http_escape(workspace->warehouse));
+	call->url = psprintf("%s/api/2.0/sql/warehouses/%s", workspace->origin,
+						 exact_http_escape(workspace->warehouse));
 	MemoryContextSwitchTo(old);
 	start_call(call);
 }

@@ -1,7 +1,9 @@
 /*
- * databricks_answer.c - what an answer of Databricks says: the state, error and rows of a statement, the words of an error.
+ * databricks_answer.c - what an answer of Databricks says: the state, error and rows of a
+ * statement, the words of an error.
  *
- * Called by databricks.c and statement.c, with memory that lives as long as the answer. No network, no SQL.
+ * Called by databricks.c and statement.c, with memory that lives as long as the answer. No network,
+ * no SQL.
  */
 #include "postgres.h"
 
@@ -23,7 +25,9 @@ exact_databricks_answer_text(const ExactHttpResponse *response, const char *path
 	return exact_json_text(&member);
 }
 
-/* The shapes: error_code and message, error, plain text. A code of digits says nothing to people. */
+/*
+ * The shapes: error_code and message, error, plain text. A code of digits says nothing to people.
+ */
 char *
 exact_databricks_answer_words(const ExactHttpResponse *response)
 {
@@ -43,7 +47,10 @@ exact_databricks_answer_words(const ExactHttpResponse *response)
 	return message;
 }
 
-/* "[CAST_INVALID_INPUT.SUB] The value ... SQLSTATE: 22018 ..." -> class; the state only when the answer has no field for it */
+/*
+ * "[CAST_INVALID_INPUT.SUB] The value ... SQLSTATE: 22018 ..." -> class; the state only when the
+ * answer has no field for it
+ */
 static void
 read_error(const ExactHttpResponse *response, ExactCallAnswer *answer)
 {
@@ -76,14 +83,17 @@ read_error(const ExactHttpResponse *response, ExactCallAnswer *answer)
 		answer->error_code = "";
 }
 
-/* The rows of an INLINE JSON_ARRAY result, all cells strings or null; false when it is malformed. */
+/*
+ * The rows of an INLINE JSON_ARRAY result, all cells strings or null; false when it is malformed.
+ */
 static bool
 read_rows(const ExactHttpResponse *response, ExactCallAnswer *answer)
 {
 	ExactJsonMember member;
 	ExactJson	rows;
 
-	if (!exact_json_find(response->body, response->body_len, "result.data_array", &member) || member.kind == EXACT_JSON_NULL)
+	if (!exact_json_find(response->body, response->body_len, "result.data_array", &member) ||
+		member.kind == EXACT_JSON_NULL)
 		return true;			/* DDL, or no row */
 	if (member.kind != EXACT_JSON_ARRAY || !exact_json_read(member.raw, member.len, &rows))
 		return false;
@@ -91,8 +101,8 @@ read_rows(const ExactHttpResponse *response, ExactCallAnswer *answer)
 	{
 		ExactJson	row;
 
-		if (!exact_json_read(rows.members[r].raw, rows.members[r].len, &row) || row.kind != EXACT_JSON_ARRAY ||
-			row.n == 0 || (r > 0 && row.n != answer->ncolumns))
+		if (!exact_json_read(rows.members[r].raw, rows.members[r].len, &row) ||
+			row.kind != EXACT_JSON_ARRAY || row.n == 0 || (r > 0 && row.n != answer->ncolumns))
 			return false;
 		if (r == 0)
 		{
@@ -106,6 +116,7 @@ read_rows(const ExactHttpResponse *response, ExactCallAnswer *answer)
 	return true;
 }
 
+/* States that are not in the list make it no answer about a statement. */
 bool
 exact_databricks_answer_statement(const ExactHttpResponse *response, ExactCallAnswer *answer)
 {

@@ -1,5 +1,6 @@
 /*
- * databricks_answer.h - what an answer of Databricks says: the state, error and rows of a statement.
+ * databricks_answer.h - what an answer of Databricks says: the state, error and rows of a
+ * statement.
  *
  * All results live in the current memory context.
  */

@@ -26,7 +26,10 @@ typedef struct ExactBacklog
 
 extern void exact_backlog_add(ExactBacklog *backlog, const ExactBatch *batch);
 
-/* Rows that wait in batches below an id, and their estimated bytes as text of a delivery; counts no further than most_bytes */
+/*
+ * Rows that wait in batches below an id, and their estimated bytes as text of a delivery; counts no
+ * further than most_bytes
+ */
 extern void exact_backlog_measure(const ExactBacklog *backlog, int64 below, int64 most_bytes,
 								  int64 *rows, int64 *bytes);
 

@@ -1,9 +1,9 @@
 /*
  * delivery.c - one delivery: read from the stage, history MERGE, current MERGE, proof, record.
  *
- * History goes first, so that a crash between the two leaves no state in Delta whose version is not in the history. A statement that ran
- * once, in one attempt, and counts as many rows as it was given has proved itself; otherwise a query counts what the table holds. Called by
- * loader.c.
+ * History goes first, so that a crash between the two leaves no state in Delta whose version is not
+ * in the history. A statement that ran once, in one attempt, and counts as many rows as it was
+ * given has proved itself; otherwise a query counts what the table holds. Called by loader.c.
  */
 #include "postgres.h"
 
@@ -46,7 +46,10 @@ struct ExactDelivery
 
 /* ---- reading the stage ---- */
 
-/* A tombstone has no text of its own: its content is that of the version before it. palloc'd; NULL when there is none. */
+/*
+ * A tombstone has no text of its own: its content is that of the version before it. palloc'd; NULL
+ * when there is none.
+ */
 static char *
 read_previous(int slot, int64 batch, int ord)
 {
@@ -123,8 +126,10 @@ read_rows(const ExactBatch *batch, int from, StageRow *rows)
 	if (n == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("batch " INT64_FORMAT " should have %d rows, the stage has %d", batch->id, batch->rows, from),
-				 errhint("Restore the database from a backup, or set delivered_at of that batch to give it up.")));
+				 errmsg("batch " INT64_FORMAT " should have %d rows, the stage has %d",
+						batch->id, batch->rows, from),
+				 errhint("Restore the database from a backup, or set delivered_at of that batch to"
+						 " give it up.")));
 	return n;
 }
 
@@ -146,8 +151,10 @@ append_row(ExactDelivery *d, StageRow *row)
 	if (!exact_delivery_row_append(&d->text, version, target->columns, target->ncolumns))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("the payload of version " INT64_FORMAT " of %s is not a JSON object", version->seq, target->entity),
-				 errhint("Look at it: SELECT * FROM exact.stage WHERE batch = " INT64_FORMAT " AND ord = %d.", version->batch, row->ord)));
+				 errmsg("the payload of version " INT64_FORMAT " of %s is not a JSON object",
+						version->seq, target->entity),
+				 errhint("Look at it: SELECT * FROM exact.stage WHERE batch = " INT64_FORMAT
+						 " AND ord = %d.", version->batch, row->ord)));
 	if (d->text.len >= EXACT_DELIVERY_BYTES && d->rows > 0)
 	{
 		d->text.len = start;
@@ -183,7 +190,8 @@ static bool
 read_batch(ExactDelivery *d, const ExactBatch *batch)
 {
 	StageRow   *rows = palloc(sizeof(StageRow) * READ_ROWS);
-	MemoryContext read_context = AllocSetContextCreate(CurrentMemoryContext, "exact stage rows", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext read_context = AllocSetContextCreate(CurrentMemoryContext, "exact stage rows",
+													   ALLOCSET_DEFAULT_SIZES);
 	int			position = batch->delivered;
 	bool		full = false;
 
@@ -282,6 +290,7 @@ record_batches(const ExactDelivery *d)
 	exact_sql(part_sql, 2, args);
 }
 
+/* The rows, told by their versions, and the statements that carried them */
 static void
 audit(const ExactDelivery *d)
 {
@@ -358,8 +367,9 @@ exact_delivery_record(ExactDelivery *d)
 {
 	if (!exact_unit_run("record delivery", record_unit, d, NULL))
 		return false;
-	exact_log(LOG, "delivered table=%s rows=%d batches=%d history_ms=%.0f current_ms=%.0f", d->plan->sql.entity, d->rows,
-			  d->nwhole + (d->part != 0 ? 1 : 0), d->history_ms, d->current_ms);
+	exact_log(LOG, "delivered table=%s rows=%d batches=%d history_ms=%.0f current_ms=%.0f",
+			  d->plan->sql.entity, d->rows, d->nwhole + (d->part != 0 ? 1 : 0), d->history_ms,
+			  d->current_ms);
 	return true;
 }
 
@@ -408,10 +418,13 @@ static void
 end_with_gap(ExactDelivery *d, const char *table, int64 found, const char *what)
 {
 	ExactDeliveryEnd end;
-	char	   *message = psprintf("post-condition failed: %s holds " INT64_FORMAT " of the %d %s of batches " INT64_FORMAT " to " INT64_FORMAT,
-								   table, found, d->rows, what, d->range.first_batch, d->range.last_batch);
-	char	   *hint = psprintf("Look who else writes it: DESCRIBE HISTORY %s; then SELECT exact.resume(division, '%s') delivers them again.", table,
-								d->plan->sql.entity);
+	char	   *message = psprintf("post-condition failed: %s holds " INT64_FORMAT
+								   " of the %d %s of batches " INT64_FORMAT " to " INT64_FORMAT,
+								   table, found, d->rows, what, d->range.first_batch,
+								   d->range.last_batch);
+	char	   *hint = psprintf("Look who else writes it: DESCRIBE HISTORY %s; then SELECT"
+								" exact.resume(division, '%s') delivers them again.",
+								table, d->plan->sql.entity);
 
 	memset(&end, 0, sizeof(end));
 	end.fault = exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, NULL, hint);
@@ -422,7 +435,8 @@ end_with_gap(ExactDelivery *d, const char *table, int64 found, const char *what)
 
 /* Sends a statement of this delivery; done gets the delivery. */
 static void
-run(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, const char *sql, ExactStatementDone done)
+run(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, const char *sql,
+	ExactStatementDone done)
 {
 	exact_statement_start(&(ExactStatementRequest) {
 		.workspace = d->plan->workspace,
@@ -459,7 +473,8 @@ take_current_check(const ExactStatementResult *result, void *arg)
 	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
 		end_refused(d, result);
 	else if (counted(result) != d->rows)
-		end_with_gap(d, d->plan->current_name, counted(result), "versions or later ones of their records");
+		end_with_gap(d, d->plan->current_name, counted(result),
+					 "versions or later ones of their records");
 	else
 		end_delivered(d);
 }
@@ -536,7 +551,8 @@ take_history(const ExactStatementResult *result, void *arg)
 }
 
 void
-exact_delivery_start(ExactDelivery *d, ExactStatementTrouble trouble, ExactDeliveryDone done, void *arg)
+exact_delivery_start(ExactDelivery *d, ExactStatementTrouble trouble, ExactDeliveryDone done,
+					 void *arg)
 {
 	StringInfoData sql;
 

@@ -1,5 +1,6 @@
 /*
- * delivery.h - one delivery: a range of staged versions of one entity, merged into the history and then into the current table.
+ * delivery.h - one delivery: a range of staged versions of one entity, merged into the history and
+ * then into the current table.
  */
 #ifndef EXACT_DELIVERY_H
 #define EXACT_DELIVERY_H
@@ -12,29 +13,37 @@
 typedef struct ExactDelivery ExactDelivery;
 
 /*
- * In a unit: reads the first rows that wait in batches below an id, as many as one statement carries (exact_databricks.merge_rows, 1 MiB; a
- * longer single row goes alone). The plan must live until the delivery has ended.
+ * In a unit: reads the first rows that wait in batches below an id, as many as one statement
+ * carries (exact_databricks.merge_rows, 1 MiB; a longer single row goes alone). The plan must live
+ * until the delivery has ended.
  */
-extern ExactDelivery *exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 below);
+extern ExactDelivery *exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog,
+										  int64 below);
 
 typedef struct ExactDeliveryEnd
 {
 	const ExactFault *fault;	/* NULL: delivered and recorded */
 	const char *sqlstate;		/* of the fault: Databricks' own, EX0nn, or "" */
 	bool		fenced;			/* Databricks takes deliveries of another copy of this hub only */
-	bool		gap;			/* a post-condition failed: the tables do not hold what was delivered */
-	bool		unrecorded;		/* delivered, but not recorded: the caller calls exact_delivery_record later */
+	/* a post-condition failed: the tables do not hold what was delivered */
+	bool		gap;
+	/* delivered, but not recorded: the caller calls exact_delivery_record later */
+	bool		unrecorded;
 } ExactDeliveryEnd;
 
 typedef void (*ExactDeliveryDone) (const ExactDeliveryEnd *end, void *arg);
 
 /* Runs it; done is called once, outside a transaction. */
-extern void exact_delivery_start(ExactDelivery *delivery, ExactStatementTrouble trouble, ExactDeliveryDone done, void *arg);
+extern void exact_delivery_start(ExactDelivery *delivery, ExactStatementTrouble trouble,
+								 ExactDeliveryDone done, void *arg);
 
 /* Takes what was delivered out of the backlog; within done, or after exact_delivery_record. */
 extern void exact_delivery_settle(const ExactDelivery *delivery, ExactBacklog *backlog);
 
-/* Records a delivery whose record failed before; false: failed again. Then it is freed with exact_delivery_free. */
+/*
+ * Records a delivery whose record failed before; false: failed again. Then it is freed with
+ * exact_delivery_free.
+ */
 extern bool exact_delivery_record(ExactDelivery *delivery);
 extern void exact_delivery_free(ExactDelivery *delivery);
 

@@ -1,8 +1,8 @@
 /*
  * delta_table.c - one entity in one workspace: recovery, preparation, deliveries, pauses.
  *
- * One thing at a time is under way for a table. Called by loader.c from its turn; callbacks only change the state, the next turn
- * goes on from it.
+ * One thing at a time is under way for a table. Called by loader.c from its turn; callbacks only
+ * change the state, the next turn goes on from it.
  */
 #include "postgres.h"
 
@@ -48,7 +48,8 @@ exact_delta_table_get(const char *workspace, const char *entity)
 static char *
 describe_plan(const ExactTargetPlan *plan)
 {
-	return psprintf("%s %s %s %s", plan->workspace->origin, plan->current_name, plan->history_name, plan->digest);
+	return psprintf("%s %s %s %s", plan->workspace->origin, plan->current_name, plan->history_name,
+					plan->digest);
 }
 
 static void
@@ -244,7 +245,8 @@ plan_unit(void *arg)
 {
 	PlanReading *reading = arg;
 
-	reading->table->plan = exact_target_load(TopMemoryContext, reading->workspace, reading->table->entity, reading->hub);
+	reading->table->plan = exact_target_load(TopMemoryContext, reading->workspace,
+											 reading->table->entity, reading->hub);
 }
 
 static bool
@@ -255,7 +257,8 @@ read_plan(ExactDeltaTable *table, const ExactWorkspace *workspace, const ExactHu
 
 	if (exact_unit_run("read table plan", plan_unit, &reading, &fault))
 	{
-		table->verified = table->verified_as != NULL && strcmp(table->verified_as, describe_plan(table->plan)) == 0;
+		table->verified = table->verified_as != NULL &&
+			strcmp(table->verified_as, describe_plan(table->plan)) == 0;
 		return true;
 	}
 	drop_plan(table);
@@ -310,7 +313,8 @@ reading_unit(void *arg)
 {
 	Reading    *reading = arg;
 
-	reading->delivery = exact_delivery_read(reading->table->plan, &reading->table->backlog, reading->below);
+	reading->delivery = exact_delivery_read(reading->table->plan, &reading->table->backlog,
+											reading->below);
 }
 
 typedef struct Running
@@ -319,11 +323,16 @@ typedef struct Running
 	ExactDelivery *delivery;
 } Running;
 
-/* A name or type of the table is not as it was; XX000 is what open source makes of an unresolved column in a MERGE. */
+/*
+ * A name or type of the table is not as it was; XX000 is what open source makes of an unresolved
+ * column in a MERGE.
+ */
 static bool
 is_about_schema(const char *sqlstate)
 {
-	return strcmp(sqlstate, "42501") != 0 && (strncmp(sqlstate, "42", 2) == 0 || strcmp(sqlstate, "XX000") == 0);
+	if (strcmp(sqlstate, "42501") == 0)
+		return false;
+	return strncmp(sqlstate, "42", 2) == 0 || strcmp(sqlstate, "XX000") == 0;
 }
 
 static void
@@ -364,6 +373,10 @@ record_again(ExactDeltaTable *table)
 	return true;
 }
 
+/*
+ * The end of a delivery. A refusal as fenced, and one about names or types, is answered once by
+ * looking again at what the hub believes; the next one pauses the table.
+ */
 static void
 take_delivered(const ExactDeliveryEnd *end, void *arg)
 {
@@ -430,7 +443,8 @@ start_delivery(ExactDeltaTable *table, int64 below)
 static long
 interval_left(const ExactDeltaTable *table, int64 below)
 {
-	int64		interval = table->plan->merge_interval_ms >= 0 ? table->plan->merge_interval_ms : exact_merge_interval_ms;
+	int64		own = table->plan->merge_interval_ms;
+	int64		interval = own >= 0 ? own : exact_merge_interval_ms;
 	int64		rows,
 				bytes;
 
@@ -448,14 +462,17 @@ exact_delta_table_due(const ExactDeltaTable *table)
 	return table->backlog.n > 0 || (table->verified_once && !table->compared);
 }
 
+/* In this order: the plan, what an earlier process left, the tables, other copies, deliveries. */
 long
-exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspace, const ExactHub *hub, int64 below)
+exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspace,
+						  const ExactHub *hub, int64 below)
 {
 	long		wait;
 
 	if (table->unrecorded != NULL && !record_again(table))
 		return RECORD_AGAIN_MS;
-	if (table->busy || !exact_delta_table_due(table) || (table->compared && table->backlog.batches[0].id >= below) ||
+	if (table->busy || !exact_delta_table_due(table) ||
+		(table->compared && table->backlog.batches[0].id >= below) ||
 		(table->paused && table->next_attempt == 0))
 		return -1;
 	if (table->paused)

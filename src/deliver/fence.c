@@ -1,9 +1,11 @@
 /*
  * fence.c - the claim of this hub on its divisions, in the Delta table exact_hub of each workspace.
  *
- * Read the table (make it if it is absent); write the epoch where it is lower; read again; wait until no statement of another copy is
- * queued or running. A row of a higher epoch, or of the same one with another claim, is another copy at work: that is recorded in
- * exact.installation_binding, and no worker of this database does anything more until exact.adopt() or exact.fence(). Called by loader.c.
+ * Read the table (make it if it is absent); write the epoch where it is lower; read again; wait
+ * until no statement of another copy is queued or running. A row of a higher epoch, or of the same
+ * one with another claim, is another copy at work: that is recorded in exact.installation_binding,
+ * and no worker of this database does anything more until exact.adopt() or exact.fence(). Called by
+ * loader.c.
  */
 #include "postgres.h"
 
@@ -26,7 +28,8 @@
 #define MAX_ROUNDS 5
 #define SEARCH_FIRST_MS 1000	/* the query history lists a statement a moment after it was sent */
 #define SEARCH_AGAIN_MS 2000
-#define SEARCH_BACK_MS (48 * 3600 * INT64CONST(1000))	/* a statement of a warehouse ends within two days */
+/* a statement of a warehouse ends within two days */
+#define SEARCH_BACK_MS (48 * 3600 * INT64CONST(1000))
 #define BLIND_WAIT_MS 60000		/* when the history may not be read */
 #define RETRY_FIRST_MS 5000
 #define RETRY_MAX_MS 300000
@@ -89,7 +92,8 @@ exact_fence_load(void)
 	if (exact_sql(hub_sql, 0, NULL) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_INSTALLATION),
-				 errmsg("this database has no installation yet, or its epoch is not in exact.epoch"),
+				 errmsg("this database has no installation yet, or its epoch is not in"
+						" exact.epoch"),
 				 errhint("SELECT * FROM exact.check().")));
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	hub = palloc(sizeof(ExactHub));
@@ -178,7 +182,8 @@ end_failed(Fence *f, const ExactFault *fault)
 	MemoryContext old;
 
 	forget_fault(f);
-	f->fault_context = AllocSetContextCreate(TopMemoryContext, "exact fence fault", ALLOCSET_SMALL_SIZES);
+	f->fault_context = AllocSetContextCreate(TopMemoryContext, "exact fence fault",
+											 ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(f->fault_context);
 	f->fault = exact_fault_copy(fault);
 	MemoryContextSwitchTo(old);
@@ -191,7 +196,8 @@ end_held(Fence *f)
 {
 	forget_fault(f);
 	f->attempts = 0;
-	exact_log(LOG, "claimed workspace=%s epoch=%d divisions=%d", f->workspace, hub->epoch, f->claiming);
+	exact_log(LOG, "claimed workspace=%s epoch=%d divisions=%d", f->workspace, hub->epoch,
+			  f->claiming);
 	end_claim(f, f->claiming);
 }
 
@@ -233,7 +239,9 @@ end_overtaken(Fence *f, int epoch)
 {
 	Overtaking	overtaking = {f, epoch};
 
-	exact_log(WARNING, "alarm: another copy of installation %s works in workspace %s, its epoch is %d, this one's %d: nothing more is delivered from here",
+	exact_log(WARNING,
+			  "alarm: another copy of installation %s works in workspace %s, its epoch is %d,"
+			  " this one's %d: nothing more is delivered from here",
 			  hub->installation, f->workspace, epoch, hub->epoch);
 	f->overtaken = exact_unit_run("record the other copy", overtaken_unit, &overtaking, NULL);
 	end_claim(f, -1);
@@ -242,6 +250,7 @@ end_overtaken(Fence *f, int epoch)
 
 /* ---- the search for statements of another epoch ---- */
 
+/* Nothing of another epoch runs any more, or that cannot be known: held. Else it is asked again. */
 static void
 take_found(const ExactCallAnswer *answer, void *arg)
 {
@@ -251,17 +260,22 @@ take_found(const ExactCallAnswer *answer, void *arg)
 	f->busy = false;
 	if (answer->outcome == EXACT_CALL_OK && answer->running_id == NULL)
 		end_held(f);
-	else if (answer->outcome == EXACT_CALL_REFUSED && TimestampDifferenceExceeds(f->search_since, now, BLIND_WAIT_MS))
+	else if (answer->outcome == EXACT_CALL_REFUSED &&
+			 TimestampDifferenceExceeds(f->search_since, now, BLIND_WAIT_MS))
 	{
-		exact_log(WARNING, "the query history of workspace %s cannot be read, statements of another copy of this hub are not waited for: %s",
-				  f->workspace, answer->fault->message);
+		exact_log(WARNING,
+				  "the query history of workspace %s cannot be read, statements of another copy of"
+				  " this hub are not waited for: %s", f->workspace, answer->fault->message);
 		end_held(f);
 	}
 	else
 	{
+		const char *why = answer->outcome == EXACT_CALL_OK ?
+			psprintf("statement %s of an older epoch runs", answer->running_id) :
+			answer->fault->message;
+
 		if (!f->told)
-			exact_log(LOG, "waits workspace=%s epoch=%d: %s", f->workspace, hub->epoch,
-					  answer->outcome == EXACT_CALL_OK ? psprintf("statement %s of an older epoch runs", answer->running_id) : answer->fault->message);
+			exact_log(LOG, "waits workspace=%s epoch=%d: %s", f->workspace, hub->epoch, why);
 		f->told = true;
 		f->search_at = Max(answer->retry_at, TimestampTzPlusMilliseconds(now, SEARCH_AGAIN_MS));
 	}
@@ -278,7 +292,9 @@ search(Fence *f)
 	exact_delta_sql_all_marks(&all, hub);
 	exact_delta_sql_own_marks(&own, hub);
 	f->busy = true;
-	exact_databricks_find(f->info, all.data, own.data, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -SEARCH_BACK_MS), take_found, f);
+	exact_databricks_find(f->info, all.data, own.data,
+						  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -SEARCH_BACK_MS),
+						  take_found, f);
 }
 
 static void
@@ -325,8 +341,8 @@ append_create(StringInfo sql, const Fence *f)
 						   ",\n  `claimed_at` TIMESTAMP"
 						   " COMMENT 'Since when'"
 						   "\n) USING DELTA"
-						   "\nCOMMENT 'Which hub delivers each division: a statement of any other is"
-						   " refused'"
+						   "\nCOMMENT 'Which hub delivers each division: a statement of any other"
+						   " is refused'"
 						   "\nTBLPROPERTIES ('delta.enableDeletionVectors' = 'false',"
 						   " 'delta.isolationLevel' = 'Serializable')");
 }
@@ -340,10 +356,12 @@ append_claim(StringInfo sql, const Fence *f)
 	appendStringInfoString(sql,
 						   " AS t\nUSING (SELECT CAST(r.`division` AS INT) AS `division`"
 						   " FROM (SELECT explode(from_json(:batch,"
-						   " 'ARRAY<STRUCT<`division`: STRING>>', map('mode', 'FAILFAST'))) AS r)) AS s"
+						   " 'ARRAY<STRUCT<`division`: STRING>>',"
+						   " map('mode', 'FAILFAST'))) AS r)) AS s"
 						   "\nON t.`division` = s.`division` AND t.`installation` = ");
 	exact_delta_sql_literal(sql, hub->installation);
-	appendStringInfo(sql, "\nWHEN MATCHED AND t.`epoch` < %d THEN UPDATE SET `epoch` = %d, `claim` = ",
+	appendStringInfo(sql,
+					 "\nWHEN MATCHED AND t.`epoch` < %d THEN UPDATE SET `epoch` = %d, `claim` = ",
 					 hub->epoch, hub->epoch);
 	exact_delta_sql_literal(sql, hub->claim);
 	appendStringInfoString(sql,
@@ -355,6 +373,17 @@ append_claim(StringInfo sql, const Fence *f)
 	appendStringInfo(sql, ", s.`division`, %d, ", hub->epoch);
 	exact_delta_sql_literal(sql, hub->claim);
 	appendStringInfoString(sql, ", current_timestamp())");
+}
+
+static ExactFault *
+make_mismatch(const Fence *f, int missing)
+{
+	char	   *message = psprintf("table %s.%s.exact_hub does not keep the claim of this hub on"
+								   " %d divisions", f->info->catalog, f->info->schema, missing);
+	char	   *hint = pstrdup("Look who else writes it: DESCRIBE HISTORY; the hub tries again by"
+							   " itself.");
+
+	return exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, NULL, hint);
 }
 
 /* Rows of this installation: division, epoch, claim */
@@ -382,9 +411,7 @@ take_rows(Fence *f, const ExactStatementResult *result)
 	else if (missing > 0 && f->rounds++ < MAX_ROUNDS)
 		take_step(f, STEP_CLAIM);
 	else if (missing > 0)
-		end_failed(f, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH,
-									   psprintf("table %s.%s.exact_hub does not keep the claim of this hub on %d divisions", f->info->catalog, f->info->schema, missing), NULL,
-									   pstrdup("Look who else writes it: DESCRIBE HISTORY; the hub tries again by itself.")));
+		end_failed(f, make_mismatch(f, missing));
 	else
 		start_search(f, f->rounds > 0 ? SEARCH_FIRST_MS : 0);
 }
@@ -467,7 +494,8 @@ start_claim(Fence *f, const ExactWorkspace *workspace)
 static void
 see_place(Fence *f, const ExactWorkspace *workspace)
 {
-	char	   *place = psprintf("%s %s %s", workspace->origin, workspace->catalog, workspace->schema);
+	char	   *place = psprintf("%s %s %s", workspace->origin, workspace->catalog,
+								 workspace->schema);
 
 	if (f->place != NULL && strcmp(f->place, place) == 0)
 		return;
@@ -478,6 +506,7 @@ see_place(Fence *f, const ExactWorkspace *workspace)
 	f->next_attempt = 0;
 }
 
+/* What is under way goes on by itself; what waits for a time, or is wanted anew, is done here. */
 ExactFenceState
 exact_fence_advance(const ExactWorkspace *workspace, const ExactFault **fault, long *wait)
 {

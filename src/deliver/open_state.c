@@ -1,10 +1,11 @@
 /*
  * open_state.c - the Delta tables exact_open and exact_state of a workspace.
  *
- * Both are small and replaced whole by one MERGE each, so that a reader never sees half of them: exact_open first, which may then name
- * too much beside an older exact_state, never too little. What they say is made by exact._open_json() (install/61_open.sql). Nothing
- * is sent while nothing was delivered and nothing has changed but the time, and rarely while a first load goes on; once a day the times
- * are brought up to date. Called by loader.c.
+ * Both are small and replaced whole by one MERGE each, so that a reader never sees half of them:
+ * exact_open first, which may then name too much beside an older exact_state, never too little.
+ * What they say is made by exact._open_json() (install/61_open.sql). Nothing is sent while nothing
+ * was delivered and nothing has changed but the time, and rarely while a first load goes on; once a
+ * day the times are brought up to date. Called by loader.c.
  */
 #include "postgres.h"
 
@@ -22,7 +23,8 @@
 
 #define ENTITY "exact_state"	/* of both in exact.target_state */
 #define LOOK_MS 60000
-#define LOADING_MS 600000		/* between two tellings while a first load goes on: each of them would slow it down */
+/* between two tellings while a first load goes on: each of them would slow it down */
+#define LOADING_MS 600000
 #define REFRESH_MS (24 * 3600 * 1000)
 #define RETRY_FIRST_MS 60000
 #define RETRY_LAST_MS 900000
@@ -55,12 +57,17 @@ typedef struct OpenTable
 static const OpenColumn open_columns[] = {
 	{"_division", "INT", true, NULL, "Division (administration) in Exact Online"},
 	{"entity", "STRING", true, NULL, "Entity: name of its table unless that was changed"},
-	{"_key", "STRING", true, NULL, "Key of the record; null: the row stands for several, see records"},
-	{"state", "STRING", true, NULL, "waiting: on its way; paused: its table takes nothing; held: waits for a person's decision"},
+	{"_key", "STRING", true, NULL,
+	"Key of the record; null: the row stands for several, see records"},
+	{"state", "STRING", true, NULL,
+		"waiting: on its way; paused: its table takes nothing;"
+	" held: waits for a person's decision"},
 	{"reason", "STRING", false, NULL, "Why it is held or its table paused"},
 	{"year", "INT", false, NULL, "Financial year; null: not known, it may be any"},
 	{"period", "INT", false, NULL, "Financial period; null: not known, it may be any"},
-	{"amount", "DECIMAL(28,4)", false, NULL, "AmountDC of the newest version. Documents repeat the amounts of their lines: sum one entity"},
+	{"amount", "DECIMAL(28,4)", false, NULL,
+		"AmountDC of the newest version."
+	" Documents repeat the amounts of their lines: sum one entity"},
 	{"records", "BIGINT", false, NULL, "Records, or versions, that the row stands for"},
 	{"since", "TIMESTAMP", false, NULL, "Since when"},
 	{"_seq", "BIGINT", false, NULL, "Newest version that is not in the tables yet"},
@@ -70,17 +77,25 @@ static const OpenColumn open_columns[] = {
 static const OpenColumn state_columns[] = {
 	{"_division", "INT", true, NULL, "Division (administration) in Exact Online"},
 	{"entity", "STRING", true, NULL, "Entity: name of its table unless that was changed"},
-	{"state", "STRING", false, NULL, "complete: kept up to date; first load: still being read for the first time; stopped: see reason; off: not read any more"},
+	{"state", "STRING", false, NULL,
+		"complete: kept up to date; first load: still being read for the first time;"
+	" stopped: see reason; off: not read any more"},
 	{"reason", "STRING", false, NULL, "Why it does not go on"},
-	{"complete_until", "TIMESTAMP", false, "greatest(t.`complete_until`, s.`complete_until`)", "The table holds all that Exact Online had at this time, but for the rows of exact_open"},
+	{"complete_until", "TIMESTAMP", false, "greatest(t.`complete_until`, s.`complete_until`)",
+		"The table holds all that Exact Online had at this time,"
+	" but for the rows of exact_open"},
 	{"open_records", "BIGINT", false, NULL, "Versions of it in exact_open"},
 	{"as_of", "TIMESTAMP", false, NULL, "When the hub looked"},
 };
 
 static const OpenTable tables[NPLACES] = {
-	{"exact_open", "What the hub has and the tables beside this one have not: on its way, held, or refused. No row of a period: nothing known is missing",
+	{"exact_open",
+		"What the hub has and the tables beside this one have not: on its way, held, or refused."
+		" No row of a period: nothing known is missing",
 	lengthof(open_columns), open_columns},
-	{"exact_state", "Up to when each division and entity is complete: a month is closed when complete_until of all its entities lies behind its end and exact_open has no row of it",
+	{"exact_state",
+		"Up to when each division and entity is complete: a month is closed when complete_until of"
+		" all its entities lies behind its end and exact_open has no row of it",
 	lengthof(state_columns), state_columns},
 };
 
@@ -88,7 +103,8 @@ typedef struct OpenState
 {
 	dlist_node	node;
 	char	   *workspace;
-	bool		known;			/* what an earlier process wrote was read, and its statements are over */
+	/* what an earlier process wrote was read, and its statements are over */
+	bool		known;
 	int			recovering;
 	TimestampTz looked_at;
 	char	   *written;		/* digest, "" none */
@@ -157,7 +173,10 @@ known_unit(void *arg)
 	}
 }
 
-/* Whatever became of it: both tables are written anew, now that it cannot come later than what is sent next. */
+/*
+ * Whatever became of it: both tables are written anew, now that it cannot come later than what is
+ * sent next.
+ */
 static void
 take_leftover(const ExactStatementResult *result pg_attribute_unused(), void *arg)
 {
@@ -183,7 +202,7 @@ start_reading(OpenState *o, const ExactWorkspace *workspace, const ExactHub *hub
 	o->known = n >= 0;
 	o->recovering = Max(n, 0);
 	o->busy = n > 0;
-	/* only when no statement is left that may still change them does the record say what they hold */
+	/* what is recorded is only true when no statement is left that may still change the tables */
 	if (n == 0)
 		o->known = exact_unit_run("read what is open", known_unit, o, NULL);
 }
@@ -216,14 +235,25 @@ look_unit(void *arg)
 }
 
 static bool
+is_over(TimestampTz since, int ms)
+{
+	return TimestampDifferenceExceeds(since, GetCurrentTimestamp(), ms);
+}
+
+/* While a first load goes on what was told stays true: complete_until is of then. */
+static bool
 is_news(const OpenState *o)
 {
-	if (o->nrows[PLACE_STATE] == 0 || (o->written == NULL && o->delivered == 0 && o->nrows[PLACE_OPEN] == 0))
+	bool		told = o->written != NULL;
+
+	if (o->nrows[PLACE_STATE] == 0)
 		return false;			/* nothing to say yet */
-	if (o->loading && o->written != NULL && !TimestampDifferenceExceeds(o->written_at, GetCurrentTimestamp(), LOADING_MS))
-		return false;			/* what was told stays true: complete_until is of then */
-	return o->written == NULL || strcmp(o->written, o->digest) != 0 || o->delivered > o->delivered_at ||
-		TimestampDifferenceExceeds(o->written_at, GetCurrentTimestamp(), REFRESH_MS);
+	if (!told)
+		return o->delivered != 0 || o->nrows[PLACE_OPEN] > 0;
+	if (o->loading && !is_over(o->written_at, LOADING_MS))
+		return false;
+	return strcmp(o->written, o->digest) != 0 || o->delivered > o->delivered_at ||
+		is_over(o->written_at, REFRESH_MS);
 }
 
 /* ---- ends ---- */
@@ -312,10 +342,12 @@ append_create(StringInfo sql, const OpenTable *table, const ExactTarget *target)
 {
 	appendStringInfoString(sql, "CREATE TABLE IF NOT EXISTS ");
 	exact_merge_sql_table(sql, target, EXACT_TABLE_CURRENT);
-	appendStringInfoString(sql, " (\n  `installation` STRING NOT NULL COMMENT 'Installation of exact_databricks that says it'");
+	appendStringInfoString(sql, " (\n  `installation` STRING NOT NULL"
+						   " COMMENT 'Installation of exact_databricks that says it'");
 	for (int i = 0; i < table->ncolumns; i++)
 	{
-		appendStringInfo(sql, ",\n  `%s` %s COMMENT ", table->columns[i].name, table->columns[i].type);
+		appendStringInfo(sql, ",\n  `%s` %s COMMENT ", table->columns[i].name,
+						 table->columns[i].type);
 		exact_delta_sql_literal(sql, table->columns[i].comment);
 	}
 	appendStringInfoString(sql, "\n) USING DELTA\nCOMMENT ");
@@ -325,7 +357,8 @@ append_create(StringInfo sql, const OpenTable *table, const ExactTarget *target)
 
 /* Replaces the rows of this installation by those of :batch, in one statement. */
 static void
-append_merge(StringInfo sql, const OpenTable *table, const ExactTarget *target, const ExactMergeRows *batch)
+append_merge(StringInfo sql, const OpenTable *table, const ExactTarget *target,
+			 const ExactMergeRows *batch)
 {
 	StringInfoData schema;
 	StringInfoData own;
@@ -339,8 +372,10 @@ append_merge(StringInfo sql, const OpenTable *table, const ExactTarget *target, 
 	appendStringInfoString(sql, " AS t\nUSING (");
 	for (int i = 0; i < table->ncolumns; i++)
 	{
-		appendStringInfo(sql, "%sCAST(r.`%s` AS %s) AS `%s`", i == 0 ? "SELECT " : ", ", table->columns[i].name, table->columns[i].type, table->columns[i].name);
-		appendStringInfo(&schema, "%s`%s`: STRING", i == 0 ? "ARRAY<STRUCT<" : ", ", table->columns[i].name);
+		appendStringInfo(sql, "%sCAST(r.`%s` AS %s) AS `%s`", i == 0 ? "SELECT " : ", ",
+						 table->columns[i].name, table->columns[i].type, table->columns[i].name);
+		appendStringInfo(&schema, "%s`%s`: STRING", i == 0 ? "ARRAY<STRUCT<" : ", ",
+						 table->columns[i].name);
 	}
 	appendStringInfoString(&schema, ">>");
 	appendStringInfoChar(sql, '\n');
@@ -348,7 +383,9 @@ append_merge(StringInfo sql, const OpenTable *table, const ExactTarget *target, 
 	appendStringInfo(sql, ") AS s\nON %s", own.data);
 	for (int i = 0; i < table->ncolumns; i++)
 		if (table->columns[i].key)
-			appendStringInfo(sql, " AND t.`%s` %s s.`%s`", table->columns[i].name, strcmp(table->columns[i].name, "_key") == 0 ? "<=>" : "=", table->columns[i].name);
+			appendStringInfo(sql, " AND t.`%s` %s s.`%s`", table->columns[i].name,
+							 strcmp(table->columns[i].name, "_key") == 0 ? "<=>" : "=",
+							 table->columns[i].name);
 	appendStringInfoString(sql, "\nWHEN MATCHED THEN UPDATE SET ");
 	for (int i = 0, n = 0; i < table->ncolumns; i++)
 	{
@@ -443,7 +480,8 @@ exact_open_state_look(const ExactWorkspace *workspace, const ExactHub *hub)
 		start_reading(o, workspace, hub);
 	if (!o->known || o->busy)
 		return false;
-	o->context = AllocSetContextCreate(TopMemoryContext, "exact open records", ALLOCSET_DEFAULT_SIZES);
+	o->context = AllocSetContextCreate(TopMemoryContext, "exact open records",
+									   ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(o->context);
 	o->info = exact_databricks_copy(workspace);
 	o->hub = hub;

@@ -1,10 +1,11 @@
 /*
  * other_copy.c - what a Delta table holds that this database does not know.
  *
- * A hub that was restored or promoted may know less than was delivered. A record whose version in Delta is newer than its newest one here
- * loses its hash: whatever Exact Online answers for it is a new version. It is asked for: by key, a line with its document; where only the
- * feed writes versions, by reading that from its start, and then what is absent is looked into. So Delta, this database and Exact Online
- * agree again, whichever of them was ahead. Called by delta_table.c.
+ * A hub that was restored or promoted may know less than was delivered. A record whose version in
+ * Delta is newer than its newest one here loses its hash: whatever Exact Online answers for it is a
+ * new version. It is asked for: by key, a line with its document; where only the feed writes
+ * versions, by reading that from its start, and then what is absent is looked into. So Delta, this
+ * database and Exact Online agree again, whichever of them was ahead. Called by delta_table.c.
  */
 #include "postgres.h"
 
@@ -24,7 +25,8 @@ typedef struct Comparison
 	ExactTargetPlan *plan;
 	const char *parent;			/* column with the key of the document, for lines; NULL: none */
 	char	   *document;		/* entity that is read instead of this one, by key */
-	bool		by_key;			/* a keyed read tells the state of a record; else only the feed does */
+	/* a keyed read tells the state of a record; else only the feed does */
+	bool		by_key;
 	int64		above;			/* -1: nothing to compare */
 	int64		below;
 	int64		seen;			/* rows read */
@@ -92,7 +94,47 @@ start_unit(void *arg)
 			c->parent = target->columns[i].name;
 }
 
-/* A page of (division, key, seq, deleted, parent): records that are not known at that version are unknown from now on. */
+/* The page as five arrays: division, key, version, deleted, parent. The next one begins above it. */
+static void
+bind_page(Comparison *c, ExactArg *args)
+{
+	const ExactStatementResult *page = c->page;
+	int32	   *divisions = palloc(sizeof(int32) * Max(page->nrows, 1));
+	int64	   *seqs = palloc(sizeof(int64) * Max(page->nrows, 1));
+	const char **keys = palloc(sizeof(char *) * Max(page->nrows, 1));
+	const char **gone = palloc(sizeof(char *) * Max(page->nrows, 1));
+	const char **parents = palloc(sizeof(char *) * Max(page->nrows, 1));
+
+	for (int r = 0; r < page->nrows; r++)
+	{
+		char	  **row = &page->cells[r * 5];
+
+		if (page->ncolumns != 5 || row[0] == NULL || row[1] == NULL || row[2] == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_EXACT_TABLE_MISMATCH),
+					 errmsg("table %s has a row without division, key or version",
+							c->plan->current_name),
+					 errhint("Look who else writes it: DESCRIBE HISTORY %s; the hub tries again by"
+							 " itself.", c->plan->current_name)));
+		divisions[r] = (int32) strtol(row[0], NULL, 10);
+		keys[r] = row[1];
+		seqs[r] = strtoll(row[2], NULL, 10);
+		gone[r] = row[3] != NULL && strcmp(row[3], "true") == 0 ? "true" : "false";
+		parents[r] = row[4];
+	}
+	args[0] = exact_arg_int4_array(divisions, NULL, page->nrows);
+	args[1] = exact_arg_text_array(keys, NULL, page->nrows);
+	args[2] = exact_arg_int8_array(seqs, NULL, page->nrows);
+	args[3] = exact_arg_text_array(gone, NULL, page->nrows);
+	args[4] = exact_arg_text_array(parents, NULL, page->nrows);
+	if (page->nrows > 0)
+		c->above = seqs[page->nrows - 1];
+}
+
+/*
+ * A page of (division, key, seq, deleted, parent): records that are not known at that version are
+ * unknown from now on.
+ */
 static void
 mark_page(Comparison *c)
 {
@@ -123,41 +165,14 @@ mark_page(Comparison *c)
 	" ON CONFLICT (division, entity, key) DO UPDATE"
 	" SET hash = NULL, deleted = excluded.deleted, run = NULL,"
 	" parent = coalesce(r.parent, excluded.parent)";
-	const ExactStatementResult *page = c->page;
-	int32	   *divisions = palloc(sizeof(int32) * Max(page->nrows, 1));
-	int64	   *seqs = palloc(sizeof(int64) * Max(page->nrows, 1));
-	const char **keys = palloc(sizeof(char *) * Max(page->nrows, 1));
-	const char **gone = palloc(sizeof(char *) * Max(page->nrows, 1));
-	const char **parents = palloc(sizeof(char *) * Max(page->nrows, 1));
 	ExactArg	args[8];
 
-	for (int r = 0; r < page->nrows; r++)
-	{
-		char	  **row = &page->cells[r * 5];
-
-		if (page->ncolumns != 5 || row[0] == NULL || row[1] == NULL || row[2] == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_EXACT_TABLE_MISMATCH),
-					 errmsg("table %s has a row without division, key or version", c->plan->current_name),
-					 errhint("Look who else writes it: DESCRIBE HISTORY %s; the hub tries again by itself.", c->plan->current_name)));
-		divisions[r] = (int32) strtol(row[0], NULL, 10);
-		keys[r] = row[1];
-		seqs[r] = strtoll(row[2], NULL, 10);
-		gone[r] = row[3] != NULL && strcmp(row[3], "true") == 0 ? "true" : "false";
-		parents[r] = row[4];
-	}
 	args[0] = exact_arg_text(c->plan->sql.entity);
-	args[1] = exact_arg_int4_array(divisions, NULL, page->nrows);
-	args[2] = exact_arg_text_array(keys, NULL, page->nrows);
-	args[3] = exact_arg_int8_array(seqs, NULL, page->nrows);
-	args[4] = exact_arg_text_array(gone, NULL, page->nrows);
-	args[5] = exact_arg_text_array(parents, NULL, page->nrows);
+	bind_page(c, &args[1]);
 	args[6] = exact_arg_bool(c->by_key);
 	args[7] = exact_arg_text(c->document ? c->document : c->plan->sql.entity);
 	c->unknown += (int64) exact_sql(sql, 8, args);
-	c->seen += page->nrows;
-	if (page->nrows > 0)
-		c->above = seqs[page->nrows - 1];
+	c->seen += c->page->nrows;
 }
 
 /* Only the feed tells the state of these records: it is read from its start. */
@@ -245,8 +260,9 @@ take_page(const ExactStatementResult *result, void *arg)
 	}
 	else if (c->last_page)
 	{
-		exact_log(LOG, "compared table=%s epoch=%d versions_of_other_copies=" INT64_FORMAT " unknown_records=" INT64_FORMAT, c->plan->sql.entity,
-				  c->plan->sql.hub->epoch, c->seen, c->unknown);
+		exact_log(LOG, "compared table=%s epoch=%d versions_of_other_copies=" INT64_FORMAT
+				  " unknown_records=" INT64_FORMAT, c->plan->sql.entity, c->plan->sql.hub->epoch,
+				  c->seen, c->unknown);
 		end_comparison(c, NULL, "");
 	}
 	else
@@ -277,10 +293,13 @@ read_page(Comparison *c)
 	exact_statement_start(&request);
 }
 
+/* Where there is nothing to compare, that is recorded at once. */
 void
-exact_other_copy_start(ExactTargetPlan *plan, ExactStatementTrouble trouble, ExactOtherCopyDone done, void *arg)
+exact_other_copy_start(ExactTargetPlan *plan, ExactStatementTrouble trouble,
+					   ExactOtherCopyDone done, void *arg)
 {
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact comparison", ALLOCSET_SMALL_SIZES);
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact comparison",
+												  ALLOCSET_SMALL_SIZES);
 	Comparison *c = MemoryContextAllocZero(context, sizeof(Comparison));
 	ExactFault *fault = NULL;
 

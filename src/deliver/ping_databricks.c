@@ -1,5 +1,6 @@
 /*
- * ping_databricks.c - the loader's answer to exact.ping(): token, warehouse, and a statement when the warehouse runs anyway.
+ * ping_databricks.c - the loader's answer to exact.ping(): token, warehouse, and a statement when
+ * the warehouse runs anyway.
  *
  * A stopped warehouse is not started for it. Called by loader.c.
  */
@@ -38,7 +39,8 @@ release(Ping *ping)
 static void
 add_row(const Trial *trial, bool ok, double ms, const char *finding, const char *next_step)
 {
-	exact_ping_add(trial->ping->answer, "databricks", trial->workspace->name, ok, ms, finding, next_step);
+	exact_ping_add(trial->ping->answer, "databricks", trial->workspace->name, ok, ms, finding,
+				   next_step);
 }
 
 static void
@@ -67,17 +69,21 @@ take_statement(const ExactCallAnswer *answer, void *arg)
 		add_fault(trial, answer->fault, ms);
 	else if (answer->state == EXACT_STATEMENT_SUCCEEDED)
 		add_row(trial, true, ms,
-				psprintf("%s is running, a statement took %.0f ms", trial->warehouse, answer->ms), NULL);
+				psprintf("%s is running, a statement took %.0f ms", trial->warehouse, answer->ms),
+				NULL);
 	else if (answer->state == EXACT_STATEMENT_PENDING)
-		add_row(trial, true, ms, psprintf("%s is running, a statement still waits after 30 s", trial->warehouse),
+		add_row(trial, true, ms,
+				psprintf("%s is running, a statement still waits after 30 s", trial->warehouse),
 				"Look at the queue of the warehouse.");
 	else
 		add_row(trial, false, ms,
-				psprintf("%s did not run a statement: %s", trial->warehouse, tidy(answer->error_text)),
+				psprintf("%s did not run a statement: %s", trial->warehouse,
+						 tidy(answer->error_text)),
 				"Grant the service principal CAN USE on the warehouse.");
 	release(trial->ping);
 }
 
+/* Only one that runs is given a statement: others would be started, and cost money. */
 static void
 take_warehouse(const ExactCallAnswer *answer, void *arg)
 {
@@ -104,7 +110,9 @@ take_warehouse(const ExactCallAnswer *answer, void *arg)
 				"Set warehouse_id in exact.workspace to one that exists.");
 	else
 		add_row(trial, true, answer->ms,
-				psprintf("%s is %s; the first delivery starts it", trial->warehouse, tidy(answer->warehouse_state)), NULL);
+				psprintf("%s is %s; the first delivery starts it", trial->warehouse,
+						 tidy(answer->warehouse_state)),
+				NULL);
 	release(trial->ping);
 }
 

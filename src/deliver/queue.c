@@ -54,7 +54,8 @@ batches_unit(void *arg)
 		batch.bytes = exact_cell_int8(i, 5, 0);
 		last_batch = Max(last_batch, batch.id);
 		if (workspace == NULL)
-			continue;			/* its division has none; to give it one changes the configuration */
+			/* its division has none; to give it one changes the configuration */
+			continue;
 		table = exact_delta_table_get(workspace, exact_cell_text(i, 7));
 		table->rank = (int) exact_cell_int8(i, 8, 0);
 		exact_backlog_add(&table->backlog, &batch);

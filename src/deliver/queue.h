@@ -6,7 +6,10 @@
 
 #include "postgres.h"
 
-/* At most so many ms between two readings of all that waits; batches and changes are told by a wake-up */
+/*
+ * At most so many ms between two readings of all that waits; batches and changes are told by a
+ * wake-up
+ */
 #define EXACT_QUEUE_LOOK_MS 60000
 
 /* Once a process */
@@ -22,7 +25,10 @@ extern bool exact_queue_due(void);
  */
 extern bool exact_queue_look(void);
 
-/* Lets each table go on that may; ms until the next call is wanted, -1 when something else comes first. */
+/*
+ * Lets each table go on that may; ms until the next call is wanted, -1 when something else comes
+ * first.
+ */
 extern long exact_queue_advance(void);
 
 #endif

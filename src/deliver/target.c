@@ -1,8 +1,9 @@
 /*
  * target.c - the two Delta tables of an entity in a workspace.
  *
- * Looks before it creates: an existing table costs two small reads and no right to create anything. Called by loader.c, once a
- * process and table, and again after an error that says that the table has changed.
+ * Looks before it creates: an existing table costs two small reads and no right to create anything.
+ * Called by loader.c, once a process and table, and again after an error that says that the table
+ * has changed.
  */
 #include "postgres.h"
 
@@ -54,7 +55,22 @@ find_key_column(const ExactColumn *columns, int n, const char *name)
 	return NULL;
 }
 
-/* Columns of the entity in the order of the service; result rows of the statement that was run last. */
+/* The comment of a column in Delta */
+static const char *
+describe_column(const ExactColumn *column, const char *edm_type)
+{
+	if (column->row)
+		return "header: the document's own row, whose amounts are those of its lines again;"
+			" line: one to sum";
+	return psprintf("%s%s%s%s", column->source_field, edm_type ? ", " : "",
+					edm_type ? edm_type : "",
+					column->derived ? ", looked up by Exact Online" : "");
+}
+
+/*
+ * Columns of the entity in the order of the service; result rows of the statement that was run
+ * last.
+ */
 static ExactColumn *
 read_columns(MemoryContext context, const char *entity, uint64 n)
 {
@@ -73,8 +89,10 @@ read_columns(MemoryContext context, const char *entity, uint64 n)
 		if (!exact_delta_sql_type(target_type, type))
 			ereport(ERROR,
 					(errcode(ERRCODE_EXACT_TABLE_MISMATCH),
-					 errmsg("column %s of %s cannot have the type \"%s\"", column->name, entity, target_type),
-					 errhint("Set target_type in exact.entity_field to STRING, BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL(p,s), DATE, TIMESTAMP or TIMESTAMP_NTZ.")));
+					 errmsg("column %s of %s cannot have the type \"%s\"",
+							column->name, entity, target_type),
+					 errhint("Set target_type in exact.entity_field to STRING, BOOLEAN, INT,"
+							 " BIGINT, DOUBLE, DECIMAL(p,s), DATE, TIMESTAMP or TIMESTAMP_NTZ.")));
 		column->type = pstrdup(type);
 		column->guid = edm_type != NULL && strcmp(edm_type, "Edm.Guid") == 0;
 		column->moment = edm_type != NULL && strcmp(edm_type, "Edm.DateTime") == 0;
@@ -82,9 +100,7 @@ read_columns(MemoryContext context, const char *entity, uint64 n)
 		column->derived = exact_cell_bool(i, 6, false);
 		column->derived_from = exact_cell_text(i, 7);
 		column->row = strcmp(column->name, "_row") == 0;
-		column->comment = column->row ? "header: the document's own row, whose amounts are those of its lines again; line: one to sum" :
-			psprintf("%s%s%s%s", column->source_field, edm_type ? ", " : "", edm_type ? edm_type : "",
-								   column->derived ? ", looked up by Exact Online" : "");
+		column->comment = describe_column(column, edm_type);
 	}
 	for (uint64 i = 0; i < n; i++)
 		columns[i].derived_from = find_key_column(columns, (int) n, columns[i].derived_from);
@@ -119,8 +135,10 @@ full_name(const ExactTarget *target, ExactTable table)
 	return name.data;
 }
 
+/* Made in a context of its own, which a failure takes away. */
 ExactTargetPlan *
-exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const char *entity, const ExactHub *hub)
+exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const char *entity,
+				  const ExactHub *hub)
 {
 	static const char entity_sql[] =
 	"SELECT e.resource, e.target_table, e.target_history,"
@@ -136,7 +154,8 @@ exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const c
 	" FROM exact.field_effective"
 	" WHERE entity = $1 AND target_type IS NOT NULL"
 	" ORDER BY ordinal";
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "exact target", ALLOCSET_SMALL_SIZES);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "exact target",
+												  ALLOCSET_SMALL_SIZES);
 	ExactTargetPlan *plan = MemoryContextAllocZero(context, sizeof(ExactTargetPlan));
 	ExactArg	args[2];
 	MemoryContext old;
@@ -200,25 +219,34 @@ table_name(const Preparation *p)
 static void
 end_with_mismatch(Preparation *p, char *message, const char *detail)
 {
-	char	   *hint = psprintf("Rename or drop the table, or set another %s for %s in exact.entity; the hub tries again by itself.",
-								p->table == EXACT_TABLE_CURRENT ? "target_table" : "target_history", p->plan->sql.entity);
+	const char *setting = p->table == EXACT_TABLE_CURRENT ? "target_table" : "target_history";
+	char	   *hint = psprintf("Rename or drop the table, or set another %s for %s in"
+								" exact.entity; the hub tries again by itself.",
+								setting, p->plan->sql.entity);
 
-	end_preparation(p, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, unconstify(char *, detail), hint), "EX014");
+	end_preparation(p, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message,
+										unconstify(char *, detail), hint), "EX014");
 }
 
 /* What was delivered into it is gone with it; an empty one in its place would look complete. */
 static void
 end_with_loss(Preparation *p)
 {
-	char	   *message = psprintf("table %s is gone, with all that was delivered into it", table_name(p));
-	char	   *hint = psprintf("UNDROP TABLE %s; or SELECT exact.resume(division, '%s') for an empty one, which will hold only what changes from now on.",
+	char	   *message = psprintf("table %s is gone, with all that was delivered into it",
+								   table_name(p));
+	char	   *hint = psprintf("UNDROP TABLE %s; or SELECT exact.resume(division, '%s') for an"
+								" empty one, which will hold only what changes from now on.",
 								table_name(p), p->plan->sql.entity);
 
 	p->plan->gone = true;
-	end_preparation(p, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, NULL, hint), "EX014");
+	end_preparation(p, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, NULL, hint),
+					"EX014");
 }
 
-/* DESCRIBE TABLE: name, type, comment; then sections that begin with "#". Compares with what is needed. */
+/*
+ * DESCRIBE TABLE: name, type, comment; then sections that begin with "#". Compares with what is
+ * needed.
+ */
 static void
 take_columns(Preparation *p, const ExactStatementResult *result)
 {
@@ -241,9 +269,13 @@ take_columns(Preparation *p, const ExactStatementResult *result)
 	resetStringInfo(&p->add);
 	exact_merge_sql_compare(&p->add, &different, &p->plan->sql, p->table, names, types, n);
 	if (different.len > 0)
-		end_with_mismatch(p, psprintf("table %s has other columns than the hub needs: %s", table_name(p),
-									  exact_words_tidy(different.data, EXACT_DATABRICKS_WORDS_MAX)),
+	{
+		const char *words = exact_words_tidy(different.data, EXACT_DATABRICKS_WORDS_MAX);
+
+		end_with_mismatch(p, psprintf("table %s has other columns than the hub needs: %s",
+									  table_name(p), words),
 						  "Nothing was written into it.");
+	}
 	else
 		take_step(p, STEP_PROPERTIES);
 }
@@ -386,9 +418,11 @@ take_step(Preparation *p, Step step)
 }
 
 void
-exact_target_prepare(ExactTargetPlan *plan, ExactStatementTrouble trouble, ExactTargetDone done, void *arg)
+exact_target_prepare(ExactTargetPlan *plan, ExactStatementTrouble trouble, ExactTargetDone done,
+					 void *arg)
 {
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact target preparation", ALLOCSET_SMALL_SIZES);
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact target preparation",
+												  ALLOCSET_SMALL_SIZES);
 	Preparation *p = MemoryContextAllocZero(context, sizeof(Preparation));
 	MemoryContext old = MemoryContextSwitchTo(context);
 

@@ -1,7 +1,8 @@
 /*
  * workspace.c - the workspaces of Databricks that are configured, as the loader has them in memory.
  *
- * A digest of all that users can set tells whether to read them anew. Called by loader.c and queue.c.
+ * A digest of all that users can set tells whether to read them anew. Called by loader.c and
+ * queue.c.
  */
 #include "postgres.h"
 
@@ -141,6 +142,7 @@ address_unit(void *arg)
 	entry->info.workspace_id = id ? MemoryContextStrdup(workspace_context, id) : NULL;
 }
 
+/* An address that cannot be used is a fault of its workspace alone. */
 static bool
 read_entries(void)
 {

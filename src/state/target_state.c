@@ -1,5 +1,6 @@
 /*
- * target_state.c - exact.target_state: what is known of the Delta tables of an entity in a workspace.
+ * target_state.c - exact.target_state: what is known of the Delta tables of an entity in a
+ * workspace.
  *
  * Called by delta_table.c, delivery.c, open_state.c and other_copy.c.
  */
@@ -69,6 +70,7 @@ exact_target_state_delivered(const ExactTargetNames *names, const char *digest, 
 	exact_sql(sql, 6, args);
 }
 
+/* What was delivered and made stays as it is recorded. */
 static void
 write_trouble(const ExactTargetNames *names, const ExactTargetTrouble *trouble, bool pauses)
 {

@@ -1,5 +1,6 @@
 /*
- * target_state.h - exact.target_state: what is known of the Delta tables of an entity in a workspace.
+ * target_state.h - exact.target_state: what is known of the Delta tables of an entity in a
+ * workspace.
  *
  * The only C code that writes it; an operator's part is exact.resume(). Everything runs in a unit.
  */
