@@ -3,7 +3,8 @@
  *
  * History goes first, so that a crash between the two leaves no state in Delta whose version is not
  * in the history. A statement that ran once, in one attempt, and counts as many rows as it was
- * given has proved itself; otherwise a query counts what the table holds. Called by loader.c.
+ * given has proved itself; otherwise a query counts what the table holds. Called by
+ * delta_table.c.
  */
 #include "postgres.h"
 

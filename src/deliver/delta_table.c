@@ -1,8 +1,8 @@
 /*
  * delta_table.c - one entity in one workspace: recovery, preparation, deliveries, pauses.
  *
- * One thing at a time is under way for a table. Called by loader.c from its turn; callbacks only
- * change the state, the next turn goes on from it.
+ * One thing at a time is under way for a table. Called by queue.c from the loader's turn; callbacks
+ * only change the state, the next turn goes on from it.
  */
 #include "postgres.h"
 

@@ -5,7 +5,7 @@
  * until no statement of another copy is queued or running. A row of a higher epoch, or of the same
  * one with another claim, is another copy at work: that is recorded in exact.installation_binding,
  * and no worker of this database does anything more until exact.adopt() or exact.fence(). Called by
- * loader.c.
+ * queue.c and loader.c.
  */
 #include "postgres.h"
 

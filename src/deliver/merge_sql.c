@@ -2,12 +2,12 @@
  * merge_sql.c - the SQL texts that Databricks runs for one entity.
  *
  * Why the texts look as they do:
- * - every value arrives as a string and is CAST here: from_json would print numbers again and make
- * bad values null;
- *  - the number of rows is counted on the server, because an empty or cut text is an array of none;
- * - both MERGEs may be repeated: the history inserts what is missing, the current table takes only
- * a higher _seq;
- *  - nothing that comes from a record stands in a text.
+ * - Every value arrives as a string and is CAST here: from_json would print numbers again and make
+ *   bad values null.
+ * - The number of rows is counted on the server, because an empty or cut text is an array of none.
+ * - Both MERGEs may be repeated: the history inserts what is missing, the current table takes only
+ *   a higher _seq.
+ * - Nothing that comes from a record stands in a text.
  */
 #ifdef FRONTEND
 #include "postgres_fe.h"

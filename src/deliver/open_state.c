@@ -60,13 +60,13 @@ static const OpenColumn open_columns[] = {
 	{"_key", "STRING", true, NULL,
 	"Key of the record; null: the row stands for several, see records"},
 	{"state", "STRING", true, NULL,
-		"waiting: on its way; paused: its table takes nothing;"
+	"waiting: on its way; paused: its table takes nothing;"
 	" held: waits for a person's decision"},
 	{"reason", "STRING", false, NULL, "Why it is held or its table paused"},
 	{"year", "INT", false, NULL, "Financial year; null: not known, it may be any"},
 	{"period", "INT", false, NULL, "Financial period; null: not known, it may be any"},
 	{"amount", "DECIMAL(28,4)", false, NULL,
-		"AmountDC of the newest version."
+	"AmountDC of the newest version."
 	" Documents repeat the amounts of their lines: sum one entity"},
 	{"records", "BIGINT", false, NULL, "Records, or versions, that the row stands for"},
 	{"since", "TIMESTAMP", false, NULL, "Since when"},
@@ -78,11 +78,11 @@ static const OpenColumn state_columns[] = {
 	{"_division", "INT", true, NULL, "Division (administration) in Exact Online"},
 	{"entity", "STRING", true, NULL, "Entity: name of its table unless that was changed"},
 	{"state", "STRING", false, NULL,
-		"complete: kept up to date; first load: still being read for the first time;"
+	"complete: kept up to date; first load: still being read for the first time;"
 	" stopped: see reason; off: not read any more"},
 	{"reason", "STRING", false, NULL, "Why it does not go on"},
 	{"complete_until", "TIMESTAMP", false, "greatest(t.`complete_until`, s.`complete_until`)",
-		"The table holds all that Exact Online had at this time,"
+	"The table holds all that Exact Online had at this time,"
 	" but for the rows of exact_open"},
 	{"open_records", "BIGINT", false, NULL, "Versions of it in exact_open"},
 	{"as_of", "TIMESTAMP", false, NULL, "When the hub looked"},
@@ -90,12 +90,12 @@ static const OpenColumn state_columns[] = {
 
 static const OpenTable tables[NPLACES] = {
 	{"exact_open",
-		"What the hub has and the tables beside this one have not: on its way, held, or refused."
-		" No row of a period: nothing known is missing",
+	"What the hub has and the tables beside this one have not: on its way, held, or refused."
+	" No row of a period: nothing known is missing",
 	lengthof(open_columns), open_columns},
 	{"exact_state",
-		"Up to when each division and entity is complete: a month is closed when complete_until of"
-		" all its entities lies behind its end and exact_open has no row of it",
+	"Up to when each division and entity is complete: a month is closed when complete_until of"
+	" all its entities lies behind its end and exact_open has no row of it",
 	lengthof(state_columns), state_columns},
 };
 

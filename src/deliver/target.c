@@ -2,8 +2,8 @@
  * target.c - the two Delta tables of an entity in a workspace.
  *
  * Looks before it creates: an existing table costs two small reads and no right to create anything.
- * Called by loader.c, once a process and table, and again after an error that says that the table
- * has changed.
+ * Called by delta_table.c, once a process and table, and again after an error that says that the
+ * table has changed.
  */
 #include "postgres.h"
 
