@@ -94,7 +94,7 @@ start_unit(void *arg)
 			c->parent = target->columns[i].name;
 }
 
-/* The page as five arrays: division, key, version, deleted, parent. The next one begins above it. */
+/* The page as five arrays: division, key, version, deleted, parent. The next begins above it. */
 static void
 bind_page(Comparison *c, ExactArg *args)
 {

@@ -229,8 +229,9 @@ succeed(Callback *callback)
 	const char *who = callback->user ? psprintf(" as %s", callback->user) : "";
 	char	   *text = psprintf("App %s may now read Exact Online%s.", callback->app, who);
 	char	   *next = psprintf("Next, in the database: SELECT * FROM"
-								" exact.discover_divisions('%s'); if its divisions are enabled already,"
-								" SELECT * FROM exact.status; shows the first load.", callback->app);
+								" exact.discover_divisions('%s'); if its divisions are enabled"
+								" already, SELECT * FROM exact.status; shows the first load.",
+								callback->app);
 
 	answer_page(callback->request, 200, "Authorised", "ok", text,
 				"You can close this page. The hub fetches by itself from now on.", next);
