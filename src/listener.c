@@ -1,27 +1,25 @@
 /*
- * listener.c - the worker that answers HTTP: notifications, the return of a consent, health, status, metrics. One a database.
+ * listener.c - the worker that answers HTTP: notifications, the return of a consent, health,
+ * status, metrics. One a database.
  *
- * All notifications that came while the last group was committed, and some milliseconds longer when they come thick, are the next
- * group: one unit, and each answer after its commit.
- * Nothing is answered 200 that is not committed; what cannot be stored now is answered 503, and the sender comes again.
+ * Each of its turns answers what has come whole: notifications with their group
+ * (listener/notification.c), everything else at once.
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
-#include "portability/instr_time.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
 #include "base/errors.h"
+#include "base/fault.h"
 #include "base/guc.h"
-#include "base/sql.h"
 #include "http/client.h"
 #include "http/http_server.h"
 #include "http/listen.h"
 #include "listener/callback.h"
-#include "listener/inbox.h"
+#include "listener/notification.h"
 #include "listener/pages.h"
 #include "listener/traffic.h"
 #include "listener/webhook.h"
@@ -33,12 +31,7 @@
 
 PGDLLEXPORT void exact_listener_main(Datum main_arg) pg_attribute_noreturn();
 
-#define GROUP_MAX 1024			/* notifications of one unit */
-#define GATHER_MS 3				/* between the beginnings of two groups: a unit costs as much as ten of its notifications … */
-#define GATHER_N 16				/* … so that with so many there is nothing to wait for */
 #define ROUNDS_AT_ONCE 16		/* groups before the frame has its turn */
-#define REFUSED_LOG_MS 60000
-#define STORE_AGAIN_MS 1000		/* after a failure that is no single one's: all are answered 503 meanwhile, and the log is not filled */
 #define HEALTH_MS 1000			/* what /health says may be so old */
 #define OPEN_FIRST_MS 1000		/* an address that is taken is tried again after 1, 2, 4 … 60 s */
 #define OPEN_LAST_MS 60000
@@ -66,12 +59,6 @@ static TimestampTz open_at = 0;
 static long open_wait_ms = OPEN_FIRST_MS;
 static char told[1024] = "";	/* what was logged about the addresses */
 
-static TimestampTz store_again = 0; /* until then nothing can be stored */
-
-static uint64 refused = 0;		/* signatures since the last log line */
-static ExactPeer refused_from;
-static TimestampTz refused_log_at = 0;
-
 static ExactHttpServerCounts counted;	/* what of the server's counts was added to the traffic */
 
 /* ---- addresses ---- */
@@ -82,10 +69,14 @@ configure(void)
 {
 	const char *durable = GetConfigOption("synchronous_commit", false, false);
 
-	/* an answer promises that the notification is there, whatever the database is content with otherwise */
+	/*
+	 * an answer promises that the notification is there, whatever the database is content with
+	 * otherwise
+	 */
 	if (strcmp(durable, "off") == 0)
 		SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION);
-	exact_client_configure(exact_listen_connections, exact_listen_connections_per_address, exact_trusted_proxies);
+	exact_client_configure(exact_listen_connections, exact_listen_connections_per_address,
+						   exact_trusted_proxies);
 }
 
 /* Opens the addresses, or says why not and when again. */
@@ -115,7 +106,8 @@ try_open(void)
 			(errcode(ERRCODE_EXACT_WORKER_GONE),
 			 errmsg("exact listener: %s", why),
 			 errdetail("It is tried again by itself, at most 60 s later."),
-			 errhint("Free the port, or ALTER DATABASE … SET exact_databricks.port or listen_addresses, then SELECT exact.restart_workers().")));
+			 errhint("Free the port, or ALTER DATABASE … SET exact_databricks.port or"
+					 " listen_addresses, then SELECT exact.restart_workers().")));
 }
 
 static void
@@ -127,170 +119,47 @@ open_listener(void)
 	try_open();
 }
 
-/* ---- notifications ---- */
-
-typedef struct Group
-{
-	instr_time	begun;			/* when the group before it was stored */
-	int			held;			/* of them: the first so many wait for a later turn */
-	int			n;
-	ExactRequest *requests[GROUP_MAX];
-	ExactInboxItem items[GROUP_MAX];
-} Group;
-
-typedef struct StoreUnit
-{
-	ExactInboxItem *items;
-	int			n;
-} StoreUnit;
-
-/* By which this hub knows its own answer when it tries its public address (reach.c). */
-static char hub_mark[17];
+/* ---- health ---- */
 
 static void
-store_unit(void *arg)
+health_unit(void *arg)
 {
-	StoreUnit  *unit = arg;
-
-	exact_inbox_store(unit->items, unit->n);
-	if (hub_mark[0] == '\0' && exact_sql("SELECT exact._hub_mark()", 0, NULL) == 1)
-	{
-		const char *mark = exact_cell_text(0, 1);
-
-		strlcpy(hub_mark, mark ? mark : "", sizeof(hub_mark));
-	}
+	*(bool *) arg = exact_webhook_secret_load(NULL, NULL) > 0;
 }
 
-static bool
-store(ExactInboxItem *items, int n, ExactFault **fault)
+/* Why a notification would not be taken now, in a word; NULL when it would. */
+static const char *
+ailment(const ExactFault *refuse)
 {
-	StoreUnit	unit = {items, n};
-	instr_time	start;
-	instr_time	took;
-	bool		stored;
+	static TimestampTz looked = 0;
+	static const char *found;
+	bool		ready = false;
 
-	INSTR_TIME_SET_CURRENT(start);
-	stored = exact_unit_run("notifications", store_unit, &unit, fault);
-	INSTR_TIME_SET_CURRENT(took);
-	INSTR_TIME_SUBTRACT(took, start);
-	if (stored)
-		exact_traffic_commit(INSTR_TIME_GET_MICROSEC(took));
-	return stored;
+	if (refuse != NULL)
+		return "not ready\n";
+	if (exact_notification_stuck())
+		return "notifications cannot be stored\n";
+	if (exact_clock_ahead(TimestampTzPlusMilliseconds(looked, HEALTH_MS), HEALTH_MS))
+		return found;
+	if (!exact_unit_run("health", health_unit, &ready, NULL))
+		found = "the database does not answer\n";
+	else
+		found = ready ? NULL : "no webhook secret can be used\n";
+	looked = GetCurrentTimestamp();
+	return found;
 }
 
 static void
-answer_unavailable(ExactRequest *request)
+answer_health(ExactRequest *request, const ExactFault *refuse)
 {
-	ExactReply	reply = {.status = 503, .retry_after = EXACT_RETRY_AFTER_S, .hub = request->body_len == 0 ? hub_mark : NULL};
+	const char *why = ailment(refuse);
 
-	exact_traffic_add(EXACT_TRAFFIC_UNAVAILABLE, 1);
-	exact_http_server_answer(request, &reply);
-}
-
-static void
-answer_stored(ExactRequest *request, ExactInboxOutcome outcome)
-{
-	static const ExactReply ok = {.status = 200};
-	static const ExactReply known = {.status = 200, .hub = hub_mark};
-	static const ExactReply unauthorized = {.status = 401};
-
-	switch (outcome)
-	{
-		case EXACT_INBOX_ACCEPTED:
-			exact_traffic_add(EXACT_TRAFFIC_ACCEPTED, 1);
-			exact_http_server_answer(request, &ok);
-			return;
-		case EXACT_INBOX_DUPLICATE:
-			exact_traffic_add(EXACT_TRAFFIC_DUPLICATE, 1);
-			exact_http_server_answer(request, &ok);
-			return;
-		case EXACT_INBOX_VALIDATION:
-			exact_traffic_add(EXACT_TRAFFIC_VALIDATION, 1);
-			exact_http_server_answer(request, &known);
-			return;
-		case EXACT_INBOX_REFUSED:
-			exact_traffic_add(EXACT_TRAFFIC_REFUSED, 1);
-			refused++;
-			refused_from = request->client;
-			exact_http_server_answer(request, &unauthorized);
-			return;
-		case EXACT_INBOX_NOT_READY:
-			break;
-	}
-	answer_unavailable(request);
-}
-
-/* Is it the content of one that the server did not take? Then the others are stored without it. */
-static bool
-is_about_one(const ExactFault *fault)
-{
-	return ERRCODE_TO_CATEGORY(fault->sqlstate) == ERRCODE_DATA_EXCEPTION ||
-		ERRCODE_TO_CATEGORY(fault->sqlstate) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ||
-		ERRCODE_TO_CATEGORY(fault->sqlstate) == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
-}
-
-static void
-take_group(Group *group)
-{
-	ExactFault *fault = NULL;
-	bool		tried = !exact_clock_ahead(store_again, STORE_AGAIN_MS);
-	bool		stored;
-	bool		singly;
-
-	INSTR_TIME_SET_CURRENT(group->begun);
-	stored = tried && store(group->items, group->n, &fault);
-	singly = tried && !stored && is_about_one(fault);
-	if (tried && !stored && !singly)
-		store_again = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STORE_AGAIN_MS);
-	if (ProcDiePending)
-		stored = false;			/* the wait for a synchronous standby may have been cut off */
-	exact_traffic_add(EXACT_TRAFFIC_RECEIVED, group->n);
-	for (int i = 0; i < group->n; i++)
-	{
-		if (singly && group->n > 1 ? store(&group->items[i], 1, NULL) : stored)
-			answer_stored(group->requests[i], group->items[i].outcome);
-		else
-			answer_unavailable(group->requests[i]);
-	}
-	group->n = group->held = 0;
-}
-
-static void
-refuse_group(Group *group)
-{
-	exact_traffic_add(EXACT_TRAFFIC_RECEIVED, group->n);
-	for (int i = 0; i < group->n; i++)
-		answer_unavailable(group->requests[i]);
-	group->n = group->held = 0;
-}
-
-/* ms until the group may be stored; one that comes alone does not wait */
-static long
-gather_ms(const Group *group)
-{
-	instr_time	since;
-
-	if (INSTR_TIME_IS_ZERO(group->begun) || group->n >= GATHER_N)
-		return 0;
-	INSTR_TIME_SET_CURRENT(since);
-	INSTR_TIME_SUBTRACT(since, group->begun);
-	return Max(GATHER_MS - (long) INSTR_TIME_GET_MILLISEC(since), 0);
-}
-
-static void
-log_refused(void)
-{
-	char		text[EXACT_PEER_TEXT];
-
-	if (refused == 0 || exact_clock_ahead(refused_log_at, REFUSED_LOG_MS))
-		return;
-	exact_log(LOG, "webhook refused=" UINT64_FORMAT " reason=signature last_from=%s", refused, exact_peer_text(&refused_from, text));
-	refused = 0;
-	refused_log_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), REFUSED_LOG_MS);
+	exact_pages_text(request, why ? 503 : 200, why ? why : "ok\n");
 }
 
 /* ---- loop ---- */
 
+/* Adds what the server counted since the last turn to the traffic. */
 static void
 count(void)
 {
@@ -305,44 +174,14 @@ count(void)
 	counted = *now;
 }
 
-/* ---- health ---- */
-
-static void
-health_unit(void *arg)
-{
-	*(bool *) arg = exact_webhook_secret_load(NULL, NULL) > 0;
-}
-
-/* Why a notification would not be taken now, in a word; NULL when it would. Looked up at most once a second. */
-static const char *
-ailment(const ExactFault *refuse)
-{
-	static TimestampTz looked = 0;
-	static const char *found;
-	bool		ready = false;
-
-	if (refuse != NULL)
-		return "not ready\n";
-	if (exact_clock_ahead(store_again, STORE_AGAIN_MS))
-		return "notifications cannot be stored\n";
-	if (!exact_clock_ahead(TimestampTzPlusMilliseconds(looked, HEALTH_MS), HEALTH_MS))
-	{
-		found = !exact_unit_run("health", health_unit, &ready, NULL) ? "the database does not answer\n" : ready ? NULL : "no webhook secret can be used\n";
-		looked = GetCurrentTimestamp();
-	}
-	return found;
-}
-
-static Group group;
-
-/* Answers everything that is complete, notifications with their group; true when the server may go on. */
+/* Answers everything that is complete; true when the server may go on. */
 static bool
-serve_round(const ExactFault *refuse)
+answer_round(const ExactFault *refuse)
 {
 	ExactRequest *request;
 	bool		any = false;
 
-	while (group.n < GROUP_MAX && (request = exact_http_server_next()) != NULL)
+	while (exact_notification_room() && (request = exact_http_server_next()) != NULL)
 	{
 		any = true;
 		if (request->route == &routes[ROUTE_CALLBACK])
@@ -352,33 +191,16 @@ serve_round(const ExactFault *refuse)
 		else if (request->route == &routes[ROUTE_METRICS])
 			exact_pages_metrics(request, refuse);
 		else if (request->route == &routes[ROUTE_HEALTH])
-		{
-			const char *why = ailment(refuse);
-
-			exact_pages_text(request, why ? 503 : 200, why ? why : "ok\n");
-		}
+			answer_health(request, refuse);
 		else
-		{
-			group.items[group.n].body = request->body;
-			group.items[group.n].len = request->body_len;
-			group.requests[group.n++] = request;
-		}
+			exact_notification_add(request);
 	}
-	if (group.n > 0 && (refuse || gather_ms(&group) == 0))
-	{
-		any = true;
-		if (refuse)
-			refuse_group(&group);
-		else
-			take_group(&group);
-	}
-	while (group.held < group.n)
-		exact_http_server_hold(group.requests[group.held++]);
-	return any;
+	return exact_notification_run(refuse) || any;
 }
 
+/* A turn of the loop: what came is answered, at most some groups of it; ms until the next one. */
 static long
-serve(const ExactFault *refuse)
+serve_http(const ExactFault *refuse)
 {
 	MemoryContext context;
 	MemoryContext old;
@@ -389,28 +211,27 @@ serve(const ExactFault *refuse)
 	{
 		if (!exact_clock_ahead(open_at, OPEN_LAST_MS))
 			try_open();
-		return is_open ? 0 : TimestampDifferenceMilliseconds(GetCurrentTimestamp(), open_at) + 1;
+		return is_open ? 0 : exact_clock_wait_ms(open_at);
 	}
 	context = AllocSetContextCreate(CurrentMemoryContext, "exact requests", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
 	waiting = exact_callback_run();
 	wait = exact_http_server_run();
-	for (int i = 0; i < ROUNDS_AT_ONCE && serve_round(refuse); i++)
+	for (int i = 0; i < ROUNDS_AT_ONCE && answer_round(refuse); i++)
 	{
 		MemoryContextReset(context);
 		wait = exact_http_server_run();
 	}
-	if (waiting >= 0)
-		wait = wait < 0 ? waiting : Min(wait, waiting);
-	if (group.n > 0)
-		wait = wait < 0 ? gather_ms(&group) : Min(wait, gather_ms(&group));
+	wait = exact_clock_sooner(wait, waiting);
+	wait = exact_clock_sooner(wait, exact_notification_wait_ms());
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	count();
-	log_refused();
+	exact_notification_log_refused();
 	return wait;
 }
 
+/* All its work is done by serve_http. */
 static long
 turn(void)
 {
@@ -418,18 +239,19 @@ turn(void)
 }
 
 static void
-on_ask(ExactAsk *ask)
+answer_ask(ExactAsk *ask)
 {
-	exact_ask_failf(ask, ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL, "the listener does not know the question \"%s\"", exact_ask_op(ask));
+	exact_ask_failf(ask, ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL,
+					"the listener does not know the question \"%s\"", exact_ask_op(ask));
 }
 
 static const ExactWorkerOps listener_ops = {
 	.role = EXACT_ROLE_LISTENER,
 	.reload = configure,
 	.turn = turn,
-	.ask = on_ask,
+	.ask = answer_ask,
 	.open = open_listener,
-	.serve = serve,
+	.serve = serve_http,
 	.close = exact_http_server_stop,
 };
 

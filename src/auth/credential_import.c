@@ -20,6 +20,7 @@
 #include "auth/secret_file.h"
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/fault.h"
 #include "base/guc.h"
 #include "worker/self.h"
 #include "worker/unit.h"

@@ -14,6 +14,7 @@
 #include "auth/token.h"
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/fault.h"
 #include "base/json.h"
 #include "base/sql.h"
 #include "http/http_answer.h"

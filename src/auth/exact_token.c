@@ -13,6 +13,7 @@
 #include "auth/token_chain.h"
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/fault.h"
 #include "base/guc.h"
 #include "worker/self.h"
 #include "worker/unit.h"

@@ -14,6 +14,7 @@
 #include "auth/token_chain.h"
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/fault.h"
 #include "http/http_client.h"
 #include "worker/self.h"
 #include "worker/unit.h"

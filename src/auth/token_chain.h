@@ -7,6 +7,7 @@
 
 #include "auth/token.h"
 #include "auth/token_store.h"
+#include "base/fault.h"
 
 typedef struct ExactTokenWaiter
 {

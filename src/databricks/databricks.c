@@ -1,7 +1,8 @@
 /*
  * databricks.c - Databricks' REST API over http_client.c, with tokens of databricks_token.c.
  *
- * Called by statement.c and loader.c. A call owns a memory context that ends with it. No SQL is run here, no transaction is open.
+ * Called by statement.c, fence.c and ping_databricks.c. A call owns a memory context that ends with
+ * it. No SQL is run here, no transaction is open.
  */
 #include "postgres.h"
 
@@ -12,8 +13,11 @@
 
 #include "auth/token.h"
 #include "base/errors.h"
+#include "base/fault.h"
 #include "base/json.h"
+#include "base/words.h"
 #include "databricks/databricks.h"
+#include "databricks/databricks_answer.h"
 #include "http/http_answer.h"
 #include "http/url.h"
 
@@ -23,6 +27,21 @@
 #define MAX_RETRY_AFTER_S 3600
 #define MAX_HISTORY_PAGES 20
 #define HISTORY_MARGIN_MS 600000	/* our clock against the service's */
+
+/* The statuses that mean something here (RFC 9110) */
+enum
+{
+	HTTP_OK = 200,
+	HTTP_CREATED = 201,
+	HTTP_CLIENT_ERRORS = 400,	/* from here on */
+	HTTP_UNAUTHORIZED = 401,
+	HTTP_FORBIDDEN = 403,
+	HTTP_NOT_FOUND = 404,
+	HTTP_TOO_MANY_REQUESTS = 429,
+	HTTP_SERVER_ERRORS = 500,	/* from here on */
+	HTTP_NOT_IMPLEMENTED = 501,
+	HTTP_UNAVAILABLE = 503
+};
 
 typedef enum CallKind
 {
@@ -56,7 +75,8 @@ static void start_call(Call *call);
 static Call *
 make_call(const ExactWorkspace *workspace, CallKind kind, ExactCallDone done, void *arg)
 {
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact databricks call", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact databricks call",
+												  ALLOCSET_DEFAULT_SIZES);
 	Call	   *call = MemoryContextAllocZero(context, sizeof(Call));
 
 	call->context = context;
@@ -90,14 +110,16 @@ end_call(Call *call, const ExactCallAnswer *answer)
 	MemoryContextDelete(call->context);
 }
 
+/* The id of the request comes from the service: it is shown like any text of it. */
 static ExactFault *
 make_fault(int sqlstate, char *message, const ExactHttpResponse *response, const char *hint)
 {
-	const char *request_id = response != NULL ? exact_http_header(response, "x-request-id") : NULL;
+	const char *header = response != NULL ? exact_http_header(response, "x-request-id") : NULL;
+	char	   *request_id = exact_words_tidy(header, EXACT_DATABRICKS_WORDS_MAX);
 	char	   *detail = NULL;
 
 	if (request_id != NULL)
-		detail = psprintf("HTTP status %ld, x-request-id %.64s.", response->status, exact_databricks_tidy(request_id));
+		detail = psprintf("HTTP status %ld, x-request-id %.64s.", response->status, request_id);
 	else if (response != NULL && response->status != 0)
 		detail = psprintf("HTTP status %ld.", response->status);
 	return exact_fault_make(sqlstate, message, detail, hint != NULL ? pstrdup(hint) : NULL);
@@ -121,7 +143,9 @@ retry_after(const ExactHttpResponse *response)
 {
 	long		seconds = exact_http_retry_after(response, MAX_RETRY_AFTER_S);
 
-	return seconds < 0 ? 0 : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), seconds * INT64CONST(1000));
+	if (seconds < 0)
+		return 0;
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), seconds * INT64CONST(1000));
 }
 
 /* ---- the history's answer ---- */
@@ -133,11 +157,14 @@ read_history(Call *call, const ExactHttpResponse *response, ExactCallAnswer *ans
 	ExactJsonMember member;
 	ExactJson	list;
 	size_t		mark_len = strlen(call->mark);
-	char	   *more = exact_databricks_find_text(response, "has_next_page");
-	char	   *page_token = exact_databricks_find_text(response, "next_page_token");
+	char	   *more = exact_databricks_answer_text(response, "has_next_page");
+	char	   *page_token = exact_databricks_answer_text(response, "next_page_token");
 
-	*next = more != NULL && strcmp(more, "true") == 0 && page_token != NULL && *page_token != '\0' ? page_token : NULL;
-	if (!exact_json_find(response->body, response->body_len, "res", &member) || member.kind == EXACT_JSON_NULL)
+	*next = NULL;
+	if (more != NULL && strcmp(more, "true") == 0 && page_token != NULL && *page_token != '\0')
+		*next = page_token;
+	if (!exact_json_find(response->body, response->body_len, "res", &member) ||
+		member.kind == EXACT_JSON_NULL)
 		return true;
 	if (member.kind != EXACT_JSON_ARRAY || !exact_json_read(member.raw, member.len, &list))
 		return false;
@@ -154,7 +181,8 @@ read_history(Call *call, const ExactHttpResponse *response, ExactCallAnswer *ans
 		if (query == NULL || strncmp(query, call->mark, mark_len) != 0 ||
 			(call->other != NULL && strncmp(query, call->other, strlen(call->other)) == 0))
 			continue;
-		if (status != NULL && (strcmp(status, "FINISHED") == 0 || strcmp(status, "FAILED") == 0 || strcmp(status, "CANCELED") == 0))
+		if (status != NULL && (strcmp(status, "FINISHED") == 0 || strcmp(status, "FAILED") == 0 ||
+							   strcmp(status, "CANCELED") == 0))
 			continue;
 		answer->running_id = exact_json_text(exact_json_member(&item, "query_id"));
 	}
@@ -170,30 +198,54 @@ is_token_refused(const ExactHttpResponse *response)
 	char	   *code;
 	char	   *message;
 
-	if (response->status == 401)
+	if (response->status == HTTP_UNAUTHORIZED)
 		return true;
-	if (response->status != 403)
+	if (response->status != HTTP_FORBIDDEN)
 		return false;
-	code = exact_databricks_find_text(response, "error_code");
-	message = exact_databricks_find_text(response, "message");
+	code = exact_databricks_answer_text(response, "error_code");
+	message = exact_databricks_answer_text(response, "message");
 	if (code != NULL && strcmp(code, "PERMISSION_DENIED") == 0)
 		return false;
-	return message != NULL && (strstr(message, "token") != NULL || strstr(message, "Token") != NULL);
+	return message != NULL && (strstr(message, "token") != NULL ||
+							   strstr(message, "Token") != NULL);
 }
 
 static void
 end_unusable(Call *call, const ExactHttpResponse *response)
 {
+	char	   *message = psprintf("Databricks answered with something that is not its API"
+								   " (status %ld)", response->status);
+
 	end_with_fault(call, EXACT_CALL_UNKNOWN,
-				   make_fault(ERRCODE_EXACT_BAD_ANSWER,
-							  psprintf("Databricks answered with something that is not its API (status %ld)", response->status), response,
-							  "Check host of the workspace; a host that serves several workspaces needs the address with ?o=<workspace id>."), 0);
+				   make_fault(ERRCODE_EXACT_BAD_ANSWER, message, response,
+							  "Check host of the workspace; a host that serves several workspaces"
+							  " needs the address with ?o=<workspace id>."), 0);
 }
 
+/*
+ * Goes on to the next page of the history, unless what is looked for was found or too many were
+ * read.
+ */
+static bool
+turn_page(Call *call, const ExactCallAnswer *answer, const char *next)
+{
+	MemoryContext old;
+
+	if (answer->running_id != NULL || next == NULL || ++call->pages >= MAX_HISTORY_PAGES)
+		return false;
+	old = MemoryContextSwitchTo(call->context);
+	call->url = psprintf("%s&page_token=%s", call->first_url, exact_url_escape(next));
+	MemoryContextSwitchTo(old);
+	start_call(call);
+	return true;
+}
+
+/* An answer with a status of success: read by what was asked. */
 static void
 take_good_answer(Call *call, ExactHttpResponse *response)
 {
 	ExactCallAnswer answer;
+	char	   *next;
 	bool		good = false;
 
 	memset(&answer, 0, sizeof(answer));
@@ -203,29 +255,18 @@ take_good_answer(Call *call, ExactHttpResponse *response)
 	{
 		case CALL_EXECUTE:
 		case CALL_POLL:
-			good = exact_databricks_read_statement(response, &answer);
+			good = exact_databricks_answer_statement(response, &answer);
 			break;
 		case CALL_WAREHOUSE:
-			answer.warehouse_state = exact_databricks_find_text(response, "state");
-			answer.warehouse_name = exact_databricks_find_text(response, "name");
+			answer.warehouse_state = exact_databricks_answer_text(response, "state");
+			answer.warehouse_name = exact_databricks_answer_text(response, "name");
 			good = answer.warehouse_state != NULL;
 			break;
 		case CALL_FIND:
-			{
-				char	   *next;
-
-				good = read_history(call, response, &answer, &next);
-				if (good && answer.running_id == NULL && next != NULL && ++call->pages < MAX_HISTORY_PAGES)
-				{
-					MemoryContext old = MemoryContextSwitchTo(call->context);
-
-					call->url = psprintf("%s&page_token=%s", call->first_url, exact_url_escape(next));
-					MemoryContextSwitchTo(old);
-					start_call(call);
-					return;
-				}
-				break;
-			}
+			good = read_history(call, response, &answer, &next);
+			if (good && turn_page(call, &answer, next))
+				return;
+			break;
 	}
 	if (good)
 		end_call(call, &answer);
@@ -233,6 +274,58 @@ take_good_answer(Call *call, ExactHttpResponse *response)
 		end_unusable(call, response);
 }
 
+/* The service has understood the call and does not do it. */
+static void
+end_refused(Call *call, const ExactHttpResponse *response)
+{
+	const char *words = exact_databricks_answer_words(response);
+	int			sqlstate = ERRCODE_EXACT_DATABRICKS_REFUSED;
+	char	   *message;
+	const char *hint = "Check host and warehouse_id in exact.workspace.";
+
+	if (is_token_refused(response))
+	{
+		sqlstate = ERRCODE_EXACT_NOT_AUTHORIZED;
+		message = psprintf("Databricks refuses a new token too: %s", words);
+		hint = "Check that the service principal is a user of this workspace, then set its secret"
+			" again.";
+	}
+	else
+	{
+		message = psprintf("Databricks refused the call: %s", words);
+		if (response->status == HTTP_FORBIDDEN)
+			hint = "Grant the service principal CAN USE on the warehouse.";
+	}
+	end_with_fault(call, EXACT_CALL_REFUSED, make_fault(sqlstate, message, response, hint), 0);
+}
+
+/* An answer with a status other than success */
+static void
+take_bad_status(Call *call, const ExactHttpResponse *response)
+{
+	int			away = ERRCODE_EXACT_DATABRICKS_UNAVAILABLE;
+	char	   *message;
+
+	if (response->status == HTTP_TOO_MANY_REQUESTS || response->status == HTTP_UNAVAILABLE)
+	{
+		message = psprintf("Databricks asks to try later: %s",
+						   exact_databricks_answer_words(response));
+		end_with_fault(call, EXACT_CALL_LATER, make_fault(away, message, response, NULL),
+					   retry_after(response));
+	}
+	else if (response->status == HTTP_NOT_FOUND && call->kind == CALL_POLL)
+	{
+		message = pstrdup("Databricks has forgotten the statement");
+		end_with_fault(call, EXACT_CALL_GONE, make_fault(away, message, response, NULL), 0);
+	}
+	else if (response->status < HTTP_CLIENT_ERRORS ||
+			 (response->status >= HTTP_SERVER_ERRORS && response->status != HTTP_NOT_IMPLEMENTED))
+		end_unusable(call, response);
+	else
+		end_refused(call, response);
+}
+
+/* What came of a call. A token that is refused is renewed once: the call was not looked at. */
 static void
 take_answer(ExactHttpResponse *response, void *arg)
 {
@@ -241,44 +334,25 @@ take_answer(ExactHttpResponse *response, void *arg)
 	if (response->outcome != EXACT_HTTP_ANSWERED)
 	{
 		bool		sent = response->outcome == EXACT_HTTP_UNKNOWN;
+		char	   *message = psprintf("Databricks cannot be reached: %s", response->error);
 
 		end_with_fault(call, sent ? EXACT_CALL_UNKNOWN : EXACT_CALL_LATER,
-					   make_fault(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, psprintf("Databricks cannot be reached: %s", response->error),
-								  response, NULL), 0);
-		return;
+					   make_fault(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, message, response, NULL),
+					   0);
 	}
-	if (response->status == 200 || response->status == 201)
-	{
+	else if (response->status == HTTP_OK || response->status == HTTP_CREATED)
 		take_good_answer(call, response);
-		return;
-	}
-	if (is_token_refused(response) && !call->renewed)
+	else if (is_token_refused(response) && !call->renewed)
 	{
 		call->renewed = true;
 		exact_databricks_token_rejected(call->workspace);
 		start_call(call);
-		return;
 	}
-	if (response->status == 429 || response->status == 503)
-		end_with_fault(call, EXACT_CALL_LATER,
-					   make_fault(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, psprintf("Databricks asks to try later: %s", exact_databricks_words(response)),
-								  response, NULL), retry_after(response));
-	else if (response->status == 404 && call->kind == CALL_POLL)
-		end_with_fault(call, EXACT_CALL_GONE,
-					   make_fault(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, pstrdup("Databricks has forgotten the statement"), response, NULL), 0);
-	else if (response->status < 400 || (response->status >= 500 && response->status != 501))
-		end_unusable(call, response);
-	else if (is_token_refused(response))
-		end_with_fault(call, EXACT_CALL_REFUSED,
-					   make_fault(ERRCODE_EXACT_NOT_AUTHORIZED, psprintf("Databricks refuses a new token too: %s", exact_databricks_words(response)),
-								  response, "Check that the service principal is a user of this workspace, then set its secret again."), 0);
 	else
-		end_with_fault(call, EXACT_CALL_REFUSED,
-					   make_fault(ERRCODE_EXACT_DATABRICKS_REFUSED, psprintf("Databricks refused the call: %s", exact_databricks_words(response)), response,
-								  response->status == 403 ? "Grant the service principal CAN USE on the warehouse." :
-								  "Check host and warehouse_id in exact.workspace."), 0);
+		take_bad_status(call, response);
 }
 
+/* The request itself, once the token has come; our copy of it is cleansed as soon as it is sent. */
 static void
 send_with_token(const ExactTokenAnswer *token, void *arg)
 {
@@ -290,10 +364,14 @@ send_with_token(const ExactTokenAnswer *token, void *arg)
 	size_t		len;
 	const char *secret;
 
+	if (token->state == EXACT_TOKEN_WAIT)
+	{
+		end_with_fault(call, EXACT_CALL_LATER, token->fault, token->retry_at);
+		return;
+	}
 	if (token->state != EXACT_TOKEN_OK)
 	{
-		end_with_fault(call, token->state == EXACT_TOKEN_WAIT ? EXACT_CALL_LATER : EXACT_CALL_REFUSED, token->fault,
-					   token->state == EXACT_TOKEN_WAIT ? token->retry_at : 0);
+		end_with_fault(call, EXACT_CALL_REFUSED, token->fault, 0);
 		return;
 	}
 	secret = exact_secret_reveal(token->token, &len);
@@ -324,33 +402,43 @@ start_call(Call *call)
 	char	   *why = NULL;
 
 	if (!exact_url_allowed(call->url, &why))
+	{
+		char	   *message = pstrdup(why ? why : "the workspace's host is not allowed");
+
 		end_with_fault(call, EXACT_CALL_REFUSED,
-					   make_fault(ERRCODE_EXACT_HOST_NOT_ALLOWED, pstrdup(why ? why : "the workspace's host is not allowed"), NULL,
-								  "Add the host to exact_databricks.allowed_hosts, or correct it in exact.workspace."), 0);
+					   make_fault(ERRCODE_EXACT_HOST_NOT_ALLOWED, message, NULL,
+								  "Add the host to exact_databricks.allowed_hosts, or correct it in"
+								  " exact.workspace."), 0);
+	}
 	else
 		exact_databricks_token_get(call->workspace, send_with_token, call);
 }
 
 /* ---- the calls ---- */
 
+/* The parameter may be a megabyte: the body is made in one piece of memory. */
 void
-exact_databricks_execute(const ExactWorkspace *workspace, const char *statement, const char *parameter, ExactCallDone done, void *arg)
+exact_databricks_execute(const ExactWorkspace *workspace, const char *statement,
+						 const char *parameter, ExactCallDone done, void *arg)
 {
 	Call	   *call = make_call(workspace, CALL_EXECUTE, done, arg);
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 	StringInfoData body;
+	size_t		escaped = parameter ? strlen(parameter) * 5 / 4 : 0;
 
 	initStringInfo(&body);
-	enlargeStringInfo(&body, (int) (strlen(statement) + (parameter ? strlen(parameter) * 5 / 4 : 0)) + 512);
+	enlargeStringInfo(&body, (int) (strlen(statement) + escaped + 512));
 	appendStringInfoString(&body, "{\"warehouse_id\":");
 	exact_json_quote(&body, workspace->warehouse, strlen(workspace->warehouse));
 	appendStringInfoString(&body, ",\"statement\":");
 	exact_json_quote(&body, statement, strlen(statement));
-	appendStringInfoString(&body, ",\"wait_timeout\":\"" WAIT_TIMEOUT "\",\"on_wait_timeout\":\"CONTINUE\","
-						   "\"disposition\":\"INLINE\",\"format\":\"JSON_ARRAY\"");
+	appendStringInfoString(&body, ",\"wait_timeout\":\"" WAIT_TIMEOUT "\""
+						   ",\"on_wait_timeout\":\"CONTINUE\""
+						   ",\"disposition\":\"INLINE\",\"format\":\"JSON_ARRAY\"");
 	if (parameter != NULL)
 	{
-		appendStringInfoString(&body, ",\"parameters\":[{\"name\":\"batch\",\"type\":\"STRING\",\"value\":");
+		appendStringInfoString(&body, ",\"parameters\":[{\"name\":\"batch\",\"type\":\"STRING\""
+							   ",\"value\":");
 		exact_json_quote(&body, parameter, strlen(parameter));
 		appendStringInfoString(&body, "}]");
 	}
@@ -364,30 +452,34 @@ exact_databricks_execute(const ExactWorkspace *workspace, const char *statement,
 }
 
 void
-exact_databricks_poll(const ExactWorkspace *workspace, const char *statement_id, ExactCallDone done, void *arg)
+exact_databricks_poll(const ExactWorkspace *workspace, const char *statement_id, ExactCallDone done,
+					  void *arg)
 {
 	Call	   *call = make_call(workspace, CALL_POLL, done, arg);
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 
-	call->url = psprintf("%s/api/2.0/sql/statements/%s", workspace->origin, exact_url_escape(statement_id));
+	call->url = psprintf("%s/api/2.0/sql/statements/%s", workspace->origin,
+						 exact_url_escape(statement_id));
 	MemoryContextSwitchTo(old);
 	start_call(call);
 }
 
 void
-exact_databricks_find(const ExactWorkspace *workspace, const char *mark, const char *other, TimestampTz since,
-					  ExactCallDone done, void *arg)
+exact_databricks_find(const ExactWorkspace *workspace, const char *mark, const char *other,
+					  TimestampTz since, ExactCallDone done, void *arg)
 {
 	Call	   *call = make_call(workspace, CALL_FIND, done, arg);
 	MemoryContext old = MemoryContextSwitchTo(call->context);
-	int64		since_ms = (since + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000 - HISTORY_MARGIN_MS;
+	int64		unix_us = since + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	int64		since_ms = unix_us / 1000 - HISTORY_MARGIN_MS;
 
 	call->mark = pstrdup(mark);
 	call->other = other != NULL ? pstrdup(other) : NULL;
 	call->first_url = psprintf("%s/api/2.0/sql/history/queries?filter_by.warehouse_ids=%s"
 							   "&filter_by.query_start_time_range.start_time_ms=" INT64_FORMAT
-							   "&filter_by.statuses=QUEUED&filter_by.statuses=RUNNING&max_results=100",
-							   workspace->origin, exact_url_escape(workspace->warehouse), since_ms);
+							   "&filter_by.statuses=QUEUED&filter_by.statuses=RUNNING"
+							   "&max_results=100", workspace->origin,
+							   exact_url_escape(workspace->warehouse), since_ms);
 	call->url = call->first_url;
 	MemoryContextSwitchTo(old);
 	start_call(call);
@@ -399,7 +491,8 @@ exact_databricks_warehouse(const ExactWorkspace *workspace, ExactCallDone done, 
 	Call	   *call = make_call(workspace, CALL_WAREHOUSE, done, arg);
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 
-	call->url = psprintf("%s/api/2.0/sql/warehouses/%s", workspace->origin, exact_url_escape(workspace->warehouse));
+	call->url = psprintf("%s/api/2.0/sql/warehouses/%s", workspace->origin,
+						 exact_url_escape(workspace->warehouse));
 	MemoryContextSwitchTo(old);
 	start_call(call);
 }

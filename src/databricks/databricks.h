@@ -1,9 +1,10 @@
 /*
  * databricks.h - Databricks' REST API: statements, query history, warehouses. Loader only.
  *
- * Every call takes a token, sends one request and classifies the answer by what is known about its effect; it never sends a
- * statement twice, but for a token that was refused before the statement was looked at. Sources of the service's behaviour:
- * Databricks REST API 2.0 (Statement Execution, Query History, SQL Warehouses) and the official SDKs' error mappings.
+ * Every call takes a token, sends one request and classifies the answer by what is known about its
+ * effect; it never sends a statement twice, but for a token that was refused before the statement
+ * was looked at. Sources of the service's behaviour: Databricks REST API 2.0 (Statement Execution,
+ * Query History, SQL Warehouses) and the official SDKs' error mappings.
  */
 #ifndef EXACT_DATABRICKS_H
 #define EXACT_DATABRICKS_H
@@ -21,7 +22,8 @@ typedef struct ExactWorkspace
 	const char *warehouse;
 	const char *catalog;
 	const char *schema;
-	const char *principal;		/* client id, for GRANTs in hints; NULL: a personal access token is used */
+	/* client id, for GRANTs in hints; NULL: a personal access token is used */
+	const char *principal;
 } ExactWorkspace;
 
 typedef enum ExactCallOutcome
@@ -58,35 +60,33 @@ typedef struct ExactCallAnswer
 	int			nrows;
 	int			ncolumns;
 	char	  **cells;			/* row by row; NULL for null */
-	/* of the history: id of a statement with the mark that is queued or running, NULL when there is none */
+	/* of the history: a statement with the mark that is queued or running; NULL: none */
 	const char *running_id;
 	/* of a warehouse */
 	const char *warehouse_state;
 	const char *warehouse_name;
 } ExactCallAnswer;
 
-/* Called once, outside a transaction, maybe before the starting function returns; the answer is gone when it returns. */
+/*
+ * Called once, outside a transaction, maybe before the starting function returns; the answer is
+ * gone when it returns.
+ */
 typedef void (*ExactCallDone) (const ExactCallAnswer *answer, void *arg);
 
 /* Sends a statement; parameter (may be NULL) is bound to :batch. Waits up to 30 s on the server. */
-extern void exact_databricks_execute(const ExactWorkspace *workspace, const char *statement, const char *parameter,
-									 ExactCallDone done, void *arg);
-extern void exact_databricks_poll(const ExactWorkspace *workspace, const char *statement_id, ExactCallDone done, void *arg);
-/*
- * Is a statement that begins with this mark, and not with the other one (may be NULL), queued or running in the warehouse? since: it was
- * sent no earlier.
- */
-extern void exact_databricks_find(const ExactWorkspace *workspace, const char *mark, const char *other, TimestampTz since,
+extern void exact_databricks_execute(const ExactWorkspace *workspace, const char *statement,
+									 const char *parameter, ExactCallDone done, void *arg);
+extern void exact_databricks_poll(const ExactWorkspace *workspace, const char *statement_id,
 								  ExactCallDone done, void *arg);
-extern void exact_databricks_warehouse(const ExactWorkspace *workspace, ExactCallDone done, void *arg);
-
-/* databricks_answer.c: a text as one line that is not too long; the text at a path of the answer, NULL when absent or null */
-extern char *exact_databricks_tidy(const char *value);
-extern char *exact_databricks_find_text(const ExactHttpResponse *response, const char *path);
-/* The service's own words about an error, from any of its shapes */
-extern char *exact_databricks_words(const ExactHttpResponse *response);
-/* State, error and rows of a statement; false when the answer is not one about a statement. */
-extern bool exact_databricks_read_statement(const ExactHttpResponse *response, ExactCallAnswer *answer);
+/*
+ * Is a statement that begins with this mark, and not with the other one (may be NULL), queued or
+ * running in the warehouse? since: it was sent no earlier.
+ */
+extern void exact_databricks_find(const ExactWorkspace *workspace, const char *mark,
+								  const char *other, TimestampTz since, ExactCallDone done,
+								  void *arg);
+extern void exact_databricks_warehouse(const ExactWorkspace *workspace, ExactCallDone done,
+									   void *arg);
 
 /* A deep copy in the current memory context */
 extern ExactWorkspace *exact_databricks_copy(const ExactWorkspace *workspace);

@@ -1,46 +1,22 @@
 /*
- * databricks_answer.c - what an answer of Databricks says: the state, error and rows of a statement, the words of an error.
+ * databricks_answer.c - what an answer of Databricks says: the state, error and rows of a
+ * statement, the words of an error.
  *
- * Called by databricks.c and statement.c, with memory that lives as long as the answer. No network, no SQL.
+ * Called by databricks.c and statement.c, with memory that lives as long as the answer. No network,
+ * no SQL.
  */
 #include "postgres.h"
 
 #include "base/json.h"
-#include "databricks/databricks.h"
+#include "base/words.h"
+#include "databricks/databricks_answer.h"
 
-#define MAX_TEXT 300			/* of a message of the service */
-
-/* One line, without control characters, not too long; palloc'd */
-char *
-exact_databricks_tidy(const char *value)
-{
-	char	   *out = palloc(MAX_TEXT + 4);
-	int			n = 0;
-
-	for (const char *p = value; *p != '\0'; p++)
-	{
-		char		c = (unsigned char) *p < 0x20 ? ' ' : *p;
-
-		if (c == ' ' && (n == 0 || out[n - 1] == ' '))
-			continue;
-		if (n >= MAX_TEXT && ((unsigned char) c & 0xC0) != 0x80)
-		{
-			strcpy(out + n, "...");
-			return out;
-		}
-		if (n >= MAX_TEXT + 3)
-			break;
-		out[n++] = c;
-	}
-	while (n > 0 && out[n - 1] == ' ')
-		n--;
-	out[n] = '\0';
-	return out;
-}
+#define CAPITALS "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGITS "0123456789"
 
 /* The value at a path as text, NULL when it is absent or null */
 char *
-exact_databricks_find_text(const ExactHttpResponse *response, const char *path)
+exact_databricks_answer_text(const ExactHttpResponse *response, const char *path)
 {
 	ExactJsonMember member;
 
@@ -49,40 +25,48 @@ exact_databricks_find_text(const ExactHttpResponse *response, const char *path)
 	return exact_json_text(&member);
 }
 
-/* The service's own words about an error, from any of its shapes: error_code and message, error, plain text. */
+/*
+ * The shapes: error_code and message, error, plain text. A code of digits says nothing to people.
+ */
 char *
-exact_databricks_words(const ExactHttpResponse *response)
+exact_databricks_answer_words(const ExactHttpResponse *response)
 {
-	char	   *code = exact_databricks_find_text(response, "error_code");
-	char	   *message = exact_databricks_find_text(response, "message");
+	char	   *code = exact_databricks_answer_text(response, "error_code");
+	char	   *message = exact_databricks_answer_text(response, "message");
 
 	if (message == NULL)
-		message = exact_databricks_find_text(response, "error");
+		message = exact_databricks_answer_text(response, "error");
 	if (message == NULL && response->body_len > 0 && *response->body != '<')
 		message = response->body;
-	message = exact_databricks_tidy(message != NULL ? message : "no message");
-	if (code != NULL && strspn(code, "0123456789") != strlen(code))
-		return psprintf("%s: %s", exact_databricks_tidy(code), message);
+	message = exact_words_tidy(message, EXACT_DATABRICKS_WORDS_MAX);
+	if (message == NULL)
+		message = pstrdup("no message");
+	code = exact_words_tidy(code, EXACT_DATABRICKS_WORDS_MAX);
+	if (code != NULL && strspn(code, DIGITS) != strlen(code))
+		return psprintf("%s: %s", code, message);
 	return message;
 }
 
-/* "[CAST_INVALID_INPUT.SUB] The value ... SQLSTATE: 22018 ..." -> class; the state only when the answer has no field for it */
+/*
+ * "[CAST_INVALID_INPUT.SUB] The value ... SQLSTATE: 22018 ..." -> class; the state only when the
+ * answer has no field for it
+ */
 static void
 read_error(const ExactHttpResponse *response, ExactCallAnswer *answer)
 {
-	const char *message = exact_databricks_find_text(response, "status.error.message");
-	const char *state = exact_databricks_find_text(response, "status.sql_state");
+	const char *message = exact_databricks_answer_text(response, "status.error.message");
+	const char *state = exact_databricks_answer_text(response, "status.sql_state");
 
 	if (message == NULL)
 		message = "no message";
-	answer->error_code = exact_databricks_find_text(response, "status.error.error_code");
+	answer->error_code = exact_databricks_answer_text(response, "status.error.error_code");
 	answer->error_text = message;
 	answer->error_class = "";
 	if (*message == '[')
 	{
 		size_t		n = strcspn(message + 1, "].");
 
-		if (n > 0 && n < NAMEDATALEN * 2 && strspn(message + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") == n)
+		if (n > 0 && n < NAMEDATALEN * 2 && strspn(message + 1, CAPITALS DIGITS "_") == n)
 			answer->error_class = pnstrdup(message + 1, n);
 	}
 	if (state == NULL || strlen(state) != 5)
@@ -91,7 +75,7 @@ read_error(const ExactHttpResponse *response, ExactCallAnswer *answer)
 		const char *p = strstr(message, key);
 
 		state = "";
-		if (p != NULL && strspn(p + sizeof(key) - 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == 5)
+		if (p != NULL && strspn(p + sizeof(key) - 1, CAPITALS DIGITS) == 5)
 			state = pnstrdup(p + sizeof(key) - 1, 5);
 	}
 	answer->sqlstate = state;
@@ -99,14 +83,17 @@ read_error(const ExactHttpResponse *response, ExactCallAnswer *answer)
 		answer->error_code = "";
 }
 
-/* The rows of an INLINE JSON_ARRAY result, all cells strings or null; false when it is malformed. */
+/*
+ * The rows of an INLINE JSON_ARRAY result, all cells strings or null; false when it is malformed.
+ */
 static bool
 read_rows(const ExactHttpResponse *response, ExactCallAnswer *answer)
 {
 	ExactJsonMember member;
 	ExactJson	rows;
 
-	if (!exact_json_find(response->body, response->body_len, "result.data_array", &member) || member.kind == EXACT_JSON_NULL)
+	if (!exact_json_find(response->body, response->body_len, "result.data_array", &member) ||
+		member.kind == EXACT_JSON_NULL)
 		return true;			/* DDL, or no row */
 	if (member.kind != EXACT_JSON_ARRAY || !exact_json_read(member.raw, member.len, &rows))
 		return false;
@@ -114,8 +101,8 @@ read_rows(const ExactHttpResponse *response, ExactCallAnswer *answer)
 	{
 		ExactJson	row;
 
-		if (!exact_json_read(rows.members[r].raw, rows.members[r].len, &row) || row.kind != EXACT_JSON_ARRAY ||
-			row.n == 0 || (r > 0 && row.n != answer->ncolumns))
+		if (!exact_json_read(rows.members[r].raw, rows.members[r].len, &row) ||
+			row.kind != EXACT_JSON_ARRAY || row.n == 0 || (r > 0 && row.n != answer->ncolumns))
 			return false;
 		if (r == 0)
 		{
@@ -129,19 +116,24 @@ read_rows(const ExactHttpResponse *response, ExactCallAnswer *answer)
 	return true;
 }
 
+/* States that are not in the list make it no answer about a statement. */
 bool
-exact_databricks_read_statement(const ExactHttpResponse *response, ExactCallAnswer *answer)
+exact_databricks_answer_statement(const ExactHttpResponse *response, ExactCallAnswer *answer)
 {
 	static const struct
 	{
 		const char *name;
 		ExactStatementState state;
 	}			states[] = {
-		{"PENDING", EXACT_STATEMENT_PENDING}, {"RUNNING", EXACT_STATEMENT_PENDING}, {"SUCCEEDED", EXACT_STATEMENT_SUCCEEDED},
-		{"CLOSED", EXACT_STATEMENT_CLOSED}, {"FAILED", EXACT_STATEMENT_FAILED}, {"CANCELED", EXACT_STATEMENT_CANCELED},
+		{"PENDING", EXACT_STATEMENT_PENDING},
+		{"RUNNING", EXACT_STATEMENT_PENDING},
+		{"SUCCEEDED", EXACT_STATEMENT_SUCCEEDED},
+		{"CLOSED", EXACT_STATEMENT_CLOSED},
+		{"FAILED", EXACT_STATEMENT_FAILED},
+		{"CANCELED", EXACT_STATEMENT_CANCELED},
 	};
-	char	   *id = exact_databricks_find_text(response, "statement_id");
-	char	   *state = exact_databricks_find_text(response, "status.state");
+	char	   *id = exact_databricks_answer_text(response, "statement_id");
+	char	   *state = exact_databricks_answer_text(response, "status.state");
 
 	if (id == NULL || *id == '\0' || strlen(id) > 100 || state == NULL)
 		return false;

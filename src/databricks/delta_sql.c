@@ -1,7 +1,9 @@
 /*
- * delta_sql.c - the words of a statement for Databricks: names, literals, types, and the comment it begins with.
+ * delta_sql.c - the words of a statement for Databricks: names, literals, types, and the comment it
+ * begins with.
  *
- * Literals are escaped with a backslash: a doubled quote means different things to different versions of Spark.
+ * Literals are escaped with a backslash: a doubled quote means different things to different
+ * versions of Spark.
  */
 #ifdef FRONTEND
 #include "postgres_fe.h"
@@ -13,11 +15,14 @@
 
 #include "databricks/delta_sql.h"
 
+/* Blanks and case do not count. */
 bool
 exact_delta_sql_type(const char *type, char out[EXACT_DELTA_SQL_TYPE_SIZE])
 {
-	static const char *const plain[] = {"STRING", "BOOLEAN", "TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "DATE",
-		"TIMESTAMP", "TIMESTAMP_NTZ"};
+	static const char *const plain[] = {
+		"STRING", "BOOLEAN", "TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "DATE",
+		"TIMESTAMP", "TIMESTAMP_NTZ"
+	};
 	char		upper[64];
 	size_t		n = 0;
 	int			precision,
@@ -37,7 +42,7 @@ exact_delta_sql_type(const char *type, char out[EXACT_DELTA_SQL_TYPE_SIZE])
 	{
 		if (strcmp(upper, plain[i]) == 0)
 		{
-			strcpy(out, plain[i]);
+			strlcpy(out, plain[i], EXACT_DELTA_SQL_TYPE_SIZE);
 			return true;
 		}
 	}
@@ -63,7 +68,10 @@ exact_delta_sql_identifier(StringInfo out, const char *name)
 	appendStringInfoChar(out, '`');
 }
 
-/* "${" is replaced by Spark in the whole text, literals included; written as "$\{" it is a plain one */
+/*
+ * "${" is replaced by Spark in the whole text, literals included; written as "$\{" it is a plain
+ * one
+ */
 void
 exact_delta_sql_literal(StringInfo out, const char *value)
 {
@@ -106,7 +114,8 @@ exact_delta_sql_own_marks(StringInfo out, const ExactHub *hub)
 }
 
 void
-exact_delta_sql_mark(StringInfo out, const ExactHub *hub, const char *entity, const char *kind, const char *scope)
+exact_delta_sql_mark(StringInfo out, const ExactHub *hub, const char *entity, const char *kind,
+					 const char *scope)
 {
 	exact_delta_sql_own_marks(out, hub);
 	appendStringInfo(out, "%s %s %s */", entity, kind, scope);

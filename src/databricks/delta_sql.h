@@ -1,5 +1,6 @@
 /*
- * delta_sql.h - the words of a statement for Databricks: names, literals, types, and the comment it begins with.
+ * delta_sql.h - the words of a statement for Databricks: names, literals, types, and the comment it
+ * begins with.
  *
  * Pure text: no SQL of PostgreSQL, no network, no memory but the caller's StringInfo.
  */
@@ -8,7 +9,10 @@
 
 #include "lib/stringinfo.h"
 
-/* This hub as Databricks knows it. Of several copies of an installation the one works whose epoch and claim are in exact_hub. */
+/*
+ * This hub as Databricks knows it. Of several copies of an installation the one works whose epoch
+ * and claim are in exact_hub.
+ */
 typedef struct ExactHub
 {
 	const char *installation;
@@ -17,8 +21,9 @@ typedef struct ExactHub
 } ExactHub;
 
 /*
- * A type that may stand in a statement, in the spelling used here; false when it is none of STRING, BOOLEAN, TINYINT, SMALLINT,
- * INT, BIGINT, FLOAT, DOUBLE, DATE, TIMESTAMP, TIMESTAMP_NTZ, DECIMAL(p,s).
+ * A type that may stand in a statement, in the spelling used here; false when it is none of STRING,
+ * BOOLEAN, TINYINT, SMALLINT, INT, BIGINT, FLOAT, DOUBLE, DATE, TIMESTAMP, TIMESTAMP_NTZ,
+ * DECIMAL(p,s).
  */
 #define EXACT_DELTA_SQL_TYPE_SIZE 24
 extern bool exact_delta_sql_type(const char *type, char out[EXACT_DELTA_SQL_TYPE_SIZE]);
@@ -26,13 +31,24 @@ extern bool exact_delta_sql_type(const char *type, char out[EXACT_DELTA_SQL_TYPE
 /* `name`; 'value'; `catalog`.`schema`.`table` */
 extern void exact_delta_sql_identifier(StringInfo out, const char *name);
 extern void exact_delta_sql_literal(StringInfo out, const char *value);
-extern void exact_delta_sql_table(StringInfo out, const char *catalog, const char *schema, const char *table);
+extern void exact_delta_sql_table(StringInfo out, const char *catalog, const char *schema,
+								  const char *table);
 
-/* The leading comment by which a statement is found again in the query history. scope: what tells it from others of its entity and kind, "12.1-14.40" */
-extern void exact_delta_sql_mark(StringInfo out, const ExactHub *hub, const char *entity, const char *kind, const char *scope);
+/*
+ * The leading comment by which a statement is found again in the query history. scope: what tells
+ * it from others of its entity and kind, "12.1-14.40"
+ */
+extern void exact_delta_sql_mark(StringInfo out, const ExactHub *hub, const char *entity,
+								 const char *kind, const char *scope);
 /* What the marks of all statements of this hub begin with; of any copy of its installation */
 extern void exact_delta_sql_own_marks(StringInfo out, const ExactHub *hub);
 extern void exact_delta_sql_all_marks(StringInfo out, const ExactHub *hub);
+
+/*
+ * A MERGE fails with these words, and changes nothing, when exact_hub does not name this hub for
+ * all its divisions.
+ */
+#define EXACT_DELTA_SQL_FENCED "exact: fenced"
 
 extern void exact_delta_sql_create_schema(StringInfo out, const char *catalog, const char *schema);
 

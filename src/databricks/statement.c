@@ -1,18 +1,20 @@
 /*
  * statement.c - the life of one statement in Databricks.
  *
- * NEW: recorded in exact.statement_log (committed), then sent. RUNNING: has an id, is polled. UNKNOWN: sent, no answer; looked for
- * in the query history. A crash leaves the row in the log, and exact_statement_follow() takes it up from there. Called by all that send
- * one, and by loader.c in its turn. Each step is one request and at most one unit; nothing waits in a transaction.
+ * NEW: recorded in exact.statement_log (committed), then sent. RUNNING: has an id, is polled.
+ * UNKNOWN: sent, no answer; looked for in the query history. A crash leaves the row in the log, and
+ * exact_statement_follow() takes it up from there. Called by all that send one, and by loader.c in
+ * its turn. Each step is one request and at most one unit; nothing waits in a transaction.
  */
 #include "postgres.h"
 
-#include "common/pg_prng.h"
 #include "lib/ilist.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "base/errors.h"
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "base/fault.h"
 #include "databricks/statement_error.h"
 #include "databricks/statement_log.h"
 #include "worker/self.h"
@@ -20,9 +22,11 @@
 
 #define FIRST_POLL_MS 200
 #define LAST_POLL_MS 5000
+#define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 60000
 #define FIRST_SEARCH_MS 1000	/* the history lists a statement a moment after it was sent */
-#define BLIND_WAIT_MS 60000		/* when the history may not be read: as long as a statement may still be on its way */
+/* when the history may not be read: as long as a statement may still be on its way */
+#define BLIND_WAIT_MS 60000
 
 typedef enum Phase
 {
@@ -61,14 +65,6 @@ typedef struct Entry
 
 static dlist_head statements = DLIST_STATIC_INIT(statements);
 
-long
-exact_statement_backoff(int failures, long max_ms)
-{
-	long		ms = failures < 20 ? Min(max_ms, 1000L << (Max(failures, 1) - 1)) : max_ms;
-
-	return ms / 2 + (long) (pg_prng_double(&pg_global_prng_state) * (ms / 2));
-}
-
 /* Neither the table nor, maybe, its schema is there. */
 bool
 exact_statement_absent(const char *sqlstate)
@@ -77,7 +73,7 @@ exact_statement_absent(const char *sqlstate)
 }
 
 static void
-set_due(Statement *st, long ms)
+set_due(Statement *st, int64 ms)
 {
 	st->due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
 }
@@ -104,14 +100,21 @@ update_unit(void *arg)
 }
 
 static void
-write_row(Statement *st, const char *state, int64 affected, const char *error, const char *sqlstate, const ExactFault *trouble)
+write_row(Statement *st, const char *state, int64 affected, const char *error, const char *sqlstate,
+		  const ExactFault *trouble)
 {
-	Entry		entry = {st, {st->log_id, state, st->attempt, st->statement_id, affected, error, sqlstate}, trouble};
+	Entry		entry = {
+		.statement = st,
+		.row = {st->log_id, state, st->attempt, st->statement_id, affected, error, sqlstate},
+		.trouble = trouble
+	};
 
 	(void) exact_unit_run("statement log", update_unit, &entry, NULL);
 }
 
-/* A row that could not be written does not stop the work: a crash finds out anew what it would say. */
+/*
+ * A row that could not be written does not stop the work: a crash finds out anew what it would say.
+ */
 static void
 write_entry(Statement *st, const char *state, const ExactFault *trouble)
 {
@@ -123,13 +126,15 @@ write_entry(Statement *st, const char *state, const ExactFault *trouble)
 static void
 finish(Statement *st, ExactStatementResult *result, const char *error)
 {
-	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED || (st->request.may_be_absent && exact_statement_absent(result->sqlstate));
+	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED ||
+		(st->request.may_be_absent && exact_statement_absent(result->sqlstate));
 	MemoryContext old = MemoryContextSwitchTo(st->context);
 
 	result->statement_id = st->statement_id;
 	result->first_attempt = st->attempt == 1 && st->text != NULL;
 	result->ms = (double) (GetCurrentTimestamp() - st->first_sent) / 1000.0;
-	write_row(st, good ? "succeeded" : "failed", result->affected, good ? NULL : error, *result->sqlstate != '\0' ? result->sqlstate : NULL, NULL);
+	write_row(st, good ? "succeeded" : "failed", result->affected, good ? NULL : error,
+			  *result->sqlstate != '\0' ? result->sqlstate : NULL, NULL);
 	dlist_delete(&st->node);
 	st->request.done(result, st->request.arg);
 	MemoryContextSwitchTo(old);
@@ -187,15 +192,20 @@ finish_succeeded(Statement *st, const ExactCallAnswer *answer)
 static void
 again_later(Statement *st, Phase phase, const ExactFault *fault, TimestampTz not_before)
 {
+	static const char *const states[] = {
+		[PHASE_NEW] = "sending", [PHASE_RUNNING] = "running", [PHASE_UNKNOWN] = "unknown"
+	};
+
 	st->phase = phase;
 	st->failures++;
-	set_due(st, exact_statement_backoff(st->failures, RETRY_MAX_MS));
+	set_due(st, exact_backoff_ms(st->failures, RETRY_FIRST_MS, RETRY_MAX_MS));
 	if (not_before > st->due)
 		st->due = not_before;
 	if (st->failures <= 3 || st->failures % 10 == 0)
-		exact_log(LOG, "later entity=%s kind=%s attempt=%d retry_ms=%ld: %s", st->request.entity, st->request.kind, st->attempt,
+		exact_log(LOG, "later entity=%s kind=%s attempt=%d retry_ms=%ld: %s", st->request.entity,
+				  st->request.kind, st->attempt,
 				  TimestampDifferenceMilliseconds(GetCurrentTimestamp(), st->due), fault->message);
-	write_entry(st, phase == PHASE_RUNNING ? "running" : phase == PHASE_UNKNOWN ? "unknown" : "sending", fault);
+	write_entry(st, states[phase], fault);
 }
 
 static void
@@ -205,6 +215,14 @@ keep_id(Statement *st, const char *statement_id)
 		st->statement_id = MemoryContextStrdup(st->context, statement_id);
 }
 
+/* It does not run any more and has had no effect: the same text again. */
+static void
+send_later(Statement *st, const char *why)
+{
+	again_later(st, PHASE_NEW, exact_statement_error_again(&st->request, why), 0);
+}
+
+/* What the service says of a statement whose id is known: done, not yet, or an error. */
 static void
 take_state(Statement *st, const ExactCallAnswer *answer)
 {
@@ -235,14 +253,17 @@ take_state(Statement *st, const ExactCallAnswer *answer)
 		return;
 	}
 	if (answer->state == EXACT_STATEMENT_CANCELED)
-		again_later(st, PHASE_NEW, exact_statement_error_again(&st->request, "it was cancelled in Databricks"), 0);
-	else if (exact_statement_error_passes(answer) || (exact_statement_error_may_pass(answer) && !st->sent_once_more))
+		send_later(st, "it was cancelled in Databricks");
+	else if (exact_statement_error_passes(answer))
+		send_later(st, exact_statement_error_text(answer));
+	else if (exact_statement_error_may_pass(answer) && !st->sent_once_more)
 	{
-		st->sent_once_more |= !exact_statement_error_passes(answer);
-		again_later(st, PHASE_NEW, exact_statement_error_again(&st->request, exact_statement_error_text(answer)), 0);
+		st->sent_once_more = true;
+		send_later(st, exact_statement_error_text(answer));
 	}
 	else
-		finish_refused(st, exact_statement_error_refused(&st->request, st->statement_id, answer), answer->sqlstate, exact_statement_error_fenced(answer));
+		finish_refused(st, exact_statement_error_refused(&st->request, st->statement_id, answer),
+					   answer->sqlstate, exact_statement_error_fenced(answer));
 }
 
 static void
@@ -256,7 +277,8 @@ take_execute(const ExactCallAnswer *answer, void *arg)
 	else if (answer->outcome == EXACT_CALL_LATER)
 		again_later(st, PHASE_NEW, answer->fault, answer->retry_at);
 	else if (answer->outcome == EXACT_CALL_UNKNOWN)
-		again_later(st, PHASE_UNKNOWN, answer->fault, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FIRST_SEARCH_MS));
+		again_later(st, PHASE_UNKNOWN, answer->fault,
+					TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FIRST_SEARCH_MS));
 	else
 		finish_refused(st, answer->fault, "", false);
 }
@@ -271,7 +293,8 @@ take_poll(const ExactCallAnswer *answer, void *arg)
 	if (answer->outcome == EXACT_CALL_OK)
 		take_state(st, answer);
 	else
-		again_later(st, answer->outcome == EXACT_CALL_GONE ? PHASE_UNKNOWN : PHASE_RUNNING, answer->fault, answer->retry_at);
+		again_later(st, answer->outcome == EXACT_CALL_GONE ? PHASE_UNKNOWN : PHASE_RUNNING,
+					answer->fault, answer->retry_at);
 }
 
 static void
@@ -305,8 +328,9 @@ take_find(const ExactCallAnswer *answer, void *arg)
 	else if (answer->outcome == EXACT_CALL_REFUSED &&
 			 TimestampDifferenceExceeds(st->last_sent, GetCurrentTimestamp(), BLIND_WAIT_MS))
 	{
-		exact_log(WARNING, "the query history cannot be read, entity=%s kind=%s is sent again unseen: %s", st->request.entity,
-				  st->request.kind, answer->fault->message);
+		exact_log(WARNING,
+				  "the query history cannot be read, entity=%s kind=%s is sent again unseen: %s",
+				  st->request.entity, st->request.kind, answer->fault->message);
 		send_again(st);
 	}
 	else
@@ -336,7 +360,8 @@ send_statement(Statement *st)
 		write_entry(st, "sending", NULL);
 	}
 	st->busy = true;
-	exact_databricks_execute(st->request.workspace, st->text, st->request.parameter, take_execute, st);
+	exact_databricks_execute(st->request.workspace, st->text, st->request.parameter, take_execute,
+							 st);
 }
 
 static void
@@ -353,7 +378,8 @@ do_step(Statement *st)
 			break;
 		case PHASE_UNKNOWN:
 			st->busy = true;
-			exact_databricks_find(st->request.workspace, st->mark, NULL, st->first_sent, take_find, st);
+			exact_databricks_find(st->request.workspace, st->mark, NULL, st->first_sent, take_find,
+								  st);
 			break;
 	}
 }
@@ -383,7 +409,8 @@ make_mark(const ExactStatementRequest *request)
 	StringInfoData mark;
 
 	if (range->first_batch != 0)
-		scope = psprintf(INT64_FORMAT ".%d-" INT64_FORMAT ".%d", range->first_batch, range->first_ord, range->last_batch, range->last_ord);
+		scope = psprintf(INT64_FORMAT ".%d-" INT64_FORMAT ".%d", range->first_batch,
+						 range->first_ord, range->last_batch, range->last_ord);
 	initStringInfo(&mark);
 	exact_delta_sql_mark(&mark, request->hub, request->entity, request->kind, scope);
 	return mark.data;
@@ -392,7 +419,8 @@ make_mark(const ExactStatementRequest *request)
 static Statement *
 make_statement(const ExactStatementRequest *request)
 {
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact statement", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact statement",
+												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	Statement  *st = palloc0(sizeof(Statement));
 
@@ -430,9 +458,11 @@ leftover_unit(void *arg)
 	Reading    *reading = arg;
 
 	exact_statement_log_close(reading->workspace, reading->entities, reading->n);
-	reading->found = exact_statement_log_left(reading->workspace, reading->entities, reading->n, reading->context, &reading->rows);
+	reading->found = exact_statement_log_left(reading->workspace, reading->entities, reading->n,
+											  reading->context, &reading->rows);
 }
 
+/* Each is made as if this process had sent it, but without its text: it cannot be sent again. */
 int
 exact_statement_follow(const ExactStatementRequest *like, const char *const *entities, int n)
 {
@@ -486,12 +516,9 @@ exact_statement_turn(void)
 	dlist_foreach_modify(iter, &statements)
 	{
 		Statement  *st = dlist_container(Statement, node, iter.cur);
-		long		ms;
 
-		if (st->busy)
-			continue;
-		ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), st->due);
-		wait = wait < 0 ? ms : Min(wait, ms);
+		if (!st->busy)
+			wait = exact_clock_sooner(wait, exact_clock_wait_ms(st->due));
 	}
 	return wait;
 }

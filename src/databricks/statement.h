@@ -1,8 +1,10 @@
 /*
- * statement.h - the life of one statement in Databricks: recorded, sent, polled, sent again only when it is known not to run.
+ * statement.h - the life of one statement in Databricks: recorded, sent, polled, sent again only
+ * when it is known not to run.
  *
- * Loader only. The service has no idempotency key: a statement whose answer was lost is looked for in the query history, and the
- * same text goes out again once none is queued or running; its effect does not depend on how often it ran (merge_sql.h).
+ * Loader only. The service has no idempotency key: a statement whose answer was lost is looked for
+ * in the query history, and the same text goes out again once none is queued or running; its effect
+ * does not depend on how often it ran (merge_sql.h).
  */
 #ifndef EXACT_STATEMENT_H
 #define EXACT_STATEMENT_H
@@ -24,7 +26,8 @@ typedef enum ExactVerdict
 {
 	EXACT_VERDICT_SUCCEEDED,
 	EXACT_VERDICT_REFUSED,		/* a human must act, or the caller knows better */
-	EXACT_VERDICT_LAPSED		/* of an earlier process: does not run (any more), its outcome stays unknown */
+	/* of an earlier process: does not run (any more), its outcome stays unknown */
+	EXACT_VERDICT_LAPSED
 } ExactVerdict;
 
 typedef struct ExactStatementResult
@@ -32,7 +35,8 @@ typedef struct ExactStatementResult
 	ExactVerdict verdict;
 	const ExactFault *fault;	/* REFUSED: for people, without values of records */
 	const char *sqlstate;		/* of Databricks; "" when there is none */
-	bool		fenced;			/* REFUSED: Databricks takes statements of another epoch than ours */
+	/* REFUSED: Databricks takes statements of another epoch than ours */
+	bool		fenced;
 	const char *statement_id;	/* may be NULL */
 	bool		first_attempt;	/* one sending, one answer: its counts are the whole truth */
 	int64		affected;		/* num_affected_rows, -1 when not known */
@@ -45,7 +49,8 @@ typedef struct ExactStatementResult
 /* Called once, outside a transaction; the result is gone when it returns. */
 typedef void (*ExactStatementDone) (const ExactStatementResult *result, void *arg);
 /* Called in the unit that records it: not yet done because of fault, tried again at `at`. */
-typedef void (*ExactStatementTrouble) (const ExactFault *fault, int attempts, TimestampTz at, void *arg);
+typedef void (*ExactStatementTrouble) (const ExactFault *fault, int attempts, TimestampTz at,
+									   void *arg);
 
 typedef struct ExactStatementRequest
 {
@@ -54,13 +59,15 @@ typedef struct ExactStatementRequest
 	const char *entity;
 	const char *table;			/* "main.exact.glaccount" */
 	const char *kind;			/* ddl, history, current, check, fence, state, view */
-	const char *scope;			/* what tells it from others of its entity and kind; NULL: its range, or the workspace */
+	/* what tells it from others of its entity and kind; NULL: its range, or the workspace */
+	const char *scope;
 	const char *verb;			/* for people: "MERGE into" */
 	const char *sql;
 	const char *parameter;		/* not copied: must live until done is called; may be NULL */
 	ExactRange	range;
 	int			rows;
-	bool		may_be_absent;	/* that the table is not there (42P01, 42704) is an answer, not an error */
+	/* that the table is not there (42P01, 42704) is an answer, not an error */
+	bool		may_be_absent;
 	ExactStatementTrouble trouble;	/* may be NULL */
 	void	   *trouble_arg;
 	ExactStatementDone done;
@@ -74,19 +81,17 @@ extern void exact_statement_start(const ExactStatementRequest *request);
 extern ExactStatementRequest *exact_statement_copy(const ExactStatementRequest *request);
 
 /*
- * What an earlier process left of these entities in the workspace: statements that write rows are followed until they are over, from the
- * next turn on; the others are closed. `like` has workspace, hub, trouble and done. Returns how many are followed, -1 when
- * the log could not be read.
+ * What an earlier process left of these entities in the workspace: statements that write rows are
+ * followed until they are over, from the next turn on; the others are closed. `like` has workspace,
+ * hub, trouble and done. Returns how many are followed, -1 when the log could not be read.
  */
-extern int	exact_statement_follow(const ExactStatementRequest *like, const char *const *entities, int n);
+extern int	exact_statement_follow(const ExactStatementRequest *like, const char *const *entities,
+								   int n);
 
 /* Does what is due; returns ms until the next turn is wanted, -1 = none. */
 extern long exact_statement_turn(void);
 
 /* Does this SQLSTATE say that the table or its schema is not there? */
 extern bool exact_statement_absent(const char *sqlstate);
-
-/* Exponential: 1 s, 2 s, ... up to max_ms, less up to a half at random. failures from 1 */
-extern long exact_statement_backoff(int failures, long max_ms);
 
 #endif

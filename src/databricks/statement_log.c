@@ -1,8 +1,8 @@
 /*
  * statement_log.c - exact.statement_log: a row for each statement that is sent to Databricks.
  *
- * The row is committed before the statement goes out, so that a crash leaves none that nobody knows of. Called by statement.c; close also
- * by those whose statements need not be followed.
+ * The row is committed before the statement goes out, so that a crash leaves none that nobody knows
+ * of. Called by statement.c; close also by those whose statements need not be followed.
  */
 #include "postgres.h"
 
@@ -10,16 +10,21 @@
 #include "databricks/statement_log.h"
 
 /* $1 workspace or null, $2 entities */
-#define IS_LEFT \
-	"(workspace = $1 OR $1 IS NULL) AND entity = ANY ($2) AND state IN ('sending', 'running', 'unknown')"
-#define WRITES_ROWS "kind IN ('history', 'current', 'state')"
+#define IS_LEFT_SQL \
+	" (workspace = $1 OR $1 IS NULL) AND entity = ANY ($2)" \
+	" AND state IN ('sending', 'running', 'unknown')"
+#define WRITES_ROWS_SQL " kind IN ('history', 'current', 'state')"
 
 int64
 exact_statement_log_add(const ExactStatementRequest *request)
 {
 	static const char sql[] =
-	"INSERT INTO exact.statement_log (id, at, workspace, entity, table_name, kind, first_batch, first_ord, last_batch, last_ord, rows, state, attempt) "
-	"VALUES (nextval('exact.statement_id'), clock_timestamp(), $1, $2, $3, $4, $5, $6, $7, $8, $9, 'sending', 1) RETURNING id";
+	"INSERT INTO exact.statement_log"
+	" (id, at, workspace, entity, table_name, kind,"
+	" first_batch, first_ord, last_batch, last_ord, rows, state, attempt)"
+	" VALUES (nextval('exact.statement_id'), clock_timestamp(), $1, $2, $3, $4,"
+	" $5, $6, $7, $8, $9, 'sending', 1)"
+	" RETURNING id";
 	bool		has_range = request->range.first_batch != 0;
 	ExactArg	args[9];
 
@@ -40,8 +45,16 @@ void
 exact_statement_log_update(const ExactLogEntry *entry)
 {
 	static const char sql[] =
-	"UPDATE exact.statement_log SET state = $2, attempt = $3, statement_id = $4, took_ms = extract(epoch FROM clock_timestamp() - at) * 1000, "
-	"affected = $5, error = $6, sqlstate = $7, finished_at = CASE WHEN $2 IN ('succeeded', 'failed') THEN clock_timestamp() END WHERE id = $1";
+	"UPDATE exact.statement_log"
+	" SET state = $2,"
+	" attempt = $3,"
+	" statement_id = $4,"
+	" affected = $5,"
+	" error = $6,"
+	" sqlstate = $7,"
+	" took_ms = extract(epoch FROM clock_timestamp() - at) * 1000,"
+	" finished_at = CASE WHEN $2 IN ('succeeded', 'failed') THEN clock_timestamp() END"
+	" WHERE id = $1";
 	ExactArg	args[7];
 
 	args[0] = exact_arg_int8(entry->id);
@@ -58,8 +71,12 @@ void
 exact_statement_log_close(const char *workspace, const char *const *entities, int n)
 {
 	static const char sql[] =
-	"UPDATE exact.statement_log SET state = 'failed', error = 'the loader ended before the answer came', finished_at = clock_timestamp() "
-	"WHERE NOT " WRITES_ROWS " AND " IS_LEFT;
+	"UPDATE exact.statement_log"
+	" SET state = 'failed',"
+	" error = 'the loader ended before the answer came',"
+	" finished_at = clock_timestamp()"
+	" WHERE NOT" WRITES_ROWS_SQL
+	" AND" IS_LEFT_SQL;
 	ExactArg	args[2];
 
 	args[0] = exact_arg_text(workspace);
@@ -67,12 +84,18 @@ exact_statement_log_close(const char *workspace, const char *const *entities, in
 	exact_sql(sql, 2, args);
 }
 
+/* Texts of the result live in `context`, which outlives the unit. */
 int
-exact_statement_log_left(const char *workspace, const char *const *entities, int n, MemoryContext context, ExactLeftover **rows)
+exact_statement_log_left(const char *workspace, const char *const *entities, int n,
+						 MemoryContext context, ExactLeftover **rows)
 {
 	static const char sql[] =
-	"SELECT id, entity, table_name, kind, statement_id, at, first_batch, first_ord, last_batch, last_ord FROM exact.statement_log "
-	"WHERE " WRITES_ROWS " AND " IS_LEFT " ORDER BY id";
+	"SELECT id, entity, table_name, kind, statement_id, at,"
+	" first_batch, first_ord, last_batch, last_ord"
+	" FROM exact.statement_log"
+	" WHERE" WRITES_ROWS_SQL
+	" AND" IS_LEFT_SQL
+	" ORDER BY id";
 	ExactArg	args[2];
 	int			found;
 	MemoryContext old;

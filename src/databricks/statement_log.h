@@ -1,5 +1,6 @@
 /*
- * statement_log.h - exact.statement_log: a row for each statement that is sent to Databricks. Loader only; all of it in a unit.
+ * statement_log.h - exact.statement_log: a row for each statement that is sent to Databricks.
+ * Loader only; all of it in a unit.
  */
 #ifndef EXACT_STATEMENT_LOG_H
 #define EXACT_STATEMENT_LOG_H
@@ -35,12 +36,15 @@ typedef struct ExactLeftover
 } ExactLeftover;
 
 /*
- * Closes what an earlier process left of these entities, but for statements that write rows: reads, DDL and claims may be repeated at any
- * time. workspace: NULL, of any.
+ * Closes what an earlier process left of these entities, but for statements that write rows: reads,
+ * DDL and claims may be repeated at any time. workspace: NULL, of any.
  */
 extern void exact_statement_log_close(const char *workspace, const char *const *entities, int n);
 
-/* Those that write rows and were left, the oldest first; returns their number. *rows in `context` */
-extern int	exact_statement_log_left(const char *workspace, const char *const *entities, int n, MemoryContext context, ExactLeftover **rows);
+/*
+ * Those that write rows and were left, the oldest first; returns their number. *rows in `context`
+ */
+extern int	exact_statement_log_left(const char *workspace, const char *const *entities, int n,
+									 MemoryContext context, ExactLeftover **rows);
 
 #endif

@@ -1,26 +1,28 @@
 /*
  * delivery.c - one delivery: read from the stage, history MERGE, current MERGE, proof, record.
  *
- * History goes first, so that a crash between the two leaves no state in Delta whose version is not in the history. A statement that ran
- * once, in one attempt, and counts as many rows as it was given has proved itself; otherwise a query counts what the table holds. Called by
- * loader.c.
+ * History goes first, so that a crash between the two leaves no state in Delta whose version is not
+ * in the history. A statement that ran once, in one attempt, and counts as many rows as it was
+ * given has proved itself; otherwise a query counts what the table holds. Called by
+ * delta_table.c.
  */
 #include "postgres.h"
 
 #include "executor/spi.h"
+#include "nodes/pg_list.h"
 #include "utils/memutils.h"
 
 #include "base/errors.h"
+#include "base/fault.h"
 #include "base/guc.h"
 #include "base/sql.h"
 #include "deliver/delivery.h"
 #include "deliver/delivery_row.h"
+#include "state/target_state.h"
 #include "worker/self.h"
 #include "worker/unit.h"
 
 #define READ_ROWS 500			/* of the stage at a time */
-#define BYTES_PER_PAYLOAD_BYTE 2	/* a line holds the columns and the escaped payload */
-#define BYTES_PER_ROW 250
 
 struct ExactDelivery
 {
@@ -30,6 +32,7 @@ struct ExactDelivery
 	int			rows;
 	int			keys;			/* distinct ones */
 	ExactMergeRows batch;		/* what the statements must know of it */
+	List	   *divisions;		/* of its rows, each once */
 	ExactRange	range;
 	int64	   *whole;			/* ids of batches that are delivered to their end */
 	int			nwhole;
@@ -45,69 +48,19 @@ struct ExactDelivery
 	void	   *arg;
 };
 
-/* ---- backlog ---- */
-
-void
-exact_backlog_add(ExactBacklog *backlog, const ExactBatch *batch)
-{
-	if (backlog->n == backlog->capacity)
-	{
-		int			capacity = Max(backlog->capacity * 2, 16);
-
-		if (backlog->batches == NULL)
-			backlog->batches = MemoryContextAllocHuge(TopMemoryContext, sizeof(ExactBatch) * (Size) capacity);
-		else
-			backlog->batches = repalloc_huge(backlog->batches, sizeof(ExactBatch) * (Size) capacity);
-		backlog->capacity = capacity;
-	}
-	backlog->batches[backlog->n++] = *batch;
-}
-
-void
-exact_backlog_measure(const ExactBacklog *backlog, int64 below, int64 *rows, int64 *bytes)
-{
-	*rows = *bytes = 0;
-	for (int i = 0; i < backlog->n && backlog->batches[i].id < below; i++)
-	{
-		const ExactBatch *batch = &backlog->batches[i];
-		int64		left = batch->rows - batch->delivered;
-
-		*rows += left;
-		*bytes += left * BYTES_PER_ROW + batch->bytes / Max(batch->rows, 1) * left * BYTES_PER_PAYLOAD_BYTE;
-		if (*bytes >= EXACT_DELIVERY_BYTES)
-			return;
-	}
-}
-
-void
-exact_delivery_settle(const ExactDelivery *d, ExactBacklog *backlog)
-{
-	int			kept = 0;
-	int			w = 0;
-
-	for (int i = 0; i < backlog->n; i++)
-	{
-		ExactBatch	batch = backlog->batches[i];
-
-		while (w < d->nwhole && d->whole[w] < batch.id)
-			w++;
-		if (w < d->nwhole && d->whole[w] == batch.id)
-			continue;
-		if (batch.id == d->part)
-			batch.delivered = d->part_rows;
-		backlog->batches[kept++] = batch;
-	}
-	backlog->n = kept;
-}
-
 /* ---- reading the stage ---- */
 
-/* A tombstone has no text of its own: its content is that of the version before it. palloc'd; NULL when there is none. */
+/*
+ * A tombstone has no text of its own: its content is that of the version before it. palloc'd; NULL
+ * when there is none.
+ */
 static char *
 read_previous(int slot, int64 batch, int ord)
 {
 	static const char sql[] =
-	"SELECT payload, prev_slot::int, prev_batch, prev_ord FROM exact.stage WHERE slot = $1 AND batch = $2 AND ord = $3";
+	"SELECT payload, prev_slot::int, prev_batch, prev_ord"
+	" FROM exact.stage"
+	" WHERE slot = $1 AND batch = $2 AND ord = $3";
 
 	for (;;)
 	{
@@ -142,8 +95,13 @@ static int
 read_rows(const ExactBatch *batch, int from, StageRow *rows)
 {
 	static const char sql[] =
-	"SELECT ord, seq, division, key, op, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), payload, "
-	"  prev_slot::int, prev_batch, prev_ord FROM exact.stage WHERE slot = $1 AND batch = $2 ORDER BY ord OFFSET $3 LIMIT $4";
+	"SELECT ord, seq, division, key, op,"
+	" to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),"
+	" payload, prev_slot::int, prev_batch, prev_ord"
+	" FROM exact.stage"
+	" WHERE slot = $1 AND batch = $2"
+	" ORDER BY ord"
+	" OFFSET $3 LIMIT $4";
 	ExactArg	args[4];
 	int			n;
 
@@ -172,22 +130,11 @@ read_rows(const ExactBatch *batch, int from, StageRow *rows)
 	if (n == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("batch " INT64_FORMAT " should have %d rows, the stage has %d", batch->id, batch->rows, from),
-				 errhint("Restore the database from a backup, or set delivered_at of that batch to give it up.")));
+				 errmsg("batch " INT64_FORMAT " should have %d rows, the stage has %d",
+						batch->id, batch->rows, from),
+				 errhint("Restore the database from a backup, or set delivered_at of that batch to"
+						 " give it up.")));
 	return n;
-}
-
-static void
-note_division(ExactDelivery *d, int division)
-{
-	int		   *list = unconstify(int *, d->batch.divisions);
-
-	for (int i = d->batch.ndivisions - 1; i >= 0; i--)
-		if (list[i] == division)
-			return;
-	if ((d->batch.ndivisions & (d->batch.ndivisions - 1)) == 0)	/* full at 1, 2, 4, ... */
-		d->batch.divisions = list == NULL ? MemoryContextAlloc(d->context, sizeof(int)) : repalloc(list, sizeof(int) * d->batch.ndivisions * 2);
-	unconstify(int *, d->batch.divisions)[d->batch.ndivisions++] = division;
 }
 
 /* Appends a row; false when the delivery is full without it. */
@@ -197,6 +144,7 @@ append_row(ExactDelivery *d, StageRow *row)
 	ExactVersion *version = &row->version;
 	const ExactTarget *target = &d->plan->sql;
 	int			start = d->text.len;
+	MemoryContext old;
 
 	if (d->rows >= exact_merge_rows)
 		return false;
@@ -207,16 +155,16 @@ append_row(ExactDelivery *d, StageRow *row)
 	if (!exact_delivery_row_append(&d->text, version, target->columns, target->ncolumns))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("the payload of version " INT64_FORMAT " of %s is not a JSON object", version->seq, target->entity),
-				 errhint("Look at it: SELECT * FROM exact.stage WHERE batch = " INT64_FORMAT " AND ord = %d.", version->batch, row->ord)));
+				 errmsg("the payload of version " INT64_FORMAT " of %s is not a JSON object",
+						version->seq, target->entity),
+				 errhint("Look at it: SELECT * FROM exact.stage WHERE batch = " INT64_FORMAT
+						 " AND ord = %d.", version->batch, row->ord)));
 	if (d->text.len >= EXACT_DELIVERY_BYTES && d->rows > 0)
 	{
 		d->text.len = start;
 		d->text.data[start] = '\0';
 		return false;
 	}
-	d->names[d->rows] = MemoryContextAlloc(d->context, strlen(version->key) + 16);
-	sprintf(d->names[d->rows], "%d %s", version->division, version->key);
 	if (d->rows == 0)
 	{
 		d->batch.seq_min = d->batch.seq_max = version->seq;
@@ -225,7 +173,10 @@ append_row(ExactDelivery *d, StageRow *row)
 	}
 	d->batch.seq_min = Min(d->batch.seq_min, version->seq);
 	d->batch.seq_max = Max(d->batch.seq_max, version->seq);
-	note_division(d, version->division);
+	old = MemoryContextSwitchTo(d->context);
+	d->names[d->rows] = psprintf("%d %s", version->division, version->key);
+	d->divisions = list_append_unique_int(d->divisions, version->division);
+	MemoryContextSwitchTo(old);
 	d->range.last_batch = version->batch;
 	d->range.last_ord = row->ord;
 	d->rows++;
@@ -243,7 +194,8 @@ static bool
 read_batch(ExactDelivery *d, const ExactBatch *batch)
 {
 	StageRow   *rows = palloc(sizeof(StageRow) * READ_ROWS);
-	MemoryContext read_context = AllocSetContextCreate(CurrentMemoryContext, "exact stage rows", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext read_context = AllocSetContextCreate(CurrentMemoryContext, "exact stage rows",
+													   ALLOCSET_DEFAULT_SIZES);
 	int			position = batch->delivered;
 	bool		full = false;
 
@@ -271,10 +223,29 @@ read_batch(ExactDelivery *d, const ExactBatch *batch)
 	return position >= batch->rows;
 }
 
+/* What of the rows is counted and listed once all are there */
+static void
+sum_up(ExactDelivery *d)
+{
+	int		   *divisions = palloc(sizeof(int) * list_length(d->divisions));
+
+	d->batch.rows = d->rows;
+	for (int i = 0; i < list_length(d->divisions); i++)
+		divisions[i] = list_nth_int(d->divisions, i);
+	d->batch.divisions = divisions;
+	d->batch.ndivisions = list_length(d->divisions);
+	qsort(d->names, d->rows, sizeof(char *), compare_names);
+	for (int i = 0; i < d->rows; i++)
+		if (i == 0 || strcmp(d->names[i], d->names[i - 1]) != 0)
+			d->keys++;
+}
+
+/* The rows of batch after batch, until a statement is full or no batch is left. */
 ExactDelivery *
 exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 below)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "exact delivery", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "exact delivery",
+												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	ExactDelivery *d = palloc0(sizeof(ExactDelivery));
 
@@ -292,11 +263,9 @@ exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 be
 		d->whole[d->nwhole++] = backlog->batches[i].id;
 	}
 	appendStringInfoChar(&d->text, ']');
-	d->batch.rows = d->rows;
-	qsort(d->names, d->rows, sizeof(char *), compare_names);
-	for (int i = 0; i < d->rows; i++)
-		if (i == 0 || strcmp(d->names[i], d->names[i - 1]) != 0)
-			d->keys++;
+	MemoryContextSwitchTo(context);
+	sum_up(d);
+	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(context, TopMemoryContext);
 	return d;
 }
@@ -304,41 +273,50 @@ exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 be
 /* ---- the record of a delivery ---- */
 
 static void
-record_unit(void *arg)
+record_batches(const ExactDelivery *d)
 {
 	static const char whole_sql[] =
-	"UPDATE exact.batch SET delivered_rows = rows, delivered_at = clock_timestamp() WHERE id = ANY ($1)";
+	"UPDATE exact.batch"
+	" SET delivered_rows = rows, delivered_at = clock_timestamp()"
+	" WHERE id = ANY ($1)";
 	static const char part_sql[] =
-	"UPDATE exact.batch SET delivered_rows = $2 WHERE id = $1";
-	static const char state_sql[] =
-	"INSERT INTO exact.target_state AS t (workspace, entity, table_name, history_name, delivered_at) "
-	"VALUES ($1, $2, $3, $4, clock_timestamp()) ON CONFLICT (workspace, entity) DO UPDATE SET table_name = excluded.table_name, "
-	"history_name = excluded.history_name, delivered_at = excluded.delivered_at, paused_since = NULL, sqlstate = NULL, reason = NULL, "
-	"next_step = NULL, attempts = 0, next_attempt_at = NULL";
-	static const char audit_sql[] =
-	"SELECT exact._audit('loader', 'statement', NULL, $1, jsonb_build_object('workspace', $2::text, 'table', $3::text, 'rows', $4::int, "
-	"'keys', $5::int, 'first_batch', $6::bigint, 'first_ord', $7::int, 'last_batch', $8::bigint, 'last_ord', $9::int, 'seq_min', $10::bigint, "
-	"'seq_max', $11::bigint, 'history_statement', $12::text, 'current_statement', $13::text))";
-	ExactDelivery *d = arg;
-	const ExactTargetPlan *plan = d->plan;
-	ExactArg	args[13];
+	"UPDATE exact.batch"
+	" SET delivered_rows = $2"
+	" WHERE id = $1";
+	ExactArg	args[2];
 
 	args[0] = exact_arg_int8_array(d->whole, NULL, d->nwhole);
 	exact_sql(whole_sql, 1, args);
-	if (d->part != 0)
-	{
-		args[0] = exact_arg_int8(d->part);
-		args[1] = exact_arg_int4(d->part_rows);
-		exact_sql(part_sql, 2, args);
-	}
-	args[0] = exact_arg_text(plan->workspace->name);
-	args[1] = exact_arg_text(plan->sql.entity);
-	args[2] = exact_arg_text(plan->current_name);
-	args[3] = exact_arg_text(plan->history_name);
-	exact_sql(state_sql, 4, args);
-	args[0] = exact_arg_text(plan->sql.entity);
-	args[1] = exact_arg_text(plan->workspace->name);
-	args[2] = exact_arg_text(plan->current_name);
+	if (d->part == 0)
+		return;
+	args[0] = exact_arg_int8(d->part);
+	args[1] = exact_arg_int4(d->part_rows);
+	exact_sql(part_sql, 2, args);
+}
+
+/* The rows, told by their versions, and the statements that carried them */
+static void
+audit(const ExactDelivery *d)
+{
+	static const char sql[] =
+	"SELECT exact._audit('loader', 'statement', NULL, $1, jsonb_build_object("
+	"'workspace', $2::text,"
+	" 'table', $3::text,"
+	" 'rows', $4::int,"
+	" 'keys', $5::int,"
+	" 'first_batch', $6::bigint,"
+	" 'first_ord', $7::int,"
+	" 'last_batch', $8::bigint,"
+	" 'last_ord', $9::int,"
+	" 'seq_min', $10::bigint,"
+	" 'seq_max', $11::bigint,"
+	" 'history_statement', $12::text,"
+	" 'current_statement', $13::text))";
+	ExactArg	args[13];
+
+	args[0] = exact_arg_text(d->plan->sql.entity);
+	args[1] = exact_arg_text(d->plan->workspace->name);
+	args[2] = exact_arg_text(d->plan->current_name);
 	args[3] = exact_arg_int4(d->rows);
 	args[4] = exact_arg_int4(d->keys);
 	args[5] = exact_arg_int8(d->range.first_batch);
@@ -349,18 +327,53 @@ record_unit(void *arg)
 	args[10] = exact_arg_int8(d->batch.seq_max);
 	args[11] = exact_arg_text(d->history_statement);
 	args[12] = exact_arg_text(d->current_statement);
-	exact_sql(audit_sql, 13, args);
+	exact_sql(sql, 13, args);
 }
 
-/* ---- the statements ---- */
+static void
+record_unit(void *arg)
+{
+	ExactDelivery *d = arg;
+	const ExactTargetPlan *plan = d->plan;
+	ExactTargetNames names = {
+		plan->workspace->name, plan->sql.entity, plan->current_name, plan->history_name
+	};
+
+	record_batches(d);
+	exact_target_state_delivered(&names, NULL, GetCurrentTimestamp());
+	audit(d);
+}
+
+/* Batches that it delivered leave the list; one that it delivered in part stays with the rest. */
+void
+exact_delivery_settle(const ExactDelivery *d, ExactBacklog *backlog)
+{
+	int			kept = 0;
+	int			w = 0;
+
+	for (int i = 0; i < backlog->n; i++)
+	{
+		ExactBatch	batch = backlog->batches[i];
+
+		while (w < d->nwhole && d->whole[w] < batch.id)
+			w++;
+		if (w < d->nwhole && d->whole[w] == batch.id)
+			continue;
+		if (batch.id == d->part)
+			batch.delivered = d->part_rows;
+		backlog->batches[kept++] = batch;
+	}
+	backlog->n = kept;
+}
 
 bool
 exact_delivery_record(ExactDelivery *d)
 {
 	if (!exact_unit_run("record delivery", record_unit, d, NULL))
 		return false;
-	exact_log(LOG, "delivered table=%s rows=%d batches=%d history_ms=%.0f current_ms=%.0f", d->plan->sql.entity, d->rows,
-			  d->nwhole + (d->part != 0 ? 1 : 0), d->history_ms, d->current_ms);
+	exact_log(LOG, "delivered table=%s rows=%d batches=%d history_ms=%.0f current_ms=%.0f",
+			  d->plan->sql.entity, d->rows, d->nwhole + (d->part != 0 ? 1 : 0), d->history_ms,
+			  d->current_ms);
 	return true;
 }
 
@@ -369,6 +382,8 @@ exact_delivery_free(ExactDelivery *d)
 {
 	MemoryContextDelete(d->context);
 }
+
+/* ---- the statements ---- */
 
 static void
 end_delivery(ExactDelivery *d, const ExactDeliveryEnd *end)
@@ -407,10 +422,13 @@ static void
 end_with_gap(ExactDelivery *d, const char *table, int64 found, const char *what)
 {
 	ExactDeliveryEnd end;
-	char	   *message = psprintf("post-condition failed: %s holds " INT64_FORMAT " of the %d %s of batches " INT64_FORMAT " to " INT64_FORMAT,
-								   table, found, d->rows, what, d->range.first_batch, d->range.last_batch);
-	char	   *hint = psprintf("Look who else writes it: DESCRIBE HISTORY %s; then SELECT exact.resume(division, '%s') delivers them again.", table,
-								d->plan->sql.entity);
+	char	   *message = psprintf("post-condition failed: %s holds " INT64_FORMAT
+								   " of the %d %s of batches " INT64_FORMAT " to " INT64_FORMAT,
+								   table, found, d->rows, what, d->range.first_batch,
+								   d->range.last_batch);
+	char	   *hint = psprintf("Look who else writes it: DESCRIBE HISTORY %s; then SELECT"
+								" exact.resume(division, '%s') delivers them again.",
+								table, d->plan->sql.entity);
 
 	memset(&end, 0, sizeof(end));
 	end.fault = exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, NULL, hint);
@@ -421,7 +439,8 @@ end_with_gap(ExactDelivery *d, const char *table, int64 found, const char *what)
 
 /* Sends a statement of this delivery; done gets the delivery. */
 static void
-run(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, const char *sql, ExactStatementDone done)
+run(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, const char *sql,
+	ExactStatementDone done)
 {
 	exact_statement_start(&(ExactStatementRequest) {
 		.workspace = d->plan->workspace,
@@ -458,7 +477,8 @@ take_current_check(const ExactStatementResult *result, void *arg)
 	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
 		end_refused(d, result);
 	else if (counted(result) != d->rows)
-		end_with_gap(d, d->plan->current_name, counted(result), "versions or later ones of their records");
+		end_with_gap(d, d->plan->current_name, counted(result),
+					 "versions or later ones of their records");
 	else
 		end_delivered(d);
 }
@@ -535,7 +555,8 @@ take_history(const ExactStatementResult *result, void *arg)
 }
 
 void
-exact_delivery_start(ExactDelivery *d, ExactStatementTrouble trouble, ExactDeliveryDone done, void *arg)
+exact_delivery_start(ExactDelivery *d, ExactStatementTrouble trouble, ExactDeliveryDone done,
+					 void *arg)
 {
 	StringInfoData sql;
 

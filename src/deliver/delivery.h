@@ -1,61 +1,50 @@
 /*
- * delivery.h - one delivery: a range of staged versions of one entity, merged into the history and then into the current table.
+ * delivery.h - one delivery: a range of staged versions of one entity, merged into the history and
+ * then into the current table.
  */
 #ifndef EXACT_DELIVERY_H
 #define EXACT_DELIVERY_H
 
+#include "base/fault.h"
+#include "deliver/backlog.h"
 #include "deliver/target.h"
-
-/* A batch that waits */
-typedef struct ExactBatch
-{
-	int64		id;
-	int			slot;
-	int			rows;
-	int			delivered;		/* so many of its first rows are */
-	int64		bytes;			/* of all payloads */
-} ExactBatch;
-
-/* The batches of one entity and workspace that wait, in order */
-typedef struct ExactBacklog
-{
-	ExactBatch *batches;
-	int			n;
-	int			capacity;
-} ExactBacklog;
-
-extern void exact_backlog_add(ExactBacklog *backlog, const ExactBatch *batch);
-/* Rows and estimated bytes of delivery text that wait in batches below an id */
-extern void exact_backlog_measure(const ExactBacklog *backlog, int64 below, int64 *rows, int64 *bytes);
 
 #define EXACT_DELIVERY_BYTES (1024 * 1024)	/* of JSON text in one statement */
 
 typedef struct ExactDelivery ExactDelivery;
 
 /*
- * In a unit: reads the first rows that wait in batches below an id, as many as one statement carries (exact_databricks.merge_rows, 1 MiB; a
- * longer single row goes alone). The plan must live until the delivery has ended.
+ * In a unit: reads the first rows that wait in batches below an id, as many as one statement
+ * carries (exact_databricks.merge_rows, 1 MiB; a longer single row goes alone). The plan must live
+ * until the delivery has ended.
  */
-extern ExactDelivery *exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 below);
+extern ExactDelivery *exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog,
+										  int64 below);
 
 typedef struct ExactDeliveryEnd
 {
 	const ExactFault *fault;	/* NULL: delivered and recorded */
 	const char *sqlstate;		/* of the fault: Databricks' own, EX0nn, or "" */
 	bool		fenced;			/* Databricks takes deliveries of another copy of this hub only */
-	bool		gap;			/* a post-condition failed: the tables do not hold what was delivered */
-	bool		unrecorded;		/* delivered, but not recorded: the caller calls exact_delivery_record later */
+	/* a post-condition failed: the tables do not hold what was delivered */
+	bool		gap;
+	/* delivered, but not recorded: the caller calls exact_delivery_record later */
+	bool		unrecorded;
 } ExactDeliveryEnd;
 
 typedef void (*ExactDeliveryDone) (const ExactDeliveryEnd *end, void *arg);
 
 /* Runs it; done is called once, outside a transaction. */
-extern void exact_delivery_start(ExactDelivery *delivery, ExactStatementTrouble trouble, ExactDeliveryDone done, void *arg);
+extern void exact_delivery_start(ExactDelivery *delivery, ExactStatementTrouble trouble,
+								 ExactDeliveryDone done, void *arg);
 
 /* Takes what was delivered out of the backlog; within done, or after exact_delivery_record. */
 extern void exact_delivery_settle(const ExactDelivery *delivery, ExactBacklog *backlog);
 
-/* Records a delivery whose record failed before; false: failed again. Then it is freed with exact_delivery_free. */
+/*
+ * Records a delivery whose record failed before; false: failed again. Then it is freed with
+ * exact_delivery_free.
+ */
 extern bool exact_delivery_record(ExactDelivery *delivery);
 extern void exact_delivery_free(ExactDelivery *delivery);
 

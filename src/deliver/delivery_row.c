@@ -1,9 +1,10 @@
 /*
  * delivery_row.c - one staged version as one JSON object of a delivery.
  *
- * The record is read token by token with PostgreSQL's own JSON lexer, without unescaping: the inside of a string token is
- * already what a JSON string may hold, so "\u0000" and half a surrogate pair travel as they came. Called by the loader, for
- * every version that is delivered; 10 to 20 µs each.
+ * The record is read token by token with PostgreSQL's own JSON lexer, without unescaping: the
+ * inside of a string token is already what a JSON string may hold, so "\u0000" and half a surrogate
+ * pair travel as they came. Called by the loader, for every version that is delivered; 10 to 20 µs
+ * each.
  */
 #ifdef FRONTEND
 #include "postgres_fe.h"
@@ -44,15 +45,18 @@ is_guid(const char *s, size_t len)
 		bool		dash = i == 8 || i == 13 || i == 18 || i == 23;
 		char		c = s[i];
 
-		if (dash ? c != '-' : !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F')))
+		bool		hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') ||
+			(c >= 'A' && c <= 'F');
+
+		if (dash ? c != '-' : !hex)
 			return false;
 	}
 	return true;
 }
 
 /*
- * "/Date(1700000000000)/", also with escaped slashes: milliseconds of a wall clock since 1970. False for anything else, such as
- * one with an offset.
+ * "/Date(1700000000000)/", also with escaped slashes: milliseconds of a wall clock since 1970.
+ * False for anything else, such as one with an offset.
  */
 static bool
 read_date(const char *s, size_t len, int64 *ms)
@@ -92,7 +96,10 @@ read_date(const char *s, size_t len, int64 *ms)
 	return digits > 0;
 }
 
-/* Days since 1970 to a date of the Gregorian calendar, which is what the engine's dates are in all years */
+/*
+ * Days since 1970 to a date of the Gregorian calendar, which is what the engine's dates are in all
+ * years
+ */
 static void
 civil_date(int64 days, int *year, int *month, int *day)
 {
@@ -108,7 +115,10 @@ civil_date(int64 days, int *year, int *month, int *day)
 	*year = (int) (yoe + era * 400 + (*month <= 2 ? 1 : 0));
 }
 
-/* Writes the moment as the column's type takes it; false when it does not fit: a time part in a date, a year out of range. */
+/*
+ * Writes the moment as the column's type takes it; false when it does not fit: a time part in a
+ * date, a year out of range.
+ */
 static bool
 append_date(StringInfo out, int64 ms, bool date_only)
 {
@@ -129,8 +139,9 @@ append_date(StringInfo out, int64 ms, bool date_only)
 	if (date_only)
 		appendStringInfo(out, "\"%04d-%02d-%02d\"", year, month, day);
 	else
-		appendStringInfo(out, "\"%04d-%02d-%02d %02d:%02d:%02d.%03d\"", year, month, day, (int) (rest / 3600000),
-						 (int) (rest / 60000 % 60), (int) (rest / 1000 % 60), (int) (rest % 1000));
+		appendStringInfo(out, "\"%04d-%02d-%02d %02d:%02d:%02d.%03d\"", year, month, day,
+						 (int) (rest / 3600000), (int) (rest / 60000 % 60),
+						 (int) (rest / 1000 % 60), (int) (rest % 1000));
 	return true;
 }
 
@@ -175,7 +186,8 @@ append_string_value(StringInfo out, const ExactColumn *column, const char *value
 }
 
 static void
-append_value(StringInfo out, const ExactColumn *column, JsonTokenType type, const char *value, size_t len)
+append_value(StringInfo out, const ExactColumn *column, JsonTokenType type, const char *value,
+			 size_t len)
 {
 	switch (type)
 	{
@@ -190,7 +202,10 @@ append_value(StringInfo out, const ExactColumn *column, JsonTokenType type, cons
 	}
 }
 
-/* The column that this field fills, -1 none. Records mostly come in the catalogue's order: the search starts where it should be. */
+/*
+ * The column that this field fills, -1 none. Records mostly come in the catalogue's order: the
+ * search starts where it should be.
+ */
 static int
 find_column(const ExactColumn *columns, int ncolumns, int *guess, const char *name, size_t len)
 {
@@ -218,7 +233,8 @@ skip_value(JsonLexContext *lex)
 	{
 		if (lex->token_type == JSON_TOKEN_OBJECT_START || lex->token_type == JSON_TOKEN_ARRAY_START)
 			depth++;
-		else if (lex->token_type == JSON_TOKEN_OBJECT_END || lex->token_type == JSON_TOKEN_ARRAY_END)
+		else if (lex->token_type == JSON_TOKEN_OBJECT_END ||
+				 lex->token_type == JSON_TOKEN_ARRAY_END)
 			depth--;
 		else if (lex->token_type == JSON_TOKEN_END)
 			return false;
@@ -229,8 +245,10 @@ skip_value(JsonLexContext *lex)
 	}
 }
 
+/* The fields of a record that fill a column. False: it is no object, or has one of them twice. */
 static bool
-append_fields(StringInfo out, const char *record, size_t len, const ExactColumn *columns, int ncolumns)
+append_fields(StringInfo out, const char *record, size_t len, const ExactColumn *columns,
+			  int ncolumns)
 {
 	JsonLexContext *lex = exact_json_lexer(record, len, false);
 	bool	   *seen = palloc0(ncolumns + 1);
@@ -250,7 +268,8 @@ append_fields(StringInfo out, const char *record, size_t len, const ExactColumn 
 		const char *value;
 		JsonTokenType type;
 
-		ok = json_lex(lex) == JSON_SUCCESS && lex->token_type == JSON_TOKEN_COLON && json_lex(lex) == JSON_SUCCESS;
+		ok = json_lex(lex) == JSON_SUCCESS && lex->token_type == JSON_TOKEN_COLON &&
+			json_lex(lex) == JSON_SUCCESS;
 		if (!ok)
 			break;
 		value = lex->token_start;
@@ -262,8 +281,13 @@ append_fields(StringInfo out, const char *record, size_t len, const ExactColumn 
 			seen[n] = true;
 			append_value(out, &columns[n], type, value, lex->token_terminator - value);
 		}
-		if (ok && row >= 0 && strncmp(columns[row].source_field, name, name_len) == 0 && columns[row].source_field[name_len] == '\0')
-			append_plain(out, columns[row].name, lex->token_terminator - value == 1 && *value == '0' ? "header" : "line");
+		if (ok && row >= 0 && strncmp(columns[row].source_field, name, name_len) == 0 &&
+			columns[row].source_field[name_len] == '\0')
+		{
+			bool		zero = lex->token_terminator - value == 1 && *value == '0';
+
+			append_plain(out, columns[row].name, zero ? "header" : "line");
+		}
 		ok = ok && json_lex(lex) == JSON_SUCCESS;
 		if (ok && lex->token_type == JSON_TOKEN_COMMA)
 			ok = json_lex(lex) == JSON_SUCCESS && lex->token_type == JSON_TOKEN_STRING;
@@ -276,8 +300,10 @@ append_fields(StringInfo out, const char *record, size_t len, const ExactColumn 
 	return ok;
 }
 
+/* Columns of the hub around those of the record. */
 bool
-exact_delivery_row_append(StringInfo out, const ExactVersion *version, const ExactColumn *columns, int ncolumns)
+exact_delivery_row_append(StringInfo out, const ExactVersion *version, const ExactColumn *columns,
+						  int ncolumns)
 {
 	int			start = out->len;
 	char		op[2] = {version->op, '\0'};
@@ -293,7 +319,8 @@ exact_delivery_row_append(StringInfo out, const ExactVersion *version, const Exa
 	else
 		exact_json_quote(out, version->key, strlen(version->key));
 	appendStringInfo(out, ",\"_seq\":\"" INT64_FORMAT "\"", version->seq);
-	if (version->record != NULL && !append_fields(out, version->record, version->record_len, columns, ncolumns))
+	if (version->record != NULL &&
+		!append_fields(out, version->record, version->record_len, columns, ncolumns))
 	{
 		out->len = start;
 		out->data[start] = '\0';

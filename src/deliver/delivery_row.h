@@ -1,7 +1,9 @@
 /*
- * delivery_row.h - one staged version as one JSON object of a delivery: every value a JSON string, absent when null.
+ * delivery_row.h - one staged version as one JSON object of a delivery: every value a JSON string,
+ * absent when null.
  *
- * Pure text: no SQL, no network. The engine prints JSON numbers again before it casts them, so digits travel as strings.
+ * Pure text: no SQL, no network. The engine prints JSON numbers again before it casts them, so
+ * digits travel as strings.
  */
 #ifndef EXACT_DELIVERY_ROW_H
 #define EXACT_DELIVERY_ROW_H
@@ -16,15 +18,18 @@ typedef struct ExactVersion
 	char		op;				/* I, U, D */
 	int64		batch;
 	const char *staged_at;		/* ISO 8601 with Z */
-	const char *record;			/* the record as received; of a D: that of the version before it; NULL when there is none */
+	/* the record as received; of a D: that of the version before it; NULL when there is none */
+	const char *record;
 	size_t		record_len;
 } ExactVersion;
 
 /*
- * Appends the object. Values: Guids in lower case, padded codes trimmed, /Date(ms)/ as the wall clock it stands for, digits as
- * received; empty texts of columns that are no text are null. What does not fit is sent as it is, so that the CAST fails and
- * names the column. False, and nothing appended, when the record is not a JSON object.
+ * Appends the object. Values: Guids in lower case, padded codes trimmed, /Date(ms)/ as the wall
+ * clock it stands for, digits as received; empty texts of columns that are no text are null. What
+ * does not fit is sent as it is, so that the CAST fails and names the column. False, and nothing
+ * appended, when the record is not a JSON object.
  */
-extern bool exact_delivery_row_append(StringInfo out, const ExactVersion *version, const ExactColumn *columns, int ncolumns);
+extern bool exact_delivery_row_append(StringInfo out, const ExactVersion *version,
+									  const ExactColumn *columns, int ncolumns);
 
 #endif

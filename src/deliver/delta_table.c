@@ -1,25 +1,29 @@
 /*
  * delta_table.c - one entity in one workspace: recovery, preparation, deliveries, pauses.
  *
- * One thing at a time is under way for a table. Called by loader.c from its turn; callbacks only change the state, the next turn
- * goes on from it.
+ * One thing at a time is under way for a table. Called by queue.c from the loader's turn; callbacks
+ * only change the state, the next turn goes on from it.
  */
 #include "postgres.h"
 
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/backoff.h"
+#include "base/clock.h"
 #include "base/errors.h"
+#include "base/fault.h"
 #include "base/guc.h"
 #include "base/sql.h"
-#include "deliver/compare.h"
 #include "deliver/delta_table.h"
 #include "deliver/fence.h"
+#include "deliver/other_copy.h"
+#include "state/target_state.h"
 #include "worker/self.h"
 #include "worker/unit.h"
 
-#define PAUSE_FIRST_MS 60000L
-#define PAUSE_LAST_MS 900000L
+#define PAUSE_FIRST_MS 60000
+#define PAUSE_LAST_MS 900000
 #define RECORD_AGAIN_MS 1000
 
 dlist_head	exact_delta_tables = DLIST_STATIC_INIT(exact_delta_tables);
@@ -47,7 +51,8 @@ exact_delta_table_get(const char *workspace, const char *entity)
 static char *
 describe_plan(const ExactTargetPlan *plan)
 {
-	return psprintf("%s %s %s %s", plan->workspace->origin, plan->current_name, plan->history_name, plan->digest);
+	return psprintf("%s %s %s %s", plan->workspace->origin, plan->current_name, plan->history_name,
+					plan->digest);
 }
 
 static void
@@ -103,43 +108,31 @@ set_idle(ExactDeltaTable *table)
 typedef struct StateEntry
 {
 	ExactDeltaTable *table;
-	const ExactFault *fault;
-	const char *sqlstate;
-	bool		pauses;
-	int			attempts;
-	TimestampTz next_attempt;
+	ExactTargetTrouble trouble;
 } StateEntry;
 
+/* The pause, and with the first one of a row its event */
 static void
-state_unit(void *arg)
+pause_unit(void *arg)
 {
-	static const char sql[] =
-	"INSERT INTO exact.target_state AS t (workspace, entity, paused_since, sqlstate, reason, next_step, attempts, next_attempt_at) "
-	"VALUES ($1, $2, CASE WHEN $3 THEN clock_timestamp() END, $4, $5, $6, $7, $8) ON CONFLICT (workspace, entity) DO UPDATE SET "
-	"paused_since = CASE WHEN $3 THEN coalesce(t.paused_since, clock_timestamp()) ELSE t.paused_since END, sqlstate = excluded.sqlstate, "
-	"reason = excluded.reason, next_step = excluded.next_step, attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at";
 	static const char audit_sql[] =
-	"SELECT exact._audit('loader', 'statement', NULL, $1, jsonb_build_object('workspace', $2::text, 'paused', $3::text, 'sqlstate', $4::text))";
+	"SELECT exact._audit('loader', 'statement', NULL, $1, jsonb_build_object("
+	"'workspace', $2::text,"
+	" 'paused', $3::text,"
+	" 'sqlstate', $4::text))";
 	StateEntry *entry = arg;
-	ExactArg	args[8];
+	const ExactTargetTrouble *trouble = &entry->trouble;
+	ExactTargetNames names = {entry->table->workspace, entry->table->entity, NULL, NULL};
+	ExactArg	args[4];
 
-	args[0] = exact_arg_text(entry->table->workspace);
-	args[1] = exact_arg_text(entry->table->entity);
-	args[2] = exact_arg_bool(entry->pauses);
-	args[3] = exact_arg_text(entry->sqlstate);
-	args[4] = exact_arg_text(entry->fault->message);
-	args[5] = exact_arg_text(entry->fault->hint);
-	args[6] = exact_arg_int4(entry->attempts);
-	args[7] = entry->next_attempt != 0 ? exact_arg_time(entry->next_attempt) : exact_arg_null(TIMESTAMPTZOID);
-	exact_sql(sql, 8, args);
-	if (entry->pauses && entry->attempts == 1)
-	{
-		args[0] = exact_arg_text(entry->table->entity);
-		args[1] = exact_arg_text(entry->table->workspace);
-		args[2] = exact_arg_text(entry->fault->message);
-		args[3] = exact_arg_text(entry->sqlstate);
-		exact_sql(audit_sql, 4, args);
-	}
+	exact_target_state_paused(&names, trouble);
+	if (trouble->attempts != 1)
+		return;
+	args[0] = exact_arg_text(names.entity);
+	args[1] = exact_arg_text(names.workspace);
+	args[2] = exact_arg_text(trouble->fault->message);
+	args[3] = exact_arg_text(trouble->sqlstate);
+	exact_sql(audit_sql, 4, args);
 }
 
 /* Databricks' own state, else ours as text; NULL when there is none */
@@ -152,29 +145,32 @@ shown_sqlstate(const ExactFault *fault, const char *sqlstate)
 }
 
 static void
+log_pause(const ExactDeltaTable *table, const ExactFault *fault, const char *sqlstate)
+{
+	exact_log(table->attempts == 1 ? WARNING : LOG,
+			  "paused table=%s workspace=%s sqlstate=%s batches=%d next_attempt=%s: %s.%s%s%s%s",
+			  table->entity, table->workspace, sqlstate ? sqlstate : "none", table->backlog.n,
+			  table->next_attempt != 0 ? timestamptz_to_str(table->next_attempt) : "when resumed",
+			  fault->message,
+			  fault->detail ? " " : "", fault->detail ? fault->detail : "",
+			  fault->hint ? " Next step: " : "", fault->hint ? fault->hint : "");
+}
+
+static void
 pause_until(ExactDeltaTable *table, const ExactFault *fault, const char *sqlstate, bool by_itself)
 {
 	StateEntry	entry;
-	long		ms = PAUSE_LAST_MS;
+	int64		ms = exact_backoff_ms(++table->attempts, PAUSE_FIRST_MS, PAUSE_LAST_MS);
 
-	table->attempts++;
-	if (table->attempts < 5)
-		ms = Min(PAUSE_FIRST_MS << (table->attempts - 1), PAUSE_LAST_MS);
 	table->paused = true;
 	table->next_attempt = by_itself ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms) : 0;
-
-	memset(&entry, 0, sizeof(entry));
 	entry.table = table;
-	entry.fault = fault;
-	entry.sqlstate = shown_sqlstate(fault, sqlstate);
-	entry.pauses = true;
-	entry.attempts = table->attempts;
-	entry.next_attempt = table->next_attempt;
-	table->pause_recorded = exact_unit_run("pause table", state_unit, &entry, NULL);
-	exact_log(table->attempts == 1 ? WARNING : LOG, "paused table=%s workspace=%s sqlstate=%s batches=%d next_attempt=%s: %s.%s%s%s%s", table->entity,
-			  table->workspace, entry.sqlstate ? entry.sqlstate : "none", table->backlog.n,
-			  table->next_attempt != 0 ? timestamptz_to_str(table->next_attempt) : "when resumed", fault->message,
-			  fault->detail ? " " : "", fault->detail ? fault->detail : "", fault->hint ? " Next step: " : "", fault->hint ? fault->hint : "");
+	entry.trouble.fault = fault;
+	entry.trouble.sqlstate = shown_sqlstate(fault, sqlstate);
+	entry.trouble.attempts = table->attempts;
+	entry.trouble.next_attempt = table->next_attempt;
+	table->pause_recorded = exact_unit_run("pause table", pause_unit, &entry, NULL);
+	log_pause(table, fault, entry.trouble.sqlstate);
 }
 
 void
@@ -183,25 +179,21 @@ exact_delta_table_pause(ExactDeltaTable *table, const ExactFault *fault, const c
 	pause_until(table, fault, sqlstate, true);
 }
 
-/* Called in a unit: the service is away or busy; shown, but nobody has to act yet. */
+void
+exact_delta_table_show(ExactDeltaTable *table, const ExactFault *fault, int attempts,
+					   TimestampTz at)
+{
+	ExactTargetNames names = {table->workspace, table->entity, NULL, NULL};
+	ExactTargetTrouble trouble = {fault, shown_sqlstate(fault, NULL), attempts, at};
+
+	exact_target_state_delayed(&names, &trouble);
+}
+
+/* For statements of a table */
 static void
 show_trouble(const ExactFault *fault, int attempts, TimestampTz at, void *arg)
 {
-	StateEntry	entry;
-
-	memset(&entry, 0, sizeof(entry));
-	entry.table = arg;
-	entry.fault = fault;
-	entry.sqlstate = shown_sqlstate(fault, NULL);
-	entry.attempts = attempts;
-	entry.next_attempt = at;
-	state_unit(&entry);
-}
-
-void
-exact_delta_table_show(ExactDeltaTable *table, const ExactFault *fault, int attempts, TimestampTz at)
-{
-	show_trouble(fault, attempts, at, table);
+	exact_delta_table_show(arg, fault, attempts, at);
 }
 
 /* ---- statements of an earlier process ---- */
@@ -256,7 +248,8 @@ plan_unit(void *arg)
 {
 	PlanReading *reading = arg;
 
-	reading->table->plan = exact_target_load(TopMemoryContext, reading->workspace, reading->table->entity, reading->hub);
+	reading->table->plan = exact_target_load(TopMemoryContext, reading->workspace,
+											 reading->table->entity, reading->hub);
 }
 
 static bool
@@ -267,7 +260,8 @@ read_plan(ExactDeltaTable *table, const ExactWorkspace *workspace, const ExactHu
 
 	if (exact_unit_run("read table plan", plan_unit, &reading, &fault))
 	{
-		table->verified = table->verified_as != NULL && strcmp(table->verified_as, describe_plan(table->plan)) == 0;
+		table->verified = table->verified_as != NULL &&
+			strcmp(table->verified_as, describe_plan(table->plan)) == 0;
 		return true;
 	}
 	drop_plan(table);
@@ -278,19 +272,13 @@ read_plan(ExactDeltaTable *table, const ExactWorkspace *workspace, const ExactHu
 static void
 verified_unit(void *arg)
 {
-	static const char sql[] =
-	"INSERT INTO exact.target_state AS t (workspace, entity, table_name, history_name, created_at, columns_digest) "
-	"VALUES ($1, $2, $3, $4, clock_timestamp(), $5) ON CONFLICT (workspace, entity) DO UPDATE SET table_name = excluded.table_name, "
-	"history_name = excluded.history_name, created_at = coalesce(t.created_at, excluded.created_at), columns_digest = excluded.columns_digest";
 	ExactDeltaTable *table = arg;
-	ExactArg	args[5];
+	const ExactTargetPlan *plan = table->plan;
+	ExactTargetNames names = {
+		table->workspace, table->entity, plan->current_name, plan->history_name
+	};
 
-	args[0] = exact_arg_text(table->workspace);
-	args[1] = exact_arg_text(table->entity);
-	args[2] = exact_arg_text(table->plan->current_name);
-	args[3] = exact_arg_text(table->plan->history_name);
-	args[4] = exact_arg_text(table->plan->digest);
-	exact_sql(sql, 5, args);
+	exact_target_state_verified(&names, plan->digest);
 }
 
 static void
@@ -328,7 +316,8 @@ reading_unit(void *arg)
 {
 	Reading    *reading = arg;
 
-	reading->delivery = exact_delivery_read(reading->table->plan, &reading->table->backlog, reading->below);
+	reading->delivery = exact_delivery_read(reading->table->plan, &reading->table->backlog,
+											reading->below);
 }
 
 typedef struct Running
@@ -337,11 +326,16 @@ typedef struct Running
 	ExactDelivery *delivery;
 } Running;
 
-/* A name or type of the table is not as it was; XX000 is what open source makes of an unresolved column in a MERGE. */
+/*
+ * A name or type of the table is not as it was; XX000 is what open source makes of an unresolved
+ * column in a MERGE.
+ */
 static bool
 is_about_schema(const char *sqlstate)
 {
-	return strcmp(sqlstate, "42501") != 0 && (strncmp(sqlstate, "42", 2) == 0 || strcmp(sqlstate, "XX000") == 0);
+	if (strcmp(sqlstate, "42501") == 0)
+		return false;
+	return strncmp(sqlstate, "42", 2) == 0 || strcmp(sqlstate, "XX000") == 0;
 }
 
 static void
@@ -382,6 +376,10 @@ record_again(ExactDeltaTable *table)
 	return true;
 }
 
+/*
+ * The end of a delivery. A refusal as fenced, and one about names or types, is answered once by
+ * looking again at what the hub believes; the next one pauses the table.
+ */
 static void
 take_delivered(const ExactDeliveryEnd *end, void *arg)
 {
@@ -448,16 +446,17 @@ start_delivery(ExactDeltaTable *table, int64 below)
 static long
 interval_left(const ExactDeltaTable *table, int64 below)
 {
-	int64		interval = table->plan->merge_interval_ms >= 0 ? table->plan->merge_interval_ms : exact_merge_interval_ms;
+	int64		own = table->plan->merge_interval_ms;
+	int64		interval = own >= 0 ? own : exact_merge_interval_ms;
 	int64		rows,
 				bytes;
 
 	if (table->last_delivered == 0)
 		return 0;
-	exact_backlog_measure(&table->backlog, below, &rows, &bytes);
+	exact_backlog_measure(&table->backlog, below, EXACT_DELIVERY_BYTES, &rows, &bytes);
 	if (rows >= exact_merge_rows || bytes >= EXACT_DELIVERY_BYTES)
 		return 0;
-	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), TimestampTzPlusMilliseconds(table->last_delivered, interval));
+	return exact_clock_wait_ms(TimestampTzPlusMilliseconds(table->last_delivered, interval));
 }
 
 bool
@@ -466,19 +465,22 @@ exact_delta_table_due(const ExactDeltaTable *table)
 	return table->backlog.n > 0 || (table->verified_once && !table->compared);
 }
 
+/* In this order: the plan, what an earlier process left, the tables, other copies, deliveries. */
 long
-exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspace, const ExactHub *hub, int64 below)
+exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspace,
+						  const ExactHub *hub, int64 below)
 {
 	long		wait;
 
 	if (table->unrecorded != NULL && !record_again(table))
 		return RECORD_AGAIN_MS;
-	if (table->busy || !exact_delta_table_due(table) || (table->compared && table->backlog.batches[0].id >= below) ||
+	if (table->busy || !exact_delta_table_due(table) ||
+		(table->compared && table->backlog.batches[0].id >= below) ||
 		(table->paused && table->next_attempt == 0))
 		return -1;
 	if (table->paused)
 	{
-		wait = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), table->next_attempt);
+		wait = exact_clock_wait_ms(table->next_attempt);
 		if (wait > 0)
 			return wait;
 	}
@@ -496,7 +498,7 @@ exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspac
 	else if (table->verified)
 	{
 		table->busy = true;
-		exact_compare_start(table->plan, show_trouble, take_compared, table);
+		exact_other_copy_start(table->plan, show_trouble, take_compared, table);
 	}
 	else
 	{

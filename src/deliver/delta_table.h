@@ -1,11 +1,13 @@
 /*
- * delta_table.h - the loader's view of one entity in one workspace: what waits, whether it may go now, what is under way.
+ * delta_table.h - the loader's view of one entity in one workspace: what waits, whether it may go
+ * now, what is under way.
  */
 #ifndef EXACT_DELTA_TABLE_H
 #define EXACT_DELTA_TABLE_H
 
 #include "lib/ilist.h"
 
+#include "base/fault.h"
 #include "deliver/delivery.h"
 
 typedef struct ExactDeltaTable
@@ -18,15 +20,19 @@ typedef struct ExactDeltaTable
 	ExactTargetPlan *plan;		/* NULL: to be read again */
 	bool		recovered;		/* statements of an earlier process are over */
 	bool		verified;		/* the tables in Databricks are as planned */
-	char	   *verified_as;	/* what was verified last, NULL: nothing, or it has to be looked at again */
+	/* what was verified last, NULL: nothing, or it has to be looked at again */
+	char	   *verified_as;
 	ExactDelivery *unrecorded;	/* delivered, but a lock kept it from being recorded */
-	bool		rechecked;		/* a refusal about names or types was answered by looking at the tables again */
+	/* a refusal about names or types was answered by looking at the tables again */
+	bool		rechecked;
 	bool		verified_once;	/* by this process or an earlier one: the tables were made */
 	bool		compared;		/* nothing in the tables is unknown here */
 	bool		unclaimed;		/* paused because this hub could not claim its divisions */
-	bool		fenced;			/* a delivery was refused as another hub's, and none was taken since */
+	/* a delivery was refused as another hub's, and none was taken since */
+	bool		fenced;
 	bool		busy;			/* something is under way; its callback clears it */
-	bool		stale;			/* the configuration changed meanwhile: read plan again when not busy */
+	/* the configuration changed meanwhile: read plan again when not busy */
+	bool		stale;
 	int			recovering;		/* statements being followed */
 	bool		paused;
 	bool		pause_recorded; /* in exact.target_state, from where an operator takes it away */
@@ -49,14 +55,20 @@ extern void exact_delta_table_resume(ExactDeltaTable *table);
 /* Is there anything to do, whether it may be done now or not? */
 extern bool exact_delta_table_due(const ExactDeltaTable *table);
 /* In a unit: the service is away; shown, but nobody has to act yet. */
-extern void exact_delta_table_show(ExactDeltaTable *table, const ExactFault *fault, int attempts, TimestampTz at);
-/* Stops deliveries because of fault: recorded, shown, tried again after a minute, later after up to 15. */
-extern void exact_delta_table_pause(ExactDeltaTable *table, const ExactFault *fault, const char *sqlstate);
+extern void exact_delta_table_show(ExactDeltaTable *table, const ExactFault *fault, int attempts,
+								   TimestampTz at);
+/*
+ * Stops deliveries because of fault: recorded, shown, tried again after a minute, later after up to
+ * 15.
+ */
+extern void exact_delta_table_pause(ExactDeltaTable *table, const ExactFault *fault,
+									const char *sqlstate);
 
 /*
- * Starts what is to be done next, if it may be done now: batches below an id only. Returns ms until it may, 0 when it has started, -1 when it
- * only goes on after something else has happened.
+ * Starts what is to be done next, if it may be done now: batches below an id only. Returns ms until
+ * it may, 0 when it has started, -1 when it only goes on after something else has happened.
  */
-extern long exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspace, const ExactHub *hub, int64 below);
+extern long exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspace,
+									  const ExactHub *hub, int64 below);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * delta_views.c - the views that exact.create_views() asks for.
  *
- * A request of kind "views" is a list of names and statements (install/63_views.sql). Each name is looked at before it is written: a
- * view or table that does not carry this hub's mark is never replaced. Every step may be repeated, so a request that an earlier process
- * left is simply begun again. Called by loader.c.
+ * A request of kind "views" is a list of names and statements (install/63_views.sql). Each name is
+ * looked at before it is written: a view or table that does not carry this hub's mark is never
+ * replaced. Every step may be repeated, so a request that an earlier process left is simply begun
+ * again. Called by loader.c.
  */
 #include "postgres.h"
 
@@ -47,11 +48,19 @@ take_unit(void *arg)
 {
 	static const char *const entity = ENTITY;
 	static const char take_sql[] =
-	"UPDATE exact.request SET state = 'running', started_at = coalesce(started_at, clock_timestamp()) WHERE id = "
-	"(SELECT id FROM exact.request WHERE kind = 'views' AND state IN ('queued', 'running') ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) "
-	"RETURNING id, workspace, cancel_wanted";
+	"UPDATE exact.request"
+	" SET state = 'running', started_at = coalesce(started_at, clock_timestamp())"
+	" WHERE id = (SELECT id"
+	"  FROM exact.request"
+	"  WHERE kind = 'views' AND state IN ('queued', 'running')"
+	"  ORDER BY id"
+	"  LIMIT 1"
+	"  FOR UPDATE SKIP LOCKED)"
+	" RETURNING id, workspace, cancel_wanted";
 	static const char list_sql[] =
-	"SELECT v.name, v.text FROM exact.request r, exact._view_statements(r.workspace, r.args) v WHERE r.id = $1";
+	"SELECT v.name, v.text"
+	" FROM exact.request r, exact._view_statements(r.workspace, r.args) v"
+	" WHERE r.id = $1";
 	Views	   *v = arg;
 	ExactArg	id;
 	MemoryContext old;
@@ -89,7 +98,10 @@ typedef struct Ending
 static void
 end_unit(void *arg)
 {
-	static const char sql[] = "UPDATE exact.request SET state = $2, finished_at = clock_timestamp(), result = $3 WHERE id = $1";
+	static const char sql[] =
+	"UPDATE exact.request"
+	" SET state = $2, finished_at = clock_timestamp(), result = $3"
+	" WHERE id = $1";
 	Ending	   *ending = arg;
 	ExactArg	args[3];
 
@@ -106,7 +118,8 @@ end_request(Views *v, const char *state, const char *result)
 	Ending		ending = {v, state, result};
 
 	(void) exact_unit_run("end of a request", end_unit, &ending, NULL);
-	exact_log(LOG, "views workspace=%s request=" INT64_FORMAT " made=%d of=%d: %s", v->workspace ? v->workspace : "", v->request, v->at, v->n, state);
+	exact_log(LOG, "views workspace=%s request=" INT64_FORMAT " made=%d of=%d: %s",
+			  v->workspace ? v->workspace : "", v->request, v->at, v->n, state);
 	current = NULL;
 	more = true;
 	if (CurrentMemoryContext == v->context)
@@ -117,7 +130,8 @@ end_request(Views *v, const char *state, const char *result)
 static void
 end_failed(Views *v, const char *message, const char *hint)
 {
-	end_request(v, "failed", psprintf("%d of %d views made; %s%s%s", v->at, v->n, message, hint ? ". " : "", hint ? hint : ""));
+	end_request(v, "failed", psprintf("%d of %d views made; %s%s%s", v->at, v->n, message,
+									  hint ? ". " : "", hint ? hint : ""));
 }
 
 static void
@@ -153,7 +167,8 @@ is_ours(const Views *v, const ExactStatementResult *result)
 		if (key == NULL || value == NULL)
 			continue;
 		view |= strcmp(key, "exact.view") == 0;
-		installation |= strcmp(key, "exact.installation") == 0 && strcmp(value, v->hub->installation) == 0;
+		installation |= strcmp(key, "exact.installation") == 0 &&
+			strcmp(value, v->hub->installation) == 0;
 	}
 	return view && installation;
 }
@@ -192,7 +207,8 @@ look_at_view(Views *v)
 
 	if (v->at == v->n)
 	{
-		end_request(v, "done", psprintf("%d views made in %s.%s", v->n, v->info->catalog, v->info->schema));
+		end_request(v, "done", psprintf("%d views made in %s.%s", v->n, v->info->catalog,
+										v->info->schema));
 		return;
 	}
 	if (exact_unit_run("read request", cancel_unit, v, NULL) && v->cancelled)
@@ -219,8 +235,11 @@ take_result(const ExactStatementResult *result, void *arg)
 	else if (!good)
 		end_failed(v, result->fault->message, result->fault->hint);
 	else if (v->looking && !is_ours(v, result))
-		end_failed(v, psprintf("%s exists and is not a view of this hub, nothing of it was changed", full_name(v)),
-				   psprintf("Drop it, or SELECT exact.create_views('%s', '{\"%s\": \"another_name\"}')", v->workspace, v->names[v->at]));
+		end_failed(v, psprintf("%s exists and is not a view of this hub, nothing of it was changed",
+							   full_name(v)),
+				   psprintf("Drop it, or SELECT exact.create_views('%s',"
+							" '{\"%s\": \"another_name\"}')",
+							v->workspace, v->names[v->at]));
 	else if (v->looking)
 		make_view(v);
 	else
@@ -233,9 +252,11 @@ take_result(const ExactStatementResult *result, void *arg)
 
 /* ---- the turn ---- */
 
+/* The request lives in a context of its own, which ends with it. */
 void
 exact_delta_views_turn(ExactWorkspaceOf workspace_of, const ExactHub *hub, bool woken)
 {
+	MemoryContext context;
 	MemoryContext old;
 	const ExactWorkspace *workspace;
 	const char *why = NULL;
@@ -245,8 +266,9 @@ exact_delta_views_turn(ExactWorkspaceOf workspace_of, const ExactHub *hub, bool 
 	if (current != NULL || !more || hub == NULL)
 		return;
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	v = MemoryContextAllocZero(AllocSetContextCreate(TopMemoryContext, "exact views", ALLOCSET_DEFAULT_SIZES), sizeof(Views));
-	v->context = GetMemoryChunkContext(v);
+	context = AllocSetContextCreate(TopMemoryContext, "exact views", ALLOCSET_DEFAULT_SIZES);
+	v = MemoryContextAllocZero(context, sizeof(Views));
+	v->context = context;
 	v->hub = hub;
 	MemoryContextSwitchTo(v->context);
 	if (!exact_unit_run("take request", take_unit, v, NULL) || v->request == 0)
@@ -262,7 +284,8 @@ exact_delta_views_turn(ExactWorkspaceOf workspace_of, const ExactHub *hub, bool 
 	if (v->cancelled)
 		end_request(v, "cancelled", "cancelled before it started");
 	else if (workspace == NULL)
-		end_failed(v, psprintf("workspace %s %s", v->workspace ? v->workspace : "null", why ? why : "is not there"), NULL);
+		end_failed(v, psprintf("workspace %s %s", v->workspace ? v->workspace : "null",
+							   why ? why : "is not there"), NULL);
 	else
 	{
 		v->info = exact_databricks_copy(workspace);

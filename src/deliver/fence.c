@@ -1,21 +1,27 @@
 /*
  * fence.c - the claim of this hub on its divisions, in the Delta table exact_hub of each workspace.
  *
- * Read the table (make it if it is absent); write the epoch where it is lower; read again; wait until no statement of another copy is
- * queued or running. A row of a higher epoch, or of the same one with another claim, is another copy at work: that is recorded in
- * exact.installation_binding, and no worker of this database does anything more until exact.adopt() or exact.fence(). Called by loader.c.
+ * Read the table (make it if it is absent); write the epoch where it is lower; read again; wait
+ * until no statement of another copy is queued or running. A row of a higher epoch, or of the same
+ * one with another claim, is another copy at work: that is recorded in exact.installation_binding,
+ * and no worker of this database does anything more until exact.adopt() or exact.fence(). Called by
+ * queue.c and loader.c.
  */
 #include "postgres.h"
 
 #include "executor/spi.h"
 #include "lib/ilist.h"
+#include "nodes/pg_list.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/backoff.h"
+#include "base/clock.h"
 #include "base/errors.h"
+#include "base/fault.h"
 #include "base/sql.h"
 #include "databricks/statement_log.h"
-#include "deliver/creation.h"
+#include "deliver/create_table.h"
 #include "deliver/fence.h"
 #include "worker/self.h"
 #include "worker/unit.h"
@@ -25,15 +31,15 @@
 #define MAX_ROUNDS 5
 #define SEARCH_FIRST_MS 1000	/* the query history lists a statement a moment after it was sent */
 #define SEARCH_AGAIN_MS 2000
-#define SEARCH_BACK_MS (48 * 3600 * INT64CONST(1000))	/* a statement of a warehouse ends within two days */
+/* a statement of a warehouse ends within two days */
+#define SEARCH_BACK_MS (48 * 3600 * INT64CONST(1000))
 #define BLIND_WAIT_MS 60000		/* when the history may not be read */
-#define RETRY_FIRST_MS 5000L
-#define RETRY_MAX_MS 300000L
+#define RETRY_FIRST_MS 5000
+#define RETRY_MAX_MS 300000
 
 typedef enum Step
 {
 	STEP_READ,
-	STEP_CREATE,
 	STEP_CLAIM
 } Step;
 
@@ -42,9 +48,7 @@ typedef struct Fence
 	dlist_node	node;
 	char	   *workspace;		/* name */
 	char	   *place;			/* where its exact_hub is */
-	int		   *divisions;		/* wanted */
-	int			n;
-	int			capacity;
+	List	   *divisions;		/* wanted; integers */
 	int			held;			/* so many of the first ones are claimed, -1: it was not looked */
 	bool		stale;			/* what is under way is of another place, or in doubt */
 	bool		overtaken;
@@ -79,7 +83,9 @@ void
 exact_fence_load(void)
 {
 	static const char hub_sql[] =
-	"SELECT b.installation, b.epoch, e.claim FROM exact.installation_binding b JOIN exact.epoch e ON e.epoch = b.epoch";
+	"SELECT b.installation, b.epoch, e.claim"
+	" FROM exact.installation_binding b"
+	" JOIN exact.epoch e ON e.epoch = b.epoch";
 	static const char *const entity = ENTITY;
 	MemoryContext old;
 
@@ -89,7 +95,8 @@ exact_fence_load(void)
 	if (exact_sql(hub_sql, 0, NULL) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_INSTALLATION),
-				 errmsg("this database has no installation yet, or its epoch is not in exact.epoch"),
+				 errmsg("this database has no installation yet, or its epoch is not in"
+						" exact.epoch"),
 				 errhint("SELECT * FROM exact.check().")));
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	hub = palloc(sizeof(ExactHub));
@@ -136,17 +143,10 @@ void
 exact_fence_want(const char *workspace, int division)
 {
 	Fence	   *f = get_fence(workspace);
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
-	for (int i = 0; i < f->n; i++)
-		if (f->divisions[i] == division)
-			return;
-	if (f->n == f->capacity)
-	{
-		f->capacity = Max(f->capacity * 2, 8);
-		f->divisions = f->divisions == NULL ? MemoryContextAlloc(TopMemoryContext, sizeof(int) * f->capacity) :
-			repalloc(f->divisions, sizeof(int) * f->capacity);
-	}
-	f->divisions[f->n++] = division;
+	f->divisions = list_append_unique_int(f->divisions, division);
+	MemoryContextSwitchTo(old);
 }
 
 void
@@ -181,16 +181,15 @@ end_claim(Fence *f, int held)
 static void
 end_failed(Fence *f, const ExactFault *fault)
 {
-	long		ms = RETRY_MAX_MS;
+	int64		ms = exact_backoff_ms(++f->attempts, RETRY_FIRST_MS, RETRY_MAX_MS);
 	MemoryContext old;
 
 	forget_fault(f);
-	f->fault_context = AllocSetContextCreate(TopMemoryContext, "exact fence fault", ALLOCSET_SMALL_SIZES);
+	f->fault_context = AllocSetContextCreate(TopMemoryContext, "exact fence fault",
+											 ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(f->fault_context);
 	f->fault = exact_fault_copy(fault);
 	MemoryContextSwitchTo(old);
-	if (++f->attempts < 7)
-		ms = Min(RETRY_FIRST_MS << (f->attempts - 1), RETRY_MAX_MS);
 	f->next_attempt = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
 	end_claim(f, -1);
 }
@@ -200,7 +199,8 @@ end_held(Fence *f)
 {
 	forget_fault(f);
 	f->attempts = 0;
-	exact_log(LOG, "claimed workspace=%s epoch=%d divisions=%d", f->workspace, hub->epoch, f->claiming);
+	exact_log(LOG, "claimed workspace=%s epoch=%d divisions=%d", f->workspace, hub->epoch,
+			  f->claiming);
 	end_claim(f, f->claiming);
 }
 
@@ -216,9 +216,15 @@ typedef struct Overtaking
 static void
 overtaken_unit(void *arg)
 {
-	static const char sql[] = "UPDATE exact.installation_binding SET overtaken_by = $1 WHERE epoch = $2";
+	static const char sql[] =
+	"UPDATE exact.installation_binding"
+	" SET overtaken_by = $1"
+	" WHERE epoch = $2";
 	static const char audit_sql[] =
-	"SELECT exact._audit('loader', 'installation', NULL, NULL, jsonb_build_object('overtaken_by', $1::int, 'epoch', $2::int, 'workspace', $3::text))";
+	"SELECT exact._audit('loader', 'installation', NULL, NULL, jsonb_build_object("
+	"'overtaken_by', $1::int,"
+	" 'epoch', $2::int,"
+	" 'workspace', $3::text))";
 	Overtaking *overtaking = arg;
 	ExactArg	args[3];
 
@@ -236,7 +242,9 @@ end_overtaken(Fence *f, int epoch)
 {
 	Overtaking	overtaking = {f, epoch};
 
-	exact_log(WARNING, "alarm: another copy of installation %s works in workspace %s, its epoch is %d, this one's %d: nothing more is delivered from here",
+	exact_log(WARNING,
+			  "alarm: another copy of installation %s works in workspace %s, its epoch is %d,"
+			  " this one's %d: nothing more is delivered from here",
 			  hub->installation, f->workspace, epoch, hub->epoch);
 	f->overtaken = exact_unit_run("record the other copy", overtaken_unit, &overtaking, NULL);
 	end_claim(f, -1);
@@ -245,6 +253,7 @@ end_overtaken(Fence *f, int epoch)
 
 /* ---- the search for statements of another epoch ---- */
 
+/* Nothing of another epoch runs any more, or that cannot be known: held. Else it is asked again. */
 static void
 take_found(const ExactCallAnswer *answer, void *arg)
 {
@@ -254,17 +263,22 @@ take_found(const ExactCallAnswer *answer, void *arg)
 	f->busy = false;
 	if (answer->outcome == EXACT_CALL_OK && answer->running_id == NULL)
 		end_held(f);
-	else if (answer->outcome == EXACT_CALL_REFUSED && TimestampDifferenceExceeds(f->search_since, now, BLIND_WAIT_MS))
+	else if (answer->outcome == EXACT_CALL_REFUSED &&
+			 TimestampDifferenceExceeds(f->search_since, now, BLIND_WAIT_MS))
 	{
-		exact_log(WARNING, "the query history of workspace %s cannot be read, statements of another copy of this hub are not waited for: %s",
-				  f->workspace, answer->fault->message);
+		exact_log(WARNING,
+				  "the query history of workspace %s cannot be read, statements of another copy of"
+				  " this hub are not waited for: %s", f->workspace, answer->fault->message);
 		end_held(f);
 	}
 	else
 	{
+		const char *why = answer->outcome == EXACT_CALL_OK ?
+			psprintf("statement %s of an older epoch runs", answer->running_id) :
+			answer->fault->message;
+
 		if (!f->told)
-			exact_log(LOG, "waits workspace=%s epoch=%d: %s", f->workspace, hub->epoch,
-					  answer->outcome == EXACT_CALL_OK ? psprintf("statement %s of an older epoch runs", answer->running_id) : answer->fault->message);
+			exact_log(LOG, "waits workspace=%s epoch=%d: %s", f->workspace, hub->epoch, why);
 		f->told = true;
 		f->search_at = Max(answer->retry_at, TimestampTzPlusMilliseconds(now, SEARCH_AGAIN_MS));
 	}
@@ -281,7 +295,9 @@ search(Fence *f)
 	exact_delta_sql_all_marks(&all, hub);
 	exact_delta_sql_own_marks(&own, hub);
 	f->busy = true;
-	exact_databricks_find(f->info, all.data, own.data, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -SEARCH_BACK_MS), take_found, f);
+	exact_databricks_find(f->info, all.data, own.data,
+						  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -SEARCH_BACK_MS),
+						  take_found, f);
 }
 
 static void
@@ -296,43 +312,81 @@ start_search(Fence *f, long after_ms)
 /* ---- the table ---- */
 
 static void
-append_text(StringInfo sql, Fence *f, Step step)
+append_table(StringInfo sql, const Fence *f)
 {
-	switch (step)
-	{
-		case STEP_READ:
-			appendStringInfoString(sql, "SELECT `division`, `epoch`, `claim` FROM ");
-			exact_delta_sql_table(sql, f->info->catalog, f->info->schema, "exact_hub");
-			appendStringInfoString(sql, " WHERE `installation` = ");
-			exact_delta_sql_literal(sql, hub->installation);
-			break;
-		case STEP_CREATE:
-			appendStringInfoString(sql, "CREATE TABLE IF NOT EXISTS ");
-			exact_delta_sql_table(sql, f->info->catalog, f->info->schema, "exact_hub");
-			appendStringInfoString(sql, " (\n  `installation` STRING NOT NULL COMMENT 'Installation of exact_databricks'"
-								   ",\n  `division` INT NOT NULL COMMENT 'Division in Exact Online'"
-								   ",\n  `epoch` BIGINT NOT NULL COMMENT 'Epoch of the copy of that installation whose deliveries are taken; the high part of _seq'"
-								   ",\n  `claim` STRING NOT NULL COMMENT 'Tells two copies of the same epoch apart'"
-								   ",\n  `claimed_at` TIMESTAMP COMMENT 'Since when'"
-								   "\n) USING DELTA\nCOMMENT 'Which hub delivers each division: a statement of any other is refused'"
-								   "\nTBLPROPERTIES ('delta.enableDeletionVectors' = 'false', 'delta.isolationLevel' = 'Serializable')");
-			break;
-		case STEP_CLAIM:
-			appendStringInfoString(sql, "MERGE INTO ");
-			exact_delta_sql_table(sql, f->info->catalog, f->info->schema, "exact_hub");
-			appendStringInfoString(sql, " AS t\nUSING (SELECT CAST(r.`division` AS INT) AS `division` FROM (SELECT explode(from_json(:batch, "
-								   "'ARRAY<STRUCT<`division`: STRING>>', map('mode', 'FAILFAST'))) AS r)) AS s\nON t.`division` = s.`division` AND t.`installation` = ");
-			exact_delta_sql_literal(sql, hub->installation);
-			appendStringInfo(sql, "\nWHEN MATCHED AND t.`epoch` < %d THEN UPDATE SET `epoch` = %d, `claim` = ", hub->epoch, hub->epoch);
-			exact_delta_sql_literal(sql, hub->claim);
-			appendStringInfoString(sql, ", `claimed_at` = current_timestamp()\nWHEN NOT MATCHED THEN INSERT (`installation`, `division`, `epoch`, `claim`, `claimed_at`)"
-								   "\n  VALUES (");
-			exact_delta_sql_literal(sql, hub->installation);
-			appendStringInfo(sql, ", s.`division`, %d, ", hub->epoch);
-			exact_delta_sql_literal(sql, hub->claim);
-			appendStringInfoString(sql, ", current_timestamp())");
-			break;
-	}
+	exact_delta_sql_table(sql, f->info->catalog, f->info->schema, "exact_hub");
+}
+
+static void
+append_read(StringInfo sql, const Fence *f)
+{
+	appendStringInfoString(sql, "SELECT `division`, `epoch`, `claim` FROM ");
+	append_table(sql, f);
+	appendStringInfoString(sql, " WHERE `installation` = ");
+	exact_delta_sql_literal(sql, hub->installation);
+}
+
+static void
+append_create(StringInfo sql, const Fence *f)
+{
+	appendStringInfoString(sql, "CREATE TABLE IF NOT EXISTS ");
+	append_table(sql, f);
+	appendStringInfoString(sql,
+						   " (\n  `installation` STRING NOT NULL"
+						   " COMMENT 'Installation of exact_databricks'"
+						   ",\n  `division` INT NOT NULL"
+						   " COMMENT 'Division in Exact Online'"
+						   ",\n  `epoch` BIGINT NOT NULL"
+						   " COMMENT 'Epoch of the copy of that installation whose deliveries are"
+						   " taken; the high part of _seq'"
+						   ",\n  `claim` STRING NOT NULL"
+						   " COMMENT 'Tells two copies of the same epoch apart'"
+						   ",\n  `claimed_at` TIMESTAMP"
+						   " COMMENT 'Since when'"
+						   "\n) USING DELTA"
+						   "\nCOMMENT 'Which hub delivers each division: a statement of any other"
+						   " is refused'"
+						   "\nTBLPROPERTIES ('delta.enableDeletionVectors' = 'false',"
+						   " 'delta.isolationLevel' = 'Serializable')");
+}
+
+/* Writes this hub's epoch where there is none or a lower one; :batch are the divisions. */
+static void
+append_claim(StringInfo sql, const Fence *f)
+{
+	appendStringInfoString(sql, "MERGE INTO ");
+	append_table(sql, f);
+	appendStringInfoString(sql,
+						   " AS t\nUSING (SELECT CAST(r.`division` AS INT) AS `division`"
+						   " FROM (SELECT explode(from_json(:batch,"
+						   " 'ARRAY<STRUCT<`division`: STRING>>',"
+						   " map('mode', 'FAILFAST'))) AS r)) AS s"
+						   "\nON t.`division` = s.`division` AND t.`installation` = ");
+	exact_delta_sql_literal(sql, hub->installation);
+	appendStringInfo(sql,
+					 "\nWHEN MATCHED AND t.`epoch` < %d THEN UPDATE SET `epoch` = %d, `claim` = ",
+					 hub->epoch, hub->epoch);
+	exact_delta_sql_literal(sql, hub->claim);
+	appendStringInfoString(sql,
+						   ", `claimed_at` = current_timestamp()"
+						   "\nWHEN NOT MATCHED THEN INSERT"
+						   " (`installation`, `division`, `epoch`, `claim`, `claimed_at`)"
+						   "\n  VALUES (");
+	exact_delta_sql_literal(sql, hub->installation);
+	appendStringInfo(sql, ", s.`division`, %d, ", hub->epoch);
+	exact_delta_sql_literal(sql, hub->claim);
+	appendStringInfoString(sql, ", current_timestamp())");
+}
+
+static ExactFault *
+make_mismatch(const Fence *f, int missing)
+{
+	char	   *message = psprintf("table %s.%s.exact_hub does not keep the claim of this hub on"
+								   " %d divisions", f->info->catalog, f->info->schema, missing);
+	char	   *hint = pstrdup("Look who else writes it: DESCRIBE HISTORY; the hub tries again by"
+							   " itself.");
+
+	return exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, NULL, hint);
 }
 
 /* Rows of this installation: division, epoch, claim */
@@ -352,7 +406,7 @@ take_rows(Fence *f, const ExactStatementResult *result)
 		if (epoch >= hub->epoch && !ours)
 			highest = Max(highest, epoch);
 		for (int i = 0; ours && i < f->claiming; i++)
-			if (f->divisions[i] == division)
+			if (list_nth_int(f->divisions, i) == division)
 				missing--;
 	}
 	if (highest > 0)
@@ -360,9 +414,7 @@ take_rows(Fence *f, const ExactStatementResult *result)
 	else if (missing > 0 && f->rounds++ < MAX_ROUNDS)
 		take_step(f, STEP_CLAIM);
 	else if (missing > 0)
-		end_failed(f, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH,
-									   psprintf("table %s.%s.exact_hub does not keep the claim of this hub on %d divisions", f->info->catalog, f->info->schema, missing), NULL,
-									   pstrdup("Look who else writes it: DESCRIBE HISTORY; the hub tries again by itself.")));
+		end_failed(f, make_mismatch(f, missing));
 	else
 		start_search(f, f->rounds > 0 ? SEARCH_FIRST_MS : 0);
 }
@@ -371,11 +423,8 @@ static void
 take_result(const ExactStatementResult *result, void *arg)
 {
 	Fence	   *f = arg;
-	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED;
 
-	if (!good && f->step == STEP_READ && exact_statement_absent(result->sqlstate) && f->rounds++ < MAX_ROUNDS)
-		take_step(f, STEP_CREATE);
-	else if (!good)
+	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
 		end_failed(f, result->fault);
 	else if (f->step == STEP_READ)
 		take_rows(f, result);
@@ -383,37 +432,44 @@ take_result(const ExactStatementResult *result, void *arg)
 		take_step(f, STEP_READ);
 }
 
-/* The answer may come before this returns (no token): nobody who calls it may be in f->context, which is gone then. */
+/*
+ * Sends a statement of the claim. Without a token the answer comes before this returns, and the
+ * claim has ended: whoever calls it must not have f->context as the current one.
+ */
 static void
 take_step(Fence *f, Step step)
 {
-	static const char *const kinds[] = {"check", "ddl", "fence"};
-	static const char *const verbs[] = {"reading of", "CREATE TABLE for", "MERGE into"};
+	StringInfoData sql;
+	StringInfoData create;
 	ExactStatementRequest request = {
 		.workspace = f->info,
 		.hub = hub,
 		.entity = ENTITY,
 		.table = psprintf("%s.%s.exact_hub", f->info->catalog, f->info->schema),
-		.kind = kinds[step],
-		.verb = verbs[step],
+		.kind = step == STEP_READ ? "check" : "fence",
+		.verb = step == STEP_READ ? "reading of" : "MERGE into",
 		.parameter = step == STEP_CLAIM ? f->batch : NULL,
-		.may_be_absent = step == STEP_READ,
 		.trouble = on_trouble,
 		.trouble_arg = f->workspace,
 		.done = take_result,
 		.arg = f
 	};
-	StringInfoData sql;
 
 	initStringInfo(&sql);
-	append_text(&sql, f, step);
-	request.sql = sql.data;
+	initStringInfo(&create);
 	f->step = step;
 	f->busy = true;
-	if (step == STEP_CREATE)
-		exact_creation_start(&request);
-	else
+	if (step == STEP_CLAIM)
+	{
+		append_claim(&sql, f);
+		request.sql = sql.data;
 		exact_statement_start(&request);
+		return;
+	}
+	append_read(&sql, f);
+	append_create(&create, f);
+	request.sql = sql.data;
+	exact_create_table_if_absent(&request, EXACT_MAKE_SCHEMA_AND_TABLE, create.data);
 }
 
 static void
@@ -425,11 +481,12 @@ start_claim(Fence *f, const ExactWorkspace *workspace)
 	f->context = AllocSetContextCreate(TopMemoryContext, "exact fence", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(f->context);
 	f->info = exact_databricks_copy(workspace);
-	f->claiming = f->n;
+	f->claiming = list_length(f->divisions);
 	f->rounds = 0;
 	initStringInfo(&batch);
 	for (int i = 0; i < f->claiming; i++)
-		appendStringInfo(&batch, "%s{\"division\":\"%d\"}", i == 0 ? "[" : ",", f->divisions[i]);
+		appendStringInfo(&batch, "%s{\"division\":\"%d\"}", i == 0 ? "[" : ",",
+						 list_nth_int(f->divisions, i));
 	appendStringInfoChar(&batch, ']');
 	f->batch = batch.data;
 	MemoryContextSwitchTo(old);
@@ -440,7 +497,8 @@ start_claim(Fence *f, const ExactWorkspace *workspace)
 static void
 see_place(Fence *f, const ExactWorkspace *workspace)
 {
-	char	   *place = psprintf("%s %s %s", workspace->origin, workspace->catalog, workspace->schema);
+	char	   *place = psprintf("%s %s %s", workspace->origin, workspace->catalog,
+								 workspace->schema);
 
 	if (f->place != NULL && strcmp(f->place, place) == 0)
 		return;
@@ -451,6 +509,7 @@ see_place(Fence *f, const ExactWorkspace *workspace)
 	f->next_attempt = 0;
 }
 
+/* What is under way goes on by itself; what waits for a time, or is wanted anew, is done here. */
 ExactFenceState
 exact_fence_advance(const ExactWorkspace *workspace, const ExactFault **fault, long *wait)
 {
@@ -464,16 +523,16 @@ exact_fence_advance(const ExactWorkspace *workspace, const ExactFault **fault, l
 		return EXACT_FENCE_WAIT;
 	if (f->searching)
 	{
-		*wait = TimestampDifferenceMilliseconds(now, f->search_at);
+		*wait = exact_clock_wait_ms(f->search_at);
 		if (*wait > 0)
 			return EXACT_FENCE_WAIT;
 		search(f);
 	}
-	else if (f->held == f->n)
+	else if (f->held == list_length(f->divisions))
 		return EXACT_FENCE_HELD;
 	else if (f->next_attempt > now)
 	{
-		*wait = TimestampDifferenceMilliseconds(now, f->next_attempt);
+		*wait = exact_clock_wait_ms(f->next_attempt);
 		*fault = f->fault;
 		return f->fault != NULL ? EXACT_FENCE_FAULT : EXACT_FENCE_WAIT;
 	}

@@ -2,10 +2,12 @@
  * merge_sql.c - the SQL texts that Databricks runs for one entity.
  *
  * Why the texts look as they do:
- *  - every value arrives as a string and is CAST here: from_json would print numbers again and make bad values null;
- *  - the number of rows is counted on the server, because an empty or cut text is an array of none;
- *  - both MERGEs may be repeated: the history inserts what is missing, the current table takes only a higher _seq;
- *  - nothing that comes from a record stands in a text.
+ * - Every value arrives as a string and is CAST here: from_json would print numbers again and make
+ *   bad values null.
+ * - The number of rows is counted on the server, because an empty or cut text is an array of none.
+ * - Both MERGEs may be repeated: the history inserts what is missing, the current table takes only
+ *   a higher _seq.
+ * - Nothing that comes from a record stands in a text.
  */
 #ifdef FRONTEND
 #include "postgres_fe.h"
@@ -17,7 +19,8 @@
 
 typedef enum Place
 {
-	PLACE_FIRST,				/* before the entity's columns: clustering needs statistics, kept for the first 32 columns */
+	/* before the entity's columns: clustering needs statistics, kept for the first 32 columns */
+	PLACE_FIRST,
 	PLACE_LAST,
 	PLACE_HISTORY				/* last, in the history only */
 } Place;
@@ -35,17 +38,28 @@ typedef struct SystemColumn
 } SystemColumn;
 
 static const SystemColumn system_columns[] = {
-	{"_division", "INT", true, true, true, false, PLACE_FIRST, "Division (administration) in Exact Online"},
-	{"_key", "STRING", true, true, true, false, PLACE_FIRST, "Key of the record in Exact Online"},
-	{"_seq", "BIGINT", false, true, true, true, PLACE_FIRST, "Version: rises with every change, over all divisions and tables"},
-	{"_op", "STRING", false, true, true, true, PLACE_LAST, "What made this version: I insert, U update, D delete"},
-	{"_deleted", "BOOLEAN", false, true, false, true, PLACE_LAST, "True when the record is gone in Exact Online; the other columns hold its last state"},
-	{"_valid", "BOOLEAN", false, false, true, false, PLACE_LAST, "False when a validation rule found a problem"},
-	{"_problems", "STRING", false, false, true, false, PLACE_LAST, "What the validation rules found"},
-	{"_batch", "BIGINT", false, false, true, true, PLACE_LAST, "Batch of the hub that brought this version"},
-	{"_staged_at", "TIMESTAMP", false, false, true, false, PLACE_LAST, "When the hub stored this version"},
-	{"_loaded_at", "TIMESTAMP", false, false, false, true, PLACE_LAST, "When this row was written here"},
-	{"_payload", "STRING", false, false, true, false, PLACE_HISTORY, "The record exactly as Exact Online sent it"},
+	{"_division", "INT", true, true, true, false, PLACE_FIRST,
+	"Division (administration) in Exact Online"},
+	{"_key", "STRING", true, true, true, false, PLACE_FIRST,
+	"Key of the record in Exact Online"},
+	{"_seq", "BIGINT", false, true, true, true, PLACE_FIRST,
+	"Version: rises with every change, over all divisions and tables"},
+	{"_op", "STRING", false, true, true, true, PLACE_LAST,
+	"What made this version: I insert, U update, D delete"},
+	{"_deleted", "BOOLEAN", false, true, false, true, PLACE_LAST,
+	"True when the record is gone in Exact Online; the other columns hold its last state"},
+	{"_valid", "BOOLEAN", false, false, true, false, PLACE_LAST,
+	"False when a validation rule found a problem"},
+	{"_problems", "STRING", false, false, true, false, PLACE_LAST,
+	"What the validation rules found"},
+	{"_batch", "BIGINT", false, false, true, true, PLACE_LAST,
+	"Batch of the hub that brought this version"},
+	{"_staged_at", "TIMESTAMP", false, false, true, false, PLACE_LAST,
+	"When the hub stored this version"},
+	{"_loaded_at", "TIMESTAMP", false, false, false, true, PLACE_LAST,
+	"When this row was written here"},
+	{"_payload", "STRING", false, false, true, false, PLACE_HISTORY,
+	"The record exactly as Exact Online sent it"},
 };
 
 /* A column of a table, whoever fills it */
@@ -130,11 +144,13 @@ append_column(StringInfo out, const Part *part, bool may_be_not_null)
 	}
 }
 
+/* The properties say whose table it is: target.c refuses one with other marks. */
 void
 exact_merge_sql_create_table(StringInfo out, const ExactTarget *target, ExactTable table)
 {
 	int			n;
 	Part	   *parts = list_parts(target, table, &n);
+	bool		current = table == EXACT_TABLE_CURRENT;
 	char	   *comment;
 
 	appendStringInfoString(out, "CREATE TABLE IF NOT EXISTS ");
@@ -146,14 +162,18 @@ exact_merge_sql_create_table(StringInfo out, const ExactTarget *target, ExactTab
 		append_column(out, &parts[i], true);
 	}
 	appendStringInfo(out, "\n) USING DELTA CLUSTER BY (`_division`, %s)\nCOMMENT ",
-					 table == EXACT_TABLE_CURRENT ? "`_key`" : "`_seq`");
-	comment = psprintf(table == EXACT_TABLE_CURRENT ?
-					   "Exact Online %s: the current state, one row per record; deleted ones stay with _deleted" :
-					   "Exact Online %s: every version of every record, in the order of _seq", target->resource);
+					 current ? "`_key`" : "`_seq`");
+	comment = psprintf(current ?
+					   "Exact Online %s: the current state, one row per record;"
+					   " deleted ones stay with _deleted" :
+					   "Exact Online %s: every version of every record, in the order of _seq",
+					   target->resource);
 	exact_delta_sql_literal(out, comment);
-	appendStringInfoString(out, table == EXACT_TABLE_CURRENT ?
-						   "\nTBLPROPERTIES ('delta.enableChangeDataFeed' = 'true', 'delta.enableDeletionVectors' = 'true'" :
-						   "\nTBLPROPERTIES ('delta.enableDeletionVectors' = 'false', 'delta.isolationLevel' = 'Serializable'");
+	appendStringInfoString(out, current ?
+						   "\nTBLPROPERTIES ('delta.enableChangeDataFeed' = 'true',"
+						   " 'delta.enableDeletionVectors' = 'true'" :
+						   "\nTBLPROPERTIES ('delta.enableDeletionVectors' = 'false',"
+						   " 'delta.isolationLevel' = 'Serializable'");
 	appendStringInfoString(out, ", 'exact.entity' = ");
 	exact_delta_sql_literal(out, target->entity);
 	appendStringInfoString(out, ", 'exact.installation' = ");
@@ -177,9 +197,11 @@ exact_merge_sql_properties(StringInfo out, const ExactTarget *target, ExactTable
 	exact_merge_sql_table(out, target, table);
 }
 
+/* Columns that the table has beyond those are none of our business. */
 void
-exact_merge_sql_compare(StringInfo add, StringInfo different, const ExactTarget *target, ExactTable table,
-						const char *const *names, const char *const *types, int ncolumns)
+exact_merge_sql_compare(StringInfo add, StringInfo different, const ExactTarget *target,
+						ExactTable table, const char *const *names, const char *const *types,
+						int ncolumns)
 {
 	int			n;
 	Part	   *parts = list_parts(target, table, &n);
@@ -205,19 +227,24 @@ exact_merge_sql_compare(StringInfo add, StringInfo different, const ExactTarget 
 			append_column(add, &parts[i], false);
 		}
 		else if (!exact_delta_sql_type(types[c], type) || strcmp(type, parts[i].type) != 0)
-			appendStringInfo(different, "%s%s is %s and should be %s", different->len > 0 ? ", " : "",
-							 parts[i].name, types[c], parts[i].type);
+			appendStringInfo(different, "%s%s is %s and should be %s",
+							 different->len > 0 ? ", " : "", parts[i].name, types[c],
+							 parts[i].type);
 	}
 	if (added > 0)
 		appendStringInfoChar(add, ')');
 	pfree(parts);
 }
 
-/* False, as an error, when another copy of this hub has claimed one of the divisions in exact_hub, or nobody has. */
+/*
+ * False, as an error, when another copy of this hub has claimed one of the divisions in exact_hub,
+ * or nobody has.
+ */
 static void
 append_fence(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch)
 {
-	appendStringInfo(out, "(SELECT assert_true(count(*) = %d, '" EXACT_MERGE_SQL_FENCED "') FROM ", batch->ndivisions);
+	appendStringInfo(out, "(SELECT assert_true(count(*) = %d, '" EXACT_DELTA_SQL_FENCED "') FROM ",
+					 batch->ndivisions);
 	exact_delta_sql_table(out, target->catalog, target->schema, "exact_hub");
 	appendStringInfoString(out, " WHERE `installation` = ");
 	exact_delta_sql_literal(out, target->hub->installation);
@@ -230,10 +257,13 @@ append_fence(StringInfo out, const ExactTarget *target, const ExactMergeRows *ba
 }
 
 void
-exact_merge_sql_rows(StringInfo out, int rows, const char *schema, const ExactTarget *target, const ExactMergeRows *batch)
+exact_merge_sql_rows(StringInfo out, int rows, const char *schema, const ExactTarget *target,
+					 const ExactMergeRows *batch)
 {
-	appendStringInfo(out, "FROM (SELECT explode(CASE WHEN size(a) = %d THEN a ELSE raise_error('exact: the batch holds ' || "
-					 "coalesce(size(a), 0) || ' rows, expected %d') END) AS r\n  FROM (SELECT from_json(:batch, ", rows, rows);
+	appendStringInfo(out, "FROM (SELECT explode(CASE WHEN size(a) = %d THEN a"
+					 " ELSE raise_error('exact: the batch holds ' || coalesce(size(a), 0)"
+					 " || ' rows, expected %d') END) AS r\n  FROM (SELECT from_json(:batch, ",
+					 rows, rows);
 	exact_delta_sql_literal(out, schema);
 	appendStringInfoString(out, ", map('mode', 'FAILFAST')) AS a)");
 	if (batch != NULL)
@@ -246,7 +276,8 @@ exact_merge_sql_rows(StringInfo out, int rows, const char *schema, const ExactTa
 
 /* The rows of :batch with typed columns, for a statement that writes */
 static void
-append_source(StringInfo out, const ExactTarget *target, ExactTable table, const ExactMergeRows *batch)
+append_source(StringInfo out, const ExactTarget *target, ExactTable table,
+			  const ExactMergeRows *batch)
 {
 	int			n;
 	Part	   *parts = list_parts(target, table, &n);
@@ -313,12 +344,16 @@ exact_merge_sql_history(StringInfo out, const ExactTarget *target, const ExactMe
 	exact_merge_sql_table(out, target, EXACT_TABLE_HISTORY);
 	appendStringInfoString(out, " AS h\nUSING (");
 	append_source(out, target, EXACT_TABLE_HISTORY, batch);
-	appendStringInfo(out, ") AS s\nON h.`_division` = s.`_division` AND h.`_seq` = s.`_seq` AND h.`_seq` BETWEEN "
-					 INT64_FORMAT " AND " INT64_FORMAT "\n", batch->seq_min, batch->seq_max);
+	appendStringInfo(out, ") AS s\nON h.`_division` = s.`_division` AND h.`_seq` = s.`_seq`"
+					 " AND h.`_seq` BETWEEN " INT64_FORMAT " AND " INT64_FORMAT "\n",
+					 batch->seq_min, batch->seq_max);
 	append_insert(out, target, EXACT_TABLE_HISTORY);
 }
 
-/* The value of a derived column: one that the source left out does not wipe out the known one while its key is the same. */
+/*
+ * The value of a derived column: one that the source left out does not wipe out the known one while
+ * its key is the same.
+ */
 static void
 append_derived(StringInfo out, const ExactColumn *column)
 {
@@ -339,7 +374,10 @@ append_derived(StringInfo out, const ExactColumn *column)
 	appendStringInfoString(out, " END");
 }
 
-/* `c` = s.`c`, ...: all but the key; of a delete only what tells it, so that the last state stays readable */
+/*
+ * `c` = s.`c`, ...: all but the key; of a delete only what tells it, so that the last state stays
+ * readable
+ */
 static void
 append_update(StringInfo out, const ExactTarget *target, bool delete)
 {
@@ -373,8 +411,9 @@ append_update(StringInfo out, const ExactTarget *target, bool delete)
 }
 
 /*
- * The columns of q when a key has several versions in :batch. Two things must come out as if each version had been merged by
- * itself: a derived value that only an earlier version carries, and (by _versions) the state that a delete leaves behind.
+ * The columns of q when a key has several versions in :batch. Two things must come out as if each
+ * version had been merged by itself: a derived value that only an earlier version carries, and (by
+ * _versions) the state that a delete leaves behind.
  */
 static void
 append_repeated(StringInfo out, const ExactTarget *target)
@@ -408,12 +447,14 @@ append_repeated(StringInfo out, const ExactTarget *target)
 		}
 		appendStringInfoString(out, ", ");
 	}
-	appendStringInfoString(out, "count(*) OVER (PARTITION BY q.`_division`, q.`_key`) AS `_versions`");
+	appendStringInfoString(out,
+						   "count(*) OVER (PARTITION BY q.`_division`, q.`_key`) AS `_versions`");
 	pfree(parts);
 }
 
 void
-exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch, bool repeated)
+exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch,
+						bool repeated)
 {
 	appendStringInfoString(out, "MERGE INTO ");
 	exact_merge_sql_table(out, target, EXACT_TABLE_CURRENT);
@@ -422,10 +463,12 @@ exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMe
 		append_repeated(out, target);
 	else
 		appendStringInfoString(out, "q.*");
-	appendStringInfoString(out, ", row_number() OVER (PARTITION BY q.`_division`, q.`_key` ORDER BY q.`_seq` DESC) AS `_rn`\nFROM (");
+	appendStringInfoString(out, ", row_number() OVER (PARTITION BY q.`_division`, q.`_key`"
+						   " ORDER BY q.`_seq` DESC) AS `_rn`\nFROM (");
 	append_source(out, target, EXACT_TABLE_CURRENT, batch);
-	appendStringInfo(out, ") AS q) WHERE `_rn` = 1) AS s\nON t.`_division` = s.`_division` AND t.`_key` = s.`_key`\n"
-					 "WHEN MATCHED AND s.`_seq` > t.`_seq` AND s.`_op` = 'D'%s THEN UPDATE SET ",
+	appendStringInfo(out, ") AS q) WHERE `_rn` = 1) AS s"
+					 "\nON t.`_division` = s.`_division` AND t.`_key` = s.`_key`"
+					 "\nWHEN MATCHED AND s.`_seq` > t.`_seq` AND s.`_op` = 'D'%s THEN UPDATE SET ",
 					 repeated ? " AND s.`_versions` = 1" : "");
 	append_update(out, target, true);
 	appendStringInfoString(out, "\nWHEN MATCHED AND s.`_seq` > t.`_seq` THEN UPDATE SET ");
@@ -439,29 +482,37 @@ static void
 append_count(StringInfo out, const ExactTarget *target, ExactTable table, int rows)
 {
 	appendStringInfoString(out, "SELECT count(*) AS `n`\n");
-	exact_merge_sql_rows(out, rows, "ARRAY<STRUCT<`_division`: STRING, `_key`: STRING, `_seq`: STRING>>", target, NULL);
+	exact_merge_sql_rows(out, rows,
+						 "ARRAY<STRUCT<`_division`: STRING, `_key`: STRING, `_seq`: STRING>>",
+						 target, NULL);
 	appendStringInfoString(out, " AS s\nJOIN ");
 	exact_merge_sql_table(out, target, table);
 }
 
 void
-exact_merge_sql_check_history(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch)
+exact_merge_sql_check_history(StringInfo out, const ExactTarget *target,
+							  const ExactMergeRows *batch)
 {
 	append_count(out, target, EXACT_TABLE_HISTORY, batch->rows);
-	appendStringInfo(out, " AS h ON h.`_division` = CAST(s.r.`_division` AS INT) AND h.`_seq` = CAST(s.r.`_seq` AS BIGINT) "
-					 "AND h.`_seq` BETWEEN " INT64_FORMAT " AND " INT64_FORMAT, batch->seq_min, batch->seq_max);
+	appendStringInfo(out, " AS h ON h.`_division` = CAST(s.r.`_division` AS INT)"
+					 " AND h.`_seq` = CAST(s.r.`_seq` AS BIGINT)"
+					 " AND h.`_seq` BETWEEN " INT64_FORMAT " AND " INT64_FORMAT,
+					 batch->seq_min, batch->seq_max);
 }
 
 void
-exact_merge_sql_check_current(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch)
+exact_merge_sql_check_current(StringInfo out, const ExactTarget *target,
+							  const ExactMergeRows *batch)
 {
 	append_count(out, target, EXACT_TABLE_CURRENT, batch->rows);
-	appendStringInfoString(out, " AS t ON t.`_division` = CAST(s.r.`_division` AS INT) AND t.`_key` = s.r.`_key` "
-						   "AND t.`_seq` >= CAST(s.r.`_seq` AS BIGINT)");
+	appendStringInfoString(out, " AS t ON t.`_division` = CAST(s.r.`_division` AS INT)"
+						   " AND t.`_key` = s.r.`_key`"
+						   " AND t.`_seq` >= CAST(s.r.`_seq` AS BIGINT)");
 }
 
 void
-exact_merge_sql_between(StringInfo out, const ExactTarget *target, const char *parent, int64 above, int64 below, int limit)
+exact_merge_sql_between(StringInfo out, const ExactTarget *target, const char *parent, int64 above,
+						int64 below, int limit)
 {
 	appendStringInfoString(out, "SELECT `_division`, `_key`, `_seq`, `_deleted`, ");
 	if (parent != NULL)
@@ -470,5 +521,6 @@ exact_merge_sql_between(StringInfo out, const ExactTarget *target, const char *p
 		appendStringInfoString(out, "CAST(NULL AS STRING)");
 	appendStringInfoString(out, " AS `parent` FROM ");
 	exact_merge_sql_table(out, target, EXACT_TABLE_CURRENT);
-	appendStringInfo(out, " WHERE `_seq` > " INT64_FORMAT " AND `_seq` < " INT64_FORMAT " ORDER BY `_seq` LIMIT %d", above, below, limit);
+	appendStringInfo(out, " WHERE `_seq` > " INT64_FORMAT " AND `_seq` < " INT64_FORMAT
+					 " ORDER BY `_seq` LIMIT %d", above, below, limit);
 }

@@ -1,8 +1,10 @@
 /*
- * merge_sql.h - the SQL texts that Databricks runs for one entity: tables, history MERGE, current MERGE, post-conditions.
+ * merge_sql.h - the SQL texts that Databricks runs for one entity: tables, history MERGE, current
+ * MERGE, post-conditions.
  *
- * Pure text: no SQL of PostgreSQL, no network, no memory but the caller's StringInfo. Rows never travel in the text; they are
- * the one parameter :batch, a JSON array of objects whose values are strings or absent (delivery_row.h).
+ * Pure text: no SQL of PostgreSQL, no network, no memory but the caller's StringInfo. Rows never
+ * travel in the text; they are the one parameter :batch, a JSON array of objects whose values are
+ * strings or absent (delivery_row.h).
  */
 #ifndef EXACT_MERGE_SQL_H
 #define EXACT_MERGE_SQL_H
@@ -20,7 +22,8 @@ typedef struct ExactColumn
 {
 	const char *name;			/* in Delta */
 	const char *source_field;	/* in the record */
-	const char *type;			/* as exact_delta_sql_type() gives it: STRING, BIGINT, DECIMAL(28,4), ... */
+	/* as exact_delta_sql_type() gives it: STRING, BIGINT, DECIMAL(28,4), ... */
+	const char *type;
 	const char *comment;		/* may be NULL */
 	bool		guid;			/* value in lower case */
 	bool		moment;			/* /Date(ms)/ */
@@ -54,41 +57,56 @@ typedef struct ExactMergeRows
 	int			ndivisions;
 } ExactMergeRows;
 
-/* A MERGE fails with these words, and changes nothing, when exact_hub does not name this hub for all its divisions. */
-#define EXACT_MERGE_SQL_FENCED "exact: fenced"
-
 /* `catalog`.`schema`.`table`; without quotes for messages */
 extern void exact_merge_sql_table(StringInfo out, const ExactTarget *target, ExactTable table);
 extern void exact_merge_sql_name(StringInfo out, const ExactTarget *target, ExactTable table);
 
-extern void exact_merge_sql_create_table(StringInfo out, const ExactTarget *target, ExactTable table);
+extern void exact_merge_sql_create_table(StringInfo out, const ExactTarget *target,
+										 ExactTable table);
 extern void exact_merge_sql_describe(StringInfo out, const ExactTarget *target, ExactTable table);
 extern void exact_merge_sql_properties(StringInfo out, const ExactTarget *target, ExactTable table);
 
 /*
- * Compares the columns that the table has (DESCRIBE TABLE) with those it needs. Writes to `add` the ALTER
- * TABLE that adds missing ones (empty: none), to `different` a sentence part about columns of another type (empty: none).
+ * Compares the columns that the table has (DESCRIBE TABLE) with those it needs. Writes to `add` the
+ * ALTER TABLE that adds missing ones (empty: none), to `different` a sentence part about columns of
+ * another type (empty: none).
  */
-extern void exact_merge_sql_compare(StringInfo add, StringInfo different, const ExactTarget *target, ExactTable table,
-									const char *const *names, const char *const *types, int ncolumns);
-
-/* FROM ...: the rows of :batch as struct r; a text that holds another number of rows fails. schema: of the array; batch: whose epoch is asserted, may be NULL */
-extern void exact_merge_sql_rows(StringInfo out, int rows, const char *schema, const ExactTarget *target, const ExactMergeRows *batch);
-
-/* Inserts the versions that the history does not hold yet. */
-extern void exact_merge_sql_history(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch);
-
-/* Brings the current state to the newest version of each key. repeated: some key has several versions in :batch. */
-extern void exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch, bool repeated);
-
-/* One row, one number, which must be `rows`: versions of :batch in the history; rows of :batch whose key is there at that version or a later one */
-extern void exact_merge_sql_check_history(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch);
-extern void exact_merge_sql_check_current(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch);
+extern void exact_merge_sql_compare(StringInfo add, StringInfo different, const ExactTarget *target,
+									ExactTable table, const char *const *names,
+									const char *const *types, int ncolumns);
 
 /*
- * Versions of the current table above one _seq and below another: at most `limit` rows (_division, _key, _seq, _deleted, parent), lowest
- * first. parent: a column, NULL: none
+ * FROM ...: the rows of :batch as struct r; a text that holds another number of rows fails. schema:
+ * of the array; batch: whose epoch is asserted, may be NULL
  */
-extern void exact_merge_sql_between(StringInfo out, const ExactTarget *target, const char *parent, int64 above, int64 below, int limit);
+extern void exact_merge_sql_rows(StringInfo out, int rows, const char *schema,
+								 const ExactTarget *target, const ExactMergeRows *batch);
+
+/* Inserts the versions that the history does not hold yet. */
+extern void exact_merge_sql_history(StringInfo out, const ExactTarget *target,
+									const ExactMergeRows *batch);
+
+/*
+ * Brings the current state to the newest version of each key. repeated: some key has several
+ * versions in :batch.
+ */
+extern void exact_merge_sql_current(StringInfo out, const ExactTarget *target,
+									const ExactMergeRows *batch, bool repeated);
+
+/*
+ * One row, one number, which must be `rows`: versions of :batch in the history; rows of :batch
+ * whose key is there at that version or a later one
+ */
+extern void exact_merge_sql_check_history(StringInfo out, const ExactTarget *target,
+										  const ExactMergeRows *batch);
+extern void exact_merge_sql_check_current(StringInfo out, const ExactTarget *target,
+										  const ExactMergeRows *batch);
+
+/*
+ * Versions of the current table above one _seq and below another: at most `limit` rows (_division,
+ * _key, _seq, _deleted, parent), lowest first. parent: a column, NULL: none
+ */
+extern void exact_merge_sql_between(StringInfo out, const ExactTarget *target, const char *parent,
+									int64 above, int64 below, int limit);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * ping_databricks.c - the loader's answer to exact.ping(): token, warehouse, and a statement when the warehouse runs anyway.
+ * ping_databricks.c - the loader's answer to exact.ping(): token, warehouse, and a statement when
+ * the warehouse runs anyway.
  *
  * A stopped warehouse is not started for it. Called by loader.c.
  */
@@ -7,6 +8,9 @@
 
 #include "utils/memutils.h"
 
+#include "base/fault.h"
+#include "base/words.h"
+#include "databricks/databricks_answer.h"
 #include "deliver/ping_databricks.h"
 #include "worker/ask.h"
 #include "worker/ping.h"
@@ -38,7 +42,8 @@ release(Ping *ping)
 static void
 add_row(const Trial *trial, bool ok, double ms, const char *finding, const char *next_step)
 {
-	exact_ping_add(trial->ping->answer, "databricks", trial->workspace->name, ok, ms, finding, next_step);
+	exact_ping_add(trial->ping->answer, "databricks", trial->workspace->name, ok, ms, finding,
+				   next_step);
 }
 
 static void
@@ -46,6 +51,15 @@ add_fault(Trial *trial, const ExactFault *fault, double ms)
 {
 	add_row(trial, false, ms, fault->message,
 			fault->hint ? fault->hint : "The hub tries again by itself.");
+}
+
+/* A text of the service, fit for people */
+static const char *
+tidy(const char *text)
+{
+	const char *words = exact_words_tidy(text, EXACT_DATABRICKS_WORDS_MAX);
+
+	return words ? words : "";
 }
 
 static void
@@ -58,21 +72,26 @@ take_statement(const ExactCallAnswer *answer, void *arg)
 		add_fault(trial, answer->fault, ms);
 	else if (answer->state == EXACT_STATEMENT_SUCCEEDED)
 		add_row(trial, true, ms,
-				psprintf("%s is running, a statement took %.0f ms", trial->warehouse, answer->ms), NULL);
+				psprintf("%s is running, a statement took %.0f ms", trial->warehouse, answer->ms),
+				NULL);
 	else if (answer->state == EXACT_STATEMENT_PENDING)
-		add_row(trial, true, ms, psprintf("%s is running, a statement still waits after 30 s", trial->warehouse),
+		add_row(trial, true, ms,
+				psprintf("%s is running, a statement still waits after 30 s", trial->warehouse),
 				"Look at the queue of the warehouse.");
 	else
 		add_row(trial, false, ms,
-				psprintf("%s did not run a statement: %s", trial->warehouse, exact_databricks_tidy(answer->error_text)),
+				psprintf("%s did not run a statement: %s", trial->warehouse,
+						 tidy(answer->error_text)),
 				"Grant the service principal CAN USE on the warehouse.");
 	release(trial->ping);
 }
 
+/* Only one that runs is given a statement: others would be started, and cost money. */
 static void
 take_warehouse(const ExactCallAnswer *answer, void *arg)
 {
 	Trial	   *trial = arg;
+	const char *name;
 
 	if (answer->outcome != EXACT_CALL_OK)
 	{
@@ -81,8 +100,9 @@ take_warehouse(const ExactCallAnswer *answer, void *arg)
 		return;
 	}
 	trial->ms = answer->ms;
-	trial->warehouse = MemoryContextStrdup(trial->ping->answer->context, psprintf("warehouse %s", answer->warehouse_name ?
-																		  exact_databricks_tidy(answer->warehouse_name) : trial->workspace->warehouse));
+	name = answer->warehouse_name ? tidy(answer->warehouse_name) : trial->workspace->warehouse;
+	trial->warehouse = MemoryContextStrdup(trial->ping->answer->context,
+										   psprintf("warehouse %s", name));
 	if (strcmp(answer->warehouse_state, "RUNNING") == 0)
 	{
 		exact_databricks_execute(trial->workspace, "SELECT 1", NULL, take_statement, trial);
@@ -93,7 +113,9 @@ take_warehouse(const ExactCallAnswer *answer, void *arg)
 				"Set warehouse_id in exact.workspace to one that exists.");
 	else
 		add_row(trial, true, answer->ms,
-				psprintf("%s is %s; the first delivery starts it", trial->warehouse, exact_databricks_tidy(answer->warehouse_state)), NULL);
+				psprintf("%s is %s; the first delivery starts it", trial->warehouse,
+						 tidy(answer->warehouse_state)),
+				NULL);
 	release(trial->ping);
 }
 

@@ -4,6 +4,7 @@
 #ifndef EXACT_PING_DATABRICKS_H
 #define EXACT_PING_DATABRICKS_H
 
+#include "base/fault.h"
 #include "databricks/databricks.h"
 #include "worker/ask.h"
 

@@ -1,29 +1,32 @@
 /*
  * target.c - the two Delta tables of an entity in a workspace.
  *
- * Looks before it creates: an existing table costs two small reads and no right to create anything. Called by loader.c, once a
- * process and table, and again after an error that says that the table has changed.
+ * Looks before it creates: an existing table costs two small reads and no right to create anything.
+ * Called by delta_table.c, once a process and table, and again after an error that says that the
+ * table has changed.
  */
 #include "postgres.h"
 
 #include "executor/spi.h"
 #include "utils/memutils.h"
 
-#include "auth/secret.h"
 #include "base/digest.h"
 #include "base/errors.h"
+#include "base/fault.h"
 #include "base/sql.h"
-#include "deliver/creation.h"
+#include "base/words.h"
+#include "databricks/databricks_answer.h"
+#include "deliver/create_table.h"
 #include "deliver/target.h"
 
+#define COLUMNS_DIGEST_BYTES 8	/* enough to see that it is another one */
 #define MAX_ROUNDS 3			/* another hub may add the same columns at the same time */
 
 typedef enum Step
 {
 	STEP_DESCRIBE,
 	STEP_PROPERTIES,
-	STEP_ADD_COLUMNS,
-	STEP_CREATE
+	STEP_ADD_COLUMNS
 } Step;
 
 typedef struct Preparation
@@ -32,8 +35,8 @@ typedef struct Preparation
 	ExactTargetPlan *plan;
 	ExactTable	table;
 	Step		step;
+	ExactTableMaking making;	/* of this table, if it is absent */
 	int			rounds;			/* columns added to this table */
-	bool		created;		/* this table */
 	StringInfoData add;			/* ALTER TABLE for missing columns */
 	ExactStatementTrouble trouble;
 	ExactTargetDone done;
@@ -53,7 +56,22 @@ find_key_column(const ExactColumn *columns, int n, const char *name)
 	return NULL;
 }
 
-/* Columns of the entity in the order of the service; result rows of the statement that was run last. */
+/* The comment of a column in Delta */
+static const char *
+describe_column(const ExactColumn *column, const char *edm_type)
+{
+	if (column->row)
+		return "header: the document's own row, whose amounts are those of its lines again;"
+			" line: one to sum";
+	return psprintf("%s%s%s%s", column->source_field, edm_type ? ", " : "",
+					edm_type ? edm_type : "",
+					column->derived ? ", looked up by Exact Online" : "");
+}
+
+/*
+ * Columns of the entity in the order of the service; result rows of the statement that was run
+ * last.
+ */
 static ExactColumn *
 read_columns(MemoryContext context, const char *entity, uint64 n)
 {
@@ -72,8 +90,10 @@ read_columns(MemoryContext context, const char *entity, uint64 n)
 		if (!exact_delta_sql_type(target_type, type))
 			ereport(ERROR,
 					(errcode(ERRCODE_EXACT_TABLE_MISMATCH),
-					 errmsg("column %s of %s cannot have the type \"%s\"", column->name, entity, target_type),
-					 errhint("Set target_type in exact.entity_field to STRING, BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL(p,s), DATE, TIMESTAMP or TIMESTAMP_NTZ.")));
+					 errmsg("column %s of %s cannot have the type \"%s\"",
+							column->name, entity, target_type),
+					 errhint("Set target_type in exact.entity_field to STRING, BOOLEAN, INT,"
+							 " BIGINT, DOUBLE, DECIMAL(p,s), DATE, TIMESTAMP or TIMESTAMP_NTZ.")));
 		column->type = pstrdup(type);
 		column->guid = edm_type != NULL && strcmp(edm_type, "Edm.Guid") == 0;
 		column->moment = edm_type != NULL && strcmp(edm_type, "Edm.DateTime") == 0;
@@ -81,9 +101,7 @@ read_columns(MemoryContext context, const char *entity, uint64 n)
 		column->derived = exact_cell_bool(i, 6, false);
 		column->derived_from = exact_cell_text(i, 7);
 		column->row = strcmp(column->name, "_row") == 0;
-		column->comment = column->row ? "header: the document's own row, whose amounts are those of its lines again; line: one to sum" :
-			psprintf("%s%s%s%s", column->source_field, edm_type ? ", " : "", edm_type ? edm_type : "",
-								   column->derived ? ", looked up by Exact Online" : "");
+		column->comment = describe_column(column, edm_type);
 	}
 	for (uint64 i = 0; i < n; i++)
 		columns[i].derived_from = find_key_column(columns, (int) n, columns[i].derived_from);
@@ -95,14 +113,14 @@ static char *
 digest_columns(const ExactTarget *target)
 {
 	StringInfoData text;
-	uint8		digest[32];
-	char	   *hex = palloc(17);
+	uint8		digest[EXACT_DIGEST_LEN];
+	char	   *hex = palloc(2 * COLUMNS_DIGEST_BYTES + 1);
 
 	initStringInfo(&text);
 	for (int i = 0; i < target->ncolumns; i++)
 		appendStringInfo(&text, "%s %s\n", target->columns[i].name, target->columns[i].type);
 	exact_sha256(text.data, text.len, digest);
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < COLUMNS_DIGEST_BYTES; i++)
 		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
 	pfree(text.data);
 	return hex;
@@ -118,18 +136,27 @@ full_name(const ExactTarget *target, ExactTable table)
 	return name.data;
 }
 
+/* Made in a context of its own, which a failure takes away. */
 ExactTargetPlan *
-exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const char *entity, const ExactHub *hub)
+exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const char *entity,
+				  const ExactHub *hub)
 {
 	static const char entity_sql[] =
-	"SELECT e.resource, e.target_table, e.target_history, "
-	"  (extract(epoch FROM coalesce(e.merge_interval, w.merge_interval)) * 1000)::bigint, s.table_name, s.history_name "
-	"FROM exact.entity_effective e LEFT JOIN exact.workspace w ON w.name = $2 "
-	"LEFT JOIN exact.target_state s ON s.workspace = $2 AND s.entity = $1 AND s.delivered_at IS NOT NULL WHERE e.entity = $1";
+	"SELECT e.resource, e.target_table, e.target_history,"
+	" (extract(epoch FROM coalesce(e.merge_interval, w.merge_interval)) * 1000)::bigint,"
+	" s.table_name, s.history_name"
+	" FROM exact.entity_effective e"
+	" LEFT JOIN exact.workspace w ON w.name = $2"
+	" LEFT JOIN exact.target_state s"
+	" ON s.workspace = $2 AND s.entity = $1 AND s.delivered_at IS NOT NULL"
+	" WHERE e.entity = $1";
 	static const char fields_sql[] =
-	"SELECT name, source_field, target_type, edm_type, padded, derived, derived_from FROM exact.field_effective "
-	"WHERE entity = $1 AND target_type IS NOT NULL ORDER BY ordinal";
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "exact target", ALLOCSET_SMALL_SIZES);
+	"SELECT name, source_field, target_type, edm_type, padded, derived, derived_from"
+	" FROM exact.field_effective"
+	" WHERE entity = $1 AND target_type IS NOT NULL"
+	" ORDER BY ordinal";
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "exact target",
+												  ALLOCSET_SMALL_SIZES);
 	ExactTargetPlan *plan = MemoryContextAllocZero(context, sizeof(ExactTargetPlan));
 	ExactArg	args[2];
 	MemoryContext old;
@@ -193,25 +220,34 @@ table_name(const Preparation *p)
 static void
 end_with_mismatch(Preparation *p, char *message, const char *detail)
 {
-	char	   *hint = psprintf("Rename or drop the table, or set another %s for %s in exact.entity; the hub tries again by itself.",
-								p->table == EXACT_TABLE_CURRENT ? "target_table" : "target_history", p->plan->sql.entity);
+	const char *setting = p->table == EXACT_TABLE_CURRENT ? "target_table" : "target_history";
+	char	   *hint = psprintf("Rename or drop the table, or set another %s for %s in"
+								" exact.entity; the hub tries again by itself.",
+								setting, p->plan->sql.entity);
 
-	end_preparation(p, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, unconstify(char *, detail), hint), "EX014");
+	end_preparation(p, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message,
+										unconstify(char *, detail), hint), "EX014");
 }
 
 /* What was delivered into it is gone with it; an empty one in its place would look complete. */
 static void
 end_with_loss(Preparation *p)
 {
-	char	   *message = psprintf("table %s is gone, with all that was delivered into it", table_name(p));
-	char	   *hint = psprintf("UNDROP TABLE %s; or SELECT exact.resume(division, '%s') for an empty one, which will hold only what changes from now on.",
+	char	   *message = psprintf("table %s is gone, with all that was delivered into it",
+								   table_name(p));
+	char	   *hint = psprintf("UNDROP TABLE %s; or SELECT exact.resume(division, '%s') for an"
+								" empty one, which will hold only what changes from now on.",
 								table_name(p), p->plan->sql.entity);
 
 	p->plan->gone = true;
-	end_preparation(p, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, NULL, hint), "EX014");
+	end_preparation(p, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, NULL, hint),
+					"EX014");
 }
 
-/* DESCRIBE TABLE: name, type, comment; then sections that begin with "#". Compares with what is needed. */
+/*
+ * DESCRIBE TABLE: name, type, comment; then sections that begin with "#". Compares with what is
+ * needed.
+ */
 static void
 take_columns(Preparation *p, const ExactStatementResult *result)
 {
@@ -234,9 +270,13 @@ take_columns(Preparation *p, const ExactStatementResult *result)
 	resetStringInfo(&p->add);
 	exact_merge_sql_compare(&p->add, &different, &p->plan->sql, p->table, names, types, n);
 	if (different.len > 0)
-		end_with_mismatch(p, psprintf("table %s has other columns than the hub needs: %s", table_name(p),
-									  exact_databricks_tidy(different.data)),
+	{
+		const char *words = exact_words_tidy(different.data, EXACT_DATABRICKS_WORDS_MAX);
+
+		end_with_mismatch(p, psprintf("table %s has other columns than the hub needs: %s",
+									  table_name(p), words),
 						  "Nothing was written into it.");
+	}
 	else
 		take_step(p, STEP_PROPERTIES);
 }
@@ -251,17 +291,32 @@ next_table(Preparation *p)
 	}
 	p->table = EXACT_TABLE_HISTORY;
 	p->rounds = 0;
-	p->created = false;
 	take_step(p, STEP_DESCRIBE);
+}
+
+/* Why a table with these marks is not ours; NULL: it is. */
+static const char *
+find_stranger(const ExactTarget *target, const char *entity, const char *installation)
+{
+	const char *words;
+
+	if (entity == NULL || installation == NULL)
+		return "it was not made by exact_databricks";
+	if (strcmp(installation, target->hub->installation) != 0)
+		return "another installation of exact_databricks made it";
+	if (strcmp(entity, target->entity) == 0)
+		return NULL;
+	words = exact_words_tidy(entity, EXACT_DATABRICKS_WORDS_MAX);
+	return psprintf("it holds the entity %s", words ? words : "\"\"");
 }
 
 /* SHOW TBLPROPERTIES: key, value. A table that does not carry our marks belongs to someone else. */
 static void
 take_properties(Preparation *p, const ExactStatementResult *result)
 {
-	const ExactTarget *target = &p->plan->sql;
 	const char *entity = NULL;
 	const char *installation = NULL;
+	const char *stranger;
 
 	for (int r = 0; r < result->nrows && result->ncolumns >= 2; r++)
 	{
@@ -273,108 +328,102 @@ take_properties(Preparation *p, const ExactStatementResult *result)
 		else if (key != NULL && strcmp(key, "exact.installation") == 0)
 			installation = value;
 	}
-	if (entity == NULL || installation == NULL || strcmp(entity, target->entity) != 0 || strcmp(installation, target->hub->installation) != 0)
-		end_with_mismatch(p, psprintf("table %s exists and belongs to someone else: %s", table_name(p),
-									  entity == NULL || installation == NULL ? "it was not made by exact_databricks" :
-									  strcmp(installation, target->hub->installation) != 0 ? "another installation of exact_databricks made it" :
-									  psprintf("it holds the entity %s", exact_databricks_tidy(entity))),
+	stranger = find_stranger(&p->plan->sql, entity, installation);
+	if (stranger != NULL)
+		end_with_mismatch(p, psprintf("table %s exists and belongs to someone else: %s",
+									  table_name(p), stranger),
 						  "Nothing was written into it.");
 	else if (p->add.len > 0 && p->rounds++ < MAX_ROUNDS)
 		take_step(p, STEP_ADD_COLUMNS);
 	else if (p->add.len > 0)
-		end_with_mismatch(p, psprintf("table %s still lacks columns after they were added", table_name(p)), NULL);
+		end_with_mismatch(p, psprintf("table %s still lacks columns after they were added",
+									  table_name(p)), NULL);
 	else
 		next_table(p);
 }
 
+/* The answer of a step: the next one, or the end. */
 static void
 take_result(const ExactStatementResult *result, void *arg)
 {
 	Preparation *p = arg;
 	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED;
 
-	if (!good && p->step == STEP_DESCRIBE && !p->created && exact_statement_absent(result->sqlstate))
-	{
-		if (!p->plan->may_create && (p->table == EXACT_TABLE_CURRENT ? p->plan->held_current : p->plan->held_history))
-			end_with_loss(p);
-		else
-			take_step(p, STEP_CREATE);
-		return;
-	}
-	if (!good && p->step == STEP_ADD_COLUMNS && strcmp(result->sqlstate, "42710") == 0)
+	if (p->step == STEP_ADD_COLUMNS && strcmp(result->sqlstate, "42710") == 0)
 		good = true;			/* someone else added one of them meanwhile */
-	if (!good)
-	{
+	if (!good && p->step == STEP_DESCRIBE && p->making == EXACT_MAKE_NOTHING &&
+		exact_statement_absent(result->sqlstate))
+		end_with_loss(p);
+	else if (!good)
 		end_preparation(p, result->fault, result->sqlstate);
-		return;
-	}
-	switch (p->step)
-	{
-		case STEP_DESCRIBE:
-			take_columns(p, result);
-			break;
-		case STEP_PROPERTIES:
-			take_properties(p, result);
-			break;
-		case STEP_CREATE:
-			p->created = true;
-			take_step(p, STEP_DESCRIBE);
-			break;
-		case STEP_ADD_COLUMNS:
-			take_step(p, STEP_DESCRIBE);
-			break;
-	}
+	else if (p->step == STEP_DESCRIBE)
+		take_columns(p, result);
+	else if (p->step == STEP_PROPERTIES)
+		take_properties(p, result);
+	else
+		take_step(p, STEP_DESCRIBE);
 }
 
+/* What is made when this table is absent */
+static ExactTableMaking
+what_to_make(const Preparation *p)
+{
+	const ExactTargetPlan *plan = p->plan;
+	bool		current = p->table == EXACT_TABLE_CURRENT;
+
+	if (!plan->may_create && (current ? plan->held_current : plan->held_history))
+		return EXACT_MAKE_NOTHING;
+	return current ? EXACT_MAKE_SCHEMA_AND_TABLE : EXACT_MAKE_TABLE;
+}
+
+/* Sends a statement of the preparation. A table that is absent is made by the first one. */
 static void
 take_step(Preparation *p, Step step)
 {
-	static const char *const verbs[] = {"reading of", "reading of", "ALTER TABLE for", "CREATE TABLE for"};
+	static const char *const verbs[] = {"reading of", "reading of", "ALTER TABLE for"};
 	const ExactTarget *target = &p->plan->sql;
+	StringInfoData sql;
+	StringInfoData create;
 	ExactStatementRequest request = {
 		.workspace = p->plan->workspace,
 		.hub = target->hub,
 		.entity = target->entity,
 		.table = table_name(p),
-		.kind = step <= STEP_PROPERTIES ? "check" : "ddl",
+		.kind = step == STEP_ADD_COLUMNS ? "ddl" : "check",
 		.scope = table_name(p),
 		.verb = verbs[step],
-		.may_be_absent = step == STEP_DESCRIBE && !p->created,
 		.trouble = p->trouble,
 		.trouble_arg = p->arg,
 		.done = take_result,
 		.arg = p
 	};
-	StringInfoData sql;
 
 	initStringInfo(&sql);
-	switch (step)
-	{
-		case STEP_DESCRIBE:
-			exact_merge_sql_describe(&sql, target, p->table);
-			break;
-		case STEP_PROPERTIES:
-			exact_merge_sql_properties(&sql, target, p->table);
-			break;
-		case STEP_ADD_COLUMNS:
-			appendBinaryStringInfo(&sql, p->add.data, p->add.len);
-			break;
-		case STEP_CREATE:
-			exact_merge_sql_create_table(&sql, target, p->table);
-			break;
-	}
-	request.sql = sql.data;
+	initStringInfo(&create);
 	p->step = step;
-	if (step == STEP_CREATE && p->table == EXACT_TABLE_CURRENT)
-		exact_creation_start(&request);
+	if (step == STEP_DESCRIBE)
+		exact_merge_sql_describe(&sql, target, p->table);
+	else if (step == STEP_PROPERTIES)
+		exact_merge_sql_properties(&sql, target, p->table);
 	else
+		appendBinaryStringInfo(&sql, p->add.data, p->add.len);
+	request.sql = sql.data;
+	if (step != STEP_DESCRIBE)
+	{
 		exact_statement_start(&request);
+		return;
+	}
+	p->making = what_to_make(p);
+	exact_merge_sql_create_table(&create, target, p->table);
+	exact_create_table_if_absent(&request, p->making, create.data);
 }
 
 void
-exact_target_prepare(ExactTargetPlan *plan, ExactStatementTrouble trouble, ExactTargetDone done, void *arg)
+exact_target_prepare(ExactTargetPlan *plan, ExactStatementTrouble trouble, ExactTargetDone done,
+					 void *arg)
 {
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact target preparation", ALLOCSET_SMALL_SIZES);
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact target preparation",
+												  ALLOCSET_SMALL_SIZES);
 	Preparation *p = MemoryContextAllocZero(context, sizeof(Preparation));
 	MemoryContext old = MemoryContextSwitchTo(context);
 

@@ -1,9 +1,11 @@
 /*
- * target.h - the two Delta tables of an entity in a workspace: what they should look like, and making them so.
+ * target.h - the two Delta tables of an entity in a workspace: what they should look like, and
+ * making them so.
  */
 #ifndef EXACT_TARGET_H
 #define EXACT_TARGET_H
 
+#include "base/fault.h"
 #include "databricks/statement.h"
 #include "deliver/merge_sql.h"
 
@@ -16,26 +18,29 @@ typedef struct ExactTargetPlan
 	char	   *history_name;
 	char	   *digest;			/* of names and types */
 	int64		merge_interval_ms;	/* -1: the setting */
-	bool		held_current;	/* a delivery into the table of this name was recorded: it must be there */
+	/* a delivery into the table of this name was recorded: it must be there */
+	bool		held_current;
 	bool		held_history;
 	bool		may_create;		/* an operator has said that an empty one may take its place */
 	bool		gone;			/* it is not there, the preparation was refused for that */
 } ExactTargetPlan;
 
 /*
- * In a unit: the tables of an entity by the catalogue and the users' changes, in a context of its own below `parent`; hub must live as long. Raises EX015 when the
- * catalogue does not have it, EX014 when a target_type is none.
+ * In a unit: the tables of an entity by the catalogue and the users' changes, in a context of its
+ * own below `parent`; hub must live as long. Raises EX015 when the catalogue does not have it,
+ * EX014 when a target_type is none.
  */
-extern ExactTargetPlan *exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const char *entity,
-										  const ExactHub *hub);
+extern ExactTargetPlan *exact_target_load(MemoryContext parent, const ExactWorkspace *workspace,
+										  const char *entity, const ExactHub *hub);
 
 /* fault: NULL when both tables are there and fit; sqlstate: "EX014" or Databricks' own */
 typedef void (*ExactTargetDone) (const ExactFault *fault, const char *sqlstate, void *arg);
 
 /*
- * Makes the tables if they are absent, adds columns that they lack, and refuses tables that are not ours or whose columns have other
- * types. The plan must live until done is called.
+ * Makes the tables if they are absent, adds columns that they lack, and refuses tables that are not
+ * ours or whose columns have other types. The plan must live until done is called.
  */
-extern void exact_target_prepare(ExactTargetPlan *plan, ExactStatementTrouble trouble, ExactTargetDone done, void *arg);
+extern void exact_target_prepare(ExactTargetPlan *plan, ExactStatementTrouble trouble,
+								 ExactTargetDone done, void *arg);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "auth/token.h"
 #include "base/errors.h"
+#include "base/fault.h"
 #include "base/sql.h"
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"

@@ -15,6 +15,7 @@
 #include "auth/credential.h"
 #include "auth/token.h"
 #include "base/errors.h"
+#include "base/fault.h"
 #include "base/sql.h"
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"
@@ -23,6 +24,7 @@
 #include "fetch/inquiry.h"
 #include "fetch/ping_exact.h"
 #include "fetch/plan.h"
+#include "worker/ask.h"
 #include "worker/unit.h"
 
 #define MAX_PAGES 200

@@ -12,6 +12,7 @@
 #include "utils/memutils.h"
 
 #include "base/errors.h"
+#include "base/fault.h"
 #include "base/guc.h"
 #include "base/sql.h"
 #include "exact_online/budget.h"

@@ -10,6 +10,7 @@
 
 #include "auth/credential.h"
 #include "auth/token.h"
+#include "base/fault.h"
 #include "base/sql.h"
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"

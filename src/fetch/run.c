@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "base/errors.h"
+#include "base/fault.h"
 #include "base/guc.h"
 #include "base/sql.h"
 #include "exact_online/budget.h"

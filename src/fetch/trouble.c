@@ -6,6 +6,7 @@
 #include "common/pg_prng.h"
 #include "utils/timestamp.h"
 
+#include "base/fault.h"
 #include "base/sql.h"
 #include "fetch/trouble.h"
 #include "worker/self.h"

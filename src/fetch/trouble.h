@@ -4,6 +4,7 @@
 #ifndef EXACT_TROUBLE_H
 #define EXACT_TROUBLE_H
 
+#include "base/fault.h"
 #include "exact_online/exact_api.h"
 #include "fetch/plan.h"
 

@@ -1,8 +1,10 @@
 /*
- * callback.c - the page to which Exact Online sends a browser after the consent: finishes what exact.authorize_url() began.
+ * callback.c - the page to which Exact Online sends a browser after the consent: finishes what
+ * exact.authorize_url() began.
  *
- * Called by listener.c. The state in the address says which app's authorisation it is; the code goes to the fetcher through shared
- * memory, never through a table, and the page waits for what Exact Online says to it. Neither is logged or shown.
+ * Called by listener.c. The state in the address says which app's authorisation it is; the code
+ * goes to the fetcher through shared memory, never through a table, and the page waits for what
+ * Exact Online says to it. Neither is logged or shown.
  */
 #include "postgres.h"
 
@@ -11,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "base/errors.h"
+#include "base/fault.h"
 #include "base/json.h"
 #include "base/sql.h"
 #include "listener/callback.h"
@@ -47,10 +50,15 @@ static dlist_head callbacks = DLIST_STATIC_INIT(callbacks);
 static int	nwaiting = 0;
 
 static void
-answer_page(ExactRequest *request, int status, const char *heading, const char *class, const char *text, const char *detail, const char *hint)
+answer_page(ExactRequest *request, int status, const char *heading, const char *class,
+			const char *text, const char *detail, const char *hint)
 {
 	StringInfoData page;
-	ExactReply	reply = {.status = status, .type = "text/html; charset=utf-8", .style_hash = exact_html_style_hash()};
+	ExactReply	reply = {
+		.status = status,
+		.type = "text/html; charset=utf-8",
+		.style_hash = exact_html_style_hash()
+	};
 
 	initStringInfo(&page);
 	exact_html_begin(&page, heading, heading, 0);
@@ -82,7 +90,8 @@ end_callback(Callback *callback)
 static char *
 sentence(const char *text)
 {
-	char	   *copy = psprintf("%s%s", text, text[0] && strchr(".!?", text[strlen(text) - 1]) ? "" : ".");
+	bool		ends = text[0] != '\0' && strchr(".!?", text[strlen(text) - 1]) != NULL;
+	char	   *copy = psprintf("%s%s", text, ends ? "" : ".");
 
 	if (copy[0] >= 'a' && copy[0] <= 'z')
 		copy[0] -= 'a' - 'A';
@@ -99,12 +108,18 @@ refuse(Callback *callback, int status, const char *text, const char *detail, con
 static void
 look_unit(void *arg)
 {
+	static const char sql[] =
+	"SELECT app, code, redirect_uri, finding, detail, hint"
+	" FROM exact._authorization($1)";
 	Callback   *callback = arg;
 	ExactArg	args[] = {exact_arg_text(callback->address)};
-	char	  **texts[] = {&callback->app, &callback->code, &callback->redirect_uri, &callback->finding, &callback->detail, &callback->hint};
+	char	  **texts[] = {
+		&callback->app, &callback->code, &callback->redirect_uri,
+		&callback->finding, &callback->detail, &callback->hint
+	};
 	MemoryContext old;
 
-	exact_sql("SELECT a.app, a.code, a.redirect_uri, a.finding, a.detail, a.hint FROM exact._authorization($1) AS a", 1, args);
+	exact_sql(sql, 1, args);
 	old = MemoryContextSwitchTo(callback->context);
 	for (size_t i = 0; i < lengthof(texts); i++)
 		*texts[i] = exact_cell_text(0, (int) i + 1);
@@ -114,10 +129,14 @@ look_unit(void *arg)
 static void
 user_unit(void *arg)
 {
+	static const char sql[] =
+	"UPDATE exact.app_state"
+	" SET user_name = $2"
+	" WHERE app = $1 AND user_name IS DISTINCT FROM $2";
 	Callback   *callback = arg;
 	ExactArg	args[] = {exact_arg_text(callback->app), exact_arg_text(callback->user)};
 
-	exact_sql("UPDATE exact.app_state SET user_name = $2 WHERE app = $1 AND user_name IS DISTINCT FROM $2", 2, args);
+	exact_sql(sql, 2, args);
 }
 
 /* Asks the fetcher; false, with nothing begun, when it does not take questions. */
@@ -157,24 +176,34 @@ too_many(void)
 	return nwaiting >= MAX_WAITING || ++n > MAX_A_SECOND;
 }
 
+/* A code works once: whoever only looks what is there, or comes too early, must not spend it. */
+static bool
+answered_at_once(ExactRequest *request, const ExactFault *not_now)
+{
+	if (request->head)
+		answer_page(request, 200, "Authorisation", NULL, "", NULL, NULL);
+	else if (not_now != NULL || too_many())
+		answer_page(request, 503, "Not yet authorised", "warn",
+					not_now ? sentence(not_now->message) : "Too many ask at once.", NULL,
+					"Load this page again in a few seconds.");
+	else
+		return false;
+	return true;
+}
+
+/* Whose authorisation it is stands in the database; the code then goes to the fetcher. */
 void
 exact_callback_start(ExactRequest *request, const ExactFault *not_now)
 {
-	static const char hint_again[] = "Load this page again within three minutes, when SELECT * FROM exact.workers shows that it runs; later begin again with exact.authorize_url().";
+	static const char hint_again[] = "Load this page again within three minutes, when"
+		" SELECT * FROM exact.workers shows that it runs; later begin again with"
+		" exact.authorize_url().";
 	MemoryContext context;
 	MemoryContext old;
 	Callback   *callback;
 
-	if (request->head || not_now != NULL || too_many())
-	{
-		/* a code works once: whoever only looks what is there must not spend it */
-		if (request->head)
-			answer_page(request, 200, "Authorisation", NULL, "", NULL, NULL);
-		else
-			answer_page(request, 503, "Not yet authorised", "warn", not_now ? sentence(not_now->message) : "Too many ask at once.", NULL,
-						"Load this page again in a few seconds.");
+	if (answered_at_once(request, not_now))
 		return;
-	}
 	context = AllocSetContextCreate(TopMemoryContext, "exact callback", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
 	callback = palloc0(sizeof(Callback));
@@ -191,19 +220,23 @@ exact_callback_start(ExactRequest *request, const ExactFault *not_now)
 		const char *args[] = {callback->app, callback->code, callback->redirect_uri};
 
 		if (!ask(callback, "authorize", lengthof(args), args, WAIT_MS))
-			refuse(callback, 503, "the fetcher, which would finish the authorisation, does not run", NULL, hint_again);
+			refuse(callback, 503, "the fetcher, which would finish the authorisation, does not run",
+				   NULL, hint_again);
 	}
 }
 
 static void
 succeed(Callback *callback)
 {
-	answer_page(callback->request, 200, "Authorised", "ok",
-				callback->user ? psprintf("App %s may now read Exact Online as %s.", callback->app, callback->user) :
-				psprintf("App %s may now read Exact Online.", callback->app),
-				"You can close this page. The hub fetches by itself from now on.",
-				psprintf("Next, in the database: SELECT * FROM exact.discover_divisions('%s'); if its divisions are enabled already, SELECT * FROM exact.status; shows the first load.",
-						 callback->app));
+	const char *who = callback->user ? psprintf(" as %s", callback->user) : "";
+	char	   *text = psprintf("App %s may now read Exact Online%s.", callback->app, who);
+	char	   *next = psprintf("Next, in the database: SELECT * FROM"
+								" exact.discover_divisions('%s'); if its divisions are enabled"
+								" already, SELECT * FROM exact.status; shows the first load.",
+								callback->app);
+
+	answer_page(callback->request, 200, "Authorised", "ok", text,
+				"You can close this page. The hub fetches by itself from now on.", next);
 	end_callback(callback);
 }
 
@@ -235,6 +268,7 @@ take_user(Callback *callback, const char *answer, size_t len)
 		exact_unit_run("name of the user", user_unit, callback, NULL);
 }
 
+/* Each of those that wait is answered when the fetcher has answered, or after its time. */
 long
 exact_callback_run(void)
 {
@@ -259,9 +293,11 @@ exact_callback_run(void)
 			succeed(callback);
 		}
 		else if (state == EXACT_ASKING_FAILED)
-			refuse(callback, fault->sqlstate == ERRCODE_EXACT_NOT_AUTHORIZED ? 400 : 503, fault->message, fault->detail, fault->hint);
+			refuse(callback, fault->sqlstate == ERRCODE_EXACT_NOT_AUTHORIZED ? 400 : 503,
+				   fault->message, fault->detail, fault->hint);
 		else
-			refuse(callback, 503, "Exact Online has not answered yet", "The hub goes on waiting for the answer.",
+			refuse(callback, 503, "Exact Online has not answered yet",
+				   "The hub goes on waiting for the answer.",
 				   "SELECT * FROM exact.apps shows what came of it.");
 	}
 	return dlist_is_empty(&callbacks) ? -1 : LOOK_MS;

@@ -1,21 +1,25 @@
 /*
- * html.c - the frame of the pages that the listener shows to people: one file each, no script, nothing from elsewhere.
+ * html.c - the frame of the pages that the listener shows to people: one file each, no script,
+ * nothing from elsewhere.
  *
- * Called by page_status.c and callback.c. Colours have a contrast of at least 4.5 to their ground in both themes and on paper.
+ * Called by page_status.c and callback.c. Colours have a contrast of at least 4.5 to their ground
+ * in both themes and on paper.
  */
 #include "postgres.h"
 
 #include "common/base64.h"
 #include "mb/pg_wchar.h"
 
-#include "auth/secret.h"
 #include "base/digest.h"
 #include "listener/html.h"
 
 static const char style[] =
-":root{color-scheme:light dark;--text:#1b1d21;--ground:#ffffff;--soft:#50565f;--line:#d5d8dd;--ok:#0b6b2e;--warn:#8a4b00;--fail:#b00020}"
-"@media (prefers-color-scheme:dark){:root{--text:#e8eaed;--ground:#16181c;--soft:#a9b0ba;--line:#3a3f47;--ok:#6fd392;--warn:#ffb65c;--fail:#ff8a93}}"
-"@media print{:root{--text:#000;--ground:#fff;--soft:#333;--line:#999;--ok:#0b6b2e;--warn:#8a4b00;--fail:#b00020}}"
+":root{color-scheme:light dark;--text:#1b1d21;--ground:#ffffff;--soft:#50565f;--line:#d5d8dd;"
+"--ok:#0b6b2e;--warn:#8a4b00;--fail:#b00020}"
+"@media (prefers-color-scheme:dark){:root{--text:#e8eaed;--ground:#16181c;--soft:#a9b0ba;"
+"--line:#3a3f47;--ok:#6fd392;--warn:#ffb65c;--fail:#ff8a93}}"
+"@media print{:root{--text:#000;--ground:#fff;--soft:#333;--line:#999;"
+"--ok:#0b6b2e;--warn:#8a4b00;--fail:#b00020}}"
 "*{box-sizing:border-box}"
 "body{margin:0;background:var(--ground);color:var(--text);font:16px/1.5 system-ui,sans-serif}"
 "main{max-width:76rem;margin:0 auto;padding:1.5rem}"
@@ -24,7 +28,8 @@ static const char style[] =
 ".next{border-left:.25rem solid var(--line);padding-left:.75rem}"
 ".ok{color:var(--ok)}.warn{color:var(--warn)}.fail{color:var(--fail)}.off{color:var(--soft)}"
 ".wide{overflow-x:auto}table{border-collapse:collapse;width:100%}"
-"th,td{text-align:left;vertical-align:top;padding:.375rem .75rem .375rem 0;border-bottom:1px solid var(--line)}"
+"th,td{text-align:left;vertical-align:top;padding:.375rem .75rem .375rem 0;"
+"border-bottom:1px solid var(--line)}"
 "th{color:var(--soft);font-weight:600}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}"
 "td.light{font-weight:700}tr{break-inside:avoid}";
 
@@ -32,20 +37,21 @@ const char *
 exact_html_style_hash(void)
 {
 	static char hash[64] = "";
-	uint8		digest[32];
+	uint8		digest[EXACT_DIGEST_LEN];
+	char		text[48];
 	int			len;
 
 	if (hash[0] != '\0')
 		return hash;
 	exact_sha256(style, sizeof(style) - 1, digest);
-	strcpy(hash, "'sha256-");
-	len = pg_b64_encode((const char *) digest, sizeof(digest), hash + 8, sizeof(hash) - 8);
+	len = pg_b64_encode((const char *) digest, sizeof(digest), text, sizeof(text));
 	if (len < 0)
 		elog(ERROR, "could not encode a digest");
-	strcpy(hash + 8 + len, "'");
+	snprintf(hash, sizeof(hash), "'sha256-%.*s'", len, text);
 	return hash;
 }
 
+/* Control characters that are no white space become blanks. */
 void
 exact_html_text(StringInfo out, const char *text)
 {
@@ -70,7 +76,10 @@ exact_html_text(StringInfo out, const char *text)
 				appendStringInfoString(out, "&#39;");
 				break;
 			default:
-				appendStringInfoChar(out, (unsigned char) *c < ' ' && *c != '\n' && *c != '\t' ? ' ' : *c);
+				if ((unsigned char) *c < ' ' && *c != '\n' && *c != '\t')
+					appendStringInfoChar(out, ' ');
+				else
+					appendStringInfoChar(out, *c);
 		}
 	}
 }
@@ -78,8 +87,10 @@ exact_html_text(StringInfo out, const char *text)
 void
 exact_html_begin(StringInfo out, const char *title, const char *heading, int refresh_s)
 {
-	appendStringInfoString(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-						   "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n");
+	appendStringInfoString(out,
+						   "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+						   "<meta name=\"viewport\""
+						   " content=\"width=device-width,initial-scale=1\">\n");
 	if (refresh_s > 0)
 		appendStringInfo(out, "<meta http-equiv=\"refresh\" content=\"%d\">\n", refresh_s);
 	appendStringInfoString(out, "<title>");

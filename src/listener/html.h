@@ -1,5 +1,6 @@
 /*
- * html.h - the frame of the pages that the listener shows to people: one file each, no script, nothing from elsewhere.
+ * html.h - the frame of the pages that the listener shows to people: one file each, no script,
+ * nothing from elsewhere.
  */
 #ifndef EXACT_HTML_H
 #define EXACT_HTML_H

@@ -1,8 +1,10 @@
 /*
- * inbox.c - notifications of Exact Online: who signed them, which are repeats, stored in exact.inbox.
+ * inbox.c - notifications of Exact Online: who signed them, which are repeats, stored in
+ * exact.inbox.
  *
- * One path for the listener, which brings many bodies in a unit, and for exact.receive_webhook() in a backend. Rows are only read and
- * added: nothing here waits for another transaction. Signatures: webhook.c and webhook_secret.c.
+ * One path for the listener, which brings many bodies in a unit, and for exact.receive_webhook() in
+ * a backend. Rows are only read and added: nothing here waits for another transaction. Signatures:
+ * webhook.c and webhook_secret.c.
  */
 #include "postgres.h"
 
@@ -14,7 +16,7 @@
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
 
-#include "auth/secret.h"
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/errors.h"
 #include "base/sql.h"
@@ -28,7 +30,6 @@
 PG_FUNCTION_INFO_V1(exact_verify_webhook);
 PG_FUNCTION_INFO_V1(exact_receive_webhook);
 
-#define DIGEST_LEN 32
 #define PRUNE_EVERY_MS (3600 * 1000L)
 #define PRUNE_AGAIN_MS 50
 #define PRUNE_ROWS 1000
@@ -38,7 +39,7 @@ PG_FUNCTION_INFO_V1(exact_receive_webhook);
 /* One that is to be stored; digest first: it is the key of the group's hash table */
 typedef struct Note
 {
-	uint8		digest[DIGEST_LEN];
+	uint8		digest[EXACT_DIGEST_LEN];
 	ExactInboxItem *item;
 	ExactWebhook webhook;
 	const ExactWebhookSecret *signer;
@@ -78,20 +79,24 @@ digests(const NoteGroup *g)
 	for (int i = 0; i < g->n; i++)
 	{
 		list[i] = g->notes[i].digest;
-		lens[i] = DIGEST_LEN;
+		lens[i] = EXACT_DIGEST_LEN;
 	}
 	return exact_arg_bytea_array(list, lens, g->n);
 }
 
+/* What in the notification itself is the reason why it causes no work; NULL: nothing */
 static const char *
 judge(Note *note)
 {
 	const char *problem = exact_webhook_read(&note->webhook);
+	const char *client_id;
 
 	if (problem != NULL)
 		return problem;
-	if (note->webhook.client_id != NULL && pg_strcasecmp(note->webhook.client_id, note->signer->client_id) != 0)
-		return psprintf("it is for client id %s, and app %s signed it", note->webhook.client_id, note->signer->app);
+	client_id = note->webhook.client_id;
+	if (client_id != NULL && pg_strcasecmp(client_id, note->signer->client_id) != 0)
+		return psprintf("it is for client id %s, and app %s signed it", client_id,
+						note->signer->app);
 	if (note->webhook.division == 0)
 		return "it names no division";
 	if (note->webhook.topic == NULL)
@@ -110,8 +115,8 @@ check_items(NoteGroup *g, ExactInboxItem *items, int n)
 	HTAB	   *seen;
 
 	memset(&ctl, 0, sizeof(ctl));
-	ctl.keysize = DIGEST_LEN;
-	ctl.entrysize = DIGEST_LEN;
+	ctl.keysize = EXACT_DIGEST_LEN;
+	ctl.entrysize = EXACT_DIGEST_LEN;
 	ctl.hcxt = CurrentMemoryContext;
 	seen = hash_create("notifications of a group", n, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	g->notes = palloc0(sizeof(Note) * n);
@@ -126,7 +131,8 @@ check_items(NoteGroup *g, ExactInboxItem *items, int n)
 		if (cut == EXACT_WEBHOOK_EMPTY)
 			continue;
 		items[i].outcome = ready ? EXACT_INBOX_REFUSED : EXACT_INBOX_NOT_READY;
-		if (!ready || cut != EXACT_WEBHOOK_CUT || (note->signer = exact_webhook_secret_find(&note->webhook, NULL)) == NULL)
+		if (!ready || cut != EXACT_WEBHOOK_CUT ||
+			(note->signer = exact_webhook_secret_find(&note->webhook, NULL)) == NULL)
 			continue;
 		exact_sha256(note->webhook.content, note->webhook.content_len, note->digest);
 		(void) hash_search(seen, note->digest, HASH_ENTER, &repeated);
@@ -140,18 +146,25 @@ check_items(NoteGroup *g, ExactInboxItem *items, int n)
 }
 
 /*
- * Takes those out that were received within seven days. Without a time of its event, an equal one may tell of another change once the
- * first was taken.
+ * Takes those out that were received within seven days. Without a time of its event, an equal one
+ * may tell of another change once the first was taken.
  */
 static void
 drop_repeats(NoteGroup *g)
 {
+	static const char sql[] =
+	"SELECT i.ord"
+	" FROM ROWS FROM (pg_catalog.unnest($1)) WITH ORDINALITY AS i (digest, ord)"
+	" CROSS JOIN LATERAL (SELECT"
+	"  FROM exact.inbox AS x"
+	"  WHERE x.digest = i.digest"
+	"  AND x.at > pg_catalog.now() - interval '7 days'"
+	"  AND (x.event_at IS NOT NULL OR EXISTS (SELECT"
+	"   FROM exact.inbox_work AS w"
+	"   WHERE w.id = x.id AND w.taken_at IS NULL))"
+	"  LIMIT 1) AS r";
 	ExactArg	args[] = {digests(g)};
-	uint64		n = exact_sql("SELECT i.ord FROM ROWS FROM (pg_catalog.unnest($1)) WITH ORDINALITY AS i (digest, ord)"
-							  " CROSS JOIN LATERAL (SELECT FROM exact.inbox AS x WHERE x.digest = i.digest"
-							  " AND x.at > pg_catalog.now() - interval '7 days' AND (x.event_at IS NOT NULL OR EXISTS (SELECT FROM exact.inbox_work AS w WHERE w.id = x.id"
-							  " AND w.taken_at IS NULL)) LIMIT 1) AS r",
-							  1, args);
+	uint64		n = exact_sql(sql, 1, args);
 	int			kept = 0;
 
 	for (uint64 row = 0; row < n; row++)
@@ -162,88 +175,163 @@ drop_repeats(NoteGroup *g)
 	g->n = kept;
 }
 
-/* What each says, and why it causes no work: each division and topic of the group is looked up once. True when one causes work. */
+/* The divisions and topics of a group that are to be looked up, each once */
+typedef struct Topics
+{
+	const char **apps;			/* who signed it */
+	const char **names;
+	int32	   *divisions;
+	int			n;
+} Topics;
+
+/* Its place in the list, added if need be */
+static int
+find_topic(Topics *topics, const Note *note)
+{
+	int			t = 0;
+
+	while (t < topics->n &&
+		   (topics->divisions[t] != note->webhook.division ||
+			topics->apps[t] != note->signer->app ||
+			strcmp(topics->names[t], note->webhook.topic) != 0))
+		t++;
+	if (t == topics->n)
+	{
+		topics->apps[t] = note->signer->app;
+		topics->names[t] = note->webhook.topic;
+		topics->divisions[t] = note->webhook.division;
+		topics->n++;
+	}
+	return t;
+}
+
+/* Rows in the order of the topics: why the configuration gives them no work, or null */
+static void
+judge_topics(const Topics *topics)
+{
+	static const char sql[] =
+	"SELECT CASE"
+	" WHEN d.division IS NULL THEN"
+	" pg_catalog.format('division %s is not in exact.division', t.division)"
+	" WHEN d.app <> t.app THEN"
+	" pg_catalog.format('division %s belongs to app %s, and app %s signed it',"
+	" t.division, d.app, t.app)"
+	" WHEN NOT d.enabled THEN"
+	" pg_catalog.format('division %s is not enabled', t.division)"
+	" WHEN NOT EXISTS (SELECT"
+	"  FROM exact.feed AS f"
+	"  JOIN exact.catalogue AS c ON c.entity = f.entity"
+	"  WHERE f.division = t.division AND f.enabled"
+	"  AND t.topic = ANY (pg_catalog.string_to_array(c.topic, '|'))) THEN"
+	" pg_catalog.format('no enabled entity of division %s has topic %s', t.division, t.topic)"
+	" END"
+	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))"
+	" WITH ORDINALITY AS t (app, division, topic, ord)"
+	" LEFT JOIN exact.division AS d ON d.division = t.division"
+	" ORDER BY t.ord";
+	ExactArg	args[] = {
+		exact_arg_text_array(topics->apps, NULL, topics->n),
+		exact_arg_int4_array(topics->divisions, NULL, topics->n),
+		exact_arg_text_array(topics->names, NULL, topics->n),
+	};
+
+	exact_sql(sql, 3, args);
+}
+
+/*
+ * What each says, and why it causes no work: each division and topic of the group is looked up
+ * once. True when one causes work.
+ */
 static bool
 read_notes(NoteGroup *g)
 {
-	const char **apps = palloc(sizeof(char *) * g->n);
-	const char **topics = palloc(sizeof(char *) * g->n);
-	int32	   *divisions = palloc(sizeof(int32) * g->n);
 	bool		work = false;
-	int			n = 0;
+	Topics		topics = {
+		.apps = palloc(sizeof(char *) * g->n),
+		.names = palloc(sizeof(char *) * g->n),
+		.divisions = palloc(sizeof(int32) * g->n)
+	};
 
 	for (int i = 0; i < g->n; i++)
 	{
 		Note	   *note = &g->notes[i];
-		int			t;
 
 		note->reason = judge(note);
-		note->topic = -1;
-		if (note->reason != NULL)
-			continue;
-		for (t = 0; t < n; t++)
-			if (divisions[t] == note->webhook.division && apps[t] == note->signer->app && strcmp(topics[t], note->webhook.topic) == 0)
-				break;
-		if (t == n)
-		{
-			apps[n] = note->signer->app;
-			topics[n] = note->webhook.topic;
-			divisions[n++] = note->webhook.division;
-		}
-		note->topic = t;
+		note->topic = note->reason == NULL ? find_topic(&topics, note) : -1;
 	}
-	if (n > 0)
+	if (topics.n == 0)
+		return false;
+	judge_topics(&topics);
+	for (int i = 0; i < g->n; i++)
 	{
-		ExactArg	args[] = {exact_arg_text_array(apps, NULL, n), exact_arg_int4_array(divisions, NULL, n), exact_arg_text_array(topics, NULL, n)};
+		Note	   *note = &g->notes[i];
 
-		exact_sql("SELECT CASE WHEN d.division IS NULL THEN pg_catalog.format('division %s is not in exact.division', t.division)"
-				  " WHEN d.app <> t.app THEN pg_catalog.format('division %s belongs to app %s, and app %s signed it', t.division, d.app, t.app)"
-				  " WHEN NOT d.enabled THEN pg_catalog.format('division %s is not enabled', t.division)"
-				  " WHEN NOT EXISTS (SELECT FROM exact.feed AS f JOIN exact.catalogue AS c ON c.entity = f.entity"
-				  " WHERE f.division = t.division AND f.enabled AND t.topic = ANY (pg_catalog.string_to_array(c.topic, '|')))"
-				  " THEN pg_catalog.format('no enabled entity of division %s has topic %s', t.division, t.topic) END"
-				  " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) WITH ORDINALITY AS t (app, division, topic, ord)"
-				  " LEFT JOIN exact.division AS d ON d.division = t.division ORDER BY t.ord", 3, args);
-		for (int i = 0; i < g->n; i++)
-			if (g->notes[i].topic >= 0)
-				work |= (g->notes[i].reason = exact_cell_text(g->notes[i].topic, 1)) == NULL;
+		if (note->topic < 0)
+			continue;
+		note->reason = exact_cell_text(note->topic, 1);
+		work |= note->reason == NULL;
 	}
 	return work;
 }
 
-/* One event for all rows of the last result, in the chain of the worker; a backend's come from a trigger at commit. */
+/*
+ * One event for all rows of the last result, in the chain of the worker; a backend's come from a
+ * trigger at commit.
+ */
 static void
 append_event(const NoteGroup *g, uint64 rows)
 {
-	uint8	   *all = palloc(DIGEST_LEN * g->n);
-	uint8		digest[DIGEST_LEN];
+	static const char sql[] =
+	"SELECT exact._audit($1, 'notification', NULL, NULL, pg_catalog.jsonb_build_object("
+	"'from', $2,"
+	" 'to', $3,"
+	" 'count', $4,"
+	" 'digest', pg_catalog.encode($5, 'hex')))";
+	uint8	   *all = palloc(EXACT_DIGEST_LEN * g->n);
+	uint8		digest[EXACT_DIGEST_LEN];
+	ExactArg	args[5];
 
 	for (int i = 0; i < g->n; i++)
-		memcpy(all + DIGEST_LEN * i, g->notes[i].digest, DIGEST_LEN);
-	exact_sha256(all, DIGEST_LEN * g->n, digest);
-	{
-		ExactArg	args[] = {
-			exact_arg_text(exact_self_name()),
-			exact_arg_int8(exact_cell_int8(0, 1, 0)),
-			exact_arg_int8(exact_cell_int8(rows - 1, 1, 0)),
-			exact_arg_int4(g->n),
-			exact_arg_bytea(digest, DIGEST_LEN),
-		};
-
-		exact_sql("SELECT exact._audit($1, 'notification', NULL, NULL, pg_catalog.jsonb_build_object('from', $2, 'to', $3, 'count', $4,"
-				  " 'digest', pg_catalog.encode($5, 'hex')))", 5, args);
-	}
+		memcpy(all + EXACT_DIGEST_LEN * i, g->notes[i].digest, EXACT_DIGEST_LEN);
+	exact_sha256(all, EXACT_DIGEST_LEN * g->n, digest);
+	args[0] = exact_arg_text(exact_self_name());
+	args[1] = exact_arg_int8(exact_cell_int8(0, 1, 0));
+	args[2] = exact_arg_int8(exact_cell_int8(rows - 1, 1, 0));
+	args[3] = exact_arg_int4(g->n);
+	args[4] = exact_arg_bytea(digest, EXACT_DIGEST_LEN);
+	exact_sql(sql, 5, args);
 }
 
+/* All with one statement, and with one moment. Those without a reason wait for the fetcher. */
 static void
 insert_notes(const NoteGroup *g)
 {
+	static const char sql[] =
+	"WITH new AS MATERIALIZED ("
+	"SELECT pg_catalog.nextval('exact.inbox_id_seq') AS id, t.moment, i.*"
+	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3),"
+	" pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
+	" pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9),"
+	" pg_catalog.unnest($10))"
+	" AS i (app, secret, division, topic, action, key, event_at, digest, content, reason),"
+	" (SELECT pg_catalog.clock_timestamp() AS moment OFFSET 0) AS t"
+	"), stored AS ("
+	"INSERT INTO exact.inbox"
+	" (id, at, app, secret, division, topic, action, key, event_at, digest, content)"
+	" SELECT id, moment, app, secret, division, topic, action, key, event_at, digest, content"
+	" FROM new"
+	")"
+	" INSERT INTO exact.inbox_work (id, division, topic, taken_at, reason)"
+	" SELECT id, division, topic, CASE WHEN reason IS NOT NULL THEN moment END, reason"
+	" FROM new"
+	" RETURNING id";
 	const void **contents = pointers(g, offsetof(Note, webhook.content));
 	size_t	   *lens = palloc(sizeof(size_t) * g->n);
 	const char **apps = palloc(sizeof(char *) * g->n);
 	const char **fields = palloc(sizeof(char *) * g->n);
 	int32	   *divisions = palloc(sizeof(int32) * g->n);
 	bool	   *no_division = palloc(sizeof(bool) * g->n);
+	ExactArg	args[10];
 	uint64		rows;
 
 	for (int i = 0; i < g->n; i++)
@@ -256,30 +344,17 @@ insert_notes(const NoteGroup *g)
 		divisions[i] = note->webhook.division;
 		no_division[i] = note->webhook.division == 0;
 	}
-	{
-		ExactArg	args[] = {
-			exact_arg_text_array(apps, NULL, g->n),
-			exact_arg_text_array(fields, NULL, g->n),
-			exact_arg_int4_array(divisions, no_division, g->n),
-			texts(g, offsetof(Note, webhook.topic)),
-			texts(g, offsetof(Note, webhook.action)),
-			texts(g, offsetof(Note, webhook.key)),
-			texts(g, offsetof(Note, webhook.event_at)),
-			digests(g),
-			exact_arg_bytea_array(contents, lens, g->n),
-			texts(g, offsetof(Note, reason)),
-		};
-
-		rows = exact_sql("WITH new AS MATERIALIZED (SELECT pg_catalog.nextval('exact.inbox_id_seq') AS id, t.moment, i.* FROM ROWS FROM (pg_catalog.unnest($1),"
-						 " pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
-						 " pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10))"
-						 " AS i (app, secret, division, topic, action, key, event_at, digest, content, reason),"
-						 " (SELECT pg_catalog.clock_timestamp() AS moment OFFSET 0) AS t),"
-						 " stored AS (INSERT INTO exact.inbox (id, at, app, secret, division, topic, action, key, event_at, digest, content)"
-						 " SELECT id, moment, app, secret, division, topic, action, key, event_at, digest, content FROM new)"
-						 " INSERT INTO exact.inbox_work (id, division, topic, taken_at, reason)"
-						 " SELECT id, division, topic, CASE WHEN reason IS NOT NULL THEN moment END, reason FROM new RETURNING id", 10, args);
-	}
+	args[0] = exact_arg_text_array(apps, NULL, g->n);
+	args[1] = exact_arg_text_array(fields, NULL, g->n);
+	args[2] = exact_arg_int4_array(divisions, no_division, g->n);
+	args[3] = texts(g, offsetof(Note, webhook.topic));
+	args[4] = texts(g, offsetof(Note, webhook.action));
+	args[5] = texts(g, offsetof(Note, webhook.key));
+	args[6] = texts(g, offsetof(Note, webhook.event_at));
+	args[7] = digests(g);
+	args[8] = exact_arg_bytea_array(contents, lens, g->n);
+	args[9] = texts(g, offsetof(Note, reason));
+	rows = exact_sql(sql, 10, args);
 	if (OidIsValid(exact_self_database()))
 		append_event(g, rows);
 }
@@ -314,16 +389,32 @@ typedef struct Prune
 static void
 prune_unit(void *arg)
 {
+	static const char sql[] =
+	"WITH oldest AS MATERIALIZED ("
+	"SELECT id, at"
+	" FROM exact.inbox"
+	" WHERE id > $1"
+	" ORDER BY id"
+	" LIMIT $2"
+	"), free AS MATERIALIZED ("
+	"SELECT x.id"
+	" FROM exact.inbox AS x"
+	" JOIN oldest AS o ON o.id = x.id"
+	" JOIN exact.inbox_work AS w ON w.id = x.id"
+	" WHERE x.at < pg_catalog.now() - interval '7 days' AND w.taken_at IS NOT NULL"
+	" FOR UPDATE OF x, w SKIP LOCKED"
+	"), gone AS ("
+	"DELETE FROM exact.inbox WHERE id IN (SELECT id FROM free)"
+	"), done AS ("
+	"DELETE FROM exact.inbox_work WHERE id IN (SELECT id FROM free)"
+	")"
+	" SELECT pg_catalog.max(id),"
+	" pg_catalog.count(*) < $2 OR pg_catalog.min(at) >= pg_catalog.now() - interval '7 days'"
+	" FROM oldest";
 	Prune	   *p = arg;
 	ExactArg	args[] = {exact_arg_int8(p->after), exact_arg_int4(PRUNE_ROWS)};
 
-	exact_sql("WITH oldest AS MATERIALIZED (SELECT id, at FROM exact.inbox WHERE id > $1 ORDER BY id LIMIT $2),"
-			  " free AS MATERIALIZED (SELECT x.id FROM exact.inbox AS x JOIN oldest AS o ON o.id = x.id JOIN exact.inbox_work AS w ON w.id = x.id"
-			  " WHERE x.at < pg_catalog.now() - interval '7 days' AND w.taken_at IS NOT NULL FOR UPDATE OF x, w SKIP LOCKED),"
-			  " gone AS (DELETE FROM exact.inbox WHERE id IN (SELECT id FROM free)),"
-			  " done AS (DELETE FROM exact.inbox_work WHERE id IN (SELECT id FROM free))"
-			  " SELECT pg_catalog.max(id), pg_catalog.count(*) < $2 OR pg_catalog.min(at) >= pg_catalog.now() - interval '7 days' FROM oldest",
-			  2, args);
+	exact_sql(sql, 2, args);
 	p->after = exact_cell_int8(0, 1, p->after);
 	p->end = exact_cell_bool(0, 2, true);
 }
@@ -336,7 +427,7 @@ exact_inbox_prune(void)
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (now < due)
-		return TimestampDifferenceMilliseconds(now, due);
+		return exact_clock_wait_ms(due);
 	if (exact_unit_run("old notifications", prune_unit, &prune, NULL) && !prune.end)
 		return PRUNE_AGAIN_MS;
 	prune.after = PG_INT64_MIN;
@@ -353,7 +444,8 @@ refuse_large(size_t len)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_WEBHOOK),
 				 errmsg("a body of %zu bytes is no notification", len),
-				 errdetail("Notifications have at most %d bytes; the service sends less than one thousand.", EXACT_WEBHOOK_MAX),
+				 errdetail("Notifications have at most %d bytes; the service sends less than one"
+						   " thousand.", EXACT_WEBHOOK_MAX),
 				 errhint("Answer it with HTTP 413.")));
 }
 
@@ -363,7 +455,9 @@ refuse_unready(const char *problem)
 	ereport(ERROR,
 			(errcode(ERRCODE_EXACT_SECRET),
 			 errmsg("notifications cannot be checked: %s", problem),
-			 errhint("Put it into the file app.<name>.webhook_secret in exact_databricks.secrets_directory, then SELECT * FROM exact.import_secrets(); until then answer HTTP 503.")));
+			 errhint("Put it into the file app.<name>.webhook_secret in"
+					 " exact_databricks.secrets_directory, then SELECT * FROM"
+					 " exact.import_secrets(); until then answer HTTP 503.")));
 }
 
 /* exact.verify_webhook(app text, body bytea) → boolean */
@@ -374,6 +468,7 @@ exact_verify_webhook(PG_FUNCTION_ARGS)
 	bytea	   *body = PG_GETARG_BYTEA_PP(1);
 	const char *problem;
 	ExactWebhook webhook;
+	ExactWebhookCut cut;
 	bool		good;
 	int			level = exact_sql_index_nest_level();
 
@@ -381,8 +476,8 @@ exact_verify_webhook(PG_FUNCTION_ARGS)
 	SPI_connect();
 	if (exact_webhook_secret_load(app, &problem) == 0)
 		refuse_unready(problem);
-	good = exact_webhook_cut(VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body), &webhook) == EXACT_WEBHOOK_CUT &&
-		exact_webhook_secret_find(&webhook, app) != NULL;
+	cut = exact_webhook_cut(VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body), &webhook);
+	good = cut == EXACT_WEBHOOK_CUT && exact_webhook_secret_find(&webhook, app) != NULL;
 	SPI_finish();
 	AtEOXact_GUC(true, level);
 	PG_RETURN_BOOL(good);
@@ -428,7 +523,8 @@ exact_receive_webhook(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_EXACT_WEBHOOK),
 					 errmsg("the notification is refused"),
 					 errdetail("Nothing was stored."),
-					 errhint("Answer HTTP 401. If all are refused, compare the webhook secret in the App Center with the one in exact.credentials.")));
+					 errhint("Answer HTTP 401. If all are refused, compare the webhook secret in"
+							 " the App Center with the one in exact.credentials.")));
 	}
 	SPI_finish();
 	PG_RETURN_TEXT_P(cstring_to_text(outcome));

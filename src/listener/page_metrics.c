@@ -1,13 +1,14 @@
 /*
  * page_metrics.c - numbers for Prometheus, text format 0.0.4.
  *
- * Called by listener.c. Only what has a source: counters of shared memory, which begin anew with the server, and states of tables.
- * Labels: result, division, app, role, window, op; no name of a record.
+ * Called by listener.c. Only what has a source: counters of shared memory, which begin anew with
+ * the server, and states of tables. Labels: result, division, app, role, window, op; no name of a
+ * record.
  */
 #include "postgres.h"
 
 #include "base/sql.h"
-#include "listener/page_status.h"
+#include "listener/page_metrics.h"
 #include "listener/traffic.h"
 #include "worker/unit.h"
 
@@ -33,9 +34,13 @@ label(StringInfo out, const char *value)
 	}
 }
 
-/* One family from one statement: its columns are the labels, the last one the value; a null value is left out. */
+/*
+ * One family from one statement: its columns are the labels, the last one the value; a null value
+ * is left out.
+ */
 static void
-put_rows(StringInfo out, const char *name, const char *type, const char *help, const char *labels, const char *sql)
+put_rows(StringInfo out, const char *name, const char *type, const char *help, const char *labels,
+		 const char *sql)
 {
 	uint64		n = exact_sql(sql, 0, NULL);
 	int			columns = labels[0] ? 2 : 1;
@@ -65,20 +70,51 @@ put_rows(StringInfo out, const char *name, const char *type, const char *help, c
 static void
 put_divisions(StringInfo out)
 {
-	uint64		n = exact_sql("SELECT division, CASE light WHEN 'ok' THEN 0 WHEN 'warn' THEN 1 WHEN 'fail' THEN 2 ELSE -1 END,"
-							  " pg_catalog.round(extract(epoch FROM lag), 3) FROM exact.status ORDER BY division", 0, NULL);
+	static const char sql[] =
+	"SELECT division,"
+	" CASE light WHEN 'ok' THEN 0 WHEN 'warn' THEN 1 WHEN 'fail' THEN 2 ELSE -1 END,"
+	" round(extract(epoch FROM lag), 3)"
+	" FROM exact.status"
+	" ORDER BY division";
+	uint64		n = exact_sql(sql, 0, NULL);
 
 	if (n == 0)
 		return;
 	family(out, "exact_division_light", "gauge", "0 ok, 1 warn, 2 fail, -1 off.");
 	for (uint64 row = 0; row < n; row++)
-		appendStringInfo(out, "exact_division_light{division=\"%s\"} %s\n", exact_cell_text(row, 1), exact_cell_text(row, 2));
+		appendStringInfo(out, "exact_division_light{division=\"%s\"} %s\n", exact_cell_text(row, 1),
+						 exact_cell_text(row, 2));
 	family(out, "exact_lag_seconds", "gauge", "Delta holds what Exact Online had this long ago.");
 	for (uint64 row = 0; row < n; row++)
 		if (!exact_cell_isnull(row, 3))
-			appendStringInfo(out, "exact_lag_seconds{division=\"%s\"} %s\n", exact_cell_text(row, 1), exact_cell_text(row, 3));
+			appendStringInfo(out, "exact_lag_seconds{division=\"%s\"} %s\n",
+							 exact_cell_text(row, 1), exact_cell_text(row, 3));
 }
 
+/* How long the commits took, as a histogram: each bucket counts those of the smaller ones too. */
+static void
+put_commits(StringInfo out, const ExactTrafficCopy *traffic)
+{
+	uint64		sum = 0;
+
+	family(out, "exact_webhook_commit_seconds", "histogram",
+		   "Time to store a group of notifications, commit included.");
+	for (int i = 0; i < EXACT_TRAFFIC_BUCKETS; i++)
+	{
+		sum += traffic->buckets[i];
+		appendStringInfoString(out, "exact_webhook_commit_seconds_bucket{le=\"");
+		if (i < EXACT_TRAFFIC_BUCKETS - 1)
+			appendStringInfo(out, "%g", exact_traffic_bounds[i] / 1e6);
+		else
+			appendStringInfoString(out, "+Inf");
+		appendStringInfo(out, "\"} " UINT64_FORMAT "\n", sum);
+	}
+	appendStringInfo(out, "exact_webhook_commit_seconds_sum %.6f\n",
+					 traffic->counts[EXACT_TRAFFIC_COMMIT_US] / 1e6);
+	appendStringInfo(out, "exact_webhook_commit_seconds_count " UINT64_FORMAT "\n", sum);
+}
+
+/* What the listener counted in shared memory; nothing when there is none of this database */
 static void
 put_traffic(StringInfo out)
 {
@@ -87,34 +123,95 @@ put_traffic(StringInfo out)
 		const char *result;
 		ExactTrafficCount count;
 	}			results[] = {
-		{"accepted", EXACT_TRAFFIC_ACCEPTED}, {"duplicate", EXACT_TRAFFIC_DUPLICATE}, {"validation", EXACT_TRAFFIC_VALIDATION},
-		{"refused", EXACT_TRAFFIC_REFUSED}, {"unavailable", EXACT_TRAFFIC_UNAVAILABLE}, {"too_large", EXACT_TRAFFIC_TOO_LARGE},
+		{"accepted", EXACT_TRAFFIC_ACCEPTED},
+		{"duplicate", EXACT_TRAFFIC_DUPLICATE},
+		{"validation", EXACT_TRAFFIC_VALIDATION},
+		{"refused", EXACT_TRAFFIC_REFUSED},
+		{"unavailable", EXACT_TRAFFIC_UNAVAILABLE},
+		{"too_large", EXACT_TRAFFIC_TOO_LARGE},
 		{"malformed", EXACT_TRAFFIC_MALFORMED},
 	};
 	ExactTrafficCopy traffic;
-	uint64		sum = 0;
 
 	if (!exact_traffic_read(&traffic))
 		return;
-	family(out, "exact_webhooks_received_total", "counter", "Notifications by what became of them.");
+	family(out, "exact_webhooks_received_total", "counter",
+		   "Notifications by what became of them.");
 	for (size_t i = 0; i < lengthof(results); i++)
-		appendStringInfo(out, "exact_webhooks_received_total{result=\"%s\"} " UINT64_FORMAT "\n", results[i].result, traffic.counts[results[i].count]);
-	family(out, "exact_webhook_commit_seconds", "histogram", "Time to store a group of notifications, commit included.");
-	for (int i = 0; i < EXACT_TRAFFIC_BUCKETS; i++)
-	{
-		sum += traffic.buckets[i];
-		if (i < EXACT_TRAFFIC_BUCKETS - 1)
-			appendStringInfo(out, "exact_webhook_commit_seconds_bucket{le=\"%g\"} " UINT64_FORMAT "\n", exact_traffic_bounds[i] / 1e6, sum);
-		else
-			appendStringInfo(out, "exact_webhook_commit_seconds_bucket{le=\"+Inf\"} " UINT64_FORMAT "\n", sum);
-	}
-	appendStringInfo(out, "exact_webhook_commit_seconds_sum %.6f\nexact_webhook_commit_seconds_count " UINT64_FORMAT "\n",
-					 traffic.counts[EXACT_TRAFFIC_COMMIT_US] / 1e6, sum);
+		appendStringInfo(out, "exact_webhooks_received_total{result=\"%s\"} " UINT64_FORMAT "\n",
+						 results[i].result, traffic.counts[results[i].count]);
+	put_commits(out, &traffic);
 	family(out, "exact_listener_connections", "gauge", "Open connections of the listener.");
-	appendStringInfo(out, "exact_listener_connections " UINT64_FORMAT "\n", traffic.counts[EXACT_TRAFFIC_CONNECTIONS]);
-	family(out, "exact_listener_closed_total", "counter", "Connections closed by the listener by reason.");
-	appendStringInfo(out, "exact_listener_closed_total{reason=\"timeout\"} " UINT64_FORMAT "\n", traffic.counts[EXACT_TRAFFIC_TIMEOUT]);
-	appendStringInfo(out, "exact_listener_closed_total{reason=\"limit\"} " UINT64_FORMAT "\n", traffic.counts[EXACT_TRAFFIC_OVER_LIMIT]);
+	appendStringInfo(out, "exact_listener_connections " UINT64_FORMAT "\n",
+					 traffic.counts[EXACT_TRAFFIC_CONNECTIONS]);
+	family(out, "exact_listener_closed_total", "counter",
+		   "Connections closed by the listener by reason.");
+	appendStringInfo(out, "exact_listener_closed_total{reason=\"timeout\"} " UINT64_FORMAT "\n",
+					 traffic.counts[EXACT_TRAFFIC_TIMEOUT]);
+	appendStringInfo(out, "exact_listener_closed_total{reason=\"limit\"} " UINT64_FORMAT "\n",
+					 traffic.counts[EXACT_TRAFFIC_OVER_LIMIT]);
+}
+
+static void
+put_workers(StringInfo out)
+{
+	put_rows(out, "exact_up", "gauge", "1: the worker runs and may work.", "role",
+			 "SELECT role, CASE WHEN state = 'running' THEN 1 ELSE 0 END FROM exact.workers");
+	put_rows(out, "exact_worker_restarts_total", "counter", "Starts of a worker after the first.",
+			 "role", "SELECT role, restarts FROM exact.workers WHERE role <> 'launcher'");
+}
+
+static void
+put_budget(StringInfo out)
+{
+	put_rows(out, "exact_api_calls_remaining", "gauge", "Calls that a division has left today.",
+			 "division", "SELECT division, day_left FROM exact.budget ORDER BY division");
+	put_rows(out, "exact_api_calls_remaining_minute", "gauge",
+			 "Calls that a division has left in the minute.", "division",
+			 "SELECT division, minute_left FROM exact.budget ORDER BY division");
+}
+
+/* What was staged and is not in Databricks yet */
+static void
+put_pending(StringInfo out)
+{
+	put_rows(out, "exact_pending_batches", "gauge", "Batches staged and not delivered.",
+			 "division",
+			 "SELECT division, count(*)"
+			 " FROM exact.batch"
+			 " WHERE delivered_at IS NULL"
+			 " GROUP BY division"
+			 " ORDER BY division");
+	put_rows(out, "exact_pending_records", "gauge", "Versions staged and not delivered.",
+			 "division",
+			 "SELECT division, sum(rows - delivered_rows)"
+			 " FROM exact.batch"
+			 " WHERE delivered_at IS NULL"
+			 " GROUP BY division"
+			 " ORDER BY division");
+	put_rows(out, "exact_oldest_pending_seconds", "gauge",
+			 "Age of the oldest version that is not delivered.", "division",
+			 "SELECT division, round(extract(epoch FROM now() - min(staged_at)), 3)"
+			 " FROM exact.batch"
+			 " WHERE delivered_at IS NULL"
+			 " GROUP BY division"
+			 " ORDER BY division");
+}
+
+static void
+put_tokens(StringInfo out)
+{
+	put_rows(out, "exact_token_expiry_timestamp_seconds", "gauge",
+			 "When the access token of an app ends.", "app",
+			 "SELECT DISTINCT ON (app) app, round(extract(epoch FROM expires_at))"
+			 " FROM exact.token"
+			 " ORDER BY app, id DESC");
+	put_rows(out, "exact_refresh_token_expiry_timestamp_seconds", "gauge",
+			 "When the authorisation of an app ends if it is not renewed.", "app",
+			 "SELECT DISTINCT ON (app) app, round(extract(epoch FROM issued_at"
+			 " + interval '" CppAsString2(REFRESH_TOKEN_DAYS) " days'))"
+			 " FROM exact.token"
+			 " ORDER BY app, id DESC");
 }
 
 static void
@@ -124,30 +221,15 @@ metrics_unit(void *arg)
 
 	family(out, "exact_build_info", "gauge", "Version of the library.");
 	appendStringInfo(out, "exact_build_info{version=\"%s\"} 1\n", EXACT_VERSION);
-	put_rows(out, "exact_up", "gauge", "1: the worker runs and may work.", "role",
-			 "SELECT role, CASE WHEN state = 'running' THEN 1 ELSE 0 END FROM exact.workers");
-	put_rows(out, "exact_worker_restarts_total", "counter", "Starts of a worker after the first.", "role",
-			 "SELECT role, restarts FROM exact.workers WHERE role <> 'launcher'");
+	put_workers(out);
 	put_traffic(out);
-	put_rows(out, "exact_webhooks_waiting", "gauge", "Notifications that the fetcher has not taken.", "",
-			 "SELECT pg_catalog.count(*) FROM exact.inbox_work WHERE taken_at IS NULL");
+	put_rows(out, "exact_webhooks_waiting", "gauge",
+			 "Notifications that the fetcher has not taken.", "",
+			 "SELECT count(*) FROM exact.inbox_work WHERE taken_at IS NULL");
 	put_divisions(out);
-	put_rows(out, "exact_api_calls_remaining", "gauge", "Calls that a division has left today.", "division",
-			 "SELECT division, day_left FROM exact.budget ORDER BY division");
-	put_rows(out, "exact_api_calls_remaining_minute", "gauge", "Calls that a division has left in the minute.", "division",
-			 "SELECT division, minute_left FROM exact.budget ORDER BY division");
-	put_rows(out, "exact_pending_batches", "gauge", "Batches staged and not delivered.", "division",
-			 "SELECT division, pg_catalog.count(*) FROM exact.batch WHERE delivered_at IS NULL GROUP BY division ORDER BY division");
-	put_rows(out, "exact_pending_records", "gauge", "Versions staged and not delivered.", "division",
-			 "SELECT division, pg_catalog.sum(rows - delivered_rows) FROM exact.batch WHERE delivered_at IS NULL GROUP BY division ORDER BY division");
-	put_rows(out, "exact_oldest_pending_seconds", "gauge", "Age of the oldest version that is not delivered.", "division",
-			 "SELECT division, pg_catalog.round(extract(epoch FROM pg_catalog.now() - pg_catalog.min(staged_at)), 3)"
-			 " FROM exact.batch WHERE delivered_at IS NULL GROUP BY division ORDER BY division");
-	put_rows(out, "exact_token_expiry_timestamp_seconds", "gauge", "When the access token of an app ends.", "app",
-			 "SELECT DISTINCT ON (app) app, pg_catalog.round(extract(epoch FROM expires_at)) FROM exact.token ORDER BY app, id DESC");
-	put_rows(out, "exact_refresh_token_expiry_timestamp_seconds", "gauge", "When the authorisation of an app ends if it is not renewed.", "app",
-			 "SELECT DISTINCT ON (app) app, pg_catalog.round(extract(epoch FROM issued_at + interval '" CppAsString2(REFRESH_TOKEN_DAYS) " days'))"
-			 " FROM exact.token ORDER BY app, id DESC");
+	put_budget(out);
+	put_pending(out);
+	put_tokens(out);
 }
 
 bool

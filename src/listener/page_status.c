@@ -1,7 +1,8 @@
 /*
  * page_status.c - the status page: exact.status and exact.workers for people without psql.
  *
- * Called by listener.c. One file of at most 50 kB: where there are more divisions than fit, those that need somebody come first.
+ * Called by listener.c. One file of at most 50 kB: where there are more divisions than fit, those
+ * that need somebody come first.
  */
 #include "postgres.h"
 
@@ -59,27 +60,36 @@ headline(const StatusUnit *status)
 	if (status->warn > 0 && watched == 1)
 		return pstrdup("The division deserves a look; nothing is lost.");
 	if (status->fail > 0)
-		return psprintf("%d of " UINT64_FORMAT " divisions %s still and %s somebody.", status->fail, status->divisions,
-						status->fail == 1 ? "stands" : "stand", status->fail == 1 ? "needs" : "need");
+		return psprintf("%d of " UINT64_FORMAT " divisions %s still and %s somebody.", status->fail,
+						status->divisions, status->fail == 1 ? "stands" : "stand",
+						status->fail == 1 ? "needs" : "need");
 	if (status->warn > 0)
-		return psprintf("%d of " UINT64_FORMAT " divisions %s a look; nothing is lost.", status->warn, status->divisions,
+		return psprintf("%d of " UINT64_FORMAT " divisions %s a look; nothing is lost.",
+						status->warn, status->divisions,
 						status->warn == 1 ? "deserves" : "deserve");
 	if (watched == 0)
 		return pstrdup("No division is enabled.");
-	return watched == 1 ? pstrdup("The division is up to date.") : psprintf("All " UINT64_FORMAT " divisions are up to date.", watched);
+	return watched == 1 ? pstrdup("The division is up to date.") :
+		psprintf("All " UINT64_FORMAT " divisions are up to date.", watched);
 }
 
+/* All are counted for the headline, those that fit are shown. */
 static void
 put_divisions(StatusUnit *status)
 {
-	static const char *const headings[] = {"Light", "Division", "Name", "What", "Next step", "Waiting", "Calls left"};
+	static const char *const headings[] = {
+		"Light", "Division", "Name", "What", "Next step", "Waiting", "Calls left"
+	};
+	static const char sql[] =
+	"SELECT light, division, name, what, next_step, waiting, budget FROM exact.status";
 	StringInfo	out = &status->rows;
 	uint64		shown = 0;
 
-	status->divisions = exact_sql("SELECT light, division, name, what, next_step, waiting, budget FROM exact.status", 0, NULL);
+	status->divisions = exact_sql(sql, 0, NULL);
 	if (status->divisions == 0)
 	{
-		exact_html_paragraph(out, "next", "SELECT * FROM exact.discover_divisions(…); then enable some in exact.division.");
+		exact_html_paragraph(out, "next", "SELECT * FROM exact.discover_divisions(…);"
+							 " then enable some in exact.division.");
 		return;
 	}
 	table(out, "Divisions", headings, lengthof(headings));
@@ -103,15 +113,23 @@ put_divisions(StatusUnit *status)
 	}
 	appendStringInfoString(out, "</tbody></table></div>\n");
 	if (shown < status->divisions)
-		exact_html_paragraph(out, "soft", psprintf(UINT64_FORMAT " more, none worse: SELECT * FROM exact.status;", status->divisions - shown));
+	{
+		char	   *more = psprintf(UINT64_FORMAT " more, none worse: SELECT * FROM exact.status;",
+									status->divisions - shown);
+
+		exact_html_paragraph(out, "soft", more);
+	}
 }
 
 static void
 put_workers(StringInfo out)
 {
 	static const char *const headings[] = {"Worker", "State", "Since", "Restarts", "Why"};
-	uint64		n = exact_sql("SELECT role, state, pg_catalog.to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), restarts, reason"
-							  " FROM exact.workers", 0, NULL);
+	static const char sql[] =
+	"SELECT role, state, to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),"
+	" restarts, reason"
+	" FROM exact.workers";
+	uint64		n = exact_sql(sql, 0, NULL);
 
 	appendStringInfoString(out, "<h2>Workers</h2>\n");
 	table(out, "Workers", headings, lengthof(headings));
@@ -138,9 +156,12 @@ status_unit(void *arg)
 	initStringInfo(&status->rows);
 	put_divisions(status);
 	put_workers(&status->rows);
-	exact_sql("SELECT pg_catalog.to_char(pg_catalog.now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'", 0, NULL);
+	exact_sql("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'", 0,
+			  NULL);
 	exact_html_begin(status->out, "Exact Online to Databricks", headline(status), REFRESH_S);
-	exact_html_paragraph(status->out, "soft", psprintf("As of %s; the page loads itself every %d seconds.", exact_cell_text(0, 1), REFRESH_S));
+	exact_html_paragraph(status->out, "soft",
+						 psprintf("As of %s; the page loads itself every %d seconds.",
+								  exact_cell_text(0, 1), REFRESH_S));
 	appendBinaryStringInfo(status->out, status->rows.data, status->rows.len);
 	exact_html_end(status->out);
 }

@@ -1,8 +1,9 @@
 /*
- * pages.c - what the listener shows: status and metrics to those who may see them, short texts to everybody.
+ * pages.c - what the listener shows: status and metrics to those who may see them, short texts to
+ * everybody.
  *
- * Called by listener.c. Who asks on this machine sees them, and who has the token. Each page is made at most every 2 s, and its statements
- * may take 1 s: notifications wait meanwhile.
+ * Called by listener.c. Who asks on this machine sees them, and who has the token. Each page is
+ * made at most every 2 s, and its statements may take 1 s: notifications wait meanwhile.
  */
 #include "postgres.h"
 
@@ -12,8 +13,10 @@
 #include "utils/timestamp.h"
 
 #include "auth/credential.h"
+#include "base/fault.h"
 #include "base/sql.h"
 #include "listener/html.h"
+#include "listener/page_metrics.h"
 #include "listener/page_status.h"
 #include "listener/pages.h"
 #include "worker/unit.h"
@@ -24,7 +27,12 @@
 void
 exact_pages_text(ExactRequest *request, int status, const char *text)
 {
-	ExactReply	reply = {.status = status, .body = text, .len = strlen(text), .type = "text/plain; charset=utf-8"};
+	ExactReply	reply = {
+		.status = status,
+		.body = text,
+		.len = strlen(text),
+		.type = "text/plain; charset=utf-8"
+	};
 
 	if (status == 503)
 		reply.retry_after = EXACT_RETRY_AFTER_S;
@@ -42,8 +50,15 @@ typedef struct CachedPage
 	TimestampTz until;
 } CachedPage;
 
-static CachedPage status_page = {.make = exact_page_status, .type = "text/html; charset=utf-8", .html = true};
-static CachedPage metrics_page = {.make = exact_page_metrics, .type = "text/plain; version=0.0.4; charset=utf-8"};
+static CachedPage status_page = {
+	.make = exact_page_status,
+	.type = "text/html; charset=utf-8",
+	.html = true
+};
+static CachedPage metrics_page = {
+	.make = exact_page_metrics,
+	.type = "text/plain; version=0.0.4; charset=utf-8"
+};
 
 static void
 make_page(CachedPage *page)
@@ -67,16 +82,23 @@ make_page(CachedPage *page)
 	page->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAGE_CACHE_MS);
 }
 
-/* The token with which /status and /metrics may be read from elsewhere; NULL when none is set. Read anew every 2 s. */
+/*
+ * The token with which /status and /metrics may be read from elsewhere; NULL when none is set. Read
+ * anew every 2 s.
+ */
 static void
 token_unit(void *arg)
 {
+	static const char sql[] =
+	"SELECT FROM exact.credential"
+	" WHERE kind = 'listener' AND name = 'status' AND field = 'token'";
 	ExactSecret **token = arg;
 
-	if (exact_sql("SELECT FROM exact.credential WHERE kind = 'listener' AND name = 'status' AND field = 'token'", 0, NULL) > 0)
+	if (exact_sql(sql, 0, NULL) > 0)
 		*token = exact_credential_open("listener", "status", "token", NULL);
 }
 
+/* Who asks on this machine, or shows the token */
 static bool
 may_see(const ExactRequest *request)
 {
@@ -107,6 +129,7 @@ may_see(const ExactRequest *request)
 	return same;
 }
 
+/* The page as it was made last, or why it is not shown */
 static void
 answer(ExactRequest *request, CachedPage *page, const ExactFault *refuse)
 {

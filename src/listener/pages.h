@@ -1,5 +1,6 @@
 /*
- * pages.h - what the listener shows: status and metrics to those who may see them, short texts to everybody.
+ * pages.h - what the listener shows: status and metrics to those who may see them, short texts to
+ * everybody.
  */
 #ifndef EXACT_PAGES_H
 #define EXACT_PAGES_H

@@ -1,5 +1,6 @@
 /*
- * traffic.c - what came to the listener of a database since the server started, counted in shared memory.
+ * traffic.c - what came to the listener of a database since the server started, counted in shared
+ * memory.
  *
  * Written by listener.c, read by exact.listener and page_metrics.c. shmem.c holds the numbers, this
  * file knows what they count: first the counts, then the buckets of the histogram.
@@ -16,7 +17,9 @@
 
 PG_FUNCTION_INFO_V1(exact__traffic);
 
-const int	exact_traffic_bounds[EXACT_TRAFFIC_BUCKETS - 1] = {500, 1000, 2500, 5000, 10000, 25000, 100000, 500000, 2000000};
+const int	exact_traffic_bounds[EXACT_TRAFFIC_BUCKETS - 1] = {
+	500, 1000, 2500, 5000, 10000, 25000, 100000, 500000, 2000000
+};
 
 StaticAssertDecl(EXACT_NTRAFFIC + EXACT_TRAFFIC_BUCKETS <= EXACT_NCOUNTERS,
 				 "a database has counters for all that is counted");
@@ -96,9 +99,10 @@ exact_traffic_read(ExactTrafficCopy *out)
 }
 
 /*
- * exact._traffic() → record (received, accepted, duplicates, validations, refused, unavailable, malformed, too_large, unknown, timeouts,
- * over_limit, connections, commits bigint, commit_ms double precision): of this database's listener since the server started; null
- * when nothing is known.
+ * exact._traffic() → record (received, accepted, duplicates, validations, refused, unavailable,
+ * malformed, too_large, unknown, timeouts, over_limit, connections, commits bigint, commit_ms
+ * double precision): of this database's listener since the server started; null when nothing is
+ * known.
  */
 Datum
 exact__traffic(PG_FUNCTION_ARGS)
@@ -108,15 +112,18 @@ exact__traffic(PG_FUNCTION_ARGS)
 	Datum		values[EXACT_NTRAFFIC];
 	bool		nulls[EXACT_NTRAFFIC] = {false};
 	uint64		commits;
+	double		ms;
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE || desc->natts != EXACT_NTRAFFIC)
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
+		desc->natts != EXACT_NTRAFFIC)
 		elog(ERROR, "exact._traffic() must return %d columns", EXACT_NTRAFFIC);
 	if (!exact_traffic_read(&copy))
 		PG_RETURN_NULL();
 	for (int i = 0; i < EXACT_NTRAFFIC; i++)
 		values[i] = Int64GetDatum((int64) copy.counts[i]);
 	commits = copy.counts[EXACT_TRAFFIC_COMMITS];
+	ms = copy.counts[EXACT_TRAFFIC_COMMIT_US] / 1000.0;
 	nulls[EXACT_TRAFFIC_COMMIT_US] = commits == 0;
-	values[EXACT_TRAFFIC_COMMIT_US] = Float8GetDatum(commits == 0 ? 0 : copy.counts[EXACT_TRAFFIC_COMMIT_US] / 1000.0 / commits);
+	values[EXACT_TRAFFIC_COMMIT_US] = Float8GetDatum(commits == 0 ? 0 : ms / commits);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

@@ -1,5 +1,6 @@
 /*
- * traffic.h - what came to the listener of a database since the server started, counted in shared memory.
+ * traffic.h - what came to the listener of a database since the server started, counted in shared
+ * memory.
  */
 #ifndef EXACT_TRAFFIC_H
 #define EXACT_TRAFFIC_H

@@ -1,8 +1,9 @@
 /*
  * webhook.c - the bytes of one notification: envelope, signature, fields.
  *
- * The body is {"Content":…,"HashCode":"…"}; HashCode is the upper-case hex HMAC-SHA256 of the bytes of the content as sent, so nothing
- * is parsed before the signature was checked and nothing is written again. Called by inbox.c; exact_webhook_read uses json.c.
+ * The body is {"Content":…,"HashCode":"…"}; HashCode is the upper-case hex HMAC-SHA256 of the bytes
+ * of the content as sent, so nothing is parsed before the signature was checked and nothing is
+ * written again. Called by inbox.c; exact_webhook_read uses json.c.
  */
 #include "listener/webhook.h"
 
@@ -87,7 +88,9 @@ exact_webhook_signed(const ExactWebhook *webhook, const void *secret, size_t len
 	return differs == 0;
 }
 
-/* The text of a string; NULL when it is absent, empty, long, or has anything but printable ASCII. */
+/*
+ * The text of a string; NULL when it is absent, empty, long, or has anything but printable ASCII.
+ */
 static char *
 read_text(const ExactJson *json, const char *name)
 {
@@ -129,7 +132,8 @@ exact_webhook_read(ExactWebhook *webhook)
 	webhook->action = read_text(&json, "Action");
 	webhook->key = read_text(&json, "Key");
 	webhook->event_at = read_text(&json, "EventCreatedOn");
-	if (exact_json_int64(exact_json_member(&json, "Division"), &division) && division > 0 && division <= PG_INT32_MAX)
+	if (exact_json_int64(exact_json_member(&json, "Division"), &division) && division > 0 &&
+		division <= PG_INT32_MAX)
 		webhook->division = (int32) division;
 	for (char *c = webhook->key; c != NULL && *c != '\0'; c++)
 		*c = (char) pg_ascii_tolower((unsigned char) *c);

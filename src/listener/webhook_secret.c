@@ -1,8 +1,10 @@
 /*
- * webhook_secret.c - the webhook secrets of the apps, current and next: opened once, found by what they signed.
+ * webhook_secret.c - the webhook secrets of the apps, current and next: opened once, found by what
+ * they signed.
  *
- * Rows of exact.credential are read with each load, as the transaction sees them, and opened again only when a row or the key file
- * changed: a rotation counts from its commit on, in every process. Plaintexts are in the secure heap of secret.c. Called by inbox.c.
+ * Rows of exact.credential are read with each load, as the transaction sees them, and opened again
+ * only when a row or the key file changed: a rotation counts from its commit on, in every process.
+ * Plaintexts are in the secure heap of secret.c. Called by inbox.c.
  */
 #include "postgres.h"
 
@@ -18,6 +20,8 @@
 #include "base/sql.h"
 #include "listener/webhook_secret.h"
 #include "worker/self.h"
+
+#define OPEN_AGAIN_MS 1000		/* after one could not be opened */
 
 /* Texts are its own. */
 typedef struct WebhookSecret
@@ -79,7 +83,8 @@ open_secret(WebhookSecret *s)
 	s->tried_at = GetCurrentTimestamp();
 	if (s->host_changed)
 	{
-		set_problem(s, psprintf("the %s of app \"%s\" is for another host", s->place.field, s->place.name));
+		set_problem(s, psprintf("the %s of app \"%s\" is for another host", s->place.field,
+								s->place.name));
 		return;
 	}
 	s->secret = exact_credential_try(&s->place, s->envelope, &problem);
@@ -97,64 +102,85 @@ same_key_file(void)
 	memset(&now, 0, sizeof(now));
 	if (exact_key_file[0] != '\0' && stat(exact_key_file, &now) != 0)
 		memset(&now, 0, sizeof(now));
-	same = now.st_dev == key_file_seen.st_dev && now.st_ino == key_file_seen.st_ino && now.st_size == key_file_seen.st_size &&
-		now.st_mtim.tv_sec == key_file_seen.st_mtim.tv_sec && now.st_mtim.tv_nsec == key_file_seen.st_mtim.tv_nsec;
+	same = now.st_dev == key_file_seen.st_dev && now.st_ino == key_file_seen.st_ino &&
+		now.st_size == key_file_seen.st_size &&
+		now.st_mtim.tv_sec == key_file_seen.st_mtim.tv_sec &&
+		now.st_mtim.tv_nsec == key_file_seen.st_mtim.tv_nsec;
 	key_file_seen = now;
 	return same;
 }
 
-/* Row of the last result: app, field, client id, installation, host, secret, host changed. Is it what this one was made of? */
+/*
+ * Row of the last result: app, field, client id, installation, host, secret, host changed. Is it
+ * what this one was made of?
+ */
 static bool
 same_row(const WebhookSecret *s, uint64 row)
 {
-	const char *texts[] = {s->place.name, s->place.field, s->known.client_id, s->place.installation, s->place.host};
+	const char *texts[] = {
+		s->place.name, s->place.field, s->known.client_id, s->place.installation, s->place.host
+	};
 	bytea	   *envelope = exact_cell_bytea(row, 6);
 
 	for (int i = 0; i < (int) lengthof(texts); i++)
 		if (strcmp(exact_cell_text(row, i + 1), texts[i]) != 0)
 			return false;
-	return exact_cell_bool(row, 7, false) == s->host_changed && VARSIZE(envelope) == VARSIZE(s->envelope) && memcmp(envelope, s->envelope, VARSIZE(envelope)) == 0;
+	return exact_cell_bool(row, 7, false) == s->host_changed &&
+		VARSIZE(envelope) == VARSIZE(s->envelope) &&
+		memcmp(envelope, s->envelope, VARSIZE(envelope)) == 0;
+}
+
+/* Makes the secrets of the last result's rows, none of them opened yet. */
+static void
+read_secrets(int n)
+{
+	MemoryContext old;
+
+	forget_secrets();
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	secrets = palloc0(sizeof(WebhookSecret) * Max(n, 1));
+	for (; nsecrets < n; nsecrets++)
+	{
+		WebhookSecret *s = &secrets[nsecrets];
+
+		s->place.kind = "app";
+		s->place.name = exact_cell_text(nsecrets, 1);
+		s->place.field = exact_cell_text(nsecrets, 2);
+		s->known.client_id = exact_cell_text(nsecrets, 3);
+		s->place.installation = exact_cell_text(nsecrets, 4);
+		s->place.host = exact_cell_text(nsecrets, 5);
+		s->envelope = exact_cell_bytea(nsecrets, 6);
+		s->host_changed = exact_cell_bool(nsecrets, 7, false);
+		s->known.app = s->place.name;
+		s->known.field = strcmp(s->place.field, "webhook_secret") == 0 ? "current" : "next";
+	}
+	MemoryContextSwitchTo(old);
 }
 
 /* Brings the opened secrets up to date with what this transaction sees. */
 static void
 load_secrets(void)
 {
-	uint64		n = exact_sql("SELECT c.name, c.field, a.client_id, i.id, c.host, c.secret, c.host IS DISTINCT FROM exact._app_host(a.base_url, a.region)"
-							  " FROM exact.credential AS c JOIN exact.app AS a ON a.name = c.name"
-							  " CROSS JOIN (SELECT id FROM exact.installation ORDER BY made_at, id LIMIT 1) AS i"
-							  " WHERE c.kind = 'app' AND c.field IN ('webhook_secret', 'webhook_secret_next')"
-							  " AND c.host IS NOT NULL ORDER BY c.name, c.field", 0, NULL);
+	static const char sql[] =
+	"SELECT c.name, c.field, a.client_id, i.id, c.host, c.secret,"
+	" c.host IS DISTINCT FROM exact._app_host(a.base_url, a.region)"
+	" FROM exact.credential AS c"
+	" JOIN exact.app AS a ON a.name = c.name"
+	" CROSS JOIN (SELECT id FROM exact.installation ORDER BY made_at, id LIMIT 1) AS i"
+	" WHERE c.kind = 'app'"
+	" AND c.field IN ('webhook_secret', 'webhook_secret_next')"
+	" AND c.host IS NOT NULL"
+	" ORDER BY c.name, c.field";
+	uint64		n = exact_sql(sql, 0, NULL);
 	bool		same = same_key_file() && n == (uint64) nsecrets;
-	MemoryContext old;
 
 	for (uint64 i = 0; same && i < n; i++)
 		same = same_row(&secrets[i], i);
 	if (!same)
-	{
-		forget_secrets();
-		old = MemoryContextSwitchTo(TopMemoryContext);
-		secrets = palloc0(sizeof(WebhookSecret) * Max(n, 1));
-		for (; nsecrets < (int) n; nsecrets++)
-		{
-			WebhookSecret *s = &secrets[nsecrets];
-
-			s->place.kind = "app";
-			s->place.name = exact_cell_text(nsecrets, 1);
-			s->place.field = exact_cell_text(nsecrets, 2);
-			s->known.client_id = exact_cell_text(nsecrets, 3);
-			s->place.installation = exact_cell_text(nsecrets, 4);
-			s->place.host = exact_cell_text(nsecrets, 5);
-			s->envelope = exact_cell_bytea(nsecrets, 6);
-			s->host_changed = exact_cell_bool(nsecrets, 7, false);
-			s->known.app = s->place.name;
-			s->known.field = strcmp(s->place.field, "webhook_secret") == 0 ? "current" : "next";
-		}
-		MemoryContextSwitchTo(old);
-	}
+		read_secrets((int) n);
 	for (int i = 0; i < nsecrets; i++)
 		if (secrets[i].secret == NULL &&
-			TimestampDifferenceExceeds(secrets[i].tried_at, GetCurrentTimestamp(), 1000))
+			TimestampDifferenceExceeds(secrets[i].tried_at, GetCurrentTimestamp(), OPEN_AGAIN_MS))
 			open_secret(&secrets[i]);
 }
 
@@ -181,7 +207,11 @@ exact_webhook_secret_load(const char *app, const char **problem)
 			why = secrets[i].problem;
 	}
 	if (problem != NULL)
-		*problem = why ? why : app ? psprintf("app \"%s\" has no webhook secret", app) : "no app has a webhook secret";
+	{
+		if (why == NULL && app != NULL)
+			why = psprintf("app \"%s\" has no webhook secret", app);
+		*problem = why ? why : "no app has a webhook secret";
+	}
 	return usable;
 }
 
@@ -208,7 +238,9 @@ exact_webhook_secret_find(const ExactWebhook *webhook, const char *app)
 {
 	for (int named = 1; named >= 0; named--)
 		for (int i = 0; i < nsecrets; i++)
-			if (is_of(&secrets[i], app) && names(webhook, secrets[i].known.client_id) == (named == 1) && signed_by(webhook, &secrets[i]))
+			if (is_of(&secrets[i], app) &&
+				names(webhook, secrets[i].known.client_id) == (named == 1) &&
+				signed_by(webhook, &secrets[i]))
 				return &secrets[i].known;
 	return NULL;
 }

@@ -9,6 +9,7 @@
 #include "utils/memutils.h"
 
 #include "base/errors.h"
+#include "base/fault.h"
 #include "base/sql.h"
 #include "exact_online/link.h"
 #include "fetch/plan.h"

@@ -21,6 +21,7 @@
 
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/fault.h"
 #include "worker/ask.h"
 #include "worker/ask_question.h"
 #include "worker/self.h"

@@ -19,6 +19,7 @@
 
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/fault.h"
 #include "worker/ask_question.h"
 #include "worker/asker.h"
 #include "worker/role.h"

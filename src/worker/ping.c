@@ -6,6 +6,7 @@
 #include "utils/json.h"
 #include "utils/memutils.h"
 
+#include "worker/ask.h"
 #include "worker/ping.h"
 
 ExactPing *

@@ -17,6 +17,7 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
+#include "base/fault.h"
 #include "worker/process.h"
 #include "worker/self.h"
 

@@ -25,6 +25,7 @@
 
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/fault.h"
 #include "worker/lock.h"
 #include "worker/self.h"
 #include "worker/unit.h"

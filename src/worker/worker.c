@@ -23,6 +23,7 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/evloop.h"
+#include "base/fault.h"
 #include "base/guc.h"
 #include "base/sql.h"
 #include "http/http_client.h"

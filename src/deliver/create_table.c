@@ -1,0 +1,115 @@
+/*
+ * create_table.c - a statement on a Delta table that may not be there yet.
+ *
+ *   request ── table absent ──► CREATE SCHEMA ──► CREATE TABLE ──► request, once more
+ *
+ * An existing table costs no statement besides the request, and no right to create anything.
+ * Called by fence.c, open_state.c and target.c.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "deliver/create_table.h"
+
+typedef struct Creation
+{
+	MemoryContext context;
+	ExactStatementRequest request;	/* of the caller */
+	ExactTableMaking making;
+	char	   *create;
+} Creation;
+
+/* The context of the creation must not be the current one. */
+static void
+end_creation(Creation *c, const ExactStatementResult *result)
+{
+	c->request.done(result, c->request.arg);
+	MemoryContextDelete(c->context);
+}
+
+/* Sends a statement about the table of the request. */
+static void
+send(Creation *c, const char *kind, const char *verb, const char *sql, ExactStatementDone done)
+{
+	ExactStatementRequest request = c->request;
+
+	request.kind = kind;
+	request.verb = verb;
+	request.sql = sql;
+	request.done = done;
+	request.arg = c;
+	if (sql != c->request.sql)
+		request.parameter = NULL;
+	exact_statement_start(&request);
+}
+
+static void
+take_repeated(const ExactStatementResult *result, void *arg)
+{
+	end_creation(arg, result);
+}
+
+static void
+take_table(const ExactStatementResult *result, void *arg)
+{
+	Creation   *c = arg;
+
+	if (result->verdict == EXACT_VERDICT_SUCCEEDED)
+		send(c, c->request.kind, c->request.verb, c->request.sql, take_repeated);
+	else
+		end_creation(c, result);
+}
+
+static void
+take_schema(const ExactStatementResult *result, void *arg)
+{
+	Creation   *c = arg;
+
+	/* without the right to make it: if it is not there, CREATE TABLE says so */
+	if (result->verdict == EXACT_VERDICT_SUCCEEDED || strcmp(result->sqlstate, "42501") == 0)
+		send(c, "ddl", "CREATE TABLE for", c->create, take_table);
+	else
+		end_creation(c, result);
+}
+
+static void
+take_first(const ExactStatementResult *result, void *arg)
+{
+	Creation   *c = arg;
+	bool		absent = result->verdict != EXACT_VERDICT_SUCCEEDED &&
+		exact_statement_absent(result->sqlstate);
+
+	c->request.may_be_absent = false;
+	if (!absent || c->making == EXACT_MAKE_NOTHING)
+		end_creation(c, result);
+	else if (c->making == EXACT_MAKE_TABLE)
+		send(c, "ddl", "CREATE TABLE for", c->create, take_table);
+	else
+	{
+		const ExactWorkspace *workspace = c->request.workspace;
+		StringInfoData sql;
+
+		initStringInfo(&sql);
+		exact_delta_sql_create_schema(&sql, workspace->catalog, workspace->schema);
+		send(c, "ddl", "CREATE SCHEMA for", sql.data, take_schema);
+	}
+}
+
+void
+exact_create_table_if_absent(const ExactStatementRequest *request, ExactTableMaking making,
+							 const char *create)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact creation",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Creation   *c = palloc(sizeof(Creation));
+
+	c->context = context;
+	c->request = *exact_statement_copy(request);
+	c->request.may_be_absent = true;
+	c->making = making;
+	c->create = create ? pstrdup(create) : NULL;
+	MemoryContextSwitchTo(old);
+	send(c, request->kind, request->verb, c->request.sql, take_first);
+}

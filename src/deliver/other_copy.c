@@ -1,0 +1,329 @@
+/*
+ * other_copy.c - what a Delta table holds that this database does not know.
+ *
+ * A hub that was restored or promoted may know less than was delivered. A record whose version in
+ * Delta is newer than its newest one here loses its hash: whatever Exact Online answers for it is a
+ * new version. It is asked for: by key, a line with its document; where only the feed writes
+ * versions, by reading that from its start, and then what is absent is looked into. So Delta, this
+ * database and Exact Online agree again, whichever of them was ahead. Called by delta_table.c.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "base/errors.h"
+#include "base/fault.h"
+#include "base/sql.h"
+#include "deliver/other_copy.h"
+#include "state/target_state.h"
+#include "worker/self.h"
+#include "worker/shmem.h"
+#include "worker/unit.h"
+#include "worker/wake.h"
+
+#define PAGE_ROWS 10000			/* about 1 MB of answer */
+
+typedef struct Comparison
+{
+	MemoryContext context;
+	ExactTargetPlan *plan;
+	const char *parent;			/* column with the key of the document, for lines; NULL: none */
+	char	   *document;		/* entity that is read instead of this one, by key */
+	/* a keyed read tells the state of a record; else only the feed does */
+	bool		by_key;
+	int64		above;			/* -1: nothing to compare */
+	int64		below;
+	int64		seen;			/* rows read */
+	int64		unknown;		/* records that were not known at their version */
+	bool		last_page;
+	const ExactStatementResult *page;
+	ExactStatementTrouble trouble;
+	ExactOtherCopyDone done;
+	void	   *arg;
+} Comparison;
+
+static void read_page(Comparison *c);
+
+static void
+end_comparison(Comparison *c, const ExactFault *fault, const char *sqlstate)
+{
+	c->done(fault, sqlstate, c->arg);
+	MemoryContextDelete(c->context);
+}
+
+static void
+end_with_fault(Comparison *c, const ExactFault *fault)
+{
+	end_comparison(c, fault, "");
+}
+
+/* From where on; epochs that were compared before need no second look. */
+static void
+start_unit(void *arg)
+{
+	static const char sql[] =
+	"SELECT min(e.known_seq)"
+	" FROM exact.epoch e"
+	" WHERE e.epoch > coalesce((SELECT t.compared_epoch"
+	"  FROM exact.target_state t"
+	"  WHERE t.workspace = $1 AND t.entity = $2), 0)";
+	static const char entity_sql[] =
+	"SELECT e.method <> 'sync',"
+	" e.parent_field,"
+	" CASE WHEN e.row_kind = 'line' THEN (SELECT h.entity"
+	"  FROM exact.entity_effective h"
+	"  WHERE h.feed = e.feed AND h.row_kind = 'header') ELSE e.entity END"
+	" FROM exact.entity_effective e"
+	" WHERE e.entity = $1";
+	Comparison *c = arg;
+	const ExactTarget *target = &c->plan->sql;
+	ExactArg	args[2];
+	MemoryContext old;
+	char	   *parent_field;
+
+	args[0] = exact_arg_text(c->plan->workspace->name);
+	args[1] = exact_arg_text(c->plan->sql.entity);
+	exact_sql(sql, 2, args);
+	c->above = exact_cell_int8(0, 1, -1);
+	args[0] = args[1];
+	if (c->above < 0 || exact_sql(entity_sql, 1, args) != 1)
+		return;
+	old = MemoryContextSwitchTo(c->context);
+	c->by_key = exact_cell_bool(0, 1, false);
+	c->document = exact_cell_text(0, 3);
+	MemoryContextSwitchTo(old);
+	parent_field = exact_cell_text(0, 2);
+	for (int i = 0; parent_field != NULL && i < target->ncolumns; i++)
+		if (strcmp(target->columns[i].source_field, parent_field) == 0)
+			c->parent = target->columns[i].name;
+}
+
+/* The page as five arrays: division, key, version, deleted, parent. The next begins above it. */
+static void
+bind_page(Comparison *c, ExactArg *args)
+{
+	const ExactStatementResult *page = c->page;
+	int32	   *divisions = palloc(sizeof(int32) * Max(page->nrows, 1));
+	int64	   *seqs = palloc(sizeof(int64) * Max(page->nrows, 1));
+	const char **keys = palloc(sizeof(char *) * Max(page->nrows, 1));
+	const char **gone = palloc(sizeof(char *) * Max(page->nrows, 1));
+	const char **parents = palloc(sizeof(char *) * Max(page->nrows, 1));
+
+	for (int r = 0; r < page->nrows; r++)
+	{
+		char	  **row = &page->cells[r * 5];
+
+		if (page->ncolumns != 5 || row[0] == NULL || row[1] == NULL || row[2] == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_EXACT_TABLE_MISMATCH),
+					 errmsg("table %s has a row without division, key or version",
+							c->plan->current_name),
+					 errhint("Look who else writes it: DESCRIBE HISTORY %s; the hub tries again by"
+							 " itself.", c->plan->current_name)));
+		divisions[r] = (int32) strtol(row[0], NULL, 10);
+		keys[r] = row[1];
+		seqs[r] = strtoll(row[2], NULL, 10);
+		gone[r] = row[3] != NULL && strcmp(row[3], "true") == 0 ? "true" : "false";
+		parents[r] = row[4];
+	}
+	args[0] = exact_arg_int4_array(divisions, NULL, page->nrows);
+	args[1] = exact_arg_text_array(keys, NULL, page->nrows);
+	args[2] = exact_arg_int8_array(seqs, NULL, page->nrows);
+	args[3] = exact_arg_text_array(gone, NULL, page->nrows);
+	args[4] = exact_arg_text_array(parents, NULL, page->nrows);
+	if (page->nrows > 0)
+		c->above = seqs[page->nrows - 1];
+}
+
+/*
+ * A page of (division, key, seq, deleted, parent): records that are not known at that version are
+ * unknown from now on.
+ */
+static void
+mark_page(Comparison *c)
+{
+	static const char sql[] =
+	"WITH newest AS ("
+	"SELECT DISTINCT ON (d, k) d, k, s, gone, parent"
+	" FROM unnest($2::int[], $3::text[], $4::bigint[], $5::text[]::bool[], $6::text[])"
+	" AS u (d, k, s, gone, parent)"
+	" ORDER BY d, k, s DESC"
+	"), unknown AS ("
+	"SELECT n.*"
+	" FROM newest n"
+	" LEFT JOIN exact.record r ON r.division = n.d AND r.entity = $1 AND r.key = n.k"
+	" WHERE r.key IS NULL OR r.seq < n.s"
+	"), dirty AS ("
+	"INSERT INTO exact.dirty_key AS k (division, entity, key, since, reason)"
+	" SELECT DISTINCT d, $8, CASE WHEN $8 = $1 THEN k ELSE parent END, now(),"
+	" 'another copy of the hub delivered it'"
+	" FROM unknown"
+	" WHERE $7 AND ($8 = $1 OR parent IS NOT NULL)"
+	" ON CONFLICT (division, entity, key) DO UPDATE"
+	" SET since = excluded.since, reason = excluded.reason"
+	")"
+	" INSERT INTO exact.record AS r"
+	" (division, entity, key, parent, hash, seq, slot, batch, ord, deleted, first_seen)"
+	" SELECT d, $1, k, parent, NULL, s, 0, 0, 0, gone, '-infinity'"
+	" FROM unknown"
+	" ON CONFLICT (division, entity, key) DO UPDATE"
+	" SET hash = NULL, deleted = excluded.deleted, run = NULL,"
+	" parent = coalesce(r.parent, excluded.parent)";
+	ExactArg	args[8];
+
+	args[0] = exact_arg_text(c->plan->sql.entity);
+	bind_page(c, &args[1]);
+	args[6] = exact_arg_bool(c->by_key);
+	args[7] = exact_arg_text(c->document ? c->document : c->plan->sql.entity);
+	c->unknown += (int64) exact_sql(sql, 8, args);
+	c->seen += c->page->nrows;
+}
+
+/* Only the feed tells the state of these records: it is read from its start. */
+static void
+read_feed_again(const Comparison *c)
+{
+	static const char sql[] =
+	"UPDATE exact.feed_state"
+	" SET mark = 1, run = nextval('exact.run_id'), run_state = 'idle', next_link = NULL,"
+	" run_first_max = NULL, run_max = NULL, run_rising = NULL, run_rows = 0,"
+	" complete_at = NULL, next_run_at = now(), requested = true"
+	" WHERE feed = (SELECT e.feed FROM exact.entity_effective e WHERE e.entity = $1)"
+	" AND division IN (SELECT r.division"
+	"  FROM exact.record r"
+	"  WHERE r.entity = $1 AND r.hash IS NULL)";
+	ExactArg	entity = exact_arg_text(c->plan->sql.entity);
+
+	exact_sql(sql, 1, &entity);
+}
+
+static void
+audit(const Comparison *c)
+{
+	static const char sql[] =
+	"SELECT exact._audit('loader', 'installation', NULL, $1, jsonb_build_object("
+	"'workspace', $2::text,"
+	" 'table', $3::text,"
+	" 'epoch', $4::int,"
+	" 'versions_of_other_copies', $5::bigint,"
+	" 'unknown_records', $6::bigint))";
+	ExactArg	args[6];
+
+	args[0] = exact_arg_text(c->plan->sql.entity);
+	args[1] = exact_arg_text(c->plan->workspace->name);
+	args[2] = exact_arg_text(c->plan->current_name);
+	args[3] = exact_arg_int4(c->plan->sql.hub->epoch);
+	args[4] = exact_arg_int8(c->seen);
+	args[5] = exact_arg_int8(c->unknown);
+	exact_sql(sql, 6, args);
+}
+
+/* The page, and with the last one the end of the comparison */
+static void
+page_unit(void *arg)
+{
+	Comparison *c = arg;
+	const ExactTarget *target = &c->plan->sql;
+
+	if (c->page != NULL)
+		mark_page(c);
+	if (!c->last_page)
+		return;
+	if (c->unknown > 0 && !c->by_key)
+		read_feed_again(c);
+	if (c->unknown > 0)
+		exact_wake_at_commit(EXACT_ROLE_FETCHER);
+	exact_target_state_compared(c->plan->workspace->name, target->entity, target->hub->epoch);
+	if (c->page != NULL)
+		audit(c);
+}
+
+/* A page that could not be taken in is as if it had not come. */
+static void
+take_page(const ExactStatementResult *result, void *arg)
+{
+	Comparison *c = arg;
+	int64		above = c->above,
+				seen = c->seen,
+				unknown = c->unknown;
+	ExactFault *fault = NULL;
+
+	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
+	{
+		end_comparison(c, result->fault, result->sqlstate);
+		return;
+	}
+	c->page = result;
+	c->last_page = result->nrows < PAGE_ROWS;
+	if (!exact_unit_run("compare with Delta", page_unit, c, &fault))
+	{
+		c->above = above;
+		c->seen = seen;
+		c->unknown = unknown;
+		end_with_fault(c, fault);
+	}
+	else if (c->last_page)
+	{
+		exact_log(LOG, "compared table=%s epoch=%d versions_of_other_copies=" INT64_FORMAT
+				  " unknown_records=" INT64_FORMAT, c->plan->sql.entity, c->plan->sql.hub->epoch,
+				  c->seen, c->unknown);
+		end_comparison(c, NULL, "");
+	}
+	else
+		read_page(c);
+}
+
+static void
+read_page(Comparison *c)
+{
+	ExactStatementRequest request = {
+		.workspace = c->plan->workspace,
+		.hub = c->plan->sql.hub,
+		.entity = c->plan->sql.entity,
+		.table = c->plan->current_name,
+		.kind = "check",
+		.scope = "unknown",
+		.verb = "reading of",
+		.trouble = c->trouble,
+		.trouble_arg = c->arg,
+		.done = take_page,
+		.arg = c
+	};
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	exact_merge_sql_between(&sql, &c->plan->sql, c->parent, c->above, c->below, PAGE_ROWS);
+	request.sql = sql.data;
+	exact_statement_start(&request);
+}
+
+/* Where there is nothing to compare, that is recorded at once. */
+void
+exact_other_copy_start(ExactTargetPlan *plan, ExactStatementTrouble trouble,
+					   ExactOtherCopyDone done, void *arg)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact comparison",
+												  ALLOCSET_SMALL_SIZES);
+	Comparison *c = MemoryContextAllocZero(context, sizeof(Comparison));
+	ExactFault *fault = NULL;
+
+	c->context = context;
+	c->plan = plan;
+	c->below = (int64) plan->sql.hub->epoch << EXACT_SEQ_EPOCH_BITS;
+	c->trouble = trouble;
+	c->done = done;
+	c->arg = arg;
+	if (!exact_unit_run("compare with Delta", start_unit, c, &fault))
+		end_with_fault(c, fault);
+	else if (c->above >= 0)
+		read_page(c);
+	else
+	{
+		/* the installation began with this epoch, or the table was compared */
+		c->last_page = true;
+		if (exact_unit_run("compare with Delta", page_unit, c, &fault))
+			end_comparison(c, NULL, "");
+		else
+			end_with_fault(c, fault);
+	}
+}

@@ -1,0 +1,274 @@
+/*
+ * queue.c - what waits to be delivered, over all tables and workspaces, and in which order it goes.
+ *
+ * Master data goes before documents and headers before lines (rank); a few tables go at a time; and
+ * nothing goes to a workspace where this hub has not claimed its divisions. Called by loader.c.
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/sql.h"
+#include "deliver/delta_table.h"
+#include "deliver/fence.h"
+#include "deliver/queue.h"
+#include "deliver/workspace.h"
+#include "worker/unit.h"
+
+#define MAX_UNDER_WAY 8			/* tables */
+#define READ_BATCHES 50000		/* at a time */
+
+static int64 last_batch;		/* highest id that was read */
+static TimestampTz looked_at;	/* when all that waits was read */
+
+/* ---- what waits ---- */
+
+/* Reads batches above last_batch; *arg is their number. */
+static void
+batches_unit(void *arg)
+{
+	static const char sql[] =
+	"SELECT b.id, b.slot::int, b.rows, b.delivered_rows, b.bytes,"
+	" coalesce(b.workspace, d.workspace), b.entity, coalesce(c.merge_rank, 0), b.division"
+	" FROM exact.batch b"
+	" LEFT JOIN exact.division d ON d.division = b.division"
+	" LEFT JOIN exact.catalogue c ON c.entity = b.entity"
+	" WHERE b.delivered_at IS NULL AND b.id > $1"
+	" ORDER BY b.id"
+	" LIMIT $2";
+	uint64	   *n = arg;
+	ExactArg	args[2];
+
+	args[0] = exact_arg_int8(last_batch);
+	args[1] = exact_arg_int8(READ_BATCHES);
+	*n = exact_sql(sql, 2, args);
+	for (uint64 i = 0; i < *n; i++)
+	{
+		ExactBatch	batch;
+		char	   *workspace = exact_cell_text(i, 6);
+		ExactDeltaTable *table;
+
+		batch.id = exact_cell_int8(i, 1, 0);
+		batch.slot = (int) exact_cell_int8(i, 2, 0);
+		batch.rows = (int) exact_cell_int8(i, 3, 0);
+		batch.delivered = (int) exact_cell_int8(i, 4, 0);
+		batch.bytes = exact_cell_int8(i, 5, 0);
+		last_batch = Max(last_batch, batch.id);
+		if (workspace == NULL)
+			/* its division has none; to give it one changes the configuration */
+			continue;
+		table = exact_delta_table_get(workspace, exact_cell_text(i, 7));
+		table->rank = (int) exact_cell_int8(i, 8, 0);
+		exact_backlog_add(&table->backlog, &batch);
+		exact_fence_want(workspace, (int) exact_cell_int8(i, 9, 0));
+	}
+}
+
+/*
+ * Takes over what users may have done to the state: resume. At the start also what an earlier
+ * process left. A next attempt that lies further ahead than any is planned, and a delivery that is
+ * still to come, were recorded by a clock that was set back since: they are not taken over.
+ */
+static void
+states_unit(void *arg)
+{
+	static const char sql[] =
+	"SELECT s.workspace, s.entity, s.paused_since IS NOT NULL, s.attempts,"
+	" CASE WHEN s.next_attempt_at < clock_timestamp() + interval '1 h'"
+	"  THEN s.next_attempt_at END,"
+	" CASE WHEN s.delivered_at <= clock_timestamp() THEN s.delivered_at END,"
+	" s.created_at IS NOT NULL,"
+	" NOT EXISTS (SELECT"
+	"  FROM exact.epoch e"
+	"  WHERE e.known_seq IS NOT NULL AND e.epoch > coalesce(s.compared_epoch, 0))"
+	" FROM exact.target_state s";
+	bool	   *first = arg;
+	uint64		n = exact_sql(sql, 0, NULL);
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		ExactDeltaTable *table = exact_delta_table_get(exact_cell_text(i, 1),
+													   exact_cell_text(i, 2));
+		bool		paused = exact_cell_bool(i, 3, false);
+
+		if (*first)
+		{
+			table->paused = table->pause_recorded = paused;
+			table->attempts = paused ? (int) exact_cell_int8(i, 4, 0) : 0;
+			table->next_attempt = exact_cell_time(i, 5, 0);
+			table->last_delivered = exact_cell_time(i, 6, 0);
+			table->verified_once = exact_cell_bool(i, 7, false);
+			table->compared = exact_cell_bool(i, 8, false);
+		}
+		else if (table->paused && table->pause_recorded && !paused && !table->busy)
+			exact_delta_table_resume(table);
+	}
+}
+
+bool
+exact_queue_due(void)
+{
+	return TimestampDifferenceExceeds(looked_at, GetCurrentTimestamp(), EXACT_QUEUE_LOOK_MS);
+}
+
+/* What is under way stays in the list until it is recorded, as it does in exact.batch. */
+static void
+forget_batches(void)
+{
+	dlist_iter	iter;
+
+	last_batch = 0;
+	dlist_foreach(iter, &exact_delta_tables)
+		dlist_container(ExactDeltaTable, node, iter.cur)->backlog.n = 0;
+}
+
+bool
+exact_queue_look(void)
+{
+	static bool first = true;
+	TimestampTz now = GetCurrentTimestamp();
+	bool		changed;
+	uint64		n;
+
+	if (!exact_workspace_look(&changed))
+		return false;
+	if (changed || exact_queue_due())
+	{
+		forget_batches();
+		looked_at = now;
+	}
+	if (!exact_unit_run("read table states", states_unit, &first, NULL))
+		return false;
+	first = false;
+	do
+	{
+		if (!exact_unit_run("read batches", batches_unit, &n, NULL))
+			return false;
+	} while (n == READ_BATCHES);
+	return true;
+}
+
+/* ---- order ---- */
+
+/* A table waits for older batches of lower ranks in its workspace, unless theirs is paused. */
+static int64
+may_go_below(const ExactDeltaTable *table)
+{
+	int64		below = PG_INT64_MAX;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &exact_delta_tables)
+	{
+		const ExactDeltaTable *other = dlist_container(ExactDeltaTable, node, iter.cur);
+
+		if (other->rank < table->rank && !other->paused && other->backlog.n > 0 &&
+			strcmp(other->workspace, table->workspace) == 0)
+			below = Min(below, other->backlog.batches[0].id);
+	}
+	return below;
+}
+
+/* Does it not yet stand still, or is its next attempt due? Then a fault may be told. */
+static bool
+may_try(const ExactDeltaTable *table)
+{
+	return !table->paused ||
+		(table->next_attempt != 0 && table->next_attempt <= GetCurrentTimestamp());
+}
+
+/* Nothing goes to a workspace where this hub has not claimed its divisions. */
+static bool
+is_claimed(const ExactWorkspace *workspace, ExactDeltaTable *table, bool due, long *wait)
+{
+	const ExactFault *fault;
+	long		ms;
+	ExactFenceState state = exact_fence_advance(workspace, &fault, &ms);
+
+	if (state == EXACT_FENCE_HELD)
+	{
+		if (table->unclaimed && table->paused && table->next_attempt != 0)
+			table->next_attempt = GetCurrentTimestamp();
+		table->unclaimed = false;
+		return true;
+	}
+	*wait = exact_clock_sooner(*wait, ms);
+	if (state == EXACT_FENCE_FAULT && due && may_try(table))
+	{
+		table->unclaimed = true;
+		exact_delta_table_pause(table, fault, NULL);
+	}
+	return false;
+}
+
+/* In a unit: the service is away while a claim is made; arg is the workspace's name. */
+static void
+show_trouble(const ExactFault *fault, int attempts, TimestampTz at, void *arg)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &exact_delta_tables)
+	{
+		ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
+
+		if (strcmp(table->workspace, arg) == 0 && exact_delta_table_due(table))
+			exact_delta_table_show(table, fault, attempts, at);
+	}
+}
+
+void
+exact_queue_init(void)
+{
+	exact_fence_tell(show_trouble);
+}
+
+/*
+ * One table. A hub that has delivered before looks at its claim although nothing is due: it wants
+ * to know at its start whether another copy has taken its place.
+ */
+static void
+advance_table(ExactDeltaTable *table, bool has_place, long *wait)
+{
+	bool		due = exact_delta_table_due(table) || table->unrecorded != NULL;
+	ExactWorkspaceEntry *entry;
+
+	if ((!due && !table->verified_once) || (table->busy && table->unrecorded == NULL))
+		return;
+	entry = exact_workspace_find(table->workspace);
+	if (entry == NULL || !entry->enabled)
+		return;
+	if (entry->fault != NULL)
+	{
+		if (due && may_try(table))
+			exact_delta_table_pause(table, entry->fault, NULL);
+		return;
+	}
+	if (!has_place && !table->busy)
+		return;					/* the end of any of them brings the next turn */
+	if (!is_claimed(&entry->info, table, due, wait) || !due)
+		return;
+	*wait = exact_clock_sooner(*wait, exact_delta_table_advance(table, &entry->info,
+																 exact_fence_hub(),
+																 may_go_below(table)));
+}
+
+long
+exact_queue_advance(void)
+{
+	long		wait = -1;
+	int			under_way = 0;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &exact_delta_tables)
+		under_way += dlist_container(ExactDeltaTable, node, iter.cur)->busy ? 1 : 0;
+	dlist_foreach(iter, &exact_delta_tables)
+	{
+		ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
+		bool		was_busy = table->busy;
+
+		advance_table(table, under_way < MAX_UNDER_WAY, &wait);
+		under_way += table->busy && !was_busy ? 1 : 0;
+	}
+	return wait;
+}

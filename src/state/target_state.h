@@ -1,0 +1,48 @@
+/*
+ * target_state.h - exact.target_state: what is known of the Delta tables of an entity in a
+ * workspace.
+ *
+ * The only C code that writes it; an operator's part is exact.resume(). Everything runs in a unit.
+ */
+#ifndef EXACT_TARGET_STATE_H
+#define EXACT_TARGET_STATE_H
+
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "base/fault.h"
+
+/* The Delta tables that a row is about */
+typedef struct ExactTargetNames
+{
+	const char *workspace;
+	const char *entity;
+	const char *table;			/* NULL here and below: what was recorded stays */
+	const char *history;
+} ExactTargetNames;
+
+/* What is in the way of a delivery */
+typedef struct ExactTargetTrouble
+{
+	const ExactFault *fault;
+	const char *sqlstate;		/* NULL: none */
+	int			attempts;		/* failures in a row */
+	TimestampTz next_attempt;	/* 0: only when an operator resumes it */
+} ExactTargetTrouble;
+
+/* Databricks has the tables, with the columns of this digest. */
+extern void exact_target_state_verified(const ExactTargetNames *names, const char *digest);
+/* Something was delivered at `at` (0: not known), and whatever stopped deliveries is over. */
+extern void exact_target_state_delivered(const ExactTargetNames *names, const char *digest,
+										 TimestampTz at);
+/* Deliveries stop. The time since when they do is that of the first of several calls. */
+extern void exact_target_state_paused(const ExactTargetNames *names,
+									  const ExactTargetTrouble *trouble);
+/* Deliveries go on by themselves, later: shown, and nobody has to act. */
+extern void exact_target_state_delayed(const ExactTargetNames *names,
+									   const ExactTargetTrouble *trouble);
+/* Nothing that another copy of the hub delivered before this epoch is unknown here any more. */
+extern void exact_target_state_compared(const char *workspace, const char *entity, int epoch);
+
+#endif
