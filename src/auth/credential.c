@@ -125,7 +125,7 @@ store_authorisation(const ExactSecretPlace *place, const ExactSecret *value)
 {
 	ExactSecretPlace token = {"token", place->name, "refresh", place->installation, place->host};
 	char	   *key_id;
-	bytea	   *sealed = exact_secret_seal(&token, value, &key_id);
+	bytea	   *sealed = exact_envelope_seal(&token, value, &key_id);
 	ExactArg	args[] = {
 		exact_arg_text(place->name),
 		exact_arg_text(place->installation),
@@ -151,7 +151,7 @@ exact_credential_try(const ExactSecretPlace *place, const bytea *envelope, char 
 
 	PG_TRY();
 	{
-		secret = exact_secret_open(place, envelope);
+		secret = exact_envelope_open(place, envelope);
 	}
 	PG_CATCH();
 	{
@@ -219,7 +219,7 @@ exact_credential_store(const char *kind, const char *name, const char *field, co
 	if (only_new && is_stored(&place, value))
 		return false;
 
-	sealed = exact_secret_seal(&place, value, &key_id);
+	sealed = exact_envelope_seal(&place, value, &key_id);
 	{
 		ExactArg	args[] = {
 			exact_arg_text(kind), exact_arg_text(name), exact_arg_text(field),
@@ -265,7 +265,7 @@ exact_credential_open(const char *kind, const char *name, const char *field, Tim
 				 errdetail("It was set for %s; the %s now points to %s.", host ? host : "none", kind, now_host),
 				 errhint("Set it again: SELECT * FROM exact.import_secrets();")));
 	place.installation = exact_installation_id();
-	return exact_secret_open(&place, envelope);
+	return exact_envelope_open(&place, envelope);
 }
 
 /* The setting that would put the text of this statement into the server log; NULL when none does. */
@@ -379,14 +379,14 @@ reseal(const ExactSecretPlace *place, const bytea *envelope, const char *newest)
 {
 	ExactSecret *secret;
 	bytea	   *volatile sealed = NULL;
-	char	   *key_id = exact_secret_key_id(envelope);
+	char	   *key_id = exact_envelope_key_id(envelope);
 
 	if (key_id != NULL && strcmp(key_id, newest) == 0)
 		return NULL;
-	secret = exact_secret_open(place, envelope);
+	secret = exact_envelope_open(place, envelope);
 	PG_TRY();
 	{
-		sealed = exact_secret_seal(place, secret, &key_id);
+		sealed = exact_envelope_seal(place, secret, &key_id);
 	}
 	PG_FINALLY();
 	{

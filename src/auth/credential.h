@@ -6,7 +6,7 @@
 
 #include "utils/timestamp.h"
 
-#include "auth/secret.h"
+#include "auth/envelope.h"
 
 /* Id of this database's installation (palloc'd): the oldest row of exact.installation. With SPI connected. Raises EX016. */
 extern char *exact_installation_id(void);
@@ -22,7 +22,7 @@ extern char *exact_credential_host(const char *kind, const char *name);
  * another host. *set_at (may be NULL): when it was set.
  */
 extern ExactSecret *exact_credential_open(const char *kind, const char *name, const char *field, TimestampTz *set_at);
-/* exact_secret_open whose refusal is an answer: NULL, with the message in *problem (palloc'd). The transaction goes on. */
+/* exact_envelope_open whose refusal is an answer: NULL, with the message in *problem (palloc'd). The transaction goes on. */
 extern ExactSecret *exact_credential_try(const ExactSecretPlace *place, const bytea *envelope, char **problem);
 
 /*

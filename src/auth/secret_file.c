@@ -2,7 +2,7 @@
  * secret_file.c - files that hold secrets: the key file, and the rules for every file that secrets are read from.
  *
  * Keys are read from exact_databricks.key_file for each use, so a new key file counts at once and no key stays in memory. Called by
- * secret.c and credential_import.c. No message holds any content of a file.
+ * envelope.c and credential_import.c. No message holds any content of a file.
  */
 #include "postgres.h"
 

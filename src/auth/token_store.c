@@ -9,6 +9,7 @@
 #include "executor/spi.h"
 
 #include "auth/credential.h"
+#include "auth/envelope.h"
 #include "auth/token.h"
 #include "auth/token_store.h"
 #include "base/compat.h"
@@ -74,7 +75,7 @@ exact_token_store_open(const char *app, const ExactTokenRow *row, const char *fi
 				 errmsg("the stored pair of app \"%s\" has no %s token", app, field),
 				 errhint("Authorise it again: SELECT exact.authorize_url('%s');", app)));
 	place.installation = exact_installation_id();
-	return exact_secret_open(&place, envelope);
+	return exact_envelope_open(&place, envelope);
 }
 
 int64
@@ -89,11 +90,11 @@ exact_token_store_append(const char *app, const ExactTokenPair *pair)
 	char	   *installation = exact_installation_id();
 	ExactSecretPlace place = {"token", app, "access", installation, pair->host};
 	char	   *key_id;
-	bytea	   *access = exact_secret_seal(&place, pair->access, &key_id);
+	bytea	   *access = exact_envelope_seal(&place, pair->access, &key_id);
 	bytea	   *refresh;
 
 	place.field = "refresh";
-	refresh = exact_secret_seal(&place, pair->refresh, &key_id);
+	refresh = exact_envelope_seal(&place, pair->refresh, &key_id);
 	exact_sql("SELECT pg_catalog.set_config('synchronous_commit', 'on', true)"
 			  " WHERE pg_catalog.current_setting('synchronous_commit') IN ('off', 'local')", 0, NULL);
 	{
