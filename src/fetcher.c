@@ -3,7 +3,7 @@
  */
 #include "postgres.h"
 
-#include "auth/token.h"
+#include "auth/exact_token.h"
 #include "base/clock.h"
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"

@@ -10,7 +10,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "auth/token.h"
+#include "auth/address.h"
 #include "base/clock.h"
 #include "base/errors.h"
 #include "base/sql.h"

@@ -2,7 +2,8 @@
  * envelope.c - credentials and tokens at rest: AES-256-GCM.
  *
  * A key is read from the key file (secret_file.c) for each use and cleansed after it. Called by
- * credential.c, credential_sql.c and token_store.c. Nothing here logs or raises with a secret in it.
+ * credential.c, credential_sql.c and token_store.c. Nothing here logs or raises with a secret in
+ * it.
  */
 #include "postgres.h"
 
@@ -22,8 +23,8 @@
 #define ENVELOPE_VERSION 1
 
 /*
- * One AES-256-GCM operation. Returns NULL, or a static text that says which step failed. out holds in_len bytes; tag is
- * written when sealing and checked when opening. Never raises.
+ * One AES-256-GCM operation. Returns NULL, or a static text that says which step failed. out holds
+ * in_len bytes; tag is written when sealing and checked when opening. Never raises.
  */
 static const char *
 run_gcm(bool seal, const uint8 *key, const uint8 *nonce, const uint8 *aad, size_t aad_len,
@@ -62,7 +63,8 @@ done:
 static char *
 describe(const ExactSecretPlace *place)
 {
-	return strcmp(place->kind, "token") == 0 ? psprintf("%s token of app \"%s\"", place->field, place->name) :
+	return strcmp(place->kind, "token") == 0 ?
+		psprintf("%s token of app \"%s\"", place->field, place->name) :
 		psprintf("%s of %s \"%s\"", place->field, place->kind, place->name);
 }
 
@@ -79,7 +81,8 @@ drain_openssl_errors(void)
 static uint8 *
 make_aad(const ExactSecretPlace *place, const char *key_id, size_t *len)
 {
-	const char *parts[] = {key_id, place->kind, place->name, place->field, place->installation, place->host};
+	const char *parts[] = {key_id, place->kind, place->name, place->field, place->installation,
+	place->host};
 	uint8	   *aad;
 	uint8	   *p;
 	size_t		total = 1;
@@ -150,7 +153,8 @@ exact_envelope_seal(const ExactSecretPlace *place, const ExactSecret *secret, ch
 
 /* Cuts an envelope into its parts; false when it is none. */
 static bool
-split_envelope(const bytea *envelope, char *id, const uint8 **nonce, const uint8 **cipher, size_t *cipher_len)
+split_envelope(const bytea *envelope, char *id, const uint8 **nonce, const uint8 **cipher,
+			   size_t *cipher_len)
 {
 	const uint8 *p = (const uint8 *) VARDATA_ANY(envelope);
 	size_t		len = VARSIZE_ANY_EXHDR(envelope);
@@ -159,7 +163,8 @@ split_envelope(const bytea *envelope, char *id, const uint8 **nonce, const uint8
 	if (len < 2 || p[0] != ENVELOPE_VERSION)
 		return false;
 	id_len = p[1];
-	if (len < 2 + id_len + NONCE_LEN + TAG_LEN || !exact_secret_file_is_key_id((const char *) p + 2, id_len))
+	if (len < 2 + id_len + NONCE_LEN + TAG_LEN ||
+		!exact_secret_file_is_key_id((const char *) p + 2, id_len))
 		return false;
 	memcpy(id, p + 2, id_len);
 	id[id_len] = '\0';
@@ -213,8 +218,10 @@ exact_envelope_open(const ExactSecretPlace *place, const bytea *envelope)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_SECRET),
 				 errmsg("the %s cannot be opened", describe(place)),
-				 errdetail("It was encrypted for another place, host or installation, or with another key of the same id, or it was changed."),
-				 strcmp(place->kind, "token") == 0 ? errhint("Authorise it again: SELECT exact.authorize_url('%s');", place->name) :
+				 errdetail("It was encrypted for another place, host or installation, or with "
+						   "another key of the same id, or it was changed."),
+				 strcmp(place->kind, "token") == 0 ?
+				 errhint("Authorise it again: SELECT exact.authorize_url('%s');", place->name) :
 				 errhint("Set it again: SELECT * FROM exact.import_secrets();")));
 	}
 	return secret;

@@ -2,8 +2,8 @@
  * envelope.h - secrets encrypted at rest, each for one place.
  *
  * AES-256-GCM, keys from exact_databricks.key_file (lines id:64 hex digits, the last one encrypts).
- * The envelope is one bytea: version | key id | nonce | ciphertext | tag. What is authenticated with
- * it binds it to its place: kind, name, field, installation and host.
+ * The envelope is one bytea: version | key id | nonce | ciphertext | tag. What is authenticated
+ * with it binds it to its place: kind, name, field, installation and host.
  */
 #ifndef EXACT_ENVELOPE_H
 #define EXACT_ENVELOPE_H

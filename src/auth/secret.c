@@ -32,7 +32,10 @@ exact_secret_alloc(size_t len)
 
 	if (!ready)
 	{
-		/* after fork, once a process; without room to lock memory the heap works unlocked, still out of core files */
+		/*
+		 * After fork, once a process. Without room to lock memory the heap works unlocked, still
+		 * out of core files.
+		 */
 		CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_MIN);
 		if (MyBackendType == B_BG_WORKER)
 			prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -101,45 +104,65 @@ is_unreserved(char c)
 		c == '-' || c == '.' || c == '_' || c == '~';
 }
 
+/* Bytes that a piece needs at most */
+static size_t
+room_for(const ExactSecretPiece *piece)
+{
+	if (piece->coding == EXACT_PIECE_PERCENT)
+		return piece->len * 3;
+	if (piece->coding == EXACT_PIECE_BASE64)
+		return (size_t) pg_b64_enc_len((int) piece->len);
+	return piece->len;
+}
+
+static char *
+percent_encode(const char *in, size_t len, char *out)
+{
+	static const char hex[] = "0123456789ABCDEF";
+
+	for (size_t i = 0; i < len; i++)
+	{
+		if (is_unreserved(in[i]))
+			*out++ = in[i];
+		else
+		{
+			*out++ = '%';
+			*out++ = hex[(uint8) in[i] >> 4];
+			*out++ = hex[(uint8) in[i] & 15];
+		}
+	}
+	return out;
+}
+
+/* All in the secure heap, also what is only made on the way. */
 ExactSecret *
 exact_secret_join(const ExactSecretPiece *pieces, int n)
 {
-	static const char hex[] = "0123456789ABCDEF";
 	size_t		max = 0;
 	ExactSecret *secret;
 	char	   *out;
 
 	for (int i = 0; i < n; i++)
-		max += pieces[i].coding == EXACT_PIECE_PLAIN ? pieces[i].len :
-			pieces[i].coding == EXACT_PIECE_PERCENT ? pieces[i].len * 3 : (size_t) pg_b64_enc_len((int) pieces[i].len);
+		max += room_for(&pieces[i]);
 	secret = alloc_or_raise(max);
 	out = secret->data;
 	for (int i = 0; i < n; i++)
 	{
 		const char *in = pieces[i].data;
+		size_t		len = pieces[i].len;
 
-		if (pieces[i].coding == EXACT_PIECE_PLAIN)
-		{
-			memcpy(out, in, pieces[i].len);
-			out += pieces[i].len;
-		}
+		if (pieces[i].coding == EXACT_PIECE_PERCENT)
+			out = percent_encode(in, len, out);
 		else if (pieces[i].coding == EXACT_PIECE_BASE64)
-			out += pg_b64_encode((const void *) in, (int) pieces[i].len, out, pg_b64_enc_len((int) pieces[i].len));
+			out += pg_b64_encode((const void *) in, (int) len, out, (int) room_for(&pieces[i]));
 		else
-			for (size_t k = 0; k < pieces[i].len; k++)
-			{
-				if (is_unreserved(in[k]))
-					*out++ = in[k];
-				else
-				{
-					*out++ = '%';
-					*out++ = hex[(uint8) in[k] >> 4];
-					*out++ = hex[(uint8) in[k] & 15];
-				}
-			}
+		{
+			memcpy(out, in, len);
+			out += len;
+		}
 	}
 	*out = '\0';
-	secret->len = max;			/* what free cleanses; reveal reports it, so shrink by copy when it differs */
+	/* free cleanses len bytes and reveal reports them: where they differ, a copy is made */
 	if ((size_t) (out - secret->data) != max)
 	{
 		ExactSecret *exact = exact_secret_new(secret->data, out - secret->data);

@@ -1,6 +1,6 @@
 /*
- * secret.h - plaintexts of credentials, tokens and keys, in memory that is cleansed (OpenSSL's secure
- * heap).
+ * secret.h - plaintexts of credentials, tokens and keys, in memory that is cleansed (OpenSSL's
+ * secure heap).
  */
 #ifndef EXACT_SECRET_H
 #define EXACT_SECRET_H

@@ -1,8 +1,10 @@
 /*
- * secret_file.c - files that hold secrets: the key file, and the rules for every file that secrets are read from.
+ * secret_file.c - files that hold secrets: the key file, and the rules for every file that secrets
+ * are read from.
  *
- * Keys are read from exact_databricks.key_file for each use, so a new key file counts at once and no key stays in memory. Called by
- * envelope.c and credential_import.c. No message holds any content of a file.
+ * Keys are read from exact_databricks.key_file for each use, so a new key file counts at once and
+ * no key stays in memory. Called by envelope.c and credential_import.c. No message holds any
+ * content of a file.
  */
 #include "postgres.h"
 
@@ -20,7 +22,8 @@
 #define KEY_FILE_MAX (64 * 1024)
 
 static const char line_hint[] =
-"Each line is an id of 1 to 32 letters, digits, - or _, a colon and 64 hex digits; the last line encrypts.";
+	"Each line is an id of 1 to 32 letters, digits, - or _, a colon and 64 hex digits; "
+	"the last line encrypts.";
 
 static uint8 *
 key_bytes(ExactSecret *key)
@@ -67,6 +70,7 @@ file_problem(const struct stat *st, size_t max, char **hint)
 	return NULL;
 }
 
+/* The opened file is examined, not its name: nothing can be put in its place in between. */
 ExactSecret *
 exact_secret_file_read(int dir, const char *path, size_t max, char **problem, char **hint)
 {
@@ -140,12 +144,17 @@ exact_secret_file_is_key_id(const char *s, size_t n)
 static int
 hex_digit(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 /*
- * Finds a key in the text of a key file: the one with this id, or the last one for NULL, and writes its id and its bytes. False when
- * it is not there; a malformed file gives *problem, palloc'd, without its content. Every line is checked in either case.
+ * Finds a key in the text of a key file: the one with this id, or the last one for NULL, and writes
+ * its id and its bytes. False when it is not there; a malformed file gives *problem, palloc'd,
+ * without its content. Every line is checked in either case.
  */
 static bool
 find_key(const ExactSecret *file, const char *id, char *found_id, uint8 *bytes, char **problem)
@@ -169,8 +178,10 @@ find_key(const ExactSecret *file, const char *id, char *found_id, uint8 *bytes, 
 		{
 			const char *colon = memchr(p, ':', stop - p);
 			size_t		id_len = colon ? (size_t) (colon - p) : 0;
-			bool		good = colon != NULL && exact_secret_file_is_key_id(p, id_len) && stop - colon - 1 == KEY_LEN * 2;
-			bool		wanted = good && (id == NULL || (strlen(id) == id_len && memcmp(id, p, id_len) == 0));
+			bool		good = colon != NULL && exact_secret_file_is_key_id(p, id_len) &&
+				stop - colon - 1 == KEY_LEN * 2;
+			bool		wanted = good &&
+				(id == NULL || (strlen(id) == id_len && memcmp(id, p, id_len) == 0));
 
 			for (int i = 0; good && i < KEY_LEN; i++)
 			{
@@ -203,7 +214,7 @@ find_key(const ExactSecret *file, const char *id, char *found_id, uint8 *bytes, 
 	{
 		char		newest[EXACT_KEY_ID_MAX + 1];
 
-		strcpy(newest, found_id);
+		strlcpy(newest, found_id, sizeof(newest));
 		return find_key(file, newest, found_id, bytes, problem);
 	}
 	return found;
@@ -213,8 +224,10 @@ find_key(const ExactSecret *file, const char *id, char *found_id, uint8 *bytes, 
 static ExactSecret *
 read_key_file(char **problem, char **hint)
 {
-	static const char make_one[] = "Make it outside the data directory, owned by the server's user with mode 0400: "
-		"echo \"k1:$(openssl rand -hex 32)\"; then set exact_databricks.key_file and SELECT pg_reload_conf().";
+	static const char make_one[] =
+		"Make it outside the data directory, owned by the server's user with mode 0400: "
+		"echo \"k1:$(openssl rand -hex 32)\"; "
+		"then set exact_databricks.key_file and SELECT pg_reload_conf().";
 	ExactSecret *file;
 
 	*hint = NULL;
@@ -232,7 +245,8 @@ read_key_file(char **problem, char **hint)
 	if (exact_secret_file_in_data_directory(exact_key_file))
 	{
 		*problem = psprintf("key file \"%s\" is inside the data directory", exact_key_file);
-		*hint = pstrdup("A base backup would carry the key beside what it protects: move it out and make a new key.");
+		*hint = pstrdup("A base backup would carry the key beside what it protects: "
+						"move it out and make a new key.");
 		return NULL;
 	}
 	file = exact_secret_file_read(AT_FDCWD, exact_key_file, KEY_FILE_MAX, problem, hint);
@@ -245,6 +259,7 @@ read_key_file(char **problem, char **hint)
 	return file;
 }
 
+/* Read anew for each use: no key stays in memory. */
 ExactSecret *
 exact_secret_file_key(const char *id, char *found_id)
 {
@@ -285,7 +300,8 @@ exact_secret_file_key(const char *id, char *found_id)
 			(errcode(ERRCODE_EXACT_KEY_FILE),
 			 errmsg("key \"%s\" is not in key file \"%s\"", wanted, exact_key_file),
 			 errdetail("Something stored was encrypted with it."),
-			 errhint("Put the line of that key back before the others, or set the credential again.")));
+			 errhint("Put the line of that key back before the others, or set the credential "
+					 "again.")));
 	pg_unreachable();
 }
 

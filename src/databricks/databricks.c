@@ -10,7 +10,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "auth/token.h"
+#include "auth/databricks_token.h"
 #include "base/errors.h"
 #include "base/json.h"
 #include "databricks/databricks.h"

@@ -11,7 +11,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "auth/token.h"
+#include "auth/exact_token.h"
 #include "base/errors.h"
 #include "base/sql.h"
 #include "exact_online/budget.h"

@@ -12,8 +12,10 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "auth/address.h"
 #include "auth/credential.h"
-#include "auth/token.h"
+#include "auth/credential_import.h"
+#include "auth/exact_token.h"
 #include "base/errors.h"
 #include "base/sql.h"
 #include "exact_online/budget.h"

@@ -9,7 +9,7 @@
 #include "utils/timestamp.h"
 
 #include "auth/credential.h"
-#include "auth/token.h"
+#include "auth/address.h"
 #include "base/sql.h"
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"

@@ -9,7 +9,7 @@
 #include "executor/spi.h"
 #include "utils/memutils.h"
 
-#include "auth/token.h"
+#include "auth/address.h"
 #include "base/guc.h"
 #include "base/sql.h"
 #include "exact_online/budget.h"
