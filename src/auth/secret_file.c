@@ -151,6 +151,23 @@ hex_digit(char c)
 	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
+/* Reads the digits of a key; bytes NULL: they are only checked. */
+static bool
+read_digits(const char *digits, uint8 *bytes)
+{
+	for (int i = 0; i < KEY_LEN; i++)
+	{
+		int			high = hex_digit(digits[2 * i]);
+		int			low = hex_digit(digits[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		if (bytes != NULL)
+			bytes[i] = (uint8) (high << 4 | low);
+	}
+	return true;
+}
+
 /*
  * Finds a key in the text of a key file: the one with this id, or the last one for NULL, and writes
  * its id and its bytes. False when it is not there; a malformed file gives *problem, palloc'd,
@@ -178,21 +195,11 @@ find_key(const ExactSecret *file, const char *id, char *found_id, uint8 *bytes, 
 		{
 			const char *colon = memchr(p, ':', stop - p);
 			size_t		id_len = colon ? (size_t) (colon - p) : 0;
-			bool		good = colon != NULL && exact_secret_file_is_key_id(p, id_len) &&
-				stop - colon - 1 == KEY_LEN * 2;
-			bool		wanted = good &&
-				(id == NULL || (strlen(id) == id_len && memcmp(id, p, id_len) == 0));
+			bool		wanted = id == NULL ||
+				(strlen(id) == id_len && memcmp(id, p, id_len) == 0);
 
-			for (int i = 0; good && i < KEY_LEN; i++)
-			{
-				int			high = hex_digit(colon[1 + 2 * i]);
-				int			low = hex_digit(colon[2 + 2 * i]);
-
-				good = high >= 0 && low >= 0;
-				if (good && wanted)
-					bytes[i] = (uint8) (high << 4 | low);
-			}
-			if (!good)
+			if (!exact_secret_file_is_key_id(p, id_len) || stop - colon - 1 != KEY_LEN * 2 ||
+				!read_digits(colon + 1, wanted ? bytes : NULL))
 				*problem = psprintf("line %d is not \"id:64 hex digits\"", line);
 			else if (wanted && id != NULL && found)
 				*problem = psprintf("line %d repeats a key id", line);
@@ -207,17 +214,23 @@ find_key(const ExactSecret *file, const char *id, char *found_id, uint8 *bytes, 
 		}
 		p = eol ? eol + 1 : end;
 	}
-	if (id == NULL && !found)
-		*problem = pstrdup("it holds no key");
-	/* the newest key must be the only one of its id, else what it seals may not open */
-	else if (id == NULL)
-	{
-		char		newest[EXACT_KEY_ID_MAX + 1];
-
-		strlcpy(newest, found_id, sizeof(newest));
-		return find_key(file, newest, found_id, bytes, problem);
-	}
 	return found;
+}
+
+/*
+ * The newest key is the last one of the file. It must be the only one of its id, else what it seals
+ * may not open.
+ */
+static bool
+find_newest_key(const ExactSecret *file, char *found_id, uint8 *bytes, char **problem)
+{
+	char		newest[EXACT_KEY_ID_MAX + 1];
+
+	if (find_key(file, NULL, newest, bytes, problem))
+		return find_key(file, newest, found_id, bytes, problem);
+	if (*problem == NULL)
+		*problem = pstrdup("it holds no key");
+	return false;
 }
 
 /* The text of the key file; NULL with *problem, a sentence, and *hint. */
@@ -286,7 +299,10 @@ exact_secret_file_key(const char *id, char *found_id)
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of secure memory")));
 	}
-	found = find_key(file, id ? wanted : NULL, found_id, key_bytes(key), &problem);
+	if (id == NULL)
+		found = find_newest_key(file, found_id, key_bytes(key), &problem);
+	else
+		found = find_key(file, wanted, found_id, key_bytes(key), &problem);
 	exact_secret_free(file);
 	if (found)
 		return key;
@@ -318,7 +334,7 @@ exact_secret_file_key_problem(char **hint)
 	key = exact_secret_alloc(KEY_LEN);
 	if (key == NULL)
 		problem = pstrdup("out of secure memory");
-	else if (!find_key(file, NULL, id, key_bytes(key), &problem))
+	else if (!find_newest_key(file, id, key_bytes(key), &problem))
 	{
 		problem = psprintf("key file \"%s\" cannot be used: %s", exact_key_file, problem);
 		*hint = pstrdup(line_hint);

@@ -93,7 +93,7 @@ record_unit(void *arg)
 	exact_token_store_record(chain->app, &chain->call);
 }
 
-/* Sends one request to the token endpoint: sent_token and sent_client_secret are set. */
+/* Sends one request to the token endpoint; its secrets are in chain->sent already. */
 static void
 send_call(ExactTokenChain *chain, const ExactTokenRow *row)
 {
@@ -157,6 +157,7 @@ refresh_unit(void *arg)
 	MemoryContextSwitchTo(old);
 }
 
+/* The attempt is recorded before it is sent. */
 void
 exact_token_call_refresh(ExactTokenChain *chain)
 {

@@ -34,6 +34,7 @@
 	"SELECT max(x.issued_at) + interval '1 millisecond'" \
 	" FROM (SELECT issued_at FROM exact.token WHERE app = $1 ORDER BY id DESC LIMIT 20) AS x"
 
+/* One statement: app, state, credential and newest pair as they are at one moment. */
 void
 exact_token_store_look(const char *app, ExactTokenRow *row)
 {
@@ -241,6 +242,7 @@ exact_token_store_user(const char *app, const char *user)
 	exact_sql(consented, lengthof(args), args);
 }
 
+/* exact.api_call for all calls, the audit log for what changes an authorisation. */
 void
 exact_token_store_record(const char *app, const ExactTokenCall *call)
 {

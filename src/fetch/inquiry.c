@@ -22,6 +22,7 @@
 #include "exact_online/exact_api.h"
 #include "exact_online/link.h"
 #include "exact_online/odata.h"
+#include "exact_online/odata_value.h"
 #include "fetch/inquiry.h"
 #include "fetch/ping_exact.h"
 #include "fetch/plan.h"

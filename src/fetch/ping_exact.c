@@ -14,6 +14,7 @@
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"
 #include "exact_online/odata.h"
+#include "exact_online/odata_value.h"
 #include "fetch/ping_exact.h"
 #include "http/http_answer.h"
 #include "worker/ask.h"
