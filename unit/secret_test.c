@@ -1,5 +1,6 @@
 /*
- * secret_test.c - secret.c, secret_file.c and envelope.c alone: envelopes, what binds them, key files. Errors of the server become a jump.
+ * secret_test.c - secret.c, secret_file.c and envelope.c alone: envelopes, what binds them, key
+ * files. Errors of the server become a jump.
  */
 #include "postgres.h"
 
