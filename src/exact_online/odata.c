@@ -17,6 +17,7 @@
 #include "mb/pg_wchar.h"
 
 #include "base/compat.h"
+#include "base/json.h"
 #include "exact_online/odata.h"
 #include "exact_online/odata_value.h"
 
@@ -50,29 +51,6 @@ static bool
 name_is(const Reader *r, const char *what)
 {
 	return r->name_len == strlen(what) && memcmp(r->name, what, r->name_len) == 0;
-}
-
-/*
- * The raw name before the colon that the lexer has just passed. Names of Exact hold no escapes; one
- * that does is nobody's.
- */
-static void
-read_name(Reader *r)
-{
-	const char *p = r->lex->prev_token_terminator - 1;	/* the colon */
-	const char *end;
-
-	while (p > r->lex->input && *p != ':')
-		p--;
-	while (p > r->lex->input && *p != '"')
-		p--;
-	end = p;
-	if (p > r->lex->input)
-		p--;
-	while (p > r->lex->input && *p != '"')
-		p--;
-	r->name = p + 1;
-	r->name_len = end > p ? (size_t) (end - p - 1) : 0;
 }
 
 static int
@@ -197,7 +175,7 @@ field_start(void *state, char *fname pg_attribute_unused(), bool isnull pg_attri
 
 	if (r->problem != NULL || r->lex->token_start == NULL)	/* the text ends behind the colon */
 		EXACT_JSON_OK;
-	read_name(r);
+	r->name = exact_json_raw_name(r->lex, &r->name_len);
 	if (r->depth == 1)
 	{
 		if (name_is(r, "d"))
@@ -290,37 +268,6 @@ single_object_start(void *state)
 	EXACT_JSON_OK;
 }
 
-/* The parser recurses: deep nesting is refused before it starts. */
-static bool
-too_deep(const char *body, size_t len)
-{
-	int			depth = 0;
-	bool		in_string = false;
-
-	for (size_t i = 0; i < len; i++)
-	{
-		char		c = body[i];
-
-		if (in_string)
-		{
-			if (c == '\\')
-				i++;
-			else if (c == '"')
-				in_string = false;
-		}
-		else if (c == '"')
-			in_string = true;
-		else if (c == '{' || c == '[')
-		{
-			if (++depth > MAX_DEPTH)
-				return true;
-		}
-		else if (c == '}' || c == ']')
-			depth--;
-	}
-	return false;
-}
-
 static JsonParseErrorType
 run_parser(Reader *r, const char *body, size_t len, bool single)
 {
@@ -371,7 +318,7 @@ exact_odata_parse(const char *body, size_t len, const char *const *fields, int n
 		*problem = pstrdup("the answer is not valid UTF-8");
 		return NULL;
 	}
-	if (too_deep(body, len))		/* before a parser that recurses */
+	if (exact_json_too_deep(body, len, MAX_DEPTH))		/* before a parser that recurses */
 	{
 		*problem = psprintf("nested deeper than %d levels", MAX_DEPTH);
 		return NULL;
