@@ -5,6 +5,7 @@
 
 #include "arena.h"
 
+#include "base/json.c"
 #include "exact_online/odata.c"
 #include "exact_online/odata_value.c"
 

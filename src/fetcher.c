@@ -3,9 +3,10 @@
  */
 #include "postgres.h"
 
-#include "auth/token.h"
+#include "auth/exact_token.h"
 #include "base/clock.h"
 #include "exact_online/budget.h"
+#include "exact_online/endpoint.h"
 #include "exact_online/exact_api.h"
 #include "fetch/hint.h"
 #include "fetch/inquiry.h"
@@ -31,6 +32,7 @@ load_unit(void *arg pg_attribute_unused())
 	exact_stage_load();
 	exact_installation_reread();
 	exact_budget_load();
+	exact_endpoint_load();
 }
 
 static void

@@ -10,7 +10,7 @@
 
 #include "utils/timestamp.h"
 
-#include "auth/token.h"
+#include "auth/address.h"
 #include "base/clock.h"
 #include "base/errors.h"
 #include "base/fault.h"

@@ -1,5 +1,6 @@
 /*
- * secret_test.c - secret.c and secret_file.c alone: envelopes, what binds them, key files. Errors of the server become a jump.
+ * secret_test.c - secret.c, secret_file.c and envelope.c alone: envelopes, what binds them, key
+ * files. Errors of the server become a jump.
  */
 #include "postgres.h"
 
@@ -13,8 +14,9 @@
 #define EXACT_GUC_H
 static char *exact_key_file = "";
 
-#include "auth/secret_file.c"
+#include "auth/envelope.c"
 #include "auth/secret.c"
+#include "auth/secret_file.c"
 #include "base/digest.c"
 
 #include "check.h"
@@ -104,7 +106,7 @@ static bytea *
 seal(const char *value, char **key_id)
 {
 	ExactSecret *secret = exact_secret_new(value, strlen(value));
-	bytea	   *envelope = exact_secret_seal(&place, secret, key_id);
+	bytea	   *envelope = exact_envelope_seal(&place, secret, key_id);
 
 	exact_secret_free(secret);
 	return envelope;
@@ -114,7 +116,7 @@ static bool
 opens_as(const bytea *envelope, const char *value)
 {
 	size_t		len;
-	ExactSecret *secret = exact_secret_open(&place, envelope);
+	ExactSecret *secret = exact_envelope_open(&place, envelope);
 	bool		same = strcmp(exact_secret_reveal(secret, &len), value) == 0 && len == strlen(value);
 
 	exact_secret_free(secret);
@@ -138,7 +140,7 @@ test_envelopes(void)
 	CHECK(len == 2 + 2 + 12 + strlen(value) + 16);
 	CHECK(VARDATA(first)[0] == 1 && VARDATA(first)[1] == 2 && memcmp(VARDATA(first) + 2, "k1", 2) == 0);
 	CHECK(memmem(VARDATA(first), len, "Marker", 6) == NULL);
-	CHECK(strcmp(exact_secret_key_id(first), "k1") == 0);
+	CHECK(strcmp(exact_envelope_key_id(first), "k1") == 0);
 	CHECK(opens_as(first, value));
 	second = seal(value, &key_id);
 	CHECK(memcmp(VARDATA(first) + 4, VARDATA(second) + 4, 12) != 0);	/* a nonce of its own */
@@ -152,7 +154,7 @@ test_envelopes(void)
 		VARDATA(first)[i] ^= 1;
 		if (setjmp(failed) == 0)
 		{
-			exact_secret_open(&place, first);
+			exact_envelope_open(&place, first);
 			CHECK(!"opens after a change");
 		}
 		else
@@ -162,7 +164,7 @@ test_envelopes(void)
 	for (volatile size_t n = 0; n < len; n++)
 	{
 		SET_VARSIZE(first, VARHDRSZ + n);
-		RAISES(ERRCODE_EXACT_SECRET, "cannot be opened", exact_secret_open(&place, first));
+		RAISES(ERRCODE_EXACT_SECRET, "cannot be opened", exact_envelope_open(&place, first));
 	}
 	SET_VARSIZE(first, VARHDRSZ + len);
 	CHECK(opens_as(first, value));
@@ -183,7 +185,7 @@ test_places(void)
 	};
 
 	for (int i = 0; i < (int) lengthof(others); i++)
-		RAISES(ERRCODE_EXACT_SECRET, "cannot be opened", exact_secret_open(&others[i], envelope));
+		RAISES(ERRCODE_EXACT_SECRET, "cannot be opened", exact_envelope_open(&others[i], envelope));
 	CHECK(strstr(failed_text, "value") == NULL);
 }
 
@@ -202,9 +204,9 @@ test_rotation(void)
 	CHECK(opens_as(old, "old") && opens_as(new, "new"));
 	write_keys(K2, 0600);
 	CHECK(opens_as(new, "new"));
-	RAISES(ERRCODE_EXACT_KEY_FILE, "key \"k1\" is not in key file", exact_secret_open(&place, old));
+	RAISES(ERRCODE_EXACT_KEY_FILE, "key \"k1\" is not in key file", exact_envelope_open(&place, old));
 	write_keys("k1" "\x3a" "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n", 0600);
-	RAISES(ERRCODE_EXACT_SECRET, "cannot be opened", exact_secret_open(&place, old));
+	RAISES(ERRCODE_EXACT_SECRET, "cannot be opened", exact_envelope_open(&place, old));
 }
 
 static void
@@ -223,29 +225,29 @@ test_key_files(void)
 	for (int i = 0; i < (int) lengthof(bad); i++)
 	{
 		write_keys(bad[i], 0600);
-		RAISES(ERRCODE_EXACT_KEY_FILE, "cannot be used", exact_secret_seal(&place, secret, &key_id));
+		RAISES(ERRCODE_EXACT_KEY_FILE, "cannot be used", exact_envelope_seal(&place, secret, &key_id));
 		CHECK(exact_secret_file_key_problem(&hint) != NULL && hint != NULL);
 		CHECK(strstr(failed_text, "0001") == NULL);
 	}
 	write_keys(K1, 0604);
-	RAISES(ERRCODE_EXACT_KEY_FILE, "is open to others (mode 0604)", exact_secret_seal(&place, secret, &key_id));
+	RAISES(ERRCODE_EXACT_KEY_FILE, "is open to others (mode 0604)", exact_envelope_seal(&place, secret, &key_id));
 	write_keys(K1, 0600);
 	CHECK(exact_secret_file_key_problem(&hint) == NULL);
 	DataDir = directory;
-	RAISES(ERRCODE_EXACT_KEY_FILE, "is inside the data directory", exact_secret_seal(&place, secret, &key_id));
+	RAISES(ERRCODE_EXACT_KEY_FILE, "is inside the data directory", exact_envelope_seal(&place, secret, &key_id));
 	DataDir = "/nonexistent/data";
 	unlink(key_path);
-	RAISES(ERRCODE_EXACT_KEY_FILE, "does not exist", exact_secret_seal(&place, secret, &key_id));
+	RAISES(ERRCODE_EXACT_KEY_FILE, "does not exist", exact_envelope_seal(&place, secret, &key_id));
 	CHECK(symlink("/dev/null", key_path) == 0);
-	RAISES(ERRCODE_EXACT_KEY_FILE, "is a symbolic link", exact_secret_seal(&place, secret, &key_id));
+	RAISES(ERRCODE_EXACT_KEY_FILE, "is a symbolic link", exact_envelope_seal(&place, secret, &key_id));
 	unlink(key_path);
 	CHECK(mkfifo(key_path, 0600) == 0);
-	RAISES(ERRCODE_EXACT_KEY_FILE, "is not a regular file", exact_secret_seal(&place, secret, &key_id));
+	RAISES(ERRCODE_EXACT_KEY_FILE, "is not a regular file", exact_envelope_seal(&place, secret, &key_id));
 	unlink(key_path);
 	exact_key_file = "relative/key";
-	RAISES(ERRCODE_EXACT_KEY_FILE, "is not an absolute path", exact_secret_seal(&place, secret, &key_id));
+	RAISES(ERRCODE_EXACT_KEY_FILE, "is not an absolute path", exact_envelope_seal(&place, secret, &key_id));
 	exact_key_file = "";
-	RAISES(ERRCODE_EXACT_KEY_FILE, "key_file is not set", exact_secret_seal(&place, secret, &key_id));
+	RAISES(ERRCODE_EXACT_KEY_FILE, "key_file is not set", exact_envelope_seal(&place, secret, &key_id));
 	exact_key_file = key_path;
 	exact_secret_free(secret);
 }

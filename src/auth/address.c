@@ -1,15 +1,16 @@
 /*
  * address.c - where an app and a workspace are: origins as configured, normalised and allowed.
  *
- * Every request and every sealed secret takes its host from here, so that a secret and the host it is sent to cannot differ in
- * spelling. Also the texts of a redirect address. Called by credential.c, the token files, the fetcher and the loader.
+ * Every request and every sealed secret takes its host from here, so that a secret and the host it
+ * is sent to cannot differ in spelling. Also the texts of a redirect address. Called by
+ * credential.c, the token files, the fetcher and the loader.
  */
 #include "postgres.h"
 
 #include "fmgr.h"
 #include "utils/builtins.h"
 
-#include "auth/token.h"
+#include "auth/address.h"
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/guc.h"
@@ -67,7 +68,8 @@ require_allowed(const char *url)
 				(errcode(ERRCODE_EXACT_HOST_NOT_ALLOWED),
 				 errmsg("%s", why ? why : "the host is not allowed"),
 				 errdetail("Nothing is sent there."),
-				 errhint("Correct the address, or let a superuser add the host to exact_databricks.allowed_hosts.")));
+				 errhint("Correct the address, or let a superuser add the host to "
+						 "exact_databricks.allowed_hosts.")));
 }
 
 char *
@@ -86,14 +88,15 @@ exact_app_base_url(const char *app)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_HOST_NOT_ALLOWED),
 				 errmsg("the address of app \"%s\" is not usable", app),
-				 errhint("Set exact.app.region to nl, be, de, fr, es, uk or us, or base_url to an https address.")));
+				 errhint("Set exact.app.region to nl, be, de, fr, es, uk or us, or base_url to an "
+						 "https address.")));
 	require_allowed(url);
 	return url;
 }
 
 /*
- * The origin of a workspace from what a person pasted (databricks.md §1.1): scheme added, path, query and :443 dropped, workspace id
- * kept when the query names one. On failure NULL and *why.
+ * The origin of a workspace from what a person pasted (databricks.md §1.1): scheme added, path,
+ * query and :443 dropped, workspace id kept when the query names one. On failure NULL and *why.
  */
 static char *
 normalise_host(const char *host, char **workspace_id, char **why)
@@ -130,7 +133,8 @@ normalise_host(const char *host, char **workspace_id, char **why)
 			const char *value = query + name_len;
 			size_t		value_len = len - name_len;
 
-			if (*workspace_id == NULL && len > name_len && strncmp(query, names[i], name_len) == 0 &&
+			if (*workspace_id == NULL && len > name_len &&
+				strncmp(query, names[i], name_len) == 0 &&
 				strspn(value, "0123456789") >= value_len)
 				*workspace_id = pnstrdup(value, value_len);
 		}
@@ -140,7 +144,8 @@ normalise_host(const char *host, char **workspace_id, char **why)
 	origin = exact_url_origin(url);
 	if (origin == NULL)
 		*why = pstrdup("it is no http or https address");
-	else if (strncmp(strstr(origin, "://") + 3, "accounts.", 9) == 0 || strncmp(strstr(origin, "://") + 3, "accounts-dod.", 13) == 0)
+	else if (strncmp(strstr(origin, "://") + 3, "accounts.", 9) == 0 ||
+			 strncmp(strstr(origin, "://") + 3, "accounts-dod.", 13) == 0)
 	{
 		*why = pstrdup("it is the account console, which runs no SQL");
 		return NULL;
@@ -168,14 +173,18 @@ exact_workspace_origin(const char *workspace, char **workspace_id)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_HOST_NOT_ALLOWED),
 				 errmsg("the host of workspace \"%s\" is not usable: %s", workspace, why),
-				 errhint("Set exact.workspace.host to the address of the workspace, such as https://adb-1234567890.12.azuredatabricks.net.")));
+				 errhint("Set exact.workspace.host to the address of the workspace, such as "
+						 "https://adb-1234567890.12.azuredatabricks.net.")));
 	require_allowed(origin);
 	if (workspace_id != NULL)
 		*workspace_id = id;
 	return origin;
 }
 
-/* exact._app_host(base_url text, region text) → text: origin, null when it is none; for views, so it never raises. */
+/*
+ * exact._app_host(base_url text, region text) → text: origin, null when it is none; for views, so
+ * it never raises.
+ */
 Datum
 exact__app_host(PG_FUNCTION_ARGS)
 {
@@ -218,7 +227,9 @@ exact__url_decode(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(decoded));
 }
 
-/* exact._public_url() → text: the setting, which only superusers may read by name; null when unset. */
+/*
+ * exact._public_url() → text: the setting, which only superusers may read by name; null when unset.
+ */
 Datum
 exact__public_url(PG_FUNCTION_ARGS)
 {

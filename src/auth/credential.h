@@ -1,41 +1,42 @@
 /*
- * credential.h - secrets of apps and workspaces in exact.credential: sealed for one host, opened where they are used.
+ * credential.h - secrets of apps and workspaces in exact.credential: sealed for one host, opened
+ * where they are used.
  */
 #ifndef EXACT_CREDENTIAL_H
 #define EXACT_CREDENTIAL_H
 
 #include "utils/timestamp.h"
 
-#include "auth/secret.h"
-
-/* Id of this database's installation (palloc'd): the oldest row of exact.installation. With SPI connected. Raises EX016. */
-extern char *exact_installation_id(void);
+#include "auth/envelope.h"
 
 /* May a secret of this kind be called so? *why says what there is. */
 extern bool exact_credential_known(const char *kind, const char *field, const char **why);
 
-/* The origin that a secret of this app or workspace is for (palloc'd), as now configured. With SPI connected. Raises. */
+/*
+ * The origin that a secret of this app or workspace is for (palloc'd), as now configured. With SPI
+ * connected. Raises.
+ */
 extern char *exact_credential_host(const char *kind, const char *name);
 
 /*
- * Opens a secret for the host as now configured. With SPI connected. Raises EX004 with the next step when it is not set or was set for
- * another host. *set_at (may be NULL): when it was set.
+ * Opens a secret for the host as now configured. With SPI connected. Raises EX004 with the next
+ * step when it is not set or was set for another host. *set_at (may be NULL): when it was set.
  */
-extern ExactSecret *exact_credential_open(const char *kind, const char *name, const char *field, TimestampTz *set_at);
-/* exact_secret_open whose refusal is an answer: NULL, with the message in *problem (palloc'd). The transaction goes on. */
-extern ExactSecret *exact_credential_try(const ExactSecretPlace *place, const bytea *envelope, char **problem);
+extern ExactSecret *exact_credential_open(const char *kind, const char *name, const char *field,
+										  TimestampTz *set_at);
+/*
+ * exact_envelope_open whose refusal is an answer: NULL, with the message in *problem (palloc'd).
+ * The transaction goes on.
+ */
+extern ExactSecret *exact_credential_try(const ExactSecretPlace *place, const bytea *envelope,
+										 char **problem);
 
 /*
- * Stores a secret; for field refresh_token of an app, a new authorisation as well. With SPI connected. False when the same value was
- * stored before and only_new is given: then nothing is written. Raises EX003, EX004, EX006, EX016.
+ * Stores a secret; for field refresh_token of an app, a new authorisation as well. With SPI
+ * connected. False when the same value was stored before and only_new is given: then nothing is
+ * written. Raises EX003, EX004, EX006, EX016.
  */
-extern bool exact_credential_store(const char *kind, const char *name, const char *field, const ExactSecret *value, bool only_new);
-
-/*
- * Reads the files <kind>.<name>.<field> of exact_databricks.secrets_directory and stores what is new, each in its own unit (worker.h),
- * so in a worker and outside a unit. Returns palloc'd JSON: an array of {"kind","name","field","result"}, or, when the directory cannot
- * be used, one object {"sqlstate","message","detail","hint"}.
- */
-extern char *exact_credential_import(void);
+extern bool exact_credential_store(const char *kind, const char *name, const char *field,
+								   const ExactSecret *value, bool only_new);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * credential_import.c - secrets from files: exact.import_secrets() as the fetcher runs it.
  *
- * Reads <kind>.<name>.<field> in exact_databricks.secrets_directory; files that begin with a dot are ignored. A file that cannot be
- * taken is reported and stops nothing. A value that is stored already is left alone, so a refresh token that was imported once does
- * not replace the newer chain that grew from it. No result holds any content of a file.
+ * Reads <kind>.<name>.<field> in exact_databricks.secrets_directory; files that begin with a dot
+ * are ignored. A file that cannot be taken is reported and stops nothing. A value that is stored
+ * already is left alone, so a refresh token that was imported once does not replace the newer chain
+ * that grew from it. No result holds any content of a file.
  */
 #include "postgres.h"
 
@@ -17,6 +18,7 @@
 #include "utils/memutils.h"
 
 #include "auth/credential.h"
+#include "auth/credential_import.h"
 #include "auth/secret_file.h"
 #include "base/compat.h"
 #include "base/errors.h"
@@ -89,7 +91,12 @@ list_files(int dir, int *n)
 	}
 	while (*n < FILES_MAX && (entry = readdir(stream)) != NULL)
 		if (entry->d_name[0] != '.')
-			names[(*n)++] = pstrdup(pg_verify_mbstr(PG_UTF8, entry->d_name, (int) strlen(entry->d_name), true) ? entry->d_name : "?");
+		{
+			const char *name = entry->d_name;
+			bool		readable = pg_verify_mbstr(PG_UTF8, name, (int) strlen(name), true);
+
+			names[(*n)++] = pstrdup(readable ? name : "?");
+		}
 	closedir(stream);
 	qsort(names, *n, sizeof(char *), compare_names);
 	return names;
@@ -152,44 +159,79 @@ import_file(int dir, const char *file_name, ImportFile *file)
 	if (exact_unit_run("import secret", store_unit, file, &fault))
 		problem = pstrdup(file->stored ? "imported" : "unchanged");
 	else
-		problem = psprintf("refused: %s%s%s", fault->message, fault->hint ? ". " : "", fault->hint ? fault->hint : "");
+		problem = psprintf("refused: %s%s%s", fault->message, fault->hint ? ". " : "",
+						   fault->hint ? fault->hint : "");
 	exact_secret_free(file->value);
 	file->value = NULL;
 	return problem;
 }
 
+/*
+ * Opens the directory, which nobody but the server's user may write into. -1, with what to answer
+ * in *failure, when it cannot be used.
+ */
+static int
+open_directory(char **failure)
+{
+	struct stat st;
+	int			dir;
+
+	if (exact_secrets_directory[0] == '\0')
+	{
+		*failure = whole_failure(pstrdup("exact_databricks.secrets_directory is not set"), NULL,
+								 "Set it to a directory that only the server's user can enter, "
+								 "then SELECT pg_reload_conf().");
+		return -1;
+	}
+	if (exact_secret_file_in_data_directory(exact_secrets_directory))
+	{
+		*failure = whole_failure(psprintf("secrets directory \"%s\" is inside the data directory",
+										  exact_secrets_directory),
+								 "A base backup would carry the secrets.",
+								 "Move it out and make new secrets.");
+		return -1;
+	}
+	dir = open(exact_secrets_directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0)
+	{
+		*failure = whole_failure(psprintf("secrets directory \"%s\" cannot be opened: %s",
+										  exact_secrets_directory, strerror(errno)), NULL,
+								 "It must be a directory, no symbolic link, "
+								 "that the server's user may read.");
+		return -1;
+	}
+	if (fstat(dir, &st) != 0 || (st.st_uid != geteuid() && st.st_uid != 0) ||
+		(st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+	{
+		close(dir);
+		*failure = whole_failure(psprintf("others may write into the secrets directory \"%s\"",
+										  exact_secrets_directory), NULL,
+								 "It must belong to the server's user or root, "
+								 "with mode 0700 or 0500.");
+		return -1;
+	}
+	return dir;
+}
+
+/* Each file is a unit of its own, so that one which cannot be taken stops nothing. */
 char *
 exact_credential_import(void)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "exact import", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = CurrentMemoryContext;
+	MemoryContext context;
+	MemoryContext old;
 	StringInfoData json;
-	struct stat st;
 	char	  **names;
 	int			n;
-	int			dir;
 	int			imported = 0;
+	char	   *failure;
+	int			dir = open_directory(&failure);
 
-	if (exact_secrets_directory[0] == '\0')
-		return whole_failure(pstrdup("exact_databricks.secrets_directory is not set"), NULL,
-							 "Set it to a directory that only the server's user can enter, then SELECT pg_reload_conf().");
-	if (exact_secret_file_in_data_directory(exact_secrets_directory))
-		return whole_failure(psprintf("secrets directory \"%s\" is inside the data directory", exact_secrets_directory),
-							 "A base backup would carry the secrets.", "Move it out and make new secrets.");
-	dir = open(exact_secrets_directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
-		return whole_failure(psprintf("secrets directory \"%s\" cannot be opened: %s", exact_secrets_directory, strerror(errno)),
-							 NULL, "It must be a directory, no symbolic link, that the server's user may read.");
-	if (fstat(dir, &st) != 0 || (st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-	{
-		close(dir);
-		return whole_failure(psprintf("others may write into the secrets directory \"%s\"", exact_secrets_directory), NULL,
-							 "It must belong to the server's user or root, with mode 0700 or 0500.");
-	}
-
+		return failure;
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '[');
-	MemoryContextSwitchTo(context);
+	context = AllocSetContextCreate(CurrentMemoryContext, "exact import", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
 	names = list_files(dir, &n);
 	for (int i = 0; i < n; i++)
 	{

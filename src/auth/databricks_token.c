@@ -1,17 +1,20 @@
 /*
  * databricks_token.c - access tokens for Databricks, one per workspace (loader only).
  *
- * Client credentials of a service principal: the endpoint is discovered, the token is kept in memory only and renewed early, and once
- * more when it is rejected (databricks.md §1.2, §1.4). Without a client id the stored personal access token serves. Each request looks
- * at the workspace's row and the credential's time, so a change of either counts at once.
+ * Client credentials of a service principal: the endpoint is discovered, the token is kept in
+ * memory only and renewed early, and once more when it is rejected (databricks.md §1.2, §1.4).
+ * Without a client id the stored personal access token serves. Each request looks at the
+ * workspace's row and the credential's time, so a change of either counts at once.
  */
 #include "postgres.h"
 
 #include "utils/memutils.h"
 
+#include "auth/address.h"
 #include "auth/credential.h"
+#include "auth/databricks_token.h"
 #include "auth/oauth.h"
-#include "auth/token.h"
+#include "base/backoff.h"
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/fault.h"
@@ -23,27 +26,21 @@
 #include "worker/self.h"
 #include "worker/unit.h"
 
-#define REFUSED_MS 300000		/* a refusal is not worth another call sooner, unless something is changed */
-#define LOCAL_RETRY_MS 60000
-#define BUSY_RETRY_MS 1000
-#define BACKOFF_BASE_MS 1000
-#define BACKOFF_CAP_MS 60000
+/* a refusal is not worth another call sooner, unless something is changed */
+#define REFUSED_MS 300000
+#define RETRY_FIRST_MS 1000
+#define RETRY_LAST_MS 60000
+#define RENEW_BEFORE_MS 300000	/* before its end a token is renewed, */
+#define LONG_LIFE_MS 1500000	/* or after four fifths of a life that is no longer than this */
 #define REJECTIONS 5			/* so many within REJECTIONS_S: a new token does not help */
 #define REJECTIONS_S 60
-
-typedef struct Waiter
-{
-	struct Waiter *next;
-	ExactTokenDone done;
-	void	   *arg;
-} Waiter;
 
 typedef struct Access
 {
 	struct Access *next;
 	char	   *workspace;
 	bool		calling;
-	Waiter	   *waiters;
+	ExactTokenWaiter *waiters;
 
 	/* what the stored configuration was when the rest was learned */
 	char	   *origin;
@@ -80,12 +77,6 @@ static Access *all = NULL;
 
 static void go_on(Access *access);
 
-static TimestampTz
-in_ms(int64 ms)
-{
-	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
-}
-
 static Access *
 find_access(const char *workspace)
 {
@@ -96,7 +87,8 @@ find_access(const char *workspace)
 			return access;
 	access = MemoryContextAllocZero(TopMemoryContext, sizeof(Access));
 	access->workspace = MemoryContextStrdup(TopMemoryContext, workspace);
-	access->fault_context = AllocSetContextCreate(TopMemoryContext, "exact Databricks fault", ALLOCSET_SMALL_SIZES);
+	access->fault_context = AllocSetContextCreate(TopMemoryContext, "exact Databricks fault",
+												  ALLOCSET_SMALL_SIZES);
 	access->next = all;
 	all = access;
 	return access;
@@ -117,43 +109,18 @@ same_text(const char *a, const char *b)
 }
 
 static void
-forget_token(Access *access)
+answer(Access *access, ExactTokenState state, const ExactFault *fault, TimestampTz retry_at)
 {
-	exact_secret_free(access->token);
-	access->token = NULL;
+	exact_token_answer(&access->waiters, state, access->token, 0, fault, retry_at);
 }
 
+/*
+ * Remembers why there is no token; refused: only a human helps, so it is an alarm. Texts are
+ * copied.
+ */
 static void
-answer_all(Access *access, ExactTokenState state, const ExactFault *fault, TimestampTz retry_at)
-{
-	Waiter	   *waiters = access->waiters;
-	ExactTokenAnswer answer = {state, NULL, fault, retry_at, 0};
-	ExactSecret *token = NULL;
-
-	if (waiters == NULL)
-		return;
-	access->waiters = NULL;
-	if (state == EXACT_TOKEN_OK)
-	{
-		size_t		len;
-		const char *data = exact_secret_reveal(access->token, &len);
-
-		answer.token = token = exact_secret_new(data, len);
-	}
-	while (waiters != NULL)
-	{
-		Waiter	   *waiter = waiters;
-
-		waiters = waiter->next;
-		waiter->done(&answer, waiter->arg);
-		pfree(waiter);
-	}
-	exact_secret_free(token);
-}
-
-/* Remembers why there is no token; refused: only a human helps, so it is an alarm. Texts are copied. */
-static void
-fail(Access *access, bool refused, TimestampTz not_before, int sqlstate, const char *message, const char *detail, const char *hint)
+fail(Access *access, bool refused, TimestampTz not_before, int sqlstate, const char *message,
+	 const char *detail, const char *hint)
 {
 	MemoryContext old;
 
@@ -169,9 +136,11 @@ fail(Access *access, bool refused, TimestampTz not_before, int sqlstate, const c
 	access->not_before = not_before;
 	access->failures++;
 	if (refused)
-		exact_log(WARNING, "alarm workspace=%s reason=\"%s\" detail=\"%s\" next=\"%s\"", access->workspace, message, detail ? detail : "", hint ? hint : "");
+		exact_log(WARNING, "alarm workspace=%s reason=\"%s\" detail=\"%s\" next=\"%s\"",
+				  access->workspace, message, detail ? detail : "", hint ? hint : "");
 	else
-		exact_log(LOG, "token workspace=%s event=\"not renewed\" attempt=%d finding=\"%s\"", access->workspace, access->failures,
+		exact_log(LOG, "token workspace=%s event=\"not renewed\" attempt=%d finding=\"%s\"",
+				  access->workspace, access->failures,
 				  detail ? detail : message);
 }
 
@@ -179,32 +148,38 @@ fail(Access *access, bool refused, TimestampTz not_before, int sqlstate, const c
 static void
 fail_for_now(Access *access, int sqlstate, const char *finding, int64 retry_after)
 {
-	TimestampTz when = in_ms(retry_after >= 0 ? Max(retry_after, 1) * 1000 :
-							 exact_oauth_backoff_ms(access->failures + 1, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
+	int64		ms = retry_after >= 0 ? Max(retry_after, 1) * 1000 :
+		exact_backoff_ms(access->failures + 1, RETRY_FIRST_MS, RETRY_LAST_MS);
+	TimestampTz when = exact_token_in_ms(ms);
 
-	fail(access, false, when, sqlstate, psprintf("Databricks gives no access token to workspace \"%s\" now", access->workspace),
-		 psprintf("%s.", finding), psprintf("The hub tries again at %s.", timestamptz_to_str(when)));
+	fail(access, false, when, sqlstate,
+		 psprintf("Databricks gives no access token to workspace \"%s\" now", access->workspace),
+		 psprintf("%s.", finding),
+		 psprintf("The hub tries again at %s.", timestamptz_to_str(when)));
 }
 
 static void
 look_unit(void *arg)
 {
+	static const char set_at[] =
+		"SELECT set_at FROM exact.credential"
+		" WHERE kind = 'workspace' AND name = $1 AND field = $2";
 	LookUnit   *unit = arg;
 	MemoryContext old = MemoryContextSwitchTo(unit->context);
 	const char *field;
 	ExactArg	args[2] = {exact_arg_text(unit->access->workspace)};
 
-	exact_secret_free(unit->secret);
-	unit->secret = NULL;
+	exact_secret_drop(&unit->secret);
 	unit->origin = exact_workspace_origin(unit->access->workspace, &unit->workspace_id);
 	exact_sql("SELECT client_id FROM exact.workspace WHERE name = $1", 1, args);
 	unit->client_id = exact_cell_text(0, 1);
 	field = unit->client_id ? "client_secret" : "token";
 	args[1] = exact_arg_text(field);
-	if (exact_sql("SELECT set_at FROM exact.credential WHERE kind = 'workspace' AND name = $1 AND field = $2", 2, args) > 0)
+	if (exact_sql(set_at, 2, args) > 0)
 		unit->set_at = exact_cell_time(0, 1, 0);
 	if (unit->open)
-		unit->secret = exact_credential_open("workspace", unit->access->workspace, field, &unit->set_at);
+		unit->secret = exact_credential_open("workspace", unit->access->workspace, field,
+											 &unit->set_at);
 	MemoryContextSwitchTo(old);
 }
 
@@ -213,15 +188,11 @@ static bool
 look(LookUnit *unit)
 {
 	ExactFault *fault = NULL;
-	bool		ours;
 
 	if (exact_unit_run("Databricks token", look_unit, unit, &fault))
 		return true;
-	exact_secret_free(unit->secret);
-	unit->secret = NULL;
-	ours = fault->sqlstate == ERRCODE_EXACT_KEY_FILE || fault->sqlstate == ERRCODE_EXACT_SECRET ||
-		fault->sqlstate == ERRCODE_EXACT_HOST_NOT_ALLOWED || fault->sqlstate == ERRCODE_EXACT_INSTALLATION;
-	answer_all(unit->access, ours ? EXACT_TOKEN_REAUTHORIZE : EXACT_TOKEN_WAIT, fault, in_ms(ours ? LOCAL_RETRY_MS : BUSY_RETRY_MS));
+	exact_secret_drop(&unit->secret);
+	exact_token_answer_local(&unit->access->waiters, fault);
 	return false;
 }
 
@@ -229,15 +200,17 @@ look(LookUnit *unit)
 static void
 adopt_configuration(Access *access, const LookUnit *unit)
 {
-	if (same_text(access->origin, unit->origin) && same_text(access->workspace_id, unit->workspace_id) &&
-		same_text(access->client_id, unit->client_id) && access->secret_set_at == unit->set_at && access->origin != NULL)
+	if (same_text(access->origin, unit->origin) &&
+		same_text(access->workspace_id, unit->workspace_id) &&
+		same_text(access->client_id, unit->client_id) && access->secret_set_at == unit->set_at &&
+		access->origin != NULL)
 		return;
 	replace_text(&access->origin, unit->origin);
 	replace_text(&access->workspace_id, unit->workspace_id);
 	replace_text(&access->client_id, unit->client_id);
 	replace_text(&access->endpoint, NULL);
 	access->secret_set_at = unit->set_at;
-	forget_token(access);
+	exact_secret_drop(&access->token);
 	memset(access->rejected_at, 0, sizeof(access->rejected_at));
 	access->failures = 0;
 	access->not_before = 0;
@@ -247,49 +220,60 @@ adopt_configuration(Access *access, const LookUnit *unit)
 static void
 audit_unit(void *arg)
 {
+	static const char sql[] =
+		"SELECT exact._audit('loader', 'token', NULL, NULL, pg_catalog.jsonb_build_object("
+		" 'event', 'issued', 'workspace', $1, 'expires_at', $2))";
 	Access	   *access = arg;
 	ExactArg	args[] = {exact_arg_text(access->workspace), exact_arg_time(access->expires_at)};
 
-	exact_sql("SELECT exact._audit('loader', 'token', NULL, NULL,"
-			  " pg_catalog.jsonb_build_object('event', 'issued', 'workspace', $1, 'expires_at', $2))", 2, args);
+	exact_sql(sql, lengthof(args), args);
 }
 
+/* An answer of the token endpoint. */
 static void
 on_token(ExactHttpResponse *response, void *arg)
 {
 	Access	   *access = arg;
-	ExactOauthAnswer answer;
+	ExactOauthAnswer oauth;
 	TimestampTz now = GetCurrentTimestamp();
 
 	access->calling = false;
-	exact_oauth_read(response, false, NULL, 0, &answer);
-	if (answer.kind == EXACT_OAUTH_TOKEN)
+	exact_oauth_read(response, false, NULL, 0, &oauth);
+	if (oauth.kind == EXACT_OAUTH_TOKEN)
 	{
-		int64		life_ms = answer.expires_in * 1000;
+		int64		life_ms = oauth.expires_in * 1000;
+		int64		good_ms = life_ms > LONG_LIFE_MS ? life_ms - RENEW_BEFORE_MS : life_ms / 5 * 4;
 
-		forget_token(access);
-		access->token = answer.access;
+		exact_secret_drop(&access->token);
+		access->token = oauth.access;
 		access->expires_at = TimestampTzPlusMilliseconds(now, life_ms);
-		access->renew_at = TimestampTzPlusMilliseconds(now, life_ms > 1500000 ? life_ms - 300000 : life_ms / 5 * 4);
+		access->renew_at = TimestampTzPlusMilliseconds(now, good_ms);
 		access->failures = 0;
 		access->not_before = 0;
 		access->refused = false;
-		exact_log(LOG, "token workspace=%s event=issued ms=%.0f expires_s=%d", access->workspace, response->ms, (int) answer.expires_in);
+		exact_log(LOG, "token workspace=%s event=issued ms=%.0f expires_s=%d", access->workspace,
+				  response->ms, (int) oauth.expires_in);
 		exact_unit_run("record Databricks token", audit_unit, access, NULL);
 	}
-	else if (answer.kind == EXACT_OAUTH_REFUSED || answer.kind == EXACT_OAUTH_TOO_EARLY)
-		fail(access, true, in_ms(REFUSED_MS), ERRCODE_EXACT_SECRET,
-			 psprintf("Databricks refuses the client id or secret of workspace \"%s\"", access->workspace),
-			 psprintf("%s.", answer.finding),
-			 psprintf("Check client_id in exact.workspace, that the service principal is in the workspace and that the secret was made in Databricks; "
-					  "then put it into the file workspace.%s.client_secret and SELECT * FROM exact.import_secrets();", access->workspace));
+	else if (oauth.kind == EXACT_OAUTH_REFUSED || oauth.kind == EXACT_OAUTH_TOO_EARLY)
+		fail(access, true, exact_token_in_ms(REFUSED_MS), ERRCODE_EXACT_SECRET,
+			 psprintf("Databricks refuses the client id or secret of workspace \"%s\"",
+					  access->workspace),
+			 psprintf("%s.", oauth.finding),
+			 psprintf("Check client_id in exact.workspace, that the service principal is in the "
+					  "workspace and that the secret was made in Databricks; "
+					  "then put it into the file workspace.%s.client_secret and "
+					  "SELECT * FROM exact.import_secrets();", access->workspace));
 	else
-		fail_for_now(access, ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, answer.finding, answer.retry_after);
+		fail_for_now(access, ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, oauth.finding,
+					 oauth.retry_after);
 	go_on(access);
 }
 
+/* Sends a request for the token or, without an authorization, for the address of its endpoint. */
 static void
-start(Access *access, const char *method, const char *url, const ExactSecret *authorization, const char *body, ExactHttpDone done)
+start(Access *access, const char *method, const char *url, const ExactSecret *authorization,
+	  const char *body, ExactHttpDone done)
 {
 	const char *headers[5];
 	int			n = 0;
@@ -336,10 +320,15 @@ request_token(Access *access, const ExactSecret *client_secret)
 	line[1].data = exact_secret_reveal(pair, &line[1].len);
 	header = exact_secret_join(line, lengthof(line));
 	exact_secret_free(pair);
-	start(access, "POST", access->endpoint, header, "grant_type=client_credentials&scope=all-apis", on_token);
+	start(access, "POST", access->endpoint, header, "grant_type=client_credentials&scope=all-apis",
+		  on_token);
 	exact_secret_free(header);
 }
 
+/*
+ * An answer that should name the token endpoint. The client secret goes there, so it must be on the
+ * host of the workspace.
+ */
 static void
 on_discovery(ExactHttpResponse *response, void *arg)
 {
@@ -350,23 +339,31 @@ on_discovery(ExactHttpResponse *response, void *arg)
 
 	access->calling = false;
 	if (response->outcome != EXACT_HTTP_ANSWERED)
-		fail_for_now(access, ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, response->error ? response->error : "no answer", -1);
+		fail_for_now(access, ERRCODE_EXACT_DATABRICKS_UNAVAILABLE,
+					 response->error ? response->error : "no answer", -1);
 	else if (response->status == 404)
-		fail(access, true, in_ms(REFUSED_MS), ERRCODE_EXACT_DATABRICKS_REFUSED,
+		fail(access, true, exact_token_in_ms(REFUSED_MS), ERRCODE_EXACT_DATABRICKS_REFUSED,
 			 psprintf("OAuth is not available on %s", access->origin),
-			 psprintf("The host of workspace \"%s\" has no OAuth discovery document (HTTP 404).", access->workspace),
-			 "Check exact.workspace.host; or set client_id to null and import a personal access token.");
+			 psprintf("The host of workspace \"%s\" has no OAuth discovery document (HTTP 404).",
+					  access->workspace),
+			 "Check exact.workspace.host; or set client_id to null and import a personal access "
+			 "token.");
 	else if (response->status != 200)
-		fail_for_now(access, ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, psprintf("OAuth discovery answered HTTP %ld", response->status),
+		fail_for_now(access, ERRCODE_EXACT_DATABRICKS_UNAVAILABLE,
+					 psprintf("OAuth discovery answered HTTP %ld", response->status),
 					 exact_http_retry_after(response, EXACT_OAUTH_RETRY_AFTER_S));
 	else if (!exact_json_read(response->body, response->body_len, &json) ||
 			 (endpoint = exact_json_text(exact_json_member(&json, "token_endpoint"))) == NULL)
-		fail_for_now(access, ERRCODE_EXACT_BAD_ANSWER, "OAuth discovery answered something else than its document, perhaps a login page; "
-					 "a host that serves several workspaces needs ?o=<workspace id> in exact.workspace.host", -1);
+		fail_for_now(access, ERRCODE_EXACT_BAD_ANSWER,
+					 "OAuth discovery answered something else than its document, "
+					 "perhaps a login page; a host that serves several workspaces "
+					 "needs ?o=<workspace id> in exact.workspace.host", -1);
 	else if ((origin = exact_url_origin(endpoint)) == NULL || strcmp(origin, access->origin) != 0)
-		fail(access, true, in_ms(REFUSED_MS), ERRCODE_EXACT_HOST_NOT_ALLOWED,
-			 psprintf("OAuth discovery of %s names a token endpoint on another host", access->origin),
-			 psprintf("It names %s; the client secret is not sent there.", origin ? origin : "no http address"),
+		fail(access, true, exact_token_in_ms(REFUSED_MS), ERRCODE_EXACT_HOST_NOT_ALLOWED,
+			 psprintf("OAuth discovery of %s names a token endpoint on another host",
+					  access->origin),
+			 psprintf("It names %s; the client secret is not sent there.",
+					  origin ? origin : "no http address"),
 			 "Check exact.workspace.host with the administrator of the workspace.");
 	else
 		replace_text(&access->endpoint, endpoint);
@@ -382,7 +379,9 @@ renew(Access *access, MemoryContext context)
 	if (!look(&unit))
 		return;
 	if (access->endpoint == NULL)
-		start(access, "GET", psprintf("%s/oidc/.well-known/oauth-authorization-server", access->origin), NULL, NULL, on_discovery);
+		start(access, "GET",
+			  psprintf("%s/oidc/.well-known/oauth-authorization-server", access->origin),
+			  NULL, NULL, on_discovery);
 	else
 		request_token(access, unit.secret);
 	exact_secret_free(unit.secret);
@@ -408,20 +407,20 @@ decide(Access *access, MemoryContext context)
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (access->refused && now < access->not_before)
-		answer_all(access, EXACT_TOKEN_REAUTHORIZE, access->fault, access->not_before);
+		answer(access, EXACT_TOKEN_REAUTHORIZE, access->fault, access->not_before);
 	else if (access->client_id == NULL)
 	{
 		if (open_personal(access, context))
-			answer_all(access, EXACT_TOKEN_OK, NULL, 0);
+			answer(access, EXACT_TOKEN_OK, NULL, 0);
 	}
 	else if (access->token != NULL && now < access->renew_at)
-		answer_all(access, EXACT_TOKEN_OK, NULL, 0);
+		answer(access, EXACT_TOKEN_OK, NULL, 0);
 	else if (now >= access->not_before)
 		renew(access, context);
 	else if (access->token != NULL && now < access->expires_at)
-		answer_all(access, EXACT_TOKEN_OK, NULL, 0);
+		answer(access, EXACT_TOKEN_OK, NULL, 0);
 	else
-		answer_all(access, EXACT_TOKEN_WAIT, access->fault, access->not_before);
+		answer(access, EXACT_TOKEN_WAIT, access->fault, access->not_before);
 }
 
 static void
@@ -433,7 +432,8 @@ go_on(Access *access)
 
 	if (access->calling || access->waiters == NULL)
 		return;
-	context = AllocSetContextCreate(CurrentMemoryContext, "exact Databricks token", ALLOCSET_SMALL_SIZES);
+	context = AllocSetContextCreate(CurrentMemoryContext, "exact Databricks token",
+									ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
 	unit.context = context;
 	if (look(&unit))
@@ -449,21 +449,15 @@ void
 exact_databricks_token_get(const char *workspace, ExactTokenDone done, void *arg)
 {
 	Access	   *access = find_access(workspace);
-	Waiter	   *waiter = MemoryContextAlloc(TopMemoryContext, sizeof(Waiter));
-	Waiter	  **tail = &access->waiters;
 
-	waiter->next = NULL;
-	waiter->done = done;
-	waiter->arg = arg;
-	while (*tail != NULL)
-		tail = &(*tail)->next;
-	*tail = waiter;
+	exact_token_wait(&access->waiters, done, arg);
 	go_on(access);
 }
 
 /*
- * Several requests may have used the token that was rejected, so one that comes while a new one is fetched changes nothing, and the
- * new one may be dropped for the sake of the old: that costs one more call. Only many in a short time say that no token helps.
+ * Several requests may have used the token that was rejected, so one that comes while a new one is
+ * fetched changes nothing, and the new one may be dropped for the sake of the old: that costs one
+ * more call. Only many in a short time say that no token helps.
  */
 void
 exact_databricks_token_rejected(const char *workspace)
@@ -475,20 +469,23 @@ exact_databricks_token_rejected(const char *workspace)
 
 	if (access->calling || access->token == NULL)
 		return;
-	forget_token(access);
+	exact_secret_drop(&access->token);
 	memmove(access->rejected_at + 1, access->rejected_at, sizeof(TimestampTz) * (REJECTIONS - 1));
 	access->rejected_at[0] = now;
 	if (access->rejected_at[limit - 1] <= earliest)
 		return;
 	memset(access->rejected_at, 0, sizeof(access->rejected_at));
 	if (access->client_id == NULL)
-		fail(access, true, in_ms(REFUSED_MS), ERRCODE_EXACT_SECRET,
-			 psprintf("Databricks refuses the personal access token of workspace \"%s\"", access->workspace),
+		fail(access, true, exact_token_in_ms(REFUSED_MS), ERRCODE_EXACT_SECRET,
+			 psprintf("Databricks refuses the personal access token of workspace \"%s\"",
+					  access->workspace),
 			 "It is wrong, expired or revoked.",
-			 psprintf("Make a new one, put it into the file workspace.%s.token and SELECT * FROM exact.import_secrets();", access->workspace));
+			 psprintf("Make a new one, put it into the file workspace.%s.token and SELECT * FROM "
+					  "exact.import_secrets();", access->workspace));
 	else
-		fail(access, true, in_ms(REFUSED_MS), ERRCODE_EXACT_SECRET,
-			 psprintf("Databricks refuses the tokens that it issued for workspace \"%s\"", access->workspace),
+		fail(access, true, exact_token_in_ms(REFUSED_MS), ERRCODE_EXACT_SECRET,
+			 psprintf("Databricks refuses the tokens that it issued for workspace \"%s\"",
+					  access->workspace),
 			 psprintf("%d new tokens were rejected within %d seconds.", REJECTIONS, REJECTIONS_S),
 			 "Check that the service principal is active and a member of this workspace.");
 }

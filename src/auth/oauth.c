@@ -1,23 +1,24 @@
 /*
  * oauth.c - requests to and answers from an OAuth 2.0 token endpoint, of either service.
  *
- * Decides what an answer means: a token, a refusal that repeating will not change, or an unclear outcome. Called by exact_token.c and
- * databricks_token.c. No secret leaves it but in an ExactSecret.
+ * Decides what an answer means: a token, a refusal that repeating will not change, or an unclear
+ * outcome. Called by exact_token.c and databricks_token.c. No secret leaves it but in an
+ * ExactSecret.
  */
 #include "postgres.h"
-
-#include <time.h>
-
-#include "common/pg_prng.h"
 
 #include "auth/oauth.h"
 #include "base/compat.h"
 #include "base/json.h"
+#include "base/words.h"
 #include "http/http_answer.h"
 
 #define FINDING_MAX 300
 
-/* A token as ExactSecret; NULL when the member is no string, empty, or holds what would break a header line. */
+/*
+ * A token as ExactSecret; NULL when the member is no string, empty, or holds what would break a
+ * header line.
+ */
 static ExactSecret *
 read_secret(const ExactJsonMember *member)
 {
@@ -45,26 +46,15 @@ read_secret(const ExactJsonMember *member)
 	return secret;
 }
 
-/* A text of the service for people: one line, shortened, and not at all when it repeats a secret. */
+/* A text of the service for people: not at all when it repeats a secret. */
 static char *
 presentable(const char *text_of_service, const ExactSecret *const *hiding, int nhiding)
 {
-	char	   *shown;
-	size_t		n;
-
-	if (text_of_service == NULL || text_of_service[0] == '\0')
-		return NULL;
-	for (int i = 0; i < nhiding; i++)
-		if (hiding[i] != NULL && strstr(text_of_service, exact_secret_reveal(hiding[i], NULL)) != NULL)
+	for (int i = 0; i < nhiding && text_of_service != NULL; i++)
+		if (hiding[i] != NULL &&
+			strstr(text_of_service, exact_secret_reveal(hiding[i], NULL)) != NULL)
 			return pstrdup("(text withheld: it repeats a secret)");
-	n = pg_mbcliplen(text_of_service, (int) strlen(text_of_service), FINDING_MAX);
-	shown = pnstrdup(text_of_service, n);
-	for (char *p = shown; *p; p++)
-		if ((uint8) *p < 0x20 || *p == 0x7f)
-			*p = ' ';
-	for (n = strlen(shown); n > 0 && (shown[n - 1] == '.' || shown[n - 1] == ' '); n--)
-		shown[n - 1] = '\0';	/* sentences are made around it */
-	return shown;
+	return exact_words_clause(text_of_service, FINDING_MAX);
 }
 
 static bool
@@ -78,71 +68,78 @@ holds(const char *haystack, const char *needle)
 	return false;
 }
 
-int64
-exact_oauth_backoff_ms(int n, int64 base_ms, int64 cap_ms)
-{
-	int64		ms = base_ms;
-
-	for (int i = 1; i < n && ms < cap_ms; i++)
-		ms *= 2;
-	ms = Min(ms, cap_ms);
-	return ms - ms / 5 + (int64) (pg_prng_double(&pg_global_prng_state) * (double) (ms / 5) * 2);
-}
-
 /* Reads a JSON body; what is not an OAuth answer leaves the kind at UNCLEAR. */
 static void
-read_body(const ExactHttpResponse *response, bool want_refresh, const ExactSecret *const *hiding, int nhiding,
+read_body(const ExactHttpResponse *response, bool want_refresh, const ExactSecret *const *hiding,
+		  int nhiding,
 		  ExactOauthAnswer *answer)
 {
 	ExactJson	json;
 	char	   *description;
 	const char *reason = exact_http_header(response, "Reason");
+	const ExactJsonMember *error;
 
-	if (!exact_json_read(response->body, response->body_len, &json) || json.kind != EXACT_JSON_OBJECT)
+	if (!exact_json_read(response->body, response->body_len, &json) ||
+		json.kind != EXACT_JSON_OBJECT)
 	{
 		answer->finding = psprintf("HTTP %ld with %s", response->status,
-								   response->body_len == 0 ? "an empty body" : "a body that is not JSON");
+								   response->body_len == 0 ? "an empty body" :
+								   "a body that is not JSON");
 		return;
 	}
 	if (response->status == 200)
 	{
 		answer->access = read_secret(exact_json_member(&json, "access_token"));
-		answer->refresh = want_refresh ? read_secret(exact_json_member(&json, "refresh_token")) : NULL;
-		if (!exact_json_int64(exact_json_member(&json, "expires_in"), &answer->expires_in) || answer->expires_in <= 0)
+		answer->refresh = want_refresh ? read_secret(exact_json_member(&json, "refresh_token")) :
+			NULL;
+		if (!exact_json_int64(exact_json_member(&json, "expires_in"), &answer->expires_in) ||
+			answer->expires_in <= 0)
 			answer->expires_in = 600;
 		answer->expires_in = Min(answer->expires_in, 366 * 86400);
 		if (answer->access != NULL && (answer->refresh != NULL || !want_refresh))
 			answer->kind = EXACT_OAUTH_TOKEN;
 		else
-			answer->finding = psprintf("HTTP 200 without a usable %s", answer->access == NULL ? "access_token" : "refresh_token");
+			answer->finding = psprintf("HTTP 200 without a usable %s", answer->access == NULL ?
+									   "access_token" : "refresh_token");
 		return;
 	}
-	answer->error = presentable(exact_json_text(exact_json_member(&json, "error")), hiding, nhiding);
-	description = presentable(exact_json_text(exact_json_member(&json, "error_description")), hiding, nhiding);
-	if (exact_json_member(&json, "error") == NULL || exact_json_member(&json, "error")->kind != EXACT_JSON_STRING)
+	error = exact_json_member(&json, "error");
+	if (error != NULL && error->kind == EXACT_JSON_STRING)
+		answer->error = presentable(exact_json_text(error), hiding, nhiding);
+	description = presentable(exact_json_text(exact_json_member(&json, "error_description")),
+							  hiding, nhiding);
+	if (answer->error == NULL)
 	{
 		ExactJsonMember fault;
 		char	   *text_of_fault = NULL;
 
 		if (exact_json_find(response->body, response->body_len, "fault.faultstring", &fault))
 			text_of_fault = presentable(exact_json_text(&fault), hiding, nhiding);
-		answer->error = NULL;
-		answer->finding = psprintf("HTTP %ld%s%s", response->status, text_of_fault ? ": " : "", text_of_fault ? text_of_fault : "");
+		answer->finding = psprintf("HTTP %ld%s%s", response->status, text_of_fault ? ": " : "",
+								   text_of_fault ? text_of_fault : "");
 		return;
 	}
-	answer->finding = psprintf("HTTP %ld %s%s%s", response->status, answer->error, description ? ": " : "", description ? description : "");
+	answer->finding = psprintf("HTTP %ld %s%s%s", response->status, answer->error,
+							   description ? ": " : "", description ? description : "");
 	if (response->status >= 400 && response->status < 500 &&
-		((reason != NULL && pg_strcasecmp(reason, "TooEarlyToRefreshTokens") == 0) || holds(description, "access_token not expired")))
+		((reason != NULL && pg_strcasecmp(reason, "TooEarlyToRefreshTokens") == 0) ||
+		 holds(description, "access_token not expired")))
 	{
 		answer->kind = EXACT_OAUTH_TOO_EARLY;
-		answer->refresh = want_refresh ? read_secret(exact_json_member(&json, "refresh_token")) : NULL;
+		answer->refresh = want_refresh ? read_secret(exact_json_member(&json, "refresh_token")) :
+			NULL;
 	}
 	else if (response->status == 400 || response->status == 401 || response->status == 403)
 		answer->kind = EXACT_OAUTH_REFUSED;
 }
 
+/*
+ * 429 says that the request was not processed, whatever the body says. Secrets are kept only where
+ * the kind of the answer says that they are there.
+ */
 void
-exact_oauth_read(const ExactHttpResponse *response, bool want_refresh, const ExactSecret *const *hiding, int nhiding,
+exact_oauth_read(const ExactHttpResponse *response, bool want_refresh,
+				 const ExactSecret *const *hiding, int nhiding,
 				 ExactOauthAnswer *answer)
 {
 	memset(answer, 0, sizeof(*answer));
@@ -150,8 +147,10 @@ exact_oauth_read(const ExactHttpResponse *response, bool want_refresh, const Exa
 	answer->retry_after = -1;
 	if (response->outcome != EXACT_HTTP_ANSWERED)
 	{
-		answer->kind = response->outcome == EXACT_HTTP_NOT_SENT ? EXACT_OAUTH_NOT_SENT : EXACT_OAUTH_UNCLEAR;
-		answer->finding = presentable(response->error ? response->error : "no answer", hiding, nhiding);
+		answer->kind = response->outcome == EXACT_HTTP_NOT_SENT ? EXACT_OAUTH_NOT_SENT :
+			EXACT_OAUTH_UNCLEAR;
+		answer->finding = presentable(response->error ? response->error : "no answer", hiding,
+									  nhiding);
 		return;
 	}
 	answer->retry_after = exact_http_retry_after(response, EXACT_OAUTH_RETRY_AFTER_S);
@@ -178,6 +177,7 @@ exact_oauth_forget(ExactOauthAnswer *answer)
 	answer->access = answer->refresh = NULL;
 }
 
+/* name=value&..., in the secure heap; what is not unreserved is percent-encoded. */
 ExactSecret *
 exact_oauth_form(const ExactOauthField *fields, int n)
 {

@@ -13,7 +13,8 @@
 typedef enum ExactOauthKind
 {
 	EXACT_OAUTH_TOKEN,			/* access is set, and refresh when it was asked for */
-	EXACT_OAUTH_TOO_EARLY,		/* the service keeps the current tokens; refresh is set if it gave one nevertheless */
+	/* the service keeps the current tokens; refresh is set if it gave one nevertheless */
+	EXACT_OAUTH_TOO_EARLY,
 	EXACT_OAUTH_REFUSED,		/* an OAuth error: the same request will not succeed */
 	EXACT_OAUTH_BUSY,			/* 429: surely not processed */
 	EXACT_OAUTH_NOT_SENT,		/* surely not processed */
@@ -31,8 +32,12 @@ typedef struct ExactOauthAnswer
 	int64		retry_after;	/* seconds from a Retry-After header, -1 when there is none */
 } ExactOauthAnswer;
 
-/* Values in hiding are not shown in `finding`, should the service repeat them. Palloc'd; free the secrets with exact_oauth_forget. */
-extern void exact_oauth_read(const ExactHttpResponse *response, bool want_refresh, const ExactSecret *const *hiding, int nhiding,
+/*
+ * Values in hiding are not shown in `finding`, should the service repeat them. Palloc'd; free the
+ * secrets with exact_oauth_forget.
+ */
+extern void exact_oauth_read(const ExactHttpResponse *response, bool want_refresh,
+							 const ExactSecret *const *hiding, int nhiding,
 							 ExactOauthAnswer *answer);
 extern void exact_oauth_forget(ExactOauthAnswer *answer);
 
@@ -47,8 +52,5 @@ extern ExactSecret *exact_oauth_form(const ExactOauthField *fields, int n);
 
 /* Longest pause that a Retry-After of a token endpoint may ask for, in seconds */
 #define EXACT_OAUTH_RETRY_AFTER_S 86400
-
-/* Milliseconds to wait before attempt number n (from 1): base, doubled each time up to cap, with a fifth of jitter. */
-extern int64 exact_oauth_backoff_ms(int n, int64 base_ms, int64 cap_ms);
 
 #endif

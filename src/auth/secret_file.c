@@ -1,8 +1,10 @@
 /*
- * secret_file.c - files that hold secrets: the key file, and the rules for every file that secrets are read from.
+ * secret_file.c - files that hold secrets: the key file, and the rules for every file that secrets
+ * are read from.
  *
- * Keys are read from exact_databricks.key_file for each use, so a new key file counts at once and no key stays in memory. Called by
- * secret.c and credential_import.c. No message holds any content of a file.
+ * Keys are read from exact_databricks.key_file for each use, so a new key file counts at once and
+ * no key stays in memory. Called by envelope.c and credential_import.c. No message holds any
+ * content of a file.
  */
 #include "postgres.h"
 
@@ -20,7 +22,8 @@
 #define KEY_FILE_MAX (64 * 1024)
 
 static const char line_hint[] =
-"Each line is an id of 1 to 32 letters, digits, - or _, a colon and 64 hex digits; the last line encrypts.";
+	"Each line is an id of 1 to 32 letters, digits, - or _, a colon and 64 hex digits; "
+	"the last line encrypts.";
 
 static uint8 *
 key_bytes(ExactSecret *key)
@@ -67,6 +70,7 @@ file_problem(const struct stat *st, size_t max, char **hint)
 	return NULL;
 }
 
+/* The opened file is examined, not its name: nothing can be put in its place in between. */
 ExactSecret *
 exact_secret_file_read(int dir, const char *path, size_t max, char **problem, char **hint)
 {
@@ -140,12 +144,34 @@ exact_secret_file_is_key_id(const char *s, size_t n)
 static int
 hex_digit(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Reads the digits of a key; bytes NULL: they are only checked. */
+static bool
+read_digits(const char *digits, uint8 *bytes)
+{
+	for (int i = 0; i < KEY_LEN; i++)
+	{
+		int			high = hex_digit(digits[2 * i]);
+		int			low = hex_digit(digits[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		if (bytes != NULL)
+			bytes[i] = (uint8) (high << 4 | low);
+	}
+	return true;
 }
 
 /*
- * Finds a key in the text of a key file: the one with this id, or the last one for NULL, and writes its id and its bytes. False when
- * it is not there; a malformed file gives *problem, palloc'd, without its content. Every line is checked in either case.
+ * Finds a key in the text of a key file: the one with this id, or the last one for NULL, and writes
+ * its id and its bytes. False when it is not there; a malformed file gives *problem, palloc'd,
+ * without its content. Every line is checked in either case.
  */
 static bool
 find_key(const ExactSecret *file, const char *id, char *found_id, uint8 *bytes, char **problem)
@@ -169,19 +195,11 @@ find_key(const ExactSecret *file, const char *id, char *found_id, uint8 *bytes, 
 		{
 			const char *colon = memchr(p, ':', stop - p);
 			size_t		id_len = colon ? (size_t) (colon - p) : 0;
-			bool		good = colon != NULL && exact_secret_file_is_key_id(p, id_len) && stop - colon - 1 == KEY_LEN * 2;
-			bool		wanted = good && (id == NULL || (strlen(id) == id_len && memcmp(id, p, id_len) == 0));
+			bool		wanted = id == NULL ||
+				(strlen(id) == id_len && memcmp(id, p, id_len) == 0);
 
-			for (int i = 0; good && i < KEY_LEN; i++)
-			{
-				int			high = hex_digit(colon[1 + 2 * i]);
-				int			low = hex_digit(colon[2 + 2 * i]);
-
-				good = high >= 0 && low >= 0;
-				if (good && wanted)
-					bytes[i] = (uint8) (high << 4 | low);
-			}
-			if (!good)
+			if (!exact_secret_file_is_key_id(p, id_len) || stop - colon - 1 != KEY_LEN * 2 ||
+				!read_digits(colon + 1, wanted ? bytes : NULL))
 				*problem = psprintf("line %d is not \"id:64 hex digits\"", line);
 			else if (wanted && id != NULL && found)
 				*problem = psprintf("line %d repeats a key id", line);
@@ -196,25 +214,33 @@ find_key(const ExactSecret *file, const char *id, char *found_id, uint8 *bytes, 
 		}
 		p = eol ? eol + 1 : end;
 	}
-	if (id == NULL && !found)
-		*problem = pstrdup("it holds no key");
-	/* the newest key must be the only one of its id, else what it seals may not open */
-	else if (id == NULL)
-	{
-		char		newest[EXACT_KEY_ID_MAX + 1];
-
-		strcpy(newest, found_id);
-		return find_key(file, newest, found_id, bytes, problem);
-	}
 	return found;
+}
+
+/*
+ * The newest key is the last one of the file. It must be the only one of its id, else what it seals
+ * may not open.
+ */
+static bool
+find_newest_key(const ExactSecret *file, char *found_id, uint8 *bytes, char **problem)
+{
+	char		newest[EXACT_KEY_ID_MAX + 1];
+
+	if (find_key(file, NULL, newest, bytes, problem))
+		return find_key(file, newest, found_id, bytes, problem);
+	if (*problem == NULL)
+		*problem = pstrdup("it holds no key");
+	return false;
 }
 
 /* The text of the key file; NULL with *problem, a sentence, and *hint. */
 static ExactSecret *
 read_key_file(char **problem, char **hint)
 {
-	static const char make_one[] = "Make it outside the data directory, owned by the server's user with mode 0400: "
-		"echo \"k1:$(openssl rand -hex 32)\"; then set exact_databricks.key_file and SELECT pg_reload_conf().";
+	static const char make_one[] =
+		"Make it outside the data directory, owned by the server's user with mode 0400: "
+		"echo \"k1:$(openssl rand -hex 32)\"; "
+		"then set exact_databricks.key_file and SELECT pg_reload_conf().";
 	ExactSecret *file;
 
 	*hint = NULL;
@@ -232,7 +258,8 @@ read_key_file(char **problem, char **hint)
 	if (exact_secret_file_in_data_directory(exact_key_file))
 	{
 		*problem = psprintf("key file \"%s\" is inside the data directory", exact_key_file);
-		*hint = pstrdup("A base backup would carry the key beside what it protects: move it out and make a new key.");
+		*hint = pstrdup("A base backup would carry the key beside what it protects: "
+						"move it out and make a new key.");
 		return NULL;
 	}
 	file = exact_secret_file_read(AT_FDCWD, exact_key_file, KEY_FILE_MAX, problem, hint);
@@ -245,6 +272,7 @@ read_key_file(char **problem, char **hint)
 	return file;
 }
 
+/* Read anew for each use: no key stays in memory. */
 ExactSecret *
 exact_secret_file_key(const char *id, char *found_id)
 {
@@ -271,7 +299,10 @@ exact_secret_file_key(const char *id, char *found_id)
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of secure memory")));
 	}
-	found = find_key(file, id ? wanted : NULL, found_id, key_bytes(key), &problem);
+	if (id == NULL)
+		found = find_newest_key(file, found_id, key_bytes(key), &problem);
+	else
+		found = find_key(file, wanted, found_id, key_bytes(key), &problem);
 	exact_secret_free(file);
 	if (found)
 		return key;
@@ -285,7 +316,8 @@ exact_secret_file_key(const char *id, char *found_id)
 			(errcode(ERRCODE_EXACT_KEY_FILE),
 			 errmsg("key \"%s\" is not in key file \"%s\"", wanted, exact_key_file),
 			 errdetail("Something stored was encrypted with it."),
-			 errhint("Put the line of that key back before the others, or set the credential again.")));
+			 errhint("Put the line of that key back before the others, or set the credential "
+					 "again.")));
 	pg_unreachable();
 }
 
@@ -302,7 +334,7 @@ exact_secret_file_key_problem(char **hint)
 	key = exact_secret_alloc(KEY_LEN);
 	if (key == NULL)
 		problem = pstrdup("out of secure memory");
-	else if (!find_key(file, NULL, id, key_bytes(key), &problem))
+	else if (!find_newest_key(file, id, key_bytes(key), &problem))
 	{
 		problem = psprintf("key file \"%s\" cannot be used: %s", exact_key_file, problem);
 		*hint = pstrdup(line_hint);

@@ -1,8 +1,10 @@
 /*
- * token.h - access tokens: Exact Online's rotating chain (exact_token.c, fetcher only) and Databricks' (databricks_token.c, loader only).
+ * token.h - what everybody gets who asks for an access token: Exact Online's (exact_token.h) or
+ * Databricks' (databricks_token.h).
  *
- * Callers ask with a callback; it is called at once when a fresh token is at hand, else when the refresh has been committed.
- * One refresh per app or workspace is in flight at most; other callers wait for it.
+ * Callers ask with a callback; it is called at once when a fresh token is at hand, else when the
+ * refresh has been committed. One refresh per app or workspace is in flight at most; other callers
+ * wait for it.
  */
 #ifndef EXACT_TOKEN_H
 #define EXACT_TOKEN_H
@@ -15,8 +17,10 @@
 typedef enum ExactTokenState
 {
 	EXACT_TOKEN_OK,				/* token is set */
-	EXACT_TOKEN_WAIT,			/* not now: retry_at says when (service down, unknown outcome pending) */
-	EXACT_TOKEN_REAUTHORIZE,	/* a human must consent again, or credentials are missing or refused; fault says what to do */
+	/* not now: retry_at says when (service down, unknown outcome pending) */
+	EXACT_TOKEN_WAIT,
+	/* a human must consent again, or credentials are missing or refused; fault says what to do */
+	EXACT_TOKEN_REAUTHORIZE,
 } ExactTokenState;
 
 typedef struct ExactTokenAnswer
@@ -30,21 +34,23 @@ typedef struct ExactTokenAnswer
 
 typedef void (*ExactTokenDone) (const ExactTokenAnswer *answer, void *arg);
 
-/* Exact Online */
-extern void exact_token_get(const char *app, ExactTokenDone done, void *arg);
-/* The service answered 401 to the token with this id: if it is still the current one it is not used again, and the next get refreshes when allowed. */
-extern void exact_token_rejected(const char *app, int64 id);
-/* Exchanges an authorisation code; done as above (OK = committed). */
-extern void exact_token_authorize(const char *app, const char *code, const char *redirect_uri, ExactTokenDone done, void *arg);
-/* Called each turn: keep-alive of idle chains; returns ms until it wants the next turn, -1 = none. */
-extern long exact_token_turn(void);
-/* Base URL of an app (base_url or the region's host), palloc'd; raises EX0xx with hint. In a unit. */
-extern char *exact_app_base_url(const char *app);
+/* Those who wait for one app's or workspace's token, the first one first; NULL: nobody. */
+typedef struct ExactTokenWaiter ExactTokenWaiter;
 
-/* Databricks */
-extern void exact_databricks_token_get(const char *workspace, ExactTokenDone done, void *arg);
-extern void exact_databricks_token_rejected(const char *workspace);	/* 401, or 403 about the token: one forced renewal */
-/* Normalised origin of a workspace (databricks.md §1.1) and its workspace id for the routing header (NULL if none), palloc'd; raises with hint. In a unit. */
-extern char *exact_workspace_origin(const char *workspace, char **workspace_id);
+extern void exact_token_wait(ExactTokenWaiter **waiters, ExactTokenDone done, void *arg);
+
+/* Answers all of them; for OK, each gets `token`. They may ask again at once. */
+extern void exact_token_answer(ExactTokenWaiter **waiters, ExactTokenState state,
+							   const ExactSecret *token, int64 id,
+							   const ExactFault *fault, TimestampTz retry_at);
+
+/*
+ * Answers them with a fault of this machine. What a human must put right (key file, credential,
+ * address, installation) is looked at again in a minute, a busy database in a second.
+ */
+extern void exact_token_answer_local(ExactTokenWaiter **waiters, const ExactFault *fault);
+
+/* The moment so many milliseconds from now */
+extern TimestampTz exact_token_in_ms(int64 ms);
 
 #endif

@@ -1,6 +1,22 @@
 /*
- * token_chain.h - one app's token chain in the memory of the fetcher: shared by exact_token.c (who gets what, when) and token_call.c
- * (calls of the token endpoint and what comes of them).
+ * token_chain.h - one app's token chain in the memory of the fetcher.
+ *
+ * Each pair's refresh token works once and gives the next pair. The chain is a state machine of
+ * four phases; exact_token.c decides what happens in IDLE, token_call.c does the rest and reports
+ * its end:
+ *
+ *   IDLE      nothing is on the way: exact_token.c serves what waits
+ *     -> CALLING    a refresh or an exchange is sent
+ *   CALLING   one call is in flight
+ *     -> STORING    a pair has come: it is committed before anybody gets its access token
+ *     -> PAUSING    the first outcome that is not clear
+ *     -> IDLE       any other outcome
+ *   PAUSING   two seconds, then the same refresh token once more
+ *     -> CALLING
+ *   STORING   the pair is tried again until the database has taken it
+ *     -> IDLE
+ *
+ * Beside the phase the chain may owe exact.app_state a note: it is written when the row is free.
  */
 #ifndef EXACT_TOKEN_CHAIN_H
 #define EXACT_TOKEN_CHAIN_H
@@ -9,38 +25,83 @@
 #include "auth/token_store.h"
 #include "base/fault.h"
 
-typedef struct ExactTokenWaiter
-{
-	struct ExactTokenWaiter *next;
-	ExactTokenDone done;
-	void	   *arg;
-} ExactTokenWaiter;
-
 typedef enum ExactTokenPhase
 {
 	EXACT_CHAIN_IDLE,
-	EXACT_CHAIN_CALLING,		/* a call is in flight */
-	EXACT_CHAIN_PAUSING,		/* before the second attempt of a refresh */
-	EXACT_CHAIN_STORING			/* a pair is here and not stored yet */
+	EXACT_CHAIN_CALLING,
+	EXACT_CHAIN_PAUSING,
+	EXACT_CHAIN_STORING
 } ExactTokenPhase;
 
-typedef struct ExactTokenChain
-{
-	struct ExactTokenChain *next;
-	char	   *app;
-	ExactTokenPhase phase;
-	ExactTokenWaiter *waiters;
-	bool		met;			/* looked at by this process */
+typedef struct ExactTokenChain ExactTokenChain;
 
-	/* the stored pair as last opened */
-	int64		id;
+/* The stored pair as last opened, and what the service said about it */
+typedef struct ExactTokenAtHand
+{
+	int64		id;				/* 0: none */
 	ExactSecret *access;
 	TimestampTz issued_at;
 	bool		rejected;		/* the service answered 401 to it */
-	TimestampTz kept_until;		/* the service says that the pair at hand is not expired, whatever our clock says */
+	/* the service says that it is not expired, whatever our clock says */
+	TimestampTz kept_until;
 	bool		tried_early;	/* a refresh before its time was tried because of that */
+} ExactTokenAtHand;
+
+/* The call in flight: what it carries, and how things stood when it was sent */
+typedef struct ExactTokenSent
+{
+	bool		exchange;		/* it is for an authorisation code, not a refresh */
+	ExactSecret *token;			/* refresh token or code */
+	ExactSecret *client_secret;
+	char	   *origin;			/* it went there */
+	TimestampTz at;
+	int64		id;				/* the pair then */
+	TimestampTz issued_at;
+	int			age;			/* s, of the pair then; -1: not known */
+	bool		alive;			/* the access token was still good then */
+	bool		early;			/* before its time, to learn whether the chain lives */
+} ExactTokenSent;
+
+/* A pair that has come and is not stored yet */
+typedef struct ExactTokenFresh
+{
+	ExactSecret *access;
+	ExactSecret *refresh;
+	TimestampTz issued_at;
+	TimestampTz expires_at;
+	TimestampTz not_before;		/* of the next call once it is stored */
+} ExactTokenFresh;
+
+/* What exact.app_state is to say */
+typedef struct ExactTokenOwed
+{
+	bool		due;			/* not written yet */
+	TimestampTz since;
+	ExactTokenNote note;		/* its texts are these: */
+	char		reason[400];
+	char		step[250];
+} ExactTokenOwed;
+
+/* An authorisation that waits for its turn, or is in flight */
+typedef struct ExactTokenConsent
+{
+	ExactSecret *code;			/* until it is sent */
+	char	   *redirect_uri;
+	ExactTokenDone done;		/* NULL: none */
+	void	   *arg;
+} ExactTokenConsent;
+
+struct ExactTokenChain
+{
+	ExactTokenChain *next;
+	char	   *app;
+	ExactTokenPhase phase;
+	ExactTokenWaiter *waiters;
+	TimestampTz timer;			/* when to go on: PAUSING, STORING, owed.due */
+	void		(*on_idle) (ExactTokenChain *chain);	/* it has become IDLE */
 
 	/* attempts */
+	bool		met;			/* looked at by this process */
 	int			unclear;		/* in a row without a clear outcome */
 	int			down;			/* in a row that could not be sent, or were put off */
 	TimestampTz not_before;		/* of the next call */
@@ -48,60 +109,36 @@ typedef struct ExactTokenChain
 	int			day;			/* UTC day that calls counts */
 	int			calls;
 
-	/* the call in flight */
-	bool		exchange;		/* it is for an authorisation code, not a refresh */
-	ExactSecret *sent_token;	/* refresh token or code */
-	ExactSecret *sent_client_secret;
-	char	   *origin;			/* it went there */
-	int64		sent_id;		/* the pair then */
-	TimestampTz sent_issued_at;
-	TimestampTz sent_at;
-	int			sent_age;		/* s, of the pair then; -1: not known */
-	bool		sent_alive;		/* the access token was still good then */
-	bool		sent_early;		/* before its time, to learn whether the chain lives */
-	ExactTokenCall call;		/* to be recorded */
+	ExactTokenAtHand at_hand;
+	ExactTokenSent sent;
+	ExactTokenCall call;		/* the same call, to be recorded */
+	ExactTokenFresh fresh;
+	ExactTokenOwed owed;
+	ExactTokenConsent consent;
+};
 
-	/* a pair that is not stored yet */
-	ExactSecret *new_access;
-	ExactSecret *new_refresh;
-	TimestampTz new_issued_at;
-	TimestampTz new_expires_at;
-	TimestampTz new_not_before;
+/* After an unclear outcome: the pause before each further attempt, 1, 2, 4, ... minutes */
+#define EXACT_CHAIN_UNCLEAR_FIRST_MS 60000
+#define EXACT_CHAIN_UNCLEAR_LAST_MS 600000
 
-	/* what exact.app_state is to say; note_due until it does */
-	bool		note_due;
-	TimestampTz note_since;
-	ExactTokenNote note;
-	char		note_reason[400];
-	char		note_step[250];
+/* The chain of an app, made when there is none; the first of all chains. */
+extern ExactTokenChain *exact_token_chain_of(const char *app);
+extern ExactTokenChain *exact_token_chain_first(void);
 
-	/* an authorisation that waits for its turn, or is in flight */
-	ExactSecret *code;
-	char	   *redirect_uri;
-	ExactTokenDone exchange_done;
-	void	   *exchange_arg;
+/*
+ * Reads the app, and opens its access token when it is another pair than the one at hand. In a
+ * unit; texts in the current context.
+ */
+extern void exact_token_chain_look(ExactTokenChain *chain, ExactTokenRow *row);
 
-	TimestampTz timer;			/* when to go on: PAUSING, STORING, note_due */
-} ExactTokenChain;
+/* Answers all who wait; for OK with the token at hand. */
+extern void exact_token_chain_answer(ExactTokenChain *chain, ExactTokenState state,
+									 const ExactFault *fault, TimestampTz retry_at);
 
-/* token_call.c. The chain is idle. */
-extern void exact_token_call_refresh(ExactTokenChain *chain);
-extern void exact_token_call_exchange(ExactTokenChain *chain);
-/* The timer of a chain has passed. */
-extern void exact_token_call_timer(ExactTokenChain *chain);
+/* Has the chain something to do at its timer? */
+extern bool exact_token_chain_is_timed(const ExactTokenChain *chain);
 
-/* exact_token.c: serves what waits on a chain, if it is idle. */
-extern void exact_token_go_on(ExactTokenChain *chain);
-/* Answers all who wait for a token. */
-extern void exact_token_answer(ExactTokenChain *chain, ExactTokenState state, const ExactFault *fault, TimestampTz retry_at);
-/* Answers them with a fault of this machine: key file, credential, database. */
-extern void exact_token_answer_local(ExactTokenChain *chain, const ExactFault *fault);
-/* Reads the app, and opens its access token when it is another pair than the one at hand. In a unit; texts in the current context. */
-extern void exact_token_look(ExactTokenChain *chain, ExactTokenRow *row);
-
-/* Texts and times, palloc'd */
-extern char *exact_token_consent_step(const char *app);
-extern TimestampTz exact_token_in_ms(int64 ms);
-extern void exact_token_forget(ExactSecret **secret);
+/* How a human consents, as the end of a sentence (palloc'd) */
+extern char *exact_token_chain_consent_step(const ExactTokenChain *chain);
 
 #endif

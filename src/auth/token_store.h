@@ -1,7 +1,9 @@
 /*
- * token_store.h - exact.token and exact.app_state: what is stored about an app's authorisation, and how it gets there.
+ * token_store.h - exact.token and exact.app_state: what is stored about an app's authorisation.
  *
- * All functions run in a unit (worker.h).
+ * The only C file that writes exact.app_state, and the only one but rotate_key() that writes
+ * exact.token. All functions run in a unit, exact_token_store_import also with SPI connected in a
+ * backend.
  */
 #ifndef EXACT_TOKEN_STORE_H
 #define EXACT_TOKEN_STORE_H
@@ -9,9 +11,6 @@
 #include "utils/timestamp.h"
 
 #include "auth/secret.h"
-
-/* SQL: a time of issue after all of the app's ($1): the newest pair counts, even where a clock went back. Null: it has none. */
-#define EXACT_TOKEN_NEXT_ISSUED "SELECT max(x.issued_at) + interval '1 millisecond' FROM (SELECT issued_at FROM exact.token WHERE app = $1 ORDER BY id DESC LIMIT 20) AS x"
 
 /* An app as it is stored now; texts in the memory context that was current when it was read. */
 typedef struct ExactTokenRow
@@ -38,9 +37,13 @@ typedef struct ExactTokenRow
 extern void exact_token_store_look(const char *app, ExactTokenRow *row);
 
 /* Opens "access" or "refresh" of the pair in row. Raises EX003, EX004. */
-extern ExactSecret *exact_token_store_open(const char *app, const ExactTokenRow *row, const char *field);
+extern ExactSecret *exact_token_store_open(const char *app, const ExactTokenRow *row,
+										   const char *field);
 
-/* A pair to be stored. The newest pair is told by issued_at, which must be later than that of the pair before. */
+/*
+ * A pair to be stored. The newest pair is told by issued_at, which must be later than that of the
+ * pair before.
+ */
 typedef struct ExactTokenPair
 {
 	const char *host;
@@ -54,10 +57,16 @@ typedef struct ExactTokenPair
 } ExactTokenPair;
 
 /*
- * Appends a pair with one INSERT and makes the commit wait for the disk. Returns its id. When another chain was stored since the refresh
- * was sent, the pair goes behind that one.
+ * Appends a pair with one INSERT and makes the commit wait for the disk. Returns its id. When
+ * another chain was stored since the refresh was sent, the pair goes behind that one.
  */
 extern int64 exact_token_store_append(const char *app, const ExactTokenPair *pair);
+
+/*
+ * A refresh token that was issued elsewhere becomes the app's newest pair, without an access token,
+ * so that the first call refreshes; the app counts as authorised.
+ */
+extern void exact_token_store_import(const char *app, const char *host, const ExactSecret *refresh);
 
 /* What exact.app_state is to say. */
 typedef struct ExactTokenNote
@@ -75,6 +84,9 @@ extern bool exact_token_store_note(const char *app, const ExactTokenNote *note);
 
 /* The value that a redirect must bring back is used up. False when none was waiting. */
 extern bool exact_token_store_use_state(const char *app);
+
+/* The user who consented. */
+extern void exact_token_store_user(const char *app, const char *user);
 
 /* One call of the token endpoint, in exact.api_call and, unless event is NULL, in the audit log. */
 typedef struct ExactTokenCall
@@ -95,7 +107,10 @@ extern void exact_token_store_record(const char *app, const ExactTokenCall *call
 /* Calls of the token endpoint since the last midnight in UTC, as recorded. */
 extern int	exact_token_store_calls_today(const char *app);
 
-/* Names of apps whose pair was not renewed for so many days, or was imported and never used (palloc'd); n in *n. */
+/*
+ * Names of apps whose pair was not renewed for so many days, or was imported and never used
+ * (palloc'd); n in *n.
+ */
 extern char **exact_token_store_idle(int days, int *n);
 
 #endif

@@ -11,7 +11,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "auth/token.h"
+#include "auth/databricks_token.h"
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/json.h"

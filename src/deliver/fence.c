@@ -23,6 +23,7 @@
 #include "databricks/statement_log.h"
 #include "deliver/create_table.h"
 #include "deliver/fence.h"
+#include "state/installation.h"
 #include "worker/self.h"
 #include "worker/unit.h"
 #include "worker/wake.h"
@@ -216,10 +217,6 @@ typedef struct Overtaking
 static void
 overtaken_unit(void *arg)
 {
-	static const char sql[] =
-	"UPDATE exact.installation_binding"
-	" SET overtaken_by = $1"
-	" WHERE epoch = $2";
 	static const char audit_sql[] =
 	"SELECT exact._audit('loader', 'installation', NULL, NULL, jsonb_build_object("
 	"'overtaken_by', $1::int,"
@@ -231,7 +228,7 @@ overtaken_unit(void *arg)
 	args[0] = exact_arg_int4(overtaking->epoch);
 	args[1] = exact_arg_int4(hub->epoch);
 	args[2] = exact_arg_text(overtaking->fence->workspace);
-	if (exact_sql(sql, 2, args) == 0)
+	if (!exact_installation_overtaken(hub->epoch, overtaking->epoch))
 		return;					/* raised meanwhile: this process ends anyway */
 	exact_sql(audit_sql, 3, args);
 	exact_wake_check_at_commit();

@@ -8,6 +8,7 @@
 
 #include "utils/memutils.h"
 
+#include "auth/address.h"
 #include "auth/token.h"
 #include "base/sql.h"
 #include "deliver/delta_table.h"

@@ -1,8 +1,9 @@
 /*
- * budget.c - how many calls and errors the fetcher may still spend.
+ * budget.c - how many calls the fetcher may still spend.
  *
- * Kept in memory, heard from every answer, and saved with every call, so that a restart spends nothing twice. Facts:
- * exact-online.md §6: limits and headers, a 429 that carries only one trio, ten errors an hour that block an endpoint.
+ * Kept in memory, heard from every answer, and saved with every call, so that a restart spends
+ * nothing twice. Facts: exact-online.md §6: limits and headers, a 429 that carries only one trio.
+ * Errors of an endpoint: endpoint.c.
  */
 #include "postgres.h"
 
@@ -10,20 +11,22 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/clock.h"
 #include "base/guc.h"
 #include "base/sql.h"
 #include "exact_online/budget.h"
+#include "exact_online/endpoint.h"
 #include "http/http_answer.h"
 
 #define MINUTE_MARGIN 3			/* stop at this many left: other processes share the bucket */
 #define DAY_MARGIN 2
-#define RESET_MARGIN_MS 1500
-#define COOL_DOWN_MS 60000		/* after a 429 without usable headers */
-#define ERRORS_PER_HOUR 6
+#define MINUTE_DEFAULT 60		/* limit of a minute while none was heard */
+#define DAY_LONGEST (25 * USECS_PER_HOUR)	/* a day's limit resets within it */
+#define RESET_MARGIN (1500 * INT64CONST(1000))	/* in µs, as are the next */
+#define COOL_DOWN USECS_PER_MINUTE	/* after a 429 without usable headers */
 #define BURST_CALLS 40			/* in ten minutes: so many need no gap between them */
 #define POLLS_SHARE 0.13		/* of a day's calls, for what is read without a notification */
 #define WINDOW 128
-#define RESOURCE_LEN 96
 
 typedef struct Budget
 {
@@ -40,21 +43,7 @@ typedef struct Budget
 	int			sent_next;
 } Budget;
 
-typedef struct EndpointKey
-{
-	int			division;
-	char		resource[RESOURCE_LEN];
-} EndpointKey;
-
-typedef struct Endpoint
-{
-	EndpointKey key;
-	TimestampTz errors[ERRORS_PER_HOUR];	/* ring */
-	int			next;
-} Endpoint;
-
 static HTAB *budgets;
-static HTAB *endpoints;
 
 static Budget *
 budget_of(int division)
@@ -64,7 +53,11 @@ budget_of(int division)
 
 	if (budgets == NULL)
 	{
-		HASHCTL		ctl = {.keysize = sizeof(int), .entrysize = sizeof(Budget), .hcxt = TopMemoryContext};
+		HASHCTL		ctl = {
+			.keysize = sizeof(int),
+			.entrysize = sizeof(Budget),
+			.hcxt = TopMemoryContext
+		};
 
 		budgets = hash_create("exact budgets", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
@@ -77,55 +70,6 @@ budget_of(int division)
 	return b;
 }
 
-static Endpoint *
-endpoint_of(int division, const char *resource)
-{
-	EndpointKey key;
-	bool		found;
-	Endpoint   *e;
-
-	if (endpoints == NULL)
-	{
-		HASHCTL		ctl = {.keysize = sizeof(EndpointKey), .entrysize = sizeof(Endpoint), .hcxt = TopMemoryContext};
-
-		endpoints = hash_create("exact endpoints", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
-	memset(&key, 0, sizeof(key));
-	key.division = division;
-	/* a key in the path is the same endpoint */
-	memcpy(key.resource, resource, Min(strcspn(resource, "("), sizeof(key.resource) - 1));
-	e = hash_search(endpoints, &key, HASH_ENTER, &found);
-	if (!found)
-	{
-		memset(e->errors, 0, sizeof(e->errors));
-		e->next = 0;
-	}
-	return e;
-}
-
-static void
-count_error_at(int division, const char *resource, TimestampTz at)
-{
-	Endpoint   *e = endpoint_of(division, resource);
-
-	e->errors[e->next] = at;
-	e->next = (e->next + 1) % ERRORS_PER_HOUR;
-}
-
-void
-exact_budget_forgive(int division)
-{
-	HASH_SEQ_STATUS seq;
-	Endpoint   *e;
-
-	if (endpoints == NULL)
-		return;
-	hash_seq_init(&seq, endpoints);
-	while ((e = hash_seq_search(&seq)) != NULL)
-		if (e->key.division == division)
-			memset(e->errors, 0, sizeof(e->errors));
-}
-
 /* Calls of a limit that are not to be used; reserve in percent */
 static int
 kept_back(int limit, int margin, int reserve)
@@ -133,56 +77,80 @@ kept_back(int limit, int margin, int reserve)
 	return Min(margin + limit * reserve / 100, limit - 1);
 }
 
+/* What lies further ahead than it can was heard by a clock that was set back: one call tells. */
+static void
+forget_impossible(Budget *b)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (b->minute_reset > now + USECS_PER_MINUTE)
+		b->minute_reset = 0;
+	if (b->day_reset > now + DAY_LONGEST)
+		b->day_reset = 0;
+	if (b->cool_until > now + USECS_PER_MINUTE + RESET_MARGIN)
+		b->cool_until = 0;
+}
+
+/*
+ * The time at which our own count of the last 60 s lets the next call go, 0 = now. It holds where
+ * headers are missing or another window is meant.
+ */
+static TimestampTz
+own_minute(const Budget *b, int reserve)
+{
+	int			limit = b->minute_limit > 0 ? b->minute_limit : MINUTE_DEFAULT;
+	int			allowed = Max(limit - kept_back(limit, MINUTE_MARGIN, reserve), 1);
+	TimestampTz then;
+
+	if (limit - MINUTE_MARGIN >= WINDOW)
+		return 0;
+	then = b->sent[(b->sent_next + WINDOW - allowed) % WINDOW];
+	if (then == 0 || exact_clock_is_future(then) ||
+		then + USECS_PER_MINUTE <= GetCurrentTimestamp())
+		return 0;
+	return then + USECS_PER_MINUTE;
+}
+
+static bool
+is_used_up(int limit, int left, TimestampTz reset, int margin, int reserve)
+{
+	return limit > 0 && left <= kept_back(limit, margin, reserve) && reset > GetCurrentTimestamp();
+}
+
+/* reserve: percent of each budget that are not for this call */
 static TimestampTz
 allowed_at(int division, const char *resource, int reserve, const char **why)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Budget	   *b = budget_of(division);
-	Endpoint   *e = endpoint_of(division, resource);
-	TimestampTz oldest_error = e->errors[e->next];	/* of the last six */
-	int			limit = b->minute_limit > 0 ? b->minute_limit : 60;
+	TimestampTz at;
 
-	/* what lies further ahead than it can was heard by a clock that was set back: one call tells */
-	if (b->minute_reset > now + USECS_PER_MINUTE)
-		b->minute_reset = 0;
-	if (b->day_reset > now + 25 * USECS_PER_HOUR)
-		b->day_reset = 0;
-	if (b->cool_until > now + USECS_PER_MINUTE + RESET_MARGIN_MS * 1000L)
-		b->cool_until = 0;
+	forget_impossible(b);
 	*why = NULL;
-	if (oldest_error != 0 && oldest_error <= now && oldest_error + USECS_PER_HOUR > now)
+	if ((at = exact_endpoint_closed_until(division, resource)) != 0)
 	{
 		*why = "six errors of this endpoint within an hour";
-		return oldest_error + USECS_PER_HOUR;
+		return at;
 	}
 	if (b->cool_until > now)
 	{
 		*why = "Exact Online answered 429";
 		return b->cool_until;
 	}
-	if (b->day_limit > 0 && b->day_left <= kept_back(b->day_limit, DAY_MARGIN, reserve) && b->day_reset > now)
+	if (is_used_up(b->day_limit, b->day_left, b->day_reset, DAY_MARGIN, reserve))
 	{
-		*why = reserve ? "the rest of today's calls is kept for live changes" : "the calls of today are used up";
-		return b->day_reset + RESET_MARGIN_MS * 1000L;
+		*why = reserve ? "the rest of today's calls is kept for live changes" :
+			"the calls of today are used up";
+		return b->day_reset + RESET_MARGIN;
 	}
-	if (b->minute_limit > 0 && b->minute_left <= kept_back(b->minute_limit, MINUTE_MARGIN, reserve) && b->minute_reset > now)
+	if (is_used_up(b->minute_limit, b->minute_left, b->minute_reset, MINUTE_MARGIN, reserve))
 	{
 		*why = "the calls of this minute are used up";
-		return Min(b->minute_reset, now + USECS_PER_MINUTE) + RESET_MARGIN_MS * 1000L;
+		return Min(b->minute_reset, now + USECS_PER_MINUTE) + RESET_MARGIN;
 	}
-	if (limit - MINUTE_MARGIN < WINDOW)
-	{
-		/* our own count of the last 60 s holds where headers are missing or another window is meant */
-		int			allowed = Max(limit - kept_back(limit, MINUTE_MARGIN, reserve), 1);
-		TimestampTz then = b->sent[(b->sent_next + WINDOW - allowed) % WINDOW];
-
-		if (then != 0 && then <= now && then + USECS_PER_MINUTE > now)
-		{
-			*why = "the calls of this minute are used up";
-			return then + USECS_PER_MINUTE;
-		}
-	}
-	return 0;
+	if ((at = own_minute(b, reserve)) != 0)
+		*why = "the calls of this minute are used up";
+	return at;
 }
 
 TimestampTz
@@ -198,8 +166,9 @@ exact_budget_backfill_at(int division, const char *resource, const char **why)
 }
 
 /*
- * An hour may use a fifth of what is left beside the polls, or its even share, whichever is more; what was saved in quiet hours
- * may be spent in busy ones, and the gap grows as the rest gets smaller.
+ * An hour may use a fifth of what is left beside the polls, or its even share, whichever is more;
+ * what was saved in quiet hours may be spent in busy ones, and the gap grows as the rest gets
+ * smaller.
  */
 int64
 exact_budget_gap(int division, int feeds)
@@ -208,6 +177,7 @@ exact_budget_gap(int division, int feeds)
 	TimestampTz now = GetCurrentTimestamp();
 	double		hours;
 	double		left;
+	double		an_hour;
 	int			lately = 0;
 
 	for (int i = 0; i < WINDOW; i++)
@@ -218,7 +188,8 @@ exact_budget_gap(int division, int feeds)
 		return 0;
 	hours = (double) (b->day_reset - now) / USECS_PER_HOUR;
 	left = b->day_left - DAY_MARGIN - b->day_limit * POLLS_SHARE * hours / 24;
-	b->gap = (int64) (feeds * (double) USECS_PER_HOUR / Max(Max(left / 5, left / Max(hours, 1.0)), 1.0));
+	an_hour = Max(left / 5, left / Max(hours, 1.0));
+	b->gap = (int64) (feeds * (double) USECS_PER_HOUR / Max(an_hour, 1.0));
 	return b->gap;
 }
 
@@ -248,7 +219,8 @@ header_number(const ExactHttpResponse *http, const char *name, int64 *out)
 static TimestampTz
 reset_time(int64 ms, TimestampTz date)
 {
-	TimestampTz at = (TimestampTz) ms * 1000 - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	TimestampTz at =
+		(TimestampTz) ms * 1000 - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 
 	return date != 0 ? GetCurrentTimestamp() + (at - date) : at;
 }
@@ -281,23 +253,18 @@ exact_budget_hear(int division, const ExactHttpResponse *http)
 	{
 		b->day_limit = (int) Min(limit, PG_INT32_MAX);
 		b->day_left = (int) Min(left, PG_INT32_MAX);
-		b->day_reset = Min(reset_time(reset, date), now + 25 * USECS_PER_HOUR);
+		b->day_reset = Min(reset_time(reset, date), now + DAY_LONGEST);
 		day_known = true;
 	}
-	if (http->status == 429 && !(day_known && b->day_left == 0 && b->day_reset > now))
+	if (http->status == EXACT_STATUS_TOO_MANY &&
+		!(day_known && b->day_left == 0 && b->day_reset > now))
 	{
-		TimestampTz until = now + COOL_DOWN_MS * 1000L;
+		TimestampTz until = now + COOL_DOWN;
 
 		if (minute_known && b->minute_reset > now && b->minute_reset < until)
-			until = b->minute_reset + RESET_MARGIN_MS * 1000L;
+			until = b->minute_reset + RESET_MARGIN;
 		b->cool_until = until;
 	}
-}
-
-void
-exact_budget_count_error(int division, const char *resource)
-{
-	count_error_at(division, resource, GetCurrentTimestamp());
 }
 
 void
@@ -316,40 +283,63 @@ exact_budget_count_call(int division)
 		b->day_left--;
 }
 
+static ExactArg
+arg_count(int limit, int value)
+{
+	return limit > 0 ? exact_arg_int4(value) : exact_arg_null(INT4OID);
+}
+
+static ExactArg
+arg_reset(int limit, TimestampTz reset)
+{
+	return limit > 0 ? exact_arg_time(reset) : exact_arg_null(TIMESTAMPTZOID);
+}
+
+/* A limit that was never heard is stored as null. */
 void
 exact_budget_save(int division)
 {
 	static const char sql[] =
-	"INSERT INTO exact.division_state AS s (division, minute_limit, minute_left, minute_reset, day_limit, day_left, day_reset, gap) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8 * interval '1 s') "
-	"ON CONFLICT (division) DO UPDATE SET minute_limit = excluded.minute_limit, minute_left = excluded.minute_left, "
-	"minute_reset = excluded.minute_reset, day_limit = excluded.day_limit, day_left = excluded.day_left, day_reset = excluded.day_reset, gap = excluded.gap";
+		"INSERT INTO exact.division_state AS s"
+		" (division, minute_limit, minute_left, minute_reset, day_limit, day_left, day_reset, gap)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8 * interval '1 s')"
+		" ON CONFLICT (division) DO UPDATE SET"
+		"  minute_limit = excluded.minute_limit, minute_left = excluded.minute_left,"
+		"  minute_reset = excluded.minute_reset, day_limit = excluded.day_limit,"
+		"  day_left = excluded.day_left, day_reset = excluded.day_reset, gap = excluded.gap";
 	Budget	   *b = budget_of(division);
-	ExactArg	args[8];
+	double		gap_s = (double) (b->gap / USECS_PER_SEC);
 
 	if (division == 0 || (b->minute_limit == 0 && b->day_limit == 0))
 		return;
-	args[0] = exact_arg_int4(division);
-	args[1] = b->minute_limit > 0 ? exact_arg_int4(b->minute_limit) : exact_arg_null(INT4OID);
-	args[2] = b->minute_limit > 0 ? exact_arg_int4(b->minute_left) : exact_arg_null(INT4OID);
-	args[3] = b->minute_limit > 0 ? exact_arg_time(b->minute_reset) : exact_arg_null(TIMESTAMPTZOID);
-	args[4] = b->day_limit > 0 ? exact_arg_int4(b->day_limit) : exact_arg_null(INT4OID);
-	args[5] = b->day_limit > 0 ? exact_arg_int4(b->day_left) : exact_arg_null(INT4OID);
-	args[6] = b->day_limit > 0 ? exact_arg_time(b->day_reset) : exact_arg_null(TIMESTAMPTZOID);
-	args[7] = b->gap > 0 ? exact_arg_float8((double) (b->gap / USECS_PER_SEC)) : exact_arg_null(FLOAT8OID);
-	exact_sql(sql, 8, args);
+	{
+		ExactArg	args[] = {
+			exact_arg_int4(division),
+			arg_count(b->minute_limit, b->minute_limit),
+			arg_count(b->minute_limit, b->minute_left),
+			arg_reset(b->minute_limit, b->minute_reset),
+			arg_count(b->day_limit, b->day_limit),
+			arg_count(b->day_limit, b->day_left),
+			arg_reset(b->day_limit, b->day_reset),
+			b->gap > 0 ? exact_arg_float8(gap_s) : exact_arg_null(FLOAT8OID),
+		};
+
+		exact_sql(sql, lengthof(args), args);
+	}
 }
 
+/* What was known when the fetcher ended, and the calls of the last minute. */
 void
 exact_budget_load(void)
 {
 	static const char budgets_sql[] =
-	"SELECT division, minute_limit, minute_left, minute_reset, day_limit, day_left, day_reset FROM exact.division_state";
-	static const char errors_sql[] =
-	"SELECT coalesce(division, 0), pg_catalog.split_part(path, '?', 1), at FROM exact.api_call "
-	"WHERE at > pg_catalog.now() - interval '1 hour' AND status = ANY ('{400,401,403,404,410,500,501}') ORDER BY at";
+		"SELECT division, minute_limit, minute_left, minute_reset, day_limit, day_left, day_reset"
+		" FROM exact.division_state";
 	static const char recent_sql[] =
-	"SELECT coalesce(division, 0), at FROM exact.api_call WHERE at > pg_catalog.now() - interval '1 minute' ORDER BY at";
+		"SELECT coalesce(division, 0), at"
+		" FROM exact.api_call"
+		" WHERE at > pg_catalog.now() - interval '1 minute'"
+		" ORDER BY at";
 	uint64		n;
 
 	n = exact_sql(budgets_sql, 0, NULL);
@@ -364,9 +354,6 @@ exact_budget_load(void)
 		b->day_left = (int) exact_cell_int8(i, 6, 0);
 		b->day_reset = exact_cell_time(i, 7, 0);
 	}
-	n = exact_sql(errors_sql, 0, NULL);
-	for (uint64 i = 0; i < n; i++)
-		count_error_at((int) exact_cell_int8(i, 1, 0), exact_cell_text(i, 2), exact_cell_time(i, 3, 0));
 	n = exact_sql(recent_sql, 0, NULL);
 	for (uint64 i = 0; i < n; i++)
 	{

@@ -1,29 +1,28 @@
 /*
  * exact_api.c - one call to Exact Online.
  *
- * Every call of the fetcher passes here, so token, budgets and log hold whoever asks. Facts: exact-online.md §2.7, §4.11.
+ * Every call of the fetcher passes here, so token, budgets and log hold whoever asks. Facts:
+ * exact-online.md §2.7, §4.11.
  */
 #include "postgres.h"
 
-#include <ctype.h>
-
-#include "mb/pg_wchar.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
-#include "auth/token.h"
+#include "auth/exact_token.h"
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/sql.h"
+#include "base/words.h"
 #include "exact_online/budget.h"
+#include "exact_online/endpoint.h"
 #include "exact_online/exact_api.h"
 #include "exact_online/odata.h"
+#include "exact_online/odata_value.h"
 #include "http/http_answer.h"
 #include "http/url.h"
 #include "worker/unit.h"
 
 #define WORDS_MAX 200			/* bytes of what the service said, in a message */
-
 
 typedef struct Call
 {
@@ -40,13 +39,15 @@ static Call *answering;			/* whose done runs now, for exact_api_record */
 
 static void send_call(Call *call);
 
-/* The value of the first string after a key, decoded and shortened: texts of error bodies, for people only. */
+/*
+ * The value of the first string after a key, decoded and shortened: texts of error bodies, for
+ * people only.
+ */
 static char *
 text_after(const char *body, const char *key)
 {
 	const char *p = strstr(body, key);
 	ExactSlice	slice;
-	char	   *text;
 
 	if (p == NULL)
 		return NULL;
@@ -61,18 +62,15 @@ text_after(const char *body, const char *key)
 	if (*p != '"')
 		return NULL;
 	slice.len = p + 1 - slice.start;
-	text = exact_odata_string(slice);
-	for (char *c = text; *c; c++)
-		if ((unsigned char) *c < ' ')
-			*c = ' ';
-	text[pg_mbcliplen(text, (int) strlen(text), 200)] = '\0';
-	return text[0] ? text : NULL;
+	return exact_words_tidy(exact_odata_string(slice), WORDS_MAX);
 }
 
 static char *
 error_text(const char *body)
 {
-	static const char *const keys[] = {"\"value\"", "\"error_description\"", "\"faultstring\"", "\"message\""};
+	static const char *const keys[] = {
+		"\"value\"", "\"error_description\"", "\"faultstring\"", "\"message\""
+	};
 
 	for (size_t i = 0; i < lengthof(keys); i++)
 	{
@@ -91,16 +89,19 @@ is_json(const ExactHttpResponse *http)
 
 	while (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')
 		p++;
-	if ((unsigned char) p[0] == 0xEF && (unsigned char) p[1] == 0xBB && (unsigned char) p[2] == 0xBF)
+	if (strncmp(p, "\xEF\xBB\xBF", 3) == 0)	/* a byte order mark */
 		p += 3;
 	return *p == '{';
 }
 
+/* Is it a Reason of a 403 about the whole division? Exact Online's words. */
 static bool
 is_division_reason(const char *reason)
 {
-	static const char *const reasons[] = {"BlockedUser", "InactiveUser", "BlockedCustomer", "LicenseExpired",
-	"DivisionBlocked", "NoDivisionAccess"};
+	static const char *const reasons[] = {
+		"BlockedUser", "InactiveUser", "BlockedCustomer", "LicenseExpired", "DivisionBlocked",
+		"NoDivisionAccess"
+	};
 
 	for (size_t i = 0; reason != NULL && i < lengthof(reasons); i++)
 		if (pg_strcasecmp(reason, reasons[i]) == 0)
@@ -108,115 +109,140 @@ is_division_reason(const char *reason)
 	return false;
 }
 
-/* What it said, as the end of a sentence of ours: no full stop, no more than a line */
+/* What the service said, as the end of a sentence of ours */
 static const char *
 in_its_words(const char *said)
 {
-	size_t		len = said ? strlen(said) : 0;
+	char	   *clause = exact_words_clause(said, WORDS_MAX);
 
-	while (len > 0 && (said[len - 1] == '.' || isspace((unsigned char) said[len - 1])))
-		len--;
-	if (len > WORDS_MAX)
-		len = pg_mbcliplen(said, len, WORDS_MAX);
-	return len > 0 ? psprintf(": %.*s", (int) len, said) : "";
+	return clause ? psprintf(": %s", clause) : "";
 }
 
 static void
-classify(Call *call, ExactApiAnswer *answer, ExactHttpResponse *http)
+fail(ExactApiAnswer *answer, ExactApiTrouble trouble, int sqlstate, char *message, char *detail,
+	 const char *hint)
 {
-	const char *label = call->request.label;
-	const char *method = call->request.method;
-	bool		reads = strcmp(method, "GET") == 0;
-	long		status = http->status;
-	const char *said;
-	const char *words;
-	char	   *detail;
+	answer->trouble = trouble;
+	answer->fault = exact_fault_make(sqlstate, message, detail, pstrdup(hint));
+}
 
-	answer->trouble = EXACT_API_TRANSIENT;
+/* No answer came, or nothing was sent because the host is not allowed. */
+static void
+classify_silence(const ExactApiRequest *q, ExactApiAnswer *answer, const ExactHttpResponse *http)
+{
+	char	   *why = NULL;
+
+	if (!exact_url_allowed(q->url, &why))
+		fail(answer, EXACT_API_REFUSED, ERRCODE_EXACT_HOST_NOT_ALLOWED, pstrdup(why),
+			 psprintf("%s %s", q->method, q->label),
+			 "Correct base_url in exact.app, "
+			 "or let a superuser extend exact_databricks.allowed_hosts.");
+	else
+		fail(answer, EXACT_API_TRANSIENT, ERRCODE_EXACT_UNAVAILABLE,
+			 psprintf("Exact Online did not answer: %s",
+					  http->error ? http->error : "no reason given"),
+			 psprintf("%s %s, after %.0f ms.", q->method, q->label, http->ms),
+			 "The hub tries again by itself.");
+}
+
+/* 2xx: it holds JSON, or nothing where something was written. */
+static void
+classify_success(const ExactApiRequest *q, ExactApiAnswer *answer, const ExactHttpResponse *http)
+{
+	bool		reads = strcmp(q->method, "GET") == 0;
+
+	if (is_json(http) || (!reads && http->body_len == 0))
+		answer->trouble = EXACT_API_OK;
+	else
+		fail(answer, EXACT_API_TRANSIENT, ERRCODE_EXACT_BAD_ANSWER,
+			 pstrdup("Exact Online answered with something that is not JSON"),
+			 psprintf("%s %s, HTTP %ld, %zu bytes%s. Nothing of it was kept.", q->method, q->label,
+					  http->status, http->body_len,
+					  strcasestr(http->body, "<html") ? " of HTML" : ""),
+			 "The hub tries again by itself; a maintenance or login page is the usual cause.");
+}
+
+/* 403: about the division, or about this resource alone. */
+static void
+classify_forbidden(const ExactApiRequest *q, ExactApiAnswer *answer, char *detail)
+{
+	bool		reads = strcmp(q->method, "GET") == 0;
+	bool		scope = answer->said != NULL && strcasestr(answer->said, "scope") != NULL;
+
+	if (is_division_reason(answer->reason))
+		fail(answer, EXACT_API_PARKED, ERRCODE_EXACT_REFUSED,
+			 psprintf("Exact Online refuses division %d: %s", q->division, answer->reason), detail,
+			 "Put it right in Exact Online; "
+			 "the hub tries again every hour, exact.resume() at once.");
+	else
+		fail(answer, EXACT_API_REFUSED,
+			 scope ? ERRCODE_EXACT_MISSING_SCOPE : ERRCODE_EXACT_REFUSED,
+			 psprintf("Exact Online does not permit %s %s%s%s", reads ? "reading" : "writing",
+					  q->resource, scope ? ": a scope is missing" : "",
+					  in_its_words(answer->said)), detail,
+			 scope ?
+			 "Add the scope to the app in the App Center, "
+			 "then consent again with exact.authorize_url()." :
+			 "Give the consenting user the right in Exact Online, or disable the entity.");
+}
+
+/* What the service says about an error, and whether the same request may succeed later. */
+static void
+classify_error(const ExactApiRequest *q, ExactApiAnswer *answer, const ExactHttpResponse *http)
+{
+	long		status = http->status;
+	const char *reason = exact_http_header(http, "Reason");
+	char	   *detail = psprintf("%s %s, HTTP %ld%s%s.", q->method, q->label, status,
+								  reason ? ", Reason " : "", reason ? reason : "");
+	const char *why;
+
+	answer->reason = reason;
+	answer->said = error_text(http->body);
+	if (exact_endpoint_is_error(status))
+		exact_endpoint_count_error(q->division, q->resource, GetCurrentTimestamp());
+
+	if (status == EXACT_STATUS_TOO_MANY)
+	{
+		answer->retry_at = exact_budget_allowed_at(q->division, q->resource, &why);
+		fail(answer, EXACT_API_LIMIT, ERRCODE_EXACT_BUDGET,
+			 psprintf("the call budget of division %d is used up", q->division), detail,
+			 "The hub goes on when the limit resets.");
+	}
+	else if (status == EXACT_STATUS_FORBIDDEN)
+		classify_forbidden(q, answer, detail);
+	else if (status == EXACT_STATUS_UNAUTHORIZED)
+		fail(answer, EXACT_API_TRANSIENT, ERRCODE_EXACT_REFUSED,
+			 pstrdup("Exact Online does not accept the access token"), detail,
+			 "The hub renews it; if this stays, consent again with exact.authorize_url().");
+	else if (status >= EXACT_STATUS_FAILED && status != EXACT_STATUS_NOT_IMPLEMENTED)
+		fail(answer, EXACT_API_TRANSIENT, ERRCODE_EXACT_UNAVAILABLE,
+			 psprintf("Exact Online failed: HTTP %ld%s", status, in_its_words(answer->said)),
+			 detail,
+			 "The hub tries again by itself.");
+	else if (status >= 300 && status < 400)
+		fail(answer, EXACT_API_TRANSIENT, ERRCODE_EXACT_BAD_ANSWER,
+			 psprintf("Exact Online redirected: HTTP %ld", status), detail,
+			 "The hub follows no redirects and tries again by itself.");
+	else
+		fail(answer, EXACT_API_REFUSED, ERRCODE_EXACT_REFUSED,
+			 psprintf("Exact Online refused %s: HTTP %ld%s", q->resource, status,
+					  in_its_words(answer->said)), detail,
+			 "See exact.calls; the hub tries again within the error budget.");
+}
+
+static void
+classify(const ExactApiRequest *q, ExactApiAnswer *answer, const ExactHttpResponse *http)
+{
 	if (http->outcome != EXACT_HTTP_ANSWERED)
 	{
-		char	   *why = NULL;
-
-		if (!exact_url_allowed(call->request.url, &why))
-		{
-			answer->trouble = EXACT_API_REFUSED;
-			answer->fault = exact_fault_make(ERRCODE_EXACT_HOST_NOT_ALLOWED, pstrdup(why), psprintf("%s %s", method, label),
-									   pstrdup("Correct base_url in exact.app, or let a superuser extend exact_databricks.allowed_hosts."));
-			return;
-		}
-		answer->fault = exact_fault_make(ERRCODE_EXACT_UNAVAILABLE,
-								   psprintf("Exact Online did not answer: %s", http->error ? http->error : "no reason given"),
-								   psprintf("%s %s, after %.0f ms.", method, label, http->ms),
-								   pstrdup("The hub tries again by itself."));
+		classify_silence(q, answer, http);
 		return;
 	}
-	exact_budget_hear(call->request.division, http);
-	if (status >= 200 && status < 300)
-	{
-		if (is_json(http) || (!reads && http->body_len == 0))
-		{
-			answer->trouble = EXACT_API_OK;
-			return;
-		}
-		answer->fault = exact_fault_make(ERRCODE_EXACT_BAD_ANSWER,
-								   pstrdup("Exact Online answered with something that is not JSON"),
-								   psprintf("%s %s, HTTP %ld, %zu bytes%s. Nothing of it was kept.", method, label, status, http->body_len,
-											strcasestr(http->body, "<html") ? " of HTML" : ""),
-								   pstrdup("The hub tries again by itself; a maintenance or login page is the usual cause."));
-		return;
-	}
-	said = answer->said = error_text(http->body);
-	answer->reason = exact_http_header(http, "Reason");
-	detail = psprintf("%s %s, HTTP %ld%s%s.", method, label, status, answer->reason ? ", Reason " : "", answer->reason ? answer->reason : "");
-	words = in_its_words(said);
-	if (status == 429)
-	{
-		const char *why;
-
-		answer->trouble = EXACT_API_LIMIT;
-		answer->retry_at = exact_budget_allowed_at(call->request.division, call->request.resource, &why);
-		answer->fault = exact_fault_make(ERRCODE_EXACT_BUDGET, psprintf("the call budget of division %d is used up", call->request.division),
-								   detail, pstrdup("The hub goes on when the limit resets."));
-		return;
-	}
-	if (status == 401 || status == 403 || status == 400 || status == 404 || status == 410 || status == 500 || status == 501)
-		exact_budget_count_error(call->request.division, call->request.resource);
-	if (status == 403 && is_division_reason(answer->reason))
-	{
-		answer->trouble = EXACT_API_PARKED;
-		answer->fault = exact_fault_make(ERRCODE_EXACT_REFUSED,
-								   psprintf("Exact Online refuses division %d: %s", call->request.division, answer->reason), detail,
-								   pstrdup("Put it right in Exact Online; the hub tries again every hour, exact.resume() at once."));
-	}
-	else if (status == 403)
-	{
-		bool		scope = said != NULL && strcasestr(said, "scope") != NULL;
-
-		answer->trouble = EXACT_API_REFUSED;
-		answer->fault = exact_fault_make(scope ? ERRCODE_EXACT_MISSING_SCOPE : ERRCODE_EXACT_REFUSED,
-								   psprintf("Exact Online does not permit %s %s%s%s", reads ? "reading" : "writing", call->request.resource,
-											scope ? ": a scope is missing" : "", words), detail,
-								   scope ? pstrdup("Add the scope to the app in the App Center, then consent again with exact.authorize_url().")
-								   : pstrdup("Give the consenting user the right in Exact Online, or disable the entity."));
-	}
-	else if (status == 401)
-	{
-		answer->trouble = EXACT_API_TRANSIENT;
-		answer->fault = exact_fault_make(ERRCODE_EXACT_REFUSED, pstrdup("Exact Online does not accept the access token"), detail,
-								   pstrdup("The hub renews it; if this stays, consent again with exact.authorize_url()."));
-	}
-	else if (status >= 500 && status != 501)
-		answer->fault = exact_fault_make(ERRCODE_EXACT_UNAVAILABLE, psprintf("Exact Online failed: HTTP %ld%s", status, words), detail,
-								   pstrdup("The hub tries again by itself."));
-	else if (status >= 300 && status < 400)
-		answer->fault = exact_fault_make(ERRCODE_EXACT_BAD_ANSWER, psprintf("Exact Online redirected: HTTP %ld", status), detail,
-								   pstrdup("The hub follows no redirects and tries again by itself."));
+	exact_budget_hear(q->division, http);
+	if (http->status >= 200 && http->status < 300)
+		classify_success(q, answer, http);
 	else
-	{
-		answer->trouble = EXACT_API_REFUSED;
-		answer->fault = exact_fault_make(ERRCODE_EXACT_REFUSED, psprintf("Exact Online refused %s: HTTP %ld%s", call->request.resource, status, words), detail,
-								   pstrdup("See exact.calls; the hub tries again within the error budget."));
-	}
+		classify_error(q, answer, http);
 }
 
 static void
@@ -239,6 +265,25 @@ finish_call(Call *call, ExactApiAnswer *answer)
 	MemoryContextDelete(call->context);
 }
 
+/* The service did not accept the token: the call is recorded and sent once more with a new one. */
+static void
+send_again(Call *call, ExactHttpResponse *http)
+{
+	ExactApiAnswer first = {
+		.trouble = EXACT_API_TRANSIENT, .http = http, .request = &call->request
+	};
+
+	exact_budget_hear(call->request.division, http);
+	exact_endpoint_count_error(call->request.division, call->request.resource,
+							   GetCurrentTimestamp());
+	answering = call;
+	exact_unit_run("record call", record_unit, &first, NULL);
+	answering = NULL;
+	call->recorded = false;
+	call->retried = true;
+	exact_token_rejected(call->request.app, call->token_id);
+}
+
 static void
 on_response(ExactHttpResponse *http, void *arg)
 {
@@ -247,32 +292,42 @@ on_response(ExactHttpResponse *http, void *arg)
 	ExactApiAnswer answer = {0};
 
 	answer.http = http;
-	if (http->outcome == EXACT_HTTP_ANSWERED && http->status == 401 && !call->retried)
+	if (http->outcome == EXACT_HTTP_ANSWERED && http->status == EXACT_STATUS_UNAUTHORIZED &&
+		!call->retried)
 	{
-		ExactApiAnswer first = {.trouble = EXACT_API_TRANSIENT, .http = http, .request = &call->request};
-
-		exact_budget_hear(call->request.division, http);
-		exact_budget_count_error(call->request.division, call->request.resource);
-		answering = call;
-		exact_unit_run("record call", record_unit, &first, NULL);
-		answering = NULL;
-		call->recorded = false;
-		call->retried = true;
-		exact_token_rejected(call->request.app, call->token_id);
+		send_again(call, http);
 		MemoryContextSwitchTo(old);
 		send_call(call);
 		return;
 	}
-	classify(call, &answer, http);
+	classify(&call->request, &answer, http);
 	finish_call(call, &answer);
 	MemoryContextSwitchTo(old);
 }
 
 static void
+finish_without_token(Call *call, const ExactTokenAnswer *token)
+{
+	ExactApiAnswer answer = {0};
+
+	answer.trouble = token->state == EXACT_TOKEN_WAIT ? EXACT_API_TRANSIENT :
+		EXACT_API_UNAUTHORIZED;
+	answer.retry_at = token->retry_at;
+	answer.fault = (ExactFault *) token->fault;
+	if (answer.fault == NULL)
+		answer.fault = exact_fault_make(ERRCODE_EXACT_UNAVAILABLE,
+										psprintf("no access token for app \"%s\" yet",
+												 call->request.app), NULL, NULL);
+	finish_call(call, &answer);
+}
+
+/* Sends the request; the header with the token is cleansed as soon as libcurl has its copy. */
+static void
 on_token(const ExactTokenAnswer *token, void *arg)
 {
 	Call	   *call = arg;
 	MemoryContext old = MemoryContextSwitchTo(call->context);
+	const ExactApiRequest *q = &call->request;
 	ExactHttpRequest http = {0};
 	const char *headers[5];
 	int			n = 0;
@@ -282,14 +337,7 @@ on_token(const ExactTokenAnswer *token, void *arg)
 
 	if (token->state != EXACT_TOKEN_OK)
 	{
-		ExactApiAnswer answer = {0};
-
-		answer.trouble = token->state == EXACT_TOKEN_WAIT ? EXACT_API_TRANSIENT : EXACT_API_UNAUTHORIZED;
-		answer.retry_at = token->retry_at;
-		answer.fault = (ExactFault *) token->fault;
-		if (answer.fault == NULL)
-			answer.fault = exact_fault_make(ERRCODE_EXACT_UNAVAILABLE, psprintf("no access token for app \"%s\" yet", call->request.app), NULL, NULL);
-		finish_call(call, &answer);
+		finish_without_token(call, token);
 		MemoryContextSwitchTo(old);
 		return;
 	}
@@ -298,19 +346,19 @@ on_token(const ExactTokenAnswer *token, void *arg)
 	bearer = exact_http_bearer(text, len);
 	headers[n++] = bearer;
 	headers[n++] = "Accept: application/json";
-	if (call->request.language != NULL)
-		headers[n++] = psprintf("CustomDescriptionLanguage: %s", call->request.language);
-	if (call->request.body != NULL)
+	if (q->language != NULL)
+		headers[n++] = psprintf("CustomDescriptionLanguage: %s", q->language);
+	if (q->body != NULL)
 		headers[n++] = "Content-Type: application/json";
 	headers[n] = NULL;
 
-	http.method = call->request.method;
-	http.body = call->request.body;
-	http.body_len = call->request.body ? strlen(call->request.body) : 0;
-	http.url = call->request.url;
+	http.method = q->method;
+	http.body = q->body;
+	http.body_len = q->body ? strlen(q->body) : 0;
+	http.url = q->url;
 	http.headers = headers;
 	http.sensitive = true;
-	exact_budget_count_call(call->request.division);
+	exact_budget_count_call(q->division);
 	exact_http_start(&http, on_response, call);
 	exact_http_forget_bearer(bearer);
 	MemoryContextSwitchTo(old);
@@ -325,7 +373,8 @@ send_call(Call *call)
 void
 exact_api_send(const ExactApiRequest *request, ExactApiDone done, void *arg)
 {
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact call", ALLOCSET_SMALL_SIZES);
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact call",
+												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	Call	   *call = palloc0(sizeof(Call));
 
@@ -346,41 +395,52 @@ exact_api_send(const ExactApiRequest *request, ExactApiDone done, void *arg)
 	send_call(call);
 }
 
+/* The outcomes are those of ExactApiTrouble. */
 int64
 exact_api_record(ExactApiAnswer *answer, int rows)
 {
-	static const char insert_call[] =
-	"INSERT INTO exact.api_call (id, at, took_ms, app, division, feed, method, path, status, outcome, rows, bytes, minute_left, day_left, reason, error) "
-	"VALUES (pg_catalog.nextval('exact.call_id'), $1, $2, $3, nullif($4, 0), $5, $15, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id";
-	static const char *const outcomes[] = {"ok", "transient", "limit", "refused", "parked", "unauthorized"};
+	static const char sql[] =
+		"INSERT INTO exact.api_call"
+		" (id, at, took_ms, app, division, feed, method, path, status, outcome, rows, bytes,"
+		"  minute_left, day_left, reason, error)"
+		" VALUES (pg_catalog.nextval('exact.call_id'), $1, $2, $3, nullif($4, 0), $5, $6, $7, $8,"
+		"  $9, $10, $11, $12, $13, $14, $15)"
+		" RETURNING id";
+	static const char *const outcomes[] = {
+		"ok", "transient", "limit", "refused", "parked", "unauthorized"
+	};
 	const ExactApiRequest *q = answer->request;
 	const ExactHttpResponse *http = answer->http;
-	int			division = q->division;
-	ExactArg	args[15];
-	int			minute,
-				day;
+	double		ms = http ? http->ms : 0;
+	int			minute;
+	int			day;
 	int64		id;
 
-	exact_budget_left(division, &minute, &day);
-	args[0] = exact_arg_time(GetCurrentTimestamp() - (TimestampTz) ((http ? http->ms : 0) * 1000));
-	args[1] = exact_arg_float8(http ? http->ms : 0);
-	args[2] = exact_arg_text(q->app);
-	args[3] = exact_arg_int4(division);
-	args[4] = exact_arg_text(q->feed);
-	args[5] = exact_arg_text(q->label);
-	args[6] = http && http->status ? exact_arg_int4((int32) http->status) : exact_arg_null(INT4OID);
-	args[7] = exact_arg_text(outcomes[answer->trouble]);
-	args[8] = exact_arg_int4(rows);
-	args[9] = exact_arg_int8(http ? (int64) http->body_len : 0);
-	args[10] = minute >= 0 ? exact_arg_int4(minute) : exact_arg_null(INT4OID);
-	args[11] = day >= 0 ? exact_arg_int4(day) : exact_arg_null(INT4OID);
-	args[12] = exact_arg_text(answer->reason);
-	args[13] = exact_arg_text(answer->fault ? answer->fault->message : NULL);
-	args[14] = exact_arg_text(q->method);
-	exact_sql(insert_call, 15, args);
+	exact_budget_left(q->division, &minute, &day);
+	{
+		ExactArg	args[] = {
+			exact_arg_time(GetCurrentTimestamp() - (TimestampTz) (ms * 1000)),
+			exact_arg_float8(ms),
+			exact_arg_text(q->app),
+			exact_arg_int4(q->division),
+			exact_arg_text(q->feed),
+			exact_arg_text(q->method),
+			exact_arg_text(q->label),
+			http && http->status ? exact_arg_int4((int32) http->status) : exact_arg_null(INT4OID),
+			exact_arg_text(outcomes[answer->trouble]),
+			exact_arg_int4(rows),
+			exact_arg_int8(http ? (int64) http->body_len : 0),
+			minute >= 0 ? exact_arg_int4(minute) : exact_arg_null(INT4OID),
+			day >= 0 ? exact_arg_int4(day) : exact_arg_null(INT4OID),
+			exact_arg_text(answer->reason),
+			exact_arg_text(answer->fault ? answer->fault->message : NULL),
+		};
+
+		exact_sql(sql, lengthof(args), args);
+	}
 	id = exact_cell_int8(0, 1, 0);
 
-	exact_budget_save(division);
+	exact_budget_save(q->division);
 	if (answering != NULL)
 		answering->recorded = true;
 	return id;

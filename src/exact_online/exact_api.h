@@ -1,5 +1,6 @@
 /*
- * exact_api.h - one call to Exact Online: token, budgets, classification of the answer, record of the call.
+ * exact_api.h - one call to Exact Online: token, budgets, classification of the answer, record of
+ * the call.
  *
  * Fetcher only. The caller asks budget.h first whether a call may be sent.
  */
@@ -40,16 +41,18 @@ typedef struct ExactApiAnswer
 	ExactHttpResponse *http;	/* NULL when nothing was sent */
 	ExactFault *fault;			/* unless OK */
 	const char *reason;			/* Reason header, may be NULL */
-	const char *said;			/* message of an error body, in the consenting user's language; may be NULL */
+	/* message of an error body, in the consenting user's language; may be NULL */
+	const char *said;
 	TimestampTz retry_at;		/* for LIMIT, TRANSIENT from the token side; else 0 */
 } ExactApiAnswer;
 
 typedef void (*ExactApiDone) (ExactApiAnswer *answer, void *arg);
 
 /*
- * Starts a request; done is called once, at once or later, outside a transaction. done itself records the call with
- * exact_api_record in the unit that stores its outcome; what is not recorded there is recorded afterwards.
- * A request that changes something is sent once: without an answer (http->outcome EXACT_HTTP_UNKNOWN) it may have been done.
+ * Starts a request; done is called once, at once or later, outside a transaction. done itself
+ * records the call with exact_api_record in the unit that stores its outcome; what is not recorded
+ * there is recorded afterwards. A request that changes something is sent once: without an answer
+ * (http->outcome EXACT_HTTP_UNKNOWN) it may have been done.
  */
 extern void exact_api_send(const ExactApiRequest *request, ExactApiDone done, void *arg);
 

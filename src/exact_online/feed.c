@@ -1,23 +1,25 @@
 /*
  * feed.c - what a canonical feed reads (design: one canonical feed per entity).
  *
- * Reads the catalogue; builds URLs and hashes. A combined set (purchase orders) is one feed of two entities: the row with
- * LineNumber 0 is the header, the others are lines. Called by the fetcher and by stage.c.
+ * Reads the catalogue; builds URLs and hashes. A combined set (purchase orders) is one feed of two
+ * entities: the row with LineNumber 0 is the header, the others are lines. Called by the fetcher
+ * and by stage.c.
  */
 #include "postgres.h"
 
 #include <time.h>
 
 #include "lib/stringinfo.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "auth/secret.h"
 #include "base/digest.h"
 #include "base/sql.h"
 #include "exact_online/feed.h"
-#include "http/http_client.h"
+#include "exact_online/odata_value.h"
 #include "http/url.h"
 
+#define NAMES_STEP 64			/* room for so many more names at a time */
 #define MAX_URL 5900			/* exact-online.md §4.2: about 6000 characters */
 
 static int
@@ -26,8 +28,10 @@ add_name(const char ***names, int *n, const char *name)
 	for (int i = 0; i < *n; i++)
 		if (strcmp((*names)[i], name) == 0)
 			return i;
-	if (*n % 64 == 0)
-		*names = *n == 0 ? palloc(64 * sizeof(char *)) : repalloc(*names, (*n + 64) * sizeof(char *));
+	if (*n == 0)
+		*names = palloc(NAMES_STEP * sizeof(char *));
+	else if (*n % NAMES_STEP == 0)
+		*names = repalloc(*names, (*n + NAMES_STEP) * sizeof(char *));
 	(*names)[*n] = pstrdup(name);
 	return (*n)++;
 }
@@ -42,7 +46,7 @@ add_field(ExactFeed *feed, const char *name)
 static int
 add_entity_field(ExactFeed *feed, const ExactFeedEntity *entity, const char *name)
 {
-	if (feed->method == EXACT_FEED_EXPANDED && entity->row_kind == 'l')
+	if (feed->method == EXACT_FEED_EXPANDED && entity->row_kind == EXACT_FEED_LINE)
 		return add_name(&feed->line_fields, &feed->nline_fields, name);
 	return add_field(feed, name);
 }
@@ -60,7 +64,7 @@ static void
 digest_fields(ExactFeed *feed)
 {
 	StringInfoData names;
-	uint8		digest[32];
+	uint8		digest[EXACT_DIGEST_LEN];
 
 	initStringInfo(&names);
 	for (int i = 0; i < feed->nfields; i++)
@@ -68,8 +72,8 @@ digest_fields(ExactFeed *feed)
 	for (int i = 0; i < feed->nline_fields; i++)
 		appendStringInfo(&names, "/%s,", feed->line_fields[i]);
 	exact_sha256(names.data, names.len, digest);
-	for (int i = 0; i < 32; i++)
-		sprintf(feed->digest + 2 * i, "%02x", digest[i]);
+	hex_encode((const char *) digest, sizeof(digest), feed->digest);
+	feed->digest[EXACT_DIGEST_HEX_LEN] = '\0';
 	pfree(names.data);
 }
 
@@ -78,7 +82,9 @@ static ExactFeed *
 builtin_feed(const char *name)
 {
 	static const char *const log_fields[] = {"Timestamp", "EntityKey", "EntityType", "Division"};
-	static const char *const guard_fields[] = {"Code", "DivisionMoveDate", "DivisionHRLinkUnlinkDate", "BlockingStatus", "Status"};
+	static const char *const guard_fields[] = {
+		"Code", "DivisionMoveDate", "DivisionHRLinkUnlinkDate", "BlockingStatus", "Status"
+	};
 	bool		log = strcmp(name, EXACT_FEED_DELETED) == 0;
 	ExactFeed  *feed = palloc0(sizeof(ExactFeed));
 
@@ -105,89 +111,52 @@ method_of(const char *name)
 	return strcmp(name, "expanded") == 0 ? EXACT_FEED_EXPANDED : EXACT_FEED_FULL;
 }
 
-ExactFeed *
-exact_feed_load(const char *name)
+static ExactFeedRowKind
+row_kind_of(const char *name)
 {
-	static const char entities_sql[] =
-	"SELECT e.entity, e.resource, e.method, e.row_kind, e.key_field, e.parent_field, e.plain_resource, e.plain_key, coalesce(e.entity_type, 0), "
-	"(EXTRACT(epoch FROM e.sync_interval) * 1000000)::bigint, e.has_division, e.sync_interval_set, "
-	"coalesce((SELECT f.edm_type FROM exact.catalogue_field f WHERE f.entity = e.entity AND f.source_field = e.key_field LIMIT 1), 'Edm.Guid'), "
-	"EXISTS (SELECT FROM exact.catalogue d WHERE d.trigger_entity = e.entity), "
-	"(SELECT t.feed FROM exact.catalogue t WHERE t.entity = e.trigger_entity) "
-	"FROM exact.entity_effective e WHERE e.feed = $1 "
-	"ORDER BY e.merge_rank, e.entity";
-	static const char fields_sql[] =
-	"SELECT name, source_field, hashed FROM exact.field_effective WHERE entity = $1 AND target_type IS NOT NULL ORDER BY ordinal, name";
-	ExactArg	arg;
-	ExactFeed  *feed;
-	char	  **key_fields;
-	char	  **parent_fields;
-	bool		has_division = false;
-	uint64		n;
+	if (name == NULL)
+		return EXACT_FEED_RECORD;
+	return strcmp(name, "header") == 0 ? EXACT_FEED_HEADER : EXACT_FEED_LINE;
+}
 
-	if (strcmp(name, EXACT_FEED_DELETED) == 0 || strcmp(name, EXACT_FEED_DIVISIONS) == 0)
-		return builtin_feed(name);
+/* Reads an entity's fields, adds them to those of the feed and keeps which are hashed. */
+static void
+read_fields(ExactFeed *feed, ExactFeedEntity *entity)
+{
+	static const char sql[] =
+		"SELECT name, source_field, hashed FROM exact.field_effective"
+		" WHERE entity = $1 AND target_type IS NOT NULL"
+		" ORDER BY ordinal, name";
+	ExactArg	arg = exact_arg_text(entity->name);
+	uint64		n = exact_sql(sql, 1, &arg);
 
-	arg = exact_arg_text(name);
-	n = exact_sql(entities_sql, 1, &arg);
-	if (n == 0)
-		return NULL;
-	feed = palloc0(sizeof(ExactFeed));
-	feed->name = pstrdup(name);
-	feed->resource = exact_cell_text(0, 2);
-	feed->method = method_of(exact_cell_text(0, 3));
-	feed->interval_us = exact_cell_int8(0, 10, 0);
-	feed->interval_set = exact_cell_bool(0, 12, false);
-	feed->trigger_feed = exact_cell_text(0, 15);
-	feed->nentities = (int) n;
-	feed->entities = palloc0(n * sizeof(ExactFeedEntity));
-	key_fields = palloc(n * sizeof(char *));
-	parent_fields = palloc(n * sizeof(char *));
-	for (uint64 i = 0; i < n; i++)
+	entity->hashed = palloc(n * sizeof(int));
+	entity->hashed_names = palloc(n * sizeof(char *));
+	for (uint64 row = 0; row < n; row++)
 	{
-		ExactFeedEntity *e = &feed->entities[i];
-		char	   *kind = exact_cell_text(i, 4);
+		int			field = add_entity_field(feed, entity, exact_cell_text(row, 2));
 
-		e->name = exact_cell_text(i, 1);
-		e->row_kind = kind == NULL ? ' ' : kind[0];
-		key_fields[i] = exact_cell_text(i, 5);
-		parent_fields[i] = exact_cell_text(i, 6);
-		e->plain_resource = exact_cell_text(i, 7);
-		e->plain_key = exact_cell_text(i, 8);
-		e->entity_type = (int) exact_cell_int8(i, 9, 0);
-		has_division = has_division || exact_cell_bool(i, 11, false);
-		e->plain_key_type = exact_cell_text(i, 13);
-		e->followed = exact_cell_bool(i, 14, false);
-		e->guid_key = strcmp(e->plain_key_type, "Edm.Guid") == 0;
-	}
-	feed->line_division = -1;
-	for (int i = 0; i < feed->nentities; i++)
-	{
-		ExactFeedEntity *e = &feed->entities[i];
-
-		arg = exact_arg_text(e->name);
-		n = exact_sql(fields_sql, 1, &arg);
-		e->hashed = palloc(n * sizeof(int));
-		e->hashed_names = palloc(n * sizeof(char *));
-		for (uint64 row = 0; row < n; row++)
+		if (exact_cell_bool(row, 3, true))
 		{
-			int			field = add_entity_field(feed, e, exact_cell_text(row, 2));
-
-			if (exact_cell_bool(row, 3, true))
-			{
-				e->hashed_names[e->nhashed] = exact_cell_text(row, 1);
-				e->hashed[e->nhashed++] = field;
-			}
+			entity->hashed_names[entity->nhashed] = exact_cell_text(row, 1);
+			entity->hashed[entity->nhashed++] = field;
 		}
-		e->key = add_entity_field(feed, e, key_fields[i]);
-		e->parent = parent_fields[i] != NULL ? add_entity_field(feed, e, parent_fields[i]) : -1;
 	}
-	feed->timestamp = feed->method == EXACT_FEED_SYNC ? add_field(feed, "Timestamp") : -1;
+}
+
+/* The fields that the hub needs beside those of the entities */
+static void
+add_own_fields(ExactFeed *feed, bool has_division)
+{
+	bool		by_version = feed->method == EXACT_FEED_SYNC;
+	bool		numbered = feed->nentities > 1 ||
+		(feed->entities[0].parent >= 0 && find_field(feed, "LineNumber") >= 0);
+
+	feed->timestamp = by_version ? add_field(feed, "Timestamp") : -1;
 	feed->modified = exact_feed_by_time(feed) ? add_field(feed, "Modified") : -1;
 	feed->division = has_division ? add_field(feed, "Division") : -1;
-	feed->line_number = feed->method == EXACT_FEED_SYNC && (feed->nentities > 1 || (feed->entities[0].parent >= 0 && find_field(feed, "LineNumber") >= 0)) ?
-		add_field(feed, "LineNumber") : -1;
-	feed->collection = -1;
+	feed->line_number = by_version && numbered ? add_field(feed, "LineNumber") : -1;
+	feed->collection = feed->line_division = -1;
 	if (feed->method == EXACT_FEED_EXPANDED && feed->nentities == 2)
 	{
 		/* the collection is called like the lines' own endpoint */
@@ -195,6 +164,108 @@ exact_feed_load(const char *name)
 		if (has_division)
 			feed->line_division = add_name(&feed->line_fields, &feed->nline_fields, "Division");
 	}
+}
+
+/* The columns of entities_sql */
+enum
+{
+	COL_ENTITY = 1,
+	COL_ROW_KIND,
+	COL_KEY_FIELD,
+	COL_PARENT_FIELD,
+	COL_PLAIN_RESOURCE,
+	COL_PLAIN_KEY,
+	COL_PLAIN_KEY_TYPE,
+	COL_ENTITY_TYPE,
+	COL_HAS_DIVISION,
+	COL_FOLLOWED,
+	COL_RESOURCE,
+	COL_METHOD,
+	COL_INTERVAL_US,
+	COL_INTERVAL_SET,
+	COL_TRIGGER_FEED
+};
+
+static const char entities_sql[] =
+	"SELECT e.entity, e.row_kind, e.key_field, e.parent_field, e.plain_resource, e.plain_key,"
+	" coalesce((SELECT f.edm_type FROM exact.catalogue_field f"
+	"  WHERE f.entity = e.entity AND f.source_field = e.key_field"
+	"  LIMIT 1), 'Edm.Guid'),"
+	" coalesce(e.entity_type, 0), e.has_division,"
+	" EXISTS (SELECT FROM exact.catalogue d WHERE d.trigger_entity = e.entity),"
+	" e.resource, e.method, (EXTRACT(epoch FROM e.sync_interval) * 1000000)::bigint,"
+	" e.sync_interval_set,"
+	" (SELECT t.feed FROM exact.catalogue t WHERE t.entity = e.trigger_entity)"
+	" FROM exact.entity_effective e"
+	" WHERE e.feed = $1"
+	" ORDER BY e.merge_rank, e.entity";
+
+/* What the feed's entities have in common, from the first of them */
+static ExactFeed *
+take_feed(const char *name, int nentities)
+{
+	ExactFeed  *feed = palloc0(sizeof(ExactFeed));
+
+	feed->name = pstrdup(name);
+	feed->resource = exact_cell_text(0, COL_RESOURCE);
+	feed->method = method_of(exact_cell_text(0, COL_METHOD));
+	feed->interval_us = exact_cell_int8(0, COL_INTERVAL_US, 0);
+	feed->interval_set = exact_cell_bool(0, COL_INTERVAL_SET, false);
+	feed->trigger_feed = exact_cell_text(0, COL_TRIGGER_FEED);
+	feed->nentities = nentities;
+	feed->entities = palloc0(nentities * sizeof(ExactFeedEntity));
+	return feed;
+}
+
+static void
+take_entity(ExactFeedEntity *entity, int row)
+{
+	entity->name = exact_cell_text(row, COL_ENTITY);
+	entity->row_kind = row_kind_of(exact_cell_text(row, COL_ROW_KIND));
+	entity->plain_resource = exact_cell_text(row, COL_PLAIN_RESOURCE);
+	entity->plain_key = exact_cell_text(row, COL_PLAIN_KEY);
+	entity->plain_key_type = exact_cell_text(row, COL_PLAIN_KEY_TYPE);
+	entity->guid_key = strcmp(entity->plain_key_type, "Edm.Guid") == 0;
+	entity->entity_type = (int) exact_cell_int8(row, COL_ENTITY_TYPE, 0);
+	entity->followed = exact_cell_bool(row, COL_FOLLOWED, false);
+}
+
+/* All rows of the entities are taken before their fields are read: that is another result. */
+ExactFeed *
+exact_feed_load(const char *name)
+{
+	ExactArg	arg = exact_arg_text(name);
+	ExactFeed  *feed;
+	char	  **key_fields;
+	char	  **parent_fields;
+	bool		has_division = false;
+	int			n;
+
+	if (strcmp(name, EXACT_FEED_DELETED) == 0 || strcmp(name, EXACT_FEED_DIVISIONS) == 0)
+		return builtin_feed(name);
+
+	n = (int) exact_sql(entities_sql, 1, &arg);
+	if (n == 0)
+		return NULL;
+	feed = take_feed(name, n);
+	key_fields = palloc(n * sizeof(char *));
+	parent_fields = palloc(n * sizeof(char *));
+	for (int i = 0; i < n; i++)
+	{
+		take_entity(&feed->entities[i], i);
+		key_fields[i] = exact_cell_text(i, COL_KEY_FIELD);
+		parent_fields[i] = exact_cell_text(i, COL_PARENT_FIELD);
+		has_division = has_division || exact_cell_bool(i, COL_HAS_DIVISION, false);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		ExactFeedEntity *e = &feed->entities[i];
+
+		read_fields(feed, e);
+		e->key = add_entity_field(feed, e, key_fields[i]);
+		e->parent = parent_fields[i] == NULL ? -1 : add_entity_field(feed, e, parent_fields[i]);
+	}
+	add_own_fields(feed, has_division);
 	digest_fields(feed);
 	return feed;
 }
@@ -236,7 +307,8 @@ datetime_literal(int64 ms)
 	struct tm	tm;
 
 	gmtime_r(&seconds, &tm);
-	return psprintf("datetime'%04d-%02d-%02dT%02d:%02d:%02d.%03d'", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+	return psprintf("datetime'%04d-%02d-%02dT%02d:%02d:%02d.%03d'",
+					tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
 					tm.tm_hour, tm.tm_min, tm.tm_sec, (int) (ms % 1000));
 }
 
@@ -293,8 +365,10 @@ exact_feed_label(const ExactFeed *feed, int64 from)
 	return filter ? psprintf("%s?$filter=%s", feed->resource, filter) : pstrdup(feed->resource);
 }
 
+/* One buffer for all records: it keeps the room that the largest one has needed. */
 void
-exact_feed_hash(const ExactFeedEntity *entity, const ExactRecord *record, uint8 digest[32])
+exact_feed_hash(const ExactFeedEntity *entity, const ExactRecord *record,
+				uint8 digest[EXACT_DIGEST_LEN])
 {
 	static StringInfoData buffer;
 	static bool made = false;
@@ -312,7 +386,8 @@ exact_feed_hash(const ExactFeedEntity *entity, const ExactRecord *record, uint8 
 	{
 		ExactSlice	value = record->values[entity->hashed[i]];
 
-		appendBinaryStringInfo(&buffer, entity->hashed_names[i], strlen(entity->hashed_names[i]) + 1);
+		appendBinaryStringInfo(&buffer, entity->hashed_names[i],
+							   strlen(entity->hashed_names[i]) + 1);
 		if (!exact_odata_is_null(value))
 			appendBinaryStringInfo(&buffer, value.start, value.len);
 		appendStringInfoCharMacro(&buffer, '\0');
@@ -341,7 +416,8 @@ append_key(StringInfo filter, const char *field, const ExactFeedEntity *entity, 
 		appendStringInfo(filter, "guid'%s'", key);
 	else if (strcmp(entity->plain_key_type, "Edm.Int64") == 0)
 		appendStringInfo(filter, "%sL", key);
-	else if (strncmp(entity->plain_key_type, "Edm.Int", 7) == 0 || strcmp(entity->plain_key_type, "Edm.Byte") == 0)
+	else if (strncmp(entity->plain_key_type, "Edm.Int", 7) == 0 ||
+			 strcmp(entity->plain_key_type, "Edm.Byte") == 0)
 		appendStringInfoString(filter, key);
 	else
 	{
@@ -358,7 +434,8 @@ append_key(StringInfo filter, const char *field, const ExactFeedEntity *entity, 
 
 /* A filter over as many of an entity's keys as the address may still hold; returns their number. */
 static int
-append_keys(StringInfo url, const char *field, const ExactFeedEntity *entity, char **keys, int nkeys)
+append_keys(StringInfo url, const char *field, const ExactFeedEntity *entity, char **keys,
+			int nkeys)
 {
 	StringInfoData filter;
 	int			n = 0;
@@ -384,13 +461,15 @@ append_keys(StringInfo url, const char *field, const ExactFeedEntity *entity, ch
 }
 
 char *
-exact_feed_keys_url(const ExactFeed *feed, const ExactFeedEntity *entity, bool keys_only, const char *base, int division,
+exact_feed_keys_url(const ExactFeed *feed, const ExactFeedEntity *entity, bool keys_only,
+					const char *base, int division,
 					char **keys, int nkeys, int *taken)
 {
 	StringInfoData url;
 
 	initStringInfo(&url);
-	appendStringInfo(&url, "%s/api/v1/%d/%s", base, division, keys_only ? entity->plain_resource : feed->resource);
+	appendStringInfo(&url, "%s/api/v1/%d/%s", base, division,
+					 keys_only ? entity->plain_resource : feed->resource);
 	if (keys_only)
 		append_option(&url, "$select", entity->plain_key);
 	else
@@ -400,7 +479,8 @@ exact_feed_keys_url(const ExactFeed *feed, const ExactFeedEntity *entity, bool k
 }
 
 char *
-exact_feed_lines_url(const ExactFeed *feed, const char *base, int division, char **keys, int nkeys, int *taken)
+exact_feed_lines_url(const ExactFeed *feed, const char *base, int division, char **keys, int nkeys,
+					 int *taken)
 {
 	const ExactFeedEntity *line = &feed->entities[1];
 	StringInfoData url;

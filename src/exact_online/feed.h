@@ -1,9 +1,11 @@
 /*
- * feed.h - what a canonical feed reads: the entities of one request, their fields, keys and hashes. Rows of the catalogue, no code per entity.
+ * feed.h - what a canonical feed reads: the entities of one request, their fields, keys and hashes.
+ * Rows of the catalogue, no code per entity.
  */
 #ifndef EXACT_FEED_H
 #define EXACT_FEED_H
 
+#include "base/digest.h"
 #include "exact_online/odata.h"
 
 #define EXACT_FEED_DELETED "deleted"	/* sync/Deleted, all entities of a division */
@@ -19,14 +21,25 @@ typedef enum ExactFeedMethod
 	EXACT_FEED_GUARD			/* system/Divisions */
 } ExactFeedMethod;
 
+/* What the records of an entity are to the feed */
+typedef enum ExactFeedRowKind
+{
+	EXACT_FEED_RECORD,			/* records of their own */
+	EXACT_FEED_HEADER,			/* headers of documents, which come with their lines */
+	EXACT_FEED_LINE				/* those lines */
+} ExactFeedRowKind;
+
 typedef struct ExactFeedEntity
 {
 	char	   *name;			/* glaccount, purchaseorderlines */
-	char		row_kind;		/* 'h' header, 'l' line of a combined set, ' ' otherwise */
-	int			key;			/* index into fields; of a line of an expanded document: into line_fields, as all indices of it */
+	ExactFeedRowKind row_kind;
+
+	/* index into fields, of a line of an expanded document into line_fields, as all its indices */
+	int			key;
 	int			parent;			/* index into fields, -1 none */
 	bool		guid_key;
-	bool		followed;		/* documents of other entities are read again when a record of it changes */
+	/* documents of other entities are read again when a record of it changes */
+	bool		followed;
 	char	   *plain_resource;
 	char	   *plain_key;
 	char	   *plain_key_type; /* Edm.Guid, ... */
@@ -42,11 +55,12 @@ typedef struct ExactFeed
 	char	   *resource;
 	ExactFeedMethod method;
 	int64		interval_us;	/* between two runs without a trigger */
-	bool		interval_set;	/* by the user for this entity: the setting sync_interval does not change it */
+	/* by the user for this entity: the setting sync_interval does not change it */
+	bool		interval_set;
 	char	   *trigger_feed;	/* what makes its documents be read again; NULL none */
 	int			nfields;
 	const char **fields;		/* $select */
-	char		digest[65];		/* of them, hex */
+	char		digest[EXACT_DIGEST_HEX_LEN + 1];	/* of them, hex */
 	int			division;		/* indices into fields, -1 none */
 	int			timestamp;
 	int			line_number;
@@ -59,7 +73,17 @@ typedef struct ExactFeed
 	ExactFeedEntity *entities;	/* headers before lines */
 } ExactFeed;
 
-/* In a unit: reads a feed from the catalogue and the user's overrides into the current memory context; NULL if there is none. */
+/* Is it the lines of an expanded document? They are read and deleted with it. */
+static inline bool
+exact_feed_is_document_line(const ExactFeed *feed, const ExactFeedEntity *entity)
+{
+	return feed->collection >= 0 && entity->row_kind == EXACT_FEED_LINE;
+}
+
+/*
+ * In a unit: reads a feed from the catalogue and the user's overrides into the current memory
+ * context; NULL if there is none.
+ */
 extern ExactFeed *exact_feed_load(const char *name);
 
 /* Is a mark a time of change: milliseconds of the service's local clock, as in /Date(ms)/? */
@@ -67,25 +91,32 @@ extern bool exact_feed_by_time(const ExactFeed *feed);
 /* The time of change of a record of such a feed; false when it has none. */
 extern bool exact_feed_modified(const ExactFeed *feed, const ExactRecord *record, int64 *ms);
 
-/* The run's first URL: base is "https://host"; from: the mark less the overlap, 1 = everything. palloc'd. */
+/*
+ * The run's first URL: base is "https://host"; from: the mark less the overlap, 1 = everything.
+ * palloc'd.
+ */
 extern char *exact_feed_url(const ExactFeed *feed, const char *base, int division, int64 from);
 extern char *exact_feed_label(const ExactFeed *feed, int64 from);
 
 /* SHA-256 over the hashed fields of a record. */
-extern void exact_feed_hash(const ExactFeedEntity *entity, const ExactRecord *record, uint8 digest[32]);
+extern void exact_feed_hash(const ExactFeedEntity *entity, const ExactRecord *record,
+							uint8 digest[EXACT_DIGEST_LEN]);
 
 /* The record's key or parent as stored: decoded, Guids in lower case; NULL when missing. */
 extern char *exact_feed_key(const ExactRecord *record, int field);
 
 /*
- * URL that reads records by their keys: the whole canonical records, or with keys_only just which of them exist, at the plain
- * endpoint. Takes as many of the keys as an address may hold, *taken; at most EXACT_FEED_KEYS.
+ * URL that reads records by their keys: the whole canonical records, or with keys_only just which
+ * of them exist, at the plain endpoint. Takes as many of the keys as an address may hold, *taken;
+ * at most EXACT_FEED_KEYS.
  */
 #define EXACT_FEED_KEYS 60
-extern char *exact_feed_keys_url(const ExactFeed *feed, const ExactFeedEntity *entity, bool keys_only, const char *base, int division,
+extern char *exact_feed_keys_url(const ExactFeed *feed, const ExactFeedEntity *entity,
+								 bool keys_only, const char *base, int division,
 								 char **keys, int nkeys, int *taken);
 
 /* Likewise, the lines of expanded documents by the keys of these. */
-extern char *exact_feed_lines_url(const ExactFeed *feed, const char *base, int division, char **keys, int nkeys, int *taken);
+extern char *exact_feed_lines_url(const ExactFeed *feed, const char *base, int division,
+								  char **keys, int nkeys, int *taken);
 
 #endif

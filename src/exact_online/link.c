@@ -9,9 +9,11 @@
 
 #include "exact_online/link.h"
 #include "exact_online/odata.h"
+#include "exact_online/odata_value.h"
 
 ExactLink
-exact_link_check(const char *link, const char *base_url, int division, const char *page, int64 *linked)
+exact_link_check(const char *link, const char *base_url, int division, const char *page,
+				 int64 *linked)
 {
 	char	   *prefix;
 	bool		inside;

@@ -1,8 +1,9 @@
 /*
  * link.h - may the address of a next page be followed?
  *
- * The request carries the token and its rows count as rows of a division: a link that leads to another host or division is a
- * wrong or forged answer. Every feed, keyed read, inquiry and list of subscriptions asks here and nowhere else.
+ * The request carries the token and its rows count as rows of a division: a link that leads to
+ * another host or division is a wrong or forged answer. Every feed, keyed read, inquiry and list of
+ * subscriptions asks here and nowhere else.
  */
 #ifndef EXACT_LINK_H
 #define EXACT_LINK_H
@@ -18,9 +19,10 @@ typedef enum ExactLink
 } ExactLink;
 
 /*
- * link: __next of a page, NULL on the last one. base_url: "https://host" of the app. page: the address that was asked for the page
- * with this link. *linked may be NULL.
+ * link: __next of a page, NULL on the last one. base_url: "https://host" of the app. page: the
+ * address that was asked for the page with this link. *linked may be NULL.
  */
-extern ExactLink exact_link_check(const char *link, const char *base_url, int division, const char *page, int64 *linked);
+extern ExactLink exact_link_check(const char *link, const char *base_url, int division,
+								  const char *page, int64 *linked);
 
 #endif

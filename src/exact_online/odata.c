@@ -1,8 +1,9 @@
 /*
  * odata.c - an answer of Exact Online as slices of its own bytes.
  *
- * Uses PostgreSQL's own JSON parser without unescaping: a name is read from the raw text before its value, so neither
- * "\u0000" nor a lone surrogate in some description can make a page unreadable. Called by the fetcher only.
+ * Uses PostgreSQL's own JSON parser without unescaping: a name is read from the raw text before its
+ * value, so neither "\u0000" nor a lone surrogate in some description can make a page unreadable.
+ * Called by the fetcher only.
  */
 #ifndef FRONTEND
 #include "postgres.h"
@@ -16,7 +17,9 @@
 #include "mb/pg_wchar.h"
 
 #include "base/compat.h"
+#include "base/json.h"
 #include "exact_online/odata.h"
+#include "exact_online/odata_value.h"
 
 #define MAX_DEPTH 32
 #define MAX_RECORDS 100000
@@ -33,7 +36,6 @@ typedef struct Reader
 	bool		in_results;
 	bool		in_record;
 	bool		in_metadata;
-	int			metadata_depth;
 	bool		seen_d;
 	int			guess;			/* index of the next wanted field, if the server keeps its order */
 	const char *value_start;	/* start of the field value being read, at record level */
@@ -49,26 +51,6 @@ static bool
 name_is(const Reader *r, const char *what)
 {
 	return r->name_len == strlen(what) && memcmp(r->name, what, r->name_len) == 0;
-}
-
-/* The raw name before the colon that the lexer has just passed. Names of Exact hold no escapes; one that does is nobody's. */
-static void
-read_name(Reader *r)
-{
-	const char *p = r->lex->prev_token_terminator - 1;	/* the colon */
-	const char *end;
-
-	while (p > r->lex->input && *p != ':')
-		p--;
-	while (p > r->lex->input && *p != '"')
-		p--;
-	end = p;
-	if (p > r->lex->input)
-		p--;
-	while (p > r->lex->input && *p != '"')
-		p--;
-	r->name = p + 1;
-	r->name_len = end > p ? (size_t) (end - p - 1) : 0;
 }
 
 static int
@@ -182,6 +164,10 @@ begin_next(Reader *r)
 	r->next.start = r->lex->token_start;
 }
 
+/*
+ * A name has been read and its value begins: "d" and "__next" around the records, wanted fields of
+ * a record, the uri of its __metadata.
+ */
 static ExactJsonResult
 field_start(void *state, char *fname pg_attribute_unused(), bool isnull pg_attribute_unused())
 {
@@ -189,7 +175,7 @@ field_start(void *state, char *fname pg_attribute_unused(), bool isnull pg_attri
 
 	if (r->problem != NULL || r->lex->token_start == NULL)	/* the text ends behind the colon */
 		EXACT_JSON_OK;
-	read_name(r);
+	r->name = exact_json_raw_name(r->lex, &r->name_len);
 	if (r->depth == 1)
 	{
 		if (name_is(r, "d"))
@@ -231,6 +217,7 @@ field_start(void *state, char *fname pg_attribute_unused(), bool isnull pg_attri
 	EXACT_JSON_OK;
 }
 
+/* A value has ended: its slice is known now. */
 static ExactJsonResult
 field_end(void *state, char *fname pg_attribute_unused(), bool isnull pg_attribute_unused())
 {
@@ -247,7 +234,8 @@ field_end(void *state, char *fname pg_attribute_unused(), bool isnull pg_attribu
 			ExactSlice *slice = &r->page->records[r->page->nrecords - 1].values[r->value_field];
 
 			if (slice->start != NULL)
-				r->problem = psprintf("field %s appears twice in a record", r->page->fields[r->value_field]);
+				r->problem = psprintf("field %s appears twice in a record",
+									  r->page->fields[r->value_field]);
 			slice->start = r->value_start;
 			slice->len = end - r->value_start;
 			r->value_field = -1;
@@ -280,36 +268,6 @@ single_object_start(void *state)
 	EXACT_JSON_OK;
 }
 
-static bool
-too_deep(const char *body, size_t len)
-{
-	int			depth = 0;
-	bool		in_string = false;
-
-	for (size_t i = 0; i < len; i++)
-	{
-		char		c = body[i];
-
-		if (in_string)
-		{
-			if (c == '\\')
-				i++;
-			else if (c == '"')
-				in_string = false;
-		}
-		else if (c == '"')
-			in_string = true;
-		else if (c == '{' || c == '[')
-		{
-			if (++depth > MAX_DEPTH)
-				return true;
-		}
-		else if (c == '}' || c == ']')
-			depth--;
-	}
-	return false;
-}
-
 static JsonParseErrorType
 run_parser(Reader *r, const char *body, size_t len, bool single)
 {
@@ -333,12 +291,18 @@ run_parser(Reader *r, const char *body, size_t len, bool single)
 	result = pg_parse_json(r->lex, &sem);
 	if (result != JSON_SUCCESS && r->problem == NULL)
 		r->problem = psprintf("not valid JSON near byte %d of %zu",
-							  (int) (r->lex->token_start ? r->lex->token_start - r->lex->input : 0), len);
+							  (int) (r->lex->token_start ? r->lex->token_start - r->lex->input : 0),
+							  len);
 	return result;
 }
 
+/*
+ * A list is read in one pass. Only when "d" is no list the text is read once more as a single
+ * entity: that shows at its end.
+ */
 ExactPage *
-exact_odata_parse(const char *body, size_t len, const char *const *fields, int nfields, char **problem)
+exact_odata_parse(const char *body, size_t len, const char *const *fields, int nfields,
+				  char **problem)
 {
 	Reader		r;
 	ExactPage  *page = palloc0(sizeof(ExactPage));
@@ -354,7 +318,7 @@ exact_odata_parse(const char *body, size_t len, const char *const *fields, int n
 		*problem = pstrdup("the answer is not valid UTF-8");
 		return NULL;
 	}
-	if (too_deep(body, len))		/* before a parser that recurses */
+	if (exact_json_too_deep(body, len, MAX_DEPTH))		/* before a parser that recurses */
 	{
 		*problem = psprintf("nested deeper than %d levels", MAX_DEPTH);
 		return NULL;
@@ -409,6 +373,7 @@ exact_odata_expanded(ExactSlice value, const char *const *fields, int nfields, c
 	return page;
 }
 
+/* The member goes with its name and one of the commas beside it. */
 ExactSlice
 exact_odata_without(const ExactRecord *record, ExactSlice value)
 {

@@ -1,8 +1,9 @@
 /*
  * odata.h - an answer of Exact Online (OData verbose JSON) as slices of its own bytes.
  *
- * Pure reading: no SQL, no network. Nothing is decoded but what the caller asks for, so that a record is staged as received
- * and numbers are never printed again. Shapes: {"d":[...]}, {"d":{"results":[...],"__next":"..."}}, {"d":{...}}.
+ * Pure reading: no SQL, no network. Nothing is decoded but what the caller asks for, so that a
+ * record is staged as received and numbers are never printed again. Shapes: {"d":[...]},
+ * {"d":{"results":[...],"__next":"..."}}, {"d":{...}}.
  */
 #ifndef EXACT_ODATA_H
 #define EXACT_ODATA_H
@@ -37,32 +38,21 @@ typedef struct ExactPage
 } ExactPage;
 
 /*
- * Reads body with the wanted fields (names as Exact spells them). On success returns the page, palloc'd, with slices into
- * body; on malformed input (not JSON, cut off, not UTF-8, no "d", deeper than 32, a wanted field twice) returns NULL and a
- * palloc'd sentence in *problem.
+ * Reads body with the wanted fields (names as Exact spells them). On success returns the page,
+ * palloc'd, with slices into body; on malformed input (not JSON, cut off, not UTF-8, no "d", deeper
+ * than 32, a wanted field twice) returns NULL and a palloc'd sentence in *problem.
  */
-extern ExactPage *exact_odata_parse(const char *body, size_t len, const char *const *fields, int nfields, char **problem);
+extern ExactPage *exact_odata_parse(const char *body, size_t len, const char *const *fields,
+									int nfields, char **problem);
 
 /*
- * The records of an expanded collection, a value of a record that was read; NULL and *problem likewise. They are all of them only when the
- * page is a list (else null or deferred) and has no next one.
+ * The records of an expanded collection, a value of a record that was read; NULL and *problem
+ * likewise. They are all of them only when the page is a list (else null or deferred) and has no
+ * next one.
  */
-extern ExactPage *exact_odata_expanded(ExactSlice value, const char *const *fields, int nfields, char **problem);
+extern ExactPage *exact_odata_expanded(ExactSlice value, const char *const *fields, int nfields,
+									   char **problem);
 /* The text of a record without the member whose value this is (palloc'd). */
 extern ExactSlice exact_odata_without(const ExactRecord *record, ExactSlice value);
-
-/* Value of a raw token: false when absent, null or of another type. */
-extern bool exact_odata_int64(ExactSlice value, int64 *out);	/* 12, "12" */
-extern char *exact_odata_string(ExactSlice value);	/* decoded string, digits of a number; NULL when absent or null */
-extern bool exact_odata_is_null(ExactSlice value);	/* absent or null */
-
-/*
- * The division a record says it belongs to: its Division field if given, else the one in __metadata.uri, else -1.
- * If both are there and differ, the one that is not `expected` is returned.
- */
-extern int64 exact_odata_division(const ExactRecord *record, ExactSlice division_value, int expected);
-
-/* The division in the path of an API URL (".../api/v1/101001/..."), -1 if there is none. */
-extern int64 exact_odata_url_division(const char *url, size_t len);
 
 #endif

@@ -10,7 +10,7 @@
 #include "mb/pg_wchar.h"
 
 #include "base/compat.h"
-#include "exact_online/odata.h"
+#include "exact_online/odata_value.h"
 
 bool
 exact_odata_is_null(ExactSlice value)
@@ -58,7 +58,49 @@ hex4(const char *p)
 	return value;
 }
 
-/* Decodes a string token that the parser has accepted. A NUL or half a surrogate pair, which no text can hold, becomes U+FFFD. */
+/*
+ * The character of \uXXXX, or of two that are a surrogate pair; p is behind the "u" and moves
+ * behind them. A NUL or half a pair, which no text can hold, becomes U+FFFD.
+ */
+static pg_wchar
+read_code_point(const char **p, const char *end)
+{
+	const char *next = *p + 4;
+	pg_wchar	c = hex4(*p);
+
+	if (c >= 0xD800 && c <= 0xDBFF && end - next >= 6 && next[0] == '\\' && next[1] == 'u')
+	{
+		pg_wchar	low = hex4(next + 2);
+
+		if (low >= 0xDC00 && low <= 0xDFFF)
+		{
+			c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
+			next += 6;
+		}
+	}
+	*p = next;
+	return c == 0 || (c >= 0xD800 && c <= 0xDFFF) ? 0xFFFD : c;
+}
+
+/* What stands behind a backslash, *p, goes to out; returns the end of it. */
+static char *
+decode_escape(const char **p, const char *end, char *out)
+{
+	static const char letters[] = "bfnrt";
+	static const char characters[] = "\b\f\n\r\t";
+	char		c = *(*p)++;
+	const char *letter = strchr(letters, c);
+
+	if (c == 'u')
+	{
+		unicode_to_utf8(read_code_point(p, end), (unsigned char *) out);
+		return out + pg_utf_mblen((unsigned char *) out);
+	}
+	*out++ = c != '\0' && letter != NULL ? characters[letter - letters] : c;
+	return out;
+}
+
+/* Decodes a string token that the parser has accepted. */
 char *
 exact_odata_string(ExactSlice value)
 {
@@ -76,59 +118,19 @@ exact_odata_string(ExactSlice value)
 	end = value.start + value.len - 1;
 	while (p < end)
 	{
-		if (*p != '\\')
+		if (*p == '\\')
 		{
+			p++;
+			o = decode_escape(&p, end, o);
+		}
+		else
 			*o++ = *p++;
-			continue;
-		}
-		p++;
-		switch (*p++)
-		{
-			case 'b':
-				*o++ = '\b';
-				break;
-			case 'f':
-				*o++ = '\f';
-				break;
-			case 'n':
-				*o++ = '\n';
-				break;
-			case 'r':
-				*o++ = '\r';
-				break;
-			case 't':
-				*o++ = '\t';
-				break;
-			case 'u':
-				{
-					pg_wchar	c = hex4(p);
-
-					p += 4;
-					if (c >= 0xD800 && c <= 0xDBFF && end - p >= 6 && p[0] == '\\' && p[1] == 'u')
-					{
-						pg_wchar	low = hex4(p + 2);
-
-						if (low >= 0xDC00 && low <= 0xDFFF)
-						{
-							c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
-							p += 6;
-						}
-					}
-					if (c == 0 || (c >= 0xD800 && c <= 0xDFFF))
-						c = 0xFFFD;
-					unicode_to_utf8(c, (unsigned char *) o);
-					o += pg_utf_mblen((unsigned char *) o);
-					break;
-				}
-			default:
-				*o++ = p[-1];
-				break;
-		}
 	}
 	*o = '\0';
 	return out;
 }
 
+/* The first ".../api/v1/" counts; "beta/" may stand behind it. */
 int64
 exact_odata_url_division(const char *url, size_t len)
 {

@@ -11,6 +11,7 @@
 
 #include "base/errors.h"
 #include "base/sql.h"
+#include "exact_online/odata_value.h"
 #include "fetch/deletes.h"
 #include "fetch/keyed.h"
 #include "fetch/stage.h"
@@ -185,7 +186,7 @@ exact_deletes_absent(const ExactRun *run, int64 call)
 	for (int e = 0; e < feed->nentities; e++)
 	{
 		const ExactFeedEntity *entity = &feed->entities[e];
-		bool		of_documents = entity->row_kind == 'l' && feed->collection >= 0;
+		bool		of_documents = exact_feed_is_document_line(feed, entity);
 		const ExactFeedEntity *asked = of_documents ? &feed->entities[0] : entity;
 		bool		confirmable = asked->plain_resource != NULL && asked->plain_key != NULL;
 		ExactArg	args[5];
@@ -193,11 +194,11 @@ exact_deletes_absent(const ExactRun *run, int64 call)
 		char	  **keys;
 		int			n;
 
-		if (entity->row_kind == 'h')
+		if (entity->row_kind == EXACT_FEED_HEADER)
 			header = entity->name;
 		if (of_documents && (!run->whole || run->enabled[0]))
 			continue;			/* they go with their documents */
-		if (!run->enabled[e] || (!run->whole && (entity->row_kind != 'l' || header == NULL)))
+		if (!run->enabled[e] || (!run->whole && (entity->row_kind != EXACT_FEED_LINE || header == NULL)))
 			continue;
 		args[0] = exact_arg_int4(run->lane->division);
 		args[1] = exact_arg_text(run->whole ? entity->name : header);

@@ -8,6 +8,7 @@
 
 #include "base/errors.h"
 #include "base/sql.h"
+#include "exact_online/odata_value.h"
 #include "fetch/division.h"
 #include "worker/self.h"
 

@@ -18,6 +18,7 @@
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"
 #include "exact_online/link.h"
+#include "exact_online/odata_value.h"
 #include "fetch/keyed.h"
 #include "fetch/run.h"
 #include "fetch/stage.h"
@@ -191,12 +192,13 @@ pick_unit(void *arg)
 
 		if (strcmp(name, entity) == 0)
 			keyed->entity = &keyed->feed->entities[e];
-		else if (keyed->feed->entities[e].row_kind == 'l' && keyed->entity != NULL && keyed->entity->row_kind == 'h')
+		else if (keyed->feed->entities[e].row_kind == EXACT_FEED_LINE &&
+				 keyed->entity != NULL && keyed->entity->row_kind == EXACT_FEED_HEADER)
 			keyed->line_entity = name;
 		for (; at != NULL && !keyed->enabled[e]; at = strstr(at + 1, name))
 			keyed->enabled[e] = strchr("{,", at[-1]) != NULL && strchr("},", at[strlen(name)]) != NULL;
 	}
-	keyed->lines = keyed->entity != NULL && keyed->entity->row_kind == 'l' && keyed->feed->collection >= 0;
+	keyed->lines = keyed->entity != NULL && exact_feed_is_document_line(keyed->feed, keyed->entity);
 	if (keyed->entity != NULL && keyed->entity->plain_resource == NULL && !keyed->whole)
 		keyed->approved = true;	/* nobody can be asked: only an operator's word puts such a key here */
 	MemoryContextSwitchTo(old);

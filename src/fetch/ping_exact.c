@@ -8,6 +8,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "auth/address.h"
 #include "auth/credential.h"
 #include "auth/token.h"
 #include "base/fault.h"
@@ -15,6 +16,7 @@
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"
 #include "exact_online/odata.h"
+#include "exact_online/odata_value.h"
 #include "fetch/ping_exact.h"
 #include "http/http_answer.h"
 #include "worker/ask.h"

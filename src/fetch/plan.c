@@ -9,10 +9,11 @@
 #include "executor/spi.h"
 #include "utils/memutils.h"
 
-#include "auth/token.h"
+#include "auth/address.h"
 #include "base/guc.h"
 #include "base/sql.h"
 #include "exact_online/budget.h"
+#include "exact_online/endpoint.h"
 #include "exact_online/exact_api.h"
 #include "fetch/plan.h"
 #include "worker/self.h"
@@ -180,7 +181,7 @@ exact_plan_due_at(const ExactRun *run)
 static void
 forgive(ExactLane *lane)
 {
-	exact_budget_forgive(lane->division);
+	exact_endpoint_forgive(lane->division);
 	for (int r = 0; r < lane->nruns; r++)
 		lane->runs[r]->not_before = 0;
 }

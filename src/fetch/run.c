@@ -16,6 +16,7 @@
 #include "base/sql.h"
 #include "exact_online/budget.h"
 #include "exact_online/link.h"
+#include "exact_online/odata_value.h"
 #include "fetch/cursor.h"
 #include "fetch/deletes.h"
 #include "fetch/division.h"

@@ -15,6 +15,7 @@
 #include "base/errors.h"
 #include "base/guc.h"
 #include "base/sql.h"
+#include "exact_online/odata_value.h"
 #include "fetch/stage.h"
 
 #define SLOTS 64
@@ -169,7 +170,7 @@ add_row(Rows *rows, const ExactFeed *feed, const ExactFeedEntity *entity, const 
 
 	rows->keys[n] = exact_feed_key(record, entity->key);
 	rows->parents[n] = entity->parent >= 0 ? exact_feed_key(record, entity->parent) : NULL;
-	if (rows->keys[n] == NULL && entity->row_kind == ' ' && feed->line_number >= 0 &&
+	if (rows->keys[n] == NULL && entity->row_kind == EXACT_FEED_RECORD && feed->line_number >= 0 &&
 		exact_odata_int64(record->values[feed->line_number], &line) && line == 0)
 		rows->keys[n] = rows->parents[n];	/* a document's own row among its lines */
 	if (rows->keys[n] == NULL)
@@ -271,7 +272,7 @@ stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, Rows *rows)
 	args[13] = exact_arg_time(p->sent_at);
 	args[14] = exact_arg_bool(p->feed->method == EXACT_FEED_SYNC && entity->plain_resource != NULL && entity->plain_key != NULL);
 	/* a line of an expanded document is read again with it */
-	args[15] = exact_arg_text(p->feed->collection >= 0 && entity->row_kind == 'l' ? p->feed->entities[0].name : NULL);
+	args[15] = exact_arg_text(exact_feed_is_document_line(p->feed, entity) ? p->feed->entities[0].name : NULL);
 	exact_sql(sql, 16, args);
 	fresh = (int) exact_cell_int8(0, 1, 0);
 	changed = (int) exact_cell_int8(0, 2, 0);
@@ -429,7 +430,7 @@ exact_stage_page(ExactStagePage *p)
 	for (int i = 0; i < p->page->nrecords; i++)
 	{
 		const ExactRecord *record = &p->page->records[i];
-		char		kind = ' ';
+		ExactFeedRowKind kind = EXACT_FEED_RECORD;
 
 		check_division(p, record, feed->division, i + 1);
 		if (feed->line_number >= 0 && feed->nentities > 1)
@@ -442,7 +443,7 @@ exact_stage_page(ExactStagePage *p)
 						 errmsg("Exact Online answered with a record of %s that has no LineNumber", feed->name),
 						 errdetail("Row %d of the page. Nothing of that page was kept.", i + 1),
 						 errhint("The hub asks again by itself.")));
-			kind = line == 0 ? 'h' : 'l';
+			kind = line == 0 ? EXACT_FEED_HEADER : EXACT_FEED_LINE;
 		}
 		for (int e = 0; e < feed->nentities; e++)
 			if (feed->entities[e].row_kind == kind && p->enabled[e])

@@ -12,6 +12,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "auth/token_store.h"
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/json.h"
@@ -129,14 +130,9 @@ look_unit(void *arg)
 static void
 user_unit(void *arg)
 {
-	static const char sql[] =
-	"UPDATE exact.app_state"
-	" SET user_name = $2"
-	" WHERE app = $1 AND user_name IS DISTINCT FROM $2";
 	Callback   *callback = arg;
-	ExactArg	args[] = {exact_arg_text(callback->app), exact_arg_text(callback->user)};
 
-	exact_sql(sql, 2, args);
+	exact_token_store_user(callback->app, callback->user);
 }
 
 /* Asks the fetcher; false, with nothing begun, when it does not take questions. */

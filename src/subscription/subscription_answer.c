@@ -12,6 +12,7 @@
 #include "base/fault.h"
 #include "base/sql.h"
 #include "exact_online/link.h"
+#include "exact_online/odata_value.h"
 #include "fetch/plan.h"
 #include "fetch/run.h"
 #include "fetch/trouble.h"
