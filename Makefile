@@ -18,7 +18,7 @@ OWN_HEADERS := $(wildcard src/*.h src/*/*.h)
 OBJS = $(SOURCES:.c=.o)
 PGFILEDESC = "exact_databricks - hub between Exact Online and Databricks"
 
-CATALOGUE := $(if $(wildcard install/catalogue/build.sh),install/25_catalogue_data.sql)
+CATALOGUE := $(if $(wildcard install/catalogue/build.sh),install/12_catalogue_data.sql)
 INSTALL_PARTS := $(sort $(wildcard install/*.sql) $(CATALOGUE))
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DATA = $(filter-out $(DATA_built),$(wildcard $(EXTENSION)--*--*.sql))

@@ -12,4 +12,3 @@ BEGIN
 	END IF;
 END
 $guard$;
-

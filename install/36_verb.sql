@@ -210,4 +210,3 @@ COMMENT ON FUNCTION exact.resume(int, text)
 	IS 'Ends the pause of a division or of one entity, whoever made it: an operator, the division guard (frozen), a refusal (parked), a Delta table that was refused; what failed is tried at once';
 REVOKE ALL ON FUNCTION exact.resume(int, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.resume(int, text) TO exact_operator;
-

@@ -1,5 +1,37 @@
 -- Which hub this is, whether it belongs to this database, and since which epoch it is the only one that Databricks listens to.
 
+CREATE FUNCTION exact._binding_finding() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE
+		WHEN b.one IS NULL AND i.id IS NULL THEN NULL
+		WHEN b.one IS NULL THEN format('installation %s is not bound to this database', i.id)
+		WHEN b.system_identifier = 'restored' THEN 'this database holds a restored hub'
+		WHEN i.id IS DISTINCT FROM b.installation THEN format('installation %s was restored over %s', i.id, b.installation)
+		WHEN b.system_identifier <> c.system_identifier::text THEN format('installation %s is bound to another cluster (database "%s")', i.id, b.database_name)
+		WHEN b.database_oid <> d.oid THEN format('installation %s is bound to another database of this cluster ("%s")', i.id, b.database_name)
+		WHEN b.instance <> coalesce(current_setting('exact_databricks.instance', true), '')
+			THEN format('installation %s is bound to the instance "%s"', i.id, b.instance)
+		WHEN b.overtaken_by IS NOT NULL
+			THEN format('another copy of installation %s works in Databricks (its epoch is %s, this one''s %s)', i.id, b.overtaken_by, b.epoch)
+	END
+	FROM pg_control_system() AS c
+	CROSS JOIN pg_database AS d
+	LEFT JOIN exact.installation_binding AS b ON true
+	LEFT JOIN (SELECT id FROM exact.installation ORDER BY made_at, id LIMIT 1) AS i ON true
+	WHERE d.datname = current_database()
+$$;
+COMMENT ON FUNCTION exact._binding_finding() IS 'Why the installation does not belong to this database; null: it does, or there is none yet';
+REVOKE ALL ON FUNCTION exact._binding_finding() FROM PUBLIC;
+
+CREATE FUNCTION exact._lock_installation() RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT pg_advisory_xact_lock(hashtextextended('exact_databricks installation', 0))
+$$;
+COMMENT ON FUNCTION exact._lock_installation() IS 'Until the transaction ends: a worker that binds the installation and the sessions of a restore come one after the other, and see what the one before has done';
+REVOKE ALL ON FUNCTION exact._lock_installation() FROM PUBLIC;
+
 CREATE FUNCTION exact._timeline() RETURNS int
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -176,4 +208,3 @@ COMMENT ON FUNCTION exact.install_schedule()
 	IS 'Schedules the recommended jobs when pg_cron is in this database; else returns the statements to run in the database that has it';
 REVOKE ALL ON FUNCTION exact.install_schedule() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.install_schedule() TO exact_admin;
-

@@ -1,4 +1,4 @@
--- Catalogue: seed data of the product, replaced as a whole by updates, never dumped. Rows are in 25_catalogue_data.sql.
+-- Catalogue: seed data of the product, replaced as a whole by updates, never dumped. Rows are in 12_catalogue_data.sql.
 
 CREATE TABLE exact.catalogue (
 	entity text PRIMARY KEY,
@@ -110,3 +110,22 @@ COMMENT ON VIEW exact.field_effective IS 'Fields as they are delivered: the cata
 REVOKE ALL ON TABLE exact.field_effective FROM PUBLIC;
 GRANT SELECT ON TABLE exact.field_effective TO exact_reader, exact_worker;
 
+-- The columns of both views that repeat the catalogue have the catalogue's comments.
+DO $comment$
+DECLARE
+	c record;
+BEGIN
+	FOR c IN
+		SELECT v.attrelid::pg_catalog.regclass AS view, v.attname, d.description
+		FROM (VALUES ('exact.entity_effective'::pg_catalog.regclass, 'exact.catalogue'::pg_catalog.regclass),
+			('exact.field_effective'::pg_catalog.regclass, 'exact.catalogue_field'::pg_catalog.regclass)) AS p (view, seed)
+		JOIN pg_catalog.pg_attribute AS v ON v.attrelid OPERATOR(pg_catalog.=) p.view
+		JOIN pg_catalog.pg_attribute AS s ON s.attrelid OPERATOR(pg_catalog.=) p.seed AND s.attname OPERATOR(pg_catalog.=) v.attname
+		JOIN pg_catalog.pg_description AS d ON d.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+			AND d.objoid OPERATOR(pg_catalog.=) s.attrelid AND d.objsubid OPERATOR(pg_catalog.=) s.attnum
+		WHERE v.attnum OPERATOR(pg_catalog.>) 0
+	LOOP
+		EXECUTE pg_catalog.format('COMMENT ON COLUMN %s.%I IS %L', c.view, c.attname, c.description);
+	END LOOP;
+END
+$comment$;

@@ -8,6 +8,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION exact._entity_finding(text) IS 'Why an entity cannot be enabled; null: it can, or it is not known';
 REVOKE ALL ON FUNCTION exact._entity_finding(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._entity_finding(text) TO exact_worker;
 
 CREATE FUNCTION exact._nearest(wanted text, names text[]) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -260,4 +261,3 @@ COMMENT ON FUNCTION exact._check_feed() IS 'Trigger: what a row of exact.feed mu
 REVOKE ALL ON FUNCTION exact._check_feed() FROM PUBLIC;
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON exact.feed FOR EACH ROW EXECUTE FUNCTION exact._check_feed();
 COMMENT ON TRIGGER check_row ON exact.feed IS 'Refuses unknown divisions and entities, with a hint';
-

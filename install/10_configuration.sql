@@ -1,4 +1,4 @@
--- Configuration: what users edit. Workers only read it. Checks that need the settings of the cluster are triggers in 22_configuration_check.sql.
+-- Configuration: what users edit. Workers only read it. Checks that need the settings of the cluster are triggers in 15_configuration_check.sql.
 
 CREATE TABLE exact.app (
 	name text PRIMARY KEY,
@@ -138,4 +138,3 @@ REVOKE ALL ON TABLE exact.rule FROM PUBLIC;
 GRANT SELECT ON TABLE exact.rule TO exact_reader, exact_worker;
 GRANT INSERT, UPDATE, DELETE ON TABLE exact.rule TO exact_admin;
 SELECT pg_catalog.pg_extension_config_dump('exact.rule', '');
-

@@ -27,6 +27,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION exact._reading_obstacle(int, text) IS 'Why an entity of a division is not read now, with the next step; null: nothing keeps it from being read';
 REVOKE ALL ON FUNCTION exact._reading_obstacle(int, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._reading_obstacle(int, text) TO exact_worker;
 
 CREATE FUNCTION exact._worker_obstacle(role text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

@@ -1,13 +1,5 @@
 -- check(): one row for each rule of a healthy installation.
 
-CREATE FUNCTION exact._setting(name text) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT nullif(current_setting('exact_databricks.' || $1, true), '')
-$$;
-COMMENT ON FUNCTION exact._setting(text) IS 'A setting of the extension; null: unset';
-REVOKE ALL ON FUNCTION exact._setting(text) FROM PUBLIC;
-
 CREATE FUNCTION exact.check(OUT result text, OUT rule text, OUT finding text, OUT fix text) RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -128,4 +120,3 @@ COMMENT ON FUNCTION exact.check()
 	IS 'One row for each rule of a healthy installation: ok, warn or fail, what was found, how to mend it. Asks neither service: exact.ping() does';
 REVOKE ALL ON FUNCTION exact.check() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.check() TO exact_reader;
-

@@ -34,6 +34,3 @@ COMMENT ON COLUMN exact.listener.commits IS 'Transactions that stored notificati
 COMMENT ON COLUMN exact.listener.commit_ms IS 'How long one took on average, in milliseconds';
 REVOKE ALL ON TABLE exact.listener FROM PUBLIC;
 GRANT SELECT ON TABLE exact.listener TO exact_reader;
-
-GRANT SELECT ON TABLE exact.status, exact.workers, exact.budget TO exact_worker;
-GRANT EXECUTE ON FUNCTION exact._workers(), exact._since(timestamptz), exact._age(interval), exact._interval_setting() TO exact_worker;

@@ -84,4 +84,3 @@ $$;
 COMMENT ON FUNCTION exact.ping() IS 'Tries each app, division and workspace for real: one small call each';
 REVOKE ALL ON FUNCTION exact.ping() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.ping() TO exact_operator;
-

@@ -36,4 +36,3 @@ BEGIN
 	END IF;
 END
 $role$;
-

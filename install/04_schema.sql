@@ -48,4 +48,3 @@ CREATE FUNCTION exact.restart_workers() RETURNS text
 	AS 'MODULE_PATHNAME', 'exact_restart_workers';
 COMMENT ON FUNCTION exact.restart_workers() IS 'Ends the workers of this database; they start again within a second with the settings as they are then (ALTER DATABASE ... SET).';
 REVOKE ALL ON FUNCTION exact.restart_workers() FROM PUBLIC;
-

@@ -143,7 +143,6 @@ $$;
 COMMENT ON FUNCTION exact._state_rows(text) IS 'Up to when each division and entity of a workspace is complete in Delta, and what keeps it from going on';
 REVOKE ALL ON FUNCTION exact._state_rows(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._state_rows(text) TO exact_worker;
-GRANT EXECUTE ON FUNCTION exact._reading_obstacle(int, text), exact._entity_finding(text), exact._since(timestamptz) TO exact_worker;
 
 CREATE FUNCTION exact._open_json(workspace text, OUT open_rows text, OUT opens int, OUT state_rows text, OUT states int, OUT digest text, OUT delivered_at timestamptz,
 	OUT divisions int[], OUT first_loads int)

@@ -1,23 +1,5 @@
 -- Views for reading. What a view shows is shown with the rights of its owner, so that readers need no right on state tables.
 
-CREATE FUNCTION exact._since(moment timestamptz) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT to_char($1, CASE WHEN $1::date = current_date THEN 'HH24:MI' ELSE 'YYYY-MM-DD HH24:MI' END)
-$$;
-COMMENT ON FUNCTION exact._since(timestamptz) IS 'A moment as people read it: the time, with the date when it is not today';
-REVOKE ALL ON FUNCTION exact._since(timestamptz) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._since(timestamptz) TO exact_reader;
-
-CREATE FUNCTION exact._interval_setting() RETURNS interval
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT nullif(current_setting('exact_databricks.sync_interval', true)::interval, interval '0')
-$$;
-COMMENT ON FUNCTION exact._interval_setting() IS 'exact_databricks.sync_interval; null: each entity has its own';
-REVOKE ALL ON FUNCTION exact._interval_setting() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._interval_setting() TO exact_reader;
-
 CREATE VIEW exact.workers AS
 SELECT w.role, w.pid, w.state, w.started_at, w.restarts, coalesce(w.reason, w.last_error) AS reason, w.listens_at
 FROM exact._workers() AS w;
@@ -30,7 +12,7 @@ COMMENT ON COLUMN exact.workers.restarts IS 'How often it had to be started agai
 COMMENT ON COLUMN exact.workers.reason IS 'Why it is idle, or its last error';
 COMMENT ON COLUMN exact.workers.listens_at IS 'Where it takes connections';
 REVOKE ALL ON TABLE exact.workers FROM PUBLIC;
-GRANT SELECT ON TABLE exact.workers TO exact_reader;
+GRANT SELECT ON TABLE exact.workers TO exact_reader, exact_worker;
 
 CREATE VIEW exact._feed AS
 WITH waiting AS (
@@ -250,7 +232,7 @@ COMMENT ON COLUMN exact.status.dead IS 'Versions given up; this version of the h
 COMMENT ON COLUMN exact.status.budget IS 'Calls left today and allowed a day';
 COMMENT ON COLUMN exact.status.token IS 'ok, new (nobody consented yet) or reauthorize';
 REVOKE ALL ON TABLE exact.status FROM PUBLIC;
-GRANT SELECT ON TABLE exact.status TO exact_reader;
+GRANT SELECT ON TABLE exact.status TO exact_reader, exact_worker;
 
 CREATE VIEW exact.calls AS
 SELECT date_trunc('second', c.at) AS at, c.division, c.feed, c.method || ' ' || split_part(c.path, '?', 1) AS call, c.status, c.rows, exact._took(c.took_ms) AS took,
@@ -329,7 +311,7 @@ COMMENT ON COLUMN exact.budget.day_limit IS 'Allowed a day';
 COMMENT ON COLUMN exact.budget.day_reset IS 'When the day ends';
 COMMENT ON COLUMN exact.budget.gap IS 'Time between two runs of a feed that notifications ask for, so that the day''s calls last; null: calls are few';
 REVOKE ALL ON TABLE exact.budget FROM PUBLIC;
-GRANT SELECT ON TABLE exact.budget TO exact_reader;
+GRANT SELECT ON TABLE exact.budget TO exact_reader, exact_worker;
 
 CREATE VIEW exact.fields AS
 SELECT f.entity, f.name, f.edm_type, v.target_type, f.class, f.key,
@@ -352,24 +334,3 @@ COMMENT ON COLUMN exact.fields.key IS 'It is _key';
 COMMENT ON COLUMN exact.fields.note IS 'What is special about it';
 REVOKE ALL ON TABLE exact.fields FROM PUBLIC;
 GRANT SELECT ON TABLE exact.fields TO exact_reader;
-
--- The columns of both views that repeat the catalogue have the catalogue's comments.
-DO $comment$
-DECLARE
-	c record;
-BEGIN
-	FOR c IN
-		SELECT v.attrelid::pg_catalog.regclass AS view, v.attname, d.description
-		FROM (VALUES ('exact.entity_effective'::pg_catalog.regclass, 'exact.catalogue'::pg_catalog.regclass),
-			('exact.field_effective'::pg_catalog.regclass, 'exact.catalogue_field'::pg_catalog.regclass)) AS p (view, seed)
-		JOIN pg_catalog.pg_attribute AS v ON v.attrelid OPERATOR(pg_catalog.=) p.view
-		JOIN pg_catalog.pg_attribute AS s ON s.attrelid OPERATOR(pg_catalog.=) p.seed AND s.attname OPERATOR(pg_catalog.=) v.attname
-		JOIN pg_catalog.pg_description AS d ON d.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
-			AND d.objoid OPERATOR(pg_catalog.=) s.attrelid AND d.objsubid OPERATOR(pg_catalog.=) s.attnum
-		WHERE v.attnum OPERATOR(pg_catalog.>) 0
-	LOOP
-		EXECUTE pg_catalog.format('COMMENT ON COLUMN %s.%I IS %L', c.view, c.attname, c.description);
-	END LOOP;
-END
-$comment$;
-

@@ -1,33 +1,5 @@
 -- What happened to one record.
 
-CREATE FUNCTION exact._took(ms double precision) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT CASE
-		WHEN $1 < 1 THEN '< 1 ms'
-		WHEN $1 < 1000 THEN round($1) || ' ms'
-		WHEN $1 < 60000 THEN round($1::numeric / 1000, 1) || ' s'
-		ELSE floor($1 / 60000) || ' min ' || floor(($1::numeric % 60000) / 1000) || ' s'
-	END
-$$;
-COMMENT ON FUNCTION exact._took(double precision) IS 'Milliseconds as people read them';
-REVOKE ALL ON FUNCTION exact._took(double precision) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._took(double precision) TO exact_reader;
-
-CREATE FUNCTION exact._age(age interval) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT CASE
-		WHEN s < 120 THEN greatest(floor(s), 0) || ' s'
-		WHEN s < 7200 THEN floor(s / 60) || ' min'
-		WHEN s < 172800 THEN floor(s / 3600) || ' h'
-		ELSE floor(s / 86400) || ' d'
-	END FROM (SELECT extract(epoch FROM $1) AS s) AS t
-$$;
-COMMENT ON FUNCTION exact._age(interval) IS 'A span of time as people read it';
-REVOKE ALL ON FUNCTION exact._age(interval) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._age(interval) TO exact_reader;
-
 CREATE FUNCTION exact._changed_fields(entity text, before text, after text) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -226,4 +198,3 @@ COMMENT ON FUNCTION exact.trace(int, text, text)
 	IS 'Every step of a record''s newest version: the notifications since the version before, the call that brought it, when it was staged and what changed, the statements that delivered it, or what it waits for';
 REVOKE ALL ON FUNCTION exact.trace(int, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.trace(int, text, text) TO exact_reader;
-
