@@ -1,4 +1,4 @@
--- explain(): one sentence for each state a record can be in. Rolled back: no worker sees it. What needs statements under way is in t/230_explain.pl.
+-- explain(): one sentence for each state a record can be in. Rolled back: no worker sees it. What needs statements under way is in t/810_explain.pl.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS exact_databricks;
 RESET client_min_messages;

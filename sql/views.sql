@@ -1,4 +1,4 @@
--- Views in Databricks: which, under which names, with which text. Rolled back: no worker sees the requests. What they do: t/231_views.pl.
+-- Views in Databricks: which, under which names, with which text. Rolled back: no worker sees the requests. What they do: t/540_views.pl.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS exact_databricks;
 RESET client_min_messages;
