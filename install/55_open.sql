@@ -161,7 +161,7 @@ AS $$
 				'complete_until', to_char(r.complete_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'open_records', r.open_records::text, 'as_of', m.now)
 				ORDER BY r.division, r.entity) AS rows,
 			count(*)::int AS n, md5(coalesce(string_agg(concat_ws('|', r.division, r.entity, r.state), E'\n' ORDER BY r.division, r.entity), '')) AS digest,
-			max(r.delivered_at) FILTER (WHERE r.delivered_at <= now()) AS delivered_at, array_agg(DISTINCT r.division) AS divisions,
+			max(r.delivered_at) FILTER (WHERE NOT exact._is_future(r.delivered_at)) AS delivered_at, array_agg(DISTINCT r.division) AS divisions,
 			(count(*) FILTER (WHERE r.state = 'first load' AND r.reason IS NULL))::int AS first_loads
 		FROM exact._state_rows($1) AS r, moment AS m
 	)

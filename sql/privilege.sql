@@ -24,10 +24,10 @@ WHERE c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition AND c.relname !~ '^_
 SELECT t.tgrelid::regclass, t.tgname FROM pg_trigger AS t JOIN member AS m ON m.classid = 'pg_class'::regclass AND m.objid = t.tgrelid
 WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND obj_description(t.oid, 'pg_trigger') IS NULL;
 
--- functions in SQL and PL/pgSQL have a fixed search_path, first pg_catalog
+-- functions in SQL and PL/pgSQL have a fixed search_path, first pg_catalog; a body that was parsed when it was made has no names to look up
 SELECT p.oid::regprocedure, p.proconfig FROM member AS m JOIN pg_proc AS p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
 JOIN pg_language AS l ON l.oid = p.prolang
-WHERE l.lanname <> 'c' AND p.proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp'];
+WHERE l.lanname <> 'c' AND p.prosqlbody IS NULL AND p.proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp'];
 
 -- tables are dumped, but for the seed; so are sequences
 SELECT c.relname FROM member AS m JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
