@@ -13,6 +13,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT nullif(current_setting('exact_databricks.sync_interval', true)::interval, interval '0')
 $$;
-COMMENT ON FUNCTION exact._interval_setting() IS 'exact_databricks.sync_interval; null: each entity has its own';
+COMMENT ON FUNCTION exact._interval_setting()
+	IS 'exact_databricks.sync_interval; null: each entity has its own';
 REVOKE ALL ON FUNCTION exact._interval_setting() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._interval_setting() TO exact_reader, exact_worker;

@@ -1,4 +1,5 @@
--- Authorisation of the apps, their tokens, and the secrets: written by the workers and by verbs, never by hand.
+-- Authorisation of the apps, their tokens, and the secrets: written by the workers and by verbs,
+-- never by hand.
 
 CREATE TABLE exact.app_state (
 	app text PRIMARY KEY,
@@ -16,16 +17,20 @@ CREATE TABLE exact.app_state (
 );
 COMMENT ON TABLE exact.app_state IS 'Authorisation of each app';
 COMMENT ON COLUMN exact.app_state.app IS 'App';
-COMMENT ON COLUMN exact.app_state.state IS 'new: nobody consented yet; authorized; reauthorize: a human must consent again';
+COMMENT ON COLUMN exact.app_state.state
+	IS 'new: nobody consented yet; authorized; reauthorize: a human must consent again';
 COMMENT ON COLUMN exact.app_state.since IS 'In this state since';
 COMMENT ON COLUMN exact.app_state.reason IS 'Why';
 COMMENT ON COLUMN exact.app_state.next_step IS 'What to do';
-COMMENT ON COLUMN exact.app_state.oauth_state IS 'Value that the redirect must bring back; used once';
+COMMENT ON COLUMN exact.app_state.oauth_state
+	IS 'Value that the redirect must bring back; used once';
 COMMENT ON COLUMN exact.app_state.oauth_state_at IS 'When it was made; valid ten minutes';
 COMMENT ON COLUMN exact.app_state.redirect_uri IS 'Redirect address of the running authorisation';
 COMMENT ON COLUMN exact.app_state.user_name IS 'User of Exact Online who consented';
-COMMENT ON COLUMN exact.app_state.learned_refresh_age IS 'Seconds: age at which the service accepted a refresh, when it refused an earlier one';
-COMMENT ON COLUMN exact.app_state.refreshing_since IS 'A refresh was sent and its outcome is not recorded yet';
+COMMENT ON COLUMN exact.app_state.learned_refresh_age
+	IS 'Seconds: age at which the service accepted a refresh, when it refused an earlier one';
+COMMENT ON COLUMN exact.app_state.refreshing_since
+	IS 'A refresh was sent and its outcome is not recorded yet';
 COMMENT ON COLUMN exact.app_state.refresh_attempts IS 'How often it was sent';
 REVOKE ALL ON TABLE exact.app_state FROM PUBLIC;
 GRANT SELECT, INSERT, UPDATE ON TABLE exact.app_state TO exact_admin, exact_worker;
@@ -43,11 +48,14 @@ CREATE TABLE exact.token (
 	expires_at timestamptz,
 	origin text NOT NULL CHECK (origin IN ('authorize', 'refresh', 'import'))
 );
-COMMENT ON TABLE exact.token IS 'Token pairs of Exact Online, encrypted; the newest row of an app counts, older ones are history';
+COMMENT ON TABLE exact.token
+	IS 'Token pairs of Exact Online, encrypted; the newest row of an app counts, older '
+		'ones are history';
 COMMENT ON COLUMN exact.token.id IS 'Order';
 COMMENT ON COLUMN exact.token.app IS 'App';
 COMMENT ON COLUMN exact.token.installation IS 'Installation that the ciphertext is bound to';
-COMMENT ON COLUMN exact.token.host IS 'Address that the token is for; the ciphertext is bound to it';
+COMMENT ON COLUMN exact.token.host
+	IS 'Address that the token is for; the ciphertext is bound to it';
 COMMENT ON COLUMN exact.token.key_id IS 'Key that encrypted it';
 COMMENT ON COLUMN exact.token.access IS 'Access token, encrypted; null: none yet';
 COMMENT ON COLUMN exact.token.refresh IS 'Refresh token, encrypted';
@@ -75,10 +83,13 @@ CREATE TABLE exact.credential (
 	set_by text NOT NULL DEFAULT session_user,
 	PRIMARY KEY (kind, name, field)
 );
-COMMENT ON TABLE exact.credential IS 'Secrets of apps and workspaces, encrypted; see the view exact.credentials';
+COMMENT ON TABLE exact.credential
+	IS 'Secrets of apps and workspaces, encrypted; see the view exact.credentials';
 COMMENT ON COLUMN exact.credential.kind IS 'app, workspace or listener';
-COMMENT ON COLUMN exact.credential.name IS 'Name of the app or workspace; status: of the listener''s page';
-COMMENT ON COLUMN exact.credential.field IS 'client_secret, webhook_secret, webhook_secret_next, refresh_token or token';
+COMMENT ON COLUMN exact.credential.name
+	IS 'Name of the app or workspace; status: of the listener''s page';
+COMMENT ON COLUMN exact.credential.field
+	IS 'client_secret, webhook_secret, webhook_secret_next, refresh_token or token';
 COMMENT ON COLUMN exact.credential.secret IS 'Version, key id, nonce, ciphertext and tag';
 COMMENT ON COLUMN exact.credential.key_id IS 'Key that encrypted it';
 COMMENT ON COLUMN exact.credential.host IS 'Address that it is for; another address cannot open it';

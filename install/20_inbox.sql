@@ -13,17 +13,22 @@ CREATE TABLE exact.inbox (
 	digest bytea NOT NULL,
 	content bytea NOT NULL
 );
-COMMENT ON TABLE exact.inbox IS 'Notifications of Exact Online whose signature was right, as received; never changed, kept for seven days. See exact.webhook_log';
+COMMENT ON TABLE exact.inbox
+	IS 'Notifications of Exact Online whose signature was right, as received; '
+		'never changed, kept for seven days. See exact.webhook_log';
 COMMENT ON COLUMN exact.inbox.id IS 'Number of the notification';
 COMMENT ON COLUMN exact.inbox.at IS 'When it was received';
 COMMENT ON COLUMN exact.inbox.app IS 'App whose webhook secret signed it';
-COMMENT ON COLUMN exact.inbox.secret IS 'current or next: which of the app''s webhook secrets signed it';
+COMMENT ON COLUMN exact.inbox.secret
+	IS 'current or next: which of the app''s webhook secrets signed it';
 COMMENT ON COLUMN exact.inbox.division IS 'Division that it names';
 COMMENT ON COLUMN exact.inbox.topic IS 'Topic that it names';
 COMMENT ON COLUMN exact.inbox.action IS 'Create, Update or Delete';
-COMMENT ON COLUMN exact.inbox.key IS 'Record that it names, in lower case; of a document it may be a line''s';
+COMMENT ON COLUMN exact.inbox.key
+	IS 'Record that it names, in lower case; of a document it may be a line''s';
 COMMENT ON COLUMN exact.inbox.event_at IS 'EventCreatedOn as sent: local time of the service';
-COMMENT ON COLUMN exact.inbox.digest IS 'SHA-256 of the content: the same content within seven days is a repeat';
+COMMENT ON COLUMN exact.inbox.digest
+	IS 'SHA-256 of the content: the same content within seven days is a repeat';
 COMMENT ON COLUMN exact.inbox.content IS 'The signed bytes; a hint, never data';
 CREATE INDEX inbox_digest ON exact.inbox (digest);
 COMMENT ON INDEX exact.inbox_digest IS 'Repeats';
@@ -38,7 +43,8 @@ GRANT USAGE ON SEQUENCE exact.inbox_id_seq TO exact_worker;
 SELECT pg_catalog.pg_extension_config_dump('exact.inbox', '');
 SELECT pg_catalog.pg_extension_config_dump('exact.inbox_id_seq', '');
 
--- A table of its own: what changes is narrow, and its keys are in order. In exact.inbox each change would write the content again, and a page of each index.
+-- A table of its own: what changes is narrow, and its keys are in order. In exact.inbox each change
+-- would write the content again, and a page of each index.
 CREATE TABLE exact.inbox_work (
 	id bigint PRIMARY KEY,
 	division int,
@@ -53,7 +59,8 @@ COMMENT ON COLUMN exact.inbox_work.topic IS 'Topic that it names';
 COMMENT ON COLUMN exact.inbox_work.taken_at IS 'When the fetcher took it; null: it waits';
 COMMENT ON COLUMN exact.inbox_work.reason IS 'Why it caused no work; null: it did';
 CREATE INDEX inbox_waiting ON exact.inbox_work (division, topic, id) WHERE taken_at IS NULL;
-COMMENT ON INDEX exact.inbox_waiting IS 'Notifications that nobody took yet: a queue for each division and topic';
+COMMENT ON INDEX exact.inbox_waiting
+	IS 'Notifications that nobody took yet: a queue for each division and topic';
 REVOKE ALL ON TABLE exact.inbox_work FROM PUBLIC;
 GRANT SELECT ON TABLE exact.inbox_work TO exact_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE exact.inbox_work TO exact_worker;

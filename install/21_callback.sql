@@ -9,9 +9,13 @@ CREATE TABLE exact.callback (
 	finding text NOT NULL,
 	next_step text
 );
-COMMENT ON TABLE exact.callback IS 'Addresses at which notifications are to come in, tried by an empty POST as Exact Online does it';
+COMMENT ON TABLE exact.callback
+	IS 'Addresses at which notifications are to come in, tried by an empty POST as Exact '
+		'Online does it';
 COMMENT ON COLUMN exact.callback.url IS 'Address';
-COMMENT ON COLUMN exact.callback.state IS 'ok; unsure: cannot be tried from here, Exact Online may reach it; broken: whoever calls gets a wrong answer';
+COMMENT ON COLUMN exact.callback.state
+	IS 'ok; unsure: cannot be tried from here, Exact Online may reach it; broken: '
+		'whoever calls gets a wrong answer';
 COMMENT ON COLUMN exact.callback.since IS 'In this state since';
 COMMENT ON COLUMN exact.callback.tried_at IS 'When it was tried last';
 COMMENT ON COLUMN exact.callback.took_ms IS 'Milliseconds until the answer';
