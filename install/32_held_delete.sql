@@ -15,11 +15,14 @@ CREATE TABLE exact.held_delete (
 	reason text NOT NULL,
 	run bigint,
 	found_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	state text NOT NULL DEFAULT 'held' CHECK (state IN ('held', 'approved', 'rejected', 'returned')),
+	state text NOT NULL DEFAULT 'held' CHECK (
+		state IN ('held', 'approved', 'rejected', 'returned')),
 	decided_by text,
 	decided_at timestamptz
 );
-COMMENT ON TABLE exact.held_delete IS 'Records that a complete read did not show, too many to be deleted without a word: exact.approve(id) deletes them, exact.reject(id) keeps them';
+COMMENT ON TABLE exact.held_delete
+	IS 'Records that a complete read did not show, too many to be deleted without a word: '
+		'exact.approve(id) deletes them, exact.reject(id) keeps them';
 COMMENT ON COLUMN exact.held_delete.id IS 'For exact.approve() and exact.reject()';
 COMMENT ON COLUMN exact.held_delete.division IS 'Division';
 COMMENT ON COLUMN exact.held_delete.entity IS 'Entity';
@@ -28,7 +31,8 @@ COMMENT ON COLUMN exact.held_delete.alive IS 'Records that the hub knew as not d
 COMMENT ON COLUMN exact.held_delete.reason IS 'Why they are held';
 COMMENT ON COLUMN exact.held_delete.run IS 'Run that did not show them';
 COMMENT ON COLUMN exact.held_delete.found_at IS 'When';
-COMMENT ON COLUMN exact.held_delete.state IS 'held, approved or rejected; returned: a later complete read shows them all again';
+COMMENT ON COLUMN exact.held_delete.state
+	IS 'held, approved or rejected; returned: a later complete read shows them all again';
 COMMENT ON COLUMN exact.held_delete.decided_by IS 'Who decided';
 COMMENT ON COLUMN exact.held_delete.decided_at IS 'When';
 CREATE UNIQUE INDEX held_delete_open ON exact.held_delete (division, entity) WHERE state = 'held';

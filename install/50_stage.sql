@@ -29,11 +29,14 @@ CREATE TABLE exact.stage (
 	hash bytea,
 	payload text COMPRESSION lz4
 ) PARTITION BY LIST (slot);
-COMMENT ON TABLE exact.stage IS 'Every version of every record, written once: queue, audit trail and source of replay. A version''s address is (slot, batch, ord).';
+COMMENT ON TABLE exact.stage
+	IS 'Every version of every record, written once: queue, audit trail and source of replay. '
+		'A version''s address is (slot, batch, ord).';
 COMMENT ON COLUMN exact.stage.slot IS 'Partition; a slot covers a sixtieth of the retention';
 COMMENT ON COLUMN exact.stage.batch IS 'Batch that it was staged in';
 COMMENT ON COLUMN exact.stage.ord IS 'Place in the batch, from 0';
-COMMENT ON COLUMN exact.stage.seq IS '_seq: one rising number for the whole hub, epoch * 2^40 + counter';
+COMMENT ON COLUMN exact.stage.seq
+	IS '_seq: one rising number for the whole hub, epoch * 2^40 + counter';
 COMMENT ON COLUMN exact.stage.division IS 'Division';
 COMMENT ON COLUMN exact.stage.entity IS 'Entity';
 COMMENT ON COLUMN exact.stage.key IS '_key of the record';
@@ -43,7 +46,8 @@ COMMENT ON COLUMN exact.stage.prev_slot IS 'Address of the record''s version bef
 COMMENT ON COLUMN exact.stage.prev_batch IS 'Its batch';
 COMMENT ON COLUMN exact.stage.prev_ord IS 'Its place in the batch';
 COMMENT ON COLUMN exact.stage.hash IS 'SHA-256 over the fields that make a version';
-COMMENT ON COLUMN exact.stage.payload IS 'The record exactly as received; null for D, whose content is that of the version before';
+COMMENT ON COLUMN exact.stage.payload
+	IS 'The record exactly as received; null for D, whose content is that of the version before';
 CREATE INDEX stage_address ON exact.stage (batch, ord);
 COMMENT ON INDEX exact.stage_address IS 'Versions by address';
 REVOKE ALL ON TABLE exact.stage FROM PUBLIC;
@@ -56,12 +60,17 @@ DECLARE
 BEGIN
 	FOR slot IN 0 .. 63 LOOP
 		name := 'stage_' OPERATOR(pg_catalog.||) pg_catalog.lpad(slot::text, 2, '0');
-		EXECUTE pg_catalog.format('CREATE TABLE exact.%I PARTITION OF exact.stage FOR VALUES IN (%s)'
-			' WITH (fillfactor = 100, toast_tuple_target = 8160, autovacuum_enabled = off, toast.autovacuum_enabled = off)', name, slot);
+		EXECUTE pg_catalog.format(
+			'CREATE TABLE exact.%I PARTITION OF exact.stage FOR VALUES IN (%s)'
+				' WITH (fillfactor = 100, toast_tuple_target = 8160, autovacuum_enabled = off, '
+				'toast.autovacuum_enabled = off)',
+			name, slot);
 		EXECUTE pg_catalog.format('COMMENT ON TABLE exact.%I IS %L', name,
-			'Versions of slot ' OPERATOR(pg_catalog.||) slot::text OPERATOR(pg_catalog.||) ': read exact.stage');
+			'Versions of slot ' OPERATOR(pg_catalog.||) slot::text OPERATOR(
+				pg_catalog.||) ': read exact.stage');
 		EXECUTE pg_catalog.format('REVOKE ALL ON TABLE exact.%I FROM PUBLIC', name);
-		PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('exact.%I', name)::pg_catalog.regclass, '');
+		PERFORM pg_catalog.pg_extension_config_dump(
+			pg_catalog.format('exact.%I', name)::pg_catalog.regclass, '');
 	END LOOP;
 END
 $stage$;
@@ -85,10 +94,13 @@ CREATE TABLE exact.batch (
 	delivered_rows int NOT NULL DEFAULT 0,
 	delivered_at timestamptz
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE exact.batch IS 'Versions of one entity that were staged together (a page); "delivered" is a property of the batch';
+COMMENT ON TABLE exact.batch
+	IS 'Versions of one entity that were staged together (a page); '
+		'"delivered" is a property of the batch';
 COMMENT ON COLUMN exact.batch.id IS 'Order of staging';
 COMMENT ON COLUMN exact.batch.slot IS 'Slot of its versions';
-COMMENT ON COLUMN exact.batch.workspace IS 'Workspace that the division had when it was staged; null: none';
+COMMENT ON COLUMN exact.batch.workspace
+	IS 'Workspace that the division had when it was staged; null: none';
 COMMENT ON COLUMN exact.batch.division IS 'Division';
 COMMENT ON COLUMN exact.batch.entity IS 'Entity';
 COMMENT ON COLUMN exact.batch.feed IS 'Feed that read it';
@@ -103,7 +115,8 @@ COMMENT ON COLUMN exact.batch.staged_at IS 'When it was staged';
 COMMENT ON COLUMN exact.batch.took_ms IS 'Milliseconds from the page in hand to the row written';
 COMMENT ON COLUMN exact.batch.delivered_rows IS 'Versions delivered, counted from ord 0';
 COMMENT ON COLUMN exact.batch.delivered_at IS 'When the last one was delivered; null: some wait';
--- An entry leaves this index once, with the batch's last update; without it "what waits" would read the whole table.
+-- An entry leaves this index once, with the batch's last update; without it "what waits" would read
+-- the whole table.
 CREATE INDEX batch_waiting ON exact.batch (id) WHERE delivered_at IS NULL;
 COMMENT ON INDEX exact.batch_waiting IS 'Batches that wait';
 REVOKE ALL ON TABLE exact.batch FROM PUBLIC;

@@ -23,7 +23,8 @@ COMMENT ON COLUMN exact.target_state.entity IS 'Entity';
 COMMENT ON COLUMN exact.target_state.table_name IS 'Full name of the table of the current state';
 COMMENT ON COLUMN exact.target_state.history_name IS 'Full name of the table of all versions';
 COMMENT ON COLUMN exact.target_state.created_at IS 'When the hub first found or made them';
-COMMENT ON COLUMN exact.target_state.columns_digest IS 'Digest of names and types of the columns as last verified';
+COMMENT ON COLUMN exact.target_state.columns_digest
+	IS 'Digest of names and types of the columns as last verified';
 COMMENT ON COLUMN exact.target_state.delivered_at IS 'Last delivery';
 COMMENT ON COLUMN exact.target_state.paused_since IS 'Deliveries are paused since; null: they run';
 COMMENT ON COLUMN exact.target_state.sqlstate IS 'SQLSTATE of the refusal';
@@ -31,7 +32,9 @@ COMMENT ON COLUMN exact.target_state.reason IS 'Why';
 COMMENT ON COLUMN exact.target_state.next_step IS 'What to do';
 COMMENT ON COLUMN exact.target_state.attempts IS 'Attempts in a row that failed';
 COMMENT ON COLUMN exact.target_state.next_attempt_at IS 'When the hub tries again by itself';
-COMMENT ON COLUMN exact.target_state.compared_epoch IS 'Epoch for which it was last asked what the table holds that this database does not know; null: never';
+COMMENT ON COLUMN exact.target_state.compared_epoch
+	IS 'Epoch for which it was last asked what the table holds that this database does not '
+		'know; null: never';
 REVOKE ALL ON TABLE exact.target_state FROM PUBLIC;
 GRANT SELECT ON TABLE exact.target_state TO exact_reader;
 GRANT SELECT, INSERT, UPDATE ON TABLE exact.target_state TO exact_worker;
