@@ -29,15 +29,20 @@ CREATE TABLE exact.audit_log (
 	hash bytea NOT NULL,
 	PRIMARY KEY (chain, id)
 );
-COMMENT ON TABLE exact.audit_log IS 'Events, only ever appended. hash = SHA-256 of prev_hash and the event''s text: exact.verify_audit()';
+COMMENT ON TABLE exact.audit_log
+	IS 'Events, only ever appended. hash = SHA-256 of prev_hash and the event''s text: '
+		'exact.verify_audit()';
 COMMENT ON COLUMN exact.audit_log.chain IS 'sql, fetcher, loader, listener';
 COMMENT ON COLUMN exact.audit_log.id IS '1, 2, 3, … without a gap';
 COMMENT ON COLUMN exact.audit_log.at IS 'When';
-COMMENT ON COLUMN exact.audit_log.kind IS 'call, token, batch, statement, subscription, notification, configuration, installation, division, request or secret';
+COMMENT ON COLUMN exact.audit_log.kind
+	IS 'call, token, batch, statement, subscription, notification, configuration, installation, '
+		'division, request or secret';
 COMMENT ON COLUMN exact.audit_log.division IS 'Division';
 COMMENT ON COLUMN exact.audit_log.entity IS 'Entity';
 COMMENT ON COLUMN exact.audit_log.who IS 'Role that logged in, or the worker';
-COMMENT ON COLUMN exact.audit_log.what IS 'The event. A batch has the digest of its versions'' hashes, never payloads';
+COMMENT ON COLUMN exact.audit_log.what
+	IS 'The event. A batch has the digest of its versions'' hashes, never payloads';
 COMMENT ON COLUMN exact.audit_log.prev_hash IS 'Hash of the event before';
 COMMENT ON COLUMN exact.audit_log.hash IS 'Hash of this event';
 REVOKE ALL ON TABLE exact.audit_log FROM PUBLIC;

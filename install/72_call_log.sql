@@ -58,7 +58,8 @@ CREATE TABLE exact.statement_log (
 	workspace text,
 	entity text,
 	table_name text,
-	kind text NOT NULL CHECK (kind IN ('ddl', 'history', 'current', 'check', 'fence', 'state', 'view')),
+	kind text NOT NULL CHECK (
+		kind IN ('ddl', 'history', 'current', 'check', 'fence', 'state', 'view')),
 	first_batch bigint,
 	first_ord int,
 	last_batch bigint,
@@ -79,21 +80,27 @@ COMMENT ON COLUMN exact.statement_log.at IS 'When it was sent';
 COMMENT ON COLUMN exact.statement_log.workspace IS 'Workspace';
 COMMENT ON COLUMN exact.statement_log.entity IS 'Entity';
 COMMENT ON COLUMN exact.statement_log.table_name IS 'Delta table';
-COMMENT ON COLUMN exact.statement_log.kind IS 'ddl, history (insert of versions), current (merge of the state), check (post-condition), fence (claim of the epoch), state (exact_open, exact_state) or view';
+COMMENT ON COLUMN exact.statement_log.kind
+	IS 'ddl, history (insert of versions), current (merge of the state), check (post-condition), '
+		'fence (claim of the epoch), state (exact_open, exact_state) or view';
 COMMENT ON COLUMN exact.statement_log.first_batch IS 'First version of the delivery: batch';
-COMMENT ON COLUMN exact.statement_log.first_ord IS 'First version of the delivery: place in the batch';
+COMMENT ON COLUMN exact.statement_log.first_ord
+	IS 'First version of the delivery: place in the batch';
 COMMENT ON COLUMN exact.statement_log.last_batch IS 'Last version of the delivery: batch';
-COMMENT ON COLUMN exact.statement_log.last_ord IS 'Last version of the delivery: place in the batch, included';
+COMMENT ON COLUMN exact.statement_log.last_ord
+	IS 'Last version of the delivery: place in the batch, included';
 COMMENT ON COLUMN exact.statement_log.rows IS 'Versions in the delivery';
 COMMENT ON COLUMN exact.statement_log.statement_id IS 'Id that Databricks gave';
-COMMENT ON COLUMN exact.statement_log.state IS 'sending; unknown: the answer was lost; running; succeeded; failed';
+COMMENT ON COLUMN exact.statement_log.state
+	IS 'sending; unknown: the answer was lost; running; succeeded; failed';
 COMMENT ON COLUMN exact.statement_log.attempt IS '1, 2, …';
 COMMENT ON COLUMN exact.statement_log.took_ms IS 'Milliseconds from sending to the end';
 COMMENT ON COLUMN exact.statement_log.affected IS 'Rows that Databricks says it wrote';
 COMMENT ON COLUMN exact.statement_log.error IS 'What Databricks answered';
 COMMENT ON COLUMN exact.statement_log.sqlstate IS 'SQLSTATE of that';
 COMMENT ON COLUMN exact.statement_log.finished_at IS 'When it ended';
-CREATE INDEX statement_log_delivery ON exact.statement_log (entity, last_batch) WHERE first_batch IS NOT NULL;
+CREATE INDEX statement_log_delivery ON exact.statement_log (entity, last_batch)
+	WHERE first_batch IS NOT NULL;
 COMMENT ON INDEX exact.statement_log_delivery IS 'Statements that delivered a version';
 REVOKE ALL ON TABLE exact.statement_log FROM PUBLIC;
 GRANT SELECT ON TABLE exact.statement_log TO exact_reader;
