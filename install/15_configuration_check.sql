@@ -29,7 +29,7 @@ BEGIN
 		RETURN CASE
 			WHEN NOT coalesce(
 					current_setting('exact_databricks.insecure_loopback', true)::boolean, false)
-			THEN format('%s is a loopback address', url)
+				THEN format('%s is a loopback address', url)
 		END;
 	ELSIF part[1] = 'http' THEN
 		RETURN format('%s is not encrypted: the address must begin with https://', url);
