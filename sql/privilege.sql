@@ -13,40 +13,81 @@ WHERE d.refclassid = 'pg_extension'::regclass
 	AND e.extname = 'exact_databricks';
 
 -- nothing for PUBLIC
-SELECT c.relname, a.privilege_type
-FROM member AS m
-JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid,
-	aclexplode(
-		coalesce(c.relacl,
-			acldefault((CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END)::"char", c.relowner))) AS a
-	WHERE a.grantee = 0;
-SELECT p.oid::regprocedure, a.privilege_type
-FROM member AS m
-JOIN pg_proc AS p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid,
-	aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a WHERE a.grantee = 0;
-SELECT n.nspname, a.privilege_type
-FROM member AS m
-JOIN pg_namespace AS n ON m.classid = 'pg_namespace'::regclass AND n.oid = m.objid,
-	aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) AS a WHERE a.grantee = 0;
+CREATE TEMP VIEW public_right AS
+SELECT pg_describe_object(o.classid, o.objid, o.objsubid) AS object, a.privilege_type
+FROM (
+	SELECT m.classid, m.objid, 0 AS objsubid, coalesce(c.relacl,
+			acldefault((CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END)::"char", c.relowner)) AS acl
+	FROM member AS m
+	JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
+	UNION ALL
+	SELECT m.classid, m.objid, c.attnum, c.attacl
+	FROM member AS m
+	JOIN pg_attribute AS c ON m.classid = 'pg_class'::regclass AND c.attrelid = m.objid
+	UNION ALL
+	SELECT m.classid, m.objid, 0, coalesce(p.proacl, acldefault('f', p.proowner))
+	FROM member AS m
+	JOIN pg_proc AS p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
+	UNION ALL
+	SELECT m.classid, m.objid, 0, coalesce(n.nspacl, acldefault('n', n.nspowner))
+	FROM member AS m
+	JOIN pg_namespace AS n ON m.classid = 'pg_namespace'::regclass AND n.oid = m.objid
+) AS o (classid, objid, objsubid, acl), aclexplode(o.acl) AS a
+WHERE a.grantee = 0;
+SELECT * FROM public_right;
 
--- everything has a comment
-SELECT pg_describe_object(m.classid, m.objid, 0)
-FROM member AS m
-WHERE m.classid IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_namespace'::regclass)
-	AND obj_description(m.objid, m.classid::regclass::name) IS NULL;
-SELECT c.relname, a.attname
-FROM member AS m
-JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
-JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE c.relkind IN ('r', 'p', 'v')
-	AND NOT c.relispartition
-	AND c.relname !~ '^_'
-	AND col_description(c.oid, a.attnum) IS NULL
-ORDER BY 1, 2;
-SELECT t.tgrelid::regclass, t.tgname
-FROM pg_trigger AS t
-JOIN member AS m ON m.classid = 'pg_class'::regclass AND m.objid = t.tgrelid
-WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND obj_description(t.oid, 'pg_trigger') IS NULL;
+-- everything has a comment: objects, columns, triggers, indexes but for those of constraints
+CREATE TEMP VIEW uncommented AS
+SELECT pg_describe_object(o.classid, o.objid, o.objsubid) AS object
+FROM (
+	SELECT m.classid, m.objid, 0
+	FROM member AS m
+	WHERE obj_description(m.objid, m.classid::regclass::name) IS NULL
+	UNION ALL
+	SELECT m.classid, c.oid, a.attnum
+	FROM member AS m
+	JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
+	JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+	WHERE c.relkind IN ('r', 'p', 'v')
+		AND NOT c.relispartition
+		AND c.relname !~ '^_'
+		AND col_description(c.oid, a.attnum) IS NULL
+	UNION ALL
+	SELECT 'pg_trigger'::regclass, t.oid, 0
+	FROM member AS m
+	JOIN pg_trigger AS t ON m.classid = 'pg_class'::regclass AND t.tgrelid = m.objid
+	WHERE NOT t.tgisinternal
+		AND t.tgparentid = 0
+		AND obj_description(t.oid, 'pg_trigger') IS NULL
+	UNION ALL
+	SELECT 'pg_class'::regclass, i.indexrelid, 0
+	FROM member AS m
+	JOIN pg_index AS i ON m.classid = 'pg_class'::regclass AND i.indrelid = m.objid
+	JOIN pg_class AS c ON c.oid = i.indexrelid
+	WHERE NOT c.relispartition
+		AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid)
+		AND obj_description(i.indexrelid, 'pg_class') IS NULL
+) AS o (classid, objid, objsubid);
+SELECT * FROM uncommented;
+
+-- both notice what a script forgets
+BEGIN;
+CREATE FUNCTION exact.stray() RETURNS int LANGUAGE sql RETURN 1;
+CREATE VIEW exact.stray AS SELECT 1 AS n, 2 AS other;
+CREATE SEQUENCE exact.stray_id;
+CREATE TYPE exact.stray_kind AS ENUM ('a');
+ALTER EXTENSION exact_databricks ADD FUNCTION exact.stray();
+ALTER EXTENSION exact_databricks ADD VIEW exact.stray;
+ALTER EXTENSION exact_databricks ADD SEQUENCE exact.stray_id;
+ALTER EXTENSION exact_databricks ADD TYPE exact.stray_kind;
+CREATE INDEX stray_index ON exact.rule (action);
+CREATE TRIGGER stray_trigger BEFORE INSERT ON exact.rule
+	FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+GRANT SELECT (n) ON exact.stray TO PUBLIC;
+GRANT USAGE ON SEQUENCE exact.stray_id TO PUBLIC;
+SELECT * FROM public_right ORDER BY object COLLATE "C", privilege_type;
+SELECT * FROM uncommented ORDER BY object COLLATE "C";
+ROLLBACK;
 
 -- functions in SQL and PL/pgSQL have a fixed search_path, first pg_catalog; a body that was parsed
 -- when it was made has no names to look up
