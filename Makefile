@@ -4,7 +4,7 @@
 #   make install               needs the rights to write into the server's directories
 #   make unit                  builds and runs unit/*_test.c (no server needed)
 #   make installcheck          regress and isolation tests against a running server, then the TAP tests
-#   make prove_installcheck    TAP tests only (PROVE_TESTS='t/010_....pl' for some)
+#   make prove_installcheck    TAP tests only (PROVE_TESTS='t/510_delivery.pl' for some)
 #
 # TAP tests make their own clusters and PostgreSQL refuses root: run them as an ordinary user who may write here.
 # CC=clang builds with clang; COPT=-Werror makes warnings errors.
@@ -18,7 +18,7 @@ OWN_HEADERS := $(wildcard src/*.h src/*/*.h)
 OBJS = $(SOURCES:.c=.o)
 PGFILEDESC = "exact_databricks - hub between Exact Online and Databricks"
 
-CATALOGUE := $(if $(wildcard install/catalogue/build.sh),install/25_catalogue_data.sql)
+CATALOGUE := $(if $(wildcard install/catalogue/build.sh),install/12_catalogue_data.sql)
 INSTALL_PARTS := $(sort $(wildcard install/*.sql) $(CATALOGUE))
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DATA = $(filter-out $(DATA_built),$(wildcard $(EXTENSION)--*--*.sql))

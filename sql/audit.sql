@@ -10,11 +10,18 @@ SELECT exact._audit('test', 'call', 1, 'items', '{"n": 1}');
 SELECT exact._audit('test', 'batch', 1, 'items', '{"n": 2, "text": "é \"quoted\""}');
 SELECT exact._audit('test', 'token', NULL, NULL, '{"n": 3}');
 SELECT exact._audit('other', 'token', NULL, NULL, '{"n": 1}');
-SELECT chain, id, kind, division, entity, who, what, length(hash) AS bytes, prev_hash = lag(hash, 1, '\x') OVER (PARTITION BY chain ORDER BY id) AS follows
-FROM exact.audit_log WHERE chain IN ('test', 'other') ORDER BY chain, id;
-SELECT l.hash = sha256(l.prev_hash || convert_to(jsonb_build_array(l.chain, l.id, to_char(l.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+SELECT chain, id, kind, division, entity, who, what, length(hash) AS bytes,
+	prev_hash = lag(hash, 1, '\x') OVER (PARTITION BY chain ORDER BY id) AS follows
+FROM exact.audit_log
+WHERE chain IN ('test', 'other')
+ORDER BY chain, id;
+SELECT l.hash = sha256(l.prev_hash
+	|| convert_to(
+		jsonb_build_array(l.chain, l.id,
+			to_char(l.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
 	l.kind, l.division, l.entity, l.who, l.what)::text, 'UTF8')) AS documented
-FROM exact.audit_log AS l WHERE chain = 'test' AND id = 2;
+FROM exact.audit_log AS l
+WHERE chain = 'test' AND id = 2;
 SELECT * FROM exact.verify_audit() WHERE chain IN ('test', 'other');
 -- the hash does not depend on the session
 SET LOCAL timezone = 'Asia/Kolkata';
@@ -34,7 +41,10 @@ ROLLBACK TO whole;
 UPDATE exact.audit_log SET at = at + interval '1 microsecond' WHERE chain = 'test' AND id = 1;
 SELECT * FROM exact.verify_audit() WHERE chain IN ('test', 'other');
 ROLLBACK TO whole;
-UPDATE exact.audit_log AS l SET what = '{"n": 4}', hash = exact._event_hash(l.prev_hash, chain, id, at, kind, division, entity, who, '{"n": 4}') WHERE chain = 'test' AND id = 2;
+UPDATE exact.audit_log AS l
+SET what = '{"n": 4}',
+	hash = exact._event_hash(l.prev_hash, chain, id, at, kind, division, entity, who, '{"n": 4}')
+WHERE chain = 'test' AND id = 2;
 SELECT * FROM exact.verify_audit() WHERE chain IN ('test', 'other');
 ROLLBACK TO whole;
 DELETE FROM exact.audit_log WHERE chain = 'test' AND id = 2;

@@ -8,13 +8,16 @@ RESET client_min_messages;
 BEGIN;
 SELECT exact._bind();
 SELECT exact._bind();
-SELECT b.installation = i.id AS bound, b.system_identifier = c.system_identifier::text AS cluster, b.database_name = current_database() AS database, b.epoch
+SELECT b.installation = i.id AS bound, b.system_identifier = c.system_identifier::text AS cluster,
+	b.database_name = current_database() AS database, b.epoch
 FROM exact.installation_binding AS b, exact.installation AS i, pg_control_system() AS c;
 SELECT id AS installation FROM exact.installation \gset
-SELECT exact.adopt(:'installation') = format('installation %s is bound to this database already', :'installation') AS nothing_to_do;
+SELECT exact.adopt(:'installation') = format('installation %s is bound to this database already',
+	:'installation') AS nothing_to_do;
 
 CREATE FUNCTION pg_temp.said(said text) RETURNS text LANGUAGE sql AS $$
-	SELECT replace(said, (SELECT id FROM exact.installation ORDER BY made_at LIMIT 1), 'INSTALLATION')
+	SELECT replace(said, (SELECT id FROM exact.installation ORDER BY made_at LIMIT 1),
+		'INSTALLATION')
 $$;
 CREATE FUNCTION pg_temp.adopt(id text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -32,17 +35,27 @@ SAVEPOINT bound;
 UPDATE exact.installation_binding SET database_oid = 1, database_name = 'elsewhere';
 SELECT pg_temp.said(exact._bind());
 INSERT INTO exact.request (kind) VALUES ('test');
-SELECT count(*) FROM exact.audit_log WHERE chain = 'sql' \gset before_
+SELECT count(*)
+FROM exact.audit_log
+WHERE chain = 'sql' \gset before_
 SET CONSTRAINTS ALL IMMEDIATE;
-SELECT count(*) - :before_count AS events_in_a_copy FROM exact.audit_log WHERE chain = 'sql';
+SELECT count(*) - :before_count AS events_in_a_copy
+FROM exact.audit_log
+WHERE chain = 'sql';
 SET CONSTRAINTS ALL DEFERRED;
-SELECT result, pg_temp.said(finding), pg_temp.said(fix) FROM exact.check() WHERE rule = 'installation';
+SELECT result, pg_temp.said(finding), pg_temp.said(fix)
+FROM exact.check()
+WHERE rule = 'installation';
 SELECT pg_temp.adopt('wrong');
 SELECT pg_temp.adopt(NULL);
 SELECT pg_temp.adopt(:'installation');
 SELECT exact._bind();
 SET CONSTRAINTS ALL IMMEDIATE;
-SELECT kind, what -> 'row' ->> 'kind' AS verb, what -> 'row' -> 'args' ->> 'from_database' AS "from" FROM exact.audit_log WHERE chain = 'sql' ORDER BY id DESC LIMIT 1;
+SELECT kind, what -> 'row' ->> 'kind' AS verb, what -> 'row' -> 'args' ->> 'from_database' AS "from"
+FROM exact.audit_log
+WHERE chain = 'sql'
+ORDER BY id DESC
+LIMIT 1;
 SET CONSTRAINTS ALL DEFERRED;
 ROLLBACK TO bound;
 UPDATE exact.installation_binding SET system_identifier = '1', database_name = 'elsewhere';
@@ -67,7 +80,9 @@ ROLLBACK TO bound;
 UPDATE exact.epoch SET timeline = 77;
 SELECT exact._bind();
 SELECT exact._bind();
-SELECT e.epoch, e.epoch = b.epoch AS bound, e.reason, e.known_seq, e.reread_at IS NULL AS reread_due FROM exact.epoch AS e, exact.installation_binding AS b ORDER BY e.epoch;
+SELECT e.epoch, e.epoch = b.epoch AS bound, e.reason, e.known_seq, e.reread_at IS NULL AS reread_due
+FROM exact.epoch AS e, exact.installation_binding AS b
+ORDER BY e.epoch;
 SELECT kind, result FROM exact.request ORDER BY id DESC LIMIT 1;
 -- never below the timeline
 DELETE FROM exact.epoch WHERE epoch > 1;
@@ -77,14 +92,20 @@ ROLLBACK TO bound;
 
 -- what is known is what was staged, not where the counter stands
 SELECT nextval('exact.version_counter') > 0 AS counted;
-INSERT INTO exact.batch (id, slot, division, entity, epoch, rows, seq_min, seq_max) VALUES (-1, 0, 1, 'items', 1, 1, 1099511627777, 1099511627780);
+INSERT INTO exact.batch (id, slot, division, entity, epoch, rows, seq_min, seq_max)
+VALUES (-1, 0, 1, 'items', 1, 1, 1099511627777, 1099511627780);
 SELECT exact.fence();
-SELECT epoch, known_seq, regexp_replace(reason, 'by .*', 'by …') AS reason, claim ~ '^[0-9a-f-]{36}$' AS claim FROM exact.epoch ORDER BY epoch;
+SELECT epoch, known_seq, regexp_replace(reason, 'by .*', 'by …') AS reason,
+	claim ~ '^[0-9a-f-]{36}$' AS claim
+FROM exact.epoch
+ORDER BY epoch;
 SELECT kind, args FROM exact.request ORDER BY id DESC LIMIT 1;
 -- another copy has gone further: this one stays off, until someone says that it shall work
 UPDATE exact.installation_binding SET overtaken_by = 7;
 SELECT pg_temp.said(exact._bind());
-SELECT result, pg_temp.said(finding), pg_temp.said(fix) FROM exact.check() WHERE rule = 'installation';
+SELECT result, pg_temp.said(finding), pg_temp.said(fix)
+FROM exact.check()
+WHERE rule = 'installation';
 SAVEPOINT overtaken;
 SELECT exact.fence();
 SELECT exact._bind();

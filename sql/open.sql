@@ -1,4 +1,5 @@
--- What the Delta tables exact_open and exact_state will say, from prepared rows. Rolled back: no worker sees them.
+-- What the Delta tables exact_open and exact_state will say, from prepared rows. Rolled back: no
+-- worker sees them.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS exact_databricks;
 RESET client_min_messages;
@@ -7,65 +8,137 @@ BEGIN;
 INSERT INTO exact.app (name, client_id) VALUES ('shop', 'x');
 INSERT INTO exact.app_state (app, state) VALUES ('shop', 'authorized');
 INSERT INTO exact.workspace (name, host, warehouse_id, catalog, schema) VALUES
-	('pond', 'https://adb-1.2.azuredatabricks.net', 'w1', 'main', 'exact'), ('sea', 'https://adb-1.2.azuredatabricks.net', 'w1', 'main', 'other');
-INSERT INTO exact.division VALUES (9000001, 'shop', 'pond', 'Noord', true), (9000002, 'shop', 'sea', 'Zuid', true), (9000003, 'shop', 'pond', 'Oost', false);
-SELECT count(*) FROM exact.enable_entities(9000001, 'items', 'glaccount', 'purchaseorders', 'purchaseorderlines', 'transactionlines');
-SELECT count(*) FROM exact.enable_entities(9000002, 'items') UNION ALL SELECT count(*) FROM exact.enable_entities(9000003, 'items');
+	('pond', 'https://adb-1.2.azuredatabricks.net', 'w1', 'main', 'exact'),
+	('sea', 'https://adb-1.2.azuredatabricks.net', 'w1', 'main', 'other');
+INSERT INTO exact.division
+VALUES (9000001, 'shop', 'pond', 'Noord', true), (9000002, 'shop', 'sea', 'Zuid', true),
+	(9000003, 'shop', 'pond', 'Oost', false);
+SELECT count(*)
+FROM exact.enable_entities(9000001, 'items', 'glaccount', 'purchaseorders', 'purchaseorderlines',
+	'transactionlines');
+SELECT count(*)
+FROM exact.enable_entities(9000002, 'items')
+UNION ALL
+SELECT count(*)
+FROM exact.enable_entities(9000003, 'items');
 SELECT * FROM exact._open_rows('pond');
 
--- two versions of a line, a delete whose content is that of the version before, a header row, a line whose period is its document's
-INSERT INTO exact.stage (slot, batch, ord, seq, division, entity, key, op, prev_slot, prev_batch, prev_ord, payload) VALUES
+-- two versions of a line, a delete whose content is that of the version before, a header row, a
+-- line whose period is its document's
+INSERT INTO exact.stage (slot, batch, ord, seq, division, entity, key, op, prev_slot, prev_batch,
+	prev_ord, payload)
+VALUES
 	(0, -9, 0, 900, 9000001, 'transactionlines', 'done', 'I', NULL, NULL, NULL, '{"AmountDC":1}'),
-	(0, -9, 1, 901, 9000001, 'transactionlines', 'a', 'I', NULL, NULL, NULL, '{"FinancialYear":2026,"FinancialPeriod":10,"AmountDC":12345678901234.5678,"LineNumber":1}'),
-	(0, -8, 0, 902, 9000001, 'transactionlines', 'a', 'U', 0, -9, 1, '{"FinancialYear":2026,"FinancialPeriod":11,"AmountDC":-0.1,"LineNumber":1}'),
-	(0, -8, 1, 903, 9000001, 'transactionlines', 'h', 'I', NULL, NULL, NULL, '{"FinancialYear":2026,"FinancialPeriod":11,"AmountDC":100,"LineNumber":0}'),
+	(0, -9, 1, 901, 9000001, 'transactionlines', 'a', 'I', NULL, NULL, NULL,
+		'{"FinancialYear":2026,"FinancialPeriod":10,"AmountDC":12345678901234.5678,'
+			'"LineNumber":1}'),
+	(0, -8, 0, 902, 9000001, 'transactionlines', 'a', 'U', 0, -9, 1,
+		'{"FinancialYear":2026,"FinancialPeriod":11,"AmountDC":-0.1,"LineNumber":1}'),
+	(0, -8, 1, 903, 9000001, 'transactionlines', 'h', 'I', NULL, NULL, NULL,
+		'{"FinancialYear":2026,"FinancialPeriod":11,"AmountDC":100,"LineNumber":0}'),
 	(0, -8, 2, 904, 9000001, 'transactionlines', 'done', 'D', 0, -9, 0, NULL),
-	(0, -8, 3, 905, 9000001, 'transactionlines', 'odd', 'I', NULL, NULL, NULL, '{"FinancialYear":"x","FinancialPeriod":99999999999,"AmountDC":"NaN"}'),
+	(0, -8, 3, 905, 9000001, 'transactionlines', 'odd', 'I', NULL, NULL, NULL,
+		'{"FinancialYear":"x","FinancialPeriod":99999999999,"AmountDC":"NaN"}'),
 	(0, -7, 0, 906, 9000002, 'items', 'i', 'I', NULL, NULL, NULL, '{}'),
-	(0, -6, 0, 907, 9000001, 'purchaseentries', 'p', 'I', NULL, NULL, NULL, '{"ReportingYear":2025,"ReportingPeriod":12,"AmountDC":121.0000}'),
-	(0, -5, 0, 908, 9000001, 'purchaseentrylines', 'l', 'I', NULL, NULL, NULL, '{"AmountDC":"100.50"}');
+	(0, -6, 0, 907, 9000001, 'purchaseentries', 'p', 'I', NULL, NULL, NULL,
+		'{"ReportingYear":2025,"ReportingPeriod":12,"AmountDC":121.0000}'),
+	(0, -5, 0, 908, 9000001, 'purchaseentrylines', 'l', 'I', NULL, NULL, NULL,
+		'{"AmountDC":"100.50"}');
 INSERT INTO exact.record (division, entity, key, parent, seq, slot, batch, ord) VALUES
-	(9000001, 'purchaseentries', 'p', NULL, 907, 0, -6, 0), (9000001, 'purchaseentrylines', 'l', 'p', 908, 0, -5, 0), (9000001, 'transactionlines', 'a', NULL, 902, 0, -8, 0);
-INSERT INTO exact.batch (id, slot, workspace, division, entity, feed, epoch, rows, staged_at, delivered_rows, delivered_at, seq_max) VALUES
-	(-9, 0, 'pond', 9000001, 'transactionlines', 'transactionlines', 1, 2, '2026-11-22 10:00+00', 1, NULL, 901), (-8, 0, 'pond', 9000001, 'transactionlines', 'transactionlines', 1, 4, '2026-11-22 11:00+00', 0, NULL, 905),
-	(-7, 0, 'sea', 9000002, 'items', 'items', 1, 1, '2026-11-22 10:00+00', 0, NULL, 906), (-6, 0, 'pond', 9000001, 'purchaseentries', 'purchaseentries', 1, 1, '2026-11-22 10:30+00', 1, '2026-11-22 10:31+00', 907),
-	(-5, 0, NULL, 9000001, 'purchaseentrylines', 'purchaseentries', 1, 1, '2026-11-22 10:30+00', 0, NULL, 908), (-4, 0, 'pond', 9000001, 'glaccount', 'glaccount', 1, 5000, '2026-11-22 09:00+00', 100, NULL, 5900);
-INSERT INTO exact.target_state (workspace, entity, paused_since, reason, delivered_at) VALUES ('pond', 'purchaseentrylines', now(), 'permission denied', NULL), ('pond', 'glaccount', NULL, NULL, '2020-11-22 11:30+00');
-SELECT division, entity, key, state, reason, year, period, amount, records, to_char(since AT TIME ZONE 'UTC', 'HH24:MI') AS since, seq FROM exact._open_rows('pond');
-INSERT INTO exact.held_delete (id, division, entity, keys, alive, reason) VALUES (-1, 9000002, 'items', '{x,y}', 30, '2 of 30 are absent'), (-2, 9000001, 'items', '{z}', 1, 'an empty answer');
+	(9000001, 'purchaseentries', 'p', NULL, 907, 0, -6, 0),
+	(9000001, 'purchaseentrylines', 'l', 'p', 908, 0, -5, 0),
+	(9000001, 'transactionlines', 'a', NULL, 902, 0, -8, 0);
+INSERT INTO exact.batch (id, slot, workspace, division, entity, feed, epoch, rows, staged_at,
+	delivered_rows, delivered_at, seq_max)
+VALUES
+	(-9, 0, 'pond', 9000001, 'transactionlines', 'transactionlines', 1, 2, '2026-11-22 10:00+00', 1,
+		NULL, 901),
+	(-8, 0, 'pond', 9000001, 'transactionlines', 'transactionlines', 1, 4, '2026-11-22 11:00+00', 0,
+		NULL, 905),
+	(-7, 0, 'sea', 9000002, 'items', 'items', 1, 1, '2026-11-22 10:00+00', 0, NULL, 906),
+	(-6, 0, 'pond', 9000001, 'purchaseentries', 'purchaseentries', 1, 1, '2026-11-22 10:30+00', 1,
+		'2026-11-22 10:31+00', 907),
+	(-5, 0, NULL, 9000001, 'purchaseentrylines', 'purchaseentries', 1, 1, '2026-11-22 10:30+00', 0,
+		NULL, 908),
+	(-4, 0, 'pond', 9000001, 'glaccount', 'glaccount', 1, 5000, '2026-11-22 09:00+00', 100, NULL,
+		5900);
+INSERT INTO exact.target_state (workspace, entity, paused_since, reason, delivered_at)
+VALUES ('pond', 'purchaseentrylines', now(), 'permission denied', NULL),
+	('pond', 'glaccount', NULL, NULL, '2020-11-22 11:30+00');
+SELECT division, entity, key, state, reason, year, period, amount, records,
+	to_char(since AT TIME ZONE 'UTC', 'HH24:MI') AS since, seq
+FROM exact._open_rows('pond');
+INSERT INTO exact.held_delete (id, division, entity, keys, alive, reason)
+VALUES (-1, 9000002, 'items', '{x,y}', 30, '2 of 30 are absent'),
+	(-2, 9000001, 'items', '{z}', 1, 'an empty answer');
 SELECT entity, key, state, reason, records, seq FROM exact._open_rows('sea');
 DELETE FROM exact.held_delete;
 
 -- complete up to: the run's start, or what is known and not there
-UPDATE exact.feed_state SET first_complete_at = '2026-11-22 12:00+00', complete_at = '2026-11-22 12:00+00', run_started_at = '2026-11-22 11:55+00' WHERE division = 9000001 AND feed <> 'items';
-INSERT INTO exact.feed_state (division, feed, run_started_at, run_state) VALUES (9000001, 'deleted', '2026-11-22 11:30+00', 'idle');
-UPDATE exact.feed_state SET run_state = 'paging' WHERE division = 9000001 AND feed = 'purchaseorders';
-SELECT division, entity, state, reason, to_char(complete_until AT TIME ZONE 'UTC', 'HH24:MI') AS complete_until, open_records FROM exact._state_rows('pond') ORDER BY 1, 2;
-UPDATE exact.batch SET delivered_rows = rows, delivered_at = '2026-11-22 12:00+00' WHERE division = 9000001;
-INSERT INTO exact.dirty_key (division, entity, key, since) VALUES (9000001, 'glaccount', 'x', '2026-11-22 11:40+00');
-INSERT INTO exact.inbox (id, at, app, secret, division, topic, action, key, digest, content) VALUES (-1, '2026-11-22 11:45+00', 'shop', 'current', 9000001, 'BankEntries', 'Update', 'x', '\x', '\x');
+UPDATE exact.feed_state
+SET first_complete_at = '2026-11-22 12:00+00', complete_at = '2026-11-22 12:00+00',
+	run_started_at = '2026-11-22 11:55+00'
+WHERE division = 9000001 AND feed <> 'items';
+INSERT INTO exact.feed_state (division, feed, run_started_at, run_state)
+VALUES (9000001, 'deleted', '2026-11-22 11:30+00', 'idle');
+UPDATE exact.feed_state
+SET run_state = 'paging'
+WHERE division = 9000001 AND feed = 'purchaseorders';
+SELECT division, entity, state, reason,
+	to_char(complete_until AT TIME ZONE 'UTC', 'HH24:MI') AS complete_until, open_records
+FROM exact._state_rows('pond')
+ORDER BY 1, 2;
+UPDATE exact.batch
+SET delivered_rows = rows, delivered_at = '2026-11-22 12:00+00'
+WHERE division = 9000001;
+INSERT INTO exact.dirty_key (division, entity, key, since)
+VALUES (9000001, 'glaccount', 'x', '2026-11-22 11:40+00');
+INSERT INTO exact.inbox (id, at, app, secret, division, topic, action, key, digest, content)
+VALUES (-1, '2026-11-22 11:45+00', 'shop', 'current', 9000001, 'BankEntries', 'Update', 'x', '\x',
+	'\x');
 INSERT INTO exact.inbox_work (id, division, topic) VALUES (-1, 9000001, 'BankEntries');
-INSERT INTO exact.division_state (division, state, since, reason) VALUES (9000001, 'paused', '2026-11-22 12:00+00', 'paused by dba');
-SELECT division, entity, state, left(reason, 30) AS reason, to_char(complete_until AT TIME ZONE 'UTC', 'HH24:MI') AS complete_until, open_records FROM exact._state_rows('pond') ORDER BY 1, 2;
+INSERT INTO exact.division_state (division, state, since, reason)
+VALUES (9000001, 'paused', '2026-11-22 12:00+00', 'paused by dba');
+SELECT division, entity, state, left(reason, 30) AS reason,
+	to_char(complete_until AT TIME ZONE 'UTC', 'HH24:MI') AS complete_until, open_records
+FROM exact._state_rows('pond')
+ORDER BY 1, 2;
 SELECT count(*) FROM exact._open_rows('pond');
--- a key of a document is one of its lines too, from its first notification on; how old lines are that did not come with it is not known
-INSERT INTO exact.dirty_key (division, entity, key, since, first_at, reason) VALUES (9000001, 'purchaseorders', 'd', '2026-11-22 11:50+00', '2026-11-22 11:20+00', 'notified');
+-- a key of a document is one of its lines too, from its first notification on; how old lines are
+-- that did not come with it is not known
+INSERT INTO exact.dirty_key (division, entity, key, since, first_at, reason)
+VALUES (9000001, 'purchaseorders', 'd', '2026-11-22 11:50+00', '2026-11-22 11:20+00', 'notified');
 UPDATE exact.feed_state SET run_state = 'idle' WHERE division = 9000001 AND feed = 'purchaseorders';
-SELECT entity, to_char(complete_until AT TIME ZONE 'UTC', 'HH24:MI') AS complete_until FROM exact._state_rows('pond') WHERE entity ~ 'purchaseorder' ORDER BY 1;
-INSERT INTO exact.dirty_key (division, entity, key, since, reason) VALUES (9000001, 'purchaseorderlines', 'd', '2026-11-22 11:56+00', 'its lines did not come with it');
-SELECT entity, complete_until IS NULL AS as_before FROM exact._state_rows('pond') WHERE entity ~ 'purchaseorder' ORDER BY 1;
+SELECT entity, to_char(complete_until AT TIME ZONE 'UTC', 'HH24:MI') AS complete_until
+FROM exact._state_rows('pond')
+WHERE entity ~ 'purchaseorder'
+ORDER BY 1;
+INSERT INTO exact.dirty_key (division, entity, key, since, reason)
+VALUES (9000001, 'purchaseorderlines', 'd', '2026-11-22 11:56+00',
+	'its lines did not come with it');
+SELECT entity, complete_until IS NULL AS as_before
+FROM exact._state_rows('pond')
+WHERE entity ~ 'purchaseorder'
+ORDER BY 1;
 DELETE FROM exact.dirty_key WHERE key = 'd';
-UPDATE exact.feed_state SET run_state = 'paging' WHERE division = 9000001 AND feed = 'purchaseorders';
+UPDATE exact.feed_state
+SET run_state = 'paging'
+WHERE division = 9000001 AND feed = 'purchaseorders';
 
 -- as it is sent; what moves with the time alone leaves the digest as it is
-SELECT open_rows, opens, states, json_array_length(state_rows::json), divisions, delivered_at AT TIME ZONE 'UTC' AS delivered_at FROM exact._open_json('pond');
+SELECT open_rows, opens, states, json_array_length(state_rows::json), divisions,
+	delivered_at AT TIME ZONE 'UTC' AS delivered_at
+FROM exact._open_json('pond');
 SELECT digest AS before FROM exact._open_json('pond') \gset
 UPDATE exact.feed_state SET run_started_at = now(), complete_at = now() WHERE division = 9000001;
 SELECT digest = :'before' AS same FROM exact._open_json('pond');
 UPDATE exact.batch SET delivered_rows = rows - 1, delivered_at = NULL WHERE id = -9;
-SELECT digest = :'before' AS same, open_rows::json->0->>'amount' AS amount, open_rows::json->0->>'since' AS since, open_rows::json->3->>'period' AS odd FROM exact._open_json('pond');
+SELECT digest = :'before' AS same, open_rows::json->0->>'amount' AS amount,
+	open_rows::json->0->>'since' AS since, open_rows::json->3->>'period' AS odd
+FROM exact._open_json('pond');
 SET LOCAL ROLE exact_worker;
-SELECT opens, states FROM exact._open_json('pond');
+SELECT opens, states
+FROM exact._open_json('pond');
 SET LOCAL ROLE exact_reader;
 SELECT exact._open_json('pond');
 ROLLBACK;

@@ -1,4 +1,5 @@
--- What a DBA reads first. The divisions exist in this transaction only; the workers of the database run or not: two expected files.
+-- What a DBA reads first. The divisions exist in this transaction only; the workers of the database
+-- run or not: two expected files.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS exact_databricks;
 RESET client_min_messages;
@@ -7,7 +8,9 @@ DO $$
 BEGIN
 	FOR i IN 1 .. 300 LOOP
 		EXIT WHEN NOT EXISTS (SELECT FROM exact._workers())
-			OR (SELECT count(*) FROM exact._workers() WHERE role IN ('fetcher', 'loader') AND state = 'running') = 2;
+			OR (SELECT count(*)
+				FROM exact._workers()
+				WHERE role IN ('fetcher', 'loader') AND state = 'running') = 2;
 		PERFORM pg_sleep(0.1);
 	END LOOP;
 END $$;
@@ -18,44 +21,95 @@ INSERT INTO exact.app (name, client_id) VALUES ('shop', 'x'), ('closed', 'x'), (
 INSERT INTO exact.app_state (app, state, since, reason) VALUES ('shop', 'authorized', now(), NULL),
 	('closed', 'reauthorize', current_date + time '00:02', 'the refresh token was used already');
 INSERT INTO exact.workspace (name, host, warehouse_id, catalog, schema, enabled) VALUES
-	('pond', 'https://adb-1.2.azuredatabricks.net', 'w1', 'main', 'exact', true), ('dry', 'https://adb-1.2.azuredatabricks.net', 'w1', 'main', 'exact', false);
+	('pond', 'https://adb-1.2.azuredatabricks.net', 'w1', 'main', 'exact', true),
+	('dry', 'https://adb-1.2.azuredatabricks.net', 'w1', 'main', 'exact', false);
 INSERT INTO exact.division (division, app, workspace, description, enabled)
-SELECT 9000000 + n, CASE n WHEN 2 THEN 'closed' WHEN 3 THEN 'fresh' ELSE 'shop' END, CASE n WHEN 8 THEN NULL WHEN 9 THEN 'dry' ELSE 'pond' END,
+SELECT 9000000 + n, CASE n WHEN 2 THEN 'closed' WHEN 3 THEN 'fresh' ELSE 'shop' END,
+	CASE n WHEN 8 THEN NULL WHEN 9 THEN 'dry' ELSE 'pond' END,
 	'Division number ' || n || ' with a long name', n <> 1
 FROM generate_series(1, 18) AS n;
-SELECT count(*) FROM exact.division AS d, exact.enable_entities(d.division, 'glaccount', 'costcenter') WHERE d.division <> 9000007;
+SELECT count(*)
+FROM exact.division AS d, exact.enable_entities(d.division, 'glaccount', 'costcenter')
+WHERE d.division <> 9000007;
 SELECT count(*) FROM exact.enable_entities(9000010, 'items');
 SELECT count(*) FROM exact.enable_entities(9000018, 'purchaseorders', 'purchaseorderlines');
-INSERT INTO exact.division_state (division, state, since, reason, next_step, day_left, day_limit, day_reset, minute_left, minute_limit, minute_reset, paused_entities)
-SELECT 9000000 + n, CASE n WHEN 4 THEN 'frozen' WHEN 5 THEN 'parked' WHEN 6 THEN 'paused' ELSE 'ok' END, current_date + time '04:05',
-	CASE n WHEN 4 THEN 'Exact Online answered with a record of division 404004' WHEN 5 THEN 'Exact refused: licence expired' WHEN 6 THEN 'paused by dba' END,
-	CASE n WHEN 4 THEN 'Check the administration; then SELECT exact.resume(9000004)' WHEN 5 THEN 'renew the licence; retried hourly' END,
-	CASE n WHEN 11 THEN 0 ELSE 4893 END, 5000, current_date + 1 + time '00:02', 58, 60, now() - interval '1 second',
+INSERT INTO exact.division_state (division, state, since, reason, next_step, day_left, day_limit,
+	day_reset, minute_left, minute_limit, minute_reset, paused_entities)
+SELECT 9000000 + n,
+	CASE n WHEN 4 THEN 'frozen' WHEN 5 THEN 'parked' WHEN 6 THEN 'paused' ELSE 'ok' END,
+	current_date + time '04:05',
+	CASE n
+		WHEN 4 THEN 'Exact Online answered with a record of division 404004'
+		WHEN 5 THEN 'Exact refused: licence expired'
+		WHEN 6 THEN 'paused by dba'
+	END,
+	CASE n
+		WHEN 4 THEN 'Check the administration; then SELECT exact.resume(9000004)'
+		WHEN 5 THEN 'renew the licence; retried hourly'
+	END,
+	CASE n WHEN 11 THEN 0 ELSE 4893 END, 5000, current_date + 1 + time '00:02', 58, 60,
+		now() - interval '1 second',
 	CASE n WHEN 16 THEN '{costcenter}'::text[] ELSE '{}' END
 FROM generate_series(1, 18) AS n;
-INSERT INTO exact.feed_state (division, feed, mark, run_state, run_rows, complete_at, first_complete_at, errors, last_error, last_error_at)
-SELECT 9000000 + n, f.feed, 5, CASE WHEN n = 13 AND f.feed = 'glaccount' THEN 'paging' ELSE 'idle' END, CASE n WHEN 13 THEN 3200 ELSE 10 END,
-	now() - CASE WHEN n = 14 AND f.feed = 'glaccount' THEN interval '3 hours' ELSE interval '14.2 s' END,
+INSERT INTO exact.feed_state (division, feed, mark, run_state, run_rows, complete_at,
+	first_complete_at, errors, last_error, last_error_at)
+SELECT 9000000 + n, f.feed, 5,
+	CASE WHEN n = 13 AND f.feed = 'glaccount' THEN 'paging' ELSE 'idle' END,
+	CASE n WHEN 13 THEN 3200 ELSE 10 END,
+	now() - CASE
+		WHEN n = 14 AND f.feed = 'glaccount' THEN interval '3 hours'
+		ELSE interval '14.2 s'
+	END,
 	CASE WHEN n = 13 AND f.feed = 'glaccount' THEN NULL ELSE now() - interval '1 day' END,
-	CASE WHEN n = 12 AND f.feed = 'glaccount' THEN 3 ELSE 0 END, CASE WHEN n = 12 AND f.feed = 'glaccount' THEN 'HTTP 500: Gegeven bestaat reeds.' END, now()
+	CASE WHEN n = 12 AND f.feed = 'glaccount' THEN 3 ELSE 0 END,
+		CASE WHEN n = 12 AND f.feed = 'glaccount' THEN 'HTTP 500: Gegeven bestaat reeds.' END, now()
 FROM generate_series(1, 17) AS n, (VALUES ('glaccount'), ('costcenter')) AS f (feed)
 UNION ALL SELECT 9000018, 'purchaseorders', 5, 'paging', 2000, NULL, NULL, 0, NULL, NULL
-ON CONFLICT (division, feed) DO UPDATE SET mark = excluded.mark, run_state = excluded.run_state, run_rows = excluded.run_rows, complete_at = excluded.complete_at,
-	first_complete_at = excluded.first_complete_at, errors = excluded.errors, last_error = excluded.last_error, last_error_at = excluded.last_error_at;
+ON CONFLICT (division, feed)
+DO UPDATE SET mark = excluded.mark, run_state = excluded.run_state, run_rows = excluded.run_rows,
+	complete_at = excluded.complete_at,
+	first_complete_at = excluded.first_complete_at, errors = excluded.errors,
+	last_error = excluded.last_error, last_error_at = excluded.last_error_at;
 INSERT INTO exact.target_state (workspace, entity, table_name, paused_since, reason, next_step)
-VALUES ('pond', 'items', 'main.exact.items', current_date + time '09:10', 'Databricks refused the MERGE into main.exact.items: permission denied (MODIFY on table)', 'GRANT MODIFY ON TABLE main.exact.items TO `5c4d`');
-INSERT INTO exact.batch (id, slot, workspace, division, entity, feed, epoch, rows, delivered_rows, staged_at) VALUES
-	(-1, 0, NULL, 9000008, 'glaccount', 'glaccount', 1, 7, 0, now()), (-2, 0, 'dry', 9000009, 'glaccount', 'glaccount', 1, 10, 4, now()),
-	(-3, 0, 'pond', 9000015, 'glaccount', 'glaccount', 1, 120, 20, now() - interval '20 min'), (-4, 0, 'pond', 9000017, 'costcenter', 'costcenter', 1, 3, 0, now() - interval '5 s');
+VALUES ('pond', 'items', 'main.exact.items', current_date + time '09:10',
+	'Databricks refused the MERGE into main.exact.items: permission denied (MODIFY on table)',
+	'GRANT MODIFY ON TABLE main.exact.items TO `5c4d`');
+INSERT INTO exact.batch (id, slot, workspace, division, entity, feed, epoch, rows, delivered_rows,
+	staged_at)
+VALUES
+	(-1, 0, NULL, 9000008, 'glaccount', 'glaccount', 1, 7, 0, now()),
+	(-2, 0, 'dry', 9000009, 'glaccount', 'glaccount', 1, 10, 4, now()),
+	(-3, 0, 'pond', 9000015, 'glaccount', 'glaccount', 1, 120, 20, now() - interval '20 min'),
+	(-4, 0, 'pond', 9000017, 'costcenter', 'costcenter', 1, 3, 0, now() - interval '5 s');
 
-SELECT division, name, light, regexp_replace(regexp_replace(what, '\d{4}-\d\d-\d\d ', ''), 'wait since \d\d:\d\d', 'wait since HH:MI') AS what, next_step FROM exact.status;
+SELECT division, name, light,
+	regexp_replace(regexp_replace(what, '\d{4}-\d\d-\d\d ', ''), 'wait since \d\d:\d\d',
+		'wait since HH:MI') AS what,
+	next_step
+FROM exact.status;
 SELECT division, lag, waiting, dead, budget, token FROM exact.status ORDER BY division;
-SELECT entity, method, state, every, complete, rows_read, waiting, problem FROM exact.feeds WHERE division IN (9000010, 9000012, 9000013, 9000016) ORDER BY division, entity;
+SELECT entity, method, state, every, complete, rows_read, waiting, problem
+FROM exact.feeds
+WHERE division IN (9000010, 9000012, 9000013, 9000016)
+ORDER BY division, entity;
 SELECT name, state, divisions, reason FROM exact.apps;
-SELECT division, entities, state, reason, next_step, paused_entities FROM exact.divisions WHERE division IN (9000004, 9000016);
-SELECT division, minute_left, minute_limit, day_left, day_limit FROM exact.budget WHERE division = 9000011;
-SELECT result, rule, finding, fix FROM exact.check() WHERE rule IN ('app closed', 'app fresh', 'app shop', 'secret of workspace pond', 'address of workspace pond', 'table main.exact.items', 'division 9000004');
-SELECT entity, name, edm_type, target_type, class, key, note FROM exact.fields
-WHERE (entity, name) IN (('purchaseorderlines', 'CostCenter'), ('items', 'ID'), ('items', 'Picture'), ('accounts', 'Code'), ('purchaseorders', 'SupplierName')) ORDER BY 1, 2;
-SELECT column_name, ordinal_position FROM information_schema.columns WHERE table_schema = 'exact' AND table_name = 'status' ORDER BY 2;
+SELECT division, entities, state, reason, next_step, paused_entities
+FROM exact.divisions
+WHERE division IN (9000004, 9000016);
+SELECT division, minute_left, minute_limit, day_left, day_limit
+FROM exact.budget
+WHERE division = 9000011;
+SELECT result, rule, finding, fix
+FROM exact.check()
+WHERE rule IN ('app closed', 'app fresh', 'app shop', 'secret of workspace pond',
+	'address of workspace pond', 'table main.exact.items', 'division 9000004');
+SELECT entity, name, edm_type, target_type, class, key, note
+FROM exact.fields
+WHERE (entity, name) IN (('purchaseorderlines', 'CostCenter'), ('items', 'ID'),
+	('items', 'Picture'), ('accounts', 'Code'), ('purchaseorders', 'SupplierName'))
+ORDER BY 1, 2;
+SELECT column_name, ordinal_position
+FROM information_schema.columns
+WHERE table_schema = 'exact' AND table_name = 'status'
+ORDER BY 2;
 ROLLBACK;

@@ -178,7 +178,7 @@ def isolation(run):
 
 def listener(run):
     """A long run of the listener's kills, by scripts/kills."""
-    result = tap(run, "403_*.pl")
+    result = tap(run, "203_*.pl")
     for figures in re.findall(r"^# (\d+ listener kills.*)$", run.text(), re.M):
         print(f"  {figures}", flush=True)
     return result

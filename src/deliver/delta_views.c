@@ -1,7 +1,7 @@
 /*
  * delta_views.c - the views that exact.create_views() asks for.
  *
- * A request of kind "views" is a list of names and statements (install/63_views.sql). Each name is
+ * A request of kind "views" is a list of names and statements (install/56_views.sql). Each name is
  * looked at before it is written: a view or table that does not carry this hub's mark is never
  * replaced. Every step may be repeated, so a request that an earlier process left is simply begun
  * again. Called by loader.c.

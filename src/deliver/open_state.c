@@ -3,7 +3,7 @@
  *
  * Both are small and replaced whole by one MERGE each, so that a reader never sees half of them:
  * exact_open first, which may then name too much beside an older exact_state, never too little.
- * What they say is made by exact._open_json() (install/61_open.sql). Nothing is sent while nothing
+ * What they say is made by exact._open_json() (install/55_open.sql). Nothing is sent while nothing
  * was delivered and nothing has changed but the time, and rarely while a first load goes on; once a
  * day the times are brought up to date. Called by loader.c.
  */

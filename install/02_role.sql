@@ -1,0 +1,54 @@
+-- Roles. They belong to the cluster: made when absent, kept by DROP EXTENSION, shared by all
+-- databases with the hub. An admin can do what an operator can, an operator what a reader can: by
+-- membership, so that each right is granted once.
+
+DO $role$
+DECLARE
+	role record;
+BEGIN
+	FOR role IN
+		SELECT * FROM (VALUES
+			('exact_reader', 'Reads views and tables of exact_databricks, no secrets'),
+			('exact_operator',
+				'Runs the verbs of exact_databricks: sync_now, pause, resume, cancel, ping; '
+					'reads what exact_reader reads'),
+			('exact_admin',
+				'Edits the configuration and secrets of exact_databricks; '
+					'does what exact_operator does'),
+			('exact_worker',
+				'What the workers of exact_databricks become after they connected; '
+					'owns nothing, cannot log in'),
+			('exact_rule',
+				'What customers'' rule functions of exact_databricks run as; '
+					'owns nothing, cannot log in')
+		) AS r (name, purpose)
+	LOOP
+		IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles
+				WHERE rolname OPERATOR(pg_catalog.=) role.name) THEN
+			EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', role.name);
+			EXECUTE pg_catalog.format('COMMENT ON ROLE %I IS %L', role.name, role.purpose);
+		ELSIF EXISTS (SELECT FROM pg_catalog.pg_roles
+				WHERE rolname OPERATOR(pg_catalog.=) role.name
+					AND role.name IN ('exact_worker', 'exact_rule')
+					AND (rolcanlogin OR rolsuper OR rolcreaterole
+						OR rolcreatedb OR rolreplication OR rolbypassrls)) THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'EX021',
+				MESSAGE = pg_catalog.format(
+					'role %s exists and can log in or has attributes that it must not have',
+					role.name),
+				DETAIL = 'The workers run as this role; nobody may log in as it.',
+				HINT = pg_catalog.format(
+					'ALTER ROLE %I NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION '
+						'NOBYPASSRLS; then create the extension.',
+					role.name);
+		END IF;
+	END LOOP;
+	IF NOT pg_catalog.pg_has_role('exact_operator', 'exact_reader', 'MEMBER') THEN
+		GRANT exact_reader TO exact_operator;
+	END IF;
+	IF NOT pg_catalog.pg_has_role('exact_admin', 'exact_operator', 'MEMBER') THEN
+		GRANT exact_operator TO exact_admin;
+	END IF;
+END
+$role$;

@@ -1,0 +1,292 @@
+-- What a configuration row must be.
+
+CREATE FUNCTION exact._restoring() RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT current_setting('check_function_bodies') = 'off'
+		AND current_setting('row_security') = 'off'
+		AND (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = session_user)
+$$;
+COMMENT ON FUNCTION exact._restoring()
+	IS 'The session restores a dump: a superuser''s, with the two settings that every '
+		'dump begins with';
+REVOKE ALL ON FUNCTION exact._restoring() FROM PUBLIC;
+
+CREATE FUNCTION exact._url_finding(url text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	part text[] := regexp_match(lower(url),
+		'^(https?)://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::([0-9]{1,5}))?(?:[/?#].*)?$');
+	loopback boolean := part[2] IN ('localhost', '[::1]') OR part[2] LIKE '127.%';
+	port int := coalesce(part[3], CASE part[1] WHEN 'https' THEN '443' ELSE '80' END)::int;
+	entry text;
+BEGIN
+	PERFORM exact._version_library();	-- settings are known once the library is loaded
+	IF part IS NULL THEN
+		RETURN format('%s is not an address like https://host', quote_literal(url));
+	ELSIF loopback THEN
+		RETURN CASE
+			WHEN NOT coalesce(
+					current_setting('exact_databricks.insecure_loopback', true)::boolean, false)
+				THEN format('%s is a loopback address', url)
+		END;
+	ELSIF part[1] = 'http' THEN
+		RETURN format('%s is not encrypted: the address must begin with https://', url);
+	END IF;
+	FOREACH entry IN ARRAY string_to_array(lower(
+		coalesce(current_setting('exact_databricks.allowed_hosts', true), '')),
+		',') LOOP
+		entry := regexp_replace(btrim(entry, E' \t"'), '/private$', '');
+		IF entry !~ ':[0-9]+$' THEN
+			entry := entry || ':443';
+		END IF;
+		IF part[2] || ':' || port = entry
+				OR (entry LIKE '*.%'
+					AND right(part[2] || ':' || port, length(entry) - 1) = substr(entry, 2)) THEN
+			RETURN NULL;
+		END IF;
+	END LOOP;
+	RETURN format('%s is not on the list of allowed hosts',
+		part[2] || CASE WHEN port = 443 THEN '' ELSE ':' || port END);
+END
+$$;
+COMMENT ON FUNCTION exact._url_finding(text)
+	IS 'Why the hub may not connect to an address; null: it may';
+REVOKE ALL ON FUNCTION exact._url_finding(text) FROM PUBLIC;
+
+CREATE FUNCTION exact._refuse(message text, hint text, code text = 'EX021', detail text = NULL)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF detail IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = code, MESSAGE = message, HINT = hint;
+	END IF;
+	RAISE EXCEPTION USING ERRCODE = code, MESSAGE = message, DETAIL = detail, HINT = hint;
+END
+$$;
+COMMENT ON FUNCTION exact._refuse(text, text, text, text) IS 'Raises an error with a hint';
+REVOKE ALL ON FUNCTION exact._refuse(text, text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._refuse(text, text, text, text) TO exact_admin;
+
+CREATE FUNCTION exact._refuse_url(what text, url text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	finding text := exact._url_finding(url);
+BEGIN
+	IF finding IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX006', MESSAGE = format('%s: %s', what, finding),
+			HINT = CASE WHEN finding LIKE '%loopback%' OR finding LIKE '%not encrypted%'
+				THEN 'Use the https:// address of the service. '
+					'Local simulators need exact_databricks.insecure_loopback = on.'
+				WHEN finding LIKE '%not an address%'
+					THEN 'Write it like https://host or https://host:port.'
+				ELSE 'Correct the address, or add the host to exact_databricks.allowed_hosts and '
+					'run SELECT pg_reload_conf().'
+			END;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION exact._refuse_url(text, text)
+	IS 'Raises EX006 when the hub may not connect to an address; '
+		'reads settings that only a superuser may read';
+REVOKE ALL ON FUNCTION exact._refuse_url(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._refuse_url(text, text) TO exact_admin;
+
+CREATE FUNCTION exact._check_name(kind text, name text, old_name text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF name IS NULL OR name !~ '^[a-z0-9_-]{1,63}$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('%s name cannot be %s', kind, quote_nullable(name)),
+			HINT = 'Use small letters, digits, - and _, at most 63.';
+	ELSIF old_name <> name THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('the name of %s %s cannot be changed', kind, quote_literal(old_name)),
+			HINT = format(
+				'Its secrets belong to the name: INSERT another %s and UPDATE exact.division.',
+				kind);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION exact._check_name(text, text, text)
+	IS 'Raises when an app or workspace has a bad name or is renamed';
+REVOKE ALL ON FUNCTION exact._check_name(text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION exact._check_app() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF exact._restoring() THEN
+		RETURN new;
+	END IF;
+	PERFORM exact._check_name('app', new.name, CASE WHEN tg_op = 'UPDATE' THEN old.name END);
+	IF coalesce(new.client_id, '') !~ '^[[:graph:]]+$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('app %s has no client id', quote_literal(new.name)),
+			HINT = 'Copy it from the registration in Exact Online''s App Center.';
+	ELSIF new.region IS NULL OR new.region NOT IN ('nl', 'be', 'de', 'fr', 'es', 'uk', 'us') THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('%s is no region of Exact Online', quote_nullable(new.region)),
+			HINT = 'Regions are nl, be, de, fr, es, uk and us.';
+	ELSIF new.language !~ '^[A-Za-z]{2}(-[A-Za-z]{2})?$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('%s is not a language', quote_literal(new.language)),
+			HINT = 'Languages are written like nl-NL.';
+	ELSIF new.redirect_uri !~ '^https?://' OR new.callback_url !~ '^https?://' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('redirect_uri and callback_url of app %s must be addresses',
+				quote_literal(new.name)),
+			HINT = 'Write the full address, as registered in the App Center, or leave them null.';
+	END IF;
+	IF new.base_url IS NOT NULL THEN
+		PERFORM exact._refuse_url('base_url', new.base_url);
+	END IF;
+	RETURN new;
+END
+$$;
+COMMENT ON FUNCTION exact._check_app() IS 'Trigger: what a row of exact.app must be';
+REVOKE ALL ON FUNCTION exact._check_app() FROM PUBLIC;
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON exact.app
+	FOR EACH ROW EXECUTE FUNCTION exact._check_app();
+COMMENT ON TRIGGER check_row ON exact.app
+	IS 'Refuses bad names, regions and addresses, with a hint';
+
+CREATE FUNCTION exact._check_workspace() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	wrong record;
+BEGIN
+	IF exact._restoring() THEN
+		RETURN new;
+	END IF;
+	PERFORM exact._check_name('workspace', new.name, CASE WHEN tg_op = 'UPDATE' THEN old.name END);
+	PERFORM exact._refuse_url('host',
+		CASE WHEN new.host ~ '^[a-zA-Z]+://' THEN new.host ELSE 'https://' || new.host END);
+	IF new.host ~* '^(https?://)?accounts(-dod)?\.' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('%s is the account console, which runs no SQL', new.host),
+			HINT = 'Use the address of the workspace itself.';
+	ELSIF coalesce(new.warehouse_id, '') !~ '^[A-Za-z0-9_-]+$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('%s is not the id of a SQL warehouse',
+				quote_nullable(new.warehouse_id)),
+			HINT = 'It is the last part of the warehouse''s HTTP path, such as 475b94ddc7cd5211.';
+	ELSIF new.write_back IS NULL OR new.write_back NOT IN ('off', 'approve', 'auto') THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('write_back cannot be %s', quote_nullable(new.write_back)),
+			HINT = 'It is off, approve or auto.';
+	ELSIF new.merge_interval <= interval '0' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = 'merge_interval must be longer than nothing',
+			HINT = 'Leave it null to use exact_databricks.merge_interval.';
+	ELSIF new.client_id !~ '^[[:graph:]]+$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('client_id of workspace %s is empty', quote_literal(new.name)),
+			HINT = 'Leave it null to use a personal access token.';
+	END IF;
+	SELECT *
+	INTO wrong
+	FROM (VALUES ('catalog', new.catalog), ('schema', new.schema),
+		('volume', coalesce(new.volume, 'none'))) AS v (field, value)
+	WHERE value IS NULL OR value !~ '^[^[:cntrl:][:space:]./`$]{1,255}$';
+	IF wrong.field IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('%s cannot be %s', wrong.field, quote_nullable(wrong.value)),
+			HINT = 'Names in Unity Catalog have no blank, point, slash, $ or backtick.';
+	END IF;
+	RETURN new;
+END
+$$;
+COMMENT ON FUNCTION exact._check_workspace() IS 'Trigger: what a row of exact.workspace must be';
+REVOKE ALL ON FUNCTION exact._check_workspace() FROM PUBLIC;
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON exact.workspace
+	FOR EACH ROW EXECUTE FUNCTION exact._check_workspace();
+COMMENT ON TRIGGER check_row ON exact.workspace
+	IS 'Refuses bad names, hosts and warehouses, with a hint';
+
+-- References are checked here and not by foreign keys, which the data of a dump that is loaded in
+-- parallel would violate.
+CREATE FUNCTION exact._check_division() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF exact._restoring() THEN
+		RETURN new;
+	END IF;
+	PERFORM FROM exact.app WHERE name = new.app FOR KEY SHARE;
+	IF NOT found THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('app %s does not exist', quote_nullable(new.app)),
+			HINT = coalesce('Apps are '
+				|| (SELECT string_agg(quote_literal(name), ', ' ORDER BY name) FROM exact.app)
+				|| '.',
+				'First INSERT INTO exact.app.');
+	END IF;
+	PERFORM FROM exact.workspace WHERE name = new.workspace FOR KEY SHARE;
+	IF new.workspace IS NOT NULL AND NOT found THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('workspace %s does not exist', quote_literal(new.workspace)),
+			HINT = coalesce('Workspaces are '
+				|| (SELECT string_agg(quote_literal(name), ', ' ORDER BY name) FROM exact.workspace)
+				|| '.',
+				'First INSERT INTO exact.workspace.');
+	ELSIF tg_op = 'UPDATE' AND old.division <> new.division THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('the number of division %s cannot be changed', old.division),
+			HINT = 'Its records belong to the number: INSERT the other division.';
+	END IF;
+	RETURN new;
+END
+$$;
+COMMENT ON FUNCTION exact._check_division() IS 'Trigger: what a row of exact.division must be';
+REVOKE ALL ON FUNCTION exact._check_division() FROM PUBLIC;
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON exact.division
+	FOR EACH ROW EXECUTE FUNCTION exact._check_division();
+COMMENT ON TRIGGER check_row ON exact.division
+	IS 'Refuses unknown apps and workspaces, with a hint';
+
+CREATE FUNCTION exact._check_delete() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	users text;
+BEGIN
+	IF tg_table_name = 'division' THEN
+		DELETE FROM exact.feed WHERE division = old.division;
+	ELSIF tg_table_name = 'app' THEN
+		SELECT string_agg(d.division::text, ', ' ORDER BY d.division)
+		INTO users
+		FROM exact.division AS d
+		WHERE d.app = old.name;
+	ELSE
+		SELECT string_agg(d.division::text, ', ' ORDER BY d.division)
+		INTO users
+		FROM exact.division AS d
+		WHERE d.workspace = old.name;
+	END IF;
+	IF users IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('%s %s is used by divisions', tg_table_name, quote_literal(old.name)),
+			DETAIL = format('Divisions %s.', users),
+			HINT = 'First UPDATE or DELETE these rows of exact.division.';
+	END IF;
+	RETURN old;
+END
+$$;
+COMMENT ON FUNCTION exact._check_delete()
+	IS 'Trigger: apps and workspaces in use stay; the feeds of a division go with it';
+REVOKE ALL ON FUNCTION exact._check_delete() FROM PUBLIC;
+CREATE TRIGGER check_delete BEFORE DELETE ON exact.app
+	FOR EACH ROW EXECUTE FUNCTION exact._check_delete();
+COMMENT ON TRIGGER check_delete ON exact.app IS 'An app that divisions use stays';
+CREATE TRIGGER check_delete BEFORE DELETE ON exact.workspace
+	FOR EACH ROW EXECUTE FUNCTION exact._check_delete();
+COMMENT ON TRIGGER check_delete ON exact.workspace IS 'A workspace that divisions use stays';
+CREATE TRIGGER check_delete BEFORE DELETE ON exact.division
+	FOR EACH ROW EXECUTE FUNCTION exact._check_delete();
+COMMENT ON TRIGGER check_delete ON exact.division IS 'The feeds of a division go with it';

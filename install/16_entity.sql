@@ -1,0 +1,336 @@
+-- Entities: which exist, which of them a division reads.
+
+CREATE FUNCTION exact._entity_finding(entity text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('%s cannot be read: %s', e.entity, e.unavailable)
+	FROM exact.entity_effective AS e
+	WHERE e.entity = $1 AND e.unavailable IS NOT NULL
+$$;
+COMMENT ON FUNCTION exact._entity_finding(text)
+	IS 'Why an entity cannot be enabled; null: it can, or it is not known';
+REVOKE ALL ON FUNCTION exact._entity_finding(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._entity_finding(text) TO exact_worker;
+
+CREATE FUNCTION exact._nearest(wanted text, names text[]) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH piece AS (
+		SELECT DISTINCT substr(lower($1), i, 3) AS piece
+		FROM generate_series(1, greatest(length($1) - 2, 1)) AS i
+	), near AS (
+		SELECT n.name
+		FROM unnest($2) AS n (name)
+		CROSS JOIN LATERAL (
+			SELECT count(*) AS shared FROM piece WHERE strpos(lower(n.name), piece) > 0
+		) AS s
+		WHERE s.shared > 0
+		ORDER BY s.shared::numeric / (length(n.name) + length($1)) DESC, n.name
+		LIMIT 3
+	)
+	SELECT string_agg(name, ', ') FROM near
+$$;
+COMMENT ON FUNCTION exact._nearest(text, text[])
+	IS 'The names most like a wanted one, by pieces of three letters; null: none is like it';
+REVOKE ALL ON FUNCTION exact._nearest(text, text[]) FROM PUBLIC;
+
+CREATE FUNCTION exact._refuse_entity(entity text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RAISE EXCEPTION USING ERRCODE = 'EX015',
+		MESSAGE = format('entity %s is not known', quote_nullable($1)),
+		HINT = coalesce('Near to it: '
+			|| exact._nearest($1, ARRAY(SELECT c.entity FROM exact.catalogue AS c)) || '.',
+			'All are in exact.catalogue.')
+			|| ' A path such as ''project/Projects'' works too; '
+				'exact.enable_entities() also takes the presets finance, commerce and all.';
+END
+$$;
+COMMENT ON FUNCTION exact._refuse_entity(text) IS 'Raises EX015 with the nearest names';
+REVOKE ALL ON FUNCTION exact._refuse_entity(text) FROM PUBLIC;
+
+CREATE FUNCTION exact._require_division(division int) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM exact.division AS d WHERE d.division = $1) THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('division %s is not known', coalesce($1::text, 'null')),
+			HINT = 'SELECT * FROM exact.discover_divisions(app) fills exact.division.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION exact._require_division(int)
+	IS 'Raises when a division is not in exact.division';
+REVOKE ALL ON FUNCTION exact._require_division(int) FROM PUBLIC;
+
+-- Names of the catalogue for a name or a path in any case.
+CREATE FUNCTION exact._named_entities(wanted text) RETURNS SETOF text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	path text := regexp_replace(lower(wanted), '^/?(api/v1/\{division\}/)?', '');
+BEGIN
+	RETURN QUERY SELECT c.entity FROM exact.catalogue AS c WHERE c.entity = path;
+	IF NOT found THEN
+		RETURN QUERY
+			SELECT c.entity
+			FROM exact.catalogue AS c
+			WHERE path IN (lower(c.plain_resource), lower(c.resource))
+			ORDER BY c.merge_rank, c.entity;
+		IF NOT found THEN
+			PERFORM exact._refuse_entity(wanted);
+		END IF;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION exact._named_entities(text)
+	IS 'Entities that a name or a path means; raises EX015 when there is none';
+REVOKE ALL ON FUNCTION exact._named_entities(text) FROM PUBLIC;
+
+CREATE FUNCTION exact.enable_entities(division int, VARIADIC entities text[]) RETURNS SETOF text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	wanted text;
+	finding text;
+	name text;
+	names text[] := '{}';
+	skipped text[] := '{}';
+	fresh text[];
+BEGIN
+	PERFORM exact._require_division(division);
+	FOREACH wanted IN ARRAY entities LOOP
+		IF lower(wanted) IN ('finance', 'commerce', 'all') THEN
+			SELECT names || coalesce(array_agg(c.entity ORDER BY c.merge_rank, c.entity)
+					FILTER (WHERE f.finding IS NULL), '{}'),
+				skipped || coalesce(array_agg(c.entity ORDER BY c.merge_rank, c.entity)
+					FILTER (WHERE f.finding IS NOT NULL), '{}')
+			INTO names, skipped
+			FROM exact.catalogue AS c,
+				LATERAL (SELECT exact._entity_finding(c.entity) AS finding) AS f
+			WHERE lower(wanted) = ANY (c.presets);
+		ELSE
+			FOR name IN SELECT * FROM exact._named_entities(wanted) LOOP
+				finding := exact._entity_finding(name);
+				IF finding IS NOT NULL THEN
+					RAISE EXCEPTION USING ERRCODE = 'EX020', MESSAGE = finding,
+						HINT = 'SELECT entity, unavailable FROM exact.entity_effective shows '
+							'what can be read.';
+				END IF;
+				names := names || name;
+			END LOOP;
+		END IF;
+	END LOOP;
+	IF skipped <> '{}' THEN
+		RAISE WARNING USING ERRCODE = 'EX020',
+			MESSAGE = format('%s entities of the preset are skipped: they cannot be read',
+				cardinality(skipped)),
+			DETAIL = array_to_string(skipped[1:30], ', ')
+				|| CASE WHEN cardinality(skipped) > 30 THEN ', …' ELSE '.' END,
+			HINT = 'Everything else is enabled. SELECT entity, unavailable FROM '
+				'exact.entity_effective says why.';
+	END IF;
+	WITH changed AS (
+		INSERT INTO exact.feed AS f (division, entity)
+		SELECT DISTINCT enable_entities.division, n
+		FROM unnest(names) AS n
+		ON CONFLICT ON CONSTRAINT feed_pkey DO UPDATE SET enabled = true WHERE NOT f.enabled
+		RETURNING f.entity
+	)
+	SELECT array_agg(changed.entity) INTO fresh FROM changed;
+	-- What an entity missed while its feed read on for others is only found by reading from the
+	-- start. The new run's id makes a worker drop the page that it has asked for.
+	INSERT INTO exact.feed_state AS s (division, feed, run, requested, next_run_at)
+	SELECT enable_entities.division, f.feed, nextval('exact.run_id'), true, now()
+	FROM (SELECT DISTINCT c.feed FROM exact.catalogue AS c WHERE c.entity = ANY (fresh)) AS f
+	ON CONFLICT ON CONSTRAINT feed_state_pkey DO UPDATE
+		SET mark = 1, run = excluded.run, run_state = 'idle', next_link = NULL,
+			run_first_max = NULL, run_max = NULL, run_rising = NULL, run_rows = 0,
+			complete_at = NULL, first_complete_at = NULL, next_run_at = now(), requested = true;
+	RETURN QUERY SELECT DISTINCT n FROM unnest(names) AS n ORDER BY 1;
+END
+$$;
+COMMENT ON FUNCTION exact.enable_entities(int, text[])
+	IS 'Reads these entities of a division from now on: names, paths such as project/Projects, or '
+		'the presets finance, commerce, all. Returns the names. EX015: not known; EX020: '
+		'it cannot be read';
+REVOKE ALL ON FUNCTION exact.enable_entities(int, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact.enable_entities(int, text[]) TO exact_admin;
+
+CREATE FUNCTION exact.disable_entities(division int, VARIADIC entities text[]) RETURNS SETOF text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	wanted text;
+	names text[] := '{}';
+BEGIN
+	PERFORM exact._require_division(division);
+	FOREACH wanted IN ARRAY entities LOOP
+		names := names || CASE WHEN lower(wanted) IN ('finance', 'commerce', 'all')
+			THEN ARRAY(SELECT c.entity
+				FROM exact.catalogue AS c
+				WHERE lower(wanted) = ANY (c.presets))
+			ELSE ARRAY(SELECT * FROM exact._named_entities(wanted)) END;
+	END LOOP;
+	RETURN QUERY
+		WITH changed AS (
+			UPDATE exact.feed AS f SET enabled = false
+			WHERE f.division = disable_entities.division AND f.enabled AND f.entity = ANY (names)
+			RETURNING f.entity
+		)
+		SELECT changed.entity FROM changed ORDER BY 1;
+END
+$$;
+COMMENT ON FUNCTION exact.disable_entities(int, text[])
+	IS 'Reads these entities of a division no more: names, paths or presets. '
+		'Returns the names that were enabled. What was read and delivered stays';
+REVOKE ALL ON FUNCTION exact.disable_entities(int, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact.disable_entities(int, text[]) TO exact_admin;
+
+CREATE FUNCTION exact._check_entity() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	other text;
+BEGIN
+	IF exact._restoring() THEN
+		RETURN new;
+	ELSIF NOT EXISTS (SELECT FROM exact.catalogue AS c WHERE c.entity = new.name) THEN
+		PERFORM exact._refuse_entity(new.name);
+	ELSIF new.method NOT IN ('sync', 'full', 'expanded', 'modified') THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('%s is not a feed', quote_literal(new.method)),
+			HINT = 'Feeds are sync, full, expanded and modified.';
+	ELSIF new.target_table !~ '^[A-Za-z0-9_]{1,120}$'
+			OR new.target_history !~ '^[A-Za-z0-9_]{1,120}$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('%s is not a name of a Delta table',
+				quote_literal(CASE
+					WHEN new.target_table !~ '^[A-Za-z0-9_]{1,120}$' THEN new.target_table
+					ELSE new.target_history
+				END)),
+			HINT = 'Use letters, digits and _; catalog and schema come from exact.workspace.';
+	ELSIF new.sync_interval <= interval '0' OR new.merge_interval <= interval '0' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021', MESSAGE = 'intervals must be longer than nothing',
+			HINT = 'Leave them null to use the settings and the catalogue.';
+	ELSIF new.resource !~ '^[A-Za-z]+(/[A-Za-z]+)+$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('%s is not a path below the division', quote_literal(new.resource)),
+			HINT = 'Paths look like sync/Logistics/Items.';
+	END IF;
+	SELECT e.entity
+	INTO other
+	FROM exact.entity_effective AS e
+	WHERE e.entity <> new.name
+		AND ARRAY[lower(e.target_table), lower(e.target_history)]
+			&& ARRAY[lower(coalesce(new.target_table, new.name)),
+				lower(coalesce(new.target_history,
+					coalesce(new.target_table, new.name) || '_history'))]
+	LIMIT 1;
+	IF other IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('entity %s would share a Delta table with %s', new.name, other),
+			HINT = 'Choose other names for target_table and target_history.';
+	ELSIF lower(coalesce(new.target_history, '')) = lower(coalesce(new.target_table, new.name)) THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('the history of %s needs a table of its own', new.name),
+			HINT = 'Choose another name for target_history.';
+	END IF;
+	RETURN new;
+END
+$$;
+COMMENT ON FUNCTION exact._check_entity() IS 'Trigger: what a row of exact.entity must be';
+REVOKE ALL ON FUNCTION exact._check_entity() FROM PUBLIC;
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON exact.entity
+	FOR EACH ROW EXECUTE FUNCTION exact._check_entity();
+COMMENT ON TRIGGER check_row ON exact.entity
+	IS 'Refuses unknown entities, feeds and shared Delta tables, with a hint';
+
+CREATE FUNCTION exact._check_entity_field() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	field exact.catalogue_field;
+	decimals int[] := regexp_match(new.target_type,
+		'^DECIMAL\(([0-9]{1,2}),([0-9]{1,2})\)$')::int[];
+BEGIN
+	IF exact._restoring() THEN
+		RETURN new;
+	ELSIF NOT EXISTS (SELECT FROM exact.catalogue AS c WHERE c.entity = new.entity) THEN
+		PERFORM exact._refuse_entity(new.entity);
+	END IF;
+	SELECT *
+	INTO field
+	FROM exact.catalogue_field AS f
+	WHERE f.entity = new.entity AND f.name = new.name;
+	IF field.name IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX015',
+			MESSAGE = format('%s has no field %s', new.entity, quote_nullable(new.name)),
+			HINT = coalesce('Near to it: '
+				|| exact._nearest(new.name,
+					ARRAY(SELECT f.name
+						FROM exact.catalogue_field AS f
+						WHERE f.entity = new.entity))
+				|| '.',
+				'All are in exact.catalogue_field.');
+	ELSIF field.key AND NOT new.selected THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('%s is the key of %s and stays selected', new.name, new.entity),
+			HINT = 'Deselect other fields.';
+	ELSIF new.target_type IS NOT NULL AND field.target_type IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('%s.%s has no column', new.entity, new.name),
+			HINT = 'Binary values and collections are in _payload of the history only.';
+	ELSIF new.target_type NOT IN ('STRING', 'BIGINT', 'INT', 'BOOLEAN', 'DATE', 'TIMESTAMP_NTZ',
+		'DOUBLE')
+		AND NOT coalesce(decimals[1] BETWEEN 1 AND 38 AND decimals[2] <= decimals[1], false) THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('%s is not a type of a Delta column', quote_literal(new.target_type)),
+			HINT = 'Types are STRING, BIGINT, INT, BOOLEAN, DATE, TIMESTAMP_NTZ, DOUBLE and '
+				'DECIMAL(p,s) with p up to 38.';
+	ELSIF (tg_op = 'INSERT' OR new.target_type IS DISTINCT FROM old.target_type)
+		AND coalesce(new.target_type, field.target_type)
+			<> coalesce(CASE WHEN tg_op = 'UPDATE' THEN old.target_type END, field.target_type)
+		AND EXISTS (SELECT FROM exact.target_state AS t
+			WHERE t.entity = new.entity AND t.created_at IS NOT NULL) THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('the Delta table of %s exists, the type of %s stays', new.entity,
+				new.name),
+			HINT = 'Types are set before the first load. Give the entity another target_table and '
+				'target_history to load it anew.';
+	END IF;
+	RETURN new;
+END
+$$;
+COMMENT ON FUNCTION exact._check_entity_field()
+	IS 'Trigger: what a row of exact.entity_field must be';
+REVOKE ALL ON FUNCTION exact._check_entity_field() FROM PUBLIC;
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON exact.entity_field
+	FOR EACH ROW EXECUTE FUNCTION exact._check_entity_field();
+COMMENT ON TRIGGER check_row ON exact.entity_field
+	IS 'Refuses unknown fields and bad types, with a hint';
+
+CREATE FUNCTION exact._check_feed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF exact._restoring() THEN
+		RETURN new;
+	END IF;
+	PERFORM exact._require_division(new.division);
+	IF NOT EXISTS (SELECT FROM exact.catalogue AS c WHERE c.entity = new.entity) THEN
+		PERFORM exact._refuse_entity(new.entity);
+	ELSIF new.enabled AND exact._entity_finding(new.entity) IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX020', MESSAGE = exact._entity_finding(new.entity),
+			HINT = 'SELECT entity, unavailable FROM exact.entity_effective shows what can be read.';
+	END IF;
+	RETURN new;
+END
+$$;
+COMMENT ON FUNCTION exact._check_feed() IS 'Trigger: what a row of exact.feed must be';
+REVOKE ALL ON FUNCTION exact._check_feed() FROM PUBLIC;
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON exact.feed
+	FOR EACH ROW EXECUTE FUNCTION exact._check_feed();
+COMMENT ON TRIGGER check_row ON exact.feed IS 'Refuses unknown divisions and entities, with a hint';

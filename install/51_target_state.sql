@@ -1,0 +1,41 @@
+-- State of the Delta tables: written by the loader and by exact.resume().
+
+CREATE TABLE exact.target_state (
+	workspace text,
+	entity text,
+	table_name text,
+	history_name text,
+	created_at timestamptz,
+	columns_digest text,
+	delivered_at timestamptz,
+	paused_since timestamptz,
+	sqlstate text,
+	reason text,
+	next_step text,
+	attempts int NOT NULL DEFAULT 0,
+	next_attempt_at timestamptz,
+	compared_epoch int,
+	PRIMARY KEY (workspace, entity)
+);
+COMMENT ON TABLE exact.target_state IS 'State of the Delta tables of each entity and workspace';
+COMMENT ON COLUMN exact.target_state.workspace IS 'Workspace';
+COMMENT ON COLUMN exact.target_state.entity IS 'Entity';
+COMMENT ON COLUMN exact.target_state.table_name IS 'Full name of the table of the current state';
+COMMENT ON COLUMN exact.target_state.history_name IS 'Full name of the table of all versions';
+COMMENT ON COLUMN exact.target_state.created_at IS 'When the hub first found or made them';
+COMMENT ON COLUMN exact.target_state.columns_digest
+	IS 'Digest of names and types of the columns as last verified';
+COMMENT ON COLUMN exact.target_state.delivered_at IS 'Last delivery';
+COMMENT ON COLUMN exact.target_state.paused_since IS 'Deliveries are paused since; null: they run';
+COMMENT ON COLUMN exact.target_state.sqlstate IS 'SQLSTATE of the refusal';
+COMMENT ON COLUMN exact.target_state.reason IS 'Why';
+COMMENT ON COLUMN exact.target_state.next_step IS 'What to do';
+COMMENT ON COLUMN exact.target_state.attempts IS 'Attempts in a row that failed';
+COMMENT ON COLUMN exact.target_state.next_attempt_at IS 'When the hub tries again by itself';
+COMMENT ON COLUMN exact.target_state.compared_epoch
+	IS 'Epoch for which it was last asked what the table holds that this database does not '
+		'know; null: never';
+REVOKE ALL ON TABLE exact.target_state FROM PUBLIC;
+GRANT SELECT ON TABLE exact.target_state TO exact_reader;
+GRANT SELECT, INSERT, UPDATE ON TABLE exact.target_state TO exact_worker;
+SELECT pg_catalog.pg_extension_config_dump('exact.target_state', '');

@@ -1,0 +1,282 @@
+-- What the Delta tables exact_open and exact_state say: is a month complete in Databricks? The
+-- loader asks and writes.
+
+CREATE FUNCTION exact._content(slot smallint, batch bigint, ord int) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	s record;
+BEGIN
+	LOOP
+		SELECT v.payload, v.prev_slot, v.prev_batch, v.prev_ord
+		INTO s
+		FROM exact.stage AS v
+		WHERE v.slot = $1 AND v.batch = $2 AND v.ord = $3;
+		EXIT WHEN NOT found OR s.payload IS NOT NULL OR s.prev_batch IS NULL;
+		slot := s.prev_slot;
+		batch := s.prev_batch;
+		ord := s.prev_ord;
+	END LOOP;
+	RETURN s.payload;
+END
+$$;
+COMMENT ON FUNCTION exact._content(smallint, bigint, int)
+	IS 'The record as received of a version; of a delete that of the version before it; '
+		'null: none is held';
+REVOKE ALL ON FUNCTION exact._content(smallint, bigint, int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._content(smallint, bigint, int) TO exact_worker;
+
+CREATE FUNCTION exact._number_in(content text, fields text[]) RETURNS numeric
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN (SELECT CASE WHEN n.number > -1e23 AND n.number < 1e23 THEN n.number END
+		FROM json_each(content::json) AS j,
+			LATERAL (SELECT nullif(j.value #>> '{}', '')::numeric AS number) AS n
+		WHERE j.key = ANY (fields) AND j.value::text <> 'null'
+		ORDER BY array_position(fields, j.key)
+		LIMIT 1);
+EXCEPTION WHEN data_exception THEN
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION exact._number_in(text, text[])
+	IS 'The first of these fields that a record has, as a number with all its digits; null: '
+		'it has none, or it is no number that fits into DECIMAL(28,4)';
+REVOKE ALL ON FUNCTION exact._number_in(text, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._number_in(text, text[]) TO exact_worker;
+
+CREATE FUNCTION exact._fields_named(entity text, VARIADIC names text[]) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT array_agg(f.source_field ORDER BY array_position($2, f.name))
+	FROM exact.catalogue_field AS f
+	WHERE f.entity = $1 AND f.name = ANY ($2)
+$$;
+COMMENT ON FUNCTION exact._fields_named(text, text[])
+	IS 'How these columns of an entity are called in its records; null: it has none of them';
+REVOKE ALL ON FUNCTION exact._fields_named(text, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._fields_named(text, text[]) TO exact_worker;
+
+-- Small backlogs are named record by record, smallest first, as long as all fit into one statement;
+-- of the others there is one row each.
+CREATE FUNCTION exact._open_rows(workspace text)
+RETURNS TABLE (
+		division int, entity text, key text, state text, reason text, year numeric, period numeric,
+		amount numeric, records bigint, since timestamptz, seq bigint)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	most constant int := 2500;
+BEGIN
+	RETURN QUERY
+		WITH backlog AS (
+			SELECT b.division, b.entity, sum(b.rows - b.delivered_rows) AS rows,
+				min(b.staged_at) AS since, max(b.seq_max) AS seq,
+				array_agg(b.id) AS ids
+			FROM exact.batch AS b
+			LEFT JOIN exact.division AS d ON d.division = b.division
+			WHERE b.delivered_at IS NULL AND coalesce(b.workspace, d.workspace) = $1
+			GROUP BY b.division, b.entity
+		), ranked AS (
+			SELECT l.*, sum(l.rows) OVER (ORDER BY l.rows, l.division, l.entity) <= most AS named,
+				CASE WHEN t.paused_since IS NOT NULL THEN 'paused' ELSE 'waiting' END AS state,
+				CASE WHEN t.paused_since IS NOT NULL THEN t.reason END AS reason
+			FROM backlog AS l
+			LEFT JOIN exact.target_state AS t ON t.workspace = $1 AND t.entity = l.entity
+		), version AS (
+			SELECT DISTINCT ON (l.division, l.entity, s.key) l.division, l.entity, s.key, l.state,
+				l.reason, b.staged_at, s.seq,
+				coalesce(s.payload, exact._content(s.slot, s.batch, s.ord)) AS content, r.parent
+			FROM ranked AS l
+			JOIN exact.batch AS b ON b.id = ANY (l.ids)
+			JOIN exact.stage AS s
+				ON s.slot = b.slot AND s.batch = b.id AND s.ord >= b.delivered_rows
+			LEFT JOIN exact.record AS r
+				ON r.division = l.division AND r.entity = l.entity AND r.key = s.key
+			WHERE l.named
+			ORDER BY l.division, l.entity, s.key, s.seq DESC
+		)
+		SELECT v.division, v.entity, v.key, v.state, v.reason,
+			coalesce(
+				exact._number_in(v.content,
+					exact._fields_named(v.entity, 'FinancialYear', 'ReportingYear')),
+				h.year),
+			coalesce(
+				exact._number_in(v.content,
+					exact._fields_named(v.entity, 'FinancialPeriod', 'ReportingPeriod')),
+				h.period),
+			-- the row of a whole entry among transaction lines repeats what its lines say
+			CASE
+				WHEN v.entity <> 'transactionlines'
+						OR exact._number_in(v.content, '{LineNumber}') IS DISTINCT FROM 0
+					THEN exact._number_in(v.content, exact._fields_named(v.entity, 'AmountDC'))
+			END,
+			1::bigint, v.staged_at, v.seq
+		FROM version AS v
+		JOIN exact.catalogue AS c ON c.entity = v.entity
+		-- a line is of its document's period
+		LEFT JOIN LATERAL (
+			SELECT exact._number_in(x.content,
+					exact._fields_named(x.entity, 'FinancialYear', 'ReportingYear')) AS year,
+				exact._number_in(x.content,
+					exact._fields_named(x.entity, 'FinancialPeriod', 'ReportingPeriod')) AS period
+			FROM (SELECT e.entity, exact._content(r.slot, r.batch, r.ord) AS content
+				FROM exact.catalogue AS e
+				JOIN exact.record AS r
+					ON r.division = v.division AND r.entity = e.entity AND r.key = v.parent
+				WHERE e.feed = c.feed AND e.row_kind = 'header'
+				LIMIT 1) AS x
+		) AS h ON c.row_kind = 'line' AND v.parent IS NOT NULL
+		UNION ALL
+		SELECT l.division, l.entity, NULL, l.state, l.reason, NULL, NULL, NULL, l.rows::bigint,
+			l.since, l.seq
+		FROM ranked AS l
+		WHERE NOT l.named
+		UNION ALL
+		SELECT h.division, h.entity, CASE WHEN cardinality(h.keys) = 1 THEN h.keys[1] END, 'held',
+			format('deletes wait for a yes or no (%s): exact.approve(%s)', h.reason, h.id),
+			NULL, NULL, NULL, cardinality(h.keys)::bigint, h.found_at, NULL
+		FROM exact.held_delete AS h
+		JOIN exact.division AS d ON d.division = h.division AND d.workspace = $1
+		WHERE h.state = 'held'
+		ORDER BY 1, 2, 11, 3;
+END
+$$;
+COMMENT ON FUNCTION exact._open_rows(text)
+	IS 'What is staged for a workspace and not in its Delta tables: '
+		'newest version of each record with period and amount; '
+		'of large backlogs one row with their number; and the deletes that are held';
+REVOKE ALL ON FUNCTION exact._open_rows(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._open_rows(text) TO exact_worker;
+
+-- Complete up to: the start of the last whole run, or before it the oldest thing that is known and
+-- not in Delta. While a run goes on, when the one before it began is not known any more, and while
+-- lines are read that did not come with their documents: null, and what was said before stays true.
+CREATE FUNCTION exact._state_rows(workspace text)
+RETURNS TABLE (
+		division int, entity text, state text, reason text, complete_until timestamptz,
+		open_records bigint, delivered_at timestamptz)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH waiting AS (
+		SELECT b.division, b.entity, sum(b.rows - b.delivered_rows) AS rows,
+			min(b.staged_at) AS since
+		FROM exact.batch AS b
+		WHERE b.delivered_at IS NULL
+		GROUP BY b.division, b.entity
+	), dirty AS (
+		-- a document's key stands for its lines too; of lines that did not come it is not known how
+		-- old they are
+		SELECT k.division, e.feed, min(least(k.since, k.first_at)) AS since,
+			bool_or(k.reason IN ('first load', 'its lines did not come with it')) AS unread
+		FROM exact.dirty_key AS k
+		JOIN exact.entity_effective AS e ON e.entity = k.entity
+		GROUP BY k.division, e.feed
+	), announced AS (
+		SELECT w.division, w.topic, min(i.at) AS since
+		FROM exact.inbox_work AS w
+		JOIN exact.inbox AS i ON i.id = w.id
+		WHERE w.taken_at IS NULL
+		GROUP BY w.division, w.topic
+	)
+	SELECT f.division, f.entity,
+		CASE
+			WHEN NOT f.enabled OR NOT d.enabled THEN 'off'
+			WHEN s.first_complete_at IS NULL THEN 'first load'
+			WHEN o.reason IS NOT NULL THEN 'stopped'
+			ELSE 'complete'
+		END,
+		CASE WHEN f.enabled AND d.enabled THEN o.reason END,
+		CASE
+			WHEN s.first_complete_at IS NOT NULL
+					AND s.run_state = 'idle'
+					AND coalesce(x.run_state, 'idle') = 'idle'
+					AND k.unread IS NOT TRUE
+				THEN least(s.run_started_at, x.run_started_at, w.since, k.since,
+					(SELECT min(a.since)
+						FROM announced AS a
+						WHERE a.division = f.division
+							AND a.topic = ANY (string_to_array(e.topic, '|'))))
+		END,
+		coalesce(w.rows, 0)::bigint, t.delivered_at
+	FROM exact.feed AS f
+	JOIN exact.division AS d ON d.division = f.division AND d.workspace = $1
+	JOIN exact.entity_effective AS e ON e.entity = f.entity
+	LEFT JOIN exact.feed_state AS s ON s.division = f.division AND s.feed = e.feed
+	-- deletes of many entities come by a log of their own
+	LEFT JOIN exact.feed_state AS x
+		ON x.division = f.division
+			AND x.feed = 'deleted'
+			AND e.method = 'sync'
+			AND e.entity_type IS NOT NULL
+	LEFT JOIN waiting AS w ON w.division = f.division AND w.entity = f.entity
+	LEFT JOIN dirty AS k ON k.division = f.division AND k.feed = e.feed
+	LEFT JOIN exact.target_state AS t ON t.workspace = $1 AND t.entity = f.entity
+	CROSS JOIN LATERAL (
+		SELECT coalesce(exact._reading_obstacle(f.division, f.entity),
+			CASE WHEN t.paused_since IS NOT NULL THEN t.reason END) AS reason
+	) AS o
+$$;
+COMMENT ON FUNCTION exact._state_rows(text)
+	IS 'Up to when each division and entity of a workspace is complete in Delta, and what keeps '
+		'it from going on';
+REVOKE ALL ON FUNCTION exact._state_rows(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._state_rows(text) TO exact_worker;
+
+CREATE FUNCTION exact._open_json(
+		workspace text, OUT open_rows text, OUT opens int, OUT state_rows text, OUT states int,
+		OUT digest text, OUT delivered_at timestamptz, OUT divisions int[], OUT first_loads int)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH moment AS (
+		SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS now
+	), o AS (
+		SELECT json_agg(json_build_object(
+				'_division', r.division::text,
+				'entity', r.entity,
+				'_key', r.key,
+				'state', r.state,
+				'reason', r.reason,
+				'year', CASE WHEN abs(r.year) < 32768 THEN trunc(r.year)::text END,
+				'period', CASE WHEN abs(r.period) < 32768 THEN trunc(r.period)::text END,
+				'amount', r.amount::text,
+				'records', r.records::text,
+				'since', to_char(r.since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+				'_seq', r.seq::text,
+				'as_of', m.now)) AS rows,
+			count(*)::int AS n,
+			md5(coalesce(string_agg(
+				concat_ws('|', r.division, r.entity, r.key, r.state, r.reason, r.seq), E'\n'),
+				'')) AS digest
+		FROM exact._open_rows($1) AS r, moment AS m
+	), s AS (
+		SELECT json_agg(json_build_object(
+				'_division', r.division::text,
+				'entity', r.entity,
+				'state', r.state,
+				'reason', r.reason,
+				'complete_until',
+					to_char(r.complete_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+				'open_records', r.open_records::text,
+				'as_of', m.now) ORDER BY r.division, r.entity) AS rows,
+			count(*)::int AS n,
+			md5(coalesce(string_agg(
+				concat_ws('|', r.division, r.entity, r.state), E'\n' ORDER BY r.division, r.entity),
+				'')) AS digest,
+			max(r.delivered_at) FILTER (WHERE NOT exact._is_future(r.delivered_at)) AS delivered_at,
+			array_agg(DISTINCT r.division) AS divisions,
+			(count(*) FILTER (WHERE r.state = 'first load' AND r.reason IS NULL))::int
+				AS first_loads
+		FROM exact._state_rows($1) AS r, moment AS m
+	)
+	SELECT coalesce(o.rows, '[]')::text, o.n, coalesce(s.rows, '[]')::text, s.n,
+		o.digest || s.digest, s.delivered_at, s.divisions, s.first_loads
+	FROM o, s
+$$;
+COMMENT ON FUNCTION exact._open_json(text)
+	IS 'Rows of exact_open and exact_state as the loader sends them: '
+		'arrays of objects whose values are texts; the digest leaves out what changes with the '
+		'time alone. first_loads: entities whose first load goes on';
+REVOKE ALL ON FUNCTION exact._open_json(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._open_json(text) TO exact_worker;

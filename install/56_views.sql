@@ -1,0 +1,286 @@
+-- Views in Databricks, made on request: records that live, versions with their times, the ledger
+-- without header rows.
+
+CREATE FUNCTION exact._delta_name(VARIADIC parts text[]) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT string_agg('`' || replace(p.part, '`', '``') || '`', '.' ORDER BY p.ordinality)
+	FROM unnest($1) WITH ORDINALITY AS p (part, ordinality)
+$$;
+COMMENT ON FUNCTION exact._delta_name(text[])
+	IS 'A name as Databricks reads it, each part in backticks';
+REVOKE ALL ON FUNCTION exact._delta_name(text[]) FROM PUBLIC;
+
+CREATE FUNCTION exact._delta_text(value text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT ''''
+		|| replace(replace(replace(replace($1, '\', '\\'), '''', '\'''), '${', '$\{'), E'\n', '\n')
+		|| ''''
+$$;
+COMMENT ON FUNCTION exact._delta_text(text)
+	IS 'A literal as Databricks reads it: with backslashes, since a doubled quote means different '
+		'things to different versions';
+REVOKE ALL ON FUNCTION exact._delta_text(text) FROM PUBLIC;
+
+-- What Exact Online calls a draft: sales invoices 20 until they are printed or processed, purchase
+-- invoices 10 (its documentation of both resources).
+CREATE FUNCTION exact._draft_status(entity text) RETURNS int
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE $1 WHEN 'salesinvoices' THEN 20 WHEN 'purchaseinvoices' THEN 10 END
+$$;
+COMMENT ON FUNCTION exact._draft_status(text) IS 'Status of drafts of an entity; null: it has none';
+REVOKE ALL ON FUNCTION exact._draft_status(text) FROM PUBLIC;
+
+CREATE FUNCTION exact._view_columns(entity text, alias text, VARIADIC own text[]) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT string_agg(exact._delta_name($2, c.name), ', ' ORDER BY c.place, c.ordinal)
+	FROM (SELECT 1 AS place, o.ordinality AS ordinal, o.name
+		FROM unnest($3) WITH ORDINALITY AS o (name, ordinality)
+		WHERE o.name IN ('_division', '_key', '_seq')
+		UNION ALL
+		SELECT 2, f.ordinal, f.name
+		FROM exact.field_effective AS f
+		WHERE f.entity = $1 AND f.target_type IS NOT NULL
+		UNION ALL
+		SELECT 3, o.ordinality, o.name
+		FROM unnest($3) WITH ORDINALITY AS o (name, ordinality)
+		WHERE o.name NOT IN ('_division', '_key', '_seq')) AS c
+$$;
+COMMENT ON FUNCTION exact._view_columns(text, text, text[])
+	IS 'Columns of a view: key, the entity''s fields, the hub''s own';
+REVOKE ALL ON FUNCTION exact._view_columns(text, text, text[]) FROM PUBLIC;
+
+-- Tables that are there; comments say which one to sum, since documents, their lines and their
+-- ledger lines are the same money.
+CREATE FUNCTION exact._views(workspace text)
+RETURNS TABLE (entity text, name text, comment text, query text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH made AS (
+		SELECT e.entity, e.target_table, e.target_history, e.resource, e.row_kind, e.parent_field,
+			c.feed, w.catalog, w.schema,
+			exact._delta_name(w.catalog, w.schema, e.target_table) AS current,
+			exact._delta_name(w.catalog, w.schema, e.target_history) AS history,
+			EXISTS (SELECT FROM exact.field_effective AS f
+				WHERE f.entity = e.entity
+					AND f.name = 'Status'
+					AND f.target_type IS NOT NULL) AS has_status,
+			EXISTS (SELECT FROM exact.field_effective AS f
+				WHERE f.entity = e.entity
+					AND f.class = 'amount'
+					AND f.target_type IS NOT NULL) AS has_amount
+		FROM exact.workspace AS w
+		JOIN exact.target_state AS t ON t.workspace = w.name AND t.created_at IS NOT NULL
+		JOIN exact.entity_effective AS e ON e.entity = t.entity
+		JOIN exact.catalogue AS c ON c.entity = e.entity
+		WHERE w.name = $1 AND t.table_name = concat_ws('.', w.catalog, w.schema, e.target_table)
+			AND t.history_name = concat_ws('.', w.catalog, w.schema, e.target_history)
+	), named AS (
+		SELECT m.*, h.current AS header, h.target_table AS header_table,
+			exact._draft_status(h.entity) AS header_draft, l.target_table AS line_table
+		FROM made AS m
+		LEFT JOIN made AS h
+			ON m.row_kind = 'line' AND h.feed = m.feed AND h.row_kind = 'header' AND h.has_status
+		LEFT JOIN LATERAL (
+			SELECT x.target_table
+			FROM made AS x
+			WHERE m.row_kind = 'header' AND x.feed = m.feed AND x.row_kind = 'line'
+			ORDER BY x.entity
+			LIMIT 1
+		) AS l ON true
+	), live AS (
+		SELECT n.*,
+			concat(' AS `t`',
+				format(
+					' LEFT ANTI JOIN %s AS `d` ON `d`.`_division` = `t`.`_division` AND '
+						'`d`.`_key` = %s AND `d`.`Status` = %s',
+					n.header, exact._delta_name('t', n.parent_field), n.header_draft)
+					|| CASE WHEN n.header_draft IS NULL OR n.header IS NULL THEN NULL ELSE '' END,
+				E'\nWHERE NOT `t`.`_deleted`',
+				format(' AND (`t`.`Status` IS NULL OR `t`.`Status` <> %s)',
+					exact._draft_status(n.entity))
+					|| CASE
+						WHEN n.has_status AND exact._draft_status(n.entity) IS NOT NULL THEN ''
+					END) AS source,
+			exact._draft_status(n.entity) IS NOT NULL AND n.has_status
+				OR n.header_draft IS NOT NULL AND n.header IS NOT NULL AS drafts
+		FROM named AS n
+	)
+	SELECT l.entity, l.target_table || '_live',
+		concat(
+			format('Exact Online %s: the records that are there now, without deleted ones%s.',
+				l.resource, CASE WHEN l.drafts THEN ' and drafts' END),
+			CASE
+				WHEN l.entity = 'transactionlines'
+					THEN ' It has a header row (LineNumber 0) beside the lines of each entry: '
+						'sum the ledger view, which has not.'
+				WHEN NOT l.has_amount THEN NULL
+				WHEN l.line_table IS NOT NULL
+					THEN format(' Its amounts are those of %s once more: sum one of the two.',
+						l.line_table)
+				WHEN l.header_table IS NOT NULL
+					THEN format(' Its amounts are those of %s once more: sum one of the two.',
+						l.header_table)
+			END),
+		concat('SELECT ',
+			exact._view_columns(l.entity, 't', '_division', '_key', '_seq', '_valid', '_problems',
+				'_batch', '_staged_at', '_loaded_at'),
+			E'\nFROM ', l.current, l.source)
+	FROM live AS l
+	UNION ALL
+	SELECT n.entity, n.target_table || '_versions',
+		format(
+			'Exact Online %s: every version with the time it was valid, as the hub saw it. '
+				'The state at a time T: valid_from <= T AND (valid_to > T OR valid_to IS NULL) '
+				'AND NOT _deleted. Never sum it without a time.',
+			n.resource),
+		concat('SELECT ',
+			exact._view_columns(n.entity, 'h', '_division', '_key', '_seq', '_op', '_deleted',
+				'_valid', '_problems', '_batch', '_staged_at', '_loaded_at', '_payload'),
+			', `h`.`_staged_at` AS `valid_from`, lead(`h`.`_staged_at`) OVER (PARTITION BY '
+				'`h`.`_division`, `h`.`_key` ORDER BY `h`.`_seq`) AS `valid_to`',
+			E'\nFROM ', n.history, ' AS `h`')
+	FROM named AS n
+	UNION ALL
+	SELECT m.entity, m.target_table || '_ledger',
+		'The ledger: lines of all entries, without header rows and deleted ones. '
+			'This is what to sum: AmountDC is debit positive, credit negative, and zero over each '
+			'entry; documents and their lines are the same money.',
+		concat('SELECT ',
+			exact._view_columns(m.entity, 't', '_division', '_key', '_seq', '_valid', '_problems',
+				'_batch', '_staged_at', '_loaded_at'),
+			E'\nFROM ', m.current,
+			E' AS `t`\nWHERE NOT `t`.`_deleted` AND (`t`.`LineNumber` IS NULL OR '
+				'`t`.`LineNumber` <> 0)')
+	FROM made AS m
+	WHERE m.entity = 'transactionlines'
+		AND EXISTS (SELECT FROM exact.field_effective AS f
+			WHERE f.entity = m.entity AND f.name = 'LineNumber' AND f.target_type IS NOT NULL)
+$$;
+COMMENT ON FUNCTION exact._views(text)
+	IS 'Views of the Delta tables of a workspace under their own names: their comment and query';
+REVOKE ALL ON FUNCTION exact._views(text) FROM PUBLIC;
+
+CREATE FUNCTION exact._view_statements(workspace text, names jsonb)
+RETURNS TABLE (name text, text text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT c.name,
+		format(
+			E'CREATE OR REPLACE VIEW %s\nCOMMENT %s\nTBLPROPERTIES (''exact.view'' = %s, '
+				'''exact.installation'' = %s)\nAS %s',
+			exact._delta_name(w.catalog, w.schema, c.name), exact._delta_text(v.comment),
+			exact._delta_text(v.name),
+			exact._delta_text((SELECT b.installation FROM exact.installation_binding AS b)),
+			v.query)
+	FROM exact._views($1) AS v
+	JOIN exact.workspace AS w ON w.name = $1
+	CROSS JOIN LATERAL (SELECT CASE WHEN $2 ? v.name THEN $2->>v.name ELSE v.name END AS name) AS c
+	WHERE c.name IS NOT NULL
+	ORDER BY v.entity, v.name
+$$;
+COMMENT ON FUNCTION exact._view_statements(text, jsonb)
+	IS 'Names of the views that a request makes, and the statements that make them';
+REVOKE ALL ON FUNCTION exact._view_statements(text, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._view_statements(text, jsonb), exact._views(text),
+	exact._view_columns(text, text, text[]), exact._draft_status(text), exact._delta_text(text),
+	exact._delta_name(text[]) TO exact_worker;
+
+CREATE FUNCTION exact.create_views(workspace text, names jsonb = NULL) RETURNS SETOF text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	w exact.workspace;
+	own text[];
+	made text[];
+	bad text;
+	request bigint;
+BEGIN
+	SELECT * INTO w FROM exact.workspace AS x WHERE x.name = create_views.workspace;
+	IF w.name IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('workspace %s is not known', quote_nullable(create_views.workspace)),
+			HINT = 'SELECT name FROM exact.workspace.';
+	ELSIF names IS NOT NULL AND jsonb_typeof(names) <> 'object' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = 'names must be an object of view names',
+			HINT = 'SELECT exact.create_views(''lake'', '
+				'''{"items_live": "articles", "items_versions": null}'').';
+	END IF;
+	own := ARRAY(SELECT v.name FROM exact._views(w.name) AS v ORDER BY v.entity, v.name);
+	made := ARRAY(SELECT s.name FROM exact._view_statements(w.name, names) AS s);
+	IF own = '{}' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX018',
+			MESSAGE = format('workspace %s has no Delta tables of the hub yet', w.name),
+			HINT = 'Tables are made with their first delivery: SELECT * FROM exact.progress.';
+	END IF;
+	bad := (SELECT k.key
+		FROM jsonb_object_keys(names) AS k (key)
+		WHERE k.key <> ALL (own)
+		ORDER BY 1
+		LIMIT 1);
+	IF bad IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX018',
+			MESSAGE = format('there is no view %s to be named otherwise', quote_literal(bad)),
+			HINT = coalesce('Near to it: ' || exact._nearest(bad, own) || '.',
+				'Views are called as their tables with _live, _versions and _ledger.');
+	END IF;
+	bad := (SELECT m.name
+		FROM unnest(made) AS m (name)
+		WHERE m.name !~ '^[A-Za-z0-9_]{1,120}$' OR lower(m.name) LIKE 'exact\_%'
+		ORDER BY 1
+		LIMIT 1);
+	IF bad IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('%s is not a name for a view', quote_literal(bad)),
+			HINT = 'Use letters, digits and _; names that begin with exact_ are the hub''s own.';
+	END IF;
+	bad := (SELECT lower(m.name)
+		FROM unnest(made || ARRAY(
+			SELECT unnest(ARRAY[e.target_table, e.target_history])
+			FROM exact.entity_effective AS e
+			JOIN exact.target_state AS t
+				ON t.workspace = w.name AND t.entity = e.entity AND t.created_at IS NOT NULL
+		)) AS m (name)
+		GROUP BY 1
+		HAVING count(*) > 1
+		ORDER BY 1
+		LIMIT 1);
+	IF bad IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('two views, or a view and a table, would be called %s',
+				quote_literal(bad)),
+			HINT = 'Give one of them another name, or null to leave it out.';
+	END IF;
+	SELECT r.id
+	INTO request
+	FROM exact.request AS r
+	WHERE r.kind = 'views'
+		AND r.state = 'queued'
+		AND NOT r.cancel_wanted
+		AND r.workspace = w.name
+		AND r.args IS NOT DISTINCT FROM names
+	ORDER BY r.id
+	LIMIT 1;
+	IF request IS NULL THEN
+		INSERT INTO exact.request (kind, workspace, args)
+		VALUES ('views', w.name, names)
+		RETURNING id INTO request;
+	END IF;
+	PERFORM exact._wake('loader');
+	RAISE NOTICE USING MESSAGE = format('request %s makes %s views', request, cardinality(made)),
+		HINT = format('After COMMIT: SELECT exact.wait(%s).', request);
+	RETURN QUERY SELECT concat_ws('.', w.catalog, w.schema, m.name) FROM unnest(made) AS m (name);
+END
+$$;
+COMMENT ON FUNCTION exact.create_views(text, jsonb)
+	IS 'Makes or renews views on the Delta tables of a workspace, through a request for the '
+		'loader: <table>_live without deleted records and drafts, <table>_versions with valid_from '
+		'and valid_to, <table>_ledger of transactionlines without header rows. names: '
+		'{"items_live": "articles"} renames, null leaves out. Returns their names; '
+		'a view or table of that name that is not the hub''s is never replaced';
+REVOKE ALL ON FUNCTION exact.create_views(text, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact.create_views(text, jsonb) TO exact_admin;

@@ -1,0 +1,85 @@
+-- Which hub this is, and where it runs: written by the first worker, exact.adopt() and
+-- exact.fence().
+
+CREATE TABLE exact.installation (
+	id text PRIMARY KEY,
+	made_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE exact.installation
+	IS 'Identity of this hub, made by its first worker; the oldest row counts. '
+		'Secrets are bound to it.';
+COMMENT ON COLUMN exact.installation.id IS 'Random id; goes with a dump';
+COMMENT ON COLUMN exact.installation.made_at IS 'When it was made';
+REVOKE ALL ON TABLE exact.installation FROM PUBLIC;
+GRANT SELECT ON TABLE exact.installation TO exact_reader;
+GRANT SELECT ON TABLE exact.installation TO exact_worker;
+SELECT pg_catalog.pg_extension_config_dump('exact.installation', '');
+
+CREATE TABLE exact.installation_binding (
+	one boolean PRIMARY KEY DEFAULT true CONSTRAINT installation_binding_is_one_row CHECK (one),
+	installation text NOT NULL,
+	system_identifier text NOT NULL,
+	database_oid oid NOT NULL,
+	database_name text NOT NULL,
+	instance text NOT NULL DEFAULT '',
+	epoch int NOT NULL DEFAULT 1 CHECK (epoch BETWEEN 1 AND 4194303),
+	overtaken_by int,
+	bound_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	bound_by text NOT NULL DEFAULT session_user
+);
+COMMENT ON TABLE exact.installation_binding
+	IS 'Where the installation runs. Where it does not match the database it is in, the workers '
+		'stay off until exact.adopt()';
+COMMENT ON COLUMN exact.installation_binding.one IS 'Always true: there is one row';
+COMMENT ON COLUMN exact.installation_binding.installation
+	IS 'Id of the installation that runs here';
+COMMENT ON COLUMN exact.installation_binding.system_identifier IS 'Identifier of the cluster';
+COMMENT ON COLUMN exact.installation_binding.database_oid IS 'Oid of the database';
+COMMENT ON COLUMN exact.installation_binding.database_name
+	IS 'Name of the database when it was bound';
+COMMENT ON COLUMN exact.installation_binding.instance
+	IS 'Value of exact_databricks.instance when it was bound';
+COMMENT ON COLUMN exact.installation_binding.epoch
+	IS 'High part of every _seq: _seq = epoch * 2^40 + counter';
+COMMENT ON COLUMN exact.installation_binding.overtaken_by
+	IS 'Epoch of another copy of this hub, found in Databricks; '
+		'while it is set, the workers stay off. Null: none';
+COMMENT ON COLUMN exact.installation_binding.bound_at IS 'When';
+COMMENT ON COLUMN exact.installation_binding.bound_by
+	IS 'Who: a worker''s superuser, or the one who called exact.adopt()';
+REVOKE ALL ON TABLE exact.installation_binding FROM PUBLIC;
+GRANT SELECT ON TABLE exact.installation_binding TO exact_reader;
+GRANT SELECT, UPDATE (overtaken_by) ON TABLE exact.installation_binding TO exact_worker;
+SELECT pg_catalog.pg_extension_config_dump('exact.installation_binding', '');
+
+CREATE TABLE exact.epoch (
+	epoch int PRIMARY KEY,
+	claim text NOT NULL DEFAULT pg_catalog.gen_random_uuid()::text,
+	timeline int NOT NULL,
+	known_seq bigint,
+	reason text NOT NULL,
+	raised_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	raised_by text NOT NULL DEFAULT session_user,
+	reread_at timestamptz
+);
+COMMENT ON TABLE exact.epoch
+	IS 'Epochs of this installation: each begins when another copy of it may have worked '
+		'meanwhile. Databricks takes versions of the newest one only (Delta table exact_hub)';
+COMMENT ON COLUMN exact.epoch.epoch IS 'Number; never below the timeline of the cluster';
+COMMENT ON COLUMN exact.epoch.claim
+	IS 'Random; tells two copies that came to the same number apart';
+COMMENT ON COLUMN exact.epoch.timeline
+	IS 'Timeline of the cluster: a promotion or a point-in-time restore begins another one';
+COMMENT ON COLUMN exact.epoch.known_seq
+	IS 'Highest _seq of the epochs before that this database knows: '
+		'what Delta holds above it came from another copy. Null: the installation began here';
+COMMENT ON COLUMN exact.epoch.reason IS 'Why it was begun';
+COMMENT ON COLUMN exact.epoch.raised_at IS 'When';
+COMMENT ON COLUMN exact.epoch.raised_by
+	IS 'Who: a worker''s superuser, or the one who called exact.adopt() or exact.fence()';
+COMMENT ON COLUMN exact.epoch.reread_at
+	IS 'When the feeds were sent back to their start for it; null: not yet, or not needed';
+REVOKE ALL ON TABLE exact.epoch FROM PUBLIC;
+GRANT SELECT ON TABLE exact.epoch TO exact_reader;
+GRANT SELECT, UPDATE (reread_at) ON TABLE exact.epoch TO exact_worker;
+SELECT pg_catalog.pg_extension_config_dump('exact.epoch', '');

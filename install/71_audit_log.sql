@@ -1,0 +1,51 @@
+-- Evidence: a hash chain of events for each worker and one for SQL.
+
+CREATE TABLE exact.audit_chain (
+	chain text PRIMARY KEY,
+	id bigint NOT NULL DEFAULT 0,
+	prev_hash bytea NOT NULL DEFAULT '\x',
+	hash bytea NOT NULL DEFAULT '\x'
+);
+COMMENT ON TABLE exact.audit_chain IS 'Heads of the chains: last event of each';
+COMMENT ON COLUMN exact.audit_chain.chain IS 'sql, fetcher, loader, listener';
+COMMENT ON COLUMN exact.audit_chain.id IS 'Id of the last event';
+COMMENT ON COLUMN exact.audit_chain.prev_hash IS 'Hash of the event before it';
+COMMENT ON COLUMN exact.audit_chain.hash IS 'Hash of the last event';
+REVOKE ALL ON TABLE exact.audit_chain FROM PUBLIC;
+GRANT SELECT ON TABLE exact.audit_chain TO exact_reader;
+GRANT SELECT, INSERT, UPDATE ON TABLE exact.audit_chain TO exact_worker;
+SELECT pg_catalog.pg_extension_config_dump('exact.audit_chain', '');
+
+CREATE TABLE exact.audit_log (
+	chain text,
+	id bigint,
+	at timestamptz NOT NULL,
+	kind text NOT NULL,
+	division int,
+	entity text,
+	who text NOT NULL,
+	what jsonb NOT NULL,
+	prev_hash bytea NOT NULL,
+	hash bytea NOT NULL,
+	PRIMARY KEY (chain, id)
+);
+COMMENT ON TABLE exact.audit_log
+	IS 'Events, only ever appended. hash = SHA-256 of prev_hash and the event''s text: '
+		'exact.verify_audit()';
+COMMENT ON COLUMN exact.audit_log.chain IS 'sql, fetcher, loader, listener';
+COMMENT ON COLUMN exact.audit_log.id IS '1, 2, 3, … without a gap';
+COMMENT ON COLUMN exact.audit_log.at IS 'When';
+COMMENT ON COLUMN exact.audit_log.kind
+	IS 'call, token, batch, statement, subscription, notification, configuration, installation, '
+		'division, request or secret';
+COMMENT ON COLUMN exact.audit_log.division IS 'Division';
+COMMENT ON COLUMN exact.audit_log.entity IS 'Entity';
+COMMENT ON COLUMN exact.audit_log.who IS 'Role that logged in, or the worker';
+COMMENT ON COLUMN exact.audit_log.what
+	IS 'The event. A batch has the digest of its versions'' hashes, never payloads';
+COMMENT ON COLUMN exact.audit_log.prev_hash IS 'Hash of the event before';
+COMMENT ON COLUMN exact.audit_log.hash IS 'Hash of this event';
+REVOKE ALL ON TABLE exact.audit_log FROM PUBLIC;
+GRANT SELECT ON TABLE exact.audit_log TO exact_reader;
+GRANT SELECT, INSERT ON TABLE exact.audit_log TO exact_worker;
+SELECT pg_catalog.pg_extension_config_dump('exact.audit_log', '');

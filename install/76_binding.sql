@@ -1,0 +1,274 @@
+-- Which hub this is, whether it belongs to this database, and since which epoch it is the only one
+-- that Databricks listens to.
+
+CREATE FUNCTION exact._binding_finding() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE
+		WHEN b.one IS NULL AND i.id IS NULL THEN NULL
+		WHEN b.one IS NULL THEN format('installation %s is not bound to this database', i.id)
+		WHEN b.system_identifier = 'restored' THEN 'this database holds a restored hub'
+		WHEN i.id IS DISTINCT FROM b.installation
+			THEN format('installation %s was restored over %s', i.id, b.installation)
+		WHEN b.system_identifier <> c.system_identifier::text
+			THEN format('installation %s is bound to another cluster (database "%s")', i.id,
+				b.database_name)
+		WHEN b.database_oid <> d.oid
+			THEN format('installation %s is bound to another database of this cluster ("%s")', i.id,
+				b.database_name)
+		WHEN b.instance <> coalesce(current_setting('exact_databricks.instance', true), '')
+			THEN format('installation %s is bound to the instance "%s"', i.id, b.instance)
+		WHEN b.overtaken_by IS NOT NULL
+			THEN format(
+				'another copy of installation %s works in Databricks (its epoch is %s, '
+					'this one''s %s)',
+				i.id, b.overtaken_by, b.epoch)
+	END
+	FROM pg_control_system() AS c
+	CROSS JOIN pg_database AS d
+	LEFT JOIN exact.installation_binding AS b ON true
+	LEFT JOIN (SELECT id FROM exact.installation ORDER BY made_at, id LIMIT 1) AS i ON true
+	WHERE d.datname = current_database()
+$$;
+COMMENT ON FUNCTION exact._binding_finding()
+	IS 'Why the installation does not belong to this database; null: it does, or there is none yet';
+REVOKE ALL ON FUNCTION exact._binding_finding() FROM PUBLIC;
+
+CREATE FUNCTION exact._lock_installation() RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT pg_advisory_xact_lock(hashtextextended('exact_databricks installation', 0))
+$$;
+COMMENT ON FUNCTION exact._lock_installation()
+	IS 'Until the transaction ends: a worker that binds the installation and the sessions of a '
+		'restore come one after the other, and see what the one before has done';
+REVOKE ALL ON FUNCTION exact._lock_installation() FROM PUBLIC;
+
+CREATE FUNCTION exact._timeline() RETURNS int
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	-- of the WAL that is written now: the control file keeps the old one until the checkpoint that
+	-- follows a promotion
+	SELECT ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int
+$$;
+COMMENT ON FUNCTION exact._timeline()
+	IS 'Timeline of the cluster; another one than before: it was promoted or restored to '
+		'a point in time';
+REVOKE ALL ON FUNCTION exact._timeline() FROM PUBLIC;
+
+CREATE FUNCTION exact._bind_here(installation text, epoch int) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	INSERT INTO exact.installation_binding (installation, system_identifier, database_oid,
+		database_name, instance, epoch)
+	SELECT $1, c.system_identifier::text, d.oid, d.datname,
+		coalesce(current_setting('exact_databricks.instance', true), ''), $2
+	FROM pg_control_system() AS c, pg_database AS d
+	WHERE d.datname = current_database()
+	ON CONFLICT (one) DO UPDATE
+	SET installation = excluded.installation, system_identifier = excluded.system_identifier,
+		database_oid = excluded.database_oid, database_name = excluded.database_name,
+		instance = excluded.instance,
+		epoch = excluded.epoch, bound_at = clock_timestamp(), bound_by = session_user
+$$;
+COMMENT ON FUNCTION exact._bind_here(text, int) IS 'Binds an installation to this database';
+REVOKE ALL ON FUNCTION exact._bind_here(text, int) FROM PUBLIC;
+
+CREATE FUNCTION exact._raise_epoch(reason text) RETURNS int
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	raised int;
+BEGIN
+	SELECT greatest(greatest(b.epoch, b.overtaken_by) + 1, exact._timeline())
+	INTO STRICT raised
+	FROM exact.installation_binding AS b
+	FOR UPDATE;
+	-- Not the counter of versions: after a crash it stands up to 32 higher than what was used.
+	INSERT INTO exact.epoch (epoch, timeline, known_seq, reason)
+	SELECT raised, exact._timeline(), coalesce(max(b.seq_max), 0), _raise_epoch.reason
+	FROM exact.batch AS b;
+	UPDATE exact.installation_binding SET epoch = raised, overtaken_by = NULL;
+	PERFORM exact._created();	-- at commit the workers look, and start anew with this epoch
+	RETURN raised;
+END
+$$;
+COMMENT ON FUNCTION exact._raise_epoch(text)
+	IS 'Begins an epoch: versions staged from now on are newer than all that any copy of this hub '
+		'ever wrote; its loader claims it in Databricks, its fetcher reads every feed '
+		'from the start';
+REVOKE ALL ON FUNCTION exact._raise_epoch(text) FROM PUBLIC;
+
+CREATE FUNCTION exact._bind() RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	finding text := exact._binding_finding();
+	timeline_was int;
+	raised int;
+	id text;
+BEGIN
+	IF finding IS NOT NULL THEN
+		RETURN finding;
+	ELSIF NOT EXISTS (SELECT FROM exact.installation_binding) THEN
+		-- The first worker makes both rows; a second one, or one beside a restore, waits here and
+		-- finds what came.
+		PERFORM exact._lock_installation();
+		finding := exact._binding_finding();
+		IF finding IS NOT NULL THEN
+			RETURN finding;
+		ELSIF NOT EXISTS (SELECT FROM exact.installation_binding) THEN
+			INSERT INTO exact.installation (id)
+			VALUES (gen_random_uuid()::text)
+			RETURNING installation.id INTO id;
+			PERFORM exact._bind_here(id, exact._timeline());
+			DELETE FROM exact.epoch;
+			INSERT INTO exact.epoch (epoch, timeline, reason)
+			VALUES (exact._timeline(), exact._timeline(), 'the installation began');
+		END IF;
+	END IF;
+	SELECT e.timeline INTO timeline_was FROM exact.epoch AS e ORDER BY e.epoch DESC LIMIT 1;
+	IF timeline_was IS DISTINCT FROM exact._timeline() THEN
+		-- Promoted, or restored to a point in time: what this database knows may be less than what
+		-- the old one did.
+		PERFORM exact._lock_installation();
+		SELECT e.timeline INTO timeline_was FROM exact.epoch AS e ORDER BY e.epoch DESC LIMIT 1;
+		IF timeline_was IS DISTINCT FROM exact._timeline() AND exact._binding_finding() IS NULL THEN
+			raised := exact._raise_epoch(
+				format('timeline %s after %s', exact._timeline(),
+					coalesce(timeline_was::text, 'none')));
+			PERFORM exact._request_done('fence', NULL, NULL, 'epoch raised',
+				jsonb_build_object('epoch', raised, 'timeline', exact._timeline(),
+					'timeline_was', timeline_was));
+		END IF;
+	END IF;
+	RETURN coalesce(exact._binding_finding(), 'bound');	-- a restore may have begun meanwhile
+END
+$$;
+COMMENT ON FUNCTION exact._bind()
+	IS 'For the workers, before they do anything: "bound", or the sentence why they must stay off. '
+		'Makes the installation when there is none, and begins an epoch after a promotion or a '
+		'point-in-time restore';
+REVOKE ALL ON FUNCTION exact._bind() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._bind() TO exact_worker;
+
+CREATE FUNCTION exact.adopt(installation text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	finding text := exact._binding_finding();
+	oldest text;
+	old_binding exact.installation_binding;
+	raised int;
+BEGIN
+	LOCK TABLE exact.installation_binding IN SHARE ROW EXCLUSIVE MODE;
+	SELECT i.id INTO oldest FROM exact.installation AS i ORDER BY i.made_at, i.id LIMIT 1;
+	SELECT * INTO old_binding FROM exact.installation_binding;
+	IF oldest IS NULL AND old_binding.one IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX016',
+			MESSAGE = 'there is nothing to adopt: no worker has made an installation yet',
+			HINT = 'Start the workers: SELECT * FROM exact.check().';
+	ELSIF oldest IS NOT NULL AND adopt.installation IS DISTINCT FROM oldest THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX016',
+			MESSAGE = format('the installation of this database is not %s',
+				quote_nullable(adopt.installation)),
+			HINT = format('If its old hub is dead: SELECT exact.adopt(%L).', oldest);
+	ELSIF finding IS NULL THEN
+		RETURN format('installation %s is bound to this database already', oldest);
+	END IF;
+	IF oldest IS NULL THEN
+		INSERT INTO exact.installation (id)
+		VALUES (gen_random_uuid()::text)
+		RETURNING id INTO oldest;
+	END IF;
+	DELETE FROM exact.installation AS i WHERE i.id <> oldest;
+	PERFORM exact._bind_here(oldest,
+		greatest(old_binding.epoch, (SELECT max(e.epoch) FROM exact.epoch AS e), 1));
+	raised := exact._raise_epoch('adopt(): ' || finding);
+	PERFORM exact._request_done('adopt', NULL, NULL, 'adopted',
+		jsonb_build_object('installation', oldest, 'was', finding,
+			'from_cluster', old_binding.system_identifier,
+			'from_database', old_binding.database_name, 'epoch', raised));
+	RAISE WARNING USING ERRCODE = 'EX016',
+		MESSAGE = 'the old hub of this installation must be dead',
+		DETAIL = 'Two hubs with the same tokens end each other''s authorisation in Exact Online.',
+		HINT = 'Make sure that no other copy of this database runs with exact_databricks in '
+			'shared_preload_libraries.';
+	RETURN format(
+		'installation %s is bound to this database now, epoch %s: '
+			'every feed is read again from its start',
+		oldest, raised);
+END
+$$;
+COMMENT ON FUNCTION exact.adopt(text)
+	IS 'Lets a restored or copied hub work here: binds its installation (the id is asked for as a '
+		'confirmation) to this database and begins an epoch, so that Databricks refuses the old '
+		'hub, which must be dead. Every feed is read again from its start. EX016: '
+		'another id, or nothing to adopt';
+REVOKE ALL ON FUNCTION exact.adopt(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact.adopt(text) TO exact_admin;
+
+CREATE FUNCTION exact.fence() RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	finding text := exact._binding_finding();
+	raised int;
+BEGIN
+	IF NOT EXISTS (SELECT FROM exact.installation_binding) THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX016',
+			MESSAGE = 'there is nothing to fence: no worker has made an installation yet',
+			HINT = 'Start the workers: SELECT * FROM exact.check().';
+	ELSIF finding IS NOT NULL
+			AND NOT EXISTS (SELECT FROM exact.installation_binding AS b
+				WHERE b.overtaken_by IS NOT NULL) THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX016',
+			MESSAGE = format('this hub does not work: %s', finding),
+			HINT = format('If its old hub is dead: SELECT exact.adopt(%L).',
+				(SELECT i.id FROM exact.installation AS i ORDER BY i.made_at, i.id LIMIT 1));
+	END IF;
+	raised := exact._raise_epoch('fence() by ' || session_user);
+	PERFORM exact._request_done('fence', NULL, NULL, 'epoch raised',
+		jsonb_build_object('epoch', raised, 'was', finding));
+	RETURN format(
+		'epoch %s: Databricks refuses every other copy of this hub once the loader has claimed '
+			'it; every feed is read again from its start',
+		raised);
+END
+$$;
+COMMENT ON FUNCTION exact.fence()
+	IS 'Shuts out every other copy of this hub: begins an epoch, which the loader claims in '
+		'Databricks before it delivers anything more. A copy that still runs is refused there and '
+		'stops with an alarm. Every feed is read again from its start. EX016: '
+		'this database is not the hub''s';
+REVOKE ALL ON FUNCTION exact.fence() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact.fence() TO exact_admin;
+
+CREATE FUNCTION exact.install_schedule() RETURNS SETOF text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	job record;
+	has_cron boolean := EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron');
+BEGIN
+	FOR job IN
+		SELECT * FROM (VALUES
+			('exact-nightly', '15 2 * * *', 'SELECT exact.sync_now()'),
+			('exact-audit', '45 3 * * 0', 'SELECT * FROM exact.verify_audit()')
+		) AS j (name, schedule, command)
+	LOOP
+		IF has_cron THEN
+			EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING job.name, job.schedule, job.command;
+			RETURN NEXT format('scheduled: %s at %s: %s', job.name, job.schedule, job.command);
+		ELSE
+			RETURN NEXT format('SELECT cron.schedule_in_database(%L, %L, %L, %L);', job.name,
+				job.schedule, job.command, current_database());
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION exact.install_schedule()
+	IS 'Schedules the recommended jobs when pg_cron is in this database; '
+		'else returns the statements to run in the database that has it';
+REVOKE ALL ON FUNCTION exact.install_schedule() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact.install_schedule() TO exact_admin;

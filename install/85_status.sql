@@ -1,0 +1,464 @@
+-- Views for reading. What a view shows is shown with the rights of its owner, so that readers need
+-- no right on state tables.
+
+CREATE VIEW exact.workers AS
+SELECT w.role, w.pid, w.state, w.started_at, w.restarts, coalesce(w.reason, w.last_error) AS reason,
+	w.listens_at
+FROM exact._workers() AS w;
+COMMENT ON VIEW exact.workers
+	IS 'The launcher and this database''s workers; no row: exact_databricks is not in '
+		'shared_preload_libraries';
+COMMENT ON COLUMN exact.workers.role IS 'launcher, fetcher, loader or listener';
+COMMENT ON COLUMN exact.workers.pid IS 'Process id; null: it does not run';
+COMMENT ON COLUMN exact.workers.state IS 'running, idle, starting or stopped';
+COMMENT ON COLUMN exact.workers.started_at IS 'When the process started';
+COMMENT ON COLUMN exact.workers.restarts IS 'How often it had to be started again';
+COMMENT ON COLUMN exact.workers.reason IS 'Why it is idle, or its last error';
+COMMENT ON COLUMN exact.workers.listens_at IS 'Where it takes connections';
+REVOKE ALL ON TABLE exact.workers FROM PUBLIC;
+GRANT SELECT ON TABLE exact.workers TO exact_reader, exact_worker;
+
+CREATE VIEW exact._feed AS
+WITH waiting AS (
+	SELECT b.division, b.entity, sum(b.rows - b.delivered_rows) AS rows, min(b.staged_at) AS oldest
+	FROM exact.batch AS b
+	WHERE b.delivered_at IS NULL
+	GROUP BY b.division, b.entity
+)
+SELECT f.division, f.entity, e.method, e.merge_rank,
+	row_number() OVER (PARTITION BY f.division, e.feed ORDER BY e.merge_rank, f.entity) = 1
+		AS counts,
+	CASE
+		WHEN NOT f.enabled OR NOT d.enabled THEN 'off'
+		WHEN f.entity = ANY (ds.paused_entities) OR ds.state = 'paused' THEN 'paused'
+		WHEN ds.state <> 'ok' THEN ds.state
+		WHEN s.errors > 0 OR s.confirm_errors > 0 THEN 'failing'
+		WHEN s.first_complete_at IS NULL AND coalesce(s.run_state, 'idle') <> 'idle'
+			THEN 'first load'
+		WHEN s.first_complete_at IS NULL THEN 'not read yet'
+		WHEN s.run_state <> 'idle' THEN 'reading'
+		ELSE 'idle'
+	END AS state,
+	CASE
+		WHEN e.sync_interval_set THEN e.sync_interval
+		ELSE coalesce((SELECT exact._interval_setting()), e.sync_interval)
+	END AS every,
+	s.complete_at, s.first_complete_at,
+	greatest(s.complete_at, followed.complete_at, notified.complete_at) AS complete_until,
+	s.run_rows, coalesce(greatest(s.errors, s.confirm_errors), 0) AS errors,
+	s.last_error, s.last_error_at, coalesce(w.rows, 0) AS waiting, w.oldest AS waiting_since,
+	t.delivered_at, t.paused_since, t.reason AS refusal
+FROM exact.feed AS f
+JOIN exact.division AS d ON d.division = f.division
+LEFT JOIN exact.entity_effective AS e ON e.entity = f.entity
+LEFT JOIN exact.division_state AS ds ON ds.division = f.division
+LEFT JOIN exact.feed_state AS s ON s.division = f.division AND s.feed = e.feed
+LEFT JOIN waiting AS w ON w.division = f.division AND w.entity = f.entity
+LEFT JOIN exact.target_state AS t ON t.workspace = d.workspace AND t.entity = f.entity
+-- Documents are as complete as the transaction lines that tell of them, and a topic that is heard
+-- is complete up to what waits of it.
+LEFT JOIN LATERAL (
+	SELECT least(o.complete_at, (
+			SELECT min(least(k.since, k.first_at))
+			FROM exact.dirty_key AS k
+			JOIN exact.entity_effective AS x ON x.entity = k.entity
+			WHERE k.division = f.division AND x.feed = e.feed)) AS complete_at
+	FROM exact.entity_effective AS g
+	JOIN exact.feed_state AS o ON o.division = f.division AND o.feed = g.feed
+	WHERE g.entity = e.trigger_entity AND s.first_complete_at IS NOT NULL
+) AS followed ON true
+LEFT JOIN LATERAL (
+	SELECT coalesce(least(s.notified_first, (
+			SELECT min(least(k.since, k.first_at))
+			FROM exact.dirty_key AS k
+			JOIN exact.entity_effective AS x ON x.entity = k.entity
+			WHERE k.division = f.division AND x.feed = e.feed)), now()) AS complete_at
+	WHERE e.topic IS NOT NULL
+		AND s.first_complete_at IS NOT NULL
+		AND NOT EXISTS (SELECT FROM string_to_table(e.topic, '|') AS n (topic)
+			WHERE NOT EXISTS (SELECT FROM exact.subscription AS u
+				WHERE u.division = f.division
+					AND u.topic = n.topic
+					AND u.state = 'present'
+					AND u.silent_since IS NULL))
+) AS notified ON true;
+COMMENT ON VIEW exact._feed
+	IS 'What exact.feeds and exact.status are made of; counts: '
+		'one entity of those that share a run';
+REVOKE ALL ON TABLE exact._feed FROM PUBLIC;
+
+CREATE VIEW exact.feeds AS
+SELECT f.division, f.entity, f.method, f.state, f.every,
+	exact._age(now() - f.complete_at) || ' ago' AS complete, f.run_rows AS rows_read,
+	f.waiting, exact._age(now() - f.delivered_at) || ' ago' AS delivered,
+	coalesce(f.last_error, CASE WHEN f.paused_since IS NOT NULL THEN f.refusal END) AS problem
+FROM exact._feed AS f
+ORDER BY f.division, f.merge_rank, f.entity;
+COMMENT ON VIEW exact.feeds
+	IS 'Every entity that a division reads: how, how far, what waits, what went wrong; '
+		'more in exact.feed_state and exact.target_state';
+COMMENT ON COLUMN exact.feeds.division IS 'Division';
+COMMENT ON COLUMN exact.feeds.entity IS 'Entity';
+COMMENT ON COLUMN exact.feeds.method IS 'sync, expanded, modified or full';
+COMMENT ON COLUMN exact.feeds.state
+	IS 'off, paused, frozen, parked, failing, not read yet, first load, reading or idle';
+COMMENT ON COLUMN exact.feeds.every IS 'Time between two runs';
+COMMENT ON COLUMN exact.feeds.complete IS 'End of the last complete run';
+COMMENT ON COLUMN exact.feeds.rows_read IS 'Records read by the running or last run';
+COMMENT ON COLUMN exact.feeds.waiting IS 'Versions staged and not delivered';
+COMMENT ON COLUMN exact.feeds.delivered
+	IS 'Last delivery into its Delta table, of all divisions of the workspace';
+COMMENT ON COLUMN exact.feeds.problem IS 'What went wrong last, in reading or delivering';
+REVOKE ALL ON TABLE exact.feeds FROM PUBLIC;
+GRANT SELECT ON TABLE exact.feeds TO exact_reader;
+
+CREATE VIEW exact.status AS
+WITH worker AS (
+	SELECT count(*) FILTER (WHERE role = 'fetcher' AND state = 'running') AS fetchers,
+		count(*) FILTER (WHERE role = 'loader' AND state = 'running') AS loaders,
+		max(reason) FILTER (WHERE state = 'idle') AS idle_reason
+	FROM exact._workers()
+), feed AS (
+	SELECT f.division AS of_division, count(*) AS feeds, sum(f.waiting) AS waiting,
+		min(f.waiting_since) AS waiting_since,
+		count(*) FILTER (WHERE f.first_complete_at IS NULL) AS unread,
+		sum(f.run_rows) FILTER (WHERE f.counts) AS first_rows,
+		count(*) FILTER (WHERE f.state = 'paused') AS paused,
+		min(f.complete_until) FILTER (WHERE f.state <> 'paused') AS complete_at,
+		(array_agg(f.entity ORDER BY f.complete_until)
+			FILTER (WHERE f.state <> 'paused'))[1] AS last_entity,
+		max(f.errors) AS errors,
+		(array_agg(format('%s: %s', f.entity, f.last_error)
+			ORDER BY f.errors DESC, f.last_error_at DESC)
+			FILTER (WHERE f.errors > 0))[1] AS problem,
+		(array_agg(f.entity ORDER BY f.complete_at) FILTER (
+			WHERE f.state IN ('idle', 'reading')
+				AND f.complete_at < now() - 2 * f.every - interval '2 minutes'))[1] AS overdue,
+		min(f.complete_at) FILTER (
+			WHERE f.state IN ('idle', 'reading')
+				AND f.complete_at < now() - 2 * f.every - interval '2 minutes') AS overdue_since
+	FROM exact._feed AS f
+	WHERE f.state <> 'off'
+	GROUP BY f.division
+), refused AS (
+	SELECT f.division, min(t.paused_since) AS since, count(*) AS tables,
+		(array_agg(coalesce(t.reason, format('deliveries of %s are paused', t.entity))
+			ORDER BY t.paused_since))[1] AS reason,
+		(array_agg(t.next_step ORDER BY t.paused_since))[1] AS next_step
+	FROM exact.feed AS f
+	JOIN exact.division AS d ON d.division = f.division
+	JOIN exact.target_state AS t
+		ON t.workspace = d.workspace AND t.entity = f.entity AND t.paused_since IS NOT NULL
+	WHERE f.enabled
+	GROUP BY f.division
+), subscription AS (
+	-- a topic of another user counts as present while its notifications come
+	SELECT s.division, count(*) AS topics,
+		(array_agg(
+			CASE
+				WHEN s.state = 'present'
+					THEN format('%s: no notification since %s, longer than usual', s.topic,
+						exact._since(s.silent_since))
+				ELSE s.reason
+			END
+			ORDER BY s.state <> 'refused', s.state, s.topic))[1] AS reason,
+		(array_agg(
+			coalesce(s.next_step, 'read by polling meanwhile; SELECT * FROM exact.subscriptions')
+			ORDER BY s.state <> 'refused', s.state, s.topic))[1] AS next_step
+	FROM exact.subscription AS s
+	WHERE s.state = 'refused'
+		OR (s.state = 'foreign' AND coalesce(s.last_at < s.since, true))
+		OR s.cause IN ('unreachable', 'callback')
+		OR s.silent_since IS NOT NULL
+	GROUP BY s.division
+), held AS (
+	SELECT h.division, min(h.id) AS id, sum(cardinality(h.keys)) AS records,
+		min(h.found_at) AS since, (array_agg(h.entity ORDER BY h.id))[1] AS entity
+	FROM exact.held_delete AS h
+	WHERE h.state = 'held'
+	GROUP BY h.division
+), finding AS (
+	-- the first rule that holds is what there is to say; texts are made below, for that rule only
+	SELECT d.division, d.description, d.app, d.workspace, f.*, w.idle_reason,
+		a.state AS app_state, a.since AS app_since, a.reason AS app_reason, a.next_step AS app_step,
+		s.since, s.reason, s.next_step AS state_step, s.day_left, s.day_limit, s.day_reset,
+		r.reason AS refusal, r.since AS refused_since, r.next_step AS refused_step,
+		h.id AS held, h.records AS held_records, h.since AS held_since, h.entity AS held_entity,
+		s.gap, u.topics, u.reason AS subscription_reason, u.next_step AS subscription_step,
+		CASE
+			WHEN NOT d.enabled THEN 'off'
+			WHEN w.fetchers = 0 THEN 'no fetcher'
+			WHEN a.state = 'reauthorize' THEN 'consent'
+			WHEN coalesce(a.state, 'new') = 'new' THEN 'new app'
+			WHEN s.state <> 'ok' THEN s.state
+			WHEN f.feeds IS NULL THEN 'no entity'
+			WHEN d.workspace IS NULL THEN 'no workspace'
+			WHEN NOT ws.enabled THEN 'workspace off'
+			WHEN w.loaders = 0 THEN 'no loader'
+			WHEN r.tables > 0 THEN 'refused'
+			WHEN s.day_left <= 0 AND s.day_reset > now() THEN 'budget'
+			WHEN f.errors > 0 THEN 'failing'
+			WHEN f.unread > 0 THEN 'first load'
+			WHEN f.overdue IS NOT NULL THEN 'overdue'
+			WHEN f.waiting_since < now() - interval '10 minutes' THEN 'late'
+			WHEN h.id IS NOT NULL THEN 'held'
+			WHEN f.paused > 0 THEN 'entities paused'
+			WHEN u.topics > 0 THEN 'subscription'
+			WHEN f.waiting_since < now() - interval '30 seconds' THEN 'on the way'
+			WHEN s.gap >= interval '10 seconds' AND s.day_reset > now() THEN 'slowed'
+			ELSE 'up to date'
+		END AS rule
+	FROM exact.division AS d
+	CROSS JOIN worker AS w
+	LEFT JOIN feed AS f ON f.of_division = d.division
+	LEFT JOIN refused AS r ON r.division = d.division
+	LEFT JOIN subscription AS u ON u.division = d.division
+	LEFT JOIN held AS h ON h.division = d.division
+	LEFT JOIN exact.division_state AS s ON s.division = d.division
+	LEFT JOIN exact.app_state AS a ON a.app = d.app
+	LEFT JOIN exact.workspace AS ws ON ws.name = d.workspace
+), text AS (
+	SELECT f.*,
+		CASE
+			WHEN rule = 'off' THEN 'off'
+			WHEN rule IN ('first load', 'on the way', 'slowed', 'up to date') THEN 'ok'
+			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'budget',
+				'overdue', 'late', 'held', 'entities paused', 'subscription')
+				THEN 'warn'
+			WHEN rule = 'failing' AND errors < 3 THEN 'warn'
+			ELSE 'fail'
+		END AS light,
+		CASE rule
+			WHEN 'off' THEN 'not enabled'
+			WHEN 'no fetcher' THEN coalesce(idle_reason, 'the workers do not run')
+			WHEN 'consent'
+				THEN format('app %s needs consent again since %s: %s', app, exact._since(app_since),
+					app_reason)
+			WHEN 'new app' THEN format('app %s is not authorised yet', app)
+			WHEN 'frozen' THEN format('frozen since %s: %s', exact._since(since), reason)
+			WHEN 'parked' THEN format('%s (since %s)', reason, exact._since(since))
+			WHEN 'paused' THEN format('%s since %s', reason, exact._since(since))
+			WHEN 'no entity' THEN 'no entity is enabled'
+			WHEN 'no workspace'
+				THEN format('%s versions wait: the division has no workspace', waiting)
+			WHEN 'workspace off'
+				THEN format('%s versions wait: workspace %s is not enabled', waiting, workspace)
+			WHEN 'no loader' THEN 'the loader does not run'
+			WHEN 'refused' THEN format('%s (since %s)', refusal, exact._since(refused_since))
+			WHEN 'budget'
+				THEN format('the day''s %s calls are used up until %s', day_limit,
+					exact._since(day_reset))
+			WHEN 'failing' THEN problem
+			WHEN 'first load'
+				THEN format('first load: %s rows, %s of %s entities complete',
+					to_char(coalesce(first_rows, 0), 'FM999,999,999,990'), feeds - unread, feeds)
+			WHEN 'overdue'
+				THEN format('behind: %s was read last %s ago', overdue,
+					exact._age(now() - overdue_since))
+			WHEN 'late'
+				THEN format('behind: %s versions wait since %s', waiting,
+					exact._since(waiting_since))
+			WHEN 'entities paused' THEN format('%s of %s entities are paused', paused, feeds)
+			WHEN 'subscription'
+				THEN format('up to date, %s topic%s only by polling: %s', topics,
+					CASE WHEN topics > 1 THEN 's' END, subscription_reason)
+			WHEN 'on the way'
+				THEN format('%s versions on the way to Databricks, the oldest for %s',
+					to_char(waiting, 'FM999,999,999,990'), exact._age(now() - waiting_since))
+			WHEN 'held'
+				THEN format(
+					'%s records of %s are absent from complete answers since %s and kept '
+						'until you decide',
+					held_records, held_entity, exact._since(held_since))
+			WHEN 'slowed'
+				THEN format('slowed to %s s to stay within %s calls, %s behind',
+					round(extract(epoch FROM gap)), to_char(day_limit, 'FM999,999,999,990'),
+					exact._age(now() - least(complete_at, waiting_since)))
+			ELSE format('up to date, %s behind%s',
+				exact._age(now() - least(complete_at, waiting_since)),
+				CASE
+					WHEN least(complete_at, waiting_since) < now() - interval '2 minutes'
+						THEN ' in ' || last_entity
+				END)
+		END AS what,
+		CASE
+			WHEN rule = 'off'
+				THEN format('UPDATE exact.division SET enabled = true WHERE division = %s',
+					division)
+			WHEN rule = 'no fetcher' THEN 'SELECT * FROM exact.check()'
+			WHEN rule = 'consent' AND app_step IS NOT NULL THEN app_step
+			WHEN rule IN ('consent', 'new app') THEN format('SELECT exact.authorize_url(%L)', app)
+			WHEN rule IN ('frozen', 'parked') AND state_step IS NOT NULL THEN state_step
+			WHEN rule = 'parked' THEN 'retried hourly'
+			WHEN rule = 'no entity'
+				THEN format('SELECT exact.enable_entities(%s, ''finance'')', division)
+			WHEN rule = 'no workspace'
+				THEN format('UPDATE exact.division SET workspace = … WHERE division = %s',
+					division)
+			WHEN rule = 'workspace off'
+				THEN format('UPDATE exact.workspace SET enabled = true WHERE name = %L', workspace)
+			WHEN rule = 'no loader' THEN 'SELECT * FROM exact.workers'
+			WHEN rule = 'refused' AND refused_step IS NOT NULL THEN refused_step
+			WHEN rule IN ('frozen', 'paused', 'refused', 'entities paused')
+				THEN format('SELECT exact.resume(%s)', division)
+			WHEN rule = 'budget' THEN 'goes on by itself'
+			WHEN rule = 'failing' THEN 'tried again by itself; SELECT * FROM exact.feeds'
+			WHEN rule = 'overdue' THEN 'SELECT * FROM exact.calls'
+			WHEN rule = 'late' THEN 'SELECT * FROM exact.statement_log ORDER BY id DESC'
+			WHEN rule = 'held'
+				THEN format('SELECT exact.approve(%s) deletes them, exact.reject(%s) keeps them',
+					held, held)
+			WHEN rule = 'subscription' THEN subscription_step
+		END AS next_step
+	FROM finding AS f
+)
+SELECT division, left(description, 24) AS name, light, what, next_step,
+	CASE
+		WHEN unread = 0 AND complete_at IS NOT NULL
+			THEN date_trunc('second',
+				greatest(now() - least(complete_at, waiting_since), interval '0'))
+	END AS lag,
+	coalesce(waiting, 0) AS waiting, 0::bigint AS dead,
+	CASE WHEN day_limit > 0 THEN day_left || '/' || day_limit END AS budget,
+	CASE app_state WHEN 'authorized' THEN 'ok' ELSE coalesce(app_state, 'new') END AS token
+FROM text
+ORDER BY array_position(ARRAY['fail', 'warn', 'ok', 'off'], light), division;
+COMMENT ON VIEW exact.status
+	IS 'How each division does, in one line: what holds it up most, and the next step';
+COMMENT ON COLUMN exact.status.division IS 'Division';
+COMMENT ON COLUMN exact.status.name IS 'Its name';
+COMMENT ON COLUMN exact.status.light
+	IS 'ok, warn (goes on or waits for you, nothing lost), fail (stands still), off';
+COMMENT ON COLUMN exact.status.what IS 'What there is to say';
+COMMENT ON COLUMN exact.status.next_step IS 'What to do; null: nothing';
+COMMENT ON COLUMN exact.status.lag
+	IS 'Delta holds everything that Exact Online had this long ago; null: '
+		'the first load is not complete';
+COMMENT ON COLUMN exact.status.waiting IS 'Versions staged and not delivered';
+COMMENT ON COLUMN exact.status.dead
+	IS 'Versions given up; this version of the hub gives none up: a table that refuses one waits';
+COMMENT ON COLUMN exact.status.budget IS 'Calls left today and allowed a day';
+COMMENT ON COLUMN exact.status.token IS 'ok, new (nobody consented yet) or reauthorize';
+REVOKE ALL ON TABLE exact.status FROM PUBLIC;
+GRANT SELECT ON TABLE exact.status TO exact_reader, exact_worker;
+
+CREATE VIEW exact.calls AS
+SELECT date_trunc('second', c.at) AS at, c.division, c.feed,
+	c.method || ' ' || split_part(c.path, '?', 1) AS call, c.status, c.rows,
+	exact._took(c.took_ms) AS took,
+	c.day_left AS left_today, coalesce(c.error, c.reason, nullif(c.outcome, 'ok')) AS problem
+FROM exact.api_call AS c
+ORDER BY c.id DESC;
+COMMENT ON VIEW exact.calls
+	IS 'Calls to Exact Online, newest first; with their queries in exact.api_call';
+COMMENT ON COLUMN exact.calls.at IS 'When it was sent';
+COMMENT ON COLUMN exact.calls.division IS 'Division';
+COMMENT ON COLUMN exact.calls.feed IS 'Feed that asked';
+COMMENT ON COLUMN exact.calls.call IS 'Method and resource';
+COMMENT ON COLUMN exact.calls.status IS 'HTTP status; null: no answer';
+COMMENT ON COLUMN exact.calls.rows IS 'Records in the answer';
+COMMENT ON COLUMN exact.calls.took IS 'Time until the last byte';
+COMMENT ON COLUMN exact.calls.left_today IS 'Calls left in the day, as the answer said';
+COMMENT ON COLUMN exact.calls.problem IS 'What went wrong';
+REVOKE ALL ON TABLE exact.calls FROM PUBLIC;
+GRANT SELECT ON TABLE exact.calls TO exact_reader;
+
+CREATE VIEW exact.apps AS
+SELECT a.name, a.region, a.client_id, coalesce(s.state, 'new') AS state,
+	date_trunc('second', s.since) AS since, s.user_name,
+	exact._age(now() - t.issued_at) AS token_age,
+	(SELECT count(*) FROM exact.division AS d WHERE d.app = a.name AND d.enabled) AS divisions,
+		s.reason, s.next_step
+FROM exact.app AS a
+LEFT JOIN exact.app_state AS s ON s.app = a.name
+LEFT JOIN LATERAL (
+	SELECT x.issued_at FROM exact.token AS x WHERE x.app = a.name ORDER BY x.id DESC LIMIT 1
+) AS t ON true
+ORDER BY a.name;
+COMMENT ON VIEW exact.apps IS 'Apps with their authorisation';
+COMMENT ON COLUMN exact.apps.name IS 'App';
+COMMENT ON COLUMN exact.apps.region IS 'Which Exact Online';
+COMMENT ON COLUMN exact.apps.client_id IS 'Client id of the registration';
+COMMENT ON COLUMN exact.apps.state IS 'new, authorized or reauthorize';
+COMMENT ON COLUMN exact.apps.since IS 'In this state since';
+COMMENT ON COLUMN exact.apps.user_name IS 'User of Exact Online who consented';
+COMMENT ON COLUMN exact.apps.token_age
+	IS 'Time since the newest token was issued; null: none, or not known';
+COMMENT ON COLUMN exact.apps.divisions IS 'Enabled divisions that it reads';
+COMMENT ON COLUMN exact.apps.reason IS 'Why it is in this state';
+COMMENT ON COLUMN exact.apps.next_step IS 'What to do';
+REVOKE ALL ON TABLE exact.apps FROM PUBLIC;
+GRANT SELECT ON TABLE exact.apps TO exact_reader;
+
+CREATE VIEW exact.divisions AS
+SELECT d.division, d.description, d.app, d.workspace, d.enabled,
+	(SELECT count(*) FROM exact.feed AS f WHERE f.division = d.division AND f.enabled) AS entities,
+	coalesce(s.state, 'ok') AS state, date_trunc('second', s.since) AS since, s.reason, s.next_step,
+	s.paused_entities
+FROM exact.division AS d
+LEFT JOIN exact.division_state AS s USING (division)
+ORDER BY d.division;
+COMMENT ON VIEW exact.divisions IS 'Divisions with their state';
+COMMENT ON COLUMN exact.divisions.division IS 'Division';
+COMMENT ON COLUMN exact.divisions.description IS 'Its name';
+COMMENT ON COLUMN exact.divisions.app IS 'App that reads it';
+COMMENT ON COLUMN exact.divisions.workspace IS 'Workspace that its records go to';
+COMMENT ON COLUMN exact.divisions.enabled IS 'Its feeds run';
+COMMENT ON COLUMN exact.divisions.entities IS 'Enabled entities';
+COMMENT ON COLUMN exact.divisions.state IS 'ok, paused, frozen or parked';
+COMMENT ON COLUMN exact.divisions.since IS 'In this state since';
+COMMENT ON COLUMN exact.divisions.reason IS 'Why';
+COMMENT ON COLUMN exact.divisions.next_step IS 'What to do';
+COMMENT ON COLUMN exact.divisions.paused_entities IS 'Entities that an operator paused';
+REVOKE ALL ON TABLE exact.divisions FROM PUBLIC;
+GRANT SELECT ON TABLE exact.divisions TO exact_reader;
+
+CREATE VIEW exact.budget AS
+SELECT s.division,
+	CASE WHEN s.minute_reset < now() THEN s.minute_limit ELSE s.minute_left END AS minute_left,
+		s.minute_limit, s.minute_reset,
+	CASE WHEN s.day_reset < now() THEN s.day_limit ELSE s.day_left END AS day_left, s.day_limit,
+		s.day_reset,
+	CASE WHEN s.day_reset > now() THEN s.gap END AS gap
+FROM exact.division_state AS s
+WHERE s.day_limit IS NOT NULL OR s.minute_limit IS NOT NULL
+ORDER BY s.division;
+COMMENT ON VIEW exact.budget IS 'Calls that each division has left, as Exact Online said last';
+COMMENT ON COLUMN exact.budget.division IS 'Division';
+COMMENT ON COLUMN exact.budget.minute_left IS 'Left in the minute';
+COMMENT ON COLUMN exact.budget.minute_limit IS 'Allowed a minute';
+COMMENT ON COLUMN exact.budget.minute_reset IS 'When the minute ends';
+COMMENT ON COLUMN exact.budget.day_left IS 'Left in the day';
+COMMENT ON COLUMN exact.budget.day_limit IS 'Allowed a day';
+COMMENT ON COLUMN exact.budget.day_reset IS 'When the day ends';
+COMMENT ON COLUMN exact.budget.gap
+	IS 'Time between two runs of a feed that notifications ask for, so that the day''s calls last; '
+		'null: calls are few';
+REVOKE ALL ON TABLE exact.budget FROM PUBLIC;
+GRANT SELECT ON TABLE exact.budget TO exact_reader, exact_worker;
+
+CREATE VIEW exact.fields AS
+SELECT f.entity, f.name, f.edm_type, v.target_type, f.class, f.key,
+	concat_ws(', ', CASE WHEN f.source_field <> f.name THEN 'from ' || f.source_field END,
+		CASE WHEN f.derived THEN coalesce('text of ' || f.derived_from, 'joined text') END,
+		CASE WHEN f.padded THEN 'trimmed' END,
+		CASE
+			WHEN f.target_type IS NULL THEN 'no column'
+			WHEN v.name IS NULL THEN 'not selected'
+		END) AS note
+FROM exact.catalogue_field AS f
+LEFT JOIN exact.field_effective AS v ON v.entity = f.entity AND v.name = f.name
+UNION ALL
+SELECT s.entity, s.name, NULL, NULL, NULL, false,
+	'not in the catalogue, seen first ' || exact._since(s.first_seen)
+FROM exact.field_seen AS s;
+COMMENT ON VIEW exact.fields IS 'Fields of every entity and the Delta columns they become';
+COMMENT ON COLUMN exact.fields.entity IS 'Entity';
+COMMENT ON COLUMN exact.fields.name IS 'Field and Delta column';
+COMMENT ON COLUMN exact.fields.edm_type IS 'OData type';
+COMMENT ON COLUMN exact.fields.target_type IS 'Type of the Delta column; null: no column';
+COMMENT ON COLUMN exact.fields.class IS 'amount, price, rate or quantity';
+COMMENT ON COLUMN exact.fields.key IS 'It is _key';
+COMMENT ON COLUMN exact.fields.note IS 'What is special about it';
+REVOKE ALL ON TABLE exact.fields FROM PUBLIC;
+GRANT SELECT ON TABLE exact.fields TO exact_reader;

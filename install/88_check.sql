@@ -1,0 +1,310 @@
+-- check(): one row for each rule of a healthy installation.
+
+CREATE FUNCTION exact.check(OUT result text, OUT rule text, OUT finding text, OUT fix text)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	library text := exact._version_library();
+	installed text := (SELECT extversion FROM pg_extension WHERE extname = 'exact_databricks');
+	preloaded boolean := library IS NOT NULL;
+	binding text := exact._binding_finding();
+	key_file text := exact._key_file_finding();
+	url text := exact._setting('public_url');
+BEGIN
+	RETURN QUERY
+		SELECT v.*
+		FROM (VALUES
+			(CASE
+					WHEN NOT preloaded THEN 'fail'
+					WHEN library <> installed THEN 'fail'
+					ELSE 'ok'
+				END,
+				'preloaded',
+				CASE
+					WHEN NOT preloaded THEN 'not in shared_preload_libraries: no worker runs'
+					WHEN library <> installed
+						THEN format('the library is version %s, the extension %s',
+							library, installed)
+					ELSE 'version ' || library
+				END,
+				CASE
+					WHEN NOT preloaded THEN 'add exact_databricks there and restart PostgreSQL'
+					WHEN library <> installed
+						THEN 'ALTER EXTENSION exact_databricks UPDATE, or a restart'
+				END),
+			(CASE WHEN exact._setting('enabled') IS DISTINCT FROM 'off' THEN 'ok' ELSE 'warn' END,
+				'enabled',
+				CASE
+					WHEN exact._setting('enabled') IS DISTINCT FROM 'off' THEN 'the hub is on'
+					ELSE 'exact_databricks.enabled is off'
+				END,
+				CASE
+					WHEN exact._setting('enabled') = 'off'
+						THEN 'ALTER SYSTEM SET exact_databricks.enabled = on; '
+							'SELECT pg_reload_conf()'
+				END),
+			(CASE WHEN binding IS NULL THEN 'ok' ELSE 'fail' END, 'installation',
+				coalesce(binding,
+					'bound to this database since '
+						|| (SELECT exact._since(b.bound_at) FROM exact.installation_binding AS b),
+					'made when the first worker starts'),
+				CASE
+					WHEN binding IS NOT NULL
+						THEN format('if the old hub is dead: SELECT exact.adopt(%L)', coalesce((
+							SELECT i.id
+							FROM exact.installation AS i
+							ORDER BY i.made_at, i.id
+							LIMIT 1), ''))
+				END),
+			(CASE WHEN key_file IS NULL THEN 'ok' ELSE 'fail' END, 'key file',
+				coalesce(key_file, 'can be read by the server only'),
+				CASE
+					WHEN key_file IS NOT NULL
+						THEN 'lines id:64 hex digits, mode 0600; SELECT pg_reload_conf()'
+				END),
+			(CASE WHEN exact._setting('secrets_directory') IS NULL THEN 'warn' ELSE 'ok' END,
+				'secrets directory',
+				CASE
+					WHEN exact._setting('secrets_directory') IS NULL
+						THEN 'not set: import_secrets() has nothing to read'
+					ELSE 'set'
+				END,
+				CASE
+					WHEN exact._setting('secrets_directory') IS NULL
+						THEN 'set exact_databricks.secrets_directory'
+				END),
+			(CASE WHEN exact._setting('insecure_loopback') = 'on' THEN 'warn' ELSE 'ok' END,
+				'encrypted connections',
+				CASE
+					WHEN exact._setting('insecure_loopback') = 'on'
+						THEN 'http:// to this machine is allowed'
+					ELSE 'https:// only'
+				END,
+				CASE
+					WHEN exact._setting('insecure_loopback') = 'on'
+						THEN 'for rehearsals only: insecure_loopback = off'
+				END),
+			(CASE WHEN url IS NULL THEN 'warn' ELSE 'ok' END, 'public url',
+				coalesce(url, 'not set: exact.app must have the redirect address'),
+				CASE
+					WHEN url IS NULL THEN 'ALTER DATABASE … SET exact_databricks.public_url'
+				END),
+			(CASE
+					WHEN EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN 'ok'
+					ELSE 'warn'
+				END,
+				'schedule',
+				CASE
+					WHEN EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron')
+						THEN 'pg_cron is in this database'
+					ELSE 'pg_cron is not in this database'
+				END,
+				CASE
+					WHEN NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron')
+						THEN 'optional: SELECT exact.install_schedule()'
+				END)
+		) AS v;
+
+	RETURN QUERY
+		SELECT
+			CASE
+				WHEN w.state = 'running' THEN 'ok'
+				WHEN w.state = 'starting' THEN 'warn'
+				ELSE 'fail'
+			END,
+			'worker ' || w.role,
+			coalesce(CASE
+				WHEN w.state = 'running'
+					THEN format('process %s since %s', w.pid, exact._since(w.started_at))
+			END, w.reason, w.last_error, w.state),
+			CASE
+				WHEN w.state NOT IN ('running', 'starting') AND binding IS NULL
+					THEN 'see the server log and max_worker_processes'
+			END
+		FROM exact._workers() AS w
+		WHERE w.role <> 'listener' OR exact._setting('listen_addresses') IS NOT NULL;
+
+	-- TLS is a proxy's business, so the listener itself should be where only the proxy reaches it.
+	RETURN QUERY
+		SELECT CASE WHEN count(p.public) > 0 THEN 'warn' ELSE 'ok' END, 'listener address',
+			CASE
+				WHEN count(p.public) > 0
+					THEN 'http:// at public addresses: ' || string_agg(p.public, ', ')
+				ELSE 'loopback and private addresses only'
+			END,
+			CASE
+				WHEN count(p.public) > 0
+					THEN 'listen at 127.0.0.1 or a private address, behind a proxy with '
+						'TLS: docs/proxy.md'
+			END
+		FROM exact._workers() AS w, regexp_split_to_table(w.listens_at, ', ') AS l (place),
+			LATERAL (
+				SELECT CASE
+					WHEN NOT (regexp_match(l.place, '^\[?([0-9a-f.:]+?)\]?:[0-9]+$'))[1]::inet
+							<<= ANY ('{127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,'
+								'100.64.0.0/10,::1,fc00::/7,fe80::/10}'::inet[])
+						THEN l.place
+				END AS public
+			) AS p
+		HAVING count(*) > 0;
+
+	-- Settings of the database reach a worker only at its start; which it started with is not
+	-- visible from here.
+	RETURN QUERY
+		SELECT 'ok', 'settings of the database', string_agg(split_part(c.setting, '=', 1), ', '),
+			'after a change: SELECT exact.restart_workers()'
+		FROM pg_db_role_setting AS s, unnest(s.setconfig) AS c (setting)
+		WHERE s.setdatabase = (
+				SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+			AND s.setrole = 0
+			AND c.setting LIKE 'exact\_databricks.%'
+		HAVING count(*) > 0;
+
+	RETURN QUERY
+		SELECT CASE WHEN s.state = 'authorized' THEN 'ok' ELSE 'fail' END, 'app ' || a.name,
+			CASE coalesce(s.state, 'new')
+				WHEN 'authorized' THEN 'authorised' || coalesce(' by ' || s.user_name, '')
+				WHEN 'new' THEN 'nobody has consented yet'
+				ELSE coalesce(s.reason, 'consent is needed again')
+			END,
+			CASE
+				WHEN s.state IS DISTINCT FROM 'authorized'
+					THEN coalesce(s.next_step, format('SELECT exact.authorize_url(%L)', a.name))
+			END
+		FROM exact.app AS a
+		LEFT JOIN exact.app_state AS s ON s.app = a.name
+		ORDER BY a.name;
+	RETURN QUERY
+		SELECT CASE WHEN c.field IS NULL THEN 'fail' ELSE 'ok' END,
+			format('secret of %s %s', n.kind, n.name),
+			CASE
+				WHEN c.field IS NULL THEN n.field || ' is not set'
+				ELSE format('%s set %s', c.field, exact._since(c.set_at))
+			END,
+			CASE WHEN c.field IS NULL THEN 'SELECT * FROM exact.import_secrets()' END
+		FROM (SELECT 'app', a.name, 'client_secret' FROM exact.app AS a
+			UNION ALL
+			SELECT 'workspace', w.name,
+				CASE WHEN w.client_id IS NULL THEN 'token' ELSE 'client_secret' END
+			FROM exact.workspace AS w) AS n (kind, name, field)
+		LEFT JOIN exact.credential AS c ON c.kind = n.kind AND c.name = n.name AND c.field = n.field
+		ORDER BY n.kind, n.name;
+	RETURN QUERY
+		SELECT CASE WHEN h.finding IS NULL THEN 'ok' ELSE 'fail' END,
+			format('address of %s %s', n.kind, n.name), coalesce(h.finding, n.url),
+			CASE WHEN h.finding IS NOT NULL THEN 'correct it, or exact_databricks.allowed_hosts' END
+		FROM (SELECT 'app', a.name, a.base_url FROM exact.app AS a WHERE a.base_url IS NOT NULL
+			UNION ALL
+			SELECT 'workspace', w.name,
+				CASE WHEN w.host ~ '^[a-zA-Z]+://' THEN w.host ELSE 'https://' || w.host END
+			FROM exact.workspace AS w) AS n (kind, name, url),
+			LATERAL (SELECT exact._url_finding(n.url) AS finding) AS h
+		ORDER BY n.kind, n.name;
+	RETURN QUERY
+		SELECT CASE c.state WHEN 'ok' THEN 'ok' WHEN 'broken' THEN 'fail' ELSE 'warn' END,
+			'callback reachable',
+			format('%s %s', n.url,
+				coalesce(c.finding || format(' (%s)', exact._since(c.tried_at)), 'not tried')),
+			CASE WHEN c.state IS NULL THEN 'SELECT exact.subscribe()' ELSE c.next_step END
+		FROM (SELECT DISTINCT coalesce(a.callback_url, url || '/exact/hook') AS url
+			FROM exact.app AS a
+			WHERE a.callback_url IS NOT NULL
+				OR (url IS NOT NULL AND exact._setting('listen_addresses') IS NOT NULL)) AS n
+		LEFT JOIN exact.callback AS c ON c.url = n.url
+		ORDER BY n.url;
+	RETURN QUERY
+		SELECT 'warn', 'subscriptions',
+			format('%s topics of %s division%s: %s', count(*), count(DISTINCT s.division),
+				CASE WHEN count(DISTINCT s.division) > 1 THEN 's' END, s.reason),
+			s.next_step
+		FROM exact.subscription AS s
+		WHERE s.cause IN ('address', 'listener', 'secret')
+		GROUP BY s.reason, s.next_step
+		ORDER BY s.reason;
+	RETURN QUERY
+		SELECT
+			CASE
+				WHEN count(*) = count(*) FILTER (WHERE s.state = 'present') THEN 'ok'
+				ELSE 'warn'
+			END,
+			'subscriptions of division ' || s.division,
+			format('%s of %s topics', count(*) FILTER (WHERE s.state = 'present'), count(*))
+				|| coalesce(': ' || (array_agg(coalesce(s.reason, 'not made yet')
+					ORDER BY s.state <> 'refused', s.state, s.topic)
+					FILTER (WHERE s.state <> 'present'))[1], ''),
+			(array_agg(coalesce(s.next_step, 'SELECT * FROM exact.subscriptions')
+				ORDER BY s.state <> 'refused', s.state, s.topic)
+				FILTER (WHERE s.state <> 'present'))[1]
+		FROM exact.subscription AS s
+		WHERE coalesce(s.cause, '') NOT IN ('address', 'listener', 'secret')
+		GROUP BY s.division
+		ORDER BY s.division;
+	RETURN QUERY
+		SELECT 'warn', 'write-back of workspace ' || w.name,
+			format('%s: this version writes nothing back', w.write_back), 'set write_back = ''off'''
+		FROM exact.workspace AS w
+		WHERE w.write_back <> 'off'
+		ORDER BY w.name;
+
+	RETURN QUERY
+		SELECT s.light, 'division ' || s.division, s.what,
+			nullif(s.next_step, 'SELECT * FROM exact.check()')
+		FROM exact.status AS s
+		WHERE s.light <> 'off'
+		ORDER BY s.division;
+	RETURN QUERY
+		SELECT 'fail', 'table ' || coalesce(t.table_name, t.workspace || '.' || t.entity), t.reason,
+			coalesce(t.next_step, 'SELECT exact.resume(division)')
+		FROM exact.target_state AS t
+		WHERE t.paused_since IS NOT NULL
+		ORDER BY t.workspace, t.entity;
+	RETURN QUERY
+		SELECT 'fail', 'names of Delta tables',
+			format('%s are both the table %s', string_agg(n.entity, ' and '), n.name),
+			'choose another target_table in exact.entity'
+		FROM (SELECT e.entity, lower(e.target_table) AS name
+			FROM exact.entity_effective AS e
+			UNION ALL
+			SELECT e.entity, lower(e.target_history)
+			FROM exact.entity_effective AS e) AS n
+		WHERE n.entity IN (SELECT f.entity FROM exact.feed AS f)
+		GROUP BY n.name
+		HAVING count(*) > 1;
+
+	-- Heads only: SELECT * FROM exact.verify_audit() recomputes everything.
+	RETURN QUERY
+		SELECT CASE WHEN count(l.id) = count(*) THEN 'ok' ELSE 'fail' END, 'audit log',
+			CASE
+				WHEN count(l.id) = count(*)
+					THEN format('%s chains, %s events', count(*), coalesce(sum(c.id), 0))
+				ELSE 'the last event of a chain is missing or changed'
+			END,
+			CASE WHEN count(l.id) < count(*) THEN 'SELECT * FROM exact.verify_audit()' END
+		FROM exact.audit_chain AS c
+		LEFT JOIN exact.audit_log AS l ON l.chain = c.chain AND l.id = c.id AND l.hash = c.hash
+			AND l.hash = exact._event_hash(l.prev_hash, l.chain, l.id, l.at, l.kind, l.division,
+				l.entity, l.who, l.what);
+	RETURN QUERY
+		SELECT 'fail', 'role ' || r.rolname,
+			CASE WHEN r.rolcanlogin THEN 'can log in' ELSE 'has members: ' || m.members END,
+			CASE
+				WHEN r.rolcanlogin THEN format('ALTER ROLE %I NOLOGIN', r.rolname)
+				ELSE format('REVOKE %I FROM %s', r.rolname, m.members)
+			END
+		FROM pg_roles AS r
+		LEFT JOIN LATERAL (
+			SELECT string_agg(quote_ident(x.rolname), ', ') AS members
+			FROM pg_auth_members AS am
+			JOIN pg_roles AS x ON x.oid = am.member
+			WHERE am.roleid = r.oid
+		) AS m ON true
+		WHERE r.rolname IN ('exact_worker', 'exact_rule')
+			AND (r.rolcanlogin OR m.members IS NOT NULL);
+END
+$$;
+COMMENT ON FUNCTION exact.check()
+	IS 'One row for each rule of a healthy installation: ok, warn or fail, what was found, how to '
+		'mend it. Asks neither service: exact.ping() does';
+REVOKE ALL ON FUNCTION exact.check() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact.check() TO exact_reader;
