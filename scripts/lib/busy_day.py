@@ -6,6 +6,7 @@ clock cannot be sped up, so the day before is left out: its calls are taken off 
 import time
 from dataclasses import dataclass
 
+
 @dataclass
 class Day:
     calls: int = 150            # left to each division

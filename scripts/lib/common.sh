@@ -2,7 +2,8 @@
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
-# The versions that the whole flow is tested with. The engine's Python packages are pinned in simulator/requirements.txt.
+# The versions that the whole flow is tested with. The engine's Python packages are pinned in simulator/requirements.txt,
+# those of the text suite in scripts/requirements.txt.
 PG_MAJOR=15
 PACKAGES="postgresql-$PG_MAJOR postgresql-server-dev-$PG_MAJOR postgresql-$PG_MAJOR-cron libcurl4-openssl-dev libssl-dev
           libmicrohttpd-dev libkrb5-dev pkg-config gcc libc6-dev make clang-14 libclang-rt-14-dev perl libipc-run-perl openjdk-17-jre-headless
@@ -22,6 +23,7 @@ else
 fi
 export EXACT_DATABRICKS_PYTHON=$CACHE/venv/bin/python
 export EXACT_DATABRICKS_JARS=$CACHE/jars
+export EXACT_DATABRICKS_TOOLS=$CACHE/tools
 
 # die MESSAGE [LOG]: one plain sentence, the last lines of the log that explains it, exit status 1.
 die() {

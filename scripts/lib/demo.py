@@ -1,4 +1,5 @@
 """The second half of scripts/demo: servers, first load, live changes, comparison. Every figure shown is measured here."""
+import contextlib
 import os
 import pathlib
 import signal
@@ -187,10 +188,8 @@ class Demo:
 
     def keep(self):
         say(f"left running; logs in {self.directory}; Ctrl-C (or kill {os.getpid()}) ends and removes everything")
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             signal.pause()
-        except KeyboardInterrupt:
-            pass
 
 
 def main():

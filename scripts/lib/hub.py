@@ -7,7 +7,6 @@ import pathlib
 import secrets
 
 import requests
-
 from cluster import Cluster, SqlError, literal
 from kills import WORKERS, working
 from processes import Failed, free_port, wait_until

@@ -94,3 +94,21 @@ install_engine() {
     "$EXACT_DATABRICKS_PYTHON" -c 'import pyspark, aiohttp' 2>>"$log" || die "the Python environment in $CACHE/venv does not work; remove it and run again" "$log"
     FOUND="$FOUND ($(du -sm "$CACHE" | cut -f1) MB)"
 }
+
+# install_tools LOG: ruff for the text suite, in the cache. Without a network the suite goes without it and says so.
+install_tools() {
+    local log=$1 lock=$ROOT/scripts/requirements.txt digest new
+    digest=$(sha256sum <"$lock" | cut -d' ' -f1)
+    FOUND=cached
+    [ "$(cat "$EXACT_DATABRICKS_TOOLS/.requirements" 2>/dev/null)" != "$digest" ] || return 0
+    FOUND="ruff cannot be had"
+    [ -w "$CACHE" ] || return 0
+    new=$(mktemp -d "$CACHE/tools.XXXXXX") || return 0
+    chmod 755 "$new"
+    if "$EXACT_DATABRICKS_PYTHON" -m pip install --disable-pip-version-check -q --target "$new" -r "$lock" >>"$log" 2>&1; then
+        echo "$digest" >"$new/.requirements"
+        rm -rf "$EXACT_DATABRICKS_TOOLS"
+        mv -T "$new" "$EXACT_DATABRICKS_TOOLS" && FOUND=installed
+    fi
+    rm -rf "$new"
+}

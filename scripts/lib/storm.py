@@ -120,7 +120,7 @@ class Storm:
             return
         self.shown = time.monotonic()
         try:
-            received, waiting, staged, delivered = map(int, self.hub.psql("""SELECT (SELECT count(*) FROM exact.inbox),
+            received, _, staged, delivered = map(int, self.hub.psql("""SELECT (SELECT count(*) FROM exact.inbox),
                 (SELECT count(*) FROM exact.inbox_work WHERE taken_at IS NULL), coalesce(sum(rows), 0), coalesce(sum(rows) FILTER (WHERE delivered_at IS NOT NULL), 0)
                 FROM exact.batch""", arguments=("-F", " ")).split())
         except SqlError:

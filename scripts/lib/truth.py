@@ -13,8 +13,19 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from services import Databricks, ExactOnline
-from truth_rules import (HEADER_SYNC_ONLY, PRESETS, RESOURCES, TYPES, content_of, delta_value, expected_value, hub_columns, is_header, key_of,
-                         keys_of_derived)
+from truth_rules import (
+    HEADER_SYNC_ONLY,
+    PRESETS,
+    RESOURCES,
+    TYPES,
+    content_of,
+    delta_value,
+    expected_value,
+    hub_columns,
+    is_header,
+    key_of,
+    keys_of_derived,
+)
 
 GONE = object()  # the state of a deleted record
 

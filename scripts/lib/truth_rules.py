@@ -83,7 +83,7 @@ def hub_columns(entity):
     return HUB_COLUMNS | ({"_row"} if entity == "transactionlines" else set())
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _keys_of_derived(names):
     found = {}
     for name in names:
@@ -120,7 +120,7 @@ def content_of(entity, row):
     return found
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def is_padded(entity, name):
     return bool(PADDED.search(name)) or (entity, name) == ("accounts", "Code")
 

@@ -7,9 +7,9 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts" / "lib"))
 
-from hub import Hub  # noqa: E402
-from services import Databricks, ExactOnline  # noqa: E402
-from truth import Comparison  # noqa: E402
+from hub import Hub
+from services import Databricks, ExactOnline
+from truth import Comparison
 
 UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0)
 _schemas = itertools.count(1)

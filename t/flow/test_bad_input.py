@@ -93,7 +93,7 @@ def test_refresh_token_used_by_somebody_else(hub):
         "grant_type": "refresh_token", "client_id": e["client_id"], "client_secret": e["client_secret"], "refresh_token": stolen["refresh_token"]})
     assert taken.status_code == 200
     hub.exact.post("clock", advance=700)
-    division, key = change(hub)
+    division, _ = change(hub)
     hub.psql("SELECT exact.sync_now()")
     row = wait_status(hub, division, "authorize")
     assert row["light"] == "fail" and "authorize_url" in row["next_step"]
@@ -172,7 +172,7 @@ def test_missing_grant(hub, privilege):
 def test_bad_answer_of_exact(hub, action, how):
     division = hub.exact.divisions[0]
     fault = hub.exact.fault(f"/{division}/{SYNC_GL}", action, times=2, **how)
-    made, key = change(hub)
+    change(hub)
     hub.psql("SELECT exact.sync_now()")
     hub.wait_for("the fault was met", lambda: next(f["hits"] for f in hub.exact.get(f"faults/{fault}")["faults"]), 60, 0.05)
     hub.wait_for("the call is recorded with its error", lambda: hub.query(
@@ -210,7 +210,7 @@ def test_key_file(engine_free, start_hub):
         return rows[0] if rows else {"result": "none"}
 
     def setting(path):
-        hub.cluster.write_settings(**{"exact_databricks__key_file": path})
+        hub.cluster.write_settings(exact_databricks__key_file=path)
         hub.cluster.reload()
         hub.wait_for("the setting is read", lambda: hub.value("SHOW exact_databricks.key_file") == str(path or ""), 10)
 

@@ -3,8 +3,8 @@ import time
 
 from kills import WORKERS
 from processes import free_port
-from truth_rules import RESOURCES
 from test_ordering import CENTERS, PURCHASE, calls, deleted, hits, listening, living, subscribe
+from truth_rules import RESOURCES
 
 ITEMS, PURCHASE_LINES = "logistics/Items", "purchaseentry/PurchaseEntryLines"
 DOCUMENTS = ("purchaseentries", "purchaseentrylines")

@@ -56,13 +56,13 @@ def test_refused_keyed_read_waits(engine_free, start_hub):
 
 def test_key_that_is_refused(engine_free, start_hub):
     """One key of many makes the service refuse a read: the others are read in smaller portions, that one waits."""
-    hub, division, url = purchases(start_hub, engine_free)
+    hub, division, _ = purchases(start_hub, engine_free)
     bad, *good = sorted(r["key"] for r in living(hub, division, PURCHASE))[:9]
     hub.exact.fault(f"PurchaseEntries.*EntryID eq.*{bad}", "status", status=400, times=-1)
     hub.psql(f"INSERT INTO exact.dirty_key (division, entity, key, since, reason) SELECT {division}, 'purchaseentries', k, now() - interval '1 min', 'notified' "
              f"FROM unnest('{{{','.join([bad, *good])}}}'::text[]) k; SELECT exact._wake('fetcher')")
     failures = "SELECT confirm_errors FROM exact.feed_state WHERE feed = 'purchaseentries'"
-    for n in range(1, 5):
+    for _ in range(1, 5):
         hub.wait_for("it is refused", lambda: hub.value(failures) == "1" or hub.value("SELECT count(*) FROM exact.dirty_key WHERE not_before IS NULL") == "0", 60)
         hub.psql(f"SELECT exact.resume({division})")
     hub.wait_for("the others are read", lambda: hub.value("SELECT string_agg(key, ' ') FROM exact.dirty_key") == bad, 60)

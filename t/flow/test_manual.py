@@ -12,7 +12,6 @@ import threading
 
 import pytest
 import requests
-
 from cluster import SqlError
 from conftest import UNLIMITED, end_hub, show
 from hub import Hub, write_secret

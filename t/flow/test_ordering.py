@@ -49,7 +49,7 @@ def test_line_edited_without_its_header(engine_free, start_hub, equal):
     assert next(r["row"]["Modified"] for r in living(hub, division, BANK) if r["key"] == line["EntryID"]) == before
     hub.sync(60, division, "transactionlines")
     hub.wait_for("the line is read with its document", lambda: hub.value(
-        f"SELECT count(*) FROM exact.dirty_key WHERE entity = 'bankentries'") == "0" and "edited in the line alone" in
+        "SELECT count(*) FROM exact.dirty_key WHERE entity = 'bankentries'") == "0" and "edited in the line alone" in
         hub.value(f"SELECT s.payload FROM exact.record r JOIN exact.stage s USING (slot, batch, ord) WHERE r.entity = 'bankentrylines' AND r.key = '{line['ID']}'"), 30)
     hub.sync(60)
     equal(hub, tables=LEDGER)
