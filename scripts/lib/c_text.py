@@ -151,4 +151,5 @@ def declared(text):
 
 def includes(text):
     """(line, own or foreign mark, name) of each include."""
-    return [(text.count("\n", 0, match.start()) + 1, match.group(1), match.group(2)) for match in INCLUDE.finditer(text)]
+    return [(text.count("\n", 0, match.start()) + 1, match.group(1),
+             match.group(2)) for match in INCLUDE.finditer(text)]

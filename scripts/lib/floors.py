@@ -125,7 +125,8 @@ def circles(tree):
     headers that include each other are a circle too.
     """
     sources, ties, places = _sources(tree), collections.defaultdict(set), {}
-    home = {symbol: name[:-2] for name, text in sources.items() if name.endswith(".c") for symbol in c_text.defined(text)}
+    home = {symbol: name[:-2] for name, text in sources.items() if name.endswith(".c")
+            for symbol in c_text.defined(text)}
 
     def tie(one, other, place):
         if one != other:
@@ -197,7 +198,8 @@ def foreign_headers(tree):
 def folder_sizes(tree):
     """No folder of src/ holds more files than an eye can take in."""
     count = collections.Counter(name.rpartition("/")[0] for name in _sources(tree))
-    return [f"src/{folder} holds {n} C files, {MOST_FILES} are the most" for folder, n in count.items() if n > MOST_FILES]
+    return [f"src/{folder} holds {n} C files, {MOST_FILES} are the most" for folder,
+            n in count.items() if n > MOST_FILES]
 
 
 CHECKS = [

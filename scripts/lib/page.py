@@ -68,19 +68,23 @@ def banned_calls(tree):
 def settings_sorted(tree):
     found, last = [], ""
     path = tree / "src" / "base" / "guc.c"
-    names = list(re.finditer(r'\b[Dd]efine_?\w*\(\s*"exact_databricks\.(\w+)"', path.read_text())) if path.exists() else []
+    names = list(re.finditer(r'\b[Dd]efine_?\w*\(\s*"exact_databricks\.(\w+)"',
+                             path.read_text())) if path.exists() else []
     if not names:
         raise Nothing("no setting was found in src/base/guc.c")
     for match in names:
         line = path.read_text().count("\n", 0, match.start()) + 1
         if match.group(1) < last:
-            found.append(f"src/base/guc.c:{line} defines {match.group(1)} behind {last}: settings stand in the order of the alphabet")
+            found.append(f"src/base/guc.c:{line} defines {match.group(1)} behind {last}: settings stand in the order "
+                         "of the alphabet")
         last = max(last, match.group(1))
     return found
 
 
 def includes_sorted(tree):
-    """First what others wrote, then own headers, in the order of the alphabet; the header of a .c itself may stand first."""
+    """
+    First what others wrote, then own headers, in the order of the alphabet; the header of a .c itself may stand first.
+    """
     found, seen = [], 0
     for path in files(tree, "src/**/*.c", "src/**/*.h"):
         name, last = path.relative_to(tree), ""
@@ -90,7 +94,8 @@ def includes_sorted(tree):
             own = mark == '"' and (tree / "src" / target).exists()
             seen += own
             if own and target < last:
-                found.append(f"{name}:{line} includes {target} behind {last}: own headers stand in the order of the alphabet")
+                found.append(f"{name}:{line} includes {target} behind {last}: own headers stand in the order of "
+                             "the alphabet")
             elif not own and last:
                 found.append(f"{name}:{line} includes {target} behind the own header {last}: own headers stand last")
             last = max(last, target) if own else last
@@ -117,7 +122,8 @@ def inside(tree):
         found.append(f"docs/inside.md:251 is the first line too many, 250 are the most of {len(lines)}")
     names = {str(path.relative_to(tree / "src")) for path in files(tree, "src/**/*.c", "src/**/*.h", "src/floors.txt")}
     for number, line in enumerate(lines, 1):
-        for name in re.findall(r"(?<![\w/.<])(?:[\w.]+/)*[\w]+\.(?:c|h|py|sql|pl|pm|txt|md|list|tsv|sh|supp)\b(?!\w)", line):
+        for name in re.findall(r"(?<![\w/.<])(?:[\w.]+/)*[\w]+\.(?:c|h|py|sql|pl|pm|txt|md|list|tsv|sh|supp)\b(?!\w)",
+                               line):
             seen += 1
             if name not in names and not (tree / name).exists() and not (tree / "docs" / name).exists():
                 found.append(f"docs/inside.md:{number} names {name}, which does not exist")

@@ -88,7 +88,9 @@ class _Popen(subprocess.Popen):
 
 
 def _bury_orphans():
-    """Adopted processes that have ended: while nobody asks for their status they look alive, to a new postmaster for one."""
+    """
+    Adopted processes that have ended: while nobody asks for their status they look alive, to a new postmaster for one.
+    """
     before = set()
     while True:
         dead = set()
@@ -133,7 +135,8 @@ class Server:
         self._ready = threading.Event()
         with open(self.log, "ab") as err:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err,
-                                            env={**os.environ, **(env or {})}, preexec_fn=die_with_parent(signal.SIGTERM))
+                                            env={**os.environ, **(env or {})},
+                                            preexec_fn=die_with_parent(signal.SIGTERM))
         threading.Thread(target=self._read, daemon=True).start()
 
     def wait(self, seconds):
@@ -145,7 +148,8 @@ class Server:
             except subprocess.TimeoutExpired:
                 code = None
             self.stop()
-            raise Failed(f"{self.name} ended with status {code}" if code is not None else f"{self.name} was not ready within {seconds:g} s", self.log)
+            raise Failed(f"{self.name} ended with status {code}" if code is not None else f"{self.name} was not ready "
+                         f"within {seconds:g} s", self.log)
         return self.address
 
     def _read(self):

@@ -1,5 +1,6 @@
 """
-Every SQL statement that C hands to exact_sql(), found in what `gcc -E` makes of src/: its text, its place, its parameters.
+Every SQL statement that C hands to exact_sql(), found in what `gcc -E` makes of src/: its text, its place, its
+parameters.
 
 A text is a static constant (base/sql.h), so it can be found without running anything: a literal in the call, an array
 that the call names, a choice between two, or an argument of a function that hands it on.
@@ -25,8 +26,10 @@ ARGUMENT_TYPES = {
 }
 SPI = re.compile(r"SPI_(prepare|exec|execute|cursor_open|cursor_parse)\w*$")
 # pg_type.h's numbers, which exact_arg_null(TEXTOID) becomes
-OIDS = {"16": "bool", "17": "bytea", "20": "int8", "21": "int2", "23": "int4", "25": "text", "701": "float8", "1082": "date",
-        "1114": "timestamp", "1184": "timestamptz", "2950": "uuid", "3802": "jsonb", "1009": "text[]", "1001": "bytea[]",
+OIDS = {"16": "bool", "17": "bytea", "20": "int8", "21": "int2", "23": "int4", "25": "text", "701": "float8",
+        "1082": "date",
+        "1114": "timestamp", "1184": "timestamptz", "2950": "uuid", "3802": "jsonb", "1009": "text[]",
+        "1001": "bytea[]",
         "1016": "int8[]", "1007": "int4[]", "1185": "timestamptz[]"}
 # Texts that are put together while the program runs, by file and function, with the reason. They are not PREPAREd.
 COMPOSED = {}
@@ -74,7 +77,7 @@ def compiler_flags(tree):
 
 
 def _texts(found):
-    """{name: [(place, text)]} of the constants among tokens: `char x[] = "…"`, `char *x = "…"`, `char *const x[] = {"…"}`."""
+    """{name: [(place, text)]} of the constants: `char x[] = "…"`, `char *x = "…"`, `char *const x[] = {"…"}`."""
     named = {}
     for at, token in enumerate(found):
         if token.value == "=" and token.kind == "mark" and at >= 2:
@@ -248,7 +251,8 @@ def _returned(name, everything):
         if function.name == name:
             for at, token in enumerate(function.body):
                 if token.value == "return":
-                    texts = _resolve(function, at, function.body[at + 1:_end(function.body, at + 1)], everything, (name,))
+                    texts = _resolve(function, at, function.body[at + 1:_end(function.body, at + 1)],
+                                     everything, (name,))
                     if texts is None:
                         return None
                     found += texts
@@ -263,7 +267,8 @@ def find(tree):
         everything = [function for found in pool.map(lambda path: preprocessed(tree, path, flags), units)
                       for function in _functions(found)]
     for function in everything:
-        lost += [f"{token.file}:{token.line} calls {token.value}: SQL goes through exact_sql()" for token in function.body
+        lost += [f"{token.file}:{token.line} calls {token.value}: SQL goes through exact_sql()"
+                 for token in function.body
                  if token.kind == "word" and SPI.match(token.value) and function.file != "src/base/sql.c"]
         for at, arguments in _calls(function, "exact_sql"):
             place = f"{function.file}:{function.body[at].line}"
@@ -278,14 +283,16 @@ def find(tree):
             for where, text in texts:
                 highest = max([0, *map(int, re.findall(r"\$(\d+)", text))])
                 given = int(count) if count.isdigit() else -1
-                types = _types(function, at, arguments[2] if len(arguments) > 2 else [], max(highest, given), everything)
+                types = _types(function, at, arguments[2] if len(arguments) > 2 else [],
+                               max(highest, given), everything)
                 known = statements.get((where, text))
                 if known:  # another call of the same text: what it knows of the types is added
                     types = [a if a != "unknown" else b for a, b in zip(types, known.types)]
                 statements[where, text] = Statement(where, text, tuple(types), given)
                 if given >= 0 and given < highest:
                     lost.append(f"{place} gives {given} parameters to a statement that has {highest} ({where})")
-    lost += [f"scripts/lib/statements.py:1 lists {name} as composed, which it is not" for name in COMPOSED if name not in composed]
+    lost += [f"scripts/lib/statements.py:1 lists {name} as composed, which it is not" for name in COMPOSED
+             if name not in composed]
     return list(statements.values()), lost
 
 
@@ -295,8 +302,10 @@ def prepare(cluster, database, statements):
     for number, statement in enumerate(statements):
         types = f"({', '.join(statement.types)})" if statement.types else ""
         script.append(f"\\echo @{number}\n\\warn @{number}\nPREPARE s{number} {types} AS {statement.text};")
-    done = subprocess.run([cluster.bin / "psql", "-XqAt", "-h", cluster.socket, "-p", str(cluster.settings["port"]), "-U",
-                           "postgres", "-d", database, "-f", "-"], input="\n".join(script), capture_output=True, text=True)
+    done = subprocess.run([cluster.bin / "psql", "-XqAt", "-h", cluster.socket, "-p",
+                           str(cluster.settings["port"]), "-U",
+                           "postgres", "-d", database, "-f", "-"], input="\n".join(script),
+                          capture_output=True, text=True)
     found, last = [], None
     for line in done.stderr.splitlines():
         if re.match(r"@\d+$", line):

@@ -52,7 +52,8 @@ class Run:
         with open(self.log, "ab") as log:
             log.write(("$ " + " ".join(map(str, command)) + "\n").encode())
             log.flush()
-            process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env={
+            process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log,
+                                       stderr=subprocess.STDOUT, env={
                 **os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8", **(env or {})})
             try:
                 return process.wait(seconds)
@@ -82,7 +83,8 @@ def build(run):
     for compiler in ("gcc", "clang-14"):
         tree = run.directory / compiler
         shutil.copytree(TREE, tree, ignore=shutil.ignore_patterns("*.o", "*.so", "*.bc", "tmp_check"), symlinks=True)
-        result.add(f"build with {compiler}", _make(run, tree, f"CC={compiler}", f"COPT={WARNINGS}", "with_llvm=no") == 0)
+        result.add(f"build with {compiler}", _make(run, tree, f"CC={compiler}", f"COPT={WARNINGS}",
+                                                   "with_llvm=no") == 0)
     return result
 
 
@@ -162,7 +164,8 @@ def regress(run):
     result = Result()
     for name, settings in (("without preload", {"shared_preload_libraries": ""}), ("with preload", {})):
         before = len(run.text())
-        status = _with_cluster(run, name.replace(" ", "_"), settings, lambda env: _make(run, TREE, "installcheck", "ISOLATION=", "TAP_TESTS=", env=env))
+        status = _with_cluster(run, name.replace(" ", "_"), settings, lambda env: _make(run, TREE, "installcheck",
+                "ISOLATION=", "TAP_TESTS=", env=env))
         result.merge(_regress_lines(run.text()[before:], status, name))
         diff = TREE / "regression.diffs"
         if diff.exists():
@@ -172,7 +175,10 @@ def regress(run):
 
 
 def sql_statements(run):
-    """Each statement that C hands to the server, PREPAREd against the extension in a fresh cluster; one counts as one test."""
+    """
+    Each statement that C hands to the server, PREPAREd against the extension in a fresh cluster; one counts as one
+    test.
+    """
     cluster = Cluster(run.directory / "cluster")
     cluster.make()
     cluster.start()
@@ -189,7 +195,8 @@ def sql_statements(run):
 def isolation(run):
     """Sessions that meet each other's locks."""
     specs = sorted(p.stem for p in (TREE / "specs").glob("*.spec"))
-    status = _with_cluster(run, "isolation", {}, lambda env: _make(run, TREE, "installcheck", "REGRESS=", "TAP_TESTS=", env=env))
+    status = _with_cluster(run, "isolation", {}, lambda env: _make(run, TREE, "installcheck", "REGRESS=",
+                                                                   "TAP_TESTS=", env=env))
     result = _regress_lines(run.text(), status, "isolation")
     if result.passed + len(result.failed) < len(specs):
         result.failed.append(f"only {result.passed} of {len(specs)} specs ran")
@@ -219,7 +226,8 @@ def tap(run, pattern="*.pl"):
 
 def _pytest(run, *tests, seconds=1500):
     report = run.directory / "report.xml"
-    status = run.command(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10", f"--junitxml={report}",
+    status = run.command(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10",
+                         f"--junitxml={report}",
                          f"--basetemp={run.directory / 'pytest'}", *tests, seconds=seconds)
     result = Result()
     if report.exists():
@@ -227,7 +235,8 @@ def _pytest(run, *tests, seconds=1500):
             if case.find("skipped") is not None:
                 result.skipped += 1
             else:
-                result.add(f"{case.get('classname')}.{case.get('name')}", case.find("failure") is None and case.find("error") is None)
+                result.add(f"{case.get('classname')}.{case.get('name')}", case.find("failure") is None
+                           and case.find("error") is None)
     if (status not in (0, 1) and not result.failed) or not report.exists():
         result.failed.append(f"pytest ended with status {status}")
     return result
@@ -247,15 +256,21 @@ def flow(run, pattern=None):
     """The whole flow on Spark and Delta, bad input, races, secrets; everything compared with the truth."""
     if pattern:
         return _pytest(run, *_files_of("t/flow", pattern), seconds=2100)
-    return _pytest(run, "t/flow", "--deselect", "t/flow/test_kills.py", "--deselect", "t/flow/test_storm.py", seconds=2100)
+    return _pytest(run, "t/flow", "--deselect", "t/flow/test_kills.py", "--deselect", "t/flow/test_storm.py",
+                   seconds=2100)
 
 
 def kills(run):
-    """Short runs of scripts/kills and scripts/storm: workers and postmaster killed in the middle of work, under faults of both services."""
+    """
+    Short runs of scripts/kills and scripts/storm: workers and postmaster killed in the middle of work, under faults of
+    both services.
+    """
     return _pytest(run, "t/flow/test_kills.py", "t/flow/test_storm.py")
 
 
 # The first lane is short; then the clusters' tests, which mostly wait, run beside those that use the engine.
-FIRST, LANES = ("build", "text", "unit", "statements", "regress", "isolation"), (("tap", "listener", "fuzz", "kills", "simulators"), ("flow",))
-SUITES = {"build": build, "text": text, "unit": unit, "statements": sql_statements, "regress": regress, "isolation": isolation, "tap": tap, "fuzz": fuzz, "simulators": simulators,
+FIRST, LANES = ("build", "text", "unit", "statements", "regress", "isolation"), (("tap", "listener", "fuzz", "kills",
+        "simulators"), ("flow",))
+SUITES = {"build": build, "text": text, "unit": unit, "statements": sql_statements, "regress": regress,
+          "isolation": isolation, "tap": tap, "fuzz": fuzz, "simulators": simulators,
           "flow": flow, "kills": kills, "listener": listener}

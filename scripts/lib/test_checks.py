@@ -1,4 +1,7 @@
-"""The checks on small trees that are wrong in one place: each finds it and names it; on a tree without files none is silent."""
+"""
+The checks on small trees that are wrong in one place: each finds it and names it; on a tree without files none is
+silent.
+"""
 import os
 import re
 import shutil
@@ -58,13 +61,16 @@ def test_good_tree(tmp_path, check):
 
 def test_circle(tmp_path):
     made = tree(tmp_path, src__fetch__keyed_h="extern int exact_keyed_want(void);\n",
-                src__fetch__keyed_c='#include "fetch/keyed.h"\n\nint\nexact_keyed_want(void)\n{\n\treturn exact_run_page(0);\n}\n',
-                src__fetch__run_c='#include "fetch/run.h"\n\nint\nexact_run_page(Run *run)\n{\n\treturn exact_keyed_want();\n}\n')
+                src__fetch__keyed_c='#include "fetch/keyed.h"\n\nint\nexact_keyed_want(void)\n{\n\treturn '
+                'exact_run_page(0);\n}\n',
+                src__fetch__run_c='#include "fetch/run.h"\n\nint\nexact_run_page(Run *run)\n{\n\treturn '
+                'exact_keyed_want();\n}\n')
     only(floors.circles(made), "circle", "src/fetch/keyed.c:6", "src/fetch/run.c:6")
 
 
 def test_circle_of_headers(tmp_path):
-    made = tree(tmp_path, src__fetch__plan_h='#include "fetch/lane.h"\n', src__fetch__lane_h='#include "fetch/plan.h"\n')
+    made = tree(tmp_path, src__fetch__plan_h='#include "fetch/lane.h"\n',
+                src__fetch__lane_h='#include "fetch/plan.h"\n')
     only(floors.circles(made), "circle", "src/fetch/plan.h:1", "src/fetch/lane.h:1")
 
 
@@ -87,11 +93,13 @@ def test_header_promises_of_another(tmp_path):
 
 
 def test_export_without_header(tmp_path):
-    only(floors.headers(tree(tmp_path, src__base__lone_c="int exact_lone = 1;\n")), "src/base/lone.c:1", "src/base/lone.h")
+    only(floors.headers(tree(tmp_path, src__base__lone_c="int exact_lone = 1;\n")), "src/base/lone.c:1",
+         "src/base/lone.h")
 
 
 def test_export_nobody_knows(tmp_path):
-    made = tree(tmp_path, src__base__clock_c=GOOD["src/base/clock.c"] + "\nint\nexact_clock_more(void)\n{\n\treturn 2;\n}\n")
+    made = tree(tmp_path, src__base__clock_c=GOOD["src/base/clock.c"]
+                + "\nint\nexact_clock_more(void)\n{\n\treturn 2;\n}\n")
     only(floors.headers(made), "src/base/clock.c:10", "exact_clock_more", "make it static")
 
 
@@ -106,16 +114,19 @@ def test_full_folder(tmp_path):
 
 
 def test_second_writer(tmp_path):
-    made = tree(tmp_path, src__fetch__run_c='static const char sql[] =\n\t"WITH x AS (SELECT 1) "\n\t"DELETE FROM "\n\t"exact.dirty_key";\n')
+    made = tree(tmp_path, src__fetch__run_c='static const char sql[] =\n\t"WITH x AS (SELECT 1) "\n\t"DELETE '
+                'FROM "\n\t"exact.dirty_key";\n')
     only(writers.in_c(made), "src/fetch/run.c:3", "exact.dirty_key", "src/state/dirty_key.c alone")
 
 
 def test_second_writer_of_the_install_script(tmp_path):
-    allowed = {f"install__{n}0_{name}_sql": "".join(f"UPDATE exact.{table} SET n = 1;\n" for table, (_, names) in writers.TABLES.items()
+    allowed = {f"install__{n}0_{name}_sql": "".join(f"UPDATE exact.{table} SET n = 1;\n" for table,
+                                                    (_, names) in writers.TABLES.items()
                                                      if name in names)
                for n, name in enumerate(sorted({name for _, names in writers.TABLES.values() for name in names}))}
     assert writers.in_install(tree(tmp_path, **allowed)) == []
-    made = tree(tmp_path, install__99_end_sql="-- UPDATE exact.request\nGRANT UPDATE ON exact.request TO x;\nUPDATE exact.request SET n = 1;\n")
+    made = tree(tmp_path, install__99_end_sql="-- UPDATE exact.request\nGRANT UPDATE ON exact.request TO x;\nUPDATE "
+                "exact.request SET n = 1;\n")
     only(writers.in_install(made), "install/99_end.sql:3", "exact.request")
 
 
@@ -136,7 +147,8 @@ def wide_tree(tmp_path):
 
 
 @pytest.mark.parametrize("name, line, columns", [
-    ("src/a_name.c", "x" * 140, 140), ("unit/a_name.c", "\t" * 24 + "12345", 101), ("install/a_name.sql", "y" * 101, 101),
+    ("src/a_name.c", "x" * 140, 140), ("unit/a_name.c", "\t" * 24 + "12345", 101),
+    ("install/a_name.sql", "y" * 101, 101),
     ("t/a_name.pl", "z" * 140, 140), ("scripts/lib/a.py", "é" * 121, 121)])
 def test_wide_line(wide_tree, name, line, columns):
     assert page.widths(wide_tree) == []
@@ -151,12 +163,14 @@ def test_wide_line(wide_tree, name, line, columns):
 
 def test_banned_call(tmp_path):
     made = tree(tmp_path, unit__a_h="", unit__a_c="", fuzz__a_c="", fuzz__a_h="",
-                src__fetch__run_c="/* strcpy(a, b) */\nvoid f(void) { my_strcpy(a); strlcpy(a, b, 2); strcpy(a, \"sprintf(\"); }\n")
+                src__fetch__run_c="/* strcpy(a, b) */\nvoid f(void) { my_strcpy(a); strlcpy(a, b, 2); strcpy(a, "
+                "\"sprintf(\"); }\n")
     only(page.banned_calls(made), "src/fetch/run.c:2", "strcpy", "strlcpy")
 
 
 def test_settings(tmp_path):
-    made = tree(tmp_path, src__base__guc_c='define_int("exact_databricks.port", 1);\ndefine_int("exact_databricks.enabled", 1);\n')
+    made = tree(tmp_path, src__base__guc_c='define_int("exact_databricks.port", '
+                '1);\ndefine_int("exact_databricks.enabled", 1);\n')
     only(page.settings_sorted(made), "src/base/guc.c:2", "enabled behind port")
 
 
@@ -197,7 +211,8 @@ def test_nothing_to_look_at_is_a_finding(tmp_path):
 
 
 def test_error_without_a_code(tmp_path):
-    made = tree(tmp_path, src__fetch__run_c='\nvoid f(void) { ereport(ERROR, (errmsg("no"))); ereport(ERROR, (errcode(1), errmsg("no"))); }\n')
+    made = tree(tmp_path, src__fetch__run_c='\nvoid f(void) { ereport(ERROR, (errmsg("no"))); ereport(ERROR, '
+                '(errcode(1), errmsg("no"))); }\n')
     only(texts.errors_have_codes(made), "src/fetch/run.c:2")
 
 

@@ -1,7 +1,8 @@
 """
 Checks of the texts themselves: what the library exports, how errors are raised, what may not stand in the repository.
 
-Run by itself (.githooks/pre-commit) it makes the checks that need no build, and ends with status 1 when one finds something.
+Run by itself (.githooks/pre-commit) it makes the checks that need no build, and ends with status 1 when one finds
+something.
 """
 import ast
 import os
@@ -52,11 +53,14 @@ def exports(tree):
     found = [line.split()[-1] for line in names.splitlines() if line.split()[-2] != "A"]
     if not found:
         raise Nothing("exact_databricks.so exports nothing")
-    return [f"exported: {n}" for n in found if not re.match(r"(Pg_magic_func|_PG_init|pg_finfo_exact_\w+|exact_\w+)$", n)]
+    return [f"exported: {n}" for n in found if not re.match(r"(Pg_magic_func|_PG_init|pg_finfo_exact_\w+|exact_\w+)$",
+                                                            n)]
 
 
 def own_symbols(tree):
-    """Every symbol that is global inside the library is named exact_<module>_<verb>, or is of the frame of PostgreSQL."""
+    """
+    Every symbol that is global inside the library is named exact_<module>_<verb>, or is of the frame of PostgreSQL.
+    """
     found = []
     objects = sorted((tree / "src").rglob("*.o"))
     if not objects:
@@ -96,13 +100,15 @@ def errors_have_codes(tree):
         for match in re.finditer(r"\bereport\s*(?=\()", text):
             call, seen = _call(text, match.end()), seen + 1
             if re.match(r"\(\s*(ERROR|FATAL|PANIC)\b", call) and "errcode" not in call and "errcode_for" not in call:
-                found.append(f"{path.relative_to(tree)}:{text.count(chr(10), 0, match.start()) + 1}: {' '.join(call.split())[:100]}")
+                found.append(f"{path.relative_to(tree)}:{text.count(chr(10), 0, match.start()) + 1}: "
+                             f"{' '.join(call.split())[:100]}")
     return found if seen else ["no ereport was found in src/"]
 
 
 def sizes(tree):
     return [f"{path.relative_to(tree)}:{MOST_LINES + 1} is the first line too many of {len(read(path).splitlines())}"
-            for path in files(tree, "**/*.c", "**/*.h", "**/*.py", "**/*.sh") if len(read(path).splitlines()) > MOST_LINES]
+            for path in files(tree, "**/*.c", "**/*.h", "**/*.py", "**/*.sh")
+            if len(read(path).splitlines()) > MOST_LINES]
 
 
 def scripts_parse(tree):
@@ -126,7 +132,8 @@ def simulators_stand_alone(tree):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and not node.level:
                 names = [node.module or ""]
-            found += [f"{path.relative_to(tree)}:{node.lineno} imports {name}" for name in names if name.split(".")[0] in product]
+            found += [f"{path.relative_to(tree)}:{node.lineno} imports {name}" for name in names
+                      if name.split(".")[0] in product]
     return found
 
 

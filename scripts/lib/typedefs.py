@@ -5,7 +5,8 @@ import sys
 
 from tree import Nothing, files, read
 
-NAMED = re.compile(r"^(?:typedef\b[^;{]*\{.*?^\}\s*(\w+);|typedef\b[^;{]*?\(\*(\w+)\)\s*\([^;]*\);|typedef\b[^;{(]*?(\w+);)",
+NAMED = re.compile(
+    r"^(?:typedef\b[^;{]*\{.*?^\}\s*(\w+);|typedef\b[^;{]*?\(\*(\w+)\)\s*\([^;]*\);|typedef\b[^;{(]*?(\w+);)",
                    re.M | re.S)
 
 

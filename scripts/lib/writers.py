@@ -57,7 +57,8 @@ def in_c(tree):
             room = f"src/state/{TABLES[match.group(2).lower()][0]}"
             seen += 1
             if name.rpartition(".")[0] != room:
-                found.append(f"{name}:{line} writes exact.{match.group(2)} ({match.group(1).split()[0]}), which {room}.c alone may do")
+                found.append(f"{name}:{line} writes exact.{match.group(2)} ({match.group(1).split()[0]}), which "
+                             f"{room}.c alone may do")
     return found if seen else ["no statement of src/ writes a shared table"]
 
 
@@ -73,12 +74,14 @@ def in_install(tree):
                 table = match.group(2).lower()
                 used.add((table, short))
                 if short not in TABLES[table][1]:
-                    found.append(f"install/{path.name}:{number} writes exact.{table}, which scripts/lib/writers.py allows in "
+                    found.append(f"install/{path.name}:{number} writes exact.{table}, which "
+                                 "scripts/lib/writers.py allows in "
                                  f"{' and '.join(sorted(TABLES[table][1]))} alone")
     if not used:
         raise Nothing("no statement of install/ writes a shared table")
     return found + [f"scripts/lib/writers.py:1 allows install/*_{short}.sql to write exact.{table}, which it does not"
-                    for table, (_, allowed) in TABLES.items() for short in sorted(allowed) if (table, short) not in used]
+                    for table, (_, allowed) in TABLES.items() for short in sorted(allowed)
+                    if (table, short) not in used]
 
 
 def audit(tree):

@@ -1,4 +1,7 @@
-"""Hubs for whole-flow tests: a cluster, both simulators, a schema of its own in the (shared) workspace; all gone after the test."""
+"""
+Hubs for whole-flow tests: a cluster, both simulators, a schema of its own in the (shared) workspace; all gone after the
+test.
+"""
 import itertools
 import pathlib
 import sys
@@ -43,8 +46,8 @@ def make_hub(directory, workspace, *exact, settings=None, authorize=True, **how)
     online = ExactOnline.start(directory, "--fast", *UNLIMITED, *exact)
     hub = None
     try:
-        hub = Hub(directory / "hub", online, workspace, schema=schema, settings={"exact_databricks.sync_interval": "2s",
-                                                                                  "exact_databricks.merge_interval": "200ms", **(settings or {})})
+        hub = Hub(directory / "hub", online, workspace, schema=schema, settings={
+            "exact_databricks.sync_interval": "2s", "exact_databricks.merge_interval": "200ms", **(settings or {})})
         hub.create()
         if authorize:
             hub.configure(**how)
