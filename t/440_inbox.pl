@@ -97,7 +97,8 @@ is(value('SELECT count(*) FROM exact.verify_audit()'), 0, 'the chains are whole'
 
 # ---- what is older than seven days goes, in portions; what is held or was not taken stays ----
 value(q{WITH old AS (INSERT INTO exact.inbox (at, app, secret, digest, content)
-	SELECT now() - interval '8 days', 'erp', 'current', sha256(i::text::bytea), i::text::bytea FROM generate_series(1, 3500) AS i
+	SELECT now() - interval '8 days', 'erp', 'current', sha256(i::text::bytea), i::text::bytea
+	FROM generate_series(1, 3500) AS i
 	RETURNING id, at)
 	INSERT INTO exact.inbox_work (id, taken_at) SELECT id, at FROM old});
 value(

@@ -8,7 +8,8 @@ from tree import Nothing, files, read
 
 # The widest line of each kind, a tab counting to the next multiple of 4.
 WIDTHS = [
-    (100, ("src/**/*.c", "src/**/*.h", "unit/*.c", "unit/*.h", "fuzz/*.c", "fuzz/*.h", "bench/*.c", "t/flow/*.c")),
+    (100, ("src/**/*.c", "src/**/*.h", "unit/*.c", "unit/*.h", "fuzz/*.c", "fuzz/*.h", "bench/*.c", "t/flow/*.c",
+           "scripts/lib/*.c", "scripts/lib/*.h")),
     (100, ("src/**/*.sql", "install/*.sql", "sql/*.sql", "specs/*.spec", "bench/*.sql")),
     (120, ("scripts/**/*.py", "simulator/**/*.py", "t/**/*.py", "bench/*.py")),
     (120, ("t/*.pl", "t/*.pm")),

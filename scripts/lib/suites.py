@@ -17,6 +17,7 @@ from texts import NOT_YET, OF_TEXTS, OF_THE_BUILD, text_checks
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ["EXACT_DATABRICKS_PG_BIN"])
+COUNTING = os.environ.get("EXACT_DATABRICKS_COPT")  # flags of scripts/check --coverage
 WARNINGS = "-Wall -Wextra -Wshadow -Werror"
 
 
@@ -74,7 +75,8 @@ class Run:
 
 
 def _make(run, tree, *arguments, **how):
-    return run.command("make", "-j2", f"PG_CONFIG={BIN}/pg_config", *arguments, cwd=tree, **how)
+    counting = [f"COPT={COUNTING}"] if COUNTING and tree == TREE else []
+    return run.command("make", "-j2", f"PG_CONFIG={BIN}/pg_config", *counting, *arguments, cwd=tree, **how)
 
 
 def build(run):
