@@ -56,7 +56,7 @@ fetch_jars() {
         IFS=: read -r g a v s <<<"$jar"
         rm -f "$(jar_file "$jar")"
         mvn -B -q "$JAR_PLUGIN:copy" -Dartifact="$g:$a:$v" -DoutputDirectory="$CACHE/jars" >>"$log" 2>&1 ||
-            die "Maven could not fetch $g:$a:$v (is there a network? Maven's own settings name repositories and proxies)" \
+            die "Maven could not fetch $g:$a:$v (is there a network? its own settings name repositories and proxies)" \
                 "$log"
         jar_is_right "$jar" ||
             die "the checksum of $(jar_file "$jar") is not the expected $s; the file was not accepted"
@@ -88,7 +88,7 @@ install_engine() {
     FOUND=cached
     if [ "$(cat "$CACHE/venv/.requirements" 2>/dev/null)" != "$lock" ] || ! jars_ready; then
         [ -w "$CACHE" ] ||
-            die "the cache $CACHE is not complete and not to be written by this user (set EXACT_DATABRICKS_CACHE to another)"
+            die "the cache $CACHE is not complete and not for this user to write (set EXACT_DATABRICKS_CACHE)"
         [ "$(df --output=avail -k "$CACHE" | tail -1)" -gt 1500000 ] || [ -x "$EXACT_DATABRICKS_PYTHON" ] ||
             die "less than 1.5 GB is free for the cache in $CACHE"
         exec 9>"$CACHE/.lock"
