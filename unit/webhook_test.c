@@ -74,20 +74,21 @@ sign(const char *content, size_t content_len, const char *secret, size_t *len)
 {
 	uint8		mac[PG_SHA256_DIGEST_LENGTH];
 	pg_hmac_ctx *ctx = pg_hmac_create(PG_SHA256);
-	char	   *body = malloc(content_len + 200);
+	size_t		size = content_len + 200;
+	char	   *body = malloc(size);
 	char	   *p = body;
 
 	CHECK(ctx != NULL && pg_hmac_init(ctx, (const uint8 *) secret, strlen(secret)) == 0 &&
 		  pg_hmac_update(ctx, (const uint8 *) content, content_len) == 0 &&
 		  pg_hmac_final(ctx, mac, sizeof(mac)) == 0);
 	pg_hmac_free(ctx);
-	p += sprintf(p, "{\"Content\":");
+	p += snprintf(p, size, "{\"Content\":");
 	memcpy(p, content, content_len);
 	p += content_len;
-	p += sprintf(p, ",\"HashCode\":\"");
+	p += snprintf(p, size - (p - body), ",\"HashCode\":\"");
 	for (int i = 0; i < PG_SHA256_DIGEST_LENGTH; i++)
-		p += sprintf(p, "%02X", mac[i]);
-	p += sprintf(p, "\"}");
+		p += snprintf(p, size - (p - body), "%02X", mac[i]);
+	p += snprintf(p, size - (p - body), "\"}");
 	*len = p - body;
 	return body;
 }
@@ -206,11 +207,11 @@ test_envelope(void)
 	CHECK(cut("{\"content\":" ITEM ",\"hashCode\":\"" ITEM_CODE "\"}") == EXACT_WEBHOOK_MALFORMED);
 
 	/* digits: upper case only, 64 of them */
-	strcpy(body, BODY(ITEM, ITEM_CODE));
+	strlcpy(body, BODY(ITEM, ITEM_CODE), sizeof(body));
 	for (int i = 0; i < DIGITS; i++)
 		digits[i] = (char) pg_ascii_tolower((unsigned char) digits[i]);
 	CHECK(cut(body) == EXACT_WEBHOOK_CUT && !signed_text(body, long_secret));
-	strcpy(body, BODY(ITEM, ITEM_CODE));
+	strlcpy(body, BODY(ITEM, ITEM_CODE), sizeof(body));
 	CHECK(digits[3] == 'C');
 	digits[3] = 'c';
 	CHECK(!signed_text(body, long_secret));
@@ -292,10 +293,10 @@ test_fields(void)
 	CHECK(!found.topic && !found.key && !found.action && !found.client_id);
 	memset(deep, 'x', sizeof(deep));
 	memcpy(deep, "{\"Topic\":\"", 10);
-	strcpy(deep + 10 + FIELD_MAX, "\"}");
+	memcpy(deep + 10 + FIELD_MAX, "\"}", sizeof("\"}"));
 	CHECK(says(deep, NULL) && found.topic != NULL && strlen(found.topic) == FIELD_MAX);
 	deep[10 + FIELD_MAX] = 'x';
-	strcpy(deep + 11 + FIELD_MAX, "\"}");
+	memcpy(deep + 11 + FIELD_MAX, "\"}", sizeof("\"}"));
 	CHECK(says(deep, NULL) && found.topic == NULL);
 
 	CHECK(says("", "its content is not JSON"));
@@ -321,7 +322,7 @@ test_fields(void)
 		deep[7 + open] = '[';
 		deep[7 + 119 - open] = ']';
 	}
-	strcpy(deep + 7 + 120, ",\"Topic\":\"T\"}");
+	memcpy(deep + 7 + 120, ",\"Topic\":\"T\"}", sizeof(",\"Topic\":\"T\"}"));
 	CHECK(says(deep, NULL) && is(found.topic, "T") && found.key == NULL);
 }
 

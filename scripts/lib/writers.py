@@ -6,12 +6,12 @@ from tree import Nothing, files, read
 
 # table: (its room in src/state, the install files, without number, whose functions write it by the same rules)
 TABLES = {
-    "feed_state": ("feed_state", {"entity", "request"}),
-    "dirty_key": ("dirty_key", {"held_delete"}),
-    "division_state": ("division_state", {"request"}),
-    "request": ("request", {"request", "views"}),
-    "target_state": ("target_state", {"request"}),
-    "installation": ("installation", {"configuration_check", "installation"}),
+    "feed_state": ("feed_state", {"from_start", "verb"}),
+    "dirty_key": ("dirty_key", {"from_start"}),
+    "division_state": ("division_state", {"verb"}),
+    "request": ("request", {"plan", "verb", "views"}),
+    "target_state": ("target_state", {"verb"}),
+    "installation": ("installation", {"binding", "restore"}),
 }
 WRITE = re.compile(r"\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE(?:\s+TABLE)?)\s+(?:ONLY\s+)?"
                    rf"exact\.({'|'.join(TABLES)})\b", re.I)
