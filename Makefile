@@ -5,6 +5,7 @@
 #   make unit                  builds and runs unit/*_test.c (no server needed)
 #   make installcheck          regress and isolation tests against a running server, then the TAP tests
 #   make prove_installcheck    TAP tests only (PROVE_TESTS='t/510_delivery.pl' for some)
+#   make indent                src/ in PostgreSQL's style, for whoever has its pgindent and pg_bsd_indent
 #
 # TAP tests make their own clusters and PostgreSQL refuses root: run them as an ordinary user who may write here.
 # CC=clang builds with clang; COPT=-Werror makes warnings errors.
@@ -100,3 +101,10 @@ unit: $(addprefix unit/.build/,$(UNIT_TESTS))
 
 prove_installcheck:
 	$(prove_installcheck)
+
+# pgindent is in PostgreSQL's sources, src/tools/pgindent; PGINDENT names it.
+PGINDENT ?= pgindent
+.PHONY: indent
+indent:
+	scripts/typedefs
+	$(PGINDENT) --typedefs=typedefs.list $(SOURCES) $(OWN_HEADERS)

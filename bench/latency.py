@@ -4,7 +4,8 @@ import statistics
 import sys
 import time
 
-sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(__file__).resolve().parents[1] / "scripts" / "lib")]
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent),
+                str(pathlib.Path(__file__).resolve().parents[1] / "scripts" / "lib")]
 
 import processes  # noqa: E402
 import sections  # noqa: E402
@@ -22,10 +23,12 @@ def percentile(values, percent):
 
 
 def main(directory, results, count):
-    exact, databricks = simulators(directory, ("--records", 2000, "--divisions", 2, "--fast", "--minute-limit", 100000, "--day-limit", 10000000),
+    exact, databricks = simulators(directory, ("--records", 2000, "--divisions", 2, "--fast", "--minute-limit", 100000,
+                                               "--day-limit", 10000000),
                                    ("--engine", "none"))
     hub = Hub(pathlib.Path(directory) / "hub", exact, databricks, settings={
-        "exact_databricks.sync_interval": "1h", "exact_databricks.merge_interval": f"{int(INTERVAL * 1000)}ms", "fsync": "on"})
+        "exact_databricks.sync_interval": "1h", "exact_databricks.merge_interval": f"{int(INTERVAL * 1000)}ms",
+        "fsync": "on"})
     hub.create()
     hub.configure()
     hub.authorize()
@@ -43,7 +46,8 @@ def main(directory, results, count):
         begun = time.monotonic()
         hub.psql(f"SELECT exact.sync_now({division}, 'glaccount')")
         hub.wait_for("the change is delivered", lambda: hub.value(
-            f"SELECT b.delivered_at IS NOT NULL FROM exact.record r JOIN exact.batch b ON b.id = r.batch WHERE {place} AND r.seq > {before}") == "t", 30, 0.02)
+            f"SELECT b.delivered_at IS NOT NULL FROM exact.record r JOIN exact.batch b ON b.id = r.batch WHERE {place} "
+            f"AND r.seq > {before}") == "t", 30, 0.02)
         totals.append(time.monotonic() - begun)
         shares.append(hub_share(hub, division, "glaccount", key))
     p50, p95, p99 = (percentile(shares, p) * 1000 for p in (50, 95, 99))
@@ -52,11 +56,13 @@ def main(directory, results, count):
 | the hub's own share of one change, p50 | {p50:.0f} ms | 100 ms |
 | the same, p95 | {p95:.0f} ms | |
 | the same, p99 | {p99:.0f} ms | |
-| from `sync_now()` to delivered, p50 (all of it, with both simulators and merge_interval {INTERVAL} s) | {statistics.median(totals) * 1000:.0f} ms | |
+| from `sync_now()` to delivered, p50 (all of it, with both simulators and merge_interval {INTERVAL} s) \
+| {statistics.median(totals) * 1000:.0f} ms | |
 
-The share is the time from the end of Exact Online's answer until the batch is delivered, less what Databricks took for its
-statements and less the wait for `merge_interval`; debounce and `sync_interval` lie before the answer. {len(shares)} changes of GL
-accounts, one after the other, 2,000 records loaded before, engine-free workspace, `fsync = on`.
+The share is the time from the end of Exact Online's answer until the batch is delivered, less what Databricks took for
+its statements and less the wait for `merge_interval`; debounce and `sync_interval` lie before the answer.
+{len(shares)} changes of GL accounts, one after the other, 2,000 records loaded before, engine-free workspace,
+`fsync = on`.
 
 {made_by}"""
     equal = Comparison(exact, databricks, hub.schema).run()

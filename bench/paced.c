@@ -1,10 +1,11 @@
 /*
- * paced.c - sends requests at a fixed rate and measures each from the moment at which it was due, so that a stall counts for all that
- * had to wait behind it.
+ * paced.c - sends requests at a fixed rate and measures each from the moment at which it was due,
+ * so that a stall counts for all that had to wait behind it.
  *
  *   paced FROM PORT RATE SECONDS CONNECTIONS FILE LENGTH
  *
- * FROM is the local address; the file holds requests of LENGTH bytes. Prints one line of JSON: answers by kind, latencies in µs.
+ * FROM is the local address; the file holds requests of LENGTH bytes. Prints one line of JSON:
+ * answers by kind, latencies in µs.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -54,7 +55,8 @@ open_connection(Connection *c, int epoll)
 	int			on = 1;
 
 	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (c->fd < 0 || bind(c->fd, (struct sockaddr *) &from, sizeof(from)) != 0 || connect(c->fd, (struct sockaddr *) &to, sizeof(to)) != 0)
+	if (c->fd < 0 || bind(c->fd, (struct sockaddr *) &from, sizeof(from)) != 0 ||
+		connect(c->fd, (struct sockaddr *) &to, sizeof(to)) != 0)
 	{
 		if (c->fd >= 0)
 			close(c->fd);
@@ -107,7 +109,10 @@ receive(Connection *c, int epoll)
 static int
 compare(const void *a, const void *b)
 {
-	return (*(const uint32_t *) a > *(const uint32_t *) b) - (*(const uint32_t *) a < *(const uint32_t *) b);
+	uint32_t	x = *(const uint32_t *) a;
+	uint32_t	y = *(const uint32_t *) b;
+
+	return (x > y) - (x < y);
 }
 
 static uint32_t
@@ -161,11 +166,13 @@ main(int argc, char **argv)
 			long		tried = 0;
 			Connection *c;
 
-			while (tried < nconnections && (connections[next % nconnections].busy || connections[next % nconnections].fd < 0))
+			while (tried < nconnections && (connections[next % nconnections].busy ||
+											connections[next % nconnections].fd < 0))
 			{
 				if (connections[next % nconnections].fd < 0)
 					open_connection(&connections[next % nconnections], epoll);
-				if (connections[next % nconnections].fd >= 0 && !connections[next % nconnections].busy)
+				if (connections[next % nconnections].fd >= 0 &&
+					!connections[next % nconnections].busy)
 					break;
 				tried++;
 				next++;
@@ -200,14 +207,19 @@ main(int argc, char **argv)
 			if (busy == 0 || now - last > DRAIN_US)
 				break;
 		}
-		/* to the microsecond, and without a loop that would take a processor away from what is measured */
+		/*
+		 * to the microsecond, and without a loop that would take a processor away from what is
+		 * measured
+		 */
 		wait.tv_nsec = 1000 * (sent >= total ? 100000 : due > now ? Min(due - now, 100000) : 1000);
 		n = epoll_pwait2(epoll, events, 64, &wait, NULL);
 		for (int i = 0; i < n; i++)
 			receive(events[i].data.ptr, epoll);
 	}
 	qsort(latencies, nlatencies, sizeof(uint32_t), compare);
-	printf("{\"sent\": %ld, \"good\": %ld, \"other\": %ld, \"broken\": %ld, \"unsent\": %ld, \"p50\": %u, \"p99\": %u, \"p999\": %u, \"max\": %u}\n",
-		   sent, good, other, broken, unsent, percentile(0.5), percentile(0.99), percentile(0.999), percentile(1));
+	printf("{\"sent\": %ld, \"good\": %ld, \"other\": %ld, \"broken\": %ld, \"unsent\": %ld, "
+		   "\"p50\": %u, \"p99\": %u, \"p999\": %u, \"max\": %u}\n",
+		   sent, good, other, broken, unsent, percentile(0.5), percentile(0.99), percentile(0.999),
+		   percentile(1));
 	return 0;
 }

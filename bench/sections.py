@@ -7,13 +7,18 @@ import time
 
 
 def machine():
-    model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
+    with open("/proc/cpuinfo") as lines:
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+                     platform.machine())
     return f"{os.cpu_count()} cores, {model}"
 
 
 def made_by(command, server):
-    busy = "" if os.getloadavg()[0] < os.cpu_count() else " The machine was busy with other work: what depends on time is worse than it would be on a quiet one."
-    return f"Made by `{command}` on {time.strftime('%Y-%m-%d')}, {machine()}, PostgreSQL {server.split()[0]}, load at the start {os.getloadavg()[0]:.1f}.{busy}"
+    load, busy = os.getloadavg()[0], ""
+    if load >= os.cpu_count():
+        busy = " The machine was busy with other work: what depends on time is worse than it would be on a quiet one."
+    return (f"Made by `{command}` on {time.strftime('%Y-%m-%d')}, {machine()}, PostgreSQL {server.split()[0]}, "
+            f"load at the start {load:.1f}.{busy}")
 
 
 def write(path, heading, text):
@@ -27,4 +32,5 @@ def write(path, heading, text):
         sections[places[0]] = new
     else:
         sections.append(new)
-    path.write_text((head.rstrip() + "\n\n" + "".join(section.rstrip() + "\n\n" for section in sections)).rstrip() + "\n")
+    path.write_text((head.rstrip() + "\n\n" + "".join(section.rstrip() + "\n\n" for section in sections)).rstrip()
+                    + "\n")

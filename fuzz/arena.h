@@ -1,6 +1,7 @@
 /*
- * arena.h - memory of a fuzz target: what palloc() gave is gone after each input, as a memory context is after each request. Every piece
- * is one of malloc's, so that the sanitizers see each byte beyond it.
+ * arena.h - memory of a fuzz target: what palloc() gave is gone after each input, as a memory
+ * context is after each request. Every piece is one of malloc's, so that the sanitizers see each
+ * byte beyond it.
  */
 #ifndef EXACT_FUZZ_ARENA_H
 #define EXACT_FUZZ_ARENA_H

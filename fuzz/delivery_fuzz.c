@@ -1,5 +1,6 @@
 /*
- * delivery_fuzz.c - records as they are delivered: whatever is accepted becomes one valid JSON object of strings.
+ * delivery_fuzz.c - records as they are delivered: whatever is accepted becomes one valid JSON
+ * object of strings.
  */
 #include "frontend.h"
 
@@ -22,11 +23,13 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char before[] = "before";
-	ExactVersion version = {101001, "k1", 7, 'U', 3, "2026-11-22T14:02:07.322001Z", (const char *) data, size};
+	ExactVersion version = {101001, "k1", 7, 'U', 3, "2026-11-22T14:02:07.322001Z",
+		(const char *) data, size};
 	StringInfoData out;
 	ExactJson	record;
 	ExactJson	row;
-	bool		is_record = size > 0 && data[0] == '{' && exact_json_read((const char *) data, size, &record);
+	bool		is_record = size > 0 && data[0] == '{' &&
+		exact_json_read((const char *) data, size, &record);
 
 	initStringInfo(&out);
 	appendStringInfoString(&out, before);
@@ -38,10 +41,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	{
 		const char *text = out.data + strlen(before);
 
-		HOLDS(exact_json_read(text, out.len - strlen(before), &row) && row.kind == EXACT_JSON_OBJECT);
+		HOLDS(exact_json_read(text, out.len - strlen(before), &row) &&
+			  row.kind == EXACT_JSON_OBJECT);
 		for (int i = 0; i < row.n; i++)
 			HOLDS(row.members[i].kind == EXACT_JSON_STRING);
-		HOLDS(exact_json_member(&row, "_division") == &row.members[0] && exact_json_member(&row, "_batch") != NULL);
+		HOLDS(exact_json_member(&row, "_division") == &row.members[0] &&
+			  exact_json_member(&row, "_batch") != NULL);
 	}
 	arena_reset();
 	return 0;

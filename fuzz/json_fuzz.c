@@ -26,7 +26,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const paths[] = {
-		"", ".", "access_token", "error.message.value", "error.0.message", "status.error.message", "result.data_array.0.1",
+		"", ".", "access_token", "error.message.value", "error.0.message", "status.error.message",
+		"result.data_array.0.1",
 		"manifest.schema.columns.2.name", "0", "1.2.3.4", "999999999", "d.results.0.ID"
 	};
 	const char *body = (const char *) data;
@@ -42,7 +43,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (json.members[i].key != NULL)
 				HOLDS(exact_json_member(&json, json.members[i].key) == &json.members[i]);
 		}
-		HOLDS(exact_json_member(&json, "\xff") == NULL);	/* no text can be this name: names are UTF-8 */
+		/* no text can be this name: names are UTF-8 */
+		HOLDS(exact_json_member(&json, "\xff") == NULL);
 	}
 	for (int i = 0; i < (int) lengthof(paths); i++)
 	{

@@ -34,14 +34,16 @@ check_page(const ExactPage *page, int depth)
 
 		check_slice(record->text);
 		check_slice(record->uri);
-		HOLDS(record->text.len >= 2 && record->text.start[0] == '{' && record->text.start[record->text.len - 1] == '}');
+		HOLDS(record->text.len >= 2 && record->text.start[0] == '{' &&
+			  record->text.start[record->text.len - 1] == '}');
 		(void) exact_odata_division(record, record->values[3], 101001);
 		for (int f = 0; f < page->nfields; f++)
 			check_slice(record->values[f]);
 		if (record->values[4].start != NULL)
 		{
 			char	   *problem = NULL;
-			ExactPage  *lines = exact_odata_expanded(record->values[4], fields, lengthof(fields), &problem);
+			ExactPage  *lines = exact_odata_expanded(record->values[4], fields,
+													 lengthof(fields), &problem);
 			ExactSlice	rest = exact_odata_without(record, record->values[4]);
 
 			HOLDS((lines == NULL) == (problem != NULL));

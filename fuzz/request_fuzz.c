@@ -1,8 +1,9 @@
 /*
- * request_fuzz.c - heads of requests as the HTTP library splits them, addresses of proxies and clients.
+ * request_fuzz.c - heads of requests as the HTTP library splits them, addresses of proxies and
+ * clients.
  *
- * The input is what came over the wire up to the empty line. Lines are split as forgivingly as a library may: bare line feeds, blanks
- * around colons.
+ * The input is what came over the wire up to the empty line. Lines are split as forgivingly as a
+ * library may: bare line feeds, blanks around colons.
  */
 #include "frontend.h"
 
@@ -72,7 +73,8 @@ split(const char *p, size_t size, ExactHead *head)
 static bool
 is_clean(const char *text, size_t len)
 {
-	return memchr(text, '\0', len) == NULL && memchr(text, '\r', len) == NULL && memchr(text, '\n', len) == NULL;
+	return memchr(text, '\0', len) == NULL && memchr(text, '\r', len) == NULL &&
+		memchr(text, '\n', len) == NULL;
 }
 
 static void
@@ -113,10 +115,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	HOLDS(status == 0 || status == 400 || status == 431 || status == 501);
 	if (status == 0)
 	{
-		HOLDS(size <= EXACT_HEAD_MAX && head->path_len > 0 && head->path_len <= head->target_len && head->target[0] == '/');
+		HOLDS(size <= EXACT_HEAD_MAX && head->path_len > 0 && head->path_len <= head->target_len &&
+			  head->target[0] == '/');
 		HOLDS(is_clean(head->method, head->method_len) && is_clean(head->target, head->target_len));
 		for (int i = 0; i < head->nheaders; i++)
-			HOLDS(is_clean(head->headers[i].name, head->headers[i].name_len) && is_clean(head->headers[i].value, head->headers[i].value_len));
+			HOLDS(is_clean(head->headers[i].name, head->headers[i].name_len) &&
+				  is_clean(head->headers[i].value, head->headers[i].value_len));
 		HOLDS(!(head->chunked && head->content_length > 0));
 		HOLDS(strlen(head->forwarded_for) <= EXACT_HEAD_MAX);
 		(void) exact_request_host_is_local(head->host);
@@ -126,7 +130,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	n = exact_peer_networks(bytes, networks);
 	HOLDS(n >= -1 && n <= EXACT_MAX_NETWORKS);
 	for (int i = 0; i < n; i++)
-		HOLDS(networks[i].bits >= 0 && networks[i].bits <= 128 && exact_peer_within(&networks[i].base, networks, n));
+		HOLDS(networks[i].bits >= 0 && networks[i].bits <= 128 &&
+			  exact_peer_within(&networks[i].base, networks, n));
 	if (exact_peer_parse(bytes, size, &peer))
 	{
 		HOLDS(exact_peer_same_line(&peer, &peer));

@@ -9,13 +9,18 @@
 #include "http/url.c"
 
 bool		exact_insecure_loopback = false;
-char	   *exact_allowed_hosts = "start.exactonline.nl, *.azuredatabricks.net, test.example:8443, inside.example/private, [2001:db8::1]:444";
+char	   *exact_allowed_hosts = "start.exactonline.nl, *.azuredatabricks.net, test.example:8443, "
+	"inside.example/private, [2001:db8::1]:444";
 
-/* Is the host in it one of those? Looked for by itself: between the scheme and the first of / ? # : or the end. */
+/*
+ * Is the host in it one of those? Looked for by itself: between the scheme and the first of / ? # :
+ * or the end.
+ */
 static bool
 is_listed(const char *url)
 {
-	static const char *const hosts[] = {"start.exactonline.nl", "test.example:8443", "inside.example", "[2001:db8::1]:444"};
+	static const char *const hosts[] = {"start.exactonline.nl", "test.example:8443",
+		"inside.example", "[2001:db8::1]:444"};
 	static const char domain[] = ".azuredatabricks.net";
 	const char *host = url + strlen("https://");
 	size_t		len;
@@ -28,7 +33,9 @@ is_listed(const char *url)
 	for (int i = 0; i < (int) lengthof(hosts); i++)
 		if (len == strlen(hosts[i]) && pg_strncasecmp(host, hosts[i], len) == 0)
 			return true;
-	return len > strlen(domain) && pg_strncasecmp(host + len - strlen(domain), domain, strlen(domain)) == 0 && memchr(host, '@', len) == NULL;
+	return len > strlen(domain) &&
+		pg_strncasecmp(host + len - strlen(domain), domain, strlen(domain)) == 0 &&
+		memchr(host, '@', len) == NULL;
 }
 
 int
@@ -57,7 +64,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!RAISES(decoded = exact_url_unescape((const char *) data, size)))
 	{
 		HOLDS(strlen(decoded) <= size);
-		HOLDS(strcmp(exact_url_unescape(exact_url_escape(decoded), strlen(exact_url_escape(decoded))), decoded) == 0);
+		HOLDS(strcmp(exact_url_unescape(exact_url_escape(decoded),
+										 strlen(exact_url_escape(decoded))), decoded) == 0);
 	}
 	arena_reset();
 	return 0;

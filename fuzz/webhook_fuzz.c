@@ -18,7 +18,8 @@ sign(const char *content, size_t len, char digits[DIGITS])
 	pg_hmac_ctx *ctx = pg_hmac_create(PG_SHA256);
 
 	HOLDS(ctx && pg_hmac_init(ctx, (const uint8 *) secret, strlen(secret)) == 0 &&
-		  pg_hmac_update(ctx, (const uint8 *) content, len) == 0 && pg_hmac_final(ctx, mac, sizeof(mac)) == 0);
+		  pg_hmac_update(ctx, (const uint8 *) content, len) == 0 &&
+		  pg_hmac_final(ctx, mac, sizeof(mac)) == 0);
 	pg_hmac_free(ctx);
 	for (int i = 0; i < DIGITS; i++)
 		digits[i] = hex[i % 2 ? mac[i / 2] & 15 : mac[i / 2] >> 4];
@@ -39,7 +40,8 @@ check_read(ExactWebhook *webhook)
 {
 	const char *problem = exact_webhook_read(webhook);
 
-	HOLDS(problem == NULL || (webhook->topic == NULL && webhook->key == NULL && webhook->division == 0));
+	HOLDS(problem == NULL || (webhook->topic == NULL && webhook->key == NULL &&
+							  webhook->division == 0));
 	HOLDS(webhook->division >= 0);
 	check_field(webhook->topic);
 	check_field(webhook->client_id);
@@ -87,7 +89,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(whole + HEAD_LEN + size, middle, MIDDLE_LEN);
 		sign(body, size, whole + HEAD_LEN + size + MIDDLE_LEN);
 		memcpy(whole + len - TAIL_LEN, tail, TAIL_LEN);
-		HOLDS(exact_webhook_cut(whole, len, &webhook) == EXACT_WEBHOOK_CUT && webhook.content_len == size);
+		HOLDS(exact_webhook_cut(whole, len, &webhook) == EXACT_WEBHOOK_CUT &&
+			  webhook.content_len == size);
 		HOLDS(exact_webhook_signed(&webhook, secret, strlen(secret)));
 		check_read(&webhook);
 		whole[HEAD_LEN + data[0] % size] ^= 1 << (size % 8);

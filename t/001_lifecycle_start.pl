@@ -12,12 +12,14 @@ my $node = exact_cluster('main');
 my $log = $node->logfile;
 
 # nothing before the extension is there
-is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type IN ('exact fetcher', 'exact loader')"),
+is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type IN ('exact fetcher', "
+	. "'exact loader')"),
 	'0', 'no worker in a database without the extension');
 
 # rolled back
 $node->safe_psql('postgres', 'BEGIN; CREATE EXTENSION exact_databricks; ROLLBACK');
-is($node->safe_psql('postgres', "SELECT count(*) FROM pg_extension WHERE extname = 'exact_databricks'"), '0', 'rolled back');
+is($node->safe_psql('postgres', "SELECT count(*) FROM pg_extension WHERE extname = 'exact_databricks'"), '0',
+	'rolled back');
 
 # committed
 my $seconds = seconds_of(
@@ -31,17 +33,21 @@ is( $node->safe_psql('postgres',
 	'fetcher running, launcher running, listener stopped, loader running',
 	'the launcher and two workers, and a listener that has nothing to do');
 is( $node->safe_psql('postgres',
-		"SELECT string_agg(backend_type, ', ' ORDER BY backend_type) FROM pg_stat_activity WHERE application_name LIKE 'exact %'"),
+		"SELECT string_agg(backend_type, ', ' ORDER BY backend_type) FROM pg_stat_activity WHERE application_name LIKE "
+		. "'exact %'"),
 	'exact fetcher, exact launcher, exact loader',
 	'backend types and application names');
 is($node->safe_psql('postgres', 'SELECT exact._version_library()'), '1.0', 'library version');
 is( $node->safe_psql('postgres',
-		"SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'exact %' AND (xact_start IS NOT NULL OR backend_xmin IS NOT NULL)"),
+		"SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'exact %' AND (xact_start IS NOT NULL "
+		. "OR backend_xmin IS NOT NULL)"),
 	'0', 'no transaction is open while workers wait');
 
 # questions
-like(error_of($node, 'postgres', "SELECT exact._ask('fetcher', 'no such question')"), qr/does not know the question/, 'a question reaches the fetcher');
-like(error_of($node, 'postgres', "SELECT exact._ask('nobody', 'me')"), qr/there is no worker "nobody"/, 'unknown worker');
+like(error_of($node, 'postgres', "SELECT exact._ask('fetcher', 'no such question')"), qr/does not know the question/,
+	'a question reaches the fetcher');
+like(error_of($node, 'postgres', "SELECT exact._ask('nobody', 'me')"), qr/there is no worker "nobody"/,
+	'unknown worker');
 
 # reload
 my $pid = worker_pid($node, 'postgres', 'fetcher');
@@ -59,19 +65,22 @@ is(worker_pid($node, 'postgres', 'fetcher'), $pid, 'the same process all along')
 
 # restart
 is($node->safe_psql('postgres', 'SELECT exact.restart_workers()'), '2 workers restart', 'restart_workers()');
-wait_until('a new fetcher runs', sub { my $new = worker_pid($node, 'postgres', 'fetcher'); $new ne '' && $new ne $pid });
+wait_until('a new fetcher runs', sub { my $new = worker_pid($node, 'postgres', 'fetcher');
+	$new ne '' && $new ne $pid });
 ok(wait_for_workers($node, 'postgres'), 'workers run again');
 
 # a cancelled worker goes on
 $pid = worker_pid($node, 'postgres', 'loader');
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
-like(error_of($node, 'postgres', "SELECT exact._ask('loader', 'no such question')"), qr/does not know the question/, 'loader answers after a cancel');
+like(error_of($node, 'postgres', "SELECT exact._ask('loader', 'no such question')"), qr/does not know the question/,
+	'loader answers after a cancel');
 is(worker_pid($node, 'postgres', 'loader'), $pid, 'it is the same process');
 
 # a terminated worker comes back
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 wait_until('a new loader runs', sub { my $new = worker_pid($node, 'postgres', 'loader'); $new ne '' && $new ne $pid });
-is($node->safe_psql('postgres', "SELECT restarts > 0 FROM exact._workers() WHERE role = 'loader'"), 't', 'restarts are counted');
+is($node->safe_psql('postgres', "SELECT restarts > 0 FROM exact._workers() WHERE role = 'loader'"), 't',
+	'restarts are counted');
 
 # DROP and CREATE in one transaction, both ways
 wait_for_workers($node, 'postgres');
@@ -79,7 +88,8 @@ $pid = worker_pid($node, 'postgres', 'fetcher');
 $node->safe_psql('postgres', 'BEGIN; DROP EXTENSION exact_databricks; CREATE EXTENSION exact_databricks; ROLLBACK');
 is(worker_pid($node, 'postgres', 'fetcher'), $pid, 'rolled back: the fetcher did not notice');
 $node->safe_psql('postgres', 'BEGIN; DROP EXTENSION exact_databricks; CREATE EXTENSION exact_databricks; COMMIT');
-wait_until('another fetcher runs', sub { my $new = worker_pid($node, 'postgres', 'fetcher'); $new ne '' && $new ne $pid });
+wait_until('another fetcher runs', sub { my $new = worker_pid($node, 'postgres', 'fetcher');
+	$new ne '' && $new ne $pid });
 ok(wait_for_workers($node, 'postgres'), 'committed: workers serve the new extension');
 
 # DROP EXTENSION rolled back and committed

@@ -1,4 +1,5 @@
-# Commands on databases with running workers: DROP plain and FORCE, RENAME, SET TABLESPACE, TEMPLATE; two databases side by side.
+# Commands on databases with running workers: DROP plain and FORCE, RENAME, SET TABLESPACE, TEMPLATE; two databases side
+# by side.
 use strict;
 use warnings;
 
@@ -53,7 +54,9 @@ hub('one');
 $seconds = seconds_of(sub { $node->safe_psql('postgres', 'ALTER DATABASE one RENAME TO uno') });
 cmp_ok($seconds, '<', 3, sprintf('RENAME (%.2f s)', $seconds));
 ok(wait_for_workers($node, 'uno'), 'workers serve the renamed database');
-ok(wait_until('the new name', sub { $node->safe_psql('uno', "SELECT DISTINCT database FROM exact._workers() WHERE database IS NOT NULL") eq 'uno' }),
+ok(wait_until('the new name',
+	sub { $node->safe_psql('uno', "SELECT DISTINCT database FROM exact._workers() WHERE database IS NOT "
+		. "NULL") eq 'uno' }),
 	'under its new name');
 
 # as a template: the copy has the extension and gets workers of its own
@@ -62,7 +65,8 @@ cmp_ok($seconds, '<', 10, sprintf('CREATE DATABASE ... TEMPLATE (%.2f s)', $seco
 ok(wait_for_workers($node, 'uno'), 'workers of the template come back');
 ok( wait_until(
 		'the copy has workers',
-		sub { $node->safe_psql('copy', "SELECT count(*) FROM exact._workers() WHERE role <> 'launcher' AND pid IS NOT NULL") eq '2' }),
+		sub { $node->safe_psql('copy', "SELECT count(*) FROM exact._workers() WHERE role <> 'launcher' "
+			. "AND pid IS NOT NULL") eq '2' }),
 	'the copy has workers');
 
 # tablespace

@@ -20,7 +20,8 @@ foreach my $role ('fetcher', 'loader', 'launcher')
 	is(kill('KILL', $pid), 1, "kill -9 of the $role");
 	my $seconds = seconds_of(
 		sub {
-			wait_until("another $role runs", sub { my $new = worker_pid($node, 'postgres', $role); $new ne '' && $new ne $pid });
+			wait_until("another $role runs", sub { my $new = worker_pid($node, 'postgres', $role);
+				$new ne '' && $new ne $pid });
 			wait_for_workers($node, 'postgres');
 		});
 	cmp_ok($seconds, '<', 30, sprintf('all workers run again (%.1f s)', $seconds));
@@ -31,10 +32,12 @@ my $launcher = worker_pid($node, 'postgres', 'launcher');
 my $fetcher = worker_pid($node, 'postgres', 'fetcher');
 my $loader = worker_pid($node, 'postgres', 'loader');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($launcher)");
-wait_until('another launcher runs', sub { my $new = worker_pid($node, 'postgres', 'launcher'); $new ne '' && $new ne $launcher });
+wait_until('another launcher runs', sub { my $new = worker_pid($node, 'postgres', 'launcher');
+	$new ne '' && $new ne $launcher });
 is(worker_pid($node, 'postgres', 'fetcher'), $fetcher, 'the fetcher went on under the new launcher');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($loader)");
-wait_until('another loader runs', sub { my $new = worker_pid($node, 'postgres', 'loader'); $new ne '' && $new ne $loader });
+wait_until('another loader runs', sub { my $new = worker_pid($node, 'postgres', 'loader');
+	$new ne '' && $new ne $loader });
 ok(wait_for_workers($node, 'postgres'), 'the new launcher replaces a worker that it did not start');
 is( $node->safe_psql('postgres',
 		"SELECT count(*) FROM pg_stat_activity WHERE backend_type IN ('exact fetcher', 'exact loader')"),
@@ -43,7 +46,8 @@ is( $node->safe_psql('postgres',
 # Workers that a former launcher started also go with the extension.
 $launcher = worker_pid($node, 'postgres', 'launcher');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($launcher)");
-wait_until('another launcher runs', sub { my $new = worker_pid($node, 'postgres', 'launcher'); $new ne '' && $new ne $launcher });
+wait_until('another launcher runs', sub { my $new = worker_pid($node, 'postgres', 'launcher');
+	$new ne '' && $new ne $launcher });
 $node->safe_psql('postgres', 'DROP EXTENSION exact_databricks');
 $node->poll_query_until('postgres',
 	"SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type IN ('exact fetcher', 'exact loader')");

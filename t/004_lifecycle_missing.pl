@@ -18,7 +18,8 @@ my $error = error_of($node, 'postgres', "SELECT exact._ask('fetcher', 'me')");
 like($error, qr/EX001: the workers of exact_databricks do not run in this server/, 'a question raises EX001');
 like($error, qr/HINT:  Add exact_databricks to shared_preload_libraries/, 'with the next step');
 like(error_of($node, 'postgres', 'SELECT exact.restart_workers()'), qr/EX001/, 'restart_workers() too');
-is($node->safe_psql('postgres', "SELECT exact._version_library(); SHOW exact_databricks.merge_interval"), "\n5s", 'settings are there');
+is($node->safe_psql('postgres', "SELECT exact._version_library(); SHOW exact_databricks.merge_interval"), "\n5s",
+	'settings are there');
 $node->safe_psql('postgres', 'DROP EXTENSION exact_databricks');
 
 # settings refuse nonsense
@@ -41,7 +42,8 @@ foreach my $case (
 }
 # settings about files, hosts and addresses are for superusers
 $node->safe_psql('postgres', 'CREATE ROLE somebody LOGIN');
-foreach my $name ('key_file', 'secrets_directory', 'allowed_hosts', 'ca_file', 'instance', 'insecure_loopback', 'listen_addresses', 'public_url')
+foreach my $name ('key_file', 'secrets_directory', 'allowed_hosts', 'ca_file', 'instance', 'insecure_loopback',
+	'listen_addresses', 'public_url')
 {
 	my $look = "SELECT count(*) FROM pg_settings WHERE name = 'exact_databricks.$name'";
 
@@ -77,15 +79,19 @@ $node->safe_psql('postgres', 'CREATE EXTENSION exact_databricks');
 wait_for_workers($node, 'postgres');
 my $pid = worker_pid($node, 'postgres', 'fetcher');
 $node->safe_psql('postgres',
-	"BEGIN; SELECT exact._quiesce(); UPDATE pg_extension SET extversion = '9.9' WHERE extname = 'exact_databricks'; COMMIT");
+	"BEGIN; SELECT exact._quiesce(); UPDATE pg_extension SET extversion = '9.9' "
+	. "WHERE extname = 'exact_databricks'; COMMIT");
 ok(wait_for_workers($node, 'postgres', state => 'idle'), 'another version: workers idle');
 like(
 	$node->safe_psql('postgres', "SELECT reason FROM exact._workers() WHERE role = 'fetcher'"),
 	qr/library is version 1.0, the extension is version 9.9/, 'and say why');
 wait_until('the log warns',
-	sub { PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /WARNING:  exact fetcher: waits: the server's library is version/ });
+	sub {
+		PostgreSQL::Test::Utils::slurp_file(
+			$node->logfile) =~ /WARNING:  exact fetcher: waits: the server's library is version/ });
 $node->safe_psql('postgres',
-	"BEGIN; SELECT exact._quiesce(); UPDATE pg_extension SET extversion = '1.0' WHERE extname = 'exact_databricks'; COMMIT");
+	"BEGIN; SELECT exact._quiesce(); UPDATE pg_extension SET extversion = '1.0' "
+	. "WHERE extname = 'exact_databricks'; COMMIT");
 ok(wait_for_workers($node, 'postgres'), 'the right version: workers run');
 is(worker_pid($node, 'postgres', 'fetcher'), $pid, 'the same process');
 
@@ -93,12 +99,15 @@ is(worker_pid($node, 'postgres', 'fetcher'), $pid, 'the same process');
 my $session = $node->background_psql('postgres');
 $session->query_safe('BEGIN');
 $session->query_safe('SELECT exact._quiesce()');
-is( $node->safe_psql('postgres', "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 17722 AND mode = 'ExclusiveLock'"),
+is( $node->safe_psql('postgres', "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 17722 "
+	. "AND mode = 'ExclusiveLock'"),
 	'1', '_quiesce() holds its lock');
-like(error_of($node, 'postgres', "SELECT exact._ask('fetcher', 'me', 'nobody')"), qr/lock timeout/, 'and no unit runs meanwhile');
+like(error_of($node, 'postgres', "SELECT exact._ask('fetcher', 'me', 'nobody')"), qr/lock timeout/,
+	'and no unit runs meanwhile');
 $session->query_safe('COMMIT');
 $session->quit;
-like(error_of($node, 'postgres', "SELECT exact._ask('fetcher', 'me', 'nobody')"), qr/app "nobody"/, 'units run after it');
+like(error_of($node, 'postgres', "SELECT exact._ask('fetcher', 'me', 'nobody')"), qr/app "nobody"/,
+	'units run after it');
 ok(wait_for_workers($node, 'postgres'), 'workers run after it');
 $node->stop;
 done_testing();

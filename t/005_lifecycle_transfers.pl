@@ -10,7 +10,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my @entities = qw(glaccount items accounts purchaseorders costcenter costunit);
-my $exact = ExactOnline->start('--divisions', 20, '--records', 4000, '--fast', '--min-refresh-age', 1, '--error-limit', 0,
+my $exact = ExactOnline->start('--divisions', 20, '--records', 4000, '--fast', '--min-refresh-age', 1,
+	'--error-limit', 0,
 	'--minute-limit', 100000, '--day-limit', 10000000);
 my $node = exact_cluster('main', conf => { 'exact_databricks.sync_interval' => "'1h'" });
 
@@ -32,7 +33,8 @@ sub hanging_hub
 		"UPDATE exact.division SET enabled = true; SELECT exact.enable_entities(division, "
 		  . join(', ', map { "'$_'" } @entities)
 		  . ") FROM exact.division");
-	wait_until('20 transfers hang', sub { $hanging = $exact->get('faults')->{faults}[0]{hits}; return $hanging >= 20; });
+	wait_until('20 transfers hang', sub { $hanging = $exact->get('faults')->{faults}[0]{hits};
+		return $hanging >= 20; });
 	return $hanging;
 }
 
@@ -46,22 +48,26 @@ my $hanging = hanging_hub(
 		$node->safe_psql('one', 'UPDATE exact.division SET enabled = true');
 		like(
 			$node->safe_psql('one',
-				"SELECT length(a), jsonb_array_length(a::jsonb) FROM exact._ask('fetcher', 'fetch', '$division', 'sync/PurchaseOrder/PurchaseOrders', '\$filter=Timestamp gt 1L') AS a"),
+				"SELECT length(a), jsonb_array_length(a::jsonb) FROM exact._ask('fetcher', 'fetch', '$division', "
+				. "'sync/PurchaseOrder/PurchaseOrders', '\$filter=Timestamp gt 1L') AS a"),
 			qr/^\d{6,}\|\d{2,}$/,
 			'a large answer arrives whole');
 	});
 cmp_ok($hanging, '>=', 20, "$hanging transfers hang");
 is( $node->safe_psql('one',
-		"SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'exact %' AND (xact_start IS NOT NULL OR backend_xmin IS NOT NULL)"),
+		"SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'exact %' AND (xact_start IS NOT NULL "
+		. "OR backend_xmin IS NOT NULL)"),
 	'0', 'no transaction is open meanwhile');
-my $seconds = seconds_of(sub { like($node->safe_psql('one', "SELECT exact.me('erp')"), qr/CurrentDivision/, 'a question is answered beside them') });
+my $seconds = seconds_of(sub { like($node->safe_psql('one', "SELECT exact.me('erp')"), qr/CurrentDivision/,
+	'a question is answered beside them') });
 cmp_ok($seconds, '<', 2, sprintf('in time (%.2f s)', $seconds));
 my $division = ($exact->divisions)[0];
 $seconds = seconds_of(
 	sub {
 		like(
 			error_of($node, 'one',
-				"SET statement_timeout = '500ms'; SELECT exact._ask('fetcher', 'fetch', '$division', 'sync/Financial/GLAccounts', '\$filter=Timestamp gt 1L')"),
+				"SET statement_timeout = '500ms'; SELECT exact._ask('fetcher', 'fetch', '$division', "
+				. "'sync/Financial/GLAccounts', '\$filter=Timestamp gt 1L')"),
 			qr/57014/,
 			'a question that hangs can be cancelled');
 	});
@@ -114,7 +120,8 @@ $exact->authorise($node, 'four');
 $node->append_conf('postgresql.conf', "exact_databricks.refresh_after = '1s'");
 $node->reload;
 wait_until('the token is due',
-	sub { $node->safe_psql('four', "SELECT clock_timestamp() - max(issued_at) > interval '1.2 s' FROM exact.token") eq 't' });
+	sub { $node->safe_psql('four', "SELECT clock_timestamp() - max(issued_at) > interval '1.2 s' "
+		. "FROM exact.token") eq 't' });
 $exact->fault('oauth2/token', 'hang', times => -1);
 my $session = $node->background_psql('four');
 $session->query_until(qr/asked/, "\\echo asked\nSELECT exact.me('erp');\n");

@@ -26,9 +26,11 @@ sub work
 	my ($cycles) = @_;
 
 	$node->safe_psql('postgres',
-		"DO \$\$ BEGIN FOR i IN 1..$cycles LOOP PERFORM exact._wake(w), exact._ask(w, 'ping') FROM (VALUES ('fetcher'), ('loader')) AS v (w); END LOOP; END \$\$");
+		"DO \$\$ BEGIN FOR i IN 1..$cycles LOOP PERFORM exact._wake(w), exact._ask(w, 'ping') "
+		. "FROM (VALUES ('fetcher'), ('loader')) AS v (w); END LOOP; END \$\$");
 	$node->safe_psql('postgres',
-		"DO \$\$ BEGIN FOR i IN 1..$cycles LOOP BEGIN PERFORM exact._ask('fetcher', 'me', 'nobody'); EXCEPTION WHEN OTHERS THEN NULL; END; END LOOP; END \$\$");
+		"DO \$\$ BEGIN FOR i IN 1..$cycles LOOP BEGIN PERFORM exact._ask('fetcher', 'me', 'nobody'); EXCEPTION "
+		. "WHEN OTHERS THEN NULL; END; END LOOP; END \$\$");
 	return;
 }
 

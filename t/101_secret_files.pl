@@ -1,5 +1,5 @@
-# Secrets at rest: rules for the key file and the files of secrets, what set_secret() leaves behind (nothing), rotation of keys,
-# ciphertexts that were moved, and a search of everything the server has written.
+# Secrets at rest: rules for the key file and the files of secrets, what set_secret() leaves behind (nothing), rotation
+# of keys, ciphertexts that were moved, and a search of everything the server has written.
 use strict;
 use warnings;
 
@@ -23,7 +23,8 @@ sub import_file
 
 	return value("SELECT result FROM exact.import_secrets() WHERE concat_ws('.', kind, name, field) = '$name'");
 }
-sub secret_file { my ($name, $text, $mode) = @_; unlink "$secrets/$name"; write_file("$secrets/$name", $text, $mode // 0600); return import_file($name); }
+sub secret_file { my ($name, $text, $mode) = @_; unlink "$secrets/$name";
+	write_file("$secrets/$name", $text, $mode // 0600); return import_file($name); }
 sub finding { return value('SELECT exact._key_file_finding()'); }
 sub use_setting
 {
@@ -45,7 +46,8 @@ sub import_says
 value('CREATE EXTENSION exact_databricks');
 wait_for_workers($node, 'postgres');
 value("INSERT INTO exact.app (name, client_id) VALUES ('erp', '6f9d1c2e-0000-4000-8000-000000000001')");
-value("INSERT INTO exact.workspace (name, host, warehouse_id, catalog, schema) VALUES ('lake', 'adb-1.2.azuredatabricks.net', 'a1', 'main', 'exact')");
+value("INSERT INTO exact.workspace (name, host, warehouse_id, catalog, schema) "
+	. "VALUES ('lake', 'adb-1.2.azuredatabricks.net', 'a1', 'main', 'exact')");
 
 # files of secrets
 is(secret_file('app.erp.client_secret', "$markers[0]\n"), 'imported', 'a file with a line end');
@@ -55,16 +57,22 @@ is(secret_file('workspace.lake.token', $markers[2]), 'imported', 'no line end');
 is(secret_file('app.erp.refresh_token', $markers[3]), 'imported', 'refresh token');
 is(value("SELECT origin || (access IS NULL) FROM exact.token"), 'importtrue', 'is a pair without an access token');
 is(import_file('app.erp.refresh_token'), 'unchanged', 'and is imported once');
-is(value("SELECT string_agg(concat_ws(' ', kind, name, field, set_by, key_id, host), ', ' ORDER BY kind, name, field) FROM exact.credentials WHERE is_set"),
-	join(', ', 'app erp client_secret exact fetcher k1 https://start.exactonline.nl', 'app erp refresh_token exact fetcher k1 https://start.exactonline.nl',
-		'app erp webhook_secret exact fetcher k1 https://start.exactonline.nl', 'workspace lake token exact fetcher k1 https://adb-1.2.azuredatabricks.net'),
+is(value("SELECT string_agg(concat_ws(' ', kind, name, field, set_by, key_id, host), ', ' ORDER BY kind, name, field) "
+	. "FROM exact.credentials WHERE is_set"),
+	join(', ', 'app erp client_secret exact fetcher k1 https://start.exactonline.nl',
+		'app erp refresh_token exact fetcher k1 https://start.exactonline.nl',
+		'app erp webhook_secret exact fetcher k1 https://start.exactonline.nl',
+		'workspace lake token exact fetcher k1 https://adb-1.2.azuredatabricks.net'),
 	'exact.credentials');
 is(value("SELECT count(*) FROM exact.audit_log WHERE kind = 'secret' AND what ->> 'op' = 'INSERT'"), '4', 'audited');
-like(secret_file('app.erp.webhook_secret_next', 'x', 0644), qr/^refused: the file is open to others \(mode 0644\)/, 'readable by others');
-like(secret_file('app.erp.webhook_secret_next', 'x', 0640), qr/^refused: the file is open to others \(mode 0640\)/, 'readable by a group');
+like(secret_file('app.erp.webhook_secret_next', 'x', 0644), qr/^refused: the file is open to others \(mode 0644\)/,
+	'readable by others');
+like(secret_file('app.erp.webhook_secret_next', 'x', 0640), qr/^refused: the file is open to others \(mode 0640\)/,
+	'readable by a group');
 like(secret_file('app.erp.webhook_secret_next', ''), qr/^refused: .*it is empty/, 'empty');
 like(secret_file('app.erp.webhook_secret_next', "$markers[5]\nsecond"), qr/^refused: .*control character/, 'two lines');
-like(secret_file('app.erp.webhook_secret_next', 'x' x 65537), qr/^refused: the file is larger than 65536 bytes/, 'too large');
+like(secret_file('app.erp.webhook_secret_next', 'x' x 65537), qr/^refused: the file is larger than 65536 bytes/,
+	'too large');
 like(secret_file('app.nobody.client_secret', 'x'), qr/^refused: there is no app "nobody"/, 'no such app');
 like(secret_file('app.erp.password', 'x'), qr/^ignored: An app has client_secret/, 'no such field');
 unlink "$secrets/app.erp.password", "$secrets/app.nobody.client_secret", "$secrets/app.erp.webhook_secret_next";
@@ -77,7 +85,8 @@ rmdir "$secrets/app.erp.webhook_secret_next";
 write_file("$secrets/notes", 'x');
 write_file("$secrets/.hidden", 'x');
 is(value("SELECT string_agg(name || ': ' || result, ', ') FROM exact.import_secrets() WHERE kind IS NULL"),
-	'notes: ignored: the name of the file is not <kind>.<name>.<field>', 'other files are named, those with a dot are not');
+	'notes: ignored: the name of the file is not <kind>.<name>.<field>',
+	'other files are named, those with a dot are not');
 unlink "$secrets/notes";
 
 # the directory
@@ -95,11 +104,13 @@ use_setting(secrets_directory => $secrets);
 # set_secret leaves its value nowhere, not even when it fails
 my $session = $node->background_psql('postgres', on_error_stop => 0);
 $session->query("SELECT exact.set_secret('app', 'erp', 'webhook_secret_next', '$markers[4]')");
-is(value("SELECT query FROM pg_stat_activity WHERE query LIKE '%set_secret%' AND pid <> pg_backend_pid()"), 'SELECT exact.set_secret(...)',
+is(value("SELECT query FROM pg_stat_activity WHERE query LIKE '%set_secret%' AND pid <> pg_backend_pid()"),
+	'SELECT exact.set_secret(...)',
 	'pg_stat_activity shows the call without its value');
 $session->query("SELECT exact.set_secret('app', 'nobody', 'webhook_secret', '$markers[5]')");
 $session->quit;
-like(slurp_file($node->logfile), qr/there is no app "nobody"\n.*?STATEMENT:  SELECT exact\.set_secret\(\.\.\.\)/s, 'so does the log of an error');
+like(slurp_file($node->logfile), qr/there is no app "nobody"\n.*?STATEMENT:  SELECT exact\.set_secret\(\.\.\.\)/s,
+	'so does the log of an error');
 is(value("SELECT set_by = session_user FROM exact.credentials WHERE field = 'webhook_secret_next'"), 't', 'set_by');
 
 # the key file
@@ -110,7 +121,8 @@ sub refused_key
 	my ($pattern, $what) = @_;
 
 	like(finding(), $pattern, $what);
-	return like(error_of($node, 'postgres', "SELECT exact.set_secret('app', 'erp', 'webhook_secret_next', 'x')"), qr/EX003: $pattern/, "$what: nothing is stored");
+	return like(error_of($node, 'postgres', "SELECT exact.set_secret('app', 'erp', 'webhook_secret_next', 'x')"),
+		qr/EX003: $pattern/, "$what: nothing is stored");
 }
 chmod 0640, $key_file;
 refused_key(qr/key file ".*" is open to others \(mode 0640\)/, 'key file readable by a group');
@@ -121,7 +133,8 @@ symlink("$key_file.real", $key_file);
 refused_key(qr/key file ".*" is a symbolic link/, 'key file by a symbolic link');
 unlink $key_file;
 foreach my $bad ([ "# only a comment\n\n", qr/it holds no key/ ], [ "k1:abc\n", qr/line 1 is not "id:64 hex digits"/ ],
-	[ "${key}k 2:" . 'ab' x 32 . "\n", qr/line 2 is not/ ], [ $key . 'k2:' . 'zz' x 32 . "\n", qr/line 2 is not/ ], [ "$key$key", qr/line 2 repeats a key id/ ])
+	[ "${key}k 2:" . 'ab' x 32 . "\n", qr/line 2 is not/ ], [ $key . 'k2:' . 'zz' x 32 . "\n", qr/line 2 is not/ ],
+	[ "$key$key", qr/line 2 repeats a key id/ ])
 {
 	write_file($key_file, $bad->[0]);
 	refused_key(qr/key file ".*" cannot be used: $bad->[1]/, "key file with $bad->[1]");
@@ -142,29 +155,40 @@ is(value('SELECT exact.rotate_key()'), 'everything is encrypted with key k1 alre
 write_file($key_file, "# first\n\n$key  k2:" . '3c' x 32 . "  \r\n");
 is(value('SELECT exact.rotate_key()'), '5 credentials and 1 token pairs are now encrypted with key k2', 'rotated');
 write_file($key_file, 'k2:' . '3c' x 32);
-is(value('SELECT string_agg(DISTINCT key_id, \',\') FROM exact.credentials WHERE is_set'), 'k2', 'all under the new key');
-is(value("SELECT string_agg(key_id || ' ' || origin, ', ' ORDER BY id) FROM exact.token"), 'k1 import, k2 import', 'the newest pair as well');
+is(value('SELECT string_agg(DISTINCT key_id, \',\') FROM exact.credentials WHERE is_set'), 'k2',
+	'all under the new key');
+is(value("SELECT string_agg(key_id || ' ' || origin, ', ' ORDER BY id) FROM exact.token"), 'k1 import, k2 import',
+	'the newest pair as well');
 is(value('SELECT count(DISTINCT issued_at) FROM exact.token'), '1', 'with its time of issue');
 wait_until('the fetcher opens all with the new key alone',
 	sub { value("SELECT string_agg(DISTINCT result, ',') FROM exact.import_secrets()") eq 'unchanged' });
 write_file($key_file, 'k3:' . '5a' x 32);
-like(error_of($node, 'postgres', 'SELECT exact.rotate_key()'), qr/EX003: key "k2" is not in key file.*Put the line of that key back/s, 'the old key is gone');
+like(error_of($node, 'postgres', 'SELECT exact.rotate_key()'),
+	qr/EX003: key "k2" is not in key file.*Put the line of that key back/s, 'the old key is gone');
 write_file($key_file, 'k2:' . '3d' x 32);
-like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX004: the refresh token of app "erp" cannot be opened.*authorize_url/s, 'another key of the same id');
+like(error_of($node, 'postgres', "SELECT exact.me('erp')"),
+	qr/EX004: the refresh token of app "erp" cannot be opened.*authorize_url/s, 'another key of the same id');
 write_file($key_file, 'k2:' . '3c' x 32);
 
 # ciphertexts belong to their place
-value("UPDATE exact.credential SET secret = (SELECT secret FROM exact.credential WHERE field = 'webhook_secret') WHERE field = 'client_secret'");
-like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX004: the client_secret of app "erp" cannot be opened.*Set it again/s, 'a ciphertext of another field');
+value("UPDATE exact.credential SET secret = (SELECT secret FROM exact.credential WHERE field = 'webhook_secret') "
+	. "WHERE field = 'client_secret'");
+like(error_of($node, 'postgres', "SELECT exact.me('erp')"),
+	qr/EX004: the client_secret of app "erp" cannot be opened.*Set it again/s, 'a ciphertext of another field');
 is(import_file('app.erp.client_secret'), 'imported', 'set again');
-value("UPDATE exact.credential SET secret = set_byte(secret, length(secret) - 1, get_byte(secret, length(secret) - 1) # 1) WHERE field = 'client_secret'");
-like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX004: the client_secret of app "erp" cannot be opened/, 'a changed ciphertext');
+value("UPDATE exact.credential SET secret = set_byte(secret, length(secret) - 1, get_byte(secret, length(secret) - 1) "
+	. "# 1) WHERE field = 'client_secret'");
+like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX004: the client_secret of app "erp" cannot be opened/,
+	'a changed ciphertext');
 value("UPDATE exact.credential SET secret = '\\x01' WHERE field = 'client_secret'");
-like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX004: the client_secret of app "erp" cannot be opened/, 'no ciphertext');
+like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX004: the client_secret of app "erp" cannot be opened/,
+	'no ciphertext');
 is(import_file('app.erp.client_secret'), 'imported', 'set again');
 value("UPDATE exact.app SET region = 'be'");
-is(value("SELECT DISTINCT finding FROM exact.credentials WHERE kind = 'app'"), 'set for another host: set it again', 'another region voids the secrets');
-like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX004: the tokens of app "erp" are for another host.*start\.exactonline\.be/s, 'and the tokens');
+is(value("SELECT DISTINCT finding FROM exact.credentials WHERE kind = 'app'"), 'set for another host: set it again',
+	'another region voids the secrets');
+like(error_of($node, 'postgres', "SELECT exact.me('erp')"),
+	qr/EX004: the tokens of app "erp" are for another host.*start\.exactonline\.be/s, 'and the tokens');
 is(import_file('app.erp.client_secret'), 'imported', 'until they are set again');
 
 # everything the server has written
@@ -175,7 +199,8 @@ IPC::Run::run([ 'pg_dump', '-h', $node->host, '-p', $node->port, 'postgres' ], '
 push @places, [ 'pg_dump', $out . $err ];
 push @places, [ $_, value("SELECT t::text FROM $_ AS t") ]
   foreach 'pg_stat_activity', 'pg_settings',
-  split(/\n/, value("SELECT oid::regclass FROM pg_class WHERE relnamespace = 'exact'::regnamespace AND relkind IN ('r', 'v', 'p')"));
+  split(/\n/, value("SELECT oid::regclass FROM pg_class WHERE relnamespace = 'exact'::regnamespace "
+	  . "AND relkind IN ('r', 'v', 'p')"));
 $node->stop;
 find({ no_chdir => 1, wanted => sub { push @places, [ $_, slurp_file($_) ] if -f; } }, $node->data_dir);
 my ($bytes, @found) = (0);

@@ -1,5 +1,5 @@
-# Exact Online's token chain while the service answers: import, refresh, one call for many who wait, too early, rejected, wrong secret,
-# another host, locks of users; the database says each time what happened.
+# Exact Online's token chain while the service answers: import, refresh, one call for many who wait, too early,
+# rejected, wrong secret, another host, locks of users; the database says each time what happened.
 use strict;
 use warnings;
 
@@ -10,7 +10,8 @@ use ExactTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $exact = ExactOnline->start('--divisions', 1, '--records', 60, '--fast', '--minute-limit', 100000, '--token-lifetime', 600, '--min-refresh-age', 2);
+my $exact = ExactOnline->start('--divisions', 1, '--records', 60, '--fast', '--minute-limit', 100000,
+	'--token-lifetime', 600, '--min-refresh-age', 2);
 my $node = exact_cluster('main', conf => { 'exact_databricks.refresh_after' => '3s' });
 my $info = $exact->{info};
 
@@ -42,14 +43,17 @@ sub older_than
 
 value('CREATE EXTENSION exact_databricks');
 wait_for_workers($node, 'postgres');
-value("INSERT INTO exact.app (name, client_id, base_url, redirect_uri) VALUES ('erp', '$info->{client_id}', '$exact->{url}', '$info->{redirect_uri}')");
+value("INSERT INTO exact.app (name, client_id, base_url, redirect_uri) VALUES ('erp', '$info->{client_id}', "
+	. "'$exact->{url}', '$info->{redirect_uri}')");
 
 # nobody has consented, nothing is set
-like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX005: app "erp" is not authorised yet.*authorize_url\('erp'\)/s, 'not authorised');
+like(error_of($node, 'postgres', "SELECT exact.me('erp')"),
+	qr/EX005: app "erp" is not authorised yet.*authorize_url\('erp'\)/s, 'not authorised');
 my $first = $exact->post('authorize')->{refresh_token};
 is(import_file('app.erp.refresh_token', "$first\n"), 'imported', 'a refresh token is imported');
 is(value("SELECT state FROM exact.app_state"), 'authorized', 'state');
-like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX004: the client_secret of app "erp" is not set.*app\.erp\.client_secret/s,
+like(error_of($node, 'postgres', "SELECT exact.me('erp')"),
+	qr/EX004: the client_secret of app "erp" is not set.*app\.erp\.client_secret/s,
 	'no client secret: nothing is sent');
 is(token_calls(), 0, 'the imported token is still unused');
 
@@ -58,10 +62,12 @@ is(import_file('app.erp.client_secret', $info->{client_secret}), 'imported', 'cl
 like(value("SELECT exact.me('erp') ->> 'FullName'"), qr/\w/, 'a call with a fresh token');
 value("SELECT exact.me('erp')") foreach 1 .. 3;
 is(token_calls(), 1, 'one call of the token endpoint');
-is(value("SELECT string_agg(origin || ' ' || (access IS NOT NULL), ', ' ORDER BY id) FROM exact.token"), 'import false, refresh true', 'two pairs stored');
+is(value("SELECT string_agg(origin || ' ' || (access IS NOT NULL), ', ' ORDER BY id) FROM exact.token"),
+	'import false, refresh true', 'two pairs stored');
 is( value("SELECT state || ' ' || refresh_attempts || ' ' || (refreshing_since IS NULL) FROM exact.app_state"),
 	'authorized 0 true', 'no attempt is open');
-is(value("SELECT outcome || ' ' || path || ' ' || status FROM exact.api_call WHERE feed = 'token'"), 'ok oauth2/token 200', 'the call is recorded');
+is(value("SELECT outcome || ' ' || path || ' ' || status FROM exact.api_call WHERE feed = 'token'"),
+	'ok oauth2/token 200', 'the call is recorded');
 is(value("SELECT what ->> 'event' FROM exact.audit_log WHERE kind = 'token'"), 'refreshed', 'and audited');
 is(import_file('app.erp.refresh_token', "$first\n"), 'unchanged', 'the same file again leaves the newer chain alone');
 
@@ -85,7 +91,8 @@ is(refreshes(), 3, 'refreshed while a user holds the row of exact.app_state');
 cmp_ok($seconds, '<', 1, sprintf('without waiting for it (%.2f s)', $seconds));
 $user->query_safe('ROLLBACK');
 $user->quit;
-wait_until('the state is written later', sub { value("SELECT refreshing_since IS NULL AND refresh_attempts = 0 FROM exact.app_state") eq 't' });
+wait_until('the state is written later',
+	sub { value("SELECT refreshing_since IS NULL AND refresh_attempts = 0 FROM exact.app_state") eq 't' });
 
 # too early: the setting is shorter than the service allows
 $exact->post('config', min_refresh_age => 570);
@@ -104,7 +111,8 @@ is(refreshes(), 4, 'the pair stays');
 # the access token is rejected before its time: one early attempt tells that the chain lives
 $exact->post('revoke', what => 'access');
 $before = token_calls();
-like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX008.*tries again at/s, 'rejected early: wait for the time of refresh');
+like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX008.*tries again at/s,
+	'rejected early: wait for the time of refresh');
 like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX008/, 'again');
 is(token_calls(), $before + 1, 'one early attempt');
 is(value('SELECT state FROM exact.app_state'), 'authorized', 'the chain lives');
@@ -117,11 +125,13 @@ import_file('app.erp.refresh_token', $exact->post('authorize')->{refresh_token})
 value("SELECT exact.me('erp')");
 $exact->post('revoke', what => 'chain');
 $before = token_calls();
-like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX005: app "erp" must be authorised again.*chainId.*authorize_url/s, 'a dead chain');
+like(error_of($node, 'postgres', "SELECT exact.me('erp')"),
+	qr/EX005: app "erp" must be authorised again.*chainId.*authorize_url/s, 'a dead chain');
 cmp_ok(token_calls() - $before, '<=', 2, 'at most two calls');
 is(value('SELECT state FROM exact.app_state'), 'reauthorize', 'state');
 like(value('SELECT next_step FROM exact.app_state'), qr/authorize_url\('erp'\)/, 'next step');
-like(slurp_file($node->logfile), qr/WARNING:  exact fetcher: alarm app=erp state=reauthorize reason=".*chainId/, 'alarm in the log');
+like(slurp_file($node->logfile), qr/WARNING:  exact fetcher: alarm app=erp state=reauthorize reason=".*chainId/,
+	'alarm in the log');
 error_of($node, 'postgres', "SELECT exact.me('erp')") foreach 1 .. 3;
 cmp_ok(token_calls() - $before, '<=', 2, 'and no more');
 
@@ -131,7 +141,8 @@ $exact->post('config', min_refresh_age => 2);
 import_file('app.erp.refresh_token', $exact->post('authorize')->{refresh_token});
 import_file('app.erp.client_secret', 'MarkerWrongSecret');
 $before = token_calls();
-like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX005.*refuses the client id or secret.*app\.erp\.client_secret/s, 'wrong client secret');
+like(error_of($node, 'postgres', "SELECT exact.me('erp')"),
+	qr/EX005.*refuses the client id or secret.*app\.erp\.client_secret/s, 'wrong client secret');
 error_of($node, 'postgres', "SELECT exact.me('erp')") foreach 1 .. 3;
 is(token_calls(), $before + 1, 'is tried once');
 is(import_file('app.erp.client_secret', $info->{client_secret}), 'imported', 'the right one');
@@ -142,15 +153,18 @@ is(value('SELECT state FROM exact.app_state'), 'authorized', 'state');
 $exact->post('config', token_day_limit => 1);
 older_than(3);
 value("SELECT exact.me('erp')");
-is(value("SELECT outcome FROM exact.api_call WHERE feed = 'token' ORDER BY id DESC LIMIT 1"), 'limit', '429 of the token endpoint');
+is(value("SELECT outcome FROM exact.api_call WHERE feed = 'token' ORDER BY id DESC LIMIT 1"), 'limit',
+	'429 of the token endpoint');
 is(value('SELECT state FROM exact.app_state'), 'authorized', 'is no refusal');
 $exact->post('config', token_day_limit => 200);
 
 # another host voids what is stored for this one
 $before = token_calls();
 value("UPDATE exact.app SET base_url = 'http://127.0.0.1:9'");
-like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX004: the tokens of app "erp" are for another host.*127\.0\.0\.1:9/s, 'another host');
-is(value("SELECT finding FROM exact.credentials WHERE field = 'client_secret'"), 'set for another host: set it again', 'exact.credentials says so');
+like(error_of($node, 'postgres', "SELECT exact.me('erp')"),
+	qr/EX004: the tokens of app "erp" are for another host.*127\.0\.0\.1:9/s, 'another host');
+is(value("SELECT finding FROM exact.credentials WHERE field = 'client_secret'"), 'set for another host: set it again',
+	'exact.credentials says so');
 value("UPDATE exact.app SET base_url = '$exact->{url}'");
 setting(allowed_hosts => 'start.exactonline.nl', insecure_loopback => 'off');
 wait_until('the setting counts', sub { error_of($node, 'postgres', "SELECT exact.me('erp')") =~ /EX006/ });
@@ -160,7 +174,8 @@ setting(insecure_loopback => 'on');
 rename("$node->{exact_key_file}", "$node->{exact_key_file}.away") or die "cannot rename: $!";
 value('SELECT exact.restart_workers()');
 wait_for_workers($node, 'postgres');
-like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX003: key file ".*" does not exist.*openssl rand/s, 'key file missing');
+like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX003: key file ".*" does not exist.*openssl rand/s,
+	'key file missing');
 rename("$node->{exact_key_file}.away", "$node->{exact_key_file}") or die "cannot rename: $!";
 wait_until('it is back', sub { error_of($node, 'postgres', "SELECT exact.me('erp')") eq '' });
 

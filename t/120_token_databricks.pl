@@ -1,5 +1,5 @@
-# Databricks tokens: discovery, client credentials, early renewal, one more when rejected, personal access tokens, hosts as people paste
-# them, and what is refused. Asked through the loader's own ping, which needs a token for its call.
+# Databricks tokens: discovery, client credentials, early renewal, one more when rejected, personal access tokens, hosts
+# as people paste them, and what is refused. Asked through the loader's own ping, which needs a token for its call.
 use strict;
 use warnings;
 
@@ -11,7 +11,8 @@ use JSON::PP ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $simulator = simulator(engine => 'none', pat => 'dapiMarkerPersonal-5Wd', 'client-secret' => 'MarkerLake-9Zv!/+=:x', 'token-lifetime' => 600);
+my $simulator = simulator(engine => 'none', pat => 'dapiMarkerPersonal-5Wd', 'client-secret' => 'MarkerLake-9Zv!/+=:x',
+	'token-lifetime' => 600);
 my $node = exact_cluster('main');
 my $client_id = $simulator->{info}{client_id};
 my $json = JSON::PP->new->utf8;
@@ -19,8 +20,10 @@ my $json = JSON::PP->new->utf8;
 
 sub value { return $node->safe_psql('postgres', $_[0]); }
 sub ping { return $json->decode(value("SELECT exact._ask('loader', 'ping')"))->[0]; }
-sub count_of { my ($path) = @_; return scalar grep { $_->{path} =~ $path } @{ control($simulator, 'GET', 'calls?since=0')->{calls} }; }
-sub fault { my ($path, $action, %more) = @_; return control($simulator, 'POST', 'faults', { path => $path, action => $action, %more }); }
+sub count_of { my ($path) = @_;
+	return scalar grep { $_->{path} =~ $path } @{ control($simulator, 'GET', 'calls?since=0')->{calls} }; }
+sub fault { my ($path, $action, %more) = @_;
+	return control($simulator, 'POST', 'faults', { path => $path, action => $action, %more }); }
 sub clear { return control($simulator, 'DELETE', 'faults'); }
 sub set_secret
 {
@@ -30,11 +33,13 @@ sub set_secret
 	return value("SELECT result FROM exact.import_secrets() WHERE field = '$field'");
 }
 # Any change of the workspace makes the loader forget its token.
-sub anew { return value("UPDATE exact.workspace SET host = CASE WHEN host LIKE '%?o=1' THEN '$simulator->{url}' ELSE '$simulator->{url}/?o=1' END"); }
+sub anew { return value("UPDATE exact.workspace SET host = CASE WHEN host LIKE '%?o=1' THEN '$simulator->{url}' "
+	. "ELSE '$simulator->{url}/?o=1' END"); }
 
 value('CREATE EXTENSION exact_databricks');
 wait_for_workers($node, 'postgres');
-value("INSERT INTO exact.workspace (name, host, warehouse_id, catalog, schema, client_id) VALUES ('lake', '$simulator->{url}', '$simulator->{info}{warehouse_id}', 'main', 'exact', '$client_id')");
+value("INSERT INTO exact.workspace (name, host, warehouse_id, catalog, schema, client_id) "
+	. "VALUES ('lake', '$simulator->{url}', '$simulator->{info}{warehouse_id}', 'main', 'exact', '$client_id')");
 
 # nothing set, wrong, right
 like(ping()->{finding}, qr/the client_secret of workspace "lake" is not set/, 'no secret');
@@ -49,7 +54,8 @@ ok(ping()->{ok}, 'works at once');
 ok(ping()->{ok}, 'and again') foreach 1 .. 2;
 is(count_of(qr{oidc/v1/token}), 2, 'with one token');
 is(count_of(qr{oauth-authorization-server}), 2, 'the endpoint was discovered once for each secret');
-is(value("SELECT what ->> 'event' || ' ' || (what ->> 'workspace') FROM exact.audit_log WHERE chain = 'loader' AND kind = 'token'"), 'issued lake', 'audited');
+is(value("SELECT what ->> 'event' || ' ' || (what ->> 'workspace') FROM exact.audit_log WHERE chain = 'loader' "
+	. "AND kind = 'token'"), 'issued lake', 'audited');
 is(value('SELECT count(*) FROM exact.token'), '0', 'it is stored nowhere');
 
 # rejected: one more
@@ -75,7 +81,9 @@ foreach my $case (
 	[ 'oidc/v1/token', 'reset_before', [], qr/gives no access token/ ],
 	[ 'oauth-authorization-server', 'html', [], qr/gives no access token/ ],
 	[ 'oauth-authorization-server', 'status', [ status => 404 ], qr/OAuth is not available on/ ],
-	[ 'oauth-authorization-server', 'status', [ status => 200, body => '{"token_endpoint":"https:\\/\\/evil.example.com\\/oidc\\/v1\\/token"}' ], qr/token endpoint on another host/ ])
+	[ 'oauth-authorization-server', 'status',
+		[ status => 200, body => '{"token_endpoint":"https:\\/\\/evil.example.com\\/oidc\\/v1\\/token"}' ],
+		qr/token endpoint on another host/ ])
 {
 	my ($path, $action, $more, $expected) = @$case;
 
@@ -97,12 +105,14 @@ anew();
 ok(ping()->{ok}, 'a token of three seconds');
 $before = count_of(qr{oidc/v1/token});
 wait_until('it is renewed', sub { return ping()->{ok} && count_of(qr{oidc/v1/token}) > $before }, 10);
-is(scalar(grep { $_->{status} == 403 } @{ control($simulator, 'GET', 'calls?since=0')->{calls} }[ -3 .. -1 ]), 0, 'before it is rejected');
+is(scalar(grep { $_->{status} == 403 } @{ control($simulator, 'GET', 'calls?since=0')->{calls} }[ -3 .. -1 ]), 0,
+	'before it is rejected');
 control($simulator, 'POST', 'config', { token_lifetime => 3600 });
 
 # personal access tokens
 value("UPDATE exact.workspace SET client_id = NULL");
-like(ping()->{finding}, qr/the token of workspace "lake" is not set/, 'without client id a personal access token is wanted');
+like(ping()->{finding}, qr/the token of workspace "lake" is not set/,
+	'without client id a personal access token is wanted');
 set_secret('token', 'dapiMarkerWrong');
 ok(!ping()->{ok}, 'a wrong one');
 like(ping()->{finding}, qr/Databricks refuses the personal access token of workspace "lake"/, 'is said');
@@ -110,7 +120,8 @@ set_secret('token', "dapiMarkerPersonal-5Wd\n");
 ok(ping()->{ok}, 'the right one works at once');
 
 # hosts as pasted
-foreach my $host ("$simulator->{url}/", "$simulator->{url}/sql/editor/1?o=123456&x=y#z", uc($simulator->{url}) =~ s/HTTP/http/r)
+foreach my $host ("$simulator->{url}/", "$simulator->{url}/sql/editor/1?o=123456&x=y#z",
+	uc($simulator->{url}) =~ s/HTTP/http/r)
 {
 	value("UPDATE exact.workspace SET host = '$host'");
 	set_secret('token', 'dapiMarkerPersonal-5Wd');

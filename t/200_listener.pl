@@ -1,4 +1,5 @@
-# The listener as its users meet it: paths and methods, notifications and what is answered, limits, who sees the pages, proxies.
+# The listener as its users meet it: paths and methods, notifications and what is answered, limits, who sees the pages,
+# proxies.
 use strict;
 use warnings;
 
@@ -14,7 +15,8 @@ my ($node, $port) = listener_cluster('main', conf => { 'exact_databricks.trusted
 sub value { return $node->safe_psql('postgres', $_[0]); }
 sub count { return value("SELECT $_[0] FROM exact.listener"); }
 
-is(value('SELECT listens_at FROM exact.workers WHERE role = \'listener\''), "127.0.0.1:$port", 'exact.workers says where');
+is(value('SELECT listens_at FROM exact.workers WHERE role = \'listener\''), "127.0.0.1:$port",
+	'exact.workers says where');
 
 # ---- paths and methods ----
 my %get = map { $_ => 1 } '/exact/callback?a=b', '/health', '/status', '/metrics';
@@ -33,7 +35,8 @@ foreach my $path (sort(keys %get), '/exact/hook')
 		unlike($answer, qr/microhttpd|PostgreSQL|1\.0\.0/i, 'no version') if $method eq 'GET';
 	}
 }
-foreach my $path ('/', '/exact', '/exact/', '/exact/hook/', '/exact/hook/x', '/EXACT/HOOK', '/exact%2fhook', '/exact/%68ook', '//exact/hook', '/./exact/hook',
+foreach my $path ('/', '/exact', '/exact/', '/exact/hook/', '/exact/hook/x', '/EXACT/HOOK', '/exact%2fhook',
+	'/exact/%68ook', '//exact/hook', '/./exact/hook',
 	'/exact/../exact/hook', '/status.html', '/favicon.ico', '/exact/hook;x', '/health%00')
 {
 	is(status_of(raw($port, request_bytes('GET', $path))), 404, "GET $path");
@@ -42,7 +45,8 @@ foreach my $path ('/', '/exact', '/exact/', '/exact/hook/', '/exact/hook/x', '/E
 foreach my $header ('Cache-Control: no-store', 'X-Content-Type-Options: nosniff', 'Referrer-Policy: no-referrer')
 {
 	my ($name, $text) = split /: /, $header;
-	is(header_of($_, $name), $text, $header) foreach get($port, '/health'), get($port, '/none'), get($port, '/exact/hook'), post($port, '');
+	is(header_of($_, $name), $text, $header) foreach get($port, '/health'), get($port, '/none'),
+		get($port, '/exact/hook'), post($port, '');
 }
 is(value('SELECT count(*) FROM exact.inbox'), 0, 'nothing was stored');
 
@@ -52,7 +56,8 @@ my $before = count('accepted');
 my $answer = post($port, $body);
 is(status_of($answer), 200, 'accepted');
 is(body_of($answer), '', 'with an empty body');
-is(value('SELECT app, secret, i.division, i.topic, action, key, taken_at IS NULL OR reason IS NULL FROM exact.inbox AS i JOIN exact.inbox_work USING (id)'),
+is(value('SELECT app, secret, i.division, i.topic, action, key, taken_at IS NULL OR reason IS NULL '
+	. 'FROM exact.inbox AS i JOIN exact.inbox_work USING (id)'),
 	"erp|current|$Listener::DIVISION|Items|Update|0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b|t", 'and stored');
 is(status_of(post($port, $body)), 200, 'a repeat');
 is(value('SELECT count(*) FROM exact.inbox'), 1, 'is not stored again');
@@ -61,26 +66,30 @@ is(status_of(post($port, " \r\n\t")), 200, 'white space only');
 is(status_of(raw($port, "POST /exact/hook HTTP/1.1\r\nHost: x\r\n\r\n")), 200, 'without any length');
 is(count('accepted') - $before, 1, 'one was accepted');
 
-foreach my $bad ($body =~ s/Update/Delete/r, lc $body, substr($body, 0, -1), "x$body", "$body x", '{}', '[]', 'null', "\0", notification(secret => 'another'), $body =~ s/:/: /gr)
+foreach my $bad ($body =~ s/Update/Delete/r, lc $body, substr($body, 0, -1), "x$body", "$body x", '{}', '[]', 'null',
+	"\0", notification(secret => 'another'), $body =~ s/:/: /gr)
 {
 	my $refused = post($port, $bad);
 	is(status_of($refused), 401, 'refused');
 	is(body_of($refused), '', 'without a reason');
 }
 is(value('SELECT count(*) FROM exact.inbox'), 1, 'nothing of it was stored');
-foreach my $odd (notification(content => '{}'), notification(content => '{"Topic":"Items","Division":999}'), notification(content => '[1]'), notification(content => qq({"Topic":"\xff"})),
+foreach my $odd (notification(content => '{}'), notification(content => '{"Topic":"Items","Division":999}'),
+	notification(content => '[1]'), notification(content => qq({"Topic":"\xff"})),
 	notification(content => qq({"Topic":"Items","Division":$Listener::DIVISION,"New":{"a":[1]}})))
 {
 	is(status_of(post($port, $odd)), 200, 'signed but of no use: answered 200');
 }
-is(value('SELECT count(*), count(reason), count(taken_at) FROM exact.inbox_work WHERE reason IS NOT NULL'), '5|5|5', 'and kept with the reason, for nobody to take');
+is(value('SELECT count(*), count(reason), count(taken_at) FROM exact.inbox_work WHERE reason IS NOT NULL'), '5|5|5',
+	'and kept with the reason, for nobody to take');
 
 # several requests over one connection, all at once
 my $burst = join '', map { request_bytes('POST', '/exact/hook', body => notification()) } 1 .. 20;
 my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Proto => 'tcp');
 my $answers = '';
 print $socket $burst;
-wait_until('20 answers', sub { sysread($socket, my $part, 65536) or return 1; $answers .= $part; return 20 == (() = $answers =~ /HTTP\/1\.1 200 OK/g); });
+wait_until('20 answers', sub { sysread($socket, my $part, 65536) or return 1; $answers .= $part;
+	return 20 == (() = $answers =~ /HTTP\/1\.1 200 OK/g); });
 is(scalar(() = $answers =~ /HTTP\/1\.1 200 OK/g), 20, 'pipelined: 20 answers');
 close $socket;
 
@@ -89,23 +98,32 @@ write_file("$node->{exact_secrets_directory}/app.erp.webhook_secret_next", 'the 
 value('SELECT * FROM exact.import_secrets()');
 is(status_of(post($port, notification(secret => 'the next secret'))), 200, 'signed with the next secret');
 is(status_of(post($port, notification())), 200, 'signed with the current one');
-is(value("SELECT string_agg(secret, ',') FROM (SELECT secret FROM exact.inbox ORDER BY id DESC LIMIT 2) AS x"), 'current,next', 'which one is recorded');
+is(value("SELECT string_agg(secret, ',') FROM (SELECT secret FROM exact.inbox ORDER BY id DESC LIMIT 2) AS x"),
+	'current,next', 'which one is recorded');
 
 # ---- limits ----
 my $stored = value('SELECT count(*) FROM exact.inbox');
 is(status_of(post($port, 'x' x 65536)), 401, '64 kB are read');
 is(status_of(post($port, 'x' x 65537)), 413, '64 kB + 1 are not');
 my $started = time();
-is(status_of(raw($port, "POST /exact/hook HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n")), 413, 'at once when the length says it');
-is(status_of(raw($port, "POST /exact/hook HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n")), 413, 'whatever it says');
-is(status_of(raw($port, "POST /exact/hook HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\nExpect: 100-continue\r\n\r\n")), 413, 'and before it is sent');
-is( status_of(raw($port, "POST /exact/hook HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n10001\r\n" . ('x' x 65537) . "\r\n0\r\n\r\n")),
+is(status_of(raw($port, "POST /exact/hook HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n")), 413,
+	'at once when the length says it');
+is(status_of(raw($port, "POST /exact/hook HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n")),
+	413, 'whatever it says');
+is(status_of(raw($port, "POST /exact/hook HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\nExpect: "
+	. "100-continue\r\n\r\n")), 413, 'and before it is sent');
+is( status_of(raw($port, "POST /exact/hook HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n10001\r\n"
+	. ('x' x 65537) . "\r\n0\r\n\r\n")),
 	413, 'chunked: 64 kB + 1');
-is( status_of(raw($port, "POST /exact/hook HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" . ("1000\r\n" . ('x' x 4096) . "\r\n") x 16 . "0\r\n\r\n")),
+is( status_of(raw($port, "POST /exact/hook HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+	. ("1000\r\n" . ('x' x 4096) . "\r\n") x 16 . "0\r\n\r\n")),
 	401, 'chunked: 64 kB');
-is(status_of(raw($port, "GET /health HTTP/1.1\r\nHost: x\r\nX-Long: " . ('x' x 8000) . "\r\n\r\n")), 200, 'headers below 8 kB');
-is(status_of(raw($port, "GET /health HTTP/1.1\r\nHost: x\r\nX-Long: " . ('x' x 8192) . "\r\n\r\n")), 431, 'headers above 8 kB');
-is(status_of(raw($port, "GET /health HTTP/1.1\r\nHost: x\r\nX-Long: " . ('x' x 100_000) . "\r\n\r\n")), 431, 'far above');
+is(status_of(raw($port, "GET /health HTTP/1.1\r\nHost: x\r\nX-Long: " . ('x' x 8000) . "\r\n\r\n")), 200,
+	'headers below 8 kB');
+is(status_of(raw($port, "GET /health HTTP/1.1\r\nHost: x\r\nX-Long: " . ('x' x 8192) . "\r\n\r\n")), 431,
+	'headers above 8 kB');
+is(status_of(raw($port, "GET /health HTTP/1.1\r\nHost: x\r\nX-Long: " . ('x' x 100_000) . "\r\n\r\n")), 431,
+	'far above');
 is(status_of(raw($port, "GET /health HTTP/1.1\r\nHost: x\r\n" . "a: b\r\n" x 200 . "\r\n")), 431, 'too many headers');
 like(status_of(raw($port, 'GET /' . ('x' x 20_000) . " HTTP/1.1\r\nHost: x\r\n\r\n")), qr/^(414|431)$/, 'a long path');
 is(status_of(raw($port, request_bytes('GET', '/health', body => 'x'))), 413, 'a page takes no body');
@@ -114,7 +132,8 @@ is(value('SELECT count(*) FROM exact.inbox'), $stored, 'nothing of it was stored
 # Expect: 100-continue is answered, then the body comes
 $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Proto => 'tcp');
 $body = notification();
-like(raw($port, request_bytes('POST', '/exact/hook', headers => [ 'Expect: 100-continue', 'Content-Length: ' . length $body ]), socket => $socket),
+like(raw($port, request_bytes('POST', '/exact/hook',
+	headers => [ 'Expect: 100-continue', 'Content-Length: ' . length $body ]), socket => $socket),
 	qr/^HTTP\/1\.1 100 Continue\r\n/, '100-continue');
 is(status_of(raw($port, $body, socket => $socket)), 200, 'and the answer');
 
@@ -122,8 +141,10 @@ is(status_of(raw($port, $body, socket => $socket)), 200, 'and the answer');
 is(body_of(get($port, '/health')), "ok\n", '/health');
 like(body_of(get($port, '/status')), qr/<!DOCTYPE html>.*$Listener::DIVISION/s, '/status');
 my $metrics;
-ok(wait_until('a fresh page', sub { $metrics = body_of(get($port, '/metrics')); $metrics =~ /^exact_webhooks_received_total\{result="accepted"\} [1-9]\d*$/m }), '/metrics');
-is(scalar(grep { !/^(# (HELP|TYPE) \S+ .+|[a-z_]+(\{[a-z]+="[^"]*"\})? -?[0-9.e+]+)$/ } split /\n/, $metrics), 0, 'every line of it is of the format');
+ok(wait_until('a fresh page', sub { $metrics = body_of(get($port, '/metrics'));
+	$metrics =~ /^exact_webhooks_received_total\{result="accepted"\} [1-9]\d*$/m }), '/metrics');
+is(scalar(grep { !/^(# (HELP|TYPE) \S+ .+|[a-z_]+(\{[a-z]+="[^"]*"\})? -?[0-9.e+]+)$/ } split /\n/, $metrics), 0,
+	'every line of it is of the format');
 
 value("UPDATE exact.division SET description = '<b>&\"''' WHERE division = $Listener::DIVISION");
 wait_until('the page is made anew', sub { body_of(get($port, '/status')) =~ /&lt;b&gt;&amp;&quot;&#39;/ });
@@ -133,24 +154,34 @@ cmp_ok(length(body_of(get($port, '/status'))), '<', 50_000, 'small');
 # only this machine, asked as this machine
 foreach my $page ('/status', '/metrics')
 {
-	foreach my $header ('X-Forwarded-For: 203.0.113.5', 'X-Forwarded-For: 127.0.0.1', 'x-forwarded-for:', 'Forwarded: for=127.0.0.1', 'X-Real-IP: 127.0.0.1', 'Via: 1.1 proxy')
+	foreach my $header ('X-Forwarded-For: 203.0.113.5', 'X-Forwarded-For: 127.0.0.1', 'x-forwarded-for:',
+		'Forwarded: for=127.0.0.1', 'X-Real-IP: 127.0.0.1', 'Via: 1.1 proxy')
 	{
 		is(status_of(get($port, $page, headers => [$header])), 401, "$page with $header");
 	}
 	is(status_of(get($port, $page, host => 'hub.example.com')), 401, "$page under a public name");
-	is(status_of(get($port, $page, host => $_)), 200, "$page under $_") foreach 'localhost', "localhost:$port", '127.0.0.1', "127.0.0.1:$port", '[::1]', "[::1]:$port";
-	is(status_of(get($port, $page, headers => ['X-Forwarded-For: 127.0.0.1'], from => '127.0.0.3')), 401, "$page through a trusted proxy");
-	is(status_of(get($port, $page, host => 'hub.example.com', headers => ['Authorization: Bearer nonsense'])), 401, 'a token when none is set');
+	is(status_of(get($port, $page, host => $_)), 200, "$page under $_") foreach 'localhost', "localhost:$port",
+		'127.0.0.1', "127.0.0.1:$port", '[::1]', "[::1]:$port";
+	is(status_of(get($port, $page, headers => ['X-Forwarded-For: 127.0.0.1'], from => '127.0.0.3')), 401,
+		"$page through a trusted proxy");
+	is(status_of(get($port, $page, host => 'hub.example.com', headers => ['Authorization: Bearer nonsense'])), 401,
+		'a token when none is set');
 }
 write_file("$node->{exact_secrets_directory}/listener.status.token", 'a token for the page', 0600);
 is(value("SELECT result FROM exact.import_secrets() WHERE kind = 'listener'"), 'imported', 'a token is imported');
-is(value("SELECT is_set, finding IS NULL FROM exact.credentials WHERE kind = 'listener'"), 't|t', 'exact.credentials has it');
-wait_until('it counts', sub { status_of(get($port, '/metrics', host => 'hub.example.com', headers => ['Authorization: Bearer a token for the page'])) eq '200' });
-foreach my $bad ('Bearer a token for the pag', 'Bearer a token for the pagee', 'Bearer ', 'Bearer', 'Basic YTpi', 'a token for the page')
+is(value("SELECT is_set, finding IS NULL FROM exact.credentials WHERE kind = 'listener'"), 't|t',
+	'exact.credentials has it');
+wait_until('it counts', sub { status_of(get($port, '/metrics', host => 'hub.example.com',
+	headers => ['Authorization: Bearer a token for the page'])) eq '200' });
+foreach my $bad ('Bearer a token for the pag', 'Bearer a token for the pagee', 'Bearer ', 'Bearer', 'Basic YTpi',
+	'a token for the page')
 {
-	is(status_of(get($port, '/metrics', host => 'hub.example.com', headers => ["Authorization: $bad"])), 401, "not with $bad");
+	is(status_of(get($port, '/metrics', host => 'hub.example.com', headers => ["Authorization: $bad"])), 401,
+		"not with $bad");
 }
-is(status_of(get($port, '/status', headers => [ 'X-Forwarded-For: 203.0.113.5', 'authorization: bearer a token for the page' ])), 200, 'through a proxy with the token');
+is(status_of(get($port, '/status',
+	headers => [ 'X-Forwarded-For: 203.0.113.5', 'authorization: bearer a token for the page' ])), 200,
+	'through a proxy with the token');
 
 # ---- what the log and the view say ----
 my $log = slurp_file($node->logfile);
@@ -158,7 +189,9 @@ my @lines = $log =~ /(exact listener: webhook refused=.*)/g;
 cmp_ok(scalar @lines, '<=', 2, 'refused signatures: at most one line a minute');
 like($lines[0], qr/refused=\d+ reason=signature last_from=127\.0\.0\.1$/, 'which names no reason and no content');
 unlike($log, qr/HashCode|a token for the page|test-webhook-secret/, 'no body and no secret');
-like(value('SELECT concat_ws($$ $$, refused > 10, too_large > 4, unknown > 50, malformed > 2, received - accepted - duplicates - validations - refused - unavailable, unavailable) FROM exact.listener'), qr/^t t t t 0 0$/, 'exact.listener counts');
+like(value('SELECT concat_ws($$ $$, refused > 10, too_large > 4, unknown > 50, malformed > 2, received - accepted - '
+	. 'duplicates - validations - refused - unavailable, unavailable) FROM exact.listener'), qr/^t t t t 0 0$/,
+	'exact.listener counts');
 is(value("SELECT count(*) FROM exact.verify_audit()"), 0, 'the audit chain is whole');
 unlike($log, qr/PANIC|TRAP|segfault|signal 11/, 'no crash');
 done_testing();

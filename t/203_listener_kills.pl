@@ -1,5 +1,6 @@
-# kill -9 of the listener and of the postmaster while notifications come: every one that was answered 200 is there afterwards, and
-# the answers go on. EXACT_DATABRICKS_LISTENER_KILLS and EXACT_DATABRICKS_POSTMASTER_KILLS say how often (default 2 and 1).
+# kill -9 of the listener and of the postmaster while notifications come: every one that was answered 200 is there
+# afterwards, and the answers go on. EXACT_DATABRICKS_LISTENER_KILLS and EXACT_DATABRICKS_POSTMASTER_KILLS say how often
+# (default 2 and 1).
 use strict;
 use warnings;
 
@@ -33,7 +34,8 @@ sub flowing
 	return seconds_of(
 		sub {
 			wait_until("$what: the server is back", sub { defined($before = stored()) }, $back_within);
-			wait_until("$what: notifications are stored", sub { my $now = stored(); defined $now && $now > $before + 100 }, $back_within);
+			wait_until("$what: notifications are stored", sub { my $now = stored();
+				defined $now && $now > $before + 100 }, $back_within);
 		});
 }
 
@@ -51,7 +53,8 @@ sub kill_under_load
 	$acknowledged{$_} = 1 foreach @{ $answers->{200} };
 	$unavailable += @{ $answers->{503} // [] };
 	is(join(' ', grep { !/^(200|503)$/ } keys %$answers), '', "$what: answers are 200 or 503");
-	is(scalar(missing_keys($node, { 200 => [ keys %acknowledged ] })), 0, sprintf('%s: all of %d acknowledged ones are there', $what, scalar keys %acknowledged));
+	is(scalar(missing_keys($node, { 200 => [ keys %acknowledged ] })), 0,
+		sprintf('%s: all of %d acknowledged ones are there', $what, scalar keys %acknowledged));
 	return;
 }
 
@@ -70,13 +73,16 @@ foreach my $n (1 .. $postmaster_kills)
 		"kill $n of the postmaster",
 		sub {
 			$node->kill9;
-			wait_until('its children have gone', sub { system('pg_ctl', '-s', '-D', $node->data_dir, 'status') != 0 && !ipc_in_use() });
+			wait_until('its children have gone', sub { system('pg_ctl', '-s', '-D', $node->data_dir, 'status') != 0
+				&& !ipc_in_use() });
 			$node->start;
 		});
 }
 is($node->safe_psql('postgres', 'SELECT count(*) FROM exact.verify_audit()'), 0, 'the audit chains are whole');
-is($node->safe_psql('postgres', "SELECT count(*) FROM exact.inbox JOIN exact.inbox_work USING (id) WHERE taken_at IS NULL GROUP BY digest HAVING count(*) > 1"), '', 'and none is there twice');
-note(sprintf('%d listener kills, %d postmaster kills, %d acknowledged, 0 lost, %d answered 503, accepted again within %.1f s',
+is($node->safe_psql('postgres', "SELECT count(*) FROM exact.inbox JOIN exact.inbox_work USING (id) "
+	. "WHERE taken_at IS NULL GROUP BY digest HAVING count(*) > 1"), '', 'and none is there twice');
+note(sprintf('%d listener kills, %d postmaster kills, %d acknowledged, 0 lost, %d answered 503, accepted again '
+	. 'within %.1f s',
 		$listener_kills, $postmaster_kills, scalar keys %acknowledged, $unavailable, $slowest));
 done_testing();
 

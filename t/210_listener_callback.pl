@@ -1,4 +1,5 @@
-# The page to which Exact Online sends the browser: finishes the authorisation, or says in plain words why not; nothing leaks.
+# The page to which Exact Online sends the browser: finishes the authorisation, or says in plain words why not; nothing
+# leaks.
 use strict;
 use warnings;
 
@@ -11,7 +12,8 @@ use Listener;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $exact = ExactOnline->start('--divisions', 1, '--records', 60, '--fast', '--minute-limit', 100000, '--error-limit', 0);
+my $exact = ExactOnline->start('--divisions', 1, '--records', 60, '--fast', '--minute-limit', 100000,
+	'--error-limit', 0);
 my ($node, $port) = listener_cluster('main', no_app => 1);
 my $info = $exact->{info};
 my (@codes, @states);
@@ -23,14 +25,16 @@ sub token_calls { return scalar $exact->calls(0, qr{oauth2/token}); }
 sub consent
 {
 	my $answer = $exact->{http}->get(value("SELECT exact.authorize_url('erp')"));
-	my ($query) = ($answer->{headers}{location} // '') =~ /\?(.*)/ or die "no redirect: $answer->{status} $answer->{content}";
+	my ($query) = ($answer->{headers}{location} // '') =~ /\?(.*)/ or die "no redirect: $answer->{status} "
+		. "$answer->{content}";
 
 	push @codes, $query =~ /code=([^&]+)/;
 	push @states, $query =~ /state=([^&]+)/;
 	return $query;
 }
 
-sub page { my ($query, %options) = @_; return get($port, "/exact/callback?$query", host => 'hub.example.com', seconds => 60, %options); }
+sub page { my ($query, %options) = @_; return get($port, "/exact/callback?$query", host => 'hub.example.com',
+	seconds => 60, %options); }
 
 value("ALTER DATABASE postgres SET exact_databricks.public_url = 'https://hub.example.com'");
 value("INSERT INTO exact.app (name, client_id, base_url) VALUES ('erp', '$info->{client_id}', '$exact->{url}')");
@@ -48,7 +52,9 @@ is(status_of(page('code=%ff%fe&state=%c3%28')), 400, 'bytes that are no text');
 $answer = page('error=%3Cscript%3Ealert(1)%3C/script%3E&state=' . (consent() =~ /state=([^&]+)/)[0]);
 is(status_of($answer), 400, 'refused by the user');
 unlike(body_of($answer), qr/<script/, 'escaped');
-like(body_of($answer), qr/did not authorise app &#39;erp&#39;: &lt;script&gt;.*SELECT exact\.authorize_url\(&#39;erp&#39;\)/s, 'with the next step');
+like(body_of($answer),
+	qr/did not authorise app &#39;erp&#39;: &lt;script&gt;.*SELECT exact\.authorize_url\(&#39;erp&#39;\)/s,
+	'with the next step');
 $answer = page('error=access_denied&state=' . (consent() =~ /state=([^&]+)/)[0]);
 like(body_of($answer), qr/access_denied/, 'denied');
 my $query = consent();
@@ -66,17 +72,20 @@ is(token_calls(), 0, 'spends nothing');
 $exact->fault('oauth2/token', 'status', status => 400, body => '{"error":"invalid_grant"}', times => 1);
 $answer = page($query);
 isnt(status_of($answer), 200, 'the code is refused');
-like(body_of($answer), qr/Exact Online refuses the authorisation of app &quot;erp&quot;.*Begin again/s, 'with reason and next step');
+like(body_of($answer), qr/Exact Online refuses the authorisation of app &quot;erp&quot;.*Begin again/s,
+	'with reason and next step');
 $exact->clear_faults;
 
 # authorised
 $query = consent();
 $answer = page($query);
 is(status_of($answer), 200, 'authorised');
-like(body_of($answer), qr/App erp may now read Exact Online as \S.*discover_divisions\(&#39;erp&#39;\)/s, 'who, and what is next');
+like(body_of($answer), qr/App erp may now read Exact Online as \S.*discover_divisions\(&#39;erp&#39;\)/s,
+	'who, and what is next');
 is(value('SELECT state FROM exact.app_state'), 'authorized', 'state');
 isnt(value('SELECT user_name FROM exact.app_state'), '', 'and by whom');
-like(header_of($answer, 'Content-Security-Policy'), qr/default-src 'none'; style-src 'sha256-/, 'no script may run in the page');
+like(header_of($answer, 'Content-Security-Policy'), qr/default-src 'none'; style-src 'sha256-/,
+	'no script may run in the page');
 is(header_of($answer, 'Cache-Control'), 'no-store', 'not stored');
 is(header_of($answer, 'Referrer-Policy'), 'no-referrer', 'no referrer');
 isnt(value("SELECT exact.me('erp') ->> 'FullName'"), '', 'the token works');

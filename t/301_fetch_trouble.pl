@@ -1,4 +1,5 @@
-# What must not stop the fetcher: locks of others, configuration that changes under a request, refused confirmations, odd answers.
+# What must not stop the fetcher: locks of others, configuration that changes under a request, refused confirmations,
+# odd answers.
 use strict;
 use warnings;
 
@@ -52,7 +53,8 @@ foreach my $table ('exact.app', 'exact.token', 'exact.request')
 	$session->query_safe("BEGIN; LOCK TABLE $table IN ACCESS EXCLUSIVE MODE");
 	$node->psql('postgres', "SELECT exact._wake('fetcher')");
 	wait_until("$table is waited for", sub {
-		one("SELECT count(*) FROM pg_locks l WHERE NOT granted AND relation = '$table'::regclass") > 0 || $node->log_contains('lock timeout') });
+		one("SELECT count(*) FROM pg_locks l WHERE NOT granted AND relation = '$table'::regclass") > 0
+			|| $node->log_contains('lock timeout') });
 	$session->query_safe('COMMIT');
 	$session->quit;
 	calls_go_on("a lock on $table");
@@ -62,9 +64,11 @@ foreach my $table ('exact.app', 'exact.token', 'exact.request')
 $exact->clear_faults;
 $exact->fault("/$first/purchaseorder/PurchaseOrders", 'status', status => 403, times => -1,
 	body => { error => { code => '', message => { lang => '', value => 'Forbidden' } } });
-my ($order) = grep { !$_->{deleted} && $_->{row}{LineNumber} == 0 } $exact->truth($first, 'sync/PurchaseOrder/PurchaseOrders');
+my ($order) = grep { !$_->{deleted}
+	&& $_->{row}{LineNumber} == 0 } $exact->truth($first, 'sync/PurchaseOrder/PurchaseOrders');
 my ($center) = grep { !$_->{deleted} } $exact->truth($first, 'hrm/Costcenters');
-$exact->post('change', division => $first, resource => 'purchaseorder/PurchaseOrders', op => 'delete', key => $order->{key});
+$exact->post('change', division => $first, resource => 'purchaseorder/PurchaseOrders', op => 'delete',
+	key => $order->{key});
 $exact->post('change', division => $first, resource => 'hrm/Costcenters', op => 'delete', key => $center->{key});
 one("SELECT exact.sync_now($first, 'costcenter')");
 my $deleted = "SELECT deleted FROM exact.record WHERE division = $first AND entity = '%s' AND key = lower('%s')";
@@ -74,12 +78,15 @@ like(one("SELECT last_error FROM exact.feed_state WHERE division = $first AND fe
 	qr/deletes of purchaseorders cannot be confirmed/, 'and its feed says so');
 $exact->clear_faults;
 one("SELECT exact.resume($first)");
-wait_until('after resume the order is confirmed', sub { one(sprintf $deleted, 'purchaseorders', $order->{key}) eq 't' });
-is(one("SELECT count(*) FROM exact.record WHERE division = $first AND parent = lower('$order->{key}') AND NOT deleted"), '0', 'with its lines');
+wait_until('after resume the order is confirmed',
+	sub { one(sprintf $deleted, 'purchaseorders', $order->{key}) eq 't' });
+is(one("SELECT count(*) FROM exact.record WHERE division = $first AND parent = lower('$order->{key}') AND NOT deleted"),
+	'0', 'with its lines');
 
 # resume() tries what was refused at once
 $fault = $exact->fault("/$first/sync/Financial/GLAccounts", 'status', status => 400, times => -1, body => {});
-wait_until('the feed is refused', sub { one("SELECT errors FROM exact.feed_state WHERE division = $first AND feed = 'glaccount'") > 0 });
+wait_until('the feed is refused',
+	sub { one("SELECT errors FROM exact.feed_state WHERE division = $first AND feed = 'glaccount'") > 0 });
 $exact->clear_faults;
 my $since = $exact->last_call;
 one("SELECT exact.resume($first, 'glaccount')");
@@ -101,7 +108,8 @@ cmp_ok(scalar(grep { $_->{status} == 429 } $exact->calls($since, qr{/$second/}))
 $exact->clear_faults;
 
 # JSON nested too deep for a parser that recurses
-$exact->fault("/$first/sync/Logistics/Items", 'status', status => 200, times => 2, headers => { 'Content-Type' => 'application/json' },
+$exact->fault("/$first/sync/Logistics/Items", 'status', status => 200, times => 2,
+	headers => { 'Content-Type' => 'application/json' },
 	body => '{"d":' . ('[' x 200_000));
 wait_until('it is refused', sub { $node->log_contains('nested deeper than') });
 calls_go_on('nested JSON');
@@ -110,8 +118,10 @@ is(worker_pid($node, 'postgres', 'fetcher'), $pid, 'still the same process');
 # a column more: what was read is read again
 one("SELECT exact.disable_entities($second, 'glaccount')");
 one("INSERT INTO exact.entity_field (entity, name, selected) VALUES ('items', 'Notes', false)");
-wait_until('items are read again from the start', sub { $node->log_contains("fields changed division=$first feed=items") });
-is($exact->sync($node, 'postgres'), 'done', 'and the rest goes on') || diag(one('SELECT state, result FROM exact.request ORDER BY id DESC LIMIT 3'));
+wait_until('items are read again from the start',
+	sub { $node->log_contains("fields changed division=$first feed=items") });
+is($exact->sync($node, 'postgres'), 'done', 'and the rest goes on')
+	|| diag(one('SELECT state, result FROM exact.request ORDER BY id DESC LIMIT 3'));
 unlike(slurp_file($node->logfile), qr/terminated by signal|stack depth/, 'nothing crashed');
 
 $node->stop;

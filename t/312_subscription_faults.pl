@@ -1,4 +1,5 @@
-# Subscriptions under faults of Exact Online: nothing is made twice, nothing is asked again and again, a foreign answer freezes.
+# Subscriptions under faults of Exact Online: nothing is made twice, nothing is asked again and again, a foreign answer
+# freezes.
 use strict;
 use warnings;
 
@@ -10,16 +11,20 @@ use JSON::PP ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $exact = ExactOnline->start('--records', '140', '--divisions', '2', '--fast', '--page-size', '2', '--min-refresh-age', '0', '--minute-limit', '100000', '--day-limit', '10000000', '--error-limit', '0');
+my $exact = ExactOnline->start('--records', '140', '--divisions', '2', '--fast', '--page-size', '2',
+	'--min-refresh-age', '0', '--minute-limit', '100000', '--day-limit', '10000000', '--error-limit', '0');
 my $node = exact_cluster('main');
 my ($first, $second) = $exact->divisions;
 my $path = "/$first/webhooks/WebhookSubscriptions";
 
 sub one { return $node->safe_psql('postgres', $_[0]); }
-sub topics { return one("SELECT string_agg(topic || ' ' || state || coalesce(' ' || cause, ''), ', ' ORDER BY topic) FROM exact.subscription WHERE division = $first"); }
-sub at_exact { return join(' ', sort map { $_->{topic} } @{ $exact->get("subscriptions?division=" . ($_[0] // $first))->{subscriptions} }); }
+sub topics { return one("SELECT string_agg(topic || ' ' || state || coalesce(' ' || cause, ''), ', ' ORDER BY topic) "
+	. "FROM exact.subscription WHERE division = $first"); }
+sub at_exact { return join(' ',
+	sort map { $_->{topic} } @{ $exact->get("subscriptions?division=" . ($_[0] // $first))->{subscriptions} }); }
 sub methods { return join(' ', map { "$_->{method} " . ($_->{status} // 0) } $exact->calls($_[0], qr{$path})); }
-sub forget { $exact->{http}->delete("$exact->{url}/_control/subscriptions?division=$first&topic=$_") foreach @_; return; }
+sub forget { $exact->{http}->delete("$exact->{url}/_control/subscriptions?division=$first&topic=$_") foreach @_; return;
+	}
 
 sub subscribe
 {
@@ -44,7 +49,8 @@ wait_until('all are made', sub { at_exact() eq $all });
 is(subscribe(), 'done: 5 topics: 5 present', 'all pages of the list are read');
 
 # answers that cannot be used: asked again, and nothing is made twice
-foreach my $case ([ 'malformed' ], [ 'html' ], [ 'truncate', at => 60 ], [ 'reset_before' ], [ 'status', status => 503, body => '' ])
+foreach my $case ([ 'malformed' ], [ 'html' ], [ 'truncate', at => 60 ], [ 'reset_before' ],
+	[ 'status', status => 503, body => '' ])
 {
 	my ($action, %more) = @$case;
 	my $since = $exact->last_call;
@@ -65,7 +71,8 @@ foreach my $action (qw(reset_before reset_after truncate malformed))
 forget('Items');
 my $since = $exact->last_call;
 $exact->fault($path, 'status', status => 503, times => -1, method => 'POST', html => JSON::PP::true());
-like(subscribe(), qr/^failed: division $first: Exact Online failed: HTTP 503; 5 topics: 4 present, 1 not made/, 'the request says it');
+like(subscribe(), qr/^failed: division $first: Exact Online failed: HTTP 503; 5 topics: 4 present, 1 not made/,
+	'the request says it');
 is(scalar(grep { $_->{method} eq 'POST' } $exact->calls($since, qr{$path})), 1, 'one attempt');
 like(topics(), qr/Items wanted service/, 'the row too');
 $exact->clear_faults;
@@ -73,12 +80,15 @@ is(subscribe(), 'done: 5 topics: 4 present, 1 made', 'an operator need not wait'
 
 # what is not permitted to be removed stays, and is not tried again and again
 $since = $exact->last_call;
-$exact->fault($path, 'status', status => 403, times => -1, method => 'DELETE', body => { error => { code => '', message => { lang => '', value => 'Geen rechten' } } });
+$exact->fault($path, 'status', status => 403, times => -1, method => 'DELETE',
+	body => { error => { code => '', message => { lang => '', value => 'Geen rechten' } } });
 one("SELECT exact.disable_entities($first, 'items')");
 wait_until('it is tried', sub { topics() =~ /Items refused right/ });
 like(subscribe(), qr/^done: 4 topics: 4 present/, 'the others are not held up');
-is(scalar(grep { $_->{method} eq 'DELETE' } $exact->calls($since, qr{$path})), 2, 'once by itself, once for the operator');
-like(one("SELECT what FROM exact.subscriptions WHERE topic = 'Items'"), qr/does not remove it: Geen rechten/, 'the reason is told');
+is(scalar(grep { $_->{method} eq 'DELETE' } $exact->calls($since, qr{$path})), 2,
+	'once by itself, once for the operator');
+like(one("SELECT what FROM exact.subscriptions WHERE topic = 'Items'"), qr/does not remove it: Geen rechten/,
+	'the reason is told');
 $exact->clear_faults;
 like(subscribe(), qr/1 removed/, 'with the right it goes');
 $all = 'Accounts GLAccounts PurchaseOrders SalesInvoices';
@@ -90,7 +100,8 @@ $exact->post('revoke', what => 'access');
 is(subscribe(), 'done: 4 topics: 3 present, 1 made', 'with a new token');
 forget('Accounts');
 $exact->fault($path, 'status', status => 429, times => 1, method => 'POST', body => '',
-	headers => { 'X-RateLimit-Minutely-Limit' => '60', 'X-RateLimit-Minutely-Remaining' => '0', 'X-RateLimit-Minutely-Reset' => sprintf('%d', (time() + 2) * 1000) });
+	headers => { 'X-RateLimit-Minutely-Limit' => '60', 'X-RateLimit-Minutely-Remaining' => '0',
+		'X-RateLimit-Minutely-Reset' => sprintf('%d', (time() + 2) * 1000) });
 is(subscribe(), 'done: 4 topics: 3 present, 1 made', 'after a limit it goes on');
 is(at_exact(), $all, 'each is there once');
 

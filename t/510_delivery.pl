@@ -1,4 +1,5 @@
-# Staged versions reach the history and the current table: values, order, deletes, ranges, ranks, intervals. Engine-free workspace.
+# Staged versions reach the history and the current table: values, order, deletes, ranges, ranks, intervals. Engine-free
+# workspace.
 use strict;
 use warnings;
 
@@ -24,13 +25,16 @@ sub row
 sub history
 {
 	my ($table, $key) = @_;
-	return sort { $a->{_seq} <=> $b->{_seq} } grep { $_->{_key} eq $key } databricks_rows($simulator, "${table}_history");
+	return sort { $a->{_seq} <=> $b->{_seq} } grep { $_->{_key} eq $key } databricks_rows($simulator,
+		"${table}_history");
 }
 
 # values
-my $payload = qq({"__metadata":{"uri":"x"},"ID":"6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9F11","Code":"     4711","Description":"it's \\\\ \\"q\\" \x{20ac} \\u0001",)
+my $payload = qq({"__metadata":{"uri":"x"},"ID":"6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9F11","Code":"     4711",)
+	. qq("Description":"it's \\\\ \\"q\\" \x{20ac} \\u0001",)
   . '"Created":"/Date(1700000000123)/","EndDate":"/Date(1700006400000)/","Active":true,"Creator":null,"Unknown":1}';
-my $batch = stage($node, 1, 'costcenter', [ 'I', '6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9F11', $payload ], [ 'I', 'k2', { ID => 'k2', Code => '2' } ]);
+my $batch = stage($node, 1, 'costcenter', [ 'I', '6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9F11', $payload ],
+	[ 'I', 'k2', { ID => 'k2', Code => '2' } ]);
 wait_delivered($node);
 my $row = row('costcenter', '6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11');
 is($row->{id}, '6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11', 'key and Guid in lower case');
@@ -39,17 +43,21 @@ like($row->{created}, qr/^2023-11-14.22:13:20\.123/, 'wall clock');
 like($row->{enddate}, qr/^2023-11-15/, 'date');
 is($row->{active}, 'true', 'boolean');
 is($row->{creator}, undef, 'null');
-is("$row->{_op} $row->{_deleted} $row->{_valid} $row->{_batch} $row->{_division}", "I false true $batch 1", 'own columns');
+is("$row->{_op} $row->{_deleted} $row->{_valid} $row->{_batch} $row->{_division}", "I false true $batch 1",
+	'own columns');
 my ($version) = history('costcenter', '6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11');
 is($version->{_payload}, $payload, 'the payload is the text as it was staged');
 is($version->{_seq}, $row->{_seq}, 'the same version');
 like($row->{_staged_at}, qr/^20\d\d-\d\d-\d\dT.*Z$/, 'staged at');
-is($node->safe_psql('postgres', "SELECT delivered_rows FROM exact.batch WHERE id = $batch"), '2', 'the batch is delivered');
+is($node->safe_psql('postgres', "SELECT delivered_rows FROM exact.batch WHERE id = $batch"), '2',
+	'the batch is delivered');
 is( $node->safe_psql('postgres',
-		"SELECT string_agg(kind || ' ' || state || ' ' || affected, ', ' ORDER BY id) FROM exact.statement_log WHERE first_batch = $batch AND last_batch = $batch"),
+		"SELECT string_agg(kind || ' ' || state || ' ' || affected, ', ' ORDER BY id) FROM exact.statement_log "
+		. "WHERE first_batch = $batch AND last_batch = $batch"),
 	'history succeeded 2, current succeeded 2', 'one history and one current statement, which proved themselves');
 is( $node->safe_psql('postgres',
-		"SELECT what->>'rows' FROM exact.audit_log WHERE chain = 'loader' AND kind = 'statement' AND what->>'first_batch' = '$batch'"),
+		"SELECT what->>'rows' FROM exact.audit_log WHERE chain = 'loader' AND kind = 'statement' "
+		. "AND what->>'first_batch' = '$batch'"),
 	'2', 'audit event');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM exact.verify_audit()'), '0', 'the audit chains hold');
 
@@ -62,7 +70,8 @@ wait_delivered($node);
 $row = row('costcenter', 'k2');
 is("$row->{code} $row->{_deleted} $row->{_op}", '22 true D', 'a delete keeps the values');
 ($version) = reverse history('costcenter', 'k2');
-is("$version->{code} $version->{_deleted} " . ($version->{_payload} // 'none'), '22 true none', 'its version holds the content before it');
+is("$version->{code} $version->{_deleted} " . ($version->{_payload} // 'none'), '22 true none',
+	'its version holds the content before it');
 stage($node, 1, 'costcenter', [ 'I', 'k2', { ID => 'k2', Code => '222' } ]);
 wait_delivered($node);
 $row = row('costcenter', 'k2');
@@ -77,10 +86,12 @@ stage($node, 2, 'costcenter', [ 'I', 'm1', { ID => 'm1', Code => 'other division
 ok(!delivered($node), 'a workspace that is not enabled waits');
 $node->safe_psql('postgres', "UPDATE exact.workspace SET enabled = true");
 wait_delivered($node);
-is($node->safe_psql('postgres', "SELECT rows || ' ' || affected FROM exact.statement_log WHERE kind = 'history' ORDER BY id DESC LIMIT 1"),
+is($node->safe_psql('postgres', "SELECT rows || ' ' || affected FROM exact.statement_log WHERE kind = 'history' "
+	. "ORDER BY id DESC LIMIT 1"),
 	'7 7', 'four batches in one delivery');
 my @m1 = grep { $_->{_key} eq 'm1' } databricks_rows($simulator, 'costcenter');
-is(join(', ', sort map { "$_->{_division} $_->{code} $_->{_deleted}" } @m1), '1 2 true, 2 other division false', 'last state before the delete; divisions share a table');
+is(join(', ', sort map { "$_->{_division} $_->{code} $_->{_deleted}" } @m1), '1 2 true, 2 other division false',
+	'last state before the delete; divisions share a table');
 is(row('costcenter', 'm2')->{_deleted}, 'true', 'deleted at once');
 is(scalar(my @versions = history('costcenter', 'm1')), 4, 'every version is in the history');
 
@@ -96,7 +107,8 @@ $node->poll_query_until('postgres', "SELECT current_setting('exact_databricks.me
 my $first = stage($node, 1, 'costcenter', map { [ 'I', "r$_", { ID => "r$_", Code => $_ } ] } 1 .. 250);
 wait_delivered($node);
 is( $node->safe_psql('postgres',
-		"SELECT string_agg(rows::text, ' ' ORDER BY id) FROM exact.statement_log WHERE kind = 'current' AND first_batch = $first"),
+		"SELECT string_agg(rows::text, ' ' ORDER BY id) FROM exact.statement_log WHERE kind = 'current' "
+		. "AND first_batch = $first"),
 	'100 100 50', 'merge_rows cuts a batch');
 is(scalar(grep { $_->{_key} =~ /^r/ } databricks_rows($simulator, 'costcenter')), 250, 'all of it arrived');
 $first = stage($node, 1, 'costcenter',
@@ -105,7 +117,8 @@ $first = stage($node, 1, 'costcenter',
 	map { [ 'I', "b$_", { ID => "b$_", Description => 'z' x 300_000 } ] } 3 .. 6);
 wait_delivered($node, 60);
 is( $node->safe_psql('postgres',
-		"SELECT string_agg(rows::text, ' ' ORDER BY id) FROM exact.statement_log WHERE kind = 'current' AND first_batch = $first"),
+		"SELECT string_agg(rows::text, ' ' ORDER BY id) FROM exact.statement_log WHERE kind = 'current' "
+		. "AND first_batch = $first"),
 	'1 1 1 1 1 1', 'a megabyte of text is a statement, a longer row goes alone');
 is(length(row('costcenter', 'b2')->{description}), 2_000_000, 'long text');
 $node->safe_psql('postgres', 'ALTER SYSTEM RESET exact_databricks.merge_rows; SELECT pg_reload_conf()');
@@ -123,10 +136,13 @@ my $order = sub {
 	my ($earlier, $later) = @_;
 	my $part = "FROM exact.statement_log WHERE id > $before AND kind";
 	return $node->safe_psql('postgres',
-		"SELECT (SELECT min(at) $part = 'history' AND $later) > (SELECT max(finished_at) $part = 'current' AND $earlier)");
+		"SELECT (SELECT min(at) $part = 'history' AND $later) > (SELECT max(finished_at) $part = 'current' "
+		. "AND $earlier)");
 };
-is($order->("entity = 'purchaseorders' AND first_batch < $second", "entity = 'purchaseorderlines'"), 't', 'lines wait for older headers');
-is($order->("entity = 'glaccount'", "entity = 'purchaseorders' AND first_batch > $second"), 't', 'headers wait for older master data');
+is($order->("entity = 'purchaseorders' AND first_batch < $second", "entity = 'purchaseorderlines'"), 't',
+	'lines wait for older headers');
+is($order->("entity = 'glaccount'", "entity = 'purchaseorders' AND first_batch > $second"), 't',
+	'headers wait for older master data');
 is(row('purchaseorders', 'o1')->{amountdc}, '0.3000', 'amounts have four decimals');
 
 # merge_interval: from the end of a delivery to the next
@@ -135,7 +151,8 @@ stage($node, 1, 'items', [ 'I', 'i1', { ID => 'i1' } ]);
 wait_delivered($node);
 my $seconds = seconds_of(sub { stage($node, 1, 'items', [ 'I', 'i2', { ID => 'i2' } ]); wait_delivered($node) });
 cmp_ok($seconds, '>', 1.5, sprintf('merge_interval is kept (%.1f s)', $seconds));
-$seconds = seconds_of(sub { stage($node, 1, 'items', map { [ 'I', "j$_", { ID => "j$_" } ] } 1 .. 5000); wait_delivered($node) });
+$seconds = seconds_of(sub { stage($node, 1, 'items', map { [ 'I', "j$_", { ID => "j$_" } ] } 1 .. 5000);
+	wait_delivered($node) });
 cmp_ok($seconds, '<', 30, sprintf('unless a full statement waits (%.1f s)', $seconds));
 $node->safe_psql('postgres', "INSERT INTO exact.entity (name, merge_interval) VALUES ('items', '10 ms')");
 $seconds = seconds_of(sub { stage($node, 1, 'items', [ 'I', 'i3', { ID => 'i3' } ]); wait_delivered($node) });
@@ -145,14 +162,17 @@ cmp_ok($seconds, '<', 1.5, sprintf("an entity's own interval counts first (%.1f 
 $node->safe_psql('postgres', "INSERT INTO exact.division (division, app) VALUES (3, 'erp')");
 $batch = stage($node, 3, 'costcenter', [ 'I', 'w1', { ID => 'w1' } ]);
 stage($node, 1, 'costcenter', [ 'I', 'w2', { ID => 'w2' } ]);
-wait_until('the other batch is delivered', sub { $node->safe_psql('postgres', 'SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL') eq '1' });
-is($node->safe_psql('postgres', 'SELECT id FROM exact.batch WHERE delivered_at IS NULL'), $batch, 'no workspace: waits');
+wait_until('the other batch is delivered',
+	sub { $node->safe_psql('postgres', 'SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL') eq '1' });
+is($node->safe_psql('postgres', 'SELECT id FROM exact.batch WHERE delivered_at IS NULL'), $batch,
+	'no workspace: waits');
 $node->safe_psql('postgres', "UPDATE exact.division SET workspace = 'lake' WHERE division = 3");
 wait_delivered($node);
 is(row('costcenter', 'w1')->{_division}, '3', 'and goes when it has one');
 
 # a new column, a deselected one
-$node->safe_psql('postgres', "INSERT INTO exact.entity_field (entity, name, selected) VALUES ('costunit', 'Description', false)");
+$node->safe_psql('postgres', "INSERT INTO exact.entity_field (entity, name, selected) "
+	. "VALUES ('costunit', 'Description', false)");
 stage($node, 1, 'costunit', [ 'I', 'u1', { ID => 'u1', Description => 'a', Code => 'c' } ]);
 wait_delivered($node);
 ok(!exists row('costunit', 'u1')->{description}, 'a deselected field has no column');
@@ -161,18 +181,27 @@ stage($node, 1, 'costunit', [ 'U', 'u1', { ID => 'u1', Description => 'b', Code 
 wait_delivered($node);
 is(row('costunit', 'u1')->{description}, 'b', 'selected again: the column is added');
 
-is($node->safe_psql('postgres', "SELECT count(*) FROM exact.target_state WHERE paused_since IS NOT NULL OR reason IS NOT NULL"), '0', 'no table was paused');
-is($node->safe_psql('postgres', "SELECT count(*) FROM exact.statement_log WHERE state <> 'succeeded'"), '0', 'no statement failed');
+is($node->safe_psql('postgres', "SELECT count(*) FROM exact.target_state WHERE paused_since IS NOT NULL "
+	. "OR reason IS NOT NULL"), '0', 'no table was paused');
+is($node->safe_psql('postgres', "SELECT count(*) FROM exact.statement_log WHERE state <> 'succeeded'"), '0',
+	'no statement failed');
 my $ping = $node->safe_psql('postgres', "SELECT exact._ask('loader', 'ping')");
-like($ping, qr/"side":"databricks","name":"lake","ok":true,"latency_ms":[\d.]+,"finding":"warehouse .* is running, a statement took \d+ ms","next_step":null/, 'ping');
+like($ping,
+	pattern('"side":"databricks","name":"lake","ok":true,"latency_ms":[\d.]+,"finding":"warehouse .* is running, a ',
+		'statement took \d+ ms","next_step":null'), 'ping');
 HTTP::Tiny->new->post("$simulator->{url}/api/2.0/sql/warehouses/$simulator->{info}{warehouse_id}/stop",
 	{ headers => { Authorization => "Bearer $simulator->{info}{pat}" } });
-like($node->safe_psql('postgres', "SELECT exact._ask('loader', 'ping')"), qr/"ok":true,.*"finding":"warehouse .* is STOP\w+; the first delivery starts it"/, 'ping does not start a warehouse');
+like($node->safe_psql('postgres', "SELECT exact._ask('loader', 'ping')"),
+	qr/"ok":true,.*"finding":"warehouse .* is STOP\w+; the first delivery starts it"/,
+	'ping does not start a warehouse');
 stage($node, 1, 'costunit', [ 'U', 'u1', { ID => 'u1', Code => 'd' } ]);
 ok(eval { wait_delivered($node) }, 'a delivery does');
 $node->safe_psql('postgres', "UPDATE exact.workspace SET warehouse_id = 'nowhere'");
-like($node->safe_psql('postgres', "SELECT exact._ask('loader', 'ping')"), qr/"ok":false,.*"finding":"Databricks refused the call: [^"]*","next_step":"Check host and warehouse_id/, 'ping names what is wrong');
-$node->safe_psql('postgres', "UPDATE exact.workspace SET warehouse_id = '$simulator->{info}{warehouse_id}', host = '$simulator->{url}/?o=12345'");
+like($node->safe_psql('postgres', "SELECT exact._ask('loader', 'ping')"),
+	qr/"ok":false,.*"finding":"Databricks refused the call: [^"]*","next_step":"Check host and warehouse_id/,
+	'ping names what is wrong');
+$node->safe_psql('postgres', "UPDATE exact.workspace SET warehouse_id = '$simulator->{info}{warehouse_id}', host = "
+	. "'$simulator->{url}/?o=12345'");
 stage($node, 1, 'costunit', [ 'U', 'u1', { ID => 'u1', Code => 'e' } ]);
 wait_delivered($node);
 is(row('costunit', 'u1')->{code}, 'e', 'an address as the browser shows it');

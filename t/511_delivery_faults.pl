@@ -1,4 +1,5 @@
-# What goes wrong between the hub and Databricks: nothing is lost, nothing is doubled, the reason is shown. Engine-free workspace.
+# What goes wrong between the hub and Databricks: nothing is lost, nothing is doubled, the reason is shown. Engine-free
+# workspace.
 use strict;
 use warnings;
 
@@ -25,7 +26,8 @@ sub deliver_two
 
 	$n++;
 	$versions{b}++;
-	stage($node, 1, 'costcenter', [ $op, 'a', { ID => 'a', Code => "a$n" } ], [ $op, 'b', { ID => 'b', Code => "b$n" } ]);
+	stage($node, 1, 'costcenter', [ $op, 'a', { ID => 'a', Code => "a$n" } ],
+		[ $op, 'b', { ID => 'b', Code => "b$n" } ]);
 	ok(eval { wait_delivered($node, $seconds) }, "$what: delivered");
 	return check_truth($what);
 }
@@ -39,20 +41,23 @@ sub check_truth
 
 	$count{"$_->{_key} $_->{_seq}"}++ foreach databricks_rows($simulator, 'costcenter_history');
 	is("$codes{a} $codes{b}", "a$n b$n", "$what: the last state");
-	is(join(' ', scalar(keys %count), scalar(grep { $_ != 1 } values %count)), ($versions{a} + $versions{b}) . ' 0', "$what: one effect in the history");
+	is(join(' ', scalar(keys %count), scalar(grep { $_ != 1 } values %count)), ($versions{a} + $versions{b}) . ' 0',
+		"$what: one effect in the history");
 	return;
 }
 
 sub target
 {
 	my ($column, $entity) = @_;
-	return $node->safe_psql('postgres', sprintf("SELECT $column FROM exact.target_state WHERE entity = '%s'", $entity // 'costcenter'));
+	return $node->safe_psql('postgres', sprintf("SELECT $column FROM exact.target_state WHERE entity = '%s'",
+		$entity // 'costcenter'));
 }
 
 # the answer to each statement of the first delivery is lost
 foreach my $what ([ 'check', 'DESCRIBE' ], [ 'ddl', 'CREATE SCHEMA' ], [ 'ddl', 'CREATE TABLE' ], [ 'check', 'SHOW' ])
 {
-	workspace_fault($simulator, path => "$statements\$", statement => "$what->[0] .*$what->[1]", action => 'reset_after');
+	workspace_fault($simulator, path => "$statements\$", statement => "$what->[0] .*$what->[1]",
+		action => 'reset_after');
 }
 deliver_two('answers lost while the tables are made', 60);
 
@@ -61,13 +66,15 @@ foreach my $kind ('history', 'current')
 {
 	foreach my $action ('reset_before', 'reset_after', 'reset_running', 'cut_body')
 	{
-		my $slow = $action eq 'reset_running' ? workspace_fault($simulator, path => "$statements\$", statement => of_kind($kind), action => 'slow', seconds => 2) : 0;
+		my $slow = $action eq 'reset_running' ? workspace_fault($simulator, path => "$statements\$",
+			statement => of_kind($kind), action => 'slow', seconds => 2) : 0;
 		my $id = workspace_fault($simulator, path => "$statements\$", statement => of_kind($kind), action => $action);
 		deliver_two("$action of the $kind MERGE", 40);
 		is(fault_count($simulator, $id), 1, 'it struck');
 	}
 }
-cmp_ok(scalar(my @checks = statements($simulator, qr/^\/\* exact_databricks \S+ costcenter check \d+\./)), '>=', 4, 'repeated statements were proved by a count');
+cmp_ok(scalar(my @checks = statements($simulator, qr/^\/\* exact_databricks \S+ costcenter check \d+\./)), '>=', 4,
+	'repeated statements were proved by a count');
 my @running = statements($simulator, qr/^\/\* exact_databricks \S+ costcenter history/);
 is(scalar(grep { $_->{state} !~ /SUCCEEDED|FAILED/ } @running), 0, 'no statement was left running');
 
@@ -75,18 +82,24 @@ is(scalar(grep { $_->{state} !~ /SUCCEEDED|FAILED/ } @running), 0, 'no statement
 foreach my $case (
 	[ '429 without Retry-After', { action => 'status', status => 429 } ],
 	[ '429 with Retry-After', { action => 'status', status => 429, headers => { 'Retry-After' => '2' } }, 2 ],
-	[ '503 with a date', { action => 'status', status => 503, headers => { 'Retry-After' => 'Sun, 06 Nov 1994 08:49:37 GMT' } } ],
+	[ '503 with a date', { action => 'status', status => 503,
+		headers => { 'Retry-After' => 'Sun, 06 Nov 1994 08:49:37 GMT' } } ],
 	[ '503 twice', { action => 'status', status => 503, times => 2 } ],
 	[ '500', { action => 'status', status => 500 } ],
 	[ 'HTML', { action => 'html' } ],
 	[ 'a redirect', { action => 'status', status => 302, body => '', headers => { Location => '/login.html' } } ],
 	[ 'an expired token', { action => 'token_expired' } ],
 	[ 'another connection cut', { action => 'reset_before', times => 2 } ],
-	[ 'concurrent append', { action => 'fail', error_class => 'DELTA_CONCURRENT_APPEND', sql_state => '2D521', message => 'conflict', times => 2 } ],
-	[ 'too many commits', { action => 'fail', error_class => 'DELTA_MAX_COMMIT_RETRIES_EXCEEDED', sql_state => '40000', message => 'conflict' } ],
-	[ 'a failure after execution', { action => 'fail_after', error_class => 'DELTA_METADATA_CHANGED', sql_state => '2D521', message => 'changed' } ],
-	[ 'a cut transfer', { action => 'fail', error_class => 'MALFORMED_RECORD_IN_PARSING', sql_state => '22023', message => 'malformed' } ],
-	[ 'a row count', { action => 'fail', error_class => 'USER_RAISED_EXCEPTION', sql_state => 'P0001', message => 'exact: the batch holds 0 rows' } ])
+	[ 'concurrent append', { action => 'fail', error_class => 'DELTA_CONCURRENT_APPEND', sql_state => '2D521',
+		message => 'conflict', times => 2 } ],
+	[ 'too many commits', { action => 'fail', error_class => 'DELTA_MAX_COMMIT_RETRIES_EXCEEDED', sql_state => '40000',
+		message => 'conflict' } ],
+	[ 'a failure after execution', { action => 'fail_after', error_class => 'DELTA_METADATA_CHANGED',
+		sql_state => '2D521', message => 'changed' } ],
+	[ 'a cut transfer', { action => 'fail', error_class => 'MALFORMED_RECORD_IN_PARSING', sql_state => '22023',
+		message => 'malformed' } ],
+	[ 'a row count', { action => 'fail', error_class => 'USER_RAISED_EXCEPTION', sql_state => 'P0001',
+		message => 'exact: the batch holds 0 rows' } ])
 {
 	my ($what, $fault, $at_least) = @$case;
 	my $kind = $n % 2 ? 'history' : 'current';
@@ -108,7 +121,8 @@ $versions{b}++;
 $n++;
 stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => "a$n" } ], [ 'U', 'b', { ID => 'b', Code => "b$n" } ]);
 wait_until('the reason is shown', sub { target('reason') =~ /Databricks asks to try later: TEMPORARILY_UNAVAILABLE/ });
-is(target("coalesce(paused_since::text, 'not paused') || ' ' || (next_attempt_at > now())"), 'not paused true', 'not paused, tried again by itself');
+is(target("coalesce(paused_since::text, 'not paused') || ' ' || (next_attempt_at > now())"), 'not paused true',
+	'not paused, tried again by itself');
 control($simulator, 'DELETE', "faults/$away");
 wait_delivered($node, 60);
 check_truth('after an outage');
@@ -119,21 +133,29 @@ my $marker = 'MARKER77x';
 stage($node, 1, 'items', [ 'I', 'i1', { ID => 'i1', CostPriceStandard => $marker } ]);
 stage($node, 1, 'glaccount', [ 'I', 'g1', { ID => 'g1', Code => '1' } ]);
 wait_until('items is paused', sub { target('paused_since IS NOT NULL', 'items') eq 't' });
-wait_until('glaccount is delivered', sub { $node->safe_psql('postgres', 'SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL') eq '1' });
-like(target('reason', 'items'), qr/Databricks refused the MERGE into main\.exact\.items_history: a value (of column CostPriceStandard )?does not fit \(CAST_INVALID_INPUT\)/, 'reason');
+wait_until('glaccount is delivered',
+	sub { $node->safe_psql('postgres', 'SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL') eq '1' });
+like(target('reason', 'items'),
+	pattern('Databricks refused the MERGE into main\.exact\.items_history: a value (of column CostPriceStandard ',
+		')?does not fit \(CAST_INVALID_INPUT\)'), 'reason');
 is(target('sqlstate', 'items'), '22018', 'its state');
 like(target('next_step', 'items'), qr/exact\.stage.*deselected/, 'next step');
 is( $node->safe_psql('postgres', "SELECT count(*) FROM exact.statement_log WHERE error LIKE '%$marker%'")
-	  . $node->safe_psql('postgres', "SELECT count(*) FROM exact.audit_log WHERE what::text LIKE '%$marker%'"), '00', 'the value is not told');
+	  . $node->safe_psql('postgres', "SELECT count(*) FROM exact.audit_log WHERE what::text LIKE '%$marker%'"), '00',
+	  'the value is not told');
 is(scalar(my @none = eval { databricks_rows($simulator, 'items_history') }), 0, 'nothing of it was written');
-$node->safe_psql('postgres', "INSERT INTO exact.entity_field (entity, name, selected) VALUES ('items', 'CostPriceStandard', false)");
+$node->safe_psql('postgres', "INSERT INTO exact.entity_field (entity, name, selected) "
+	. "VALUES ('items', 'CostPriceStandard', false)");
 ok(eval { wait_delivered($node) }, 'a change of the configuration lets it try at once');
-like((databricks_rows($simulator, 'items_history'))[0]{_payload}, qr/$marker/, 'without that column, the value is in the payload');
+like((databricks_rows($simulator, 'items_history'))[0]{_payload}, qr/$marker/,
+	'without that column, the value is in the payload');
 is(target('paused_since IS NULL AND reason IS NULL', 'items'), 't', 'no longer paused');
 
 # twice the same: an error that may pass once is an error the second time
-workspace_fault($simulator, path => "$statements\$", statement => of_kind('history'), action => 'fail', error_class => 'FAILED_READ_FILE', sql_state => 'KD001', message => 'unreadable', times => 2);
-stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => 'a' . ++$n } ], [ 'U', 'b', { ID => 'b', Code => "b$n" } ]);
+workspace_fault($simulator, path => "$statements\$", statement => of_kind('history'), action => 'fail',
+	error_class => 'FAILED_READ_FILE', sql_state => 'KD001', message => 'unreadable', times => 2);
+stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => 'a' . ++$n } ],
+	[ 'U', 'b', { ID => 'b', Code => "b$n" } ]);
 $versions{$_}++ foreach 'a', 'b';
 wait_until('costcenter is paused', sub { target('paused_since IS NOT NULL') eq 't' });
 like(target("reason || ' ' || sqlstate"), qr/unreadable KD001/, 'reason');
@@ -143,24 +165,29 @@ check_truth('resumed');
 
 # a missing grant: the reason names it, the hint is the GRANT
 control($simulator, 'POST', 'privileges', { deny => [ { privilege => 'MODIFY', object => 'main.exact.costcenter' } ] });
-stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => 'a' . ++$n } ], [ 'U', 'b', { ID => 'b', Code => "b$n" } ]);
+stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => 'a' . ++$n } ],
+	[ 'U', 'b', { ID => 'b', Code => "b$n" } ]);
 $versions{$_}++ foreach 'a', 'b';
 wait_until('costcenter is paused', sub { target('paused_since IS NOT NULL') eq 't' });
 like(target('reason'), qr/^Databricks refused the MERGE into main\.exact\.costcenter: .*MODIFY/, 'reason');
-like(target('next_step'), qr/^GRANT SELECT, MODIFY ON TABLE main\.exact\.costcenter TO `$simulator->{info}{client_id}`/, 'next step');
+like(target('next_step'), qr/^GRANT SELECT, MODIFY ON TABLE main\.exact\.costcenter TO `$simulator->{info}{client_id}`/,
+	'next step');
 control($simulator, 'POST', 'privileges', { deny => [] });
 $node->safe_psql('postgres', "SELECT exact.resume(1, 'costcenter')");
 wait_delivered($node);
 check_truth('granted');
 
 # wrong secret: the token endpoint refuses, a good one goes on
-$node->safe_psql('postgres', "SELECT exact.set_secret('workspace', 'lake', 'client_secret', 'wrong'); SELECT exact.restart_workers()");
+$node->safe_psql('postgres', "SELECT exact.set_secret('workspace', 'lake', 'client_secret', 'wrong'); "
+	. "SELECT exact.restart_workers()");
 wait_for_workers($node, 'postgres');
-stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => 'a' . ++$n } ], [ 'U', 'b', { ID => 'b', Code => "b$n" } ]);
+stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => 'a' . ++$n } ],
+	[ 'U', 'b', { ID => 'b', Code => "b$n" } ]);
 $versions{$_}++ foreach 'a', 'b';
 wait_until('costcenter is paused', sub { target('paused_since IS NOT NULL') eq 't' });
 like(target('reason'), qr/invalid_client|refuse/i, 'reason: ' . target('reason'));
-$node->safe_psql('postgres', "SELECT exact.set_secret('workspace', 'lake', 'client_secret', '$simulator->{info}{client_secret}')");
+$node->safe_psql('postgres', "SELECT exact.set_secret('workspace', 'lake', 'client_secret', "
+	. "'$simulator->{info}{client_secret}')");
 $node->safe_psql('postgres', "SELECT exact.resume(1, 'costcenter')");
 wait_delivered($node);
 check_truth('right secret');
@@ -168,7 +195,8 @@ check_truth('right secret');
 # an address that is no longer allowed
 $node->safe_psql('postgres', 'ALTER SYSTEM SET exact_databricks.insecure_loopback = off; SELECT pg_reload_conf()');
 $node->poll_query_until('postgres', "SELECT current_setting('exact_databricks.insecure_loopback') = 'off'");
-stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => 'a' . ++$n } ], [ 'U', 'b', { ID => 'b', Code => "b$n" } ]);
+stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => 'a' . ++$n } ],
+	[ 'U', 'b', { ID => 'b', Code => "b$n" } ]);
 $versions{$_}++ foreach 'a', 'b';
 wait_until('costcenter is paused', sub { target('paused_since IS NOT NULL') eq 't' });
 like(target("sqlstate || ' ' || reason"), qr/^EX006 /, 'reason: ' . target('reason'));
@@ -181,11 +209,16 @@ check_truth('allowed again');
 # a session that holds the batch's row keeps the delivery from being recorded, not from being made, and only once
 my $session = $node->background_psql('postgres');
 my $merges = () = statements($simulator, qr/costcenter (history|current)/);
-control($simulator, 'POST', 'faults', { path => "$statements\$", statement => of_kind('history'), action => 'slow', seconds => 2 });
-my $held = stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => 'a' . ++$n } ], [ 'U', 'b', { ID => 'b', Code => "b$n" } ]);
+control($simulator, 'POST', 'faults', { path => "$statements\$", statement => of_kind('history'), action => 'slow',
+	seconds => 2 });
+my $held = stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => 'a' . ++$n } ],
+	[ 'U', 'b', { ID => 'b', Code => "b$n" } ]);
 $versions{$_}++ foreach 'a', 'b';
 $session->query_safe("BEGIN; SELECT id FROM exact.batch WHERE id = $held FOR UPDATE");
-wait_until('the delivery could not be recorded', sub { PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /record delivery: canceling statement due to lock timeout/ });
+wait_until('the delivery could not be recorded',
+	sub {
+		PostgreSQL::Test::Utils::slurp_file(
+			$node->logfile) =~ /record delivery: canceling statement due to lock timeout/ });
 $session->query_safe('COMMIT');
 $session->quit;
 wait_delivered($node);

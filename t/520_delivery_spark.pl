@@ -1,5 +1,5 @@
-# The generated SQL on real Spark and Delta: values as they must come out, order, deletes, derived values, repeats, refusals. Needs the
-# simulator's Python packages and jars (EXACT_DATABRICKS_PYTHON, EXACT_DATABRICKS_JARS).
+# The generated SQL on real Spark and Delta: values as they must come out, order, deletes, derived values, repeats,
+# refusals. Needs the simulator's Python packages and jars (EXACT_DATABRICKS_PYTHON, EXACT_DATABRICKS_JARS).
 use strict;
 use warnings;
 
@@ -25,7 +25,8 @@ sub row
 }
 
 sub hold { $node->safe_psql('postgres', 'UPDATE exact.workspace SET enabled = false'); return; }
-sub release { $node->safe_psql('postgres', 'UPDATE exact.workspace SET enabled = true'); return wait_delivered($node, 120); }
+sub release { $node->safe_psql('postgres', 'UPDATE exact.workspace SET enabled = true');
+	return wait_delivered($node, 120); }
 
 sub target
 {
@@ -37,12 +38,15 @@ sub target
 my $odd = qq(it's a "quote", a \\ backslash, \x{20ac} \x{1f600} \x{2028}, \${env:HOME} \${x} :batch `tick` \n\t end  );
 my $long = 'long ' x 20_000;
 my %purchase = (
-	PurchaseOrderID => '7A31C0DE-0000-4000-8000-00000000ABCD', Supplier => '0D1F6A5B-2C3D-4E5F-8A9B-0C1D2E3F4A5B', SupplierName => 'Jansen',
+	PurchaseOrderID => '7A31C0DE-0000-4000-8000-00000000ABCD', Supplier => '0D1F6A5B-2C3D-4E5F-8A9B-0C1D2E3F4A5B',
+	SupplierName => 'Jansen',
 	Description => $odd, Remarks => $long, OrderNumber => 25000871, DropShipment => JSON::PP::false(), Division => 1,
 	OrderDate => '/Date(1700006400000)/', Created => '/Date(1700000000617)/', Modified => '/Date(-62135596800000)/',
 	SupplierCode => '                25', YourRef => '');
 my $text = JSON::PP->new->canonical->encode(\%purchase);
-$text =~ s/\}$/,"AmountDC":0.30000000000000004,"AmountFC":1e-05,"ExchangeRate":1.10,"VATAmount":-1234567890123.45,"AmountDiscount":1.00005,"ReceiptDate":null}/;
+$text =~ s/\}$//;
+$text .= ',"AmountDC":0.30000000000000004,"AmountFC":1e-05,"ExchangeRate":1.10,"VATAmount":-1234567890123.45,'
+	. '"AmountDiscount":1.00005,"ReceiptDate":null}';
 stage($node, 1, 'purchaseorders', [ 'I', '7A31C0DE-0000-4000-8000-00000000ABCD', $text ]);
 wait_delivered($node, 180);
 my $row = row('purchaseorders', '7a31c0de-0000-4000-8000-00000000abcd');
@@ -62,99 +66,130 @@ is($version->{_payload}, $text, 'the payload is byte for byte what was staged');
 like("$row->{_staged_at} $version->{_loaded_at}", qr/^20\d\d-\S+Z 20\d\d-\S+Z$/, 'moments in UTC');
 my ($described) = control($simulator, 'POST', 'sql', { statement => 'DESCRIBE TABLE main.exact.purchaseorders' });
 my %types = map { ($_->[0] => $_->[1]) } @{ $described->{rows} };
-is("$types{AmountDC} $types{ExchangeRate} $types{OrderDate} $types{Created} $types{_seq} $types{_division} $types{_staged_at}",
+is("$types{AmountDC} $types{ExchangeRate} $types{OrderDate} $types{Created} $types{_seq} $types{_division} "
+	. "$types{_staged_at}",
 	'decimal(28,4) decimal(28,10) date timestamp_ntz bigint int timestamp', 'column types');
 my %comments = map { ($_->[0] => $_->[2]) } @{ $described->{rows} };
-is($comments{SupplierName}, 'SupplierName, Edm.String, looked up by Exact Online', 'columns of the entity have comments');
+is($comments{SupplierName}, 'SupplierName, Edm.String, looked up by Exact Online',
+	'columns of the entity have comments');
 like($comments{_seq}, qr/^Version/, 'and the own ones');
-my %properties = map { ($_->[0] => $_->[1]) } @{ control($simulator, 'POST', 'sql', { statement => 'SHOW TBLPROPERTIES main.exact.purchaseorders_history' })->{rows} };
-is("$properties{'delta.isolationLevel'} $properties{'delta.enableDeletionVectors'} $properties{'exact.entity'}", 'Serializable false purchaseorders', 'properties of the history');
+my %properties = map { ($_->[0] => $_->[1]) } @{ control($simulator, 'POST', 'sql',
+	{ statement => 'SHOW TBLPROPERTIES main.exact.purchaseorders_history' })->{rows} };
+is("$properties{'delta.isolationLevel'} $properties{'delta.enableDeletionVectors'} $properties{'exact.entity'}",
+	'Serializable false purchaseorders', 'properties of the history');
 
 # NUL and half a surrogate pair live in the text as escapes
 stage($node, 1, 'costcenter', [ 'I', 'n', '{"ID":"n","Code":"n","Description":"a\u0000b\ud83d"}' ]);
 wait_delivered($node, 120);
 like(row('costcenter', 'n')->{description}, qr/^a\x{0}b(\?|\x{fffd})$/, 'NUL kept, half a pair replaced');
-is(row('costcenter_history', 'n')->{_payload}, '{"ID":"n","Code":"n","Description":"a\u0000b\ud83d"}', 'as received in the payload');
+is(row('costcenter_history', 'n')->{_payload}, '{"ID":"n","Code":"n","Description":"a\u0000b\ud83d"}',
+	'as received in the payload');
 
 # derived values: an empty one does not wipe out the known one while its key is the same
 sub center { my ($key, %fields) = @_; return { ID => $key, %fields } }
-stage($node, 1, 'costcenter', [ 'I', 'o', center('o', Creator => 's1', CreatorFullName => 'One', Description => 'd1') ]);
+stage($node, 1, 'costcenter',
+	[ 'I', 'o', center('o', Creator => 's1', CreatorFullName => 'One', Description => 'd1') ]);
 wait_delivered($node, 120);
-stage($node, 1, 'costcenter', [ 'U', 'o', center('o', Creator => 's1', CreatorFullName => undef, Description => undef) ]);
+stage($node, 1, 'costcenter',
+	[ 'U', 'o', center('o', Creator => 's1', CreatorFullName => undef, Description => undef) ]);
 wait_delivered($node, 120);
 $row = row('costcenter', 'o');
-is("$row->{creatorfullname} " . ($row->{description} // 'null'), 'One null', 'same key: the name stays; an own text is emptied');
+is("$row->{creatorfullname} " . ($row->{description} // 'null'), 'One null',
+	'same key: the name stays; an own text is emptied');
 stage($node, 1, 'costcenter', [ 'U', 'o', center('o', Creator => 's2', CreatorFullName => undef) ]);
 wait_delivered($node, 120);
 is(row('costcenter', 'o')->{creatorfullname}, undef, 'another key: the name is not taken along');
 
-# the same in one delivery with several versions of the key, ending in a delete; re-appearance; a delete of what Delta never saw
+# the same in one delivery with several versions of the key, ending in a delete; re-appearance; a delete of what Delta
+# never saw
 hold();
-stage($node, 1, 'costcenter', [ 'U', 'o', center('o', Creator => 's3', CreatorFullName => 'Three', Code => 1) ], [ 'I', 'p', center('p', Creator => 's4') ]);
-stage($node, 1, 'costcenter', [ 'U', 'o', center('o', Creator => 's3', CreatorFullName => undef, Code => 2) ], [ 'U', 'p', center('p', Creator => 's4', CreatorFullName => 'Four') ]);
-stage($node, 1, 'costcenter', [ 'D', 'o', undef ], [ 'U', 'p', center('p', Creator => 's4', CreatorFullName => undef, Code => 9) ]);
+stage($node, 1, 'costcenter', [ 'U', 'o', center('o', Creator => 's3', CreatorFullName => 'Three', Code => 1) ],
+	[ 'I', 'p', center('p', Creator => 's4') ]);
+stage($node, 1, 'costcenter', [ 'U', 'o', center('o', Creator => 's3', CreatorFullName => undef, Code => 2) ],
+	[ 'U', 'p', center('p', Creator => 's4', CreatorFullName => 'Four') ]);
+stage($node, 1, 'costcenter', [ 'D', 'o', undef ],
+	[ 'U', 'p', center('p', Creator => 's4', CreatorFullName => undef, Code => 9) ]);
 stage($node, 1, 'costcenter', [ 'I', 'q', center('q', Code => 5) ]);
 stage($node, 1, 'costcenter', [ 'D', 'q', undef ]);
 stage($node, 2, 'costcenter', [ 'I', 'o', center('o', Code => 77) ]);
 release();
 my ($o) = grep { $_->{_key} eq 'o' && $_->{_division} eq '1' } databricks_rows($simulator, 'costcenter');
-is("$o->{code} $o->{creatorfullname} $o->{_deleted} $o->{_op}", '2 Three true D', 'the last state before the delete, with its name');
+is("$o->{code} $o->{creatorfullname} $o->{_deleted} $o->{_op}", '2 Three true D',
+	'the last state before the delete, with its name');
 $row = row('costcenter', 'p');
 is("$row->{code} $row->{creatorfullname}", '9 Four', 'a name that only an earlier version carried');
 $row = row('costcenter', 'q');
 is("$row->{code} $row->{_deleted}", '5 true', 'deleted before Delta saw it');
-is( $node->safe_psql('postgres', "SELECT rows || ' ' || affected FROM exact.statement_log WHERE kind = 'history' AND entity = 'costcenter' ORDER BY id DESC LIMIT 1"),
+is( $node->safe_psql('postgres', "SELECT rows || ' ' || affected FROM exact.statement_log WHERE kind = 'history' "
+	. "AND entity = 'costcenter' ORDER BY id DESC LIMIT 1"),
 	'9 9', 'nine versions in one delivery');
 
 # a lost answer after execution of each MERGE: one effect
 foreach my $kind ('history', 'current')
 {
 	my $count = () = databricks_rows($simulator, 'costcenter_history');
-	my $fault = control($simulator, 'POST', 'faults', { path => "$statements\$", statement => "costcenter $kind ", action => 'reset_after' });
-	stage($node, 1, 'costcenter', [ 'I', 'o', center('o', Creator => 's3', Code => 40) ], [ 'U', 'p', center('p', Code => 41) ]);
+	my $fault = control($simulator, 'POST', 'faults', { path => "$statements\$", statement => "costcenter $kind ",
+		action => 'reset_after' });
+	stage($node, 1, 'costcenter', [ 'I', 'o', center('o', Creator => 's3', Code => 40) ],
+		[ 'U', 'p', center('p', Code => 41) ]);
 	wait_delivered($node, 120);
 	is(fault_count($simulator, $fault->{id}), 1, "the answer of the $kind MERGE was lost");
 	is((() = databricks_rows($simulator, 'costcenter_history')) - $count, 2, 'one effect');
 }
 ($o) = grep { $_->{_key} eq 'o' && $_->{_division} eq '1' } databricks_rows($simulator, 'costcenter');
 is("$o->{code} $o->{creatorfullname} $o->{_deleted}", '40 Three false', 're-appeared, with the name of its key');
-cmp_ok($node->safe_psql('postgres', "SELECT count(*) FROM exact.statement_log WHERE kind = 'check' AND first_batch IS NOT NULL AND state = 'succeeded'"), '>=', 2, 'proved by a count');
+cmp_ok($node->safe_psql('postgres', "SELECT count(*) FROM exact.statement_log WHERE kind = 'check' "
+	. "AND first_batch IS NOT NULL AND state = 'succeeded'"), '>=', 2, 'proved by a count');
 my %seen;
 $seen{"$_->{_division} $_->{_seq}"}++ foreach databricks_rows($simulator, 'costcenter_history');
 is(scalar(grep { $_ > 1 } values %seen), 0, 'every version once');
-is(scalar(keys %seen), $node->safe_psql('postgres', "SELECT count(*) FROM exact.stage WHERE entity = 'costcenter'"), 'and all of them');
+is(scalar(keys %seen), $node->safe_psql('postgres', "SELECT count(*) FROM exact.stage WHERE entity = 'costcenter'"),
+	'and all of them');
 
 # a time in a date column fails loudly: class and column are told, the value is not
 stage($node, 1, 'purchaseorders', [ 'I', 'p', { PurchaseOrderID => 'p', OrderDate => '/Date(1700000000777)/' } ]);
 wait_until('purchaseorders is paused', sub { target('paused_since IS NOT NULL', 'purchaseorders') eq 't' }, 120);
 is(target("reason || ' ' || sqlstate", 'purchaseorders'),
-	'Databricks refused the MERGE into main.exact.purchaseorders_history: a value of column OrderDate does not fit (CAST_INVALID_INPUT) 22018', 'reason');
+	'Databricks refused the MERGE into main.exact.purchaseorders_history: a value of column OrderDate does not fit '
+	. '(CAST_INVALID_INPUT) 22018', 'reason');
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/1700000000777/, 'the value is not in the log');
 
 # a column that someone dropped comes back by itself
-control($simulator, 'POST', 'sql', { statement => "ALTER TABLE main.exact.costcenter SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name', 'delta.minReaderVersion' = '2', 'delta.minWriterVersion' = '5')" });
+control($simulator, 'POST', 'sql',
+	{ statement => "ALTER TABLE main.exact.costcenter SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name', "
+		. "'delta.minReaderVersion' = '2', 'delta.minWriterVersion' = '5')" });
 control($simulator, 'POST', 'sql', { statement => 'ALTER TABLE main.exact.costcenter DROP COLUMN Description' });
 stage($node, 1, 'costcenter', [ 'U', 'n', { ID => 'n', Code => 'n', Description => 'back' } ]);
-wait_until('costcenter is delivered', sub { $node->safe_psql('postgres', "SELECT count(*) FROM exact.batch WHERE entity = 'costcenter' AND delivered_at IS NULL") eq '0' }, 180);
+wait_until('costcenter is delivered',
+	sub { $node->safe_psql('postgres', "SELECT count(*) FROM exact.batch WHERE entity = 'costcenter' "
+		. "AND delivered_at IS NULL") eq '0' }, 180);
 is(row('costcenter', 'n')->{description}, 'back', 'a dropped column was added again');
 
 # an epoch begins: it is claimed, and what another copy has delivered is found
 my $theirs = $node->safe_psql('postgres', 'SELECT max(seq_max) + 5 FROM exact.batch');
-control($simulator, 'POST', 'sql', { statement => "INSERT INTO main.exact.costcenter (`_division`, `_key`, `_seq`, `_op`, `_deleted`) VALUES (1, 'theirs', $theirs, 'I', false)" });
+control($simulator, 'POST', 'sql', { statement => "INSERT INTO main.exact.costcenter (`_division`, `_key`, `_seq`, "
+	. "`_op`, `_deleted`) VALUES (1, 'theirs', $theirs, 'I', false)" });
 $node->safe_psql('postgres', 'SELECT exact.fence()');
 stage($node, 1, 'costcenter', [ 'U', 'n', { ID => 'n', Code => 'n2' } ]);
-wait_until('costcenter is delivered', sub { $node->safe_psql('postgres', "SELECT count(*) FROM exact.batch WHERE entity = 'costcenter' AND delivered_at IS NULL") eq '0' }, 180);
+wait_until('costcenter is delivered',
+	sub { $node->safe_psql('postgres', "SELECT count(*) FROM exact.batch WHERE entity = 'costcenter' "
+		. "AND delivered_at IS NULL") eq '0' }, 180);
 is(row('costcenter', 'n')->{code}, 'n2', 'delivered in the new epoch');
-is(join(' ', sort map { "$_->{division}:$_->{epoch}" } databricks_rows($simulator, 'exact_hub')), '1:2 2:2', 'which exact_hub names');
-is($node->safe_psql('postgres', "SELECT key || ' ' || seq FROM exact.record WHERE hash IS NULL AND seq > 0"), "theirs $theirs", 'the record of another copy is unknown, to be read again');
+is(join(' ', sort map { "$_->{division}:$_->{epoch}" } databricks_rows($simulator, 'exact_hub')), '1:2 2:2',
+	'which exact_hub names');
+is($node->safe_psql('postgres', "SELECT key || ' ' || seq FROM exact.record WHERE hash IS NULL AND seq > 0"),
+	"theirs $theirs", 'the record of another copy is unknown, to be read again');
 
 # another copy takes over: the MERGE is refused and writes nothing
-control($simulator, 'POST', 'sql', { statement => "UPDATE main.exact.exact_hub SET epoch = 9, claim = 'theirs' WHERE division = 1" });
+control($simulator, 'POST', 'sql', { statement => "UPDATE main.exact.exact_hub SET epoch = 9, claim = 'theirs' "
+	. "WHERE division = 1" });
 stage($node, 1, 'costcenter', [ 'U', 'n', { ID => 'n', Code => 'n3' } ]);
 wait_for_workers($node, 'postgres', state => 'idle', seconds => 180);
 is(row('costcenter', 'n')->{code}, 'n2', 'nothing was written');
-is(scalar(my @late = grep { $_->{code} eq 'n3' } grep { defined $_->{code} } databricks_rows($simulator, 'costcenter_history')), 0, 'nor into the history');
-like($node->safe_psql('postgres', "SELECT finding FROM exact.check() WHERE rule = 'installation'"), qr/another copy .* \(its epoch is 9, this one's 2\)/, 'check() says why');
+is(scalar(my @late = grep { $_->{code} eq 'n3' } grep { defined $_->{code} } databricks_rows($simulator,
+	'costcenter_history')), 0, 'nor into the history');
+like($node->safe_psql('postgres', "SELECT finding FROM exact.check() WHERE rule = 'installation'"),
+	qr/another copy .* \(its epoch is 9, this one's 2\)/, 'check() says why');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM exact.verify_audit()'), '0', 'the audit chains hold');
 $node->stop;
 done_testing();

@@ -1,4 +1,5 @@
-# exact.create_views(): records that live, versions with their times, the ledger; names, refusals, repeats. Engine-free workspace, or real
+# exact.create_views(): records that live, versions with their times, the ledger; names, refusals, repeats. Engine-free
+# workspace, or real
 # Spark with EXACT_TEST_ENGINE=spark.
 use strict;
 use warnings;
@@ -20,7 +21,8 @@ sub one { return $node->safe_psql('postgres', $_[0]); }
 sub views
 {
 	my ($names) = @_;
-	my $list = one(defined $names ? "SELECT * FROM exact.create_views('lake', '$names')" : "SELECT * FROM exact.create_views('lake')");
+	my $list = one(defined $names ? "SELECT * FROM exact.create_views('lake', '$names')" : "SELECT * "
+		. "FROM exact.create_views('lake')");
 	my $id = one("SELECT max(id) FROM exact.request WHERE kind = 'views'");
 	my $state = one("SELECT exact.wait($id, '20 min')");
 
@@ -31,15 +33,22 @@ sub cells
 {
 	my ($view, @columns) = @_;
 
-	return join '; ', sort map { my $row = $_; join ' ', map { $row->{$_} // '-' } @columns } databricks_rows($simulator, $view);
+	return join '; ', sort map { my $row = $_;
+		join ' ', map { $row->{$_} // '-' } @columns } databricks_rows($simulator, $view);
 }
 
-like(error_of($node, 'postgres', "SELECT * FROM exact.create_views('lake')"), qr/EX018: .*has no Delta tables of the hub yet/, 'no table, no view');
+like(error_of($node, 'postgres', "SELECT * FROM exact.create_views('lake')"),
+	qr/EX018: .*has no Delta tables of the hub yet/, 'no table, no view');
 
-stage($node, 1, 'salesinvoices', [ 'I', 'i1', { InvoiceID => 'i1', Status => 20, AmountDC => '10.00' } ], [ 'I', 'i2', { InvoiceID => 'i2', Status => 50, AmountDC => '20.00' } ], [ 'I', 'i3', { InvoiceID => 'i3' } ]);
-stage($node, 1, 'salesinvoicelines', [ 'I', 'l1', { ID => 'l1', InvoiceID => 'i1' } ], [ 'I', 'l2', { ID => 'l2', InvoiceID => 'i2' } ], [ 'I', 'l4', { ID => 'l4', InvoiceID => 'gone' } ]);
-stage($node, 1, 'transactionlines', [ 'I', 'h', { ID => 'h', LineNumber => 0, AmountDC => '121.00' } ], [ 'I', 'd', { ID => 'd', LineNumber => 1, AmountDC => '121.00' } ],
-	[ 'I', 'c1', { ID => 'c1', LineNumber => 2, AmountDC => '-100.00' } ], [ 'I', 'c2', { ID => 'c2', LineNumber => 3, AmountDC => '-21.00' } ], [ 'I', 'x', { ID => 'x', LineNumber => 1, AmountDC => '5.00' } ]);
+stage($node, 1, 'salesinvoices', [ 'I', 'i1', { InvoiceID => 'i1', Status => 20, AmountDC => '10.00' } ],
+	[ 'I', 'i2', { InvoiceID => 'i2', Status => 50, AmountDC => '20.00' } ], [ 'I', 'i3', { InvoiceID => 'i3' } ]);
+stage($node, 1, 'salesinvoicelines', [ 'I', 'l1', { ID => 'l1', InvoiceID => 'i1' } ],
+	[ 'I', 'l2', { ID => 'l2', InvoiceID => 'i2' } ], [ 'I', 'l4', { ID => 'l4', InvoiceID => 'gone' } ]);
+stage($node, 1, 'transactionlines', [ 'I', 'h', { ID => 'h', LineNumber => 0, AmountDC => '121.00' } ],
+	[ 'I', 'd', { ID => 'd', LineNumber => 1, AmountDC => '121.00' } ],
+	[ 'I', 'c1', { ID => 'c1', LineNumber => 2, AmountDC => '-100.00' } ],
+	[ 'I', 'c2', { ID => 'c2', LineNumber => 3, AmountDC => '-21.00' } ],
+	[ 'I', 'x', { ID => 'x', LineNumber => 1, AmountDC => '5.00' } ]);
 wait_delivered($node, $engine eq 'none' ? 60 : 900);
 stage($node, 1, 'transactionlines', [ 'D', 'x', undef ]);
 stage($node, 1, 'salesinvoices', [ 'U', 'i2', { InvoiceID => 'i2', Status => 50, AmountDC => '25.00' } ]);
@@ -48,18 +57,24 @@ wait_delivered($node, $engine eq 'none' ? 60 : 900);
 my ($state, $result, $list) = views();
 is($state, 'done', 'the request ends');
 is($result, '7 views made in main.exact', 'and says what it did');
-is($list, join("\n", map { "main.exact.$_" } qw(salesinvoicelines_live salesinvoicelines_versions salesinvoices_live salesinvoices_versions transactionlines_ledger transactionlines_live transactionlines_versions)), 'names');
+is($list,
+	join("\n",
+		map { "main.exact.$_" } qw(salesinvoicelines_live salesinvoicelines_versions salesinvoices_live
+			salesinvoices_versions transactionlines_ledger transactionlines_live transactionlines_versions)), 'names');
 is(cells('salesinvoices_live', '_key', 'amountdc'), 'i2 25.0000; i3 -', 'no drafts');
 is(cells('salesinvoicelines_live', '_key'), 'l2; l4', 'nor their lines');
 is(cells('transactionlines_live', '_key'), 'c1; c2; d; h', 'no deleted ones');
-is(cells('transactionlines_ledger', '_key', 'amountdc'), 'c1 -100.0000; c2 -21.0000; d 121.0000', 'the ledger sums to nothing');
-my @versions = sort { $a->{_seq} <=> $b->{_seq} } grep { $_->{_key} eq 'i2' } databricks_rows($simulator, 'salesinvoices_versions');
+is(cells('transactionlines_ledger', '_key', 'amountdc'), 'c1 -100.0000; c2 -21.0000; d 121.0000',
+	'the ledger sums to nothing');
+my @versions = sort { $a->{_seq} <=> $b->{_seq} } grep { $_->{_key} eq 'i2' } databricks_rows($simulator,
+	'salesinvoices_versions');
 is(scalar(@versions), 2, 'two versions');
 is($versions[0]{valid_from}, $versions[0]{_staged_at}, 'valid from when it was staged');
 is($versions[0]{valid_to}, $versions[1]{valid_from}, 'to when the next was');
 is($versions[1]{valid_to}, undef, 'the newest has no end');
 like($versions[1]{_payload}, qr/"25.00"/, 'as received');
-like(join("\n", map { $_->{text} } statements($simulator, qr/VIEW `main`.`exact`.`transactionlines_live`/)), qr/COMMENT '.*sum the ledger view/, 'comments say what to sum');
+like(join("\n", map { $_->{text} } statements($simulator, qr/VIEW `main`.`exact`.`transactionlines_live`/)),
+	qr/COMMENT '.*sum the ledger view/, 'comments say what to sum');
 
 # again, with other names: those that are ours are replaced, others stay as they are
 ($state, $result) = views('{"transactionlines_ledger": "grootboek", "salesinvoices_versions": null}');
@@ -71,7 +86,10 @@ foreach my $name ('mine', 'theirs')
 {
 	($state, $result) = views("{\"transactionlines_ledger\": \"$name\"}");
 	is($state, 'failed', "what is not ours is not replaced: $name");
-	like($result, qr/^4 of 7 views made; main\.exact\.$name exists and is not a view of this hub, nothing of it was changed\. Drop it, or SELECT exact\.create_views\('lake', '\{"$name"/, 'and how to go on');
+	like($result,
+		pattern('^4 of 7 views made; main\.exact\.', $name,
+			' exists and is not a view of this hub, nothing of it was changed\. Drop it, or SELECT ',
+			'exact\.create_views\(\'lake\', \'\{"', $name, '"'), 'and how to go on');
 }
 is(cells('theirs', 'a'), '1', 'it is as it was');
 
@@ -79,24 +97,35 @@ is(cells('theirs', 'a'), '1', 'it is as it was');
 control($simulator, 'POST', 'privileges', { deny => [ { privilege => 'CREATE TABLE', object => 'main.exact' } ] });
 ($state, $result) = views();
 is($state, 'failed', 'a missing right');
-like($result, qr/^0 of 7 views made; Databricks refused the CREATE VIEW main\.exact\.salesinvoicelines_live: .*CREATE TABLE/, 'is named');
+like($result,
+	qr/^0 of 7 views made; Databricks refused the CREATE VIEW main\.exact\.salesinvoicelines_live: .*CREATE TABLE/,
+	'is named');
 control($simulator, 'POST', 'privileges', { deny => [] });
-my $fault = control($simulator, 'POST', 'faults', { path => 'statements$', statement => 'views view ', action => 'reset_after' });
+my $fault = control($simulator, 'POST', 'faults', { path => 'statements$', statement => 'views view ',
+	action => 'reset_after' });
 ($state) = views();
 is($state, 'done', 'a lost answer');
 is(fault_count($simulator, $fault->{id}), 1, 'of one statement');
-control($simulator, 'POST', 'faults', { path => 'statements$', statement => 'views view ', action => 'slow', seconds => 3 });
+control($simulator, 'POST', 'faults', { path => 'statements$', statement => 'views view ', action => 'slow',
+	seconds => 3 });
 my $id = one("SELECT exact.create_views('lake'); SELECT max(id) FROM exact.request") =~ /(\d+)$/ ? $1 : 0;
-wait_until('a view is made', sub { one("SELECT count(*) FROM exact.statement_log WHERE kind = 'view' AND state IN ('sending', 'running')") eq '1' }, 300);
+wait_until('a view is made',
+	sub { one("SELECT count(*) FROM exact.statement_log WHERE kind = 'view' AND state IN ('sending', "
+		. "'running')") eq '1' }, 300);
 one("SELECT exact.cancel($id)");
 is(one("SELECT exact.wait($id)"), 'cancelled', 'cancelled while it runs');
-like(one("SELECT result FROM exact.request WHERE id = $id"), qr/^cancelled after 1 of 7 views$/, 'after the view that was under way');
-control($simulator, 'POST', 'faults', { path => 'statements$', statement => 'views view ', action => 'slow', seconds => 3 });
+like(one("SELECT result FROM exact.request WHERE id = $id"), qr/^cancelled after 1 of 7 views$/,
+	'after the view that was under way');
+control($simulator, 'POST', 'faults', { path => 'statements$', statement => 'views view ', action => 'slow',
+	seconds => 3 });
 $id = one("SELECT exact.create_views('lake'); SELECT max(id) FROM exact.request") =~ /(\d+)$/ ? $1 : 0;
-wait_until('a view is made', sub { one("SELECT count(*) FROM exact.statement_log WHERE kind = 'view' AND state IN ('sending', 'running')") eq '1' }, 300);
+wait_until('a view is made',
+	sub { one("SELECT count(*) FROM exact.statement_log WHERE kind = 'view' AND state IN ('sending', "
+		. "'running')") eq '1' }, 300);
 one('SELECT exact.restart_workers()');
 is(one("SELECT exact.wait($id, '20 min')"), 'done', 'the next loader begins it again');
-is(one("SELECT count(*) FROM exact.statement_log WHERE entity = 'views' AND state IN ('sending', 'running', 'unknown')"), '0', 'no statement is left open');
+is(one("SELECT count(*) FROM exact.statement_log WHERE entity = 'views' AND state IN ('sending', 'running', "
+	. "'unknown')"), '0', 'no statement is left open');
 
 # a workspace that cannot be used
 one("UPDATE exact.workspace SET enabled = false");

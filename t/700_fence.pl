@@ -1,5 +1,5 @@
-# Of several copies of a hub Databricks takes the deliveries of one: the claim in exact_hub, what a copy that was overtaken does, statements
-# of an older epoch, a table exact_hub that is gone or refused. Engine-free workspace.
+# Of several copies of a hub Databricks takes the deliveries of one: the claim in exact_hub, what a copy that was
+# overtaken does, statements of an older epoch, a table exact_hub that is gone or refused. Engine-free workspace.
 use strict;
 use warnings;
 
@@ -11,7 +11,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $simulator = simulator(engine => 'none', slots => 8);
-my $node = exact_cluster('main', conf => { 'exact_databricks.merge_interval' => "'10ms'", 'restart_after_crash' => 'on' });
+my $node = exact_cluster('main', conf => { 'exact_databricks.merge_interval' => "'10ms'",
+	'restart_after_crash' => 'on' });
 deliver_to($node, $simulator);
 
 my $statements = '^/api/2.0/sql/statements';
@@ -19,15 +20,20 @@ my $n = 0;
 
 sub one { return $node->safe_psql('postgres', $_[0]); }
 sub sql { control($simulator, 'POST', 'sql', { statement => $_[0] }); return; }
-sub hub { return join ' ', map { "$_->{division}:$_->{epoch}" } sort { $a->{division} <=> $b->{division} } databricks_rows($simulator, 'exact_hub'); }
+sub hub { return join ' ',
+	map { "$_->{division}:$_->{epoch}" } sort { $a->{division} <=> $b->{division} } databricks_rows($simulator,
+		'exact_hub'); }
 sub change { $n++; return stage($node, 1, 'costcenter', [ $n == 1 ? 'I' : 'U', 'a', { ID => 'a', Code => "a$n" } ]); }
-sub current { return join ' ', map { $_->{code} } grep { $_->{_key} eq 'a' } databricks_rows($simulator, 'costcenter'); }
+sub current { return join ' ', map { $_->{code} } grep { $_->{_key} eq 'a' } databricks_rows($simulator, 'costcenter');
+	}
 sub epoch { return one('SELECT epoch FROM exact.installation_binding'); }
 sub finding { return one("SELECT result || ' ' || finding FROM exact.check() WHERE rule = 'installation'"); }
 
 sub stopped
 {
-	return wait_until('the workers stay off', sub { one("SELECT count(*) FROM exact._workers() WHERE role IN ('fetcher', 'loader') AND state = 'idle'") eq '2' });
+	return wait_until('the workers stay off',
+		sub { one("SELECT count(*) FROM exact._workers() WHERE role IN ('fetcher', 'loader') "
+			. "AND state = 'idle'") eq '2' });
 }
 
 sub delivers
@@ -47,7 +53,8 @@ my ($row) = databricks_rows($simulator, 'exact_hub');
 is($row->{installation}, one('SELECT id FROM exact.installation'), 'by this installation');
 is($row->{claim}, one('SELECT claim FROM exact.epoch'), 'with the claim of its epoch');
 is(scalar(my @merges = statements($simulator, qr/MERGE INTO `main`.`exact`.`costcenter/)), 2, 'one MERGE a table');
-is(scalar(my @unasserted = grep { $_->{text} !~ /assert_true\(count\(\*\) = 1, 'exact: fenced'\)/ } @merges), 0, 'each asserts the epoch');
+is(scalar(my @unasserted = grep { $_->{text} !~ /assert_true\(count\(\*\) = 1, 'exact: fenced'\)/ } @merges), 0,
+	'each asserts the epoch');
 my $claims = () = statements($simulator, qr/MERGE INTO `main`.`exact`.`exact_hub/);
 is($claims, 1, 'claimed once');
 delivers('the next delivery');
@@ -55,7 +62,8 @@ delivers('the next delivery');
 # a loader that starts anew finds its claim and writes nothing
 my $pid = worker_pid($node, 'postgres', 'loader');
 one('SELECT exact.restart_workers()');
-wait_until('another loader runs', sub { my $new = worker_pid($node, 'postgres', 'loader'); $new ne '' && $new ne $pid }, 60);
+wait_until('another loader runs', sub { my $new = worker_pid($node, 'postgres', 'loader'); $new ne '' && $new ne $pid },
+	60);
 delivers('after a restart');
 is(scalar(() = statements($simulator, qr/MERGE INTO `main`.`exact`.`exact_hub/)), 1, 'the claim stands');
 
@@ -63,9 +71,12 @@ is(scalar(() = statements($simulator, qr/MERGE INTO `main`.`exact`.`exact_hub/))
 like(one('SELECT exact.fence()'), qr/^epoch 2: Databricks refuses every other copy/, 'fence()');
 delivers('after fence()');
 is(hub(), '1:2 2:2', 'the new epoch is claimed');
-is(one("SELECT kind FROM exact.audit_log WHERE what -> 'row' ->> 'kind' = 'fence'"), 'installation', 'fence() is an event');
-is(one("SELECT compared_epoch FROM exact.target_state WHERE entity = 'costcenter'"), '2', 'the table was asked what it holds beyond');
-is(one("SELECT (what ->> 'feeds_from_start') IS NOT NULL FROM exact.audit_log WHERE chain = 'fetcher' AND kind = 'installation'"), 't', 'feeds were sent to their start');
+is(one("SELECT kind FROM exact.audit_log WHERE what -> 'row' ->> 'kind' = 'fence'"), 'installation',
+	'fence() is an event');
+is(one("SELECT compared_epoch FROM exact.target_state WHERE entity = 'costcenter'"), '2',
+	'the table was asked what it holds beyond');
+is(one("SELECT (what ->> 'feeds_from_start') IS NOT NULL FROM exact.audit_log WHERE chain = 'fetcher' "
+	. "AND kind = 'installation'"), 't', 'feeds were sent to their start');
 my @seqs = map { $_->{_seq} >> 40 } databricks_rows($simulator, 'costcenter_history');
 is("@seqs", '1 1 1 1', 'versions staged by hand keep their _seq');
 
@@ -84,14 +95,20 @@ sql("UPDATE main.exact.exact_hub SET epoch = 9, claim = 'theirs' WHERE division 
 my $before = current();
 change();
 stopped();
-like(finding(), qr/^fail another copy of installation \S+ works in Databricks \(its epoch is 9, this one's 2\)/, 'check() says so');
+like(finding(), qr/^fail another copy of installation \S+ works in Databricks \(its epoch is 9, this one's 2\)/,
+	'check() says so');
 is(current(), $before, 'nothing was written');
-is(scalar(my @refused = statements($simulator, qr/costcenter history/)), scalar(@seqs) + 2, 'one statement was refused');
+is(scalar(my @refused = statements($simulator, qr/costcenter history/)), scalar(@seqs) + 2,
+	'one statement was refused');
 like($refused[-1]{text}, qr/`epoch` = 2/, 'of the old epoch');
-like(slurp_file($node->logfile), qr/alarm: another copy of installation \S+ works in workspace lake, its epoch is 9, this one's 2/, 'the log has an alarm');
-is(one("SELECT what ->> 'overtaken_by' FROM exact.audit_log WHERE chain = 'loader' AND kind = 'installation' AND what ? 'overtaken_by'"), '9', 'and the audit log an event');
+like(slurp_file($node->logfile),
+	qr/alarm: another copy of installation \S+ works in workspace lake, its epoch is 9, this one's 2/,
+	'the log has an alarm');
+is(one("SELECT what ->> 'overtaken_by' FROM exact.audit_log WHERE chain = 'loader' AND kind = 'installation' "
+	. "AND what ? 'overtaken_by'"), '9', 'and the audit log an event');
 like(one("SELECT reason FROM exact.workers WHERE role = 'loader'"), qr/another copy/, 'exact.workers says why');
-like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX016.*another copy.*exact\.adopt/s, 'a question is refused with the reason');
+like(error_of($node, 'postgres', "SELECT exact.me('erp')"), qr/EX016.*another copy.*exact\.adopt/s,
+	'a question is refused with the reason');
 one('SELECT exact.restart_workers()');
 stopped();
 is(hub(), '1:9 2:2', 'a restart changes nothing');
@@ -108,18 +125,21 @@ sql("UPDATE main.exact.exact_hub SET claim = 'theirs' WHERE division = 2");
 stage($node, 2, 'costcenter', [ 'I', 'b', { ID => 'b', Code => 'b' } ]);
 stopped();
 like(finding(), qr/its epoch is 10, this one's 10/, 'a copy of the same epoch');
-like(one(sprintf 'SELECT exact.adopt(%s)', "'" . one('SELECT id FROM exact.installation') . "'"), qr/epoch 11:/, 'adopt() goes above it, too');
+like(one(sprintf 'SELECT exact.adopt(%s)', "'" . one('SELECT id FROM exact.installation') . "'"), qr/epoch 11:/,
+	'adopt() goes above it, too');
 ok(eval { wait_delivered($node, 60) }, 'delivered');
 is(hub(), '1:11 2:11', 'claimed again');
 
 # statements of an older epoch are waited for before anything is delivered
 workspace_fault($simulator, path => "$statements\$", statement => 'costunit history', action => 'slow', seconds => 40);
 stage($node, 1, 'costunit', [ 'I', 'u', { ID => 'u', Code => 'u' } ]);
-wait_until('a statement of the old epoch runs', sub { grep { $_->{state} eq 'RUNNING' } statements($simulator, qr/\.11 costunit history/) });
+wait_until('a statement of the old epoch runs',
+	sub { grep { $_->{state} eq 'RUNNING' } statements($simulator, qr/\.11 costunit history/) });
 one('SELECT exact.fence()');
 change();
 wait_until('the new epoch is claimed', sub { hub() eq '1:12 2:12' }, 60);
-wait_until('the loader waits', sub { slurp_file($node->logfile) =~ /waits workspace=lake epoch=12: statement \S+ of an older epoch runs/ }, 60);
+wait_until('the loader waits',
+	sub { slurp_file($node->logfile) =~ /waits workspace=lake epoch=12: statement \S+ of an older epoch runs/ }, 60);
 is(scalar(my @early = statements($simulator, qr/\.12 costcenter history/)), 0, 'nothing is delivered meanwhile');
 control($simulator, 'POST', 'clock', { advance => 60 });
 ok(eval { wait_delivered($node, 90) }, 'then everything is delivered');
@@ -138,27 +158,38 @@ change();
 ok(eval { wait_delivered($node, 90) }, 'exact_hub is gone: made again, delivered');
 is(hub(), '1:12 2:12 3:12', 'claimed again');
 sql('DROP TABLE main.exact.exact_hub');
-workspace_fault($simulator, path => "$statements\$", statement => 'MERGE INTO `main`.`exact`.`exact_hub`', action => 'status', status => 200, times => 1,
+workspace_fault($simulator, path => "$statements\$", statement => 'MERGE INTO `main`.`exact`.`exact_hub`',
+	action => 'status', status => 200, times => 1,
 	body => { statement_id => '01ef0000-0000-0000-0000-000000000001', status => { state => 'FAILED',
-		error => { error_code => 'BAD_REQUEST', message => '[INSUFFICIENT_PERMISSIONS] User does not have permission MODIFY on table exact_hub. SQLSTATE: 42501' } , sql_state => '42501' } });
+		error => { error_code => 'BAD_REQUEST', message => '[INSUFFICIENT_PERMISSIONS] User does not have permission '
+			. 'MODIFY on table exact_hub. SQLSTATE: 42501' } , sql_state => '42501' } });
 change();
-wait_until('the refusal is shown', sub { one("SELECT coalesce(max(reason || ' | ' || next_step), '') FROM exact.target_state WHERE entity = 'costcenter' AND paused_since IS NOT NULL") =~ /exact_hub/ });
+wait_until('the refusal is shown',
+	sub { one("SELECT coalesce(max(reason || ' | ' || next_step), '') FROM exact.target_state "
+		. "WHERE entity = 'costcenter' AND paused_since IS NOT NULL") =~ /exact_hub/ });
 like(one("SELECT reason || ' | ' || next_step FROM exact.target_state WHERE entity = 'costcenter'"),
-	qr/Databricks refused the MERGE into main\.exact\.exact_hub: .*MODIFY.* \| GRANT SELECT, MODIFY ON TABLE main\.exact\.exact_hub/, 'a refused claim names the GRANT');
+	pattern('Databricks refused the MERGE into main\.exact\.exact_hub: .*MODIFY.* \| GRANT SELECT, MODIFY ON TABLE ',
+		'main\.exact\.exact_hub'), 'a refused claim names the GRANT');
 ok(eval { wait_delivered($node, 90) }, 'it is tried again by itself');
 is(hub(), '1:12 2:12 3:12', 'claimed');
 
 # killed while it claims
 one('SELECT exact.fence()');
-workspace_fault($simulator, path => "$statements\$", statement => 'exact_databricks \S+ exact_hub fence', action => 'slow', seconds => 3);
-wait_until('a claim is being sent', sub { one("SELECT count(*) FROM exact.statement_log WHERE kind = 'fence' AND state IN ('sending', 'running')") ne '0' }, 60);
+workspace_fault($simulator, path => "$statements\$", statement => 'exact_databricks \S+ exact_hub fence',
+	action => 'slow', seconds => 3);
+wait_until('a claim is being sent',
+	sub { one("SELECT count(*) FROM exact.statement_log WHERE kind = 'fence' AND state IN ('sending', "
+		. "'running')") ne '0' }, 60);
 kill 'KILL', worker_pid($node, 'postgres', 'loader');
-wait_until('the server is back', sub { my ($rc) = $node->psql('postgres', 'SELECT 1', on_error_stop => 0); $rc == 0 }, 60);
+wait_until('the server is back', sub { my ($rc) = $node->psql('postgres', 'SELECT 1', on_error_stop => 0);
+	$rc == 0 }, 60);
 wait_for_workers($node, 'postgres', seconds => 60);
 delivers('killed while it claimed');
 is(hub(), '1:13 2:13 3:13', 'claimed');
-is(one("SELECT count(*) FROM exact.statement_log WHERE state IN ('sending', 'running', 'unknown')"), '0', 'no statement is left open in the log');
-my @codes = map { $_->{code} } sort { $a->{_seq} <=> $b->{_seq} } grep { $_->{_key} eq 'a' } databricks_rows($simulator, 'costcenter_history');
+is(one("SELECT count(*) FROM exact.statement_log WHERE state IN ('sending', 'running', 'unknown')"), '0',
+	'no statement is left open in the log');
+my @codes = map { $_->{code} } sort { $a->{_seq} <=> $b->{_seq} } grep { $_->{_key} eq 'a' } databricks_rows($simulator,
+	'costcenter_history');
 is("@codes", join(' ', map { "a$_" } 1 .. $n), 'every version once, in order');
 is(one('SELECT count(*) FROM exact.verify_audit()'), '0', 'the audit chains hold');
 $node->stop;

@@ -1,5 +1,5 @@
-# A hub is dumped and restored, in every form, into an empty cluster: no error, no difference, and nothing works there until adopt(). Then
-# the copy works, with all that was delivered since the dump, and the original is refused.
+# A hub is dumped and restored, in every form, into an empty cluster: no error, no difference, and nothing works there
+# until adopt(). Then the copy works, with all that was delivered since the dump, and the original is refused.
 use strict;
 use warnings;
 
@@ -20,7 +20,8 @@ my $dir = PostgreSQL::Test::Utils::tempdir();
 sub content
 {
 	my ($of) = @_;
-	my @relations = split /\n/, one($of, "SELECT c.oid::regclass || ' ' || c.relkind::text FROM pg_extension e, unnest(e.extconfig) AS x JOIN pg_class c ON c.oid = x"
+	my @relations = split /\n/, one($of, "SELECT c.oid::regclass || ' ' || c.relkind::text FROM pg_extension e, "
+		. "unnest(e.extconfig) AS x JOIN pg_class c ON c.oid = x"
 		  . " WHERE e.extname = 'exact_databricks' ORDER BY 1");
 	my %content;
 
@@ -30,7 +31,8 @@ sub content
 
 		$content{$name} = $kind eq 'S'
 		  ? one($of, "SELECT last_value || ' ' || is_called FROM $name")
-		  : one($of, "SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, E'\\n' ORDER BY t::text COLLATE \"C\")), '') FROM $name AS t");
+		  : one($of, "SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, E'\\n' ORDER BY t::text COLLATE "
+			  . "\"C\")), '') FROM $name AS t");
 	}
 	return %content;
 }
@@ -42,9 +44,11 @@ sub catalog
 
 	return one($of, <<'SQL');
 SELECT string_agg(line, E'\n' ORDER BY line COLLATE "C") FROM (
-	SELECT concat_ws(' ', pg_describe_object(d.classid, d.objid, 0), c.relowner::regrole, c.relacl, p.proowner::regrole, p.proacl,
+	SELECT concat_ws(' ', pg_describe_object(d.classid, d.objid, 0), c.relowner::regrole, c.relacl,
+		p.proowner::regrole, p.proacl,
 		obj_description(d.objid, d.classid::regclass::name), p.prosrc, p.proconfig,
-		(SELECT string_agg(concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attacl), ', ' ORDER BY a.attnum)
+		(SELECT string_agg(concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attacl), ', '
+			ORDER BY a.attnum)
 			FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0)) AS line
 	FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
 	LEFT JOIN pg_class AS c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
@@ -95,12 +99,14 @@ foreach my $form (sort keys %forms)
 	$number++;
 	my $other = hub_cluster("copy$number", conf => { 'exact_databricks.key_file' => "'$node->{exact_key_file}'" });
 	my ($out, $err) = ('', '');
-	my $done = IPC::Run::run($forms{$form}, '>', \$out, '2>', \$err, init => sub { $ENV{PGHOST} = $other->host; $ENV{PGPORT} = $other->port; });
+	my $done = IPC::Run::run($forms{$form}, '>', \$out, '2>', \$err, init => sub { $ENV{PGHOST} = $other->host;
+		$ENV{PGPORT} = $other->port; });
 
 	ok($done, "$form: restored without an error") or diag $err;
 	is($err, '', "$form: without a word");
 	my %after = content($other);
-	is(join(', ', grep { ($before{$_} // 'absent') ne ($after{$_} // 'absent') } sort keys %{ { %before, %after } }), '', "$form: no difference in $number. copy");
+	is(join(', ', grep { ($before{$_} // 'absent') ne ($after{$_} // 'absent') } sort keys %{ { %before, %after } }),
+		'', "$form: no difference in $number. copy");
 	is(catalog($other), $objects, "$form: the same objects, rights and comments");
 	all_off($other, qr/installation \S+ is bound to another cluster \(database "postgres"\)/);
 	my %later = content($other);
@@ -127,15 +133,18 @@ like(one($copy, "SELECT exact.adopt('$installation')"), qr/is bound to this data
 wait_for_workers($copy, 'postgres');
 one($copy, 'UPDATE exact.division SET enabled = true');
 one($copy, 'UPDATE exact.workspace SET enabled = true');
-wait_until('the copy has claimed its place', sub { !grep { $_->{epoch} != 3 } databricks_rows($databricks, 'exact_hub') }, 60);
+wait_until('the copy has claimed its place',
+	sub { !grep { $_->{epoch} != 3 } databricks_rows($databricks, 'exact_hub') }, 60);
 complete($copy, $exact);
 agrees($exact, $databricks, 'the copy');
-cmp_ok(one($copy, "SELECT sum((what ->> 'unknown_records')::int) FROM exact.audit_log WHERE kind = 'installation' AND what ? 'unknown_records'"), '>', 0,
+cmp_ok(one($copy, "SELECT sum((what ->> 'unknown_records')::int) FROM exact.audit_log WHERE kind = 'installation' "
+	. "AND what ? 'unknown_records'"), '>', 0,
 	'it has looked for what the original had delivered');
 is(one($copy, 'SELECT count(*) FROM exact.verify_audit()'), '0', 'its audit chains hold');
 
 # the original delivers no more, and stops
-sub of_the_original { return scalar grep { $_->{_seq} >> 40 < 3 } map { databricks_rows($databricks, "${_}_history") } qw(glaccount items accounts); }
+sub of_the_original { return scalar grep { $_->{_seq} >> 40 < 3 } map { databricks_rows($databricks,
+	"${_}_history") } qw(glaccount items accounts); }
 my $delivered = of_the_original();
 $exact->post('random', count => 20, seed => 7);
 $node->psql('postgres', 'SELECT exact.sync_now()');

@@ -1,5 +1,5 @@
-# Copies of the data directory: a physical clone with another name stays off; a promoted standby and an older base backup take the place of
-# the hub, learn what it had delivered beyond what they know, and shut it out.
+# Copies of the data directory: a physical clone with another name stays off; a promoted standby and an older base
+# backup take the place of the hub, learn what it had delivered beyond what they know, and shut it out.
 use strict;
 use warnings;
 
@@ -17,9 +17,12 @@ my $databricks = simulator(engine => 'none', slots => 8);
 my $main = hub_cluster('main', init => { allows_streaming => 1, has_archiving => 1 });
 my $seed = 20;
 
-sub change { my ($count, $deletes) = @_; $exact->post('random', count => $count, deletes => $deletes // 0.2, seed => $seed++); return; }
-sub epochs { return join ' ', sort { $a <=> $b } keys %{ { map { $_->{epoch} => 1 } databricks_rows($databricks, 'exact_hub') } }; }
-sub unknown { return one($_[0], "SELECT coalesce(sum((what ->> 'unknown_records')::int), 0) FROM exact.audit_log WHERE kind = 'installation' AND what ? 'unknown_records'"); }
+sub change { my ($count, $deletes) = @_; $exact->post('random', count => $count, deletes => $deletes // 0.2,
+	seed => $seed++); return; }
+sub epochs { return join ' ',
+	sort { $a <=> $b } keys %{ { map { $_->{epoch} => 1 } databricks_rows($databricks, 'exact_hub') } }; }
+sub unknown { return one($_[0], "SELECT coalesce(sum((what ->> 'unknown_records')::int), 0) FROM exact.audit_log "
+	. "WHERE kind = 'installation' AND what ? 'unknown_records'"); }
 
 give_hub($main, $exact, $databricks);
 agrees($exact, $databricks, 'the first hub');
@@ -35,7 +38,8 @@ $clone->init_from_backup($main, 'late');
 $clone->append_conf('postgresql.conf', "exact_databricks.instance = 'rehearsal'");
 $clone->start;
 all_off($clone, qr/installation \S+ is bound to the instance ""/);
-like(error_of($clone, 'postgres', 'SELECT exact.fence()'), qr/EX016.*this hub does not work: .*bound to the instance/s, 'a clone fences nobody by mistake');
+like(error_of($clone, 'postgres', 'SELECT exact.fence()'), qr/EX016.*this hub does not work: .*bound to the instance/s,
+	'a clone fences nobody by mistake');
 is(epoch_of($clone), '1', 'its epoch is as it was');
 change(10);
 complete($main, $exact);
@@ -49,7 +53,8 @@ my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($main, 'late', has_streaming => 1);
 $standby->start;
 $main->wait_for_catchup($standby);
-is(one($standby, "SELECT count(*) FROM exact._workers() WHERE role IN ('fetcher', 'loader') AND pid IS NOT NULL"), '0', 'no worker runs on a standby');
+is(one($standby, "SELECT count(*) FROM exact._workers() WHERE role IN ('fetcher', 'loader') AND pid IS NOT NULL"), '0',
+	'no worker runs on a standby');
 $standby->stop;
 change(60, 0.3);
 complete($main, $exact);	# delivered, and unknown to the standby
@@ -57,15 +62,18 @@ my $at_last = one($main, 'SELECT max(seq_max) FROM exact.batch');
 $main->stop('immediate');
 change(20);
 $standby->start;
-cmp_ok(one($standby, 'SELECT max(seq_max) FROM exact.batch'), '<', $at_last, 'the standby knows less than was delivered');
+cmp_ok(one($standby, 'SELECT max(seq_max) FROM exact.batch'), '<', $at_last,
+	'the standby knows less than was delivered');
 $standby->promote;
 wait_for_workers($standby, 'postgres', seconds => 60);
 complete($standby, $exact, 90);
 agrees($exact, $databricks, 'the promoted standby');
 is(epoch_of($standby), '2', 'it has begun an epoch');
 is(epochs(), '2', 'and claimed it');
-like(one($standby, 'SELECT reason FROM exact.epoch WHERE epoch = 2'), qr/^timeline 2 after 1$/, 'because of its timeline');
-is(one($standby, 'SELECT bool_and(seq >> 40 = 2) FROM exact.stage WHERE batch > (SELECT max(id) FROM exact.batch WHERE epoch = 1)'), 't', 'what it stages is of that epoch');
+like(one($standby, 'SELECT reason FROM exact.epoch WHERE epoch = 2'), qr/^timeline 2 after 1$/,
+	'because of its timeline');
+is(one($standby, 'SELECT bool_and(seq >> 40 = 2) FROM exact.stage WHERE batch > (SELECT max(id) FROM exact.batch '
+	. 'WHERE epoch = 1)'), 't', 'what it stages is of that epoch');
 cmp_ok(unknown($standby), '>', 0, 'it has learned of records that the primary had delivered');
 is(one($standby, 'SELECT count(*) FROM exact.verify_audit()'), '0', 'its audit chains hold');
 $standby->restart;
@@ -85,12 +93,14 @@ $main->stop;
 
 my $restored = PostgreSQL::Test::Cluster->new('restored');
 $restored->init_from_backup($main, 'early', has_restoring => 1, standby => 0);
-$restored->append_conf('postgresql.conf', "recovery_target = 'immediate'\nrecovery_target_action = 'promote'\nrecovery_target_timeline = 'current'");
+$restored->append_conf('postgresql.conf', "recovery_target = 'immediate'\nrecovery_target_action = "
+	. "'promote'\nrecovery_target_timeline = 'current'");
 change(20);
 complete($standby, $exact);
 $standby->stop('immediate');
 $restored->start;
-$restored->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()') or die 'the restored cluster does not come up';
+$restored->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()')
+	or die 'the restored cluster does not come up';
 
 wait_for_workers($restored, 'postgres', seconds => 60);
 is(epoch_of($restored), '3', 'its epoch is not below its timeline');
@@ -99,7 +109,8 @@ complete($restored, $exact, 90);
 agrees($exact, $databricks, 'the older base backup');
 is(epochs(), '3', 'it has claimed its epoch');
 cmp_ok(unknown($restored), '>', 0, 'it has learned of records that were delivered after it');
-is(one($restored, "SELECT count(*) FROM exact.stage WHERE op = 'D' AND seq >> 40 = 3") > 0, 1, 'and of some that are gone');
+is(one($restored, "SELECT count(*) FROM exact.stage WHERE op = 'D' AND seq >> 40 = 3") > 0, 1,
+	'and of some that are gone');
 is(one($restored, 'SELECT count(*) FROM exact.verify_audit()'), '0', 'its audit chains hold');
 
 # and the one that it replaces is refused in its turn

@@ -1,5 +1,5 @@
-# The ledger in a hub that was set back: an older backup of it takes over after entries were changed, lines removed and documents deleted
-# elsewhere; every table of the preset finance agrees with Exact Online again.
+# The ledger in a hub that was set back: an older backup of it takes over after entries were changed, lines removed and
+# documents deleted elsewhere; every table of the preset finance agrees with Exact Online again.
 use strict;
 use warnings;
 

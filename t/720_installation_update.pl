@@ -1,6 +1,6 @@
-# ALTER EXTENSION UPDATE from an older version while records are read and delivered: nothing runs beside the update script, work waits while
-# library and extension are of different versions, and goes on by itself afterwards. The older version and its update script are made up
-# here, in a copy of the server's directories.
+# ALTER EXTENSION UPDATE from an older version while records are read and delivered: nothing runs beside the update
+# script, work waits while library and extension are of different versions, and goes on by itself afterwards. The older
+# version and its update script are made up here, in a copy of the server's directories.
 use strict;
 use warnings;
 
@@ -86,7 +86,8 @@ $session->query_safe('BEGIN; SELECT exact._quiesce();');
 my $staged = value('SELECT count(*) FROM exact.stage');
 change(15);
 $node->psql('postgres', 'SELECT exact.sync_now()');
-wait_until('the workers wait for the script', sub { value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") ne '0' });
+wait_until('the workers wait for the script',
+	sub { value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") ne '0' });
 is(value('SELECT count(*) FROM exact.stage'), $staged, 'nothing is staged');
 $session->query_safe('COMMIT');
 $session->quit;
@@ -96,17 +97,21 @@ agrees($exact, $databricks, 'after the script');
 # ---- an older version, with a run between two pages and statements on the way ----
 
 $exact->fault('/sync/', 'delay', seconds => 0.3, times => -1);
-my $slow = control($databricks, 'POST', 'faults', { path => '^/api/2.0/sql/statements$', statement => 'history', action => 'slow', seconds => 2, times => -1 })->{id};
+my $slow = control($databricks, 'POST', 'faults', { path => '^/api/2.0/sql/statements$', statement => 'history',
+	action => 'slow', seconds => 2, times => -1 })->{id};
 change(120);
-value("UPDATE exact.feed_state SET mark = 1, run = nextval('exact.run_id'), run_state = 'idle', next_link = NULL, requested = true WHERE feed IN ('items', 'glaccount')");
+value("UPDATE exact.feed_state SET mark = 1, run = nextval('exact.run_id'), run_state = 'idle', next_link = NULL, "
+	. "requested = true WHERE feed IN ('items', 'glaccount')");
 $node->psql('postgres', 'SELECT exact.sync_now()');
 wait_until('statements and a run are on the way', sub {
-	value("SELECT (SELECT count(*) FROM exact.statement_log WHERE state IN ('sending', 'running')) > 0 AND (SELECT count(*) FROM exact.feed_state WHERE run_state = 'paging') > 0") eq 't' }, 60);
+	value("SELECT (SELECT count(*) FROM exact.statement_log WHERE state IN ('sending', 'running')) > 0 "
+		. "AND (SELECT count(*) FROM exact.feed_state WHERE run_state = 'paging') > 0") eq 't' }, 60);
 # what the older version did not have
 value('ALTER EXTENSION exact_databricks DROP FUNCTION exact.fence(); DROP FUNCTION exact.fence(); '
 	  . "UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'exact_databricks'; SELECT exact._created()");
 all_off($node, qr/the server's library is version \Q$current\E, the extension is version 0\.9/);
-is(value("SELECT result || ' ' || fix FROM exact.check() WHERE rule = 'preloaded'"), 'fail ALTER EXTENSION exact_databricks UPDATE, or a restart', 'check() names the next step');
+is(value("SELECT result || ' ' || fix FROM exact.check() WHERE rule = 'preloaded'"),
+	'fail ALTER EXTENSION exact_databricks UPDATE, or a restart', 'check() names the next step');
 $exact->clear_faults;
 control($databricks, 'DELETE', 'faults');
 $staged = value('SELECT max(seq_max) FROM exact.batch');
@@ -121,7 +126,8 @@ is(value('SELECT max(seq_max) FROM exact.batch'), $staged, 'nothing is staged by
 
 value('ALTER EXTENSION exact_databricks UPDATE');
 is(value("SELECT extversion FROM pg_extension WHERE extname = 'exact_databricks'"), $current, 'updated');
-is(value("SELECT count(*) FROM information_schema.columns WHERE table_schema = 'exact' AND column_name = 'made_up'"), '1', 'the script has run');
+is(value("SELECT count(*) FROM information_schema.columns WHERE table_schema = 'exact' AND column_name = 'made_up'"),
+	'1', 'the script has run');
 wait_for_workers($node, 'postgres', seconds => 60);
 is(value("SELECT exact.wait($request, '60 s')"), 'done', 'the request that waited is done, without anyone\'s help');
 complete($node, $exact, 90);
@@ -144,7 +150,8 @@ wait_for_workers($node, 'postgres', seconds => 60);
 change(20);
 $node->psql('postgres', 'SELECT exact.sync_now()');
 value('DROP EXTENSION exact_databricks');
-is(value("SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('exact fetcher', 'exact loader') AND state = 'active'"), '0', 'no worker works');
+is(value("SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('exact fetcher', 'exact loader') "
+	. "AND state = 'active'"), '0', 'no worker works');
 is(value("SELECT count(*) FROM pg_namespace WHERE nspname = 'exact'"), '0', 'nothing is left of it');
 value('CREATE EXTENSION exact_databricks');
 wait_for_workers($node, 'postgres', seconds => 60);

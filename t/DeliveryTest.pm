@@ -1,4 +1,5 @@
-# DeliveryTest - what the tests of the loader share: a Databricks simulator, versions put into the stage by hand, the truth in Delta.
+# DeliveryTest - what the tests of the loader share: a Databricks simulator, versions put into the stage by hand, the
+# truth in Delta.
 package DeliveryTest;
 
 use strict;
@@ -12,7 +13,8 @@ use HTTP::Tiny;
 use JSON::PP ();
 
 our @EXPORT = qw(
-  simulator control databricks_rows deliver_to stage delivered statements wait_delivered workspace_fault fault_count of_kind
+  simulator control databricks_rows deliver_to stage delivered statements wait_delivered workspace_fault
+  fault_count of_kind
 );
 
 my $json = JSON::PP->new->canonical->utf8;
@@ -39,7 +41,8 @@ sub simulator
 sub control
 {
 	my ($simulator, $method, $path, $body) = @_;
-	my %options = defined $body ? (content => $json->encode($body), headers => { 'content-type' => 'application/json' }) : ();
+	my %options = defined $body ? (content => $json->encode($body), headers => { 'content-type' => 'application/json' })
+		: ();
 	my $answer = $http->request($method, "$simulator->{url}/_control/$path", \%options);
 
 	croak "$method $path: $answer->{status} $answer->{content}" unless $answer->{success};
@@ -109,16 +112,22 @@ DECLARE
 	s smallint := b % 64;
 	r record;
 BEGIN
-	FOR r IN SELECT (ordinality - 1)::int AS ord, value AS v FROM jsonb_array_elements(p_rows) WITH ORDINALITY ORDER BY 1 LOOP
-		INSERT INTO exact.stage (slot, batch, ord, seq, division, entity, key, op, prev_slot, prev_batch, prev_ord, hash, payload)
-		SELECT s, b, r.ord, (1::bigint << 40) + nextval('exact.version_counter'), p_division, p_entity, r.v->>'key', r.v->>'op',
+	FOR r IN SELECT (ordinality - 1)::int AS ord, value AS v
+		FROM jsonb_array_elements(p_rows) WITH ORDINALITY ORDER BY 1 LOOP
+		INSERT INTO exact.stage (slot, batch, ord, seq, division, entity, key, op, prev_slot, prev_batch, prev_ord,
+			hash, payload)
+		SELECT s, b, r.ord, (1::bigint << 40) + nextval('exact.version_counter'), p_division, p_entity,
+			r.v->>'key', r.v->>'op',
 			x.slot, x.batch, x.ord, sha256(convert_to(r.v::text, 'UTF8')), r.v->>'payload'
-		FROM (SELECT 1) AS one LEFT JOIN exact.record x ON (x.division, x.entity, x.key) = (p_division, p_entity, r.v->>'key');
-		INSERT INTO exact.record (division, entity, key, seq, slot, batch, ord) VALUES (p_division, p_entity, r.v->>'key', 0, s, b, r.ord)
+		FROM (SELECT 1) AS one
+		LEFT JOIN exact.record x ON (x.division, x.entity, x.key) = (p_division, p_entity, r.v->>'key');
+		INSERT INTO exact.record (division, entity, key, seq, slot, batch, ord)
+		VALUES (p_division, p_entity, r.v->>'key', 0, s, b, r.ord)
 		ON CONFLICT (division, entity, key) DO UPDATE SET slot = s, batch = b, ord = r.ord;
 	END LOOP;
 	INSERT INTO exact.batch (id, slot, workspace, division, entity, feed, epoch, rows, bytes, seq_min, seq_max)
-	SELECT b, s, (SELECT workspace FROM exact.division WHERE division = p_division), p_division, p_entity, p_entity, 1, count(*),
+	SELECT b, s, (SELECT workspace FROM exact.division WHERE division = p_division), p_division, p_entity,
+		p_entity, 1, count(*),
 		coalesce(sum(length(payload)), 0), min(seq), max(seq) FROM exact.stage WHERE slot = s AND batch = b;
 	PERFORM exact._wake('loader');
 	RETURN b;
@@ -131,7 +140,8 @@ SQL
 sub stage
 {
 	my ($node, $division, $entity, @rows) = @_;
-	my @list = map { { op => $_->[0], key => $_->[1], payload => ref $_->[2] ? $text->encode($_->[2]) : $_->[2] } } @rows;
+	my @list = map { { op => $_->[0], key => $_->[1], payload => ref $_->[2] ? $text->encode($_->[2])
+		: $_->[2] } } @rows;
 	my $rows = $ascii->encode(\@list);
 
 	return $node->safe_psql('postgres', "SELECT public.stage($division, '$entity', \$json\$$rows\$json\$)");

@@ -19,7 +19,8 @@ sub start
 	my ($class, @options) = @_;
 	my $program = dirname(dirname(__FILE__)) . '/simulator/exact-online';
 	my $server = spawn_server([ $program, '--port', '0', @options ], qr{ready (http://\S+)});
-	my $self = bless { server => $server, url => $server->{match}[0], http => HTTP::Tiny->new(timeout => 60, max_redirect => 0) }, $class;
+	my $self = bless { server => $server, url => $server->{match}[0],
+		http => HTTP::Tiny->new(timeout => 60, max_redirect => 0) }, $class;
 
 	$self->{info} = $self->get('info');
 	return $self;
@@ -92,7 +93,8 @@ sub authorise
 	my $info = $self->{info};
 
 	$node->safe_psql($database,
-		"INSERT INTO exact.app (name, client_id, region, base_url, redirect_uri) VALUES ('erp', '$info->{client_id}', 'nl', '$self->{url}', '$info->{redirect_uri}')");
+		"INSERT INTO exact.app (name, client_id, region, base_url, redirect_uri) VALUES ('erp', '$info->{client_id}', "
+		. "'nl', '$self->{url}', '$info->{redirect_uri}')");
 	write_file("$node->{exact_secrets_directory}/app.erp.client_secret", $info->{client_secret}, 0600);
 	$node->safe_psql($database, 'SELECT * FROM exact.import_secrets()');
 	my $answer = $self->{http}->get($node->safe_psql($database, "SELECT exact.authorize_url('erp')"));
@@ -110,7 +112,8 @@ sub enable
 	$node->safe_psql($database, "SELECT * FROM exact.discover_divisions('erp')");
 	$node->safe_psql($database, "UPDATE exact.division SET enabled = true WHERE division IN ($list)");
 	$node->safe_psql($database,
-		"SELECT exact.enable_entities(division, " . join(', ', map { "'$_'" } @$entities) . ") FROM exact.division WHERE division IN ($list)");
+		"SELECT exact.enable_entities(division, " . join(', ', map { "'$_'" } @$entities) . ") FROM exact.division "
+		. "WHERE division IN ($list)");
 	return;
 }
 

@@ -18,14 +18,17 @@ use PostgreSQL::Test::Utils;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
-  exact_cluster wait_for_workers worker_pid answer_of wait_until seconds_of error_of
+  exact_cluster wait_for_workers worker_pid answer_of wait_until seconds_of error_of pattern
   write_file make_key_file spawn_server stop_server hanging_server answering_server
 );
 
 my @servers;
 
-# A started cluster: UTF8, preloaded unless preload => '' (or another list), settings in conf => {name => value}, a key file and
-# a secrets directory of its own (paths in $node->{exact_key_file} and $node->{exact_secrets_directory}).
+# A regular expression from its parts, for one that is longer than a line.
+sub pattern { my $text = join('', @_); return qr/$text/; }
+
+# A started cluster: UTF8, preloaded unless preload => '' (or another list), settings in conf => {name => value}, a key
+# file and a secrets directory of its own (paths in $node->{exact_key_file} and $node->{exact_secrets_directory}).
 sub exact_cluster
 {
 	my ($name, %options) = @_;
@@ -64,7 +67,8 @@ sub wait_until
 	return 1;
 }
 
-# What a query answers; undef while the server is away. psql then may have gone before the harness gave it the query, which is fatal there.
+# What a query answers; undef while the server is away. psql then may have gone before the harness gave it the query,
+# which is fatal there.
 sub answer_of
 {
 	my ($node, $database, $query) = @_;
@@ -78,7 +82,8 @@ sub worker_pid
 {
 	my ($node, $database, $role) = @_;
 
-	return answer_of($node, $database, "SELECT pid FROM exact._workers() WHERE role = '$role' AND pid IS NOT NULL") // '';
+	return answer_of($node, $database, "SELECT pid FROM exact._workers() WHERE role = '$role' "
+		. "AND pid IS NOT NULL") // '';
 }
 
 # Until fetcher and loader (or those named) are in the state (default running).
@@ -92,7 +97,8 @@ sub wait_for_workers
 	return wait_until(
 		"workers of $database are $state",
 		sub {
-			my $there = answer_of($node, $database, "SELECT count(*) FROM exact._workers() WHERE role IN ($roles) AND pid IS NOT NULL AND state = '$state'");
+			my $there = answer_of($node, $database, "SELECT count(*) FROM exact._workers() WHERE role IN ($roles) "
+				. "AND pid IS NOT NULL AND state = '$state'");
 
 			return ($there // '') eq $wanted;
 		},
@@ -138,8 +144,8 @@ sub make_key_file
 	return write_file($path, ($id // 'k1') . ':' . unpack('H*', $bytes) . "\n", 0600);
 }
 
-# Starts a program that prints a line with its address when it is ready; returns {handle, line, match => [captures], log}.
-# spawn_server(['simulator/exact-online', '--port', '0'], qr{(http://\S+)})
+# Starts a program that prints a line with its address when it is ready; returns {handle, line, match => [captures],
+# log}. spawn_server(['simulator/exact-online', '--port', '0'], qr{(http://\S+)})
 sub spawn_server
 {
 	my ($command, $ready, $seconds) = @_;
@@ -192,14 +198,16 @@ sub hanging_server
 	return ($port, $pid);
 }
 
-# A server on a free port of 127.0.0.1 that answers every POST with the status, and maybe a header, that the file {status_file} holds in
-# one line each, and notes path and length of each in {seen_file}.
+# A server on a free port of 127.0.0.1 that answers every POST with the status, and maybe a header, that the file
+# {status_file} holds in one line each, and notes path and length of each in {seen_file}.
 sub answering_server
 {
 	my $directory = PostgreSQL::Test::Utils::tempdir();
-	my $listener = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1', LocalPort => 0, Proto => 'tcp', ReuseAddr => 1)
+	my $listener = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1', LocalPort => 0, Proto => 'tcp',
+		ReuseAddr => 1)
 	  or croak "cannot listen: $!";
-	my %server = (status_file => "$directory/status", seen_file => "$directory/seen", url => 'http://127.0.0.1:' . $listener->sockport);
+	my %server = (status_file => "$directory/status", seen_file => "$directory/seen", url => 'http://127.0.0.1:'
+		. $listener->sockport);
 
 	write_file($server{status_file}, '200');
 	write_file($server{seen_file}, '');
@@ -223,7 +231,8 @@ sub answering_server
 			print $seen "$path $length\n";
 			close $seen;
 			my ($status, $header) = split /\n/, slurp_file($server{status_file});
-			print $client "HTTP/1.1 $status X\r\n" . ($header ? "$header\r\n" : '') . "Content-Length: 0\r\nConnection: close\r\n\r\n";
+			print $client "HTTP/1.1 $status X\r\n" . ($header ? "$header\r\n" : '')
+				. "Content-Length: 0\r\nConnection: close\r\n\r\n";
 			close $client;
 		}
 		POSIX::_exit(0);

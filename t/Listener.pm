@@ -1,4 +1,5 @@
-# Listener - TAP tests of the listener: a cluster with one, requests over plain sockets, signed notifications, senders under load.
+# Listener - TAP tests of the listener: a cluster with one, requests over plain sockets, signed notifications, senders
+# under load.
 package Listener;
 
 use strict;
@@ -15,7 +16,8 @@ use Time::HiRes qw(time usleep);
 use ExactTest;
 
 our @EXPORT = qw(
-  listener_cluster wait_for_listener free_port add_app notification request_bytes raw status_of header_of body_of get post
+  listener_cluster wait_for_listener free_port add_app notification request_bytes raw status_of
+  header_of body_of get post
   start_senders stop_senders stored_keys missing_keys
 );
 
@@ -26,21 +28,24 @@ our $DIVISION = 123456;
 # A port that nobody uses at this moment
 sub free_port
 {
-	my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0, Proto => 'tcp') or croak "no free port: $!";
+	my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0, Proto => 'tcp')
+		or croak "no free port: $!";
 	my $port = $socket->sockport;
 
 	close $socket;
 	return $port;
 }
 
-# A cluster whose database postgres has the extension, an app with a webhook secret, and a listener at 127.0.0.1; its port.
+# A cluster whose database postgres has the extension, an app with a webhook secret, and a listener at 127.0.0.1; its
+# port.
 sub listener_cluster
 {
 	my ($name, %options) = @_;
 	my $node = exact_cluster($name, conf => { 'log_min_messages' => 'log', %{ $options{conf} // {} } });
 	my $port = free_port();
 
-	$node->safe_psql('postgres', "ALTER DATABASE postgres SET exact_databricks.listen_addresses = '" . ($options{addresses} // '127.0.0.1') . "'");
+	$node->safe_psql('postgres', "ALTER DATABASE postgres SET exact_databricks.listen_addresses = '"
+		. ($options{addresses} // '127.0.0.1') . "'");
 	$node->safe_psql('postgres', "ALTER DATABASE postgres SET exact_databricks.port = $port");
 	$node->safe_psql('postgres', 'CREATE EXTENSION exact_databricks');
 	wait_for_workers($node, 'postgres', roles => [ 'fetcher', 'loader', 'listener' ]);
@@ -52,7 +57,8 @@ sub add_app
 {
 	my ($node, $database) = @_;
 
-	$node->safe_psql($database, "INSERT INTO exact.app (name, client_id, base_url) VALUES ('erp', '$CLIENT_ID', 'http://127.0.0.1:1')");
+	$node->safe_psql($database, "INSERT INTO exact.app (name, client_id, base_url) VALUES ('erp', '$CLIENT_ID', "
+		. "'http://127.0.0.1:1')");
 	write_file("$node->{exact_secrets_directory}/app.erp.webhook_secret", $SECRET, 0600);
 	$node->safe_psql($database, 'SELECT * FROM exact.import_secrets()');
 	$node->safe_psql($database, "INSERT INTO exact.division (division, app, enabled) VALUES ($DIVISION, 'erp', true)");
@@ -73,10 +79,12 @@ my $serial = 0;
 sub notification
 {
 	my (%fields) = @_;
-	my $key = $fields{key} // sprintf('%08x-%04x-%04x-%04x-%012x', int(rand(2**32)), int(rand(2**16)), $$ & 0xffff, $serial >> 16 & 0xffff, $serial++);
+	my $key = $fields{key} // sprintf('%08x-%04x-%04x-%04x-%012x', int(rand(2**32)), int(rand(2**16)), $$ & 0xffff,
+		$serial >> 16 & 0xffff, $serial++);
 	my $content = $fields{content}
 	  // qq({"Topic":"Items","ClientId":"$CLIENT_ID","Division":$DIVISION,"Action":"Update","Key":"$key",)
-	  . qq("ExactOnlineEndpoint":"https://start.exactonline.nl/api/v1/$DIVISION/logistics/Items(guid'$key')","EventCreatedOn":"2026-03-04T13:14:50.07"});
+	  . qq("ExactOnlineEndpoint":"https://start.exactonline.nl/api/v1/$DIVISION/logistics/Items(guid'$key')",)
+	  . qq("EventCreatedOn":"2026-03-04T13:14:50.07"});
 
 	return qq({"Content":$content,"HashCode":") . uc(hmac_sha256_hex($content, $fields{secret} // $SECRET)) . qq("});
 }
@@ -91,7 +99,8 @@ sub request_bytes
 	return join("\r\n", @lines) . "\r\n\r\n" . ($options{body} // '');
 }
 
-# Sends bytes and reads until the other side closes, is silent for `quiet` s after an answer, or for `seconds` without one.
+# Sends bytes and reads until the other side closes, is silent for `quiet` s after an answer, or for `seconds` without
+# one.
 sub raw
 {
 	my ($port, $bytes, %options) = @_;
@@ -120,7 +129,8 @@ sub status_of { return $_[0] =~ m{^HTTP/1\.1 (\d{3}) } ? $1 : $_[0] eq '' ? 'clo
 sub header_of { return $_[0] =~ /^\Q$_[1]\E: (.*?)\r$/mi ? $1 : undef; }
 sub body_of { return $_[0] =~ /\r\n\r\n(.*)/s ? $1 : ''; }
 sub get { my ($port, $path, %options) = @_; return raw($port, request_bytes('GET', $path, %options), %options); }
-sub post { my ($port, $body, %options) = @_; return raw($port, request_bytes('POST', '/exact/hook', %options, body => $body), %options); }
+sub post { my ($port, $body, %options) = @_;
+	return raw($port, request_bytes('POST', '/exact/hook', %options, body => $body), %options); }
 
 # ---- senders ----
 

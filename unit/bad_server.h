@@ -1,5 +1,6 @@
 /*
- * bad_server.h - an HTTP server for http_client_test.c: a process per connection, told by the path how to misbehave.
+ * bad_server.h - an HTTP server for http_client_test.c: a process per connection, told by the path
+ * how to misbehave.
  */
 #ifndef EXACT_UNIT_BAD_SERVER_H
 #define EXACT_UNIT_BAD_SERVER_H
@@ -75,12 +76,14 @@ serve(int fd)
 		if (strncmp(request, "POST ", 5) == 0)
 			__sync_fetch_and_add(posts, 1);
 		if (has_path(request, "/ok"))
-			say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nDate: Sun, 22 Nov 2026 14:02:07 GMT\r\nX-RateLimit-Remaining: 4893\r\n\r\nhello");
+			say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nDate: Sun, 22 Nov 2026 14:02:07 "
+				"GMT\r\nX-RateLimit-Remaining: 4893\r\n\r\nhello");
 		else if (has_path(request, "/echo"))
 		{
 			char		head[128];
 
-			snprintf(head, sizeof(head), "HTTP/1.1 201 Created\r\nContent-Length: %zu\r\n\r\n", strlen(request));
+			snprintf(head, sizeof(head), "HTTP/1.1 201 Created\r\nContent-Length: %zu\r\n\r\n",
+					 strlen(request));
 			say(fd, head);
 			say(fd, request);
 		}
@@ -131,7 +134,8 @@ serve(int fd)
 			value[strcspn(value, " ")] = '\0';
 			for (char *p = value; *p; p++)
 				*p = *p == '_' ? ' ' : *p;
-			snprintf(block, sizeof(block), "HTTP/1.1 429 Later\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n", value);
+			snprintf(block, sizeof(block),
+					 "HTTP/1.1 429 Later\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n", value);
 			say(fd, block);
 		}
 		else if (has_path(request, "/redirect"))
@@ -158,7 +162,8 @@ start_server(void)
 
 	posts = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	connections = posts + 1;
-	if (bind(listener, (struct sockaddr *) &address, sizeof(address)) != 0 || listen(listener, 256) != 0)
+	if (bind(listener, (struct sockaddr *) &address, sizeof(address)) != 0 ||
+		listen(listener, 256) != 0)
 		abort();
 	getsockname(listener, (struct sockaddr *) &address, &len);
 	server_port = ntohs(address.sin_port);

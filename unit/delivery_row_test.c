@@ -20,12 +20,14 @@ static const ExactColumn columns[] = {
 };
 
 #define HEAD "{\"_division\":\"101001\",\"_key\":\"k1\",\"_seq\":\"1099511627777\""
-#define TAIL ",\"_op\":\"U\",\"_valid\":\"true\",\"_batch\":\"7\",\"_staged_at\":\"2026-11-22T14:02:07.322001Z\""
+#define TAIL ",\"_op\":\"U\",\"_valid\":\"true\",\"_batch\":\"7\"," \
+	"\"_staged_at\":\"2026-11-22T14:02:07.322001Z\""
 
 static void
 expect(const char *what, const char *record, const char *fields)
 {
-	ExactVersion version = {101001, "k1", INT64CONST(1099511627777), 'U', 7, "2026-11-22T14:02:07.322001Z", record, strlen(record)};
+	ExactVersion version = {101001, "k1", INT64CONST(1099511627777), 'U', 7,
+		"2026-11-22T14:02:07.322001Z", record, strlen(record)};
 	StringInfoData out,
 				expected;
 
@@ -61,42 +63,63 @@ static void
 test_values(void)
 {
 	expect("whole record in the catalogue's order",
-		   "{\"__metadata\":{\"uri\":\"https://x/api/v1/101001/a(guid'1')\",\"type\":[\"}\",{\"ID\":\"inner\"}]},\"ID\":\"K1\",\"Code\":\"      25\","
-		   "\"Description\":null,\"AmountDC\":0.30000000000000004,\"OrderDate\":\"/Date(1700006400000)/\",\"Modified\":\"/Date(1700000000123)/\","
-		   "\"IsBlocked\":false,\"Unknown\":[1,2],\"CostCenter\":\"guid of it\",\"CostCenterCode\":\"4711\"}",
-		   ",\"ID\":\"K1\",\"Code\":\"25\",\"AmountDC\":\"0.30000000000000004\",\"OrderDate\":\"2023-11-15\",\"Modified\":\"2023-11-14 22:13:20.123\","
+		   "{\"__metadata\":{\"uri\":\"https://x/api/v1/101001/a(guid'1')\",\"type\":[\"}\","
+		   "{\"ID\":\"inner\"}]},\"ID\":\"K1\",\"Code\":\"      25\","
+		   "\"Description\":null,\"AmountDC\":0.30000000000000004,"
+		   "\"OrderDate\":\"/Date(1700006400000)/\",\"Modified\":\"/Date(1700000000123)/\","
+		   "\"IsBlocked\":false,\"Unknown\":[1,2],\"CostCenter\":\"guid of "
+		   "it\",\"CostCenterCode\":\"4711\"}",
+		   ",\"ID\":\"K1\",\"Code\":\"25\",\"AmountDC\":\"0.30000000000000004\","
+		   "\"OrderDate\":\"2023-11-15\",\"Modified\":\"2023-11-14 22:13:20.123\","
 		   "\"IsBlocked\":\"false\",\"CostCenter\":\"4711\"");
-	expect("another order, white space", " {\n\t\"IsBlocked\" : true ,\r\n \"ID\" : \"a\" } ", ",\"IsBlocked\":\"true\",\"ID\":\"a\"");
+	expect("another order, white space", " {\n\t\"IsBlocked\" : true ,\r\n \"ID\" : \"a\" } ",
+		   ",\"IsBlocked\":\"true\",\"ID\":\"a\"");
 	expect("empty record", "{}", "");
-	expect_field("guid", "\"ID\":\"6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9F11\"", ",\"ID\":\"6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11\"");
-	expect_field("no guid keeps its case", "\"ID\":\"6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9FXX\"", ",\"ID\":\"6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9FXX\"");
+	expect_field("guid", "\"ID\":\"6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9F11\"",
+				 ",\"ID\":\"6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11\"");
+	expect_field("no guid keeps its case", "\"ID\":\"6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9FXX\"",
+				 ",\"ID\":\"6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9FXX\"");
 	expect_field("padding on both sides", "\"Code\":\"   NL a  \"", ",\"Code\":\"NL a\"");
 	expect_field("padding only", "\"Code\":\"    \"", ",\"Code\":\"\"");
-	expect_field("blanks of other texts stay", "\"Description\":\"  a \"", ",\"Description\":\"  a \"");
-	expect_field("escapes as they came", "\"Description\":\"a\\u0000b\\ud83d \\\"q\\\" \\\\ \\n\\/ \xE2\x82\xAC\"",
+	expect_field("blanks of other texts stay", "\"Description\":\"  a \"",
+				 ",\"Description\":\"  a \"");
+	expect_field("escapes as they came", "\"Description\":\"a\\u0000b\\ud83d \\\"q\\\" \\\\ \\n\\/ "
+				 "\xE2\x82\xAC\"",
 				 ",\"Description\":\"a\\u0000b\\ud83d \\\"q\\\" \\\\ \\n\\/ \xE2\x82\xAC\"");
 	expect_field("digits as they came", "\"AmountDC\":1e-05", ",\"AmountDC\":\"1e-05\"");
 	expect_field("Int64 as text", "\"AmountDC\":\"128\"", ",\"AmountDC\":\"128\"");
 	expect_field("empty text of a number is null", "\"AmountDC\":\"\"", "");
 	expect_field("empty text", "\"Description\":\"\"", ",\"Description\":\"\"");
-	expect_field("an object where a text should be", "\"Description\":{\"a\":[\"x\"]}", ",\"Description\":\"{\\\"a\\\":[\\\"x\\\"]}\"");
+	expect_field("an object where a text should be", "\"Description\":{\"a\":[\"x\"]}",
+				 ",\"Description\":\"{\\\"a\\\":[\\\"x\\\"]}\"");
 }
 
 static void
 test_dates(void)
 {
-	expect_field("escaped slashes", "\"Modified\":\"\\/Date(0)\\/\"", ",\"Modified\":\"1970-01-01 00:00:00.000\"");
-	expect_field("before 1970", "\"Modified\":\"/Date(-1)/\"", ",\"Modified\":\"1969-12-31 23:59:59.999\"");
-	expect_field("first day", "\"OrderDate\":\"/Date(-62135596800000)/\"", ",\"OrderDate\":\"0001-01-01\"");
-	expect_field("last day", "\"OrderDate\":\"/Date(253402214400000)/\"", ",\"OrderDate\":\"9999-12-31\"");
-	expect_field("leap day", "\"OrderDate\":\"/Date(1709164800000)/\"", ",\"OrderDate\":\"2024-02-29\"");
-	expect_field("1900 has none", "\"OrderDate\":\"/Date(-2203891200000)/\"", ",\"OrderDate\":\"1900-03-01\"");
-	expect_field("time part in a date is sent as it is", "\"OrderDate\":\"/Date(1700000000000)/\"", ",\"OrderDate\":\"/Date(1700000000000)/\"");
-	expect_field("beyond the year 9999", "\"Modified\":\"/Date(253402300800000)/\"", ",\"Modified\":\"/Date(253402300800000)/\"");
-	expect_field("with an offset", "\"Modified\":\"/Date(1700000000000+0100)/\"", ",\"Modified\":\"/Date(1700000000000+0100)/\"");
+	expect_field("escaped slashes", "\"Modified\":\"\\/Date(0)\\/\"",
+				 ",\"Modified\":\"1970-01-01 00:00:00.000\"");
+	expect_field("before 1970", "\"Modified\":\"/Date(-1)/\"",
+				 ",\"Modified\":\"1969-12-31 23:59:59.999\"");
+	expect_field("first day", "\"OrderDate\":\"/Date(-62135596800000)/\"",
+				 ",\"OrderDate\":\"0001-01-01\"");
+	expect_field("last day", "\"OrderDate\":\"/Date(253402214400000)/\"",
+				 ",\"OrderDate\":\"9999-12-31\"");
+	expect_field("leap day", "\"OrderDate\":\"/Date(1709164800000)/\"",
+				 ",\"OrderDate\":\"2024-02-29\"");
+	expect_field("1900 has none", "\"OrderDate\":\"/Date(-2203891200000)/\"",
+				 ",\"OrderDate\":\"1900-03-01\"");
+	expect_field("time part in a date is sent as it is", "\"OrderDate\":\"/Date(1700000000000)/\"",
+				 ",\"OrderDate\":\"/Date(1700000000000)/\"");
+	expect_field("beyond the year 9999", "\"Modified\":\"/Date(253402300800000)/\"",
+				 ",\"Modified\":\"/Date(253402300800000)/\"");
+	expect_field("with an offset", "\"Modified\":\"/Date(1700000000000+0100)/\"",
+				 ",\"Modified\":\"/Date(1700000000000+0100)/\"");
 	expect_field("no digits", "\"Modified\":\"/Date()/\"", ",\"Modified\":\"/Date()/\"");
-	expect_field("too many digits", "\"Modified\":\"/Date(9999999999999999999)/\"", ",\"Modified\":\"/Date(9999999999999999999)/\"");
-	expect_field("a moment in a text column", "\"Description\":\"/Date(0)/\"", ",\"Description\":\"/Date(0)/\"");
+	expect_field("too many digits", "\"Modified\":\"/Date(9999999999999999999)/\"",
+				 ",\"Modified\":\"/Date(9999999999999999999)/\"");
+	expect_field("a moment in a text column", "\"Description\":\"/Date(0)/\"",
+				 ",\"Description\":\"/Date(0)/\"");
 }
 
 static void
@@ -116,10 +139,14 @@ static void
 test_operations(void)
 {
 	static const char record[] = "{\"ID\":\"a\"}";
-	ExactVersion deleted = {1, "6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9F11", 2, 'D', 3, "t", record, sizeof(record) - 1};
-	static const char expected[] = "{\"_division\":\"1\",\"_key\":\"6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11\",\"_seq\":\"2\",\"ID\":\"a\",\"_op\":\"D\","
+	ExactVersion deleted = {1, "6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9F11", 2, 'D', 3, "t", record,
+		sizeof(record) - 1};
+	static const char expected[] =
+		"{\"_division\":\"1\",\"_key\":\"6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11\",\"_seq\":\"2\","
+		"\"ID\":\"a\",\"_op\":\"D\","
 	"\"_valid\":\"true\",\"_batch\":\"3\",\"_staged_at\":\"t\"}"
-	"{\"_division\":\"1\",\"_key\":\"a\\\"b\\\\\\u0001\\n\",\"_seq\":\"2\",\"_op\":\"D\",\"_valid\":\"true\",\"_batch\":\"3\",\"_staged_at\":\"t\"}";
+	"{\"_division\":\"1\",\"_key\":\"a\\\"b\\\\\\u0001\\n\",\"_seq\":\"2\",\"_op\":\"D\","
+	"\"_valid\":\"true\",\"_batch\":\"3\",\"_staged_at\":\"t\"}";
 	StringInfoData out;
 
 	initStringInfo(&out);

@@ -8,7 +8,8 @@
 #include "check.h"
 
 bool		exact_insecure_loopback = false;
-char	   *exact_allowed_hosts = "start.exactonline.nl, *.azuredatabricks.net, Test.Example:8443, inside.example/private, [2001:db8::1]:444, \"quoted.example\"";
+char	   *exact_allowed_hosts = "start.exactonline.nl, *.azuredatabricks.net, Test.Example:8443, "
+	"inside.example/private, [2001:db8::1]:444, \"quoted.example\"";
 
 static ExactAddressClass
 class_of(const char *text)
@@ -37,16 +38,20 @@ static void
 test_classes(void)
 {
 	static const char *const public[] = {
-		"8.8.8.8", "20.61.1.1", "172.15.255.255", "172.32.0.0", "100.63.255.255", "100.128.0.0", "223.255.255.255", "192.0.1.0",
+		"8.8.8.8", "20.61.1.1", "172.15.255.255", "172.32.0.0", "100.63.255.255", "100.128.0.0",
+		"223.255.255.255", "192.0.1.0",
 		"2603:1020::1", "2a00::1", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1",
 	};
 	static const char *const private[] = {
-		"10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "100.127.255.255",
+		"10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1",
+		"100.127.255.255",
 		"fc00::1", "fdff::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::1",
 	};
-	static const char *const loopback[] = {"127.0.0.1", "127.255.255.254", "::1", "::ffff:127.0.0.1"};
+	static const char *const loopback[] = {"127.0.0.1", "127.255.255.254", "::1",
+		"::ffff:127.0.0.1"};
 	static const char *const never[] = {
-		"0.0.0.0", "0.1.2.3", "169.254.169.254", "224.0.0.1", "239.1.1.1", "255.255.255.255", "240.0.0.1", "198.18.0.1", "192.0.0.1",
+		"0.0.0.0", "0.1.2.3", "169.254.169.254", "224.0.0.1", "239.1.1.1", "255.255.255.255",
+		"240.0.0.1", "198.18.0.1", "192.0.0.1",
 		"::", "fe80::1", "ff02::1", "::ffff:169.254.169.254", "::7f00:1", "64:ff9b::a9fe:a9fe",
 	};
 	struct sockaddr local = {.sa_family = AF_UNIX};
@@ -72,19 +77,30 @@ static void
 test_hosts(void)
 {
 	static const char *const good[] = {
-		"https://start.exactonline.nl", "https://start.exactonline.nl/api/v1", "https://START.exactonline.NL:443/x?y=z",
-		"https://adb-1.2.azuredatabricks.net/", "https://a.b.azuredatabricks.net", "https://test.example:8443",
+		"https://start.exactonline.nl", "https://start.exactonline.nl/api/v1",
+		"https://START.exactonline.NL:443/x?y=z",
+		"https://adb-1.2.azuredatabricks.net/", "https://a.b.azuredatabricks.net",
+		"https://test.example:8443",
 		"https://inside.example", "https://[2001:db8::1]:444/", "https://quoted.example/",
 	};
 	static const char *const bad[] = {
-		"http://start.exactonline.nl", "https://start.exactonline.nl:8443", "https://start.exactonline.nl.evil.example",
-		"https://evil.example/start.exactonline.nl", "https://azuredatabricks.net", "https://.azuredatabricks.net",
-		"https://xazuredatabricks.net", "https://azuredatabricks.net.evil.example", "https://start.exactonline.nl@evil.example/",
-		"https://user@start.exactonline.nl/", "https://user:password@start.exactonline.nl/", "https://test.example",
-		"https://start.exactonline.nl./", "ftp://start.exactonline.nl", "file:///etc/passwd", "start.exactonline.nl", "", "https://",
-		"https:///x", "//start.exactonline.nl", "https://start.exactonline.nl\\@evil.example/", "https://127.0.0.1", "http://localhost",
-		"https://localhost", "https://[::1]/", "https://2130706433/", "https://0x7f.1/", "https://169.254.169.254/",
-		"https://start.exactonline.nl%2eevil.example/", "https://[fe80::1%25eth0]/", "https://[2001:db8::1%25eth0]:444/", "https://[2001:db8::1%00]:444/", "gopher://start.exactonline.nl",
+		"http://start.exactonline.nl", "https://start.exactonline.nl:8443",
+		"https://start.exactonline.nl.evil.example",
+		"https://evil.example/start.exactonline.nl", "https://azuredatabricks.net",
+		"https://.azuredatabricks.net",
+		"https://xazuredatabricks.net", "https://azuredatabricks.net.evil.example",
+		"https://start.exactonline.nl@evil.example/",
+		"https://user@start.exactonline.nl/", "https://user:password@start.exactonline.nl/",
+		"https://test.example",
+		"https://start.exactonline.nl./", "ftp://start.exactonline.nl", "file:///etc/passwd",
+		"start.exactonline.nl", "", "https://",
+		"https:///x", "//start.exactonline.nl", "https://start.exactonline.nl\\@evil.example/",
+		"https://127.0.0.1", "http://localhost",
+		"https://localhost", "https://[::1]/", "https://2130706433/", "https://0x7f.1/",
+		"https://169.254.169.254/",
+		"https://start.exactonline.nl%2eevil.example/", "https://[fe80::1%25eth0]/",
+		"https://[2001:db8::1%25eth0]:444/", "https://[2001:db8::1%00]:444/",
+		"gopher://start.exactonline.nl",
 		"https://evil.example#@start.exactonline.nl", "https://start.exactonline.nl:0443443/",
 	};
 	bool		private_too;
@@ -102,15 +118,21 @@ test_hosts(void)
 			fprintf(stderr, "allowed: %s\n", bad[i]);
 		CHECK(!allowed(bad[i]));
 	}
-	CHECK(exact_url_check("https://inside.example/", NULL, &private_too, &why) != NULL && private_too);
-	CHECK(exact_url_check("https://start.exactonline.nl/", NULL, &private_too, &why) != NULL && !private_too);
+	CHECK(exact_url_check("https://inside.example/", NULL, &private_too, &why) != NULL &&
+		  private_too);
+	CHECK(exact_url_check("https://start.exactonline.nl/", NULL, &private_too, &why) != NULL &&
+		  !private_too);
 
 	/* the hub's own address, which a superuser named, is the only one besides */
 	CHECK(exact_url_check("https://hub.example.org/exact/hook", NULL, &private_too, &why) == NULL);
-	CHECK(exact_url_check("https://hub.example.org/exact/hook", "https://hub.example.org", &private_too, &why) != NULL && !private_too);
-	CHECK(exact_url_check("https://hub.example.org:8443/exact/hook", "https://hub.example.org", &private_too, &why) == NULL);
-	CHECK(exact_url_check("https://hub.example.org.evil.example/", "https://hub.example.org", &private_too, &why) == NULL);
-	CHECK(exact_url_check("http://hub.example.org/exact/hook", "http://hub.example.org", &private_too, &why) == NULL);
+	CHECK(exact_url_check("https://hub.example.org/exact/hook", "https://hub.example.org",
+						  &private_too, &why) != NULL && !private_too);
+	CHECK(exact_url_check("https://hub.example.org:8443/exact/hook", "https://hub.example.org",
+						  &private_too, &why) == NULL);
+	CHECK(exact_url_check("https://hub.example.org.evil.example/", "https://hub.example.org",
+						  &private_too, &why) == NULL);
+	CHECK(exact_url_check("http://hub.example.org/exact/hook", "http://hub.example.org",
+						  &private_too, &why) == NULL);
 
 	exact_insecure_loopback = true;
 	CHECK(allowed("http://127.0.0.1:8080/x"));
@@ -173,7 +195,8 @@ test_texts(void)
 	CHECK(origin_is("x.example", NULL));
 	CHECK(origin_is("https://a@x.example", NULL));
 
-	CHECK(strcmp(exact_url_escape("Az09-._~ /?&=+%\xc3\xa9'"), "Az09-._~%20%2F%3F%26%3D%2B%25%C3%A9%27") == 0);
+	CHECK(strcmp(exact_url_escape("Az09-._~ /?&=+%\xc3\xa9'"),
+				 "Az09-._~%20%2F%3F%26%3D%2B%25%C3%A9%27") == 0);
 	CHECK(strcmp(exact_url_escape(""), "") == 0);
 	CHECK(strcmp(exact_url_unescape("a%20b%2fc%2Bd+", 14), "a b/c+d+") == 0);
 	CHECK(strcmp(exact_url_unescape("abc%41%42", 3), "abc") == 0);

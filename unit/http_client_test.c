@@ -1,7 +1,9 @@
 /*
- * http_client_test.c - the asynchronous client against servers that misbehave, with name lookups of our own.
+ * http_client_test.c - the asynchronous client against servers that misbehave, with name lookups of
+ * our own.
  *
- * What matters most: whether a failed request was surely not sent, and that nothing is ever sent twice.
+ * What matters most: whether a failed request was surely not sent, and that nothing is ever sent
+ * twice.
  */
 #include "backend.h"
 
@@ -20,7 +22,8 @@
 #include "check.h"
 
 bool		exact_insecure_loopback = true;
-char	   *exact_allowed_hosts = "start.exactonline.nl, nowhere.example, slow.example, inside.example, metadata.example";
+char	   *exact_allowed_hosts = "start.exactonline.nl, nowhere.example, slow.example, "
+	"inside.example, metadata.example";
 char	   *exact_ca_file = "";
 
 /* ---- what evloop.c and the server would give ---- */
@@ -86,14 +89,16 @@ one_address(uint32 address, struct addrinfo **result)
 }
 
 int
-getaddrinfo(const char *node, const char *service pg_attribute_unused(), const struct addrinfo *hints pg_attribute_unused(),
+getaddrinfo(const char *node, const char *service pg_attribute_unused(),
+			const struct addrinfo *hints pg_attribute_unused(),
 			struct addrinfo **result)
 {
 	sigset_t	mask;
 	struct in_addr literal;
 
 	pthread_sigmask(SIG_SETMASK, NULL, &mask);
-	if (!sigismember(&mask, SIGTERM) || !sigismember(&mask, SIGUSR1) || !sigismember(&mask, SIGHUP) || !sigismember(&mask, SIGQUIT))
+	if (!sigismember(&mask, SIGTERM) || !sigismember(&mask, SIGUSR1) ||
+		!sigismember(&mask, SIGHUP) || !sigismember(&mask, SIGQUIT))
 		lookup_was_masked = false;
 	lookups++;
 	if (strcmp(node, "slow.example") == 0)
@@ -172,11 +177,14 @@ turn(void)
 }
 
 static ExactHttpTransfer *
-begin(Result *result, const char *method, const char *url, const char *body, long timeout_ms, size_t max_bytes)
+begin(Result *result, const char *method, const char *url, const char *body, long timeout_ms,
+	  size_t max_bytes)
 {
-	static const char *const headers[] = {"Authorization: Bearer marker", "Content-Type: application/json", NULL};
+	static const char *const headers[] = {"Authorization: Bearer marker",
+		"Content-Type: application/json", NULL};
 	ExactHttpRequest request = {
-		.method = method,.url = url,.headers = headers,.body = body,.body_len = body ? strlen(body) : 0,
+		.method = method,.url = url,.headers = headers,.body = body,
+		.body_len = body ? strlen(body) : 0,
 		.timeout_ms = timeout_ms,.max_bytes = max_bytes,.sensitive = true,
 	};
 
@@ -234,7 +242,8 @@ test_answers(void)
 {
 	Result		r = fetch("GET", "/ok", NULL, 0, 0);
 
-	CHECK(r.outcome == EXACT_HTTP_ANSWERED && r.status == 200 && strcmp(r.body, "hello") == 0 && r.body_len == 5);
+	CHECK(r.outcome == EXACT_HTTP_ANSWERED && r.status == 200 && strcmp(r.body, "hello") == 0 &&
+		  r.body_len == 5);
 	CHECK(strcmp(r.remaining, "4893") == 0);
 	CHECK(r.date == time_t_to_timestamptz(1795356127));
 	CHECK(r.ms >= 0 && r.ms < 5000);
@@ -247,11 +256,13 @@ test_answers(void)
 	CHECK(strstr(r.body, "Accept-Encoding: ") != NULL);
 	CHECK(strstr(r.body, "Expect") == NULL);
 	r = fetch("PUT", "/echo", "file", 0, 0);
-	CHECK(strncmp(r.body, "PUT /echo HTTP/1.1\r\n", 20) == 0 && strstr(r.body, "\r\n\r\nfile") != NULL);
+	CHECK(strncmp(r.body, "PUT /echo HTTP/1.1\r\n", 20) == 0 &&
+		  strstr(r.body, "\r\n\r\nfile") != NULL);
 	r = fetch("DELETE", "/echo", NULL, 0, 0);
 	CHECK(strncmp(r.body, "DELETE /echo HTTP/1.1\r\n", 23) == 0);
 	r = fetch("POST", "/echo", NULL, 0, 0);
-	CHECK(strncmp(r.body, "POST /echo HTTP/1.1\r\n", 21) == 0 && strstr(r.body, "Content-Length: 0\r\n") != NULL);
+	CHECK(strncmp(r.body, "POST /echo HTTP/1.1\r\n", 21) == 0 &&
+		  strstr(r.body, "Content-Length: 0\r\n") != NULL);
 	r = fetch("HEAD", "/ok", NULL, 0, 0);
 	CHECK(r.outcome == EXACT_HTTP_ANSWERED && r.status == 200 && r.body_len == 0);
 	r = fetch("GET", "/missing", NULL, 0, 0);
@@ -274,7 +285,8 @@ test_not_sent(void)
 	r = fetch_url("POST", "https://nowhere.example/x", "a", 0, 0);
 	CHECK(r.outcome == EXACT_HTTP_NOT_SENT && strstr(r.error, "resolve") != NULL);
 	r = fetch_url("POST", "https://unlisted.example/x", "a", 0, 0);
-	CHECK(r.outcome == EXACT_HTTP_NOT_SENT && strstr(r.error, "exact_databricks.allowed_hosts") != NULL);
+	CHECK(r.outcome == EXACT_HTTP_NOT_SENT &&
+		  strstr(r.error, "exact_databricks.allowed_hosts") != NULL);
 	r = fetch_url("POST", "http://start.exactonline.nl/x", "a", 0, 0);
 	CHECK(r.outcome == EXACT_HTTP_NOT_SENT && strstr(r.error, "https") != NULL);
 	r = fetch_url("POST", "https://inside.example/x", "a", 0, 0);
@@ -306,7 +318,10 @@ test_unknown(void)
 	CHECK(r.outcome == EXACT_HTTP_UNKNOWN && r.too_large);
 }
 
-/* The server has closed a connection that libcurl keeps for reuse: a GET is quietly sent again, a POST is not. */
+/*
+ * The server has closed a connection that libcurl keeps for reuse: a GET is quietly sent again, a
+ * POST is not.
+ */
 static void
 test_never_twice(void)
 {
@@ -383,7 +398,8 @@ test_many_and_cancel(void)
 	/* hanging transfers and waiting ones are dropped without a call */
 	for (int i = 0; i < 60; i++)
 	{
-		ExactHttpTransfer *t = begin(&results[i], "GET", psprintf("http://127.0.0.1:%d/hang", server_port), NULL, 0, 0);
+		ExactHttpTransfer *t = begin(&results[i], "GET",
+									 psprintf("http://127.0.0.1:%d/hang", server_port), NULL, 0, 0);
 
 		turn();
 		if (i % 2 == 0)
@@ -417,9 +433,11 @@ test_tls(void)
 	if (mkdtemp(directory) == NULL)
 		abort();
 	snprintf(command, sizeof(command),
-			 "cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key -out cert -days 2 "
+			 "cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
+			 "-keyout key -out cert -days 2 "
 			 "-subj /CN=localhost -addext subjectAltName=DNS:localhost >/dev/null 2>&1 && "
-			 "exec openssl s_server -www -accept 0 -key key -cert cert 2>&1 & echo pid $!; wait", directory);
+			 "exec openssl s_server -www -accept 0 -key key -cert cert 2>&1 & echo pid $!; wait",
+			 directory);
 	pipe = popen(command, "r");
 	{
 		int			pid = 0;

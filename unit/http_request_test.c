@@ -1,5 +1,6 @@
 /*
- * http_request_test.c - http_request.c alone: heads that a lenient reader has split into lines, as libmicrohttpd does.
+ * http_request_test.c - http_request.c alone: heads that a lenient reader has split into lines, as
+ * libmicrohttpd does.
  */
 #include "frontend.h"
 
@@ -11,8 +12,8 @@
 static ExactHead head;
 
 /*
- * Splits as leniently as can be: a line ends with CR LF or a bare LF or CR, the value begins behind the colon and blanks. What became
- * of it is for exact_request_check to find.
+ * Splits as leniently as can be: a line ends with CR LF or a bare LF or CR, the value begins behind
+ * the colon and blanks. What became of it is for exact_request_check to find.
  */
 static int
 check_bytes(const char *bytes, size_t len)
@@ -53,7 +54,8 @@ check_bytes(const char *bytes, size_t len)
 		char	   *value;
 
 		line_end = strpbrk(p, "\r\n");
-		if (colon == NULL || line_end == NULL || colon > line_end || head.nheaders == EXACT_HEADERS_MAX)
+		if (colon == NULL || line_end == NULL || colon > line_end ||
+			head.nheaders == EXACT_HEADERS_MAX)
 			return -1;
 		*line_end = '\0';
 		value = colon + 1;
@@ -92,13 +94,20 @@ main(void)
 
 	CHECK(check_text("GET /status HTTP/1.1\r\nHost: x\r\n\r\n") == 0);
 	CHECK(head.path_len == 7 && !head.chunked && head.content_length == 0 && !head.forwarded);
-	CHECK(check_text("GET /exact/callback?code=a?b&c HTTP/1.1\r\nHost: x\r\n\r\n") == 0 && head.path_len == 15);
-	CHECK(check_text("POST /exact/hook HTTP/1.1\r\nHost:x\r\nContent-Length:\t 12\r\n\r\n") == 0 && head.content_length == 12);
-	CHECK(check_text("POST /a HTTP/1.1\r\nHost: x\r\ntransfer-encoding: Chunked\r\n\r\n") == 0 && head.chunked);
+	CHECK(check_text("GET /exact/callback?code=a?b&c HTTP/1.1\r\nHost: x\r\n\r\n") == 0 &&
+		  head.path_len == 15);
+	CHECK(check_text("POST /exact/hook HTTP/1.1\r\nHost:x\r\nContent-Length:\t 12\r\n\r\n") == 0 &&
+		  head.content_length == 12);
+	CHECK(check_text("POST /a HTTP/1.1\r\nHost: x\r\ntransfer-encoding: Chunked\r\n\r\n") == 0 &&
+		  head.chunked);
 	CHECK(check_text("GET / HTTP/1.0\r\n\r\n") == 0);
-	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999999\r\n\r\n") == 0 && head.content_length == PG_UINT64_MAX);
-	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n\r\n") == 0 && head.authorization != NULL);
-	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: a\r\nx-forwarded-for: b\r\n\r\n") == 0 && head.forwarded &&
+	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: "
+					 "99999999999999999999999999\r\n\r\n") == 0 &&
+		  head.content_length == PG_UINT64_MAX);
+	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n\r\n") == 0 &&
+		  head.authorization != NULL);
+	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: a\r\nx-forwarded-for: "
+					 "b\r\n\r\n") == 0 && head.forwarded &&
 		  strcmp(head.forwarded_for, "a,b") == 0);
 	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\nVia: 1.1 y\r\n\r\n") == 0 && head.forwarded);
 	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\nX: \xc3\xa9\r\n\r\n") == 0);
@@ -123,12 +132,15 @@ main(void)
 	CHECK(check_text("GET / HTTP/1.2\r\nHost: x\r\n\r\n") == 400);
 	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\nA\xc3: b\r\n\r\n") == 400);
 	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\nA: \x01\r\n\r\n") == 400);
-	CHECK(check_text("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n") == 400);
-	CHECK(check_text("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n") == 400);
+	CHECK(check_text("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: "
+					 "1\r\n\r\n") == 400);
+	CHECK(check_text("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: "
+					 "chunked\r\n\r\n") == 400);
 	CHECK(check_text("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\n") == 400);
 	CHECK(check_text("POST / HTTP/1.1\r\nHost: x\r\nContent-Length:\r\n\r\n") == 400);
 	CHECK(check_text("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1,1\r\n\r\n") == 400);
-	CHECK(check_text("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n") == 400);
+	CHECK(check_text("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+					 "chunked\r\nTransfer-Encoding: chunked\r\n\r\n") == 400);
 	CHECK(check_text("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n") == 501);
 	CHECK(check_text("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n") == 400);
 
@@ -141,9 +153,11 @@ main(void)
 	memcpy(large + EXACT_HEAD_MAX - 3, "\r\n\r\n", 5);
 	CHECK(check_bytes(large, EXACT_HEAD_MAX + 1) == 431);
 
-	CHECK(host_is_local("localhost") && host_is_local("LocalHost:80") && host_is_local("127.0.0.1:8480") && host_is_local("[::1]") && host_is_local("[::1]:1"));
+	CHECK(host_is_local("localhost") && host_is_local("LocalHost:80") &&
+		  host_is_local("127.0.0.1:8480") && host_is_local("[::1]") && host_is_local("[::1]:1"));
 	CHECK(host_is_local("192.0.2.1") && exact_request_host_is_local(NULL));
-	CHECK(!host_is_local("hub.example.com") && !host_is_local("localhost.example.com") && !host_is_local("127.0.0.1.example.com") && !host_is_local("") &&
+	CHECK(!host_is_local("hub.example.com") && !host_is_local("localhost.example.com") &&
+		  !host_is_local("127.0.0.1.example.com") && !host_is_local("") &&
 		  !host_is_local("[::1") && !host_is_local("[]"));
 	return checks_done();
 }

@@ -33,7 +33,8 @@ number(const char *body, int64 expected)
 	ExactJsonMember m;
 	int64		value;
 
-	return exact_json_find(body, strlen(body), "0", &m) && exact_json_int64(&m, &value) && value == expected;
+	return exact_json_find(body, strlen(body), "0", &m) && exact_json_int64(&m, &value) &&
+		value == expected;
 }
 
 static bool
@@ -48,7 +49,8 @@ not_number(const char *body)
 static void
 test_token_answers(void)
 {
-	static const char body[] = "{\"access_token\":\"a!+/=\\\\x\",\"token_type\":\"bearer\",\n \"expires_in\" : \"600\" ,\"refresh_token\":null}";
+	static const char body[] = "{\"access_token\":\"a!+/=\\\\x\",\"token_type\":\"bearer\",\n "
+		"\"expires_in\" : \"600\" ,\"refresh_token\":null}";
 	ExactJson	json;
 	int64		n = 0;
 	char		buffer[64];
@@ -66,7 +68,8 @@ test_token_answers(void)
 	CHECK(len == 7 && strcmp(buffer, "a!+/=\\x") == 0);
 	CHECK(!exact_json_decode(exact_json_member(&json, "refresh_token"), buffer, &len));
 	CHECK(!exact_json_decode(NULL, buffer, &len));
-	CHECK(strcmp(at("{\"token_endpoint\":\"https:\\/\\/h\\/oidc\\/v1\\/token\"}", "token_endpoint"), "https://h/oidc/v1/token") == 0);
+	CHECK(strcmp(at("{\"token_endpoint\":\"https:\\/\\/h\\/oidc\\/v1\\/token\"}", "token_endpoint"),
+				 "https://h/oidc/v1/token") == 0);
 }
 
 static void
@@ -74,7 +77,8 @@ test_paths(void)
 {
 	static const char body[] =
 		" {\"status\":{\"state\":\"FAILED\",\"error\":{\"message\":\"[X] \\u00e9 \\\"q\\\"\"}},"
-		"\"result\":{\"data_array\":[[\"1\",null],[\"2\",\"b\"]],\"row_count\":2},\"ok\":true,\"n\":-1.50e3}";
+		"\"result\":{\"data_array\":[[\"1\",null],[\"2\",\"b\"]],\"row_count\":2},\"ok\":true,"
+		"\"n\":-1.50e3}";
 
 	CHECK(strcmp(at(body, "status.state"), "FAILED") == 0);
 	CHECK(strcmp(at(body, "status.error.message"), "[X] \xc3\xa9 \"q\"") == 0);
@@ -95,7 +99,8 @@ test_malformed(void)
 {
 	char		deep[300];
 	static const char nul[] = "{\"a\":\"x\0y\"}";
-	static const char whole[] = "{\"a\" : {\"b\":[1,-2.5e3,{}],\"c\":\"\\u00e9\"}, \"d\":null,\"e\":true}";
+	static const char whole[] = "{\"a\" : {\"b\":[1,-2.5e3,{}],\"c\":\"\\u00e9\"}, "
+		"\"d\":null,\"e\":true}";
 	static const char list[] = "[1, [2,\"x\"],{\"a\":false}, null]";
 	ExactJson	json;
 
@@ -118,7 +123,8 @@ test_malformed(void)
 	{
 		if (exact_json_read(whole, n, &json))
 			fprintf(stderr, "cut off after %zu bytes\n", n);
-		CHECK(!exact_json_read(whole, n, &json) && !exact_json_read(list, Min(n, sizeof(list) - 2), &json));
+		CHECK(!exact_json_read(whole, n, &json) &&
+			  !exact_json_read(list, Min(n, sizeof(list) - 2), &json));
 	}
 	CHECK(reads("{}"));
 	CHECK(reads("[]"));
@@ -138,7 +144,8 @@ test_malformed(void)
 static void
 test_names(void)
 {
-	static const char body[] = "{\"a\\\"b\" \t:1,\"back\\\\\":2,\"\":3,\"x:y\":{\"in\":4},\"quo\\\\\\\"te\":5}";
+	static const char body[] = "{\"a\\\"b\" "
+		"\t:1,\"back\\\\\":2,\"\":3,\"x:y\":{\"in\":4},\"quo\\\\\\\"te\":5}";
 	ExactJson	json;
 
 	CHECK(exact_json_read(body, strlen(body), &json) && json.n == 5);
@@ -179,7 +186,8 @@ test_strings_no_text_can_hold(void)
 	CHECK(!exact_json_decode(&json.members[0], buffer, &len));
 	CHECK(strcmp(exact_json_text(&json.members[0]), "a\\u0000b") == 0);
 	CHECK(!exact_json_decode(&json.members[1], buffer, &len));
-	CHECK(exact_json_decode(&json.members[2], buffer, &len) && strcmp(buffer, "\xf0\x9f\x98\x80") == 0);
+	CHECK(exact_json_decode(&json.members[2], buffer, &len) &&
+		  strcmp(buffer, "\xf0\x9f\x98\x80") == 0);
 }
 
 int

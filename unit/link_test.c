@@ -42,7 +42,8 @@ main(void)
 
 	CHECK(check(BASE "/api/v1/101002/crm") == EXACT_LINK_DIVISION);
 	CHECK(check(BASE "/api/v1/1010011/crm") == EXACT_LINK_DIVISION);
-	CHECK(exact_link_check(BASE "/api/v1/7/crm", BASE, 101001, NULL, &linked) == EXACT_LINK_DIVISION);
+	CHECK(exact_link_check(BASE "/api/v1/7/crm", BASE, 101001, NULL,
+						   &linked) == EXACT_LINK_DIVISION);
 	CHECK(linked == 7);
 	return checks_done();
 }

@@ -1,5 +1,6 @@
 /*
- * merge_sql_test.c - the texts of src/deliver/merge_sql.c, compared with texts that ran on Spark 4.0.1 with Delta 4.4.0.
+ * merge_sql_test.c - the texts of src/deliver/merge_sql.c, compared with texts that ran on Spark
+ * 4.0.1 with Delta 4.4.0.
  *
  * With the argument "print" it writes the texts instead, one a line of dashes apart.
  */
@@ -23,10 +24,12 @@ static const ExactColumn columns[] = {
 
 static const ExactHub hub = {"i1", 3, "c'1"};
 static const int divisions[] = {12, 34};
-static const ExactMergeRows three = {3, INT64CONST(1099511627777), INT64CONST(1099511627790), divisions, 2};
+static const ExactMergeRows three = {3, INT64CONST(1099511627777), INT64CONST(1099511627790),
+	divisions, 2};
 static const ExactMergeRows two = {2, 5, 9, divisions, 1};
 
-static const ExactTarget target = {"main", "exact", "orders", "orders_history", "purchaseorders", "purchaseorder/PurchaseOrders",
+static const ExactTarget target = {"main", "exact", "orders", "orders_history", "purchaseorders",
+	"purchaseorder/PurchaseOrders",
 &hub, lengthof(columns), columns};
 
 static void
@@ -56,38 +59,60 @@ expect_type(const char *type, const char *expected)
 }
 
 #define SYSTEM_FIRST "`_division`: STRING, `_key`: STRING, `_seq`: STRING"
-#define FIELDS "`ID`: STRING, `Supplier`: STRING, `SupplierName`: STRING, `Remark`: STRING, `AmountDC`: STRING, `OrderDate`: STRING"
-#define SYSTEM_LAST "`_op`: STRING, `_valid`: STRING, `_problems`: STRING, `_batch`: STRING, `_staged_at`: STRING"
-#define SOURCE "SELECT CAST(r.`_division` AS INT) AS `_division`, r.`_key` AS `_key`, CAST(r.`_seq` AS BIGINT) AS `_seq`, " \
-	"r.`ID` AS `ID`, r.`Supplier` AS `Supplier`, r.`SupplierName` AS `SupplierName`, r.`Remark` AS `Remark`, " \
-	"CAST(r.`AmountDC` AS DECIMAL(28,4)) AS `AmountDC`, CAST(r.`OrderDate` AS DATE) AS `OrderDate`, r.`_op` AS `_op`, " \
-	"CAST(r.`_valid` AS BOOLEAN) AS `_valid`, r.`_problems` AS `_problems`, CAST(r.`_batch` AS BIGINT) AS `_batch`, " \
+#define FIELDS "`ID`: STRING, `Supplier`: STRING, `SupplierName`: STRING, `Remark`: STRING, " \
+	"`AmountDC`: STRING, `OrderDate`: STRING"
+#define SYSTEM_LAST "`_op`: STRING, `_valid`: STRING, `_problems`: STRING, `_batch`: STRING, " \
+	"`_staged_at`: STRING"
+#define SOURCE "SELECT CAST(r.`_division` AS INT) AS `_division`, r.`_key` AS `_key`, " \
+	"CAST(r.`_seq` AS BIGINT) AS `_seq`, " \
+	"r.`ID` AS `ID`, r.`Supplier` AS `Supplier`, r.`SupplierName` AS `SupplierName`, r.`Remark` " \
+	"AS `Remark`, " \
+	"CAST(r.`AmountDC` AS DECIMAL(28,4)) AS `AmountDC`, CAST(r.`OrderDate` AS DATE) AS " \
+	"`OrderDate`, r.`_op` AS `_op`, " \
+	"CAST(r.`_valid` AS BOOLEAN) AS `_valid`, r.`_problems` AS `_problems`, CAST(r.`_batch` AS " \
+	"BIGINT) AS `_batch`, " \
 	"CAST(r.`_staged_at` AS TIMESTAMP) AS `_staged_at`"
-#define ROWS(n) "\nFROM (SELECT explode(CASE WHEN size(a) = " n " THEN a ELSE raise_error('exact: the batch holds ' || " \
-	"coalesce(size(a), 0) || ' rows, expected " n "') END) AS r\n  FROM (SELECT from_json(:batch, 'ARRAY<STRUCT<" SYSTEM_FIRST
+#define ROWS(n) "\nFROM (SELECT explode(CASE WHEN size(a) = " n " THEN a " \
+	"ELSE raise_error('exact: the batch holds ' || " \
+	"coalesce(size(a), 0) || ' rows, expected " n "') END) AS r\n  " \
+	"FROM (SELECT from_json(:batch, 'ARRAY<STRUCT<" SYSTEM_FIRST
 #define END_ROWS ">>', map('mode', 'FAILFAST')) AS a))"
-#define FENCED(n, list) ">>', map('mode', 'FAILFAST')) AS a)\n  WHERE (SELECT assert_true(count(*) = " n ", 'exact: fenced') " \
-	"FROM `main`.`exact`.`exact_hub` WHERE `installation` = 'i1' AND `epoch` = 3 AND `claim` = 'c\\'1' AND `division` IN (" list ")) IS NULL)"
-#define ALL_COLUMNS "`_division`, `_key`, `_seq`, `ID`, `Supplier`, `SupplierName`, `Remark`, `AmountDC`, `OrderDate`, `_op`, `_deleted`, " \
+#define FENCED(n, list) ">>', map('mode', 'FAILFAST')) AS a)\n  " \
+	"WHERE (SELECT assert_true(count(*) = " n ", 'exact: fenced') " \
+	"FROM `main`.`exact`.`exact_hub` WHERE `installation` = 'i1' AND `epoch` = 3 " \
+	"AND `claim` = 'c\\'1' AND `division` IN (" list ")) IS NULL)"
+#define ALL_COLUMNS "`_division`, `_key`, `_seq`, `ID`, `Supplier`, `SupplierName`, `Remark`, " \
+	"`AmountDC`, `OrderDate`, `_op`, `_deleted`, " \
 	"`_valid`, `_problems`, `_batch`, `_staged_at`, `_loaded_at`"
-#define ALL_VALUES "s.`_division`, s.`_key`, s.`_seq`, s.`ID`, s.`Supplier`, s.`SupplierName`, s.`Remark`, s.`AmountDC`, s.`OrderDate`, " \
-	"s.`_op`, s.`_op` = 'D', s.`_valid`, s.`_problems`, s.`_batch`, s.`_staged_at`, current_timestamp()"
-#define UPDATES " THEN UPDATE SET `_seq` = s.`_seq`, `_op` = s.`_op`, `_deleted` = s.`_op` = 'D', `_batch` = s.`_batch`, " \
+#define ALL_VALUES "s.`_division`, s.`_key`, s.`_seq`, s.`ID`, s.`Supplier`, s.`SupplierName`, " \
+	"s.`Remark`, s.`AmountDC`, s.`OrderDate`, " \
+	"s.`_op`, s.`_op` = 'D', s.`_valid`, s.`_problems`, s.`_batch`, s.`_staged_at`, " \
+	"current_timestamp()"
+#define UPDATES " THEN UPDATE SET `_seq` = s.`_seq`, `_op` = s.`_op`, `_deleted` = s.`_op` = " \
+	"'D', `_batch` = s.`_batch`, " \
 	"`_loaded_at` = current_timestamp()\n" \
-	"WHEN MATCHED AND s.`_seq` > t.`_seq` THEN UPDATE SET `_seq` = s.`_seq`, `ID` = s.`ID`, `Supplier` = s.`Supplier`, " \
-	"`SupplierName` = CASE WHEN s.`SupplierName` IS NULL AND t.`Supplier` <=> s.`Supplier` THEN t.`SupplierName` ELSE s.`SupplierName` END, " \
+	"WHEN MATCHED AND s.`_seq` > t.`_seq` THEN UPDATE SET `_seq` = s.`_seq`, `ID` = s.`ID`, " \
+	"`Supplier` = s.`Supplier`, " \
+	"`SupplierName` = CASE WHEN s.`SupplierName` IS NULL AND t.`Supplier` <=> s.`Supplier` THEN " \
+	"t.`SupplierName` ELSE s.`SupplierName` END, " \
 	"`Remark` = CASE WHEN s.`Remark` IS NULL THEN t.`Remark` ELSE s.`Remark` END, " \
-	"`AmountDC` = s.`AmountDC`, `OrderDate` = s.`OrderDate`, `_op` = s.`_op`, `_deleted` = s.`_op` = 'D', `_valid` = s.`_valid`, " \
-	"`_problems` = s.`_problems`, `_batch` = s.`_batch`, `_staged_at` = s.`_staged_at`, `_loaded_at` = current_timestamp()\n" \
+	"`AmountDC` = s.`AmountDC`, `OrderDate` = s.`OrderDate`, `_op` = s.`_op`, `_deleted` = " \
+	"s.`_op` = 'D', `_valid` = s.`_valid`, " \
+	"`_problems` = s.`_problems`, `_batch` = s.`_batch`, `_staged_at` = s.`_staged_at`, " \
+	"`_loaded_at` = current_timestamp()\n" \
 	"WHEN NOT MATCHED THEN INSERT (" ALL_COLUMNS ")\n  VALUES (" ALL_VALUES ")"
 
-#define COLUMN_TEXTS "\n  `_division` INT NOT NULL COMMENT 'Division (administration) in Exact Online'" \
+#define COLUMN_TEXTS "\n  `_division` INT NOT NULL COMMENT 'Division (administration) in " \
+	"Exact Online'" \
 	",\n  `_key` STRING NOT NULL COMMENT 'Key of the record in Exact Online'" \
-	",\n  `_seq` BIGINT NOT NULL COMMENT 'Version: rises with every change, over all divisions and tables'" \
+	",\n  `_seq` BIGINT NOT NULL COMMENT 'Version: rises with every change, over all divisions " \
+	"and tables'" \
 	",\n  `ID` STRING COMMENT 'Key',\n  `Supplier` STRING,\n  `SupplierName` STRING" \
-	",\n  `Remark` STRING COMMENT 'it\\'s a \\\\ of $\\{x}',\n  `AmountDC` DECIMAL(28,4),\n  `OrderDate` DATE" \
+	",\n  `Remark` STRING COMMENT 'it\\'s a \\\\ of $\\{x}',\n  `AmountDC` DECIMAL(28,4),\n  " \
+	"`OrderDate` DATE" \
 	",\n  `_op` STRING NOT NULL COMMENT 'What made this version: I insert, U update, D delete'" \
-	",\n  `_deleted` BOOLEAN NOT NULL COMMENT 'True when the record is gone in Exact Online; the other columns hold its last state'" \
+	",\n  `_deleted` BOOLEAN NOT NULL COMMENT 'True when the record is gone in Exact Online; the " \
+	"other columns hold its last state'" \
 	",\n  `_valid` BOOLEAN COMMENT 'False when a validation rule found a problem'" \
 	",\n  `_problems` STRING COMMENT 'What the validation rules found'" \
 	",\n  `_batch` BIGINT COMMENT 'Batch of the hub that brought this version'" \
@@ -98,20 +123,27 @@ static void
 test_tables(StringInfo out)
 {
 	exact_delta_sql_create_schema(out, target.catalog, target.schema);
-	expect("schema", out, "CREATE SCHEMA IF NOT EXISTS `main`.`exact` COMMENT 'Exact Online, kept up to date by exact_databricks'");
+	expect("schema", out, "CREATE SCHEMA IF NOT EXISTS `main`.`exact` COMMENT 'Exact Online, kept "
+		   "up to date by exact_databricks'");
 	exact_merge_sql_create_table(out, &target, EXACT_TABLE_CURRENT);
 	expect("current table", out,
 		   "CREATE TABLE IF NOT EXISTS `main`.`exact`.`orders` (" COLUMN_TEXTS
-		   "\n) USING DELTA CLUSTER BY (`_division`, `_key`)\nCOMMENT 'Exact Online purchaseorder/PurchaseOrders: the current state, "
-		   "one row per record; deleted ones stay with _deleted'\nTBLPROPERTIES ('delta.enableChangeDataFeed' = 'true', "
-		   "'delta.enableDeletionVectors' = 'true', 'exact.entity' = 'purchaseorders', 'exact.installation' = 'i1')");
+		   "\n) USING DELTA CLUSTER BY (`_division`, `_key`)\nCOMMENT 'Exact Online "
+		   "purchaseorder/PurchaseOrders: the current state, "
+		   "one row per record; deleted ones stay with _deleted'\nTBLPROPERTIES "
+		   "('delta.enableChangeDataFeed' = 'true', "
+		   "'delta.enableDeletionVectors' = 'true', 'exact.entity' = 'purchaseorders', "
+		   "'exact.installation' = 'i1')");
 	exact_merge_sql_create_table(out, &target, EXACT_TABLE_HISTORY);
 	expect("history table", out,
 		   "CREATE TABLE IF NOT EXISTS `main`.`exact`.`orders_history` (" COLUMN_TEXTS
 		   ",\n  `_payload` STRING COMMENT 'The record exactly as Exact Online sent it'"
-		   "\n) USING DELTA CLUSTER BY (`_division`, `_seq`)\nCOMMENT 'Exact Online purchaseorder/PurchaseOrders: every version of "
-		   "every record, in the order of _seq'\nTBLPROPERTIES ('delta.enableDeletionVectors' = 'false', "
-		   "'delta.isolationLevel' = 'Serializable', 'exact.entity' = 'purchaseorders', 'exact.installation' = 'i1')");
+		   "\n) USING DELTA CLUSTER BY (`_division`, `_seq`)\nCOMMENT 'Exact Online "
+		   "purchaseorder/PurchaseOrders: every version of "
+		   "every record, in the order of _seq'\nTBLPROPERTIES ('delta.enableDeletionVectors' "
+		   "= 'false', "
+		   "'delta.isolationLevel' = 'Serializable', 'exact.entity' = 'purchaseorders', "
+		   "'exact.installation' = 'i1')");
 	exact_merge_sql_describe(out, &target, EXACT_TABLE_HISTORY);
 	expect("describe", out, "DESCRIBE TABLE `main`.`exact`.`orders_history`");
 	exact_merge_sql_properties(out, &target, EXACT_TABLE_CURRENT);
@@ -127,53 +159,76 @@ test_merges(StringInfo out)
 {
 	exact_merge_sql_history(out, &target, &three);
 	expect("history", out,
-		   "MERGE INTO `main`.`exact`.`orders_history` AS h\nUSING (" SOURCE ", r.`_payload` AS `_payload`" ROWS("3") ", " FIELDS ", "
-		   SYSTEM_LAST ", `_payload`: STRING" FENCED("2", "12, 34") ") AS s\nON h.`_division` = s.`_division` AND h.`_seq` = s.`_seq` AND "
-		   "h.`_seq` BETWEEN 1099511627777 AND 1099511627790\nWHEN NOT MATCHED THEN INSERT (" ALL_COLUMNS ", `_payload`)\n  VALUES ("
+		   "MERGE INTO `main`.`exact`.`orders_history` AS h\nUSING (" SOURCE ", r.`_payload` AS "
+		   "`_payload`" ROWS("3") ", " FIELDS ", "
+		   SYSTEM_LAST ", `_payload`: STRING" FENCED("2", "12, 34") ") AS s\nON h.`_division` = "
+		   "s.`_division` AND h.`_seq` = s.`_seq` AND "
+		   "h.`_seq` BETWEEN 1099511627777 AND 1099511627790\nWHEN NOT MATCHED THEN "
+		   "INSERT (" ALL_COLUMNS ", `_payload`)\n  VALUES ("
 		   ALL_VALUES ", s.`_payload`)");
 	exact_merge_sql_current(out, &target, &two, false);
 	expect("current", out,
-		   "MERGE INTO `main`.`exact`.`orders` AS t\nUSING (SELECT * FROM (SELECT q.*, row_number() OVER (PARTITION BY q.`_division`, "
-		   "q.`_key` ORDER BY q.`_seq` DESC) AS `_rn`\nFROM (" SOURCE ROWS("2") ", " FIELDS ", " SYSTEM_LAST FENCED("1", "12") ") AS q) "
+		   "MERGE INTO `main`.`exact`.`orders` AS t\nUSING (SELECT * "
+		   "FROM (SELECT q.*, row_number() OVER (PARTITION BY q.`_division`, "
+		   "q.`_key` ORDER BY q.`_seq` DESC) AS `_rn`\nFROM "
+		   "(" SOURCE ROWS("2") ", " FIELDS ", " SYSTEM_LAST FENCED("1", "12") ") AS q) "
 		   "WHERE `_rn` = 1) AS s\nON t.`_division` = s.`_division` AND t.`_key` = s.`_key`\n"
 		   "WHEN MATCHED AND s.`_seq` > t.`_seq` AND s.`_op` = 'D'" UPDATES);
 	exact_merge_sql_current(out, &target, &three, true);
 	expect("current with several versions of a key", out,
-		   "MERGE INTO `main`.`exact`.`orders` AS t\nUSING (SELECT * FROM (SELECT q.`_division`, q.`_key`, q.`_seq`, q.`ID`, q.`Supplier`, "
-		   "last_value(q.`SupplierName`, true) OVER (PARTITION BY q.`_division`, q.`_key`, q.`Supplier` ORDER BY q.`_seq`) AS `SupplierName`, "
-		   "last_value(q.`Remark`, true) OVER (PARTITION BY q.`_division`, q.`_key` ORDER BY q.`_seq`) AS `Remark`, q.`AmountDC`, q.`OrderDate`, "
-		   "q.`_op`, q.`_valid`, q.`_problems`, q.`_batch`, q.`_staged_at`, count(*) OVER (PARTITION BY q.`_division`, q.`_key`) AS `_versions`, "
-		   "row_number() OVER (PARTITION BY q.`_division`, q.`_key` ORDER BY q.`_seq` DESC) AS `_rn`\nFROM (" SOURCE ROWS("3") ", " FIELDS ", "
-		   SYSTEM_LAST FENCED("2", "12, 34") ") AS q) WHERE `_rn` = 1) AS s\nON t.`_division` = s.`_division` AND t.`_key` = s.`_key`\n"
+		   "MERGE INTO `main`.`exact`.`orders` AS t\nUSING (SELECT * FROM (SELECT q.`_division`, "
+		   "q.`_key`, q.`_seq`, q.`ID`, q.`Supplier`, "
+		   "last_value(q.`SupplierName`, true) OVER (PARTITION BY q.`_division`, q.`_key`, "
+		   "q.`Supplier` ORDER BY q.`_seq`) AS `SupplierName`, "
+		   "last_value(q.`Remark`, true) OVER (PARTITION BY q.`_division`, q.`_key` "
+		   "ORDER BY q.`_seq`) AS `Remark`, q.`AmountDC`, q.`OrderDate`, "
+		   "q.`_op`, q.`_valid`, q.`_problems`, q.`_batch`, q.`_staged_at`, count(*) OVER "
+		   "(PARTITION BY q.`_division`, q.`_key`) AS `_versions`, "
+		   "row_number() OVER (PARTITION BY q.`_division`, q.`_key` ORDER BY q.`_seq` DESC) AS "
+		   "`_rn`\nFROM (" SOURCE ROWS("3") ", " FIELDS ", "
+		   SYSTEM_LAST FENCED("2", "12, 34") ") AS q) WHERE `_rn` = 1) AS s\nON t.`_division` = "
+		   "s.`_division` AND t.`_key` = s.`_key`\n"
 		   "WHEN MATCHED AND s.`_seq` > t.`_seq` AND s.`_op` = 'D' AND s.`_versions` = 1" UPDATES);
 	exact_merge_sql_check_history(out, &target, &two);
 	expect("check of history", out,
-		   "SELECT count(*) AS `n`" ROWS("2") END_ROWS " AS s\nJOIN `main`.`exact`.`orders_history` AS h ON h.`_division` = "
-		   "CAST(s.r.`_division` AS INT) AND h.`_seq` = CAST(s.r.`_seq` AS BIGINT) AND h.`_seq` BETWEEN 5 AND 9");
+		   "SELECT count(*) AS `n`" ROWS("2") END_ROWS " AS s\nJOIN "
+		   "`main`.`exact`.`orders_history` AS h ON h.`_division` = "
+		   "CAST(s.r.`_division` AS INT) AND h.`_seq` = CAST(s.r.`_seq` AS BIGINT) "
+		   "AND h.`_seq` BETWEEN 5 AND 9");
 	exact_merge_sql_between(out, &target, "Supplier", 5, INT64CONST(3298534883328), 10000);
-	expect("versions of other copies", out, "SELECT `_division`, `_key`, `_seq`, `_deleted`, `Supplier` AS `parent` FROM `main`.`exact`.`orders` "
+	expect("versions of other copies", out, "SELECT `_division`, `_key`, `_seq`, `_deleted`, "
+		   "`Supplier` AS `parent` FROM `main`.`exact`.`orders` "
 		   "WHERE `_seq` > 5 AND `_seq` < 3298534883328 ORDER BY `_seq` LIMIT 10000");
 	exact_merge_sql_check_current(out, &target, &three);
 	expect("check of current", out,
-		   "SELECT count(*) AS `n`" ROWS("3") END_ROWS " AS s\nJOIN `main`.`exact`.`orders` AS t ON t.`_division` = "
-		   "CAST(s.r.`_division` AS INT) AND t.`_key` = s.r.`_key` AND t.`_seq` >= CAST(s.r.`_seq` AS BIGINT)");
+		   "SELECT count(*) AS `n`" ROWS("3") END_ROWS " AS s\nJOIN `main`.`exact`.`orders` AS t "
+		   "ON t.`_division` = "
+		   "CAST(s.r.`_division` AS INT) AND t.`_key` = s.r.`_key` AND t.`_seq` >= CAST(s.r.`_seq` "
+		   "AS BIGINT)");
 }
 
 static void
 test_compare(StringInfo out)
 {
-	static const char *const names[] = {"_division", "_KEY", "_seq", "id", "suppliername", "remark", "amountdc", "orderdate", "_op",
+	static const char *const names[] = {"_division", "_KEY", "_seq", "id", "suppliername", "remark",
+		"amountdc", "orderdate", "_op",
 		"_deleted", "_valid", "_problems", "_batch", "_staged_at", "_loaded_at", "theirs"};
-	static const char *const types[] = {"int", "string", "bigint", "string", "string", "string", "decimal(28,2)", "timestamp", "string",
+	static const char *const types[] = {"int", "string", "bigint", "string", "string", "string",
+		"decimal(28,2)", "timestamp", "string",
 		"boolean", "boolean", "string", "bigint", "timestamp", "timestamp", "map<string,string>"};
 	StringInfoData different;
 
 	initStringInfo(&different);
-	exact_merge_sql_compare(out, &different, &target, EXACT_TABLE_CURRENT, names, types, lengthof(names));
-	expect("added columns", out, "ALTER TABLE `main`.`exact`.`orders` ADD COLUMNS (`Supplier` STRING)");
-	expect("different columns", &different, "AmountDC is decimal(28,2) and should be DECIMAL(28,4), OrderDate is timestamp and should be DATE");
-	exact_merge_sql_compare(out, &different, &target, EXACT_TABLE_HISTORY, names, types, lengthof(names));
-	expect("added columns of the history", out, "ALTER TABLE `main`.`exact`.`orders_history` ADD COLUMNS (`Supplier` STRING, "
+	exact_merge_sql_compare(out, &different, &target, EXACT_TABLE_CURRENT, names, types,
+							lengthof(names));
+	expect("added columns", out,
+		   "ALTER TABLE `main`.`exact`.`orders` ADD COLUMNS (`Supplier` STRING)");
+	expect("different columns", &different, "AmountDC is decimal(28,2) and should be "
+		   "DECIMAL(28,4), OrderDate is timestamp and should be DATE");
+	exact_merge_sql_compare(out, &different, &target, EXACT_TABLE_HISTORY, names, types,
+							lengthof(names));
+	expect("added columns of the history", out,
+		   "ALTER TABLE `main`.`exact`.`orders_history` ADD COLUMNS (`Supplier` STRING, "
 		   "`_payload` STRING COMMENT 'The record exactly as Exact Online sent it')");
 }
 

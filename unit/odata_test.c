@@ -27,7 +27,8 @@ refuses(const char *body, const char *because)
 static bool
 slice_is(ExactSlice slice, const char *expected)
 {
-	return slice.start != NULL && slice.len == strlen(expected) && memcmp(slice.start, expected, slice.len) == 0;
+	return slice.start != NULL && slice.len == strlen(expected) &&
+		memcmp(slice.start, expected, slice.len) == 0;
 }
 
 static const char *
@@ -46,21 +47,27 @@ test_shapes(void)
 	page = parse("{\"d\":[{\"ID\":\"a\",\"Code\":\"1\"},{\"ID\":\"b\"}]}");
 	CHECK(page != NULL && page->is_list && page->nrecords == 2 && page->next == NULL);
 	CHECK(page && slice_is(page->records[0].text, "{\"ID\":\"a\",\"Code\":\"1\"}"));
-	CHECK(page && slice_is(page->records[1].values[0], "\"b\"") && page->records[1].values[1].start == NULL);
+	CHECK(page && slice_is(page->records[1].values[0], "\"b\"") &&
+		  page->records[1].values[1].start == NULL);
 
-	page = parse("{\"d\" : {\"results\" :\n[ {\"ID\" : \"a\" , \"Amount\" : 1.10 } ] , \"__next\":\"https:\\/\\/host\\/x?a=b\"}}");
-	CHECK(page != NULL && page->is_list && page->nrecords == 1 && page->next && strcmp(page->next, "https://host/x?a=b") == 0);
-	CHECK(page && slice_is(page->records[0].values[4], "1.10") && slice_is(page->records[0].text, "{\"ID\" : \"a\" , \"Amount\" : 1.10 }"));
+	page = parse("{\"d\" : {\"results\" :\n[ {\"ID\" : \"a\" , \"Amount\" : 1.10 } ] , "
+				 "\"__next\":\"https:\\/\\/host\\/x?a=b\"}}");
+	CHECK(page != NULL && page->is_list && page->nrecords == 1 && page->next &&
+		  strcmp(page->next, "https://host/x?a=b") == 0);
+	CHECK(page && slice_is(page->records[0].values[4], "1.10") && slice_is(page->records[0].text,
+			"{\"ID\" : \"a\" , \"Amount\" : 1.10 }"));
 
 	page = parse("{\"d\":{\"__next\":\"n\",\"results\":[]}}");
-	CHECK(page != NULL && page->is_list && page->nrecords == 0 && page->next && strcmp(page->next, "n") == 0);
+	CHECK(page != NULL && page->is_list && page->nrecords == 0 && page->next &&
+		  strcmp(page->next, "n") == 0);
 	page = parse("{\"d\":{\"results\":[],\"__next\":null}}");
 	CHECK(page != NULL && page->next == NULL);
 	page = parse("{\"d\":[]}");
 	CHECK(page != NULL && page->is_list && page->nrecords == 0);
 
 	page = parse("{\"d\":{\"ID\":\"x\",\"Lines\":{\"results\":[{\"ID\":\"inner\"}]}}}");
-	CHECK(page != NULL && !page->is_list && page->nrecords == 1 && slice_is(page->records[0].values[0], "\"x\""));
+	CHECK(page != NULL && !page->is_list && page->nrecords == 1 &&
+		  slice_is(page->records[0].values[0], "\"x\""));
 }
 
 static void
@@ -70,23 +77,36 @@ test_records(void)
 	int64		n;
 
 	/* nested objects and collections never leak into the record's own fields */
-	page = parse("{\"d\":{\"results\":[{\"__metadata\":{\"uri\":\"https://h/api/v1/101001/crm/Accounts(guid'1')\",\"type\":\"T\"},"
-				 "\"ID\":\"k\",\"Lines\":{\"__deferred\":{\"uri\":\"https://h/api/v1/9/x\"}},\"Deep\":[{\"ID\":\"no\",\"Amount\":5}],\"Timestamp\":\"128\",\"Division\":101001}]}}");
+	page =
+	parse(
+		"{\"d\":{\"results\":[{\"__metadata\":{\"uri\":\"https://h/api/v1/101001/crm/"
+		"Accounts(guid'1')\",\"type\":\"T\"},"
+		  "\"ID\":\"k\",\"Lines\":{\"__deferred\":{\"uri\":\"https://h/api/v1/9/x\"}},"
+		  "\"Deep\":[{\"ID\":\"no\",\"Amount\":5}],\"Timestamp\":\"128\",\"Division\":101001}]}}");
 	CHECK(page != NULL && page->nrecords == 1);
-	CHECK(page && slice_is(page->records[0].values[0], "\"k\"") && page->records[0].values[4].start == NULL);
+	CHECK(page && slice_is(page->records[0].values[0], "\"k\"") &&
+		  page->records[0].values[4].start == NULL);
 	CHECK(page && exact_odata_int64(page->records[0].values[2], &n) && n == 128);
-	CHECK(page && exact_odata_division(&page->records[0], page->records[0].values[3], 101001) == 101001);
+	CHECK(page && exact_odata_division(&page->records[0], page->records[0].values[3],
+									   101001) == 101001);
 
-	page = parse("{\"d\":[{\"__metadata\":{\"uri\":\"https://h/api/v1/202002/crm/Accounts(guid'1')\"},\"ID\":\"k\",\"Division\":101001}]}");
-	CHECK(page && exact_odata_division(&page->records[0], page->records[0].values[3], 101001) == 202002);
+	page =
+		parse(
+			"{\"d\":[{\"__metadata\":{\"uri\":\"https://h/api/v1/202002/crm/Accounts(guid'1')\"},"
+			"\"ID\":\"k\",\"Division\":101001}]}");
+	CHECK(page && exact_odata_division(&page->records[0], page->records[0].values[3],
+									   101001) == 202002);
 	page = parse("{\"d\":[{\"__metadata\":{\"uri\":\"https://h/api/v1/101001/x\"},\"ID\":\"k\"}]}");
-	CHECK(page && exact_odata_division(&page->records[0], page->records[0].values[3], 101001) == 101001);
+	CHECK(page && exact_odata_division(&page->records[0], page->records[0].values[3],
+									   101001) == 101001);
 	page = parse("{\"d\":[{\"ID\":\"k\"}]}");
-	CHECK(page && exact_odata_division(&page->records[0], page->records[0].values[3], 101001) == -1);
+	CHECK(page && exact_odata_division(&page->records[0], page->records[0].values[3],
+									   101001) == -1);
 
 	/* what no text can hold does not make a page unreadable, and the record stays as received */
 	page = parse("{\"d\":[{\"ID\":\"a\\u0000b\\ud83d\",\"Code\":\"\\\"},{\\\"ID\\\":\\\"\"}]}");
-	CHECK(page != NULL && page->nrecords == 1 && slice_is(page->records[0].values[0], "\"a\\u0000b\\ud83d\""));
+	CHECK(page != NULL && page->nrecords == 1 && slice_is(page->records[0].values[0],
+														  "\"a\\u0000b\\ud83d\""));
 	CHECK(page && strcmp(exact_odata_string(page->records[0].values[1]), "\"},{\"ID\":\"") == 0);
 }
 
@@ -108,7 +128,8 @@ test_bad(void)
 	CHECK(refuses("{\"d\":{\"results\":[],\"__next\":\"a long one\",\"__next\":\"b\"}}", "twice"));
 	CHECK(refuses("{\"d\":{\"__next\":\"a long one\",\"results\":[],\"__next\":\"b\"}}", "twice"));
 	CHECK(refuses("{\"d\":[{\"__metadata\":{\"uri\":\"a long one\",\"uri\":\"u\"}}]}", "twice"));
-	CHECK(refuses("{\"d\":[{\"__metadata\":{\"uri\":\"a long one\"},\"__metadata\":{\"uri\":\"u\"}}]}", "twice"));
+	CHECK(refuses("{\"d\":[{\"__metadata\":{\"uri\":\"a long "
+				  "one\"},\"__metadata\":{\"uri\":\"u\"}}]}", "twice"));
 	CHECK(refuses("{\"d\":[{\"ID\":\"\xff\"}]}", "UTF-8"));
 	memset(deep + 5, '[', 60);
 	CHECK(refuses(deep, "nested deeper"));
@@ -135,7 +156,8 @@ test_values(void)
 	s.len = 4;
 	CHECK(exact_odata_is_null(s) && exact_odata_string(s) == NULL && !exact_odata_int64(s, &n));
 
-	CHECK(strcmp(decoded("\"a\\\\b\\/c\\n\\u00e9\\ud83d\\ude00\""), "a\\b/c\n\xc3\xa9\xf0\x9f\x98\x80") == 0);
+	CHECK(strcmp(decoded("\"a\\\\b\\/c\\n\\u00e9\\ud83d\\ude00\""),
+				 "a\\b/c\n\xc3\xa9\xf0\x9f\x98\x80") == 0);
 	CHECK(strcmp(decoded("\"\\u0000\""), "\xef\xbf\xbd") == 0);
 	CHECK(strcmp(decoded("\"\\ud83dx\""), "\xef\xbf\xbdx") == 0);
 	CHECK(strcmp(decoded("12.5"), "12.5") == 0);
@@ -153,7 +175,8 @@ static void
 test_cut_off(void)
 {
 	static const char *const bodies[] = {
-		"{\"d\":{\"results\":[{\"__metadata\":{\"uri\":\"u\"},\"ID\":\"a\",\"Code\":null},{\"ID\":\"b\"}],\"__next\":\"n\"}}",
+		"{\"d\":{\"results\":[{\"__metadata\":{\"uri\":\"u\"},\"ID\":\"a\",\"Code\":null},"
+		"{\"ID\":\"b\"}],\"__next\":\"n\"}}",
 		"{ \"d\" : [ {\"ID\":\"a\", \"Lines\":{\"results\":[{\"ID\":1}]}} ] }",
 		"{\"d\":{\"ID\":\"a\",\"__metadata\":{\"uri\":\"u\"}}}",
 	};
@@ -162,7 +185,8 @@ test_cut_off(void)
 	{
 		CHECK(parse(bodies[i]) != NULL);
 		for (size_t n = 0; n < strlen(bodies[i]); n++)
-			CHECK(exact_odata_parse(bodies[i], n, wanted, lengthof(wanted), &problem) == NULL && problem != NULL);
+			CHECK(exact_odata_parse(bodies[i], n, wanted, lengthof(wanted), &problem) == NULL &&
+				  problem != NULL);
 	}
 }
 
@@ -179,15 +203,19 @@ test_expanded(void)
 		const char *without;
 		bool		part;		/* not all of them */
 	}			cases[] = {
-		{"{\"EntryID\":\"e\",\"Lines\":{\"results\":[{\"ID\":1},{\"ID\":2}]},\"Z\":1}", 2, "{\"EntryID\":\"e\",\"Z\":1}"},
+		{"{\"EntryID\":\"e\",\"Lines\":{\"results\":[{\"ID\":1},{\"ID\":2}]},\"Z\":1}", 2,
+			"{\"EntryID\":\"e\",\"Z\":1}"},
 		{"{\"Lines\":[{\"ID\":1}],\"EntryID\":\"e\"}", 1, "{\"EntryID\":\"e\"}"},
 		{"{\"EntryID\":\"e\" , \"Lines\" : {\"results\":[]} }", 0, "{\"EntryID\":\"e\" }"},
 		{"{\"Lines\":{\"results\":[]}}", 0, "{}"},
 		{"{ \"Lines\":[] , \"EntryID\":\"Lines\"}", 0, "{  \"EntryID\":\"Lines\"}"},
-		{"{\"EntryID\":\"\\\"Lines\\\":\",\"Lines\":[{\"ID\":\"]}\"}]}", 1, "{\"EntryID\":\"\\\"Lines\\\":\"}"},
-		{"{\"EntryID\":\"e\",\"Lines\":{\"__deferred\":{\"uri\":\"u\"}}}", 0, "{\"EntryID\":\"e\"}", true},
+		{"{\"EntryID\":\"\\\"Lines\\\":\",\"Lines\":[{\"ID\":\"]}\"}]}", 1,
+			"{\"EntryID\":\"\\\"Lines\\\":\"}"},
+		{"{\"EntryID\":\"e\",\"Lines\":{\"__deferred\":{\"uri\":\"u\"}}}", 0,
+			"{\"EntryID\":\"e\"}", true},
 		{"{\"EntryID\":\"e\",\"Lines\":null}", 0, "{\"EntryID\":\"e\"}", true},
-		{"{\"EntryID\":\"e\",\"Lines\":{\"results\":[{\"ID\":1}],\"__next\":\"n\"}}", 1, "{\"EntryID\":\"e\"}", true},
+		{"{\"EntryID\":\"e\",\"Lines\":{\"results\":[{\"ID\":1}],\"__next\":\"n\"}}", 1,
+			"{\"EntryID\":\"e\"}", true},
 		{"{\"EntryID\":\"e\",\"Lines\":\"none\"}", -1, NULL},
 		{"{\"EntryID\":\"e\"}", -1, NULL},
 	};
@@ -195,16 +223,19 @@ test_expanded(void)
 	for (int i = 0; i < (int) lengthof(cases); i++)
 	{
 		char	   *body = psprintf("{\"d\":{\"results\":[%s]}}", cases[i].record);
-		ExactPage  *page = exact_odata_parse(body, strlen(body), header, lengthof(header), &problem);
+		ExactPage  *page = exact_odata_parse(body, strlen(body), header,
+											 lengthof(header), &problem);
 		ExactPage  *lines;
 
 		CHECK(page != NULL && page->nrecords == 1);
 		problem = NULL;
 		lines = exact_odata_expanded(page->records[0].values[1], line, lengthof(line), &problem);
-		CHECK(cases[i].lines < 0 ? lines == NULL && problem != NULL : lines != NULL && problem == NULL && lines->nrecords == cases[i].lines);
+		CHECK(cases[i].lines < 0 ? lines == NULL && problem != NULL : lines != NULL &&
+			  problem == NULL && lines->nrecords == cases[i].lines);
 		CHECK(lines == NULL || cases[i].part == (!lines->is_list || lines->next != NULL));
 		if (cases[i].without != NULL)
-			CHECK(slice_is(exact_odata_without(&page->records[0], page->records[0].values[1]), cases[i].without));
+			CHECK(slice_is(exact_odata_without(&page->records[0], page->records[0].values[1]),
+						   cases[i].without));
 	}
 }
 

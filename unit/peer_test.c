@@ -13,7 +13,8 @@ reads_as(const char *word, const char *expected)
 	ExactPeer	peer;
 	char		buffer[EXACT_PEER_TEXT];
 
-	return exact_peer_parse(word, strlen(word), &peer) && strcmp(exact_peer_text(&peer, buffer), expected) == 0;
+	return exact_peer_parse(word, strlen(word), &peer) &&
+		strcmp(exact_peer_text(&peer, buffer), expected) == 0;
 }
 
 static ExactPeer
@@ -95,8 +96,10 @@ main(void)
 
 	CHECK(networks("") == 0 && networks("  ") == 0);
 	CHECK(networks("10.0.0.1") == 1 && networks("10.0.0.1, 192.168.0.0/16 ,fd00::/8") == 3);
-	CHECK(networks("10.0.0.1,") == -1 && networks(",") == -1 && networks("a") == -1 && networks("10.0.0.0/33") == -1);
-	CHECK(networks("10.0.0.0/") == -1 && networks("10.0.0.0/-1") == -1 && networks("10.0.0.0/1x") == -1 && networks("::/129") == -1);
+	CHECK(networks("10.0.0.1,") == -1 && networks(",") == -1 && networks("a") == -1 &&
+		  networks("10.0.0.0/33") == -1);
+	CHECK(networks("10.0.0.0/") == -1 && networks("10.0.0.0/-1") == -1 &&
+		  networks("10.0.0.0/1x") == -1 && networks("::/129") == -1);
 	CHECK(networks("10.0.0.0/00000000000000008") == -1);
 	CHECK(within("10.1.2.3", "10.0.0.0/8") && !within("11.1.2.3", "10.0.0.0/8"));
 	CHECK(within("10.0.0.127", "10.0.0.0/25") && !within("10.0.0.128", "10.0.0.0/25"));

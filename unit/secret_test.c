@@ -1,6 +1,6 @@
 /*
- * secret_test.c - secret.c, secret_file.c and envelope.c alone: envelopes, what binds them, key
- * files. Errors of the server become a jump.
+ * secret_test.c - secret.c, secret_file.c and envelope.c alone: envelopes, what binds them, key files. Errors
+ * of the server become a jump.
  */
 #include "postgres.h"
 
@@ -43,7 +43,8 @@ errstart_cold(int elevel, const char *domain)
 }
 
 void
-errfinish(const char *filename pg_attribute_unused(), int lineno pg_attribute_unused(), const char *funcname pg_attribute_unused())
+errfinish(const char *filename pg_attribute_unused(), int lineno pg_attribute_unused(),
+		  const char *funcname pg_attribute_unused())
 {
 	longjmp(failed, 1);
 }
@@ -65,7 +66,8 @@ keep_text(const char *fmt, va_list args)
 }
 
 #define KEEPER(name) \
-int name(const char *fmt, ...) { va_list args; va_start(args, fmt); keep_text(fmt, args); va_end(args); return 0; }
+int name(const char *fmt, ...) { \
+	va_list args; va_start(args, fmt); keep_text(fmt, args); va_end(args); return 0; }
 KEEPER(errmsg)
 KEEPER(errmsg_internal)
 KEEPER(errdetail)
@@ -100,7 +102,8 @@ write_keys(const char *content, mode_t mode)
 #define K1 "k1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 #define K2 "K-2_x:FFFEFDFCFBFAF9F8F7F6F5F4F3F2F1F0EFEEEDECEBEAE9E8E7E6E5E4E3E2E1E0"
 
-static const ExactSecretPlace place = {"app", "erp", "client_secret", "installation-1", "https://start.exactonline.nl"};
+static const ExactSecretPlace place = {"app", "erp", "client_secret", "installation-1",
+	"https://start.exactonline.nl"};
 
 static bytea *
 seal(const char *value, char **key_id)
@@ -117,7 +120,8 @@ opens_as(const bytea *envelope, const char *value)
 {
 	size_t		len;
 	ExactSecret *secret = exact_envelope_open(&place, envelope);
-	bool		same = strcmp(exact_secret_reveal(secret, &len), value) == 0 && len == strlen(value);
+	bool		same = strcmp(exact_secret_reveal(secret, &len), value) == 0 &&
+		len == strlen(value);
 
 	exact_secret_free(secret);
 	return same;
@@ -138,7 +142,8 @@ test_envelopes(void)
 	len = VARSIZE(first) - VARHDRSZ;
 	CHECK(strcmp(key_id, "k1") == 0);
 	CHECK(len == 2 + 2 + 12 + strlen(value) + 16);
-	CHECK(VARDATA(first)[0] == 1 && VARDATA(first)[1] == 2 && memcmp(VARDATA(first) + 2, "k1", 2) == 0);
+	CHECK(VARDATA(first)[0] == 1 && VARDATA(first)[1] == 2 &&
+		  memcmp(VARDATA(first) + 2, "k1", 2) == 0);
 	CHECK(memmem(VARDATA(first), len, "Marker", 6) == NULL);
 	CHECK(strcmp(exact_envelope_key_id(first), "k1") == 0);
 	CHECK(opens_as(first, value));
@@ -158,7 +163,8 @@ test_envelopes(void)
 			CHECK(!"opens after a change");
 		}
 		else
-			CHECK(failed_code == ERRCODE_EXACT_SECRET || (failed_code == ERRCODE_EXACT_KEY_FILE && i >= 1 && i < 4));
+			CHECK(failed_code == ERRCODE_EXACT_SECRET || (failed_code == ERRCODE_EXACT_KEY_FILE &&
+														  i >= 1 && i < 4));
 		VARDATA(first)[i] ^= 1;
 	}
 	for (volatile size_t n = 0; n < len; n++)
@@ -205,7 +211,8 @@ test_rotation(void)
 	write_keys(K2, 0600);
 	CHECK(opens_as(new, "new"));
 	RAISES(ERRCODE_EXACT_KEY_FILE, "key \"k1\" is not in key file", exact_envelope_open(&place, old));
-	write_keys("k1" "\x3a" "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n", 0600);
+	write_keys("k1" "\x3a" "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n",
+			   0600);
 	RAISES(ERRCODE_EXACT_SECRET, "cannot be opened", exact_envelope_open(&place, old));
 }
 
@@ -213,10 +220,13 @@ static void
 test_key_files(void)
 {
 	static const char *const bad[] = {
-		"", "\n# nothing\n", "k1", "k1:", ":" "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+		"", "\n# nothing\n", "k1", "k1:",
+		":" "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
 		K1 "0", "k 1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
-		"k1:g00102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", K1 "\nrubbish", K1 "\n" K2 "\n" K2,
-		"a23456789012345678901234567890123:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+		"k1:g00102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", K1 "\nrubbish",
+		K1 "\n" K2 "\n" K2,
+		"a23456789012345678901234567890123:"
+		"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
 	};
 	char	   *key_id;
 	char	   *hint;
@@ -225,29 +235,36 @@ test_key_files(void)
 	for (int i = 0; i < (int) lengthof(bad); i++)
 	{
 		write_keys(bad[i], 0600);
-		RAISES(ERRCODE_EXACT_KEY_FILE, "cannot be used", exact_envelope_seal(&place, secret, &key_id));
+		RAISES(ERRCODE_EXACT_KEY_FILE, "cannot be used",
+			   exact_envelope_seal(&place, secret, &key_id));
 		CHECK(exact_secret_file_key_problem(&hint) != NULL && hint != NULL);
 		CHECK(strstr(failed_text, "0001") == NULL);
 	}
 	write_keys(K1, 0604);
-	RAISES(ERRCODE_EXACT_KEY_FILE, "is open to others (mode 0604)", exact_envelope_seal(&place, secret, &key_id));
+	RAISES(ERRCODE_EXACT_KEY_FILE, "is open to others (mode 0604)",
+		   exact_envelope_seal(&place, secret, &key_id));
 	write_keys(K1, 0600);
 	CHECK(exact_secret_file_key_problem(&hint) == NULL);
 	DataDir = directory;
-	RAISES(ERRCODE_EXACT_KEY_FILE, "is inside the data directory", exact_envelope_seal(&place, secret, &key_id));
+	RAISES(ERRCODE_EXACT_KEY_FILE, "is inside the data directory",
+		   exact_envelope_seal(&place, secret, &key_id));
 	DataDir = "/nonexistent/data";
 	unlink(key_path);
 	RAISES(ERRCODE_EXACT_KEY_FILE, "does not exist", exact_envelope_seal(&place, secret, &key_id));
 	CHECK(symlink("/dev/null", key_path) == 0);
-	RAISES(ERRCODE_EXACT_KEY_FILE, "is a symbolic link", exact_envelope_seal(&place, secret, &key_id));
+	RAISES(ERRCODE_EXACT_KEY_FILE, "is a symbolic link",
+		   exact_envelope_seal(&place, secret, &key_id));
 	unlink(key_path);
 	CHECK(mkfifo(key_path, 0600) == 0);
-	RAISES(ERRCODE_EXACT_KEY_FILE, "is not a regular file", exact_envelope_seal(&place, secret, &key_id));
+	RAISES(ERRCODE_EXACT_KEY_FILE, "is not a regular file",
+		   exact_envelope_seal(&place, secret, &key_id));
 	unlink(key_path);
 	exact_key_file = "relative/key";
-	RAISES(ERRCODE_EXACT_KEY_FILE, "is not an absolute path", exact_envelope_seal(&place, secret, &key_id));
+	RAISES(ERRCODE_EXACT_KEY_FILE, "is not an absolute path",
+		   exact_envelope_seal(&place, secret, &key_id));
 	exact_key_file = "";
-	RAISES(ERRCODE_EXACT_KEY_FILE, "key_file is not set", exact_envelope_seal(&place, secret, &key_id));
+	RAISES(ERRCODE_EXACT_KEY_FILE, "key_file is not set",
+		   exact_envelope_seal(&place, secret, &key_id));
 	exact_key_file = key_path;
 	exact_secret_free(secret);
 }
@@ -276,7 +293,8 @@ test_pieces(void)
 	exact_secret_free(NULL);
 	exact_sha256("abc", 3, digest);
 	CHECK(digest[0] == 0xba && digest[1] == 0x78 && digest[31] == 0xad);
-	CHECK(strlen(random) == 32 && strspn(random, "0123456789abcdef") == 32 && strcmp(random, exact_random_hex(16)) != 0);
+	CHECK(strlen(random) == 32 && strspn(random, "0123456789abcdef") == 32 &&
+		  strcmp(random, exact_random_hex(16)) != 0);
 }
 
 int

@@ -1,5 +1,6 @@
 /*
- * webhook_test.c - webhook.c alone: envelope, signature, fields. The four vectors were made with openssl dgst -sha256 -hmac.
+ * webhook_test.c - webhook.c alone: envelope, signature, fields. The four vectors were made with
+ * openssl dgst -sha256 -hmac.
  */
 #include "frontend.h"
 
@@ -8,23 +9,37 @@
 
 #include "check.h"
 
-#define ITEM "{\"Topic\":\"Items\",\"ClientId\":\"6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11\",\"Division\":2256995,\"Action\":\"Update\"," \
-	"\"Key\":\"0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b\",\"ExactOnlineEndpoint\":\"https://start.exactonline.nl/api/v1/2256995/logistics/" \
-	"Items(guid'0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b')\",\"EventCreatedOn\":\"2025-03-04T13:14:50.070\"}"
-#define ITEM_BLANKS "{\"Topic\": \"Items\", \"ClientId\": \"6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11\", \"Division\": 2256995, \"Action\": \"Update\", " \
-	"\"Key\": \"0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b\", \"ExactOnlineEndpoint\": \"https://start.exactonline.nl/api/v1/2256995/logistics/" \
-	"Items(guid'0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b')\", \"EventCreatedOn\": \"2025-03-04T13:14:50.070\"}"
-#define ITEM_ESCAPED "{\"Topic\":\"Items\",\"ClientId\":\"6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11\",\"Division\":2256995,\"Action\":\"Update\"," \
-	"\"Key\":\"0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b\",\"ExactOnlineEndpoint\":\"https:\\/\\/start.exactonline.nl\\/api\\/v1\\/2256995\\/logistics\\/" \
-	"Items(guid'0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b')\",\"EventCreatedOn\":\"2025-03-04T13:14:50.070\"}"
+#define ITEM "{\"Topic\":\"Items\",\"ClientId\":\"6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11\"," \
+	"\"Division\":2256995,\"Action\":\"Update\"," \
+	"\"Key\":\"0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b\"," \
+	"\"ExactOnlineEndpoint\":\"https://start.exactonline.nl/api/v1/2256995/logistics/" \
+	"Items(guid'0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b')\"," \
+	"\"EventCreatedOn\":\"2025-03-04T13:14:50.070\"}"
+#define ITEM_BLANKS "{\"Topic\": \"Items\", \"ClientId\": " \
+	"\"6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11\", \"Division\": 2256995, \"Action\": \"Update\", " \
+	"\"Key\": \"0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b\", \"ExactOnlineEndpoint\": " \
+	"\"https://start.exactonline.nl/api/v1/2256995/logistics/" \
+	"Items(guid'0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b')\", \"EventCreatedOn\": " \
+	"\"2025-03-04T13:14:50.070\"}"
+#define ITEM_ESCAPED "{\"Topic\":\"Items\",\"ClientId\":\"6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11\"," \
+	"\"Division\":2256995,\"Action\":\"Update\"," \
+	"\"Key\":\"0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b\"," \
+	"\"ExactOnlineEndpoint\":\"https:" \
+	"\\/\\/start.exactonline.nl\\/api\\/v1\\/2256995\\/logistics\\/" \
+	"Items(guid'0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b')\"," \
+	"\"EventCreatedOn\":\"2025-03-04T13:14:50.070\"}"
 #define ITEM_CODE "407C1F56654DECE5E0B149FEEBEB7BF57086EEF53CA858FC415E464997202D83"
 #define ITEM_BLANKS_CODE "0F7DFF3BFB463258730152F9AE25587E801B4DB96CFC3E615B40A42D6F5BCBB7"
 #define ITEM_ESCAPED_CODE "EBEBAA697A0D60A6B30A8363C110784B7D5EB0B8650725A1A35B1024C70AF1DC"
-#define ACCOUNT "{\"Topic\":\"Accounts\",\"ClientId\":\"11111111-2222-3333-4444-555555555555\",\"Division\":123456,\"Action\":\"Create\"," \
-	"\"Key\":\"aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee\",\"ExactOnlineEndpoint\":\"https:\\/\\/start.exactonline.nl\\/api\\/v1\\/123456\\/crm\\/" \
-	"Accounts(guid'aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee')\",\"EventCreatedOn\":\"2025-03-04T13:14:50.07\"}"
+#define ACCOUNT "{\"Topic\":\"Accounts\",\"ClientId\":\"11111111-2222-3333-4444-555555555555\"," \
+	"\"Division\":123456,\"Action\":\"Create\"," \
+	"\"Key\":\"aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee\"," \
+	"\"ExactOnlineEndpoint\":\"https:\\/\\/start.exactonline.nl\\/api\\/v1\\/123456\\/crm\\/" \
+	"Accounts(guid'aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee')\"," \
+	"\"EventCreatedOn\":\"2025-03-04T13:14:50.07\"}"
 #define ACCOUNT_CODE "7230DDE83A008F3EF396B63B28D97F8C71B13BC3CE8E7AEF7EF1E7972643D200"
-#define DOCUMENT "{\"Topic\":\"Documents\",\"Division\":2256995,\"Key\":\"\xc3\xa9,\\\"HashCode\\\":\\\"x\"}"
+#define DOCUMENT "{\"Topic\":\"Documents\",\"Division\":2256995,\"Key\":\"\xc3\xa9," \
+	"\\\"HashCode\\\":\\\"x\"}"
 #define DOCUMENT_CODE "5D4E2E2FA902B23EB81498820AAAF993D01FD01B5BBDC02C24DF57AD49135AE1"
 #define NOTHING_CODE "608B0C406F3DDA19702D71A048483B8C331283106D80A208E3CF43DBDE505286"
 #define BODY(content, code) "{\"Content\":" content ",\"HashCode\":\"" code "\"}"
@@ -43,7 +58,8 @@ cut(const char *body)
 static bool
 is_signed(const char *body, size_t len, const char *secret)
 {
-	return exact_webhook_cut(body, len, &found) == EXACT_WEBHOOK_CUT && exact_webhook_signed(&found, secret, strlen(secret));
+	return exact_webhook_cut(body, len, &found) == EXACT_WEBHOOK_CUT &&
+		exact_webhook_signed(&found, secret, strlen(secret));
 }
 
 static bool
@@ -58,19 +74,21 @@ sign(const char *content, size_t content_len, const char *secret, size_t *len)
 {
 	uint8		mac[PG_SHA256_DIGEST_LENGTH];
 	pg_hmac_ctx *ctx = pg_hmac_create(PG_SHA256);
-	char	   *body = malloc(content_len + 200);
+	size_t		size = content_len + 200;
+	char	   *body = malloc(size);
 	char	   *p = body;
 
 	CHECK(ctx != NULL && pg_hmac_init(ctx, (const uint8 *) secret, strlen(secret)) == 0 &&
-		  pg_hmac_update(ctx, (const uint8 *) content, content_len) == 0 && pg_hmac_final(ctx, mac, sizeof(mac)) == 0);
+		  pg_hmac_update(ctx, (const uint8 *) content, content_len) == 0 &&
+		  pg_hmac_final(ctx, mac, sizeof(mac)) == 0);
 	pg_hmac_free(ctx);
-	p += sprintf(p, "{\"Content\":");
+	p += snprintf(p, size, "{\"Content\":");
 	memcpy(p, content, content_len);
 	p += content_len;
-	p += sprintf(p, ",\"HashCode\":\"");
+	p += snprintf(p, size - (p - body), ",\"HashCode\":\"");
 	for (int i = 0; i < PG_SHA256_DIGEST_LENGTH; i++)
-		p += sprintf(p, "%02X", mac[i]);
-	p += sprintf(p, "\"}");
+		p += snprintf(p, size - (p - body), "%02X", mac[i]);
+	p += snprintf(p, size - (p - body), "\"}");
 	*len = p - body;
 	return body;
 }
@@ -148,7 +166,8 @@ test_flipped_bits(void)
 		}
 		CHECK(is_signed(copy, len, long_secret));
 		for (size_t n = 0; n < len; n++)	/* cut off, at either end */
-			passed += is_signed(copy, n, long_secret) + (n > 0 && is_signed(copy + n, len - n, long_secret));
+			passed += is_signed(copy, n, long_secret) + (n > 0 &&
+														 is_signed(copy + n, len - n, long_secret));
 		free(copy);
 	}
 	CHECK(passed == 0);
@@ -188,23 +207,27 @@ test_envelope(void)
 	CHECK(cut("{\"content\":" ITEM ",\"hashCode\":\"" ITEM_CODE "\"}") == EXACT_WEBHOOK_MALFORMED);
 
 	/* digits: upper case only, 64 of them */
-	strcpy(body, BODY(ITEM, ITEM_CODE));
+	strlcpy(body, BODY(ITEM, ITEM_CODE), sizeof(body));
 	for (int i = 0; i < DIGITS; i++)
 		digits[i] = (char) pg_ascii_tolower((unsigned char) digits[i]);
 	CHECK(cut(body) == EXACT_WEBHOOK_CUT && !signed_text(body, long_secret));
-	strcpy(body, BODY(ITEM, ITEM_CODE));
+	strlcpy(body, BODY(ITEM, ITEM_CODE), sizeof(body));
 	CHECK(digits[3] == 'C');
 	digits[3] = 'c';
 	CHECK(!signed_text(body, long_secret));
 	digits[3] = 'G';
 	CHECK(cut(body) == EXACT_WEBHOOK_MALFORMED);
 	CHECK(cut("{\"Content\":" ITEM ",\"HashCode\":\"" ITEM_CODE "0\"}") == EXACT_WEBHOOK_MALFORMED);
-	CHECK(cut("{\"Content\":" ITEM ",\"HashCode\":\"QHwfVmVN7OXgsUn+6+t79XCG7vU8qFj8QV5GSZcgLYM=\"}") == EXACT_WEBHOOK_MALFORMED);
+	CHECK(
+		cut("{\"Content\":" ITEM ",\"HashCode\":"
+			"\"QHwfVmVN7OXgsUn+6+t79XCG7vU8qFj8QV5GSZcgLYM=\"}") == EXACT_WEBHOOK_MALFORMED);
 
 	/* a second envelope inside: the outer ends count */
 	CHECK(cut(BODY(BODY(ITEM, ITEM_CODE), NOTHING_CODE)) == EXACT_WEBHOOK_CUT);
-	CHECK(found.content_len == 410 && !exact_webhook_signed(&found, long_secret, strlen(long_secret)));
-	CHECK(!signed_text("{\"Content\":{\"Content\":" ITEM ",\"HashCode\":\"" ITEM_CODE "\"}", long_secret));
+	CHECK(found.content_len == 410 &&
+		  !exact_webhook_signed(&found, long_secret, strlen(long_secret)));
+	CHECK(!signed_text("{\"Content\":{\"Content\":" ITEM ",\"HashCode\":\"" ITEM_CODE "\"}",
+					   long_secret));
 	CHECK(!signed_text(BODY(ITEM, ITEM_CODE) ",\"HashCode\":\"" ITEM_CODE "\"}", long_secret));
 }
 
@@ -226,7 +249,8 @@ test_size(void)
 	CHECK(exact_webhook_cut(body, len + 1, &found) == EXACT_WEBHOOK_MALFORMED);
 	free(body);
 	body = sign(content, EXACT_WEBHOOK_MAX - envelope + 1, short_secret, &len);
-	CHECK(len == EXACT_WEBHOOK_MAX + 1 && exact_webhook_cut(body, len, &found) == EXACT_WEBHOOK_MALFORMED);
+	CHECK(len == EXACT_WEBHOOK_MAX + 1 &&
+		  exact_webhook_cut(body, len, &found) == EXACT_WEBHOOK_MALFORMED);
 	free(body);
 	memset(content, ' ', EXACT_WEBHOOK_MAX + 1);
 	CHECK(exact_webhook_cut(content, EXACT_WEBHOOK_MAX, &found) == EXACT_WEBHOOK_EMPTY);
@@ -240,30 +264,39 @@ test_fields(void)
 	char		deep[4000];
 
 	CHECK(says(ITEM, NULL));
-	CHECK(is(found.topic, "Items") && is(found.client_id, "6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11") && found.division == 2256995);
-	CHECK(is(found.action, "Update") && is(found.key, "0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b") && is(found.event_at, "2025-03-04T13:14:50.070"));
+	CHECK(is(found.topic, "Items") && is(found.client_id, "6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11") &&
+		  found.division == 2256995);
+	CHECK(is(found.action, "Update") && is(found.key, "0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b") &&
+		  is(found.event_at, "2025-03-04T13:14:50.070"));
 	CHECK(says(ITEM_ESCAPED, NULL) && is(found.topic, "Items"));
-	CHECK(says(DOCUMENT, NULL) && is(found.topic, "Documents") && found.key == NULL && found.client_id == NULL && found.event_at == NULL);
+	CHECK(says(DOCUMENT, NULL) && is(found.topic, "Documents") && found.key == NULL &&
+		  found.client_id == NULL && found.event_at == NULL);
 	CHECK(says("{}", NULL) && found.topic == NULL && found.division == 0);
 	/* another order, unknown names and values, other kinds */
-	CHECK(says("{\"More\":{\"Topic\":\"No\"},\"Action\":\"Merge\",\"Division\":\"7\",\"Key\":\"ABC-1\",\"Topic\":\"New\",\"EventCreatedOn\":null}", NULL));
-	CHECK(is(found.topic, "New") && is(found.action, "Merge") && is(found.key, "abc-1") && found.division == 7 && found.event_at == NULL);
+	CHECK(
+		says(
+			"{\"More\":{\"Topic\":\"No\"},\"Action\":\"Merge\",\"Division\":\"7\","
+			"\"Key\":\"ABC-1\",\"Topic\":\"New\",\"EventCreatedOn\":null}", NULL));
+	CHECK(is(found.topic, "New") && is(found.action, "Merge") && is(found.key, "abc-1") &&
+		  found.division == 7 && found.event_at == NULL);
 	CHECK(says(" { \"Topic\" : \"\\u0049tems\" } ", NULL) && is(found.topic, "Items"));
-	CHECK(says("{\"Topic\":1,\"Key\":[\"x\"],\"Action\":true,\"Division\":{}}", NULL) && !found.topic && !found.key && !found.action && found.division == 0);
+	CHECK(says("{\"Topic\":1,\"Key\":[\"x\"],\"Action\":true,\"Division\":{}}", NULL) &&
+		  !found.topic && !found.key && !found.action && found.division == 0);
 	CHECK(says("{\"Division\":2147483647}", NULL) && found.division == 2147483647);
 	CHECK(says("{\"Division\":2147483648}", NULL) && found.division == 0);
 	CHECK(says("{\"Division\":-1}", NULL) && found.division == 0);
 	CHECK(says("{\"Division\":1.5}", NULL) && found.division == 0);
 	CHECK(says("{\"Division\":99999999999999999999}", NULL) && found.division == 0);
 	/* texts that are no names */
-	CHECK(says("{\"Topic\":\"\",\"Key\":\"a\\nb\",\"Action\":\"\\u0000\",\"ClientId\":\"\\ud800\"}", NULL));
+	CHECK(says("{\"Topic\":\"\",\"Key\":\"a\\nb\",\"Action\":\"\\u0000\",\"ClientId\":\"\\ud800\"}",
+			   NULL));
 	CHECK(!found.topic && !found.key && !found.action && !found.client_id);
 	memset(deep, 'x', sizeof(deep));
 	memcpy(deep, "{\"Topic\":\"", 10);
-	strcpy(deep + 10 + FIELD_MAX, "\"}");
+	memcpy(deep + 10 + FIELD_MAX, "\"}", sizeof("\"}"));
 	CHECK(says(deep, NULL) && found.topic != NULL && strlen(found.topic) == FIELD_MAX);
 	deep[10 + FIELD_MAX] = 'x';
-	strcpy(deep + 11 + FIELD_MAX, "\"}");
+	memcpy(deep + 11 + FIELD_MAX, "\"}", sizeof("\"}"));
 	CHECK(says(deep, NULL) && found.topic == NULL);
 
 	CHECK(says("", "its content is not JSON"));
@@ -289,7 +322,7 @@ test_fields(void)
 		deep[7 + open] = '[';
 		deep[7 + 119 - open] = ']';
 	}
-	strcpy(deep + 7 + 120, ",\"Topic\":\"T\"}");
+	memcpy(deep + 7 + 120, ",\"Topic\":\"T\"}", sizeof(",\"Topic\":\"T\"}"));
 	CHECK(says(deep, NULL) && is(found.topic, "T") && found.key == NULL);
 }
 

@@ -33,7 +33,10 @@ main(void)
 	CHECK(tidy_is("1234567890", 10, "1234567890"));
 	CHECK(tidy_is("12345678901", 10, "1234567890..."));
 	CHECK(tidy_is("123456789 ", 10, "123456789"));
-	/* a character that begins before the limit is whole: é is two bytes, the euro sign three, a face four */
+	/*
+	 * a character that begins before the limit is whole: é is two bytes, the euro sign three, a
+	 * face four
+	 */
 	CHECK(tidy_is("123456789\xc3\xa9", 10, "123456789\xc3\xa9"));
 	CHECK(tidy_is("123456789\xe2\x82\xac.", 10, "123456789\xe2\x82\xac..."));
 	CHECK(tidy_is("123456789\xf0\x9f\x98\x80", 10, "123456789\xf0\x9f\x98\x80"));

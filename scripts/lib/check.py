@@ -42,7 +42,8 @@ def run_suite(work, name, patterns, total, lock):
         result = Result(failed=[f"{name} broke off"])
     skipped = f", {result.skipped} skipped" if result.skipped else ""
     with lock:
-        print(f"  {name:<12}{result.passed:>5} passed, {len(result.failed)} failed{skipped:<12} {time.monotonic() - begun:6.0f} s", flush=True)
+        print(f"  {name:<12}{result.passed:>5} passed, {len(result.failed)} failed{skipped:<12} "
+              f"{time.monotonic() - begun:6.0f} s", flush=True)
         if result.failed:
             print("\n".join(f"    failed: {failed}" for failed in result.failed))
             print(excerpt(run.text()), flush=True)
@@ -59,7 +60,8 @@ def main(work, wanted):
         if name in names:
             run_suite(work, name, [], total, lock)
             processes.stop_all()
-    lanes = [threading.Thread(target=lambda lane=lane: [run_suite(work, name, names[name], total, lock) for name in lane if name in names]) for lane in LANES]
+    lanes = [threading.Thread(target=lambda lane=lane: [run_suite(work, name, names[name], total, lock) for name in lane
+                                                        if name in names]) for lane in LANES]
     for lane in lanes:
         lane.daemon = True
         lane.start()

@@ -50,14 +50,17 @@ class Cluster:
         self.directory = pathlib.Path(directory)
         self.data, self.log = self.directory / "data", self.directory / "postgresql.log"
         self.socket = pathlib.Path(tempfile.mkdtemp(prefix="socket."))  # of mode 0700; a socket's path must be short
-        self.settings = {"listen_addresses": "", "port": PORT, "unix_socket_directories": self.socket, "max_worker_processes": 16,
-                         "shared_preload_libraries": "exact_databricks", "log_line_prefix": "%m [%p] %q%a ", "fsync": "off",
+        self.settings = {"listen_addresses": "", "port": PORT, "unix_socket_directories": self.socket,
+                         "max_worker_processes": 16,
+                         "shared_preload_libraries": "exact_databricks", "log_line_prefix": "%m [%p] %q%a ",
+                         "fsync": "off",
                          "timezone": "UTC", "log_timezone": "UTC", **(settings or {})}
         self.process = None
 
     def make(self):
         self.directory.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run([self.bin / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"],
+        done = subprocess.run([self.bin / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
+                               "--locale=C.UTF-8", "-N"],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if done.returncode:
             self.log.write_bytes(done.stdout)
@@ -72,7 +75,8 @@ class Cluster:
                 self.settings.pop(name, None)
             else:
                 self.settings[name] = value
-        lines = [f"{name} = {literal(str(value).replace(chr(92), chr(92) * 2))}\n" for name, value in self.settings.items()]
+        lines = [f"{name} = {literal(str(value).replace(chr(92), chr(92) * 2))}\n" for name,
+                 value in self.settings.items()]
         (self.data / "run.conf").write_text("".join(lines))
         main = self.data / "postgresql.conf"
         if "run.conf" not in main.read_text():
@@ -81,19 +85,22 @@ class Cluster:
 
     def start(self, seconds=60):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([self.bin / "postgres", "-D", self.data], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            self.process = subprocess.Popen([self.bin / "postgres", "-D", self.data], stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log,
                                             preexec_fn=die_with_parent(signal.SIGQUIT))
 
         def ready():
             if self.process.poll() is not None:
                 raise Failed(f"PostgreSQL ended at its start with status {self.process.returncode}", self.log)
-            return subprocess.run([self.bin / "pg_isready", "-q", "-U", "postgres", "-d", "postgres", "-h", self.socket, "-p", str(PORT)]).returncode == 0
+            return subprocess.run([self.bin / "pg_isready", "-q", "-U", "postgres", "-d", "postgres", "-h", self.socket,
+                                   "-p", str(PORT)]).returncode == 0
         wait_until("PostgreSQL accepts connections", ready, seconds)
 
     def stop(self, mode="fast", seconds=60):
         """Ends the cluster; mode as pg_ctl's: smart, fast, immediate."""
         if self.process and self.process.poll() is None:
-            self.process.send_signal({"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}[mode])
+            self.process.send_signal({"smart": signal.SIGTERM, "fast": signal.SIGINT,
+                                      "immediate": signal.SIGQUIT}[mode])
             try:
                 self.process.wait(seconds)
             except subprocess.TimeoutExpired:
@@ -115,8 +122,10 @@ class Cluster:
 
     def psql(self, text, database="postgres", seconds=120, arguments=()):
         """The raw output of psql for a script; SqlError with the server's words."""
-        done = subprocess.run([self.bin / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-h", self.socket, "-p",
-                               str(PORT), "-U", "postgres", "-d", database, *arguments], input=text, capture_output=True, text=True,
+        done = subprocess.run([self.bin / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-h",
+                               self.socket, "-p",
+                               str(PORT), "-U", "postgres", "-d", database, *arguments], input=text,
+                              capture_output=True, text=True,
                               timeout=seconds, env={**os.environ, "PGAPPNAME": "hub script", "PGTZ": "UTC"})
         if done.returncode:
             raise SqlError(done.stderr)

@@ -1,4 +1,7 @@
-"""A command of its own servers, as a user sees it: its arguments, what it says, and its end, after which nothing is left running."""
+"""
+A command of its own servers, as a user sees it: its arguments, what it says, and its end, after which nothing is left
+running.
+"""
 import argparse
 import pathlib
 import signal
@@ -24,14 +27,17 @@ def say_line(text, over=False):
 
 
 def seconds_text(seconds):
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s" if seconds < 60 else f"{int(seconds) // 60} m {int(seconds) % 60:02} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{int(seconds) // 60} m {int(seconds) % 60:02} s"
 
 
 def arguments(name, description):
     """A parser with what every such command takes."""
     parser = argparse.ArgumentParser(prog=f"scripts/{name}", description=description)
     parser.add_argument("--directory", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--engine", choices=("spark", "none"), default="spark", help="none: a stand-in without Java instead of real Delta tables")
+    parser.add_argument("--engine", choices=("spark", "none"), default="spark",
+                        help="none: a stand-in without Java instead of real Delta tables")
     return parser
 
 

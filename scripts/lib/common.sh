@@ -1,12 +1,13 @@
-# Functions shared by scripts/setup, scripts/demo, scripts/check and scripts/kills. Sourced by bash, never run by itself.
+# Functions shared by scripts/setup, scripts/demo, scripts/check and scripts/kills. Sourced by bash, never run.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
-# The versions that the whole flow is tested with. The engine's Python packages are pinned in simulator/requirements.txt.
+# The versions that the whole flow is tested with. The engine's Python packages are pinned in
+# simulator/requirements.txt, those of the text suite in scripts/requirements.txt.
 PG_MAJOR=15
 PACKAGES="postgresql-$PG_MAJOR postgresql-server-dev-$PG_MAJOR postgresql-$PG_MAJOR-cron libcurl4-openssl-dev libssl-dev
-          libmicrohttpd-dev libkrb5-dev pkg-config gcc libc6-dev make clang-14 libclang-rt-14-dev perl libipc-run-perl openjdk-17-jre-headless
-          python3 python3-venv ca-certificates"
+          libmicrohttpd-dev libkrb5-dev pkg-config gcc libc6-dev make clang-14 libclang-rt-14-dev perl libipc-run-perl
+          openjdk-17-jre-headless python3 python3-venv ca-certificates"
 JARS="io.delta:delta-spark_4.0_2.13:4.4.0:49e899667168b9412f83cbe894ce264107d7b896d6c5e12edca4e216845c1104
       io.delta:delta-storage:4.4.0:c46735481fa8e326b0957be02b4420cbcab4b325bb08009b7f2045a95133f1cc"
 JAR_PLUGIN=org.apache.maven.plugins:maven-dependency-plugin:3.6.1
@@ -22,6 +23,7 @@ else
 fi
 export EXACT_DATABRICKS_PYTHON=$CACHE/venv/bin/python
 export EXACT_DATABRICKS_JARS=$CACHE/jars
+export EXACT_DATABRICKS_TOOLS=$CACHE/tools
 
 # die MESSAGE [LOG]: one plain sentence, the last lines of the log that explains it, exit status 1.
 die() {
@@ -68,12 +70,13 @@ make_workspace() {
     [ "$(df --output=avail -k "$WORK" | tail -1)" -gt 1000000 ] || die "less than 1 GB is free in ${TMPDIR:-/tmp}"
 }
 
-# run_python SCRIPT ARGUMENTS…: a script of the copied tree, in the environment of the simulators and the private PostgreSQL.
+# run_python SCRIPT ARGUMENTS…: a script of the copied tree, with the simulators' packages and the private PostgreSQL.
 # Waits for its own orderly end: it gets Ctrl-C by itself, and TERM is handed on to it.
 run_python() {
     local child status script=$WORK/tree/scripts/lib/$1
     shift
-    "${AS_USER[@]}" env -C "$WORK" EXACT_DATABRICKS_PG_BIN="$PRIVATE_BIN" EXACT_DATABRICKS_PYTHON="$EXACT_DATABRICKS_PYTHON" \
+    "${AS_USER[@]}" env -C "$WORK" EXACT_DATABRICKS_PG_BIN="$PRIVATE_BIN" \
+        EXACT_DATABRICKS_PYTHON="$EXACT_DATABRICKS_PYTHON" \
         EXACT_DATABRICKS_JARS="$EXACT_DATABRICKS_JARS" PYTHONDONTWRITEBYTECODE=1 PYTHONIOENCODING=utf-8 TMPDIR="$WORK" \
         "$EXACT_DATABRICKS_PYTHON" "$script" "$@" </dev/null &
     child=$!
@@ -98,9 +101,9 @@ copy_tree() {
     fi | as_user tar -C "$1" -xf - || die "cannot copy the tree to $1"
 }
 
-# private_postgres DIR: a relocated view of the installed PostgreSQL, in which `make install` needs no root and leaves the
-# machine's own installation alone. The programs find their directories relative to themselves, so they are copied and all
-# else is linked.
+# private_postgres DIR: a relocated view of the installed PostgreSQL, in which `make install` needs no root and leaves
+# the machine's own installation alone. The programs find their directories relative to themselves, so they are copied
+# and all else is linked.
 private_postgres() {
     as_user bash -s "$1" "$PG_BIN" "$PG_SHARE" <<'END' || die "cannot make a private copy of PostgreSQL in $1"
 set -e

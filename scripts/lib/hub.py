@@ -7,15 +7,16 @@ import pathlib
 import secrets
 
 import requests
-
 from cluster import Cluster, SqlError, literal
 from kills import WORKERS, working
 from processes import Failed, free_port, wait_until
 from services import Databricks, ExactOnline
 
 ENTITIES = ("glaccount", "items", "accounts", "purchaseorders", "purchaseorderlines", "costcenter", "costunit")
-FINANCE = (*ENTITIES, "salesinvoices", "salesinvoicelines", "purchaseinvoices", "purchaseinvoicelines", "purchaseentries", "purchaseentrylines",
-           "salesentries", "salesentrylines", "generaljournalentries", "generaljournalentrylines", "bankentries", "bankentrylines", "cashentries",
+FINANCE = (*ENTITIES, "salesinvoices", "salesinvoicelines", "purchaseinvoices", "purchaseinvoicelines",
+           "purchaseentries", "purchaseentrylines",
+           "salesentries", "salesentrylines", "generaljournalentries", "generaljournalentrylines", "bankentries",
+           "bankentrylines", "cashentries",
            "cashentrylines", "transactionlines")  # what the preset finance holds
 
 
@@ -42,7 +43,8 @@ class Hub:
             write_secret(self.key_file, f"k1:{secrets.token_hex(32)}\n")
             cluster = Cluster(self.directory / "cluster", {
                 "exact_databricks.key_file": self.key_file, "exact_databricks.secrets_directory": self.secrets,
-                "exact_databricks.insecure_loopback": "on", "exact_databricks.sync_interval": "10s", **(settings or {})})
+                "exact_databricks.insecure_loopback": "on", "exact_databricks.sync_interval": "10s",
+                **(settings or {})})
             cluster.make()
             cluster.start()
         else:
@@ -59,12 +61,16 @@ class Hub:
         return self.cluster.value(text, self.database, **how)
 
     def create(self, port=None):
-        """The database and the extension, with its workers running; with a port the listener too, at that port of this machine."""
+        """
+        The database and the extension, with its workers running; with a port the listener too, at that port of this
+        machine.
+        """
         if self.database != "postgres":
             self.cluster.psql(f"CREATE DATABASE {self.database}")
         if port:
             settings = {"listen_addresses": "127.0.0.1", "port": port, "public_url": f"http://127.0.0.1:{port}"}
-            self.psql("".join(f"ALTER DATABASE {self.database} SET exact_databricks.{name} = {literal(value)};" for name, value in settings.items()))
+            self.psql("".join(f"ALTER DATABASE {self.database} SET exact_databricks.{name} = {literal(value)};"
+                              for name, value in settings.items()))
         self.psql("CREATE EXTENSION exact_databricks")
         self.wait_for_workers(WORKERS if port else WORKERS[:2])
 
@@ -77,9 +83,11 @@ class Hub:
     def configure(self, app="erp", workspace="lake", app_row=(), workspace_row=(), files=()):
         """App and workspace of the simulators with their secrets as files; what exact.import_secrets() said."""
         e, d = self.exact.info, self.databricks.info
-        app_row = {"name": app, "client_id": e["client_id"], "region": "nl", "base_url": e["base_url"], "redirect_uri": e["redirect_uri"],
+        app_row = {"name": app, "client_id": e["client_id"], "region": "nl", "base_url": e["base_url"],
+                   "redirect_uri": e["redirect_uri"],
                    **dict(app_row)}
-        workspace_row = {"name": workspace, "host": d["host"], "warehouse_id": d["warehouse_id"], "catalog": d["catalog"],
+        workspace_row = {"name": workspace, "host": d["host"], "warehouse_id": d["warehouse_id"],
+                         "catalog": d["catalog"],
                          "schema": self.schema, "client_id": d["client_id"], **dict(workspace_row)}
         for table, row in (("app", app_row), ("workspace", workspace_row)):
             self.psql(f"INSERT INTO exact.{table} ({', '.join(row)}) VALUES ({', '.join(map(literal, row.values()))})")
@@ -97,7 +105,8 @@ class Hub:
     def set_up(self):
         """All workers, configured with the secrets of the simulators and authorised; nothing is enabled yet."""
         self.create(free_port())
-        refused = [r for r in self.configure(files={"app.erp.webhook_secret": self.exact.info["webhook_secret"]}) if r["result"] != "imported"]
+        refused = [r for r in self.configure(files={"app.erp.webhook_secret": self.exact.info["webhook_secret"]})
+                   if r["result"] != "imported"]
         if refused:
             raise Failed(f"a secret was not imported: {refused}", self.cluster.log)
         self.authorize()
@@ -121,7 +130,8 @@ class Hub:
             self.discover(app)
         names = ", ".join(map(literal, entities))
         for division in divisions or self.exact.divisions:
-            self.psql(f"UPDATE exact.division SET enabled = true, workspace = {literal(workspace)} WHERE division = {division};"
+            self.psql(f"UPDATE exact.division SET enabled = true, workspace = {literal(workspace)} "
+                      f"WHERE division = {division};"
                       f"SELECT exact.enable_entities({division}, {names})")
 
     def table(self, entity):
@@ -146,10 +156,12 @@ class Hub:
     def sync(self, seconds=180, division=None, entity=None):
         """All feeds read once more from now on, and everything delivered."""
         asked, fresh = self.value("SELECT clock_timestamp()"), False
-        while not fresh:  # sync_now returns a request that runs already; what it had read before is not what is asked here
+        # sync_now returns a request that runs already; what it had read before is not what is asked here
+        while not fresh:
             request = self.value(f"SELECT exact.sync_now({literal(division)}, {literal(entity)})")
             state = self.value(f"SELECT exact.wait({request}, '{seconds} s')", seconds=seconds + 10)
-            made, result = self.psql(f"SELECT made_at >= {literal(asked)}, result FROM exact.request WHERE id = {request}").strip().split("|", 1)
+            made, result = self.psql(f"SELECT made_at >= {literal(asked)}, result FROM exact.request "
+                                     f"WHERE id = {request}").strip().split("|", 1)
             fresh = made == "t"
             if fresh and state != "done":
                 raise Failed(f"request {request} {state}: {result}\n{self.where()}", self.cluster.log)
@@ -160,7 +172,8 @@ class Hub:
         """A few lines about the state of the hub, for error messages."""
         try:
             return self.psql("SELECT division, light, what, next_step FROM exact.status;\n"
-                             "SELECT division, entity, state, problem FROM exact.feeds WHERE problem IS NOT NULL LIMIT 10", arguments=("-P", "format=aligned", "-P", "tuples_only=off"))
+                             "SELECT division, entity, state, problem FROM exact.feeds WHERE problem IS NOT NULL "
+                             "LIMIT 10", arguments=("-P", "format=aligned", "-P", "tuples_only=off"))
         except (SqlError, OSError) as error:
             return f"(the hub's views cannot be read: {error})"
 

@@ -26,7 +26,10 @@ def _pid(hub, role):
 
 
 def kill(hub, victim):
-    """SIGKILL of a worker, after which PostgreSQL restarts everything, or of the postmaster, which is started again at once; when it died."""
+    """
+    SIGKILL of a worker, after which PostgreSQL restarts everything, or of the postmaster, which is started again at
+    once; when it died.
+    """
     if victim == "postmaster":
         hub.cluster.kill()
         died = time.time()
@@ -43,6 +46,7 @@ def working(hub, roles):
     """True when all of these workers run; False also while the server recovers."""
     try:
         names = ", ".join(f"'{role}'" for role in roles)
-        return int(hub.value(f"SELECT count(*) FROM exact.workers WHERE state = 'running' AND role IN ({names})")) == len(roles)
+        return int(hub.value("SELECT count(*) FROM exact.workers WHERE state = 'running' "
+                             f"AND role IN ({names})")) == len(roles)
     except SqlError:
         return False

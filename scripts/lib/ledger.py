@@ -13,11 +13,14 @@ class Balance:
 
     def __str__(self):
         head = f"{self.lines:,} lines, {self.periods} periods, debit {self.debit:,.2f}: "
-        return head + ("equal to credit" if not self.off else f"{len(self.off)} periods do not balance, first {self.off[0]}")
+        return head + ("equal to credit" if not self.off else f"{len(self.off)} periods do not balance, first "
+                       f"{self.off[0]}")
 
 
 def balance(databricks, table):
-    """Sums the living lines (never header rows) of a transactionlines table; for lack of a header no amount counts twice."""
+    """
+    Sums the living lines (never header rows) of a transactionlines table; for lack of a header no amount counts twice.
+    """
     sums, found = collections.Counter(), Balance()
     for row in databricks.rows(table):
         if row["_row"] == "line" and str(row["_deleted"]).lower() == "false":

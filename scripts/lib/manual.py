@@ -45,7 +45,8 @@ def links(tree):
             path = (page.parent / name).resolve() if name else page
             if not path.exists():
                 found.append(f"{page.name} links to {target}, which does not exist")
-            elif anchor and anchor not in {_anchor(h) for h in re.findall(r"^#+ (.+)$", _prose(path.read_text()), re.M)}:
+            elif anchor and anchor not in {_anchor(h) for h in re.findall(r"^#+ (.+)$",
+                    _prose(path.read_text()), re.M)}:
                 found.append(f"{page.name} links to {target}, a heading that does not exist")
     return found
 
@@ -59,10 +60,12 @@ def _differences(what, page, documented, real):
 
 def error_codes(tree):
     """The table of error codes and those that the product raises are the same."""
-    real = {"".join(code) for path in (tree / "src").rglob("*.h") for code in re.findall(r"MAKE_SQLSTATE\('(.)','(.)','(.)','(.)','(.)'\)", path.read_text())}
+    real = {"".join(code) for path in (tree / "src").rglob("*.h")
+            for code in re.findall(r"MAKE_SQLSTATE\('(.)','(.)','(.)','(.)','(.)'\)", path.read_text())}
     for path in (tree / "install").glob("*.sql"):
         real |= set(re.findall(r"'(EX0\d\d)'", path.read_text()))
-    return _differences("code", "docs/trouble.md", set(re.findall(r"^\| `(EX\d{3})`", (tree / "docs/trouble.md").read_text(), re.M)), real)
+    return _differences("code", "docs/trouble.md",
+                        set(re.findall(r"^\| `(EX\d{3})`", (tree / "docs/trouble.md").read_text(), re.M)), real)
 
 
 def settings(tree):
@@ -72,12 +75,19 @@ def settings(tree):
 
 
 def metrics(tree):
-    """The manual and the alert rules name exactly the metrics that the listener serves; each alert asks for real ones."""
-    real = {name for path in (tree / "src").rglob("*.c") for name in re.findall(r'(?:family|put_rows)\(out, "(exact_\w+)"', path.read_text())}
+    """
+    The manual and the alert rules name exactly the metrics that the listener serves; each alert asks for real ones.
+    """
+    real = {name for path in (tree / "src").rglob("*.c")
+            for name in re.findall(r'(?:family|put_rows)\(out, "(exact_\w+)"', path.read_text())}
     table = set(re.findall(r"^\| `(exact_\w+)", (tree / "docs/monitor.md").read_text(), re.M))
-    asked = set(re.findall(r"\bexact_\w+", "\n".join(re.findall(r"^ +expr:(.*(?:\n {10,}.*)*)", (tree / "docs/alerts.yml").read_text(), re.M))))
-    asked = {re.sub(r"_(bucket|sum|count)$", "", name) if re.sub(r"_(bucket|sum|count)$", "", name) in real else name for name in asked}
-    return _differences("metric", "docs/monitor.md", table, real) + [f"docs/alerts.yml asks for {name}, which nobody serves" for name in sorted(asked - real)]
+    asked = set(re.findall(r"\bexact_\w+",
+                           "\n".join(re.findall(r"^ +expr:(.*(?:\n {10,}.*)*)",
+                                                (tree / "docs/alerts.yml").read_text(), re.M))))
+    asked = {re.sub(r"_(bucket|sum|count)$", "", name) if re.sub(r"_(bucket|sum|count)$", "", name) in real else name
+             for name in asked}
+    return _differences("metric", "docs/monitor.md", table, real) + [f"docs/alerts.yml asks for {name}, which nobody "
+                                                                     "serves" for name in sorted(asked - real)]
 
 
 def objects(tree):

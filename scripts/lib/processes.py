@@ -5,6 +5,7 @@ stop_all() ends whatever is still below it.
 """
 import atexit
 import collections
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import threading
 import time
+import typing
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -59,10 +61,8 @@ def stop_all(grace=10.0):
     for sign, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
         deadline = time.monotonic() + seconds
         for pid in descendants():
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, sign)
-            except ProcessLookupError:
-                pass
         while time.monotonic() < deadline:
             _reap()
             if not descendants():
@@ -80,7 +80,7 @@ def _reap():
 
 class _Popen(subprocess.Popen):
     """Remembers the children whose status somebody waits for."""
-    own = set()
+    own: typing.ClassVar[set] = set()
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -88,7 +88,9 @@ class _Popen(subprocess.Popen):
 
 
 def _bury_orphans():
-    """Adopted processes that have ended: while nobody asks for their status they look alive, to a new postmaster for one."""
+    """
+    Adopted processes that have ended: while nobody asks for their status they look alive, to a new postmaster for one.
+    """
     before = set()
     while True:
         dead = set()
@@ -100,10 +102,8 @@ def _bury_orphans():
             if stat and stat[stat.rindex(")") + 2:].split()[:2] == ["Z", str(os.getpid())]:
                 dead.add(int(entry))
         for pid in (dead & before) - _Popen.own:
-            try:
+            with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                pass
         before = dead
         time.sleep(0.4)
 
@@ -135,7 +135,8 @@ class Server:
         self._ready = threading.Event()
         with open(self.log, "ab") as err:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err,
-                                            env={**os.environ, **(env or {})}, preexec_fn=die_with_parent(signal.SIGTERM))
+                                            env={**os.environ, **(env or {})},
+                                            preexec_fn=die_with_parent(signal.SIGTERM))
         threading.Thread(target=self._read, daemon=True).start()
 
     def wait(self, seconds):
@@ -147,7 +148,8 @@ class Server:
             except subprocess.TimeoutExpired:
                 code = None
             self.stop()
-            raise Failed(f"{self.name} ended with status {code}" if code is not None else f"{self.name} was not ready within {seconds:g} s", self.log)
+            raise Failed(f"{self.name} ended with status {code}" if code is not None else f"{self.name} was not ready "
+                         f"within {seconds:g} s", self.log)
         return self.address
 
     def _read(self):
@@ -170,10 +172,8 @@ class Server:
                 self.process.wait(grace)
             except subprocess.TimeoutExpired:
                 for pid in [*descendants(self.process.pid), self.process.pid]:
-                    try:
+                    with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
-                    except ProcessLookupError:
-                        pass
                 self.process.wait(5)
 
 

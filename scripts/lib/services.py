@@ -5,7 +5,6 @@ import sys
 from decimal import Decimal
 
 import requests
-
 from processes import Server
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

@@ -12,7 +12,8 @@ install_packages() {
     local log=$1 missing
     shift
     command -v dpkg-query >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1 ||
-        die "this machine has no apt-get: install PostgreSQL $PG_MAJOR with its server headers, pg_cron, libcurl, OpenSSL, libmicrohttpd, Java 17 and Python 3.11 by hand, or use Debian 12"
+        die "this machine has no apt-get: install PostgreSQL $PG_MAJOR with its server headers, pg_cron, libcurl,\
+ OpenSSL, libmicrohttpd, Java 17 and Python 3.11 by hand, or use Debian 12"
     missing=$(missing_packages "$@")
     FOUND=present
     [ -n "$missing" ] || return 0
@@ -55,8 +56,10 @@ fetch_jars() {
         IFS=: read -r g a v s <<<"$jar"
         rm -f "$(jar_file "$jar")"
         mvn -B -q "$JAR_PLUGIN:copy" -Dartifact="$g:$a:$v" -DoutputDirectory="$CACHE/jars" >>"$log" 2>&1 ||
-            die "Maven could not fetch $g:$a:$v (is there a network? Maven's own settings name its repositories and proxies)" "$log"
-        jar_is_right "$jar" || die "the checksum of $(jar_file "$jar") is not the expected $s; the file was not accepted"
+            die "Maven could not fetch $g:$a:$v (is there a network? its own settings name repositories and proxies)" \
+                "$log"
+        jar_is_right "$jar" ||
+            die "the checksum of $(jar_file "$jar") is not the expected $s; the file was not accepted"
     done
     echo $JARS >"$CACHE/jars/.checked"
 }
@@ -67,21 +70,25 @@ make_venv() {
     digest=$(sha256sum <"$lock" | cut -d' ' -f1)
     [ "$(cat "$CACHE/venv/.requirements" 2>/dev/null)" = "$digest" ] && [ -x "$EXACT_DATABRICKS_PYTHON" ] && return 0
     if ! [ -x "$EXACT_DATABRICKS_PYTHON" ] || ! "$EXACT_DATABRICKS_PYTHON" -c 'import pip' 2>/dev/null; then
-        /usr/bin/python3 -m venv --clear "$CACHE/venv" >>"$log" 2>&1 || die "cannot make a Python environment in $CACHE/venv" "$log"
+        /usr/bin/python3 -m venv --clear "$CACHE/venv" >>"$log" 2>&1 ||
+            die "cannot make a Python environment in $CACHE/venv" "$log"
     fi
     "$EXACT_DATABRICKS_PYTHON" -m pip install --disable-pip-version-check -q -r "$lock" >>"$log" 2>&1 ||
-        die "pip could not install the simulators' packages (is there a network? pip's own settings name its index)" "$log"
+        die "pip could not install the simulators' packages (is there a network? pip's own settings name its index)" \
+            "$log"
     echo "$digest" >"$CACHE/venv/.requirements"
 }
 
 # install_engine LOG: Spark, Delta and the Python packages of the simulators, in the cache outside the tree.
 install_engine() {
     local log=$1 lock
-    mkdir -p "$CACHE/jars" 2>/dev/null || die "cannot make the cache directory $CACHE (set EXACT_DATABRICKS_CACHE to another one)"
+    mkdir -p "$CACHE/jars" 2>/dev/null ||
+        die "cannot make the cache directory $CACHE (set EXACT_DATABRICKS_CACHE to another one)"
     lock=$(sha256sum <"$ROOT/simulator/requirements.txt" | cut -d' ' -f1)
     FOUND=cached
     if [ "$(cat "$CACHE/venv/.requirements" 2>/dev/null)" != "$lock" ] || ! jars_ready; then
-        [ -w "$CACHE" ] || die "the cache $CACHE is not complete and this user may not write it (set EXACT_DATABRICKS_CACHE to another directory)"
+        [ -w "$CACHE" ] ||
+            die "the cache $CACHE is not complete and not for this user to write (set EXACT_DATABRICKS_CACHE)"
         [ "$(df --output=avail -k "$CACHE" | tail -1)" -gt 1500000 ] || [ -x "$EXACT_DATABRICKS_PYTHON" ] ||
             die "less than 1.5 GB is free for the cache in $CACHE"
         exec 9>"$CACHE/.lock"
@@ -91,6 +98,26 @@ install_engine() {
         exec 9>&-
         FOUND=installed
     fi
-    "$EXACT_DATABRICKS_PYTHON" -c 'import pyspark, aiohttp' 2>>"$log" || die "the Python environment in $CACHE/venv does not work; remove it and run again" "$log"
+    "$EXACT_DATABRICKS_PYTHON" -c 'import pyspark, aiohttp' 2>>"$log" ||
+        die "the Python environment in $CACHE/venv does not work; remove it and run again" "$log"
     FOUND="$FOUND ($(du -sm "$CACHE" | cut -f1) MB)"
+}
+
+# install_tools LOG: ruff for the text suite, in the cache. Without a network the suite goes without it and says so.
+install_tools() {
+    local log=$1 lock=$ROOT/scripts/requirements.txt digest new
+    digest=$(sha256sum <"$lock" | cut -d' ' -f1)
+    FOUND=cached
+    [ "$(cat "$EXACT_DATABRICKS_TOOLS/.requirements" 2>/dev/null)" != "$digest" ] || return 0
+    FOUND="ruff cannot be had"
+    [ -w "$CACHE" ] || return 0
+    new=$(mktemp -d "$CACHE/tools.XXXXXX") || return 0
+    chmod 755 "$new"
+    if "$EXACT_DATABRICKS_PYTHON" -m pip install --disable-pip-version-check -q --target "$new" -r "$lock" \
+        >>"$log" 2>&1; then
+        echo "$digest" >"$new/.requirements"
+        rm -rf "$EXACT_DATABRICKS_TOOLS"
+        mv -T "$new" "$EXACT_DATABRICKS_TOOLS" && FOUND=installed
+    fi
+    rm -rf "$new"
 }

@@ -1,17 +1,21 @@
-"""What a hub has staged, in the form in which the comparison reads Delta tables: the fetching half alone, without an engine.
+"""What a hub has staged, in the form in which the comparison reads Delta tables: the fetching half alone, without an
+engine.
 
     Comparison(hub.exact, Staged(hub), hub.schema, tables=FINANCE).run()
 
-Columns are filled from each version's payload by the manual's rules, so a difference is one of versions, their order or their
-operation: one that was never staged, staged twice, staged in the wrong order, not deleted, or deleted and still there.
+Columns are filled from each version's payload by the manual's rules, so a difference is one of versions, their order or
+their operation: one that was never staged, staged twice, staged in the wrong order, not deleted, or deleted and still
+there.
 """
 import json
 from decimal import Decimal
 
 from truth_rules import RESOURCES, content_of, expected_value, hub_columns, keys_of_derived
 
-HUB_TYPES = {"_division": "INT", "_key": "STRING", "_seq": "BIGINT", "_op": "STRING", "_deleted": "BOOLEAN", "_valid": "BOOLEAN", "_problems": "STRING",
-             "_batch": "BIGINT", "_staged_at": "TIMESTAMP", "_loaded_at": "TIMESTAMP", "_row": "STRING", "_payload": "STRING"}
+HUB_TYPES = {"_division": "INT", "_key": "STRING", "_seq": "BIGINT", "_op": "STRING", "_deleted": "BOOLEAN",
+             "_valid": "BOOLEAN", "_problems": "STRING",
+             "_batch": "BIGINT", "_staged_at": "TIMESTAMP", "_loaded_at": "TIMESTAMP", "_row": "STRING",
+             "_payload": "STRING"}
 
 
 class Staged:
@@ -20,7 +24,8 @@ class Staged:
     def __init__(self, hub):
         self.hub, self.info, self._read = hub, hub.databricks.info, {}
         self.columns = {entity: {} for entity in RESOURCES}
-        for row in hub.query("SELECT entity, name, target_type FROM exact.catalogue_field WHERE target_type IS NOT NULL"):
+        for row in hub.query("SELECT entity, name, target_type FROM exact.catalogue_field "
+                             "WHERE target_type IS NOT NULL"):
             if row["entity"] in self.columns:
                 self.columns[row["entity"]][row["name"]] = row["target_type"]
 
@@ -34,7 +39,8 @@ class Staged:
     def sql(self, statement):
         """DESCRIBE TABLE of a table that delivery would make."""
         types = self._types(self._entity(statement))
-        return {"rows": [[name, kind, None] for name, kind in types.items() if name != "_payload" or statement.endswith("_history")]}
+        return {"rows": [[name, kind, None] for name, kind in types.items() if name != "_payload"
+                         or statement.endswith("_history")]}
 
     def rows(self, table):
         entity = self._entity(table)
@@ -48,16 +54,20 @@ class Staged:
         types, history, current = self._types(entity), [], {}
         for staged in self.hub.query(f"SELECT * FROM exact.stage WHERE entity = '{entity}' ORDER BY seq"):
             place = staged["division"], staged["key"]
-            hub = {"_division": staged["division"], "_key": staged["key"], "_seq": staged["seq"], "_op": staged["op"], "_deleted": staged["op"] == "D",
-                   "_valid": True, "_problems": None, "_batch": staged["batch"], "_staged_at": staged["at"], "_loaded_at": staged["at"]}
+            hub = {"_division": staged["division"], "_key": staged["key"], "_seq": staged["seq"], "_op": staged["op"],
+                   "_deleted": staged["op"] == "D",
+                   "_valid": True, "_problems": None, "_batch": staged["batch"], "_staged_at": staged["at"],
+                   "_loaded_at": staged["at"]}
             before, payload = current.get(place, {}), staged["payload"]
             if staged["op"] == "D":
                 values = held = {name: before.get(name) for name in types}
                 payload = None
             else:
                 content = content_of(entity, json.loads(payload, parse_float=Decimal))
-                values = {name: expected_value(entity, name, content.get(name), kind) for name, kind in types.items() if name not in hub and name != "_payload"}
-                held = {name: before.get(name) if value is None and self._kept(name, content, before, values) else value for name, value in values.items()}
+                values = {name: expected_value(entity, name, content.get(name), kind) for name,
+                          kind in types.items() if name not in hub and name != "_payload"}
+                held = {name: before.get(name) if value is None and self._kept(name, content, before, values) else value
+                        for name, value in values.items()}
             history.append({**values, **hub, "_payload": payload})
             current[place] = {name: value for name, value in {**held, **hub}.items() if name != "_payload"}
         return history, list(current.values())

@@ -1,4 +1,6 @@
-"""Random changes under faults and kills, then quiet, then everything compared with the truth. What scripts/storm runs."""
+"""
+Random changes under faults and kills, then quiet, then everything compared with the truth. What scripts/storm runs.
+"""
 import collections
 import hashlib
 import pathlib
@@ -19,8 +21,10 @@ from truth import Comparison
 from weather import Weather
 
 TICK = 0.25                 # seconds between two handfuls of changes
-UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0, "--token-day-limit", 0, "--min-refresh-age", 5)
-NOTIFICATIONS = {"webhook_loss": 0.05, "webhook_duplicate": 0.1, "webhook_reorder": 0.2, "webhook_delay_min": 0.1, "webhook_delay_max": 2.0,
+UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0, "--token-day-limit", 0,
+             "--min-refresh-age", 5)
+NOTIFICATIONS = {"webhook_loss": 0.05, "webhook_duplicate": 0.1, "webhook_reorder": 0.2, "webhook_delay_min": 0.1,
+                 "webhook_delay_max": 2.0,
                  "webhook_retry_delay": 2.0, "webhook_retries": 10, "webhook_parallel": 16}
 PATIENCE = {"none": 300, "spark": 1800}  # seconds for each step of the quiet, and one more for ten changes
 
@@ -50,7 +54,8 @@ class Stream(threading.Thread):
         try:
             while self.made < self.plan.changes:
                 ahead = self.made >= self.plan.changes * (self.kills + 1) / (self.plan.kills + 1)
-                count = 1 if ahead else min(self.plan.changes - self.made, max(1, round(draw.uniform(0, 2) * self.plan.rate * TICK)))
+                count = 1 if ahead else min(self.plan.changes - self.made,
+                                            max(1, round(draw.uniform(0, 2) * self.plan.rate * TICK)))
                 if ahead and self.made >= self.plan.changes - 1:
                     time.sleep(TICK)
                     continue
@@ -58,7 +63,8 @@ class Stream(threading.Thread):
                 for change in self.exact.random(count, seed=self.plan.seed * 1000003 + number, deletes=0.05):
                     self.operations[change["op"]] += 1
                 self.made += count
-                time.sleep(max(0.0, TICK if ahead else min(TICK, begun + self.made / self.plan.rate - time.monotonic())))
+                time.sleep(max(0.0, TICK if ahead else min(TICK,
+                                                           begun + self.made / self.plan.rate - time.monotonic())))
         except Exception as error:  # shown by whoever waits for the end
             self.problem = error
 
@@ -75,7 +81,8 @@ class Storm:
         hub.exact.post("config", **NOTIFICATIONS)
         self.begun = time.monotonic()
         self.stream = Stream(hub.exact.url, plan)
-        self.weather = Weather(ExactOnline(hub.exact.url), type(hub.databricks)(hub.databricks.url), hub.schema, plan.seed, plan.faults).start()
+        self.weather = Weather(ExactOnline(hub.exact.url), type(hub.databricks)(hub.databricks.url), hub.schema,
+                               plan.seed, plan.faults).start()
         self.stream.start()
         draw = random.Random(f"kills {plan.seed}")
         try:
@@ -100,12 +107,16 @@ class Storm:
     def kill(self, victim):
         at = kill(self.hub, victim)
         # a MERGE of Spark on a few cores takes longer than the hub: there, its sending counts
-        sent, moment, word = ("exact.statement_log", "at", "sent to Databricks") if self.plan.engine == "spark" else ("exact.batch", "delivered_at", "delivered")
+        sent, moment, word = ("exact.statement_log", "at",
+                              "sent to Databricks") if self.plan.engine == "spark" else ("exact.batch", "delivered_at",
+                                      "delivered")
 
         def goes_on():
             try:
-                return working(self.hub, WORKERS) and self.hub.value(f"""SELECT EXISTS (SELECT FROM exact.batch WHERE staged_at > to_timestamp({at}))
-                    AND EXISTS (SELECT FROM {sent} WHERE {moment} > to_timestamp({at})) AND EXISTS (SELECT FROM exact.inbox WHERE at > to_timestamp({at}))""") == "t"
+                return working(self.hub, WORKERS) and self.hub.value(
+                    f"""SELECT EXISTS (SELECT FROM exact.batch WHERE staged_at > to_timestamp({at}))
+                    AND EXISTS (SELECT FROM {sent} WHERE {moment} > to_timestamp({at})) AND EXISTS (SELECT
+                    FROM exact.inbox WHERE at > to_timestamp({at}))""") == "t"
             except SqlError:  # the server is in recovery
                 return False
         self.hub.wait_for(f"work goes on after kill -9 of the {victim}", goes_on, PATIENCE[self.plan.engine], 0.1)
@@ -113,20 +124,23 @@ class Storm:
         self.late += took > BACK_WITHIN
         self.slowest = max(self.slowest, took)
         self.kills[victim] += 1
-        say_line(f"  {time.strftime('%H:%M:%S')}  kill -9 {victim:<11} staged, {word} and received again after {took:.1f} s")
+        say_line(f"  {time.strftime('%H:%M:%S')}  kill -9 {victim:<11} staged, {word} and received again after "
+                 f"{took:.1f} s")
 
     def progress(self, last=False):
         if not last and time.monotonic() - self.shown < (0.5 if TERMINAL else 15):
             return
         self.shown = time.monotonic()
         try:
-            received, waiting, staged, delivered = map(int, self.hub.psql("""SELECT (SELECT count(*) FROM exact.inbox),
-                (SELECT count(*) FROM exact.inbox_work WHERE taken_at IS NULL), coalesce(sum(rows), 0), coalesce(sum(rows) FILTER (WHERE delivered_at IS NOT NULL), 0)
+            received, _, staged, delivered = map(int, self.hub.psql("""SELECT (SELECT count(*) FROM exact.inbox),
+                (SELECT count(*) FROM exact.inbox_work WHERE taken_at IS NULL), coalesce(sum(rows), 0),
+                coalesce(sum(rows) FILTER (WHERE delivered_at IS NOT NULL), 0)
                 FROM exact.batch""", arguments=("-F", " ")).split())
         except SqlError:
             return
         made, all_ = self.stream.made, self.plan.changes
-        say_line(f"storm  {'█' * (20 * made // all_):░<20}  {made:,} of {all_:,} changes   {received:,} notifications   {staged:,} versions, "
+        say_line(f"storm  {'█' * (20 * made // all_):░<20}  {made:,} of {all_:,} changes   {received:,} "
+                 f"notifications   {staged:,} versions, "
                   f"{delivered:,} in Delta   {seconds_text(time.monotonic() - self.begun)}", over=not last)
 
     def calm(self):
@@ -134,25 +148,35 @@ class Storm:
         hub, seconds = self.hub, PATIENCE[self.plan.engine] + self.plan.changes / 10
         hub.exact.post("config", webhook_delay_min=0.0, webhook_delay_max=0.0)
         hub.wait_for("every notification was sent", lambda: hub.exact.get("webhooks/pending")["pending"] == 0, seconds)
-        hub.wait_for("every notification was taken", lambda: hub.value("SELECT count(*) FROM exact.inbox_work WHERE taken_at IS NULL") == "0", seconds)
+        hub.wait_for("every notification was taken",
+                     lambda: hub.value("SELECT count(*) FROM exact.inbox_work WHERE taken_at IS NULL") == "0", seconds)
         for number in range(10):  # what the first reading makes dirty is read by the second
             hub.sync(seconds)
             hub.wait_for("no key is dirty", lambda: hub.value("SELECT count(*) FROM exact.dirty_key") == "0", seconds)
             approved = self.approve()
             if number and not approved:
                 break
-        hub.wait_for("everything is delivered", lambda: hub.value("SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL") == "0", seconds)
+        hub.wait_for("everything is delivered",
+                     lambda: hub.value("SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL") == "0", seconds)
 
     def approve(self):
-        """As an operator who knows that so many were deleted: what only a complete read can tell is held when it is much. How many there were."""
-        held = self.hub.query("SELECT id, division, entity, cardinality(keys) AS n FROM exact.held_delete WHERE state = 'held' ORDER BY id")
+        """
+        As an operator who knows that so many were deleted: what only a complete read can tell is held when it is much.
+        How many there were.
+        """
+        held = self.hub.query("SELECT id, division, entity, cardinality(keys) AS n FROM exact.held_delete "
+                              "WHERE state = 'held' ORDER BY id")
         for question in held:
             self.hub.psql(f"SELECT exact.approve({question['id']})")
-            say(f"held           {question['n']} deletes of {question['entity']} in division {question['division']}: approved")
+            say(f"held           {question['n']} deletes of {question['entity']} in division "
+                f"{question['division']}: approved")
         return len(held)
 
     def lost_notifications(self, sent):
-        """Notifications that were answered with 200 and are not in exact.inbox, under no other number either: (answered, missing)."""
+        """
+        Notifications that were answered with 200 and are not in exact.inbox, under no other number either: (answered,
+        missing).
+        """
         answered = {}
         for message in (m for m in sent if m["state"] == "delivered"):
             text = message["body"]
@@ -171,9 +195,12 @@ class Storm:
         audit = hub.query("SELECT * FROM exact.verify_audit()")
         found = [("comparison", not report.differences, report),
                  ("ledger", not ledger.off, ledger),
-                 ("notifications", not missing, f"{len(sent):,} made, {sum(m['state'] == 'lost' for m in sent):,} of them lost on the way, {answered:,} answered with 200: "
-                  + (f"{len(missing)} are not in exact.inbox, the first is no. {missing[0]}" if missing else "each is in exact.inbox or was a repeat")),
-                 ("audit", not audit, f"{hub.value('SELECT count(*) FROM exact.audit_log')} events: " + ("intact" if not audit else f"{len(audit)} findings, {audit[0]}"))]
+                 ("notifications", not missing, f"{len(sent):,} made, {sum(m['state'] == 'lost' for m in sent):,} of "
+                  f"them lost on the way, {answered:,} answered with 200: "
+                  + (f"{len(missing)} are not in exact.inbox, the first is no. {missing[0]}" if missing
+                     else "each is in exact.inbox or was a repeat")),
+                 ("audit", not audit, f"{hub.value('SELECT count(*) FROM exact.audit_log')} events: "
+                  + ("intact" if not audit else f"{len(audit)} findings, {audit[0]}"))]
         for name, right, text in found:
             say(f"{name:<14} {text}")
             good = good and right
@@ -184,20 +211,24 @@ class Storm:
         for service, kinds in hits.items():
             say(f"faults         {service}: {', '.join(kinds)}")
         if self.plan.kills:
-            say(f"kills          {', '.join(f'{n} {victim}' for victim, n in self.kills.items())}; work went on within {self.slowest:.1f} s"
+            say(f"kills          {', '.join(f'{n} {victim}' for victim, n in self.kills.items())}; work went on within "
+                f"{self.slowest:.1f} s"
                 + (f", {self.late} times after more than {BACK_WITHIN:.0f} s" if self.late else ""))
         return good and not self.late
 
 
 def launch(directory, plan, limited=False):
-    """Both simulators and a hub with all workers, configured and authorised; the first load begins. `limited`: with the limits, intervals
-    and ages of tokens of the real service."""
+    """Both simulators and a hub with all workers, configured and authorised; the first load begins. `limited`: with the
+    limits, intervals and ages of tokens of the real service."""
     directory = pathlib.Path(directory)
-    exact, databricks = simulators(directory, ("--fast", "--preset", "finance", "--records", plan.records, "--divisions", plan.divisions, "--seed", plan.seed,
-                                               "--token-mode", "forgiving", *(() if limited else UNLIMITED)), ("--engine", plan.engine))
+    exact, databricks = simulators(directory, ("--fast", "--preset", "finance", "--records", plan.records,
+                                               "--divisions", plan.divisions, "--seed", plan.seed,
+                                               "--token-mode", "forgiving", *(() if limited else UNLIMITED)),
+                                   ("--engine", plan.engine))
     hub = Hub(directory / "hub", exact, databricks, settings={
         "exact_databricks.merge_interval": "500ms" if plan.engine == "none" else "5s",
-        **({"exact_databricks.sync_interval": 0} if limited else {"exact_databricks.sync_interval": "120s", "exact_databricks.refresh_after": "60s"})})
+        **({"exact_databricks.sync_interval": 0} if limited else {"exact_databricks.sync_interval": "120s",
+                                                                  "exact_databricks.refresh_after": "60s"})})
     hub.set_up()
     hub.enable(entities=("finance",))
     return hub
@@ -218,19 +249,23 @@ def end_of_day(storm):
     """A busy end of a day with the limits of the service; whether the hub kept to them."""
     hub, day = storm.hub, Day()
     calls = idle_calls(hub, hub.exact.divisions[0])
-    say(f"idle           {sum(calls.values()):.0f} calls a day and division are planned: {', '.join(f'{feed} {n:.0f}' for feed, n in calls.items())}")
-    say(f"day            {day.calls} calls are left to each division, {day.minutes} minutes to midnight, {day.rate:g} changes a second")
+    say(f"idle           {sum(calls.values()):.0f} calls a day and division are planned: "
+        f"{', '.join(f'{feed} {n:.0f}' for feed, n in calls.items())}")
+    say(f"day            {day.calls} calls are left to each division, {day.minutes} minutes to midnight, {day.rate:g} "
+        "changes a second")
     made = spend(hub, day, storm.plan.seed, lambda text: say(f"  {text}"))
     storm.calm()
     refused, busiest = counted(hub.exact)
-    say(f"limits         {made:,} changes; {refused} calls refused, {busiest} of 60 in the busiest minute of a division")
+    say(f"limits         {made:,} changes; {refused} calls refused, {busiest} of 60 in the busiest minute of "
+        "a division")
     return refused == 0 and busiest <= 60
 
 
 def storm(given):
     plan = Plan(given.changes, given.kills, given.divisions, given.records, given.seed, given.rate, engine=given.engine)
     what = "the end of a busy day" if given.day else f"{plan.changes:,} changes, {plan.kills} kills"
-    say(f"exact_databricks storm: {what}, {plan.divisions} divisions, preset finance, engine {plan.engine}, seed {plan.seed}")
+    say(f"exact_databricks storm: {what}, {plan.divisions} divisions, preset finance, engine {plan.engine}, seed "
+        f"{plan.seed}")
     hub = launch(given.directory, plan, given.day)
     say(f"first load     {sum(hub.exact.info['records'].values()):,} records in {seconds_text(first_load(hub))}")
     made, kept = Storm(hub, plan), True
@@ -245,13 +280,19 @@ def storm(given):
 
 
 def main():
-    parser = arguments("storm", "Random changes under faults of both services; at the end everything is compared with the truth.")
-    parser.add_argument("--changes", type=int, default=Plan.changes, metavar="N", help="how many (default: %(default)s), 5 %% of them deletes")
-    parser.add_argument("--kills", type=int, default=0, metavar="N", help="kill -9 of fetcher, loader, listener and postmaster in turn, N in all")
+    parser = arguments("storm", "Random changes under faults of both services; at the end everything is compared with "
+                       "the truth.")
+    parser.add_argument("--changes", type=int, default=Plan.changes, metavar="N",
+                        help="how many (default: %(default)s), 5 %% of them deletes")
+    parser.add_argument("--kills", type=int, default=0, metavar="N",
+                        help="kill -9 of fetcher, loader, listener and postmaster in turn, N in all")
     parser.add_argument("--divisions", type=int, default=Plan.divisions, metavar="N")
-    parser.add_argument("--records", type=int, default=Plan.records, metavar="N", help="of the first load (default: %(default)s)")
-    parser.add_argument("--rate", type=float, default=Plan.rate, metavar="N", help="changes a second (default: %(default)s)")
-    parser.add_argument("--day", action="store_true", help="instead: the end of a busy day with the service's limits of calls")
+    parser.add_argument("--records", type=int, default=Plan.records, metavar="N",
+                        help="of the first load (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=Plan.rate, metavar="N",
+                        help="changes a second (default: %(default)s)")
+    parser.add_argument("--day", action="store_true", help="instead: the end of a busy day with the service's "
+                        "limits of calls")
     parser.add_argument("--seed", type=int, default=Plan.seed, help="of records, changes, faults and kills")
     given = parser.parse_args()
     return run("storm", lambda: storm(given))

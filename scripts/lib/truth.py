@@ -1,10 +1,12 @@
-"""Compares the Delta tables with what Exact Online holds and has served: row by row, field by field, version by version.
+"""Compares the Delta tables with what Exact Online holds and has served: row by row, field by field, version by
+version.
 
     python scripts/lib/truth.py --exact http://127.0.0.1:40825 --databricks http://127.0.0.1:41109 [--schema exact]
 
-The expectation is worked out here, from the manual's rules about columns and types, and shares nothing with the extension:
-current rows are the last version of each record, a deleted record keeps its content, a derived field (a name or description
-that Exact Online joins in) is as of its record's last version, and history has each version that was served, once, in order.
+The expectation is worked out here, from the manual's rules about columns and types, and shares nothing with the
+extension: current rows are the last version of each record, a deleted record keeps its content, a derived field (a name
+or description that Exact Online joins in) is as of its record's last version, and history has each version that was
+served, once, in order.
 """
 import argparse
 import json
@@ -13,8 +15,19 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from services import Databricks, ExactOnline
-from truth_rules import (HEADER_SYNC_ONLY, PRESETS, RESOURCES, TYPES, content_of, delta_value, expected_value, hub_columns, is_header, key_of,
-                         keys_of_derived)
+from truth_rules import (
+    HEADER_SYNC_ONLY,
+    PRESETS,
+    RESOURCES,
+    TYPES,
+    content_of,
+    delta_value,
+    expected_value,
+    hub_columns,
+    is_header,
+    key_of,
+    keys_of_derived,
+)
 
 GONE = object()  # the state of a deleted record
 
@@ -32,7 +45,8 @@ class Report:
         self.differences.append(f"{where}: {what}")
 
     def __str__(self):
-        head = f"{self.rows:,} rows, {self.versions:,} versions, {self.fields:,} fields compared, {self.deleted:,} deleted: "
+        head = (f"{self.rows:,} rows, {self.versions:,} versions, {self.fields:,} fields compared, "
+                f"{self.deleted:,} deleted: ")
         if not self.differences:
             return head + "equal"
         shown = "\n".join("  " + line for line in self.differences[:20])
@@ -40,12 +54,14 @@ class Report:
 
 
 class Comparison:
-    def __init__(self, exact, databricks, schema="exact", catalog=None, divisions=None, tables=None, lost_answers=False, vanishing=False,
+    def __init__(self, exact, databricks, schema="exact", catalog=None, divisions=None, tables=None, lost_answers=False,
+                 vanishing=False,
                  now=False):
-        """lost_answers: an answer may have been lost after it was served (a kill), so a served state may be missing in history
-        when a later one of the same record is there; never the last one. vanishing: records were hidden from the user, so that a record
-        may stand as deleted in history, and as it was again, without that being served. now: only what Exact Online holds now against the
-        current tables; after a restore the history has versions of several copies of the hub."""
+        """lost_answers: an answer may have been lost after it was served (a kill), so a served state may be missing in
+        history when a later one of the same record is there; never the last one. vanishing: records were hidden from
+        the user, so that a record may stand as deleted in history, and as it was again, without that being served. now:
+        only what Exact Online holds now against the current tables; after a restore the history has versions of several
+        copies of the hub."""
         self.exact, self.databricks = exact, databricks
         self.prefix = f"{catalog or databricks.info['catalog']}.{schema}"
         self.divisions = divisions or exact.divisions
@@ -62,7 +78,8 @@ class Comparison:
             if self.now:
                 self.report.rows += len(rows)
                 for division in self.divisions:
-                    self.compare_truth(entity, division, types, {r["_key"]: r for r in rows if int(r["_division"]) == division})
+                    self.compare_truth(entity, division, types,
+                                       {r["_key"]: r for r in rows if int(r["_division"]) == division})
                 if len({(r["_division"], r["_seq"]) for r in versions}) != len(versions):
                     self.report.differ(entity, "two versions in history have the same _seq")
                 continue
@@ -108,7 +125,8 @@ class Comparison:
             wanted &= set(self.sample(table.plain)) | (HEADER_SYNC_ONLY if entity == "purchaseorders" else set())
         columns = set(types) - own
         if wanted != columns:
-            self.report.differ(entity, f"fields without a column: {sorted(wanted - columns)}; columns without a field: {sorted(columns - wanted)}")
+            self.report.differ(entity, f"fields without a column: {sorted(wanted - columns)}; columns without a field: "
+                               f"{sorted(columns - wanted)}")
 
     def sample(self, resource):
         """A living record of a resource, or None."""
@@ -130,7 +148,9 @@ class Comparison:
         return self._served[division, resource]
 
     def served(self, division, entity, types):
-        """Served versions of one entity, in order: {key, row or None}. A row with some of its fields only was no version."""
+        """
+        Served versions of one entity, in order: {key, row or None}. A row with some of its fields only was no version.
+        """
         table = RESOURCES[entity]
         versions = self.versions_of(division, table.resource)
         if table.combined:
@@ -145,7 +165,9 @@ class Comparison:
                 if v["row"] is None or columns <= set(content_of(entity, v["row"]))]
 
     def parts(self, division, table):
-        """Versions of lines from the answers that held their documents whole; a line that such an answer lacks is gone."""
+        """
+        Versions of lines from the answers that held their documents whole; a line that such an answer lacks is gone.
+        """
         lines = [v for v in self.versions_of(division, table.resource) if v["document"]]
         headers = [{**v, "header": True} for v in self.versions_of(division, table.document) if v["document"]]
         whole = max((len(v["row"]) for v in headers), default=0)
@@ -162,7 +184,10 @@ class Comparison:
         return found
 
     def expected(self, division, entity, types):
-        """{key: [state, …]} of consecutive states that differ in a column that is not derived, each as it was served, or GONE."""
+        """
+        {key: [state, …]} of consecutive states that differ in a column that is not derived, each as it was served, or
+        GONE.
+        """
         states, hashed = {}, {}
         for version in self.served(division, entity, types):
             key, row = version["key"], version["row"]
@@ -179,7 +204,8 @@ class Comparison:
                 hashed[key] = own
             elif self.lost_answers:  # the first answer with this state may be a lost one
                 states[key][-1].append(row)
-        for record in self.truth_of(division, RESOURCES[entity].resource):  # deleted without being logged: absent from what was read
+        # deleted without being logged: absent from what was read
+        for record in self.truth_of(division, RESOURCES[entity].resource):
             key = record["key"].lower()
             if record["deleted"] and states.get(key, [GONE])[-1] is not GONE:
                 states[key].append(GONE)
@@ -220,7 +246,8 @@ class Comparison:
                     continue
             while True:
                 if at == len(states) or (problem and not self.lost_answers):
-                    report.differ(where, f"version {n} (_seq {version['_seq']}, _op {version['_op']}): {problem or 'was not served, or stands twice'}")
+                    report.differ(where, f"version {n} (_seq {version['_seq']}, _op {version['_op']}): "
+                                  f"{problem or 'was not served, or stands twice'}")
                     return None
                 answers, at = states[at], at + 1
                 for state in [GONE] if answers is GONE else answers:
@@ -241,7 +268,8 @@ class Comparison:
     def version_problem(self, where, types, state, version, taken, before):
         """Why this history row is not that state; None when it is."""
         if state is GONE:
-            if version["_op"] != "D" or version["_payload"] is not None or not delta_value(version["_deleted"], "BOOLEAN"):
+            if version["_op"] != "D" or version["_payload"] is not None or not delta_value(version["_deleted"],
+                    "BOOLEAN"):
                 return f"a deletion was served, history has _op {version['_op']}"
             changed = [n for n in types if n not in hub_columns(where.split()[0]) and version[n] != before[n]]
             self.report.fields += len(types)
@@ -256,7 +284,8 @@ class Comparison:
             names = sorted(n for n in served if payload.get(n, GONE) != served[n])
             return f"_payload is not the served record: {names[:5]}"
         entity = where.split()[0]
-        return self.content_problem(types, {n: expected_value(entity, n, v, types[n]) for n, v in content_of(entity, state).items() if n in types},
+        return self.content_problem(types, {n: expected_value(entity, n, v, types[n]) for n,
+                                            v in content_of(entity, state).items() if n in types},
                                     version)
 
     def content_problem(self, types, wanted, row):
@@ -268,7 +297,9 @@ class Comparison:
         return None
 
     def compare_current(self, where, types, taken, newest, row):
-        """The current row is the last state; a derived value stays when a later state has none for the same key field."""
+        """
+        The current row is the last state; a derived value stays when a later state has none for the same key field.
+        """
         report, entity = self.report, where.split()[0]
         report.rows += 1
         held = {}
@@ -280,13 +311,15 @@ class Comparison:
             new = {n: expected_value(entity, n, v, types[n]) for n, v in content.items() if n in types}
             for name in new:
                 key = derived.get(name)
-                if key is not None and new[name] is None and held.get(name) is not None and (not key or held.get(key) == new.get(key)):
+                if key is not None and new[name] is None and held.get(name) is not None and (not key
+                        or held.get(key) == new.get(key)):
                     new[name] = held[name]
             held = new
         problem = self.content_problem(types, held, row)
         deleted = taken[-1] is GONE
         report.deleted += deleted
-        for name, wanted in (("_deleted", deleted), ("_seq", int(newest["_seq"])), ("_valid", True), ("_problems", None)):
+        for name, wanted in (("_deleted", deleted), ("_seq", int(newest["_seq"])), ("_valid", True),
+                             ("_problems", None)):
             found = delta_value(row[name], types[name])
             if found != wanted:
                 problem = problem or f"{name} is {found!r}, expected {wanted!r}"
@@ -299,7 +332,9 @@ class Comparison:
             report.differ(where, problem)
 
     def compare_truth(self, entity, division, types, rows):
-        """What Exact Online holds now is what the current table says, but for fields that it joins in when it is read."""
+        """
+        What Exact Online holds now is what the current table says, but for fields that it joins in when it is read.
+        """
         table, left = RESOURCES[entity], dict(rows)
         for record in self.truth_of(division, table.resource):
             row = record["row"]
@@ -333,10 +368,13 @@ def main():
     parser.add_argument("--exact", required=True, help="address of the Exact Online simulator")
     parser.add_argument("--databricks", required=True, help="address of the Databricks simulator")
     parser.add_argument("--schema", default="exact", help="schema of the Delta tables (default: exact)")
-    parser.add_argument("--lost-answers", action="store_true", help="a served state may be missing when a later one is there (after kills)")
-    parser.add_argument("--now", action="store_true", help="compare what is held now only, not the history (after a restore)")
+    parser.add_argument("--lost-answers", action="store_true", help="a served state may be missing when a later one is "
+                        "there (after kills)")
+    parser.add_argument("--now", action="store_true", help="compare what is held now only, not the history (after "
+                        "a restore)")
     given = parser.parse_args()
-    report = Comparison(ExactOnline(given.exact), Databricks(given.databricks), given.schema, lost_answers=given.lost_answers,
+    report = Comparison(ExactOnline(given.exact), Databricks(given.databricks), given.schema,
+                        lost_answers=given.lost_answers,
                         now=given.now).run()
     print(report)
     return 1 if report.differences else 0

@@ -1,4 +1,7 @@
-"""What the Delta tables must hold, from the manual's rules about columns, types, keys and documents. Shares nothing with the extension."""
+"""
+What the Delta tables must hold, from the manual's rules about columns, types, keys and documents. Shares nothing with
+the extension.
+"""
 import functools
 import re
 from dataclasses import dataclass
@@ -8,11 +11,12 @@ from decimal import ROUND_HALF_UP, Decimal
 
 @dataclass(frozen=True)
 class Table:
-    """A Delta table: `resource` is the one its versions are read from, `plain` names the columns, `key` is the field that is _key.
+    """A Delta table: `resource` is the one its versions are read from, `plain` names the columns, `key` is the field
+    that is _key.
 
-    `kind`: "set" for all rows of its resource; "header" and "line" for the two in a combined set (LineNumber 0 or above); "document"
-    for headers read with their lines; "part" for those lines, whose `document` is the header's resource and `parent` the field with
-    the header's key.
+    `kind`: "set" for all rows of its resource; "header" and "line" for the two in a combined set (LineNumber 0 or
+    above); "document" for headers read with their lines; "part" for those lines, whose `document` is the header's
+    resource and `parent` the field with the header's key.
     """
     resource: str
     plain: str
@@ -28,7 +32,8 @@ class Table:
 
 def _combined(name, sync, service, header, header_key):
     line = header[:-1] + "Lines"
-    return {name: Table(sync, f"{service}/{header}", header_key, "header"), name[:-1] + "lines": Table(sync, f"{service}/{line}", "ID", "line")}
+    return {name: Table(sync, f"{service}/{header}", header_key, "header"),
+            name[:-1] + "lines": Table(sync, f"{service}/{line}", "ID", "line")}
 
 
 def _expanded(service, header, line, key="EntryID", parent="EntryID"):
@@ -41,7 +46,8 @@ BASE = {
     "glaccount": Table("sync/Financial/GLAccounts", "financial/GLAccounts", "ID"),
     "items": Table("sync/Logistics/Items", "logistics/Items", "ID"),
     "accounts": Table("sync/CRM/Accounts", "crm/Accounts", "ID"),
-    **_combined("purchaseorders", "sync/PurchaseOrder/PurchaseOrders", "purchaseorder", "PurchaseOrders", "PurchaseOrderID"),
+    **_combined("purchaseorders", "sync/PurchaseOrder/PurchaseOrders", "purchaseorder", "PurchaseOrders",
+                "PurchaseOrderID"),
     "costcenter": Table("hrm/Costcenters", "hrm/Costcenters", "ID"),
     "costunit": Table("hrm/Costunits", "hrm/Costunits", "ID"),
 }
@@ -57,23 +63,34 @@ RESOURCES = {
     "transactionlines": Table("sync/Financial/TransactionLines", "financialtransaction/TransactionLines", "ID"),
 }
 PRESETS = {"orders": tuple(BASE), "finance": tuple(RESOURCES)}
-HUB_COLUMNS = {"_division", "_key", "_seq", "_op", "_deleted", "_valid", "_problems", "_batch", "_staged_at", "_loaded_at", "_payload"}
-NO_COLUMN = {"Timestamp", "__metadata", "Picture", "Logo", "BankAccounts", "PurchaseOrderLines", "ShopOrderMaterialPlans",
-             "ShopOrderRoutingStepPlans"}  # row version, links, Edm.Binary, collections
+HUB_COLUMNS = {"_division", "_key", "_seq", "_op", "_deleted", "_valid", "_problems", "_batch", "_staged_at",
+               "_loaded_at", "_payload"}
+# row version, links, Edm.Binary, collections
+NO_COLUMN = {"Timestamp", "__metadata", "Picture", "Logo", "BankAccounts", "PurchaseOrderLines",
+             "ShopOrderMaterialPlans", "ShopOrderRoutingStepPlans"}
 HEADER_SYNC_ONLY = {"DocumentNumber", "SendingMethod"}  # of purchase orders
-CODE_IN_SYNC = {"CostCenter": "CostCenterCode", "CostUnit": "CostUnitCode"}  # of order lines: Guids in the combined set, codes in the plain entity
-OWN_TEXTS = {"ExtraDescription", "PictureName", "LogoFileName", "TradeName", "ExternalLinkDescription"}  # of the record itself, not joined
-PADDED = re.compile(r"^((Purchase|Sales)?V[Aa][Tt]Code|Unit|UnitCode|ItemUnit|NetWeightUnit|(IntraStat)?Country|Language|SearchCode"
-                    r"|(Account|Supplier|DeliveryAccount|InvoiceAccount|Reseller)Code)$")
+# of order lines: Guids in the combined set, codes in the plain entity
+CODE_IN_SYNC = {"CostCenter": "CostCenterCode", "CostUnit": "CostUnitCode"}
+# of the record itself, not joined
+OWN_TEXTS = {"ExtraDescription", "PictureName", "LogoFileName", "TradeName", "ExternalLinkDescription"}
+PADDED = re.compile(
+    r"^((Purchase|Sales)?V[Aa][Tt]Code|Unit|UnitCode|ItemUnit|NetWeightUnit|(IntraStat)?Country|Language|SearchCode"
+    r"|(Account|Supplier|DeliveryAccount|InvoiceAccount|Reseller)Code)$")
 AMOUNT, PRECISE = "DECIMAL(28,4)", "DECIMAL(28,10)"
 TYPES = {  # spot checks of the typed columns; every other column is read by the type that Delta names
-    **dict.fromkeys(("AmountDC", "AmountFC", "AmountDiscount", "VATAmount", "CreditLineSales", "VATAmountDC", "VATBaseAmountFC", "AmountVATFC",
+    **dict.fromkeys(("AmountDC", "AmountFC", "AmountDiscount", "VATAmount", "CreditLineSales", "VATAmountDC",
+                     "VATBaseAmountFC", "AmountVATFC",
                      "ClosingBalanceFC", "Amount"), AMOUNT),
-    **dict.fromkeys(("NetPrice", "UnitPrice", "ExchangeRate", "Rate", "Quantity", "VATPercentage", "CostPriceStandard", "Stock"), PRECISE),
-    **dict.fromkeys(("OrderDate", "ReceiptDate", "StartDate", "EndDate", "EntryDate", "InvoiceDate", "DueDate"), "DATE"),
-    **dict.fromkeys(("OrderNumber", "EntryNumber", "InvoiceNumber", "LineNumber", "FinancialYear", "ReportingPeriod", "Division", "_division"), "INT"),
-    **dict.fromkeys(("ID", "EntryID", "Creator", "Code", "GLAccount", "GLAccountCode", "JournalCode", "YourRef", "_row"), "STRING"),
-    "Created": "TIMESTAMP_NTZ", "Modified": "TIMESTAMP_NTZ", "IsSales": "BOOLEAN", "Reversal": "BOOLEAN", "_seq": "BIGINT", "_deleted": "BOOLEAN"}
+    **dict.fromkeys(("NetPrice", "UnitPrice", "ExchangeRate", "Rate", "Quantity", "VATPercentage", "CostPriceStandard",
+                     "Stock"), PRECISE),
+    **dict.fromkeys(("OrderDate", "ReceiptDate", "StartDate", "EndDate", "EntryDate", "InvoiceDate", "DueDate"),
+                    "DATE"),
+    **dict.fromkeys(("OrderNumber", "EntryNumber", "InvoiceNumber", "LineNumber", "FinancialYear", "ReportingPeriod",
+                     "Division", "_division"), "INT"),
+    **dict.fromkeys(("ID", "EntryID", "Creator", "Code", "GLAccount", "GLAccountCode", "JournalCode", "YourRef",
+                     "_row"), "STRING"),
+    "Created": "TIMESTAMP_NTZ", "Modified": "TIMESTAMP_NTZ", "IsSales": "BOOLEAN", "Reversal": "BOOLEAN",
+         "_seq": "BIGINT", "_deleted": "BOOLEAN"}
 _DATE = re.compile(r"^/Date\((-?\d+)\)/$")
 _GUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 
@@ -83,19 +100,22 @@ def hub_columns(entity):
     return HUB_COLUMNS | ({"_row"} if entity == "transactionlines" else set())
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _keys_of_derived(names):
     found = {}
     for name in names:
         end = next((e for e in ("FullName", "Description", "Name", "Subject") if name.endswith(e) and name != e), None)
         if end and name not in OWN_TEXTS:
             stem = name[:-len(end)]
-            found[name] = next((key for key in (stem, stem + "Code", stem + "ID", stem.removesuffix("Person")) if key in names and key != name), "")
+            found[name] = next((key for key in (stem, stem + "Code", stem + "ID", stem.removesuffix("Person"))
+                                if key in names and key != name), "")
     return found
 
 
 def keys_of_derived(fields):
-    """{name: key field} of the joined names and descriptions among the fields; '' for one whose key field is not known."""
+    """
+    {name: key field} of the joined names and descriptions among the fields; '' for one whose key field is not known.
+    """
     return _keys_of_derived(tuple(fields))
 
 
@@ -110,9 +130,13 @@ def key_of(entity, row):
 
 
 def content_of(entity, row):
-    """The fields of a served record under the plain entity's names, those without a column left out; with _row where there is one."""
+    """
+    The fields of a served record under the plain entity's names, those without a column left out; with _row where there
+    is one.
+    """
     orders = entity in ("purchaseorders", "purchaseorderlines")
-    found = {n: v for n, v in row.items() if n not in NO_COLUMN and not (orders and (n in CODE_IN_SYNC or n in CODE_IN_SYNC.values()))}
+    found = {n: v for n, v in row.items() if n not in NO_COLUMN
+             and not (orders and (n in CODE_IN_SYNC or n in CODE_IN_SYNC.values()))}
     if orders:
         found.update({name: row[source] for name, source in CODE_IN_SYNC.items() if source in row})
     if entity == "transactionlines" and row.get("LineNumber") is not None:
@@ -120,7 +144,7 @@ def content_of(entity, row):
     return found
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def is_padded(entity, name):
     return bool(PADDED.search(name)) or (entity, name) == ("accounts", "Code")
 

@@ -1,16 +1,19 @@
 """Faults of both services, drawn by a seed and armed one after the other while something runs.
 
-Each is one that the real services are known for and that needs no human: what a division freezes or parks for is left out, and error
-answers stay below the ten an hour that block an endpoint.
+Each is one that the real services are known for and that needs no human: what a division freezes or parks for is left
+out, and error answers stay below the ten an hour that block an endpoint.
 """
 import collections
 import random
 import threading
 import time
 
-RESOURCES = ("sync/Financial/GLAccounts", "sync/Logistics/Items", "sync/CRM/Accounts", "sync/PurchaseOrder/PurchaseOrders", "sync/Financial/TransactionLines",
-             "sync/SalesInvoice/SalesInvoices", "sync/Deleted", "purchaseentry/PurchaseEntries", "salesentry/SalesEntries", "purchase/PurchaseInvoices",
-             "generaljournalentry/GeneralJournalEntries", "financialtransaction/BankEntries", "financialtransaction/CashEntries", "hrm/Costcenters",
+RESOURCES = ("sync/Financial/GLAccounts", "sync/Logistics/Items", "sync/CRM/Accounts",
+             "sync/PurchaseOrder/PurchaseOrders", "sync/Financial/TransactionLines",
+             "sync/SalesInvoice/SalesInvoices", "sync/Deleted", "purchaseentry/PurchaseEntries",
+             "salesentry/SalesEntries", "purchase/PurchaseInvoices",
+             "generaljournalentry/GeneralJournalEntries", "financialtransaction/BankEntries",
+             "financialtransaction/CashEntries", "hrm/Costcenters",
              "hrm/Costunits", "system/Divisions")
 ERRORS_AN_ENDPOINT = 4      # of ten that block it and six at which the hub stops asking
 TOKEN_EVERY = 20            # seconds; two lost answers in a row would need a human
@@ -21,7 +24,8 @@ LOGIN_PAGE = "<html><head><title>Exact Online</title></head><body><form action='
 def _limit(kind, reset):
     """The three headers of an exhausted limit, in milliseconds of the service's clock."""
     name = {"minute": "X-RateLimit-Minutely", "day": "X-RateLimit"}[kind]
-    return {f"{name}-Limit": "60" if kind == "minute" else "5000", f"{name}-Remaining": "0", f"{name}-Reset": str(int(reset * 1000))}
+    return {f"{name}-Limit": "60" if kind == "minute" else "5000", f"{name}-Remaining": "0",
+            f"{name}-Reset": str(int(reset * 1000))}
 
 
 class Weather:
@@ -33,7 +37,8 @@ class Weather:
         self.hits = collections.Counter()
         self.armed = []             # (service, id, kind, since)
         self.errors = collections.Counter()
-        self.cooled = set()         # divisions that were refused without a word about when; they pause for a minute, so once each
+        # divisions that were refused without a word about when; they pause for a minute, so once each
+        self.cooled = set()
         self.token_at = time.monotonic()
         self.problem = None
         self._ended = threading.Event()
@@ -70,7 +75,8 @@ class Weather:
                 fault = found.get(entry[1])
                 met = fault.get("hits", fault.get("applied", 0)) if fault else 0
                 hung = fault and fault["action"] == "hang" and met
-                if fault and not all_of_them and (hung or not met) and time.monotonic() - entry[3] < (3 if hung else KEPT):
+                if fault and not all_of_them and (hung or not met) and time.monotonic() - entry[3] < (3
+                        if hung else KEPT):
                     kept.append(entry)
                     continue
                 self.hits[service.NAME, entry[2]] += met
@@ -88,9 +94,12 @@ class Weather:
                 self.exact.post("revoke", what="access")
                 self.hits[self.exact.NAME, "access token revoked"] += 1
             else:
-                self._arm(self.exact, f"token {kind}", "oauth2/token", {"503": "status", "reset before": "reset_before", "answer lost": "reset_after",
-                                                                        "late": "delay"}[kind], **{"503": {"status": 503}, "late": {"seconds": 2}}.get(kind, {}))
-        kind = draw.choice(("500", "500", "503", "reset before", "reset after", "late", "held", "hangs", "slow body", "truncated", "malformed", "login page",
+                self._arm(self.exact, f"token {kind}", "oauth2/token", {"503": "status", "reset before": "reset_before",
+                                                                        "answer lost": "reset_after",
+                                                                        "late": "delay"}[kind],
+                          **{"503": {"status": 503}, "late": {"seconds": 2}}.get(kind, {}))
+        kind = draw.choice(("500", "500", "503", "reset before", "reset after", "late", "held", "hangs", "slow body",
+                            "truncated", "malformed", "login page",
                             "429 minute", "429 day", "429 bare"))
         if kind == "500":
             resource = draw.choice(RESOURCES)
@@ -101,12 +110,15 @@ class Weather:
             path += f"{division}/" if division not in self.cooled else "nowhere"
             self.cooled.add(division)
         action, how = {
-            "500": ("status", {"status": 500, "body": '{"error":{"code":"","message":{"lang":"","value":"An error has occurred."}}}'}),
+            "500": ("status", {"status": 500, "body": '{"error":{"code":"","message":{"lang":"","value":"An error has '
+                               'occurred."}}}'}),
             "503": ("status", {"status": 503, "body": "<html>Service Unavailable</html>", "html": True}),
             "reset before": ("reset_before", {}), "reset after": ("reset_after", {}),
-            "late": ("delay", {"seconds": round(draw.uniform(0.2, 3), 2)}), "held": ("delay_after", {"seconds": round(draw.uniform(0.2, 3), 2)}),
+            "late": ("delay", {"seconds": round(draw.uniform(0.2, 3), 2)}),
+            "held": ("delay_after", {"seconds": round(draw.uniform(0.2, 3), 2)}),
             "hangs": ("hang", {}), "slow body": ("slow_body", {"bytes_per_second": draw.randrange(5000, 50000)}),
-            "truncated": ("truncate", {"at": draw.randrange(5000)}), "malformed": ("malformed", {}), "login page": ("html", {"body": LOGIN_PAGE}),
+            "truncated": ("truncate", {"at": draw.randrange(5000)}), "malformed": ("malformed", {}),
+            "login page": ("html", {"body": LOGIN_PAGE}),
             "429 minute": ("status", {"status": 429, "headers": _limit("minute", now + 2)}),
             "429 day": ("status", {"status": 429, "headers": _limit("day", now + 3)}),
             "429 bare": ("status", {"status": 429})}[kind]
@@ -115,14 +127,22 @@ class Weather:
     def _databricks(self):
         draw = self.random
         kind, path, action, how = draw.choice((
-            ("reset before", "", "reset_before", {}), ("answer lost", "", "reset_after", {}), ("answer lost", "", "reset_after", {}),
-            ("reset while running", "", "reset_running", {}), ("late", "", "delay", {"seconds": round(draw.uniform(0.2, 3), 2)}), ("503", "", "status", {"status": 503}),
-            ("429", "", "status", {"status": 429, "headers": {"Retry-After": "1"}}), ("half an answer", "", "cut_body", {}), ("login page", "", "html", {}),
-            ("stays queued", "", "pending", {"seconds": round(draw.uniform(1, 6), 2)}), ("runs long", "", "slow", {"seconds": round(draw.uniform(0.5, 4), 2)}),
-            ("conflict after execution", "", "fail_after", {"error_class": "DELTA_CONCURRENT_APPEND", "sql_state": "2D521", "message": "concurrent append"}),
-            ("forgotten", "", "forget", {}), ("token expired", "", "token_expired", {}), ("poll reset", r"/sql/statements/[^/]+$", "reset_before", {"method": "GET"}),
-            ("poll 503", r"/sql/statements/[^/]+$", "status", {"method": "GET", "status": 503}), ("history 503", "history/queries", "status", {"status": 503}),
-            ("token 503", "oidc/v1/token", "status", {"status": 503}), ("token reset", "oidc/v1/token", "reset_before", {})))
+            ("reset before", "", "reset_before", {}), ("answer lost", "", "reset_after", {}),
+            ("answer lost", "", "reset_after", {}),
+            ("reset while running", "", "reset_running", {}),
+            ("late", "", "delay", {"seconds": round(draw.uniform(0.2, 3), 2)}), ("503", "", "status", {"status": 503}),
+            ("429", "", "status", {"status": 429, "headers": {"Retry-After": "1"}}),
+            ("half an answer", "", "cut_body", {}), ("login page", "", "html", {}),
+            ("stays queued", "", "pending", {"seconds": round(draw.uniform(1, 6), 2)}),
+            ("runs long", "", "slow", {"seconds": round(draw.uniform(0.5, 4), 2)}),
+            ("conflict after execution", "", "fail_after", {"error_class": "DELTA_CONCURRENT_APPEND",
+                                                            "sql_state": "2D521", "message": "concurrent append"}),
+            ("forgotten", "", "forget", {}), ("token expired", "", "token_expired", {}),
+            ("poll reset", r"/sql/statements/[^/]+$", "reset_before", {"method": "GET"}),
+            ("poll 503", r"/sql/statements/[^/]+$", "status", {"method": "GET", "status": 503}),
+            ("history 503", "history/queries", "status", {"status": 503}),
+            ("token 503", "oidc/v1/token", "status", {"status": 503}),
+            ("token reset", "oidc/v1/token", "reset_before", {})))
         if not path:
             how = {**how, "statement": rf"MERGE INTO[^(]*`{self.schema}`"}
         self._arm(self.databricks, kind, path, action, **how)

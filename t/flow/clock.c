@@ -1,5 +1,6 @@
 /*
- * clock.c - a wall clock that a test can move: preloaded into PostgreSQL, it adds the seconds that stand in the file named by TEST_CLOCK.
+ * clock.c - a wall clock that a test can move: preloaded into PostgreSQL, it adds the seconds that
+ * stand in the file named by TEST_CLOCK.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

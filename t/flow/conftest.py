@@ -1,4 +1,7 @@
-"""Hubs for whole-flow tests: a cluster, both simulators, a schema of its own in the (shared) workspace; all gone after the test."""
+"""
+Hubs for whole-flow tests: a cluster, both simulators, a schema of its own in the (shared) workspace; all gone after the
+test.
+"""
 import itertools
 import pathlib
 import sys
@@ -7,9 +10,9 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts" / "lib"))
 
-from hub import Hub  # noqa: E402
-from services import Databricks, ExactOnline  # noqa: E402
-from truth import Comparison  # noqa: E402
+from hub import Hub
+from services import Databricks, ExactOnline
+from truth import Comparison
 
 UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0)
 _schemas = itertools.count(1)
@@ -43,8 +46,8 @@ def make_hub(directory, workspace, *exact, settings=None, authorize=True, **how)
     online = ExactOnline.start(directory, "--fast", *UNLIMITED, *exact)
     hub = None
     try:
-        hub = Hub(directory / "hub", online, workspace, schema=schema, settings={"exact_databricks.sync_interval": "2s",
-                                                                                  "exact_databricks.merge_interval": "200ms", **(settings or {})})
+        hub = Hub(directory / "hub", online, workspace, schema=schema, settings={
+            "exact_databricks.sync_interval": "2s", "exact_databricks.merge_interval": "200ms", **(settings or {})})
         hub.create()
         if authorize:
             hub.configure(**how)

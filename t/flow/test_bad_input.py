@@ -90,18 +90,21 @@ def test_refresh_token_used_by_somebody_else(hub):
     stolen = hub.exact.consent()
     hub.import_secrets({"app.erp.refresh_token": stolen["refresh_token"]})
     taken = requests.post(e["base_url"] + "/api/oauth2/token", timeout=30, data={
-        "grant_type": "refresh_token", "client_id": e["client_id"], "client_secret": e["client_secret"], "refresh_token": stolen["refresh_token"]})
+        "grant_type": "refresh_token", "client_id": e["client_id"], "client_secret": e["client_secret"],
+        "refresh_token": stolen["refresh_token"]})
     assert taken.status_code == 200
     hub.exact.post("clock", advance=700)
-    division, key = change(hub)
+    division, _ = change(hub)
     hub.psql("SELECT exact.sync_now()")
     row = wait_status(hub, division, "authorize")
     assert row["light"] == "fail" and "authorize_url" in row["next_step"]
-    calls = len([c for c in hub.exact.get("calls", since=0)["calls"] if "oauth2/token" in c["path"] and c["status"] in (400, 401)])
+    calls = len([c for c in hub.exact.get("calls", since=0)["calls"] if "oauth2/token" in c["path"]
+                 and c["status"] in (400, 401)])
     hub.psql("SELECT exact.sync_now()")
     error = refused(hub, "SELECT exact.me('erp')")
     assert error.sqlstate == "EX005" and "authorize_url" in (error.hint or "")
-    again = len([c for c in hub.exact.get("calls", since=0)["calls"] if "oauth2/token" in c["path"] and c["status"] in (400, 401)])
+    again = len([c for c in hub.exact.get("calls", since=0)["calls"] if "oauth2/token" in c["path"]
+                 and c["status"] in (400, 401)])
     assert again <= calls, "the dead token is not tried again and again"
     hub.authorize()
 
@@ -109,7 +112,9 @@ def test_refresh_token_used_by_somebody_else(hub):
 def test_missing_scope(hub):
     division = hub.exact.divisions[0]
     hub.exact.fault(f"/{division}/{SYNC_GL}", "status", status=403, times=-1,
-                    body={"error": {"code": "", "message": {"lang": "", "value": "Forbidden - Application Scope Violated. Cannot read 'financial.generalledgers' scope."}}})
+                    body={"error": {"code": "",
+                                    "message": {"lang": "", "value": "Forbidden - Application Scope Violated. Cannot "
+                                                "read 'financial.generalledgers' scope."}}})
     change(hub)
     hub.psql("SELECT exact.sync_now()")
     row = wait_status(hub, division, "scope")
@@ -118,7 +123,8 @@ def test_missing_scope(hub):
     item = hub.exact.random(1, division=division, resource="logistics/Items", deletes=0)[0]
     hub.psql("SELECT exact.sync_now()")
     hub.wait_for("items still arrive", lambda: hub.value(
-        f"SELECT seq = (SELECT max(seq) FROM exact.record WHERE division = {division} AND entity = 'items') FROM exact.record "
+        f"SELECT seq = (SELECT max(seq) FROM exact.record WHERE division = {division} AND entity = 'items') "
+        "FROM exact.record "
         f"WHERE division = {division} AND entity = 'items' AND key = {literal(item['key'].lower())}") == "t", 60)
 
 
@@ -139,11 +145,13 @@ def test_table_that_exists_with_other_columns(engine_free, start_hub, equal):
     engine_free.sql(f"CREATE TABLE main.{hub.schema}.glaccount (ID BIGINT, something STRING) USING DELTA")
     hub.enable()
     division = hub.exact.divisions[0]
-    hub.wait_for("glaccount is paused", lambda: hub.query("SELECT * FROM exact.target_state WHERE entity = 'glaccount' AND paused_since IS NOT NULL"), 120)
+    hub.wait_for("glaccount is paused", lambda: hub.query("SELECT * FROM exact.target_state WHERE entity = 'glaccount' "
+                                                          "AND paused_since IS NOT NULL"), 120)
     state = hub.query("SELECT * FROM exact.target_state WHERE entity = 'glaccount'")[0]
     assert state["sqlstate"] == "EX014" and "ID" in state["reason"] and state["next_step"]
     hub.wait_for("the other tables go on", lambda: hub.value(
-        "SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL AND entity NOT IN ('glaccount')") == "0" and hub.value(
+        "SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL AND entity NOT IN ('glaccount')") == "0"
+                 and hub.value(
         "SELECT count(DISTINCT entity) FROM exact.batch WHERE delivered_at IS NOT NULL") == "6", 120)
     engine_free.sql(f"DROP TABLE main.{hub.schema}.glaccount")
     hub.psql(f"SELECT exact.resume({division}, 'glaccount')")
@@ -167,14 +175,17 @@ def test_missing_grant(hub, privilege):
         hub.databricks.post("privileges", deny=[])
 
 
-@pytest.mark.parametrize("action, how", [("truncate", {}), ("html", {}), ("malformed", {}), ("reset_after", {}), ("reset_before", {}),
-                                         ("evil_next", {"host": "https://evil.example.com"}), ("status", {"status": 503})])
+@pytest.mark.parametrize("action, how", [("truncate", {}), ("html", {}), ("malformed", {}), ("reset_after", {}),
+                                         ("reset_before", {}),
+                                         ("evil_next", {"host": "https://evil.example.com"}),
+                                         ("status", {"status": 503})])
 def test_bad_answer_of_exact(hub, action, how):
     division = hub.exact.divisions[0]
     fault = hub.exact.fault(f"/{division}/{SYNC_GL}", action, times=2, **how)
-    made, key = change(hub)
+    change(hub)
     hub.psql("SELECT exact.sync_now()")
-    hub.wait_for("the fault was met", lambda: next(f["hits"] for f in hub.exact.get(f"faults/{fault}")["faults"]), 60, 0.05)
+    hub.wait_for("the fault was met", lambda: next(f["hits"] for f in hub.exact.get(f"faults/{fault}")["faults"]), 60,
+                 0.05)
     hub.wait_for("the call is recorded with its error", lambda: hub.query(
         f"SELECT * FROM exact.api_call WHERE division = {division} AND outcome <> 'ok' AND error IS NOT NULL"), 30)
 
@@ -187,7 +198,8 @@ def test_record_of_another_division(hub):
     hub.psql("SELECT exact.sync_now()")
     row = wait_status(hub, division, "frozen")
     assert row["light"] == "fail" and str(other) in row["what"] and "resume" in row["next_step"]
-    assert hub.value(f"SELECT count(*) FROM exact.batch WHERE division = {division} AND entity = 'glaccount' AND id > {staged}") == "0"
+    assert hub.value(f"SELECT count(*) FROM exact.batch WHERE division = {division} AND entity = 'glaccount' "
+                     f"AND id > {staged}") == "0"
     assert status_of(hub, other)["light"] == "ok"
 
 
@@ -199,7 +211,9 @@ def test_record_of_another_division_in_an_inquiry(hub):
 
 
 def test_key_file(engine_free, start_hub):
-    """Missing, readable by others, inside the data directory: check() names it, and nothing is encrypted without a key."""
+    """
+    Missing, readable by others, inside the data directory: check() names it, and nothing is encrypted without a key.
+    """
     hub = start_hub(engine_free, "--records", 80, "--divisions", 2, authorize=False)
     hub.configure()
     key = hub.key_file.read_text()
@@ -210,7 +224,7 @@ def test_key_file(engine_free, start_hub):
         return rows[0] if rows else {"result": "none"}
 
     def setting(path):
-        hub.cluster.write_settings(**{"exact_databricks__key_file": path})
+        hub.cluster.write_settings(exact_databricks__key_file=path)
         hub.cluster.reload()
         hub.wait_for("the setting is read", lambda: hub.value("SHOW exact_databricks.key_file") == str(path or ""), 10)
 
@@ -239,5 +253,6 @@ def test_unknown_names(hub):
     division = hub.exact.divisions[0]
     error = refused(hub, f"SELECT exact.enable_entities({division}, 'glacount')")
     assert error.sqlstate == "EX015" and "glaccount" in (error.hint or "")
-    assert refused(hub, f"SELECT exact.enable_entities({division}, 'openingbalance/CurrentYear/AfterEntry')").sqlstate == "EX020"
+    assert refused(hub, f"SELECT exact.enable_entities({division}, "
+                   "'openingbalance/CurrentYear/AfterEntry')").sqlstate == "EX020"
     assert refused(hub, "SELECT exact.wait(987654321)").sqlstate == "EX018"

@@ -15,7 +15,8 @@ ENTITIES = ("glaccount", "costcenter", "purchaseentries", "purchaseentrylines", 
 def clock(tmp_path, monkeypatch):
     """Moves PostgreSQL's clock; the simulators started before keep theirs."""
     library, file = tmp_path / "clock.so", tmp_path / "clock"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, pathlib.Path(__file__).with_name("clock.c")], check=True)
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, pathlib.Path(__file__).with_name("clock.c")],
+                   check=True)
     file.write_text("0")
 
     def move(hub, seconds):
@@ -27,7 +28,8 @@ def clock(tmp_path, monkeypatch):
     return move
 
 
-@pytest.mark.parametrize("before, after", [(3600, 0), (86400, 0), (0, 86400)], ids=["back an hour", "back a day", "ahead a day"])
+@pytest.mark.parametrize("before, after", [(3600, 0), (86400, 0), (0, 86400)],
+                         ids=["back an hour", "back a day", "ahead a day"])
 def test_clock_is_set(engine_free, start_hub, clock, before, after):
     """A clock is set while there is work on the way: notifications, polls, requests and deliveries go on."""
     port = free_port()
@@ -51,14 +53,19 @@ def test_clock_is_set(engine_free, start_hub, clock, before, after):
     key = living(hub, division, PURCHASE)[0]["key"]
     hub.exact.change(division, PURCHASE, "update", key, fields={"Description": "after the clock was set"})
     hub.wait_for("it is read", lambda: "after the clock was set" in hub.value(
-        f"SELECT s.payload FROM exact.record r JOIN exact.stage s USING (slot, batch, ord) WHERE r.entity = 'purchaseentries' AND r.key = '{key}'"), 60)
+        "SELECT s.payload FROM exact.record r JOIN exact.stage s USING (slot, batch, ord) "
+        f"WHERE r.entity = 'purchaseentries' AND r.key = '{key}'"), 60)
     account = living(hub, division, "financial/GLAccounts")[0]["key"]
     hub.exact.change(division, "financial/GLAccounts", "update", account, fields={"Description": "and an account"})
     hub.wait_for("it is read", lambda: "and an account" in hub.value(
-        f"SELECT s.payload FROM exact.record r JOIN exact.stage s USING (slot, batch, ord) WHERE r.entity = 'glaccount' AND r.key = '{account}'"), 60)
-    hub.wait_for("nothing waits", lambda: hub.value("SELECT (SELECT count(*) FROM exact.dirty_key) + (SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL) "
-                                                    "+ (SELECT count(*) FROM exact.feed_state WHERE notified_last IS NOT NULL)") == "0", 60)
-    hub.wait_for("the request is done", lambda: hub.value("SELECT count(*) FROM exact.request WHERE state IN ('queued', 'running')") == "0", 60)
+        "SELECT s.payload FROM exact.record r JOIN exact.stage s USING (slot, batch, ord) "
+        f"WHERE r.entity = 'glaccount' AND r.key = '{account}'"), 60)
+    hub.wait_for("nothing waits", lambda: hub.value("SELECT (SELECT count(*) FROM exact.dirty_key) + (SELECT count(*) "
+                                                    "FROM exact.batch WHERE delivered_at IS NULL) "
+                                                    "+ (SELECT count(*) FROM exact.feed_state WHERE notified_last IS "
+                                                    "NOT NULL)") == "0", 60)
+    hub.wait_for("the request is done", lambda: hub.value("SELECT count(*) FROM exact.request "
+                                                          "WHERE state IN ('queued', 'running')") == "0", 60)
     hub.sync(60)
     used = int(hub.value("SELECT count(*) FROM exact.api_call")) - used
     assert used < 100, hub.query("SELECT at, path FROM exact.api_call ORDER BY id DESC LIMIT 40")

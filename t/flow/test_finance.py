@@ -4,12 +4,15 @@ LEDGER = ("purchaseentries", "purchaseentrylines", "transactionlines")
 
 def unbalanced(hub):
     """Years and periods in Delta whose debit is not their credit, over the rows that may be summed."""
-    return hub.databricks.sql(f"""SELECT _division, FinancialYear, FinancialPeriod, sum(AmountDC) AS difference FROM {hub.table('transactionlines')}
+    return hub.databricks.sql(
+        f"""SELECT _division, FinancialYear, FinancialPeriod, sum(AmountDC) AS difference
+            FROM {hub.table('transactionlines')}
         WHERE _row = 'line' AND NOT _deleted GROUP BY ALL HAVING sum(AmountDC) <> 0""")["rows"]
 
 
 def test_first_load_and_changes_of_the_ledger(spark, start_hub, equal):
-    hub = start_hub(spark, "--preset", "finance", "--records", 80, "--divisions", 1, settings={"exact_databricks.merge_interval": "20s"})
+    hub = start_hub(spark, "--preset", "finance", "--records", 80, "--divisions", 1,
+                    settings={"exact_databricks.merge_interval": "20s"})
     hub.enable(entities=LEDGER)
     hub.wait_loaded(600)
     report = equal(hub, tables=LEDGER)

@@ -1,4 +1,6 @@
-"""kill -9 of fetcher, loader and postmaster in the middle of work. EXACT_DATABRICKS_KILLS sets how often (default 3)."""
+"""
+kill -9 of fetcher, loader and postmaster in the middle of work. EXACT_DATABRICKS_KILLS sets how often (default 3).
+"""
 import os
 import random
 import time
@@ -13,8 +15,10 @@ GL = "financial/GLAccounts"
 def busy(hub):
     """What is under way: a run between its pages or a request for runs, a statement at the workspace."""
     row = hub.query("""SELECT (SELECT count(*) FROM exact.feed_state WHERE run_state <> 'idle')
-                                + (SELECT count(*) FROM exact.request WHERE kind = 'sync' AND state = 'running') AS runs,
-                              (SELECT count(*) FROM exact.statement_log WHERE state IN ('sending', 'running', 'unknown')) AS statements""")[0]
+                                + (SELECT count(*) FROM exact.request WHERE kind = 'sync'
+                                AND state = 'running') AS runs,
+                              (SELECT count(*) FROM exact.statement_log
+                              WHERE state IN ('sending', 'running', 'unknown')) AS statements""")[0]
     return row["runs"], row["statements"]
 
 
@@ -24,11 +28,13 @@ def delivered(hub, changes):
         if not working(hub, ("fetcher", "loader")):
             return False
         for change in changes:
-            text = next(r["row"]["Description"] for r in hub.exact.truth(change["division"], GL) if r["key"] == change["key"])
+            text = next(r["row"]["Description"] for r in hub.exact.truth(change["division"], GL) if r["key"]
+                        == change["key"])
             if hub.value(f"""SELECT b.delivered_at IS NOT NULL AND s.payload::json->>'Description' = {literal(text)}
                              FROM exact.record r JOIN exact.batch b ON b.id = r.batch
                              JOIN exact.stage s ON s.slot = r.slot AND s.batch = r.batch AND s.ord = r.ord
-                             WHERE r.division = {change['division']} AND r.entity = 'glaccount' AND r.key = {literal(change['key'])}""") != "t":
+                             WHERE r.division = {change['division']} AND r.entity = 'glaccount'
+                             AND r.key = {literal(change['key'])}""") != "t":
                 return False
         return True
     except SqlError:  # the server is in recovery

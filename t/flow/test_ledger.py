@@ -1,4 +1,7 @@
-"""The preset finance is read completely and in order: what is staged against what Exact Online served and holds, without an engine."""
+"""
+The preset finance is read completely and in order: what is staged against what Exact Online served and holds, without
+an engine.
+"""
 from hub import FINANCE
 from staged import Staged
 from truth import Comparison
@@ -8,8 +11,11 @@ START = ("--preset", "finance", "--records", 300, "--divisions", 2)
 
 def read(hub):
     """Every enabled feed has had a complete run."""
-    hub.wait_for("everything is read once", lambda: hub.value("""SELECT NOT EXISTS (SELECT FROM exact.feed f JOIN exact.catalogue c ON c.entity = f.entity
-        LEFT JOIN exact.feed_state s ON s.division = f.division AND s.feed = c.feed WHERE f.enabled AND s.first_complete_at IS NULL)""") == "t", 300)
+    hub.wait_for("everything is read once",
+                 lambda: hub.value(
+                     """SELECT NOT EXISTS (SELECT FROM exact.feed f JOIN exact.catalogue c ON c.entity = f.entity
+        LEFT JOIN exact.feed_state s ON s.division = f.division AND s.feed = c.feed WHERE f.enabled
+        AND s.first_complete_at IS NULL)""") == "t", 300)
 
 
 def sync(hub):
@@ -42,7 +48,10 @@ def test_every_entity_is_complete_and_in_order_through_changes(engine_free, star
 
 
 def test_pages_that_are_slow_and_small_while_everything_changes(engine_free, start_hub):
-    """Changes fall between the pages of a run, deletes before a late page, documents move to the end of the order by Modified."""
+    """
+    Changes fall between the pages of a run, deletes before a late page, documents move to the end of the order by
+    Modified.
+    """
     hub = start_hub(engine_free, *START)
     hub.exact.post("config", page_size=7, sync_page_size=20)
     hub.exact.fault("api/v1", "delay_after", seconds=0.05, times=-1)

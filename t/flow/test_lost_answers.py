@@ -16,7 +16,9 @@ def merges(hub, since):
 
 def lose(hub, kind, action, **more):
     table = "_history`" if kind == "history" else "`glaccount`"
-    hub.databricks.fault("", action, statement=rf"MERGE INTO[^(]*`{hub.schema}`\.`\w*{table if kind == 'history' else 'glaccount`'}", **more)
+    hub.databricks.fault("", action,
+                         statement=r"MERGE "
+                         rf"INTO[^(]*`{hub.schema}`\.`\w*{table if kind == 'history' else 'glaccount`'}", **more)
 
 
 def run(hub, kind, action, **more):
@@ -42,9 +44,11 @@ def test_answer_lost_after_execution_on_delta(spark, start_hub, equal, kind):
 
 
 @pytest.mark.parametrize("kind", ["history", "current"])
-@pytest.mark.parametrize("action", ["reset_before", "reset_after", "reset_running", "fail_after", "forget", "token_expired", "html"])
+@pytest.mark.parametrize("action", ["reset_before", "reset_after", "reset_running", "fail_after", "forget",
+                                    "token_expired", "html"])
 def test_other_ways_to_lose_an_answer(engine_free, start_hub, equal, kind, action):
-    more = {"fail_after": {"error_class": "DELTA_CONCURRENT_APPEND", "sql_state": "2D521", "message": "concurrent append"}}.get(action, {})
+    more = {"fail_after": {"error_class": "DELTA_CONCURRENT_APPEND", "sql_state": "2D521",
+                           "message": "concurrent append"}}.get(action, {})
     hub = start_hub(engine_free, "--records", 40, "--divisions", 1)
     run(hub, kind, action, **more)
     equal(hub, tables=("glaccount",))

@@ -1,4 +1,6 @@
-"""The manual does what it says: its SQL is typed into a new hub, block by block, as a reader would; its proxies are run."""
+"""
+The manual does what it says: its SQL is typed into a new hub, block by block, as a reader would; its proxies are run.
+"""
 import hashlib
 import hmac
 import itertools
@@ -12,7 +14,6 @@ import threading
 
 import pytest
 import requests
-
 from cluster import SqlError
 from conftest import UNLIMITED, end_hub, show
 from hub import Hub, write_secret
@@ -27,14 +28,19 @@ LISTEN = "exact_databricks.listen_addresses = '127.0.0.1';"
 
 
 class Reader:
-    """Types the blocks of a page. What stands for values of the reader's own is replaced: ids, hosts, the hub's address and port."""
+    """
+    Types the blocks of a page. What stands for values of the reader's own is replaced: ids, hosts, the hub's address
+    and port.
+    """
 
     def __init__(self, hub, port=None):
         self.hub, self.listener = hub, port and f"http://127.0.0.1:{port}"
         e, d = hub.exact.info, hub.databricks.info
         self.own = [("(name, client_id, region", "(name, client_id, base_url"), ("'nl'", f"'{e['base_url']}'"),
-                    ("6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11", e["client_id"]), ("https://adb-1.2.azuredatabricks.net", d["host"]),
-                    ("'main', 'exact'", f"'main', '{hub.schema}'"), ("main.exact", f"main.{hub.schema}"), ("month.sql", f"{hub.directory}/month.sql")]
+                    ("6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11", e["client_id"]),
+                    ("https://adb-1.2.azuredatabricks.net", d["host"]),
+                    ("'main', 'exact'", f"'main', '{hub.schema}'"), ("main.exact", f"main.{hub.schema}"),
+                    ("month.sql", f"{hub.directory}/month.sql")]
         if port:
             self.own += [(PUBLIC, self.listener), ("port = 8480", f"port = {port}"),
                          (LISTEN, f"{LISTEN} ALTER DATABASE erp SET exact_databricks.port = {port};")]
@@ -63,13 +69,17 @@ class Reader:
             except (SqlError, RuntimeError) as error:
                 pytest.fail(f"{page}, line {block.line}: {error}\n{text}")
             if "exact.create_views(" in block.text:
-                self.hub.wait_for("the views are made", lambda: self.hub.value("SELECT bool_and(state = 'done') FROM exact.request WHERE kind = 'views'") == "t", 300)
+                self.hub.wait_for("the views are made", lambda: self.hub.value("SELECT bool_and(state = 'done') "
+                        "FROM exact.request WHERE kind = 'views'") == "t", 300)
             if "exact.authorize_url(" in block.text:
                 self.consent(re.findall(r"^http\S+/api/oauth2/auth\S+$", said, re.M)[-1])
         return said
 
     def consent(self, url):
-        """A browser: the consent page sends it to the callback page, which finishes; without a listener the address is pasted."""
+        """
+        A browser: the consent page sends it to the callback page, which finishes; without a listener the address is
+        pasted.
+        """
         target = requests.get(url, allow_redirects=False, timeout=30).headers["Location"]
         if not self.listener:
             self.hub.psql(f"SELECT exact.authorize('erp', '{target}')")
@@ -91,7 +101,8 @@ def fresh(request, tmp_path):
         hub = made[0] = Hub(tmp_path / "hub", online, workspace, schema=f"manual{next(_schemas)}", settings={
             "exact_databricks.sync_interval": "2s", "exact_databricks.merge_interval": "200ms", **settings})
         hub.cluster.psql(f"CREATE DATABASE {hub.database}")
-        for name, text in {"app.erp.client_secret": online.info["client_secret"], "app.erp.webhook_secret": online.info["webhook_secret"],
+        for name, text in {"app.erp.client_secret": online.info["client_secret"],
+                           "app.erp.webhook_secret": online.info["webhook_secret"],
                            "workspace.lake.client_secret": workspace.info["client_secret"]}.items():
             write_secret(hub.secrets / name, text)
         return hub
@@ -128,7 +139,8 @@ def test_setup_and_operation(fresh, engine_free):
     hub = fresh(engine_free)
     port = with_listener(hub)
     hub.wait_loaded(120)
-    hub.wait_for("the subscriptions are made", lambda: hub.value("SELECT bool_and(state = 'present') FROM exact.subscriptions") == "t", 60)
+    hub.wait_for("the subscriptions are made",
+                 lambda: hub.value("SELECT bool_and(state = 'present') FROM exact.subscriptions") == "t", 60)
     for page in ("proxy", "operate", "monitor", "trouble", "reference", "promises"):
         Reader(hub, port).type(f"docs/{page}.md")
 
@@ -138,7 +150,8 @@ def test_settings_have_the_documented_defaults(fresh, engine_free):
     hub.psql("CREATE EXTENSION exact_databricks")
     table = (TREE / "docs/reference.md").read_text().partition("## Settings")[2].partition("\n## ")[0]
     documented = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", table, re.M))
-    real = {row["name"].partition(".")[2]: row for row in hub.query("SELECT name, boot_val, unit FROM pg_settings WHERE name LIKE 'exact\\_databricks.%'")}
+    real = {row["name"].partition(".")[2]: row for row in hub.query("SELECT name, boot_val, unit FROM pg_settings "
+                                                                    "WHERE name LIKE 'exact\\_databricks.%'")}
     scale = {"ms": 1000, "s": 1}
     for name, row in real.items():
         if row["unit"]:
@@ -181,7 +194,8 @@ def test_webhook_secret_rotates_under_load(fresh, engine_free):
         assert [r["result"] for r in said if r["field"] == field] == ["imported"], said
 
     def by_secret():
-        return {row["secret"]: row["count"] for row in hub.query("SELECT secret, count(*) FROM exact.webhook_log WHERE key LIKE '%-0000-4000-8000-%' GROUP BY secret")}
+        return {row["secret"]: row["count"] for row in hub.query("SELECT secret, count(*) FROM exact.webhook_log "
+                                                                 "WHERE key LIKE '%-0000-4000-8000-%' GROUP BY secret")}
     try:
         more()
         store("webhook_secret_next", new)
@@ -198,27 +212,38 @@ def test_webhook_secret_rotates_under_load(fresh, engine_free):
             lane.join()
     assert set(answers) == {200}
     assert sum(by_secret().values()) == len(answers)
-    assert put(url, notification(old, Topic="Items", Division=101001, Action="Update", Key="0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b")) == 401
+    assert put(url, notification(old, Topic="Items", Division=101001, Action="Update",
+                                 Key="0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b")) == 401
 
 
 def self_signed(directory):
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=hub.example.com", "-addext",
-                    "subjectAltName=IP:127.0.0.1", "-keyout", directory / "privkey.pem", "-out", directory / "fullchain.pem"], check=True, capture_output=True)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+                    "/CN=hub.example.com", "-addext",
+                    "subjectAltName=IP:127.0.0.1", "-keyout", directory / "privkey.pem", "-out",
+                    directory / "fullchain.pem"], check=True, capture_output=True)
 
 
 def run_nginx(directory, port, hub_port):
-    text = (TREE / "docs/proxy/nginx.conf").read_text().replace("[::]:443", f"127.0.0.2:{port}").replace("listen 443", f"listen 127.0.0.1:{port}")
-    text = text.replace("/etc/ssl/hub.example.com", str(directory)).replace("/var/log/nginx", str(directory)).replace("127.0.0.1:8480", f"127.0.0.1:{hub_port}")
+    text = (TREE / "docs/proxy/nginx.conf").read_text().replace("[::]:443", f"127.0.0.2:{port}").replace("listen 443",
+            f"listen 127.0.0.1:{port}")
+    text = text.replace("/etc/ssl/hub.example.com", str(directory)).replace("/var/log/nginx",
+            str(directory)).replace("127.0.0.1:8480", f"127.0.0.1:{hub_port}")
     (directory / "hub.conf").write_text(text)
-    paths = "".join(f"{name}_temp_path {directory}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    (directory / "nginx.conf").write_text(f"daemon off;\npid {directory}/nginx.pid;\nerror_log {directory}/nginx.log;\nevents {{}}\n"
+    paths = "".join(f"{name}_temp_path {directory}/{name};\n" for name in ("client_body", "proxy", "fastcgi",
+            "uwsgi", "scgi"))
+    (directory / "nginx.conf").write_text(f"daemon off;\npid {directory}/nginx.pid;\nerror_log "
+                                          f"{directory}/nginx.log;\nevents {{}}\n"
                                           f"http {{\n{paths}include {directory}/hub.conf;\n}}\n")
-    return [shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-c", directory / "nginx.conf"], directory / "exact_hub.log"
+    return [shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-c",
+            directory / "nginx.conf"], directory / "exact_hub.log"
 
 
 def run_caddy(directory, port, hub_port):
-    text = (TREE / "docs/proxy/Caddyfile").read_text().replace("/var/log/caddy", str(directory)).replace("127.0.0.1:8480", f"127.0.0.1:{hub_port}")
-    text = text.replace("hub.example.com {", f"https://127.0.0.1:{port} {{\n\ttls {directory}/fullchain.pem {directory}/privkey.pem", 1)
+    text = (TREE / "docs/proxy/Caddyfile").read_text().replace("/var/log/caddy",
+                                                               str(directory)).replace("127.0.0.1:8480",
+                                                                       f"127.0.0.1:{hub_port}")
+    text = text.replace("hub.example.com {", f"https://127.0.0.1:{port} {{\n\ttls {directory}/fullchain.pem "
+                        f"{directory}/privkey.pem", 1)
     (directory / "Caddyfile").write_text(text.replace("{\n", "{\n\tadmin off\n\tauto_https off\n", 1))
     return [shutil.which("caddy"), "run", "--config", directory / "Caddyfile"], directory / "exact_hub.log"
 
@@ -226,7 +251,10 @@ def run_caddy(directory, port, hub_port):
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 @pytest.mark.parametrize("make", [run_nginx, run_caddy], ids=["nginx", "caddy"])
 def test_proxy(make, fresh, engine_free, tmp_path):
-    """The configurations of docs/proxy in front of a real listener: what passes, what does not, whose address counts, what is logged."""
+    """
+    The configurations of docs/proxy in front of a real listener: what passes, what does not, whose address counts, what
+    is logged.
+    """
     port = free_port()
     command, access = make(tmp_path, port, 1)
     if not command[0]:
@@ -236,8 +264,10 @@ def test_proxy(make, fresh, engine_free, tmp_path):
     command, access = make(tmp_path, port, hub_port)
     self_signed(tmp_path)
     with open(tmp_path / "proxy.out", "wb") as out:
-        proxy = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=die_with_parent(15),
-                                 env={**os.environ, "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)})
+        proxy = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                 preexec_fn=die_with_parent(15),
+                                 env={**os.environ, "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path),
+                                      "XDG_CONFIG_HOME": str(tmp_path)})
     base = f"https://127.0.0.1:{port}"
 
     def get(path):
@@ -250,10 +280,13 @@ def test_proxy(make, fresh, engine_free, tmp_path):
             return False
     try:
         wait_until("the proxy answers", answers, 30)
-        signed = notification(hub.exact.info["webhook_secret"], Topic="Items", ClientId=hub.exact.info["client_id"], Division=101001,
-                              Action="Update", Key="0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b", EventCreatedOn="2026-11-22T08:00:00")
+        signed = notification(hub.exact.info["webhook_secret"], Topic="Items", ClientId=hub.exact.info["client_id"],
+                              Division=101001,
+                              Action="Update", Key="0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b",
+                              EventCreatedOn="2026-11-22T08:00:00")
         assert put(base + "/exact/hook", signed) == 200
-        assert hub.value("SELECT count(*) FROM exact.webhook_log WHERE key = '0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b'") == "1"
+        assert hub.value("SELECT count(*) FROM exact.webhook_log "
+                         "WHERE key = '0d1f6a5b-2c3d-4e5f-8a9b-0c1d2e3f4a5b'") == "1"
         assert put(base + "/exact/hook", b"") == 200
         assert put(base + "/exact/hook", signed.replace("Update", "Delete"), **{"X-Forwarded-For": "192.0.2.66"}) == 401
         wait_until("the refusal is logged", lambda: "refused=1" in hub.cluster.log_text(), 70)
@@ -262,7 +295,8 @@ def test_proxy(make, fresh, engine_free, tmp_path):
         assert put(base + "/exact/hook", b"a" * 65537) == 413
         assert put(base + "/exact/hook", iter([b"a" * 40000, b"a" * 40000])) == 413
         assert get("/exact/hook") == 405
-        assert [get(path) for path in ("/status", "/metrics", "/", "/exact/hook/", "/exact%2fhook", "/health/../status")] == [404] * 6
+        assert [get(path) for path in ("/status", "/metrics", "/", "/exact/hook/", "/exact%2fhook",
+                                       "/health/../status")] == [404] * 6
         assert get("/exact/callback?code=hidden-code&state=hidden-state") != 404
         wait_until("the log is written", lambda: "/exact/callback" in access.read_text(), 30)
         assert "hidden-" not in access.read_text()
@@ -272,21 +306,28 @@ def test_proxy(make, fresh, engine_free, tmp_path):
 
 
 def test_month_end(fresh, spark):
-    """The page for readers in Databricks; then Exact Online, hub and Delta agree about five divisions, and one difference on either side is named."""
+    """
+    The page for readers in Databricks; then Exact Online, hub and Delta agree about five divisions, and one difference
+    on either side is named.
+    """
     hub = fresh(spark, "--records", 300)
     reader, few = Reader(hub), "'transactionlines', 'purchaseinvoices', 'purchaseinvoicelines'"
     reader.own.append(("'finance'", few))
     reader.type("README.md")
     hub.enable(hub.exact.divisions[1:], few.replace("'", "").split(", "))
     hub.wait_loaded(1200)
-    hub.wait_for("what is open is told", lambda: hub.value("SELECT columns_digest IS NOT NULL FROM exact.target_state WHERE entity = 'exact_state'") == "t", 180)
+    hub.wait_for("what is open is told", lambda: hub.value("SELECT columns_digest IS NOT NULL FROM exact.target_state "
+                                                           "WHERE entity = 'exact_state'") == "t", 180)
     reader.type("docs/lake.md")
-    year, period = hub.psql("SELECT s.payload::json ->> 'FinancialYear', s.payload::json ->> 'FinancialPeriod' FROM exact.stage s "
-                            "WHERE s.entity = 'purchaseinvoices' GROUP BY 1, 2 ORDER BY count(*) DESC, 1, 2 LIMIT 1").strip().split("|")
+    year, period = hub.psql("SELECT s.payload::json ->> 'FinancialYear', s.payload::json ->> 'FinancialPeriod' "
+                            "FROM exact.stage s "
+                            "WHERE s.entity = 'purchaseinvoices' GROUP BY 1, 2 ORDER BY count(*) DESC, 1, 2 "
+                            "LIMIT 1").strip().split("|")
     reader.own += [("year 2024", f"year {year}"), ("period 10", f"period {period}")]
 
     def compare():
-        rows = [line.split("|") for line in reader.type_in_one_session("docs/month-end.md").splitlines() if re.match(r"\d{6}\|", line)]
+        rows = [line.split("|") for line in reader.type_in_one_session("docs/month-end.md").splitlines()
+                if re.match(r"\d{6}\|", line)]
         lake = spark.sql((hub.directory / "month.sql").read_text())["rows"]
         return {(int(r[0]), r[1]): r[-1] for r in rows}, {(int(r[0]), r[1]): r[-1] for r in lake}, rows
     exact, lake, rows = compare()
@@ -295,14 +336,20 @@ def test_month_end(fresh, spark):
     assert all(float(row[3]) == 0 for row in rows if row[1] == "journal")
     division = next(int(row[0]) for row in rows if row[1] == "purchase invoices")
     hub.psql(f"SELECT exact.pause({division})")
-    key, line = hub.psql("SELECT r.parent, r.key FROM exact.record r JOIN exact.record i ON i.entity = 'purchaseinvoices' AND i.key = r.parent "
+    key, line = hub.psql("SELECT r.parent, r.key FROM exact.record r JOIN exact.record i "
+                         "ON i.entity = 'purchaseinvoices' AND i.key = r.parent "
                          "JOIN exact.stage s ON s.slot = i.slot AND s.batch = i.batch AND s.ord = i.ord "
-                         f"WHERE r.entity = 'purchaseinvoicelines' AND r.division = {division} AND (s.payload::json ->> 'FinancialYear')::int = {year} "
+                         f"WHERE r.entity = 'purchaseinvoicelines' AND r.division = {division} AND (s.payload::json "
+                         f"->> 'FinancialYear')::int = {year} "
                          f"AND (s.payload::json ->> 'FinancialPeriod')::int = {period} LIMIT 1").strip().split("|")
-    hub.exact.change(division, "purchase/PurchaseInvoices", "update", key, lines=[{"ID": line, "UnitPrice": 1234.5, "NetPrice": 1234.5}])
-    number = spark.sql(f"SELECT coalesce(CAST(EntryNumber AS STRING), _key) FROM {hub.table('purchaseinvoices')} WHERE _key = '{key}'")["rows"][0][0]
-    other = spark.sql(f"SELECT min(_key) FROM {hub.table('transactionlines')} WHERE LineNumber > 0 AND FinancialYear = {year} AND FinancialPeriod = {period}")
-    spark.sql(f"UPDATE {hub.table('transactionlines')} SET AmountDC = AmountDC + 0.01 WHERE _key = '{other['rows'][0][0]}'")
+    hub.exact.change(division, "purchase/PurchaseInvoices", "update", key,
+                     lines=[{"ID": line, "UnitPrice": 1234.5, "NetPrice": 1234.5}])
+    number = spark.sql(f"SELECT coalesce(CAST(EntryNumber AS STRING), _key) FROM {hub.table('purchaseinvoices')} "
+                       f"WHERE _key = '{key}'")["rows"][0][0]
+    other = spark.sql(f"SELECT min(_key) FROM {hub.table('transactionlines')} WHERE LineNumber > 0 "
+                      f"AND FinancialYear = {year} AND FinancialPeriod = {period}")
+    spark.sql(f"UPDATE {hub.table('transactionlines')} SET AmountDC = AmountDC + 0.01 "
+              f"WHERE _key = '{other['rows'][0][0]}'")
     exact, lake, _ = compare()
     differing = {k: v for k, v in exact.items() if v != "agree"}
     assert differing.pop((division, "purchase invoices")) == number

@@ -13,7 +13,8 @@ def taken(hub):
 
 def start(start_hub, workspace, *exact, **settings):
     port = free_port()
-    hub = start_hub(workspace, *exact, settings={"exact_databricks.sync_interval": "1h", "exact_databricks.debounce": "100ms", **settings})
+    hub = start_hub(workspace, *exact, settings={"exact_databricks.sync_interval": "1h",
+                                                 "exact_databricks.debounce": "100ms", **settings})
     listening(hub, port)
     return hub, port
 
@@ -26,22 +27,31 @@ def test_silent_topic(engine_free, start_hub):
     division = hub.exact.divisions[0]
     runs = "SELECT run FROM exact.feed_state WHERE feed = 'items'"
     before = hub.value(runs)
-    hub.psql("UPDATE exact.subscription SET state = 'present', gaps = array_fill(240::real, ARRAY[12]), last_at = now() - interval '13 min' WHERE topic = 'Items';"
-             "INSERT INTO exact.subscription (division, topic, state, gaps, last_at) SELECT division, 'Items', 'present', array_fill(240::real, ARRAY[12]), now() - interval '13 min' "
+    hub.psql("UPDATE exact.subscription SET state = 'present', gaps = array_fill(240::real, ARRAY[12]), last_at = "
+             "now() - interval '13 min' WHERE topic = 'Items';"
+             "INSERT INTO exact.subscription (division, topic, state, gaps, last_at) SELECT division, 'Items', "
+             "'present', array_fill(240::real, ARRAY[12]), now() - interval '13 min' "
              "FROM exact.division WHERE enabled ON CONFLICT DO NOTHING")
-    hub.exact.change(division, ITEMS, "update", living(hub, division, ITEMS)[0]["key"], fields={"Description": "nobody told"})
-    hub.wait_for("the silence is seen", lambda: hub.value("SELECT silent_since IS NOT NULL FROM exact.subscription WHERE topic = 'Items'") == "t", 90)
+    hub.exact.change(division, ITEMS, "update", living(hub, division, ITEMS)[0]["key"],
+                     fields={"Description": "nobody told"})
+    hub.wait_for("the silence is seen", lambda: hub.value("SELECT silent_since IS NOT NULL FROM exact.subscription "
+                                                          "WHERE topic = 'Items'") == "t", 90)
     hub.wait_for("the feed runs", lambda: hub.value(runs) != before, 30)
     assert "nobody told" in hub.value("SELECT payload FROM exact.stage ORDER BY seq DESC LIMIT 1")
     assert hub.cluster.log_text().count("topic=Items silent_s=") == 1
     assert "Items: no notification since" in hub.value("SELECT what FROM exact.status")
     subscribe(hub, division, port, "Items")
-    hub.exact.change(division, ITEMS, "update", living(hub, division, ITEMS)[0]["key"], fields={"Description": "told again"})
-    hub.wait_for("it is heard again", lambda: hub.value("SELECT silent_since IS NULL FROM exact.subscription WHERE topic = 'Items'") == "t", 30)
+    hub.exact.change(division, ITEMS, "update", living(hub, division, ITEMS)[0]["key"],
+                     fields={"Description": "told again"})
+    hub.wait_for("it is heard again", lambda: hub.value("SELECT silent_since IS NULL FROM exact.subscription "
+                                                        "WHERE topic = 'Items'") == "t", 30)
 
 
 def test_signed_but_of_no_use(engine_free, start_hub):
-    """Another division, an unknown topic, another app's client id, no key, no JSON object: answered 200, kept with the reason, no call."""
+    """
+    Another division, an unknown topic, another app's client id, no key, no JSON object: answered 200, kept with the
+    reason, no call.
+    """
     hub, port = start(start_hub, engine_free, "--records", 80, "--divisions", 2)
     one, other = hub.exact.divisions
     hub.enable(divisions=[one], entities=("items",))
@@ -49,9 +59,11 @@ def test_signed_but_of_no_use(engine_free, start_hub):
     subscribe(hub, one, port, "Items")
     url, key = f"http://127.0.0.1:{port}/exact/hook", living(hub, one, ITEMS)[0]["key"]
     calls = hub.value("SELECT count(*) FROM exact.api_call")
-    event = {"division": one, "topic": "Items", "key": key, "action": "Update", "url": url, "at": "2026-11-22T10:00:00.001"}
+    event = {"division": one, "topic": "Items", "key": key, "action": "Update", "url": url,
+             "at": "2026-11-22T10:00:00.001"}
     for n, more in enumerate(({"division": other}, {"division": 999999}, {"topic": "Moons"}, {"topic": "Accounts"},
-                              {"client_id": "00000000-0000-0000-0000-000000000000"}, {"content": "{}"}, {"content": "[1]"}, {"content": '{"Topic":"Items","Division":"x"}'})):
+                              {"client_id": "00000000-0000-0000-0000-000000000000"}, {"content": "{}"},
+                              {"content": "[1]"}, {"content": '{"Topic":"Items","Division":"x"}'})):
         hub.exact.post("webhooks/send", **{**event, "at": f"2026-11-22T10:00:00.00{n}", **more})
     hub.wait_for("all are answered", lambda: hub.exact.get("webhooks/pending")["pending"] == 0, 30)
     hub.wait_for("all are taken", lambda: taken(hub), 30)
@@ -64,7 +76,10 @@ def test_signed_but_of_no_use(engine_free, start_hub):
 
 
 def test_locks_of_users_delay_nobody_else(engine_free, start_hub):
-    """Somebody holds the state of one feed, a dirty key, the inbox and the subscription of one topic: everything else goes on."""
+    """
+    Somebody holds the state of one feed, a dirty key, the inbox and the subscription of one topic: everything else goes
+    on.
+    """
     hub, port = start(start_hub, engine_free, "--preset", "finance", "--records", 100, "--divisions", 2)
     one, other = hub.exact.divisions
     hub.enable(entities=("items", "accounts", "glaccount", "purchaseentries", "purchaseentrylines"))
@@ -72,7 +87,8 @@ def test_locks_of_users_delay_nobody_else(engine_free, start_hub):
     for division in (one, other):
         subscribe(hub, division, port, "Items", "Accounts", "PurchaseEntries", "GLAccounts")
     key = living(hub, one, "purchaseentry/PurchaseEntries")[0]["key"]
-    hub.psql(f"INSERT INTO exact.dirty_key (division, entity, key, reason, not_before) VALUES ({one}, 'purchaseentries', '{key}', 'notified', now() + interval '1 h')")
+    hub.psql("INSERT INTO exact.dirty_key (division, entity, key, reason, not_before) "
+             f"VALUES ({one}, 'purchaseentries', '{key}', 'notified', now() + interval '1 h')")
     with Holder(hub, f"SELECT 1 FROM exact.feed_state WHERE division = {one} AND feed = 'items' FOR UPDATE",
                 f"SELECT 1 FROM exact.dirty_key WHERE key = '{key}' FOR UPDATE",
                 f"SELECT 1 FROM exact.subscription WHERE division = {one} FOR UPDATE",
@@ -80,12 +96,17 @@ def test_locks_of_users_delay_nobody_else(engine_free, start_hub):
                 "SELECT 1 FROM exact.app FOR UPDATE", "SELECT 1 FROM exact.workspace FOR UPDATE",
                 f"SELECT 1 FROM exact.record WHERE division = {one} AND entity = 'items' FOR UPDATE"):
         since = hub.value("SELECT clock_timestamp()")
-        for division, resource in ((one, ITEMS), (one, "crm/Accounts"), (other, ITEMS), (other, "crm/Accounts"), (other, "purchaseentry/PurchaseEntries"), (one, "financial/GLAccounts")):
-            hub.exact.change(division, resource, "update", living(hub, division, resource)[0]["key"], fields={"Description" if resource != "crm/Accounts" else "Name": "while locked"})
-        staged = ("SELECT count(DISTINCT (division, entity)) FROM exact.stage WHERE at > '" + since + "' AND (division, entity) IN "
-                  f"(({one}, 'accounts'), ({one}, 'glaccount'), ({other}, 'items'), ({other}, 'accounts'), ({other}, 'purchaseentries'))")
+        for division, resource in ((one, ITEMS), (one, "crm/Accounts"), (other, ITEMS), (other, "crm/Accounts"),
+                                   (other, "purchaseentry/PurchaseEntries"), (one, "financial/GLAccounts")):
+            hub.exact.change(division, resource, "update", living(hub, division, resource)[0]["key"],
+                             fields={"Description" if resource != "crm/Accounts" else "Name": "while locked"})
+        staged = ("SELECT count(DISTINCT (division, entity)) FROM exact.stage WHERE at > '" + since + "' "
+                  "AND (division, entity) IN "
+                  f"(({one}, 'accounts'), ({one}, 'glaccount'), ({other}, 'items'), ({other}, 'accounts'), ({other}, "
+                  "'purchaseentries'))")
         hub.wait_for("all but the held ones are staged", lambda: hub.value(staged) == "5", 30)
-        assert hub.value(f"SELECT count(*) FROM exact.stage WHERE at > '{since}' AND division = {one} AND entity = 'items'") == "0"
+        assert hub.value(f"SELECT count(*) FROM exact.stage WHERE at > '{since}' AND division = {one} "
+                         "AND entity = 'items'") == "0"
     hub.wait_for("the held one follows", lambda: hub.value(
         f"SELECT count(*) FROM exact.stage WHERE at > '{since}' AND division = {one} AND entity = 'items'") == "1", 30)
 
@@ -98,8 +119,10 @@ class Holder:
 
     def __enter__(self):
         cluster = self.hub.cluster
-        self.process = subprocess.Popen([str(cluster.bin / "psql"), "-XAtq", "-h", str(cluster.socket), "-p", str(cluster.settings["port"]), "-U", "postgres", self.hub.database],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.process = subprocess.Popen([str(cluster.bin / "psql"), "-XAtq", "-h", str(cluster.socket), "-p",
+                                         str(cluster.settings["port"]), "-U", "postgres", self.hub.database],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, text=True)
         self.process.stdin.write("BEGIN;\n" + ";\n".join(self.statements) + ";\nSELECT 'held';\n")
         self.process.stdin.flush()
         for line in self.process.stdout:

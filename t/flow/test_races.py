@@ -32,14 +32,18 @@ def test_slow_page_with_an_older_state(engine_free, start_hub, equal, action, ho
 @pytest.mark.parametrize("order", ["timestamp", "key"])
 @pytest.mark.parametrize("operation", ["update", "delete"])
 def test_change_while_pages_are_read(engine_free, start_hub, equal, order, operation):
-    """A record of the first page changes or goes while the second page is asked for; also where pages do not come by row version."""
+    """
+    A record of the first page changes or goes while the second page is asked for; also where pages do not come by row
+    version.
+    """
     hub = start_hub(engine_free, "--records", 200, "--divisions", 1, "--sync-page-size", 4, "--sync-order", order)
     division = hub.exact.divisions[0]
     fault = hub.exact.fault(f"{SYNC}.*skiptoken", "delay", seconds=2)
     hub.enable(entities=("glaccount",))
     hub.wait_for("the second page is asked for", lambda: hits(hub, fault), 60, 0.05)
     first = hub.exact.served(division, SYNC)[0]["key"]
-    hub.exact.change(division, GL, operation, first, **({"fields": {"Description": "changed while reading"}} if operation == "update" else {}))
+    hub.exact.change(division, GL, operation, first,
+                     **({"fields": {"Description": "changed while reading"}} if operation == "update" else {}))
     hub.exact.random(5, division=division, resource=GL, deletes=0)
     hub.wait_loaded()
     hub.sync(60)

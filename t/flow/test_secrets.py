@@ -28,7 +28,8 @@ def workspace(tmp_path):
 def everything(hub):
     """(where, bytes) of every place a secret could be left in."""
     yield "server log", hub.cluster.log.read_bytes()
-    for relation in hub.query("""SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    for relation in hub.query(
+        """SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                                  WHERE n.nspname = 'exact' AND c.relkind IN ('r', 'v', 'p', 'm')"""):
         yield relation["name"], hub.psql(f"SELECT t::text FROM {relation['name']} t").encode()
     for view in ("pg_stat_activity", "pg_stat_statements", "pg_settings", "pg_prepared_statements", "pg_file_settings"):
@@ -37,7 +38,8 @@ def everything(hub):
     for path in sorted(hub.cluster.data.rglob("*")):
         if path.is_file():
             yield str(path.relative_to(hub.cluster.data)), path.read_bytes()
-    dump = subprocess.run([hub.cluster.bin / "pg_dump", "-h", hub.cluster.socket, "-p", str(hub.cluster.settings["port"]), "-U", "postgres",
+    dump = subprocess.run([hub.cluster.bin / "pg_dump", "-h", hub.cluster.socket, "-p",
+                           str(hub.cluster.settings["port"]), "-U", "postgres",
                            hub.database], capture_output=True, check=True)
     yield "pg_dump", dump.stdout + dump.stderr
 
@@ -54,15 +56,19 @@ def errors_of(hub, *statements):
 
 
 def test_no_secret_is_left_anywhere(workspace, start_hub):
-    hub = start_hub(workspace, "--records", 80, "--divisions", 2, "--client-secret", EXACT_SECRET, "--webhook-secret", WEBHOOK,
+    hub = start_hub(workspace, "--records", 80, "--divisions", 2, "--client-secret", EXACT_SECRET,
+                    "--webhook-secret", WEBHOOK,
                     "--token-lifetime", 20, "--min-refresh-age", 4, settings={
-                        "log_min_messages": "debug1", "log_connections": "on", "exact_databricks.refresh_after": "6s", "wal_level": "logical",
+                        "log_min_messages": "debug1", "log_connections": "on", "exact_databricks.refresh_after": "6s",
+                        "wal_level": "logical",
                         "shared_preload_libraries": "exact_databricks,pg_stat_statements"}, authorize=False)
     hub.psql("CREATE EXTENSION pg_stat_statements")
     # first everything goes wrong, so that the texts of errors are there to be searched
-    hub.configure(files={"app.erp.client_secret": WRONG, "workspace.lake.client_secret": WRONG, "app.erp.webhook_secret": WEBHOOK})
+    hub.configure(files={"app.erp.client_secret": WRONG, "workspace.lake.client_secret": WRONG,
+                         "app.erp.webhook_secret": WEBHOOK})
     texts = b""
-    pasted = requests.get(hub.value("SELECT exact.authorize_url('erp')"), allow_redirects=False, timeout=30).headers["Location"]
+    pasted = requests.get(hub.value("SELECT exact.authorize_url('erp')"), allow_redirects=False,
+                          timeout=30).headers["Location"]
     with pytest.raises(SqlError) as refused:
         hub.psql(f"SELECT exact.authorize('erp', '{pasted}')")
     texts += refused.value.text.encode()
@@ -85,8 +91,10 @@ def test_no_secret_is_left_anywhere(workspace, start_hub):
     hub.sync()
     texts += errors_of(hub, "SELECT * FROM exact.ping()", "TABLE exact.credential", "TABLE exact.token")
 
-    marks = {form for secret in (EXACT_SECRET, LAKE_SECRET, WEBHOOK, PAT, WRONG) for form in forms(secret)} | set(TOKENS)
-    code = parse_qs(urlsplit(pasted).query)["code"][0].encode()  # typed into a statement by hand, and spent: not a secret any more
+    marks = {form for secret in (EXACT_SECRET, LAKE_SECRET, WEBHOOK, PAT, WRONG)
+             for form in forms(secret)} | set(TOKENS)
+    # typed into a statement by hand, and spent: not a secret any more
+    code = parse_qs(urlsplit(pasted).query)["code"][0].encode()
     searched, found = 0, []
     for where, content in [("error texts", texts), *everything(hub)]:
         content = content.replace(quote(code, safe="").encode(), b"").replace(code, b"")

@@ -1,4 +1,7 @@
-"""A short slice of scripts/storm: changes, faults of both services and a kill -9 of every process, then everything equals the truth."""
+"""
+A short slice of scripts/storm: changes, faults of both services and a kill -9 of every process, then everything equals
+the truth.
+"""
 from storm import Plan, Storm, first_load, launch
 
 CHANGES, KILLS = 400, 5

@@ -6,7 +6,8 @@ from hub import Hub
 
 def test_second_database(engine_free, start_hub, equal):
     first = start_hub(engine_free, "--records", 200, "--divisions", 5)
-    second = Hub(first.directory, first.exact, first.databricks, database="second", schema=first.schema + "_second", cluster=first.cluster)
+    second = Hub(first.directory, first.exact, first.databricks, database="second", schema=first.schema + "_second",
+                 cluster=first.cluster)
     first.enable(first.exact.divisions[:3])
     second.create()
     second.configure(app="other", workspace="lake2")
@@ -52,7 +53,8 @@ def test_drop_database_while_transfers_hang(engine_free, start_hub):
 
 
 def test_drop_database_force_while_transfers_hang(engine_free, start_hub):
-    assert drop_while_hanging(start_hub(engine_free, "--records", 800, "--divisions", 20), "DROP DATABASE erp WITH (FORCE)") < 2.0
+    assert drop_while_hanging(start_hub(engine_free, "--records", 800, "--divisions", 20),
+                              "DROP DATABASE erp WITH (FORCE)") < 2.0
 
 
 def test_drop_database_while_a_token_answer_is_outstanding(engine_free, start_hub):

@@ -1,4 +1,6 @@
-"""From Exact Online into real Delta tables: five divisions, seven tables, a hundred changes, compared field by field."""
+"""
+From Exact Online into real Delta tables: five divisions, seven tables, a hundred changes, compared field by field.
+"""
 from hub import ENTITIES
 
 RECORDS = 600
@@ -21,7 +23,8 @@ def test_first_load_and_changes(spark, start_hub, equal):
     assert report.deleted > 0 and report.rows > RECORDS and report.versions >= report.rows + report.deleted
 
     for change in changes[-3:]:
-        assert len(hub.query(f"SELECT * FROM exact.trace({change['division']}, '{table_of(change)}', '{change['key']}')")) >= 3
+        assert len(hub.query(f"SELECT * FROM exact.trace({change['division']}, '{table_of(change)}', "
+                             f"'{change['key']}')")) >= 3
     assert not hub.query("SELECT * FROM exact.status WHERE light <> 'ok'")
 
 
@@ -34,7 +37,8 @@ def test_awkward_values_arrive_unchanged(spark, start_hub, equal):
     """Quotes, backslashes, controls, long text, tiny and noisy numbers, an empty string, a null after a value."""
     hub = start_hub(spark, "--records", 80, "--divisions", 2, "--seed", 7)
     gl, item = "financial/GLAccounts", "logistics/Items"
-    texts = ["it's \"quoted\" \\ and \\\\ \\n", "line\nbreak\ttab\r", "${env:HOME} {x} :batch ? --", "emoji 😀 \u202e right", "a" * 60 + "…", ""]
+    texts = ["it's \"quoted\" \\ and \\\\ \\n", "line\nbreak\ttab\r", "${env:HOME} {x} :batch ? --",
+             "emoji 😀 \u202e right", "a" * 60 + "…", ""]
     division = hub.exact.divisions[0]
     keys = [r["key"] for r in hub.exact.truth(division, gl) if not r["deleted"]][:len(texts)]
     for key, text in zip(keys, texts):
@@ -42,7 +46,8 @@ def test_awkward_values_arrive_unchanged(spark, start_hub, equal):
     numbers = [0.30000000000000004, 1e-05, 123456789.12345, -0.00005, 2.5]
     items = [r["key"] for r in hub.exact.truth(division, item) if not r["deleted"]][:len(numbers)]
     for key, number in zip(items, numbers):
-        hub.exact.change(division, item, "update", key, fields={"CostPriceStandard": number, "ExtraDescription": "x" * 4000})
+        hub.exact.change(division, item, "update", key, fields={"CostPriceStandard": number,
+                                                                "ExtraDescription": "x" * 4000})
     hub.enable(entities=("glaccount", "items"))
     hub.wait_loaded(240)
     hub.exact.change(division, item, "update", items[0], fields={"ExtraDescription": None, "EndDate": "2031-12-31"})
