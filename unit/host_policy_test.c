@@ -149,14 +149,16 @@ static void
 test_entries(void)
 {
 	static const char *const good[] = {
-		"start.exactonline.nl", "*.azuredatabricks.net", "host:8443", "host:1/private", "host/private",
-		"Test.Example:65535", "10.0.0.1", "10.0.0.1:8443/private", "[2001:db8::1]", "[2001:DB8::1]:444",
+		"start.exactonline.nl", "*.azuredatabricks.net", "host:8443", "host:1/private",
+		"host/private", "Test.Example:65535", "10.0.0.1", "10.0.0.1:8443/private",
+		"[2001:db8::1]", "[2001:DB8::1]:444",
 		"*.a-b.c:443/private",
 	};
 	static const char *const bad[] = {
-		"", "*", "*.", "*.com", "*.com:443", "*host.example", ".host", "host.", "a..b", "host:", "host:0",
-		"host:65536", "host:99999999999999999999", "host:443x", "host:x", "host/", "host/privat",
-		"host/private/", "host/private:443", "/private", ":443", "https://host", "host/path", "[]", "[::1",
+		"", "*", "*.", "*.com", "*.com:443", "*host.example", ".host", "host.", "a..b", "host:",
+		"host:0", "host:65536", "host:99999999999999999999", "host:443x", "host:x", "host/", "host/privat",
+		"host/private/", "host/private:443", "/private", ":443",
+		"https://host", "host/path", "[]", "[::1",
 		"[::1]x", "*.[::1]", "[::g]", "2001:db8::1", "us_er", "a@b",
 	};
 

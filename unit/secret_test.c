@@ -1,6 +1,6 @@
 /*
- * secret_test.c - secret.c, secret_file.c and envelope.c alone: envelopes, what binds them, key files. Errors
- * of the server become a jump.
+ * secret_test.c - secret.c, secret_file.c and envelope.c alone: envelopes, what binds them, key
+ * files. Errors of the server become a jump.
  */
 #include "postgres.h"
 
@@ -210,7 +210,8 @@ test_rotation(void)
 	CHECK(opens_as(old, "old") && opens_as(new, "new"));
 	write_keys(K2, 0600);
 	CHECK(opens_as(new, "new"));
-	RAISES(ERRCODE_EXACT_KEY_FILE, "key \"k1\" is not in key file", exact_envelope_open(&place, old));
+	RAISES(ERRCODE_EXACT_KEY_FILE, "key \"k1\" is not in key file",
+		   exact_envelope_open(&place, old));
 	write_keys("k1" "\x3a" "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n",
 			   0600);
 	RAISES(ERRCODE_EXACT_SECRET, "cannot be opened", exact_envelope_open(&place, old));
