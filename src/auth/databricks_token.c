@@ -23,6 +23,7 @@
 #include "http/http_answer.h"
 #include "http/http_client.h"
 #include "http/url.h"
+#include "state/audit.h"
 #include "worker/self.h"
 #include "worker/unit.h"
 
@@ -220,13 +221,9 @@ adopt_configuration(Access *access, const LookUnit *unit)
 static void
 audit_unit(void *arg)
 {
-	static const char sql[] =
-		"SELECT exact._audit('loader', 'token', NULL, NULL, pg_catalog.jsonb_build_object("
-		" 'event', 'issued', 'workspace', $1, 'expires_at', $2))";
 	Access	   *access = arg;
-	ExactArg	args[] = {exact_arg_text(access->workspace), exact_arg_time(access->expires_at)};
 
-	exact_sql(sql, lengthof(args), args);
+	exact_audit_databricks_token(access->workspace, access->expires_at);
 }
 
 /* An answer of the token endpoint. */

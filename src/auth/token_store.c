@@ -14,6 +14,7 @@
 #include "base/errors.h"
 #include "base/sql.h"
 #include "http/url.h"
+#include "state/audit.h"
 #include "state/installation.h"
 
 /*
@@ -251,10 +252,6 @@ exact_token_store_record(const char *app, const ExactTokenCall *call)
 		" (at, took_ms, app, feed, method, path, status, outcome, rows, bytes, error)"
 		" VALUES ($1, $2, $3, 'token', 'POST', 'oauth2/token', $4, $5, 0, $6, $7)"
 		" RETURNING id";
-	static const char audit[] =
-		"SELECT exact._audit('fetcher', 'token', NULL, NULL,"
-		" pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object("
-		"  'event', $1, 'app', $2, 'call', $3, 'error', $4, 'token', $5, 'expires_at', $6)))";
 	ExactArg	args[] = {
 		exact_arg_time(call->at),
 		exact_arg_float8(call->ms),
@@ -267,19 +264,8 @@ exact_token_store_record(const char *app, const ExactTokenCall *call)
 
 	exact_sql(insert, lengthof(args), args);
 	if (call->event != NULL)
-	{
-		ExactArg	event[] = {
-			exact_arg_text(call->event),
-			exact_arg_text(app),
-			exact_arg_int8(exact_cell_int8(0, 1, 0)),
-			exact_arg_text(call->error),
-			call->token_id != 0 ? exact_arg_int8(call->token_id) : exact_arg_null(INT8OID),
-			call->expires_at != 0 ? exact_arg_time(call->expires_at) :
-			exact_arg_null(TIMESTAMPTZOID),
-		};
-
-		exact_sql(audit, lengthof(event), event);
-	}
+		exact_audit_exact_token(call->event, app, exact_cell_int8(0, 1, 0), call->error,
+								call->token_id, call->expires_at);
 }
 
 int

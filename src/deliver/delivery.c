@@ -18,6 +18,7 @@
 #include "base/sql.h"
 #include "deliver/delivery.h"
 #include "deliver/delivery_row.h"
+#include "state/audit.h"
 #include "state/target_state.h"
 #include "worker/self.h"
 #include "worker/unit.h"
@@ -298,36 +299,23 @@ record_batches(const ExactDelivery *d)
 static void
 audit(const ExactDelivery *d)
 {
-	static const char sql[] =
-	"SELECT exact._audit('loader', 'statement', NULL, $1, jsonb_build_object("
-	"'workspace', $2::text,"
-	" 'table', $3::text,"
-	" 'rows', $4::int,"
-	" 'keys', $5::int,"
-	" 'first_batch', $6::bigint,"
-	" 'first_ord', $7::int,"
-	" 'last_batch', $8::bigint,"
-	" 'last_ord', $9::int,"
-	" 'seq_min', $10::bigint,"
-	" 'seq_max', $11::bigint,"
-	" 'history_statement', $12::text,"
-	" 'current_statement', $13::text))";
-	ExactArg	args[13];
+	ExactAuditDelivery delivery = {
+		.entity = d->plan->sql.entity,
+		.workspace = d->plan->workspace->name,
+		.table = d->plan->current_name,
+		.rows = d->rows,
+		.keys = d->keys,
+		.first_batch = d->range.first_batch,
+		.first_ord = d->range.first_ord,
+		.last_batch = d->range.last_batch,
+		.last_ord = d->range.last_ord,
+		.seq_min = d->batch.seq_min,
+		.seq_max = d->batch.seq_max,
+		.history_statement = d->history_statement,
+		.current_statement = d->current_statement,
+	};
 
-	args[0] = exact_arg_text(d->plan->sql.entity);
-	args[1] = exact_arg_text(d->plan->workspace->name);
-	args[2] = exact_arg_text(d->plan->current_name);
-	args[3] = exact_arg_int4(d->rows);
-	args[4] = exact_arg_int4(d->keys);
-	args[5] = exact_arg_int8(d->range.first_batch);
-	args[6] = exact_arg_int4(d->range.first_ord);
-	args[7] = exact_arg_int8(d->range.last_batch);
-	args[8] = exact_arg_int4(d->range.last_ord);
-	args[9] = exact_arg_int8(d->batch.seq_min);
-	args[10] = exact_arg_int8(d->batch.seq_max);
-	args[11] = exact_arg_text(d->history_statement);
-	args[12] = exact_arg_text(d->current_statement);
-	exact_sql(sql, 13, args);
+	exact_audit_delivery(&delivery);
 }
 
 static void

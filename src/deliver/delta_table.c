@@ -18,6 +18,7 @@
 #include "deliver/delta_table.h"
 #include "deliver/fence.h"
 #include "deliver/other_copy.h"
+#include "state/audit.h"
 #include "state/target_state.h"
 #include "worker/self.h"
 #include "worker/unit.h"
@@ -115,24 +116,14 @@ typedef struct StateEntry
 static void
 pause_unit(void *arg)
 {
-	static const char audit_sql[] =
-	"SELECT exact._audit('loader', 'statement', NULL, $1, jsonb_build_object("
-	"'workspace', $2::text,"
-	" 'paused', $3::text,"
-	" 'sqlstate', $4::text))";
 	StateEntry *entry = arg;
 	const ExactTargetTrouble *trouble = &entry->trouble;
 	ExactTargetNames names = {entry->table->workspace, entry->table->entity, NULL, NULL};
-	ExactArg	args[4];
 
 	exact_target_state_paused(&names, trouble);
-	if (trouble->attempts != 1)
-		return;
-	args[0] = exact_arg_text(names.entity);
-	args[1] = exact_arg_text(names.workspace);
-	args[2] = exact_arg_text(trouble->fault->message);
-	args[3] = exact_arg_text(trouble->sqlstate);
-	exact_sql(audit_sql, 4, args);
+	if (trouble->attempts == 1)
+		exact_audit_paused(names.entity, names.workspace, trouble->fault->message,
+						   trouble->sqlstate);
 }
 
 /* Databricks' own state, else ours as text; NULL when there is none */

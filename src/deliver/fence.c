@@ -23,6 +23,7 @@
 #include "databricks/statement_log.h"
 #include "deliver/create_table.h"
 #include "deliver/fence.h"
+#include "state/audit.h"
 #include "state/installation.h"
 #include "worker/self.h"
 #include "worker/unit.h"
@@ -217,20 +218,11 @@ typedef struct Overtaking
 static void
 overtaken_unit(void *arg)
 {
-	static const char audit_sql[] =
-	"SELECT exact._audit('loader', 'installation', NULL, NULL, jsonb_build_object("
-	"'overtaken_by', $1::int,"
-	" 'epoch', $2::int,"
-	" 'workspace', $3::text))";
 	Overtaking *overtaking = arg;
-	ExactArg	args[3];
 
-	args[0] = exact_arg_int4(overtaking->epoch);
-	args[1] = exact_arg_int4(hub->epoch);
-	args[2] = exact_arg_text(overtaking->fence->workspace);
 	if (!exact_installation_overtaken(hub->epoch, overtaking->epoch))
 		return;					/* raised meanwhile: this process ends anyway */
-	exact_sql(audit_sql, 3, args);
+	exact_audit_overtaken(overtaking->epoch, hub->epoch, overtaking->fence->workspace);
 	exact_wake_check_at_commit();
 }
 

@@ -15,6 +15,7 @@
 #include "base/fault.h"
 #include "base/sql.h"
 #include "deliver/other_copy.h"
+#include "state/audit.h"
 #include "state/target_state.h"
 #include "worker/self.h"
 #include "worker/shmem.h"
@@ -200,22 +201,8 @@ read_feed_again(const Comparison *c)
 static void
 audit(const Comparison *c)
 {
-	static const char sql[] =
-	"SELECT exact._audit('loader', 'installation', NULL, $1, jsonb_build_object("
-	"'workspace', $2::text,"
-	" 'table', $3::text,"
-	" 'epoch', $4::int,"
-	" 'versions_of_other_copies', $5::bigint,"
-	" 'unknown_records', $6::bigint))";
-	ExactArg	args[6];
-
-	args[0] = exact_arg_text(c->plan->sql.entity);
-	args[1] = exact_arg_text(c->plan->workspace->name);
-	args[2] = exact_arg_text(c->plan->current_name);
-	args[3] = exact_arg_int4(c->plan->sql.hub->epoch);
-	args[4] = exact_arg_int8(c->seen);
-	args[5] = exact_arg_int8(c->unknown);
-	exact_sql(sql, 6, args);
+	exact_audit_other_copy(c->plan->sql.entity, c->plan->workspace->name, c->plan->current_name,
+						   c->plan->sql.hub->epoch, c->seen, c->unknown);
 }
 
 /* The page, and with the last one the end of the comparison */

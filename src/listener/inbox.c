@@ -23,6 +23,7 @@
 #include "listener/inbox.h"
 #include "listener/webhook.h"
 #include "listener/webhook_secret.h"
+#include "state/audit.h"
 #include "worker/self.h"
 #include "worker/unit.h"
 #include "worker/wake.h"
@@ -281,25 +282,14 @@ read_notes(NoteGroup *g)
 static void
 append_event(const NoteGroup *g, uint64 rows)
 {
-	static const char sql[] =
-	"SELECT exact._audit($1, 'notification', NULL, NULL, pg_catalog.jsonb_build_object("
-	"'from', $2,"
-	" 'to', $3,"
-	" 'count', $4,"
-	" 'digest', pg_catalog.encode($5, 'hex')))";
 	uint8	   *all = palloc(EXACT_DIGEST_LEN * g->n);
 	uint8		digest[EXACT_DIGEST_LEN];
-	ExactArg	args[5];
 
 	for (int i = 0; i < g->n; i++)
 		memcpy(all + EXACT_DIGEST_LEN * i, g->notes[i].digest, EXACT_DIGEST_LEN);
 	exact_sha256(all, EXACT_DIGEST_LEN * g->n, digest);
-	args[0] = exact_arg_text(exact_self_name());
-	args[1] = exact_arg_int8(exact_cell_int8(0, 1, 0));
-	args[2] = exact_arg_int8(exact_cell_int8(rows - 1, 1, 0));
-	args[3] = exact_arg_int4(g->n);
-	args[4] = exact_arg_bytea(digest, EXACT_DIGEST_LEN);
-	exact_sql(sql, 5, args);
+	exact_audit_notifications(exact_self_name(), exact_cell_int8(0, 1, 0),
+							  exact_cell_int8(rows - 1, 1, 0), g->n, digest, EXACT_DIGEST_LEN);
 }
 
 /* All with one statement, and with one moment. Those without a reason wait for the fetcher. */
