@@ -182,6 +182,8 @@ def _types(function, until, expression, n, everything, depth=0):
                 for at, arguments in _calls(caller, function.name):
                     types = _types(caller, at, arguments[place], n, everything, depth + 1)
     for at, token in enumerate(before):
+        if token.kind == "word" and before[at + 1:] and before[at + 1].value == "(" and depth < 2:
+            types = _filled(function, before, at, name, types, everything, depth)
         if token.value != name or token.kind != "word":
             continue
         after = before[at + 1:]
@@ -203,6 +205,18 @@ def _types(function, until, expression, n, everything, depth=0):
     return types
 
 
+def _filled(function, body, at, name, types, everything, depth):
+    """The types after a call of a function of the file that is handed the array and fills it."""
+    arguments = c_text.parts(body[at + 2:c_text.closing(body, at + 1)])
+    place = next((n for n, part in enumerate(arguments) if [t.value for t in part] == [name]), None)
+    for each in everything if place is not None else []:
+        if each.name == body[at].value and each.file == function.file and place < len(each.parameters):
+            inside = [c_text.Token("word", each.parameters[place], 0)]
+            new = _types(each, len(each.body), inside, len(types), everything, depth + 1)
+            return [a if a != "unknown" else b for a, b in zip(new, types)]
+    return types
+
+
 def _end(found, at):
     """The place of the semicolon or comma behind an expression."""
     while at < len(found) and found[at].value not in (";", ","):
@@ -220,6 +234,8 @@ def _resolve(function, until, expression, everything, seen=()):
             texts = _literals(branch)
         elif words:
             texts = _texts(function.body[:until]).get(words[0]) or function.texts.get(words[0])
+            if texts is None:
+                texts = _listed(function, until, words[0], everything, seen)
             if texts is None and words[0] in function.parameters and function.name not in seen:
                 texts = _handed_on(function, function.parameters.index(words[0]), everything, seen)
             elif texts is None and len(branch) > 1 and branch[1].value == "(":
@@ -228,6 +244,21 @@ def _resolve(function, until, expression, everything, seen=()):
             return None
         found += texts
     return found
+
+
+def _listed(function, until, name, everything, seen):
+    """The texts of `const char *const name[] = {[ONE] = one_sql, …}`."""
+    body = function.body
+    for at in range(until - 1):
+        if body[at].value == name and body[at + 1].value == "[":
+            end = c_text.closing(body, at + 1)
+            if [token.value for token in body[end + 1:end + 3]] == ["=", "{"]:
+                found = []
+                for part in c_text.parts(body[end + 3:c_text.closing(body, end + 2)]):
+                    value = part[c_text.closing(part, 0) + 2:] if part[0].value == "[" else part
+                    found.append(_resolve(function, at, value, everything, seen))
+                return None if None in found else [text for texts in found for text in texts]
+    return None
 
 
 def _handed_on(function, place, everything, seen):

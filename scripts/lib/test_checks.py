@@ -240,17 +240,27 @@ ask(const char *sql)
 	return exact_sql(sql, 0, NULL);
 }
 static void
+key(ExactArg *args, int n)
+{
+	args[0] = exact_arg_int4(n);
+}
+static void
 unit(int by_name)
 {
 	static const char by_name_sql[] =
 	"SELECT oid FROM pg_class "
 	"WHERE relname = $1 AND relnatts = $2";
+	static const char four_sql[] = "SELECT 4 + $1";
+	static const char five_sql[] = "SELECT 5 + $1";
+	static const char *const list[] = {[0] = four_sql, [1] = five_sql};
 	ExactArg	args[2];
 
 	args[0] = exact_arg_text("x");
 	args[1] = by_name ? exact_arg_int4(1) : exact_arg_null(23);
 	exact_sql(by_name ? by_name_sql : outside_sql, 2, args);
 	ask("SELECT 2");
+	key(args, 1);
+	exact_sql(list[by_name], 1, args);
 	exact_sql("SELECT 'a\\"\\\\b'", 0, NULL);
 }
 """
@@ -268,6 +278,7 @@ def test_statements_are_found(sql_tree):
     assert lost == []
     assert sorted((statement.text, statement.types) for statement in found) == [
         ("SELECT 'a\"\\b'", ()), ("SELECT 1 FROM pg_class", ("text", "int4")), ("SELECT 2", ()),
+        ("SELECT 4 + $1", ("int4",)), ("SELECT 5 + $1", ("int4",)),
         ("SELECT oid FROM pg_class WHERE relname = $1 AND relnatts = $2", ("text", "int4"))]
 
 
@@ -288,10 +299,10 @@ def test_statement_of_a_column_that_does_not_exist(sql_tree, tmp_path):
     try:
         cluster.make()
         cluster.start()
-        number, found = statements.check(sql_tree, cluster, least=4)
-        assert number == 4
-        only(found, "src/fetch/ask.c:12", 'column "relname_of_old" does not exist')
-        assert "found 4 statements in src/, 5 are the least" in statements.check(sql_tree, cluster, least=5)[1][0]
+        number, found = statements.check(sql_tree, cluster, least=6)
+        assert number == 6
+        only(found, "src/fetch/ask.c:17", 'column "relname_of_old" does not exist')
+        assert "found 6 statements in src/, 7 are the least" in statements.check(sql_tree, cluster, least=7)[1][0]
     finally:
         cluster.remove()
         shutil.rmtree(tmp_path / "cluster", ignore_errors=True)
