@@ -97,4 +97,4 @@ def objects(tree):
     if not real:
         return ["no object was found in install/"]
     return [f"{page.name} names exact.{name}, which does not exist" for page in pages(tree)
-            for name in sorted(set(re.findall(r"(?<![\w.])exact\.(\w+)", page.read_text())) - real)]
+            for name in sorted(set(re.findall(r"(?<![\w.])exact\.(?!c\b)(\w+)", page.read_text())) - real)]
