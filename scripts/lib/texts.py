@@ -26,6 +26,7 @@ NOT_YET = {
     "one room of src/state/ writes each shared table", "the install script writes shared tables in few places",
     "audit events are written in one place", "no call without a bound", "settings are sorted",
     "includes are grouped and sorted", "docs/inside.md is short and names what exists",
+    "the manual names what exists",
 }
 # written with a class each, so that this file does not match itself
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:wor[k]|roo[t]|hom[e])/(?!\$)|/tmp/bri[e]fs")
