@@ -156,7 +156,8 @@ test_entries(void)
 	};
 	static const char *const bad[] = {
 		"", "*", "*.", "*.com", "*.com:443", "*host.example", ".host", "host.", "a..b", "host:",
-		"host:0", "host:65536", "host:99999999999999999999", "host:443x", "host:x", "host/", "host/privat",
+		"host:0", "host:65536", "host:99999999999999999999", "host:443x", "host:x",
+		"host/", "host/privat",
 		"host/private/", "host/private:443", "/private", ":443",
 		"https://host", "host/path", "[]", "[::1",
 		"[::1]x", "*.[::1]", "[::g]", "2001:db8::1", "us_er", "a@b",

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints the part of the install script that fills exact.catalogue and exact.catalogue_field, from the three tables beside it.
+# Prints the part of the install script that fills exact.catalogue and exact.catalogue_field, from the tables beside it.
 # Usage: install/catalogue/build.sh > 12_catalogue_data.sql
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)

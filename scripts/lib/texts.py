@@ -21,12 +21,10 @@ from tree import Nothing, files, read
 MOST_LINES = 800
 # What these find is shown and counted as skipped until src/ and install/ obey; then the name goes.
 NOT_YET = {
-    "own includes go by path and never upwards", "no files that need each other in a circle",
-    "every file that exports has its own header", "no folder of src/ is too full",
-    "one room of src/state/ writes each shared table", "the install script writes shared tables in few places",
-    "audit events are written in one place", "no call without a bound", "settings are sorted",
-    "includes are grouped and sorted", "docs/inside.md is short and names what exists",
-    "the manual names what exists",
+    "no files that need each other in a circle", "every file that exports has its own header",
+    "no folder of src/ is too full", "one room of src/state/ writes each shared table",
+    "the install script writes shared tables in few places", "audit events are written in one place",
+    "settings are sorted", "includes are grouped and sorted", "docs/inside.md is short and names what exists",
 }
 # written with a class each, so that this file does not match itself
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:wor[k]|roo[t]|hom[e])/(?!\$)|/tmp/bri[e]fs")

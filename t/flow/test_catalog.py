@@ -1,6 +1,5 @@
-"""The catalog as text (scripts/lib/catalog.py): the same for each installation of a version, another after any change."""
+"""The catalog as text (scripts/lib/catalog.py): the same for each installation of a version, other after any change."""
 import pytest
-
 from catalog import as_code, catalog
 from cluster import Cluster
 
