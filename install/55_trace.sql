@@ -136,7 +136,7 @@ AS $$
 	FROM (
 		SELECT i.*, w.reason FROM exact.inbox AS i LEFT JOIN exact.inbox_work AS w ON w.id = i.id
 		WHERE i.division = $1.division AND i.at > $2 AND i.at <= $3
-			AND i.topic = ANY (string_to_array((SELECT c.topic FROM exact.catalogue AS c WHERE c.entity = $1.entity), '|'))
+			AND i.topic = ANY ((SELECT c.topics FROM exact.catalogue AS c WHERE c.entity = $1.entity)::text[])
 			AND i.key = ANY (ARRAY[lower($1.key), lower($1.parent)] || ARRAY(
 				SELECT l.key FROM exact.catalogue AS c JOIN exact.catalogue AS o ON o.feed = c.feed AND o.parent_field IS NOT NULL
 				JOIN exact.record AS l ON l.division = $1.division AND l.entity = o.entity AND l.parent = $1.key

@@ -33,7 +33,7 @@ BEGIN
 	SELECT array_agg(i.entity), array_agg(i.division), array_agg(i.key), array_agg(i.at) INTO entities, divisions, keys, times
 	FROM (SELECT e.entity, x.division, x.key, x.at
 		FROM exact.inbox AS x
-		JOIN (SELECT c.entity, t.topic FROM exact.catalogue AS c, unnest(string_to_array(c.topic, '|')) AS t (topic)
+		JOIN (SELECT c.entity, t.topic FROM exact.catalogue AS c, unnest(c.topics) AS t (topic)
 			WHERE c.entity IN (SELECT f.entity FROM exact.feed AS f)) AS e ON e.topic = x.topic
 		WHERE x.at > now() - span - interval '15 minutes' AND x.key IS NOT NULL
 			AND NOT EXISTS (SELECT FROM exact.inbox_work AS w WHERE w.id = x.id AND w.reason IS NOT NULL) ORDER BY x.at DESC LIMIT 5000) AS i;

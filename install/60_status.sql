@@ -70,8 +70,8 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
 	SELECT coalesce(least(s.notified_first, (SELECT min(least(k.since, k.first_at)) FROM exact.dirty_key AS k JOIN exact.entity_effective AS x ON x.entity = k.entity
 		WHERE k.division = f.division AND x.feed = e.feed)), now()) AS complete_at
-	WHERE e.topic IS NOT NULL AND s.first_complete_at IS NOT NULL AND NOT EXISTS (
-		SELECT FROM string_to_table(e.topic, '|') AS n (topic) WHERE NOT EXISTS (
+	WHERE e.topics IS NOT NULL AND s.first_complete_at IS NOT NULL AND NOT EXISTS (
+		SELECT FROM unnest(e.topics) AS n (topic) WHERE NOT EXISTS (
 			SELECT FROM exact.subscription AS u WHERE u.division = f.division AND u.topic = n.topic AND u.state = 'present' AND u.silent_since IS NULL))
 ) AS notified ON true;
 COMMENT ON VIEW exact._feed IS 'What exact.feeds and exact.status are made of; counts: one entity of those that share a run';

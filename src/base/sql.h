@@ -11,6 +11,12 @@
 #include "catalog/pg_type_d.h"
 #include "utils/timestamp.h"
 
+/*
+ * A version (_seq) is the epoch of the hub that made it, above this many bits of a number that rises
+ * within the epoch. So all versions of a later epoch are newer.
+ */
+#define EXACT_SEQ_EPOCH_BITS 40
+
 typedef struct ExactArg
 {
 	Oid			type;

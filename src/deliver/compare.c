@@ -8,11 +8,14 @@
  */
 #include "postgres.h"
 
+#include "executor/spi.h"
 #include "utils/memutils.h"
 
 #include "base/errors.h"
 #include "base/sql.h"
 #include "deliver/compare.h"
+#include "state/dirty_key.h"
+#include "state/feed_state.h"
 #include "worker/shmem.h"
 
 #define PAGE_ROWS 10000			/* about 1 MB of answer */
@@ -91,19 +94,20 @@ mark_page(Comparison *c)
 	"WITH newest AS (SELECT DISTINCT ON (d, k) d, k, s, gone, parent FROM unnest($2::int[], $3::text[], $4::bigint[], $5::text[]::bool[], $6::text[]) "
 	"  AS u (d, k, s, gone, parent) ORDER BY d, k, s DESC), "
 	"unknown AS (SELECT n.* FROM newest n LEFT JOIN exact.record r ON r.division = n.d AND r.entity = $1 AND r.key = n.k WHERE r.key IS NULL OR r.seq < n.s), "
-	"dirty AS (INSERT INTO exact.dirty_key AS k (division, entity, key, since, reason) "
-	"  SELECT DISTINCT d, $8, CASE WHEN $8 = $1 THEN k ELSE parent END, now(), 'another copy of the hub delivered it' FROM unknown "
-	"  WHERE $7 AND ($8 = $1 OR parent IS NOT NULL) ON CONFLICT (division, entity, key) DO UPDATE SET since = excluded.since, reason = excluded.reason) "
-	"INSERT INTO exact.record AS r (division, entity, key, parent, hash, seq, slot, batch, ord, deleted, first_seen) "
-	"SELECT d, $1, k, parent, NULL, s, 0, 0, 0, gone, '-infinity' FROM unknown "
-	"ON CONFLICT (division, entity, key) DO UPDATE SET hash = NULL, deleted = excluded.deleted, run = NULL, parent = coalesce(r.parent, excluded.parent)";
+	"marked AS (INSERT INTO exact.record AS r (division, entity, key, parent, hash, seq, slot, batch, ord, deleted, first_seen) "
+	"  SELECT d, $1, k, parent, NULL, s, 0, 0, 0, gone, '-infinity' FROM unknown "
+	"  ON CONFLICT (division, entity, key) DO UPDATE SET hash = NULL, deleted = excluded.deleted, run = NULL, parent = coalesce(r.parent, excluded.parent)) "
+	"SELECT d, count(*), array_agg(CASE WHEN $7 THEN k ELSE parent END) FROM unknown GROUP BY d";
 	const ExactStatementResult *page = c->page;
 	int32	   *divisions = palloc(sizeof(int32) * Max(page->nrows, 1));
 	int64	   *seqs = palloc(sizeof(int64) * Max(page->nrows, 1));
 	const char **keys = palloc(sizeof(char *) * Max(page->nrows, 1));
 	const char **gone = palloc(sizeof(char *) * Max(page->nrows, 1));
 	const char **parents = palloc(sizeof(char *) * Max(page->nrows, 1));
-	ExactArg	args[8];
+	const char *document = c->document ? c->document : c->plan->sql.entity;
+	ExactArg	args[7];
+	SPITupleTable *found;
+	uint64		n;
 
 	for (int r = 0; r < page->nrows; r++)
 	{
@@ -126,9 +130,22 @@ mark_page(Comparison *c)
 	args[3] = exact_arg_int8_array(seqs, NULL, page->nrows);
 	args[4] = exact_arg_text_array(gone, NULL, page->nrows);
 	args[5] = exact_arg_text_array(parents, NULL, page->nrows);
-	args[6] = exact_arg_bool(c->by_key);
-	args[7] = exact_arg_text(c->document ? c->document : c->plan->sql.entity);
-	c->unknown += (int64) exact_sql(sql, 8, args);
+	args[6] = exact_arg_bool(strcmp(document, c->plan->sql.entity) == 0);
+	n = exact_sql(sql, 7, args);
+	found = SPI_tuptable;
+	for (uint64 i = 0; i < n; i++)
+	{
+		int			division;
+		char	  **wanted;
+		int			nwanted;
+
+		SPI_tuptable = found;
+		division = (int) exact_cell_int8(i, 1, 0);
+		c->unknown += exact_cell_int8(i, 2, 0);
+		wanted = exact_cell_texts(i, 3, &nwanted);
+		if (c->by_key)
+			exact_dirty_key_want(division, document, wanted, nwanted, EXACT_DIRTY_OTHER_COPY);
+	}
 	c->seen += page->nrows;
 	if (page->nrows > 0)
 		c->above = seqs[page->nrows - 1];
@@ -138,11 +155,6 @@ mark_page(Comparison *c)
 static void
 page_unit(void *arg)
 {
-	static const char reread_sql[] =
-	"UPDATE exact.feed_state SET mark = 1, run = nextval('exact.run_id'), run_state = 'idle', next_link = NULL, run_first_max = NULL, run_max = NULL, "
-	"run_rising = NULL, run_rows = 0, complete_at = NULL, next_run_at = now(), requested = true "
-	"WHERE feed = (SELECT e.feed FROM exact.entity_effective e WHERE e.entity = $1) AND division IN "
-	"  (SELECT r.division FROM exact.record r WHERE r.entity = $1 AND r.hash IS NULL)";
 	static const char end_sql[] = "UPDATE exact.target_state SET compared_epoch = $3 WHERE workspace = $1 AND entity = $2";
 	static const char audit_sql[] =
 	"SELECT exact._audit('loader', 'installation', NULL, $2, jsonb_build_object('workspace', $1::text, 'table', $4::text, 'epoch', $3::int, "
@@ -155,10 +167,7 @@ page_unit(void *arg)
 	if (!c->last_page)
 		return;
 	if (c->unknown > 0 && !c->by_key)
-	{
-		args[0] = exact_arg_text(c->plan->sql.entity);
-		exact_sql(reread_sql, 1, args);
-	}
+		exact_feed_state_from_start(EXACT_FROM_START_OTHER_COPY, 0, c->plan->sql.entity, NULL);
 	if (c->unknown > 0)
 		exact_wake_at_commit(EXACT_ROLE_FETCHER);
 	args[0] = exact_arg_text(c->plan->workspace->name);

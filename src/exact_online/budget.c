@@ -14,6 +14,7 @@
 #include "base/sql.h"
 #include "exact_online/budget.h"
 #include "http/http_answer.h"
+#include "state/division_state.h"
 
 #define MINUTE_MARGIN 3			/* stop at this many left: other processes share the bucket */
 #define DAY_MARGIN 2
@@ -319,25 +320,20 @@ exact_budget_count_call(int division)
 void
 exact_budget_save(int division)
 {
-	static const char sql[] =
-	"INSERT INTO exact.division_state AS s (division, minute_limit, minute_left, minute_reset, day_limit, day_left, day_reset, gap) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8 * interval '1 s') "
-	"ON CONFLICT (division) DO UPDATE SET minute_limit = excluded.minute_limit, minute_left = excluded.minute_left, "
-	"minute_reset = excluded.minute_reset, day_limit = excluded.day_limit, day_left = excluded.day_left, day_reset = excluded.day_reset, gap = excluded.gap";
 	Budget	   *b = budget_of(division);
-	ExactArg	args[8];
+	ExactDivisionBudget known = {
+		.minute_limit = b->minute_limit,
+		.minute_left = b->minute_left,
+		.minute_reset = b->minute_reset,
+		.day_limit = b->day_limit,
+		.day_left = b->day_left,
+		.day_reset = b->day_reset,
+		.gap = b->gap,
+	};
 
 	if (division == 0 || (b->minute_limit == 0 && b->day_limit == 0))
 		return;
-	args[0] = exact_arg_int4(division);
-	args[1] = b->minute_limit > 0 ? exact_arg_int4(b->minute_limit) : exact_arg_null(INT4OID);
-	args[2] = b->minute_limit > 0 ? exact_arg_int4(b->minute_left) : exact_arg_null(INT4OID);
-	args[3] = b->minute_limit > 0 ? exact_arg_time(b->minute_reset) : exact_arg_null(TIMESTAMPTZOID);
-	args[4] = b->day_limit > 0 ? exact_arg_int4(b->day_limit) : exact_arg_null(INT4OID);
-	args[5] = b->day_limit > 0 ? exact_arg_int4(b->day_left) : exact_arg_null(INT4OID);
-	args[6] = b->day_limit > 0 ? exact_arg_time(b->day_reset) : exact_arg_null(TIMESTAMPTZOID);
-	args[7] = b->gap > 0 ? exact_arg_float8((double) (b->gap / USECS_PER_SEC)) : exact_arg_null(FLOAT8OID);
-	exact_sql(sql, 8, args);
+	exact_division_state_budget(division, &known);
 }
 
 void

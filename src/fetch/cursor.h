@@ -4,7 +4,7 @@
 #ifndef EXACT_CURSOR_H
 #define EXACT_CURSOR_H
 
-#include "fetch/plan.h"
+#include "fetch/lane.h"
 
 /* Does a run that begins now read everything? */
 extern bool exact_cursor_whole(const ExactRun *run);

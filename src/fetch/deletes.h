@@ -4,10 +4,15 @@
 #ifndef EXACT_DELETES_H
 #define EXACT_DELETES_H
 
-#include "fetch/plan.h"
+#include "fetch/lane.h"
 
 /* In a unit: applies a page of sync/Deleted; returns the tombstones written. */
-extern int	exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage *page, int64 run, int64 call);
-/* In a unit, at the end of a complete run: what was not seen in it is to be confirmed (deleted at once where no keyed read exists, held in great numbers). Returns tombstones. */
+extern int	exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage *page,
+									int64 run, int64 call);
+/*
+ * In a unit, at the end of a complete run: what was not seen in it is to be confirmed (deleted at once where no
+ * keyed read exists, held in great numbers). Returns tombstones.
+ */
 extern int	exact_deletes_absent(const ExactRun *run, int64 call);
+
 #endif

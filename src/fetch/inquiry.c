@@ -21,7 +21,7 @@
 #include "exact_online/link.h"
 #include "exact_online/odata.h"
 #include "fetch/inquiry.h"
-#include "fetch/plan.h"
+#include "fetch/lane.h"
 #include "worker/ping.h"
 
 #define MAX_PAGES 200
@@ -334,7 +334,7 @@ on_authorized(const ExactTokenAnswer *answer, void *arg)
 		char	   *text = psprintf("authorised; the first feeds start now");
 
 		exact_ask_answer(ask, text, strlen(text));
-		exact_plan_want();
+		exact_lane_want_plan();
 	}
 	else if (answer->fault != NULL)
 		exact_ask_fail(ask, answer->fault);
@@ -363,7 +363,7 @@ exact_inquiry_answer(ExactAsk *ask)
 		char	   *result = exact_credential_import();
 
 		exact_ask_answer(ask, result, strlen(result));
-		exact_plan_want();
+		exact_lane_want_plan();
 	}
 	else
 		exact_ask_failf(ask, ERRCODE_EXACT_NOT_USABLE, NULL, NULL, "the fetcher does not know the question \"%s\"", op);

@@ -199,7 +199,7 @@ read_notes(NoteGroup *g)
 				  " WHEN d.app <> t.app THEN pg_catalog.format('division %s belongs to app %s, and app %s signed it', t.division, d.app, t.app)"
 				  " WHEN NOT d.enabled THEN pg_catalog.format('division %s is not enabled', t.division)"
 				  " WHEN NOT EXISTS (SELECT FROM exact.feed AS f JOIN exact.catalogue AS c ON c.entity = f.entity"
-				  " WHERE f.division = t.division AND f.enabled AND t.topic = ANY (pg_catalog.string_to_array(c.topic, '|')))"
+				  " WHERE f.division = t.division AND f.enabled AND t.topic = ANY (c.topics))"
 				  " THEN pg_catalog.format('no enabled entity of division %s has topic %s', t.division, t.topic) END"
 				  " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) WITH ORDINALITY AS t (app, division, topic, ord)"
 				  " LEFT JOIN exact.division AS d ON d.division = t.division ORDER BY t.ord", 3, args);
