@@ -1,10 +1,10 @@
 /*
  * deletes.c - records that are gone.
  *
- * An entry of sync/Deleted deletes the record it names. Where it may name a document's header or its lines
- * (combined sets), and for whatever is only missing from a complete read, the key becomes dirty and one keyed
- * $filter decides: 200 and absent is gone. Never a GET by key: a deleted key's 404 counts against the error
- * budget (exact-online.md §5.4, §6.4).
+ * An entry of sync/Deleted deletes the record it names. Where it may name a document's header or
+ * its lines (combined sets), and for whatever is only missing from a complete read, the key
+ * becomes dirty and one keyed $filter decides: 200 and absent is gone. Never a GET by key: a
+ * deleted key's 404 counts against the error budget (exact-online.md §5.4, §6.4).
  */
 #include "postgres.h"
 
@@ -75,8 +75,8 @@ read_log(const ExactLane *lane, const ExactFeed *feed, const ExactPage *page, ch
 }
 
 /*
- * Which of our records does the log name? A line of a combined set is deleted by its own entry and puts its
- * document up for confirmation; an entry with a document's id does the latter alone.
+ * Which of our records does the log name? A line of a combined set is deleted by its own entry and
+ * puts its document up for confirmation; an entry with a document's id does the latter alone.
  */
 static uint64
 find_named(const ExactLane *lane, char **keys, int32 *types, int n)
@@ -162,7 +162,10 @@ exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage 
 
 /* ---- what a complete read does not show ---- */
 
-/* Why so many absent keys are not believed; NULL: they are. *rejected: an operator has refused them before. */
+/*
+ * Why so many absent keys are not believed; NULL: they are. *rejected: an operator has refused
+ * them before.
+ */
 static const char *
 why_held(const ExactRun *run, const char *entity, ExactArg keys, int n, int64 *alive,
 		 bool *rejected)
@@ -199,9 +202,10 @@ why_held(const ExactRun *run, const char *entity, ExactArg keys, int n, int64 *a
 }
 
 /*
- * An empty answer for a table that is not, more than 20 keys and 5 % of it, or anything at all after somebody
- * consented anew is more likely a fault or a lost right than the end of so many records: they are held until an
- * operator says yes. What an operator has refused is not asked again.
+ * An empty answer for a table that is not, more than 20 keys and 5 % of it, or anything at all
+ * after somebody consented anew is more likely a fault or a lost right than the end of so many
+ * records: they are held until an operator says yes. What an operator has refused is not asked
+ * again.
  */
 static bool
 hold(const ExactRun *run, const char *entity, char **keys, int n)
@@ -238,7 +242,10 @@ hold(const ExactRun *run, const char *entity, char **keys, int n)
 	return true;
 }
 
-/* What the run did not see of an entity; header: of a combined set. Keys are column 1 of the result. */
+/*
+ * What the run did not see of an entity; header: of a combined set. Keys are column 1 of the
+ * result.
+ */
 static uint64
 find_absent(const ExactRun *run, const ExactFeedEntity *entity, const char *header,
 			bool of_documents)
@@ -291,9 +298,9 @@ end_hold(const ExactRun *run, const char *entity)
 }
 
 /*
- * Absent means: known before the run began, alive, not seen in the run. In a run from a mark that is only true
- * of a combined set's lines, and only of documents that the run did see; in a run over everything, of every
- * record.
+ * Absent means: known before the run began, alive, not seen in the run. In a run from a mark that
+ * is only true of a combined set's lines, and only of documents that the run did see; in a run
+ * over everything, of every record.
  */
 int
 exact_deletes_absent(const ExactRun *run, int64 call)

@@ -1,10 +1,10 @@
 /*
  * epoch.c - what the fetcher does when an epoch begins: every feed is read from its start.
  *
- * Marks of a database that was restored or promoted stand where that database stood; another copy may have
- * read on, and Exact Online's log of deletes reaches two months back only. The fetcher moves the marks itself,
- * at its start: no user's open transaction holds them. Called by fetcher.c, before anything is staged in the
- * epoch.
+ * Marks of a database that was restored or promoted stand where that database stood; another copy
+ * may have read on, and Exact Online's log of deletes reaches two months back only. The fetcher
+ * moves the marks itself, at its start: no user's open transaction holds them. Called by
+ * fetcher.c, before anything is staged in the epoch.
  */
 #include "postgres.h"
 

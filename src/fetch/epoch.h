@@ -5,8 +5,8 @@
 #define EXACT_EPOCH_H
 
 /*
- * In a unit, once at the fetcher's start: after adopt(), fence(), a promotion or a restore every feed is read
- * from its start.
+ * In a unit, once at the fetcher's start: after adopt(), fence(), a promotion or a restore every
+ * feed is read from its start.
  */
 extern void exact_epoch_reread(void);
 

@@ -2,8 +2,8 @@
  * generation.c - the generation of a division's row versions.
  *
  * Exact Online resets Timestamp values when DivisionMoveDate or DivisionHRLinkUnlinkDate changes
- * (exact-online.md §5.3). The mark generation then rises, every sync feed starts at its first mark again, and
- * what a whole run does not show is gone.
+ * (exact-online.md §5.3). The mark generation then rises, every sync feed starts at its first mark
+ * again, and what a whole run does not show is gone.
  */
 #include "postgres.h"
 

@@ -1,11 +1,11 @@
 /*
  * hint.c - what notifications say.
  *
- * A notification is a hint, never data. Taken from exact.inbox, it asks the feed of its topic to run, or,
- * where an entity has no row versions, makes its key dirty; a delete is looked up over all entities of its
- * topic and confirmed by a keyed read: exact._take_notifications(). Each division and topic is taken in
- * transactions of its own, and rows that somebody holds are passed over, so that nobody's open transaction
- * delays others.
+ * A notification is a hint, never data. Taken from exact.inbox, it asks the feed of its topic to
+ * run, or, where an entity has no row versions, makes its key dirty; a delete is looked up over
+ * all entities of its topic and confirmed by a keyed read: exact._take_notifications(). Each
+ * division and topic is taken in transactions of its own, and rows that somebody holds are passed
+ * over, so that nobody's open transaction delays others.
  */
 #include "postgres.h"
 
@@ -122,7 +122,10 @@ read_feeds(Taking *t)
 	t->held = !exact_cell_bool(0, 1, false);
 }
 
-/* The topic was heard: how long it is usually silent is measured from one notification to the next. */
+/*
+ * The topic was heard: how long it is usually silent is measured from one notification to the
+ * next.
+ */
 static void
 save_heard(const Topic *topic, TimestampTz heard)
 {
@@ -184,7 +187,10 @@ take_unit(void *arg)
 		save_heard(t->topic, heard);
 }
 
-/* Takes what waits of one topic; false when somebody holds what would be changed, or nothing waits. */
+/*
+ * Takes what waits of one topic; false when somebody holds what would be changed, or nothing
+ * waits.
+ */
 static bool
 take_topic(const Topic *topic)
 {
@@ -208,8 +214,8 @@ take_topic(const Topic *topic)
 }
 
 /*
- * Takes a portion of each topic that waits; returns when to take the next. PG_INT64_MAX: when woken, since a look
- * over all topics from the first one on found nothing.
+ * Takes a portion of each topic that waits; returns when to take the next. PG_INT64_MAX: when
+ * woken, since a look over all topics from the first one on found nothing.
  */
 static TimestampTz
 take_topics(void)

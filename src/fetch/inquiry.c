@@ -1,8 +1,10 @@
 /*
- * inquiry.c - ad-hoc questions of backends, through the same tokens, budgets and guard as the feeds.
+ * inquiry.c - ad-hoc questions of backends, through the same tokens, budgets and guard as the
+ * feeds.
  *
- * A question is a chain of GETs that gathers records as received; its answer is JSON text. No question takes a URL: host and
- * division come from the configuration, the resource is checked, links are followed within the division only.
+ * A question is a chain of GETs that gathers records as received; its answer is JSON text. No
+ * question takes a URL: host and division come from the configuration, the resource is checked,
+ * links are followed within the division only.
  */
 #include "postgres.h"
 
@@ -71,7 +73,9 @@ static const char *const me_fields[] = {"CurrentDivision"};
 static const char *const division_fields[] = {"Code", "Description", "Status", "BlockingStatus"};
 static const char *const fetch_fields[] = {"Division"};
 
-/* A page of divisions becomes [{"division":..,"description":..,"status":..,"blocking_status":..}] */
+/*
+ * A page of divisions becomes [{"division":..,"description":..,"status":..,"blocking_status":..}]
+ */
 static void
 gather_divisions(Inquiry *q, const ExactPage *page)
 {
@@ -244,7 +248,9 @@ find_unit(void *arg)
 	MemoryContextSwitchTo(old);
 }
 
-/* Letters, digits and slashes, and a key in parentheses: nothing that leaves the division's path. */
+/*
+ * Letters, digits and slashes, and a key in parentheses: nothing that leaves the division's path.
+ */
 static bool
 good_resource(const char *resource)
 {

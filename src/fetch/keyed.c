@@ -1,11 +1,12 @@
 /*
  * keyed.c - keyed reads: records that are read again by their key.
  *
- * Whatever makes a key dirty (a notification, a changed transaction line, an entry of the log of deletes,
- * absence from a complete read) is settled by one $filter over up to EXACT_FEED_KEYS keys. An entity with row
- * versions is only asked which keys still exist, since its versions come from its feed alone; all others are
- * read whole, a document with its lines. 200 and absent is gone. Never a GET by key: a deleted key's 404 counts
- * against the error budget (exact-online.md §5.4, §6.4).
+ * Whatever makes a key dirty (a notification, a changed transaction line, an entry of the log of
+ * deletes, absence from a complete read) is settled by one $filter over up to EXACT_FEED_KEYS
+ * keys. An entity with row versions is only asked which keys still exist, since its versions come
+ * from its feed alone; all others are read whole, a document with its lines. 200 and absent is
+ * gone. Never a GET by key: a deleted key's 404 counts against the error budget (exact-online.md
+ * §5.4, §6.4).
  */
 #include "postgres.h"
 
@@ -77,9 +78,9 @@ refusal_of(ExactLane *lane, const char *entity)
 /* ---- which keys ---- */
 
 /*
- * When a dirty key is due. Notifications come in bursts, so after a pause in them ($3 ms), at the latest five
- * such pauses after the first. A time that is still to come is of a clock that was set back: the key is due
- * now; a delay is an hour at most, so one that is longer counts as none.
+ * When a dirty key is due. Notifications come in bursts, so after a pause in them ($3 ms), at the
+ * latest five such pauses after the first. A time that is still to come is of a clock that was set
+ * back: the key is due now; a delay is an hour at most, so one that is longer counts as none.
  */
 #define DUE_SQL \
 	"greatest(" \
@@ -89,7 +90,10 @@ refusal_of(ExactLane *lane, const char *entity)
 	" ELSE k.since END," \
 	" CASE WHEN k.not_before < clock_timestamp() + interval '2 h' THEN k.not_before END)"
 
-/* Keys that a keyed read settles: an entity with row versions is only asked whether a record still exists. */
+/*
+ * Keys that a keyed read settles: an entity with row versions is only asked whether a record still
+ * exists.
+ */
 #define SETTLED_BY_KEY_SQL \
 	"(e.method <> 'sync'" \
 	" OR k.reason IN ('" EXACT_DIRTY_CONFIRM_TEXT "', '" EXACT_DIRTY_APPROVED_TEXT "'))" \
@@ -103,8 +107,8 @@ refusal_of(ExactLane *lane, const char *entity)
 #define FIRST_LOAD_SQL "coalesce(k.reason = '" EXACT_DIRTY_FIRST_LOAD_TEXT "', false)"
 
 /*
- * $1 division, $2 entities that are held back now: refused lately, or of a feed whose last keyed read was a
- * moment ago; $3 debounce in ms, $4: also keys that a first load made dirty
+ * $1 division, $2 entities that are held back now: refused lately, or of a feed whose last keyed
+ * read was a moment ago; $3 debounce in ms, $4: also keys that a first load made dirty
  */
 static ExactArg *
 pick_args(const ExactLane *lane, bool live, ExactArg *args)
@@ -134,8 +138,8 @@ pick_args(const ExactLane *lane, bool live, ExactArg *args)
 }
 
 /*
- * When the next keyed read of a division is due, PG_INT64_MAX never; live: the next that no first load asks for.
- * In a unit.
+ * When the next keyed read of a division is due, PG_INT64_MAX never; live: the next that no first
+ * load asks for. In a unit.
  */
 static TimestampTz
 next_due(const ExactLane *lane, bool live)
@@ -164,7 +168,9 @@ next_due(const ExactLane *lane, bool live)
 	return at;
 }
 
-/* The feed's entities of which the division has enabled names; and which of them the keys are of. */
+/*
+ * The feed's entities of which the division has enabled names; and which of them the keys are of.
+ */
 static void
 set_entities(Keyed *keyed, const char *entity, char **names, int nnames)
 {
@@ -187,7 +193,8 @@ set_entities(Keyed *keyed, const char *entity, char **names, int nnames)
 	}
 	keyed->lines = keyed->entity != NULL && keyed->entity->row_kind == 'l' && feed->collection >= 0;
 	if (keyed->entity != NULL && keyed->entity->plain_resource == NULL && !keyed->whole)
-		keyed->approved = true; /* nobody can be asked: only an operator's word puts such a key here */
+		/* nobody can be asked: only an operator's word puts such a key here */
+		keyed->approved = true;
 }
 
 /* Takes the keys of the result: n of one entity. */
@@ -218,8 +225,8 @@ take_keys(Keyed *keyed, uint64 n)
 }
 
 /*
- * The oldest due keys of one entity, of one kind: an operator's word, a first load's, or any other. First loads go
- * last.
+ * The oldest due keys of one entity, of one kind: an operator's word, a first load's, or any
+ * other. First loads go last.
  */
 static void
 pick_unit(void *arg)
@@ -320,9 +327,9 @@ apply_unit(void *arg)
 }
 
 /*
- * An entity whose keyed read fails holds back itself only; true when it is one key that is refused again and
- * again. A refusal, or the third failure, asks for a quarter of the keys next time: so the key that causes it is
- * found.
+ * An entity whose keyed read fails holds back itself only; true when it is one key that is refused
+ * again and again. A refusal, or the third failure, asks for a quarter of the keys next time: so
+ * the key that causes it is found.
  */
 static bool
 hold_back(ExactLane *lane, const char *entity, int nkeys, ExactApiAnswer *answer)
@@ -502,7 +509,10 @@ read_page(Keyed *keyed, ExactApiAnswer *answer)
 	return problem;
 }
 
-/* Stores the page; after the last one the read has ended, after any other it goes on when its turn comes. */
+/*
+ * Stores the page; after the last one the read has ended, after any other it goes on when its turn
+ * comes.
+ */
 static void
 on_keyed(ExactApiAnswer *answer, void *arg)
 {

@@ -1,8 +1,8 @@
 /*
  * lane.c - divisions and their feeds in memory: where each stands, when it is due.
  *
- * A lane is a division: one request of it is on the way at a time. A run is one feed of it. Both live as
- * long as the process, so an idle fetcher runs no SQL.
+ * A lane is a division: one request of it is on the way at a time. A run is one feed of it. Both
+ * live as long as the process, so an idle fetcher runs no SQL.
  */
 #include "postgres.h"
 
@@ -147,8 +147,8 @@ exact_lane_notified(int division, const char *feed, TimestampTz first, Timestamp
 /* ---- when a run is due ---- */
 
 /*
- * A first load of documents waits until what makes them be read again is complete: no change then lies
- * between the two.
+ * A first load of documents waits until what makes them be read again is complete: no change then
+ * lies between the two.
  */
 static bool
 waits_for_trigger(const ExactRun *run)
@@ -180,8 +180,8 @@ exact_lane_gap(const ExactLane *lane)
 }
 
 /*
- * When notifications make a feed due: after a pause in them, at the latest five such pauses after the first;
- * paced by the budget.
+ * When notifications make a feed due: after a pause in them, at the latest five such pauses after
+ * the first; paced by the budget.
  */
 static TimestampTz
 notified_due_at(const ExactRun *run)

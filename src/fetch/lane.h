@@ -1,8 +1,8 @@
 /*
  * lane.h - divisions (lanes) and their feeds (runs) in memory: where each stands, when it is due.
  *
- * Filled from exact._plan by plan.c. Lanes and runs are never freed while the process lives: requests on
- * the way point to them.
+ * Filled from exact._plan by plan.c. Lanes and runs are never freed while the process lives:
+ * requests on the way point to them.
  */
 #ifndef EXACT_LANE_H
 #define EXACT_LANE_H
@@ -44,7 +44,8 @@ typedef struct ExactRun
 	int64		run_rows;
 	TimestampTz complete_at;
 	int			errors;			/* in a row */
-	bool		whole;			/* the running run reads everything: what it does not show is gone */
+	/* the running run reads everything: what it does not show is gone */
+	bool		whole;
 	TimestampTz whole_at;		/* start of the last complete one */
 	int64		whole_rows;
 	int64		reread_from;	/* 0 = from the mark */
@@ -94,7 +95,9 @@ extern ExactLane *exact_lane_make(int division);
 /* The run of a feed, made when there is none. */
 extern ExactRun *exact_lane_run(ExactLane *lane, const char *feed);
 
-/* A request of the lane goes out: until its answer is there nothing else of the division is sent. */
+/*
+ * A request of the lane goes out: until its answer is there nothing else of the division is sent.
+ */
 extern void exact_lane_hold(ExactLane *lane);
 /* Its answer is there. */
 extern void exact_lane_release(ExactLane *lane);
@@ -104,8 +107,8 @@ extern int	exact_lane_held(void);
 /* When a run is due: 0 = now or overdue; PG_INT64_MAX = not by itself. */
 extern TimestampTz exact_lane_due_at(const ExactRun *run);
 /*
- * Microseconds that lie between two runs, or two keyed reads, of a feed that notifications ask for, so
- * that the day's calls last.
+ * Microseconds that lie between two runs, or two keyed reads, of a feed that notifications ask
+ * for, so that the day's calls last.
  */
 extern int64 exact_lane_gap(const ExactLane *lane);
 /* A feed has been notified of changes between these moments; called when that is stored. */
@@ -115,7 +118,9 @@ extern void exact_lane_forgive(ExactLane *lane);
 
 /* The plan is to be read anew in the fetcher's next turn. */
 extern void exact_lane_want_plan(void);
-/* The same for whoever may ask a hundred times a second: not within a second of the last reading. */
+/*
+ * The same for whoever may ask a hundred times a second: not within a second of the last reading.
+ */
 extern void exact_lane_look_at_plan(void);
 /* ms until the plan is to be read: 0 = now, -1 = when asked. */
 extern long exact_lane_plan_wait(void);

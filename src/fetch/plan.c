@@ -1,8 +1,8 @@
 /*
  * plan.c - reads what the fetcher has to do.
  *
- * Read anew whenever the fetcher is woken (configuration, requests, resume); between that it lives in
- * memory (lane.c).
+ * Read anew whenever the fetcher is woken (configuration, requests, resume); between that it lives
+ * in memory (lane.c).
  */
 #include "postgres.h"
 
@@ -76,8 +76,8 @@ read_lanes(void)
 /* ---- feeds ---- */
 
 /*
- * Other fields than before (selected by a user, new in the catalogue): what was read must be read again. Returns
- * true when the feed has been sent back to its start. In a unit.
+ * Other fields than before (selected by a user, new in the catalogue): what was read must be read
+ * again. Returns true when the feed has been sent back to its start. In a unit.
  */
 static bool
 compare_fields(ExactRun *run)

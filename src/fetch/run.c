@@ -1,10 +1,10 @@
 /*
  * run.c - runs of feeds.
  *
- * A run reads a feed from its mark to its last page. Each page is one transaction: call, versions, next link;
- * the mark moves with the last page only. One request of a division is on the way at a time, so everything read
- * earlier is staged when the next request is sent (design: reading right, rule 3). A crash resumes at the stored
- * link.
+ * A run reads a feed from its mark to its last page. Each page is one transaction: call, versions,
+ * next link; the mark moves with the last page only. One request of a division is on the way at a
+ * time, so everything read earlier is staged when the next request is sent (design: reading right,
+ * rule 3). A crash resumes at the stored link.
  */
 #include "postgres.h"
 
@@ -57,8 +57,8 @@ failure_unit(void *arg)
 }
 
 /*
- * Records a request that failed and when the feed may be tried again. A link that is refused, or answered with
- * nothing usable again and again, has expired: the run goes back to its first page.
+ * Records a request that failed and when the feed may be tried again. A link that is refused, or
+ * answered with nothing usable again and again, has expired: the run goes back to its first page.
  */
 static void
 fail_run(ExactRun *run, ExactApiAnswer *answer, const ExactFault *fault)
@@ -146,8 +146,8 @@ save_run(PageUnit *u)
 }
 
 /*
- * The service's own present as its times of change are written: its local clock (exact-online.md §4.7), in ms.
- * The answer's Date header knows no fractions.
+ * The service's own present as its times of change are written: its local clock (exact-online.md
+ * §4.7), in ms. The answer's Date header knows no fractions.
  */
 static int64
 service_now(const PageUnit *u)
@@ -206,9 +206,9 @@ follow_versions(PageUnit *u)
 }
 
 /*
- * Follows the marks of a run, row versions or times of change: highest of the first page, highest of all, and
- * whether they rose throughout. With the last page the mark moves: to the highest of all where they rose, else
- * to the highest of the first page only.
+ * Follows the marks of a run, row versions or times of change: highest of the first page, highest
+ * of all, and whether they rose throughout. With the last page the mark moves: to the highest of
+ * all where they rose, else to the highest of the first page only.
  */
 static void
 follow_marks(PageUnit *u)
@@ -338,7 +338,10 @@ page_unit(void *arg)
 
 /* ---- the answer ---- */
 
-/* The run has completed: the notifications and wishes that came before it began are followed by it. */
+/*
+ * The run has completed: the notifications and wishes that came before it began are followed by
+ * it.
+ */
 static void
 satisfy(ExactRun *run)
 {
@@ -382,7 +385,9 @@ take_over(PageUnit *u)
 		satisfy(run);
 }
 
-/* __next must lead to the same host and division; a link to elsewhere would carry the token there. */
+/*
+ * __next must lead to the same host and division; a link to elsewhere would carry the token there.
+ */
 static ExactFault *
 check_link(ExactRun *run, const char *base_url, const char *link)
 {

@@ -6,7 +6,10 @@
 
 #include "fetch/lane.h"
 
-/* Asks for the next page of a run, or for the first page of a new one. The lane is held until its answer is stored. */
+/*
+ * Asks for the next page of a run, or for the first page of a new one. The lane is held until its
+ * answer is stored.
+ */
 extern void exact_run_send(ExactRun *run);
 
 #endif

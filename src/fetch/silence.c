@@ -1,8 +1,8 @@
 /*
  * silence.c - topics that have fallen silent.
  *
- * Silent is a topic whose last notification is older than three times its usual gap (95 of 100 gaps were
- * shorter) and older than ten minutes. Notifications may have been lost: its feeds run.
+ * Silent is a topic whose last notification is older than three times its usual gap (95 of 100
+ * gaps were shorter) and older than ten minutes. Notifications may have been lost: its feeds run.
  */
 #include "postgres.h"
 

@@ -1,10 +1,10 @@
 /*
  * stage.c - writes versions.
  *
- * A version is written once and never changed. What decides whether a row is a new version: its hash against
- * exact.record; whether it may be one: its row version (Timestamp) against the stored one of the same mark
- * generation, and whether its request was sent before a tombstone of its key was staged. Keys that may not be
- * staged become dirty.
+ * A version is written once and never changed. What decides whether a row is a new version: its
+ * hash against exact.record; whether it may be one: its row version (Timestamp) against the stored
+ * one of the same mark generation, and whether its request was sent before a tombstone of its key
+ * was staged. Keys that may not be staged become dirty.
  */
 #include "postgres.h"
 
@@ -123,16 +123,16 @@ close_batch(int64 batch, int slot, int division, const char *entity, const char 
 }
 
 /*
- * A change of a transaction line makes its document be read again, since an edit of a line need not move its
- * header. Which entity has the document is looked up in this order:
+ * A change of a transaction line makes its document be read again, since an edit of a line need
+ * not move its header. Which entity has the document is looked up in this order:
  *
  *  1. Every entity that knows it. Bank entry 4711 is known as one of bankentries: that key becomes dirty.
  *  2. If none knows it: where the line's Type belongs. Type 40 is among the trigger_types of bankentries, so
  *     4711 is looked for there: the document is new, and its line was read before it.
  *  3. If no entity claims that Type: in all that these lines may tell of.
  *
- * Only where the documents' first run has begun: it begins after the transaction lines are complete, so it
- * finds by itself what changed before.
+ * Only where the documents' first run has begun: it begins after the transaction lines are
+ * complete, so it finds by itself what changed before.
  */
 static void
 follow(int division, const char *entity, int slot, int64 batch, bool first)
@@ -194,7 +194,8 @@ typedef struct Stale
 {
 	char	  **keys;
 	int			n;
-	char	  **late;			/* what is to be read instead of those that were sent before a deletion, */
+	/* what is to be read instead of those that were sent before a deletion, */
+	char	  **late;
 	int			nlate;
 	char	  **older;			/* and of those that are older than what is stored */
 	int			nolder;
@@ -210,8 +211,8 @@ is_stale(const Stale *stale, const char *key)
 }
 
 /*
- * What the page settles, and what it makes dirty. A line of an expanded document is read again with the document, a
- * record with row versions is only asked whether it still exists.
+ * What the page settles, and what it makes dirty. A line of an expanded document is read again
+ * with the document, a record with row versions is only asked whether it still exists.
  */
 static void
 mark_keys(const ExactStagePage *p, const ExactFeedEntity *entity, const char *document,
@@ -241,8 +242,9 @@ mark_keys(const ExactStagePage *p, const ExactFeedEntity *entity, const char *do
 }
 
 /*
- * One statement compares the rows with what is stored, writes the new versions and what is known of each record.
- * A row that was changed while pages were read can stand twice in a run, even in a page: the later one counts.
+ * One statement compares the rows with what is stored, writes the new versions and what is known
+ * of each record. A row that was changed while pages were read can stand twice in a run, even in a
+ * page: the later one counts.
  */
 void
 exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactStageRows *rows)

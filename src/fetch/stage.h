@@ -1,9 +1,9 @@
 /*
- * stage.h - writes versions: rows of an entity or a list of tombstones become a batch, in one transaction of the
- * caller's.
+ * stage.h - writes versions: rows of an entity or a list of tombstones become a batch, in one
+ * transaction of the caller's.
  *
- * The only writer of exact.stage, exact.batch and exact.record; in the fetcher alone, so that _seq rises in
- * commit order.
+ * The only writer of exact.stage, exact.batch and exact.record; in the fetcher alone, so that _seq
+ * rises in commit order.
  */
 #ifndef EXACT_STAGE_H
 #define EXACT_STAGE_H
@@ -32,7 +32,8 @@ typedef struct ExactStagePage
 	int			stale;
 	int64		reread_from;	/* lowest row version of those sent before a tombstone, 0 none */
 	int			vanished;		/* lines that are no longer in their expanded documents */
-	int			unread;			/* documents without all their lines: dirty under the lines' entity */
+	/* documents without all their lines: dirty under the lines' entity */
+	int			unread;
 } ExactStagePage;
 
 /* Columns of a page for one entity */
@@ -59,12 +60,15 @@ extern int64 exact_stage_last_seq(void);
 /* Stages what changed of these rows, and adds to the page's results. */
 extern void exact_stage_rows(ExactStagePage *page, const ExactFeedEntity *entity,
 							 const ExactStageRows *rows);
-/* Deletes the lines of these documents that are none of these keys and were known when the read began. */
+/*
+ * Deletes the lines of these documents that are none of these keys and were known when the read
+ * began.
+ */
 extern void exact_stage_vanished(ExactStagePage *page, const char *lines, char **documents,
 								 int ndocuments, char **keys, int nkeys, int64 known_seq);
 /*
- * Stages a tombstone for each key that is known and not deleted; for a header also for its lines (line_entity, may
- * be NULL). how: for the audit log. Returns the number of tombstones.
+ * Stages a tombstone for each key that is known and not deleted; for a header also for its lines
+ * (line_entity, may be NULL). how: for the audit log. Returns the number of tombstones.
  */
 extern int	exact_stage_delete(int division, const char *feed, const char *entity,
 							   const char *line_entity, char **keys, int nkeys, int64 run,

@@ -1,8 +1,9 @@
 /*
  * stage_page.c - takes a page of records apart.
  *
- * A page of a plain feed is rows of one entity; of a combined set, headers and lines side by side; of an
- * expanded feed, documents that hold their lines. Every record must be of the division that was asked.
+ * A page of a plain feed is rows of one entity; of a combined set, headers and lines side by side;
+ * of an expanded feed, documents that hold their lines. Every record must be of the division that
+ * was asked.
  */
 #include "postgres.h"
 
@@ -60,7 +61,10 @@ add_row(ExactStageRows *rows, const ExactFeed *feed, const ExactFeedEntity *enti
 	rows->n++;
 }
 
-/* Design: the division of each record is checked, and nothing of a page with a foreign one is kept. */
+/*
+ * Design: the division of each record is checked, and nothing of a page with a foreign one is
+ * kept.
+ */
 static void
 check_division(const ExactStagePage *p, const ExactRecord *record, int field, int number)
 {
@@ -92,7 +96,8 @@ check_division(const ExactStagePage *p, const ExactRecord *record, int field, in
 typedef struct Documents
 {
 	ExactPage **expanded;		/* the lines of each */
-	char	  **whole;			/* keys of those that came with all their lines: any other line of theirs is gone */
+	/* keys of those that came with all their lines: any other line of theirs is gone */
+	char	  **whole;
 	int			nwhole;
 	char	  **others;			/* keys of the rest */
 	int			nothers;
@@ -101,8 +106,8 @@ typedef struct Documents
 } Documents;
 
 /*
- * Documents whose lines did not all come with them: these are read by the keys of their documents. Until then none
- * of the lines that are known is missing.
+ * Documents whose lines did not all come with them: these are read by the keys of their documents.
+ * Until then none of the lines that are known is missing.
  */
 static void
 want_lines(ExactStagePage *p, const ExactFeedEntity *line, char **documents, int ndocuments)
@@ -123,7 +128,10 @@ want_lines(ExactStagePage *p, const ExactFeedEntity *line, char **documents, int
 	p->unread += ndocuments;
 }
 
-/* Checks each document and finds its lines; returns the number of lines. Raises when a document is incomplete. */
+/*
+ * Checks each document and finds its lines; returns the number of lines. Raises when a document is
+ * incomplete.
+ */
 static int
 expand_documents(ExactStagePage *p, Documents *d)
 {
@@ -151,7 +159,10 @@ expand_documents(ExactStagePage *p, Documents *d)
 	return nlines;
 }
 
-/* Rows of one document: a header's version is without its lines, each line is a version of its own. */
+/*
+ * Rows of one document: a header's version is without its lines, each line is a version of its
+ * own.
+ */
 static void
 add_document(ExactStagePage *p, Documents *d, int i)
 {

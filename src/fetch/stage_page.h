@@ -7,8 +7,8 @@
 #include "fetch/stage.h"
 
 /*
- * In a unit: stages what changed in a page. Raises EX010 (division guard) or EX009 (a record without key): nothing
- * of the page is kept.
+ * In a unit: stages what changed in a page. Raises EX010 (division guard) or EX009 (a record
+ * without key): nothing of the page is kept.
  */
 extern void exact_stage_page_store(ExactStagePage *page);
 

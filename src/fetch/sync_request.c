@@ -1,8 +1,8 @@
 /*
  * sync_request.c - requests of exact.sync_now(): which feeds they want, and when they are done.
  *
- * A request is done when each of its feeds has completed a run that began after it was taken, and no dirty
- * key of them waits: exact._settle_requests().
+ * A request is done when each of its feeds has completed a run that began after it was taken, and
+ * no dirty key of them waits: exact._settle_requests().
  */
 #include "postgres.h"
 

@@ -6,7 +6,10 @@
 
 #include "postgres.h"
 
-/* In a unit, after the plan has been read: takes the requests that wait; their feeds are wanted now. */
+/*
+ * In a unit, after the plan has been read: takes the requests that wait; their feeds are wanted
+ * now.
+ */
 extern void exact_sync_request_read(void);
 /* A run or a keyed read has ended: ends the requests that waited for it; in no transaction. */
 extern void exact_sync_request_settle(void);

@@ -1,8 +1,8 @@
 /*
  * turn.c - what each division sends next.
  *
- * One request of a division is on the way at a time. Keyed reads and runs take turns; among the runs the one
- * that has waited longest is next, so that a long load starves nobody.
+ * One request of a division is on the way at a time. Keyed reads and runs take turns; among the
+ * runs the one that has waited longest is next, so that a long load starves nobody.
  */
 #include "postgres.h"
 

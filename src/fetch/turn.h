@@ -6,7 +6,10 @@
 
 #include "postgres.h"
 
-/* Sends what is due in every idle lane; returns ms until something will be due, -1 = nothing by itself. In no transaction. */
+/*
+ * Sends what is due in every idle lane; returns ms until something will be due, -1 = nothing by
+ * itself. In no transaction.
+ */
 extern long exact_turn_send(void);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * dirty_key.c - exact.dirty_key: records that are to be read again by their key.
  *
- * What makes a key dirty is written by one function of the install script, exact._want_keys(), which
- * exact.approve() and the taking of notifications call as well. A key is settled by a request that was
- * sent after it became dirty: only that one is certain to show what the cause announced.
+ * What makes a key dirty is written by one function of the install script, exact._want_keys(),
+ * which exact.approve() and the taking of notifications call as well. A key is settled by a
+ * request that was sent after it became dirty: only that one is certain to show what the cause
+ * announced.
  */
 #include "postgres.h"
 

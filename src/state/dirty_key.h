@@ -1,5 +1,6 @@
 /*
- * dirty_key.h - exact.dirty_key: records that are to be read again by their key. Its only writer in C.
+ * dirty_key.h - exact.dirty_key: records that are to be read again by their key. Its only writer
+ * in C.
  */
 #ifndef EXACT_DIRTY_KEY_H
 #define EXACT_DIRTY_KEY_H
@@ -13,7 +14,8 @@ typedef enum ExactDirtyReason
 {
 	EXACT_DIRTY_CONFIRM,		/* it seems to be gone, of an entity with row versions */
 	EXACT_DIRTY_ABSENT,			/* likewise, of any other entity */
-	EXACT_DIRTY_FIRST_LOAD,		/* a first load: its reads leave the reserve of live traffic alone */
+	/* a first load: its reads leave the reserve of live traffic alone */
+	EXACT_DIRTY_FIRST_LOAD,
 	EXACT_DIRTY_LINES_CHANGED,	/* a document, by its transaction lines */
 	EXACT_DIRTY_LINES_MISSING,	/* a document that came without all its lines */
 	EXACT_DIRTY_BEFORE_DELETION,	/* its answer was sent before its tombstone was written */
@@ -22,8 +24,8 @@ typedef enum ExactDirtyReason
 } ExactDirtyReason;
 
 /*
- * The texts, as they stand in the column reason, where SQL compares them. Two more come by SQL alone:
- * a notification, and the deletion that an operator has approved.
+ * The texts, as they stand in the column reason, where SQL compares them. Two more come by SQL
+ * alone: a notification, and the deletion that an operator has approved.
  */
 #define EXACT_DIRTY_CONFIRM_TEXT "confirm"
 #define EXACT_DIRTY_ABSENT_TEXT "absent"
@@ -42,15 +44,23 @@ typedef enum ExactDirtyReason
 extern void exact_dirty_key_want(int division, const char *entity, char **keys, int nkeys,
 								 ExactDirtyReason reason);
 
-/* They have been seen by a request that was sent then: what made them dirty before it is settled. */
+/*
+ * They have been seen by a request that was sent then: what made them dirty before it is settled.
+ */
 extern void exact_dirty_key_seen(int division, const char *entity, char **keys, int nkeys,
 								 TimestampTz sent_at);
 
-/* They have been read by their keys: likewise, and of what made them dirty since, the first is forgotten. */
+/*
+ * They have been read by their keys: likewise, and of what made them dirty since, the first is
+ * forgotten.
+ */
 extern void exact_dirty_key_read(int division, const char *entity, char **keys, int nkeys,
 								 TimestampTz sent_at);
 
-/* A run from before the deletions has ended: what came after its tombstone has been read again, or is gone. */
+/*
+ * A run from before the deletions has ended: what came after its tombstone has been read again, or
+ * is gone.
+ */
 extern void exact_dirty_key_reread(int division, const char *const *entities, int nentities,
 								   TimestampTz run_started_at);
 

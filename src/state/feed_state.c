@@ -1,8 +1,9 @@
 /*
  * feed_state.c - exact.feed_state: how far each feed has been read.
  *
- * One row a feed: the mark that the next run reads from, and what is known of the run that goes on. A run is
- * resumed from here after a crash, so each page and its row are written in one transaction.
+ * One row a feed: the mark that the next run reads from, and what is known of the run that goes
+ * on. A run is resumed from here after a crash, so each page and its row are written in one
+ * transaction.
  */
 #include "postgres.h"
 
@@ -69,8 +70,8 @@ exact_feed_state_lock(int division, const char *feed, int64 mark, int64 run, boo
 }
 
 /*
- * $5: the run is complete. Notifications that came before it began are followed by it; so are those from a time that
- * is still to come, which are of a clock that was set back.
+ * $5: the run is complete. Notifications that came before it began are followed by it; so are
+ * those from a time that is still to come, which are of a clock that was set back.
  */
 void
 exact_feed_state_save(const ExactFeedPage *page)

@@ -9,13 +9,15 @@
 #include "utils/timestamp.h"
 
 /*
- * Why feeds are read from their start, and which. What of their state is forgotten is the same for each:
- * exact._read_from_start(), which exact.enable_entities() calls as well.
+ * Why feeds are read from their start, and which. What of their state is forgotten is the same for
+ * each: exact._read_from_start(), which exact.enable_entities() calls as well.
  */
 typedef enum ExactFromStart
 {
-	EXACT_FROM_START_FIELDS,	/* other fields are read than before: the feed `name` of the division */
-	EXACT_FROM_START_MOVED,		/* row versions begin anew: the division's sync feeds and its log of deletes */
+	/* other fields are read than before: the feed `name` of the division */
+	EXACT_FROM_START_FIELDS,
+	/* row versions begin anew: the division's sync feeds and its log of deletes */
+	EXACT_FROM_START_MOVED,
 	EXACT_FROM_START_LOG,		/* the log of deletes has a gap: the division's sync feeds */
 	EXACT_FROM_START_EPOCH,		/* another copy of the hub may have read on: all feeds */
 	EXACT_FROM_START_OTHER_COPY /* Delta knows more: the feed of the entity `name`, where a record is unknown */
@@ -43,15 +45,24 @@ typedef struct ExactFeedPage
 
 /* All in a unit. */
 
-/* Returns the number of feeds; *run (may be NULL) becomes the new run of one of them. division, name: 0, NULL unless named above. */
+/*
+ * Returns the number of feeds; *run (may be NULL) becomes the new run of one of them. division,
+ * name: 0, NULL unless named above.
+ */
 extern uint64 exact_feed_state_from_start(ExactFromStart reason, int division, const char *name,
 										  int64 *run);
 
-/* Locks the feed's row. False when the feed is not where it was when its page was asked for: it has been reset meanwhile. */
+/*
+ * Locks the feed's row. False when the feed is not where it was when its page was asked for: it
+ * has been reset meanwhile.
+ */
 extern bool exact_feed_state_lock(int division, const char *feed, int64 mark, int64 run,
 								  bool paging);
 extern void exact_feed_state_save(const ExactFeedPage *page);
-/* A run's request failed, for the errors-th time in a row; forget_link: the run goes back to its first page. */
+/*
+ * A run's request failed, for the errors-th time in a row; forget_link: the run goes back to its
+ * first page.
+ */
 extern void exact_feed_state_fail(int division, const char *feed, const char *error, int errors,
 								  bool forget_link);
 

@@ -1,8 +1,8 @@
 /*
  * request.c - exact.request: what operators asked for.
  *
- * queued -> running -> done, failed or cancelled. Requests of kind sync are ended by exact._settle_requests(),
- * which looks at what they asked for.
+ * queued -> running -> done, failed or cancelled. Requests of kind sync are ended by
+ * exact._settle_requests(), which looks at what they asked for.
  */
 #include "postgres.h"
 

@@ -1,11 +1,12 @@
 /*
  * subscription.c - upkeep of the webhook subscriptions of each division at Exact Online.
  *
- * At the start, when the wanted topics or the callback address change, daily, and when an operator asks: the callback is tried
- * (reach.c), the list is read, what is missing is made, what leads elsewhere is replaced, what nobody needs any more is removed.
- * One call of a division at a time, in its lane, in turn with its feeds. The list decides: after an answer that was lost it is
- * read again, so no topic is made twice. A call that was refused is repeated a day later, or when an operator asks.
- * Facts: exact-online.md §7.1, §7.2. What answers mean: subscription_answer.c.
+ * At the start, when the wanted topics or the callback address change, daily, and when an operator
+ * asks: the callback is tried (reach.c), the list is read, what is missing is made, what leads
+ * elsewhere is replaced, what nobody needs any more is removed. One call of a division at a time,
+ * in its lane, in turn with its feeds. The list decides: after an answer that was lost it is read
+ * again, so no topic is made twice. A call that was refused is repeated a day later, or when an
+ * operator asks. Facts: exact-online.md §7.1, §7.2. What answers mean: subscription_answer.c.
  */
 #include "postgres.h"
 
@@ -176,7 +177,8 @@ begin_upkeep(ExactUpkeep *u)
 }
 
 /*
- * Begins an upkeep when one is due. False when there is nothing to send now; *at says when there may be.
+ * Begins an upkeep when one is due. False when there is nothing to send now; *at says when there
+ * may be.
  */
 static bool
 begin_if_due(ExactUpkeep *u, const char *standing, TimestampTz *at)

@@ -6,7 +6,10 @@
 
 #include "postgres.h"
 
-/* Sends what is due where a lane is idle; returns ms until something will be due, -1 = nothing by itself. */
+/*
+ * Sends what is due where a lane is idle; returns ms until something will be due, -1 = nothing by
+ * itself.
+ */
 extern long exact_subscription_turn(void);
 
 #endif

@@ -1,9 +1,10 @@
 /*
- * subscription_answer.c - what the answers of Exact Online mean for the wanted topics of a division.
+ * subscription_answer.c - what the answers of Exact Online mean for the wanted topics of a
+ * division.
  *
- * The list decides what exists. Each answer is stored with its call in one transaction; when that fails the
- * list is read again. A message of Exact Online is in the language of the user who consented: it only chooses
- * words, and whether the next topic is tried.
+ * The list decides what exists. Each answer is stored with its call in one transaction; when that
+ * fails the list is read again. A message of Exact Online is in the language of the user who
+ * consented: it only chooses words, and whether the next topic is tried.
  */
 #include "postgres.h"
 
@@ -191,7 +192,10 @@ read_list_again(ExactUpkeep *u)
 	u->pass = 0;
 }
 
-/* Nothing is known: likewise, later each time; from the third time on the upkeep has failed meanwhile. */
+/*
+ * Nothing is known: likewise, later each time; from the third time on the upkeep has failed
+ * meanwhile.
+ */
 static void
 look_again(ExactUpkeep *u, const char *message)
 {
@@ -458,8 +462,8 @@ compare_unwanted(ExactUpkeep *u, ExactTopic *t, const ExactListed *ours, const E
 }
 
 /*
- * Does another environment with this app take the notifications back each time? It does when what the hub replaced
- * less than two checks ago leads elsewhere again.
+ * Does another environment with this app take the notifications back each time? It does when what
+ * the hub replaced less than two checks ago leads elsewhere again.
  */
 static bool
 is_contested(const ExactUpkeep *u, const ExactTopic *t, const ExactListed *other)
@@ -549,7 +553,10 @@ add_forgotten(ExactUpkeep *u)
 	}
 }
 
-/* One entry of a page into the list. False when it is of another division; others are passed over if incomplete. */
+/*
+ * One entry of a page into the list. False when it is of another division; others are passed over
+ * if incomplete.
+ */
 static bool
 take_listed(ExactUpkeep *u, const ExactRecord *record, int64 *division)
 {

@@ -1,5 +1,6 @@
 /*
- * subscription_answer.h - what the answers of Exact Online mean for the wanted topics of a division.
+ * subscription_answer.h - what the answers of Exact Online mean for the wanted topics of a
+ * division.
  */
 #ifndef EXACT_SUBSCRIPTION_ANSWER_H
 #define EXACT_SUBSCRIPTION_ANSWER_H

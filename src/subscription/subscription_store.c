@@ -1,9 +1,11 @@
 /*
- * subscription_store.c - wanted topics and their rows in exact.subscription, and requests of exact.subscribe().
+ * subscription_store.c - wanted topics and their rows in exact.subscription, and requests of
+ * exact.subscribe().
  *
- * Read when the fetcher is woken; an upkeep that runs keeps what it has until it ends. The list of Exact Online, not these rows,
- * decides what exists: the rows say what was found and when to try again. A row that somebody holds locked is left as it is and
- * written after the next look: no user's transaction keeps the fetcher waiting.
+ * Read when the fetcher is woken; an upkeep that runs keeps what it has until it ends. The list of
+ * Exact Online, not these rows, decides what exists: the rows say what was found and when to try
+ * again. A row that somebody holds locked is left as it is and written after the next look: no
+ * user's transaction keeps the fetcher waiting.
  */
 #include "postgres.h"
 
@@ -185,7 +187,9 @@ read_rows(void)
 	return exact_sql(topics_sql, 0, NULL);
 }
 
-/* Rows from..to-1 are those of one division. An upkeep that runs keeps what it has until it ends. */
+/*
+ * Rows from..to-1 are those of one division. An upkeep that runs keeps what it has until it ends.
+ */
 static void
 load_upkeep(ExactUpkeep *u, uint64 from, uint64 to)
 {
@@ -459,7 +463,10 @@ summary(const Request *request)
 	return out.data;
 }
 
-/* Have all divisions of a request been looked at since it was taken? *problem: why one could not be. */
+/*
+ * Have all divisions of a request been looked at since it was taken? *problem: why one could not
+ * be.
+ */
 static bool
 is_answered(const Request *request, const char **problem)
 {

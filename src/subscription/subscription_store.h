@@ -1,5 +1,6 @@
 /*
- * subscription_store.h - wanted topics and their rows in exact.subscription, and requests of exact.subscribe().
+ * subscription_store.h - wanted topics and their rows in exact.subscription, and requests of
+ * exact.subscribe().
  */
 #ifndef EXACT_SUBSCRIPTION_STORE_H
 #define EXACT_SUBSCRIPTION_STORE_H
@@ -15,7 +16,10 @@ extern bool exact_subscription_store_read(void);
 /* Every division that has topics; returns their number. */
 extern int	exact_subscription_store_all(ExactUpkeep ***out);
 
-/* In a unit: writes a row as it is in memory; of a topic that is neither wanted nor known at Exact Online, removes it. */
+/*
+ * In a unit: writes a row as it is in memory; of a topic that is neither wanted nor known at Exact
+ * Online, removes it.
+ */
 extern void exact_subscription_store_save(const ExactUpkeep *upkeep, const ExactTopic *topic);
 /* In a unit: an event of the audit log. */
 extern void exact_subscription_store_audit(const ExactUpkeep *upkeep, const ExactTopic *topic,

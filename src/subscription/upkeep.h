@@ -1,5 +1,6 @@
 /*
- * upkeep.h - upkeep of the webhook subscriptions of one division: what is wanted, found and done. Types alone.
+ * upkeep.h - upkeep of the webhook subscriptions of one division: what is wanted, found and done.
+ * Types alone.
  */
 #ifndef EXACT_UPKEEP_H
 #define EXACT_UPKEEP_H
