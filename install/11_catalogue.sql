@@ -12,7 +12,7 @@ CREATE TABLE exact.catalogue (
 	parent_field text,
 	plain_key text,
 	entity_type int,
-	topic text,
+	topics text[],
 	scope text,
 	merge_rank int NOT NULL,
 	sync_interval interval NOT NULL,
@@ -44,7 +44,7 @@ COMMENT ON COLUMN exact.catalogue.parent_field
 COMMENT ON COLUMN exact.catalogue.plain_key IS 'Key field at the plain endpoint';
 COMMENT ON COLUMN exact.catalogue.entity_type
 	IS 'Code in the log of deletes; null: deletes leave no trace';
-COMMENT ON COLUMN exact.catalogue.topic IS 'Notification topics, joined by |; null: none';
+COMMENT ON COLUMN exact.catalogue.topics IS 'Notification topics; null: none';
 COMMENT ON COLUMN exact.catalogue.scope IS 'Scope that the app needs for it';
 COMMENT ON COLUMN exact.catalogue.merge_rank
 	IS 'Order of delivery: 0 master data, 1 headers, 2 lines';
@@ -106,7 +106,7 @@ GRANT SELECT ON TABLE exact.catalogue_field TO exact_reader, exact_worker;
 CREATE VIEW exact.entity_effective AS
 SELECT c.entity, coalesce(e.resource, c.resource) AS resource,
 	coalesce(e.method, c.method) AS method, c.plain_resource, c.feed, c.row_kind,
-	c.key_field, c.parent_field, c.plain_key, c.entity_type, c.topic, c.scope, c.merge_rank,
+	c.key_field, c.parent_field, c.plain_key, c.entity_type, c.topics, c.scope, c.merge_rank,
 	coalesce(e.sync_interval, c.sync_interval) AS sync_interval,
 	e.sync_interval IS NOT NULL AS sync_interval_set,
 	c.presets, c.has_division, c.personnel, c.unavailable, c.trigger_entity, c.trigger_types,

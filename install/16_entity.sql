@@ -141,14 +141,9 @@ BEGIN
 	)
 	SELECT array_agg(changed.entity) INTO fresh FROM changed;
 	-- What an entity missed while its feed read on for others is only found by reading from the
-	-- start. The new run's id makes a worker drop the page that it has asked for.
-	INSERT INTO exact.feed_state AS s (division, feed, run, requested, next_run_at)
-	SELECT enable_entities.division, f.feed, nextval('exact.run_id'), true, now()
-	FROM (SELECT DISTINCT c.feed FROM exact.catalogue AS c WHERE c.entity = ANY (fresh)) AS f
-	ON CONFLICT ON CONSTRAINT feed_state_pkey DO UPDATE
-		SET mark = 1, run = excluded.run, run_state = 'idle', next_link = NULL,
-			run_first_max = NULL, run_max = NULL, run_rising = NULL, run_rows = 0,
-			complete_at = NULL, first_complete_at = NULL, next_run_at = now(), requested = true;
+	-- start.
+	PERFORM exact._read_from_start(enable_entities.division, f.feed, 'enabled')
+	FROM (SELECT DISTINCT c.feed FROM exact.catalogue AS c WHERE c.entity = ANY (fresh)) AS f;
 	RETURN QUERY SELECT DISTINCT n FROM unnest(names) AS n ORDER BY 1;
 END
 $$;

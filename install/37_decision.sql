@@ -39,17 +39,14 @@ DECLARE
 	held exact.held_delete := exact._decide(change_id, 'approved');
 BEGIN
 	-- Where a record can be asked for by its key it is, once more: one that is there again stays.
-	INSERT INTO exact.dirty_key AS d (division, entity, key, since, reason)
-	SELECT held.division, held.entity, k.key, clock_timestamp(),
+	PERFORM exact._want_keys(held.division, held.entity, held.keys, NULL,
 		CASE
 			WHEN e.plain_resource IS NULL OR e.plain_key IS NULL THEN 'approved'
 			WHEN e.method = 'sync' THEN 'confirm'
 			ELSE 'absent'
-		END
-	FROM unnest(held.keys) AS k (key), exact.entity_effective AS e
-	WHERE e.entity = held.entity
-	ON CONFLICT ON CONSTRAINT dirty_key_pkey
-	DO UPDATE SET since = excluded.since, reason = excluded.reason;
+		END)
+	FROM exact.entity_effective AS e
+	WHERE e.entity = held.entity;
 	PERFORM exact._wake('fetcher');
 END
 $$;

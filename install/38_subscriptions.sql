@@ -20,11 +20,11 @@ CREATE FUNCTION exact._wanted_topics() RETURNS TABLE (division int, topic text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH feed AS (
-		SELECT f.division, string_to_array(e.topic, '|') AS topics
+		SELECT f.division, e.topics
 		FROM exact.feed AS f
 		JOIN exact.division AS d ON d.division = f.division AND d.enabled
 		JOIN exact.entity_effective AS e ON e.entity = f.entity
-		WHERE f.enabled AND e.topic IS NOT NULL
+		WHERE f.enabled AND e.topics IS NOT NULL
 	)
 	SELECT feed.division, t.topic
 	FROM feed, unnest(feed.topics) AS t (topic)

@@ -190,14 +190,14 @@ AS $$
 		CASE WHEN f.enabled AND d.enabled THEN o.reason END,
 		CASE
 			WHEN s.first_complete_at IS NOT NULL
-					AND s.run_state = 'idle'
-					AND coalesce(x.run_state, 'idle') = 'idle'
+					AND s.run_state = 'idle' AND s.run_started_at IS NOT NULL
+					AND (x.feed IS NULL OR (x.run_state = 'idle' AND x.run_started_at IS NOT NULL))
 					AND k.unread IS NOT TRUE
 				THEN least(s.run_started_at, x.run_started_at, w.since, k.since,
 					(SELECT min(a.since)
 						FROM announced AS a
 						WHERE a.division = f.division
-							AND a.topic = ANY (string_to_array(e.topic, '|'))))
+							AND a.topic = ANY (e.topics)))
 		END,
 		coalesce(w.rows, 0)::bigint, t.delivered_at
 	FROM exact.feed AS f

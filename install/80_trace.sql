@@ -160,8 +160,8 @@ AS $$
 		FROM exact.inbox AS i
 		LEFT JOIN exact.inbox_work AS w ON w.id = i.id
 		WHERE i.division = $1.division AND i.at > $2 AND i.at <= $3
-			AND i.topic = ANY (string_to_array(
-				(SELECT c.topic FROM exact.catalogue AS c WHERE c.entity = $1.entity), '|'))
+			AND i.topic = ANY ((SELECT c.topics FROM exact.catalogue AS c
+				WHERE c.entity = $1.entity)::text[])
 			AND i.key = ANY (ARRAY[lower($1.key), lower($1.parent)] || ARRAY(
 				SELECT l.key
 				FROM exact.catalogue AS c

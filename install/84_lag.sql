@@ -47,7 +47,7 @@ BEGIN
 		FROM exact.inbox AS x
 		JOIN (
 			SELECT c.entity, t.topic
-			FROM exact.catalogue AS c, unnest(string_to_array(c.topic, '|')) AS t (topic)
+			FROM exact.catalogue AS c, unnest(c.topics) AS t (topic)
 			WHERE c.entity IN (SELECT f.entity FROM exact.feed AS f)
 		) AS e ON e.topic = x.topic
 		WHERE x.at > now() - span - interval '15 minutes' AND x.key IS NOT NULL

@@ -73,9 +73,9 @@ LEFT JOIN LATERAL (
 			FROM exact.dirty_key AS k
 			JOIN exact.entity_effective AS x ON x.entity = k.entity
 			WHERE k.division = f.division AND x.feed = e.feed)), now()) AS complete_at
-	WHERE e.topic IS NOT NULL
+	WHERE e.topics IS NOT NULL
 		AND s.first_complete_at IS NOT NULL
-		AND NOT EXISTS (SELECT FROM string_to_table(e.topic, '|') AS n (topic)
+		AND NOT EXISTS (SELECT FROM unnest(e.topics) AS n (topic)
 			WHERE NOT EXISTS (SELECT FROM exact.subscription AS u
 				WHERE u.division = f.division
 					AND u.topic = n.topic

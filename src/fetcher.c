@@ -1,22 +1,28 @@
 /*
- * fetcher.c - the worker that reads Exact Online: tokens, subscriptions, feeds, ad-hoc reads. One a database; the only one that stages.
+ * fetcher.c - the worker that reads Exact Online: tokens, subscriptions, feeds, ad-hoc reads.
+ *
+ * One a database; the only one that stages.
  */
 #include "postgres.h"
 
 #include "auth/exact_token.h"
+#include "auth/token.h"
 #include "base/clock.h"
 #include "exact_online/budget.h"
 #include "exact_online/endpoint.h"
 #include "exact_online/exact_api.h"
+#include "fetch/epoch.h"
 #include "fetch/hint.h"
 #include "fetch/inquiry.h"
-#include "fetch/installation.h"
+#include "fetch/lane.h"
 #include "fetch/plan.h"
 #include "fetch/retention.h"
-#include "fetch/run.h"
+#include "fetch/silence.h"
 #include "fetch/stage.h"
+#include "fetch/turn.h"
 #include "listener/inbox.h"
 #include "subscription/subscription.h"
+#include "subscription/subscription_store.h"
 #include "worker/unit.h"
 #include "worker/worker.h"
 
@@ -30,7 +36,7 @@ static void
 load_unit(void *arg pg_attribute_unused())
 {
 	exact_stage_load();
-	exact_installation_reread();
+	exact_epoch_reread();
 	exact_budget_load();
 	exact_endpoint_load();
 }
@@ -48,8 +54,8 @@ turn(void)
 
 	if (exact_worker_woken())
 	{
-		exact_plan_look();
-		exact_subscription_want();
+		exact_lane_look_at_plan();
+		exact_subscription_store_want();
 	}
 	if (!loaded)
 	{
@@ -59,9 +65,10 @@ turn(void)
 	}
 	wait = exact_clock_sooner(exact_inbox_prune(), exact_retention_turn());
 	wait = exact_clock_sooner(wait, exact_hint_turn(exact_worker_woken()));
+	wait = exact_clock_sooner(wait, exact_silence_turn());
 	wait = exact_clock_sooner(wait, exact_plan_turn());
 	wait = exact_clock_sooner(wait, exact_subscription_turn());
-	wait = exact_clock_sooner(wait, exact_run_turn());
+	wait = exact_clock_sooner(wait, exact_turn_send());
 	return exact_clock_sooner(wait, exact_token_turn());
 }
 

@@ -3,6 +3,7 @@
 
 function fail(text) { print "catalogue: " text > "/dev/stderr"; failed = 1; exit 1 }
 function quote(text) { gsub(/'/, "''", text); return "'" text "'" }
+function topics_of(path,    list) { list = topic[path]; gsub(/\|/, ",", list); return list == "" ? "NULL" : quote("{" list "}") }
 function nullable(text) { return text == "" ? "NULL" : quote(text) }
 function bool(value) { return value ? "true" : "false" }
 function presets_of(path,    list, i, n, parts) {
@@ -163,7 +164,7 @@ END {
 
 	print "-- Made by install/catalogue/build.sh from entities.tsv, fields.tsv and mapping.tsv."
 	print "INSERT INTO exact.catalogue (entity, resource, method, plain_resource, feed, row_kind, key_field, parent_field, plain_key,"
-	print "\tentity_type, topic, scope, merge_rank, sync_interval, presets, has_division, personnel, unavailable, trigger_entity, trigger_types) VALUES"
+	print "\tentity_type, topics, scope, merge_rank, sync_interval, presets, has_division, personnel, unavailable, trigger_entity, trigger_types) VALUES"
 	rows = 0
 	for (i = 1; i <= count; i++) {
 		path = order[i]
@@ -194,7 +195,7 @@ END {
 		printf "%s(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)", (rows > 1 ? ",\n" : ""), \
 			quote(entity_name[path]), quote(method == "sync" ? set : address[path]), quote(method), nullable(plain), quote(feed), nullable(row_kind), \
 			nullable(key[path]), nullable(parent_field), plain == "" ? "NULL" : nullable(key[path]), \
-			delete_code[set] == "" ? "NULL" : delete_code[set], nullable(topic[path]), nullable(scope[path]), rank, \
+			delete_code[set] == "" ? "NULL" : delete_code[set], topics_of(path), nullable(scope[path]), rank, \
 			quote(interval_of(path, method)), presets_of(path), bool((set, "division") in column), bool(personnel_of(path)), nullable(unavailable), \
 			E[path, "trigger"] == "" ? "NULL" : quote(entity_name[E[path, "trigger"]]), \
 			E[path, "trigger_types"] == "" ? "NULL" : quote("{" E[path, "trigger_types"] "}")

@@ -15,6 +15,7 @@
 #include "base/sql.h"
 #include "databricks/statement_log.h"
 #include "deliver/delta_views.h"
+#include "state/request.h"
 #include "worker/self.h"
 #include "worker/unit.h"
 
@@ -47,16 +48,6 @@ static void
 take_unit(void *arg)
 {
 	static const char *const entity = ENTITY;
-	static const char take_sql[] =
-	"UPDATE exact.request"
-	" SET state = 'running', started_at = coalesce(started_at, clock_timestamp())"
-	" WHERE id = (SELECT id"
-	"  FROM exact.request"
-	"  WHERE kind = 'views' AND state IN ('queued', 'running')"
-	"  ORDER BY id"
-	"  LIMIT 1"
-	"  FOR UPDATE SKIP LOCKED)"
-	" RETURNING id, workspace, cancel_wanted";
 	static const char list_sql[] =
 	"SELECT v.name, v.text"
 	" FROM exact.request r, exact._view_statements(r.workspace, r.args) v"
@@ -64,17 +55,20 @@ take_unit(void *arg)
 	Views	   *v = arg;
 	ExactArg	id;
 	MemoryContext old;
+	ExactRequest request;
+	bool		taken;
 
 	if (!started)
 		exact_statement_log_close(NULL, &entity, 1);
 	v->request = 0;
-	if (exact_sql(take_sql, 0, NULL) == 0)
-		return;
-	v->request = exact_cell_int8(0, 1, 0);
 	old = MemoryContextSwitchTo(v->context);
-	v->workspace = exact_cell_text(0, 2);
+	taken = exact_request_take_next(EXACT_REQUEST_VIEWS, &request);
 	MemoryContextSwitchTo(old);
-	v->cancelled = exact_cell_bool(0, 3, false);
+	if (!taken)
+		return;
+	v->request = request.id;
+	v->workspace = request.workspace;
+	v->cancelled = request.cancel_wanted;
 	id = exact_arg_int8(v->request);
 	v->n = (int) exact_sql(list_sql, 1, &id);
 	old = MemoryContextSwitchTo(v->context);
@@ -98,17 +92,9 @@ typedef struct Ending
 static void
 end_unit(void *arg)
 {
-	static const char sql[] =
-	"UPDATE exact.request"
-	" SET state = $2, finished_at = clock_timestamp(), result = $3"
-	" WHERE id = $1";
 	Ending	   *ending = arg;
-	ExactArg	args[3];
 
-	args[0] = exact_arg_int8(ending->views->request);
-	args[1] = exact_arg_text(ending->state);
-	args[2] = exact_arg_text(ending->result);
-	exact_sql(sql, 3, args);
+	exact_request_finish(ending->views->request, ending->state, ending->result, true);
 }
 
 /* A request whose end could not be written is begun again in a later turn. */
@@ -137,11 +123,9 @@ end_failed(Views *v, const char *message, const char *hint)
 static void
 cancel_unit(void *arg)
 {
-	static const char sql[] = "SELECT cancel_wanted FROM exact.request WHERE id = $1";
 	Views	   *v = arg;
-	ExactArg	id = exact_arg_int8(v->request);
 
-	v->cancelled = exact_sql(sql, 1, &id) == 1 && exact_cell_bool(0, 1, false);
+	v->cancelled = exact_request_cancel_wanted(v->request);
 }
 
 /* ---- the statements ---- */

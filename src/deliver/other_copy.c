@@ -9,13 +9,17 @@
  */
 #include "postgres.h"
 
+#include "executor/spi.h"
 #include "utils/memutils.h"
 
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/sql.h"
 #include "deliver/other_copy.h"
+#include "deliver/other_copy.h"
 #include "state/audit.h"
+#include "state/dirty_key.h"
+#include "state/feed_state.h"
 #include "state/target_state.h"
 #include "worker/self.h"
 #include "worker/shmem.h"
@@ -154,48 +158,42 @@ mark_page(Comparison *c)
 	" FROM newest n"
 	" LEFT JOIN exact.record r ON r.division = n.d AND r.entity = $1 AND r.key = n.k"
 	" WHERE r.key IS NULL OR r.seq < n.s"
-	"), dirty AS ("
-	"INSERT INTO exact.dirty_key AS k (division, entity, key, since, reason)"
-	" SELECT DISTINCT d, $8, CASE WHEN $8 = $1 THEN k ELSE parent END, now(),"
-	" 'another copy of the hub delivered it'"
-	" FROM unknown"
-	" WHERE $7 AND ($8 = $1 OR parent IS NOT NULL)"
-	" ON CONFLICT (division, entity, key) DO UPDATE"
-	" SET since = excluded.since, reason = excluded.reason"
-	")"
-	" INSERT INTO exact.record AS r"
+	"), marked AS ("
+	"INSERT INTO exact.record AS r"
 	" (division, entity, key, parent, hash, seq, slot, batch, ord, deleted, first_seen)"
 	" SELECT d, $1, k, parent, NULL, s, 0, 0, 0, gone, '-infinity'"
 	" FROM unknown"
 	" ON CONFLICT (division, entity, key) DO UPDATE"
 	" SET hash = NULL, deleted = excluded.deleted, run = NULL,"
-	" parent = coalesce(r.parent, excluded.parent)";
-	ExactArg	args[8];
+	" parent = coalesce(r.parent, excluded.parent)"
+	")"
+	" SELECT d, count(*), array_agg(CASE WHEN $7 THEN k ELSE parent END)"
+	" FROM unknown"
+	" GROUP BY d";
+	const char *document = c->document ? c->document : c->plan->sql.entity;
+	ExactArg	args[7];
+	SPITupleTable *found;
+	uint64		n;
 
 	args[0] = exact_arg_text(c->plan->sql.entity);
 	bind_page(c, &args[1]);
-	args[6] = exact_arg_bool(c->by_key);
-	args[7] = exact_arg_text(c->document ? c->document : c->plan->sql.entity);
-	c->unknown += (int64) exact_sql(sql, 8, args);
+	args[6] = exact_arg_bool(strcmp(document, c->plan->sql.entity) == 0);
+	n = exact_sql(sql, 7, args);
+	found = SPI_tuptable;
+	for (uint64 i = 0; i < n; i++)
+	{
+		int			division;
+		char	  **wanted;
+		int			nwanted;
+
+		SPI_tuptable = found;	/* exact_dirty_key_want() reads another result */
+		division = (int) exact_cell_int8(i, 1, 0);
+		c->unknown += exact_cell_int8(i, 2, 0);
+		wanted = exact_cell_texts(i, 3, &nwanted);
+		if (c->by_key)
+			exact_dirty_key_want(division, document, wanted, nwanted, EXACT_DIRTY_OTHER_COPY);
+	}
 	c->seen += c->page->nrows;
-}
-
-/* Only the feed tells the state of these records: it is read from its start. */
-static void
-read_feed_again(const Comparison *c)
-{
-	static const char sql[] =
-	"UPDATE exact.feed_state"
-	" SET mark = 1, run = nextval('exact.run_id'), run_state = 'idle', next_link = NULL,"
-	" run_first_max = NULL, run_max = NULL, run_rising = NULL, run_rows = 0,"
-	" complete_at = NULL, next_run_at = now(), requested = true"
-	" WHERE feed = (SELECT e.feed FROM exact.entity_effective e WHERE e.entity = $1)"
-	" AND division IN (SELECT r.division"
-	"  FROM exact.record r"
-	"  WHERE r.entity = $1 AND r.hash IS NULL)";
-	ExactArg	entity = exact_arg_text(c->plan->sql.entity);
-
-	exact_sql(sql, 1, &entity);
 }
 
 static void
@@ -217,7 +215,7 @@ page_unit(void *arg)
 	if (!c->last_page)
 		return;
 	if (c->unknown > 0 && !c->by_key)
-		read_feed_again(c);
+		exact_feed_state_from_start(EXACT_FROM_START_OTHER_COPY, 0, c->plan->sql.entity, NULL);
 	if (c->unknown > 0)
 		exact_wake_at_commit(EXACT_ROLE_FETCHER);
 	exact_target_state_compared(c->plan->workspace->name, target->entity, target->hub->epoch);

@@ -17,6 +17,7 @@
 #include "exact_online/budget.h"
 #include "exact_online/endpoint.h"
 #include "http/http_answer.h"
+#include "state/division_state.h"
 
 #define MINUTE_MARGIN 3			/* stop at this many left: other processes share the bucket */
 #define DAY_MARGIN 2
@@ -283,49 +284,24 @@ exact_budget_count_call(int division)
 		b->day_left--;
 }
 
-static ExactArg
-arg_count(int limit, int value)
-{
-	return limit > 0 ? exact_arg_int4(value) : exact_arg_null(INT4OID);
-}
-
-static ExactArg
-arg_reset(int limit, TimestampTz reset)
-{
-	return limit > 0 ? exact_arg_time(reset) : exact_arg_null(TIMESTAMPTZOID);
-}
-
 /* A limit that was never heard is stored as null. */
 void
 exact_budget_save(int division)
 {
-	static const char sql[] =
-		"INSERT INTO exact.division_state AS s"
-		" (division, minute_limit, minute_left, minute_reset, day_limit, day_left, day_reset, gap)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8 * interval '1 s')"
-		" ON CONFLICT (division) DO UPDATE SET"
-		"  minute_limit = excluded.minute_limit, minute_left = excluded.minute_left,"
-		"  minute_reset = excluded.minute_reset, day_limit = excluded.day_limit,"
-		"  day_left = excluded.day_left, day_reset = excluded.day_reset, gap = excluded.gap";
 	Budget	   *b = budget_of(division);
-	double		gap_s = (double) (b->gap / USECS_PER_SEC);
+	ExactDivisionBudget known = {
+		.minute_limit = b->minute_limit,
+		.minute_left = b->minute_left,
+		.minute_reset = b->minute_reset,
+		.day_limit = b->day_limit,
+		.day_left = b->day_left,
+		.day_reset = b->day_reset,
+		.gap = b->gap,
+	};
 
 	if (division == 0 || (b->minute_limit == 0 && b->day_limit == 0))
 		return;
-	{
-		ExactArg	args[] = {
-			exact_arg_int4(division),
-			arg_count(b->minute_limit, b->minute_limit),
-			arg_count(b->minute_limit, b->minute_left),
-			arg_reset(b->minute_limit, b->minute_reset),
-			arg_count(b->day_limit, b->day_limit),
-			arg_count(b->day_limit, b->day_left),
-			arg_reset(b->day_limit, b->day_reset),
-			b->gap > 0 ? exact_arg_float8(gap_s) : exact_arg_null(FLOAT8OID),
-		};
-
-		exact_sql(sql, lengthof(args), args);
-	}
+	exact_division_state_budget(division, &known);
 }
 
 /* What was known when the fetcher ended, and the calls of the last minute. */

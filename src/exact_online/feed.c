@@ -81,9 +81,18 @@ digest_fields(ExactFeed *feed)
 static ExactFeed *
 builtin_feed(const char *name)
 {
-	static const char *const log_fields[] = {"Timestamp", "EntityKey", "EntityType", "Division"};
-	static const char *const guard_fields[] = {
-		"Code", "DivisionMoveDate", "DivisionHRLinkUnlinkDate", "BlockingStatus", "Status"
+	static const char *const log_fields[EXACT_NDELETED] = {
+		[EXACT_DELETED_TIMESTAMP] = "Timestamp",
+		[EXACT_DELETED_KEY] = "EntityKey",
+		[EXACT_DELETED_TYPE] = "EntityType",
+		[EXACT_DELETED_DIVISION] = "Division",
+	};
+	static const char *const guard_fields[EXACT_NDIVISIONS] = {
+		[EXACT_DIVISIONS_CODE] = "Code",
+		[EXACT_DIVISIONS_MOVE_DATE] = "DivisionMoveDate",
+		[EXACT_DIVISIONS_HR_LINK_DATE] = "DivisionHRLinkUnlinkDate",
+		[EXACT_DIVISIONS_BLOCKING_STATUS] = "BlockingStatus",
+		[EXACT_DIVISIONS_STATUS] = "Status",
 	};
 	bool		log = strcmp(name, EXACT_FEED_DELETED) == 0;
 	ExactFeed  *feed = palloc0(sizeof(ExactFeed));

@@ -11,6 +11,26 @@
 #define EXACT_FEED_DELETED "deleted"	/* sync/Deleted, all entities of a division */
 #define EXACT_FEED_DIVISIONS "divisions"	/* system/Divisions: moves and HR links of a division */
 
+/* Fields of these two, as indices into their fields */
+typedef enum ExactDeletedField
+{
+	EXACT_DELETED_TIMESTAMP,
+	EXACT_DELETED_KEY,
+	EXACT_DELETED_TYPE,
+	EXACT_DELETED_DIVISION,
+	EXACT_NDELETED
+} ExactDeletedField;
+
+typedef enum ExactDivisionsField
+{
+	EXACT_DIVISIONS_CODE,
+	EXACT_DIVISIONS_MOVE_DATE,
+	EXACT_DIVISIONS_HR_LINK_DATE,
+	EXACT_DIVISIONS_BLOCKING_STATUS,
+	EXACT_DIVISIONS_STATUS,
+	EXACT_NDIVISIONS
+} ExactDivisionsField;
+
 typedef enum ExactFeedMethod
 {
 	EXACT_FEED_SYNC,

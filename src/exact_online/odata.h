@@ -12,6 +12,8 @@
 #include "postgres.h"
 #else
 #include "postgres_fe.h"
+
+#include "exact_online/odata_value.h"
 #endif
 
 typedef struct ExactSlice

@@ -8,7 +8,8 @@
 #include "fetch/cursor.h"
 
 #define OVERLAP_MS (10 * 60 * 1000)		/* records of a transaction that was committed late */
-#define NIGHT_OVERLAP_MS (2 * 60 * 60 * 1000)	/* once a night: the hour that a local clock has twice */
+/* once a night: the hour that a local clock has twice */
+#define NIGHT_OVERLAP_MS (2 * 60 * 60 * 1000)
 
 /* Nights since 2000; one begins when the clocks of Europe have been changed, if they are. */
 static int64
@@ -18,8 +19,8 @@ night_of(TimestampTz at)
 }
 
 /*
- * Feeds by time of change are read whole at night, large ones less often: at most 50 calls a night on average. When an operator asks,
- * small ones are too, where no other feed shows what is gone.
+ * Feeds by time of change are read whole at night, large ones less often: at most 50 calls a night
+ * on average. When an operator asks, small ones are too, where no other feed shows what is gone.
  */
 bool
 exact_cursor_whole(const ExactRun *run)

@@ -1,13 +1,19 @@
 /*
- * deletes.h - records that are gone: by the log of deletes, by absence from a complete read, confirmed by a keyed read.
+ * deletes.h - records that are gone: by the log of deletes, by absence from a complete read,
+ * confirmed by a keyed read.
  */
 #ifndef EXACT_DELETES_H
 #define EXACT_DELETES_H
 
-#include "fetch/plan.h"
+#include "fetch/lane.h"
 
 /* In a unit: applies a page of sync/Deleted; returns the tombstones written. */
-extern int	exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage *page, int64 run, int64 call);
-/* In a unit, at the end of a complete run: what was not seen in it is to be confirmed (deleted at once where no keyed read exists, held in great numbers). Returns tombstones. */
+extern int	exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage *page,
+									int64 run, int64 call);
+/*
+ * In a unit, at the end of a complete run: what was not seen in it is to be confirmed (deleted at
+ * once where no keyed read exists, held in great numbers). Returns tombstones.
+ */
 extern int	exact_deletes_absent(const ExactRun *run, int64 call);
+
 #endif

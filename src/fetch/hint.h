@@ -7,8 +7,8 @@
 #include "postgres.h"
 
 /*
- * Takes the notifications that wait in exact.inbox, and looks for topics that have fallen silent. Returns ms until it wants to be
- * called again, -1 = when woken. In no transaction.
+ * Takes the notifications that wait in exact.inbox; woken: some may have come. Returns ms until it
+ * wants to be called again, -1 = when woken. In no transaction.
  */
 extern long exact_hint_turn(bool woken);
 

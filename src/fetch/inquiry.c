@@ -1,8 +1,10 @@
 /*
- * inquiry.c - ad-hoc questions of backends, through the same tokens, budgets and guard as the feeds.
+ * inquiry.c - ad-hoc questions of backends, through the same tokens, budgets and guard as the
+ * feeds.
  *
- * A question is a chain of GETs that gathers records as received; its answer is JSON text. No question takes a URL: host and
- * division come from the configuration, the resource is checked, links are followed within the division only.
+ * A question is a chain of GETs that gathers records as received; its answer is JSON text. No
+ * question takes a URL: host and division come from the configuration, the resource is checked,
+ * links are followed within the division only.
  */
 #include "postgres.h"
 
@@ -16,6 +18,7 @@
 #include "auth/credential.h"
 #include "auth/credential_import.h"
 #include "auth/exact_token.h"
+#include "auth/token.h"
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/sql.h"
@@ -25,9 +28,10 @@
 #include "exact_online/odata.h"
 #include "exact_online/odata_value.h"
 #include "fetch/inquiry.h"
+#include "fetch/lane.h"
 #include "fetch/ping_exact.h"
-#include "fetch/plan.h"
 #include "worker/ask.h"
+#include "worker/ping.h"
 #include "worker/unit.h"
 
 #define MAX_PAGES 200
@@ -77,7 +81,9 @@ static const char *const me_fields[] = {"CurrentDivision"};
 static const char *const division_fields[] = {"Code", "Description", "Status", "BlockingStatus"};
 static const char *const fetch_fields[] = {"Division"};
 
-/* A page of divisions becomes [{"division":..,"description":..,"status":..,"blocking_status":..}] */
+/*
+ * A page of divisions becomes [{"division":..,"description":..,"status":..,"blocking_status":..}]
+ */
 static void
 gather_divisions(Inquiry *q, const ExactPage *page)
 {
@@ -250,7 +256,9 @@ find_unit(void *arg)
 	MemoryContextSwitchTo(old);
 }
 
-/* Letters, digits and slashes, and a key in parentheses: nothing that leaves the division's path. */
+/*
+ * Letters, digits and slashes, and a key in parentheses: nothing that leaves the division's path.
+ */
 static bool
 good_resource(const char *resource)
 {
@@ -340,7 +348,7 @@ on_authorized(const ExactTokenAnswer *answer, void *arg)
 		char	   *text = psprintf("authorised; the first feeds start now");
 
 		exact_ask_answer(ask, text, strlen(text));
-		exact_plan_want();
+		exact_lane_want_plan();
 	}
 	else if (answer->fault != NULL)
 		exact_ask_fail(ask, answer->fault);
@@ -369,7 +377,7 @@ exact_inquiry_answer(ExactAsk *ask)
 		char	   *result = exact_credential_import();
 
 		exact_ask_answer(ask, result, strlen(result));
-		exact_plan_want();
+		exact_lane_want_plan();
 	}
 	else
 		exact_ask_failf(ask, ERRCODE_EXACT_NOT_USABLE, NULL, NULL, "the fetcher does not know the question \"%s\"", op);

@@ -1,10 +1,12 @@
 /*
- * keyed.c - dirty keys: records that are read again by their key.
+ * keyed.c - keyed reads: records that are read again by their key.
  *
- * Whatever makes a key dirty (a notification, a changed transaction line, an entry of the log of deletes, absence from a complete
- * read) is settled by one $filter over up to 60 keys. An entity with row versions is only asked which keys still exist, since its
- * versions come from its feed alone; all others are read whole, a document with its lines. 200 and absent is gone. Never a GET by
- * key: a deleted key's 404 counts against the error budget (exact-online.md §5.4, §6.4).
+ * Whatever makes a key dirty (a notification, a changed transaction line, an entry of the log of
+ * deletes, absence from a complete read) is settled by one $filter over up to EXACT_FEED_KEYS
+ * keys. An entity with row versions is only asked which keys still exist, since its versions come
+ * from its feed alone; all others are read whole, a document with its lines. 200 and absent is
+ * gone. Never a GET by key: a deleted key's 404 counts against the error budget (exact-online.md
+ * §5.4, §6.4).
  */
 #include "postgres.h"
 
@@ -20,28 +22,21 @@
 #include "exact_online/link.h"
 #include "exact_online/odata_value.h"
 #include "fetch/keyed.h"
-#include "fetch/run.h"
 #include "fetch/stage.h"
+#include "fetch/stage_page.h"
+#include "fetch/sync_request.h"
 #include "fetch/trouble.h"
+#include "state/dirty_key.h"
+#include "state/feed_state.h"
 #include "worker/self.h"
+#include "worker/shmem.h"
 #include "worker/unit.h"
 #include "worker/wake.h"
+#include "worker/worker.h"
 
-void
-exact_keyed_want(ExactLane *lane, const char *entity, char **keys, int nkeys, const char *reason)
-{
-	static const char sql[] =
-	"INSERT INTO exact.dirty_key AS d (division, entity, key, since, reason) SELECT $1, $2, k, clock_timestamp(), $4 FROM (SELECT DISTINCT unnest($3::text[])) AS u (k) "
-	"ON CONFLICT (division, entity, key) DO UPDATE SET since = excluded.since, first_at = least(d.first_at, d.since, excluded.since), reason = excluded.reason";
-	ExactArg	args[4];
-
-	args[0] = exact_arg_int4(lane->division);
-	args[1] = exact_arg_text(entity);
-	args[2] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
-	args[3] = exact_arg_text(reason);
-	exact_sql(sql, 4, args);
-	lane->keys_at = 0;
-}
+#define AGAIN_US USECS_PER_SEC	/* after a failure that says no time */
+#define APPROVED_AGAIN_US (5 * USECS_PER_SEC)
+#define MANY_ERRORS 3			/* in a row: fewer keys are asked for at a time */
 
 /* One keyed read on its way */
 typedef struct Keyed
@@ -64,6 +59,7 @@ typedef struct Keyed
 	int64		sent_seq;
 	int64		first_seq;		/* when the first page was sent */
 	int			nseen;			/* lines, over all pages */
+	int			seen_capacity;
 	char	  **seen;
 	/* of the last page */
 	ExactApiAnswer *answer;
@@ -84,31 +80,61 @@ refusal_of(ExactLane *lane, const char *entity)
 	return NULL;
 }
 
-/*
- * Keys that a keyed read settles, and from when: notifications come in bursts, so after a pause in them, at the latest five such pauses after
- * the first. A time that is still to come is of a clock that was set back. $1 division, $2 held back entities, $3 debounce in ms
- */
-#define DUE "greatest(CASE WHEN k.since > clock_timestamp() THEN '-infinity' " \
-	"WHEN k.reason = 'notified' THEN least(k.since + $3 * interval '1 ms', k.first_at + 5 * $3 * interval '1 ms') ELSE k.since END, " \
-	"CASE WHEN k.not_before < clock_timestamp() + interval '2 h' THEN k.not_before END)"
-#define SETTLED_BY_KEY "(e.method <> 'sync' OR k.reason IN ('confirm', 'approved')) " \
-	"AND EXISTS (SELECT FROM exact.feed f JOIN exact.entity_effective x ON x.entity = f.entity WHERE f.division = $1 AND f.enabled AND x.feed = e.feed) " \
-	"AND NOT EXISTS (SELECT FROM exact.division_state s JOIN exact.entity_effective x ON x.entity = ANY (s.paused_entities) WHERE s.division = $1 AND x.feed = e.feed)"
+/* ---- which keys ---- */
 
+/*
+ * When a dirty key is due. Notifications come in bursts, so after a pause in them ($3 ms), at the
+ * latest five such pauses after the first. A time that is still to come is of a clock that was set
+ * back: the key is due now; a delay is an hour at most, so one that is longer counts as none.
+ */
+#define DUE_SQL \
+	"greatest(" \
+	"CASE WHEN k.since > clock_timestamp() THEN '-infinity'" \
+	" WHEN k.reason = '" EXACT_DIRTY_NOTIFIED_TEXT "'" \
+	" THEN least(k.since + $3 * interval '1 ms', k.first_at + 5 * $3 * interval '1 ms')" \
+	" ELSE k.since END," \
+	" CASE WHEN k.not_before < clock_timestamp() + interval '2 h' THEN k.not_before END)"
+
+/*
+ * Keys that a keyed read settles: an entity with row versions is only asked whether a record still
+ * exists.
+ */
+#define SETTLED_BY_KEY_SQL \
+	"(e.method <> 'sync'" \
+	" OR k.reason IN ('" EXACT_DIRTY_CONFIRM_TEXT "', '" EXACT_DIRTY_APPROVED_TEXT "'))" \
+	" AND EXISTS (SELECT FROM exact._enabled_feed f" \
+	"  WHERE f.division = $1 AND f.feed = e.feed)" \
+	" AND NOT EXISTS (SELECT FROM exact.division_state s" \
+	"  JOIN exact.entity_effective x ON x.entity = ANY (s.paused_entities)" \
+	"  WHERE s.division = $1 AND x.feed = e.feed)"
+
+#define APPROVED_SQL "k.reason = '" EXACT_DIRTY_APPROVED_TEXT "'"
+#define FIRST_LOAD_SQL "coalesce(k.reason = '" EXACT_DIRTY_FIRST_LOAD_TEXT "', false)"
+
+/*
+ * $1 division, $2 entities that are held back now: refused lately, or of a feed whose last keyed
+ * read was a moment ago; $3 debounce in ms, $4: also keys that a first load made dirty
+ */
 static ExactArg *
 pick_args(const ExactLane *lane, bool live, ExactArg *args)
 {
 	const char **held = palloc((lane->nrefused + 2 * lane->nruns + 1) * sizeof(char *));
 	TimestampTz now = GetCurrentTimestamp();
-	int64		gap = exact_plan_gap(lane);
+	int64		gap = exact_lane_gap(lane);
 	int			nheld = 0;
 
 	for (int i = 0; i < lane->nrefused; i++)
 		if (lane->refused[i].not_before > now)
 			held[nheld++] = lane->refused[i].entity;
 	for (int i = 0; i < lane->nruns; i++)
-		for (int e = 0; lane->runs[i]->keyed_at + gap > now && lane->runs[i]->def != NULL && e < Min(lane->runs[i]->def->nentities, 2); e++)
-			held[nheld++] = lane->runs[i]->def->entities[e].name;
+	{
+		const ExactRun *run = lane->runs[i];
+
+		if (run->def == NULL || run->keyed_at + gap <= now)
+			continue;
+		for (int e = 0; e < Min(run->def->nentities, 2); e++)
+			held[nheld++] = run->def->entities[e].name;
+	}
 	args[0] = exact_arg_int4(lane->division);
 	args[1] = exact_arg_text_array(held, NULL, nheld);
 	args[2] = exact_arg_int4(exact_debounce_ms);
@@ -116,64 +142,81 @@ pick_args(const ExactLane *lane, bool live, ExactArg *args)
 	return args;
 }
 
-/* When the next keyed read of a division, or the next that no first load asks for, is due, PG_INT64_MAX never; in a unit. */
+/*
+ * When the next keyed read of a division is due, PG_INT64_MAX never; live: the next that no first
+ * load asks for. In a unit.
+ */
 static TimestampTz
 next_due(const ExactLane *lane, bool live)
 {
 	static const char sql[] =
-	"SELECT min(" DUE ") FROM exact.dirty_key k JOIN exact.entity_effective e ON e.entity = k.entity "
-	"WHERE k.division = $1 AND k.entity <> ALL ($2::text[]) AND ($4 OR k.reason IS DISTINCT FROM '" EXACT_STAGE_FIRST_LOAD "') AND " SETTLED_BY_KEY;
+	"SELECT min(" DUE_SQL ")"
+	" FROM exact.dirty_key k"
+	" JOIN exact.entity_effective e ON e.entity = k.entity"
+	" WHERE k.division = $1 AND k.entity <> ALL ($2::text[])"
+	" AND ($4 OR NOT " FIRST_LOAD_SQL ")"
+	" AND " SETTLED_BY_KEY_SQL;
 	ExactArg	args[4];
-	int64		gap = exact_plan_gap(lane);
+	int64		gap = exact_lane_gap(lane);
+	TimestampTz now;
 	TimestampTz at;
 
 	exact_sql(sql, 4, pick_args(lane, live, args));
 	at = exact_cell_time(0, 1, PG_INT64_MAX);
+	now = GetCurrentTimestamp();
 	for (int i = 0; i < lane->nrefused; i++)
-		if (lane->refused[i].not_before > GetCurrentTimestamp())
+		if (lane->refused[i].not_before > now)
 			at = Min(at, lane->refused[i].not_before);
 	for (int i = 0; i < lane->nruns; i++)
-		if (lane->runs[i]->keyed_at + gap > GetCurrentTimestamp())
+		if (lane->runs[i]->keyed_at + gap > now)
 			at = Min(at, lane->runs[i]->keyed_at + gap);
 	return at;
 }
 
-#define FIRST_LOAD "coalesce(k.reason = '" EXACT_STAGE_FIRST_LOAD "', false)"
-
+/*
+ * The feed's entities of which the division has enabled names; and which of them the keys are of.
+ */
 static void
-pick_unit(void *arg)
+set_entities(Keyed *keyed, const char *entity, char **names, int nnames)
 {
-	static const char sql[] =
-	"SELECT k.entity, k.key, e.feed, e.method <> 'sync', k.reason = 'approved', "
-	"  ARRAY(SELECT x.entity FROM exact.entity_effective x JOIN exact.feed f ON f.entity = x.entity WHERE x.feed = e.feed AND f.division = $1 AND f.enabled), " FIRST_LOAD " "
-	"FROM exact.dirty_key k JOIN exact.entity_effective e ON e.entity = k.entity WHERE k.division = $1 AND " DUE " <= clock_timestamp() AND (k.entity, k.reason = 'approved', " FIRST_LOAD ") = "
-	"  (SELECT k.entity, k.reason = 'approved', " FIRST_LOAD " FROM exact.dirty_key k JOIN exact.entity_effective e ON e.entity = k.entity "
-	"   WHERE k.division = $1 AND k.entity <> ALL ($2::text[]) AND " SETTLED_BY_KEY " AND " DUE " <= clock_timestamp() AND $4 ORDER BY 3, k.since, k.entity LIMIT 1) "
-	"  AND " SETTLED_BY_KEY " ORDER BY k.since, k.key LIMIT 60";
-	Keyed	   *keyed = arg;
-	ExactArg	args[4];
-	MemoryContext old;
-	char	   *entity;
-	char	   *feed;
-	char	   *enabled;
-	ExactRefusal *refusal;
-	uint64		n;
+	const ExactFeed *feed = keyed->feed;
 
-	n = exact_sql(sql, 4, pick_args(keyed->lane, false, args));
-	keyed->nkeys = 0;
-	if (n == 0)
+	keyed->entity = NULL;
+	keyed->line_entity = NULL;
+	keyed->enabled = palloc0((feed ? feed->nentities + 1 : 1) * sizeof(bool));
+	for (int e = 0; feed != NULL && e < feed->nentities; e++)
 	{
-		keyed->next_at = next_due(keyed->lane, false);
-		return;
+		ExactFeedEntity *of_feed = &feed->entities[e];
+
+		if (strcmp(of_feed->name, entity) == 0)
+			keyed->entity = of_feed;
+		else if (of_feed->row_kind == EXACT_FEED_LINE && keyed->entity != NULL && keyed->entity->row_kind == EXACT_FEED_HEADER)
+			keyed->line_entity = of_feed->name;
+		for (int i = 0; i < nnames; i++)
+			if (strcmp(names[i], of_feed->name) == 0)
+				keyed->enabled[e] = true;
 	}
-	old = MemoryContextSwitchTo(keyed->context);
-	entity = exact_cell_text(0, 1);
-	feed = exact_cell_text(0, 3);
+	keyed->lines = keyed->entity != NULL && exact_feed_is_document_line(feed, keyed->entity);
+	if (keyed->entity != NULL && keyed->entity->plain_resource == NULL && !keyed->whole)
+		/* nobody can be asked: only an operator's word puts such a key here */
+		keyed->approved = true;
+}
+
+/* Takes the keys of the result: n of one entity. */
+static void
+take_keys(Keyed *keyed, uint64 n)
+{
+	MemoryContext old = MemoryContextSwitchTo(keyed->context);
+	char	   *entity = exact_cell_text(0, 1);
+	char	   *feed = exact_cell_text(0, 3);
+	char	  **names;
+	int			nnames;
+	const ExactRefusal *refusal = refusal_of(keyed->lane, entity);
+
 	keyed->whole = exact_cell_bool(0, 4, false);
 	keyed->approved = exact_cell_bool(0, 5, false);
-	enabled = exact_cell_text(0, 6);
+	names = exact_cell_texts(0, 6, &nnames);
 	keyed->first = exact_cell_bool(0, 7, false);
-	refusal = refusal_of(keyed->lane, entity);
 	if (refusal != NULL && !keyed->approved)
 		n = Min(n, (uint64) refusal->most);
 	keyed->nkeys = (int) n;
@@ -182,84 +225,117 @@ pick_unit(void *arg)
 		keyed->keys[i] = exact_cell_text(i, 2);
 	keyed->present = palloc0(n * sizeof(bool));
 	keyed->feed = exact_feed_load(feed);
-	keyed->entity = NULL;
-	keyed->line_entity = NULL;
-	keyed->enabled = palloc0((keyed->feed ? keyed->feed->nentities + 1 : 1) * sizeof(bool));
-	for (int e = 0; keyed->feed != NULL && e < keyed->feed->nentities; e++)
-	{
-		const char *name = keyed->feed->entities[e].name;
-		const char *at = strstr(enabled, name);
-
-		if (strcmp(name, entity) == 0)
-			keyed->entity = &keyed->feed->entities[e];
-		else if (keyed->feed->entities[e].row_kind == EXACT_FEED_LINE &&
-				 keyed->entity != NULL && keyed->entity->row_kind == EXACT_FEED_HEADER)
-			keyed->line_entity = name;
-		for (; at != NULL && !keyed->enabled[e]; at = strstr(at + 1, name))
-			keyed->enabled[e] = strchr("{,", at[-1]) != NULL && strchr("},", at[strlen(name)]) != NULL;
-	}
-	keyed->lines = keyed->entity != NULL && exact_feed_is_document_line(keyed->feed, keyed->entity);
-	if (keyed->entity != NULL && keyed->entity->plain_resource == NULL && !keyed->whole)
-		keyed->approved = true;	/* nobody can be asked: only an operator's word puts such a key here */
+	set_entities(keyed, entity, names, nnames);
 	MemoryContextSwitchTo(old);
+}
+
+/*
+ * The oldest due keys of one entity, of one kind: an operator's word, a first load's, or any
+ * other. First loads go last.
+ */
+static void
+pick_unit(void *arg)
+{
+	static const char sql[] =
+	"SELECT k.entity, k.key, e.feed, e.method <> 'sync', " APPROVED_SQL ","
+	"  ARRAY(SELECT f.entity FROM exact._enabled_feed f"
+	"   WHERE f.division = $1 AND f.feed = e.feed),"
+	"  " FIRST_LOAD_SQL
+	" FROM exact.dirty_key k"
+	" JOIN exact.entity_effective e ON e.entity = k.entity"
+	" WHERE k.division = $1"
+	" AND " DUE_SQL " <= clock_timestamp()"
+	" AND (k.entity, " APPROVED_SQL ", " FIRST_LOAD_SQL ") ="
+	"  (SELECT k.entity, " APPROVED_SQL ", " FIRST_LOAD_SQL
+	"   FROM exact.dirty_key k"
+	"   JOIN exact.entity_effective e ON e.entity = k.entity"
+	"   WHERE k.division = $1 AND k.entity <> ALL ($2::text[])"
+	"   AND " SETTLED_BY_KEY_SQL
+	"   AND " DUE_SQL " <= clock_timestamp()"
+	"   ORDER BY 3, k.since, k.entity LIMIT 1)"
+	" AND " SETTLED_BY_KEY_SQL
+	" ORDER BY k.since, k.key"
+	" LIMIT $5";
+	Keyed	   *keyed = arg;
+	ExactArg	args[5];
+	uint64		n;
+
+	pick_args(keyed->lane, false, args);
+	args[4] = exact_arg_int4(EXACT_FEED_KEYS);
+	n = exact_sql(sql, 5, args);
+	keyed->nkeys = 0;
+	if (n == 0)
+	{
+		keyed->next_at = next_due(keyed->lane, false);
+		return;
+	}
+	take_keys(keyed, n);
 	if (keyed->first)
 		keyed->next_at = next_due(keyed->lane, true);
 }
 
+/* ---- what became of it ---- */
+
+/* Stages the records of a page. */
+static void
+stage_page(Keyed *keyed, const ExactRun *run, int64 call)
+{
+	ExactStagePage *staged = &keyed->staged;
+
+	staged->feed = keyed->feed;
+	staged->enabled = keyed->enabled;
+	staged->page = keyed->page;
+	staged->division = keyed->lane->division;
+	staged->run = run->run;		/* seen by the feed's run, should one be under way */
+	staged->call = call;
+	staged->sent_at = keyed->sent_at;
+	staged->sent_seq = keyed->sent_seq;
+	staged->mark_generation = keyed->lane->mark_generation;
+	if (keyed->lines)
+		exact_stage_page_lines(staged);
+	else
+		exact_stage_page_store(staged);
+}
+
+/* Stores a page of the answer; with the last one, what is gone, and the keys are settled. */
 static void
 apply_unit(void *arg)
 {
-	static const char clean_sql[] = "DELETE FROM exact.dirty_key WHERE division = $1 AND entity = $2 AND key = ANY ($3::text[]) AND (since < $4 OR since > clock_timestamp())";
-	static const char again_sql[] = "UPDATE exact.dirty_key SET first_at = NULL WHERE division = $1 AND entity = $2 AND key = ANY ($3::text[]) AND first_at < $4";
-	static const char healed_sql[] = "UPDATE exact.feed_state SET confirm_errors = 0, last_error = NULL, last_error_at = NULL WHERE division = $1 AND feed = $2 AND confirm_errors > 0";
 	Keyed	   *keyed = arg;
 	ExactLane  *lane = keyed->lane;
-	ExactRun   *run = exact_plan_run(lane, keyed->feed->name);
+	ExactRun   *run = exact_lane_run(lane, keyed->feed->name);
+	const char *entity = keyed->entity->name;
 	int64		call = keyed->answer ? exact_api_record(keyed->answer, keyed->rows) : 0;
 	char	  **gone = palloc(keyed->nkeys * sizeof(char *));
 	int			ngone = 0;
-	ExactArg	args[4];
 
 	memset(&keyed->staged, 0, sizeof(keyed->staged));
 	keyed->tombstones = 0;
 	if (keyed->whole && keyed->page != NULL)
-	{
-		keyed->staged.feed = keyed->feed;
-		keyed->staged.enabled = keyed->enabled;
-		keyed->staged.page = keyed->page;
-		keyed->staged.division = lane->division;
-		keyed->staged.run = run->run;	/* seen by the feed's run, should one be under way */
-		keyed->staged.call = call;
-		keyed->staged.sent_at = keyed->sent_at;
-		keyed->staged.sent_seq = keyed->sent_seq;
-		keyed->staged.mark_generation = lane->mark_generation;
-		if (keyed->lines)
-			exact_stage_lines(&keyed->staged);
-		else
-			exact_stage_page(&keyed->staged);
-	}
+		stage_page(keyed, run, call);
 	if (keyed->page != NULL && keyed->page->next != NULL)
 		return;
 	if (keyed->lines)
-		exact_stage_vanished(&keyed->staged, keyed->entity->name, keyed->keys, keyed->nkeys, keyed->seen, keyed->nseen, keyed->first_seq);
+		exact_stage_vanished(&keyed->staged, entity, keyed->keys, keyed->nkeys,
+							 keyed->seen, keyed->nseen, keyed->first_seq);
 	for (int i = 0; i < keyed->nkeys; i++)
 		if (!keyed->present[i] && !keyed->lines)
 			gone[ngone++] = keyed->keys[i];
 	if (ngone > 0)
-		keyed->tombstones = exact_stage_delete(lane->division, keyed->feed->name, keyed->entity->name, keyed->line_entity,
-											   gone, ngone, 0, call, keyed->approved ? "approved by an operator" : "confirmed by a keyed read");
-	args[0] = exact_arg_int4(lane->division);
-	args[1] = exact_arg_text(keyed->entity->name);
-	args[2] = exact_arg_text_array((const char *const *) keyed->keys, NULL, keyed->nkeys);
-	args[3] = exact_arg_time(keyed->sent_at);
-	exact_sql(clean_sql, 4, args);
-	exact_sql(again_sql, 4, args);	/* what has been notified meanwhile */
-	args[1] = exact_arg_text(keyed->feed->name);
-	exact_sql(healed_sql, 2, args);
+		keyed->tombstones = exact_stage_delete(lane->division, keyed->feed->name, entity,
+											   keyed->line_entity, gone, ngone, 0, call,
+											   keyed->approved ? "approved by an operator"
+											   : "confirmed by a keyed read");
+	exact_dirty_key_read(lane->division, entity, keyed->keys, keyed->nkeys, keyed->sent_at);
+	exact_feed_state_heal_keyed(lane->division, keyed->feed->name);
 	keyed->next_at = next_due(lane, false);
 }
 
-/* An entity whose keyed read fails holds back itself only; true when it is one key that is refused again and again. */
+/*
+ * An entity whose keyed read fails holds back itself only; true when it is one key that is refused
+ * again and again. A refusal, or the third failure, asks for a quarter of the keys next time: so
+ * the key that causes it is found.
+ */
 static bool
 hold_back(ExactLane *lane, const char *entity, int nkeys, ExactApiAnswer *answer)
 {
@@ -270,15 +346,17 @@ hold_back(ExactLane *lane, const char *entity, int nkeys, ExactApiAnswer *answer
 	{
 		Size		size = (lane->nrefused + 1) * sizeof(ExactRefusal);
 
-		lane->refused = lane->refused ? repalloc(lane->refused, size) : MemoryContextAlloc(TopMemoryContext, size);
+		lane->refused = lane->refused ? repalloc(lane->refused, size)
+			: MemoryContextAlloc(TopMemoryContext, size);
 		refusal = &lane->refused[lane->nrefused++];
 		memset(refusal, 0, sizeof(*refusal));
 		strlcpy(refusal->entity, entity, sizeof(refusal->entity));
 		refusal->most = EXACT_FEED_KEYS;
 	}
 	again_at = exact_trouble_answer(lane, answer, ++refusal->errors);
-	refusal->not_before = Max(again_at, GetCurrentTimestamp() + USECS_PER_SEC);
-	if (answer->http == NULL || refusal->errors < (answer->trouble == EXACT_API_REFUSED ? 1 : 3))
+	refusal->not_before = Max(again_at, GetCurrentTimestamp() + AGAIN_US);
+	if (answer->http == NULL ||
+		refusal->errors < (answer->trouble == EXACT_API_REFUSED ? 1 : MANY_ERRORS))
 		return false;
 	refusal->most = Max(Min(refusal->most, nkeys) / 4, 1);
 	return nkeys == 1 && refusal->errors > 1;
@@ -289,37 +367,29 @@ typedef struct KeyedFailure
 	Keyed	   *keyed;
 	ExactApiAnswer *answer;
 	const char *message;
-	bool		later;
+	bool		later;			/* its one key waits */
 } KeyedFailure;
 
 static void
 failure_unit(void *arg)
 {
-	static const char sql[] =
-	"UPDATE exact.feed_state SET confirm_errors = confirm_errors + 1, last_error = $3, last_error_at = clock_timestamp() WHERE division = $1 AND feed = $2";
-	/* one that is refused alone waits, so that it stops no other */
-	static const char later_sql[] =
-	"UPDATE exact.dirty_key SET not_before = clock_timestamp() + interval '1 h' WHERE division = $1 AND entity = $2 AND key = $3";
 	KeyedFailure *failure = arg;
-	ExactArg	args[3];
+	const Keyed *keyed = failure->keyed;
+	int			division = keyed->lane->division;
+	const char *entity = keyed->entity->name;
 
 	if (failure->answer->http != NULL)
 		exact_api_record(failure->answer, 0);
-	args[0] = exact_arg_int4(failure->keyed->lane->division);
-	args[1] = exact_arg_text(failure->keyed->feed->name);
-	args[2] = exact_arg_text(psprintf(failure->keyed->whole ? "changes of %s cannot be read: %s" : "deletes of %s cannot be confirmed: %s",
-									  failure->keyed->entity->name, failure->message));
-	exact_sql(sql, 3, args);
+	exact_feed_state_fail_keyed(division, keyed->feed->name,
+								psprintf(keyed->whole ? "changes of %s cannot be read: %s"
+										 : "deletes of %s cannot be confirmed: %s",
+										 entity, failure->message));
 	if (failure->later)
-	{
-		args[1] = exact_arg_text(failure->keyed->entity->name);
-		args[2] = exact_arg_text(failure->keyed->keys[0]);
-		exact_sql(later_sql, 3, args);
-	}
+		exact_dirty_key_delay(division, entity, keyed->keys[0]);
 }
 
 static void
-trouble(Keyed *keyed, ExactApiAnswer *answer, const ExactFault *fault)
+fail_keyed(Keyed *keyed, ExactApiAnswer *answer, const ExactFault *fault)
 {
 	ExactLane  *lane = keyed->lane;
 	KeyedFailure failure = {.keyed = keyed,.answer = answer,.message = fault->message};
@@ -334,11 +404,12 @@ trouble(Keyed *keyed, ExactApiAnswer *answer, const ExactFault *fault)
 		failure.later = hold_back(lane, keyed->entity->name, keyed->nkeys, answer);
 		exact_unit_run("record failure", failure_unit, &failure, NULL);
 	}
-	lane->keys_at = GetCurrentTimestamp() + USECS_PER_SEC;
-	exact_log(LOG, "failed division=%d entity=%s keys=%d error=\"%s\"", lane->division, keyed->entity->name, keyed->nkeys, fault->message);
+	lane->keys_at = GetCurrentTimestamp() + AGAIN_US;
+	exact_log(LOG, "failed division=%d entity=%s keys=%d error=\"%s\"", lane->division,
+			  keyed->entity->name, keyed->nkeys, fault->message);
 	if (lane->rest != keyed)
 		MemoryContextDelete(keyed->context);
-	exact_plan_settle();
+	exact_sync_request_settle();
 }
 
 static void
@@ -353,13 +424,16 @@ end_keyed(Keyed *keyed)
 		refusal->most = Min(2 * refusal->most, EXACT_FEED_KEYS);
 	}
 	lane->keys_at = keyed->next_at;
-	exact_log(LOG, "keys division=%d entity=%s keys=%d rows=%d changed=%d deleted=%d ms=%.0f", lane->division, keyed->entity->name,
-			  keyed->nkeys, keyed->rows, keyed->changed, keyed->tombstones, keyed->answer ? keyed->answer->http->ms : 0);
+	exact_log(LOG, "keys division=%d entity=%s keys=%d rows=%d changed=%d deleted=%d ms=%.0f",
+			  lane->division, keyed->entity->name, keyed->nkeys, keyed->rows, keyed->changed,
+			  keyed->tombstones, keyed->answer ? keyed->answer->http->ms : 0);
 	if (keyed->changed + keyed->tombstones > 0)
 		exact_wake(EXACT_ROLE_LOADER);
 	MemoryContextDelete(keyed->context);
-	exact_plan_settle();
+	exact_sync_request_settle();
 }
+
+/* ---- the answer ---- */
 
 static bool
 find_key(Keyed *keyed, const char *key)
@@ -375,51 +449,75 @@ find_key(Keyed *keyed, const char *key)
 static void
 see_line(Keyed *keyed, const char *key)
 {
-	if ((keyed->nseen & (keyed->nseen - 1)) == 0)	/* 0, or a power of two: full */
+	if (keyed->nseen == keyed->seen_capacity)
 	{
-		Size		size = Max(2 * keyed->nseen, 1) * sizeof(char *);
+		Size		size;
 
-		keyed->seen = keyed->seen ? repalloc(keyed->seen, size) : MemoryContextAlloc(keyed->context, size);
+		keyed->seen_capacity = Max(2 * keyed->seen_capacity, EXACT_FEED_KEYS);
+		size = keyed->seen_capacity * sizeof(char *);
+		keyed->seen = keyed->seen ? repalloc(keyed->seen, size)
+			: MemoryContextAlloc(keyed->context, size);
 	}
 	keyed->seen[keyed->nseen++] = MemoryContextStrdup(keyed->context, key);
 }
 
-/* A fault of the answer; NULL when it is a page of this division with records of it alone */
+/* What is wrong with one record of a page; NULL: nothing. The key or line is seen from now on. */
+static char *
+see_record(Keyed *keyed, const ExactRecord *record)
+{
+	ExactSlice	none = {NULL, 0};
+	char	   *name = exact_feed_key(record, keyed->whole ? keyed->entity->key : 0);
+	int64		division = exact_odata_division(record, none, keyed->lane->division);
+
+	if (name == NULL || (division >= 0 && division != keyed->lane->division))
+		return pstrdup("a record without key or of another division");
+	if (!keyed->lines)
+		find_key(keyed, name);
+	else if (find_key(keyed, exact_feed_key(record, keyed->entity->parent)))
+		see_line(keyed, name);
+	else
+		return pstrdup("a line of a document that was not asked for");
+	return NULL;
+}
+
+/* What is wrong with the answer; NULL: it is a page of this division with records of it alone. */
 static char *
 read_page(Keyed *keyed, ExactApiAnswer *answer)
 {
 	const ExactFeed *feed = keyed->feed;
 	const char *key_field[1] = {keyed->entity->plain_key};
-	const char **fields = keyed->lines ? feed->line_fields : keyed->whole ? feed->fields : key_field;
-	int			nfields = keyed->lines ? feed->nline_fields : keyed->whole ? feed->nfields : 1;
-	int			key = keyed->whole ? keyed->entity->key : 0;
+	const char **fields = feed->fields;
+	int			nfields = feed->nfields;
 	char	   *problem = NULL;
 	ExactPage  *page;
 
-	keyed->page = page = exact_odata_parse(answer->http->body, answer->http->body_len, fields, nfields, &problem);
+	if (keyed->lines)
+	{
+		fields = feed->line_fields;
+		nfields = feed->nline_fields;
+	}
+	else if (!keyed->whole)
+	{
+		fields = key_field;
+		nfields = 1;
+	}
+	page = exact_odata_parse(answer->http->body, answer->http->body_len, fields, nfields, &problem);
+	keyed->page = page;
 	if (page == NULL)
 		return problem;
 	if (!page->is_list ||
-		exact_link_check(page->next, answer->request->base_url, keyed->lane->division, keyed->url, NULL) != EXACT_LINK_GOOD)
+		exact_link_check(page->next, answer->request->base_url, keyed->lane->division, keyed->url,
+						 NULL) != EXACT_LINK_GOOD)
 		return pstrdup("not a page of this division");
-	for (int i = 0; i < page->nrecords; i++)
-	{
-		ExactSlice	none = {NULL, 0};
-		char	   *name = exact_feed_key(&page->records[i], key);
-		int64		division = exact_odata_division(&page->records[i], none, keyed->lane->division);
-
-		if (name == NULL || (division >= 0 && division != keyed->lane->division))
-			return pstrdup("a record without key or of another division");
-		if (!keyed->lines)
-			find_key(keyed, name);
-		else if (find_key(keyed, exact_feed_key(&page->records[i], keyed->entity->parent)))
-			see_line(keyed, name);
-		else
-			return pstrdup("a line of a document that was not asked for");
-	}
-	return NULL;
+	for (int i = 0; i < page->nrecords && problem == NULL; i++)
+		problem = see_record(keyed, &page->records[i]);
+	return problem;
 }
 
+/*
+ * Stores the page; after the last one the read has ended, after any other it goes on when its turn
+ * comes.
+ */
 static void
 on_keyed(ExactApiAnswer *answer, void *arg)
 {
@@ -427,10 +525,10 @@ on_keyed(ExactApiAnswer *answer, void *arg)
 	ExactFault *fault = NULL;
 	ExactFault	bad = {.sqlstate = ERRCODE_EXACT_BAD_ANSWER};
 
-	exact_run_release(keyed->lane);
+	exact_lane_release(keyed->lane);
 	if (answer->trouble != EXACT_API_OK)
 	{
-		trouble(keyed, answer, answer->fault);
+		fail_keyed(keyed, answer, answer->fault);
 		return;
 	}
 	bad.message = read_page(keyed, answer);
@@ -447,7 +545,7 @@ on_keyed(ExactApiAnswer *answer, void *arg)
 		answer->trouble = EXACT_API_TRANSIENT;
 		if (fault->sqlstate == ERRCODE_EXACT_DIVISION_GUARD)
 			exact_trouble_freeze(keyed->lane, fault);
-		trouble(keyed, answer, fault);
+		fail_keyed(keyed, answer, fault);
 		return;
 	}
 	keyed->changed += keyed->staged.fresh + keyed->staged.changed + keyed->staged.vanished;
@@ -460,6 +558,8 @@ on_keyed(ExactApiAnswer *answer, void *arg)
 		keyed->lane->keys_at = 0;
 	}
 }
+
+/* ---- the request ---- */
 
 static const char *
 resource_of(const Keyed *keyed)
@@ -482,8 +582,9 @@ send_keyed(Keyed *keyed)
 		lane->keys_at = exact_budget_allowed_at(lane->division, resource, &why);
 	if (lane->keys_at != 0)
 		return false;
-	exact_plan_run(lane, keyed->feed->name)->keyed_at = GetCurrentTimestamp();
-	keyed->sent_seq = exact_stage_last_seq();	/* of each page: a line that has left a document of the page before may be in one of this */
+	exact_lane_run(lane, keyed->feed->name)->keyed_at = GetCurrentTimestamp();
+	/* of each page: a line that has left a document of the page before may be in one of this */
+	keyed->sent_seq = exact_stage_last_seq();
 	request.app = lane->app;
 	request.base_url = lane->base_url;
 	request.division = lane->division;
@@ -492,7 +593,7 @@ send_keyed(Keyed *keyed)
 	request.language = lane->language;
 	request.url = keyed->url;
 	request.label = psprintf("%s?$filter=%d keys", resource, keyed->nkeys);
-	exact_run_hold(lane);
+	exact_lane_hold(lane);
 	exact_api_get(&request, on_keyed, keyed);
 	return true;
 }
@@ -506,7 +607,8 @@ send_rest(ExactLane *lane)
 	lane->rest = NULL;
 	if (pg_strncasecmp(keyed->url, lane->base_url, strlen(lane->base_url)) != 0)
 	{
-		MemoryContextDelete(keyed->context);	/* the app was given another address: its keys are still dirty */
+		/* the app was given another address: its keys are still dirty */
+		MemoryContextDelete(keyed->context);
 		lane->keys_at = 0;
 		return false;
 	}
@@ -516,6 +618,20 @@ send_rest(ExactLane *lane)
 	return false;
 }
 
+/* An operator's word: nothing is asked. */
+static void
+apply_approved(Keyed *keyed)
+{
+	if (exact_unit_run("store approved deletions", apply_unit, keyed, NULL))
+		end_keyed(keyed);
+	else
+	{
+		keyed->lane->keys_at = GetCurrentTimestamp() + APPROVED_AGAIN_US;
+		MemoryContextDelete(keyed->context);
+	}
+}
+
+/* Goes on with the read of which pages are left, or begins one for the keys that are due. */
 bool
 exact_keyed_send(ExactLane *lane)
 {
@@ -531,7 +647,7 @@ exact_keyed_send(ExactLane *lane)
 	keyed->lane = lane;
 	keyed->next_at = PG_INT64_MAX;
 	if (!exact_unit_run("pick keys", pick_unit, keyed, NULL))
-		keyed->next_at = GetCurrentTimestamp() + USECS_PER_SEC;
+		keyed->next_at = GetCurrentTimestamp() + AGAIN_US;
 	if (keyed->nkeys == 0 || keyed->entity == NULL)
 	{
 		lane->keys_at = keyed->next_at;
@@ -541,18 +657,16 @@ exact_keyed_send(ExactLane *lane)
 	keyed->sent_at = GetCurrentTimestamp();
 	if (keyed->approved)
 	{
-		if (exact_unit_run("store approved deletions", apply_unit, keyed, NULL))
-			end_keyed(keyed);
-		else
-		{
-			lane->keys_at = GetCurrentTimestamp() + 5 * USECS_PER_SEC;
-			MemoryContextDelete(context);
-		}
+		apply_approved(keyed);
 		return false;
 	}
 	old = MemoryContextSwitchTo(context);
-	keyed->url = keyed->lines ? exact_feed_lines_url(keyed->feed, lane->base_url, lane->division, keyed->keys, keyed->nkeys, &keyed->nkeys) :
-		exact_feed_keys_url(keyed->feed, keyed->entity, !keyed->whole, lane->base_url, lane->division, keyed->keys, keyed->nkeys, &keyed->nkeys);
+	if (keyed->lines)
+		keyed->url = exact_feed_lines_url(keyed->feed, lane->base_url, lane->division,
+										  keyed->keys, keyed->nkeys, &keyed->nkeys);
+	else
+		keyed->url = exact_feed_keys_url(keyed->feed, keyed->entity, !keyed->whole, lane->base_url,
+										 lane->division, keyed->keys, keyed->nkeys, &keyed->nkeys);
 	MemoryContextSwitchTo(old);
 	keyed->first_seq = exact_stage_last_seq();
 	if (send_keyed(keyed))

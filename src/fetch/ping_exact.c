@@ -1,5 +1,6 @@
 /*
- * ping_exact.c - the fetcher's answer to exact.ping(): every app and every enabled division, one small call each, one after the other.
+ * ping_exact.c - the fetcher's answer to exact.ping(): every app and every enabled division, one
+ * small call each, one after the other.
  *
  * Called by inquiry.c. The calls go through the same tokens and budgets as the feeds.
  */

@@ -4,7 +4,10 @@
 #ifndef EXACT_RETENTION_H
 #define EXACT_RETENTION_H
 
-/* Every six hours, in no transaction: removes what is older than exact_databricks.retention. Returns ms until it wants to be called again. */
+/*
+ * Every six hours, in no transaction: removes what is older than exact_databricks.retention.
+ * Returns ms until it wants to be called again.
+ */
 extern long exact_retention_turn(void);
 
 #endif

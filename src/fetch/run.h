@@ -1,16 +1,15 @@
 /*
- * run.h - runs of feeds: which request a division sends next, and what becomes of its answer.
+ * run.h - runs of feeds: a run's pages, from its mark to its last page.
  */
 #ifndef EXACT_RUN_H
 #define EXACT_RUN_H
 
-#include "fetch/plan.h"
+#include "fetch/lane.h"
 
-/* Sends what is due in every idle lane; returns ms until something will be due, -1 = nothing by itself. */
-extern long exact_run_turn(void);
-
-/* One request of a lane is on the way; it has been answered. */
-extern void exact_run_hold(ExactLane *lane);
-extern void exact_run_release(ExactLane *lane);
+/*
+ * Asks for the next page of a run, or for the first page of a new one. The lane is held until its
+ * answer is stored.
+ */
+extern void exact_run_send(ExactRun *run);
 
 #endif

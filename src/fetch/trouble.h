@@ -6,14 +6,18 @@
 
 #include "base/fault.h"
 #include "exact_online/exact_api.h"
-#include "fetch/plan.h"
+#include "fetch/lane.h"
 
 /*
- * Records what a failed request, the errors-th in a row, means for the division (not before, parked); in no transaction. Returns when
- * the same may be tried again, 0 when the division says it.
+ * Records what a failed request, the errors-th in a row, means for the division (not before,
+ * parked); in no transaction. Returns when the same may be tried again, 0 when the division says
+ * it.
  */
 extern TimestampTz exact_trouble_answer(ExactLane *lane, ExactApiAnswer *answer, int errors);
-/* The division waits for a limit, an access token or a consent: no fault of what was asked, so no error of it. */
+/*
+ * The division waits for a limit, an access token or a consent: no fault of what was asked, so no
+ * error of it.
+ */
 extern bool exact_trouble_waits(const ExactApiAnswer *answer);
 /* The division guard: nothing is read until an operator resumes it. In no transaction. */
 extern void exact_trouble_freeze(ExactLane *lane, const ExactFault *fault);

@@ -223,7 +223,7 @@ judge_topics(const Topics *topics)
 	"  FROM exact.feed AS f"
 	"  JOIN exact.catalogue AS c ON c.entity = f.entity"
 	"  WHERE f.division = t.division AND f.enabled"
-	"  AND t.topic = ANY (pg_catalog.string_to_array(c.topic, '|'))) THEN"
+	"  AND t.topic = ANY (c.topics)) THEN"
 	" pg_catalog.format('no enabled entity of division %s has topic %s', t.division, t.topic)"
 	" END"
 	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))"

@@ -1,9 +1,10 @@
 /*
  * reach.c - does a callback address lead to this hub?
  *
- * Exact Online accepts a subscription only when an empty POST to the callback is answered with 200 (exact-online.md §7.2). The hub
- * sends the same POST first, without any secret, and says what a person has to mend. It knows its own listener by the header
- * X-Exact-Hub. public_url is a superuser's setting, so its host needs no entry in allowed_hosts for this one call; a callback
+ * Exact Online accepts a subscription only when an empty POST to the callback is answered with 200
+ * (exact-online.md §7.2). The hub sends the same POST first, without any secret, and says what a
+ * person has to mend. It knows its own listener by the header X-Exact-Hub. public_url is a
+ * superuser's setting, so its host needs no entry in allowed_hosts for this one call; a callback
  * address in exact.app is not, and is only tried when the host is allowed or that of public_url.
  */
 #include "postgres.h"
@@ -21,11 +22,13 @@
 #include "worker/self.h"
 #include "worker/shmem.h"
 #include "worker/unit.h"
+#include "worker/worker.h"
 
 #define HUB_HEADER "X-Exact-Hub"
 #define TIMEOUT_MS 10000
 #define MAX_BYTES 65536
-#define STARTING_US (15 * USECS_PER_SEC)	/* the listener and a proxy may start after the fetcher */
+/* the listener and a proxy may start after the fetcher */
+#define STARTING_US (15 * USECS_PER_SEC)
 #define RETRY_US USECS_PER_SEC
 #define AGAIN_US (10 * USECS_PER_MINUTE)	/* what does not answer well is tried again */
 
@@ -184,7 +187,10 @@ judge_answer(Verdict *v, const ExactHttpResponse *http)
 		set_verdict(v, EXACT_REACH_BROKEN, psprintf("answers HTTP %ld instead of 200", status), pass_on);
 }
 
-/* Why there was no answer. Exact Online may still reach what this machine does not: names and routes differ inside and outside. */
+/*
+ * Why there was no answer. Exact Online may still reach what this machine does not: names and
+ * routes differ inside and outside.
+ */
 static void
 judge_failure(Verdict *v, const ExactHttpResponse *http)
 {

@@ -1,5 +1,6 @@
 /*
- * reach.h - does a callback address lead to this hub? Tried by an empty POST, as Exact Online does before it accepts one.
+ * reach.h - does a callback address lead to this hub? Tried by an empty POST, as Exact Online does
+ * before it accepts one.
  */
 #ifndef EXACT_REACH_H
 #define EXACT_REACH_H
@@ -34,9 +35,14 @@ typedef struct ExactReach
 extern ExactReach *exact_reach_get(const char *url, bool own);
 /* Before all addresses in use are named again by exact_reach_get. */
 extern void exact_reach_forget(void);
-/* An upkeep begins: it is tried anew, at most hourly; at once, and waited for, when an operator asks. */
+/*
+ * An upkeep begins: it is tried anew, at most hourly; at once, and waited for, when an operator
+ * asks.
+ */
 extern void exact_reach_again(ExactReach *reach, bool forced);
-/* In a unit: what was known before a restart, and the mark by which this hub's answers are known. */
+/*
+ * In a unit: what was known before a restart, and the mark by which this hub's answers are known.
+ */
 extern void exact_reach_load(void);
 /* Tries what is due; returns ms until something will be, -1 = nothing by itself. */
 extern long exact_reach_turn(void);

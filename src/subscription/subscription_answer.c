@@ -1,33 +1,41 @@
 /*
- * subscription_answer.c - what the answers of Exact Online mean for the wanted topics of a division.
+ * subscription_answer.c - what the answers of Exact Online mean for the wanted topics of a
+ * division.
  *
- * The list decides what exists. Each answer is stored with its call in one transaction; when that fails the list is read again.
- * A message of Exact Online is in the language of the user who consented: it only chooses words, and whether the next topic is tried.
+ * The list decides what exists. Each answer is stored with its call in one transaction; when that
+ * fails the list is read again. A message of Exact Online is in the language of the user who
+ * consented: it only chooses words, and whether the next topic is tried.
  */
 #include "postgres.h"
 
 #include "utils/memutils.h"
 
+#include "base/backoff.h"
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/sql.h"
 #include "exact_online/link.h"
 #include "exact_online/odata_value.h"
-#include "fetch/plan.h"
-#include "fetch/run.h"
+#include "fetch/lane.h"
 #include "fetch/trouble.h"
 #include "http/http_answer.h"
-#include "subscription/subscription.h"
+#include "subscription/subscription_answer.h"
+#include "subscription/subscription_store.h"
 #include "worker/self.h"
 #include "worker/unit.h"
+#include "worker/worker.h"
 
-#define CHECK_US EXACT_CHECK_US
-#define REPLACE_US (2 * CHECK_US)	/* two checks: who changes it back within them is another environment */
+#define CHECK_US EXACT_UPKEEP_CHECK_US
+/* two checks: who changes it back within them is another environment */
+#define REPLACE_US (2 * CHECK_US)
 #define SERVICE_US USECS_PER_HOUR
-#define BACKOFF_FIRST_US (5 * USECS_PER_SEC)
+#define STORE_AGAIN_US (5 * USECS_PER_SEC)
+#define BACKOFF_FIRST_MS 5000
+#define BACKOFF_MAX_MS 3600000
+#define MAX_ERRORS 3			/* calls without an answer in a row before the upkeep has failed */
+#define NO_CONSENT_US (10 * USECS_PER_MINUTE)
 #define MAX_REFUSED 2			/* posts refused in a row before the rest waits */
-
-typedef ExactListed Listed;
+#define GUID_LEN 36
 
 static bool
 same(const char *a, const char *b)
@@ -35,23 +43,34 @@ same(const char *a, const char *b)
 	return a != NULL && b != NULL && strcmp(a, b) == 0;
 }
 
-/* May this topic be made now, or only tomorrow? */
 bool
-exact_upkeep_may_try(const ExactUpkeep *u, const ExactTopic *t)
+exact_subscription_answer_may_try(const ExactUpkeep *u, const ExactTopic *t)
 {
-	if (u->forced || t->tried_at == 0 || t->tried_at + CHECK_US <= GetCurrentTimestamp() || t->tried_at < u->consented_at)
+	if (u->forced || t->tried_at == 0 || t->tried_at + CHECK_US <= GetCurrentTimestamp() ||
+		t->tried_at < u->consented_at)
 		return true;
 	if (same(t->cause, "environment"))
 		return false;
 	if (t->callback_url != NULL && u->callback_url != NULL && strcmp(t->callback_url, u->callback_url) != 0)
 		return true;			/* another address than the one that failed */
-	return (same(t->cause, "callback") || same(t->cause, "unreachable")) && u->reach != NULL && u->reach->state == EXACT_REACH_OK && u->reach->since > t->tried_at;
+	return (same(t->cause, "callback") || same(t->cause, "unreachable")) && u->reach != NULL &&
+		u->reach->state == EXACT_REACH_OK && u->reach->since > t->tried_at;
+}
+
+ExactTopic *
+exact_subscription_answer_next(const ExactUpkeep *u)
+{
+	for (int i = 0; i < u->ntopics; i++)
+		if (u->topics[i].step != EXACT_STEP_NONE)
+			return &u->topics[i];
+	return NULL;
 }
 
 /* ---- rows ---- */
 
 static void
-set_row(ExactUpkeep *u, ExactTopic *t, const char *state, const char *cause, const char *reason, const char *next_step)
+set_row(ExactUpkeep *u, ExactTopic *t, const char *state, const char *cause, const char *reason,
+		const char *next_step)
 {
 	MemoryContext old = MemoryContextSwitchTo(u->context);
 
@@ -75,7 +94,8 @@ set_present(ExactUpkeep *u, ExactTopic *t, const char *id)
 
 /* What all topics that are still to be made have in common. */
 static void
-set_rest(ExactUpkeep *u, const char *state, const char *cause, const char *reason, const char *next_step, bool tried)
+set_rest(ExactUpkeep *u, const char *state, const char *cause, const char *reason,
+		 const char *next_step, bool tried)
 {
 	for (int i = 0; i < u->ntopics; i++)
 	{
@@ -112,14 +132,15 @@ outcome_unit(void *arg)
 		exact_api_record(o->answer, o->rows);
 	for (int i = 0; i < o->u->ntopics; i++)
 		if (o->topic == NULL || o->topic == &o->u->topics[i])
-			exact_upkeep_save(o->u, &o->u->topics[i]);
+			exact_subscription_store_save(o->u, &o->u->topics[i]);
 	if (o->event != NULL)
-		exact_upkeep_audit(o->u, o->topic, o->event);
+		exact_subscription_store_audit(o->u, o->topic, o->event);
 }
 
 /* False: the list is read again, which finds what was done. */
 static bool
-store(ExactUpkeep *u, ExactApiAnswer *answer, int rows, ExactTopic *topic, const char *event)
+store(ExactUpkeep *u, ExactApiAnswer *answer, int rows, ExactTopic *topic,
+	  const char *event)
 {
 	Outcome		o = {u, answer, rows, topic, event};
 
@@ -127,20 +148,24 @@ store(ExactUpkeep *u, ExactApiAnswer *answer, int rows, ExactTopic *topic, const
 }
 
 void
-exact_upkeep_end(ExactUpkeep *u, const char *problem, TimestampTz not_before)
+exact_subscription_answer_end(ExactUpkeep *u, const char *problem, TimestampTz not_before)
 {
+	const int  *counts = u->counts;
+
 	u->phase = EXACT_UPKEEP_IDLE;
 	u->stale = true;
 	u->ended_at = GetCurrentTimestamp();
 	u->not_before = not_before;
 	u->forced = false;
 	strlcpy(u->problem, problem ? problem : "", sizeof(u->problem));
-	exact_upkeep_count(u);
-	exact_log(LOG, "subscriptions division=%d topics=%d present=%d made=%d replaced=%d removed=%d foreign=%d refused=%d waiting=%d%s%s%s", u->division,
-			  u->counts[EXACT_COUNT_TOPICS], u->counts[EXACT_COUNT_PRESENT], u->counts[EXACT_COUNT_MADE], u->counts[EXACT_COUNT_REPLACED],
-			  u->counts[EXACT_COUNT_REMOVED], u->counts[EXACT_COUNT_FOREIGN], u->counts[EXACT_COUNT_REFUSED], u->counts[EXACT_COUNT_WAITING],
+	exact_subscription_store_count(u);
+	exact_log(LOG, "subscriptions division=%d topics=%d present=%d made=%d replaced=%d removed=%d "
+			  "foreign=%d refused=%d waiting=%d%s%s%s",
+			  u->division, counts[EXACT_COUNT_TOPICS], counts[EXACT_COUNT_PRESENT],
+			  counts[EXACT_COUNT_MADE], counts[EXACT_COUNT_REPLACED], counts[EXACT_COUNT_REMOVED],
+			  counts[EXACT_COUNT_FOREIGN], counts[EXACT_COUNT_REFUSED], counts[EXACT_COUNT_WAITING],
 			  problem ? " problem=\"" : "", problem ? problem : "", problem ? "\"" : "");
-	exact_subscription_want();
+	exact_subscription_store_want();
 }
 
 /* ---- answers ---- */
@@ -150,44 +175,60 @@ static void
 say_forbidden(ExactUpkeep *u, const ExactApiAnswer *answer, bool lists)
 {
 	if (answer->fault->sqlstate == ERRCODE_EXACT_MISSING_SCOPE)
-		set_rest(u, "refused", "scope", psprintf("app %s lacks the scope organization.administration", u->app),
-				 psprintf("give it that scope, level Manage, in the App Center; consent again: SELECT exact.authorize_url('%s')", u->app), true);
+		set_rest(u, "refused", "scope",
+				 psprintf("app %s lacks the scope organization.administration", u->app),
+				 psprintf("give it that scope, level Manage, in the App Center; consent again: "
+						  "SELECT exact.authorize_url('%s')", u->app), true);
 	else
-		set_rest(u, "refused", "right", psprintf("the user who consented may not %s subscriptions%s%s", lists ? "list" : "make",
-												 answer->said ? ": " : "", answer->said ? answer->said : ""),
-				 "give that user the right to administer the organization in Exact Online; SELECT exact.subscribe()", true);
+		set_rest(u, "refused", "right",
+				 psprintf("the user who consented may not %s subscriptions%s%s",
+						  lists ? "list" : "make",
+						  answer->said ? ": " : "", answer->said ? answer->said : ""),
+				 "give that user the right to administer the organization in Exact Online; "
+				 "SELECT exact.subscribe()", true);
 }
 
-/* Nothing is known: the list is read again, later each time; from the third time on the upkeep has failed meanwhile. */
+/* The list is read again from its first page. */
 static void
-look_again(ExactUpkeep *u, const char *message)
+read_list_again(ExactUpkeep *u)
 {
 	u->phase = EXACT_UPKEEP_LIST;
 	u->pass = 0;
-	exact_upkeep_set_link(u, NULL);
-	u->not_before = GetCurrentTimestamp() + Min(BACKOFF_FIRST_US << Min(u->errors, 10), SERVICE_US);
-	if (++u->errors >= 3)
-		exact_upkeep_end(u, message, u->not_before);
+}
+
+/*
+ * Nothing is known: likewise, later each time; from the third time on the upkeep has failed
+ * meanwhile.
+ */
+static void
+look_again(ExactUpkeep *u, const char *message)
+{
+	read_list_again(u);
+	exact_lane_set_text(&u->list_url, NULL);
+	u->errors++;
+	u->not_before = GetCurrentTimestamp() +
+		exact_backoff_ms(u->errors, BACKOFF_FIRST_MS, BACKOFF_MAX_MS) * 1000;
+	if (u->errors >= MAX_ERRORS)
+		exact_subscription_answer_end(u, message, u->not_before);
 }
 
 /* No answer, or none that says anything: true when that was dealt with. */
 static bool
 is_trouble(ExactUpkeep *u, ExactLane *lane, ExactApiAnswer *answer)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	const char *message = answer->fault ? answer->fault->message : "";
 
 	switch (answer->trouble)
 	{
 		case EXACT_API_LIMIT:
+			/* goes on when the limit resets, after another look */
 			exact_trouble_answer(lane, answer, 1);
-			u->phase = EXACT_UPKEEP_LIST;	/* goes on when the limit resets, after another look */
-			u->pass = 0;
+			read_list_again(u);
 			return true;
 		case EXACT_API_UNAUTHORIZED:
 		case EXACT_API_PARKED:
 			exact_trouble_answer(lane, answer, 1);
-			exact_upkeep_end(u, message, now + 10 * USECS_PER_MINUTE);
+			exact_subscription_answer_end(u, message, GetCurrentTimestamp() + NO_CONSENT_US);
 			return true;
 		case EXACT_API_TRANSIENT:
 			if (answer->http == NULL)
@@ -196,7 +237,8 @@ is_trouble(ExactUpkeep *u, ExactLane *lane, ExactApiAnswer *answer)
 				u->phase = EXACT_UPKEEP_LIST;
 				return true;
 			}
-			if (u->phase == EXACT_UPKEEP_LIST || answer->http->outcome != EXACT_HTTP_ANSWERED || answer->http->status < 300)
+			if (u->phase == EXACT_UPKEEP_LIST || answer->http->outcome != EXACT_HTTP_ANSWERED ||
+				answer->http->status < 300)
 			{
 				look_again(u, message); /* what changes something may have been done */
 				return true;
@@ -207,79 +249,130 @@ is_trouble(ExactUpkeep *u, ExactLane *lane, ExactApiAnswer *answer)
 	}
 }
 
+/* The id in Location: .../WebhookSubscriptions(guid'...'); NULL: there is none. */
 static char *
 location_id(const ExactHttpResponse *http)
 {
+	static const char before[] = "guid'";
 	const char *location = exact_http_header(http, "Location");
-	const char *from = location ? strstr(location, "guid'") : NULL;
+	const char *id = location ? strstr(location, before) : NULL;
 
-	return from && strlen(from) > 41 && from[41] == '\'' ? pnstrdup(from + 5, 36) : NULL;
+	if (id == NULL)
+		return NULL;
+	id += strlen(before);
+	return strlen(id) > GUID_LEN && id[GUID_LEN] == '\'' ? pnstrdup(id, GUID_LEN) : NULL;
 }
 
+/* A subscription was made. */
+static void
+take_made(ExactUpkeep *u, ExactTopic *t, ExactApiAnswer *answer)
+{
+	static const char *const id_field[] = {"ID"};
+	char	   *problem;
+	ExactPage  *page = exact_odata_parse(answer->http->body, answer->http->body_len, id_field, 1,
+										 &problem);
+	char	   *id = NULL;
+
+	if (page != NULL && page->nrecords == 1)
+		id = exact_odata_string(page->records[0].values[0]);
+	if (id == NULL)
+		id = location_id(answer->http);
+	set_present(u, t, id);
+	t->made = true;
+	u->failures = 0;
+	if (id == NULL || !store(u, answer, 1, t, t->replaced ? "replaced" : "made"))
+		u->phase = EXACT_UPKEEP_LIST;
+}
+
+/* Does the message say that the subscription is there already? */
+static bool
+says_exists(const char *said)
+{
+	static const char *const words[] = {"bestaat", "already exist", "vorhanden", "existiert",
+	"existe"};					/* nl en de fr es */
+
+	for (size_t i = 0; i < lengthof(words); i++)
+		if (strcasestr(said, words[i]) != NULL)
+			return true;
+	return false;
+}
+
+/* Exact Online tried to call the callback and could not: so it would be with every topic. */
+static void
+say_unreachable(ExactUpkeep *u, const char *said)
+{
+	const ExactReach *reach = u->reach;
+	bool		unsure = reach->state == EXACT_REACH_UNSURE;
+	const char *step = "let POST /exact/hook come through from the internet; "
+	"SELECT exact.subscribe()";
+
+	set_rest(u, "wanted", "callback",
+			 psprintf("Exact Online cannot call %s: %s%s%s", u->callback_url, said,
+					  unsure ? "; from here: " : "", unsure ? reach->finding : ""),
+			 unsure && reach->next_step ? reach->next_step : step, true);
+}
+
+/* The topic is refused; after several in a row the rest waits until tomorrow. */
+static void
+say_refused(ExactUpkeep *u, ExactTopic *t, const ExactApiAnswer *answer)
+{
+	const char *said = answer->said ? answer->said : "";
+
+	t->step = EXACT_STEP_NONE;
+	set_row(u, t, "refused", "topic",
+			psprintf("Exact Online refused %s: %s", t->name,
+					 answer->said ? said : answer->fault->detail),
+			"read by polling meanwhile; tried again daily");
+	if (++u->failures >= MAX_REFUSED)
+		set_rest(u, "wanted", "topic",
+				 psprintf("not tried after Exact Online refused others: %s", said),
+				 "tried again daily; SELECT exact.subscribe() does it at once", true);
+}
+
+/* The answer to a POST: made, or why not. */
 static void
 on_post(ExactUpkeep *u, ExactTopic *t, ExactApiAnswer *answer)
 {
-	static const char *const id_field[] = {"ID"};
-	static const char *const exists[] = {"bestaat", "already exist", "vorhanden", "existiert", "existe"};	/* nl en de fr es */
 	const char *said = answer->said ? answer->said : "";
-	bool		known = false;
 
 	if (answer->trouble == EXACT_API_OK)
 	{
-		char	   *problem;
-		ExactPage  *page = exact_odata_parse(answer->http->body, answer->http->body_len, id_field, 1, &problem);
-		char	   *id = page && page->nrecords == 1 ? exact_odata_string(page->records[0].values[0]) : NULL;
-
-		if (id == NULL)
-			id = location_id(answer->http);
-		set_present(u, t, id);
-		t->made = true;
-		u->failures = 0;
-		if (id == NULL || !store(u, answer, 1, t, t->replaced ? "replaced" : "made"))
-			u->phase = EXACT_UPKEEP_LIST;
+		take_made(u, t, answer);
 		return;
 	}
-	for (size_t i = 0; i < lengthof(exists); i++)
-		known = known || strcasestr(said, exists[i]) != NULL;
 	t->tried_at = GetCurrentTimestamp();
 	t->callback_url = u->callback_url;
 	if (answer->http->status == 403)
 		say_forbidden(u, answer, false);
 	else if (strcasestr(said, "callback") != NULL || strstr(said, u->callback_url) != NULL)
-	{
-		bool		seen = u->reach->state == EXACT_REACH_UNSURE;
-
-		set_rest(u, "wanted", "callback", psprintf("Exact Online cannot call %s: %s%s%s", u->callback_url, said, seen ? "; from here: " : "", seen ? u->reach->finding : ""),
-				 seen && u->reach->next_step ? u->reach->next_step : "let POST /exact/hook come through from the internet; SELECT exact.subscribe()", true);
-	}
-	else if (known)
+		say_unreachable(u, said);
+	else if (says_exists(said))
 	{
 		t->callback_url = NULL;
 		t->step = EXACT_STEP_NONE;
-		set_row(u, t, "foreign", "exists", "another user of this customer holds it, out of this user's sight",
+		set_row(u, t, "foreign", "exists",
+				"another user of this customer holds it, out of this user's sight",
 				"nothing while notifications come; else let that user remove it, or consent");
 	}
-	else if (answer->trouble == EXACT_API_TRANSIENT && (answer->said == NULL || answer->http->status != 500))
+	else if (answer->trouble == EXACT_API_TRANSIENT &&
+			 (answer->said == NULL || answer->http->status != 500))
 	{
 		/* the service itself: nothing was said about the topic */
 		set_rest(u, "wanted", "service", answer->fault->message, "tried again by itself", false);
 		store(u, answer, 0, NULL, NULL);
-		exact_upkeep_end(u, answer->fault->message, GetCurrentTimestamp() + SERVICE_US);
+		exact_subscription_answer_end(u, answer->fault->message,
+									  GetCurrentTimestamp() + SERVICE_US);
 		return;
 	}
 	else
-	{
-		t->step = EXACT_STEP_NONE;
-		set_row(u, t, "refused", "topic", psprintf("Exact Online refused %s: %s", t->name, answer->said ? said : answer->fault->detail),
-				"read by polling meanwhile; tried again daily");
-		if (++u->failures >= MAX_REFUSED)
-			set_rest(u, "wanted", "topic", psprintf("not tried after Exact Online refused others: %s", said), "tried again daily; SELECT exact.subscribe() does it at once", true);
-	}
+		say_refused(u, t, answer);
 	if (!store(u, answer, 0, NULL, NULL))
 		u->phase = EXACT_UPKEEP_LIST;
-	exact_log(LOG, "subscription division=%d topic=%s state=%s reason=\"%s\"", u->division, t->name, t->state, t->reason ? t->reason : "");
+	exact_log(LOG, "subscription division=%d topic=%s state=%s reason=\"%s\"",
+			  u->division, t->name, t->state, t->reason ? t->reason : "");
 }
 
+/* The answer to a DELETE: gone, also when it was gone before, or still there. */
 static void
 on_delete(ExactUpkeep *u, ExactTopic *t, ExactApiAnswer *answer)
 {
@@ -313,18 +406,15 @@ on_delete(ExactUpkeep *u, ExactTopic *t, ExactApiAnswer *answer)
 }
 
 void
-exact_upkeep_on_step(ExactApiAnswer *answer, void *arg)
+exact_subscription_answer_step(ExactApiAnswer *answer, void *arg)
 {
 	ExactUpkeep *u = arg;
-	ExactLane  *lane = exact_plan_lane(u->division);
-	ExactTopic *t = NULL;
+	ExactLane  *lane = exact_lane_find(u->division);
+	ExactTopic *t = exact_subscription_answer_next(u);
 
-	exact_run_release(lane);
+	exact_lane_release(lane);
 	u->busy = false;
 	u->yield = true;
-	for (int i = 0; i < u->ntopics && t == NULL; i++)
-		if (u->topics[i].step != EXACT_STEP_NONE)
-			t = &u->topics[i];
 	Assert(t != NULL);
 	if (is_trouble(u, lane, answer))
 		return;
@@ -335,35 +425,73 @@ exact_upkeep_on_step(ExactApiAnswer *answer, void *arg)
 		on_delete(u, t, answer);
 }
 
+/* What the list has of a topic: *ours leads here (or is known as ours), *other leads elsewhere. */
+static void
+find_listed(const ExactUpkeep *u, const ExactTopic *t, const ExactListed **ours,
+			const ExactListed **other)
+{
+	*ours = NULL;
+	*other = NULL;
+	for (int i = 0; i < u->nlisted; i++)
+	{
+		const ExactListed *l = &u->listed[i];
+		bool		here;
+
+		if (strcmp(l->topic, t->name) != 0)
+			continue;
+		if (u->callback_url != NULL)
+			here = same(l->callback_url, u->callback_url);
+		else
+			here = same(l->id, t->id);
+		if (here)
+			*ours = l;
+		else
+			*other = l;
+	}
+}
+
+/* Nobody wants it any more: deleted if it is ours. */
+static void
+compare_unwanted(ExactUpkeep *u, ExactTopic *t, const ExactListed *ours, const ExactListed *other)
+{
+	const ExactListed *mine = ours;
+
+	if (mine == NULL && other != NULL && same(other->id, t->id))
+		mine = other;
+	t->id = mine ? mine->id : NULL;
+	t->target = t->id;
+	if (mine != NULL &&
+		(u->forced || t->tried_at == 0 || t->tried_at + CHECK_US <= GetCurrentTimestamp()))
+		t->step = EXACT_STEP_DELETE;
+}
+
+/*
+ * Does another environment with this app take the notifications back each time? It does when what
+ * the hub replaced less than two checks ago leads elsewhere again.
+ */
+static bool
+is_contested(const ExactUpkeep *u, const ExactTopic *t, const ExactListed *other)
+{
+	if (other == NULL || u->forced)
+		return false;
+	return same(t->cause, "environment") ||
+		(t->replaced_at != 0 && t->replaced_at + REPLACE_US > GetCurrentTimestamp() &&
+		 !same(other->callback_url, t->callback_url));
+}
+
 /* What the list means for one topic. */
 static void
 compare_topic(ExactUpkeep *u, ExactTopic *t)
 {
-	const Listed *ours = NULL;
-	const Listed *other = NULL;
-	TimestampTz now = GetCurrentTimestamp();
+	const ExactListed *ours;
+	const ExactListed *other;
 
-	for (int i = 0; i < u->nlisted; i++)
-	{
-		const Listed *l = &u->listed[i];
-
-		if (strcmp(l->topic, t->name) != 0)
-			continue;
-		if (u->callback_url != NULL ? same(l->callback_url, u->callback_url) : same(l->id, t->id))
-			ours = l;
-		else
-			other = l;
-	}
+	find_listed(u, t, &ours, &other);
 	t->step = EXACT_STEP_NONE;
-	t->checked_at = now;
+	t->checked_at = GetCurrentTimestamp();
 	if (!t->wanted)
 	{
-		const Listed *mine = ours ? ours : other && same(other->id, t->id) ? other : NULL;
-
-		t->id = mine ? mine->id : NULL;
-		t->target = t->id;
-		if (mine != NULL && (u->forced || t->tried_at == 0 || t->tried_at + CHECK_US <= now))
-			t->step = EXACT_STEP_DELETE;
+		compare_unwanted(u, t, ours, other);
 		return;
 	}
 	if (u->cause != NULL)
@@ -381,17 +509,18 @@ compare_topic(ExactUpkeep *u, ExactTopic *t)
 	if (u->reach->state == EXACT_REACH_BROKEN)
 	{
 		t->callback_url = other ? other->callback_url : NULL;
-		set_row(u, t, "wanted", "unreachable", psprintf("%s %s", u->callback_url, u->reach->finding), u->reach->next_step);
+		set_row(u, t, "wanted", "unreachable",
+				psprintf("%s %s", u->callback_url, u->reach->finding), u->reach->next_step);
 	}
-	else if (other != NULL && !u->forced && (same(t->cause, "environment") ||
-											 (t->replaced_at != 0 && t->replaced_at + REPLACE_US > now && !same(other->callback_url, t->callback_url))))
+	else if (is_contested(u, t, other))
 	{
 		t->callback_url = other->callback_url;
-		t->tried_at = now;
-		set_row(u, t, "foreign", "environment", "another environment with this app takes the notifications back each time",
+		t->tried_at = t->checked_at;
+		set_row(u, t, "foreign", "environment",
+				"another environment with this app takes the notifications back each time",
 				"give each environment its own app; SELECT exact.subscribe() takes them here once");
 	}
-	else if (exact_upkeep_may_try(u, t))
+	else if (exact_subscription_answer_may_try(u, t))
 	{
 		t->step = other ? EXACT_STEP_REPLACE : EXACT_STEP_POST;
 		t->target = other ? other->id : NULL;
@@ -408,7 +537,7 @@ add_forgotten(ExactUpkeep *u)
 {
 	for (int i = 0; i < u->nlisted && u->cause == NULL; i++)
 	{
-		const Listed *l = &u->listed[i];
+		const ExactListed *l = &u->listed[i];
 		ExactTopic *t = NULL;
 
 		for (int k = 0; k < u->ntopics && t == NULL; k++)
@@ -428,110 +557,140 @@ add_forgotten(ExactUpkeep *u)
 	}
 }
 
+/*
+ * One entry of a page into the list. False when it is of another division; others are passed over
+ * if incomplete.
+ */
 static bool
-take_page(ExactUpkeep *u, ExactLane *lane, ExactApiAnswer *answer, ExactPage **out, char **problem)
+take_listed(ExactUpkeep *u, const ExactRecord *record, int64 *division)
 {
-	static const char *const fields[] = {"ID", "Topic", "CallbackURL", "Division"};
-	ExactPage  *page = exact_odata_parse(answer->http->body, answer->http->body_len, fields, lengthof(fields), problem);
-	MemoryContext old;
+	ExactListed *l = &u->listed[u->nlisted];
 
-	if (page == NULL)
+	*division = exact_odata_division(record, record->values[3], u->division);
+	if (*division >= 0 && *division != u->division)
 		return false;
-	if (!page->is_list ||
-		exact_link_check(page->next, answer->request->base_url, u->division, u->list_url, NULL) != EXACT_LINK_GOOD)
-	{
-		*problem = pstrdup("the list of subscriptions is not a page of this division");
-		return false;
-	}
-	old = MemoryContextSwitchTo(u->context);
-	u->listed = u->listed ? repalloc(u->listed, (u->nlisted + page->nrecords + 1) * sizeof(Listed)) : palloc((page->nrecords + 1) * sizeof(Listed));
-	for (int i = 0; i < page->nrecords; i++)
-	{
-		const ExactRecord *record = &page->records[i];
-		Listed	   *l = &u->listed[u->nlisted];
-		int64		division = exact_odata_division(record, record->values[3], u->division);
-
-		if (division >= 0 && division != u->division)
-		{
-			ExactFault	fault = {.sqlstate = ERRCODE_EXACT_DIVISION_GUARD,.detail = pstrdup("GET webhooks/WebhookSubscriptions. Nothing of it was kept.")};
-
-			MemoryContextSwitchTo(old);
-			*problem = fault.message = psprintf("division %d is frozen: the list of its subscriptions holds one of division " INT64_FORMAT, u->division, division);
-			fault.hint = psprintf("Check the administration in Exact Online; then SELECT exact.resume(%d).", u->division);
-			exact_trouble_freeze(lane, &fault);
-			return false;
-		}
-		l->id = exact_odata_string(record->values[0]);
-		l->topic = exact_odata_string(record->values[1]);
-		l->callback_url = exact_odata_string(record->values[2]);
-		if (l->id != NULL && strlen(l->id) == 36 && strspn(l->id, "0123456789abcdefABCDEF-") == 36 && l->topic != NULL)
-			u->nlisted++;
-	}
-	MemoryContextSwitchTo(old);
-	*out = page;
+	l->id = exact_odata_string(record->values[0]);
+	l->topic = exact_odata_string(record->values[1]);
+	l->callback_url = exact_odata_string(record->values[2]);
+	if (l->id != NULL && strlen(l->id) == GUID_LEN &&
+		strspn(l->id, "0123456789abcdefABCDEF-") == GUID_LEN && l->topic != NULL)
+		u->nlisted++;
 	return true;
 }
 
-void
-exact_upkeep_set_link(ExactUpkeep *u, const char *link)
+/* An entry of another division: nothing of this one is read any more. */
+static char *
+freeze(ExactUpkeep *u, ExactLane *lane, int64 division)
 {
-	free(u->list_url);
-	u->list_url = link ? strdup(link) : NULL;
+	ExactFault	fault = {.sqlstate = ERRCODE_EXACT_DIVISION_GUARD};
+
+	fault.message = psprintf("division %d is frozen: the list of its subscriptions holds one of "
+							 "division " INT64_FORMAT, u->division, division);
+	fault.detail = pstrdup("GET webhooks/WebhookSubscriptions. Nothing of it was kept.");
+	fault.hint = psprintf("Check the administration in Exact Online; then SELECT exact.resume(%d).",
+						  u->division);
+	exact_trouble_freeze(lane, &fault);
+	return fault.message;
 }
 
+/* Adds a page to the list. NULL with *problem when the answer is no page of this division. */
+static ExactPage *
+take_page(ExactUpkeep *u, ExactLane *lane, ExactApiAnswer *answer, char **problem)
+{
+	static const char *const fields[] = {"ID", "Topic", "CallbackURL", "Division"};
+	ExactPage  *page = exact_odata_parse(answer->http->body, answer->http->body_len, fields,
+										 lengthof(fields), problem);
+	MemoryContext old;
+	Size		size;
+	bool		ours = true;
+	int64		division = 0;
+
+	if (page == NULL)
+		return NULL;
+	if (!page->is_list ||
+		exact_link_check(page->next, answer->request->base_url, u->division, u->list_url, NULL)
+		!= EXACT_LINK_GOOD)
+	{
+		*problem = pstrdup("the list of subscriptions is not a page of this division");
+		return NULL;
+	}
+	old = MemoryContextSwitchTo(u->context);
+	size = (u->nlisted + page->nrecords + 1) * sizeof(ExactListed);
+	u->listed = u->listed ? repalloc(u->listed, size) : palloc(size);
+	for (int i = 0; i < page->nrecords && ours; i++)
+		ours = take_listed(u, &page->records[i], &division);
+	MemoryContextSwitchTo(old);
+	if (ours)
+		return page;
+	*problem = freeze(u, lane, division);
+	return NULL;
+}
+
+/* The list was refused: nothing can be seen or made. */
+static void
+refuse_list(ExactUpkeep *u, ExactApiAnswer *answer)
+{
+	for (int i = 0; i < u->ntopics; i++)
+	{
+		ExactTopic *t = &u->topics[i];
+		bool		missing = t->wanted && strcmp(t->state, "present") != 0;
+
+		t->step = missing ? EXACT_STEP_POST : EXACT_STEP_NONE;
+	}
+	if (answer->http->status == 403)
+		say_forbidden(u, answer, true);
+	else
+		set_rest(u, "refused", "service", answer->fault->message,
+				 "read by polling meanwhile; tried again daily", true);
+	store(u, answer, 0, NULL, NULL);
+	exact_subscription_answer_end(u, answer->fault->message, GetCurrentTimestamp() + CHECK_US);
+}
+
+/* A page of the list; after the last one it is known what is to be done. */
 void
-exact_upkeep_on_list(ExactApiAnswer *answer, void *arg)
+exact_subscription_answer_list(ExactApiAnswer *answer, void *arg)
 {
 	ExactUpkeep *u = arg;
-	ExactLane  *lane = exact_plan_lane(u->division);
-	ExactPage  *page = NULL;
+	ExactLane  *lane = exact_lane_find(u->division);
+	ExactPage  *page;
 	char	   *problem = NULL;
 
-	exact_run_release(lane);
+	exact_lane_release(lane);
 	u->busy = false;
 	u->yield = true;
 	if (is_trouble(u, lane, answer))
 		return;
 	if (answer->trouble != EXACT_API_OK)
 	{
-		/* nothing can be seen or made */
-		for (int i = 0; i < u->ntopics; i++)
-			u->topics[i].step = u->topics[i].wanted && strcmp(u->topics[i].state, "present") != 0 ? EXACT_STEP_POST : EXACT_STEP_NONE;
-		if (answer->http->status == 403)
-			say_forbidden(u, answer, true);
-		else
-			set_rest(u, "refused", "service", answer->fault->message, "read by polling meanwhile; tried again daily", true);
-		store(u, answer, 0, NULL, NULL);
-		exact_upkeep_end(u, answer->fault->message, GetCurrentTimestamp() + CHECK_US);
+		refuse_list(u, answer);
 		return;
 	}
-	if (!take_page(u, lane, answer, &page, &problem))
+	page = take_page(u, lane, answer, &problem);
+	if (page == NULL)
 	{
 		exact_log(LOG, "alarm division=%d subscriptions=\"%s\"", u->division, problem);
 		if (strcmp(lane->state, "frozen") == 0)
-			exact_upkeep_end(u, problem, 0);
+			exact_subscription_answer_end(u, problem, 0);
 		else
 			look_again(u, problem);
 		return;
 	}
 	u->errors = 0;
+	exact_lane_set_text(&u->list_url, page->next);
 	if (page->next != NULL)
-	{
-		exact_upkeep_set_link(u, page->next);
 		return;
-	}
-	exact_upkeep_set_link(u, NULL);
 	for (int i = 0; i < u->ntopics; i++)
 		compare_topic(u, &u->topics[i]);
 	add_forgotten(u);
 	u->phase = EXACT_UPKEEP_STEPS;
 	if (!store(u, answer, u->nlisted, NULL, NULL))
-		exact_upkeep_end(u, "the subscriptions found could not be stored", GetCurrentTimestamp() + BACKOFF_FIRST_US);
+		exact_subscription_answer_end(u, "the subscriptions found could not be stored",
+									  GetCurrentTimestamp() + STORE_AGAIN_US);
 }
 
 /* Only rows have to be written: nothing is sent. */
 void
-exact_upkeep_say_blocked(ExactUpkeep *u)
+exact_subscription_answer_blocked(ExactUpkeep *u)
 {
 	bool		stored = true;
 
@@ -545,5 +704,6 @@ exact_upkeep_say_blocked(ExactUpkeep *u)
 			stored = store(u, NULL, 0, t, NULL) && stored;
 		}
 	}
-	exact_upkeep_end(u, u->reason, stored ? 0 : GetCurrentTimestamp() + BACKOFF_FIRST_US);
+	exact_subscription_answer_end(u, u->reason,
+								  stored ? 0 : GetCurrentTimestamp() + STORE_AGAIN_US);
 }

@@ -1,9 +1,11 @@
 /*
- * subscription_store.c - wanted topics and their rows in exact.subscription, and requests of exact.subscribe().
+ * subscription_store.c - wanted topics and their rows in exact.subscription, and requests of
+ * exact.subscribe().
  *
- * Read when the fetcher is woken; an upkeep that runs keeps what it has until it ends. The list of Exact Online, not these rows,
- * decides what exists: the rows say what was found and when to try again. A row that somebody holds locked is left as it is and
- * written after the next look: no user's transaction keeps the fetcher waiting.
+ * Read when the fetcher is woken; an upkeep that runs keeps what it has until it ends. The list of
+ * Exact Online, not these rows, decides what exists: the rows say what was found and when to try
+ * again. A row that somebody holds locked is left as it is and written after the next look: no
+ * user's transaction keeps the fetcher waiting.
  */
 #include "postgres.h"
 
@@ -11,13 +13,19 @@
 #include "lib/stringinfo.h"
 #include "utils/memutils.h"
 
+#include "base/clock.h"
 #include "base/guc.h"
 #include "base/sql.h"
-#include "fetch/plan.h"
+#include "fetch/lane.h"
 #include "http/http_client.h"
 #include "http/url.h"
-#include "subscription/subscription.h"
+#include "state/audit.h"
+#include "state/request.h"
+#include "subscription/subscription_store.h"
 #include "worker/unit.h"
+#include "worker/worker.h"
+
+#define READ_PAUSE_US USECS_PER_SEC	/* between two readings of rows and requests */
 
 typedef struct Request
 {
@@ -33,9 +41,23 @@ static MemoryContext request_context;
 static Request *requests;
 static int	nrequests;
 static bool reach_loaded;
+static bool read_due = true;
+static TimestampTz read_not_before;
+
+void
+exact_subscription_store_want(void)
+{
+	read_due = true;
+}
+
+long
+exact_subscription_store_wait(void)
+{
+	return read_due ? exact_clock_wait_ms(read_not_before) : -1;
+}
 
 int
-exact_upkeep_all(ExactUpkeep ***out)
+exact_subscription_store_all(ExactUpkeep ***out)
 {
 	*out = upkeeps;
 	return nupkeeps;
@@ -127,30 +149,82 @@ load_topic(ExactTopic *t, uint64 row)
 	t->replaced_at = exact_cell_time(row, 12, 0);
 }
 
-static void
-read_topics(void)
+/* A row for each wanted topic, and for each that is still known at Exact Online. */
+static uint64
+read_rows(void)
 {
 	static const char insert_sql[] =
-	"INSERT INTO exact.subscription (division, topic) SELECT w.division, w.topic FROM exact._wanted_topics() w "
-	"WHERE NOT EXISTS (SELECT FROM exact.subscription s WHERE s.division = w.division AND s.topic = w.topic)";
+	"INSERT INTO exact.subscription (division, topic)"
+	" SELECT w.division, w.topic"
+	" FROM exact._wanted_topics() w"
+	" WHERE NOT EXISTS (SELECT FROM exact.subscription s"
+	"  WHERE s.division = w.division AND s.topic = w.topic)";
 	/* nothing at Exact Online, or nobody left who could remove it there */
 	static const char delete_sql[] =
-	"DELETE FROM exact.subscription WHERE (division, topic) IN (SELECT s.division, s.topic FROM exact.subscription s "
-	"  WHERE (s.id IS NULL AND NOT EXISTS (SELECT FROM exact._wanted_topics() w WHERE w.division = s.division AND w.topic = s.topic)) "
-	"  OR NOT EXISTS (SELECT FROM exact.division d WHERE d.division = s.division) FOR UPDATE SKIP LOCKED)";
+	"DELETE FROM exact.subscription"
+	" WHERE (division, topic) IN"
+	"  (SELECT s.division, s.topic"
+	"   FROM exact.subscription s"
+	"   WHERE (s.id IS NULL AND NOT EXISTS (SELECT FROM exact._wanted_topics() w"
+	"     WHERE w.division = s.division AND w.topic = s.topic))"
+	"    OR NOT EXISTS (SELECT FROM exact.division d WHERE d.division = s.division)"
+	"   FOR UPDATE SKIP LOCKED)";
 	static const char topics_sql[] =
-	"SELECT s.division, s.topic, w.topic IS NOT NULL, s.id, s.callback_url, s.state, s.cause, s.reason, s.next_step, s.tried_at, s.checked_at, s.replaced_at, "
-	"  d.app, a.callback_url, "
-	"  EXISTS (SELECT FROM exact.credential c WHERE c.kind = 'app' AND c.name = d.app AND c.field = ANY ('{webhook_secret,webhook_secret_next}')), "
-	"  (SELECT max(t.issued_at) FROM exact.token t WHERE t.app = d.app AND t.origin = 'authorize') "
-	"FROM exact.subscription s JOIN exact.division d ON d.division = s.division JOIN exact.app a ON a.name = d.app "
-	"LEFT JOIN exact._wanted_topics() w ON w.division = s.division AND w.topic = s.topic ORDER BY s.division, s.topic";
-	MemoryContext unit = CurrentMemoryContext;
-	uint64		n;
+	"SELECT s.division, s.topic, w.topic IS NOT NULL, s.id, s.callback_url,"
+	"  s.state, s.cause, s.reason, s.next_step, s.tried_at, s.checked_at, s.replaced_at,"
+	"  d.app, a.callback_url,"
+	"  EXISTS (SELECT FROM exact.credential c"
+	"   WHERE c.kind = 'app' AND c.name = d.app"
+	"   AND c.field = ANY ('{webhook_secret,webhook_secret_next}')),"
+	"  (SELECT max(t.issued_at) FROM exact.token t"
+	"   WHERE t.app = d.app AND t.origin = 'authorize')"
+	" FROM exact.subscription s"
+	" JOIN exact.division d ON d.division = s.division"
+	" JOIN exact.app a ON a.name = d.app"
+	" LEFT JOIN exact._wanted_topics() w ON w.division = s.division AND w.topic = s.topic"
+	" ORDER BY s.division, s.topic";
 
 	exact_sql(insert_sql, 0, NULL);
 	exact_sql(delete_sql, 0, NULL);
-	n = exact_sql(topics_sql, 0, NULL);
+	return exact_sql(topics_sql, 0, NULL);
+}
+
+/*
+ * Rows from..to-1 are those of one division. An upkeep that runs keeps what it has until it ends.
+ */
+static void
+load_upkeep(ExactUpkeep *u, uint64 from, uint64 to)
+{
+	MemoryContext old;
+
+	u->present = true;
+	if (u->phase != EXACT_UPKEEP_IDLE)
+	{
+		if (u->reach != NULL)
+			u->reach->wanted = true;
+		return;
+	}
+	u->stale = false;
+	MemoryContextReset(u->context);
+	old = MemoryContextSwitchTo(u->context);
+	u->app = exact_cell_text(from, 13);
+	u->has_secret = exact_cell_bool(from, 15, false);
+	u->consented_at = exact_cell_time(from, 16, 0);
+	if (exact_clock_is_future(u->consented_at))
+		u->consented_at = 0;
+	u->ntopics = (int) (to - from);
+	u->topics = palloc0(u->ntopics * sizeof(ExactTopic));
+	for (uint64 row = from; row < to; row++)
+		load_topic(&u->topics[row - from], row);
+	choose_callback(u, exact_cell_text(from, 14));
+	MemoryContextSwitchTo(old);
+}
+
+static void
+read_topics(void)
+{
+	uint64		n = read_rows();
+
 	for (int i = 0; i < nupkeeps; i++)
 		upkeeps[i]->present = false;
 	exact_reach_forget();
@@ -160,27 +234,7 @@ read_topics(void)
 
 		for (to = from; to < n && exact_cell_int8(to, 1, 0) == u->division; to++)
 			;
-		u->present = true;
-		if (u->phase != EXACT_UPKEEP_IDLE)
-		{
-			if (u->reach != NULL)
-				u->reach->wanted = true;
-			continue;
-		}
-		u->stale = false;
-		MemoryContextReset(u->context);
-		MemoryContextSwitchTo(u->context);
-		u->app = exact_cell_text(from, 13);
-		u->has_secret = exact_cell_bool(from, 15, false);
-		u->consented_at = exact_cell_time(from, 16, 0);
-		if (u->consented_at > GetCurrentTimestamp())
-			u->consented_at = 0;
-		u->ntopics = (int) (to - from);
-		u->topics = palloc0(u->ntopics * sizeof(ExactTopic));
-		for (uint64 row = from; row < to; row++)
-			load_topic(&u->topics[row - from], row);
-		choose_callback(u, exact_cell_text(from, 14));
-		MemoryContextSwitchTo(unit);
+		load_upkeep(u, from, to);
 	}
 	if (!reach_loaded)
 		exact_reach_load();
@@ -190,21 +244,19 @@ read_topics(void)
 static void
 read_requests(void)
 {
-	static const char cancel_sql[] =
-	"UPDATE exact.request SET state = 'cancelled', finished_at = now(), result = 'cancelled while running' "
-	"WHERE id IN (SELECT id FROM exact.request WHERE state = 'running' AND kind = 'subscribe' AND cancel_wanted FOR UPDATE SKIP LOCKED)";
-	static const char take_sql[] =
-	"UPDATE exact.request SET state = 'running', started_at = clock_timestamp() "
-	"WHERE id IN (SELECT id FROM exact.request WHERE state = 'queued' AND kind = 'subscribe' FOR UPDATE SKIP LOCKED)";
-	static const char open_sql[] = "SELECT id, coalesce(division, 0), started_at FROM exact.request WHERE state = 'running' AND kind = 'subscribe'";
+	static const char open_sql[] =
+	"SELECT id, coalesce(division, 0), started_at"
+	" FROM exact.request"
+	" WHERE state = 'running' AND kind = '" EXACT_REQUEST_SUBSCRIBE "'";
 	uint64		n;
 
-	exact_sql(cancel_sql, 0, NULL);
-	if (exact_sql(take_sql, 0, NULL) > 0)
-		exact_plan_want();		/* the operator may have resumed the division a moment ago */
+	exact_request_cancel(EXACT_REQUEST_SUBSCRIBE);
+	if (exact_request_take(EXACT_REQUEST_SUBSCRIBE) > 0)
+		exact_lane_want_plan(); /* the operator may have resumed the division a moment ago */
 	n = exact_sql(open_sql, 0, NULL);
 	if (request_context == NULL)
-		request_context = AllocSetContextCreate(TopMemoryContext, "exact subscribe requests", ALLOCSET_SMALL_SIZES);
+		request_context = AllocSetContextCreate(TopMemoryContext, "exact subscribe requests",
+												ALLOCSET_SMALL_SIZES);
 	nrequests = 0;
 	MemoryContextReset(request_context);
 	requests = MemoryContextAllocZero(request_context, Max(n, 1) * sizeof(Request));
@@ -227,16 +279,20 @@ read_unit(void *arg pg_attribute_unused())
 }
 
 bool
-exact_upkeep_read(void)
+exact_subscription_store_read(void)
 {
-	if (!exact_unit_run("read subscriptions", read_unit, NULL, NULL))
+	read_due = !exact_unit_run("read subscriptions", read_unit, NULL, NULL);
+	read_not_before = GetCurrentTimestamp() + READ_PAUSE_US;
+	if (read_due)
 		return false;
 	for (int i = 0; i < nupkeeps; i++)
 	{
-		upkeeps[i]->requested_at = 0;
+		ExactUpkeep *u = upkeeps[i];
+
+		u->requested_at = 0;
 		for (int r = 0; r < nrequests; r++)
-			if (requests[r].division == 0 || requests[r].division == upkeeps[i]->division)
-				upkeeps[i]->requested_at = Max(upkeeps[i]->requested_at, requests[r].started_at);
+			if (requests[r].division == 0 || requests[r].division == u->division)
+				u->requested_at = Max(u->requested_at, requests[r].started_at);
 	}
 	return true;
 }
@@ -248,14 +304,30 @@ time_or_null(TimestampTz value)
 }
 
 void
-exact_upkeep_save(const ExactUpkeep *u, const ExactTopic *t)
+exact_subscription_store_save(const ExactUpkeep *u, const ExactTopic *t)
 {
+#define FREE_ROW_SQL \
+	" WHERE (division, topic) IN" \
+	"  (SELECT s.division, s.topic" \
+	"   FROM exact.subscription s" \
+	"   WHERE s.division = $1 AND s.topic = $2" \
+	"   FOR UPDATE SKIP LOCKED)"
 	static const char sql[] =
-	"UPDATE exact.subscription SET since = CASE WHEN state = $3 THEN since ELSE now() END, state = $3, id = $4, callback_url = $5, cause = $6, reason = $7, "
-	"next_step = $8, tried_at = $9, checked_at = $10, replaced_at = $11 "
-	"WHERE (division, topic) IN (SELECT s.division, s.topic FROM exact.subscription s WHERE s.division = $1 AND s.topic = $2 FOR UPDATE SKIP LOCKED)";
+	"UPDATE exact.subscription SET"
+	"  since = CASE WHEN state = $3 THEN since ELSE now() END,"
+	"  state = $3,"
+	"  id = $4,"
+	"  callback_url = $5,"
+	"  cause = $6,"
+	"  reason = $7,"
+	"  next_step = $8,"
+	"  tried_at = $9,"
+	"  checked_at = $10,"
+	"  replaced_at = $11"
+	FREE_ROW_SQL;
 	static const char delete_sql[] =
-	"DELETE FROM exact.subscription WHERE (division, topic) IN (SELECT s.division, s.topic FROM exact.subscription s WHERE s.division = $1 AND s.topic = $2 FOR UPDATE SKIP LOCKED)";
+	"DELETE FROM exact.subscription"
+	FREE_ROW_SQL;
 	ExactArg	args[11];
 
 	args[0] = exact_arg_int4(u->division);
@@ -278,19 +350,9 @@ exact_upkeep_save(const ExactUpkeep *u, const ExactTopic *t)
 }
 
 void
-exact_upkeep_audit(const ExactUpkeep *u, const ExactTopic *t, const char *what)
+exact_subscription_store_audit(const ExactUpkeep *u, const ExactTopic *t, const char *what)
 {
-	static const char sql[] =
-	"SELECT exact._audit('fetcher', 'subscription', $1, NULL, jsonb_strip_nulls(jsonb_build_object('topic', $2::text, 'what', $3::text, 'id', $4::text, 'callback_url', $5::text, 'reason', $6::text)))";
-	ExactArg	args[6];
-
-	args[0] = exact_arg_int4(u->division);
-	args[1] = exact_arg_text(t->name);
-	args[2] = exact_arg_text(what);
-	args[3] = exact_arg_text(t->id);
-	args[4] = exact_arg_text(t->callback_url);
-	args[5] = exact_arg_text(t->reason);
-	exact_sql(sql, 6, args);
+	exact_audit_subscription(u->division, t->name, what, t->id, t->callback_url, t->reason);
 }
 
 /* ---- requests ---- */
@@ -306,20 +368,28 @@ typedef struct Outcome
 static void
 settle_unit(void *arg)
 {
-	static const char sql[] =
-	"UPDATE exact.request SET state = $2, result = $3, finished_at = now() "
-	"WHERE id IN (SELECT id FROM exact.request WHERE id = $1 AND state = 'running' FOR UPDATE SKIP LOCKED)";
 	Outcome    *outcome = arg;
-	ExactArg	args[3];
 
-	args[0] = exact_arg_int8(outcome->id);
-	args[1] = exact_arg_text(outcome->state);
-	args[2] = exact_arg_text(outcome->result);
-	outcome->ended = exact_sql(sql, 3, args) > 0;
+	outcome->ended = exact_request_finish(outcome->id, outcome->state, outcome->result, false);
+}
+
+/* Which of the counts a wanted topic belongs to */
+static ExactCount
+count_of(const ExactTopic *t)
+{
+	if (strcmp(t->state, "present") == 0)
+	{
+		if (t->replaced)
+			return EXACT_COUNT_REPLACED;
+		return t->made ? EXACT_COUNT_MADE : EXACT_COUNT_PRESENT;
+	}
+	if (strcmp(t->state, "foreign") == 0)
+		return EXACT_COUNT_FOREIGN;
+	return strcmp(t->state, "refused") == 0 ? EXACT_COUNT_REFUSED : EXACT_COUNT_WAITING;
 }
 
 void
-exact_upkeep_count(ExactUpkeep *u)
+exact_subscription_store_count(ExactUpkeep *u)
 {
 	memset(u->counts, 0, sizeof(u->counts));
 	u->waits_for[0] = '\0';
@@ -331,10 +401,7 @@ exact_upkeep_count(ExactUpkeep *u)
 		if (!t->wanted)
 			continue;
 		u->counts[EXACT_COUNT_TOPICS]++;
-		if (strcmp(t->state, "present") == 0)
-			u->counts[t->replaced ? EXACT_COUNT_REPLACED : t->made ? EXACT_COUNT_MADE : EXACT_COUNT_PRESENT]++;
-		else
-			u->counts[strcmp(t->state, "foreign") == 0 ? EXACT_COUNT_FOREIGN : strcmp(t->state, "refused") == 0 ? EXACT_COUNT_REFUSED : EXACT_COUNT_WAITING]++;
+		u->counts[count_of(t)]++;
 		if (strcmp(t->state, "wanted") == 0 && t->reason != NULL && u->waits_for[0] == '\0')
 			strlcpy(u->waits_for, t->reason, sizeof(u->waits_for));
 	}
@@ -350,7 +417,15 @@ covers(const Request *request, const ExactUpkeep *u)
 static char *
 summary(const Request *request)
 {
-	static const char *const words[EXACT_NCOUNTS] = {NULL, "present", "made", "replaced", "removed", "of others", "refused", "not made"};
+	static const char *const words[EXACT_NCOUNTS] = {
+		[EXACT_COUNT_PRESENT] = "present",
+		[EXACT_COUNT_MADE] = "made",
+		[EXACT_COUNT_REPLACED] = "replaced",
+		[EXACT_COUNT_REMOVED] = "removed",
+		[EXACT_COUNT_FOREIGN] = "of others",
+		[EXACT_COUNT_REFUSED] = "refused",
+		[EXACT_COUNT_WAITING] = "not made",
+	};
 	StringInfoData out;
 	int			counts[EXACT_NCOUNTS] = {0};
 	const char *why = NULL;
@@ -378,30 +453,38 @@ summary(const Request *request)
 	return out.data;
 }
 
+/*
+ * Have all divisions of a request been looked at since it was taken? *problem: why one could not
+ * be.
+ */
+static bool
+is_answered(const Request *request, const char **problem)
+{
+	*problem = NULL;
+	for (int i = 0; i < nupkeeps; i++)
+	{
+		ExactUpkeep *u = upkeeps[i];
+
+		if (!covers(request, u))
+			continue;
+		if (u->ended_at == 0 || u->begun_at < request->started_at)
+			return false;
+		if (u->problem[0] && *problem == NULL)
+			*problem = psprintf("division %d: %s", u->division, u->problem);
+	}
+	return true;
+}
+
 void
-exact_upkeep_settle(void)
+exact_subscription_store_settle(void)
 {
 	for (int r = 0; r < nrequests; r++)
 	{
 		Request    *request = &requests[r];
 		Outcome		outcome = {request->id, "done", NULL, false};
-		const char *problem = NULL;
-		bool		pending = false;
+		const char *problem;
 
-		if (request->id == 0)
-			continue;
-		for (int i = 0; i < nupkeeps && !pending; i++)
-		{
-			ExactUpkeep *u = upkeeps[i];
-
-			if (!covers(request, u))
-				continue;
-			if (u->ended_at == 0 || u->begun_at < request->started_at)
-				pending = true;
-			else if (u->problem[0] && problem == NULL)
-				problem = psprintf("division %d: %s", u->division, u->problem);
-		}
-		if (pending)
+		if (request->id == 0 || !is_answered(request, &problem))
 			continue;
 		outcome.result = summary(request);
 		if (problem != NULL)
@@ -412,6 +495,6 @@ exact_upkeep_settle(void)
 		if (exact_unit_run("settle subscriptions", settle_unit, &outcome, NULL) && outcome.ended)
 			request->id = 0;
 		else
-			exact_subscription_want();	/* somebody cancels it at this moment */
+			exact_subscription_store_want();	/* somebody cancels it at this moment */
 	}
 }

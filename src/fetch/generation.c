@@ -1,0 +1,61 @@
+/*
+ * generation.c - the generation of a division's row versions.
+ *
+ * Exact Online resets Timestamp values when DivisionMoveDate or DivisionHRLinkUnlinkDate changes
+ * (exact-online.md §5.3). The mark generation then rises, every sync feed starts at its first mark
+ * again, and what a whole run does not show is gone.
+ */
+#include "postgres.h"
+
+#include "base/errors.h"
+#include "base/sql.h"
+#include "exact_online/odata_value.h"
+#include "fetch/generation.h"
+#include "state/audit.h"
+#include "state/division_state.h"
+#include "state/feed_state.h"
+#include "worker/self.h"
+#include "worker/worker.h"
+
+static void
+read_again(ExactLane *lane, ExactFromStart reason, const char *why)
+{
+	exact_feed_state_from_start(reason, lane->division, NULL, NULL);
+	exact_audit_read_again(lane->division, why);
+	exact_log(LOG, "alarm division=%d all sync feeds are read again from the start reason=\"%s\"",
+			  lane->division, why);
+}
+
+void
+exact_generation_log_gap(ExactLane *lane)
+{
+	read_again(lane, EXACT_FROM_START_LOG,
+			   "the log of deletes was not read for longer than it is kept");
+}
+
+bool
+exact_generation_compare(ExactLane *lane, const ExactFeed *feed, const ExactPage *page)
+{
+	for (int i = 0; i < page->nrecords; i++)
+	{
+		const ExactSlice *values = page->records[i].values;
+		int64		code;
+
+		if (!exact_odata_int64(values[EXACT_DIVISIONS_CODE], &code) || code != lane->division)
+			continue;
+		if (exact_division_state_dates(lane->division,
+									   exact_odata_string(values[EXACT_DIVISIONS_MOVE_DATE]),
+									   exact_odata_string(values[EXACT_DIVISIONS_HR_LINK_DATE]))
+			== lane->mark_generation)
+			return false;
+		read_again(lane, EXACT_FROM_START_MOVED,
+				   "the division was moved or linked: row versions begin anew");
+		return true;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_EXACT_BAD_ANSWER),
+			 errmsg("Exact Online does not list division %d among those the app may open",
+					lane->division),
+			 errdetail("GET %s, %d divisions.", feed->resource, page->nrecords),
+			 errhint("Consent again with a user who may open it, or disable the division.")));
+}

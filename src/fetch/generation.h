@@ -1,0 +1,24 @@
+/*
+ * generation.h - the generation of a division's row versions.
+ *
+ * Has the division been moved to another database, or linked to HR? Then its row versions begin
+ * anew.
+ */
+#ifndef EXACT_GENERATION_H
+#define EXACT_GENERATION_H
+
+#include "fetch/lane.h"
+
+/*
+ * In a unit: compares a page of system/Divisions with what is known; true when marks were reset
+ * and the plan must be read again. Raises EX009 when the page does not list the division.
+ */
+extern bool exact_generation_compare(ExactLane *lane, const ExactFeed *feed, const ExactPage *page);
+
+/*
+ * In a unit, when the log of deletes was not read for longer than it is kept: all sync feeds of
+ * the division start at their first mark again. The caller has the plan read anew.
+ */
+extern void exact_generation_log_gap(ExactLane *lane);
+
+#endif

@@ -1,0 +1,134 @@
+/*
+ * lane.h - divisions (lanes) and their feeds (runs) in memory: where each stands, when it is due.
+ *
+ * Filled from exact._plan by plan.c. Lanes and runs are never freed while the process lives:
+ * requests on the way point to them.
+ */
+#ifndef EXACT_LANE_H
+#define EXACT_LANE_H
+
+#include "base/digest.h"
+#include "exact_online/feed.h"
+#include "utils/timestamp.h"
+
+struct ExactLane;
+
+/* An entity whose keyed reads fail */
+typedef struct ExactRefusal
+{
+	char		entity[NAMEDATALEN];
+	int			errors;			/* in a row */
+	/* keys that one read takes: fewer after each refusal, until the key that causes it is alone */
+	int			most;
+	TimestampTz not_before;
+} ExactRefusal;
+
+typedef struct ExactRun
+{
+	struct ExactLane *lane;
+	char		name[NAMEDATALEN];	/* feed */
+	MemoryContext context;		/* of def and enabled */
+	ExactFeed  *def;
+	bool	   *enabled;		/* entities of def that this division has */
+	bool		present;		/* in the last reading of the plan */
+	bool		paused;			/* pause() of one of its entities */
+	/* as in exact.feed_state */
+	int64		mark;
+	int64		run;			/* 0 before the first */
+	bool		paging;
+	char	   *next_link;		/* malloc'ed, NULL at the run's first page */
+	TimestampTz run_started_at;
+	int64		run_first_max;
+	int64		run_max;
+	bool		run_rising;
+	int64		run_rows;
+	TimestampTz complete_at;
+	int			errors;			/* in a row */
+	/* the running run reads everything: what it does not show is gone */
+	bool		whole;
+	TimestampTz whole_at;		/* start of the last complete one */
+	int64		whole_rows;
+	int64		reread_from;	/* 0 = from the mark */
+	/* notifications that no complete run has followed yet; 0 none */
+	TimestampTz notified_first;
+	TimestampTz notified_last;
+	TimestampTz told_at;		/* the last run that notifications asked for; memory only */
+	TimestampTz keyed_at;		/* the last keyed read; memory only */
+	/* of the fields that were read when the mark was set; "" = none yet */
+	char		digest[EXACT_DIGEST_HEX_LEN + 1];
+	/* memory only */
+	TimestampTz wanted_at;		/* a run that starts later satisfies it; 0 none */
+	TimestampTz not_before;		/* after an error */
+	TimestampTz sent_at;		/* of the last request */
+	int64		sent_seq;
+	bool		superseded;		/* someone reset the feed while its page was on the way */
+} ExactRun;
+
+typedef struct ExactLane
+{
+	int			division;		/* key */
+	bool		present;
+	char		app[NAMEDATALEN];
+	char	   *base_url;		/* malloc'ed, NULL when it cannot be used */
+	char	   *language;		/* malloc'ed or NULL */
+	char		state[16];		/* ok, paused, frozen, parked */
+	TimestampTz state_since;
+	int			mark_generation;
+	bool		busy;			/* a request is on the way: reads of a division are serial */
+	bool		reread;			/* the plan changed while a request was on the way */
+	bool		keyed_last;		/* the last request was a keyed read */
+	TimestampTz not_before;		/* nothing of this division before */
+	TimestampTz keys_at;		/* next keyed read of dirty keys; PG_INT64_MAX none */
+	struct Keyed *rest;			/* keyed read of which pages are still to be read; NULL none */
+	int			nrefused;
+	ExactRefusal *refused;
+	int			nruns;
+	int			capacity;
+	ExactRun  **runs;
+} ExactLane;
+
+/* All lanes; returns their number. */
+extern int	exact_lane_all(ExactLane ***lanes);
+/* NULL when the division has none. */
+extern ExactLane *exact_lane_find(int division);
+extern ExactLane *exact_lane_make(int division);
+/* The run of a feed, made when there is none. */
+extern ExactRun *exact_lane_run(ExactLane *lane, const char *feed);
+
+/*
+ * A request of the lane goes out: until its answer is there nothing else of the division is sent.
+ */
+extern void exact_lane_hold(ExactLane *lane);
+/* Its answer is there. */
+extern void exact_lane_release(ExactLane *lane);
+/* Lanes that are held. */
+extern int	exact_lane_held(void);
+
+/* When a run is due: 0 = now or overdue; PG_INT64_MAX = not by itself. */
+extern TimestampTz exact_lane_due_at(const ExactRun *run);
+/*
+ * Microseconds that lie between two runs, or two keyed reads, of a feed that notifications ask
+ * for, so that the day's calls last.
+ */
+extern int64 exact_lane_gap(const ExactLane *lane);
+/* A feed has been notified of changes between these moments; called when that is stored. */
+extern void exact_lane_notified(int division, const char *feed, TimestampTz first, TimestampTz last);
+/* Whatever waits after errors may be tried at once: an operator has resumed the division. */
+extern void exact_lane_forgive(ExactLane *lane);
+
+/* The plan is to be read anew in the fetcher's next turn. */
+extern void exact_lane_want_plan(void);
+/*
+ * The same for whoever may ask a hundred times a second: not within a second of the last reading.
+ */
+extern void exact_lane_look_at_plan(void);
+/* ms until the plan is to be read: 0 = now, -1 = when asked. */
+extern long exact_lane_plan_wait(void);
+/* It is read now; again after so many ms. */
+extern void exact_lane_plan_begun(void);
+extern void exact_lane_plan_again(long ms);
+
+/* A text that lives as long as the lane; NULL: none. */
+extern void exact_lane_set_text(char **field, const char *value);
+
+#endif

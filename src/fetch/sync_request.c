@@ -1,0 +1,70 @@
+/*
+ * sync_request.c - requests of exact.sync_now(): which feeds they want, and when they are done.
+ *
+ * A request is done when each of its feeds has completed a run that began after it was taken, and
+ * no dirty key of them waits: exact._settle_requests().
+ */
+#include "postgres.h"
+
+#include "base/sql.h"
+#include "fetch/lane.h"
+#include "fetch/sync_request.h"
+#include "state/request.h"
+#include "worker/unit.h"
+#include "worker/worker.h"
+
+static bool open_requests;
+
+void
+exact_sync_request_read(void)
+{
+	static const char wanted_sql[] =
+	"SELECT f.division, f.feed, max(q.started_at)"
+	" FROM exact.request q"
+	" JOIN exact._enabled_feed f ON (q.division IS NULL OR f.division = q.division)"
+	"  AND (q.entity IS NULL OR q.entity = f.entity OR q.entity = f.feed)"
+	" WHERE q.state = 'running' AND q.kind = '" EXACT_REQUEST_SYNC "'"
+	" GROUP BY 1, 2"
+	" UNION ALL"
+	" SELECT f.division, 'deleted', max(q.started_at)"
+	" FROM exact.request q"
+	" JOIN exact._enabled_feed f ON q.division IS NULL OR f.division = q.division"
+	" WHERE q.state = 'running' AND q.kind = '" EXACT_REQUEST_SYNC "'"
+	" GROUP BY 1";
+	uint64		n;
+
+	exact_request_cancel(EXACT_REQUEST_SYNC);
+	exact_request_take(EXACT_REQUEST_SYNC);
+	open_requests = exact_request_runs(EXACT_REQUEST_SYNC);
+	if (!open_requests)
+		return;
+	n = exact_sql(wanted_sql, 0, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		ExactLane  *lane = exact_lane_find((int) exact_cell_int8(i, 1, 0));
+		char	   *feed = exact_cell_text(i, 2);
+
+		for (int r = 0; lane != NULL && r < lane->nruns; r++)
+			if (strcmp(lane->runs[r]->name, feed) == 0 && lane->runs[r]->present)
+			{
+				lane->runs[r]->wanted_at = Max(lane->runs[r]->wanted_at, exact_cell_time(i, 3, 0));
+				lane->runs[r]->not_before = 0;
+			}
+	}
+}
+
+static void
+settle_unit(void *arg pg_attribute_unused())
+{
+	static const char sql[] = "SELECT exact._settle_requests()";
+
+	exact_sql(sql, 0, NULL);
+	open_requests = exact_request_runs(EXACT_REQUEST_SYNC);
+}
+
+void
+exact_sync_request_settle(void)
+{
+	if (open_requests)
+		exact_unit_run("settle requests", settle_unit, NULL, NULL);
+}

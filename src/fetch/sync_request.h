@@ -1,0 +1,17 @@
+/*
+ * sync_request.h - requests of exact.sync_now(): which feeds they want, and when they are done.
+ */
+#ifndef EXACT_SYNC_REQUEST_H
+#define EXACT_SYNC_REQUEST_H
+
+#include "postgres.h"
+
+/*
+ * In a unit, after the plan has been read: takes the requests that wait; their feeds are wanted
+ * now.
+ */
+extern void exact_sync_request_read(void);
+/* A run or a keyed read has ended: ends the requests that waited for it; in no transaction. */
+extern void exact_sync_request_settle(void);
+
+#endif

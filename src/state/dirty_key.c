@@ -1,0 +1,106 @@
+/*
+ * dirty_key.c - exact.dirty_key: records that are to be read again by their key.
+ *
+ * What makes a key dirty is written by one function of the install script, exact._want_keys(),
+ * which exact.approve() and the taking of notifications call as well. A key is settled by a
+ * request that was sent after it became dirty: only that one is certain to show what the cause
+ * announced.
+ */
+#include "postgres.h"
+
+#include "base/sql.h"
+#include "state/dirty_key.h"
+
+static const char *const reasons[] = {
+	[EXACT_DIRTY_CONFIRM] = EXACT_DIRTY_CONFIRM_TEXT,
+	[EXACT_DIRTY_ABSENT] = EXACT_DIRTY_ABSENT_TEXT,
+	[EXACT_DIRTY_FIRST_LOAD] = EXACT_DIRTY_FIRST_LOAD_TEXT,
+	[EXACT_DIRTY_LINES_CHANGED] = EXACT_DIRTY_LINES_CHANGED_TEXT,
+	[EXACT_DIRTY_LINES_MISSING] = EXACT_DIRTY_LINES_MISSING_TEXT,
+	[EXACT_DIRTY_BEFORE_DELETION] = EXACT_DIRTY_BEFORE_DELETION_TEXT,
+	[EXACT_DIRTY_OLDER] = EXACT_DIRTY_OLDER_TEXT,
+	[EXACT_DIRTY_OTHER_COPY] = EXACT_DIRTY_OTHER_COPY_TEXT,
+};
+
+/* $1 division, $2 entity, $3 keys */
+static void
+set_keys(ExactArg *args, int division, const char *entity, char **keys, int nkeys)
+{
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text(entity);
+	args[2] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
+}
+
+void
+exact_dirty_key_want(int division, const char *entity, char **keys, int nkeys,
+					 ExactDirtyReason reason)
+{
+	static const char sql[] = "SELECT exact._want_keys($1, $2, $3, NULL, $4)";
+	ExactArg	args[4];
+
+	set_keys(args, division, entity, keys, nkeys);
+	args[3] = exact_arg_text(reasons[reason]);
+	exact_sql(sql, 4, args);
+}
+
+void
+exact_dirty_key_seen(int division, const char *entity, char **keys, int nkeys, TimestampTz sent_at)
+{
+	static const char sql[] =
+	"DELETE FROM exact.dirty_key"
+	" WHERE division = $1 AND entity = $2 AND key = ANY ($3::text[]) AND since < $4";
+	ExactArg	args[4];
+
+	set_keys(args, division, entity, keys, nkeys);
+	args[3] = exact_arg_time(sent_at);
+	exact_sql(sql, 4, args);
+}
+
+void
+exact_dirty_key_read(int division, const char *entity, char **keys, int nkeys, TimestampTz sent_at)
+{
+	/* a key from a time that is still to come was dirty before the clock was set back */
+	static const char read_sql[] =
+	"DELETE FROM exact.dirty_key"
+	" WHERE division = $1 AND entity = $2 AND key = ANY ($3::text[])"
+	" AND (since < $4 OR since > clock_timestamp())";
+	static const char again_sql[] =
+	"UPDATE exact.dirty_key SET first_at = NULL"
+	" WHERE division = $1 AND entity = $2 AND key = ANY ($3::text[]) AND first_at < $4";
+	ExactArg	args[4];
+
+	set_keys(args, division, entity, keys, nkeys);
+	args[3] = exact_arg_time(sent_at);
+	exact_sql(read_sql, 4, args);
+	exact_sql(again_sql, 4, args);
+}
+
+void
+exact_dirty_key_reread(int division, const char *const *entities, int nentities,
+					   TimestampTz run_started_at)
+{
+	static const char sql[] =
+	"DELETE FROM exact.dirty_key"
+	" WHERE division = $1 AND entity = ANY ($2::text[])"
+	" AND reason = '" EXACT_DIRTY_BEFORE_DELETION_TEXT "' AND since < $3";
+	ExactArg	args[3];
+
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text_array(entities, NULL, nentities);
+	args[2] = exact_arg_time(run_started_at);
+	exact_sql(sql, 3, args);
+}
+
+void
+exact_dirty_key_delay(int division, const char *entity, const char *key)
+{
+	static const char sql[] =
+	"UPDATE exact.dirty_key SET not_before = clock_timestamp() + interval '1 h'"
+	" WHERE division = $1 AND entity = $2 AND key = $3";
+	ExactArg	args[3];
+
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text(entity);
+	args[2] = exact_arg_text(key);
+	exact_sql(sql, 3, args);
+}
