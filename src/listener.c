@@ -25,6 +25,7 @@
 #include "listener/webhook.h"
 #include "listener/webhook_secret.h"
 #include "worker/ask.h"
+#include "worker/role.h"
 #include "worker/self.h"
 #include "worker/unit.h"
 #include "worker/worker.h"

@@ -10,7 +10,6 @@
 
 #include "utils/timestamp.h"
 
-#include "auth/address.h"
 #include "base/clock.h"
 #include "base/errors.h"
 #include "base/fault.h"
@@ -22,8 +21,7 @@
 #include "deliver/queue.h"
 #include "deliver/workspace.h"
 #include "worker/ask.h"
-#include "worker/ping.h"
-#include "worker/unit.h"
+#include "worker/role.h"
 #include "worker/worker.h"
 
 #define LOOK_AGAIN_MS 1000		/* after a look that failed */

@@ -15,7 +15,6 @@
 #include "base/errors.h"
 #include "base/guc.h"
 #include "base/sql.h"
-#include "http/http_client.h"
 #include "http/url.h"
 
 PG_FUNCTION_INFO_V1(exact__app_host);

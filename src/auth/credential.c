@@ -11,6 +11,8 @@
 
 #include "auth/address.h"
 #include "auth/credential.h"
+#include "auth/envelope.h"
+#include "auth/secret.h"
 #include "auth/token_store.h"
 #include "base/compat.h"
 #include "base/errors.h"

@@ -8,6 +8,7 @@
 #include "utils/timestamp.h"
 
 #include "auth/envelope.h"
+#include "auth/secret.h"
 
 /* May a secret of this kind be called so? *why says what there is. */
 extern bool exact_credential_known(const char *kind, const char *field, const char **why);

@@ -19,6 +19,7 @@
 
 #include "auth/credential.h"
 #include "auth/credential_import.h"
+#include "auth/secret.h"
 #include "auth/secret_file.h"
 #include "base/compat.h"
 #include "base/errors.h"

@@ -17,6 +17,7 @@
 
 #include "auth/credential.h"
 #include "auth/envelope.h"
+#include "auth/secret.h"
 #include "auth/secret_file.h"
 #include "base/compat.h"
 #include "base/errors.h"

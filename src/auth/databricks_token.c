@@ -14,6 +14,8 @@
 #include "auth/credential.h"
 #include "auth/databricks_token.h"
 #include "auth/oauth.h"
+#include "auth/secret.h"
+#include "auth/token.h"
 #include "base/backoff.h"
 #include "base/compat.h"
 #include "base/errors.h"

@@ -14,6 +14,7 @@
 #include "port/pg_bswap.h"
 
 #include "auth/envelope.h"
+#include "auth/secret.h"
 #include "auth/secret_file.h"
 #include "base/compat.h"
 #include "base/errors.h"

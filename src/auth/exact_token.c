@@ -11,8 +11,11 @@
 #include "utils/memutils.h"
 
 #include "auth/exact_token.h"
+#include "auth/secret.h"
+#include "auth/token.h"
 #include "auth/token_call.h"
 #include "auth/token_chain.h"
+#include "auth/token_store.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/errors.h"

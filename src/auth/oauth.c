@@ -8,10 +8,12 @@
 #include "postgres.h"
 
 #include "auth/oauth.h"
+#include "auth/secret.h"
 #include "base/compat.h"
 #include "base/json.h"
 #include "base/words.h"
 #include "http/http_answer.h"
+#include "http/http_client.h"
 
 #define FINDING_MAX 300
 

@@ -6,9 +6,10 @@
 #ifndef EXACT_OAUTH_H
 #define EXACT_OAUTH_H
 
+#include "utils/timestamp.h"
+
 #include "auth/secret.h"
 #include "http/http_client.h"
-#include "utils/timestamp.h"
 
 typedef enum ExactOauthKind
 {

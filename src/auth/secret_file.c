@@ -14,6 +14,7 @@
 
 #include "miscadmin.h"
 
+#include "auth/secret.h"
 #include "auth/secret_file.h"
 #include "base/errors.h"
 #include "base/guc.h"

@@ -5,6 +5,7 @@
 
 #include "utils/memutils.h"
 
+#include "auth/secret.h"
 #include "auth/token.h"
 #include "base/errors.h"
 #include "base/fault.h"

@@ -12,8 +12,11 @@
 
 #include "auth/credential.h"
 #include "auth/oauth.h"
+#include "auth/secret.h"
+#include "auth/token.h"
 #include "auth/token_call.h"
 #include "auth/token_chain.h"
+#include "auth/token_store.h"
 #include "base/backoff.h"
 #include "base/compat.h"
 #include "base/errors.h"

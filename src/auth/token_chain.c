@@ -9,7 +9,10 @@
 
 #include "utils/memutils.h"
 
+#include "auth/secret.h"
+#include "auth/token.h"
 #include "auth/token_chain.h"
+#include "auth/token_store.h"
 #include "base/backoff.h"
 #include "base/fault.h"
 #include "worker/self.h"

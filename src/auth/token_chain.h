@@ -21,6 +21,9 @@
 #ifndef EXACT_TOKEN_CHAIN_H
 #define EXACT_TOKEN_CHAIN_H
 
+#include "utils/timestamp.h"
+
+#include "auth/secret.h"
 #include "auth/token.h"
 #include "auth/token_store.h"
 #include "base/fault.h"

@@ -9,6 +9,7 @@
 
 #include "auth/address.h"
 #include "auth/envelope.h"
+#include "auth/secret.h"
 #include "auth/token_store.h"
 #include "base/compat.h"
 #include "base/errors.h"

@@ -195,29 +195,6 @@ void
 exact_guc_init(bool (*host_entry) (const char *entry))
 {
 	is_host_entry = host_entry;
-	DefineCustomBoolVariable("exact_databricks.enabled",
-							 "Lets the workers fetch and deliver.",
-							 "When off, workers run but do nothing.",
-							 &exact_enabled, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomBoolVariable("exact_databricks.insecure_loopback",
-							 "Allows http:// and loopback hosts for outgoing connections.",
-							 "For simulators on this machine only.",
-							 &exact_insecure_loopback, false, PGC_SIGHUP, GUC_SUPERUSER_ONLY,
-							 NULL, NULL, NULL);
-
-	define_text("exact_databricks.key_file",
-				"Key ring for credentials, outside the data directory.",
-				"Lines id:64 hex digits; the last one encrypts."
-				" Only the server's user may have rights on it.",
-				&exact_key_file, "", PGC_SIGHUP, FILE_FLAGS, check_absolute_path);
-	define_text("exact_databricks.secrets_directory",
-				"Directory whose files exact.import_secrets() reads.",
-				"Files are named kind.name.field, for example app.erp.client_secret.",
-				&exact_secrets_directory, "", PGC_SIGHUP, FILE_FLAGS, check_absolute_path);
-	define_text("exact_databricks.instance",
-				"Name of this cluster, which tells a physical copy from the original.",
-				NULL,
-				&exact_instance, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_instance);
 	define_text("exact_databricks.allowed_hosts",
 				"Hosts that outgoing connections may go to.",
 				"Entries host, *.suffix or host:port; port 443 unless named."
@@ -228,12 +205,49 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 				"CA bundle for outgoing TLS.",
 				"Unset: the system's.",
 				&exact_ca_file, "", PGC_SIGHUP, FILE_FLAGS, check_absolute_path);
-
+	define_int("exact_databricks.debounce",
+			   "Wait after a notification before fetching.",
+			   NULL, &exact_debounce_ms, 0, 600 * 1000, GUC_UNIT_MS);
+	DefineCustomBoolVariable("exact_databricks.enabled",
+							 "Lets the workers fetch and deliver.",
+							 "When off, workers run but do nothing.",
+							 &exact_enabled, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("exact_databricks.insecure_loopback",
+							 "Allows http:// and loopback hosts for outgoing connections.",
+							 "For simulators on this machine only.",
+							 &exact_insecure_loopback, false, PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							 NULL, NULL, NULL);
+	define_text("exact_databricks.instance",
+				"Name of this cluster, which tells a physical copy from the original.",
+				NULL,
+				&exact_instance, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_instance);
+	define_text("exact_databricks.key_file",
+				"Key ring for credentials, outside the data directory.",
+				"Lines id:64 hex digits; the last one encrypts."
+				" Only the server's user may have rights on it.",
+				&exact_key_file, "", PGC_SIGHUP, FILE_FLAGS, check_absolute_path);
 	define_text("exact_databricks.listen_addresses",
 				"Addresses at which this database's listener takes webhooks.",
 				"Set it by ALTER DATABASE; unset: no listener.",
 				&exact_listen_addresses, "", PGC_SUSET,
 				GUC_SUPERUSER_ONLY | GUC_LIST_INPUT, check_addresses);
+	define_int("exact_databricks.listen_connections",
+			   "Connections that the listener of a database holds at once.",
+			   "When it is full, the one that was silent longest makes room.",
+			   &exact_listen_connections, 1, 10000, 0);
+	define_int("exact_databricks.listen_connections_per_address",
+			   "Connections from one address that the listener holds at once.",
+			   "Proxies in exact_databricks.trusted_proxies are not counted.",
+			   &exact_listen_connections_per_address, 1, 10000, 0);
+	define_int("exact_databricks.live_reserve",
+			   "Percent of each call budget that backfill cannot use.",
+			   NULL, &exact_live_reserve, 0, 90, 0);
+	define_int("exact_databricks.merge_interval",
+			   "At least this long between two deliveries into one table.",
+			   NULL, &exact_merge_interval_ms, 0, DAY_S * 1000, GUC_UNIT_MS);
+	define_int("exact_databricks.merge_rows",
+			   "So many waiting rows are delivered before merge_interval is over.",
+			   "No delivery holds more rows than this.", &exact_merge_rows, 1, 100000, 0);
 	DefineCustomIntVariable("exact_databricks.port",
 							"TCP port of this database's listener.",
 							"Set it by ALTER DATABASE.",
@@ -244,42 +258,25 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 				"Set it by ALTER DATABASE."
 				" Callback is /exact/hook, redirect is /exact/callback below it.",
 				&exact_public_url, "", PGC_SUSET, GUC_SUPERUSER_ONLY, check_public_url);
-	define_text("exact_databricks.trusted_proxies",
-				"Proxies whose X-Forwarded-For counts.",
-				NULL,
-				&exact_trusted_proxies, "", PGC_SIGHUP, GUC_LIST_INPUT, check_proxies);
-	define_int("exact_databricks.listen_connections",
-			   "Connections that the listener of a database holds at once.",
-			   "When it is full, the one that was silent longest makes room.",
-			   &exact_listen_connections, 1, 10000, 0);
-	define_int("exact_databricks.listen_connections_per_address",
-			   "Connections from one address that the listener holds at once.",
-			   "Proxies in exact_databricks.trusted_proxies are not counted.",
-			   &exact_listen_connections_per_address, 1, 10000, 0);
-
-	define_int("exact_databricks.debounce",
-			   "Wait after a notification before fetching.",
-			   NULL, &exact_debounce_ms, 0, 600 * 1000, GUC_UNIT_MS);
-	define_int("exact_databricks.sync_interval",
-			   "Time between two runs of a feed.",
-			   "0: the entity's default.", &exact_sync_interval_ms, 0, DAY_S * 1000, GUC_UNIT_MS);
-	define_int("exact_databricks.merge_interval",
-			   "At least this long between two deliveries into one table.",
-			   NULL, &exact_merge_interval_ms, 0, DAY_S * 1000, GUC_UNIT_MS);
-	define_int("exact_databricks.merge_rows",
-			   "So many waiting rows are delivered before merge_interval is over.",
-			   "No delivery holds more rows than this.", &exact_merge_rows, 1, 100000, 0);
-	define_int("exact_databricks.retention",
-			   "How long staged versions and the audit trail are kept.",
-			   "Nothing undelivered is ever removed.",
-			   &exact_retention_s, DAY_S, INT_MAX, GUC_UNIT_S);
-	define_int("exact_databricks.live_reserve",
-			   "Percent of each call budget that backfill cannot use.",
-			   NULL, &exact_live_reserve, 0, 90, 0);
 	define_int("exact_databricks.refresh_after",
 			   "Age at which an access token of Exact Online is renewed.",
 			   "The service refuses a renewal before 570 s and ends a token at 600 s.",
 			   &exact_refresh_after_s, 1, TOKEN_LIFE_S - 1, GUC_UNIT_S);
+	define_int("exact_databricks.retention",
+			   "How long staged versions and the audit trail are kept.",
+			   "Nothing undelivered is ever removed.",
+			   &exact_retention_s, DAY_S, INT_MAX, GUC_UNIT_S);
+	define_text("exact_databricks.secrets_directory",
+				"Directory whose files exact.import_secrets() reads.",
+				"Files are named kind.name.field, for example app.erp.client_secret.",
+				&exact_secrets_directory, "", PGC_SIGHUP, FILE_FLAGS, check_absolute_path);
+	define_int("exact_databricks.sync_interval",
+			   "Time between two runs of a feed.",
+			   "0: the entity's default.", &exact_sync_interval_ms, 0, DAY_S * 1000, GUC_UNIT_MS);
+	define_text("exact_databricks.trusted_proxies",
+				"Proxies whose X-Forwarded-For counts.",
+				NULL,
+				&exact_trusted_proxies, "", PGC_SIGHUP, GUC_LIST_INPUT, check_proxies);
 
 	MarkGUCPrefixReserved("exact_databricks");
 }

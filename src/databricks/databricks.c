@@ -12,6 +12,8 @@
 #include "utils/timestamp.h"
 
 #include "auth/databricks_token.h"
+#include "auth/secret.h"
+#include "auth/token.h"
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/json.h"
@@ -19,6 +21,7 @@
 #include "databricks/databricks.h"
 #include "databricks/databricks_answer.h"
 #include "http/http_answer.h"
+#include "http/http_client.h"
 #include "http/url.h"
 
 #define WAIT_TIMEOUT "30s"		/* below the idle limits of proxies; 0s or 5s to 50s are valid */

@@ -12,7 +12,6 @@
 #include "utils/timestamp.h"
 
 #include "base/fault.h"
-#include "http/http_client.h"
 
 typedef struct ExactWorkspace
 {

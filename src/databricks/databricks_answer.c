@@ -9,7 +9,9 @@
 
 #include "base/json.h"
 #include "base/words.h"
+#include "databricks/databricks.h"
 #include "databricks/databricks_answer.h"
+#include "http/http_client.h"
 
 #define CAPITALS "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"

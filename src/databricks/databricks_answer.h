@@ -8,6 +8,7 @@
 #define EXACT_DATABRICKS_ANSWER_H
 
 #include "databricks/databricks.h"
+#include "http/http_client.h"
 
 #define EXACT_DATABRICKS_WORDS_MAX 300	/* bytes of a text of the service that people are shown */
 

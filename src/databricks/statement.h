@@ -9,6 +9,8 @@
 #ifndef EXACT_STATEMENT_H
 #define EXACT_STATEMENT_H
 
+#include "utils/timestamp.h"
+
 #include "base/fault.h"
 #include "databricks/databricks.h"
 #include "databricks/delta_sql.h"

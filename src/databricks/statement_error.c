@@ -7,7 +7,10 @@
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/words.h"
+#include "databricks/databricks.h"
 #include "databricks/databricks_answer.h"
+#include "databricks/delta_sql.h"
+#include "databricks/statement.h"
 #include "databricks/statement_error.h"
 
 static bool

@@ -6,6 +6,7 @@
 #define EXACT_STATEMENT_ERROR_H
 
 #include "base/fault.h"
+#include "databricks/databricks.h"
 #include "databricks/statement.h"
 
 /* The same text will succeed when whatever was in its way has gone. */

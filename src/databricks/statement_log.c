@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "base/sql.h"
+#include "databricks/statement.h"
 #include "databricks/statement_log.h"
 
 /* $1 workspace or null, $2 entities */

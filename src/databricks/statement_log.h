@@ -5,6 +5,8 @@
 #ifndef EXACT_STATEMENT_LOG_H
 #define EXACT_STATEMENT_LOG_H
 
+#include "utils/timestamp.h"
+
 #include "databricks/statement.h"
 
 /* What becomes of a statement */

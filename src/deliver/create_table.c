@@ -10,6 +10,9 @@
 
 #include "utils/memutils.h"
 
+#include "databricks/databricks.h"
+#include "databricks/delta_sql.h"
+#include "databricks/statement.h"
 #include "deliver/create_table.h"
 
 typedef struct Creation

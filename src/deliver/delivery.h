@@ -6,6 +6,7 @@
 #define EXACT_DELIVERY_H
 
 #include "base/fault.h"
+#include "databricks/statement.h"
 #include "deliver/backlog.h"
 #include "deliver/target.h"
 

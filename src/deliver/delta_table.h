@@ -6,9 +6,14 @@
 #define EXACT_DELTA_TABLE_H
 
 #include "lib/ilist.h"
+#include "utils/timestamp.h"
 
 #include "base/fault.h"
+#include "databricks/databricks.h"
+#include "databricks/delta_sql.h"
+#include "deliver/backlog.h"
 #include "deliver/delivery.h"
+#include "deliver/target.h"
 
 typedef struct ExactDeltaTable
 {

@@ -11,8 +11,10 @@
 #include "executor/spi.h"
 #include "utils/memutils.h"
 
-#include "base/errors.h"
 #include "base/sql.h"
+#include "databricks/databricks.h"
+#include "databricks/delta_sql.h"
+#include "databricks/statement.h"
 #include "databricks/statement_log.h"
 #include "deliver/delta_views.h"
 #include "state/request.h"

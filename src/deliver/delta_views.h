@@ -5,8 +5,8 @@
 #ifndef EXACT_DELTA_VIEWS_H
 #define EXACT_DELTA_VIEWS_H
 
+#include "databricks/databricks.h"
 #include "databricks/delta_sql.h"
-#include "databricks/statement.h"
 
 /* NULL when there is none of this name; *why then says so */
 typedef const ExactWorkspace *(*ExactWorkspaceOf) (const char *name, const char **why);

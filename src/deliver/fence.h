@@ -10,6 +10,7 @@
 #define EXACT_FENCE_H
 
 #include "base/fault.h"
+#include "databricks/databricks.h"
 #include "databricks/delta_sql.h"
 #include "databricks/statement.h"
 

@@ -15,6 +15,7 @@
 #include "postgres.h"
 #endif
 
+#include "databricks/delta_sql.h"
 #include "deliver/merge_sql.h"
 
 typedef enum Place

@@ -5,8 +5,8 @@
 #ifndef EXACT_OPEN_STATE_H
 #define EXACT_OPEN_STATE_H
 
-#include "databricks/statement.h"
-#include "deliver/merge_sql.h"
+#include "databricks/databricks.h"
+#include "databricks/delta_sql.h"
 
 /*
  * Is there something to tell? Looks at most once a minute and workspace; something was delivered or

@@ -6,6 +6,7 @@
 #define EXACT_OTHER_COPY_H
 
 #include "base/fault.h"
+#include "databricks/statement.h"
 #include "deliver/target.h"
 
 /* fault: NULL when nothing is unknown any more; sqlstate: Databricks' own, or "" */

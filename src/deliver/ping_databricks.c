@@ -10,6 +10,7 @@
 
 #include "base/fault.h"
 #include "base/words.h"
+#include "databricks/databricks.h"
 #include "databricks/databricks_answer.h"
 #include "deliver/ping_databricks.h"
 #include "worker/ask.h"

@@ -15,8 +15,12 @@
 #include "base/fault.h"
 #include "base/sql.h"
 #include "base/words.h"
+#include "databricks/databricks.h"
 #include "databricks/databricks_answer.h"
+#include "databricks/delta_sql.h"
+#include "databricks/statement.h"
 #include "deliver/create_table.h"
+#include "deliver/merge_sql.h"
 #include "deliver/target.h"
 
 #define COLUMNS_DIGEST_BYTES 8	/* enough to see that it is another one */

@@ -6,6 +6,8 @@
 #define EXACT_TARGET_H
 
 #include "base/fault.h"
+#include "databricks/databricks.h"
+#include "databricks/delta_sql.h"
 #include "databricks/statement.h"
 #include "deliver/merge_sql.h"
 

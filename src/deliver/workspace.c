@@ -9,8 +9,8 @@
 #include "utils/memutils.h"
 
 #include "auth/address.h"
-#include "auth/token.h"
 #include "base/sql.h"
+#include "databricks/databricks.h"
 #include "deliver/delta_table.h"
 #include "deliver/fence.h"
 #include "deliver/workspace.h"

@@ -17,6 +17,7 @@
 #include "exact_online/budget.h"
 #include "exact_online/endpoint.h"
 #include "http/http_answer.h"
+#include "http/http_client.h"
 #include "state/division_state.h"
 
 #define MINUTE_MARGIN 3			/* stop at this many left: other processes share the bucket */

@@ -5,8 +5,9 @@
 #ifndef EXACT_BUDGET_H
 #define EXACT_BUDGET_H
 
-#include "http/http_client.h"
 #include "utils/timestamp.h"
+
+#include "http/http_client.h"
 
 /*
  * 0 when a call to this endpoint may be sent now, else the time at which it may; *why says it for

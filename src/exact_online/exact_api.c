@@ -9,6 +9,8 @@
 #include "utils/memutils.h"
 
 #include "auth/exact_token.h"
+#include "auth/secret.h"
+#include "auth/token.h"
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/sql.h"
@@ -19,6 +21,7 @@
 #include "exact_online/odata.h"
 #include "exact_online/odata_value.h"
 #include "http/http_answer.h"
+#include "http/http_client.h"
 #include "http/url.h"
 #include "worker/unit.h"
 

@@ -7,6 +7,8 @@
 #ifndef EXACT_EXACT_API_H
 #define EXACT_EXACT_API_H
 
+#include "utils/timestamp.h"
+
 #include "base/fault.h"
 #include "http/http_client.h"
 

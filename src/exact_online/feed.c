@@ -16,6 +16,7 @@
 #include "base/digest.h"
 #include "base/sql.h"
 #include "exact_online/feed.h"
+#include "exact_online/odata.h"
 #include "exact_online/odata_value.h"
 #include "http/url.h"
 

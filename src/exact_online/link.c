@@ -8,7 +8,6 @@
 #endif
 
 #include "exact_online/link.h"
-#include "exact_online/odata.h"
 #include "exact_online/odata_value.h"
 
 ExactLink

@@ -13,7 +13,6 @@
 #else
 #include "postgres_fe.h"
 
-#include "exact_online/odata_value.h"
 #endif
 
 typedef struct ExactSlice

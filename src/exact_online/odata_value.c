@@ -10,6 +10,7 @@
 #include "mb/pg_wchar.h"
 
 #include "base/compat.h"
+#include "exact_online/odata.h"
 #include "exact_online/odata_value.h"
 
 bool

@@ -5,7 +5,9 @@
 
 #include "utils/timestamp.h"
 
+#include "exact_online/feed.h"
 #include "fetch/cursor.h"
+#include "fetch/lane.h"
 
 #define OVERLAP_MS (10 * 60 * 1000)		/* records of a transaction that was committed late */
 /* once a night: the hour that a local clock has twice */

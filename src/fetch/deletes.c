@@ -12,12 +12,14 @@
 
 #include "base/errors.h"
 #include "base/sql.h"
+#include "exact_online/feed.h"
+#include "exact_online/odata.h"
 #include "exact_online/odata_value.h"
 #include "fetch/deletes.h"
-#include "fetch/stage.h"
+#include "fetch/lane.h"
+#include "stage/stage.h"
 #include "state/dirty_key.h"
 #include "worker/self.h"
-#include "worker/worker.h"
 
 #define HELD_FROM 20			/* absent records, and */
 #define HELD_SHARE 20			/* one in so many of the entity's: more than both are held */

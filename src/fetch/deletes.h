@@ -5,6 +5,8 @@
 #ifndef EXACT_DELETES_H
 #define EXACT_DELETES_H
 
+#include "exact_online/feed.h"
+#include "exact_online/odata.h"
 #include "fetch/lane.h"
 
 /* In a unit: applies a page of sync/Deleted; returns the tombstones written. */

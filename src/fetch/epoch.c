@@ -13,7 +13,6 @@
 #include "state/audit.h"
 #include "state/feed_state.h"
 #include "worker/self.h"
-#include "worker/worker.h"
 
 void
 exact_epoch_reread(void)

@@ -8,14 +8,15 @@
 #include "postgres.h"
 
 #include "base/errors.h"
-#include "base/sql.h"
+#include "exact_online/feed.h"
+#include "exact_online/odata.h"
 #include "exact_online/odata_value.h"
 #include "fetch/generation.h"
+#include "fetch/lane.h"
 #include "state/audit.h"
 #include "state/division_state.h"
 #include "state/feed_state.h"
 #include "worker/self.h"
-#include "worker/worker.h"
 
 static void
 read_again(ExactLane *lane, ExactFromStart reason, const char *why)

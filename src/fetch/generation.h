@@ -7,6 +7,8 @@
 #ifndef EXACT_GENERATION_H
 #define EXACT_GENERATION_H
 
+#include "exact_online/feed.h"
+#include "exact_online/odata.h"
 #include "fetch/lane.h"
 
 /*

@@ -21,7 +21,6 @@
 #include "state/feed_state.h"
 #include "worker/self.h"
 #include "worker/unit.h"
-#include "worker/worker.h"
 
 #define TAKE_AGAIN_MS 250		/* a burst is taken in portions */
 #define HELD_AGAIN_MS 2000		/* rows of a topic are held by somebody */

@@ -15,7 +15,6 @@
 #include "utils/timestamp.h"
 
 #include "auth/address.h"
-#include "auth/credential.h"
 #include "auth/credential_import.h"
 #include "auth/exact_token.h"
 #include "auth/token.h"
@@ -31,7 +30,6 @@
 #include "fetch/lane.h"
 #include "fetch/ping_exact.h"
 #include "worker/ask.h"
-#include "worker/ping.h"
 #include "worker/unit.h"
 
 #define MAX_PAGES 200

@@ -12,6 +12,7 @@
 #include "base/guc.h"
 #include "exact_online/budget.h"
 #include "exact_online/endpoint.h"
+#include "exact_online/feed.h"
 #include "fetch/lane.h"
 
 #define LOOK_AGAIN_MS 1000

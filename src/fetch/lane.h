@@ -7,9 +7,10 @@
 #ifndef EXACT_LANE_H
 #define EXACT_LANE_H
 
+#include "utils/timestamp.h"
+
 #include "base/digest.h"
 #include "exact_online/feed.h"
-#include "utils/timestamp.h"
 
 struct ExactLane;
 

@@ -10,8 +10,6 @@
 #include "utils/timestamp.h"
 
 #include "auth/address.h"
-#include "auth/credential.h"
-#include "auth/token.h"
 #include "base/fault.h"
 #include "base/sql.h"
 #include "exact_online/budget.h"

@@ -10,15 +10,14 @@
 #include "utils/memutils.h"
 
 #include "auth/address.h"
-#include "auth/token.h"
 #include "base/sql.h"
+#include "exact_online/feed.h"
 #include "fetch/lane.h"
 #include "fetch/plan.h"
 #include "fetch/sync_request.h"
 #include "state/feed_state.h"
 #include "worker/self.h"
 #include "worker/unit.h"
-#include "worker/worker.h"
 
 #define AGAIN_MS 3000
 #define READ_AGAIN_MS 1000

@@ -14,7 +14,6 @@
 #include "state/feed_state.h"
 #include "worker/self.h"
 #include "worker/unit.h"
-#include "worker/worker.h"
 
 #define LOOK_MS 60000
 #define MOST 64					/* topics in one look */

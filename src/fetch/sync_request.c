@@ -11,7 +11,6 @@
 #include "fetch/sync_request.h"
 #include "state/request.h"
 #include "worker/unit.h"
-#include "worker/worker.h"
 
 static bool open_requests;
 

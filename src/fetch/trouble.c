@@ -7,13 +7,13 @@
 
 #include "base/backoff.h"
 #include "base/fault.h"
-#include "base/sql.h"
+#include "exact_online/exact_api.h"
+#include "fetch/lane.h"
 #include "fetch/trouble.h"
 #include "state/audit.h"
 #include "state/division_state.h"
 #include "worker/self.h"
 #include "worker/unit.h"
-#include "worker/worker.h"
 
 #define BACKOFF_FIRST_MS 2000
 #define BACKOFF_MAX_MS 300000

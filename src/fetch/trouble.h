@@ -4,6 +4,8 @@
 #ifndef EXACT_TROUBLE_H
 #define EXACT_TROUBLE_H
 
+#include "utils/timestamp.h"
+
 #include "base/fault.h"
 #include "exact_online/exact_api.h"
 #include "fetch/lane.h"

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "exact_online/budget.h"
+#include "exact_online/feed.h"
 #include "fetch/keyed.h"
 #include "fetch/lane.h"
 #include "fetch/run.h"

@@ -10,6 +10,7 @@
 #include "storage/fd.h"
 
 #include "base/clock.h"
+#include "base/peer.h"
 #include "http/client.h"
 
 #define WAIT_MS 10000

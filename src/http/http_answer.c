@@ -4,6 +4,7 @@
 #include "postgres.h"
 
 #include "http/http_answer.h"
+#include "http/http_client.h"
 #include "http/http_transfer.h"
 
 #define BEARER "Authorization: Bearer "

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/evloop.h"
+#include "http/http_client.h"
 #include "http/http_transfer.h"
 #include "http/url.h"
 

@@ -26,6 +26,7 @@
 
 #include "base/clock.h"
 #include "base/evloop.h"
+#include "base/peer.h"
 #include "http/client.h"
 #include "http/http_request.h"
 #include "http/http_server.h"

@@ -12,6 +12,7 @@
 
 #include "base/guc.h"
 #include "http/host_policy.h"
+#include "http/http_client.h"
 #include "http/http_transfer.h"
 
 #define CONNECT_MS 15000L

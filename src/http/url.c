@@ -9,7 +9,6 @@
 
 #include <curl/curl.h>
 
-#include "base/errors.h"
 #include "http/host_policy.h"
 #include "http/url.h"
 

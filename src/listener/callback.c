@@ -17,9 +17,11 @@
 #include "base/fault.h"
 #include "base/json.h"
 #include "base/sql.h"
+#include "http/http_server.h"
 #include "listener/callback.h"
 #include "listener/html.h"
 #include "worker/asker.h"
+#include "worker/role.h"
 #include "worker/unit.h"
 
 #define WAIT_MS 45000			/* a proxy in front gives up after 60 s */

@@ -24,6 +24,7 @@
 #include "listener/webhook.h"
 #include "listener/webhook_secret.h"
 #include "state/audit.h"
+#include "worker/role.h"
 #include "worker/self.h"
 #include "worker/unit.h"
 #include "worker/wake.h"

@@ -10,17 +10,16 @@
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
-#include "base/errors.h"
 #include "base/fault.h"
 #include "base/peer.h"
 #include "base/sql.h"
+#include "http/http_server.h"
 #include "listener/inbox.h"
 #include "listener/notification.h"
 #include "listener/pages.h"
 #include "listener/traffic.h"
 #include "worker/self.h"
 #include "worker/unit.h"
-#include "worker/worker.h"
 
 #define GROUP_MAX 1024			/* notifications of one unit */
 /* Between the beginnings of two groups: a unit costs as much as ten of its notifications */

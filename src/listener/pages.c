@@ -13,8 +13,10 @@
 #include "utils/timestamp.h"
 
 #include "auth/credential.h"
+#include "auth/secret.h"
 #include "base/fault.h"
 #include "base/sql.h"
+#include "http/http_server.h"
 #include "listener/html.h"
 #include "listener/page_metrics.h"
 #include "listener/page_status.h"

@@ -15,9 +15,11 @@
 #include "utils/timestamp.h"
 
 #include "auth/credential.h"
+#include "auth/envelope.h"
 #include "auth/secret.h"
 #include "base/guc.h"
 #include "base/sql.h"
+#include "listener/webhook.h"
 #include "listener/webhook_secret.h"
 #include "worker/self.h"
 

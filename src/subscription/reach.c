@@ -19,10 +19,10 @@
 #include "http/http_client.h"
 #include "http/url.h"
 #include "subscription/reach.h"
+#include "worker/role.h"
 #include "worker/self.h"
 #include "worker/shmem.h"
 #include "worker/unit.h"
-#include "worker/worker.h"
 
 #define HUB_HEADER "X-Exact-Hub"
 #define TIMEOUT_MS 10000

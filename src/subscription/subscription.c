@@ -16,10 +16,11 @@
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"
 #include "fetch/lane.h"
+#include "subscription/reach.h"
 #include "subscription/subscription.h"
 #include "subscription/subscription_answer.h"
 #include "subscription/subscription_store.h"
-#include "worker/worker.h"
+#include "subscription/upkeep.h"
 
 #define RESOURCE "webhooks/WebhookSubscriptions"
 #define CHECK_US EXACT_UPKEEP_CHECK_US

@@ -13,17 +13,20 @@
 #include "base/backoff.h"
 #include "base/errors.h"
 #include "base/fault.h"
-#include "base/sql.h"
+#include "exact_online/exact_api.h"
 #include "exact_online/link.h"
+#include "exact_online/odata.h"
 #include "exact_online/odata_value.h"
 #include "fetch/lane.h"
 #include "fetch/trouble.h"
 #include "http/http_answer.h"
+#include "http/http_client.h"
+#include "subscription/reach.h"
 #include "subscription/subscription_answer.h"
 #include "subscription/subscription_store.h"
+#include "subscription/upkeep.h"
 #include "worker/self.h"
 #include "worker/unit.h"
-#include "worker/worker.h"
 
 #define CHECK_US EXACT_UPKEEP_CHECK_US
 /* two checks: who changes it back within them is another environment */

@@ -5,6 +5,8 @@
 #ifndef EXACT_SUBSCRIPTION_ANSWER_H
 #define EXACT_SUBSCRIPTION_ANSWER_H
 
+#include "utils/timestamp.h"
+
 #include "exact_online/exact_api.h"
 #include "subscription/upkeep.h"
 

@@ -17,13 +17,13 @@
 #include "base/guc.h"
 #include "base/sql.h"
 #include "fetch/lane.h"
-#include "http/http_client.h"
 #include "http/url.h"
 #include "state/audit.h"
 #include "state/request.h"
+#include "subscription/reach.h"
 #include "subscription/subscription_store.h"
+#include "subscription/upkeep.h"
 #include "worker/unit.h"
-#include "worker/worker.h"
 
 #define READ_PAUSE_US USECS_PER_SEC	/* between two readings of rows and requests */
 

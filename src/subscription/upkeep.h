@@ -5,8 +5,9 @@
 #ifndef EXACT_UPKEEP_H
 #define EXACT_UPKEEP_H
 
-#include "subscription/reach.h"
 #include "utils/timestamp.h"
+
+#include "subscription/reach.h"
 
 /* Between two looks, and two attempts that were refused */
 #define EXACT_UPKEEP_CHECK_US USECS_PER_DAY

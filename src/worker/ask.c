@@ -20,7 +20,6 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
-#include "base/errors.h"
 #include "base/fault.h"
 #include "worker/ask.h"
 #include "worker/ask_question.h"

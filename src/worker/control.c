@@ -15,8 +15,8 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "base/errors.h"
 #include "worker/lock.h"
+#include "worker/role.h"
 #include "worker/shmem.h"
 #include "worker/wake.h"
 

@@ -31,9 +31,9 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/compat.h"
-#include "base/errors.h"
 #include "worker/lock.h"
 #include "worker/process.h"
+#include "worker/role.h"
 #include "worker/shmem.h"
 
 PGDLLEXPORT void exact_launcher_main(Datum main_arg) pg_attribute_noreturn();

@@ -19,7 +19,9 @@
 #include "base/compat.h"
 #include "base/fault.h"
 #include "worker/process.h"
+#include "worker/role.h"
 #include "worker/self.h"
+#include "worker/shmem.h"
 
 #define HOLD_LIMIT_MS 10000		/* an exit waits so long for an outstanding token answer */
 

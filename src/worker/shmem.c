@@ -14,6 +14,7 @@
 
 #include "base/compat.h"
 #include "base/errors.h"
+#include "worker/role.h"
 #include "worker/shmem.h"
 
 #define CRASH_MEMORY_S 600		/* crashes further apart are not a series */

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 
 #include "base/compat.h"
+#include "worker/role.h"
 #include "worker/shmem.h"
 #include "worker/wake.h"
 

@@ -13,7 +13,6 @@
 #include "base/fault.h"
 #include "worker/ask.h"
 #include "worker/role.h"
-#include "worker/wake.h"
 
 typedef struct ExactWorkerOps
 {

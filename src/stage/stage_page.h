@@ -4,7 +4,7 @@
 #ifndef EXACT_STAGE_PAGE_H
 #define EXACT_STAGE_PAGE_H
 
-#include "fetch/stage.h"
+#include "stage/stage.h"
 
 /*
  * In a unit: stages what changed in a page. Raises EX010 (division guard) or EX009 (a record

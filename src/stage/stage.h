@@ -8,8 +8,10 @@
 #ifndef EXACT_STAGE_H
 #define EXACT_STAGE_H
 
-#include "exact_online/feed.h"
 #include "utils/timestamp.h"
+
+#include "exact_online/feed.h"
+#include "exact_online/odata.h"
 
 /* A page of records that is staged */
 typedef struct ExactStagePage

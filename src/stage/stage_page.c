@@ -10,8 +10,11 @@
 #include "base/digest.h"
 #include "base/errors.h"
 #include "base/sql.h"
+#include "exact_online/feed.h"
+#include "exact_online/odata.h"
 #include "exact_online/odata_value.h"
-#include "fetch/stage_page.h"
+#include "stage/stage.h"
+#include "stage/stage_page.h"
 #include "state/dirty_key.h"
 
 static ExactStageRows *

@@ -9,9 +9,8 @@
 
 #include "base/guc.h"
 #include "base/sql.h"
-#include "fetch/retention.h"
+#include "stage/retention.h"
 #include "worker/unit.h"
-#include "worker/worker.h"
 
 #define FIRST_MS 60000			/* after the start there is more important work */
 #define INTERVAL_MS (6 * 3600 * 1000L)

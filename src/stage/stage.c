@@ -14,10 +14,10 @@
 #include "base/errors.h"
 #include "base/guc.h"
 #include "base/sql.h"
-#include "fetch/stage.h"
+#include "exact_online/feed.h"
+#include "stage/stage.h"
 #include "state/audit.h"
 #include "state/dirty_key.h"
-#include "worker/worker.h"
 
 #define SLOTS 64
 #define SLOTS_IN_RETENTION 60
