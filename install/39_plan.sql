@@ -6,11 +6,13 @@ FROM exact.feed AS f
 JOIN exact.entity_effective AS e ON e.entity = f.entity
 LEFT JOIN exact.division AS d ON d.division = f.division
 WHERE f.enabled;
-COMMENT ON VIEW exact._enabled_feed IS 'Entities that are enabled in a division; division_enabled: the division is read';
+COMMENT ON VIEW exact._enabled_feed
+	IS 'Entities that are enabled in a division; division_enabled: the division is read';
 REVOKE ALL ON TABLE exact._enabled_feed FROM PUBLIC;
 GRANT SELECT ON TABLE exact._enabled_feed TO exact_worker;
 
--- The feeds of enabled entities, the log of deletes where one of them has a code in it, and the guard.
+-- The feeds of enabled entities, the log of deletes where one of them has a code in it, and the
+-- guard.
 CREATE VIEW exact._plan AS
 WITH wanted AS (
 	SELECT f.division, f.feed, array_agg(f.entity) AS entities,
@@ -48,10 +50,12 @@ DECLARE
 	n bigint;
 BEGIN
 	WITH asked AS (
-		SELECT q.id, q.started_at, f.division, f.feed, f.method = 'sync' AND f.entity_type IS NOT NULL AS logged,
+		SELECT q.id, q.started_at, f.division, f.feed,
+			f.method = 'sync' AND f.entity_type IS NOT NULL AS logged,
 			q.entity IS NULL OR q.entity = f.entity OR q.entity = f.feed AS named
 		FROM exact.request AS q
-		JOIN exact._enabled_feed AS f ON f.division_enabled AND (q.division IS NULL OR f.division = q.division)
+		JOIN exact._enabled_feed AS f
+			ON f.division_enabled AND (q.division IS NULL OR f.division = q.division)
 		WHERE q.state = 'running' AND q.kind = 'sync'
 	), scope AS (
 		SELECT a.id, a.started_at, a.division, a.feed
@@ -64,15 +68,21 @@ BEGIN
 		SELECT a.id, a.started_at, a.division, 'deleted' FROM asked AS a WHERE a.logged
 	), verdict AS (
 		SELECT q.id, count(c.feed) AS feeds,
-			coalesce(bool_and(coalesce(s.run_state = 'idle' AND s.run_started_at >= c.started_at, false)), false) AS complete,
-			min(format('division %s is %s: %s', c.division, d.state, d.reason)) FILTER (WHERE d.state <> 'ok') AS blocked,
+			coalesce(bool_and(coalesce(
+				s.run_state = 'idle' AND s.run_started_at >= c.started_at, false)),
+				false) AS complete,
+			min(format('division %s is %s: %s', c.division, d.state, d.reason))
+				FILTER (WHERE d.state <> 'ok') AS blocked,
 			coalesce(
-				min(format('app %s must be authorised', v.app)) FILTER (WHERE a.state IS DISTINCT FROM 'authorized'),
+				min(format('app %s must be authorised', v.app))
+					FILTER (WHERE a.state IS DISTINCT FROM 'authorized'),
 				min(s.last_error) FILTER (
-					WHERE (s.errors >= 3 OR s.confirm_errors >= 3) AND s.last_error_at > c.started_at)) AS error,
+					WHERE (s.errors >= 3 OR s.confirm_errors >= 3)
+						AND s.last_error_at > c.started_at)) AS error,
 			-- a key that was refused alone holds up no request
 			bool_or(EXISTS (
-				SELECT FROM exact.dirty_key AS k JOIN exact.entity_effective AS e ON e.entity = k.entity
+				SELECT FROM exact.dirty_key AS k
+				JOIN exact.entity_effective AS e ON e.entity = k.entity
 				WHERE k.division = c.division AND e.feed = c.feed
 					AND coalesce(k.not_before < clock_timestamp(), true)
 					AND (e.method <> 'sync' OR k.reason IN ('confirm', 'approved')))) AS unconfirmed
@@ -86,24 +96,34 @@ BEGIN
 		GROUP BY q.id
 	)
 	UPDATE exact.request AS q SET finished_at = now(),
-		state = CASE WHEN v.feeds = 0 OR (v.blocked IS NULL AND v.error IS NULL) THEN 'done' ELSE 'failed' END,
-		result = CASE WHEN v.feeds = 0 THEN 'nothing is enabled there'
-			ELSE coalesce(v.blocked, v.error, format('%s feeds read', v.feeds)) END
+		state = CASE
+			WHEN v.feeds = 0 OR (v.blocked IS NULL AND v.error IS NULL) THEN 'done'
+			ELSE 'failed'
+		END,
+		result = CASE
+			WHEN v.feeds = 0 THEN 'nothing is enabled there'
+			ELSE coalesce(v.blocked, v.error, format('%s feeds read', v.feeds))
+		END
 	FROM verdict AS v
 	WHERE v.id = q.id
 		AND q.id IN (
-			SELECT r.id FROM exact.request AS r WHERE r.state = 'running' AND r.kind = 'sync' FOR UPDATE SKIP LOCKED)
-		AND (v.feeds = 0 OR v.blocked IS NOT NULL OR v.error IS NOT NULL OR (v.complete AND NOT v.unconfirmed));
+			SELECT r.id FROM exact.request AS r
+			WHERE r.state = 'running' AND r.kind = 'sync'
+			FOR UPDATE SKIP LOCKED)
+		AND (v.feeds = 0 OR v.blocked IS NOT NULL OR v.error IS NOT NULL
+			OR (v.complete AND NOT v.unconfirmed));
 	GET DIAGNOSTICS n = ROW_COUNT;
 	RETURN n;
 END
 $$;
 COMMENT ON FUNCTION exact._settle_requests()
-	IS 'Ends each request of exact.sync_now() whose feeds have all completed a run that began after it, with no key of theirs waiting, or that cannot go on';
+	IS 'Ends each request of exact.sync_now() whose feeds have all completed a run that began '
+		'after it, with no key of theirs waiting, or that cannot go on';
 REVOKE ALL ON FUNCTION exact._settle_requests() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._settle_requests() TO exact_worker;
 
--- The keys of every topic are GUIDs; another one in a filter makes the service refuse all keys of a read.
+-- The keys of every topic are GUIDs; another one in a filter makes the service refuse all keys of a
+-- read.
 CREATE FUNCTION exact._take_notifications(division int, topic text, most int,
 	OUT taken bigint, OUT runs bigint, OUT first_at timestamptz, OUT last_at timestamptz,
 	OUT dirty bigint, OUT heard_at timestamptz, OUT hints bigint)
@@ -114,7 +134,8 @@ DECLARE
 	reads CONSTANT boolean := EXISTS (
 		SELECT FROM exact._enabled_feed AS f WHERE f.division = $1 AND $2 = ANY (f.topics));
 	syncs CONSTANT boolean := EXISTS (
-		SELECT FROM exact._enabled_feed AS f WHERE f.division = $1 AND $2 = ANY (f.topics) AND f.method = 'sync');
+		SELECT FROM exact._enabled_feed AS f
+		WHERE f.division = $1 AND $2 = ANY (f.topics) AND f.method = 'sync');
 BEGIN
 	WITH waiting AS MATERIALIZED (
 		SELECT w.id FROM exact.inbox_work AS w
@@ -122,12 +143,15 @@ BEGIN
 		ORDER BY w.id LIMIT most
 		FOR UPDATE SKIP LOCKED
 	), picked AS MATERIALIZED (
-		-- a second one of the same content came at the same time as the first, so that neither saw the other
+		-- a second one of the same content came at the same time as the first, so that neither saw
+		-- the other
 		SELECT w.id, i.at, i.action, i.key, i.app, EXISTS (
 				SELECT FROM exact.inbox AS o
 				JOIN exact.inbox_work AS x ON x.id = o.id
-				WHERE o.digest = i.digest AND o.id <> i.id AND (o.id < i.id OR x.taken_at IS NOT NULL)
-					AND o.at > i.at - interval '7 days' AND (o.event_at IS NOT NULL OR x.taken_at IS NULL)
+				WHERE o.digest = i.digest AND o.id <> i.id
+					AND (o.id < i.id OR x.taken_at IS NOT NULL)
+					AND o.at > i.at - interval '7 days'
+					AND (o.event_at IS NOT NULL OR x.taken_at IS NULL)
 			) AS repeated
 		FROM waiting AS w
 		LEFT JOIN exact.inbox AS i ON i.id = w.id
@@ -136,14 +160,17 @@ BEGIN
 				WHEN p.at IS NULL THEN 'what it said was deleted'
 				WHEN p.repeated THEN 'repeat of an earlier one'
 				WHEN NOT EXISTS (
-					SELECT FROM exact.division AS d WHERE d.division = $1 AND d.enabled AND d.app = p.app)
+					SELECT FROM exact.division AS d
+					WHERE d.division = $1 AND d.enabled AND d.app = p.app)
 					THEN 'its division is not read with this app'
 				WHEN NOT reads THEN 'no entity of its topic is enabled'
 				WHEN p.key !~ guid AND NOT syncs THEN 'its key cannot be one of its topic'
 			END AS why
 		FROM picked AS p
 	), marked AS (
-		UPDATE exact.inbox_work AS w SET taken_at = clock_timestamp(), reason = j.why FROM judged AS j WHERE w.id = j.id
+		UPDATE exact.inbox_work AS w SET taken_at = clock_timestamp(), reason = j.why
+		FROM judged AS j
+		WHERE w.id = j.id
 	), hint AS MATERIALIZED (
 		SELECT j.key, j.action, max(least(j.at, clock_timestamp())) AS at
 		FROM judged AS j WHERE j.why IS NULL AND j.key ~ guid
@@ -151,21 +178,27 @@ BEGIN
 	), entities AS (
 		SELECT e.* FROM exact.entity_effective AS e
 		WHERE $2 = ANY (e.topics)
-			AND EXISTS (SELECT FROM exact._enabled_feed AS f WHERE f.division = $1 AND f.feed = e.feed)
+			AND EXISTS (
+				SELECT FROM exact._enabled_feed AS f WHERE f.division = $1 AND f.feed = e.feed)
 	), keys AS (
-		-- where an entity has no row versions: the record, and where it is a line's key, its document
+		-- where an entity has no row versions: the record, and where it is a line's key, its
+		-- document
 		SELECT e.entity, 'notified' AS reason, coalesce((
 				SELECT r.parent FROM entities AS l
-				JOIN exact.record AS r ON r.division = $1 AND r.entity = l.entity AND r.key = h.key
-				WHERE l.feed = e.feed AND l.row_kind = 'line' AND r.parent IS NOT NULL LIMIT 1), h.key) AS key, h.at
+				JOIN exact.record AS r
+					ON r.division = $1 AND r.entity = l.entity AND r.key = h.key
+				WHERE l.feed = e.feed AND l.row_kind = 'line' AND r.parent IS NOT NULL
+				LIMIT 1), h.key) AS key, h.at
 		FROM hint AS h, entities AS e
 		WHERE e.method <> 'sync' AND e.row_kind IS DISTINCT FROM 'line'
 		UNION ALL
 		-- where it has: what is said to be deleted and can be asked for
 		SELECT e.entity, 'confirm', h.key, h.at
 		FROM hint AS h
-		JOIN entities AS e ON e.method = 'sync' AND e.plain_key IS NOT NULL AND e.plain_resource IS NOT NULL
-		JOIN exact.record AS r ON r.division = $1 AND r.entity = e.entity AND r.key = h.key AND NOT r.deleted
+		JOIN entities AS e
+			ON e.method = 'sync' AND e.plain_key IS NOT NULL AND e.plain_resource IS NOT NULL
+		JOIN exact.record AS r
+			ON r.division = $1 AND r.entity = e.entity AND r.key = h.key AND NOT r.deleted
 		WHERE h.action = 'Delete'
 	), wanted AS (
 		SELECT exact._want_keys($1, k.entity, array_agg(k.key), array_agg(k.at), k.reason) AS n
@@ -174,12 +207,16 @@ BEGIN
 	SELECT count(*), count(*) FILTER (WHERE j.why IS NULL AND j.action IS DISTINCT FROM 'Delete'),
 		min(least(j.at, clock_timestamp())) FILTER (WHERE j.why IS NULL),
 		max(least(j.at, clock_timestamp())) FILTER (WHERE j.why IS NULL),
-		(SELECT coalesce(sum(w.n), 0)::bigint FROM wanted AS w), max(j.at), count(*) FILTER (WHERE j.why IS NULL)
+		(SELECT coalesce(sum(w.n), 0)::bigint FROM wanted AS w), max(j.at),
+		count(*) FILTER (WHERE j.why IS NULL)
 	INTO taken, runs, first_at, last_at, dirty, heard_at, hints
 	FROM judged AS j;
 END
 $$;
 COMMENT ON FUNCTION exact._take_notifications(int, text, int)
-	IS 'Takes at most so many notifications of a division and topic: marks each with the reason why it causes no work, marks the keys that are to be read. runs: how many ask the topic''s feeds to run; first_at, last_at: when those that cause work came; heard_at: when any came last; hints: how many cause work';
+	IS 'Takes at most so many notifications of a division and topic: marks each with the reason '
+		'why it causes no work, marks the keys that are to be read. runs: how many ask the '
+		'topic''s feeds to run; first_at, last_at: when those that cause work came; heard_at: when '
+		'any came last; hints: how many cause work';
 REVOKE ALL ON FUNCTION exact._take_notifications(int, text, int) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._take_notifications(int, text, int) TO exact_worker;

@@ -13,8 +13,8 @@
 #include "utils/timestamp.h"
 
 /*
- * A version (_seq) is the epoch of the hub that made it, above this many bits of a number that rises
- * within the epoch. So all versions of a later epoch are newer.
+ * A version (_seq) is the epoch of the hub that made it, above this many bits of a number that
+ * rises within the epoch. So all versions of a later epoch are newer.
  */
 #define EXACT_SEQ_EPOCH_BITS 40
 

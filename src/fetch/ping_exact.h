@@ -6,7 +6,9 @@
 
 #include "worker/ask.h"
 
-/* Tries every app and every enabled division, one after the other, and answers when all are done. */
+/*
+ * Tries every app and every enabled division, one after the other, and answers when all are done.
+ */
 extern void exact_ping_exact(ExactAsk *ask);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * audit.h - the events that workers append to exact.audit_log: one function an event, in a unit.
  *
- * Every name and every key of an event stands in audit.c and nowhere else in C; SQL functions append
- * theirs (chain sql: configuration, secrets, requests) by exact._audit() themselves. A text may be
- * NULL. An event is hashed as it is written: a changed key changes no event that is there already.
+ * Every name and every key of an event stands in audit.c and nowhere else in C; SQL functions
+ * append theirs (chain sql: configuration, secrets, requests) by exact._audit() themselves. A text
+ * may be NULL. An event is hashed as it is written: a changed key changes no event that is there
+ * already.
  */
 #ifndef EXACT_AUDIT_H
 #define EXACT_AUDIT_H
@@ -14,7 +15,10 @@
 
 /* ---- chain fetcher ---- */
 
-/* kind token: what changed an authorisation (event: issued, consent, refused, …); call: id in exact.api_call */
+/*
+ * kind token: what changed an authorisation (event: issued, consent, refused, …); call: id in
+ * exact.api_call
+ */
 extern void exact_audit_exact_token(const char *event, const char *app, int64 call,
 									const char *error, int64 token, TimestampTz expires_at);
 
@@ -44,7 +48,9 @@ extern void exact_audit_division_state(int division, const char *state, const ch
 extern void exact_audit_read_again(int division, const char *why);
 /* kind installation: an epoch made all feeds be read from their start */
 extern void exact_audit_feeds_from_start(int epoch, const char *reason, int64 feeds);
-/* kind notification: a topic has said nothing for `seconds`, usually it does every `usual` seconds */
+/*
+ * kind notification: a topic has said nothing for `seconds`, usually it does every `usual` seconds
+ */
 extern void exact_audit_silent(int division, const char *topic, int seconds, int usual);
 /* kind subscription: what became of a subscription (what: made, removed, refused, …) */
 extern void exact_audit_subscription(int division, const char *topic, const char *what,
@@ -74,7 +80,9 @@ typedef struct ExactAuditDelivery
 } ExactAuditDelivery;
 extern void exact_audit_delivery(const ExactAuditDelivery *delivery);
 
-/* kind statement: nothing is delivered to the table until its cause is mended or the next attempt */
+/*
+ * kind statement: nothing is delivered to the table until its cause is mended or the next attempt
+ */
 extern void exact_audit_paused(const char *entity, const char *workspace, const char *paused,
 							   const char *sqlstate);
 /* kind installation: what another copy of this hub had delivered to a table */
@@ -85,7 +93,9 @@ extern void exact_audit_overtaken(int overtaken_by, int epoch, const char *works
 
 /* ---- chain of the worker that stored them ---- */
 
-/* kind notification: `count` rows of exact.inbox; digest: SHA-256 of the digests of their contents */
+/*
+ * kind notification: `count` rows of exact.inbox; digest: SHA-256 of the digests of their contents
+ */
 extern void exact_audit_notifications(const char *chain, int64 from, int64 to, int count,
 									  const uint8 *digest, size_t digest_len);
 
