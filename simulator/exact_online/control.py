@@ -4,9 +4,9 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from . import changes, clock, read, rows
-from .catalogue import BY_LOWER_PATH, COMBINED, DOCUMENTS, PRESETS, RESOURCES, TRANSACTION, coerce
-from .division import REASONS
+from . import changes, clock, read, rows, tables
+from .catalogue import BY_LOWER_PATH, COMBINED, COMPUTED, COSTCENTER, COSTUNIT, DOCUMENTS, KEY_FIELD, PRESETS, RESOURCES, TRANSACTION, Raw, coerce
+from .division import DELETED
 from .webhooks import WebhookControl
 
 
@@ -47,7 +47,11 @@ class Control(WebhookControl):
 
     @staticmethod
     def _json(value, status=200):
-        return web.Response(status=status, text=json.dumps(value, ensure_ascii=False), content_type="application/json")
+        try:
+            body = json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:      # a lone surrogate
+            body = json.dumps(value).encode()
+        return web.Response(status=status, body=body, content_type="application/json", charset="utf-8")
 
     # ---- what is there ----
 
@@ -76,10 +80,14 @@ class Control(WebhookControl):
     def get_truth(self, given):
         """Every record as a resource serves it now, and the last content of deleted ones."""
         division, resource = self._division(given), self._resource(given)
-        entities = COMBINED[resource.path][:2] if resource.path in COMBINED else (resource.entity,)
+        entities = COMBINED[resource.path][:2] if resource.path in COMBINED else resource.entities
         found = []
-        if resource.path == "sync/Deleted":
-            found = [{"key": row["EntityKey"], "deleted": False, "row": row} for row in division.deleted_rows()]
+        if resource.path == DELETED:
+            found = [{"key": row["EntityKey"], "deleted": False, "row": {n: v for n, v in row.items() if n != "_seen"}}
+                     for row in division.deleted_rows(True)]
+        elif resource.path in COMPUTED:
+            found = [{"key": str(i), "deleted": False, "row": rows.truth_row(resource, row)}
+                     for i, row in enumerate(tables.computed(division, resource.path))]
         elif resource.path.endswith("Divisions"):
             human = resource.path.startswith("hrm/")
             found = [{"key": str(d.code), "deleted": False, "row": rows.truth_row(resource, read.division_row(self.sim, d, human))}
@@ -88,9 +96,9 @@ class Control(WebhookControl):
             raise Bad(f"no truth is kept of {resource.path}")
         else:
             for entity in entities:
-                found += [{"key": r.key, "deleted": False, "hidden": not division.shows(r),
+                found += [{"key": str(r.key), "deleted": False, "hidden": not division.shows(r),
                            "row": rows.truth_row(resource, rows.build(division, resource, r))} for r in division.records[entity].values()]
-                found += [{"key": key, "deleted": True, "hidden": False, "row": frozen.get(resource.path)}
+                found += [{"key": str(key), "deleted": True, "hidden": False, "row": frozen.get(resource.path)}
                           for key, (_, frozen) in division.tombstones[entity].items()]
         return {"resource": resource.path, "division": division.code, "derived": rows.derived_fields(resource), "records": found}
 
@@ -123,14 +131,15 @@ class Control(WebhookControl):
         lines = [self._values(document.line, line, extra={"delete"}) for line in given.get("lines") or []]
         user = next(iter(division.info["staff"]))
         record = None
+        raw = {name: self._raw(entity, name, text) for name, text in (given.get("raw") or {}).items()}
         if op != "create":
-            record = division.records[entity].get(str(given["key"]).lower())
+            record = division.records[entity].get(self._key(entity, given["key"]))
             if record is None:
                 raise Bad(f"no living record {given['key']} in {entity} of {division.code}")
         told = changes.told(record, lines) if record is not None else None
         if op == "create":
-            key = str(given["key"]).lower() if given.get("key") else None
-            if key and (key in division.records[entity] or key in division.tombstones[entity]):
+            key = self._key(entity, given["key"]) if given.get("key") else None
+            if key is not None and (key in division.records[entity] or key in division.tombstones[entity]):
                 raise Bad(f"the key {key} was used before")
             record = division.create(entity, values, user, lines, key)
         elif op == "update":
@@ -139,6 +148,10 @@ class Control(WebhookControl):
             division.delete(record, user)
         else:
             raise Bad("op is create, update or delete")
+        if raw and op != "delete":
+            record.raw = {**record.raw, **raw}
+            record.version += 1
+            sim.weather.met("raw_value")
         if given.get("modified") and op != "delete":
             record.values["Modified"] = str(given["modified"])
         if given.get("hidden") and op != "delete":
@@ -154,6 +167,21 @@ class Control(WebhookControl):
                 "what": changes.sentence(record, op, values, told), "row": row, "at": clock.utc_iso(sim.clock.now())}
 
     @staticmethod
+    def _key(entity, key):
+        """A key of a control request as the table keeps it."""
+        edm = RESOURCES[entity].types.get(KEY_FIELD[entity], "Guid")
+        if edm in ("Byte", "Int16", "Int32", "Int64", "DateTime"):
+            return int(key)
+        return str(key).lower() if edm == "Guid" else str(key)
+
+    @staticmethod
+    def _raw(entity, name, text):
+        """JSON text that a field is to carry as it is; it may be no JSON at all."""
+        if name not in RESOURCES[entity].types or not isinstance(text, str):
+            raise Bad(f"raw takes the JSON text of fields of {entity}: {name}")
+        return Raw(text)
+
+    @staticmethod
     def _values(entity, given, extra=()):
         types = RESOURCES[entity].types
         unknown = [name for name in given if name not in types and name not in extra]
@@ -164,7 +192,8 @@ class Control(WebhookControl):
     def post_random(self, given):
         """Random believable changes."""
         entity = self._resource(given).entity if given.get("resource") else None
-        if entity is not None and (entity not in PRESETS[self.sim.settings.preset] or entity == TRANSACTION):
+        fixed = entity == TRANSACTION or entity in tables.FIXED or entity is not None and RESOURCES[entity].kind == "function"
+        if entity is not None and (entity not in PRESETS[self.sim.settings.preset] or fixed):
             raise Bad(f"records of {entity} cannot be changed")
         division = self._division(given) if given.get("division") else None
         return {"changes": changes.make(self.sim, int(given.get("count", 1)), given.get("seed"), float(given.get("deletes", 0.05)),
@@ -176,7 +205,11 @@ class Control(WebhookControl):
         """Consent without a browser. The pair can be refreshed at once unless `age` (seconds since its issue) says otherwise."""
         user = given.get("user") or self.sim.settings.user
         pair = self.sim.oauth.start(user, float(given.get("age", self.sim.settings.min_refresh_age)))
-        return {"user": user, "code": self.sim.oauth.consent(user), "refresh_token": pair.refresh, "access_token": pair.access}
+        divisions = {int(code) for code in given["divisions"]} if given.get("divisions") is not None else None
+        if divisions is not None:
+            self.sim.weather.met("limited_consent")
+            pair.chain.divisions = divisions
+        return {"user": user, "code": self.sim.oauth.consent(user, divisions), "refresh_token": pair.refresh, "access_token": pair.access}
 
     def post_revoke(self, given):
         """End a user's tokens; `subscriptions` true, or the user himself gone, ends what he subscribed to as well."""
@@ -205,20 +238,54 @@ class Control(WebhookControl):
 
     def post_config(self, given):
         self.sim.settings.change(given)
+        self.sim.settings.given |= set(given)
+        if "weather" in given:
+            self.sim.choose()
+        self.sim.settle()
         return self.sim.settings.public()
 
+    def get_weather(self, given):
+        """Every form, and how often it was met."""
+        return self.sim.weather.public()
+
+    def post_recode(self, given):
+        """The job that gives a cost center or unit another code; with `moves` what was booked gets new versions."""
+        division, entity = self._division(given), self._resource(given).entity
+        if entity not in (COSTCENTER, COSTUNIT):
+            raise Bad("recode takes a cost center or a cost unit")
+        record = division.records[entity].get(str(given["key"]).lower())
+        if record is None or not given.get("code") or division.by_code(entity, given["code"]):
+            raise Bad("recode needs the key of a living record and a code that is free")
+        self.sim.weather.met("recode")
+        user = next(iter(division.info["staff"]))
+        return {"reached": tables.recode(division, record, str(given["code"]), bool(given.get("moves")), user), "code": record.values["Code"]}
+
+    def post_period(self, given):
+        """Close or open a period for one journal."""
+        division = self._division(given)
+        place = str(given["journal"]), int(given["year"]), int(given["period"])
+        if place[0] not in tables.JOURNAL_TYPES or not 1 <= place[2] <= 12:
+            raise Bad(f"journal is one of {', '.join(tables.JOURNAL_TYPES)}, period 1 to 12")
+        (division.closed.add if given.get("closed", True) else division.closed.discard)(place)
+        return {"closed": sorted(map(list, division.closed))}
+
     def get_clock(self, given):
-        return {"now": clock.utc_iso(self.sim.clock.now()), "offset": self.sim.clock.offset, "paused": self.sim.clock.paused is not None}
+        return {"now": clock.utc_iso(self.sim.clock.now()), "offset": self.sim.clock.offset, "paused": self.sim.clock.paused is not None,
+                "skew": self.sim.clock.skew}
 
     def post_clock(self, given):
         if "paused" in given:
             self.sim.clock.pause(bool(given["paused"]))
+        if "skew" in given:
+            self.sim.clock.skew = float(given["skew"])
         if "to" in given:
             seconds = clock.instant_from_utc(str(given["to"])) - self.sim.clock.now()
         else:
-            seconds = float(given.get("advance", 0) if "paused" in given else given["advance"])
+            seconds = float(given.get("advance", 0) if {"paused", "skew"} & set(given) else given["advance"])
         if seconds < 0:
-            raise Bad("the clock only moves forward")
+            if not given.get("backward"):
+                raise Bad("the clock only moves forward unless backward is true")
+            self.sim.weather.met("clock_back")
         self.sim.clock.advance(seconds)
         return self.get_clock(given)
 
@@ -242,21 +309,38 @@ class Control(WebhookControl):
         return {"hidden": {e: None if k is None else sorted(k) for e, k in division.hidden.items()}}
 
     def _hidden(self, given):
-        division, entity = self._division(given), self._resource(given).entity
-        keys = None if given.get("keys") is None else {str(key).lower() for key in given["keys"]}
+        division, resource = self._division(given), self._resource(given)
+        entity = resource.entity
+        if resource.path == DELETED:        # rows of the log, by the key of what was deleted
+            return division, DELETED, None if given.get("keys") is None else {str(key).lower() for key in given["keys"]}
+        keys = None if given.get("keys") is None else {self._key(entity, key) for key in given["keys"]}
         if entity not in division.entities or keys is not None and not keys <= set(division.records[entity]):
             raise Bad(f"these are no living records of {division.code}: {given.get('resource')} {sorted(keys or ())[:3]}")
         return division, entity, keys
+
+    def _packages(self, division, wanted):
+        """{resource: "403", "404" or "empty"} where a package is missing; null gives it back."""
+        for path, form in (wanted.get("packages") or {}).items():
+            resource = self._resource({"resource": path})
+            if form not in ("403", "404", "empty", None):
+                raise Bad("packages takes 403, 404, empty or null for each resource")
+            if form is None:
+                division.packages.pop(resource.path, None)
+            else:
+                division.packages[resource.path] = form
 
     def post_division(self, given):
         """Block a division, archive it, or move it to another database (all row versions start again, lower)."""
         division = self._division({"division": given["code"]})
         wanted = {name: value for name, value in given.items() if name != "code"}
-        unknown = set(wanted) - {"blocked", "reason", "move_date", "hr_link_date", "status", "blocking_status", "reset_timestamps"}
+        unknown = set(wanted) - {"blocked", "reason", "move_date", "hr_link_date", "status", "blocking_status", "reset_timestamps", "granted",
+                                 "packages"}
         if unknown:
             raise Bad(f"a division has no {', '.join(sorted(unknown))}")
-        if wanted.get("reason") is not None and wanted["reason"] not in REASONS:
-            raise Bad(f"reason is one of {', '.join(REASONS)}")
+        if wanted.get("reason") is not None and (not isinstance(wanted["reason"], str) or not wanted["reason"].isprintable()):
+            raise Bad("reason is the text of a header")
+        self._packages(division, wanted)
+        division.granted = bool(wanted.get("granted", division.granted))
         if "blocked" in wanted or "reason" in wanted:
             blocked = wanted.get("blocked", wanted.get("reason") is not None)
             division.reason = (wanted.get("reason") or "DivisionBlocked") if blocked else None
@@ -268,5 +352,5 @@ class Control(WebhookControl):
                 division.info[name] = int(wanted[name])
         if wanted.get("reset_timestamps", "move_date" in wanted or "hr_link_date" in wanted):
             division.move()
-        return {"code": division.code, "reason": division.reason,
+        return {"code": division.code, "reason": division.reason, "granted": division.granted, "packages": division.packages,
                 **{name: division.info[name] for name in ("move_date", "hr_link_date", "status", "blocking_status")}}

@@ -3,8 +3,8 @@ import calendar
 import random
 import uuid
 
-from . import books, clock, orders
-from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, FEEDS, GL, ITEM, LINE, ORDER
+from . import books, clock, orders, wide
+from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, DOCUMENT_OF_LINE, GL, ITEM, LINE, ORDER, SET_OF
 from .division import Division
 from .words import (CHART, CITIES, COMPANIES, COSTCENTERS, COSTUNITS, FIRST, FORMS, GOODS, GROUPS, ITEM_WORDS, ODD_TEXTS, PAYMENT, PROJECTS,
                     SHIPPING, SIZES, STAFF, STREETS, SUBJECTS, TRADES, VAT, WAREHOUSES)
@@ -65,7 +65,7 @@ def _shares(n):
     return shares
 
 
-def divisions(settings, the_clock):
+def divisions(settings, the_clock, weather=None):
     """{code: Division} with all records."""
     staff_rng = random.Random(f"staff {settings.seed}")
     staff = {_guid(staff_rng): name for name in STAFF}
@@ -75,6 +75,7 @@ def divisions(settings, the_clock):
         code = 101001 * (i + 1)
         rng = random.Random(f"{settings.seed} {code}")
         division = Division(code, _company(rng, i, staff, names), rng, the_clock, settings)
+        division.weather = weather
         _fill(division, rng, _shares(n))
         made[code] = division
     return made
@@ -89,7 +90,7 @@ def _company(rng, i, staff, names):
         "description": name, "country": country, "city": city, "postcode": postcode, "street": street, "vat": vat, "staff": staff,
         "names": names,
         "customer": _guid(rng), "created": created, "status": 1, "blocking_status": 0,
-        "hid": str(2**31 + rng.randrange(10**6)), "move_date": None,
+        "licence": i // 4, "hid": str(2**31 + rng.randrange(10**6)), "move_date": None,
         "hr_link_date": None if i % 2 else clock.date_text(created + 86_400_000),
         "groups": {_guid(rng): group for group in GROUPS}, "projects": {_guid(rng): project for project in PROJECTS},
         "shipping": [(_guid(rng), *s) for s in SHIPPING], "warehouses": [(_guid(rng), *w) for w in WAREHOUSES]}
@@ -122,9 +123,11 @@ def _fill(division, rng, shares):
     for i in range(shares[ACCOUNT]):
         add(ACCOUNT, account_values(division, rng, i))
     _orders(division, rng, shares[ORDER], shares[LINE], staff)
-    if division.settings.preset == "finance":
+    if division.settings.preset != "orders":
         books.fill(division, rng, _past)
-    records = [(books.last_change(r), r) for entity in FEEDS if entity in division.records for r in division.records[entity].values()]
+    wide.fill(division, _past)
+    sets = [entity for entity in division.records if SET_OF.get(entity, entity) in division.feeds and entity not in DOCUMENT_OF_LINE]
+    records = [(books.last_change(r), r) for entity in sets for r in division.records[entity].values()]
     for last, record in sorted(records, key=lambda pair: pair[0]):
         division.touch(record, *record.lines)
         division.stamp_times[-1] = (last, division.stamp)
@@ -209,7 +212,7 @@ def account_values(division, rng, i):
     language = {"NL": "NL", "BE": rng.choice(("NL-BE", "FR")), "DE": "DE", "FR": "FR"}.get(country, "EN")
     slug = "".join(c for c in name.lower() if c.isascii() and c.isalnum())[:18]
     return {
-        "Code": str(10 + i) if i % 7 else str(40000 + i), "Name": _odd(rng, name), "SearchCode": slug.upper()[:14],
+        "Code": f"{i + 2:07d}" if i % 5 == 3 else str(10 + i) if i % 7 else str(40000 + i), "Name": _odd(rng, name), "SearchCode": slug.upper()[:14],
         "AddressLine1": f"{rng.choice(STREETS)} {rng.randrange(1, 400)}",
         "AddressLine2": rng.choice(ODD_TEXTS) if rng.random() < 0.02 else None, "City": city, "Postcode": postcode, "Country": country,
         "Language": language,
@@ -240,7 +243,7 @@ def line_values(division, rng, items):
         "Item": item.key, "QuantityInPurchaseUnits": rng.choice((1, 2, 5, 10, 25, 100, 250, 0.5, 12.75, round(rng.uniform(0.1, 9), 3))),
         "UnitPrice": item.values.get("CostPriceStandard", 0) if rng.random() < 0.7 else _amount(rng, 0.1, 900),
         "Discount": rng.choice((0, 0, 0, 0.05, 0.1, 0.3)),
-        "VATCode": rng.choice(("2", "2", "1", "5", "VB")), "CostCenter": _some_code(division, rng, COSTCENTER, 0.7),
+        "VATCode": rng.choice(("2", "2", "1", "5", "VB", "0")), "CostCenter": _some_code(division, rng, COSTCENTER, 0.7),
         "CostUnit": _some_code(division, rng, COSTUNIT, 0.3),
         "Project": rng.choice(list(division.info["projects"])) if rng.random() < 0.1 else None,
         "Notes": rng.choice(ODD_TEXTS) if rng.random() < 0.04 else None}

@@ -6,6 +6,7 @@ from . import joins_finance
 from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, GL, ITEM, LINE, ORDER
 from .words import COUNTRY_NAMES, CURRENCIES, GL_TYPES, LANGUAGES, PAYMENT, UNITS, VAT
 
+PICTURE = "https://start.exactonline.nl//docs/images/placeholder_item.png"      # two slashes behind the host, as recorded
 APPROVAL = {0: None, 1: "In afwachting van goedkeuring", 2: "Automatisch goedgekeurd", 3: "Goedgekeurd"}
 
 
@@ -42,7 +43,7 @@ def _item(division, record):
     group = division.info["groups"].get(v.get("ItemGroup"), (None, None))
     row = {**_staff(division, v), "UnitDescription": unit[0], "UnitType": unit[1], "ItemGroupCode": group[0],
            "ItemGroupDescription": group[1], "SalesVatCodeDescription": _text(VAT, v.get("SalesVatCode")),
-           "PictureUrl": "//docs/images/placeholder_item.png", "PictureThumbnailUrl": "//docs/images/placeholder_item.png"}
+           "PictureUrl": PICTURE, "PictureThumbnailUrl": PICTURE}
     for name in ("GLCosts", "GLRevenue", "GLStock"):
         row[name + "Code"] = _value(division, GL, v.get(name), "Code")
         row[name + "Description"] = _value(division, GL, v.get(name), "Description")

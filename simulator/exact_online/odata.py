@@ -100,8 +100,8 @@ def _literal(kind, text):
 class Parser:
     """Recursive descent over the tokens of one $filter of one resource."""
 
-    def __init__(self, text, resource):
-        self.resource, self.tokens, self.at = resource, tokens(text), 0
+    def __init__(self, text, resource, fold=False):
+        self.resource, self.tokens, self.at, self.fold = resource, tokens(text), 0, fold
         self.fields = set()
 
     def peek(self, kind, value=None):
@@ -187,7 +187,7 @@ class Parser:
         if kind == "punct":
             raise Refused(400, f"Syntax error in $filter at '{text}'.")
         if kind != "name":
-            return _literal(kind, text)
+            return _literal(kind, text.casefold() if self.fold and kind == "string" else text)
         if text in ("true", "false"):
             return Node("Boolean", lambda row, v=text == "true": v, literal=text == "true")
         if text == "null":
@@ -206,6 +206,8 @@ class Parser:
         if name in self.resource.collections or "." in edm:
             raise Refused(400, f"Property '{name}' cannot be used in $filter.")
         self.fields.add(name)
+        if self.fold and edm == "String":
+            return Node(edm, lambda row: _with(comparable(edm, row[name]), str.casefold), field=name)
         return Node(edm, lambda row: comparable(edm, row[name]), field=name)
 
     def call(self, name):
@@ -245,8 +247,8 @@ COMPARE = {
 class Filter:
     """A compiled $filter: `test(row)`, the fields it names, and two shortcuts for large tables."""
 
-    def __init__(self, text, resource):
-        parser = Parser(text, resource)
+    def __init__(self, text, resource, fold=False):
+        parser = Parser(text, resource, fold)
         self.node = parser.parse()
         self.fields = parser.fields
         self.test = self.node.value
@@ -277,7 +279,7 @@ class Filter:
         if operator == "or":
             a, b = self._keys(left, field), self._keys(right, field)
             return None if a is None or b is None else a + b
-        if operator == "eq" and left.field == field and right.literal is not None:
+        if operator == "eq" and left.field == field and right.literal is not None and right.edm != "String":
             return [right.literal]
         return None
 
@@ -372,7 +374,7 @@ def parse_token(text, types):
 
 
 def next_link(url, options, changes):
-    """The absolute address of the next page: all options of this one with `changes` (None removes one)."""
-    merged = {**options, **changes}
+    """The absolute address of the next page: all options of this one with `changes` (None removes one), $skiptoken last."""
+    merged = dict(sorted({**options, **changes}.items(), key=lambda pair: (pair[0] == "$skiptoken", pair[0])))
     pairs = ((name, quote(value, safe="$,()'")) for name, value in merged.items() if value is not None)
     return url + "?" + "&".join(f"{name}={value}" for name, value in pairs)

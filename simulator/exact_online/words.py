@@ -41,7 +41,11 @@ GROUPS = (("BEV", "Bevestigingsmiddelen"), ("AAN", "Aandrijftechniek"), ("HYD", 
 UNITS = {"pc": ("Stuk", "O"), "box": ("Doos", "O"), "m": ("Meter", "L"), "kg": ("Kilogram", "W"), "l": ("Liter", "V"), "hour": ("Uur", "T"),
          "day": ("Dag", "T"), "pallet": ("Pallet", "O")}
 VAT = {"0": ("BTW 0%", 0.0), "1": ("BTW laag, exclusief", 0.09), "2": ("BTW hoog, exclusief", 0.21), "3": ("BTW hoog, inclusief", 0.21),
-       "5": ("Intracommunautaire verwerving", 0.0), "VB": ("Verlegd binnenland", 0.0)}
+       "5": ("Intracommunautaire verwerving", 0.0), "VB": ("Verlegd binnenland", 0.0), "VR": ("Verlegd, met BTW", 0.21),
+       "MA": ("Margeregeling", 0.21)}
+VAT_RULES = {  # code: type (B base only, E excluding, I including), charged (shown and not owed to the supplier), margin scheme
+    "0": ("B", False, False), "1": ("E", False, False), "2": ("E", False, False), "3": ("I", False, False), "5": ("E", True, False),
+    "VB": ("B", True, False), "VR": ("E", True, False), "MA": ("I", False, True)}
 PAYMENT = {"00": "Contant", "14": "Binnen 14 dagen", "30": "Binnen 30 dagen", "60": "60 dagen einde maand", "VK": "Vooruitbetaling"}
 SHIPPING = (("DHL", "DHL Freight"), ("PNL", "PostNL pakket"), ("AFH", "Afhalen bij leverancier"))
 WAREHOUSES = (("1", "Hoofdmagazijn"), ("2", "Buitenterrein"), ("CO", "Consignatie – klant"))
