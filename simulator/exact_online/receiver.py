@@ -18,7 +18,7 @@ class Receiver:
             disable_nagle_algorithm = True
 
             def do_POST(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                body = self._chunks() if self.headers.get("Transfer-Encoding") else self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 status = receiver.take(self, body)
                 if status is None:
                     self.close_connection = True
@@ -28,6 +28,14 @@ class Receiver:
                     self.send_header("Location", receiver.url + "/elsewhere")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
+
+            def _chunks(self):
+                found = b""
+                while size := int(self.rfile.readline(), 16):
+                    found += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+                return found
 
             def log_message(self, *_):
                 pass
@@ -52,7 +60,7 @@ class Receiver:
             time.sleep(self.seconds)
         with self.arrived:
             status = self.validation if not body else self.answers.pop(0) if self.answers else 200
-            self.requests.append({"path": handler.path, "headers": dict(handler.headers), "body": body, "status": status,
+            self.requests.append({"path": handler.path, "headers": dict(handler.headers), "body": body, "status": status, "version": handler.request_version,
                                   "from": handler.client_address})
             self.arrived.notify_all()
         return status

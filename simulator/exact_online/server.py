@@ -472,13 +472,18 @@ class Simulator:
             return Answer(429, b"", JSON, call.limit_headers)
         try:
             self._rights(call, resource, division)
-            answer = self._resource(call, resource, self.divisions.get(division), key, rest)
+            answer = self._resource(call, resource, self._division_of(resource, division), key, rest)
         except Refused as refusal:
             answer = self._refused(call, error_key, refusal)
         if answer.later:
             answer.later = self._finish(call, error_key, answer.later)
         answer.headers = {**call.limit_headers, **answer.headers}
         return answer
+
+    def _division_of(self, resource, number):
+        """The division of a request; the lists of divisions do not check the one in their path."""
+        found = self.divisions.get(number)
+        return self.divisions[min(self.divisions)] if found is None and resource is not None and resource.path.startswith("system/") else found
 
     def _refused(self, call, error_key, refusal):
         self.limits.error(error_key, refusal.status)

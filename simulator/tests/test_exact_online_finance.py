@@ -12,6 +12,7 @@ ENTRIES = {PURCHASE: "PurchaseEntryLines", SALES: "SalesEntryLines", JOURNAL: "G
            CASH: "CashEntryLines"}
 INVOICES, PURCHASE_INVOICES = "salesinvoice/SalesInvoices", "purchase/PurchaseInvoices"
 EXPANDED = {**ENTRIES, PURCHASE_INVOICES: "PurchaseInvoiceLines"}
+DOCUMENT_TYPES = (20, 21, 30, 31, 40, 90)
 PLAIN, SYNC, SYNC_INVOICES = "financialtransaction/TransactionLines", "sync/Financial/TransactionLines", "sync/SalesInvoice/SalesInvoices"
 
 
@@ -71,20 +72,27 @@ def more_of(sim, header):
     sim.control("random", {"count": 30, "resource": header, "division": sim.division, "seed": 1, "deletes": 0})
 
 
-def balanced(sim):
-    """Every living entry has transaction lines, and those above LineNumber 0 add up to nothing, to the fourth decimal."""
-    by_entry = postings(sim)
-    assert set(by_entry) == {key for header in ENTRIES for key in living(sim, header)}
+def exact(values):
+    return sum(Decimal(repr(value)).quantize(Decimal("0.0001")) for value in values)
+
+
+def balanced(sim, shape="control"):
+    """Every living entry that was not rejected has transaction lines; all of them add up to nothing, to the fourth decimal, or in
+    the other shapes those above LineNumber 0, or row 0 is their sum."""
+    by_entry = {entry: rows for entry, rows in postings(sim).items() if min(r["Type"] for r in rows.values()) in DOCUMENT_TYPES}
+    booked = {key for header in ENTRIES for key, row in living(sim, header).items() if row.get("Status") != 5}
+    assert set(by_entry) == booked
     for rows in by_entry.values():
         numbers = sorted(r["LineNumber"] for r in rows.values())
-        assert numbers[0] == 0 and len(set(numbers)) == len(numbers)
+        kind = next(iter(rows.values()))["Type"]
+        assert (numbers[0] == 0) == (shape != "control" or kind != 90) and len(set(numbers)) == len(numbers)
         for name in ("AmountDC", "AmountFC"):
-            assert sum(Decimal(repr(r[name])).quantize(Decimal("0.0001")) for r in rows.values() if r["LineNumber"]) == 0, rows
-        header = next(r for r in rows.values() if r["LineNumber"] == 0)
-        debit = sum(r["AmountDC"] for r in rows.values() if r["LineNumber"] and r["AmountDC"] > 0)
-        assert abs(header["AmountDC"]) <= debit + 0.001 and header["Type"] in (20, 21, 30, 31, 40, 90)
-        if header["Type"] in (21, 31) and len(rows) == 3:       # a credit note without VAT: one line, and the other way round than an invoice
-            assert next(r for r in rows.values() if r["LineNumber"] == 1)["AmountDC"] * (1 if header["Type"] == 21 else -1) >= 0
+            total = exact(r[name] for r in rows.values())
+            lines = exact(r[name] for r in rows.values() if r["LineNumber"])
+            assert {"control": total, "repeat": lines, "lines": total - 2 * lines}[shape] == 0, rows
+        assert kind in DOCUMENT_TYPES
+        if kind in (21, 31) and len(rows) == 2:       # a credit note without VAT: one line, and the other way round than an invoice
+            assert next(r for r in rows.values() if r["LineNumber"] == 1)["AmountDC"] * (1 if kind == 21 else -1) >= 0
     return by_entry
 
 
@@ -140,17 +148,19 @@ def test_every_entry_balances_now_and_after_a_thousand_changes(sim):
     by_entry = balanced(sim)
     assert set(deleted(sim, 1)) >= {k for k, (_, gone) in sim.truth(PLAIN).items() if gone} and not set(deleted(sim, 1)) & {
         key for rows in by_entry.values() for key in rows}
-    for header in (PURCHASE, SALES):    # a header's amounts are those of its lines and their VAT
+    for header in (PURCHASE, SALES):    # a header's amounts are those of its lines and the VAT that is owed and not in them
         lines = collections.Counter()
         for row in living(sim, lines_path(header)).values():
-            lines[row["EntryID"]] += Decimal(repr(row["AmountDC"])) + Decimal(repr(row["VATAmountDC"]))
+            inside = (row["VATCode"] or "").strip() in ("3", "MA", "VR", "VB", "5")
+            lines[row["EntryID"]] += Decimal(repr(row["AmountDC"])) + (0 if inside else Decimal(repr(row["VATAmountDC"])))
         for key, row in living(sim, header).items():
             assert abs(Decimal(repr(row["AmountDC"])) - lines[key]) < Decimal("0.0001")
     for header in (BANK, CASH):
         moved = collections.Counter()
         for row in living(sim, lines_path(header)).values():
             moved[row["EntryID"]] += row["AmountFC"]
-        assert all(abs(r["ClosingBalanceFC"] - r["OpeningBalanceFC"] - moved[k]) < 0.001 for k, r in living(sim, header).items())
+        fits = [abs(r["ClosingBalanceFC"] - r["OpeningBalanceFC"] - moved[k]) < 0.001 for k, r in living(sim, header).items()]
+        assert sum(fits) > len(fits) / 2 and not all(fits)      # balances are informative only: some were typed over
 
 
 @pytest.mark.parametrize("moves", [False, True])
@@ -165,21 +175,21 @@ def test_a_line_moves_the_transaction_lines_and_the_header_only_when_told_to(sim
     told = sim.change(header, "update", entry, lines=[{"ID": lines[entry][0], "Notes": "changed"}])["what"]
     assert ", line " in told
     moved = [r for r in since(sim, stamp) if r["EntryID"] == entry]
-    assert {r["LineNumber"] == 0 for r in moved} == {True, False} and {r["EntryID"] for r in since(sim, stamp)} == {entry}
+    assert {r["LineNumber"] == 0 for r in moved} == ({False} if header == JOURNAL else {True, False}) and {r["EntryID"] for r in since(sim, stamp)} == {entry}
     assert all(r["Modified"] != old[r["ID"]]["Modified"] for r in moved)
     assert (living(sim, header)[entry]["Modified"] != before["Modified"]) == moves
     stamp = mark(sim)
     sim.change(lines_path(header), "delete", lines[entry][1])
     gone = set(old) - set(postings(sim, entry))
     assert gone and gone <= set(deleted(sim, 1)) and not gone & set(deleted(sim, 13))
-    assert entry in {r["EntryID"] for r in since(sim, stamp)}
+    assert (entry in {r["EntryID"] for r in since(sim, stamp)}) == (header != JOURNAL)      # a journal has no control row that moves
     assert (living(sim, header)[entry]["Modified"] != before["Modified"]) == moves
     assert sim.truth(lines_path(header))[lines[entry][1]][1]
 
 
 @pytest.mark.parametrize("header", ENTRIES)
 def test_a_deleted_entry_leaves_only_the_trace_of_its_transaction_lines(sim, header):
-    entry = next(iter(living(sim, header)))
+    entry = next(k for k, r in living(sim, header).items() if r.get("Status") != 5)
     lines = {k for k, r in living(sim, lines_path(header)).items() if r["EntryID"] == entry}
     rows = set(postings(sim, entry))
     sim.change(header, "delete", entry)
@@ -233,7 +243,8 @@ def test_combined_sales_invoices(sim):
     for row in rows:
         document = headers[row["InvoiceID"]]
         source = lines[row["ID"]] if row["LineNumber"] else document
-        assert all(row[n] == source[n] for n in ("AmountDC", "AmountFC", "VATAmountDC", "Description"))
+        assert all(row[n] == (-source[n] if source[n] else source[n]) for n in ("AmountDC", "AmountFC", "VATAmountDC"))     # the other sign
+        assert row["Description"] == source["Description"]
         assert row["OrderedBy"] == document["OrderedBy"] and row["Modified"] == document["Modified"]
         assert row["JournalDescription"] is None and document["JournalDescription"]
     invoice = next(r["InvoiceID"] for r in rows if r["LineNumber"] == 2)
@@ -255,12 +266,13 @@ def test_transaction_lines_at_their_three_endpoints(sim):
     truth = living(sim, PLAIN)
     assert {r["ID"] for r in sim.all("bulk/Financial/TransactionLines?$filter=FinancialYear ge 2020")} == set(truth)
     rows = since(sim, 1)
-    assert {r["ID"] for r in rows} == set(truth) and {20, 30, 40, 90} <= {r["Type"] for r in rows} <= {20, 21, 30, 31, 40, 90}
+    assert {r["ID"] for r in rows} == set(truth) and {20, 30, 40, 90, 328, 3000} <= {r["Type"] for r in rows}
+    assert {r["Type"] for r in rows} <= {*DOCUMENT_TYPES, 50, 82, 83, 84, 86, 120, 328, 3000}
     entry = rows[0]["EntryID"]
     assert {r["ID"] for r in sim.all(f"{PLAIN}?$filter=EntryID eq guid'{entry}'&$select=ID")} == set(postings(sim, entry))
     year = sim.all(f"{PLAIN}?$filter=FinancialYear eq 2025 and JournalCode eq '70'&$orderby=Modified&$select=ID,JournalCode")
     assert year and {r["ID"] for r in year} == {k for k, r in truth.items() if r["FinancialYear"] == 2025 and r["JournalCode"] == "70"}
-    assert {r["ID"] for r in rows if r["LineNumber"] == 0} == {r["EntryID"] for r in rows}
+    assert {r["ID"] for r in rows if r["LineNumber"] == 0} == {r["EntryID"] for r in rows if r["Type"] in (20, 21, 30, 31, 40)}
     for row in rows:
         assert row["JournalDescription"] is None and truth[row["ID"]]["JournalDescription"]
         assert row["GLAccountCode"] == truth[row["ID"]]["GLAccountCode"]
@@ -316,7 +328,7 @@ def test_consent_that_expired(sim):
     sim.control("revoke", {"what": "expire"})
     assert sim.get("hrm/Costcenters?$select=ID").status == 401
     reply = sim.token(grant_type="refresh_token", refresh_token=made["refresh_token"])
-    assert reply.status == 400 and "Refresh token expired at" in reply.json()["error_description"]
+    assert reply.status == 400 and "The refresh token expired at" in reply.json()["error_description"]
 
 
 def test_a_late_commit_comes_below_a_mark_that_was_read(sim):

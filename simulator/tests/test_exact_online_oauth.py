@@ -127,7 +127,7 @@ def test_refresh_token_dies_after_30_days(sim):
     sim.control("clock", {"advance": 30 * 86400 + 1})
     answer = refresh(sim, made["refresh_token"])
     assert (answer.status, answer.json()["error"]) == (400, "invalid_request")
-    assert "expired at" in answer.json()["error_description"] and "current time" in answer.json()["error_description"]
+    assert "expired at" in answer.json()["error_description"] and "and it is now" in answer.json()["error_description"]
 
 
 def test_new_consent_of_a_user_kills_the_old_chain_only(sim):

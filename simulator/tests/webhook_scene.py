@@ -54,7 +54,8 @@ def subscribed(sim, hook, *topics, **config):
 
 
 def read(body):
-    """(Content, message bytes, HashCode) of a body."""
+    """(Content, message bytes, HashCode) of a body; a byte order mark is taken off."""
+    body = body.removeprefix(b"\xef\xbb\xbf")
     head, tail = b'{"Content":', body.rstrip()[-79:]
     assert body.startswith(head) and re.fullmatch(rb',"HashCode":"[0-9A-F]{64}"\}', tail)
     message = body.rstrip()[len(head):-79]
