@@ -1,6 +1,6 @@
 """Believable books: what people enter in the ledger, once for the initial data and again for random changes."""
 from . import clock, documents, ledger, tables
-from .catalogue import (ACCOUNT, BANK_ENTRIES, CASH_ENTRIES, COSTCENTER, COSTUNIT, DOCUMENTS, ENTITIES, ENTRIES, GL, INVOICES, ITEM, JOURNAL_ENTRIES,
+from .catalogue import (ACCOUNT, BANK_ENTRIES, CASH_ENTRIES, CHARGE, COSTCENTER, COSTUNIT, DOCUMENTS, ENTITIES, ENTRIES, GL, INVOICES, ITEM, JOURNAL_ENTRIES,
                         PURCHASE_ENTRIES, PURCHASE_INVOICES, SALES_ENTRIES, SALES_INVOICES, TRANSACTION)
 from .words import CHART, JOURNALS, ODD_TEXTS, PAYMENT, SUBJECTS
 
@@ -182,6 +182,13 @@ def fill(division, rng, past):
             walls = sorted([*walls, *AWKWARD])
         for wall in walls:
             _enter(division, rng, document, wall, staff, past)
+    invoices = division.records[SALES_INVOICES.header]
+    if "charges" in division.settings.books and not division.records[CHARGE] and invoices:       # one at least
+        first = next((r for r in invoices.values() if r.values.get("Status") != documents.PROCESSED), next(iter(invoices.values())))
+        charge(division, rng, first, staff[0], past(rng))
+        documents.settle(division, first, staff[0], past(rng))
+        if division.weather is not None:
+            division.weather.met("charges")
     fill_system(division, rng, past)
 
 

@@ -58,11 +58,12 @@ class Control(WebhookControl):
     def get_info(self, given):
         """Address, credentials, divisions, numbers of records, clock and settings."""
         sim, s = self.sim, self.sim.settings
-        totals = {entity: sum(len(d.records[entity]) for d in sim.divisions.values()) for entity in PRESETS[s.preset]}
+        counted = [entity for entity in PRESETS[s.preset] if entity not in tables.FIXED]
+        totals = {entity: sum(len(d.records[entity]) for d in sim.divisions.values()) for entity in counted}
         return {"base_url": sim.base_url, "client_id": s.client_id, "client_secret": s.client_secret, "redirect_uri": s.redirect_uris[0],
                 "redirect_uris": s.redirect_uris, "webhook_secret": s.webhook_secret, "user": s.user,
                 "divisions": [{"code": d.code, "description": d.info["description"],
-                               "records": {entity: len(d.records[entity]) for entity in d.entities}} for d in sim.divisions.values()],
+                               "records": {entity: len(d.records[entity]) for entity in counted}} for d in sim.divisions.values()],
                 "records": totals, "clock": clock.utc_iso(sim.clock.now()), "settings": s.public()}
 
     def _division(self, given):

@@ -49,7 +49,7 @@ def _new_line(division, order, values, user, key=None, wall=None):
     v = {"UnitPrice": item.values.get("CostPriceStandard", 0), "Discount": 0, "VATCode": "2  ",
          "Description": item.values.get("Description"),
          "QuantityInPurchaseUnits": 1, "ReceivedQuantity": 0, "InvoicedQuantity": 0, "ReceiptDate": order.values.get("ReceiptDate"),
-         "Unit": item.values.get("Unit"), "Rebill": False}
+         "Unit": (item.values.get("Unit") or "").strip() or None, "Rebill": False}
     v.update((k, x) for k, x in values.items() if x is not None)
     v["PurchaseOrderID"] = order.key
     v["LineNumber"] = max((line.values["LineNumber"] for line in order.lines), default=0) + 1

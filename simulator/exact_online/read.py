@@ -6,7 +6,7 @@ import itertools
 import re
 
 from . import atom, clock, rows, tables
-from .catalogue import (CHARGE, COMPUTED, DOCUMENT_OF_LINE, DOCUMENTS, KEY_FIELD, MANDATORY_FILTERS, RESOURCES, SET_OF,
+from .catalogue import (CHARGE, COMBINED, COMPUTED, DOCUMENT_OF_LINE, DOCUMENTS, KEY_FIELD, MANDATORY_FILTERS, RESOURCES, SET_OF,
                         SYNC_OF_TYPE, TRANSACTION, Raw, comparable)
 from .odata import Filter, Refused, next_link, parse_expand, parse_order, parse_select, parse_token, token_text, whole_number
 
@@ -286,18 +286,21 @@ def read_list(q):
     order = parse_order(options["$orderby"], resource) if "$orderby" in options else None
     if order and order[0] == source.key and not order[1]:
         order = None
-    types = ([resource.types[order[0]]] if order else []) + [source.key_type]
+    tied = settings.shared_versions and resource.path in COMBINED and source.key == "Timestamp"
+    types = ([resource.types[order[0]]] if order else []) + [source.key_type] + (["Guid"] if tied else [])
     after = parse_token(options["$skiptoken"], types) if "$skiptoken" in options else None
-    if order:
+    if tied:
+        pairs = iter(_tied(q, source, found, after))
+    elif order:
         pairs = iter(_ordered(q, source, found, *order, after))
     else:
         pairs = _matching(q, source, found, after[0] if after else None)
     for _ in range(skip or 0):
         next(pairs, None)
-    page, cut = _page(q, source, pairs, limit, order, after)
+    page, cut = _page(q, source, pairs, limit, order, after) if not tied else ([pair for _, pair in zip(range(limit), pairs)], None)
     following = None
     if cut is not None or len(page) == size and (top is None or top > size):
-        position = cut or _position(source, page[-1][0], order, types)
+        position = cut or _position(source, page[-1][0], order, types) + ([rows.row_key(resource, page[-1][0])] if tied else [])
         token = ",".join(token_text(edm, value) for edm, value in zip(types, position))
         changes = {"$skip": None, "$skiptoken": token, "$top": None if top is None else str(top - len(page))}
         following = next_link(q.url, options, changes)
@@ -307,6 +310,14 @@ def read_list(q):
         q.rng.shuffle(page)
         q.sim.weather.met("unsorted_pages")
     return _written(q, _left(q, page), select, nested, _following(q, following), array)
+
+
+def _tied(q, source, found, after):
+    """Rows of a combined set whose header and lines share a row version: by version and, within it, by id."""
+    floor = (after[0] - 1,) if after else None
+    pairs = [(row, record) for row, record in _matching(q, source, found, floor[0] if floor else None)]
+    pairs.sort(key=lambda pair: (source.key_of(pair[0]), rows.row_key(q.resource, pair[0])))
+    return [pair for pair in pairs if after is None or (source.key_of(pair[0]), rows.row_key(q.resource, pair[0])) > tuple(after)]
 
 
 def _position(source, row, order, types):
@@ -321,7 +332,7 @@ def _page(q, source, pairs, limit, order, after):
     if not page or len(page) < 2 or q.rng is None or q.owner is not None:
         return page, None
     if weather.draw(q.rng, "short_page", q.sim.settings.short_pages):
-        keep = q.rng.randrange(0 if q.rng.random() < 0.3 else 1, len(page))
+        keep = 0 if q.rng.random() < 0.3 else q.rng.randrange(1, len(page))
         if keep:
             return page[:keep], _position(source, page[keep - 1][0], order, types)
         before = _before(source, page[0][0], order, types, after)
@@ -405,7 +416,8 @@ def _written(q, page, select, nested, following, array):
     weather, action, a = q.sim.weather, *q.action
     if weather.draw(q.rng, "absent_members", q.sim.settings.absent_members):
         spare = [name for name in select if name not in NEVER_ABSENT and name != resource.key]
-        select = [name for name in select if not spare or name != q.rng.choice(spare)]
+        absent = q.rng.choice(spare) if spare else None
+        select = [name for name in select if name != absent]
     extra = EXTRA if q.json and weather.draw(q.rng, "extra_members", q.sim.settings.extra_members) else b""
     writer = rows.Writer(resource, select, q.base, code)
     if resource.type_name.rpartition(".")[2] != resource.entity.rpartition("/")[2]:

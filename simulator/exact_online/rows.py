@@ -93,6 +93,8 @@ def build(division, resource, record):
     else:
         row = {**resource.template, **record.values}
     if resource.kind == "sync":
+        if resource.generic and resource.identity != "Timestamp":
+            row[resource.identity] = record.key
         row.update(resource.blank)
         row["Timestamp"] = str(record.ts)
     elif division.settings.empty_forms:

@@ -108,7 +108,8 @@ def fill(division, past):
     staff, mine = list(division.info["staff"]), [entity for entity in division.entities if entity in set(GENERIC)]
     for entity in mine:
         rng = rng_of(division, entity)
-        for number in range(1, division.settings.rows_each + 1):
+        only = KEY_FIELD[entity] == "Division"      # settings of a division: one row
+        for number in [division.code] if only else range(1, division.settings.rows_each + 1):
             insert(division, rng, entity, number, rng.choice(staff), past(rng))
     for entity in mine:
         for child in RESOURCES[entity].children.values():
