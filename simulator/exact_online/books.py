@@ -54,7 +54,7 @@ def _costs(division, rng):
 def _has(division, rng, form, share):
     """Whether a form of the setting `books` is drawn."""
     drawn = rng.random() < share and form in division.settings.books
-    if drawn and division.weather is not None:
+    if drawn:
         division.weather.met(form)
     return drawn
 
@@ -187,8 +187,7 @@ def fill(division, rng, past):
         first = next((r for r in invoices.values() if r.values.get("Status") != documents.PROCESSED), next(iter(invoices.values())))
         charge(division, rng, first, staff[0], past(rng))
         documents.settle(division, first, staff[0], past(rng))
-        if division.weather is not None:
-            division.weather.met("charges")
+        division.weather.met("charges")
     fill_system(division, rng, past)
 
 
@@ -215,10 +214,9 @@ def charge(division, rng, invoice, user, wall=None):
 
 def fill_system(division, rng, past):
     """Entries that no document made: VAT return, payment and exchange differences, deferral, stock, year start, budget."""
-    if "system" not in division.settings.books:
-        return
-    if division.weather is not None:
-        division.weather.met("system")
+    wanted = {form for form in ("system", "budget") if form in division.settings.books}
+    for form in wanted:
+        division.weather.met(form)
     account, staff = {code: division.by_code(GL, code).key for code in NEEDED}, list(division.info["staff"])
     kinds = (  # type, period or None for the date's, (account, amount, amount in the entry's currency)
         (50, None, (("1500", 210.5), ("1520", -84.25), ("1600", -126.25))), (83, None, (("1300", -0.03), ("4500", 0.03))),
@@ -226,6 +224,8 @@ def fill_system(division, rng, past):
         (120, None, (("7000", 31.4), ("4500", -31.4))), (328, 0, (("1100", 9000.75), ("1600", -9000.75))), (3000, None, (("4400", 5000),)))
     for kind, period, rows in kinds:
         wall = past(rng)
+        if ("budget" if kind >= tables.BUDGET else "system") not in wanted:
+            continue
         year, month = documents.year_and_period(_day(wall))
         values = {"Type": kind, "JournalCode": "90", "FinancialYear": year, "FinancialPeriod": month if period is None else period,
                   "EntryNumber": documents.next_number(division, "90", year), "Date": _day(wall)}

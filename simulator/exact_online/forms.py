@@ -121,7 +121,7 @@ FORMS = {
         ("rejected", "entries of status 5"), ("drafts", "invoices of status 10"), ("balances", "opening and closing balances that do not fit"),
         ("charges", "order charges beside the lines"), ("reverse_charge", "VAT that is shown and not owed"),
         ("including", "line amounts with VAT"), ("overtyped", "VAT typed over"), ("rounding", "VAT that rounds to nothing"),
-        ("system", "ledger rows without a document"), ("zero", "entries of 0"), ("zero_guid", "the zero Guid for null"),
+        ("system", "ledger rows without a document"), ("budget", "budget rows among those of the ledger"), ("zero", "entries of 0"), ("zero_guid", "the zero Guid for null"),
         ("null_vat", "null as VAT of a header"))},
     "recode": Form("books", 0, "a cost center gets another code under its documents"),
     "closed_period": Form("books", 0, "a write into a closed period is refused"),

@@ -19,7 +19,7 @@ PRESETS = ("orders", "finance", "wide", "all")
 LEDGERS = ("control", "repeat", "lines")
 RESET_FORMS = ("milliseconds", "seconds", "local", "past", "far", "negative", "changing")
 TOKEN_EXTRAS = ("members", "no_refresh_token")
-BOOKS = ("rejected", "drafts", "balances", "charges", "reverse_charge", "including", "overtyped", "rounding", "system", "zero", "zero_guid",
+BOOKS = ("rejected", "drafts", "balances", "charges", "reverse_charge", "including", "overtyped", "rounding", "system", "budget", "zero", "zero_guid",
          "null_vat")
 
 

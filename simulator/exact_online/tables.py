@@ -28,6 +28,7 @@ def fill(division, rng, past):
         made = division.insert(VAT_CODES, {
             "Code": code, "Description": description, "Percentage": percentage, "Type": kind, "Charged": charged, "VatMargin": int(margin),
             "VATTransactionType": "P" if charged else "B", "GLToClaim": claim.key if claim else None, "GLToPay": pay.key if pay else None,
+            "GLToClaimCode": claim.values["Code"] if claim else None, "GLToPayCode": pay.values["Code"] if pay else None,
             "CalculationBasis": 0, "Country": division.info["country"], "VatDocType": "P", "TaxReturnType": 0}, user, wall=wall)
         division.insert(VAT_PERCENTAGES, {"VATCodeID": made.key, "Percentage": percentage, "LineNumber": 1, "Type": 0,
                                           "StartDate": "/Date(1349049600000)/"}, user, wall=wall)

@@ -143,7 +143,7 @@ def test_e4_header_and_lines_share_a_version_and_pages_are_unsorted(sim):
 
 
 def test_e5_short_and_empty_pages_have_a_next_one(sim):
-    config(sim, short_pages=0.6, page_size=20, sync_page_size=20)
+    config(sim, short_pages=0.6, page_size=5, sync_page_size=5)
     for target, field in ((f"{ITEM}?$select=ID", "ID"), ("sync/Logistics/Items?$filter=Timestamp gt 1L&$select=ID,Timestamp", "ID"),
                           (f"{ITEM}?$select=ID,Modified&$orderby=Modified", "ID")):
         found, sizes, whole = [], set(), len(sim.truth(ITEM))
