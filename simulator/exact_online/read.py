@@ -288,7 +288,12 @@ def read_list(q):
         order = None
     tied = settings.shared_versions and resource.path in COMBINED and source.key == "Timestamp"
     types = ([resource.types[order[0]]] if order else []) + [source.key_type] + (["Guid"] if tied else [])
-    after = parse_token(options["$skiptoken"], types) if "$skiptoken" in options else None
+    token = options.get("$skiptoken")       # an empty one is the beginning
+    if tied and token and "," not in token:     # a client's own token: behind all rows of that version
+        token += ",'~'"
+        after = parse_token(token, [*types[:-1], "String"])
+    else:
+        after = parse_token(token, types) if token else None
     if tied:
         pairs = iter(_tied(q, source, found, after))
     elif order:

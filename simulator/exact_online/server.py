@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from aiohttp import web
 
-from . import atom, clock, generate, oauth, read, rows, style, subscriptions, words, write
+from . import atom, clock, generate, metadata, oauth, read, rows, style, subscriptions, words, write
 from .catalogue import BY_LOWER_PATH, COMPUTED, ENTITIES, GENERIC, PRESETS, RESOURCES, SET_OF
 from .clock import Clock, utc_iso
 from .control import Control
@@ -457,6 +457,7 @@ class Simulator:
             parts = [parts[1], "beta", *parts[2:]]
         division = int(parts[0]) if parts[0].isdigit() else None
         call.entry["division"] = division
+        described = parts[-1].lower() == "$metadata" and division is not None and call.method == "GET"
         resource, key, rest = find_resource(parts if division is None else parts[1:], division is None)
         if resource is not None and not self.serves(resource):
             resource = None
@@ -471,6 +472,9 @@ class Simulator:
         if refused:
             return Answer(429, b"", JSON, call.limit_headers)
         try:
+            text = metadata.document("/".join(parts[1:-1]), self.serves) if described else None
+            if text is not None:
+                return Answer(200, text.encode(), "application/xml; charset=utf-8", {"DataServiceVersion": "1.0;", **call.limit_headers})
             self._rights(call, resource, division)
             answer = self._resource(call, resource, self._division_of(resource, division), key, rest)
         except Refused as refusal:
