@@ -46,7 +46,8 @@ def main():
     try:
         asyncio.run(serve(settings))
     except OSError as error:
-        raise SystemExit(f"exact-online: cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from None
+        raise SystemExit(f"exact-online: cannot listen on {settings.host}:{settings.port}: "
+                         f"{error.strerror or error}") from None
 
 
 if __name__ == "__main__":

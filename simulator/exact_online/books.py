@@ -1,6 +1,7 @@
 """Believable books: what people enter in the ledger, once for the initial data and again for random changes."""
 from . import clock, documents, ledger, tables
-from .catalogue import (ACCOUNT, BANK_ENTRIES, CASH_ENTRIES, CHARGE, COSTCENTER, COSTUNIT, DOCUMENTS, ENTITIES, ENTRIES, GL, INVOICES, ITEM, JOURNAL_ENTRIES,
+from .catalogue import (ACCOUNT, BANK_ENTRIES, CASH_ENTRIES, CHARGE, COSTCENTER, COSTUNIT, DOCUMENTS, ENTITIES, ENTRIES,
+                        GL, INVOICES, ITEM, JOURNAL_ENTRIES,
                         PURCHASE_ENTRIES, PURCHASE_INVOICES, SALES_ENTRIES, SALES_INVOICES, TRANSACTION)
 from .words import CHART, JOURNALS, ODD_TEXTS, PAYMENT, SUBJECTS
 
@@ -10,9 +11,12 @@ SHARES = {PURCHASE_ENTRIES: 0.04, SALES_ENTRIES: 0.03, JOURNAL_ENTRIES: 0.015, B
           PURCHASE_INVOICES: 0.04, SALES_INVOICES: 0.05}     # documents for each other record of a division
 WEIGHTS = {PURCHASE_ENTRIES.header: 14, SALES_ENTRIES.header: 10, JOURNAL_ENTRIES.header: 6, BANK_ENTRIES.header: 10,
            CASH_ENTRIES.header: 5, PURCHASE_INVOICES.header: 15, SALES_INVOICES.header: 20}   # of random changes
-NEEDED = ("1000", "1100", "1300", "1500", "1520", "1600", "4400", "4500", "7000", "8000")     # accounts that the ledger posts on
-AWKWARD = tuple(clock.parse_wall(text) for text in (      # around both changes of the clocks; 02:00 to 03:00 comes twice in October
-    "2025-10-26T02:00:00", "2025-10-26T02:30:00.003", "2025-10-26T02:59:59.997", "2025-10-26T03:00:00", "2025-03-30T01:59:59.997",
+# accounts that the ledger posts on
+NEEDED = ("1000", "1100", "1300", "1500", "1520", "1600", "4400", "4500", "7000", "8000")
+# around both changes of the clocks; 02:00 to 03:00 comes twice in October
+AWKWARD = tuple(clock.parse_wall(text) for text in (
+    "2025-10-26T02:00:00", "2025-10-26T02:30:00.003", "2025-10-26T02:59:59.997", "2025-10-26T03:00:00",
+    "2025-03-30T01:59:59.997",
     "2025-03-30T03:00:00", "2024-12-31T23:59:59.997", "2024-10-27T02:15:00"))
 
 
@@ -60,7 +64,8 @@ def _has(division, rng, form, share):
 
 
 def _odd_header(division, rng, document, values):
-    """What is rare in a header and still right: rejected entries and drafts, balances typed over, the zero Guid, no VAT given."""
+    """What is rare in a header and still right: rejected entries and drafts, balances typed over, the zero Guid, no
+    VAT given."""
     if document in (PURCHASE_ENTRIES, SALES_ENTRIES, JOURNAL_ENTRIES) and _has(division, rng, "rejected", 0.03):
         values["Status"] = documents.REJECTED
     if document in INVOICES and _has(division, rng, "drafts", 0.06):
@@ -84,9 +89,12 @@ def header_values(division, rng, document, wall):
     odd = values
     if document in documents.PARTY:
         sales = document in (SALES_ENTRIES, SALES_INVOICES)
-        values = {documents.PARTY[document]: rng.choice(_accounts(division, sales)).key, documents.DATE[document]: _day(wall),
-                  "Description": (rng.choice(ODD_TEXTS) if rng.random() < 0.03 else f"{rng.choice(SUBJECTS)} {rng.randrange(1, 13)}"),
-                  "YourRef": f"F{rng.randrange(10**5, 10**6)}" if rng.random() < 0.7 else None, "PaymentCondition": rng.choice(list(PAYMENT)),
+        values = {documents.PARTY[document]: rng.choice(_accounts(division, sales)).key,
+                  documents.DATE[document]: _day(wall),
+                  "Description": (rng.choice(ODD_TEXTS) if rng.random() < 0.03
+                                  else f"{rng.choice(SUBJECTS)} {rng.randrange(1, 13)}"),
+                  "YourRef": f"F{rng.randrange(10**5, 10**6)}" if rng.random() < 0.7 else None,
+                  "PaymentCondition": rng.choice(list(PAYMENT)),
                   "PaymentReference": f"RF{rng.randrange(10**8, 10**9)}" if rng.random() < 0.2 else None}
         if rng.random() < 0.06:
             values["Type"] = documents.CREDIT[document]
@@ -103,7 +111,8 @@ def header_values(division, rng, document, wall):
 
 
 def _vat(division, rng, values):
-    """The VAT code of a line, with what is rare: shown reverse charge, including codes, VAT typed over or too small to be anything."""
+    """The VAT code of a line, with what is rare: shown reverse charge, including codes, VAT typed over or too small
+    to be anything."""
     values["VATCode"] = rng.choice(("2", "2", "1", "VB", "0"))
     if _has(division, rng, "reverse_charge", 0.06):
         values["VATCode"] = "VR"
@@ -120,9 +129,11 @@ def line_values(division, rng, document, wall):
     if document in INVOICES:
         item = rng.choice(list(division.records[ITEM].values()))
         values = {"Item": item.key, "Quantity": rng.choice((1, 2, 4, 10, 12, 50, 0.5, round(rng.uniform(0.1, 9), 3))),
-                  "UnitPrice": round(item.values.get("CostPriceStandard", 0) or 1, 2) if rng.random() < 0.6 else _money(rng, 1, 900),
+                  "UnitPrice": round(item.values.get("CostPriceStandard", 0) or 1, 2) if rng.random() < 0.6
+                  else _money(rng, 1, 900),
                   "Discount": rng.choice((0, 0, 0, 0.05, 0.1)), **_costs(division, rng)}
-        values["VATCode"] = "VR" if _has(division, rng, "reverse_charge", 0.04) else rng.choice(("2", "2", "1", "VB", "0"))
+        values["VATCode"] = "VR" if _has(division, rng, "reverse_charge",
+                                         0.04) else rng.choice(("2", "2", "1", "VB", "0"))
         if document is SALES_INVOICES:
             values["GLAccount"] = rng.choice(_ledger(division, 110)).key
             values["DeliveryDate"] = _day(wall, rng.randrange(10))
@@ -163,7 +174,8 @@ def all_lines(division, rng, document, wall, count, header):
     if document is JOURNAL_ENTRIES:
         for line in lines:
             line["AmountFC"] = round(line["AmountFC"], 2)
-        lines.append({**line_values(division, rng, document, wall), "AmountFC": -round(sum(line["AmountFC"] for line in lines), 2)})
+        lines.append({**line_values(division, rng, document, wall),
+                      "AmountFC": -round(sum(line["AmountFC"] for line in lines), 2)})
     return lines
 
 
@@ -172,8 +184,10 @@ def fill(division, rng, past):
     staff = list(division.info["staff"])
     for code, description, kind, side, balance in CHART:
         if code in NEEDED and not division.by_code(GL, code):
-            division.insert(GL, {"Code": code, "Description": description, "Type": kind, "BalanceSide": side, "BalanceType": balance,
-                                 "SearchCode": description.upper()[:12], "UseCostcenter": 0, "UseCostunit": 0}, staff[0], wall=past(rng))
+            division.insert(GL, {"Code": code, "Description": description, "Type": kind, "BalanceSide": side,
+                                 "BalanceType": balance,
+                                 "SearchCode": description.upper()[:12], "UseCostcenter": 0, "UseCostunit": 0},
+                                 staff[0], wall=past(rng))
     tables.fill(division, rng, past)
     others = sum(len(division.records[entity]) for entity in ENTITIES)
     for document, share in SHARES.items():
@@ -184,7 +198,8 @@ def fill(division, rng, past):
             _enter(division, rng, document, wall, staff, past)
     invoices = division.records[SALES_INVOICES.header]
     if "charges" in division.settings.books and not division.records[CHARGE] and invoices:       # one at least
-        first = next((r for r in invoices.values() if r.values.get("Status") != documents.PROCESSED), next(iter(invoices.values())))
+        first = next((r for r in invoices.values() if r.values.get("Status") != documents.PROCESSED),
+                     next(iter(invoices.values())))
         charge(division, rng, first, staff[0], past(rng))
         documents.settle(division, first, staff[0], past(rng))
         division.weather.met("charges")
@@ -213,23 +228,29 @@ def charge(division, rng, invoice, user, wall=None):
 
 
 def fill_system(division, rng, past):
-    """Entries that no document made: VAT return, payment and exchange differences, deferral, stock, year start, budget."""
+    """Entries that no document made: VAT return, payment and exchange differences, deferral, stock, year start,
+    budget."""
     wanted = {form for form in ("system", "budget") if form in division.settings.books}
     for form in wanted:
         division.weather.met(form)
     account, staff = {code: division.by_code(GL, code).key for code in NEEDED}, list(division.info["staff"])
     kinds = (  # type, period or None for the date's, (account, amount, amount in the entry's currency)
-        (50, None, (("1500", 210.5), ("1520", -84.25), ("1600", -126.25))), (83, None, (("1300", -0.03), ("4500", 0.03))),
-        (82, None, (("4500", 12.34, 0), ("1600", -12.34, 0))), (84, None, (("8000", 400), ("4400", -400))), (86, None, (("4400", 75), ("4500", -75))),
-        (120, None, (("7000", 31.4), ("4500", -31.4))), (328, 0, (("1100", 9000.75), ("1600", -9000.75))), (3000, None, (("4400", 5000),)))
+        (50, None, (("1500", 210.5), ("1520", -84.25), ("1600", -126.25))),
+        (83, None, (("1300", -0.03), ("4500", 0.03))),
+        (82, None, (("4500", 12.34, 0), ("1600", -12.34, 0))), (84, None, (("8000", 400), ("4400", -400))),
+        (86, None, (("4400", 75), ("4500", -75))),
+        (120, None, (("7000", 31.4), ("4500", -31.4))), (328, 0, (("1100", 9000.75), ("1600", -9000.75))),
+        (3000, None, (("4400", 5000),)))
     for kind, period, rows in kinds:
         wall = past(rng)
         if ("budget" if kind >= tables.BUDGET else "system") not in wanted:
             continue
         year, month = documents.year_and_period(_day(wall))
-        values = {"Type": kind, "JournalCode": "90", "FinancialYear": year, "FinancialPeriod": month if period is None else period,
+        values = {"Type": kind, "JournalCode": "90", "FinancialYear": year,
+                  "FinancialPeriod": month if period is None else period,
                   "EntryNumber": documents.next_number(division, "90", year), "Date": _day(wall)}
-        made = [{"GLAccount": account[code], "AmountDC": amount, "AmountFC": (*fc, amount)[0], "Description": f"Systeem {kind}"}
+        made = [{"GLAccount": account[code], "AmountDC": amount, "AmountFC": (*fc, amount)[0],
+                 "Description": f"Systeem {kind}"}
                 for code, amount, *fc in rows]
         ledger.post_system(division, made, values, rng.choice(staff), wall)
 
@@ -258,7 +279,8 @@ def create(division, rng, entity, user):
 def create_line(division, rng, document, user):
     """One more line of a document: (line, values)."""
     header = division.records[document.header][rng.choice(division.keys[document.header])]
-    values = {**all_lines(division, rng, document, division.clock.wall(), 1, header.values)[0], document.parent: header.key}
+    values = {**all_lines(division, rng, document, division.clock.wall(), 1, header.values)[0],
+              document.parent: header.key}
     if document is JOURNAL_ENTRIES:     # stays balanced
         values["AmountFC"] = 0
     return division.create(document.line, values, user), values
@@ -279,11 +301,13 @@ def alteration(division, rng, record):
         return {}, [{"ID": line.key, "delete": True}]
     if draw < 0.6:
         if document in INVOICES:
-            return {}, [{"ID": line.key, "Quantity": rng.choice((1, 3, 7.5, 20, 0.1 + 0.2)) * (-1 if line.values["Quantity"] < 0 else 1)}]
+            return {}, [{"ID": line.key, "Quantity": rng.choice((1, 3, 7.5, 20, 0.1
+                                                                 + 0.2)) * (-1 if line.values["Quantity"] < 0 else 1)}]
         if document is not JOURNAL_ENTRIES:
             return {}, [{"ID": line.key, "AmountFC": _money(rng, 5, 4000) * (-1 if line.values["AmountFC"] < 0 else 1)}]
     if draw < 0.8:
-        return {}, [{"ID": line.key, "CostCenter": _code(division, rng, COSTCENTER, 0.9), "Notes": rng.choice(ODD_TEXTS)}]
+        return {}, [{"ID": line.key, "CostCenter": _code(division, rng, COSTCENTER, 0.9),
+                     "Notes": rng.choice(ODD_TEXTS)}]
     if record.values.get("Status") != documents.PROCESSED:
         return {"Status": documents.PROCESSED}, []
     if document in documents.PARTY:

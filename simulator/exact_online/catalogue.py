@@ -1,7 +1,9 @@
-"""The resources the simulator serves, their fields, types and rules, read from fields.json, fields_finance.json and endpoints.tsv.
+"""The resources the simulator serves, their fields, types and rules, read from fields.json, fields_finance.json and
+endpoints.tsv.
 
 The first two hold, per resource, the documented methods, key, scope, filter rules and fields; a field is
-[name, type, flags] with the flags p (may be sent in POST), u (in PUT), m (must be sent in POST). endpoints.tsv has the whole
+[name, type, flags] with the flags p (may be sent in POST), u (in PUT), m (must be sent in POST). endpoints.tsv has
+the whole
 documentation in one line an endpoint: what the first two do not name is made of it for the presets wide and all.
 """
 import csv
@@ -25,7 +27,8 @@ SYNC_ORDERS, SYNC_INVOICES = "sync/PurchaseOrder/PurchaseOrders", "sync/SalesInv
 
 
 class Document(NamedTuple):
-    """A header with lines: their entities, the collection that holds the lines, and the line's field that names the document."""
+    """A header with lines: their entities, the collection that holds the lines, and the line's field that names the
+    document."""
     header: str
     line: str
     collection: str
@@ -34,35 +37,47 @@ class Document(NamedTuple):
 
 
 ORDERS = Document(ORDER, LINE, "PurchaseOrderLines", "PurchaseOrderID", "purchase order")
-PURCHASE_INVOICES = Document("purchase/PurchaseInvoices", "purchase/PurchaseInvoiceLines", "PurchaseInvoiceLines", "InvoiceID", "purchase invoice")
-SALES_INVOICES = Document("salesinvoice/SalesInvoices", "salesinvoice/SalesInvoiceLines", "SalesInvoiceLines", "InvoiceID", "sales invoice")
-PURCHASE_ENTRIES = Document("purchaseentry/PurchaseEntries", "purchaseentry/PurchaseEntryLines", "PurchaseEntryLines", "EntryID", "purchase entry")
-SALES_ENTRIES = Document("salesentry/SalesEntries", "salesentry/SalesEntryLines", "SalesEntryLines", "EntryID", "sales entry")
+PURCHASE_INVOICES = Document("purchase/PurchaseInvoices", "purchase/PurchaseInvoiceLines", "PurchaseInvoiceLines",
+                             "InvoiceID", "purchase invoice")
+SALES_INVOICES = Document("salesinvoice/SalesInvoices", "salesinvoice/SalesInvoiceLines", "SalesInvoiceLines",
+                          "InvoiceID", "sales invoice")
+PURCHASE_ENTRIES = Document("purchaseentry/PurchaseEntries", "purchaseentry/PurchaseEntryLines", "PurchaseEntryLines",
+                            "EntryID", "purchase entry")
+SALES_ENTRIES = Document("salesentry/SalesEntries", "salesentry/SalesEntryLines", "SalesEntryLines", "EntryID",
+                         "sales entry")
 JOURNAL_ENTRIES = Document("generaljournalentry/GeneralJournalEntries", "generaljournalentry/GeneralJournalEntryLines",
                            "GeneralJournalEntryLines", "EntryID", "journal entry")
-BANK_ENTRIES = Document("financialtransaction/BankEntries", "financialtransaction/BankEntryLines", "BankEntryLines", "EntryID", "bank entry")
-CASH_ENTRIES = Document("financialtransaction/CashEntries", "financialtransaction/CashEntryLines", "CashEntryLines", "EntryID", "cash entry")
+BANK_ENTRIES = Document("financialtransaction/BankEntries", "financialtransaction/BankEntryLines", "BankEntryLines",
+                        "EntryID", "bank entry")
+CASH_ENTRIES = Document("financialtransaction/CashEntries", "financialtransaction/CashEntryLines", "CashEntryLines",
+                        "EntryID", "cash entry")
 TRANSACTION = "financialtransaction/TransactionLines"
 INVOICES = (PURCHASE_INVOICES, SALES_INVOICES)
-ENTRIES = (PURCHASE_ENTRIES, SALES_ENTRIES, JOURNAL_ENTRIES, BANK_ENTRIES, CASH_ENTRIES)      # what posts transaction lines
+# what posts transaction lines
+ENTRIES = (PURCHASE_ENTRIES, SALES_ENTRIES, JOURNAL_ENTRIES, BANK_ENTRIES, CASH_ENTRIES)
 DOCUMENTS = {d.header: d for d in (ORDERS, *INVOICES, *ENTRIES)}
 DOCUMENT_OF_LINE = {d.line: d for d in DOCUMENTS.values()}
 CHARGE = "salesinvoice/SalesInvoiceOrderChargeLines"
 JOURNALS, VAT_CODES, VAT_PERCENTAGES = "financial/Journals", "vat/VATCodes", "vat/VatPercentages"
-PERIODS, BALANCES, PERIOD_STATUS = "financial/FinancialPeriods", "financial/ReportingBalance", "read/financial/JournalStatusList"
+PERIODS, BALANCES = "financial/FinancialPeriods", "financial/ReportingBalance"
+PERIOD_STATUS = "read/financial/JournalStatusList"
 TABLES = (JOURNALS, VAT_CODES, VAT_PERCENTAGES, PERIODS, CHARGE)     # what stands beside the documents of the ledger
 FINANCE = (*(entity for d in (*INVOICES, *ENTRIES) for entity in (d.header, d.line)), TRANSACTION, *TABLES)
 COMPUTED = (BALANCES, PERIOD_STATUS)        # made of the ledger when they are read
-COMBINED = {SYNC_ORDERS: ORDERS, SYNC_INVOICES: SALES_INVOICES}     # sync sets of header rows (LineNumber 0) and line rows
+# sync sets of header rows (LineNumber 0) and line rows
+COMBINED = {SYNC_ORDERS: ORDERS, SYNC_INVOICES: SALES_INVOICES}
 FEEDS = [GL, ITEM, ACCOUNT, *(d.header for d in COMBINED.values()), TRANSACTION]    # entities with row versions
 SET_OF = {d.line: d.header for d in COMBINED.values()}              # entities whose row versions are in another's set
 NOUN = {GL: "GL account", ITEM: "item", ACCOUNT: "account", COSTCENTER: "cost center", COSTUNIT: "cost unit",
         ORDER: "purchase order", LINE: "purchase order line", TRANSACTION: "transaction line",
         **{d.header: d.noun for d in DOCUMENTS.values()}, **{d.line: f"{d.noun} line" for d in DOCUMENTS.values()}}
 WIDTHS = {  # codes that come with blanks behind
-    "Country": 3, "Language": 5, "SearchCode": 20, "VATCode": 3, "SalesVatCode": 3, "SalesVATCode": 3, "PurchaseVATCode": 3}
-WIDTHS_OF = {ITEM: {"Unit": 8}, "crm/Contacts": {"Language": 10}, VAT_CODES: {"Code": 3}}    # others have them as they are
-SERVICE_IN_TYPE = {"financialtransaction": "Financial.", "system": "System."}      # as recorded; most types name no service
+    "Country": 3, "Language": 5, "SearchCode": 20, "VATCode": 3, "SalesVatCode": 3, "SalesVATCode": 3,
+    "PurchaseVATCode": 3}
+# others have them as they are
+WIDTHS_OF = {ITEM: {"Unit": 8}, "crm/Contacts": {"Language": 10}, VAT_CODES: {"Code": 3}}
+# as recorded; most types name no service
+SERVICE_IN_TYPE = {"financialtransaction": "Financial.", "system": "System."}
 NOT_DESCRIPTIVE_IN_SYNC = {  # joined texts that sync rows leave empty although the plain endpoint fills them
     "sync/Financial/GLAccounts": ("TypeDescription", "VATDescription"),
     "sync/Logistics/Items": ("SalesVatCodeDescription", "UnitDescription"),
@@ -72,16 +87,17 @@ NOT_DESCRIPTIVE_IN_SYNC = {  # joined texts that sync rows leave empty although 
     "sync/Financial/TransactionLines": ("JournalDescription", "VATCodeDescription"),
 }
 MANDATORY_FILTERS = {  # what counts as a filter where an app is under mandatory filtering
-    ACCOUNT: set("""Accountant AccountManager AddressLine1 AddressLine2 AddressLine3 Blocked BRIN BSN ChamberOfCommerce City
-        Classification Classification1 Classification2 Classification3 Classification4 Classification5 Classification6
-        Classification7 Classification8 Code CodeAtSupplier Country Created Email EndDate Fax ID InvoiceAccount IsAccountant
-        IsReseller IsSales IsSupplier MainContact Name Parent Phone Postcode PriceList Reseller RSIN SearchCode StartDate
-        Status Type VATNumber""".split()),
+    ACCOUNT: set("""Accountant AccountManager AddressLine1 AddressLine2 AddressLine3 Blocked BRIN BSN ChamberOfCommerce
+        City Classification Classification1 Classification2 Classification3 Classification4 Classification5 Classification6
+        Classification7 Classification8 Code CodeAtSupplier Country Created Email EndDate Fax ID InvoiceAccount
+        IsAccountant IsReseller IsSales IsSupplier MainContact Name Parent Phone Postcode PriceList Reseller RSIN
+        SearchCode StartDate Status Type VATNumber""".split()),
     ITEM: {"ID", "Code", "Created", "Description", "ItemGroup", "SearchCode", "StartDate", "EndDate"},
     GL: {"ID", "Code", "Created", "Description", "SearchCode", "Type"},
     ORDER: {"PurchaseOrderID", "OrderNumber", "Created", "Supplier", "OrderDate", "OrderStatus"},
     LINE: {"ID", "PurchaseOrderID", "Created", "Item"},
-    TRANSACTION: {"ID", "EntryID", "EntryNumber", "Created", "Date", "FinancialYear", "FinancialPeriod", "JournalCode", "GLAccount", "Account"},
+    TRANSACTION: {"ID", "EntryID", "EntryNumber", "Created", "Date", "FinancialYear", "FinancialPeriod", "JournalCode",
+                  "GLAccount", "Account"},
     SALES_INVOICES.header: {"InvoiceID", "InvoiceNumber", "InvoiceDate", "Created", "OrderedBy", "InvoiceTo", "Status"},
     SALES_INVOICES.line: {"ID", "InvoiceID", "Item"},
 }
@@ -138,7 +154,8 @@ def singular(name):
 
 def _known():
     """{path: Resource} of fields.json and fields_finance.json."""
-    texts = (pathlib.Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("fields.json", "fields_finance.json"))
+    texts = (pathlib.Path(__file__).with_name(name).read_text(encoding="utf-8")
+             for name in ("fields.json", "fields_finance.json"))
     return {path: Resource(path, raw) for text in texts for path, raw in json.loads(text).items()}
 
 
@@ -154,7 +171,8 @@ def _raw(row, plains, rows):
     fields = [[name, edm, flags[0] if flags else ""] for name, edm, *flags in names]
     types = {name for name, _, _ in fields}
     key = row["key"] or (fields[0][0] if fields else "Value")
-    raw = {"generic": True, "kind": "entity" if kind == "read" else kind, "methods": row["methods"].split(","), "key": key,
+    raw = {"generic": True, "kind": "entity" if kind == "read" else kind, "methods": row["methods"].split(","),
+           "key": key,
            "scope": row["scope"].split(",")[0], "fields": fields, "select_required": "s" in row["flags"],
            "select_star": "n" not in row["flags"]}
     if kind in ("bulk", "sync"):
@@ -180,7 +198,8 @@ def load():
     for path, row in rows.items():
         if path not in found:
             found[path] = Resource(path, _raw(row, plains.get(path) or [path], rows))
-    return found, {path: found[path].entities for path in rows if found[path].generic and found[path].kind in ("bulk", "sync")}
+    return found, {path: found[path].entities for path in rows if found[path].generic
+                   and found[path].kind in ("bulk", "sync")}
 
 
 RESOURCES, _TWINS = load()
@@ -189,16 +208,21 @@ for _path, _entities in _TWINS.items():     # sync sets beyond those of trade an
     if RESOURCES[_path].kind == "sync":
         FEEDS.append(_entities[0])
         SET_OF.update((entity, _entities[0]) for entity in _entities[1:])
-NOT_FOR_ALL = {"current/Me", "system/Divisions", "system/AllDivisions", "system/GetMostRecentlyUsedDivisions", "hrm/Divisions",
+NOT_FOR_ALL = {"current/Me", "system/Divisions", "system/AllDivisions", "system/GetMostRecentlyUsedDivisions",
+               "hrm/Divisions",
                "webhooks/WebhookSubscriptions", "read/sync/Sync/SyncTimestamp", "sync/Deleted", *COMPUTED}
-_WIDE = dict.fromkeys(entity for path, entities in _TWINS.items() if RESOURCES[path].kind == "sync" for entity in entities)
-_WIDE.update(dict.fromkeys(child for entity in list(_WIDE) for child in RESOURCES[entity].children.values() if child in RESOURCES))
-_ALL = dict.fromkeys(r.entity for r in RESOURCES.values() if r.kind in ("entity", "function", "sync") and r.path not in NOT_FOR_ALL)
+_WIDE = dict.fromkeys(entity for path, entities in _TWINS.items() if RESOURCES[path].kind == "sync"
+                      for entity in entities)
+_WIDE.update(dict.fromkeys(child for entity in list(_WIDE) for child in RESOURCES[entity].children.values()
+                           if child in RESOURCES))
+_ALL = dict.fromkeys(r.entity for r in RESOURCES.values() if r.kind in ("entity", "function", "sync")
+                     and r.path not in NOT_FOR_ALL)
 PRESETS = {"orders": ENTITIES, "finance": (*ENTITIES, *FINANCE)}
 PRESETS["wide"] = tuple(dict.fromkeys((*PRESETS["finance"], *_WIDE)))
 PRESETS["all"] = tuple(dict.fromkeys((*PRESETS["wide"], *_ALL)))
 GENERIC = tuple(entity for entity in PRESETS["all"] if entity not in PRESETS["finance"])
-KEY_FIELD = {entity: RESOURCES[entity].key if RESOURCES[entity].kind != "sync" else RESOURCES[entity].identity for entity in PRESETS["all"]}
+KEY_FIELD = {entity: RESOURCES[entity].key if RESOURCES[entity].kind != "sync" else RESOURCES[entity].identity
+             for entity in PRESETS["all"]}
 ENTITY_TYPE = {r.entity: r.entity_type for r in RESOURCES.values() if r.entity_type}
 SYNC_OF_TYPE = {}       # code: the sync sets that its deletions concern; 8 is of two tables
 for _resource in RESOURCES.values():

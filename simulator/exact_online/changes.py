@@ -2,7 +2,8 @@
 import random
 
 from . import books, generate, wide
-from .catalogue import (ACCOUNT, COSTCENTER, COSTUNIT, DOCUMENT_OF_LINE, DOCUMENTS, GENERIC, GL, ITEM, KEY_FIELD, LINE, NOUN, ORDER, RESOURCES,
+from .catalogue import (ACCOUNT, COSTCENTER, COSTUNIT, DOCUMENT_OF_LINE, DOCUMENTS, GENERIC, GL, ITEM, KEY_FIELD, LINE,
+                        NOUN, ORDER, RESOURCES,
                         singular)
 from .words import CITIES, ODD_TEXTS, SUBJECTS
 from .write import in_use
@@ -16,7 +17,8 @@ def _label(record):
     if record.entity in DOCUMENT_OF_LINE:
         return f"{_label(record.header)}, line {v.get('LineNumber')}"
     if record.entity in DOCUMENTS:
-        number = next((v[name] for name in ("InvoiceNumber", "EntryNumber", "OrderNumber", "YourRef") if v.get(name)), record.key)
+        number = next((v[name] for name in ("InvoiceNumber", "EntryNumber", "OrderNumber", "YourRef") if v.get(name)),
+                      record.key)
         return f"{NOUN[record.entity]} {number}"
     noun = NOUN.get(record.entity) or singular(record.entity.rpartition("/")[2])
     return f"{noun} {str(v.get('Code') or record.key).strip()}"

@@ -1,7 +1,9 @@
 """The simulator's clock and the service's way of writing time.
 
-Exact Online writes every date as local wall-clock time of its server (Europe/Amsterdam unless set_zone() said otherwise), encoded as if it were UTC:
-`/Date(ms)/`. Such a number is called a wall time in this package; an instant is seconds since the epoch, as time.time().
+Exact Online writes every date as local wall-clock time of its server (Europe/Amsterdam unless set_zone() said
+otherwise), encoded as if it were UTC:
+`/Date(ms)/`. Such a number is called a wall time in this package; an instant is seconds since the epoch, as
+time.time().
 """
 import calendar
 import datetime
@@ -16,7 +18,8 @@ _ISO = re.compile(r"^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d
 
 
 class Clock:
-    """Real time plus an offset that the control API moves; `skew` is how far the Date header is off; `paused` is the real time at which it was stopped, or None."""
+    """Real time plus an offset that the control API moves; `skew` is how far the Date header is off; `paused` is the
+    real time at which it was stopped, or None."""
 
     def __init__(self, offset=0.0):
         self.offset, self.paused, self.skew = offset, None, 0.0

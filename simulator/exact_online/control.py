@@ -5,7 +5,8 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from . import changes, clock, read, rows, tables
-from .catalogue import BY_LOWER_PATH, COMBINED, COMPUTED, COSTCENTER, COSTUNIT, DOCUMENTS, KEY_FIELD, PRESETS, RESOURCES, TRANSACTION, Raw, coerce
+from .catalogue import (BY_LOWER_PATH, COMBINED, COMPUTED, COSTCENTER, COSTUNIT, DOCUMENTS, KEY_FIELD, PRESETS,
+                        RESOURCES, TRANSACTION, Raw, coerce)
 from .division import DELETED
 from .webhooks import WebhookControl
 
@@ -60,22 +61,26 @@ class Control(WebhookControl):
         sim, s = self.sim, self.sim.settings
         counted = [entity for entity in PRESETS[s.preset] if entity not in tables.FIXED]
         totals = {entity: sum(len(d.records[entity]) for d in sim.divisions.values()) for entity in counted}
-        return {"base_url": sim.base_url, "client_id": s.client_id, "client_secret": s.client_secret, "redirect_uri": s.redirect_uris[0],
+        return {"base_url": sim.base_url, "client_id": s.client_id, "client_secret": s.client_secret,
+                "redirect_uri": s.redirect_uris[0],
                 "redirect_uris": s.redirect_uris, "webhook_secret": s.webhook_secret, "user": s.user,
                 "divisions": [{"code": d.code, "description": d.info["description"],
-                               "records": {entity: len(d.records[entity]) for entity in counted}} for d in sim.divisions.values()],
+                               "records": {entity: len(d.records[entity]) for entity in counted}}
+                               for d in sim.divisions.values()],
                 "records": totals, "clock": clock.utc_iso(sim.clock.now()), "settings": s.public()}
 
     def _division(self, given):
         try:
             return self.sim.divisions[int(given["division"])]
         except KeyError:
-            raise Bad(f"no division {given.get('division')}" if "division" in given else "division is missing") from None
+            raise Bad(f"no division {given.get('division')}" if "division" in given
+                      else "division is missing") from None
 
     def _resource(self, given):
         resource = BY_LOWER_PATH.get(str(given.get("resource", "")).strip("/").lower())
         if resource is None or not self.sim.serves(resource):
-            raise Bad(f"no resource {given.get('resource')!r}; known: {', '.join(p for p, r in RESOURCES.items() if self.sim.serves(r))}")
+            raise Bad(f"no resource {given.get('resource')!r}; known: "
+                      f"{', '.join(p for p, r in RESOURCES.items() if self.sim.serves(r))}")
         return resource
 
     def get_truth(self, given):
@@ -91,23 +96,27 @@ class Control(WebhookControl):
                      for i, row in enumerate(tables.computed(division, resource.path))]
         elif resource.path.endswith("Divisions"):
             human = resource.path.startswith("hrm/")
-            found = [{"key": str(d.code), "deleted": False, "row": rows.truth_row(resource, read.division_row(self.sim, d, human))}
+            found = [{"key": str(d.code), "deleted": False,
+                      "row": rows.truth_row(resource, read.division_row(self.sim, d, human))}
                      for d in self.sim.divisions.values()]
         elif resource.entity not in division.entities:
             raise Bad(f"no truth is kept of {resource.path}")
         else:
             for entity in entities:
                 found += [{"key": str(r.key), "deleted": False, "hidden": not division.shows(r),
-                           "row": rows.truth_row(resource, rows.build(division, resource, r))} for r in division.records[entity].values()]
+                           "row": rows.truth_row(resource, rows.build(division, resource, r))}
+                           for r in division.records[entity].values()]
                 found += [{"key": str(key), "deleted": True, "hidden": False, "row": frozen.get(resource.path)}
                           for key, (_, frozen) in division.tombstones[entity].items()]
-        return {"resource": resource.path, "division": division.code, "derived": rows.derived_fields(resource), "records": found}
+        return {"resource": resource.path, "division": division.code, "derived": rows.derived_fields(resource),
+                "records": found}
 
     def get_served(self, given):
         """Row versions in fully sent answers, in the order in which they were read."""
         division, resource = self._division(given), self._resource(given)
         versions = self.sim.journal.versions(division.code, resource.path, json.loads)
-        return {"resource": resource.path, "division": division.code, "derived": rows.derived_fields(resource), "versions": versions}
+        return {"resource": resource.path, "division": division.code, "derived": rows.derived_fields(resource),
+                "versions": versions}
 
     def get_calls(self, given):
         return {"calls": self.sim.journal.since(int(given.get("since", 0)))}
@@ -119,7 +128,8 @@ class Control(WebhookControl):
     # ---- changes ----
 
     def post_change(self, given):
-        """Create, update or delete a record as somebody at the keyboard would; business rules of the API do not apply."""
+        """Create, update or delete a record as somebody at the keyboard would; business rules of the API do not
+        apply."""
         sim, division, resource = self.sim, self._division(given), self._resource(given)
         entity = resource.entity
         if entity not in division.entities or entity == TRANSACTION:
@@ -162,7 +172,8 @@ class Control(WebhookControl):
             rows.build(division, plain, record))
         if document and op != "delete":
             child = RESOURCES[document.line]
-            row[document.collection] = [rows.truth_row(child, rows.build(division, child, line)) for line in record.lines]
+            row[document.collection] = [rows.truth_row(child, rows.build(division, child, line))
+                                        for line in record.lines]
         return {"division": division.code, "resource": entity, "key": record.key, "op": op,
                 "timestamp": str(record.ts) if record.ts else None,
                 "what": changes.sentence(record, op, values, told), "row": row, "at": clock.utc_iso(sim.clock.now())}
@@ -193,24 +204,28 @@ class Control(WebhookControl):
     def post_random(self, given):
         """Random believable changes."""
         entity = self._resource(given).entity if given.get("resource") else None
-        fixed = entity == TRANSACTION or entity in tables.FIXED or entity is not None and RESOURCES[entity].kind == "function"
+        fixed = entity == TRANSACTION or entity in tables.FIXED or entity is not None and RESOURCES[
+            entity].kind == "function"
         if entity is not None and (entity not in PRESETS[self.sim.settings.preset] or fixed):
             raise Bad(f"records of {entity} cannot be changed")
         division = self._division(given) if given.get("division") else None
-        return {"changes": changes.make(self.sim, int(given.get("count", 1)), given.get("seed"), float(given.get("deletes", 0.05)),
+        return {"changes": changes.make(self.sim, int(given.get("count", 1)), given.get("seed"),
+                                        float(given.get("deletes", 0.05)),
                                         division, entity)}
 
     # ---- OAuth ----
 
     def post_authorize(self, given):
-        """Consent without a browser. The pair can be refreshed at once unless `age` (seconds since its issue) says otherwise."""
+        """Consent without a browser. The pair can be refreshed at once unless `age` (seconds since its issue) says
+        otherwise."""
         user = given.get("user") or self.sim.settings.user
         pair = self.sim.oauth.start(user, float(given.get("age", self.sim.settings.min_refresh_age)))
         divisions = {int(code) for code in given["divisions"]} if given.get("divisions") is not None else None
         if divisions is not None:
             self.sim.weather.met("limited_consent")
             pair.chain.divisions = divisions
-        return {"user": user, "code": self.sim.oauth.consent(user, divisions), "refresh_token": pair.refresh, "access_token": pair.access}
+        return {"user": user, "code": self.sim.oauth.consent(user, divisions), "refresh_token": pair.refresh,
+                "access_token": pair.access}
 
     def post_revoke(self, given):
         """End a user's tokens; `subscriptions` true, or the user himself gone, ends what he subscribed to as well."""
@@ -259,7 +274,8 @@ class Control(WebhookControl):
             raise Bad("recode needs the key of a living record and a code that is free")
         self.sim.weather.met("recode")
         user = next(iter(division.info["staff"]))
-        return {"reached": tables.recode(division, record, str(given["code"]), bool(given.get("moves")), user), "code": record.values["Code"]}
+        return {"reached": tables.recode(division, record, str(given["code"]), bool(given.get("moves")), user),
+                "code": record.values["Code"]}
 
     def post_period(self, given):
         """Close or open a period for one journal."""
@@ -271,7 +287,8 @@ class Control(WebhookControl):
         return {"closed": sorted(map(list, division.closed))}
 
     def get_clock(self, given):
-        return {"now": clock.utc_iso(self.sim.clock.now()), "offset": self.sim.clock.offset, "paused": self.sim.clock.paused is not None,
+        return {"now": clock.utc_iso(self.sim.clock.now()), "offset": self.sim.clock.offset,
+                "paused": self.sim.clock.paused is not None,
                 "skew": self.sim.clock.skew}
 
     def post_clock(self, given):
@@ -291,7 +308,8 @@ class Control(WebhookControl):
         return self.get_clock(given)
 
     def post_hide(self, given):
-        """Take from the user the right to see records, or all of a resource: they are not there, and nothing was deleted."""
+        """Take from the user the right to see records, or all of a resource: they are not there, and nothing was
+        deleted."""
         division, entity, keys = self._hidden(given)
         known = division.hidden.get(entity, set())
         division.hidden[entity] = None if keys is None or known is None else known | keys
@@ -316,7 +334,8 @@ class Control(WebhookControl):
             return division, DELETED, None if given.get("keys") is None else {str(key).lower() for key in given["keys"]}
         keys = None if given.get("keys") is None else {self._key(entity, key) for key in given["keys"]}
         if entity not in division.entities or keys is not None and not keys <= set(division.records[entity]):
-            raise Bad(f"these are no living records of {division.code}: {given.get('resource')} {sorted(keys or ())[:3]}")
+            raise Bad(f"these are no living records of {division.code}: {given.get('resource')} "
+                      f"{sorted(keys or ())[:3]}")
         return division, entity, keys
 
     def _packages(self, division, wanted):
@@ -334,11 +353,13 @@ class Control(WebhookControl):
         """Block a division, archive it, or move it to another database (all row versions start again, lower)."""
         division = self._division({"division": given["code"]})
         wanted = {name: value for name, value in given.items() if name != "code"}
-        unknown = set(wanted) - {"blocked", "reason", "move_date", "hr_link_date", "status", "blocking_status", "reset_timestamps", "granted",
+        unknown = set(wanted) - {"blocked", "reason", "move_date", "hr_link_date", "status", "blocking_status",
+                                 "reset_timestamps", "granted",
                                  "packages"}
         if unknown:
             raise Bad(f"a division has no {', '.join(sorted(unknown))}")
-        if wanted.get("reason") is not None and (not isinstance(wanted["reason"], str) or not wanted["reason"].isprintable()):
+        if wanted.get("reason") is not None and (not isinstance(wanted["reason"], str)
+                                                 or not wanted["reason"].isprintable()):
             raise Bad("reason is the text of a header")
         self._packages(division, wanted)
         division.granted = bool(wanted.get("granted", division.granted))
@@ -353,5 +374,6 @@ class Control(WebhookControl):
                 division.info[name] = int(wanted[name])
         if wanted.get("reset_timestamps", "move_date" in wanted or "hr_link_date" in wanted):
             division.move()
-        return {"code": division.code, "reason": division.reason, "granted": division.granted, "packages": division.packages,
+        return {"code": division.code, "reason": division.reason, "granted": division.granted,
+                "packages": division.packages,
                 **{name: division.info[name] for name in ("move_date", "hr_link_date", "status", "blocking_status")}}

@@ -1,6 +1,7 @@
 """One division: its records, their row versions, the feed of changes and the log of deletions.
 
-Values of a record are kept in the form its rows carry them (dates as `/Date(ms)/`), only those that differ from the default.
+Values of a record are kept in the form its rows carry them (dates as `/Date(ms)/`), only those that differ from the
+default.
 """
 import bisect
 import functools
@@ -8,7 +9,8 @@ import random
 import uuid
 
 from . import clock, documents, orders
-from .catalogue import (ACCOUNT, COMBINED, COSTCENTER, COSTUNIT, DOCUMENT_OF_LINE, DOCUMENTS, ENTITY_TYPE, ENTRIES, FEEDS, GL, ITEM, KEY_FIELD,
+from .catalogue import (ACCOUNT, COMBINED, COSTCENTER, COSTUNIT, DOCUMENT_OF_LINE, DOCUMENTS, ENTITY_TYPE, ENTRIES,
+                        FEEDS, GL, ITEM, KEY_FIELD,
                         LINE, ORDER, PRESETS, RESOURCES, SET_OF, TRANSACTION, number, pad)
 from .visibility import Visibility
 
@@ -21,10 +23,12 @@ CODED = (GL, ITEM, ACCOUNT, COSTCENTER, COSTUNIT)
 
 
 class Record:
-    """A record: key, values, row version `ts`, the links between header and lines, and those of the ledger: `postings` of an
+    """A record: key, values, row version `ts`, the links between header and lines, and those of the ledger:
+    `postings` of an
     entry ({role: transaction line}), `entry` of a posted invoice or of a transaction line, `twins` of a posted invoice
     ({key of its line: line of its entry})."""
-    __slots__ = ("entity", "key", "values", "ts", "deleted", "header", "lines", "version", "shown", "postings", "entry", "twins", "raw")
+    __slots__ = ("entity", "key", "values", "ts", "deleted", "header", "lines", "version", "shown", "postings", "entry",
+                 "twins", "raw")
 
     def __init__(self, entity, key, values):
         self.entity, self.key, self.values = entity, key, values
@@ -112,7 +116,8 @@ class Division:
         return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
 
     def _key_for(self, entity, values):
-        """A key that the service gives: a Guid, or in the catalogue's other types the next number or the code that was sent."""
+        """A key that the service gives: a Guid, or in the catalogue's other types the next number or the code that
+        was sent."""
         resource = RESOURCES[entity]
         edm = resource.types[KEY_FIELD[entity]]
         if edm == "Guid" or not resource.generic:
@@ -138,7 +143,9 @@ class Division:
         feed = self.feed_of(records[0].entity)
         if records[0].entity in CODED:
             self.names += 1
-        shared = self.settings.shared_versions and feed is not None and SET_OF.get(records[0].entity, records[0].entity) in _COMBINED_ENTITIES
+        shared = self.settings.shared_versions and feed is not None and SET_OF.get(records[0].entity,
+                                                                                   records[
+                                                                                       0].entity) in _COMBINED_ENTITIES
         stamp = self.next_stamp() if shared else None
         for record in records:
             record.version += 1
@@ -151,7 +158,8 @@ class Division:
         if feed is not None:
             self.stamp_times.append((self.clock.wall(), self.stamp))
             served = SET_OF.get(records[0].entity, records[0].entity)
-            feed.sweep(sum(len(self.records[entity]) for entity in self.entities if SET_OF.get(entity, entity) == served))
+            feed.sweep(sum(len(self.records[entity]) for entity in self.entities
+                           if SET_OF.get(entity, entity) == served))
 
     def _move_stock(self):
         """Orders and items move stock positions, without anything else of these changing."""
@@ -228,11 +236,13 @@ class Division:
         return header.lines if header is not None else []
 
     def shows(self, record):
-        """Whether the user may see a record: neither its resource is hidden from him, nor the record, nor its document."""
+        """Whether the user may see a record: neither its resource is hidden from him, nor the record, nor its
+        document."""
         if not self.hidden:
             return True
         of = record.entry if record.entity == TRANSACTION else record.header
-        return not any(r is not None and r.entity in self.hidden and (self.hidden[r.entity] is None or r.key in self.hidden[r.entity])
+        return not any(r is not None and r.entity in self.hidden
+                       and (self.hidden[r.entity] is None or r.key in self.hidden[r.entity])
                        for r in (record, of))
 
     def by_code(self, entity, code):
@@ -240,7 +250,8 @@ class Division:
 
     @act
     def create(self, entity, values, user, lines=None, key=None, wall=None, touch=True):
-        """A new record as the service makes it; for a document with its lines. ValueError when it cannot be. `wall` and `touch`
+        """A new record as the service makes it; for a document with its lines. ValueError when it cannot be. `wall`
+        and `touch`
         are for the initial data of the ledger: when it was made, and whether it gets its row version now."""
         if entity == ORDER:
             return orders.create(self, values, lines or [], user, key)
@@ -303,20 +314,24 @@ class Division:
             del index[code]
         self.late.changed(record, gone=True)
         entity_type = ENTITY_TYPE.get(SET_OF.get(entity, entity))
-        lost = entity_type and logged and self.settings.deleted_loss and self.late_rng.random() < self.settings.deleted_loss
+        lost = entity_type and logged and self.settings.deleted_loss and self.late_rng.random(
+            ) < self.settings.deleted_loss
         if lost:
             self.weather.met("lost_deletion")
         elif entity_type and logged:
             self.deleted_stamp += 1 + self.rng.randrange(3)
             s = self.settings
-            after = self.late_rng.uniform(s.visible_after_min["deleted"], s.visible_after_max["deleted"]) if self.late.watching else 0
+            after = self.late_rng.uniform(s.visible_after_min["deleted"],
+                                          s.visible_after_max["deleted"]) if self.late.watching else 0
             self.deleted.append({
                 "_seen": self.clock.now() + after,
-                "Timestamp": str(self.deleted_stamp), "DeletedBy": user, "DeletedDate": clock.date_text(self.clock.wall()),
+                "Timestamp": str(self.deleted_stamp), "DeletedBy": user,
+                "DeletedDate": clock.date_text(self.clock.wall()),
                 "Division": self.code, "EntityKey": record.key, "EntityType": entity_type, "ID": self.new_key()})
 
     def deleted_rows(self, all_of_them=False):
-        """The deletion log of the last two months: what the user may see and what has become visible, unless all is asked for."""
+        """The deletion log of the last two months: what the user may see and what has become visible, unless all is
+        asked for."""
         oldest, now, hidden = self.clock.wall() - 61 * 86_400_000, self.clock.now(), self.hidden.get(DELETED, ())
         found = [row for row in self.deleted if clock.wall_from_text(row["DeletedDate"]) >= oldest]
         if all_of_them:
@@ -332,7 +347,8 @@ class Division:
         return self.stamp_times[i - 1][1] if i else 1
 
     def move(self):
-        """Start all row versions again below their old values, as when the vendor moves a division to another database."""
+        """Start all row versions again below their old values, as when the vendor moves a division to another
+        database."""
         self.late.waiting.clear()
         self.stamp = 1_000 + self.rng.randrange(100)
         self.deleted_stamp = 100

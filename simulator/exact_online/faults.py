@@ -7,12 +7,17 @@ from urllib.parse import unquote
 ACTIONS = {  # action: arguments it takes
     "status": {"status", "body", "headers", "html"}, "reset_before": set(), "reset_after": set(), "delay": {"seconds"},
     "delay_after": {"seconds"}, "hang": set(), "slow_body": {"bytes_per_second"}, "truncate": {"at"}, "html": {"body"},
-    "malformed": set(), "wrong_division": {"division"}, "evil_next": {"next", "host", "division"}, "deferred": set(), "null_collections": set(),
-    "omit": {"share", "keys", "empty", "where"}, "loop_next": set(), "next_value": {"value"}, "spoil_row": {"field", "value", "twice", "raw"},
-    "status_after": {"status", "body", "headers", "html"}, "maintenance": {"seconds", "form"}, "gateway": {"status", "errorcode", "oauth"},
-    "moved_page": set(), "accept_only": {"seconds"}, "slow_headers": {"seconds"}, "interim": {"count"}, "close_idle": set(),
+    "malformed": set(), "wrong_division": {"division"}, "evil_next": {"next", "host", "division"}, "deferred": set(),
+    "null_collections": set(),
+    "omit": {"share", "keys", "empty", "where"}, "loop_next": set(), "next_value": {"value"},
+    "spoil_row": {"field", "value", "twice", "raw"},
+    "status_after": {"status", "body", "headers", "html"}, "maintenance": {"seconds", "form"},
+    "gateway": {"status", "errorcode", "oauth"},
+    "moved_page": set(), "accept_only": {"seconds"}, "slow_headers": {"seconds"}, "interim": {"count"},
+    "close_idle": set(),
     "cut_handshake": set(), "redirect": {"to", "status"}, "skew": {"seconds"}, "monster": {"kind"}}
-NEEDED = {"status": {"status"}, "delay": {"seconds"}, "delay_after": {"seconds"}, "slow_body": {"bytes_per_second"}, "status_after": {"status"},
+NEEDED = {"status": {"status"}, "delay": {"seconds"}, "delay_after": {"seconds"}, "slow_body": {"bytes_per_second"},
+          "status_after": {"status"},
           "maintenance": {"seconds"}, "redirect": {"to"}, "skew": {"seconds"}, "monster": {"kind"}}
 MAINTENANCE = ("503", "502", "504", "html", "redirect", "chunked", "empty", "no_content", "gzip", "charset")
 MONSTERS = ("bytes", "nesting", "number", "members")
@@ -58,7 +63,8 @@ class Fault:
         """Refuse shares outside 0 to 1 and seconds and statuses that are no numbers."""
         for name in ("share", "seconds", "bytes_per_second", "status", "count", "at", "times", "skip"):
             value = wanted.get(name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))) and not str(value).lstrip("-").isdigit():
+            if value is not None and (isinstance(value, bool)
+                                      or not isinstance(value, (int, float))) and not str(value).lstrip("-").isdigit():
                 raise ValueError(f"{name} takes a number, not {value!r}")
         if not 0 <= wanted.get("share", 0) <= 1:
             raise ValueError("share is a share between 0 and 1")

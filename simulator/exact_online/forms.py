@@ -1,7 +1,10 @@
-"""Forms in which the real service may answer, by the number of the entry that names them, and the weather that draws them.
+"""Forms in which the real service may answer, by the number of the entry that names them, and the weather that draws
+them.
 
-A form is met because a setting or a fault asks for it, or because the weather draws it: `weather` times its rate, from a
-generator of the request's own, so that the same seed gives the same requests the same answers. Some forms are no matter of
+A form is met because a setting or a fault asks for it, or because the weather draws it: `weather` times its rate,
+from a
+generator of the request's own, so that the same seed gives the same requests the same answers. Some forms are no
+matter of
 one answer but of the whole service (ALTERNATIVES): the weather chooses them once, when it is set.
 """
 import collections
@@ -118,32 +121,44 @@ FORMS = {
     "journal_row_zero": Form("books", 0.3, "general journals with a row 0 of 0"),
     "turned_sign": Form("books", 1, "sync sales invoices are negative"),
     **{name: Form("books", 1, what) for name, what in (
-        ("rejected", "entries of status 5"), ("drafts", "invoices of status 10"), ("balances", "opening and closing balances that do not fit"),
+        ("rejected", "entries of status 5"), ("drafts", "invoices of status 10"),
+        ("balances", "opening and closing balances that do not fit"),
         ("charges", "order charges beside the lines"), ("reverse_charge", "VAT that is shown and not owed"),
-        ("including", "line amounts with VAT"), ("overtyped", "VAT typed over"), ("rounding", "VAT that rounds to nothing"),
-        ("system", "ledger rows without a document"), ("budget", "budget rows among those of the ledger"), ("zero", "entries of 0"), ("zero_guid", "the zero Guid for null"),
+        ("including", "line amounts with VAT"), ("overtyped", "VAT typed over"),
+        ("rounding", "VAT that rounds to nothing"),
+        ("system", "ledger rows without a document"), ("budget", "budget rows among those of the ledger"),
+        ("zero", "entries of 0"), ("zero_guid", "the zero Guid for null"),
         ("null_vat", "null as VAT of a header"))},
     "recode": Form("books", 0, "a cost center gets another code under its documents"),
     "closed_period": Form("books", 0, "a write into a closed period is refused"),
 }
 ALTERNATIVES = {    # setting: what the weather may choose instead of the default, and the form this is
     "shared_versions": ((True,), "shared_versions"), "sync_order": (("pages", "pages", "key"), "unsorted_pages"),
-    "post_nulls": ((True,), "post_nulls"), "empty_forms": ((True,), "empty_forms"), "honour_keys": ((True,), "honoured_key"),
+    "post_nulls": ((True,), "post_nulls"), "empty_forms": ((True,), "empty_forms"),
+    "honour_keys": ((True,), "honoured_key"),
     "deleted_status": ((410, 204, 200), "deleted_status"), "post_status": ((200,), "post_status"),
-    "too_early_status": ((401,), "too_early_401"), "old_token_status": ((400,), "old_token_400"), "reason_header": ((0.5,), "no_reason"),
+    "too_early_status": ((401,), "too_early_401"), "old_token_status": ((400,), "old_token_400"),
+    "reason_header": ((0.5,), "no_reason"),
     "too_early_rotates": ((True,), "too_early_rotates"), "expires_in_form": (("number",), "expires_in_number"),
     "token_extra": ((["members"],), "token_members"), "limit_headers": (("none", "all"), "limit_headers"),
-    "minute_block": ((120,), "long_minute_block"), "minute_window": (("first_call",), "first_call_window"), "other_calls": ((5, 15), "other_calls"),
-    "reset_form": (("seconds", "local", "past", "far", "negative", "changing"), "reset_form"), "error_block": (("growing",), "error_block"),
+    "minute_block": ((120,), "long_minute_block"), "minute_window": (("first_call",), "first_call_window"),
+    "other_calls": ((5, 15), "other_calls"),
+    "reset_form": (("seconds", "local", "past", "far", "negative", "changing"), "reset_form"),
+    "error_block": (("growing",), "error_block"),
     "error_statuses": (([400, 401, 403, 404],), "error_statuses"), "header_case": (("lower",), "reason_case"),
-    "url_limit_form": (("404", "400", "reset"), "url_limit"), "select_required": ((["financial/GLAccounts", "crm/Accounts"],), "select_required"),
-    "webhook_retry_form": (("growing", "once"), "retry_form"), "webhook_flags": (("drawn",), "silent_fields"), "cookies": ((True,), "cookies"),
-    "http2": ((True,), "http2"), "ledger": (("repeat", "lines"), "other_ledger"), "journal_row_zero": ((True,), "journal_row_zero"),
+    "url_limit_form": (("404", "400", "reset"), "url_limit"),
+    "select_required": ((["financial/GLAccounts", "crm/Accounts"],), "select_required"),
+    "webhook_retry_form": (("growing", "once"), "retry_form"), "webhook_flags": (("drawn",), "silent_fields"),
+    "cookies": ((True,), "cookies"),
+    "http2": ((True,), "http2"), "ledger": (("repeat", "lines"), "other_ledger"),
+    "journal_row_zero": ((True,), "journal_row_zero"),
     "deleted_keys": (("lines", "header"), "late_deletion"), "visible_after_max": ((2.0, 6.0), "late")}
 ALWAYS = {"visible_after_max"}      # chosen in any weather above 0
 ON_TOKENS = ("reset_before", "accept_only", "slow_headers", "interim", "close_idle", "gateway", "maintenance", "skew")
-DRAWN_FAULTS = ("omit", "empty", "loop_next", "next_value", "spoil_row", "raw_value", "status_after", "moved_page", "gateway", "maintenance",
-                "accept_only", "slow_headers", "interim", "close_idle", "reset_before", "reset_after", "redirect", "skew", "monster")
+DRAWN_FAULTS = ("omit", "empty", "loop_next", "next_value", "spoil_row", "raw_value", "status_after", "moved_page",
+                "gateway", "maintenance",
+                "accept_only", "slow_headers", "interim", "close_idle", "reset_before", "reset_after", "redirect",
+                "skew", "monster")
 
 
 class Weather:
@@ -182,7 +197,8 @@ class Weather:
         return None
 
     def choose(self, defaults):
-        """The forms of the whole service, anew: {setting: value} that the weather sets. `defaults` are the values of calm."""
+        """The forms of the whole service, anew: {setting: value} that the weather sets. `defaults` are the values of
+        calm."""
         rng, weather, found = random.Random(f"weather {self.settings.seed}"), self.settings.weather, {}
         for name, (values, form) in ALTERNATIVES.items():
             draw, value = rng.random(), rng.choice(values)
@@ -197,10 +213,12 @@ class Weather:
 
     def public(self):
         """For the control API: each form, how often it was met, and what was chosen."""
-        forms = [{"entry": form.entry, "name": name, "what": form.what, "drawn": form.rate > 0, "met": self.counts[name]}
+        forms = [{"entry": form.entry, "name": name, "what": form.what, "drawn": form.rate > 0,
+                  "met": self.counts[name]}
                  for name, form in FORMS.items()]
         return {"weather": self.settings.weather, "seed": self.settings.seed, "chosen": self.chosen, "forms": forms,
-                "met": sum(form["met"] > 0 for form in forms), "never": [form["name"] for form in forms if not form["met"]]}
+                "met": sum(form["met"] > 0 for form in forms),
+                "never": [form["name"] for form in forms if not form["met"]]}
 
 
 _FAULTS = {     # what the weather asks of a fault
@@ -208,11 +226,14 @@ _FAULTS = {     # what the weather asks of a fault
     "empty": lambda rng: {"action": "omit", "empty": True},
     "loop_next": lambda rng: {"action": "loop_next"},
     "next_value": lambda rng: {"action": "next_value", "value": rng.choice((None, ""))},
-    "spoil_row": lambda rng: {"action": "spoil_row", **rng.choice(({}, {"twice": True}, {"field": "Division"}, {"field": "LineNumber"}))},
-    "raw_value": lambda rng: {"action": "spoil_row", "raw": rng.choice(('"a\\u0000b"', '"\\ud83d"', "20.0", "1E400", "-0"))},
+    "spoil_row": lambda rng: {"action": "spoil_row", **rng.choice(({}, {"twice": True}, {"field": "Division"},
+                                                                   {"field": "LineNumber"}))},
+    "raw_value": lambda rng: {"action": "spoil_row", "raw": rng.choice(('"a\\u0000b"', '"\\ud83d"', "20.0", "1E400",
+                                                                        "-0"))},
     "status_after": lambda rng: {"action": "status_after", "status": rng.choice((500, 503))},
     "moved_page": lambda rng: {"action": "moved_page"},
-    "gateway": lambda rng: {"action": "gateway", "status": rng.choice((401, 429, 500, 503)), "oauth": rng.random() < 0.3},
+    "gateway": lambda rng: {"action": "gateway", "status": rng.choice((401, 429, 500, 503)),
+                            "oauth": rng.random() < 0.3},
     "maintenance": lambda rng: {"action": "maintenance", "seconds": rng.uniform(2, 20)},
     "accept_only": lambda rng: {"action": "accept_only", "seconds": rng.uniform(1, 10)},
     "slow_headers": lambda rng: {"action": "slow_headers", "seconds": 0.01},

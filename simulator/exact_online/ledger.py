@@ -1,12 +1,17 @@
 """The ledger: every entry posts transaction lines that balance, and each later change of the entry reaches them.
 
-As recorded (setting ledger = control): row 0 is the control row on the account of the journal (debtors, creditors, bank, cash),
-one row stands for each line of the entry under its number, one for each VAT code from number 9999 downward, and all rows add up
-to zero; general journals have no row 0. Two other shapes may exist: `repeat`, where row 0 repeats the total beside a control row
-and the rows from 1 on add up to zero, and `lines`, where row 0 is the total of the lines with their sign. Debit is positive,
+As recorded (setting ledger = control): row 0 is the control row on the account of the journal (debtors, creditors,
+bank, cash),
+one row stands for each line of the entry under its number, one for each VAT code from number 9999 downward, and all
+rows add up
+to zero; general journals have no row 0. Two other shapes may exist: `repeat`, where row 0 repeats the total beside a
+control row
+and the rows from 1 on add up to zero, and `lines`, where row 0 is the total of the lines with their sign. Debit is
+positive,
 credit negative. The rows are kept by role, so that a change of the entry changes, adds or removes single rows.
 """
-from .catalogue import BANK_ENTRIES, CASH_ENTRIES, GL, JOURNAL_ENTRIES, PURCHASE_ENTRIES, SALES_ENTRIES, TRANSACTION, number, pad
+from .catalogue import (BANK_ENTRIES, CASH_ENTRIES, GL, JOURNAL_ENTRIES, PURCHASE_ENTRIES, SALES_ENTRIES,
+                        TRANSACTION, number, pad)
 from .words import JOURNALS, VAT_RULES
 
 VAT_ACCOUNT = {PURCHASE_ENTRIES.header: "1520", SALES_ENTRIES.header: "1500"}
@@ -40,12 +45,16 @@ def _account(division, code):
 def _common(division, entry):
     """What every transaction line repeats of its entry."""
     v = entry.values
-    return {"EntryID": entry.key, "EntryNumber": v.get("EntryNumber"), "JournalCode": journal_of(entry), "Status": v.get("Status"),
-            "Type": 40 if entry.entity in CASH_FLOW else v.get("Type"), "FinancialYear": v.get("FinancialYear", v.get("ReportingYear")),
+    return {"EntryID": entry.key, "EntryNumber": v.get("EntryNumber"), "JournalCode": journal_of(entry),
+            "Status": v.get("Status"),
+            "Type": 40 if entry.entity in CASH_FLOW else v.get("Type"),
+            "FinancialYear": v.get("FinancialYear", v.get("ReportingYear")),
             "FinancialPeriod": v.get("FinancialPeriod", v.get("ReportingPeriod")), "Currency": v.get("Currency"),
-            "ExchangeRate": v.get("ExchangeRate", v.get("Rate", 1)), "YourRef": v.get("YourRef"), "PaymentReference": v.get("PaymentReference"),
+            "ExchangeRate": v.get("ExchangeRate", v.get("Rate", 1)), "YourRef": v.get("YourRef"),
+            "PaymentReference": v.get("PaymentReference"),
             "InvoiceNumber": v.get("InvoiceNumber"), "OrderNumber": v.get("OrderNumber"), "DueDate": v.get("DueDate"),
-            "Account": v.get("Supplier", v.get("Customer")), "ExternalLinkDescription": v.get("ExternalLinkDescription")}
+            "Account": v.get("Supplier", v.get("Customer")),
+            "ExternalLinkDescription": v.get("ExternalLinkDescription")}
 
 
 def _total(lines, name):
@@ -63,14 +72,16 @@ def rows_of(division, entry):
     if entry.values.get("Status") == REJECTED:
         return {}
     common, lines = _common(division, entry), entry.lines
-    date = entry.values.get("EntryDate") or next((line.values.get("Date") for line in lines if line.values.get("Date")), None)
+    date = entry.values.get("EntryDate") or next((line.values.get("Date") for line in lines if line.values.get("Date")),
+                                                 None)
     common["Date"] = date
     counter = _account(division, JOURNALS.get(journal_of(entry), ("", None))[1])
     sign = -1 if entry.entity in CASH_FLOW or entry.entity == SALES_ENTRIES.header else 1
     found, taxes = {"header": None}, {}
     for line in lines:
         v = line.values
-        row = {**common, **{name: v.get(name) for name in FROM_LINE}, "GLAccount": v.get("GLAccount"), "LineNumber": v["LineNumber"],
+        row = {**common, **{name: v.get(name) for name in FROM_LINE}, "GLAccount": v.get("GLAccount"),
+               "LineNumber": v["LineNumber"],
                "LineType": 1, "AmountDC": sign * _cents(v["AmountDC"] - _inside(v)[0]),
                "AmountFC": sign * _cents(v["AmountFC"] - _inside(v)[1]), "VATCode": v.get("VATCode"),
                "VATPercentage": v.get("VATPercentage"), "VATType": v.get("VATType"), "OffsetID": v.get("OffsetID"),
@@ -82,11 +93,15 @@ def rows_of(division, entry):
             taxes.setdefault(v["VATCode"], []).append(line)
     for code, taxed in taxes.items():
         row = {**common, "GLAccount": _account(division, VAT_ACCOUNT[entry.entity]), "LineType": 5, "VATCode": code,
-                              "AmountDC": sign * _total(taxed, "VATAmountDC"), "AmountFC": sign * _total(taxed, "VATAmountFC"),
-                              "AmountVATBaseFC": sign * _total(taxed, "VATBaseAmountFC"), "VATPercentage": taxed[0].values.get("VATPercentage")}
+                              "AmountDC": sign * _total(taxed, "VATAmountDC"),
+                              "AmountFC": sign * _total(taxed, "VATAmountFC"),
+                              "AmountVATBaseFC": sign * _total(taxed, "VATBaseAmountFC"),
+                              "VATPercentage": taxed[0].values.get("VATPercentage")}
         found["vat", code] = row
-        if VAT_RULES.get(code.strip(), ("E", False))[1]:       # reverse charge: claimed and owed at once, no matter of the other party
-            found["owed", code] = {**row, "GLAccount": _account(division, "1500"), "AmountDC": -row["AmountDC"], "AmountFC": -row["AmountFC"]}
+        # reverse charge: claimed and owed at once, no matter of the other party
+        if VAT_RULES.get(code.strip(), ("E", False))[1]:
+            found["owed", code] = {**row, "GLAccount": _account(division, "1500"), "AmountDC": -row["AmountDC"],
+                                   "AmountFC": -row["AmountFC"]}
     total = {name: -_total_of(found.values(), name) for name in ("AmountDC", "AmountFC")}
     shape, journal = division.settings.ledger, entry.entity == JOURNAL_ENTRIES.header
     if shape == "control":
@@ -94,17 +109,20 @@ def rows_of(division, entry):
             del found["header"]
             return found
         amounts = dict.fromkeys(total, 0) if journal else total
-        found["header"] = {**common, **amounts, "GLAccount": counter, "LineType": 0, "LineNumber": 0, "Description": entry.values.get("Description")}
+        found["header"] = {**common, **amounts, "GLAccount": counter, "LineType": 0, "LineNumber": 0,
+                           "Description": entry.values.get("Description")}
         return found
     if shape == "lines":
         amounts = {name: -total[name] for name in total}
-        found["header"] = {**common, **amounts, "GLAccount": counter, "LineType": 0, "LineNumber": 0, "Description": entry.values.get("Description")}
+        found["header"] = {**common, **amounts, "GLAccount": counter, "LineType": 0, "LineNumber": 0,
+                           "Description": entry.values.get("Description")}
         return found
     if journal:      # balances by itself; the header shows the debit side
         total = {name: _total_of((r for r in found.values() if r and r[name] > 0), name) for name in total}
     else:
         found["balance"] = {**common, **total, "GLAccount": counter, "LineType": 2}
-    found["header"] = {**common, **total, "GLAccount": counter, "LineType": 0, "LineNumber": 0, "Description": entry.values.get("Description")}
+    found["header"] = {**common, **total, "GLAccount": counter, "LineType": 0, "LineNumber": 0,
+                       "Description": entry.values.get("Description")}
     return found
 
 
@@ -142,12 +160,14 @@ def post(division, entry, user, wall=None, touch=True):
 
 
 def post_system(division, rows, values, user, wall):
-    """An entry of the ledger that no document made: assets, revaluation, deferral, VAT return, year end, budget. Its rows."""
+    """An entry of the ledger that no document made: assets, revaluation, deferral, VAT return, year end, budget. Its
+    rows."""
     from .division import SYSTEM, Record
     entry = Record(SYSTEM, division.new_key(), dict(values))
     division.system[entry.key] = entry
     for i, row in enumerate(rows, 1):
-        made = {**values, "EntryID": entry.key, "LineNumber": i, "LineType": 1, "Currency": "EUR", "ExchangeRate": 1, "Status": 50, **row}
+        made = {**values, "EntryID": entry.key, "LineNumber": i, "LineType": 1, "Currency": "EUR", "ExchangeRate": 1,
+                "Status": 50, **row}
         pad(TRANSACTION, made)
         entry.postings["line", i] = record = division.insert(TRANSACTION, made, user, wall=wall)
         record.entry = entry

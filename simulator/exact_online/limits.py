@@ -41,7 +41,8 @@ class Limits:
         return begin, used
 
     def take(self, division, rng=None):
-        """Count one call. (None, headers of the answer) when it is allowed, else ('minute' or 'day', headers of the 429)."""
+        """Count one call. (None, headers of the answer) when it is allowed, else ('minute' or 'day', headers of the
+        429)."""
         now, s = self.clock.now(), self.settings
         day = int(now // 86400)
         begin, used_minute = self._minute(division, now)
@@ -53,13 +54,16 @@ class Limits:
                 self.closed[division] = closed = begin + s.minute_block
             if s.minute_block != 60:
                 self.weather.met("long_minute_block")
-            return "minute", self._refusal(self._minute_headers(0, begin), self._day_headers(max(s.day_limit - used_day, 0), day))
+            return "minute", self._refusal(self._minute_headers(0, begin),
+                                           self._day_headers(max(s.day_limit - used_day, 0), day))
         if s.day_limit and used_day >= s.day_limit:
             self.refused["day"] += 1
-            return "day", self._refusal(self._day_headers(0, day), self._minute_headers(max(s.minute_limit - used_minute, 0), begin))
+            return "day", self._refusal(self._day_headers(0, day),
+                                        self._minute_headers(max(s.minute_limit - used_minute, 0), begin))
         if rng is not None and s.minute_limit and self.weather.draw(rng, "early_429", s.early_429):
             self.refused["early"] += 1
-            return "early", self._refusal(self._minute_headers(s.minute_limit - used_minute, begin), self._day_headers(s.day_limit - used_day, day))
+            return "early", self._refusal(self._minute_headers(s.minute_limit - used_minute, begin),
+                                          self._day_headers(s.day_limit - used_day, day))
         self.minutes[division], self.days[division] = (begin, used_minute + 1), (day, used_day + 1)
         self.most_in_a_minute[division] = max(self.most_in_a_minute[division], used_minute + 1)
         headers = {}
@@ -94,7 +98,8 @@ class Limits:
 
     def _minute_headers(self, left, begin):
         self.counted += 1
-        return {"X-RateLimit-Minutely-Limit": self._limit(self.settings.minute_limit), "X-RateLimit-Minutely-Remaining": self._left(left),
+        return {"X-RateLimit-Minutely-Limit": self._limit(self.settings.minute_limit),
+                "X-RateLimit-Minutely-Remaining": self._left(left),
                 "X-RateLimit-Minutely-Reset": self._reset(begin + 60)}
 
     def _day_headers(self, left, day):
@@ -102,7 +107,8 @@ class Limits:
                 "X-RateLimit-Reset": self._reset((day + 1) * 86_400)}
 
     def is_blocked(self, key):
-        """Whether too many errors block this (user, division, endpoint); a call meanwhile makes the block an hour again."""
+        """Whether too many errors block this (user, division, endpoint); a call meanwhile makes the block an hour
+        again."""
         if not self.settings.error_limit or key not in self.blocked:
             return False
         now = self.clock.now()
@@ -141,6 +147,7 @@ class Limits:
 
         def name(key):
             return " ".join(str(part) for part in key)
-        return {"refused": dict(self.refused), "most_in_a_minute": {str(k): v for k, v in self.most_in_a_minute.items()},
+        return {"refused": dict(self.refused), "most_in_a_minute": {str(k): v for k,
+                                                                    v in self.most_in_a_minute.items()},
                 "errors_last_hour": {name(k): sum(at > now - 3600 for at in v) for k, v in self.errors.items()},
                 "blocked": {name(k): round(until - now) for k, until in self.blocked.items() if until > now}}

@@ -8,11 +8,13 @@ from . import clock
 
 FRACTIONS = tuple(f"fraction_{digits}" for digits in range(8))
 ON_THE_WIRE = ("chunked", "expect", "http10", "lower_headers")     # how the request is sent; its body is the same
-STYLES = ("plain", "escaped", "action_first", "short", *FRACTIONS, "upper_guids", "utf8", "delimiter", "inner_hash", "trailing", *ON_THE_WIRE,
+STYLES = ("plain", "escaped", "action_first", "short", *FRACTIONS, "upper_guids", "utf8", "delimiter", "inner_hash",
+          "trailing", *ON_THE_WIRE,
           "bom", "old_names", "text_division", "braces", "topic_case", "no_key")
 WEATHER = {**{style: style for style in (*ON_THE_WIRE, "old_names", "text_division", "braces", "topic_case", "no_key")},
            "bom": "bom_body"}       # style: the form of the weather
-DRAWN = {"escaped": 0.2, "action_first": 0.15, "short": 0.1, "upper_guids": 0.15, "utf8": 0.1, "delimiter": 0.05, "inner_hash": 0.05}
+DRAWN = {"escaped": 0.2, "action_first": 0.15, "short": 0.1, "upper_guids": 0.15, "utf8": 0.1, "delimiter": 0.05,
+         "inner_hash": 0.05}
 FORGERIES = ("lower", "base64", "reserialized", "unescaped", "flipped", "unsigned", "other_secret")
 
 
@@ -57,8 +59,10 @@ def content(topic, client_id, division, action, key, endpoint, created, styles, 
     if "text_division" in styles:
         division = str(division)
     if "old_names" in styles:
-        members = [("Topic", topic), ("Action", action.upper()), ("Division", division), ("Key", key), ("Endpoint", endpoint)]
-        return "{" + ",".join(f'"{name}":{_string(value, styles)}' for name, value in [*members, *(extra or {}).items()]) + "}"
+        members = [("Topic", topic), ("Action", action.upper()), ("Division", division), ("Key", key),
+                   ("Endpoint", endpoint)]
+        return "{" + ",".join(f'"{name}":{_string(value, styles)}' for name,
+                              value in [*members, *(extra or {}).items()]) + "}"
     members = [("Topic", topic), ("ClientId", client_id), ("Division", division), ("Action", action), ("Key", key)]
     if "action_first" in styles:
         members[2], members[3] = members[3], members[2]

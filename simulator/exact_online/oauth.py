@@ -19,14 +19,16 @@ class Refusal(Exception):
 
     def __init__(self, status, error, description, headers=None, user=None, members=None):
         super().__init__(description)
-        self.status, self.error, self.description, self.headers, self.user = status, error, description, headers or {}, user
+        self.status, self.error, self.description, self.headers, self.user = status, error, description, headers or {
+            }, user
         self.members = members or {}        # more members of the body
 
 
 def us_time(instant):
     """A time as the texts of the token endpoint write it: `10/11/2022 9:18:20 PM`."""
     t = time.gmtime(instant)
-    return f"{t.tm_mon}/{t.tm_mday}/{t.tm_year} {t.tm_hour % 12 or 12}:{t.tm_min:02d}:{t.tm_sec:02d} {'PM' if t.tm_hour >= 12 else 'AM'}"
+    hour, half = t.tm_hour % 12 or 12, "PM" if t.tm_hour >= 12 else "AM"
+    return f"{t.tm_mon}/{t.tm_mday}/{t.tm_year} {hour}:{t.tm_min:02d}:{t.tm_sec:02d} {half}"
 
 
 def _secret(rng, prefix, length):
@@ -39,7 +41,8 @@ class Chain:
     """What one consent of a user started; a later consent of the same user ends it."""
 
     def __init__(self, user, divisions=None):
-        self.user, self.alive, self.divisions = user, True, divisions      # divisions: those the consent is for, None = all
+        # divisions: those the consent is for, None = all
+        self.user, self.alive, self.divisions = user, True, divisions
 
 
 class Pair:
@@ -77,7 +80,8 @@ class OAuth:
         return code
 
     def start(self, user, age=0, divisions=None):
-        """A new chain, ending the user's old one. `age`: how long ago its first pair counts as issued for the refresh rule."""
+        """A new chain, ending the user's old one. `age`: how long ago its first pair counts as issued for the
+        refresh rule."""
         if user in self.chains:
             self.chains[user].alive = False
         self.chains[user] = Chain(user, divisions)
@@ -86,7 +90,8 @@ class OAuth:
     def _issue(self, chain, counted_from, parent=None):
         now = self.clock.now()
         s = self.settings
-        pair = Pair(chain, now, s.token_lifetime, counted_from + s.min_refresh_age, self.rng, (s.token_length_min, s.token_length_max), parent)
+        pair = Pair(chain, now, s.token_lifetime, counted_from + s.min_refresh_age, self.rng,
+                    (s.token_length_min, s.token_length_max), parent)
         if self.length not in (None, len(pair.access)):
             self.weather.met("long_token")
         self.length = len(pair.access)
@@ -128,9 +133,11 @@ class OAuth:
     def _by_code(self, form):
         user, made, divisions = self.codes.pop(form.get("code"), (None, 0, None))
         if user is None or self.clock.now() - made > self.settings.code_lifetime:
-            raise Refusal(400, "invalid_grant", "The authorization code is invalid, expired or already used.", user=user)
+            raise Refusal(400, "invalid_grant", "The authorization code is invalid, expired or already used.",
+                          user=user)
         if form.get("redirect_uri") not in self.settings.redirect_uris:
-            raise Refusal(400, "invalid_grant", "The redirect_uri does not match the one of the authorization request.", user=user)
+            raise Refusal(400, "invalid_grant", "The redirect_uri does not match the one of the authorization request.",
+                          user=user)
         self._count(user)
         return self.start(user, divisions=divisions)
 
@@ -166,7 +173,8 @@ class OAuth:
         return pair.child
 
     def _too_early(self, pair, now):
-        """The refusal of a refresh that came too early; in one reading it holds a new refresh token, and the old one is spent."""
+        """The refusal of a refresh that came too early; in one reading it holds a new refresh token, and the old one
+        is spent."""
         s, members = self.settings, {}
         if s.too_early_rotates:
             self.weather.met("too_early_rotates")
@@ -174,10 +182,12 @@ class OAuth:
             members = {"refresh_token": pair.child.refresh}
         if s.too_early_status != 400:
             self.weather.met("too_early_401")
-        return Refusal(s.too_early_status, "access_denied", TOO_EARLY, {"Reason": "TooEarlyToRefreshTokens"}, pair.chain.user, members)
+        return Refusal(s.too_early_status, "access_denied", TOO_EARLY, {"Reason": "TooEarlyToRefreshTokens"},
+                       pair.chain.user, members)
 
     def revoke(self, what, user):
-        """End the user's access tokens, refresh tokens or whole chain, or let both have expired; for the control API. True when there was a chain."""
+        """End the user's access tokens, refresh tokens or whole chain, or let both have expired; for the control
+        API. True when there was a chain."""
         chain = self.chains.get(user)
         if chain is None:
             return False
@@ -196,7 +206,8 @@ class OAuth:
 
 def answer(pair, settings, weather):
     """The JSON of a token answer; expires_in is a string, as the service usually sends it."""
-    made = {"access_token": pair.access, "token_type": "bearer", "expires_in": str(settings.token_lifetime), "refresh_token": pair.refresh}
+    made = {"access_token": pair.access, "token_type": "bearer", "expires_in": str(settings.token_lifetime),
+            "refresh_token": pair.refresh}
     if settings.expires_in_form == "number" and weather.met("expires_in_number"):
         made["expires_in"] = settings.token_lifetime
     if "no_refresh_token" in settings.token_extra:

@@ -1,6 +1,7 @@
 """The part of OData version 2 that Exact Online understands: query options, $filter, $orderby, $select, skip tokens.
 
-Strict on purpose: literals must have the form of their field's type, and what the service is not known to accept is refused.
+Strict on purpose: literals must have the form of their field's type, and what the service is not known to accept is
+refused.
 """
 import re
 from urllib.parse import quote, unquote_plus
@@ -10,12 +11,15 @@ from .catalogue import comparable
 
 OPTIONS = {"$select", "$filter", "$orderby", "$top", "$skip", "$skiptoken", "$expand", "$inlinecount", "$format"}
 FUNCTIONS = {"trim": 1, "tolower": 1, "indexof": 2, "startswith": 2}
-NOT_IMPLEMENTED = {"substringof", "endswith", "toupper", "substring", "concat", "length", "replace", "year", "month", "day", "hour",
+NOT_IMPLEMENTED = {"substringof", "endswith", "toupper", "substring", "concat", "length", "replace", "year", "month",
+                   "day", "hour",
                    "minute",
                    "second", "round", "floor", "ceiling", "isof", "cast", "any", "all"}
 _TOKEN = re.compile(
-    r"\s*(?:(?P<guid>guid'(?P<guidv>[^']*)')|(?P<date>datetime'(?P<datev>[^']*)')|(?P<string>'(?P<stringv>(?:[^']|'')*)')"
-    r"|(?P<long>-?\d+[lL]\b)|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b)|(?P<name>[A-Za-z_][A-Za-z_0-9/]*)|(?P<punct>[(),]))")
+    r"\s*(?:(?P<guid>guid'(?P<guidv>[^']*)')|(?P<date>datetime'(?P<datev>[^']*)')|(?P<string>'(?P<stringv>"
+    r"(?:[^']|'')*)')"
+    r"|(?P<long>-?\d+[lL]\b)|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b)|(?P<name>[A-Za-z_][A-Za-z_0-9/"
+    r"]*)|(?P<punct>[(),]))")
 _GUID = re.compile(r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")
 _INTEGERS = ("Byte", "Int16", "Int32")
 
@@ -39,7 +43,9 @@ def parse_options(query):
         if name in options:
             raise Refused(400, f"Query parameter '{name}' is specified, but it should be specified exactly once.")
         if name.startswith("$") and name not in OPTIONS:
-            raise Refused(400, f"The query parameter '{name}' begins with a system-reserved '$' character but is not recognized.")
+            raise Refused(400,
+                          f"The query parameter '{name}' begins with a system-reserved '$' character but is not "
+                          f"recognized.")
         options[name] = unquote_plus(value)
     return options
 
@@ -144,7 +150,8 @@ class Parser:
         while self.peek("name", "and"):
             self.at += 1
             left, right = self.boolean(node), self.boolean(self.negation())
-            node = Node("Boolean", lambda row, a=left.value, b=right.value: a(row) and b(row), parts=("and", left, right))
+            node = Node("Boolean", lambda row, a=left.value, b=right.value: a(row) and b(row),
+                        parts=("and", left, right))
         return node
 
     def negation(self):
@@ -201,7 +208,8 @@ class Parser:
             raise Refused(400, f"No property '{name}' exists in type '{self.resource.type_name}'.")
         edm = self.resource.types[name]
         if self.resource.filters is not None and name not in self.resource.filters:
-            raise Refused(400, f"This $filter parameter is not supported for this resource: {name}." if self.resource.kind == "sync"
+            raise Refused(400, f"This $filter parameter is not supported for this resource: {name}."
+                          if self.resource.kind == "sync"
                           else f"Filtering on these fields is not supported: {name}")
         if name in self.resource.collections or "." in edm:
             raise Refused(400, f"Property '{name}' cannot be used in $filter.")
@@ -239,8 +247,10 @@ def _with(value, function):
 
 COMPARE = {
     "eq": lambda a, b: a == b, "ne": lambda a, b: a != b,
-    "gt": lambda a, b: a is not None and b is not None and a > b, "ge": lambda a, b: a is not None and b is not None and a >= b,
-    "lt": lambda a, b: a is not None and b is not None and a < b, "le": lambda a, b: a is not None and b is not None and a <= b,
+    "gt": lambda a, b: a is not None and b is not None and a > b, "ge": lambda a,
+    b: a is not None and b is not None and a >= b,
+    "lt": lambda a, b: a is not None and b is not None and a < b, "le": lambda a,
+    b: a is not None and b is not None and a <= b,
 }
 
 
@@ -254,7 +264,8 @@ class Filter:
         self.test = self.node.value
 
     def floor(self, field):
-        """A value that `field` exceeds in every row that passes (from `field gt x` and `ge x` joined with and), or None."""
+        """A value that `field` exceeds in every row that passes (from `field gt x` and `ge x` joined with and), or
+        None."""
         return self._floor(self.node, field)
 
     def _floor(self, node, field):
@@ -296,7 +307,8 @@ def parse_order(text, resource):
 
 
 def parse_select(text, resource, expand, children):
-    """(fields, {collection: its fields or None for all}) of $select with $expand; `children` gives a collection's resource."""
+    """(fields, {collection: its fields or None for all}) of $select with $expand; `children` gives a collection's
+    resource."""
     nested = {name: None for name in expand}
     if text is None:
         return list(resource.fields), nested
@@ -374,7 +386,8 @@ def parse_token(text, types):
 
 
 def next_link(url, options, changes):
-    """The absolute address of the next page: all options of this one with `changes` (None removes one), $skiptoken last."""
+    """The absolute address of the next page: all options of this one with `changes` (None removes one), $skiptoken
+    last."""
     merged = dict(sorted({**options, **changes}.items(), key=lambda pair: (pair[0] == "$skiptoken", pair[0])))
     pairs = ((name, quote(value, safe="$,()'")) for name, value in merged.items() if value is not None)
     return url + "?" + "&".join(f"{name}={value}" for name, value in pairs)

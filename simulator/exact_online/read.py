@@ -6,14 +6,17 @@ import itertools
 import re
 
 from . import atom, clock, rows, tables
-from .catalogue import (CHARGE, COMBINED, COMPUTED, DOCUMENT_OF_LINE, DOCUMENTS, KEY_FIELD, MANDATORY_FILTERS, RESOURCES, SET_OF,
+from .catalogue import (CHARGE, COMBINED, COMPUTED, DOCUMENT_OF_LINE, DOCUMENTS, KEY_FIELD, MANDATORY_FILTERS,
+                        RESOURCES, SET_OF,
                         SYNC_OF_TYPE, TRANSACTION, Raw, comparable)
-from .odata import Filter, Refused, next_link, parse_expand, parse_order, parse_select, parse_token, token_text, whole_number
+from .odata import (Filter, Refused, next_link, parse_expand, parse_order, parse_select, parse_token,
+                    token_text, whole_number)
 
 PARENT_FIELD = {**{line: d.parent for line, d in DOCUMENT_OF_LINE.items()}, TRANSACTION: "EntryID", CHARGE: "InvoiceID"}
 DIVISION_LISTS = ("system/Divisions", "system/AllDivisions", "system/GetMostRecentlyUsedDivisions", "hrm/Divisions")
 LEGISLATION = {"NL": ("NL ", "1"), "BE": ("BE ", "2"), "DE": ("DE ", "3")}       # of system/Divisions, and of Me
-NEVER_ABSENT = {"Timestamp", "Modified", "LineNumber", "Division", "EntityKey", "EntityType", "Code", "ID", "EntryID", "InvoiceID",
+NEVER_ABSENT = {"Timestamp", "Modified", "LineNumber", "Division", "EntityKey", "EntityType", "Code", "ID", "EntryID",
+                "InvoiceID",
                 "PurchaseOrderID", "Created"}
 EXTRA = b',"NewInThisRelease":"\xe2\x82\xac","FutureSettings":{"Values":[1,2.5,null]}'
 CHILDREN = {d.collection: RESOURCES[d.line] for d in DOCUMENTS.values()}
@@ -57,17 +60,23 @@ def division_row(sim, division, human_resources):
     first = min(sim.divisions)
     row = dict(RESOURCES["hrm/Divisions" if human_resources else "system/Divisions"].template)
     row.update(
-        Code=division.code, Description=info["description"], Country=info["country"].ljust(3), Currency="EUR", Customer=info["customer"],
-        CustomerCode="100".rjust(18), CustomerName=sim.divisions[first].info["description"], Created=clock.date_text(info["created"]),
-        Modified=clock.date_text(info["created"]), Creator=next(iter(info["staff"])), StartDate=clock.date_text(info["created"] // 86_400_000 * 86_400_000),
+        Code=division.code, Description=info["description"], Country=info["country"].ljust(3), Currency="EUR",
+        Customer=info["customer"],
+        CustomerCode="100".rjust(18), CustomerName=sim.divisions[first].info["description"],
+        Created=clock.date_text(info["created"]),
+        Modified=clock.date_text(info["created"]), Creator=next(iter(info["staff"])),
+        StartDate=clock.date_text(info["created"] // 86_400_000 * 86_400_000),
         BlockingStatus=info["blocking_status"], VATNumber=info["vat"], Website="https://www.example.com",
         ArchiveDate=clock.date_text(info["created"]) if info["status"] == 2 else None)
     if human_resources:
-        row.update(Status=1 if info["status"] == 2 else 0, HID=info["hid"], Main=division.code == first, CurrencyDescription="Euro")
+        row.update(Status=1 if info["status"] == 2 else 0, HID=info["hid"], Main=division.code == first,
+                   CurrencyDescription="Euro")
     else:
         row.update(
-            Status=info["status"], Hid=info["hid"], IsMainDivision=division.code == first, Current=division.code == sim.current_division,
-            City=info["city"], Postcode=info["postcode"], AddressLine1=info["street"], DivisionMoveDate=info["move_date"],
+            Status=info["status"], Hid=info["hid"], IsMainDivision=division.code == first,
+            Current=division.code == sim.current_division,
+            City=info["city"], Postcode=info["postcode"], AddressLine1=info["street"],
+            DivisionMoveDate=info["move_date"],
             DivisionHRLinkUnlinkDate=info["hr_link_date"], Legislation=LEGISLATION[info["country"]][0])
     return row
 
@@ -78,10 +87,14 @@ def me_row(sim, user):
     division = sim.divisions[sim.current_division]
     row = dict(RESOURCES["current/Me"].template)
     row.update(
-        UserID=sim.oauth.user_id(user), UserName=user, Email=user, FullName="Integratie API", FirstName="Integratie", LastName="API",
-        CurrentDivision=sim.current_division, AccountingDivision=min(sim.divisions), DivisionCustomer=division.info["customer"],
-        DivisionCustomerCode="100".rjust(18), DivisionCustomerName=division.info["description"], Legislation=LEGISLATION[division.info["country"]][1],
-        Language="NL", LanguageCode="nl-NL", EmployeeID=rows.ZERO, ServerTime=clock.iso_of(clock.wall_of(now)), ServerUtcOffset=clock.utc_offset(now))
+        UserID=sim.oauth.user_id(user), UserName=user, Email=user, FullName="Integratie API", FirstName="Integratie",
+        LastName="API",
+        CurrentDivision=sim.current_division, AccountingDivision=min(sim.divisions),
+        DivisionCustomer=division.info["customer"],
+        DivisionCustomerCode="100".rjust(18), DivisionCustomerName=division.info["description"],
+        Legislation=LEGISLATION[division.info["country"]][1],
+        Language="NL", LanguageCode="nl-NL", EmployeeID=rows.ZERO, ServerTime=clock.iso_of(clock.wall_of(now)),
+        ServerUtcOffset=clock.utc_offset(now))
     return row
 
 
@@ -92,7 +105,8 @@ class Source:
         self.q, self.resource, self.division = query, query.resource, query.division
         self.key = self.resource.key
         self.late = query.division.late if query.division is not None else None
-        if self.resource.kind == "sync" and query.sim.settings.sync_order == "key" and self.resource.path != "sync/Deleted":
+        by_key = query.sim.settings.sync_order == "key"
+        if self.resource.kind == "sync" and by_key and self.resource.path != "sync/Deleted":
             self.key = self.resource.identity
         self.key_type = self.resource.types[self.key]
 
@@ -102,7 +116,8 @@ class Source:
         return comparable(self.key_type, value)
 
     def _divisions(self):
-        """The divisions of one of the four lists: what may be opened and was granted, the licence's, or the last used."""
+        """The divisions of one of the four lists: what may be opened and was granted, the licence's, or the last
+        used."""
         sim, path = self.q.sim, self.resource.path
         found = list(sim.divisions.values())
         licence = self.division.info["licence"]
@@ -118,10 +133,12 @@ class Source:
         return [d for d in sorted(found, key=lambda d: -sim.used.get(d.code, 0)) if d.code in sim.used][:5]
 
     def rows(self, after, floor, keys, documents=None):
-        """(row, record or None) in key order with key > after. `floor`, `keys` and `documents` (ids of the documents whose lines
+        """(row, record or None) in key order with key > after. `floor`, `keys` and `documents` (ids of the documents
+        whose lines
         are asked for) are shortcuts from the filter. What the user may not see is not there."""
         path, division = self.resource.path, self.division
-        if division is not None and "empty" in (division.packages.get(path), division.packages.get(self.resource.entity)):
+        if division is not None and "empty" in (division.packages.get(path),
+                                                division.packages.get(self.resource.entity)):
             self.q.sim.weather.met("package")
             return
         if path == "current/Me":
@@ -160,7 +177,8 @@ class Source:
         if not waiting:
             return found
         mine = set(self.resource.entities) if self.resource.kind != "sync" else {
-            e for e in waiting and self.late.waiting if SET_OF.get(e, e) in self.resource.entities or e in self.resource.entities}
+            e for e in waiting and self.late.waiting if SET_OF.get(e, e) in self.resource.entities
+            or e in self.resource.entities}
         seen = [r for r, other in self.late.views({k: w for k, w in waiting.items() if w[0].entity in mine}, family)
                 if r is not None and self._meets(r, after, floor, keys, documents)]
         if any(other for _, other in self.late.views(waiting, family)):
@@ -210,7 +228,8 @@ def _checked_filter(q):
     found = Filter(options["$filter"], resource, q.sim.fold) if "$filter" in options else None
     if found is not None and "String" in (resource.types[name] for name in found.fields) and q.sim.fold:
         weather.met("filter_case")
-    refused = sorted(name for name in (found.fields if found else ()) if f"{resource.path}.{name}" in settings.unfilterable)
+    refused = sorted(name for name in (found.fields if found else ())
+                     if f"{resource.path}.{name}" in settings.unfilterable)
     if refused and weather.met("unfilterable"):
         raise Refused(400, f"Filtering on these fields is not supported: {', '.join(refused)}")
     wanted = next((set(v) for k, v in settings.mandatory_filters.items() if k.lower() == resource.path.lower()), None)
@@ -220,7 +239,8 @@ def _checked_filter(q):
     if (settings.mandatory_filter or wanted) and accepted and resource.kind in ("entity", "bulk") and q.owner is None:
         if found is None or not found.fields & accepted:
             raise Refused(400,
-                          "This endpoint has mandatory filtering applied. A GET request for this endpoint must have a $filter parameter "
+                          "This endpoint has mandatory filtering applied. A GET request for this endpoint must have "
+                          "a $filter parameter "
                                f"with one of the following fields in the url: {', '.join(sorted(accepted))}.")
     return found
 
@@ -228,7 +248,8 @@ def _checked_filter(q):
 def _matching(q, source, found, after=None):
     floor = found.floor("Timestamp") if found else None
     keys = found.keys(q.resource.key) if found and q.resource.kind != "sync" and len(q.resource.keys) == 1 else None
-    parent = PARENT_FIELD.get(q.resource.entity) if q.resource.kind != "sync" and not q.resource.generic or q.resource.path == CHARGE else None
+    indexed = q.resource.kind != "sync" and not q.resource.generic
+    parent = PARENT_FIELD.get(q.resource.entity) if indexed else None
     documents = found.keys(parent) if found and parent else None
     for row, record in source.rows(after, floor, keys, documents):
         if found is None or found.test(row):
@@ -302,10 +323,12 @@ def read_list(q):
         pairs = _matching(q, source, found, after[0] if after else None)
     for _ in range(skip or 0):
         next(pairs, None)
-    page, cut = _page(q, source, pairs, limit, order, after) if not tied else ([pair for _, pair in zip(range(limit), pairs)], None)
+    page, cut = _page(q, source, pairs, limit, order, after) if not tied else ([pair for _, pair in zip(range(limit),
+                                                                                                        pairs)], None)
     following = None
     if cut is not None or len(page) == size and (top is None or top > size):
-        position = cut or _position(source, page[-1][0], order, types) + ([rows.row_key(resource, page[-1][0])] if tied else [])
+        position = cut or _position(source, page[-1][0], order,
+                                    types) + ([rows.row_key(resource, page[-1][0])] if tied else [])
         token = ",".join(token_text(edm, value) for edm, value in zip(types, position))
         changes = {"$skip": None, "$skiptoken": token, "$top": None if top is None else str(top - len(page))}
         following = next_link(q.url, options, changes)
@@ -322,7 +345,8 @@ def _tied(q, source, found, after):
     floor = (after[0] - 1,) if after else None
     pairs = [(row, record) for row, record in _matching(q, source, found, floor[0] if floor else None)]
     pairs.sort(key=lambda pair: (source.key_of(pair[0]), rows.row_key(q.resource, pair[0])))
-    return [pair for pair in pairs if after is None or (source.key_of(pair[0]), rows.row_key(q.resource, pair[0])) > tuple(after)]
+    return [pair for pair in pairs if after is None or (source.key_of(pair[0]),
+                                                        rows.row_key(q.resource, pair[0])) > tuple(after)]
 
 
 def _position(source, row, order, types):
@@ -370,7 +394,8 @@ def _full_page_is_array(q):
 
 
 def _left(q, page):
-    """The rows of a page that an answer keeps: a fault may leave some out, and a division that is being copied gives a part."""
+    """The rows of a page that an answer keeps: a fault may leave some out, and a division that is being copied gives
+    a part."""
     action, a = q.action
     weather = q.sim.weather
     if action == "omit" and a.get("where", "rows") != "lines":
@@ -378,7 +403,8 @@ def _left(q, page):
         if len(left) < len(page):
             weather.met("omit" if left else "empty")
         page = left
-    if q.division is not None and q.division.info["blocking_status"] and q.sim.settings.blocked_omit and q.resource.entity in q.division.entities:
+    if q.division is not None and q.division.info[
+        "blocking_status"] and q.sim.settings.blocked_omit and q.resource.entity in q.division.entities:
         page = [pair for pair in page if q.rng.random() >= q.sim.settings.blocked_omit]
         weather.met("blocking")
     return page
@@ -436,7 +462,8 @@ def _written(q, page, select, nested, following, array):
         if stray:
             row = {**row, "Division": stray}
         expanded = {name: _lines(q, record, name, fields, now) for name, fields in nested.items()} if nested else None
-        kept = writer.kept_content(row, q.division, record) if record is not None and not stray and settings.keep_served else None
+        kept = writer.kept_content(row, q.division,
+                                   record) if record is not None and not stray and settings.keep_served else None
         text, content = writer.text(row, expanded, stray, kept)
         if action == "spoil_row" and i == len(page) // 2:
             text = _spoiled(q, writer, row, expanded, a)
@@ -465,7 +492,8 @@ def _spoiled(q, writer, row, expanded, a):
     types, plain = q.resource.types, writer.plain
     raw = a.get("raw")
     wanted = "String" if raw and raw.startswith('"') else "Double" if raw else None
-    fitting = [n for n in plain if n not in NEVER_ABSENT and n != q.resource.key and (wanted is None or types[n] == wanted)]
+    fitting = [n for n in plain if n not in NEVER_ABSENT and n != q.resource.key
+               and (wanted is None or types[n] == wanted)]
     field = a.get("field") or (q.rng.choice(fitting) if fitting and (raw or a.get("twice")) else q.resource.key)
     if field not in plain:
         return writer.text(row, expanded)[0]
@@ -504,7 +532,8 @@ def _lines(q, record, name, fields, now):
     writer = rows.Writer(child, fields or child.fields, q.base, q.division.code)
     size = q.sim.settings.expand_page_size
     family = q.resource.kind if q.resource.wide else "plain"
-    lines = [seen for seen in (q.division.late.view(line, family) for line in record.lines) if seen is not None and q.division.shows(seen)]
+    lines = [seen for seen in (q.division.late.view(line, family) for line in record.lines) if seen is not None
+             and q.division.shows(seen)]
     action, a = q.action
     if action == "omit" and a.get("where", "rows") != "rows":
         left = [line for line in lines if not _omits(q, a, line.values, line)]
@@ -519,7 +548,8 @@ def _lines(q, record, name, fields, now):
         following = b',"__next":' + rows.to_json(_rest_of_lines(q, record, name, writer, lines[-1].key)).encode()
     for line in lines:
         text, content = writer.text(rows.build(q.division, child, line))
-        q.sim.journal.note(q.page, q.division.code, child.path, line.key, content, now, None if following else record.key)
+        q.sim.journal.note(q.page, q.division.code, child.path, line.key, content, now,
+                           None if following else record.key)
         texts.append(text)
     return b'{"results":[' + b",".join(texts) + b"]" + following + b"}"
 
@@ -530,7 +560,8 @@ def _other_lines(q, record, name, fields):
     table = q.division.records.get(child.entity) if child is not None and q.division is not None else None
     if record is None or table is None:
         return b'{"results":[]}'
-    parent = "InvoiceID" if child.path == CHARGE else q.resource.key if q.resource.key != "ID" and q.resource.key in child.types else None
+    key = q.resource.key
+    parent = "InvoiceID" if child.path == CHARGE else key if key != "ID" and key in child.types else None
     parent = parent or tables.link_to(record.entity, child)
     writer = rows.Writer(child, fields or child.fields, q.base, q.division.code)
     found = [r for r in table.values() if parent and r.values.get(parent) == record.key and q.division.shows(r)]
@@ -585,7 +616,8 @@ def count(q):
 
 
 def _function(q):
-    """A function of the catalogue: an array without pages. Its parameters are plain options; their effect is not known."""
+    """A function of the catalogue: an array without pages. Its parameters are plain options; their effect is not
+    known."""
     select, nested = _select(q, [])
     q.sim.weather.met("any_endpoint")
     return _written(q, list(itertools.islice(Source(q).rows(None, None, None), 3)), select, nested, None, True)
@@ -597,7 +629,8 @@ def _sync_timestamp(q):
     modified, endpoint = given.get("modified"), given.get("endpoint")
     if not modified or not endpoint:
         raise Refused(400, "The parameters modified=datetime'…' and endPoint='…' are mandatory.")
-    names = {r.path.split("/")[-1].lower(): r for r in RESOURCES.values() if r.kind == "sync" and r.entity_type and q.sim.serves(r)}
+    names = {r.path.split("/")[-1].lower(): r for r in RESOURCES.values() if r.kind == "sync" and r.entity_type
+             and q.sim.serves(r)}
     target = names.get(endpoint.group(1).lower())
     if target is None:
         raise Refused(400, f"The endpoint '{endpoint.group(1)}' is not supported.")
@@ -605,6 +638,7 @@ def _sync_timestamp(q):
         wall = clock.parse_wall(modified.group(1), zone_allowed=False)
     except ValueError:
         raise Refused(400, f"Unrecognized 'Edm.DateTime' literal {modified.group(0)}.") from None
-    row = {"Modified": clock.date_text(wall), "API": target.path.split("/")[-1], "TimeStampAsBigInt": str(q.division.stamp_at(wall))}
+    row = {"Modified": clock.date_text(wall), "API": target.path.split("/")[-1],
+           "TimeStampAsBigInt": str(q.division.stamp_at(wall))}
     select, _ = parse_select(q.options.get("$select"), q.resource, [], {})
     return _written(q, [(row, None)], select, {}, None, True)

@@ -4,17 +4,23 @@ import json
 from operator import itemgetter
 
 from . import clock
-from .catalogue import COMBINED, KEY_FIELD, LINE, ORDER, RESOURCES, SALES_INVOICES, SYNC_INVOICES, SYNC_ORDERS, Raw, number
+from .catalogue import (COMBINED, KEY_FIELD, LINE, ORDER, RESOURCES, SALES_INVOICES, SYNC_INVOICES,
+                        SYNC_ORDERS, Raw, number)
 from .joins import JOINS
 
 HEADER_ON_LINES = (  # fields of the document that its line rows in the combined sync set repeat
-    "PurchaseOrderID", "OrderNumber", "OrderDate", "OrderStatus", "ReceiptStatus", "InvoiceStatus", "Currency", "ExchangeRate", "Supplier",
-    "SupplierContact", "DeliveryAccount", "DropShipment", "PaymentCondition", "PurchaseAgent", "Source", "ShippingMethod", "Warehouse",
-    "YourRef", "Document", "SelectionCode", "ApprovalStatus", "Approved", "Approver", "IncotermCode", "IncotermAddress", "IncotermVersion")
+    "PurchaseOrderID", "OrderNumber", "OrderDate", "OrderStatus", "ReceiptStatus", "InvoiceStatus", "Currency",
+    "ExchangeRate", "Supplier",
+    "SupplierContact", "DeliveryAccount", "DropShipment", "PaymentCondition", "PurchaseAgent", "Source",
+    "ShippingMethod", "Warehouse",
+    "YourRef", "Document", "SelectionCode", "ApprovalStatus", "Approved", "Approver", "IncotermCode", "IncotermAddress",
+    "IncotermVersion")
 HEADER_JOINS_ON_LINES = (
-    "SupplierCode", "SupplierName", "DeliveryAccountCode", "DeliveryAccountName", "WarehouseCode", "WarehouseDescription",
+    "SupplierCode", "SupplierName", "DeliveryAccountCode", "DeliveryAccountName", "WarehouseCode",
+    "WarehouseDescription",
     "ShippingMethodCode", "PurchaseAgentFullName", "ApproverFullName", "ApprovalStatusDescription")
-HEADER_ON_INVOICE_LINES = tuple(name for name in RESOURCES[SYNC_INVOICES].types if name in RESOURCES[SALES_INVOICES.header].types
+HEADER_ON_INVOICE_LINES = tuple(name for name in RESOURCES[SYNC_INVOICES].types
+                                if name in RESOURCES[SALES_INVOICES.header].types
                                 and name not in RESOURCES[SALES_INVOICES.line].types)
 AMOUNTS = tuple(name for name, edm in RESOURCES[SYNC_INVOICES].types.items() if edm == "Double" and "Amount" in name)
 ZERO = "00000000-0000-0000-0000-000000000000"
@@ -43,7 +49,8 @@ def to_json(value):
 
 
 def _combined(division, record):
-    """Header and line rows of sync purchase orders; a line carries Guids of cost center and unit, and their codes beside."""
+    """Header and line rows of sync purchase orders; a line carries Guids of cost center and unit, and their codes
+    beside."""
     settings = division.settings
     if record.entity == ORDER:
         row = {**RESOURCES[SYNC_ORDERS].template, **record.values, **JOINS[ORDER](division, record)}
@@ -185,7 +192,8 @@ class Writer:
         self.plain = tuple(name for name in select if name not in resource.collections)
         self.deferred = tuple(name for name in select if name in resource.collections)
         self._shape = (resource.path, self.plain)
-        self._pick = itemgetter(*self.plain) if len(self.plain) > 1 else lambda row: tuple(row[name] for name in self.plain)
+        self._pick = itemgetter(*self.plain) if len(self.plain) > 1 else lambda row: tuple(row[name]
+                                                                                           for name in self.plain)
         self._defaults = tuple(resource.template[name] for name in self.plain)
         self._names = tuple(f'"{name}":' for name in self.plain)
         self._default_texts = [name + _text(value) for name, value in zip(self._names, self._defaults)]
@@ -202,7 +210,8 @@ class Writer:
     def kept_content(self, row, division, record):
         """content(), made once for each version of a record and of the names it shows."""
         settings = division.settings
-        state = (record.version, record.ts, division.names, settings.header_row_id, settings.empty_forms, settings.sync_invoice_sign)
+        state = (record.version, record.ts, division.names, settings.header_row_id, settings.empty_forms,
+                 settings.sync_invoice_sign)
         kept = record.shown.get(self._shape)
         if kept is None or kept[0] != state:
             if len(record.shown) >= 4:

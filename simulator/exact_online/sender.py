@@ -1,4 +1,5 @@
-"""Sends notifications: makes one of each change that somebody subscribed to, waits, loses, repeats, retries, and keeps a journal.
+"""Sends notifications: makes one of each change that somebody subscribed to, waits, loses, repeats, retries, and
+keeps a journal.
 
 Times of waiting are those of the simulator's clock: advancing it brings messages forward, a paused clock holds them.
 """
@@ -21,9 +22,11 @@ from .catalogue import RESOURCES
 from .subscriptions import TRANSACTION, topics_of
 
 MOST_MESSAGES = 200_000
-NEVER_FLAGGED = {"Created", "Creator", "CreatorFullName", "Division", "HID", "Modified", "Modifier", "ModifierFullName", "Timestamp"}
+NEVER_FLAGGED = {"Created", "Creator", "CreatorFullName", "Division", "HID", "Modified", "Modifier", "ModifierFullName",
+                 "Timestamp"}
 FLAGGED = {"documents/Documents": {     # where the vendor's page is known: the properties with a webhook
-    "Account", "AmountFC", "Body", "Category", "Contact", "Currency", "DocumentDate", "DocumentFolder", "ExpiryDate", "FinancialTransactionEntryID",
+    "Account", "AmountFC", "Body", "Category", "Contact", "Currency", "DocumentDate", "DocumentFolder", "ExpiryDate",
+    "FinancialTransactionEntryID",
     "Subject", "Type"}}
 IDLE_SECONDS = 4        # a connection unused for longer is not used again: receivers end idle ones
 HEADERS = {"Content-Type": "application/json"}
@@ -32,20 +35,24 @@ SKIPPED = ("Accept", "Accept-Encoding", "User-Agent")
 
 class Message:
     """One message of the journal: its bytes, where it goes, and what became of it."""
-    __slots__ = ("n", "kind", "at", "division", "topic", "action", "key", "subscription", "url", "body", "styles", "state", "status", "error",
+    __slots__ = ("n", "kind", "at", "division", "topic", "action", "key", "subscription", "url", "body", "styles",
+                 "state", "status", "error",
                  "attempts", "origin", "reordered", "due")
 
     def __init__(self, n, kind, at, url, body, **known):
         self.n, self.kind, self.at, self.url, self.body = n, kind, at, url, body
-        self.division = self.topic = self.action = self.key = self.subscription = self.status = self.error = self.origin = None
+        self.division = self.topic = self.action = self.key = self.subscription = None
+        self.status = self.error = self.origin = None
         self.styles, self.attempts, self.state, self.reordered, self.due = [], [], "waiting", False, 0.0
         for name, value in known.items():
             setattr(self, name, value)
 
     def public(self):
-        found = {name: getattr(self, name) for name in ("n", "kind", "division", "topic", "action", "key", "subscription", "url", "styles",
+        found = {name: getattr(self, name) for name in ("n", "kind", "division", "topic", "action", "key",
+                                                        "subscription", "url", "styles",
                                                         "state", "status", "error", "reordered")}
-        found.update(at=clock.utc_iso(self.at), attempts=len(self.attempts), tries=self.attempts, body=self.body.decode("utf-8", "replace"))
+        found.update(at=clock.utc_iso(self.at), attempts=len(self.attempts), tries=self.attempts,
+                     body=self.body.decode("utf-8", "replace"))
         found["replay_of" if self.kind == "replay" else "duplicate_of"] = self.origin
         return found
 
@@ -90,16 +97,19 @@ class Sender:
         """Whether a change touched only properties that announce nothing: derived ones, and those of a setting."""
         if action != "Update" or not names:
             return False
-        quiet = NEVER_FLAGGED.union(rows.derived_fields(RESOURCES[record.entity]), self.settings.webhook_silent_fields, self._unflagged(record.entity))
+        quiet = NEVER_FLAGGED.union(rows.derived_fields(RESOURCES[record.entity]), self.settings.webhook_silent_fields,
+                                    self._unflagged(record.entity))
         return all(name.startswith("_") or name in quiet or f"{record.entity}.{name}" in quiet for name in names)
 
     def _unflagged(self, entity):
-        """Fields whose changes announce nothing: none, or where the setting says so those that the vendor's pages do not flag."""
+        """Fields whose changes announce nothing: none, or where the setting says so those that the vendor's pages do
+        not flag."""
         if self.settings.webhook_flags == "all":
             return ()
-        flagged = FLAGGED.get(entity)
-        names = RESOURCES[entity].types
-        return [n for n in names if n not in flagged] if flagged else [n for n in names if random.Random(f"{self.settings.seed} {entity}.{n}").random() < 1 / 3]
+        flagged, names, seed = FLAGGED.get(entity), RESOURCES[entity].types, self.settings.seed
+        if flagged:
+            return [n for n in names if n not in flagged]
+        return [n for n in names if random.Random(f"{seed} {entity}.{n}").random() < 1 / 3]
 
     def _event(self, subscription, record, action):
         if self.sim.weather.draw(self.random, "subscription_loss", self.settings.subscription_loss):
@@ -118,17 +128,20 @@ class Sender:
         else:
             self._queue(message, subscription.instant)
             if self.random.random() < s.webhook_duplicate:
-                self._queue(self.message("event", subscription.url, body, origin=message.n, **known), subscription.instant)
+                self._queue(self.message("event", subscription.url, body, origin=message.n, **known),
+                            subscription.instant)
 
     def content(self, topic, division, action, key, resource, wall, styles=None, **given):
-        """(text of a Content, its styles); `given` replaces client_id, endpoint, created, or adds members by `extra`."""
+        """(text of a Content, its styles); `given` replaces client_id, endpoint, created, or adds members by
+        `extra`."""
         styles = list(styles or self.settings.webhook_styles or notification.draw(self.random, self.sim.weather))
         for style in styles:
             if style in notification.WEATHER:
                 self.sim.weather.met(notification.WEATHER[style])
         endpoint = given.get("endpoint") or f"{self.sim.base_url}/api/v1/{division}/{resource}(guid'{key}')"
         created = given.get("created") or notification.event_time(wall, styles, self.random)
-        return notification.content(topic, given.get("client_id") or self.settings.client_id, division, action, key, endpoint, created,
+        return notification.content(topic, given.get("client_id") or self.settings.client_id, division, action, key,
+                                    endpoint, created,
                                     styles, given.get("extra")), styles
 
     def message(self, kind, url, body, **known):
@@ -146,7 +159,8 @@ class Sender:
 
     def _queue(self, message, instant=False):
         s = self.settings
-        delay = 0 if instant else self.random.uniform(s.webhook_delay_min, max(s.webhook_delay_min, s.webhook_delay_max))
+        delay = 0 if instant else self.random.uniform(s.webhook_delay_min,
+                                                      max(s.webhook_delay_min, s.webhook_delay_max))
         if self.random.random() < s.webhook_reorder:
             message.reordered = True
             delay += self.random.uniform(0.2, 1) * max(1, s.webhook_delay_max - s.webhook_delay_min)
@@ -172,7 +186,8 @@ class Sender:
     def pending(self):
         """How many messages are not yet delivered, lost, dropped or given up."""
         waiting, flying = self.sums["waiting"], self.sums["sending"]
-        return {"pending": waiting + flying, "waiting": waiting, "in_flight": flying, "held": self.settings.webhook_hold, "last": self.last,
+        return {"pending": waiting + flying, "waiting": waiting, "in_flight": flying,
+                "held": self.settings.webhook_hold, "last": self.last,
                 "states": {state: n for state, n in self.sums.items() if n}}
 
     # ---- the way out ----
@@ -188,7 +203,8 @@ class Sender:
                 pass
 
     def _start(self):
-        """Start what is due and has a free connection; seconds until more is due, None when something else must happen first."""
+        """Start what is due and has a free connection; seconds until more is due, None when something else must
+        happen first."""
         while self.queue and self.flying < self.settings.webhook_parallel and not self.settings.webhook_hold:
             due, _, message = self.queue[0]
             if message.state != "waiting":
@@ -224,7 +240,8 @@ class Sender:
             self._mark(message, "delivered")
         elif gone:
             self._mark(message, "dropped")
-        elif len(message.attempts) <= (0 if self.settings.webhook_retry_form == "once" else self.settings.webhook_retries):
+        elif len(message.attempts) <= (0 if self.settings.webhook_retry_form == "once"
+                                       else self.settings.webhook_retries):
             growth = 2 ** (len(message.attempts) - 1) if self.settings.webhook_retry_form == "growing" else 1
             self.send(message, self.settings.webhook_retry_delay * growth)
         else:
@@ -256,8 +273,10 @@ class Sender:
                 if expect:
                     names.append(("Expect", "100-continue"))
                 version = "1.0" if "http10" in styles else "1.1"
-                head = f"POST {parts.path or '/'}{'?' + parts.query if parts.query else ''} HTTP/{version}\r\n" + "".join(
-                    f"{name.lower() if 'lower_headers' in styles else name}: {value}\r\n" for name, value in names) + "\r\n"
+                query = "?" + parts.query if parts.query else ""
+                head = f"POST {parts.path or '/'}{query} HTTP/{version}\r\n" + "".join(
+                    f"{name.lower() if 'lower_headers' in styles else name}: {value}\r\n" for name,
+                    value in names) + "\r\n"
                 writer.write(head.encode())
                 status = None
                 if expect:      # wait a moment for leave, and go on without it as well
@@ -267,7 +286,8 @@ class Sender:
                         pass
                 if status is None or status[0] == 100:
                     half = len(body) // 2
-                    pieces = [b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:half], body[half:]) if part] + [b"0\r\n\r\n"]
+                    pieces = [b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:half], body[half:])
+                              if part] + [b"0\r\n\r\n"]
                     writer.write(b"".join(pieces) if chunked else body)
                     await writer.drain()
                     status = await self._status(reader)
@@ -291,7 +311,8 @@ class Sender:
         try:
             message.status, reason = await self._post(url, b"")
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            message.error, reason = f"{type(error).__name__}: {error}".rstrip(": "), "An error occurred while sending the request."
+            message.error, reason = f"{type(error).__name__}: {error}".rstrip(
+                ": "), "An error occurred while sending the request."
         message.attempts.append({"at": clock.utc_iso(at), "status": message.status, "error": message.error})
         self._mark(message, "delivered" if message.status == 200 else "failed")
         return message.status or 500, reason

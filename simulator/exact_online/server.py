@@ -1,4 +1,5 @@
-"""The HTTP side: finds the resource of a request, applies the rules that stand before it, injected faults and latency."""
+"""The HTTP side: finds the resource of a request, applies the rules that stand before it, injected faults and
+latency."""
 import asyncio
 import dataclasses
 import gzip
@@ -36,9 +37,11 @@ _BASE = set(ENTITIES)
 _CATALOGUE = set(GENERIC)
 _BY_ENTITY = {}
 for _resource in RESOURCES.values():
-    for _entity in {*_resource.entities, *(line for line, header in SET_OF.items() if header in _resource.entities and _resource.kind == "sync")}:
+    for _entity in {*_resource.entities, *(line for line, header in SET_OF.items() if header in _resource.entities
+                                           and _resource.kind == "sync")}:
         _BY_ENTITY.setdefault(_entity, []).append(_resource)
-_LOGIN = ("<!DOCTYPE html><html><head><title>Exact Online - Inloggen</title></head><body><form action=\"/docs/Login.aspx\">"
+_LOGIN = ("<!DOCTYPE html><html><head><title>Exact Online - Inloggen</title></head><body><form action=\"/docs/"
+          "Login.aspx\">"
           "<h1>Inloggen</h1></form></body></html>")
 
 
@@ -102,7 +105,8 @@ class Simulator:
         self.journal = Journal(settings)
         self.divisions = generate.divisions(settings, self.clock, self.weather)
         self.current_division = min(self.divisions)
-        self.oauth = oauth.OAuth(settings, self.clock, self.divisions[self.current_division].info["names"], self.weather)
+        self.oauth = oauth.OAuth(settings, self.clock, self.divisions[self.current_division].info["names"],
+                                 self.weather)
         self.used = {}              # division: number of its last call, for the list of those used most recently
         self.maintenance = (0.0, None)      # instant until which every path answers the same form
         self.connections = weakref.WeakKeyDictionary()     # connection: requests on it
@@ -144,15 +148,20 @@ class Simulator:
     def settle(self):
         """What follows from the settings; called when they were changed."""
         s = self.settings
-        self.fold = s.filter_case == "insensitive" or s.filter_case == "drawn" and random.Random(f"case {s.seed}").random() < 0.5
+        self.fold = s.filter_case == "insensitive" or s.filter_case == "drawn" and random.Random(
+            f"case {s.seed}").random() < 0.5
         late = any(seconds > 0 for seconds in s.visible_after_max.values())
         for division in self.divisions.values():
             division.late.watch(late)
-        for form, here in (("time_zone", s.time_zone != "Europe/Amsterdam"), ("empty_forms", s.empty_forms), ("shared_versions", s.shared_versions),
+        for form, here in (("time_zone", s.time_zone != "Europe/Amsterdam"), ("empty_forms", s.empty_forms),
+                           ("shared_versions", s.shared_versions),
                            ("reason_case", s.header_case != "title"), ("retry_form", s.webhook_retry_form != "fixed"),
-                           ("silent_fields", s.webhook_flags != "all"), ("cookies", s.cookies), ("http2", s.http2), ("padded_code", True),
-                           ("half_padded", True), ("filled_fields", True), ("journal_row_zero", s.journal_row_zero and s.preset != "orders"),
-                           ("control_row", s.ledger == "control" and s.preset != "orders"), ("other_ledger", s.ledger != "control"),
+                           ("silent_fields", s.webhook_flags != "all"), ("cookies", s.cookies), ("http2", s.http2),
+                           ("padded_code", True),
+                           ("half_padded", True), ("filled_fields", True),
+                           ("journal_row_zero", s.journal_row_zero and s.preset != "orders"),
+                           ("control_row", s.ledger == "control" and s.preset != "orders"),
+                           ("other_ledger", s.ledger != "control"),
                            ("turned_sign", s.sync_invoice_sign == "turned" and s.preset != "orders")):
             if here:
                 self.weather.met(form)
@@ -171,7 +180,8 @@ class Simulator:
             return await self.control.handle(request)
         started = time.monotonic()
         entry = {"at": utc_iso(self.clock.now()), "method": request.method, "path": unquote(target.partition("?")[0]),
-                 "query": unquote(target.partition("?")[2]), "status": 0, "division": None, "rows": None, "app": None, "fault": None}
+                 "query": unquote(target.partition("?")[2]), "status": 0, "division": None, "rows": None, "app": None,
+                 "fault": None}
         rng = self.weather.generator(request.method, target)
         fault = self.faults.match(request.method, target) or self._drawn(request, target, rng)
         if fault:
@@ -277,7 +287,8 @@ class Simulator:
         styles = list(s.json_style)
         if not styles and s.json_style_share and call.rng.random() < s.json_style_share:
             styles = [call.rng.choice(JSON_STYLES)]
-        styles += [name for name in JSON_STYLES if name not in styles and s.weather and call.rng.random() < self.weather.share(name)]
+        styles += [name for name in JSON_STYLES if name not in styles and s.weather
+                   and call.rng.random() < self.weather.share(name)]
         for name in styles:
             self.weather.met(name)
         if styles:
@@ -368,7 +379,8 @@ class Simulator:
         if len(call.base) + len(call.target) > self.settings.url_limit:
             form = self.settings.url_limit_form
             self.weather.met("url_limit", int(form != "414"))
-            return {"414": Answer(414, b"<h1>Request URL Too Long</h1>", HTML), "reset": Answer(0), "400": Answer(400, b"<h1>Bad Request</h1>", HTML),
+            return {"414": Answer(414, b"<h1>Request URL Too Long</h1>", HTML), "reset": Answer(0),
+                    "400": Answer(400, b"<h1>Bad Request</h1>", HTML),
                     "404": Answer(404, b"<h1>404 - File or directory not found.</h1>", HTML)}[form]
         if call.body is None:
             return Answer(413, b"<h1>Request Entity Too Large</h1>", HTML)
@@ -403,12 +415,16 @@ class Simulator:
         state = f"&state={quote(given['state'], safe='')}" if "state" in given else ""
         if given.get("consent") == "no":        # the person refuses
             self.weather.met("limited_consent")
-            return Answer(302, b"", HTML, {"Location": f"{redirect}{'&' if '?' in redirect else '?'}error=access_denied{state}"})
+            return Answer(302, b"", HTML,
+                          {"Location": f"{redirect}{'&' if '?' in redirect else '?'}error=access_denied{state}"})
         if self.settings.consent == "page" and given.get("consent") != "yes":
-            boxes = "".join(f'<label><input type="checkbox" name="division" value="{d.code}" checked>{html.escape(d.info["description"])}</label>'
+            boxes = "".join(f'<label><input type="checkbox" name="division" value="{d.code}" checked>'
+                            f'{html.escape(d.info["description"])}</label>'
                             for d in self.divisions.values())
-            fields = "".join(f'<input type="hidden" name="{html.escape(n)}" value="{html.escape(v)}">' for n, v in given.items())
-            page = (f'<!DOCTYPE html><title>Exact Online</title><form method="get"><p>{html.escape(self.settings.user)}: '
+            fields = "".join(f'<input type="hidden" name="{html.escape(n)}" value="{html.escape(v)}">' for n,
+                             v in given.items())
+            page = (f'<!DOCTYPE html><title>Exact Online</title><form method="get"><p>'
+                    f'{html.escape(self.settings.user)}: '
                     f'allow this app?</p>{fields}{boxes}<button name="consent" value="yes">Allow</button>'
                     '<button name="consent" value="no">Refuse</button></form>')
             return Answer(200, page.encode(), HTML)
@@ -416,7 +432,8 @@ class Simulator:
         if chosen and chosen != set(self.divisions):
             self.weather.met("limited_consent")
         code = self.oauth.consent(given.get("user") or self.settings.user, chosen or None)
-        return Answer(302, b"", HTML, {"Location": f"{redirect}{'&' if '?' in redirect else '?'}code={quote(code, safe='')}{state}"})
+        return Answer(302, b"", HTML,
+                      {"Location": f"{redirect}{'&' if '?' in redirect else '?'}code={quote(code, safe='')}{state}"})
 
     def token(self, call):
         """POST /api/oauth2/token."""
@@ -424,7 +441,8 @@ class Simulator:
             return Answer(405, b"", HTML, {"Allow": "POST"})
         call.entry["app"] = self.settings.client_id
         form = {}
-        if call.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
+        if call.headers.get("Content-Type",
+                            "").partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
             form = dict(parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True))
         headers = {"Cache-Control": "no-store", "Pragma": "no-cache"}
         key = ("-", None, "oauth2/token")
@@ -437,7 +455,8 @@ class Simulator:
         except oauth.Refusal as refusal:
             if refusal.status != 429:
                 self.limits.error(key, refusal.status)
-            body = rows.to_json({"error": refusal.error, "error_description": refusal.description, **refusal.members}).replace("/", "\\/").encode()
+            body = rows.to_json({"error": refusal.error, "error_description": refusal.description,
+                                 **refusal.members}).replace("/", "\\/").encode()
             return Answer(refusal.status, body, JSON, {**headers, **refusal.headers})
         return Answer(200, rows.to_json(oauth.answer(pair, self.settings, self.weather)).encode(), JSON, headers)
 
@@ -467,14 +486,16 @@ class Simulator:
             return Answer(429, b"", JSON)
         if reason:
             self.limits.error(error_key, 401)
-            return Answer(401, b"", JSON, {"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{reason}"'})
+            return Answer(401, b"", JSON,
+                          {"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{reason}"'})
         refused, call.limit_headers = self.limits.take(division, call.rng)
         if refused:
             return Answer(429, b"", JSON, call.limit_headers)
         try:
             text = metadata.document("/".join(parts[1:-1]), self.serves) if described else None
             if text is not None:
-                return Answer(200, text.encode(), "application/xml; charset=utf-8", {"DataServiceVersion": "1.0;", **call.limit_headers})
+                return Answer(200, text.encode(), "application/xml; charset=utf-8",
+                              {"DataServiceVersion": "1.0;", **call.limit_headers})
             self._rights(call, resource, division)
             answer = self._resource(call, resource, self._division_of(resource, division), key, rest)
         except Refused as refusal:
@@ -487,7 +508,9 @@ class Simulator:
     def _division_of(self, resource, number):
         """The division of a request; the lists of divisions do not check the one in their path."""
         found = self.divisions.get(number)
-        return self.divisions[min(self.divisions)] if found is None and resource is not None and resource.path.startswith("system/") else found
+        if found is None and resource is not None and resource.path.startswith("system/"):
+            return self.divisions[min(self.divisions)]
+        return found
 
     def _refused(self, call, error_key, refusal):
         self.limits.error(error_key, refusal.status)
@@ -531,18 +554,21 @@ class Simulator:
             raise Refused(404, "Resource not found for the segment.") if form == "404" else Refused(403, "Forbidden")
 
     def _blocking(self, call, division):
-        """While the vendor copies or converts a division nothing can be written; the weather begins and ends such times."""
+        """While the vendor copies or converts a division nothing can be written; the weather begins and ends such
+        times."""
         info, now = division.info, self.clock.now()
         if division.blocked_until and now >= division.blocked_until:
             info["blocking_status"], division.blocked_until = 0, 0.0
-        elif not info["blocking_status"] and self.settings.weather and call.rng.random() < self.weather.share("blocking"):
+        elif not info["blocking_status"] and self.settings.weather and call.rng.random() < self.weather.share(
+            "blocking"):
             info["blocking_status"], division.blocked_until = call.rng.randrange(1, 7), now + call.rng.uniform(3, 15)
         if info["blocking_status"] and call.method != "GET":
             self.weather.met("blocking")
             raise Refused(500, "De administratie is tijdelijk geblokkeerd.")
 
     def _resource(self, call, resource, division, key, rest):
-        q = read.Query(self, resource, division, call.user, call.base, call.base + call.path, parse_options(call.query), call.json,
+        q = read.Query(self, resource, division, call.user, call.base, call.base + call.path, parse_options(call.query),
+                       call.json,
                        call.fault, rng=call.rng, chain=call.chain)
         call.doubles = doubles_of(resource)
         if resource.generic:
@@ -564,7 +590,8 @@ class Simulator:
             return Answer(200, body.content, body.kind, {"DataServiceVersion": "1.0;"}, q.page, body.rows)
         if resource.kind == "action":
             values, _ = write.accepted(resource, self._json_body(call), "POST")
-            text, _ = rows.Writer(resource, resource.fields, call.base, division.code).text({**resource.template, **values, resource.key: (
+            text, _ = rows.Writer(resource, resource.fields, call.base,
+                                  division.code).text({**resource.template, **values, resource.key: (
                 values.get(resource.key) or division.new_key())})
             return Answer(201, b'{"d":' + text + b"}", JSON)
         if resource.path == subscriptions.PATH and not rest and (key is None) == (call.method == "POST"):
@@ -588,10 +615,12 @@ class Simulator:
         if self.settings.post_status != 201:
             self.weather.met("post_status")
         return Answer(self.settings.post_status, b'{"d":' + text + b"}", JSON,
-                      {"Location": rows.address(call.base, division.code, resource, {**row, resource.key: record.values[resource.key]})})
+                      {"Location": rows.address(call.base, division.code, resource,
+                                                {**row, resource.key: record.values[resource.key]})})
 
     def _already_gone(self, division, resource, key, refusal):
-        """DELETE of a record that was deleted before: 404 here, 410, 204 or 200 elsewhere; of one that never was, always 404."""
+        """DELETE of a record that was deleted before: 404 here, 410, 204 or 200 elsewhere; of one that never was,
+        always 404."""
         status = self.settings.deleted_status
         if status == 404 or self._key(resource, key) not in division.tombstones[resource.entity]:
             raise refusal
@@ -607,7 +636,8 @@ class Simulator:
         return write.parse_body(call.body.decode("utf-8", "replace"))
 
     def _subscription(self, call, resource, division, key):
-        """POST, PUT and DELETE of a webhook subscription; the first two call the callback address before they are answered."""
+        """POST, PUT and DELETE of a webhook subscription; the first two call the callback address before they are
+        answered."""
         found = None if key is None else self.subscriptions.one(division, self._key(resource, key), call.user)
         if call.method == "DELETE":
             self.subscriptions.remove(lambda s: s is found)
@@ -620,7 +650,8 @@ class Simulator:
                 return Answer(204)
             row = self.subscriptions.row(await self.subscriptions.create(division, body, call.user))
             text, _ = rows.Writer(resource, resource.fields, call.base, division.code).text(row)
-            return Answer(201, b'{"d":' + text + b"}", JSON, {"Location": rows.address(call.base, division.code, resource, row)})
+            return Answer(201, b'{"d":' + text + b"}", JSON,
+                          {"Location": rows.address(call.base, division.code, resource, row)})
         return Answer(0, later=proved())
 
     @staticmethod
@@ -664,12 +695,14 @@ def find_resource(parts, outside_division):
 
 def freeze_rows(division, record):
     """The rows of a record that is being deleted, in every resource that serves it."""
-    return {resource.path: rows.truth_row(resource, rows.build(division, resource, record)) for resource in _BY_ENTITY.get(record.entity, ())}
+    return {resource.path: rows.truth_row(resource, rows.build(division, resource, record))
+            for resource in _BY_ENTITY.get(record.entity, ())}
 
 
 def doubles_of(resource):
     """Names of the Double fields that an answer of a resource can hold."""
-    children = [RESOURCES[c] for c in resource.children.values()] + [read.CHILDREN[n] for n in resource.collections if n in read.CHILDREN]
+    children = [RESOURCES[c] for c in resource.children.values()] + [read.CHILDREN[n] for n in resource.collections
+                                                                     if n in read.CHILDREN]
     return frozenset(name for r in (resource, *children) for name, edm in r.types.items() if edm == "Double")
 
 
@@ -680,7 +713,7 @@ def moved(target):
 
 def maintained(form):
     """What every path of the host answers during maintenance."""
-    page = b"<html><head><title>Exact Online</title></head><body><h1>We are improving Exact Online for you</h1></body></html>"
+    page = b"<html><head><title>Exact Online</title></head><body><h1>We are improving Exact Online</h1></body></html>"
     if form in ("503", "502", "504"):
         return Answer(int(form), page, HTML)
     if form == "redirect":
@@ -688,7 +721,8 @@ def maintained(form):
     if form == "gzip":
         return Answer(503, gzip.compress(page), HTML, {"Content-Encoding": "gzip"})
     if form == "charset":
-        return Answer(200, '{"d":"tijdelijk niet beschikbaar – één moment"}'.encode("utf-16-le"), "application/json; charset=iso-8859-1")
+        return Answer(200, '{"d":"tijdelijk niet beschikbaar – één moment"}'.encode("utf-16-le"),
+                      "application/json; charset=iso-8859-1")
     if form in ("empty", "no_content"):
         return Answer(200 if form == "empty" else 204, b"", JSON)
     return Answer(200, page, HTML, chunked=form == "chunked")
@@ -706,12 +740,14 @@ def injected(action, a, target=""):
         return Answer(200, style.monster(a["kind"]), JSON)
     if action == "gateway":
         code = a.get("errorcode", "messaging.adaptors.http.flow.ServiceUnavailable")
-        body = {"error": "server_error"} if a.get("oauth") else {"fault": {"faultstring": "The Service is temporarily unavailable",
+        body = {"error": "server_error"} if a.get("oauth") else {"fault": {
+            "faultstring": "The Service is temporarily unavailable",
                                                                              "detail": {"errorcode": code}}}
         return Answer(int(a.get("status", 503)), rows.to_json(body).encode(), JSON)
     body, kind = a.get("body", ""), HTML if a.get("html") else JSON
     if a.get("html") and not body:
-        return Answer(int(a["status"]), moved(target), kind, {str(k): str(v) for k, v in (a.get("headers") or {}).items()})
+        return Answer(int(a["status"]), moved(target), kind,
+                      {str(k): str(v) for k, v in (a.get("headers") or {}).items()})
     if not isinstance(body, str):
         body = rows.to_json(body)
     return Answer(int(a["status"]), body.encode(), kind, {str(k): str(v) for k, v in (a.get("headers") or {}).items()})

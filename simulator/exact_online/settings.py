@@ -19,7 +19,8 @@ PRESETS = ("orders", "finance", "wide", "all")
 LEDGERS = ("control", "repeat", "lines")
 RESET_FORMS = ("milliseconds", "seconds", "local", "past", "far", "negative", "changing")
 TOKEN_EXTRAS = ("members", "no_refresh_token")
-BOOKS = ("rejected", "drafts", "balances", "charges", "reverse_charge", "including", "overtyped", "rounding", "system", "budget", "zero", "zero_guid",
+BOOKS = ("rejected", "drafts", "balances", "charges", "reverse_charge", "including", "overtyped", "rounding", "system",
+         "budget", "zero", "zero_guid",
          "null_vat")
 
 
@@ -170,9 +171,11 @@ class Settings:
             raise ValueError(f"{name} is a share between 0 and 1")
         if name in ELEMENTS and not all(element in ELEMENTS[name] for element in value):
             raise ValueError(f"{name} takes {', '.join(map(str, ELEMENTS[name]))}")
-        if isinstance(value, list) and not all(isinstance(element, int if name == "error_statuses" else str) for element in value):
+        if isinstance(value, list) and not all(isinstance(element, int if name == "error_statuses" else str)
+                                               for element in value):
             raise ValueError(f"{name} takes a list of {'statuses' if name == 'error_statuses' else 'texts'}")
-        if name == "mandatory_filters" and not all(isinstance(v, list) and all(isinstance(f, str) for f in v) for v in value.values()):
+        if name == "mandatory_filters" and not all(isinstance(v, list) and all(isinstance(f, str) for f in v)
+                                                   for v in value.values()):
             raise ValueError("mandatory_filters takes {resource: [fields]}")
         if name in AT_LEAST and value < AT_LEAST[name]:
             raise ValueError(f"{name} must be at least {AT_LEAST[name]}")
@@ -212,26 +215,34 @@ def contradiction(s):
     if s["too_early_rotates"] and not s["min_refresh_age"]:
         raise ValueError("too_early_rotates needs min_refresh_age: no refresh is too early without it")
     if {"no_refresh_token"} <= set(s["token_extra"]) and s["token_mode"] == "strict":
-        raise ValueError("token_extra no_refresh_token needs token_mode forgiving: a strict chain would end with each answer")
+        raise ValueError("token_extra no_refresh_token needs token_mode forgiving: a strict chain would end with "
+                         "each answer")
 
 
 FIXED = {"host", "port", "seed", "divisions", "records", "preset", "clock_offset", "tls_cert", "tls_key"}
 AT_START = {"time_zone", "rows_each"}       # what the initial data are made with
 BY_FAMILY = {"visible_after_min", "visible_after_max"}
-PAIRS = (("latency_min", "latency_max"), ("webhook_delay_min", "webhook_delay_max"), ("token_length_min", "token_length_max"))
-AGAINST = (("http10", "chunked"), ("http10", "expect"), ("old_names", "short"), ("old_names", "action_first"), ("upper_guids", "no_key"))
+PAIRS = (("latency_min", "latency_max"), ("webhook_delay_min", "webhook_delay_max"),
+         ("token_length_min", "token_length_max"))
+AGAINST = (("http10", "chunked"), ("http10", "expect"), ("old_names", "short"), ("old_names", "action_first"),
+           ("upper_guids", "no_key"))
 AT_LEAST = {"page_size": 1, "sync_page_size": 1, "webhook_parallel": 1, "token_length_min": 50, "minute_block": 1}
 CHOICES = {"token_mode": TOKEN_MODES, "sync_order": SYNC_ORDERS, "deleted_keys": DELETED_KEYS, "consent": CONSENTS,
            "header_row_id": HEADER_IDS, "transaction_header": TRANSACTION_HEADERS, "language": LANGUAGES,
            "webhook_flags": ("all", "drawn"), "webhook_retry_form": ("fixed", "growing", "once"),
-           "time_zone": ("Europe/Amsterdam", "Europe/London"), "deleted_status": (404, 410, 204, 200), "post_status": (201, 200),
+           "time_zone": ("Europe/Amsterdam", "Europe/London"), "deleted_status": (404, 410, 204, 200),
+           "post_status": (201, 200),
            "too_early_status": (400, 401), "old_token_status": (401, 400), "expires_in_form": ("string", "number"),
            "limit_headers": ("own", "none", "all"), "minute_window": ("clock", "first_call"), "reset_form": RESET_FORMS,
-           "error_block": ("hour", "growing"), "header_case": ("title", "lower"), "url_limit_form": ("414", "404", "400", "reset"),
-           "filter_case": ("drawn", "sensitive", "insensitive"), "full_page_form": ("drawn", "array", "object"), "ledger": LEDGERS,
+           "error_block": ("hour", "growing"), "header_case": ("title", "lower"),
+           "url_limit_form": ("414", "404", "400", "reset"),
+           "filter_case": ("drawn", "sensitive", "insensitive"), "full_page_form": ("drawn", "array", "object"),
+           "ledger": LEDGERS,
            "sync_invoice_sign": ("turned", "plain")}
-SHARES = {"webhook_loss", "webhook_duplicate", "webhook_reorder", "subscription_loss", "weather", "deleted_loss", "short_pages",
-          "json_style_share", "extra_members", "absent_members", "bom", "blocked_omit", "reason_header", "early_429", "connection_close"}
+SHARES = {"webhook_loss", "webhook_duplicate", "webhook_reorder", "subscription_loss", "weather", "deleted_loss",
+          "short_pages",
+          "json_style_share", "extra_members", "absent_members", "bom", "blocked_omit", "reason_header", "early_429",
+          "connection_close"}
 ELEMENTS = {"webhook_styles": STYLES, "json_style": JSON_STYLES, "token_extra": TOKEN_EXTRAS, "books": BOOKS}
 assert all(name in Settings.__dataclass_fields__ for name in ALTERNATIVES)
 
@@ -272,7 +283,8 @@ def parse_arguments(arguments=None):
     p.add_argument("--divisions", type=int, default=d.divisions, help="number of divisions: 101001, 202002, ...")
     p.add_argument("--records", type=int, default=d.records, help="records over all divisions and the seven entities")
     p.add_argument("--preset", choices=PRESETS, default=d.preset,
-                   help="orders: the seven entities of the README; finance: those and the documents of the ledger, in proportion; "
+                   help="orders: the seven entities of the README; finance: those and the documents of the ledger, "
+                        "in proportion; "
                         "wide: those and all sync sets; all: every endpoint of the catalogue")
     p.add_argument("--weather", type=float, default=d.weather, metavar="SHARE",
                    help="how often the forms of the README's table are drawn by the seed, 0 (calm) to 1")
@@ -280,25 +292,29 @@ def parse_arguments(arguments=None):
                    help="any setting of POST /_control/config, may be repeated, for instance --set ledger=repeat")
     p.add_argument("--clock-offset", type=float, default=d.clock_offset, metavar="SECONDS",
                    help="start with a clock that is ahead of this machine's, or behind it (negative)")
-    p.add_argument("--fast", action="store_true", help="no artificial latency: --latency 0, callbacks are called and notifications sent at once")
+    p.add_argument("--fast", action="store_true",
+                   help="no artificial latency: --latency 0, callbacks are called and notifications sent at once")
     p.add_argument("--latency", type=_latency, metavar="MIN-MAX", default=f"{d.latency_min}-{d.latency_max}",
                    help="milliseconds each API answer takes")
     p.add_argument("--client-id", default="", help="GUID of the registered app (default: from the seed)")
     p.add_argument("--client-secret", default="", help="its secret (default: from the seed)")
     p.add_argument("--webhook-secret", default="", help="its webhook secret (default: from the seed)")
-    p.add_argument("--callback-ca", default="", metavar="FILE", help="PEM certificates that callback addresses may have besides public ones")
+    p.add_argument("--callback-ca", default="", metavar="FILE",
+                   help="PEM certificates that callback addresses may have besides public ones")
     p.add_argument("--language", choices=LANGUAGES, default=d.language, help="language of the user's error texts")
     p.add_argument("--user", default=d.user, help="user that consents when none is named")
     p.add_argument("--redirect-uri", action="append", metavar="URI", default=None,
                    help="registered redirect URI, may be repeated (default: https://hub.example.com/exact/callback)")
-    p.add_argument("--consent", choices=CONSENTS, default=d.consent, help="redirect at once, or show a page to click on")
+    p.add_argument("--consent", choices=CONSENTS, default=d.consent,
+                   help="redirect at once, or show a page to click on")
     p.add_argument("--base-url", default="", help="address in links (default: from each request's Host header)")
     p.add_argument("--tls-cert", default="", metavar="FILE", help="serve https with this PEM certificate")
     p.add_argument("--tls-key", default="", metavar="FILE", help="and this PEM key")
     p.add_argument("--token-mode", choices=TOKEN_MODES, default=d.token_mode,
                    help="strict: a refresh token works once; forgiving: the old one until the new pair is first used")
     p.add_argument("--token-lifetime", type=int, default=d.token_lifetime, help="life of an access token")
-    p.add_argument("--min-refresh-age", type=int, default=d.min_refresh_age, help="earliest refresh after the last issue")
+    p.add_argument("--min-refresh-age", type=int, default=d.min_refresh_age,
+                   help="earliest refresh after the last issue")
     p.add_argument("--refresh-lifetime", type=int, default=d.refresh_lifetime, help="life of an unused refresh token")
     p.add_argument("--code-lifetime", type=int, default=d.code_lifetime, help="life of an authorization code")
     p.add_argument("--token-day-limit", type=int, default=d.token_day_limit, help="token calls per app, user and day")
@@ -306,7 +322,8 @@ def parse_arguments(arguments=None):
     p.add_argument("--day-limit", type=int, default=d.day_limit, help="calls per app, division and day (UTC)")
     p.add_argument("--error-limit", type=int, default=d.error_limit, help="error answers per endpoint and hour")
     p.add_argument("--page-size", type=int, default=d.page_size, help="rows a page of plain endpoints")
-    p.add_argument("--sync-page-size", type=int, default=d.sync_page_size, help="rows a page of sync and bulk endpoints")
+    p.add_argument("--sync-page-size", type=int, default=d.sync_page_size,
+                   help="rows a page of sync and bulk endpoints")
     p.add_argument("--sync-order", choices=SYNC_ORDERS, default=d.sync_order, help="order of rows in sync runs")
     p.add_argument("--deleted-keys", choices=DELETED_KEYS, default=d.deleted_keys,
                    help="ids that sync/Deleted lists for a deleted purchase order")
@@ -314,9 +331,12 @@ def parse_arguments(arguments=None):
                    help="ID of LineNumber 0 rows in sync/PurchaseOrder/PurchaseOrders")
     p.add_argument("--transaction-header", choices=TRANSACTION_HEADERS, default=d.transaction_header,
                    help="ID of LineNumber 0 rows in TransactionLines: the entry's, or one of its own")
-    p.add_argument("--line-edit-moves-header", action="store_true", help="a line's edit or deletion moves Modified of its entry")
-    p.add_argument("--mandatory-filter", action="store_true", help="plain and bulk endpoints with a sync twin need $filter")
-    p.add_argument("--missing-scope", action="append", metavar="SCOPE", default=[], help="scope the app lacks (repeatable)")
+    p.add_argument("--line-edit-moves-header", action="store_true",
+                   help="a line's edit or deletion moves Modified of its entry")
+    p.add_argument("--mandatory-filter", action="store_true",
+                   help="plain and bulk endpoints with a sync twin need $filter")
+    p.add_argument("--missing-scope", action="append", metavar="SCOPE", default=[],
+                   help="scope the app lacks (repeatable)")
     p.add_argument("--forget-served", action="store_true", help="do not keep served rows (for long load tests)")
     a = p.parse_args(arguments)
     if not 1 <= a.divisions <= 99:
@@ -332,11 +352,14 @@ def parse_arguments(arguments=None):
     values = {f.name: getattr(a, f.name) for f in dataclasses.fields(Settings) if hasattr(a, f.name)}
     del values["weather"]
     if a.fast:
-        values.update(validation_delay=0.0, webhook_delay_min=0.0, webhook_delay_max=0.0, visible_after_max=dict.fromkeys(FAMILIES, 0.0))
+        values.update(validation_delay=0.0, webhook_delay_min=0.0, webhook_delay_max=0.0,
+                      visible_after_max=dict.fromkeys(FAMILIES, 0.0))
     values.update(
         client_id=(a.client_id or str(uuid.UUID(int=rng.getrandbits(128), version=4))).strip("{}").lower(),
-        client_secret=a.client_secret or "".join(rng.choices("ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789", k=12)),
-        webhook_secret=a.webhook_secret or "".join(rng.choices("ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789", k=16)),
+        client_secret=a.client_secret
+        or "".join(rng.choices("ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789", k=12)),
+        webhook_secret=a.webhook_secret
+        or "".join(rng.choices("ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789", k=16)),
         redirect_uris=a.redirect_uri or ["https://hub.example.com/exact/callback"], latency_min=low, latency_max=high,
         missing_scopes=a.missing_scope, keep_served=not a.forget_served)
     made = Settings(**values)

@@ -1,4 +1,5 @@
-"""The same JSON written otherwise: by another serialiser, with a byte order mark, or as an answer that nobody can use."""
+"""The same JSON written otherwise: by another serialiser, with a byte order mark, or as an answer that nobody can
+use."""
 import json
 import re
 
@@ -21,7 +22,8 @@ def restyled(body, styles, doubles, rng):
 
 
 def _number(digits, styles):
-    """A Double as another serialiser writes it: with a fraction, as minus nothing, with a large E and two digits behind it."""
+    """A Double as another serialiser writes it: with a fraction, as minus nothing, with a large E and two digits
+    behind it."""
     if "fraction" in styles and re.fullmatch(r"-?\d+", digits):
         return "-0" if digits == "0" else digits + ".0"
     if "upper_exponent" in styles and "e" in digits:

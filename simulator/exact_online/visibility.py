@@ -1,7 +1,9 @@
 """When a change is seen: later than it was made, and at another moment on each family of endpoints.
 
-The record itself always has its newest content. As long as a family does not see a change yet it is given a snapshot of the
-record as it was before, with its old row version, or nothing when the record is new; one that was deleted is still there.
+The record itself always has its newest content. As long as a family does not see a change yet it is given a snapshot
+of the
+record as it was before, with its old row version, or nothing when the record is new; one that was deleted is still
+there.
 """
 from .catalogue import SET_OF
 from .forms import FAMILIES
@@ -9,10 +11,12 @@ from .forms import FAMILIES
 
 class Snapshot:
     """A record as it was; it can stand in for the record wherever rows are made."""
-    __slots__ = ("entity", "key", "values", "ts", "deleted", "header", "lines", "version", "shown", "postings", "entry", "twins", "raw")
+    __slots__ = ("entity", "key", "values", "ts", "deleted", "header", "lines", "version", "shown", "postings", "entry",
+                 "twins", "raw")
 
     def __init__(self, record):
-        self.entity, self.key, self.values, self.ts, self.deleted = record.entity, record.key, dict(record.values), record.ts, False
+        self.entity, self.key, self.values, self.ts, self.deleted = record.entity, record.key, dict(
+            record.values), record.ts, False
         self.header, self.lines, self.version, self.shown = record.header, tuple(record.lines), -record.version, {}
         self.postings, self.entry, self.twins, self.raw = dict(record.postings), record.entry, record.twins, record.raw
 
@@ -30,7 +34,8 @@ class Visibility:
     def watch(self, wanted):
         """Begin or end to keep the state of each record; only then a change can be seen late."""
         if wanted and not self.watching:
-            self.seen = {(entity, key): Snapshot(r) for entity, table in self.division.records.items() for key, r in table.items()}
+            self.seen = {(entity, key): Snapshot(r) for entity, table in self.division.records.items() for key,
+                         r in table.items()}
         elif not wanted:
             self.seen.clear()
         self.watching = wanted
@@ -67,7 +72,8 @@ class Visibility:
         now, found = self.division.clock.now(), {}
         for each in [e for e in self.waiting if SET_OF.get(e, e) == SET_OF.get(entity, entity)]:
             table = self.waiting[each]
-            for key in [k for k, (_, changes) in table.items() if all(max(until.values()) <= now for _, until in changes)]:
+            for key in [k for k, (_, changes) in table.items()
+                        if all(max(until.values()) <= now for _, until in changes)]:
                 del table[key]
             if table:
                 found.update(table)

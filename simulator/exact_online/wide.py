@@ -7,7 +7,8 @@ from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, GENERIC, GL, ITEM, KEY_FIE
 from .tables import link_to
 from .words import CITIES, GOODS, ODD_TEXTS, SUBJECTS
 
-REFERENCES = {"Account": ACCOUNT, "Supplier": ACCOUNT, "Customer": ACCOUNT, "OrderedBy": ACCOUNT, "DeliverTo": ACCOUNT, "InvoiceTo": ACCOUNT,
+REFERENCES = {"Account": ACCOUNT, "Supplier": ACCOUNT, "Customer": ACCOUNT, "OrderedBy": ACCOUNT, "DeliverTo": ACCOUNT,
+              "InvoiceTo": ACCOUNT,
               "Item": ITEM, "ItemId": ITEM, "GLAccount": GL}
 RANGES = {"Byte": (0, 1), "Int16": (0, 40), "Int32": (1, 90_000), "Int64": (1, 10**12)}
 
@@ -61,13 +62,15 @@ def _value(division, rng, name, edm, number):
     if edm == "Boolean":
         return rng.random() < 0.5
     if edm in RANGES:
-        drawn = number if name in ("LineNumber", "Period", "Year") or name.endswith(("Number", "HID")) else rng.randint(*RANGES[edm])
+        drawn = number if name in ("LineNumber", "Period",
+                                   "Year") or name.endswith(("Number", "HID")) else rng.randint(*RANGES[edm])
         return str(drawn) if edm == "Int64" else drawn
     if edm == "Binary":
         return base64.b64encode(rng.randbytes(12)).decode()
     if edm in SCALARS or edm.startswith("Collection("):
         return None
-    return {"__metadata": {"type": edm}, "ID": str(uuid.UUID(int=rng.getrandbits(128), version=4)), "Code": "A", "Description": rng.choice(SUBJECTS)}
+    return {"__metadata": {"type": edm}, "ID": str(uuid.UUID(int=rng.getrandbits(128), version=4)), "Code": "A",
+            "Description": rng.choice(SUBJECTS)}
 
 
 def _guid(division, rng, name):
@@ -82,7 +85,8 @@ def _guid(division, rng, name):
 def _text(division, rng, name, number):
     if name in ("CostCenter", "Costcenter", "CostUnit", "Costunit"):
         entity = COSTCENTER if "enter" in name else COSTUNIT
-        return division.records[entity][rng.choice(division.keys[entity])].values["Code"] if division.keys.get(entity) else None
+        return division.records[entity][rng.choice(division.keys[entity])].values["Code"] if division.keys.get(
+            entity) else None
     if name == "Code":
         return f"{rng.choice(GOODS)[:3].upper()}{number:03d}"
     if name.endswith("Currency"):

@@ -1,8 +1,10 @@
-"""Writing: POST, PUT and DELETE with the service's manners: silent drops, generic duplicates, errors as 500 in Dutch."""
+"""Writing: POST, PUT and DELETE with the service's manners: silent drops, generic duplicates, errors as 500 in
+Dutch."""
 import json
 
 from . import documents, rows
-from .catalogue import (ACCOUNT, COSTCENTER, COSTUNIT, DOCUMENTS, ENTRIES, GL, INVOICES, ITEM, LINE, ORDER, PURCHASE_ENTRIES, PURCHASE_INVOICES,
+from .catalogue import (ACCOUNT, COSTCENTER, COSTUNIT, DOCUMENTS, ENTRIES, GL, INVOICES, ITEM, LINE, ORDER,
+                        PURCHASE_ENTRIES, PURCHASE_INVOICES,
                         RESOURCES, SALES_ENTRIES, SALES_INVOICES, TRANSACTION, coerce)
 from .odata import Refused
 
@@ -11,7 +13,8 @@ IN_USE = "Verwijderen niet mogelijk: gegeven is in gebruik."
 DUTCH = {"Code": "Code", "Description": "Omschrijving", "Name": "Naam", "Supplier": "Leverancier",
          "PurchaseOrderLines": "Inkooporderregels",
          "Item": "Artikel", "PurchaseOrderID": "Inkooporder", "QuantityInPurchaseUnits": "Aantal"}
-LENGTHS = {(COSTCENTER, "Code"): 8, (COSTUNIT, "Code"): 8, (COSTCENTER, "Description"): 60, (COSTUNIT, "Description"): 60}
+LENGTHS = {(COSTCENTER, "Code"): 8, (COSTUNIT, "Code"): 8, (COSTCENTER, "Description"): 60,
+           (COSTUNIT, "Description"): 60}
 FILLED_ON_POST = {GL, COSTCENTER, COSTUNIT, ORDER, LINE}     # accounts and items answer nulls without Prefer
 REFERENCES = {  # entity: where its key or code is used, as (entity, field, value is the code)
     GL: [(ITEM, f, False) for f in ("GLCosts", "GLRevenue", "GLStock")], ITEM: [(LINE, "Item", False)],
@@ -21,7 +24,8 @@ REFERENCES = {  # entity: where its key or code is used, as (entity, field, valu
 for _document in (*ENTRIES, *INVOICES):
     REFERENCES[COSTCENTER].append((_document.line, "CostCenter", True))
     REFERENCES[COSTUNIT].append((_document.line, "CostUnit", True))
-    REFERENCES[ITEM if _document in INVOICES else GL].append((_document.line, "Item" if _document in INVOICES else "GLAccount", False))
+    REFERENCES[ITEM if _document in INVOICES else GL].append((_document.line,
+                                                              "Item" if _document in INVOICES else "GLAccount", False))
 REFERENCES[GL] += [(SALES_INVOICES.line, "GLAccount", False), (TRANSACTION, "GLAccount", False)]
 REFERENCES[ACCOUNT] += [(PURCHASE_ENTRIES.header, "Supplier", False), (PURCHASE_INVOICES.header, "Supplier", False),
                         (SALES_ENTRIES.header, "Customer", False), (SALES_INVOICES.header, "OrderedBy", False)]
@@ -48,12 +52,14 @@ def parse_body(text):
     return body
 
 
-DERIVED_NULLS = {"VATAmountFC", "VATAmountDC", "AmountDC", "Document", "Status"}      # what the answer to the POST of a document may lack
+# what the answer to the POST of a document may lack
+DERIVED_NULLS = {"VATAmountFC", "VATAmountDC", "AmountDC", "Document", "Status"}
 WITH_LINES = {ORDER: LINE, PURCHASE_ENTRIES.header: PURCHASE_ENTRIES.line, SALES_ENTRIES.header: SALES_ENTRIES.line}
 
 
 def accepted(resource, body, method, keys=False):
-    """Values that count: unknown properties and wrong types are 400, read-only properties are dropped without a word. `keys`: a
+    """Values that count: unknown properties and wrong types are 400, read-only properties are dropped without a
+    word. `keys`: a
     key that the client chose counts too."""
     flag = "p" if method == "POST" else "u"
     values, collections = {}, {}
@@ -86,10 +92,12 @@ def _business_rules(division, resource, values, record=None):
             raise Refused(500, f"Ongeldig: {DUTCH[name]} (maximaal {length} tekens)")
         if record is not None and "m" in resource.flags[name] and value in (None, ""):
             raise Refused(500, f"Verplicht: {DUTCH.get(name, name)}")
-    for name, target in (("Costcenter", COSTCENTER), ("CostCenter", COSTCENTER), ("Costunit", COSTUNIT), ("CostUnit", COSTUNIT)):
+    for name, target in (("Costcenter", COSTCENTER), ("CostCenter", COSTCENTER), ("Costunit", COSTUNIT),
+                         ("CostUnit", COSTUNIT)):
         if values.get(name) and division.by_code(target, values[name]) is None:
             raise Refused(500, f"Ongeldige verwijzing: {'Kostenplaats' if target == COSTCENTER else 'Kostendrager'}")
-    if "Code" in values and entity in (GL, ITEM, ACCOUNT, COSTCENTER, COSTUNIT) and division.by_code(entity, values["Code"]):
+    if "Code" in values and entity in (GL, ITEM, ACCOUNT, COSTCENTER, COSTUNIT) and division.by_code(entity,
+                                                                                                     values["Code"]):
         raise Refused(500, EXISTS)
 
 
@@ -138,9 +146,11 @@ def _closed(division, resource, values):
 
 
 def _answered(sim, resource, record, row, representation):
-    """The row that a POST answers: for some entities the key and nulls, as a setting also for others, or without what is derived."""
+    """The row that a POST answers: for some entities the key and nulls, as a setting also for others, or without
+    what is derived."""
     nulls = sim.settings.post_nulls
-    if resource.entity in WITH_LINES and resource.entity != ORDER:      # right after the POST no VAT of the header is known
+    # right after the POST no VAT of the header is known
+    if resource.entity in WITH_LINES and resource.entity != ORDER:
         sim.weather.met("post_nulls")
         return {**row, "VATAmountFC": None, "VATAmountDC": None}
     if nulls and resource.entity == ORDER:
@@ -166,7 +176,8 @@ def post(sim, division, resource, body, user, representation):
     if entry and resource.entity != ORDER and not values.get("Document"):      # a document is made beside it
         values["Document"] = division.new_key()
         if "documents/Documents" in division.records:
-            division.create("documents/Documents", {"Subject": "Factuur", "Type": 20, "HID": 1}, sim.oauth.user_id(user), None, values["Document"])
+            division.create("documents/Documents", {"Subject": "Factuur", "Type": 20, "HID": 1},
+                            sim.oauth.user_id(user), None, values["Document"])
     try:
         record = division.create(resource.entity, values, sim.oauth.user_id(user), lines, key)
     except ValueError as error:
@@ -175,9 +186,11 @@ def post(sim, division, resource, body, user, representation):
 
 
 def put(sim, division, resource, record, body, user):
-    """Merge a body into a record. Codes of cost centers and units, lines, and an order's supplier stay as they are, silently."""
+    """Merge a body into a record. Codes of cost centers and units, lines, and an order's supplier stay as they are,
+    silently."""
     values, _ = accepted(resource, body, "PUT")
-    dropped = {COSTCENTER: {"Code"}, COSTUNIT: {"Code"}, LINE: {"PurchaseOrderID", "Item"}, ORDER: {"OrderNumber"}}.get(resource.entity,
+    dropped = {COSTCENTER: {"Code"}, COSTUNIT: {"Code"}, LINE: {"PurchaseOrderID", "Item"},
+               ORDER: {"OrderNumber"}}.get(resource.entity,
         set())
     if resource.entity == ORDER and any(line.values.get("ReceivedQuantity") for line in record.lines):
         dropped = dropped | {"Supplier", "Currency", "ExchangeRate"}

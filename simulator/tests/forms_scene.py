@@ -4,19 +4,22 @@ import pytest
 from simulator.exact_online.harness import Running
 
 ITEM, ACCOUNT, GL, COSTCENTER = "logistics/Items", "crm/Accounts", "financial/GLAccounts", "hrm/Costcenters"
-ORDER, LINE, SYNC_ORDERS = "purchaseorder/PurchaseOrders", "purchaseorder/PurchaseOrderLines", "sync/PurchaseOrder/PurchaseOrders"
+ORDER, LINE = "purchaseorder/PurchaseOrders", "purchaseorder/PurchaseOrderLines"
+SYNC_ORDERS = "sync/PurchaseOrder/PurchaseOrders"
 
 
 @pytest.fixture(scope="module")
 def running():
-    with Running("--records", 1200, "--divisions", 3, "--minute-limit", 0, "--day-limit", 0, "--error-limit", 0, "--min-refresh-age", 0) as made:
+    with Running("--records", 1200, "--divisions", 3, "--minute-limit", 0, "--day-limit", 0, "--error-limit", 0,
+                 "--min-refresh-age", 0) as made:
         yield made, made.control("config")
 
 
 @pytest.fixture
 def sim(running):
     made, calm = running
-    changeable = {n: v for n, v in calm.items() if n not in ("host", "port", "seed", "divisions", "records", "preset", "clock_offset", "tls_cert",
+    changeable = {n: v for n, v in calm.items() if n not in ("host", "port", "seed", "divisions", "records", "preset",
+                                                             "clock_offset", "tls_cert",
                                                               "tls_key", "time_zone", "rows_each")}
     made.authorize()
     made.division = made.info["divisions"][0]["code"]

@@ -1,4 +1,5 @@
-"""The books as recorded: shapes of the ledger, signs, VAT situations, balances, charges, rows without a document, recode, closed periods."""
+"""The books as recorded: shapes of the ledger, signs, VAT situations, balances, charges, rows without a document,
+recode, closed periods."""
 import collections
 from decimal import Decimal
 
@@ -7,13 +8,16 @@ from forms_scene import met
 
 from simulator.exact_online.harness import Running
 
-PURCHASE, SALES, JOURNAL = "purchaseentry/PurchaseEntries", "salesentry/SalesEntries", "generaljournalentry/GeneralJournalEntries"
+PURCHASE, SALES = "purchaseentry/PurchaseEntries", "salesentry/SalesEntries"
+JOURNAL = "generaljournalentry/GeneralJournalEntries"
 BANK, CASH = "financialtransaction/BankEntries", "financialtransaction/CashEntries"
 LINES, SYNC = "financialtransaction/TransactionLines", "sync/Financial/TransactionLines"
-INVOICES, CHARGES, PURCHASE_INVOICES = "salesinvoice/SalesInvoices", "salesinvoice/SalesInvoiceOrderChargeLines", "purchase/PurchaseInvoices"
+INVOICES, CHARGES = "salesinvoice/SalesInvoices", "salesinvoice/SalesInvoiceOrderChargeLines"
+PURCHASE_INVOICES = "purchase/PurchaseInvoices"
 SYNC_INVOICES, BALANCE = "sync/SalesInvoice/SalesInvoices", "financial/ReportingBalance"
 ZERO = "00000000-0000-0000-0000-000000000000"
-START = ("--preset", "finance", "--records", 2500, "--divisions", 1, "--minute-limit", 0, "--day-limit", 0, "--error-limit", 0)
+START = ("--preset", "finance", "--records", 2500, "--divisions", 1, "--minute-limit", 0, "--day-limit", 0,
+         "--error-limit", 0)
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +53,11 @@ def accounts(sim):
 def posted(sim, code, amount, document=PURCHASE, **more):
     """(header, rows) of a new entry of one line."""
     party = next(k for k, r in living(sim, "crm/Accounts").items() if r["IsSupplier"] or document == SALES)
-    header = {"Supplier" if document == PURCHASE else "Customer": party, "Currency": "EUR", "Journal": "20" if document == PURCHASE else "01"}
+    header = {"Supplier" if document == PURCHASE else "Customer": party, "Currency": "EUR",
+              "Journal": "20" if document == PURCHASE else "01"}
     gl = accounts(sim)["4400" if document == PURCHASE else "8000"]
-    made = sim.change(document, "create", fields=header, lines=[{"GLAccount": gl, "AmountFC": amount, "VATCode": code, **more}])
+    made = sim.change(document, "create", fields=header,
+                      lines=[{"GLAccount": gl, "AmountFC": amount, "VATCode": code, **more}])
     return made["row"], rows_of(sim, made["key"])
 
 
@@ -71,7 +77,8 @@ def test_row_0_is_the_control_row_and_all_rows_add_up_to_nothing(sim):
         if rows[0]["Type"] < 3000:
             assert sum(dec(r["AmountDC"]) for r in rows) == 0, shape(rows)
     journals = set(living(sim, JOURNAL))
-    assert all(min(r["LineNumber"] for r in rows) == (1 if entry in journals or rows[0]["Type"] > 40 else 0) for entry, rows in by_entry.items())
+    assert all(min(r["LineNumber"] for r in rows) == (1 if entry in journals or rows[0]["Type"] > 40 else 0) for entry,
+               rows in by_entry.items())
     bank = next(r for r in living(sim, BANK).values())
     rows = rows_of(sim, bank["EntryID"])
     lines = [r for r in living(sim, f"{BANK[:-3]}yLines").values() if r["EntryID"] == bank["EntryID"]]
@@ -96,7 +103,8 @@ def test_the_two_other_shapes(sim, ledger):
 def test_a_row_0_of_nothing_in_general_journals(sim):
     sim.control("config", {"journal_row_zero": True})
     gl = accounts(sim)
-    made = sim.change(JOURNAL, "create", fields={}, lines=[{"GLAccount": gl["4400"], "AmountFC": 120}, {"GLAccount": gl["1300"], "AmountFC": -120}])
+    made = sim.change(JOURNAL, "create", fields={}, lines=[{"GLAccount": gl["4400"], "AmountFC": 120},
+                                                           {"GLAccount": gl["1300"], "AmountFC": -120}])
     rows = rows_of(sim, made["key"])
     assert (rows[0]["LineNumber"], rows[0]["AmountDC"], rows[0]["GLAccount"]) == (0, 0, None) and len(rows) == 3
 
@@ -111,12 +119,14 @@ def test_vat_situations(sim):
     assert shape(rows) == [(0, "1600", -121), (1, "4400", 100), (9999, "1520", 21)]
     header, rows = posted(sim, "2", 100, VATAmountFC=20.99)
     assert header["AmountFC"] == 120.99 and shape(rows)[2] == (9999, "1520", 20.99)
-    sim.change(PURCHASE, "update", header["EntryID"], lines=[{"ID": header["PurchaseEntryLines"][0]["ID"], "Notes": "typed stays"}])
+    sim.change(PURCHASE, "update", header["EntryID"], lines=[{"ID": header["PurchaseEntryLines"][0]["ID"],
+                                                              "Notes": "typed stays"}])
     assert living(sim, PURCHASE)[header["EntryID"]]["AmountFC"] == 120.99
     header, rows = posted(sim, "2", 0.01)
     assert len(rows) == 2 and rows[1]["VATCode"] == "2  "
     kinds = met(sim)
-    assert all(kinds[name] for name in ("reverse_charge", "including", "overtyped", "rounding", "zero", "null_vat", "zero_guid", "rejected", "drafts"))
+    assert all(kinds[name] for name in ("reverse_charge", "including", "overtyped", "rounding", "zero", "null_vat",
+                                        "zero_guid", "rejected", "drafts"))
     entries = living(sim, PURCHASE)
     assert any(r["AmountFC"] == 0 and r["VATAmountFC"] is None for r in entries.values())
     assert {ZERO} <= {r["Document"] for r in (*entries.values(), *living(sim, SALES).values())}
@@ -126,10 +136,13 @@ def test_statuses_as_they_are(sim):
     entries = {**living(sim, PURCHASE), **living(sim, SALES), **living(sim, JOURNAL)}
     assert {r["Status"] for r in entries.values()} == {5, 20, 50}
     booked = {r["EntryID"] for r in living(sim, LINES).values()}
-    assert {k for k, r in entries.items() if r["Status"] != 5} <= booked and not {k for k, r in entries.items() if r["Status"] == 5} & booked
+    assert {k for k, r in entries.items() if r["Status"] != 5} <= booked and not {k for k, r in entries.items()
+                                                                                  if r["Status"] == 5} & booked
     assert {r["Status"] for r in living(sim, LINES).values()} == {20, 50}
     invoices = living(sim, INVOICES)
-    assert {r["Status"] for r in invoices.values()} == {10, 20, 50} and all(r["InvoiceNumber"] is None for r in invoices.values() if r["Status"] < 50)
+    assert {r["Status"] for r in invoices.values()} == {10, 20,
+                                                        50} and all(r["InvoiceNumber"] is None
+                                                                    for r in invoices.values() if r["Status"] < 50)
     rejected = next(k for k, r in living(sim, PURCHASE).items() if r["Status"] == 5)
     sim.change(PURCHASE, "update", rejected, {"Status": 20})
     assert rows_of(sim, rejected)
@@ -144,9 +157,11 @@ def test_sync_sales_invoices_have_the_other_sign(sim):
     for row in rows():
         source = lines[row["ID"]] if row["LineNumber"] else plain[row["InvoiceID"]]
         assert all(dec(row[n]) == -dec(source[n]) for n in ("AmountDC", "AmountFC", "VATAmountFC"))
-    assert any(r["AmountDC"] < 0 and r["Type"] == 8020 for r in rows()) and all(r["AmountDC"] >= 0 for r in rows() if r["Type"] == 8021)
+    assert any(r["AmountDC"] < 0 and r["Type"] == 8020 for r in rows()) and all(r["AmountDC"] >= 0 for r in rows()
+                                                                                if r["Type"] == 8021)
     sim.control("config", {"sync_invoice_sign": "plain"})
-    assert all(dec(r["AmountDC"]) == dec((lines[r["ID"]] if r["LineNumber"] else plain[r["InvoiceID"]])["AmountDC"]) for r in rows())
+    assert all(dec(r["AmountDC"]) == dec((lines[r["ID"]] if r["LineNumber"] else plain[r["InvoiceID"]])["AmountDC"])
+               for r in rows())
 
 
 def test_balances_of_bank_and_cash_are_informative(sim):
@@ -198,7 +213,8 @@ def test_rows_of_the_ledger_without_a_document(sim):
 
 def test_tables_beside_the_books(sim):
     codes = {r["Code"]: r for r in sim.all("vat/VATCodes")}
-    assert codes["0  "]["Type"] == "B" and codes["3  "]["Type"] == "I" and codes["VR "]["Charged"] is True and codes["MA "]["VatMargin"] == 1
+    assert codes["0  "]["Type"] == "B" and codes["3  "]["Type"] == "I" and codes["VR "]["Charged"] is True and codes[
+        "MA "]["VatMargin"] == 1
     assert codes["2  "]["GLToClaimCode"] == "1520" and codes["2  "]["Percentage"] == 0.21
     expanded = sim.all("vat/VATCodes?$expand=VATPercentages&$select=Code,VATPercentages/Percentage")
     assert {r["Code"]: [p["Percentage"] for p in r["VATPercentages"]["results"]] for r in expanded}["2  "] == [0.21]
@@ -226,12 +242,15 @@ def test_the_reporting_balance_is_the_sum_of_the_ledger(sim):
 @pytest.mark.parametrize("moves", [False, True])
 def test_a_cost_center_gets_another_code(sim, moves):
     center, row = next((k, r) for k, r in living(sim, "hrm/Costcenters").items()
-                       if any(x["CostCenter"] and x["CostCenter"].strip() == r["Code"] for x in living(sim, f"{PURCHASE[:-3]}yLines").values()))
-    lines = {k for k, r in living(sim, "purchaseentry/PurchaseEntryLines").items() if (r["CostCenter"] or "").strip() == row["Code"]}
+                       if any(x["CostCenter"] and x["CostCenter"].strip() == r["Code"]
+                              for x in living(sim, f"{PURCHASE[:-3]}yLines").values()))
+    lines = {k for k, r in living(sim, "purchaseentry/PurchaseEntryLines").items()
+             if (r["CostCenter"] or "").strip() == row["Code"]}
     ledger = {k: r["Modified"] for k, r in living(sim, LINES).items() if (r["CostCenter"] or "").strip() == row["Code"]}
     mark = max(int(r["Timestamp"]) for r in sim.all(f"{SYNC}?$filter=Timestamp gt 1L&$select=Timestamp"))
     code = f"NEW{int(moves)}"
-    assert sim.control("recode", {"division": sim.division, "resource": "hrm/Costcenters", "key": center, "code": code, "moves": moves})["reached"]
+    assert sim.control("recode", {"division": sim.division, "resource": "hrm/Costcenters", "key": center, "code": code,
+                                  "moves": moves})["reached"]
     assert living(sim, "hrm/Costcenters")[center]["Code"] == code
     assert all(living(sim, "purchaseentry/PurchaseEntryLines")[k]["CostCenter"] == code for k in lines)
     moved = {r["ID"] for r in sim.all(f"{SYNC}?$filter=Timestamp gt {mark}L&$select=ID,Timestamp")}
@@ -243,9 +262,11 @@ def test_periods_are_closed_per_journal(sim):
     wanted = "read/financial/JournalStatusList?$filter=Year eq 2026 and Period eq 3&$select=Journal,Status"
     assert {r["Status"] for r in sim.all(wanted)} == {0}
     sim.control("period", {"division": sim.division, "journal": "20", "year": 2026, "period": 3})
-    assert {r["Journal"]: r["Status"] for r in sim.all(wanted)}["20"] == 1 and sum(r["Status"] for r in sim.all(wanted)) == 1
+    assert {r["Journal"]: r["Status"] for r in sim.all(wanted)}["20"] == 1 and sum(r["Status"]
+                                                                                   for r in sim.all(wanted)) == 1
     supplier, gl = next(iter(living(sim, "crm/Accounts"))), accounts(sim)["4400"]
-    body = {"Supplier": supplier, "Journal": "20", "EntryDate": "2026-03-05", "PurchaseEntryLines": [{"GLAccount": gl, "AmountFC": 10}]}
+    body = {"Supplier": supplier, "Journal": "20", "EntryDate": "2026-03-05",
+            "PurchaseEntryLines": [{"GLAccount": gl, "AmountFC": 10}]}
     assert sim.call("POST", PURCHASE, body).status == 500
     sim.control("period", {"division": sim.division, "journal": "20", "year": 2026, "period": 3, "closed": False})
     assert sim.call("POST", PURCHASE, body).status == 201
@@ -253,16 +274,19 @@ def test_periods_are_closed_per_journal(sim):
         sim.control("period", {"division": sim.division, "journal": "99", "year": 2026, "period": 3})
 
 
-@pytest.mark.parametrize("document,party,line", [(PURCHASE, "Supplier", "PurchaseEntryLines"), (SALES, "Customer", "SalesEntryLines")])
+@pytest.mark.parametrize("document,party,line", [(PURCHASE, "Supplier", "PurchaseEntryLines"),
+                                                 (SALES, "Customer", "SalesEntryLines")])
 def test_e16_an_entry_line_with_amount_dc_only_becomes_nothing(sim, document, party, line):
     gl = accounts(sim)["4400"]
-    body = {party: next(iter(living(sim, "crm/Accounts"))), "Journal": "20" if document == PURCHASE else "01", line: [{"GLAccount": gl, "AmountDC": 55.5}]}
+    body = {party: next(iter(living(sim, "crm/Accounts"))), "Journal": "20" if document == PURCHASE else "01",
+            line: [{"GLAccount": gl, "AmountDC": 55.5}]}
     made = sim.call("POST", document, body)
     assert made.status == 201, made.text
     row = made.json()["d"]
     read = sim.get(f"{document}(guid'{row['EntryID']}')?$expand={line}").json()["d"]
     assert read["AmountDC"] == read["AmountFC"] == 0 and [r["AmountDC"] for r in read[line]["results"]] == [0]
-    assert row["VATAmountFC"] is None and read["VATAmountFC"] == 0 and row["Modified"] == read["Modified"]     # E6: two contents, one Modified
+    # E6: two contents, one Modified
+    assert row["VATAmountFC"] is None and read["VATAmountFC"] == 0 and row["Modified"] == read["Modified"]
     assert read["Document"] and read["Rate"] == 1 and isinstance(read["ReportingYear"], int)
     body[line] = [{"GLAccount": gl, "AmountFC": 55.5, "VATCode": "2"}]
     key = sim.call("POST", document, body).json()["d"]["EntryID"]

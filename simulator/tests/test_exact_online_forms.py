@@ -1,9 +1,11 @@
-"""Forms of answers that the real service may give: absence, lateness, pages, JSON (entries E1 to E19 and E70 to E76)."""
+"""Forms of answers that the real service may give: absence, lateness, pages, JSON (entries E1 to E19 and E70 to
+E76)."""
 import json
 import re
 
 import pytest
-from forms_scene import ACCOUNT, COSTCENTER, GL, ITEM, LINE, ORDER, SYNC_ORDERS, config, fault, key_of, met, running, sim  # noqa: F401
+from forms_scene import (ACCOUNT, COSTCENTER, GL, ITEM, LINE, ORDER, SYNC_ORDERS, config, fault, key_of, met,  # noqa: F401
+                         running, sim)
 
 from simulator.exact_online.harness import Running
 
@@ -30,7 +32,8 @@ def test_e1_a_change_is_seen_at_another_moment_on_each_family(sim):
         sync = {r["ID"] for r in sim.all(f"sync/Logistics/Items?$filter=Timestamp gt {mark}L&$select=ID,Timestamp")}
         by_key = sim.get(f"{ITEM}(guid'{item}')?$select=Description").json()["d"]["Description"]
         chain = sim.get(f"{ITEM}?$filter=ID eq guid'{made}' or ID eq guid'{item}'&$select=ID").rows
-        return plain[item], made in plain, by_key, len(chain), bulk[item], made in bulk, sync == {item, made}, bool(sync)
+        return plain[item], made in plain, by_key, len(chain), bulk[item], made in bulk, sync == {item,
+                                                                                                  made}, bool(sync)
     assert seen() == (before, False, before, 1, before, False, False, False)
     sim.control("clock", {"advance": 6})
     assert seen() == ("late", True, before, 1, before, False, False, False)
@@ -75,7 +78,8 @@ def test_e1_lines_and_documents_are_late_together(sim):
 
 def test_e1_is_on_by_default_with_small_values():
     with Running("--records", 80, "--divisions", 1, fast=False) as made:
-        assert made.control("config")["visible_after_max"] == {"plain": 0.3, "key": 0.3, "bulk": 0.3, "sync": 0.3, "deleted": 0.3}
+        assert made.control("config")["visible_after_max"] == {"plain": 0.3, "key": 0.3, "bulk": 0.3, "sync": 0.3,
+                                                               "deleted": 0.3}
     with Running("--records", 80, "--divisions", 1) as made:
         assert set(made.control("config")["visible_after_max"].values()) == {0}
 
@@ -83,19 +87,23 @@ def test_e1_is_on_by_default_with_small_values():
 def test_e2_rows_of_the_log_come_late_or_never_and_can_be_hidden(sim):
     log = "sync/Deleted?$filter=Timestamp gt 1L&$select=EntityKey,Timestamp"
     known = {r["EntityKey"] for r in sim.all(log)}
-    config(sim, visible_after_min={"deleted": 9}, visible_after_max={"plain": 0, "key": 0, "bulk": 0, "sync": 0, "deleted": 9})
+    config(sim, visible_after_min={"deleted": 9}, visible_after_max={"plain": 0, "key": 0, "bulk": 0, "sync": 0,
+                                                                     "deleted": 9})
     sim.control("clock", {"paused": True})
-    one, two, three = (sim.change(ITEM, "create", fields={"Code": f"D{n}", "Description": "x"})["key"] for n in range(3))
+    one, two, three = (sim.change(ITEM, "create", fields={"Code": f"D{n}", "Description": "x"})["key"]
+                       for n in range(3))
     sim.change(ITEM, "delete", one)
     config(sim, visible_after_min=0, visible_after_max={"deleted": 0.001})
     sim.change(ITEM, "delete", two)
     sim.control("clock", {"advance": 1})
-    assert {r["EntityKey"] for r in sim.all(log)} - known == {two} and met(sim)["late_deletion"]     # the younger one first
+    # the younger one first
+    assert {r["EntityKey"] for r in sim.all(log)} - known == {two} and met(sim)["late_deletion"]
     sim.control("clock", {"advance": 9})
     assert {r["EntityKey"] for r in sim.all(log)} - known == {one, two}
     config(sim, visible_after_max=0, deleted_loss=1)
     sim.change(ITEM, "delete", three)
-    assert three not in {r["EntityKey"] for r in sim.all(log)} and sim.truth(ITEM)[three][1] and met(sim)["lost_deletion"]
+    assert three not in {r["EntityKey"]
+                         for r in sim.all(log)} and sim.truth(ITEM)[three][1] and met(sim)["lost_deletion"]
     sim.control("hide", {"division": sim.division, "resource": "sync/Deleted", "keys": [one]})
     assert {r["EntityKey"] for r in sim.all(log)} - known == {two}
     sim.control("show", {"division": sim.division})
@@ -115,7 +123,8 @@ def test_e3_rows_are_left_out_of_lists_key_lists_and_collections(sim):
     wanted = f"{ORDER}?$expand=PurchaseOrderLines&$select=PurchaseOrderID,PurchaseOrderLines/ID"
     whole = {r["PurchaseOrderID"]: len(r["PurchaseOrderLines"]["results"]) for r in sim.get(wanted).rows}
     fault(sim, "PurchaseOrders", "omit", empty=True, where="lines")
-    assert {r["PurchaseOrderID"]: len(r["PurchaseOrderLines"]["results"]) for r in sim.get(wanted).rows} == dict.fromkeys(whole, 0)
+    assert {r["PurchaseOrderID"]: len(r["PurchaseOrderLines"]["results"])
+            for r in sim.get(wanted).rows} == dict.fromkeys(whole, 0)
     fault(sim, "PurchaseOrders", "omit", share=0.5, where="lines")
     part = {r["PurchaseOrderID"]: len(r["PurchaseOrderLines"]["results"]) for r in sim.get(wanted).rows}
     assert set(part) == set(whole) and 0 < sum(part.values()) < sum(whole.values())
@@ -128,7 +137,8 @@ def test_e4_header_and_lines_share_a_version_and_pages_are_unsorted(sim):
     config(sim, shared_versions=True)
     order = key_of(sim, ORDER)
     sim.change(ORDER, "update", order, {"Remarks": "shared"})
-    rows = [r for r in sim.all(f"{SYNC_ORDERS}?$filter=Timestamp gt 1L&$select=ID,Timestamp,PurchaseOrderID") if r["PurchaseOrderID"] == order]
+    rows = [r for r in sim.all(f"{SYNC_ORDERS}?$filter=Timestamp gt 1L&$select=ID,Timestamp,PurchaseOrderID")
+            if r["PurchaseOrderID"] == order]
     assert len(rows) > 1 and len({r["Timestamp"] for r in rows}) == 1
     config(sim, sync_order="pages", sync_page_size=20)
     target, stamps = f"{SYNC_ORDERS}?$filter=Timestamp gt 1L&$select=Timestamp,ID", []
@@ -144,7 +154,8 @@ def test_e4_header_and_lines_share_a_version_and_pages_are_unsorted(sim):
 
 def test_e5_short_and_empty_pages_have_a_next_one(sim):
     config(sim, short_pages=0.6, page_size=5, sync_page_size=5)
-    for target, field in ((f"{ITEM}?$select=ID", "ID"), ("sync/Logistics/Items?$filter=Timestamp gt 1L&$select=ID,Timestamp", "ID"),
+    for target, field in ((f"{ITEM}?$select=ID", "ID"),
+                          ("sync/Logistics/Items?$filter=Timestamp gt 1L&$select=ID,Timestamp", "ID"),
                           (f"{ITEM}?$select=ID,Modified&$orderby=Modified", "ID")):
         found, sizes, whole = [], set(), len(sim.truth(ITEM))
         at = target
@@ -198,10 +209,12 @@ def test_e7_empty_texts_and_zero_guids_where_the_sync_twin_has_null(sim):
     assert {n for r, _ in sim.truth(ACCOUNT).values() for n, v in r.items() if v == ""} == empty
 
 
-@pytest.mark.parametrize("style,pattern", [("escaped_slash", r"\\/Date\("), ("ascii", r"\\u[0-9a-f]{4}"), ("fraction", r":-?\d+\.0[,}]"),
+@pytest.mark.parametrize("style,pattern", [("escaped_slash", r"\\/Date\("), ("ascii", r"\\u[0-9a-f]{4}"),
+                                           ("fraction", r":-?\d+\.0[,}]"),
                                            ("upper_exponent", r"1E-05"), ("shuffled", r'"d":')])
 def test_e8_the_same_json_by_another_serialiser(sim, style, pattern):
-    sim.change(ITEM, "update", key_of(sim, ITEM), {"CostPriceStandard": 1e-05, "Description": "Ø 漢字", "AverageCost": 0})
+    values = {"CostPriceStandard": 1e-05, "Description": "Ø 漢字", "AverageCost": 0}
+    sim.change(ITEM, "update", key_of(sim, ITEM), values)
     target = f"{ITEM}?$select=ID,Description,CostPriceStandard,AverageCost,Modified"
     plain = sim.get(target)
     config(sim, json_style=[style])
@@ -216,13 +229,16 @@ def test_e8_the_same_json_by_another_serialiser(sim, style, pattern):
 
 def test_e9_members_too_many_too_few_and_spoiled(sim):
     config(sim, extra_members=1)
-    assert all("NewInThisRelease" in r and isinstance(r["FutureSettings"], dict) for r in sim.get(f"{ACCOUNT}?$select=ID").rows)
+    assert all("NewInThisRelease" in r and isinstance(r["FutureSettings"], dict)
+               for r in sim.get(f"{ACCOUNT}?$select=ID").rows)
     config(sim, extra_members=0, absent_members=1)
     fields = ["ID", "Code", "Name", "City", "Country", "Modified"]
-    seen = {tuple(sorted(set(fields) - set(sim.get(f"{ACCOUNT}?$select={','.join(fields)}&n={n}").rows[0]))) for n in range(30)}
+    seen = {tuple(sorted(set(fields) - set(sim.get(f"{ACCOUNT}?$select={','.join(fields)}&n={n}").rows[0])))
+            for n in range(30)}
     assert seen == {("Name",), ("City",), ("Country",)}
     config(sim, absent_members=0)
-    for target, field in (("sync/CRM/Accounts?$filter=Timestamp gt 1L&$select=ID,Timestamp", "Timestamp"), (f"{ACCOUNT}?$select=ID,Name", "ID"),
+    for target, field in (("sync/CRM/Accounts?$filter=Timestamp gt 1L&$select=ID,Timestamp", "Timestamp"),
+                          (f"{ACCOUNT}?$select=ID,Name", "ID"),
                           (f"{SYNC_ORDERS}?$filter=Timestamp gt 1L&$select=ID,LineNumber,Timestamp", "LineNumber"),
                           (f"{ACCOUNT}?$select=ID,Division", "Division")):
         fault(sim, target.split("?")[0], "spoil_row", field=field)
@@ -232,18 +248,22 @@ def test_e9_members_too_many_too_few_and_spoiled(sim):
     sim.change(ITEM, "delete", sim.change(ITEM, "create", fields={"Code": "GONE", "Description": "x"})["key"])
     for field in ("EntityKey", "EntityType"):
         fault(sim, "Deleted", "spoil_row", field=field)
-        assert None in [r[field] for r in sim.get("sync/Deleted?$filter=Timestamp gt 1L&$select=EntityKey,EntityType").rows]
+        assert None in [r[field]
+                        for r in sim.get("sync/Deleted?$filter=Timestamp gt 1L&$select=EntityKey,EntityType").rows]
 
 
 def test_e10_raw_values_of_a_field_and_a_byte_order_mark(sim):
     item = key_of(sim, ITEM)
     for raw in ('"a\\u0000b"', '"\\ud83d"', '"tab\there"', "20.0", "1E400", '"not closed', "99999999999999999999"):
-        sim.control("change", {"division": sim.division, "resource": ITEM, "op": "update", "key": item, "raw": {"Description": raw}})
+        sim.control("change", {"division": sim.division, "resource": ITEM, "op": "update", "key": item,
+                               "raw": {"Description": raw}})
         assert f'"Description":{raw}' in sim.get(f"{ITEM}(guid'{item}')?$select=Description").text
         assert sim.control(f"truth?division={sim.division}&resource={ITEM}")["records"]
-    sim.control("change", {"division": sim.division, "resource": ITEM, "op": "update", "key": item, "raw": {"Description": '"well"'}})
+    sim.control("change", {"division": sim.division, "resource": ITEM, "op": "update", "key": item,
+                           "raw": {"Description": '"well"'}})
     with pytest.raises(RuntimeError, match="400"):
-        sim.control("change", {"division": sim.division, "resource": ITEM, "op": "update", "key": item, "raw": {"Nothing": "1"}})
+        sim.control("change", {"division": sim.division, "resource": ITEM, "op": "update", "key": item,
+                               "raw": {"Nothing": "1"}})
     config(sim, bom=1)
     assert sim.get(f"{ITEM}?$top=1").body.startswith(b"\xef\xbb\xbf{")
 
@@ -299,7 +319,8 @@ def test_e18_lists_of_divisions_differ(sim):
     assert listed("system/Divisions") == listed("system/AllDivisions") == set(codes)
     sim.control("division", {"code": codes[1], "granted": False})
     sim.control("division", {"code": codes[2], "reason": "NoDivisionAccess"})
-    assert listed("system/Divisions") == {codes[0]} == listed("hrm/Divisions") and listed("system/AllDivisions") == set(codes)
+    assert listed("system/Divisions") == {codes[0]} == listed("hrm/Divisions") and listed("system/AllDivisions") == set(
+        codes)
     assert sim.get(f"/api/v1/{codes[1]}/{ITEM}?$select=ID").headers["Reason"] == "NoDivisionAccess"
     sim.control("division", {"code": codes[1], "granted": True})
     assert listed("system/Divisions") == set(codes[:2])
@@ -321,7 +342,8 @@ def test_e70_to_e75_small_forms(sim):
     me = sim.get("/api/v1/current/Me").rows[0]
     assert me["Legislation"] == "1" and me["Language"] == "NL"
     types = {p: sim.get(f"{p}?$top=1").rows[0]["__metadata"]["type"] for p in (GL, ORDER, LINE, "system/Divisions")}
-    assert types == {GL: "Exact.Web.Api.Models.GLAccount", ORDER: "Exact.Web.Api.Models.PurchaseOrder", LINE: "Exact.Web.Api.Models.PurchaseOrderLine",
+    assert types == {GL: "Exact.Web.Api.Models.GLAccount", ORDER: "Exact.Web.Api.Models.PurchaseOrder",
+                     LINE: "Exact.Web.Api.Models.PurchaseOrderLine",
                      "system/Divisions": "Exact.Web.Api.Models.System.Division"}
     items, lines = sim.all(f"{ITEM}?$select=Unit,PictureUrl"), sim.all(f"{LINE}?$select=Unit")
     assert {len(r["Unit"]) for r in items} == {8} and all(r["Unit"] == r["Unit"].strip() for r in lines)
@@ -331,7 +353,8 @@ def test_e70_to_e75_small_forms(sim):
 
 
 def test_e76_texts_with_and_without_case(sim):
-    name = next(r["Name"] for r, _ in sim.truth(ACCOUNT).values() if r["Name"].upper() != r["Name"] and "'" not in r["Name"] and r["Name"].isascii())
+    name = next(r["Name"] for r, _ in sim.truth(ACCOUNT).values() if r["Name"].upper() != r["Name"]
+                and "'" not in r["Name"] and r["Name"].isascii())
     wanted = f"{ACCOUNT}?$filter=Name eq '{name.upper()}'&$select=Name"
     config(sim, filter_case="insensitive")
     assert name in [r["Name"] for r in sim.get(wanted).rows] and met(sim)["filter_case"]

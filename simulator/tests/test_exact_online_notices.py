@@ -1,4 +1,5 @@
-"""Notifications in rarer forms: how they are sent, older names, subscriptions that end, repeats, silent fields (entries E60 to E65)."""
+"""Notifications in rarer forms: how they are sent, older names, subscriptions that end, repeats, silent fields
+(entries E60 to E65)."""
 import json
 
 import pytest
@@ -26,7 +27,8 @@ def test_e60_a_byte_order_mark(sim, hook):
     subscribed(sim, hook, "Items", webhook_styles=["bom"])
     sim.change(ITEM, "update", key_of(sim, ITEM), {"Description": "Merk"})
     [body] = hook.wait(1)
-    assert body.startswith(b"\xef\xbb\xbf{") and by_both_ends(body.removeprefix(b"\xef\xbb\xbf"), sim.info["webhook_secret"])
+    assert body.startswith(b"\xef\xbb\xbf{") and by_both_ends(body.removeprefix(b"\xef\xbb\xbf"),
+                                                              sim.info["webhook_secret"])
 
 
 def test_e61_the_names_of_2017(sim, hook):
@@ -39,7 +41,8 @@ def test_e61_the_names_of_2017(sim, hook):
 
 
 @pytest.mark.parametrize("style,check", [
-    ("text_division", lambda c, sim, key: c["Division"] == str(sim.division)), ("braces", lambda c, sim, key: c["Key"] == f"{{{key}}}"),
+    ("text_division", lambda c, sim, key: c["Division"] == str(sim.division)),
+    ("braces", lambda c, sim, key: c["Key"] == f"{{{key}}}"),
     ("topic_case", lambda c, sim, key: c["Topic"] == "items"), ("no_key", lambda c, sim, key: c["Key"] == "")])
 def test_e62_what_a_hint_may_look_like(sim, hook, style, check):
     subscribed(sim, hook, "Items", webhook_styles=[style])
@@ -84,7 +87,8 @@ def test_e64_a_plain_callback_is_refused(sim, hook):
 def test_e65_fields_that_announce_nothing(sim, hook):
     last = subscribed(sim, hook, "Accounts", webhook_flags="drawn", webhook_styles=["plain"])
     key, told = key_of(sim, ACCOUNTS), {}
-    for name, value in {"City": "Plaats", "Phone": "1", "Email": "a@b.example", "Postcode": "1234", "Website": "x", "Name": "Naam",
+    for name, value in {"City": "Plaats", "Phone": "1", "Email": "a@b.example", "Postcode": "1234", "Website": "x",
+                        "Name": "Naam",
                         "AddressLine1": "Straat 1", "Remarks": "r", "SearchCode": "S", "Fax": "2"}.items():
         before = len(sim.webhooks(last))
         sim.change(ACCOUNTS, "update", key, {name: value})

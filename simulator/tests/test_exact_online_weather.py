@@ -8,10 +8,14 @@ from forms_scene import met
 from simulator.exact_online import forms, settings
 from simulator.exact_online.harness import Running
 
-START = ("--preset", "finance", "--records", 400, "--divisions", 2, "--minute-limit", 0, "--day-limit", 0, "--error-limit", 0, "--min-refresh-age", 0)
-ASKED = ("logistics/Items?$select=ID,Description,CostPriceStandard", "crm/Accounts", "sync/CRM/Accounts?$filter=Timestamp gt 1L&$select=ID,Name,Timestamp",
-         "purchaseorder/PurchaseOrders?$expand=PurchaseOrderLines", "sync/PurchaseOrder/PurchaseOrders?$filter=Timestamp gt 1L&$select=ID,LineNumber,Timestamp",
-         "financialtransaction/TransactionLines?$select=ID,AmountDC", "system/Divisions", "sync/Deleted?$filter=Timestamp gt 1L", "hrm/Costcenters",
+START = ("--preset", "finance", "--records", 400, "--divisions", 2, "--minute-limit", 0, "--day-limit", 0,
+         "--error-limit", 0, "--min-refresh-age", 0)
+ASKED = ("logistics/Items?$select=ID,Description,CostPriceStandard", "crm/Accounts",
+         "sync/CRM/Accounts?$filter=Timestamp gt 1L&$select=ID,Name,Timestamp",
+         "purchaseorder/PurchaseOrders?$expand=PurchaseOrderLines",
+         "sync/PurchaseOrder/PurchaseOrders?$filter=Timestamp gt 1L&$select=ID,LineNumber,Timestamp",
+         "financialtransaction/TransactionLines?$select=ID,AmountDC", "system/Divisions",
+         "sync/Deleted?$filter=Timestamp gt 1L", "hrm/Costcenters",
          "vat/VATCodes?$expand=VATPercentages", "bulk/Logistics/Items?$select=ID,Modified")
 
 
@@ -22,7 +26,8 @@ def answers(sim, rounds, asked=ASKED):
         for target in asked:
             try:
                 reply = sim.get(target, timeout=2)
-                found.append((reply.status, reply.body, {n: v for n, v in reply.headers.items() if n not in ("Date", "Server")}))
+                found.append((reply.status, reply.body,
+                              {n: v for n, v in reply.headers.items() if n not in ("Date", "Server")}))
             except Exception as error:      # whatever http.client makes of a broken answer
                 found.append(type(error).__name__)
     return found
@@ -37,7 +42,8 @@ def twin(*more):
 
 
 def test_two_simulators_with_one_seed_give_the_same_answers():
-    with twin("--weather", 0.3, "--seed", 5) as one, twin("--weather", 0.3, "--seed", 5) as other, twin("--weather", 0.3, "--seed", 6) as third:
+    with twin("--weather", 0.3, "--seed", 5) as one, twin("--weather", 0.3, "--seed",
+                                                          5) as other, twin("--weather", 0.3, "--seed", 6) as third:
         first = answers(one, 6)
         assert first == answers(other, 6) and first != answers(third, 6)
         assert one.access == other.access and met(one) == met(other)
@@ -49,7 +55,8 @@ def test_calm_is_the_default_and_draws_nothing():
     with twin() as one, twin("--weather", 0) as other:
         assert one.control("weather")["weather"] == 0 and answers(one, 2) == answers(other, 2)
         kinds = met(one)
-        assert not any(kinds[name] for name in forms.DRAWN_FAULTS if name in kinds) and not kinds["short_page"] and not one.control("weather")["chosen"]
+        assert not any(kinds[name] for name in forms.DRAWN_FAULTS
+                       if name in kinds) and not kinds["short_page"] and not one.control("weather")["chosen"]
 
 
 def test_the_list_of_forms_says_what_was_met_and_what_never():
@@ -57,9 +64,11 @@ def test_the_list_of_forms_says_what_was_met_and_what_never():
         answers(sim, 10)
         told = sim.control("weather")
         assert told["weather"] == 0.5 and told["seed"] == 42
-        assert {f["name"] for f in told["forms"]} == set(forms.FORMS) and all(f["entry"] and f["what"] for f in told["forms"])
+        assert {f["name"] for f in told["forms"]} == set(forms.FORMS) and all(f["entry"] and f["what"]
+                                                                              for f in told["forms"])
         assert set(told["never"]) == {f["name"] for f in told["forms"] if not f["met"]} and told["met"] > 30
-        assert {f["entry"] for f in told["forms"]} >= {*(f"E{n}" for n in (*range(1, 20), *range(30, 47), *range(60, 66), *range(70, 77))),
+        assert {f["entry"] for f in told["forms"]} >= {*(f"E{n}" for n in (*range(1, 20), *range(30, 47),
+                                                                           *range(60, 66), *range(70, 77))),
                                                         "B1", "B2", "B3", "B4", "books"}
 
 
@@ -98,15 +107,20 @@ def calm():
 
 
 @pytest.mark.parametrize("wanted", [
-    {"nothing_like_it": 1}, {"weather": 1.5}, {"weather": -0.1}, {"weather": "much"}, {"short_pages": 2}, {"deleted_loss": 1.01}, {"bom": True},
-    {"json_style": ["upside_down"]}, {"json_style": "ascii"}, {"ledger": "other"}, {"books": ["everything"]}, {"visible_after_max": -1},
-    {"visible_after_max": {"plan": 1}}, {"visible_after_min": 5}, {"token_length_min": 5000}, {"latency_min": 9}, {"journal_row_zero": True, "ledger": "lines"},
-    {"limit_headers": "none", "reset_form": "past"}, {"minute_block": 0}, {"error_statuses": ["500"]}, {"seed": 7}, {"time_zone": "Europe/London"},
+    {"nothing_like_it": 1}, {"weather": 1.5}, {"weather": -0.1}, {"weather": "much"}, {"short_pages": 2},
+    {"deleted_loss": 1.01}, {"bom": True},
+    {"json_style": ["upside_down"]}, {"json_style": "ascii"}, {"ledger": "other"}, {"books": ["everything"]},
+    {"visible_after_max": -1},
+    {"visible_after_max": {"plan": 1}}, {"visible_after_min": 5}, {"token_length_min": 5000}, {"latency_min": 9},
+    {"journal_row_zero": True, "ledger": "lines"},
+    {"limit_headers": "none", "reset_form": "past"}, {"minute_block": 0}, {"error_statuses": ["500"]}, {"seed": 7},
+    {"time_zone": "Europe/London"},
     {"mandatory_filters": ["ID"]}, {"post_status": 404}, {"unfilterable": [1]}])
 def test_settings_that_make_no_sense_are_a_clear_400(calm, wanted):
     before = calm.control("config")
     reply = calm.send("POST", "/_control/config", json.dumps({"bom": 0.5, **wanted}))
-    assert reply.status == 400 and next(iter(wanted)) in reply.json()["error"] or any(name in reply.json()["error"] for name in wanted) or (
+    assert reply.status == 400 and next(iter(wanted)) in reply.json()["error"] or any(name in reply.json()["error"]
+                                                                                      for name in wanted) or (
         "contradict" in reply.json()["error"])
     assert calm.control("config") == before
 
@@ -115,17 +129,21 @@ def test_fifty_settings_at_once(calm):
     before = calm.control("config")
     wanted = {n: v for n, v in before.items() if n not in settings.FIXED | settings.AT_START}
     assert len(wanted) > 50
-    wanted.update(short_pages=0.1, bom=0.1, extra_members=0.1, shared_versions=True, post_nulls=True, empty_forms=True, honour_keys=True,
-                  json_style=["ascii"], cookies=True, http2=True, reset_form="far", ledger="repeat", header_case="lower")
+    wanted.update(short_pages=0.1, bom=0.1, extra_members=0.1, shared_versions=True, post_nulls=True, empty_forms=True,
+                  honour_keys=True,
+                  json_style=["ascii"], cookies=True, http2=True, reset_form="far", ledger="repeat",
+                  header_case="lower")
     assert calm.control("config", wanted) == {**before, **wanted}
     assert calm.get("system/Divisions").status == 200
     calm.control("config", {n: before[n] for n in wanted})
 
 
 def test_every_setting_can_be_given_at_start():
-    with Running("--records", 80, "--divisions", 1, "--set", "short_pages=0.5", "--set", "ledger=repeat", "--set", 'visible_after_max={"sync":2}') as sim:
+    with Running("--records", 80, "--divisions", 1, "--set", "short_pages=0.5", "--set", "ledger=repeat", "--set",
+                 'visible_after_max={"sync":2}') as sim:
         found = sim.control("config")
-        assert (found["short_pages"], found["ledger"], found["visible_after_max"]["sync"], found["visible_after_max"]["key"]) == (0.5, "repeat", 2, 0)
+        assert (found["short_pages"], found["ledger"], found["visible_after_max"]["sync"],
+                found["visible_after_max"]["key"]) == (0.5, "repeat", 2, 0)
     for bad in ("nothing=1", "ledger", "short_pages=2"):
         with pytest.raises(RuntimeError, match="did not start"):
             Running("--records", 80, "--divisions", 1, "--set", bad)
