@@ -145,3 +145,25 @@ def test_subscribing_and_being_notified(seen):
     [content] = got["notified"]
     assert (content["Topic"], content["Action"], content["Division"]) == ("GLAccounts", "Update", sim.division)
     assert content["Key"].lower() == got["changed"]
+
+
+def test_a_general_odata_client_reads_metadata_lists_and_records():
+    """pyodata reads $metadata first and builds its requests from that."""
+    pyodata = pytest.importorskip("pyodata")
+    import requests
+    with Running("--preset", "finance", "--records", 900, "--divisions", 1, "--minute-limit", 0) as sim:
+        sim.authorize()
+        session = requests.Session()
+        session.headers["Authorization"] = f"Bearer {sim.access}"
+        crm = pyodata.Client(f"{sim.url}/api/v1/{sim.division}/crm", session)
+        some = crm.entity_sets.Accounts.get_entities().select("ID,Name,Code").top(5).execute()
+        truth = sim.truth("crm/Accounts")
+        assert len(some) == 5 and all(row.Name == truth[row.ID][0]["Name"] for row in some)
+        assert crm.entity_sets.Accounts.get_entity(key=some[0].ID).execute().Name == some[0].Name
+        books = pyodata.Client(f"{sim.url}/api/v1/{sim.division}/purchaseentry", session).entity_sets.PurchaseEntries
+        page = books.get_entities().select("EntryID").execute()
+        found = [row.EntryID for row in page]
+        while page.next_url:
+            page = books.get_entities().next_url(page.next_url).execute()
+            found += [row.EntryID for row in page]
+        assert sorted(found) == sorted(sim.truth("purchaseentry/PurchaseEntries"))
