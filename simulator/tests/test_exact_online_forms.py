@@ -1,5 +1,6 @@
 """Forms of answers that the real service may give: absence, lateness, pages, JSON (entries E1 to E19 and E70 to
 E76)."""
+# ruff: noqa: F401, F811 (fixtures are imported)
 import json
 import re
 

@@ -1,5 +1,6 @@
 """Notifications in rarer forms: how they are sent, older names, subscriptions that end, repeats, silent fields
 (entries E60 to E65)."""
+# ruff: noqa: F401, F811 (fixtures are imported)
 import json
 
 import pytest

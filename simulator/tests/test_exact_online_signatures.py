@@ -1,4 +1,5 @@
 """Bytes and signatures of webhook messages; rotated secrets, replays, forgeries and messages made by hand."""
+# ruff: noqa: F401, F811 (fixtures are imported)
 import base64
 import hashlib
 import json

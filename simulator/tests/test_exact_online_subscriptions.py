@@ -1,4 +1,5 @@
 """Webhook subscriptions: made, listed, refused, removed; the empty call to the callback; scopes."""
+# ruff: noqa: F401, F811 (fixtures are imported)
 import json
 import shutil
 import subprocess

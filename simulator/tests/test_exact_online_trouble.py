@@ -1,5 +1,6 @@
 """Trouble: tokens, limits, maintenance, refusals, rights (entries E30 to E46), and connections that misbehave (B1 to
 B4)."""
+# ruff: noqa: F401, F811 (fixtures are imported)
 import http.client
 import json
 import re

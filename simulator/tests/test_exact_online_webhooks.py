@@ -1,4 +1,5 @@
 """What is announced to webhook subscriptions, of records and of the ledger."""
+# ruff: noqa: F401, F811 (fixtures are imported)
 import json
 import re
 
