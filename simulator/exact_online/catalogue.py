@@ -90,8 +90,8 @@ MANDATORY_FILTERS = {  # what counts as a filter where an app is under mandatory
     ACCOUNT: set("""Accountant AccountManager AddressLine1 AddressLine2 AddressLine3 Blocked BRIN BSN ChamberOfCommerce
         City Classification Classification1 Classification2 Classification3 Classification4 Classification5
         Classification6 Classification7 Classification8 Code CodeAtSupplier Country Created Email EndDate Fax ID
-        InvoiceAccount IsAccountant IsReseller IsSales IsSupplier MainContact Name Parent Phone Postcode PriceList Reseller RSIN
-        SearchCode StartDate Status Type VATNumber""".split()),
+        InvoiceAccount IsAccountant IsReseller IsSales IsSupplier MainContact Name Parent Phone Postcode
+        PriceList Reseller RSIN SearchCode StartDate Status Type VATNumber""".split()),
     ITEM: {"ID", "Code", "Created", "Description", "ItemGroup", "SearchCode", "StartDate", "EndDate"},
     GL: {"ID", "Code", "Created", "Description", "SearchCode", "Type"},
     ORDER: {"PurchaseOrderID", "OrderNumber", "Created", "Supplier", "OrderDate", "OrderStatus"},

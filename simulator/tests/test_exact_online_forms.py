@@ -56,11 +56,16 @@ def test_e1_a_row_comes_below_a_mark_that_was_read(sim):
     sim.control("clock", {"paused": True})
     first, second = list(sim.truth(GL))[:2]
     late = int(sim.change(GL, "update", first, {"Description": "first"})["timestamp"])
-    config(sim, visible_after_min=0, visible_after_max=0)
-    config(sim, visible_after_max=1)
+    config(sim, visible_after_min=0, visible_after_max=0.001)
     passed = int(sim.change(GL, "update", second, {"Description": "second"})["timestamp"])
+    sim.control("clock", {"advance": 1})
+
+    def above(mark):
+        wanted = f"sync/Financial/GLAccounts?$filter=Timestamp gt {mark}L&$select=ID,Timestamp"
+        return {r["ID"] for r in sim.all(wanted)}
+    assert above(late - 1) == {second} and late < passed      # a reader's mark is now at `passed`
     sim.control("clock", {"advance": 60})
-    assert late < passed
+    assert above(passed) == set() and above(late - 1) == {first, second}
 
 
 def test_e1_lines_and_documents_are_late_together(sim):
