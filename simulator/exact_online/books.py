@@ -194,6 +194,8 @@ def fill(division, rng, past):
         walls = sorted(past(rng) for _ in range(max(round(others * share), 4)))
         if document in ENTRIES:
             walls = sorted([*walls, *AWKWARD])
+        elif document is PURCHASE_INVOICES:     # each division has books, and an invoice, in the month of the change
+            walls = sorted([*walls, AWKWARD[1]])
         for wall in walls:
             _enter(division, rng, document, wall, staff, past)
     invoices = division.records[SALES_INVOICES.header]
