@@ -13,6 +13,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 class _Service:
     """`url` is the address of a running simulator; `server` is set when this process started it."""
 
+    FORMS = ()      # options that restore forms which the hub stands; simulator/weather_known.md names each
+
     def __init__(self, url, server=None):
         self.url, self.server = url, server
         self._session = requests.Session()
@@ -23,7 +25,7 @@ class _Service:
         """Starts the simulator and does not wait for it; attach() does."""
         directory = pathlib.Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        return Server(cls.NAME, [str(ROOT / "simulator" / cls.LAUNCHER), "--port", "0", *map(str, arguments)],
+        return Server(cls.NAME, [str(ROOT / "simulator" / cls.LAUNCHER), "--port", "0", *cls.FORMS, *map(str, arguments)],
                       directory / f"{cls.LAUNCHER}.log", {"EXACT_DATABRICKS_PYTHON": sys.executable})
 
     @classmethod
@@ -61,6 +63,9 @@ class _Service:
 
 class ExactOnline(_Service):
     NAME, LAUNCHER = "the Exact Online simulator", "exact-online"
+    FORMS = ("--set", "ledger=repeat",
+             "--set", 'books=["rejected","drafts","balances","charges","reverse_charge","including","overtyped","rounding","system","zero",'
+             '"zero_guid","null_vat"]')
 
     @property
     def divisions(self):

@@ -3,6 +3,7 @@ import asyncio
 import logging
 import signal
 import ssl
+import sys
 
 from aiohttp import web
 
@@ -30,6 +31,8 @@ async def serve(settings):
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if settings.weather:
+        print(f"weather {settings.weather:g} seed {settings.seed}", file=sys.stderr, flush=True)
     print(f"ready {scheme}://{settings.host}:{port}", flush=True)
     await stop.wait()
     simulator.faults.remove()
@@ -43,7 +46,8 @@ def main():
     try:
         asyncio.run(serve(settings))
     except OSError as error:
-        raise SystemExit(f"exact-online: cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from None
+        raise SystemExit(f"exact-online: cannot listen on {settings.host}:{settings.port}: "
+                         f"{error.strerror or error}") from None
 
 
 if __name__ == "__main__":

@@ -21,8 +21,10 @@ def _property(name, edm, value):
 
 def entry(resource, select, row, uri, outermost=False):
     """One entity as an Atom entry."""
-    fields = "".join(_property(name, resource.types[name], row[name]) for name in select if name not in resource.collections)
-    return (f'<entry{" " + _HEAD if outermost else ""}><id>{escape(uri)}</id><title /><category term={quoteattr(resource.type_name)} '
+    fields = "".join(_property(name, resource.types[name], row[name]) for name in select
+                     if name not in resource.collections)
+    return (f'<entry{" " + _HEAD if outermost else ""}><id>{escape(uri)}</id><title /><category '
+            f'term={quoteattr(resource.type_name)} '
             f'scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme" /><content type="application/xml">'
             f"<m:properties>{fields}</m:properties></content></entry>")
 
@@ -30,7 +32,8 @@ def entry(resource, select, row, uri, outermost=False):
 def feed(title, uri, entries, following):
     """A page of entities as an Atom feed."""
     link = f'<link rel="next" href={quoteattr(following)} />' if following else ""
-    return f'<feed {_HEAD}><title type="text">{escape(title)}</title><id>{escape(uri)}</id>{"".join(entries)}{link}</feed>'
+    head = f'<feed {_HEAD}><title type="text">{escape(title)}</title><id>{escape(uri)}</id>'
+    return f'{head}{"".join(entries)}{link}</feed>'
 
 
 def error(text):

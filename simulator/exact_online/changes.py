@@ -1,11 +1,14 @@
 """Random changes as people make them, and the sentence that tells each one."""
 import random
 
-from . import books, generate
-from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, DOCUMENT_OF_LINE, DOCUMENTS, GL, ITEM, LINE, NOUN, ORDER
+from . import books, generate, wide
+from .catalogue import (ACCOUNT, COSTCENTER, COSTUNIT, DOCUMENT_OF_LINE, DOCUMENTS, GENERIC, GL, ITEM, KEY_FIELD, LINE,
+                        NOUN, ORDER, RESOURCES,
+                        singular)
 from .words import CITIES, ODD_TEXTS, SUBJECTS
 from .write import in_use
 
+CATALOGUE = set(GENERIC)
 WEIGHTS = {ORDER: 50, GL: 10, ITEM: 15, ACCOUNT: 13, COSTCENTER: 7, COSTUNIT: 5}
 
 
@@ -14,9 +17,11 @@ def _label(record):
     if record.entity in DOCUMENT_OF_LINE:
         return f"{_label(record.header)}, line {v.get('LineNumber')}"
     if record.entity in DOCUMENTS:
-        number = next((v[name] for name in ("InvoiceNumber", "EntryNumber", "OrderNumber", "YourRef") if v.get(name)), record.key)
+        number = next((v[name] for name in ("InvoiceNumber", "EntryNumber", "OrderNumber", "YourRef") if v.get(name)),
+                      record.key)
         return f"{NOUN[record.entity]} {number}"
-    return f"{NOUN[record.entity]} {(v.get('Code') or '').strip()}"
+    noun = NOUN.get(record.entity) or singular(record.entity.rpartition("/")[2])
+    return f"{noun} {str(v.get('Code') or record.key).strip()}"
 
 
 def told(record, lines):
@@ -53,7 +58,8 @@ def make(sim, count, seed, deletes, division, entity):
     made = []
     for _ in range(count):
         where = division or rng.choice(list(sim.divisions.values()))
-        weights = {**WEIGHTS, **{e: w for e, w in books.WEIGHTS.items() if e in where.entities}}
+        weights = {**WEIGHTS, **{e: w for e, w in books.WEIGHTS.items() if e in where.entities},
+                   **{e: 0.2 for e in where.entities if e in CATALOGUE and RESOURCES[e].kind != "function"}}
         what = entity or rng.choices(list(weights), list(weights.values()))[0]
         made.append(_one(where, rng, what, deletes))
     return made
@@ -120,6 +126,12 @@ def _create(division, rng, entity, user):
     lines = None
     if entity in books.WEIGHTS:
         return books.create(division, rng, entity, user)
+    if entity in CATALOGUE:
+        number = len(division.records[entity]) + len(division.tombstones[entity]) + 1
+        key = wide.key_of(division, entity, rng, number)
+        values = {**wide.values(division, rng, entity, number),
+                  KEY_FIELD[entity]: wide.as_json(RESOURCES[entity].types[KEY_FIELD[entity]], key)}
+        return division.create(entity, values, user, None, key), values
     if entity in DOCUMENT_OF_LINE and entity != LINE:
         return books.create_line(division, rng, DOCUMENT_OF_LINE[entity], user)
     if entity == ORDER:
@@ -149,7 +161,9 @@ def _update(division, rng, record, user):
     entity, v = record.entity, record.values
     _, items = _buying(division)
     lines, note = None, None
-    if entity in books.WEIGHTS:
+    if entity in CATALOGUE:
+        values = wide.alteration(division, rng, record)
+    elif entity in books.WEIGHTS:
         values, lines = books.alteration(division, rng, record)
         note = told(record, lines)
     elif entity in DOCUMENT_OF_LINE and entity != LINE:

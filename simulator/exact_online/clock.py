@@ -1,7 +1,9 @@
 """The simulator's clock and the service's way of writing time.
 
-Exact Online writes every date as local wall-clock time of its server (Europe/Amsterdam here), encoded as if it were UTC:
-`/Date(ms)/`. Such a number is called a wall time in this package; an instant is seconds since the epoch, as time.time().
+Exact Online writes every date as local wall-clock time of its server (Europe/Amsterdam unless set_zone() said
+otherwise), encoded as if it were UTC:
+`/Date(ms)/`. Such a number is called a wall time in this package; an instant is seconds since the epoch, as
+time.time().
 """
 import calendar
 import datetime
@@ -10,15 +12,17 @@ import re
 import time
 from email.utils import formatdate
 
+_zone = {"winter": 3600}
 _DATE = re.compile(r"^/Date\((-?\d+)\)/$")
 _ISO = re.compile(r"^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,7}))?)?(Z)?)?$")
 
 
 class Clock:
-    """Real time plus an offset that the control API moves forward; `paused` is the real time at which it was stopped, or None."""
+    """Real time plus an offset that the control API moves; `skew` is how far the Date header is off; `paused` is the
+    real time at which it was stopped, or None."""
 
     def __init__(self, offset=0.0):
-        self.offset, self.paused = offset, None
+        self.offset, self.paused, self.skew = offset, None, 0.0
 
     def now(self):
         """The current instant in seconds."""
@@ -39,8 +43,8 @@ class Clock:
         """The current wall time in milliseconds, on the steps that SQL Server's datetime can hold."""
         return wall_of(self.now())
 
-    def http_date(self):
-        return formatdate(self.now(), usegmt=True)
+    def http_date(self, skew=0.0):
+        return formatdate(self.now() + self.skew + skew, usegmt=True)
 
 
 @functools.lru_cache(maxsize=1000)
@@ -50,10 +54,15 @@ def _last_sunday(year, month):
     return calendar.timegm((year, month, day, 1, 0, 0))
 
 
+def set_zone(name):
+    """The zone of the site: Europe/Amsterdam, or Europe/London for .co.uk. One for the whole process."""
+    _zone["winter"] = {"Europe/Amsterdam": 3600, "Europe/London": 0}[name]
+
+
 def utc_offset(instant):
-    """Offset of Europe/Amsterdam in seconds at an instant (EU rule: summer time changes at 01:00 UTC)."""
+    """Offset of the site's zone in seconds at an instant (EU rule: summer time changes at 01:00 UTC)."""
     year = time.gmtime(instant).tm_year
-    return 7200 if _last_sunday(year, 3) <= instant < _last_sunday(year, 10) else 3600
+    return _zone["winter"] + (3600 if _last_sunday(year, 3) <= instant < _last_sunday(year, 10) else 0)
 
 
 def wall_of(instant):
@@ -64,9 +73,9 @@ def wall_of(instant):
 
 def instant_of(wall):
     """Instant in seconds of a wall time; in the repeated autumn hour the earlier (summer) reading."""
-    seconds = wall / 1000
-    summer = seconds - 7200
-    return summer if utc_offset(summer) == 7200 else seconds - 3600
+    seconds, winter = wall / 1000, _zone["winter"]
+    summer = seconds - winter - 3600
+    return summer if utc_offset(summer) == winter + 3600 else seconds - winter
 
 
 def date_text(wall):

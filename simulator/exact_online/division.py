@@ -1,29 +1,39 @@
 """One division: its records, their row versions, the feed of changes and the log of deletions.
 
-Values of a record are kept in the form its rows carry them (dates as `/Date(ms)/`), only those that differ from the default.
+Values of a record are kept in the form its rows carry them (dates as `/Date(ms)/`), only those that differ from the
+default.
 """
 import bisect
 import functools
+import random
 import uuid
 
 from . import clock, documents, orders
-from .catalogue import (ACCOUNT, COSTCENTER, COSTUNIT, DOCUMENT_OF_LINE, DOCUMENTS, ENTITY_TYPE, ENTRIES, FEEDS, GL, ITEM, KEY_FIELD, LINE, ORDER,
-                        PRESETS, SET_OF, TRANSACTION, number, pad)
+from .catalogue import (ACCOUNT, COMBINED, COSTCENTER, COSTUNIT, DOCUMENT_OF_LINE, DOCUMENTS, ENTITY_TYPE, ENTRIES,
+                        FEEDS, GL, ITEM, KEY_FIELD,
+                        LINE, ORDER, PRESETS, RESOURCES, SET_OF, TRANSACTION, number, pad)
+from .visibility import Visibility
 
-REASONS = ("BlockedUser", "InactiveUser", "BlockedCustomer", "LicenseExpired", "DivisionBlocked", "NoDivisionAccess")
+DELETED = "sync/Deleted"
+STOCK = "sync/Inventory/StockPositions"     # a set on which everything moves
+MOVES_STOCK = {ORDER, LINE, ITEM}
+SYSTEM = "(ledger)"                         # entries of the ledger that no document made; no resource serves them
+_COMBINED_ENTITIES = {d.header for d in COMBINED.values()}
 CODED = (GL, ITEM, ACCOUNT, COSTCENTER, COSTUNIT)
 
 
 class Record:
-    """A record: key, values, row version `ts`, the links between header and lines, and those of the ledger: `postings` of an
+    """A record: key, values, row version `ts`, the links between header and lines, and those of the ledger:
+    `postings` of an
     entry ({role: transaction line}), `entry` of a posted invoice or of a transaction line, `twins` of a posted invoice
     ({key of its line: line of its entry})."""
-    __slots__ = ("entity", "key", "values", "ts", "deleted", "header", "lines", "version", "shown", "postings", "entry", "twins")
+    __slots__ = ("entity", "key", "values", "ts", "deleted", "header", "lines", "version", "shown", "postings", "entry",
+                 "twins", "raw")
 
     def __init__(self, entity, key, values):
         self.entity, self.key, self.values = entity, key, values
         self.ts, self.deleted, self.header, self.lines, self.version = 0, False, None, [], 0
-        self.postings, self.entry, self.twins = {}, None, {}
+        self.postings, self.entry, self.twins, self.raw = {}, None, {}, {}
         self.shown = {}     # JSON made of it before, kept by rows.Writer
 
 
@@ -57,7 +67,7 @@ def act(method):
     def whole(self, *arguments, **named):
         if self.told is None or self.noted is not None:
             return method(self, *arguments, **named)
-        self.noted = {}
+        self.noted, self.late.moment = {}, None
         try:
             result = method(self, *arguments, **named)
             noted = self.noted
@@ -78,6 +88,9 @@ class Division:
         self.keys = {entity: [] for entity in self.entities}
         self.codes = {entity: {} for entity in CODED}
         self.feeds = {entity: Feed() for entity in FEEDS if entity in self.entities}
+        self.system = {}            # entries of the ledger without a document, by key
+        self.late = Visibility(self)
+        self.late_rng = random.Random(f"late {settings.seed} {code}")
         self.tombstones = {entity: {} for entity in self.entities}
         self.deleted = []           # rows of sync/Deleted, oldest first
         self.stamp = 8_400_000_000 + rng.randrange(10**6)
@@ -89,13 +102,34 @@ class Division:
         self.next_order = 25_000_001 + rng.randrange(500)
         self.next_account = 1
         self.names = 0              # moves when a record changes that others show the name of
-        self.reason = None          # one of REASONS: the Reason of a 403, when this division is refused
+        self.reason = None          # the Reason of a 403, when this division is refused
+        self.granted = True         # whether the consent holds for it
+        self.packages = {}          # resource: "403", "404" or "empty" where its package is missing
+        self.closed = set()         # (journal, year, period) that take no more entries
+        self.blocked_until = 0.0    # instant at which the weather's BlockingStatus ends
         self.freeze_rows = None     # set by the server: renders the last rows of a deleted record
         self.told = None            # set by the server: hears of each act as [(record, action, names of fields set)]
         self.noted = None           # the same of the act under way, by record
+        self.weather = None         # set by the server: counts the forms that were met
 
     def new_key(self):
         return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
+
+    def _key_for(self, entity, values):
+        """A key that the service gives: a Guid, or in the catalogue's other types the next number or the code that
+        was sent."""
+        resource = RESOURCES[entity]
+        edm = resource.types[KEY_FIELD[entity]]
+        if edm == "Guid" or not resource.generic:
+            return self.new_key()
+        if edm == "String":
+            key = values.get(KEY_FIELD[entity]) or f"K{len(self.keys[entity]) + 1:03d}"
+            while key in self.records[entity]:
+                key += "x"
+        else:
+            key = max(self.keys[entity], default=0) + 1
+        values[KEY_FIELD[entity]] = str(key) if edm == "Int64" else f"/Date({key})/" if edm == "DateTime" else key
+        return key
 
     def next_stamp(self):
         self.stamp += 1 + self.rng.randrange(4)
@@ -109,15 +143,29 @@ class Division:
         feed = self.feed_of(records[0].entity)
         if records[0].entity in CODED:
             self.names += 1
+        shared = self.settings.shared_versions and feed is not None and SET_OF.get(records[0].entity,
+                                                                                   records[
+                                                                                       0].entity) in _COMBINED_ENTITIES
+        stamp = self.next_stamp() if shared else None
         for record in records:
             record.version += 1
             if feed is not None:
-                record.ts = self.next_stamp()
+                record.ts = stamp or self.next_stamp()
                 feed.add(record)
+            self.late.changed(record)
+        if records[0].entity in MOVES_STOCK and self.told is not None and self.keys.get(STOCK):
+            self._move_stock()
         if feed is not None:
             self.stamp_times.append((self.clock.wall(), self.stamp))
             served = SET_OF.get(records[0].entity, records[0].entity)
-            feed.sweep(sum(len(self.records[entity]) for entity in self.entities if SET_OF.get(entity, entity) == served))
+            feed.sweep(sum(len(self.records[entity]) for entity in self.entities
+                           if SET_OF.get(entity, entity) == served))
+
+    def _move_stock(self):
+        """Orders and items move stock positions, without anything else of these changing."""
+        record = self.records[STOCK][self.keys[STOCK][self.stamp % len(self.keys[STOCK])]]
+        record.values["PlanningIn"] = number(float(record.values.get("PlanningIn") or 0) + 1)
+        self.touch(record)
 
     def note(self, record, action, names=()):
         """Remember for who is told what the act under way did to a record."""
@@ -128,10 +176,10 @@ class Division:
 
     def insert(self, entity, values, user, key=None, wall=None):
         """Store a record with its created and modified fields; no row version yet."""
-        key = key or self.new_key()
+        key = self._key_for(entity, values) if key is None else key
         wall = self.clock.wall() if wall is None else wall
         values = {k: number(v) for k, v in values.items() if v is not None}
-        values[KEY_FIELD[entity]] = key
+        values.setdefault(KEY_FIELD[entity], key)
         values["Division"] = self.code
         pad(entity, values)
         self.link_costs(entity, values)
@@ -182,17 +230,19 @@ class Division:
     def lines_of(self, entity, key):
         """The living lines of a document: of `entity`, which may be its transaction lines."""
         if entity == TRANSACTION:
-            found = (self.records[d.header].get(key) for d in ENTRIES)
+            found = (*(self.records[d.header].get(key) for d in ENTRIES), self.system.get(key))
             return next((list(entry.postings.values()) for entry in found if entry is not None), [])
         header = self.records[DOCUMENT_OF_LINE[entity].header].get(key)
         return header.lines if header is not None else []
 
     def shows(self, record):
-        """Whether the user may see a record: neither its resource is hidden from him, nor the record, nor its document."""
+        """Whether the user may see a record: neither its resource is hidden from him, nor the record, nor its
+        document."""
         if not self.hidden:
             return True
         of = record.entry if record.entity == TRANSACTION else record.header
-        return not any(r is not None and r.entity in self.hidden and (self.hidden[r.entity] is None or r.key in self.hidden[r.entity])
+        return not any(r is not None and r.entity in self.hidden
+                       and (self.hidden[r.entity] is None or r.key in self.hidden[r.entity])
                        for r in (record, of))
 
     def by_code(self, entity, code):
@@ -200,7 +250,8 @@ class Division:
 
     @act
     def create(self, entity, values, user, lines=None, key=None, wall=None, touch=True):
-        """A new record as the service makes it; for a document with its lines. ValueError when it cannot be. `wall` and `touch`
+        """A new record as the service makes it; for a document with its lines. ValueError when it cannot be. `wall`
+        and `touch`
         are for the initial data of the ledger: when it was made, and whether it gets its row version now."""
         if entity == ORDER:
             return orders.create(self, values, lines or [], user, key)
@@ -261,17 +312,34 @@ class Division:
         code = (record.values.get("Code") or "").strip().casefold()
         if index is not None and index.get(code) is record:
             del index[code]
+        self.late.changed(record, gone=True)
         entity_type = ENTITY_TYPE.get(SET_OF.get(entity, entity))
-        if entity_type and logged:
+        lost = entity_type and logged and self.settings.deleted_loss and self.late_rng.random(
+            ) < self.settings.deleted_loss
+        if lost:
+            self.weather.met("lost_deletion")
+        elif entity_type and logged:
             self.deleted_stamp += 1 + self.rng.randrange(3)
+            s = self.settings
+            after = self.late_rng.uniform(s.visible_after_min["deleted"],
+                                          s.visible_after_max["deleted"]) if self.late.watching else 0
             self.deleted.append({
-                "Timestamp": str(self.deleted_stamp), "DeletedBy": user, "DeletedDate": clock.date_text(self.clock.wall()),
+                "_seen": self.clock.now() + after,
+                "Timestamp": str(self.deleted_stamp), "DeletedBy": user,
+                "DeletedDate": clock.date_text(self.clock.wall()),
                 "Division": self.code, "EntityKey": record.key, "EntityType": entity_type, "ID": self.new_key()})
 
-    def deleted_rows(self):
-        """The deletion log of the last two months."""
-        oldest = self.clock.wall() - 61 * 86_400_000
-        return [row for row in self.deleted if clock.wall_from_text(row["DeletedDate"]) >= oldest]
+    def deleted_rows(self, all_of_them=False):
+        """The deletion log of the last two months: what the user may see and what has become visible, unless all is
+        asked for."""
+        oldest, now, hidden = self.clock.wall() - 61 * 86_400_000, self.clock.now(), self.hidden.get(DELETED, ())
+        found = [row for row in self.deleted if clock.wall_from_text(row["DeletedDate"]) >= oldest]
+        if all_of_them:
+            return found
+        seen = [row for row in found if row["_seen"] <= now and hidden is not None and row["EntityKey"] not in hidden]
+        if any(row["_seen"] > now for row in found):
+            self.weather.met("late_deletion")
+        return seen
 
     def stamp_at(self, wall):
         """Highest row version given out before a wall time (what SyncTimestamp answers)."""
@@ -279,7 +347,9 @@ class Division:
         return self.stamp_times[i - 1][1] if i else 1
 
     def move(self):
-        """Start all row versions again below their old values, as when the vendor moves a division to another database."""
+        """Start all row versions again below their old values, as when the vendor moves a division to another
+        database."""
+        self.late.waiting.clear()
         self.stamp = 1_000 + self.rng.randrange(100)
         self.deleted_stamp = 100
         self.deleted.clear()

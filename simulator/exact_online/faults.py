@@ -7,8 +7,21 @@ from urllib.parse import unquote
 ACTIONS = {  # action: arguments it takes
     "status": {"status", "body", "headers", "html"}, "reset_before": set(), "reset_after": set(), "delay": {"seconds"},
     "delay_after": {"seconds"}, "hang": set(), "slow_body": {"bytes_per_second"}, "truncate": {"at"}, "html": {"body"},
-    "malformed": set(), "wrong_division": {"division"}, "evil_next": {"next", "host", "division"}, "deferred": set(), "null_collections": set()}
-NEEDED = {"status": {"status"}, "delay": {"seconds"}, "delay_after": {"seconds"}, "slow_body": {"bytes_per_second"}}
+    "malformed": set(), "wrong_division": {"division"}, "evil_next": {"next", "host", "division"}, "deferred": set(),
+    "null_collections": set(),
+    "omit": {"share", "keys", "empty", "where"}, "loop_next": set(), "next_value": {"value"},
+    "spoil_row": {"field", "value", "twice", "raw"},
+    "status_after": {"status", "body", "headers", "html"}, "maintenance": {"seconds", "form"},
+    "gateway": {"status", "errorcode", "oauth"},
+    "moved_page": set(), "accept_only": {"seconds"}, "slow_headers": {"seconds"}, "interim": {"count"},
+    "close_idle": set(),
+    "cut_handshake": set(), "redirect": {"to", "status"}, "skew": {"seconds"}, "monster": {"kind"}}
+NEEDED = {"status": {"status"}, "delay": {"seconds"}, "delay_after": {"seconds"}, "slow_body": {"bytes_per_second"},
+          "status_after": {"status"},
+          "maintenance": {"seconds"}, "redirect": {"to"}, "skew": {"seconds"}, "monster": {"kind"}}
+MAINTENANCE = ("503", "502", "504", "html", "redirect", "chunked", "empty", "no_content", "gzip", "charset")
+MONSTERS = ("bytes", "nesting", "number", "members")
+ONE_OF = {"where": ("rows", "lines", "both"), "form": MAINTENANCE, "kind": MONSTERS}
 COMMON = {"path", "method", "action", "times", "skip"}
 
 
@@ -25,6 +38,14 @@ class Fault:
         missing = NEEDED.get(action, set()) - set(wanted)
         if missing:
             raise ValueError(f"{action} needs {', '.join(sorted(missing))}")
+        for name in set(wanted) & set(ONE_OF):
+            if wanted[name] not in ONE_OF[name]:
+                raise ValueError(f"{name} is one of {', '.join(ONE_OF[name])}")
+        self._numbers(wanted)
+        if action == "omit" and len({"share", "keys", "empty"} & set(wanted)) > 1:
+            raise ValueError("omit takes share, keys or empty, one of them")
+        if action == "spoil_row" and "raw" in wanted and {"value", "twice"} & set(wanted):
+            raise ValueError("spoil_row: raw contradicts value and twice")
         try:
             self.pattern = re.compile(wanted.get("path", ""), re.I)
         except re.error as error:
@@ -36,6 +57,17 @@ class Fault:
         self.wanted = wanted
         self.hits = 0
         self.removed = asyncio.Event()
+
+    @staticmethod
+    def _numbers(wanted):
+        """Refuse shares outside 0 to 1 and seconds and statuses that are no numbers."""
+        for name in ("share", "seconds", "bytes_per_second", "status", "count", "at", "times", "skip"):
+            value = wanted.get(name)
+            if value is not None and (isinstance(value, bool)
+                                      or not isinstance(value, (int, float))) and not str(value).lstrip("-").isdigit():
+                raise ValueError(f"{name} takes a number, not {value!r}")
+        if not 0 <= wanted.get("share", 0) <= 1:
+            raise ValueError("share is a share between 0 and 1")
 
     def meets(self, method, target):
         """Whether this request is met; counts it."""

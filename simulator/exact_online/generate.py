@@ -3,10 +3,11 @@ import calendar
 import random
 import uuid
 
-from . import books, clock, orders
-from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, FEEDS, GL, ITEM, LINE, ORDER
+from . import books, clock, orders, wide
+from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, DOCUMENT_OF_LINE, GL, ITEM, LINE, ORDER, SET_OF
 from .division import Division
-from .words import (CHART, CITIES, COMPANIES, COSTCENTERS, COSTUNITS, FIRST, FORMS, GOODS, GROUPS, ITEM_WORDS, ODD_TEXTS, PAYMENT, PROJECTS,
+from .words import (CHART, CITIES, COMPANIES, COSTCENTERS, COSTUNITS, FIRST, FORMS, GOODS, GROUPS, ITEM_WORDS,
+                    ODD_TEXTS, PAYMENT, PROJECTS,
                     SHIPPING, SIZES, STAFF, STREETS, SUBJECTS, TRADES, VAT, WAREHOUSES)
 
 LAST_DAY = calendar.timegm((2025, 10, 31, 17, 0, 0))    # nothing in the initial data is younger
@@ -65,7 +66,7 @@ def _shares(n):
     return shares
 
 
-def divisions(settings, the_clock):
+def divisions(settings, the_clock, weather=None):
     """{code: Division} with all records."""
     staff_rng = random.Random(f"staff {settings.seed}")
     staff = {_guid(staff_rng): name for name in STAFF}
@@ -75,6 +76,7 @@ def divisions(settings, the_clock):
         code = 101001 * (i + 1)
         rng = random.Random(f"{settings.seed} {code}")
         division = Division(code, _company(rng, i, staff, names), rng, the_clock, settings)
+        division.weather = weather
         _fill(division, rng, _shares(n))
         made[code] = division
     return made
@@ -86,17 +88,19 @@ def _company(rng, i, staff, names):
         name = f"{name} ({i // len(COMPANIES) + 1})"
     created = _past(rng) - 700 * 86_400_000
     return {
-        "description": name, "country": country, "city": city, "postcode": postcode, "street": street, "vat": vat, "staff": staff,
+        "description": name, "country": country, "city": city, "postcode": postcode, "street": street, "vat": vat,
+        "staff": staff,
         "names": names,
         "customer": _guid(rng), "created": created, "status": 1, "blocking_status": 0,
-        "hid": str(2**31 + rng.randrange(10**6)), "move_date": None,
+        "licence": i // 4, "hid": str(2**31 + rng.randrange(10**6)), "move_date": None,
         "hr_link_date": None if i % 2 else clock.date_text(created + 86_400_000),
         "groups": {_guid(rng): group for group in GROUPS}, "projects": {_guid(rng): project for project in PROJECTS},
         "shipping": [(_guid(rng), *s) for s in SHIPPING], "warehouses": [(_guid(rng), *w) for w in WAREHOUSES]}
 
 
 def _fill(division, rng, shares):
-    """Records of all entities in the order in which a company would make them, then their row versions by date of change."""
+    """Records of all entities in the order in which a company would make them, then their row versions by date of
+    change."""
     staff = list(division.info["staff"])
 
     def add(entity, values):
@@ -109,12 +113,14 @@ def _fill(division, rng, shares):
     for i in range(shares[COSTCENTER]):
         name = COSTCENTERS[i % len(COSTCENTERS)] + ("" if i < len(COSTCENTERS) else f" {i // len(COSTCENTERS) + 1}")
         ended = rng.random() < 0.08
-        add(COSTCENTER, {"Code": f"{4700 + i}" if i % 3 else f"KP{i:03d}", "Description": _odd(rng, name)[:60], "Active": not ended,
+        add(COSTCENTER, {"Code": f"{4700 + i}" if i % 3 else f"KP{i:03d}", "Description": _odd(rng, name)[:60],
+                         "Active": not ended,
                          "EndDate": _day(_past(rng)) if ended else None})
     for i in range(shares[COSTUNIT]):
         name = COSTUNITS[i % len(COSTUNITS)] + ("" if i < len(COSTUNITS) else f" {i // len(COSTUNITS) + 1}")
         add(COSTUNIT,
-            {"Code": f"D{i + 1:03d}", "Description": _odd(rng, name)[:60], "EndDate": _day(_past(rng)) if rng.random() < 0.05 else None})
+            {"Code": f"D{i + 1:03d}", "Description": _odd(rng, name)[:60],
+             "EndDate": _day(_past(rng)) if rng.random() < 0.05 else None})
     for code, description, kind, side, balance in _chart(rng, shares[GL]):
         add(GL, gl_values(division, rng, code, description, kind, side, balance))
     for i in range(shares[ITEM]):
@@ -122,9 +128,12 @@ def _fill(division, rng, shares):
     for i in range(shares[ACCOUNT]):
         add(ACCOUNT, account_values(division, rng, i))
     _orders(division, rng, shares[ORDER], shares[LINE], staff)
-    if division.settings.preset == "finance":
+    if division.settings.preset != "orders":
         books.fill(division, rng, _past)
-    records = [(books.last_change(r), r) for entity in FEEDS if entity in division.records for r in division.records[entity].values()]
+    wide.fill(division, _past)
+    sets = [entity for entity in division.records if SET_OF.get(entity, entity) in division.feeds
+            and entity not in DOCUMENT_OF_LINE]
+    records = [(books.last_change(r), r) for entity in sets for r in division.records[entity].values()]
     for last, record in sorted(records, key=lambda pair: pair[0]):
         division.touch(record, *record.lines)
         division.stamp_times[-1] = (last, division.stamp)
@@ -136,7 +145,8 @@ def _chart(rng, n):
     taken = {line[0] for line in picked}
     while len(picked) < n:
         code, description, kind, side, balance = rng.choice(CHART)
-        code = str(int(code) + rng.randrange(1, 100)).zfill(4) if rng.random() < 0.8 else code + str(rng.randrange(10, 100))
+        code = str(int(code) + rng.randrange(1, 100)).zfill(4) if rng.random() < 0.8 else code + str(rng.randrange(10,
+                                                                                                                   100))
         if code not in taken:
             taken.add(code)
             picked.append((code, f"{description} – {rng.choice(SUBJECTS)}", kind, side, balance))
@@ -152,9 +162,12 @@ def _some_code(division, rng, entity, chance):
 def gl_values(division, rng, code, description, kind, side, balance):
     costs = balance == "W" and kind in (120, 121, 125)
     return {
-        "Code": code, "Description": _odd(rng, description), "SearchCode": description.upper()[:12], "Type": kind, "BalanceSide": side,
-        "BalanceType": balance, "Compress": rng.random() < 0.1, "Matching": kind in (90, 20, 22), "IsBlocked": rng.random() < 0.03,
-        "UseCostcenter": 1 if costs and rng.random() < 0.3 else 0 if balance == "W" else 2, "UseCostunit": 0 if balance == "W" else 2,
+        "Code": code, "Description": _odd(rng, description), "SearchCode": description.upper()[:12], "Type": kind,
+        "BalanceSide": side,
+        "BalanceType": balance, "Compress": rng.random() < 0.1, "Matching": kind in (90, 20, 22),
+        "IsBlocked": rng.random() < 0.03,
+        "UseCostcenter": 1 if costs and rng.random() < 0.3 else 0 if balance == "W" else 2,
+        "UseCostunit": 0 if balance == "W" else 2,
         "Costcenter": _some_code(division, rng, COSTCENTER, 0.4 if costs else 0),
         "Costunit": _some_code(division, rng, COSTUNIT, 0.1 if costs else 0),
         "VATCode": rng.choice(list(VAT)) if costs else None, "VATSystem": "N" if costs else None,
@@ -173,20 +186,25 @@ def item_values(division, rng, i):
     values = {
         "Code": f"{noun[:3].upper()}-{1000 + i}", "Description": _odd(rng, f"{noun} {size} {rng.choice(ITEM_WORDS)}"),
         "SearchCode": noun.upper()[:12],
-        "ExtraDescription": _odd(rng, f"Verpakt per {rng.choice((1, 10, 25, 100))}", 0.1) if rng.random() < 0.3 else None,
+        "ExtraDescription": _odd(rng, f"Verpakt per {rng.choice((1, 10, 25, 100))}", 0.1) if rng.random() < 0.3
+        else None,
         "CostPriceStandard": cost, "CostPriceNew": cost if rng.random() < 0.2 else None, "CostPriceCurrency": "EUR",
         "AverageCost": cost * 1.03,
         "StandardSalesPrice": cost * rng.choice((1.25, 1.4, 1.75)), "Unit": unit, "IsPurchaseItem": True,
         "IsSalesItem": rng.random() < 0.9,
-        "IsStockItem": not service and rng.random() < 0.9, "IsFractionAllowedItem": rng.random() < 0.2, "IsSerialItem": rng.random() < 0.04,
+        "IsStockItem": not service and rng.random() < 0.9, "IsFractionAllowedItem": rng.random() < 0.2,
+        "IsSerialItem": rng.random() < 0.04,
         "IsBatchItem": int(rng.random() < 0.05), "IsWebshopItem": int(rng.random() < 0.3),
         "ItemGroup": rng.choice(list(division.info["groups"])),
-        "SalesVatCode": rng.choice(("1", "2", "2", "VB")), "Barcode": f"87{rng.randrange(10**10, 10**11)}" if rng.random() < 0.7 else None,
-        "NetWeight": round(rng.uniform(0.001, 40), 3), "NetWeightUnit": "kg", "GrossWeight": round(rng.uniform(0.01, 44), 3),
+        "SalesVatCode": rng.choice(("1", "2", "2", "VB")),
+        "Barcode": f"87{rng.randrange(10**10, 10**11)}" if rng.random() < 0.7 else None,
+        "NetWeight": round(rng.uniform(0.001, 40), 3), "NetWeightUnit": "kg",
+        "GrossWeight": round(rng.uniform(0.01, 44), 3),
         "Stock": stock,
         "GLCosts": gl["7000"].key if "7000" in gl else None, "GLRevenue": gl["8000"].key if "8000" in gl else None,
         "GLStock": gl["3000"].key if "3000" in gl else None,
-        "StartDate": _day(_past(rng)), "EndDate": _day(_past(rng)) if rng.random() < 0.03 else None, "SecurityLevel": 10,
+        "StartDate": _day(_past(rng)), "EndDate": _day(_past(rng)) if rng.random() < 0.03 else None,
+        "SecurityLevel": 10,
         "StatisticalCode": f"{rng.randrange(10**7, 10**8)}" if rng.random() < 0.3 else None,
         "Notes": rng.choice(ODD_TEXTS) if rng.random() < 0.05 else None}
     if rng.random() < 0.15:
@@ -198,7 +216,8 @@ def item_values(division, rng, i):
 
 def number_of(rng):
     """A stock quantity: mostly whole, sometimes negative or fractional."""
-    return rng.choice((0, rng.randrange(1, 4000), rng.randrange(1, 200), -rng.randrange(1, 9), round(rng.uniform(0, 90), 3)))
+    return rng.choice((0, rng.randrange(1, 4000), rng.randrange(1, 200), -rng.randrange(1, 9),
+                       round(rng.uniform(0, 90), 3)))
 
 
 def account_values(division, rng, i):
@@ -209,25 +228,32 @@ def account_values(division, rng, i):
     language = {"NL": "NL", "BE": rng.choice(("NL-BE", "FR")), "DE": "DE", "FR": "FR"}.get(country, "EN")
     slug = "".join(c for c in name.lower() if c.isascii() and c.isalnum())[:18]
     return {
-        "Code": str(10 + i) if i % 7 else str(40000 + i), "Name": _odd(rng, name), "SearchCode": slug.upper()[:14],
+        "Code": f"{i + 2:07d}" if i % 5 == 3 else str(10 + i) if i % 7 else str(40000 + i), "Name": _odd(rng, name),
+        "SearchCode": slug.upper()[:14],
         "AddressLine1": f"{rng.choice(STREETS)} {rng.randrange(1, 400)}",
-        "AddressLine2": rng.choice(ODD_TEXTS) if rng.random() < 0.02 else None, "City": city, "Postcode": postcode, "Country": country,
+        "AddressLine2": rng.choice(ODD_TEXTS) if rng.random() < 0.02 else None, "City": city, "Postcode": postcode,
+        "Country": country,
         "Language": language,
         "Email": f"info@{slug}.example", "Phone": f"+31 {rng.randrange(10, 99)} {rng.randrange(10**6, 10**7)}",
         "Website": f"https://www.{slug}.example",
-        "VATNumber": f"{country}{rng.randrange(10**8, 10**9)}B01", "ChamberOfCommerce": str(rng.randrange(10**7, 10**8)),
+        "VATNumber": f"{country}{rng.randrange(10**8, 10**9)}B01",
+        "ChamberOfCommerce": str(rng.randrange(10**7, 10**8)),
         "IsSupplier": supplier,
-        "IsPurchase": supplier, "IsSales": not supplier or rng.random() < 0.2, "Status": "C" if not supplier else None, "Type": "A",
+        "IsPurchase": supplier, "IsSales": not supplier or rng.random() < 0.2, "Status": "C" if not supplier else None,
+        "Type": "A",
         "PaymentConditionPurchase": rng.choice(list(PAYMENT)), "PaymentConditionSales": rng.choice(list(PAYMENT)),
         "AccountManager": rng.choice(list(division.info["staff"])),
-        "PurchaseCurrency": rng.choice(("EUR", "EUR", "EUR", "EUR", "USD", "GBP", "JPY")) if supplier else None, "SalesCurrency": "EUR",
+        "PurchaseCurrency": rng.choice(("EUR", "EUR", "EUR", "EUR", "USD", "GBP", "JPY")) if supplier else None,
+        "SalesCurrency": "EUR",
         "PurchaseVATCode": "2" if supplier else None, "SalesVATCode": rng.choice(("2", "VB")),
         "CreditLineSales": _amount(rng, 1000, 50000) if rng.random() < 0.3 else None,
         "DiscountPurchase": rng.choice((0.0125, 0.1 + 0.2)) if rng.random() < 0.05 else 0,
         "Latitude": rng.uniform(48, 54) if rng.random() < 0.4 else None,
-        "Longitude": rng.uniform(3, 13) if rng.random() < 0.4 else None, "Costcenter": _some_code(division, rng, COSTCENTER, 0.05),
+        "Longitude": rng.uniform(3, 13) if rng.random() < 0.4 else None,
+        "Costcenter": _some_code(division, rng, COSTCENTER, 0.05),
         "PurchaseLeadDays": rng.randrange(1, 30),
-        "StartDate": _day(_past(rng)), "Blocked": rng.random() < 0.02, "IsMailing": int(rng.random() < 0.4), "SecurityLevel": 10,
+        "StartDate": _day(_past(rng)), "Blocked": rng.random() < 0.02, "IsMailing": int(rng.random() < 0.4),
+        "SecurityLevel": 10,
         "Source": 1,
         "CodeAtSupplier": f"K{rng.randrange(10**5)}" if supplier and rng.random() < 0.3 else None,
         "Remarks": rng.choice(ODD_TEXTS) if rng.random() < 0.06 else None}
@@ -237,10 +263,12 @@ def line_values(division, rng, items):
     """What a buyer types for one order line."""
     item = rng.choice(items)
     return {
-        "Item": item.key, "QuantityInPurchaseUnits": rng.choice((1, 2, 5, 10, 25, 100, 250, 0.5, 12.75, round(rng.uniform(0.1, 9), 3))),
+        "Item": item.key, "QuantityInPurchaseUnits": rng.choice((1, 2, 5, 10, 25, 100, 250, 0.5, 12.75,
+                                                                 round(rng.uniform(0.1, 9), 3))),
         "UnitPrice": item.values.get("CostPriceStandard", 0) if rng.random() < 0.7 else _amount(rng, 0.1, 900),
         "Discount": rng.choice((0, 0, 0, 0.05, 0.1, 0.3)),
-        "VATCode": rng.choice(("2", "2", "1", "5", "VB")), "CostCenter": _some_code(division, rng, COSTCENTER, 0.7),
+        "VATCode": rng.choice(("2", "2", "1", "5", "VB", "0")),
+        "CostCenter": _some_code(division, rng, COSTCENTER, 0.7),
         "CostUnit": _some_code(division, rng, COSTUNIT, 0.3),
         "Project": rng.choice(list(division.info["projects"])) if rng.random() < 0.1 else None,
         "Notes": rng.choice(ODD_TEXTS) if rng.random() < 0.04 else None}
@@ -251,8 +279,10 @@ def order_values(division, rng, suppliers):
     return {
         "Supplier": rng.choice(suppliers).key,
         "Description": _odd(rng, f"Bestelling {rng.choice(SUBJECTS)}") if rng.random() < 0.8 else None,
-        "YourRef": f"OFF-{rng.randrange(1000, 9999)}" if rng.random() < 0.5 else None, "PaymentCondition": rng.choice(list(PAYMENT)),
-        "PurchaseAgent": rng.choice(list(division.info["staff"])), "Warehouse": rng.choice(division.info["warehouses"])[0],
+        "YourRef": f"OFF-{rng.randrange(1000, 9999)}" if rng.random() < 0.5 else None,
+        "PaymentCondition": rng.choice(list(PAYMENT)),
+        "PurchaseAgent": rng.choice(list(division.info["staff"])),
+        "Warehouse": rng.choice(division.info["warehouses"])[0],
         "ShippingMethod": rng.choice(division.info["shipping"])[0] if rng.random() < 0.5 else None,
         "Remarks": rng.choice(ODD_TEXTS) if rng.random() < 0.04 else None}
 
@@ -270,7 +300,8 @@ def _orders(division, rng, headers, lines, staff):
         values["ReceiptDate"] = _day(wall, rng.randrange(2, 40))
         values["OrderStatus"] = values["ReceiptStatus"] = rng.choice((10, 20, 30, 30, 30))
         values["ApprovalStatus"] = rng.choice((0, 2, 3))
-        order = orders.create(division, values, [line_values(division, rng, items) for _ in range(count)], rng.choice(staff), wall=wall,
+        order = orders.create(division, values, [line_values(division, rng, items) for _ in range(count)],
+                              rng.choice(staff), wall=wall,
                               touch=False)
         if values["OrderStatus"] == 30:
             for line in order.lines:

@@ -49,7 +49,8 @@ class Running:
 
     def __init__(self, *arguments, fast=True):
         command = [str(LAUNCHER), "--port", "0", *(["--fast"] if fast else []), *map(str, arguments)]
-        environment = {**os.environ, "EXACT_DATABRICKS_PYTHON": os.environ.get("EXACT_DATABRICKS_PYTHON", sys.executable)}
+        environment = {**os.environ, "EXACT_DATABRICKS_PYTHON": os.environ.get("EXACT_DATABRICKS_PYTHON",
+                                                                               sys.executable)}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
         self.url = self._ready()
         self.parts = urlsplit(self.url)
@@ -167,7 +168,8 @@ class Running:
 
     def subscribe(self, topic, url, division=None):
         """Subscribe as the app does; the callback address must answer meanwhile. The reply."""
-        return self.call("POST", f"/api/v1/{division or self.division}/webhooks/WebhookSubscriptions", {"CallbackURL": url, "Topic": topic})
+        return self.call("POST", f"/api/v1/{division or self.division}/webhooks/WebhookSubscriptions",
+                         {"CallbackURL": url, "Topic": topic})
 
     def subscriptions(self, **wanted):
         """All subscriptions, colleagues' too; `division`, `topic`, `user` choose."""

@@ -6,6 +6,8 @@ from . import joins_finance
 from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, GL, ITEM, LINE, ORDER
 from .words import COUNTRY_NAMES, CURRENCIES, GL_TYPES, LANGUAGES, PAYMENT, UNITS, VAT
 
+# two slashes behind the host, as recorded
+PICTURE = "https://start.exactonline.nl//docs/images/placeholder_item.png"
 APPROVAL = {0: None, 1: "In afwachting van goedkeuring", 2: "Automatisch goedgekeurd", 3: "Goedgekeurd"}
 
 
@@ -42,7 +44,7 @@ def _item(division, record):
     group = division.info["groups"].get(v.get("ItemGroup"), (None, None))
     row = {**_staff(division, v), "UnitDescription": unit[0], "UnitType": unit[1], "ItemGroupCode": group[0],
            "ItemGroupDescription": group[1], "SalesVatCodeDescription": _text(VAT, v.get("SalesVatCode")),
-           "PictureUrl": "//docs/images/placeholder_item.png", "PictureThumbnailUrl": "//docs/images/placeholder_item.png"}
+           "PictureUrl": PICTURE, "PictureThumbnailUrl": PICTURE}
     for name in ("GLCosts", "GLRevenue", "GLStock"):
         row[name + "Code"] = _value(division, GL, v.get(name), "Code")
         row[name + "Description"] = _value(division, GL, v.get(name), "Description")
@@ -82,7 +84,8 @@ def _order(division, record):
             "WarehouseCode": warehouse[1], "WarehouseDescription": warehouse[2],
             "ShippingMethodCode": shipping[1], "ShippingMethodDescription": shipping[2],
             "PaymentConditionDescription": PAYMENT.get(v.get("PaymentCondition")),
-            "PurchaseAgentFullName": info["names"].get(v.get("PurchaseAgent")), "ApproverFullName": info["names"].get(v.get("Approver")),
+            "PurchaseAgentFullName": info["names"].get(v.get("PurchaseAgent")),
+            "ApproverFullName": info["names"].get(v.get("Approver")),
             "ApprovalStatusDescription": APPROVAL.get(v.get("ApprovalStatus"))}
 
 
@@ -92,10 +95,12 @@ def _line(division, record):
     i = item.values if item else {}
     project = division.info["projects"].get(v.get("Project"), (None, None))
     stock = i.get("Stock")
-    return {**_staff(division, v), "ItemCode": i.get("Code"), "ItemDescription": i.get("Description"), "ItemBarcode": i.get("Barcode"),
+    return {**_staff(division, v), "ItemCode": i.get("Code"), "ItemDescription": i.get("Description"),
+            "ItemBarcode": i.get("Barcode"),
             "ItemDivisable": i.get("IsFractionAllowedItem", False), "IsBatchNumberItem": i.get("IsBatchItem", 0),
             "IsSerialNumberItem": int(i.get("IsSerialItem", False)), "InStock": stock, "ProjectedStock": stock,
-            "UnitDescription": UNITS.get((v.get("Unit") or "").strip(), (None,))[0], "VATDescription": _text(VAT, v.get("VATCode")),
+            "UnitDescription": UNITS.get((v.get("Unit") or "").strip(), (None,))[0],
+            "VATDescription": _text(VAT, v.get("VATCode")),
             "CostCenterDescription": _code_value(division, COSTCENTER, v.get("CostCenter"), "Description"),
             "CostUnitDescription": _code_value(division, COSTUNIT, v.get("CostUnit"), "Description"),
             "ProjectCode": project[0], "ProjectDescription": project[1]}

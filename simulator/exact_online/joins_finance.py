@@ -3,8 +3,10 @@ from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, FINANCE, GL, ITEM, RESOURC
 from .words import JOURNALS, PAYMENT, UNITS, VAT
 
 STATUS = {10: "Concept", 20: "Open", 50: "Verwerkt"}
-TYPES = {20: "Verkoopboeking", 21: "Verkoop: creditnota", 30: "Inkoopboeking", 31: "Inkoop: creditnota", 40: "Kas-/bankboeking",
-         90: "Overige", 8020: "Verkoopfactuur", 8021: "Verkoopcreditnota", 8030: "Inkoopfactuur", 8031: "Inkoopcreditnota"}
+TYPES = {20: "Verkoopboeking", 21: "Verkoop: creditnota", 30: "Inkoopboeking", 31: "Inkoop: creditnota",
+         40: "Kas-/bankboeking",
+         90: "Overige", 8020: "Verkoopfactuur", 8021: "Verkoopcreditnota", 8030: "Inkoopfactuur",
+         8031: "Inkoopcreditnota"}
 
 
 def _record(entity, field):
@@ -53,11 +55,14 @@ TEXTS = {   # joined field: (how, the fields that may hold its key)
     "SupplierName": (_record(ACCOUNT, "Name"), "Supplier"), "CustomerName": (_record(ACCOUNT, "Name"), "Customer"),
     "OrderedByName": (_record(ACCOUNT, "Name"), "OrderedBy"), "InvoiceToName": (_record(ACCOUNT, "Name"), "InvoiceTo"),
     "DeliverToName": (_record(ACCOUNT, "Name"), "DeliverTo"),
-    "GLAccountCode": (_record(GL, "Code"), "GLAccount"), "GLAccountDescription": (_record(GL, "Description"), "GLAccount"),
+    "GLAccountCode": (_record(GL, "Code"), "GLAccount"),
+    "GLAccountDescription": (_record(GL, "Description"), "GLAccount"),
     "ItemCode": (_record(ITEM, "Code"), "Item"), "ItemDescription": (_record(ITEM, "Description"), "Item"),
     "CostCenterDescription": (_code(COSTCENTER), "CostCenter"), "CostUnitDescription": (_code(COSTUNIT), "CostUnit"),
-    "JournalDescription": (_table(JOURNALS, 0), "Journal", "JournalCode"), "VATCodeDescription": (_table(VAT, 0), "VATCode"),
-    "UnitDescription": (_table(UNITS, 0), "UnitCode"), "PaymentConditionDescription": (_table(PAYMENT), "PaymentCondition"),
+    "JournalDescription": (_table(JOURNALS, 0), "Journal", "JournalCode"),
+    "VATCodeDescription": (_table(VAT, 0), "VATCode"),
+    "UnitDescription": (_table(UNITS, 0), "UnitCode"), "PaymentConditionDescription": (_table(PAYMENT),
+                                                                                       "PaymentCondition"),
     "StatusDescription": (_table(STATUS), "Status"), "TypeDescription": (_table(TYPES), "Type"),
     "CreatorFullName": (_company("names"), "Creator"), "ModifierFullName": (_company("names"), "Modifier"),
     "SalespersonFullName": (_company("names"), "Salesperson"),

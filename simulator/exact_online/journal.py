@@ -17,7 +17,8 @@ class Journal:
         self.calls = collections.deque(maxlen=MOST_CALLS)
         self.call_numbers = itertools.count(1)
         self.row_numbers = itertools.count(1)
-        self.served = {}        # (division, resource): [(n, key, JSON of the fields without braces or None, instant, document)]
+        # (division, resource): [(n, key, JSON of the fields without braces or None, instant, document)]
+        self.served = {}
         self.statuses = collections.Counter()
         self.resources = collections.Counter()
         self.rows = 0
@@ -32,7 +33,8 @@ class Journal:
         self.rows += entry.get("rows") or 0
 
     def note(self, page, division, resource, key, text, at, document=None):
-        """Put a row on a page's list of rows read; they count as served when `sent(page)` is called. `document`: key of the
+        """Put a row on a page's list of rows read; they count as served when `sent(page)` is called. `document`: key
+        of the
         header with whose lines in one answer it came (a header that was asked for with its lines, or such a line)."""
         if self.settings.keep_served:
             page.append((division, resource, next(self.row_numbers), key, text, at, document))
@@ -43,11 +45,14 @@ class Journal:
             self.served.setdefault((division, resource), []).append(tuple(version))
 
     def versions(self, division, resource, decode):
-        """Served row versions of one resource in reading order; `same` tells that only Timestamp differs from the one before."""
+        """Served row versions of one resource in reading order; `same` tells that only Timestamp differs from the
+        one before."""
         last, found = {}, []
-        for n, key, text, at, document in sorted(self.served.get((division, resource), ()), key=lambda version: version[0]):
+        for n, key, text, at, document in sorted(self.served.get((division, resource), ()),
+                                                 key=lambda version: version[0]):
             content = None if text is None else _STAMP.sub(b"", text, count=1)
-            found.append({"n": n, "key": key, "row": None if text is None else decode(b"{" + text + b"}"), "deleted": text is None,
+            found.append({"n": n, "key": key, "row": None if text is None else decode(b"{" + text + b"}"),
+                          "deleted": text is None,
                           "same": key in last and last[key] == content, "document": document, "at": utc_iso(at)})
             last[key] = content
         return found
@@ -57,5 +62,6 @@ class Journal:
         return [call for call in self.calls if call["n"] > n]
 
     def summary(self):
-        return {"calls": sum(self.statuses.values()), "statuses": dict(self.statuses), "resources": dict(self.resources), "rows": self.rows,
+        return {"calls": sum(self.statuses.values()), "statuses": dict(self.statuses),
+                "resources": dict(self.resources), "rows": self.rows,
                 "served": {f"{division} {resource}": len(rows) for (division, resource), rows in self.served.items()}}

@@ -7,14 +7,25 @@ import json
 from . import clock
 
 FRACTIONS = tuple(f"fraction_{digits}" for digits in range(8))
-STYLES = ("plain", "escaped", "action_first", "short", *FRACTIONS, "upper_guids", "utf8", "delimiter", "inner_hash", "trailing")
-DRAWN = {"escaped": 0.2, "action_first": 0.15, "short": 0.1, "upper_guids": 0.15, "utf8": 0.1, "delimiter": 0.05, "inner_hash": 0.05}
+ON_THE_WIRE = ("chunked", "expect", "http10", "lower_headers")     # how the request is sent; its body is the same
+STYLES = ("plain", "escaped", "action_first", "short", *FRACTIONS, "upper_guids", "utf8", "delimiter", "inner_hash",
+          "trailing", *ON_THE_WIRE,
+          "bom", "old_names", "text_division", "braces", "topic_case", "no_key")
+WEATHER = {**{style: style for style in (*ON_THE_WIRE, "old_names", "text_division", "braces", "topic_case", "no_key")},
+           "bom": "bom_body"}       # style: the form of the weather
+DRAWN = {"escaped": 0.2, "action_first": 0.15, "short": 0.1, "upper_guids": 0.15, "utf8": 0.1, "delimiter": 0.05,
+         "inner_hash": 0.05}
 FORGERIES = ("lower", "base64", "reserialized", "unescaped", "flipped", "unsigned", "other_secret")
 
 
-def draw(rng):
-    """A combination of styles as chance has it; most messages are plain."""
+def draw(rng, weather=None):
+    """A combination of styles as chance has it; most messages are plain. Weather adds the rarer ones."""
     found = [style for style, share in DRAWN.items() if rng.random() < share]
+    if weather is not None and weather.settings.weather:
+        rare = [style for style, form in WEATHER.items() if rng.random() < weather.share(form)]
+        found += rare[:1]
+        if "old_names" in rare[:1]:
+            found = ["old_names"]
     if rng.random() < 0.4:
         found.append(FRACTIONS[rng.randrange(8)])
     return found or ["plain"]
@@ -39,6 +50,19 @@ def content(topic, client_id, division, action, key, endpoint, created, styles, 
     if "upper_guids" in styles:
         endpoint = endpoint.replace(key, key.upper())
         client_id, key = client_id.upper(), key.upper()
+    if "topic_case" in styles:
+        topic = topic.lower()
+    if "braces" in styles:
+        client_id, key = f"{{{client_id}}}", f"{{{key}}}"
+    if "no_key" in styles:
+        key = ""
+    if "text_division" in styles:
+        division = str(division)
+    if "old_names" in styles:
+        members = [("Topic", topic), ("Action", action.upper()), ("Division", division), ("Key", key),
+                   ("Endpoint", endpoint)]
+        return "{" + ",".join(f'"{name}":{_string(value, styles)}' for name,
+                              value in [*members, *(extra or {}).items()]) + "}"
     members = [("Topic", topic), ("ClientId", client_id), ("Division", division), ("Action", action), ("Key", key)]
     if "action_first" in styles:
         members[2], members[3] = members[3], members[2]
@@ -60,7 +84,8 @@ def hash_of(text, secret):
 
 def body(text, code, styles=()):
     """The request's body around a Content and its HashCode."""
-    return f'{{"Content":{text},"HashCode":"{code}"}}'.encode() + (b" \r\n" if "trailing" in styles else b"")
+    head = b"\xef\xbb\xbf" if "bom" in styles else b""
+    return head + f'{{"Content":{text},"HashCode":"{code}"}}'.encode() + (b" \r\n" if "trailing" in styles else b"")
 
 
 def forged(text, secret, how, rng):

@@ -1,6 +1,7 @@
 """The part of OData version 2 that Exact Online understands: query options, $filter, $orderby, $select, skip tokens.
 
-Strict on purpose: literals must have the form of their field's type, and what the service is not known to accept is refused.
+Strict on purpose: literals must have the form of their field's type, and what the service is not known to accept is
+refused.
 """
 import re
 from urllib.parse import quote, unquote_plus
@@ -10,12 +11,15 @@ from .catalogue import comparable
 
 OPTIONS = {"$select", "$filter", "$orderby", "$top", "$skip", "$skiptoken", "$expand", "$inlinecount", "$format"}
 FUNCTIONS = {"trim": 1, "tolower": 1, "indexof": 2, "startswith": 2}
-NOT_IMPLEMENTED = {"substringof", "endswith", "toupper", "substring", "concat", "length", "replace", "year", "month", "day", "hour",
+NOT_IMPLEMENTED = {"substringof", "endswith", "toupper", "substring", "concat", "length", "replace", "year", "month",
+                   "day", "hour",
                    "minute",
                    "second", "round", "floor", "ceiling", "isof", "cast", "any", "all"}
 _TOKEN = re.compile(
-    r"\s*(?:(?P<guid>guid'(?P<guidv>[^']*)')|(?P<date>datetime'(?P<datev>[^']*)')|(?P<string>'(?P<stringv>(?:[^']|'')*)')"
-    r"|(?P<long>-?\d+[lL]\b)|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b)|(?P<name>[A-Za-z_][A-Za-z_0-9/]*)|(?P<punct>[(),]))")
+    r"\s*(?:(?P<guid>guid'(?P<guidv>[^']*)')|(?P<date>datetime'(?P<datev>[^']*)')|(?P<string>'(?P<stringv>"
+    r"(?:[^']|'')*)')"
+    r"|(?P<long>-?\d+[lL]\b)|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b)|(?P<name>[A-Za-z_][A-Za-z_0-9/"
+    r"]*)|(?P<punct>[(),]))")
 _GUID = re.compile(r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")
 _INTEGERS = ("Byte", "Int16", "Int32")
 
@@ -39,7 +43,9 @@ def parse_options(query):
         if name in options:
             raise Refused(400, f"Query parameter '{name}' is specified, but it should be specified exactly once.")
         if name.startswith("$") and name not in OPTIONS:
-            raise Refused(400, f"The query parameter '{name}' begins with a system-reserved '$' character but is not recognized.")
+            raise Refused(400,
+                          f"The query parameter '{name}' begins with a system-reserved '$' character but is not "
+                          f"recognized.")
         options[name] = unquote_plus(value)
     return options
 
@@ -100,8 +106,8 @@ def _literal(kind, text):
 class Parser:
     """Recursive descent over the tokens of one $filter of one resource."""
 
-    def __init__(self, text, resource):
-        self.resource, self.tokens, self.at = resource, tokens(text), 0
+    def __init__(self, text, resource, fold=False):
+        self.resource, self.tokens, self.at, self.fold = resource, tokens(text), 0, fold
         self.fields = set()
 
     def peek(self, kind, value=None):
@@ -144,7 +150,8 @@ class Parser:
         while self.peek("name", "and"):
             self.at += 1
             left, right = self.boolean(node), self.boolean(self.negation())
-            node = Node("Boolean", lambda row, a=left.value, b=right.value: a(row) and b(row), parts=("and", left, right))
+            node = Node("Boolean", lambda row, a=left.value, b=right.value: a(row) and b(row),
+                        parts=("and", left, right))
         return node
 
     def negation(self):
@@ -187,7 +194,7 @@ class Parser:
         if kind == "punct":
             raise Refused(400, f"Syntax error in $filter at '{text}'.")
         if kind != "name":
-            return _literal(kind, text)
+            return _literal(kind, text.casefold() if self.fold and kind == "string" else text)
         if text in ("true", "false"):
             return Node("Boolean", lambda row, v=text == "true": v, literal=text == "true")
         if text == "null":
@@ -201,11 +208,14 @@ class Parser:
             raise Refused(400, f"No property '{name}' exists in type '{self.resource.type_name}'.")
         edm = self.resource.types[name]
         if self.resource.filters is not None and name not in self.resource.filters:
-            raise Refused(400, f"This $filter parameter is not supported for this resource: {name}." if self.resource.kind == "sync"
+            raise Refused(400, f"This $filter parameter is not supported for this resource: {name}."
+                          if self.resource.kind == "sync"
                           else f"Filtering on these fields is not supported: {name}")
         if name in self.resource.collections or "." in edm:
             raise Refused(400, f"Property '{name}' cannot be used in $filter.")
         self.fields.add(name)
+        if self.fold and edm == "String":
+            return Node(edm, lambda row: _with(comparable(edm, row[name]), str.casefold), field=name)
         return Node(edm, lambda row: comparable(edm, row[name]), field=name)
 
     def call(self, name):
@@ -237,22 +247,25 @@ def _with(value, function):
 
 COMPARE = {
     "eq": lambda a, b: a == b, "ne": lambda a, b: a != b,
-    "gt": lambda a, b: a is not None and b is not None and a > b, "ge": lambda a, b: a is not None and b is not None and a >= b,
-    "lt": lambda a, b: a is not None and b is not None and a < b, "le": lambda a, b: a is not None and b is not None and a <= b,
+    "gt": lambda a, b: a is not None and b is not None and a > b, "ge": lambda a,
+    b: a is not None and b is not None and a >= b,
+    "lt": lambda a, b: a is not None and b is not None and a < b, "le": lambda a,
+    b: a is not None and b is not None and a <= b,
 }
 
 
 class Filter:
     """A compiled $filter: `test(row)`, the fields it names, and two shortcuts for large tables."""
 
-    def __init__(self, text, resource):
-        parser = Parser(text, resource)
+    def __init__(self, text, resource, fold=False):
+        parser = Parser(text, resource, fold)
         self.node = parser.parse()
         self.fields = parser.fields
         self.test = self.node.value
 
     def floor(self, field):
-        """A value that `field` exceeds in every row that passes (from `field gt x` and `ge x` joined with and), or None."""
+        """A value that `field` exceeds in every row that passes (from `field gt x` and `ge x` joined with and), or
+        None."""
         return self._floor(self.node, field)
 
     def _floor(self, node, field):
@@ -277,7 +290,7 @@ class Filter:
         if operator == "or":
             a, b = self._keys(left, field), self._keys(right, field)
             return None if a is None or b is None else a + b
-        if operator == "eq" and left.field == field and right.literal is not None:
+        if operator == "eq" and left.field == field and right.literal is not None and right.edm != "String":
             return [right.literal]
         return None
 
@@ -294,7 +307,8 @@ def parse_order(text, resource):
 
 
 def parse_select(text, resource, expand, children):
-    """(fields, {collection: its fields or None for all}) of $select with $expand; `children` gives a collection's resource."""
+    """(fields, {collection: its fields or None for all}) of $select with $expand; `children` gives a collection's
+    resource."""
     nested = {name: None for name in expand}
     if text is None:
         return list(resource.fields), nested
@@ -372,7 +386,8 @@ def parse_token(text, types):
 
 
 def next_link(url, options, changes):
-    """The absolute address of the next page: all options of this one with `changes` (None removes one)."""
-    merged = {**options, **changes}
+    """The absolute address of the next page: all options of this one with `changes` (None removes one), $skiptoken
+    last."""
+    merged = dict(sorted({**options, **changes}.items(), key=lambda pair: (pair[0] == "$skiptoken", pair[0])))
     pairs = ((name, quote(value, safe="$,()'")) for name, value in merged.items() if value is not None)
     return url + "?" + "&".join(f"{name}={value}" for name, value in pairs)

@@ -33,7 +33,8 @@ def recompute(order):
         v["AmountFC"] = number(float((v.get("NetPrice") or 0) * v["Quantity"]))
         v["AmountDC"] = number(float(v["AmountFC"] * rate))
         v["VATAmount"] = number(float(v["AmountFC"] * (v.get("VATPercentage") or 0)))
-    total = {name: sum((line.values[name] for line in order.lines), 0.0) for name in ("AmountFC", "AmountDC", "VATAmount")}
+    total = {name: sum((line.values[name] for line in order.lines), 0.0)
+             for name in ("AmountFC", "AmountDC", "VATAmount")}
     gross = sum(((line.values.get("UnitPrice") or 0) * (line.values.get("Quantity") or 0) for line in order.lines), 0.0)
     h = order.values
     h.update((name, number(amount)) for name, amount in total.items())
@@ -48,8 +49,9 @@ def _new_line(division, order, values, user, key=None, wall=None):
         raise ValueError("Ongeldige verwijzing: Artikel")
     v = {"UnitPrice": item.values.get("CostPriceStandard", 0), "Discount": 0, "VATCode": "2  ",
          "Description": item.values.get("Description"),
-         "QuantityInPurchaseUnits": 1, "ReceivedQuantity": 0, "InvoicedQuantity": 0, "ReceiptDate": order.values.get("ReceiptDate"),
-         "Unit": item.values.get("Unit"), "Rebill": False}
+         "QuantityInPurchaseUnits": 1, "ReceivedQuantity": 0, "InvoicedQuantity": 0,
+         "ReceiptDate": order.values.get("ReceiptDate"),
+         "Unit": (item.values.get("Unit") or "").strip() or None, "Rebill": False}
     v.update((k, x) for k, x in values.items() if x is not None)
     v["PurchaseOrderID"] = order.key
     v["LineNumber"] = max((line.values["LineNumber"] for line in order.lines), default=0) + 1
@@ -73,8 +75,10 @@ def create(division, values, lines, user, key=None, wall=None, touch=True):
     currency = (values.get("Currency") or supplier.values.get("PurchaseCurrency") or "EUR").strip()
     today = (division.clock.wall() if wall is None else wall) // 86_400_000 * 86_400_000
     v = {"OrderDate": f"/Date({today})/", "ReceiptDate": f"/Date({today + 7 * 86_400_000})/", "OrderStatus": 10,
-         "ReceiptStatus": 10, "InvoiceStatus": 10, "ApprovalStatus": 0, "Source": 10, "PaymentCondition": "30", "DropShipment": False,
-         "ExchangeRate": CURRENCIES.get(currency, ("", 1))[1], "Warehouse": division.info["warehouses"][0][0], "Discount": 0}
+         "ReceiptStatus": 10, "InvoiceStatus": 10, "ApprovalStatus": 0, "Source": 10, "PaymentCondition": "30",
+         "DropShipment": False,
+         "ExchangeRate": CURRENCIES.get(currency, ("", 1))[1], "Warehouse": division.info["warehouses"][0][0],
+         "Discount": 0}
     v.update((k, x) for k, x in values.items() if x is not None)
     v["Currency"] = currency
     if not v.get("OrderNumber"):
@@ -93,7 +97,8 @@ def add_line(division, values, user, key=None):
     """One more line of an existing order."""
     order = division.records[ORDER].get(values.get("PurchaseOrderID"))
     if order is None:
-        raise ValueError("Ongeldige verwijzing: Inkooporder" if values.get("PurchaseOrderID") else "Verplicht: Inkooporder")
+        raise ValueError("Ongeldige verwijzing: Inkooporder" if values.get("PurchaseOrderID")
+                         else "Verplicht: Inkooporder")
     line = _new_line(division, order, values, user, key)
     _changed(division, order, user, line)
     return line
@@ -111,7 +116,8 @@ def _changed(division, order, user, first=None):
 
 
 def update(division, record, values, lines, user):
-    """Change a header or a line; `lines` of a header are changes ({"ID": …}), removals ({"ID": …, "delete": true}) or new lines."""
+    """Change a header or a line; `lines` of a header are changes ({"ID": …}), removals ({"ID": …, "delete": true})
+    or new lines."""
     if record.entity == LINE:
         division.assign(record, {k: v for k, v in values.items() if k not in ("PurchaseOrderID", "LineNumber")})
         division.stamp_user(record, user)

@@ -6,7 +6,8 @@ import time
 
 
 class Receiver:
-    """An HTTP server on a free port. `answers` are statuses for the next requests with a body, then 200; `validation` is that of empty ones."""
+    """An HTTP server on a free port. `answers` are statuses for the next requests with a body, then 200;
+    `validation` is that of empty ones."""
 
     def __init__(self, certificate=None):
         self.requests, self.answers, self.validation, self.seconds = [], [], 200, 0.0
@@ -18,7 +19,8 @@ class Receiver:
             disable_nagle_algorithm = True
 
             def do_POST(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                body = self._chunks() if self.headers.get("Transfer-Encoding") else self.rfile.read(int(
+                    self.headers.get("Content-Length", 0)))
                 status = receiver.take(self, body)
                 if status is None:
                     self.close_connection = True
@@ -28,6 +30,14 @@ class Receiver:
                     self.send_header("Location", receiver.url + "/elsewhere")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
+
+            def _chunks(self):
+                found = b""
+                while size := int(self.rfile.readline(), 16):
+                    found += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+                return found
 
             def log_message(self, *_):
                 pass
@@ -52,7 +62,8 @@ class Receiver:
             time.sleep(self.seconds)
         with self.arrived:
             status = self.validation if not body else self.answers.pop(0) if self.answers else 200
-            self.requests.append({"path": handler.path, "headers": dict(handler.headers), "body": body, "status": status,
+            self.requests.append({"path": handler.path, "headers": dict(handler.headers), "body": body,
+                                  "status": status, "version": handler.request_version,
                                   "from": handler.client_address})
             self.arrived.notify_all()
         return status
@@ -66,7 +77,8 @@ class Receiver:
     def wait(self, count, timeout=20):
         """Wait until so many requests with a body came."""
         with self.arrived:
-            assert self.arrived.wait_for(lambda: len(self.bodies) >= count, timeout), f"{len(self.bodies)} of {count} came"
+            assert self.arrived.wait_for(lambda: len(self.bodies) >= count,
+                                         timeout), f"{len(self.bodies)} of {count} came"
         return self.bodies
 
     def clear(self):

@@ -1,20 +1,30 @@
 """Rows: a record as one resource serves it, as values and as JSON text, and its __metadata."""
+import functools
 import json
 from operator import itemgetter
 
 from . import clock
-from .catalogue import COMBINED, KEY_FIELD, LINE, ORDER, RESOURCES, SALES_INVOICES, SYNC_INVOICES, SYNC_ORDERS, number
+from .catalogue import (COMBINED, KEY_FIELD, LINE, ORDER, RESOURCES, SALES_INVOICES, SYNC_INVOICES,
+                        SYNC_ORDERS, Raw, number)
 from .joins import JOINS
 
 HEADER_ON_LINES = (  # fields of the document that its line rows in the combined sync set repeat
-    "PurchaseOrderID", "OrderNumber", "OrderDate", "OrderStatus", "ReceiptStatus", "InvoiceStatus", "Currency", "ExchangeRate", "Supplier",
-    "SupplierContact", "DeliveryAccount", "DropShipment", "PaymentCondition", "PurchaseAgent", "Source", "ShippingMethod", "Warehouse",
-    "YourRef", "Document", "SelectionCode", "ApprovalStatus", "Approved", "Approver", "IncotermCode", "IncotermAddress", "IncotermVersion")
+    "PurchaseOrderID", "OrderNumber", "OrderDate", "OrderStatus", "ReceiptStatus", "InvoiceStatus", "Currency",
+    "ExchangeRate", "Supplier",
+    "SupplierContact", "DeliveryAccount", "DropShipment", "PaymentCondition", "PurchaseAgent", "Source",
+    "ShippingMethod", "Warehouse",
+    "YourRef", "Document", "SelectionCode", "ApprovalStatus", "Approved", "Approver", "IncotermCode", "IncotermAddress",
+    "IncotermVersion")
 HEADER_JOINS_ON_LINES = (
-    "SupplierCode", "SupplierName", "DeliveryAccountCode", "DeliveryAccountName", "WarehouseCode", "WarehouseDescription",
+    "SupplierCode", "SupplierName", "DeliveryAccountCode", "DeliveryAccountName", "WarehouseCode",
+    "WarehouseDescription",
     "ShippingMethodCode", "PurchaseAgentFullName", "ApproverFullName", "ApprovalStatusDescription")
-HEADER_ON_INVOICE_LINES = tuple(name for name in RESOURCES[SYNC_INVOICES].types if name in RESOURCES[SALES_INVOICES.header].types
+HEADER_ON_INVOICE_LINES = tuple(name for name in RESOURCES[SYNC_INVOICES].types
+                                if name in RESOURCES[SALES_INVOICES.header].types
                                 and name not in RESOURCES[SALES_INVOICES.line].types)
+AMOUNTS = tuple(name for name, edm in RESOURCES[SYNC_INVOICES].types.items() if edm == "Double" and "Amount" in name)
+ZERO = "00000000-0000-0000-0000-000000000000"
+NEVER_EMPTY = {"Code", "Creator", "Modifier", "EntryID", "ID"}
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -28,6 +38,8 @@ def _text(value):
         return _string(value)
     if kind is int or kind is float:
         return repr(value)
+    if kind is Raw or kind is dict:
+        return str(value) if kind is Raw else to_json(value)
     return "null" if value is None else "true" if value else "false"
 
 
@@ -37,7 +49,8 @@ def to_json(value):
 
 
 def _combined(division, record):
-    """Header and line rows of sync purchase orders; a line carries Guids of cost center and unit, and their codes beside."""
+    """Header and line rows of sync purchase orders; a line carries Guids of cost center and unit, and their codes
+    beside."""
     settings = division.settings
     if record.entity == ORDER:
         row = {**RESOURCES[SYNC_ORDERS].template, **record.values, **JOINS[ORDER](division, record)}
@@ -67,18 +80,51 @@ def _combined_invoice(division, record):
     return row
 
 
+def _turned(row):
+    """The sign of the sync set: a sale is negative there."""
+    for name in AMOUNTS:
+        if row.get(name):
+            row[name] = -row[name]
+
+
 def build(division, resource, record):
     """All fields of a record as `resource` serves them (more keys than the resource has may be in the result)."""
     if resource.path == SYNC_ORDERS:
         row = _combined(division, record)
     elif resource.path == SYNC_INVOICES:
         row = _combined_invoice(division, record)
-    else:
+        if division.settings.sync_invoice_sign == "turned":
+            _turned(row)
+    elif record.entity in JOINS:
         row = {**resource.template, **record.values, **JOINS[record.entity](division, record)}
+    else:
+        row = {**resource.template, **record.values}
     if resource.kind == "sync":
+        if resource.generic and resource.identity != "Timestamp":
+            row[resource.identity] = record.key
         row.update(resource.blank)
         row["Timestamp"] = str(record.ts)
+    elif division.settings.empty_forms:
+        for name, nothing in empty_forms(resource).items():
+            if row[name] is None:
+                row[name] = nothing
+    if record.raw:
+        row.update((name, text) for name, text in record.raw.items() if name in resource.types)
     return row
+
+
+@functools.lru_cache(maxsize=None)
+def empty_forms(resource):
+    """{field: "" or the zero Guid} of the fields that have these instead of null; the sync twin has null."""
+    found = {}
+    for i, (name, edm) in enumerate(resource.types.items()):
+        if name in NEVER_EMPTY or name == resource.key:
+            continue
+        if edm == "String" and i % 4 == 1:
+            found[name] = ""
+        elif edm == "Guid" and i % 4 == 2:
+            found[name] = ZERO
+    return found
 
 
 def row_key(resource, record_or_row):
@@ -88,7 +134,7 @@ def row_key(resource, record_or_row):
             return record_or_row[KEY_FIELD[resource.entity] if record_or_row["LineNumber"] == 0 else "ID"]
         if resource.path == "sync/Deleted":
             return record_or_row["EntityKey"]
-        return record_or_row["ID" if resource.kind == "sync" else resource.key]
+        return record_or_row[resource.identity if resource.kind == "sync" else resource.key]
     return record_or_row.key
 
 
@@ -119,17 +165,23 @@ def key_literal(edm, value):
         return f"guid'{value}'"
     if edm == "Int64":
         return f"{value}L"
-    if edm == "DateTime":
+    if edm == "DateTime" and value is not None:
         return f"datetime'{clock.iso_of(clock.wall_from_text(value))}'"
-    if edm == "String":
+    if edm == "String" and value is not None:
         return "'" + value.replace("'", "''") + "'"
     return str(value)
 
 
 def address(base, division_code, resource, row):
     """The uri of a row's __metadata."""
-    root = f"{base}/api/v1/" if resource.path.startswith("current/") else f"{base}/api/v1/{division_code}/"
-    return f"{root}{resource.path}({key_literal(resource.types[resource.key], row[resource.key])})"
+    root, path = f"{base}/api/v1/{division_code}/", resource.path
+    if path.startswith("current/"):
+        root = f"{base}/api/v1/"
+    elif path.startswith("beta/"):
+        root, path = f"{base}/api/v1/beta/{division_code}/", path[5:]
+    if len(resource.keys) > 1:
+        return f"{root}{path}({','.join(f'{k}={key_literal(resource.types[k], row[k])}' for k in resource.keys)})"
+    return f"{root}{path}({key_literal(resource.types[resource.key], row[resource.key])})"
 
 
 class Writer:
@@ -140,7 +192,8 @@ class Writer:
         self.plain = tuple(name for name in select if name not in resource.collections)
         self.deferred = tuple(name for name in select if name in resource.collections)
         self._shape = (resource.path, self.plain)
-        self._pick = itemgetter(*self.plain) if len(self.plain) > 1 else lambda row: tuple(row[name] for name in self.plain)
+        self._pick = itemgetter(*self.plain) if len(self.plain) > 1 else lambda row: tuple(row[name]
+                                                                                           for name in self.plain)
         self._defaults = tuple(resource.template[name] for name in self.plain)
         self._names = tuple(f'"{name}":' for name in self.plain)
         self._default_texts = [name + _text(value) for name, value in zip(self._names, self._defaults)]
@@ -156,7 +209,9 @@ class Writer:
 
     def kept_content(self, row, division, record):
         """content(), made once for each version of a record and of the names it shows."""
-        state = (record.version, record.ts, division.names, division.settings.header_row_id)
+        settings = division.settings
+        state = (record.version, record.ts, division.names, settings.header_row_id, settings.empty_forms,
+                 settings.sync_invoice_sign)
         kept = record.shown.get(self._shape)
         if kept is None or kept[0] != state:
             if len(record.shown) >= 4:
@@ -181,4 +236,5 @@ class Writer:
 
 def truth_row(resource, row):
     """All plain fields of a row in the resource's order, for the control API."""
-    return {name: number(row[name]) for name in resource.fields if name not in resource.collections}
+    return {name: row[name].plain if isinstance(row[name], Raw) else number(row[name]) for name in resource.fields
+            if name not in resource.collections}

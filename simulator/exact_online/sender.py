@@ -1,4 +1,5 @@
-"""Sends notifications: makes one of each change that somebody subscribed to, waits, loses, repeats, retries, and keeps a journal.
+"""Sends notifications: makes one of each change that somebody subscribed to, waits, loses, repeats, retries, and
+keeps a journal.
 
 Times of waiting are those of the simulator's clock: advancing it brings messages forward, a paused clock holds them.
 """
@@ -12,6 +13,7 @@ import secrets
 import ssl
 import time
 import uuid
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -20,7 +22,12 @@ from .catalogue import RESOURCES
 from .subscriptions import TRANSACTION, topics_of
 
 MOST_MESSAGES = 200_000
-NEVER_FLAGGED = {"Created", "Creator", "CreatorFullName", "Division", "HID", "Modified", "Modifier", "ModifierFullName", "Timestamp"}
+NEVER_FLAGGED = {"Created", "Creator", "CreatorFullName", "Division", "HID", "Modified", "Modifier", "ModifierFullName",
+                 "Timestamp"}
+FLAGGED = {"documents/Documents": {     # where the vendor's page is known: the properties with a webhook
+    "Account", "AmountFC", "Body", "Category", "Contact", "Currency", "DocumentDate", "DocumentFolder", "ExpiryDate",
+    "FinancialTransactionEntryID",
+    "Subject", "Type"}}
 IDLE_SECONDS = 4        # a connection unused for longer is not used again: receivers end idle ones
 HEADERS = {"Content-Type": "application/json"}
 SKIPPED = ("Accept", "Accept-Encoding", "User-Agent")
@@ -28,20 +35,24 @@ SKIPPED = ("Accept", "Accept-Encoding", "User-Agent")
 
 class Message:
     """One message of the journal: its bytes, where it goes, and what became of it."""
-    __slots__ = ("n", "kind", "at", "division", "topic", "action", "key", "subscription", "url", "body", "styles", "state", "status", "error",
+    __slots__ = ("n", "kind", "at", "division", "topic", "action", "key", "subscription", "url", "body", "styles",
+                 "state", "status", "error",
                  "attempts", "origin", "reordered", "due")
 
     def __init__(self, n, kind, at, url, body, **known):
         self.n, self.kind, self.at, self.url, self.body = n, kind, at, url, body
-        self.division = self.topic = self.action = self.key = self.subscription = self.status = self.error = self.origin = None
+        self.division = self.topic = self.action = self.key = self.subscription = None
+        self.status = self.error = self.origin = None
         self.styles, self.attempts, self.state, self.reordered, self.due = [], [], "waiting", False, 0.0
         for name, value in known.items():
             setattr(self, name, value)
 
     def public(self):
-        found = {name: getattr(self, name) for name in ("n", "kind", "division", "topic", "action", "key", "subscription", "url", "styles",
+        found = {name: getattr(self, name) for name in ("n", "kind", "division", "topic", "action", "key",
+                                                        "subscription", "url", "styles",
                                                         "state", "status", "error", "reordered")}
-        found.update(at=clock.utc_iso(self.at), attempts=len(self.attempts), tries=self.attempts, body=self.body.decode("utf-8", "replace"))
+        found.update(at=clock.utc_iso(self.at), attempts=len(self.attempts), tries=self.attempts,
+                     body=self.body.decode("utf-8", "replace"))
         found["replay_of" if self.kind == "replay" else "duplicate_of"] = self.origin
         return found
 
@@ -86,10 +97,24 @@ class Sender:
         """Whether a change touched only properties that announce nothing: derived ones, and those of a setting."""
         if action != "Update" or not names:
             return False
-        quiet = NEVER_FLAGGED.union(rows.derived_fields(RESOURCES[record.entity]), self.settings.webhook_silent_fields)
+        quiet = NEVER_FLAGGED.union(rows.derived_fields(RESOURCES[record.entity]), self.settings.webhook_silent_fields,
+                                    self._unflagged(record.entity))
         return all(name.startswith("_") or name in quiet or f"{record.entity}.{name}" in quiet for name in names)
 
+    def _unflagged(self, entity):
+        """Fields whose changes announce nothing: none, or where the setting says so those that the vendor's pages do
+        not flag."""
+        if self.settings.webhook_flags == "all":
+            return ()
+        flagged, names, seed = FLAGGED.get(entity), RESOURCES[entity].types, self.settings.seed
+        if flagged:
+            return [n for n in names if n not in flagged]
+        return [n for n in names if random.Random(f"{seed} {entity}.{n}").random() < 1 / 3]
+
     def _event(self, subscription, record, action):
+        if self.sim.weather.draw(self.random, "subscription_loss", self.settings.subscription_loss):
+            self.sim.subscriptions.remove(lambda s: s is subscription)
+            return
         s, wall = self.settings, self.sim.clock.wall()
         text, styles = self.content(subscription.topic, subscription.division, action, record.key, record.entity, wall)
         body = notification.body(text, notification.hash_of(text, s.webhook_secret), styles)
@@ -103,14 +128,20 @@ class Sender:
         else:
             self._queue(message, subscription.instant)
             if self.random.random() < s.webhook_duplicate:
-                self._queue(self.message("event", subscription.url, body, origin=message.n, **known), subscription.instant)
+                self._queue(self.message("event", subscription.url, body, origin=message.n, **known),
+                            subscription.instant)
 
     def content(self, topic, division, action, key, resource, wall, styles=None, **given):
-        """(text of a Content, its styles); `given` replaces client_id, endpoint, created, or adds members by `extra`."""
-        styles = list(styles or self.settings.webhook_styles or notification.draw(self.random))
+        """(text of a Content, its styles); `given` replaces client_id, endpoint, created, or adds members by
+        `extra`."""
+        styles = list(styles or self.settings.webhook_styles or notification.draw(self.random, self.sim.weather))
+        for style in styles:
+            if style in notification.WEATHER:
+                self.sim.weather.met(notification.WEATHER[style])
         endpoint = given.get("endpoint") or f"{self.sim.base_url}/api/v1/{division}/{resource}(guid'{key}')"
         created = given.get("created") or notification.event_time(wall, styles, self.random)
-        return notification.content(topic, given.get("client_id") or self.settings.client_id, division, action, key, endpoint, created,
+        return notification.content(topic, given.get("client_id") or self.settings.client_id, division, action, key,
+                                    endpoint, created,
                                     styles, given.get("extra")), styles
 
     def message(self, kind, url, body, **known):
@@ -128,7 +159,8 @@ class Sender:
 
     def _queue(self, message, instant=False):
         s = self.settings
-        delay = 0 if instant else self.random.uniform(s.webhook_delay_min, max(s.webhook_delay_min, s.webhook_delay_max))
+        delay = 0 if instant else self.random.uniform(s.webhook_delay_min,
+                                                      max(s.webhook_delay_min, s.webhook_delay_max))
         if self.random.random() < s.webhook_reorder:
             message.reordered = True
             delay += self.random.uniform(0.2, 1) * max(1, s.webhook_delay_max - s.webhook_delay_min)
@@ -154,7 +186,8 @@ class Sender:
     def pending(self):
         """How many messages are not yet delivered, lost, dropped or given up."""
         waiting, flying = self.sums["waiting"], self.sums["sending"]
-        return {"pending": waiting + flying, "waiting": waiting, "in_flight": flying, "held": self.settings.webhook_hold, "last": self.last,
+        return {"pending": waiting + flying, "waiting": waiting, "in_flight": flying,
+                "held": self.settings.webhook_hold, "last": self.last,
                 "states": {state: n for state, n in self.sums.items() if n}}
 
     # ---- the way out ----
@@ -170,7 +203,8 @@ class Sender:
                 pass
 
     def _start(self):
-        """Start what is due and has a free connection; seconds until more is due, None when something else must happen first."""
+        """Start what is due and has a free connection; seconds until more is due, None when something else must
+        happen first."""
         while self.queue and self.flying < self.settings.webhook_parallel and not self.settings.webhook_hold:
             due, _, message = self.queue[0]
             if message.state != "waiting":
@@ -191,8 +225,10 @@ class Sender:
         """One attempt, and what follows from it."""
         started, at = time.monotonic(), self.sim.clock.now()
         try:
-            message.status, message.error = (await self._post(message.url, message.body))[0], None
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            wire = [style for style in message.styles if style in notification.ON_THE_WIRE]
+            sent = self._by_hand(message.url, message.body, wire) if wire else self._post(message.url, message.body)
+            message.status, message.error = (await sent)[0], None
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, asyncio.IncompleteReadError) as error:
             message.status, message.error = None, f"{type(error).__name__}: {error}".rstrip(": ")
         finally:
             self.flying -= 1
@@ -204,8 +240,10 @@ class Sender:
             self._mark(message, "delivered")
         elif gone:
             self._mark(message, "dropped")
-        elif len(message.attempts) <= self.settings.webhook_retries:
-            self.send(message, self.settings.webhook_retry_delay)
+        elif len(message.attempts) <= (0 if self.settings.webhook_retry_form == "once"
+                                       else self.settings.webhook_retries):
+            growth = 2 ** (len(message.attempts) - 1) if self.settings.webhook_retry_form == "growing" else 1
+            self.send(message, self.settings.webhook_retry_delay * growth)
         else:
             self._mark(message, "failed")
 
@@ -218,6 +256,53 @@ class Sender:
             await answer.content.read(65536)
             return answer.status, answer.reason or ""
 
+    async def _by_hand(self, url, body, styles):
+        """(status, reason) of a POST on a connection of its own, written in one of the rarer ways."""
+        parts = urlsplit(url)
+        tls = None
+        if parts.scheme == "https":
+            tls = self._trust()
+            tls = ssl.create_default_context() if tls is True else tls
+        port = parts.port or (443 if tls else 80)
+        async with asyncio.timeout(self.settings.webhook_timeout):
+            reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=tls)
+            try:
+                names = [("Host", parts.netloc), ("Content-Type", "application/json")]
+                chunked, expect = "chunked" in styles, "expect" in styles
+                names.append(("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(len(body))))
+                if expect:
+                    names.append(("Expect", "100-continue"))
+                version = "1.0" if "http10" in styles else "1.1"
+                query = "?" + parts.query if parts.query else ""
+                head = f"POST {parts.path or '/'}{query} HTTP/{version}\r\n" + "".join(
+                    f"{name.lower() if 'lower_headers' in styles else name}: {value}\r\n" for name,
+                    value in names) + "\r\n"
+                writer.write(head.encode())
+                status = None
+                if expect:      # wait a moment for leave, and go on without it as well
+                    try:
+                        status = await asyncio.wait_for(self._status(reader), 1)
+                    except TimeoutError:
+                        pass
+                if status is None or status[0] == 100:
+                    half = len(body) // 2
+                    pieces = [b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:half], body[half:])
+                              if part] + [b"0\r\n\r\n"]
+                    writer.write(b"".join(pieces) if chunked else body)
+                    await writer.drain()
+                    status = await self._status(reader)
+                    while status[0] == 100:
+                        status = await self._status(reader)
+                return status
+            finally:
+                writer.close()
+
+    @staticmethod
+    async def _status(reader):
+        """(status, reason) of an answer whose head is read."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[0].split(" ", 2)
+        return int(head[1]), head[2] if len(head) > 2 else ""
+
     async def validate(self, url, topic, division):
         """(status, reason) of the empty call that a callback address must answer with 200."""
         message = self.message("validation", url, b"", topic=topic, division=division)
@@ -226,7 +311,8 @@ class Sender:
         try:
             message.status, reason = await self._post(url, b"")
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            message.error, reason = f"{type(error).__name__}: {error}".rstrip(": "), "An error occurred while sending the request."
+            message.error, reason = f"{type(error).__name__}: {error}".rstrip(
+                ": "), "An error occurred while sending the request."
         message.attempts.append({"at": clock.utc_iso(at), "status": message.status, "error": message.error})
         self._mark(message, "delivered" if message.status == 200 else "failed")
         return message.status or 500, reason

@@ -1,4 +1,5 @@
-"""Webhook subscriptions: which topics there are, who subscribed to them, and the call that proves a callback address."""
+"""Webhook subscriptions: which topics there are, who subscribed to them, and the call that proves a callback
+address."""
 import asyncio
 import dataclasses
 import ipaddress
@@ -15,18 +16,24 @@ TOPICS = {  # topic: the resources whose changes it announces
     "CashEntries": ("financialtransaction/CashEntries", "financialtransaction/CashEntryLines"),
     "Contacts": ("crm/Contacts",), "CostTransactions": ("project/CostTransactions",),
     "DocumentAttachments": ("documents/DocumentAttachments",), "Documents": ("documents/Documents",),
-    "GeneralJournalEntries": ("generaljournalentry/GeneralJournalEntries", "generaljournalentry/GeneralJournalEntryLines"),
-    "GLAccounts": ("financial/GLAccounts",), "GoodsDeliveries": ("salesorder/GoodsDeliveries", "salesorder/GoodsDeliveryLines"),
+    "GeneralJournalEntries": ("generaljournalentry/GeneralJournalEntries",
+                              "generaljournalentry/GeneralJournalEntryLines"),
+    "GLAccounts": ("financial/GLAccounts",), "GoodsDeliveries": ("salesorder/GoodsDeliveries",
+                                                                 "salesorder/GoodsDeliveryLines"),
     "HostingOpportunities": ("crm/HostingOpportunities",), "Items": ("logistics/Items",),
-    "JournalStatusList": ("read/financial/JournalStatusList",), "MailMessageAttachments": ("mailbox/MailMessageAttachments",),
+    "JournalStatusList": ("read/financial/JournalStatusList",),
+    "MailMessageAttachments": ("mailbox/MailMessageAttachments",),
     "MailMessagesSent": ("mailbox/MailMessagesSent",), "Opportunities": ("crm/Opportunities",),
     "ProjectPlanning": ("project/ProjectPlanning",),
     "PurchaseEntries": ("purchaseentry/PurchaseEntries", "purchaseentry/PurchaseEntryLines"),
     "PurchaseOrders": ("purchaseorder/PurchaseOrders", "purchaseorder/PurchaseOrderLines"),
-    "Quotations": ("crm/Quotations", "crm/QuotationLines"), "SalesEntries": ("salesentry/SalesEntries", "salesentry/SalesEntryLines"),
+    "Quotations": ("crm/Quotations", "crm/QuotationLines"),
+    "SalesEntries": ("salesentry/SalesEntries", "salesentry/SalesEntryLines"),
     "SalesInvoices": ("salesinvoice/SalesInvoices", "salesinvoice/SalesInvoiceLines"),
-    "SalesOrders": ("salesorder/SalesOrders", "salesorder/SalesOrderLines"), "StockPositions": ("read/logistics/StockPosition",),
-    "Subscriptions": ("subscription/Subscriptions", "subscription/SubscriptionLines"), "TimeTransactions": ("project/TimeTransactions",)}
+    "SalesOrders": ("salesorder/SalesOrders", "salesorder/SalesOrderLines"),
+    "StockPositions": ("read/logistics/StockPosition",),
+    "Subscriptions": ("subscription/Subscriptions", "subscription/SubscriptionLines"),
+    "TimeTransactions": ("project/TimeTransactions",)}
 ENTRIES = ("BankEntries", "CashEntries", "GeneralJournalEntries", "PurchaseEntries", "SalesEntries")
 TRANSACTION = "financialtransaction/TransactionLines"       # announced under the topic of the entry that posted it
 TOPICS["FinancialTransactions"] = tuple(path for topic in ENTRIES for path in TOPICS[topic])
@@ -44,7 +51,8 @@ def topics_of(record):
 
 @dataclasses.dataclass
 class Subscription:
-    """One app's wish to hear of one topic of one division. `deliver` is off for a colleague's whose messages go nowhere."""
+    """One app's wish to hear of one topic of one division. `deliver` is off for a colleague's whose messages go
+    nowhere."""
     id: str
     division: int
     topic: str
@@ -56,12 +64,14 @@ class Subscription:
     deliver: bool = True
 
     def public(self):
-        return {"id": self.id, "division": self.division, "topic": self.topic, "callback_url": self.url, "user": self.user,
+        return {"id": self.id, "division": self.division, "topic": self.topic, "callback_url": self.url,
+                "user": self.user,
                 "deliver": self.deliver, "created": clock.iso_of(self.created)}
 
 
 class Subscriptions:
-    """All subscriptions of the app, by id. A user sees his own; another's of the same topic and division is in the way."""
+    """All subscriptions of the app, by id. A user sees his own; another's of the same topic and division is in the
+    way."""
 
     def __init__(self, sim):
         self.sim, self.found = sim, {}
@@ -77,8 +87,10 @@ class Subscriptions:
         s, names = subscription, self.sim.divisions[subscription.division].info["names"]
         creator = self.sim.oauth.user_id(s.user)
         return {**RESOURCES[PATH].template, "ID": s.id, "CallbackURL": s.url, "ClientID": self.sim.settings.client_id,
-                "Created": clock.date_text(s.created), "Creator": creator, "CreatorFullName": names.get(creator, s.user),
-                "Description": "Integratie", "Division": s.division, "Topic": s.topic, "UserID": s.named, "IsInstant": s.instant}
+                "Created": clock.date_text(s.created), "Creator": creator,
+                "CreatorFullName": names.get(creator, s.user),
+                "Description": "Integratie", "Division": s.division, "Topic": s.topic, "UserID": s.named,
+                "IsInstant": s.instant}
 
     def rows_of(self, user, division):
         return [self.row(s) for s in self.of_user(user, division)]
@@ -87,7 +99,8 @@ class Subscriptions:
         """A new subscription, without any check but for its twin."""
         if self.of_topic(division.code, topic):
             raise Refused(500, write.EXISTS)
-        made = Subscription(self.sim.sender.new_id(), division.code, topic, url, user, named or self.sim.oauth.user_id(user),
+        made = Subscription(self.sim.sender.new_id(), division.code, topic, url, user,
+                            named or self.sim.oauth.user_id(user),
                             self.sim.clock.wall(), instant, deliver)
         self.found[made.id] = made
         return made
@@ -130,7 +143,8 @@ class Subscriptions:
         if self.of_topic(division.code, topic):
             raise Refused(500, write.EXISTS)
         await self._prove(url, topic, division.code)
-        return self.add(division, topic, url, user, values.get("UserID"), bool(values.get("IsInstant")) and topic == "GoodsDeliveries")
+        return self.add(division, topic, url, user, values.get("UserID"),
+                        bool(values.get("IsInstant")) and topic == "GoodsDeliveries")
 
     async def change(self, subscription, body):
         """PUT, which the service documents and refuses; a setting lets it pass."""

@@ -1,4 +1,5 @@
-"""Control requests about notifications: subscriptions of colleagues, the journal, replays, and messages that nobody's change made."""
+"""Control requests about notifications: subscriptions of colleagues, the journal, replays, and messages that
+nobody's change made."""
 import base64
 import json
 
@@ -6,7 +7,8 @@ from . import notification
 from .odata import Refused
 from .subscriptions import TOPICS
 
-SEND = {"division", "topic", "key", "action", "at", "endpoint", "client_id", "extra", "styles", "content", "secret", "forge", "hash", "body",
+SEND = {"division", "topic", "key", "action", "at", "endpoint", "client_id", "extra", "styles", "content", "secret",
+        "forge", "hash", "body",
         "body_base64", "url", "times", "send", "resource", "delay"}
 
 
@@ -27,13 +29,15 @@ class WebhookControl:
                 ("user" not in given or thing.user == given["user"]))
 
     def post_subscriptions(self, given):
-        """A subscription that is simply there, a colleague's unless `user` says otherwise. Messages are sent for it when `deliver` is true."""
+        """A subscription that is simply there, a colleague's unless `user` says otherwise. Messages are sent for it
+        when `deliver` is true."""
         topic, user = given["topic"], given.get("user") or "colleague@example.com"
         if topic not in TOPICS:
             raise ValueError(f"topic is one of {', '.join(TOPICS)}")
         url = given.get("callback_url") or "https://hub.example.com/exact/other"
         try:
-            made = self.sim.subscriptions.add(self._division(given), topic, url, user, deliver=bool(given.get("deliver", False)))
+            made = self.sim.subscriptions.add(self._division(given), topic, url, user,
+                                              deliver=bool(given.get("deliver", False)))
         except Refused as refusal:
             raise ValueError(refusal.text) from None
         return made.public()
@@ -51,7 +55,8 @@ class WebhookControl:
         if what is not None:
             raise ValueError("webhooks or webhooks/pending")
         since, until = int(given.get("since", 0)), int(given.get("until", self.sim.sender.last))
-        return {"webhooks": [m.public() for m in self.sim.sender.messages if since < m.n <= until and self._wanted(given, m)]}
+        return {"webhooks": [m.public() for m in self.sim.sender.messages if since < m.n <= until
+                             and self._wanted(given, m)]}
 
     @staticmethod
     def _wanted(given, message):
@@ -69,8 +74,10 @@ class WebhookControl:
         """Send again, byte for byte, what was sent since a number; not what was lost, and not replays."""
         sender, since = self.sim.sender, int(given.get("since", 0))
         until = int(given.get("until", sender.last))
-        recorded = [m for m in sender.messages if since < m.n <= until and m.kind in ("event", "injected") and m.attempts and self._wanted(given, m)]
-        made = [sender.message("replay", given.get("url") or m.url, m.body, division=m.division, topic=m.topic, action=m.action, key=m.key,
+        recorded = [m for m in sender.messages if since < m.n <= until and m.kind in ("event", "injected")
+                    and m.attempts and self._wanted(given, m)]
+        made = [sender.message("replay", given.get("url") or m.url, m.body, division=m.division, topic=m.topic,
+                               action=m.action, key=m.key,
                                subscription=m.subscription, styles=m.styles, origin=m.n)
                 for _ in range(int(given.get("times", 1))) for m in recorded]
         for message in made:
@@ -86,7 +93,8 @@ class WebhookControl:
         if styles and not set(styles) <= set(notification.STYLES):
             raise ValueError(f"styles are {', '.join(notification.STYLES)}")
         division, topic = int(given.get("division", min(self.sim.divisions))), given.get("topic", "Items")
-        subscription = self.sim.subscriptions.of_topic(division, topic) or next(iter(self.sim.subscriptions.found.values()), None)
+        subscription = self.sim.subscriptions.of_topic(division,
+                                                       topic) or next(iter(self.sim.subscriptions.found.values()), None)
         url = given.get("url") or (subscription.url if subscription else None)
         if url is None and given.get("send", True):
             raise ValueError("there is no subscription: name a url")
@@ -94,10 +102,12 @@ class WebhookControl:
         body, styles = self._bytes(given, division, topic, key, action, styles)
         numbers = []
         for _ in range(int(given.get("times", 1)) if given.get("send", True) else 0):
-            message = sender.message("injected", url, body, division=division, topic=topic, action=action, key=key, styles=styles)
+            message = sender.message("injected", url, body, division=division, topic=topic, action=action, key=key,
+                                     styles=styles)
             sender.send(message, float(given.get("delay", 0)))
             numbers.append(message.n)
-        return {"n": numbers, "url": url, "body": body.decode("utf-8", "replace"), "body_base64": base64.b64encode(body).decode(),
+        return {"n": numbers, "url": url, "body": body.decode("utf-8", "replace"),
+                "body_base64": base64.b64encode(body).decode(),
                 "key": key, "styles": styles}
 
     def _bytes(self, given, division, topic, key, action, styles):
@@ -112,7 +122,8 @@ class WebhookControl:
         if text is None:
             resource = given.get("resource") or TOPICS.get(topic, (topic,))[0]
             text, styles = sender.content(topic, division, action, key, resource, self.sim.clock.wall(), styles,
-                                          endpoint=given.get("endpoint"), created=given.get("at"), client_id=given.get("client_id"),
+                                          endpoint=given.get("endpoint"), created=given.get("at"),
+                                          client_id=given.get("client_id"),
                                           extra=given.get("extra"))
         elif not isinstance(text, str):
             text = json.dumps(text, ensure_ascii=False, separators=(",", ":"))

@@ -1,8 +1,10 @@
-"""Writing: POST, PUT and DELETE with the service's manners: silent drops, generic duplicates, errors as 500 in Dutch."""
+"""Writing: POST, PUT and DELETE with the service's manners: silent drops, generic duplicates, errors as 500 in
+Dutch."""
 import json
 
-from . import rows
-from .catalogue import (ACCOUNT, COSTCENTER, COSTUNIT, ENTRIES, GL, INVOICES, ITEM, LINE, ORDER, PURCHASE_ENTRIES, PURCHASE_INVOICES,
+from . import documents, rows
+from .catalogue import (ACCOUNT, COSTCENTER, COSTUNIT, DOCUMENTS, ENTRIES, GL, INVOICES, ITEM, LINE, ORDER,
+                        PURCHASE_ENTRIES, PURCHASE_INVOICES,
                         RESOURCES, SALES_ENTRIES, SALES_INVOICES, TRANSACTION, coerce)
 from .odata import Refused
 
@@ -11,7 +13,8 @@ IN_USE = "Verwijderen niet mogelijk: gegeven is in gebruik."
 DUTCH = {"Code": "Code", "Description": "Omschrijving", "Name": "Naam", "Supplier": "Leverancier",
          "PurchaseOrderLines": "Inkooporderregels",
          "Item": "Artikel", "PurchaseOrderID": "Inkooporder", "QuantityInPurchaseUnits": "Aantal"}
-LENGTHS = {(COSTCENTER, "Code"): 8, (COSTUNIT, "Code"): 8, (COSTCENTER, "Description"): 60, (COSTUNIT, "Description"): 60}
+LENGTHS = {(COSTCENTER, "Code"): 8, (COSTUNIT, "Code"): 8, (COSTCENTER, "Description"): 60,
+           (COSTUNIT, "Description"): 60}
 FILLED_ON_POST = {GL, COSTCENTER, COSTUNIT, ORDER, LINE}     # accounts and items answer nulls without Prefer
 REFERENCES = {  # entity: where its key or code is used, as (entity, field, value is the code)
     GL: [(ITEM, f, False) for f in ("GLCosts", "GLRevenue", "GLStock")], ITEM: [(LINE, "Item", False)],
@@ -21,7 +24,8 @@ REFERENCES = {  # entity: where its key or code is used, as (entity, field, valu
 for _document in (*ENTRIES, *INVOICES):
     REFERENCES[COSTCENTER].append((_document.line, "CostCenter", True))
     REFERENCES[COSTUNIT].append((_document.line, "CostUnit", True))
-    REFERENCES[ITEM if _document in INVOICES else GL].append((_document.line, "Item" if _document in INVOICES else "GLAccount", False))
+    REFERENCES[ITEM if _document in INVOICES else GL].append((_document.line,
+                                                              "Item" if _document in INVOICES else "GLAccount", False))
 REFERENCES[GL] += [(SALES_INVOICES.line, "GLAccount", False), (TRANSACTION, "GLAccount", False)]
 REFERENCES[ACCOUNT] += [(PURCHASE_ENTRIES.header, "Supplier", False), (PURCHASE_INVOICES.header, "Supplier", False),
                         (SALES_ENTRIES.header, "Customer", False), (SALES_INVOICES.header, "OrderedBy", False)]
@@ -48,8 +52,15 @@ def parse_body(text):
     return body
 
 
-def accepted(resource, body, method):
-    """Values that count: unknown properties and wrong types are 400, read-only properties are dropped without a word."""
+# what the answer to the POST of a document may lack
+DERIVED_NULLS = {"VATAmountFC", "VATAmountDC", "AmountDC", "Document", "Status"}
+WITH_LINES = {ORDER: LINE, PURCHASE_ENTRIES.header: PURCHASE_ENTRIES.line, SALES_ENTRIES.header: SALES_ENTRIES.line}
+
+
+def accepted(resource, body, method, keys=False):
+    """Values that count: unknown properties and wrong types are 400, read-only properties are dropped without a
+    word. `keys`: a
+    key that the client chose counts too."""
     flag = "p" if method == "POST" else "u"
     values, collections = {}, {}
     for name, value in body.items():
@@ -64,7 +75,10 @@ def accepted(resource, body, method):
             value = coerce(resource.types[name], value)
         except ValueError as error:
             raise Refused(400, f"Error processing request stream. Property '{name}': {error}.") from None
-        if flag in resource.flags[name] and name != resource.key:
+        if name == resource.key:
+            if keys and value is not None and method == "POST":
+                values[name] = value
+        elif flag in resource.flags[name]:
             values[name] = value
     return values, collections
 
@@ -78,10 +92,12 @@ def _business_rules(division, resource, values, record=None):
             raise Refused(500, f"Ongeldig: {DUTCH[name]} (maximaal {length} tekens)")
         if record is not None and "m" in resource.flags[name] and value in (None, ""):
             raise Refused(500, f"Verplicht: {DUTCH.get(name, name)}")
-    for name, target in (("Costcenter", COSTCENTER), ("CostCenter", COSTCENTER), ("Costunit", COSTUNIT), ("CostUnit", COSTUNIT)):
+    for name, target in (("Costcenter", COSTCENTER), ("CostCenter", COSTCENTER), ("Costunit", COSTUNIT),
+                         ("CostUnit", COSTUNIT)):
         if values.get(name) and division.by_code(target, values[name]) is None:
             raise Refused(500, f"Ongeldige verwijzing: {'Kostenplaats' if target == COSTCENTER else 'Kostendrager'}")
-    if "Code" in values and entity in (GL, ITEM, ACCOUNT, COSTCENTER, COSTUNIT) and division.by_code(entity, values["Code"]):
+    if "Code" in values and entity in (GL, ITEM, ACCOUNT, COSTCENTER, COSTUNIT) and division.by_code(entity,
+                                                                                                     values["Code"]):
         raise Refused(500, EXISTS)
 
 
@@ -92,42 +108,89 @@ def check_mandatory(resource, given):
             raise Refused(500, f"Verplicht: {DUTCH.get(name, name)}")
 
 
-def _lines(division, values):
-    child, found = RESOURCES[LINE], []
+def _lines(division, entity, values):
+    child, found = RESOURCES[WITH_LINES[entity]], []
     if not isinstance(values, list):
-        raise Refused(400, "Error processing request stream. PurchaseOrderLines must be an array.")
+        raise Refused(400, "Error processing request stream. The lines must be an array.")
     for body in values:
         if not isinstance(body, dict):
             raise Refused(400, "Error processing request stream. A line must be an object.")
         line, _ = accepted(child, body, "POST")
-        for name in ("Item", "QuantityInPurchaseUnits"):
+        for name in ("Item", "QuantityInPurchaseUnits") if entity == ORDER else ("GLAccount",):
             if line.get(name) is None:
                 raise Refused(500, f"Verplicht: {DUTCH[name]}")
+        if entity != ORDER and not line.get("AmountFC") and body.get("AmountDC"):
+            division.weather.met("amount_dc_only")      # AmountDC is read-only: the line becomes one of 0
         _business_rules(division, child, line)
         found.append(line)
     return found
 
 
+def _own_key(division, resource, values):
+    """The key that the client chose, if it is honoured; a used one is refused."""
+    key = values.pop(resource.key, None)
+    if key is not None:
+        division.weather.met("honoured_key")
+        if key in division.records[resource.entity] or key in division.tombstones[resource.entity]:
+            raise Refused(500, EXISTS)
+    return key
+
+
+def _closed(division, resource, values):
+    """Refuse an entry in a period that is closed for its journal."""
+    if resource.entity in WITH_LINES and resource.entity != ORDER:
+        year, period = documents.year_and_period(values.get("EntryDate") or f"/Date({division.clock.wall()})/")
+        if (str(values.get("Journal")).strip(), year, period) in division.closed:
+            division.weather.met("closed_period")
+            raise Refused(500, "Periode is afgesloten")
+
+
+def _answered(sim, resource, record, row, representation):
+    """The row that a POST answers: for some entities the key and nulls, as a setting also for others, or without
+    what is derived."""
+    nulls = sim.settings.post_nulls
+    # right after the POST no VAT of the header is known
+    if resource.entity in WITH_LINES and resource.entity != ORDER:
+        sim.weather.met("post_nulls")
+        return {**row, "VATAmountFC": None, "VATAmountDC": None}
+    if nulls and resource.entity == ORDER:
+        sim.weather.met("post_nulls")
+        return {name: None if name in DERIVED_NULLS or name.startswith("VAT") else value for name, value in row.items()}
+    if nulls or resource.entity not in FILLED_ON_POST and not representation:
+        if nulls and (representation or resource.entity in FILLED_ON_POST):
+            sim.weather.met("post_nulls")
+        return {**dict.fromkeys(resource.fields), resource.key: row[resource.key]}
+    return row
+
+
 def post(sim, division, resource, body, user, representation):
     """Create a record: (record, row to answer)."""
-    values, collections = accepted(resource, body, "POST")
+    values, collections = accepted(resource, body, "POST", sim.settings.honour_keys)
+    key = _own_key(division, resource, values)
     check_mandatory(resource, {**values, **collections})
     _business_rules(division, resource, values)
-    lines = _lines(division, collections["PurchaseOrderLines"]) if resource.entity == ORDER else None
+    _closed(division, resource, values)
+    entry, lines = resource.entity in WITH_LINES, None
+    if entry:
+        lines = _lines(division, resource.entity, collections[DOCUMENTS[resource.entity].collection])
+    if entry and resource.entity != ORDER and not values.get("Document"):      # a document is made beside it
+        values["Document"] = division.new_key()
+        if "documents/Documents" in division.records:
+            division.create("documents/Documents", {"Subject": "Factuur", "Type": 20, "HID": 1},
+                            sim.oauth.user_id(user), None, values["Document"])
     try:
-        record = division.create(resource.entity, values, sim.oauth.user_id(user), lines)
+        record = division.create(resource.entity, values, sim.oauth.user_id(user), lines, key)
     except ValueError as error:
         raise Refused(500, str(error)) from None
-    row = rows.build(division, resource, record)
-    if resource.entity not in FILLED_ON_POST and not representation:
-        row = {**dict.fromkeys(resource.fields), resource.key: record.key}
-    return record, row
+    return record, _answered(sim, resource, record, rows.build(division, resource, record), representation)
 
 
 def put(sim, division, resource, record, body, user):
-    """Merge a body into a record. Codes of cost centers and units, lines, and an order's supplier stay as they are, silently."""
+    """Merge a body into a record. Codes of cost centers and units, lines, and an order's supplier stay as they are,
+    silently."""
     values, _ = accepted(resource, body, "PUT")
-    dropped = {COSTCENTER: {"Code"}, COSTUNIT: {"Code"}, LINE: {"PurchaseOrderID", "Item"}, ORDER: {"OrderNumber"}}.get(resource.entity,
+    dropped = {COSTCENTER: {"Code"}, COSTUNIT: {"Code"}, LINE: {"PurchaseOrderID", "Item"},
+               ORDER: {"OrderNumber"}}.get(resource.entity,
         set())
     if resource.entity == ORDER and any(line.values.get("ReceivedQuantity") for line in record.lines):
         dropped = dropped | {"Supplier", "Currency", "ExchangeRate"}

@@ -1,6 +1,7 @@
 """A public client of the real service, the package exactonline, works against the simulator unmodified.
 
-It speaks https only, so that the simulator gets a certificate made for the test. The client runs in a process of its own
+It speaks https only, so that the simulator gets a certificate made for the test. The client runs in a process of its
+own
 that trusts that certificate and nothing else.
 """
 import json
@@ -54,7 +55,8 @@ api.restv1(PUT("hrm/Costcenters(guid'%s')" % made["ID"], {"Description": "th\\u0
 seen["put"] = api.restv1(GET("hrm/Costcenters?$filter=Code+eq+'CLIENT'&$select=Description"))[0]["Description"]
 api.restv1(DELETE("hrm/Costcenters(guid'%s')" % made["ID"]))
 made = api.restv1(POST("webhooks/WebhookSubscriptions", {"CallbackURL": sys.argv[2], "Topic": "GLAccounts"}))
-seen["subscribed"] = [made["Topic"], [s["ID"] for s in api.restv1(GET("webhooks/WebhookSubscriptions?$select=ID"))] == [made["ID"]]]
+listed = [s["ID"] for s in api.restv1(GET("webhooks/WebhookSubscriptions?$select=ID"))]
+seen["subscribed"] = [made["Topic"], listed == [made["ID"]]]
 try:
     api.restv1(POST("webhooks/WebhookSubscriptions", {"CallbackURL": sys.argv[2], "Topic": "GLAccounts"}))
 except HTTPError as error:
@@ -89,17 +91,22 @@ def seen(tmp_path_factory):
         pytest.skip("needs the openssl command for a certificate")
     where = tmp_path_factory.mktemp("client")
     certificate, key = where / "cert.pem", where / "key.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-days", "2",
                     "-keyout", key,
-                    "-out", certificate, "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"], check=True,
+                    "-out", certificate, "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+                    check=True,
                     capture_output=True)
-    with Running("--records", 1200, "--divisions", 2, "--tls-cert", certificate, "--tls-key", key) as sim, Receiver() as hook:
+    with Running("--records", 1200, "--divisions", 2, "--tls-cert", certificate, "--tls-key",
+                 key) as sim, Receiver() as hook:
         assert sim.url.startswith("https://")
         made = sim.authorize()
-        (where / "client.ini").write_text(INI.format(url=sim.url, refresh_token=made["refresh_token"].replace("%", "%%"), **{
+        (where / "client.ini").write_text(INI.format(url=sim.url,
+                                                     refresh_token=made["refresh_token"].replace("%", "%%"), **{
             k: sim.info[k] for k in ("redirect_uri", "client_id", "client_secret")}))
         (where / "client.py").write_text(CLIENT)
-        done = subprocess.run([sys.executable, where / "client.py", where / "client.ini", hook.url], capture_output=True, text=True, timeout=60,
+        done = subprocess.run([sys.executable, where / "client.py", where / "client.ini", hook.url],
+                              capture_output=True, text=True, timeout=60,
                               env={**os.environ, "SSL_CERT_FILE": str(certificate)})
         assert done.returncode == 0, done.stderr
         yield {**json.loads(done.stdout), "notified": [json.loads(body)["Content"] for body in hook.wait(1)]}, sim
@@ -108,7 +115,8 @@ def seen(tmp_path_factory):
 def test_refresh_and_divisions(seen):
     got, sim = seen
     assert got["refreshed"] and 540 < got["expires"] <= 600
-    assert got["divisions"] == {str(d["code"]): d["description"] for d in sim.info["divisions"]} and got["current"] == 101001
+    assert got["divisions"] == {str(d["code"]): d["description"]
+                                for d in sim.info["divisions"]} and got["current"] == 101001
 
 
 def test_paged_listing(seen):
@@ -121,7 +129,8 @@ def test_paged_listing(seen):
 
 def test_filtering(seen):
     got, _ = seen
-    assert got["by_code"] == [got["accounts"][0][0]] and got["one"] == got["accounts"][0][0] and got["ledger"] == ["1300", "1600"]
+    assert got["by_code"] == [got["accounts"][0][0]] and got["one"] == got["accounts"][0][0] and got["ledger"] == [
+        "1300", "1600"]
 
 
 def test_writing_and_errors(seen):
@@ -136,3 +145,25 @@ def test_subscribing_and_being_notified(seen):
     [content] = got["notified"]
     assert (content["Topic"], content["Action"], content["Division"]) == ("GLAccounts", "Update", sim.division)
     assert content["Key"].lower() == got["changed"]
+
+
+def test_a_general_odata_client_reads_metadata_lists_and_records():
+    """pyodata reads $metadata first and builds its requests from that."""
+    pyodata = pytest.importorskip("pyodata")
+    import requests
+    with Running("--preset", "finance", "--records", 900, "--divisions", 1, "--minute-limit", 0) as sim:
+        sim.authorize()
+        session = requests.Session()
+        session.headers["Authorization"] = f"Bearer {sim.access}"
+        crm = pyodata.Client(f"{sim.url}/api/v1/{sim.division}/crm", session)
+        some = crm.entity_sets.Accounts.get_entities().select("ID,Name,Code").top(5).execute()
+        truth = sim.truth("crm/Accounts")
+        assert len(some) == 5 and all(row.Name == truth[row.ID][0]["Name"] for row in some)
+        assert crm.entity_sets.Accounts.get_entity(key=some[0].ID).execute().Name == some[0].Name
+        books = pyodata.Client(f"{sim.url}/api/v1/{sim.division}/purchaseentry", session).entity_sets.PurchaseEntries
+        page = books.get_entities().select("EntryID").execute()
+        found = [row.EntryID for row in page]
+        while page.next_url:
+            page = books.get_entities().next_url(page.next_url).execute()
+            found += [row.EntryID for row in page]
+        assert sorted(found) == sorted(sim.truth("purchaseentry/PurchaseEntries"))

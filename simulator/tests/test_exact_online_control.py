@@ -7,7 +7,8 @@ import pytest
 
 from simulator.exact_online.harness import LAUNCHER, Running
 
-ENTITIES = ("financial/GLAccounts", "logistics/Items", "crm/Accounts", "hrm/Costcenters", "hrm/Costunits", "purchaseorder/PurchaseOrders",
+ENTITIES = ("financial/GLAccounts", "logistics/Items", "crm/Accounts", "hrm/Costcenters", "hrm/Costunits",
+            "purchaseorder/PurchaseOrders",
             "purchaseorder/PurchaseOrderLines")
 SYNC = ("sync/Financial/GLAccounts", "sync/Logistics/Items", "sync/CRM/Accounts", "sync/PurchaseOrder/PurchaseOrders")
 
@@ -21,8 +22,10 @@ def sim():
 
 def test_info(sim):
     info = sim.info
-    assert info["base_url"] == sim.url and sum(info["records"].values()) == 1500 and set(info["records"]) == set(ENTITIES)
-    assert [d["code"] for d in info["divisions"]] == [101001, 202002, 303003] and all(d["description"] for d in info["divisions"])
+    assert info["base_url"] == sim.url and sum(info["records"].values()) == 1500 and set(info["records"]) == set(
+        ENTITIES)
+    assert [d["code"] for d in info["divisions"]] == [101001, 202002,
+                                                      303003] and all(d["description"] for d in info["divisions"])
     assert all(info[name] for name in ("client_id", "client_secret", "webhook_secret", "clock"))
     assert info["redirect_uri"].startswith("https://")
 
@@ -67,7 +70,8 @@ def test_truth_and_served_agree_after_many_random_changes(sim):
             if gone:
                 assert last.get(key) is None
             else:
-                assert {k: v for k, v in last[key].items() if k not in derived} == {k: v for k, v in row.items() if k not in derived}
+                assert {k: v for k, v in last[key].items() if k not in derived} == {k: v for k, v in row.items()
+                                                                                    if k not in derived}
 
 
 def test_served_tells_what_is_the_same(sim):
@@ -82,7 +86,8 @@ def test_served_tells_what_is_the_same(sim):
     versions = [v for v in found if v["row"]["PurchaseOrderID"] == order]
     half = len(versions) // 2
     assert not any(v["same"] for v in versions[:half])
-    assert [v["same"] for v in sorted(versions[half:], key=lambda v: v["row"]["LineNumber"])] == [False] + [True] * (half - 1)
+    assert [v["same"]
+            for v in sorted(versions[half:], key=lambda v: v["row"]["LineNumber"])] == [False] + [True] * (half - 1)
 
 
 def test_changes_by_hand(sim):
@@ -96,20 +101,26 @@ def test_changes_by_hand(sim):
     supplier = next(k for k, (r, x) in sim.truth("crm/Accounts").items() if r["IsSupplier"] and not x)
     item = next(k for k, (_, x) in sim.truth("logistics/Items").items() if not x)
     order = sim.change("purchaseorder/PurchaseOrders", "create", fields={"Supplier": supplier, "Currency": "EUR"},
-                       lines=[{"Item": item, "QuantityInPurchaseUnits": 3, "UnitPrice": 0.1, "CostCenter": "NOWHERE"}] * 2)
+                       lines=[{"Item": item, "QuantityInPurchaseUnits": 3, "UnitPrice": 0.1,
+                               "CostCenter": "NOWHERE"}] * 2)
     assert order["what"].endswith("created, 2 lines") and order["row"]["AmountDC"] == pytest.approx(0.6)
     line = order["row"]["PurchaseOrderLines"][0]
     assert line["CostCenter"] == "NOWHERE" and line["CostCenterDescription"] is None
     changed = sim.change("purchaseorder/PurchaseOrders", "update", order["key"], {"Description": "x"},
-                         [{"ID": line["ID"], "delete": True}, {"Item": item, "QuantityInPurchaseUnits": 1, "UnitPrice": 7}])
-    assert [x["LineNumber"] for x in changed["row"]["PurchaseOrderLines"]] == [2, 3] and changed["row"]["AmountDC"] == pytest.approx(7.3)
+                         [{"ID": line["ID"], "delete": True},
+                          {"Item": item, "QuantityInPurchaseUnits": 1, "UnitPrice": 7}])
+    assert [x["LineNumber"] for x in changed["row"]["PurchaseOrderLines"]] == [2,
+                                                                               3] and changed["row"][
+                                                                                   "AmountDC"] == pytest.approx(7.3)
 
 
 @pytest.mark.parametrize("wanted", [
     {"resource": "crm/Accounts", "op": "explode"}, {"resource": "crm/Nothing", "op": "create"},
     {"resource": "crm/Accounts", "op": "update"},
-    {"resource": "crm/Accounts", "op": "update", "key": "x"}, {"resource": "crm/Accounts", "op": "create", "fields": {"Nothing": 1}},
-    {"resource": "crm/Accounts", "op": "create", "fields": {"IsSales": "yes"}}, {"resource": "sync/Deleted", "op": "create"},
+    {"resource": "crm/Accounts", "op": "update", "key": "x"},
+    {"resource": "crm/Accounts", "op": "create", "fields": {"Nothing": 1}},
+    {"resource": "crm/Accounts", "op": "create", "fields": {"IsSales": "yes"}},
+    {"resource": "sync/Deleted", "op": "create"},
     {"resource": "purchaseorder/PurchaseOrders", "op": "create", "fields": {}}])
 def test_senseless_changes_are_refused(sim, wanted):
     with pytest.raises(RuntimeError, match="400"):
@@ -117,8 +128,10 @@ def test_senseless_changes_are_refused(sim, wanted):
 
 
 def test_random_is_repeatable_and_keeps_to_what_is_asked(sim):
-    made = sim.control("random", {"count": 15, "division": 303003, "resource": "logistics/Items", "deletes": 0})["changes"]
-    assert {(c["division"], c["resource"]) for c in made} == {(303003, "logistics/Items")} and "delete" not in {c["op"] for c in made}
+    made = sim.control("random", {"count": 15, "division": 303003, "resource": "logistics/Items",
+                                  "deletes": 0})["changes"]
+    assert {(c["division"], c["resource"]) for c in made} == {(303003, "logistics/Items")}
+    assert "delete" not in {c["op"] for c in made}
     with Running("--records", 120, "--divisions", 2) as a, Running("--records", 120, "--divisions", 2) as b:
         assert [x.control("random", {"count": 30, "seed": 5})["changes"] for x in (a,)] == [x.control("random",
             {"count": 30, "seed": 5})["changes"] for x in (b,)]
@@ -128,7 +141,8 @@ def test_journal_of_calls(sim):
     before = sim.control("calls")["calls"][-1]["n"]
     sim.get("hrm/Costunits?$select=ID&$top=2")
     (call,) = sim.control(f"calls?since={before}")["calls"]
-    assert call["n"] == before + 1 and call["method"] == "GET" and call["path"] == f"/api/v1/{sim.division}/hrm/Costunits"
+    assert call["n"] == before + 1 and call["method"] == "GET" and call[
+        "path"] == f"/api/v1/{sim.division}/hrm/Costunits"
     assert (call["query"], call["status"], call["division"], call["rows"], call["app"]) == (
         "$select=ID&$top=2", 200, sim.division, 2, sim.info["client_id"]) and call["ms"] >= 0
     stats = sim.control("stats")
@@ -136,7 +150,8 @@ def test_journal_of_calls(sim):
 
 
 def test_settings_are_checked(sim):
-    for bad in ({"nothing": 1}, {"port": 5}, {"minute_limit": "60"}, {"token_mode": "lazy"}, {"page_size": 0}, {"day_limit": -1}):
+    for bad in ({"nothing": 1}, {"port": 5}, {"minute_limit": "60"}, {"token_mode": "lazy"}, {"page_size": 0},
+                {"day_limit": -1}):
         with pytest.raises(RuntimeError, match="400"):
             sim.control("config", bad)
     assert sim.control("config", {"code_lifetime": 90})["code_lifetime"] == 90
@@ -147,11 +162,13 @@ def test_settings_are_checked(sim):
 def test_launcher():
     environment = {"EXACT_DATABRICKS_PYTHON": sys.executable, "PATH": "/usr/bin:/bin"}
     helped = subprocess.run([LAUNCHER, "--help"], env=environment, capture_output=True, text=True, timeout=60)
-    assert helped.returncode == 0 and all(option in helped.stdout for option in ("--port", "--seed", "--divisions", "--records",
+    assert helped.returncode == 0 and all(option in helped.stdout
+                                          for option in ("--port", "--seed", "--divisions", "--records",
         "--latency", "--fast"))
     wrong = subprocess.run([LAUNCHER, "--records", "5"], env=environment, capture_output=True, text=True, timeout=60)
     assert wrong.returncode == 2 and "--records must be at least" in wrong.stderr
-    missing = subprocess.run([LAUNCHER], env={**environment, "EXACT_DATABRICKS_PYTHON": "/bin/false"}, capture_output=True, text=True,
+    missing = subprocess.run([LAUNCHER], env={**environment, "EXACT_DATABRICKS_PYTHON": "/bin/false"},
+                             capture_output=True, text=True,
                              timeout=60)
     assert missing.returncode == 1 and "no module aiohttp" in missing.stderr
 
@@ -164,7 +181,8 @@ def cpu_seconds(process):
 
 
 def test_it_is_fast():
-    """Processor time for at least 200 small answers a second, and for a page of 1000 rows (read before) less than 60 ms."""
+    """Processor time for at least 200 small answers a second, and for a page of 1000 rows (read before) less than 60
+    ms."""
     with Running("--records", 9000, "--divisions", 1, "--minute-limit", 0, "--day-limit", 0) as sim:
         sim.authorize()
         select = ",".join(fields_of(sim, SYNC[3]))

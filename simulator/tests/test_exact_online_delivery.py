@@ -1,4 +1,5 @@
 """How webhook messages are delivered: repeated, given up, lost, doubled, out of order, late."""
+# ruff: noqa: F401, F811 (fixtures are imported)
 from webhook_scene import ENDPOINT, ITEM, hook, key_of, read, running, sim, subscribed  # noqa: F401, fixtures
 
 
@@ -63,7 +64,8 @@ def test_order_is_kept_by_one_connection_and_lost_when_told(sim, hook):
         sim.change(ITEM, "update", key, {"Description": f"Eerst {n}"})
     hook.wait(25)
     sim.wait_webhooks()
-    assert hook.bodies == [m["body"].encode() for m in sim.webhooks(last)] and len({r["from"] for r in hook.requests}) == 1
+    assert hook.bodies == [m["body"].encode() for m in sim.webhooks(last)] and len({r["from"]
+                                                                                    for r in hook.requests}) == 1
     hook.clear()
     sim.control("config", {"webhook_reorder": 0.4})
     for n in range(25):

@@ -13,7 +13,8 @@ ITEMS = "sync/Logistics/Items?$filter=Timestamp gt 1L&$select=ID,Code,Descriptio
 
 @pytest.fixture(scope="module")
 def started():
-    with Running("--records", 600, "--divisions", 2, "--minute-limit", 0, "--day-limit", 0, "--error-limit", 0) as running:
+    with Running("--records", 600, "--divisions", 2, "--minute-limit", 0, "--day-limit", 0, "--error-limit",
+                 0) as running:
         yield running
 
 
@@ -81,7 +82,8 @@ def test_delay_reads_late_and_delay_after_reads_early(sim):
         fault(sim, action, f"items.*{key}", seconds=1.0)
         replies = []
         started = time.monotonic()
-        reader = threading.Thread(target=lambda: replies.append(sim.get(f"logistics/Items?$select=Description&$filter=ID eq guid'{key}'")))
+        reader = threading.Thread(target=lambda: replies.append(sim.get(
+            f"logistics/Items?$select=Description&$filter=ID eq guid'{key}'")))
         reader.start()
         deadline = time.monotonic() + 10
         while not sim.control("faults")["faults"][-1]["hits"] and time.monotonic() < deadline:
@@ -134,7 +136,8 @@ def test_slow_page_keeps_the_state_of_its_reading(sim):
     assert next(r for r in replies[0].rows if r["ID"] == key)["Description"] == before
     assert next(r for r in fresh.rows if r["ID"] == key)["Description"] == "changed while the page was on its way"
     texts = [v["row"]["Description"] for v in served(sim) if v["key"] == key]
-    assert texts[-2:] == [before, "changed while the page was on its way"]      # in the order of reading, not of arrival
+    # in the order of reading, not of arrival
+    assert texts[-2:] == [before, "changed while the page was on its way"]
 
 
 def test_truncated_and_malformed_answers(sim):
@@ -160,8 +163,10 @@ def test_wrong_division(sim):
 def test_evil_next(sim):
     sim.control("config", {"sync_page_size": 10})
     try:
-        for arguments, start in (({}, "https://evil.example.com/"), ({"host": "h.example.org"}, "https://h.example.org/"),
-                                 ({"division": 202002}, f"{sim.url}/api/v1/202002/"), ({"next": "ftp://x/"}, "ftp://x/")):
+        for arguments, start in (({}, "https://evil.example.com/"),
+                                 ({"host": "h.example.org"}, "https://h.example.org/"),
+                                 ({"division": 202002}, f"{sim.url}/api/v1/202002/"),
+                                 ({"next": "ftp://x/"}, "ftp://x/")):
             fault(sim, "evil_next", **arguments)
             assert sim.get(ITEMS).following.startswith(start)
     finally:

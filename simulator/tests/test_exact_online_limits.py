@@ -22,7 +22,8 @@ def sim(started):
     running, pairs = started
     running.division, running.other = next(pairs)
     running.control("config", {"minute_limit": 60, "day_limit": 5000, "error_limit": 10})
-    running.control("clock", {"advance": 62 - int(running.control("clock")["now"][17:19])})     # no boundary falls into a test
+    # no boundary falls into a test
+    running.control("clock", {"advance": 62 - int(running.control("clock")["now"][17:19])})
     running.authorize()
     return running
 

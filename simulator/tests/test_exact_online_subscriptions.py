@@ -1,4 +1,5 @@
 """Webhook subscriptions: made, listed, refused, removed; the empty call to the callback; scopes."""
+# ruff: noqa: F401, F811 (fixtures are imported)
 import json
 import shutil
 import subprocess
@@ -14,9 +15,12 @@ def test_create_list_read_and_delete(sim, hook):
     sim.control("config", DEFAULTS)
     made = sim.subscribe("Items", hook.url)
     row = made.json()["d"]
-    assert made.status == 201 and made.headers["Location"] == f"{sim.url}/api/v1/{sim.division}/{ENDPOINT}(guid'{row['ID']}')"
-    assert (row["Topic"], row["CallbackURL"], row["Division"], row["ClientID"]) == ("Items", hook.url, sim.division, sim.info["client_id"])
-    assert row["UserID"] == sim.get("/api/v1/current/Me?$select=UserID").rows[0]["UserID"] and row["Created"].startswith("/Date(")
+    assert made.status == 201 and made.headers[
+        "Location"] == f"{sim.url}/api/v1/{sim.division}/{ENDPOINT}(guid'{row['ID']}')"
+    assert (row["Topic"], row["CallbackURL"], row["Division"], row["ClientID"]) == ("Items", hook.url, sim.division,
+                                                                                    sim.info["client_id"])
+    assert row["UserID"] == sim.get("/api/v1/current/Me?$select=UserID").rows[0]["UserID"] and row[
+        "Created"].startswith("/Date(")
     [call] = hook.requests
     assert call["body"] == b"" and call["headers"]["Content-Length"] == "0" and call["path"] == "/exact/hook"
     assert "Content-Type" not in call["headers"] and "Transfer-Encoding" not in call["headers"]
@@ -61,8 +65,10 @@ def test_plain_http_can_be_refused_on_loopback_too(sim, hook):
     assert sim.subscribe("Items", hook.url).error == "Ongeldig: CallbackURL" and hook.requests == []
 
 
-@pytest.mark.parametrize("status,text", [(401, "401 Unauthorized"), (503, "503 Service Unavailable"), (204, "204 No Content"),
-                                         (302, "302 Found"), (None, "500 An error occurred while sending the request.")])
+@pytest.mark.parametrize("status,text", [(401, "401 Unauthorized"), (503, "503 Service Unavailable"),
+                                         (204, "204 No Content"),
+                                         (302, "302 Found"),
+                                         (None, "500 An error occurred while sending the request.")])
 def test_a_callback_must_answer_the_empty_call_with_200(sim, hook, status, text):
     hook.validation = status
     reply = sim.subscribe("Items", hook.url)
@@ -80,14 +86,17 @@ def test_the_empty_call_comes_during_the_request_and_after_a_while(sim, hook):
 def test_the_simulator_answers_others_meanwhile(sim, hook):
     sim.control("config", {**DEFAULTS, "validation_delay": 3})
     connection = sim.connection()
-    connection.request("POST", f"/api/v1/{sim.division}/{ENDPOINT}", json.dumps({"CallbackURL": hook.url, "Topic": "Items"}),
-                       {"Authorization": f"Bearer {sim.access}", "Content-Type": "application/json", "Accept": "application/json"})
+    connection.request("POST", f"/api/v1/{sim.division}/{ENDPOINT}",
+                       json.dumps({"CallbackURL": hook.url, "Topic": "Items"}),
+                       {"Authorization": f"Bearer {sim.access}", "Content-Type": "application/json",
+                        "Accept": "application/json"})
     assert sim.get("logistics/Items?$top=1&$select=ID").status == 200 and hook.requests == []
     assert connection.getresponse().status == 201
     connection.close()
 
 
-@pytest.mark.parametrize("language,text", [("NL", "Gegeven bestaat reeds."), ("EN", "Data already exists."), ("FR", "La donnée existe déjà."),
+@pytest.mark.parametrize("language,text", [("NL", "Gegeven bestaat reeds."), ("EN", "Data already exists."),
+                                           ("FR", "La donnée existe déjà."),
                                            ("DE", "Die Daten sind bereits vorhanden.")])
 def test_one_subscription_a_topic_and_division(sim, hook, language, text):
     sim.control("config", {**DEFAULTS, "language": language})
@@ -101,8 +110,10 @@ def test_two_at_once_make_one(sim, hook):
     sim.control("config", {**DEFAULTS, "validation_delay": 0.3})
     connections = [sim.connection() for _ in range(3)]
     for connection in connections:
-        connection.request("POST", f"/api/v1/{sim.division}/{ENDPOINT}", json.dumps({"CallbackURL": hook.url, "Topic": "Items"}),
-                           {"Authorization": f"Bearer {sim.access}", "Content-Type": "application/json", "Accept": "application/json"})
+        connection.request("POST", f"/api/v1/{sim.division}/{ENDPOINT}",
+                           json.dumps({"CallbackURL": hook.url, "Topic": "Items"}),
+                           {"Authorization": f"Bearer {sim.access}", "Content-Type": "application/json",
+                            "Accept": "application/json"})
     assert sorted(c.getresponse().status for c in connections) == [201, 500, 500] and len(sim.subscriptions()) == 1
     for connection in connections:
         connection.close()
@@ -122,12 +133,15 @@ def test_a_colleague_is_hidden_and_in_the_way(sim, hook):
 def test_put_is_refused_and_can_be_allowed(sim, hook):
     key = sim.subscribe("Items", hook.url).json()["d"]["ID"]
     change = {"CallbackURL": hook.url + "/new"}
-    assert sim.call("PUT", f"{ENDPOINT}(guid'{key}')", change).status == 405 and sim.subscriptions()[0]["callback_url"] == hook.url
+    assert sim.call("PUT", f"{ENDPOINT}(guid'{key}')",
+                    change).status == 405 and sim.subscriptions()[0]["callback_url"] == hook.url
     sim.control("config", {"allow_subscription_put": True})
     hook.validation = 404
-    assert sim.call("PUT", f"{ENDPOINT}(guid'{key}')", change).status == 500 and sim.subscriptions()[0]["callback_url"] == hook.url
+    assert sim.call("PUT", f"{ENDPOINT}(guid'{key}')",
+                    change).status == 500 and sim.subscriptions()[0]["callback_url"] == hook.url
     hook.validation = 200
-    assert sim.call("PUT", f"{ENDPOINT}(guid'{key}')", change).status == 204 and sim.subscriptions()[0]["callback_url"] == hook.url + "/new"
+    assert sim.call("PUT", f"{ENDPOINT}(guid'{key}')",
+                    change).status == 204 and sim.subscriptions()[0]["callback_url"] == hook.url + "/new"
 
 
 def test_scopes(sim, hook):
@@ -159,7 +173,8 @@ def test_subscriptions_end_with_the_user_when_told(sim, hook):
     sim.control("revoke", {"what": "chain"})
     assert len(sim.subscriptions()) == 1
     sim.authorize()
-    assert sim.control("revoke", {"what": "chain", "subscriptions": True})["subscriptions"] == 1 and sim.subscriptions() == []
+    assert sim.control("revoke",
+                       {"what": "chain", "subscriptions": True})["subscriptions"] == 1 and sim.subscriptions() == []
     sim.authorize()
     sim.subscribe("Items", hook.url)
     assert sim.control("revoke", {"what": "user"}) == {"revoked": True, "subscriptions": 1}
@@ -169,11 +184,14 @@ def test_subscriptions_end_with_the_user_when_told(sim, hook):
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl")
 def test_https_needs_a_certificate_that_is_trusted(sim, tmp_path):
     cert, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
-                    "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert], check=True, capture_output=True)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-days", "2", "-subj",
+                    "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+                    check=True, capture_output=True)
     with Receiver((cert, key)) as hook:
         reply = sim.subscribe("Items", hook.url)
-        assert reply.error == "Invalid: Post to callback URL endpoint returns 500 An error occurred while sending the request."
+        said = "Invalid: Post to callback URL endpoint returns 500 An error occurred while sending the request."
+        assert reply.error == said
         assert "CERTIFICATE" in sim.webhooks(kind="validation")[-1]["error"].upper()
         sim.control("config", {"callback_ca": cert})
         assert sim.subscribe("Items", hook.url).status == 201

@@ -6,12 +6,14 @@ import pytest
 from simulator.exact_online.harness import Running
 
 ORDERS = "sync/PurchaseOrder/PurchaseOrders"
-SELECT = "ID,LineNumber,PurchaseOrderID,OrderNumber,AmountDC,CostCenter,CostCenterCode,Description,Modified,Timestamp,Division"
+SELECT = ("ID,LineNumber,PurchaseOrderID,OrderNumber,AmountDC,CostCenter,CostCenterCode,Description,Modified,Timestamp,"
+          "Division")
 
 
 @pytest.fixture(scope="module")
 def started():
-    with Running("--records", 7500, "--divisions", 24, "--minute-limit", 0, "--day-limit", 0, "--error-limit", 0) as running:
+    with Running("--records", 7500, "--divisions", 24, "--minute-limit", 0, "--day-limit", 0, "--error-limit",
+                 0) as running:
         yield running, iter(running.info["divisions"])
 
 
@@ -20,7 +22,8 @@ def sim(started):
     """The running simulator, a division that no other test touched, and default settings."""
     running, divisions = started
     running.division = next(divisions)["code"]
-    running.control("config", {"sync_page_size": 1000, "sync_order": "timestamp", "deleted_keys": "both", "header_row_id": "order",
+    running.control("config", {"sync_page_size": 1000, "sync_order": "timestamp", "deleted_keys": "both",
+                               "header_row_id": "order",
                                "missing_scopes": []})
     running.authorize()
     return running
@@ -97,7 +100,8 @@ def test_combined_rows(sim):
 
 
 def test_any_change_moves_every_row_of_the_order_and_only_the_changed_ones_are_modified(sim):
-    order = next(k for k, (row, _) in sim.truth("purchaseorder/PurchaseOrders").items() if row["PurchaseOrderLineCount"] >= 3)
+    order = next(k for k, (row, _) in sim.truth("purchaseorder/PurchaseOrders").items()
+                 if row["PurchaseOrderLineCount"] >= 3)
     before = {r["ID"]: r for r in run(sim, ORDERS, select=SELECT) if r["PurchaseOrderID"] == order}
     mark = newest(run(sim, ORDERS))
     line = next(r for r in before.values() if r["LineNumber"] == 2)
@@ -127,13 +131,16 @@ def test_deletions_of_purchase_orders(sim, mode):
     mark = newest(run(sim, ORDERS))
     sim.change("purchaseorder/PurchaseOrders", "delete", order)
     rows = deleted(sim)
-    assert {r["EntityKey"] for r in rows} == (lines if mode != "header" else set()) | ({order} if mode != "lines" else set())
+    assert {r["EntityKey"] for r in rows} == (lines if mode != "header" else set()) | ({order} if mode != "lines"
+                                                                                       else set())
     assert {r["EntityType"] for r in rows} == {22} and {r["Division"] for r in rows} == {sim.division}
     assert newest(rows) < 2**31 < mark
-    assert run(sim, ORDERS, mark) == [] and order not in {r["PurchaseOrderID"] for r in run(sim, ORDERS, select="PurchaseOrderID")}
+    assert run(sim, ORDERS, mark) == [] and order not in {r["PurchaseOrderID"]
+                                                          for r in run(sim, ORDERS, select="PurchaseOrderID")}
     truth = sim.truth(ORDERS)
     assert truth[order][1] and truth[order][0]["LineNumber"] == 0 and all(truth[k][1] for k in lines)
-    line = next(k for k, (r, gone) in sim.truth("purchaseorder/PurchaseOrderLines").items() if r["PurchaseOrderID"] == other)
+    line = next(k for k, (r, gone) in sim.truth("purchaseorder/PurchaseOrderLines").items()
+                if r["PurchaseOrderID"] == other)
     sim.change("purchaseorder/PurchaseOrders", "update", other, {}, [{"ID": line, "delete": True}])
     assert [r["EntityKey"] for r in deleted(sim, newest(rows))] == [line]
     assert line not in {r["ID"] for r in run(sim, ORDERS, mark)}
@@ -150,7 +157,8 @@ def test_deleted_stream_of_all_entities_and_its_two_months(sim):
     assert {r["EntityType"]: r["EntityKey"] for r in rows} == keys
     assert [r["EntityKey"] for r in deleted(sim, 1, " and EntityType eq 9")] == [keys[9]]
     assert sim.get("sync/Deleted?$filter=DeletedDate gt datetime'2020-01-01'").status == 400
-    assert cost not in {r["ID"] for r in sim.all("hrm/Costcenters?$select=ID")} and sim.truth("hrm/Costcenters")[cost][1]
+    assert cost not in {r["ID"]
+                        for r in sim.all("hrm/Costcenters?$select=ID")} and sim.truth("hrm/Costcenters")[cost][1]
     sim.control("clock", {"advance": 62 * 86400})
     sim.authorize()
     assert deleted(sim) == []
@@ -158,7 +166,8 @@ def test_deleted_stream_of_all_entities_and_its_two_months(sim):
 
 def test_filters_and_options_that_sync_refuses(sim):
     key = next(iter(sim.truth("crm/Accounts")))
-    for option in (f"$filter=ID eq guid'{key}'", "$filter=Modified gt datetime'2025-01-01'", "$filter=Timestamp gt 1", "$orderby=Timestamp",
+    for option in (f"$filter=ID eq guid'{key}'", "$filter=Modified gt datetime'2025-01-01'", "$filter=Timestamp gt 1",
+                   "$orderby=Timestamp",
                    "$skip=5"):
         assert sim.get(f"sync/CRM/Accounts?$select=ID&{option}").status == 400, option
     assert sim.get(f"{ORDERS}?$filter=Timestamp gt 1L and LineNumber eq 0&$select=ID").status == 400
@@ -191,8 +200,10 @@ def test_moved_division_starts_again_lower(sim):
     rows = run(sim, "sync/Logistics/Items")
     assert len(rows) == len(sim.truth("logistics/Items")) and newest(rows) < mark
     sim.control("division", {"code": sim.division, "hr_link_date": "2026-11-02"})
-    assert sim.get(f"system/Divisions?$filter=Code eq {sim.division}").rows[0]["DivisionHRLinkUnlinkDate"] == "/Date(1793577600000)/"
-    assert {r["ID"]: r["Timestamp"] for r in run(sim, "sync/Logistics/Items")} != {r["ID"]: r["Timestamp"] for r in rows}
+    assert sim.get(f"system/Divisions?$filter=Code eq {sim.division}").rows[0][
+        "DivisionHRLinkUnlinkDate"] == "/Date(1793577600000)/"
+    assert {r["ID"]: r["Timestamp"] for r in run(sim, "sync/Logistics/Items")} != {r["ID"]: r["Timestamp"]
+                                                                                   for r in rows}
 
 
 def test_sync_timestamp(sim):

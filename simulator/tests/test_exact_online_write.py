@@ -6,7 +6,8 @@ from simulator.exact_online.harness import Running
 
 @pytest.fixture(scope="module")
 def sim():
-    with Running("--records", 600, "--divisions", 2, "--minute-limit", 0, "--day-limit", 0, "--error-limit", 0) as running:
+    with Running("--records", 600, "--divisions", 2, "--minute-limit", 0, "--day-limit", 0, "--error-limit",
+                 0) as running:
         running.authorize()
         yield running
 
@@ -16,7 +17,8 @@ def one(sim, entity, key, select=""):
 
 
 @pytest.mark.parametrize("entity,values", [
-    ("hrm/Costcenters", {"Code": "WR1", "Description": "Nieuw"}), ("hrm/Costunits", {"Code": "WR1", "Description": "Nieuw"}),
+    ("hrm/Costcenters", {"Code": "WR1", "Description": "Nieuw"}),
+    ("hrm/Costunits", {"Code": "WR1", "Description": "Nieuw"}),
     ("financial/GLAccounts", {"Code": "4990", "Description": "Diversen", "BalanceSide": "D"})])
 def test_create_read_update_delete(sim, entity, values):
     made = sim.call("POST", entity, values)
@@ -29,7 +31,8 @@ def test_create_read_update_delete(sim, entity, values):
     assert now["Description"] == "Anders" and now["Code"] == values["Code"]
     gone = sim.call("DELETE", f"{entity}(guid'{row['ID']}')")
     assert (gone.status, gone.body) == (204, b"")
-    assert sim.get(f"{entity}(guid'{row['ID']}')").status == 404 and sim.call("DELETE", f"{entity}(guid'{row['ID']}')").status == 404
+    assert sim.get(f"{entity}(guid'{row['ID']}')").status == 404
+    assert sim.call("DELETE", f"{entity}(guid'{row['ID']}')").status == 404
 
 
 def test_code_of_a_cost_center_can_only_be_given_at_creation(sim):
@@ -53,8 +56,10 @@ def test_read_only_fields_are_dropped_silently(sim):
                     {"Code": "4991", "Description": "x", "TypeDescription": "mine", "Division": 5,
                      "ID": "11111111-2222-4333-8444-555555555555"})
     row = made.json()["d"]
-    assert made.status == 201 and row["Division"] == sim.division and row["ID"] != "11111111-2222-4333-8444-555555555555"
-    assert sim.call("PUT", f"financial/GLAccounts(guid'{row['ID']}')", {"Created": "2001-01-01", "Description": "y"}).status == 204
+    assert made.status == 201 and row["Division"] == sim.division and row[
+        "ID"] != "11111111-2222-4333-8444-555555555555"
+    assert sim.call("PUT", f"financial/GLAccounts(guid'{row['ID']}')",
+                    {"Created": "2001-01-01", "Description": "y"}).status == 204
     now = one(sim, "financial/GLAccounts", row["ID"])
     assert now["Description"] == "y" and now["Created"] == row["Created"]
 
@@ -75,8 +80,10 @@ def test_duplicates_are_500_in_dutch(sim, entity):
     ("hrm/Costcenters", {"Code": "A"}, 500), ("hrm/Costcenters", {"Code": "123456789", "Description": "x"}, 500),
     ("hrm/Costcenters", {"Code": "L60", "Description": "x" * 61}, 500),
     ("hrm/Costcenters", {"Code": "A", "Description": "x", "Nothing": 1}, 400),
-    ("hrm/Costcenters", {"Code": 5, "Description": "x"}, 400), ("hrm/Costcenters", "{not json", 400), ("hrm/Costcenters", "[]", 400),
-    ("purchaseorder/PurchaseOrders", {"Supplier": "00000000-0000-4000-8000-000000000000", "PurchaseOrderLines": [{}]}, 500),
+    ("hrm/Costcenters", {"Code": 5, "Description": "x"}, 400), ("hrm/Costcenters", "{not json", 400),
+    ("hrm/Costcenters", "[]", 400),
+    ("purchaseorder/PurchaseOrders", {"Supplier": "00000000-0000-4000-8000-000000000000", "PurchaseOrderLines": [{}]},
+     500),
     ("purchaseorder/PurchaseOrders", {"PurchaseOrderLines": []}, 500),
     ("financial/GLAccounts", {"Code": "4992", "Description": "x", "Costcenter": "??"}, 500)])
 def test_bad_bodies(sim, entity, body, status):
@@ -102,7 +109,8 @@ def test_purchase_order_with_lines(sim):
     center = next(r["Code"] for r, gone in sim.truth("hrm/Costcenters").values() if not gone)
     lines = [{"Item": items[0], "QuantityInPurchaseUnits": 3, "UnitPrice": 0.1, "CostCenter": center},
              {"Item": items[1], "QuantityInPurchaseUnits": 2, "UnitPrice": 10}]
-    made = sim.call("POST", "purchaseorder/PurchaseOrders", {"Supplier": supplier, "Currency": "EUR", "PurchaseOrderLines": lines})
+    made = sim.call("POST", "purchaseorder/PurchaseOrders",
+                    {"Supplier": supplier, "Currency": "EUR", "PurchaseOrderLines": lines})
     assert made.status == 201
     order = made.json()["d"]["PurchaseOrderID"]
     found = one(sim, "purchaseorder/PurchaseOrders", order)
@@ -112,7 +120,8 @@ def test_purchase_order_with_lines(sim):
     assert line.status == 201 and line.json()["d"]["LineNumber"] == 3
     assert one(sim, "purchaseorder/PurchaseOrders", order)["AmountDC"] == pytest.approx(25.3)
     key = line.json()["d"]["ID"]
-    assert sim.call("PUT", f"purchaseorder/PurchaseOrderLines(guid'{key}')", {"QuantityInPurchaseUnits": 4}).status == 204
+    assert sim.call("PUT", f"purchaseorder/PurchaseOrderLines(guid'{key}')",
+                    {"QuantityInPurchaseUnits": 4}).status == 204
     assert one(sim, "purchaseorder/PurchaseOrders", order)["AmountDC"] == pytest.approx(40.3)
     assert sim.call("DELETE", f"purchaseorder/PurchaseOrderLines(guid'{key}')").status == 204
     assert one(sim, "purchaseorder/PurchaseOrders", order)["AmountDC"] == pytest.approx(20.3)

@@ -1,4 +1,5 @@
-"""For tests of webhooks: a simulator with quiet settings, a receiver, and how receivers that others wrote check a signature."""
+"""For tests of webhooks: a simulator with quiet settings, a receiver, and how receivers that others wrote check a
+signature."""
 import hashlib
 import hmac
 import json
@@ -11,16 +12,22 @@ from simulator.exact_online.harness import Running
 from simulator.exact_online.receiver import Receiver
 
 ENDPOINT = "webhooks/WebhookSubscriptions"
-ORDER, LINE, ACCOUNT, ITEM = "purchaseorder/PurchaseOrders", "purchaseorder/PurchaseOrderLines", "crm/Accounts", "logistics/Items"
-DEFAULTS = {"webhook_styles": ["plain"], "webhook_loss": 0, "webhook_duplicate": 0, "webhook_reorder": 0, "webhook_retries": 3,
-            "webhook_retry_delay": 10, "webhook_timeout": 10, "webhook_parallel": 8, "webhook_keepalive": True, "webhook_hold": False,
-            "webhook_silent_fields": [], "webhook_delay_min": 0, "webhook_delay_max": 0, "webhook_batch": 0, "refused_topics": [],
-            "missing_scopes": [], "validation_delay": 0, "allow_subscription_put": False, "allow_http_callback": True, "language": "NL"}
+ORDER, LINE = "purchaseorder/PurchaseOrders", "purchaseorder/PurchaseOrderLines"
+ACCOUNT, ITEM = "crm/Accounts", "logistics/Items"
+DEFAULTS = {"webhook_styles": ["plain"], "webhook_loss": 0, "webhook_duplicate": 0, "webhook_reorder": 0,
+            "webhook_retries": 3,
+            "webhook_retry_delay": 10, "webhook_timeout": 10, "webhook_parallel": 8, "webhook_keepalive": True,
+            "webhook_hold": False,
+            "webhook_silent_fields": [], "webhook_delay_min": 0, "webhook_delay_max": 0, "webhook_batch": 0,
+            "refused_topics": [],
+            "missing_scopes": [], "validation_delay": 0, "allow_subscription_put": False, "allow_http_callback": True,
+            "language": "NL"}
 
 
 @pytest.fixture(scope="module")
 def running():
-    with Running("--records", 400, "--divisions", 2, "--seed", 11, "--minute-limit", 0, "--day-limit", 0, "--error-limit", 0) as made:
+    with Running("--records", 400, "--divisions", 2, "--seed", 11, "--minute-limit", 0, "--day-limit", 0,
+                 "--error-limit", 0) as made:
         yield made
 
 
@@ -54,7 +61,8 @@ def subscribed(sim, hook, *topics, **config):
 
 
 def read(body):
-    """(Content, message bytes, HashCode) of a body."""
+    """(Content, message bytes, HashCode) of a body; a byte order mark is taken off."""
+    body = body.removeprefix(b"\xef\xbb\xbf")
     head, tail = b'{"Content":', body.rstrip()[-79:]
     assert body.startswith(head) and re.fullmatch(rb',"HashCode":"[0-9A-F]{64}"\}', tail)
     message = body.rstrip()[len(head):-79]
