@@ -9,13 +9,16 @@ import os
 import re
 import time
 import zipfile
+import zoneinfo
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from .engine import Table, TableColumn
 from .errors import Canceled, SqlError
-from .result import Column, Result, counted
+from .refusals import refuse, state_of
+from .result import Column, Result, counted, timestamp_cell
 from .sql_rewrite import Rewriter
-from .sql_text import quote
+from .sql_text import find_uses, quote, tokenize
 
 _OPTIONS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -49,7 +52,8 @@ INLINE_TEXT = ("Inline byte limit exceeded. Statements executed with disposition
 
 
 class SparkEngine:
-    def __init__(self, unity, data, jars, heap="1g", cores=2):
+    def __init__(self, unity, settings, data, jars, heap="1g", cores=2):
+        self.settings = settings
         self.unity, self.data, self.jars, self.heap, self.cores = unity, Path(data), jars, heap, cores
         self._canceled = set()
         self._delta_errors = {}
@@ -148,8 +152,16 @@ class SparkEngine:
             self.spark.sparkContext.setJobGroup(job.id, job.id, True)
             session = self._session(job)
             before = self._version(job.targets[0]) if only and only.kind == "insert" and job.targets else None
-            frame = session.sql(text, job.parameters) if job.parameters else session.sql(text)
-            result = self._collect(frame, job, only)
+            if job.snapshot and only and only.kind in ("merge", "update", "delete"):
+                text = self._beside(session, job, text)
+            try:
+                frame = session.sql(text, job.parameters) if job.parameters else session.sql(text)
+                result = self._collect(frame, job, only)
+                if job.snapshot:
+                    self._bring_back(session, job, result)
+            finally:
+                if job.snapshot:
+                    session.sql(f"DROP TABLE IF EXISTS {self._clone(job)}")
             if before is not None and not result.columns:
                 inserted = self._inserted(job.targets[0], before)
                 result = counted(num_affected_rows=inserted, num_inserted_rows=inserted)
@@ -163,6 +175,33 @@ class SparkEngine:
                 self.unity.remember(table, constraints)
         return result
 
+    # Writers of one table at once, as with row-level concurrency: open source isolates by table, so a statement that began before another one
+    # wrote is executed on a clone of what it saw, and the rows that it made are added to the table.
+
+    def snapshot(self, job):
+        """The versions of the tables that a job writes, as they are now."""
+        return {table: self._version(table) for table in job.targets}
+
+    @staticmethod
+    def _clone(job):
+        return f"spark_catalog.{quote(job.targets[0][1])}.`_beside_{re.sub(r'[^A-Za-z0-9]', '_', job.id)}`"
+
+    def _beside(self, session, job, text):
+        """The text with a clone of the target's earlier version as its target."""
+        table = job.targets[0]
+        full = f"spark_catalog.{quote(table[1])}.{quote(table[2])}"
+        session.sql(f"CREATE TABLE {self._clone(job)} SHALLOW CLONE {full} VERSION AS OF {job.snapshot[table]}")
+        tokens = tokenize(text)
+        target = find_uses(tokens[:-1] if tokens[-1].text == ";" else tokens).target
+        return text[:tokens[target.first].start] + self._clone(job) + text[tokens[target.last - 1].end:]
+
+    def _bring_back(self, session, job, result):
+        table, counts = job.targets[0], result.counts()
+        if counts.get("num_affected_rows", 0) > counts.get("num_inserted_rows", 0):
+            raise refuse("DELTA_CONCURRENT_APPEND", "Rows were changed by a concurrent update. Please try the operation again.")
+        full = f"spark_catalog.{quote(table[1])}.{quote(table[2])}"
+        session.sql(f"INSERT INTO {full} SELECT * FROM {self._clone(job)} EXCEPT ALL SELECT * FROM {full} VERSION AS OF {job.snapshot[table]}")
+
     def cancel(self, id):
         """Interrupts the jobs of statement `id`, also those it has not started."""
         self._canceled.add(id)
@@ -170,6 +209,8 @@ class SparkEngine:
 
     def _session(self, job):
         session = self.spark.newSession()
+        session.conf.set("spark.sql.session.timeZone", self.settings.time_zone)
+        session.conf.set("spark.sql.ansi.enabled", str(self.settings.ansi_mode).lower())
         if self._has_schema(job.schema):
             session.catalog.setCurrentDatabase(job.schema)
         return session
@@ -188,9 +229,8 @@ class SparkEngine:
         rows = [list(row) for row in cells.collect()]
         for at, column in enumerate(columns):
             if column.type_text in ("TIMESTAMP", "TIMESTAMP_NTZ"):
-                suffix = "Z" if column.type_text == "TIMESTAMP" else ""
                 for row in rows:
-                    row[at] = iso_timestamp(row[at], suffix)
+                    row[at] = iso_timestamp(row[at], column.type_text == "TIMESTAMP", self.settings.time_zone)
         if only is None or only.kind != "select":
             rows = [[self._public(cell) for cell in row] for row in rows]
         elif only.files:
@@ -237,10 +277,10 @@ class SparkEngine:
         message = message.split("\n\nDriver stacktrace")[0]
         text = message[len(name) + 3:] if name and message.startswith(f"[{name}] ") else message
         if name in (None, "_LEGACY"):
-            return SqlError("", "", message)
+            return SqlError("", "", re.split(r";? ?line \d+ pos \d+;\n|;\n['+:\w]|\n== SQL", message)[0].rstrip("; "))
         # The logical plan that follows some messages is not part of what the service says.
         text = re.split(r";\n['+:\w]", text)[0]
-        return SqlError(name, state, text, "INTERNAL_ERROR" if state == "XX000" else "BAD_REQUEST")
+        return SqlError(name, state_of(name) or state, text, "INTERNAL_ERROR" if state == "XX000" else "BAD_REQUEST")
 
     # Tables
 
@@ -335,12 +375,25 @@ def _cell_expression(name, type_text):
         return f"to_json({name})"
     if base == "BINARY":
         return f"lower(hex({name}))"
+    if base == "TIMESTAMP":
+        return f"concat(CAST(unix_micros({name}) AS STRING), '|', CAST({name} AS STRING))"
     return f"CAST({name} AS STRING)"
 
 
-def iso_timestamp(text, suffix):
-    """`2026-01-02 03:04:05.6` as `2026-01-02T03:04:05.600Z`: at least milliseconds."""
+def iso_timestamp(text, with_zone, time_zone):
+    """The text of a moment as a cell has it: in the warehouse's zone with its offset, at least milliseconds.
+
+    A TIMESTAMP comes as `microseconds|2026-01-02 03:04:05.6`: the number when Python has the year."""
     if text is None:
         return None
+    micros, _, text = text.rpartition("|")
     moment, _, fraction = text.partition(".")
-    return f"{moment.replace(' ', 'T')}.{fraction.ljust(3, '0')}{suffix}"
+    plain = f"{moment.replace(' ', 'T')}.{fraction.ljust(3, '0')}"
+    if not with_zone:
+        return plain
+    if time_zone == "UTC" or not _MICROS[0] <= int(micros) <= _MICROS[1]:
+        return plain + "Z"
+    return timestamp_cell(datetime(1970, 1, 1) + timedelta(microseconds=int(micros)), zoneinfo.ZoneInfo(time_zone))
+
+
+_MICROS = (-62135510400_000_000, 253402200000_000_000)  # the years 1 to 9999, but for a day at each end

@@ -1,7 +1,6 @@
 """The Files API: files and directories of volumes."""
 
 import asyncio
-import base64
 import os
 import tempfile
 from email.utils import formatdate, parsedate_to_datetime
@@ -11,6 +10,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from .errors import ApiError, error_info, invalid_parameter
+from .pages import page
 
 _DOMAIN = "filesystem.databricks.com"
 _MAX_FILE = 5 * 1024 ** 3
@@ -36,9 +36,11 @@ class Place:
             raise _not_found(f"Volume '{catalog}.{schema}.{volume}' does not exist.", "FILES_API_RESOURCE_NOT_FOUND",
                              volume=f"{catalog}.{schema}.{volume}")
         if workspace.unity.lacks(privilege, f"{catalog}.{schema}.{volume}"):
+            workspace.weather.met("permission_details")
             raise ApiError(403, "PERMISSION_DENIED",
                            f"User does not have {privilege} on Volume '{catalog}.{schema}.{volume}'.",
-                           [error_info("FILES_API_PERMISSION_DENIED", _DOMAIN)])
+                           [error_info("FILES_API_PERMISSION_DENIED", _DOMAIN, privilege=privilege, securable_type="VOLUME",
+                                       securable_full_name=f"{catalog}.{schema}.{volume}")])
         self.root, self.local = root, root.joinpath(*parts[4:])
 
     def file(self):
@@ -171,16 +173,12 @@ def routes(workspace):
         size = request.query.get("page_size", "1000")
         if not size.isdigit():
             raise invalid_parameter("page_size must be a number.")
-        size, after = min(int(size) or 1000, 1000), ""
-        if request.query.get("page_token"):
-            try:
-                after = base64.urlsafe_b64decode(request.query["page_token"]).decode()
-            except ValueError:
-                raise invalid_parameter("page_token is not one of this service.") from None
-        entries = sorted((e for e in os.scandir(place.directory()) if e.name > after), key=lambda e: e.name)
-        out = {"contents": [_entry(place.path.rstrip("/"), entry) for entry in entries[:size]]}
-        if len(entries) > size:
-            out["next_page_token"] = base64.urlsafe_b64encode(entries[size - 1].name.encode()).decode()
+        entries = sorted(os.scandir(place.directory()), key=lambda e: e.name)
+        found, token = page(workspace, [(e.name, e) for e in entries], min(int(size) or 1000, 1000), request.query.get("page_token", ""),
+                            request["number"])
+        out = {"contents": [_entry(place.path.rstrip("/"), entry) for entry in found]}
+        if token is not None:
+            out["next_page_token"] = token
         return web.json_response(out)
 
     @table.delete(directories + "/{path:.*}")

@@ -1,6 +1,6 @@
 """Parser of the engine-free mode: the SQL that the hub sends, as a tree of tuples.
 
-Expressions: ("lit", value) ("param", name) ("col", parts) ("call", name, args, distinct) ("cast", e, type, try, text) ("bin", op, a, b)
+Expressions: ("lit", value) ("typed", value, type) ("date_literal", text, type) ("param", name) ("col", parts) ("call", name, args, distinct) ("cast", e, type, try, text) ("bin", op, a, b)
 ("not", e) ("isnull", e) ("in", e, list) ("case", [(when, then)], else) ("query", select) ("exists", select) ("window", partition,
 [(e, descending)]) ("star", parts).
 A Select has items [(e, alias)], source, where, group, order [(e, descending)], limit, distinct; a source is ("table", name, alias),
@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from .errors import SqlError
-from .memory_types import normal_type
+from .memory_types import Float32, normal_type
+from .refusals import refuse
 from .sql_text import literal_value, name_value, read_name
 
 _BINARY = {"or": 1, "and": 2, "=": 4, "==": 4, "<=>": 4, "<>": 4, "!=": 4, "<": 4, ">": 4, "<=": 4, ">=": 4,
@@ -33,6 +33,22 @@ class Select:
     distinct: bool = False
 
 
+_SUFFIXES = {"L": "BIGINT", "S": "SMALLINT", "Y": "TINYINT"}
+
+
+def _number(text):
+    """The node of a number: whole, exact, or with an exponent or a suffix."""
+    upper = text.upper()
+    if upper.endswith("BD"):
+        return "lit", Decimal(text[:-2])
+    if upper[-1] in _SUFFIXES:
+        return "typed", int(text[:-1]), _SUFFIXES[upper[-1]]
+    if upper[-1] in "DF" or "E" in upper:
+        number = float(upper.rstrip("DF"))
+        return "lit", Float32(number) if upper.endswith("F") else number
+    return "lit", int(text) if text.isdigit() else Decimal(text)
+
+
 class Parser:
     def __init__(self, tokens, text):
         self.tokens, self.text, self.at = tokens, text, 0
@@ -42,8 +58,8 @@ class Parser:
     def unknown(self, what=None):
         """The error for anything that this mode does not know."""
         near = self.tokens[self.at].text if self.at < len(self.tokens) else "end of input"
-        return SqlError("PARSE_SYNTAX_ERROR", "42601",
-                        f"Syntax error at or near '{near}': the engine-free mode does not know {what or 'this statement'}.")
+        return refuse("PARSE_SYNTAX_ERROR",
+                      f"Syntax error at or near '{near}': the engine-free mode does not know {what or 'this statement'}.")
 
     def word(self, *words):
         """Takes the next token when it is one of `words`."""
@@ -252,7 +268,8 @@ class Parser:
         if token is None:
             raise self.unknown("this (expression missing)")
         if self.op("-"):
-            return "bin", "-", ("lit", 0), self.expression(8)
+            inner = self.expression(8)
+            return ("lit", -inner[1]) if inner[0] == "lit" and type(inner[1]) in (int, float, Decimal) else ("bin", "-", ("lit", 0), inner)
         if self.op("("):
             if self.tokens[self.at].is_word("select"):
                 out = ("query", self.query())
@@ -267,8 +284,7 @@ class Parser:
             return "lit", text
         self.at += 1
         if token.kind == "number":
-            text = token.text.rstrip("lLsSyY")
-            return "lit", int(text) if text.isdigit() else Decimal(text.rstrip("BbDd"))
+            return _number(token.text)
         if token.kind == "parameter":
             return "param", token.text[1:]
         if token.kind == "word":
@@ -283,7 +299,7 @@ class Parser:
             if low == "exists" and self.at < len(self.tokens) and self.tokens[self.at].text == "(":
                 return "exists", self.query()
             if low in ("date", "timestamp", "timestamp_ntz") and self.at < len(self.tokens) and self.tokens[self.at].kind == "string":
-                return "cast", ("lit", self.string()), low.upper(), False, None
+                return "date_literal", self.string(), low.upper()
             if self.op("("):
                 return self._call(low)
         if token.kind in ("word", "quoted"):

@@ -147,6 +147,7 @@ class Uses:
     verb: str = ""
     kind: str = "other"  # select insert update delete merge create drop alter other
     target: Name | None = None
+    replaces: bool = False  # CREATE OR REPLACE
     reads: list = field(default_factory=list)
     schemas: list = field(default_factory=list)
     files: list = field(default_factory=list)
@@ -195,6 +196,7 @@ def _find_ddl_uses(tokens, uses):
     kinds = {"create": "create", "replace": "create", "alter": "alter", "drop": "drop", "comment": "alter", "restore": "alter",
              "optimize": "alter", "vacuum": "alter"}
     uses.kind = kinds.get(uses.verb, "other")
+    uses.replaces = uses.verb == "create" and len(tokens) > 2 and tokens[1].is_word("or") and tokens[2].is_word("replace")
     at = skip_words(tokens, 1, "or", "replace", "on", "external", "formatted", "extended", "history", "detail", "tblproperties",
                     "columns", "in", "from", "create", "temporary", "temp", "global", "compute", "statistics")
     what = tokens[at].text.lower() if at < len(tokens) and tokens[at].kind == "word" else ""

@@ -14,18 +14,18 @@ import requests
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import NotFound, PermissionDenied
 from databricks.sdk.service.sql import QueryFilter, QueryStatus, StatementParameterListItem, StatementState, TimeRange
-from test_databricks_support import LAUNCHER, Server
+from test_databricks_support import LAUNCHER, PLAIN, Server
 
 STATEMENTS = "/api/2.0/sql/statements"
 
 
 @pytest.fixture(scope="module")
 def shared():
-    server = Server("--seed", "7")
-    server.rows("CREATE SCHEMA main.exact")
+    server = Server("--seed", "7", "--chunk-rows", "10000", "--set", "chunk_bytes=4194304", *PLAIN)
     server.rows("CREATE TABLE main.exact.t (a INT NOT NULL, b STRING)")
     server.rows("INSERT INTO main.exact.t VALUES (1, 'one'), (2, NULL)")
-    server.rows("CREATE VOLUME main.exact.inbox")
+    server.sql("CREATE VOLUME main.exact.inbox")
+    server.sql(f"GRANT READ VOLUME, WRITE VOLUME ON VOLUME main.exact.inbox TO `{server.info['client_id']}`")
     yield server
     assert server.stop() == 0
 
@@ -35,7 +35,7 @@ def workspace(shared):
     """The shared workspace with default settings and without faults."""
     before = shared.control("GET", "info")["settings"]
     yield shared
-    fixed = ("catalog", "warehouse_id", "client_secret", "pat")
+    fixed = ("catalog", "schema", "warehouse_id", "client_secret", "pat")
     shared.config(**{k: v for k, v in before.items() if k not in fixed})
     shared.control("DELETE", "faults")
     shared.control("POST", "privileges", deny=[])
@@ -86,6 +86,8 @@ def test_bad_credentials(workspace):
     assert requests.get(url, headers=headers, timeout=10).status_code == 200
     workspace.control("POST", "clock", advance=31)
     assert requests.get(url, headers=headers, timeout=10).json()["error_code"] == 403
+    assert "www-authenticate" not in answer.headers
+    assert requests.get(url, timeout=10).headers["www-authenticate"].startswith("Bearer realm=")
 
 
 # Statements
@@ -203,6 +205,9 @@ def test_retention(workspace):
     assert workspace.call("GET", path).json()["status"]["state"] == "SUCCEEDED"
     workspace.control("POST", "clock", advance=20)
     assert workspace.call("GET", path).json()["status"] == {"state": "CLOSED"}
+    gone = workspace.call("GET", path + "/result/chunks/0")
+    assert (gone.status_code, gone.json()["error_code"]) == (404, "NOT_FOUND") and gone.json()["message"].startswith("The result of the statement")
+    workspace.config(result_gone="closed")
     assert workspace.call("GET", path + "/result/chunks/0").status_code == 400
     workspace.control("POST", "clock", advance=12 * 3600)
     assert workspace.call("GET", path).status_code == 404
@@ -523,13 +528,13 @@ def test_command(tmp_path):
 
 def test_options_and_seed(tmp_path):
     server = Server("--seed", "5", "--catalog", "Lake", "--client-secret", "s3cret", "--data", str(tmp_path), "--start-seconds", "0.2",
-                    "--expires-in-string", "--token-lifetime", "90", "--warehouse", "00000000000000aa")
+                    "--expires-in-string", "--token-lifetime", "90", "--warehouse", "00000000000000aa", *PLAIN)
     try:
         info = server.info
         assert (info["catalog"], info["client_secret"], info["warehouse_state"], info["warehouse_id"]) == (
             "lake", "s3cret", "STOPPED", "00000000000000aa")
         assert server.rows("SELECT 1") == [["1"]]
-        server.rows("CREATE SCHEMA lake.exact")
+        assert server.rows("CREATE TABLE lake.exact.t (a INT)") == []
         assert server.error("CREATE SCHEMA main.exact")[0] == "42704"
         basic = base64.b64encode(f"{info['client_id']}:s3cret".encode()).decode()
         answer = requests.post(f"{server.url}/oidc/v1/token", data="grant_type=client_credentials&scope=all-apis", timeout=10,

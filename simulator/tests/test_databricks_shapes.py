@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from test_databricks_support import Server, Shapes, record
+from test_databricks_support import PLAIN, Server, Shapes, record
 
 
 @pytest.fixture(scope="module")
 def workspace():
-    server = Server()
+    server = Server("--chunk-rows", "10000", *PLAIN)
     yield server
     server.stop()
 
@@ -92,7 +92,6 @@ class ShapeChecks:
 
     def test_tables(self, workspace):
         run, name = workspace.rows, "main.exact.plain"
-        run("CREATE SCHEMA IF NOT EXISTS main.exact")
         ddl = workspace.run(f"CREATE TABLE IF NOT EXISTS {name} (a INT NOT NULL, `b c` STRING COMMENT 'it\\'s') "
                             "TBLPROPERTIES ('delta.columnMapping.mode'='name', 'exact.entity'='Plain')")
         assert ddl["manifest"] == {"format": "JSON_ARRAY", "schema": {"column_count": 0}, "total_row_count": 0, "total_chunk_count": 0,
@@ -132,7 +131,6 @@ class ShapeChecks:
 
     def test_names(self, workspace):
         run = workspace.rows
-        run("CREATE SCHEMA IF NOT EXISTS main.exact")
         run("CREATE TABLE MAIN.Exact.Mixed (Id INT)")
         assert run("INSERT INTO `main`.`exact`.`MIXED` VALUES (1)") == [["1", "1"]]
         assert run("SELECT ID FROM mixed", catalog="main", schema="exact") == [["1"]]
@@ -140,6 +138,7 @@ class ShapeChecks:
         state, message = workspace.error("SELECT * FROM other.exact.mixed")
         assert state == "42704" and message.startswith("[NO_SUCH_CATALOG_EXCEPTION] Catalog 'other' was not found")
         assert workspace.error("CREATE SCHEMA other.exact")[0] == "42704"
+        assert workspace.error("CREATE SCHEMA IF NOT EXISTS main.exact")[0] == "42501"
         assert workspace.error("SELECT 1", catalog="other")[0] == "42704"
         assert workspace.error("SELECT 1", schema="missing")[0] == "42704"
         state, message = workspace.error("SELECT * FROM main.exact.absent")
@@ -155,7 +154,6 @@ class ShapeChecks:
 
     def test_keys_and_privileges(self, workspace):
         run, name = workspace.rows, "main.exact.guarded"
-        run("CREATE SCHEMA IF NOT EXISTS main.exact")
         run(f"CREATE TABLE {name} (a INT NOT NULL, b INT, CONSTRAINT guarded_key PRIMARY KEY (a)) CLUSTER BY AUTO")
         assert workspace.control("GET", "unity")["constraints"][name] == {"guarded_key": {"kind": "PRIMARY_KEY", "columns": ["a"]}}
         assert workspace.error(f"ALTER TABLE {name} ADD CONSTRAINT second PRIMARY KEY (a) RELY")[0] == "42710"
@@ -190,7 +188,6 @@ class ShapeChecks:
     def test_replaced_whole(self, workspace):
         """A small table whose rows of one owner are replaced by one MERGE."""
         run, name = workspace.rows, "`main`.`exact`.`whole`"
-        run("CREATE SCHEMA IF NOT EXISTS main.exact")
         run(f"CREATE TABLE {name} (owner STRING, k STRING, v INT, at TIMESTAMP) USING DELTA")
 
         def put(batch):
@@ -242,14 +239,12 @@ class ShapeChecks:
 
 class TestEngineFree(ShapeChecks):
     def test_unknown_statements_say_so(self, workspace):
-        workspace.rows("CREATE SCHEMA IF NOT EXISTS main.exact")
         for text in ("OPTIMIZE main.exact.things", "SELECT a FROM main.exact.t QUALIFY 1", "BEGIN SELECT 1; END", "SELECT soundex('a')"):
             state, message = workspace.error(text)
             assert state in ("42601", "42883", "42P01") and ("engine-free" in message or state == "42P01"), message
 
     def test_queries(self, workspace):
         run = workspace.rows
-        run("CREATE SCHEMA IF NOT EXISTS main.exact")
         run("CREATE TABLE main.exact.q (k STRING, g INT, v BIGINT)")
         run("INSERT INTO main.exact.q VALUES ('a', 1, 10), ('b', 1, 20), ('c', 2, NULL), (NULL, 2, 5)")
         assert run("SELECT g, count(*), max(v), min(k) FROM main.exact.q GROUP BY g") == [["1", "2", "20", "a"], ["2", "2", "5", "c"]]

@@ -14,7 +14,7 @@ import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.service.sql import StatementParameterListItem, StatementState
 from test_databricks_shapes import ShapeChecks
-from test_databricks_support import LAUNCHER, Server
+from test_databricks_support import LAUNCHER, PLAIN, Server
 
 pytestmark = pytest.mark.skipif(not os.environ.get("EXACT_DATABRICKS_JARS"), reason="EXACT_DATABRICKS_JARS is not set")
 
@@ -53,10 +53,11 @@ def spark(tmp_path_factory):
     """The one Spark workspace of the test run; when it ends, its Java process has to be gone."""
     data = tmp_path_factory.mktemp("lake")
     leave_table(data / "tables" / "earlier.db" / "kept")
-    server = Server("--data", str(data), engine="spark")
+    server = Server("--data", str(data), "--chunk-rows", "10000", *PLAIN, engine="spark")
     server.data = data
-    server.rows("CREATE SCHEMA main.exact")
-    server.rows("CREATE VOLUME IF NOT EXISTS main.exact.inbox")
+    server.sql("CREATE VOLUME IF NOT EXISTS main.exact.inbox")
+    server.sql(f"GRANT READ VOLUME, WRITE VOLUME ON VOLUME main.exact.inbox TO `{server.info['client_id']}`")
+    server.control("POST", "privileges", grant=[{"privilege": "ALL PRIVILEGES", "object": "main.earlier"}, {"privilege": "MANAGE", "object": "main.earlier"}])
     yield server
     java = java_children(server.process.pid)
     assert java, "no Java process found"

@@ -7,12 +7,15 @@ import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCHER = ROOT / "simulator" / "databricks-workspace"
 sys.path.insert(0, str(ROOT))
+# Errors in one form, for tests that are about something else.
+PLAIN = ("--set", "error_form=field", "--set", "permission_form=class_line")
 
 
 class Server:
@@ -52,6 +55,24 @@ class Server:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def sql(self, statement):
+        """Executes as the owner of the catalog: no privilege, fault or table order applies."""
+        return self.control("POST", "sql", statement=statement)
+
+    def refused(self, path, **body):
+        """The message of the 400 that a control call is refused with."""
+        answer = requests.post(f"{self.url}/_control/{path}", json=body, timeout=10)
+        assert answer.status_code == 400 and answer.json()["error_code"] == "INVALID_PARAMETER_VALUE", answer.text
+        return answer.json()["message"]
+
+    def met(self, name):
+        """How often a form was met."""
+        return next(form["met"] for form in self.control("GET", "weather")["forms"] if form["name"] == name)
+
+    def upload(self, path, body):
+        answer = self.call("PUT", "/api/2.0/fs/files" + quote(path), params={"overwrite": "true"}, data=body)
+        assert answer.status_code == 204, answer.text
+
     def fault(self, **rule):
         return self.control("POST", "faults", **rule)
 
@@ -86,7 +107,15 @@ class Server:
         """The rows of a statement that must succeed."""
         answer = self.run(statement, parameters, **fields)
         assert answer["status"]["state"] == "SUCCEEDED", answer["status"]
-        return answer["result"].get("data_array", [])
+        return self.all_rows(answer)
+
+    def all_rows(self, answer):
+        """The rows of all chunks."""
+        rows, part = [], answer.get("result") or {}
+        while part:
+            rows += part.get("data_array", [])
+            part = self.call("GET", part["next_chunk_internal_link"]).json() if "next_chunk_internal_link" in part else None
+        return rows
 
     def error(self, statement, parameters=None, **fields):
         """(sql_state, message) of a statement that must fail."""
@@ -133,7 +162,6 @@ class Shapes:
 
     def create(self, epoch=3):
         run = self.server.rows
-        run(f"CREATE SCHEMA IF NOT EXISTS `{self.catalog}`.`{self.schema}` COMMENT 'it\\'s the hub\\'s'")
         own = ", ".join(f"`{n}` {t}{' NOT NULL' if n != '_deleted' else ''}" for n, t in OWN.items())
         fields = ", ".join(f"`{n}` {t} COMMENT 'field {n}'" for n, t in FIELDS.items())
         run(f"CREATE TABLE IF NOT EXISTS {self.current} ({own}, {fields}) USING DELTA CLUSTER BY (`_division`, `_key`) "

@@ -6,6 +6,7 @@ import pytest
 
 from simulator.databricks.engine import read_job
 from simulator.databricks.errors import SqlError
+from simulator.databricks.settings import Settings
 from simulator.databricks.sql_rewrite import Rewriter
 from simulator.databricks.sql_text import literal_value, tokenize
 from simulator.databricks.unity import Unity
@@ -13,7 +14,7 @@ from simulator.databricks.unity import Unity
 
 @pytest.fixture
 def unity(tmp_path):
-    return Unity("main", tmp_path)
+    return Unity(Settings(), tmp_path)
 
 
 def rewrite(unity, text, **types):
