@@ -209,7 +209,7 @@ def _find_ddl_uses(tokens, uses):
         return
     at = skip_words(tokens, at, "table", "view", "if", "not", "exists", "extended", "formatted")
     name = read_name(tokens, at)
-    if name is None:
+    if name is None or any(token.is_word("temporary", "temp") for token in tokens[1:at]):
         return
     if uses.kind == "other" and uses.verb in ("describe", "desc", "show"):
         uses.reads.append(name)

@@ -239,3 +239,40 @@ def test_tables_of_an_earlier_run(spark):
     spark.rows("CREATE TABLE main.earlier.kept (b STRING)")
     assert spark.rows("SELECT count(*) FROM main.earlier.kept") == [["0"]]
     assert [row[0] for row in spark.rows("DESCRIBE TABLE main.earlier.kept")] == ["b"]
+
+
+MERGE = ("MERGE INTO main.exact.{} AS t USING (SELECT 7 AS k, {} AS n) AS s ON t.k = s.k WHEN MATCHED THEN UPDATE SET n = s.n "
+         "WHEN NOT MATCHED THEN INSERT (k, n) VALUES (s.k, s.n)")
+
+
+@pytest.mark.parametrize("mode", ["conflict", "row_level"])
+def test_two_writers_of_one_key(spark, mode):
+    """D7 on real Delta tables: a MERGE that began before another one wrote."""
+    spark.rows(f"CREATE TABLE main.exact.raced_{mode} (k INT, n INT) USING DELTA")
+    spark.config(table_concurrency=mode)
+    try:
+        spark.fault(action="slow", seconds=600, statement="77 AS n")
+        slow = spark.submit(MERGE.format(f"raced_{mode}", 77), wait_timeout="0s").json()
+        path = f"/api/2.0/sql/statements/{slow['statement_id']}"
+        spark.poll(lambda: spark.call("GET", path).json()["status"]["state"] == "RUNNING")
+        assert spark.rows(MERGE.format(f"raced_{mode}", 1)) == [["1", "0", "0", "1"]]
+        spark.control("POST", "clock", advance=601)
+        answer = spark.until_done(slow)
+    finally:
+        spark.config(table_concurrency="serial")
+        spark.control("POST", "clock", advance=-601)
+    rows = spark.rows(f"SELECT n FROM main.exact.raced_{mode} ORDER BY n")
+    if mode == "conflict":
+        assert answer["status"]["sql_state"] == "2D521" and rows == [["1"]]
+    else:
+        assert answer["result"]["data_array"] == [["1", "0", "0", "1"]] and rows == [["1"], ["77"]]
+        assert spark.rows("SHOW TABLES IN main.exact") and not any("_beside" in row[1] for row in spark.rows("SHOW TABLES IN main.exact"))
+
+
+def test_zone_and_ansi_mode(spark):
+    """D5, D6; the whole list is in test_databricks_cases.py"""
+    spark.config(ansi_mode=False, time_zone="America/Los_Angeles")
+    try:
+        assert spark.rows("SELECT CAST('x' AS INT), TIMESTAMP'2021-01-01 10:00:00'") == [[None, "2021-01-01T10:00:00.000-08:00"]]
+    finally:
+        spark.config(ansi_mode=True, time_zone="UTC")
