@@ -19,10 +19,21 @@ def _missing(kind, name):
 
 def column_info(column, position):
     base = column.type_text.split("(")[0].split("<")[0].split(" ")[0]
-    out = {"name": column.name, "position": position, "type_text": column.type_text, "type_name": _TYPE_NAMES.get(base, base.upper()),
-           "nullable": column.nullable,
-           "type_json": json.dumps({"name": column.name, "type": column.type_json, "nullable": column.nullable,
-                                    "metadata": {"comment": column.comment} if column.comment else {}})}
+    out = {
+        "name": column.name,
+        "position": position,
+        "type_text": column.type_text,
+        "type_name": _TYPE_NAMES.get(base, base.upper()),
+        "nullable": column.nullable,
+        "type_json": json.dumps(
+            {
+                "name": column.name,
+                "type": column.type_json,
+                "nullable": column.nullable,
+                "metadata": {"comment": column.comment} if column.comment else {},
+            }
+        ),
+    }
     if column.comment:
         out["comment"] = column.comment
     if base == "decimal":
@@ -38,16 +49,29 @@ def routes(workspace):
     def require(privilege, kind, target):
         if unity.lacks(privilege, target):
             workspace.weather.met("permission_details")
-            raise ApiError(403, "PERMISSION_DENIED", f"User does not have {privilege} on {kind} '{target}'.",
-                           [error_info("UC_PERMISSION_DENIED", "unity-catalog.databricks.com", privilege=privilege, securable_type=kind.upper(),
-                                       securable_full_name=target)])
+            raise ApiError(
+                403,
+                "PERMISSION_DENIED",
+                f"User does not have {privilege} on {kind} '{target}'.",
+                [
+                    error_info(
+                        "UC_PERMISSION_DENIED",
+                        "unity-catalog.databricks.com",
+                        privilege=privilege,
+                        securable_type=kind.upper(),
+                        securable_full_name=target,
+                    )
+                ],
+            )
 
     async def answer_page(request, name, entries):
         """One page of a list; entries are (key, object or a function that makes it)."""
         wanted = request.query.get("max_results", "0")
         if not wanted.isdigit():
             raise invalid_parameter("max_results must be a number.")
-        found, token = page(workspace, entries, min(int(wanted) or _PAGE, _PAGE), request.query.get("page_token", ""), request["number"])
+        found, token = page(
+            workspace, entries, min(int(wanted) or _PAGE, _PAGE), request.query.get("page_token", ""), request["number"]
+        )
         out = {name: [entry for entry in [await e() if callable(e) else e for e in found] if entry is not None]}
         if token is not None:
             out["next_page_token"] = token
@@ -84,21 +108,32 @@ def routes(workspace):
             out["comment"] = found.comment
         keys = unity.constraints(tuple(parts)) if with_constraints else {}
         if keys:
-            out["table_constraints"] = [{k["kind"].lower() + "_constraint": {"name": name, "child_columns": k["columns"]}}
-                                        for name, k in keys.items()]
+            out["table_constraints"] = [
+                {k["kind"].lower() + "_constraint": {"name": name, "child_columns": k["columns"]}}
+                for name, k in keys.items()
+            ]
         return out
 
     @table.get(base + "/catalogs")
     async def list_catalogs(request):
-        return web.json_response({"catalogs": [{"name": unity.catalog, "full_name": unity.catalog, "catalog_type": "MANAGED_CATALOG"}]})
+        return web.json_response(
+            {"catalogs": [{"name": unity.catalog, "full_name": unity.catalog, "catalog_type": "MANAGED_CATALOG"}]}
+        )
 
     @table.get(base + "/catalogs/{name}")
     async def get_catalog(request):
         name = check_catalog(request.match_info["name"])
-        return web.json_response({"name": name, "full_name": name, "catalog_type": "MANAGED_CATALOG", "owner": "admin@example.com"})
+        return web.json_response(
+            {"name": name, "full_name": name, "catalog_type": "MANAGED_CATALOG", "owner": "admin@example.com"}
+        )
 
     def schema_info(catalog, schema):
-        return {"name": schema, "catalog_name": catalog, "full_name": f"{catalog}.{schema}", "owner": "admin@example.com"}
+        return {
+            "name": schema,
+            "catalog_name": catalog,
+            "full_name": f"{catalog}.{schema}",
+            "owner": "admin@example.com",
+        }
 
     @table.get(base + "/schemas")
     async def list_schemas(request):
@@ -141,7 +176,14 @@ def routes(workspace):
         parts = full.lower().split(".")
         if len(parts) != 3 or unity.volume(*parts) is None:
             raise _missing("volume", full)
-        return web.json_response({"name": parts[2], "catalog_name": parts[0], "schema_name": parts[1], "full_name": ".".join(parts),
-                                  "volume_type": "MANAGED"})
+        return web.json_response(
+            {
+                "name": parts[2],
+                "catalog_name": parts[0],
+                "schema_name": parts[1],
+                "full_name": ".".join(parts),
+                "volume_type": "MANAGED",
+            }
+        )
 
     return table

@@ -1,4 +1,5 @@
-"""The control API under /_control: what tests and rehearsals need and the service does not have. JSON, without authentication."""
+"""The control API under /_control: what tests and rehearsals need and the service does not have. JSON, without
+authentication."""
 
 import asyncio
 
@@ -7,7 +8,6 @@ from aiohttp import web
 from .errors import ApiError, SqlError, invalid_parameter
 from .sql_text import quote, read_name, tokenize
 from .statement_api import read_json
-
 
 _STATES = ("STARTING", "RUNNING", "STOPPING", "STOPPED", "DELETING", "DELETED")
 
@@ -22,11 +22,23 @@ def routes(workspace):
 
     @table.get("/_control/info")
     async def info(request):
-        return web.json_response({
-            "host": str(request.url.origin()), "warehouse_id": settings.warehouse_id, "catalog": settings.catalog,
-            "schema": settings.schema, "client_id": settings.client_id, "client_secret": settings.client_secret, "pat": settings.pat,
-            "engine": workspace.engine_name, "workspace_id": workspace.workspace_id, "data": str(workspace.data),
-            "warehouse_state": workspace.warehouse.state, "now": workspace.clock.now(), "settings": settings.as_dict()})
+        return web.json_response(
+            {
+                "host": str(request.url.origin()),
+                "warehouse_id": settings.warehouse_id,
+                "catalog": settings.catalog,
+                "schema": settings.schema,
+                "client_id": settings.client_id,
+                "client_secret": settings.client_secret,
+                "pat": settings.pat,
+                "engine": workspace.engine_name,
+                "workspace_id": workspace.workspace_id,
+                "data": str(workspace.data),
+                "warehouse_state": workspace.warehouse.state,
+                "now": workspace.clock.now(),
+                "settings": settings.as_dict(),
+            }
+        )
 
     @table.post("/_control/faults")
     async def add_fault(request):
@@ -109,12 +121,23 @@ def routes(workspace):
     async def set_privileges(request):
         body = await read_json(request)
         try:
-            if not body.keys() <= {"deny", "grant", "only"} or not body.keys() & {"deny", "grant"} or "only" in body and "grant" not in body:
+            if (
+                not body.keys() <= {"deny", "grant", "only"}
+                or not body.keys() & {"deny", "grant"}
+                or "only" in body
+                and "grant" not in body
+            ):
                 raise KeyError
-            entries = {name: [(entry["privilege"].upper(), entry["object"].lower()) for entry in body[name]] for name in ("deny", "grant") if name in body}
+            entries = {
+                name: [(entry["privilege"].upper(), entry["object"].lower()) for entry in body[name]]
+                for name in ("deny", "grant")
+                if name in body
+            }
         except (KeyError, TypeError, AttributeError):
-            raise invalid_parameter('expected {"deny": [{"privilege": "MODIFY", "object": "main.exact.t"}]}, "grant" of the same form with '
-                                    '"only", or both') from None
+            raise invalid_parameter(
+                'expected {"deny": [{"privilege": "MODIFY", "object": "main.exact.t"}]}, "grant" of the same form with '
+                '"only", or both'
+            ) from None
         if "deny" in entries:
             privileges.deny(entries["deny"])
         if "grant" in entries:
@@ -125,8 +148,15 @@ def routes(workspace):
     async def set_warehouse(request):
         body = await read_json(request)
         state = body.get("state")
-        if not body or not body.keys() <= {"state", "health"} or state not in (None, *_STATES) or not isinstance(body.get("health", {}), dict):
-            raise invalid_parameter(f'expected {{"state": one of {", ".join(_STATES)}, "health": {{"status": "DEGRADED", "summary": …}}}}')
+        if (
+            not body
+            or not body.keys() <= {"state", "health"}
+            or state not in (None, *_STATES)
+            or not isinstance(body.get("health", {}), dict)
+        ):
+            raise invalid_parameter(
+                f'expected {{"state": one of {", ".join(_STATES)}, "health": {{"status": "DEGRADED", "summary": …}}}}'
+            )
         workspace.weather.met("warehouse_state")
         workspace.warehouse.force(state, body.get("health"))
         return web.json_response(workspace.warehouse.describe(request.url.host))
@@ -137,8 +167,13 @@ def routes(workspace):
 
     @table.get("/_control/unity")
     async def unity(request):
-        return web.json_response({"tags": workspace.unity.tags, "grants": workspace.unity.grants,
-                                  "constraints": {".".join(t): c for t, c in workspace.unity._constraints.items() if c}})
+        return web.json_response(
+            {
+                "tags": workspace.unity.tags,
+                "grants": workspace.unity.grants,
+                "constraints": {".".join(t): c for t, c in workspace.unity._constraints.items() if c},
+            }
+        )
 
     @table.post("/_control/config")
     async def config(request):

@@ -40,14 +40,16 @@ class Job:
     types: dict  # name -> SQL type, where it is not STRING
     targets: list = field(default_factory=list)  # full names of the tables that are written
     row_limit: int | None = None
-    snapshot: object = None  # what engine.snapshot() answered when the statement began to run, where others wrote meanwhile
+    snapshot: object = (
+        None  # what engine.snapshot() answered when the statement began to run, where others wrote meanwhile
+    )
     trusted: bool = False  # privileges are not asked for
 
 
 def read_job(unity: Unity, id, text, parameters=(), catalog=None, schema=None, **more):
     """Analyses a statement. Raises SqlError for an empty one and for a catalog that does not exist."""
     tokens = tokenize(text)
-    if not tokens:
+    if all(token.text == ";" for token in tokens):
         raise refuse("PARSE_EMPTY_STATEMENT", "Syntax error, unexpected empty statement.")
     catalog = (catalog or unity.catalog).lower()
     if catalog != unity.catalog:

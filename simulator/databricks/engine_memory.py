@@ -49,7 +49,10 @@ class MemoryEngine:
         found = self._schemas.get(schema, {}).get(table)
         if found is None:
             return None
-        columns = [TableColumn(c.name, c.kind.lower(), c.nullable, c.comment, _JSON_TYPES.get(c.kind, c.kind.lower())) for c in found.columns]
+        columns = [
+            TableColumn(c.name, c.kind.lower(), c.nullable, c.comment, _JSON_TYPES.get(c.kind, c.kind.lower()))
+            for c in found.columns
+        ]
         return Table(table, columns, dict(found.properties), found.comment, f"memory/{schema}/{table}")
 
     def execute(self, job):
@@ -77,7 +80,10 @@ class MemoryEngine:
 
     def _expand(self, text):
         """The text with `${name}` expanded, as Spark does before it parses: also in literals."""
-        known = {"spark.sql.session.timezone": self.settings.time_zone, "spark.sql.ansi.enabled": str(self.settings.ansi_mode).lower()}
+        known = {
+            "spark.sql.session.timezone": self.settings.time_zone,
+            "spark.sql.ansi.enabled": str(self.settings.ansi_mode).lower(),
+        }
 
         def value(match):
             if match[1] == "env":

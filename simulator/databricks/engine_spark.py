@@ -1,6 +1,7 @@
 """Statements executed by open-source Spark with Delta tables.
 
-Every statement has its own session, so nothing survives it but tables. Tables live under <data>/tables, one directory a schema.
+Every statement has its own session, so nothing survives it but tables. Tables live under <data>/tables, one
+directory a schema.
 """
 
 import glob
@@ -47,8 +48,11 @@ _WRAPPERS = {"TASK_WRITE_FAILED", "INTERNAL_ERROR"}
 _DISGUISED = re.compile(r"Cannot find main error class '(\w+)'")
 _CANCELED = re.compile(r"cancell?ed", re.I)
 _TOO_LARGE = "spark.driver.maxResultSize"
-INLINE_TEXT = ("Inline byte limit exceeded. Statements executed with disposition=INLINE can have a result size of at most {} bytes. "
-               "Please execute the statement with disposition=EXTERNAL_LINKS if you want to download the full result.")
+INLINE_TEXT = (
+    "Inline byte limit exceeded. Statements executed with disposition=INLINE can have a result size of at most {} "
+    "bytes. "
+    "Please execute the statement with disposition=EXTERNAL_LINKS if you want to download the full result."
+)
 
 
 class SparkEngine:
@@ -65,12 +69,18 @@ class SparkEngine:
         """Starts the engine and runs what makes later statements quick. Raises RuntimeError without jars or Java."""
         jars = sorted(glob.glob(os.path.join(self.jars or "", "*.jar")))
         if not any("delta-spark" in jar for jar in jars):
-            raise RuntimeError(f"no Delta jars in {self.jars or 'the directory given by --jars or EXACT_DATABRICKS_JARS'}")
+            raise RuntimeError(
+                f"no Delta jars in {self.jars or 'the directory given by --jars or EXACT_DATABRICKS_JARS'}"
+            )
         os.environ["TZ"] = "UTC"
         time.tzset()
         from pyspark.logger import PySparkLogger
         from pyspark.sql import SparkSession
-        for logger in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):  # they print every failed statement with its stack
+
+        for logger in (
+            "SQLQueryContextLogger",
+            "DataFrameQueryContextLogger",
+        ):  # they print every failed statement with its stack
             PySparkLogger.getLogger(logger).disabled = True
         progress("starting Spark")
         builder = (SparkSession.builder.appName("databricks-workspace").master(f"local[{self.cores}]")
@@ -116,18 +126,25 @@ class SparkEngine:
             self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS spark_catalog.{quote(schema.name[:-3])}")
             for log in sorted(schema.glob("*/_delta_log")):
                 name = log.parent.name
-                self.spark.sql(f"CREATE TABLE spark_catalog.{quote(schema.name[:-3])}.{quote(name)} USING DELTA LOCATION '{log.parent}'")
+                self.spark.sql(
+                    f"CREATE TABLE spark_catalog.{quote(schema.name[:-3])}.{quote(name)} USING DELTA LOCATION "
+                    f"'{log.parent}'"
+                )
                 found = self._jcatalog().getTableMetadata(self._identifier(schema.name[:-3], name))
                 fields = [found.productElement(i) for i in range(found.productArity())]
                 fields[1] = self.spark._jvm.org.apache.spark.sql.catalyst.catalog.CatalogTableType.MANAGED()
                 self._jcatalog().alterTable(found.copy(*fields))  # managed again, so that DROP TABLE removes the files
 
     def _warm(self, progress):
-        """Runs DDL, a MERGE and a query once on a table of its own, so that the first real statement does not pay for class loading."""
+        """Runs DDL, a MERGE and a query once on a table of its own, so that the first real statement does not pay
+        for class loading."""
         progress("warming up")
         table = "spark_catalog.`_warm`.t"
-        source = ("SELECT CAST(r.k AS INT) AS k, r.v AS v FROM (SELECT explode(from_json(:batch, 'ARRAY<STRUCT<k: STRING, v: STRING>>', "
-                  "map('mode', 'FAILFAST'))) AS r)")
+        source = (
+            "SELECT CAST(r.k AS INT) AS k, r.v AS v FROM (SELECT explode(from_json(:batch, 'ARRAY<STRUCT<k: STRING, "
+            "v: STRING>>', "
+            "map('mode', 'FAILFAST'))) AS r)"
+        )
         for text in ("CREATE SCHEMA IF NOT EXISTS spark_catalog.`_warm`",
                      f"CREATE TABLE {table} (k INT NOT NULL, v STRING) USING DELTA CLUSTER BY (k)",
                      f"MERGE INTO {table} AS t USING ({source}) AS s ON t.k = s.k WHEN MATCHED THEN UPDATE SET v = s.v "
@@ -175,7 +192,8 @@ class SparkEngine:
                 self.unity.remember(table, constraints)
         return result
 
-    # Writers of one table at once, as with row-level concurrency: open source isolates by table, so a statement that began before another one
+    # Writers of one table at once, as with row-level concurrency: open source isolates by table, so a statement that
+    # began before another one
     # wrote is executed on a clone of what it saw, and the rows that it made are added to the table.
 
     def snapshot(self, job):
@@ -198,9 +216,14 @@ class SparkEngine:
     def _bring_back(self, session, job, result):
         table, counts = job.targets[0], result.counts()
         if counts.get("num_affected_rows", 0) > counts.get("num_inserted_rows", 0):
-            raise refuse("DELTA_CONCURRENT_APPEND", "Rows were changed by a concurrent update. Please try the operation again.")
+            raise refuse(
+                "DELTA_CONCURRENT_APPEND", "Rows were changed by a concurrent update. Please try the operation again."
+            )
         full = f"spark_catalog.{quote(table[1])}.{quote(table[2])}"
-        session.sql(f"INSERT INTO {full} SELECT * FROM {self._clone(job)} EXCEPT ALL SELECT * FROM {full} VERSION AS OF {job.snapshot[table]}")
+        session.sql(
+            f"INSERT INTO {full} SELECT * FROM {self._clone(job)} EXCEPT ALL SELECT * FROM {full} VERSION AS OF "
+            f"{job.snapshot[table]}"
+        )
 
     def cancel(self, id):
         """Interrupts the jobs of statement `id`, also those it has not started."""
@@ -272,7 +295,9 @@ class SparkEngine:
         disguised = _DISGUISED.search(message)
         if disguised:
             known = self._delta_errors.get(disguised.group(1), {})
-            text = re.sub(r"<\w+>", "...", " ".join(known.get("message", ["An expression of the statement cannot be resolved."])))
+            text = re.sub(
+                r"<\w+>", "...", " ".join(known.get("message", ["An expression of the statement cannot be resolved."]))
+            )
             return SqlError(disguised.group(1), known.get("sqlState", "42000"), text)
         message = message.split("\n\nDriver stacktrace")[0]
         text = message[len(name) + 3:] if name and message.startswith(f"[{name}] ") else message
@@ -304,7 +329,11 @@ class SparkEngine:
     def _version(self, table):
         """The newest version in the table's log, -1 without one."""
         location = self._location(table)
-        versions = [int(p.name[:20]) for p in (location / "_delta_log").glob("*.json") if p.name[:20].isdigit()] if location else []
+        versions = (
+            [int(p.name[:20]) for p in (location / "_delta_log").glob("*.json") if p.name[:20].isdigit()]
+            if location
+            else []
+        )
         return max(versions, default=-1)
 
     def _inserted(self, table, before):
@@ -324,18 +353,26 @@ class SparkEngine:
     def tables(self, schema):
         if not self._has_schema(schema):
             return []
-        return sorted(row[1] for row in self.spark.sql(f"SHOW TABLES IN spark_catalog.{quote(schema)}").collect() if not row[2])
+        return sorted(
+            row[1] for row in self.spark.sql(f"SHOW TABLES IN spark_catalog.{quote(schema)}").collect() if not row[2]
+        )
 
     def describe(self, schema, table):
         """Columns and properties of a table, or None."""
         if not self._has_schema(schema) or not self._jcatalog().tableExists(self._identifier(schema, table)):
             return None
         full = f"spark_catalog.{quote(schema)}.{quote(table)}"
-        columns = [TableColumn(f.name, f.dataType.simpleString(), f.nullable, f.metadata.get("comment"), f.dataType.jsonValue())
-                   for f in self.spark.table(full).schema.fields]
+        columns = [
+            TableColumn(
+                f.name, f.dataType.simpleString(), f.nullable, f.metadata.get("comment"), f.dataType.jsonValue()
+            )
+            for f in self.spark.table(full).schema.fields
+        ]
         properties = {row[0]: row[1] for row in self.spark.sql(f"SHOW TBLPROPERTIES {full}").collect()}
         details = {row[0]: row[1] for row in self.spark.sql(f"DESCRIBE TABLE EXTENDED {full}").collect()}
-        return Table(table, columns, properties, details.get("Comment") or None, str(self._location(("", schema, table))))
+        return Table(
+            table, columns, properties, details.get("Comment") or None, str(self._location(("", schema, table)))
+        )
 
 
 def _read_delta_errors(jars):

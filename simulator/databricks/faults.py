@@ -16,12 +16,54 @@ from .weather import SHAPES
 from .wire import LOGIN_PAGE
 
 HTTP_ACTIONS = (
-    "status", "reset_before", "reset_after", "reset_running", "delay", "hang", "html", "token_expired", "cut_body", "repeat_page", "rate_limited",
-    "wrong_org", "ip_blocked", "auth_unavailable", "error_shape", "cut_gzip", "gzip_bomb", "accept_only", "slow_headers", "interim", "close_idle",
-    "connection_close", "redirect", "monster")
-STATEMENT_ACTIONS = ("fail", "fail_after", "pending", "slow", "forget", "scheduling", "conflict", "stopped", "canceled", "short_result", "between",
-                     "state")
-_NEEDED = {"delay": "seconds", "pending": "seconds", "slow": "seconds", "status": "status", "between": "sql", "state": "state", "redirect": "to"}
+    "status",
+    "reset_before",
+    "reset_after",
+    "reset_running",
+    "delay",
+    "hang",
+    "html",
+    "token_expired",
+    "cut_body",
+    "repeat_page",
+    "rate_limited",
+    "wrong_org",
+    "ip_blocked",
+    "auth_unavailable",
+    "error_shape",
+    "cut_gzip",
+    "gzip_bomb",
+    "accept_only",
+    "slow_headers",
+    "interim",
+    "close_idle",
+    "connection_close",
+    "redirect",
+    "monster",
+)
+STATEMENT_ACTIONS = (
+    "fail",
+    "fail_after",
+    "pending",
+    "slow",
+    "forget",
+    "scheduling",
+    "conflict",
+    "stopped",
+    "canceled",
+    "short_result",
+    "between",
+    "state",
+)
+_NEEDED = {
+    "delay": "seconds",
+    "pending": "seconds",
+    "slow": "seconds",
+    "status": "status",
+    "between": "sql",
+    "state": "state",
+    "redirect": "to",
+}
 _TYPES = {"seconds": (int, float), "status": int, "sql": str, "state": str, "to": str}
 _CHOICES = {"error_shape": ("shape", SHAPES), "monster": ("kind", wire.MONSTERS)}
 RETRY_AFTER = ("absent", "1", "date", "0", "negative", "text")
@@ -48,7 +90,9 @@ class Faults:
             raise ValueError(f"unknown action {action!r}; known: {', '.join(HTTP_ACTIONS + STATEMENT_ACTIONS)}")
         need = _NEEDED.get(action)
         if need and not isinstance(rule.get(need), _TYPES[need]):
-            raise ValueError(f"action {action} needs {'an' if need == 'sql' else 'a' if need != 'seconds' else 'a number of'} {need}")
+            raise ValueError(
+                f"action {action} needs {'an' if need == 'sql' else 'a' if need != 'seconds' else 'a number of'} {need}"
+            )
         if action in _CHOICES:
             name, choices = _CHOICES[action]
             if rule.get(name) not in choices:
@@ -62,7 +106,8 @@ class Faults:
         return rule
 
     def matching(self, method, path, text):
-        """The rules that apply to this request; counts it. `text` is the statement's, None when the request has none."""
+        """The rules that apply to this request; counts it. `text` is the statement's, None when the request has
+        none."""
         found = []
         for rule in self.rules.values():
             if rule.get("method") and rule["method"].upper() != method:
@@ -98,7 +143,12 @@ def cut(request):
 
 
 def middleware(workspace):
-    faults, statements, settings, weather = workspace.faults, workspace.statements, workspace.settings, workspace.weather
+    faults, statements, settings, weather = (
+        workspace.faults,
+        workspace.statements,
+        workspace.settings,
+        workspace.weather,
+    )
 
     async def text_of(request):
         """The SQL text that a request is about."""
@@ -122,7 +172,11 @@ def middleware(workspace):
         rules = faults.matching(request.method, request.path, await text_of(request)) if faults.rules else []
         request["statement_faults"] = [r for r in rules if r["action"] in STATEMENT_ACTIONS]
         for rule in request["statement_faults"]:
-            if rule["action"] == "forget" and (match := _STATEMENT_ID.match(request.path)) and match.group(1) in statements.all:
+            if (
+                rule["action"] == "forget"
+                and (match := _STATEMENT_ID.match(request.path))
+                and match.group(1) in statements.all
+            ):
                 statements.all[match.group(1)].forgotten = True
         rule = next((r for r in rules if r["action"] in HTTP_ACTIONS), None)
         if rule is None and not rules:
@@ -134,7 +188,9 @@ def middleware(workspace):
         """429 above rate_limit; a login page on a unified host for a call without the workspace header."""
         if not request.path.startswith("/api/"):
             return None
-        if settings.unified_host and not (request.headers.get("X-Databricks-Workspace-Id") or request.headers.get("X-Databricks-Org-Id")):
+        if settings.unified_host and not (
+            request.headers.get("X-Databricks-Workspace-Id") or request.headers.get("X-Databricks-Org-Id")
+        ):
             weather.met("unified_host")
             return web.Response(text=LOGIN_PAGE, content_type="text/html")
         if settings.rate_limit:
@@ -153,8 +209,14 @@ def middleware(workspace):
         if settings.body_limit_form == "reset":
             return cut(request)
         if settings.body_limit_form == "413":
-            return web.Response(text="<html><head><title>413 Request Entity Too Large</title></head></html>", status=413, content_type="text/html")
-        return web.json_response({"error_code": "MALFORMED_REQUEST", "message": "The request body is too large."}, status=400)
+            return web.Response(
+                text="<html><head><title>413 Request Entity Too Large</title></head></html>",
+                status=413,
+                content_type="text/html",
+            )
+        return web.json_response(
+            {"error_code": "MALFORMED_REQUEST", "message": "The request body is too large."}, status=400
+        )
 
     return apply
 
@@ -164,9 +226,20 @@ def rate_limited(workspace, how):
     workspace.weather.met("rate_limit")
     if how != "absent":
         workspace.weather.met("retry_after")
-    values = {"absent": None, "1": "1", "date": formatdate(workspace.clock.now() + 1, usegmt=True), "0": "0", "negative": "-5", "text": "soon"}
+    values = {
+        "absent": None,
+        "1": "1",
+        "date": formatdate(workspace.clock.now() + 1, usegmt=True),
+        "0": "0",
+        "negative": "-5",
+        "text": "soon",
+    }
     code, message = _BODIES[429]
-    return web.json_response({"error_code": code, "message": message}, status=429, headers={"Retry-After": values[how]} if values[how] else {})
+    return web.json_response(
+        {"error_code": code, "message": message},
+        status=429,
+        headers={"Retry-After": values[how]} if values[how] else {},
+    )
 
 
 async def _act(request, handler, rule, workspace):
@@ -213,8 +286,25 @@ async def _act(request, handler, rule, workspace):
     return cut(request)
 
 
-_FORMS = {"cut_gzip", "gzip_bomb", "accept_only", "slow_headers", "interim", "close_idle", "connection_close", "redirect", "monster", "reset_before",
-          "reset_after", "wrong_org", "ip_blocked", "auth_unavailable", "error_shape", "start_503", "discovery"}
+_FORMS = {
+    "cut_gzip",
+    "gzip_bomb",
+    "accept_only",
+    "slow_headers",
+    "interim",
+    "close_idle",
+    "connection_close",
+    "redirect",
+    "monster",
+    "reset_before",
+    "reset_after",
+    "wrong_org",
+    "ip_blocked",
+    "auth_unavailable",
+    "error_shape",
+    "start_503",
+    "discovery",
+}
 
 
 def _refusal(action, rule, workspace):
@@ -228,10 +318,16 @@ def _refusal(action, rule, workspace):
     if action == "wrong_org":
         return refusal(403, f"Invalid access to Org: {workspace.workspace_id}")
     if action == "ip_blocked":
-        return refusal(403, f"Source IP address: 203.0.113.7 is blocked by Databricks IP ACL for workspace: {workspace.workspace_id} "
-                            "[ReqId: 8f3c1a52-0000-4000-8000-000000000001]")
+        return refusal(
+            403,
+            f"Source IP address: 203.0.113.7 is blocked by Databricks IP ACL for workspace: {workspace.workspace_id} "
+            "[ReqId: 8f3c1a52-0000-4000-8000-000000000001]",
+        )
     if action == "auth_unavailable":
-        return web.json_response({"error_code": "TEMPORARILY_UNAVAILABLE", "message": "Authentication is temporarily unavailable"}, status=503)
+        return web.json_response(
+            {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "Authentication is temporarily unavailable"},
+            status=503,
+        )
     if action == "error_shape":
         return wire.error_shape(rule["shape"])
     if action == "gzip_bomb":

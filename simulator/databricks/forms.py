@@ -9,14 +9,25 @@ ERROR_FORMS = ("field", "text_only", "leading_newline", "exception_name", "none"
 PERMISSION_FORMS = ("unity", "class", "class_line")
 _STATE = re.compile(r"\.?\s*SQLSTATE: \w{5}")
 _EXCEPTIONS = {
-    "DELTA_CONCURRENT_APPEND": "ConcurrentAppendException", "DELTA_CONCURRENT_DELETE_READ": "ConcurrentDeleteReadException",
-    "DELTA_CONCURRENT_DELETE_DELETE": "ConcurrentDeleteDeleteException", "DELTA_CONCURRENT_WRITE": "ConcurrentWriteException",
-    "DELTA_CONCURRENT_TRANSACTION": "ConcurrentTransactionException", "DELTA_METADATA_CHANGED": "MetadataChangedException",
+    "DELTA_CONCURRENT_APPEND": "ConcurrentAppendException",
+    "DELTA_CONCURRENT_DELETE_READ": "ConcurrentDeleteReadException",
+    "DELTA_CONCURRENT_DELETE_DELETE": "ConcurrentDeleteDeleteException",
+    "DELTA_CONCURRENT_WRITE": "ConcurrentWriteException",
+    "DELTA_CONCURRENT_TRANSACTION": "ConcurrentTransactionException",
+    "DELTA_METADATA_CHANGED": "MetadataChangedException",
     "DELTA_PROTOCOL_CHANGED": "ProtocolChangedException",
 }
-_CODES = {"2D521": ("BAD_REQUEST", "ABORTED"), "40000": ("BAD_REQUEST", "ABORTED"), "XX000": ("INTERNAL_ERROR", "UNKNOWN", "BAD_REQUEST"),
-          "KD001": ("BAD_REQUEST", "IO_ERROR"), "42K03": ("BAD_REQUEST", "NOT_FOUND"), "42P01": ("BAD_REQUEST", "NOT_FOUND"),
-          "42704": ("BAD_REQUEST", "NOT_FOUND"), "42P07": ("BAD_REQUEST", "ALREADY_EXISTS"), "42710": ("BAD_REQUEST", "ALREADY_EXISTS")}
+_CODES = {
+    "2D521": ("BAD_REQUEST", "ABORTED"),
+    "40000": ("BAD_REQUEST", "ABORTED"),
+    "XX000": ("INTERNAL_ERROR", "UNKNOWN", "BAD_REQUEST"),
+    "KD001": ("BAD_REQUEST", "IO_ERROR"),
+    "42K03": ("BAD_REQUEST", "NOT_FOUND"),
+    "42P01": ("BAD_REQUEST", "NOT_FOUND"),
+    "42704": ("BAD_REQUEST", "NOT_FOUND"),
+    "42P07": ("BAD_REQUEST", "ALREADY_EXISTS"),
+    "42710": ("BAD_REQUEST", "ALREADY_EXISTS"),
+}
 
 
 class PermissionRefused(SqlError):
@@ -51,8 +62,12 @@ def show(error, text, settings, rng, met):
         if how == "unity":
             return make("", "", f"PERMISSION_DENIED: {error.reason}", "BAD_REQUEST")
         if how == "class":
-            error = make(error.error_class, error.sql_state, f"[INSUFFICIENT_PERMISSIONS] Insufficient privileges:\n{error.reason} SQLSTATE: 42501",
-                         "BAD_REQUEST")
+            error = make(
+                error.error_class,
+                error.sql_state,
+                f"[INSUFFICIENT_PERMISSIONS] Insufficient privileges:\n{error.reason} SQLSTATE: 42501",
+                "BAD_REQUEST",
+            )
     state = error.sql_state or state_of(error.error_class)
     if not state:
         return error
@@ -70,7 +85,16 @@ def show(error, text, settings, rng, met):
     if form == "none":
         return make(error.error_class, "", bare, code)
     if form == "exception_name":
-        return make(error.error_class, "",
-                    f"[{error.error_class}] com.databricks.sql.transaction.tahoe.{_EXCEPTIONS[error.error_class]}: {bare}", code)
+        return make(
+            error.error_class,
+            "",
+            f"[{error.error_class}] com.databricks.sql.transaction.tahoe.{_EXCEPTIONS[error.error_class]}: {bare}",
+            code,
+        )
     line = text.split("\n", 1)[0]
-    return make(error.error_class, "", f"\n{bare.rstrip()} SQLSTATE: {state} (line 1, pos 0)\n\n== SQL ==\n{text}\n{'^' * max(3, len(line))}\n", code)
+    return make(
+        error.error_class,
+        "",
+        f"\n{bare.rstrip()} SQLSTATE: {state} (line 1, pos 0)\n\n== SQL ==\n{text}\n{'^' * max(3, len(line))}\n",
+        code,
+    )

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from .sql_text import name_value, read_name
 
-# What docs/setup.md grants, (privileges, kind, what is added to the catalog's name). A test compares this list with the document.
+# What docs/setup.md grants, (privileges, kind, what is added to the catalog's name). A test compares this list with the
+# document.
 DOCUMENTED = (
     (("USE CATALOG",), "CATALOG", ""),
     (("USE SCHEMA", "CREATE TABLE", "SELECT", "MODIFY"), "SCHEMA", ".{schema}"),
@@ -60,17 +61,24 @@ class Grants:
         """Forgets the owners of `target` and of all below it."""
         target = target.lower()
         with self._lock:
-            self.owners = {name: who for name, who in self.owners.items() if name != target and not name.startswith(target + ".")}
+            self.owners = {
+                name: who for name, who in self.owners.items() if name != target and not name.startswith(target + ".")
+            }
             self._file.write_text(json.dumps(self.owners))
 
     def lacks(self, privilege, target):
-        """Whether the principal lacks `privilege` on the dotted `target`: denied, or neither granted nor owned there or above."""
+        """Whether the principal lacks `privilege` on the dotted `target`: denied, or neither granted nor owned there
+        or above."""
         parts = target.lower().split(".") if privilege != "CAN USE" else [target.lower()]
         names = [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
         if any((privilege, name) in self.denied for name in names):
             return True
-        return not any((privilege, name) in self.granted or (privilege != "MANAGE" and ("ALL PRIVILEGES", name) in self.granted)
-                       or self.owners.get(name) == PRINCIPAL for name in names)
+        return not any(
+            (privilege, name) in self.granted
+            or (privilege != "MANAGE" and ("ALL PRIVILEGES", name) in self.granted)
+            or self.owners.get(name) == PRINCIPAL
+            for name in names
+        )
 
 
 def read_grant(tokens):
@@ -80,7 +88,11 @@ def read_grant(tokens):
         return None
     privileges = " ".join(t.text.upper() for t in tokens[1:at]).split(",")
     at += 1
-    if at + 1 < len(tokens) and tokens[at].is_word("catalog", "schema", "database", "table", "view", "volume") and tokens[at + 1].text != ".":
+    if (
+        at + 1 < len(tokens)
+        and tokens[at].is_word("catalog", "schema", "database", "table", "view", "volume")
+        and tokens[at + 1].text != "."
+    ):
         at += 1
     name = read_name(tokens, at)
     if name is None or name.last + 1 >= len(tokens) or not tokens[name.last].is_word("to", "from"):

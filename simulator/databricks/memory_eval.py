@@ -1,6 +1,7 @@
 """Evaluation of the engine-free mode: trees of memory_parse become Python functions of a row.
 
-A relation is (columns, rows): columns are (qualifier, name, type), a qualifier being an alias or the parts of a table's full name.
+A relation is (columns, rows): columns are (qualifier, name, type), a qualifier being an alias or the parts of a
+table's full name.
 Three-valued logic: None is NULL.
 """
 
@@ -36,8 +37,16 @@ def same_kind(a, b):
     return a, b
 
 
-_KINDS = {int: "BIGINT", Decimal: "DOUBLE", float: "DOUBLE", Float32: "FLOAT", bool: "BOOLEAN", Instant: "TIMESTAMP", datetime: "TIMESTAMP_NTZ",
-          date: "DATE"}
+_KINDS = {
+    int: "BIGINT",
+    Decimal: "DOUBLE",
+    float: "DOUBLE",
+    Float32: "FLOAT",
+    bool: "BOOLEAN",
+    Instant: "TIMESTAMP",
+    datetime: "TIMESTAMP_NTZ",
+    date: "DATE",
+}
 
 
 def _kind_of(value):
@@ -83,8 +92,12 @@ def _bounded(run, kind, op):
         if value is not None and not -bound <= value < bound:
             if not session.ansi:
                 return (value + bound) % (2 * bound) - bound
-            raise refuse("ARITHMETIC_OVERFLOW", f"{'long' if kind == 'BIGINT' else 'integer'} overflow. Use 'try_{_WORDS[op]}' to tolerate overflow and "
-                         "return NULL instead. If necessary set \"spark.sql.ansi.enabled\" to \"false\" to bypass this error.")
+            raise refuse(
+                "ARITHMETIC_OVERFLOW",
+                f"{'long' if kind == 'BIGINT' else 'integer'} overflow. Use 'try_{_WORDS[op]}' to tolerate overflow "
+                f"and "
+                'return NULL instead. If necessary set "spark.sql.ansi.enabled" to "false" to bypass this error.',
+            )
         return value
     return bounded
 
@@ -115,7 +128,8 @@ _OPERATORS = {
 
 
 class Context:
-    """What one statement sees: its text, parameters and tables. `table(name)` answers a Table; `read_file(path)` lines."""
+    """What one statement sees: its text, parameters and tables. `table(name)` answers a Table; `read_file(path)`
+    lines."""
 
     def __init__(self, text, parameters, table, local_path):
         self.text, self.parameters, self.table, self.local_path = text, parameters, table, local_path
@@ -129,8 +143,11 @@ class Context:
         start, end = span
         line = self.text.count("\n", 0, start) + 1
         position = start - self.text.rfind("\n", 0, start)
-        return refuse(bad.error_class, f"{bad.text} SQLSTATE: {bad.as_error().sql_state}\n== SQL (line {line}, position {position}) "
-                      f"==\n...{self.text[start:end]}...\n{' ' * 3}{'^' * (end - start)}\n")
+        return refuse(
+            bad.error_class,
+            f"{bad.text} SQLSTATE: {bad.as_error().sql_state}\n== SQL (line {line}, position {position}) "
+            f"==\n...{self.text[start:end]}...\n{' ' * 3}{'^' * (end - start)}\n",
+        )
 
 
 class Scope:
@@ -143,7 +160,8 @@ class Scope:
             self._by_name.setdefault(name.lower(), []).append(at)
 
     def find(self, parts):
-        """(position, field or None, type) of a column name. Raises UNRESOLVED_COLUMN, AMBIGUOUS_REFERENCE or FIELD_NOT_FOUND."""
+        """(position, field or None, type) of a column name. Raises UNRESOLVED_COLUMN, AMBIGUOUS_REFERENCE or
+        FIELD_NOT_FOUND."""
         lower = [part.lower() for part in parts]
         for split in range(len(parts), 0, -1):  # the longest column name first, then a struct's field
             if len(parts) - split > 1:
@@ -186,8 +204,12 @@ class Scope:
 
     def _param(self, name):
         if name not in self.context.parameters:
-            raise refuse("UNBOUND_SQL_PARAMETER", f"Found the unbound parameter: {name}. Please, fix `args` and provide a mapping "
-                           "of the parameter to either a SQL literal or collection constructor functions such as `map()`, `array()`, `struct()`.")
+            raise refuse(
+                "UNBOUND_SQL_PARAMETER",
+                f"Found the unbound parameter: {name}. Please, fix `args` and provide a mapping "
+                "of the parameter to either a SQL literal or collection constructor functions such as `map()`, "
+                "`array()`, `struct()`.",
+            )
         value, kind = self.context.parameters[name]
         return (lambda row: value), kind
 
@@ -212,12 +234,18 @@ class Scope:
         try:
             value = caster(kind)(text)
         except BadValue:
-            raise refuse("INVALID_TYPED_LITERAL", f"The value of the typed literal \"{kind}\" is invalid: '{text}'.") from None
+            raise refuse(
+                "INVALID_TYPED_LITERAL", f"The value of the typed literal \"{kind}\" is invalid: '{text}'."
+            ) from None
         return (lambda row: value), kind
 
     def _cast(self, inner, kind, tolerant, span):
         run, cast, context = self.compile(inner)[0], caster(kind), self.context
-        if inner[0] in ("lit", "param") and isinstance(run(None), str) and (word := special(run(None), kind)) is not None:
+        if (
+            inner[0] in ("lit", "param")
+            and isinstance(run(None), str)
+            and (word := special(run(None), kind)) is not None
+        ):
             return (lambda row: word), kind
         if tolerant:
             def attempt(row):
@@ -269,7 +297,9 @@ class Scope:
             raise unknown(f"the operator {op}")
         if op not in "+-*":
             return _OPERATORS[op](a, b), "STRING" if op == "||" else "BOOLEAN"
-        result = _arithmetic(op, (kind, left[1] if left[0] == "lit" else None), (other, right[1] if right[0] == "lit" else None))
+        result = _arithmetic(
+            op, (kind, left[1] if left[0] == "lit" else None), (other, right[1] if right[0] == "lit" else None)
+        )
         run, cast = _OPERATORS[op](a, b), caster(result)
         if result in _INTEGERS:
             return _bounded(run, result, op), result
@@ -313,8 +343,11 @@ class Scope:
     def _condition(self, node):
         run, kind = self.compile(node)
         if kind == "VOID":
-            raise refuse("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", 'Cannot resolve "CASE WHEN NULL" due to data type mismatch: The first parameter '
-                         'requires the "BOOLEAN" type, however "NULL" has the type "VOID".')
+            raise refuse(
+                "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE",
+                'Cannot resolve "CASE WHEN NULL" due to data type mismatch: The first parameter '
+                'requires the "BOOLEAN" type, however "NULL" has the type "VOID".',
+            )
         return run
 
     def _query(self, select):
@@ -326,7 +359,10 @@ class Scope:
             if not memo:
                 found = rows()
                 if len(found) > 1:
-                    raise refuse("SCALAR_SUBQUERY_TOO_MANY_ROWS", "More than one row returned by a subquery used as an expression.")
+                    raise refuse(
+                        "SCALAR_SUBQUERY_TOO_MANY_ROWS",
+                        "More than one row returned by a subquery used as an expression.",
+                    )
                 memo.append(found[0][0] if found else None)
             return memo[0]
         return single, columns[0][2]
@@ -343,11 +379,19 @@ class Scope:
         compiled = [self.compile(a) for a in args]
         runs = [c[0] for c in compiled]
         kind = next((k for _, k in compiled if k != "VOID"), "VOID")
-        simple = {"lower": lambda v: to_text(v).lower(), "upper": lambda v: to_text(v).upper(), "trim": lambda v: to_text(v).strip(" "),
-                  "length": lambda v: len(to_text(v)), "size": len}
+        simple = {
+            "lower": lambda v: to_text(v).lower(),
+            "upper": lambda v: to_text(v).upper(),
+            "trim": lambda v: to_text(v).strip(" "),
+            "length": lambda v: len(to_text(v)),
+            "size": len,
+        }
         if name in simple and len(runs) == 1:
             apply, run = simple[name], runs[0]
-            return (lambda row: None if (v := run(row)) is None else apply(v)), "INT" if name in ("length", "size") else "STRING"
+            return (lambda row: None if (v := run(row)) is None else apply(v)), "INT" if name in (
+                "length",
+                "size",
+            ) else "STRING"
         if name in ("coalesce", "nvl", "ifnull"):
             return (lambda row: next((v for run in runs if (v := run(row)) is not None), None)), kind
         if name == "concat":
@@ -426,7 +470,10 @@ def _read_lines(path, shown):
     """The lines of a file, or of the files of a directory; hidden ones have none."""
     shown = shown if shown.startswith("dbfs:") else f"dbfs:{shown}"
     if re.search(r"[{}\[\]]", path):
-        raise refuse("UNSUPPORTED_DATASOURCE_FOR_DIRECT_QUERY", f"Unsupported data source type for direct query on files: text {shown}")
+        raise refuse(
+            "UNSUPPORTED_DATASOURCE_FOR_DIRECT_QUERY",
+            f"Unsupported data source type for direct query on files: text {shown}",
+        )
     if not os.path.exists(path):
         raise refuse("PATH_NOT_FOUND", f"Path does not exist: {shown}.")
     names = [path] if os.path.isfile(path) else sorted(e.path for e in os.scandir(path) if e.is_file())
@@ -500,7 +547,11 @@ def _join(source, context):
                     if all(test(a + b) is True for test in tests):
                         yield a, [b]
             return
-        find = lookup(right_table, right_rows, [b for _, b in pairs], right_scope) if pairs else (lambda key, all=right_rows(): all)
+        find = (
+            lookup(right_table, right_rows, [b for _, b in pairs], right_scope)
+            if pairs
+            else (lambda key, all=right_rows(): all)
+        )
         for a in left_rows():
             yield a, [b for b in find(tuple(key(a) for key in keys)) if all(test(a + b) is True for test in tests)]
 
@@ -632,13 +683,17 @@ def _aggregate(select, items, calls, columns, rows, context):
         groups = {} if keys else {(): []}
         for row in rows():
             groups.setdefault(tuple(run(row) for run, _ in keys), []).append(row)
-        return [list(key) + [_fold(name, run, distinct, members) for name, (run, _), distinct in made] for key, members in groups.items()]
+        return [
+            list(key) + [_fold(name, run, distinct, members) for name, (run, _), distinct in made]
+            for key, members in groups.items()
+        ]
 
     return new, grouped, [(_replace(node, by), alias) for node, alias in items]
 
 
 def _summed(name, run, kind):
-    """The function and type of an aggregate's argument: sums have a wider type, and of texts they are sums of numbers."""
+    """The function and type of an aggregate's argument: sums have a wider type, and of texts they are sums of
+    numbers."""
     if name != "sum" or not isinstance(kind, str):
         return run, kind
     if kind in _INTEGERS:
@@ -661,8 +716,15 @@ def _fold(name, run, distinct, rows):
 
 def _number(items, windows, columns, rows, context):
     scope = Scope(columns, context)
-    made = [([scope.compile(p)[0] for p in w[1]], [(scope.compile(e)[0], down) for e, down in w[2]], w[3],
-             scope.compile(w[4]) if w[4] is not None else (None, "BIGINT" if w[3] == "count" else "INT")) for w in windows]
+    made = [
+        (
+            [scope.compile(p)[0] for p in w[1]],
+            [(scope.compile(e)[0], down) for e, down in w[2]],
+            w[3],
+            scope.compile(w[4]) if w[4] is not None else (None, "BIGINT" if w[3] == "count" else "INT"),
+        )
+        for w in windows
+    ]
     new = columns + [("", f"_w{i}", kind) for i, (_, _, _, (_, kind)) in enumerate(made)]
 
     def numbered():

@@ -1,9 +1,12 @@
 """Parser of the engine-free mode: the SQL that the hub sends, as a tree of tuples.
 
-Expressions: ("lit", value) ("typed", value, type) ("date_literal", text, type) ("param", name) ("col", parts) ("call", name, args, distinct) ("cast", e, type, try, text) ("bin", op, a, b)
-("not", e) ("isnull", e) ("in", e, list) ("case", [(when, then)], else) ("query", select) ("exists", select) ("window", partition,
+Expressions: ("lit", value) ("typed", value, type) ("date_literal", text, type) ("param", name) ("col", parts)
+("call", name, args, distinct) ("cast", e, type, try, text) ("bin", op, a, b)
+("not", e) ("isnull", e) ("in", e, list) ("case", [(when, then)], else) ("query", select) ("exists", select)
+("window", partition,
 [(e, descending)]) ("star", parts).
-A Select has items [(e, alias)], source, where, group, order [(e, descending)], limit, distinct; a source is ("table", name, alias),
+A Select has items [(e, alias)], source, where, group, order [(e, descending)], limit, distinct; a source is
+("table", name, alias),
 ("query", select, alias), ("file", path, alias) or ("join", kind, left, right, on).
 """
 
@@ -18,8 +21,38 @@ from .sql_text import literal_value, name_value, read_name
 _BINARY = {"or": 1, "and": 2, "=": 4, "==": 4, "<=>": 4, "<>": 4, "!=": 4, "<": 4, ">": 4, "<=": 4, ">=": 4,
            "||": 5, "+": 6, "-": 6, "*": 7, "/": 7, "%": 7}
 _COMPARED = 4  # the level of IS, IN, BETWEEN, LIKE
-_ENDS = ("from", "where", "group", "order", "limit", "on", "when", "then", "join", "inner", "left", "cross", "union", "using", "having",
-         "set", "values", "and", "or", "else", "end", "as", "is", "in", "not", "between", "like", "asc", "desc", "nulls")
+_ENDS = (
+    "from",
+    "where",
+    "group",
+    "order",
+    "limit",
+    "on",
+    "when",
+    "then",
+    "join",
+    "inner",
+    "left",
+    "cross",
+    "union",
+    "using",
+    "having",
+    "set",
+    "values",
+    "and",
+    "or",
+    "else",
+    "end",
+    "as",
+    "is",
+    "in",
+    "not",
+    "between",
+    "like",
+    "asc",
+    "desc",
+    "nulls",
+)
 
 
 @dataclass
@@ -58,8 +91,10 @@ class Parser:
     def unknown(self, what=None):
         """The error for anything that this mode does not know."""
         near = self.tokens[self.at].text if self.at < len(self.tokens) else "end of input"
-        return refuse("PARSE_SYNTAX_ERROR",
-                      f"Syntax error at or near '{near}': the engine-free mode does not know {what or 'this statement'}.")
+        return refuse(
+            "PARSE_SYNTAX_ERROR",
+            f"Syntax error at or near '{near}': the engine-free mode does not know {what or 'this statement'}.",
+        )
 
     def word(self, *words):
         """Takes the next token when it is one of `words`."""
@@ -159,7 +194,12 @@ class Parser:
         if self.op("*"):
             return ("star", []), None
         start = read_name(self.tokens, self.at)
-        if start and start.last + 1 < len(self.tokens) and self.tokens[start.last].text == "." and self.tokens[start.last + 1].text == "*":
+        if (
+            start
+            and start.last + 1 < len(self.tokens)
+            and self.tokens[start.last].text == "."
+            and self.tokens[start.last + 1].text == "*"
+        ):
             self.at = start.last + 2
             return ("star", start.parts), None
         begin = self.at
@@ -269,7 +309,11 @@ class Parser:
             raise self.unknown("this (expression missing)")
         if self.op("-"):
             inner = self.expression(8)
-            return ("lit", -inner[1]) if inner[0] == "lit" and type(inner[1]) in (int, float, Decimal) else ("bin", "-", ("lit", 0), inner)
+            return (
+                ("lit", -inner[1])
+                if inner[0] == "lit" and type(inner[1]) in (int, float, Decimal)
+                else ("bin", "-", ("lit", 0), inner)
+            )
         if self.op("("):
             if self.tokens[self.at].is_word("select"):
                 out = ("query", self.query())
@@ -298,7 +342,11 @@ class Parser:
                 return self._case()
             if low == "exists" and self.at < len(self.tokens) and self.tokens[self.at].text == "(":
                 return "exists", self.query()
-            if low in ("date", "timestamp", "timestamp_ntz") and self.at < len(self.tokens) and self.tokens[self.at].kind == "string":
+            if (
+                low in ("date", "timestamp", "timestamp_ntz")
+                and self.at < len(self.tokens)
+                and self.tokens[self.at].kind == "string"
+            ):
                 return "date_literal", self.string(), low.upper()
             if self.op("("):
                 return self._call(low)
@@ -309,7 +357,11 @@ class Parser:
         raise self.unknown("this expression")
 
     def _fields(self, expression):
-        while self.at + 1 < len(self.tokens) and self.tokens[self.at].text == "." and self.tokens[self.at + 1].kind in ("word", "quoted"):
+        while (
+            self.at + 1 < len(self.tokens)
+            and self.tokens[self.at].text == "."
+            and self.tokens[self.at + 1].kind in ("word", "quoted")
+        ):
             self.at += 1
             expression = ("field", expression, self.identifier())
         return expression
@@ -346,9 +398,15 @@ class Parser:
         return self._fields(("call", name, args, distinct))
 
     def _window(self, name, args):
-        """row_number(), count(*), lead(e), last_value(e, true): the last one that is not null, up to the current row."""
-        if name not in ("row_number", "count") and not (name == "lead" and len(args) == 1) and not (name == "last_value" and len(args) == 2 and args[1] == ("lit", True)) \
-                or name == "count" and args:
+        """row_number(), count(*), lead(e), last_value(e, true): the last one that is not null, up to the current
+        row."""
+        if (
+            name not in ("row_number", "count")
+            and not (name == "lead" and len(args) == 1)
+            and not (name == "last_value" and len(args) == 2 and args[1] == ("lit", True))
+            or name == "count"
+            and args
+        ):
             raise self.unknown(f"the window function {name}")
         self.need("(")
         partition = self._expressions() if self.words("partition", "by") else []

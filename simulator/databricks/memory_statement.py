@@ -5,15 +5,25 @@ from .memory_eval import Context, Scope, columns_of, equalities, lookup, open_so
 from .memory_parse import Parser
 from .memory_table import MemoryColumn, MemoryTable, MemoryView, ViewRows
 from .memory_types import BadValue, caster, normal_type, session, to_cell
-from .refusals import (check_append_only, check_clustering, check_column_names, check_properties, check_relation_name, check_table_features,
-                       refuse, unresolved_column)
+from .refusals import (
+    check_append_only,
+    check_clustering,
+    check_column_names,
+    check_properties,
+    check_relation_name,
+    check_table_features,
+    refuse,
+    unresolved_column,
+)
 from .result import Column, Result, counted
 from .sql_text import quote
 from .unity import no_such_schema
 
-
-_MAPPING = ("\nPlease enable Column Mapping on your Delta table with mapping mode 'name'.\nYou can use one of the following commands.\n\nALTER "
-            "TABLE table_name SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')")
+_MAPPING = (
+    "\nPlease enable Column Mapping on your Delta table with mapping mode 'name'.\nYou can use one of the following "
+    "commands.\n\nALTER "
+    "TABLE table_name SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')"
+)
 
 
 def _by_name(table):
@@ -44,9 +54,18 @@ class Statement:
 
     def _run(self):
         p = self.p
-        for first, action in (("merge", self._merge), ("create", self._create), ("alter", self._alter), ("drop", self._drop),
-                              ("insert", self._insert), ("delete", self._delete), ("update", self._update), ("truncate", self._truncate),
-                              ("comment", self._comment), ("show", self._show)):
+        for first, action in (
+            ("merge", self._merge),
+            ("create", self._create),
+            ("alter", self._alter),
+            ("drop", self._drop),
+            ("insert", self._insert),
+            ("delete", self._delete),
+            ("update", self._update),
+            ("truncate", self._truncate),
+            ("comment", self._comment),
+            ("show", self._show),
+        ):
             if p.word(first):
                 return action()
         if p.word("describe", "desc"):
@@ -82,8 +101,11 @@ class Statement:
         full = self._full(name)
         found = self.engine._schemas.get(full[1], {}).get(full[2])
         if found is None:
-            raise refuse("TABLE_OR_VIEW_NOT_FOUND", f"The table or view {'.'.join(map(quote, name.parts))} cannot be found. Verify "
-                           "the spelling and correctness of the schema and catalog.")
+            raise refuse(
+                "TABLE_OR_VIEW_NOT_FOUND",
+                f"The table or view {'.'.join(map(quote, name.parts))} cannot be found. Verify "
+                "the spelling and correctness of the schema and catalog.",
+            )
         return found
 
     def _schema(self, full):
@@ -102,8 +124,10 @@ class Statement:
                 p.string()
             p.end()
             if full[1] in self.engine._schemas and not guarded:
-                raise refuse("SCHEMA_ALREADY_EXISTS", f"Cannot create schema {quote(full[0])}.{quote(full[1])} because it "
-                               "already exists.")
+                raise refuse(
+                    "SCHEMA_ALREADY_EXISTS",
+                    f"Cannot create schema {quote(full[0])}.{quote(full[1])} because it already exists.",
+                )
             self.engine._schemas.setdefault(full[1], {})
             return Result()
         replace = p.words("or", "replace")
@@ -129,8 +153,10 @@ class Statement:
             return Result()
         self._check_new(table, clustered)
         if full[2] in schema and not replace:
-            raise refuse("TABLE_OR_VIEW_ALREADY_EXISTS", f"Cannot create table or view {quote(full[1])}.{quote(full[2])} because "
-                           "it already exists.")
+            raise refuse(
+                "TABLE_OR_VIEW_ALREADY_EXISTS",
+                f"Cannot create table or view {quote(full[1])}.{quote(full[2])} because it already exists.",
+            )
         schema[full[2]] = table
         return Result()
 
@@ -169,16 +195,23 @@ class Statement:
         columns = self._view_rows(view)[0]
         if names is not None and len(names) != len(columns):
             raise p.unknown("a list of names of another length than the query")
-        view.columns = [MemoryColumn(names[i] if names else name, kind if isinstance(kind, str) else "STRING") for i, (_, name, kind) in enumerate(columns)]
+        view.columns = [
+            MemoryColumn(names[i] if names else name, kind if isinstance(kind, str) else "STRING")
+            for i, (_, name, kind) in enumerate(columns)
+        ]
         self._distinct(view.columns)
         found = schema.get(full[2])
         if found is not None and guarded:
             return Result()
         if found is not None and not replace:
-            raise refuse("TABLE_OR_VIEW_ALREADY_EXISTS", f"Cannot create table or view {quote(full[1])}.{quote(full[2])} because "
+            raise refuse("TABLE_OR_VIEW_ALREADY_EXISTS", f"Cannot create table or view "
+                                                         f"{quote(full[1])}.{quote(full[2])} because "
                            "it already exists.")
         if found is not None and not isinstance(found, MemoryView):
-            raise refuse("EXPECT_VIEW_NOT_TABLE.NO_ALTERNATIVE", f"The table {'.'.join(map(quote, full))} does not support CREATE OR REPLACE VIEW.")
+            raise refuse(
+                "EXPECT_VIEW_NOT_TABLE.NO_ALTERNATIVE",
+                f"The table {'.'.join(map(quote, full))} does not support CREATE OR REPLACE VIEW.",
+            )
         schema[full[2]] = view
         return Result()
 
@@ -211,8 +244,10 @@ class Statement:
         names = [c.name.lower() for c in columns]
         for name in names:
             if names.count(name) > 1:
-                raise refuse("COLUMN_ALREADY_EXISTS", f"The column `{name}` already exists. Choose another name or rename the "
-                               "existing column.")
+                raise refuse(
+                    "COLUMN_ALREADY_EXISTS",
+                    f"The column `{name}` already exists. Choose another name or rename the existing column.",
+                )
 
     def _properties(self):
         p, out = self.p, {}
@@ -259,10 +294,14 @@ class Statement:
             self._drop_check(table)
         elif p.words("drop", "column"):
             self._known(table, [p.identifier()])
-            raise refuse("DELTA_UNSUPPORTED_DROP_COLUMN", "DROP COLUMN is not supported for your Delta table. " + _MAPPING)
+            raise refuse(
+                "DELTA_UNSUPPORTED_DROP_COLUMN", "DROP COLUMN is not supported for your Delta table. " + _MAPPING
+            )
         elif p.words("rename", "column"):
             self._known(table, [p.identifier()])
-            raise refuse("DELTA_UNSUPPORTED_RENAME_COLUMN", "Column rename is not supported for your Delta table. " + _MAPPING)
+            raise refuse(
+                "DELTA_UNSUPPORTED_RENAME_COLUMN", "Column rename is not supported for your Delta table. " + _MAPPING
+            )
         else:
             raise p.unknown()
         p.end()
@@ -278,8 +317,10 @@ class Statement:
                 raise refuse("FIELD_ALREADY_EXISTS", f"Cannot add column, because `{column.name}` already exists in "
                              f"\"{', '.join(c.name for c in table.columns)}\".")
             if not column.nullable:
-                raise refuse("DELTA_OPERATION_NOT_ALLOWED", "Operation not allowed: `ADD COLUMNS ... NOT NULL` is not supported for Delta "
-                             "tables.")
+                raise refuse(
+                    "DELTA_OPERATION_NOT_ALLOWED",
+                    "Operation not allowed: `ADD COLUMNS ... NOT NULL` is not supported for Delta tables.",
+                )
         check_column_names([c.name for c in added], table.properties)
         check_table_features([c.kind for c in added], table.properties)
         table.columns.extend(added)
@@ -301,8 +342,11 @@ class Statement:
         elif p.word("type"):
             kind = p.type()
             if kind != column.kind:
-                raise refuse("DELTA_UNSUPPORTED_ALTER_TABLE_CHANGE_COL_OP", "ALTER TABLE CHANGE COLUMN is not supported for changing column "
-                             f"{column.name} from {column.kind} to {kind}")
+                raise refuse(
+                    "DELTA_UNSUPPORTED_ALTER_TABLE_CHANGE_COL_OP",
+                    "ALTER TABLE CHANGE COLUMN is not supported for changing column "
+                    f"{column.name} from {column.kind} to {kind}",
+                )
         else:
             raise p.unknown()
 
@@ -317,10 +361,16 @@ class Statement:
         p.need(")")
         known = next((n for n in table.checks if n.lower() == name.lower()), None)
         if known is not None:
-            raise refuse("DELTA_CONSTRAINT_ALREADY_EXISTS", f"Constraint '{name}' already exists. Please delete the old constraint first.\nOld "
-                         f"constraint:\n{table.checks[known][0]}")
+            raise refuse(
+                "DELTA_CONSTRAINT_ALREADY_EXISTS",
+                f"Constraint '{name}' already exists. Please delete the old constraint first.\nOld "
+                f"constraint:\n{table.checks[known][0]}",
+            )
         if kind != "BOOLEAN":
-            raise refuse("DELTA_NON_BOOLEAN_CHECK_CONSTRAINT", f"CHECK constraint '{name}' ({text}) should be a boolean expression.")
+            raise refuse(
+                "DELTA_NON_BOOLEAN_CHECK_CONSTRAINT",
+                f"CHECK constraint '{name}' ({text}) should be a boolean expression.",
+            )
         bad = sum(run(row) is not True for row in table.rows)
         if bad:
             raise refuse("DELTA_NEW_CHECK_CONSTRAINT_VIOLATION",
@@ -334,8 +384,11 @@ class Statement:
         if known is not None:
             del table.checks[known]
         elif not guarded:
-            raise refuse("DELTA_CONSTRAINT_DOES_NOT_EXIST", f"Cannot drop nonexistent constraint {name} from table "
-                         f"{'.'.join(map(quote, table.full[1:]))}. To avoid throwing an error, provide the parameter IF EXISTS.")
+            raise refuse(
+                "DELTA_CONSTRAINT_DOES_NOT_EXIST",
+                f"Cannot drop nonexistent constraint {name} from table "
+                f"{'.'.join(map(quote, table.full[1:]))}. To avoid throwing an error, provide the parameter IF EXISTS.",
+            )
 
     def _comment(self):
         p = self.p
@@ -361,8 +414,11 @@ class Statement:
             found = self._object(name)
             p.end()
             if isinstance(found, MemoryView) != (what == "view"):
-                raise refuse("WRONG_COMMAND_FOR_OBJECT_TYPE", f"The operation DROP {what.upper()} requires another kind of object than "
-                               f"{'.'.join(map(quote, found.full))}.")
+                raise refuse(
+                    "WRONG_COMMAND_FOR_OBJECT_TYPE",
+                    f"The operation DROP {what.upper()} requires another kind of object than "
+                    f"{'.'.join(map(quote, found.full))}.",
+                )
             full = found.full
             del self.engine._schemas[full[1]][full[2]]
             return Result()
@@ -408,8 +464,10 @@ class Statement:
             schema = full[1]
             p.end()
             self._schema(full)
-            return Result([Column("database", "STRING"), Column("tableName", "STRING"), Column("isTemporary", "BOOLEAN")],
-                          [[schema, t, "false"] for t in self.engine.tables(schema)])
+            return Result(
+                [Column("database", "STRING"), Column("tableName", "STRING"), Column("isTemporary", "BOOLEAN")],
+                [[schema, t, "false"] for t in self.engine.tables(schema)],
+            )
         raise p.unknown()
 
     # Writing
@@ -418,8 +476,10 @@ class Statement:
         """Positions of the named columns and the casts that storing in them applies."""
         missing = next((name for name in names if table.position(name) is None), None)
         if missing is not None and merged:
-            raise refuse("DELTA_MERGE_UNRESOLVED_EXPRESSION",
-                         f"Cannot resolve {missing} in the clause given columns {', '.join(c.name for c in table.columns)}.")
+            raise refuse(
+                "DELTA_MERGE_UNRESOLVED_EXPRESSION",
+                f"Cannot resolve {missing} in the clause given columns {', '.join(c.name for c in table.columns)}.",
+            )
         self._known(table, names)
         positions = [table.position(name) for name in names]
         return positions, [caster(table.columns[at].kind) for at in positions]
@@ -435,8 +495,11 @@ class Statement:
                     return None
                 raise bad.as_error() from None
             error_class = "CAST_OVERFLOW_IN_TABLE_INSERT" if inserted else "DELTA_CAST_OVERFLOW_IN_TABLE_WRITE"
-            raise refuse(error_class, "Failed to write a value into a column of a narrower type due to an overflow. Use `try_cast` on the "
-                         "input value to tolerate overflow and return NULL instead.") from None
+            raise refuse(
+                error_class,
+                "Failed to write a value into a column of a narrower type due to an overflow. Use `try_cast` on the "
+                "input value to tolerate overflow and return NULL instead.",
+            ) from None
 
     def _assignments(self, table, scope, merged=False):
         """The SET list: [(position, cast, function of a row)]."""
@@ -461,8 +524,11 @@ class Statement:
         positions, casts = self._stored(table, names)
         for at in positions:
             if positions.count(at) > 1:
-                raise refuse("COLUMN_ALREADY_EXISTS", f"The column `{table.columns[at].name}` already exists. Choose another name or rename the "
-                             "existing column.")
+                raise refuse(
+                    "COLUMN_ALREADY_EXISTS",
+                    f"The column `{table.columns[at].name}` already exists. Choose another name or rename the "
+                    "existing column.",
+                )
         scope = Scope([], self.context)
         if p.word("values"):
             source = []
@@ -479,10 +545,16 @@ class Statement:
         for values in source:
             if len(values) != len(positions):
                 if len(values) > len(positions):
-                    raise refuse("DELTA_METADATA_MISMATCH", "A metadata mismatch was detected when writing to the Delta table.\n- A schema mismatch "
-                                 "detected when writing to the Delta table.")
-                raise refuse("DELTA_INSERT_COLUMN_ARITY_MISMATCH", f"Cannot write to '{'.'.join(table.full)}', not enough data columns; target "
-                             f"table has {len(positions)} column(s) but the inserted data has {len(values)} column(s)")
+                    raise refuse(
+                        "DELTA_METADATA_MISMATCH",
+                        "A metadata mismatch was detected when writing to the Delta table.\n- A schema mismatch "
+                        "detected when writing to the Delta table.",
+                    )
+                raise refuse(
+                    "DELTA_INSERT_COLUMN_ARITY_MISMATCH",
+                    f"Cannot write to '{'.'.join(table.full)}', not enough data columns; target "
+                    f"table has {len(positions)} column(s) but the inserted data has {len(values)} column(s)",
+                )
             row = [None] * len(table.columns)
             for at, cast, value in zip(positions, casts, values):
                 row[at] = self._store(cast, value, inserted=True)
@@ -524,7 +596,10 @@ class Statement:
         alias = p._alias()
         p.need("set")
         assigned = self._assignments(table, Scope(columns_of(table, alias), self.context))
-        changes = [(row, [(at, self._store(cast, run(row))) for at, cast, run in assigned]) for row in self._where(table, alias)]
+        changes = [
+            (row, [(at, self._store(cast, run(row))) for at, cast, run in assigned])
+            for row in self._where(table, alias)
+        ]
         self._change(table, changes)
         return counted(num_affected_rows=len(changes))
 
@@ -563,11 +638,16 @@ class Statement:
             tests = [both.compile(part)[0] for part in rest]
             if not pairs:
                 raise p.unknown("a MERGE without an equality of columns in ON")
-            matched, unmatched, left = self._clauses(table, both, Scope(source, self.context), Scope(target, self.context))
+            matched, unmatched, left = self._clauses(
+                table, both, Scope(source, self.context), Scope(target, self.context)
+            )
         except SqlError as error:
             if error.error_class.startswith("UNRESOLVED_COLUMN"):
-                raise refuse("DELTA_MERGE_UNRESOLVED_EXPRESSION", "Cannot resolve an expression of the MERGE given columns "
-                             f"{', '.join(c[1] for c in target + source)}.") from None
+                raise refuse(
+                    "DELTA_MERGE_UNRESOLVED_EXPRESSION",
+                    "Cannot resolve an expression of the MERGE given columns "
+                    f"{', '.join(c[1] for c in target + source)}.",
+                ) from None
             raise
         if matched or left:
             check_append_only(table.properties)
@@ -585,9 +665,13 @@ class Statement:
                 if action is None:
                     continue
                 if id(t) in seen:
-                    raise refuse("DELTA_MULTIPLE_SOURCE_ROW_MATCHING_TARGET_ROW_IN_MERGE", "Cannot perform Merge as multiple "
-                                   "source rows matched and attempted to modify the same target row in the Delta table in possibly "
-                                   "conflicting ways.")
+                    raise refuse(
+                        "DELTA_MULTIPLE_SOURCE_ROW_MATCHING_TARGET_ROW_IN_MERGE",
+                        "Cannot perform Merge as multiple "
+                        "source rows matched and attempted to modify the same target row in the Delta table in "
+                        "possibly "
+                        "conflicting ways.",
+                    )
                 seen.add(id(t))
                 if action == "delete":
                     gone.append(t)
@@ -602,9 +686,14 @@ class Statement:
                     table.check(row)
                     new.append(row)
         if left:
-            gone += [t for t in table.rows if id(t) not in met and any(test is None or test(t) is True for test in left)]
+            gone += [
+                t for t in table.rows if id(t) not in met and any(test is None or test(t) is True for test in left)
+            ]
         if kept is not table:
-            changes, gone = [(self._unchanged(kept, seen_at, t), values) for t, values in changes], [self._unchanged(kept, seen_at, t) for t in gone]
+            changes, gone = (
+                [(self._unchanged(kept, seen_at, t), values) for t, values in changes],
+                [self._unchanged(kept, seen_at, t) for t in gone],
+            )
             table = kept
         self._change(table, changes)
         if gone:
@@ -612,19 +701,26 @@ class Statement:
             table.rows = [row for row in table.rows if id(row) not in dead]
             table.changed(None)
         table.insert(new)
-        return counted(num_affected_rows=len(changes) + len(gone) + len(new), num_updated_rows=len(changes), num_deleted_rows=len(gone),
-                       num_inserted_rows=len(new))
+        return counted(
+            num_affected_rows=len(changes) + len(gone) + len(new),
+            num_updated_rows=len(changes),
+            num_deleted_rows=len(gone),
+            num_inserted_rows=len(new),
+        )
 
     @staticmethod
     def _unchanged(table, seen_at, copy):
         """The row of the table that a row of the snapshot stands for; writers of the same row conflict."""
         row = seen_at[id(copy)]
         if row != copy or not any(r is row for r in table.rows):
-            raise refuse("DELTA_CONCURRENT_APPEND", "Rows were changed by a concurrent update. Please try the operation again.")
+            raise refuse(
+                "DELTA_CONCURRENT_APPEND", "Rows were changed by a concurrent update. Please try the operation again."
+            )
         return row
 
     def _clauses(self, table, both, source, target):
-        """The WHEN clauses: matched [(test, assignments or "delete")], not matched [(test, [(position, cast, function)])], and the tests of
+        """The WHEN clauses: matched [(test, assignments or "delete")], not matched [(test, [(position, cast,
+        function)])], and the tests of
         rows that are deleted because no source row matches them."""
         p, matched, unmatched, left = self.p, [], [], []
         while p.word("when"):

@@ -86,11 +86,20 @@ class MemoryTable:
     def check(self, row):
         for value, column in zip(row, self.columns):
             if value is None and not column.nullable:
-                raise refuse("DELTA_NOT_NULL_CONSTRAINT_VIOLATED", f"NOT NULL constraint violated for column: {column.name}.")
+                raise refuse(
+                    "DELTA_NOT_NULL_CONSTRAINT_VIOLATED", f"NOT NULL constraint violated for column: {column.name}."
+                )
         for name, (text, run) in self.checks.items():
             if run(row) is not True:
-                values = "".join(f"\n - {c.name} : {to_text(v)}" for c, v in zip(self.columns, row) if re.search(rf"\b{c.name}\b", text, re.I))
-                raise refuse("DELTA_VIOLATE_CONSTRAINT_WITH_VALUES", f"CHECK constraint {name} ({text}) violated by row with values:{values}")
+                values = "".join(
+                    f"\n - {c.name} : {to_text(v)}"
+                    for c, v in zip(self.columns, row)
+                    if re.search(rf"\b{c.name}\b", text, re.I)
+                )
+                raise refuse(
+                    "DELTA_VIOLATE_CONSTRAINT_WITH_VALUES",
+                    f"CHECK constraint {name} ({text}) violated by row with values:{values}",
+                )
 
     def snapshot(self):
         """A copy of the table with copies of its rows: what a statement sees that began now."""
@@ -112,6 +121,9 @@ class ViewRows(MemoryTable):
     """What a view shows at one moment; nothing can be written into it."""
 
     def _refuse(self, *_):
-        raise refuse("EXPECT_TABLE_NOT_VIEW.NO_ALTERNATIVE", f"'{self.full[-1]}' expects a table but {'.'.join(self.full)} is a view.")
+        raise refuse(
+            "EXPECT_TABLE_NOT_VIEW.NO_ALTERNATIVE",
+            f"'{self.full[-1]}' expects a table but {'.'.join(self.full)} is a view.",
+        )
 
     insert = changed = check = _refuse

@@ -1,6 +1,7 @@
 """Values of the engine-free mode: casts with ANSI rules, and the text of results.
 
-Python values: str, int, Decimal, float, bool, date, Instant (TIMESTAMP, naive in UTC), datetime (TIMESTAMP_NTZ), list, dict (a struct),
+Python values: str, int, Decimal, float, bool, date, Instant (TIMESTAMP, naive in UTC), datetime (TIMESTAMP_NTZ),
+list, dict (a struct),
 None. Dates and times outside the years 1 to 9999 are Far.
 """
 
@@ -16,14 +17,30 @@ from .refusals import refuse
 from .result import timestamp_cell
 
 _INTEGERS = {"TINYINT": 7, "SMALLINT": 15, "INT": 31, "BIGINT": 63}
-_SYNONYMS = {"INTEGER": "INT", "LONG": "BIGINT", "SHORT": "SMALLINT", "BYTE": "TINYINT", "REAL": "FLOAT", "NUMERIC": "DECIMAL", "DEC": "DECIMAL"}
+_SYNONYMS = {
+    "INTEGER": "INT",
+    "LONG": "BIGINT",
+    "SHORT": "SMALLINT",
+    "BYTE": "TINYINT",
+    "REAL": "FLOAT",
+    "NUMERIC": "DECIMAL",
+    "DEC": "DECIMAL",
+}
 _BLANKS = "".join(map(chr, range(33))) + "\x7f"  # what the engine trims before it reads a value
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z")
 _WHOLE = re.compile(r"[+-]?[0-9]+\Z")
 _CUT = re.compile(r"([+-]?[0-9]+)(\.[0-9]*)?\Z|[+-]?()(\.[0-9]+)\Z")
 _DOUBLE = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?[dDfF]?\Z")
 _HEXADECIMAL = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+[dDfF]?\Z")
-_SPECIAL = {"nan": "nan", "inf": "inf", "+inf": "inf", "-inf": "-inf", "infinity": "inf", "+infinity": "inf", "-infinity": "-inf"}
+_SPECIAL = {
+    "nan": "nan",
+    "inf": "inf",
+    "+inf": "inf",
+    "-inf": "-inf",
+    "infinity": "inf",
+    "+infinity": "inf",
+    "-infinity": "-inf",
+}
 _TRUE, _FALSE = {"true", "t", "yes", "y", "1"}, {"false", "f", "no", "n", "0"}
 _DATE = re.compile(r"([+-]?[0-9]{4,7})(?:-([0-9]{1,2})(?:-([0-9]{1,2})(?:[T ](.*))?)?)?\Z", re.S)
 _TIME = re.compile(r"([0-9]{1,2})(?::([0-9]{1,2})(?::([0-9]{1,2})(?:\.([0-9]*))?)?)?(.*)\Z", re.S)
@@ -106,7 +123,11 @@ def instant(local, zone=None):
 def wall_clock(value):
     """The wall clock of an Instant in the warehouse's zone."""
     try:
-        return datetime(*value.timetuple()[:6], value.microsecond, timezone.utc).astimezone(session.zone).replace(tzinfo=None)
+        return (
+            datetime(*value.timetuple()[:6], value.microsecond, timezone.utc)
+            .astimezone(session.zone)
+            .replace(tzinfo=None)
+        )
     except OverflowError:
         return datetime(*value.timetuple()[:6], value.microsecond)
 
@@ -136,15 +157,22 @@ class BadValue(Exception):
 
 
 def _malformed(value, target):
-    return BadValue("CAST_INVALID_INPUT", f"The value '{value}' of the type \"STRING\" cannot be cast to \"{target}\" because it is "
-                    "malformed. Correct the value as per the syntax, or change its target type. Use `try_cast` to tolerate malformed input "
-                    "and return NULL instead.")
+    return BadValue(
+        "CAST_INVALID_INPUT",
+        f'The value \'{value}\' of the type "STRING" cannot be cast to "{target}" because it is '
+        "malformed. Correct the value as per the syntax, or change its target type. Use `try_cast` to tolerate "
+        "malformed input "
+        "and return NULL instead.",
+    )
 
 
 def _too_wide(value, precision, scale):
-    return BadValue("NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION",
-                    f"The {value} rounded half up from {value} cannot be represented as Decimal({precision}, {scale}). If necessary set "
-                    "\"spark.sql.ansi.enabled\" to \"false\" to bypass this error, and return NULL instead.")
+    return BadValue(
+        "NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION",
+        f"The {value} rounded half up from {value} cannot be represented as Decimal({precision}, {scale}). If "
+        f"necessary set "
+        '"spark.sql.ansi.enabled" to "false" to bypass this error, and return NULL instead.',
+    )
 
 
 def caster(target):
@@ -155,7 +183,13 @@ def caster(target):
         return _integer_caster(target)
     if target.startswith("DECIMAL("):
         return _decimal_caster(target)
-    casts = {"BOOLEAN": _to_boolean, "DATE": _to_date, "DOUBLE": _to_double, "FLOAT": _to_double, "VOID": lambda v, target: None}
+    casts = {
+        "BOOLEAN": _to_boolean,
+        "DATE": _to_date,
+        "DOUBLE": _to_double,
+        "FLOAT": _to_double,
+        "VOID": lambda v, target: None,
+    }
     if target in casts:
         cast = casts[target]
         return lambda v: None if v is None else cast(v, target)
@@ -194,7 +228,9 @@ def _integer_caster(target):
 def _decimal_caster(target):
     precision, scale = map(int, target[8:-1].split(","))
     if precision > 38:
-        raise refuse("DECIMAL_PRECISION_EXCEEDS_MAX_PRECISION", f"Decimal precision {precision} exceeds max precision 38.")
+        raise refuse(
+            "DECIMAL_PRECISION_EXCEEDS_MAX_PRECISION", f"Decimal precision {precision} exceeds max precision 38."
+        )
     if scale > precision:
         raise refuse("", f"Decimal scale ({scale}) cannot be greater than precision ({precision}).")
     unit, bound = Decimal(1).scaleb(-scale), Decimal(10) ** (precision - scale)
@@ -208,8 +244,10 @@ def _decimal_caster(target):
                 raise _malformed(v, target)
             number = Decimal(text)
             if number and number.adjusted() >= 38:
-                raise BadValue("NUMERIC_OUT_OF_SUPPORTED_RANGE", f"The value {v} cannot be interpreted as a numeric since it has more than "
-                               "38 digits.")
+                raise BadValue(
+                    "NUMERIC_OUT_OF_SUPPORTED_RANGE",
+                    f"The value {v} cannot be interpreted as a numeric since it has more than 38 digits.",
+                )
         else:
             number = Decimal(repr(float(v))) if isinstance(v, float) else Decimal(v)
         if abs(number) >= bound * 10:
@@ -369,7 +407,11 @@ def _double_text(v):
         return "Infinity" if v > 0 else "-Infinity"
     shortest = repr(float(v))
     if isinstance(v, Float32):
-        shortest = next(text for digits in range(1, 10) if struct.pack("f", float(text := f"{float(v):.{digits}g}")) == struct.pack("f", v))
+        shortest = next(
+            text
+            for digits in range(1, 10)
+            if struct.pack("f", float(text := f"{float(v):.{digits}g}")) == struct.pack("f", v)
+        )
     if v == 0 or 1e-3 <= abs(v) < 1e7:
         return repr(float(shortest))
     mantissa, _, exponent = f"{Decimal(shortest):E}".partition("E")
@@ -394,7 +436,8 @@ _FIELD = re.compile(r"\s*(?:`((?:[^`]|``)*)`|(\w+))\s*:?\s*(\w+(?:\([^)]*\))?)\s
 
 
 def read_struct(schema):
-    """The field names of 'STRUCT<a: STRING, ...>' or 'ARRAY<STRUCT<...>>' and whether it is an array. All fields must be STRING."""
+    """The field names of 'STRUCT<a: STRING, ...>' or 'ARRAY<STRUCT<...>>' and whether it is an array. All fields
+    must be STRING."""
     text = schema.strip()
     is_array = text.upper().startswith("ARRAY<")
     inner = text[6:-1].strip() if is_array else text
@@ -404,7 +447,9 @@ def read_struct(schema):
     while at < len(inner):
         match = _FIELD.match(inner, at)
         if match is None or match[3].upper() != "STRING":
-            raise refuse("PARSE_SYNTAX_ERROR", f"the engine-free mode reads STRING fields only, at: {inner[at:at + 40]}")
+            raise refuse(
+                "PARSE_SYNTAX_ERROR", f"the engine-free mode reads STRING fields only, at: {inner[at : at + 40]}"
+            )
         fields[(match[1].replace("``", "`") if match[1] is not None else match[2])] = "STRING"
         at = match.end()
     return fields, is_array
@@ -467,9 +512,12 @@ def parse_json(text, is_array, failfast):
     except ValueError:
         if not failfast:
             return None
-        raise refuse("MALFORMED_RECORD_IN_PARSING.WITHOUT_SUGGESTION",
-                     f"Malformed records are detected in record parsing: [{text[:20]}...]. Parse Mode: FAILFAST. To process malformed "
-                     "records as null result, try setting the option 'mode' as 'PERMISSIVE'.") from None
+        raise refuse(
+            "MALFORMED_RECORD_IN_PARSING.WITHOUT_SUGGESTION",
+            f"Malformed records are detected in record parsing: [{text[:20]}...]. Parse Mode: FAILFAST. To process "
+            f"malformed "
+            "records as null result, try setting the option 'mode' as 'PERMISSIVE'.",
+        ) from None
     for row in rows:
         for name, value in (row or {}).items():
             if value is not None:

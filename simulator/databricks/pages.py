@@ -23,7 +23,8 @@ def _token(mark, key):
 
 
 def page(workspace, entries, size, token, number):
-    """(entries of the page, token of the next one or None). `entries` are (key, object), sorted by key; `number` is the request's."""
+    """(entries of the page, token of the next one or None). `entries` are (key, object), sorted by key; `number` is
+    the request's."""
     after, empty_before = read_token(token)
     if not empty_before and workspace.weather.drawn("empty_pages", number, workspace.settings.empty_pages):
         workspace.weather.met("empty_pages")

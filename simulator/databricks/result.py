@@ -11,7 +11,12 @@ class Column:
 
     def as_json(self, position):
         base = self.type_text.split("(")[0].split("<")[0].split(" ")[0]
-        out = {"name": self.name, "type_text": self.type_text, "type_name": _TYPE_NAMES.get(base, base), "position": position}
+        out = {
+            "name": self.name,
+            "type_text": self.type_text,
+            "type_name": _TYPE_NAMES.get(base, base),
+            "position": position,
+        }
         if base == "DECIMAL":
             precision, scale = self.type_text[8:-1].split(",")
             out["type_precision"], out["type_scale"] = int(precision), int(scale)
@@ -20,7 +25,14 @@ class Column:
         return out
 
 
-_TYPE_NAMES = {"BIGINT": "LONG", "SMALLINT": "SHORT", "TINYINT": "BYTE", "VOID": "NULL", "VARCHAR": "STRING", "INTEGER": "INT"}
+_TYPE_NAMES = {
+    "BIGINT": "LONG",
+    "SMALLINT": "SHORT",
+    "TINYINT": "BYTE",
+    "VOID": "NULL",
+    "VARCHAR": "STRING",
+    "INTEGER": "INT",
+}
 
 
 @dataclass
@@ -75,7 +87,8 @@ class Chunks:
             self.bounds.append((first, len(result.rows)))
 
     def cut(self, rows, truncated):
-        """Delivers the first `rows` rows only: a result that says it was truncated, or one whose count is larger than its rows."""
+        """Delivers the first `rows` rows only: a result that says it was truncated, or one whose count is larger
+        than its rows."""
         self.bounds = [(a, min(b, rows)) for a, b in self.bounds if a < rows]
         self.truncated = truncated
         if truncated:
@@ -89,7 +102,9 @@ class Chunks:
         out = {"format": "JSON_ARRAY", "schema": schema, "total_row_count": self.total,
                "total_chunk_count": len(self.bounds), "truncated": self.truncated}
         if self.bounds:
-            out["chunks"] = [{"chunk_index": i, "row_offset": a, "row_count": b - a} for i, (a, b) in enumerate(self.bounds)]
+            out["chunks"] = [
+                {"chunk_index": i, "row_offset": a, "row_count": b - a} for i, (a, b) in enumerate(self.bounds)
+            ]
         return out
 
     def chunk(self, statement_id, index):
@@ -97,7 +112,12 @@ class Chunks:
         if not self.bounds:
             return {}
         first, last = self.bounds[index]
-        out = {"chunk_index": index, "row_offset": first, "row_count": last - first, "data_array": self.result.rows[first:last]}
+        out = {
+            "chunk_index": index,
+            "row_offset": first,
+            "row_count": last - first,
+            "data_array": self.result.rows[first:last],
+        }
         if index + 1 < len(self.bounds):
             out["next_chunk_index"] = index + 1
             out["next_chunk_internal_link"] = (
@@ -106,7 +126,8 @@ class Chunks:
 
 
 def timestamp_cell(moment, zone):
-    """The text of a TIMESTAMP (naive, in UTC) as seen in `zone`, with its offset; of a TIMESTAMP_NTZ when there is no zone."""
+    """The text of a TIMESTAMP (naive, in UTC) as seen in `zone`, with its offset; of a TIMESTAMP_NTZ when there is
+    no zone."""
     offset = ""
     if zone is not None:
         try:
@@ -114,7 +135,9 @@ def timestamp_cell(moment, zone):
             minutes = round(moment.utcoffset().total_seconds()) // 60
         except OverflowError:
             minutes = 0
-        offset = "Z" if not minutes else f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
+        offset = (
+            "Z" if not minutes else f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
+        )
     text = f"{moment.year:04d}{moment.strftime('-%m-%dT%H:%M:%S')}"
     fraction = f"{moment.microsecond:06d}".rstrip("0").ljust(3, "0")
     return f"{text}.{fraction}{offset}"

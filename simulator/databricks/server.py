@@ -42,8 +42,10 @@ class Workspace:
         self._request_numbers = itertools.count(1)
 
     def application(self):
-        app = web.Application(client_max_size=_BODY_LIMIT,
-                              middlewares=[wire.middleware(self), self._journal, faults.middleware(self), self._authenticate])
+        app = web.Application(
+            client_max_size=_BODY_LIMIT,
+            middlewares=[wire.middleware(self), self._journal, faults.middleware(self), self._authenticate],
+        )
         app.on_response_prepare.append(wire.on_prepare(self))
         for part in (statement_api, tokens, files, catalog_api, control):
             app.add_routes(part.routes(self))
@@ -63,18 +65,27 @@ class Workspace:
         except ApiError as error:
             response = error.response(request)
         except web.HTTPNotFound:
-            response = web.json_response({"error_code": "ENDPOINT_NOT_FOUND",
-                                          "message": f"No API found for '{request.method} {request.path}'"}, status=404)
+            response = web.json_response(
+                {"error_code": "ENDPOINT_NOT_FOUND", "message": f"No API found for '{request.method} {request.path}'"},
+                status=404,
+            )
         except web.HTTPMethodNotAllowed as error:
-            response = web.json_response({"error_code": "ENDPOINT_NOT_FOUND", "message": f"No API found for '{request.method} "
-                                          f"{request.path}'"}, status=404, headers={"Allow": error.headers.get("Allow", "")})
+            response = web.json_response(
+                {"error_code": "ENDPOINT_NOT_FOUND", "message": f"No API found for '{request.method} {request.path}'"},
+                status=404,
+                headers={"Allow": error.headers.get("Allow", "")},
+            )
         except web.HTTPRequestEntityTooLarge:
-            response = web.json_response({"error_code": "BAD_REQUEST", "message": "The request is too large."}, status=400)
+            response = web.json_response(
+                {"error_code": "BAD_REQUEST", "message": "The request is too large."}, status=400
+            )
         except web.HTTPException:
             raise
         except Exception:
             log.exception("%s %s", request.method, request.path)
-            response = web.json_response({"error_code": "INTERNAL_ERROR", "message": "simulator: see its standard error"}, status=500)
+            response = web.json_response(
+                {"error_code": "INTERNAL_ERROR", "message": "simulator: see its standard error"}, status=500
+            )
         if not response.prepared:
             response.headers["x-request-id"] = request["request_id"]
         if not request.path.startswith("/_control/"):

@@ -86,7 +86,8 @@ class Settings:
     FIXED = ("catalog", "warehouse_id", "schema")
 
     def checked(self, values):
-        """`values` in the types of their settings. Raises ValueError for an unknown or fixed name, a value of another type or out of its
+        """`values` in the types of their settings. Raises ValueError for an unknown or fixed name, a value of
+        another type or out of its
         bounds, and for settings that contradict each other."""
         known = {f.name: f for f in fields(self) if f.name not in self.FIXED}
         taken = {}
@@ -109,9 +110,13 @@ class Settings:
     @staticmethod
     def _contradictions(all):
         if all["result_retention"] > all["statement_retention"]:
-            raise ValueError("result_retention contradicts statement_retention: a result cannot outlive its statement's id")
+            raise ValueError(
+                "result_retention contradicts statement_retention: a result cannot outlive its statement's id"
+            )
         if all["start_form"] == "503" and all["start_seconds"] == 0:
-            raise ValueError("start_form 503 contradicts start_seconds 0: a warehouse that starts at once never answers it")
+            raise ValueError(
+                "start_form 503 contradicts start_seconds 0: a warehouse that starts at once never answers it"
+            )
         if all["http2"] and all["unified_host"]:
             raise ValueError("http2 contradicts unified_host: the login page comes without any of these headers")
         if all["close_on_answer"] == 1 and all["external_links"] == "links":

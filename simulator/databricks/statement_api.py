@@ -20,7 +20,8 @@ _MAX_RANGE_MS = 30 * 24 * 3600 * 1000
 
 
 def read_request(body, settings):
-    """Checks the body of POST /sql/statements. Returns the seconds to wait. Raises ApiError 400 for what the service refuses."""
+    """Checks the body of POST /sql/statements. Returns the seconds to wait. Raises ApiError 400 for what the service
+    refuses."""
     statement = body.get("statement")
     if not isinstance(statement, str) or not statement.strip():
         raise invalid_parameter("The 'statement' field is required and must not be empty.")
@@ -62,8 +63,12 @@ def _check_tags(tags):
 
 def _check_parameters(parameters, settings):
     if len(parameters) > settings.parameter_limit:
-        raise ApiError(400, "BAD_REQUEST", f"Parameterized query has too many parameters: {len(parameters)} parameters were given but "
-                                           f"the limit is {settings.parameter_limit}.")
+        raise ApiError(
+            400,
+            "BAD_REQUEST",
+            f"Parameterized query has too many parameters: {len(parameters)} parameters were given but "
+            f"the limit is {settings.parameter_limit}.",
+        )
     names = set()
     for parameter in parameters:
         name, kind, value = parameter.get("name"), parameter.get("type"), parameter.get("value")
@@ -102,15 +107,24 @@ def routes(workspace):
         body = await read_json(request)
         wait = read_request(body, settings)
         _keep_well_formed(body, weather)
+        _defaults_of_session(body)
         workspace.warehouse.check(body["warehouse_id"])
         if workspace.unity.lacks("CAN USE", settings.warehouse_id):
-            raise ApiError(403, "PERMISSION_DENIED", f"You do not have permission to use the SQL warehouse {settings.warehouse_id}.")
+            raise ApiError(
+                403,
+                "PERMISSION_DENIED",
+                f"You do not have permission to use the SQL warehouse {settings.warehouse_id}.",
+            )
         if workspace.warehouse.state in ("DELETED", "DELETING"):
             raise invalid_parameter(f"The SQL warehouse {settings.warehouse_id} was deleted.")
         if settings.start_form == "503" and workspace.warehouse.state != "RUNNING":
             workspace.warehouse.start()
             weather.met("start_503")
-            raise ApiError(503, "TEMPORARILY_UNAVAILABLE", "The service at this path is temporarily unavailable. Please try again later.")
+            raise ApiError(
+                503,
+                "TEMPORARILY_UNAVAILABLE",
+                "The service at this path is temporarily unavailable. Please try again later.",
+            )
         statement = statements.submit(body, request["user"], request.get("statement_faults", ()))
         if statement.fault("forget"):
             statement.forgotten = True
@@ -157,19 +171,29 @@ def routes(workspace):
         part = statement.chunks.chunk(statement.id, index)
         rows = part.pop("data_array")
         part["byte_count"] = len(json.dumps(rows))
-        return {**part, "external_link": f"{request.url.origin()}/_storage/{statement.id}/{index}", "http_headers": {},
-                "expiration": datetime.fromtimestamp(clock.now() + 900, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")}
+        return {
+            **part,
+            "external_link": f"{request.url.origin()}/_storage/{statement.id}/{index}",
+            "http_headers": {},
+            "expiration": datetime.fromtimestamp(clock.now() + 900, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        }
 
-    @table.get("/_storage/{id}/{index:\d+}")
+    @table.get(r"/_storage/{id}/{index:\d+}")
     async def storage(request):
         """A chunk behind its presigned address: refused with a token, as cloud storage does."""
         if request.headers.get("Authorization"):
-            return web.Response(text="<Error><Code>InvalidArgument</Code><Message>Only one auth mechanism allowed</Message></Error>", status=400,
-                                content_type="application/xml")
+            return web.Response(
+                text="<Error><Code>InvalidArgument</Code><Message>Only one auth mechanism allowed</Message></Error>",
+                status=400,
+                content_type="application/xml",
+            )
         statement, index = statements.all.get(request.match_info["id"]), int(request.match_info["index"])
         if statement is None or statement.chunks is None or index >= len(statement.chunks.bounds):
-            return web.Response(text="<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>", status=403,
-                                content_type="application/xml")
+            return web.Response(
+                text="<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>",
+                status=403,
+                content_type="application/xml",
+            )
         return web.json_response(statement.chunks.chunk(statement.id, index)["data_array"])
 
     for path in ("/api/2.0/sql/statements", "/api/2.0/sql/statements/"):
@@ -189,14 +213,20 @@ def routes(workspace):
             weather.met("result_gone")
             raise ApiError(404, "NOT_FOUND", f"The result of the statement {statement.id} was not found.")
         if statement.state != "SUCCEEDED":
-            raise ApiError(400, "BAD_REQUEST", f"The result of statement {statement.id} is not available: it is {statement.state}.")
+            raise ApiError(
+                400, "BAD_REQUEST", f"The result of statement {statement.id} is not available: it is {statement.state}."
+            )
         if not index.isdigit() or int(index) >= max(1, len(statement.chunks.bounds)):
             raise invalid_parameter(f"The result has no chunk {index}.")
         part = statement.chunks.chunk(statement.id, int(index))
         if settings.require_row_offset and request.query.get("row_offset") != str(part.get("row_offset", 0)):
             weather.met("require_row_offset")
             raise invalid_parameter(f"row_offset is required: chunk {index} begins at row {part.get('row_offset', 0)}.")
-        if settings.external_links == "links" and statement.request.get("disposition") == "INLINE_OR_EXTERNAL_LINKS" and part:
+        if (
+            settings.external_links == "links"
+            and statement.request.get("disposition") == "INLINE_OR_EXTERNAL_LINKS"
+            and part
+        ):
             return web.json_response({"external_links": [_link(request, statement, int(index))]})
         return web.json_response(part)
 
@@ -208,10 +238,38 @@ def routes(workspace):
         statements.close(statements.get(request.match_info["id"]))
         return web.json_response({})
 
-    for method, path, handler in (("get", "", get_statement), ("get", "/result/chunks/{index}", get_chunk), ("post", "/cancel", cancel_statement),
-                                  ("delete", "", close_statement)):
+    for method, path, handler in (
+        ("get", "", get_statement),
+        ("get", "/result/chunks/{index}", get_chunk),
+        ("post", "/cancel", cancel_statement),
+        ("delete", "", close_statement),
+    ):
         for slash in ("", "/"):
             getattr(table, method)("/api/2.0/sql/statements/{id:[^/]+}" + path + slash)(handler)
+
+    sessions = {}  # id -> (catalog, schema); the drivers open one, nothing but these defaults lives in it
+
+    @table.post("/api/2.0/sql/sessions")
+    async def open_session(request):
+        body = await read_json(request)
+        workspace.warehouse.check(body.get("warehouse_id"))
+        session_id = f"01f0{len(sessions):04x}-0000-1000-8000-{request['number']:012x}"
+        sessions[session_id] = (body.get("catalog"), body.get("schema"))
+        return web.json_response({"session_id": session_id})
+
+    @table.delete("/api/2.0/sql/sessions/{id}")
+    async def close_session(request):
+        if sessions.pop(request.match_info["id"], None) is None:
+            raise ApiError(404, "NOT_FOUND", f"The session {request.match_info['id']} was not found.")
+        return web.json_response({})
+
+    def _defaults_of_session(body):
+        if body.get("session_id") is None:
+            return
+        if body["session_id"] not in sessions:
+            raise ApiError(404, "NOT_FOUND", f"The session {body['session_id']} was not found.")
+        for name, value in zip(("catalog", "schema"), sessions[body["session_id"]]):
+            body[name] = body.get(name) or value
 
     @table.get("/api/2.0/sql/history/queries")
     async def history(request):
@@ -311,10 +369,20 @@ def list_history(workspace, request):
 def _history_entry(statement, state, settings):
     started = int(statement.started * 1000)
     entry = {
-        "query_id": statement.id, "query_text": statement.text, "status": _HISTORY_STATES[state], "query_start_time_ms": started,
-        "warehouse_id": settings.warehouse_id, "endpoint_id": settings.warehouse_id, "user_id": 7001, "user_name": statement.user,
-        "executed_as_user_id": 7001, "executed_as_user_name": statement.user, "is_final": state in TERMINAL,
-        "lookup_key": statement.id, "client_application": "Statement Execution API", "plans_state": "EXISTS",
+        "query_id": statement.id,
+        "query_text": statement.text,
+        "status": _HISTORY_STATES[state],
+        "query_start_time_ms": started,
+        "warehouse_id": settings.warehouse_id,
+        "endpoint_id": settings.warehouse_id,
+        "user_id": 7001,
+        "user_name": statement.user,
+        "executed_as_user_id": 7001,
+        "executed_as_user_name": statement.user,
+        "is_final": state in TERMINAL,
+        "lookup_key": statement.id,
+        "client_application": "Statement Execution API",
+        "plans_state": "EXISTS",
         "statement_type": _statement_type(statement),
     }
     if statement.request.get("query_tags"):
@@ -330,6 +398,24 @@ def _history_entry(statement, state, settings):
 
 def _statement_type(statement):
     verb = statement.verb.upper()
-    known = {"SELECT", "INSERT", "MERGE", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "DESCRIBE", "SHOW", "USE", "SET", "COPY",
-             "OPTIMIZE", "TRUNCATE", "GRANT", "REVOKE", "EXPLAIN"}
+    known = {
+        "SELECT",
+        "INSERT",
+        "MERGE",
+        "UPDATE",
+        "DELETE",
+        "CREATE",
+        "ALTER",
+        "DROP",
+        "DESCRIBE",
+        "SHOW",
+        "USE",
+        "SET",
+        "COPY",
+        "OPTIMIZE",
+        "TRUNCATE",
+        "GRANT",
+        "REVOKE",
+        "EXPLAIN",
+    }
     return verb if verb in known else "SELECT" if verb in ("WITH", "VALUES", "FROM") else "OTHER"

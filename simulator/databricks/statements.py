@@ -90,11 +90,18 @@ class Statements:
 
     def submit(self, request, user, faults=()):
         """Accepts a statement and starts it in the background."""
-        waiting = sum(s.ended is None and s.state == "PENDING" for s in list(self.all.values())[-self.settings.queue_limit - 2000:])
+        waiting = sum(
+            s.ended is None and s.state == "PENDING"
+            for s in list(self.all.values())[-self.settings.queue_limit - 2000 :]
+        )
         if waiting >= self.settings.queue_limit:
             self.weather.met("queue_limit")
-            raise ApiError(429, "RESOURCE_EXHAUSTED", f"The warehouse {self.settings.warehouse_id} has {waiting} queued statements; at most "
-                           f"{self.settings.queue_limit} are allowed.")
+            raise ApiError(
+                429,
+                "RESOURCE_EXHAUSTED",
+                f"The warehouse {self.settings.warehouse_id} has {waiting} queued statements; at most "
+                f"{self.settings.queue_limit} are allowed.",
+            )
         number = next(self._numbers)
         statement = Statement(number, self._new_id(number), request["statement"], request, user, self.clock)
         statement.faults = list(faults) or self._drawn(number)
@@ -119,8 +126,11 @@ class Statements:
     def _end(self, statement, how):
         self.weather.met("warehouse_stopped")
         text = f"The SQL warehouse {self.settings.warehouse_id} was stopped while the statement was running."
-        statement.ends_as = {"failed": forms.make("", "", text, "BAD_REQUEST"), "unknown": forms.make("", "", text, "UNKNOWN"),
-                             "canceled": "canceled"}[how]
+        statement.ends_as = {
+            "failed": forms.make("", "", text, "BAD_REQUEST"),
+            "unknown": forms.make("", "", text, "UNKNOWN"),
+            "canceled": "canceled",
+        }[how]
         self.cancel(statement)
 
     def get(self, id):
@@ -192,7 +202,9 @@ class Statements:
             self.weather.met("table_feature")
         elif error.error_class.startswith(_DDL_REFUSALS):
             self.weather.met("ddl_refused")
-        statement.error = forms.show(error, statement.text, self.settings, self.weather.rng("error_form", statement.number), self.weather.met)
+        statement.error = forms.show(
+            error, statement.text, self.settings, self.weather.rng("error_form", statement.number), self.weather.met
+        )
         statement.enter("FAILED")
 
     def _canceled(self, statement, after):
@@ -213,8 +225,13 @@ class Statements:
             if soonest <= 0:
                 self.weather.met(form)
                 if form == "statement_timeout":
-                    statement.ends_as = forms.make("", "", f"The statement was ended: it ran longer than STATEMENT_TIMEOUT, "
-                                                   f"{settings.statement_timeout:g} seconds.", "DEADLINE_EXCEEDED")
+                    statement.ends_as = forms.make(
+                        "",
+                        "",
+                        f"The statement was ended: it ran longer than STATEMENT_TIMEOUT, "
+                        f"{settings.statement_timeout:g} seconds.",
+                        "DEADLINE_EXCEEDED",
+                    )
                 else:
                     statement.ends_as = "canceled"
                 self.cancel(statement)
@@ -249,8 +266,15 @@ class Statements:
         if self._canceled(statement, after=False):
             raise Canceled()
         request, loop = statement.request, asyncio.get_running_loop()
-        job = read_job(self.unity, statement.id, statement.text, request.get("parameters") or [], request.get("catalog"),
-                       request.get("schema"), row_limit=request.get("row_limit"))
+        job = read_job(
+            self.unity,
+            statement.id,
+            statement.text,
+            request.get("parameters") or [],
+            request.get("catalog"),
+            request.get("schema"),
+            row_limit=request.get("row_limit"),
+        )
         uses = [u for _, u in job.statements]
         statement.verb = uses[0].verb if uses else ""
         mode = self.settings.table_concurrency
@@ -261,7 +285,9 @@ class Statements:
             await held.enter_async_context(self._slot())
             statement.enter("RUNNING")
             before = {table: self._commits.get(table, 0) for table in job.targets}
-            snapshot = await loop.run_in_executor(self.threads, self.engine.snapshot, job) if mode == "row_level" else None
+            snapshot = (
+                await loop.run_in_executor(self.threads, self.engine.snapshot, job) if mode == "row_level" else None
+            )
             slow = statement.fault("slow")
             if slow is not None:
                 await self.clock.sleep(slow["seconds"])
@@ -269,11 +295,17 @@ class Statements:
             if between is not None:
                 self.weather.met("between")
                 await self.direct(between["sql"])
-            if any(self._commits.get(table, 0) != count for table, count in before.items()) and {u.kind for u in uses} & _READERS:
+            if (
+                any(self._commits.get(table, 0) != count for table, count in before.items())
+                and {u.kind for u in uses} & _READERS
+            ):
                 if mode == "conflict":
                     self.weather.met("table_concurrency conflict")
-                    raise refuse("DELTA_CONCURRENT_APPEND", "Files were added to the root of the table by a concurrent update. Please try the "
-                                 "operation again.")
+                    raise refuse(
+                        "DELTA_CONCURRENT_APPEND",
+                        "Files were added to the root of the table by a concurrent update. Please try the "
+                        "operation again.",
+                    )
                 self.weather.met("table_concurrency row_level")
                 job.snapshot = snapshot
             statement.executing = True
@@ -291,16 +323,29 @@ class Statements:
         if statement.fault("scheduling"):
             self.weather.met("scheduling")
             rng = self.weather.rng("scheduling code", statement.number)
-            return forms.make("INTERNAL_ERROR", rng.choice(("XX000", "")), "[INTERNAL_ERROR] Query could not be scheduled: HTTP Response code: "
-                              "503. Please try again later. SQLSTATE: XX000", rng.choice(("BAD_REQUEST", "INTERNAL_ERROR")))
+            return forms.make(
+                "INTERNAL_ERROR",
+                rng.choice(("XX000", "")),
+                "[INTERNAL_ERROR] Query could not be scheduled: HTTP Response code: "
+                "503. Please try again later. SQLSTATE: XX000",
+                rng.choice(("BAD_REQUEST", "INTERNAL_ERROR")),
+            )
         if statement.fault("conflict"):
             self.weather.met("conflict")
-            return refuse("DELTA_CONCURRENT_APPEND", "Files were added to the root of the table by a concurrent update. Please try the "
-                          "operation again.\nConflicting commit: {\"timestamp\":1767225600000,\"userId\":\"7001\",\"userName\":"
-                          "\"admin@example.com\",\"operation\":\"MERGE\"}")
+            return refuse(
+                "DELTA_CONCURRENT_APPEND",
+                "Files were added to the root of the table by a concurrent update. Please try the "
+                'operation again.\nConflicting commit: {"timestamp":1767225600000,"userId":"7001","userName":'
+                '"admin@example.com","operation":"MERGE"}',
+            )
         if statement.fault("stopped"):
             self.weather.met("warehouse_stopped")
-            return forms.make("", "", f"The SQL warehouse {self.settings.warehouse_id} was stopped while the statement was running.", "BAD_REQUEST")
+            return forms.make(
+                "",
+                "",
+                f"The SQL warehouse {self.settings.warehouse_id} was stopped while the statement was running.",
+                "BAD_REQUEST",
+            )
         return None
 
     def _slot(self):
@@ -339,7 +384,10 @@ class Statements:
     def _chunk_sizes(self, statement, rows):
         """Rows and bytes of a chunk; drawn where the settings do not say, so that a result has fifty chunks at most."""
         rng = self.weather.rng("chunks", statement.number)
-        drawn = max(round(math.exp(rng.uniform(0, math.log(50000)))), -(-rows // 50)), round(math.exp(rng.uniform(math.log(1 << 14), math.log(1 << 24))))
+        drawn = (
+            max(round(math.exp(rng.uniform(0, math.log(50000)))), -(-rows // 50)),
+            round(math.exp(rng.uniform(math.log(1 << 14), math.log(1 << 24)))),
+        )
         return self.settings.chunk_rows or drawn[0], self.settings.chunk_bytes or drawn[1]
 
     async def direct(self, text):
@@ -356,8 +404,15 @@ class Statements:
 
 # Statements that read the table which they write, and so meet what others wrote meanwhile.
 _READERS = {"merge", "update", "delete"}
-_DDL_REFUSALS = ("DELTA_UNKNOWN_CONFIGURATION", "DELTA_CLUSTER", "DELTA_INVALID_CHARACTERS", "INVALID_SCHEMA_OR_RELATION_NAME",
-                 "DELTA_CANNOT_MODIFY_APPEND_ONLY", "DELTA_UNSUPPORTED_FEATURE", "DELTA_DUPLICATE_COLUMNS_FOUND")
+_DDL_REFUSALS = (
+    "DELTA_UNKNOWN_CONFIGURATION",
+    "DELTA_CLUSTER",
+    "DELTA_INVALID_CHARACTERS",
+    "INVALID_SCHEMA_OR_RELATION_NAME",
+    "DELTA_CANNOT_MODIFY_APPEND_ONLY",
+    "DELTA_UNSUPPORTED_FEATURE",
+    "DELTA_DUPLICATE_COLUMNS_FOUND",
+)
 
 
 def _fault_error(fault):

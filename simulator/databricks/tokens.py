@@ -56,7 +56,9 @@ def invalid_token():
 
 
 def _oauth_error(status, error, description):
-    return web.json_response({"error": error, "error_description": description}, status=status, headers={"Cache-Control": "no-store"})
+    return web.json_response(
+        {"error": error, "error_description": description}, status=status, headers={"Cache-Control": "no-store"}
+    )
 
 
 def _client(request, form):
@@ -78,10 +80,16 @@ def routes(workspace):
     @table.get("/.well-known/databricks-config")
     async def host_metadata(request):
         refused = _undiscovered()
-        return refused or web.json_response({
-            "oidc_endpoint": f"{request.url.origin()}/oidc", "workspace_id": workspace.workspace_id, "account_id": workspace.account_id,
-            "cloud": "AWS", "host_type": "unified" if settings.unified_host else "workspace",
-            "token_federation_default_oidc_audiences": [f"{request.url.origin()}/oidc/v1/token"]})
+        return refused or web.json_response(
+            {
+                "oidc_endpoint": f"{request.url.origin()}/oidc",
+                "workspace_id": workspace.workspace_id,
+                "account_id": workspace.account_id,
+                "cloud": "AWS",
+                "host_type": "unified" if settings.unified_host else "workspace",
+                "token_federation_default_oidc_audiences": [f"{request.url.origin()}/oidc/v1/token"],
+            }
+        )
 
     def _undiscovered():
         """What `discovery` says instead of the document."""
@@ -90,18 +98,27 @@ def routes(workspace):
         workspace.weather.met("discovery")
         if settings.discovery == "html":
             return web.Response(text=LOGIN_PAGE, content_type="text/html")
-        return web.json_response({"error_code": "ENDPOINT_NOT_FOUND", "message": "OAuth is not available on this host."}, status=404)
+        return web.json_response(
+            {"error_code": "ENDPOINT_NOT_FOUND", "message": "OAuth is not available on this host."}, status=404
+        )
 
     def _metadata(request, prefix):
         base = f"{request.url.origin()}{prefix}"
-        body = json.dumps({
-            "authorization_endpoint": f"{base}/v1/authorize", "token_endpoint": f"{base}/v1/token", "issuer": base,
-            "jwks_uri": f"{base}/jwks.json", "scopes_supported": ["all-apis", "email", "offline_access", "openid", "profile", "sql"],
-            "response_types_supported": ["code", "id_token"], "response_modes_supported": ["query", "fragment", "form_post"],
-            "grant_types_supported": ["client_credentials", "authorization_code", "refresh_token"],
-            "code_challenge_methods_supported": ["S256"], "subject_types_supported": ["public"],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
-        })
+        body = json.dumps(
+            {
+                "authorization_endpoint": f"{base}/v1/authorize",
+                "token_endpoint": f"{base}/v1/token",
+                "issuer": base,
+                "jwks_uri": f"{base}/jwks.json",
+                "scopes_supported": ["all-apis", "email", "offline_access", "openid", "profile", "sql"],
+                "response_types_supported": ["code", "id_token"],
+                "response_modes_supported": ["query", "fragment", "form_post"],
+                "grant_types_supported": ["client_credentials", "authorization_code", "refresh_token"],
+                "code_challenge_methods_supported": ["S256"],
+                "subject_types_supported": ["public"],
+                "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+            }
+        )
         return web.Response(text=body.replace("/", "\\/"), content_type="application/json")
 
     @table.get("/oidc/.well-known/oauth-authorization-server")
@@ -123,7 +140,9 @@ def routes(workspace):
         if form.get("grant_type") == _EXCHANGE and settings.token_kinds == "all":
             return _exchange(request, form)
         if form.get("grant_type") != "client_credentials":
-            return _oauth_error(400, "unsupported_grant_type", "This workspace issues tokens for client_credentials only")
+            return _oauth_error(
+                400, "unsupported_grant_type", "This workspace issues tokens for client_credentials only"
+            )
         refused = _refuse_client(request, form)
         if refused is not None:
             return refused
@@ -133,7 +152,9 @@ def routes(workspace):
 
     def _refuse_client(request, form):
         client, secret = _client(request, form)
-        if client != settings.client_id or not secrets.compare_digest((secret or "").encode(), settings.client_secret.encode()):
+        if client != settings.client_id or not secrets.compare_digest(
+            (secret or "").encode(), settings.client_secret.encode()
+        ):
             return _oauth_error(401, "invalid_client", "Client authentication failed")
         return None
 
@@ -146,7 +167,10 @@ def routes(workspace):
     def _exchange(request, form):
         """Token federation: a JWT of another issuer for a token; without basic authentication."""
         workspace.weather.met("token_kinds")
-        if form.get("subject_token_type") != "urn:ietf:params:oauth:token-type:jwt" or form.get("subject_token", "").count(".") != 2:
+        if (
+            form.get("subject_token_type") != "urn:ietf:params:oauth:token-type:jwt"
+            or form.get("subject_token", "").count(".") != 2
+        ):
             return _oauth_error(400, "invalid_request", "subject_token must be a JWT")
         if form.get("client_id") not in (None, settings.client_id) or request.headers.get("Authorization"):
             return _oauth_error(401, "invalid_client", "Client authentication failed")
@@ -168,6 +192,8 @@ def routes(workspace):
         if form.get("grant_type") != "client_credentials" or form.get("resource") != _AZURE:
             return _oauth_error(400, "invalid_request", "AADSTS90014: The required field 'resource' is missing.")
         workspace.weather.met("token_kinds")
-        return _refuse_client(request, form) or _issued(resource=_AZURE, expires_on=str(int(workspace.clock.now() + settings.token_lifetime)))
+        return _refuse_client(request, form) or _issued(
+            resource=_AZURE, expires_on=str(int(workspace.clock.now() + settings.token_lifetime))
+        )
 
     return table

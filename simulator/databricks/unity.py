@@ -1,6 +1,7 @@
 """What Unity Catalog adds to the tables and an open-source engine has no notion of: privileges, keys, tags, volumes.
 
-Statements about these are executed here; everything else is the engine's. Names are (catalog, schema, object), lower case.
+Statements about these are executed here; everything else is the engine's. Names are (catalog, schema, object), lower
+case.
 """
 
 import shutil
@@ -15,17 +16,33 @@ from .result import Column, Result
 from .sql_text import literal_value, name_value, quote, read_name, skip_words
 
 # What a SQL warehouse lets a statement SET; the values have no effect beyond their statement.
-_SETTABLE = {"ansi_mode", "enable_photon", "legacy_time_parser_policy", "max_file_partition_bytes", "read_only_external_metastore",
-             "statement_timeout", "timezone", "use_cached_result", "query_tags"}
+_SETTABLE = {
+    "ansi_mode",
+    "enable_photon",
+    "legacy_time_parser_policy",
+    "max_file_partition_bytes",
+    "read_only_external_metastore",
+    "statement_timeout",
+    "timezone",
+    "use_cached_result",
+    "query_tags",
+}
 
 
 def no_such_catalog(name):
-    return refuse("NO_SUCH_CATALOG_EXCEPTION", f"Catalog '{name}' was not found. Please verify the catalog name and then retry the query or command again.")
+    return refuse(
+        "NO_SUCH_CATALOG_EXCEPTION",
+        f"Catalog '{name}' was not found. Please verify the catalog name and then retry the query or command again.",
+    )
 
 
 def no_such_schema(catalog, schema):
-    return refuse("SCHEMA_NOT_FOUND", f"The schema {quote(catalog)}.{quote(schema)} cannot be found. Verify the spelling and correctness of the schema "
-                    "and catalog.")
+    return refuse(
+        "SCHEMA_NOT_FOUND",
+        f"The schema {quote(catalog)}.{quote(schema)} cannot be found. Verify the spelling and correctness of the "
+        f"schema "
+        "and catalog.",
+    )
 
 
 class Unity:
@@ -65,7 +82,8 @@ class Unity:
             raise PermissionRefused(privilege, kind, target)
 
     def check(self, statement, targets, reads, schemas, known):
-        """Raises PermissionRefused for the first privilege that a statement needs and the principal lacks. What lies in a schema that is not
+        """Raises PermissionRefused for the first privilege that a statement needs and the principal lacks. What lies
+        in a schema that is not
         among the `known` is refused as missing instead."""
         targets, reads = ([t for t in tables if t[1] in known] for tables in (targets, reads))
         for table in targets + reads + schemas:
@@ -146,7 +164,8 @@ class Unity:
     # Statements
 
     def execute(self, text, tokens, defaults, engine, trusted=False):
-        """Executes a statement that is Unity Catalog's own; None when it is not. The owner (`trusted`) may do everything."""
+        """Executes a statement that is Unity Catalog's own; None when it is not. The owner (`trusted`) may do
+        everything."""
         words = [t.text.lower() if t.kind == "word" else t.text for t in tokens[:6]]
         first, rest = words[0], words[1:]
         if first in ("grant", "revoke"):
@@ -172,7 +191,9 @@ class Unity:
         if found is not None:
             privileges, target, grantee = found
             if not trusted:
-                self.require("MANAGE", target, "Table" if target.count(".") == 2 else "Schema" if "." in target else "Catalog")
+                self.require(
+                    "MANAGE", target, "Table" if target.count(".") == 2 else "Schema" if "." in target else "Catalog"
+                )
             if grantee.lower() in (self.settings.client_id.lower(), "account users"):
                 entries = [(privilege, target) for privilege in privileges]
                 (self.privileges.grant if first == "grant" else self.privileges.revoke)(entries)
@@ -265,8 +286,12 @@ class Unity:
         full = self.resolve(name, *defaults)
         table = engine.describe(full[1], full[2])
         if table is None:
-            raise refuse("TABLE_OR_VIEW_NOT_FOUND", f"The table or view {'.'.join(quote(p) for p in full)} cannot be found. Verify the spelling and correctness "
-                           "of the schema and catalog.")
+            raise refuse(
+                "TABLE_OR_VIEW_NOT_FOUND",
+                f"The table or view {'.'.join(quote(p) for p in full)} cannot be found. Verify the spelling and "
+                f"correctness "
+                "of the schema and catalog.",
+            )
         return full, table
 
     def _tags(self, tokens, name, rest):
@@ -292,13 +317,25 @@ class Unity:
         known = {c.name.lower(): c for c in table.columns}
         for column in columns:
             if column.lower() not in known:
-                raise refuse("UNRESOLVED_COLUMN.WITH_SUGGESTION", f"A column, variable, or function parameter with name {quote(column)} cannot be resolved.")
+                raise refuse(
+                    "UNRESOLVED_COLUMN.WITH_SUGGESTION",
+                    f"A column, variable, or function parameter with name {quote(column)} cannot be resolved.",
+                )
             if kind == "PRIMARY_KEY" and known[column.lower()].nullable:
-                raise SqlError("", "", f"Cannot create the primary key `{label or ''}` because its child column(s) `{column}` is "
-                               "nullable. Please change the column nullability and retry.")
+                raise SqlError(
+                    "",
+                    "",
+                    f"Cannot create the primary key `{label or ''}` because its child column(s) `{column}` is "
+                    "nullable. Please change the column nullability and retry.",
+                )
         existing = self.constraints(full)
-        if (label and label.lower() in existing) or (kind == "PRIMARY_KEY" and any(c["kind"] == kind for c in existing.values())):
-            raise refuse("DELTA_CONSTRAINT_ALREADY_EXISTS", f"Constraint '{label or 'PRIMARY KEY'}' already exists. Please delete the old constraint first.")
+        if (label and label.lower() in existing) or (
+            kind == "PRIMARY_KEY" and any(c["kind"] == kind for c in existing.values())
+        ):
+            raise refuse(
+                "DELTA_CONSTRAINT_ALREADY_EXISTS",
+                f"Constraint '{label or 'PRIMARY KEY'}' already exists. Please delete the old constraint first.",
+            )
         self.remember(full, [(label, kind, columns)])
         return Result()
 

@@ -71,14 +71,31 @@ class Warehouse:
         state = self.shown_state()
         healthy = self.health or ({"status": "HEALTHY"} if state == "RUNNING" else {"status": "STATUS_UNSPECIFIED"})
         return {
-            "id": self.settings.warehouse_id, "name": "simulator", "state": state, "cluster_size": "2X-Small",
-            "min_num_clusters": 1, "max_num_clusters": 1, "num_clusters": 1 if state == "RUNNING" else 0,
-            "num_active_sessions": 0, "auto_stop_mins": 10, "auto_resume": True, "creator_name": "admin@example.com",
-            "enable_photon": True, "enable_serverless_compute": True, "warehouse_type": "PRO", "spot_instance_policy": "COST_OPTIMIZED",
-            "channel": {"name": "CHANNEL_NAME_CURRENT"}, "health": healthy,
+            "id": self.settings.warehouse_id,
+            "name": "simulator",
+            "state": state,
+            "cluster_size": "2X-Small",
+            "min_num_clusters": 1,
+            "max_num_clusters": 1,
+            "num_clusters": 1 if state == "RUNNING" else 0,
+            "num_active_sessions": 0,
+            "auto_stop_mins": 10,
+            "auto_resume": True,
+            "creator_name": "admin@example.com",
+            "enable_photon": True,
+            "enable_serverless_compute": True,
+            "warehouse_type": "PRO",
+            "spot_instance_policy": "COST_OPTIMIZED",
+            "channel": {"name": "CHANNEL_NAME_CURRENT"},
+            "health": healthy,
             "jdbc_url": f"jdbc:spark://{host}:443/default;transportMode=http;ssl=1;AuthMech=3;"
-                        f"httpPath=/sql/1.0/warehouses/{self.settings.warehouse_id};",
-            "odbc_params": {"hostname": host, "path": f"/sql/1.0/warehouses/{self.settings.warehouse_id}", "protocol": "https", "port": 443},
+            f"httpPath=/sql/1.0/warehouses/{self.settings.warehouse_id};",
+            "odbc_params": {
+                "hostname": host,
+                "path": f"/sql/1.0/warehouses/{self.settings.warehouse_id}",
+                "protocol": "https",
+                "port": 443,
+            },
         }
 
 

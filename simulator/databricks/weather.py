@@ -1,7 +1,9 @@
 """The forms that a run may meet, at which rate, and how often each was met.
 
-With `weather` w a form is drawn with the share w × rate at every opportunity; forms of a whole run are drawn once. The draws depend on the seed,
-the form and the number of the request or statement only, so that the same requests get the same answers. Forms of rate 0 come by their setting
+With `weather` w a form is drawn with the share w × rate at every opportunity; forms of a whole run are drawn once.
+The draws depend on the seed,
+the form and the number of the request or statement only, so that the same requests get the same answers. Forms of
+rate 0 come by their setting
 or fault, or always, only.
 """
 
@@ -92,12 +94,31 @@ FORMS = (
 )
 NAMES = {form.name for form in FORMS}
 # The services' words for failures that pass: with them D46 is drawn.
-PASSING_CODES = ("RESOURCE_EXHAUSTED", "TEMPORARILY_UNAVAILABLE", "SERVICE_UNDER_MAINTENANCE", "WORKSPACE_TEMPORARILY_UNAVAILABLE",
-                 "DEADLINE_EXCEEDED", "ABORTED", "IO_ERROR", "UNKNOWN", "INTERNAL_ERROR", "CANCELLED", "NOT_FOUND", "ALREADY_EXISTS",
-                 "UNAUTHENTICATED", "BAD_REQUEST")
+PASSING_CODES = (
+    "RESOURCE_EXHAUSTED",
+    "TEMPORARILY_UNAVAILABLE",
+    "SERVICE_UNDER_MAINTENANCE",
+    "WORKSPACE_TEMPORARILY_UNAVAILABLE",
+    "DEADLINE_EXCEEDED",
+    "ABORTED",
+    "IO_ERROR",
+    "UNKNOWN",
+    "INTERNAL_ERROR",
+    "CANCELLED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "UNAUTHENTICATED",
+    "BAD_REQUEST",
+)
 # HTTP forms in the order in which they are tried for a request; each as the rule of a fault.
 _HTTP = (
-    ("rate_limit", lambda rng: {"action": "rate_limited", "retry_after": rng.choice(("absent", "1", "date", "0", "negative", "text"))}),
+    (
+        "rate_limit",
+        lambda rng: {
+            "action": "rate_limited",
+            "retry_after": rng.choice(("absent", "1", "date", "0", "negative", "text")),
+        },
+    ),
     ("auth_unavailable", lambda rng: {"action": "auth_unavailable"}),
     ("wrong_org", lambda rng: {"action": "wrong_org"}),
     ("ip_blocked", lambda rng: {"action": "ip_blocked"}),
@@ -119,10 +140,21 @@ _STATEMENT = (
     ("scheduling", lambda rng: {"action": "scheduling"}),
     ("conflict", lambda rng: {"action": "conflict"}),
     ("canceled", lambda rng: {"action": "canceled", "after": rng.random() < 0.5}),
-    ("error_code", lambda rng: {"action": "fail", "error_class": "", "sql_state": "", "message": "The statement could not be completed.",
-                                "error_code": rng.choice(PASSING_CODES)}),
+    (
+        "error_code",
+        lambda rng: {
+            "action": "fail",
+            "error_class": "",
+            "sql_state": "",
+            "message": "The statement could not be completed.",
+            "error_code": rng.choice(PASSING_CODES),
+        },
+    ),
     ("warehouse_stopped", lambda rng: {"action": "stopped"}),
-    ("short_result", lambda rng: {"action": "short_result", "rows": rng.choice((0, 1)), "truncated": rng.random() < 0.5}),
+    (
+        "short_result",
+        lambda rng: {"action": "short_result", "rows": rng.choice((0, 1)), "truncated": rng.random() < 0.5},
+    ),
 )
 
 
@@ -165,7 +197,11 @@ class Weather:
         """The rules of faults for statement `number`."""
         if self.settings.weather == 0:
             return []
-        found = [{**make(self.rng(name, f"{number}:how")), "form": name} for name, make in _STATEMENT if self.drawn(name, number)]
+        found = [
+            {**make(self.rng(name, f"{number}:how")), "form": name}
+            for name, make in _STATEMENT
+            if self.drawn(name, number)
+        ]
         return found[:1]
 
     def settle(self):
@@ -176,11 +212,18 @@ class Weather:
         for form in FORMS:
             for name, value in (form.values or {}).items():
                 now = getattr(self.settings, name)
-                if now == getattr(defaults, name) and self.rng(form.name, "run").random() < self.settings.weather * form.rate:
+                if (
+                    now == getattr(defaults, name)
+                    and self.rng(form.name, "run").random() < self.settings.weather * form.rate
+                ):
                     self._before[name] = now
                     setattr(self.settings, name, value)
 
     def report(self):
         forms = [{"entry": f.entry, "name": f.name, "rate": f.rate, "met": self.counts[f.name]} for f in FORMS]
-        return {"weather": self.settings.weather, "seed": self.seed, "run": {name: getattr(self.settings, name) for name in self._before},
-                "forms": forms}
+        return {
+            "weather": self.settings.weather,
+            "seed": self.seed,
+            "run": {name: getattr(self.settings, name) for name in self._before},
+            "forms": forms,
+        }

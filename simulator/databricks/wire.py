@@ -1,4 +1,5 @@
-"""How answers look on the wire: compression, spelling of headers, members nobody announced, and answers that break off or never come."""
+"""How answers look on the wire: compression, spelling of headers, members nobody announced, and answers that break
+off or never come."""
 
 import asyncio
 import gzip
@@ -7,8 +8,16 @@ from email.utils import formatdate
 
 from aiohttp import web
 
-_CHARSETS = ("application/json", "application/json; charset=utf-8", "application/json;charset=utf-8", "application/json; charset=UTF-8")
-LOGIN_PAGE = "<!doctype html><html><head><title>Databricks - Sign In</title></head><body><div id='login-page'></div></body></html>"
+_CHARSETS = (
+    "application/json",
+    "application/json; charset=utf-8",
+    "application/json;charset=utf-8",
+    "application/json; charset=UTF-8",
+)
+LOGIN_PAGE = (
+    "<!doctype html><html><head><title>Databricks - Sign In</title></head><body>"
+    "<div id='login-page'></div></body></html>"
+)
 
 
 def middleware(workspace):
@@ -33,8 +42,16 @@ def middleware(workspace):
 
     def _compress(request, response):
         asked = "gzip" in request.headers.get("Accept-Encoding", "")
-        wanted = settings.compress == "gzip" or (settings.compress == "drawn" and weather.rng("compress", request["number"]).random() < 0.5)
-        if asked and wanted and isinstance(response.body, bytes) and response.body and "Content-Encoding" not in response.headers:
+        wanted = settings.compress == "gzip" or (
+            settings.compress == "drawn" and weather.rng("compress", request["number"]).random() < 0.5
+        )
+        if (
+            asked
+            and wanted
+            and isinstance(response.body, bytes)
+            and response.body
+            and "Content-Encoding" not in response.headers
+        ):
             weather.met("compress")
             response.body = gzip.compress(response.body, 1)
             response.headers["Content-Encoding"] = "gzip"
@@ -45,7 +62,10 @@ def middleware(workspace):
 
 def _with_strangers(body, depth=2):
     """The object with members that no client knows, in it and in the objects below."""
-    out = {name: _with_strangers(value, depth - 1) if isinstance(value, dict) and depth else value for name, value in body.items()}
+    out = {
+        name: _with_strangers(value, depth - 1) if isinstance(value, dict) and depth else value
+        for name, value in body.items()
+    }
     out["x_preview"] = {"kind": "PREVIEW", "values": [1, None, {"deep": []}]}
     return out
 
@@ -60,8 +80,12 @@ def on_prepare(workspace):
         headers.append(("Date", formatdate(workspace.clock.now() + workspace.clock.skew, usegmt=True)))
         if workspace.settings.http2:
             workspace.weather.met("http2")
-            headers += [("Alt-Svc", 'h2=":443"; ma=86400'), ("Upgrade", "h2c"), ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
-                        ("Set-Cookie", "DBAUTH=none; Path=/; Secure; HttpOnly")]
+            headers += [
+                ("Alt-Svc", 'h2=":443"; ma=86400'),
+                ("Upgrade", "h2c"),
+                ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
+                ("Set-Cookie", "DBAUTH=none; Path=/; Secure; HttpOnly"),
+            ]
         if workspace.clock.skew:
             workspace.weather.met("skew")
         lower = workspace.settings.header_case == "lower"
@@ -75,8 +99,12 @@ def on_prepare(workspace):
 # Answers as bytes
 
 def _head(response, body):
-    lines = [f"HTTP/1.1 {response.status} {response.reason or 'OK'}", f"content-length: {len(body)}", "connection: close",
-             f"content-type: {response.headers.get('Content-Type', 'application/json')}"]
+    lines = [
+        f"HTTP/1.1 {response.status} {response.reason or 'OK'}",
+        f"content-length: {len(body)}",
+        "connection: close",
+        f"content-type: {response.headers.get('Content-Type', 'application/json')}",
+    ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
@@ -151,11 +179,19 @@ def error_shape(shape):
     """One of the bodies in which the service and what stands before it word an error."""
     def details(status, code, message, **detail):
         kind = detail.pop("kind")
-        return web.json_response({"error_code": code, "message": message, "details": [{"@type": _ERROR_INFO + kind, **detail}]}, status=status)
+        return web.json_response(
+            {"error_code": code, "message": message, "details": [{"@type": _ERROR_INFO + kind, **detail}]},
+            status=status,
+        )
 
     if shape == "quota_failure":
-        return details(429, "RESOURCE_EXHAUSTED", "Quota exceeded.", kind="QuotaFailure",
-                       violations=[{"subject": "workspace:6051921418418893", "description": "Limit of concurrent statements"}])
+        return details(
+            429,
+            "RESOURCE_EXHAUSTED",
+            "Quota exceeded.",
+            kind="QuotaFailure",
+            violations=[{"subject": "workspace:6051921418418893", "description": "Limit of concurrent statements"}],
+        )
     if shape == "retry_info":
         return details(429, "REQUEST_LIMIT_EXCEEDED", "Too many requests.", kind="RetryInfo", retry_delay="42.0s")
     if shape == "bad_request":
@@ -164,9 +200,23 @@ def error_shape(shape):
     if shape == "error_only":
         return web.json_response({"error": "The request was cancelled."}, status=499)
     if shape == "scim":
-        return web.json_response({"schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"], "detail": "The request failed.", "status": "500",
-                                  "scimType": "invalidValue"}, status=500)
+        return web.json_response(
+            {
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
+                "detail": "The request failed.",
+                "status": "500",
+                "scimType": "invalidValue",
+            },
+            status=500,
+        )
     if shape == "text":
-        return web.Response(text="TEMPORARILY_UNAVAILABLE: The service is restarting.", status=503, content_type="text/plain")
-    return web.Response(text="<html><head><title>Error 504</title></head><body><h2>HTTP ERROR 504</h2><pre>    DEADLINE_EXCEEDED: upstream did not "
-                             "answer</pre></body></html>", status=504, content_type="text/html")
+        return web.Response(
+            text="TEMPORARILY_UNAVAILABLE: The service is restarting.", status=503, content_type="text/plain"
+        )
+    return web.Response(
+        text="<html><head><title>Error 504</title></head><body><h2>HTTP ERROR 504</h2><pre>    DEADLINE_EXCEEDED: "
+             "upstream did not "
+        "answer</pre></body></html>",
+        status=504,
+        content_type="text/html",
+    )

@@ -1,4 +1,5 @@
-"""Both engines are asked the same list, and every answer is compared. Needs Spark (EXACT_DATABRICKS_JARS); without it the engine-free half runs."""
+"""Both engines are asked the same list, and every answer is compared. Needs Spark (EXACT_DATABRICKS_JARS); without
+it the engine-free half runs."""
 
 import os
 

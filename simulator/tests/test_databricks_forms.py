@@ -1,4 +1,5 @@
-"""Forms of statements, results and refusals, each as a setting, a fault or a default of the Databricks simulator (D1 to D29, D38, D39, D46)."""
+"""Forms of statements, results and refusals, each as a setting, a fault or a default of the Databricks simulator (D1
+to D29, D38, D39, D46)."""
 
 import base64
 import json
@@ -18,7 +19,9 @@ HISTORY = "/api/2.0/sql/history/queries"
 
 @pytest.fixture(scope="module")
 def shared():
-    server = Server("--seed", "3", "--chunk-rows", "10000", "--set", "error_form=field", "--set", "permission_form=class_line")
+    server = Server(
+        "--seed", "3", "--chunk-rows", "10000", "--set", "error_form=field", "--set", "permission_form=class_line"
+    )
     server.rows("CREATE TABLE main.exact.t (a INT, b STRING)")
     server.rows("INSERT INTO main.exact.t VALUES (1, 'one'), (2, NULL), (3, 'three')")
     yield server
@@ -50,7 +53,11 @@ def test_closed_with_rows(workspace):
     """D1"""
     workspace.config(close_on_answer=1.0)
     answer = workspace.submit("SELECT a FROM main.exact.t ORDER BY a").json()
-    assert answer["status"] == {"state": "CLOSED"} and answer["result"]["data_array"] == [["1"], ["2"], ["3"]] and "manifest" in answer
+    assert (
+        answer["status"] == {"state": "CLOSED"}
+        and answer["result"]["data_array"] == [["1"], ["2"], ["3"]]
+        and "manifest" in answer
+    )
     assert workspace.call("GET", f"{STATEMENTS}/{answer['statement_id']}").status_code == 404
     polled = workspace.until_done(workspace.submit("SELECT 1", wait_timeout="0s").json())
     assert polled["status"]["state"] == "CLOSED" and polled["result"]["data_array"] == [["1"]]
@@ -68,7 +75,9 @@ def test_result_gone(workspace, form, status):
     gone = workspace.call("GET", answer["result"]["next_chunk_internal_link"])
     assert gone.status_code == status
     if form == "404":
-        assert gone.json()["error_code"] == "NOT_FOUND" and re.match("The result of the statement .* was not found", gone.json()["message"])
+        assert gone.json()["error_code"] == "NOT_FOUND" and re.match(
+            "The result of the statement .* was not found", gone.json()["message"]
+        )
     assert workspace.call("GET", f"{STATEMENTS}/{answer['statement_id']}").json()["status"] == {"state": "CLOSED"}
 
 
@@ -97,7 +106,9 @@ def test_row_offset(workspace):
 def test_ansi_mode_off(workspace):
     """D5; more values in test_databricks_cases.py"""
     workspace.config(ansi_mode=False)
-    assert workspace.rows("SELECT CAST('x' AS INT) AS a, CAST('1e30' AS DECIMAL(10,2)) AS b, CAST('no' AS DATE) AS c") == [[None, None, None]]
+    assert workspace.rows(
+        "SELECT CAST('x' AS INT) AS a, CAST('1e30' AS DECIMAL(10,2)) AS b, CAST('no' AS DATE) AS c"
+    ) == [[None, None, None]]
     workspace.config(ansi_mode=True)
     assert workspace.error("SELECT CAST('x' AS INT) AS a")[0] == "22018"
 
@@ -105,12 +116,16 @@ def test_ansi_mode_off(workspace):
 def test_time_zone(workspace):
     """D6; more values in test_databricks_cases.py"""
     workspace.config(time_zone="America/Los_Angeles")
-    assert workspace.rows("SELECT TIMESTAMP'2021-01-01 10:00:00' AS a, CAST(CAST('2021-01-01T03:00:00Z' AS TIMESTAMP) AS DATE) AS b") == [
-        ["2021-01-01T10:00:00.000-08:00", "2020-12-31"]]
+    assert workspace.rows(
+        "SELECT TIMESTAMP'2021-01-01 10:00:00' AS a, CAST(CAST('2021-01-01T03:00:00Z' AS TIMESTAMP) AS DATE) AS b"
+    ) == [["2021-01-01T10:00:00.000-08:00", "2020-12-31"]]
 
 
-MERGE = ("MERGE INTO main.exact.{} AS t USING (SELECT 7 AS a, '{}' AS b) AS s ON t.a = s.a WHEN MATCHED THEN UPDATE SET b = s.b "
-         "WHEN NOT MATCHED THEN INSERT (a, b) VALUES (s.a, s.b)")
+MERGE = (
+    "MERGE INTO main.exact.{} AS t USING (SELECT 7 AS a, '{}' AS b) AS s ON t.a = s.a WHEN MATCHED THEN UPDATE SET b "
+    "= s.b "
+    "WHEN NOT MATCHED THEN INSERT (a, b) VALUES (s.a, s.b)"
+)
 
 
 def race(workspace, table):
@@ -136,13 +151,23 @@ def test_two_writers(workspace, mode):
     assert quick["status"]["state"] == "SUCCEEDED"
     rows = workspace.rows(f"SELECT b FROM main.exact.raced_{mode} ORDER BY b")
     if mode == "conflict":
-        assert slow["status"]["sql_state"] == "2D521" and "DELTA_CONCURRENT_APPEND" in slow["status"]["error"]["message"] and rows == [["quick"]]
+        assert (
+            slow["status"]["sql_state"] == "2D521"
+            and "DELTA_CONCURRENT_APPEND" in slow["status"]["error"]["message"]
+            and rows == [["quick"]]
+        )
     elif mode == "row_level":
         assert slow["result"]["data_array"] == [["1", "0", "0", "1"]] and rows == [["quick"], ["slow"]]
         workspace.rows("DELETE FROM main.exact.raced_row_level WHERE b = 'slow'")
-        workspace.fault(action="slow", seconds=600, statement="'later'")  # both change one row: that is a conflict here too
+        workspace.fault(
+            action="slow", seconds=600, statement="'later'"
+        )  # both change one row: that is a conflict here too
         later = workspace.submit(MERGE.format("raced_row_level", "later"), wait_timeout="0s").json()
-        workspace.poll(lambda: workspace.call("GET", f"{STATEMENTS}/{later['statement_id']}").json()["status"]["state"] == "RUNNING")
+        workspace.poll(
+            lambda: (
+                workspace.call("GET", f"{STATEMENTS}/{later['statement_id']}").json()["status"]["state"] == "RUNNING"
+            )
+        )
         workspace.rows(MERGE.format("raced_row_level", "first"))
         workspace.control("POST", "clock", advance=601)
         assert workspace.until_done(later)["status"]["sql_state"] == "2D521"
@@ -178,7 +203,10 @@ def test_history_of_its_own(workspace):
     other = requests.get(workspace.url + HISTORY, headers={"Authorization": f"Bearer {token}"}, timeout=10).json()
     assert len(other["res"]) > 0
     workspace.config(history_scope="own")
-    assert requests.get(workspace.url + HISTORY, headers={"Authorization": f"Bearer {token}"}, timeout=10).json()["res"] == []
+    assert (
+        requests.get(workspace.url + HISTORY, headers={"Authorization": f"Bearer {token}"}, timeout=10).json()["res"]
+        == []
+    )
     assert "of the user" in listed(workspace, max_results=1)["res"][0]["query_text"]
 
 
@@ -219,8 +247,10 @@ def test_lone_surrogate(workspace):
     answer = workspace.call("POST", STATEMENTS, data=body, headers={"Content-Type": "application/json"}).json()
     assert answer["result"]["data_array"] == [["x?y"]]
     batch = r'[{"a":"x\ud83dy"},{"a":"\ud83d\ude00"}]'
-    assert workspace.rows("SELECT r.a FROM (SELECT explode(from_json(:p, 'ARRAY<STRUCT<a: STRING>>')) AS r)", [{"name": "p", "value": batch}]) == [
-        ["x?y"], ["\U0001f600"]]
+    assert workspace.rows(
+        "SELECT r.a FROM (SELECT explode(from_json(:p, 'ARRAY<STRUCT<a: STRING>>')) AS r)",
+        [{"name": "p", "value": batch}],
+    ) == [["x?y"], ["\U0001f600"]]
 
 
 def test_between(workspace):
@@ -239,7 +269,11 @@ def test_short_result(workspace):
     text = many(workspace)
     workspace.fault(action="short_result", statement="many10", rows=3)
     answer = workspace.run(text)
-    assert len(answer["result"]["data_array"]) == 3 and answer["manifest"]["total_row_count"] == 10 and not answer["manifest"]["truncated"]
+    assert (
+        len(answer["result"]["data_array"]) == 3
+        and answer["manifest"]["total_row_count"] == 10
+        and not answer["manifest"]["truncated"]
+    )
     workspace.fault(action="short_result", statement="many10", rows=3, truncated=True)
     answer = workspace.run(text)
     assert answer["manifest"]["truncated"] and answer["manifest"]["total_row_count"] == 3
@@ -250,8 +284,10 @@ def test_short_result(workspace):
 
 def test_variables(workspace):
     """D15"""
-    assert workspace.rows("SELECT '${unheard}' AS a, '${spark.sql.session.timeZone}' AS b, :p AS c", [{"name": "p", "value": "${unheard}"}]) == [
-        ["", "UTC", "${unheard}"]]
+    assert workspace.rows(
+        "SELECT '${unheard}' AS a, '${spark.sql.session.timeZone}' AS b, :p AS c",
+        [{"name": "p", "value": "${unheard}"}],
+    ) == [["", "UTC", "${unheard}"]]
 
 
 def test_external_links(workspace):
@@ -282,10 +318,16 @@ def test_permission_forms(workspace):
     text, reason = "CREATE SCHEMA IF NOT EXISTS main.exact", "User does not have CREATE SCHEMA on Catalog 'main'."
     workspace.config(permission_form="unity")
     status = workspace.run(text)["status"]
-    assert status == {"state": "FAILED", "error": {"error_code": "BAD_REQUEST", "message": f"PERMISSION_DENIED: {reason}"}}
+    assert status == {
+        "state": "FAILED",
+        "error": {"error_code": "BAD_REQUEST", "message": f"PERMISSION_DENIED: {reason}"},
+    }
     workspace.config(permission_form="class")
     status = workspace.run(text)["status"]
-    assert status["error"]["message"] == f"[INSUFFICIENT_PERMISSIONS] Insufficient privileges:\n{reason} SQLSTATE: 42501" and status["sql_state"] == "42501"
+    assert (
+        status["error"]["message"] == f"[INSUFFICIENT_PERMISSIONS] Insufficient privileges:\n{reason} SQLSTATE: 42501"
+        and status["sql_state"] == "42501"
+    )
     workspace.config(permission_form="drawn", error_form="drawn")
     seen = {workspace.run(text)["status"]["error"]["message"].strip()[:60] for _ in range(30)}
     assert any(m.startswith("PERMISSION_DENIED") for m in seen) and any("privileges:\n" in m for m in seen)
@@ -296,7 +338,9 @@ def test_documented_grants(workspace):
     text = (ROOT / "docs" / "setup.md").read_text()
     found = [(tuple(p.strip() for p in privileges.split(",")), kind, name)
              for privileges, kind, name in re.findall(r"^\s*GRANT (.+?) ON (\w+) (\S+) TO ", text, re.M)]
-    assert found == [(privileges, kind, "main" + suffix.format(schema="exact")) for privileges, kind, suffix in DOCUMENTED]
+    assert found == [
+        (privileges, kind, "main" + suffix.format(schema="exact")) for privileges, kind, suffix in DOCUMENTED
+    ]
     assert "**Can use**" in text
     has = {(g["privilege"], g["object"]) for g in workspace.control("GET", "privileges")["grant"]}
     expected = {(p, name) for privileges, _, name in found for p in privileges} | {("CAN USE", workspace.warehouse)}
@@ -306,11 +350,24 @@ def test_documented_grants(workspace):
 def test_grants(workspace):
     """D21: what is not granted is refused; what the principal makes it owns."""
     workspace.sql("CREATE TABLE main.exact.theirs (a INT)")
-    for text in ("CREATE SCHEMA main.mine", "CREATE SCHEMA IF NOT EXISTS main.exact", "CREATE VOLUME main.exact.v", "DROP TABLE main.exact.theirs",
-                 "DROP SCHEMA main.exact CASCADE", "GRANT SELECT ON TABLE main.exact.theirs TO `x`", "CREATE OR REPLACE TABLE main.exact.theirs (b INT)"):
+    for text in (
+        "CREATE SCHEMA main.mine",
+        "CREATE SCHEMA IF NOT EXISTS main.exact",
+        "CREATE VOLUME main.exact.v",
+        "DROP TABLE main.exact.theirs",
+        "DROP SCHEMA main.exact CASCADE",
+        "GRANT SELECT ON TABLE main.exact.theirs TO `x`",
+        "CREATE OR REPLACE TABLE main.exact.theirs (b INT)",
+    ):
         assert workspace.error(text)[0] == "42501", text
-    for text in ("SELECT * FROM main.exact.theirs", "INSERT INTO main.exact.theirs VALUES (1)", "CREATE TABLE main.exact.mine (a INT)",
-                 "CREATE OR REPLACE TABLE main.exact.mine (b INT)", "GRANT SELECT ON TABLE main.exact.mine TO `x`", "DROP TABLE main.exact.mine"):
+    for text in (
+        "SELECT * FROM main.exact.theirs",
+        "INSERT INTO main.exact.theirs VALUES (1)",
+        "CREATE TABLE main.exact.mine (a INT)",
+        "CREATE OR REPLACE TABLE main.exact.mine (b INT)",
+        "GRANT SELECT ON TABLE main.exact.mine TO `x`",
+        "DROP TABLE main.exact.mine",
+    ):
         workspace.rows(text)
     workspace.sql("CREATE SCHEMA main.closed")
     workspace.sql("CREATE TABLE main.closed.t (a INT)")
@@ -336,29 +393,46 @@ def test_error_forms(workspace):
 
     assert shown("field")["sql_state"] == "42703"
     status = shown("text_only")
-    assert "sql_state" not in status and status["error"]["message"].startswith("[UNRESOLVED_COLUMN") and "SQLSTATE: 42703" in status["error"]["message"]
+    assert (
+        "sql_state" not in status
+        and status["error"]["message"].startswith("[UNRESOLVED_COLUMN")
+        and "SQLSTATE: 42703" in status["error"]["message"]
+    )
     message = shown("leading_newline")["error"]["message"]
-    assert message.startswith("\n[UNRESOLVED_COLUMN") and "SQLSTATE: 42703 (line 1, pos 0)\n\n== SQL ==\nSELECT nothing\nFROM" in message and "^^^" in message
+    assert (
+        message.startswith("\n[UNRESOLVED_COLUMN")
+        and "SQLSTATE: 42703 (line 1, pos 0)\n\n== SQL ==\nSELECT nothing\nFROM" in message
+        and "^^^" in message
+    )
     status = shown("none")
     assert "SQLSTATE" not in status["error"]["message"] and "sql_state" not in status
     workspace.config(error_form="exception_name")
     workspace.fault(action="conflict", statement="SELECT 23")
     status = workspace.run("SELECT 23")["status"]
-    assert status["error"]["message"].startswith("[DELTA_CONCURRENT_APPEND] com.databricks.sql.transaction.tahoe.ConcurrentAppendException: "
-                                                 "[DELTA_CONCURRENT_APPEND] Files were added") and "sql_state" not in status
+    assert (
+        status["error"]["message"].startswith(
+            "[DELTA_CONCURRENT_APPEND] com.databricks.sql.transaction.tahoe.ConcurrentAppendException: "
+            "[DELTA_CONCURRENT_APPEND] Files were added"
+        )
+        and "sql_state" not in status
+    )
     assert '"userName"' in status["error"]["message"] and "SQLSTATE" not in status["error"]["message"]
     workspace.config(error_form="drawn")
     before = {form: workspace.met(f"error_form {form}") for form in ERROR_FORMS[1:]}
     for _ in range(40):
         workspace.run(text)
-    assert all(workspace.met(f"error_form {form}") > count for form, count in before.items() if form != "exception_name")
+    assert all(
+        workspace.met(f"error_form {form}") > count for form, count in before.items() if form != "exception_name"
+    )
 
 
 def test_scheduling(workspace):
     """D24"""
     workspace.fault(action="scheduling", statement="SELECT 24")
     message = workspace.run("SELECT 24")["status"]["error"]["message"]
-    assert message.startswith("[INTERNAL_ERROR] Query could not be scheduled: HTTP Response code: 503") and message.endswith("SQLSTATE: XX000")
+    assert message.startswith(
+        "[INTERNAL_ERROR] Query could not be scheduled: HTTP Response code: 503"
+    ) and message.endswith("SQLSTATE: XX000")
     workspace.config(scheduling=0.2)
     states = [workspace.run("SELECT 1")["status"]["state"] for _ in range(60)]
     assert 2 < states.count("FAILED") < 30
@@ -367,16 +441,24 @@ def test_scheduling(workspace):
 def test_error_codes(workspace):
     """D46: all fourteen codes; those that a class may have are drawn with the forms."""
     for code in PASSING_CODES:
-        workspace.fault(action="fail", statement="SELECT 46", error_class="", sql_state="", message="no", error_code=code)
+        workspace.fault(
+            action="fail", statement="SELECT 46", error_class="", sql_state="", message="no", error_code=code
+        )
         assert workspace.run("SELECT 46")["status"]["error"] == {"error_code": code, "message": "no"}
     assert len(set(PASSING_CODES)) == 14
     workspace.config(error_form="text_only")
-    assert {workspace.run("SELECT * FROM main.exact.absent")["status"]["error"]["error_code"] for _ in range(20)} == {"BAD_REQUEST", "NOT_FOUND"}
+    assert {workspace.run("SELECT * FROM main.exact.absent")["status"]["error"]["error_code"] for _ in range(20)} == {
+        "BAD_REQUEST",
+        "NOT_FOUND",
+    }
 
 
 # Ends from outside
 
-@pytest.mark.parametrize("how, state, code", [("failed", "FAILED", "BAD_REQUEST"), ("unknown", "FAILED", "UNKNOWN"), ("canceled", "CANCELED", None)])
+@pytest.mark.parametrize(
+    "how, state, code",
+    [("failed", "FAILED", "BAD_REQUEST"), ("unknown", "FAILED", "UNKNOWN"), ("canceled", "CANCELED", None)],
+)
 def test_stop_ends_statements(workspace, how, state, code):
     """D26"""
     workspace.config(stop_ends=how)
@@ -411,7 +493,14 @@ def test_nobody_polls(workspace):
     for _ in range(2):
         workspace.control("POST", "clock", advance=600)
         assert workspace.call("GET", f"{STATEMENTS}/{first['statement_id']}").json()["status"]["state"] == "PENDING"
-    workspace.poll(lambda: [s for s in workspace.control("GET", "statements")["statements"] if s["id"] == second["statement_id"]][0]["state"] == "CANCELED")
+    workspace.poll(
+        lambda: (
+            [s for s in workspace.control("GET", "statements")["statements"] if s["id"] == second["statement_id"]][0][
+                "state"
+            ]
+            == "CANCELED"
+        )
+    )
     assert workspace.call("GET", f"{STATEMENTS}/{second['statement_id']}").json()["status"] == {"state": "CANCELED"}
     workspace.control("POST", "clock", advance=850)
     workspace.call("GET", f"{STATEMENTS}/{first['statement_id']}")
@@ -426,7 +515,9 @@ def test_statement_timeout(workspace):
     workspace.config(statement_timeout=30.0)
     workspace.fault(action="slow", seconds=600, statement="SELECT 28")
     answer = workspace.submit("SELECT 28", wait_timeout="0s").json()
-    workspace.poll(lambda: workspace.call("GET", f"{STATEMENTS}/{answer['statement_id']}").json()["status"]["state"] == "RUNNING")
+    workspace.poll(
+        lambda: workspace.call("GET", f"{STATEMENTS}/{answer['statement_id']}").json()["status"]["state"] == "RUNNING"
+    )
     workspace.control("POST", "clock", advance=31)
     status = workspace.until_done(answer)["status"]
     assert status["error"]["error_code"] == "DEADLINE_EXCEEDED" and "STATEMENT_TIMEOUT" in status["error"]["message"]
@@ -457,9 +548,13 @@ def test_canceled_by_an_administrator(workspace, after, count):
 
 def test_refused_ddl(workspace):
     """D38, D39; the whole list is in test_databricks_cases.py"""
-    for text, state in (("CREATE TABLE main.exact.r (a INT) TBLPROPERTIES ('delta.unheard'='1')", "F0000"), ("CREATE TABLE main.exact.`r-s` (a INT)", "42602"),
-                        ("CREATE TABLE main.exact.r (a INT, b INT, c INT, d INT, e INT) CLUSTER BY (a, b, c, d, e)", "54000"),
-                        ("CREATE TABLE main.exact.r (`a;b` INT)", "42K05"), ("SELECT CAST('９' AS BIGINT) AS a", "22018")):
+    for text, state in (
+        ("CREATE TABLE main.exact.r (a INT) TBLPROPERTIES ('delta.unheard'='1')", "F0000"),
+        ("CREATE TABLE main.exact.`r-s` (a INT)", "42602"),
+        ("CREATE TABLE main.exact.r (a INT, b INT, c INT, d INT, e INT) CLUSTER BY (a, b, c, d, e)", "54000"),
+        ("CREATE TABLE main.exact.r (`a;b` INT)", "42K05"),
+        ("SELECT CAST('９' AS BIGINT) AS a", "22018"),
+    ):
         assert workspace.error(text)[0] == state, text
     workspace.rows("CREATE TABLE main.exact.ao (a INT) TBLPROPERTIES ('delta.appendOnly'='true')")
     assert workspace.error("DELETE FROM main.exact.ao")[0] == "42809"

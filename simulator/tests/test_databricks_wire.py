@@ -1,4 +1,5 @@
-"""Forms on the way to the service and back, tokens, warehouses, lists (D30 to D37, D40 to D47, B1 to B4), settings and weather."""
+"""Forms on the way to the service and back, tokens, warehouses, lists (D30 to D37, D40 to D47, B1 to B4), settings
+and weather."""
 
 import gzip
 import http.client
@@ -39,7 +40,13 @@ def raw(workspace, path=WAREHOUSES, headers=(), seconds=20):
     """The bytes of an answer, until the connection closes."""
     host, port = workspace.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=seconds) as connection:
-        lines = [f"GET {path} HTTP/1.1", f"Host: {host}", f"Authorization: Bearer {workspace.info['pat']}", "Connection: close", *headers]
+        lines = [
+            f"GET {path} HTTP/1.1",
+            f"Host: {host}",
+            f"Authorization: Bearer {workspace.info['pat']}",
+            "Connection: close",
+            *headers,
+        ]
         connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         out = b""
         while part := connection.recv(65536):
@@ -49,9 +56,14 @@ def raw(workspace, path=WAREHOUSES, headers=(), seconds=20):
 
 # Refusals before the service
 
-@pytest.mark.parametrize("action, status, text", [
-    ("wrong_org", 403, "Invalid access to Org: "), ("ip_blocked", 403, "is blocked by Databricks IP ACL for workspace: "),
-    ("auth_unavailable", 503, "Authentication is temporarily unavailable")])
+@pytest.mark.parametrize(
+    "action, status, text",
+    [
+        ("wrong_org", 403, "Invalid access to Org: "),
+        ("ip_blocked", 403, "is blocked by Databricks IP ACL for workspace: "),
+        ("auth_unavailable", 503, "Authentication is temporarily unavailable"),
+    ],
+)
 def test_refusals(workspace, action, status, text):
     """D30, D31, D32"""
     workspace.fault(action=action, path="warehouses")
@@ -71,7 +83,9 @@ def test_start_answers_503(workspace):
     assert "contradicts" in workspace.refused("config", start_seconds=0.0)
 
 
-@pytest.mark.parametrize("how, sent", [("absent", None), ("1", "1"), ("0", "0"), ("negative", "-5"), ("text", "soon"), ("date", "GMT")])
+@pytest.mark.parametrize(
+    "how, sent", [("absent", None), ("1", "1"), ("0", "0"), ("negative", "-5"), ("text", "soon"), ("date", "GMT")]
+)
 def test_rate_limit(workspace, how, sent):
     """D28, D34"""
     workspace.config(rate_limit=3, retry_after=how)
@@ -96,19 +110,37 @@ def test_token_kinds(workspace):
     """D36"""
     info = workspace.info
     account = "11111111-2222-4333-8444-555555555555"
-    jwt = {"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
-           "subject_token": "a.b.c", "scope": "all-apis", "client_id": info["client_id"]}
+    jwt = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "subject_token": "a.b.c",
+        "scope": "all-apis",
+        "client_id": info["client_id"],
+    }
     own = {"grant_type": "client_credentials", "scope": "all-apis"}
     azure = {"grant_type": "client_credentials", "client_id": info["client_id"], "client_secret": info["client_secret"],
              "resource": "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d"}
     secret = (info["client_id"], info["client_secret"])
-    calls = (("/oidc/v1/token", jwt, None), (f"/oidc/accounts/{account}/v1/token", own, secret), (f"/{account}/oauth2/token", azure, None))
-    assert [requests.post(workspace.url + path, data=form, auth=auth, timeout=10).status_code for path, form, auth in calls] == [400, 404, 404]
+    calls = (
+        ("/oidc/v1/token", jwt, None),
+        (f"/oidc/accounts/{account}/v1/token", own, secret),
+        (f"/{account}/oauth2/token", azure, None),
+    )
+    assert [
+        requests.post(workspace.url + path, data=form, auth=auth, timeout=10).status_code for path, form, auth in calls
+    ] == [400, 404, 404]
     workspace.config(token_kinds="all")
     for path, form, auth in calls:
         token = requests.post(workspace.url + path, data=form, auth=auth, timeout=10).json()["access_token"]
-        assert requests.get(workspace.url + WAREHOUSES, headers={"Authorization": f"Bearer {token}"}, timeout=10).status_code == 200
-    metadata = requests.get(f"{workspace.url}/oidc/accounts/{account}/.well-known/oauth-authorization-server", timeout=10).json()
+        assert (
+            requests.get(
+                workspace.url + WAREHOUSES, headers={"Authorization": f"Bearer {token}"}, timeout=10
+            ).status_code
+            == 200
+        )
+    metadata = requests.get(
+        f"{workspace.url}/oidc/accounts/{account}/.well-known/oauth-authorization-server", timeout=10
+    ).json()
     assert metadata["token_endpoint"].endswith(f"/oidc/accounts/{account}/v1/token")
 
 
@@ -125,14 +157,22 @@ def test_discovery(workspace):
 def test_warehouse_states(workspace):
     """D37"""
     path = f"{WAREHOUSES}/{workspace.warehouse}"
-    workspace.control("POST", "warehouse", health={"status": "FAILED", "summary": "no quota", "failure_reason": {"code": "CLOUD_PROVIDER_LAUNCH_FAILURE"}})
+    workspace.control(
+        "POST",
+        "warehouse",
+        health={"status": "FAILED", "summary": "no quota", "failure_reason": {"code": "CLOUD_PROVIDER_LAUNCH_FAILURE"}},
+    )
     assert workspace.call("GET", path).json()["health"]["failure_reason"]["code"] == "CLOUD_PROVIDER_LAUNCH_FAILURE"
     workspace.control("POST", "warehouse", state="DELETED")
     assert workspace.call("GET", path).json()["state"] == "DELETED"
-    assert workspace.submit("SELECT 1").status_code == 400 and workspace.call("POST", path + "/start").status_code == 400
+    assert (
+        workspace.submit("SELECT 1").status_code == 400 and workspace.call("POST", path + "/start").status_code == 400
+    )
     workspace.control("POST", "warehouse", state="RUNNING")
     assert workspace.rows("SELECT 1") == [["1"]]
-    assert "expected" in workspace.refused("warehouse", state="ASLEEP") and "expected" in workspace.refused("warehouse", other=1)
+    assert "expected" in workspace.refused("warehouse", state="ASLEEP") and "expected" in workspace.refused(
+        "warehouse", other=1
+    )
 
 
 def test_empty_pages(workspace):
@@ -141,9 +181,11 @@ def test_empty_pages(workspace):
     workspace.sql("CREATE VOLUME IF NOT EXISTS main.exact.files")
     for name in ("a", "b", "c"):
         workspace.upload(f"/Volumes/main/exact/files/{name}", b"x")
-    for path, query, name, key in ((f"{UNITY}/tables", {"catalog_name": "main", "schema_name": "exact", "max_results": 1}, "tables", "name"),
-                                   (f"{UNITY}/schemas", {"catalog_name": "main", "max_results": 1}, "schemas", "name"),
-                                   ("/api/2.0/fs/directories/Volumes/main/exact/files", {"page_size": 2}, "contents", "name")):
+    for path, query, name, key in (
+        (f"{UNITY}/tables", {"catalog_name": "main", "schema_name": "exact", "max_results": 1}, "tables", "name"),
+        (f"{UNITY}/schemas", {"catalog_name": "main", "max_results": 1}, "schemas", "name"),
+        ("/api/2.0/fs/directories/Volumes/main/exact/files", {"page_size": 2}, "contents", "name"),
+    ):
         found, pages, token = [], [], ""
         while token is not None:
             page = workspace.call("GET", path, params={**query, "page_token": token}).json()
@@ -151,7 +193,9 @@ def test_empty_pages(workspace):
             pages.append(len(page[name]))
             token = page.get("next_page_token")
         assert 0 in pages and pages[0] == 0 and found == sorted(set(found)) and found, (path, pages)
-    assert workspace.call("GET", f"{UNITY}/schemas", params={"catalog_name": "main", "page_token": "x"}).status_code == 400
+    assert (
+        workspace.call("GET", f"{UNITY}/schemas", params={"catalog_name": "main", "page_token": "x"}).status_code == 400
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -159,10 +203,22 @@ def test_error_shapes(workspace, shape):
     """D41"""
     workspace.fault(action="error_shape", shape=shape, path="warehouses")
     answer = workspace.call("GET", WAREHOUSES)
-    assert answer.status_code == {"quota_failure": 429, "retry_info": 429, "bad_request": 400, "error_only": 499, "scim": 500, "text": 503,
-                                  "html_pre": 504}[shape]
+    assert (
+        answer.status_code
+        == {
+            "quota_failure": 429,
+            "retry_info": 429,
+            "bad_request": 400,
+            "error_only": 499,
+            "scim": 500,
+            "text": 503,
+            "html_pre": 504,
+        }[shape]
+    )
     if shape == "retry_info":
-        assert answer.json()["details"] == [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retry_delay": "42.0s"}]
+        assert answer.json()["details"] == [
+            {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retry_delay": "42.0s"}
+        ]
     assert "needs a shape" in workspace.refused("faults", action="error_shape", shape="round")
 
 
@@ -198,7 +254,12 @@ def test_strangers(workspace):
     """D44: members nobody announced, a state nobody knows, ids in another form, a slash at the end."""
     workspace.config(extra_members=True)
     answer = workspace.submit("SELECT 1 AS a").json()
-    assert "x_preview" in answer and "x_preview" in answer["status"] and "x_preview" in answer["manifest"] and answer["result"]["data_array"] == [["1"]]
+    assert (
+        "x_preview" in answer
+        and "x_preview" in answer["status"]
+        and "x_preview" in answer["manifest"]
+        and answer["result"]["data_array"] == [["1"]]
+    )
     workspace.config(extra_members=False)
     workspace.fault(action="state", state="PREPARING", statement="SELECT 44", path="statements", times=2)
     answer = workspace.submit("SELECT 44").json()
@@ -229,8 +290,11 @@ def test_permission_details(workspace):
     workspace.control("POST", "privileges", deny=[{"privilege": "SELECT", "object": "main.exact.t"}])
     answer = workspace.call("GET", f"{UNITY}/tables/main.exact.t")
     assert answer.status_code == 403 and answer.json()["details"][0] == {
-        "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "UC_PERMISSION_DENIED", "domain": "unity-catalog.databricks.com",
-        "metadata": {"privilege": "SELECT", "securable_type": "TABLE", "securable_full_name": "main.exact.t"}}
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": "UC_PERMISSION_DENIED",
+        "domain": "unity-catalog.databricks.com",
+        "metadata": {"privilege": "SELECT", "securable_type": "TABLE", "securable_full_name": "main.exact.t"},
+    }
 
 
 # Connections
@@ -256,7 +320,9 @@ def test_connections(workspace):
     assert found.count(b"103 Early Hints") == 100 and b"HTTP/1.1 200" in found
     workspace.fault(action="connection_close", path="warehouses")
     assert workspace.call("GET", WAREHOUSES).headers["connection"] == "close"
-    assert all(workspace.met(f) == 1 for f in ("accept_only", "close_idle", "slow_headers", "interim", "connection_close"))
+    assert all(
+        workspace.met(f) == 1 for f in ("accept_only", "close_idle", "slow_headers", "interim", "connection_close")
+    )
 
 
 def test_redirect_and_http2(workspace):
@@ -287,7 +353,9 @@ def test_clock(workspace):
         assert "expected" in workspace.refused("clock", **body)
 
 
-@pytest.mark.parametrize("kind, size", [("large", 65 << 20), ("nested", 20000), ("number", 1 << 20), ("members", 1 << 20)])
+@pytest.mark.parametrize(
+    "kind, size", [("large", 65 << 20), ("nested", 20000), ("number", 1 << 20), ("members", 1 << 20)]
+)
 def test_monsters(workspace, kind, size):
     """B4"""
     workspace.fault(action="monster", kind=kind, path="warehouses")
@@ -299,20 +367,48 @@ def test_monsters(workspace, kind, size):
 # Settings and weather
 
 def test_bad_settings(workspace):
-    for values, text in (({"nothing": 1}, "no such setting"), ({"weather": 1.5}, "from 0 to 1"), ({"close_on_answer": -0.1}, "from 0 to 1"),
-                         ({"error_form": "loud"}, "takes one of"), ({"slots": 0}, "from 1"), ({"ansi_mode": 1}, "of type bool"),
-                         ({"time_zone": "Mars/Olympus"}, "not a zone"), ({"catalog": "x"}, "no such setting"), ({"rate_limit": True}, "of type int"),
-                         ({"result_retention": 90000.0}, "contradicts"), ({"start_form": "503"}, "contradicts"),
-                         ({"http2": True, "unified_host": True}, "contradicts"), ({"close_on_answer": 1.0, "external_links": "links"}, "contradicts")):
+    for values, text in (
+        ({"nothing": 1}, "no such setting"),
+        ({"weather": 1.5}, "from 0 to 1"),
+        ({"close_on_answer": -0.1}, "from 0 to 1"),
+        ({"error_form": "loud"}, "takes one of"),
+        ({"slots": 0}, "from 1"),
+        ({"ansi_mode": 1}, "of type bool"),
+        ({"time_zone": "Mars/Olympus"}, "not a zone"),
+        ({"catalog": "x"}, "no such setting"),
+        ({"rate_limit": True}, "of type int"),
+        ({"result_retention": 90000.0}, "contradicts"),
+        ({"start_form": "503"}, "contradicts"),
+        ({"http2": True, "unified_host": True}, "contradicts"),
+        ({"close_on_answer": 1.0, "external_links": "links"}, "contradicts"),
+    ):
         before = workspace.control("GET", "info")["settings"]
-        assert text in workspace.refused("config", slots=4, **values) if "slots" not in values else workspace.refused("config", **values)
+        assert (
+            text in workspace.refused("config", slots=4, **values)
+            if "slots" not in values
+            else workspace.refused("config", **values)
+        )
         assert workspace.control("GET", "info")["settings"] == before, "nothing of a refused request is taken"
 
 
 def test_fifty_settings_at_once(workspace):
-    settings = {k: v for k, v in workspace.control("GET", "info")["settings"].items() if k not in ("catalog", "schema", "warehouse_id")}
-    settings.update(close_on_answer=0.5, history_states=True, require_row_offset=True, extra_members=True, header_case="title", retry_after="date",
-                    time_zone="Europe/Paris", status_lag=0.0, compress="gzip", empty_pages=0.5)
+    settings = {
+        k: v
+        for k, v in workspace.control("GET", "info")["settings"].items()
+        if k not in ("catalog", "schema", "warehouse_id")
+    }
+    settings.update(
+        close_on_answer=0.5,
+        history_states=True,
+        require_row_offset=True,
+        extra_members=True,
+        header_case="title",
+        retry_after="date",
+        time_zone="Europe/Paris",
+        status_lag=0.0,
+        compress="gzip",
+        empty_pages=0.5,
+    )
     names = sorted(settings)[:50]
     assert len(names) >= 45
     answer = workspace.config(**{name: settings[name] for name in names})
@@ -326,10 +422,26 @@ def ask(server, count=40):
     out = []
     for i in range(count):
         try:
-            answer = server.submit(f"SELECT nothing{i}" if i % 2 else f"SELECT {i} AS a", wait_timeout="50s", timeout=20, allow_redirects=False)
-            body = answer.json() if answer.headers.get("content-type", "").startswith("application/json") and len(answer.content) < 10000 else {}
+            answer = server.submit(
+                f"SELECT nothing{i}" if i % 2 else f"SELECT {i} AS a",
+                wait_timeout="50s",
+                timeout=20,
+                allow_redirects=False,
+            )
+            body = (
+                answer.json()
+                if answer.headers.get("content-type", "").startswith("application/json") and len(answer.content) < 10000
+                else {}
+            )
             status = body.get("status", {}) if isinstance(body, dict) else {}
-            out.append((answer.status_code, answer.headers.get("content-type"), json.dumps(status), json.dumps(body.get("result", {}))))
+            out.append(
+                (
+                    answer.status_code,
+                    answer.headers.get("content-type"),
+                    json.dumps(status),
+                    json.dumps(body.get("result", {})),
+                )
+            )
         except requests.RequestException as error:
             out.append(type(error).__name__)
     return out
