@@ -1,4 +1,4 @@
-"""The workspace's clock: real time plus what POST /_control/clock added, so that hours can pass in a test."""
+"""The workspace's clock: real time plus what POST /_control/clock added or took, so that hours can pass in a test."""
 
 import asyncio
 import time
@@ -7,6 +7,7 @@ import time
 class Clock:
     def __init__(self):
         self._offset = 0.0
+        self.skew = 0.0  # seconds by which the Date header is apart
         self._moved = asyncio.Event()
 
     def now(self):
@@ -14,7 +15,7 @@ class Clock:
         return time.time() + self._offset
 
     def advance(self, seconds):
-        """Moves the clock forward; sleepers whose time has come wake up."""
+        """Moves the clock, also back; sleepers whose time has come wake up."""
         self._offset += seconds
         self._moved.set()
         self._moved = asyncio.Event()

@@ -1,4 +1,5 @@
-"""The control API under /_control: what tests and rehearsals need and the service does not have. JSON, without authentication."""
+"""The control API under /_control: what tests and rehearsals need and the service does not have. JSON, without
+authentication."""
 
 import asyncio
 
@@ -7,6 +8,8 @@ from aiohttp import web
 from .errors import ApiError, SqlError, invalid_parameter
 from .sql_text import quote, read_name, tokenize
 from .statement_api import read_json
+
+_STATES = ("STARTING", "RUNNING", "STOPPING", "STOPPED", "DELETING", "DELETED")
 
 
 def _refuse(error):
@@ -19,11 +22,23 @@ def routes(workspace):
 
     @table.get("/_control/info")
     async def info(request):
-        return web.json_response({
-            "host": str(request.url.origin()), "warehouse_id": settings.warehouse_id, "catalog": settings.catalog,
-            "schema": settings.schema, "client_id": settings.client_id, "client_secret": settings.client_secret, "pat": settings.pat,
-            "engine": workspace.engine_name, "workspace_id": workspace.workspace_id, "data": str(workspace.data),
-            "warehouse_state": workspace.warehouse.state, "now": workspace.clock.now(), "settings": settings.as_dict()})
+        return web.json_response(
+            {
+                "host": str(request.url.origin()),
+                "warehouse_id": settings.warehouse_id,
+                "catalog": settings.catalog,
+                "schema": settings.schema,
+                "client_id": settings.client_id,
+                "client_secret": settings.client_secret,
+                "pat": settings.pat,
+                "engine": workspace.engine_name,
+                "workspace_id": workspace.workspace_id,
+                "data": str(workspace.data),
+                "warehouse_state": workspace.warehouse.state,
+                "now": workspace.clock.now(),
+                "settings": settings.as_dict(),
+            }
+        )
 
     @table.post("/_control/faults")
     async def add_fault(request):
@@ -95,38 +110,90 @@ def routes(workspace):
             raise invalid_parameter("table is missing")
         return web.json_response(await _direct(f"SELECT * FROM {'.'.join(quote(part) for part in name.parts)}"))
 
+    privileges = workspace.unity.privileges
+
     @table.get("/_control/privileges")
     async def list_privileges(request):
-        return web.json_response({"deny": [{"privilege": p, "object": o} for p, o in workspace.unity.denied()]})
+        return web.json_response({name: [{"privilege": p, "object": o} for p, o in sorted(entries)]
+                                  for name, entries in (("deny", privileges.denied), ("grant", privileges.granted))})
 
     @table.post("/_control/privileges")
     async def set_privileges(request):
         body = await read_json(request)
         try:
-            workspace.unity.deny([(entry["privilege"], entry["object"]) for entry in body["deny"]])
+            if (
+                not body.keys() <= {"deny", "grant", "only"}
+                or not body.keys() & {"deny", "grant"}
+                or "only" in body
+                and "grant" not in body
+            ):
+                raise KeyError
+            entries = {
+                name: [(entry["privilege"].upper(), entry["object"].lower()) for entry in body[name]]
+                for name in ("deny", "grant")
+                if name in body
+            }
         except (KeyError, TypeError, AttributeError):
-            raise invalid_parameter('expected {"deny": [{"privilege": "MODIFY", "object": "main.exact.t"}]}') from None
+            raise invalid_parameter(
+                'expected {"deny": [{"privilege": "MODIFY", "object": "main.exact.t"}]}, "grant" of the same form with '
+                '"only", or both'
+            ) from None
+        if "deny" in entries:
+            privileges.deny(entries["deny"])
+        if "grant" in entries:
+            privileges.grant(entries["grant"], bool(body.get("only")))
         return await list_privileges(request)
+
+    @table.post("/_control/warehouse")
+    async def set_warehouse(request):
+        body = await read_json(request)
+        state = body.get("state")
+        if (
+            not body
+            or not body.keys() <= {"state", "health"}
+            or state not in (None, *_STATES)
+            or not isinstance(body.get("health", {}), dict)
+        ):
+            raise invalid_parameter(
+                f'expected {{"state": one of {", ".join(_STATES)}, "health": {{"status": "DEGRADED", "summary": …}}}}'
+            )
+        workspace.weather.met("warehouse_state")
+        workspace.warehouse.force(state, body.get("health"))
+        return web.json_response(workspace.warehouse.describe(request.url.host))
+
+    @table.get("/_control/weather")
+    async def weather(request):
+        return web.json_response(workspace.weather.report())
 
     @table.get("/_control/unity")
     async def unity(request):
-        return web.json_response({"tags": workspace.unity.tags, "grants": workspace.unity.grants,
-                                  "constraints": {".".join(t): c for t, c in workspace.unity._constraints.items() if c}})
+        return web.json_response(
+            {
+                "tags": workspace.unity.tags,
+                "grants": workspace.unity.grants,
+                "constraints": {".".join(t): c for t, c in workspace.unity._constraints.items() if c},
+            }
+        )
 
     @table.post("/_control/config")
     async def config(request):
+        values = await read_json(request)
         try:
-            settings.update(await read_json(request))
+            settings.update(values)
         except ValueError as error:
             raise _refuse(error) from None
+        if "weather" in values:
+            workspace.weather.settle()
         return web.json_response(settings.as_dict())
 
     @table.post("/_control/clock")
     async def move_clock(request):
-        advance = (await read_json(request)).get("advance")
-        if not isinstance(advance, (int, float)) or advance < 0:
-            raise invalid_parameter('expected {"advance": seconds}')
-        workspace.clock.advance(advance)
+        body = await read_json(request)
+        numbers = [value for value in body.values() if type(value) in (int, float) and abs(value) <= 10 * 365 * 86400]
+        if not body or not body.keys() <= {"advance", "skew"} or len(numbers) < len(body):
+            raise invalid_parameter('expected {"advance": seconds, "skew": seconds of the Date header alone}')
+        workspace.clock.skew = float(body.get("skew", workspace.clock.skew))
+        workspace.clock.advance(body.get("advance", 0))
         await asyncio.sleep(0)
         return web.json_response({"now": workspace.clock.now()})
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from .errors import SqlError
+from .refusals import refuse
 from .result import Result
 from .sql_text import find_uses, split_statements, tokenize
 from .unity import Unity, no_such_catalog, no_such_schema
@@ -40,21 +40,25 @@ class Job:
     types: dict  # name -> SQL type, where it is not STRING
     targets: list = field(default_factory=list)  # full names of the tables that are written
     row_limit: int | None = None
+    snapshot: object = (
+        None  # what engine.snapshot() answered when the statement began to run, where others wrote meanwhile
+    )
     trusted: bool = False  # privileges are not asked for
 
 
 def read_job(unity: Unity, id, text, parameters=(), catalog=None, schema=None, **more):
     """Analyses a statement. Raises SqlError for an empty one and for a catalog that does not exist."""
     tokens = tokenize(text)
-    if not tokens:
-        raise SqlError("PARSE_EMPTY_STATEMENT", "42617", "Syntax error, unexpected empty statement.")
+    if all(token.text == ";" for token in tokens):
+        raise refuse("PARSE_EMPTY_STATEMENT", "Syntax error, unexpected empty statement.")
     catalog = (catalog or unity.catalog).lower()
     if catalog != unity.catalog:
         raise no_such_catalog(catalog)
     statements = [(s, find_uses(s)) for s in split_statements(tokens)]
     job = Job(id, text, tokens, statements, catalog, (schema or "default").lower(),
               {p["name"]: p.get("value") for p in parameters},
-              {p["name"]: p["type"] for p in parameters if (p.get("type") or "STRING").upper() != "STRING"}, **more)
+              {p["name"]: p.get("type") or "STRING" for p in parameters
+               if (p.get("type") or "STRING").upper() != "STRING" or p.get("value") is None}, **more)
     for _, uses in statements:
         if uses.target is not None:
             table = unity.resolve(uses.target, job.catalog, job.schema)
@@ -67,20 +71,24 @@ def execute(job: Job, engine, unity: Unity) -> Result:
     """Executes a job to its end. Raises SqlError when the statement fails, Canceled when it was cancelled."""
     defaults = (job.catalog, job.schema)
     create_schema = len(job.statements) == 1 and job.statements[0][1].kind == "create" and job.statements[0][1].schemas
-    if job.schema not in engine.schemas() and not create_schema:
+    known = engine.schemas()
+    if job.schema not in known and not create_schema:
         raise no_such_schema(job.catalog, job.schema)
+    touched = []
     for _, uses in job.statements:
         targets = [unity.resolve(uses.target, *defaults)] if uses.target else []
         reads = [unity.resolve(name, *defaults) for name in uses.reads if len(name.parts) <= 3]
         schemas = [unity.resolve(name, *defaults, what="schema") for name in uses.schemas]
         if not job.trusted:
-            unity.check(uses, targets, reads, schemas)
+            unity.check(uses, targets, reads, schemas, known)
+        touched.append((uses, targets, schemas))
     if len(job.statements) == 1:
-        result = unity.execute(job.text, job.statements[0][0], defaults, engine)
+        result = unity.execute(job.text, job.statements[0][0], defaults, engine, job.trusted)
         if result is not None:
             return result
     result = engine.execute(job)
-    for _, uses in job.statements:
-        if uses.kind == "drop" and uses.target:
-            unity.forget(unity.resolve(uses.target, *defaults))
+    for uses, targets, schemas in touched:
+        unity.note_owner(uses, targets, schemas, job.trusted)
+        if uses.kind == "drop" and targets:
+            unity.forget(targets[0])
     return result

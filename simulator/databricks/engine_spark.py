@@ -1,6 +1,7 @@
 """Statements executed by open-source Spark with Delta tables.
 
-Every statement has its own session, so nothing survives it but tables. Tables live under <data>/tables, one directory a schema.
+Every statement has its own session, so nothing survives it but tables. Tables live under <data>/tables, one
+directory a schema.
 """
 
 import glob
@@ -9,13 +10,16 @@ import os
 import re
 import time
 import zipfile
+import zoneinfo
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from .engine import Table, TableColumn
 from .errors import Canceled, SqlError
-from .result import Column, Result, counted
+from .refusals import refuse, state_of
+from .result import Column, Result, counted, timestamp_cell
 from .sql_rewrite import Rewriter
-from .sql_text import quote
+from .sql_text import find_uses, quote, tokenize
 
 _OPTIONS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -44,12 +48,16 @@ _WRAPPERS = {"TASK_WRITE_FAILED", "INTERNAL_ERROR"}
 _DISGUISED = re.compile(r"Cannot find main error class '(\w+)'")
 _CANCELED = re.compile(r"cancell?ed", re.I)
 _TOO_LARGE = "spark.driver.maxResultSize"
-INLINE_TEXT = ("Inline byte limit exceeded. Statements executed with disposition=INLINE can have a result size of at most {} bytes. "
-               "Please execute the statement with disposition=EXTERNAL_LINKS if you want to download the full result.")
+INLINE_TEXT = (
+    "Inline byte limit exceeded. Statements executed with disposition=INLINE can have a result size of at most {} "
+    "bytes. "
+    "Please execute the statement with disposition=EXTERNAL_LINKS if you want to download the full result."
+)
 
 
 class SparkEngine:
-    def __init__(self, unity, data, jars, heap="1g", cores=2):
+    def __init__(self, unity, settings, data, jars, heap="1g", cores=2):
+        self.settings = settings
         self.unity, self.data, self.jars, self.heap, self.cores = unity, Path(data), jars, heap, cores
         self._canceled = set()
         self._delta_errors = {}
@@ -61,12 +69,18 @@ class SparkEngine:
         """Starts the engine and runs what makes later statements quick. Raises RuntimeError without jars or Java."""
         jars = sorted(glob.glob(os.path.join(self.jars or "", "*.jar")))
         if not any("delta-spark" in jar for jar in jars):
-            raise RuntimeError(f"no Delta jars in {self.jars or 'the directory given by --jars or EXACT_DATABRICKS_JARS'}")
+            raise RuntimeError(
+                f"no Delta jars in {self.jars or 'the directory given by --jars or EXACT_DATABRICKS_JARS'}"
+            )
         os.environ["TZ"] = "UTC"
         time.tzset()
         from pyspark.logger import PySparkLogger
         from pyspark.sql import SparkSession
-        for logger in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):  # they print every failed statement with its stack
+
+        for logger in (
+            "SQLQueryContextLogger",
+            "DataFrameQueryContextLogger",
+        ):  # they print every failed statement with its stack
             PySparkLogger.getLogger(logger).disabled = True
         progress("starting Spark")
         builder = (SparkSession.builder.appName("databricks-workspace").master(f"local[{self.cores}]")
@@ -112,18 +126,25 @@ class SparkEngine:
             self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS spark_catalog.{quote(schema.name[:-3])}")
             for log in sorted(schema.glob("*/_delta_log")):
                 name = log.parent.name
-                self.spark.sql(f"CREATE TABLE spark_catalog.{quote(schema.name[:-3])}.{quote(name)} USING DELTA LOCATION '{log.parent}'")
+                self.spark.sql(
+                    f"CREATE TABLE spark_catalog.{quote(schema.name[:-3])}.{quote(name)} USING DELTA LOCATION "
+                    f"'{log.parent}'"
+                )
                 found = self._jcatalog().getTableMetadata(self._identifier(schema.name[:-3], name))
                 fields = [found.productElement(i) for i in range(found.productArity())]
                 fields[1] = self.spark._jvm.org.apache.spark.sql.catalyst.catalog.CatalogTableType.MANAGED()
                 self._jcatalog().alterTable(found.copy(*fields))  # managed again, so that DROP TABLE removes the files
 
     def _warm(self, progress):
-        """Runs DDL, a MERGE and a query once on a table of its own, so that the first real statement does not pay for class loading."""
+        """Runs DDL, a MERGE and a query once on a table of its own, so that the first real statement does not pay
+        for class loading."""
         progress("warming up")
         table = "spark_catalog.`_warm`.t"
-        source = ("SELECT CAST(r.k AS INT) AS k, r.v AS v FROM (SELECT explode(from_json(:batch, 'ARRAY<STRUCT<k: STRING, v: STRING>>', "
-                  "map('mode', 'FAILFAST'))) AS r)")
+        source = (
+            "SELECT CAST(r.k AS INT) AS k, r.v AS v FROM (SELECT explode(from_json(:batch, 'ARRAY<STRUCT<k: STRING, "
+            "v: STRING>>', "
+            "map('mode', 'FAILFAST'))) AS r)"
+        )
         for text in ("CREATE SCHEMA IF NOT EXISTS spark_catalog.`_warm`",
                      f"CREATE TABLE {table} (k INT NOT NULL, v STRING) USING DELTA CLUSTER BY (k)",
                      f"MERGE INTO {table} AS t USING ({source}) AS s ON t.k = s.k WHEN MATCHED THEN UPDATE SET v = s.v "
@@ -148,8 +169,16 @@ class SparkEngine:
             self.spark.sparkContext.setJobGroup(job.id, job.id, True)
             session = self._session(job)
             before = self._version(job.targets[0]) if only and only.kind == "insert" and job.targets else None
-            frame = session.sql(text, job.parameters) if job.parameters else session.sql(text)
-            result = self._collect(frame, job, only)
+            if job.snapshot and only and only.kind in ("merge", "update", "delete"):
+                text = self._beside(session, job, text)
+            try:
+                frame = session.sql(text, job.parameters) if job.parameters else session.sql(text)
+                result = self._collect(frame, job, only)
+                if job.snapshot:
+                    self._bring_back(session, job, result)
+            finally:
+                if job.snapshot:
+                    session.sql(f"DROP TABLE IF EXISTS {self._clone(job)}")
             if before is not None and not result.columns:
                 inserted = self._inserted(job.targets[0], before)
                 result = counted(num_affected_rows=inserted, num_inserted_rows=inserted)
@@ -163,6 +192,39 @@ class SparkEngine:
                 self.unity.remember(table, constraints)
         return result
 
+    # Writers of one table at once, as with row-level concurrency: open source isolates by table, so a statement that
+    # began before another one
+    # wrote is executed on a clone of what it saw, and the rows that it made are added to the table.
+
+    def snapshot(self, job):
+        """The versions of the tables that a job writes, as they are now."""
+        return {table: self._version(table) for table in job.targets}
+
+    @staticmethod
+    def _clone(job):
+        return f"spark_catalog.{quote(job.targets[0][1])}.`_beside_{re.sub(r'[^A-Za-z0-9]', '_', job.id)}`"
+
+    def _beside(self, session, job, text):
+        """The text with a clone of the target's earlier version as its target."""
+        table = job.targets[0]
+        full = f"spark_catalog.{quote(table[1])}.{quote(table[2])}"
+        session.sql(f"CREATE TABLE {self._clone(job)} SHALLOW CLONE {full} VERSION AS OF {job.snapshot[table]}")
+        tokens = tokenize(text)
+        target = find_uses(tokens[:-1] if tokens[-1].text == ";" else tokens).target
+        return text[:tokens[target.first].start] + self._clone(job) + text[tokens[target.last - 1].end:]
+
+    def _bring_back(self, session, job, result):
+        table, counts = job.targets[0], result.counts()
+        if counts.get("num_affected_rows", 0) > counts.get("num_inserted_rows", 0):
+            raise refuse(
+                "DELTA_CONCURRENT_APPEND", "Rows were changed by a concurrent update. Please try the operation again."
+            )
+        full = f"spark_catalog.{quote(table[1])}.{quote(table[2])}"
+        session.sql(
+            f"INSERT INTO {full} SELECT * FROM {self._clone(job)} EXCEPT ALL SELECT * FROM {full} VERSION AS OF "
+            f"{job.snapshot[table]}"
+        )
+
     def cancel(self, id):
         """Interrupts the jobs of statement `id`, also those it has not started."""
         self._canceled.add(id)
@@ -170,6 +232,8 @@ class SparkEngine:
 
     def _session(self, job):
         session = self.spark.newSession()
+        session.conf.set("spark.sql.session.timeZone", self.settings.time_zone)
+        session.conf.set("spark.sql.ansi.enabled", str(self.settings.ansi_mode).lower())
         if self._has_schema(job.schema):
             session.catalog.setCurrentDatabase(job.schema)
         return session
@@ -188,9 +252,8 @@ class SparkEngine:
         rows = [list(row) for row in cells.collect()]
         for at, column in enumerate(columns):
             if column.type_text in ("TIMESTAMP", "TIMESTAMP_NTZ"):
-                suffix = "Z" if column.type_text == "TIMESTAMP" else ""
                 for row in rows:
-                    row[at] = iso_timestamp(row[at], suffix)
+                    row[at] = iso_timestamp(row[at], column.type_text == "TIMESTAMP", self.settings.time_zone)
         if only is None or only.kind != "select":
             rows = [[self._public(cell) for cell in row] for row in rows]
         elif only.files:
@@ -232,15 +295,17 @@ class SparkEngine:
         disguised = _DISGUISED.search(message)
         if disguised:
             known = self._delta_errors.get(disguised.group(1), {})
-            text = re.sub(r"<\w+>", "...", " ".join(known.get("message", ["An expression of the statement cannot be resolved."])))
+            text = re.sub(
+                r"<\w+>", "...", " ".join(known.get("message", ["An expression of the statement cannot be resolved."]))
+            )
             return SqlError(disguised.group(1), known.get("sqlState", "42000"), text)
         message = message.split("\n\nDriver stacktrace")[0]
         text = message[len(name) + 3:] if name and message.startswith(f"[{name}] ") else message
         if name in (None, "_LEGACY"):
-            return SqlError("", "", message)
+            return SqlError("", "", re.split(r";? ?line \d+ pos \d+;\n|;\n['+:\w]|\n== SQL", message)[0].rstrip("; "))
         # The logical plan that follows some messages is not part of what the service says.
         text = re.split(r";\n['+:\w]", text)[0]
-        return SqlError(name, state, text, "INTERNAL_ERROR" if state == "XX000" else "BAD_REQUEST")
+        return SqlError(name, state_of(name) or state, text, "INTERNAL_ERROR" if state == "XX000" else "BAD_REQUEST")
 
     # Tables
 
@@ -264,7 +329,11 @@ class SparkEngine:
     def _version(self, table):
         """The newest version in the table's log, -1 without one."""
         location = self._location(table)
-        versions = [int(p.name[:20]) for p in (location / "_delta_log").glob("*.json") if p.name[:20].isdigit()] if location else []
+        versions = (
+            [int(p.name[:20]) for p in (location / "_delta_log").glob("*.json") if p.name[:20].isdigit()]
+            if location
+            else []
+        )
         return max(versions, default=-1)
 
     def _inserted(self, table, before):
@@ -284,18 +353,26 @@ class SparkEngine:
     def tables(self, schema):
         if not self._has_schema(schema):
             return []
-        return sorted(row[1] for row in self.spark.sql(f"SHOW TABLES IN spark_catalog.{quote(schema)}").collect() if not row[2])
+        return sorted(
+            row[1] for row in self.spark.sql(f"SHOW TABLES IN spark_catalog.{quote(schema)}").collect() if not row[2]
+        )
 
     def describe(self, schema, table):
         """Columns and properties of a table, or None."""
         if not self._has_schema(schema) or not self._jcatalog().tableExists(self._identifier(schema, table)):
             return None
         full = f"spark_catalog.{quote(schema)}.{quote(table)}"
-        columns = [TableColumn(f.name, f.dataType.simpleString(), f.nullable, f.metadata.get("comment"), f.dataType.jsonValue())
-                   for f in self.spark.table(full).schema.fields]
+        columns = [
+            TableColumn(
+                f.name, f.dataType.simpleString(), f.nullable, f.metadata.get("comment"), f.dataType.jsonValue()
+            )
+            for f in self.spark.table(full).schema.fields
+        ]
         properties = {row[0]: row[1] for row in self.spark.sql(f"SHOW TBLPROPERTIES {full}").collect()}
         details = {row[0]: row[1] for row in self.spark.sql(f"DESCRIBE TABLE EXTENDED {full}").collect()}
-        return Table(table, columns, properties, details.get("Comment") or None, str(self._location(("", schema, table))))
+        return Table(
+            table, columns, properties, details.get("Comment") or None, str(self._location(("", schema, table)))
+        )
 
 
 def _read_delta_errors(jars):
@@ -335,12 +412,25 @@ def _cell_expression(name, type_text):
         return f"to_json({name})"
     if base == "BINARY":
         return f"lower(hex({name}))"
+    if base == "TIMESTAMP":
+        return f"concat(CAST(unix_micros({name}) AS STRING), '|', CAST({name} AS STRING))"
     return f"CAST({name} AS STRING)"
 
 
-def iso_timestamp(text, suffix):
-    """`2026-01-02 03:04:05.6` as `2026-01-02T03:04:05.600Z`: at least milliseconds."""
+def iso_timestamp(text, with_zone, time_zone):
+    """The text of a moment as a cell has it: in the warehouse's zone with its offset, at least milliseconds.
+
+    A TIMESTAMP comes as `microseconds|2026-01-02 03:04:05.6`: the number when Python has the year."""
     if text is None:
         return None
+    micros, _, text = text.rpartition("|")
     moment, _, fraction = text.partition(".")
-    return f"{moment.replace(' ', 'T')}.{fraction.ljust(3, '0')}{suffix}"
+    plain = f"{moment.replace(' ', 'T')}.{fraction.ljust(3, '0')}"
+    if not with_zone:
+        return plain
+    if time_zone == "UTC" or not _MICROS[0] <= int(micros) <= _MICROS[1]:
+        return plain + "Z"
+    return timestamp_cell(datetime(1970, 1, 1) + timedelta(microseconds=int(micros)), zoneinfo.ZoneInfo(time_zone))
+
+
+_MICROS = (-62135510400_000_000, 253402200000_000_000)  # the years 1 to 9999, but for a day at each end

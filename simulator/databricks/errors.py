@@ -14,7 +14,12 @@ class ApiError(Exception):
         body = {"error_code": self.code, "message": self.message}
         if self.details:
             body["details"] = self.details + [
-                {"@type": "type.googleapis.com/google.rpc.RequestInfo", "request_id": request["request_id"], "serving_data": ""}]
+                {
+                    "@type": "type.googleapis.com/google.rpc.RequestInfo",
+                    "request_id": request["request_id"],
+                    "serving_data": "",
+                }
+            ]
         return web.json_response(body, status=self.status, headers=self.headers)
 
 
@@ -23,7 +28,12 @@ def invalid_parameter(message):
 
 
 def error_info(reason, domain, **metadata):
-    return {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": domain, "metadata": metadata}
+    return {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": reason,
+        "domain": domain,
+        "metadata": metadata,
+    }
 
 
 class SqlError(Exception):

@@ -1,7 +1,6 @@
 """The Files API: files and directories of volumes."""
 
 import asyncio
-import base64
 import os
 import tempfile
 from email.utils import formatdate, parsedate_to_datetime
@@ -11,6 +10,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from .errors import ApiError, error_info, invalid_parameter
+from .pages import page
 
 _DOMAIN = "filesystem.databricks.com"
 _MAX_FILE = 5 * 1024 ** 3
@@ -28,7 +28,9 @@ class Place:
         raw = request.rel_url.raw_path[len(prefix):]
         parts = [unquote(part) for part in raw.strip("/").split("/")]
         if len(parts) < 4 or parts[0] != "Volumes" or any(p in ("", ".", "..") or "/" in p or "\0" in p for p in parts):
-            raise invalid_parameter(f"Invalid path: /{'/'.join(parts)}. It must be below /Volumes/<catalog>/<schema>/<volume>.")
+            raise invalid_parameter(
+                f"Invalid path: /{'/'.join(parts)}. It must be below /Volumes/<catalog>/<schema>/<volume>."
+            )
         catalog, schema, volume = (part.lower() for part in parts[1:4])
         self.path = "/" + "/".join(parts)
         root = workspace.unity.volume(catalog, schema, volume)
@@ -36,9 +38,21 @@ class Place:
             raise _not_found(f"Volume '{catalog}.{schema}.{volume}' does not exist.", "FILES_API_RESOURCE_NOT_FOUND",
                              volume=f"{catalog}.{schema}.{volume}")
         if workspace.unity.lacks(privilege, f"{catalog}.{schema}.{volume}"):
-            raise ApiError(403, "PERMISSION_DENIED",
-                           f"User does not have {privilege} on Volume '{catalog}.{schema}.{volume}'.",
-                           [error_info("FILES_API_PERMISSION_DENIED", _DOMAIN)])
+            workspace.weather.met("permission_details")
+            raise ApiError(
+                403,
+                "PERMISSION_DENIED",
+                f"User does not have {privilege} on Volume '{catalog}.{schema}.{volume}'.",
+                [
+                    error_info(
+                        "FILES_API_PERMISSION_DENIED",
+                        _DOMAIN,
+                        privilege=privilege,
+                        securable_type="VOLUME",
+                        securable_full_name=f"{catalog}.{schema}.{volume}",
+                    )
+                ],
+            )
         self.root, self.local = root, root.joinpath(*parts[4:])
 
     def file(self):
@@ -49,12 +63,18 @@ class Place:
 
     def directory(self):
         if not self.local.is_dir():
-            raise _not_found("The directory being accessed is not found.", "FILES_API_DIRECTORY_IS_NOT_FOUND", path=self.path)
+            raise _not_found(
+                "The directory being accessed is not found.", "FILES_API_DIRECTORY_IS_NOT_FOUND", path=self.path
+            )
         return self.local
 
 
 def _headers(stat):
-    return {"Content-Type": "application/octet-stream", "Last-Modified": formatdate(stat.st_mtime, usegmt=True), "Accept-Ranges": "bytes"}
+    return {
+        "Content-Type": "application/octet-stream",
+        "Last-Modified": formatdate(stat.st_mtime, usegmt=True),
+        "Accept-Ranges": "bytes",
+    }
 
 
 def _check_unmodified(request, stat):
@@ -66,7 +86,12 @@ def _check_unmodified(request, stat):
 def _commit(temporary, place, overwrite):
     """Puts an uploaded file in its place. Raises 409 when one is there and must not be replaced."""
     if place.local == place.root or place.local.is_dir():
-        raise ApiError(409, "ALREADY_EXISTS", f"A directory exists at {place.path}.", [error_info("FILES_API_DIRECTORY_EXISTS", _DOMAIN)])
+        raise ApiError(
+            409,
+            "ALREADY_EXISTS",
+            f"A directory exists at {place.path}.",
+            [error_info("FILES_API_DIRECTORY_EXISTS", _DOMAIN)],
+        )
     try:
         place.local.parent.mkdir(parents=True, exist_ok=True)
         if overwrite:
@@ -171,16 +196,17 @@ def routes(workspace):
         size = request.query.get("page_size", "1000")
         if not size.isdigit():
             raise invalid_parameter("page_size must be a number.")
-        size, after = min(int(size) or 1000, 1000), ""
-        if request.query.get("page_token"):
-            try:
-                after = base64.urlsafe_b64decode(request.query["page_token"]).decode()
-            except ValueError:
-                raise invalid_parameter("page_token is not one of this service.") from None
-        entries = sorted((e for e in os.scandir(place.directory()) if e.name > after), key=lambda e: e.name)
-        out = {"contents": [_entry(place.path.rstrip("/"), entry) for entry in entries[:size]]}
-        if len(entries) > size:
-            out["next_page_token"] = base64.urlsafe_b64encode(entries[size - 1].name.encode()).decode()
+        entries = sorted(os.scandir(place.directory()), key=lambda e: e.name)
+        found, token = page(
+            workspace,
+            [(e.name, e) for e in entries],
+            min(int(size) or 1000, 1000),
+            request.query.get("page_token", ""),
+            request["number"],
+        )
+        out = {"contents": [_entry(place.path.rstrip("/"), entry) for entry in found]}
+        if token is not None:
+            out["next_page_token"] = token
         return web.json_response(out)
 
     @table.delete(directories + "/{path:.*}")

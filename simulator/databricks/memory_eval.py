@@ -1,33 +1,105 @@
 """Evaluation of the engine-free mode: trees of memory_parse become Python functions of a row.
 
-A relation is (columns, rows): columns are (qualifier, name, type), a qualifier being an alias or the parts of a table's full name.
+A relation is (columns, rows): columns are (qualifier, name, type), a qualifier being an alias or the parts of a
+table's full name.
 Three-valued logic: None is NULL.
 """
 
 import gzip
-from datetime import datetime, timezone
+import os
+import re
+from datetime import date, datetime, timezone
 from decimal import Decimal
 
 from .errors import SqlError
-from .memory_types import BadValue, caster, parse_json, read_struct, to_text
+from .memory_types import BadValue, Far, Float32, Instant, caster, parse_json, read_struct, session, special, to_text
+from .refusals import is_hidden, refuse, unresolved_column
 
 _AGGREGATES = {"count", "max", "min", "sum"}
 
 
 def unknown(what):
-    return SqlError("PARSE_SYNTAX_ERROR", "42601", f"Syntax error: the engine-free mode does not know {what}.")
+    return refuse("PARSE_SYNTAX_ERROR", f"Syntax error: the engine-free mode does not know {what}.")
 
 
 def same_kind(a, b):
     """Two values made comparable as Spark's implicit casts would: text follows the other side."""
     if type(a) is str and type(b) is not str:
-        return caster(_KINDS.get(type(b), "STRING"))(a), b
-    if type(b) is str and type(a) is not str:
-        return a, caster(_KINDS.get(type(a), "STRING"))(b)
+        a = caster(_kind_of(b))(a)
+    elif type(b) is str and type(a) is not str:
+        b = caster(_kind_of(a))(b)
+    if isinstance(a, Instant) != isinstance(b, Instant):  # the other side is a DATE or TIMESTAMP_NTZ
+        cast = caster("TIMESTAMP")
+        a, b = cast(a), cast(b)
+    elif isinstance(a, datetime) != isinstance(b, datetime) and isinstance(a, date) and isinstance(b, date):
+        cast = caster("TIMESTAMP_NTZ")
+        a, b = cast(a), cast(b)
     return a, b
 
 
-_KINDS = {int: "BIGINT", Decimal: "DECIMAL(38,10)", float: "DOUBLE", bool: "BOOLEAN", datetime: "TIMESTAMP"}
+_KINDS = {
+    int: "BIGINT",
+    Decimal: "DOUBLE",
+    float: "DOUBLE",
+    Float32: "FLOAT",
+    bool: "BOOLEAN",
+    Instant: "TIMESTAMP",
+    datetime: "TIMESTAMP_NTZ",
+    date: "DATE",
+}
+
+
+def _kind_of(value):
+    return _KINDS.get(type(value.value if isinstance(value, Far) else value), "STRING")
+
+
+def _sizes(kind, literal=None):
+    """(precision, scale) of an exact number's type."""
+    if kind.startswith("DECIMAL("):
+        return tuple(map(int, kind[8:-1].split(",")))
+    if isinstance(literal, int):
+        return len(str(abs(literal))), 0
+    return {"TINYINT": 3, "SMALLINT": 5, "INT": 10}.get(kind, 20), 0
+
+
+_INTEGERS = ("TINYINT", "SMALLINT", "INT", "BIGINT")
+
+
+def _arithmetic(op, left, right):
+    """The type of `left op right`; each is (type, value of a literal or None)."""
+    (a, x), (b, y) = left, right
+    if "VOID" in (a, b):
+        return b if a == "VOID" else a
+    if not all(k in _INTEGERS or k.startswith("DECIMAL(") for k in (a, b)):
+        return "DOUBLE"
+    if a in _INTEGERS and b in _INTEGERS:
+        return _INTEGERS[max(_INTEGERS.index(a), _INTEGERS.index(b))]
+    (p1, s1), (p2, s2) = _sizes(a, x), _sizes(b, y)
+    scale = s1 + s2 if op == "*" else max(s1, s2)
+    precision = p1 + p2 + 1 if op == "*" else max(p1 - s1, p2 - s2) + scale + 1
+    return f"DECIMAL({min(precision, 38)},{scale})"
+
+
+_WORDS = {"+": "add", "-": "subtract", "*": "multiply"}
+
+
+def _bounded(run, kind, op):
+    """`run` with the overflow of whole numbers that ANSI mode refuses."""
+    bound = 1 << {"TINYINT": 7, "SMALLINT": 15, "INT": 31, "BIGINT": 63}[kind]
+
+    def bounded(row):
+        value = run(row)
+        if value is not None and not -bound <= value < bound:
+            if not session.ansi:
+                return (value + bound) % (2 * bound) - bound
+            raise refuse(
+                "ARITHMETIC_OVERFLOW",
+                f"{'long' if kind == 'BIGINT' else 'integer'} overflow. Use 'try_{_WORDS[op]}' to tolerate overflow "
+                f"and "
+                'return NULL instead. If necessary set "spark.sql.ansi.enabled" to "false" to bypass this error.',
+            )
+        return value
+    return bounded
 
 
 def _compare(test):
@@ -56,11 +128,13 @@ _OPERATORS = {
 
 
 class Context:
-    """What one statement sees: its text, parameters and tables. `table(name)` answers a Table; `read_file(path)` lines."""
+    """What one statement sees: its text, parameters and tables. `table(name)` answers a Table; `read_file(path)`
+    lines."""
 
     def __init__(self, text, parameters, table, local_path):
         self.text, self.parameters, self.table, self.local_path = text, parameters, table, local_path
-        self.now = datetime.now(timezone.utc).replace(tzinfo=None)
+        now = datetime.now(timezone.utc)
+        self.now = Instant(*now.timetuple()[:6], now.microsecond)
 
     def fail_at(self, bad, span):
         """The error of a bad value with the place of its cast in the statement."""
@@ -69,8 +143,11 @@ class Context:
         start, end = span
         line = self.text.count("\n", 0, start) + 1
         position = start - self.text.rfind("\n", 0, start)
-        return SqlError(bad.error_class, bad.sql_state, f"{bad.text} SQLSTATE: {bad.sql_state}\n== SQL (line {line}, position {position}) "
-                        f"==\n...{self.text[start:end]}...\n{' ' * 3}{'^' * (end - start)}\n")
+        return refuse(
+            bad.error_class,
+            f"{bad.text} SQLSTATE: {bad.as_error().sql_state}\n== SQL (line {line}, position {position}) "
+            f"==\n...{self.text[start:end]}...\n{' ' * 3}{'^' * (end - start)}\n",
+        )
 
 
 class Scope:
@@ -83,7 +160,8 @@ class Scope:
             self._by_name.setdefault(name.lower(), []).append(at)
 
     def find(self, parts):
-        """(position, field or None, type) of a column name. Raises UNRESOLVED_COLUMN, AMBIGUOUS_REFERENCE or FIELD_NOT_FOUND."""
+        """(position, field or None, type) of a column name. Raises UNRESOLVED_COLUMN, AMBIGUOUS_REFERENCE or
+        FIELD_NOT_FOUND."""
         lower = [part.lower() for part in parts]
         for split in range(len(parts), 0, -1):  # the longest column name first, then a struct's field
             if len(parts) - split > 1:
@@ -91,22 +169,20 @@ class Scope:
             qualifier, name = tuple(lower[:split - 1]), lower[split - 1]
             found = [at for at in self._by_name.get(name, ()) if _fits(self.columns[at][0], qualifier)]
             if len(found) > 1:
-                raise SqlError("AMBIGUOUS_REFERENCE", "42704", f"Reference `{'`.`'.join(parts)}` is ambiguous.")
+                raise refuse("AMBIGUOUS_REFERENCE", f"Reference `{'`.`'.join(parts)}` is ambiguous.")
             if found:
                 kind = self.columns[found[0]][2]
                 if split == len(parts):
                     return found[0], None, kind
                 if isinstance(kind, dict):
                     return found[0], self.field(kind, parts[-1]), "STRING"
-        raise SqlError("UNRESOLVED_COLUMN.WITH_SUGGESTION", "42703",
-                       f"A column, variable, or function parameter with name `{'`.`'.join(parts)}` cannot be resolved. Did you mean one of "
-                       f"the following? [{', '.join('`' + c[1] + '`' for c in self.columns[:5])}].")
+        raise unresolved_column("`.`".join(parts), [c[1] for c in self.columns])
 
     @staticmethod
     def field(kind, name):
         found = next((f for f in kind if f.lower() == name.lower()), None)
         if found is None:
-            raise SqlError("FIELD_NOT_FOUND", "42704", f"No such struct field `{name}` in `{'`, `'.join(kind)}`.")
+            raise refuse("FIELD_NOT_FOUND", f"No such struct field `{name}` in `{'`, `'.join(kind)}`.")
         return found
 
     def compile(self, node):
@@ -114,15 +190,28 @@ class Scope:
         return getattr(self, "_" + node[0])(*node[1:])
 
     def _lit(self, value):
-        kinds = {str: "STRING", bool: "BOOLEAN", int: "INT", Decimal: "DECIMAL(38,10)"}
-        return (lambda row: value), kinds.get(type(value), "VOID")
+        if type(value) is int:
+            kind = "INT" if -(1 << 31) <= value < 1 << 31 else "BIGINT"
+        elif type(value) is Decimal:
+            _, digits, exponent = value.as_tuple()
+            kind = f"DECIMAL({max(len(digits), -exponent)},{max(-exponent, 0)})"
+        else:
+            kind = {str: "STRING", bool: "BOOLEAN", float: "DOUBLE", Float32: "FLOAT"}.get(type(value), "VOID")
+        return (lambda row: value), kind
+
+    def _typed(self, value, kind):
+        return (lambda row: value), kind
 
     def _param(self, name):
         if name not in self.context.parameters:
-            raise SqlError("UNBOUND_SQL_PARAMETER", "42P02", f"Found the unbound parameter: {name}. Please, fix `args` and provide a mapping "
-                           "of the parameter to either a SQL literal or collection constructor functions such as `map()`, `array()`, `struct()`.")
-        value = self.context.parameters[name]
-        return (lambda row: value), "STRING"
+            raise refuse(
+                "UNBOUND_SQL_PARAMETER",
+                f"Found the unbound parameter: {name}. Please, fix `args` and provide a mapping "
+                "of the parameter to either a SQL literal or collection constructor functions such as `map()`, "
+                "`array()`, `struct()`.",
+            )
+        value, kind = self.context.parameters[name]
+        return (lambda row: value), kind
 
     def _slot(self, at, kind):
         return (lambda row: row[at]), kind
@@ -140,8 +229,24 @@ class Scope:
         name = self.field(kind, name)
         return (lambda row: None if (v := run(row)) is None else v.get(name)), "STRING"
 
+    def _date_literal(self, text, kind):
+        """DATE'...' and its kind."""
+        try:
+            value = caster(kind)(text)
+        except BadValue:
+            raise refuse(
+                "INVALID_TYPED_LITERAL", f"The value of the typed literal \"{kind}\" is invalid: '{text}'."
+            ) from None
+        return (lambda row: value), kind
+
     def _cast(self, inner, kind, tolerant, span):
         run, cast, context = self.compile(inner)[0], caster(kind), self.context
+        if (
+            inner[0] in ("lit", "param")
+            and isinstance(run(None), str)
+            and (word := special(run(None), kind)) is not None
+        ):
+            return (lambda row: word), kind
         if tolerant:
             def attempt(row):
                 try:
@@ -157,6 +262,8 @@ class Scope:
             try:
                 return cast(value)
             except BadValue as bad:
+                if not session.ansi:
+                    return None
                 raise context.fail_at(bad, span) from None
         return convert, kind
 
@@ -188,10 +295,15 @@ class Scope:
             return alike, "BOOLEAN"
         if op not in _OPERATORS:
             raise unknown(f"the operator {op}")
-        result = kind if op in "+-*" else "STRING" if op == "||" else "BOOLEAN"
-        if op in "+-*" and "BIGINT" in (kind, other):
-            result = "BIGINT"
-        return _OPERATORS[op](a, b), result
+        if op not in "+-*":
+            return _OPERATORS[op](a, b), "STRING" if op == "||" else "BOOLEAN"
+        result = _arithmetic(
+            op, (kind, left[1] if left[0] == "lit" else None), (other, right[1] if right[0] == "lit" else None)
+        )
+        run, cast = _OPERATORS[op](a, b), caster(result)
+        if result in _INTEGERS:
+            return _bounded(run, result, op), result
+        return (lambda row: cast(run(row))), result
 
     def _not(self, inner):
         run, _ = self.compile(inner)
@@ -218,7 +330,7 @@ class Scope:
         return among, "BOOLEAN"
 
     def _case(self, branches, otherwise):
-        compiled = [(self.compile(w)[0], self.compile(t)) for w, t in branches]
+        compiled = [(self._condition(w), self.compile(t)) for w, t in branches]
         other, kind = self.compile(otherwise)
 
         def choose(row):
@@ -227,6 +339,16 @@ class Scope:
                     return then(row)
             return other(row)
         return choose, next((k for _, (_, k) in compiled if k != "VOID"), kind)
+
+    def _condition(self, node):
+        run, kind = self.compile(node)
+        if kind == "VOID":
+            raise refuse(
+                "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE",
+                'Cannot resolve "CASE WHEN NULL" due to data type mismatch: The first parameter '
+                'requires the "BOOLEAN" type, however "NULL" has the type "VOID".',
+            )
+        return run
 
     def _query(self, select):
         columns, rows = run_select(select, self.context, late=True)
@@ -237,7 +359,10 @@ class Scope:
             if not memo:
                 found = rows()
                 if len(found) > 1:
-                    raise SqlError("SCALAR_SUBQUERY_TOO_MANY_ROWS", "21000", "More than one row returned by a subquery used as an expression.")
+                    raise refuse(
+                        "SCALAR_SUBQUERY_TOO_MANY_ROWS",
+                        "More than one row returned by a subquery used as an expression.",
+                    )
                 memo.append(found[0][0] if found else None)
             return memo[0]
         return single, columns[0][2]
@@ -254,11 +379,19 @@ class Scope:
         compiled = [self.compile(a) for a in args]
         runs = [c[0] for c in compiled]
         kind = next((k for _, k in compiled if k != "VOID"), "VOID")
-        simple = {"lower": lambda v: to_text(v).lower(), "upper": lambda v: to_text(v).upper(), "trim": lambda v: to_text(v).strip(" "),
-                  "length": lambda v: len(to_text(v)), "size": len}
+        simple = {
+            "lower": lambda v: to_text(v).lower(),
+            "upper": lambda v: to_text(v).upper(),
+            "trim": lambda v: to_text(v).strip(" "),
+            "length": lambda v: len(to_text(v)),
+            "size": len,
+        }
         if name in simple and len(runs) == 1:
             apply, run = simple[name], runs[0]
-            return (lambda row: None if (v := run(row)) is None else apply(v)), "INT" if name in ("length", "size") else "STRING"
+            return (lambda row: None if (v := run(row)) is None else apply(v)), "INT" if name in (
+                "length",
+                "size",
+            ) else "STRING"
         if name in ("coalesce", "nvl", "ifnull"):
             return (lambda row: next((v for run in runs if (v := run(row)) is not None), None)), kind
         if name == "concat":
@@ -268,6 +401,9 @@ class Scope:
             return concat, "STRING"
         if name in ("current_timestamp", "now"):
             return (lambda row, now=self.context.now: now), "TIMESTAMP"
+        if name in ("current_date", "curdate"):
+            today = caster("DATE")(self.context.now)
+            return (lambda row: today), "DATE"
         if name == "raise_error" and len(runs) == 1:
             return (lambda row: _raise(runs[0](row))), "VOID"
         if name == "assert_true" and runs:
@@ -276,7 +412,7 @@ class Scope:
         if name in ("greatest", "least"):
             pick = max if name == "greatest" else min
             return (lambda row: pick([v for run in runs if (v := run(row)) is not None], default=None)), kind
-        raise SqlError("UNRESOLVED_ROUTINE", "42883", f"Cannot resolve routine `{name}`: the engine-free mode does not know it.")
+        raise refuse("UNRESOLVED_ROUTINE", f"Cannot resolve routine `{name}`: the engine-free mode does not know it.")
 
     def _from_json(self, args):
         run = self.compile(args[0])[0]
@@ -289,7 +425,7 @@ class Scope:
 
 
 def _raise(text):
-    raise SqlError("USER_RAISED_EXCEPTION", "P0001", to_text(text) or "")
+    raise refuse("USER_RAISED_EXCEPTION", to_text(text) or "")
 
 
 def _fits(own, asked):
@@ -331,13 +467,29 @@ def open_source(source, context):
 
 
 def _read_lines(path, shown):
-    try:
-        with (gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb")) as lines:
-            return [[line.decode().rstrip("\r\n")] for line in lines]
-    except (FileNotFoundError, NotADirectoryError):
-        raise SqlError("PATH_NOT_FOUND", "42K03", f"Path does not exist: dbfs:{shown}.") from None
-    except (OSError, EOFError, UnicodeDecodeError):
-        raise SqlError("FAILED_READ_FILE.NO_HINT", "KD001", f"Error while reading file dbfs:{shown}.") from None
+    """The lines of a file, or of the files of a directory; hidden ones have none."""
+    shown = shown if shown.startswith("dbfs:") else f"dbfs:{shown}"
+    if re.search(r"[{}\[\]]", path):
+        raise refuse(
+            "UNSUPPORTED_DATASOURCE_FOR_DIRECT_QUERY",
+            f"Unsupported data source type for direct query on files: text {shown}",
+        )
+    if not os.path.exists(path):
+        raise refuse("PATH_NOT_FOUND", f"Path does not exist: {shown}.")
+    names = [path] if os.path.isfile(path) else sorted(e.path for e in os.scandir(path) if e.is_file())
+    rows = []
+    for name in names:
+        if is_hidden(os.path.basename(name)):
+            session.met("hidden_file")
+            continue
+        try:
+            with (gzip.open(name, "rb") if name.endswith(".gz") else open(name, "rb")) as source:
+                text = source.read()
+        except (OSError, EOFError):
+            raise refuse("FAILED_READ_FILE.NO_HINT", f"Error while reading file {shown}.") from None
+        lines = re.split(rb"\r\n|\n|\r", text.removeprefix(b"\xef\xbb\xbf"))
+        rows += [[line.decode(errors="replace")] for line in (lines if lines[-1] else lines[:-1])]
+    return rows
 
 
 def equalities(condition, left_columns, right_columns, context):
@@ -395,7 +547,11 @@ def _join(source, context):
                     if all(test(a + b) is True for test in tests):
                         yield a, [b]
             return
-        find = lookup(right_table, right_rows, [b for _, b in pairs], right_scope) if pairs else (lambda key, all=right_rows(): all)
+        find = (
+            lookup(right_table, right_rows, [b for _, b in pairs], right_scope)
+            if pairs
+            else (lambda key, all=right_rows(): all)
+        )
         for a in left_rows():
             yield a, [b for b in find(tuple(key(a) for key in keys)) if all(test(a + b) is True for test in tests)]
 
@@ -517,7 +673,7 @@ def _replace(node, by):
 def _aggregate(select, items, calls, columns, rows, context):
     scope, base = Scope(columns, context), len(select.group)
     keys = [scope.compile(g) for g in select.group]
-    made = [(c[1], scope.compile(c[2][0]), c[3]) for c in calls]
+    made = [(c[1], _summed(c[1], *scope.compile(c[2][0])), c[3]) for c in calls]
     new = [("", f"_g{i}", kind) for i, (_, kind) in enumerate(keys)]
     new += [("", f"_a{i}", "BIGINT" if name == "count" else kind) for i, (name, (_, kind), _) in enumerate(made)]
     by = [(g, ("slot", i, keys[i][1])) for i, g in enumerate(select.group)]
@@ -527,9 +683,26 @@ def _aggregate(select, items, calls, columns, rows, context):
         groups = {} if keys else {(): []}
         for row in rows():
             groups.setdefault(tuple(run(row) for run, _ in keys), []).append(row)
-        return [list(key) + [_fold(name, run, distinct, members) for name, (run, _), distinct in made] for key, members in groups.items()]
+        return [
+            list(key) + [_fold(name, run, distinct, members) for name, (run, _), distinct in made]
+            for key, members in groups.items()
+        ]
 
     return new, grouped, [(_replace(node, by), alias) for node, alias in items]
+
+
+def _summed(name, run, kind):
+    """The function and type of an aggregate's argument: sums have a wider type, and of texts they are sums of
+    numbers."""
+    if name != "sum" or not isinstance(kind, str):
+        return run, kind
+    if kind in _INTEGERS:
+        return _bounded(run, "BIGINT", "+"), "BIGINT"
+    if kind.startswith("DECIMAL("):
+        precision, scale = _sizes(kind)
+        return run, f"DECIMAL({min(precision + 10, 38)},{scale})"
+    cast = caster("DOUBLE")
+    return (lambda row: cast(run(row))), "DOUBLE"
 
 
 def _fold(name, run, distinct, rows):
@@ -543,8 +716,15 @@ def _fold(name, run, distinct, rows):
 
 def _number(items, windows, columns, rows, context):
     scope = Scope(columns, context)
-    made = [([scope.compile(p)[0] for p in w[1]], [(scope.compile(e)[0], down) for e, down in w[2]], w[3],
-             scope.compile(w[4]) if w[4] is not None else (None, "BIGINT" if w[3] == "count" else "INT")) for w in windows]
+    made = [
+        (
+            [scope.compile(p)[0] for p in w[1]],
+            [(scope.compile(e)[0], down) for e, down in w[2]],
+            w[3],
+            scope.compile(w[4]) if w[4] is not None else (None, "BIGINT" if w[3] == "count" else "INT"),
+        )
+        for w in windows
+    ]
     new = columns + [("", f"_w{i}", kind) for i, (_, _, _, (_, kind)) in enumerate(made)]
 
     def numbered():

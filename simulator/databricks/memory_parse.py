@@ -1,9 +1,12 @@
 """Parser of the engine-free mode: the SQL that the hub sends, as a tree of tuples.
 
-Expressions: ("lit", value) ("param", name) ("col", parts) ("call", name, args, distinct) ("cast", e, type, try, text) ("bin", op, a, b)
-("not", e) ("isnull", e) ("in", e, list) ("case", [(when, then)], else) ("query", select) ("exists", select) ("window", partition,
+Expressions: ("lit", value) ("typed", value, type) ("date_literal", text, type) ("param", name) ("col", parts)
+("call", name, args, distinct) ("cast", e, type, try, text) ("bin", op, a, b)
+("not", e) ("isnull", e) ("in", e, list) ("case", [(when, then)], else) ("query", select) ("exists", select)
+("window", partition,
 [(e, descending)]) ("star", parts).
-A Select has items [(e, alias)], source, where, group, order [(e, descending)], limit, distinct; a source is ("table", name, alias),
+A Select has items [(e, alias)], source, where, group, order [(e, descending)], limit, distinct; a source is
+("table", name, alias),
 ("query", select, alias), ("file", path, alias) or ("join", kind, left, right, on).
 """
 
@@ -11,15 +14,45 @@ import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from .errors import SqlError
-from .memory_types import normal_type
+from .memory_types import Float32, normal_type
+from .refusals import refuse
 from .sql_text import literal_value, name_value, read_name
 
 _BINARY = {"or": 1, "and": 2, "=": 4, "==": 4, "<=>": 4, "<>": 4, "!=": 4, "<": 4, ">": 4, "<=": 4, ">=": 4,
            "||": 5, "+": 6, "-": 6, "*": 7, "/": 7, "%": 7}
 _COMPARED = 4  # the level of IS, IN, BETWEEN, LIKE
-_ENDS = ("from", "where", "group", "order", "limit", "on", "when", "then", "join", "inner", "left", "cross", "union", "using", "having",
-         "set", "values", "and", "or", "else", "end", "as", "is", "in", "not", "between", "like", "asc", "desc", "nulls")
+_ENDS = (
+    "from",
+    "where",
+    "group",
+    "order",
+    "limit",
+    "on",
+    "when",
+    "then",
+    "join",
+    "inner",
+    "left",
+    "cross",
+    "union",
+    "using",
+    "having",
+    "set",
+    "values",
+    "and",
+    "or",
+    "else",
+    "end",
+    "as",
+    "is",
+    "in",
+    "not",
+    "between",
+    "like",
+    "asc",
+    "desc",
+    "nulls",
+)
 
 
 @dataclass
@@ -33,6 +66,22 @@ class Select:
     distinct: bool = False
 
 
+_SUFFIXES = {"L": "BIGINT", "S": "SMALLINT", "Y": "TINYINT"}
+
+
+def _number(text):
+    """The node of a number: whole, exact, or with an exponent or a suffix."""
+    upper = text.upper()
+    if upper.endswith("BD"):
+        return "lit", Decimal(text[:-2])
+    if upper[-1] in _SUFFIXES:
+        return "typed", int(text[:-1]), _SUFFIXES[upper[-1]]
+    if upper[-1] in "DF" or "E" in upper:
+        number = float(upper.rstrip("DF"))
+        return "lit", Float32(number) if upper.endswith("F") else number
+    return "lit", int(text) if text.isdigit() else Decimal(text)
+
+
 class Parser:
     def __init__(self, tokens, text):
         self.tokens, self.text, self.at = tokens, text, 0
@@ -42,8 +91,10 @@ class Parser:
     def unknown(self, what=None):
         """The error for anything that this mode does not know."""
         near = self.tokens[self.at].text if self.at < len(self.tokens) else "end of input"
-        return SqlError("PARSE_SYNTAX_ERROR", "42601",
-                        f"Syntax error at or near '{near}': the engine-free mode does not know {what or 'this statement'}.")
+        return refuse(
+            "PARSE_SYNTAX_ERROR",
+            f"Syntax error at or near '{near}': the engine-free mode does not know {what or 'this statement'}.",
+        )
 
     def word(self, *words):
         """Takes the next token when it is one of `words`."""
@@ -143,7 +194,12 @@ class Parser:
         if self.op("*"):
             return ("star", []), None
         start = read_name(self.tokens, self.at)
-        if start and start.last + 1 < len(self.tokens) and self.tokens[start.last].text == "." and self.tokens[start.last + 1].text == "*":
+        if (
+            start
+            and start.last + 1 < len(self.tokens)
+            and self.tokens[start.last].text == "."
+            and self.tokens[start.last + 1].text == "*"
+        ):
             self.at = start.last + 2
             return ("star", start.parts), None
         begin = self.at
@@ -252,7 +308,12 @@ class Parser:
         if token is None:
             raise self.unknown("this (expression missing)")
         if self.op("-"):
-            return "bin", "-", ("lit", 0), self.expression(8)
+            inner = self.expression(8)
+            return (
+                ("lit", -inner[1])
+                if inner[0] == "lit" and type(inner[1]) in (int, float, Decimal)
+                else ("bin", "-", ("lit", 0), inner)
+            )
         if self.op("("):
             if self.tokens[self.at].is_word("select"):
                 out = ("query", self.query())
@@ -267,8 +328,7 @@ class Parser:
             return "lit", text
         self.at += 1
         if token.kind == "number":
-            text = token.text.rstrip("lLsSyY")
-            return "lit", int(text) if text.isdigit() else Decimal(text.rstrip("BbDd"))
+            return _number(token.text)
         if token.kind == "parameter":
             return "param", token.text[1:]
         if token.kind == "word":
@@ -282,8 +342,12 @@ class Parser:
                 return self._case()
             if low == "exists" and self.at < len(self.tokens) and self.tokens[self.at].text == "(":
                 return "exists", self.query()
-            if low in ("date", "timestamp", "timestamp_ntz") and self.at < len(self.tokens) and self.tokens[self.at].kind == "string":
-                return "cast", ("lit", self.string()), low.upper(), False, None
+            if (
+                low in ("date", "timestamp", "timestamp_ntz")
+                and self.at < len(self.tokens)
+                and self.tokens[self.at].kind == "string"
+            ):
+                return "date_literal", self.string(), low.upper()
             if self.op("("):
                 return self._call(low)
         if token.kind in ("word", "quoted"):
@@ -293,7 +357,11 @@ class Parser:
         raise self.unknown("this expression")
 
     def _fields(self, expression):
-        while self.at + 1 < len(self.tokens) and self.tokens[self.at].text == "." and self.tokens[self.at + 1].kind in ("word", "quoted"):
+        while (
+            self.at + 1 < len(self.tokens)
+            and self.tokens[self.at].text == "."
+            and self.tokens[self.at + 1].kind in ("word", "quoted")
+        ):
             self.at += 1
             expression = ("field", expression, self.identifier())
         return expression
@@ -330,9 +398,15 @@ class Parser:
         return self._fields(("call", name, args, distinct))
 
     def _window(self, name, args):
-        """row_number(), count(*), lead(e), last_value(e, true): the last one that is not null, up to the current row."""
-        if name not in ("row_number", "count") and not (name == "lead" and len(args) == 1) and not (name == "last_value" and len(args) == 2 and args[1] == ("lit", True)) \
-                or name == "count" and args:
+        """row_number(), count(*), lead(e), last_value(e, true): the last one that is not null, up to the current
+        row."""
+        if (
+            name not in ("row_number", "count")
+            and not (name == "lead" and len(args) == 1)
+            and not (name == "last_value" and len(args) == 2 and args[1] == ("lit", True))
+            or name == "count"
+            and args
+        ):
             raise self.unknown(f"the window function {name}")
         self.need("(")
         partition = self._expressions() if self.words("partition", "by") else []

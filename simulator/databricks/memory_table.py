@@ -1,9 +1,11 @@
 """Tables of the engine-free mode: rows in lists, indexes made when first asked for."""
 
 import bisect
+import re
 from dataclasses import dataclass
 
-from .errors import SqlError
+from .memory_types import to_text
+from .refusals import refuse
 
 
 @dataclass
@@ -20,6 +22,7 @@ class MemoryTable:
     def __init__(self, full, columns):
         self.full, self.columns, self.rows = full, columns, []
         self.properties, self.comment = {}, None
+        self.checks = {}  # name of a CHECK constraint -> (text, function of a row)
         self._hashes, self._sorted = {}, {}
 
     def position(self, name):
@@ -83,7 +86,27 @@ class MemoryTable:
     def check(self, row):
         for value, column in zip(row, self.columns):
             if value is None and not column.nullable:
-                raise SqlError("DELTA_NOT_NULL_CONSTRAINT_VIOLATED", "23502", f"NOT NULL constraint violated for column: {column.name}.")
+                raise refuse(
+                    "DELTA_NOT_NULL_CONSTRAINT_VIOLATED", f"NOT NULL constraint violated for column: {column.name}."
+                )
+        for name, (text, run) in self.checks.items():
+            if run(row) is not True:
+                values = "".join(
+                    f"\n - {c.name} : {to_text(v)}"
+                    for c, v in zip(self.columns, row)
+                    if re.search(rf"\b{c.name}\b", text, re.I)
+                )
+                raise refuse(
+                    "DELTA_VIOLATE_CONSTRAINT_WITH_VALUES",
+                    f"CHECK constraint {name} ({text}) violated by row with values:{values}",
+                )
+
+    def snapshot(self):
+        """A copy of the table with copies of its rows: what a statement sees that began now."""
+        copy = MemoryTable(self.full, list(self.columns))
+        copy.rows, copy.properties, copy.checks = [list(row) for row in self.rows], self.properties, self.checks
+        copy.origins = list(zip(copy.rows, self.rows))
+        return copy
 
 
 class MemoryView:
@@ -98,6 +121,9 @@ class ViewRows(MemoryTable):
     """What a view shows at one moment; nothing can be written into it."""
 
     def _refuse(self, *_):
-        raise SqlError("EXPECT_TABLE_NOT_VIEW.NO_ALTERNATIVE", "42809", f"'{self.full[-1]}' expects a table but {'.'.join(self.full)} is a view.")
+        raise refuse(
+            "EXPECT_TABLE_NOT_VIEW.NO_ALTERNATIVE",
+            f"'{self.full[-1]}' expects a table but {'.'.join(self.full)} is a view.",
+        )
 
     insert = changed = check = _refuse

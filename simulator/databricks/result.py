@@ -1,6 +1,7 @@
 """The result of a statement: rows as the Statement Execution API carries them, every cell a string or null."""
 
 from dataclasses import dataclass, field
+from datetime import timezone
 
 
 @dataclass
@@ -10,7 +11,12 @@ class Column:
 
     def as_json(self, position):
         base = self.type_text.split("(")[0].split("<")[0].split(" ")[0]
-        out = {"name": self.name, "type_text": self.type_text, "type_name": _TYPE_NAMES.get(base, base), "position": position}
+        out = {
+            "name": self.name,
+            "type_text": self.type_text,
+            "type_name": _TYPE_NAMES.get(base, base),
+            "position": position,
+        }
         if base == "DECIMAL":
             precision, scale = self.type_text[8:-1].split(",")
             out["type_precision"], out["type_scale"] = int(precision), int(scale)
@@ -19,7 +25,14 @@ class Column:
         return out
 
 
-_TYPE_NAMES = {"BIGINT": "LONG", "SMALLINT": "SHORT", "TINYINT": "BYTE", "VOID": "NULL", "VARCHAR": "STRING", "INTEGER": "INT"}
+_TYPE_NAMES = {
+    "BIGINT": "LONG",
+    "SMALLINT": "SHORT",
+    "TINYINT": "BYTE",
+    "VOID": "NULL",
+    "VARCHAR": "STRING",
+    "INTEGER": "INT",
+}
 
 
 @dataclass
@@ -63,6 +76,7 @@ class Chunks:
 
     def __init__(self, result, rows, size):
         self.result, self.bounds, first, filled = result, [], 0, 0
+        self.total, self.truncated = len(result.rows), result.truncated
         for at, row in enumerate(result.rows):
             width = sum(len(cell) for cell in row if cell is not None)
             if at > first and (at - first >= rows or filled + width > size):
@@ -72,15 +86,25 @@ class Chunks:
         if result.rows:
             self.bounds.append((first, len(result.rows)))
 
+    def cut(self, rows, truncated):
+        """Delivers the first `rows` rows only: a result that says it was truncated, or one whose count is larger
+        than its rows."""
+        self.bounds = [(a, min(b, rows)) for a, b in self.bounds if a < rows]
+        self.truncated = truncated
+        if truncated:
+            self.total = rows
+
     def manifest(self):
         columns = [column.as_json(position) for position, column in enumerate(self.result.columns)]
         schema = {"column_count": len(columns)}
         if columns:
             schema["columns"] = columns
-        out = {"format": "JSON_ARRAY", "schema": schema, "total_row_count": len(self.result.rows),
-               "total_chunk_count": len(self.bounds), "truncated": self.result.truncated}
+        out = {"format": "JSON_ARRAY", "schema": schema, "total_row_count": self.total,
+               "total_chunk_count": len(self.bounds), "truncated": self.truncated}
         if self.bounds:
-            out["chunks"] = [{"chunk_index": i, "row_offset": a, "row_count": b - a} for i, (a, b) in enumerate(self.bounds)]
+            out["chunks"] = [
+                {"chunk_index": i, "row_offset": a, "row_count": b - a} for i, (a, b) in enumerate(self.bounds)
+            ]
         return out
 
     def chunk(self, statement_id, index):
@@ -88,9 +112,32 @@ class Chunks:
         if not self.bounds:
             return {}
         first, last = self.bounds[index]
-        out = {"chunk_index": index, "row_offset": first, "row_count": last - first, "data_array": self.result.rows[first:last]}
+        out = {
+            "chunk_index": index,
+            "row_offset": first,
+            "row_count": last - first,
+            "data_array": self.result.rows[first:last],
+        }
         if index + 1 < len(self.bounds):
             out["next_chunk_index"] = index + 1
             out["next_chunk_internal_link"] = (
                 f"/api/2.0/sql/statements/{statement_id}/result/chunks/{index + 1}?row_offset={last}")
         return out
+
+
+def timestamp_cell(moment, zone):
+    """The text of a TIMESTAMP (naive, in UTC) as seen in `zone`, with its offset; of a TIMESTAMP_NTZ when there is
+    no zone."""
+    offset = ""
+    if zone is not None:
+        try:
+            moment = moment.replace(tzinfo=timezone.utc).astimezone(zone)
+            minutes = round(moment.utcoffset().total_seconds()) // 60
+        except OverflowError:
+            minutes = 0
+        offset = (
+            "Z" if not minutes else f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
+        )
+    text = f"{moment.year:04d}{moment.strftime('-%m-%dT%H:%M:%S')}"
+    fraction = f"{moment.microsecond:06d}".rstrip("0").ljust(3, "0")
+    return f"{text}.{fraction}{offset}"

@@ -8,14 +8,15 @@ import uuid
 
 from aiohttp import web
 
-from . import catalog_api, control, faults, files, statement_api, tokens, warehouse
+from . import catalog_api, control, faults, files, statement_api, tokens, warehouse, wire
 from .clock import Clock
 from .errors import ApiError
 from .statements import Statements
 from .unity import Unity
+from .weather import Weather
 
 _BODY_LIMIT = 256 * 1024 * 1024
-_PUBLIC = ("/.well-known/", "/oidc/", "/_control/")
+_PUBLIC = ("/.well-known/", "/oidc/", "/_control/", "/_storage/")
 log = logging.getLogger("databricks-workspace")
 
 
@@ -28,21 +29,31 @@ class Workspace:
     def __init__(self, settings, data, seed, make_engine, engine_name):
         self.settings, self.data, self.engine_name = settings, data, engine_name
         self.clock = Clock()
-        self.unity = Unity(settings.catalog, data)
+        self.weather = Weather(settings, seed)
+        self.unity = Unity(settings, data)
+        self.unity.met = self.weather.met
         self.engine = make_engine(self.unity)
         self.warehouse = warehouse.Warehouse(settings, self.clock)
         self.tokens = tokens.Tokens(settings, self.clock)
-        self.statements = Statements(settings, self.clock, self.engine, self.unity, self.warehouse, seed)
+        self.statements = Statements(settings, self.clock, self.engine, self.unity, self.warehouse, self.weather)
+        self.warehouse.on_stop = self.statements.end_running
         self.faults = faults.Faults()
         self.calls, self._call_numbers = collections.deque(maxlen=100000), itertools.count(1)
+        self._request_numbers = itertools.count(1)
 
     def application(self):
-        app = web.Application(client_max_size=_BODY_LIMIT,
-                              middlewares=[self._journal, faults.middleware(self), self._authenticate])
+        app = web.Application(
+            client_max_size=_BODY_LIMIT,
+            middlewares=[wire.middleware(self), self._journal, faults.middleware(self), self._authenticate],
+        )
+        app.on_response_prepare.append(wire.on_prepare(self))
         for part in (statement_api, tokens, files, catalog_api, control):
             app.add_routes(part.routes(self))
         app.add_routes(warehouse.routes(self.warehouse))
         return app
+
+    def next_request(self):
+        return next(self._request_numbers)
 
     @web.middleware
     async def _journal(self, request, handler):
@@ -54,18 +65,27 @@ class Workspace:
         except ApiError as error:
             response = error.response(request)
         except web.HTTPNotFound:
-            response = web.json_response({"error_code": "ENDPOINT_NOT_FOUND",
-                                          "message": f"No API found for '{request.method} {request.path}'"}, status=404)
+            response = web.json_response(
+                {"error_code": "ENDPOINT_NOT_FOUND", "message": f"No API found for '{request.method} {request.path}'"},
+                status=404,
+            )
         except web.HTTPMethodNotAllowed as error:
-            response = web.json_response({"error_code": "ENDPOINT_NOT_FOUND", "message": f"No API found for '{request.method} "
-                                          f"{request.path}'"}, status=404, headers={"Allow": error.headers.get("Allow", "")})
+            response = web.json_response(
+                {"error_code": "ENDPOINT_NOT_FOUND", "message": f"No API found for '{request.method} {request.path}'"},
+                status=404,
+                headers={"Allow": error.headers.get("Allow", "")},
+            )
         except web.HTTPRequestEntityTooLarge:
-            response = web.json_response({"error_code": "BAD_REQUEST", "message": "The request is too large."}, status=400)
+            response = web.json_response(
+                {"error_code": "BAD_REQUEST", "message": "The request is too large."}, status=400
+            )
         except web.HTTPException:
             raise
         except Exception:
             log.exception("%s %s", request.method, request.path)
-            response = web.json_response({"error_code": "INTERNAL_ERROR", "message": "simulator: see its standard error"}, status=500)
+            response = web.json_response(
+                {"error_code": "INTERNAL_ERROR", "message": "simulator: see its standard error"}, status=500
+            )
         if not response.prepared:
             response.headers["x-request-id"] = request["request_id"]
         if not request.path.startswith("/_control/"):
@@ -80,7 +100,7 @@ class Workspace:
 
     @web.middleware
     async def _authenticate(self, request, handler):
-        if not request.path.startswith(_PUBLIC):
+        if not request.path.startswith(_PUBLIC) and not request.path.endswith("/oauth2/token"):
             user, refused = self.tokens.user(request.headers.get("Authorization"))
             if refused is not None:
                 return refused

@@ -1,16 +1,33 @@
 """From the text that a SQL warehouse takes to the text that open-source Spark takes.
 
-Spark's Delta catalog serves only `spark_catalog`, so the workspace's catalog is written as that one; volume paths become local ones,
-typed parameters become casts, and what open source has no grammar for (keys, CLUSTER BY AUTO, COMMENT ON COLUMN) is taken out or put
+Spark's Delta catalog serves only `spark_catalog`, so the workspace's catalog is written as that one; volume paths
+become local ones,
+typed parameters become casts, and what open source has no grammar for (keys, CLUSTER BY AUTO, COMMENT ON COLUMN) is
+taken out or put
 differently. Literals and comments stay as they are.
 """
 
 from .sql_text import literal_value, name_value, quote, read_name, skip_words, tokenize
 from .unity import read_columns
 
-_KEY_WORDS = ("not", "enforced", "deferrable", "initially", "deferred", "norely", "rely", "disable", "novalidate", "timeseries")
+_KEY_WORDS = (
+    "not",
+    "enforced",
+    "deferrable",
+    "initially",
+    "deferred",
+    "norely",
+    "rely",
+    "disable",
+    "novalidate",
+    "timeseries",
+)
 # Table properties that only Databricks knows or takes; open source refuses them.
-_OWN_PROPERTIES = {"delta.tunefilesizesforrewrites", "delta.autooptimize.autocompact.enabled", "delta.workloadbasedcolumns.optimizerstatistics"}
+_OWN_PROPERTIES = {
+    "delta.tunefilesizesforrewrites",
+    "delta.autooptimize.autocompact.enabled",
+    "delta.workloadbasedcolumns.optimizerstatistics",
+}
 
 
 class Rewriter:
@@ -55,7 +72,11 @@ class Rewriter:
 
     def _change_feeds(self, tokens):
         for at, token in enumerate(tokens[:-2]):
-            if token.is_word("table_changes", "table_changes_by_path") and tokens[at + 1].text == "(" and tokens[at + 2].kind == "string":
+            if (
+                token.is_word("table_changes", "table_changes_by_path")
+                and tokens[at + 1].text == "("
+                and tokens[at + 2].kind == "string"
+            ):
                 literal = tokens[at + 2]
                 inner = literal_value(literal)
                 parts = tokenize(inner)
@@ -111,7 +132,14 @@ class Rewriter:
 
     def _column_item(self, tokens, first, last):
         """Takes a key out of one item of a column list; answers (name, kind, columns)."""
-        at = next((i for i in range(first, last - 1) if tokens[i].is_word("primary", "foreign") and tokens[i + 1].is_word("key")), None)
+        at = next(
+            (
+                i
+                for i in range(first, last - 1)
+                if tokens[i].is_word("primary", "foreign") and tokens[i + 1].is_word("key")
+            ),
+            None,
+        )
         if at is None:
             return None
         kind = "PRIMARY_KEY" if tokens[at].is_word("primary") else "FOREIGN_KEY"

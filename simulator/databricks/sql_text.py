@@ -1,6 +1,7 @@
 """The text of a SQL statement as tokens, and what it says about tables.
 
-Nothing here executes SQL. Spark's lexical rules: backslash escapes in '...' and "..." literals, raw literals r'...', backticks
+Nothing here executes SQL. Spark's lexical rules: backslash escapes in '...' and "..." literals, raw literals r'...',
+backticks
 doubled inside backticks, -- and nested /* */ comments, :name parameters.
 """
 
@@ -24,8 +25,31 @@ _TOKEN = re.compile(
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "b": "\b", "Z": "\x1a", "%": "\\%", "_": "\\_"}
 FILE_FORMATS = {"text", "json", "csv", "parquet", "orc", "avro", "binaryfile", "delta"}
 _NOT_A_NAME = {
-    "select", "set", "where", "values", "from", "using", "on", "when", "as", "table", "delta", "lateral", "unnest", "with",
-    "history", "detail", "extended", "formatted", "query", "if", "not", "exists", "into", "overwrite", "clone",
+    "select",
+    "set",
+    "where",
+    "values",
+    "from",
+    "using",
+    "on",
+    "when",
+    "as",
+    "table",
+    "delta",
+    "lateral",
+    "unnest",
+    "with",
+    "history",
+    "detail",
+    "extended",
+    "formatted",
+    "query",
+    "if",
+    "not",
+    "exists",
+    "into",
+    "overwrite",
+    "clone",
 }
 
 
@@ -147,12 +171,20 @@ class Uses:
     verb: str = ""
     kind: str = "other"  # select insert update delete merge create drop alter other
     target: Name | None = None
+    replaces: bool = False  # CREATE OR REPLACE
     reads: list = field(default_factory=list)
     schemas: list = field(default_factory=list)
     files: list = field(default_factory=list)
 
 
-_WRITES = {"insert": "insert", "merge": "merge", "update": "update", "delete": "delete", "truncate": "delete", "copy": "insert"}
+_WRITES = {
+    "insert": "insert",
+    "merge": "merge",
+    "update": "update",
+    "delete": "delete",
+    "truncate": "delete",
+    "copy": "insert",
+}
 
 
 def find_uses(tokens):
@@ -162,8 +194,27 @@ def find_uses(tokens):
         return uses
     uses.verb = tokens[0].text.lower()
     uses.kind = {"select": "select", "with": "select", "from": "select", "values": "select"}.get(uses.verb, "other")
-    ddl = uses.verb in ("create", "replace", "alter", "drop", "comment", "describe", "desc", "show", "use", "optimize", "vacuum",
-                        "restore", "refresh", "analyze", "fsck", "msck", "grant", "revoke", "explain")
+    ddl = uses.verb in (
+        "create",
+        "replace",
+        "alter",
+        "drop",
+        "comment",
+        "describe",
+        "desc",
+        "show",
+        "use",
+        "optimize",
+        "vacuum",
+        "restore",
+        "refresh",
+        "analyze",
+        "fsck",
+        "msck",
+        "grant",
+        "revoke",
+        "explain",
+    )
     if ddl:
         _find_ddl_uses(tokens, uses)
     start = 0
@@ -180,7 +231,12 @@ def _main_verb(tokens):
     depth = 0
     for at, token in enumerate(tokens):
         depth += {"(": 1, ")": -1}.get(token.text, 0)
-        if depth == 0 and at and token.is_word("select", "insert", "merge", "update", "delete") and tokens[at - 1].text == ")":
+        if (
+            depth == 0
+            and at
+            and token.is_word("select", "insert", "merge", "update", "delete")
+            and tokens[at - 1].text == ")"
+        ):
             return at
     return 0
 
@@ -192,14 +248,57 @@ def _find_target(tokens, at, uses):
 
 
 def _find_ddl_uses(tokens, uses):
-    kinds = {"create": "create", "replace": "create", "alter": "alter", "drop": "drop", "comment": "alter", "restore": "alter",
-             "optimize": "alter", "vacuum": "alter"}
+    kinds = {
+        "create": "create",
+        "replace": "create",
+        "alter": "alter",
+        "drop": "drop",
+        "comment": "alter",
+        "restore": "alter",
+        "optimize": "alter",
+        "vacuum": "alter",
+    }
     uses.kind = kinds.get(uses.verb, "other")
-    at = skip_words(tokens, 1, "or", "replace", "on", "external", "formatted", "extended", "history", "detail", "tblproperties",
-                    "columns", "in", "from", "create", "temporary", "temp", "global", "compute", "statistics")
+    uses.replaces = (
+        uses.verb == "create" and len(tokens) > 2 and tokens[1].is_word("or") and tokens[2].is_word("replace")
+    )
+    at = skip_words(
+        tokens,
+        1,
+        "or",
+        "replace",
+        "on",
+        "external",
+        "formatted",
+        "extended",
+        "history",
+        "detail",
+        "tblproperties",
+        "columns",
+        "in",
+        "from",
+        "create",
+        "temporary",
+        "temp",
+        "global",
+        "compute",
+        "statistics",
+    )
     what = tokens[at].text.lower() if at < len(tokens) and tokens[at].kind == "word" else ""
-    if what in ("schema", "database", "schemas", "tables", "catalog", "volume", "catalogs", "volumes", "column", "namespace", "function",
-                "functions"):
+    if what in (
+        "schema",
+        "database",
+        "schemas",
+        "tables",
+        "catalog",
+        "volume",
+        "catalogs",
+        "volumes",
+        "column",
+        "namespace",
+        "function",
+        "functions",
+    ):
         at = skip_words(tokens, at + 1, "if", "not", "exists", "in", "from", "extended")
         name = read_name(tokens, at)
         if name and what in ("schema", "database", "tables", "namespace"):
@@ -207,7 +306,7 @@ def _find_ddl_uses(tokens, uses):
         return
     at = skip_words(tokens, at, "table", "view", "if", "not", "exists", "extended", "formatted")
     name = read_name(tokens, at)
-    if name is None:
+    if name is None or any(token.is_word("temporary", "temp") for token in tokens[1:at]):
         return
     if uses.kind == "other" and uses.verb in ("describe", "desc", "show"):
         uses.reads.append(name)

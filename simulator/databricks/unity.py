@@ -1,6 +1,7 @@
 """What Unity Catalog adds to the tables and an open-source engine has no notion of: privileges, keys, tags, volumes.
 
-Statements about these are executed here; everything else is the engine's. Names are (catalog, schema, object), lower case.
+Statements about these are executed here; everything else is the engine's. Names are (catalog, schema, object), lower
+case.
 """
 
 import shutil
@@ -8,36 +9,54 @@ import threading
 from pathlib import Path
 
 from .errors import SqlError
+from .forms import PermissionRefused
+from .grants import OWNER, PRINCIPAL, Grants, read_grant
+from .refusals import refuse
 from .result import Column, Result
 from .sql_text import literal_value, name_value, quote, read_name, skip_words
 
 # What a SQL warehouse lets a statement SET; the values have no effect beyond their statement.
-_SETTABLE = {"ansi_mode", "enable_photon", "legacy_time_parser_policy", "max_file_partition_bytes", "read_only_external_metastore",
-             "statement_timeout", "timezone", "use_cached_result", "query_tags"}
+_SETTABLE = {
+    "ansi_mode",
+    "enable_photon",
+    "legacy_time_parser_policy",
+    "max_file_partition_bytes",
+    "read_only_external_metastore",
+    "statement_timeout",
+    "timezone",
+    "use_cached_result",
+    "query_tags",
+}
 
 
 def no_such_catalog(name):
-    return SqlError("NO_SUCH_CATALOG_EXCEPTION", "42704",
-                    f"Catalog '{name}' was not found. Please verify the catalog name and then retry the query or command again.")
+    return refuse(
+        "NO_SUCH_CATALOG_EXCEPTION",
+        f"Catalog '{name}' was not found. Please verify the catalog name and then retry the query or command again.",
+    )
 
 
 def no_such_schema(catalog, schema):
-    return SqlError("SCHEMA_NOT_FOUND", "42704",
-                    f"The schema {quote(catalog)}.{quote(schema)} cannot be found. Verify the spelling and correctness of the schema "
-                    "and catalog.")
+    return refuse(
+        "SCHEMA_NOT_FOUND",
+        f"The schema {quote(catalog)}.{quote(schema)} cannot be found. Verify the spelling and correctness of the "
+        f"schema "
+        "and catalog.",
+    )
 
 
 class Unity:
     """State of one workspace's catalog beside its tables. Used by the event loop and by statement threads."""
 
-    def __init__(self, catalog, data):
-        self.catalog = catalog.lower()
+    def __init__(self, settings, data):
+        self.settings, self.catalog = settings, settings.catalog.lower()
         self.volume_root = Path(data) / "volumes"
         self._lock = threading.Lock()
-        self._denied = set()  # (privilege, object)
+        self.privileges = Grants(settings, data)
         self._constraints = {}  # table -> {name: {"kind", "columns"}}
         self.tags = {}  # dotted object -> {key: value}
         self.grants = []  # texts of GRANT and REVOKE
+        self.met = lambda form: None  # tells that a form of weather.py was met
 
     # Names
 
@@ -53,46 +72,56 @@ class Unity:
 
     # Privileges
 
-    def deny(self, entries):
-        """Replaces what the principal lacks by `entries`: (privilege, dotted object) pairs."""
-        with self._lock:
-            self._denied = {(privilege.upper(), target.lower()) for privilege, target in entries}
-
-    def denied(self):
-        return sorted(self._denied)
-
     def lacks(self, privilege, target):
-        """Whether `privilege` is missing on the dotted `target` or on what holds it."""
-        parts = target.lower().split(".")
-        return any((privilege, ".".join(parts[:n])) in self._denied for n in range(1, len(parts) + 1))
+        return self.privileges.lacks(privilege, target)
 
     def require(self, privilege, target, kind):
         if self.lacks(privilege, target):
-            raise SqlError("INSUFFICIENT_PERMISSIONS", "42501",
-                           f"Insufficient privileges: User does not have {privilege} on {kind} '{target}'.")
+            if (privilege, target) not in self.privileges.denied:
+                self.met("grant_missing")
+            raise PermissionRefused(privilege, kind, target)
 
-    def check(self, statement, targets, reads, schemas):
-        """Raises INSUFFICIENT_PERMISSIONS for the first privilege that a statement needs and the principal lacks."""
-        if not self._denied:
-            return
+    def check(self, statement, targets, reads, schemas, known):
+        """Raises PermissionRefused for the first privilege that a statement needs and the principal lacks. What lies
+        in a schema that is not
+        among the `known` is refused as missing instead."""
+        targets, reads = ([t for t in tables if t[1] in known] for tables in (targets, reads))
         for table in targets + reads + schemas:
             self.require("USE CATALOG", table[0], "Catalog")
-            if not (statement.kind == "create" and table in schemas):
+            if table not in schemas:
                 self.require("USE SCHEMA", ".".join(table[:2]), "Schema")
         for schema in schemas:
-            if statement.kind == "create":
+            if statement.kind == "create":  # also where the schema exists
                 self.require("CREATE SCHEMA", schema[0], "Catalog")
+            elif statement.kind == "drop" and schema[1] in known:
+                self.require("MANAGE", ".".join(schema), "Schema")
         for table in targets:
+            full = ".".join(table)
             if statement.kind == "create":
                 self.require("CREATE TABLE", ".".join(table[:2]), "Schema")
+                if statement.replaces and full in self.privileges.owners:
+                    self.require("MANAGE", full, "Table")
             elif statement.kind == "drop":
-                self.require("MANAGE", ".".join(table), "Table")
+                self.require("MANAGE", full, "Table")
             else:
                 if statement.kind in ("merge", "update", "delete"):
-                    self.require("SELECT", ".".join(table), "Table")
-                self.require("MODIFY", ".".join(table), "Table")
+                    self.require("SELECT", full, "Table")
+                self.require("MODIFY", full, "Table")
         for table in reads:
             self.require("SELECT", ".".join(table), "Table")
+        for name in statement.files:
+            parts = name.parts[1].removeprefix("dbfs:").split("/")
+            if len(parts) > 4 and parts[1] == "Volumes" and self.volume(*parts[2:5]) is not None:
+                self.require("READ VOLUME", ".".join(parts[2:5]).lower(), "Volume")
+
+    def note_owner(self, statement, targets, schemas, trusted):
+        """After a statement: who owns what it made, and what is gone."""
+        owner = OWNER if trusted else PRINCIPAL
+        for full in [".".join(t) for t in targets + schemas]:
+            if statement.kind == "create":
+                self.privileges.own(full, owner)
+            elif statement.kind == "drop":
+                self.privileges.disown(full)
 
     # Keys
 
@@ -134,19 +163,19 @@ class Unity:
 
     # Statements
 
-    def execute(self, text, tokens, defaults, engine):
-        """Executes a statement that is Unity Catalog's own; None when it is not."""
+    def execute(self, text, tokens, defaults, engine, trusted=False):
+        """Executes a statement that is Unity Catalog's own; None when it is not. The owner (`trusted`) may do
+        everything."""
         words = [t.text.lower() if t.kind == "word" else t.text for t in tokens[:6]]
         first, rest = words[0], words[1:]
         if first in ("grant", "revoke"):
-            self.grants.append(text)
-            return Result()
+            return self._grant(first, text, tokens, trusted)
         if first == "set" and rest and rest[0] not in ("var", "variable"):
             return self._set(tokens)
         if first == "use":
             return self._use(tokens, defaults, engine)
         if "volume" in rest[:2] and first in ("create", "drop", "comment"):
-            return self._volume(first, tokens, defaults, engine)
+            return self._volume(first, tokens, defaults, engine, trusted)
         if first in ("create", "drop") and rest[:1] == ["catalog"]:
             return self._catalog(first, tokens)
         if first == "comment" and rest[:2] == ["on", "catalog"]:
@@ -157,13 +186,27 @@ class Unity:
             return self._alter(tokens, defaults, engine)
         return None
 
+    def _grant(self, first, text, tokens, trusted):
+        found = read_grant(tokens)
+        if found is not None:
+            privileges, target, grantee = found
+            if not trusted:
+                self.require(
+                    "MANAGE", target, "Table" if target.count(".") == 2 else "Schema" if "." in target else "Catalog"
+                )
+            if grantee.lower() in (self.settings.client_id.lower(), "account users"):
+                entries = [(privilege, target) for privilege in privileges]
+                (self.privileges.grant if first == "grant" else self.privileges.revoke)(entries)
+        self.grants.append(text)
+        return Result()
+
     def _set(self, tokens):
         if len(tokens) > 1 and tokens[1].is_word("time"):
             return Result()
         name = read_name(tokens, 1)
         if name is None or len(name.parts) > 1 or name.lower()[0] not in _SETTABLE:
             key = ".".join(name.parts) if name else ""
-            raise SqlError("CONFIG_NOT_AVAILABLE", "42K0I", f"Configuration {key} is not available.")
+            raise refuse("CONFIG_NOT_AVAILABLE", f"Configuration {key} is not available.")
         return Result()
 
     def _use(self, tokens, defaults, engine):
@@ -180,7 +223,7 @@ class Unity:
                 raise no_such_schema(catalog, schema)
         return Result()
 
-    def _volume(self, first, tokens, defaults, engine):
+    def _volume(self, first, tokens, defaults, engine, trusted):
         at = skip_words(tokens, 1, "on", "external", "volume", "if", "not", "exists")
         guarded = any(t.is_word("exists") for t in tokens[:at])
         catalog, schema, volume = self.resolve(read_name(tokens, at), *defaults)
@@ -189,14 +232,20 @@ class Unity:
         path = self.volume_root / catalog / schema / volume
         shown = f"{quote(catalog)}.{quote(schema)}.{quote(volume)}"
         if first == "create":
-            self.require("CREATE VOLUME", f"{catalog}.{schema}", "Schema")
+            if not trusted:
+                self.require("USE SCHEMA", f"{catalog}.{schema}", "Schema")
+                self.require("CREATE VOLUME", f"{catalog}.{schema}", "Schema")
             if path.is_dir() and not guarded:
-                raise SqlError("VOLUME_ALREADY_EXISTS", "42000", f"Cannot create volume {shown} because it already exists.")
+                raise refuse("VOLUME_ALREADY_EXISTS", f"Cannot create volume {shown} because it already exists.")
             path.mkdir(parents=True, exist_ok=True)
+            self.privileges.own(f"{catalog}.{schema}.{volume}", OWNER if trusted else PRINCIPAL)
         elif not path.is_dir() and not guarded:
-            raise SqlError("VOLUME_DOES_NOT_EXIST", "42704", f"Volume {shown} does not exist.")
-        elif first == "drop":
+            raise refuse("VOLUME_DOES_NOT_EXIST", f"Volume {shown} does not exist.")
+        elif first == "drop" and path.is_dir():
+            if not trusted:
+                self.require("MANAGE", f"{catalog}.{schema}.{volume}", "Volume")
             shutil.rmtree(path, ignore_errors=True)
+            self.privileges.disown(f"{catalog}.{schema}.{volume}")
         return Result()
 
     def _catalog(self, first, tokens):
@@ -204,11 +253,9 @@ class Unity:
         name = name_value(tokens[at]).lower()
         if first == "create" and name == self.catalog:
             if at == 2:
-                raise SqlError("CATALOG_ALREADY_EXISTS", "42710", f"Cannot create catalog '{name}' because it already exists.")
+                raise refuse("CATALOG_ALREADY_EXISTS", f"Cannot create catalog '{name}' because it already exists.")
             return Result()
-        raise SqlError("INSUFFICIENT_PERMISSIONS", "42501",
-                       f"Insufficient privileges: User does not have {'CREATE CATALOG' if first == 'create' else 'MANAGE'} on "
-                       "Metastore 'simulator'.")
+        raise PermissionRefused("CREATE CATALOG" if first == "create" else "MANAGE", "Metastore", "simulator")
 
     def _comment_catalog(self, tokens):
         name = name_value(tokens[3]).lower()
@@ -239,9 +286,12 @@ class Unity:
         full = self.resolve(name, *defaults)
         table = engine.describe(full[1], full[2])
         if table is None:
-            raise SqlError("TABLE_OR_VIEW_NOT_FOUND", "42P01",
-                           f"The table or view {'.'.join(quote(p) for p in full)} cannot be found. Verify the spelling and correctness "
-                           "of the schema and catalog.")
+            raise refuse(
+                "TABLE_OR_VIEW_NOT_FOUND",
+                f"The table or view {'.'.join(quote(p) for p in full)} cannot be found. Verify the spelling and "
+                f"correctness "
+                "of the schema and catalog.",
+            )
         return full, table
 
     def _tags(self, tokens, name, rest):
@@ -267,15 +317,25 @@ class Unity:
         known = {c.name.lower(): c for c in table.columns}
         for column in columns:
             if column.lower() not in known:
-                raise SqlError("UNRESOLVED_COLUMN.WITH_SUGGESTION", "42703",
-                               f"A column, variable, or function parameter with name {quote(column)} cannot be resolved.")
+                raise refuse(
+                    "UNRESOLVED_COLUMN.WITH_SUGGESTION",
+                    f"A column, variable, or function parameter with name {quote(column)} cannot be resolved.",
+                )
             if kind == "PRIMARY_KEY" and known[column.lower()].nullable:
-                raise SqlError("", "", f"Cannot create the primary key `{label or ''}` because its child column(s) `{column}` is "
-                               "nullable. Please change the column nullability and retry.")
+                raise SqlError(
+                    "",
+                    "",
+                    f"Cannot create the primary key `{label or ''}` because its child column(s) `{column}` is "
+                    "nullable. Please change the column nullability and retry.",
+                )
         existing = self.constraints(full)
-        if (label and label.lower() in existing) or (kind == "PRIMARY_KEY" and any(c["kind"] == kind for c in existing.values())):
-            raise SqlError("DELTA_CONSTRAINT_ALREADY_EXISTS", "42710",
-                           f"Constraint '{label or 'PRIMARY KEY'}' already exists. Please delete the old constraint first.")
+        if (label and label.lower() in existing) or (
+            kind == "PRIMARY_KEY" and any(c["kind"] == kind for c in existing.values())
+        ):
+            raise refuse(
+                "DELTA_CONSTRAINT_ALREADY_EXISTS",
+                f"Constraint '{label or 'PRIMARY KEY'}' already exists. Please delete the old constraint first.",
+            )
         self.remember(full, [(label, kind, columns)])
         return Result()
 

@@ -15,6 +15,18 @@ class Warehouse:
         if self.state == "RUNNING":
             self._started.set()
         self._task = None
+        self.health = None  # what POST /_control/warehouse says instead
+        self.on_stop = lambda how: None  # ends the statements
+        self._shown = [(clock.now(), self.state)]  # (since when, state), rising
+
+    def _enter(self, state):
+        self.state = state
+        self._shown.append((self.clock.now(), state))
+
+    def shown_state(self):
+        """The state as it is told: `warehouse_lag` seconds late."""
+        when = self.clock.now() - self.settings.warehouse_lag
+        return next((state for at, state in reversed(self._shown) if at <= when), self._shown[0][1])
 
     async def running(self):
         """Returns once the warehouse runs; starts it when it does not."""
@@ -23,19 +35,29 @@ class Warehouse:
 
     def start(self):
         if self.state in ("STOPPED", "STOPPING"):
-            self.state = "STARTING"
+            self._enter("STARTING")
             self._task = asyncio.create_task(self._start())
 
     async def _start(self):
         await self.clock.sleep(self.settings.start_seconds)
-        self.state = "RUNNING"
+        self._enter("RUNNING")
         self._started.set()
 
     def stop(self):
         if self._task is not None:
             self._task.cancel()
         self._started.clear()
-        self.state = "STOPPED"
+        self._enter("STOPPED")
+        self.on_stop(self.settings.stop_ends)
+
+    def force(self, state=None, health=None):
+        """Takes a state or a health that nothing here leads to."""
+        if state is not None:
+            if self._task is not None:
+                self._task.cancel()
+            self._enter(state)
+            (self._started.set if state == "RUNNING" else self._started.clear)()
+        self.health = health
 
     def check(self, id):
         """Raises what the service says about a warehouse id that is not this one."""
@@ -46,16 +68,34 @@ class Warehouse:
         raise ApiError(404, "ENDPOINT_NOT_FOUND", f"SQL warehouse {id} does not exist at all in the database")
 
     def describe(self, host):
-        healthy = {"status": "HEALTHY"} if self.state == "RUNNING" else {"status": "STATUS_UNSPECIFIED"}
+        state = self.shown_state()
+        healthy = self.health or ({"status": "HEALTHY"} if state == "RUNNING" else {"status": "STATUS_UNSPECIFIED"})
         return {
-            "id": self.settings.warehouse_id, "name": "simulator", "state": self.state, "cluster_size": "2X-Small",
-            "min_num_clusters": 1, "max_num_clusters": 1, "num_clusters": 1 if self.state == "RUNNING" else 0,
-            "num_active_sessions": 0, "auto_stop_mins": 10, "auto_resume": True, "creator_name": "admin@example.com",
-            "enable_photon": True, "enable_serverless_compute": True, "warehouse_type": "PRO", "spot_instance_policy": "COST_OPTIMIZED",
-            "channel": {"name": "CHANNEL_NAME_CURRENT"}, "health": healthy,
+            "id": self.settings.warehouse_id,
+            "name": "simulator",
+            "state": state,
+            "cluster_size": "2X-Small",
+            "min_num_clusters": 1,
+            "max_num_clusters": 1,
+            "num_clusters": 1 if state == "RUNNING" else 0,
+            "num_active_sessions": 0,
+            "auto_stop_mins": 10,
+            "auto_resume": True,
+            "creator_name": "admin@example.com",
+            "enable_photon": True,
+            "enable_serverless_compute": True,
+            "warehouse_type": "PRO",
+            "spot_instance_policy": "COST_OPTIMIZED",
+            "channel": {"name": "CHANNEL_NAME_CURRENT"},
+            "health": healthy,
             "jdbc_url": f"jdbc:spark://{host}:443/default;transportMode=http;ssl=1;AuthMech=3;"
-                        f"httpPath=/sql/1.0/warehouses/{self.settings.warehouse_id};",
-            "odbc_params": {"hostname": host, "path": f"/sql/1.0/warehouses/{self.settings.warehouse_id}", "protocol": "https", "port": 443},
+            f"httpPath=/sql/1.0/warehouses/{self.settings.warehouse_id};",
+            "odbc_params": {
+                "hostname": host,
+                "path": f"/sql/1.0/warehouses/{self.settings.warehouse_id}",
+                "protocol": "https",
+                "port": 443,
+            },
         }
 
 
@@ -74,6 +114,8 @@ def routes(warehouse):
     @table.post("/api/2.0/sql/warehouses/{id}/start")
     async def start_warehouse(request):
         warehouse.check(request.match_info["id"])
+        if warehouse.state in ("DELETED", "DELETING"):
+            raise invalid_parameter(f"The SQL warehouse {request.match_info['id']} was deleted.")
         warehouse.start()
         return web.json_response({})
 

@@ -14,18 +14,18 @@ import requests
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import NotFound, PermissionDenied
 from databricks.sdk.service.sql import QueryFilter, QueryStatus, StatementParameterListItem, StatementState, TimeRange
-from test_databricks_support import LAUNCHER, Server
+from test_databricks_support import LAUNCHER, PLAIN, Server
 
 STATEMENTS = "/api/2.0/sql/statements"
 
 
 @pytest.fixture(scope="module")
 def shared():
-    server = Server("--seed", "7")
-    server.rows("CREATE SCHEMA main.exact")
+    server = Server("--seed", "7", "--chunk-rows", "10000", "--set", "chunk_bytes=4194304", *PLAIN)
     server.rows("CREATE TABLE main.exact.t (a INT NOT NULL, b STRING)")
     server.rows("INSERT INTO main.exact.t VALUES (1, 'one'), (2, NULL)")
-    server.rows("CREATE VOLUME main.exact.inbox")
+    server.sql("CREATE VOLUME main.exact.inbox")
+    server.sql(f"GRANT READ VOLUME, WRITE VOLUME ON VOLUME main.exact.inbox TO `{server.info['client_id']}`")
     yield server
     assert server.stop() == 0
 
@@ -35,7 +35,7 @@ def workspace(shared):
     """The shared workspace with default settings and without faults."""
     before = shared.control("GET", "info")["settings"]
     yield shared
-    fixed = ("catalog", "warehouse_id", "client_secret", "pat")
+    fixed = ("catalog", "schema", "warehouse_id", "client_secret", "pat")
     shared.config(**{k: v for k, v in before.items() if k not in fixed})
     shared.control("DELETE", "faults")
     shared.control("POST", "privileges", deny=[])
@@ -46,7 +46,11 @@ def token(server, header=True, **changes):
     form = {"grant_type": "client_credentials", "scope": "all-apis", **changes}
     if not header:
         form.update({"client_id": info["client_id"], "client_secret": info["client_secret"], **changes})
-    auth = (changes.pop("client_id", info["client_id"]), changes.pop("client_secret", info["client_secret"])) if header else None
+    auth = (
+        (changes.pop("client_id", info["client_id"]), changes.pop("client_secret", info["client_secret"]))
+        if header
+        else None
+    )
     return requests.post(f"{server.url}/oidc/v1/token", data=form, auth=auth, timeout=10)
 
 
@@ -55,17 +59,27 @@ def token(server, header=True, **changes):
 def test_discovery(workspace):
     answer = requests.get(f"{workspace.url}/oidc/.well-known/oauth-authorization-server", timeout=10)
     assert answer.json()["token_endpoint"] == f"{workspace.url}/oidc/v1/token" and "http:\\/\\/" in answer.text
-    assert requests.get(f"{workspace.url}/.well-known/databricks-config", timeout=10).json()["oidc_endpoint"] == f"{workspace.url}/oidc"
+    assert (
+        requests.get(f"{workspace.url}/.well-known/databricks-config", timeout=10).json()["oidc_endpoint"]
+        == f"{workspace.url}/oidc"
+    )
 
 
 def test_token(workspace):
     for header in (True, False):
         answer = token(workspace, header).json()
         assert answer["token_type"] == "Bearer" and answer["expires_in"] == 3600 and answer["scope"] == "all-apis"
-        got = requests.get(f"{workspace.url}/api/2.0/sql/warehouses", headers={"Authorization": f"Bearer {answer['access_token']}"}, timeout=10)
+        got = requests.get(
+            f"{workspace.url}/api/2.0/sql/warehouses",
+            headers={"Authorization": f"Bearer {answer['access_token']}"},
+            timeout=10,
+        )
         assert got.status_code == 200
     refused = token(workspace, client_secret="wrong")
-    assert (refused.status_code, refused.json()) == (401, {"error": "invalid_client", "error_description": "Client authentication failed"})
+    assert (refused.status_code, refused.json()) == (
+        401,
+        {"error": "invalid_client", "error_description": "Client authentication failed"},
+    )
     assert token(workspace, scope="sql").status_code == 400
     assert token(workspace, grant_type="refresh_token").json()["error"] == "unsupported_grant_type"
     workspace.config(expires_in_string=True, token_lifetime=120)
@@ -86,24 +100,39 @@ def test_bad_credentials(workspace):
     assert requests.get(url, headers=headers, timeout=10).status_code == 200
     workspace.control("POST", "clock", advance=31)
     assert requests.get(url, headers=headers, timeout=10).json()["error_code"] == 403
+    assert "www-authenticate" not in answer.headers
+    assert requests.get(url, timeout=10).headers["www-authenticate"].startswith("Bearer realm=")
 
 
 # Statements
 
-@pytest.mark.parametrize("fields, code, text", [
-    ({"wait_timeout": "4s"}, "INVALID_PARAMETER_VALUE", "wait_timeout"), ({"wait_timeout": "51s"}, "INVALID_PARAMETER_VALUE", "wait_timeout"),
-    ({"wait_timeout": "10"}, "INVALID_PARAMETER_VALUE", "wait_timeout"), ({"statement": " "}, "INVALID_PARAMETER_VALUE", "statement"),
-    ({"on_wait_timeout": "STOP"}, "INVALID_PARAMETER_VALUE", "on_wait_timeout"),
-    ({"disposition": "EXTERNAL_LINKS"}, "INVALID_PARAMETER_VALUE", "INLINE"),
-    ({"format": "CSV"}, "INVALID_PARAMETER_VALUE", "JSON_ARRAY"), ({"warehouse_id": None}, "INVALID_PARAMETER_VALUE", "warehouse_id"),
-    ({"warehouse_id": "nonsense"}, "INVALID_PARAMETER_VALUE", "not a valid endpoint id"),
-    ({"parameters": [{"name": "a", "type": "ARRAY<INT>", "value": "1"}]}, "INVALID_PARAMETER_VALUE", "complex types"),
-    ({"parameters": [{"name": ":a", "value": "1"}]}, "INVALID_PARAMETER_VALUE", "without a colon"),
-    ({"parameters": [{"name": "a", "value": 1}]}, "INVALID_PARAMETER_VALUE", "must be a string"),
-    ({"parameters": [{"name": f"p{i}", "value": "1"} for i in range(257)]}, "BAD_REQUEST",
-     "Parameterized query has too many parameters: 257 parameters were given but the limit is 256"),
-    ({"row_limit": 0}, "INVALID_PARAMETER_VALUE", "row_limit"),
-])
+@pytest.mark.parametrize(
+    "fields, code, text",
+    [
+        ({"wait_timeout": "4s"}, "INVALID_PARAMETER_VALUE", "wait_timeout"),
+        ({"wait_timeout": "51s"}, "INVALID_PARAMETER_VALUE", "wait_timeout"),
+        ({"wait_timeout": "10"}, "INVALID_PARAMETER_VALUE", "wait_timeout"),
+        ({"statement": " "}, "INVALID_PARAMETER_VALUE", "statement"),
+        ({"on_wait_timeout": "STOP"}, "INVALID_PARAMETER_VALUE", "on_wait_timeout"),
+        ({"disposition": "EXTERNAL_LINKS"}, "INVALID_PARAMETER_VALUE", "INLINE"),
+        ({"format": "CSV"}, "INVALID_PARAMETER_VALUE", "JSON_ARRAY"),
+        ({"warehouse_id": None}, "INVALID_PARAMETER_VALUE", "warehouse_id"),
+        ({"warehouse_id": "nonsense"}, "INVALID_PARAMETER_VALUE", "not a valid endpoint id"),
+        (
+            {"parameters": [{"name": "a", "type": "ARRAY<INT>", "value": "1"}]},
+            "INVALID_PARAMETER_VALUE",
+            "complex types",
+        ),
+        ({"parameters": [{"name": ":a", "value": "1"}]}, "INVALID_PARAMETER_VALUE", "without a colon"),
+        ({"parameters": [{"name": "a", "value": 1}]}, "INVALID_PARAMETER_VALUE", "must be a string"),
+        (
+            {"parameters": [{"name": f"p{i}", "value": "1"} for i in range(257)]},
+            "BAD_REQUEST",
+            "Parameterized query has too many parameters: 257 parameters were given but the limit is 256",
+        ),
+        ({"row_limit": 0}, "INVALID_PARAMETER_VALUE", "row_limit"),
+    ],
+)
 def test_refused_requests(workspace, fields, code, text):
     answer = workspace.submit(fields.pop("statement", "SELECT 1"), fields.pop("parameters", None), **fields)
     assert answer.status_code == 400 and answer.json()["error_code"] == code and text in answer.json()["message"]
@@ -130,8 +159,13 @@ def test_statement_of_sixteen_mebibytes(workspace):
 
 
 def test_parameters(workspace):
-    parameters = [{"name": "i", "type": "INT", "value": "7"}, {"name": "d", "type": "DECIMAL(10,2)", "value": "1.5"}, {"name": "s", "value": "x"},
-                  {"name": "n", "type": "STRING"}, {"name": "unused", "type": "DATE", "value": None}]
+    parameters = [
+        {"name": "i", "type": "INT", "value": "7"},
+        {"name": "d", "type": "DECIMAL(10,2)", "value": "1.5"},
+        {"name": "s", "value": "x"},
+        {"name": "n", "type": "STRING"},
+        {"name": "unused", "type": "DATE", "value": None},
+    ]
     assert workspace.rows("SELECT :i + 1, :d, :s, :n IS NULL, ':s'", parameters) == [["8", "1.50", "x", "true", ":s"]]
     assert workspace.error("SELECT :i", [{"name": "i", "type": "INT", "value": "seven"}])[0] == "22018"
     assert workspace.error("SELECT :other", parameters)[0] == "42P02"
@@ -151,7 +185,10 @@ def test_waiting(workspace):
     assert workspace.until_done(answer)["status"]["state"] == "SUCCEEDED"
     workspace.fault(action="pending", seconds=60, statement="SELECT 3")
     moved = workspace.later("PENDING", "SELECT 3", 5)
-    assert workspace.submit("SELECT 3", wait_timeout="5s", on_wait_timeout="CANCEL").json()["status"]["state"] == "CANCELED"
+    assert (
+        workspace.submit("SELECT 3", wait_timeout="5s", on_wait_timeout="CANCEL").json()["status"]["state"]
+        == "CANCELED"
+    )
     moved.join()
 
 
@@ -193,7 +230,9 @@ def test_chunks(workspace):
     assert workspace.run("SELECT * FROM main.exact.many", row_limit=10)["manifest"]["truncated"] is False
     workspace.config(inline_limit=20)
     answer = workspace.run("SELECT * FROM main.exact.many")
-    assert answer["status"]["state"] == "FAILED" and "Inline byte limit exceeded" in answer["status"]["error"]["message"]
+    assert (
+        answer["status"]["state"] == "FAILED" and "Inline byte limit exceeded" in answer["status"]["error"]["message"]
+    )
 
 
 def test_retention(workspace):
@@ -203,6 +242,11 @@ def test_retention(workspace):
     assert workspace.call("GET", path).json()["status"]["state"] == "SUCCEEDED"
     workspace.control("POST", "clock", advance=20)
     assert workspace.call("GET", path).json()["status"] == {"state": "CLOSED"}
+    gone = workspace.call("GET", path + "/result/chunks/0")
+    assert (gone.status_code, gone.json()["error_code"]) == (404, "NOT_FOUND") and gone.json()["message"].startswith(
+        "The result of the statement"
+    )
+    workspace.config(result_gone="closed")
     assert workspace.call("GET", path + "/result/chunks/0").status_code == 400
     workspace.control("POST", "clock", advance=12 * 3600)
     assert workspace.call("GET", path).status_code == 404
@@ -212,7 +256,12 @@ def test_slots_and_tables(workspace):
     """Two slots; statements on one table one after the other."""
     workspace.fault(action="slow", seconds=600, statement="SELECT 40", times=2)
     slow = [workspace.submit(f"SELECT 40{i}", wait_timeout="0s").json() for i in (1, 2)]
-    workspace.poll(lambda: all(workspace.call("GET", f"{STATEMENTS}/{s['statement_id']}").json()["status"]["state"] == "RUNNING" for s in slow))
+    workspace.poll(
+        lambda: all(
+            workspace.call("GET", f"{STATEMENTS}/{s['statement_id']}").json()["status"]["state"] == "RUNNING"
+            for s in slow
+        )
+    )
     moved = workspace.later("PENDING", "SELECT 403", 5)
     waiting = workspace.submit("SELECT 403", wait_timeout="5s").json()
     moved.join()
@@ -221,7 +270,9 @@ def test_slots_and_tables(workspace):
     assert workspace.until_done(waiting)["status"]["state"] == "SUCCEEDED"
     workspace.fault(action="slow", seconds=600, statement="VALUES \\(50")
     first = workspace.submit("INSERT INTO main.exact.t VALUES (50, 'x')", wait_timeout="0s").json()
-    workspace.poll(lambda: workspace.call("GET", f"{STATEMENTS}/{first['statement_id']}").json()["status"]["state"] == "RUNNING")
+    workspace.poll(
+        lambda: workspace.call("GET", f"{STATEMENTS}/{first['statement_id']}").json()["status"]["state"] == "RUNNING"
+    )
     second = workspace.submit("DELETE FROM main.exact.t WHERE a = 50", wait_timeout="0s").json()
     assert workspace.rows("SELECT count(*) FROM main.exact.t WHERE a = 50") == [["0"]]
     assert workspace.call("GET", f"{STATEMENTS}/{second['statement_id']}").json()["status"]["state"] == "PENDING"
@@ -307,7 +358,10 @@ def test_files(workspace):
     assert head.headers["Content-Length"] == str(len(body)) and head.content == b"" and head.headers["Last-Modified"]
     missing = workspace.call("HEAD", f"{path}/none")
     assert missing.status_code == 404 and missing.content == b""
-    assert workspace.rows("SELECT value FROM text.`/Volumes/main/exact/inbox/a b/x%y.jsonl.gz`") == [['{"a":1}'], ['{"a":2}']]
+    assert workspace.rows("SELECT value FROM text.`/Volumes/main/exact/inbox/a b/x%y.jsonl.gz`") == [
+        ['{"a":1}'],
+        ['{"a":2}'],
+    ]
     assert workspace.error("SELECT value FROM text.`/Volumes/main/exact/inbox/none`")[0] == "42K03"
     assert workspace.call("PUT", f"{path}/{name}", params={"overwrite": "true"}, data=b"new").status_code == 204
     assert workspace.call("GET", f"{path}/{name}").content == b"new"
@@ -352,15 +406,30 @@ def test_catalog(workspace):
                    "TBLPROPERTIES ('exact.entity'='Typed')")
     found = workspace.call("GET", f"{base}/tables/main.exact.typed").json()
     assert [(c["name"], c["type_text"], c["type_name"], c["nullable"]) for c in found["columns"]] == [
-        ("a", "bigint", "LONG", False), ("d", "decimal(18,2)", "DECIMAL", True), ("n", "timestamp_ntz", "TIMESTAMP_NTZ", True)]
-    assert found["columns"][0]["comment"] == "key" and found["columns"][1]["type_scale"] == 2 and found["properties"]["exact.entity"] == "Typed"
+        ("a", "bigint", "LONG", False),
+        ("d", "decimal(18,2)", "DECIMAL", True),
+        ("n", "timestamp_ntz", "TIMESTAMP_NTZ", True),
+    ]
+    assert (
+        found["columns"][0]["comment"] == "key"
+        and found["columns"][1]["type_scale"] == 2
+        and found["properties"]["exact.entity"] == "Typed"
+    )
     assert workspace.call("GET", f"{base}/tables/main.exact.none").json()["error_code"] == "TABLE_DOES_NOT_EXIST"
     assert workspace.call("GET", f"{base}/tables/main.exact.typed/exists").json() == {"table_exists": True}
     assert workspace.call("GET", f"{base}/tables/main.exact.none/exists").json() == {"table_exists": False}
     tables, page = [], {}
     while True:
-        page = workspace.call("GET", f"{base}/tables", params={"catalog_name": "main", "schema_name": "exact", "max_results": 1,
-                                                               "page_token": page.get("next_page_token", "")}).json()
+        page = workspace.call(
+            "GET",
+            f"{base}/tables",
+            params={
+                "catalog_name": "main",
+                "schema_name": "exact",
+                "max_results": 1,
+                "page_token": page.get("next_page_token", ""),
+            },
+        ).json()
         tables += [t["name"] for t in page["tables"]]
         if "next_page_token" not in page:
             break
@@ -370,7 +439,9 @@ def test_catalog(workspace):
 # Faults
 
 def test_http_faults(workspace):
-    workspace.fault(path="^/api/2.0/sql/statements$", action="status", status=429, headers={"Retry-After": "2"}, times=2, skip=1)
+    workspace.fault(
+        path="^/api/2.0/sql/statements$", action="status", status=429, headers={"Retry-After": "2"}, times=2, skip=1
+    )
     assert [workspace.submit("SELECT 1").status_code for _ in range(4)] == [200, 429, 429, 200]
     workspace.fault(action="status", status=503, method="GET", path="warehouses")
     answer = workspace.call("GET", "/api/2.0/sql/warehouses")
@@ -391,7 +462,10 @@ def test_http_faults(workspace):
     assert workspace.control("GET", f"faults/{rule['id']}")["applied"] == 1
     workspace.control("DELETE", f"faults/{rule['id']}")
     assert requests.post(f"{workspace.url}/_control/faults", json={"action": "explode"}, timeout=10).status_code == 400
-    assert requests.post(f"{workspace.url}/_control/faults", json={"action": "html", "path": "("}, timeout=10).status_code == 400
+    assert (
+        requests.post(f"{workspace.url}/_control/faults", json={"action": "html", "path": "("}, timeout=10).status_code
+        == 400
+    )
 
 
 def test_lost_answers(workspace):
@@ -403,7 +477,11 @@ def test_lost_answers(workspace):
     def count():
         return workspace.rows("SELECT count(*) FROM main.exact.lost")[0][0]
 
-    for action, text, rows in (("reset_before", "VALUES (1)", "0"), ("reset_after", "VALUES (2)", "1"), ("reset_running", "VALUES (3)", "2")):
+    for action, text, rows in (
+        ("reset_before", "VALUES (1)", "0"),
+        ("reset_after", "VALUES (2)", "1"),
+        ("reset_running", "VALUES (3)", "2"),
+    ):
         workspace.fault(action=action, statement="INSERT INTO main.exact.lost")
         if action == "reset_running":
             workspace.fault(action="slow", seconds=0.5, statement="INSERT INTO main.exact.lost")
@@ -420,10 +498,23 @@ def test_lost_answers(workspace):
 def test_statement_faults(workspace):
     workspace.rows("CREATE TABLE main.exact.faulty (a INT)")
     insert = "INSERT INTO main.exact.faulty VALUES (1)"
-    workspace.fault(action="fail", statement="INSERT", error_class="DELTA_CONCURRENT_APPEND", sql_state="2D521", message="Files were added.")
+    workspace.fault(
+        action="fail",
+        statement="INSERT",
+        error_class="DELTA_CONCURRENT_APPEND",
+        sql_state="2D521",
+        message="Files were added.",
+    )
     assert workspace.error(insert) == ("2D521", "[DELTA_CONCURRENT_APPEND] Files were added. SQLSTATE: 2D521")
     assert workspace.rows("SELECT count(*) FROM main.exact.faulty") == [["0"]]
-    workspace.fault(action="fail_after", statement="INSERT", error_class="X", sql_state="XX000", message="late", error_code="INTERNAL_ERROR")
+    workspace.fault(
+        action="fail_after",
+        statement="INSERT",
+        error_class="X",
+        sql_state="XX000",
+        message="late",
+        error_code="INTERNAL_ERROR",
+    )
     answer = workspace.run(insert)
     assert answer["status"]["error"] == {"error_code": "INTERNAL_ERROR", "message": "[X] late SQLSTATE: XX000"}
     assert workspace.rows("SELECT count(*) FROM main.exact.faulty") == [["1"]]
@@ -467,18 +558,30 @@ def client(server, **credentials):
 @pytest.mark.parametrize("kind", ["oauth", "pat"])
 def test_official_client(workspace, kind):
     info = workspace.info
-    w = client(workspace, **({"client_id": info["client_id"], "client_secret": info["client_secret"]} if kind == "oauth" else {"token": info["pat"]}))
+    w = client(
+        workspace,
+        **(
+            {"client_id": info["client_id"], "client_secret": info["client_secret"]}
+            if kind == "oauth"
+            else {"token": info["pat"]}
+        ),
+    )
     started = int(workspace.control("GET", "info")["now"] * 1000)
     answer = w.statement_execution.execute_statement(
         "SELECT a, b, :p FROM main.exact.t WHERE a < 3 ORDER BY a", info["warehouse_id"],
         parameters=[StatementParameterListItem(name="p", value="4", type="INT")])
-    assert answer.status.state == StatementState.SUCCEEDED and answer.result.data_array == [["1", "one", "4"], ["2", None, "4"]]
+    assert answer.status.state == StatementState.SUCCEEDED and answer.result.data_array == [
+        ["1", "one", "4"],
+        ["2", None, "4"],
+    ]
     assert w.statement_execution.get_statement(answer.statement_id).manifest.total_row_count == 2
     assert w.statement_execution.get_statement_result_chunk_n(answer.statement_id, 0).row_count == 2
     workspace.fault(action="pending", seconds=600, statement="SELECT 99")
     waiting = w.statement_execution.execute_statement("SELECT 99", info["warehouse_id"], wait_timeout="0s")
     w.statement_execution.cancel_execution(waiting.statement_id)
-    workspace.poll(lambda: w.statement_execution.get_statement(waiting.statement_id).status.state == StatementState.CANCELED)
+    workspace.poll(
+        lambda: w.statement_execution.get_statement(waiting.statement_id).status.state == StatementState.CANCELED
+    )
     history = w.query_history.list(max_results=10, filter_by=QueryFilter(
         warehouse_ids=[info["warehouse_id"]], statuses=[QueryStatus.FINISHED, QueryStatus.CANCELED],
         query_start_time_range=TimeRange(start_time_ms=started)))
@@ -513,7 +616,9 @@ def test_official_client_bad_secret(workspace):
 def test_command(tmp_path):
     shown = subprocess.run([str(LAUNCHER), "--help"], capture_output=True, text=True, timeout=30,
                            env={**os.environ, "EXACT_DATABRICKS_PYTHON": sys.executable})
-    assert shown.returncode == 0 and all(option in shown.stdout for option in ("--engine", "--jars", "--history-delay", "--seed", "--pat"))
+    assert shown.returncode == 0 and all(
+        option in shown.stdout for option in ("--engine", "--jars", "--history-delay", "--seed", "--pat")
+    )
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(RuntimeError, match="databricks-workspace:"):
             Server("--port", str(taken.getsockname()[1]))
@@ -522,18 +627,38 @@ def test_command(tmp_path):
 
 
 def test_options_and_seed(tmp_path):
-    server = Server("--seed", "5", "--catalog", "Lake", "--client-secret", "s3cret", "--data", str(tmp_path), "--start-seconds", "0.2",
-                    "--expires-in-string", "--token-lifetime", "90", "--warehouse", "00000000000000aa")
+    server = Server(
+        "--seed",
+        "5",
+        "--catalog",
+        "Lake",
+        "--client-secret",
+        "s3cret",
+        "--data",
+        str(tmp_path),
+        "--start-seconds",
+        "0.2",
+        "--expires-in-string",
+        "--token-lifetime",
+        "90",
+        "--warehouse",
+        "00000000000000aa",
+        *PLAIN,
+    )
     try:
         info = server.info
         assert (info["catalog"], info["client_secret"], info["warehouse_state"], info["warehouse_id"]) == (
             "lake", "s3cret", "STOPPED", "00000000000000aa")
         assert server.rows("SELECT 1") == [["1"]]
-        server.rows("CREATE SCHEMA lake.exact")
+        assert server.rows("CREATE TABLE lake.exact.t (a INT)") == []
         assert server.error("CREATE SCHEMA main.exact")[0] == "42704"
         basic = base64.b64encode(f"{info['client_id']}:s3cret".encode()).decode()
-        answer = requests.post(f"{server.url}/oidc/v1/token", data="grant_type=client_credentials&scope=all-apis", timeout=10,
-                               headers={"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"})
+        answer = requests.post(
+            f"{server.url}/oidc/v1/token",
+            data="grant_type=client_credentials&scope=all-apis",
+            timeout=10,
+            headers={"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"},
+        )
         assert answer.json()["expires_in"] == "90"
     finally:
         assert server.stop() == 0
