@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 class _Service:
     """`url` is the address of a running simulator; `server` is set when this process started it."""
 
-    FORMS = ()      # options that restore forms which the hub stands; simulator/weather_known.md names each
+    FORMS = ()  # options that restore forms which the hub stands; simulator/weather_known.md names each
 
     def __init__(self, url, server=None):
         self.url, self.server = url, server
@@ -25,8 +25,9 @@ class _Service:
         """Starts the simulator and does not wait for it; attach() does."""
         directory = pathlib.Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        return Server(cls.NAME, [str(ROOT / "simulator" / cls.LAUNCHER), "--port", "0", *cls.FORMS, *map(str, arguments)],
-                      directory / f"{cls.LAUNCHER}.log", {"EXACT_DATABRICKS_PYTHON": sys.executable})
+        command = [str(ROOT / "simulator" / cls.LAUNCHER), "--port", "0", *cls.FORMS, *map(str, arguments)]
+        return Server(cls.NAME, command, directory / f"{cls.LAUNCHER}.log",
+                      {"EXACT_DATABRICKS_PYTHON": sys.executable})
 
     @classmethod
     def attach(cls, server, seconds=240):
@@ -64,8 +65,8 @@ class _Service:
 class ExactOnline(_Service):
     NAME, LAUNCHER = "the Exact Online simulator", "exact-online"
     FORMS = ("--set", "ledger=repeat",
-             "--set", 'books=["rejected","drafts","balances","charges","reverse_charge","including","overtyped","rounding","system","zero",'
-             '"zero_guid","null_vat"]')
+             "--set", 'books=["rejected","drafts","balances","charges","reverse_charge","including","overtyped",'
+             '"rounding","system","zero","zero_guid","null_vat"]')
 
     @property
     def divisions(self):
@@ -89,13 +90,8 @@ class ExactOnline(_Service):
 
 class Databricks(_Service):
     NAME, LAUNCHER = "the Databricks simulator", "databricks-workspace"
-    # Forms that the hub does not stand yet: simulator/weather_known.md has a line for each.
-    LENIENT = ("--chunk-rows", "10000", "--set", "chunk_bytes=4194304", "--set", "error_form=field", "--set", "permission_form=class_line",
-               "--grant", "CREATE SCHEMA ON main")
-
-    @classmethod
-    def launch(cls, directory, *arguments):
-        return super().launch(directory, *cls.LENIENT, *arguments)
+    FORMS = ("--chunk-rows", "10000", "--set", "chunk_bytes=4194304", "--set", "error_form=field",
+             "--set", "permission_form=class_line", "--grant", "CREATE SCHEMA ON main")
 
     def sql(self, statement):
         return self.post("sql", statement=statement)

@@ -1,6 +1,7 @@
 """The workspace's clock: real time plus what POST /_control/clock added or took, so that hours can pass in a test."""
 
 import asyncio
+import contextlib
 import time
 
 
@@ -33,7 +34,5 @@ class Clock:
         until = self.now() + seconds
         while (left := until - self.now()) > 0:
             moved = self._moved
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(moved.wait(), left)
-            except asyncio.TimeoutError:
-                pass

@@ -124,8 +124,8 @@ def routes(workspace):
             if (
                 not body.keys() <= {"deny", "grant", "only"}
                 or not body.keys() & {"deny", "grant"}
-                or "only" in body
-                and "grant" not in body
+                or ("only" in body
+                and "grant" not in body)
             ):
                 raise KeyError
             entries = {

@@ -8,7 +8,7 @@ Three-valued logic: None is NULL.
 import gzip
 import os
 import re
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from .errors import SqlError
@@ -133,7 +133,7 @@ class Context:
 
     def __init__(self, text, parameters, table, local_path):
         self.text, self.parameters, self.table, self.local_path = text, parameters, table, local_path
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         self.now = Instant(*now.timetuple()[:6], now.microsecond)
 
     def fail_at(self, bad, span):
@@ -355,7 +355,9 @@ class Scope:
         if len(columns) != 1:
             raise unknown("a subquery of several columns here")
 
-        def single(row, memo=[]):
+        def single(row, memo=None):
+            if memo is None:
+                memo = []
             if not memo:
                 found = rows()
                 if len(found) > 1:
@@ -547,10 +549,11 @@ def _join(source, context):
                     if all(test(a + b) is True for test in tests):
                         yield a, [b]
             return
+        rows = None if pairs else right_rows()
         find = (
             lookup(right_table, right_rows, [b for _, b in pairs], right_scope)
             if pairs
-            else (lambda key, all=right_rows(): all)
+            else (lambda key: rows)
         )
         for a in left_rows():
             yield a, [b for b in find(tuple(key(a) for key in keys)) if all(test(a + b) is True for test in tests)]

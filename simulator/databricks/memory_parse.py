@@ -267,10 +267,7 @@ class Parser:
     # Expressions
 
     def expression(self, level=0):
-        if self.word("not"):
-            left = ("not", self.expression(3))
-        else:
-            left = self._unary()
+        left = ("not", self.expression(3)) if self.word("not") else self._unary()
         while self.at < len(self.tokens):
             token = self.tokens[self.at]
             op = token.text.lower() if token.kind in ("op", "word") else ""
@@ -315,10 +312,7 @@ class Parser:
                 else ("bin", "-", ("lit", 0), inner)
             )
         if self.op("("):
-            if self.tokens[self.at].is_word("select"):
-                out = ("query", self.query())
-            else:
-                out = self.expression()
+            out = ("query", self.query()) if self.tokens[self.at].is_word("select") else self.expression()
             self.need(")")
             return self._fields(out)
         if token.kind in ("string", "raw"):
@@ -401,11 +395,11 @@ class Parser:
         """row_number(), count(*), lead(e), last_value(e, true): the last one that is not null, up to the current
         row."""
         if (
-            name not in ("row_number", "count")
+            (name not in ("row_number", "count")
             and not (name == "lead" and len(args) == 1)
-            and not (name == "last_value" and len(args) == 2 and args[1] == ("lit", True))
-            or name == "count"
-            and args
+            and not (name == "last_value" and len(args) == 2 and args[1] == ("lit", True)))
+            or (name == "count"
+            and args)
         ):
             raise self.unknown(f"the window function {name}")
         self.need("(")

@@ -48,7 +48,7 @@ class MemoryTable:
         for part in parts:
             if part[0] != "bin" or part[2][0] != "col" or part[3][0] != "lit" or type(part[3][1]) is not int:
                 continue
-            at, field, kind = scope.find(part[2][1])
+            at, _field, kind = scope.find(part[2][1])
             if kind not in ("INT", "BIGINT"):
                 continue
             if part[1] in (">=", "="):

@@ -5,12 +5,13 @@ list, dict (a struct),
 None. Dates and times outside the years 1 to 9999 are Far.
 """
 
+import contextlib
 import functools
 import json
 import re
 import struct
 import zoneinfo
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 from .refusals import refuse
@@ -113,10 +114,8 @@ def spread(year, make):
 def instant(local, zone=None):
     """The Instant of a wall clock time in `zone`, by default the warehouse's."""
     moment = local.replace(tzinfo=zone or session.zone)
-    try:
-        moment = moment.astimezone(timezone.utc)
-    except OverflowError:
-        pass
+    with contextlib.suppress(OverflowError):
+        moment = moment.astimezone(UTC)
     return Instant(*moment.timetuple()[:6], moment.microsecond)
 
 
@@ -124,7 +123,7 @@ def wall_clock(value):
     """The wall clock of an Instant in the warehouse's zone."""
     try:
         return (
-            datetime(*value.timetuple()[:6], value.microsecond, timezone.utc)
+            datetime(*value.timetuple()[:6], value.microsecond, UTC)
             .astimezone(session.zone)
             .replace(tzinfo=None)
         )
@@ -325,7 +324,7 @@ def _to_date(v, target):
 def _zone(text):
     """The zone of a zone text. Raises ValueError."""
     if text in ("Z", "UTC", "GMT", "UT"):
-        return timezone.utc
+        return UTC
     match = _OFFSET.match(text)
     if match is not None:
         offset = timedelta(hours=int(match[2]), minutes=int(match[3] or 0), seconds=int(match[4] or 0))

@@ -1,7 +1,7 @@
 """The result of a statement: rows as the Statement Execution API carries them, every cell a string or null."""
 
 from dataclasses import dataclass, field
-from datetime import timezone
+from datetime import UTC
 
 
 @dataclass
@@ -131,7 +131,7 @@ def timestamp_cell(moment, zone):
     offset = ""
     if zone is not None:
         try:
-            moment = moment.replace(tzinfo=timezone.utc).astimezone(zone)
+            moment = moment.replace(tzinfo=UTC).astimezone(zone)
             minutes = round(moment.utcoffset().total_seconds()) // 60
         except OverflowError:
             minutes = 0

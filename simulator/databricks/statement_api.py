@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from aiohttp import web
 
@@ -175,7 +175,7 @@ def routes(workspace):
             **part,
             "external_link": f"{request.url.origin()}/_storage/{statement.id}/{index}",
             "http_headers": {},
-            "expiration": datetime.fromtimestamp(clock.now() + 900, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+            "expiration": datetime.fromtimestamp(clock.now() + 900, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
         }
 
     @table.get(r"/_storage/{id}/{index:\d+}")
@@ -350,10 +350,10 @@ def list_history(workspace, request):
             entry["status"] = _WALK[min(statement.listed, len(_WALK) - 1)]
             statement.listed += 1
             weather.met("history_states")
-        if (wanted.get("warehouse_ids") and settings.warehouse_id not in wanted["warehouse_ids"]
-                or wanted.get("statuses") and entry["status"] not in wanted["statuses"]
-                or wanted.get("statement_ids") and statement.id not in wanted["statement_ids"]
-                or wanted.get("user_ids") and str(entry["user_id"]) not in map(str, wanted["user_ids"])
+        if ((wanted.get("warehouse_ids") and settings.warehouse_id not in wanted["warehouse_ids"])
+                or (wanted.get("statuses") and entry["status"] not in wanted["statuses"])
+                or (wanted.get("statement_ids") and statement.id not in wanted["statement_ids"])
+                or (wanted.get("user_ids") and str(entry["user_id"]) not in map(str, wanted["user_ids"]))
                 or not first <= entry["query_start_time_ms"] <= last):
             continue
         found.append((statement.number, entry))

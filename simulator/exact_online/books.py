@@ -1,8 +1,25 @@
 """Believable books: what people enter in the ledger, once for the initial data and again for random changes."""
 from . import clock, documents, ledger, tables
-from .catalogue import (ACCOUNT, BANK_ENTRIES, CASH_ENTRIES, CHARGE, COSTCENTER, COSTUNIT, DOCUMENTS, ENTITIES, ENTRIES,
-                        GL, INVOICES, ITEM, JOURNAL_ENTRIES,
-                        PURCHASE_ENTRIES, PURCHASE_INVOICES, SALES_ENTRIES, SALES_INVOICES, TRANSACTION)
+from .catalogue import (
+    ACCOUNT,
+    BANK_ENTRIES,
+    CASH_ENTRIES,
+    CHARGE,
+    COSTCENTER,
+    COSTUNIT,
+    DOCUMENTS,
+    ENTITIES,
+    ENTRIES,
+    GL,
+    INVOICES,
+    ITEM,
+    JOURNAL_ENTRIES,
+    PURCHASE_ENTRIES,
+    PURCHASE_INVOICES,
+    SALES_ENTRIES,
+    SALES_INVOICES,
+    TRANSACTION,
+)
 from .words import CHART, ODD_TEXTS, PAYMENT, SUBJECTS
 
 DAY = 86_400_000

@@ -87,11 +87,12 @@ NOT_DESCRIPTIVE_IN_SYNC = {  # joined texts that sync rows leave empty although 
     "sync/Financial/TransactionLines": ("JournalDescription", "VATCodeDescription"),
 }
 MANDATORY_FILTERS = {  # what counts as a filter where an app is under mandatory filtering
-    ACCOUNT: set("""Accountant AccountManager AddressLine1 AddressLine2 AddressLine3 Blocked BRIN BSN ChamberOfCommerce
-        City Classification Classification1 Classification2 Classification3 Classification4 Classification5
-        Classification6 Classification7 Classification8 Code CodeAtSupplier Country Created Email EndDate Fax ID
-        InvoiceAccount IsAccountant IsReseller IsSales IsSupplier MainContact Name Parent Phone Postcode
-        PriceList Reseller RSIN SearchCode StartDate Status Type VATNumber""".split()),
+    ACCOUNT: {"Accountant", "AccountManager", "AddressLine1", "AddressLine2", "AddressLine3", "Blocked", "BRIN", "BSN",
+              "ChamberOfCommerce", "City", "Classification", "Classification1", "Classification2", "Classification3",
+              "Classification4", "Classification5", "Classification6", "Classification7", "Classification8", "Code",
+              "CodeAtSupplier", "Country", "Created", "Email", "EndDate", "Fax", "ID", "InvoiceAccount", "IsAccountant",
+              "IsReseller", "IsSales", "IsSupplier", "MainContact", "Name", "Parent", "Phone", "Postcode", "PriceList",
+              "Reseller", "RSIN", "SearchCode", "StartDate", "Status", "Type", "VATNumber"},
     ITEM: {"ID", "Code", "Created", "Description", "ItemGroup", "SearchCode", "StartDate", "EndDate"},
     GL: {"ID", "Code", "Created", "Description", "SearchCode", "Type"},
     ORDER: {"PurchaseOrderID", "OrderNumber", "Created", "Supplier", "OrderDate", "OrderStatus"},
@@ -133,7 +134,7 @@ class Resource:
                 self.template[name] = False
             elif edm == "Byte":
                 self.template[name] = 0
-        self.blank = {name: None for name in NOT_DESCRIPTIVE_IN_SYNC.get(path, ())}
+        self.blank = dict.fromkeys(NOT_DESCRIPTIVE_IN_SYNC.get(path, ()))
         service, name = self.entity.split("/")[-2:] if "/" in self.entity else ("", self.entity)
         self.type_name = f"Exact.Web.Api.Models.{SERVICE_IN_TYPE.get(service, '')}{singular(name)}"
 

@@ -2,9 +2,22 @@
 import random
 
 from . import books, generate, wide
-from .catalogue import (ACCOUNT, COSTCENTER, COSTUNIT, DOCUMENT_OF_LINE, DOCUMENTS, GENERIC, GL, ITEM, KEY_FIELD, LINE,
-                        NOUN, ORDER, RESOURCES,
-                        singular)
+from .catalogue import (
+    ACCOUNT,
+    COSTCENTER,
+    COSTUNIT,
+    DOCUMENT_OF_LINE,
+    DOCUMENTS,
+    GENERIC,
+    GL,
+    ITEM,
+    KEY_FIELD,
+    LINE,
+    NOUN,
+    ORDER,
+    RESOURCES,
+    singular,
+)
 from .words import CITIES, ODD_TEXTS, SUBJECTS
 from .write import in_use
 

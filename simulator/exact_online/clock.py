@@ -120,4 +120,4 @@ def instant_from_utc(text):
 
 def utc_iso(instant):
     """An instant for the control API, with milliseconds and Z."""
-    return datetime.datetime.fromtimestamp(instant, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return datetime.datetime.fromtimestamp(instant, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"

@@ -5,11 +5,22 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from . import changes, clock, read, rows, tables
-from .catalogue import (BY_LOWER_PATH, COMBINED, COMPUTED, COSTCENTER, COSTUNIT, DOCUMENTS, KEY_FIELD, PRESETS,
-                        RESOURCES, TRANSACTION, Raw, coerce)
+from .catalogue import (
+    BY_LOWER_PATH,
+    COMBINED,
+    COMPUTED,
+    COSTCENTER,
+    COSTUNIT,
+    DOCUMENTS,
+    KEY_FIELD,
+    PRESETS,
+    RESOURCES,
+    TRANSACTION,
+    Raw,
+    coerce,
+)
 from .division import DELETED
 from .webhooks import WebhookControl
-
 
 NESTED = ("faults", "subscriptions", "webhooks")      # requests that take one more path segment
 
@@ -204,8 +215,8 @@ class Control(WebhookControl):
     def post_random(self, given):
         """Random believable changes."""
         entity = self._resource(given).entity if given.get("resource") else None
-        fixed = entity == TRANSACTION or entity in tables.FIXED or entity is not None and RESOURCES[
-            entity].kind == "function"
+        fixed = entity == TRANSACTION or entity in tables.FIXED or (entity is not None and RESOURCES[
+            entity].kind == "function")
         if entity is not None and (entity not in PRESETS[self.sim.settings.preset] or fixed):
             raise Bad(f"records of {entity} cannot be changed")
         division = self._division(given) if given.get("division") else None
@@ -333,7 +344,7 @@ class Control(WebhookControl):
         if resource.path == DELETED:        # rows of the log, by the key of what was deleted
             return division, DELETED, None if given.get("keys") is None else {str(key).lower() for key in given["keys"]}
         keys = None if given.get("keys") is None else {self._key(entity, key) for key in given["keys"]}
-        if entity not in division.entities or keys is not None and not keys <= set(division.records[entity]):
+        if entity not in division.entities or (keys is not None and not keys <= set(division.records[entity])):
             raise Bad(f"these are no living records of {division.code}: {given.get('resource')} "
                       f"{sorted(keys or ())[:3]}")
         return division, entity, keys

@@ -9,9 +9,28 @@ import random
 import uuid
 
 from . import clock, documents, orders
-from .catalogue import (ACCOUNT, COMBINED, COSTCENTER, COSTUNIT, DOCUMENT_OF_LINE, DOCUMENTS, ENTITY_TYPE, ENTRIES,
-                        FEEDS, GL, ITEM, KEY_FIELD,
-                        LINE, ORDER, PRESETS, RESOURCES, SET_OF, TRANSACTION, number, pad)
+from .catalogue import (
+    ACCOUNT,
+    COMBINED,
+    COSTCENTER,
+    COSTUNIT,
+    DOCUMENT_OF_LINE,
+    DOCUMENTS,
+    ENTITY_TYPE,
+    ENTRIES,
+    FEEDS,
+    GL,
+    ITEM,
+    KEY_FIELD,
+    LINE,
+    ORDER,
+    PRESETS,
+    RESOURCES,
+    SET_OF,
+    TRANSACTION,
+    number,
+    pad,
+)
 from .visibility import Visibility
 
 DELETED = "sync/Deleted"
@@ -27,8 +46,21 @@ class Record:
     `postings` of an
     entry ({role: transaction line}), `entry` of a posted invoice or of a transaction line, `twins` of a posted invoice
     ({key of its line: line of its entry})."""
-    __slots__ = ("entity", "key", "values", "ts", "deleted", "header", "lines", "version", "shown", "postings", "entry",
-                 "twins", "raw")
+    __slots__ = (
+        "deleted",
+        "entity",
+        "entry",
+        "header",
+        "key",
+        "lines",
+        "postings",
+        "raw",
+        "shown",
+        "ts",
+        "twins",
+        "values",
+        "version",
+    )
 
     def __init__(self, entity, key, values):
         self.entity, self.key, self.values = entity, key, values

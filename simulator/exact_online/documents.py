@@ -9,9 +9,24 @@ floating
 point; their sums carry its noise, as those of the real service do.
 """
 from . import clock, ledger
-from .catalogue import (ACCOUNT, BANK_ENTRIES, CASH_ENTRIES, CHARGE, DOCUMENT_OF_LINE, DOCUMENTS, ENTRIES, GL, INVOICES,
-                        ITEM, JOURNAL_ENTRIES,
-                        PURCHASE_ENTRIES, PURCHASE_INVOICES, SALES_ENTRIES, SALES_INVOICES, number)
+from .catalogue import (
+    ACCOUNT,
+    BANK_ENTRIES,
+    CASH_ENTRIES,
+    CHARGE,
+    DOCUMENT_OF_LINE,
+    DOCUMENTS,
+    ENTRIES,
+    GL,
+    INVOICES,
+    ITEM,
+    JOURNAL_ENTRIES,
+    PURCHASE_ENTRIES,
+    PURCHASE_INVOICES,
+    SALES_ENTRIES,
+    SALES_INVOICES,
+    number,
+)
 from .orders import net_price
 from .words import CURRENCIES, VAT, VAT_RULES
 

@@ -6,9 +6,29 @@ import uuid
 from . import books, clock, orders, wide
 from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, DOCUMENT_OF_LINE, GL, ITEM, LINE, ORDER, SET_OF
 from .division import Division
-from .words import (CHART, CITIES, COMPANIES, COSTCENTERS, COSTUNITS, FIRST, FORMS, GOODS, GROUPS, ITEM_WORDS,
-                    ODD_TEXTS, PAYMENT, PROJECTS,
-                    SHIPPING, SIZES, STAFF, STREETS, SUBJECTS, TRADES, VAT, WAREHOUSES)
+from .words import (
+    CHART,
+    CITIES,
+    COMPANIES,
+    COSTCENTERS,
+    COSTUNITS,
+    FIRST,
+    FORMS,
+    GOODS,
+    GROUPS,
+    ITEM_WORDS,
+    ODD_TEXTS,
+    PAYMENT,
+    PROJECTS,
+    SHIPPING,
+    SIZES,
+    STAFF,
+    STREETS,
+    SUBJECTS,
+    TRADES,
+    VAT,
+    WAREHOUSES,
+)
 
 LAST_DAY = calendar.timegm((2025, 10, 31, 17, 0, 0))    # nothing in the initial data is younger
 SPAN = 900 * 86400                                       # nor older than this many seconds before

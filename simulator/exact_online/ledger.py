@@ -10,8 +10,17 @@ and the rows from 1 on add up to zero, and `lines`, where row 0 is the total of 
 positive,
 credit negative. The rows are kept by role, so that a change of the entry changes, adds or removes single rows.
 """
-from .catalogue import (BANK_ENTRIES, CASH_ENTRIES, GL, JOURNAL_ENTRIES, PURCHASE_ENTRIES, SALES_ENTRIES,
-                        TRANSACTION, number, pad)
+from .catalogue import (
+    BANK_ENTRIES,
+    CASH_ENTRIES,
+    GL,
+    JOURNAL_ENTRIES,
+    PURCHASE_ENTRIES,
+    SALES_ENTRIES,
+    TRANSACTION,
+    number,
+    pad,
+)
 from .words import JOURNALS, VAT_RULES
 
 VAT_ACCOUNT = {PURCHASE_ENTRIES.header: "1520", SALES_ENTRIES.header: "1500"}

@@ -7,7 +7,6 @@ import string
 import time
 import uuid
 
-
 _ALPHABET = string.ascii_letters + string.digits + "-_"
 TOO_EARLY = "Rate limit exceeded: access_token not expired"
 OLD_TOKEN = "Old refresh token used."

@@ -76,7 +76,7 @@ def tokens(text):
 
 class Node:
     """A parsed expression: its Edm type (None for the null literal) and a function from a row to its value."""
-    __slots__ = ("edm", "value", "field", "literal", "parts")
+    __slots__ = ("edm", "field", "literal", "parts", "value")
 
     def __init__(self, edm, value, field=None, literal=None, parts=None):
         self.edm, self.value, self.field, self.literal, self.parts = edm, value, field, literal, parts
@@ -177,7 +177,7 @@ class Parser:
         a, b = left.edm, right.edm
         if a is None or b is None or a == b:
             return
-        if a in _INTEGERS and b in _INTEGERS or {a, b} <= {*_INTEGERS, "Double"}:
+        if (a in _INTEGERS and b in _INTEGERS) or {a, b} <= {*_INTEGERS, "Double"}:
             return
         raise Refused(400, f"Operator is incompatible with operand types 'Edm.{a}' and 'Edm.{b}'.")
 
@@ -298,7 +298,7 @@ class Filter:
 def parse_order(text, resource):
     """(field, descending) of $orderby; one field only."""
     parts = text.split()
-    if "," in text or not 1 <= len(parts) <= 2 or len(parts) == 2 and parts[1] not in ("asc", "desc"):
+    if "," in text or not 1 <= len(parts) <= 2 or (len(parts) == 2 and parts[1] not in ("asc", "desc")):
         raise Refused(400, "The $orderby expression is not supported: one field, asc or desc.")
     if parts[0] not in resource.types or resource.types[parts[0]] not in (
             "Guid", "String", "DateTime", "Byte", "Int16", "Int32", "Int64", "Double", "Boolean"):
@@ -309,7 +309,7 @@ def parse_order(text, resource):
 def parse_select(text, resource, expand, children):
     """(fields, {collection: its fields or None for all}) of $select with $expand; `children` gives a collection's
     resource."""
-    nested = {name: None for name in expand}
+    nested = dict.fromkeys(expand)
     if text is None:
         return list(resource.fields), nested
     fields = []

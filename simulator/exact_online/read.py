@@ -6,11 +6,32 @@ import itertools
 import re
 
 from . import atom, clock, rows, tables
-from .catalogue import (CHARGE, COMBINED, COMPUTED, DOCUMENT_OF_LINE, DOCUMENTS, KEY_FIELD, MANDATORY_FILTERS,
-                        RESOURCES, SET_OF,
-                        SYNC_OF_TYPE, TRANSACTION, Raw, comparable)
-from .odata import (Filter, Refused, next_link, parse_expand, parse_order, parse_select, parse_token,
-                    token_text, whole_number)
+from .catalogue import (
+    CHARGE,
+    COMBINED,
+    COMPUTED,
+    DOCUMENT_OF_LINE,
+    DOCUMENTS,
+    KEY_FIELD,
+    MANDATORY_FILTERS,
+    RESOURCES,
+    SET_OF,
+    SYNC_OF_TYPE,
+    TRANSACTION,
+    Raw,
+    comparable,
+)
+from .odata import (
+    Filter,
+    Refused,
+    next_link,
+    parse_expand,
+    parse_order,
+    parse_select,
+    parse_token,
+    token_text,
+    whole_number,
+)
 
 PARENT_FIELD = {**{line: d.parent for line, d in DOCUMENT_OF_LINE.items()}, TRANSACTION: "EntryID", CHARGE: "InvoiceID"}
 DIVISION_LISTS = ("system/Divisions", "system/AllDivisions", "system/GetMostRecentlyUsedDivisions", "hrm/Divisions")
@@ -236,12 +257,13 @@ def _checked_filter(q):
     accepted = wanted or MANDATORY_FILTERS.get(resource.entity)
     if wanted:
         weather.met("mandatory_filters")
-    if (settings.mandatory_filter or wanted) and accepted and resource.kind in ("entity", "bulk") and q.owner is None:
-        if found is None or not found.fields & accepted:
-            raise Refused(400,
-                          "This endpoint has mandatory filtering applied. A GET request for this endpoint must have "
-                          "a $filter parameter "
-                               f"with one of the following fields in the url: {', '.join(sorted(accepted))}.")
+    demanded = (settings.mandatory_filter or wanted) and accepted
+    filtered = found is not None and found.fields & (accepted or set())
+    if demanded and not filtered and resource.kind in ("entity", "bulk") and q.owner is None:
+        raise Refused(400,
+                      "This endpoint has mandatory filtering applied. A GET request for this endpoint must have "
+                      "a $filter parameter with one of the following fields in the url: "
+                      f"{', '.join(sorted(accepted))}.")
     return found
 
 
@@ -326,14 +348,15 @@ def read_list(q):
     page, cut = _page(q, source, pairs, limit, order, after) if not tied else ([pair for _, pair in zip(range(limit),
                                                                                                         pairs)], None)
     following = None
-    if cut is not None or len(page) == size and (top is None or top > size):
+    if cut is not None or (len(page) == size and (top is None or top > size)):
         position = cut or _position(source, page[-1][0], order,
                                     types) + ([rows.row_key(resource, page[-1][0])] if tied else [])
         token = ",".join(token_text(edm, value) for edm, value in zip(types, position))
         changes = {"$skip": None, "$skiptoken": token, "$top": None if top is None else str(top - len(page))}
         following = next_link(q.url, options, changes)
         q.sim.weather.met("next_order")
-    array = top is not None and after is None and cut is None and (top < size or top == size and _full_page_is_array(q))
+    whole = top is not None and after is None and cut is None
+    array = whole and (top < size or (top == size and _full_page_is_array(q)))
     if settings.sync_order == "pages" and resource.kind == "sync" and len(page) > 1:
         q.rng.shuffle(page)
         q.sim.weather.met("unsorted_pages")

@@ -2,10 +2,21 @@
 import functools
 import json
 from operator import itemgetter
+from typing import ClassVar
 
 from . import clock
-from .catalogue import (COMBINED, KEY_FIELD, LINE, ORDER, RESOURCES, SALES_INVOICES, SYNC_INVOICES,
-                        SYNC_ORDERS, Raw, number)
+from .catalogue import (
+    COMBINED,
+    KEY_FIELD,
+    LINE,
+    ORDER,
+    RESOURCES,
+    SALES_INVOICES,
+    SYNC_INVOICES,
+    SYNC_ORDERS,
+    Raw,
+    number,
+)
 from .joins import JOINS
 
 HEADER_ON_LINES = (  # fields of the document that its line rows in the combined sync set repeat
@@ -113,7 +124,7 @@ def build(division, resource, record):
     return row
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def empty_forms(resource):
     """{field: "" or the zero Guid} of the fields that have these instead of null; the sync twin has null."""
     found = {}
@@ -149,8 +160,10 @@ def derived_fields(resource):
 
 class _Nothing:
     """Stands in for a division and a record to learn which fields a join fills."""
-    values, records, codes = {}, {entity: {} for entity in JOINS}, {}
-    info = {"names": {}, "groups": {}, "warehouses": [], "shipping": [], "projects": {}}
+    values: ClassVar = {}
+    records: ClassVar = {entity: {} for entity in JOINS}
+    codes: ClassVar = {}
+    info: ClassVar = {"names": {}, "groups": {}, "warehouses": [], "shipping": [], "projects": {}}
 
     def by_code(self, entity, code):
         return None
@@ -200,11 +213,10 @@ class Writer:
 
     def content(self, row):
         """JSON of the selected plain fields as bytes, without braces. Most are defaults, whose text is ready made."""
-        texts, names, string, i = self._default_texts.copy(), self._names, _string, 0
-        for value, default in zip(self._pick(row), self._defaults):
+        texts, names, string = self._default_texts.copy(), self._names, _string
+        for i, (value, default) in enumerate(zip(self._pick(row), self._defaults)):
             if value is not default:
                 texts[i] = names[i] + (string(value) if value.__class__ is str else _text(value))
-            i += 1
         return ",".join(texts).encode()
 
     def kept_content(self, row, division, record):

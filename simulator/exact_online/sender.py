@@ -5,6 +5,7 @@ Times of waiting are those of the simulator's clock: advancing it brings message
 """
 import asyncio
 import collections
+import contextlib
 import heapq
 import itertools
 import math
@@ -35,9 +36,26 @@ SKIPPED = ("Accept", "Accept-Encoding", "User-Agent")
 
 class Message:
     """One message of the journal: its bytes, where it goes, and what became of it."""
-    __slots__ = ("n", "kind", "at", "division", "topic", "action", "key", "subscription", "url", "body", "styles",
-                 "state", "status", "error",
-                 "attempts", "origin", "reordered", "due")
+    __slots__ = (
+        "action",
+        "at",
+        "attempts",
+        "body",
+        "division",
+        "due",
+        "error",
+        "key",
+        "kind",
+        "n",
+        "origin",
+        "reordered",
+        "state",
+        "status",
+        "styles",
+        "subscription",
+        "topic",
+        "url",
+    )
 
     def __init__(self, n, kind, at, url, body, **known):
         self.n, self.kind, self.at, self.url, self.body = n, kind, at, url, body
@@ -197,10 +215,8 @@ class Sender:
         while True:
             self.wake.clear()
             wait = self._start()
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.wake.wait(), wait)
-            except TimeoutError:
-                pass
 
     def _start(self):
         """Start what is due and has a free connection; seconds until more is due, None when something else must
@@ -280,10 +296,8 @@ class Sender:
                 writer.write(head.encode())
                 status = None
                 if expect:      # wait a moment for leave, and go on without it as well
-                    try:
+                    with contextlib.suppress(TimeoutError):
                         status = await asyncio.wait_for(self._status(reader), 1)
-                    except TimeoutError:
-                        pass
                 if status is None or status[0] == 100:
                     half = len(body) // 2
                     pieces = [b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:half], body[half:])

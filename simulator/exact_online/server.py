@@ -1,6 +1,7 @@
 """The HTTP side: finds the resource of a request, applies the rules that stand before it, injected faults and
 latency."""
 import asyncio
+import contextlib
 import dataclasses
 import gzip
 import html
@@ -123,7 +124,7 @@ class Simulator:
         """Whether the preset has a resource."""
         if resource.path in COMPUTED:
             return self.settings.preset != "orders"
-        if not resource.generic and resource.entity not in PRESETS["all"] or resource.entity in _BASE:
+        if (not resource.generic and resource.entity not in PRESETS["all"]) or resource.entity in _BASE:
             return not resource.generic or self.settings.preset in ("wide", "all")
         if resource.kind == "action":
             return self.settings.preset == "all"
@@ -148,8 +149,8 @@ class Simulator:
     def settle(self):
         """What follows from the settings; called when they were changed."""
         s = self.settings
-        self.fold = s.filter_case == "insensitive" or s.filter_case == "drawn" and random.Random(
-            f"case {s.seed}").random() < 0.5
+        self.fold = s.filter_case == "insensitive" or (s.filter_case == "drawn" and random.Random(
+            f"case {s.seed}").random() < 0.5)
         late = any(seconds > 0 for seconds in s.visible_after_max.values())
         for division in self.divisions.values():
             division.late.watch(late)
@@ -195,7 +196,7 @@ class Simulator:
     def _drawn(self, request, target, rng):
         """The fault that the weather draws for a request, or None."""
         wanted = self.weather.fault(rng, "/oauth2/" in target)
-        if wanted is None or wanted["action"] == "status_after" and request.method == "GET":
+        if wanted is None or (wanted["action"] == "status_after" and request.method == "GET"):
             return None
         return Fault(0, wanted)
 
@@ -215,10 +216,8 @@ class Simulator:
             return web.Response(status=499)
         if action == "accept_only":
             self.weather.met(action)
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(fault.removed.wait(), a.get("seconds"))
-            except TimeoutError:
-                pass
             return reset(request)
         if action == "interim":
             self.weather.met(action)
@@ -577,10 +576,7 @@ class Simulator:
         if call.method == "GET":
             if key is not None:
                 found = read.find_one(q, self._key(resource, key))
-                if not rest:
-                    body = read.read_one(q, found)
-                else:
-                    body = self._navigate(q, found, rest)
+                body = read.read_one(q, found) if not rest else self._navigate(q, found, rest)
             elif rest == ["$count"] and resource.kind != "function":
                 body = read.count(q)
             elif rest:

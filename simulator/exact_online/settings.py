@@ -154,7 +154,7 @@ class Settings:
     def _checked(self, name, value, at_start):
         """A value in the form in which it is kept."""
         fixed = FIXED if at_start else FIXED | AT_START
-        if name not in self.__dataclass_fields__ or name in fixed and value != getattr(self, name):
+        if name not in self.__dataclass_fields__ or (name in fixed and value != getattr(self, name)):
             raise ValueError(f"no setting {name!r} can be changed at run time")
         current = getattr(self, name)
         if name in BY_FAMILY:

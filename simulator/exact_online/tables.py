@@ -3,9 +3,21 @@ account."""
 import collections
 
 from . import clock
-from .catalogue import (BALANCES, CHARGE, COSTCENTER, COSTUNIT, GL, JOURNALS, PERIODS, RESOURCES, TRANSACTION,
-                        VAT_CODES, VAT_PERCENTAGES, number,
-                        singular)
+from .catalogue import (
+    BALANCES,
+    CHARGE,
+    COSTCENTER,
+    COSTUNIT,
+    GL,
+    JOURNALS,
+    PERIODS,
+    RESOURCES,
+    TRANSACTION,
+    VAT_CODES,
+    VAT_PERCENTAGES,
+    number,
+    singular,
+)
 from .words import JOURNALS as BOOKS
 from .words import VAT, VAT_RULES
 

@@ -11,8 +11,21 @@ from .forms import FAMILIES
 
 class Snapshot:
     """A record as it was; it can stand in for the record wherever rows are made."""
-    __slots__ = ("entity", "key", "values", "ts", "deleted", "header", "lines", "version", "shown", "postings", "entry",
-                 "twins", "raw")
+    __slots__ = (
+        "deleted",
+        "entity",
+        "entry",
+        "header",
+        "key",
+        "lines",
+        "postings",
+        "raw",
+        "shown",
+        "ts",
+        "twins",
+        "values",
+        "version",
+    )
 
     def __init__(self, record):
         self.entity, self.key, self.values, self.ts, self.deleted = record.entity, record.key, dict(

@@ -3,9 +3,25 @@ Dutch."""
 import json
 
 from . import documents, rows
-from .catalogue import (ACCOUNT, COSTCENTER, COSTUNIT, DOCUMENTS, ENTRIES, GL, INVOICES, ITEM, LINE, ORDER,
-                        PURCHASE_ENTRIES, PURCHASE_INVOICES,
-                        RESOURCES, SALES_ENTRIES, SALES_INVOICES, TRANSACTION, coerce)
+from .catalogue import (
+    ACCOUNT,
+    COSTCENTER,
+    COSTUNIT,
+    DOCUMENTS,
+    ENTRIES,
+    GL,
+    INVOICES,
+    ITEM,
+    LINE,
+    ORDER,
+    PURCHASE_ENTRIES,
+    PURCHASE_INVOICES,
+    RESOURCES,
+    SALES_ENTRIES,
+    SALES_INVOICES,
+    TRANSACTION,
+    coerce,
+)
 from .odata import Refused
 
 EXISTS = "Gegeven bestaat reeds."
@@ -156,7 +172,7 @@ def _answered(sim, resource, record, row, representation):
     if nulls and resource.entity == ORDER:
         sim.weather.met("post_nulls")
         return {name: None if name in DERIVED_NULLS or name.startswith("VAT") else value for name, value in row.items()}
-    if nulls or resource.entity not in FILLED_ON_POST and not representation:
+    if nulls or (resource.entity not in FILLED_ON_POST and not representation):
         if nulls and (representation or resource.entity in FILLED_ON_POST):
             sim.weather.met("post_nulls")
         return {**dict.fromkeys(resource.fields), resource.key: row[resource.key]}

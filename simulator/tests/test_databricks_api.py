@@ -330,7 +330,7 @@ def test_history(workspace):
     assert "query_end_time_ms" not in everything["res"][0]
     assert [q["query_id"] for q in listed(**mine, **{"filter_by.statuses": ["QUEUED", "RUNNING"]})["res"]] == [queued]
     assert [q["query_id"] for q in listed(**{"filter_by.statement_ids": ids[:2]})["res"]] == [ids[1], ids[0]]
-    assert listed(**{"filter_by": '{"statement_ids": ["%s"]}' % ids[0]})["res"][0]["query_id"] == ids[0]
+    assert listed(filter_by=f'{{"statement_ids": ["{ids[0]}"]}}')["res"][0]["query_id"] == ids[0]
     assert listed(**{"filter_by.warehouse_ids": "0000000000000000"})["res"] == []
     page = listed(max_results=2, **mine)
     following = listed(max_results=2, page_token=page["next_page_token"], **mine)
@@ -605,7 +605,7 @@ def test_official_client(workspace, kind):
 
 
 def test_official_client_bad_secret(workspace):
-    with pytest.raises(Exception, match="invalid_client|Client authentication failed"):
+    with pytest.raises(Exception, match=r"invalid_client|Client authentication failed"):
         client(workspace, client_id=workspace.info["client_id"], client_secret="wrong").warehouses.get("x")
     with pytest.raises(PermissionDenied, match="Invalid access token"):
         client(workspace, token="dapiwrong").warehouses.get("x")
@@ -619,9 +619,8 @@ def test_command(tmp_path):
     assert shown.returncode == 0 and all(
         option in shown.stdout for option in ("--engine", "--jars", "--history-delay", "--seed", "--pat")
     )
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        with pytest.raises(RuntimeError, match="databricks-workspace:"):
-            Server("--port", str(taken.getsockname()[1]))
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(RuntimeError, match="databricks-workspace:"):
+        Server("--port", str(taken.getsockname()[1]))
     with pytest.raises(RuntimeError, match="no Delta jars in"):
         Server("--jars", str(tmp_path), engine="spark")
 

@@ -648,7 +648,7 @@ def ask_everything(runner):
             "SELECT " + ", ".join(f"try_cast(:p{i} AS {kind}) AS c{i}" for i in range(len(texts))),
             values,
         )
-        bad = [value for value in runner.answers[-1][1].get("rows", [[]])[0]]
+        bad = list(runner.answers[-1][1].get("rows", [[]])[0])
         for i, value in enumerate(bad):
             if value is None:
                 runner.ask(f"values CAST {kind} {texts[i]!r}", f"SELECT CAST(:p{i} AS {kind}) AS c", [values[i]])

@@ -27,7 +27,7 @@ def connector(workspace):
     """databricks-sql-connector on the Statement Execution API."""
     sql = pytest.importorskip("databricks.sql")
     clear_environment()
-    host, _, port = workspace.url.rpartition(":")
+    host, _, _port = workspace.url.rpartition(":")
 
     def connect(server=workspace, **more):
         return sql.connect(
@@ -69,5 +69,5 @@ def test_connector(workspace, connector):
         cursor.execute("INSERT INTO main.exact.conn VALUES (1, 1.5, 'x'), (2, NULL, NULL)")
         cursor.execute("SELECT a, d, b FROM conn WHERE a < :n ORDER BY a", {"n": 9})
         assert [tuple(map(str, row)) for row in cursor.fetchall()] == [("1", "1.50", "x"), ("2", "None", "None")]
-        with pytest.raises(Exception, match="absent|TABLE_OR_VIEW_NOT_FOUND"):
+        with pytest.raises(Exception, match=r"absent|TABLE_OR_VIEW_NOT_FOUND"):
             cursor.execute("SELECT * FROM main.exact.absent")

@@ -495,7 +495,7 @@ def test_nobody_polls(workspace):
         assert workspace.call("GET", f"{STATEMENTS}/{first['statement_id']}").json()["status"]["state"] == "PENDING"
     workspace.poll(
         lambda: (
-            [s for s in workspace.control("GET", "statements")["statements"] if s["id"] == second["statement_id"]][0][
+            next(s for s in workspace.control("GET", "statements")["statements"] if s["id"] == second["statement_id"])[
                 "state"
             ]
             == "CANCELED"

@@ -145,7 +145,7 @@ def test_unknown_catalog(unity, text):
         def execute(self, job):
             raise AssertionError("must not be executed")
 
-    with pytest.raises(SqlError, match="NO_SUCH_CATALOG_EXCEPTION.*'other'.*42704"):
+    with pytest.raises(SqlError, match=r"NO_SUCH_CATALOG_EXCEPTION.*'other'.*42704"):
         execute(read_job(unity, "1", text), NoEngine(), unity)
 
 

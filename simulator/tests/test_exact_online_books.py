@@ -173,7 +173,7 @@ def test_balances_of_bank_and_cash_are_informative(sim):
             moved[row["EntryID"]] += dec(row["AmountFC"])
         for key, row in living(sim, header).items():
             fits[dec(row["ClosingBalanceFC"]) == dec(row["OpeningBalanceFC"]) + moved[key]] += 1
-    assert fits[True] and fits[False] == 0 or fits[False]
+    assert (fits[True] and fits[False] == 0) or fits[False]
     assert any(r["ClosingBalanceFC"] == 0 for r in living(sim, CASH).values())
     for _ in range(2):
         sim.control("random", {"count": 40, "seed": 3, "resource": BANK, "deletes": 0})

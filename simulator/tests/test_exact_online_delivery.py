@@ -1,6 +1,6 @@
 """How webhook messages are delivered: repeated, given up, lost, doubled, out of order, late."""
-# ruff: noqa: F401, F811 (fixtures are imported)
-from webhook_scene import ENDPOINT, ITEM, hook, key_of, read, running, sim, subscribed  # noqa: F401, fixtures
+# ruff: noqa: F401 (fixtures are imported)
+from webhook_scene import ENDPOINT, ITEM, hook, key_of, read, running, sim, subscribed
 
 
 def test_what_is_not_2xx_is_sent_again(sim, hook):

@@ -144,9 +144,8 @@ def test_documents_with_their_lines(sim, header):
     assert seen == lines
     first, second = list(truth)[:2]
     chain = f"{key} eq guid'{first}' or {key} eq guid'{second}'"
-    assert {r[key]
-            for r in sim.all(f"{header}?$filter={chain}&$expand={collection}&$select={key},{collection}/ID")} == {first,
-                                                                                                                  second}
+    both = sim.all(f"{header}?$filter={chain}&$expand={collection}&$select={key},{collection}/ID")
+    assert {r[key] for r in both} == {first, second}
     parent = "InvoiceID" if header == PURCHASE_INVOICES else "EntryID"
     theirs = sim.all(f"{lines_path(header)}?$filter={parent} eq guid'{first}' or {parent} eq guid'{second}'&$select=ID")
     assert {r["ID"] for r in theirs} == {k for k, r in lines.items() if r[parent] in (first, second)}

@@ -1,12 +1,25 @@
 """Forms of answers that the real service may give: absence, lateness, pages, JSON (entries E1 to E19 and E70 to
 E76)."""
-# ruff: noqa: F401, F811 (fixtures are imported)
+# ruff: noqa: F401 (fixtures are imported)
 import json
 import re
 
 import pytest
-from forms_scene import (ACCOUNT, COSTCENTER, GL, ITEM, LINE, ORDER, SYNC_ORDERS, config, fault, key_of, met,  # noqa: F401
-                         running, sim)
+from forms_scene import (
+    ACCOUNT,
+    COSTCENTER,
+    GL,
+    ITEM,
+    LINE,
+    ORDER,
+    SYNC_ORDERS,
+    config,
+    fault,
+    key_of,
+    met,
+    running,
+    sim,
+)
 
 from simulator.exact_online.harness import Running
 
@@ -331,7 +344,7 @@ def test_e18_lists_of_divisions_differ(sim):
     sim.control("division", {"code": codes[1], "granted": True})
     assert listed("system/Divisions") == set(codes[:2])
     sim.get(f"/api/v1/{codes[1]}/{ITEM}?$top=1")
-    assert [r["Code"] for r in sim.all("system/GetMostRecentlyUsedDivisions")][0] in codes
+    assert next(r["Code"] for r in sim.all("system/GetMostRecentlyUsedDivisions")) in codes
 
 
 def test_e19_a_division_that_is_being_copied(sim):

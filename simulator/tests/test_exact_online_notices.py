@@ -1,11 +1,11 @@
 """Notifications in rarer forms: how they are sent, older names, subscriptions that end, repeats, silent fields
 (entries E60 to E65)."""
-# ruff: noqa: F401, F811 (fixtures are imported)
+# ruff: noqa: F401 (fixtures are imported)
 import json
 
 import pytest
 from forms_scene import met
-from webhook_scene import ITEM, by_both_ends, hook, key_of, read, running, sim, subscribed  # noqa: F401, fixtures
+from webhook_scene import ITEM, by_both_ends, hook, key_of, read, running, sim, subscribed
 
 ACCOUNTS = "crm/Accounts"
 

@@ -1,6 +1,6 @@
 """Lists, envelopes, paging, $select, $filter, single records, formats, divisions and Me."""
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -157,7 +157,7 @@ def test_filters_agree_with_the_data(sim, text):
 
 
 def ms(*parts):
-    return int(datetime(*parts, tzinfo=timezone.utc).timestamp()) * 1000
+    return int(datetime(*parts, tzinfo=UTC).timestamp()) * 1000
 
 
 @pytest.mark.parametrize("text,status", [

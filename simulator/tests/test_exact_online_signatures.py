@@ -1,16 +1,28 @@
 """Bytes and signatures of webhook messages; rotated secrets, replays, forgeries and messages made by hand."""
-# ruff: noqa: F401, F811 (fixtures are imported)
+# ruff: noqa: F401 (fixtures are imported)
 import base64
 import hashlib
 import json
 import shutil
 
 import pytest
+from webhook_scene import (
+    ACCOUNT,
+    ITEM,
+    by_both_ends,
+    by_greedy_expression,
+    by_indexes,
+    by_look_behind,
+    hook,
+    key_of,
+    read,
+    running,
+    sign,
+    sim,
+    subscribed,
+)
 
 from simulator.exact_online import notification
-from webhook_scene import (  # noqa: F401, fixtures
-    ACCOUNT, ITEM, by_both_ends, by_greedy_expression, by_indexes, by_look_behind, hook, key_of, read, running, sign,
-    sim, subscribed)
 
 
 def test_the_vectors_of_the_documentation():
@@ -35,7 +47,7 @@ def test_the_vectors_of_the_documentation():
     assert notification.hash_of("{}", "s3cr3t") == "608B0C406F3DDA19702D71A048483B8C331283106D80A208E3CF43DBDE505286"
 
 
-@pytest.mark.parametrize("style", [s for s in notification.STYLES])
+@pytest.mark.parametrize("style", list(notification.STYLES))
 def test_every_style_is_signed_over_its_own_bytes(sim, hook, style):
     subscribed(sim, hook, "Items", webhook_styles=[style])
     sim.change(ITEM, "update", key_of(sim, ITEM), {"Description": "Bout"})

@@ -1,14 +1,14 @@
 """Webhook subscriptions: made, listed, refused, removed; the empty call to the callback; scopes."""
-# ruff: noqa: F401, F811 (fixtures are imported)
+# ruff: noqa: F401 (fixtures are imported)
 import json
 import shutil
 import subprocess
 import time
 
 import pytest
+from webhook_scene import DEFAULTS, ENDPOINT, ITEM, hook, key_of, running, sim
 
 from simulator.exact_online.receiver import Receiver
-from webhook_scene import DEFAULTS, ENDPOINT, ITEM, hook, key_of, running, sim  # noqa: F401, fixtures
 
 
 def test_create_list_read_and_delete(sim, hook):

@@ -41,7 +41,7 @@ def newest(rows):
 def test_first_run_brings_everything_in_timestamp_order(sim, resource):
     sim.control("config", {"sync_page_size": 20})
     truth = sim.truth(resource)
-    fields = [name for name in next(iter(truth.values()))[0]]
+    fields = list(next(iter(truth.values()))[0])
     rows = run(sim, resource, select=",".join(fields))
     assert len(rows) == len(truth)
     stamps = [int(r["Timestamp"]) for r in rows]

@@ -1,6 +1,6 @@
 """Trouble: tokens, limits, maintenance, refusals, rights (entries E30 to E46), and connections that misbehave (B1 to
 B4)."""
-# ruff: noqa: F401, F811 (fixtures are imported)
+# ruff: noqa: F401 (fixtures are imported)
 import http.client
 import json
 import re
@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import quote, unquote
 
 import pytest
-from forms_scene import ACCOUNT, COSTCENTER, GL, ITEM, config, fault, met, running, sim  # noqa: F401
+from forms_scene import ACCOUNT, COSTCENTER, GL, ITEM, config, fault, met, running, sim
 
 from simulator.exact_online.harness import Running
 
@@ -40,7 +40,7 @@ def test_e30_a_wrong_or_cut_token_gets_the_page_object_moved(sim):
 
 def test_e31_tokens_of_any_length(sim):
     lengths = {len(sim.authorize()["access_token"]) for _ in range(20)}
-    assert len(lengths) > 10 and 90 <= min(lengths) and max(lengths) <= 4000 and max(lengths) > 1000
+    assert len(lengths) > 10 and min(lengths) >= 90 and max(lengths) <= 4000 and max(lengths) > 1000
     assert sim.get(SHORT).status == 200
     config(sim, token_length_min=650, token_length_max=650)
     assert {len(sim.authorize()["access_token"]) for _ in range(3)} == {650} and met(sim)["long_token"]

@@ -119,7 +119,7 @@ def calm():
 def test_settings_that_make_no_sense_are_a_clear_400(calm, wanted):
     before = calm.control("config")
     reply = calm.send("POST", "/_control/config", json.dumps({"bom": 0.5, **wanted}))
-    assert reply.status == 400 and next(iter(wanted)) in reply.json()["error"] or any(name in reply.json()["error"]
+    assert (reply.status == 400 and next(iter(wanted)) in reply.json()["error"]) or any(name in reply.json()["error"]
                                                                                       for name in wanted) or (
         "contradict" in reply.json()["error"])
     assert calm.control("config") == before

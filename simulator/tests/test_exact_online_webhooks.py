@@ -1,13 +1,12 @@
 """What is announced to webhook subscriptions, of records and of the ledger."""
-# ruff: noqa: F401, F811 (fixtures are imported)
+# ruff: noqa: F401 (fixtures are imported)
 import json
 import re
 
 import pytest
+from webhook_scene import ACCOUNT, ITEM, LINE, ORDER, by_indexes, hook, key_of, read, running, sign, sim, subscribed
 
 from simulator.exact_online.harness import Running
-# noqa: F401, fixtures
-from webhook_scene import ACCOUNT, ITEM, LINE, ORDER, by_indexes, hook, key_of, read, running, sign, sim, subscribed
 
 
 def announced(sim, since):

@@ -33,7 +33,8 @@ exact_cursor_whole(const ExactRun *run)
 		return true;
 	if (!exact_feed_by_time(run->def))
 		return false;
-	if (run->wanted_at != 0 && run->run_started_at < run->wanted_at && run->def->trigger_feed == NULL && calls <= 10)
+	if (run->wanted_at != 0 && run->run_started_at < run->wanted_at &&
+		run->def->trigger_feed == NULL && calls <= 10)
 		return true;
 	return night_of(GetCurrentTimestamp()) - night_of(run->whole_at) >= (calls + 49) / 50;
 }
@@ -42,6 +43,12 @@ int64
 exact_cursor_from(const ExactRun *run)
 {
 	if (exact_feed_by_time(run->def))
-		return run->whole ? 1 : Max(run->mark - (night_of(GetCurrentTimestamp()) > night_of(run->run_started_at) ? NIGHT_OVERLAP_MS : OVERLAP_MS), 2);
+	{
+		bool		new_night = night_of(GetCurrentTimestamp()) > night_of(run->run_started_at);
+
+		if (run->whole)
+			return 1;
+		return Max(run->mark - (new_night ? NIGHT_OVERLAP_MS : OVERLAP_MS), 2);
+	}
 	return run->reread_from > 0 ? Min(run->mark, run->reread_from - 1) : run->mark;
 }

@@ -61,18 +61,22 @@ read_log(const ExactLane *lane, const ExactFeed *feed, const ExactPage *page, ch
 		if (division >= 0 && division != lane->division)
 			ereport(ERROR,
 					(errcode(ERRCODE_EXACT_DIVISION_GUARD),
-					 errmsg("division %d is frozen: Exact Online answered with a deletion of division "
-							INT64_FORMAT, lane->division, division),
-					 errdetail("GET %s, row %d. Nothing of that page was kept.", feed->resource, i + 1),
-					 errhint("Check the administration in Exact Online; then SELECT exact.resume(%d).",
-							 lane->division)));
+					 errmsg("division %d is frozen: "
+							"Exact Online answered with a deletion of division " INT64_FORMAT,
+							lane->division, division),
+					 errdetail("GET %s, row %d. Nothing of that page was kept.",
+							   feed->resource, i + 1),
+					 errhint("Check the administration in Exact Online; "
+							 "then SELECT exact.resume(%d).", lane->division)));
 		keys[i] = exact_odata_string(record->values[EXACT_DELETED_KEY]);
 		if (division < 0 || keys[i] == NULL ||
 			!exact_odata_int64(record->values[EXACT_DELETED_TYPE], &type))
 			ereport(ERROR,
 					(errcode(ERRCODE_EXACT_BAD_ANSWER),
-					 errmsg("Exact Online answered with a deletion that names no division or no record"),
-					 errdetail("GET %s, row %d. Nothing of that page was kept.", feed->resource, i + 1),
+					 errmsg("Exact Online answered with a deletion "
+							"that names no division or no record"),
+					 errdetail("GET %s, row %d. Nothing of that page was kept.",
+							   feed->resource, i + 1),
 					 errhint("The hub asks again by itself.")));
 		types[i] = (int32) type;
 	}
@@ -241,7 +245,8 @@ hold(const ExactRun *run, const char *entity, char **keys, int n)
 	args[4] = exact_arg_text(why);
 	args[5] = exact_arg_int8(run->run);
 	exact_sql(sql, 6, args);
-	exact_log(LOG, "alarm division=%d entity=%s absent=%d of=" INT64_FORMAT " held=" INT64_FORMAT " reason=\"%s\"",
+	exact_log(LOG, "alarm division=%d entity=%s absent=%d of=" INT64_FORMAT
+			  " held=" INT64_FORMAT " reason=\"%s\"",
 			  run->lane->division, entity, n, alive, exact_cell_int8(0, 1, 0), why);
 	return true;
 }
@@ -326,7 +331,8 @@ exact_deletes_absent(const ExactRun *run, int64 call)
 			header = entity->name;
 		if (of_documents && (!run->whole || run->enabled[0]))
 			continue;			/* they go with their documents */
-		if (!run->enabled[e] || (!run->whole && (entity->row_kind != EXACT_FEED_LINE || header == NULL)))
+		if (!run->enabled[e] ||
+			(!run->whole && (entity->row_kind != EXACT_FEED_LINE || header == NULL)))
 			continue;
 		found = find_absent(run, entity, header, of_documents);
 		if (found == 0)
@@ -343,7 +349,8 @@ exact_deletes_absent(const ExactRun *run, int64 call)
 					  feed->method == EXACT_FEED_SYNC ? EXACT_DIRTY_CONFIRM : EXACT_DIRTY_ABSENT);
 		else
 			tombstones += exact_stage_delete(run->lane->division, feed->name, entity->name, NULL,
-											 keys, n, run->run, call, "absent from a complete read");
+											 keys, n, run->run, call,
+											 "absent from a complete read");
 	}
 	return tombstones;
 }

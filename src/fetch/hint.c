@@ -24,7 +24,8 @@
 
 #define TAKE_AGAIN_MS 250		/* a burst is taken in portions */
 #define HELD_AGAIN_MS 2000		/* rows of a topic are held by somebody */
-#define MOST_TAKEN 1000			/* of a topic at a time: a flood of one delays neither others nor the listener */
+/* of a topic at a time: a flood of one delays neither others nor the listener */
+#define MOST_TAKEN 1000
 #define MAX_TOPICS 64
 
 typedef struct Topic
@@ -151,6 +152,10 @@ save_heard(const Topic *topic, TimestampTz heard)
 	exact_sql(sql, 3, args);
 }
 
+/*
+ * Takes the notifications that wait of one topic, unless one of its feeds is held, and notes which
+ * feeds are to run for them.
+ */
 static void
 take_unit(void *arg)
 {

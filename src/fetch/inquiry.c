@@ -34,6 +34,7 @@
 
 #define MAX_PAGES 200
 #define MAX_ANSWER (64 * 1024 * 1024)
+#define ALPHANUMERIC "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 typedef enum InquiryKind
 {
@@ -95,7 +96,8 @@ gather_divisions(Inquiry *q, const ExactPage *page)
 
 		if (!exact_odata_int64(values[0], &code))
 			continue;
-		appendStringInfo(&q->out, "%s{\"division\":" INT64_FORMAT ",\"description\":", q->records++ ? "," : "", code);
+		appendStringInfo(&q->out, "%s{\"division\":" INT64_FORMAT ",\"description\":",
+						 q->records++ ? "," : "", code);
 		escape_json(&q->out, description ? description : "");
 		if (exact_odata_int64(values[2], &status))
 			appendStringInfo(&q->out, ",\"status\":" INT64_FORMAT, status);
@@ -105,6 +107,7 @@ gather_divisions(Inquiry *q, const ExactPage *page)
 	}
 }
 
+/* Takes the records of a page as they came. None may be of another division. */
 static ExactFault *
 gather_records(Inquiry *q, const ExactPage *page)
 {
@@ -115,13 +118,19 @@ gather_records(Inquiry *q, const ExactPage *page)
 
 		if (division >= 0 && division != q->division)
 			return exact_fault_make(ERRCODE_EXACT_DIVISION_GUARD,
-							  psprintf("Exact Online answered with a record of division " INT64_FORMAT, division),
-							  psprintf("GET %s in division %d, row %d. Nothing of it is shown.", q->resource, q->division, i + 1),
-							  pstrdup("Check the administration in Exact Online."));
+									psprintf("Exact Online answered with a record of division "
+											 INT64_FORMAT, division),
+									psprintf("GET %s in division %d, row %d. "
+											 "Nothing of it is shown.",
+											 q->resource, q->division, i + 1),
+									pstrdup("Check the administration in Exact Online."));
 		if (q->out.len + record->text.len > MAX_ANSWER)
-			return exact_fault_make(ERRCODE_PROGRAM_LIMIT_EXCEEDED, pstrdup("the answer is larger than 64 MB"),
-							  psprintf("GET %s, %d records so far.", q->resource, q->records),
-							  pstrdup("Ask for fewer fields with $select or fewer records with $filter or $top."));
+			return exact_fault_make(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+									pstrdup("the answer is larger than 64 MB"),
+									psprintf("GET %s, %d records so far.",
+											 q->resource, q->records),
+									pstrdup("Ask for fewer fields with $select "
+											"or fewer records with $filter or $top."));
 		if (q->records++ > 0)
 			appendStringInfoChar(&q->out, ',');
 		appendBinaryStringInfo(&q->out, record->text.start, (int) record->text.len);
@@ -129,16 +138,103 @@ gather_records(Inquiry *q, const ExactPage *page)
 	return NULL;
 }
 
+/* The answer of current/Me. A discovery goes on with the list of divisions: *next. */
+static ExactFault *
+gather_me(Inquiry *q, const ExactPage *page, const char **next)
+{
+	const ExactRecord *me = &page->records[0];
+	int64		division;
+
+	if (page->nrecords != 1 || !exact_odata_int64(me->values[0], &division) || division <= 0)
+		return exact_fault_make(ERRCODE_EXACT_BAD_ANSWER,
+								pstrdup("Exact Online did not say who the app acts for"),
+								pstrdup("GET current/Me."),
+								pstrdup("Consent again with exact.authorize_url()."));
+	if (q->kind == INQUIRY_ME)
+		appendBinaryStringInfo(&q->out, me->text.start, (int) me->text.len);
+	else
+	{
+		q->division = (int) division;
+		q->resource = pstrdup("system/Divisions");
+		*next = psprintf("%s/api/v1/%d/system/Divisions"
+						 "?$select=Code,Description,Status,BlockingStatus",
+						 q->base_url, q->division);
+	}
+	return NULL;
+}
+
+/* *next: the page that follows this one, if any. */
+static ExactFault *
+follow_link(Inquiry *q, const ExactPage *page, const char **next)
+{
+	if (page->next == NULL)
+		return NULL;
+	if (exact_link_check(page->next, q->base_url, q->division, NULL, NULL) != EXACT_LINK_GOOD)
+		return exact_fault_make(ERRCODE_EXACT_BAD_ANSWER,
+								pstrdup("the next page is on another host or of another division"),
+								psprintf("GET %s in division %d.", q->resource, q->division),
+								pstrdup("Nothing was followed."));
+	if (++q->pages >= MAX_PAGES)
+		return exact_fault_make(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+								psprintf("the answer has more than %d pages", MAX_PAGES),
+								psprintf("GET %s in division %d.", q->resource, q->division),
+								pstrdup("Ask for fewer records with $filter or $top, "
+										"or enable the entity."));
+	if (exact_ask_gone(q->ask))
+		return exact_fault_make(ERRCODE_QUERY_CANCELED, pstrdup("the asker has gone"), NULL, NULL);
+	*next = page->next;
+	return NULL;
+}
+
+/* The fields that are looked at in each record of an answer */
+static const char *const *
+fields_of(const Inquiry *q, int *nfields)
+{
+	if (q->division == 0)
+	{
+		*nfields = lengthof(me_fields);
+		return me_fields;
+	}
+	if (q->kind == INQUIRY_DISCOVER)
+	{
+		*nfields = lengthof(division_fields);
+		return division_fields;
+	}
+	*nfields = lengthof(fetch_fields);
+	return fetch_fields;
+}
+
+/* Adds an answer to what has been gathered. *next: what is to be asked after it, if anything. */
+static ExactFault *
+gather(Inquiry *q, const ExactHttpResponse *http, const char **next)
+{
+	int			nfields;
+	const char *const *fields = fields_of(q, &nfields);
+	char	   *problem = NULL;
+	ExactFault *fault = NULL;
+	ExactPage  *page = exact_odata_parse(http->body, http->body_len, fields, nfields, &problem);
+
+	if (page == NULL)
+		return exact_fault_make(ERRCODE_EXACT_BAD_ANSWER,
+								psprintf("Exact Online's answer cannot be read: %s", problem),
+								psprintf("GET %s, HTTP %ld.", q->resource, http->status),
+								pstrdup("Try again."));
+	if (q->division == 0)
+		return gather_me(q, page, next);
+	if (q->kind == INQUIRY_DISCOVER)
+		gather_divisions(q, page);
+	else
+		fault = gather_records(q, page);
+	return fault != NULL ? fault : follow_link(q, page, next);
+}
+
 static void
 on_answer(ExactApiAnswer *answer, void *arg)
 {
 	Inquiry    *q = arg;
 	MemoryContext old;
-	ExactPage  *page;
-	ExactFault *fault = NULL;
-	char	   *problem = NULL;
-	const char *const *fields = q->division == 0 ? me_fields : q->kind == INQUIRY_DISCOVER ? division_fields : fetch_fields;
-	int			nfields = q->division == 0 ? lengthof(me_fields) : q->kind == INQUIRY_DISCOVER ? lengthof(division_fields) : lengthof(fetch_fields);
+	ExactFault *fault;
+	const char *next = NULL;
 
 	if (answer->trouble != EXACT_API_OK)
 	{
@@ -146,54 +242,12 @@ on_answer(ExactApiAnswer *answer, void *arg)
 		return;
 	}
 	old = MemoryContextSwitchTo(q->context);
-	page = exact_odata_parse(answer->http->body, answer->http->body_len, fields, nfields, &problem);
-	if (page == NULL)
-		fault = exact_fault_make(ERRCODE_EXACT_BAD_ANSWER, psprintf("Exact Online's answer cannot be read: %s", problem),
-						   psprintf("GET %s, HTTP %ld.", q->resource, answer->http->status), pstrdup("Try again."));
-	else if (q->division == 0)
-	{
-		int64		division;
-
-		if (page->nrecords != 1 || !exact_odata_int64(page->records[0].values[0], &division) || division <= 0)
-			fault = exact_fault_make(ERRCODE_EXACT_BAD_ANSWER, pstrdup("Exact Online did not say who the app acts for"),
-							   pstrdup("GET current/Me."), pstrdup("Consent again with exact.authorize_url()."));
-		else if (q->kind == INQUIRY_ME)
-			appendBinaryStringInfo(&q->out, page->records[0].text.start, (int) page->records[0].text.len);
-		else
-		{
-			q->division = (int) division;
-			q->resource = pstrdup("system/Divisions");
-			MemoryContextSwitchTo(old);
-			send_inquiry(q, psprintf("%s/api/v1/%d/system/Divisions?$select=Code,Description,Status,BlockingStatus", q->base_url, q->division));
-			return;
-		}
-	}
-	else if (q->kind == INQUIRY_DISCOVER)
-		gather_divisions(q, page);
-	else
-		fault = gather_records(q, page);
-
-	if (fault == NULL && page->next != NULL && q->division != 0)
-	{
-		if (exact_link_check(page->next, q->base_url, q->division, NULL, NULL) != EXACT_LINK_GOOD)
-			fault = exact_fault_make(ERRCODE_EXACT_BAD_ANSWER, pstrdup("the next page is on another host or of another division"),
-							   psprintf("GET %s in division %d.", q->resource, q->division), pstrdup("Nothing was followed."));
-		else if (++q->pages >= MAX_PAGES)
-			fault = exact_fault_make(ERRCODE_PROGRAM_LIMIT_EXCEEDED, psprintf("the answer has more than %d pages", MAX_PAGES),
-							   psprintf("GET %s in division %d.", q->resource, q->division),
-							   pstrdup("Ask for fewer records with $filter or $top, or enable the entity."));
-		else if (exact_ask_gone(q->ask))
-			fault = exact_fault_make(ERRCODE_QUERY_CANCELED, pstrdup("the asker has gone"), NULL, NULL);
-		else
-		{
-			MemoryContextSwitchTo(old);
-			send_inquiry(q, page->next);
-			return;
-		}
-	}
+	fault = gather(q, answer->http, &next);
 	MemoryContextSwitchTo(old);
 	if (fault != NULL)
 		refuse_inquiry(q, fault);
+	else if (next != NULL)
+		send_inquiry(q, next);
 	else
 		end_inquiry(q);
 }
@@ -208,8 +262,9 @@ send_inquiry(Inquiry *q, const char *url)
 	if (at != 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(q->context);
-		ExactFault *fault = exact_fault_make(ERRCODE_EXACT_BUDGET, psprintf("no call to %s now: %s", q->resource, why), NULL,
-									   psprintf("Try again after %s.", timestamptz_to_str(at)));
+		char	   *message = psprintf("no call to %s now: %s", q->resource, why);
+		char	   *hint = psprintf("Try again after %s.", timestamptz_to_str(at));
+		ExactFault *fault = exact_fault_make(ERRCODE_EXACT_BUDGET, message, NULL, hint);
 
 		MemoryContextSwitchTo(old);
 		refuse_inquiry(q, fault);
@@ -242,7 +297,8 @@ find_unit(void *arg)
 			ereport(ERROR,
 					(errcode(ERRCODE_EXACT_NOT_USABLE),
 					 errmsg("division %d is not known", q->division),
-					 errhint("See exact.divisions; exact.discover_divisions() lists those an app may open.")));
+					 errhint("See exact.divisions; "
+							 "exact.discover_divisions() lists those an app may open.")));
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_NOT_USABLE),
 				 errmsg("app \"%s\" is not known", q->app),
@@ -260,7 +316,7 @@ find_unit(void *arg)
 static bool
 good_resource(const char *resource)
 {
-	size_t		path = strspn(resource, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/");
+	size_t		path = strspn(resource, ALPHANUMERIC "/");
 	const char *rest = resource + path;
 
 	if (path == 0 || resource[0] == '/' || strstr(resource, "//") != NULL)
@@ -268,7 +324,7 @@ good_resource(const char *resource)
 	if (*rest == '\0')
 		return true;
 	return *rest == '(' && rest[strlen(rest) - 1] == ')' &&
-		strspn(rest, "()'-=,ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789") == strlen(rest);
+		strspn(rest, ALPHANUMERIC "()'-=,") == strlen(rest);
 }
 
 /* Encodes what a URL cannot hold; what is encoded already stays. */
@@ -288,10 +344,26 @@ encode_query(const char *query)
 	return out.data;
 }
 
+/* Where the records of an ad-hoc question are; its query may begin with a question mark. */
+static char *
+fetch_url(const Inquiry *q, const char *query)
+{
+	char	   *path = encode_query(q->resource);
+
+	if (query == NULL || *query == '\0')
+		return psprintf("%s/api/v1/%d/%s", q->base_url, q->division, path);
+	return psprintf("%s/api/v1/%d/%s?%s", q->base_url, q->division, path,
+					encode_query(query[0] == '?' ? query + 1 : query));
+}
+
+/*
+ * Checks the words of a question, finds the app that may answer it and sends the first GET.
+ */
 static void
 start_inquiry(ExactAsk *ask, InquiryKind kind)
 {
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact inquiry", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact inquiry",
+												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	Inquiry    *q = palloc0(sizeof(Inquiry));
 	ExactFault *fault = NULL;
@@ -311,9 +383,12 @@ start_inquiry(ExactAsk *ask, InquiryKind kind)
 		q->division = first ? atoi(first) : 0;
 		q->resource = pstrdup(resource ? resource : "");
 		if (q->division <= 0 || !good_resource(q->resource))
-			fault = exact_fault_make(ERRCODE_EXACT_NOT_USABLE, psprintf("\"%s\" is not a resource of a division", q->resource),
-							   pstrdup("A resource is a path below the division, such as crm/Accounts or logistics/Items(guid'...')."),
-							   pstrdup("See the column resource of exact.catalogue."));
+			fault = exact_fault_make(ERRCODE_EXACT_NOT_USABLE,
+									 psprintf("\"%s\" is not a resource of a division",
+											  q->resource),
+									 pstrdup("A resource is a path below the division, "
+											 "such as crm/Accounts or logistics/Items(guid'...')."),
+									 pstrdup("See the column resource of exact.catalogue."));
 	}
 	else
 	{
@@ -329,8 +404,7 @@ start_inquiry(ExactAsk *ask, InquiryKind kind)
 		return;
 	}
 	if (kind == INQUIRY_FETCH)
-		send_inquiry(q, psprintf("%s/api/v1/%d/%s%s%s", q->base_url, q->division, encode_query(q->resource),
-								 query && *query ? "?" : "", query && *query ? encode_query(query[0] == '?' ? query + 1 : query) : ""));
+		send_inquiry(q, fetch_url(q, query));
 	else
 		send_inquiry(q, psprintf("%s/api/v1/current/Me%s", q->base_url,
 								 kind == INQUIRY_DISCOVER ? "?$select=CurrentDivision" : ""));
@@ -351,7 +425,8 @@ on_authorized(const ExactTokenAnswer *answer, void *arg)
 	else if (answer->fault != NULL)
 		exact_ask_fail(ask, answer->fault);
 	else
-		exact_ask_failf(ask, ERRCODE_EXACT_UNAVAILABLE, NULL, "Open exact.authorize_url() again: a code works once.",
+		exact_ask_failf(ask, ERRCODE_EXACT_UNAVAILABLE, NULL,
+						"Open exact.authorize_url() again: a code works once.",
 						"Exact Online did not answer the authorisation");
 }
 
@@ -369,7 +444,8 @@ exact_inquiry_answer(ExactAsk *ask)
 	else if (strcmp(op, "ping") == 0)
 		exact_ping_exact(ask);
 	else if (strcmp(op, "authorize") == 0 && exact_ask_nargs(ask) == 3)
-		exact_token_authorize(exact_ask_arg(ask, 0), exact_ask_arg(ask, 1), exact_ask_arg(ask, 2), on_authorized, ask);
+		exact_token_authorize(exact_ask_arg(ask, 0), exact_ask_arg(ask, 1), exact_ask_arg(ask, 2),
+							  on_authorized, ask);
 	else if (strcmp(op, "import_secrets") == 0)
 	{
 		char	   *result = exact_credential_import();
@@ -378,5 +454,6 @@ exact_inquiry_answer(ExactAsk *ask)
 		exact_lane_want_plan();
 	}
 	else
-		exact_ask_failf(ask, ERRCODE_EXACT_NOT_USABLE, NULL, NULL, "the fetcher does not know the question \"%s\"", op);
+		exact_ask_failf(ask, ERRCODE_EXACT_NOT_USABLE, NULL, NULL,
+						"the fetcher does not know the question \"%s\"", op);
 }

@@ -192,7 +192,8 @@ set_entities(Keyed *keyed, const char *entity, char **names, int nnames)
 
 		if (strcmp(of_feed->name, entity) == 0)
 			keyed->entity = of_feed;
-		else if (of_feed->row_kind == EXACT_FEED_LINE && keyed->entity != NULL && keyed->entity->row_kind == EXACT_FEED_HEADER)
+		else if (of_feed->row_kind == EXACT_FEED_LINE && keyed->entity != NULL &&
+				 keyed->entity->row_kind == EXACT_FEED_HEADER)
 			keyed->line_entity = of_feed->name;
 		for (int i = 0; i < nnames; i++)
 			if (strcmp(names[i], of_feed->name) == 0)
@@ -579,7 +580,8 @@ send_keyed(Keyed *keyed)
 	const char *why;
 
 	if (keyed->first && keyed->answer == NULL)	/* its further pages are not kept waiting */
-		lane->keys_at = Min(exact_budget_backfill_at(lane->division, resource, &why), keyed->next_at);
+		lane->keys_at = Min(exact_budget_backfill_at(lane->division, resource, &why),
+							keyed->next_at);
 	else
 		lane->keys_at = exact_budget_allowed_at(lane->division, resource, &why);
 	if (lane->keys_at != 0)

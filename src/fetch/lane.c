@@ -214,7 +214,8 @@ exact_lane_due_at(const ExactRun *run)
 		return 0;
 	if (run->reread_from > 0)
 		return run->complete_at + USECS_PER_SEC;
-	if (exact_sync_interval_ms > 0 && run->def->method != EXACT_FEED_GUARD && !run->def->interval_set)
+	if (exact_sync_interval_ms > 0 && run->def->method != EXACT_FEED_GUARD &&
+		!run->def->interval_set)
 		interval = exact_sync_interval_ms * INT64CONST(1000);
 	if (interval <= 0)
 		interval = USECS_PER_HOUR;

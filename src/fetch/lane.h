@@ -113,7 +113,8 @@ extern TimestampTz exact_lane_due_at(const ExactRun *run);
  */
 extern int64 exact_lane_gap(const ExactLane *lane);
 /* A feed has been notified of changes between these moments; called when that is stored. */
-extern void exact_lane_notified(int division, const char *feed, TimestampTz first, TimestampTz last);
+extern void exact_lane_notified(int division, const char *feed, TimestampTz first,
+								TimestampTz last);
 /* Whatever waits after errors may be tried at once: an operator has resumed the division. */
 extern void exact_lane_forgive(ExactLane *lane);
 

@@ -40,62 +40,103 @@ static void ping_next(Ping *ping);
 static void
 add_row(Ping *ping, bool ok, double ms, const char *finding, const char *next_step)
 {
-	exact_ping_add(ping->answer, "exact", ping->names[ping->next - 1], ok, ms, finding, next_step ? next_step : "");
+	exact_ping_add(ping->answer, "exact", ping->names[ping->next - 1], ok, ms, finding,
+				   next_step ? next_step : "");
+}
+
+/* An app's token works; its answer also shows the time of Exact Online's clock. */
+static void
+judge_app(Ping *ping, const ExactHttpResponse *http)
+{
+	TimestampTz date = exact_http_date(http);
+	int64		skew = date ? (GetCurrentTimestamp() - date) / USECS_PER_SEC : 0;
+
+	if (skew > 60 || skew < -60)
+		add_row(ping, true, http->ms,
+				psprintf("token accepted; clocks differ by " INT64_FORMAT " s", skew),
+				"set this machine's clock by NTP");
+	else
+		add_row(ping, true, http->ms, "token accepted", NULL);
+}
+
+/* Is the division among those that the app may open, and is it open now? */
+static void
+judge_division(Ping *ping, int division, const ExactHttpResponse *http)
+{
+	ExactPage  *page;
+	char	   *problem;
+	int64		blocking = 0;
+	bool		found = false;
+
+	page = exact_odata_parse(http->body, http->body_len, division_fields,
+							 lengthof(division_fields), &problem);
+	for (int r = 0; page != NULL && r < page->nrecords; r++)
+	{
+		const ExactSlice *values = page->records[r].values;
+		int64		code;
+
+		if (exact_odata_int64(values[0], &code) && code == division)
+		{
+			found = true;
+			exact_odata_int64(values[1], &blocking);
+		}
+	}
+	if (page == NULL)
+		add_row(ping, false, http->ms, problem, "try again");
+	else if (!found)
+		add_row(ping, false, http->ms, "the app may not open this division",
+				"consent again with a user who may, or disable the division");
+	else if (blocking != 0)
+		add_row(ping, true, http->ms,
+				psprintf("blocked for a backup, conversion or copy (status " INT64_FORMAT ")",
+						 blocking),
+				"wait until Exact Online has finished");
+	else
+		add_row(ping, true, http->ms, "division can be read", NULL);
 }
 
 static void
 on_ping(ExactApiAnswer *answer, void *arg)
 {
 	Ping	   *ping = arg;
-	int			i = ping->next - 1;
-	double		ms = answer->http ? answer->http->ms : 0;
+	int			division = ping->divisions[ping->next - 1];
 
 	if (answer->trouble != EXACT_API_OK)
-		add_row(ping, false, ms, answer->fault->detail ? psprintf("%s (%s)", answer->fault->message, answer->fault->detail) : answer->fault->message,
-				 answer->fault->hint);
-	else if (ping->divisions[i] == 0)
 	{
-		TimestampTz date = exact_http_date(answer->http);
-		int64		skew = date ? (GetCurrentTimestamp() - date) / USECS_PER_SEC : 0;
-		bool		bad = skew > 60 || skew < -60;
+		const ExactFault *fault = answer->fault;
+		const char *finding = fault->message;
 
-		add_row(ping, true, ms, bad ? psprintf("token accepted; clocks differ by " INT64_FORMAT " s", skew) : "token accepted",
-				 bad ? "set this machine's clock by NTP" : NULL);
+		if (fault->detail)
+			finding = psprintf("%s (%s)", fault->message, fault->detail);
+		add_row(ping, false, answer->http ? answer->http->ms : 0, finding, fault->hint);
 	}
+	else if (division == 0)
+		judge_app(ping, answer->http);
 	else
-	{
-		ExactPage  *page;
-		char	   *problem;
-		int64		blocking = 0;
-		bool		found = false;
-
-		page = exact_odata_parse(answer->http->body, answer->http->body_len, division_fields, lengthof(division_fields), &problem);
-		for (int r = 0; page != NULL && r < page->nrecords; r++)
-		{
-			int64		code;
-
-			if (exact_odata_int64(page->records[r].values[0], &code) && code == ping->divisions[i])
-			{
-				found = true;
-				exact_odata_int64(page->records[r].values[1], &blocking);
-			}
-		}
-		if (page == NULL)
-			add_row(ping, false, ms, problem, "try again");
-		else if (!found)
-			add_row(ping, false, ms, "the app may not open this division", "consent again with a user who may, or disable the division");
-		else if (blocking != 0)
-			add_row(ping, true, ms, psprintf("blocked for a backup, conversion or copy (status " INT64_FORMAT ")", blocking), "wait until Exact Online has finished");
-		else
-			add_row(ping, true, ms, "division can be read", NULL);
-	}
+		judge_division(ping, division, answer->http);
 	ping_next(ping);
 }
 
+/* What is asked of a division; 0: of an app */
+static char *
+url_of(const char *base_url, int division)
+{
+	if (division == 0)
+		return psprintf("%s/api/v1/current/Me?$select=CurrentDivision", base_url);
+	return psprintf("%s/api/v1/%d/system/Divisions?$filter=Code%%20eq%%20%d"
+					"&$select=Code,Description,Status,BlockingStatus",
+					base_url, division, division);
+}
+
+/*
+ * Asks about the next app or division. One that cannot be asked has its row at once, and the turn
+ * goes to the one after it; after the last the answer is complete.
+ */
 static void
 ping_next(Ping *ping)
 {
 	ExactApiRequest request = {0};
+	const char *resource;
 	const char *why;
 	int			i = ping->next++;
 
@@ -106,11 +147,13 @@ ping_next(Ping *ping)
 	}
 	if (ping->base_urls[i] == NULL)
 	{
-		add_row(ping, false, 0, "its base URL cannot be used", "see the server log; correct exact.app");
+		add_row(ping, false, 0, "its base URL cannot be used",
+				"see the server log; correct exact.app");
 		ping_next(ping);
 		return;
 	}
-	if (exact_budget_allowed_at(ping->divisions[i], ping->divisions[i] ? "system/Divisions" : "current/Me", &why) != 0)
+	resource = ping->divisions[i] ? "system/Divisions" : "current/Me";
+	if (exact_budget_allowed_at(ping->divisions[i], resource, &why) != 0)
 	{
 		add_row(ping, true, 0, psprintf("no call now: %s", why), "try again later");
 		ping_next(ping);
@@ -120,11 +163,9 @@ ping_next(Ping *ping)
 	request.base_url = ping->base_urls[i];
 	request.division = ping->divisions[i];
 	request.feed = "ask";
-	request.resource = ping->divisions[i] ? "system/Divisions" : "current/Me";
-	request.label = request.resource;
-	request.url = ping->divisions[i]
-		? psprintf("%s/api/v1/%d/system/Divisions?$filter=Code%%20eq%%20%d&$select=Code,Description,Status,BlockingStatus", ping->base_urls[i], ping->divisions[i], ping->divisions[i])
-		: psprintf("%s/api/v1/current/Me?$select=CurrentDivision", ping->base_urls[i]);
+	request.resource = resource;
+	request.label = resource;
+	request.url = url_of(ping->base_urls[i], ping->divisions[i]);
 	exact_api_get(&request, on_ping, ping);
 }
 
@@ -132,7 +173,13 @@ static void
 ping_unit(void *arg)
 {
 	static const char sql[] =
-	"SELECT name, name, 0 FROM exact.app UNION ALL SELECT division::text, app, division FROM exact.division WHERE enabled ORDER BY 3, 1";
+	"SELECT name, name, 0"
+	" FROM exact.app"
+	" UNION ALL"
+	" SELECT division::text, app, division"
+	" FROM exact.division"
+	" WHERE enabled"
+	" ORDER BY 3, 1";
 	Ping	   *ping = arg;
 	MemoryContext old = MemoryContextSwitchTo(ping->answer->context);
 

@@ -100,7 +100,8 @@ compare_fields(ExactRun *run)
 	run->reread_from = 0;
 	run->complete_at = 0;
 	run->digest[0] = '\0';
-	exact_log(LOG, "fields changed division=%d feed=%s: it is read again from the start", division, run->name);
+	exact_log(LOG, "fields changed division=%d feed=%s: it is read again from the start",
+			  division, run->name);
 	return true;
 }
 

@@ -422,8 +422,8 @@ check_link(ExactRun *run, const char *base_url, const char *link)
 		fault->sqlstate = ERRCODE_EXACT_DIVISION_GUARD;
 		fault->message = psprintf("division %d is frozen: the next page of %s is of division "
 								  INT64_FORMAT, division, run->name, other);
-		fault->hint = psprintf("Check the administration in Exact Online; then SELECT exact.resume(%d).",
-							   division);
+		fault->hint = psprintf("Check the administration in Exact Online; "
+							   "then SELECT exact.resume(%d).", division);
 	}
 	return fault;
 }
@@ -503,7 +503,8 @@ on_page(ExactApiAnswer *answer, void *arg)
 	if (u.superseded)
 	{
 		exact_log(LOG, "page dropped division=%d feed=%s "
-				  "reason=\"the feed was reset while it was on the way\"", lane->division, run->name);
+				  "reason=\"the feed was reset while it was on the way\"",
+				  lane->division, run->name);
 		exact_lane_want_plan();
 		return;
 	}
@@ -521,6 +522,7 @@ on_page(ExactApiAnswer *answer, void *arg)
 
 /* ---- the request ---- */
 
+/* Asks for the first page of a run, or for the one that its last page pointed to. */
 void
 exact_run_send(ExactRun *run)
 {

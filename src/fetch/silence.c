@@ -34,6 +34,10 @@ typedef struct Silence
 
 static TimestampTz look_at;
 
+/*
+ * Finds the topics that have been silent for much longer than they usually are, has their feeds
+ * read and records it.
+ */
 static void
 silence_unit(void *arg)
 {

@@ -14,6 +14,7 @@
 
 static bool open_requests;
 
+/* Takes the requests that wait and tells the runs of their feeds since when they are wanted. */
 void
 exact_sync_request_read(void)
 {

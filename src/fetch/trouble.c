@@ -18,7 +18,8 @@
 #define BACKOFF_FIRST_MS 2000
 #define BACKOFF_MAX_MS 300000
 #define REFUSED_FIRST_MS 60000
-#define REFUSED_MAX_MS 86400000 /* an endpoint that the licence does not have costs one call a day */
+/* an endpoint that the licence does not have costs one call a day */
+#define REFUSED_MAX_MS 86400000
 #define NO_CONSENT_US (10 * USECS_PER_MINUTE)
 #define STATE_ATTEMPTS 6
 
@@ -54,7 +55,8 @@ set_state(ExactLane *lane, const char *state, const ExactFault *fault)
 
 	strlcpy(lane->state, state, sizeof(lane->state));
 	lane->state_since = GetCurrentTimestamp();
-	exact_log(LOG, "alarm division=%d state=%s reason=\"%s\"", lane->division, state, fault->message);
+	exact_log(LOG, "alarm division=%d state=%s reason=\"%s\"",
+			  lane->division, state, fault->message);
 	for (int i = 0; i < STATE_ATTEMPTS && !stored; i++)
 		stored = exact_unit_run("set division state", state_unit, &change, NULL);
 	exact_lane_want_plan();		/* the table has the last word */
@@ -67,6 +69,10 @@ exact_trouble_waits(const ExactApiAnswer *answer)
 		(answer->http == NULL && answer->retry_at > GetCurrentTimestamp());
 }
 
+/*
+ * Trouble of the whole division makes its lane wait or stand still; trouble of one feed makes that
+ * feed wait, longer with each error.
+ */
 TimestampTz
 exact_trouble_answer(ExactLane *lane, ExactApiAnswer *answer, int errors)
 {

@@ -138,9 +138,11 @@ close_batch(int64 batch, int slot, int division, const char *entity, const char 
  * A change of a transaction line makes its document be read again, since an edit of a line need
  * not move its header. Which entity has the document is looked up in this order:
  *
- *  1. Every entity that knows it. Bank entry 4711 is known as one of bankentries: that key becomes dirty.
- *  2. If none knows it: where the line's Type belongs. Type 40 is among the trigger_types of bankentries, so
- *     4711 is looked for there: the document is new, and its line was read before it.
+ *  1. Every entity that knows it. Bank entry 4711 is known as one of bankentries: that key becomes
+ *     dirty.
+ *  2. If none knows it: where the line's Type belongs. Type 40 is among the trigger_types of
+ *     bankentries, so 4711 is looked for there: the document is new, and its line was read before
+ *     it.
  *  3. If no entity claims that Type: in all that these lines may tell of.
  *
  * Only where the documents' first run has begun: it begins after the transaction lines are
@@ -258,10 +260,7 @@ mark_keys(const ExactStagePage *p, const ExactFeedEntity *entity, const char *do
  * of each record. A row that was changed while pages were read can stand twice in a run, even in a
  * page: the later one counts.
  */
-void
-exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactStageRows *rows)
-{
-	static const char sql[] =
+static const char stage_sql[] =
 	"WITH page AS MATERIALIZED ("
 	"  SELECT DISTINCT ON (key) key, parent, hash, version, payload, n"
 	"  FROM unnest($3::text[], $4::text[], $5::bytea[], $6::bigint[], $7::text[])"
@@ -329,6 +328,11 @@ exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactSt
 	"  array_agg(CASE WHEN $14 THEN parent ELSE key END) FILTER (WHERE NOT deleted)"
 	" FROM compared"
 	" WHERE stale";
+
+/* Stores the rows of one entity of a page, and what they settle or make dirty. */
+void
+exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactStageRows *rows)
+{
 	int			slot = current_slot();
 	int64		batch = next_batch();
 	const char *document = NULL;
@@ -354,7 +358,7 @@ exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactSt
 	args[11] = exact_arg_int8(batch);
 	args[12] = exact_arg_int8(p->run);
 	args[13] = exact_arg_bool(document != NULL);
-	exact_sql(sql, 14, args);
+	exact_sql(stage_sql, 14, args);
 	fresh = (int) exact_cell_int8(0, 1, 0);
 	changed = (int) exact_cell_int8(0, 2, 0);
 	see_version(exact_cell_int8(0, 3, 0));

@@ -35,7 +35,8 @@ extern void exact_division_state_free(int division);
  * Stores the dates of the last move and HR link; returns the generation of row versions, which a
  * change of them raises.
  */
-extern int	exact_division_state_dates(int division, const char *move_date, const char *hr_link_date);
+extern int	exact_division_state_dates(int division, const char *move_date,
+									   const char *hr_link_date);
 extern void exact_division_state_budget(int division, const ExactDivisionBudget *budget);
 
 #endif

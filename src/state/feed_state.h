@@ -20,7 +20,8 @@ typedef enum ExactFromStart
 	EXACT_FROM_START_MOVED,
 	EXACT_FROM_START_LOG,		/* the log of deletes has a gap: the division's sync feeds */
 	EXACT_FROM_START_EPOCH,		/* another copy of the hub may have read on: all feeds */
-	EXACT_FROM_START_OTHER_COPY /* Delta knows more: the feed of the entity `name`, where a record is unknown */
+	/* Delta knows more: the feed of the entity `name`, where a record is unknown */
+	EXACT_FROM_START_OTHER_COPY
 } ExactFromStart;
 
 /* A page of a run that has been stored */

@@ -150,41 +150,59 @@ set_verdict(Verdict *v, ExactReachState state, const char *finding, const char *
 	v->next_step = next_step;
 }
 
+static char *
+redirection(const ExactHttpResponse *http)
+{
+	const char *to = exact_http_header(http, "Location");
+	char	   *origin = to ? exact_url_origin(to) : NULL;
+
+	return psprintf("redirects%s%s (HTTP %ld), which Exact Online does not follow",
+					origin ? " to " : "", origin ? origin : "", http->status);
+}
+
 /* What an HTTP answer means. */
 static void
 judge_answer(Verdict *v, const ExactHttpResponse *http)
 {
-	static const char pass_on[] = "let the proxy pass POST /exact/hook on to the listener, without a password and without a redirect";
+	static const char pass_on[] = "let the proxy pass POST /exact/hook on to the listener, "
+		"without a password and without a redirect";
 	const char *answered_by = exact_http_header(http, HUB_HEADER);
 	bool		ours = answered_by != NULL && mark[0] != '\0' && strcmp(answered_by, mark) == 0;
 	long		status = http->status;
 
 	if (answered_by != NULL && !ours)
 		set_verdict(v, EXACT_REACH_BROKEN, "another hub answers there",
-					"set exact_databricks.public_url of each environment to its own address, or correct the proxy");
-	else if (status == 200 && (ours || !v->reach->own))
-		set_verdict(v, EXACT_REACH_OK, ours ? "answers 200" : "answers 200, not by this hub's listener itself", NULL);
+					"set exact_databricks.public_url of each environment to its own address, "
+					"or correct the proxy");
+	else if (status == 200 && ours)
+		set_verdict(v, EXACT_REACH_OK, "answers 200", NULL);
+	else if (status == 200 && !v->reach->own)
+		set_verdict(v, EXACT_REACH_OK, "answers 200, not by this hub's listener itself", NULL);
 	else if (status == 200)
-		set_verdict(v, EXACT_REACH_BROKEN, "answers 200, but it is not this hub that answers", pass_on);
+		set_verdict(v, EXACT_REACH_BROKEN, "answers 200, but it is not this hub that answers",
+					pass_on);
 	else if (status >= 300 && status < 400)
-	{
-		const char *to = exact_http_header(http, "Location");
-		char	   *origin = to ? exact_url_origin(to) : NULL;
-
-		set_verdict(v, EXACT_REACH_BROKEN, psprintf("redirects%s%s (HTTP %ld), which Exact Online does not follow", origin ? " to " : "", origin ? origin : "", status),
+		set_verdict(v, EXACT_REACH_BROKEN, redirection(http),
 					"set exact_databricks.public_url to the address that answers itself");
-	}
 	else if (status == 401 || status == 403 || status == 407)
-		set_verdict(v, EXACT_REACH_BROKEN, psprintf("refuses the call (HTTP %ld)", status), pass_on);
+		set_verdict(v, EXACT_REACH_BROKEN, psprintf("refuses the call (HTTP %ld)", status),
+					pass_on);
 	else if (status == 404 || status == 405)
-		set_verdict(v, EXACT_REACH_BROKEN, psprintf("answers HTTP %ld: the proxy does not pass the path on to the listener", status), pass_on);
+		set_verdict(v, EXACT_REACH_BROKEN,
+					psprintf("answers HTTP %ld: "
+							 "the proxy does not pass the path on to the listener", status),
+					pass_on);
 	else if (status == 503 && ours)
-		set_verdict(v, EXACT_REACH_BROKEN, "the listener answers that it is not ready (HTTP 503)", "SELECT * FROM exact.workers; SELECT * FROM exact.check()");
+		set_verdict(v, EXACT_REACH_BROKEN, "the listener answers that it is not ready (HTTP 503)",
+					"SELECT * FROM exact.workers; SELECT * FROM exact.check()");
 	else if (status == 502 || status == 503 || status == 504)
-		set_verdict(v, EXACT_REACH_BROKEN, psprintf("the proxy does not reach the listener (HTTP %ld)", status),
-					"SELECT * FROM exact.workers shows whether the listener runs; compare its address and port with the proxy's");
+		set_verdict(v, EXACT_REACH_BROKEN,
+					psprintf("the proxy does not reach the listener (HTTP %ld)", status),
+					"SELECT * FROM exact.workers shows whether the listener runs; "
+					"compare its address and port with the proxy's");
 	else
-		set_verdict(v, EXACT_REACH_BROKEN, psprintf("answers HTTP %ld instead of 200", status), pass_on);
+		set_verdict(v, EXACT_REACH_BROKEN, psprintf("answers HTTP %ld instead of 200", status),
+					pass_on);
 }
 
 /*
@@ -194,42 +212,63 @@ judge_answer(Verdict *v, const ExactHttpResponse *http)
 static void
 judge_failure(Verdict *v, const ExactHttpResponse *http)
 {
-	static const char look[] = "look whether name, port and firewall are right for callers from the internet";
+	static const char look[] = "look whether name, port and firewall are right "
+		"for callers from the internet";
+	const char *error = http->error ? http->error : "no reason given";
 
 	switch (http->failure)
 	{
 		case EXACT_HTTP_HOST:
 			set_verdict(v, EXACT_REACH_UNSURE, psprintf("not tried: %s", http->error),
-						"nothing when Exact Online reaches it; to have it tried, add the host to exact_databricks.allowed_hosts (host/private when its address is private)");
+						"nothing when Exact Online reaches it; to have it tried, "
+						"add the host to exact_databricks.allowed_hosts "
+						"(host/private when its address is private)");
 			break;
 		case EXACT_HTTP_NAME:
-			set_verdict(v, EXACT_REACH_UNSURE, "the name is not found", "correct the name, or make the entry in DNS");
+			set_verdict(v, EXACT_REACH_UNSURE, "the name is not found",
+						"correct the name, or make the entry in DNS");
 			break;
 		case EXACT_HTTP_CONNECT:
-			set_verdict(v, EXACT_REACH_UNSURE,
-						v->reach->own && !listener_runs() ? "cannot be connected, and the listener does not run" : "cannot be connected",
-						v->reach->own && !listener_runs() ? "SELECT * FROM exact.workers says why" : look);
+			if (v->reach->own && !listener_runs())
+				set_verdict(v, EXACT_REACH_UNSURE,
+							"cannot be connected, and the listener does not run",
+							"SELECT * FROM exact.workers says why");
+			else
+				set_verdict(v, EXACT_REACH_UNSURE, "cannot be connected", look);
 			break;
 		case EXACT_HTTP_TLS:
-			set_verdict(v, EXACT_REACH_BROKEN, psprintf("has no certificate that can be trusted: %s", http->error),
-						"Exact Online wants a valid certificate of a public authority, with its chain");
+			set_verdict(v, EXACT_REACH_BROKEN,
+						psprintf("has no certificate that can be trusted: %s", http->error),
+						"Exact Online wants a valid certificate of a public authority, "
+						"with its chain");
 			break;
 		case EXACT_HTTP_TIMEOUT:
 			set_verdict(v, EXACT_REACH_UNSURE, "does not answer in time", look);
 			break;
 		default:
-			set_verdict(v, EXACT_REACH_UNSURE, psprintf("does not answer: %s", http->error ? http->error : "no reason given"), look);
+			set_verdict(v, EXACT_REACH_UNSURE, psprintf("does not answer: %s", error), look);
 	}
 }
 
+/* Stores a verdict, and forgets addresses that have not been tried for long. */
 static void
 save_unit(void *arg)
 {
 	static const char sql[] =
-	"INSERT INTO exact.callback AS c (url, state, since, tried_at, took_ms, finding, next_step) VALUES ($1, $2, now(), now(), $3, $4, $5) "
-	"ON CONFLICT (url) DO UPDATE SET state = excluded.state, since = CASE WHEN c.state = excluded.state THEN c.since ELSE now() END, "
-	"tried_at = now(), took_ms = excluded.took_ms, finding = excluded.finding, next_step = excluded.next_step RETURNING since";
-	static const char clean_sql[] = "DELETE FROM exact.callback WHERE tried_at < now() - interval '30 days'";
+	"INSERT INTO exact.callback AS c"
+	"  (url, state, since, tried_at, took_ms, finding, next_step)"
+	" VALUES ($1, $2, now(), now(), $3, $4, $5)"
+	" ON CONFLICT (url) DO UPDATE SET"
+	"  state = excluded.state,"
+	"  since = CASE WHEN c.state = excluded.state THEN c.since ELSE now() END,"
+	"  tried_at = now(),"
+	"  took_ms = excluded.took_ms,"
+	"  finding = excluded.finding,"
+	"  next_step = excluded.next_step"
+	" RETURNING since";
+	static const char clean_sql[] =
+	"DELETE FROM exact.callback"
+	" WHERE tried_at < now() - interval '30 days'";
 	Verdict    *v = arg;
 	ExactArg	args[5];
 
@@ -248,9 +287,14 @@ may_be_starting(const ExactHttpResponse *http)
 {
 	if (http->outcome == EXACT_HTTP_ANSWERED)
 		return http->status == 502 || http->status == 503 || http->status == 504;
-	return http->failure == EXACT_HTTP_CONNECT || http->failure == EXACT_HTTP_TIMEOUT || http->failure == EXACT_HTTP_OTHER;
+	return http->failure == EXACT_HTTP_CONNECT || http->failure == EXACT_HTTP_TIMEOUT ||
+		http->failure == EXACT_HTTP_OTHER;
 }
 
+/*
+ * Judges a trial, stores the verdict and logs it when it is news. What may only be starting is
+ * tried again soon instead.
+ */
 static void
 on_answer(ExactHttpResponse *http, void *arg)
 {
@@ -264,12 +308,14 @@ on_answer(ExactHttpResponse *http, void *arg)
 		judge_answer(&v, http);
 	else
 		judge_failure(&v, http);
-	if (reach->own && reach->state == EXACT_REACH_UNTRIED && may_be_starting(http) && now - reach->first_at < STARTING_US)
+	if (reach->own && reach->state == EXACT_REACH_UNTRIED && may_be_starting(http) &&
+		now - reach->first_at < STARTING_US)
 	{
 		reach->next_at = now + RETRY_US;
 		return;
 	}
-	news = reach->state != v.state || reach->finding == NULL || strcmp(reach->finding, v.finding) != 0;
+	news = reach->state != v.state || reach->finding == NULL ||
+		strcmp(reach->finding, v.finding) != 0;
 	v.since = reach->state == v.state ? reach->since : now;
 	exact_unit_run("record callback", save_unit, &v, NULL);
 	reach->state = v.state;
@@ -279,7 +325,8 @@ on_answer(ExactHttpResponse *http, void *arg)
 	set_text(&reach->finding, v.finding);
 	set_text(&reach->next_step, v.next_step);
 	if (news)
-		exact_log(LOG, "callback url=%s state=%s finding=\"%s\" ms=%.0f", reach->url, state_names[v.state], v.finding, v.ms);
+		exact_log(LOG, "callback url=%s state=%s finding=\"%s\" ms=%.0f",
+				  reach->url, state_names[v.state], v.finding, v.ms);
 }
 
 static void

@@ -158,12 +158,15 @@ static void
 begin_upkeep(ExactUpkeep *u)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	int			changes = u->counts[EXACT_COUNT_MADE] + u->counts[EXACT_COUNT_REPLACED] +
+		u->counts[EXACT_COUNT_REMOVED];
 
 	u->forced = u->requested_at > u->begun_at;
-	if (u->counts[EXACT_COUNT_MADE] + u->counts[EXACT_COUNT_REPLACED] + u->counts[EXACT_COUNT_REMOVED] > 0)
+	if (changes > 0)
 		u->gap_us = GAP_FIRST_US;
 	else if (!u->forced)
-		u->gap_us = now - u->begun_at < 2 * u->gap_us ? Min(2 * u->gap_us, GAP_MAX_US) : GAP_FIRST_US;
+		u->gap_us = now - u->begun_at < 2 * u->gap_us
+			? Min(2 * u->gap_us, GAP_MAX_US) : GAP_FIRST_US;
 	u->consent_used = u->consented_at;
 	u->begun_at = now;
 	u->ended_at = 0;

@@ -54,7 +54,8 @@ exact_subscription_answer_may_try(const ExactUpkeep *u, const ExactTopic *t)
 		return true;
 	if (same(t->cause, "environment"))
 		return false;
-	if (t->callback_url != NULL && u->callback_url != NULL && strcmp(t->callback_url, u->callback_url) != 0)
+	if (t->callback_url != NULL && u->callback_url != NULL &&
+		strcmp(t->callback_url, u->callback_url) != 0)
 		return true;			/* another address than the one that failed */
 	return (same(t->cause, "callback") || same(t->cause, "unreachable")) && u->reach != NULL &&
 		u->reach->state == EXACT_REACH_OK && u->reach->since > t->tried_at;
@@ -379,7 +380,8 @@ on_post(ExactUpkeep *u, ExactTopic *t, ExactApiAnswer *answer)
 static void
 on_delete(ExactUpkeep *u, ExactTopic *t, ExactApiAnswer *answer)
 {
-	bool		gone = answer->trouble == EXACT_API_OK || answer->http->status == 404 || answer->http->status == 410;
+	bool		gone = answer->trouble == EXACT_API_OK || answer->http->status == 404 ||
+		answer->http->status == 410;
 	bool		replaces = t->step == EXACT_STEP_REPLACE;
 
 	if (gone)
@@ -397,11 +399,13 @@ on_delete(ExactUpkeep *u, ExactTopic *t, ExactApiAnswer *answer)
 	}
 	else
 	{
+		const char *said = answer->said ? answer->said : answer->fault->message;
+
 		t->step = EXACT_STEP_NONE;
 		t->tried_at = GetCurrentTimestamp();
 		t->callback_url = u->callback_url;
 		set_row(u, t, "refused", answer->http->status == 403 ? "right" : "service",
-				psprintf("Exact Online does not remove it: %s", answer->said ? answer->said : answer->fault->message),
+				psprintf("Exact Online does not remove it: %s", said),
 				"let the user who made it remove it; tried again daily");
 	}
 	if (!store(u, answer, 0, t, gone ? "removed" : NULL))

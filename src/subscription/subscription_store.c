@@ -78,7 +78,8 @@ upkeep_of(int division)
 			: MemoryContextAlloc(TopMemoryContext, capacity * sizeof(ExactUpkeep *));
 	}
 	u = MemoryContextAllocZero(TopMemoryContext, sizeof(ExactUpkeep));
-	u->context = AllocSetContextCreate(TopMemoryContext, "exact subscriptions", ALLOCSET_SMALL_SIZES);
+	u->context = AllocSetContextCreate(TopMemoryContext, "exact subscriptions",
+									   ALLOCSET_SMALL_SIZES);
 	u->division = division;
 	upkeeps[nupkeeps++] = u;
 	return u;
@@ -103,31 +104,48 @@ no_callback(ExactUpkeep *u, const char *cause, const char *reason, const char *n
 	u->next_step = next_step;
 }
 
+/* Can notifications be sent to the address of this division? Else u says why not. */
+static void
+check_callback(ExactUpkeep *u)
+{
+	char	   *why;
+
+	if (pg_strncasecmp(u->callback_url, "https://", 8) != 0 &&
+		!exact_url_allowed(u->callback_url, &why))
+		no_callback(u, "address",
+					psprintf("%s cannot be used: Exact Online calls https:// only",
+							 u->callback_url),
+					"give exact_databricks.public_url or exact.app.callback_url "
+					"an https:// address");
+	else if (!u->has_secret)
+		no_callback(u, "secret",
+					psprintf("app %s has no webhook secret to verify notifications with", u->app),
+					psprintf("put it into the file app.%s.webhook_secret; "
+							 "SELECT * FROM exact.import_secrets()", u->app));
+}
+
 /* Where notifications of this division are to go, or why that is not known. */
 static void
 choose_callback(ExactUpkeep *u, const char *of_app)
 {
 	bool		own = of_app == NULL || of_app[0] == '\0';
-	char	   *why;
 
 	u->callback_url = NULL;
 	u->reach = NULL;
 	no_callback(u, NULL, NULL, NULL);
 	if (own && exact_public_url[0] == '\0')
-		no_callback(u, "address", "no address for notifications is set: changes are found by polling",
-					"ALTER DATABASE ... SET exact_databricks.public_url; SELECT exact.restart_workers()");
+		no_callback(u, "address",
+					"no address for notifications is set: changes are found by polling",
+					"ALTER DATABASE ... SET exact_databricks.public_url; "
+					"SELECT exact.restart_workers()");
 	else if (own && exact_listen_addresses[0] == '\0')
 		no_callback(u, "listener", "this database has no listener: changes are found by polling",
-					"ALTER DATABASE ... SET exact_databricks.listen_addresses; SELECT exact.restart_workers()");
+					"ALTER DATABASE ... SET exact_databricks.listen_addresses; "
+					"SELECT exact.restart_workers()");
 	else
 	{
 		u->callback_url = own ? psprintf("%s/exact/hook", exact_public_url) : pstrdup(of_app);
-		if (pg_strncasecmp(u->callback_url, "https://", 8) != 0 && !exact_url_allowed(u->callback_url, &why))
-			no_callback(u, "address", psprintf("%s cannot be used: Exact Online calls https:// only", u->callback_url),
-						"give exact_databricks.public_url or exact.app.callback_url an https:// address");
-		else if (!u->has_secret)
-			no_callback(u, "secret", psprintf("app %s has no webhook secret to verify notifications with", u->app),
-						psprintf("put it into the file app.%s.webhook_secret; SELECT * FROM exact.import_secrets()", u->app));
+		check_callback(u);
 	}
 	if (u->cause == NULL)
 		u->reach = exact_reach_get(u->callback_url, own);
@@ -241,6 +259,7 @@ read_topics(void)
 	reach_loaded = true;
 }
 
+/* Takes the requests for subscriptions that wait, and reads all that are not settled. */
 static void
 read_requests(void)
 {
@@ -303,6 +322,7 @@ time_or_null(TimestampTz value)
 	return value != 0 ? exact_arg_time(value) : exact_arg_null(TIMESTAMPTZOID);
 }
 
+/* Writes what is known of a topic into its row; one that is neither wanted nor there goes. */
 void
 exact_subscription_store_save(const ExactUpkeep *u, const ExactTopic *t)
 {
@@ -441,7 +461,8 @@ summary(const Request *request)
 			why = upkeeps[i]->waits_for;
 	}
 	initStringInfo(&out);
-	appendStringInfo(&out, "%d topic%s", counts[EXACT_COUNT_TOPICS], counts[EXACT_COUNT_TOPICS] == 1 ? "" : "s");
+	appendStringInfo(&out, "%d topic%s", counts[EXACT_COUNT_TOPICS],
+					 counts[EXACT_COUNT_TOPICS] == 1 ? "" : "s");
 	for (int c = EXACT_COUNT_PRESENT; c < EXACT_NCOUNTS; c++)
 		if (counts[c] > 0)
 		{
