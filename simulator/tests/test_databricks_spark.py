@@ -254,7 +254,8 @@ def test_nothing_survives_a_statement(spark):
     # the view needed no grant; a table of that name in the default schema does
     assert spark.error("SELECT * FROM gone")[0] == "42501"
     assert spark.rows("USE main.exact") == []
-    assert spark.error("SELECT * FROM n_absent")[0] == "42P01"
+    assert spark.error("SELECT * FROM n_absent")[0] == "42501"
+    assert spark.error("SELECT * FROM n_absent", schema="exact")[0] == "42P01"
     assert spark.rows("SELECT current_schema()", schema="exact") == [["exact"]]
 
 
