@@ -9,6 +9,9 @@
 #include "fetch/cursor.h"
 #include "fetch/lane.h"
 
+#define PAGE_ROWS 60
+#define NIGHT_CALLS 50			/* of one feed, on average */
+#define SMALL_CALLS 10
 #define OVERLAP_MS (10 * 60 * 1000)		/* records of a transaction that was committed late */
 /* once a night: the hour that a local clock has twice */
 #define NIGHT_OVERLAP_MS (2 * 60 * 60 * 1000)
@@ -27,16 +30,17 @@ night_of(TimestampTz at)
 bool
 exact_cursor_whole(const ExactRun *run)
 {
-	int64		calls = run->whole_rows / 60 + 1;
+	int64		calls = run->whole_rows / PAGE_ROWS + 1;
 
 	if (run->def->method == EXACT_FEED_FULL || run->mark <= 1)
 		return true;
 	if (!exact_feed_by_time(run->def))
 		return false;
 	if (run->wanted_at != 0 && run->run_started_at < run->wanted_at &&
-		run->def->trigger_feed == NULL && calls <= 10)
+		run->def->trigger_feed == NULL && calls <= SMALL_CALLS)
 		return true;
-	return night_of(GetCurrentTimestamp()) - night_of(run->whole_at) >= (calls + 49) / 50;
+	return night_of(GetCurrentTimestamp()) - night_of(run->whole_at) >=
+		(calls + NIGHT_CALLS - 1) / NIGHT_CALLS;
 }
 
 int64

@@ -14,6 +14,7 @@
 #include "state/feed_state.h"
 #include "worker/self.h"
 
+/* Epochs that wait for it are marked, and for the last of them all feeds are read once. */
 void
 exact_epoch_reread(void)
 {

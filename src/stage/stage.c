@@ -203,12 +203,13 @@ follow(int division, const char *entity, int slot, int64 batch, bool first)
 
 /* ---- rows ---- */
 
-/* Keys of a page that were not staged, out of the result of its statement */
+/* What the statement of a page says of keys that are dirty, or become so */
 typedef struct Stale
 {
-	char	  **keys;
+	bool		dirty;			/* some of the entity's are dirty already */
+	char	  **keys;			/* of the page, which were not staged */
 	int			n;
-	/* what is to be read instead of those that were sent before a deletion, */
+	/* what is to be read instead of those that were sent before a deletion */
 	char	  **late;
 	int			nlate;
 	char	  **older;			/* and of those that are older than what is stored */
@@ -246,7 +247,8 @@ mark_keys(const ExactStagePage *p, const ExactFeedEntity *entity, const char *do
 			if (!is_stale(stale, rows->keys[i]))
 				seen[nseen++] = rows->keys[i];
 	}
-	exact_dirty_key_seen(p->division, entity->name, seen, nseen, p->sent_at);
+	if (stale->dirty)
+		exact_dirty_key_seen(p->division, entity->name, seen, nseen, p->sent_at);
 	if (stale->nlate > 0)
 		exact_dirty_key_want(p->division, asked, stale->late, stale->nlate,
 							 EXACT_DIRTY_BEFORE_DELETION);
@@ -325,7 +327,8 @@ static const char stage_sql[] =
 	"  min(version) FILTER (WHERE deleted),"
 	"  array_agg(key),"
 	"  array_agg(CASE WHEN $14 THEN parent ELSE key END) FILTER (WHERE deleted),"
-	"  array_agg(CASE WHEN $14 THEN parent ELSE key END) FILTER (WHERE NOT deleted)"
+	"  array_agg(CASE WHEN $14 THEN parent ELSE key END) FILTER (WHERE NOT deleted),"
+"  EXISTS (SELECT FROM exact.dirty_key d WHERE d.division = $1 AND d.entity = $2)"
 	" FROM compared"
 	" WHERE stale";
 
@@ -366,6 +369,7 @@ exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactSt
 	stale.keys = exact_cell_texts(0, 5, &stale.n);
 	stale.late = exact_cell_texts(0, 6, &stale.nlate);
 	stale.older = exact_cell_texts(0, 7, &stale.nolder);
+	stale.dirty = exact_cell_bool(0, 8, false);
 	if (reread_from > 0 && (p->reread_from == 0 || reread_from < p->reread_from))
 		p->reread_from = reread_from;
 	p->stale += stale.n;

@@ -10,6 +10,7 @@
 #include "base/sql.h"
 #include "state/feed_state.h"
 
+/* One text a reason: each chooses the feeds, one function of the install script does the rest. */
 uint64
 exact_feed_state_from_start(ExactFromStart reason, int division, const char *name, int64 *run)
 {
@@ -73,49 +74,50 @@ exact_feed_state_lock(int division, const char *feed, int64 mark, int64 run, boo
  * $5: the run is complete. Notifications that came before it began are followed by it; so are
  * those from a time that is still to come, which are of a clock that was set back.
  */
+#define FOLLOWED_SQL "$5 AND (s.notified_last < $7 OR s.notified_last > clock_timestamp())"
+static const char save_sql[] =
+"INSERT INTO exact.feed_state AS s"
+" (division, feed, mark, run, run_state, next_link, run_started_at,"
+"  run_first_max, run_max, run_rising, run_rows,"
+"  complete_at, first_complete_at,"
+"  next_run_at, fields_digest, errors, reread_from,"
+"  run_whole, whole_at, whole_rows)"
+" VALUES ($1, $2, $3, $4, CASE WHEN $5 THEN 'idle' ELSE 'paging' END, $6, $7,"
+"  $8, $9, $10, $11,"
+"  CASE WHEN $5 THEN clock_timestamp() END, CASE WHEN $5 THEN clock_timestamp() END,"
+"  $12, $13, 0, $14,"
+"  $15 AND NOT $5, CASE WHEN $15 AND $5 THEN $7 END, CASE WHEN $15 AND $5 THEN $11 ELSE 0 END)"
+" ON CONFLICT (division, feed) DO UPDATE SET"
+"  mark = excluded.mark,"
+"  run = excluded.run,"
+"  run_state = excluded.run_state,"
+"  next_link = excluded.next_link,"
+"  run_started_at = excluded.run_started_at,"
+"  run_first_max = excluded.run_first_max,"
+"  run_max = excluded.run_max,"
+"  run_rising = excluded.run_rising,"
+"  run_rows = excluded.run_rows,"
+"  complete_at = coalesce(excluded.complete_at, s.complete_at),"
+"  first_complete_at = coalesce(s.first_complete_at, excluded.complete_at),"
+"  next_run_at = excluded.next_run_at,"
+"  fields_digest = excluded.fields_digest,"
+"  errors = 0,"
+"  reread_from = excluded.reread_from,"
+"  run_whole = excluded.run_whole,"
+"  whole_at = coalesce(excluded.whole_at, s.whole_at),"
+"  whole_rows = CASE WHEN excluded.whole_at IS NULL THEN s.whole_rows"
+"    ELSE excluded.whole_rows END,"
+"  notified_first = CASE WHEN " FOLLOWED_SQL " THEN NULL"
+"    WHEN $5 AND s.notified_first < $7 THEN s.notified_last"
+"    ELSE s.notified_first END,"
+"  notified_last = CASE WHEN " FOLLOWED_SQL " THEN NULL"
+"    ELSE s.notified_last END,"
+"  last_error = CASE WHEN s.confirm_errors > 0 THEN s.last_error END,"
+"  last_error_at = CASE WHEN s.confirm_errors > 0 THEN s.last_error_at END";
+
 void
 exact_feed_state_save(const ExactFeedPage *page)
 {
-#define FOLLOWED_SQL "$5 AND (s.notified_last < $7 OR s.notified_last > clock_timestamp())"
-	static const char sql[] =
-	"INSERT INTO exact.feed_state AS s"
-	" (division, feed, mark, run, run_state, next_link, run_started_at,"
-	"  run_first_max, run_max, run_rising, run_rows,"
-	"  complete_at, first_complete_at,"
-	"  next_run_at, fields_digest, errors, reread_from,"
-	"  run_whole, whole_at, whole_rows)"
-	" VALUES ($1, $2, $3, $4, CASE WHEN $5 THEN 'idle' ELSE 'paging' END, $6, $7,"
-	"  $8, $9, $10, $11,"
-	"  CASE WHEN $5 THEN clock_timestamp() END, CASE WHEN $5 THEN clock_timestamp() END,"
-	"  $12, $13, 0, $14,"
-	"  $15 AND NOT $5, CASE WHEN $15 AND $5 THEN $7 END, CASE WHEN $15 AND $5 THEN $11 ELSE 0 END)"
-	" ON CONFLICT (division, feed) DO UPDATE SET"
-	"  mark = excluded.mark,"
-	"  run = excluded.run,"
-	"  run_state = excluded.run_state,"
-	"  next_link = excluded.next_link,"
-	"  run_started_at = excluded.run_started_at,"
-	"  run_first_max = excluded.run_first_max,"
-	"  run_max = excluded.run_max,"
-	"  run_rising = excluded.run_rising,"
-	"  run_rows = excluded.run_rows,"
-	"  complete_at = coalesce(excluded.complete_at, s.complete_at),"
-	"  first_complete_at = coalesce(s.first_complete_at, excluded.complete_at),"
-	"  next_run_at = excluded.next_run_at,"
-	"  fields_digest = excluded.fields_digest,"
-	"  errors = 0,"
-	"  reread_from = excluded.reread_from,"
-	"  run_whole = excluded.run_whole,"
-	"  whole_at = coalesce(excluded.whole_at, s.whole_at),"
-	"  whole_rows = CASE WHEN excluded.whole_at IS NULL THEN s.whole_rows"
-	"    ELSE excluded.whole_rows END,"
-	"  notified_first = CASE WHEN " FOLLOWED_SQL " THEN NULL"
-	"    WHEN $5 AND s.notified_first < $7 THEN s.notified_last"
-	"    ELSE s.notified_first END,"
-	"  notified_last = CASE WHEN " FOLLOWED_SQL " THEN NULL"
-	"    ELSE s.notified_last END,"
-	"  last_error = CASE WHEN s.confirm_errors > 0 THEN s.last_error END,"
-	"  last_error_at = CASE WHEN s.confirm_errors > 0 THEN s.last_error_at END";
 	ExactArg	args[15];
 
 	args[0] = exact_arg_int4(page->division);
@@ -134,7 +136,7 @@ exact_feed_state_save(const ExactFeedPage *page)
 	args[12] = exact_arg_text(page->fields_digest);
 	args[13] = page->reread_from > 0 ? exact_arg_int8(page->reread_from) : exact_arg_null(INT8OID);
 	args[14] = exact_arg_bool(page->run_whole);
-	exact_sql(sql, 15, args);
+	exact_sql(save_sql, 15, args);
 }
 
 void
