@@ -13,12 +13,17 @@ use ExactTest;
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
+# The odd forms of the books, without one that the hub does not stand yet: simulator/weather_known.md
+my @books = qw(drafts balances charges reverse_charge including overtyped rounding system budget zero zero_guid
+  null_vat);
+
 # Starts simulator/exact-online on a free port; options as of its command line.
 sub start
 {
 	my ($class, @options) = @_;
 	my $program = dirname(dirname(__FILE__)) . '/simulator/exact-online';
-	my $server = spawn_server([ $program, '--port', '0', @options ], qr{ready (http://\S+)});
+	my $books = 'books=' . $json->encode(\@books);
+	my $server = spawn_server([ $program, '--port', '0', '--set', $books, @options ], qr{ready (http://\S+)});
 	my $self = bless { server => $server, url => $server->{match}[0],
 		http => HTTP::Tiny->new(timeout => 60, max_redirect => 0) }, $class;
 

@@ -65,7 +65,7 @@ class _Service:
 class ExactOnline(_Service):
     NAME, LAUNCHER = "the Exact Online simulator", "exact-online"
     FORMS = ("--set", "ledger=repeat",
-             "--set", 'books=["rejected","drafts","balances","charges","reverse_charge","including","overtyped",'
+             "--set", 'books=["drafts","balances","charges","reverse_charge","including","overtyped",'
              '"rounding","system","zero","zero_guid","null_vat"]')
 
     @property
