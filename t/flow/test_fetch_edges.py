@@ -189,7 +189,8 @@ def test_late_first_loads_leave_the_reserve(engine_free, start_hub):
     changes are kept.
     """
     port = free_port()
-    hub = start_hub(engine_free, "--preset", "finance", "--records", 100, "--divisions", 1,
+    # plain books: each entry has transaction lines
+    hub = start_hub(engine_free, "--preset", "finance", "--records", 100, "--divisions", 1, "--set", "books=[]",
                     settings={**SLOW, "exact_databricks.debounce": "100ms", "exact_databricks.live_reserve": 80})
     listening(hub, port)
     hub.enable(entities=("glaccount", *DOCUMENTS))
