@@ -41,6 +41,14 @@ def arguments(name, description):
     return parser
 
 
+def last_lines(failure):
+    """The end of the log that a failure names."""
+    log = getattr(failure, "log", None)
+    if not log or not pathlib.Path(log).exists():
+        return []
+    return pathlib.Path(log).read_text(errors="replace").splitlines()[-25:]
+
+
 def run(name, body):
     """The exit status of body(): its own, 1 after a failure that is told with the end of its log, 130 after Ctrl-C."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its children with SIGINT ignored
@@ -52,10 +60,9 @@ def run(name, body):
         return 130
     except (Failed, SqlError) as failure:
         say(f"\nthe {name} cannot go on: {failure}")
-        log = getattr(failure, "log", None)
-        if log and pathlib.Path(log).exists():
-            lines = pathlib.Path(log).read_text(errors="replace").splitlines()[-25:]
-            say(f"the last lines of {log}:\n" + "\n".join("  | " + line[:200] for line in lines))
+        lines = getattr(failure, "lines", None) or last_lines(failure)
+        if lines:
+            say(f"the last lines of {failure.log}:\n" + "\n".join("  | " + line[:200] for line in lines))
         return 1
     finally:
         processes.stop_all()

@@ -182,8 +182,8 @@ class Hub:
             self.cluster.remove()
 
 
-def simulators(directory, exact=(), databricks=()):
-    """Both simulators; they start side by side."""
-    workspace = Databricks.launch(directory, *databricks)
-    online = ExactOnline.launch(directory, *exact)
+def simulators(directory, exact=(), databricks=(), calm=(True, True)):
+    """Both simulators; they start side by side. `calm`: each with the forms that the hub stands."""
+    workspace = Databricks.launch(directory, *databricks, calm=calm[1])
+    online = ExactOnline.launch(directory, *exact, calm=calm[0])
     return ExactOnline.attach(online), Databricks.attach(workspace)

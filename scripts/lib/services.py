@@ -21,11 +21,12 @@ class _Service:
         self.info = self.get("info")
 
     @classmethod
-    def launch(cls, directory, *arguments):
-        """Starts the simulator and does not wait for it; attach() does."""
+    def launch(cls, directory, *arguments, calm=True):
+        """Starts the simulator and does not wait for it; attach() does. `calm`: with the forms that the hub stands."""
         directory = pathlib.Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        command = [str(ROOT / "simulator" / cls.LAUNCHER), "--port", "0", *cls.FORMS, *map(str, arguments)]
+        command = [str(ROOT / "simulator" / cls.LAUNCHER), "--port", "0", *(cls.FORMS if calm else ()),
+                   *map(str, arguments)]
         return Server(cls.NAME, command, directory / f"{cls.LAUNCHER}.log",
                       {"EXACT_DATABRICKS_PYTHON": sys.executable})
 

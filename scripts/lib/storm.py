@@ -8,17 +8,22 @@ import random
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from busy_day import Day, counted, idle_calls, spend
 from cluster import SqlError
-from command import TERMINAL, arguments, run, say, say_line, seconds_text
+from command import TERMINAL, arguments, last_lines, run, say, say_line, seconds_text
+from each_form import each
+from faults import Faults
 from hub import Hub, simulators
 from kills import BACK_WITHIN, WORKERS, kill, working
 from ledger import balance
+from living import Living, dead_keys
+from processes import Failed
 from services import ExactOnline
 from truth import Comparison
-from weather import Weather
+from weather import SERVICES, Weather, parse_form
+from weather import report as weather_report
 
 TICK = 0.25                 # seconds between two handfuls of changes
 UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0, "--token-day-limit", 0,
@@ -26,7 +31,8 @@ UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit",
 NOTIFICATIONS = {"webhook_loss": 0.05, "webhook_duplicate": 0.1, "webhook_reorder": 0.2, "webhook_delay_min": 0.1,
                  "webhook_delay_max": 2.0,
                  "webhook_retry_delay": 2.0, "webhook_retries": 10, "webhook_parallel": 16}
-PATIENCE = {"none": 300, "spark": 1800}  # seconds for each step of the quiet, and one more for ten changes
+# seconds for each step of the quiet, and one more for ten changes; the first load has 1,500 more
+PATIENCE = {"none": 300, "spark": 1800}
 
 
 @dataclass
@@ -38,7 +44,9 @@ class Plan:
     seed: int = 1
     rate: float = 33.0          # changes a second
     engine: str = "none"
-    faults: float = 2.0         # seconds between two, for each service
+    faults: float = 2.0         # seconds between two, for each service; 0: none
+    weather: Weather = field(default_factory=Weather)
+    patience: int = 0           # seconds instead of PATIENCE, for the first load too
 
 
 class Stream(threading.Thread):
@@ -73,16 +81,22 @@ class Storm:
     def __init__(self, hub, plan):
         self.hub, self.plan = hub, plan
         self.begun, self.shown, self.slowest, self.kills = time.monotonic(), 0.0, 0.0, collections.Counter()
-        self.weather, self.late = None, 0
+        self.faults, self.living, self.late = None, None, 0
+        self.patience = plan.patience or PATIENCE[plan.engine]
 
     def blow(self):
         """The stream with its faults and kills, to its end."""
         hub, plan = self.hub, self.plan
         hub.exact.post("config", **NOTIFICATIONS)
+        if hub.exact.get("config")["webhook_retry_form"] == "growing":  # 30 s in all
+            hub.exact.post("config", webhook_retries=4)
         self.begun = time.monotonic()
         self.stream = Stream(hub.exact.url, plan)
-        self.weather = Weather(ExactOnline(hub.exact.url), type(hub.databricks)(hub.databricks.url), hub.schema,
-                               plan.seed, plan.faults).start()
+        if plan.faults:
+            self.faults = Faults(ExactOnline(hub.exact.url), type(hub.databricks)(hub.databricks.url), hub.schema,
+                                 plan.seed, plan.faults).start()
+        self.living = Living(hub)
+        self.living.start()
         self.stream.start()
         draw = random.Random(f"kills {plan.seed}")
         try:
@@ -93,13 +107,14 @@ class Storm:
                 self.stream.kills += 1
             self.watch(lambda: not self.stream.is_alive())
         finally:
-            self.weather.stop()
+            if self.faults:
+                self.faults.stop()
         self.progress(last=True)
 
     def watch(self, ended):
         while not ended():
-            for part in (self.stream, self.weather):
-                if part.problem:
+            for part in (self.stream, self.faults, self.living):
+                if part and part.problem:
                     raise part.problem
             self.progress()
             time.sleep(0.05)
@@ -119,7 +134,7 @@ class Storm:
                     FROM exact.inbox WHERE at > to_timestamp({at}))""") == "t"
             except SqlError:  # the server is in recovery
                 return False
-        self.hub.wait_for(f"work goes on after kill -9 of the {victim}", goes_on, PATIENCE[self.plan.engine], 0.1)
+        self.hub.wait_for(f"work goes on after kill -9 of the {victim}", goes_on, self.patience, 0.1)
         took = time.time() - at
         self.late += took > BACK_WITHIN
         self.slowest = max(self.slowest, took)
@@ -145,7 +160,8 @@ class Storm:
 
     def calm(self):
         """Quiet: every notification has arrived, everything is read once more, and nothing waits."""
-        hub, seconds = self.hub, PATIENCE[self.plan.engine] + self.plan.changes / 10
+        hub, seconds = self.hub, self.patience + self.plan.changes / 10
+        self.plan.weather.end(hub.exact, hub.databricks)
         hub.exact.post("config", webhook_delay_min=0.0, webhook_delay_max=0.0)
         hub.wait_for("every notification was sent", lambda: hub.exact.get("webhooks/pending")["pending"] == 0, seconds)
         hub.wait_for("every notification was taken",
@@ -161,15 +177,17 @@ class Storm:
 
     def approve(self):
         """
-        As an operator who knows that so many were deleted: what only a complete read can tell is held when it is much.
-        How many there were.
+        As an operator who looks the records up in Exact Online: what is gone there may go, else all of them stay.
+        How many questions there were.
         """
-        held = self.hub.query("SELECT id, division, entity, cardinality(keys) AS n FROM exact.held_delete "
+        held = self.hub.query("SELECT id, division, entity, keys FROM exact.held_delete "
                               "WHERE state = 'held' ORDER BY id")
         for question in held:
-            self.hub.psql(f"SELECT exact.approve({question['id']})")
-            say(f"held           {question['n']} deletes of {question['entity']} in division "
-                f"{question['division']}: approved")
+            division, entity = question["division"], question["entity"]
+            gone = set(question["keys"]) <= dead_keys(self.hub.exact, division, entity)
+            self.hub.psql(f"SELECT exact.{'approve' if gone else 'reject'}({question['id']})")
+            say(f"held           {len(question['keys'])} deletes of {entity} in division {division}: "
+                f"{'approved' if gone else 'rejected'}")
         return len(held)
 
     def lost_notifications(self, sent):
@@ -188,13 +206,16 @@ class Storm:
     def verdict(self):
         """The comparison, one line a finding, and whether all is well."""
         hub, good = self.hub, True
-        report = Comparison(hub.exact, hub.databricks, hub.schema, lost_answers=bool(self.plan.kills)).run()
+        # in weather an answer may lack rows, so that what was served is no list of versions
+        report = Comparison(hub.exact, hub.databricks, hub.schema, lost_answers=bool(self.plan.kills),
+                            now=self.plan.weather.reaches("exact")).run()
         ledger = balance(hub.databricks, hub.table("transactionlines"))
         sent = hub.exact.get("webhooks", kind="event")["webhooks"]
         answered, missing = self.lost_notifications(sent)
         audit = hub.query("SELECT * FROM exact.verify_audit()")
         found = [("comparison", not report.differences, report),
                  ("ledger", not ledger.off, ledger),
+                 *([("deletes", not self.living.wrong, self.living)] if self.living else []),
                  ("notifications", not missing, f"{len(sent):,} made, {sum(m['state'] == 'lost' for m in sent):,} of "
                   f"them lost on the way, {answered:,} answered with 200: "
                   + (f"{len(missing)} are not in exact.inbox, the first is no. {missing[0]}" if missing
@@ -205,11 +226,14 @@ class Storm:
             say(f"{name:<14} {text}")
             good = good and right
         hits = {}
-        for (service, kind), n in sorted(self.weather.hits.items() if self.weather else (), key=lambda hit: -hit[1]):
+        for (service, kind), n in sorted(self.faults.hits.items() if self.faults else (), key=lambda hit: -hit[1]):
             if n:
                 hits.setdefault(service, []).append(f"{kind} {n}")
         for service, kinds in hits.items():
             say(f"faults         {service}: {', '.join(kinds)}")
+        if self.plan.weather.blows:
+            for line in weather_report((hub.exact, hub.databricks)):
+                say(line)
         if self.plan.kills:
             say(f"kills          {', '.join(f'{n} {victim}' for victim, n in self.kills.items())}; work went on within "
                 f"{self.slowest:.1f} s"
@@ -221,10 +245,13 @@ def launch(directory, plan, limited=False):
     """Both simulators and a hub with all workers, configured and authorised; the first load begins. `limited`: with the
     limits, intervals and ages of tokens of the real service."""
     directory = pathlib.Path(directory)
+    weather = plan.weather
     exact, databricks = simulators(directory, ("--fast", "--preset", "finance", "--records", plan.records,
                                                "--divisions", plan.divisions, "--seed", plan.seed,
-                                               "--token-mode", "forgiving", *(() if limited else UNLIMITED)),
-                                   ("--engine", plan.engine))
+                                               "--token-mode", "forgiving", *(() if limited else UNLIMITED),
+                                               *weather.options("exact")),
+                                   ("--engine", plan.engine, "--seed", plan.seed, *weather.options("databricks")),
+                                   (weather.calm("exact"), weather.calm("databricks")))
     hub = Hub(directory / "hub", exact, databricks, settings={
         "exact_databricks.merge_interval": "500ms" if plan.engine == "none" else "5s",
         **({"exact_databricks.sync_interval": 0} if limited else {"exact_databricks.sync_interval": "120s",
@@ -261,25 +288,54 @@ def end_of_day(storm):
     return refused == 0 and busiest <= 60
 
 
+def plan_of(given):
+    weather = Weather(given.weather, tuple(SERVICES) if given.side == "both" else (given.side,))
+    for side, name, share in given.form:
+        weather.forms.setdefault(side, {})[name] = share
+    weather.given = {"exact": given.exact, "databricks": given.databricks}
+    return Plan(given.changes, given.kills, given.divisions, given.records, given.seed, given.rate, given.engine,
+                given.faults, weather, given.patience)
+
+
 def storm(given):
-    plan = Plan(given.changes, given.kills, given.divisions, given.records, given.seed, given.rate, engine=given.engine)
+    plan = plan_of(given)
     what = "the end of a busy day" if given.day else f"{plan.changes:,} changes, {plan.kills} kills"
     say(f"exact_databricks storm: {what}, {plan.divisions} divisions, preset finance, engine {plan.engine}, seed "
-        f"{plan.seed}")
-    hub = launch(given.directory, plan, given.day)
-    say(f"first load     {sum(hub.exact.info['records'].values()):,} records in {seconds_text(first_load(hub))}")
+        f"{plan.seed}, weather {given.weather:g}")
+    if given.each:
+        return 1 if each(plan, given.directory, lambda alone, directory: one(alone, directory, False)) else 0
+    return 0 if one(plan, given.directory, given.day) else 1
+
+
+def one(plan, directory, day):
+    """A storm from the first load to the verdict, which it returns; ends what it started."""
+    hub = launch(directory, plan, day)
+    try:
+        return blow(hub, plan, day)
+    except Failed as failure:
+        failure.lines = last_lines(failure)     # they are gone with the hub
+        raise
+    finally:
+        for part in (hub, hub.exact, hub.databricks):
+            part.stop()
+
+
+def blow(hub, plan, day):
+    say(f"first load     {sum(hub.exact.info['records'].values()):,} records in "
+        f"{seconds_text(first_load(hub, plan.patience or PATIENCE[plan.engine] + 1500))}")
     made, kept = Storm(hub, plan), True
-    if given.day:
+    if day:
         kept = end_of_day(made)
     else:
         made.blow()
+        made.living.end()
         begun = time.monotonic()
         made.calm()
         say(f"quiet          everything read once more and delivered after {seconds_text(time.monotonic() - begun)}")
-    return 0 if made.verdict() and kept else 1
+    return made.verdict() and kept
 
 
-def main():
+def parser():
     parser = arguments("storm", "Random changes under faults of both services; at the end everything is compared with "
                        "the truth.")
     parser.add_argument("--changes", type=int, default=Plan.changes, metavar="N",
@@ -293,8 +349,27 @@ def main():
                         help="changes a second (default: %(default)s)")
     parser.add_argument("--day", action="store_true", help="instead: the end of a busy day with the service's "
                         "limits of calls")
-    parser.add_argument("--seed", type=int, default=Plan.seed, help="of records, changes, faults and kills")
-    given = parser.parse_args()
+    parser.add_argument("--faults", type=float, default=Plan.faults, metavar="SECONDS",
+                        help="between two faults of each service (default: %(default)s), 0: none")
+    parser.add_argument("--weather", type=float, default=0.0, metavar="SHARE",
+                        help="how often the simulators draw the forms of their READMEs, 0 (calm) to 1")
+    parser.add_argument("--side", choices=("both", *SERVICES), default="both", help="whose weather it is")
+    parser.add_argument("--each", action="store_true",
+                        help="instead: one storm for each form of the weather, with that form alone")
+    parser.add_argument("--form", type=parse_form, action="append", default=[], metavar="[SIDE:]FORM[=SHARE]",
+                        help="draw this form besides, for instance exact:omit=0.1; may be repeated")
+    parser.add_argument("--exact", action="append", default=[], metavar="NAME=VALUE",
+                        help="a setting of the Exact Online simulator; may be repeated")
+    parser.add_argument("--databricks", action="append", default=[], metavar="NAME=VALUE",
+                        help="a setting of the Databricks simulator; may be repeated")
+    parser.add_argument("--seed", type=int, default=Plan.seed, help="of records, changes, faults, kills and weather")
+    parser.add_argument("--patience", type=int, default=0, metavar="SECONDS",
+                        help="for the first load and each step of the quiet (default: 300 and more)")
+    return parser
+
+
+def main():
+    given = parser().parse_args()
     return run("storm", lambda: storm(given))
 
 

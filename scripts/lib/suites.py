@@ -254,12 +254,15 @@ def simulators(run, pattern=None):
     return _pytest(run, *(_files_of("simulator/tests", pattern) if pattern else ["simulator/tests"]))
 
 
+OF_KILLS = ("t/flow/test_kills.py", "t/flow/test_storm.py", "t/flow/test_weather.py")
+
+
 def flow(run, pattern=None):
     """The whole flow on Spark and Delta, bad input, races, secrets; everything compared with the truth."""
     if pattern:
         return _pytest(run, *_files_of("t/flow", pattern), seconds=2100)
-    return _pytest(run, "t/flow", "--deselect", "t/flow/test_kills.py", "--deselect", "t/flow/test_storm.py",
-                   seconds=2100)
+    others = [option for test in OF_KILLS for option in ("--deselect", test)]
+    return _pytest(run, "t/flow", *others, seconds=2100)
 
 
 def kills(run):
@@ -267,7 +270,7 @@ def kills(run):
     Short runs of scripts/kills and scripts/storm: workers and postmaster killed in the middle of work, under faults of
     both services.
     """
-    return _pytest(run, "t/flow/test_kills.py", "t/flow/test_storm.py")
+    return _pytest(run, *OF_KILLS)
 
 
 # The first lane is short; then the clusters' tests, which mostly wait, run beside those that use the engine.

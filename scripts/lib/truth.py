@@ -80,8 +80,7 @@ class Comparison:
                 for division in self.divisions:
                     self.compare_truth(entity, division, types,
                                        {r["_key"]: r for r in rows if int(r["_division"]) == division})
-                if len({(r["_division"], r["_seq"]) for r in versions}) != len(versions):
-                    self.report.differ(entity, "two versions in history have the same _seq")
+                self.compare_newest(entity, rows, versions)
                 continue
             self.check_columns(entity, types, history_types)
             self.check_history_order(entity, versions)
@@ -95,6 +94,20 @@ class Comparison:
             if len({(r["_division"], r["_key"]) for r in rows}) != len(rows):
                 self.report.differ(entity, "two current rows have the same key")
         return self.report
+
+    def compare_newest(self, entity, rows, versions):
+        """No version stands twice in history, and its newest of each record is the current one."""
+        self.report.versions += len(versions)
+        if len({(r["_division"], r["_seq"]) for r in versions}) != len(versions):
+            self.report.differ(entity, "two versions in history have the same _seq")
+        newest = {}
+        for version in sorted(versions, key=lambda v: int(v["_seq"])):
+            newest[version["_division"], version["_key"]] = int(version["_seq"])
+        for row in rows:
+            if newest.pop((row["_division"], row["_key"]), None) != int(row["_seq"]):
+                self.report.differ(f"{entity} {row['_division']} {row['_key']}", "is not the newest version in history")
+        for division, key in newest:
+            self.report.differ(f"{entity} {division} {key}", "is in history and not in the current table")
 
     def types(self, table):
         """{column: type in capitals} as Delta describes the table."""

@@ -1,148 +1,86 @@
-"""Faults of both services, drawn by a seed and armed one after the other while something runs.
+"""The weather of a storm: which forms the two simulators draw, at which shares, and which of them were met.
 
-Each is one that the real services are known for and that needs no human: what a division freezes or parks for is left
-out, and error answers stay below the ten an hour that block an endpoint.
+Calm is what the hub's other tests start with: the simulators' defaults, and the old forms that services.py names.
 """
-import collections
-import random
-import threading
-import time
+import json
+from dataclasses import dataclass, field
 
-RESOURCES = ("sync/Financial/GLAccounts", "sync/Logistics/Items", "sync/CRM/Accounts",
-             "sync/PurchaseOrder/PurchaseOrders", "sync/Financial/TransactionLines",
-             "sync/SalesInvoice/SalesInvoices", "sync/Deleted", "purchaseentry/PurchaseEntries",
-             "salesentry/SalesEntries", "purchase/PurchaseInvoices",
-             "generaljournalentry/GeneralJournalEntries", "financialtransaction/BankEntries",
-             "financialtransaction/CashEntries", "hrm/Costcenters",
-             "hrm/Costunits", "system/Divisions")
-ERRORS_AN_ENDPOINT = 4      # of ten that block it and six at which the hub stops asking
-TOKEN_EVERY = 20            # seconds; two lost answers in a row would need a human
-KEPT = 15                   # seconds after which a fault that met nothing is taken away
-LOGIN_PAGE = "<html><head><title>Exact Online</title></head><body><form action='/login'></form></body></html>"
+from services import Databricks, ExactOnline
+
+SERVICES = {"exact": ExactOnline, "databricks": Databricks}
 
 
-def _limit(kind, reset):
-    """The three headers of an exhausted limit, in milliseconds of the service's clock."""
-    name = {"minute": "X-RateLimit-Minutely", "day": "X-RateLimit"}[kind]
-    return {f"{name}-Limit": "60" if kind == "minute" else "5000", f"{name}-Remaining": "0",
-            f"{name}-Reset": str(int(reset * 1000))}
-
-
+@dataclass
 class Weather:
-    """`hits` counts what was met, by service and fault. Starts with start(), ends with stop()."""
+    share: float = 0.0                          # 0 is calm, 1 draws each form at its full rate
+    sides: tuple = ("exact", "databricks")      # whose weather it is
+    forms: dict = field(default_factory=dict)   # {side: {form: share}}: drawn besides
+    given: dict = field(default_factory=dict)   # {side: [NAME=VALUE]}: settings at the start
 
-    def __init__(self, exact, databricks, schema, seed, gap=1.0):
-        self.exact, self.databricks, self.schema, self.gap = exact, databricks, schema, gap
-        self.random = random.Random(f"weather {seed}")
-        self.hits = collections.Counter()
-        self.armed = []             # (service, id, kind, since)
-        self.errors = collections.Counter()
-        # divisions that were refused without a word about when; they pause for a minute, so once each
-        self.cooled = set()
-        self.token_at = time.monotonic()
-        self.problem = None
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+    @property
+    def blows(self):
+        return any(map(self.reaches, SERVICES))
 
-    def start(self):
-        self._thread.start()
-        return self
+    def options(self, side):
+        """What a simulator is started with."""
+        found = []
+        if self.share and side in self.sides:
+            found += ["--weather", self.share]
+        if self.forms.get(side):
+            found += ["--set", "weather_forms=" + json.dumps(self.forms[side])]
+        for text in self.given.get(side, ()):
+            found += ["--set", text]
+        return found
 
-    def stop(self):
-        self._ended.set()
-        self._thread.join(60)
-        self._sweep(all_of_them=True)
+    def reaches(self, side):
+        """Whether a simulator's answers have forms that calm has not."""
+        return bool((self.share and side in self.sides) or self.forms.get(side) or self.given.get(side))
 
-    def _run(self):
-        try:
-            while not self._ended.wait(self.random.uniform(0.5, 1.5) * self.gap):
-                self._sweep()
-                self._exact()
-                self._databricks()
-        except Exception as error:  # shown by whoever waits for the end
-            self.problem = error
+    def calm(self, side):
+        """Whether a simulator is started with the old forms that the hub stands."""
+        return not (self.share and side in self.sides)
 
-    def _arm(self, service, kind, path, action, **how):
-        number = service.fault(path, action, **how)
-        self.armed.append((service, number, kind, time.monotonic()))
+    @staticmethod
+    def end(exact, databricks):
+        """
+        No form is drawn any more. What Exact Online has chosen for its data stays: they do not change by themselves.
+        """
+        if exact.get("weather")["weather"] or exact.get("weather")["asked"]:
+            chosen = {name: value for name, value in exact.get("weather")["chosen"].items()
+                      if name != "visible_after_max"}
+            exact.post("config", weather=0, weather_forms={}, **chosen)
+        databricks.post("config", weather=0, weather_forms={})
 
-    def _sweep(self, all_of_them=False):
-        """Counts what was met, and takes away what is used up or met nothing."""
-        kept = []
-        for service in (self.exact, self.databricks):
-            found = {fault["id"]: fault for fault in service.get("faults")["faults"]}
-            for entry in (a for a in self.armed if a[0] is service):
-                fault = found.get(entry[1])
-                met = fault.get("hits", fault.get("applied", 0)) if fault else 0
-                hung = fault and fault["action"] == "hang" and met
-                if fault and not all_of_them and (hung or not met) and time.monotonic() - entry[3] < (3
-                        if hung else KEPT):
-                    kept.append(entry)
-                    continue
-                self.hits[service.NAME, entry[2]] += met
-                if fault:
-                    service._call("DELETE", f"faults/{entry[1]}")
-        self.armed = kept
 
-    def _exact(self):
-        draw = self.random
-        path, now = "/api/v1/", time.time()
-        if time.monotonic() - self.token_at > TOKEN_EVERY:
-            self.token_at = time.monotonic()
-            kind = draw.choice(("503", "reset before", "answer lost", "late", "revoked"))
-            if kind == "revoked":
-                self.exact.post("revoke", what="access")
-                self.hits[self.exact.NAME, "access token revoked"] += 1
-            else:
-                self._arm(self.exact, f"token {kind}", "oauth2/token", {"503": "status", "reset before": "reset_before",
-                                                                        "answer lost": "reset_after",
-                                                                        "late": "delay"}[kind],
-                          **{"503": {"status": 503}, "late": {"seconds": 2}}.get(kind, {}))
-        kind = draw.choice(("500", "500", "503", "reset before", "reset after", "late", "held", "hangs", "slow body",
-                            "truncated", "malformed", "login page",
-                            "429 minute", "429 day", "429 bare"))
-        if kind == "500":
-            resource = draw.choice(RESOURCES)
-            self.errors[resource] += 1
-            path += rf"\d+/{resource}\b" if self.errors[resource] <= ERRORS_AN_ENDPOINT else "nowhere"
-        if kind == "429 bare":
-            division = draw.choice(self.exact.divisions)
-            path += f"{division}/" if division not in self.cooled else "nowhere"
-            self.cooled.add(division)
-        action, how = {
-            "500": ("status", {"status": 500, "body": '{"error":{"code":"","message":{"lang":"","value":"An error has '
-                               'occurred."}}}'}),
-            "503": ("status", {"status": 503, "body": "<html>Service Unavailable</html>", "html": True}),
-            "reset before": ("reset_before", {}), "reset after": ("reset_after", {}),
-            "late": ("delay", {"seconds": round(draw.uniform(0.2, 3), 2)}),
-            "held": ("delay_after", {"seconds": round(draw.uniform(0.2, 3), 2)}),
-            "hangs": ("hang", {}), "slow body": ("slow_body", {"bytes_per_second": draw.randrange(5000, 50000)}),
-            "truncated": ("truncate", {"at": draw.randrange(5000)}), "malformed": ("malformed", {}),
-            "login page": ("html", {"body": LOGIN_PAGE}),
-            "429 minute": ("status", {"status": 429, "headers": _limit("minute", now + 2)}),
-            "429 day": ("status", {"status": 429, "headers": _limit("day", now + 3)}),
-            "429 bare": ("status", {"status": 429})}[kind]
-        self._arm(self.exact, kind, path, action, **how)
+def known(text):
+    """[(entry, [option, …])] of the lines of simulator/weather_known.md: options of scripts/storm in backquotes."""
+    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in text.splitlines()
+            if line.startswith("| ")]
+    return [(row[0], row[1].strip("`").split()) for row in rows if row[1].startswith("`--")]
 
-    def _databricks(self):
-        draw = self.random
-        kind, path, action, how = draw.choice((
-            ("reset before", "", "reset_before", {}), ("answer lost", "", "reset_after", {}),
-            ("answer lost", "", "reset_after", {}),
-            ("reset while running", "", "reset_running", {}),
-            ("late", "", "delay", {"seconds": round(draw.uniform(0.2, 3), 2)}), ("503", "", "status", {"status": 503}),
-            ("429", "", "status", {"status": 429, "headers": {"Retry-After": "1"}}),
-            ("half an answer", "", "cut_body", {}), ("login page", "", "html", {}),
-            ("stays queued", "", "pending", {"seconds": round(draw.uniform(1, 6), 2)}),
-            ("runs long", "", "slow", {"seconds": round(draw.uniform(0.5, 4), 2)}),
-            ("conflict after execution", "", "fail_after", {"error_class": "DELTA_CONCURRENT_APPEND",
-                                                            "sql_state": "2D521", "message": "concurrent append"}),
-            ("forgotten", "", "forget", {}), ("token expired", "", "token_expired", {}),
-            ("poll reset", r"/sql/statements/[^/]+$", "reset_before", {"method": "GET"}),
-            ("poll 503", r"/sql/statements/[^/]+$", "status", {"method": "GET", "status": 503}),
-            ("history 503", "history/queries", "status", {"status": 503}),
-            ("token 503", "oidc/v1/token", "status", {"status": 503}),
-            ("token reset", "oidc/v1/token", "reset_before", {})))
-        if not path:
-            how = {**how, "statement": rf"MERGE INTO[^(]*`{self.schema}`"}
-        self._arm(self.databricks, kind, path, action, **how)
+
+def parse_form(text):
+    """(side, form, share) of [exact:|databricks:]FORM[=SHARE]; ValueError."""
+    side, colon, rest = text.partition(":")
+    name, equals, share = (rest if colon else text).partition("=")
+    if (colon and side not in SERVICES) or not name:
+        raise ValueError("SIDE:FORM=SHARE, for instance exact:omit=0.1")
+    return side if colon else "exact", name, float(share) if equals else 1.0
+
+
+def met(services):
+    """[(service, entry, form, how often)] of all forms, those that were never met too."""
+    return [(service.NAME, form["entry"], form["name"], form["met"]) for service in services
+            for form in service.get("weather")["forms"]]
+
+
+def report(services):
+    """Two lines a service: what was met, what was not."""
+    lines = []
+    for service in services:
+        forms = met([service])
+        yes = [f"{name} {n}" for _, _, name, n in sorted(forms, key=lambda f: -f[3]) if n]
+        no = [name for _, _, name, n in forms if not n]
+        lines += [f"met            {service.NAME}: {len(yes)} of {len(forms)} forms: {', '.join(yes)}",
+                  f"never met      {service.NAME}: {', '.join(no) or 'none'}"]
+    return lines

@@ -182,7 +182,7 @@ def routes(workspace):
             settings.update(values)
         except ValueError as error:
             raise _refuse(error) from None
-        if "weather" in values:
+        if values.keys() & {"weather", "weather_forms"}:
             workspace.weather.settle()
         return web.json_response(settings.as_dict())
 

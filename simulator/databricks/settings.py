@@ -1,5 +1,6 @@
 """What can be set at start and, as far as it makes sense later, changed by POST /_control/config."""
 
+import json
 import zoneinfo
 from dataclasses import dataclass, field, fields
 
@@ -82,6 +83,7 @@ class Settings:
     http2: bool = False  # HTTP/2, HSTS and a cookie are offered
 
     weather: float = _share()  # all forms at low rates, see weather.py
+    weather_forms: dict = field(default_factory=dict)  # {form: share} of forms that are drawn in calm too
 
     FIXED = ("catalog", "warehouse_id", "schema")
 
@@ -103,9 +105,23 @@ class Settings:
                 raise ValueError(f"{name} takes one of: {', '.join(rules['choices'])}")
             if "low" in rules and not rules["low"] <= value <= rules["high"]:
                 raise ValueError(f"{name} takes a value from {rules['low']} to {rules['high']}")
+            if name == "weather_forms":
+                value = self._form_shares(value)
             taken[name] = value
         self._contradictions({**{name: getattr(self, name) for name in known}, **taken})
         return taken
+
+    @staticmethod
+    def _form_shares(forms):
+        from .weather import FORMS  # which knows the settings
+
+        rates = {form.name: form.rate for form in FORMS}
+        for form, share in forms.items():
+            if not rates.get(form):
+                raise ValueError(f"weather_forms: no form {form!r} is drawn")
+            if type(share) not in (int, float) or not 0 <= share <= 1:
+                raise ValueError(f"weather_forms: {form} takes a share from 0 to 1")
+        return {form: float(share) for form, share in forms.items()}
 
     @staticmethod
     def _contradictions(all):
@@ -143,6 +159,8 @@ class Settings:
                 if value not in ("true", "false"):
                     raise ValueError(f"{name} takes true or false")
                 values[name] = value == "true"
+            elif kind is dict:
+                values[name] = json.loads(value)
             else:
                 values[name] = kind(value)
         self.update(values)

@@ -168,6 +168,11 @@ class Weather:
     def rng(self, name, key):
         return random.Random(f"{self.seed}:{name}:{key}")
 
+    @property
+    def blows(self):
+        """Whether any form may be drawn."""
+        return self.settings.weather > 0 or bool(self.settings.weather_forms)
+
     def met(self, name):
         assert name in NAMES, name
         self.counts[name] += 1
@@ -175,12 +180,12 @@ class Weather:
     def drawn(self, name, key, share=0.0):
         """Whether the form comes at this opportunity; `share` is what its setting asks for besides the weather."""
         rate = next(form.rate for form in FORMS if form.name == name)
-        chance = max(share, self.settings.weather * rate)
+        chance = max(share, self.settings.weather_forms.get(name, 0.0), self.settings.weather * rate)
         return chance > 0 and self.rng(name, key).random() < chance
 
     def http_rule(self, number, path, method):
         """The rule of a fault for request `number`, None for most."""
-        if self.settings.weather == 0:
+        if not self.blows:
             return None
         if "/history/" in path and self.drawn("repeat_page", number):
             return {"action": "repeat_page", "form": "repeat_page"}
@@ -195,7 +200,7 @@ class Weather:
 
     def statement_rules(self, number):
         """The rules of faults for statement `number`."""
-        if self.settings.weather == 0:
+        if not self.blows:
             return []
         found = [
             {**make(self.rng(name, f"{number}:how")), "form": name}
@@ -212,10 +217,7 @@ class Weather:
         for form in FORMS:
             for name, value in (form.values or {}).items():
                 now = getattr(self.settings, name)
-                if (
-                    now == getattr(defaults, name)
-                    and self.rng(form.name, "run").random() < self.settings.weather * form.rate
-                ):
+                if now == getattr(defaults, name) and self.drawn(form.name, "run"):
                     self._before[name] = now
                     setattr(self.settings, name, value)
 
@@ -223,6 +225,7 @@ class Weather:
         forms = [{"entry": f.entry, "name": f.name, "rate": f.rate, "met": self.counts[f.name]} for f in FORMS]
         return {
             "weather": self.settings.weather,
+            "asked": self.settings.weather_forms,
             "seed": self.seed,
             "run": {name: getattr(self.settings, name) for name in self._before},
             "forms": forms,

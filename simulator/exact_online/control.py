@@ -266,7 +266,7 @@ class Control(WebhookControl):
     def post_config(self, given):
         self.sim.settings.change(given)
         self.sim.settings.given |= set(given)
-        if "weather" in given:
+        if given.keys() & {"weather", "weather_forms"}:
             self.sim.choose()
         self.sim.settle()
         return self.sim.settings.public()

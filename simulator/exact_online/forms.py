@@ -173,7 +173,12 @@ class Weather:
         return True
 
     def share(self, name, explicit=0.0):
-        return max(explicit, self.settings.weather * FORMS[name].rate)
+        return max(explicit, self.settings.weather_forms.get(name, 0.0), self.settings.weather * FORMS[name].rate)
+
+    @property
+    def blows(self):
+        """Whether any form may be drawn."""
+        return self.settings.weather > 0 or bool(self.settings.weather_forms)
 
     def draw(self, rng, name, explicit=0.0):
         """Whether a form is in this answer; counts it."""
@@ -189,7 +194,7 @@ class Weather:
 
     def fault(self, rng, token):
         """{action, …} of the fault that the weather draws for a request, or None."""
-        if not self.settings.weather:
+        if not self.blows:
             return None
         for name in DRAWN_FAULTS:
             if rng.random() < self.share(name) and (not token or name in ON_TOKENS):
@@ -199,24 +204,27 @@ class Weather:
     def choose(self, defaults):
         """The forms of the whole service, anew: {setting: value} that the weather sets. `defaults` are the values of
         calm."""
-        rng, weather, found = random.Random(f"weather {self.settings.seed}"), self.settings.weather, {}
+        rng, found = random.Random(f"weather {self.settings.seed}"), {}
+        weather, forms = self.settings.weather, self.settings.weather_forms
         for name, (values, form) in ALTERNATIVES.items():
             draw, value = rng.random(), rng.choice(values)
             if name in self.settings.given:
                 continue
-            if weather and (name in ALWAYS or draw < min(1.0, weather * FORMS[form].rate * 2)):
+            always = name in ALWAYS and weather > 0
+            if always or draw < min(1.0, max(forms.get(form, 0.0), weather * FORMS[form].rate * 2)):
                 found[name] = value
             elif name in self.chosen:
                 found[name] = defaults[name]
-        self.chosen = {name: value for name, value in found.items() if value != defaults.get(name)} if weather else {}
+        self.chosen = {name: value for name, value in found.items() if value != defaults.get(name)}
         return found
 
     def public(self):
         """For the control API: each form, how often it was met, and what was chosen."""
-        forms = [{"entry": form.entry, "name": name, "what": form.what, "drawn": form.rate > 0,
+        forms = [{"entry": form.entry, "name": name, "what": form.what, "drawn": form.rate > 0, "rate": form.rate,
                   "met": self.counts[name]}
                  for name, form in FORMS.items()]
-        return {"weather": self.settings.weather, "seed": self.settings.seed, "chosen": self.chosen, "forms": forms,
+        return {"weather": self.settings.weather, "seed": self.settings.seed,
+                "asked": self.settings.weather_forms, "chosen": self.chosen, "forms": forms,
                 "met": sum(form["met"] > 0 for form in forms),
                 "never": [form["name"] for form in forms if not form["met"]]}
 

@@ -21,7 +21,7 @@ FORGERIES = ("lower", "base64", "reserialized", "unescaped", "flipped", "unsigne
 def draw(rng, weather=None):
     """A combination of styles as chance has it; most messages are plain. Weather adds the rarer ones."""
     found = [style for style, share in DRAWN.items() if rng.random() < share]
-    if weather is not None and weather.settings.weather:
+    if weather is not None and weather.blows:
         rare = [style for style, form in WEATHER.items() if rng.random() < weather.share(form)]
         found += rare[:1]
         if "old_names" in rare[:1]:

@@ -286,7 +286,7 @@ class Simulator:
         styles = list(s.json_style)
         if not styles and s.json_style_share and call.rng.random() < s.json_style_share:
             styles = [call.rng.choice(JSON_STYLES)]
-        styles += [name for name in JSON_STYLES if name not in styles and s.weather
+        styles += [name for name in JSON_STYLES if name not in styles and self.weather.blows
                    and call.rng.random() < self.weather.share(name)]
         for name in styles:
             self.weather.met(name)
@@ -558,7 +558,7 @@ class Simulator:
         info, now = division.info, self.clock.now()
         if division.blocked_until and now >= division.blocked_until:
             info["blocking_status"], division.blocked_until = 0, 0.0
-        elif not info["blocking_status"] and self.settings.weather and call.rng.random() < self.weather.share(
+        elif not info["blocking_status"] and self.weather.blows and call.rng.random() < self.weather.share(
             "blocking"):
             info["blocking_status"], division.blocked_until = call.rng.randrange(1, 7), now + call.rng.uniform(3, 15)
         if info["blocking_status"] and call.method != "GET":

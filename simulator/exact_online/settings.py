@@ -5,7 +5,7 @@ import json
 import random
 import uuid
 
-from .forms import ALTERNATIVES, FAMILIES, JSON_STYLES
+from .forms import ALTERNATIVES, FAMILIES, FORMS, JSON_STYLES
 from .notification import STYLES
 
 TOKEN_MODES = ("strict", "forgiving")
@@ -92,6 +92,7 @@ class Settings:
     webhook_retry_form: str = "fixed"
     subscription_loss: float = 0.0
     weather: float = 0.0
+    weather_forms: dict = dataclasses.field(default_factory=dict)
     visible_after_min: dict = dataclasses.field(default_factory=lambda: dict.fromkeys(FAMILIES, 0.0))
     visible_after_max: dict = dataclasses.field(default_factory=lambda: dict.fromkeys(FAMILIES, 0.3))
     deleted_loss: float = 0.0
@@ -174,6 +175,8 @@ class Settings:
         if isinstance(value, list) and not all(isinstance(element, int if name == "error_statuses" else str)
                                                for element in value):
             raise ValueError(f"{name} takes a list of {'statuses' if name == 'error_statuses' else 'texts'}")
+        if name == "weather_forms":
+            value = _shares(value)
         if name == "mandatory_filters" and not all(isinstance(v, list) and all(isinstance(f, str) for f in v)
                                                    for v in value.values()):
             raise ValueError("mandatory_filters takes {resource: [fields]}")
@@ -192,6 +195,16 @@ def _by_family(name, value, current):
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
             raise ValueError(f"{name} takes seconds that are not negative, not {seconds!r}")
     return {**current, **{family: float(seconds) for family, seconds in value.items()}}
+
+
+def _shares(forms):
+    """{form: share} of forms that are drawn without the weather too."""
+    for form, share in forms.items():
+        if form not in FORMS or not FORMS[form].rate:
+            raise ValueError(f"weather_forms: no form {form!r} is drawn")
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
+            raise ValueError(f"weather_forms: {form} takes a share between 0 and 1")
+    return {form: float(share) for form, share in forms.items()}
 
 
 def contradiction(s):

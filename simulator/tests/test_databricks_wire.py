@@ -370,6 +370,9 @@ def test_bad_settings(workspace):
     for values, text in (
         ({"nothing": 1}, "no such setting"),
         ({"weather": 1.5}, "from 0 to 1"),
+        ({"weather_forms": {"nothing_like_it": 0.1}}, "no form 'nothing_like_it' is drawn"),
+        ({"weather_forms": {"variable": 0.1}}, "no form 'variable' is drawn"),
+        ({"weather_forms": {"conflict": 1.1}}, "conflict takes a share from 0 to 1"),
         ({"close_on_answer": -0.1}, "from 0 to 1"),
         ({"error_form": "loud"}, "takes one of"),
         ({"slots": 0}, "from 1"),
@@ -460,6 +463,15 @@ def test_weather_is_repeatable():
             server.stop()
     assert answers[0] == answers[1] != answers[2]
     assert reports[0] == reports[1] and reports[0]["seed"] == 9
+
+
+def test_forms_that_are_asked_for(workspace):
+    workspace.config(weather_forms={"scheduling": 1, "time_zone": 1.0})
+    assert workspace.control("GET", "weather")["run"] == {"time_zone": "America/Los_Angeles"}
+    assert workspace.submit("SELECT 1").json()["status"]["state"] == "FAILED"
+    workspace.config(weather_forms={})
+    assert workspace.submit("SELECT 1").json()["status"]["state"] == "SUCCEEDED"
+    assert workspace.control("GET", "weather")["run"] == {} and workspace.met("scheduling") == 1
 
 
 def test_weather_report(workspace):

@@ -94,6 +94,16 @@ def test_what_was_set_is_not_chosen_by_the_weather():
         assert not sim.control("config")["shared_versions"]
 
 
+def test_forms_that_are_asked_for_come_without_the_rest_of_the_weather():
+    with twin("--set", 'weather_forms={"empty": 1, "post_nulls": 1}') as sim:
+        assert sim.control("weather")["chosen"] == {"post_nulls": True}
+        answers(sim, 3)
+        kinds = {f["name"] for f in sim.control("weather")["forms"] if f["met"]}
+        assert "empty" in kinds and not kinds & {"omit", "short_page", "bom", "late"}
+        sim.control("config", {"weather_forms": {}})
+        assert sim.control("weather")["chosen"] == {}
+
+
 def test_it_is_printed_at_start(capfd):
     with Running("--records", 80, "--divisions", 1, "--weather", 0.25, "--seed", 77):
         pass
@@ -107,7 +117,9 @@ def calm():
 
 
 @pytest.mark.parametrize("wanted", [
-    {"nothing_like_it": 1}, {"weather": 1.5}, {"weather": -0.1}, {"weather": "much"}, {"short_pages": 2},
+    {"nothing_like_it": 1}, {"weather_forms": {"nothing_like_it": 0.1}}, {"weather_forms": {"omit": 1.1}},
+    {"weather_forms": {"recode": 0.5}}, {"weather_forms": ["omit"]},
+    {"weather": 1.5}, {"weather": -0.1}, {"weather": "much"}, {"short_pages": 2},
     {"deleted_loss": 1.01}, {"bom": True},
     {"json_style": ["upside_down"]}, {"json_style": "ascii"}, {"ledger": "other"}, {"books": ["everything"]},
     {"visible_after_max": -1},

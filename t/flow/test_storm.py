@@ -14,8 +14,9 @@ def test_storm(tmp_path):
         first_load(hub, 120)
         storm = Storm(hub, plan)
         storm.blow()
+        storm.living.end()
         storm.calm()
-        assert sum(storm.weather.hits.values()) > KILLS and sum(storm.kills.values()) == KILLS
+        assert sum(storm.faults.hits.values()) > KILLS and sum(storm.kills.values()) == KILLS
         assert storm.verdict()
     finally:
         hub.stop()
