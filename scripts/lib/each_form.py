@@ -4,6 +4,7 @@ import dataclasses
 import io
 import pathlib
 
+from cluster import SqlError
 from command import say
 from processes import Failed
 from services import Databricks, ExactOnline
@@ -38,7 +39,7 @@ def each(plan, directory, blow):
         with contextlib.redirect_stdout(words):
             try:
                 equal, why = blow(alone, directory / str(number)), ""
-            except Failed as failure:
+            except (Failed, SqlError) as failure:
                 equal, why = False, str(failure).splitlines()[0]
         lines = words.getvalue().splitlines()
         met = next((line for line in lines if line.startswith("met ") and f"{name} " in line), "")

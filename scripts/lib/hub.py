@@ -30,7 +30,10 @@ def write_secret(path, text):
 
 
 class Hub:
-    def __init__(self, directory, exact, databricks, database="erp", schema="exact", cluster=None, settings=None):
+    def __init__(self, directory, exact, databricks, database="erp", schema="exact", cluster=None, settings=None,
+                 tries=1):
+        """`tries`: how often a DBA does again by hand what a service refused."""
+        self.tries = tries
         self.directory = pathlib.Path(directory)
         self.exact, self.databricks = exact, databricks
         self.database, self.schema = database, schema
@@ -96,11 +99,23 @@ class Hub:
 
     def authorize(self, app="erp"):
         """Consent as a DBA gives it: the URL opened in a browser, the address it ends at pasted back."""
+        return self.again(lambda: self._authorize(app))
+
+    def _authorize(self, app):
         url = self.value(f"SELECT exact.authorize_url({literal(app)})")
         answer = requests.get(url, allow_redirects=False, timeout=30)
         if "Location" not in answer.headers:
             raise Failed(f"the consent page answered {answer.status_code}: {answer.text[:300]}")
         return self.value(f"SELECT exact.authorize({literal(app)}, {literal(answer.headers['Location'])})")
+
+    def again(self, step):
+        for left in reversed(range(self.tries)):
+            try:
+                return step()
+            except (SqlError, Failed, requests.RequestException):
+                if not left:
+                    raise
+        return None
 
     def set_up(self):
         """All workers, configured with the secrets of the simulators and authorised; nothing is enabled yet."""
@@ -122,7 +137,7 @@ class Hub:
 
     def discover(self, app="erp"):
         """The app's divisions into exact.division, all disabled."""
-        self.psql(f"SELECT count(*) FROM exact.discover_divisions({literal(app)})")
+        self.again(lambda: self.psql(f"SELECT count(*) FROM exact.discover_divisions({literal(app)})"))
 
     def enable(self, divisions=None, entities=ENTITIES, workspace="lake", app="erp"):
         """Divisions switched on and given their entities; the first load then starts by itself."""

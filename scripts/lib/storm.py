@@ -252,7 +252,7 @@ def launch(directory, plan, limited=False):
                                                *weather.options("exact")),
                                    ("--engine", plan.engine, "--seed", plan.seed, *weather.options("databricks")),
                                    (weather.calm("exact"), weather.calm("databricks")))
-    hub = Hub(directory / "hub", exact, databricks, settings={
+    hub = Hub(directory / "hub", exact, databricks, tries=10 if weather.blows else 1, settings={
         "exact_databricks.merge_interval": "500ms" if plan.engine == "none" else "5s",
         **({"exact_databricks.sync_interval": 0} if limited else {"exact_databricks.sync_interval": "120s",
                                                                   "exact_databricks.refresh_after": "60s"})})
