@@ -38,8 +38,8 @@ static const Row rows[] = {
 	{"DELTA_METADATA_CHANGED", "2D521", "x", "BAD_REQUEST", 20, "x", AGAIN},
 	{"DELTA_MAX_COMMIT_RETRIES_EXCEEDED", "40000", "x", "BAD_REQUEST", 20, "x", AGAIN},
 	/* the service: again, five times */
-	{"INTERNAL_ERROR", "XX000", "Query could not be scheduled: HTTP Response code: 503", "BAD_REQUEST",
-	5, "Query could not be scheduled: HTTP Response code: 503", AGAIN},
+	{"INTERNAL_ERROR", "XX000", "Query could not be scheduled: HTTP Response code: 503",
+		"BAD_REQUEST", 5, "Query could not be scheduled: HTTP Response code: 503", AGAIN},
 	{"", "", "The warehouse is not there", "TEMPORARILY_UNAVAILABLE", 5,
 	"The warehouse is not there", AGAIN},
 	{"", "", "x", "INTERNAL_ERROR", 5, "x", AGAIN},
@@ -68,8 +68,8 @@ static const Row rows[] = {
 		" violated by row with values:\n - AmountDC : 7 12", "BAD_REQUEST", 0,
 		"a value does not fit the constraint positive (DELTA_VIOLATE_CONSTRAINT_WITH_VALUES)",
 	FIND},
-	{"DELTA_NOT_NULL_CONSTRAINT_VIOLATED", "23502", "NOT NULL constraint violated for column: Code.",
-		"BAD_REQUEST", 0, "a value does not fit the constraint Code"
+	{"DELTA_NOT_NULL_CONSTRAINT_VIOLATED", "23502",
+		"NOT NULL constraint violated for column: Code.", "BAD_REQUEST", 0, "a value does not fit the constraint Code"
 	" (DELTA_NOT_NULL_CONSTRAINT_VIOLATED)", FIND},
 	/* what is not there or not as it was: refused, the caller knows better */
 	{"TABLE_OR_VIEW_NOT_FOUND", "42P01", "The table or view `t` cannot be found", "NOT_FOUND", 0,
@@ -146,7 +146,8 @@ expect(const Row *row, const char *form, const char *message, const char *state)
 {
 	ExactCallAnswer answer = make_answer(message, state, row->code);
 	const ExactFault *fault = exact_statement_error_refused(&request, "id", &answer);
-	char	   *shown = psprintf("Databricks refused the MERGE into main.exact.items: %s", row->shown);
+	char	   *shown = psprintf("Databricks refused the MERGE into main.exact.items: %s",
+								 row->shown);
 
 	CHECK(strcmp(answer.sqlstate, row->sqlstate) == 0);
 	CHECK(exact_statement_error_repeats(&answer) == row->repeats);

@@ -11,7 +11,7 @@
 
 typedef struct ExactErrorClass
 {
-	const char *name;			/* "CAST_INVALID_INPUT", without a subclass; "" when there is none */
+	const char *name;			/* "CAST_INVALID_INPUT", without a subclass; "" for none */
 	/* of the answer; else that of the class; else that in the text; "" when there is none */
 	const char *sqlstate;
 	/* the text behind class, code and exception, without the echoed statement; not tidied */
