@@ -30,9 +30,6 @@ sub simulator
 	my $seconds = delete $options{seconds} // 90;
 	my @command = ("$root/simulator/databricks-workspace", '--port', '0');
 
-	# forms that the hub does not stand yet: simulator/weather_known.md has a line for each
-	push @command, '--grant', 'CREATE SCHEMA ON main', '--chunk-rows', '10000',
-	  map { ('--set', $_) } qw(chunk_bytes=4194304 error_form=field permission_form=class_line);
 	push @command, map { ("--$_", $options{$_}) } sort keys %options;
 	my $server = spawn_server(\@command, qr{ready (http://\S+)}, $seconds);
 	my %simulator = (url => $server->{match}[0], server => $server);

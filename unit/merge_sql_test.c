@@ -67,8 +67,10 @@ expect_type(const char *type, const char *expected)
 	"CAST(r.`_seq` AS BIGINT) AS `_seq`, " \
 	"r.`ID` AS `ID`, r.`Supplier` AS `Supplier`, r.`SupplierName` AS `SupplierName`, r.`Remark` " \
 	"AS `Remark`, " \
-	"CAST(r.`AmountDC` AS DECIMAL(28,4)) AS `AmountDC`, CAST(r.`OrderDate` AS DATE) AS " \
-	"`OrderDate`, r.`_op` AS `_op`, " \
+	"coalesce(CAST(r.`AmountDC` AS DECIMAL(28,4)), CASE WHEN r.`AmountDC` IS NOT NULL " \
+	"THEN raise_error('exact: ANSI_MODE is off') END) AS `AmountDC`, " \
+	"coalesce(CAST(r.`OrderDate` AS DATE), CASE WHEN r.`OrderDate` IS NOT NULL " \
+	"THEN raise_error('exact: ANSI_MODE is off') END) AS `OrderDate`, r.`_op` AS `_op`, " \
 	"CAST(r.`_valid` AS BOOLEAN) AS `_valid`, r.`_problems` AS `_problems`, CAST(r.`_batch` AS " \
 	"BIGINT) AS `_batch`, " \
 	"CAST(r.`_staged_at` AS TIMESTAMP) AS `_staged_at`"
@@ -132,7 +134,8 @@ test_tables(StringInfo out)
 		   "purchaseorder/PurchaseOrders: the current state, "
 		   "one row per record; deleted ones stay with _deleted'\nTBLPROPERTIES "
 		   "('delta.enableChangeDataFeed' = 'true', "
-		   "'delta.enableDeletionVectors' = 'true', 'exact.entity' = 'purchaseorders', "
+		   "'delta.enableDeletionVectors' = 'true', 'delta.feature.timestampNtz' = 'supported', "
+		   "'exact.entity' = 'purchaseorders', "
 		   "'exact.installation' = 'i1')");
 	exact_merge_sql_create_table(out, &target, EXACT_TABLE_HISTORY);
 	expect("history table", out,
@@ -142,7 +145,8 @@ test_tables(StringInfo out)
 		   "purchaseorder/PurchaseOrders: every version of "
 		   "every record, in the order of _seq'\nTBLPROPERTIES ('delta.enableDeletionVectors' "
 		   "= 'false', "
-		   "'delta.isolationLevel' = 'Serializable', 'exact.entity' = 'purchaseorders', "
+		   "'delta.isolationLevel' = 'Serializable', 'delta.feature.timestampNtz' = 'supported', "
+		   "'exact.entity' = 'purchaseorders', "
 		   "'exact.installation' = 'i1')");
 	exact_merge_sql_describe(out, &target, EXACT_TABLE_HISTORY);
 	expect("describe", out, "DESCRIBE TABLE `main`.`exact`.`orders_history`");

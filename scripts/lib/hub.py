@@ -92,6 +92,7 @@ class Hub:
         workspace_row = {"name": workspace, "host": d["host"], "warehouse_id": d["warehouse_id"],
                          "catalog": d["catalog"],
                          "schema": self.schema, "client_id": d["client_id"], **dict(workspace_row)}
+        self.databricks.make_schema(self.schema)
         for table, row in (("app", app_row), ("workspace", workspace_row)):
             self.psql(f"INSERT INTO exact.{table} ({', '.join(row)}) VALUES ({', '.join(map(literal, row.values()))})")
         return self.import_secrets({f"app.{app}.client_secret": e["client_secret"],

@@ -91,11 +91,15 @@ class ExactOnline(_Service):
 
 class Databricks(_Service):
     NAME, LAUNCHER = "the Databricks simulator", "databricks-workspace"
-    FORMS = ("--chunk-rows", "10000", "--set", "chunk_bytes=4194304", "--set", "error_form=field",
-             "--set", "permission_form=class_line", "--grant", "CREATE SCHEMA ON main")
 
     def sql(self, statement):
         return self.post("sql", statement=statement)
+
+    def make_schema(self, name):
+        """What docs/setup.md has the owner of the catalog do for a schema."""
+        full = f"{self.info['catalog']}.{name}"
+        self.sql(f"CREATE SCHEMA IF NOT EXISTS {full}")
+        self.sql(f"GRANT USE SCHEMA, CREATE TABLE, SELECT, MODIFY ON SCHEMA {full} TO `{self.info['client_id']}`")
 
     def rows(self, table):
         """All rows of a Delta table, read through the engine, as dictionaries."""

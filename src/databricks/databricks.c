@@ -29,27 +29,14 @@
 #define GET_TIMEOUT_MS 60000
 #define MAX_RETRY_AFTER_S 3600
 #define MAX_HISTORY_PAGES 20
+#define MAX_ROWS 1000000		/* of a result: no statement of the hub reads so many */
 #define HISTORY_MARGIN_MS 600000	/* our clock against the service's */
-
-/* The statuses that mean something here (RFC 9110) */
-enum
-{
-	HTTP_OK = 200,
-	HTTP_CREATED = 201,
-	HTTP_CLIENT_ERRORS = 400,	/* from here on */
-	HTTP_UNAUTHORIZED = 401,
-	HTTP_FORBIDDEN = 403,
-	HTTP_NOT_FOUND = 404,
-	HTTP_TOO_MANY_REQUESTS = 429,
-	HTTP_SERVER_ERRORS = 500,	/* from here on */
-	HTTP_NOT_IMPLEMENTED = 501,
-	HTTP_UNAVAILABLE = 503
-};
 
 typedef enum CallKind
 {
 	CALL_EXECUTE,
 	CALL_POLL,
+	CALL_CHUNK,					/* of either: the next chunk of its result */
 	CALL_FIND,
 	CALL_WAREHOUSE
 } CallKind;
@@ -69,6 +56,9 @@ typedef struct Call
 	char	   *first_url;
 	int			pages;
 	bool		renewed;		/* its token was refused once */
+	const char *origin;			/* EXECUTE, POLL: of the workspace */
+	ExactCallAnswer *answer;	/* CHUNK: what was read so far */
+	ExactChunk	chunk;
 	ExactCallDone done;
 	void	   *arg;
 } Call;
@@ -85,6 +75,7 @@ make_call(const ExactWorkspace *workspace, CallKind kind, ExactCallDone done, vo
 	call->context = context;
 	call->kind = kind;
 	call->workspace = MemoryContextStrdup(context, workspace->name);
+	call->origin = MemoryContextStrdup(context, workspace->origin);
 	if (workspace->workspace_id != NULL)
 	{
 		StringInfoData line;
@@ -128,11 +119,30 @@ make_fault(int sqlstate, char *message, const ExactHttpResponse *response, const
 	return exact_fault_make(sqlstate, message, detail, hint != NULL ? pstrdup(hint) : NULL);
 }
 
+/* A statement that has succeeded stays one that has, whatever becomes of its further rows. */
+static void
+end_without_rows(Call *call, ExactRows rows, const ExactFault *fault, TimestampTz retry_at)
+{
+	ExactCallAnswer answer = *call->answer;
+
+	answer.rows = rows;
+	answer.fault = fault;
+	answer.retry_at = retry_at;
+	end_call(call, &answer);
+}
+
 static void
 end_with_fault(Call *call, ExactCallOutcome outcome, const ExactFault *fault, TimestampTz retry_at)
 {
 	ExactCallAnswer answer;
 
+	if (call->kind == CALL_CHUNK)
+	{
+		bool		later = outcome == EXACT_CALL_LATER || outcome == EXACT_CALL_UNKNOWN;
+
+		end_without_rows(call, later ? EXACT_ROWS_LATER : EXACT_ROWS_GONE, fault, retry_at);
+		return;
+	}
 	memset(&answer, 0, sizeof(answer));
 	answer.outcome = outcome;
 	answer.fault = fault;
@@ -194,25 +204,6 @@ read_history(Call *call, const ExactHttpResponse *response, ExactCallAnswer *ans
 
 /* ---- any answer ---- */
 
-/* 401, or the 403 that is about the token and not about a privilege */
-static bool
-is_token_refused(const ExactHttpResponse *response)
-{
-	char	   *code;
-	char	   *message;
-
-	if (response->status == HTTP_UNAUTHORIZED)
-		return true;
-	if (response->status != HTTP_FORBIDDEN)
-		return false;
-	code = exact_databricks_answer_text(response, "error_code");
-	message = exact_databricks_answer_text(response, "message");
-	if (code != NULL && strcmp(code, "PERMISSION_DENIED") == 0)
-		return false;
-	return message != NULL && (strstr(message, "token") != NULL ||
-							   strstr(message, "Token") != NULL);
-}
-
 static void
 end_unusable(Call *call, const ExactHttpResponse *response)
 {
@@ -243,6 +234,62 @@ turn_page(Call *call, const ExactCallAnswer *answer, const char *next)
 	return true;
 }
 
+/* ---- a statement's answer ---- */
+
+static void
+end_succeeded(Call *call, const ExactHttpResponse *response)
+{
+	char	   *gap = exact_databricks_answer_gap(call->answer, &call->chunk);
+
+	if (gap == NULL)
+		end_call(call, call->answer);
+	else
+		end_without_rows(call, EXACT_ROWS_GONE,
+						 make_fault(ERRCODE_EXACT_BAD_ANSWER, gap, response, NULL), 0);
+}
+
+static void
+start_chunk(Call *call)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+
+	call->kind = CALL_CHUNK;
+	call->method = "GET";
+	call->body = NULL;
+	call->body_len = 0;
+	call->url = psprintf("%s%s", call->origin, call->chunk.next);
+	call->renewed = false;
+	MemoryContextSwitchTo(old);
+	start_call(call);
+}
+
+/* The state of a statement, or more of its rows. What is read lives as long as the call. */
+static void
+take_statement(Call *call, const ExactHttpResponse *response)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+	bool		good;
+
+	if (call->kind == CALL_CHUNK)
+		good = exact_databricks_answer_chunk(response, call->answer, &call->chunk);
+	else
+	{
+		call->answer = palloc0(sizeof(ExactCallAnswer));
+		good = exact_databricks_answer_statement(response, call->answer, &call->chunk);
+	}
+	call->answer->ms += response->ms;
+	MemoryContextSwitchTo(old);
+	if (!good)
+		end_unusable(call, response);
+	else if (call->answer->state != EXACT_STATEMENT_SUCCEEDED &&
+			 call->answer->state != EXACT_STATEMENT_CLOSED)
+		end_call(call, call->answer);
+	else if (call->chunk.next == NULL || call->answer->nrows > MAX_ROWS)
+		end_succeeded(call, response);
+	else
+		start_chunk(call);
+}
+
 /* An answer with a status of success: read by what was asked. */
 static void
 take_good_answer(Call *call, ExactHttpResponse *response)
@@ -258,8 +305,9 @@ take_good_answer(Call *call, ExactHttpResponse *response)
 	{
 		case CALL_EXECUTE:
 		case CALL_POLL:
-			good = exact_databricks_answer_statement(response, &answer);
-			break;
+		case CALL_CHUNK:
+			take_statement(call, response);
+			return;
 		case CALL_WAREHOUSE:
 			answer.warehouse_state = exact_databricks_answer_text(response, "state");
 			answer.warehouse_name = exact_databricks_answer_text(response, "name");
@@ -286,7 +334,7 @@ end_refused(Call *call, const ExactHttpResponse *response)
 	char	   *message;
 	const char *hint = "Check host and warehouse_id in exact.workspace.";
 
-	if (is_token_refused(response))
+	if (exact_databricks_answer_token_refused(response))
 	{
 		sqlstate = ERRCODE_EXACT_NOT_AUTHORIZED;
 		message = psprintf("Databricks refuses a new token too: %s", words);
@@ -297,7 +345,7 @@ end_refused(Call *call, const ExactHttpResponse *response)
 	{
 		message = psprintf("Databricks refused the call: %s", words);
 		if (response->status == HTTP_FORBIDDEN)
-			hint = "Grant the service principal CAN USE on the warehouse.";
+			hint = exact_databricks_answer_forbidden(words);
 	}
 	end_with_fault(call, EXACT_CALL_REFUSED, make_fault(sqlstate, message, response, hint), 0);
 }
@@ -316,9 +364,11 @@ take_bad_status(Call *call, const ExactHttpResponse *response)
 		end_with_fault(call, EXACT_CALL_LATER, make_fault(away, message, response, NULL),
 					   retry_after(response));
 	}
-	else if (response->status == HTTP_NOT_FOUND && call->kind == CALL_POLL)
+	else if (response->status == HTTP_NOT_FOUND &&
+			 (call->kind == CALL_POLL || call->kind == CALL_CHUNK))
 	{
-		message = pstrdup("Databricks has forgotten the statement");
+		message = pstrdup(call->kind == CALL_POLL ? "Databricks has forgotten the statement" :
+						  "the result of the statement is gone");
 		end_with_fault(call, EXACT_CALL_GONE, make_fault(away, message, response, NULL), 0);
 	}
 	else if (response->status < HTTP_CLIENT_ERRORS ||
@@ -345,7 +395,7 @@ take_answer(ExactHttpResponse *response, void *arg)
 	}
 	else if (response->status == HTTP_OK || response->status == HTTP_CREATED)
 		take_good_answer(call, response);
-	else if (is_token_refused(response) && !call->renewed)
+	else if (exact_databricks_answer_token_refused(response) && !call->renewed)
 	{
 		call->renewed = true;
 		exact_databricks_token_rejected(call->workspace);

@@ -38,15 +38,24 @@ typedef enum ExactStatementState
 {
 	EXACT_STATEMENT_PENDING,	/* or running */
 	EXACT_STATEMENT_SUCCEEDED,
-	EXACT_STATEMENT_CLOSED,		/* succeeded, its result is no longer there */
+	EXACT_STATEMENT_CLOSED,		/* succeeded; its result comes with the answer or is gone */
 	EXACT_STATEMENT_FAILED,
 	EXACT_STATEMENT_CANCELED
 } ExactStatementState;
 
+/* Of a statement that succeeded: are its rows all in the answer? */
+typedef enum ExactRows
+{
+	EXACT_ROWS_WHOLE,
+	EXACT_ROWS_LATER,			/* a chunk could not be read now: the same question again */
+	/* gone, cut or never sent: they come only when the statement runs again */
+	EXACT_ROWS_GONE
+} ExactRows;
+
 typedef struct ExactCallAnswer
 {
 	ExactCallOutcome outcome;
-	const ExactFault *fault;	/* unless OK */
+	const ExactFault *fault;	/* unless OK with all rows */
 	TimestampTz retry_at;		/* LATER, when the service said so; else 0 */
 	double		ms;
 	/* of a statement */
@@ -54,8 +63,10 @@ typedef struct ExactCallAnswer
 	const char *statement_id;
 	const char *error_code;		/* FAILED: "BAD_REQUEST", ... */
 	const char *error_class;	/* "CAST_INVALID_INPUT", "" when there is none */
-	const char *sqlstate;		/* "22018", "" when there is none */
+	const char *sqlstate;		/* "22018", also that of the class; "" when there is none */
 	const char *error_text;		/* as sent: may hold values of records, not for logs */
+	const char *error_words;	/* of it, behind class, code and exception; likewise */
+	ExactRows	rows;
 	int			nrows;
 	int			ncolumns;
 	char	  **cells;			/* row by row; NULL for null */
@@ -72,7 +83,10 @@ typedef struct ExactCallAnswer
  */
 typedef void (*ExactCallDone) (const ExactCallAnswer *answer, void *arg);
 
-/* Sends a statement; parameter (may be NULL) is bound to :batch. Waits up to 30 s on the server. */
+/*
+ * Sends a statement; parameter (may be NULL) is bound to :batch. Waits up to 30 s on the server.
+ * Of one that has succeeded all chunks of its result are read before done is called, by poll too.
+ */
 extern void exact_databricks_execute(const ExactWorkspace *workspace, const char *statement,
 									 const char *parameter, ExactCallDone done, void *arg);
 extern void exact_databricks_poll(const ExactWorkspace *workspace, const char *statement_id,

@@ -11,9 +11,10 @@
 #include "base/words.h"
 #include "databricks/databricks.h"
 #include "databricks/databricks_answer.h"
+#include "databricks/error_class.h"
 #include "http/http_client.h"
+#include "http/url.h"
 
-#define CAPITALS "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
 
 /* The value at a path as text, NULL when it is absent or null */
@@ -49,78 +50,171 @@ exact_databricks_answer_words(const ExactHttpResponse *response)
 	return message;
 }
 
-/*
- * "[CAST_INVALID_INPUT.SUB] The value ... SQLSTATE: 22018 ..." -> class; the state only when the
- * answer has no field for it
- */
+bool
+exact_databricks_answer_token_refused(const ExactHttpResponse *response)
+{
+	char	   *code;
+	char	   *message;
+
+	if (response->status == HTTP_UNAUTHORIZED)
+		return true;
+	if (response->status != HTTP_FORBIDDEN)
+		return false;
+	code = exact_databricks_answer_text(response, "error_code");
+	message = exact_databricks_answer_text(response, "message");
+	if (code != NULL && strcmp(code, "PERMISSION_DENIED") == 0)
+		return false;
+	return message != NULL && (strstr(message, "token") != NULL ||
+							   strstr(message, "Token") != NULL);
+}
+
+/* 403 is of the network, of the address of the workspace, or of a right. */
+const char *
+exact_databricks_answer_forbidden(const char *words)
+{
+	if (strstr(words, "IP ACL") != NULL || strstr(words, "IP access list") != NULL)
+		return "Add the address that the message names, from which this server reaches the"
+			" workspace, to the IP access list of the workspace.";
+	if (strstr(words, "Invalid access to Org") != NULL)
+		return "Check host in exact.workspace; a host that serves several workspaces needs the"
+			" address with ?o=<workspace id>.";
+	return "Grant the service principal CAN USE on the warehouse.";
+}
+
+/* Class, SQLSTATE and words of what failed, in any of the forms that the service has */
 static void
 read_error(const ExactHttpResponse *response, ExactCallAnswer *answer)
 {
 	const char *message = exact_databricks_answer_text(response, "status.error.message");
 	const char *state = exact_databricks_answer_text(response, "status.sql_state");
+	ExactErrorClass error;
 
 	if (message == NULL)
 		message = "no message";
+	exact_error_class_read(message, state, &error);
 	answer->error_code = exact_databricks_answer_text(response, "status.error.error_code");
 	answer->error_text = message;
-	answer->error_class = "";
-	if (*message == '[')
-	{
-		size_t		n = strcspn(message + 1, "].");
-
-		if (n > 0 && n < NAMEDATALEN * 2 && strspn(message + 1, CAPITALS DIGITS "_") == n)
-			answer->error_class = pnstrdup(message + 1, n);
-	}
-	if (state == NULL || strlen(state) != 5)
-	{
-		static const char key[] = "SQLSTATE: ";
-		const char *p = strstr(message, key);
-
-		state = "";
-		if (p != NULL && strspn(p + sizeof(key) - 1, CAPITALS DIGITS) == 5)
-			state = pnstrdup(p + sizeof(key) - 1, 5);
-	}
-	answer->sqlstate = state;
+	answer->error_words = error.words;
+	answer->error_class = error.name;
+	answer->sqlstate = error.sqlstate;
 	if (answer->error_code == NULL)
 		answer->error_code = "";
 }
 
+/* ---- rows ---- */
+
+/* A member of a chunk, which is the whole answer or its "result" */
+static char *
+chunk_text(const ExactHttpResponse *response, const char *chunk, const char *name)
+{
+	return exact_databricks_answer_text(response, psprintf("%s%s", chunk, name));
+}
+
 /*
- * The rows of an INLINE JSON_ARRAY result, all cells strings or null; false when it is malformed.
+ * Adds the rows of a chunk, all cells strings or null; false when it is malformed or not the chunk
+ * that follows.
  */
 static bool
-read_rows(const ExactHttpResponse *response, ExactCallAnswer *answer)
+read_rows(const ExactHttpResponse *response, const char *chunk, ExactCallAnswer *answer)
 {
+	const char *offset = chunk_text(response, chunk, "row_offset");
 	ExactJsonMember member;
 	ExactJson	rows;
+	Size		size;
 
-	if (!exact_json_find(response->body, response->body_len, "result.data_array", &member) ||
-		member.kind == EXACT_JSON_NULL)
+	if (!exact_json_find(response->body, response->body_len, psprintf("%sdata_array", chunk),
+						 &member) || member.kind == EXACT_JSON_NULL)
 		return true;			/* DDL, or no row */
-	if (member.kind != EXACT_JSON_ARRAY || !exact_json_read(member.raw, member.len, &rows))
+	if (member.kind != EXACT_JSON_ARRAY || !exact_json_read(member.raw, member.len, &rows) ||
+		(offset != NULL && strtoll(offset, NULL, 10) != answer->nrows))
 		return false;
 	for (int r = 0; r < rows.n; r++)
 	{
 		ExactJson	row;
 
 		if (!exact_json_read(rows.members[r].raw, rows.members[r].len, &row) ||
-			row.kind != EXACT_JSON_ARRAY || row.n == 0 || (r > 0 && row.n != answer->ncolumns))
+			row.kind != EXACT_JSON_ARRAY || row.n == 0 ||
+			(answer->ncolumns != 0 && row.n != answer->ncolumns))
 			return false;
+		answer->ncolumns = row.n;
 		if (r == 0)
 		{
-			answer->ncolumns = row.n;
-			answer->cells = palloc(sizeof(char *) * rows.n * row.n);
+			size = sizeof(char *) * (answer->nrows + (Size) rows.n) * row.n;
+			answer->cells = answer->cells ? repalloc(answer->cells, size) : palloc(size);
 		}
 		for (int c = 0; c < row.n; c++)
-			answer->cells[r * row.n + c] = exact_json_text(&row.members[c]);
+			answer->cells[(answer->nrows + r) * row.n + c] = exact_json_text(&row.members[c]);
 	}
-	answer->nrows = rows.n;
+	answer->nrows += rows.n;
 	return true;
+}
+
+/*
+ * Where the rest of the rows is. The link is used as it is where it is one of this statement, so
+ * that nothing but its own result is ever asked for. False when there is a rest and no way to it.
+ */
+static bool
+read_next(const ExactHttpResponse *response, const char *chunk, const ExactCallAnswer *answer,
+		  ExactChunk *out)
+{
+	const char *index = chunk_text(response, chunk, "next_chunk_index");
+	char	   *link = chunk_text(response, chunk, "next_chunk_internal_link");
+	char	   *own = psprintf("/api/2.0/sql/statements/%s/result/chunks/",
+							   exact_url_escape(answer->statement_id));
+
+	out->next = NULL;
+	if (link == NULL && index == NULL)
+		return true;
+	if (link != NULL && strncmp(link, own, strlen(own)) == 0 &&
+		strspn(link + strlen(own), DIGITS "row_offset?=&") == strlen(link + strlen(own)))
+		out->next = link;
+	else if (index != NULL && *index != '\0' && strspn(index, DIGITS) == strlen(index))
+		out->next = psprintf("%s%s?row_offset=%d", own, index, answer->nrows);
+	return out->next != NULL;
+}
+
+/* A chunk without a row that names another one would never come to an end. */
+bool
+exact_databricks_answer_chunk(const ExactHttpResponse *response, ExactCallAnswer *answer,
+							  ExactChunk *out)
+{
+	int			before = answer->nrows;
+
+	return read_rows(response, "", answer) && answer->nrows > before &&
+		read_next(response, "", answer, out);
+}
+
+static bool
+read_result(const ExactHttpResponse *response, ExactCallAnswer *answer, ExactChunk *out)
+{
+	const char *total = exact_databricks_answer_text(response, "manifest.total_row_count");
+	const char *truncated = exact_databricks_answer_text(response, "manifest.truncated");
+	ExactJsonMember manifest;
+
+	out->described = exact_json_find(response->body, response->body_len, "manifest", &manifest) &&
+		manifest.kind == EXACT_JSON_OBJECT;
+	out->total = total != NULL ? strtoll(total, NULL, 10) : -1;
+	out->truncated = truncated != NULL && strcmp(truncated, "true") == 0;
+	return read_rows(response, "result.", answer) && read_next(response, "result.", answer, out);
+}
+
+char *
+exact_databricks_answer_gap(const ExactCallAnswer *answer, const ExactChunk *chunk)
+{
+	if (!chunk->described)
+		return pstrdup("the answer comes without its result");
+	if (chunk->truncated)
+		return pstrdup("Databricks has cut the result");
+	if (chunk->total >= 0 && chunk->total != answer->nrows)
+		return psprintf("the answer holds %d of " INT64_FORMAT " rows", answer->nrows,
+						chunk->total);
+	return NULL;
 }
 
 /* States that are not in the list make it no answer about a statement. */
 bool
-exact_databricks_answer_statement(const ExactHttpResponse *response, ExactCallAnswer *answer)
+exact_databricks_answer_statement(const ExactHttpResponse *response, ExactCallAnswer *answer,
+								  ExactChunk *out)
 {
 	static const struct
 	{
@@ -139,6 +233,7 @@ exact_databricks_answer_statement(const ExactHttpResponse *response, ExactCallAn
 
 	if (id == NULL || *id == '\0' || strlen(id) > 100 || state == NULL)
 		return false;
+	memset(out, 0, sizeof(*out));
 	answer->statement_id = id;
 	for (int i = 0; i < (int) lengthof(states); i++)
 	{
@@ -147,7 +242,9 @@ exact_databricks_answer_statement(const ExactHttpResponse *response, ExactCallAn
 		answer->state = states[i].state;
 		if (answer->state == EXACT_STATEMENT_FAILED || answer->state == EXACT_STATEMENT_CANCELED)
 			read_error(response, answer);
-		return answer->state != EXACT_STATEMENT_SUCCEEDED || read_rows(response, answer);
+		if (answer->state == EXACT_STATEMENT_SUCCEEDED || answer->state == EXACT_STATEMENT_CLOSED)
+			return read_result(response, answer, out);
+		return true;
 	}
 	return false;
 }

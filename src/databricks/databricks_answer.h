@@ -12,12 +12,48 @@
 
 #define EXACT_DATABRICKS_WORDS_MAX 300	/* bytes of a text of the service that people are shown */
 
+/* The statuses that mean something here (RFC 9110) */
+enum
+{
+	HTTP_OK = 200,
+	HTTP_CREATED = 201,
+	HTTP_CLIENT_ERRORS = 400,	/* from here on */
+	HTTP_UNAUTHORIZED = 401,
+	HTTP_FORBIDDEN = 403,
+	HTTP_NOT_FOUND = 404,
+	HTTP_TOO_MANY_REQUESTS = 429,
+	HTTP_SERVER_ERRORS = 500,	/* from here on */
+	HTTP_NOT_IMPLEMENTED = 501,
+	HTTP_UNAVAILABLE = 503
+};
+
 /* The text at a path of the answer (json.h), NULL when it is absent or null */
 extern char *exact_databricks_answer_text(const ExactHttpResponse *response, const char *path);
 /* The service's own words about an error, from any of its shapes */
 extern char *exact_databricks_answer_words(const ExactHttpResponse *response);
-/* State, error and rows of a statement; false when the answer is not one about a statement. */
+/* 401, or the 403 that is about the token and not about a privilege */
+extern bool exact_databricks_answer_token_refused(const ExactHttpResponse *response);
+/* The next step after a 403 with these words */
+extern const char *exact_databricks_answer_forbidden(const char *words);
+
+/* What an answer says of the whole result, whose rows may come in several chunks */
+typedef struct ExactChunk
+{
+	bool		described;		/* there is a manifest, so that rows can be missed */
+	int64		total;			/* rows of all chunks, -1: it does not say */
+	bool		truncated;		/* cut by the service */
+	char	   *next;			/* path of the next chunk; NULL: this was the last */
+} ExactChunk;
+
+/*
+ * State, error and first rows of a statement; false when the answer is not one about a statement.
+ */
 extern bool exact_databricks_answer_statement(const ExactHttpResponse *response,
-											  ExactCallAnswer *answer);
+											  ExactCallAnswer *answer, ExactChunk *out);
+/* Adds the rows of the next chunk; false when the answer is not that chunk. */
+extern bool exact_databricks_answer_chunk(const ExactHttpResponse *response,
+										  ExactCallAnswer *answer, ExactChunk *out);
+/* Why the rows that were read are not the whole result; NULL: they are. palloc'd */
+extern char *exact_databricks_answer_gap(const ExactCallAnswer *answer, const ExactChunk *chunk);
 
 #endif

@@ -91,6 +91,22 @@ exact_delta_sql_literal(StringInfo out, const char *value)
 }
 
 void
+exact_delta_sql_cast(StringInfo out, const char *name, const char *type)
+{
+	if (strcmp(type, "STRING") == 0)
+	{
+		appendStringInfoString(out, "r.");
+		exact_delta_sql_identifier(out, name);
+		return;
+	}
+	appendStringInfoString(out, "coalesce(CAST(r.");
+	exact_delta_sql_identifier(out, name);
+	appendStringInfo(out, " AS %s), CASE WHEN r.", type);
+	exact_delta_sql_identifier(out, name);
+	appendStringInfo(out, " IS NOT NULL THEN raise_error('" EXACT_DELTA_SQL_ANSI_OFF "') END)");
+}
+
+void
 exact_delta_sql_table(StringInfo out, const char *catalog, const char *schema, const char *table)
 {
 	exact_delta_sql_identifier(out, catalog);

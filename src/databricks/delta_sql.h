@@ -50,6 +50,16 @@ extern void exact_delta_sql_all_marks(StringInfo out, const ExactHub *hub);
  */
 #define EXACT_DELTA_SQL_FENCED "exact: fenced"
 
+/*
+ * A value of r as a type, NULL for NULL. One that does not fit fails the statement, also on a
+ * warehouse whose ANSI mode is off, where a CAST makes NULL of it: then with these words.
+ */
+extern void exact_delta_sql_cast(StringInfo out, const char *name, const char *type);
+#define EXACT_DELTA_SQL_ANSI_OFF "exact: ANSI_MODE is off"
+#define EXACT_DELTA_SQL_ANSI_HINT \
+	"Set ANSI_MODE to true for the SQL warehouses of the workspace (Admin settings, Compute, SQL" \
+	" warehouses, Data access and SQL parameters); the hub tries again by itself."
+
 extern void exact_delta_sql_create_schema(StringInfo out, const char *catalog, const char *schema);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "base/backoff.h"
 #include "base/clock.h"
+#include "base/errors.h"
 #include "base/fault.h"
 #include "databricks/databricks.h"
 #include "databricks/delta_sql.h"
@@ -27,6 +28,7 @@
 #define LAST_POLL_MS 5000
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 60000
+#define MAX_READINGS 10			/* of a result that does not come whole */
 #define FIRST_SEARCH_MS 1000	/* the history lists a statement a moment after it was sent */
 /* when the history may not be read: as long as a statement may still be on its way */
 #define BLIND_WAIT_MS 60000
@@ -52,6 +54,7 @@ typedef struct Statement
 	char	   *statement_id;
 	int			attempt;		/* sendings */
 	int			failures;		/* in a row, for the backoff */
+	int			repeats;		/* ends that let it be sent again */
 	bool		sent_once_more; /* an error that may pass was given its second chance */
 	long		poll_ms;
 	TimestampTz first_sent;
@@ -180,12 +183,15 @@ finish_succeeded(Statement *st, const ExactCallAnswer *answer)
 {
 	ExactStatementResult result = make_result(EXACT_VERDICT_SUCCEEDED);
 
-	result.nrows = answer->nrows;	/* none when the result is no longer there */
-	result.ncolumns = answer->ncolumns;
-	result.cells = answer->cells;
+	if (answer->rows == EXACT_ROWS_WHOLE)
+	{
+		result.nrows = answer->nrows;
+		result.ncolumns = answer->ncolumns;
+		result.cells = answer->cells;
+	}
 	/* a MERGE answers one row of counts: affected, updated, deleted, inserted */
-	if (answer->nrows == 1 && answer->ncolumns == 4 && answer->cells[0] != NULL)
-		result.affected = strtoll(answer->cells[0], NULL, 10);
+	if (result.nrows == 1 && result.ncolumns == 4 && result.cells[0] != NULL)
+		result.affected = strtoll(result.cells[0], NULL, 10);
 	finish(st, &result, NULL);
 }
 
@@ -218,11 +224,60 @@ keep_id(Statement *st, const char *statement_id)
 		st->statement_id = MemoryContextStrdup(st->context, statement_id);
 }
 
-/* It does not run any more and has had no effect: the same text again. */
+/* It does not run any more and has had no effect: the same text again, later each time. */
 static void
 send_later(Statement *st, const char *why)
 {
+	st->failures = st->repeats++;
 	again_later(st, PHASE_NEW, exact_statement_error_again(&st->request, why), 0);
+}
+
+/*
+ * A reading has succeeded and its rows are not all there: a part of them must not be taken for all.
+ * They are asked for again, or the statement is.
+ */
+static void
+ask_for_rows(Statement *st, const ExactCallAnswer *answer)
+{
+	char	   *message;
+
+	if (answer->rows == EXACT_ROWS_LATER)
+		again_later(st, PHASE_RUNNING, answer->fault, answer->retry_at);
+	else if (st->repeats < MAX_READINGS)
+		send_later(st, answer->fault->message);
+	else
+	{
+		message = psprintf("the %s %s has brought no whole result in %d attempts: %s",
+						   st->request.verb, st->request.table, st->repeats + 1,
+						   answer->fault->message);
+		finish_refused(st, exact_fault_make(ERRCODE_EXACT_BAD_ANSWER, message,
+											answer->fault->detail,
+											pstrdup("The hub tries again by itself.")),
+					   "", false);
+	}
+}
+
+/* It has ended without an effect: once more, as often as such an end allows, or refused. */
+static void
+take_failure(Statement *st, const ExactCallAnswer *answer)
+{
+	int			repeats = exact_statement_error_repeats(answer);
+	bool		again = repeats == 1 ? !st->sent_once_more : st->repeats < repeats;
+	const ExactFault *fault;
+
+	st->sent_once_more |= repeats == 1;
+	if (again)
+	{
+		send_later(st, answer->state == EXACT_STATEMENT_CANCELED ?
+				   "it was cancelled in Databricks" : exact_statement_error_text(answer));
+		return;
+	}
+	if (repeats > 1)
+		fault = exact_statement_error_worn_out(&st->request, st->statement_id, st->repeats + 1,
+											   answer);
+	else
+		fault = exact_statement_error_refused(&st->request, st->statement_id, answer);
+	finish_refused(st, fault, answer->sqlstate, exact_statement_error_fenced(answer));
 }
 
 /* What the service says of a statement whose id is known: done, not yet, or an error. */
@@ -236,7 +291,10 @@ take_state(Statement *st, const ExactCallAnswer *answer)
 	{
 		case EXACT_STATEMENT_SUCCEEDED:
 		case EXACT_STATEMENT_CLOSED:
-			finish_succeeded(st, answer);
+			if (answer->rows == EXACT_ROWS_WHOLE || strcmp(st->request.kind, "check") != 0)
+				finish_succeeded(st, answer);
+			else
+				ask_for_rows(st, answer);
 			return;
 		case EXACT_STATEMENT_PENDING:
 			st->phase = PHASE_RUNNING;
@@ -255,18 +313,7 @@ take_state(Statement *st, const ExactCallAnswer *answer)
 		finish_lapsed(st);
 		return;
 	}
-	if (answer->state == EXACT_STATEMENT_CANCELED)
-		send_later(st, "it was cancelled in Databricks");
-	else if (exact_statement_error_passes(answer))
-		send_later(st, exact_statement_error_text(answer));
-	else if (exact_statement_error_may_pass(answer) && !st->sent_once_more)
-	{
-		st->sent_once_more = true;
-		send_later(st, exact_statement_error_text(answer));
-	}
-	else
-		finish_refused(st, exact_statement_error_refused(&st->request, st->statement_id, answer),
-					   answer->sqlstate, exact_statement_error_fenced(answer));
+	take_failure(st, answer);
 }
 
 static void

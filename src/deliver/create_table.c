@@ -1,9 +1,14 @@
 /*
  * create_table.c - a statement on a Delta table that may not be there yet.
  *
- *   request ── table absent ──► CREATE SCHEMA ──► CREATE TABLE ──► request, once more
+ *   request ── table absent ──► CREATE TABLE ──► request, once more
+ *                                │      ▲
+ *                  schema absent ▼      │
+ *                              CREATE SCHEMA
  *
- * An existing table costs no statement besides the request, and no right to create anything.
+ * An existing table costs no statement besides the request, and no right to create anything. An
+ * existing schema costs no right to create one: Unity Catalog refuses CREATE SCHEMA IF NOT EXISTS
+ * to those who may not, also where the schema exists.
  * Called by fence.c, open_state.c and target.c.
  */
 #include "postgres.h"
@@ -53,25 +58,41 @@ take_repeated(const ExactStatementResult *result, void *arg)
 	end_creation(arg, result);
 }
 
-static void
-take_table(const ExactStatementResult *result, void *arg)
-{
-	Creation   *c = arg;
-
-	if (result->verdict == EXACT_VERDICT_SUCCEEDED)
-		send(c, c->request.kind, c->request.verb, c->request.sql, take_repeated);
-	else
-		end_creation(c, result);
-}
+static void take_table(const ExactStatementResult *result, void *arg);
 
 static void
 take_schema(const ExactStatementResult *result, void *arg)
 {
 	Creation   *c = arg;
 
-	/* without the right to make it: if it is not there, CREATE TABLE says so */
-	if (result->verdict == EXACT_VERDICT_SUCCEEDED || strcmp(result->sqlstate, "42501") == 0)
+	c->making = EXACT_MAKE_TABLE;
+	if (result->verdict == EXACT_VERDICT_SUCCEEDED)
 		send(c, "ddl", "CREATE TABLE for", c->create, take_table);
+	else
+		end_creation(c, result);
+}
+
+static void
+create_schema(Creation *c)
+{
+	const ExactWorkspace *workspace = c->request.workspace;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	exact_delta_sql_create_schema(&sql, workspace->catalog, workspace->schema);
+	send(c, "ddl", "CREATE SCHEMA for", sql.data, take_schema);
+}
+
+static void
+take_table(const ExactStatementResult *result, void *arg)
+{
+	Creation   *c = arg;
+
+	c->request.may_be_absent = false;
+	if (result->verdict == EXACT_VERDICT_SUCCEEDED)
+		send(c, c->request.kind, c->request.verb, c->request.sql, take_repeated);
+	else if (c->making == EXACT_MAKE_SCHEMA_AND_TABLE && exact_statement_absent(result->sqlstate))
+		create_schema(c);
 	else
 		end_creation(c, result);
 }
@@ -83,20 +104,12 @@ take_first(const ExactStatementResult *result, void *arg)
 	bool		absent = result->verdict != EXACT_VERDICT_SUCCEEDED &&
 		exact_statement_absent(result->sqlstate);
 
-	c->request.may_be_absent = false;
-	if (!absent || c->making == EXACT_MAKE_NOTHING)
-		end_creation(c, result);
-	else if (c->making == EXACT_MAKE_TABLE)
+	/* only the CREATE TABLE may still find no schema */
+	c->request.may_be_absent = c->making == EXACT_MAKE_SCHEMA_AND_TABLE;
+	if (absent && c->making != EXACT_MAKE_NOTHING)
 		send(c, "ddl", "CREATE TABLE for", c->create, take_table);
 	else
-	{
-		const ExactWorkspace *workspace = c->request.workspace;
-		StringInfoData sql;
-
-		initStringInfo(&sql);
-		exact_delta_sql_create_schema(&sql, workspace->catalog, workspace->schema);
-		send(c, "ddl", "CREATE SCHEMA for", sql.data, take_schema);
-	}
+		end_creation(c, result);
 }
 
 void

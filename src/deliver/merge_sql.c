@@ -175,7 +175,8 @@ exact_merge_sql_create_table(StringInfo out, const ExactTarget *target, ExactTab
 						   " 'delta.enableDeletionVectors' = 'true'" :
 						   "\nTBLPROPERTIES ('delta.enableDeletionVectors' = 'false',"
 						   " 'delta.isolationLevel' = 'Serializable'");
-	appendStringInfoString(out, ", 'exact.entity' = ");
+	/* this feature is not enabled by a column that is added later */
+	appendStringInfoString(out, ", 'delta.feature.timestampNtz' = 'supported', 'exact.entity' = ");
 	exact_delta_sql_literal(out, target->entity);
 	appendStringInfoString(out, ", 'exact.installation' = ");
 	exact_delta_sql_literal(out, target->hub->installation);
@@ -275,6 +276,18 @@ exact_merge_sql_rows(StringInfo out, int rows, const char *schema, const ExactTa
 	appendStringInfoChar(out, ')');
 }
 
+/* The value of a system column: the hub wrote it, it fits. */
+static void
+append_own(StringInfo out, const Part *part)
+{
+	bool		is_string = strcmp(part->type, "STRING") == 0;
+
+	appendStringInfoString(out, is_string ? "r." : "CAST(r.");
+	exact_delta_sql_identifier(out, part->name);
+	if (!is_string)
+		appendStringInfo(out, " AS %s)", part->type);
+}
+
 /* The rows of :batch with typed columns, for a statement that writes */
 static void
 append_source(StringInfo out, const ExactTarget *target, ExactTable table,
@@ -287,15 +300,13 @@ append_source(StringInfo out, const ExactTarget *target, ExactTable table,
 	initStringInfo(&schema);
 	for (int i = 0; i < n; i++)
 	{
-		bool		is_string = strcmp(parts[i].type, "STRING") == 0;
-
 		if (!is_sent(&parts[i]))
 			continue;
 		appendStringInfoString(out, i == 0 ? "SELECT " : ", ");
-		appendStringInfoString(out, is_string ? "r." : "CAST(r.");
-		exact_delta_sql_identifier(out, parts[i].name);
-		if (!is_string)
-			appendStringInfo(out, " AS %s)", parts[i].type);
+		if (parts[i].system == NULL)
+			exact_delta_sql_cast(out, parts[i].name, parts[i].type);
+		else
+			append_own(out, &parts[i]);
 		appendStringInfoString(out, " AS ");
 		exact_delta_sql_identifier(out, parts[i].name);
 		appendStringInfoString(&schema, i == 0 ? "ARRAY<STRUCT<" : ", ");

@@ -379,8 +379,9 @@ append_merge(StringInfo sql, const OpenTable *table, const ExactTarget *target,
 	appendStringInfoString(sql, " AS t\nUSING (");
 	for (int i = 0; i < table->ncolumns; i++)
 	{
-		appendStringInfo(sql, "%sCAST(r.`%s` AS %s) AS `%s`", i == 0 ? "SELECT " : ", ",
-						 table->columns[i].name, table->columns[i].type, table->columns[i].name);
+		appendStringInfoString(sql, i == 0 ? "SELECT " : ", ");
+		exact_delta_sql_cast(sql, table->columns[i].name, table->columns[i].type);
+		appendStringInfo(sql, " AS `%s`", table->columns[i].name);
 		appendStringInfo(&schema, "%s`%s`: STRING", i == 0 ? "ARRAY<STRUCT<" : ", ",
 						 table->columns[i].name);
 	}

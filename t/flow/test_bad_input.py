@@ -141,9 +141,6 @@ def test_unlisted_or_plain_host(hub, statement):
 
 def test_table_that_exists_with_other_columns(engine_free, start_hub, equal):
     hub = start_hub(engine_free, "--records", 80, "--divisions", 2)
-    engine_free.sql(f"CREATE SCHEMA IF NOT EXISTS main.{hub.schema}")
-    engine_free.sql(f"GRANT USE SCHEMA, CREATE TABLE, SELECT, MODIFY ON SCHEMA main.{hub.schema}"
-                    f" TO `{engine_free.info['client_id']}`")
     engine_free.sql(f"CREATE TABLE main.{hub.schema}.glaccount (ID BIGINT, something STRING) USING DELTA")
     hub.enable()
     division = hub.exact.divisions[0]
