@@ -165,7 +165,8 @@ test_merges(StringInfo out)
 		   "`_payload`" ROWS("3") ", " FIELDS ", "
 		   SYSTEM_LAST ", `_payload`: STRING" FENCED("2", "12, 34") ") AS s\nON h.`_division` = "
 		   "s.`_division` AND h.`_seq` = s.`_seq` AND "
-		   "h.`_key` = s.`_key` AND h.`_seq` BETWEEN 1099511627777 AND 1099511627790\nWHEN NOT MATCHED THEN "
+		   "h.`_key` = s.`_key` AND h.`_seq` BETWEEN 1099511627777 AND 1099511627790\n"
+		   "WHEN NOT MATCHED THEN "
 		   "INSERT (" ALL_COLUMNS ", `_payload`)\n  VALUES ("
 		   ALL_VALUES ", s.`_payload`)");
 	exact_merge_sql_current(out, &target, &two, false);
