@@ -54,7 +54,6 @@ SELECT pg_catalog.pg_extension_config_dump('exact.installation_binding', '');
 
 CREATE TABLE exact.epoch (
 	epoch int PRIMARY KEY,
-	claim text NOT NULL DEFAULT pg_catalog.gen_random_uuid()::text,
 	timeline int NOT NULL,
 	known_seq bigint,
 	reason text NOT NULL,
@@ -66,8 +65,6 @@ COMMENT ON TABLE exact.epoch
 	IS 'Epochs of this installation: each begins when another copy of it may have worked '
 		'meanwhile. Databricks takes versions of the newest one only (Delta table exact_hub)';
 COMMENT ON COLUMN exact.epoch.epoch IS 'Number; never below the timeline of the cluster';
-COMMENT ON COLUMN exact.epoch.claim
-	IS 'Random; tells two copies that came to the same number apart';
 COMMENT ON COLUMN exact.epoch.timeline
 	IS 'Timeline of the cluster: a promotion or a point-in-time restore begins another one';
 COMMENT ON COLUMN exact.epoch.known_seq
@@ -83,3 +80,20 @@ REVOKE ALL ON TABLE exact.epoch FROM PUBLIC;
 GRANT SELECT ON TABLE exact.epoch TO exact_reader;
 GRANT SELECT, UPDATE (reread_at) ON TABLE exact.epoch TO exact_worker;
 SELECT pg_catalog.pg_extension_config_dump('exact.epoch', '');
+
+-- Not in a dump: what is restored begins an epoch before it works.
+CREATE TABLE exact.claim (
+	claim text PRIMARY KEY,
+	epoch int NOT NULL,
+	made_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE exact.claim
+	IS 'One row for each start of the loader. It writes its claim into the Delta table exact_hub '
+		'before its first delivery, and every MERGE asserts it: of two copies of this hub one is '
+		'refused. A claim that stands there and is not here is another copy''s';
+COMMENT ON COLUMN exact.claim.claim IS 'Random';
+COMMENT ON COLUMN exact.claim.epoch IS 'Epoch in which it was made';
+COMMENT ON COLUMN exact.claim.made_at IS 'When';
+REVOKE ALL ON TABLE exact.claim FROM PUBLIC;
+GRANT SELECT ON TABLE exact.claim TO exact_reader;
+GRANT SELECT, INSERT ON TABLE exact.claim TO exact_worker;

@@ -99,6 +99,63 @@ COMMENT ON FUNCTION exact._raise_epoch(text)
 		'from the start';
 REVOKE ALL ON FUNCTION exact._raise_epoch(text) FROM PUBLIC;
 
+CREATE FUNCTION exact._set_back(epoch int, entity text, known_seq bigint, found_seq bigint)
+RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	raised int;
+	shift bigint;
+	renumbered bigint;
+	moved bigint[];
+BEGIN
+	-- The fetcher, which may stage just now, sees the new epoch when it closes its batch.
+	LOCK TABLE exact.batch IN SHARE ROW EXCLUSIVE MODE;
+	PERFORM FROM exact.installation_binding AS b WHERE b.epoch = _set_back.epoch FOR UPDATE;
+	IF NOT FOUND THEN
+		RETURN 0;
+	END IF;
+	raised := exact._raise_epoch(format('%s in Databricks has version %s, sent were versions up to '
+		'%s', entity, found_seq, known_seq));
+	UPDATE exact.epoch AS e SET known_seq = _set_back.known_seq WHERE e.epoch = raised;
+	-- What was staged since has numbers that Databricks may know: it gets others, in the same
+	-- order. Of the other entities that is what no statement has carried yet.
+	shift := (raised - epoch)::bigint << 40;
+	SELECT array_agg(b.id)
+	INTO moved
+	FROM exact.batch AS b
+	WHERE b.delivered_at IS NULL AND b.epoch = _set_back.epoch
+		AND CASE
+			WHEN b.entity = _set_back.entity THEN b.seq_max > _set_back.known_seq
+			ELSE b.delivered_rows = 0 AND b.id > coalesce((SELECT max(l.last_batch)
+				FROM exact.statement_log AS l
+				WHERE l.entity = b.entity AND l.first_batch IS NOT NULL), 0)
+		END;
+	UPDATE exact.record AS r
+	SET seq = r.seq + shift
+	FROM exact.stage AS v
+	WHERE v.batch = ANY (moved)
+		AND (r.division, r.entity, r.key, r.slot, r.batch, r.ord)
+			= (v.division, v.entity, v.key, v.slot, v.batch, v.ord);
+	UPDATE exact.stage AS v SET seq = v.seq + shift WHERE v.batch = ANY (moved);
+	GET DIAGNOSTICS renumbered = ROW_COUNT;
+	UPDATE exact.batch AS b
+	SET epoch = raised, seq_min = b.seq_min + shift, seq_max = b.seq_max + shift
+	WHERE b.id = ANY (moved);
+	PERFORM exact._request_done('fence', NULL, NULL, 'epoch raised',
+		jsonb_build_object('epoch', raised, 'entity', entity, 'known_seq', known_seq,
+			'found_seq', found_seq, 'renumbered', renumbered, 'first_batch', moved[1],
+			'last_batch', moved[cardinality(moved)]));
+	RETURN raised;
+END
+$$;
+COMMENT ON FUNCTION exact._set_back(int, text, bigint, bigint)
+	IS 'For the loader, which has found in Databricks a version of this epoch that this database '
+		'never sent: begins an epoch, and gives versions that wait for their first sending numbers '
+		'of it. 0: this is no longer the epoch';
+REVOKE ALL ON FUNCTION exact._set_back(int, text, bigint, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._set_back(int, text, bigint, bigint) TO exact_worker;
+
 CREATE FUNCTION exact._bind() RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

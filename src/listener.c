@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -68,14 +67,6 @@ static ExactHttpServerCounts counted;	/* what of the server's counts was added t
 static void
 configure(void)
 {
-	const char *durable = GetConfigOption("synchronous_commit", false, false);
-
-	/*
-	 * an answer promises that the notification is there, whatever the database is content with
-	 * otherwise
-	 */
-	if (strcmp(durable, "off") == 0)
-		SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION);
 	exact_client_configure(exact_listen_connections, exact_listen_connections_per_address,
 						   exact_trusted_proxies);
 }

@@ -134,7 +134,8 @@ test_tables(StringInfo out)
 		   "purchaseorder/PurchaseOrders: the current state, "
 		   "one row per record; deleted ones stay with _deleted'\nTBLPROPERTIES "
 		   "('delta.enableChangeDataFeed' = 'true', "
-		   "'delta.enableDeletionVectors' = 'true', 'delta.feature.timestampNtz' = 'supported', "
+		   "'delta.enableDeletionVectors' = 'true', 'delta.isolationLevel' = 'Serializable', "
+		   "'delta.feature.timestampNtz' = 'supported', "
 		   "'exact.entity' = 'purchaseorders', "
 		   "'exact.installation' = 'i1')");
 	exact_merge_sql_create_table(out, &target, EXACT_TABLE_HISTORY);
@@ -153,7 +154,8 @@ test_tables(StringInfo out)
 	exact_merge_sql_properties(out, &target, EXACT_TABLE_CURRENT);
 	expect("properties", out, "SHOW TBLPROPERTIES `main`.`exact`.`orders`");
 	exact_delta_sql_mark(out, &hub, "purchaseorders", "history", "12.1-14.40");
-	expect("mark", out, "/* exact_databricks i1.3 purchaseorders history 12.1-14.40 */");
+	expect("mark", out,
+		   "/* exact_databricks i1.3.c'1 purchaseorders history 12.1-14.40 */");
 	exact_merge_sql_name(out, &target, EXACT_TABLE_CURRENT);
 	expect("name", out, "main.exact.orders");
 }
@@ -167,7 +169,8 @@ test_merges(StringInfo out)
 		   "`_payload`" ROWS("3") ", " FIELDS ", "
 		   SYSTEM_LAST ", `_payload`: STRING" FENCED("2", "12, 34") ") AS s\nON h.`_division` = "
 		   "s.`_division` AND h.`_seq` = s.`_seq` AND "
-		   "h.`_seq` BETWEEN 1099511627777 AND 1099511627790\nWHEN NOT MATCHED THEN "
+		   "h.`_key` = s.`_key` AND h.`_seq` BETWEEN 1099511627777 AND 1099511627790\n"
+		   "WHEN NOT MATCHED THEN "
 		   "INSERT (" ALL_COLUMNS ", `_payload`)\n  VALUES ("
 		   ALL_VALUES ", s.`_payload`)");
 	exact_merge_sql_current(out, &target, &two, false);
@@ -195,10 +198,14 @@ test_merges(StringInfo out)
 		   "WHEN MATCHED AND s.`_seq` > t.`_seq` AND s.`_op` = 'D' AND s.`_versions` = 1" UPDATES);
 	exact_merge_sql_check_history(out, &target, &two);
 	expect("check of history", out,
-		   "SELECT count(*) AS `n`" ROWS("2") END_ROWS " AS s\nJOIN "
-		   "`main`.`exact`.`orders_history` AS h ON h.`_division` = "
+		   "SELECT count(CASE WHEN h.`_key` = s.r.`_key` THEN 1 END) AS `n`, "
+		   "max(CASE WHEN h.`_key` <> s.r.`_key` THEN h.`_seq` END) AS `other`"
+		   ROWS("2") END_ROWS " AS s\nJOIN `main`.`exact`.`orders_history` AS h ON h.`_division` = "
 		   "CAST(s.r.`_division` AS INT) AND h.`_seq` = CAST(s.r.`_seq` AS BIGINT) "
 		   "AND h.`_seq` BETWEEN 5 AND 9");
+	exact_merge_sql_newest(out, &target, 5, 9);
+	expect("newest version", out, "SELECT `_seq` FROM `main`.`exact`.`orders_history`"
+		   " WHERE `_seq` > 5 AND `_seq` < 9 ORDER BY `_seq` DESC LIMIT 1");
 	exact_merge_sql_between(out, &target, "Supplier", 5, INT64CONST(3298534883328), 10000);
 	expect("versions of other copies", out, "SELECT `_division`, `_key`, `_seq`, `_deleted`, "
 		   "`Supplier` AS `parent` FROM `main`.`exact`.`orders` "

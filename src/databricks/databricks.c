@@ -217,16 +217,25 @@ end_unusable(Call *call, const ExactHttpResponse *response)
 }
 
 /*
- * Goes on to the next page of the history, unless what is looked for was found or too many were
- * read.
+ * Goes on to the next page of the history, unless what is looked for was found. Too many pages are
+ * no answer: what is looked for may stand on a later one. False: this page was the last one.
  */
 static bool
 turn_page(Call *call, const ExactCallAnswer *answer, const char *next)
 {
 	MemoryContext old;
 
-	if (answer->running_id != NULL || next == NULL || ++call->pages >= MAX_HISTORY_PAGES)
+	if (answer->running_id != NULL || next == NULL)
 		return false;
+	if (++call->pages >= MAX_HISTORY_PAGES)
+	{
+		char	   *message = psprintf("the query history of Databricks lists more than %d pages of"
+									   " statements that run", MAX_HISTORY_PAGES);
+
+		end_with_fault(call, EXACT_CALL_UNKNOWN,
+					   make_fault(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, message, NULL, NULL), 0);
+		return true;
+	}
 	old = MemoryContextSwitchTo(call->context);
 	call->url = psprintf("%s&page_token=%s", call->first_url, exact_url_escape(next));
 	MemoryContextSwitchTo(old);
@@ -528,11 +537,12 @@ exact_databricks_find(const ExactWorkspace *workspace, const char *mark, const c
 
 	call->mark = pstrdup(mark);
 	call->other = other != NULL ? pstrdup(other) : NULL;
-	call->first_url = psprintf("%s/api/2.0/sql/history/queries?filter_by.warehouse_ids=%s"
-							   "&filter_by.query_start_time_range.start_time_ms=" INT64_FORMAT
-							   "&filter_by.statuses=QUEUED&filter_by.statuses=RUNNING"
-							   "&max_results=100", workspace->origin,
-							   exact_url_escape(workspace->warehouse), since_ms);
+	call->first_url = psprintf("%s/api/2.0/sql/history/queries"
+							   "?filter_by.query_start_time_range.start_time_ms=" INT64_FORMAT
+							   "&filter_by.statuses=QUEUED&filter_by.statuses=STARTED"
+							   "&filter_by.statuses=COMPILING&filter_by.statuses=COMPILED"
+							   "&filter_by.statuses=RUNNING&max_results=100",
+							   workspace->origin, since_ms);
 	call->url = call->first_url;
 	MemoryContextSwitchTo(old);
 	start_call(call);

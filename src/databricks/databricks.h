@@ -92,8 +92,9 @@ extern void exact_databricks_execute(const ExactWorkspace *workspace, const char
 extern void exact_databricks_poll(const ExactWorkspace *workspace, const char *statement_id,
 								  ExactCallDone done, void *arg);
 /*
- * Is a statement that begins with this mark, and not with the other one (may be NULL), queued or
- * running in the warehouse? since: it was sent no earlier.
+ * Is a statement that begins with this mark, and not with the other one (may be NULL), not yet over
+ * in any warehouse of the workspace? since: it was sent no earlier. Only what the principal may see
+ * is found: its own statements.
  */
 extern void exact_databricks_find(const ExactWorkspace *workspace, const char *mark,
 								  const char *other, TimestampTz since, ExactCallDone done,

@@ -126,7 +126,7 @@ void
 exact_delta_sql_own_marks(StringInfo out, const ExactHub *hub)
 {
 	exact_delta_sql_all_marks(out, hub);
-	appendStringInfo(out, "%d ", hub->epoch);
+	appendStringInfo(out, "%d.%.8s ", hub->epoch, hub->claim);
 }
 
 void

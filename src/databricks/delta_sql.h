@@ -17,7 +17,7 @@ typedef struct ExactHub
 {
 	const char *installation;
 	int			epoch;
-	const char *claim;
+	const char *claim;			/* of this process of the loader: no other one has the same */
 } ExactHub;
 
 /*
@@ -40,7 +40,10 @@ extern void exact_delta_sql_table(StringInfo out, const char *catalog, const cha
  */
 extern void exact_delta_sql_mark(StringInfo out, const ExactHub *hub, const char *entity,
 								 const char *kind, const char *scope);
-/* What the marks of all statements of this hub begin with; of any copy of its installation */
+/*
+ * What the marks of all statements of this process begin with; of any process of any copy of its
+ * installation
+ */
 extern void exact_delta_sql_own_marks(StringInfo out, const ExactHub *hub);
 extern void exact_delta_sql_all_marks(StringInfo out, const ExactHub *hub);
 

@@ -32,6 +32,7 @@
 #define FIRST_SEARCH_MS 1000	/* the history lists a statement a moment after it was sent */
 /* when the history may not be read: as long as a statement may still be on its way */
 #define BLIND_WAIT_MS 60000
+#define VOICE_MS 60000			/* one that runs longer is told, once a minute */
 
 typedef enum Phase
 {
@@ -56,7 +57,9 @@ typedef struct Statement
 	int			failures;		/* in a row, for the backoff */
 	int			repeats;		/* ends that let it be sent again */
 	bool		sent_once_more; /* an error that may pass was given its second chance */
+	int			looks;			/* into the history, in a row, that showed none */
 	long		poll_ms;
+	TimestampTz told_at;		/* that it runs; 0: not yet */
 	TimestampTz first_sent;
 	TimestampTz last_sent;
 } Statement;
@@ -280,6 +283,32 @@ take_failure(Statement *st, const ExactCallAnswer *answer)
 	finish_refused(st, fault, answer->sqlstate, exact_statement_error_fenced(answer));
 }
 
+ExactFault *
+exact_statement_waits(const char *statement_id, const char *what)
+{
+	char	   *message = psprintf("statement %s still runs in Databricks: %s is waited for",
+								   statement_id, what);
+	char	   *hint = psprintf("It may take its time. If it does not end, cancel it in Databricks:"
+								" Query History, statement %s.", statement_id);
+
+	return exact_fault_make(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, message, NULL, hint);
+}
+
+/* A wait is no failure; after a minute, and once a minute, the table says what it waits for. */
+static void
+tell_wait(Statement *st)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz since = st->told_at != 0 ? st->told_at : st->first_sent;
+
+	if (!TimestampDifferenceExceeds(since, now, VOICE_MS))
+		return;
+	st->told_at = now;
+	write_entry(st, "running", exact_statement_waits(st->statement_id,
+													 psprintf("the %s %s", st->request.verb,
+															  st->request.table)));
+}
+
 /* What the service says of a statement whose id is known: done, not yet, or an error. */
 static void
 take_state(Statement *st, const ExactCallAnswer *answer)
@@ -303,6 +332,8 @@ take_state(Statement *st, const ExactCallAnswer *answer)
 			set_due(st, st->poll_ms);
 			if (!known)
 				write_entry(st, "running", NULL);
+			else
+				tell_wait(st);
 			return;
 		case EXACT_STATEMENT_CANCELED:
 		case EXACT_STATEMENT_FAILED:
@@ -350,13 +381,22 @@ take_poll(const ExactCallAnswer *answer, void *arg)
 static void
 send_again(Statement *st)
 {
-	if (st->text == NULL)
-	{
-		finish_lapsed(st);
-		return;
-	}
 	st->phase = PHASE_NEW;
+	st->looks = 0;
 	set_due(st, 0);
+}
+
+/*
+ * The history shows none. One that writes rows is sent again when a second look, some seconds
+ * later, agrees: two that run at once may both insert.
+ */
+static void
+take_none(Statement *st)
+{
+	if (exact_statement_log_writes_rows(st->request.kind) && ++st->looks < 2)
+		set_due(st, EXACT_STATEMENT_LOOKS_APART_MS);
+	else
+		send_again(st);
 }
 
 static void
@@ -365,6 +405,8 @@ take_find(const ExactCallAnswer *answer, void *arg)
 	Statement  *st = arg;
 
 	st->busy = false;
+	if (answer->outcome != EXACT_CALL_OK || answer->running_id != NULL)
+		st->looks = 0;
 	if (answer->outcome == EXACT_CALL_OK && answer->running_id != NULL)
 	{
 		keep_id(st, answer->running_id);
@@ -374,7 +416,7 @@ take_find(const ExactCallAnswer *answer, void *arg)
 		write_entry(st, "running", NULL);
 	}
 	else if (answer->outcome == EXACT_CALL_OK)
-		send_again(st);
+		take_none(st);
 	else if (answer->outcome == EXACT_CALL_REFUSED &&
 			 TimestampDifferenceExceeds(st->last_sent, GetCurrentTimestamp(), BLIND_WAIT_MS))
 	{
@@ -427,6 +469,11 @@ do_step(Statement *st)
 			exact_databricks_poll(st->request.workspace, st->statement_id, take_poll, st);
 			break;
 		case PHASE_UNKNOWN:
+			if (st->text == NULL)
+			{
+				finish_lapsed(st);
+				break;
+			}
 			st->busy = true;
 			exact_databricks_find(st->request.workspace, st->mark, NULL, st->first_sent, take_find,
 								  st);

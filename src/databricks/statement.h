@@ -84,11 +84,22 @@ extern ExactStatementRequest *exact_statement_copy(const ExactStatementRequest *
 
 /*
  * What an earlier process left of these entities in the workspace: statements that write rows are
- * followed until they are over, from the next turn on; the others are closed. `like` has workspace,
- * hub, trouble and done. Returns how many are followed, -1 when the log could not be read.
+ * followed until they are over, from the next turn on; the others are closed. One whose id is not
+ * known has lapsed: the fence (deliver/fence.h) is held once none of an earlier process runs.
+ * `like` has workspace, hub, trouble and done. Returns how many are followed, -1 when the log could
+ * not be read.
  */
 extern int	exact_statement_follow(const ExactStatementRequest *like, const char *const *entities,
 								   int n);
+
+/* What is told of a statement that is waited for: its id, and how to end it. palloc'd */
+extern ExactFault *exact_statement_waits(const char *statement_id, const char *what);
+
+/*
+ * The query history may list a statement late: that it shows none counts when two looks so far
+ * apart agree.
+ */
+#define EXACT_STATEMENT_LOOKS_APART_MS 5000
 
 /* Does what is due; returns ms until the next turn is wanted, -1 = none. */
 extern long exact_statement_turn(void);

@@ -16,6 +16,13 @@
 	" AND state IN ('sending', 'running', 'unknown')"
 #define WRITES_ROWS_SQL " kind IN ('history', 'current', 'state')"
 
+bool
+exact_statement_log_writes_rows(const char *kind)
+{
+	return strcmp(kind, "history") == 0 || strcmp(kind, "current") == 0 ||
+		strcmp(kind, "state") == 0;
+}
+
 int64
 exact_statement_log_add(const ExactStatementRequest *request)
 {

@@ -21,6 +21,9 @@ typedef struct ExactLogEntry
 	const char *sqlstate;
 } ExactLogEntry;
 
+/* Does a statement of this kind write rows? Else it may be repeated at any time. */
+extern bool exact_statement_log_writes_rows(const char *kind);
+
 /* Records that it is about to be sent; returns the id of its row. */
 extern int64 exact_statement_log_add(const ExactStatementRequest *request);
 extern void exact_statement_log_update(const ExactLogEntry *entry);

@@ -21,6 +21,7 @@
 #include "deliver/delivery.h"
 #include "deliver/delivery_row.h"
 #include "deliver/merge_sql.h"
+#include "deliver/other_copy.h"
 #include "deliver/target.h"
 #include "state/audit.h"
 #include "state/target_state.h"
@@ -429,6 +430,21 @@ end_with_gap(ExactDelivery *d, const char *table, int64 found, const char *what)
 	end_delivery(d, &end);
 }
 
+/* Another record has a _seq of these rows: an epoch begins, and this process ends. */
+static void
+end_given_twice(ExactDelivery *d, int64 seq)
+{
+	ExactFault *fault = NULL;
+	ExactDeliveryEnd end;
+
+	if (exact_other_copy_found(d->plan, d->batch.seq_min - 1, seq, &fault))
+		return;
+	memset(&end, 0, sizeof(end));
+	end.fault = fault;
+	end.sqlstate = "";
+	end_delivery(d, &end);
+}
+
 /* Sends a statement of this delivery; done gets the delivery. */
 static void
 run(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, const char *sql,
@@ -452,11 +468,11 @@ run(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, cons
 	});
 }
 
-/* The one number that a check answers, -1 when it is none */
+/* The number of rows that a check answers, -1 when it is none */
 static int64
 counted(const ExactStatementResult *result)
 {
-	if (result->nrows != 1 || result->ncolumns != 1 || result->cells[0] == NULL)
+	if (result->nrows != 1 || result->ncolumns < 1 || result->cells[0] == NULL)
 		return -1;
 	return strtoll(result->cells[0], NULL, 10);
 }
@@ -516,6 +532,8 @@ take_history_check(const ExactStatementResult *result, void *arg)
 
 	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
 		end_refused(d, result);
+	else if (result->nrows == 1 && result->ncolumns == 2 && result->cells[1] != NULL)
+		end_given_twice(d, strtoll(result->cells[1], NULL, 10));
 	else if (counted(result) != d->rows)
 		end_with_gap(d, d->plan->history_name, counted(result), "versions");
 	else

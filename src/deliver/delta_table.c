@@ -63,7 +63,7 @@ describe_plan(const ExactTargetPlan *plan)
 static void
 forget_verification(ExactDeltaTable *table)
 {
-	table->verified = false;
+	table->verified = table->looked_beyond = false;
 	if (table->verified_as != NULL)
 		pfree(table->verified_as);
 	table->verified_as = NULL;
@@ -339,7 +339,7 @@ take_compared(const ExactFault *fault, const char *sqlstate, void *arg)
 	ExactDeltaTable *table = arg;
 
 	if (fault == NULL)
-		table->compared = true;
+		table->compared = table->looked_beyond = true;
 	else
 	{
 		if (is_about_schema(sqlstate))
@@ -488,7 +488,7 @@ exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspac
 		return RECORD_AGAIN_MS;
 	if (table->busy)
 		return 0;
-	if (table->verified && table->compared)
+	if (table->verified && table->compared && table->looked_beyond)
 		start_delivery(table, below);
 	else if (table->verified)
 	{

@@ -32,6 +32,8 @@ typedef struct ExactDeltaTable
 	bool		rechecked;
 	bool		verified_once;	/* by this process or an earlier one: the tables were made */
 	bool		compared;		/* nothing in the tables is unknown here */
+	/* by this process: the tables hold no version that this database never sent */
+	bool		looked_beyond;
 	bool		unclaimed;		/* paused because this hub could not claim its divisions */
 	/* a delivery was refused as another hub's, and none was taken since */
 	bool		fenced;

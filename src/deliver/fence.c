@@ -1,9 +1,10 @@
 /*
  * fence.c - the claim of this hub on its divisions, in the Delta table exact_hub of each workspace.
  *
- * Read the table (make it if it is absent); write the epoch where it is lower; read again; wait
- * until no statement of another copy is queued or running. A row of a higher epoch, or of the same
- * one with another claim, is another copy at work: that is recorded in exact.installation_binding,
+ * Read the table (make it if it is absent); write the epoch where it is lower, and this process's
+ * claim where one of this database stands; read again; wait until no statement of another process
+ * or copy is queued or running. A row of a higher epoch, or of the same one with a claim that this
+ * database did not make, is another copy at work: that is recorded in exact.installation_binding,
  * and no worker of this database does anything more until exact.adopt() or exact.fence(). Called by
  * queue.c and loader.c.
  */
@@ -17,6 +18,7 @@
 
 #include "base/backoff.h"
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/sql.h"
@@ -36,6 +38,8 @@
 #define MAX_ROUNDS 5
 #define SEARCH_FIRST_MS 1000	/* the query history lists a statement a moment after it was sent */
 #define SEARCH_AGAIN_MS 2000
+#define VOICE_MS 60000			/* a wait that is longer has an alarm */
+#define CLAIM_BYTES 16
 /* a statement of a warehouse ends within two days */
 #define SEARCH_BACK_MS (48 * 3600 * INT64CONST(1000))
 #define BLIND_WAIT_MS 60000		/* when the history may not be read */
@@ -65,8 +69,12 @@ typedef struct Fence
 	char	   *batch;			/* parameter of the MERGE */
 	Step		step;
 	int			rounds;
-	bool		searching;		/* claimed; statements of other epochs may still run */
+	List	   *replaced;		/* claims of earlier processes of this database that stand there */
+	bool		others;			/* another process or copy was there before */
+	bool		searching;		/* claimed; statements of others may still run */
+	int			looks;			/* in a row that showed none */
 	bool		told;
+	TimestampTz voiced_at;		/* the alarm; 0: none */
 	TimestampTz search_at;
 	TimestampTz search_since;
 	/* after a failure */
@@ -88,27 +96,30 @@ void
 exact_fence_load(void)
 {
 	static const char hub_sql[] =
-	"SELECT b.installation, b.epoch, e.claim"
+	"SELECT b.installation, b.epoch"
 	" FROM exact.installation_binding b"
 	" JOIN exact.epoch e ON e.epoch = b.epoch";
 	static const char *const entity = ENTITY;
 	MemoryContext old;
 
-	if (hub != NULL)
-		return;
-	exact_statement_log_close(NULL, &entity, 1);
-	if (exact_sql(hub_sql, 0, NULL) != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_EXACT_INSTALLATION),
-				 errmsg("this database has no installation yet, or its epoch is not in"
-						" exact.epoch"),
-				 errhint("SELECT * FROM exact.check().")));
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	hub = palloc(sizeof(ExactHub));
-	hub->installation = exact_cell_text(0, 1);
-	hub->epoch = (int) exact_cell_int8(0, 2, 1);
-	hub->claim = exact_cell_text(0, 3);
-	MemoryContextSwitchTo(old);
+	if (hub == NULL)
+	{
+		exact_statement_log_close(NULL, &entity, 1);
+		if (exact_sql(hub_sql, 0, NULL) != 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_EXACT_INSTALLATION),
+					 errmsg("this database has no installation yet, or its epoch is not in"
+							" exact.epoch"),
+					 errhint("SELECT * FROM exact.check().")));
+		old = MemoryContextSwitchTo(TopMemoryContext);
+		hub = palloc(sizeof(ExactHub));
+		hub->installation = exact_cell_text(0, 1);
+		hub->epoch = (int) exact_cell_int8(0, 2, 1);
+		hub->claim = exact_random_hex(CLAIM_BYTES);
+		MemoryContextSwitchTo(old);
+	}
+	/* each time: the unit of the first one may have failed */
+	exact_installation_claim(hub->claim, hub->epoch);
 }
 
 const ExactHub *
@@ -243,9 +254,55 @@ end_overtaken(Fence *f, int epoch)
 	f->next_attempt = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_FIRST_MS);
 }
 
-/* ---- the search for statements of another epoch ---- */
+/* ---- the search for statements of other processes and copies ---- */
 
-/* Nothing of another epoch runs any more, or that cannot be known: held. Else it is asked again. */
+typedef struct Voice
+{
+	Fence	   *fence;
+	const ExactFault *fault;
+} Voice;
+
+static void
+voice_unit(void *arg)
+{
+	Voice	   *voice = arg;
+	Fence	   *f = voice->fence;
+
+	on_trouble(voice->fault, f->attempts + 1, f->search_at, f->workspace);
+}
+
+/* Nothing is delivered meanwhile: after a minute, and once a minute, those that wait say so. */
+static void
+give_voice(Fence *f, const ExactCallAnswer *answer)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz since = f->voiced_at != 0 ? f->voiced_at : f->search_since;
+	Voice		voice = {f, answer->fault};
+
+	if (on_trouble == NULL || !TimestampDifferenceExceeds(since, now, VOICE_MS))
+		return;
+	if (answer->outcome == EXACT_CALL_OK)
+		voice.fault = exact_statement_waits(answer->running_id,
+											"a statement of an earlier process or of another copy"
+											" of this hub");
+	f->voiced_at = now;
+	exact_log(WARNING, "alarm: workspace=%s epoch=%d: %s", f->workspace, hub->epoch,
+			  voice.fault->message);
+	(void) exact_unit_run("tell what is waited for", voice_unit, &voice, NULL);
+}
+
+/* One look may come before the history lists a statement: where there was another, two agree. */
+static void
+take_none(Fence *f)
+{
+	if (f->others && ++f->looks < 2)
+		f->search_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												   EXACT_STATEMENT_LOOKS_APART_MS);
+	else
+		end_held(f);
+}
+
+/* Nothing of others runs any more, or that cannot be known: held. Else it is asked again. */
 static void
 take_found(const ExactCallAnswer *answer, void *arg)
 {
@@ -254,7 +311,7 @@ take_found(const ExactCallAnswer *answer, void *arg)
 
 	f->busy = false;
 	if (answer->outcome == EXACT_CALL_OK && answer->running_id == NULL)
-		end_held(f);
+		take_none(f);
 	else if (answer->outcome == EXACT_CALL_REFUSED &&
 			 TimestampDifferenceExceeds(f->search_since, now, BLIND_WAIT_MS))
 	{
@@ -266,13 +323,16 @@ take_found(const ExactCallAnswer *answer, void *arg)
 	else
 	{
 		const char *why = answer->outcome == EXACT_CALL_OK ?
-			psprintf("statement %s of an older epoch runs", answer->running_id) :
+			psprintf("statement %s of an earlier process or another copy runs",
+					 answer->running_id) :
 			answer->fault->message;
 
 		if (!f->told)
 			exact_log(LOG, "waits workspace=%s epoch=%d: %s", f->workspace, hub->epoch, why);
 		f->told = true;
+		f->looks = 0;
 		f->search_at = Max(answer->retry_at, TimestampTzPlusMilliseconds(now, SEARCH_AGAIN_MS));
+		give_voice(f, answer);
 	}
 }
 
@@ -297,6 +357,8 @@ start_search(Fence *f, long after_ms)
 {
 	f->busy = f->told = false;
 	f->searching = true;
+	f->looks = 0;
+	f->voiced_at = 0;
 	f->search_since = GetCurrentTimestamp();
 	f->search_at = TimestampTzPlusMilliseconds(f->search_since, after_ms);
 }
@@ -342,10 +404,15 @@ append_create(StringInfo sql, const Fence *f)
 						   " 'delta.isolationLevel' = 'Serializable')");
 }
 
-/* Writes this hub's epoch where there is none or a lower one; :batch are the divisions. */
+/*
+ * Writes this process's claim where there is none, one of a lower epoch or of an earlier process of
+ * this database; :batch are the divisions.
+ */
 static void
 append_claim(StringInfo sql, const Fence *f)
 {
+	ListCell   *cell;
+
 	appendStringInfoString(sql, "MERGE INTO ");
 	append_table(sql, f);
 	appendStringInfoString(sql,
@@ -355,9 +422,14 @@ append_claim(StringInfo sql, const Fence *f)
 						   " map('mode', 'FAILFAST'))) AS r)) AS s"
 						   "\nON t.`division` = s.`division` AND t.`installation` = ");
 	exact_delta_sql_literal(sql, hub->installation);
-	appendStringInfo(sql,
-					 "\nWHEN MATCHED AND t.`epoch` < %d THEN UPDATE SET `epoch` = %d, `claim` = ",
-					 hub->epoch, hub->epoch);
+	appendStringInfo(sql, "\nWHEN MATCHED AND (t.`epoch` < %d", hub->epoch);
+	foreach(cell, f->replaced)
+	{
+		appendStringInfo(sql, " OR (t.`epoch` = %d AND t.`claim` = ", hub->epoch);
+		exact_delta_sql_literal(sql, lfirst(cell));
+		appendStringInfoChar(sql, ')');
+	}
+	appendStringInfo(sql, ") THEN UPDATE SET `epoch` = %d, `claim` = ", hub->epoch);
 	exact_delta_sql_literal(sql, hub->claim);
 	appendStringInfoString(sql,
 						   ", `claimed_at` = current_timestamp()"
@@ -381,10 +453,46 @@ make_mismatch(const Fence *f, int missing)
 	return exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, NULL, hint);
 }
 
-/* Rows of this installation: division, epoch, claim */
+/* ---- the rows of this installation: division, epoch, claim ---- */
+
+typedef struct Standing
+{
+	Fence	   *fence;
+	char	  **claims;			/* of this epoch that are not this process's */
+	int			n;
+	int			unknown;		/* of them that this database did not make */
+} Standing;
+
+static void
+standing_unit(void *arg)
+{
+	Standing   *standing = arg;
+	Fence	   *f = standing->fence;
+	int			nours;
+	char	  **ours = exact_installation_claims(hub->epoch, standing->claims, standing->n, &nours);
+	MemoryContext old = MemoryContextSwitchTo(f->context);
+
+	f->replaced = NIL;
+	for (int i = 0; i < nours; i++)
+		f->replaced = lappend(f->replaced, pstrdup(ours[i]));
+	standing->unknown = standing->n - nours;
+	MemoryContextSwitchTo(old);
+}
+
+static void
+add_standing(Standing *standing, char *claim)
+{
+	for (int i = 0; i < standing->n; i++)
+		if (strcmp(standing->claims[i], claim) == 0)
+			return;
+	standing->claims[standing->n++] = claim;
+}
+
 static void
 take_rows(Fence *f, const ExactStatementResult *result)
 {
+	Standing	standing = {f, palloc(sizeof(char *) * (result->nrows + 1)), 0, 0};
+	ExactFault *fault = NULL;
 	int			missing = f->claiming;
 	int			highest = 0;
 
@@ -393,15 +501,20 @@ take_rows(Fence *f, const ExactStatementResult *result)
 		char	  **row = &result->cells[r * 3];
 		int			division = row[0] ? atoi(row[0]) : 0;
 		int			epoch = row[1] ? atoi(row[1]) : 0;
-		bool		ours = epoch == hub->epoch && row[2] != NULL && strcmp(row[2], hub->claim) == 0;
+		char	   *claim = row[2] ? row[2] : pstrdup("");
+		bool		ours = epoch == hub->epoch && strcmp(claim, hub->claim) == 0;
 
-		if (epoch >= hub->epoch && !ours)
-			highest = Max(highest, epoch);
+		highest = Max(highest, epoch);
+		if (epoch == hub->epoch && !ours)
+			add_standing(&standing, claim);
+		f->others |= !ours;
 		for (int i = 0; ours && i < f->claiming; i++)
 			if (list_nth_int(f->divisions, i) == division)
 				missing--;
 	}
-	if (highest > 0)
+	if (standing.n > 0 && !exact_unit_run("read claims", standing_unit, &standing, &fault))
+		end_failed(f, fault);
+	else if (highest > hub->epoch || standing.unknown > 0)
 		end_overtaken(f, highest);
 	else if (missing > 0 && f->rounds++ < MAX_ROUNDS)
 		take_step(f, STEP_CLAIM);
@@ -475,6 +588,8 @@ start_claim(Fence *f, const ExactWorkspace *workspace)
 	f->info = exact_databricks_copy(workspace);
 	f->claiming = list_length(f->divisions);
 	f->rounds = 0;
+	f->replaced = NIL;
+	f->others = false;
 	initStringInfo(&batch);
 	for (int i = 0; i < f->claiming; i++)
 		appendStringInfo(&batch, "%s{\"division\":\"%d\"}", i == 0 ? "[" : ",",

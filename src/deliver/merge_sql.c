@@ -172,7 +172,8 @@ exact_merge_sql_create_table(StringInfo out, const ExactTarget *target, ExactTab
 	exact_delta_sql_literal(out, comment);
 	appendStringInfoString(out, current ?
 						   "\nTBLPROPERTIES ('delta.enableChangeDataFeed' = 'true',"
-						   " 'delta.enableDeletionVectors' = 'true'" :
+						   " 'delta.enableDeletionVectors' = 'true',"
+						   " 'delta.isolationLevel' = 'Serializable'" :
 						   "\nTBLPROPERTIES ('delta.enableDeletionVectors' = 'false',"
 						   " 'delta.isolationLevel' = 'Serializable'");
 	/* this feature is not enabled by a column that is added later */
@@ -357,6 +358,7 @@ exact_merge_sql_history(StringInfo out, const ExactTarget *target, const ExactMe
 	appendStringInfoString(out, " AS h\nUSING (");
 	append_source(out, target, EXACT_TABLE_HISTORY, batch);
 	appendStringInfo(out, ") AS s\nON h.`_division` = s.`_division` AND h.`_seq` = s.`_seq`"
+					 " AND h.`_key` = s.`_key`"
 					 " AND h.`_seq` BETWEEN " INT64_FORMAT " AND " INT64_FORMAT "\n",
 					 batch->seq_min, batch->seq_max);
 	append_insert(out, target, EXACT_TABLE_HISTORY);
@@ -491,9 +493,10 @@ exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMe
 
 /* Counts the rows of :batch that a table holds */
 static void
-append_count(StringInfo out, const ExactTarget *target, ExactTable table, int rows)
+append_count(StringInfo out, const ExactTarget *target, ExactTable table, int rows,
+			 const char *counts)
 {
-	appendStringInfoString(out, "SELECT count(*) AS `n`\n");
+	appendStringInfo(out, "SELECT %s\n", counts);
 	exact_merge_sql_rows(out, rows,
 						 "ARRAY<STRUCT<`_division`: STRING, `_key`: STRING, `_seq`: STRING>>",
 						 target, NULL);
@@ -505,7 +508,9 @@ void
 exact_merge_sql_check_history(StringInfo out, const ExactTarget *target,
 							  const ExactMergeRows *batch)
 {
-	append_count(out, target, EXACT_TABLE_HISTORY, batch->rows);
+	append_count(out, target, EXACT_TABLE_HISTORY, batch->rows,
+				 "count(CASE WHEN h.`_key` = s.r.`_key` THEN 1 END) AS `n`,"
+				 " max(CASE WHEN h.`_key` <> s.r.`_key` THEN h.`_seq` END) AS `other`");
 	appendStringInfo(out, " AS h ON h.`_division` = CAST(s.r.`_division` AS INT)"
 					 " AND h.`_seq` = CAST(s.r.`_seq` AS BIGINT)"
 					 " AND h.`_seq` BETWEEN " INT64_FORMAT " AND " INT64_FORMAT,
@@ -516,10 +521,19 @@ void
 exact_merge_sql_check_current(StringInfo out, const ExactTarget *target,
 							  const ExactMergeRows *batch)
 {
-	append_count(out, target, EXACT_TABLE_CURRENT, batch->rows);
+	append_count(out, target, EXACT_TABLE_CURRENT, batch->rows, "count(*) AS `n`");
 	appendStringInfoString(out, " AS t ON t.`_division` = CAST(s.r.`_division` AS INT)"
 						   " AND t.`_key` = s.r.`_key`"
 						   " AND t.`_seq` >= CAST(s.r.`_seq` AS BIGINT)");
+}
+
+void
+exact_merge_sql_newest(StringInfo out, const ExactTarget *target, int64 above, int64 below)
+{
+	appendStringInfoString(out, "SELECT `_seq` FROM ");
+	exact_merge_sql_table(out, target, EXACT_TABLE_HISTORY);
+	appendStringInfo(out, " WHERE `_seq` > " INT64_FORMAT " AND `_seq` < " INT64_FORMAT
+					 " ORDER BY `_seq` DESC LIMIT 1", above, below);
 }
 
 void

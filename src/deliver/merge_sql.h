@@ -94,13 +94,18 @@ extern void exact_merge_sql_current(StringInfo out, const ExactTarget *target,
 									const ExactMergeRows *batch, bool repeated);
 
 /*
- * One row, one number, which must be `rows`: versions of :batch in the history; rows of :batch
- * whose key is there at that version or a later one
+ * One row. Its first number must be `rows`: versions of :batch in the history; rows of :batch whose
+ * key is there at that version or a later one. Of the history a second one: the highest _seq of
+ * :batch that another record has there, null: none, as it must be.
  */
 extern void exact_merge_sql_check_history(StringInfo out, const ExactTarget *target,
 										  const ExactMergeRows *batch);
 extern void exact_merge_sql_check_current(StringInfo out, const ExactTarget *target,
 										  const ExactMergeRows *batch);
+
+/* The highest _seq of the history above one and below another: one row or none */
+extern void exact_merge_sql_newest(StringInfo out, const ExactTarget *target, int64 above,
+								   int64 below);
 
 /*
  * Versions of the current table above one _seq and below another: at most `limit` rows (_division,

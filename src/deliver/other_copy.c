@@ -5,7 +5,11 @@
  * Delta is newer than its newest one here loses its hash: whatever Exact Online answers for it is a
  * new version. It is asked for: by key, a line with its document; where only the feed writes
  * versions, by reading that from its start, and then what is absent is looked into. So Delta, this
- * database and Exact Online agree again, whichever of them was ahead. Called by delta_table.c.
+ * database and Exact Online agree again, whichever of them was ahead.
+ *
+ * A database that was set back without a new timeline (a copied base backup, a snapshot that was
+ * rolled back, lost WAL) gives numbers a second time. Its Delta tables tell: they hold a version of
+ * this epoch that it never sent. Then an epoch begins. Called by delta_table.c and delivery.c.
  */
 #include "postgres.h"
 
@@ -22,6 +26,7 @@
 #include "state/audit.h"
 #include "state/dirty_key.h"
 #include "state/feed_state.h"
+#include "state/installation.h"
 #include "state/target_state.h"
 #include "worker/role.h"
 #include "worker/self.h"
@@ -39,7 +44,8 @@ typedef struct Comparison
 	/* a keyed read tells the state of a record; else only the feed does */
 	bool		by_key;
 	int64		above;			/* -1: nothing to compare */
-	int64		below;
+	int64		below;			/* the first version of this epoch */
+	int64		sent;			/* the highest version that this database has sent */
 	int64		seen;			/* rows read */
 	int64		unknown;		/* records that were not known at their version */
 	bool		last_page;
@@ -50,6 +56,7 @@ typedef struct Comparison
 } Comparison;
 
 static void read_page(Comparison *c);
+static void read_newest(Comparison *c);
 
 static void
 end_comparison(Comparison *c, const ExactFault *fault, const char *sqlstate)
@@ -62,6 +69,28 @@ static void
 end_with_fault(Comparison *c, const ExactFault *fault)
 {
 	end_comparison(c, fault, "");
+}
+
+/*
+ * The highest version that was sent to a table of the entity. A batch that a statement carried is
+ * recorded in the log before the statement goes out, delivered or not.
+ */
+static int64
+read_sent(const char *entity)
+{
+	static const char sql[] =
+	"SELECT b.seq_max"
+	" FROM exact.batch b"
+	" WHERE b.entity = $1"
+	" AND (b.delivered_rows > 0 OR b.delivered_at IS NOT NULL"
+	"  OR b.id <= (SELECT max(l.last_batch)"
+	"   FROM exact.statement_log l"
+	"   WHERE l.entity = $1 AND l.first_batch IS NOT NULL))"
+	" ORDER BY b.id DESC"
+	" LIMIT 1";
+	ExactArg	arg = exact_arg_text(entity);
+
+	return exact_sql(sql, 1, &arg) == 1 ? exact_cell_int8(0, 1, 0) : 0;
 }
 
 /* From where on; epochs that were compared before need no second look. */
@@ -88,6 +117,7 @@ start_unit(void *arg)
 	MemoryContext old;
 	char	   *parent_field;
 
+	c->sent = Max(read_sent(target->entity), c->below - 1);
 	args[0] = exact_arg_text(c->plan->workspace->name);
 	args[1] = exact_arg_text(c->plan->sql.entity);
 	exact_sql(sql, 2, args);
@@ -254,34 +284,104 @@ take_page(const ExactStatementResult *result, void *arg)
 		exact_log(LOG, "compared table=%s epoch=%d versions_of_other_copies=" INT64_FORMAT
 				  " unknown_records=" INT64_FORMAT, c->plan->sql.entity, c->plan->sql.hub->epoch,
 				  c->seen, c->unknown);
-		end_comparison(c, NULL, "");
+		read_newest(c);
 	}
 	else
 		read_page(c);
 }
 
 static void
-read_page(Comparison *c)
+send_read(Comparison *c, const char *table, const char *scope, const char *sql,
+		  ExactStatementDone done)
 {
-	ExactStatementRequest request = {
+	exact_statement_start(&(ExactStatementRequest) {
 		.workspace = c->plan->workspace,
 		.hub = c->plan->sql.hub,
 		.entity = c->plan->sql.entity,
-		.table = c->plan->current_name,
+		.table = table,
 		.kind = "check",
-		.scope = "unknown",
+		.scope = scope,
 		.verb = "reading of",
+		.sql = sql,
 		.trouble = c->trouble,
 		.trouble_arg = c->arg,
-		.done = take_page,
+		.done = done,
 		.arg = c
-	};
+	});
+}
+
+static void
+read_page(Comparison *c)
+{
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	exact_merge_sql_between(&sql, &c->plan->sql, c->parent, c->above, c->below, PAGE_ROWS);
-	request.sql = sql.data;
-	exact_statement_start(&request);
+	send_read(c, c->plan->current_name, "unknown", sql.data, take_page);
+}
+
+/* ---- a version of this epoch that was not sent from here ---- */
+
+typedef struct Finding
+{
+	const ExactTargetPlan *plan;
+	ExactSetBack set_back;
+} Finding;
+
+/* At its commit every worker of this database looks at the epoch, and starts anew. */
+static void
+found_unit(void *arg)
+{
+	Finding    *finding = arg;
+	int			raised;
+
+	if (!exact_installation_set_back(&finding->set_back, &raised))
+		return;					/* raised meanwhile: this process ends anyway */
+	exact_wake_check_at_commit();
+	exact_log(WARNING,
+			  "alarm: table %s holds version " INT64_FORMAT " of epoch %d, this database has sent"
+			  " up to " INT64_FORMAT ": it was set back, or a copy of it has worked; epoch %d"
+			  " begins",
+			  finding->plan->history_name, finding->set_back.found_seq, finding->set_back.epoch,
+			  finding->set_back.known_seq, raised);
+}
+
+bool
+exact_other_copy_found(const ExactTargetPlan *plan, int64 known_seq, int64 found_seq,
+					   ExactFault **fault)
+{
+	Finding		finding = {
+		plan, {plan->sql.hub->epoch, plan->sql.entity, known_seq, found_seq}
+	};
+
+	return exact_unit_run("begin an epoch", found_unit, &finding, fault);
+}
+
+/* Once the epoch is raised this process ends, so the comparison never does. */
+static void
+take_newest(const ExactStatementResult *result, void *arg)
+{
+	Comparison *c = arg;
+	ExactFault *fault = NULL;
+
+	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
+		end_comparison(c, result->fault, result->sqlstate);
+	else if (result->nrows == 0 || result->cells[0] == NULL)
+		end_comparison(c, NULL, "");
+	else if (!exact_other_copy_found(c->plan, c->sent, strtoll(result->cells[0], NULL, 10),
+									 &fault))
+		end_with_fault(c, fault);
+}
+
+static void
+read_newest(Comparison *c)
+{
+	int64		next_epoch = c->below + (INT64CONST(1) << EXACT_SEQ_EPOCH_BITS);
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	exact_merge_sql_newest(&sql, &c->plan->sql, c->sent, next_epoch);
+	send_read(c, c->plan->history_name, "newest", sql.data, take_newest);
 }
 
 /* Where there is nothing to compare, that is recorded at once. */
@@ -309,7 +409,7 @@ exact_other_copy_start(ExactTargetPlan *plan, ExactStatementTrouble trouble,
 		/* the installation began with this epoch, or the table was compared */
 		c->last_page = true;
 		if (exact_unit_run("compare with Delta", page_unit, c, &fault))
-			end_comparison(c, NULL, "");
+			read_newest(c);
 		else
 			end_with_fault(c, fault);
 	}

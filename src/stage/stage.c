@@ -104,7 +104,9 @@ close_batch(int64 batch, int slot, int division, const char *entity, const char 
 	"   rows, bytes, lo, hi, clock_timestamp(),"
 	"   extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000"
 	"  FROM v)"
-	" SELECT rows, inserted, updated, deleted, lo, hi, digest FROM v";
+	" SELECT rows, inserted, updated, deleted, lo, hi, digest,"
+	"  (SELECT epoch FROM exact.installation_binding)"
+	" FROM v";
 	ExactAuditBatch event = {
 		.division = division,
 		.entity = entity,
@@ -131,6 +133,11 @@ close_batch(int64 batch, int slot, int division, const char *entity, const char 
 	event.seq_min = exact_cell_int8(0, 5, 0);
 	event.seq_max = exact_cell_int8(0, 6, 0);
 	event.digest = exact_cell_text(0, 7);
+	if (exact_cell_int8(0, 8, 0) != epoch)
+		ereport(ERROR,
+				(errcode(ERRCODE_EXACT_INSTALLATION),
+				 errmsg("epoch %d is over: nothing more is staged in it", epoch),
+				 errhint("The fetcher starts anew by itself.")));
 	exact_audit_batch(&event);
 }
 

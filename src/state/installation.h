@@ -1,6 +1,7 @@
 /*
  * installation.h - exact.installation and exact.installation_binding: which hub this is, and that
- * it belongs to this database. The only C file that writes these tables. With SPI connected.
+ * it belongs to this database; exact.claim. The only C file that writes these tables. With SPI
+ * connected.
  */
 #ifndef EXACT_INSTALLATION_STATE_H
 #define EXACT_INSTALLATION_STATE_H
@@ -16,5 +17,26 @@ extern char *exact_installation_id(void);
  * was written.
  */
 extern bool exact_installation_overtaken(int epoch, int other);
+
+/* This claim is one of this database from the commit on. */
+extern void exact_installation_claim(const char *claim, int epoch);
+/* Those of the claims that this database made in the epoch (palloc'd); *nours: how many */
+extern char **exact_installation_claims(int epoch, char **claims, int n, int *nours);
+
+/* Delta holds a version of this epoch that this database never sent. */
+typedef struct ExactSetBack
+{
+	int			epoch;
+	const char *entity;
+	int64		known_seq;		/* the highest that was sent */
+	int64		found_seq;
+} ExactSetBack;
+
+/*
+ * This database was set back, or another copy of it has worked: begins an epoch and gives what
+ * waits for its first sending numbers of it. False when the epoch is no longer that one: nothing
+ * was written. *raised: the new epoch
+ */
+extern bool exact_installation_set_back(const ExactSetBack *found, int *raised);
 
 #endif

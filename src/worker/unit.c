@@ -20,6 +20,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -105,6 +106,18 @@ lock_extension(void)
 	return true;
 }
 
+/*
+ * What a unit commits others are told of: Exact Online by a token that was used, Databricks by a
+ * version that was delivered. So the disk has it, whatever the database is content with otherwise.
+ */
+static void
+make_durable(void)
+{
+	if (synchronous_commit < SYNCHRONOUS_COMMIT_LOCAL_FLUSH)
+		(void) set_config_option("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+}
+
 static void
 become_worker_role(void)
 {
@@ -150,6 +163,7 @@ try_unit(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
 			end = UNIT_GONE;
 		else
 		{
+			make_durable();
 			become_worker_role();
 			SPI_connect();
 			PushActiveSnapshot(GetTransactionSnapshot());

@@ -18,7 +18,7 @@ CHANGES = {
     "a function's volatility": "ALTER FUNCTION exact._setting(text) VOLATILE",
     "a function's search_path": "ALTER FUNCTION exact._setting(text) RESET search_path",
     "a right": "GRANT EXECUTE ON FUNCTION exact._setting(text) TO PUBLIC",
-    "a right on a column": "GRANT UPDATE (claim) ON exact.epoch TO exact_worker",
+    "a right on a column": "GRANT UPDATE (timeline) ON exact.epoch TO exact_worker",
     "a comment": "COMMENT ON COLUMN exact.app.name IS 'changed'",
     "a trigger that is off": "ALTER TABLE exact.audit_log DISABLE TRIGGER append_only",
     "a sequence": "ALTER SEQUENCE exact.version_counter MAXVALUE 99",
