@@ -142,7 +142,15 @@ BEGIN
 	SELECT array_agg(changed.entity) INTO fresh FROM changed;
 	-- What an entity missed while its feed read on for others is only found by reading from the
 	-- start.
-	PERFORM exact._read_from_start(enable_entities.division, f.feed, 'enabled')
+	PERFORM exact._read_from_start(enable_entities.division, f.feed,
+		CASE
+			WHEN EXISTS (SELECT FROM exact.feed AS o
+					JOIN exact.catalogue AS c ON c.entity = o.entity
+					WHERE o.division = enable_entities.division AND o.enabled AND c.feed = f.feed
+						AND o.entity <> ALL (fresh))
+				THEN 'joined'
+			ELSE 'enabled'
+		END)
 	FROM (SELECT DISTINCT c.feed FROM exact.catalogue AS c WHERE c.entity = ANY (fresh)) AS f;
 	RETURN QUERY SELECT DISTINCT n FROM unnest(names) AS n ORDER BY 1;
 END

@@ -77,6 +77,11 @@ CREATE TABLE exact.feed_state (
 	run_whole boolean NOT NULL DEFAULT false,
 	whole_at timestamptz,
 	whole_rows bigint NOT NULL DEFAULT 0,
+	again_at timestamptz,
+	night_mark bigint,
+	night_at timestamptz,
+	entities text[],
+	consent bigint,
 	PRIMARY KEY (division, feed)
 );
 COMMENT ON TABLE exact.feed_state
@@ -93,7 +98,8 @@ COMMENT ON COLUMN exact.feed_state.next_link IS 'Next page of the run';
 COMMENT ON COLUMN exact.feed_state.run_started_at IS 'When the run started';
 COMMENT ON COLUMN exact.feed_state.run_first_max IS 'Highest row version of the run''s first page';
 COMMENT ON COLUMN exact.feed_state.run_max IS 'Highest row version of the run';
-COMMENT ON COLUMN exact.feed_state.run_rising IS 'Row versions rose through all pages so far';
+COMMENT ON COLUMN exact.feed_state.run_rising
+	IS 'No page of the run began below the highest row version of those before it';
 COMMENT ON COLUMN exact.feed_state.run_rows IS 'Records read by the run';
 COMMENT ON COLUMN exact.feed_state.complete_at
 	IS 'End of the last complete run; what it read is complete up to its start';
@@ -120,6 +126,13 @@ COMMENT ON COLUMN exact.feed_state.run_whole
 COMMENT ON COLUMN exact.feed_state.whole_at
 	IS 'Start of the last complete run that read everything';
 COMMENT ON COLUMN exact.feed_state.whole_rows IS 'Records it read';
+COMMENT ON COLUMN exact.feed_state.again_at
+	IS 'Notifications came and the run after them showed nothing: it runs once more then';
+COMMENT ON COLUMN exact.feed_state.night_mark
+	IS 'The mark at the beginning of the night: what came below it is read in the next one';
+COMMENT ON COLUMN exact.feed_state.night_at IS 'When that was';
+COMMENT ON COLUMN exact.feed_state.entities IS 'Entities that the mark holds for';
+COMMENT ON COLUMN exact.feed_state.consent IS 'Token of the consent under which it was read';
 REVOKE ALL ON TABLE exact.feed_state FROM PUBLIC;
 GRANT SELECT ON TABLE exact.feed_state TO exact_reader;
 GRANT SELECT, INSERT, UPDATE ON TABLE exact.feed_state TO exact_worker;

@@ -178,8 +178,10 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	state_was text;
+	kind_was text;
 BEGIN
-	SELECT r.state INTO state_was FROM exact.request AS r WHERE r.id = request_id FOR UPDATE;
+	SELECT r.state, r.kind INTO state_was, kind_was
+	FROM exact.request AS r WHERE r.id = request_id FOR UPDATE;
 	IF state_was IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX018',
 			MESSAGE = format('request %s does not exist', coalesce(request_id::text, 'null')),
@@ -193,6 +195,9 @@ BEGIN
 		finished_at = CASE state_was WHEN 'queued' THEN clock_timestamp() ELSE r.finished_at END,
 		result = CASE state_was WHEN 'queued' THEN 'cancelled before it started' ELSE r.result END
 	WHERE r.id = request_id;
+	IF kind_was = 'backfill' THEN
+		PERFORM exact._cancel_backfill(request_id);
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION exact.cancel(bigint)
@@ -262,6 +267,9 @@ BEGIN
 	WHERE s.division = resume.division
 		AND (name IS NULL OR s.feed = ANY (feeds))
 		AND (s.errors > 0 OR s.confirm_errors > 0);
+	UPDATE exact.backfill AS b SET errors = 0, last_error = NULL, last_error_at = NULL
+	WHERE b.division = resume.division AND b.errors > 0
+		AND (name IS NULL OR b.feed = ANY (feeds));
 	-- Paused tables are tried at once.
 	UPDATE exact.target_state AS t
 	SET paused_since = NULL, sqlstate = NULL, reason = NULL, next_step = NULL, attempts = 0,

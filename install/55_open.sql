@@ -183,13 +183,14 @@ AS $$
 	SELECT f.division, f.entity,
 		CASE
 			WHEN NOT f.enabled OR NOT d.enabled THEN 'off'
-			WHEN s.first_complete_at IS NULL THEN 'first load'
+			WHEN s.first_complete_at IS NULL OR b.reason = 'joined' THEN 'first load'
 			WHEN o.reason IS NOT NULL THEN 'stopped'
 			ELSE 'complete'
 		END,
 		CASE WHEN f.enabled AND d.enabled THEN o.reason END,
 		CASE
 			WHEN s.first_complete_at IS NOT NULL
+					AND b.feed IS NULL
 					AND s.run_state = 'idle' AND s.run_started_at IS NOT NULL
 					AND (x.feed IS NULL OR (x.run_state = 'idle' AND x.run_started_at IS NOT NULL))
 					AND k.unread IS NOT TRUE
@@ -204,6 +205,9 @@ AS $$
 	JOIN exact.division AS d ON d.division = f.division AND d.workspace = $1
 	JOIN exact.entity_effective AS e ON e.entity = f.entity
 	LEFT JOIN exact.feed_state AS s ON s.division = f.division AND s.feed = e.feed
+	-- what is read again, other than by itself at night
+	LEFT JOIN exact.backfill AS b
+		ON b.division = f.division AND b.feed = e.feed AND b.finished_at IS NULL AND NOT b.nightly
 	-- deletes of many entities come by a log of their own
 	LEFT JOIN exact.feed_state AS x
 		ON x.division = f.division

@@ -70,6 +70,35 @@ FROM exact.feed_state AS r
 LEFT JOIN used AS u ON u.division = r.division AND u.feed = r.feed
 WHERE r.run_state <> 'idle'
 UNION ALL
+-- The rate is that of its last calls, and at night of all that it may make.
+SELECT 'backfill', b.division, NULL, b.feed,
+	CASE
+		WHEN b.errors > 0 THEN 'failing'
+		WHEN b.started_at IS NULL THEN 'waiting'
+		WHEN b.nightly AND b.page_at < now() - interval '10 minutes' THEN 'until the next night'
+		ELSE 'paging'
+	END,
+	b.rows, greatest(b.total, b.rows), m.rate,
+	date_trunc('second', (greatest(b.total, b.rows) - b.rows) / nullif(m.rate, 0)
+		* interval '1 second'),
+	b.calls, date_trunc('second', coalesce(b.started_at, b.asked_at))
+FROM exact.backfill AS b
+LEFT JOIN LATERAL (
+	SELECT CASE
+			WHEN b.nightly AND b.calls > 0
+				THEN round(b.rows::numeric / b.calls * 200 / 86400, 3)
+			WHEN c.n > 1
+				THEN round((c.rows / greatest(extract(epoch FROM now() - c.since), 1))::numeric, 1)
+		END AS rate
+	FROM (
+		SELECT count(*) AS n, sum(c.rows) AS rows, min(c.at) AS since
+		FROM exact.api_call AS c
+		WHERE c.division = b.division AND c.feed = b.feed AND c.rows IS NOT NULL
+			AND c.at > greatest(b.started_at, now() - interval '5 minutes')
+	) AS c
+) AS m ON true
+WHERE b.finished_at IS NULL
+UNION ALL
 SELECT 'request ' || r.id || ': ' || r.kind, r.division, r.workspace, r.entity, r.state, r.done,
 	r.total, NULL, NULL, NULL, date_trunc('second', coalesce(r.started_at, r.made_at))
 FROM request AS r
@@ -94,20 +123,22 @@ COMMENT ON VIEW exact.progress
 	IS 'What is under way: runs of feeds, requests of operators, deliveries into Delta tables; '
 		'no row: nothing';
 COMMENT ON COLUMN exact.progress.kind
-	IS 'first load or read (of a feed), request with its id and kind, or delivery (of an entity '
-		'into its Delta tables)';
+	IS 'first load, read or backfill (of a feed), request with its id and kind, or delivery (of an '
+		'entity into its Delta tables)';
 COMMENT ON COLUMN exact.progress.division IS 'Division; null: of several';
 COMMENT ON COLUMN exact.progress.workspace IS 'Workspace that is written';
 COMMENT ON COLUMN exact.progress.entity IS 'Feed or entity; null: all of them';
 COMMENT ON COLUMN exact.progress.phase
-	IS 'paging, closing; queued, running; the statement under way and its state, waiting, '
-		'paused, no workspace';
+	IS 'paging, closing, failing, waiting, until the next night; queued, running; '
+		'the statement under way and its state, waiting, paused, no workspace';
 COMMENT ON COLUMN exact.progress.done
 	IS 'Of a read: records read; of a request: feeds read; of a delivery: '
 		'versions delivered, those of the last five minutes included';
-COMMENT ON COLUMN exact.progress.total IS 'Of how many; null: Exact Online does not say';
+COMMENT ON COLUMN exact.progress.total
+	IS 'Of how many; of a backfill: of those known before; null: Exact Online does not say';
 COMMENT ON COLUMN exact.progress.rate
-	IS 'A second: records since the run began, or versions in the last five minutes';
+	IS 'A second: records since the run began, records or versions in the last five minutes; '
+		'of a nightly backfill at 200 calls a day';
 COMMENT ON COLUMN exact.progress.eta IS 'Time left at that rate; null: not known';
 COMMENT ON COLUMN exact.progress.calls
 	IS 'Calls that the run has used, at most those of the last day';

@@ -7,15 +7,17 @@ BEGIN;
 SELECT pg_catalog.setval('exact.run_id', 1000) AS run_id;
 -- a run that was interrupted between two of its pages: every column has a value
 CREATE FUNCTION pg_temp.interrupt() RETURNS void LANGUAGE sql AS $$
+	DELETE FROM exact.backfill;
 	DELETE FROM exact.feed_state;
 	INSERT INTO exact.feed_state (division, feed, mark, run, run_state, next_link, run_started_at,
 		run_first_max, run_max, run_rising, run_rows, run_whole, whole_at, whole_rows, reread_from,
 		fields_digest, complete_at, first_complete_at, next_run_at, requested, errors, last_error,
-		notified_first, notified_last)
+		notified_first, notified_last, again_at, night_mark, night_at, entities, consent)
 	VALUES (1, 'items', 500, 7, 'paging', 'https://next', '2026-01-02',
 		510, 520, false, 60, true, '2026-01-01', 90, 400,
 		'abc', '2026-01-01', '2025-12-31', '2026-01-03', false, 2, 'timeout',
-		'2026-01-02 10:00', '2026-01-02 11:00');
+		'2026-01-02 10:00', '2026-01-02 11:00', '2026-01-02 11:01', 450, '2026-01-01', '{items}',
+		3);
 $$;
 CREATE FUNCTION pg_temp.from_start(reason text) RETURNS TABLE (what text, value text)
 LANGUAGE plpgsql AS $$
@@ -37,16 +39,38 @@ BEGIN
 	ORDER BY 1;
 END
 $$;
--- nothing of the interrupted run stays, whatever the reason; what is enabled counts as never read
+-- nothing of the interrupted run stays of a feed that is as never read, or whose mark says nothing
 SELECT * FROM pg_temp.from_start('enabled');
+SELECT f.what || ' ' || f.value AS moved_is_other_than_enabled
+FROM pg_temp.from_start('enabled') AS e, pg_temp.from_start('moved') AS f
+WHERE f.what = e.what AND f.value IS DISTINCT FROM e.value;
+-- else its live run stays, unless it reads the fields of before, and a backfill begins beside it
 SELECT r.reason,
-	array_agg(f.what || ' ' || f.value) FILTER (WHERE f.value IS DISTINCT FROM e.value)
-		AS other_than_enabled
-FROM unnest(ARRAY['fields', 'moved', 'log', 'epoch', 'other copy']) AS r (reason),
-	pg_temp.from_start('enabled') AS e, pg_temp.from_start(r.reason) AS f
-WHERE f.what = e.what
+	array_agg(f.what || ' ' || coalesce(f.value, 'null') ORDER BY f.what)
+		FILTER (WHERE f.value <> 'stays') AS changes
+FROM unnest(ARRAY['fields', 'log', 'epoch', 'other copy', 'joined', 'consent']) AS r (reason),
+	pg_temp.from_start(r.reason) AS f
 GROUP BY r.reason
 ORDER BY r.reason;
+SELECT feed, mark, until, nightly, run > 1000 AS new_run, started_at FROM exact.backfill;
+-- what is asked for while one goes on widens it, but for what it covers; then another begins
+CREATE FUNCTION pg_temp.go_on() RETURNS void LANGUAGE sql AS $$
+	UPDATE exact.backfill SET run = 7, started_at = now(), next_link = 'https://next', rows = 60,
+		night = 9, night_calls = 5
+$$;
+SELECT pg_temp.go_on();
+SELECT exact._want_backfill(1, 'items', 'night', 400, NULL, true, NULL) IS NULL AS covered;
+SELECT run, rows, nightly FROM exact.backfill;
+SELECT exact._want_backfill(1, 'items', 'backfill', 1, NULL, false, 8) > 1000 AS anew;
+SELECT exact._want_backfill(1, 'items', 'backfill', 1, NULL, false, 9) > 1000 AS anew;
+SELECT run > 1000 AS new_run, requests, mark, rows, started_at, next_link, night, night_calls
+FROM exact.backfill;
+SELECT exact._end_backfill(1, 'items');
+SELECT exact._want_backfill(1, 'items', 'night', 400, NULL, true, NULL) > 1000 AS anew;
+SELECT mark, reason, nightly, requests, finished_at, night_calls FROM exact.backfill;
+SELECT exact._want_backfill(1, 'items', 'window', 300, 900, false, NULL) > 1000 AS anew;
+SELECT exact._want_backfill(1, 'items', 'window', 200, 800, false, NULL) > 1000 AS anew;
+SELECT mark, until, nightly FROM exact.backfill;
 -- a feed that was never read has a row from now on
 DELETE FROM exact.feed_state;
 SELECT exact._read_from_start(2, 'accounts', 'enabled') > 1000 AS new_run;

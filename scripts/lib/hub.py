@@ -158,6 +158,7 @@ class Hub:
         return self.value("""SELECT NOT EXISTS (SELECT FROM exact.feed f JOIN exact.catalogue c ON c.entity = f.entity
                                   LEFT JOIN exact.feed_state s ON s.division = f.division AND s.feed = c.feed
                                   WHERE f.enabled AND s.first_complete_at IS NULL)
+                             AND NOT EXISTS (SELECT FROM exact.backfill WHERE finished_at IS NULL AND NOT nightly)
                              AND NOT EXISTS (SELECT FROM exact.batch WHERE delivered_at IS NULL)""") == "t"
 
     def wait_loaded(self, seconds=600):

@@ -4,7 +4,25 @@
 #ifndef EXACT_CURSOR_H
 #define EXACT_CURSOR_H
 
+#include "exact_online/odata.h"
 #include "fetch/lane.h"
+
+/* Where a run stands after a page: row versions, or times of change */
+typedef struct ExactCursor
+{
+	int64		first_max;		/* highest of its first page */
+	int64		max;			/* of all its pages */
+	bool		rising;			/* no page began below the highest of those before */
+	int64		mark;			/* that the next run reads from; moves with the last page */
+} ExactCursor;
+
+/* Nights since 2000, and when one begins. */
+extern int	exact_cursor_night(TimestampTz at);
+extern TimestampTz exact_cursor_night_begins(int night);
+/* Is it another night than that in which the run's night mark was set? */
+extern bool exact_cursor_new_night(const ExactRun *run);
+/* Is a feed by time of change to be read whole this night? */
+extern bool exact_cursor_night_whole(const ExactRun *run);
 
 /* Does a run that begins now read everything? */
 extern bool exact_cursor_whole(const ExactRun *run);
@@ -13,5 +31,18 @@ extern bool exact_cursor_whole(const ExactRun *run);
  * = everything.
  */
 extern int64 exact_cursor_from(const ExactRun *run);
+
+/*
+ * Is the next page the first of the run? Also when the link to it was lost and nothing tells where
+ * the run stood.
+ */
+extern bool exact_cursor_begins(const ExactRun *run);
+
+/*
+ * Follows a page; complete: it is the run's last one. present: the service's own present, for marks
+ * that are times of change. Raises EX009 when a record has no row version.
+ */
+extern void exact_cursor_follow(const ExactRun *run, const ExactPage *page, int64 present,
+								bool complete, ExactCursor *cursor);
 
 #endif

@@ -263,13 +263,13 @@ find_absent(const ExactRun *run, const ExactFeedEntity *entity, const char *head
 	"SELECT key"
 	" FROM exact.record"
 	" WHERE division = $1 AND entity = $2 AND NOT deleted"
-	" AND run IS DISTINCT FROM $3 AND first_seen < $4";
+	" AND coalesce(run, 0) < $3 AND first_seen < $4";
 	/* where lines are read without their documents: the documents whose lines are missing */
 	static const char documents_sql[] =
 	"SELECT DISTINCT parent"
 	" FROM exact.record"
 	" WHERE division = $1 AND entity = $2 AND NOT deleted"
-	" AND run IS DISTINCT FROM $3 AND first_seen < $4 AND parent IS NOT NULL";
+	" AND coalesce(run, 0) < $3 AND first_seen < $4 AND parent IS NOT NULL";
 	static const char lines_sql[] =
 	"WITH seen AS ("
 	"  SELECT key FROM exact.record WHERE division = $1 AND entity = $2 AND run = $3"
@@ -278,7 +278,7 @@ find_absent(const ExactRun *run, const ExactFeedEntity *entity, const char *head
 	" SELECT l.key"
 	" FROM seen"
 	" JOIN exact.record l ON l.division = $1 AND l.entity = $5 AND l.parent = seen.key"
-	" WHERE NOT l.deleted AND l.run IS DISTINCT FROM $3 AND l.first_seen < $4";
+	" WHERE NOT l.deleted AND coalesce(l.run, 0) < $3 AND l.first_seen < $4";
 	ExactArg	args[5];
 
 	args[0] = exact_arg_int4(run->lane->division);

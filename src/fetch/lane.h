@@ -24,6 +24,14 @@ typedef struct ExactRefusal
 	TimestampTz not_before;
 } ExactRefusal;
 
+/* The pages that a run has been at: eight bytes each */
+typedef struct ExactTrail
+{
+	int			n;
+	int			capacity;
+	uint64	   *addresses;		/* digests of them */
+} ExactTrail;
+
 typedef struct ExactRun
 {
 	struct ExactLane *lane;
@@ -31,6 +39,9 @@ typedef struct ExactRun
 	MemoryContext context;		/* of def and enabled */
 	ExactFeed  *def;
 	bool	   *enabled;		/* entities of def that this division has */
+	/* the second cursor of the feed, NULL none; of that one: the live cursor */
+	struct ExactRun *backfill;
+	struct ExactRun *live;
 	bool		present;		/* in the last reading of the plan */
 	bool		paused;			/* pause() of one of its entities */
 	/* as in exact.feed_state */
@@ -50,6 +61,10 @@ typedef struct ExactRun
 	TimestampTz whole_at;		/* start of the last complete one */
 	int64		whole_rows;
 	int64		reread_from;	/* 0 = from the mark */
+	/* the mark at the beginning of the night, which is read from in the next one; 0 none */
+	int64		night_mark;
+	TimestampTz night_at;
+	TimestampTz again_at;		/* a notified run showed nothing: once more then; 0 none */
 	/* notifications that no complete run has followed yet; 0 none */
 	TimestampTz notified_first;
 	TimestampTz notified_last;
@@ -57,6 +72,18 @@ typedef struct ExactRun
 	TimestampTz keyed_at;		/* the last keyed read; memory only */
 	/* of the fields that were read when the mark was set; "" = none yet */
 	char		digest[EXACT_DIGEST_HEX_LEN + 1];
+	/* of a backfill */
+	int64		until;			/* it reads to this time of change; 0 = to the end */
+	bool		nightly;		/* so many calls a night */
+	/* memory only, of the running run */
+	ExactTrail	trail;
+	bool		showed;			/* it has shown something new */
+	int64		failed_rows;	/* rows that it had read when a page failed */
+	int64		most_rows;		/* that it may read without doubt */
+	bool		leads_back;		/* the last answer does, to where the run has been */
+	int			refusals;		/* of its link, in a row */
+	TimestampTz stuck_since;	/* it got no further since then; 0: it does */
+	TimestampTz alarmed_at;		/* the last alarm about that */
 	/* memory only */
 	TimestampTz wanted_at;		/* a run that starts later satisfies it; 0 none */
 	TimestampTz not_before;		/* after an error */
@@ -80,6 +107,9 @@ typedef struct ExactLane
 	bool		keyed_last;		/* the last request was a keyed read */
 	TimestampTz not_before;		/* nothing of this division before */
 	TimestampTz keys_at;		/* next keyed read of dirty keys; PG_INT64_MAX none */
+	int			night;			/* the last night with nightly calls, and how many; 0 none */
+	int			night_calls;
+	int			lives_in_row;	/* pages of live runs since one of another kind */
 	struct Keyed *rest;			/* keyed read of which pages are still to be read; NULL none */
 	int			nrefused;
 	ExactRefusal *refused;

@@ -12,6 +12,7 @@
 #include "auth/address.h"
 #include "base/sql.h"
 #include "exact_online/feed.h"
+#include "fetch/backfill.h"
 #include "fetch/lane.h"
 #include "fetch/plan.h"
 #include "fetch/sync_request.h"
@@ -88,18 +89,10 @@ compare_fields(ExactRun *run)
 
 	if (run->digest[0] == '\0' || strcmp(run->digest, run->def->digest) == 0)
 		return false;
-	if (exact_feed_state_from_start(EXACT_FROM_START_FIELDS, division, run->name, &run->run) == 0)
+	if (exact_feed_state_from_start(EXACT_FROM_START_FIELDS, division, run->name, NULL) == 0)
 		return false;
-	run->mark = 1;
-	run->paging = false;
-	exact_lane_set_text(&run->next_link, NULL);
-	run->run_started_at = 0;
-	run->run_first_max = run->run_max = run->run_rows = 0;
-	run->run_rising = true;
-	run->whole = false;
-	run->reread_from = 0;
-	run->complete_at = 0;
-	run->digest[0] = '\0';
+	run->present = false;		/* until the plan is read once more */
+	exact_lane_want_plan();
 	exact_log(LOG, "fields changed division=%d feed=%s: it is read again from the start",
 			  division, run->name);
 	return true;
@@ -130,7 +123,10 @@ enum PlanColumn
 	PLAN_COMPLETE_AT,
 	PLAN_REREAD_FROM,
 	PLAN_NOTIFIED_FIRST,
-	PLAN_NOTIFIED_LAST
+	PLAN_NOTIFIED_LAST,
+	PLAN_AGAIN_AT,
+	PLAN_NIGHT_MARK,
+	PLAN_NIGHT_AT
 };
 
 static void
@@ -155,6 +151,9 @@ take_run_row(ExactRun *run, uint64 row)
 	run->reread_from = exact_cell_int8(row, PLAN_REREAD_FROM, 0);
 	run->notified_first = exact_cell_time(row, PLAN_NOTIFIED_FIRST, 0);
 	run->notified_last = exact_cell_time(row, PLAN_NOTIFIED_LAST, 0);
+	run->again_at = exact_cell_time(row, PLAN_AGAIN_AT, 0);
+	run->night_mark = exact_cell_int8(row, PLAN_NIGHT_MARK, 0);
+	run->night_at = exact_cell_time(row, PLAN_NIGHT_AT, 0);
 	strlcpy(run->digest, digest ? digest : "", sizeof(run->digest));
 }
 
@@ -238,7 +237,8 @@ read_runs(void)
 	"  p.mark, p.run, p.paging, p.next_link, p.run_started_at,"
 	"  p.run_first_max, p.run_max, p.run_rising, p.run_rows,"
 	"  p.run_whole, p.whole_at, p.whole_rows,"
-	"  p.complete_at, p.reread_from, p.notified_first, p.notified_last"
+	"  p.complete_at, p.reread_from, p.notified_first, p.notified_last, p.again_at,"
+	"  p.night_mark, p.night_at"
 	" FROM exact._plan p"
 	" ORDER BY p.division, p.feed = 'deleted', p.feed";
 	ExactLane **lanes;
@@ -259,8 +259,10 @@ read_runs(void)
 static void
 read_unit(void *arg pg_attribute_unused())
 {
+	exact_backfill_notice();
 	read_lanes();
 	read_runs();
+	exact_backfill_read();
 	exact_sync_request_read();
 }
 

@@ -18,13 +18,13 @@
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"
 #include "exact_online/feed.h"
-#include "exact_online/link.h"
 #include "exact_online/odata.h"
-#include "exact_online/odata_value.h"
+#include "fetch/backfill.h"
 #include "fetch/cursor.h"
 #include "fetch/deletes.h"
 #include "fetch/generation.h"
 #include "fetch/lane.h"
+#include "fetch/page.h"
 #include "fetch/run.h"
 #include "fetch/sync_request.h"
 #include "fetch/trouble.h"
@@ -32,6 +32,7 @@
 #include "http/http_client.h"
 #include "stage/stage.h"
 #include "stage/stage_page.h"
+#include "state/backfill_state.h"
 #include "state/dirty_key.h"
 #include "state/division_state.h"
 #include "state/feed_state.h"
@@ -41,52 +42,8 @@
 #include "worker/wake.h"
 
 #define LOG_DAYS 50				/* sync/Deleted keeps two months */
-#define LINK_REFUSALS 2			/* in a row: a next link has expired; */
-#define LINK_ERRORS 5			/* likewise, answers with nothing usable */
-
-/* ---- failures ---- */
-
-typedef struct RunFailure
-{
-	ExactRun   *run;
-	ExactApiAnswer *answer;
-	const ExactFault *fault;
-} RunFailure;
-
-static void
-failure_unit(void *arg)
-{
-	RunFailure *failure = arg;
-	ExactRun   *run = failure->run;
-
-	if (failure->answer->http != NULL)
-		exact_api_record(failure->answer, 0);
-	exact_feed_state_fail(run->lane->division, run->name, failure->fault->message, run->errors,
-						  run->next_link == NULL);
-}
-
-/*
- * Records a request that failed and when the feed may be tried again. A link that is refused, or
- * answered with nothing usable again and again, has expired: the run goes back to its first page.
- */
-static void
-fail_run(ExactRun *run, ExactApiAnswer *answer, const ExactFault *fault)
-{
-	RunFailure	failure = {run, answer, fault};
-	int			most = answer->trouble == EXACT_API_REFUSED ? LINK_REFUSALS : LINK_ERRORS;
-
-	if (!exact_trouble_waits(answer))
-		run->errors++;
-	run->not_before = exact_trouble_answer(run->lane, answer, run->errors);
-	if (run->next_link != NULL && answer->http != NULL && answer->http->status >= 200 &&
-		run->errors >= most)
-		exact_lane_set_text(&run->next_link, NULL);
-	exact_log(LOG, "failed division=%d feed=%s errors=%d error=\"%s\" detail=\"%s\"",
-			  run->lane->division, run->name, run->errors, fault->message,
-			  fault->detail ? fault->detail : "");
-	exact_unit_run("record failure", failure_unit, &failure, NULL);
-	exact_sync_request_settle();
-}
+#define AGAIN_US USECS_PER_MINUTE	/* after a notified run that showed nothing */
+#define ROWS_UNDOUBTED 10000	/* of one run, beside twice what is known of its entities */
 
 /* ---- a page, in its transaction ---- */
 
@@ -98,13 +55,13 @@ typedef struct PageUnit
 	ExactPage  *page;
 	/* results, taken over when committed */
 	int64		run_id;
-	int64		first_max;
-	int64		max;
-	bool		rising;
+	ExactCursor cursor;
 	int64		rows;
-	int64		mark;
-	int64		present;		/* of the service, for marks that are times */
 	int64		reread_from;
+	TimestampTz again_at;
+	int64		night_mark;
+	TimestampTz night_at;
+	bool		showed;
 	bool		complete;
 	bool		superseded;		/* an operator has reset the feed: the page is dropped */
 	bool		delivered;		/* versions were written: the loader has work */
@@ -112,6 +69,76 @@ typedef struct PageUnit
 	ExactStagePage staged;
 	int			tombstones;
 } PageUnit;
+
+/* Is it beyond the page that failed? A run that began anew comes there once more. */
+static bool
+got_further(const PageUnit *u)
+{
+	return u->complete || u->rows > u->run->failed_rows;
+}
+
+/*
+ * Exact Online may announce a change before its lists show it. Notifications whose run showed
+ * nothing make the feed run once more.
+ */
+static TimestampTz
+once_more_at(const PageUnit *u)
+{
+	const ExactRun *run = u->run;
+	TimestampTz began = run->paging ? run->run_started_at : run->sent_at;
+
+	if (!u->complete)
+		return run->again_at;
+	if (run->live != NULL || run->def->method != EXACT_FEED_SYNC || u->showed ||
+		run->notified_first == 0 || run->notified_first >= began)
+		return 0;
+	return GetCurrentTimestamp() + AGAIN_US;
+}
+
+/* Writes where a backfill stands now; with its last page, what waited for it is done. */
+static void
+save_backfill(PageUnit *u)
+{
+	ExactRun   *run = u->run;
+	ExactBackfillPage page = {0};
+
+	page.division = run->lane->division;
+	page.feed = run->name;
+	page.run = u->run_id;
+	page.next_link = u->complete ? NULL : u->page->next;
+	page.started_at = run->paging ? run->run_started_at : run->sent_at;
+	page.first_max = u->cursor.first_max;
+	page.max = u->cursor.max;
+	page.rising = u->cursor.rising;
+	page.rows = u->rows;
+	page.night = run->nightly ? exact_cursor_night(run->sent_at) : 0;
+	page.errors = got_further(u) ? 0 : run->errors;
+	exact_backfill_state_save(&page);
+	if (!u->complete)
+		return;
+	if (run->whole)
+		exact_feed_state_whole(page.division, page.feed, page.started_at, page.rows);
+	exact_backfill_state_end(page.division, page.feed);
+	u->replan = true;
+}
+
+/* The night has come: what is read again in it, and the mark for the next. */
+static void
+begin_night(PageUnit *u)
+{
+	ExactRun   *run = u->run;
+
+	u->night_mark = run->night_mark;
+	u->night_at = run->night_at;
+	if (!u->complete)
+		return;
+	if (exact_backfill_at_night(run, u->cursor.mark))
+		u->replan = true;
+	if (run->def->timestamp < 0 || !exact_cursor_new_night(run))
+		return;
+	u->night_mark = u->cursor.mark;
+	u->night_at = GetCurrentTimestamp();
+}
 
 /* Writes where the run stands now, and when the next one is due. */
 static void
@@ -122,18 +149,22 @@ save_run(PageUnit *u)
 
 	page.division = run->lane->division;
 	page.feed = run->name;
-	page.mark = u->mark;
+	page.mark = u->cursor.mark;
 	page.run = u->run_id;
 	page.complete = u->complete;
 	page.next_link = u->complete ? NULL : u->page->next;
 	page.run_started_at = run->paging ? run->run_started_at : run->sent_at;
-	page.run_first_max = u->first_max;
-	page.run_max = u->max;
-	page.run_rising = u->rising;
+	page.run_first_max = u->cursor.first_max;
+	page.run_max = u->cursor.max;
+	page.run_rising = u->cursor.rising;
 	page.run_rows = u->rows;
 	page.run_whole = run->whole;
 	page.fields_digest = run->def->digest;
 	page.reread_from = u->reread_from;
+	page.again_at = u->again_at;
+	page.night_mark = u->night_mark;
+	page.night_at = u->night_at;
+	page.errors = got_further(u) ? 0 : run->errors;
 	if (u->complete)
 	{
 		ExactRun	ended = *run;
@@ -141,6 +172,7 @@ save_run(PageUnit *u)
 		ended.paging = false;
 		ended.wanted_at = 0;
 		ended.complete_at = GetCurrentTimestamp();
+		ended.again_at = u->again_at;
 		page.next_run_at = exact_lane_due_at(&ended);
 	}
 	exact_feed_state_save(&page);
@@ -174,76 +206,6 @@ service_now(const PageUnit *u)
 	return exact_sql(sql, 2, args) == 1 ? exact_cell_int8(0, 1, 0) : 0;
 }
 
-/* Times of change. A mark that is still to come would hide what changes until then. */
-static void
-follow_times(PageUnit *u)
-{
-	u->present = service_now(u);
-	for (int i = 0; i < u->page->nrecords; i++)
-	{
-		int64		mark;
-
-		if (!exact_feed_modified(u->run->def, &u->page->records[i], &mark) || mark > u->present)
-			continue;
-		if (mark < u->max)
-			u->rising = false;
-		u->max = Max(u->max, mark);
-	}
-}
-
-static void
-follow_versions(PageUnit *u)
-{
-	const ExactFeed *def = u->run->def;
-
-	for (int i = 0; i < u->page->nrecords; i++)
-	{
-		int64		mark;
-
-		if (!exact_odata_int64(u->page->records[i].values[def->timestamp], &mark))
-			ereport(ERROR,
-					(errcode(ERRCODE_EXACT_BAD_ANSWER),
-					 errmsg("Exact Online answered with a record of %s that has no Timestamp",
-							def->name),
-					 errdetail("Row %d of the page. Nothing of that page was kept.", i + 1),
-					 errhint("The hub asks again by itself.")));
-		if (mark <= u->max)
-			u->rising = false;
-		else
-			u->max = mark;
-	}
-}
-
-/*
- * Follows the marks of a run, row versions or times of change: highest of the first page, highest
- * of all, and whether they rose throughout. With the last page the mark moves: to the highest of
- * all where they rose, else to the highest of the first page only.
- */
-static void
-follow_marks(PageUnit *u)
-{
-	ExactRun   *run = u->run;
-	bool		by_time = exact_feed_by_time(run->def);
-
-	u->first_max = run->paging ? run->run_first_max : 0;
-	u->max = run->paging ? run->run_max : 0;
-	u->rising = run->paging ? run->run_rising : true;
-	u->mark = run->mark;
-	if (run->def->timestamp < 0 && !by_time)
-		return;
-	if (by_time)
-		follow_times(u);
-	else
-		follow_versions(u);
-	if (!run->paging)
-		u->first_max = u->max;
-	if (!u->complete)
-		return;
-	u->mark = Max(run->mark, u->rising ? u->max : u->first_max);
-	if (by_time && u->mark > u->present)
-		u->mark = Max(u->present, 1);	/* the service's clock was set back */
-}
-
 /* Stages the records of the page; with the last one, what the run did not see is gone. */
 static void
 stage_records(PageUnit *u, int64 call)
@@ -260,7 +222,7 @@ stage_records(PageUnit *u, int64 call)
 	staged->sent_at = run->sent_at;
 	staged->sent_seq = run->sent_seq;
 	staged->mark_generation = run->lane->mark_generation;
-	staged->first = run->complete_at == 0;
+	staged->first = run->complete_at == 0 || run->live != NULL;
 	exact_stage_page_store(staged);
 	u->delivered = staged->fresh + staged->changed + staged->vanished > 0;
 	u->tombstones = staged->vanished;
@@ -288,12 +250,56 @@ apply_log(PageUnit *u, int64 call)
 
 	u->tombstones = exact_deletes_apply_log(run->lane, run->def, u->page, u->run_id, call);
 	u->delivered = u->tombstones > 0;
-	if (u->complete && run->complete_at != 0 &&
+	if (u->complete && run->live == NULL && run->complete_at != 0 &&
 		run->complete_at < GetCurrentTimestamp() - LOG_DAYS * USECS_PER_DAY)
 	{
 		exact_generation_log_gap(run->lane);
 		u->replan = true;
 	}
+}
+
+/* Does a backfill up to a time of change need no page after this one? Pages rise. */
+static bool
+is_beyond(const ExactRun *run, const ExactPage *page)
+{
+	int64		mark;
+
+	return run->until > 0 && page->nrecords > 0 &&
+		exact_feed_modified(run->def, &page->records[page->nrecords - 1], &mark) &&
+		mark > run->until;
+}
+
+/*
+ * A run that has read far more records than are known to exist is led in a circle by links that
+ * are new each time.
+ */
+static void
+check_rows(const PageUnit *u)
+{
+	static const char sql[] =
+	"SELECT count(*) FROM exact.record WHERE division = $1 AND entity = ANY ($2::text[])";
+	ExactRun   *run = u->run;
+	const char **names = palloc((run->def->nentities + 1) * sizeof(char *));
+	ExactArg	args[2];
+
+	if (run->def->nentities == 0 || u->rows <= Max(run->most_rows, ROWS_UNDOUBTED))
+		return;
+	for (int e = 0; e < run->def->nentities; e++)
+		names[e] = run->def->entities[e].name;
+	args[0] = exact_arg_int4(run->lane->division);
+	args[1] = exact_arg_text_array(names, NULL, run->def->nentities);
+	exact_sql(sql, 2, args);
+	run->most_rows = 2 * exact_cell_int8(0, 1, 0) + ROWS_UNDOUBTED;
+	run->leads_back = u->rows > run->most_rows;
+	if (run->leads_back)
+		ereport(ERROR,
+				(errcode(ERRCODE_EXACT_BAD_ANSWER),
+				 errmsg("the pages of %s do not end", run->name),
+				 errdetail("GET %s: " INT64_FORMAT " rows, and no more than " INT64_FORMAT
+						   " records are known.", run->def->resource, u->rows,
+						   (run->most_rows - ROWS_UNDOUBTED) / 2),
+				 errhint("The run begins anew; if this stays, something between the hub and "
+						 "Exact Online changes the answers.")));
 }
 
 /* Stores one page. May run again after a lock time-out: everything in u is set anew. */
@@ -312,8 +318,9 @@ page_unit(void *arg)
 	memset(&u->staged, 0, sizeof(u->staged));
 
 	call = exact_api_record(u->answer, u->page->nrecords);
-	u->superseded = !exact_feed_state_lock(lane->division, run->name, run->mark, run->run,
-										   run->paging);
+	u->superseded = run->live != NULL
+		? !exact_backfill_state_lock(lane->division, run->name, run->run, run->paging)
+		: !exact_feed_state_lock(lane->division, run->name, run->mark, run->run, run->paging);
 	if (u->superseded)
 		return;
 	if (!run->paging)
@@ -321,9 +328,10 @@ page_unit(void *arg)
 		exact_sql("SELECT nextval('exact.run_id')", 0, NULL);
 		u->run_id = exact_cell_int8(0, 1, 0);
 	}
-	u->complete = u->page->next == NULL;
-	u->rows = (run->paging ? run->run_rows : 0) + u->page->nrecords;
-	follow_marks(u);
+	u->complete = u->page->next == NULL || is_beyond(run, u->page);
+	u->rows = (exact_cursor_begins(run) ? 0 : run->run_rows) + u->page->nrecords;
+	exact_cursor_follow(run, u->page, exact_feed_by_time(run->def) ? service_now(u) : 0,
+						u->complete, &u->cursor);
 
 	switch (run->def->method)
 	{
@@ -340,8 +348,18 @@ page_unit(void *arg)
 			u->replan = exact_generation_compare(lane, run->def, u->page);
 			break;
 	}
+	check_rows(u);
 	if (strcmp(lane->state, "parked") == 0)
 		exact_division_state_free(lane->division);
+	u->showed = (run->paging && run->showed) ||
+		u->staged.fresh + u->staged.changed + u->tombstones > 0;
+	u->again_at = once_more_at(u);
+	if (run->live != NULL)
+	{
+		save_backfill(u);
+		return;
+	}
+	begin_night(u);
 	save_run(u);
 }
 
@@ -368,86 +386,72 @@ satisfy(ExactRun *run)
 		run->wanted_at = 0;
 }
 
+/* Likewise of a backfill: the calls of the night, and that it has ended. */
+static void
+take_over_backfill(ExactRun *run, bool complete)
+{
+	ExactLane  *lane = run->lane;
+	int			night = exact_cursor_night(run->sent_at);
+
+	if (run->nightly)
+	{
+		lane->night_calls = lane->night == night ? lane->night_calls + 1 : 1;
+		lane->night = night;
+	}
+	if (!complete)
+		return;
+	run->present = false;
+	if (run->whole)
+	{
+		run->live->whole_at = run->run_started_at;
+		run->live->whole_rows = run->run_rows;
+	}
+	exact_log(LOG, "backfill done division=%d feed=%s rows=" INT64_FORMAT, lane->division,
+			  run->name, run->run_rows);
+}
+
 /* The page is stored: the run in memory is as its row. */
 static void
 take_over(PageUnit *u)
 {
 	ExactRun   *run = u->run;
 
+	exact_page_been(run, u->answer->request->url, exact_cursor_begins(run));
 	if (!run->paging)
 		run->run_started_at = run->sent_at;
+	if (got_further(u))
+	{
+		run->errors = 0;
+		run->failed_rows = 0;
+		run->stuck_since = 0;
+	}
 	run->run = u->run_id;
-	run->run_first_max = u->first_max;
-	run->run_max = u->max;
-	run->run_rising = u->rising;
+	run->run_first_max = u->cursor.first_max;
+	run->run_max = u->cursor.max;
+	run->run_rising = u->cursor.rising;
 	run->run_rows = u->rows;
-	run->mark = u->mark;
+	run->showed = u->showed;
+	run->again_at = u->again_at;
+	if (run->live == NULL)
+		run->mark = u->cursor.mark;
 	run->reread_from = u->reread_from;
-	strlcpy(run->digest, run->def->digest, sizeof(run->digest));
+	if (run->live == NULL)
+		strlcpy(run->digest, run->def->digest, sizeof(run->digest));
 	run->paging = !u->complete;
 	exact_lane_set_text(&run->next_link, u->complete ? NULL : u->page->next);
-	run->errors = 0;
+	run->refusals = 0;
 	run->not_before = 0;
 	if (strcmp(run->lane->state, "parked") == 0)
 		strlcpy(run->lane->state, "ok", sizeof(run->lane->state));
-	if (u->complete)
+	if (run->live != NULL)
+		take_over_backfill(run, u->complete);
+	else if (u->complete)
 		satisfy(run);
-}
-
-/*
- * __next must lead to the same host and division; a link to elsewhere would carry the token there.
- */
-static ExactFault *
-check_link(ExactRun *run, const char *base_url, const char *link)
-{
-	int			division = run->lane->division;
-	int64		other;
-	ExactLink	found = exact_link_check(link, base_url, division, run->next_link, &other);
-	ExactFault *fault;
-
-	if (found == EXACT_LINK_GOOD)
-		return NULL;
-	fault = palloc0(sizeof(ExactFault));
-	fault->sqlstate = ERRCODE_EXACT_BAD_ANSWER;
-	fault->detail = psprintf("GET %s. Nothing of that page was kept and the link was not followed.",
-							 run->def->resource);
-	fault->hint = pstrdup("The hub asks again by itself; if it stays, something between it and "
-						  "Exact Online changes the answers.");
-	if (found == EXACT_LINK_HOST)
-		fault->message = psprintf("the next page of %s is on another host", run->name);
-	else if (found == EXACT_LINK_SAME)
-		fault->message = psprintf("the next page of %s is the same page again", run->name);
-	else
+	if (run->live == NULL)
 	{
-		fault->sqlstate = ERRCODE_EXACT_DIVISION_GUARD;
-		fault->message = psprintf("division %d is frozen: the next page of %s is of division "
-								  INT64_FORMAT, division, run->name, other);
-		fault->hint = psprintf("Check the administration in Exact Online; "
-							   "then SELECT exact.resume(%d).", division);
+		run->night_mark = u->night_mark;
+		run->night_at = u->night_at;
 	}
-	return fault;
-}
-
-/* Why the answer cannot be used; NULL: *page is a page of the run. */
-static ExactFault *
-read_page(ExactRun *run, ExactApiAnswer *answer, ExactPage **page)
-{
-	const ExactHttpResponse *http = answer->http;
-	char	   *problem;
-	ExactFault *fault;
-
-	*page = exact_odata_parse(http->body, http->body_len, run->def->fields, run->def->nfields,
-							  &problem);
-	if (*page != NULL && (*page)->is_list)
-		return check_link(run, answer->request->base_url, (*page)->next);
-	fault = palloc0(sizeof(ExactFault));
-	fault->sqlstate = ERRCODE_EXACT_BAD_ANSWER;
-	fault->message = psprintf("Exact Online answered %s with something that is not a page: %s",
-							  run->name, *page == NULL ? problem : "a single entity");
-	fault->detail = psprintf("GET %s, HTTP %ld, %zu bytes. Nothing of it was kept.",
-							 run->def->resource, http->status, http->body_len);
-	fault->hint = pstrdup("The hub asks again by itself.");
-	return fault;
 }
 
 static void
@@ -457,7 +461,7 @@ refuse_page(ExactRun *run, ExactApiAnswer *answer, ExactFault *fault)
 	answer->fault = fault;
 	if (fault->sqlstate == ERRCODE_EXACT_DIVISION_GUARD)
 		exact_trouble_freeze(run->lane, fault);
-	fail_run(run, answer, fault);
+	exact_trouble_run(run, answer, fault);
 }
 
 static void
@@ -489,10 +493,10 @@ on_page(ExactApiAnswer *answer, void *arg)
 	exact_lane_release(lane);
 	if (answer->trouble != EXACT_API_OK)
 	{
-		fail_run(run, answer, answer->fault);
+		exact_trouble_run(run, answer, answer->fault);
 		return;
 	}
-	fault = read_page(run, answer, &u.page);
+	fault = exact_page_read(run, answer, &u.page);
 	if (fault == NULL)
 		exact_unit_run("store page", page_unit, &u, &fault);
 	if (fault != NULL)
@@ -516,7 +520,7 @@ on_page(ExactApiAnswer *answer, void *arg)
 	log_page(&u);
 	if (u.replan)
 		exact_lane_want_plan();
-	else if (u.complete)
+	if (u.complete && run->live == NULL)
 		exact_sync_request_settle();
 }
 
@@ -554,6 +558,7 @@ exact_run_send(ExactRun *run)
 	if (run->notified_last != 0)
 		run->told_at = run->sent_at;
 	run->sent_seq = exact_stage_last_seq();
+	run->leads_back = false;
 	exact_lane_hold(lane);
 	exact_api_get(&request, on_page, run);
 }

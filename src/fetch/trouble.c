@@ -1,5 +1,6 @@
 /*
- * trouble.c - what an answer that is no page means for its division: wait, hold back, park, freeze.
+ * trouble.c - what an answer that is no page means for its division: wait, hold back, park, freeze;
+ * and for its run: is its link dead, does it get on?
  */
 #include "postgres.h"
 
@@ -7,11 +8,18 @@
 
 #include "base/backoff.h"
 #include "base/fault.h"
+#include "exact_online/endpoint.h"
 #include "exact_online/exact_api.h"
+#include "fetch/cursor.h"
 #include "fetch/lane.h"
+#include "fetch/sync_request.h"
 #include "fetch/trouble.h"
+#include "http/http_client.h"
+#include "http/url.h"
 #include "state/audit.h"
+#include "state/backfill_state.h"
 #include "state/division_state.h"
+#include "state/feed_state.h"
 #include "worker/self.h"
 #include "worker/unit.h"
 
@@ -22,6 +30,8 @@
 #define REFUSED_MAX_MS 86400000
 #define NO_CONSENT_US (10 * USECS_PER_MINUTE)
 #define STATE_ATTEMPTS 6
+#define LINK_REFUSALS 2			/* in a row: a next link has expired */
+#define STUCK_US USECS_PER_HOUR
 
 static TimestampTz
 after_backoff(int errors, int64 first_ms, int64 most_ms)
@@ -107,4 +117,96 @@ void
 exact_trouble_freeze(ExactLane *lane, const ExactFault *fault)
 {
 	set_state(lane, "frozen", fault);
+}
+
+/* ---- of a run ---- */
+
+typedef struct RunFailure
+{
+	ExactRun   *run;
+	ExactApiAnswer *answer;
+	const ExactFault *fault;
+} RunFailure;
+
+static void
+failure_unit(void *arg)
+{
+	RunFailure *failure = arg;
+	ExactRun   *run = failure->run;
+
+	if (failure->answer->http != NULL)
+		exact_api_record(failure->answer, 0);
+	if (run->live != NULL)
+		exact_backfill_state_fail(run->lane->division, run->name, failure->fault->message,
+								  run->errors, run->next_link == NULL);
+	else
+		exact_feed_state_fail(run->lane->division, run->name, failure->fault->message, run->errors,
+							  run->next_link == NULL);
+}
+
+/*
+ * Will the stored link never lead to its page? So says the service when it refuses it, or leads
+ * back to where the run has been, twice in a row; so does the hub when it may not be sent at all.
+ * Trouble on the way, or our own, says nothing about it.
+ */
+static bool
+link_is_dead(ExactRun *run, const ExactApiAnswer *answer)
+{
+	const ExactHttpResponse *http = answer->http;
+	bool		refused = run->leads_back;
+	char	   *why = NULL;
+
+	if (run->next_link == NULL || http == NULL)
+		return false;
+	if (http->outcome != EXACT_HTTP_ANSWERED)
+		return !exact_url_allowed(run->next_link, &why) &&
+			exact_url_allowed(run->lane->base_url, &why);
+	if (answer->trouble == EXACT_API_REFUSED)
+		refused = refused || http->status == EXACT_STATUS_BAD_REQUEST ||
+			http->status == EXACT_STATUS_NOT_FOUND || http->status == EXACT_STATUS_GONE;
+	run->refusals = refused ? run->refusals + 1 : 0;
+	return run->refusals >= LINK_REFUSALS;
+}
+
+/* An alarm when a feed got no further for an hour, and every hour. */
+static void
+watch_progress(ExactRun *run)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	run->failed_rows = Max(run->failed_rows, run->paging ? run->run_rows : 0);
+	if (run->stuck_since == 0 || run->stuck_since > now)
+		run->stuck_since = run->alarmed_at = now;
+	if (now - run->alarmed_at < STUCK_US)
+		return;
+	run->alarmed_at = now;
+	exact_log(LOG, "alarm division=%d feed=%s stands still since=%s errors=%d rows=" INT64_FORMAT,
+			  run->lane->division, run->name, timestamptz_to_str(run->stuck_since), run->errors,
+			  run->failed_rows);
+}
+
+void
+exact_trouble_run(ExactRun *run, ExactApiAnswer *answer, const ExactFault *fault)
+{
+	RunFailure	failure = {run, answer, fault};
+
+	if (!exact_trouble_waits(answer))
+	{
+		run->errors++;
+		watch_progress(run);
+	}
+	run->not_before = exact_trouble_answer(run->lane, answer, run->errors);
+	if (link_is_dead(run, answer))
+	{
+		exact_lane_set_text(&run->next_link, NULL);
+		run->not_before = 0;	/* what is asked for next is another page */
+		exact_log(LOG, "link dropped division=%d feed=%s rows=" INT64_FORMAT " goes_on=%s",
+				  run->lane->division, run->name, run->run_rows,
+				  exact_cursor_begins(run) ? "from the start" : "from the highest mark");
+	}
+	exact_log(LOG, "failed division=%d feed=%s errors=%d error=\"%s\" detail=\"%s\"",
+			  run->lane->division, run->name, run->errors, fault->message,
+			  fault->detail ? fault->detail : "");
+	exact_unit_run("record failure", failure_unit, &failure, NULL);
+	exact_sync_request_settle();
 }

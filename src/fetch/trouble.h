@@ -23,5 +23,11 @@ extern TimestampTz exact_trouble_answer(ExactLane *lane, ExactApiAnswer *answer,
 extern bool exact_trouble_waits(const ExactApiAnswer *answer);
 /* The division guard: nothing is read until an operator resumes it. In no transaction. */
 extern void exact_trouble_freeze(ExactLane *lane, const ExactFault *fault);
+/*
+ * A request of a run failed: that is recorded, and when the feed may be tried again; in no
+ * transaction. A run whose link is dead goes on from the highest mark that it has seen, or begins
+ * anew. An alarm when it gets no further for an hour.
+ */
+extern void exact_trouble_run(ExactRun *run, ExactApiAnswer *answer, const ExactFault *fault);
 
 #endif

@@ -2,7 +2,8 @@
  * turn.c - what each division sends next.
  *
  * One request of a division is on the way at a time. Keyed reads and runs take turns; among the
- * runs the one that has waited longest is next, so that a long load starves nobody.
+ * runs live changes go first, then first loads and backfills, and of each the one that has waited
+ * longest is next, so that a long load starves nobody.
  */
 #include "postgres.h"
 
@@ -11,6 +12,7 @@
 #include "base/clock.h"
 #include "exact_online/budget.h"
 #include "exact_online/feed.h"
+#include "fetch/backfill.h"
 #include "fetch/keyed.h"
 #include "fetch/lane.h"
 #include "fetch/run.h"
@@ -18,6 +20,14 @@
 
 #define MAX_HELD 32				/* divisions with a request on the way */
 #define PARKED_US USECS_PER_HOUR	/* a parked division is tried again */
+#define LIVES_IN_ROW 8			/* pages of live changes before one of a load that waits */
+
+/* A first load: it leaves a part of each budget to live traffic. */
+static bool
+is_load(const ExactRun *run)
+{
+	return run->live != NULL || (run->complete_at == 0 && run->def->nentities > 0);
+}
 
 /* When this run may send: 0 = now. */
 static TimestampTz
@@ -32,8 +42,7 @@ run_ready_at(ExactRun *run)
 	at = Max(exact_lane_due_at(run), run->not_before);
 	if (at == PG_INT64_MAX)
 		return at;
-	/* a first load leaves a part of each budget to live traffic */
-	if (run->complete_at == 0 && run->def->nentities > 0)
+	if (is_load(run))
 		return Max(at, exact_budget_backfill_at(division, run->def->resource, &why));
 	return Max(at, exact_budget_allowed_at(division, run->def->resource, &why));
 }
@@ -56,27 +65,58 @@ lane_ready_at(const ExactLane *lane)
 	return lane->not_before > now ? lane->not_before : 0;
 }
 
+/* What is ready of a lane */
+typedef struct Choice
+{
+	ExactRun   *live;
+	ExactRun   *load;			/* a first load or a backfill */
+	TimestampTz next;			/* when something else will be */
+} Choice;
+
+static void
+add_run(Choice *choice, ExactRun *run, TimestampTz at)
+{
+	ExactRun  **best;
+
+	if (at > GetCurrentTimestamp())
+	{
+		choice->next = Min(choice->next, at);
+		return;
+	}
+	best = is_load(run) ? &choice->load : &choice->live;
+	if (*best == NULL || run->sent_at < (*best)->sent_at)
+		*best = run;
+}
+
 /* The run that is next; NULL when none may send, and *next is when one may. */
 static ExactRun *
 choose_run(ExactLane *lane, TimestampTz *next)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	ExactRun   *chosen = NULL;
+	Choice		choice = {.next = PG_INT64_MAX};
 
-	*next = PG_INT64_MAX;
 	for (int i = 0; i < lane->nruns; i++)
 	{
 		ExactRun   *run = lane->runs[i];
 		TimestampTz at = run_ready_at(run);
 
-		if (at > now)
-			*next = Min(*next, at);
-		else if (run->def->method == EXACT_FEED_GUARD && run->complete_at == 0 && run->errors == 0)
+		if (at == PG_INT64_MAX && (!run->present || run->paused || run->def == NULL))
+			continue;
+		if (at <= now && run->def->method == EXACT_FEED_GUARD && run->complete_at == 0 &&
+			run->errors == 0)
 			return run;			/* the division's move date before its first row version */
-		else if (chosen == NULL || run->sent_at < chosen->sent_at)
-			chosen = run;
+		add_run(&choice, run, at);
+		if ((at = exact_backfill_ready_at(run)) != PG_INT64_MAX)
+			add_run(&choice, run->backfill, at);
 	}
-	return chosen;
+	*next = choice.next;
+	if (choice.live == NULL || (choice.load != NULL && lane->lives_in_row >= LIVES_IN_ROW))
+	{
+		lane->lives_in_row = 0;
+		return choice.load;
+	}
+	lane->lives_in_row++;
+	return choice.live;
 }
 
 /* Sends what is due in one lane; returns when something will be due. */

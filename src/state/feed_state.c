@@ -81,12 +81,13 @@ static const char save_sql[] =
 "  run_first_max, run_max, run_rising, run_rows,"
 "  complete_at, first_complete_at,"
 "  next_run_at, fields_digest, errors, reread_from,"
-"  run_whole, whole_at, whole_rows)"
+"  run_whole, whole_at, whole_rows, again_at, night_mark, night_at)"
 " VALUES ($1, $2, $3, $4, CASE WHEN $5 THEN 'idle' ELSE 'paging' END, $6, $7,"
 "  $8, $9, $10, $11,"
 "  CASE WHEN $5 THEN clock_timestamp() END, CASE WHEN $5 THEN clock_timestamp() END,"
-"  $12, $13, 0, $14,"
-"  $15 AND NOT $5, CASE WHEN $15 AND $5 THEN $7 END, CASE WHEN $15 AND $5 THEN $11 ELSE 0 END)"
+"  $12, $13, $17, $14,"
+"  $15 AND NOT $5, CASE WHEN $15 AND $5 THEN $7 END, CASE WHEN $15 AND $5 THEN $11 ELSE 0 END,"
+"  $16, $18, $19)"
 " ON CONFLICT (division, feed) DO UPDATE SET"
 "  mark = excluded.mark,"
 "  run = excluded.run,"
@@ -101,8 +102,11 @@ static const char save_sql[] =
 "  first_complete_at = coalesce(s.first_complete_at, excluded.complete_at),"
 "  next_run_at = excluded.next_run_at,"
 "  fields_digest = excluded.fields_digest,"
-"  errors = 0,"
+"  errors = excluded.errors,"
 "  reread_from = excluded.reread_from,"
+"  again_at = excluded.again_at,"
+"  night_mark = excluded.night_mark,"
+"  night_at = excluded.night_at,"
 "  run_whole = excluded.run_whole,"
 "  whole_at = coalesce(excluded.whole_at, s.whole_at),"
 "  whole_rows = CASE WHEN excluded.whole_at IS NULL THEN s.whole_rows"
@@ -112,13 +116,13 @@ static const char save_sql[] =
 "    ELSE s.notified_first END,"
 "  notified_last = CASE WHEN " FOLLOWED_SQL " THEN NULL"
 "    ELSE s.notified_last END,"
-"  last_error = CASE WHEN s.confirm_errors > 0 THEN s.last_error END,"
-"  last_error_at = CASE WHEN s.confirm_errors > 0 THEN s.last_error_at END";
+"  last_error = CASE WHEN s.confirm_errors > 0 OR $17 > 0 THEN s.last_error END,"
+"  last_error_at = CASE WHEN s.confirm_errors > 0 OR $17 > 0 THEN s.last_error_at END";
 
 void
 exact_feed_state_save(const ExactFeedPage *page)
 {
-	ExactArg	args[15];
+	ExactArg	args[19];
 
 	args[0] = exact_arg_int4(page->division);
 	args[1] = exact_arg_text(page->feed);
@@ -136,7 +140,13 @@ exact_feed_state_save(const ExactFeedPage *page)
 	args[12] = exact_arg_text(page->fields_digest);
 	args[13] = page->reread_from > 0 ? exact_arg_int8(page->reread_from) : exact_arg_null(INT8OID);
 	args[14] = exact_arg_bool(page->run_whole);
-	exact_sql(save_sql, 15, args);
+	args[15] = page->again_at != 0 ? exact_arg_time(page->again_at)
+		: exact_arg_null(TIMESTAMPTZOID);
+	args[16] = exact_arg_int4(page->errors);
+	args[17] = page->night_mark > 0 ? exact_arg_int8(page->night_mark) : exact_arg_null(INT8OID);
+	args[18] = page->night_at != 0 ? exact_arg_time(page->night_at)
+		: exact_arg_null(TIMESTAMPTZOID);
+	exact_sql(save_sql, 19, args);
 }
 
 void
@@ -159,6 +169,21 @@ exact_feed_state_fail(int division, const char *feed, const char *error, int err
 	args[3] = exact_arg_int4(errors);
 	args[4] = exact_arg_bool(forget_link);
 	exact_sql(sql, 5, args);
+}
+
+void
+exact_feed_state_whole(int division, const char *feed, TimestampTz whole_at, int64 rows)
+{
+	static const char sql[] =
+	"UPDATE exact.feed_state SET whole_at = $3, whole_rows = $4"
+	" WHERE division = $1 AND feed = $2";
+	ExactArg	args[4];
+
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text(feed);
+	args[2] = exact_arg_time(whole_at);
+	args[3] = exact_arg_int8(rows);
+	exact_sql(sql, 4, args);
 }
 
 void

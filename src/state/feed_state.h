@@ -42,6 +42,10 @@ typedef struct ExactFeedPage
 	TimestampTz next_run_at;	/* of the last page; 0 on the others */
 	const char *fields_digest;
 	int64		reread_from;	/* 0 none */
+	TimestampTz again_at;		/* 0 none */
+	int64		night_mark;		/* 0 none */
+	TimestampTz night_at;
+	int			errors;			/* in a row: the run has not got beyond them yet */
 } ExactFeedPage;
 
 /* All in a unit. */
@@ -66,6 +70,10 @@ extern void exact_feed_state_save(const ExactFeedPage *page);
  */
 extern void exact_feed_state_fail(int division, const char *feed, const char *error, int errors,
 								  bool forget_link);
+
+/* A backfill of it has read everything: what it did not show is gone. */
+extern void exact_feed_state_whole(int division, const char *feed, TimestampTz whole_at,
+								   int64 rows);
 
 /* A keyed read of the feed failed; one succeeded. */
 extern void exact_feed_state_fail_keyed(int division, const char *feed, const char *error);

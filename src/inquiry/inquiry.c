@@ -26,9 +26,9 @@
 #include "exact_online/link.h"
 #include "exact_online/odata.h"
 #include "exact_online/odata_value.h"
-#include "fetch/inquiry.h"
 #include "fetch/lane.h"
-#include "fetch/ping_exact.h"
+#include "inquiry/inquiry.h"
+#include "inquiry/ping_exact.h"
 #include "worker/ask.h"
 #include "worker/unit.h"
 
