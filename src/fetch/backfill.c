@@ -190,8 +190,8 @@ exact_backfill_ready_at(ExactRun *live)
 bool
 exact_backfill_at_night(const ExactRun *live, int64 mark)
 {
-	if (live->backfill != NULL && live->backfill->present)
-		return false;			/* it reads to the end */
+	if (live->whole || (live->backfill != NULL && live->backfill->present))
+		return false;			/* everything is read already, or by what goes on */
 	if (exact_feed_by_time(live->def) && exact_cursor_night_whole(live))
 	{
 		exact_backfill_state_want(live->lane->division, live->name, "night", 1, true);
