@@ -16,7 +16,6 @@ CREATE TABLE exact.backfill (
 	max bigint NOT NULL DEFAULT 0,
 	rising boolean NOT NULL DEFAULT true,
 	rows bigint NOT NULL DEFAULT 0,
-	total bigint,
 	calls bigint NOT NULL DEFAULT 0,
 	page_at timestamptz,
 	night int,
@@ -48,7 +47,6 @@ COMMENT ON COLUMN exact.backfill.first_max IS 'Highest row version of its first 
 COMMENT ON COLUMN exact.backfill.max IS 'Highest row version of its pages';
 COMMENT ON COLUMN exact.backfill.rising IS 'No page began below the highest of those before it';
 COMMENT ON COLUMN exact.backfill.rows IS 'Records read';
-COMMENT ON COLUMN exact.backfill.total IS 'Records known when it was asked for; null: not known';
 COMMENT ON COLUMN exact.backfill.calls IS 'Pages read';
 COMMENT ON COLUMN exact.backfill.page_at IS 'When the last of them was stored';
 COMMENT ON COLUMN exact.backfill.night IS 'Night of the last nightly page, in days since 2000';
@@ -71,15 +69,8 @@ CREATE FUNCTION exact._want_backfill(division int, feed text, reason text, mark 
 RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-	INSERT INTO exact.backfill AS b (division, feed, reason, mark, until, nightly, requests, run,
-		total)
-	VALUES ($1, $2, $3, $4, $5, $6, array_remove(ARRAY[$7], NULL), nextval('exact.run_id'),
-		CASE
-			WHEN $4 <= 1 AND $5 IS NULL THEN (
-				SELECT count(*) FROM exact.record AS r
-				WHERE r.division = $1 AND NOT r.deleted
-					AND r.entity IN (SELECT c.entity FROM exact.catalogue AS c WHERE c.feed = $2))
-		END)
+	INSERT INTO exact.backfill AS b (division, feed, reason, mark, until, nightly, requests, run)
+	VALUES ($1, $2, $3, $4, $5, $6, array_remove(ARRAY[$7], NULL), nextval('exact.run_id'))
 	ON CONFLICT ON CONSTRAINT backfill_pkey DO UPDATE
 		SET reason = excluded.reason, asked_at = clock_timestamp(), run = excluded.run,
 			mark = CASE
@@ -96,7 +87,6 @@ AS $$
 				WHEN b.finished_at IS NULL THEN b.requests || excluded.requests
 				ELSE excluded.requests
 			END,
-			total = coalesce(excluded.total, CASE WHEN b.finished_at IS NULL THEN b.total END),
 			next_link = NULL, started_at = NULL, first_max = 0, max = 0, rising = true, rows = 0,
 			calls = 0, page_at = NULL, errors = 0, last_error = NULL, last_error_at = NULL,
 			finished_at = NULL

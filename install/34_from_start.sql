@@ -60,6 +60,9 @@ COMMENT ON FUNCTION exact._read_from_start(int, text, text)
 REVOKE ALL ON FUNCTION exact._read_from_start(int, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._read_from_start(int, text, text) TO exact_worker;
 
+CREATE INDEX token_consent ON exact.token (app, id) WHERE origin = 'authorize';
+COMMENT ON INDEX exact.token_consent IS 'Consents of each app';
+
 -- The mark of a feed holds for the entities that it was read for, and for what the user who
 -- consented could see. exact.feed may be edited by hand: the fetcher compares.
 CREATE FUNCTION exact._notice_changes() RETURNS bigint

@@ -78,11 +78,17 @@ SELECT 'backfill', b.division, NULL, b.feed,
 		WHEN b.nightly AND b.page_at < now() - interval '10 minutes' THEN 'until the next night'
 		ELSE 'paging'
 	END,
-	b.rows, greatest(b.total, b.rows), m.rate,
-	date_trunc('second', (greatest(b.total, b.rows) - b.rows) / nullif(m.rate, 0)
+	b.rows, greatest(k.total, b.rows), m.rate,
+	date_trunc('second', (greatest(k.total, b.rows) - b.rows) / nullif(m.rate, 0)
 		* interval '1 second'),
 	b.calls, date_trunc('second', coalesce(b.started_at, b.asked_at))
 FROM exact.backfill AS b
+LEFT JOIN LATERAL (
+	SELECT nullif(count(*), 0) AS total
+	FROM exact.catalogue AS c
+	JOIN exact.record AS r ON r.division = b.division AND r.entity = c.entity AND NOT r.deleted
+	WHERE c.feed = b.feed AND b.mark <= 1 AND b.until IS NULL
+) AS k ON true
 LEFT JOIN LATERAL (
 	SELECT CASE
 			WHEN b.nightly AND b.calls > 0
@@ -135,7 +141,7 @@ COMMENT ON COLUMN exact.progress.done
 	IS 'Of a read: records read; of a request: feeds read; of a delivery: '
 		'versions delivered, those of the last five minutes included';
 COMMENT ON COLUMN exact.progress.total
-	IS 'Of how many; of a backfill: of those known before; null: Exact Online does not say';
+	IS 'Of how many; of a backfill: of those known; null: Exact Online does not say';
 COMMENT ON COLUMN exact.progress.rate
 	IS 'A second: records since the run began, records or versions in the last five minutes; '
 		'of a nightly backfill at 200 calls a day';

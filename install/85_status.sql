@@ -32,7 +32,7 @@ SELECT f.division, f.entity, e.method, e.merge_rank,
 		WHEN NOT f.enabled OR NOT d.enabled THEN 'off'
 		WHEN f.entity = ANY (ds.paused_entities) OR ds.state = 'paused' THEN 'paused'
 		WHEN ds.state <> 'ok' THEN ds.state
-		WHEN s.errors > 0 OR s.confirm_errors > 0 THEN 'failing'
+		WHEN s.errors > 0 OR s.confirm_errors > 0 OR b.errors > 0 THEN 'failing'
 		WHEN s.first_complete_at IS NULL AND coalesce(s.run_state, 'idle') <> 'idle'
 			THEN 'first load'
 		WHEN s.first_complete_at IS NULL THEN 'not read yet'
@@ -45,14 +45,18 @@ SELECT f.division, f.entity, e.method, e.merge_rank,
 	END AS every,
 	s.complete_at, s.first_complete_at,
 	greatest(s.complete_at, followed.complete_at, notified.complete_at) AS complete_until,
-	s.run_rows, coalesce(greatest(s.errors, s.confirm_errors), 0) AS errors,
-	s.last_error, s.last_error_at, coalesce(w.rows, 0) AS waiting, w.oldest AS waiting_since,
+	s.run_rows, coalesce(greatest(s.errors, s.confirm_errors, b.errors), 0) AS errors,
+	coalesce(s.last_error, b.last_error) AS last_error,
+	coalesce(s.last_error_at, b.last_error_at) AS last_error_at,
+	coalesce(w.rows, 0) AS waiting, w.oldest AS waiting_since,
 	t.delivered_at, t.paused_since, t.reason AS refusal
 FROM exact.feed AS f
 JOIN exact.division AS d ON d.division = f.division
 LEFT JOIN exact.entity_effective AS e ON e.entity = f.entity
 LEFT JOIN exact.division_state AS ds ON ds.division = f.division
 LEFT JOIN exact.feed_state AS s ON s.division = f.division AND s.feed = e.feed
+LEFT JOIN exact.backfill AS b
+	ON b.division = f.division AND b.feed = e.feed AND b.finished_at IS NULL
 LEFT JOIN waiting AS w ON w.division = f.division AND w.entity = f.entity
 LEFT JOIN exact.target_state AS t ON t.workspace = d.workspace AND t.entity = f.entity
 -- Documents are as complete as the transaction lines that tell of them, and a topic that is heard

@@ -21,6 +21,7 @@
 #include "fetch/cursor.h"
 #include "fetch/lane.h"
 #include "state/backfill_state.h"
+#include "worker/self.h"
 
 #define NIGHT_CALLS 200			/* of a division */
 
@@ -52,7 +53,8 @@ enum BackfillColumn
 	BACKFILL_NIGHT,
 	BACKFILL_NIGHT_CALLS,
 	BACKFILL_ERRORS,
-	BACKFILL_OPEN
+	BACKFILL_OPEN,
+	BACKFILL_REASON
 };
 
 static ExactRun *
@@ -77,6 +79,10 @@ take_row(ExactRun *b, uint64 row)
 
 	if (errors < b->errors || exact_cell_int8(row, BACKFILL_RUN, 0) != b->run)
 		b->not_before = 0;		/* resumed, or another one */
+	if (exact_cell_int8(row, BACKFILL_RUN, 0) != b->run)
+		exact_log(LOG, "backfill division=%d feed=%s rows=" INT64_FORMAT " reason=\"%s\"",
+				  b->lane->division, b->name, exact_cell_int8(row, BACKFILL_ROWS, 0),
+				  exact_cell_text(row, BACKFILL_REASON));
 	b->present = true;
 	b->mark = exact_cell_int8(row, BACKFILL_MARK, 1);
 	b->until = exact_cell_int8(row, BACKFILL_UNTIL, 0);
@@ -133,7 +139,7 @@ exact_backfill_read(void)
 	static const char sql[] =
 	"SELECT b.division, b.feed, b.mark, b.until, b.nightly, b.run, b.next_link, b.started_at,"
 	"  b.first_max, b.max, b.rising, b.rows, b.night, b.night_calls, b.errors,"
-	"  b.finished_at IS NULL"
+	"  b.finished_at IS NULL, b.reason"
 	" FROM exact.backfill b"
 	" WHERE b.finished_at IS NULL OR b.night = $1";
 	ExactArg	tonight = exact_arg_int4(exact_cursor_night(GetCurrentTimestamp()));

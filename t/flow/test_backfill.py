@@ -264,6 +264,8 @@ def test_whole_reading_of_many_nights(engine_free, start_hub):
     gone = keys[-1]
     assert hub.value("SELECT count(*) FROM exact.backfill") == "0"      # a first load has read everything
     hub.exact.post("hide", division=division, resource=PURCHASE, keys=[gone])
+    # the consent lies before the last whole reading
+    hub.psql("UPDATE exact.token SET issued_at = issued_at - interval '2 days' WHERE origin = 'authorize'")
     night(hub, "purchaseentries", "whole_at")
     hub.psql("UPDATE exact.feed_state SET complete_at = complete_at - interval '1 day' WHERE feed = 'purchaseentries'; "
              "SELECT exact._wake('fetcher')")
