@@ -11,6 +11,7 @@ TABLES = {
     "division_state": ("division_state", {"verb"}),
     "request": ("request", {"plan", "verb", "views"}),
     "target_state": ("target_state", {"verb"}),
+    "dead_letter": ("dead_letter", {"dead_letter"}),
     "installation": ("installation", {"binding", "restore"}),
 }
 WRITE = re.compile(r"\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE(?:\s+TABLE)?)\s+(?:ONLY\s+)?"
