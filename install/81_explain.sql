@@ -239,10 +239,21 @@ AS $$
 				exact._since(h.found_at), cardinality(h.keys), h.reason, h.id, h.id)
 			FROM exact.held_delete AS h
 			WHERE h.division = $1 AND h.entity = $2 AND h.state = 'held' AND h.keys @> ARRAY[$3]
+			LIMIT 1),
+		(SELECT format(' A %s of it is put aside since %s (%s); %s.',
+				CASE l.side WHEN 'reading' THEN 'row' ELSE 'version' END, exact._since(l.at),
+				l.reason,
+				CASE l.state
+					WHEN 'retry' THEN 'it is tried again'
+					ELSE format('SELECT exact.retry(%s) tries it again', l.id)
+				END)
+			FROM exact.dead_letter AS l
+			WHERE l.division = $1 AND l.entity = $2 AND l.key = $3 AND l.state <> 'done'
+			ORDER BY l.id DESC
 			LIMIT 1))
 $$;
 COMMENT ON FUNCTION exact._still_to_come(int, text, text)
-	IS 'Sentences about a dirty key, a notification that waits and a held delete; '
+	IS 'Sentences about a dirty key, a notification that waits, a held delete and a dead letter; '
 		'empty: none of them';
 REVOKE ALL ON FUNCTION exact._still_to_come(int, text, text) FROM PUBLIC;
 

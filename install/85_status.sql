@@ -181,6 +181,12 @@ WITH worker AS (
 	FROM exact.held_delete AS h
 	WHERE h.state = 'held'
 	GROUP BY h.division
+), dead AS (
+	SELECT l.division, count(*) AS letters, min(l.at) AS since,
+		(array_agg(format('%s: %s', l.entity, l.reason) ORDER BY l.id))[1] AS reason
+	FROM exact.dead_letter AS l
+	WHERE l.state <> 'done'
+	GROUP BY l.division
 ), finding AS (
 	-- the first rule that holds is what there is to say; texts are made below, for that rule only
 	SELECT d.division, d.description, d.app, d.workspace, f.*, w.idle_reason,
@@ -188,6 +194,7 @@ WITH worker AS (
 		s.since, s.reason, s.next_step AS state_step, s.day_left, s.day_limit, s.day_reset,
 		r.reason AS refusal, r.since AS refused_since, r.next_step AS refused_step,
 		h.id AS held, h.records AS held_records, h.since AS held_since, h.entity AS held_entity,
+		x.letters, x.since AS letters_since, x.reason AS letters_reason,
 		s.gap, u.topics, u.reason AS subscription_reason, u.next_step AS subscription_step,
 		CASE
 			WHEN NOT d.enabled THEN 'off'
@@ -206,6 +213,7 @@ WITH worker AS (
 			WHEN f.overdue IS NOT NULL THEN 'overdue'
 			WHEN f.waiting_since < now() - interval '10 minutes' THEN 'late'
 			WHEN h.id IS NOT NULL THEN 'held'
+			WHEN x.letters > 0 THEN 'dead'
 			WHEN f.paused > 0 THEN 'entities paused'
 			WHEN u.topics > 0 THEN 'subscription'
 			WHEN f.waiting_since < now() - interval '30 seconds' THEN 'on the way'
@@ -218,6 +226,7 @@ WITH worker AS (
 	LEFT JOIN refused AS r ON r.division = d.division
 	LEFT JOIN subscription AS u ON u.division = d.division
 	LEFT JOIN held AS h ON h.division = d.division
+	LEFT JOIN dead AS x ON x.division = d.division
 	LEFT JOIN exact.division_state AS s ON s.division = d.division
 	LEFT JOIN exact.app_state AS a ON a.app = d.app
 	LEFT JOIN exact.workspace AS ws ON ws.name = d.workspace
@@ -227,7 +236,7 @@ WITH worker AS (
 			WHEN rule = 'off' THEN 'off'
 			WHEN rule IN ('first load', 'on the way', 'slowed', 'up to date') THEN 'ok'
 			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'budget',
-				'overdue', 'late', 'held', 'entities paused', 'subscription')
+				'overdue', 'late', 'held', 'dead', 'entities paused', 'subscription')
 				THEN 'warn'
 			WHEN rule = 'failing' AND errors < 3 THEN 'warn'
 			ELSE 'fail'
@@ -274,6 +283,9 @@ WITH worker AS (
 					'%s records of %s are absent from complete answers since %s and kept '
 						'until you decide',
 					held_records, held_entity, exact._since(held_since))
+			WHEN 'dead'
+				THEN format('%s row%s put aside since %s, the rest goes on: %s', letters,
+					CASE WHEN letters > 1 THEN 's' END, exact._since(letters_since), letters_reason)
 			WHEN 'slowed'
 				THEN format('slowed to %s s to stay within %s calls, %s behind',
 					round(extract(epoch FROM gap)), to_char(day_limit, 'FM999,999,999,990'),
@@ -312,6 +324,8 @@ WITH worker AS (
 			WHEN rule = 'held'
 				THEN format('SELECT exact.approve(%s) deletes them, exact.reject(%s) keeps them',
 					held, held)
+			WHEN rule = 'dead'
+				THEN 'SELECT * FROM exact.dead_letter; exact.retry(id) tries one again'
 			WHEN rule = 'subscription' THEN subscription_step
 		END AS next_step
 	FROM finding AS f
@@ -322,7 +336,7 @@ SELECT division, left(description, 24) AS name, light, what, next_step,
 			THEN date_trunc('second',
 				greatest(now() - least(complete_at, waiting_since), interval '0'))
 	END AS lag,
-	coalesce(waiting, 0) AS waiting, 0::bigint AS dead,
+	coalesce(waiting, 0) AS waiting, coalesce(letters, 0) AS dead,
 	CASE WHEN day_limit > 0 THEN day_left || '/' || day_limit END AS budget,
 	CASE app_state WHEN 'authorized' THEN 'ok' ELSE coalesce(app_state, 'new') END AS token
 FROM text
@@ -340,7 +354,7 @@ COMMENT ON COLUMN exact.status.lag
 		'the first load is not complete';
 COMMENT ON COLUMN exact.status.waiting IS 'Versions staged and not delivered';
 COMMENT ON COLUMN exact.status.dead
-	IS 'Versions given up; this version of the hub gives none up: a table that refuses one waits';
+	IS 'Rows put aside, which could be neither staged nor delivered: exact.dead_letter';
 COMMENT ON COLUMN exact.status.budget IS 'Calls left today and allowed a day';
 COMMENT ON COLUMN exact.status.token IS 'ok, new (nobody consented yet) or reauthorize';
 REVOKE ALL ON TABLE exact.status FROM PUBLIC;

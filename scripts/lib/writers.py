@@ -12,6 +12,7 @@ TABLES = {
     "request": ("request", {"backfill", "plan", "verb", "views"}),
     "backfill": ("backfill_state", {"backfill", "verb"}),
     "target_state": ("target_state", {"verb"}),
+    "dead_letter": ("dead_letter", {"dead_letter"}),
     "installation": ("installation", {"binding", "restore"}),
 }
 WRITE = re.compile(r"\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE(?:\s+TABLE)?)\s+(?:ONLY\s+)?"

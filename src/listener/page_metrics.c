@@ -199,6 +199,17 @@ put_pending(StringInfo out)
 }
 
 static void
+put_dead_letters(StringInfo out)
+{
+	put_rows(out, "exact_dead_letters", "gauge", "Rows put aside that are not done.", "division",
+			 "SELECT division, count(*)"
+			 " FROM exact.dead_letter"
+			 " WHERE state <> 'done'"
+			 " GROUP BY division"
+			 " ORDER BY division");
+}
+
+static void
 put_tokens(StringInfo out)
 {
 	put_rows(out, "exact_token_expiry_timestamp_seconds", "gauge",
@@ -229,6 +240,7 @@ metrics_unit(void *arg)
 	put_divisions(out);
 	put_budget(out);
 	put_pending(out);
+	put_dead_letters(out);
 	put_tokens(out);
 }
 
