@@ -18,7 +18,8 @@ CREATE TABLE exact.division_state (
 	hr_link_date text,
 	mark_generation int NOT NULL DEFAULT 1,
 	checked_at timestamptz,
-	paused_entities text[] NOT NULL DEFAULT '{}'
+	paused_entities text[] NOT NULL DEFAULT '{}',
+	resumed_at timestamptz
 );
 COMMENT ON TABLE exact.division_state IS 'State and call budget of each division';
 COMMENT ON COLUMN exact.division_state.division IS 'Division';
@@ -45,6 +46,7 @@ COMMENT ON COLUMN exact.division_state.mark_generation
 	IS 'Raised when marks start anew: row versions of different generations do not compare';
 COMMENT ON COLUMN exact.division_state.checked_at IS 'When both dates were read last';
 COMMENT ON COLUMN exact.division_state.paused_entities IS 'Entities of it that an operator paused';
+COMMENT ON COLUMN exact.division_state.resumed_at IS 'Last exact.resume() of it';
 REVOKE ALL ON TABLE exact.division_state FROM PUBLIC;
 GRANT SELECT ON TABLE exact.division_state TO exact_reader;
 GRANT SELECT, INSERT, UPDATE ON TABLE exact.division_state TO exact_worker;

@@ -252,7 +252,9 @@ DECLARE
 	feeds text[] := ARRAY(SELECT c.feed FROM exact.catalogue AS c WHERE c.entity = name);
 BEGIN
 	PERFORM exact._require_division(division);
-	UPDATE exact.division_state AS s
+	INSERT INTO exact.division_state AS s (division, resumed_at)
+	VALUES (resume.division, clock_timestamp())
+	ON CONFLICT ON CONSTRAINT division_state_pkey DO UPDATE
 	SET state = CASE WHEN name IS NULL THEN 'ok' ELSE s.state END,
 		since = CASE WHEN name IS NULL AND s.state <> 'ok' THEN now() ELSE s.since END,
 		reason = CASE WHEN name IS NULL THEN NULL ELSE s.reason END,
@@ -260,8 +262,8 @@ BEGIN
 		paused_entities = CASE
 			WHEN name IS NULL THEN '{}'
 			ELSE array_remove(s.paused_entities, name)
-		END
-	WHERE s.division = resume.division;
+		END,
+		resumed_at = excluded.resumed_at;
 	UPDATE exact.feed_state AS s
 	SET errors = 0, confirm_errors = 0, last_error = NULL, last_error_at = NULL, next_run_at = now()
 	WHERE s.division = resume.division
@@ -284,6 +286,7 @@ $$;
 COMMENT ON FUNCTION exact.resume(int, text)
 	IS 'Ends the pause of a division or of one entity, whoever made it: '
 		'an operator, the division guard (frozen), a refusal (parked), a Delta table that was '
-		'refused; what failed is tried at once';
+		'refused; what failed or waits after a 429 is tried at once, '
+		'as long as its endpoint has had fewer than nine errors in the last hour';
 REVOKE ALL ON FUNCTION exact.resume(int, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.resume(int, text) TO exact_operator;

@@ -113,6 +113,34 @@ COMMENT ON FUNCTION exact.verify_audit()
 REVOKE ALL ON FUNCTION exact.verify_audit() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.verify_audit() TO exact_reader;
 
+CREATE FUNCTION exact.assert_audit() RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	findings bigint;
+	chain text;
+	id bigint;
+	finding text;
+BEGIN
+	SELECT count(*) OVER (), v.chain, v.id, v.finding
+	INTO findings, chain, id, finding
+	FROM exact.verify_audit() AS v
+	LIMIT 1;
+	IF findings > 0 THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'data_corrupted',
+			MESSAGE = format('the audit log was changed: %s findings, the first is event %s of '
+				'chain %s: %s', findings, id, chain, finding),
+			HINT = 'SELECT * FROM exact.verify_audit() lists them all.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION exact.assert_audit()
+	IS 'Raises when exact.verify_audit() finds something: for a scheduled job, which fails then. '
+		'XX001: the log was changed';
+REVOKE ALL ON FUNCTION exact.assert_audit() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact.assert_audit() TO exact_reader;
+
 -- Changes are audited at commit, in the chain "sql", and wake the workers.
 CREATE FUNCTION exact._audit_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -300,32 +300,3 @@ COMMENT ON FUNCTION exact.fence()
 		'this database is not the hub''s';
 REVOKE ALL ON FUNCTION exact.fence() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.fence() TO exact_admin;
-
-CREATE FUNCTION exact.install_schedule() RETURNS SETOF text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	job record;
-	has_cron boolean := EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron');
-BEGIN
-	FOR job IN
-		SELECT * FROM (VALUES
-			('exact-nightly', '15 2 * * *', 'SELECT exact.sync_now()'),
-			('exact-audit', '45 3 * * 0', 'SELECT * FROM exact.verify_audit()')
-		) AS j (name, schedule, command)
-	LOOP
-		IF has_cron THEN
-			EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING job.name, job.schedule, job.command;
-			RETURN NEXT format('scheduled: %s at %s: %s', job.name, job.schedule, job.command);
-		ELSE
-			RETURN NEXT format('SELECT cron.schedule_in_database(%L, %L, %L, %L);', job.name,
-				job.schedule, job.command, current_database());
-		END IF;
-	END LOOP;
-END
-$$;
-COMMENT ON FUNCTION exact.install_schedule()
-	IS 'Schedules the recommended jobs when pg_cron is in this database; '
-		'else returns the statements to run in the database that has it';
-REVOKE ALL ON FUNCTION exact.install_schedule() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact.install_schedule() TO exact_admin;

@@ -187,6 +187,16 @@ WITH worker AS (
 	FROM exact.dead_letter AS l
 	WHERE l.state <> 'done'
 	GROUP BY l.division
+), waits AS (
+	-- a wait of a minute is no news
+	SELECT l.division,
+		max(l.until) FILTER (
+			WHERE l.resource = '' AND l.since < now() - interval '2 minutes') AS until,
+		min(l.resource) FILTER (WHERE l.reading = 'endpoint') AS blocked,
+		min(l.until) FILTER (WHERE l.reading = 'endpoint') AS blocked_until
+	FROM exact.rate_limit AS l
+	WHERE l.until > now()
+	GROUP BY l.division
 ), finding AS (
 	-- the first rule that holds is what there is to say; texts are made below, for that rule only
 	SELECT d.division, d.description, d.app, d.workspace, f.*, w.idle_reason,
@@ -195,7 +205,8 @@ WITH worker AS (
 		r.reason AS refusal, r.since AS refused_since, r.next_step AS refused_step,
 		h.id AS held, h.records AS held_records, h.since AS held_since, h.entity AS held_entity,
 		x.letters, x.since AS letters_since, x.reason AS letters_reason,
-		s.gap, u.topics, u.reason AS subscription_reason, u.next_step AS subscription_step,
+		s.gap, l.until AS limit_until, l.blocked, l.blocked_until, u.topics,
+		u.reason AS subscription_reason, u.next_step AS subscription_step,
 		CASE
 			WHEN NOT d.enabled THEN 'off'
 			WHEN w.fetchers = 0 THEN 'no fetcher'
@@ -208,6 +219,8 @@ WITH worker AS (
 			WHEN w.loaders = 0 THEN 'no loader'
 			WHEN r.tables > 0 THEN 'refused'
 			WHEN s.day_left <= 0 AND s.day_reset > now() THEN 'budget'
+			WHEN l.until IS NOT NULL THEN 'limit'
+			WHEN l.blocked IS NOT NULL THEN 'blocked'
 			WHEN f.errors > 0 THEN 'failing'
 			WHEN f.unread > 0 THEN 'first load'
 			WHEN f.overdue IS NOT NULL THEN 'overdue'
@@ -228,6 +241,7 @@ WITH worker AS (
 	LEFT JOIN held AS h ON h.division = d.division
 	LEFT JOIN dead AS x ON x.division = d.division
 	LEFT JOIN exact.division_state AS s ON s.division = d.division
+	LEFT JOIN waits AS l ON l.division = d.division
 	LEFT JOIN exact.app_state AS a ON a.app = d.app
 	LEFT JOIN exact.workspace AS ws ON ws.name = d.workspace
 ), text AS (
@@ -236,7 +250,7 @@ WITH worker AS (
 			WHEN rule = 'off' THEN 'off'
 			WHEN rule IN ('first load', 'on the way', 'slowed', 'up to date') THEN 'ok'
 			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'budget',
-				'overdue', 'late', 'held', 'dead', 'entities paused', 'subscription')
+				'limit', 'blocked', 'overdue', 'late', 'held', 'dead', 'entities paused', 'subscription')
 				THEN 'warn'
 			WHEN rule = 'failing' AND errors < 3 THEN 'warn'
 			ELSE 'fail'
@@ -261,6 +275,12 @@ WITH worker AS (
 			WHEN 'budget'
 				THEN format('the day''s %s calls are used up until %s', day_limit,
 					exact._since(day_reset))
+			WHEN 'limit'
+				THEN format('Exact Online answers 429, the next call is at %s',
+					exact._since(limit_until))
+			WHEN 'blocked'
+				THEN format('Exact Online has blocked %s, which is left alone until %s', blocked,
+					exact._since(blocked_until))
 			WHEN 'failing' THEN problem
 			WHEN 'first load'
 				THEN format('first load: %s rows, %s of %s entities complete',
@@ -317,7 +337,7 @@ WITH worker AS (
 			WHEN rule = 'refused' AND refused_step IS NOT NULL THEN refused_step
 			WHEN rule IN ('frozen', 'paused', 'refused', 'entities paused')
 				THEN format('SELECT exact.resume(%s)', division)
-			WHEN rule = 'budget' THEN 'goes on by itself'
+			WHEN rule IN ('budget', 'limit', 'blocked') THEN 'goes on by itself'
 			WHEN rule = 'failing' THEN 'tried again by itself; SELECT * FROM exact.feeds'
 			WHEN rule = 'overdue' THEN 'SELECT * FROM exact.calls'
 			WHEN rule = 'late' THEN 'SELECT * FROM exact.statement_log ORDER BY id DESC'
@@ -432,15 +452,38 @@ REVOKE ALL ON TABLE exact.divisions FROM PUBLIC;
 GRANT SELECT ON TABLE exact.divisions TO exact_reader;
 
 CREATE VIEW exact.budget AS
-SELECT s.division,
+WITH wait AS (
+	SELECT r.division,
+		min(r.reading) FILTER (WHERE r.resource = '') AS reading,
+		min(r.until) FILTER (WHERE r.resource = '') AS until,
+		jsonb_object_agg(r.resource, r.until) FILTER (WHERE r.resource <> '') AS blocked
+	FROM exact.rate_limit AS r
+	WHERE r.until > now()
+	GROUP BY r.division
+), known AS (
+	SELECT s.division, s.minute_limit, s.minute_left, s.minute_reset, s.day_limit, s.day_left,
+		s.day_reset, s.gap
+	FROM exact.division_state AS s
+	WHERE s.day_limit IS NOT NULL OR s.minute_limit IS NOT NULL
+)
+SELECT division,
 	CASE WHEN s.minute_reset < now() THEN s.minute_limit ELSE s.minute_left END AS minute_left,
 		s.minute_limit, s.minute_reset,
 	CASE WHEN s.day_reset < now() THEN s.day_limit ELSE s.day_left END AS day_left, s.day_limit,
 		s.day_reset,
-	CASE WHEN s.day_reset > now() THEN s.gap END AS gap
-FROM exact.division_state AS s
-WHERE s.day_limit IS NOT NULL OR s.minute_limit IS NOT NULL
-ORDER BY s.division;
+	CASE WHEN s.day_reset > now() THEN s.gap END AS gap,
+	CASE
+		WHEN w.reading IS NOT NULL THEN w.reading
+		WHEN s.day_left <= 2 AND s.day_reset > now() THEN 'day'
+	END AS reading,
+	CASE
+		WHEN w.reading IS NOT NULL THEN w.until
+		WHEN s.day_left <= 2 AND s.day_reset > now() THEN s.day_reset
+	END AS until,
+	w.blocked
+FROM known AS s
+FULL JOIN wait AS w USING (division)
+ORDER BY division;
 COMMENT ON VIEW exact.budget IS 'Calls that each division has left, as Exact Online said last';
 COMMENT ON COLUMN exact.budget.division IS 'Division';
 COMMENT ON COLUMN exact.budget.minute_left IS 'Left in the minute';
@@ -452,6 +495,13 @@ COMMENT ON COLUMN exact.budget.day_reset IS 'When the day ends';
 COMMENT ON COLUMN exact.budget.gap
 	IS 'Time between two runs of a feed that notifications ask for, so that the day''s calls last; '
 		'null: calls are few';
+COMMENT ON COLUMN exact.budget.reading
+	IS 'What the division waits for: minute, day (that limit is used up), '
+		'unknown (a 429 that said nothing); null: it does not wait';
+COMMENT ON COLUMN exact.budget.until IS 'When it goes on';
+COMMENT ON COLUMN exact.budget.blocked
+	IS 'Endpoints that Exact Online has blocked, and when each is tried again; '
+		'the division goes on without them';
 REVOKE ALL ON TABLE exact.budget FROM PUBLIC;
 GRANT SELECT ON TABLE exact.budget TO exact_reader, exact_worker;
 

@@ -89,22 +89,9 @@ BEGIN
 				coalesce(url, 'not set: exact.app must have the redirect address'),
 				CASE
 					WHEN url IS NULL THEN 'ALTER DATABASE … SET exact_databricks.public_url'
-				END),
-			(CASE
-					WHEN EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN 'ok'
-					ELSE 'warn'
-				END,
-				'schedule',
-				CASE
-					WHEN EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron')
-						THEN 'pg_cron is in this database'
-					ELSE 'pg_cron is not in this database'
-				END,
-				CASE
-					WHEN NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron')
-						THEN 'optional: SELECT exact.install_schedule()'
 				END)
 		) AS v;
+	RETURN QUERY SELECT * FROM exact._check_schedule();
 
 	RETURN QUERY
 		SELECT

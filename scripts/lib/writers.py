@@ -9,6 +9,7 @@ TABLES = {
     "feed_state": ("feed_state", {"from_start", "verb"}),
     "dirty_key": ("dirty_key", {"from_start"}),
     "division_state": ("division_state", {"verb"}),
+    "rate_limit": ("rate_limit", set()),
     "request": ("request", {"backfill", "plan", "verb", "views"}),
     "backfill": ("backfill_state", {"backfill", "verb"}),
     "target_state": ("target_state", {"verb"}),

@@ -3,6 +3,7 @@
  *
  * Kept in memory, heard from every answer, and saved with every call, so that a restart spends
  * nothing twice. Facts: exact-online.md §6: limits and headers, a 429 that carries only one trio.
+ * A 429 that carries none is judged, never believed for good: design.md §4 rule 9.
  * Errors of an endpoint: endpoint.c.
  */
 #include "postgres.h"
@@ -19,13 +20,19 @@
 #include "http/http_answer.h"
 #include "http/http_client.h"
 #include "state/division_state.h"
+#include "state/rate_limit.h"
 
 #define MINUTE_MARGIN 3			/* stop at this many left: other processes share the bucket */
 #define DAY_MARGIN 2
 #define MINUTE_DEFAULT 60		/* limit of a minute while none was heard */
 #define DAY_LONGEST (25 * USECS_PER_HOUR)	/* a day's limit resets within it */
 #define RESET_MARGIN (1500 * INT64CONST(1000))	/* in µs, as are the next */
-#define COOL_DOWN USECS_PER_MINUTE	/* after a 429 without usable headers */
+#define MINUTE_LONGEST (5 * USECS_PER_MINUTE)	/* a minute's limit resets within it */
+#define NAMED_WAIT USECS_PER_MINUTE /* after a 429 of a limit whose reset is not usable */
+#define UNKNOWN_WAIT (2 * USECS_PER_MINUTE)	/* after a 429 that says nothing */
+#define LONGEST_WAIT USECS_PER_HOUR	/* each wait is twice the last, up to this one */
+#define FIRST_MS INT64CONST(100000000000)	/* a smaller number of ms is of the years before 1974 */
+#define LAST_MS INT64CONST(10000000000000)	/* the year 2286 */
 #define BURST_CALLS 40			/* in ten minutes: so many need no gap between them */
 #define POLLS_SHARE 0.13		/* of a day's calls, for what is read without a notification */
 #define WINDOW 128
@@ -39,7 +46,8 @@ typedef struct Budget
 	int			day_limit;
 	int			day_left;
 	TimestampTz day_reset;
-	TimestampTz cool_until;
+	ExactRateLimit wait;		/* after a 429; times 0: none */
+	bool		stored;			/* it is in exact.rate_limit */
 	int64		gap;			/* between runs that notifications ask for, in µs */
 	TimestampTz sent[WINDOW];	/* ring of send times */
 	int			sent_next;
@@ -85,12 +93,12 @@ forget_impossible(Budget *b)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (b->minute_reset > now + USECS_PER_MINUTE)
+	if (b->minute_reset > now + MINUTE_LONGEST)
 		b->minute_reset = 0;
 	if (b->day_reset > now + DAY_LONGEST)
 		b->day_reset = 0;
-	if (b->cool_until > now + USECS_PER_MINUTE + RESET_MARGIN)
-		b->cool_until = 0;
+	if (b->wait.until > now + LONGEST_WAIT + RESET_MARGIN)
+		b->wait.until = 0;
 }
 
 /*
@@ -129,15 +137,12 @@ allowed_at(int division, const char *resource, int reserve, const char **why)
 
 	forget_impossible(b);
 	*why = NULL;
-	if ((at = exact_endpoint_closed_until(division, resource)) != 0)
-	{
-		*why = "six errors of this endpoint within an hour";
+	if ((at = exact_endpoint_closed_until(division, resource, why)) != 0)
 		return at;
-	}
-	if (b->cool_until > now)
+	if (b->wait.until > now)
 	{
 		*why = "Exact Online answered 429";
-		return b->cool_until;
+		return b->wait.until;
 	}
 	if (is_used_up(b->day_limit, b->day_left, b->day_reset, DAY_MARGIN, reserve))
 	{
@@ -148,7 +153,7 @@ allowed_at(int division, const char *resource, int reserve, const char **why)
 	if (is_used_up(b->minute_limit, b->minute_left, b->minute_reset, MINUTE_MARGIN, reserve))
 	{
 		*why = "the calls of this minute are used up";
-		return Min(b->minute_reset, now + USECS_PER_MINUTE) + RESET_MARGIN;
+		return b->minute_reset + RESET_MARGIN;
 	}
 	if ((at = own_minute(b, reserve)) != 0)
 		*why = "the calls of this minute are used up";
@@ -204,69 +209,139 @@ exact_budget_left(int division, int *minute, int *day)
 	*day = b->day_limit > 0 ? b->day_left : -1;
 }
 
+/* A whole number; false: the header is missing, or is none. */
 static bool
 header_number(const ExactHttpResponse *http, const char *name, int64 *out)
 {
 	const char *value = exact_http_header(http, name);
+	const char *digits = value != NULL && *value == '-' ? value + 1 : value;
 	char	   *end;
 
-	if (value == NULL || *value < '0' || *value > '9')
+	if (digits == NULL || *digits < '0' || *digits > '9')
 		return false;
 	errno = 0;
 	*out = strtoll(value, &end, 10);
 	return errno == 0;
 }
 
-/* Epoch milliseconds of the service's clock, moved to ours by the Date header. */
+/*
+ * Epoch milliseconds of the service's clock (seconds, when it is too small for them), moved to
+ * ours by the Date header. 0: it is past, or too far ahead to be one.
+ */
 static TimestampTz
-reset_time(int64 ms, TimestampTz date)
+reset_time(int64 ms, TimestampTz date, int64 longest)
 {
-	TimestampTz at =
-		(TimestampTz) ms * 1000 - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz at;
 
-	return date != 0 ? GetCurrentTimestamp() + (at - date) : at;
+	if (ms < FIRST_MS)
+		ms *= 1000;
+	if (ms < FIRST_MS || ms > LAST_MS)
+		return 0;
+	at = (TimestampTz) ms * 1000 - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	if (date != 0)
+		at += now - date;
+	return at <= now || at > now + longest ? 0 : at;
 }
 
-/* A header that is missing says nothing: on a 429 only the trio of the exhausted limit is there. */
-void
-exact_budget_hear(int division, const ExactHttpResponse *http)
+/*
+ * Takes one trio of headers. False: it is not there, so nothing was said of this limit. A
+ * remainder below 0 is none left.
+ */
+static bool
+hear_trio(const ExactHttpResponse *http, const char *const *names, int64 longest, int *limit_out,
+		  int *left_out, TimestampTz *reset_out)
 {
-	Budget	   *b = budget_of(division);
-	TimestampTz date = exact_http_date(http);
-	TimestampTz now = GetCurrentTimestamp();
 	int64		limit,
 				left,
 				reset;
-	bool		minute_known = false;
-	bool		day_known = false;
 
-	if (header_number(http, "X-RateLimit-Minutely-Limit", &limit) &&
-		header_number(http, "X-RateLimit-Minutely-Remaining", &left) &&
-		header_number(http, "X-RateLimit-Minutely-Reset", &reset))
-	{
-		b->minute_limit = (int) Min(limit, PG_INT32_MAX);
-		b->minute_left = (int) Min(left, PG_INT32_MAX);
-		b->minute_reset = Min(reset_time(reset, date), now + USECS_PER_MINUTE);
-		minute_known = true;
-	}
-	if (header_number(http, "X-RateLimit-Limit", &limit) &&
-		header_number(http, "X-RateLimit-Remaining", &left) &&
-		header_number(http, "X-RateLimit-Reset", &reset))
-	{
-		b->day_limit = (int) Min(limit, PG_INT32_MAX);
-		b->day_left = (int) Min(left, PG_INT32_MAX);
-		b->day_reset = Min(reset_time(reset, date), now + DAY_LONGEST);
-		day_known = true;
-	}
-	if (http->status == EXACT_STATUS_TOO_MANY &&
-		!(day_known && b->day_left == 0 && b->day_reset > now))
-	{
-		TimestampTz until = now + COOL_DOWN;
+	if (!header_number(http, names[0], &limit) || limit < 0 ||
+		!header_number(http, names[1], &left) || !header_number(http, names[2], &reset))
+		return false;
+	*limit_out = (int) Min(limit, PG_INT32_MAX);
+	*left_out = (int) Max(Min(left, PG_INT32_MAX), 0);
+	*reset_out = reset_time(reset, exact_http_date(http), longest);
+	return true;
+}
 
-		if (minute_known && b->minute_reset > now && b->minute_reset < until)
-			until = b->minute_reset + RESET_MARGIN;
-		b->cool_until = until;
+/* The division waits: until the limit resets, else longer than after the 429 before. */
+static void
+make_wait(Budget *b, const char *reading, TimestampTz reset, int64 first)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (b->wait.times == 0)
+		b->wait.since = now;
+	b->wait.reading = reading;
+	b->wait.until = reset != 0 ? reset + RESET_MARGIN
+		: now + exact_rate_limit_wait(b->wait.times, first, LONGEST_WAIT);
+	b->wait.times++;
+}
+
+/*
+ * What a 429 means: the limit that its headers name; the day's, when that is known to be used up;
+ * else a block of the endpoint, or a limit that nobody named. True: the endpoint alone waits.
+ */
+static bool
+judge(Budget *b, const char *resource, bool minute_known, bool day_known)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz until;
+
+	if (b->day_limit > 0 && b->day_left == 0 && b->day_reset > now)
+		return false;			/* is_used_up() keeps it */
+	if (minute_known && !(day_known && b->day_left == 0))
+		make_wait(b, "minute", b->minute_reset, NAMED_WAIT);
+	else if (day_known)
+		make_wait(b, "day", 0, NAMED_WAIT);
+	else
+	{
+		until = now + exact_rate_limit_wait(b->wait.times, UNKNOWN_WAIT, LONGEST_WAIT);
+		if (exact_endpoint_refused(b->division, resource, until))
+			return true;
+		make_wait(b, "unknown", 0, UNKNOWN_WAIT);
 	}
+	return false;
+}
+
+/* A header that is missing says nothing: on a 429 only the trio of the exhausted limit is there. */
+bool
+exact_budget_hear(int division, const char *resource, const ExactHttpResponse *http)
+{
+	static const char *const minutely[] = {
+		"X-RateLimit-Minutely-Limit", "X-RateLimit-Minutely-Remaining",
+		"X-RateLimit-Minutely-Reset"
+	};
+	static const char *const daily[] = {
+		"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"
+	};
+	Budget	   *b = budget_of(division);
+	bool		minute_known = hear_trio(http, minutely, MINUTE_LONGEST, &b->minute_limit,
+										 &b->minute_left, &b->minute_reset);
+	bool		day_known = hear_trio(http, daily, DAY_LONGEST, &b->day_limit, &b->day_left,
+									  &b->day_reset);
+
+	if (http->status == EXACT_STATUS_TOO_MANY)
+		return judge(b, resource, minute_known, day_known);
+	if (http->status < EXACT_STATUS_FAILED)
+	{
+		memset(&b->wait, 0, sizeof(b->wait));
+		exact_endpoint_answered(division, resource);
+	}
+	return false;
+}
+
+/* What was heard is forgotten, since it may be wrong: the next answer says it anew. */
+void
+exact_budget_forgive(int division)
+{
+	Budget	   *b = budget_of(division);
+
+	b->wait.until = 0;
+	b->minute_reset = 0;
+	b->day_reset = 0;
+	exact_endpoint_forgive(division);
 }
 
 void
@@ -287,7 +362,7 @@ exact_budget_count_call(int division)
 
 /* A limit that was never heard is stored as null. */
 void
-exact_budget_save(int division)
+exact_budget_save(int division, const char *resource)
 {
 	Budget	   *b = budget_of(division);
 	ExactDivisionBudget known = {
@@ -300,9 +375,45 @@ exact_budget_save(int division)
 		.gap = b->gap,
 	};
 
-	if (division == 0 || (b->minute_limit == 0 && b->day_limit == 0))
-		return;
-	exact_division_state_budget(division, &known);
+	if (b->wait.times > 0 || b->stored)
+		exact_rate_limit_store(division, "", &b->wait);
+	b->stored = b->wait.times > 0;
+	exact_endpoint_save(division, resource);
+	if (division != 0 && (b->minute_limit > 0 || b->day_limit > 0))
+		exact_division_state_budget(division, &known);
+}
+
+/* The same word as a text that stays */
+static const char *
+reading_of(const char *stored)
+{
+	static const char *const readings[] = {"minute", "day"};
+
+	for (size_t i = 0; i < lengthof(readings); i++)
+		if (strcmp(readings[i], stored) == 0)
+			return readings[i];
+	return "unknown";
+}
+
+static void
+load_waits(void)
+{
+	static const char sql[] =
+		"SELECT division, reading, since, until, times"
+		" FROM exact.rate_limit"
+		" WHERE resource = ''";
+	uint64		n = exact_sql(sql, 0, NULL);
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		Budget	   *b = budget_of((int) exact_cell_int8(i, 1, 0));
+
+		b->wait.reading = reading_of(exact_cell_text(i, 2));
+		b->wait.since = exact_cell_time(i, 3, 0);
+		b->wait.until = exact_cell_time(i, 4, 0);
+		b->wait.times = (int) exact_cell_int8(i, 5, 0);
+		b->stored = true;
+	}
 }
 
 /* What was known when the fetcher ended, and the calls of the last minute. */
@@ -331,6 +442,7 @@ exact_budget_load(void)
 		b->day_left = (int) exact_cell_int8(i, 6, 0);
 		b->day_reset = exact_cell_time(i, 7, 0);
 	}
+	load_waits();
 	n = exact_sql(recent_sql, 0, NULL);
 	for (uint64 i = 0; i < n; i++)
 	{

@@ -27,12 +27,21 @@ extern int64 exact_budget_gap(int division, int feeds);
 /* Calls left this minute and today as last heard, -1 = never heard. */
 extern void exact_budget_left(int division, int *minute, int *day);
 
-/* A call goes out; it answered with these headers. */
+/* A call goes out. */
 extern void exact_budget_count_call(int division);
-extern void exact_budget_hear(int division, const ExactHttpResponse *http);
+/*
+ * An endpoint answered with these headers. A 429 says here which limit it means; true: the
+ * endpoint alone is blocked, its division goes on.
+ */
+extern bool exact_budget_hear(int division, const char *resource, const ExactHttpResponse *http);
+/* An operator has resumed the division: no limit that was heard keeps it waiting any longer. */
+extern void exact_budget_forgive(int division);
 
-/* In a unit: stores what is known of a division; once at start: reads what was known. */
-extern void exact_budget_save(int division);
+/*
+ * In a unit: stores what is known of a division and of the endpoint that was called; once at
+ * start: reads what was known.
+ */
+extern void exact_budget_save(int division, const char *resource);
 extern void exact_budget_load(void);
 
 #endif

@@ -1,6 +1,9 @@
 /*
  * endpoint.c - errors of an endpoint (exact-online.md §6): counted in memory, and read from
  * exact.api_call at start, so that a restart spends nothing twice.
+ *
+ * A blocked endpoint answers 429 without a header, as a used-up limit may do, too. Either reading
+ * is held until an answer decides: design.md §4 rule 9.
  */
 #include "postgres.h"
 
@@ -10,8 +13,15 @@
 #include "base/clock.h"
 #include "base/sql.h"
 #include "exact_online/endpoint.h"
+#include "state/rate_limit.h"
 
 #define ERRORS_PER_HOUR 6
+#define ERRORS_AT_MOST 9		/* in an hour, whatever an operator resumes: the tenth may block */
+#define BLOCK_FIRST (70 * USECS_PER_MINUTE)
+#define BLOCK_LONGEST (12 * USECS_PER_HOUR)
+#define AFTER_OTHERS (5 * USECS_PER_SEC)	/* an endpoint under suspicion lets others go first */
+#define SUSPECT_FOR (15 * USECS_PER_MINUTE)	/* after that a 429 is a new one */
+#define CALL_WAIT USECS_PER_SEC /* the answer of a call on the way decides */
 #define RESOURCE_LEN 96
 
 static const int32 errors[] = {
@@ -28,8 +38,14 @@ typedef struct EndpointKey
 typedef struct Endpoint
 {
 	EndpointKey key;
-	TimestampTz errors[ERRORS_PER_HOUR];	/* ring */
+	TimestampTz errors[ERRORS_AT_MOST]; /* ring */
 	int			next;
+	int			pending;		/* calls on the way */
+	TimestampTz forgiven_at;	/* errors before it count for ERRORS_AT_MOST only */
+	TimestampTz answered_at;	/* last answer that was no 429 */
+	TimestampTz suspect_since;	/* its 429 made the division wait until then; 0 none */
+	ExactRateLimit block;		/* times 0: not blocked */
+	bool		stored;			/* in exact.rate_limit */
 } Endpoint;
 
 static HTAB *endpoints;
@@ -68,10 +84,7 @@ endpoint_of(int division, const char *resource)
 	memcpy(key.resource, resource, Min(strcspn(resource, "("), sizeof(key.resource) - 1));
 	e = hash_search(endpoints, &key, HASH_ENTER, &found);
 	if (!found)
-	{
-		memset(e->errors, 0, sizeof(e->errors));
-		e->next = 0;
-	}
+		memset((char *) e + sizeof(e->key), 0, sizeof(*e) - sizeof(e->key));
 	return e;
 }
 
@@ -81,24 +94,123 @@ exact_endpoint_count_error(int division, const char *resource, TimestampTz at)
 	Endpoint   *e = endpoint_of(division, resource);
 
 	e->errors[e->next] = at;
-	e->next = (e->next + 1) % ERRORS_PER_HOUR;
+	e->next = (e->next + 1) % ERRORS_AT_MOST;
+}
+
+/* The nth of the latest errors, 1 the last; 0: it is not of this hour, or was after since. */
+static TimestampTz
+latest_error(const Endpoint *e, int nth, TimestampTz since)
+{
+	TimestampTz at = e->errors[(e->next + ERRORS_AT_MOST - nth) % ERRORS_AT_MOST];
+
+	if (at == 0 || at <= since || exact_clock_is_future(at) ||
+		at + USECS_PER_HOUR <= GetCurrentTimestamp())
+		return 0;
+	return at;
+}
+
+void
+exact_endpoint_begin(int division, const char *resource)
+{
+	endpoint_of(division, resource)->pending++;
+}
+
+void
+exact_endpoint_end(int division, const char *resource)
+{
+	endpoint_of(division, resource)->pending--;
+}
+
+/* Errors keep it closed until then; 0: they do not. Calls on the way may be errors, too. */
+static TimestampTz
+errors_until(const Endpoint *e)
+{
+	TimestampTz at;
+
+	if ((at = latest_error(e, ERRORS_PER_HOUR, e->forgiven_at)) != 0 ||
+		(at = latest_error(e, ERRORS_AT_MOST, 0)) != 0)
+		return at + USECS_PER_HOUR;
+	if (e->pending > 0 && latest_error(e, Max(ERRORS_AT_MOST - e->pending, 1), 0) != 0)
+		return GetCurrentTimestamp() + CALL_WAIT;
+	return 0;
 }
 
 TimestampTz
-exact_endpoint_closed_until(int division, const char *resource)
+exact_endpoint_closed_until(int division, const char *resource, const char **why)
 {
 	const Endpoint *e = endpoint_of(division, resource);
-	TimestampTz oldest = e->errors[e->next];	/* of the last six */
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz at;
 
-	if (oldest == 0 || exact_clock_is_future(oldest) ||
-		oldest + USECS_PER_HOUR <= GetCurrentTimestamp())
+	if (e->block.until > now && e->block.until <= now + BLOCK_LONGEST)
+	{
+		*why = "Exact Online has blocked this endpoint";
+		return e->block.until;
+	}
+	if ((at = errors_until(e)) != 0)
+	{
+		*why = "six errors of this endpoint within an hour";
+		return at;
+	}
+	at = e->suspect_since + AFTER_OTHERS;
+	if (e->suspect_since == 0 || at <= now || at > now + BLOCK_LONGEST)
 		return 0;
-	return oldest + USECS_PER_HOUR;
+	*why = "Exact Online answered 429";
+	return at;
+}
+
+/* Has another endpoint of the division answered since the wait that this one caused? */
+static bool
+others_answer(const Endpoint *suspect)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	HASH_SEQ_STATUS seq;
+	Endpoint   *e;
+	bool		found = false;
+
+	if (suspect->suspect_since == 0 || suspect->suspect_since + SUSPECT_FOR <= now)
+		return false;
+	hash_seq_init(&seq, endpoints);
+	while ((e = hash_seq_search(&seq)) != NULL)
+		if (e != suspect && e->key.division == suspect->key.division &&
+			e->answered_at >= suspect->suspect_since)
+			found = true;
+	return found;
+}
+
+bool
+exact_endpoint_refused(int division, const char *resource, TimestampTz then)
+{
+	Endpoint   *e = endpoint_of(division, resource);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (e->block.times > 0 || latest_error(e, ERRORS_PER_HOUR, 0) != 0 || others_answer(e))
+	{
+		if (e->block.times == 0)
+			e->block.since = now;
+		e->block.reading = "endpoint";
+		e->block.until = now + exact_rate_limit_wait(e->block.times++, BLOCK_FIRST, BLOCK_LONGEST);
+		e->suspect_since = 0;
+		return true;
+	}
+	e->suspect_since = then;
+	return false;
+}
+
+void
+exact_endpoint_answered(int division, const char *resource)
+{
+	Endpoint   *e = endpoint_of(division, resource);
+
+	e->answered_at = GetCurrentTimestamp();
+	e->suspect_since = 0;
+	memset(&e->block, 0, sizeof(e->block));
 }
 
 void
 exact_endpoint_forgive(int division)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	HASH_SEQ_STATUS seq;
 	Endpoint   *e;
 
@@ -106,8 +218,45 @@ exact_endpoint_forgive(int division)
 		return;
 	hash_seq_init(&seq, endpoints);
 	while ((e = hash_seq_search(&seq)) != NULL)
-		if (e->key.division == division)
-			memset(e->errors, 0, sizeof(e->errors));
+	{
+		if (e->key.division != division)
+			continue;
+		e->forgiven_at = now;
+		e->suspect_since = Min(e->suspect_since, now);
+		e->block.until = Min(e->block.until, now);	/* its times stay: the next is longer */
+	}
+}
+
+void
+exact_endpoint_save(int division, const char *resource)
+{
+	Endpoint   *e = endpoint_of(division, resource);
+
+	if (e->block.times > 0 || e->stored)
+		exact_rate_limit_store(division, e->key.resource, &e->block);
+	e->stored = e->block.times > 0;
+}
+
+/* What is left of the blocks of before a restart */
+static void
+load_blocks(void)
+{
+	static const char sql[] =
+		"SELECT division, resource, since, until, times"
+		" FROM exact.rate_limit"
+		" WHERE resource <> ''";
+	uint64		n = exact_sql(sql, 0, NULL);
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		Endpoint   *e = endpoint_of((int) exact_cell_int8(i, 1, 0), exact_cell_text(i, 2));
+
+		e->block.reading = "endpoint";
+		e->block.since = exact_cell_time(i, 3, 0);
+		e->block.until = exact_cell_time(i, 4, 0);
+		e->block.times = (int) exact_cell_int8(i, 5, 0);
+		e->stored = true;
+	}
 }
 
 void
@@ -124,4 +273,5 @@ exact_endpoint_load(void)
 	for (uint64 i = 0; i < n; i++)
 		exact_endpoint_count_error((int) exact_cell_int8(i, 1, 0), exact_cell_text(i, 2),
 								   exact_cell_time(i, 3, 0));
+	load_blocks();
 }

@@ -1,9 +1,9 @@
 /*
  * endpoint.h - errors of an endpoint: Exact Online blocks one that has answered with ten errors in
- * an hour; the fetcher spends six of them.
+ * an hour; the fetcher spends six of them, nine when an operator resumes its division.
  *
- * In memory of the fetcher. An endpoint is a resource of a division; a key in its path is the same
- * endpoint. Division 0: calls outside a division.
+ * In memory of the fetcher; a block is kept in exact.rate_limit. An endpoint is a resource of a
+ * division; a key in its path is the same endpoint. Division 0: calls outside a division.
  */
 #ifndef EXACT_ENDPOINT_H
 #define EXACT_ENDPOINT_H
@@ -29,13 +29,32 @@ extern bool exact_endpoint_is_error(long status);
 /* It has answered with an error that counts. */
 extern void exact_endpoint_count_error(int division, const char *resource, TimestampTz at);
 
-/* The time at which it may be called again, 0 = now. */
-extern TimestampTz exact_endpoint_closed_until(int division, const char *resource);
+/* A call to it is on the way (an error more, perhaps); it has ended. */
+extern void exact_endpoint_begin(int division, const char *resource);
+extern void exact_endpoint_end(int division, const char *resource);
+/*
+ * The time at which it may be called again, 0 = now; *why says it for the user (static text).
+ */
+extern TimestampTz exact_endpoint_closed_until(int division, const char *resource,
+											   const char **why);
 
-/* Forgets the errors of a division (an operator has resumed it). */
+/*
+ * It answered 429 and no header says why. True: Exact Online has blocked it, and it alone waits.
+ * False: it may be a limit of the division, which waits until then; the endpoint waits a moment
+ * longer, so that an answer to another one tells the two apart.
+ */
+extern bool exact_endpoint_refused(int division, const char *resource, TimestampTz then);
+/* It has answered, with an error or not, but no 429: it is not blocked. */
+extern void exact_endpoint_answered(int division, const char *resource);
+
+/*
+ * An operator has resumed the division: its errors are forgotten, but for the last three that
+ * Exact Online still stands; a blocked endpoint is tried once.
+ */
 extern void exact_endpoint_forgive(int division);
-
-/* In a unit, once at start: the errors of this hour. */
+/* In a unit: keeps the block of an endpoint, or that there is none any more. */
+extern void exact_endpoint_save(int division, const char *resource);
+/* In a unit, once at start: the errors of this hour and the blocks that are left. */
 extern void exact_endpoint_load(void);
 
 #endif

@@ -207,9 +207,15 @@ classify_error(const ExactApiRequest *q, ExactApiAnswer *answer, const ExactHttp
 	if (status == EXACT_STATUS_TOO_MANY)
 	{
 		answer->retry_at = exact_budget_allowed_at(q->division, q->resource, &why);
-		fail(answer, EXACT_API_LIMIT, ERRCODE_EXACT_BUDGET,
-			 psprintf("the call budget of division %d is used up", q->division), detail,
-			 "The hub goes on when the limit resets.");
+		if (answer->alone)
+			fail(answer, EXACT_API_LIMIT, ERRCODE_EXACT_BUDGET,
+				 psprintf("Exact Online has blocked %s in division %d after too many errors",
+						  q->resource, q->division), detail,
+				 "The hub leaves it alone until the block ends; see exact.budget.");
+		else
+			fail(answer, EXACT_API_LIMIT, ERRCODE_EXACT_BUDGET,
+				 psprintf("the call budget of division %d is used up", q->division), detail,
+				 "The hub goes on when the limit resets.");
 	}
 	else if (status == EXACT_STATUS_FORBIDDEN)
 		classify_forbidden(q, answer, detail);
@@ -241,7 +247,7 @@ classify(const ExactApiRequest *q, ExactApiAnswer *answer, const ExactHttpRespon
 		classify_silence(q, answer, http);
 		return;
 	}
-	exact_budget_hear(q->division, http);
+	answer->alone = exact_budget_hear(q->division, q->resource, http);
 	if (http->status >= 200 && http->status < 300)
 		classify_success(q, answer, http);
 	else
@@ -259,6 +265,7 @@ finish_call(Call *call, ExactApiAnswer *answer)
 {
 	Call	   *outer = answering;
 
+	exact_endpoint_end(call->request.division, call->request.resource);
 	answer->request = &call->request;
 	answering = call;
 	call->done(answer, call->arg);
@@ -276,7 +283,7 @@ send_again(Call *call, ExactHttpResponse *http)
 		.trouble = EXACT_API_TRANSIENT, .http = http, .request = &call->request
 	};
 
-	exact_budget_hear(call->request.division, http);
+	exact_budget_hear(call->request.division, call->request.resource, http);
 	exact_endpoint_count_error(call->request.division, call->request.resource,
 							   GetCurrentTimestamp());
 	answering = call;
@@ -395,6 +402,7 @@ exact_api_send(const ExactApiRequest *request, ExactApiDone done, void *arg)
 	call->request.method = pstrdup(request->method ? request->method : "GET");
 	call->request.body = request->body ? pstrdup(request->body) : NULL;
 	MemoryContextSwitchTo(old);
+	exact_endpoint_begin(request->division, request->resource);
 	send_call(call);
 }
 
@@ -443,7 +451,7 @@ exact_api_record(ExactApiAnswer *answer, int rows)
 	}
 	id = exact_cell_int8(0, 1, 0);
 
-	exact_budget_save(q->division);
+	exact_budget_save(q->division, q->resource);
 	if (answering != NULL)
 		answering->recorded = true;
 	return id;

@@ -46,6 +46,7 @@ typedef struct ExactApiAnswer
 	/* message of an error body, in the consenting user's language; may be NULL */
 	const char *said;
 	TimestampTz retry_at;		/* for LIMIT, TRANSIENT from the token side; else 0 */
+	bool		alone;			/* LIMIT: of this endpoint, not of its division */
 } ExactApiAnswer;
 
 typedef void (*ExactApiDone) (ExactApiAnswer *answer, void *arg);

@@ -18,6 +18,7 @@
 #include "base/guc.h"
 #include "base/sql.h"
 #include "exact_online/budget.h"
+#include "exact_online/endpoint.h"
 #include "exact_online/exact_api.h"
 #include "exact_online/feed.h"
 #include "exact_online/link.h"
@@ -334,6 +335,24 @@ apply_unit(void *arg)
 	keyed->next_at = next_due(lane, false);
 }
 
+/* What is known of the failures of an entity; made when there is nothing. */
+static ExactRefusal *
+make_refusal(ExactLane *lane, const char *entity)
+{
+	ExactRefusal *refusal = refusal_of(lane, entity);
+	Size		size = (lane->nrefused + 1) * sizeof(ExactRefusal);
+
+	if (refusal != NULL)
+		return refusal;
+	lane->refused = lane->refused ? repalloc(lane->refused, size)
+		: MemoryContextAlloc(TopMemoryContext, size);
+	refusal = &lane->refused[lane->nrefused++];
+	memset(refusal, 0, sizeof(*refusal));
+	strlcpy(refusal->entity, entity, sizeof(refusal->entity));
+	refusal->most = EXACT_FEED_KEYS;
+	return refusal;
+}
+
 /*
  * An entity whose keyed read fails holds back itself only; true when it is one key that is refused
  * again and again. A refusal, or the third failure, asks for a quarter of the keys next time: so
@@ -342,20 +361,9 @@ apply_unit(void *arg)
 static bool
 hold_back(ExactLane *lane, const char *entity, int nkeys, ExactApiAnswer *answer)
 {
-	ExactRefusal *refusal = refusal_of(lane, entity);
+	ExactRefusal *refusal = make_refusal(lane, entity);
 	TimestampTz again_at;
 
-	if (refusal == NULL)
-	{
-		Size		size = (lane->nrefused + 1) * sizeof(ExactRefusal);
-
-		lane->refused = lane->refused ? repalloc(lane->refused, size)
-			: MemoryContextAlloc(TopMemoryContext, size);
-		refusal = &lane->refused[lane->nrefused++];
-		memset(refusal, 0, sizeof(*refusal));
-		strlcpy(refusal->entity, entity, sizeof(refusal->entity));
-		refusal->most = EXACT_FEED_KEYS;
-	}
 	again_at = exact_trouble_answer(lane, answer, ++refusal->errors);
 	refusal->not_before = Max(again_at, GetCurrentTimestamp() + AGAIN_US);
 	if (answer->http == NULL ||
@@ -570,7 +578,10 @@ resource_of(const Keyed *keyed)
 	return keyed->whole && !keyed->lines ? keyed->feed->resource : keyed->entity->plain_resource;
 }
 
-/* False while the budget does not allow it. */
+/*
+ * False while the budget does not allow it: keys_at is when it will. 0: an endpoint that is closed
+ * or blocked keeps this entity waiting and no other; pages that are left are read anew with it.
+ */
 static bool
 send_keyed(Keyed *keyed)
 {
@@ -578,7 +589,14 @@ send_keyed(Keyed *keyed)
 	const char *resource = resource_of(keyed);
 	ExactApiRequest request = {0};
 	const char *why;
+	TimestampTz closed = exact_endpoint_closed_until(lane->division, resource, &why);
 
+	if (closed != 0)
+	{
+		make_refusal(lane, keyed->entity->name)->not_before = closed;
+		lane->keys_at = 0;
+		return false;
+	}
 	if (keyed->first && keyed->answer == NULL)	/* its further pages are not kept waiting */
 		lane->keys_at = Min(exact_budget_backfill_at(lane->division, resource, &why),
 							keyed->next_at);
@@ -618,7 +636,10 @@ send_rest(ExactLane *lane)
 	}
 	if (send_keyed(keyed))
 		return true;
-	lane->rest = keyed;
+	if (lane->keys_at != 0)
+		lane->rest = keyed;
+	else
+		MemoryContextDelete(keyed->context);
 	return false;
 }
 

@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "base/guc.h"
 #include "exact_online/budget.h"
-#include "exact_online/endpoint.h"
 #include "exact_online/feed.h"
 #include "fetch/lane.h"
 
@@ -128,7 +127,8 @@ exact_lane_held(void)
 void
 exact_lane_forgive(ExactLane *lane)
 {
-	exact_endpoint_forgive(lane->division);
+	exact_budget_forgive(lane->division);
+	lane->not_before = 0;
 	for (int r = 0; r < lane->nruns; r++)
 		lane->runs[r]->not_before = 0;
 }

@@ -101,6 +101,8 @@ typedef struct ExactLane
 	char	   *language;		/* malloc'ed or NULL */
 	char		state[16];		/* ok, paused, frozen, parked */
 	TimestampTz state_since;
+	TimestampTz resumed_at;		/* last resume() that was obeyed; memory only */
+	bool		known;			/* the plan has shown it before */
 	int			mark_generation;
 	bool		busy;			/* a request is on the way: reads of a division are serial */
 	bool		reread;			/* the plan changed while a request was on the way */

@@ -30,19 +30,21 @@ static void
 take_lane_row(uint64 row)
 {
 	ExactLane  *lane = exact_lane_make((int) exact_cell_int8(row, 1, 0));
-	char	   *state = exact_cell_text(row, 4);
 	bool		failing = exact_cell_bool(row, 8, false);
+	TimestampTz resumed_at = exact_cell_time(row, 9, 0);
 
 	lane->present = true;
 	strlcpy(lane->app, exact_cell_text(row, 2), sizeof(lane->app));
 	exact_lane_set_text(&lane->language, exact_cell_text(row, 3));
-	if (lane->state[0] && strcmp(lane->state, state) != 0 && strcmp(state, "ok") == 0)
-		exact_lane_forgive(lane);	/* an operator has resumed it */
-	strlcpy(lane->state, state, sizeof(lane->state));
+	strlcpy(lane->state, exact_cell_text(row, 4), sizeof(lane->state));
 	lane->state_since = exact_cell_time(row, 5, 0);
 	lane->mark_generation = (int) exact_cell_int8(row, 6, 1);
 	/* what it waits for may be there now; notifications bring it here every second */
 	lane->not_before = Min(lane->not_before, GetCurrentTimestamp() + AGAIN_MS * INT64CONST(1000));
+	if (lane->known && resumed_at != lane->resumed_at)
+		exact_lane_forgive(lane);
+	lane->resumed_at = resumed_at;
+	lane->known = true;
 	for (int r = 0; r < lane->nrefused && !failing; r++)
 		lane->refused[r].not_before = 0;	/* resumed */
 	lane->keys_at = exact_cell_bool(row, 7, false) ? 0 : PG_INT64_MAX;
@@ -57,7 +59,8 @@ read_lanes(void)
 	"  coalesce(s.state, 'ok'), s.since, coalesce(s.mark_generation, 1),"
 	"  d.enabled AND EXISTS (SELECT FROM exact.dirty_key k WHERE k.division = d.division),"
 	"  EXISTS (SELECT FROM exact.feed_state f"
-	"   WHERE f.division = d.division AND f.confirm_errors > 0)"
+	"   WHERE f.division = d.division AND f.confirm_errors > 0),"
+	"  s.resumed_at"
 	" FROM exact.division d"
 	" JOIN exact.app a ON a.name = d.app"
 	" LEFT JOIN exact.division_state s ON s.division = d.division"
@@ -209,8 +212,6 @@ read_run(uint64 row)
 	run->paused = exact_cell_bool(row, PLAN_PAUSED, false);
 	if (requested || errors < run->errors)
 		run->not_before = 0;	/* wanted, or resumed */
-	if (errors < run->errors)
-		exact_lane_forgive(lane);
 	if (requested)
 		run->wanted_at = GetCurrentTimestamp();
 	if (lane->busy && run->def != NULL)

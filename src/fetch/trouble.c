@@ -91,6 +91,8 @@ exact_trouble_answer(ExactLane *lane, ExactApiAnswer *answer, int errors)
 	switch (answer->trouble)
 	{
 		case EXACT_API_LIMIT:
+			if (answer->alone)
+				return Max(answer->retry_at, now + USECS_PER_SEC);
 			lane->not_before = Max(answer->retry_at, now + USECS_PER_SEC);
 			return 0;
 		case EXACT_API_UNAUTHORIZED:

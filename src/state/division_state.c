@@ -70,7 +70,7 @@ set_window(ExactArg *args, int limit, int left, TimestampTz reset)
 {
 	args[0] = limit > 0 ? exact_arg_int4(limit) : exact_arg_null(INT4OID);
 	args[1] = limit > 0 ? exact_arg_int4(left) : exact_arg_null(INT4OID);
-	args[2] = limit > 0 ? exact_arg_time(reset) : exact_arg_null(TIMESTAMPTZOID);
+	args[2] = limit > 0 && reset != 0 ? exact_arg_time(reset) : exact_arg_null(TIMESTAMPTZOID);
 }
 
 void
