@@ -595,6 +595,20 @@ exact_statement_follow(const ExactStatementRequest *like, const char *const *ent
 
 /* ---- the turn ---- */
 
+void
+exact_statement_hurry(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &statements)
+	{
+		Statement  *st = dlist_container(Statement, node, iter.cur);
+
+		if (!st->busy && st->failures > 0 && st->phase != PHASE_UNKNOWN)
+			set_due(st, 0);
+	}
+}
+
 long
 exact_statement_turn(void)
 {
