@@ -20,7 +20,8 @@ my $n = 0;
 sub one { return $node->safe_psql('postgres', $_[0]); }
 sub config { control($simulator, 'POST', 'config', {@_}); return; }
 sub change { $n++; return stage($node, 1, 'costcenter', [ $n == 1 ? 'I' : 'U', 'a', { ID => 'a', Code => "a$n" } ]); }
-sub target { return one(sprintf "SELECT coalesce((SELECT ($_[0])::text FROM exact.target_state WHERE entity = '%s'), '')",
+sub target { return one(sprintf "SELECT coalesce((SELECT ($_[0])::text FROM exact.target_state "
+	. "WHERE entity = '%s'), '')",
 	$_[1] // 'costcenter'); }
 
 # Two MERGEs into one table at once, told by what the workspace executed
@@ -54,7 +55,8 @@ change();
 check_delivery('the first delivery');
 
 # the listing is four seconds late; it walks through every state; both
-foreach my $case ([ 'a late listing', history_delay => 4 ], [ 'eight states', history_delay => 0, history_states => \1 ],
+foreach my $case ([ 'a late listing', history_delay => 4 ],
+	[ 'eight states', history_delay => 0, history_states => \1 ],
 	[ 'both', history_delay => 4, history_states => \1 ])
 {
 	my ($what, @settings) = @$case;
@@ -62,7 +64,8 @@ foreach my $case ([ 'a late listing', history_delay => 4 ], [ 'eight states', hi
 	config(@settings);
 	foreach my $kind ('history', 'current')
 	{
-		workspace_fault($simulator, path => "$statements\$", statement => of_kind($kind), action => 'slow', seconds => 9);
+		workspace_fault($simulator, path => "$statements\$",
+			statement => of_kind($kind), action => 'slow', seconds => 9);
 		workspace_fault($simulator, path => "$statements\$", statement => of_kind($kind), action => 'reset_running');
 		change();
 		check_delivery("$what, $kind");
@@ -102,11 +105,13 @@ check_delivery('no history', 120);
 control($simulator, 'DELETE', "faults/$denied");
 
 # a statement that does not end: after a minute its table says which
-workspace_fault($simulator, path => "$statements\$", statement => of_kind('history'), action => 'slow', seconds => 100000);
+workspace_fault($simulator, path => "$statements\$",
+	statement => of_kind('history'), action => 'slow', seconds => 100000);
 change();
 wait_until('its table says so', sub { target('reason') =~ /still runs/ }, 150);
 like(target("reason || ' | ' || next_step"),
-	pattern('^statement (\S+) still runs in Databricks: the MERGE into main\.exact\.costcenter_history is waited for \| ',
+	pattern('^statement (\S+) still runs in Databricks: the MERGE into main\.exact\.costcenter_history ',
+		'is waited for \| ',
 		'.*cancel it in Databricks: Query History, statement \1'), 'a statement that does not end');
 is(target('paused_since IS NULL'), 'true', 'nothing is paused');
 like(one("SELECT result || ' ' || finding FROM exact.check() WHERE rule LIKE 'table %costcenter'"),
@@ -117,7 +122,8 @@ one('SELECT exact.fence()');
 stage($node, 1, 'costunit', [ 'I', 'u', { ID => 'u', Code => 'u' } ]);
 wait_until('what waits says so', sub { target('reason', 'costunit') =~ /still runs/ }, 150);
 like(target("reason || ' | ' || next_step", 'costunit'),
-	pattern('^statement (\S+) still runs in Databricks: a statement of an earlier process or of another copy of this hub ',
+	pattern('^statement (\S+) still runs in Databricks: a statement of an earlier process or of another copy ',
+		'of this hub ',
 		'is waited for \| .*cancel it in Databricks: Query History, statement \1'), 'the claim waits');
 like(slurp_file($node->logfile), qr/alarm: workspace=lake epoch=2: statement \S+ still runs/, 'the log has an alarm');
 my ($running) = target('next_step', 'costunit') =~ /statement (\S+)\.$/;
