@@ -27,7 +27,8 @@ COMMENT ON TABLE exact.request
 	IS 'What operators asked for: work for a worker, and the verbs that were done at once';
 COMMENT ON COLUMN exact.request.id IS 'Order; for exact.wait() and exact.cancel()';
 COMMENT ON COLUMN exact.request.kind
-	IS 'sync, backfill, subscribe, pause, resume, enable, disable, adopt, fence, approve, reject, retry';
+	IS 'sync, backfill, subscribe, pause, resume, enable, disable, adopt, fence, '
+		'approve, reject, retry';
 COMMENT ON COLUMN exact.request.division IS 'Division; null: all';
 COMMENT ON COLUMN exact.request.entity IS 'Entity; null: all';
 COMMENT ON COLUMN exact.request.workspace IS 'Workspace; null: all';

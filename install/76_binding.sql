@@ -105,7 +105,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	raised int;
-	shift bigint;
+	high bigint;
+	low CONSTANT bigint := (1::bigint << 40) - 1;
 	renumbered bigint;
 	moved bigint[];
 BEGIN
@@ -120,27 +121,28 @@ BEGIN
 	UPDATE exact.epoch AS e SET known_seq = _set_back.known_seq WHERE e.epoch = raised;
 	-- What was staged since has numbers that Databricks may know: it gets others, in the same
 	-- order. Of the other entities that is what no statement has carried yet.
-	shift := (raised - epoch)::bigint << 40;
+	high := raised::bigint << 40;
 	SELECT array_agg(b.id)
 	INTO moved
 	FROM exact.batch AS b
-	WHERE b.delivered_at IS NULL AND b.epoch = _set_back.epoch
+	WHERE b.delivered_at IS NULL
 		AND CASE
 			WHEN b.entity = _set_back.entity THEN b.seq_max > _set_back.known_seq
-			ELSE b.delivered_rows = 0 AND b.id > coalesce((SELECT max(l.last_batch)
-				FROM exact.statement_log AS l
-				WHERE l.entity = b.entity AND l.first_batch IS NOT NULL), 0)
+			ELSE b.epoch = _set_back.epoch AND b.delivered_rows = 0
+				AND b.id > coalesce((SELECT max(l.last_batch)
+					FROM exact.statement_log AS l
+					WHERE l.entity = b.entity AND l.first_batch IS NOT NULL), 0)
 		END;
 	UPDATE exact.record AS r
-	SET seq = r.seq + shift
+	SET seq = high | (v.seq & low)
 	FROM exact.stage AS v
 	WHERE v.batch = ANY (moved)
 		AND (r.division, r.entity, r.key, r.slot, r.batch, r.ord)
 			= (v.division, v.entity, v.key, v.slot, v.batch, v.ord);
-	UPDATE exact.stage AS v SET seq = v.seq + shift WHERE v.batch = ANY (moved);
+	UPDATE exact.stage AS v SET seq = high | (v.seq & low) WHERE v.batch = ANY (moved);
 	GET DIAGNOSTICS renumbered = ROW_COUNT;
 	UPDATE exact.batch AS b
-	SET epoch = raised, seq_min = b.seq_min + shift, seq_max = b.seq_max + shift
+	SET epoch = raised, seq_min = high | (b.seq_min & low), seq_max = high | (b.seq_max & low)
 	WHERE b.id = ANY (moved);
 	PERFORM exact._request_done('fence', NULL, NULL, 'epoch raised',
 		jsonb_build_object('epoch', raised, 'entity', entity, 'known_seq', known_seq,

@@ -95,7 +95,7 @@ CREATE VIEW exact.feeds AS
 SELECT f.division, f.entity, f.method, f.state, f.every,
 	exact._age(now() - f.complete_at) || ' ago' AS complete, f.run_rows AS rows_read,
 	f.waiting, exact._age(now() - f.delivered_at) || ' ago' AS delivered,
-	coalesce(f.last_error, CASE WHEN f.paused_since IS NOT NULL THEN f.refusal END) AS problem
+	coalesce(f.last_error, f.refusal) AS problem
 FROM exact._feed AS f
 ORDER BY f.division, f.merge_rank, f.entity;
 COMMENT ON VIEW exact.feeds
@@ -155,6 +155,17 @@ WITH worker AS (
 		ON t.workspace = d.workspace AND t.entity = f.entity AND t.paused_since IS NOT NULL
 	WHERE f.enabled
 	GROUP BY f.division
+), delayed AS (
+	-- nothing is wrong, and somebody may have to end what is waited for
+	SELECT f.division, (array_agg(t.reason ORDER BY t.entity))[1] AS reason,
+		(array_agg(t.next_step ORDER BY t.entity))[1] AS next_step
+	FROM exact.feed AS f
+	JOIN exact.division AS d ON d.division = f.division
+	JOIN exact.target_state AS t
+		ON t.workspace = d.workspace AND t.entity = f.entity AND t.paused_since IS NULL
+			AND t.reason IS NOT NULL AND t.next_step IS NOT NULL
+	WHERE f.enabled
+	GROUP BY f.division
 ), subscription AS (
 	-- a topic of another user counts as present while its notifications come
 	SELECT s.division, count(*) AS topics,
@@ -203,6 +214,7 @@ WITH worker AS (
 		a.state AS app_state, a.since AS app_since, a.reason AS app_reason, a.next_step AS app_step,
 		s.since, s.reason, s.next_step AS state_step, s.day_left, s.day_limit, s.day_reset,
 		r.reason AS refusal, r.since AS refused_since, r.next_step AS refused_step,
+		y.reason AS delay, y.next_step AS delay_step,
 		h.id AS held, h.records AS held_records, h.since AS held_since, h.entity AS held_entity,
 		x.letters, x.since AS letters_since, x.reason AS letters_reason,
 		s.gap, l.until AS limit_until, l.blocked, l.blocked_until, u.topics,
@@ -218,6 +230,7 @@ WITH worker AS (
 			WHEN NOT ws.enabled THEN 'workspace off'
 			WHEN w.loaders = 0 THEN 'no loader'
 			WHEN r.tables > 0 THEN 'refused'
+			WHEN y.reason IS NOT NULL THEN 'waits'
 			WHEN s.day_left <= 0 AND s.day_reset > now() THEN 'budget'
 			WHEN l.until IS NOT NULL THEN 'limit'
 			WHEN l.blocked IS NOT NULL THEN 'blocked'
@@ -237,6 +250,7 @@ WITH worker AS (
 	CROSS JOIN worker AS w
 	LEFT JOIN feed AS f ON f.of_division = d.division
 	LEFT JOIN refused AS r ON r.division = d.division
+	LEFT JOIN delayed AS y ON y.division = d.division
 	LEFT JOIN subscription AS u ON u.division = d.division
 	LEFT JOIN held AS h ON h.division = d.division
 	LEFT JOIN dead AS x ON x.division = d.division
@@ -249,8 +263,9 @@ WITH worker AS (
 		CASE
 			WHEN rule = 'off' THEN 'off'
 			WHEN rule IN ('first load', 'on the way', 'slowed', 'up to date') THEN 'ok'
-			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'budget',
-				'limit', 'blocked', 'overdue', 'late', 'held', 'dead', 'entities paused', 'subscription')
+			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'waits', 'budget',
+				'limit', 'blocked', 'overdue', 'late', 'held', 'dead', 'entities paused',
+				'subscription')
 				THEN 'warn'
 			WHEN rule = 'failing' AND errors < 3 THEN 'warn'
 			ELSE 'fail'
@@ -272,6 +287,7 @@ WITH worker AS (
 				THEN format('%s versions wait: workspace %s is not enabled', waiting, workspace)
 			WHEN 'no loader' THEN 'the loader does not run'
 			WHEN 'refused' THEN format('%s (since %s)', refusal, exact._since(refused_since))
+			WHEN 'waits' THEN delay
 			WHEN 'budget'
 				THEN format('the day''s %s calls are used up until %s', day_limit,
 					exact._since(day_reset))
@@ -335,6 +351,7 @@ WITH worker AS (
 				THEN format('UPDATE exact.workspace SET enabled = true WHERE name = %L', workspace)
 			WHEN rule = 'no loader' THEN 'SELECT * FROM exact.workers'
 			WHEN rule = 'refused' AND refused_step IS NOT NULL THEN refused_step
+			WHEN rule = 'waits' THEN delay_step
 			WHEN rule IN ('frozen', 'paused', 'refused', 'entities paused')
 				THEN format('SELECT exact.resume(%s)', division)
 			WHEN rule IN ('budget', 'limit', 'blocked') THEN 'goes on by itself'

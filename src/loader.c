@@ -72,6 +72,18 @@ turn(void)
 	return wait;
 }
 
+/*
+ * A setting may have mended what keeps an address from being used, or a call from being answered:
+ * allowed_hosts, insecure_loopback, ca_file.
+ */
+static void
+reload(void)
+{
+	exact_workspace_forget();
+	exact_fence_hurry();
+	exact_statement_hurry();
+}
+
 /* The one question: exact.ping() */
 static void
 answer_ask(ExactAsk *ask)
@@ -99,6 +111,7 @@ static const ExactWorkerOps ops = {
 	.role = EXACT_ROLE_LOADER,
 	.start = exact_queue_init,
 	.turn = turn,
+	.reload = reload,
 	.ask = answer_ask,
 };
 

@@ -399,6 +399,23 @@ take_none(Statement *st)
 		send_again(st);
 }
 
+/* What is told while the history gives no answer: after a minute what the table waits for. */
+static const ExactFault *
+still_unknown(const Statement *st, const ExactFault *fault)
+{
+	char	   *message;
+	char	   *hint;
+
+	if (!TimestampDifferenceExceeds(st->last_sent, GetCurrentTimestamp(), VOICE_MS))
+		return fault;
+	message = psprintf("whether the %s %s still runs is not known, its answer was lost: %s",
+					   st->request.verb, st->request.table, fault->message);
+	hint = psprintf("It is sent again once the query history of Databricks shows that it does not"
+					" run. Look there for the statement that begins with \"%s\"; if it does not"
+					" end, cancel it in Databricks.", st->mark);
+	return exact_fault_make(fault->sqlstate, message, NULL, hint);
+}
+
 static void
 take_find(const ExactCallAnswer *answer, void *arg)
 {
@@ -426,7 +443,7 @@ take_find(const ExactCallAnswer *answer, void *arg)
 		send_again(st);
 	}
 	else
-		again_later(st, PHASE_UNKNOWN, answer->fault, answer->retry_at);
+		again_later(st, PHASE_UNKNOWN, still_unknown(st, answer->fault), answer->retry_at);
 }
 
 /* ---- steps ---- */
@@ -594,6 +611,20 @@ exact_statement_follow(const ExactStatementRequest *like, const char *const *ent
 }
 
 /* ---- the turn ---- */
+
+void
+exact_statement_hurry(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &statements)
+	{
+		Statement  *st = dlist_container(Statement, node, iter.cur);
+
+		if (!st->busy && st->failures > 0 && st->phase != PHASE_UNKNOWN)
+			set_due(st, 0);
+	}
+}
 
 long
 exact_statement_turn(void)

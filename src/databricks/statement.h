@@ -101,6 +101,9 @@ extern ExactFault *exact_statement_waits(const char *statement_id, const char *w
  */
 #define EXACT_STATEMENT_LOOKS_APART_MS 5000
 
+/* What waits because something failed is tried again at once: settings have changed. */
+extern void exact_statement_hurry(void);
+
 /* Does what is due; returns ms until the next turn is wanted, -1 = none. */
 extern long exact_statement_turn(void);
 

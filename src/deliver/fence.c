@@ -174,6 +174,15 @@ exact_fence_doubt(const char *workspace)
 	f->held = -1;
 }
 
+void
+exact_fence_hurry(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &fences)
+		dlist_container(Fence, node, iter.cur)->next_attempt = 0;
+}
+
 /* ---- ends ---- */
 
 static void

@@ -47,6 +47,9 @@ typedef enum ExactFenceState
 extern ExactFenceState exact_fence_advance(const ExactWorkspace *workspace,
 										   const ExactFault **fault, long *wait);
 
+/* A claim that could not be made is tried again at once: settings have changed. */
+extern void exact_fence_hurry(void);
+
 /* A statement was refused as fenced, or exact_hub is gone: the claim is looked at again. */
 extern void exact_fence_doubt(const char *workspace);
 

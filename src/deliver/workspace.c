@@ -174,6 +174,14 @@ read_entries(void)
 	return true;
 }
 
+void
+exact_workspace_forget(void)
+{
+	if (configuration != NULL)
+		pfree(configuration);
+	configuration = NULL;
+}
+
 bool
 exact_workspace_look(bool *changed)
 {
@@ -186,8 +194,7 @@ exact_workspace_look(bool *changed)
 		return true;
 	if (!read_entries())
 		return false;
-	if (configuration != NULL)
-		pfree(configuration);
+	exact_workspace_forget();
 	configuration = MemoryContextStrdup(TopMemoryContext, digest.text);
 	*changed = true;
 	return true;

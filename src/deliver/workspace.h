@@ -33,4 +33,7 @@ extern ExactWorkspaceEntry *exact_workspace_find(const char *name);
 /* The workspace when it can be used; else NULL, and *why is the end of a sentence about it. */
 extern const ExactWorkspace *exact_workspace_usable(const char *name, const char **why);
 
+/* Settings that tell whether an address may be used have changed: the next look reads all anew. */
+extern void exact_workspace_forget(void);
+
 #endif

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include <signal.h>
+#include <time.h>
 
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
@@ -40,6 +41,12 @@ static volatile sig_atomic_t in_unit = false;
 static volatile sig_atomic_t hold_depth = 0;
 static volatile sig_atomic_t exit_wanted = false;
 static TimestampTz exit_wanted_at = 0;
+
+/* Comes back to on_sigterm when the limit of the hold is over. */
+static timer_t hold_timer;
+static bool has_timer = false;
+static volatile sig_atomic_t timer_armed = false;
+static struct timespec hold_until;
 
 ExactWorkerSlot *
 exact_self_slot(void)
@@ -90,18 +97,51 @@ detach(int code pg_attribute_unused(), Datum arg pg_attribute_unused())
 	LWLockRelease(exact_shared_lock);
 }
 
-/* Inside a unit an exit interrupts like in any backend; elsewhere the loop ends quietly. */
+/* In the signal handler. The first call starts the time that a hold may delay an exit. */
+static bool
+hold_is_over(void)
+{
+	struct timespec now;
+	struct itimerspec limit = {.it_value = {HOLD_LIMIT_MS / 1000, 0}};
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (timer_armed)
+		return now.tv_sec > hold_until.tv_sec ||
+			(now.tv_sec == hold_until.tv_sec && now.tv_nsec >= hold_until.tv_nsec);
+	hold_until = now;
+	hold_until.tv_sec += HOLD_LIMIT_MS / 1000;
+	timer_armed = true;
+	return !has_timer || timer_settime(hold_timer, 0, &limit, NULL) != 0;
+}
+
+/*
+ * Inside a unit an exit interrupts like in any backend; elsewhere the loop ends quietly. A held one
+ * waits for its limit also within a unit: a commit may wait for a standby that never answers.
+ */
 static void
 on_sigterm(SIGNAL_ARGS)
 {
 	int			save_errno = errno;
 
 	exit_wanted = true;
-	if (in_unit && hold_depth == 0)
+	if (in_unit && (hold_depth == 0 || hold_is_over()))
 		die(postgres_signal_arg);
 	else
+	{
+		if (hold_depth > 0)
+			(void) hold_is_over();
 		SetLatch(MyLatch);
+	}
 	errno = save_errno;
+}
+
+/* It sends the signal once more. Without it a held exit within a unit does not wait. */
+static void
+make_hold_timer(void)
+{
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGTERM};
+
+	has_timer = timer_create(CLOCK_MONOTONIC, &event, &hold_timer) == 0;
 }
 
 /*
@@ -115,6 +155,7 @@ exact_self_attach(ExactRole role, Datum main_arg)
 	ExactDatabaseSlot *slot;
 
 	name = exact_role_name(role);
+	make_hold_timer();
 	pqsignal(SIGTERM, on_sigterm);
 	if (exact_shared == NULL)
 		proc_exit(0);
