@@ -174,6 +174,12 @@ exact_fence_doubt(const char *workspace)
 	f->held = -1;
 }
 
+void
+exact_fence_retry(const char *workspace)
+{
+	get_fence(workspace)->next_attempt = 0;
+}
+
 /* ---- ends ---- */
 
 static void

@@ -49,5 +49,7 @@ extern ExactFenceState exact_fence_advance(const ExactWorkspace *workspace,
 
 /* A statement was refused as fenced, or exact_hub is gone: the claim is looked at again. */
 extern void exact_fence_doubt(const char *workspace);
+/* Somebody says that the cause of a fault is mended: the claim is tried again now. */
+extern void exact_fence_retry(const char *workspace);
 
 #endif
