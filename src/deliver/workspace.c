@@ -9,7 +9,6 @@
 #include "utils/memutils.h"
 
 #include "auth/address.h"
-#include "base/guc.h"
 #include "base/sql.h"
 #include "databricks/databricks.h"
 #include "deliver/delta_table.h"
@@ -60,16 +59,12 @@ typedef struct Digest
 	char	   *text;
 } Digest;
 
-/*
- * Everything of the users', the settings about addresses too; the catalogue only changes with the
- * extension's version.
- */
+/* Everything of the users'; the catalogue only changes with the extension's version. */
 static void
 digest_unit(void *arg)
 {
 	static const char sql[] =
 	"SELECT md5(concat_ws('|',"
-	" $1, $2,"
 	" (SELECT string_agg(w::text, '|' ORDER BY w.name)"
 	"  FROM exact.workspace w),"
 	" (SELECT string_agg(d.division || ':' || d.workspace, '|' ORDER BY d.division)"
@@ -83,12 +78,9 @@ digest_unit(void *arg)
 	"  FROM exact.credential c"
 	"  WHERE c.kind = 'workspace')))";
 	Digest	   *digest = arg;
-	ExactArg	args[2];
 	MemoryContext old;
 
-	args[0] = exact_arg_text(exact_allowed_hosts);
-	args[1] = exact_arg_text(exact_insecure_loopback ? "on" : "off");
-	exact_sql(sql, 2, args);
+	exact_sql(sql, 0, NULL);
 	old = MemoryContextSwitchTo(digest->context);
 	digest->text = exact_cell_text(0, 1);
 	MemoryContextSwitchTo(old);

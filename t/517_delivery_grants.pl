@@ -148,16 +148,6 @@ foreach my $case (
 	ok(eval { wait_delivered($node) }, "$action: it goes on");
 }
 
-# a setting that is corrected counts from the reload on
-$node->safe_psql('postgres', 'ALTER SYSTEM SET exact_databricks.insecure_loopback = off');
-$node->safe_psql('postgres', 'SELECT pg_reload_conf()');
-$node->poll_query_until('postgres', "SELECT current_setting('exact_databricks.insecure_loopback') = 'off'");
-put('glaccount');
-wait_until('the address is refused', sub { target("sqlstate = 'EX006'", 'glaccount') eq 't' });
-$node->safe_psql('postgres', 'ALTER SYSTEM SET exact_databricks.insecure_loopback = on');
-$node->safe_psql('postgres', 'SELECT pg_reload_conf()');
-ok(eval { wait_delivered($node, 30) }, 'allowed again by a reload alone: it goes on at once');
-
 is(one('SELECT count(*) FROM exact.verify_audit()'), '0', 'the audit chains hold');
 $node->stop;
 done_testing();
