@@ -45,7 +45,8 @@ deliver_to($node, $simulator);
 stage($node, 1, 'costcenter', [ 'I', 'b', { ID => 'b', Code => 'b' } ]);
 wait_until('the table is paused', sub { target('paused_since IS NOT NULL') eq 't' });
 like(target("sqlstate || ' ' || reason || ' | ' || next_step"), pattern('^EX012 ANSI mode is off in the SQL warehouse:',
-		' a value that does not fit would become null without an error \| Set ANSI_MODE to true for the SQL warehouses'),
+		' a value that does not fit would become null without an error \| ',
+		'Set ANSI_MODE to true for the SQL warehouses'),
 	'ANSI mode is off: the reason and the next step');
 is(scalar(grep { $_->{text} =~ /costcenter (ddl|history|current)/ } statements($simulator, qr/./)), 0,
 	'nothing was made or written');

@@ -18,7 +18,12 @@ my $node = exact_cluster('main', conf => { 'exact_databricks.merge_interval' => 
 
 sub one { return $node->safe_psql('postgres', $_[0]); }
 sub owner { return control($simulator, 'POST', 'sql', { statement => $_[0] }); }
-sub ansi { return control($simulator, 'POST', 'config', { ansi_mode => $_[0] ? JSON::PP::true() : JSON::PP::false() }); }
+
+sub ansi
+{
+	my ($on) = @_;
+	return control($simulator, 'POST', 'config', { ansi_mode => $on ? JSON::PP::true() : JSON::PP::false() });
+}
 
 sub target
 {
@@ -76,7 +81,8 @@ foreach my $bad ([ AmountDC => '999999999999999999999999999999.5' ], [ OrderNumb
 	like(target("reason || ' | ' || next_step", 'purchaseorders'),
 		pattern('(exact: ANSI_MODE is off|ANSI mode is off in the SQL warehouse.*) \| Set ANSI_MODE to true'),
 		"$column: found by the MERGE itself");
-	is(owner('SELECT count(*) FROM main.older.purchaseorders_history')->{rows}[0][0], '1', "$column: no null is written");
+	is(owner('SELECT count(*) FROM main.older.purchaseorders_history')->{rows}[0][0], '1',
+		"$column: no null is written");
 	one("UPDATE exact.batch SET delivered_rows = rows, delivered_at = now() WHERE delivered_at IS NULL");
 	one("SELECT exact.resume(1, 'purchaseorders')");
 }
