@@ -70,6 +70,8 @@ typedef struct ExactStatementRequest
 	int			rows;
 	/* that the table is not there (42P01, 42704) is an answer, not an error */
 	bool		may_be_absent;
+	/* that it fails with this SQLSTATE is an answer, not an error; a constant, may be NULL */
+	const char *expected;
 	ExactStatementTrouble trouble;	/* may be NULL */
 	void	   *trouble_arg;
 	ExactStatementDone done;

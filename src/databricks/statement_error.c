@@ -262,8 +262,10 @@ make_grant(const ExactStatementRequest *request, const ExactCallAnswer *answer)
 		if (is_missing(answer, of_schema[i], &what))
 			return psprintf("GRANT %s ON SCHEMA %s TO `%s`; the hub tries again by itself.",
 							of_schema[i], schema, who);
+	/* a table that may not be there cannot be granted */
 	if ((is_missing(answer, "SELECT", &what) || is_missing(answer, "MODIFY", &what)) &&
-		pg_strncasecmp(what, "schema", 6) == 0)
+		(pg_strncasecmp(what, "schema", 6) == 0 ||
+		 (request->may_be_absent && strcmp(request->kind, "check") == 0)))
 		return psprintf("GRANT SELECT, MODIFY ON SCHEMA %s TO `%s`; the hub tries again by itself.",
 						schema, who);
 	if (strcmp(request->kind, "ddl") == 0 && *what == '\0')

@@ -11,12 +11,14 @@
 
 #include "base/backoff.h"
 #include "base/clock.h"
+#include "base/errors.h"
 #include "base/fault.h"
 #include "base/guc.h"
 #include "databricks/databricks.h"
 #include "databricks/delta_sql.h"
 #include "databricks/statement.h"
 #include "deliver/backlog.h"
+#include "deliver/casts.h"
 #include "deliver/delivery.h"
 #include "deliver/delta_table.h"
 #include "deliver/fence.h"
@@ -29,6 +31,8 @@
 
 #define PAUSE_FIRST_MS 60000
 #define PAUSE_LAST_MS 900000
+/* what failed as often as it may costs as much each time; below what queue.c takes over */
+#define PAUSE_WORN_OUT_MS 3000000
 #define RECORD_AGAIN_MS 1000
 
 dlist_head	exact_delta_tables = DLIST_STATIC_INIT(exact_delta_tables);
@@ -97,6 +101,8 @@ exact_delta_table_resume(ExactDeltaTable *table)
 	table->attempts = 0;
 	table->may_create = table->gone;
 	table->gone = false;
+	exact_fence_retry(table->workspace);
+	exact_casts_retry(table->workspace);
 	exact_delta_table_reset(table);
 }
 
@@ -155,7 +161,9 @@ static void
 pause_until(ExactDeltaTable *table, const ExactFault *fault, const char *sqlstate, bool by_itself)
 {
 	StateEntry	entry;
-	int64		ms = exact_backoff_ms(++table->attempts, PAUSE_FIRST_MS, PAUSE_LAST_MS);
+	bool		worn_out = fault->sqlstate == ERRCODE_EXACT_DATABRICKS_UNAVAILABLE;
+	int64		ms = exact_backoff_ms(++table->attempts, PAUSE_FIRST_MS,
+									  worn_out ? PAUSE_WORN_OUT_MS : PAUSE_LAST_MS);
 
 	table->paused = true;
 	table->next_attempt = by_itself ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms) : 0;
@@ -406,6 +414,8 @@ take_delivered(const ExactDeliveryEnd *end, void *arg)
 	{
 		if (is_about_schema(end->sqlstate))
 			forget_verification(table);
+		if (strstr(end->fault->message, EXACT_DELTA_SQL_ANSI_OFF) != NULL)
+			exact_casts_doubt(table->workspace);
 		pause_until(table, end->fault, end->sqlstate, !end->gap);
 	}
 	pfree(running);

@@ -183,6 +183,12 @@ exact_fence_hurry(void)
 		dlist_container(Fence, node, iter.cur)->next_attempt = 0;
 }
 
+void
+exact_fence_retry(const char *workspace)
+{
+	get_fence(workspace)->next_attempt = 0;
+}
+
 /* ---- ends ---- */
 
 static void

@@ -52,5 +52,7 @@ extern void exact_fence_hurry(void);
 
 /* A statement was refused as fenced, or exact_hub is gone: the claim is looked at again. */
 extern void exact_fence_doubt(const char *workspace);
+/* Somebody says that the cause of a fault is mended: the claim is tried again now. */
+extern void exact_fence_retry(const char *workspace);
 
 #endif

@@ -18,6 +18,8 @@
 #include "databricks/delta_sql.h"
 #include "deliver/merge_sql.h"
 
+#define NTZ_SQL "'delta.feature.timestampNtz' = 'supported'"
+
 typedef enum Place
 {
 	/* before the entity's columns: clustering needs statistics, kept for the first 32 columns */
@@ -176,8 +178,7 @@ exact_merge_sql_create_table(StringInfo out, const ExactTarget *target, ExactTab
 						   " 'delta.isolationLevel' = 'Serializable'" :
 						   "\nTBLPROPERTIES ('delta.enableDeletionVectors' = 'false',"
 						   " 'delta.isolationLevel' = 'Serializable'");
-	/* this feature is not enabled by a column that is added later */
-	appendStringInfoString(out, ", 'delta.feature.timestampNtz' = 'supported', 'exact.entity' = ");
+	appendStringInfoString(out, ", " NTZ_SQL ", 'exact.entity' = ");
 	exact_delta_sql_literal(out, target->entity);
 	appendStringInfoString(out, ", 'exact.installation' = ");
 	exact_delta_sql_literal(out, target->hub->installation);
@@ -198,6 +199,14 @@ exact_merge_sql_properties(StringInfo out, const ExactTarget *target, ExactTable
 {
 	appendStringInfoString(out, "SHOW TBLPROPERTIES ");
 	exact_merge_sql_table(out, target, table);
+}
+
+void
+exact_merge_sql_features(StringInfo out, const ExactTarget *target, ExactTable table)
+{
+	appendStringInfoString(out, "ALTER TABLE ");
+	exact_merge_sql_table(out, target, table);
+	appendStringInfoString(out, " SET TBLPROPERTIES (" NTZ_SQL ")");
 }
 
 /* Columns that the table has beyond those are none of our business. */

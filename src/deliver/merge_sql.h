@@ -65,6 +65,8 @@ extern void exact_merge_sql_create_table(StringInfo out, const ExactTarget *targ
 										 ExactTable table);
 extern void exact_merge_sql_describe(StringInfo out, const ExactTarget *target, ExactTable table);
 extern void exact_merge_sql_properties(StringInfo out, const ExactTarget *target, ExactTable table);
+/* Lets a table have columns of type TIMESTAMP_NTZ: a column that is added later does not. */
+extern void exact_merge_sql_features(StringInfo out, const ExactTarget *target, ExactTable table);
 
 /*
  * Compares the columns that the table has (DESCRIBE TABLE) with those it needs. Writes to `add` the

@@ -3,6 +3,8 @@
  *
  * Both are small and replaced whole by one MERGE each, so that a reader never sees half of them:
  * exact_open first, which may then name too much beside an older exact_state, never too little.
+ * What does not fit into one parameter goes in parts, each safe to repeat; rows that are no longer
+ * so vanish with the last one, so that a reader then too sees too much, never too little.
  * What they say is made by exact._open_json() (install/55_open.sql). Nothing is sent while nothing
  * was delivered and nothing has changed but the time, and rarely while a first load goes on; once a
  * day the times are brought up to date. Called by loader.c.
@@ -16,6 +18,7 @@
 
 #include "base/backoff.h"
 #include "base/fault.h"
+#include "base/json.h"
 #include "base/sql.h"
 #include "databricks/databricks.h"
 #include "databricks/delta_sql.h"
@@ -35,6 +38,7 @@
 #define REFRESH_MS (24 * 3600 * 1000)
 #define RETRY_FIRST_MS 60000
 #define RETRY_LAST_MS 900000
+#define PART_BYTES 262144		/* of a parameter: some refuse a megabyte */
 
 typedef enum Place
 {
@@ -128,16 +132,17 @@ typedef struct OpenState
 	char	   *digest;
 	TimestampTz delivered;
 	bool		loading;		/* a first load goes on */
-	char	   *rows[NPLACES];
-	int			nrows[NPLACES];
+	ExactJson	rows[NPLACES];	/* an array of objects */
 	int		   *divisions;
 	int			ndivisions;
 	Place		place;			/* that is being written */
+	int			from;			/* its rows from this one on */
+	int			to;				/* up to this one */
 } OpenState;
 
 static dlist_head states = DLIST_STATIC_INIT(states);
 
-static void write_place(OpenState *o, Place place);
+static void write_part(OpenState *o, Place place, int from);
 
 static OpenState *
 get_state(const char *workspace)
@@ -216,12 +221,24 @@ start_reading(OpenState *o, const ExactWorkspace *workspace, const ExactHub *hub
 
 /* ---- what there is to say ---- */
 
+/* The rows of a table; in o->context, which is the current one. */
+static void
+take_rows(OpenState *o, Place place, int column)
+{
+	char	   *text = exact_cell_text(0, column);
+
+	if (!exact_json_read(text, strlen(text), &o->rows[place]))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("exact._open_json() answered no array")));
+}
+
 /* Both tables as they should be now, and what tells whether that is news */
 static void
 look_unit(void *arg)
 {
 	static const char sql[] =
-	"SELECT open_rows, opens, state_rows, states, digest, delivered_at, divisions, first_loads > 0"
+	"SELECT open_rows, state_rows, digest, delivered_at, divisions, first_loads > 0"
 	" FROM exact._open_json($1)";
 	OpenState  *o = arg;
 	ExactArg	workspace = exact_arg_text(o->workspace);
@@ -229,15 +246,13 @@ look_unit(void *arg)
 
 	exact_sql(sql, 1, &workspace);
 	old = MemoryContextSwitchTo(o->context);
-	o->rows[PLACE_OPEN] = exact_cell_text(0, 1);
-	o->nrows[PLACE_OPEN] = (int) exact_cell_int8(0, 2, 0);
-	o->rows[PLACE_STATE] = exact_cell_text(0, 3);
-	o->nrows[PLACE_STATE] = (int) exact_cell_int8(0, 4, 0);
+	take_rows(o, PLACE_OPEN, 1);
+	take_rows(o, PLACE_STATE, 2);
 	o->digest = psprintf("%d %s %s.%s %s", o->hub->epoch, o->info->origin, o->info->catalog,
-						 o->info->schema, exact_cell_text(0, 5));
-	o->delivered = exact_cell_time(0, 6, 0);
-	o->divisions = exact_cell_int4s(0, 7, &o->ndivisions);
-	o->loading = exact_cell_bool(0, 8, false);
+						 o->info->schema, exact_cell_text(0, 3));
+	o->delivered = exact_cell_time(0, 4, 0);
+	o->divisions = exact_cell_int4s(0, 5, &o->ndivisions);
+	o->loading = exact_cell_bool(0, 6, false);
 	MemoryContextSwitchTo(old);
 }
 
@@ -253,10 +268,10 @@ is_news(const OpenState *o)
 {
 	bool		told = o->written != NULL;
 
-	if (o->nrows[PLACE_STATE] == 0)
+	if (o->rows[PLACE_STATE].n == 0)
 		return false;			/* nothing to say yet */
 	if (!told)
-		return o->delivered != 0 || o->nrows[PLACE_OPEN] > 0;
+		return o->delivered != 0 || o->rows[PLACE_OPEN].n > 0;
 	if (o->loading && !is_over(o->written_at, LOADING_MS))
 		return false;
 	return strcmp(o->written, o->digest) != 0 || o->delivered > o->delivered_at ||
@@ -313,8 +328,8 @@ end_written(OpenState *o)
 	o->written_at = GetCurrentTimestamp();
 	o->delivered_at = o->delivered;
 	o->attempts = 0;
-	exact_log(LOG, "told workspace=%s open=%d entities=%d", o->workspace, o->nrows[PLACE_OPEN],
-			  o->nrows[PLACE_STATE]);
+	exact_log(LOG, "told workspace=%s open=%d entities=%d", o->workspace, o->rows[PLACE_OPEN].n,
+			  o->rows[PLACE_STATE].n);
 	forget(o);
 }
 
@@ -362,11 +377,46 @@ append_create(StringInfo sql, const OpenTable *table, const ExactTarget *target)
 	appendStringInfoString(sql, "\nTBLPROPERTIES ('delta.enableDeletionVectors' = 'false')");
 }
 
-/* Replaces the rows of this installation by those of :batch, in one statement. */
+/* The moment of the telling, which all its rows carry */
 static void
-append_merge(StringInfo sql, const OpenTable *table, const ExactTarget *target,
+append_moment(StringInfo sql, const ExactJson *rows)
+{
+	ExactJsonMember member;
+
+	if (!exact_json_find(rows->members[0].raw, rows->members[0].len, "as_of", &member))
+		elog(ERROR, "a row of exact._open_json() has no as_of");
+	appendStringInfoString(sql, "CAST(");
+	exact_delta_sql_literal(sql, exact_json_text(&member));
+	appendStringInfoString(sql, " AS TIMESTAMP)");
+}
+
+/*
+ * Rows of this installation that are neither in :batch, which is the last part, nor in a part
+ * before it.
+ */
+static void
+append_vanish(StringInfo sql, const OpenState *o, const char *own)
+{
+	const ExactJson *rows = &o->rows[o->place];
+
+	if (o->to < rows->n)
+		return;
+	appendStringInfo(sql, "\nWHEN NOT MATCHED BY SOURCE AND %s", own);
+	if (o->from > 0)
+	{
+		appendStringInfoString(sql, " AND coalesce(t.`as_of` <> ");
+		append_moment(sql, rows);
+		appendStringInfoString(sql, ", true)");
+	}
+	appendStringInfoString(sql, " THEN DELETE");
+}
+
+/* Writes the rows of :batch; with the last part those of this installation that are old vanish. */
+static void
+append_merge(StringInfo sql, const OpenState *o, const ExactTarget *target,
 			 const ExactMergeRows *batch)
 {
+	const OpenTable *table = &tables[o->place];
 	StringInfoData schema;
 	StringInfoData own;
 
@@ -414,7 +464,8 @@ append_merge(StringInfo sql, const OpenTable *table, const ExactTarget *target,
 	exact_delta_sql_literal(sql, target->hub->installation);
 	for (int i = 0; i < table->ncolumns; i++)
 		appendStringInfo(sql, ", s.`%s`", table->columns[i].name);
-	appendStringInfo(sql, ")\nWHEN NOT MATCHED BY SOURCE AND %s THEN DELETE", own.data);
+	appendStringInfoChar(sql, ')');
+	append_vanish(sql, o, own.data);
 }
 
 static void
@@ -425,16 +476,40 @@ take_result(const ExactStatementResult *result, void *arg)
 
 	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
 		end_failed(o, result);
+	else if (o->to < o->rows[o->place].n)
+		write_part(o, o->place, o->to);
 	else if (o->place == PLACE_OPEN)
-		write_place(o, PLACE_STATE);
+		write_part(o, PLACE_STATE, 0);
 	else
 		end_written(o);
 	MemoryContextSwitchTo(old);
 }
 
-/* Sends the MERGE of one of the two tables, which is made if it is absent. */
+/* As many rows from o->from on as fit into one parameter, one at least. palloc'd; sets o->to */
+static char *
+cut_part(OpenState *o)
+{
+	const ExactJson *rows = &o->rows[o->place];
+	StringInfoData part;
+
+	initStringInfo(&part);
+	appendStringInfoChar(&part, '[');
+	for (o->to = o->from; o->to < rows->n; o->to++)
+	{
+		const ExactJsonMember *row = &rows->members[o->to];
+
+		if (o->to > o->from && part.len + row->len > PART_BYTES)
+			break;
+		appendStringInfoString(&part, o->to > o->from ? ",\n" : "");
+		appendBinaryStringInfo(&part, row->raw, (int) row->len);
+	}
+	appendStringInfoChar(&part, ']');
+	return part.data;
+}
+
+/* Sends the MERGE of a part of one of the two tables, which is made if it is absent. */
 static void
-write_place(OpenState *o, Place place)
+write_part(OpenState *o, Place place, int from)
 {
 	const OpenTable *table = &tables[place];
 	StringInfoData merge;
@@ -447,7 +522,6 @@ write_place(OpenState *o, Place place)
 		.hub = o->hub
 	};
 	ExactMergeRows batch = {
-		.rows = o->nrows[place],
 		.divisions = o->divisions,
 		.ndivisions = o->ndivisions
 	};
@@ -457,15 +531,17 @@ write_place(OpenState *o, Place place)
 		.entity = table->name,
 		.kind = "state",
 		.verb = "MERGE into",
-		.parameter = o->rows[place],
 		.done = take_result,
 		.arg = o
 	};
 
 	o->place = place;
+	o->from = from;
+	request.parameter = cut_part(o);
+	batch.rows = o->to - o->from;
 	initStringInfo(&merge);
 	initStringInfo(&create);
-	append_merge(&merge, table, &target, &batch);
+	append_merge(&merge, o, &target, &batch);
 	append_create(&create, table, &target);
 	request.table = table_name(o);
 	request.sql = merge.data;
@@ -509,6 +585,6 @@ exact_open_state_tell(const ExactWorkspace *workspace)
 	o->info = exact_databricks_copy(workspace); /* the claim was made there, maybe since the look */
 	o->pending = false;
 	o->busy = true;
-	write_place(o, PLACE_OPEN);
+	write_part(o, PLACE_OPEN, 0);
 	MemoryContextSwitchTo(old);
 }

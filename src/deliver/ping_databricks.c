@@ -1,6 +1,6 @@
 /*
- * ping_databricks.c - the loader's answer to exact.ping(): token, warehouse, and a statement when
- * the warehouse runs anyway.
+ * ping_databricks.c - the loader's answer to exact.ping(): token, warehouse, and when the warehouse
+ * runs anyway a statement, which tells whether ANSI mode is on.
  *
  * A stopped warehouse is not started for it. Called by loader.c.
  */
@@ -12,6 +12,7 @@
 #include "base/words.h"
 #include "databricks/databricks.h"
 #include "databricks/databricks_answer.h"
+#include "deliver/casts.h"
 #include "deliver/ping_databricks.h"
 #include "worker/ask.h"
 #include "worker/ping.h"
@@ -63,6 +64,7 @@ tidy(const char *text)
 	return words ? words : "";
 }
 
+/* The statement is one that must fail: what a CAST does is asked besides. */
 static void
 take_statement(const ExactCallAnswer *answer, void *arg)
 {
@@ -71,7 +73,10 @@ take_statement(const ExactCallAnswer *answer, void *arg)
 
 	if (answer->outcome != EXACT_CALL_OK)
 		add_fault(trial, answer->fault, ms);
-	else if (answer->state == EXACT_STATEMENT_SUCCEEDED)
+	else if (answer->state == EXACT_STATEMENT_SUCCEEDED || answer->state == EXACT_STATEMENT_CLOSED)
+		add_fault(trial, exact_casts_fault(), ms);
+	else if (answer->state == EXACT_STATEMENT_FAILED &&
+			 strcmp(answer->sqlstate, EXACT_CASTS_SQLSTATE) == 0)
 		add_row(trial, true, ms,
 				psprintf("%s is running, a statement took %.0f ms", trial->warehouse, answer->ms),
 				NULL);
@@ -106,7 +111,7 @@ take_warehouse(const ExactCallAnswer *answer, void *arg)
 										   psprintf("warehouse %s", name));
 	if (strcmp(answer->warehouse_state, "RUNNING") == 0)
 	{
-		exact_databricks_execute(trial->workspace, "SELECT 1", NULL, take_statement, trial);
+		exact_databricks_execute(trial->workspace, EXACT_CASTS_SQL, NULL, take_statement, trial);
 		return;
 	}
 	if (strncmp(answer->warehouse_state, "DELET", 5) == 0)

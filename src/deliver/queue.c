@@ -13,6 +13,7 @@
 #include "base/sql.h"
 #include "databricks/databricks.h"
 #include "deliver/backlog.h"
+#include "deliver/casts.h"
 #include "deliver/delta_table.h"
 #include "deliver/fence.h"
 #include "deliver/queue.h"
@@ -180,15 +181,19 @@ may_try(const ExactDeltaTable *table)
 		(table->next_attempt != 0 && table->next_attempt <= GetCurrentTimestamp());
 }
 
-/* Nothing goes to a workspace where this hub has not claimed its divisions. */
+/*
+ * Nothing goes to a workspace where this hub has not claimed its divisions, or where a value that
+ * does not fit would become null without an error.
+ */
 static bool
-is_claimed(const ExactWorkspace *workspace, ExactDeltaTable *table, bool due, long *wait)
+is_ready(const ExactWorkspace *workspace, ExactDeltaTable *table, bool due, long *wait)
 {
 	const ExactFault *fault;
 	long		ms;
-	ExactFenceState state = exact_fence_advance(workspace, &fault, &ms);
+	bool		held = exact_fence_advance(workspace, &fault, &ms) == EXACT_FENCE_HELD;
 
-	if (state == EXACT_FENCE_HELD)
+	if (held && (!due || exact_casts_advance(workspace, exact_fence_hub(), &fault, &ms) ==
+				 EXACT_CASTS_FAIL))
 	{
 		if (table->unclaimed && table->paused && table->next_attempt != 0)
 			table->next_attempt = GetCurrentTimestamp();
@@ -196,7 +201,7 @@ is_claimed(const ExactWorkspace *workspace, ExactDeltaTable *table, bool due, lo
 		return true;
 	}
 	*wait = exact_clock_sooner(*wait, ms);
-	if (state == EXACT_FENCE_FAULT && due && may_try(table))
+	if (fault != NULL && due && may_try(table))
 	{
 		table->unclaimed = true;
 		exact_delta_table_pause(table, fault, NULL);
@@ -248,7 +253,7 @@ advance_table(ExactDeltaTable *table, bool has_place, long *wait)
 	}
 	if (!has_place && !table->busy)
 		return;					/* the end of any of them brings the next turn */
-	if (!is_claimed(&entry->info, table, due, wait) || !due)
+	if (!is_ready(&entry->info, table, due, wait) || !due)
 		return;
 	*wait = exact_clock_sooner(*wait, exact_delta_table_advance(table, &entry->info,
 																 exact_fence_hub(),

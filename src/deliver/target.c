@@ -30,6 +30,7 @@ typedef enum Step
 {
 	STEP_DESCRIBE,
 	STEP_PROPERTIES,
+	STEP_FEATURES,				/* that the added columns need */
 	STEP_ADD_COLUMNS
 } Step;
 
@@ -338,7 +339,7 @@ take_properties(Preparation *p, const ExactStatementResult *result)
 									  table_name(p), stranger),
 						  "Nothing was written into it.");
 	else if (p->add.len > 0 && p->rounds++ < MAX_ROUNDS)
-		take_step(p, STEP_ADD_COLUMNS);
+		take_step(p, strstr(p->add.data, "` TIMESTAMP_NTZ") ? STEP_FEATURES : STEP_ADD_COLUMNS);
 	else if (p->add.len > 0)
 		end_with_mismatch(p, psprintf("table %s still lacks columns after they were added",
 									  table_name(p)), NULL);
@@ -364,6 +365,8 @@ take_result(const ExactStatementResult *result, void *arg)
 		take_columns(p, result);
 	else if (p->step == STEP_PROPERTIES)
 		take_properties(p, result);
+	else if (p->step == STEP_FEATURES)
+		take_step(p, STEP_ADD_COLUMNS);
 	else
 		take_step(p, STEP_DESCRIBE);
 }
@@ -384,7 +387,9 @@ what_to_make(const Preparation *p)
 static void
 take_step(Preparation *p, Step step)
 {
-	static const char *const verbs[] = {"reading of", "reading of", "ALTER TABLE for"};
+	static const char *const verbs[] = {
+		"reading of", "reading of", "ALTER TABLE for", "ALTER TABLE for"
+	};
 	const ExactTarget *target = &p->plan->sql;
 	StringInfoData sql;
 	StringInfoData create;
@@ -393,7 +398,7 @@ take_step(Preparation *p, Step step)
 		.hub = target->hub,
 		.entity = target->entity,
 		.table = table_name(p),
-		.kind = step == STEP_ADD_COLUMNS ? "ddl" : "check",
+		.kind = step == STEP_FEATURES || step == STEP_ADD_COLUMNS ? "ddl" : "check",
 		.scope = table_name(p),
 		.verb = verbs[step],
 		.trouble = p->trouble,
@@ -409,6 +414,8 @@ take_step(Preparation *p, Step step)
 		exact_merge_sql_describe(&sql, target, p->table);
 	else if (step == STEP_PROPERTIES)
 		exact_merge_sql_properties(&sql, target, p->table);
+	else if (step == STEP_FEATURES)
+		exact_merge_sql_features(&sql, target, p->table);
 	else
 		appendBinaryStringInfo(&sql, p->add.data, p->add.len);
 	request.sql = sql.data;
