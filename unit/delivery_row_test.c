@@ -27,7 +27,7 @@ static void
 expect(const char *what, const char *record, const char *fields)
 {
 	ExactVersion version = {101001, "k1", INT64CONST(1099511627777), 'U', 7,
-		"2026-11-22T14:02:07.322001Z", record, strlen(record)};
+		"2026-11-22T14:02:07.322001Z", record, strlen(record), NULL};
 	StringInfoData out,
 				expected;
 
@@ -140,7 +140,7 @@ test_operations(void)
 {
 	static const char record[] = "{\"ID\":\"a\"}";
 	ExactVersion deleted = {1, "6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9F11", 2, 'D', 3, "t", record,
-		sizeof(record) - 1};
+		sizeof(record) - 1, NULL};
 	static const char expected[] =
 		"{\"_division\":\"1\",\"_key\":\"6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11\",\"_seq\":\"2\","
 		"\"ID\":\"a\",\"_op\":\"D\","

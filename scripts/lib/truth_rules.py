@@ -129,10 +129,14 @@ def key_of(entity, row):
     return (row["EntryID"] if value is None and entity == "transactionlines" else value).lower()
 
 
-def content_of(entity, row):
+# _row of LineNumber 0 by the shape of the books (setting ledger of the simulator): the control row, or the total again
+ROW_ZERO = {"control": "control", "lines": "control", "repeat": "header"}
+
+
+def content_of(entity, row, ledger="control"):
     """
     The fields of a served record under the plain entity's names, those without a column left out; with _row where there
-    is one.
+    is one, as books of this shape have it.
     """
     orders = entity in ("purchaseorders", "purchaseorderlines")
     found = {n: v for n, v in row.items() if n not in NO_COLUMN
@@ -140,7 +144,7 @@ def content_of(entity, row):
     if orders:
         found.update({name: row[source] for name, source in CODE_IN_SYNC.items() if source in row})
     if entity == "transactionlines" and row.get("LineNumber") is not None:
-        found["_row"] = "header" if is_header(row) else "line"
+        found["_row"] = ROW_ZERO[ledger] if is_header(row) else "line"
     return found
 
 

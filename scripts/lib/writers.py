@@ -11,6 +11,8 @@ TABLES = {
     "division_state": ("division_state", {"verb"}),
     "request": ("request", {"backfill", "plan", "verb", "views"}),
     "backfill": ("backfill_state", {"backfill", "verb"}),
+    "ledger_entry": ("ledger", {"ledger"}),
+    "ledger_count": ("ledger", {"ledger"}),
     "target_state": ("target_state", {"verb"}),
     "dead_letter": ("dead_letter", {"dead_letter"}),
     "installation": ("installation", {"binding", "restore"}),

@@ -248,10 +248,10 @@ skip_value(JsonLexContext *lex)
 
 /* The fields of a record that fill a column. False: it is no object, or has one of them twice. */
 static bool
-append_fields(StringInfo out, const char *record, size_t len, const ExactColumn *columns,
+append_fields(StringInfo out, const ExactVersion *version, const ExactColumn *columns,
 			  int ncolumns)
 {
-	JsonLexContext *lex = exact_json_lexer(record, len, false);
+	JsonLexContext *lex = exact_json_lexer(version->record, version->record_len, false);
 	bool	   *seen = palloc0(ncolumns + 1);
 	int			row = -1;		/* column _row */
 	int			guess = 0;
@@ -287,7 +287,8 @@ append_fields(StringInfo out, const char *record, size_t len, const ExactColumn 
 		{
 			bool		zero = lex->token_terminator - value == 1 && *value == '0';
 
-			append_plain(out, columns[row].name, zero ? "header" : "line");
+			if (!zero || version->row_zero != NULL)
+				append_plain(out, columns[row].name, zero ? version->row_zero : "line");
 		}
 		ok = ok && json_lex(lex) == JSON_SUCCESS;
 		if (ok && lex->token_type == JSON_TOKEN_COMMA)
@@ -320,8 +321,7 @@ exact_delivery_row_append(StringInfo out, const ExactVersion *version, const Exa
 	else
 		exact_json_quote(out, version->key, strlen(version->key));
 	appendStringInfo(out, ",\"_seq\":\"" INT64_FORMAT "\"", version->seq);
-	if (version->record != NULL &&
-		!append_fields(out, version->record, version->record_len, columns, ncolumns))
+	if (version->record != NULL && !append_fields(out, version, columns, ncolumns))
 	{
 		out->len = start;
 		out->data[start] = '\0';

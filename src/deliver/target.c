@@ -65,8 +65,9 @@ static const char *
 describe_column(const ExactColumn *column, const char *edm_type)
 {
 	if (column->row)
-		return "header: the document's own row, whose amounts are those of its lines again;"
-			" line: one to sum";
+		return "Of the row with LineNumber 0, as the division's ledger says: control, the debtor,"
+			" creditor, bank or cash row; header, the total once more; null, not known. line: all"
+			" others. The ledger view is the one to sum";
 	return psprintf("%s%s%s%s", column->source_field, edm_type ? ", " : "",
 					edm_type ? edm_type : "",
 					column->derived ? ", looked up by Exact Online" : "");
