@@ -106,18 +106,6 @@ COMMENT ON FUNCTION exact.ledger_sign(text, numeric, numeric)
 REVOKE ALL ON FUNCTION exact.ledger_sign(text, numeric, numeric) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.ledger_sign(text, numeric, numeric) TO exact_reader, exact_worker;
 
--- A record that PostgreSQL would refuse as json is read as well, so no number is taken for one
--- that is none.
-CREATE FUNCTION exact._plain_number(content text, field text) RETURNS numeric
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT substring($1 FROM '"' || $2 || '"[[:space:]]*:[[:space:]]*"?'
-		'(-?[0-9]{1,20}(?:\.[0-9]{1,40})?(?:[eE][-+]?[0-9]{1,2})?)["[:space:],}]')::numeric
-$$;
-COMMENT ON FUNCTION exact._plain_number(text, text) IS 'A number of a record; null: it has none';
-REVOKE ALL ON FUNCTION exact._plain_number(text, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._plain_number(text, text) TO exact_worker;
-
 -- Amounts carry the noise of doubles: four decimals of it are kept, and less than half a cent is
 -- nothing.
 CREATE FUNCTION exact._entry_shapes(division int, entries text[])

@@ -113,7 +113,7 @@ BEGIN
 						THEN nullif(exact.ledger_sign(exact._shape_of(v.division),
 							exact._number_in(v.content, '{LineNumber}'),
 							exact._number_in(v.content, '{Type}')), 0)
-					ELSE 1
+					ELSE exact._amount_sign(v.division, v.entity)
 				END,
 			1::bigint, v.staged_at, v.seq
 		FROM version AS v

@@ -247,6 +247,7 @@ BEGIN
 		WHERE w.write_back <> 'off'
 		ORDER BY w.name;
 	RETURN QUERY SELECT * FROM exact._ledger_findings();
+	RETURN QUERY SELECT * FROM exact._sign_findings();
 
 	RETURN QUERY
 		SELECT s.light, 'division ' || s.division, s.what,

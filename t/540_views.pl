@@ -40,6 +40,7 @@ sub cells
 like(error_of($node, 'postgres', "SELECT * FROM exact.create_views('lake')"),
 	qr/EX018: .*has no Delta tables of the hub yet/, 'no table, no view');
 
+one("INSERT INTO exact.invoice_sign (division, turned, invoice) VALUES (1, false, 'i2')");
 stage($node, 1, 'salesinvoices', [ 'I', 'i1', { InvoiceID => 'i1', Status => 10, AmountDC => '10.00' } ],
 	[ 'I', 'i2', { InvoiceID => 'i2', Status => 50, AmountDC => '20.00' } ],
 	[ 'I', 'i3', { InvoiceID => 'i3' } ], [ 'I', 'i4', { InvoiceID => 'i4', Status => 20 } ]);

@@ -246,6 +246,31 @@ skip_value(JsonLexContext *lex)
 	}
 }
 
+/* The number with the other sign, as a token of JSON like itself: -1.20, "7" */
+static void
+append_turned(StringInfo out, const ExactColumn *column, JsonTokenType type, const char *value,
+			  size_t len)
+{
+	bool		quoted = type == JSON_TOKEN_STRING;
+	const char *digits = quoted ? value + 1 : value;
+	size_t		ndigits = quoted ? len - 2 : len;
+	char	   *turned;
+
+	if ((!quoted && type != JSON_TOKEN_NUMBER) || ndigits == 0)
+	{
+		append_value(out, column, type, value, len);
+		return;
+	}
+	if (*digits == '-')
+		turned = psprintf("%s%.*s%s", quoted ? "\"" : "", (int) ndigits - 1, digits + 1,
+						  quoted ? "\"" : "");
+	else
+		turned = psprintf("%s-%.*s%s", quoted ? "\"" : "", (int) ndigits, digits,
+						  quoted ? "\"" : "");
+	append_value(out, column, type, turned, strlen(turned));
+	pfree(turned);
+}
+
 /* The fields of a record that fill a column. False: it is no object, or has one of them twice. */
 static bool
 append_fields(StringInfo out, const ExactVersion *version, const ExactColumn *columns,
@@ -280,7 +305,10 @@ append_fields(StringInfo out, const ExactVersion *version, const ExactColumn *co
 		{
 			ok = !seen[n];
 			seen[n] = true;
-			append_value(out, &columns[n], type, value, lex->token_terminator - value);
+			if (columns[n].amount && version->turned)
+				append_turned(out, &columns[n], type, value, lex->token_terminator - value);
+			else
+				append_value(out, &columns[n], type, value, lex->token_terminator - value);
 		}
 		if (ok && row >= 0 && strncmp(columns[row].source_field, name, name_len) == 0 &&
 			columns[row].source_field[name_len] == '\0')

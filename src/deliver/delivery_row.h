@@ -22,6 +22,7 @@ typedef struct ExactVersion
 	const char *record;
 	size_t		record_len;
 	const char *row_zero;		/* _row of a record whose field is 0; NULL: not known */
+	bool		turned;			/* its amounts have the other sign than the plain resource's */
 } ExactVersion;
 
 /*

@@ -31,6 +31,7 @@ typedef struct ExactColumn
 	bool		derived;		/* filled by a join of the source: an empty one says nothing */
 	bool		row;			/* column _row: 'line' where the field is not 0 */
 	const char *derived_from;	/* column of the key it is looked up by; NULL: unknown */
+	bool		amount;			/* whose sign may be turned: of sales invoices */
 } ExactColumn;
 
 /* The two Delta tables of one entity in one workspace. */

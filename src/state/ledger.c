@@ -36,3 +36,12 @@ exact_ledger_row_zero(int division)
 		return "header";
 	return NULL;
 }
+
+bool
+exact_ledger_invoices_turned(int division)
+{
+	ExactArg	arg = exact_arg_int4(division);
+
+	return exact_sql("SELECT turned FROM exact.invoice_sign WHERE division = $1", 1, &arg) == 1 &&
+		exact_cell_bool(0, 1, false);
+}

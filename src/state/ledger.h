@@ -15,4 +15,7 @@ extern void exact_ledger_learn(int division, const char *entity, int slot, int64
 /* Value of _row for row 0 of an entry; NULL: not known, or not the same for all entries. */
 extern const char *exact_ledger_row_zero(int division);
 
+/* Do the amounts of its sync sales invoices have the other sign? False while that is not known. */
+extern bool exact_ledger_invoices_turned(int division);
+
 #endif
