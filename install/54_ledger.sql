@@ -47,8 +47,10 @@ CREATE VIEW exact.ledger_shape AS
 SELECT c.division,
 	CASE
 		WHEN t.telling = 0 OR c.neither > t.telling THEN 'unknown'
-		WHEN (t.telling - t.most) * CASE WHEN s.run_state = 'idle' THEN t.telling ELSE 200 END
-				> t.most THEN 'mixed'
+		WHEN (t.telling - t.most)
+				* CASE WHEN s.run_state = 'idle' AND b.feed IS NULL THEN t.telling ELSE 200 END
+				> t.most
+			THEN 'mixed'
 		WHEN c.control = t.most THEN 'control'
 		WHEN c.repeat = t.most THEN 'repeat'
 		ELSE 'total'
@@ -60,7 +62,9 @@ CROSS JOIN LATERAL (
 		greatest(c.control, c.repeat, c.total) AS most
 ) AS t
 LEFT JOIN exact.catalogue AS e ON e.entity = 'transactionlines'
-LEFT JOIN exact.feed_state AS s ON s.division = c.division AND s.feed = e.feed;
+LEFT JOIN exact.feed_state AS s ON s.division = c.division AND s.feed = e.feed
+LEFT JOIN exact.backfill AS b
+	ON b.division = c.division AND b.feed = e.feed AND b.finished_at IS NULL;
 COMMENT ON VIEW exact.ledger_shape
 	IS 'What row 0 of the transaction lines is, as the entries of each division say. control: the '
 		'debtor, creditor, bank or cash row, to be summed; repeat: the total once more, not to be '
