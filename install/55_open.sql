@@ -106,12 +106,15 @@ BEGIN
 				exact._number_in(v.content,
 					exact._fields_named(v.entity, 'FinancialPeriod', 'ReportingPeriod')),
 				h.period),
-			-- the row of a whole entry among transaction lines repeats what its lines say
-			CASE
-				WHEN v.entity <> 'transactionlines'
-						OR exact._number_in(v.content, '{LineNumber}') IS DISTINCT FROM 0
-					THEN exact._number_in(v.content, exact._fields_named(v.entity, 'AmountDC'))
-			END,
+			-- what a transaction line adds to the ledger depends on the division
+			exact._number_in(v.content, exact._fields_named(v.entity, 'AmountDC'))
+				* CASE
+					WHEN v.entity = 'transactionlines'
+						THEN nullif(exact.ledger_sign(exact._shape_of(v.division),
+							exact._number_in(v.content, '{LineNumber}'),
+							exact._number_in(v.content, '{Type}')), 0)
+					ELSE exact._amount_sign(v.division, v.entity)
+				END,
 			1::bigint, v.staged_at, v.seq
 		FROM version AS v
 		JOIN exact.catalogue AS c ON c.entity = v.entity
@@ -156,7 +159,7 @@ GRANT EXECUTE ON FUNCTION exact._open_rows(text) TO exact_worker;
 CREATE FUNCTION exact._state_rows(workspace text)
 RETURNS TABLE (
 		division int, entity text, state text, reason text, complete_until timestamptz,
-		open_records bigint, delivered_at timestamptz)
+		open_records bigint, delivered_at timestamptz, ledger text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH waiting AS (
@@ -200,7 +203,8 @@ AS $$
 						WHERE a.division = f.division
 							AND a.topic = ANY (e.topics)))
 		END,
-		coalesce(w.rows, 0)::bigint, t.delivered_at
+		coalesce(w.rows, 0)::bigint, t.delivered_at,
+		CASE WHEN f.entity = 'transactionlines' THEN exact._shape_of(f.division) END
 	FROM exact.feed AS f
 	JOIN exact.division AS d ON d.division = f.division AND d.workspace = $1
 	JOIN exact.entity_effective AS e ON e.entity = f.entity
@@ -263,10 +267,12 @@ AS $$
 				'complete_until',
 					to_char(r.complete_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
 				'open_records', r.open_records::text,
+				'ledger', r.ledger,
 				'as_of', m.now) ORDER BY r.division, r.entity) AS rows,
 			count(*)::int AS n,
 			md5(coalesce(string_agg(
-				concat_ws('|', r.division, r.entity, r.state), E'\n' ORDER BY r.division, r.entity),
+				concat_ws('|', r.division, r.entity, r.state, r.ledger),
+				E'\n' ORDER BY r.division, r.entity),
 				'')) AS digest,
 			max(r.delivered_at) FILTER (WHERE NOT exact._is_future(r.delivered_at)) AS delivered_at,
 			array_agg(DISTINCT r.division) AS divisions,

@@ -1,5 +1,5 @@
--- Views in Databricks, made on request: records that live, versions with their times, the ledger
--- without header rows.
+-- Views in Databricks, made on request: records that live, versions with their times, the ledger as
+-- it may be summed.
 
 CREATE FUNCTION exact._delta_name(VARIADIC parts text[]) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -23,14 +23,18 @@ COMMENT ON FUNCTION exact._delta_text(text)
 		'things to different versions';
 REVOKE ALL ON FUNCTION exact._delta_text(text) FROM PUBLIC;
 
--- What Exact Online calls a draft: sales invoices 20 until they are printed or processed, purchase
--- invoices 10 (its documentation of both resources).
+-- 10 is a draft; 20 is open, and booked. 5 was rejected and is in no ledger.
 CREATE FUNCTION exact._draft_status(entity text) RETURNS int
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT CASE $1 WHEN 'salesinvoices' THEN 20 WHEN 'purchaseinvoices' THEN 10 END
+	SELECT CASE
+		WHEN $1 IN ('salesinvoices', 'purchaseinvoices') THEN 10
+		WHEN $1 IN ('purchaseentries', 'salesentries', 'generaljournalentries') THEN 5
+	END
 $$;
-COMMENT ON FUNCTION exact._draft_status(text) IS 'Status of drafts of an entity; null: it has none';
+COMMENT ON FUNCTION exact._draft_status(text)
+	IS 'Status of documents of an entity that are not booked, drafts or rejected ones; '
+		'null: it has none';
 REVOKE ALL ON FUNCTION exact._draft_status(text) FROM PUBLIC;
 
 CREATE FUNCTION exact._view_columns(entity text, alias text, VARIADIC own text[]) RETURNS text
@@ -52,6 +56,60 @@ $$;
 COMMENT ON FUNCTION exact._view_columns(text, text, text[])
 	IS 'Columns of a view: key, the entity''s fields, the hub''s own';
 REVOKE ALL ON FUNCTION exact._view_columns(text, text, text[]) FROM PUBLIC;
+
+-- What an amount of the ledger counts hangs on the division: exact_state says what its rows with
+-- LineNumber 0 are. An amount of which that is not known is null, so that no sum is wrong.
+CREATE FUNCTION exact._ledger_columns() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT string_agg(c.text, ', ' ORDER BY c.place, c.ordinal)
+	FROM (SELECT 1 AS place, o.ordinality AS ordinal, exact._delta_name('t', o.name) AS text
+		FROM unnest('{_division,_key,_seq}'::text[]) WITH ORDINALITY AS o (name, ordinality)
+		UNION ALL
+		SELECT 2, f.ordinal,
+			CASE
+				WHEN f.name = '_row'
+					THEN $text$
+  CASE WHEN `t`.`LineNumber` IS NULL OR `t`.`LineNumber` <> 0 THEN 'line'
+  WHEN `s`.`ledger` IN ('control', 'total') THEN 'control' END AS `_row`$text$
+				WHEN f.class = 'amount'
+					THEN format($text$
+  CASE WHEN `s`.`ledger` = 'total' AND `t`.`LineNumber` = 0 THEN - %1$s
+  WHEN `s`.`ledger` IN ('control', 'repeat', 'total') THEN %1$s END AS %2$s$text$,
+						exact._delta_name('t', f.name), exact._delta_name(f.name))
+				ELSE exact._delta_name('t', f.name)
+			END
+		FROM exact.field_effective AS f
+		WHERE f.entity = 'transactionlines' AND f.target_type IS NOT NULL
+		UNION ALL
+		SELECT 3, 0, '`s`.`ledger` AS `_ledger`'
+		UNION ALL
+		SELECT 4, o.ordinality, exact._delta_name('t', o.name)
+		FROM unnest('{_valid,_problems,_batch,_staged_at,_loaded_at}'::text[])
+			WITH ORDINALITY AS o (name, ordinality)) AS c
+$$;
+COMMENT ON FUNCTION exact._ledger_columns()
+	IS 'Columns of the ledger view: amounts as they count in a sum, _row and _ledger as the '
+		'division''s entries say';
+REVOKE ALL ON FUNCTION exact._ledger_columns() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._ledger_columns() TO exact_worker;
+
+-- Has exact_state been written? The ledger view reads it.
+CREATE FUNCTION exact._state_is_told(workspace text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (SELECT
+		FROM exact.target_state AS t
+		JOIN exact.workspace AS w ON w.name = t.workspace
+		WHERE t.workspace = $1
+			AND t.entity = 'exact_state'
+			AND t.columns_digest IS NOT NULL
+			AND t.table_name = concat_ws('.', w.catalog, w.schema, 'exact_state'))
+$$;
+COMMENT ON FUNCTION exact._state_is_told(text)
+	IS 'Was the Delta table exact_state of a workspace written';
+REVOKE ALL ON FUNCTION exact._state_is_told(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._state_is_told(text) TO exact_worker;
 
 -- Tables that are there; comments say which one to sum, since documents, their lines and their
 -- ledger lines are the same money.
@@ -112,11 +170,16 @@ AS $$
 	SELECT l.entity, l.target_table || '_live',
 		concat(
 			format('Exact Online %s: the records that are there now, without deleted ones%s.',
-				l.resource, CASE WHEN l.drafts THEN ' and drafts' END),
+				l.resource,
+				CASE
+					WHEN l.drafts AND 5 IN (l.header_draft, exact._draft_status(l.entity))
+						THEN ' and rejected documents'
+					WHEN l.drafts THEN ' and drafts'
+				END),
 			CASE
 				WHEN l.entity = 'transactionlines'
-					THEN ' It has a header row (LineNumber 0) beside the lines of each entry: '
-						'sum the ledger view, which has not.'
+					THEN ' What the rows with LineNumber 0 are differs between divisions, and '
+						'budget is among the rows: sum the ledger view.'
 				WHEN NOT l.has_amount THEN NULL
 				WHEN l.line_table IS NOT NULL
 					THEN format(' Its amounts are those of %s once more: sum one of the two.',
@@ -146,17 +209,27 @@ AS $$
 	FROM named AS n
 	UNION ALL
 	SELECT m.entity, m.target_table || '_ledger',
-		'The ledger: lines of all entries, without header rows and deleted ones. '
-			'This is what to sum: AmountDC is debit positive, credit negative, and zero over each '
-			'entry; documents and their lines are the same money.',
-		concat('SELECT ',
-			exact._view_columns(m.entity, 't', '_division', '_key', '_seq', '_valid', '_problems',
-				'_batch', '_staged_at', '_loaded_at'),
-			E'\nFROM ', m.current,
-			E' AS `t`\nWHERE NOT `t`.`_deleted` AND (`t`.`LineNumber` IS NULL OR '
-				'`t`.`LineNumber` <> 0)')
+		'The ledger: rows of all entries, control rows (debtors, creditors, bank, cash) '
+			'among them, without deleted ones and budget. This is what to sum: AmountDC is '
+			'debit positive, credit negative, and zero over each entry; documents and their '
+			'lines are the same money. _ledger: what the rows with LineNumber 0 of the '
+			'division are; mixed or unknown: its amounts are null, since no sum would be '
+			'right.',
+		concat('SELECT ', exact._ledger_columns(), E'\nFROM ', m.current, ' AS `t` LEFT JOIN ',
+			exact._delta_name(m.catalog, m.schema, 'exact_state'),
+			' AS `s` ON `s`.`_division` = `t`.`_division` AND `s`.`entity` = '
+				'''transactionlines'' AND `s`.`installation` = ',
+			exact._delta_text((SELECT b.installation FROM exact.installation_binding AS b)),
+			E'\nWHERE NOT `t`.`_deleted`',
+			CASE
+				WHEN EXISTS (SELECT FROM exact.field_effective AS f
+					WHERE f.entity = m.entity AND f.name = 'Type' AND f.target_type IS NOT NULL)
+					THEN ' AND (`t`.`Type` IS NULL OR `t`.`Type` < 3000)'
+			END,
+			' AND (`t`.`LineNumber` IS NULL OR `t`.`LineNumber` <> 0 OR `s`.`ledger` IS NULL OR '
+				'`s`.`ledger` <> ''repeat'')')
 	FROM made AS m
-	WHERE m.entity = 'transactionlines'
+	WHERE m.entity = 'transactionlines' AND exact._state_is_told($1)
 		AND EXISTS (SELECT FROM exact.field_effective AS f
 			WHERE f.entity = m.entity AND f.name = 'LineNumber' AND f.target_type IS NOT NULL)
 $$;
@@ -216,6 +289,15 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'EX018',
 			MESSAGE = format('workspace %s has no Delta tables of the hub yet', w.name),
 			HINT = 'Tables are made with their first delivery: SELECT * FROM exact.progress.';
+	END IF;
+	IF NOT exact._state_is_told(w.name) AND EXISTS (SELECT
+			FROM exact.target_state AS t
+			WHERE t.workspace = w.name
+				AND t.entity = 'transactionlines'
+				AND t.created_at IS NOT NULL)
+	THEN
+		RAISE NOTICE USING MESSAGE = 'the ledger view cannot be made yet',
+			HINT = 'It reads exact_state, which is written within a minute of the first delivery.';
 	END IF;
 	bad := (SELECT k.key
 		FROM jsonb_object_keys(names) AS k (key)
@@ -279,7 +361,7 @@ $$;
 COMMENT ON FUNCTION exact.create_views(text, jsonb)
 	IS 'Makes or renews views on the Delta tables of a workspace, through a request for the '
 		'loader: <table>_live without deleted records and drafts, <table>_versions with valid_from '
-		'and valid_to, <table>_ledger of transactionlines without header rows. names: '
+		'and valid_to, <table>_ledger of transactionlines as it may be summed. names: '
 		'{"items_live": "articles"} renames, null leaves out. Returns their names; '
 		'a view or table of that name that is not the hub''s is never replaced';
 REVOKE ALL ON FUNCTION exact.create_views(text, jsonb) FROM PUBLIC;

@@ -233,6 +233,8 @@ BEGIN
 		FROM exact.workspace AS w
 		WHERE w.write_back <> 'off'
 		ORDER BY w.name;
+	RETURN QUERY SELECT * FROM exact._ledger_findings();
+	RETURN QUERY SELECT * FROM exact._sign_findings();
 
 	RETURN QUERY
 		SELECT s.light, 'division ' || s.division, s.what,

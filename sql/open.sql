@@ -23,8 +23,10 @@ SELECT count(*)
 FROM exact.enable_entities(9000003, 'items');
 SELECT * FROM exact._open_rows('pond');
 
--- two versions of a line, a delete whose content is that of the version before, a header row, a
+-- row 0 of that division is the control row; two versions of a line, a delete whose content is that
+-- of the version before, a row 0, a
 -- line whose period is its document's
+INSERT INTO exact.ledger_count (division, control) VALUES (9000001, 3);
 INSERT INTO exact.stage (slot, batch, ord, seq, division, entity, key, op, prev_slot, prev_batch,
 	prev_ord, payload)
 VALUES

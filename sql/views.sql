@@ -25,6 +25,10 @@ WHERE e.entity IN ('costunit', 'salesinvoices', 'salesinvoicelines', 'purchaseen
 INSERT INTO exact.target_state (workspace, entity, table_name, history_name, created_at)
 VALUES ('pond', 'items', 'main.exact.other', 'main.exact.items_history', now()),
 	('pond', 'accounts', NULL, NULL, NULL);
+-- the ledger view reads exact_state
+SELECT count(*) AS ledger_views FROM exact._views('pond') WHERE name LIKE '%ledger';
+INSERT INTO exact.target_state (workspace, entity, table_name, columns_digest)
+VALUES ('pond', 'exact_state', 'main.exact.exact_state', 'x');
 SELECT entity, name, comment FROM exact._views('pond') ORDER BY 1, 2;
 SELECT name, regexp_replace(text, '(`[th]`\.`[A-Za-z]+`, )+', '… ', 'g') AS text
 FROM exact._view_statements('pond',

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "exact_online/budget.h"
 #include "exact_online/endpoint.h"
+#include "exact_online/invoice_sign.h"
 #include "fetch/epoch.h"
 #include "fetch/hint.h"
 #include "fetch/lane.h"
@@ -65,6 +66,7 @@ turn(void)
 	wait = exact_clock_sooner(exact_inbox_prune(), exact_retention_turn());
 	wait = exact_clock_sooner(wait, exact_hint_turn(exact_worker_woken()));
 	wait = exact_clock_sooner(wait, exact_silence_turn());
+	wait = exact_clock_sooner(wait, exact_invoice_sign_turn());
 	wait = exact_clock_sooner(wait, exact_plan_turn());
 	wait = exact_clock_sooner(wait, exact_subscription_turn());
 	wait = exact_clock_sooner(wait, exact_turn_send());

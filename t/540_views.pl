@@ -40,19 +40,32 @@ sub cells
 like(error_of($node, 'postgres', "SELECT * FROM exact.create_views('lake')"),
 	qr/EX018: .*has no Delta tables of the hub yet/, 'no table, no view');
 
-stage($node, 1, 'salesinvoices', [ 'I', 'i1', { InvoiceID => 'i1', Status => 20, AmountDC => '10.00' } ],
-	[ 'I', 'i2', { InvoiceID => 'i2', Status => 50, AmountDC => '20.00' } ], [ 'I', 'i3', { InvoiceID => 'i3' } ]);
+one("INSERT INTO exact.invoice_sign (division, turned, invoice) VALUES (1, false, 'i2')");
+stage($node, 1, 'salesinvoices', [ 'I', 'i1', { InvoiceID => 'i1', Status => 10, AmountDC => '10.00' } ],
+	[ 'I', 'i2', { InvoiceID => 'i2', Status => 50, AmountDC => '20.00' } ],
+	[ 'I', 'i3', { InvoiceID => 'i3' } ], [ 'I', 'i4', { InvoiceID => 'i4', Status => 20 } ]);
 stage($node, 1, 'salesinvoicelines', [ 'I', 'l1', { ID => 'l1', InvoiceID => 'i1' } ],
 	[ 'I', 'l2', { ID => 'l2', InvoiceID => 'i2' } ], [ 'I', 'l4', { ID => 'l4', InvoiceID => 'gone' } ]);
 stage($node, 1, 'transactionlines', [ 'I', 'h', { ID => 'h', LineNumber => 0, AmountDC => '121.00' } ],
 	[ 'I', 'd', { ID => 'd', LineNumber => 1, AmountDC => '121.00' } ],
 	[ 'I', 'c1', { ID => 'c1', LineNumber => 2, AmountDC => '-100.00' } ],
 	[ 'I', 'c2', { ID => 'c2', LineNumber => 3, AmountDC => '-21.00' } ],
-	[ 'I', 'x', { ID => 'x', LineNumber => 1, AmountDC => '5.00' } ]);
+	[ 'I', 'x', { ID => 'x', LineNumber => 1, AmountDC => '5.00' } ],
+	[ 'I', 'b', { ID => 'b', LineNumber => 1, AmountDC => '7.00', Type => 3000 } ]);
 wait_delivered($node, $engine eq 'none' ? 60 : 900);
 stage($node, 1, 'transactionlines', [ 'D', 'x', undef ]);
 stage($node, 1, 'salesinvoices', [ 'U', 'i2', { InvoiceID => 'i2', Status => 50, AmountDC => '25.00' } ]);
 wait_delivered($node, $engine eq 'none' ? 60 : 900);
+
+# the ledger view reads exact_state, in which the hub says what row 0 is
+is(one("SELECT count(*) FROM exact._views('lake') WHERE name LIKE '%ledger'"), '0', 'no ledger view before that');
+one(<<'SQL');
+INSERT INTO exact.ledger_count (division, repeat) VALUES (1, 1);
+INSERT INTO exact.feed (division, entity) VALUES (1, 'transactionlines');
+SELECT exact.restart_workers();
+SQL
+wait_until('exact_state is written', sub { one("SELECT exact._state_is_told('lake')") eq 't' },
+	$engine eq 'none' ? 90 : 900);
 
 my ($state, $result, $list) = views();
 is($state, 'done', 'the request ends');
@@ -61,11 +74,11 @@ is($list,
 	join("\n",
 		map { "main.exact.$_" } qw(salesinvoicelines_live salesinvoicelines_versions salesinvoices_live
 			salesinvoices_versions transactionlines_ledger transactionlines_live transactionlines_versions)), 'names');
-is(cells('salesinvoices_live', '_key', 'amountdc'), 'i2 25.0000; i3 -', 'no drafts');
+is(cells('salesinvoices_live', '_key', 'amountdc'), 'i2 25.0000; i3 -; i4 -', 'no drafts');
 is(cells('salesinvoicelines_live', '_key'), 'l2; l4', 'nor their lines');
-is(cells('transactionlines_live', '_key'), 'c1; c2; d; h', 'no deleted ones');
-is(cells('transactionlines_ledger', '_key', 'amountdc'), 'c1 -100.0000; c2 -21.0000; d 121.0000',
-	'the ledger sums to nothing');
+is(cells('transactionlines_live', '_key'), 'b; c1; c2; d; h', 'no deleted ones');
+is(cells('transactionlines_ledger', '_key', 'amountdc', '_row', '_ledger'),
+	'c1 -100.0000 line repeat; c2 -21.0000 line repeat; d 121.0000 line repeat', 'the ledger sums to nothing');
 my @versions = sort { $a->{_seq} <=> $b->{_seq} } grep { $_->{_key} eq 'i2' } databricks_rows($simulator,
 	'salesinvoices_versions');
 is(scalar(@versions), 2, 'two versions');

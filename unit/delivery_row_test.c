@@ -9,14 +9,15 @@
 static int	failures;
 
 static const ExactColumn columns[] = {
-	{"ID", "ID", "STRING", NULL, true, false, false, false, false, NULL},
-	{"Code", "Code", "STRING", NULL, false, false, true, false, false, NULL},
-	{"Description", "Description", "STRING", NULL, false, false, false, false, false, NULL},
-	{"AmountDC", "AmountDC", "DECIMAL(28,4)", NULL, false, false, false, false, false, NULL},
-	{"OrderDate", "OrderDate", "DATE", NULL, false, true, false, false, false, NULL},
-	{"Modified", "Modified", "TIMESTAMP_NTZ", NULL, false, true, false, false, false, NULL},
-	{"IsBlocked", "IsBlocked", "BOOLEAN", NULL, false, false, false, false, false, NULL},
-	{"CostCenter", "CostCenterCode", "STRING", NULL, false, false, false, false, false, NULL},
+	{"ID", "ID", "STRING", NULL, true, false, false, false, false, NULL, false},
+	{"Code", "Code", "STRING", NULL, false, false, true, false, false, NULL, false},
+	{"Description", "Description", "STRING", NULL, false, false, false, false, false, NULL, false},
+	{"AmountDC", "AmountDC", "DECIMAL(28,4)", NULL, false, false, false, false, false, NULL, false},
+	{"OrderDate", "OrderDate", "DATE", NULL, false, true, false, false, false, NULL, false},
+	{"Modified", "Modified", "TIMESTAMP_NTZ", NULL, false, true, false, false, false, NULL, false},
+	{"IsBlocked", "IsBlocked", "BOOLEAN", NULL, false, false, false, false, false, NULL, false},
+	{"CostCenter", "CostCenterCode", "STRING", NULL, false, false,
+		false, false, false, NULL, false},
 };
 
 #define HEAD "{\"_division\":\"101001\",\"_key\":\"k1\",\"_seq\":\"1099511627777\""
@@ -27,7 +28,7 @@ static void
 expect(const char *what, const char *record, const char *fields)
 {
 	ExactVersion version = {101001, "k1", INT64CONST(1099511627777), 'U', 7,
-		"2026-11-22T14:02:07.322001Z", record, strlen(record)};
+		"2026-11-22T14:02:07.322001Z", record, strlen(record), NULL, false};
 	StringInfoData out,
 				expected;
 
@@ -135,12 +136,46 @@ test_refused(void)
 	expect("empty", "", NULL);
 }
 
+/* Amounts that come turned are turned back, in whatever form a number has; the record stays. */
+static void
+test_turned(void)
+{
+	static const ExactColumn amount[] = {
+		{"AmountDC", "AmountDC", "DECIMAL(28,4)", NULL,
+		false, false, false, false, false, NULL, true},
+		{"Quantity", "Quantity", "DECIMAL(28,10)", NULL,
+		false, false, false, false, false, NULL, false},
+	};
+	static const char *const given[] = {"-12.50", "12.5e1", "\"-3\"", "\"3\"", "null", "\"\""};
+	static const char *const sent[] = {"12.50", "-12.5e1", "3", "-3", NULL, NULL};
+
+	for (size_t i = 0; i < lengthof(given); i++)
+	{
+		char		record[80];
+		char		wanted[80];
+		ExactVersion version = {1, "k", 2, 'I', 3, "t", record, 0, NULL, true};
+		StringInfoData out;
+
+		snprintf(record, sizeof(record), "{\"Quantity\":-2,\"AmountDC\":%s}", given[i]);
+		version.record_len = strlen(record);
+		snprintf(wanted, sizeof(wanted), "\"Quantity\":\"-2\"%s%s%s,\"_op\"",
+				 sent[i] ? ",\"AmountDC\":\"" : "", sent[i] ? sent[i] : "", sent[i] ? "\"" : "");
+		initStringInfo(&out);
+		exact_delivery_row_append(&out, &version, amount, lengthof(amount));
+		if (strstr(out.data, wanted) == NULL || strstr(out.data, "_payload") == NULL)
+		{
+			printf("turned %s: %s\n", given[i], out.data);
+			failures++;
+		}
+	}
+}
+
 static void
 test_operations(void)
 {
 	static const char record[] = "{\"ID\":\"a\"}";
 	ExactVersion deleted = {1, "6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9F11", 2, 'D', 3, "t", record,
-		sizeof(record) - 1};
+		sizeof(record) - 1, NULL, false};
 	static const char expected[] =
 		"{\"_division\":\"1\",\"_key\":\"6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11\",\"_seq\":\"2\","
 		"\"ID\":\"a\",\"_op\":\"D\","
@@ -168,6 +203,7 @@ main(void)
 	test_dates();
 	test_refused();
 	test_operations();
+	test_turned();
 	printf(failures ? "%d failed\n" : "ok\n", failures);
 	return failures != 0;
 }

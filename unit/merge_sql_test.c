@@ -14,12 +14,14 @@ static int	failures;
 static bool print;
 
 static const ExactColumn columns[] = {
-	{"ID", "ID", "STRING", "Key", true, false, false, false, false, NULL},
-	{"Supplier", "Supplier", "STRING", NULL, true, false, false, false, false, NULL},
-	{"SupplierName", "SupplierName", "STRING", NULL, false, false, false, true, false, "Supplier"},
-	{"Remark", "Remark", "STRING", "it's a \\ of ${x}", false, false, false, true, false, NULL},
-	{"AmountDC", "AmountDC", "DECIMAL(28,4)", NULL, false, false, false, false, false, NULL},
-	{"OrderDate", "OrderDate", "DATE", NULL, false, true, false, false, false, NULL},
+	{"ID", "ID", "STRING", "Key", true, false, false, false, false, NULL, false},
+	{"Supplier", "Supplier", "STRING", NULL, true, false, false, false, false, NULL, false},
+	{"SupplierName", "SupplierName", "STRING", NULL,
+		false, false, false, true, false, "Supplier", false},
+	{"Remark", "Remark", "STRING", "it's a \\ of ${x}",
+		false, false, false, true, false, NULL, false},
+	{"AmountDC", "AmountDC", "DECIMAL(28,4)", NULL, false, false, false, false, false, NULL, false},
+	{"OrderDate", "OrderDate", "DATE", NULL, false, true, false, false, false, NULL, false},
 };
 
 static const ExactHub hub = {"i1", 3, "c'1"};

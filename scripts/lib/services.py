@@ -65,9 +65,8 @@ class _Service:
 
 class ExactOnline(_Service):
     NAME, LAUNCHER = "the Exact Online simulator", "exact-online"
-    FORMS = ("--set", "ledger=repeat",
-             "--set", 'books=["drafts","balances","charges","reverse_charge","including","overtyped",'
-             '"rounding","system","zero","zero_guid","null_vat"]')
+    FORMS = ("--set", 'books=["drafts","balances","charges","reverse_charge","including","overtyped",'
+             '"rounding","system","budget","zero","zero_guid","null_vat"]')
 
     @property
     def divisions(self):

@@ -23,6 +23,7 @@ class Staged:
 
     def __init__(self, hub):
         self.hub, self.info, self._read = hub, hub.databricks.info, {}
+        self.books = hub.exact.get("config")
         self.columns = {entity: {} for entity in RESOURCES}
         for row in hub.query("SELECT entity, name, target_type FROM exact.catalogue_field "
                              "WHERE target_type IS NOT NULL"):
@@ -63,7 +64,7 @@ class Staged:
                 values = held = {name: before.get(name) for name in types}
                 payload = None
             else:
-                content = content_of(entity, json.loads(payload, parse_float=Decimal))
+                content = content_of(entity, json.loads(payload, parse_float=Decimal), self.books)
                 values = {name: expected_value(entity, name, content.get(name), kind) for name,
                           kind in types.items() if name not in hub and name != "_payload"}
                 held = {name: before.get(name) if value is None and self._kept(name, content, before, values) else value

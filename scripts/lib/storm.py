@@ -209,7 +209,8 @@ class Storm:
         # in weather an answer may lack rows, so that what was served is no list of versions
         report = Comparison(hub.exact, hub.databricks, hub.schema, lost_answers=bool(self.plan.kills),
                             now=self.plan.weather.reaches("exact")).run()
-        ledger = balance(hub.databricks, hub.table("transactionlines"))
+        ledger = balance(hub.databricks, hub.table("transactionlines"),
+                         hub.exact.get("config")["ledger"])
         sent = hub.exact.get("webhooks", kind="event")["webhooks"]
         answered, missing = self.lost_notifications(sent)
         audit = hub.query("SELECT * FROM exact.verify_audit()")

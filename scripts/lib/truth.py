@@ -62,7 +62,7 @@ class Comparison:
         the user, so that a record may stand as deleted in history, and as it was again, without that being served. now:
         only what Exact Online holds now against the current tables; after a restore the history has versions of several
         copies of the hub."""
-        self.exact, self.databricks = exact, databricks
+        self.exact, self.databricks, self.books = exact, databricks, exact.get("config")
         self.prefix = f"{catalog or databricks.info['catalog']}.{schema}"
         self.divisions = divisions or exact.divisions
         self.tables = tables or PRESETS[exact.info["settings"].get("preset", "orders")]
@@ -133,7 +133,7 @@ class Comparison:
         sample = self.sample(table.resource)
         if sample is None:
             return
-        wanted = set(content_of(entity, sample)) - own
+        wanted = set(content_of(entity, sample, self.books)) - own
         if table.combined:
             wanted &= set(self.sample(table.plain)) | (HEADER_SYNC_ONLY if entity == "purchaseorders" else set())
         columns = set(types) - own
@@ -175,7 +175,7 @@ class Comparison:
             versions = self.parts(division, table)
         columns = set(types) - hub_columns(entity)
         return [{"key": key_of(entity, v["row"]) if v["row"] else v["key"].lower(), "row": v["row"]} for v in versions
-                if v["row"] is None or columns <= set(content_of(entity, v["row"]))]
+                if v["row"] is None or columns <= set(content_of(entity, v["row"], self.books))]
 
     def parts(self, division, table):
         """
@@ -209,7 +209,7 @@ class Comparison:
                     states[key].append(GONE)
                     hashed[key] = None
                 continue
-            content = content_of(entity, row)
+            content = content_of(entity, row, self.books)
             derived = keys_of_derived(content)
             own = {n: v for n, v in content.items() if n in types and n not in derived}
             if hashed.get(key) != own:
@@ -297,9 +297,8 @@ class Comparison:
             names = sorted(n for n in served if payload.get(n, GONE) != served[n])
             return f"_payload is not the served record: {names[:5]}"
         entity = where.split()[0]
-        return self.content_problem(types, {n: expected_value(entity, n, v, types[n]) for n,
-                                            v in content_of(entity, state).items() if n in types},
-                                    version)
+        return self.content_problem(types, {n: expected_value(entity, n, v, types[n]) for n, v in
+                                            content_of(entity, state, self.books).items() if n in types}, version)
 
     def content_problem(self, types, wanted, row):
         for name, value in wanted.items():
@@ -319,7 +318,7 @@ class Comparison:
         for state in taken:
             if state is GONE:
                 continue
-            content = content_of(entity, state)
+            content = content_of(entity, state, self.books)
             derived = keys_of_derived(content)
             new = {n: expected_value(entity, n, v, types[n]) for n, v in content.items() if n in types}
             for name in new:
@@ -366,7 +365,7 @@ class Comparison:
             if found is None:
                 self.report.differ(where, "is in Exact Online and not in Delta")
                 continue
-            content = content_of(entity, row)
+            content = content_of(entity, row, self.books)
             derived = keys_of_derived(content)
             problem = self.content_problem(types, {n: expected_value(entity, n, v, types[n]) for n, v in content.items()
                                                    if n in types and n not in derived}, found)

@@ -129,18 +129,29 @@ def key_of(entity, row):
     return (row["EntryID"] if value is None and entity == "transactionlines" else value).lower()
 
 
-def content_of(entity, row):
+# _row of LineNumber 0 by the shape of the books (setting ledger of the simulator): the control row, or the total again
+ROW_ZERO = {"control": "control", "lines": "control", "repeat": "header"}
+
+
+def _turned(value):
+    return -Decimal(str(value)) if value is not None else None
+
+
+def content_of(entity, row, books):
     """
     The fields of a served record under the plain entity's names, those without a column left out; with _row where there
-    is one.
+    is one. books: settings of the simulator, which say what row 0 of the ledger is, and whether the amounts of sync
+    sales invoices have the other sign than those of the plain resource, which are wanted.
     """
     orders = entity in ("purchaseorders", "purchaseorderlines")
     found = {n: v for n, v in row.items() if n not in NO_COLUMN
              and not (orders and (n in CODE_IN_SYNC or n in CODE_IN_SYNC.values()))}
     if orders:
         found.update({name: row[source] for name, source in CODE_IN_SYNC.items() if source in row})
+    if entity in ("salesinvoices", "salesinvoicelines") and books["sync_invoice_sign"] == "turned":
+        found.update({name: _turned(value) for name, value in found.items() if "Amount" in name})
     if entity == "transactionlines" and row.get("LineNumber") is not None:
-        found["_row"] = "header" if is_header(row) else "line"
+        found["_row"] = ROW_ZERO[books["ledger"]] if is_header(row) else "line"
     return found
 
 

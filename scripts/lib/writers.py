@@ -12,6 +12,8 @@ TABLES = {
     "rate_limit": ("rate_limit", set()),
     "request": ("request", {"backfill", "plan", "verb", "views"}),
     "backfill": ("backfill_state", {"backfill", "verb"}),
+    "ledger_entry": ("ledger", {"ledger"}),
+    "ledger_count": ("ledger", {"ledger"}),
     "target_state": ("target_state", {"verb"}),
     "dead_letter": ("dead_letter", {"dead_letter"}),
     "installation": ("installation", {"binding", "restore"}),

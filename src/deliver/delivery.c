@@ -24,6 +24,7 @@
 #include "deliver/other_copy.h"
 #include "deliver/target.h"
 #include "state/audit.h"
+#include "state/ledger.h"
 #include "state/target_state.h"
 #include "worker/self.h"
 #include "worker/unit.h"
@@ -209,10 +210,16 @@ read_batch(ExactDelivery *d, const ExactBatch *batch)
 	{
 		MemoryContext old = MemoryContextSwitchTo(read_context);
 		int			n = read_rows(batch, position, rows);
+		const char *row_zero;
+		bool		turned;
 
 		SPI_freetuptable(SPI_tuptable);
+		row_zero = exact_ledger_row_zero(rows[0].version.division);
+		turned = exact_ledger_invoices_turned(rows[0].version.division);
 		for (int i = 0; i < n && !full; i++)
 		{
+			rows[i].version.row_zero = row_zero;
+			rows[i].version.turned = turned;
 			full = !append_row(d, &rows[i]);
 			position += full ? 0 : 1;
 		}

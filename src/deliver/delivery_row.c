@@ -246,12 +246,37 @@ skip_value(JsonLexContext *lex)
 	}
 }
 
+/* The number with the other sign, as a token of JSON like itself: -1.20, "7" */
+static void
+append_turned(StringInfo out, const ExactColumn *column, JsonTokenType type, const char *value,
+			  size_t len)
+{
+	bool		quoted = type == JSON_TOKEN_STRING;
+	const char *digits = quoted ? value + 1 : value;
+	size_t		ndigits = quoted ? len - 2 : len;
+	char	   *turned;
+
+	if ((!quoted && type != JSON_TOKEN_NUMBER) || ndigits == 0)
+	{
+		append_value(out, column, type, value, len);
+		return;
+	}
+	if (*digits == '-')
+		turned = psprintf("%s%.*s%s", quoted ? "\"" : "", (int) ndigits - 1, digits + 1,
+						  quoted ? "\"" : "");
+	else
+		turned = psprintf("%s-%.*s%s", quoted ? "\"" : "", (int) ndigits, digits,
+						  quoted ? "\"" : "");
+	append_value(out, column, type, turned, strlen(turned));
+	pfree(turned);
+}
+
 /* The fields of a record that fill a column. False: it is no object, or has one of them twice. */
 static bool
-append_fields(StringInfo out, const char *record, size_t len, const ExactColumn *columns,
+append_fields(StringInfo out, const ExactVersion *version, const ExactColumn *columns,
 			  int ncolumns)
 {
-	JsonLexContext *lex = exact_json_lexer(record, len, false);
+	JsonLexContext *lex = exact_json_lexer(version->record, version->record_len, false);
 	bool	   *seen = palloc0(ncolumns + 1);
 	int			row = -1;		/* column _row */
 	int			guess = 0;
@@ -280,14 +305,18 @@ append_fields(StringInfo out, const char *record, size_t len, const ExactColumn 
 		{
 			ok = !seen[n];
 			seen[n] = true;
-			append_value(out, &columns[n], type, value, lex->token_terminator - value);
+			if (columns[n].amount && version->turned)
+				append_turned(out, &columns[n], type, value, lex->token_terminator - value);
+			else
+				append_value(out, &columns[n], type, value, lex->token_terminator - value);
 		}
 		if (ok && row >= 0 && strncmp(columns[row].source_field, name, name_len) == 0 &&
 			columns[row].source_field[name_len] == '\0')
 		{
 			bool		zero = lex->token_terminator - value == 1 && *value == '0';
 
-			append_plain(out, columns[row].name, zero ? "header" : "line");
+			if (!zero || version->row_zero != NULL)
+				append_plain(out, columns[row].name, zero ? version->row_zero : "line");
 		}
 		ok = ok && json_lex(lex) == JSON_SUCCESS;
 		if (ok && lex->token_type == JSON_TOKEN_COMMA)
@@ -320,8 +349,7 @@ exact_delivery_row_append(StringInfo out, const ExactVersion *version, const Exa
 	else
 		exact_json_quote(out, version->key, strlen(version->key));
 	appendStringInfo(out, ",\"_seq\":\"" INT64_FORMAT "\"", version->seq);
-	if (version->record != NULL &&
-		!append_fields(out, version->record, version->record_len, columns, ncolumns))
+	if (version->record != NULL && !append_fields(out, version, columns, ncolumns))
 	{
 		out->len = start;
 		out->data[start] = '\0';

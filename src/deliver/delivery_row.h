@@ -21,6 +21,8 @@ typedef struct ExactVersion
 	/* the record as received; of a D: that of the version before it; NULL when there is none */
 	const char *record;
 	size_t		record_len;
+	const char *row_zero;		/* _row of a record whose field is 0; NULL: not known */
+	bool		turned;			/* its amounts have the other sign than the plain resource's */
 } ExactVersion;
 
 /*

@@ -29,8 +29,9 @@ typedef struct ExactColumn
 	bool		moment;			/* /Date(ms)/ */
 	bool		padded;			/* blanks around the value are cut */
 	bool		derived;		/* filled by a join of the source: an empty one says nothing */
-	bool		row;			/* column _row: 'header' where the field is 0, else 'line' */
+	bool		row;			/* column _row: 'line' where the field is not 0 */
 	const char *derived_from;	/* column of the key it is looked up by; NULL: unknown */
+	bool		amount;			/* whose sign may be turned: of sales invoices */
 } ExactColumn;
 
 /* The two Delta tables of one entity in one workspace. */

@@ -96,6 +96,10 @@ static const OpenColumn state_columns[] = {
 	"The table holds all that Exact Online had at this time,"
 	" but for the rows of exact_open"},
 	{"open_records", "BIGINT", false, NULL, "Versions of it in exact_open"},
+	{"ledger", "STRING", false, NULL,
+	"Of transactionlines, what the rows with LineNumber 0 are."
+	" control: debtor, creditor, bank or cash, one to sum; repeat: the total once more, not to sum;"
+	" total: control row with the sign of its lines; mixed, unknown: no sum is right"},
 	{"as_of", "TIMESTAMP", false, NULL, "When the hub looked"},
 };
 

@@ -24,6 +24,7 @@
 #define READ_BATCHES 50000		/* at a time */
 
 static int64 last_batch;		/* highest id that was read */
+static bool held;				/* some that were read wait for the sign of their amounts */
 static TimestampTz looked_at;	/* when all that waits was read */
 
 /* ---- what waits ---- */
@@ -34,10 +35,12 @@ batches_unit(void *arg)
 {
 	static const char sql[] =
 	"SELECT b.id, b.slot::int, b.rows, b.delivered_rows, b.bytes,"
-	" coalesce(b.workspace, d.workspace), b.entity, coalesce(c.merge_rank, 0), b.division"
+	" coalesce(b.workspace, d.workspace), b.entity, coalesce(c.merge_rank, 0), b.division,"
+	" b.entity IN ('salesinvoices', 'salesinvoicelines') AND i.turned IS NULL"
 	" FROM exact.batch b"
 	" LEFT JOIN exact.division d ON d.division = b.division"
 	" LEFT JOIN exact.catalogue c ON c.entity = b.entity"
+	" LEFT JOIN exact.invoice_sign i ON i.division = b.division"
 	" WHERE b.delivered_at IS NULL AND b.id > $1"
 	" ORDER BY b.id"
 	" LIMIT $2";
@@ -62,6 +65,11 @@ batches_unit(void *arg)
 		if (workspace == NULL)
 			/* its division has none; to give it one changes the configuration */
 			continue;
+		if (exact_cell_bool(i, 10, false))
+		{
+			held = true;
+			continue;
+		}
 		table = exact_delta_table_get(workspace, exact_cell_text(i, 7));
 		table->rank = (int) exact_cell_int8(i, 8, 0);
 		exact_backlog_add(&table->backlog, &batch);
@@ -123,6 +131,7 @@ forget_batches(void)
 	dlist_iter	iter;
 
 	last_batch = 0;
+	held = false;
 	dlist_foreach(iter, &exact_delta_tables)
 		dlist_container(ExactDeltaTable, node, iter.cur)->backlog.n = 0;
 }
@@ -137,7 +146,7 @@ exact_queue_look(void)
 
 	if (!exact_workspace_look(&changed))
 		return false;
-	if (changed || exact_queue_due())
+	if (changed || held || exact_queue_due())
 	{
 		forget_batches();
 		looked_at = now;

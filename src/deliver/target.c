@@ -66,8 +66,9 @@ static const char *
 describe_column(const ExactColumn *column, const char *edm_type)
 {
 	if (column->row)
-		return "header: the document's own row, whose amounts are those of its lines again;"
-			" line: one to sum";
+		return "Of the row with LineNumber 0, as the division's ledger says: control, the debtor,"
+			" creditor, bank or cash row; header, the total once more; null, not known. line: all"
+			" others. The ledger view is the one to sum";
 	return psprintf("%s%s%s%s", column->source_field, edm_type ? ", " : "",
 					edm_type ? edm_type : "",
 					column->derived ? ", looked up by Exact Online" : "");
@@ -105,6 +106,7 @@ read_columns(MemoryContext context, const char *entity, uint64 n)
 		column->padded = exact_cell_bool(i, 5, false);
 		column->derived = exact_cell_bool(i, 6, false);
 		column->derived_from = exact_cell_text(i, 7);
+		column->amount = exact_cell_bool(i, 8, false);
 		column->row = strcmp(column->name, "_row") == 0;
 		column->comment = describe_column(column, edm_type);
 	}
@@ -156,7 +158,8 @@ exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const c
 	" ON s.workspace = $2 AND s.entity = $1 AND s.delivered_at IS NOT NULL"
 	" WHERE e.entity = $1";
 	static const char fields_sql[] =
-	"SELECT name, source_field, target_type, edm_type, padded, derived, derived_from"
+	"SELECT name, source_field, target_type, edm_type, padded, derived, derived_from,"
+	" class = 'amount' AND exact._is_invoice(entity)"
 	" FROM exact.field_effective"
 	" WHERE entity = $1 AND target_type IS NOT NULL"
 	" ORDER BY ordinal";

@@ -198,6 +198,21 @@ put_pending(StringInfo out)
 			 " ORDER BY division");
 }
 
+/* May a division's transaction lines be summed? */
+static void
+put_ledger(StringInfo out)
+{
+	put_rows(out, "exact_ledger_known", "gauge",
+			 "1: what LineNumber 0 of the transaction lines is, is known; 0: do not sum them.",
+			 "division",
+			 "SELECT division, CASE WHEN shape IN ('mixed', 'unknown') THEN 0 ELSE 1 END"
+			 " FROM exact.ledger_shape"
+			 " ORDER BY division");
+	put_rows(out, "exact_ledger_unbalanced_entries", "gauge",
+			 "Entries whose transaction lines do not balance.", "division",
+			 "SELECT division, neither FROM exact.ledger_shape ORDER BY division");
+}
+
 static void
 put_dead_letters(StringInfo out)
 {
@@ -241,6 +256,7 @@ metrics_unit(void *arg)
 	put_budget(out);
 	put_pending(out);
 	put_dead_letters(out);
+	put_ledger(out);
 	put_tokens(out);
 }
 

@@ -18,6 +18,7 @@
 #include "stage/stage.h"
 #include "state/audit.h"
 #include "state/dirty_key.h"
+#include "state/ledger.h"
 
 #define SLOTS 64
 #define SLOTS_IN_RETENTION 60
@@ -386,6 +387,7 @@ exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactSt
 	if (fresh + changed == 0)
 		return;
 	close_batch(batch, slot, p->division, entity->name, p->feed->name, p->run, p->call, "page");
+	exact_ledger_learn(p->division, entity->name, slot, batch);
 	if (entity->followed)
 		follow(p->division, entity->name, slot, batch, p->first);
 }
@@ -469,6 +471,7 @@ delete_keys(int division, const char *feed, const char *entity, ExactArg keys, i
 	if (n > 0)
 	{
 		close_batch(batch, slot, division, entity, feed, run, call, how);
+		exact_ledger_learn(division, entity, slot, batch);
 		follow(division, entity, slot, batch, false);
 	}
 	return n;

@@ -318,6 +318,8 @@ def test_month_end(fresh, spark):
     hub.wait_loaded(1200)
     hub.wait_for("what is open is told", lambda: hub.value("SELECT columns_digest IS NOT NULL FROM exact.target_state "
                                                            "WHERE entity = 'exact_state'") == "t", 180)
+    hub.wait_for("what row 0 is is told", lambda: {row["ledger"] for row in spark.rows(hub.table("exact_state"))
+                                                   if row["entity"] == "transactionlines"} == {"control"}, 180, 5)
     reader.type("docs/lake.md")
     year, period = hub.psql("SELECT s.payload::json ->> 'FinancialYear', s.payload::json ->> 'FinancialPeriod' "
                             "FROM exact.stage s "
