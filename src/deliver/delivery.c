@@ -307,6 +307,23 @@ record_batches(const ExactDelivery *d)
 	exact_sql(part_sql, 2, args);
 }
 
+/* Versions are never removed from the stage: a table that lost them gets them all once more. */
+void
+exact_delivery_again(const char *workspace, const char *entity)
+{
+	static const char sql[] =
+	"UPDATE exact.batch b"
+	" SET delivered_rows = 0, delivered_at = NULL"
+	" FROM exact.division d"
+	" WHERE d.division = b.division AND b.entity = $2 AND b.delivered_rows > 0"
+	" AND coalesce(b.workspace, d.workspace) = $1";
+	ExactArg	args[2];
+
+	args[0] = exact_arg_text(workspace);
+	args[1] = exact_arg_text(entity);
+	exact_sql(sql, 2, args);
+}
+
 /* The rows, told by their versions, and the statements that carried them */
 static void
 audit(const ExactDelivery *d)

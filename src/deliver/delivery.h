@@ -49,4 +49,7 @@ extern void exact_delivery_settle(const ExactDelivery *delivery, ExactBacklog *b
 extern bool exact_delivery_record(ExactDelivery *delivery);
 extern void exact_delivery_free(ExactDelivery *delivery);
 
+/* In a unit: all that was delivered of an entity to a workspace waits again, with its numbers. */
+extern void exact_delivery_again(const char *workspace, const char *entity);
+
 #endif

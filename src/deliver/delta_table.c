@@ -116,24 +116,34 @@ set_idle(ExactDeltaTable *table)
 
 /* ---- its row in exact.target_state ---- */
 
-typedef struct StateEntry
-{
-	ExactDeltaTable *table;
-	ExactTargetTrouble trouble;
-} StateEntry;
-
 /* The pause, and with the first one of a row its event */
 static void
 pause_unit(void *arg)
 {
-	StateEntry *entry = arg;
-	const ExactTargetTrouble *trouble = &entry->trouble;
-	ExactTargetNames names = {entry->table->workspace, entry->table->entity, NULL, NULL};
+	ExactDeltaTable *table = arg;
+	ExactTargetNames names = {table->workspace, table->entity, NULL, NULL};
+	ExactTargetTrouble trouble = {
+		table->pause_fault, table->pause_sqlstate, table->attempts, table->next_attempt
+	};
 
-	exact_target_state_paused(&names, trouble);
-	if (trouble->attempts == 1)
-		exact_audit_paused(names.entity, names.workspace, trouble->fault->message,
-						   trouble->sqlstate);
+	exact_target_state_paused(&names, &trouble);
+	if (table->attempts == 1)
+		exact_audit_paused(names.entity, names.workspace, trouble.fault->message,
+						   trouble.sqlstate);
+}
+
+/* A lock on the row may keep it out: then what is to be written stays, for the next turn. */
+bool
+exact_delta_table_record_pause(ExactDeltaTable *table)
+{
+	if (table->pause_context == NULL)
+		return true;
+	if (!exact_unit_run("pause table", pause_unit, table, NULL))
+		return false;
+	MemoryContextDelete(table->pause_context);
+	table->pause_context = NULL;
+	table->pause_recorded = true;
+	return true;
 }
 
 /* Databricks' own state, else ours as text; NULL when there is none */
@@ -157,23 +167,36 @@ log_pause(const ExactDeltaTable *table, const ExactFault *fault, const char *sql
 			  fault->hint ? " Next step: " : "", fault->hint ? fault->hint : "");
 }
 
+/* What was not written of a pause needs no writing any more. */
+static void
+forget_pause(ExactDeltaTable *table)
+{
+	if (table->pause_context != NULL)
+		MemoryContextDelete(table->pause_context);
+	table->pause_context = NULL;
+}
+
 static void
 pause_until(ExactDeltaTable *table, const ExactFault *fault, const char *sqlstate, bool by_itself)
 {
-	StateEntry	entry;
 	bool		worn_out = fault->sqlstate == ERRCODE_EXACT_DATABRICKS_UNAVAILABLE;
 	int64		ms = exact_backoff_ms(++table->attempts, PAUSE_FIRST_MS,
 									  worn_out ? PAUSE_WORN_OUT_MS : PAUSE_LAST_MS);
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact pause",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
 
 	table->paused = true;
+	table->pause_recorded = false;
 	table->next_attempt = by_itself ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms) : 0;
-	entry.table = table;
-	entry.trouble.fault = fault;
-	entry.trouble.sqlstate = shown_sqlstate(fault, sqlstate);
-	entry.trouble.attempts = table->attempts;
-	entry.trouble.next_attempt = table->next_attempt;
-	table->pause_recorded = exact_unit_run("pause table", pause_unit, &entry, NULL);
-	log_pause(table, fault, entry.trouble.sqlstate);
+	sqlstate = shown_sqlstate(fault, sqlstate);
+	table->pause_fault = exact_fault_copy(fault);
+	table->pause_sqlstate = sqlstate != NULL ? pstrdup(sqlstate) : NULL;
+	MemoryContextSwitchTo(old);
+	forget_pause(table);
+	table->pause_context = context;
+	log_pause(table, table->pause_fault, table->pause_sqlstate);
+	exact_delta_table_record_pause(table);
 }
 
 void
@@ -305,6 +328,17 @@ take_prepared(const ExactFault *fault, const char *sqlstate, void *arg)
 	set_idle(table);
 }
 
+/*
+ * A refusal says that the tables are not as they were: they are looked at again, with a plan that
+ * knows what was delivered since the last one was read.
+ */
+static void
+doubt_tables(ExactDeltaTable *table)
+{
+	forget_verification(table);
+	table->stale = true;
+}
+
 /* ---- deliveries ---- */
 
 typedef struct Reading
@@ -351,7 +385,7 @@ take_compared(const ExactFault *fault, const char *sqlstate, void *arg)
 	else
 	{
 		if (is_about_schema(sqlstate))
-			forget_verification(table);
+			doubt_tables(table);
 		pause_until(table, fault, sqlstate, true);
 	}
 	set_idle(table);
@@ -362,6 +396,7 @@ settle(ExactDeltaTable *table, const ExactDelivery *delivery)
 {
 	exact_delivery_settle(delivery, &table->backlog);
 	table->paused = false;
+	forget_pause(table);
 	table->rechecked = table->fenced = false;
 	table->attempts = 0;
 	table->last_delivered = GetCurrentTimestamp();
@@ -407,13 +442,13 @@ take_delivered(const ExactDeliveryEnd *end, void *arg)
 	{
 		exact_log(LOG, "table=%s is looked at again: %s", table->entity, end->fault->message);
 		table->rechecked = true;
-		forget_verification(table);
+		doubt_tables(table);
 		exact_fence_doubt(table->workspace);	/* exact_hub may be what is missing */
 	}
 	else
 	{
 		if (is_about_schema(end->sqlstate))
-			forget_verification(table);
+			doubt_tables(table);
 		if (strstr(end->fault->message, EXACT_DELTA_SQL_ANSI_OFF) != NULL)
 			exact_casts_doubt(table->workspace);
 		pause_until(table, end->fault, end->sqlstate, !end->gap);

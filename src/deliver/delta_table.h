@@ -43,6 +43,10 @@ typedef struct ExactDeltaTable
 	int			recovering;		/* statements being followed */
 	bool		paused;
 	bool		pause_recorded; /* in exact.target_state, from where an operator takes it away */
+	/* a pause that is still to be written there, NULL: none; it holds the two below */
+	MemoryContext pause_context;
+	ExactFault *pause_fault;
+	char	   *pause_sqlstate;
 	int			attempts;		/* failures in a row */
 	TimestampTz next_attempt;	/* of a paused one; 0: only when an operator resumes it */
 	bool		gone;			/* paused because its table is */
@@ -70,6 +74,9 @@ extern void exact_delta_table_show(ExactDeltaTable *table, const ExactFault *fau
  */
 extern void exact_delta_table_pause(ExactDeltaTable *table, const ExactFault *fault,
 									const char *sqlstate);
+
+/* Writes a pause that a lock kept out of exact.target_state; false: it still does. */
+extern bool exact_delta_table_record_pause(ExactDeltaTable *table);
 
 /*
  * Starts what is to be done next, if it may be done now: batches below an id only. Returns ms until

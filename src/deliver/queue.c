@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
@@ -14,6 +15,7 @@
 #include "databricks/databricks.h"
 #include "deliver/backlog.h"
 #include "deliver/casts.h"
+#include "deliver/delivery.h"
 #include "deliver/delta_table.h"
 #include "deliver/fence.h"
 #include "deliver/queue.h"
@@ -21,6 +23,7 @@
 #include "worker/unit.h"
 
 #define MAX_UNDER_WAY 8			/* tables */
+#define RECORD_AGAIN_MS 1000
 #define READ_BATCHES 50000		/* at a time */
 
 static int64 last_batch;		/* highest id that was read */
@@ -77,6 +80,12 @@ batches_unit(void *arg)
 	}
 }
 
+typedef struct StatesReading
+{
+	bool		first;			/* of this process */
+	bool		again;			/* a table that lost its rows gets them once more */
+} StatesReading;
+
 /*
  * Takes over what users may have done to the state: resume. At the start also what an earlier
  * process left. A next attempt that lies further ahead than any is planned, and a delivery that is
@@ -95,8 +104,10 @@ states_unit(void *arg)
 	"  FROM exact.epoch e"
 	"  WHERE e.known_seq IS NOT NULL AND e.epoch > coalesce(s.compared_epoch, 0))"
 	" FROM exact.target_state s";
-	bool	   *first = arg;
+	StatesReading *reading = arg;
 	uint64		n = exact_sql(sql, 0, NULL);
+	List	   *resumed = NIL;
+	ListCell   *cell;
 
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -104,7 +115,7 @@ states_unit(void *arg)
 													   exact_cell_text(i, 2));
 		bool		paused = exact_cell_bool(i, 3, false);
 
-		if (*first)
+		if (reading->first)
 		{
 			table->paused = table->pause_recorded = paused;
 			table->attempts = paused ? (int) exact_cell_int8(i, 4, 0) : 0;
@@ -114,8 +125,20 @@ states_unit(void *arg)
 			table->compared = exact_cell_bool(i, 8, false);
 		}
 		else if (table->paused && table->pause_recorded && !paused && !table->busy)
-			exact_delta_table_resume(table);
+			resumed = lappend(resumed, table);
 	}
+	reading->again = false;
+	foreach(cell, resumed)
+	{
+		const ExactDeltaTable *table = lfirst(cell);
+
+		if (!table->gone)
+			continue;
+		exact_delivery_again(table->workspace, table->entity);
+		reading->again = true;
+	}
+	foreach(cell, resumed)
+		exact_delta_table_resume(lfirst(cell));
 }
 
 bool
@@ -139,7 +162,7 @@ forget_batches(void)
 bool
 exact_queue_look(void)
 {
-	static bool first = true;
+	static StatesReading states = {.first = true};
 	TimestampTz now = GetCurrentTimestamp();
 	bool		changed;
 	uint64		n;
@@ -151,9 +174,11 @@ exact_queue_look(void)
 		forget_batches();
 		looked_at = now;
 	}
-	if (!exact_unit_run("read table states", states_unit, &first, NULL))
+	if (!exact_unit_run("read table states", states_unit, &states, NULL))
 		return false;
-	first = false;
+	states.first = false;
+	if (states.again)
+		forget_batches();
 	do
 	{
 		if (!exact_unit_run("read batches", batches_unit, &n, NULL))
@@ -249,6 +274,8 @@ advance_table(ExactDeltaTable *table, bool has_place, long *wait)
 	bool		due = exact_delta_table_due(table) || table->unrecorded != NULL;
 	ExactWorkspaceEntry *entry;
 
+	if (!exact_delta_table_record_pause(table))
+		*wait = exact_clock_sooner(*wait, RECORD_AGAIN_MS);
 	if ((!due && !table->verified_once) || (table->busy && table->unrecorded == NULL))
 		return;
 	entry = exact_workspace_find(table->workspace);

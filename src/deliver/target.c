@@ -237,14 +237,17 @@ end_with_mismatch(Preparation *p, char *message, const char *detail)
 										unconstify(char *, detail), hint), "EX014");
 }
 
-/* What was delivered into it is gone with it; an empty one in its place would look complete. */
+/*
+ * What was delivered into it is gone with it. An empty one in its place would look complete; once
+ * an operator has said so, queue.c lets all that was delivered go again.
+ */
 static void
 end_with_loss(Preparation *p)
 {
 	char	   *message = psprintf("table %s is gone, with all that was delivered into it",
 								   table_name(p));
-	char	   *hint = psprintf("UNDROP TABLE %s; or SELECT exact.resume(division, '%s') for an"
-								" empty one, which will hold only what changes from now on.",
+	char	   *hint = psprintf("UNDROP TABLE %s; or SELECT exact.resume(division, '%s') to make"
+								" it anew from what the hub holds.",
 								table_name(p), p->plan->sql.entity);
 
 	p->plan->gone = true;
