@@ -16,6 +16,7 @@
 #include "common/jsonapi.h"
 #include "base/compat.h"
 #include "base/json.h"
+#include "exact_online/link.h"
 #include "exact_online/odata.h"
 #include "exact_online/odata_text.h"
 #include "exact_online/odata_value.h"
@@ -383,7 +384,7 @@ exact_odata_parse_rows(const char *body, size_t len, const char *const *fields, 
 		return NULL;
 	}
 	if (r.next.start != NULL && !exact_odata_is_null(r.next))
-		page->next = exact_odata_string(r.next);
+		page->next = exact_link_encode(exact_odata_string(r.next));
 	return page;
 }
 

@@ -42,7 +42,8 @@ def test_row_that_cannot_be_staged(engine_free, start_hub, entity, resource, pat
     assert known(hub, entity) == living(hub, resource) - 1
     assert hub.value("SELECT light || dead FROM exact.status") == "warn1"
     assert hub.value("SELECT count(*) FROM exact.feed_state WHERE errors > 0") == "0"
-    assert hub.value("SELECT payload LIKE '{%' AND digest = sha256(convert_to(payload, 'UTF8')) FROM exact.dead_letter") == "t"
+    assert hub.value("SELECT payload LIKE '{%' AND digest = sha256(convert_to(payload, 'UTF8')) "
+                     "FROM exact.dead_letter") == "t"
     assert hub.value("SELECT exact.retry_all()") == "1"
     hub.wait_for("the letter is done", lambda: letters(hub, "done"), 30)
     assert known(hub, entity) == living(hub, resource) and not letters(hub)
