@@ -6,7 +6,9 @@
 #include "arena.h"
 
 #include "base/json.c"
+#include "exact_online/link.c"
 #include "exact_online/odata.c"
+#include "exact_online/odata_text.c"
 #include "exact_online/odata_value.c"
 
 static const char *const fields[] = {"ID", "Code", "Timestamp", "Division", "Lines", "Modified"};
@@ -68,10 +70,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	body = (const char *) data;
 	body_len = size;
-	page = exact_odata_parse(body, size, fields, lengthof(fields), &problem);
+	page = exact_odata_parse_rows(body, size, fields, lengthof(fields), &problem);
 	HOLDS((page == NULL) == (problem != NULL));
 	if (page != NULL)
+	{
+		body = page->text.start;
+		body_len = page->text.len;
 		check_page(page, 0);
+	}
 	(void) exact_odata_url_division((const char *) data, size);
 	arena_reset();
 	return 0;

@@ -17,7 +17,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	part text[] := regexp_match(lower(url),
-		'^(https?)://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::([0-9]{1,5}))?(?:[/?#].*)?$');
+		E'^(https?)://(\\[[0-9a-f:.]+\\]|[a-z0-9.-]+)(?::([0-9]{1,5}))?(?:[/?#].*)?$');
 	loopback boolean := part[2] IN ('localhost', '[::1]') OR part[2] LIKE '127.%';
 	port int := coalesce(part[3], CASE part[1] WHEN 'https' THEN '443' ELSE '80' END)::int;
 	entry text;
@@ -167,7 +167,7 @@ BEGIN
 	PERFORM exact._check_name('workspace', new.name, CASE WHEN tg_op = 'UPDATE' THEN old.name END);
 	PERFORM exact._refuse_url('host',
 		CASE WHEN new.host ~ '^[a-zA-Z]+://' THEN new.host ELSE 'https://' || new.host END);
-	IF new.host ~* '^(https?://)?accounts(-dod)?\.' THEN
+	IF new.host ~* E'^(https?://)?accounts(-dod)?\\.' THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX021',
 			MESSAGE = format('%s is the account console, which runs no SQL', new.host),
 			HINT = 'Use the address of the workspace itself.';

@@ -70,7 +70,7 @@ CREATE FUNCTION exact._named_entities(wanted text) RETURNS SETOF text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	path text := regexp_replace(lower(wanted), '^/?(api/v1/\{division\}/)?', '');
+	path text := regexp_replace(lower(wanted), E'^/?(api/v1/\\{division\\}/)?', '');
 BEGIN
 	RETURN QUERY SELECT c.entity FROM exact.catalogue AS c WHERE c.entity = path;
 	IF NOT found THEN
@@ -257,7 +257,7 @@ AS $$
 DECLARE
 	field exact.catalogue_field;
 	decimals int[] := regexp_match(new.target_type,
-		'^DECIMAL\(([0-9]{1,2}),([0-9]{1,2})\)$')::int[];
+		E'^DECIMAL\\(([0-9]{1,2}),([0-9]{1,2})\\)$')::int[];
 BEGIN
 	IF exact._restoring() THEN
 		RETURN new;

@@ -186,7 +186,7 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_tem
 AS $$
 	SELECT exact._url_decode(substr(part, length(name) + 2))
 	FROM regexp_split_to_table(regexp_replace(regexp_replace(btrim(url, E' \t\r\n'), '#.*$', ''),
-		'^[^?]*\?', ''),
+		E'^[^?]*\\?', ''),
 		'&') AS part
 	WHERE starts_with(part, name || '=')
 	LIMIT 1

@@ -45,7 +45,9 @@ COMMENT ON COLUMN exact.stage.at IS 'When it was staged';
 COMMENT ON COLUMN exact.stage.prev_slot IS 'Address of the record''s version before: slot';
 COMMENT ON COLUMN exact.stage.prev_batch IS 'Its batch';
 COMMENT ON COLUMN exact.stage.prev_ord IS 'Its place in the batch';
-COMMENT ON COLUMN exact.stage.hash IS 'SHA-256 over the fields that make a version';
+COMMENT ON COLUMN exact.stage.hash
+	IS 'The way of hashing, then SHA-256 over the values of the fields that make a version; '
+		'32 bytes: over the bytes as received, as it was done before';
 COMMENT ON COLUMN exact.stage.payload
 	IS 'The record exactly as received; null for D, whose content is that of the version before';
 CREATE INDEX stage_address ON exact.stage (batch, ord);

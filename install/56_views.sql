@@ -15,7 +15,8 @@ CREATE FUNCTION exact._delta_text(value text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT ''''
-		|| replace(replace(replace(replace($1, '\', '\\'), '''', '\'''), '${', '$\{'), E'\n', '\n')
+		|| replace(replace(replace(replace($1, E'\\', E'\\\\'), '''', E'\\'''), '${', E'$\\{'),
+			E'\n', E'\\n')
 		|| ''''
 $$;
 COMMENT ON FUNCTION exact._delta_text(text)
@@ -312,7 +313,7 @@ BEGIN
 	END IF;
 	bad := (SELECT m.name
 		FROM unnest(made) AS m (name)
-		WHERE m.name !~ '^[A-Za-z0-9_]{1,120}$' OR lower(m.name) LIKE 'exact\_%'
+		WHERE m.name !~ '^[A-Za-z0-9_]{1,120}$' OR lower(m.name) LIKE E'exact\\_%'
 		ORDER BY 1
 		LIMIT 1);
 	IF bad IS NOT NULL THEN

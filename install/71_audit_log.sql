@@ -3,8 +3,8 @@
 CREATE TABLE exact.audit_chain (
 	chain text PRIMARY KEY,
 	id bigint NOT NULL DEFAULT 0,
-	prev_hash bytea NOT NULL DEFAULT '\x',
-	hash bytea NOT NULL DEFAULT '\x'
+	prev_hash bytea NOT NULL DEFAULT E'\\x',
+	hash bytea NOT NULL DEFAULT E'\\x'
 );
 COMMENT ON TABLE exact.audit_chain IS 'Heads of the chains: last event of each';
 COMMENT ON COLUMN exact.audit_chain.chain IS 'sql, fetcher, loader, listener';

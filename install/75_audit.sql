@@ -92,7 +92,7 @@ AS $$
 		(e.hash <> exact._event_hash(e.prev_hash, e.chain, e.id, e.at, e.kind, e.division, e.entity,
 				e.who, e.what),
 			'the event was changed: its hash does not match its content'),
-		(e.id = coalesce(e.id_before, 0) + 1 AND e.prev_hash <> coalesce(e.hash_before, '\x'),
+		(e.id = coalesce(e.id_before, 0) + 1 AND e.prev_hash <> coalesce(e.hash_before, E'\\x'),
 			'the event does not follow the one before it: prev_hash is another event''s'),
 		(e.id_after IS NULL AND c.chain IS NULL, 'the chain has no head'),
 		(e.id_after IS NULL AND c.id > e.id,

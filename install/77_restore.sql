@@ -7,7 +7,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF NOT exact._restoring()
-			OR current_setting('shared_preload_libraries') NOT LIKE '%exact\_databricks%' THEN
+			OR current_setting('shared_preload_libraries') NOT LIKE E'%exact\\_databricks%' THEN
 		RETURN NULL;
 	END IF;
 	PERFORM exact._lock_installation();

@@ -26,12 +26,12 @@ CREATE FUNCTION exact._shown_value(value json) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE
-		WHEN t.text ~ '^/Date\(-?\d{1,14}\)/$'
+		WHEN t.text ~ E'^/Date\\(-?\\d{1,14}\\)/$'
 			THEN to_char(
 				timestamp '1970-01-01'
-					+ substring(t.text FROM '-?\d+')::bigint * interval '1 ms',
+					+ substring(t.text FROM E'-?\\d+')::bigint * interval '1 ms',
 				CASE
-					WHEN substring(t.text FROM '-?\d+')::bigint % 86400000 = 0 THEN 'YYYY-MM-DD'
+					WHEN substring(t.text FROM E'-?\\d+')::bigint % 86400000 = 0 THEN 'YYYY-MM-DD'
 					ELSE 'YYYY-MM-DD HH24:MI:SS.MS'
 				END)
 		WHEN length(t.text) > 80 THEN left(t.text, 80) || '…'

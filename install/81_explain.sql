@@ -359,7 +359,7 @@ BEGIN
 	event := CASE
 		WHEN r.deleted THEN 'deleted in Exact Online' || CASE
 			WHEN path LIKE 'sync/Deleted%' THEN ', as its log of deletes says'
-			WHEN path LIKE '%$filter=% eq %' OR path LIKE '%\%20eq\%20%'
+			WHEN path LIKE '%$filter=% eq %' OR path LIKE E'%\\%20eq\\%20%'
 				THEN ', as a read of its key confirmed'
 			WHEN path IS NOT NULL THEN ', as it was absent from a complete read'
 			ELSE ''

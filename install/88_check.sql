@@ -128,7 +128,7 @@ BEGIN
 		FROM exact._workers() AS w, regexp_split_to_table(w.listens_at, ', ') AS l (place),
 			LATERAL (
 				SELECT CASE
-					WHEN NOT (regexp_match(l.place, '^\[?([0-9a-f.:]+?)\]?:[0-9]+$'))[1]::inet
+					WHEN NOT (regexp_match(l.place, E'^\\[?([0-9a-f.:]+?)\\]?:[0-9]+$'))[1]::inet
 							<<= ANY ('{127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,'
 								'100.64.0.0/10,::1,fc00::/7,fe80::/10}'::inet[])
 						THEN l.place
@@ -145,7 +145,7 @@ BEGIN
 		WHERE s.setdatabase = (
 				SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
 			AND s.setrole = 0
-			AND c.setting LIKE 'exact\_databricks.%'
+			AND c.setting LIKE E'exact\\_databricks.%'
 		HAVING count(*) > 0;
 
 	RETURN QUERY

@@ -6,6 +6,7 @@
 #include "base/json.c"
 #include "exact_online/link.c"
 #include "exact_online/odata.c"
+#include "exact_online/odata_text.c"
 #include "exact_online/odata_value.c"
 
 #include "check.h"
@@ -45,5 +46,10 @@ main(void)
 	CHECK(exact_link_check(BASE "/api/v1/7/crm", BASE, 101001, NULL,
 						   &linked) == EXACT_LINK_DIVISION);
 	CHECK(linked == 7);
+	CHECK(strcmp(exact_link_encode(pstrdup(PAGE "&a=guid'1'%20")), PAGE "&a=guid'1'%20") == 0);
+	CHECK(strcmp(exact_link_encode(pstrdup(BASE "/x?$filter=A gt \"b\"\xc3\xa9")),
+				 BASE "/x?$filter=A%20gt%20%22b%22%C3%A9") == 0);
+	CHECK(check(exact_link_encode(pstrdup("https://start.exactonline.nl evil/api/v1/101001/x"))) ==
+		  EXACT_LINK_HOST);
 	return checks_done();
 }

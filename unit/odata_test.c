@@ -4,7 +4,9 @@
 #include "frontend.h"
 
 #include "base/json.c"
+#include "exact_online/link.c"
 #include "exact_online/odata.c"
+#include "exact_online/odata_text.c"
 #include "exact_online/odata_value.c"
 
 #include "check.h"
@@ -190,6 +192,39 @@ test_cut_off(void)
 	}
 }
 
+/* What spoils one record leaves the others; what JSON forbids and loses nothing is read. */
+static void
+test_rows(void)
+{
+	static const struct
+	{
+		const char *body;
+		int			spoiled;	/* which record, -1 none */
+	}			cases[] = {
+		{"{\"d\":[{\"ID\":\"a\"},{\"ID\":\"b\",\"ID\":\"c\"},{\"ID\":\"d\"}]}", 1},
+		{"{\"d\":[{\"ID\":\"a\",\"Code\":\"M\xfcller\"},{\"ID\":\"b\"},{\"ID\":\"c\"}]}", 0},
+		{"{\"d\":[{\"ID\":\"a\"},{\"ID\":\"b\"},{\"ID\":\"c\",\"x\":\"\xed\xa0\x80\"}]}", 2},
+		{"\xef\xbb\xbf{\"d\":[{\"ID\":\"a\"},{\"ID\":\"b\"},{\"ID\":\"c\"}]}", -1},
+		{"{\"d\":[{\"ID\":\"a\tb\"},{\"ID\":\"\v\\\\\"},{\"ID\":\"c\"}]}", -1},
+		{"{\"d\":[{\"ID\":\"a\\ud800\"},{\"ID\":\"b\"},\r\n\t{\"ID\":\"c\"}]}", -1},
+	};
+
+	for (int i = 0; i < (int) lengthof(cases); i++)
+	{
+		ExactPage  *page = exact_odata_parse_rows(cases[i].body, strlen(cases[i].body), wanted,
+												  lengthof(wanted), &problem);
+
+		CHECK(page != NULL && page->nrecords == 3);
+		for (int n = 0; page != NULL && n < page->nrecords; n++)
+			CHECK((page->records[n].problem != NULL) == (n == cases[i].spoiled));
+		CHECK((parse(cases[i].body) == NULL) == (cases[i].spoiled >= 0));
+	}
+	CHECK(slice_is(parse("{\"d\":[{\"ID\":\"a\tb\"}]}")->records[0].values[0], "\"a\\u0009b\""));
+	/* outside the records it is the page that is spoiled */
+	CHECK(exact_odata_parse_rows("{\"d\":[{\"ID\":\"a\"}],\"x\":\"\xff\"}", 25, wanted,
+								 lengthof(wanted), &problem) == NULL);
+}
+
 /* A document's lines, and its text without them */
 static void
 test_expanded(void)
@@ -247,6 +282,7 @@ main(void)
 	test_cut_off();
 	test_records();
 	test_bad();
+	test_rows();
 	test_values();
 	return checks_done();
 }

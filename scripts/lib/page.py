@@ -67,6 +67,21 @@ def banned_calls(tree):
     return found
 
 
+PLAIN = re.compile(r"(\bE)?'(?:[^'\\]|''|(\\.))*'(?:\s*\n\s*'(?:[^']|'')*')*")
+
+
+def no_plain_backslashes(tree):
+    """A backslash in a plain literal means another thing where standard_conforming_strings is off: E'' says which."""
+    found = []
+    for path in files(tree, "install/*.sql"):
+        if "_data" in path.name:
+            continue
+        text = re.sub(r"--[^\n]*", "", read(path))
+        found += [f"install/{path.name}:{text.count(chr(10), 0, match.start()) + 1} has a backslash in a plain text: "
+                  "write E'…'" for match in PLAIN.finditer(text) if match.group(2) and not match.group(1)]
+    return found
+
+
 def settings_sorted(tree):
     found, last = [], ""
     path = tree / "src" / "base" / "guc.c"
@@ -134,6 +149,7 @@ def inside(tree):
 CHECKS = [
     ("no line is too wide", widths),
     ("no call without a bound", banned_calls),
+    ("no plain literal of the install script has a backslash", no_plain_backslashes),
     ("settings are sorted", settings_sorted),
     ("includes are grouped and sorted", includes_sorted),
     ("typedefs.list is up to date", typedefs_list),

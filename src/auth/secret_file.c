@@ -21,6 +21,7 @@
 
 #define KEY_LEN 32
 #define KEY_FILE_MAX (64 * 1024)
+#define BYTE_ORDER_MARK "\xEF\xBB\xBF"
 
 static const char line_hint[] =
 	"Each line is an id of 1 to 32 letters, digits, - or _, a colon and 64 hex digits; "
@@ -69,6 +70,22 @@ file_problem(const struct stat *st, size_t max, char **hint)
 	if ((size_t) st->st_size > max)
 		return psprintf("is larger than %zu bytes", max);
 	return NULL;
+}
+
+/* The secret without the byte order mark that some editors write before it */
+static ExactSecret *
+without_mark(ExactSecret *secret)
+{
+	size_t		len;
+	const char *data = exact_secret_reveal(secret, &len);
+	ExactSecret *rest;
+
+	if (len < strlen(BYTE_ORDER_MARK) ||
+		memcmp(data, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) != 0)
+		return secret;
+	rest = exact_secret_new(data + strlen(BYTE_ORDER_MARK), len - strlen(BYTE_ORDER_MARK));
+	exact_secret_free(secret);
+	return rest;
 }
 
 /* The opened file is examined, not its name: nothing can be put in its place in between. */
@@ -127,6 +144,9 @@ exact_secret_file_read(int dir, const char *path, size_t max, char **problem, ch
 		*problem = pstrdup("cannot be read to its end");
 		return NULL;
 	}
+	secret = without_mark(secret);
+	if (secret == NULL)
+		*problem = pstrdup("does not fit into secure memory");
 	return secret;
 }
 

@@ -22,6 +22,7 @@
 
 #define NAMES_STEP 64			/* room for so many more names at a time */
 #define MAX_URL 5900			/* exact-online.md §4.2: about 6000 characters */
+#define HASH_BY_VALUE 2			/* the way of hashing; the one before has no number */
 
 static int
 add_name(const char ***names, int *n, const char *name)
@@ -375,10 +376,30 @@ exact_feed_label(const ExactFeed *feed, int64 from)
 	return filter ? psprintf("%s?$filter=%s", feed->resource, filter) : pstrdup(feed->resource);
 }
 
+/* Name and value of each hashed field; raw: the value as received. */
+static void
+append_hashed(StringInfo buffer, const ExactFeedEntity *entity, const ExactRecord *record,
+			  bool raw)
+{
+	resetStringInfo(buffer);
+	for (int i = 0; i < entity->nhashed; i++)
+	{
+		ExactSlice	value = record->values[entity->hashed[i]];
+
+		appendBinaryStringInfo(buffer, entity->hashed_names[i],
+							   strlen(entity->hashed_names[i]) + 1);
+		if (!raw)
+			exact_odata_append_value(buffer, value);
+		else if (!exact_odata_is_null(value))
+			appendBinaryStringInfo(buffer, value.start, value.len);
+		appendStringInfoCharMacro(buffer, '\0');
+	}
+}
+
 /* One buffer for all records: it keeps the room that the largest one has needed. */
 void
 exact_feed_hash(const ExactFeedEntity *entity, const ExactRecord *record,
-				uint8 digest[EXACT_DIGEST_LEN])
+				uint8 hash[EXACT_FEED_HASH_LEN], uint8 former[EXACT_DIGEST_LEN])
 {
 	static StringInfoData buffer;
 	static bool made = false;
@@ -391,18 +412,11 @@ exact_feed_hash(const ExactFeedEntity *entity, const ExactRecord *record,
 		made = true;
 		MemoryContextSwitchTo(old);
 	}
-	resetStringInfo(&buffer);
-	for (int i = 0; i < entity->nhashed; i++)
-	{
-		ExactSlice	value = record->values[entity->hashed[i]];
-
-		appendBinaryStringInfo(&buffer, entity->hashed_names[i],
-							   strlen(entity->hashed_names[i]) + 1);
-		if (!exact_odata_is_null(value))
-			appendBinaryStringInfo(&buffer, value.start, value.len);
-		appendStringInfoCharMacro(&buffer, '\0');
-	}
-	exact_sha256(buffer.data, buffer.len, digest);
+	append_hashed(&buffer, entity, record, true);
+	exact_sha256(buffer.data, buffer.len, former);
+	append_hashed(&buffer, entity, record, false);
+	hash[0] = HASH_BY_VALUE;
+	exact_sha256(buffer.data, buffer.len, hash + 1);
 }
 
 char *

@@ -118,9 +118,14 @@ extern bool exact_feed_modified(const ExactFeed *feed, const ExactRecord *record
 extern char *exact_feed_url(const ExactFeed *feed, const char *base, int division, int64 from);
 extern char *exact_feed_label(const ExactFeed *feed, int64 from);
 
-/* SHA-256 over the hashed fields of a record. */
+/*
+ * What says whether two records are the same: the way of hashing, then SHA-256 over the values of
+ * the hashed fields. former: as the hub did it before there was a way of hashing in it, over the
+ * bytes as received: a record that is the same by it is only given its new hash.
+ */
+#define EXACT_FEED_HASH_LEN (1 + EXACT_DIGEST_LEN)
 extern void exact_feed_hash(const ExactFeedEntity *entity, const ExactRecord *record,
-							uint8 digest[EXACT_DIGEST_LEN]);
+							uint8 hash[EXACT_FEED_HASH_LEN], uint8 former[EXACT_DIGEST_LEN]);
 
 /* The record's key or parent as stored: decoded, Guids in lower case; NULL when missing. */
 extern char *exact_feed_key(const ExactRecord *record, int field);

@@ -32,3 +32,40 @@ exact_link_check(const char *link, const char *base_url, int division, const cha
 		*linked = other;
 	return EXACT_LINK_DIVISION;
 }
+
+static bool
+may_stand(unsigned char c)
+{
+	return c > ' ' && c < 0x7F && strchr("\"<>\\^`{|}", c) == NULL;
+}
+
+char *
+exact_link_encode(char *link)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	size_t		len = strlen(link);
+	char	   *encoded;
+	char	   *out;
+	size_t		plain = 0;
+
+	while (plain < len && may_stand((unsigned char) link[plain]))
+		plain++;
+	if (plain == len)
+		return link;
+	encoded = out = palloc(3 * len + 1);
+	for (size_t i = 0; i < len; i++)
+	{
+		unsigned char c = (unsigned char) link[i];
+
+		if (may_stand(c))
+		{
+			*out++ = (char) c;
+			continue;
+		}
+		*out++ = '%';
+		*out++ = hex[c >> 4];
+		*out++ = hex[c & 15];
+	}
+	*out = '\0';
+	return encoded;
+}

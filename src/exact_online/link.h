@@ -25,4 +25,10 @@ typedef enum ExactLink
 extern ExactLink exact_link_check(const char *link, const char *base_url, int division,
 								  const char *page, int64 *linked);
 
+/*
+ * The link as an address: what may not stand in one (blanks, quotes, bytes beyond ASCII) is
+ * encoded, as a browser does. The same text when nothing is; else palloc'd.
+ */
+extern char *exact_link_encode(char *link);
+
 #endif

@@ -14,11 +14,11 @@
 #include <ctype.h>
 
 #include "common/jsonapi.h"
-#include "mb/pg_wchar.h"
-
 #include "base/compat.h"
 #include "base/json.h"
+#include "exact_online/link.h"
 #include "exact_online/odata.h"
+#include "exact_online/odata_text.h"
 #include "exact_online/odata_value.h"
 
 #define MAX_DEPTH 32
@@ -69,6 +69,16 @@ find_field(Reader *r)
 		}
 	}
 	return -1;
+}
+
+/* The record that is being read has a field twice: which of them counts, nobody knows. */
+static void
+spoil(Reader *r, const char *field)
+{
+	ExactRecord *record = &r->page->records[r->page->nrecords - 1];
+
+	record->problem = psprintf("field %s appears twice in a record", field);
+	record->problem_field = field;
 }
 
 static void
@@ -211,7 +221,7 @@ field_start(void *state, char *fname pg_attribute_unused(), bool isnull pg_attri
 		ExactSlice *uri = &r->page->records[r->page->nrecords - 1].uri;
 
 		if (uri->start != NULL)
-			r->problem = pstrdup("\"uri\" appears twice in a record");
+			spoil(r, "uri");
 		uri->start = r->lex->token_start;
 	}
 	EXACT_JSON_OK;
@@ -234,8 +244,7 @@ field_end(void *state, char *fname pg_attribute_unused(), bool isnull pg_attribu
 			ExactSlice *slice = &r->page->records[r->page->nrecords - 1].values[r->value_field];
 
 			if (slice->start != NULL)
-				r->problem = psprintf("field %s appears twice in a record",
-									  r->page->fields[r->value_field]);
+				spoil(r, r->page->fields[r->value_field]);
 			slice->start = r->value_start;
 			slice->len = end - r->value_start;
 			r->value_field = -1;
@@ -296,16 +305,42 @@ run_parser(Reader *r, const char *body, size_t len, bool single)
 	return result;
 }
 
+/* Bytes that are no UTF-8 spoil the record that they stand in; elsewhere the page: false. */
+static bool
+spoil_records(ExactPage *page, const ExactOdataText *mended)
+{
+	int			found = 0;
+
+	if (mended->nbad == 0)
+		return true;
+	for (int i = 0; i < page->nrecords; i++)
+	{
+		ExactRecord *record = &page->records[i];
+		size_t		from = record->text.start - mended->start;
+
+		while (found < mended->nbad && mended->bad[found] < from)
+			return false;
+		if (!exact_odata_text_bad(mended, record->text.start, record->text.len))
+			continue;
+		record->problem = pstrdup("a text of it is not valid UTF-8");
+		record->problem_field = NULL;
+		while (found < mended->nbad && mended->bad[found] < from + record->text.len)
+			found++;
+	}
+	return found == mended->nbad;
+}
+
 /*
  * A list is read in one pass. Only when "d" is no list the text is read once more as a single
  * entity: that shows at its end.
  */
 ExactPage *
-exact_odata_parse(const char *body, size_t len, const char *const *fields, int nfields,
-				  char **problem)
+exact_odata_parse_rows(const char *body, size_t len, const char *const *fields, int nfields,
+					   char **problem)
 {
 	Reader		r;
 	ExactPage  *page = palloc0(sizeof(ExactPage));
+	ExactOdataText *mended = palloc(sizeof(ExactOdataText));
 
 	*problem = NULL;
 	if (len == 0 || len > MAX_BODY)
@@ -313,38 +348,58 @@ exact_odata_parse(const char *body, size_t len, const char *const *fields, int n
 		*problem = pstrdup(len == 0 ? "the answer is empty" : "the answer is too large");
 		return NULL;
 	}
-	if (pg_encoding_verifymbstr(PG_UTF8, body, (int) len) != (int) len)	/* stops at a NUL too */
+	if (!exact_odata_text_mend(body, len, mended) || mended->len > MAX_BODY)
 	{
 		*problem = pstrdup("the answer is not valid UTF-8");
 		return NULL;
 	}
-	if (exact_json_too_deep(body, len, MAX_DEPTH))		/* before a parser that recurses */
+	/* before a parser that recurses */
+	if (exact_json_too_deep(mended->start, mended->len, MAX_DEPTH))
 	{
 		*problem = psprintf("nested deeper than %d levels", MAX_DEPTH);
 		return NULL;
 	}
 	page->fields = fields;
 	page->nfields = nfields;
+	page->text.start = mended->start;
+	page->text.len = mended->len;
 
 	memset(&r, 0, sizeof(r));
 	r.page = page;
-	run_parser(&r, body, len, false);
+	run_parser(&r, mended->start, mended->len, false);
 	if (r.problem == NULL && !r.seen_d)
 		r.problem = pstrdup("the answer has no \"d\"");
 	if (r.problem == NULL && !page->is_list)
 	{
 		memset(&r, 0, sizeof(r));
 		r.page = page;
-		run_parser(&r, body, len, true);
+		run_parser(&r, mended->start, mended->len, true);
 		page->is_list = false;
 	}
+	if (r.problem == NULL && !spoil_records(page, mended))
+		r.problem = pstrdup("the answer is not valid UTF-8");
 	if (r.problem != NULL)
 	{
 		*problem = r.problem;
 		return NULL;
 	}
 	if (r.next.start != NULL && !exact_odata_is_null(r.next))
-		page->next = exact_odata_string(r.next);
+		page->next = exact_link_encode(exact_odata_string(r.next));
+	return page;
+}
+
+ExactPage *
+exact_odata_parse(const char *body, size_t len, const char *const *fields, int nfields,
+				  char **problem)
+{
+	ExactPage  *page = exact_odata_parse_rows(body, len, fields, nfields, problem);
+
+	for (int i = 0; page != NULL && i < page->nrecords; i++)
+		if (page->records[i].problem != NULL)
+		{
+			*problem = page->records[i].problem;
+			return NULL;
+		}
 	return page;
 }
 
@@ -367,7 +422,7 @@ exact_odata_expanded(ExactSlice value, const char *const *fields, int nfields, c
 	memcpy(body, "{\"d\":", 5);
 	memcpy(body + 5, value.start, value.len);
 	body[value.len + 5] = '}';
-	page = exact_odata_parse(body, value.len + 6, fields, nfields, problem);
+	page = exact_odata_parse_rows(body, value.len + 6, fields, nfields, problem);
 	if (page != NULL && !page->is_list)
 		page->nrecords = 0;		/* a link to them */
 	return page;

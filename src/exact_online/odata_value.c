@@ -7,6 +7,7 @@
 #include "postgres_fe.h"
 #endif
 
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 
 #include "base/compat.h"
@@ -181,4 +182,85 @@ exact_odata_division(const ExactRecord *record, ExactSlice division_value, int e
 	if (uri >= 0 && uri != expected)
 		return uri;
 	return field >= 0 ? field : uri;
+}
+
+/*
+ * A number as its digits without zeros at either end and its power of ten, so that 1, 1.0, 10E-1
+ * and 0.1e1 are the same text. It is never made a double. False when it is none, or of a power
+ * that nobody writes.
+ */
+static bool
+append_number(StringInfo out, const char *p, const char *end)
+{
+	bool		negative = p < end && *p == '-';
+	bool		fraction = false;
+	int64		power = 0;
+	int			first;
+
+	if (negative)
+		appendStringInfoCharMacro(out, *p++);
+	first = out->len;
+	for (; p < end && (*p == '.' || (*p >= '0' && *p <= '9')); p++)
+	{
+		if (*p == '.')
+		{
+			fraction = true;
+			continue;
+		}
+		if (fraction)
+			power--;
+		if (out->len > first || *p != '0')
+			appendStringInfoCharMacro(out, *p);
+	}
+	if (p < end && (*p == 'e' || *p == 'E'))
+	{
+		ExactSlice	exponent = {.start = p + 1};
+		int64		given;
+
+		if (p + 1 < end && p[1] == '+')
+			exponent.start++;
+		exponent.len = end - exponent.start;
+		if (exponent.len > 9 || !exact_odata_int64(exponent, &given))
+			return false;
+		power += given;
+		p = end;
+	}
+	if (p < end)
+		return false;
+	while (out->len > first && out->data[out->len - 1] == '0')
+	{
+		out->data[--out->len] = '\0';
+		power++;
+	}
+	if (out->len > first)
+		appendStringInfo(out, "e" INT64_FORMAT, power);
+	else
+	{
+		out->len = first - (negative ? 1 : 0);	/* -0 is 0 */
+		appendStringInfoCharMacro(out, '0');
+	}
+	return true;
+}
+
+void
+exact_odata_append_value(StringInfo out, ExactSlice value)
+{
+	int			before = out->len;
+
+	if (exact_odata_is_null(value))
+		return;
+	if (value.len >= 2 && value.start[0] == '"')
+	{
+		char	   *decoded = exact_odata_string(value);
+
+		appendStringInfoCharMacro(out, '"');
+		appendStringInfoString(out, decoded);
+		pfree(decoded);
+		return;
+	}
+	if ((value.start[0] == '-' || (value.start[0] >= '0' && value.start[0] <= '9')) &&
+		append_number(out, value.start, value.start + value.len))
+		return;
+	out->len = before;
+	appendBinaryStringInfo(out, value.start, (int) value.len);
 }

@@ -4,6 +4,8 @@
 #ifndef EXACT_ODATA_VALUE_H
 #define EXACT_ODATA_VALUE_H
 
+#include "lib/stringinfo.h"
+
 #include "exact_online/odata.h"
 
 /* Absent or null */
@@ -25,5 +27,11 @@ extern int64 exact_odata_division(const ExactRecord *record, ExactSlice division
 
 /* The division in the path of an API URL (".../api/v1/101001/..."), -1 if there is none. */
 extern int64 exact_odata_url_division(const char *url, size_t len);
+
+/*
+ * Appends what a value means, however it is written: of a string its decoded text behind a quote,
+ * of a number its digits and power of ten, true and false as they are; nothing of null.
+ */
+extern void exact_odata_append_value(StringInfo out, ExactSlice value);
 
 #endif

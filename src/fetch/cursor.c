@@ -151,14 +151,9 @@ read_versions(const ExactFeed *def, const ExactPage *page, PageMarks *marks)
 	{
 		int64		mark;
 
-		if (!exact_odata_int64(page->records[i].values[def->timestamp], &mark))
-			ereport(ERROR,
-					(errcode(ERRCODE_EXACT_BAD_ANSWER),
-					 errmsg("Exact Online answered with a record of %s that has no Timestamp",
-							def->name),
-					 errdetail("Row %d of the page. Nothing of that page was kept.", i + 1),
-					 errhint("The hub asks again by itself.")));
-		add_mark(marks, mark);
+		/* one without is put aside */
+		if (exact_odata_int64(page->records[i].values[def->timestamp], &mark))
+			add_mark(marks, mark);
 	}
 }
 

@@ -17,6 +17,7 @@
 #include "exact_online/odata_value.h"
 #include "fetch/deletes.h"
 #include "fetch/lane.h"
+#include "stage/aside.h"
 #include "stage/stage.h"
 #include "state/dirty_key.h"
 #include "worker/self.h"
@@ -46,14 +47,20 @@ take_keys(uint64 from, uint64 to, int col, int *n)
 
 /* ---- the log of deletes ---- */
 
-/* The keys and types that a page names. Raises when a row is of another division, or incomplete. */
-static void
+/*
+ * The keys and types that a page names; returns their number. A row that is incomplete is put
+ * aside. Raises when one is of another division.
+ */
+static int
 read_log(const ExactLane *lane, const ExactFeed *feed, const ExactPage *page, char **keys,
 		 int32 *types)
 {
+	int			n = 0;
+
 	for (int i = 0; i < page->nrecords; i++)
 	{
 		const ExactRecord *record = &page->records[i];
+		ExactAsideRow row = {.division = lane->division,.entity = feed->name,.text = record->text};
 		int64		type;
 		int64		division = exact_odata_division(record, record->values[feed->division],
 													lane->division);
@@ -68,18 +75,24 @@ read_log(const ExactLane *lane, const ExactFeed *feed, const ExactPage *page, ch
 							   feed->resource, i + 1),
 					 errhint("Check the administration in Exact Online; "
 							 "then SELECT exact.resume(%d).", lane->division)));
-		keys[i] = exact_odata_string(record->values[EXACT_DELETED_KEY]);
-		if (division < 0 || keys[i] == NULL ||
-			!exact_odata_int64(record->values[EXACT_DELETED_TYPE], &type))
-			ereport(ERROR,
-					(errcode(ERRCODE_EXACT_BAD_ANSWER),
-					 errmsg("Exact Online answered with a deletion "
-							"that names no division or no record"),
-					 errdetail("GET %s, row %d. Nothing of that page was kept.",
-							   feed->resource, i + 1),
-					 errhint("The hub asks again by itself.")));
-		types[i] = (int32) type;
+		keys[n] = exact_odata_string(record->values[EXACT_DELETED_KEY]);
+		row.field = record->problem_field;
+		if (record->problem != NULL)
+			row.reason = record->problem;
+		else if (division < 0)
+			row.reason = "it names no division";
+		else if (keys[n] == NULL)
+			row.reason = "it has no EntityKey";
+		else if (!exact_odata_int64(record->values[EXACT_DELETED_TYPE], &type))
+			row.reason = "it has no EntityType";
+		else
+		{
+			types[n++] = (int32) type;
+			continue;
+		}
+		exact_aside_put(&row);
 	}
+	return n;
 }
 
 /*
@@ -135,20 +148,20 @@ exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage 
 	char	  **keys = palloc(Max(page->nrecords, 1) * sizeof(char *));
 	int32	   *types = palloc(Max(page->nrecords, 1) * sizeof(int32));
 	int			tombstones = 0;
+	int			n;
 	uint64		found;
 	SPITupleTable *rows;
 
 	if (page->nrecords == 0)
 		return 0;
-	read_log(lane, feed, page, keys, types);
-	found = find_named(lane, keys, types, page->nrecords);
+	n = read_log(lane, feed, page, keys, types);
+	found = find_named(lane, keys, types, n);
 	rows = SPI_tuptable;
 	for (uint64 from = 0, to; from < found; from = to)
 	{
 		char	   *act;
 		char	   *entity;
 		char	   *of_feed;
-		int			n;
 
 		SPI_tuptable = rows;
 		act = exact_cell_text(from, 1);

@@ -61,6 +61,8 @@ typedef struct Keyed
 	TimestampTz sent_at;
 	int64		sent_seq;
 	int64		first_seq;		/* when the first page was sent */
+	/* a row does not say which record it is of: what does not show may be there, nothing is gone */
+	bool		nameless;
 	int			nseen;			/* lines, over all pages */
 	int			seen_capacity;
 	char	  **seen;
@@ -311,7 +313,9 @@ apply_unit(void *arg)
 	const char *entity = keyed->entity->name;
 	int64		call = keyed->answer ? exact_api_record(keyed->answer, keyed->rows) : 0;
 	char	  **gone = palloc(keyed->nkeys * sizeof(char *));
+	char	  **settled = palloc(keyed->nkeys * sizeof(char *));
 	int			ngone = 0;
+	int			nsettled = 0;
 
 	memset(&keyed->staged, 0, sizeof(keyed->staged));
 	keyed->tombstones = 0;
@@ -319,18 +323,26 @@ apply_unit(void *arg)
 		stage_page(keyed, run, call);
 	if (keyed->page != NULL && keyed->page->next != NULL)
 		return;
-	if (keyed->lines)
+	if (keyed->lines && !keyed->nameless)
 		exact_stage_vanished(&keyed->staged, entity, keyed->keys, keyed->nkeys,
 							 keyed->seen, keyed->nseen, keyed->first_seq);
 	for (int i = 0; i < keyed->nkeys; i++)
+	{
+		if (keyed->nameless && (keyed->lines || !keyed->present[i]))
+		{
+			exact_dirty_key_delay(lane->division, entity, keyed->keys[i]);
+			continue;
+		}
+		settled[nsettled++] = keyed->keys[i];
 		if (!keyed->present[i] && !keyed->lines)
 			gone[ngone++] = keyed->keys[i];
+	}
 	if (ngone > 0)
 		keyed->tombstones = exact_stage_delete(lane->division, keyed->feed->name, entity,
 											   keyed->line_entity, gone, ngone, 0, call,
 											   keyed->approved ? "approved by an operator"
 											   : "confirmed by a keyed read");
-	exact_dirty_key_read(lane->division, entity, keyed->keys, keyed->nkeys, keyed->sent_at);
+	exact_dirty_key_read(lane->division, entity, settled, nsettled, keyed->sent_at);
 	exact_feed_state_heal_keyed(lane->division, keyed->feed->name);
 	keyed->next_at = next_due(lane, false);
 }
@@ -480,8 +492,12 @@ see_record(Keyed *keyed, const ExactRecord *record)
 	char	   *name = exact_feed_key(record, keyed->whole ? keyed->entity->key : 0);
 	int64		division = exact_odata_division(record, none, keyed->lane->division);
 
-	if (name == NULL || (division >= 0 && division != keyed->lane->division))
-		return pstrdup("a record without key or of another division");
+	if (division >= 0 && division != keyed->lane->division)
+		return pstrdup("a record of another division");
+	if (name == NULL || record->problem != NULL)
+		keyed->nameless = true;
+	if (name == NULL)
+		return NULL;
 	if (!keyed->lines)
 		find_key(keyed, name);
 	else if (find_key(keyed, exact_feed_key(record, keyed->entity->parent)))
@@ -512,7 +528,8 @@ read_page(Keyed *keyed, ExactApiAnswer *answer)
 		fields = key_field;
 		nfields = 1;
 	}
-	page = exact_odata_parse(answer->http->body, answer->http->body_len, fields, nfields, &problem);
+	page = exact_odata_parse_rows(answer->http->body, answer->http->body_len, fields, nfields,
+								  &problem);
 	keyed->page = page;
 	if (page == NULL)
 		return problem;

@@ -97,8 +97,8 @@ exact_page_read(ExactRun *run, const ExactApiAnswer *answer, ExactPage **page)
 	char	   *problem;
 	ExactFault *fault;
 
-	*page = exact_odata_parse(http->body, http->body_len, run->def->fields, run->def->nfields,
-							  &problem);
+	*page = exact_odata_parse_rows(http->body, http->body_len, run->def->fields,
+								   run->def->nfields, &problem);
 	if (*page != NULL && (*page)->is_list)
 		return check_link(run, answer->request, (*page)->next);
 	fault = palloc0(sizeof(ExactFault));

@@ -30,9 +30,11 @@
 #include "fetch/trouble.h"
 #include "http/http_answer.h"
 #include "http/http_client.h"
+#include "stage/aside.h"
 #include "stage/stage.h"
 #include "stage/stage_page.h"
 #include "state/backfill_state.h"
+#include "state/dead_letter.h"
 #include "state/dirty_key.h"
 #include "state/division_state.h"
 #include "state/feed_state.h"
@@ -237,7 +239,8 @@ stage_records(PageUnit *u, int64 call)
 		ended.run_rows = u->rows;
 		if (!run->paging)
 			ended.run_started_at = run->sent_at;
-		u->tombstones += exact_deletes_absent(&ended, call);
+		if (!exact_aside_nameless(ended.lane->division, ended.def, ended.run_started_at))
+			u->tombstones += exact_deletes_absent(&ended, call);
 		u->delivered = u->delivered || u->tombstones > 0;
 	}
 }
@@ -302,6 +305,22 @@ check_rows(const PageUnit *u)
 						 "Exact Online changes the answers.")));
 }
 
+/* All of a feed has been read: what was to be tried again and did not come again is done. */
+static void
+end_retried(const ExactRun *run)
+{
+	const ExactFeed *def = run->def;
+	const char **names = palloc((def->nentities + 1) * sizeof(char *));
+
+	if (!run->whole && run->mark > 1)
+		return;
+	names[0] = def->name;		/* the log of deletes has no entity */
+	for (int e = 0; e < def->nentities; e++)
+		names[e] = def->entities[e].name;
+	exact_dead_letter_reread(run->lane->division, names, Max(def->nentities, 1),
+							 run->paging ? run->run_started_at : run->sent_at);
+}
+
 /* Stores one page. May run again after a lock time-out: everything in u is set anew. */
 static void
 page_unit(void *arg)
@@ -349,6 +368,8 @@ page_unit(void *arg)
 			break;
 	}
 	check_rows(u);
+	if (u->complete)
+		end_retried(run);
 	if (strcmp(lane->state, "parked") == 0)
 		exact_division_state_free(lane->division);
 	u->showed = (run->paging && run->showed) ||

@@ -17,6 +17,7 @@
 #include "exact_online/feed.h"
 #include "stage/stage.h"
 #include "state/audit.h"
+#include "state/dead_letter.h"
 #include "state/dirty_key.h"
 #include "state/ledger.h"
 
@@ -165,7 +166,8 @@ follow(int division, const char *entity, int slot, int64 batch, bool first)
 	"   min(substring(v.payload"
 	"    from '\"Type\"[[:space:]]*:[[:space:]]*\"?([0-9]{1,6})')::int) AS type"
 	"  FROM exact.stage v"
-	"  JOIN exact.record r ON r.division = $1 AND r.entity = $2 AND r.key = v.key"
+	"  JOIN LATERAL (SELECT x.parent FROM exact.record x"
+	"   WHERE x.division = $1 AND x.entity = $2 AND x.key = v.key OFFSET 0) r ON true"
 	"  WHERE v.slot = $3 AND v.batch = $4 AND r.parent IS NOT NULL"
 	"  GROUP BY r.parent),"
 	" document AS ("
@@ -269,23 +271,30 @@ mark_keys(const ExactStagePage *p, const ExactFeedEntity *entity, const char *do
  * One statement compares the rows with what is stored, writes the new versions and what is known
  * of each record. A row that was changed while pages were read can stand twice in a run, even in a
  * page: the later one counts.
+ *
+ * The plan is kept, and made while the table is empty or was never analysed. So the text leaves no
+ * choice: each record is looked up by its whole key (OFFSET 0 keeps the look-up in its place) and
+ * written by ON CONFLICT.
  */
 static const char stage_sql[] =
 	"WITH page AS MATERIALIZED ("
-	"  SELECT DISTINCT ON (key) key, parent, hash, version, payload, n"
-	"  FROM unnest($3::text[], $4::text[], $5::bytea[], $6::bigint[], $7::text[])"
-	"   WITH ORDINALITY AS u(key, parent, hash, version, payload, n)"
+	"  SELECT DISTINCT ON (key) key, parent, hash, former, version, payload, n"
+	"  FROM unnest($3::text[], $4::text[], $5::bytea[], $6::bigint[], $7::text[], $15::bytea[])"
+	"   WITH ORDINALITY AS u(key, parent, hash, version, payload, former, n)"
 	"  ORDER BY key, version DESC NULLS LAST, n DESC),"
 	" compared AS MATERIALIZED ("
 	"  SELECT p.*,"
-	"   r.key IS NOT NULL AS known,"
+	"   r.key IS NOT NULL AS known, r.seq AS prev_seq,"
 	"   coalesce(r.deleted, false) AS deleted,"
-	"   r.hash IS DISTINCT FROM p.hash AS differs,"
+	"   (r.run, r.row_version, r.mark_generation, r.hash)"
+	"    IS DISTINCT FROM ($13::bigint, p.version, $9, p.hash) AS moved,"
+	"   r.hash IS DISTINCT FROM p.hash AND r.hash IS DISTINCT FROM p.former AS differs,"
 	"   r.slot AS prev_slot, r.batch AS prev_batch, r.ord AS prev_ord,"
 	"   coalesce(CASE WHEN r.deleted THEN r.seq > $8"
 	"    ELSE r.mark_generation = $9 AND p.version < r.row_version END, false) AS stale"
 	"  FROM page p"
-	"  LEFT JOIN exact.record r ON r.division = $1 AND r.entity = $2 AND r.key = p.key),"
+	"  LEFT JOIN LATERAL (SELECT * FROM exact.record x"
+	"   WHERE x.division = $1 AND x.entity = $2 AND x.key = p.key OFFSET 0) r ON true),"
 	" versions AS MATERIALIZED ("
 	"  SELECT c.*,"
 	"   (row_number() OVER (ORDER BY n))::int - 1 AS ord,"
@@ -321,13 +330,16 @@ static const char stage_sql[] =
 	"   mark_generation = excluded.mark_generation,"
 	"   run = greatest(r.run, excluded.run)),"
 	" seen AS ("
-	"  UPDATE exact.record r"
-	"  SET run = greatest(r.run, $13), row_version = c.version, mark_generation = $9"
-	"  FROM compared c"
-	"  WHERE NOT c.stale AND c.known AND NOT c.deleted AND NOT c.differs"
-	"  AND r.division = $1 AND r.entity = $2 AND r.key = c.key"
-	"  AND (r.run, r.row_version, r.mark_generation)"
-	"   IS DISTINCT FROM ($13::bigint, c.version, $9))"
+	"  INSERT INTO exact.record AS r"
+	"   (division, entity, key, hash, seq, slot, batch, ord, row_version, mark_generation, run)"
+	"  SELECT $1, $2, key, hash, prev_seq, prev_slot, prev_batch, prev_ord, version, $9, $13"
+	"  FROM compared"
+	"  WHERE NOT stale AND known AND NOT deleted AND NOT differs AND moved"
+	"  ON CONFLICT (division, entity, key) DO UPDATE SET"
+	"   hash = CASE WHEN r.hash IS NOT NULL THEN excluded.hash END,"
+	"   row_version = excluded.row_version,"
+	"   mark_generation = excluded.mark_generation,"
+	"   run = greatest(r.run, excluded.run))"
 	" SELECT"
 	"  (SELECT count(*) FROM versions WHERE NOT known OR deleted),"
 	"  (SELECT count(*) FROM versions WHERE known AND NOT deleted),"
@@ -336,7 +348,9 @@ static const char stage_sql[] =
 	"  array_agg(key),"
 	"  array_agg(CASE WHEN $14 THEN parent ELSE key END) FILTER (WHERE deleted),"
 	"  array_agg(CASE WHEN $14 THEN parent ELSE key END) FILTER (WHERE NOT deleted),"
-"  EXISTS (SELECT FROM exact.dirty_key d WHERE d.division = $1 AND d.entity = $2)"
+	"  EXISTS (SELECT FROM exact.dirty_key d WHERE d.division = $1 AND d.entity = $2),"
+	"  EXISTS (SELECT FROM exact.dead_letter l"
+	"   WHERE l.division = $1 AND l.entity = $2 AND l.state <> 'done')"
 	" FROM compared"
 	" WHERE stale";
 
@@ -347,9 +361,10 @@ exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactSt
 	int			slot = current_slot();
 	int64		batch = next_batch();
 	const char *document = NULL;
-	ExactArg	args[14];
+	ExactArg	args[15];
 	Stale		stale;
 	int64		reread_from;
+	bool		dead;
 	int			fresh,
 				changed;
 
@@ -369,7 +384,8 @@ exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactSt
 	args[11] = exact_arg_int8(batch);
 	args[12] = exact_arg_int8(p->run);
 	args[13] = exact_arg_bool(document != NULL);
-	exact_sql(stage_sql, 14, args);
+	args[14] = exact_arg_bytea_array(rows->formers, rows->former_lens, rows->n);
+	exact_sql(stage_sql, 15, args);
 	fresh = (int) exact_cell_int8(0, 1, 0);
 	changed = (int) exact_cell_int8(0, 2, 0);
 	see_version(exact_cell_int8(0, 3, 0));
@@ -378,12 +394,16 @@ exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactSt
 	stale.late = exact_cell_texts(0, 6, &stale.nlate);
 	stale.older = exact_cell_texts(0, 7, &stale.nolder);
 	stale.dirty = exact_cell_bool(0, 8, false);
+	dead = exact_cell_bool(0, 9, false);
 	if (reread_from > 0 && (p->reread_from == 0 || reread_from < p->reread_from))
 		p->reread_from = reread_from;
 	p->stale += stale.n;
 	p->fresh += fresh;
 	p->changed += changed;
 	mark_keys(p, entity, document, rows, &stale);
+	if (dead)
+		exact_dead_letter_done(EXACT_DEAD_LETTER_READING, NULL, p->division, entity->name,
+							   rows->keys, NULL, rows->n);
 	if (fresh + changed == 0)
 		return;
 	close_batch(batch, slot, p->division, entity->name, p->feed->name, p->run, p->call, "page");
@@ -444,7 +464,8 @@ exact_stage_vanished(ExactStagePage *p, const char *lines, char **documents, int
 	"  UPDATE exact.record r" \
 	"  SET seq = g.new_seq, slot = $5, batch = $6, ord = g.new_ord, deleted = true" \
 	"  FROM gone g" \
-	"  WHERE r.division = $1 AND r.entity = $2 AND r.key = g.key)" \
+	"  WHERE r.division = $1 AND r.entity = $2 AND r.key = g.key" \
+	"  AND r.key = ANY (ARRAY(SELECT key FROM gone)))" \
 	" SELECT count(*), max(new_seq) FROM gone"
 
 /* Tombstones for records with these keys, or whose document has them. */
@@ -485,6 +506,7 @@ exact_stage_delete(int division, const char *feed, const char *entity, const cha
 	int			n;
 
 	n = delete_keys(division, feed, entity, array, run, call, how, false);
+	exact_dead_letter_done(EXACT_DEAD_LETTER_READING, NULL, division, entity, keys, NULL, nkeys);
 	if (line_entity != NULL)
 		n += delete_keys(division, feed, line_entity, array, run, call, how, true);
 	return n;

@@ -36,6 +36,8 @@ typedef struct ExactStagePage
 	int			vanished;		/* lines that are no longer in their expanded documents */
 	/* documents without all their lines: dirty under the lines' entity */
 	int			unread;
+	int			aside;			/* rows that cannot be staged: in exact.dead_letter */
+	int			nameless;		/* of these, those of which nobody knows the record */
 } ExactStagePage;
 
 /* Columns of a page for one entity */
@@ -46,6 +48,8 @@ typedef struct ExactStageRows
 	char	  **parents;
 	const void **hashes;
 	size_t	   *hash_lens;
+	const void **formers;		/* as hashed before: exact_feed_hash() */
+	size_t	   *former_lens;
 	int64	   *versions;
 	bool	   *no_version;
 	const char **payloads;

@@ -13,6 +13,7 @@
 #include "exact_online/feed.h"
 #include "exact_online/odata.h"
 #include "exact_online/odata_value.h"
+#include "stage/aside.h"
 #include "stage/stage.h"
 #include "stage/stage_page.h"
 #include "state/dirty_key.h"
@@ -27,6 +28,8 @@ make_rows(int capacity)
 	rows->parents = palloc(capacity * sizeof(char *));
 	rows->hashes = palloc(capacity * sizeof(void *));
 	rows->hash_lens = palloc(capacity * sizeof(size_t));
+	rows->formers = palloc(capacity * sizeof(void *));
+	rows->former_lens = palloc(capacity * sizeof(size_t));
 	rows->versions = palloc(capacity * sizeof(int64));
 	rows->no_version = palloc(capacity * sizeof(bool));
 	rows->payloads = palloc(capacity * sizeof(char *));
@@ -34,32 +37,39 @@ make_rows(int capacity)
 	return rows;
 }
 
-/* Adds a record, the number-th of its page. Raises EX009 when it has no key. */
+/* Puts a row of the page aside. key: NULL when nobody knows which record it is of. */
+static void
+put_aside(ExactStagePage *p, const char *entity, const char *key, const char *field,
+		  const char *reason, const ExactRecord *record)
+{
+	ExactAsideRow row = {.division = p->division,.entity = entity,.key = key,.field = field,
+	.reason = reason,.text = record->text};
+
+	exact_aside_put(&row);
+	p->aside++;
+	if (key == NULL)
+		p->nameless++;
+}
+
+/* Adds a record that can be staged, under its key. */
 static void
 add_row(ExactStageRows *rows, const ExactFeed *feed, const ExactFeedEntity *entity,
-		const ExactRecord *record, int number)
+		const ExactRecord *record, char *key)
 {
 	int			n = rows->n;
-	uint8	   *hash = palloc(EXACT_DIGEST_LEN);
-	int64		line;
+	uint8	   *hash = palloc(EXACT_FEED_HASH_LEN);
+	uint8	   *former = palloc(EXACT_DIGEST_LEN);
 
-	rows->keys[n] = exact_feed_key(record, entity->key);
+	rows->keys[n] = key;
 	rows->parents[n] = entity->parent >= 0 ? exact_feed_key(record, entity->parent) : NULL;
-	if (rows->keys[n] == NULL && entity->row_kind == EXACT_FEED_RECORD && feed->line_number >= 0 &&
-		exact_odata_int64(record->values[feed->line_number], &line) && line == 0)
-		rows->keys[n] = rows->parents[n];	/* a document's own row among its lines */
-	if (rows->keys[n] == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_EXACT_BAD_ANSWER),
-				 errmsg("Exact Online answered with a record of %s that has no key", entity->name),
-				 errdetail("Row %d of the page. Nothing of that page was kept.", number),
-				 errhint("The hub asks again by itself.")));
 	rows->versions[n] = 0;
 	rows->no_version[n] = feed->timestamp < 0 ||
 		!exact_odata_int64(record->values[feed->timestamp], &rows->versions[n]);
-	exact_feed_hash(entity, record, hash);
+	exact_feed_hash(entity, record, hash, former);
 	rows->hashes[n] = hash;
-	rows->hash_lens[n] = EXACT_DIGEST_LEN;
+	rows->hash_lens[n] = EXACT_FEED_HASH_LEN;
+	rows->formers[n] = former;
+	rows->former_lens[n] = EXACT_DIGEST_LEN;
 	rows->payloads[n] = record->text.start;
 	rows->payload_lens[n] = record->text.len;
 	rows->n++;
@@ -67,9 +77,9 @@ add_row(ExactStageRows *rows, const ExactFeed *feed, const ExactFeedEntity *enti
 
 /*
  * Design: the division of each record is checked, and nothing of a page with a foreign one is
- * kept.
+ * kept. False: the record names no division.
  */
-static void
+static bool
 check_division(const ExactStagePage *p, const ExactRecord *record, int field, int number)
 {
 	ExactSlice	none = {NULL, 0};
@@ -77,14 +87,9 @@ check_division(const ExactStagePage *p, const ExactRecord *record, int field, in
 												p->division);
 
 	if (division == p->division)
-		return;
+		return true;
 	if (division < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_EXACT_BAD_ANSWER),
-				 errmsg("Exact Online answered with a record of %s that names no division",
-						p->feed->name),
-				 errdetail("Row %d of the page. Nothing of that page was kept.", number),
-				 errhint("The hub asks again by itself.")));
+		return false;
 	ereport(ERROR,
 			(errcode(ERRCODE_EXACT_DIVISION_GUARD),
 			 errmsg("division %d is frozen: Exact Online answered with a record of division "
@@ -94,17 +99,39 @@ check_division(const ExactStagePage *p, const ExactRecord *record, int field, in
 					 p->division)));
 }
 
+/*
+ * Why the number-th record of the page cannot be staged; NULL: it can, under *key. Raises when it
+ * is of another division.
+ */
+static const char *
+check_record(const ExactStagePage *p, const ExactFeedEntity *entity, const ExactRecord *record,
+			 int number, char **key, const char **field)
+{
+	int			division = exact_feed_is_document_line(p->feed, entity) ? p->feed->line_division
+		: p->feed->division;
+	bool		ours = check_division(p, record, division, number);
+	const char *reason = exact_aside_reason(p->feed, entity, record, key, field);
+
+	if (reason == NULL && !ours)
+		return "it names no division";
+	return reason;
+}
+
 /* ---- documents with their lines ---- */
 
 /* A page of expanded documents, taken apart */
 typedef struct Documents
 {
-	ExactPage **expanded;		/* the lines of each */
+	ExactPage **expanded;		/* the lines of each; NULL: it was put aside */
+	char	  **keys;			/* of each */
 	/* keys of those that came with all their lines: any other line of theirs is gone */
 	char	  **whole;
 	int			nwhole;
-	char	  **others;			/* keys of the rest */
+	char	  **others;			/* keys of those that did not */
 	int			nothers;
+	/* keys of those that were put aside, whole or a line of them: no line of theirs is gone */
+	char	  **aside;
+	int			naside;
 	ExactStageRows *headers;
 	ExactStageRows *lines;
 } Documents;
@@ -116,56 +143,61 @@ typedef struct Documents
 static void
 want_lines(ExactStagePage *p, const ExactFeedEntity *line, char **documents, int ndocuments)
 {
-	static const char seen_sql[] =
-	"UPDATE exact.record SET run = $4"
-	" WHERE division = $1 AND entity = $2 AND parent = ANY ($3::text[])"
-	" AND NOT deleted AND run IS DISTINCT FROM $4";
-	ExactArg	args[4];
-
-	args[0] = exact_arg_int4(p->division);
-	args[1] = exact_arg_text(line->name);
-	args[2] = exact_arg_text_array((const char *const *) documents, NULL, ndocuments);
-	args[3] = exact_arg_int8(p->run);
-	exact_sql(seen_sql, 4, args);
+	exact_aside_seen_lines(p->division, line->name, documents, ndocuments, p->run);
 	exact_dirty_key_want(p->division, line->name, documents, ndocuments,
 						 p->first ? EXACT_DIRTY_FIRST_LOAD : EXACT_DIRTY_LINES_MISSING);
 	p->unread += ndocuments;
 }
 
 /*
- * Checks each document and finds its lines; returns the number of lines. Raises when a document is
- * incomplete.
+ * Checks each document and finds its lines; returns the number of lines. One that cannot be staged
+ * or is incomplete is put aside and has none.
  */
 static int
 expand_documents(ExactStagePage *p, Documents *d)
 {
 	const ExactFeed *feed = p->feed;
+	const ExactFeedEntity *header = &feed->entities[0];
 	int			nlines = 0;
 
 	for (int i = 0; i < p->page->nrecords; i++)
 	{
 		const ExactRecord *record = &p->page->records[i];
+		char	   *key;
+		const char *field;
+		const char *reason = check_record(p, header, record, i + 1, &key, &field);
 		char	   *problem;
 
-		check_division(p, record, feed->division, i + 1);
-		d->expanded[i] = exact_odata_expanded(record->values[feed->collection], feed->line_fields,
-											  feed->nline_fields, &problem);
-		if (d->expanded[i] == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_EXACT_BAD_ANSWER),
-					 errmsg("Exact Online answered with an incomplete document of %s: %s",
-							feed->entities[0].name, problem),
-					 errdetail("GET %s, row %d. Nothing of that page was kept.",
-							   feed->resource, i + 1),
-					 errhint("The hub asks again by itself.")));
-		nlines += d->expanded[i]->nrecords;
+		d->expanded[i] = NULL;
+		if (reason == NULL)
+		{
+			d->expanded[i] = exact_odata_expanded(record->values[feed->collection],
+												  feed->line_fields, feed->nline_fields,
+												  &problem);
+			if (d->expanded[i] == NULL)
+			{
+				reason = psprintf("an incomplete document: %s", problem);
+				field = feed->fields[feed->collection];
+			}
+		}
+		d->keys[i] = key;
+		if (d->expanded[i] != NULL)
+		{
+			nlines += d->expanded[i]->nrecords;
+			continue;
+		}
+		put_aside(p, header->name, key, field, reason, record);
+		if (key != NULL)
+			d->aside[d->naside++] = key;
 	}
+	/* these headers are not staged, and seen all the same */
+	exact_aside_seen(p->division, header->name, d->aside, d->naside, p->run);
 	return nlines;
 }
 
 /*
  * Rows of one document: a header's version is without its lines, each line is a version of its
- * own.
+ * own. A line that cannot be staged is put aside under the key of its document.
  */
 static void
 add_document(ExactStagePage *p, Documents *d, int i)
@@ -174,21 +206,35 @@ add_document(ExactStagePage *p, Documents *d, int i)
 	const ExactRecord *record = &p->page->records[i];
 	const ExactPage *expanded = d->expanded[i];
 	ExactRecord without = *record;
-	char	   *key;
+	char	   *document = d->keys[i];
+	int			aside = p->aside;
 
+	if (expanded == NULL)
+		return;
 	without.text = exact_odata_without(record, record->values[feed->collection]);
-	add_row(d->headers, feed, &feed->entities[0], &without, i + 1);
-	key = d->headers->keys[i];
-	if (expanded->is_list && expanded->next == NULL)
-		d->whole[d->nwhole++] = key;
-	else
-		d->others[d->nothers++] = key;
+	add_row(d->headers, feed, &feed->entities[0], &without, document);
 	for (int l = 0; l < expanded->nrecords; l++)
 	{
-		check_division(p, &expanded->records[l], feed->line_division, i + 1);
-		add_row(d->lines, feed, &feed->entities[1], &expanded->records[l], i + 1);
-		d->lines->parents[d->lines->n - 1] = key;
+		const ExactRecord *line = &expanded->records[l];
+		char	   *key;
+		const char *field;
+		const char *reason = check_record(p, &feed->entities[1], line, i + 1, &key, &field);
+
+		if (reason != NULL)
+		{
+			put_aside(p, feed->entities[0].name, document, field,
+					  psprintf("a line of it cannot be used: %s", reason), line);
+			continue;
+		}
+		add_row(d->lines, feed, &feed->entities[1], line, key);
+		d->lines->parents[d->lines->n - 1] = document;
 	}
+	if (p->aside > aside)
+		d->aside[d->naside++] = document;
+	else if (expanded->is_list && expanded->next == NULL)
+		d->whole[d->nwhole++] = document;
+	else
+		d->others[d->nothers++] = document;
 }
 
 static void
@@ -199,6 +245,8 @@ store_documents(ExactStagePage *p)
 	Documents	d = {0};
 
 	d.expanded = palloc(n * sizeof(ExactPage *));
+	d.keys = palloc(n * sizeof(char *));
+	d.aside = palloc(n * sizeof(char *));
 	d.whole = palloc(n * sizeof(char *));
 	d.others = palloc(n * sizeof(char *));
 	d.headers = make_rows(n);
@@ -209,6 +257,7 @@ store_documents(ExactStagePage *p)
 		exact_stage_rows(p, &p->feed->entities[0], d.headers);
 	if (!p->enabled[1])
 		return;
+	exact_aside_seen_lines(p->division, line->name, d.aside, d.naside, p->run);
 	if (d.lines->n > 0)
 		exact_stage_rows(p, line, d.lines);
 	if (d.nwhole > 0)
@@ -228,30 +277,71 @@ exact_stage_page_lines(ExactStagePage *p)
 
 	for (int i = 0; i < p->page->nrecords; i++)
 	{
-		check_division(p, &p->page->records[i], p->feed->line_division, i + 1);
-		add_row(lines, p->feed, line, &p->page->records[i], i + 1);
+		const ExactRecord *record = &p->page->records[i];
+		char	   *key;
+		const char *field;
+		const char *reason = check_record(p, line, record, i + 1, &key, &field);
+
+		if (reason == NULL)
+			add_row(lines, p->feed, line, record, key);
+		else
+			put_aside(p, p->feed->entities[0].name, exact_feed_key(record, line->parent), field,
+					  psprintf("a line of it cannot be used: %s", reason), record);
 	}
 	p->rows = p->page->nrecords;
 	if (lines->n > 0)
 		exact_stage_rows(p, line, lines);
 }
 
-/* Is a record of a combined set a header or a line? Raises when it does not say so. */
-static ExactFeedRowKind
-row_kind(const ExactFeed *feed, const ExactRecord *record, int number)
+/* Is a record of a combined set a header or a line? False when it does not say so. */
+static bool
+row_kind(const ExactFeed *feed, const ExactRecord *record, ExactFeedRowKind *kind)
 {
 	int64		line;
 
+	*kind = EXACT_FEED_RECORD;
 	if (feed->line_number < 0 || feed->nentities < 2)
-		return EXACT_FEED_RECORD;
+		return true;
 	if (!exact_odata_int64(record->values[feed->line_number], &line))
-		ereport(ERROR,
-				(errcode(ERRCODE_EXACT_BAD_ANSWER),
-				 errmsg("Exact Online answered with a record of %s that has no LineNumber",
-						feed->name),
-				 errdetail("Row %d of the page. Nothing of that page was kept.", number),
-				 errhint("The hub asks again by itself.")));
-	return line == 0 ? EXACT_FEED_HEADER : EXACT_FEED_LINE;
+		return false;
+	*kind = line == 0 ? EXACT_FEED_HEADER : EXACT_FEED_LINE;
+	return record->problem_field == NULL ||
+		strcmp(record->problem_field, feed->fields[feed->line_number]) != 0;
+}
+
+/* One record of a page: a row of the entities of its kind, or put aside. */
+static void
+add_record(ExactStagePage *p, ExactStageRows **rows, int i)
+{
+	const ExactFeed *feed = p->feed;
+	const ExactRecord *record = &p->page->records[i];
+	ExactFeedRowKind kind;
+
+	check_division(p, record, feed->division, i + 1);
+	if (!row_kind(feed, record, &kind))
+	{
+		put_aside(p, feed->entities[0].name, NULL, feed->fields[feed->line_number],
+				  record->problem ? record->problem : "it has no LineNumber", record);
+		return;
+	}
+	for (int e = 0; e < feed->nentities; e++)
+	{
+		const ExactFeedEntity *entity = &feed->entities[e];
+		char	   *key;
+		const char *field;
+		const char *reason;
+
+		if (entity->row_kind != kind || !p->enabled[e])
+			continue;
+		reason = check_record(p, entity, record, i + 1, &key, &field);
+		if (reason == NULL)
+		{
+			add_row(rows[e], feed, entity, record, key);
+			continue;
+		}
+		put_aside(p, entity->name, key, field, reason, record);
+		exact_aside_seen(p->division, entity->name, &key, key != NULL ? 1 : 0, p->run);
+	}
 }
 
 /* Gives each record to the entities of its kind, then stages entity by entity. */
@@ -270,16 +360,7 @@ exact_stage_page_store(ExactStagePage *p)
 	for (int e = 0; e < feed->nentities; e++)
 		rows[e] = make_rows(p->page->nrecords);
 	for (int i = 0; i < p->page->nrecords; i++)
-	{
-		const ExactRecord *record = &p->page->records[i];
-		ExactFeedRowKind kind;
-
-		check_division(p, record, feed->division, i + 1);
-		kind = row_kind(feed, record, i + 1);
-		for (int e = 0; e < feed->nentities; e++)
-			if (feed->entities[e].row_kind == kind && p->enabled[e])
-				add_row(rows[e], feed, &feed->entities[e], record, i + 1);
-	}
+		add_record(p, rows, i);
 	for (int e = 0; e < feed->nentities; e++)
 		if (rows[e]->n > 0)
 			exact_stage_rows(p, &feed->entities[e], rows[e]);

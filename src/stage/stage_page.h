@@ -7,8 +7,8 @@
 #include "stage/stage.h"
 
 /*
- * In a unit: stages what changed in a page. Raises EX010 (division guard) or EX009 (a record
- * without key): nothing of the page is kept.
+ * In a unit: stages what changed in a page and puts aside what cannot be staged. Raises EX010, and
+ * nothing of the page is kept, when a record is of another division.
  */
 extern void exact_stage_page_store(ExactStagePage *page);
 

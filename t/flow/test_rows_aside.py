@@ -1,0 +1,117 @@
+"""A row that cannot be staged is put aside and the rest goes on; another way of writing the same JSON is no change."""
+import pytest
+
+SYNC_ITEMS, ITEMS = "sync/Logistics/Items", "logistics/Items"
+SYNC_ORDERS, CENTERS = "sync/PurchaseOrder/PurchaseOrders", "hrm/Costcenters"
+PURCHASE = "purchaseentry/PurchaseEntries"
+STYLES = ("escaped_slash", "ascii", "fraction", "upper_exponent", "shuffled")
+
+
+def small(start_hub, engine_free, records=120):
+    return start_hub(engine_free, "--preset", "finance", "--records", records, "--divisions", 1,
+                     settings={"exact_databricks.sync_interval": "1h"})
+
+
+def letters(hub, state="dead"):
+    return hub.psql("SELECT entity, reason, times FROM exact.dead_letter "
+                    f"WHERE state = '{state}' ORDER BY id").splitlines()
+
+
+def known(hub, entity):
+    return int(hub.value(f"SELECT count(*) FROM exact.record WHERE entity = '{entity}' AND NOT deleted"))
+
+
+def living(hub, resource):
+    return sum(1 for r in hub.exact.truth(hub.exact.divisions[0], resource) if not r["deleted"])
+
+
+@pytest.mark.parametrize(("entity", "resource", "path", "fault", "reason"), [
+    ("items", ITEMS, SYNC_ITEMS, {"field": "Timestamp"}, "items|it has no Timestamp|1"),
+    ("items", ITEMS, SYNC_ITEMS, {"field": "ID"}, "items|it has no key|1"),
+    ("items", ITEMS, SYNC_ITEMS, {"field": "Code", "twice": True, "value": "x"},
+     "items|field Code appears twice in a record|1"),
+    ("purchaseentries", PURCHASE, PURCHASE, {"field": "EntryID"}, "purchaseentries|it has no key|1"),
+])
+def test_row_that_cannot_be_staged(engine_free, start_hub, entity, resource, path, fault, reason):
+    """One bad row: the others are known at once, status names it; exact.retry() reads it again, and it is done."""
+    hub = small(start_hub, engine_free)
+    hub.exact.fault(path, "spoil_row", times=1, **fault)
+    hub.enable(entities=(entity,))
+    hub.wait_loaded()
+    assert letters(hub) == [reason]
+    assert known(hub, entity) == living(hub, resource) - 1
+    assert hub.value("SELECT light || dead FROM exact.status") == "warn1"
+    assert hub.value("SELECT count(*) FROM exact.feed_state WHERE errors > 0") == "0"
+    assert hub.value("SELECT payload LIKE '{%' AND digest = sha256(convert_to(payload, 'UTF8')) "
+                     "FROM exact.dead_letter") == "t"
+    assert hub.value("SELECT exact.retry_all()") == "1"
+    hub.wait_for("the letter is done", lambda: letters(hub, "done"), 30)
+    assert known(hub, entity) == living(hub, resource) and not letters(hub)
+
+
+def test_row_that_stays_bad(engine_free, start_hub):
+    """The same row again only raises its times, and nothing is deleted meanwhile."""
+    hub = small(start_hub, engine_free)
+    hub.enable(entities=("purchaseorders", "purchaseorderlines", "costcenter"))
+    hub.wait_loaded()
+    lines, centers = known(hub, "purchaseorderlines"), known(hub, "costcenter")
+    hub.exact.fault(SYNC_ORDERS, "spoil_row", times=-1, field="LineNumber")
+    hub.exact.fault(CENTERS, "spoil_row", times=-1, field="ID")
+    again = ("SELECT count(exact._read_from_start(division, feed, 'moved')), exact._wake('fetcher') "
+             "FROM exact.feed_state WHERE feed IN ('purchaseorders', 'costcenter')")
+    for n in (1, 2):
+        hub.psql(again)
+        hub.wait_for("it is put aside", lambda n=n: [line[-1] for line in letters(hub)] == 2 * [str(n)], 30)
+    assert known(hub, "purchaseorderlines") == lines and known(hub, "costcenter") == centers
+    assert hub.value("SELECT count(*) FROM exact.stage WHERE op = 'D'") == "0"
+    assert hub.value("SELECT count(*) FROM exact.held_delete") == "0"
+    hub.exact.clear_faults()
+    assert hub.value("SELECT exact.retry_all()") == "2"
+    hub.wait_for("the letters are done", lambda: len(letters(hub, "done")) == 2, 30)
+
+
+@pytest.mark.parametrize("field", ["EntityKey", "EntityType"])
+def test_deletion_that_names_nothing(engine_free, start_hub, field):
+    """One bad row of the log of deletes: the others delete, the log goes on."""
+    hub = small(start_hub, engine_free)
+    hub.enable(entities=("items",))
+    hub.wait_loaded()
+    division = hub.exact.divisions[0]
+    keys = [r["key"] for r in hub.exact.truth(division, ITEMS) if not r["deleted"]][:5]
+    hub.exact.fault("sync/Deleted", "spoil_row", times=1, field=field)
+    for key in keys:
+        hub.exact.change(division, ITEMS, "delete", key)
+    before = known(hub, "items")
+    hub.psql("UPDATE exact.feed_state SET next_run_at = now(), requested = true WHERE feed = 'deleted'")
+    hub.psql("SELECT exact.restart_workers()")
+    hub.wait_for("four are deleted", lambda: known(hub, "items") == before - 4, 60)
+    assert letters(hub) == [f"deleted|it has no {field}|1"]
+
+
+def test_same_values_written_otherwise(engine_free, start_hub):
+    """
+    A byte order mark, raw control characters, escapes, fractions: no version; a record that was hashed as the hub did
+    it before is given its new hash.
+    """
+    hub = small(start_hub, engine_free)
+    hub.enable(entities=("items", "purchaseorders", "purchaseorderlines", "glaccount"))
+    hub.wait_loaded()
+    assert known(hub, "items") == living(hub, ITEMS)
+    division = hub.exact.divisions[0]
+    item = next(r["key"] for r in hub.exact.truth(division, ITEMS) if not r["deleted"])
+    hub.exact.post("change", division=division, resource=ITEMS, op="update", key=item,
+                   raw={"Description": '"tab\there"'})
+    hub.sync(60)
+    assert hub.value("SELECT count(*) FROM exact.stage WHERE payload::json ->> 'Description' = E'tab\\there'") == "1"
+    staged = hub.value("SELECT count(*) FROM exact.stage")
+    for style in [[name] for name in STYLES] + [[]]:
+        hub.exact.post("config", json_style=style, bom=0 if style else 1)
+        runs = hub.value("SELECT last_value FROM exact.run_id")
+        hub.psql("SELECT count(exact._read_from_start(division, feed, 'moved')), exact._wake('fetcher') "
+                 "FROM exact.feed_state WHERE feed IN ('items', 'purchaseorders', 'glaccount')")
+        hub.wait_for("all is read again", lambda runs=runs: hub.value(
+            "SELECT bool_and(run_state = 'idle' AND run > " + runs + " AND complete_at IS NOT NULL) "
+            "FROM exact.feed_state WHERE feed IN ('items', 'purchaseorders', 'glaccount')") == "t", 30)
+        assert hub.value("SELECT count(*) FROM exact.stage") == staged, style
+    assert hub.value("SELECT count(*) FROM exact.feed_state WHERE errors > 0") == "0"
+    assert not letters(hub)
