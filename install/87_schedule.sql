@@ -102,7 +102,7 @@ BEGIN
 			WHERE d.jobid = j.jobid AND d.status IN ('succeeded', 'failed')
 			ORDER BY d.runid DESC
 			LIMIT 1) AS r
-		WHERE j.active AND j.command ~ '\mexact\.' AND r.status = 'failed'
+		WHERE j.active AND j.command ~ '(^|[^[:alnum:]_])exact[.]' AND r.status = 'failed'
 		ORDER BY j.jobid
 	$query$;
 END

@@ -224,9 +224,9 @@ is_ready(const ExactWorkspace *workspace, ExactDeltaTable *table, bool due, long
 {
 	const ExactFault *fault;
 	long		ms;
-	bool		held = exact_fence_advance(workspace, &fault, &ms) == EXACT_FENCE_HELD;
+	bool		claimed = exact_fence_advance(workspace, &fault, &ms) == EXACT_FENCE_HELD;
 
-	if (held && (!due || exact_casts_advance(workspace, exact_fence_hub(), &fault, &ms) ==
+	if (claimed && (!due || exact_casts_advance(workspace, exact_fence_hub(), &fault, &ms) ==
 				 EXACT_CASTS_FAIL))
 	{
 		if (table->unclaimed && table->paused && table->next_attempt != 0)

@@ -4,15 +4,17 @@
  * Whatever makes a key dirty (a notification, a changed transaction line, an entry of the log of
  * deletes, absence from a complete read) is settled by one $filter over up to EXACT_FEED_KEYS
  * keys. An entity with row versions is only asked which keys still exist, since its versions come
- * from its feed alone; all others are read whole, a document with its lines. 200 and absent is
- * gone. Never a GET by key: a deleted key's 404 counts against the error budget (exact-online.md
- * §5.4, §6.4).
+ * from its feed alone; all others are read whole, a document with its lines. What is absent is
+ * gone if a record that lives, asked for in the same request, is in the answer (stage/canary.h).
+ * Never a GET by key: a deleted key's 404 counts against the error budget (exact-online.md §5.4,
+ * §6.4).
  */
 #include "postgres.h"
 
 #include "executor/spi.h"
 #include "utils/memutils.h"
 
+#include "base/clock.h"
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/guc.h"
@@ -28,6 +30,7 @@
 #include "fetch/lane.h"
 #include "fetch/sync_request.h"
 #include "fetch/trouble.h"
+#include "stage/canary.h"
 #include "stage/stage.h"
 #include "stage/stage_page.h"
 #include "state/dirty_key.h"
@@ -54,6 +57,9 @@ typedef struct Keyed
 	bool		lines;			/* they are the lines of documents: the keys are these documents' */
 	bool		approved;		/* an operator's word: nothing is asked */
 	bool		first;			/* a first load made the keys dirty */
+	bool		believed;		/* an operator has said that these keys are gone */
+	int			ncanaries;		/* behind the keys: records that live, asked for beside them */
+	bool		canary_seen;	/* one of them was in the answer */
 	char	  **keys;
 	bool	   *present;
 	int			nkeys;
@@ -75,15 +81,6 @@ typedef struct Keyed
 	int			tombstones;
 	TimestampTz next_at;		/* other keys of the division wait */
 } Keyed;
-
-static ExactRefusal *
-refusal_of(ExactLane *lane, const char *entity)
-{
-	for (int i = 0; i < lane->nrefused; i++)
-		if (strcmp(lane->refused[i].entity, entity) == 0)
-			return &lane->refused[i];
-	return NULL;
-}
 
 /* ---- which keys ---- */
 
@@ -217,7 +214,7 @@ take_keys(Keyed *keyed, uint64 n)
 	char	   *feed = exact_cell_text(0, 3);
 	char	  **names;
 	int			nnames;
-	const ExactRefusal *refusal = refusal_of(keyed->lane, entity);
+	const ExactRefusal *refusal = exact_lane_refusal(keyed->lane, entity);
 
 	keyed->whole = exact_cell_bool(0, 4, false);
 	keyed->approved = exact_cell_bool(0, 5, false);
@@ -226,13 +223,29 @@ take_keys(Keyed *keyed, uint64 n)
 	if (refusal != NULL && !keyed->approved)
 		n = Min(n, (uint64) refusal->most);
 	keyed->nkeys = (int) n;
-	keyed->keys = palloc(n * sizeof(char *));
+	keyed->keys = palloc((n + EXACT_CANARIES) * sizeof(char *));
+	keyed->present = palloc0((n + EXACT_CANARIES) * sizeof(bool));
 	for (uint64 i = 0; i < n; i++)
 		keyed->keys[i] = exact_cell_text(i, 2);
-	keyed->present = palloc0(n * sizeof(bool));
 	keyed->feed = exact_feed_load(feed);
 	set_entities(keyed, entity, names, nnames);
 	MemoryContextSwitchTo(old);
+}
+
+/* Behind the keys: records that live. In a unit. */
+static void
+take_canaries(Keyed *keyed)
+{
+	int			division = keyed->lane->division;
+	const char *entity = keyed->entity->name;
+	char	   *found[EXACT_CANARIES];
+
+	keyed->believed = exact_canary_believed(division, entity, keyed->keys, keyed->nkeys);
+	if (!keyed->believed)
+		keyed->ncanaries = exact_canary_pick(division, entity, keyed->lines, keyed->keys,
+											 keyed->nkeys, found);
+	for (int i = 0; i < keyed->ncanaries; i++)
+		keyed->keys[keyed->nkeys + i] = MemoryContextStrdup(keyed->context, found[i]);
 }
 
 /*
@@ -267,7 +280,7 @@ pick_unit(void *arg)
 	uint64		n;
 
 	pick_args(keyed->lane, false, args);
-	args[4] = exact_arg_int4(EXACT_FEED_KEYS);
+	args[4] = exact_arg_int4(EXACT_FEED_KEYS - EXACT_CANARIES);
 	n = exact_sql(sql, 5, args);
 	keyed->nkeys = 0;
 	if (n == 0)
@@ -276,6 +289,8 @@ pick_unit(void *arg)
 		return;
 	}
 	take_keys(keyed, n);
+	if (keyed->entity != NULL && !keyed->approved)
+		take_canaries(keyed);
 	if (keyed->first)
 		keyed->next_at = next_due(keyed->lane, true);
 }
@@ -303,6 +318,29 @@ stage_page(Keyed *keyed, const ExactRun *run, int64 call)
 		exact_stage_page_store(staged);
 }
 
+/*
+ * Why the absence of n keys is not believed, NULL: it is. Absences of one entity are counted over
+ * an hour, whatever asked for them.
+ */
+static const char *
+doubt(Keyed *keyed, int n)
+{
+	ExactRefusal *entity = exact_lane_make_refusal(keyed->lane, keyed->entity->name);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (keyed->ncanaries == 0 && !keyed->canary_seen)
+		return "there is no other record to ask for beside them";
+	if (exact_clock_is_future(entity->absent_since) ||
+		now - entity->absent_since > USECS_PER_HOUR)
+	{
+		entity->absent = 0;
+		entity->absent_since = now;
+	}
+	entity->absent += n;
+	return exact_canary_too_many(keyed->lane->division, keyed->entity->name, entity->absent) ?
+		"more than 20 records and 5 % of the entity within an hour" : NULL;
+}
+
 /* Stores a page of the answer; with the last one, what is gone, and the keys are settled. */
 static void
 apply_unit(void *arg)
@@ -314,8 +352,11 @@ apply_unit(void *arg)
 	int64		call = keyed->answer ? exact_api_record(keyed->answer, keyed->rows) : 0;
 	char	  **gone = palloc(keyed->nkeys * sizeof(char *));
 	char	  **settled = palloc(keyed->nkeys * sizeof(char *));
+	char	  **shown = palloc(keyed->nkeys * sizeof(char *));	/* documents with lines */
+	int			nshown = 0;
 	int			ngone = 0;
 	int			nsettled = 0;
+	const char *why = NULL;
 
 	memset(&keyed->staged, 0, sizeof(keyed->staged));
 	keyed->tombstones = 0;
@@ -323,9 +364,6 @@ apply_unit(void *arg)
 		stage_page(keyed, run, call);
 	if (keyed->page != NULL && keyed->page->next != NULL)
 		return;
-	if (keyed->lines && !keyed->nameless)
-		exact_stage_vanished(&keyed->staged, entity, keyed->keys, keyed->nkeys,
-							 keyed->seen, keyed->nseen, keyed->first_seq);
 	for (int i = 0; i < keyed->nkeys; i++)
 	{
 		if (keyed->nameless && (keyed->lines || !keyed->present[i]))
@@ -334,10 +372,20 @@ apply_unit(void *arg)
 			continue;
 		}
 		settled[nsettled++] = keyed->keys[i];
-		if (!keyed->present[i] && !keyed->lines)
+		if (!keyed->present[i])
 			gone[ngone++] = keyed->keys[i];
+		else if (keyed->lines)
+			shown[nshown++] = keyed->keys[i];
 	}
-	if (ngone > 0)
+	if (ngone > 0 && !keyed->approved && !keyed->believed)
+		why = doubt(keyed, ngone);
+	if (why != NULL)
+		exact_canary_hold(lane->division, entity, keyed->lines, gone, ngone, why);
+	if (keyed->lines && !keyed->nameless)
+		exact_stage_vanished(&keyed->staged, entity, why != NULL ? shown : keyed->keys,
+							 why != NULL ? nshown : keyed->nkeys,
+							 keyed->seen, keyed->nseen, keyed->first_seq);
+	else if (!keyed->lines && ngone > 0 && why == NULL)
 		keyed->tombstones = exact_stage_delete(lane->division, keyed->feed->name, entity,
 											   keyed->line_entity, gone, ngone, 0, call,
 											   keyed->approved ? "approved by an operator"
@@ -345,24 +393,6 @@ apply_unit(void *arg)
 	exact_dirty_key_read(lane->division, entity, settled, nsettled, keyed->sent_at);
 	exact_feed_state_heal_keyed(lane->division, keyed->feed->name);
 	keyed->next_at = next_due(lane, false);
-}
-
-/* What is known of the failures of an entity; made when there is nothing. */
-static ExactRefusal *
-make_refusal(ExactLane *lane, const char *entity)
-{
-	ExactRefusal *refusal = refusal_of(lane, entity);
-	Size		size = (lane->nrefused + 1) * sizeof(ExactRefusal);
-
-	if (refusal != NULL)
-		return refusal;
-	lane->refused = lane->refused ? repalloc(lane->refused, size)
-		: MemoryContextAlloc(TopMemoryContext, size);
-	refusal = &lane->refused[lane->nrefused++];
-	memset(refusal, 0, sizeof(*refusal));
-	strlcpy(refusal->entity, entity, sizeof(refusal->entity));
-	refusal->most = EXACT_FEED_KEYS;
-	return refusal;
 }
 
 /*
@@ -373,7 +403,7 @@ make_refusal(ExactLane *lane, const char *entity)
 static bool
 hold_back(ExactLane *lane, const char *entity, int nkeys, ExactApiAnswer *answer)
 {
-	ExactRefusal *refusal = make_refusal(lane, entity);
+	ExactRefusal *refusal = exact_lane_make_refusal(lane, entity);
 	TimestampTz again_at;
 
 	again_at = exact_trouble_answer(lane, answer, ++refusal->errors);
@@ -439,7 +469,7 @@ static void
 end_keyed(Keyed *keyed)
 {
 	ExactLane  *lane = keyed->lane;
-	ExactRefusal *refusal = refusal_of(lane, keyed->entity->name);
+	ExactRefusal *refusal = exact_lane_refusal(lane, keyed->entity->name);
 
 	if (refusal != NULL)
 	{
@@ -463,9 +493,12 @@ find_key(Keyed *keyed, const char *key)
 {
 	bool		found = false;
 
-	for (int k = 0; key != NULL && k < keyed->nkeys; k++)
+	for (int k = 0; key != NULL && k < keyed->nkeys + keyed->ncanaries; k++)
 		if (strcmp(keyed->keys[k], key) == 0)
+		{
 			found = keyed->present[k] = true;
+			keyed->canary_seen = true;	/* a key that is asked for proves as much */
+		}
 	return found;
 }
 
@@ -542,6 +575,18 @@ read_page(Keyed *keyed, ExactApiAnswer *answer)
 	return problem;
 }
 
+/* Keys are absent from the whole answer, and so are all records that live. */
+static bool
+is_incredible(const Keyed *keyed)
+{
+	if (keyed->page->next != NULL || keyed->ncanaries == 0 || keyed->canary_seen)
+		return false;
+	for (int i = 0; i < keyed->nkeys; i++)
+		if (!keyed->present[i])
+			return true;
+	return false;
+}
+
 /*
  * Stores the page; after the last one the read has ended, after any other it goes on when its turn
  * comes.
@@ -560,6 +605,8 @@ on_keyed(ExactApiAnswer *answer, void *arg)
 		return;
 	}
 	bad.message = read_page(keyed, answer);
+	if (bad.message == NULL && is_incredible(keyed))
+		bad.message = pstrdup("records that live were not in the answer: no absence is believed");
 	keyed->answer = answer;
 	if (bad.message != NULL)
 		fault = &bad;
@@ -610,7 +657,7 @@ send_keyed(Keyed *keyed)
 
 	if (closed != 0)
 	{
-		make_refusal(lane, keyed->entity->name)->not_before = closed;
+		exact_lane_make_refusal(lane, keyed->entity->name)->not_before = closed;
 		lane->keys_at = 0;
 		return false;
 	}
@@ -673,6 +720,35 @@ apply_approved(Keyed *keyed)
 	}
 }
 
+/* The address with as many keys as it holds; the records that live stay behind them. */
+static void
+set_url(Keyed *keyed)
+{
+	const ExactLane *lane = keyed->lane;
+	int			all = keyed->nkeys + keyed->ncanaries;
+	int			taken;
+
+	for (;;)
+	{
+		if (keyed->lines)
+			keyed->url = exact_feed_lines_url(keyed->feed, lane->base_url, lane->division,
+											  keyed->keys, all, &taken);
+		else
+			keyed->url = exact_feed_keys_url(keyed->feed, keyed->entity, !keyed->whole,
+											 lane->base_url, lane->division, keyed->keys, all,
+											 &taken);
+		if (taken == all)
+			return;
+		/* the last keys wait for the next read */
+		keyed->nkeys = Max(taken - keyed->ncanaries, 1);
+		if (taken <= keyed->ncanaries)
+			keyed->ncanaries = 0;
+		for (int i = 0; i < keyed->ncanaries; i++)
+			keyed->keys[keyed->nkeys + i] = keyed->keys[all - keyed->ncanaries + i];
+		all = keyed->nkeys + keyed->ncanaries;
+	}
+}
+
 /* Goes on with the read of which pages are left, or begins one for the keys that are due. */
 bool
 exact_keyed_send(ExactLane *lane)
@@ -703,12 +779,7 @@ exact_keyed_send(ExactLane *lane)
 		return false;
 	}
 	old = MemoryContextSwitchTo(context);
-	if (keyed->lines)
-		keyed->url = exact_feed_lines_url(keyed->feed, lane->base_url, lane->division,
-										  keyed->keys, keyed->nkeys, &keyed->nkeys);
-	else
-		keyed->url = exact_feed_keys_url(keyed->feed, keyed->entity, !keyed->whole, lane->base_url,
-										 lane->division, keyed->keys, keyed->nkeys, &keyed->nkeys);
+	set_url(keyed);
 	MemoryContextSwitchTo(old);
 	keyed->first_seq = exact_stage_last_seq();
 	if (send_keyed(keyed))

@@ -224,6 +224,34 @@ exact_lane_due_at(const ExactRun *run)
 	return Min(run->complete_at + interval, notified_due_at(run));
 }
 
+/* ---- entities whose keyed reads fail ---- */
+
+ExactRefusal *
+exact_lane_refusal(ExactLane *lane, const char *entity)
+{
+	for (int i = 0; i < lane->nrefused; i++)
+		if (strcmp(lane->refused[i].entity, entity) == 0)
+			return &lane->refused[i];
+	return NULL;
+}
+
+ExactRefusal *
+exact_lane_make_refusal(ExactLane *lane, const char *entity)
+{
+	ExactRefusal *refusal = exact_lane_refusal(lane, entity);
+	Size		size = (lane->nrefused + 1) * sizeof(ExactRefusal);
+
+	if (refusal != NULL)
+		return refusal;
+	lane->refused = lane->refused ? repalloc(lane->refused, size)
+		: MemoryContextAlloc(TopMemoryContext, size);
+	refusal = &lane->refused[lane->nrefused++];
+	memset(refusal, 0, sizeof(*refusal));
+	strlcpy(refusal->entity, entity, sizeof(refusal->entity));
+	refusal->most = EXACT_FEED_KEYS;
+	return refusal;
+}
+
 /* ---- when the plan is to be read ---- */
 
 void

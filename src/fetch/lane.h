@@ -22,6 +22,9 @@ typedef struct ExactRefusal
 	/* keys that one read takes: fewer after each refusal, until the key that causes it is alone */
 	int			most;
 	TimestampTz not_before;
+	/* keys that were absent from answers within the hour that began then */
+	int64		absent;
+	TimestampTz absent_since;
 } ExactRefusal;
 
 /* The pages that a run has been at: eight bytes each */
@@ -149,6 +152,11 @@ extern void exact_lane_notified(int division, const char *feed, TimestampTz firs
 								TimestampTz last);
 /* Whatever waits after errors may be tried at once: an operator has resumed the division. */
 extern void exact_lane_forgive(ExactLane *lane);
+
+/* What is known of the failures and absences of an entity's keyed reads; NULL: nothing yet. */
+extern ExactRefusal *exact_lane_refusal(ExactLane *lane, const char *entity);
+/* Likewise, made when there is nothing. */
+extern ExactRefusal *exact_lane_make_refusal(ExactLane *lane, const char *entity);
 
 /* The plan is to be read anew in the fetcher's next turn. */
 extern void exact_lane_want_plan(void);
