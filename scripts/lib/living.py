@@ -2,6 +2,7 @@
 import threading
 
 from cluster import SqlError
+from command import say
 from services import ExactOnline
 from truth_rules import RESOURCES, key_of
 
@@ -18,6 +19,24 @@ def dead_keys(exact, division, entity):
     """Keys of the records that were deleted in Exact Online."""
     records = exact.truth(division, RESOURCES[entity].resource)
     return {record["key"].lower() for record in records if record["deleted"]} - living_keys(exact, division, entity)
+
+
+def decide(hub):
+    """
+    What is held, as an operator decides who looks the records up in Exact Online: what is gone there may go, else all
+    of them stay. How many questions there were.
+    """
+    held = hub.query("SELECT id, division, entity, keys FROM exact.held_delete WHERE state = 'held' ORDER BY id")
+    for question in held:
+        division, entity = question["division"], question["entity"]
+        gone = set(question["keys"]) <= dead_keys(hub.exact, division, entity)
+        if RESOURCES[entity].kind == "part":    # of lines that were read alone, the keys of their documents
+            document = next(name for name, table in RESOURCES.items() if table.resource == RESOURCES[entity].document)
+            gone = gone or set(question["keys"]) <= dead_keys(hub.exact, division, document)
+        hub.psql(f"SELECT exact.{'approve' if gone else 'reject'}({question['id']})")
+        say(f"held           {len(question['keys'])} deletes of {entity} in division {division}: "
+            f"{'approved' if gone else 'rejected'}")
+    return len(held)
 
 
 class Living(threading.Thread):

@@ -18,7 +18,7 @@ from faults import Faults
 from hub import Hub, simulators
 from kills import BACK_WITHIN, WORKERS, kill, working
 from ledger import balance
-from living import Living, dead_keys
+from living import Living, decide
 from processes import Failed
 from services import ExactOnline
 from truth import Comparison
@@ -169,26 +169,11 @@ class Storm:
         for number in range(10):  # what the first reading makes dirty is read by the second
             hub.sync(seconds)
             hub.wait_for("no key is dirty", lambda: hub.value("SELECT count(*) FROM exact.dirty_key") == "0", seconds)
-            approved = self.approve()
+            approved = decide(hub)
             if number and not approved:
                 break
         hub.wait_for("everything is delivered",
                      lambda: hub.value("SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL") == "0", seconds)
-
-    def approve(self):
-        """
-        As an operator who looks the records up in Exact Online: what is gone there may go, else all of them stay.
-        How many questions there were.
-        """
-        held = self.hub.query("SELECT id, division, entity, keys FROM exact.held_delete "
-                              "WHERE state = 'held' ORDER BY id")
-        for question in held:
-            division, entity = question["division"], question["entity"]
-            gone = set(question["keys"]) <= dead_keys(self.hub.exact, division, entity)
-            self.hub.psql(f"SELECT exact.{'approve' if gone else 'reject'}({question['id']})")
-            say(f"held           {len(question['keys'])} deletes of {entity} in division {division}: "
-                f"{'approved' if gone else 'rejected'}")
-        return len(held)
 
     def lost_notifications(self, sent):
         """

@@ -76,18 +76,32 @@ exact_canary_too_many(int division, const char *entity, int64 absent)
 	return absent * HELD_SHARE > exact_cell_int8(0, 1, 0);
 }
 
+bool
+exact_canary_known(int division, const char *entity)
+{
+	static const char sql[] =
+	"SELECT EXISTS (SELECT FROM exact.record WHERE division = $1 AND entity = $2)";
+	ExactArg	args[2];
+
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text(entity);
+	exact_sql(sql, 2, args);
+	return exact_cell_bool(0, 1, false);
+}
+
 void
 exact_canary_hold(int division, const char *entity, bool lines, char **keys, int nkeys,
 				  const char *why)
 {
 	static const char sql[] =
 	"WITH gone AS ("
-	"  SELECT r.key FROM exact.record r"
-	"  WHERE r.division = $1 AND r.entity = $2 AND NOT r.deleted"
-	"  AND CASE WHEN $5 THEN r.parent ELSE r.key END = ANY ($3::text[])"
+	"  SELECT DISTINCT k.key FROM unnest($3::text[]) AS k(key)"
+	"  WHERE EXISTS (SELECT FROM exact.record r"
+	"   WHERE r.division = $1 AND r.entity = $2 AND NOT r.deleted"
+	"   AND CASE WHEN $5 THEN r.parent ELSE r.key END = k.key)"
 	"  AND NOT EXISTS (SELECT FROM exact.held_delete h"
 	"   WHERE h.division = $1 AND h.entity = $2 AND h.state = 'rejected'"
-	"   AND h.keys @> ARRAY[r.key])),"
+	"   AND h.keys @> ARRAY[k.key])),"
 	" asked AS (SELECT array_agg(key ORDER BY key) AS keys FROM gone)"
 	" INSERT INTO exact.held_delete AS h (division, entity, keys, alive, reason)"
 	" SELECT $1, $2, a.keys, (SELECT count(*) FROM exact.record"

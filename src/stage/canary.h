@@ -19,6 +19,8 @@ extern int	exact_canary_pick(int division, const char *entity, bool lines, char 
 extern bool exact_canary_believed(int division, const char *entity, char **keys, int nkeys);
 /* Whether so many absences within an hour are more than 20 and 5 % of the records that live. */
 extern bool exact_canary_too_many(int division, const char *entity, int64 absent);
+/* Whether records of an entity are kept here; of documents it may be their lines alone. */
+extern bool exact_canary_known(int division, const char *entity);
 /*
  * Keys (with lines: of documents, whose lines are meant) wait for an operator's word, beside those
  * of the entity that wait already; what an operator has refused is not asked again.

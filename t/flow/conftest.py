@@ -54,6 +54,8 @@ def make_hub(directory, workspace, *exact, settings=None, authorize=True, **how)
             hub.authorize()
         return hub
     except BaseException:
+        if hub:
+            show(hub)
         end_hub(hub or online)
         raise
 

@@ -84,7 +84,7 @@ def test_key_that_is_refused(engine_free, start_hub):
 
 def test_lines_without_their_documents(engine_free, start_hub):
     """Only the lines of documents are read: those of a document that is gone go too."""
-    hub = start_hub(engine_free, "--preset", "finance", "--records", 100, "--divisions", 1, settings=CALM)
+    hub = start_hub(engine_free, "--preset", "finance", "--records", 400, "--divisions", 1, settings=CALM)
     hub.enable(entities=("purchaseinvoicelines",))
     hub.wait_loaded()
     division = hub.exact.divisions[0]
