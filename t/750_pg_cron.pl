@@ -60,10 +60,14 @@ like(one("SELECT finding FROM exact.check() WHERE rule = 'schedule'", 'other'),
 	qr/^pg_cron is not in this database, its jobs and their results are in postgres$/, 'check() says where');
 one($statements =~ s/'exact-/'other-/gr);
 
+# a verb of one's own: a nightly backfill
+my ($division) = $exact->divisions;
+one("SELECT cron.schedule('exact-backfill', '15 2 * * *', 'SELECT exact.backfill($division, ''items'')')");
+
 # once a minute, so that they run now
 my $requests = one('SELECT count(*) FROM exact.request');
 one("UPDATE cron.job SET schedule = '* * * * *'");
-foreach my $job (qw(exact-nightly exact-audit other-nightly other-audit))
+foreach my $job (qw(exact-nightly exact-audit exact-backfill other-nightly other-audit))
 {
 	wait_until("$job has run", sub { last_run($job) }, 90);
 	is(last_run($job), 'succeeded', "$job: succeeded")
@@ -72,6 +76,8 @@ foreach my $job (qw(exact-nightly exact-audit other-nightly other-audit))
 cmp_ok(one('SELECT count(*) FROM exact.request'), '>', $requests, 'the nightly job asked for a sync');
 wait_until('it is done',
 	sub { one("SELECT count(*) FROM exact.request WHERE state <> 'done' AND kind = 'sync'") == 0 });
+wait_until('the backfill is done',
+	sub { one("SELECT count(*) > 0 FROM exact.request WHERE kind = 'backfill' AND state = 'done'") eq 't' });
 is(one("SELECT count(*) > 0 FROM exact.request WHERE kind = 'sync'", 'other'), 't', 'and that of the other database');
 is(found('schedule'), 'ok: pg_cron is in this database', 'check()');
 is(one("SELECT count(*) FROM exact.check() WHERE rule LIKE 'job %'"), '0', 'no job has failed');

@@ -39,8 +39,7 @@ typedef struct ExactRun
 {
 	struct ExactLane *lane;
 	char		name[NAMEDATALEN];	/* feed */
-	MemoryContext context;		/* of def and enabled */
-	ExactFeed  *def;
+	ExactFeed  *def;			/* shared: definition.c */
 	bool	   *enabled;		/* entities of def that this division has */
 	/* the second cursor of the feed, NULL none; of that one: the live cursor */
 	struct ExactRun *backfill;

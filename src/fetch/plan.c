@@ -11,6 +11,7 @@
 
 #include "auth/address.h"
 #include "base/sql.h"
+#include "exact_online/definition.h"
 #include "exact_online/feed.h"
 #include "fetch/backfill.h"
 #include "fetch/lane.h"
@@ -169,28 +170,24 @@ is_one_of(const char *name, char **names, int n)
 	return false;
 }
 
-/* Loads the feed's definition from the catalogue; entities: those of it that the division has. */
+/* The feed as it is defined now; entities: those of it that the division has. */
 static void
 load_feed(ExactRun *run, char **entities, int nentities)
 {
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact feed",
-												  ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
+	ExactFeed  *before = run->def;
 
-	/* nothing points to the old definition before the new one is whole */
-	run->def = NULL;
-	run->enabled = NULL;
-	if (run->context != NULL)
-		MemoryContextDelete(run->context);
-	run->context = context;
-	run->def = exact_feed_load(run->name);
-	if (run->def != NULL)
+	run->def = exact_definition_take(before, run->name);
+	if (run->def == NULL)
+		return;
+	if (run->def != before)
 	{
-		run->enabled = palloc0(Max(run->def->nentities, 1) * sizeof(bool));
-		for (int e = 0; e < run->def->nentities; e++)
-			run->enabled[e] = is_one_of(run->def->entities[e].name, entities, nentities);
+		if (run->enabled != NULL)
+			pfree(run->enabled);
+		run->enabled = MemoryContextAlloc(TopMemoryContext,
+										  Max(run->def->nentities, 1) * sizeof(bool));
 	}
-	MemoryContextSwitchTo(old);
+	for (int e = 0; e < run->def->nentities; e++)
+		run->enabled[e] = is_one_of(run->def->entities[e].name, entities, nentities);
 }
 
 /* One row of the plan; the result may be another afterwards. */
@@ -261,6 +258,7 @@ static void
 read_unit(void *arg pg_attribute_unused())
 {
 	exact_backfill_notice();
+	exact_definition_look();
 	read_lanes();
 	read_runs();
 	exact_backfill_read();
