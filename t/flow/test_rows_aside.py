@@ -115,3 +115,18 @@ def test_same_values_written_otherwise(engine_free, start_hub):
         assert hub.value("SELECT count(*) FROM exact.stage") == staged, style
     assert hub.value("SELECT count(*) FROM exact.feed_state WHERE errors > 0") == "0"
     assert not letters(hub)
+
+
+def test_pages_of_an_empty_hub_cost_the_same(engine_free, start_hub):
+    """No statistics, plans kept from an empty table: each row is looked up by its whole key, on every page."""
+    hub = start_hub(engine_free, "--preset", "finance", "--records", 600, "--divisions", 1,
+                    settings={"exact_databricks.sync_interval": "1h", "autovacuum": "off"})
+    hub.exact.post("config", sync_page_size=5)
+    hub.enable(entities=("items",))
+    hub.wait_loaded()
+    n = known(hub, "items")
+    assert n == living(hub, ITEMS)
+    assert int(hub.value("SELECT count(*) FROM exact.batch WHERE entity = 'items'")) >= 20
+    read = "SELECT {} FROM pg_stat_all_tables WHERE relid = 'exact.record'::regclass"
+    hub.wait_for("the fetcher has told its counts", lambda: int(hub.value(read.format("n_tup_ins"))) >= n, 60)
+    assert int(hub.value(read.format("coalesce(idx_tup_fetch, 0) + seq_tup_read"))) <= 3 * n
