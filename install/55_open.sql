@@ -154,8 +154,9 @@ REVOKE ALL ON FUNCTION exact._open_rows(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._open_rows(text) TO exact_worker;
 
 -- Complete up to: the start of the last whole run, or before it the oldest thing that is known and
--- not in Delta. While a run goes on, when the one before it began is not known any more, and while
--- lines are read that did not come with their documents: null, and what was said before stays true.
+-- not in Delta. While a run goes on, when the one before it began is not known any more, while
+-- lines are read that did not come with their documents, while the log of deletes is behind what
+-- was confirmed, and while deletes are held: null, and what was said before stays true.
 CREATE FUNCTION exact._state_rows(workspace text)
 RETURNS TABLE (
 		division int, entity text, state text, reason text, complete_until timestamptz,
@@ -195,7 +196,11 @@ AS $$
 			WHEN s.first_complete_at IS NOT NULL
 					AND b.feed IS NULL
 					AND s.run_state = 'idle' AND s.run_started_at IS NOT NULL
-					AND (x.feed IS NULL OR (x.run_state = 'idle' AND x.run_started_at IS NOT NULL))
+					AND (x.feed IS NULL OR (x.run_state = 'idle' AND x.run_started_at IS NOT NULL
+						AND x.again_at IS NULL))
+					AND NOT EXISTS (
+						SELECT FROM exact.held_delete AS h
+						WHERE h.division = f.division AND h.entity = f.entity AND h.state = 'held')
 					AND k.unread IS NOT TRUE
 				THEN least(s.run_started_at, x.run_started_at, w.since, k.since,
 					(SELECT min(a.since)

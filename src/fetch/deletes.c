@@ -20,6 +20,7 @@
 #include "stage/aside.h"
 #include "stage/stage.h"
 #include "state/dirty_key.h"
+#include "state/feed_state.h"
 #include "worker/self.h"
 
 #define HELD_FROM 20			/* absent records, and */
@@ -46,6 +47,26 @@ take_keys(uint64 from, uint64 to, int col, int *n)
 }
 
 /* ---- the log of deletes ---- */
+
+bool
+exact_deletes_want_log(const ExactLane *lane, TimestampTz first, TimestampTz last)
+{
+	char	   *log = EXACT_FEED_DELETED;
+
+	for (int i = 0; i < lane->nruns; i++)
+		if (strcmp(lane->runs[i]->name, log) == 0 && lane->runs[i]->present)
+		{
+			exact_feed_state_notify(lane->division, &log, 1, first, last);
+			return true;
+		}
+	return false;
+}
+
+void
+exact_deletes_log_wanted(const ExactLane *lane, TimestampTz first, TimestampTz last)
+{
+	exact_lane_notified(lane->division, EXACT_FEED_DELETED, first, last);
+}
 
 /*
  * The keys and types that a page names; returns their number. A row that is incomplete is put

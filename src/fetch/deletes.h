@@ -9,6 +9,14 @@
 #include "exact_online/odata.h"
 #include "fetch/lane.h"
 
+/*
+ * A record is gone, or is said to be: what went with it stands in the log of deletes alone, so the
+ * log is read as after a notification. The first in a unit; false when the division has no log.
+ * The second when that is committed.
+ */
+extern bool exact_deletes_want_log(const ExactLane *lane, TimestampTz first, TimestampTz last);
+extern void exact_deletes_log_wanted(const ExactLane *lane, TimestampTz first, TimestampTz last);
+
 /* In a unit: applies a page of sync/Deleted; returns the tombstones written. */
 extern int	exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage *page,
 									int64 run, int64 call);

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/sql.h"
+#include "fetch/deletes.h"
 #include "fetch/hint.h"
 #include "fetch/lane.h"
 #include "state/feed_state.h"
@@ -86,6 +87,7 @@ typedef struct Taking
 	bool		held;			/* somebody holds the state of one of its feeds */
 	int			taken;
 	bool		keys;			/* keys became dirty */
+	bool		log;			/* deletes: the log of deletes is to run */
 	int			nfeeds;			/* that are to run */
 	char	  **feeds;
 	TimestampTz first;
@@ -164,12 +166,14 @@ take_unit(void *arg)
 	" FROM exact._take_notifications($1, $2, $3) t";
 	Taking	   *t = arg;
 	ExactArg	args[3];
+	const ExactLane *lane = exact_lane_find(t->topic->division);
 	TimestampTz heard;
-	bool		any;
+	int64		runs,
+				hints;
 	int			level;
 
 	t->taken = 0;
-	t->keys = false;
+	t->keys = t->log = false;
 	read_feeds(t);
 	if (t->held)
 		return;
@@ -180,16 +184,19 @@ take_unit(void *arg)
 	exact_sql(take_sql, 3, args);
 	AtEOXact_GUC(true, level);
 	t->taken = (int) exact_cell_int8(0, 1, 0);
-	if (exact_cell_int8(0, 2, 0) == 0)
+	runs = exact_cell_int8(0, 2, 0);
+	if (runs == 0)
 		t->nfeeds = 0;			/* deletes are confirmed by their keys */
 	t->first = exact_cell_time(0, 3, 0);
 	t->last = exact_cell_time(0, 4, 0);
 	t->keys = exact_cell_int8(0, 5, 0) > 0;
 	heard = exact_cell_time(0, 6, 0);
-	any = exact_cell_int8(0, 7, 0) > 0;
+	hints = exact_cell_int8(0, 7, 0);
 	if (t->nfeeds > 0)
 		exact_feed_state_notify(t->topic->division, t->feeds, t->nfeeds, t->first, t->last);
-	if (any)
+	if (hints > runs && lane != NULL)
+		t->log = exact_deletes_want_log(lane, t->first, t->last);
+	if (hints > 0)
 		save_heard(t->topic, heard);
 }
 
@@ -211,6 +218,8 @@ take_topic(const Topic *topic)
 	{
 		for (int i = 0; i < t.nfeeds; i++)
 			exact_lane_notified(topic->division, t.feeds[i], t.first, t.last);
+		if (t.log)
+			exact_deletes_log_wanted(lane, t.first, t.last);
 		if (t.keys && lane != NULL)
 			lane->keys_at = 0;
 		exact_log(LOG, "notified division=%d topic=%s n=%d", topic->division, topic->name, t.taken);

@@ -26,6 +26,7 @@
 #include "exact_online/link.h"
 #include "exact_online/odata.h"
 #include "exact_online/odata_value.h"
+#include "fetch/deletes.h"
 #include "fetch/keyed.h"
 #include "fetch/lane.h"
 #include "fetch/sync_request.h"
@@ -79,6 +80,7 @@ typedef struct Keyed
 	int			rows;
 	int			changed;		/* over all pages */
 	int			tombstones;
+	bool		log;			/* the log of deletes is to run */
 	TimestampTz next_at;		/* other keys of the division wait */
 } Keyed;
 
@@ -397,6 +399,8 @@ apply_unit(void *arg)
 											   keyed->line_entity, gone, ngone, 0, call,
 											   keyed->approved ? "approved by an operator"
 											   : "confirmed by a keyed read");
+	if (keyed->tombstones + keyed->staged.vanished > 0)
+		keyed->log = exact_deletes_want_log(lane, keyed->sent_at, keyed->sent_at);
 	exact_dirty_key_read(lane->division, entity, settled, nsettled, keyed->sent_at);
 	exact_feed_state_heal_keyed(lane->division, keyed->feed->name);
 	keyed->next_at = next_due(lane, false);
@@ -484,6 +488,8 @@ end_keyed(Keyed *keyed)
 		refusal->most = Min(2 * refusal->most, EXACT_FEED_KEYS);
 	}
 	lane->keys_at = keyed->next_at;
+	if (keyed->log)
+		exact_deletes_log_wanted(lane, keyed->sent_at, keyed->sent_at);
 	exact_log(LOG, "keys division=%d entity=%s keys=%d rows=%d changed=%d deleted=%d ms=%.0f",
 			  lane->division, keyed->entity->name, keyed->nkeys, keyed->rows, keyed->changed,
 			  keyed->tombstones, keyed->answer ? keyed->answer->http->ms : 0);

@@ -91,7 +91,8 @@ once_more_at(const PageUnit *u)
 
 	if (!u->complete)
 		return run->again_at;
-	if (run->live != NULL || run->def->method != EXACT_FEED_SYNC || u->showed ||
+	if (run->live != NULL || u->showed ||
+		(run->def->method != EXACT_FEED_SYNC && run->def->method != EXACT_FEED_LOG) ||
 		run->notified_first == 0 || run->notified_first >= began)
 		return 0;
 	return GetCurrentTimestamp() + AGAIN_US;
