@@ -244,11 +244,8 @@ take_canaries(Keyed *keyed)
 
 	keyed->believed = exact_canary_believed(division, entity, keyed->keys, keyed->nkeys);
 	if (!keyed->believed)
-		keyed->ncanaries = exact_canary_pick(division, entity, keyed->lines, keyed->keys,
-											 keyed->nkeys, found);
-	if (!keyed->believed && keyed->ncanaries == 0 && keyed->line_entity != NULL)
-		keyed->ncanaries = exact_canary_pick(division, keyed->line_entity, true, keyed->keys,
-											 keyed->nkeys, found);
+		keyed->ncanaries = exact_canary_pick(division, entity, keyed->line_entity, keyed->lines,
+											 keyed->keys, keyed->nkeys, found);
 	for (int i = 0; i < keyed->ncanaries; i++)
 		keyed->keys[keyed->nkeys + i] = MemoryContextStrdup(keyed->context, found[i]);
 }
@@ -385,11 +382,8 @@ apply_unit(void *arg)
 	if (ngone > 0 && !keyed->approved && !keyed->believed)
 		why = doubt(keyed, ngone);
 	if (why != NULL)
-	{
-		exact_canary_hold(lane->division, entity, keyed->lines, gone, ngone, why);
-		if (keyed->line_entity != NULL && !exact_canary_known(lane->division, entity))
-			exact_canary_hold(lane->division, keyed->line_entity, true, gone, ngone, why);
-	}
+		exact_canary_hold(lane->division, entity, keyed->line_entity, keyed->lines, gone, ngone,
+						  why);
 	if (keyed->lines && !keyed->nameless)
 		exact_stage_vanished(&keyed->staged, entity, why != NULL ? shown : keyed->keys,
 							 why != NULL ? nshown : keyed->nkeys,

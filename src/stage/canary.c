@@ -21,9 +21,23 @@
 	"   WHERE d.division = $1 AND d.entity = $2 AND d.key = r." key ")" \
 	"  ORDER BY r." key " " direction " LIMIT 2)"
 
+/* Whether records of an entity are kept here. */
+static bool
+is_known(int division, const char *entity)
+{
+	static const char sql[] =
+	"SELECT EXISTS (SELECT FROM exact.record WHERE division = $1 AND entity = $2)";
+	ExactArg	args[2];
+
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text(entity);
+	exact_sql(sql, 2, args);
+	return exact_cell_bool(0, 1, false);
+}
+
 int
-exact_canary_pick(int division, const char *entity, bool lines, char **keys, int nkeys,
-				  char *found[EXACT_CANARIES])
+exact_canary_pick(int division, const char *entity, const char *line_entity, bool lines,
+				  char **keys, int nkeys, char *found[EXACT_CANARIES])
 {
 	static const char records_sql[] =
 	LIVING_SQL("key", ">", "") " UNION ALL " LIVING_SQL("key", "<", "DESC") " LIMIT 2";
@@ -32,6 +46,8 @@ exact_canary_pick(int division, const char *entity, bool lines, char **keys, int
 	ExactArg	args[4];
 	uint64		n;
 
+	if (line_entity != NULL && !is_known(division, entity))
+		return exact_canary_pick(division, line_entity, NULL, true, keys, nkeys, found);
 	args[0] = exact_arg_int4(division);
 	args[1] = exact_arg_text(entity);
 	args[2] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
@@ -76,22 +92,9 @@ exact_canary_too_many(int division, const char *entity, int64 absent)
 	return absent * HELD_SHARE > exact_cell_int8(0, 1, 0);
 }
 
-bool
-exact_canary_known(int division, const char *entity)
-{
-	static const char sql[] =
-	"SELECT EXISTS (SELECT FROM exact.record WHERE division = $1 AND entity = $2)";
-	ExactArg	args[2];
-
-	args[0] = exact_arg_int4(division);
-	args[1] = exact_arg_text(entity);
-	exact_sql(sql, 2, args);
-	return exact_cell_bool(0, 1, false);
-}
-
 void
-exact_canary_hold(int division, const char *entity, bool lines, char **keys, int nkeys,
-				  const char *why)
+exact_canary_hold(int division, const char *entity, const char *line_entity, bool lines,
+				  char **keys, int nkeys, const char *why)
 {
 	static const char sql[] =
 	"WITH gone AS ("
@@ -115,6 +118,11 @@ exact_canary_hold(int division, const char *entity, bool lines, char **keys, int
 	" RETURNING id";
 	ExactArg	args[5];
 
+	if (line_entity != NULL && !is_known(division, entity))
+	{
+		exact_canary_hold(division, line_entity, NULL, true, keys, nkeys, why);
+		return;
+	}
 	args[0] = exact_arg_int4(division);
 	args[1] = exact_arg_text(entity);
 	args[2] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);

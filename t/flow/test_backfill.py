@@ -277,7 +277,9 @@ def test_whole_reading_of_many_nights(engine_free, start_hub):
     hub.psql("UPDATE exact.backfill SET night = night - 1; SELECT exact.restart_workers()")     # a night passes
     wait_ended(hub, "purchaseentries")
     hub.wait_for("what it did not show is deleted", lambda: deleted(hub, "purchaseentries", gone), 60)
-    assert int(hub.value("SELECT whole_rows FROM exact.feed_state WHERE feed = 'purchaseentries'")) == len(keys) - 1
+    # the entry that was changed meanwhile may be read twice: it stands elsewhere then
+    rows = int(hub.value("SELECT whole_rows FROM exact.feed_state WHERE feed = 'purchaseentries'"))
+    assert rows - len(keys) in (-1, 0)
 
 
 @pytest.mark.parametrize("date", ["move_date", "hr_link_date"])
