@@ -216,7 +216,7 @@ def listener(run):
 def tap(run, pattern="*.pl"):
     """Workers, crashes, secrets, tokens, delivery: clusters of their own."""
     tests = _files_of("t", pattern)
-    status = _make(run, TREE, "prove_installcheck", "PROVE_FLAGS=-v --timer", "PROVE_TESTS=" + " ".join(tests),
+    status = _make(run, TREE, "prove_installcheck", "PROVE_FLAGS=-v --timer", "PROVE_TESTS=" + " ".join(tests), seconds=2700,
                    env={"PG_TEST_TIMEOUT_DEFAULT": "180"})
     result = _tap(run.text(), status, "prove")
     if result.failed:
@@ -262,7 +262,7 @@ def flow(run, pattern=None):
     if pattern:
         return _pytest(run, *_files_of("t/flow", pattern), seconds=2100)
     others = [option for test in OF_KILLS for option in ("--deselect", test)]
-    return _pytest(run, "t/flow", *others, seconds=2100)
+    return _pytest(run, "t/flow", *others, seconds=2700)
 
 
 def kills(run):
