@@ -37,8 +37,6 @@ class Faults:
         self.hits = collections.Counter()
         self.armed = []             # (service, id, kind, since)
         self.errors = collections.Counter()
-        # divisions that were refused without a word about when; they pause for a minute, so once each
-        self.cooled = set()
         self.token_at = time.monotonic()
         self.problem = None
         self._ended = threading.Event()
@@ -100,15 +98,11 @@ class Faults:
                           **{"503": {"status": 503}, "late": {"seconds": 2}}.get(kind, {}))
         kind = draw.choice(("500", "500", "503", "reset before", "reset after", "late", "held", "hangs", "slow body",
                             "truncated", "malformed", "login page",
-                            "429 minute", "429 day", "429 bare"))
+                            "429 minute", "429 day"))   # a bare one stops a division for minutes: t/320
         if kind == "500":
             resource = draw.choice(RESOURCES)
             self.errors[resource] += 1
             path += rf"\d+/{resource}\b" if self.errors[resource] <= ERRORS_AN_ENDPOINT else "nowhere"
-        if kind == "429 bare":
-            division = draw.choice(self.exact.divisions)
-            path += f"{division}/" if division not in self.cooled else "nowhere"
-            self.cooled.add(division)
         action, how = {
             "500": ("status", {"status": 500, "body": '{"error":{"code":"","message":{"lang":"","value":"An error has '
                                'occurred."}}}'}),
@@ -120,8 +114,7 @@ class Faults:
             "truncated": ("truncate", {"at": draw.randrange(5000)}), "malformed": ("malformed", {}),
             "login page": ("html", {"body": LOGIN_PAGE}),
             "429 minute": ("status", {"status": 429, "headers": _limit("minute", now + 2)}),
-            "429 day": ("status", {"status": 429, "headers": _limit("day", now + 3)}),
-            "429 bare": ("status", {"status": 429})}[kind]
+            "429 day": ("status", {"status": 429, "headers": _limit("day", now + 3)})}[kind]
         self._arm(self.exact, kind, path, action, **how)
 
     def _databricks(self):

@@ -216,8 +216,8 @@ def listener(run):
 def tap(run, pattern="*.pl"):
     """Workers, crashes, secrets, tokens, delivery: clusters of their own."""
     tests = _files_of("t", pattern)
-    status = _make(run, TREE, "prove_installcheck", "PROVE_FLAGS=-v --timer", "PROVE_TESTS=" + " ".join(tests), seconds=2700,
-                   env={"PG_TEST_TIMEOUT_DEFAULT": "180"})
+    status = _make(run, TREE, "prove_installcheck", "PROVE_FLAGS=-v --timer", "PROVE_TESTS=" + " ".join(tests),
+                   seconds=2700, env={"PG_TEST_TIMEOUT_DEFAULT": "180"})
     result = _tap(run.text(), status, "prove")
     if result.failed:
         for log in sorted((TREE / "tmp_check" / "log").glob("*.log")):
