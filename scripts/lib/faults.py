@@ -17,15 +17,18 @@ RESOURCES = ("sync/Financial/GLAccounts", "sync/Logistics/Items", "sync/CRM/Acco
              "hrm/Costunits", "system/Divisions")
 ERRORS_AN_ENDPOINT = 4      # of ten that block it and six at which the hub stops asking
 TOKEN_EVERY = 20            # seconds; two lost answers in a row would need a human
+MOST_ARMED = 3              # of a service: who waits meets no pile of them when he asks again
 KEPT = 15                   # seconds after which a fault that met nothing is taken away
+# what is asked for rarely would meet a fault each time, and a lost answer is proved by two good looks in a row
+KEPT_RARE = {"history 503": 1}
 LOGIN_PAGE = "<html><head><title>Exact Online</title></head><body><form action='/login'></form></body></html>"
 
 
-def _limit(kind, reset):
-    """The three headers of an exhausted limit, in milliseconds of the service's clock."""
+def _limit(kind, wait):
+    """The three headers of an exhausted limit that resets so many ms after the answer."""
     name = {"minute": "X-RateLimit-Minutely", "day": "X-RateLimit"}[kind]
     return {f"{name}-Limit": "60" if kind == "minute" else "5000", f"{name}-Remaining": "0",
-            f"{name}-Reset": str(int(reset * 1000))}
+            f"{name}-Reset": f"{{now+{wait}}}"}
 
 
 class Faults:
@@ -55,8 +58,9 @@ class Faults:
         try:
             while not self._ended.wait(self.random.uniform(0.5, 1.5) * self.gap):
                 self._sweep()
-                self._exact()
-                self._databricks()
+                for service, draw in ((self.exact, self._exact), (self.databricks, self._databricks)):
+                    if sum(armed[0] is service for armed in self.armed) < MOST_ARMED:
+                        draw()
         except Exception as error:  # shown by whoever waits for the end
             self.problem = error
 
@@ -73,8 +77,8 @@ class Faults:
                 fault = found.get(entry[1])
                 met = fault.get("hits", fault.get("applied", 0)) if fault else 0
                 hung = fault and fault["action"] == "hang" and met
-                if fault and not all_of_them and (hung or not met) and time.monotonic() - entry[3] < (3
-                        if hung else KEPT):
+                kept_for = 3 if hung else KEPT_RARE.get(entry[2], KEPT)
+                if fault and not all_of_them and (hung or not met) and time.monotonic() - entry[3] < kept_for:
                     kept.append(entry)
                     continue
                 self.hits[service.NAME, entry[2]] += met
@@ -84,7 +88,7 @@ class Faults:
 
     def _exact(self):
         draw = self.random
-        path, now = "/api/v1/", time.time()
+        path = "/api/v1/"
         if time.monotonic() - self.token_at > TOKEN_EVERY:
             self.token_at = time.monotonic()
             kind = draw.choice(("503", "reset before", "answer lost", "late", "revoked"))
@@ -113,8 +117,8 @@ class Faults:
             "hangs": ("hang", {}), "slow body": ("slow_body", {"bytes_per_second": draw.randrange(5000, 50000)}),
             "truncated": ("truncate", {"at": draw.randrange(5000)}), "malformed": ("malformed", {}),
             "login page": ("html", {"body": LOGIN_PAGE}),
-            "429 minute": ("status", {"status": 429, "headers": _limit("minute", now + 2)}),
-            "429 day": ("status", {"status": 429, "headers": _limit("day", now + 3)})}[kind]
+            "429 minute": ("status", {"status": 429, "headers": _limit("minute", 2000)}),
+            "429 day": ("status", {"status": 429, "headers": _limit("day", 3000)})}[kind]
         self._arm(self.exact, kind, path, action, **how)
 
     def _databricks(self):

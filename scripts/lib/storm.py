@@ -64,13 +64,11 @@ class Stream(threading.Thread):
                 ahead = self.made >= self.plan.changes * (self.kills + 1) / (self.plan.kills + 1)
                 count = 1 if ahead else min(self.plan.changes - self.made,
                                             max(1, round(draw.uniform(0, 2) * self.plan.rate * TICK)))
-                if ahead and self.made >= self.plan.changes - 1:
-                    time.sleep(TICK)
-                    continue
                 number += 1
                 for change in self.exact.random(count, seed=self.plan.seed * 1000003 + number, deletes=0.05):
                     self.operations[change["op"]] += 1
-                self.made += count
+                # while a kill is awaited there is always something to do, if need be beyond the plan
+                self.made = min(self.made + count, self.plan.changes - ahead)
                 time.sleep(max(0.0, TICK if ahead else min(TICK,
                                                            begun + self.made / self.plan.rate - time.monotonic())))
         except Exception as error:  # shown by whoever waits for the end
@@ -126,15 +124,23 @@ class Storm:
                               "sent to Databricks") if self.plan.engine == "spark" else ("exact.batch", "delivered_at",
                                       "delivered")
 
+        missing = ["workers"]
+
         def goes_on():
             try:
-                return working(self.hub, WORKERS) and self.hub.value(
-                    f"""SELECT EXISTS (SELECT FROM exact.batch WHERE staged_at > to_timestamp({at}))
-                    AND EXISTS (SELECT FROM {sent} WHERE {moment} > to_timestamp({at})) AND EXISTS (SELECT
-                    FROM exact.inbox WHERE at > to_timestamp({at}))""") == "t"
+                if not working(self.hub, WORKERS):
+                    return False
+                found = self.hub.psql(f"""SELECT EXISTS (SELECT FROM exact.batch WHERE staged_at > to_timestamp({at})),
+                    EXISTS (SELECT FROM {sent} WHERE {moment} > to_timestamp({at})), EXISTS (SELECT
+                    FROM exact.inbox WHERE at > to_timestamp({at}))""").strip().split("|")
             except SqlError:  # the server is in recovery
                 return False
-        self.hub.wait_for(f"work goes on after kill -9 of the {victim}", goes_on, self.patience, 0.1)
+            missing[:] = [what for what, there in zip(("staging", "delivery", "notifications"), found) if there == "f"]
+            return not missing
+        try:
+            self.hub.wait_for(f"work goes on after kill -9 of the {victim}", goes_on, self.patience, 0.1)
+        except Failed as failure:
+            raise Failed(f"{', '.join(missing)}: {failure}", failure.log) from None
         took = time.time() - at
         self.late += took > BACK_WITHIN
         self.slowest = max(self.slowest, took)

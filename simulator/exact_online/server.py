@@ -247,7 +247,7 @@ class Simulator:
         elif action in ("status", "html", "gateway", "moved_page", "redirect", "monster"):
             if action not in ("status", "html"):
                 self.weather.met(action)
-            answer = injected(action, a, target)
+            answer = injected(action, a, target, self.clock.now())
         else:
             try:
                 body = await request.read()
@@ -270,7 +270,7 @@ class Simulator:
             return reset(request)
         if action == "status_after":
             self.weather.met(action)
-            answer = injected("status", a, target)
+            answer = injected("status", a, target, self.clock.now())
         if action == "delay_after":
             await asyncio.sleep(a["seconds"])
         if action == "malformed":
@@ -724,7 +724,13 @@ def maintained(form):
     return Answer(200, page, HTML, chunked=form == "chunked")
 
 
-def injected(action, a, target=""):
+def _headers(a, now):
+    """The headers of a fault; `{now+MS}` in a value is so many milliseconds from now, as a limit's reset is."""
+    return {str(k): re.sub(r"\{now([+-]\d+)\}", lambda found: str(int(now * 1000) + int(found[1])), str(v))
+            for k, v in (a.get("headers") or {}).items()}
+
+
+def injected(action, a, target, now):
     """The answer of faults that need no request to be carried out."""
     if action == "html":
         return Answer(200, (a.get("body") or _LOGIN).encode(), HTML)
@@ -742,11 +748,10 @@ def injected(action, a, target=""):
         return Answer(int(a.get("status", 503)), rows.to_json(body).encode(), JSON)
     body, kind = a.get("body", ""), HTML if a.get("html") else JSON
     if a.get("html") and not body:
-        return Answer(int(a["status"]), moved(target), kind,
-                      {str(k): str(v) for k, v in (a.get("headers") or {}).items()})
+        return Answer(int(a["status"]), moved(target), kind, _headers(a, now))
     if not isinstance(body, str):
         body = rows.to_json(body)
-    return Answer(int(a["status"]), body.encode(), kind, {str(k): str(v) for k, v in (a.get("headers") or {}).items()})
+    return Answer(int(a["status"]), body.encode(), kind, _headers(a, now))
 
 
 def reset(request):

@@ -48,6 +48,13 @@ def test_status_with_body_headers_times_and_skip(sim):
     assert (found["hits"], found["times"], found["skip"]) == (2, 0, 0)
 
 
+def test_header_with_a_time_that_is_counted_from_the_answer(sim):
+    fault(sim, "status", status=429, headers={"X-RateLimit-Reset": "{now+2500}", "Reason": "now+1"})
+    before, reply = time.time(), sim.get(ITEMS)
+    assert before * 1000 + 2499 <= int(reply.headers["X-RateLimit-Reset"]) <= time.time() * 1000 + 2501
+    assert reply.headers["Reason"] == "now+1"
+
+
 def test_times_without_end_method_and_removal(sim):
     number = fault(sim, "status", status=500, method="POST", times=-1)
     assert sim.get(ITEMS).status == 200

@@ -2,6 +2,7 @@
 A short slice of scripts/storm: changes, faults of both services and a kill -9 of every process, then everything equals
 the truth.
 """
+from conftest import show
 from storm import Plan, Storm, first_load, launch
 
 CHANGES, KILLS = 400, 5
@@ -18,6 +19,9 @@ def test_storm(tmp_path):
         storm.calm()
         assert sum(storm.faults.hits.values()) > KILLS and sum(storm.kills.values()) == KILLS
         assert storm.verdict()
+    except BaseException:
+        show(hub)
+        raise
     finally:
         hub.stop()
         hub.exact.stop()
