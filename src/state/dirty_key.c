@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include "utils/guc.h"
+
 #include "base/sql.h"
 #include "state/dirty_key.h"
 
@@ -95,7 +97,8 @@ void
 exact_dirty_key_delay(int division, const char *entity, const char *key)
 {
 	static const char sql[] =
-	"UPDATE exact.dirty_key SET not_before = clock_timestamp() + interval '1 h'"
+	"UPDATE exact.dirty_key"
+	" SET not_before = clock_timestamp() + interval '1 h', due = clock_timestamp() + interval '1 h'"
 	" WHERE division = $1 AND entity = $2 AND key = $3";
 	ExactArg	args[3];
 
@@ -103,4 +106,83 @@ exact_dirty_key_delay(int division, const char *entity, const char *key)
 	args[1] = exact_arg_text(entity);
 	args[2] = exact_arg_text(key);
 	exact_sql(sql, 3, args);
+}
+
+/* ---- which are next ---- */
+
+/* $1 division; entities that wait: $2, $3 but for an operator's word */
+static void
+pick_args(int division, const ExactDirtyWait *wait, ExactArg *args)
+{
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text_array(wait->entities, NULL, wait->nentities);
+	args[2] = exact_arg_text_array(wait->incredible, NULL, wait->nincredible);
+}
+
+#define FREE_SQL \
+	" WHERE g.entity <> ALL ($2::text[])" \
+	" AND (g.approved OR g.entity <> ALL ($3::text[]))"
+
+bool
+exact_dirty_key_pick(int division, const ExactDirtyWait *wait, int most, ExactDirtyPick *picked)
+{
+	static const char sql[] =
+	"WITH g AS MATERIALIZED (SELECT * FROM exact._due_keys($1)),"
+	" next AS MATERIALIZED ("
+	"  SELECT g.entity, g.approved, g.first_load"
+	"  FROM g"
+	FREE_SQL
+	"  AND g.due <= clock_timestamp()"
+	"  ORDER BY g.first_load, g.due, g.entity LIMIT 1)"
+	" SELECT g.entity, k.key, g.feed, g.whole, g.approved,"
+	"  ARRAY(SELECT f.entity FROM exact._enabled_feed f"
+	"   WHERE f.division = $1 AND f.feed = g.feed),"
+	"  g.first_load"
+	" FROM next n"
+	" JOIN g ON (g.entity, g.approved, g.first_load) = (n.entity, n.approved, n.first_load)"
+	" CROSS JOIN LATERAL ("
+	"  SELECT d.key, d.due, d.since"
+	"  FROM exact.dirty_key d"
+	"  WHERE d.division = $1 AND d.entity = g.entity AND d.reason = g.reason"
+	"  ORDER BY d.due LIMIT $4) k"
+	" WHERE k.due <= clock_timestamp() OR k.since > clock_timestamp()"
+	" OR k.due > clock_timestamp() + interval '2 h'"
+	" ORDER BY k.due, k.key LIMIT $4";
+	ExactArg	args[4];
+	int			level = exact_sql_index_nest_level();
+
+	pick_args(division, wait, args);
+	args[3] = exact_arg_int4(most);
+	picked->nkeys = (int) exact_sql(sql, 4, args);
+	AtEOXact_GUC(true, level);
+	if (picked->nkeys == 0)
+		return false;
+	picked->entity = exact_cell_text(0, 1);
+	picked->feed = exact_cell_text(0, 3);
+	picked->whole = exact_cell_bool(0, 4, false);
+	picked->approved = exact_cell_bool(0, 5, false);
+	picked->names = exact_cell_texts(0, 6, &picked->nnames);
+	picked->first = exact_cell_bool(0, 7, false);
+	picked->keys = palloc(picked->nkeys * sizeof(char *));
+	for (int i = 0; i < picked->nkeys; i++)
+		picked->keys[i] = exact_cell_text(i, 2);
+	return true;
+}
+
+TimestampTz
+exact_dirty_key_due_at(int division, const ExactDirtyWait *wait, bool live)
+{
+	static const char sql[] =
+	"SELECT min(g.due)"
+	" FROM exact._due_keys($1) g"
+	FREE_SQL
+	" AND NOT (g.first_load AND $4)";
+	ExactArg	args[4];
+	int			level = exact_sql_index_nest_level();
+
+	pick_args(division, wait, args);
+	args[3] = exact_arg_bool(live);
+	exact_sql(sql, 4, args);
+	AtEOXact_GUC(true, level);
+	return exact_cell_time(0, 1, PG_INT64_MAX);
 }

@@ -63,8 +63,8 @@ def test_nobody_to_ask_beside_them(hub):
     hub.exact.fault(r"PurchaseEntries\?.*filter", "omit", times=1, empty=True)
     make_dirty(hub, "purchaseentries")
     hub.wait_for("the keys were read", lambda: settled(hub), 60)
-    [held] = hub.query("SELECT keys, alive, reason FROM exact.held_delete WHERE state = 'held'")
-    assert len(held["keys"]) == held["alive"] and "no other record" in held["reason"]
+    [held] = hub.query("SELECT records, alive, reason FROM exact.held_delete WHERE state = 'held'")
+    assert held["records"] == held["alive"] and "no other record" in held["reason"]
     assert deleted(hub, "purchaseentries") == deleted(hub, "purchaseentrylines") == 0
 
 
@@ -78,7 +78,7 @@ def test_many_absences_within_an_hour_are_held(hub):
         make_dirty(hub, "purchaseentries", f"r.key IN ({listed})")
         hub.wait_for("the keys were read", lambda: settled(hub), 60)
     assert deleted(hub, "purchaseentries") == 20
-    [held] = hub.query("SELECT id, keys, reason FROM exact.held_delete WHERE state = 'held'")
+    [held] = hub.query("SELECT id, array_agg(key) AS keys, min(reason) AS reason FROM exact.held GROUP BY id")
     assert sorted(held["keys"]) == sorted(key.lower() for key in keys[20:]) and "within an hour" in held["reason"]
     hub.exact.post("show", division=division, resource=ENTRIES, keys=keys[20:21])
     hub.psql(f"SELECT exact.approve({held['id']})")
