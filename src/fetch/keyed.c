@@ -305,6 +305,16 @@ apply_absent(Keyed *keyed, char **gone, int ngone, int64 call)
 	return delete_absent(keyed, lines, NULL, keys, n, call);
 }
 
+/* A record that was asked for because it lives, and is not in an answer that is believed. */
+static void
+want_canaries(Keyed *keyed)
+{
+	for (int i = keyed->nkeys; i < keyed->nkeys + keyed->ncanaries && keyed->canary_seen; i++)
+		if (!keyed->present[i])
+			exact_dirty_key_want(keyed->lane->division, keyed->entity->name, &keyed->keys[i], 1,
+								 keyed->whole ? EXACT_DIRTY_ABSENT : EXACT_DIRTY_CONFIRM);
+}
+
 /* Stores a page of the answer; with the last one, what is gone, and the keys are settled. */
 static void
 apply_unit(void *arg)
@@ -352,6 +362,7 @@ apply_unit(void *arg)
 			shown[nshown + i] = gone[i];
 		nsettled = nshown + ngone;
 	}
+	want_canaries(keyed);
 	if (keyed->tombstones > 0)
 		keyed->log = exact_deletes_want_log(lane, keyed->sent_at, keyed->sent_at);
 	exact_dirty_key_read(lane->division, entity, shown, nsettled, keyed->sent_at);

@@ -3,12 +3,12 @@
  */
 #include "postgres.h"
 
-#include "utils/timestamp.h"
+#include "common/pg_prng.h"
 
 #include "base/sql.h"
 #include "stage/canary.h"
 
-/* Two beyond a key, or two before it, by the index. */
+/* Two beyond a random key, or two before it, by the index. */
 #define LIVING_SQL(key, comparison, direction) \
 	"(SELECT r." key " FROM exact.record r" \
 	"  WHERE r.division = $1 AND r.entity = $2 AND NOT r.deleted AND r." key " " comparison " $4" \
@@ -33,8 +33,8 @@ exact_canary_pick(int division, const char *entity, bool lines, char **keys, int
 	args[0] = exact_arg_int4(division);
 	args[1] = exact_arg_text(entity);
 	args[2] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
-	/* not the same two each time */
-	args[3] = exact_arg_text(keys[(uint64) GetCurrentTimestamp() / 1000 % nkeys]);
+	/* not the same two each time: they may be gone themselves */
+	args[3] = exact_arg_text(psprintf("%08x", pg_prng_uint32(&pg_global_prng_state)));
 	n = exact_sql(lines ? documents_sql : records_sql, 4, args);
 	for (uint64 i = 0; i < n; i++)
 		found[i] = exact_cell_text(i, 1);
