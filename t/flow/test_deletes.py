@@ -116,6 +116,7 @@ def test_a_line_that_comes_between_two_pages(engine_free, start_hub):
     hub.enable(entities=("purchaseentries", "purchaseentrylines"))
     hub.wait_loaded()
     division = hub.exact.divisions[0]
+    hub.exact.post("config", page_size=20)
     fault = hub.exact.fault(r"PurchaseEntryLines\?.*skiptoken", "delay_after", times=1, seconds=4)
     hub.psql("SELECT exact._want_keys(division, 'purchaseentrylines', array_agg(DISTINCT parent), NULL, 'its lines "
              "did not come with it') FROM exact.record WHERE entity = 'purchaseentrylines' GROUP BY division; "
