@@ -138,7 +138,15 @@ BEGIN
 	FROM exact.held_delete AS h
 	WHERE h.division = $1 AND h.entity = $2 AND h.state IN ('held', 'rejected');
 	UPDATE exact.record AS r SET run = newest
-	WHERE r.division = $1 AND r.entity = $2 AND r.key = ANY (keys) AND coalesce(r.run, 0) < newest;
+	WHERE r.ctid = ANY (ARRAY(
+		SELECT x.ctid
+		FROM unnest(keys) AS u (key)
+		CROSS JOIN LATERAL (
+			SELECT s.ctid
+			FROM exact.record AS s
+			WHERE s.division = $1 AND s.entity = $2 AND s.key = u.key
+				AND coalesce(s.run, 0) < newest
+			OFFSET 0) AS x));
 END
 $$;
 COMMENT ON FUNCTION exact._see_held(int, text, text[])
@@ -146,6 +154,7 @@ COMMENT ON FUNCTION exact._see_held(int, text, text[])
 REVOKE ALL ON FUNCTION exact._see_held(int, text, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._see_held(int, text, text[]) TO exact_worker;
 
+-- OFFSET 0: each key is looked up, whatever the kept plan thinks of the size of the tables.
 -- doubt: why the answer is not to be believed; passes: the next one may be. What an operator has
 -- approved is believed in any case; what waits for a word waits on, what one has refused stays.
 CREATE FUNCTION exact._judge_absent(division int, feed text, entity text, keys text[], doubt text,
@@ -172,14 +181,19 @@ BEGIN
 		FROM unnest($4) AS u (key)
 		WHERE NOT EXISTS (
 			SELECT FROM exact.record AS r
-			WHERE r.division = $1 AND r.entity = $3 AND r.key = u.key AND NOT r.deleted)) END;
+			WHERE r.division = $1 AND r.entity = $3 AND r.key = u.key AND NOT r.deleted
+			OFFSET 0)) END;
 	fresh := ARRAY(
-		SELECT r.key
-		FROM exact.record AS r
-		WHERE r.division = $1 AND r.entity = $3 AND r.key = ANY ($4) AND NOT r.deleted
+		SELECT u.key
+		FROM unnest($4) AS u (key)
+		WHERE EXISTS (
+				SELECT FROM exact.record AS r
+				WHERE r.division = $1 AND r.entity = $3 AND r.key = u.key AND NOT r.deleted
+				OFFSET 0)
 			AND NOT EXISTS (
 				SELECT FROM exact._held_record AS x
-				WHERE x.division = $1 AND x.entity = $3 AND x.key = r.key AND NOT x.doubted));
+				WHERE x.division = $1 AND x.entity = $3 AND x.key = u.key AND NOT x.doubted
+				OFFSET 0));
 	asked := cardinality(fresh);
 	IF asked = 0 THEN
 		RETURN;
@@ -233,12 +247,16 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	fresh bigint;
+	refused CONSTANT boolean := EXISTS (
+		SELECT FROM exact.held_delete AS h
+		WHERE h.division = $1 AND h.entity = $2 AND h.state = 'rejected');
 BEGIN
 	believed := false;
 	SELECT count(*) FILTER (WHERE a.absent),
-		count(*) FILTER (WHERE a.absent AND NOT EXISTS (
+		count(*) FILTER (WHERE a.absent AND NOT (refused AND EXISTS (
 			SELECT FROM exact._held_record AS x
-			WHERE x.division = $1 AND x.entity = $2 AND x.key = a.key AND x.state = 'rejected')),
+			WHERE x.division = $1 AND x.entity = $2 AND x.key = a.key AND x.state = 'rejected'
+			OFFSET 0))),
 		count(*)
 	INTO absent, fresh, alive
 	FROM (SELECT r.key, coalesce(r.run, 0) < $3 AND r.first_seen < $4 AS absent

@@ -365,7 +365,8 @@ absent_records(const ExactRun *run, const ExactFeedEntity *entity, bool of_docum
 	" WHERE r.division = $1 AND r.entity = $2 AND NOT r.deleted AND r." key " > $5" \
 	" AND coalesce(r.run, 0) < $3 AND r.first_seen < $4" \
 	" AND NOT EXISTS (SELECT FROM exact._held_record h" \
-	"  WHERE h.division = $1 AND h.entity = $2 AND h.key = r.key AND h.state = 'rejected')" \
+	"  WHERE h.division = $1 AND h.entity = $2 AND h.key = r.key AND h.state = 'rejected'" \
+	"  OFFSET 0)" \
 	" ORDER BY 1 LIMIT " CppAsString2(PORTION)
 	static const char records_sql[] = ABSENT_SQL("key");
 	static const char documents_sql[] = ABSENT_SQL("parent");

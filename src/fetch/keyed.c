@@ -190,19 +190,17 @@ take_keys(Keyed *keyed, const ExactDirtyPick *picked)
 	MemoryContextSwitchTo(old);
 }
 
-/* Behind the keys: records that live. In a unit. */
+/* Behind the keys: records that live; documents, where their lines alone are kept. In a unit. */
 static void
 take_canaries(Keyed *keyed)
 {
 	int			division = keyed->lane->division;
-	const char *entity = keyed->entity->name;
+	bool		of_lines = keyed->line_entity != NULL && !keyed->enabled[0];
+	const char *entity = of_lines ? keyed->line_entity : keyed->entity->name;
 	char	   *found[EXACT_CANARIES];
 
-	keyed->ncanaries = exact_canary_pick(division, entity, keyed->lines, keyed->keys,
+	keyed->ncanaries = exact_canary_pick(division, entity, keyed->lines || of_lines, keyed->keys,
 										 keyed->nkeys, found);
-	if (keyed->ncanaries == 0 && keyed->line_entity != NULL)
-		keyed->ncanaries = exact_canary_pick(division, keyed->line_entity, true, keyed->keys,
-											 keyed->nkeys, found);
 	for (int i = 0; i < keyed->ncanaries; i++)
 		keyed->keys[keyed->nkeys + i] = MemoryContextStrdup(keyed->context, found[i]);
 }

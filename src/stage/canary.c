@@ -14,9 +14,11 @@
 	"  WHERE r.division = $1 AND r.entity = $2 AND NOT r.deleted AND r." key " " comparison " $4" \
 	"  AND r." key " <> ALL ($3::text[])" \
 	"  AND NOT EXISTS (SELECT FROM exact.dirty_key d" \
-	"   WHERE d.division = $1 AND d.entity = $2 AND d.key = r." key ")" \
+	"   WHERE d.division = $1 AND d.entity = $2 AND d.key = r." key \
+	"   OFFSET 0)" \
 	"  AND NOT EXISTS (SELECT FROM exact._held_record h" \
-	"   WHERE h.division = $1 AND h.entity = $2 AND h." key " = r." key ")" \
+	"   WHERE h.division = $1 AND h.entity = $2 AND h." key " = r." key \
+	"   OFFSET 0)" \
 	"  ORDER BY r." key " " direction " LIMIT 2)"
 
 int

@@ -24,6 +24,18 @@ static const char *const reasons[] = {
 	[EXACT_DIRTY_OTHER_COPY] = EXACT_DIRTY_OTHER_COPY_TEXT,
 };
 
+/*
+ * Rows of these keys, each looked up by its whole key: a plan that was made while few keys were
+ * dirty might read all of the entity.
+ */
+#define KEYS_SQL \
+	" WHERE ctid = ANY (ARRAY(SELECT d.ctid" \
+	"  FROM unnest($3::text[]) u(key)" \
+	"  CROSS JOIN LATERAL (SELECT k.ctid" \
+	"   FROM exact.dirty_key k" \
+	"   WHERE k.division = $1 AND k.entity = $2 AND k.key = u.key" \
+	"   OFFSET 0) d))"
+
 /* $1 division, $2 entity, $3 keys */
 static void
 set_keys(ExactArg *args, int division, const char *entity, char **keys, int nkeys)
@@ -50,7 +62,8 @@ exact_dirty_key_seen(int division, const char *entity, char **keys, int nkeys, T
 {
 	static const char sql[] =
 	"DELETE FROM exact.dirty_key"
-	" WHERE division = $1 AND entity = $2 AND key = ANY ($3::text[]) AND since < $4";
+	KEYS_SQL
+	" AND since < $4";
 	ExactArg	args[4];
 
 	set_keys(args, division, entity, keys, nkeys);
@@ -64,11 +77,12 @@ exact_dirty_key_read(int division, const char *entity, char **keys, int nkeys, T
 	/* a key from a time that is still to come was dirty before the clock was set back */
 	static const char read_sql[] =
 	"DELETE FROM exact.dirty_key"
-	" WHERE division = $1 AND entity = $2 AND key = ANY ($3::text[])"
+	KEYS_SQL
 	" AND (since < $4 OR since > clock_timestamp())";
 	static const char again_sql[] =
 	"UPDATE exact.dirty_key SET first_at = NULL"
-	" WHERE division = $1 AND entity = $2 AND key = ANY ($3::text[]) AND first_at < $4";
+	KEYS_SQL
+	" AND first_at < $4";
 	ExactArg	args[4];
 
 	set_keys(args, division, entity, keys, nkeys);
