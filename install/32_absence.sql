@@ -36,7 +36,8 @@ COMMENT ON COLUMN exact.held_delete.run_started_at
 	IS 'When it started: what came later is not held';
 COMMENT ON COLUMN exact.held_delete.found_at IS 'When';
 COMMENT ON COLUMN exact.held_delete.state
-	IS 'held, approved or rejected; returned: answers showed them all again';
+	IS 'held, approved or rejected; returned: answers showed them again, or the '
+		'log of deletes named them';
 COMMENT ON COLUMN exact.held_delete.decided_by IS 'Who decided';
 COMMENT ON COLUMN exact.held_delete.decided_at IS 'When';
 CREATE UNIQUE INDEX held_delete_open ON exact.held_delete (division, entity) WHERE state = 'held';

@@ -121,8 +121,8 @@ GRANT EXECUTE ON FUNCTION exact._notice_changes() TO exact_worker;
 
 -- What a new reason does to a key that is dirty already. Most take its place. Those that say
 -- nothing that the older one does not cover leave its word, unless that is "first load", which lets
--- others go first. An operator's word stays. Two are of an answer that came late: the key is as
--- dirty as it was.
+-- others go first. What an operator or the log of deletes says stays. Two are of an answer that came
+-- late: the key is as dirty as it was.
 CREATE FUNCTION exact._want_keys(division int, entity text, keys text[], since timestamptz[],
 	reason text)
 RETURNS bigint
@@ -153,7 +153,8 @@ BEGIN
 				least(excluded.due, least(d.first_at, d.since, excluded.since) + 5 * pause),
 				CASE WHEN d.not_before < clock_timestamp() + interval '2 h' THEN d.not_before END),
 			reason = CASE
-				WHEN d.reason = 'approved' THEN d.reason
+				WHEN d.reason = 'approved' OR (d.reason = 'logged' AND $5 <> 'approved')
+					THEN d.reason
 				WHEN modest AND d.reason <> 'first load' THEN d.reason
 				ELSE excluded.reason
 			END

@@ -50,7 +50,7 @@ GRANT SELECT ON TABLE exact._plan TO exact_worker;
 CREATE FUNCTION exact._due_keys(division int)
 RETURNS TABLE (
 		entity text, reason text, due timestamptz, feed text, whole boolean, approved boolean,
-		first_load boolean)
+		logged boolean, first_load boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH RECURSIVE step AS (
@@ -75,10 +75,11 @@ AS $$
 				THEN '-infinity'
 			ELSE s.due
 		END,
-		e.feed, e.method <> 'sync', s.reason = 'approved', s.reason = 'first load'
+		e.feed, e.method <> 'sync', s.reason = 'approved', s.reason = 'logged',
+		s.reason = 'first load'
 	FROM step AS s
 	JOIN exact.entity_effective AS e ON e.entity = s.entity
-	WHERE (e.method <> 'sync' OR s.reason IN ('confirm', 'approved'))
+	WHERE (e.method <> 'sync' OR s.reason IN ('confirm', 'logged', 'approved'))
 		AND EXISTS (
 			SELECT FROM exact._enabled_feed AS f WHERE f.division = $1 AND f.feed = e.feed)
 		AND NOT EXISTS (
@@ -134,7 +135,8 @@ BEGIN
 				JOIN exact.entity_effective AS e ON e.entity = k.entity
 				WHERE k.division = c.division AND e.feed = c.feed
 					AND coalesce(k.not_before < clock_timestamp(), true)
-					AND (e.method <> 'sync' OR k.reason IN ('confirm', 'approved')))) AS unconfirmed
+					AND (e.method <> 'sync' OR k.reason IN ('confirm', 'logged', 'approved'))
+				)) AS unconfirmed
 		FROM exact.request AS q
 		LEFT JOIN scope AS c ON c.id = q.id
 		LEFT JOIN exact.division AS v ON v.division = c.division

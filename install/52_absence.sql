@@ -104,13 +104,17 @@ COMMENT ON FUNCTION exact._hold(int, text, bigint, text)
 REVOKE ALL ON FUNCTION exact._hold(int, text, bigint, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._hold(int, text, bigint, text) TO exact_worker;
 
--- Keys of a question leave it; a question without any has been answered.
+-- Keys of a question leave it (null: those of records that are deleted); a question without any has
+-- been answered.
 CREATE FUNCTION exact._leave_hold(division int, entity text, keys text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	DELETE FROM exact.held_key AS k
-	WHERE k.division = $1 AND k.entity = $2 AND k.key = ANY ($3);
+	WHERE k.division = $1 AND k.entity = $2
+		AND (k.key = ANY ($3) OR $3 IS NULL AND NOT EXISTS (
+			SELECT FROM exact.record AS r
+			WHERE r.division = $1 AND r.entity = $2 AND r.key = k.key AND NOT r.deleted));
 	UPDATE exact.held_delete AS h
 	SET state = 'returned', decided_by = 'later answers', decided_at = now()
 	WHERE h.division = $1 AND h.entity = $2 AND h.state = 'held' AND h.run IS NULL

@@ -205,7 +205,7 @@ AS $$
 	SELECT concat(
 		(SELECT format(' It is to be read again by its key since %s (%s).', exact._since(k.since),
 				coalesce(CASE
-					WHEN k.reason IN ('confirm', 'absent') THEN 'is it deleted?'
+					WHEN k.reason IN ('confirm', 'logged', 'absent') THEN 'is it deleted?'
 					WHEN k.reason = 'approved' THEN 'its delete was approved'
 					ELSE k.reason
 				END, 'asked for'))

@@ -198,7 +198,7 @@ exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage 
 			tombstones += exact_stage_delete(lane->division, of_feed, entity, NULL, keys, n,
 											 run, call, "sync/Deleted");
 		else
-			want_keys(lane, entity, keys, n, EXACT_DIRTY_CONFIRM);
+			want_keys(lane, entity, keys, n, EXACT_DIRTY_LOGGED);
 	}
 	return tombstones;
 }

@@ -58,6 +58,7 @@ typedef struct Keyed
 	bool		lines;			/* they are the lines of documents: the keys are these documents' */
 	bool		approved;		/* an operator has said that these keys are gone */
 	bool		unasked;		/* and nobody can be asked once more */
+	bool		logged;			/* the log of deletes names these keys */
 	bool		first;			/* a first load made the keys dirty */
 	int			ncanaries;		/* behind the keys: records that live, asked for beside them */
 	bool		canary_seen;	/* one of them was in the answer */
@@ -179,6 +180,7 @@ take_keys(Keyed *keyed, const ExactDirtyPick *picked)
 
 	keyed->whole = picked->whole;
 	keyed->approved = picked->approved;
+	keyed->logged = picked->logged;
 	keyed->first = picked->first;
 	keyed->nkeys = n;
 	keyed->keys = palloc((n + EXACT_CANARIES) * sizeof(char *));
@@ -260,7 +262,7 @@ delete_absent(Keyed *keyed, const char *entity, const char *line_entity, char **
 {
 	ExactLane  *lane = keyed->lane;
 	ExactAbsence absence = {.division = lane->division,.feed = keyed->feed->name,
-	.entity = entity,.approved = keyed->approved};
+	.entity = entity,.approved = keyed->approved || (keyed->logged && !keyed->incredible)};
 
 	if (keyed->incredible)
 	{

@@ -93,3 +93,20 @@ exact_absence_seen(int division, const char *entity, char **keys, int nkeys)
 	args[2] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
 	exact_sql(sql, 3, args);
 }
+
+void
+exact_absence_deleted(int division, const char *entity, const char *line_entity, char **keys,
+					  int nkeys)
+{
+	static const char sql[] =
+	"SELECT exact._leave_hold($1, h.entity, CASE WHEN h.entity = $2 THEN $4::text[] END)"
+	" FROM exact.held_delete h"
+	" WHERE h.division = $1 AND h.entity IN ($2, $3) AND h.state = 'held'";
+	ExactArg	args[4];
+
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text(entity);
+	args[2] = exact_arg_text(line_entity);
+	args[3] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
+	exact_sql(sql, 4, args);
+}

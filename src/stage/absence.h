@@ -16,7 +16,7 @@ typedef struct ExactAbsence
 	const char *entity;			/* of the records */
 	const char *doubt;			/* why the answer is not to be believed; NULL: it may be */
 	bool		passes;			/* but the next one may be */
-	bool		approved;		/* an operator has said that they are gone */
+	bool		approved;		/* an operator, or the log of deletes, says that they are gone */
 	/* results */
 	bool		again;			/* not believed, but the next answer may be: ask for them later */
 } ExactAbsence;
@@ -38,5 +38,12 @@ extern char **exact_absence_lined(int division, const char *lines, char **docume
 
 /* An answer shows these records: none of them is held any more. */
 extern void exact_absence_seen(int division, const char *entity, char **keys, int nkeys);
+
+/*
+ * These records were deleted, for a reason that needs no word; with line_entity, which may be NULL,
+ * the lines of these documents.
+ */
+extern void exact_absence_deleted(int division, const char *entity, const char *line_entity,
+								  char **keys, int nkeys);
 
 #endif

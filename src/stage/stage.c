@@ -488,5 +488,6 @@ exact_stage_delete(int division, const char *feed, const char *entity, const cha
 	exact_dead_letter_done(EXACT_DEAD_LETTER_READING, NULL, division, entity, keys, NULL, nkeys);
 	if (line_entity != NULL)
 		n += delete_keys(division, feed, line_entity, array, run, call, how, true);
+	exact_absence_deleted(division, entity, line_entity, keys, nkeys);
 	return n;
 }

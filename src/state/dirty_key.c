@@ -15,6 +15,7 @@
 
 static const char *const reasons[] = {
 	[EXACT_DIRTY_CONFIRM] = EXACT_DIRTY_CONFIRM_TEXT,
+	[EXACT_DIRTY_LOGGED] = EXACT_DIRTY_LOGGED_TEXT,
 	[EXACT_DIRTY_ABSENT] = EXACT_DIRTY_ABSENT_TEXT,
 	[EXACT_DIRTY_FIRST_LOAD] = EXACT_DIRTY_FIRST_LOAD_TEXT,
 	[EXACT_DIRTY_LINES_CHANGED] = EXACT_DIRTY_LINES_CHANGED_TEXT,
@@ -143,7 +144,7 @@ exact_dirty_key_pick(int division, const ExactDirtyWait *wait, int most, ExactDi
 	static const char sql[] =
 	"WITH g AS MATERIALIZED (SELECT * FROM exact._due_keys($1)),"
 	" next AS MATERIALIZED ("
-	"  SELECT g.entity, g.approved, g.first_load"
+	"  SELECT g.entity, g.approved, g.logged, g.first_load"
 	"  FROM g"
 	FREE_SQL
 	"  AND g.due <= clock_timestamp()"
@@ -151,9 +152,10 @@ exact_dirty_key_pick(int division, const ExactDirtyWait *wait, int most, ExactDi
 	" SELECT g.entity, k.key, g.feed, g.whole, g.approved,"
 	"  ARRAY(SELECT f.entity FROM exact._enabled_feed f"
 	"   WHERE f.division = $1 AND f.feed = g.feed),"
-	"  g.first_load"
+	"  g.first_load, g.logged"
 	" FROM next n"
-	" JOIN g ON (g.entity, g.approved, g.first_load) = (n.entity, n.approved, n.first_load)"
+	" JOIN g ON (g.entity, g.approved, g.logged, g.first_load)"
+	"  = (n.entity, n.approved, n.logged, n.first_load)"
 	" CROSS JOIN LATERAL ("
 	"  SELECT d.key, d.due, d.since"
 	"  FROM exact.dirty_key d"
@@ -177,6 +179,7 @@ exact_dirty_key_pick(int division, const ExactDirtyWait *wait, int most, ExactDi
 	picked->approved = exact_cell_bool(0, 5, false);
 	picked->names = exact_cell_texts(0, 6, &picked->nnames);
 	picked->first = exact_cell_bool(0, 7, false);
+	picked->logged = exact_cell_bool(0, 8, false);
 	picked->keys = palloc(picked->nkeys * sizeof(char *));
 	for (int i = 0; i < picked->nkeys; i++)
 		picked->keys[i] = exact_cell_text(i, 2);

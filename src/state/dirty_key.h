@@ -13,6 +13,7 @@
 typedef enum ExactDirtyReason
 {
 	EXACT_DIRTY_CONFIRM,		/* it seems to be gone, of an entity with row versions */
+	EXACT_DIRTY_LOGGED,			/* likewise, and the log of deletes names it */
 	EXACT_DIRTY_ABSENT,			/* likewise, of any other entity */
 	/* a first load: its reads leave the reserve of live traffic alone */
 	EXACT_DIRTY_FIRST_LOAD,
@@ -28,6 +29,7 @@ typedef enum ExactDirtyReason
  * alone: a notification, and the deletion that an operator has approved.
  */
 #define EXACT_DIRTY_CONFIRM_TEXT "confirm"
+#define EXACT_DIRTY_LOGGED_TEXT "logged"
 #define EXACT_DIRTY_ABSENT_TEXT "absent"
 #define EXACT_DIRTY_FIRST_LOAD_TEXT "first load"
 #define EXACT_DIRTY_LINES_CHANGED_TEXT "its transaction lines changed"
@@ -85,6 +87,7 @@ typedef struct ExactDirtyPick
 	int			nnames;
 	bool		whole;			/* records are to be read; else only which exist */
 	bool		approved;		/* an operator has said that they are gone */
+	bool		logged;			/* the log of deletes names them */
 	bool		first;			/* a first load made them dirty */
 	char	  **keys;
 	int			nkeys;
@@ -92,8 +95,8 @@ typedef struct ExactDirtyPick
 
 /*
  * The keys that are due longest, at most so many, of one entity and of one kind: an operator's
- * word, a first load's, or any other. First loads go last. False: none is due. When a key is due
- * stands in its row, so that an index serves the choice however many are dirty.
+ * word, the log's, a first load's, or any other. First loads go last. False: none is due. When a
+ * key is due stands in its row, so that an index serves the choice however many are dirty.
  */
 extern bool exact_dirty_key_pick(int division, const ExactDirtyWait *wait, int most,
 								 ExactDirtyPick *picked);

@@ -331,3 +331,33 @@ def test_two_hundred_thousand_keys(hub):
                     f"SELECT * FROM exact._due_keys({hub.exact.divisions[0]})")
     plan = json.loads(read[read.index("["):])[0]["Plan"]
     assert plan["Actual Rows"] == 1 and plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 2000, plan
+
+
+def test_the_log_names_what_is_held(hub):
+    """What the log of deletes names is deleted whatever is held, and the question ends with its last record."""
+    division, orders = hub.exact.divisions[0], "purchaseorder/PurchaseOrders"
+    alive = living_keys(hub, "purchaseorders")
+    hub.psql(f"SELECT exact._judge_absent({division}, 'purchaseorders', 'purchaseorders', ARRAY['{alive[0]}', "
+             f"'{alive[1]}'], 'a test', false, false)")
+    assert held(hub, "purchaseorders")[0]["records"] == 2
+    for key in alive[:2]:
+        hub.exact.change(division, orders, "delete", key)
+    hub.sync(60)
+    hub.wait_for("both are deleted", lambda: deleted(hub, "purchaseorders") == 2, 60)
+    assert not held(hub, "purchaseorders")
+    lines = hub.value("SELECT count(*) FROM exact.record WHERE entity = 'purchaseorderlines' AND NOT deleted "
+                      f"AND parent IN ('{alive[0]}', '{alive[1]}')")
+    assert lines == "0"
+
+
+def test_many_that_the_log_names(hub):
+    """Absence is not their only proof: they are asked for beside records that live, and not counted."""
+    division, orders = hub.exact.divisions[0], "purchaseorder/PurchaseOrders"
+    alive = living_keys(hub, "purchaseorders")
+    gone = alive[:len(alive) * 3 // 4]
+    assert len(gone) > 21
+    for key in gone:
+        hub.exact.change(division, orders, "delete", key)
+    hub.sync(60)
+    hub.wait_for("all are deleted", lambda: deleted(hub, "purchaseorders") == len(gone), 60)
+    assert not held(hub, "purchaseorders") and living_keys(hub, "purchaseorders") == alive[len(gone):]
