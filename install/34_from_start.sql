@@ -121,8 +121,8 @@ GRANT EXECUTE ON FUNCTION exact._notice_changes() TO exact_worker;
 
 -- What a new reason does to a key that is dirty already. Most take its place. Those that say
 -- nothing that the older one does not cover leave its word, unless that is "first load", which lets
--- others go first. What an operator or the log of deletes says stays. Two are of an answer that came
--- late: the key is as dirty as it was.
+-- others go first. What an operator or the log of deletes says stays. Two are of an answer that
+-- came late: the key is as dirty as it was.
 CREATE FUNCTION exact._want_keys(division int, entity text, keys text[], since timestamptz[],
 	reason text)
 RETURNS bigint
