@@ -18,6 +18,7 @@ CREATE TABLE exact.division_state (
 	hr_link_date text,
 	mark_generation int NOT NULL DEFAULT 1,
 	checked_at timestamptz,
+	blocking_status int NOT NULL DEFAULT 0,
 	paused_entities text[] NOT NULL DEFAULT '{}',
 	resumed_at timestamptz
 );
@@ -44,7 +45,10 @@ COMMENT ON COLUMN exact.division_state.hr_link_date
 	IS 'DivisionHRLinkUnlinkDate as last seen; likewise';
 COMMENT ON COLUMN exact.division_state.mark_generation
 	IS 'Raised when marks start anew: row versions of different generations do not compare';
-COMMENT ON COLUMN exact.division_state.checked_at IS 'When both dates were read last';
+COMMENT ON COLUMN exact.division_state.checked_at IS 'When these dates were read last';
+COMMENT ON COLUMN exact.division_state.blocking_status
+	IS 'BlockingStatus as read then; not 0: a backup, a conversion or a copy goes on in it, and '
+		'nothing is deleted because it is absent';
 COMMENT ON COLUMN exact.division_state.paused_entities IS 'Entities of it that an operator paused';
 COMMENT ON COLUMN exact.division_state.resumed_at IS 'Last exact.resume() of it';
 REVOKE ALL ON TABLE exact.division_state FROM PUBLIC;
@@ -162,9 +166,10 @@ CREATE TABLE exact.dirty_key (
 	entity text,
 	key text,
 	since timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	reason text,
+	reason text NOT NULL DEFAULT 'asked for',
 	first_at timestamptz,
 	not_before timestamptz,
+	due timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	PRIMARY KEY (division, entity, key)
 );
 COMMENT ON TABLE exact.dirty_key IS 'Records to be read again by their key';
@@ -179,6 +184,10 @@ COMMENT ON COLUMN exact.dirty_key.first_at
 	IS 'First of the notifications that no read has followed; null: there was one';
 COMMENT ON COLUMN exact.dirty_key.not_before
 	IS 'Not asked for again before: it alone was refused; null: it was not';
+COMMENT ON COLUMN exact.dirty_key.due
+	IS 'When it is to be read: notifications come in bursts, so after a pause in them';
+CREATE INDEX dirty_key_due ON exact.dirty_key (division, entity, reason, due);
+COMMENT ON INDEX exact.dirty_key_due IS 'Which are to be read next';
 REVOKE ALL ON TABLE exact.dirty_key FROM PUBLIC;
 GRANT SELECT ON TABLE exact.dirty_key TO exact_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE exact.dirty_key TO exact_worker;

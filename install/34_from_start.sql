@@ -121,7 +121,8 @@ GRANT EXECUTE ON FUNCTION exact._notice_changes() TO exact_worker;
 
 -- What a new reason does to a key that is dirty already. Most take its place. Those that say
 -- nothing that the older one does not cover leave its word, unless that is "first load", which lets
--- others go first. Two are of an answer that came late: the key is as dirty as it was.
+-- others go first. What an operator or the log of deletes says stays. Two are of an answer that
+-- came late: the key is as dirty as it was.
 CREATE FUNCTION exact._want_keys(division int, entity text, keys text[], since timestamptz[],
 	reason text)
 RETURNS bigint
@@ -131,17 +132,29 @@ DECLARE
 	modest CONSTANT boolean := reason IN (
 		'notified', 'first load', 'its transaction lines changed');
 	late CONSTANT boolean := reason IN ('sent before its deletion', 'older than what is stored');
+	-- after a pause in the notifications, at the latest five such pauses after the first
+	pause CONSTANT interval := CASE
+		WHEN reason = 'notified'
+			THEN coalesce(current_setting('exact_databricks.debounce', true), '2s')
+		ELSE '0'
+	END;
 	n bigint;
 BEGIN
-	INSERT INTO exact.dirty_key AS d (division, entity, key, since, reason)
-	SELECT $1, $2, u.key, max(coalesce(u.since, clock_timestamp())), $5
+	INSERT INTO exact.dirty_key AS d (division, entity, key, since, reason, due)
+	SELECT $1, $2, u.key, max(coalesce(u.since, clock_timestamp())), $5,
+		max(coalesce(u.since, clock_timestamp())) + pause
 	FROM unnest(keys, $4) AS u (key, since)
 	WHERE u.key IS NOT NULL
 	GROUP BY u.key
 	ON CONFLICT ON CONSTRAINT dirty_key_pkey DO UPDATE
 		SET since = greatest(least(d.since, clock_timestamp()), excluded.since),
 			first_at = least(d.first_at, d.since, excluded.since),
+			due = greatest(
+				least(excluded.due, least(d.first_at, d.since, excluded.since) + 5 * pause),
+				CASE WHEN d.not_before < clock_timestamp() + interval '2 h' THEN d.not_before END),
 			reason = CASE
+				WHEN d.reason = 'approved' OR (d.reason = 'logged' AND $5 <> 'approved')
+					THEN d.reason
 				WHEN modest AND d.reason <> 'first load' THEN d.reason
 				ELSE excluded.reason
 			END

@@ -10,7 +10,7 @@ BEGIN
 	IF held.id IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX018',
 			MESSAGE = format('there is no change %s', coalesce(change_id::text, 'null')),
-			HINT = 'SELECT id, division, entity, cardinality(keys), reason FROM exact.held_delete '
+			HINT = 'SELECT id, division, entity, records, reason FROM exact.held_delete '
 				'WHERE state = ''held''.';
 	ELSIF held.state <> 'held' THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX018',
@@ -23,7 +23,7 @@ BEGIN
 	WHERE h.id = held.id;
 	PERFORM exact._request_done(CASE decision WHEN 'approved' THEN 'approve' ELSE 'reject' END,
 		held.division, held.entity,
-		format('%s deletes %s', cardinality(held.keys), decision),
+		format('%s deletes %s', held.records, decision),
 		jsonb_build_object('change', held.id));
 	RETURN held;
 END
@@ -32,21 +32,38 @@ COMMENT ON FUNCTION exact._decide(bigint, text)
 	IS 'Records the decision about held deletes; EX018 when there is nothing to decide';
 REVOKE ALL ON FUNCTION exact._decide(bigint, text) FROM PUBLIC;
 
+-- Each record is asked for once more where it can be: one that is there again stays. Lines of
+-- expanded documents are asked for by these.
 CREATE FUNCTION exact.approve(change_id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	held exact.held_delete := exact._decide(change_id, 'approved');
+	portion CONSTANT int := 10000;
+	held exact.held_delete;
+	asked text;
+	wanted text[] := '{}';
 BEGIN
-	-- Where a record can be asked for by its key it is, once more: one that is there again stays.
-	PERFORM exact._want_keys(held.division, held.entity, held.keys, NULL,
-		CASE
-			WHEN e.plain_resource IS NULL OR e.plain_key IS NULL THEN 'approved'
-			WHEN e.method = 'sync' THEN 'confirm'
-			ELSE 'absent'
-		END)
-	FROM exact.entity_effective AS e
-	WHERE e.entity = held.entity;
+	SELECT * INTO held FROM exact.held_delete AS h WHERE h.id = change_id FOR UPDATE;
+	FOR asked IN
+		SELECT CASE
+				WHEN e.method = 'expanded' AND e.row_kind = 'line' THEN r.parent
+				ELSE r.key
+			END
+		FROM exact._held_record AS r
+		JOIN exact.entity_effective AS e ON e.entity = r.entity
+		WHERE r.id = held.id AND held.state = 'held'
+			AND r.division = held.division AND r.entity = held.entity
+	LOOP
+		wanted := wanted || asked;
+		IF cardinality(wanted) = portion THEN
+			PERFORM exact._want_keys(held.division, held.entity, wanted, NULL, 'approved');
+			wanted := '{}';
+		END IF;
+	END LOOP;
+	PERFORM exact._want_keys(held.division, held.entity, wanted, NULL, 'approved')
+	WHERE wanted <> '{}';
+	PERFORM exact._decide(change_id, 'approved');
+	DELETE FROM exact.held_key AS k WHERE k.held = change_id;
 	PERFORM exact._wake('fetcher');
 END
 $$;

@@ -44,6 +44,55 @@ COMMENT ON VIEW exact._plan IS 'Every feed that the fetcher reads, and where it 
 REVOKE ALL ON TABLE exact._plan FROM PUBLIC;
 GRANT SELECT ON TABLE exact._plan TO exact_worker;
 
+-- An entity with row versions is only asked whether a record still exists. A key from a time that
+-- is still to come was dirty before the clock was set back: it is due now; no delay is longer than
+-- an hour.
+CREATE FUNCTION exact._due_keys(division int)
+RETURNS TABLE (
+		entity text, reason text, due timestamptz, feed text, whole boolean, approved boolean,
+		logged boolean, first_load boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH RECURSIVE step AS (
+		(SELECT k.entity, k.reason, k.due, k.since
+		FROM exact.dirty_key AS k
+		WHERE k.division = $1
+		ORDER BY k.entity, k.reason, k.due
+		LIMIT 1)
+		UNION ALL
+		SELECT n.*
+		FROM step AS s
+		CROSS JOIN LATERAL (
+			SELECT k.entity, k.reason, k.due, k.since
+			FROM exact.dirty_key AS k
+			WHERE k.division = $1 AND (k.entity, k.reason) > (s.entity, s.reason)
+			ORDER BY k.entity, k.reason, k.due
+			LIMIT 1) AS n
+	)
+	SELECT s.entity, s.reason,
+		CASE
+			WHEN s.since > clock_timestamp() OR s.due > clock_timestamp() + interval '2 h'
+				THEN '-infinity'
+			ELSE s.due
+		END,
+		e.feed, e.method <> 'sync', s.reason = 'approved', s.reason = 'logged',
+		s.reason = 'first load'
+	FROM step AS s
+	JOIN exact.entity_effective AS e ON e.entity = s.entity
+	WHERE (e.method <> 'sync' OR s.reason IN ('confirm', 'logged', 'approved'))
+		AND EXISTS (
+			SELECT FROM exact._enabled_feed AS f WHERE f.division = $1 AND f.feed = e.feed)
+		AND NOT EXISTS (
+			SELECT FROM exact.division_state AS d
+			JOIN exact.entity_effective AS x ON x.entity = ANY (d.paused_entities)
+			WHERE d.division = $1 AND x.feed = e.feed)
+$$;
+COMMENT ON FUNCTION exact._due_keys(int)
+	IS 'Of each entity and reason, when the first of its dirty keys that a keyed read settles is '
+		'due; whole: records are read, else only which exist';
+REVOKE ALL ON FUNCTION exact._due_keys(int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._due_keys(int) TO exact_worker;
+
 CREATE FUNCTION exact._settle_requests() RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -86,7 +135,8 @@ BEGIN
 				JOIN exact.entity_effective AS e ON e.entity = k.entity
 				WHERE k.division = c.division AND e.feed = c.feed
 					AND coalesce(k.not_before < clock_timestamp(), true)
-					AND (e.method <> 'sync' OR k.reason IN ('confirm', 'approved')))) AS unconfirmed
+					AND (e.method <> 'sync' OR k.reason IN ('confirm', 'logged', 'approved'))
+				)) AS unconfirmed
 		FROM exact.request AS q
 		LEFT JOIN scope AS c ON c.id = q.id
 		LEFT JOIN exact.division AS v ON v.division = c.division

@@ -137,9 +137,12 @@ BEGIN
 		FROM ranked AS l
 		WHERE NOT l.named
 		UNION ALL
-		SELECT h.division, h.entity, CASE WHEN cardinality(h.keys) = 1 THEN h.keys[1] END, 'held',
-			format('deletes wait for a yes or no (%s): exact.approve(%s)', h.reason, h.id),
-			NULL, NULL, NULL, cardinality(h.keys)::bigint, h.found_at, NULL
+		SELECT h.division, h.entity,
+			CASE WHEN h.records = 1 THEN (
+				SELECT min(r.key) FROM exact._held_record AS r
+				WHERE r.id = h.id AND r.division = h.division AND r.entity = h.entity) END,
+			'held', format('deletes wait for a yes or no (%s): exact.approve(%s)', h.reason, h.id),
+			NULL, NULL, NULL, h.records, h.found_at, NULL
 		FROM exact.held_delete AS h
 		JOIN exact.division AS d ON d.division = h.division AND d.workspace = $1
 		WHERE h.state = 'held'

@@ -205,7 +205,7 @@ AS $$
 	SELECT concat(
 		(SELECT format(' It is to be read again by its key since %s (%s).', exact._since(k.since),
 				coalesce(CASE
-					WHEN k.reason IN ('confirm', 'absent') THEN 'is it deleted?'
+					WHEN k.reason IN ('confirm', 'logged', 'absent') THEN 'is it deleted?'
 					WHEN k.reason = 'approved' THEN 'its delete was approved'
 					ELSE k.reason
 				END, 'asked for'))
@@ -236,9 +236,10 @@ AS $$
 		(SELECT format(
 				' Its delete is held since %s, one of %s (%s); SELECT exact.approve(%s) deletes '
 					'them, exact.reject(%s) keeps them.',
-				exact._since(h.found_at), cardinality(h.keys), h.reason, h.id, h.id)
-			FROM exact.held_delete AS h
-			WHERE h.division = $1 AND h.entity = $2 AND h.state = 'held' AND h.keys @> ARRAY[$3]
+				exact._since(r.since), h.records, h.reason, h.id, h.id)
+			FROM exact._held_record AS r
+			JOIN exact.held_delete AS h ON h.id = r.id
+			WHERE r.division = $1 AND r.entity = $2 AND r.key = $3 AND h.state = 'held'
 			LIMIT 1),
 		(SELECT format(' A %s of it is put aside since %s (%s); %s.',
 				CASE l.side WHEN 'reading' THEN 'row' ELSE 'version' END, exact._since(l.at),

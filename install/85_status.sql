@@ -187,7 +187,7 @@ WITH worker AS (
 		OR s.silent_since IS NOT NULL
 	GROUP BY s.division
 ), held AS (
-	SELECT h.division, min(h.id) AS id, sum(cardinality(h.keys)) AS records,
+	SELECT h.division, min(h.id) AS id, sum(h.records) AS records,
 		min(h.found_at) AS since, (array_agg(h.entity ORDER BY h.id))[1] AS entity
 	FROM exact.held_delete AS h
 	WHERE h.state = 'held'

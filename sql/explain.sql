@@ -147,9 +147,10 @@ SELECT pg_temp.explain(9000001, 'items', '7a31f0de-0000-4000-8000-000000000001')
 UPDATE exact.division SET workspace = 'dry' WHERE division = 9000001;
 INSERT INTO exact.dirty_key (division, entity, key, since, reason)
 VALUES (9000001, 'items', '7a31f0de-0000-4000-8000-000000000001', '2026-11-22 14:11', 'confirm');
-INSERT INTO exact.held_delete (id, division, entity, keys, alive, reason, found_at)
-VALUES (-7, 9000001, 'items', '{x,7a31f0de-0000-4000-8000-000000000001}', 2, '2 of 2 are absent',
-	'2026-11-22 14:12');
+INSERT INTO exact.held_delete (id, division, entity, records, alive, reason, found_at)
+VALUES (-7, 9000001, 'items', 2, 2, '2 of 2 are absent', '2026-11-22 14:12');
+INSERT INTO exact.held_key (division, entity, key, held, doubted, since)
+VALUES (9000001, 'items', '7a31f0de-0000-4000-8000-000000000001', -7, false, '2026-11-22 14:12');
 INSERT INTO exact.division_state (division, state, since, reason)
 VALUES (9000001, 'paused', '2026-11-22 04:05', 'paused by dba');
 SELECT pg_temp.explain(9000001, 'items', '7a31f0de-0000-4000-8000-000000000001');

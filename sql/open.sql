@@ -70,11 +70,16 @@ VALUES ('pond', 'purchaseentrylines', now(), 'permission denied', NULL),
 SELECT division, entity, key, state, reason, year, period, amount, records,
 	to_char(since AT TIME ZONE 'UTC', 'HH24:MI') AS since, seq
 FROM exact._open_rows('pond');
-INSERT INTO exact.held_delete (id, division, entity, keys, alive, reason)
-VALUES (-1, 9000002, 'items', '{x,y}', 30, '2 of 30 are absent'),
-	(-2, 9000001, 'items', '{z}', 1, 'an empty answer');
+INSERT INTO exact.held_delete (id, division, entity, records, alive, reason)
+VALUES (-1, 9000002, 'items', 2, 30, '2 of 30 are absent'),
+	(-2, 9000001, 'items', 1, 1, 'an empty answer');
+INSERT INTO exact.record (division, entity, key, hash, seq, slot, batch, ord)
+VALUES (9000001, 'items', 'z', '\x00', 1, 0, -99, 0);
+INSERT INTO exact.held_key (division, entity, key, held, doubted)
+VALUES (9000001, 'items', 'z', -2, false);
 SELECT entity, key, state, reason, records, seq FROM exact._open_rows('sea');
 DELETE FROM exact.held_delete;
+DELETE FROM exact.record WHERE key = 'z';
 
 -- complete up to: the run's start, or what is known and not there
 UPDATE exact.feed_state

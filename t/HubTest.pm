@@ -86,7 +86,7 @@ sub complete
 			  . "WHERE r.hash IS NULL AND NOT r.deleted), "
 			  . "(SELECT 'keys wait: ' || string_agg(k.entity || ' ' || k.key || ' ' || k.reason, ', ') "
 			  . "FROM exact.dirty_key AS k), "
-			  . "(SELECT 'held: ' || string_agg(h.entity || ' ' || cardinality(h.keys) || ' of ' || h.alive || ' ' || "
+			  . "(SELECT 'held: ' || string_agg(h.entity || ' ' || h.records || ' of ' || h.alive || ' ' || "
 			  . "h.reason, ', ') FROM exact.held_delete AS h WHERE h.state = 'held'))");
 	};
 	return eval { wait_until('everything is delivered and nothing is unknown', sub {

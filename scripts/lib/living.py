@@ -26,13 +26,11 @@ def decide(hub):
     What is held, as an operator decides who looks the records up in Exact Online: what is gone there may go, else all
     of them stay. How many questions there were.
     """
-    held = hub.query("SELECT id, division, entity, keys FROM exact.held_delete WHERE state = 'held' ORDER BY id")
+    held = hub.query("SELECT h.id, h.division, h.entity, array_agg(r.key) AS keys FROM exact.held_delete AS h "
+                     "JOIN exact.held AS r ON r.id = h.id WHERE h.state = 'held' GROUP BY h.id ORDER BY h.id")
     for question in held:
         division, entity = question["division"], question["entity"]
         gone = set(question["keys"]) <= dead_keys(hub.exact, division, entity)
-        if RESOURCES[entity].kind == "part":    # of lines that were read alone, the keys of their documents
-            document = next(name for name, table in RESOURCES.items() if table.resource == RESOURCES[entity].document)
-            gone = gone or set(question["keys"]) <= dead_keys(hub.exact, division, document)
         hub.psql(f"SELECT exact.{'approve' if gone else 'reject'}({question['id']})")
         say(f"held           {len(question['keys'])} deletes of {entity} in division {division}: "
             f"{'approved' if gone else 'rejected'}")

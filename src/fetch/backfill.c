@@ -174,7 +174,8 @@ exact_backfill_ready_at(ExactRun *live)
 	const char *why;
 
 	if (b == NULL || !b->present || !live->present || live->paused || live->def == NULL ||
-		live->paging || live->complete_at == 0)
+		live->paging || live->complete_at == 0 ||
+		(b->whole && live->lane->blocking_status != 0))
 		return PG_INT64_MAX;
 	b->def = live->def;
 	b->enabled = live->enabled;

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "executor/spi.h"
+#include "utils/guc.h"
 
 #include "base/errors.h"
 #include "base/sql.h"
@@ -17,14 +18,14 @@
 #include "exact_online/odata_value.h"
 #include "fetch/deletes.h"
 #include "fetch/lane.h"
+#include "stage/absence.h"
 #include "stage/aside.h"
 #include "stage/stage.h"
 #include "state/dirty_key.h"
 #include "state/feed_state.h"
 #include "worker/self.h"
 
-#define HELD_FROM 20			/* absent records, and */
-#define HELD_SHARE 20			/* one in so many of the entity's: more than both are held */
+#define PORTION 10000			/* keys that are taken into memory at a time */
 
 /* Marks keys as dirty and lets the lane look at once. */
 static void
@@ -197,147 +198,204 @@ exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage 
 			tombstones += exact_stage_delete(lane->division, of_feed, entity, NULL, keys, n,
 											 run, call, "sync/Deleted");
 		else
-			want_keys(lane, entity, keys, n, EXACT_DIRTY_CONFIRM);
+			want_keys(lane, entity, keys, n, EXACT_DIRTY_LOGGED);
 	}
 	return tombstones;
 }
 
 /* ---- what a complete read does not show ---- */
 
-/*
- * Why so many absent keys are not believed; NULL: they are. *rejected: an operator has refused
- * them before.
- */
-static const char *
-why_held(const ExactRun *run, const char *entity, ExactArg keys, int n, int64 *alive,
-		 bool *rejected)
+/* Lines of these documents that the run did not show. */
+static uint64
+find_lines(const ExactRun *run, const char *lines, char **documents, int ndocuments)
 {
 	static const char sql[] =
-	"SELECT"
-	"  (SELECT count(*) FROM exact.record"
-	"   WHERE division = $1 AND entity = $2 AND NOT deleted),"
-	"  EXISTS (SELECT FROM exact.token t"
-	"   JOIN exact.division d ON d.app = t.app"
-	"   WHERE d.division = $1 AND t.origin = 'authorize' AND t.issued_at > $3),"
-	"  EXISTS (SELECT FROM exact.held_delete h"
-	"   WHERE h.division = $1 AND h.entity = $2 AND h.state = 'rejected' AND h.keys @> $4::text[]),"
-	"  (SELECT reason FROM exact.held_delete h"
-	"   WHERE h.division = $1 AND h.entity = $2 AND h.state = 'held')";
+	"WITH seen AS MATERIALIZED ("
+	"  SELECT unnest($5::text[]) AS key"
+	"  UNION"
+	"  SELECT key FROM exact.seen_document WHERE division = $1 AND feed = $6 AND run = $3)"
+	" SELECT l.key"
+	" FROM seen"
+	" JOIN LATERAL (SELECT key, run, first_seen"
+	"  FROM exact.record r"
+	"  WHERE r.division = $1 AND r.entity = $2 AND r.parent = seen.key AND NOT r.deleted"
+	"  OFFSET 0) l ON coalesce(l.run, 0) < $3 AND l.first_seen < $4";
+	ExactArg	args[6];
+	int			level = exact_sql_index_nest_level();
+	uint64		n;
+
+	args[0] = exact_arg_int4(run->lane->division);
+	args[1] = exact_arg_text(lines);
+	args[2] = exact_arg_int8(run->run);
+	args[3] = exact_arg_time(run->run_started_at);
+	args[4] = exact_arg_text_array((const char *const *) documents, NULL, ndocuments);
+	args[5] = exact_arg_text(run->name);
+	n = exact_sql(sql, 6, args);
+	AtEOXact_GUC(true, level);
+	return n;
+}
+
+/* Keys of the documents on a page of a combined set, of whose lines it may show the rest. */
+static char **
+documents_of(const ExactFeedEntity *lines, const ExactPage *page, int *n)
+{
+	char	  **keys = palloc((page->nrecords + 1) * sizeof(char *));
+
+	*n = 0;
+	for (int i = 0; i < page->nrecords; i++)
+	{
+		char	   *key = exact_feed_key(&page->records[i], lines->parent);
+
+		if (key != NULL)
+			keys[(*n)++] = key;
+	}
+	return keys;
+}
+
+static void
+keep_documents(const ExactRun *run, char **documents, int ndocuments)
+{
+	static const char sql[] =
+	"INSERT INTO exact.seen_document (division, feed, run, key)"
+	" SELECT DISTINCT $1::int, $2, $3::bigint, unnest($4::text[])"
+	" ON CONFLICT DO NOTHING";
 	ExactArg	args[4];
 
 	args[0] = exact_arg_int4(run->lane->division);
-	args[1] = exact_arg_text(entity);
-	args[2] = run->whole_at ? exact_arg_time(run->whole_at) : exact_arg_null(TIMESTAMPTZOID);
-	args[3] = keys;
+	args[1] = exact_arg_text(run->name);
+	args[2] = exact_arg_int8(run->run);
+	args[3] = exact_arg_text_array((const char *const *) documents, NULL, ndocuments);
 	exact_sql(sql, 4, args);
-	*alive = exact_cell_int8(0, 1, 0);
-	*rejected = exact_cell_bool(0, 3, false);
-	if (!exact_cell_isnull(0, 4))
-		return exact_cell_text(0, 4);	/* nobody has decided yet */
-	if (exact_cell_bool(0, 2, false))
-		return "somebody consented anew since they were last seen";
-	if (run->run_rows == 0)
-		return "the answer was empty";
-	if (n > HELD_FROM && (int64) n * HELD_SHARE > *alive)
-		return "more than 20 records and 5 % of the entity";
-	return NULL;
 }
 
-/*
- * An empty answer for a table that is not, more than 20 keys and 5 % of it, or anything at all
- * after somebody consented anew is more likely a fault or a lost right than the end of so many
- * records: they are held until an operator says yes. What an operator has refused is not asked
- * again.
- */
-static bool
-hold(const ExactRun *run, const char *entity, char **keys, int n)
+static void
+forget_documents(const ExactRun *run)
 {
 	static const char sql[] =
-	"INSERT INTO exact.held_delete AS h (division, entity, keys, alive, reason, run)"
-	" VALUES ($1, $2, $3::text[], $4, $5, $6)"
-	" ON CONFLICT (division, entity) WHERE state = 'held' DO UPDATE SET"
-	"  keys = excluded.keys,"
-	"  alive = excluded.alive,"
-	"  reason = excluded.reason,"
-	"  run = excluded.run,"
-	"  found_at = now()"
-	" RETURNING id";
-	ExactArg	args[6];
-	const char *why;
-	int64		alive;
-	bool		rejected;
+	"DELETE FROM exact.seen_document WHERE division = $1 AND feed = $2 AND run <= $3";
+	ExactArg	args[3];
 
-	args[2] = exact_arg_text_array((const char *const *) keys, NULL, n);
-	why = why_held(run, entity, args[2], n, &alive, &rejected);
-	if (rejected)
-		return true;
-	if (why == NULL)
-		return false;
 	args[0] = exact_arg_int4(run->lane->division);
-	args[1] = exact_arg_text(entity);
-	args[3] = exact_arg_int8(alive);
-	args[4] = exact_arg_text(why);
-	args[5] = exact_arg_int8(run->run);
-	exact_sql(sql, 6, args);
-	exact_log(LOG, "alarm division=%d entity=%s absent=%d of=" INT64_FORMAT
-			  " held=" INT64_FORMAT " reason=\"%s\"",
-			  run->lane->division, entity, n, alive, exact_cell_int8(0, 1, 0), why);
-	return true;
+	args[1] = exact_arg_text(run->name);
+	args[2] = exact_arg_int8(run->run);
+	exact_sql(sql, 3, args);
 }
 
-/*
- * What the run did not see of an entity; header: of a combined set. Keys are column 1 of the
- * result.
- */
-static uint64
-find_absent(const ExactRun *run, const ExactFeedEntity *entity, const char *header,
-			bool of_documents)
+/* Has these keys asked for, or deletes what may be deleted where nobody can be asked. */
+static int
+settle_absent(const ExactRun *run, const ExactFeedEntity *entity, char **keys, int nkeys,
+			  int64 call)
 {
-	static const char records_sql[] =
-	"SELECT key"
-	" FROM exact.record"
-	" WHERE division = $1 AND entity = $2 AND NOT deleted"
-	" AND coalesce(run, 0) < $3 AND first_seen < $4";
-	/* where lines are read without their documents: the documents whose lines are missing */
-	static const char documents_sql[] =
-	"SELECT DISTINCT parent"
-	" FROM exact.record"
-	" WHERE division = $1 AND entity = $2 AND NOT deleted"
-	" AND coalesce(run, 0) < $3 AND first_seen < $4 AND parent IS NOT NULL";
-	static const char lines_sql[] =
-	"WITH seen AS ("
-	"  SELECT key FROM exact.record WHERE division = $1 AND entity = $2 AND run = $3"
-	"  UNION"
-	"  SELECT parent FROM exact.record WHERE division = $1 AND entity = $5 AND run = $3)"
-	" SELECT l.key"
-	" FROM seen"
-	" JOIN exact.record l ON l.division = $1 AND l.entity = $5 AND l.parent = seen.key"
-	" WHERE NOT l.deleted AND coalesce(l.run, 0) < $3 AND l.first_seen < $4";
-	ExactArg	args[5];
+	const ExactFeed *feed = run->def;
+	ExactAbsence absence = {.division = run->lane->division,.feed = feed->name,
+	.entity = entity->name};
+
+	if (entity->plain_resource != NULL && entity->plain_key != NULL)
+	{
+		want_keys(run->lane, entity->name, keys, nkeys,
+				  feed->method == EXACT_FEED_SYNC ? EXACT_DIRTY_CONFIRM : EXACT_DIRTY_ABSENT);
+		return 0;
+	}
+	keys = exact_absence_judge(&absence, keys, nkeys, &nkeys);
+	return nkeys == 0 ? 0 : exact_stage_delete(run->lane->division, feed->name, entity->name, NULL,
+											   keys, nkeys, run->run, call,
+											   "absent from a complete read");
+}
+
+/* In a run from a mark, only lines of the documents that it did see are absent. */
+static int
+absent_lines(const ExactRun *run, const ExactFeedEntity *lines, const ExactPage *page,
+			 bool last, int64 call)
+{
+	char	  **documents;
+	char	  **keys;
+	uint64		found;
+	int			n;
+
+	if (run->run_rows == 0)
+		return 0;
+	documents = documents_of(lines, page, &n);
+	if (!last)
+	{
+		keep_documents(run, documents, n);
+		return 0;
+	}
+	found = find_lines(run, lines->name, documents, n);
+	if (found > 0)
+		keys = take_keys(0, found, 1, &n);
+	if (run->run_rows > page->nrecords)
+		forget_documents(run);
+	return found == 0 ? 0 : settle_absent(run, lines, keys, n, call);
+}
+
+/* May what the run did not see of an entity be asked for? Else it is held, or was refused. */
+static bool
+is_believed(const ExactRun *run, const char *entity)
+{
+	static const char sql[] =
+	"SELECT j.absent, j.believed, j.held, j.reason, j.alive"
+	" FROM exact._judge_run($1, $2, $3, $4, $5, $6) j";
+	ExactArg	args[6];
 
 	args[0] = exact_arg_int4(run->lane->division);
-	args[1] = exact_arg_text(run->whole ? entity->name : header);
+	args[1] = exact_arg_text(entity);
 	args[2] = exact_arg_int8(run->run);
 	args[3] = exact_arg_time(run->run_started_at);
-	args[4] = exact_arg_text(entity->name);
-	if (!run->whole)
-		return exact_sql(lines_sql, 5, args);
-	return exact_sql(of_documents ? documents_sql : records_sql, 4, args);
+	args[4] = exact_arg_int8(run->run_rows);
+	args[5] = run->whole_at ? exact_arg_time(run->whole_at) : exact_arg_null(TIMESTAMPTZOID);
+	exact_sql(sql, 6, args);
+	if (!exact_cell_isnull(0, 3))
+		exact_log(LOG, "alarm division=%d entity=%s absent=" INT64_FORMAT " of=" INT64_FORMAT
+				  " held=" INT64_FORMAT " reason=\"%s\"",
+				  run->lane->division, entity, exact_cell_int8(0, 1, 0),
+				  exact_cell_int8(0, 5, 0), exact_cell_int8(0, 3, 0), exact_cell_text(0, 4));
+	return exact_cell_bool(0, 2, false);
 }
 
-/* A whole read shows them all again: the question to the operator is answered. */
-static void
-end_hold(const ExactRun *run, const char *entity)
+/*
+ * What the run did not see of an entity, in portions: a table of ten million records is not taken
+ * into memory. of_documents: the documents of these lines.
+ */
+static int
+absent_records(const ExactRun *run, const ExactFeedEntity *entity, bool of_documents, int64 call)
 {
-	static const char sql[] =
-	"UPDATE exact.held_delete"
-	" SET state = 'returned', decided_by = 'a complete read', decided_at = now()"
-	" WHERE division = $1 AND entity = $2 AND state = 'held'";
-	ExactArg	args[2];
+#define ABSENT_SQL(key) \
+	"SELECT DISTINCT r." key \
+	" FROM exact.record r" \
+	" WHERE r.division = $1 AND r.entity = $2 AND NOT r.deleted AND r." key " > $5" \
+	" AND coalesce(r.run, 0) < $3 AND r.first_seen < $4" \
+	" AND NOT EXISTS (SELECT FROM exact._held_record h" \
+	"  WHERE h.division = $1 AND h.entity = $2 AND h.key = r.key AND h.state = 'rejected'" \
+	"  OFFSET 0)" \
+	" ORDER BY 1 LIMIT " CppAsString2(PORTION)
+	static const char records_sql[] = ABSENT_SQL("key");
+	static const char documents_sql[] = ABSENT_SQL("parent");
+	const char *last = "";
+	int			tombstones = 0;
+	ExactArg	args[5];
+	char	  **keys;
+	int			n;
 
 	args[0] = exact_arg_int4(run->lane->division);
-	args[1] = exact_arg_text(entity);
-	exact_sql(sql, 2, args);
+	args[1] = exact_arg_text(entity->name);
+	args[2] = exact_arg_int8(run->run);
+	args[3] = exact_arg_time(run->run_started_at);
+	do
+	{
+		int			level = exact_sql_index_nest_level();
+		uint64		found;
+
+		args[4] = exact_arg_text(last);
+		found = exact_sql(of_documents ? documents_sql : records_sql, 5, args);
+		AtEOXact_GUC(true, level);
+		if (found == 0)
+			break;
+		keys = take_keys(0, found, 1, &n);
+		last = keys[n - 1];
+		tombstones += settle_absent(run, entity, keys, n, call);
+	}
+	while (n == PORTION);
+	return tombstones;
 }
 
 /*
@@ -346,7 +404,8 @@ end_hold(const ExactRun *run, const char *entity)
  * over everything, of every record.
  */
 int
-exact_deletes_absent(const ExactRun *run, int64 call)
+exact_deletes_absent(const ExactRun *run, const ExactPage *page, bool last,
+					 int64 call)
 {
 	const ExactFeed *feed = run->def;
 	const char *header = NULL;
@@ -356,35 +415,18 @@ exact_deletes_absent(const ExactRun *run, int64 call)
 	{
 		const ExactFeedEntity *entity = &feed->entities[e];
 		bool		of_documents = exact_feed_is_document_line(feed, entity);
-		const ExactFeedEntity *asked = of_documents ? &feed->entities[0] : entity;
-		uint64		found;
-		char	  **keys;
-		int			n;
 
 		if (entity->row_kind == EXACT_FEED_HEADER)
 			header = entity->name;
-		if (of_documents && (!run->whole || run->enabled[0]))
-			continue;			/* they go with their documents */
-		if (!run->enabled[e] ||
-			(!run->whole && (entity->row_kind != EXACT_FEED_LINE || header == NULL)))
-			continue;
-		found = find_absent(run, entity, header, of_documents);
-		if (found == 0)
+		if (!run->enabled[e] || (of_documents && (!run->whole || run->enabled[0])))
+			continue;			/* lines of documents go with these */
+		if (run->whole)
 		{
-			if (run->whole)
-				end_hold(run, asked->name);
-			continue;
+			if (last && is_believed(run, entity->name))
+				tombstones += absent_records(run, entity, of_documents, call);
 		}
-		keys = take_keys(0, found, 1, &n);
-		if (run->whole && hold(run, asked->name, keys, n))
-			continue;
-		if (asked->plain_resource != NULL && asked->plain_key != NULL)
-			want_keys(run->lane, asked->name, keys, n,
-					  feed->method == EXACT_FEED_SYNC ? EXACT_DIRTY_CONFIRM : EXACT_DIRTY_ABSENT);
-		else
-			tombstones += exact_stage_delete(run->lane->division, feed->name, entity->name, NULL,
-											 keys, n, run->run, call,
-											 "absent from a complete read");
+		else if (entity->row_kind == EXACT_FEED_LINE && header != NULL)
+			tombstones += absent_lines(run, entity, page, last, call);
 	}
 	return tombstones;
 }

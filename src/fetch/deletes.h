@@ -21,9 +21,11 @@ extern void exact_deletes_log_wanted(const ExactLane *lane, TimestampTz first, T
 extern int	exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage *page,
 									int64 run, int64 call);
 /*
- * In a unit, at the end of a complete run: what was not seen in it is to be confirmed (deleted at
- * once where no keyed read exists, held in great numbers). Returns tombstones.
+ * In a unit, with each page of a run, which is staged: with the last one, what was not seen in the
+ * run is to be confirmed (deleted at once where no keyed read exists, held in great numbers).
+ * run_rows are those with this page. Returns tombstones.
  */
-extern int	exact_deletes_absent(const ExactRun *run, int64 call);
+extern int	exact_deletes_absent(const ExactRun *run, const ExactPage *page, bool last,
+								 int64 call);
 
 #endif

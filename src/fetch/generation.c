@@ -41,12 +41,19 @@ exact_generation_compare(ExactLane *lane, const ExactFeed *feed, const ExactPage
 	{
 		const ExactSlice *values = page->records[i].values;
 		int64		code;
+		int64		blocking = 0;
 
 		if (!exact_odata_int64(values[EXACT_DIVISIONS_CODE], &code) || code != lane->division)
 			continue;
+		exact_odata_int64(values[EXACT_DIVISIONS_BLOCKING_STATUS], &blocking);
+		if (blocking != lane->blocking_status)
+			exact_log(LOG, "division=%d blocking_status=" INT64_FORMAT " before=%d",
+					  lane->division, blocking, lane->blocking_status);
+		lane->blocking_status = (int) blocking;
 		if (exact_division_state_dates(lane->division,
 									   exact_odata_string(values[EXACT_DIVISIONS_MOVE_DATE]),
-									   exact_odata_string(values[EXACT_DIVISIONS_HR_LINK_DATE]))
+									   exact_odata_string(values[EXACT_DIVISIONS_HR_LINK_DATE]),
+									   (int) blocking)
 			== lane->mark_generation)
 			return false;
 		read_again(lane, EXACT_FROM_START_MOVED,

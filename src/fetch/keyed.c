@@ -14,11 +14,8 @@
 #include "executor/spi.h"
 #include "utils/memutils.h"
 
-#include "base/clock.h"
 #include "base/errors.h"
 #include "base/fault.h"
-#include "base/guc.h"
-#include "base/sql.h"
 #include "exact_online/budget.h"
 #include "exact_online/endpoint.h"
 #include "exact_online/exact_api.h"
@@ -31,6 +28,7 @@
 #include "fetch/lane.h"
 #include "fetch/sync_request.h"
 #include "fetch/trouble.h"
+#include "stage/absence.h"
 #include "stage/canary.h"
 #include "stage/stage.h"
 #include "stage/stage_page.h"
@@ -44,6 +42,8 @@
 #define AGAIN_US USECS_PER_SEC	/* after a failure that says no time */
 #define APPROVED_AGAIN_US (5 * USECS_PER_SEC)
 #define MANY_ERRORS 3			/* in a row: fewer keys are asked for at a time */
+#define INCREDIBLE_ERRORS 6		/* in a row: after that it is asked once an hour */
+#define INCREDIBLE "records that live were not in the answer"
 
 /* One keyed read on its way */
 typedef struct Keyed
@@ -56,11 +56,13 @@ typedef struct Keyed
 	const char *line_entity;	/* its lines go with a header */
 	bool		whole;			/* records are read; else only which exist */
 	bool		lines;			/* they are the lines of documents: the keys are these documents' */
-	bool		approved;		/* an operator's word: nothing is asked */
+	bool		approved;		/* an operator has said that these keys are gone */
+	bool		unasked;		/* and nobody can be asked once more */
+	bool		logged;			/* the log of deletes names these keys */
 	bool		first;			/* a first load made the keys dirty */
-	bool		believed;		/* an operator has said that these keys are gone */
 	int			ncanaries;		/* behind the keys: records that live, asked for beside them */
 	bool		canary_seen;	/* one of them was in the answer */
+	bool		incredible;		/* neither they nor all keys were in it */
 	char	  **keys;
 	bool	   *present;
 	int			nkeys;
@@ -87,63 +89,42 @@ typedef struct Keyed
 /* ---- which keys ---- */
 
 /*
- * When a dirty key is due. Notifications come in bursts, so after a pause in them ($3 ms), at the
- * latest five such pauses after the first. A time that is still to come is of a clock that was set
- * back: the key is due now; a delay is an hour at most, so one that is longer counts as none.
+ * Entities that were refused lately, whose last answer was not believed, or of whose feed the last
+ * keyed read was a moment ago; *until: when the first of them waits no longer.
  */
-#define DUE_SQL \
-	"greatest(" \
-	"CASE WHEN k.since > clock_timestamp() THEN '-infinity'" \
-	" WHEN k.reason = '" EXACT_DIRTY_NOTIFIED_TEXT "'" \
-	" THEN least(k.since + $3 * interval '1 ms', k.first_at + 5 * $3 * interval '1 ms')" \
-	" ELSE k.since END," \
-	" CASE WHEN k.not_before < clock_timestamp() + interval '2 h' THEN k.not_before END)"
-
-/*
- * Keys that a keyed read settles: an entity with row versions is only asked whether a record still
- * exists.
- */
-#define SETTLED_BY_KEY_SQL \
-	"(e.method <> 'sync'" \
-	" OR k.reason IN ('" EXACT_DIRTY_CONFIRM_TEXT "', '" EXACT_DIRTY_APPROVED_TEXT "'))" \
-	" AND EXISTS (SELECT FROM exact._enabled_feed f" \
-	"  WHERE f.division = $1 AND f.feed = e.feed)" \
-	" AND NOT EXISTS (SELECT FROM exact.division_state s" \
-	"  JOIN exact.entity_effective x ON x.entity = ANY (s.paused_entities)" \
-	"  WHERE s.division = $1 AND x.feed = e.feed)"
-
-#define APPROVED_SQL "k.reason = '" EXACT_DIRTY_APPROVED_TEXT "'"
-#define FIRST_LOAD_SQL "coalesce(k.reason = '" EXACT_DIRTY_FIRST_LOAD_TEXT "', false)"
-
-/*
- * $1 division, $2 entities that are held back now: refused lately, or of a feed whose last keyed
- * read was a moment ago; $3 debounce in ms, $4: also keys that a first load made dirty
- */
-static ExactArg *
-pick_args(const ExactLane *lane, bool live, ExactArg *args)
+static ExactDirtyWait
+waiting(const ExactLane *lane, TimestampTz *until)
 {
-	const char **held = palloc((lane->nrefused + 2 * lane->nruns + 1) * sizeof(char *));
+	ExactDirtyWait wait = {0};
 	TimestampTz now = GetCurrentTimestamp();
 	int64		gap = exact_lane_gap(lane);
-	int			nheld = 0;
 
+	wait.entities = palloc((lane->nrefused + 2 * lane->nruns + 1) * sizeof(char *));
+	wait.incredible = palloc((lane->nrefused + 1) * sizeof(char *));
+	*until = PG_INT64_MAX;
 	for (int i = 0; i < lane->nrefused; i++)
-		if (lane->refused[i].not_before > now)
-			held[nheld++] = lane->refused[i].entity;
+	{
+		const ExactRefusal *refusal = &lane->refused[i];
+
+		if (refusal->not_before <= now)
+			continue;
+		*until = Min(*until, refusal->not_before);
+		if (refusal->incredible)
+			wait.incredible[wait.nincredible++] = refusal->entity;
+		else
+			wait.entities[wait.nentities++] = refusal->entity;
+	}
 	for (int i = 0; i < lane->nruns; i++)
 	{
 		const ExactRun *run = lane->runs[i];
 
-		if (run->def == NULL || run->keyed_at + gap <= now)
+		if (run->keyed_at + gap <= now)
 			continue;
-		for (int e = 0; e < Min(run->def->nentities, 2); e++)
-			held[nheld++] = run->def->entities[e].name;
+		*until = Min(*until, run->keyed_at + gap);
+		for (int e = 0; run->def != NULL && e < Min(run->def->nentities, 2); e++)
+			wait.entities[wait.nentities++] = run->def->entities[e].name;
 	}
-	args[0] = exact_arg_int4(lane->division);
-	args[1] = exact_arg_text_array(held, NULL, nheld);
-	args[2] = exact_arg_int4(exact_debounce_ms);
-	args[3] = exact_arg_bool(!live);
-	return args;
+	return wait;
 }
 
 /*
@@ -153,28 +134,10 @@ pick_args(const ExactLane *lane, bool live, ExactArg *args)
 static TimestampTz
 next_due(const ExactLane *lane, bool live)
 {
-	static const char sql[] =
-	"SELECT min(" DUE_SQL ")"
-	" FROM exact.dirty_key k"
-	" JOIN exact.entity_effective e ON e.entity = k.entity"
-	" WHERE k.division = $1 AND k.entity <> ALL ($2::text[])"
-	" AND ($4 OR NOT " FIRST_LOAD_SQL ")"
-	" AND " SETTLED_BY_KEY_SQL;
-	ExactArg	args[4];
-	int64		gap = exact_lane_gap(lane);
-	TimestampTz now;
-	TimestampTz at;
+	TimestampTz until;
+	ExactDirtyWait wait = waiting(lane, &until);
 
-	exact_sql(sql, 4, pick_args(lane, live, args));
-	at = exact_cell_time(0, 1, PG_INT64_MAX);
-	now = GetCurrentTimestamp();
-	for (int i = 0; i < lane->nrefused; i++)
-		if (lane->refused[i].not_before > now)
-			at = Min(at, lane->refused[i].not_before);
-	for (int i = 0; i < lane->nruns; i++)
-		if (lane->runs[i]->keyed_at + gap > now)
-			at = Min(at, lane->runs[i]->keyed_at + gap);
-	return at;
+	return Min(exact_dirty_key_due_at(lane->division, &wait, live), until);
 }
 
 /*
@@ -202,95 +165,64 @@ set_entities(Keyed *keyed, const char *entity, char **names, int nnames)
 				keyed->enabled[e] = true;
 	}
 	keyed->lines = keyed->entity != NULL && exact_feed_is_document_line(feed, keyed->entity);
-	if (keyed->entity != NULL && keyed->entity->plain_resource == NULL && !keyed->whole)
-		/* nobody can be asked: only an operator's word puts such a key here */
-		keyed->approved = true;
+	/* nobody can be asked: only an operator's word puts such a key here */
+	keyed->unasked = keyed->entity != NULL && !keyed->whole &&
+		(keyed->entity->plain_resource == NULL || keyed->entity->plain_key == NULL);
+	keyed->approved = keyed->approved || keyed->unasked;
 }
 
-/* Takes the keys of the result: n of one entity. */
 static void
-take_keys(Keyed *keyed, uint64 n)
+take_keys(Keyed *keyed, const ExactDirtyPick *picked)
 {
 	MemoryContext old = MemoryContextSwitchTo(keyed->context);
-	char	   *entity = exact_cell_text(0, 1);
-	char	   *feed = exact_cell_text(0, 3);
-	char	  **names;
-	int			nnames;
-	const ExactRefusal *refusal = exact_lane_refusal(keyed->lane, entity);
+	const ExactRefusal *refusal = exact_lane_refusal(keyed->lane, picked->entity);
+	int			n = refusal != NULL ? Min(picked->nkeys, refusal->most) : picked->nkeys;
 
-	keyed->whole = exact_cell_bool(0, 4, false);
-	keyed->approved = exact_cell_bool(0, 5, false);
-	names = exact_cell_texts(0, 6, &nnames);
-	keyed->first = exact_cell_bool(0, 7, false);
-	if (refusal != NULL && !keyed->approved)
-		n = Min(n, (uint64) refusal->most);
-	keyed->nkeys = (int) n;
+	keyed->whole = picked->whole;
+	keyed->approved = picked->approved;
+	keyed->logged = picked->logged;
+	keyed->first = picked->first;
+	keyed->nkeys = n;
 	keyed->keys = palloc((n + EXACT_CANARIES) * sizeof(char *));
 	keyed->present = palloc0((n + EXACT_CANARIES) * sizeof(bool));
-	for (uint64 i = 0; i < n; i++)
-		keyed->keys[i] = exact_cell_text(i, 2);
-	keyed->feed = exact_feed_load(feed);
-	set_entities(keyed, entity, names, nnames);
+	for (int i = 0; i < n; i++)
+		keyed->keys[i] = pstrdup(picked->keys[i]);
+	keyed->feed = exact_feed_load(picked->feed);
+	set_entities(keyed, picked->entity, picked->names, picked->nnames);
 	MemoryContextSwitchTo(old);
 }
 
-/* Behind the keys: records that live. In a unit. */
+/* Behind the keys: records that live; documents, where their lines alone are kept. In a unit. */
 static void
 take_canaries(Keyed *keyed)
 {
 	int			division = keyed->lane->division;
-	const char *entity = keyed->entity->name;
+	bool		of_lines = keyed->line_entity != NULL && !keyed->enabled[0];
+	const char *entity = of_lines ? keyed->line_entity : keyed->entity->name;
 	char	   *found[EXACT_CANARIES];
 
-	keyed->believed = exact_canary_believed(division, entity, keyed->keys, keyed->nkeys);
-	if (!keyed->believed)
-		keyed->ncanaries = exact_canary_pick(division, entity, keyed->line_entity, keyed->lines,
-											 keyed->keys, keyed->nkeys, found);
+	keyed->ncanaries = exact_canary_pick(division, entity, keyed->lines || of_lines, keyed->keys,
+										 keyed->nkeys, found);
 	for (int i = 0; i < keyed->ncanaries; i++)
 		keyed->keys[keyed->nkeys + i] = MemoryContextStrdup(keyed->context, found[i]);
 }
 
-/*
- * The oldest due keys of one entity, of one kind: an operator's word, a first load's, or any
- * other. First loads go last.
- */
 static void
 pick_unit(void *arg)
 {
-	static const char sql[] =
-	"SELECT k.entity, k.key, e.feed, e.method <> 'sync', " APPROVED_SQL ","
-	"  ARRAY(SELECT f.entity FROM exact._enabled_feed f"
-	"   WHERE f.division = $1 AND f.feed = e.feed),"
-	"  " FIRST_LOAD_SQL
-	" FROM exact.dirty_key k"
-	" JOIN exact.entity_effective e ON e.entity = k.entity"
-	" WHERE k.division = $1"
-	" AND " DUE_SQL " <= clock_timestamp()"
-	" AND (k.entity, " APPROVED_SQL ", " FIRST_LOAD_SQL ") ="
-	"  (SELECT k.entity, " APPROVED_SQL ", " FIRST_LOAD_SQL
-	"   FROM exact.dirty_key k"
-	"   JOIN exact.entity_effective e ON e.entity = k.entity"
-	"   WHERE k.division = $1 AND k.entity <> ALL ($2::text[])"
-	"   AND " SETTLED_BY_KEY_SQL
-	"   AND " DUE_SQL " <= clock_timestamp()"
-	"   ORDER BY 3, k.since, k.entity LIMIT 1)"
-	" AND " SETTLED_BY_KEY_SQL
-	" ORDER BY k.since, k.key"
-	" LIMIT $5";
 	Keyed	   *keyed = arg;
-	ExactArg	args[5];
-	uint64		n;
+	ExactDirtyPick picked;
+	TimestampTz until;
+	ExactDirtyWait wait = waiting(keyed->lane, &until);
 
-	pick_args(keyed->lane, false, args);
-	args[4] = exact_arg_int4(EXACT_FEED_KEYS - EXACT_CANARIES);
-	n = exact_sql(sql, 5, args);
 	keyed->nkeys = 0;
-	if (n == 0)
+	if (!exact_dirty_key_pick(keyed->lane->division, &wait, EXACT_FEED_KEYS - EXACT_CANARIES,
+							  &picked))
 	{
 		keyed->next_at = next_due(keyed->lane, false);
 		return;
 	}
-	take_keys(keyed, n);
+	take_keys(keyed, &picked);
 	if (keyed->entity != NULL && !keyed->approved)
 		take_canaries(keyed);
 	if (keyed->first)
@@ -321,26 +253,66 @@ stage_page(Keyed *keyed, const ExactRun *run, int64 call)
 }
 
 /*
- * Why the absence of n keys is not believed, NULL: it is. Absences of one entity are counted over
- * an hour, whatever asked for them.
+ * Deletes what may be deleted of these records; false: none of it yet, the next answer may prove
+ * it.
  */
-static const char *
-doubt(Keyed *keyed, int n)
+static bool
+delete_absent(Keyed *keyed, const char *entity, const char *line_entity, char **keys, int nkeys,
+			  int64 call)
 {
-	ExactRefusal *entity = exact_lane_make_refusal(keyed->lane, keyed->entity->name);
-	TimestampTz now = GetCurrentTimestamp();
+	ExactLane  *lane = keyed->lane;
+	ExactAbsence absence = {.division = lane->division,.feed = keyed->feed->name,
+	.entity = entity,.approved = keyed->approved || (keyed->logged && !keyed->incredible)};
 
-	if (keyed->ncanaries == 0 && !keyed->canary_seen)
-		return "there is no other record to ask for beside them";
-	if (exact_clock_is_future(entity->absent_since) ||
-		now - entity->absent_since > USECS_PER_HOUR)
+	if (keyed->incredible)
 	{
-		entity->absent = 0;
-		entity->absent_since = now;
+		absence.doubt = INCREDIBLE;
+		absence.passes = true;
 	}
-	entity->absent += n;
-	return exact_canary_too_many(keyed->lane->division, keyed->entity->name, entity->absent) ?
-		"more than 20 records and 5 % of the entity within an hour" : NULL;
+	else if (keyed->ncanaries == 0 && !keyed->canary_seen)
+		absence.doubt = "there is no other record to ask for beside them";
+	keys = exact_absence_judge(&absence, keys, nkeys, &nkeys);
+	if (nkeys > 0)
+		keyed->tombstones += exact_stage_delete(lane->division, keyed->feed->name, entity,
+												line_entity, keys, nkeys, 0, call,
+												keyed->approved ? "approved by an operator"
+												: keyed->lines ? "no longer in its document"
+												: "confirmed by a keyed read");
+	return !absence.again;
+}
+
+/*
+ * What the whole answer does not show: lines of the documents that were asked for, or the keys
+ * themselves. Where a division has lines without their documents, these lines.
+ */
+static bool
+apply_absent(Keyed *keyed, char **gone, int ngone, int64 call)
+{
+	const char *entity = keyed->entity->name;
+	int			division = keyed->lane->division;
+	const char *lines = keyed->lines ? entity : keyed->line_entity;
+	char	  **keys;
+	int			n;
+
+	if (keyed->lines)
+		keys = exact_absence_lines(division, lines, keyed->keys, keyed->nkeys, keyed->seen,
+								   keyed->nseen, keyed->first_seq, &n);
+	else if (lines != NULL && !keyed->enabled[0])
+		keys = exact_absence_lines(division, lines, gone, ngone, NULL, 0,
+								   keyed->first_seq, &n);
+	else
+		return delete_absent(keyed, entity, lines, gone, ngone, call);
+	return delete_absent(keyed, lines, NULL, keys, n, call);
+}
+
+/* A record that was asked for because it lives, and is not in an answer that is believed. */
+static void
+want_canaries(Keyed *keyed)
+{
+	for (int i = keyed->nkeys; i < keyed->nkeys + keyed->ncanaries && keyed->canary_seen; i++)
+		if (!keyed->present[i])
+			exact_dirty_key_want(keyed->lane->division, keyed->entity->name, &keyed->keys[i], 1,
+								 keyed->whole ? EXACT_DIRTY_ABSENT : EXACT_DIRTY_CONFIRM);
 }
 
 /* Stores a page of the answer; with the last one, what is gone, and the keys are settled. */
@@ -352,16 +324,15 @@ apply_unit(void *arg)
 	ExactRun   *run = exact_lane_run(lane, keyed->feed->name);
 	const char *entity = keyed->entity->name;
 	int64		call = keyed->answer ? exact_api_record(keyed->answer, keyed->rows) : 0;
-	char	  **gone = palloc(keyed->nkeys * sizeof(char *));
-	char	  **settled = palloc(keyed->nkeys * sizeof(char *));
-	char	  **shown = palloc(keyed->nkeys * sizeof(char *));	/* documents with lines */
-	int			nshown = 0;
+	char	  **gone = palloc((keyed->nkeys + 1) * sizeof(char *));
+	char	  **shown = palloc((keyed->nkeys + 1) * sizeof(char *));
 	int			ngone = 0;
-	int			nsettled = 0;
-	const char *why = NULL;
+	int			nshown = 0;
+	int			nsettled;
 
 	memset(&keyed->staged, 0, sizeof(keyed->staged));
 	keyed->tombstones = 0;
+	keyed->log = false;
 	if (keyed->whole && keyed->page != NULL)
 		stage_page(keyed, run, call);
 	if (keyed->page != NULL && keyed->page->next != NULL)
@@ -369,33 +340,32 @@ apply_unit(void *arg)
 	for (int i = 0; i < keyed->nkeys; i++)
 	{
 		if (keyed->nameless && (keyed->lines || !keyed->present[i]))
-		{
 			exact_dirty_key_delay(lane->division, entity, keyed->keys[i]);
-			continue;
-		}
-		settled[nsettled++] = keyed->keys[i];
-		if (!keyed->present[i])
-			gone[ngone++] = keyed->keys[i];
-		else if (keyed->lines)
+		else if (keyed->present[i])
 			shown[nshown++] = keyed->keys[i];
+		else
+			gone[ngone++] = keyed->keys[i];
 	}
-	if (ngone > 0 && !keyed->approved && !keyed->believed)
-		why = doubt(keyed, ngone);
-	if (why != NULL)
-		exact_canary_hold(lane->division, entity, keyed->line_entity, keyed->lines, gone, ngone,
-						  why);
-	if (keyed->lines && !keyed->nameless)
-		exact_stage_vanished(&keyed->staged, entity, why != NULL ? shown : keyed->keys,
-							 why != NULL ? nshown : keyed->nkeys,
-							 keyed->seen, keyed->nseen, keyed->first_seq);
-	else if (!keyed->lines && ngone > 0 && why == NULL)
-		keyed->tombstones = exact_stage_delete(lane->division, keyed->feed->name, entity,
-											   keyed->line_entity, gone, ngone, 0, call,
-											   keyed->approved ? "approved by an operator"
-											   : "confirmed by a keyed read");
-	if (keyed->tombstones + keyed->staged.vanished > 0)
+	if (!keyed->whole)
+		exact_absence_seen(lane->division, entity, shown, nshown);
+	if (!keyed->nameless && !apply_absent(keyed, gone, ngone, call))
+	{
+		/* later; whose lines are absent, is not told apart */
+		for (int i = 0; i < keyed->nkeys; i++)
+			if (keyed->lines || !keyed->present[i])
+				exact_dirty_key_delay(lane->division, entity, keyed->keys[i]);
+		nsettled = keyed->lines ? 0 : nshown;
+	}
+	else
+	{
+		for (int i = 0; i < ngone; i++)
+			shown[nshown + i] = gone[i];
+		nsettled = nshown + ngone;
+	}
+	want_canaries(keyed);
+	if (keyed->tombstones > 0)
 		keyed->log = exact_deletes_want_log(lane, keyed->sent_at, keyed->sent_at);
-	exact_dirty_key_read(lane->division, entity, settled, nsettled, keyed->sent_at);
+	exact_dirty_key_read(lane->division, entity, shown, nsettled, keyed->sent_at);
 	exact_feed_state_heal_keyed(lane->division, keyed->feed->name);
 	keyed->next_at = next_due(lane, false);
 }
@@ -403,17 +373,21 @@ apply_unit(void *arg)
 /*
  * An entity whose keyed read fails holds back itself only; true when it is one key that is refused
  * again and again. A refusal, or the third failure, asks for a quarter of the keys next time: so
- * the key that causes it is found.
+ * the key that causes it is found. An answer that is not believed is none of any key.
  */
 static bool
-hold_back(ExactLane *lane, const char *entity, int nkeys, ExactApiAnswer *answer)
+hold_back(const Keyed *keyed, ExactApiAnswer *answer)
 {
-	ExactRefusal *refusal = exact_lane_make_refusal(lane, entity);
+	ExactRefusal *refusal = exact_lane_make_refusal(keyed->lane, keyed->entity->name);
+	int			nkeys = keyed->nkeys;
 	TimestampTz again_at;
 
-	again_at = exact_trouble_answer(lane, answer, ++refusal->errors);
+	again_at = exact_trouble_answer(keyed->lane, answer, ++refusal->errors);
 	refusal->not_before = Max(again_at, GetCurrentTimestamp() + AGAIN_US);
-	if (answer->http == NULL ||
+	refusal->incredible = keyed->incredible;
+	if (keyed->incredible && refusal->errors >= INCREDIBLE_ERRORS)
+		refusal->not_before = GetCurrentTimestamp() + USECS_PER_HOUR;
+	if (keyed->incredible || answer->http == NULL ||
 		refusal->errors < (answer->trouble == EXACT_API_REFUSED ? 1 : MANY_ERRORS))
 		return false;
 	refusal->most = Max(Min(refusal->most, nkeys) / 4, 1);
@@ -426,13 +400,14 @@ typedef struct KeyedFailure
 	ExactApiAnswer *answer;
 	const char *message;
 	bool		later;			/* its one key waits */
+	bool		held;			/* no answer is believed again and again: an operator is told */
 } KeyedFailure;
 
 static void
 failure_unit(void *arg)
 {
 	KeyedFailure *failure = arg;
-	const Keyed *keyed = failure->keyed;
+	Keyed	   *keyed = failure->keyed;
 	int			division = keyed->lane->division;
 	const char *entity = keyed->entity->name;
 
@@ -444,6 +419,8 @@ failure_unit(void *arg)
 										 entity, failure->message));
 	if (failure->later)
 		exact_dirty_key_delay(division, entity, keyed->keys[0]);
+	if (failure->held)
+		apply_absent(keyed, keyed->keys, keyed->nkeys, 0);
 }
 
 static void
@@ -459,7 +436,9 @@ fail_keyed(Keyed *keyed, ExactApiAnswer *answer, const ExactFault *fault)
 	}
 	else
 	{
-		failure.later = hold_back(lane, keyed->entity->name, keyed->nkeys, answer);
+		failure.later = hold_back(keyed, answer);
+		failure.held = keyed->incredible &&
+			exact_lane_refusal(lane, keyed->entity->name)->errors >= MANY_ERRORS;
 		exact_unit_run("record failure", failure_unit, &failure, NULL);
 	}
 	lane->keys_at = GetCurrentTimestamp() + AGAIN_US;
@@ -612,8 +591,9 @@ on_keyed(ExactApiAnswer *answer, void *arg)
 		return;
 	}
 	bad.message = read_page(keyed, answer);
-	if (bad.message == NULL && is_incredible(keyed))
-		bad.message = pstrdup("records that live were not in the answer: no absence is believed");
+	keyed->incredible = bad.message == NULL && is_incredible(keyed);
+	if (keyed->incredible)
+		bad.message = pstrdup(INCREDIBLE ": no absence is believed");
 	keyed->answer = answer;
 	if (bad.message != NULL)
 		fault = &bad;
@@ -780,7 +760,7 @@ exact_keyed_send(ExactLane *lane)
 		return false;
 	}
 	keyed->sent_at = GetCurrentTimestamp();
-	if (keyed->approved)
+	if (keyed->unasked)
 	{
 		apply_approved(keyed);
 		return false;

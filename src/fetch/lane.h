@@ -22,9 +22,7 @@ typedef struct ExactRefusal
 	/* keys that one read takes: fewer after each refusal, until the key that causes it is alone */
 	int			most;
 	TimestampTz not_before;
-	/* keys that were absent from answers within the hour that began then */
-	int64		absent;
-	TimestampTz absent_since;
+	bool		incredible;		/* the last answer was: an operator's word does not wait */
 } ExactRefusal;
 
 /* The pages that a run has been at: eight bytes each */
@@ -106,6 +104,7 @@ typedef struct ExactLane
 	TimestampTz resumed_at;		/* last resume() that was obeyed; memory only */
 	bool		known;			/* the plan has shown it before */
 	int			mark_generation;
+	int			blocking_status;	/* not 0: nothing is read as a whole, nothing is gone */
 	bool		busy;			/* a request is on the way: reads of a division are serial */
 	bool		reread;			/* the plan changed while a request was on the way */
 	bool		keyed_last;		/* the last request was a keyed read */

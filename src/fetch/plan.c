@@ -40,6 +40,7 @@ take_lane_row(uint64 row)
 	strlcpy(lane->state, exact_cell_text(row, 4), sizeof(lane->state));
 	lane->state_since = exact_cell_time(row, 5, 0);
 	lane->mark_generation = (int) exact_cell_int8(row, 6, 1);
+	lane->blocking_status = (int) exact_cell_int8(row, 10, 0);
 	/* what it waits for may be there now; notifications bring it here every second */
 	lane->not_before = Min(lane->not_before, GetCurrentTimestamp() + AGAIN_MS * INT64CONST(1000));
 	if (lane->known && resumed_at != lane->resumed_at)
@@ -61,7 +62,7 @@ read_lanes(void)
 	"  d.enabled AND EXISTS (SELECT FROM exact.dirty_key k WHERE k.division = d.division),"
 	"  EXISTS (SELECT FROM exact.feed_state f"
 	"   WHERE f.division = d.division AND f.confirm_errors > 0),"
-	"  s.resumed_at"
+	"  s.resumed_at, s.blocking_status"
 	" FROM exact.division d"
 	" JOIN exact.app a ON a.name = d.app"
 	" LEFT JOIN exact.division_state s ON s.division = d.division"

@@ -214,6 +214,7 @@ static void
 stage_records(PageUnit *u, int64 call)
 {
 	ExactRun   *run = u->run;
+	ExactRun	so_far = *run;
 	ExactStagePage *staged = &u->staged;
 
 	staged->feed = run->def;
@@ -232,18 +233,14 @@ stage_records(PageUnit *u, int64 call)
 	if (staged->reread_from > 0 &&
 		(u->reread_from == 0 || staged->reread_from < u->reread_from))
 		u->reread_from = staged->reread_from;
-	if (u->complete)
-	{
-		ExactRun	ended = *run;
-
-		ended.run = u->run_id;
-		ended.run_rows = u->rows;
-		if (!run->paging)
-			ended.run_started_at = run->sent_at;
-		if (!exact_aside_nameless(ended.lane->division, ended.def, ended.run_started_at))
-			u->tombstones += exact_deletes_absent(&ended, call);
-		u->delivered = u->delivered || u->tombstones > 0;
-	}
+	so_far.run = u->run_id;
+	so_far.run_rows = u->rows;
+	if (!run->paging)
+		so_far.run_started_at = run->sent_at;
+	if (!u->complete ||
+		!exact_aside_nameless(so_far.lane->division, so_far.def, so_far.run_started_at))
+		u->tombstones += exact_deletes_absent(&so_far, u->page, u->complete, call);
+	u->delivered = u->delivered || u->tombstones > 0;
 }
 
 /* Applies a page of the log of deletes. After a gap in it, deletes may have been missed. */

@@ -15,6 +15,7 @@
 #include "base/guc.h"
 #include "base/sql.h"
 #include "exact_online/feed.h"
+#include "stage/absence.h"
 #include "stage/stage.h"
 #include "state/audit.h"
 #include "state/dead_letter.h"
@@ -350,7 +351,9 @@ static const char stage_sql[] =
 	"  array_agg(CASE WHEN $14 THEN parent ELSE key END) FILTER (WHERE NOT deleted),"
 	"  EXISTS (SELECT FROM exact.dirty_key d WHERE d.division = $1 AND d.entity = $2),"
 	"  EXISTS (SELECT FROM exact.dead_letter l"
-	"   WHERE l.division = $1 AND l.entity = $2 AND l.state <> 'done')"
+	"   WHERE l.division = $1 AND l.entity = $2 AND l.state <> 'done'),"
+	"  EXISTS (SELECT FROM exact.held_delete h"
+	"   WHERE h.division = $1 AND h.entity = $2 AND h.state IN ('held', 'rejected'))"
 	" FROM compared"
 	" WHERE stale";
 
@@ -364,7 +367,8 @@ exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactSt
 	ExactArg	args[15];
 	Stale		stale;
 	int64		reread_from;
-	bool		dead;
+	bool		dead,
+				held;
 	int			fresh,
 				changed;
 
@@ -395,12 +399,15 @@ exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactSt
 	stale.older = exact_cell_texts(0, 7, &stale.nolder);
 	stale.dirty = exact_cell_bool(0, 8, false);
 	dead = exact_cell_bool(0, 9, false);
+	held = exact_cell_bool(0, 10, false);
 	if (reread_from > 0 && (p->reread_from == 0 || reread_from < p->reread_from))
 		p->reread_from = reread_from;
 	p->stale += stale.n;
 	p->fresh += fresh;
 	p->changed += changed;
 	mark_keys(p, entity, document, rows, &stale);
+	if (held)
+		exact_absence_seen(p->division, entity->name, rows->keys, rows->n);
 	if (dead)
 		exact_dead_letter_done(EXACT_DEAD_LETTER_READING, NULL, p->division, entity->name,
 							   rows->keys, NULL, rows->n);
@@ -413,34 +420,6 @@ exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactSt
 }
 
 /* ---- tombstones ---- */
-
-void
-exact_stage_vanished(ExactStagePage *p, const char *lines, char **documents, int ndocuments,
-					 char **keys, int nkeys, int64 known_seq)
-{
-	static const char sql[] =
-	"SELECT key"
-	" FROM exact.record"
-	" WHERE division = $1 AND entity = $2 AND parent = ANY ($3::text[])"
-	" AND NOT deleted AND key <> ALL ($4::text[]) AND seq <= $5";
-	ExactArg	args[5];
-	uint64		n;
-	char	  **gone;
-
-	args[0] = exact_arg_int4(p->division);
-	args[1] = exact_arg_text(lines);
-	args[2] = exact_arg_text_array((const char *const *) documents, NULL, ndocuments);
-	args[3] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
-	args[4] = exact_arg_int8(known_seq);
-	n = exact_sql(sql, 5, args);
-	if (n == 0)
-		return;
-	gone = palloc(n * sizeof(char *));
-	for (uint64 i = 0; i < n; i++)
-		gone[i] = exact_cell_text(i, 1);
-	p->vanished += exact_stage_delete(p->division, p->feed->name, lines, NULL, gone, (int) n,
-									  p->run, p->call, "no longer in its document");
-}
 
 /* Two texts, because a plan is kept under the address of its text. */
 #define TOMBSTONES_SQL(condition) \
@@ -509,5 +488,6 @@ exact_stage_delete(int division, const char *feed, const char *entity, const cha
 	exact_dead_letter_done(EXACT_DEAD_LETTER_READING, NULL, division, entity, keys, NULL, nkeys);
 	if (line_entity != NULL)
 		n += delete_keys(division, feed, line_entity, array, run, call, how, true);
+	exact_absence_deleted(division, entity, line_entity, keys, nkeys);
 	return n;
 }

@@ -67,12 +67,6 @@ extern int64 exact_stage_last_seq(void);
 extern void exact_stage_rows(ExactStagePage *page, const ExactFeedEntity *entity,
 							 const ExactStageRows *rows);
 /*
- * Deletes the lines of these documents that are none of these keys and were known when the read
- * began.
- */
-extern void exact_stage_vanished(ExactStagePage *page, const char *lines, char **documents,
-								 int ndocuments, char **keys, int nkeys, int64 known_seq);
-/*
  * Stages a tombstone for each key that is known and not deleted; for a header also for its lines
  * (line_entity, may be NULL). how: for the audit log. Returns the number of tombstones.
  */

@@ -13,6 +13,7 @@
 typedef enum ExactDirtyReason
 {
 	EXACT_DIRTY_CONFIRM,		/* it seems to be gone, of an entity with row versions */
+	EXACT_DIRTY_LOGGED,			/* likewise, and the log of deletes names it */
 	EXACT_DIRTY_ABSENT,			/* likewise, of any other entity */
 	/* a first load: its reads leave the reserve of live traffic alone */
 	EXACT_DIRTY_FIRST_LOAD,
@@ -28,6 +29,7 @@ typedef enum ExactDirtyReason
  * alone: a notification, and the deletion that an operator has approved.
  */
 #define EXACT_DIRTY_CONFIRM_TEXT "confirm"
+#define EXACT_DIRTY_LOGGED_TEXT "logged"
 #define EXACT_DIRTY_ABSENT_TEXT "absent"
 #define EXACT_DIRTY_FIRST_LOAD_TEXT "first load"
 #define EXACT_DIRTY_LINES_CHANGED_TEXT "its transaction lines changed"
@@ -66,5 +68,42 @@ extern void exact_dirty_key_reread(int division, const char *const *entities, in
 
 /* A key that is refused alone waits for an hour, so that it stops no other. */
 extern void exact_dirty_key_delay(int division, const char *entity, const char *key);
+
+/* Entities whose keys wait now */
+typedef struct ExactDirtyWait
+{
+	const char **entities;
+	int			nentities;
+	const char **incredible;	/* their last answer was not believed: an operator's word is */
+	int			nincredible;
+} ExactDirtyWait;
+
+/* Keys of one entity and of one kind */
+typedef struct ExactDirtyPick
+{
+	char	   *entity;
+	char	   *feed;
+	char	  **names;			/* the feed's entities that the division has enabled */
+	int			nnames;
+	bool		whole;			/* records are to be read; else only which exist */
+	bool		approved;		/* an operator has said that they are gone */
+	bool		logged;			/* the log of deletes names them */
+	bool		first;			/* a first load made them dirty */
+	char	  **keys;
+	int			nkeys;
+} ExactDirtyPick;
+
+/*
+ * The keys that are due longest, at most so many, of one entity and of one kind: an operator's
+ * word, the log's, a first load's, or any other. First loads go last. False: none is due. When a
+ * key is due stands in its row, so that an index serves the choice however many are dirty.
+ */
+extern bool exact_dirty_key_pick(int division, const ExactDirtyWait *wait, int most,
+								 ExactDirtyPick *picked);
+/*
+ * When the next key of a division is due, PG_INT64_MAX never; live: the next that no first load
+ * asks for.
+ */
+extern TimestampTz exact_dirty_key_due_at(int division, const ExactDirtyWait *wait, bool live);
 
 #endif

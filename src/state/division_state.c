@@ -41,26 +41,30 @@ exact_division_state_free(int division)
 }
 
 int
-exact_division_state_dates(int division, const char *move_date, const char *hr_link_date)
+exact_division_state_dates(int division, const char *move_date, const char *hr_link_date,
+						   int blocking_status)
 {
 	static const char sql[] =
-	"INSERT INTO exact.division_state AS s (division, move_date, hr_link_date, checked_at)"
-	" VALUES ($1, $2, $3, now())"
+	"INSERT INTO exact.division_state AS s"
+	" (division, move_date, hr_link_date, checked_at, blocking_status)"
+	" VALUES ($1, $2, $3, now(), $4)"
 	" ON CONFLICT (division) DO UPDATE SET"
 	"  move_date = excluded.move_date,"
 	"  hr_link_date = excluded.hr_link_date,"
 	"  checked_at = now(),"
+	"  blocking_status = excluded.blocking_status,"
 	"  mark_generation = s.mark_generation"
 	"   + CASE WHEN s.checked_at IS NOT NULL"
 	"      AND (s.move_date, s.hr_link_date)"
 	"       IS DISTINCT FROM (excluded.move_date, excluded.hr_link_date) THEN 1 ELSE 0 END"
 	" RETURNING mark_generation";
-	ExactArg	args[3];
+	ExactArg	args[4];
 
 	args[0] = exact_arg_int4(division);
 	args[1] = exact_arg_text(move_date);
 	args[2] = exact_arg_text(hr_link_date);
-	exact_sql(sql, 3, args);
+	args[3] = exact_arg_int4(blocking_status);
+	exact_sql(sql, 4, args);
 	return (int) exact_cell_int8(0, 1, 1);
 }
 

@@ -33,10 +33,10 @@ extern void exact_division_state_stop(int division, const char *state, const cha
 extern void exact_division_state_free(int division);
 /*
  * Stores the dates of the last move and HR link; returns the generation of row versions, which a
- * change of them raises.
+ * change of them raises. blocking_status: 0 = nothing goes on in the division.
  */
 extern int	exact_division_state_dates(int division, const char *move_date,
-									   const char *hr_link_date);
+									   const char *hr_link_date, int blocking_status);
 extern void exact_division_state_budget(int division, const ExactDivisionBudget *budget);
 
 #endif

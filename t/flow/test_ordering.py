@@ -187,7 +187,8 @@ def test_right_removed_and_given_back(engine_free, start_hub, equal, entity, res
                      lambda: int(hub.value("SELECT coalesce(max(run), 0) FROM exact.held_delete "
                                            f"WHERE entity = '{entity}' AND state = 'held'")) > run, 60)
     assert int(hub.value(alive)) == n
-    assert hub.value(f"SELECT cardinality(keys) FROM exact.held_delete WHERE entity = '{entity}'") == str(n)
+    assert hub.value(f"SELECT records FROM exact.held_delete WHERE entity = '{entity}'") == str(n)
+    assert hub.value(f"SELECT count(*) FROM exact.held WHERE entity = '{entity}'") == str(n)
     hub.psql(f"SELECT exact.reject({hub.value(held)})")
     hub.psql(night)
     runs = int(hub.value(f"SELECT run FROM exact.feed_state WHERE feed = '{entity}'"))

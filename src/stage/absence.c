@@ -1,0 +1,112 @@
+/*
+ * absence.c - records that an answer did not show: which may be deleted, and which are held.
+ */
+#include "postgres.h"
+
+#include "base/sql.h"
+#include "stage/absence.h"
+#include "worker/self.h"
+
+char **
+exact_absence_judge(ExactAbsence *a, char **keys, int nkeys, int *nbelieved)
+{
+	static const char sql[] =
+	"SELECT j.believed, j.held, j.reason, j.again"
+	" FROM exact._judge_absent($1, $2, $3, $4, $5, $6, $7) j";
+	ExactArg	args[7];
+
+	a->again = false;
+	*nbelieved = 0;
+	if (nkeys == 0)
+		return NULL;
+	args[0] = exact_arg_int4(a->division);
+	args[1] = exact_arg_text(a->feed);
+	args[2] = exact_arg_text(a->entity);
+	args[3] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
+	args[4] = exact_arg_text(a->doubt);
+	args[5] = exact_arg_bool(a->passes);
+	args[6] = exact_arg_bool(a->approved);
+	exact_sql(sql, 7, args);
+	a->again = exact_cell_bool(0, 4, false);
+	if (!exact_cell_isnull(0, 2))
+		exact_log(LOG, "alarm division=%d entity=%s absent=%d held=" INT64_FORMAT " reason=\"%s\"",
+				  a->division, a->entity, nkeys, exact_cell_int8(0, 2, 0), exact_cell_text(0, 3));
+	return exact_cell_texts(0, 1, nbelieved);
+}
+
+static char **
+take_keys(uint64 n, int *nkeys)
+{
+	char	  **keys = palloc((n + 1) * sizeof(char *));
+
+	for (uint64 i = 0; i < n; i++)
+		keys[i] = exact_cell_text(i, 1);
+	*nkeys = (int) n;
+	return keys;
+}
+
+char **
+exact_absence_lines(int division, const char *lines, char **documents, int ndocuments,
+					char **keys, int nkeys, int64 known_seq, int *nlines)
+{
+	static const char sql[] =
+	"SELECT key"
+	" FROM exact.record"
+	" WHERE division = $1 AND entity = $2 AND parent = ANY ($3::text[])"
+	" AND NOT deleted AND key <> ALL ($4::text[]) AND seq <= $5";
+	ExactArg	args[5];
+
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text(lines);
+	args[2] = exact_arg_text_array((const char *const *) documents, NULL, ndocuments);
+	args[3] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
+	args[4] = exact_arg_int8(known_seq);
+	return take_keys(exact_sql(sql, 5, args), nlines);
+}
+
+char **
+exact_absence_lined(int division, const char *lines, char **documents, int ndocuments,
+					int *nlined)
+{
+	static const char sql[] =
+	"SELECT DISTINCT parent"
+	" FROM exact.record"
+	" WHERE division = $1 AND entity = $2 AND parent = ANY ($3::text[]) AND NOT deleted";
+	ExactArg	args[3];
+
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text(lines);
+	args[2] = exact_arg_text_array((const char *const *) documents, NULL, ndocuments);
+	return take_keys(exact_sql(sql, 3, args), nlined);
+}
+
+void
+exact_absence_seen(int division, const char *entity, char **keys, int nkeys)
+{
+	static const char sql[] = "SELECT exact._see_held($1, $2, $3)";
+	ExactArg	args[3];
+
+	if (nkeys == 0)
+		return;
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text(entity);
+	args[2] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
+	exact_sql(sql, 3, args);
+}
+
+void
+exact_absence_deleted(int division, const char *entity, const char *line_entity, char **keys,
+					  int nkeys)
+{
+	static const char sql[] =
+	"SELECT exact._leave_hold($1, h.entity, CASE WHEN h.entity = $2 THEN $4::text[] END)"
+	" FROM exact.held_delete h"
+	" WHERE h.division = $1 AND h.entity IN ($2, $3) AND h.state = 'held'";
+	ExactArg	args[4];
+
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text(entity);
+	args[2] = exact_arg_text(line_entity);
+	args[3] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
+	exact_sql(sql, 4, args);
+}
