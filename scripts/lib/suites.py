@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as xml
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import statements
@@ -49,7 +50,7 @@ class Run:
         self.log = self.directory / "log"
 
     def command(self, *command, cwd=TREE, env=None, seconds=1500):
-        """Exit status; the output goes to the suite's log."""
+        """Exit status; the output goes to the run's log."""
         with open(self.log, "ab") as log:
             log.write(("$ " + " ".join(map(str, command)) + "\n").encode())
             log.flush()
@@ -213,24 +214,47 @@ def listener(run):
     return result
 
 
-def tap(run, pattern="*.pl"):
-    """Workers, crashes, secrets, tokens, delivery: clusters of their own."""
-    tests = _files_of("t", pattern)
-    status = _make(run, TREE, "prove_installcheck", "PROVE_FLAGS=-v --timer", "PROVE_TESTS=" + " ".join(tests),
-                   seconds=2700, env={"PG_TEST_TIMEOUT_DEFAULT": "180"})
+def _prove(run, tree, tests):
+    status = _make(run, tree, "prove_installcheck", "PROVE_FLAGS=-v --timer", "PROVE_TESTS=" + " ".join(tests),
+                   seconds=2000, env={"PG_TEST_TIMEOUT_DEFAULT": "180",
+                                      "PG_TEST_PORT_DIR": str(run.directory.parent / "ports")})
     result = _tap(run.text(), status, "prove")
     if result.failed:
-        for log in sorted((TREE / "tmp_check" / "log").glob("*.log")):
-            if log.stat().st_mtime > run.log.stat().st_ctime and "regress_log" in log.name:
+        for log in sorted((tree / "tmp_check" / "log").glob("*.log")):
+            if "regress_log" in log.name:
                 run.note(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-40:]))
     return result
 
 
-def _pytest(run, *tests, seconds=1500):
+def tap(run, pattern="*.pl"):
+    """
+    Workers, crashes, secrets, tokens, delivery: clusters of their own. They mostly wait, so two halves run side by
+    side, the second one in a tree of its own, as prove empties the directory that it works in.
+    """
+    tests = _files_of("t", pattern)
+    halves = [tests[0::2], tests[1::2]] if len(tests) > 1 else [tests]
+    trees = [TREE, run.directory / "tree"][:len(halves)]
+    for left in ("tree", "half_0", "half_1"):  # by a pattern before
+        shutil.rmtree(run.directory / left, ignore_errors=True)
+    for tree in trees[1:]:
+        shutil.copytree(TREE, tree, ignore=shutil.ignore_patterns("tmp_check", ".build"), symlinks=True)
+    runs = [Run(run.directory, f"half_{number}") for number, _ in enumerate(halves)]
+    with ThreadPoolExecutor(len(halves)) as threads:
+        results = list(threads.map(_prove, runs, trees, halves))
+    result = Result()
+    for half, of_half in zip(runs, results):
+        result.merge(of_half)
+        run.note(half.text())
+    return result
+
+
+def _pytest(run, *tests, seconds=1500, processes=1):
+    """Several processes take a file each, one after the other, until none is left."""
+    beside = ["-n", str(processes), "--dist", "loadfile"] if processes > 1 else []
     report = run.directory / "report.xml"
     status = run.command(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10",
                          f"--junitxml={report}",
-                         f"--basetemp={run.directory / 'pytest'}", *tests, seconds=seconds)
+                         f"--basetemp={run.directory / 'pytest'}", *beside, *tests, seconds=seconds)
     result = Result()
     if report.exists():
         for case in xml.parse(report).getroot().iter("testcase"):
@@ -262,7 +286,7 @@ def flow(run, pattern=None):
     if pattern:
         return _pytest(run, *_files_of("t/flow", pattern), seconds=2100)
     others = [option for test in OF_KILLS for option in ("--deselect", test)]
-    return _pytest(run, "t/flow", *others, seconds=2700)
+    return _pytest(run, "t/flow", *others, seconds=2000, processes=2)
 
 
 def kills(run):
