@@ -214,6 +214,21 @@ def listener(run):
     return result
 
 
+def _side_by_side(run, action, parts):
+    """
+    `action` for each of the named parts of a suite at the same time, each with a log of its own; their results
+    together.
+    """
+    runs = [Run(run.directory, name) for name in parts]
+    with ThreadPoolExecutor(len(parts)) as threads:
+        results = list(threads.map(action, runs, parts.values()))
+    result = Result()
+    for part, of_part in zip(runs, results):
+        result.merge(of_part)
+        run.note(part.text())
+    return result
+
+
 def _prove(run, tree, tests):
     status = _make(run, tree, "prove_installcheck", "PROVE_FLAGS=-v --timer", "PROVE_TESTS=" + " ".join(tests),
                    seconds=2000, env={"PG_TEST_TIMEOUT_DEFAULT": "180",
@@ -232,29 +247,21 @@ def tap(run, pattern="*.pl"):
     side, the second one in a tree of its own, as prove empties the directory that it works in.
     """
     tests = _files_of("t", pattern)
-    halves = [tests[0::2], tests[1::2]] if len(tests) > 1 else [tests]
-    trees = [TREE, run.directory / "tree"][:len(halves)]
-    for left in ("tree", "half_0", "half_1"):  # by a pattern before
+    for left in ("tree", "first", "second"):  # by a pattern before
         shutil.rmtree(run.directory / left, ignore_errors=True)
-    for tree in trees[1:]:
-        shutil.copytree(TREE, tree, ignore=shutil.ignore_patterns("tmp_check", ".build"), symlinks=True)
-    runs = [Run(run.directory, f"half_{number}") for number, _ in enumerate(halves)]
-    with ThreadPoolExecutor(len(halves)) as threads:
-        results = list(threads.map(_prove, runs, trees, halves))
-    result = Result()
-    for half, of_half in zip(runs, results):
-        result.merge(of_half)
-        run.note(half.text())
-    return result
+    if len(tests) == 1:
+        return _side_by_side(run, lambda part, files: _prove(part, TREE, files), {"first": tests})
+    second = run.directory / "tree"
+    shutil.copytree(TREE, second, ignore=shutil.ignore_patterns("tmp_check", ".build"), symlinks=True)
+    return _side_by_side(run, lambda part, half: _prove(part, *half),
+                         {"first": (TREE, tests[0::2]), "second": (second, tests[1::2])})
 
 
-def _pytest(run, *tests, seconds=1500, processes=1):
-    """Several processes take a file each, one after the other, until none is left."""
-    beside = ["-n", str(processes), "--dist", "loadfile"] if processes > 1 else []
+def _pytest(run, *tests, seconds=1500):
     report = run.directory / "report.xml"
     status = run.command(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10",
                          f"--junitxml={report}",
-                         f"--basetemp={run.directory / 'pytest'}", *beside, *tests, seconds=seconds)
+                         f"--basetemp={run.directory / 'pytest'}", *tests, seconds=seconds)
     result = Result()
     if report.exists():
         for case in xml.parse(report).getroot().iter("testcase"):
@@ -285,8 +292,10 @@ def flow(run, pattern=None):
     """The whole flow on Spark and Delta, bad input, races, secrets; everything compared with the truth."""
     if pattern:
         return _pytest(run, *_files_of("t/flow", pattern), seconds=2100)
-    others = [option for test in OF_KILLS for option in ("--deselect", test)]
-    return _pytest(run, "t/flow", *others, seconds=2000, processes=2)
+    files = [test for test in _files_of("t/flow", "test_*.py") if test not in OF_KILLS]
+    on_spark = [test for test in files if re.search(r"^def test_\w+\(.*\bspark\b", (TREE / test).read_text(), re.M)]
+    return _side_by_side(run, lambda part, tests: _pytest(part, *tests, seconds=2000),
+                         {"spark": on_spark, "others": [test for test in files if test not in on_spark]})
 
 
 def kills(run):
