@@ -1,5 +1,5 @@
 /*
- * merge_sql_test.c - the texts of src/deliver/merge_sql.c, compared with texts that ran on Spark
+ * merge_sql_test.c - the texts of src/delta/merge_sql.c, compared with texts that ran on Spark
  * 4.0.1 with Delta 4.4.0.
  *
  * With the argument "print" it writes the texts instead, one a line of dashes apart.
@@ -8,7 +8,7 @@
 #include "postgres_fe.h"
 
 #include "databricks/delta_sql.c"
-#include "deliver/merge_sql.c"
+#include "delta/merge_sql.c"
 
 static int	failures;
 static bool print;

@@ -8,7 +8,7 @@
 #include "base/fault.h"
 #include "databricks/statement.h"
 #include "deliver/backlog.h"
-#include "deliver/target.h"
+#include "delta/target.h"
 
 #define EXACT_DELIVERY_BYTES (1024 * 1024)	/* of JSON text in one statement */
 

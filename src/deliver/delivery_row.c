@@ -17,7 +17,7 @@
 #include "base/compat.h"
 #include "base/json.h"
 #include "deliver/delivery_row.h"
-#include "deliver/merge_sql.h"
+#include "delta/merge_sql.h"
 
 #define MS_PER_DAY INT64CONST(86400000)
 

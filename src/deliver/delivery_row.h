@@ -8,7 +8,7 @@
 #ifndef EXACT_DELIVERY_ROW_H
 #define EXACT_DELIVERY_ROW_H
 
-#include "deliver/merge_sql.h"
+#include "delta/merge_sql.h"
 
 typedef struct ExactVersion
 {

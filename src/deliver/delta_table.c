@@ -23,7 +23,8 @@
 #include "deliver/delta_table.h"
 #include "deliver/fence.h"
 #include "deliver/other_copy.h"
-#include "deliver/target.h"
+#include "delta/presence.h"
+#include "delta/target.h"
 #include "state/audit.h"
 #include "state/target_state.h"
 #include "worker/self.h"
@@ -34,6 +35,7 @@
 /* what failed as often as it may costs as much each time; below what queue.c takes over */
 #define PAUSE_WORN_OUT_MS 3000000
 #define RECORD_AGAIN_MS 1000
+#define COUNT_AGAIN_MS 86400000
 
 dlist_head	exact_delta_tables = DLIST_STATIC_INIT(exact_delta_tables);
 
@@ -100,7 +102,7 @@ exact_delta_table_resume(ExactDeltaTable *table)
 	table->paused = false;
 	table->attempts = 0;
 	table->may_create = table->gone;
-	table->gone = false;
+	table->gone = table->counted = false;
 	exact_fence_retry(table->workspace);
 	exact_casts_retry(table->workspace);
 	exact_delta_table_reset(table);
@@ -392,6 +394,25 @@ take_compared(const ExactFault *fault, const char *sqlstate, void *arg)
 }
 
 static void
+take_counted(const ExactFault *fault, const char *sqlstate, bool lost, void *arg)
+{
+	ExactDeltaTable *table = arg;
+
+	table->gone = lost;
+	table->counted = fault == NULL;
+	table->counted_at = GetCurrentTimestamp();
+	if (fault != NULL)
+	{
+		if (is_about_schema(sqlstate))
+			doubt_tables(table);
+		pause_until(table, fault, sqlstate, true);
+	}
+	else if (table->backlog.n == 0)
+		table->paused = false;
+	set_idle(table);
+}
+
+static void
 settle(ExactDeltaTable *table, const ExactDelivery *delivery)
 {
 	exact_delivery_settle(delivery, &table->backlog);
@@ -400,6 +421,8 @@ settle(ExactDeltaTable *table, const ExactDelivery *delivery)
 	table->rechecked = table->fenced = false;
 	table->attempts = 0;
 	table->last_delivered = GetCurrentTimestamp();
+	if (table->counted_at == 0)
+		table->counted_at = table->last_delivered;
 }
 
 static bool
@@ -499,13 +522,28 @@ interval_left(const ExactDeltaTable *table, int64 below)
 	return exact_clock_wait_ms(TimestampTzPlusMilliseconds(table->last_delivered, interval));
 }
 
+/* What was delivered is counted once a day; a clock that was set back makes it due. */
+static bool
+is_count_due(const ExactDeltaTable *table)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return table->counted_at != 0 &&
+		(table->counted_at > now ||
+		 TimestampDifferenceExceeds(table->counted_at, now, COUNT_AGAIN_MS));
+}
+
 bool
 exact_delta_table_due(const ExactDeltaTable *table)
 {
-	return table->backlog.n > 0 || (table->verified_once && !table->compared);
+	return table->backlog.n > 0 || is_count_due(table) ||
+		(table->verified_once && !table->compared);
 }
 
-/* In this order: the plan, what an earlier process left, the tables, other copies, deliveries. */
+/*
+ * In this order: the plan, what an earlier process left, the tables, other copies, a count,
+ * deliveries.
+ */
 long
 exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspace,
 						  const ExactHub *hub, int64 below)
@@ -515,7 +553,8 @@ exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspac
 	if (table->unrecorded != NULL && !record_again(table))
 		return RECORD_AGAIN_MS;
 	if (table->busy || !exact_delta_table_due(table) ||
-		(table->compared && table->backlog.batches[0].id >= below) ||
+		(table->compared && table->backlog.n > 0 &&
+		 table->backlog.batches[0].id >= below) ||
 		(table->paused && table->next_attempt == 0))
 		return -1;
 	if (table->paused)
@@ -526,15 +565,22 @@ exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspac
 	}
 	if (table->plan == NULL && !read_plan(table, workspace, hub))
 		return PAUSE_FIRST_MS;
-	wait = table->compared ? interval_left(table, below) : 0;
+	if (is_count_due(table))
+		table->counted = false;
+	wait = table->compared && table->counted ? interval_left(table, below) : 0;
 	if (wait > 0 && !table->paused)
 		return wait;
 	if (!table->recovered && !start_recovery(table))
 		return RECORD_AGAIN_MS;
 	if (table->busy)
 		return 0;
-	if (table->verified && table->compared && table->looked_beyond)
+	if (table->verified && table->compared && table->looked_beyond && table->counted)
 		start_delivery(table, below);
+	else if (table->verified && table->compared && table->looked_beyond)
+	{
+		table->busy = true;
+		exact_presence_start(table->plan, show_trouble, take_counted, table);
+	}
 	else if (table->verified)
 	{
 		table->busy = true;

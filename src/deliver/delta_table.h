@@ -13,7 +13,7 @@
 #include "databricks/delta_sql.h"
 #include "deliver/backlog.h"
 #include "deliver/delivery.h"
-#include "deliver/target.h"
+#include "delta/target.h"
 
 typedef struct ExactDeltaTable
 {
@@ -34,6 +34,8 @@ typedef struct ExactDeltaTable
 	bool		compared;		/* nothing in the tables is unknown here */
 	/* by this process: the tables hold no version that this database never sent */
 	bool		looked_beyond;
+	bool		counted;		/* they hold all that was delivered; asked anew once a day */
+	TimestampTz counted_at;		/* or, of a process that did not count yet, its start; 0: none */
 	bool		unclaimed;		/* paused because this hub could not claim its divisions */
 	/* a delivery was refused as another hub's, and none was taken since */
 	bool		fenced;
@@ -49,7 +51,7 @@ typedef struct ExactDeltaTable
 	char	   *pause_sqlstate;
 	int			attempts;		/* failures in a row */
 	TimestampTz next_attempt;	/* of a paused one; 0: only when an operator resumes it */
-	bool		gone;			/* paused because its table is */
+	bool		gone;			/* paused because its table is, or its rows are */
 	bool		may_create;
 	TimestampTz last_delivered; /* 0: never */
 } ExactDeltaTable;

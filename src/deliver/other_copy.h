@@ -7,7 +7,7 @@
 
 #include "base/fault.h"
 #include "databricks/statement.h"
-#include "deliver/target.h"
+#include "delta/target.h"
 
 /* fault: NULL when nothing is unknown any more; sqlstate: Databricks' own, or "" */
 typedef void (*ExactOtherCopyDone) (const ExactFault *fault, const char *sqlstate, void *arg);

@@ -122,6 +122,7 @@ states_unit(void *arg)
 			table->next_attempt = exact_cell_time(i, 5, 0);
 			table->last_delivered = exact_cell_time(i, 6, 0);
 			table->verified_once = exact_cell_bool(i, 7, false);
+			table->counted_at = table->verified_once ? GetCurrentTimestamp() : 0;
 			table->compared = exact_cell_bool(i, 8, false);
 		}
 		else if (table->paused && table->pause_recorded && !paused && !table->busy)

@@ -16,7 +16,7 @@
 #endif
 
 #include "databricks/delta_sql.h"
-#include "deliver/merge_sql.h"
+#include "delta/merge_sql.h"
 
 #define NTZ_SQL "'delta.feature.timestampNtz' = 'supported'"
 
@@ -534,6 +534,13 @@ exact_merge_sql_check_current(StringInfo out, const ExactTarget *target,
 	appendStringInfoString(out, " AS t ON t.`_division` = CAST(s.r.`_division` AS INT)"
 						   " AND t.`_key` = s.r.`_key`"
 						   " AND t.`_seq` >= CAST(s.r.`_seq` AS BIGINT)");
+}
+
+void
+exact_merge_sql_count(StringInfo out, const ExactTarget *target, ExactTable table)
+{
+	appendStringInfoString(out, "SELECT count(*) AS `n`, max(`_seq`) AS `newest` FROM ");
+	exact_merge_sql_table(out, target, table);
 }
 
 void

@@ -106,6 +106,9 @@ extern void exact_merge_sql_check_history(StringInfo out, const ExactTarget *tar
 extern void exact_merge_sql_check_current(StringInfo out, const ExactTarget *target,
 										  const ExactMergeRows *batch);
 
+/* One row: how many rows the table has, and its highest _seq */
+extern void exact_merge_sql_count(StringInfo out, const ExactTarget *target, ExactTable table);
+
 /* The highest _seq of the history above one and below another: one row or none */
 extern void exact_merge_sql_newest(StringInfo out, const ExactTarget *target, int64 above,
 								   int64 below);

@@ -9,7 +9,7 @@
 #include "databricks/databricks.h"
 #include "databricks/delta_sql.h"
 #include "databricks/statement.h"
-#include "deliver/merge_sql.h"
+#include "delta/merge_sql.h"
 
 typedef struct ExactTargetPlan
 {

@@ -18,7 +18,7 @@
 #include "databricks/databricks.h"
 #include "databricks/delta_sql.h"
 #include "databricks/statement.h"
-#include "deliver/create_table.h"
+#include "delta/create_table.h"
 
 typedef struct Creation
 {

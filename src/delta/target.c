@@ -19,9 +19,9 @@
 #include "databricks/databricks_answer.h"
 #include "databricks/delta_sql.h"
 #include "databricks/statement.h"
-#include "deliver/create_table.h"
-#include "deliver/merge_sql.h"
-#include "deliver/target.h"
+#include "delta/create_table.h"
+#include "delta/merge_sql.h"
+#include "delta/target.h"
 
 #define COLUMNS_DIGEST_BYTES 8	/* enough to see that it is another one */
 #define MAX_ROUNDS 3			/* another hub may add the same columns at the same time */
