@@ -610,7 +610,7 @@ on_keyed(ExactApiAnswer *answer, void *arg)
 		fail_keyed(keyed, answer, fault);
 		return;
 	}
-	keyed->changed += keyed->staged.fresh + keyed->staged.changed + keyed->staged.vanished;
+	keyed->changed += keyed->staged.fresh + keyed->staged.changed;
 	if (keyed->page->next == NULL)
 		end_keyed(keyed);
 	else
