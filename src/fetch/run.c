@@ -539,7 +539,7 @@ on_page(ExactApiAnswer *answer, void *arg)
 	if (u.replan)
 		exact_lane_want_plan();
 	if (u.complete && run->live == NULL)
-		exact_sync_request_settle();
+		exact_sync_request_settle(lane);
 }
 
 /* ---- the request ---- */
