@@ -93,85 +93,104 @@ COMMENT ON FUNCTION exact._due_keys(int)
 REVOKE ALL ON FUNCTION exact._due_keys(int) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._due_keys(int) TO exact_worker;
 
-CREATE FUNCTION exact._settle_requests() RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+-- Of its feeds in one division, or in all.
+CREATE FUNCTION exact._request_verdict(request bigint, only_division int,
+	OUT feeds bigint, OUT complete boolean, OUT failure text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	n bigint;
-BEGIN
 	WITH asked AS (
-		SELECT q.id, q.started_at, f.division, f.feed,
+		SELECT q.started_at, f.division, f.feed,
 			f.method = 'sync' AND f.entity_type IS NOT NULL AS logged,
 			q.entity IS NULL OR q.entity = f.entity OR q.entity = f.feed AS named
 		FROM exact.request AS q
 		JOIN exact._enabled_feed AS f
 			ON f.division_enabled AND (q.division IS NULL OR f.division = q.division)
-		WHERE q.state = 'running' AND q.kind = 'sync'
+		WHERE q.id = $1 AND ($2 IS NULL OR f.division = $2)
 	), scope AS (
-		SELECT a.id, a.started_at, a.division, a.feed
+		SELECT a.started_at, a.division, a.feed
 		FROM asked AS a
 		LEFT JOIN exact.division_state AS s ON s.division = a.division
 		WHERE a.named AND NOT EXISTS (
 			SELECT FROM exact.entity_effective AS p
 			WHERE p.feed = a.feed AND p.entity = ANY (coalesce(s.paused_entities, '{}')))
 		UNION
-		SELECT a.id, a.started_at, a.division, 'deleted' FROM asked AS a WHERE a.logged
-	), verdict AS (
-		SELECT q.id, count(c.feed) AS feeds,
-			coalesce(bool_and(coalesce(
-				s.run_state = 'idle' AND s.run_started_at >= c.started_at, false)),
-				false) AS complete,
-			min(format('division %s is %s: %s', c.division, d.state, d.reason))
-				FILTER (WHERE d.state <> 'ok') AS blocked,
-			coalesce(
-				min(format('app %s must be authorised', v.app))
-					FILTER (WHERE a.state IS DISTINCT FROM 'authorized'),
-				min(s.last_error) FILTER (
-					WHERE (s.errors >= 3 OR s.confirm_errors >= 3)
-						AND s.last_error_at > c.started_at)) AS error,
-			-- a key that was refused alone holds up no request
-			bool_or(EXISTS (
+		SELECT a.started_at, a.division, 'deleted' FROM asked AS a WHERE a.logged
+	)
+	-- a key that was refused alone holds up no request
+	SELECT count(*),
+		coalesce(bool_and(coalesce(
+			s.run_state = 'idle' AND s.run_started_at >= c.started_at, false)
+			AND NOT EXISTS (
 				SELECT FROM exact.dirty_key AS k
 				JOIN exact.entity_effective AS e ON e.entity = k.entity
 				WHERE k.division = c.division AND e.feed = c.feed
 					AND coalesce(k.not_before < clock_timestamp(), true)
-					AND (e.method <> 'sync' OR k.reason IN ('confirm', 'logged', 'approved'))
-				)) AS unconfirmed
-		FROM exact.request AS q
-		LEFT JOIN scope AS c ON c.id = q.id
-		LEFT JOIN exact.division AS v ON v.division = c.division
-		LEFT JOIN exact.app_state AS a ON a.app = v.app
-		LEFT JOIN exact.feed_state AS s ON s.division = c.division AND s.feed = c.feed
-		LEFT JOIN exact.division_state AS d ON d.division = c.division
-		WHERE q.state = 'running' AND q.kind = 'sync'
-		GROUP BY q.id
-	)
-	UPDATE exact.request AS q SET finished_at = now(),
-		state = CASE
-			WHEN v.feeds = 0 OR (v.blocked IS NULL AND v.error IS NULL) THEN 'done'
-			ELSE 'failed'
-		END,
-		result = CASE
-			WHEN v.feeds = 0 THEN 'nothing is enabled there'
-			ELSE coalesce(v.blocked, v.error, format('%s feeds read', v.feeds))
-		END
-	FROM verdict AS v
-	WHERE v.id = q.id
-		AND q.id IN (
-			SELECT r.id FROM exact.request AS r
-			WHERE r.state = 'running' AND r.kind = 'sync'
-			FOR UPDATE SKIP LOCKED)
-		AND (v.feeds = 0 OR v.blocked IS NOT NULL OR v.error IS NOT NULL
-			OR (v.complete AND NOT v.unconfirmed));
-	GET DIAGNOSTICS n = ROW_COUNT;
+					AND (e.method <> 'sync' OR k.reason IN ('confirm', 'logged', 'approved')))),
+			false),
+		coalesce(
+			min(format('division %s is %s: %s', c.division, d.state, d.reason))
+				FILTER (WHERE d.state <> 'ok'),
+			min(format('app %s must be authorised', v.app))
+				FILTER (WHERE a.state IS DISTINCT FROM 'authorized'),
+			min(s.last_error) FILTER (
+				WHERE (s.errors >= 3 OR s.confirm_errors >= 3)
+					AND s.last_error_at > c.started_at))
+	FROM scope AS c
+	LEFT JOIN exact.division AS v ON v.division = c.division
+	LEFT JOIN exact.app_state AS a ON a.app = v.app
+	LEFT JOIN exact.feed_state AS s ON s.division = c.division AND s.feed = c.feed
+	LEFT JOIN exact.division_state AS d ON d.division = c.division
+$$;
+COMMENT ON FUNCTION exact._request_verdict(bigint, int)
+	IS 'How many feeds a request of exact.sync_now() asks for, whether all have completed a run '
+		'that began after it, with no key of theirs waiting, and why it cannot go on; of one '
+		'division, or null: of all';
+REVOKE ALL ON FUNCTION exact._request_verdict(bigint, int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._request_verdict(bigint, int) TO exact_worker;
+
+-- Something has ended in a division: requests for all divisions are looked at as a whole only when
+-- this one is done with them.
+CREATE FUNCTION exact._settle_requests(division int) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	q record;
+	v record;
+	n bigint := 0;
+BEGIN
+	FOR q IN
+		SELECT r.id, r.division
+		FROM exact.request AS r
+		WHERE r.state = 'running' AND r.kind = 'sync'
+			AND ($1 IS NULL OR r.division IS NULL OR r.division = $1)
+	LOOP
+		v := exact._request_verdict(q.id, $1);
+		CONTINUE WHEN v.feeds > 0 AND NOT v.complete AND v.failure IS NULL;
+		IF $1 IS NOT NULL AND v.failure IS NULL AND q.division IS NULL THEN
+			v := exact._request_verdict(q.id, NULL);
+			CONTINUE WHEN v.feeds > 0 AND NOT v.complete AND v.failure IS NULL;
+		END IF;
+		UPDATE exact.request AS r SET finished_at = now(),
+			state = CASE WHEN v.failure IS NULL THEN 'done' ELSE 'failed' END,
+			result = CASE
+				WHEN v.feeds = 0 THEN 'nothing is enabled there'
+				ELSE coalesce(v.failure, format('%s feeds read', v.feeds))
+			END
+		WHERE r.id IN (
+			SELECT x.id FROM exact.request AS x
+			WHERE x.id = q.id AND x.state = 'running'
+			FOR UPDATE SKIP LOCKED);
+		n := n + 1;
+	END LOOP;
 	RETURN n;
 END
 $$;
-COMMENT ON FUNCTION exact._settle_requests()
+COMMENT ON FUNCTION exact._settle_requests(int)
 	IS 'Ends each request of exact.sync_now() whose feeds have all completed a run that began '
-		'after it, with no key of theirs waiting, or that cannot go on';
-REVOKE ALL ON FUNCTION exact._settle_requests() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._settle_requests() TO exact_worker;
+		'after it, with no key of theirs waiting, or that cannot go on; those that a division has '
+		'part in, null: all';
+REVOKE ALL ON FUNCTION exact._settle_requests(int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._settle_requests(int) TO exact_worker;
 
 -- The keys of every topic are GUIDs; another one in a filter makes the service refuse all keys of a
 -- read.

@@ -21,13 +21,31 @@ GRANT EXECUTE ON FUNCTION exact._text_in(text, text[]) TO exact_reader, exact_wo
 GRANT EXECUTE ON FUNCTION exact._content(smallint, bigint, int), exact._number_in(text, text[]),
 	exact._fields_named(text, text[]), exact._amount_sign(int, text) TO exact_reader;
 
+-- The number that a document or a record of master data is known by.
+CREATE FUNCTION exact._number_of(entity text, content text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT btrim(exact._text_in(content, exact._fields_named($1, 'Code', 'EntryNumber',
+		'InvoiceNumber', 'OrderNumber', 'QuotationNumber', 'DeliveryNumber', 'ItemCode')))
+$$;
+COMMENT ON FUNCTION exact._number_of(text, text)
+	IS 'The code or number that a record is known by; null: it has none of its own';
+REVOKE ALL ON FUNCTION exact._number_of(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._number_of(text, text) TO exact_reader;
+
+-- A line is known by the number of its document, which it may not have itself.
 CREATE VIEW exact.held AS
 SELECT r.id, r.division, r.entity, r.key,
-	btrim(exact._text_in(c.content, exact._fields_named(r.entity, 'Code', 'EntryNumber',
-		'OrderNumber', 'InvoiceNumber', 'LineNumber', 'ItemCode'))) AS code,
-	exact._text_in(c.content, exact._fields_named(r.entity, 'Name', 'Description', 'SupplierName',
-		'CustomerName', 'InvoiceToName', 'AccountName', 'YourRef')) AS name,
-	exact._number_in(c.content, exact._fields_named(r.entity, 'AmountDC', 'AmountFC'))
+	CASE
+		WHEN r.parent IS NULL THEN exact._number_of(r.entity, c.content)
+		ELSE concat_ws('/', coalesce(exact._number_of(d.entity,
+				exact._content(d.slot, d.batch, d.ord)), exact._number_of(r.entity, c.content)),
+			btrim(exact._text_in(c.content, exact._fields_named(r.entity, 'LineNumber'))))
+	END AS code,
+	exact._text_in(c.content, exact._fields_named(r.entity, 'Name', 'FullName', 'Description',
+		'SupplierName', 'CustomerName', 'InvoiceToName', 'OrderedByName', 'AccountName', 'Subject',
+		'YourRef', 'ItemDescription', 'GLAccountDescription', 'JournalDescription')) AS name,
+	exact._number_in(c.content, exact._fields_named(r.entity, 'AmountDC', 'Amount', 'AmountFC'))
 		* exact._amount_sign(r.division, r.entity) AS amount,
 	r.since, r.reason,
 	CASE WHEN r.doubted
@@ -38,6 +56,14 @@ SELECT r.id, r.division, r.entity, r.key,
 	END AS next_step
 FROM exact._held_record AS r
 CROSS JOIN LATERAL (SELECT exact._content(r.slot, r.batch, r.ord) AS content) AS c
+LEFT JOIN LATERAL (
+	SELECT x.entity, x.slot, x.batch, x.ord
+	FROM exact.catalogue AS l
+	JOIN exact.catalogue AS h ON h.feed = l.feed AND h.row_kind = 'header'
+	JOIN exact.record AS x
+		ON x.division = r.division AND x.entity = h.entity AND x.key = r.parent
+	WHERE l.entity = r.entity AND l.row_kind = 'line'
+	LIMIT 1) AS d ON true
 WHERE r.state = 'held';
 COMMENT ON VIEW exact.held
 	IS 'Records that answers did not show and that are not deleted before an operator says so';
@@ -46,9 +72,11 @@ COMMENT ON COLUMN exact.held.id
 COMMENT ON COLUMN exact.held.division IS 'Division';
 COMMENT ON COLUMN exact.held.entity IS 'Entity';
 COMMENT ON COLUMN exact.held.key IS '_key of the record';
-COMMENT ON COLUMN exact.held.code IS 'Its code or number, as printed';
+COMMENT ON COLUMN exact.held.code
+	IS 'Its code or number, as printed; of a line: number of its document/number of the line';
 COMMENT ON COLUMN exact.held.name IS 'Its name or description';
-COMMENT ON COLUMN exact.held.amount IS 'Its amount, signed as in Delta; null: it has none';
+COMMENT ON COLUMN exact.held.amount
+	IS 'Its amount, signed as in Delta; null: it has none, or its sign is not known yet';
 COMMENT ON COLUMN exact.held.since IS 'Since when it is held';
 COMMENT ON COLUMN exact.held.reason IS 'Why';
 COMMENT ON COLUMN exact.held.next_step IS 'What to do';

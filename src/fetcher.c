@@ -64,7 +64,7 @@ turn(void)
 			return START_AGAIN_MS;
 	}
 	wait = exact_clock_sooner(exact_inbox_prune(), exact_retention_turn());
-	wait = exact_clock_sooner(wait, exact_hint_turn(exact_worker_woken()));
+	wait = exact_clock_sooner(wait, exact_hint_turn(exact_worker_notified()));
 	wait = exact_clock_sooner(wait, exact_silence_turn());
 	wait = exact_clock_sooner(wait, exact_invoice_sign_turn());
 	wait = exact_clock_sooner(wait, exact_plan_turn());

@@ -52,6 +52,8 @@ value("INSERT INTO exact.workspace (name, host, warehouse_id, catalog, schema) "
 # files of secrets
 is(secret_file('app.erp.client_secret', "$markers[0]\n"), 'imported', 'a file with a line end');
 is(import_file('app.erp.client_secret'), 'unchanged', 'the same again');
+is(secret_file('app.erp.client_secret', "\xEF\xBB\xBF$markers[0]\r\n"), 'unchanged',
+	'with the byte order mark of an editor it is the same secret');
 is(secret_file('app.erp.webhook_secret', "$markers[1]\r\n", 0400), 'imported', 'read-only, line end of Windows');
 is(secret_file('workspace.lake.token', $markers[2]), 'imported', 'no line end');
 is(secret_file('app.erp.refresh_token', $markers[3]), 'imported', 'refresh token');

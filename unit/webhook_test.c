@@ -194,7 +194,11 @@ test_envelope(void)
 	/* white space after it is none of it; before it, or inside, is another envelope */
 	CHECK(signed_text(BODY(ITEM, ITEM_CODE) "\r\n \t\n", long_secret));
 	CHECK(cut(" " BODY(ITEM, ITEM_CODE)) == EXACT_WEBHOOK_MALFORMED);
-	CHECK(cut("\xef\xbb\xbf" BODY(ITEM, ITEM_CODE)) == EXACT_WEBHOOK_MALFORMED);
+	/* a byte order mark before it says nothing, and nothing else */
+	CHECK(signed_text("\xef\xbb\xbf" BODY(ITEM, ITEM_CODE), long_secret));
+	CHECK(cut("\xef\xbb\xbf") == EXACT_WEBHOOK_MALFORMED);
+	CHECK(cut("\xef\xbb\xbf\xef\xbb\xbf" BODY(ITEM, ITEM_CODE)) == EXACT_WEBHOOK_MALFORMED);
+	CHECK(cut("\xef\xbb" BODY(ITEM, ITEM_CODE)) == EXACT_WEBHOOK_MALFORMED);
 	CHECK(cut("{ \"Content\":" ITEM ",\"HashCode\":\"" ITEM_CODE "\"}") == EXACT_WEBHOOK_MALFORMED);
 	CHECK(cut("{\"Content\":" ITEM ", \"HashCode\":\"" ITEM_CODE "\"}") == EXACT_WEBHOOK_MALFORMED);
 	CHECK(cut("{\"Content\":" ITEM ",\"HashCode\": \"" ITEM_CODE "\"}") == EXACT_WEBHOOK_MALFORMED);

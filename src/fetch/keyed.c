@@ -446,7 +446,7 @@ fail_keyed(Keyed *keyed, ExactApiAnswer *answer, const ExactFault *fault)
 			  keyed->entity->name, keyed->nkeys, fault->message);
 	if (lane->rest != keyed)
 		MemoryContextDelete(keyed->context);
-	exact_sync_request_settle();
+	exact_sync_request_settle(lane);
 }
 
 static void
@@ -469,7 +469,7 @@ end_keyed(Keyed *keyed)
 	if (keyed->changed + keyed->tombstones > 0)
 		exact_wake(EXACT_ROLE_LOADER);
 	MemoryContextDelete(keyed->context);
-	exact_sync_request_settle();
+	exact_sync_request_settle(lane);
 }
 
 /* ---- the answer ---- */
@@ -610,7 +610,7 @@ on_keyed(ExactApiAnswer *answer, void *arg)
 		fail_keyed(keyed, answer, fault);
 		return;
 	}
-	keyed->changed += keyed->staged.fresh + keyed->staged.changed + keyed->staged.vanished;
+	keyed->changed += keyed->staged.fresh + keyed->staged.changed;
 	if (keyed->page->next == NULL)
 		end_keyed(keyed);
 	else

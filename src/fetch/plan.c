@@ -316,7 +316,7 @@ exact_plan_turn(void)
 		exact_lane_plan_again(READ_AGAIN_MS);
 		return READ_AGAIN_MS;
 	}
-	exact_sync_request_settle();
+	exact_sync_request_settle(NULL);
 	if (read_addresses())
 		return -1;
 	exact_lane_plan_again(ADDRESS_AGAIN_MS);

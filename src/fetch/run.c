@@ -228,8 +228,7 @@ stage_records(PageUnit *u, int64 call)
 	staged->mark_generation = run->lane->mark_generation;
 	staged->first = run->complete_at == 0 || run->live != NULL;
 	exact_stage_page_store(staged);
-	u->delivered = staged->fresh + staged->changed + staged->vanished > 0;
-	u->tombstones = staged->vanished;
+	u->delivered = staged->fresh + staged->changed > 0;
 	if (staged->reread_from > 0 &&
 		(u->reread_from == 0 || staged->reread_from < u->reread_from))
 		u->reread_from = staged->reread_from;
@@ -540,7 +539,7 @@ on_page(ExactApiAnswer *answer, void *arg)
 	if (u.replan)
 		exact_lane_want_plan();
 	if (u.complete && run->live == NULL)
-		exact_sync_request_settle();
+		exact_sync_request_settle(lane);
 }
 
 /* ---- the request ---- */

@@ -54,17 +54,20 @@ exact_sync_request_read(void)
 }
 
 static void
-settle_unit(void *arg pg_attribute_unused())
+settle_unit(void *arg)
 {
-	static const char sql[] = "SELECT exact._settle_requests()";
+	static const char sql[] = "SELECT exact._settle_requests($1)";
+	const ExactLane *lane = arg;
+	ExactArg	division = lane != NULL ? exact_arg_int4(lane->division)
+		: exact_arg_null(INT4OID);
 
-	exact_sql(sql, 0, NULL);
+	exact_sql(sql, 1, &division);
 	open_requests = exact_request_runs(EXACT_REQUEST_SYNC);
 }
 
 void
-exact_sync_request_settle(void)
+exact_sync_request_settle(ExactLane *lane)
 {
 	if (open_requests)
-		exact_unit_run("settle requests", settle_unit, NULL, NULL);
+		exact_unit_run("settle requests", settle_unit, lane, NULL);
 }

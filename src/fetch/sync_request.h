@@ -6,12 +6,17 @@
 
 #include "postgres.h"
 
+#include "fetch/lane.h"
+
 /*
  * In a unit, after the plan has been read: takes the requests that wait; their feeds are wanted
  * now.
  */
 extern void exact_sync_request_read(void);
-/* A run or a keyed read has ended: ends the requests that waited for it; in no transaction. */
-extern void exact_sync_request_settle(void);
+/*
+ * A run or a keyed read of this division has ended, or NULL: the plan was read. Ends the requests
+ * that waited for it; in no transaction.
+ */
+extern void exact_sync_request_settle(ExactLane *lane);
 
 #endif

@@ -210,5 +210,5 @@ exact_trouble_run(ExactRun *run, ExactApiAnswer *answer, const ExactFault *fault
 			  run->lane->division, run->name, run->errors, fault->message,
 			  fault->detail ? fault->detail : "");
 	exact_unit_run("record failure", failure_unit, &failure, NULL);
-	exact_sync_request_settle();
+	exact_sync_request_settle(run->lane);
 }

@@ -362,7 +362,7 @@ exact_inbox_store(ExactInboxItem *items, int n)
 	if (group.n > 0)
 	{
 		if (read_notes(&group))
-			exact_wake_at_commit(EXACT_ROLE_FETCHER);
+			exact_wake_notified_at_commit();
 		insert_notes(&group);
 	}
 	AtEOXact_GUC(true, level);

@@ -19,10 +19,12 @@
 static const char head[] = "{\"Content\":";
 static const char middle[] = ",\"HashCode\":\"";
 static const char tail[] = "\"}";
+static const char mark[] = "\xEF\xBB\xBF";	/* a byte order mark: nothing is signed by it */
 
 #define HEAD_LEN (sizeof(head) - 1)
 #define MIDDLE_LEN (sizeof(middle) - 1)
 #define TAIL_LEN (sizeof(tail) - 1)
+#define MARK_LEN (sizeof(mark) - 1)
 #define END_LEN (MIDDLE_LEN + DIGITS + TAIL_LEN)
 
 static bool
@@ -49,6 +51,11 @@ exact_webhook_cut(const char *body, size_t len, ExactWebhook *out)
 		len--;
 	if (len == 0)
 		return EXACT_WEBHOOK_EMPTY;
+	if (len >= MARK_LEN && memcmp(body, mark, MARK_LEN) == 0)
+	{
+		body += MARK_LEN;
+		len -= MARK_LEN;
+	}
 	if (len <= HEAD_LEN + END_LEN)
 		return EXACT_WEBHOOK_MALFORMED;
 	end = body + len - END_LEN;

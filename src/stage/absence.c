@@ -66,18 +66,21 @@ exact_absence_lines(int division, const char *lines, char **documents, int ndocu
 
 char **
 exact_absence_lined(int division, const char *lines, char **documents, int ndocuments,
-					int *nlined)
+					char **keys, int nkeys, int64 known_seq, int *nlined)
 {
 	static const char sql[] =
 	"SELECT DISTINCT parent"
 	" FROM exact.record"
-	" WHERE division = $1 AND entity = $2 AND parent = ANY ($3::text[]) AND NOT deleted";
-	ExactArg	args[3];
+	" WHERE division = $1 AND entity = $2 AND parent = ANY ($3::text[])"
+	" AND NOT deleted AND key <> ALL ($4::text[]) AND seq <= $5";
+	ExactArg	args[5];
 
 	args[0] = exact_arg_int4(division);
 	args[1] = exact_arg_text(lines);
 	args[2] = exact_arg_text_array((const char *const *) documents, NULL, ndocuments);
-	return take_keys(exact_sql(sql, 3, args), nlined);
+	args[3] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
+	args[4] = exact_arg_int8(known_seq);
+	return take_keys(exact_sql(sql, 5, args), nlined);
 }
 
 void

@@ -32,9 +32,10 @@ extern char **exact_absence_lines(int division, const char *lines, char **docume
 								  int ndocuments, char **keys, int nkeys, int64 known_seq,
 								  int *nlines);
 
-/* Those of the documents of which living lines are known (palloc'd). */
+/* Those of the documents that have such lines (palloc'd). */
 extern char **exact_absence_lined(int division, const char *lines, char **documents,
-								  int ndocuments, int *nlined);
+								  int ndocuments, char **keys, int nkeys, int64 known_seq,
+								  int *nlined);
 
 /* An answer shows these records: none of them is held any more. */
 extern void exact_absence_seen(int division, const char *entity, char **keys, int nkeys);

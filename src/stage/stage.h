@@ -33,8 +33,7 @@ typedef struct ExactStagePage
 	/* older than what is stored, or sent before a tombstone: not staged, keys are dirty */
 	int			stale;
 	int64		reread_from;	/* lowest row version of those sent before a tombstone, 0 none */
-	int			vanished;		/* lines that are no longer in their expanded documents */
-	/* documents without all their lines: dirty under the lines' entity */
+	/* documents that did not show all their lines: dirty under the lines' entity */
 	int			unread;
 	int			aside;			/* rows that cannot be staged: in exact.dead_letter */
 	int			nameless;		/* of these, those of which nobody knows the record */

@@ -125,12 +125,9 @@ typedef struct Documents
 {
 	ExactPage **expanded;		/* the lines of each; NULL: it was put aside */
 	char	  **keys;			/* of each */
-	/* keys of those that came with all their lines: any other line of theirs is gone */
+	/* keys of those that came with all their lines: any other that is known is asked for */
 	char	  **whole;
 	int			nwhole;
-	/* likewise, of those that came with none: lines that are known are asked for on their own */
-	char	  **bare;
-	int			nbare;
 	char	  **others;			/* keys of those that did not */
 	int			nothers;
 	/* keys of those that were put aside, whole or a line of them: no line of theirs is gone */
@@ -235,8 +232,6 @@ add_document(ExactStagePage *p, Documents *d, int i)
 	}
 	if (p->aside > aside)
 		d->aside[d->naside++] = document;
-	else if (expanded->is_list && expanded->next == NULL && expanded->nrecords == 0)
-		d->bare[d->nbare++] = document;
 	else if (expanded->is_list && expanded->next == NULL)
 		d->whole[d->nwhole++] = document;
 	else
@@ -244,36 +239,19 @@ add_document(ExactStagePage *p, Documents *d, int i)
 }
 
 /*
- * Lines that their documents do not show are gone. That a document has none at all is what a lost
- * right or a cut answer looks like: its lines are asked for beside lines that live.
+ * That a document does not show a line, or none at all, is what a lost right or a cut answer looks
+ * like, too: its lines are asked for beside lines that live.
  */
 static void
-delete_lines(ExactStagePage *p, const ExactFeedEntity *line, Documents *d)
+doubt_lines(ExactStagePage *p, const ExactFeedEntity *line, const Documents *d)
 {
-	ExactAbsence absence = {.division = p->division,.feed = p->feed->name,.entity = line->name};
 	char	  **keys;
 	int			n;
 
-	if (d->nwhole > 0)
-	{
-		keys = exact_absence_lines(p->division, line->name, d->whole, d->nwhole, d->lines->keys,
-								   d->lines->n, p->sent_seq, &n);
-		keys = exact_absence_judge(&absence, keys, n, &n);
-		if (n > 0)
-			p->vanished += exact_stage_delete(p->division, p->feed->name, line->name, NULL, keys,
-											  n, p->run, p->call, "no longer in its document");
-	}
-	if (absence.again)
-	{
-		keys = exact_absence_lined(p->division, line->name, d->whole, d->nwhole, &n);
+	keys = exact_absence_lined(p->division, line->name, d->whole, d->nwhole, d->lines->keys,
+							   d->lines->n, p->sent_seq, &n);
+	if (n > 0)
 		want_lines(p, line, keys, n);
-	}
-	if (d->nbare > 0)
-	{
-		keys = exact_absence_lined(p->division, line->name, d->bare, d->nbare, &n);
-		if (n > 0)
-			want_lines(p, line, keys, n);
-	}
 }
 
 static void
@@ -287,7 +265,6 @@ store_documents(ExactStagePage *p)
 	d.keys = palloc(n * sizeof(char *));
 	d.aside = palloc(n * sizeof(char *));
 	d.whole = palloc(n * sizeof(char *));
-	d.bare = palloc(n * sizeof(char *));
 	d.others = palloc(n * sizeof(char *));
 	d.headers = make_rows(n);
 	d.lines = make_rows(expand_documents(p, &d));
@@ -300,7 +277,7 @@ store_documents(ExactStagePage *p)
 	exact_aside_seen_lines(p->division, line->name, d.aside, d.naside, p->run);
 	if (d.lines->n > 0)
 		exact_stage_rows(p, line, d.lines);
-	delete_lines(p, line, &d);
+	doubt_lines(p, line, &d);
 	if (d.nothers > 0)
 		want_lines(p, line, d.others, d.nothers);
 }

@@ -16,6 +16,7 @@
 
 /* What to do when the current transaction commits */
 static uint32 roles_at_commit = 0;	/* bit per role */
+static bool notified_at_commit = false;
 static bool check_at_commit = false;
 static bool launcher_at_commit = false;
 static bool callback_registered = false;
@@ -71,18 +72,22 @@ static void
 on_transaction_end(XactEvent event, void *arg pg_attribute_unused())
 {
 	uint32		roles = roles_at_commit;
+	bool		notified = notified_at_commit;
 	bool		check = check_at_commit;
 	bool		launcher = launcher_at_commit;
 
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
 		return;
 	roles_at_commit = 0;
+	notified_at_commit = false;
 	check_at_commit = false;
 	launcher_at_commit = false;
 	if (event != XACT_EVENT_COMMIT)
 		return;
 	if (roles != 0)
 		wake_roles(roles, EXACT_WAKE_TURN);
+	if (notified)
+		wake_roles(1u << EXACT_ROLE_FETCHER, EXACT_WAKE_NOTIFIED);
 	if (check)
 	{
 		wake_roles(~0u, EXACT_WAKE_CHECK);
@@ -105,6 +110,13 @@ exact_wake_at_commit(ExactRole role)
 {
 	register_callback();
 	roles_at_commit |= 1u << role;
+}
+
+void
+exact_wake_notified_at_commit(void)
+{
+	register_callback();
+	notified_at_commit = true;
 }
 
 void

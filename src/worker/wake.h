@@ -13,11 +13,14 @@
 /* Why a worker is woken: bits of ExactWorkerSlot.wake */
 #define EXACT_WAKE_TURN 1		/* there may be work */
 #define EXACT_WAKE_CHECK 2		/* the extension may have gone or changed */
+#define EXACT_WAKE_NOTIFIED 4	/* notifications wait in exact.inbox, and nothing else changed */
 
 /* Wakes the worker of this role in this backend's database now. */
 extern void exact_wake(ExactRole role);
 /* The same once when the current transaction commits. */
 extern void exact_wake_at_commit(ExactRole role);
+/* Tells the fetcher of notifications, when the current transaction commits. */
+extern void exact_wake_notified_at_commit(void);
 /*
  * Lets all workers of this database and the launcher look at its extension, when the current
  * transaction commits.

@@ -45,6 +45,7 @@ static bool assess_due = true;	/* may it work? */
 static bool turn_due = true;
 static TimestampTz turn_at = PG_INT64_MAX;	/* PG_INT64_MAX: only when woken */
 static bool woken = true;		/* since the last turn: by exact_wake, a reload, the start */
+static bool notified = false;	/* likewise: told of notifications alone */
 static bool clock_moved = false;
 static long serve_wait = 0;
 
@@ -52,6 +53,12 @@ bool
 exact_worker_woken(void)
 {
 	return woken;
+}
+
+bool
+exact_worker_notified(void)
+{
+	return notified || woken;
 }
 
 /* ---- may it work? ---- */
@@ -232,6 +239,8 @@ take_wakeups(void)
 		assess_due = true;
 	if (wake & EXACT_WAKE_TURN)
 		turn_due = woken = true;
+	if (wake & EXACT_WAKE_NOTIFIED)
+		turn_due = notified = true;
 	if (turn_at <= now)
 		turn_due = true;
 }
@@ -258,7 +267,7 @@ turn_if_due(void)
 		return;
 	turn_due = false;
 	wanted = ops->turn();
-	woken = false;
+	woken = notified = false;
 	turn_at = wanted < 0 ? PG_INT64_MAX :
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wanted);
 }

@@ -45,5 +45,7 @@ extern void exact_worker_run(const ExactWorkerOps *ops, Datum main_arg) pg_attri
  * the configuration reloaded?
  */
 extern bool exact_worker_woken(void);
+/* Likewise: may notifications have come? */
+extern bool exact_worker_notified(void);
 
 #endif
