@@ -25,6 +25,7 @@
 #include "worker/ask_question.h"
 #include "worker/self.h"
 #include "worker/shmem.h"
+#include "worker/wake.h"
 
 struct ExactAsk
 {
@@ -225,7 +226,11 @@ take_question(dsm_handle handle)
 	return ask;
 }
 
-/* The handles are copied first: nothing may be attached under the lock. */
+/*
+ * The handles are copied first: nothing may be attached under the lock. Who asked after the
+ * extension changed, or after this process was asked to end, means the process that comes next:
+ * what is not taken from the slot goes there.
+ */
 int
 exact_ask_take(void (*serve) (ExactAsk *ask), const ExactFault *refuse)
 {
@@ -234,9 +239,12 @@ exact_ask_take(void (*serve) (ExactAsk *ask), const ExactFault *refuse)
 	int			n;
 
 	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
-	n = slot->nquestions;
+	if (exact_self_exit_wanted() || (pg_atomic_read_u32(&slot->wake) & EXACT_WAKE_CHECK) != 0)
+		n = 0;
+	else
+		n = slot->nquestions;
 	memcpy(handles, slot->questions, sizeof(dsm_handle) * n);
-	slot->nquestions = 0;
+	slot->nquestions -= n;
 	LWLockRelease(exact_shared_lock);
 
 	for (int i = 0; i < n; i++)

@@ -40,6 +40,7 @@ struct ExactAsking
 	shm_mq_handle *queue;
 	int			pid;			/* of the worker that has it; 0 = not handed over */
 	TimestampTz deadline;
+	TimestampTz lost_at;		/* the worker ended and had not taken it; 0 = no */
 };
 
 PG_FUNCTION_INFO_V1(exact__ask);
@@ -133,7 +134,8 @@ exact_asking_start(ExactAsking *asking, bool *busy, char **why)
 	}
 	LWLockRelease(exact_shared_lock);
 
-	asking->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ANSWER_WAIT_MS);
+	if (asking->deadline == 0)
+		asking->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ANSWER_WAIT_MS);
 	if (busy)
 		*busy = full;
 	if (why)
@@ -149,9 +151,30 @@ worker_lives(const ExactAsking *asking)
 
 	LWLockAcquire(exact_shared_lock, LW_SHARED);
 	slot = worker_slot(asking->role);
-	lives = slot != NULL && slot->pid == asking->pid;
+	lives = slot != NULL && asking->pid != 0 && slot->pid == asking->pid;
 	LWLockRelease(exact_shared_lock);
 	return lives;
+}
+
+/*
+ * The worker ended. When it had not taken the question nothing of it was done, and the next worker
+ * gets it: true while that may still come. The caller looked for an answer after the worker's end.
+ */
+static bool
+hand_on(ExactAsking *asking)
+{
+	shm_mq	   *queue = shm_mq_get_queue(asking->queue);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (shm_mq_get_sender(queue) != NULL)
+		return false;
+	if (asking->lost_at == 0)
+		asking->lost_at = now;
+	asking->pid = 0;
+	if (exact_asking_start(asking, NULL, NULL))
+		asking->lost_at = 0;
+	return asking->pid != 0 ||
+		!TimestampDifferenceExceeds(asking->lost_at, now, START_WAIT_MS);
 }
 
 /* Texts may quote what a service said. */
@@ -194,13 +217,17 @@ read_fault(const char *data, Size len)
 	return make_fault(sqlstate, texts[0], texts[1], texts[2]);
 }
 
-/* A worker that ended is told by its queue, or by another pid in its slot if it never attached. */
+/*
+ * A worker that ended is told by its queue, or by another pid in its slot if it never attached. Its
+ * slot is looked at first: an answer that came before its end counts.
+ */
 ExactAskingState
 exact_asking_look(ExactAsking *asking, char **text, size_t *len, ExactFault **fault)
 {
 	const char *name = exact_role_name(asking->role);
 	void	   *received;
 	Size		size;
+	bool		lives = worker_lives(asking);
 	shm_mq_result result = shm_mq_receive(asking->queue, &size, &received, true);
 	const char *data = received;
 
@@ -218,7 +245,9 @@ exact_asking_look(ExactAsking *asking, char **text, size_t *len, ExactFault **fa
 		}
 		*fault = read_fault(data + 1, size - 1);
 	}
-	else if (result == SHM_MQ_DETACHED || !worker_lives(asking))
+	else if (result != SHM_MQ_DETACHED && !lives && hand_on(asking))
+		return EXACT_ASKING_WAITS;
+	else if (result == SHM_MQ_DETACHED || !lives)
 		*fault = make_fault(ERRCODE_EXACT_WORKER_GONE,
 							psprintf("the %s ended while it was asked", name), "",
 							"The launcher starts it again by itself; try again in a moment.");
@@ -326,7 +355,7 @@ exact__ask(PG_FUNCTION_ARGS)
 	asking = question_of(role, text_to_cstring(PG_GETARG_TEXT_PP(1)), PG_GETARG_ARRAYTYPE_P(2));
 	hand_over(asking);
 	while ((state = exact_asking_look(asking, &answer, &len, &fault)) == EXACT_ASKING_WAITS)
-		wait_ms(LOOK_MS);
+		wait_ms(asking->pid != 0 ? LOOK_MS : START_LOOK_MS);
 	exact_asking_free(asking);
 	if (state == EXACT_ASKING_FAILED)
 		ereport(ERROR,

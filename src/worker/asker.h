@@ -27,7 +27,8 @@ extern ExactAsking *exact_asking_new(ExactRole role, const char *op, int nargs,
 									 const char *const *args);
 
 /*
- * Hands it to the worker, once. False when that cannot take it now; *busy: it has too many
+ * Hands it to the worker, once; exact_asking_look hands it to the next one when that ended before
+ * it took the question. False when that cannot take it now; *busy: it has too many
  * questions, else it does not run and *why is the reason (both may be NULL).
  */
 extern bool exact_asking_start(ExactAsking *asking, bool *busy, char **why);

@@ -55,7 +55,7 @@ typedef struct KnownDatabase
 	NameData	name;
 	bool		seen;			/* in the last scan */
 	int			failures;		/* of probes in a row */
-	TimestampTz probe_at;
+	TimestampTz probe_at;		/* PG_INT64_MAX: one is under way, and nothing came since */
 } KnownDatabase;
 
 /* What the launcher knows about a slot beside shared memory */
@@ -244,10 +244,10 @@ take_probe_answer(void)
 	LWLockRelease(exact_shared_lock);
 
 	if (db)
-	{
 		db->failures = answered ? 0 : db->failures + 1;
+	/* what was asked for meanwhile may have come after the probe looked */
+	if (db && db->probe_at == PG_INT64_MAX)
 		db->probe_at = in_ms(answered ? SCAN_INTERVAL_MS : backoff_ms(db->failures));
-	}
 	if (too_many)
 		tell_too_many(db);
 	probe_database = InvalidOid;
@@ -269,6 +269,7 @@ start_probe(KnownDatabase *db)
 	if (exact_process_start("exact_probe_main", name, "exact probe", 0, &extra, &probe_handle))
 	{
 		probe_database = db->oid;
+		db->probe_at = PG_INT64_MAX;
 		probe_deadline = in_ms(PROBE_LIMIT_MS);
 	}
 }

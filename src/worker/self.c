@@ -25,6 +25,7 @@
 #include "worker/shmem.h"
 
 #define HOLD_LIMIT_MS 10000		/* an exit waits so long for an outstanding token answer */
+#define UNIT_LIMIT_MS 1000		/* and so long for the end of a unit that is not held */
 
 static ExactWorkerSlot *own = NULL;
 static const char *name = "backend";
@@ -42,11 +43,11 @@ static volatile sig_atomic_t hold_depth = 0;
 static volatile sig_atomic_t exit_wanted = false;
 static TimestampTz exit_wanted_at = 0;
 
-/* Comes back to on_sigterm when the limit of the hold is over. */
-static timer_t hold_timer;
+/* Comes back to on_sigterm when the limit of the exit is over. */
+static timer_t exit_timer;
 static bool has_timer = false;
-static volatile sig_atomic_t timer_armed = false;
-static struct timespec hold_until;
+static volatile sig_atomic_t asked = false;
+static struct timespec asked_at;
 
 ExactWorkerSlot *
 exact_self_slot(void)
@@ -97,51 +98,55 @@ detach(int code pg_attribute_unused(), Datum arg pg_attribute_unused())
 	LWLockRelease(exact_shared_lock);
 }
 
-/* In the signal handler. The first call starts the time that a hold may delay an exit. */
+/*
+ * In the signal handler: has the exit waited so long? Else the signal comes again when it has. The
+ * first call starts the time.
+ */
 static bool
-hold_is_over(void)
+has_waited(long limit_ms)
 {
 	struct timespec now;
-	struct itimerspec limit = {.it_value = {HOLD_LIMIT_MS / 1000, 0}};
+	struct itimerspec rest = {.it_value = {0, 0}};
+	long		rest_ms;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (timer_armed)
-		return now.tv_sec > hold_until.tv_sec ||
-			(now.tv_sec == hold_until.tv_sec && now.tv_nsec >= hold_until.tv_nsec);
-	hold_until = now;
-	hold_until.tv_sec += HOLD_LIMIT_MS / 1000;
-	timer_armed = true;
-	return !has_timer || timer_settime(hold_timer, 0, &limit, NULL) != 0;
+	if (!asked)
+		asked_at = now;
+	asked = true;
+	rest_ms = limit_ms - (now.tv_sec - asked_at.tv_sec) * 1000 -
+		(now.tv_nsec - asked_at.tv_nsec) / 1000000;
+	if (rest_ms <= 0 || !has_timer)
+		return true;
+	rest.it_value.tv_sec = rest_ms / 1000;
+	rest.it_value.tv_nsec = rest_ms % 1000 * 1000000;
+	return timer_settime(exit_timer, 0, &rest, NULL) != 0;
 }
 
 /*
- * Inside a unit an exit interrupts like in any backend; elsewhere the loop ends quietly. A held one
- * waits for its limit also within a unit: a commit may wait for a standby that never answers.
+ * The loop ends quietly, after the unit that runs. A unit that does not end soon, because it waits
+ * for a lock or its commit for a standby that never answers, is interrupted like any backend.
  */
 static void
 on_sigterm(SIGNAL_ARGS)
 {
 	int			save_errno = errno;
+	bool		waited = has_waited(hold_depth > 0 ? HOLD_LIMIT_MS : UNIT_LIMIT_MS);
 
 	exit_wanted = true;
-	if (in_unit && (hold_depth == 0 || hold_is_over()))
+	if (in_unit && waited)
 		die(postgres_signal_arg);
 	else
-	{
-		if (hold_depth > 0)
-			(void) hold_is_over();
 		SetLatch(MyLatch);
-	}
 	errno = save_errno;
 }
 
-/* It sends the signal once more. Without it a held exit within a unit does not wait. */
+/* It sends the signal once more. Without it an exit within a unit does not wait. */
 static void
-make_hold_timer(void)
+make_exit_timer(void)
 {
 	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGTERM};
 
-	has_timer = timer_create(CLOCK_MONOTONIC, &event, &hold_timer) == 0;
+	has_timer = timer_create(CLOCK_MONOTONIC, &event, &exit_timer) == 0;
 }
 
 /*
@@ -155,7 +160,7 @@ exact_self_attach(ExactRole role, Datum main_arg)
 	ExactDatabaseSlot *slot;
 
 	name = exact_role_name(role);
-	make_hold_timer();
+	make_exit_timer();
 	pqsignal(SIGTERM, on_sigterm);
 	if (exact_shared == NULL)
 		proc_exit(0);

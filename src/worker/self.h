@@ -62,7 +62,9 @@ extern bool exact_self_is_held(void);
 extern bool exact_self_exit_wanted(void);
 /* Ends it if it was asked to and nothing holds it. */
 extern void exact_self_exit_if_wanted(void);
-/* A unit begins or ends: an exit may interrupt one like any backend, and nothing else. */
+/*
+ * A unit begins or ends: an exit waits 1 s for the end of one that is not held, then interrupts it.
+ */
 extern void exact_self_enter_unit(void);
 extern void exact_self_leave_unit(void);
 
