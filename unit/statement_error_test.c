@@ -81,9 +81,11 @@ static const Row rows[] = {
 	"A column with name `c` cannot be resolved", AGAIN},
 	{"PARSE_SYNTAX_ERROR", "42601", "Syntax error at or near 'x'", "BAD_REQUEST", 0,
 	"Syntax error at or near 'x'", AGAIN},
-	/* nobody knows: refused, and what may be a value is not shown */
-	{"", "", "For input string: \"7 12\" and 'it's 7 12'", "BAD_REQUEST", 0,
+	/* nobody knows: once more where there is no class, and what may be a value is not shown */
+	{"", "", "For input string: \"7 12\" and 'it's 7 12'", "BAD_REQUEST", 1,
 	"For input string: ...", AGAIN},
+	{"", "", "The statement could not be completed.", "NOT_FOUND", 1,
+	"The statement could not be completed", AGAIN},
 	{"NEVER_SEEN", "", "The value '7 12' is SQLSTATE: 42501'", "BAD_REQUEST", 0,
 	"The value ...", AGAIN},
 };

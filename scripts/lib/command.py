@@ -4,6 +4,7 @@ running.
 """
 import argparse
 import pathlib
+import re
 import signal
 import sys
 
@@ -12,6 +13,7 @@ from cluster import SqlError
 from processes import Failed
 
 TERMINAL = sys.stdout.isatty()
+TROUBLE = re.compile(r"WARNING|ERROR|FATAL|PANIC|: failed |: paused ")
 
 
 def say(text=""):
@@ -42,11 +44,12 @@ def arguments(name, description):
 
 
 def last_lines(failure):
-    """The end of the log that a failure names."""
+    """The end of the log that a failure names, and before it the last lines that tell of trouble."""
     log = getattr(failure, "log", None)
     if not log or not pathlib.Path(log).exists():
         return []
-    return pathlib.Path(log).read_text(errors="replace").splitlines()[-25:]
+    lines = pathlib.Path(log).read_text(errors="replace").splitlines()
+    return [line for line in lines[:-25] if TROUBLE.search(line)][-15:] + lines[-25:]
 
 
 def run(name, body):

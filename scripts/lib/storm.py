@@ -26,6 +26,7 @@ from weather import SERVICES, Weather, parse_form
 from weather import report as weather_report
 
 TICK = 0.25                 # seconds between two handfuls of changes
+LATEST = 60                 # seconds after which the simulator shows every change, on each family of endpoints
 UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0, "--token-day-limit", 0,
              "--min-refresh-age", 5)
 NOTIFICATIONS = {"webhook_loss": 0.05, "webhook_duplicate": 0.1, "webhook_reorder": 0.2, "webhook_delay_min": 0.1,
@@ -172,14 +173,34 @@ class Storm:
         hub.wait_for("every notification was sent", lambda: hub.exact.get("webhooks/pending")["pending"] == 0, seconds)
         hub.wait_for("every notification was taken",
                      lambda: hub.value("SELECT count(*) FROM exact.inbox_work WHERE taken_at IS NULL") == "0", seconds)
+        if self.plan.weather.reaches("exact"):
+            hub.exact.post("clock", advance=LATEST)
+            self.settle(seconds)
+            self.night(seconds)
+        self.settle(seconds)
+        hub.wait_for("everything is delivered",
+                     lambda: hub.value("SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL") == "0", seconds)
+
+    def settle(self, seconds):
+        """Everything is read once more, until there is nothing left to ask for or to decide."""
+        hub = self.hub
         for number in range(10):  # what the first reading makes dirty is read by the second
             hub.sync(seconds)
             hub.wait_for("no key is dirty", lambda: hub.value("SELECT count(*) FROM exact.dirty_key") == "0", seconds)
             approved = decide(hub)
             if number and not approved:
                 break
-        hub.wait_for("everything is delivered",
-                     lambda: hub.value("SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL") == "0", seconds)
+
+    def night(self, seconds):
+        """A night passes, in which what became visible below the marks is read: it is not promised any earlier."""
+        hub = self.hub
+        hub.psql("UPDATE exact.feed_state SET night_at = night_at - interval '1 day', "
+                 "whole_at = whole_at - interval '1 day'; SELECT exact.restart_workers()")
+        hub.sync(seconds)
+        hub.wait_for("the readings of the night have ended", lambda: hub.value(
+            "SELECT count(*) FROM exact.backfill WHERE finished_at IS NULL") == "0", seconds)
+        say(f"night          {hub.value('SELECT count(*) FROM exact.backfill WHERE nightly')} feeds were read again "
+            "below their marks")
 
     def lost_notifications(self, sent):
         """

@@ -56,6 +56,7 @@ typedef struct Call
 	char	   *first_url;
 	int			pages;
 	bool		renewed;		/* its token was refused once */
+	bool		refused;		/* it was refused once */
 	const char *origin;			/* EXECUTE, POLL: of the workspace */
 	ExactCallAnswer *answer;	/* CHUNK: what was read so far */
 	ExactChunk	chunk;
@@ -359,7 +360,10 @@ end_refused(Call *call, const ExactHttpResponse *response)
 	end_with_fault(call, EXACT_CALL_REFUSED, make_fault(sqlstate, message, response, hint), 0);
 }
 
-/* An answer with a status other than success */
+/*
+ * An answer with a status other than success. Gateways and proxies refuse a call now and then that
+ * the service would take: a refusal is believed when it comes twice.
+ */
 static void
 take_bad_status(Call *call, const ExactHttpResponse *response)
 {
@@ -380,9 +384,20 @@ take_bad_status(Call *call, const ExactHttpResponse *response)
 						  "the result of the statement is gone");
 		end_with_fault(call, EXACT_CALL_GONE, make_fault(away, message, response, NULL), 0);
 	}
+	else if (response->status == HTTP_TIMEOUT || response->status == HTTP_CLIENT_CLOSED)
+	{
+		message = psprintf("Databricks has ended the call: %s",
+						   exact_databricks_answer_words(response));
+		end_with_fault(call, EXACT_CALL_UNKNOWN, make_fault(away, message, response, NULL), 0);
+	}
 	else if (response->status < HTTP_CLIENT_ERRORS ||
 			 (response->status >= HTTP_SERVER_ERRORS && response->status != HTTP_NOT_IMPLEMENTED))
 		end_unusable(call, response);
+	else if (!call->refused)
+	{
+		call->refused = true;
+		start_call(call);
+	}
 	else
 		end_refused(call, response);
 }

@@ -21,7 +21,9 @@ enum
 	HTTP_UNAUTHORIZED = 401,
 	HTTP_FORBIDDEN = 403,
 	HTTP_NOT_FOUND = 404,
+	HTTP_TIMEOUT = 408,
 	HTTP_TOO_MANY_REQUESTS = 429,
+	HTTP_CLIENT_CLOSED = 499,	/* a gateway's, no RFC's: the call was given up on its way */
 	HTTP_SERVER_ERRORS = 500,	/* from here on */
 	HTTP_NOT_IMPLEMENTED = 501,
 	HTTP_UNAVAILABLE = 503

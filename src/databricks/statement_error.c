@@ -21,7 +21,8 @@
 #define REPEATS_CONFLICT 20		/* another writer was faster: each time one of them gets on */
 #define REPEATS_SERVICE 5		/* the service failed, not the statement */
 #define REPEATS_ENDED 2			/* cancelled, or ended by a time limit */
-#define REPEATS_ONCE 1			/* a cut transfer or an unreadable file: once more */
+/* a cut transfer, an unreadable file, an end without any reason: once more */
+#define REPEATS_ONCE 1
 
 static bool
 is_one_of(const char *value, const char *const *list)
@@ -77,7 +78,9 @@ exact_statement_error_repeats(const ExactCallAnswer *answer)
 		return 0;
 	if (is_one_of(answer->error_code, ended))
 		return REPEATS_ENDED;
-	return is_one_of(answer->error_code, codes) ? REPEATS_SERVICE : 0;
+	if (is_one_of(answer->error_code, codes))
+		return REPEATS_SERVICE;
+	return *answer->error_class == '\0' ? REPEATS_ONCE : 0;
 }
 
 /* ---- the message ---- */
