@@ -54,7 +54,7 @@ SELECT * FROM pg_temp.settled(9000002);
 DELETE FROM exact.request;
 SELECT pg_temp.asks(NULL, 'items'), pg_temp.asks(9000001, 'items');
 SELECT pg_temp.reads(9000001, 'items', -1);
-INSERT INTO exact.division_state AS s (division, state, reason) VALUES (9000002, 'frozen', 'a test');
+INSERT INTO exact.division_state (division, state, reason) VALUES (9000002, 'frozen', 'a test');
 SELECT * FROM pg_temp.settled(9000001);
 SELECT * FROM pg_temp.settled(NULL);
 ROLLBACK;

@@ -201,9 +201,11 @@ def test_what_was_refused(items):
 def test_a_whole_entity_really_deleted(hub):
     """An empty answer is held; after a yes each record is deleted, once."""
     division = hub.exact.divisions[0]
+    hub.psql(f"SELECT exact.pause({division})")
     for record in hub.exact.truth(division, ENTRIES):
         if not record["deleted"]:
             hub.exact.change(division, ENTRIES, "delete", record["key"])
+    hub.psql(f"SELECT exact.resume({division})")
     read_all(hub, "purchaseentries")
     hub.wait_for("all are held", lambda: held(hub, "purchaseentries"), 60)
     alive = living_keys(hub, "purchaseentries")
