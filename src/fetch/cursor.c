@@ -16,6 +16,8 @@
 #include "fetch/lane.h"
 
 #define PAGE_ROWS 60
+#define SYNC_PAGE_ROWS 1000
+#define SMALLER 10				/* times fewer rows after a page that was too large */
 #define NIGHT_CALLS 50			/* of one feed, on average */
 #define SMALL_CALLS 10
 #define OVERLAP_MS (10 * 60 * 1000)		/* records of a transaction that was committed late */
@@ -103,6 +105,29 @@ exact_cursor_from(const ExactRun *run)
 		return Max(run->mark - (new_night ? NIGHT_OVERLAP_MS : OVERLAP_MS), 2);
 	}
 	return run->reread_from > 0 ? Min(run->mark, run->reread_from - 1) : run->mark;
+}
+
+/* Of a link, which holds how many rows a page has, nothing is left. */
+bool
+exact_cursor_smaller(ExactRun *run)
+{
+	bool		by_time = exact_feed_by_time(run->def);
+	int			page = by_time ? PAGE_ROWS : SYNC_PAGE_ROWS;
+	int			top = (run->sent_top > 0 ? run->sent_top : page) / SMALLER;
+
+	if (top == 0 || (run->def->timestamp < 0 && !by_time))
+		return false;
+	run->top = top;
+	exact_lane_set_text(&run->next_link, NULL);
+	return true;
+}
+
+void
+exact_cursor_larger(ExactRun *run)
+{
+	int			page = exact_feed_by_time(run->def) ? PAGE_ROWS : SYNC_PAGE_ROWS;
+
+	run->top = 2 * run->sent_top < page ? 2 * run->sent_top : 0;
 }
 
 /* ---- where it stands ---- */

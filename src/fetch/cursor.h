@@ -39,6 +39,13 @@ extern int64 exact_cursor_from(const ExactRun *run);
 extern bool exact_cursor_begins(const ExactRun *run);
 
 /*
+ * A page was larger than an answer may be: from where the run stands it goes on with fewer rows,
+ * and with more after each page. False: it has no marks to go on from, or asks for one row already.
+ */
+extern bool exact_cursor_smaller(ExactRun *run);
+extern void exact_cursor_larger(ExactRun *run);
+
+/*
  * Follows a page; complete: it is the run's last one. present: the service's own present, for marks
  * that are times of change. Raises EX009 when a record has no row version.
  */

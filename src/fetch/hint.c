@@ -253,9 +253,9 @@ take_topics(void)
 }
 
 long
-exact_hint_turn(bool woken)
+exact_hint_turn(bool notified)
 {
-	if (woken && take_at == PG_INT64_MAX)
+	if (notified && take_at == PG_INT64_MAX)
 		take_at = 0;
 	if (take_at <= GetCurrentTimestamp())
 		take_at = take_topics();

@@ -7,9 +7,9 @@
 #include "postgres.h"
 
 /*
- * Takes the notifications that wait in exact.inbox; woken: some may have come. Returns ms until it
- * wants to be called again, -1 = when woken. In no transaction.
+ * Takes the notifications that wait in exact.inbox; notified: some may have come. Returns ms until
+ * it wants to be called again, -1 = when they do. In no transaction.
  */
-extern long exact_hint_turn(bool woken);
+extern long exact_hint_turn(bool notified);
 
 #endif

@@ -82,6 +82,8 @@ typedef struct ExactRun
 	int64		most_rows;		/* that it may read without doubt */
 	bool		leads_back;		/* the last answer does, to where the run has been */
 	int			refusals;		/* of its link, in a row */
+	int			top;			/* rows to ask for, as a page was too large; 0 a whole page */
+	int			sent_top;		/* likewise, of the request on its way */
 	TimestampTz stuck_since;	/* it got no further since then; 0: it does */
 	TimestampTz alarmed_at;		/* the last alarm about that */
 	/* memory only */

@@ -1,8 +1,8 @@
 /*
  * plan.c - reads what the fetcher has to do.
  *
- * Read anew whenever the fetcher is woken (configuration, requests, resume); between that it lives
- * in memory (lane.c).
+ * Read anew whenever the fetcher is woken for anything but notifications (configuration, requests,
+ * resume); between that it lives in memory (lane.c).
  */
 #include "postgres.h"
 

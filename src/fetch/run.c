@@ -64,6 +64,7 @@ typedef struct PageUnit
 	int64		night_mark;
 	TimestampTz night_at;
 	bool		showed;
+	bool		last;			/* the service has no more rows */
 	bool		complete;
 	bool		superseded;		/* an operator has reset the feed: the page is dropped */
 	bool		delivered;		/* versions were written: the loader has work */
@@ -344,7 +345,7 @@ page_unit(void *arg)
 		exact_sql("SELECT nextval('exact.run_id')", 0, NULL);
 		u->run_id = exact_cell_int8(0, 1, 0);
 	}
-	u->complete = u->page->next == NULL || is_beyond(run, u->page);
+	u->complete = u->last || is_beyond(run, u->page);
 	u->rows = (exact_cursor_begins(run) ? 0 : run->run_rows) + u->page->nrecords;
 	exact_cursor_follow(run, u->page, exact_feed_by_time(run->def) ? service_now(u) : 0,
 						u->complete, &u->cursor);
@@ -458,6 +459,7 @@ take_over(PageUnit *u)
 	run->paging = !u->complete;
 	exact_lane_set_text(&run->next_link, u->complete ? NULL : u->page->next);
 	run->refusals = 0;
+	exact_cursor_larger(run);
 	run->not_before = 0;
 	if (strcmp(run->lane->state, "parked") == 0)
 		strlcpy(run->lane->state, "ok", sizeof(run->lane->state));
@@ -499,6 +501,17 @@ log_page(const PageUnit *u)
 		exact_log(LOG, "stale division=%d entity=%s rows=%d", division, run->name, u->staged.stale);
 }
 
+/* Of so many rows as were asked for, more may follow, and no link that is of use. */
+static void
+end_of_page(PageUnit *u)
+{
+	int			top = u->run->sent_top;
+
+	u->last = u->page->next == NULL && (top == 0 || u->page->nrecords < top);
+	if (top > 0)
+		u->page->next = NULL;
+}
+
 /* Stores the page of an answer and lets others know what it brings them. */
 static void
 on_page(ExactApiAnswer *answer, void *arg)
@@ -516,7 +529,10 @@ on_page(ExactApiAnswer *answer, void *arg)
 	}
 	fault = exact_page_read(run, answer, &u.page);
 	if (fault == NULL)
+	{
+		end_of_page(&u);
 		exact_unit_run("store page", page_unit, &u, &fault);
+	}
 	if (fault != NULL)
 	{
 		refuse_page(run, answer, fault);
@@ -571,6 +587,13 @@ exact_run_send(ExactRun *run)
 
 		request.url = exact_feed_url(run->def, lane->base_url, lane->division, from);
 		request.label = exact_feed_label(run->def, from);
+	}
+	run->sent_top = on ? 0 : run->top;
+	if (run->sent_top > 0)
+	{
+		request.url = psprintf("%s&$top=%d", request.url, run->sent_top);
+		request.label = psprintf("%s%c$top=%d", request.label,
+								 strchr(request.label, '?') ? '&' : '?', run->sent_top);
 	}
 	run->sent_at = GetCurrentTimestamp();
 	if (run->notified_last != 0)

@@ -198,7 +198,14 @@ exact_trouble_run(ExactRun *run, ExactApiAnswer *answer, const ExactFault *fault
 		watch_progress(run);
 	}
 	run->not_before = exact_trouble_answer(run->lane, answer, run->errors);
-	if (link_is_dead(run, answer))
+	if (answer->http != NULL && answer->http->too_large && exact_cursor_smaller(run))
+	{
+		run->not_before = 0;
+		exact_log(LOG, "page too large division=%d feed=%s rows=" INT64_FORMAT
+				  " goes_on=%s top=%d", run->lane->division, run->name, run->run_rows,
+				  exact_cursor_begins(run) ? "from the start" : "from the highest mark", run->top);
+	}
+	else if (link_is_dead(run, answer))
 	{
 		exact_lane_set_text(&run->next_link, NULL);
 		run->not_before = 0;	/* what is asked for next is another page */
