@@ -139,6 +139,8 @@ typedef struct OpenState
 	ExactJson	rows[NPLACES];	/* an array of objects */
 	int		   *divisions;
 	int			ndivisions;
+	bool		described[NPLACES]; /* its columns were looked at in this telling */
+	ExactStatementResult refusal;	/* of a MERGE, while they are looked at */
 	Place		place;			/* that is being written */
 	int			from;			/* its rows from this one on */
 	int			to;				/* up to this one */
@@ -147,6 +149,8 @@ typedef struct OpenState
 static dlist_head states = DLIST_STATIC_INIT(states);
 
 static void write_part(OpenState *o, Place place, int from);
+static bool look_at_columns(OpenState *o, const ExactStatementResult *result);
+static ExactTarget target_of(const OpenState *o);
 
 static OpenState *
 get_state(const char *workspace)
@@ -479,7 +483,10 @@ take_result(const ExactStatementResult *result, void *arg)
 	MemoryContext old = MemoryContextSwitchTo(o->context);
 
 	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
-		end_failed(o, result);
+	{
+		if (!look_at_columns(o, result))
+			end_failed(o, result);
+	}
 	else if (o->to < o->rows[o->place].n)
 		write_part(o, o->place, o->to);
 	else if (o->place == PLACE_OPEN)
@@ -518,13 +525,7 @@ write_part(OpenState *o, Place place, int from)
 	const OpenTable *table = &tables[place];
 	StringInfoData merge;
 	StringInfoData create;
-	ExactTarget target = {
-		.catalog = o->info->catalog,
-		.schema = o->info->schema,
-		.current = table->name,
-		.entity = table->name,
-		.hub = o->hub
-	};
+	ExactTarget target;
 	ExactMergeRows batch = {
 		.divisions = o->divisions,
 		.ndivisions = o->ndivisions
@@ -541,6 +542,7 @@ write_part(OpenState *o, Place place, int from)
 
 	o->place = place;
 	o->from = from;
+	target = target_of(o);
 	request.parameter = cut_part(o);
 	batch.rows = o->to - o->from;
 	initStringInfo(&merge);
@@ -550,6 +552,130 @@ write_part(OpenState *o, Place place, int from)
 	request.table = table_name(o);
 	request.sql = merge.data;
 	exact_create_table_if_absent(&request, EXACT_MAKE_SCHEMA_AND_TABLE, create.data);
+}
+
+/* ---- a table that an older version made ---- */
+
+static bool
+has_column(const ExactStatementResult *described, const char *name)
+{
+	for (int r = 0; r < described->nrows; r++)
+	{
+		const char *found = described->cells[(size_t) r * described->ncolumns];
+
+		if (found != NULL && pg_strcasecmp(found, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The columns that the table lacks; false: none. */
+static bool
+append_add(StringInfo sql, const OpenTable *table, const ExactTarget *target,
+		   const ExactStatementResult *described)
+{
+	int			added = 0;
+
+	appendStringInfoString(sql, "ALTER TABLE ");
+	exact_merge_sql_table(sql, target, EXACT_TABLE_CURRENT);
+	appendStringInfoString(sql, " ADD COLUMNS (");
+	for (int i = 0; i < table->ncolumns; i++)
+	{
+		const OpenColumn *column = &table->columns[i];
+
+		if (has_column(described, column->name))
+			continue;
+		appendStringInfo(sql, "%s`%s` %s COMMENT ", added++ > 0 ? ", " : "", column->name,
+						 column->type);
+		exact_delta_sql_literal(sql, column->comment);
+	}
+	appendStringInfoChar(sql, ')');
+	return added > 0;
+}
+
+static ExactTarget
+target_of(const OpenState *o)
+{
+	return (ExactTarget) {
+		.catalog = o->info->catalog,
+		.schema = o->info->schema,
+		.current = tables[o->place].name,
+		.entity = tables[o->place].name,
+		.hub = o->hub
+	};
+}
+
+static void
+send(OpenState *o, const char *kind, const char *verb, const char *sql, ExactStatementDone done)
+{
+	exact_statement_start(&(ExactStatementRequest) {
+		.workspace = o->info,
+		.hub = o->hub,
+		.entity = tables[o->place].name,
+		.table = table_name(o),
+		.kind = kind,
+		.verb = verb,
+		.sql = sql,
+		.done = done,
+		.arg = o
+	});
+}
+
+/* The part goes out once more when the columns are there. */
+static void
+take_added(const ExactStatementResult *result, void *arg)
+{
+	OpenState  *o = arg;
+	MemoryContext old = MemoryContextSwitchTo(o->context);
+
+	if (result->verdict == EXACT_VERDICT_SUCCEEDED)
+		write_part(o, o->place, o->from);
+	else
+		end_failed(o, result);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+take_described(const ExactStatementResult *result, void *arg)
+{
+	OpenState  *o = arg;
+	MemoryContext old = MemoryContextSwitchTo(o->context);
+	ExactTarget target = target_of(o);
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	if (result->verdict == EXACT_VERDICT_SUCCEEDED && result->ncolumns > 0 &&
+		append_add(&sql, &tables[o->place], &target, result))
+		send(o, "ddl", "ALTER TABLE for", sql.data, take_added);
+	else
+		end_failed(o, &o->refusal);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * A MERGE that was refused for what its text says may name a column that the table lacks: once a
+ * telling its columns are looked at. False: that is not why.
+ */
+static bool
+look_at_columns(OpenState *o, const ExactStatementResult *result)
+{
+	bool		of_text = *result->sqlstate == '\0' ||
+		(strncmp(result->sqlstate, "42", 2) == 0 && strcmp(result->sqlstate, "42501") != 0);
+	ExactTarget target = target_of(o);
+	StringInfoData sql;
+
+	if (!of_text || result->fenced || o->described[o->place])
+		return false;
+	o->described[o->place] = true;
+	o->refusal = (ExactStatementResult) {
+		.verdict = result->verdict,
+		.fault = exact_fault_copy(result->fault),
+		.sqlstate = pstrdup(result->sqlstate)
+	};
+	initStringInfo(&sql);
+	exact_merge_sql_describe(&sql, &target, EXACT_TABLE_CURRENT);
+	send(o, "check", "reading of", sql.data, take_described);
+	return true;
 }
 
 bool
@@ -589,6 +715,7 @@ exact_open_state_tell(const ExactWorkspace *workspace)
 	o->info = exact_databricks_copy(workspace); /* the claim was made there, maybe since the look */
 	o->pending = false;
 	o->busy = true;
+	memset(o->described, 0, sizeof(o->described));
 	write_part(o, PLACE_OPEN, 0);
 	MemoryContextSwitchTo(old);
 }
