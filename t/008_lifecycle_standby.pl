@@ -94,7 +94,8 @@ my $sender = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) o
 standby('nobody');
 print $sender request_bytes('POST', '/exact/hook', body => notification(content =>
 	sprintf('{"Topic":"Items","ClientId":"%s","Division":%d,"Action":"Update",'
-	. '"Key":"7a31c0de-0000-0000-0000-000000000001","ExactOnlineEndpoint":"","EventCreatedOn":"2026-03-04T13:14:50.07"}',
+	. '"Key":"7a31c0de-0000-0000-0000-000000000001","ExactOnlineEndpoint":"",'
+	. '"EventCreatedOn":"2026-03-04T13:14:50.07"}',
 	$exact->{info}{client_id}, ($exact->divisions)[0])));
 waits('listener');
 change();

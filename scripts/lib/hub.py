@@ -194,7 +194,8 @@ class Hub:
                              "SELECT division, entity, reason, count(*) AS dirty_keys, min(since) AS since, "
                              "min(due) AS due, min(not_before) AS not_before FROM exact.dirty_key "
                              "GROUP BY division, entity, reason LIMIT 20;\n"
-                             "SELECT division, entity, records, state, reason FROM exact.held_delete LIMIT 10", arguments=("-P", "format=aligned", "-P", "tuples_only=off"))
+                             "SELECT division, entity, records, state, reason FROM exact.held_delete LIMIT 10",
+                             arguments=("-P", "format=aligned", "-P", "tuples_only=off"))
         except (SqlError, OSError) as error:
             return f"(the hub's views cannot be read: {error})"
 
