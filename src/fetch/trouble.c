@@ -198,6 +198,7 @@ exact_trouble_run(ExactRun *run, ExactApiAnswer *answer, const ExactFault *fault
 		watch_progress(run);
 	}
 	run->not_before = exact_trouble_answer(run->lane, answer, run->errors);
+	run->unreached = answer->http == NULL || answer->http->outcome != EXACT_HTTP_ANSWERED;
 	if (link_is_dead(run, answer))
 	{
 		exact_lane_set_text(&run->next_link, NULL);
