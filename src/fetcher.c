@@ -73,10 +73,22 @@ turn(void)
 	return exact_clock_sooner(wait, exact_token_turn());
 }
 
+/*
+ * A setting may have mended what keeps an address from being used, or a call from being answered:
+ * allowed_hosts, insecure_loopback, ca_file.
+ */
+static void
+reload(void)
+{
+	exact_token_hurry();
+	exact_lane_hurry();
+}
+
 static const ExactWorkerOps fetcher_ops = {
 	.role = EXACT_ROLE_FETCHER,
 	.start = start,
 	.turn = turn,
+	.reload = reload,
 	.ask = exact_inquiry_answer,
 };
 

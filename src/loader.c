@@ -10,6 +10,7 @@
 
 #include "utils/timestamp.h"
 
+#include "auth/databricks_token.h"
 #include "base/clock.h"
 #include "base/errors.h"
 #include "base/fault.h"
@@ -80,6 +81,7 @@ static void
 reload(void)
 {
 	exact_workspace_forget();
+	exact_databricks_token_hurry();
 	exact_fence_hurry();
 	exact_statement_hurry();
 }

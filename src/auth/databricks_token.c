@@ -60,6 +60,7 @@ typedef struct Access
 	int			failures;		/* in a row */
 	TimestampTz not_before;		/* of the next call */
 	bool		refused;		/* until then: a human must act */
+	bool		unreached;		/* the last call did not reach the service */
 	MemoryContext fault_context;
 	ExactFault *fault;			/* of the last failure */
 } Access;
@@ -237,6 +238,7 @@ on_token(ExactHttpResponse *response, void *arg)
 	TimestampTz now = GetCurrentTimestamp();
 
 	access->calling = false;
+	access->unreached = response->outcome != EXACT_HTTP_ANSWERED;
 	exact_oauth_read(response, false, NULL, 0, &oauth);
 	if (oauth.kind == EXACT_OAUTH_TOKEN)
 	{
@@ -337,6 +339,7 @@ on_discovery(ExactHttpResponse *response, void *arg)
 	char	   *origin;
 
 	access->calling = false;
+	access->unreached = response->outcome != EXACT_HTTP_ANSWERED;
 	if (response->outcome != EXACT_HTTP_ANSWERED)
 		fail_for_now(access, ERRCODE_EXACT_DATABRICKS_UNAVAILABLE,
 					 response->error ? response->error : "no answer", -1);
@@ -487,4 +490,12 @@ exact_databricks_token_rejected(const char *workspace)
 					  access->workspace),
 			 psprintf("%d new tokens were rejected within %d seconds.", REJECTIONS, REJECTIONS_S),
 			 "Check that the service principal is active and a member of this workspace.");
+}
+
+void
+exact_databricks_token_hurry(void)
+{
+	for (Access *access = all; access != NULL; access = access->next)
+		if (access->unreached && !access->refused)
+			access->not_before = 0;
 }

@@ -320,6 +320,14 @@ keep_alive(void)
 	MemoryContextDelete(context);
 }
 
+void
+exact_token_hurry(void)
+{
+	for (ExactTokenChain *chain = exact_token_chain_first(); chain != NULL; chain = chain->next)
+		if (chain->unreached)
+			chain->not_before = 0;
+}
+
 long
 exact_token_turn(void)
 {

@@ -122,6 +122,7 @@ send_call(ExactTokenChain *chain, const ExactTokenRow *row)
 	request.max_bytes = 1024 * 1024;
 	request.sensitive = true;
 
+	chain->unreached = false;
 	if (chain->sent.origin != NULL)
 		pfree(chain->sent.origin);
 	chain->sent.origin = MemoryContextStrdup(TopMemoryContext, row->origin);
@@ -402,6 +403,8 @@ on_not_processed(ExactTokenChain *chain, const ExactOauthAnswer *answer)
 							  EXACT_CHAIN_UNCLEAR_LAST_MS);
 	else
 		ms = exact_backoff_ms(chain->down, DOWN_FIRST_MS, DOWN_LAST_MS);
+	chain->unreached = answer->retry_after < 0 && answer->kind != EXACT_OAUTH_BUSY &&
+		chain->unclear == 0;
 	chain->not_before = exact_token_in_ms(ms);
 	if (chain->unclear > 0)
 		begin_note(chain, chain->sent.at, chain->unclear);

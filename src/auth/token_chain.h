@@ -107,6 +107,7 @@ struct ExactTokenChain
 	bool		met;			/* looked at by this process */
 	int			unclear;		/* in a row without a clear outcome */
 	int			down;			/* in a row that could not be sent, or were put off */
+	bool		unreached;		/* the last one did not reach the service */
 	TimestampTz not_before;		/* of the next call */
 	char		finding[400];	/* what went wrong last */
 	int			day;			/* UTC day that calls counts */

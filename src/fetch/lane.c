@@ -134,6 +134,15 @@ exact_lane_forgive(ExactLane *lane)
 }
 
 void
+exact_lane_hurry(void)
+{
+	for (int i = 0; i < nlanes; i++)
+		for (int r = 0; r < lanes[i]->nruns; r++)
+			if (lanes[i]->runs[r]->unreached)
+				lanes[i]->runs[r]->not_before = 0;
+}
+
+void
 exact_lane_notified(int division, const char *feed, TimestampTz first, TimestampTz last)
 {
 	ExactLane  *lane = exact_lane_find(division);

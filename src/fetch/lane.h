@@ -89,6 +89,7 @@ typedef struct ExactRun
 	/* memory only */
 	TimestampTz wanted_at;		/* a run that starts later satisfies it; 0 none */
 	TimestampTz not_before;		/* after an error */
+	bool		unreached;		/* which was no answer of the service */
 	TimestampTz sent_at;		/* of the last request */
 	int64		sent_seq;
 	bool		superseded;		/* someone reset the feed while its page was on the way */
@@ -152,6 +153,8 @@ extern void exact_lane_notified(int division, const char *feed, TimestampTz firs
 								TimestampTz last);
 /* Whatever waits after errors may be tried at once: an operator has resumed the division. */
 extern void exact_lane_forgive(ExactLane *lane);
+/* Whatever did not reach the service may be tried at once: a setting may have been mended. */
+extern void exact_lane_hurry(void);
 
 /* What is known of the failures and absences of an entity's keyed reads; NULL: nothing yet. */
 extern ExactRefusal *exact_lane_refusal(ExactLane *lane, const char *entity);
