@@ -20,7 +20,7 @@ CREATE TABLE exact.dead_letter (
 	seq bigint,
 	payload text,
 	digest bytea,
-	state text NOT NULL DEFAULT 'dead' CHECK (state IN ('dead', 'retry', 'done')),
+	state text NOT NULL DEFAULT 'dead' CHECK (state IN ('dead', 'retry', 'passed', 'done')),
 	decided_at timestamptz,
 	decided_by name,
 	done_at timestamptz
@@ -53,7 +53,9 @@ COMMENT ON COLUMN exact.dead_letter.payload
 COMMENT ON COLUMN exact.dead_letter.digest
 	IS 'Of a reading: SHA-256 of all its bytes; the same row again only raises times';
 COMMENT ON COLUMN exact.dead_letter.state
-	IS 'dead, retry (it is tried again) or done (a good version came, or it is gone)';
+	IS 'dead, retry (it is tried again), passed (of a delivery: a newer version of the record is '
+		'delivered, only the history lacks this one) or done (a good version came, or it is gone, '
+		'or it was delivered)';
 COMMENT ON COLUMN exact.dead_letter.decided_at IS 'When exact.retry() was called last';
 COMMENT ON COLUMN exact.dead_letter.decided_by IS 'By whom';
 COMMENT ON COLUMN exact.dead_letter.done_at IS 'When it was done';
@@ -72,6 +74,18 @@ REVOKE ALL ON SEQUENCE exact.dead_letter_id_seq FROM PUBLIC;
 COMMENT ON SEQUENCE exact.dead_letter_id_seq IS 'Ids of exact.dead_letter';
 SELECT pg_catalog.pg_extension_config_dump('exact.dead_letter', '');
 SELECT pg_catalog.pg_extension_config_dump('exact.dead_letter_id_seq', '');
+
+CREATE FUNCTION exact._letter_of(workspace text, batch bigint, ord int) RETURNS exact.dead_letter
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT l
+	FROM exact.dead_letter AS l
+	WHERE l.side = 'delivery' AND l.workspace = $1 AND l.batch = $2 AND l.ord = $3
+		AND l.state <> 'done'
+$$;
+COMMENT ON FUNCTION exact._letter_of(text, bigint, int)
+	IS 'Why a version is not delivered to a workspace: it was put aside; null: it was not';
+REVOKE ALL ON FUNCTION exact._letter_of(text, bigint, int) FROM PUBLIC;
 
 CREATE FUNCTION exact._by_key(e exact.entity_effective, key text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -136,7 +150,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'EX018',
 			MESSAGE = format('dead letter %s is done since %s', letter.id,
 				exact._since(letter.done_at)),
-			HINT = 'A good version came, or the record is gone.';
+			HINT = 'A good version came, or the record is gone, or it was delivered.';
 	END IF;
 	PERFORM exact._retry(ARRAY[dead_letter_id]);
 	PERFORM exact._request_done('retry', letter.division, letter.entity, 'tried again',
@@ -158,8 +172,13 @@ DECLARE
 BEGIN
 	SELECT array_agg(w.id)
 	INTO letters
-	FROM (SELECT l.id FROM exact.dead_letter AS l WHERE l.state = 'dead' ORDER BY l.id FOR UPDATE)
-		AS w;
+	FROM (
+		SELECT l.id
+		FROM exact.dead_letter AS l
+		WHERE l.state IN ('dead', 'passed')
+		ORDER BY l.id
+		FOR UPDATE
+	) AS w;
 	n := exact._retry(letters);
 	IF n > 0 THEN
 		PERFORM exact._request_done('retry', NULL, NULL, format('%s tried again', n));

@@ -84,18 +84,30 @@ BEGIN
 				CASE WHEN t.paused_since IS NOT NULL THEN t.reason END AS reason
 			FROM backlog AS l
 			LEFT JOIN exact.target_state AS t ON t.workspace = $1 AND t.entity = l.entity
-		), version AS (
-			SELECT DISTINCT ON (l.division, l.entity, s.key) l.division, l.entity, s.key, l.state,
-				l.reason, b.staged_at, s.seq,
-				coalesce(s.payload, exact._content(s.slot, s.batch, s.ord)) AS content, r.parent
+		), address AS (
+			SELECT l.division, l.entity, l.state, l.reason, b.staged_at AS since, s.slot, s.batch,
+				s.ord
 			FROM ranked AS l
 			JOIN exact.batch AS b ON b.id = ANY (l.ids)
 			JOIN exact.stage AS s
 				ON s.slot = b.slot AND s.batch = b.id AND s.ord >= b.delivered_rows
-			LEFT JOIN exact.record AS r
-				ON r.division = l.division AND r.entity = l.entity AND r.key = s.key
 			WHERE l.named
-			ORDER BY l.division, l.entity, s.key, s.seq DESC
+			UNION ALL
+			(SELECT x.division, x.entity, 'dead', format('%s: exact.retry(%s)', x.reason, x.id),
+				x.at, x.slot, x.batch, x.ord
+			FROM exact.dead_letter AS x
+			WHERE x.side = 'delivery' AND x.workspace = $1 AND x.state IN ('dead', 'retry')
+			ORDER BY x.id
+			LIMIT most)
+		), version AS (
+			SELECT DISTINCT ON (a.division, a.entity, s.key) a.division, a.entity, s.key, a.state,
+				a.reason, a.since AS staged_at, s.seq,
+				coalesce(s.payload, exact._content(s.slot, s.batch, s.ord)) AS content, r.parent
+			FROM address AS a
+			JOIN exact.stage AS s ON s.slot = a.slot AND s.batch = a.batch AND s.ord = a.ord
+			LEFT JOIN exact.record AS r
+				ON r.division = a.division AND r.entity = a.entity AND r.key = s.key
+			ORDER BY a.division, a.entity, s.key, s.seq DESC
 		)
 		SELECT v.division, v.entity, v.key, v.state, v.reason,
 			coalesce(
@@ -146,13 +158,22 @@ BEGIN
 		FROM exact.held_delete AS h
 		JOIN exact.division AS d ON d.division = h.division AND d.workspace = $1
 		WHERE h.state = 'held'
+		UNION ALL
+		(SELECT x.division, x.entity, x.key, 'dead', format('%s: exact.retry(%s)', x.reason, x.id),
+			NULL, NULL, NULL, 1, x.at, NULL
+		FROM exact.dead_letter AS x
+		JOIN exact.division AS d ON d.division = x.division AND d.workspace = $1
+		WHERE x.side = 'reading' AND x.state IN ('dead', 'retry')
+		ORDER BY x.id
+		LIMIT most)
 		ORDER BY 1, 2, 11, 3;
 END
 $$;
 COMMENT ON FUNCTION exact._open_rows(text)
 	IS 'What is staged for a workspace and not in its Delta tables: '
 		'newest version of each record with period and amount; '
-		'of large backlogs one row with their number; and the deletes that are held';
+		'of large backlogs one row with their number; the deletes that are held, and rows that '
+		'were put aside';
 REVOKE ALL ON FUNCTION exact._open_rows(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._open_rows(text) TO exact_worker;
 
@@ -167,11 +188,19 @@ RETURNS TABLE (
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH waiting AS (
-		SELECT b.division, b.entity, sum(b.rows - b.delivered_rows) AS rows,
-			min(b.staged_at) AS since
-		FROM exact.batch AS b
-		WHERE b.delivered_at IS NULL
-		GROUP BY b.division, b.entity
+		SELECT x.division, x.entity, sum(x.rows) AS rows, min(x.since) AS since
+		FROM (
+			SELECT b.division, b.entity, b.rows - b.delivered_rows AS rows, b.staged_at AS since
+			FROM exact.batch AS b
+			WHERE b.delivered_at IS NULL
+			UNION ALL
+			-- a version that was put aside is open as long as nothing newer of its record is there
+			SELECT l.division, l.entity, 1, coalesce(b.staged_at, l.at)
+			FROM exact.dead_letter AS l
+			LEFT JOIN exact.batch AS b ON b.id = l.batch
+			WHERE l.state IN ('dead', 'retry')
+		) AS x
+		GROUP BY x.division, x.entity
 	), dirty AS (
 		-- a document's key stands for its lines too; of lines that did not come it is not known how
 		-- old they are

@@ -190,6 +190,7 @@ DECLARE
 	version exact.stage;
 	before exact.stage;
 	b exact.batch;
+	letter exact.dead_letter;
 	fields text[];
 	delivered boolean;
 BEGIN
@@ -202,7 +203,8 @@ BEGIN
 	FROM exact.stage AS s
 	WHERE s.slot = version.prev_slot AND s.batch = version.prev_batch AND s.ord = version.prev_ord;
 	SELECT x.* INTO b FROM exact.batch AS x WHERE x.id = r.batch;
-	delivered := b.delivered_at IS NOT NULL OR b.delivered_rows > r.ord;
+	letter := exact._letter_of(b.workspace, r.batch, r.ord);
+	delivered := letter.id IS NULL AND (b.delivered_at IS NOT NULL OR b.delivered_rows > r.ord);
 
 	RETURN QUERY
 		SELECT * FROM exact._notification_steps(r, coalesce(before.at, '-infinity'), version.at);
@@ -263,9 +265,16 @@ BEGIN
 		WHERE l.kind IN ('history', 'current')
 			AND (l.first_batch, l.first_ord) <= (b.id, r.ord)
 			AND (b.id, r.ord) <= (l.last_batch, l.last_ord)
+			-- what was put aside was in the statements that failed only
+			AND (letter.id IS NULL OR l.state <> 'succeeded')
 		ORDER BY l.id;
 
-	IF NOT delivered THEN
+	IF letter.id IS NOT NULL THEN
+		RETURN QUERY
+			SELECT letter.at, 'put aside'::text,
+				format('%s; SELECT exact.retry(%s) tries it again', letter.reason, letter.id),
+				NULL::text;
+	ELSIF NOT delivered THEN
 		RETURN QUERY
 			SELECT coalesce(t.paused_since, b.staged_at), 'waiting'::text,
 				CASE

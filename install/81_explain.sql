@@ -327,6 +327,7 @@ DECLARE
 	version exact.stage;
 	b exact.batch;
 	l exact.statement_log;
+	letter exact.dead_letter;
 	delivered boolean;
 	path text;
 	event text;
@@ -355,7 +356,11 @@ BEGIN
 				'SELECT * FROM exact.check().',
 			r.seq, r.batch);
 	END IF;
-	delivered := b.delivered_at IS NOT NULL OR b.delivered_rows > r.ord;
+	letter := exact._letter_of(
+		coalesce(b.workspace,
+			(SELECT d.workspace FROM exact.division AS d WHERE d.division = r.division)),
+		r.batch, r.ord);
+	delivered := letter.id IS NULL AND (b.delivered_at IS NOT NULL OR b.delivered_rows > r.ord);
 	path := (SELECT c.path FROM exact.api_call AS c WHERE c.id = b.call);
 	event := CASE
 		WHEN r.deleted THEN 'deleted in Exact Online' || CASE
@@ -401,17 +406,25 @@ BEGIN
 			FROM earlier AS e
 			JOIN exact.stage AS s ON s.slot = e.slot AND s.batch = e.batch AND s.ord = e.ord
 			JOIN exact.batch AS x
-				ON x.id = e.batch AND x.delivered_at IS NULL AND x.delivered_rows <= e.ord
+				ON x.id = e.batch AND (
+					(x.delivered_at IS NULL AND x.delivered_rows <= e.ord)
+					OR (exact._letter_of(x.workspace, e.batch, e.ord)).id IS NOT NULL)
 		)
 		SELECT x.staged_at
 		INTO known_at
 		FROM earlier AS e
 		JOIN exact.batch AS x ON x.id = e.batch
-		WHERE x.delivered_at IS NOT NULL OR x.delivered_rows > e.ord
+		WHERE (x.delivered_at IS NOT NULL OR x.delivered_rows > e.ord)
+			AND (exact._letter_of(x.workspace, e.batch, e.ord)).id IS NULL
 		LIMIT 1;
 		idle := exact._worker_obstacle('loader');
-		answer := format('Waits since %s: version %s (%s) is staged; %s. %s.%s',
-			exact._since(b.staged_at), r.seq, event, exact._delivery_obstacle(b, r.ord),
+		answer := format(
+			CASE
+				WHEN letter.id IS NULL THEN 'Waits since %s: version %s (%s) is staged; %s. %s.%s'
+				ELSE 'Put aside since %s: version %s (%s); %s. %s.%s'
+			END,
+			exact._since(coalesce(letter.at, b.staged_at)), r.seq, event,
+			coalesce(letter.reason, exact._delivery_obstacle(b, r.ord)),
 			CASE
 				WHEN known_at IS NULL THEN 'Databricks does not have the record yet'
 				ELSE format('Databricks has the version of %s', exact._since(known_at))

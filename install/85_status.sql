@@ -196,7 +196,7 @@ WITH worker AS (
 	SELECT l.division, count(*) AS letters, min(l.at) AS since,
 		(array_agg(format('%s: %s', l.entity, l.reason) ORDER BY l.id))[1] AS reason
 	FROM exact.dead_letter AS l
-	WHERE l.state <> 'done'
+	WHERE l.state IN ('dead', 'retry')
 	GROUP BY l.division
 ), waits AS (
 	-- a wait of a minute is no news

@@ -146,12 +146,17 @@ is(scalar(grep { $_ > 1 } values %seen), 0, 'every version once');
 is(scalar(keys %seen), $node->safe_psql('postgres', "SELECT count(*) FROM exact.stage WHERE entity = 'costcenter'"),
 	'and all of them');
 
-# a time in a date column fails loudly: class and column are told, the value is not
-stage($node, 1, 'purchaseorders', [ 'I', 'p', { PurchaseOrderID => 'p', OrderDate => '/Date(1700000000777)/' } ]);
-wait_until('purchaseorders is paused', sub { target('paused_since IS NOT NULL', 'purchaseorders') eq 't' }, 120);
-is(target("reason || ' ' || sqlstate", 'purchaseorders'),
-	'Databricks refused the MERGE into main.exact.purchaseorders_history: a value of column OrderDate does not fit '
-	. '(CAST_INVALID_INPUT) 22018', 'reason');
+# a time in a date column fails loudly: its row is put aside, column and type are told, the value is not
+stage($node, 1, 'purchaseorders', [ 'I', 'p', { PurchaseOrderID => 'p', OrderDate => '/Date(1700000000777)/' } ],
+	[ 'I', 'q', { PurchaseOrderID => 'q', OrderDate => '/Date(1700006400000)/' } ]);
+wait_until('purchaseorders is delivered',
+	sub { $node->safe_psql('postgres', "SELECT count(*) FROM exact.batch WHERE entity = 'purchaseorders' "
+		. "AND delivered_at IS NULL") eq '0' }, 180);
+is($node->safe_psql('postgres', "SELECT concat_ws('|', key, column_name, value_type, reason) FROM exact.dead_letter"),
+	'p|OrderDate|text of 21 characters|the value of OrderDate does not fit DATE', 'put aside');
+is(join(' ', map { "$_->{_key} $_->{orderdate}" } grep { $_->{_key} =~ /^[pq]$/ }
+		databricks_rows($simulator, 'purchaseorders')), 'q 2023-11-15',
+	'the row beside it is delivered');
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/1700000000777/, 'the value is not in the log');
 
 # a column that someone dropped comes back by itself

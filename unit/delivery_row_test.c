@@ -16,6 +16,7 @@ static const ExactColumn columns[] = {
 	{"OrderDate", "OrderDate", "DATE", NULL, false, true, false, false, false, NULL, false},
 	{"Modified", "Modified", "TIMESTAMP_NTZ", NULL, false, true, false, false, false, NULL, false},
 	{"IsBlocked", "IsBlocked", "BOOLEAN", NULL, false, false, false, false, false, NULL, false},
+	{"Type", "Type", "INT", NULL, false, false, false, false, false, NULL, false},
 	{"CostCenter", "CostCenterCode", "STRING", NULL, false, false,
 		false, false, false, NULL, false},
 };
@@ -76,6 +77,12 @@ test_values(void)
 	expect("another order, white space", " {\n\t\"IsBlocked\" : true ,\r\n \"ID\" : \"a\" } ",
 		   ",\"IsBlocked\":\"true\",\"ID\":\"a\"");
 	expect("empty record", "{}", "");
+	expect_field("whole number", "\"Type\":20", ",\"Type\":\"20\"");
+	expect_field("whole number with a fraction of none", "\"Type\":-20.00", ",\"Type\":\"-20\"");
+	expect_field("the same as a text", "\"Type\":\"20.0\"", ",\"Type\":\"20\"");
+	expect_field("a fraction", "\"Type\":20.5", ",\"Type\":\"20.5\"");
+	expect_field("an exponent", "\"Type\":2.0E1", ",\"Type\":\"2.0E1\"");
+	expect_field("a column with fractions", "\"AmountDC\":20.0", ",\"AmountDC\":\"20.0\"");
 	expect_field("guid", "\"ID\":\"6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9F11\"",
 				 ",\"ID\":\"6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11\"");
 	expect_field("no guid keeps its case", "\"ID\":\"6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9FXX\"",

@@ -3,8 +3,9 @@
  *
  * History goes first, so that a crash between the two leaves no state in Delta whose version is not
  * in the history. A statement that ran once, in one attempt, and counts as many rows as it was
- * given has proved itself; otherwise a query counts what the table holds. Called by
- * delta_table.c.
+ * given has proved itself; otherwise a query counts what the table holds. When one is refused for
+ * a value, a SELECT finds the rows that have such values; they are put aside, and the next delivery
+ * is read without them. Called by delta_table.c.
  */
 #include "postgres.h"
 
@@ -18,18 +19,19 @@
 #include "base/sql.h"
 #include "databricks/statement.h"
 #include "deliver/backlog.h"
+#include "deliver/bad_row.h"
 #include "deliver/delivery.h"
 #include "deliver/delivery_row.h"
 #include "deliver/other_copy.h"
+#include "deliver/stage_row.h"
 #include "delta/merge_sql.h"
 #include "delta/target.h"
 #include "state/audit.h"
+#include "state/dead_letter.h"
 #include "state/ledger.h"
 #include "state/target_state.h"
 #include "worker/self.h"
 #include "worker/unit.h"
-
-#define READ_ROWS 500			/* of the stage at a time */
 
 struct ExactDelivery
 {
@@ -45,11 +47,14 @@ struct ExactDelivery
 	int			nwhole;
 	int64		part;			/* batch that is delivered in part, 0 none */
 	int			part_rows;		/* so many of its rows are */
+	ExactSentRow *sent;			/* the rows in their order */
 	char	  **names;			/* "division key" of each row, for counting */
 	char	   *history_statement;
 	char	   *current_statement;
 	double		history_ms;
 	double		current_ms;
+	ExactFault *refusal;		/* why its rows are searched; NULL: they are not */
+	char	   *refusal_sqlstate;
 	ExactStatementTrouble trouble;
 	ExactDeliveryDone done;
 	void	   *arg;
@@ -57,115 +62,78 @@ struct ExactDelivery
 
 /* ---- reading the stage ---- */
 
-/*
- * A tombstone has no text of its own: its content is that of the version before it. palloc'd; NULL
- * when there is none.
- */
-static char *
-read_previous(int slot, int64 batch, int ord)
+/* It is in the delivery, and stays when that is freed. */
+static void
+keep_row(ExactDelivery *d, const ExactStageRow *row, int start)
 {
-	static const char sql[] =
-	"SELECT payload, prev_slot::int, prev_batch, prev_ord"
-	" FROM exact.stage"
-	" WHERE slot = $1 AND batch = $2 AND ord = $3";
+	const ExactVersion *version = &row->version;
+	MemoryContext old = MemoryContextSwitchTo(d->context);
 
-	for (;;)
-	{
-		ExactArg	args[3];
-		char	   *payload;
-
-		args[0] = exact_arg_int4(slot);
-		args[1] = exact_arg_int8(batch);
-		args[2] = exact_arg_int4(ord);
-		if (exact_sql(sql, 3, args) != 1)
-			return NULL;
-		payload = exact_cell_text(0, 1);
-		if (payload != NULL || exact_cell_isnull(0, 3))
-			return payload;
-		slot = (int) exact_cell_int8(0, 2, 0);
-		batch = exact_cell_int8(0, 3, 0);
-		ord = (int) exact_cell_int8(0, 4, 0);
-	}
+	d->names[d->rows] = psprintf("%d %s", version->division, version->key);
+	d->divisions = list_append_unique_int(d->divisions, version->division);
+	d->sent[d->rows] = (ExactSentRow) {
+		.division = version->division,
+		.key = pstrdup(version->key),
+		.seq = version->seq,
+		.op = version->op,
+		.slot = row->slot,
+		.batch = version->batch,
+		.ord = row->ord,
+		.content_batch = row->prev_batch,
+		.content_ord = row->prev_ord,
+		.was_aside = row->aside,
+		.start = start,
+		.len = d->text.len - start
+	};
+	MemoryContextSwitchTo(old);
+	d->rows++;
 }
 
-typedef struct StageRow
+/* It cannot be sent at all: it goes aside, and the delivery goes on without it. */
+static void
+leave_out(ExactDelivery *d, const ExactStageRow *row, int start, const char *reason)
 {
-	int			ord;
-	ExactVersion version;
-	int			prev_slot;
-	int64		prev_batch;		/* 0: none */
-	int			prev_ord;
-} StageRow;
+	ExactSentRow sent = {
+		.division = row->version.division,
+		.key = row->version.key,
+		.seq = row->version.seq,
+		.op = row->version.op,
+		.slot = row->slot,
+		.batch = row->version.batch,
+		.ord = row->ord
+	};
 
-/* Rows of a batch from a position on; all that fit into one read */
-static int
-read_rows(const ExactBatch *batch, int from, StageRow *rows)
-{
-	static const char sql[] =
-	"SELECT ord, seq, division, key, op,"
-	" to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),"
-	" payload, prev_slot::int, prev_batch, prev_ord"
-	" FROM exact.stage"
-	" WHERE slot = $1 AND batch = $2"
-	" ORDER BY ord"
-	" OFFSET $3 LIMIT $4";
-	ExactArg	args[4];
-	int			n;
-
-	args[0] = exact_arg_int4(batch->slot);
-	args[1] = exact_arg_int8(batch->id);
-	args[2] = exact_arg_int8(from);
-	args[3] = exact_arg_int8(READ_ROWS);
-	n = (int) exact_sql(sql, 4, args);
-	for (int i = 0; i < n; i++)
-	{
-		StageRow   *row = &rows[i];
-		ExactVersion *version = &row->version;
-
-		row->ord = (int) exact_cell_int8(i, 1, 0);
-		version->seq = exact_cell_int8(i, 2, 0);
-		version->division = (int) exact_cell_int8(i, 3, 0);
-		version->key = exact_cell_text(i, 4);
-		version->op = *exact_cell_text(i, 5);
-		version->staged_at = exact_cell_text(i, 6);
-		version->record = exact_cell_text(i, 7);
-		version->batch = batch->id;
-		row->prev_slot = (int) exact_cell_int8(i, 8, 0);
-		row->prev_batch = exact_cell_int8(i, 9, 0);
-		row->prev_ord = (int) exact_cell_int8(i, 10, 0);
-	}
-	if (n == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("batch " INT64_FORMAT " should have %d rows, the stage has %d",
-						batch->id, batch->rows, from),
-				 errhint("Restore the database from a backup, or set delivered_at of that batch to"
-						 " give it up.")));
-	return n;
+	d->text.len = start;
+	d->text.data[start] = '\0';
+	exact_bad_row_put_one(d->plan, &sent, reason);
 }
 
 /* Appends a row; false when the delivery is full without it. */
 static bool
-append_row(ExactDelivery *d, StageRow *row)
+append_row(ExactDelivery *d, ExactStageRow *row)
 {
 	ExactVersion *version = &row->version;
 	const ExactTarget *target = &d->plan->sql;
 	int			start = d->text.len;
-	MemoryContext old;
+	int			object;
 
 	if (d->rows >= exact_merge_rows)
 		return false;
-	if (version->record == NULL && row->prev_batch != 0)
-		version->record = read_previous(row->prev_slot, row->prev_batch, row->prev_ord);
+	if (version->record == NULL && !row->bare)
+		version->record = exact_stage_row_previous(d->plan->workspace->name, row);
 	version->record_len = version->record != NULL ? strlen(version->record) : 0;
 	appendStringInfoString(&d->text, d->rows == 0 ? "[" : ",\n");
+	object = d->text.len;
 	if (!exact_delivery_row_append(&d->text, version, target->columns, target->ncolumns))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("the payload of version " INT64_FORMAT " of %s is not a JSON object",
-						version->seq, target->entity),
-				 errhint("Look at it: SELECT * FROM exact.stage WHERE batch = " INT64_FORMAT
-						 " AND ord = %d.", version->batch, row->ord)));
+	{
+		leave_out(d, row, start, "its record is not a JSON object, or has a field twice");
+		return true;
+	}
+	if (d->text.len - object > EXACT_BAD_ROW_BYTES)
+	{
+		leave_out(d, row, start, "it is too long for a statement of Databricks");
+		return true;
+	}
 	if (d->text.len >= EXACT_DELIVERY_BYTES && d->rows > 0)
 	{
 		d->text.len = start;
@@ -180,13 +148,9 @@ append_row(ExactDelivery *d, StageRow *row)
 	}
 	d->batch.seq_min = Min(d->batch.seq_min, version->seq);
 	d->batch.seq_max = Max(d->batch.seq_max, version->seq);
-	old = MemoryContextSwitchTo(d->context);
-	d->names[d->rows] = psprintf("%d %s", version->division, version->key);
-	d->divisions = list_append_unique_int(d->divisions, version->division);
-	MemoryContextSwitchTo(old);
 	d->range.last_batch = version->batch;
 	d->range.last_ord = row->ord;
-	d->rows++;
+	keep_row(d, row, object);
 	return true;
 }
 
@@ -200,7 +164,7 @@ compare_names(const void *a, const void *b)
 static bool
 read_batch(ExactDelivery *d, const ExactBatch *batch)
 {
-	StageRow   *rows = palloc(sizeof(StageRow) * READ_ROWS);
+	ExactStageRow *rows = palloc(sizeof(ExactStageRow) * EXACT_STAGE_ROW_READ);
 	MemoryContext read_context = AllocSetContextCreate(CurrentMemoryContext, "exact stage rows",
 													   ALLOCSET_DEFAULT_SIZES);
 	int			position = batch->delivered;
@@ -209,7 +173,7 @@ read_batch(ExactDelivery *d, const ExactBatch *batch)
 	while (!full && position < batch->rows)
 	{
 		MemoryContext old = MemoryContextSwitchTo(read_context);
-		int			n = read_rows(batch, position, rows);
+		int			n = exact_stage_row_read(d->plan->workspace->name, batch, position, rows);
 		const char *row_zero;
 		bool		turned;
 
@@ -220,7 +184,7 @@ read_batch(ExactDelivery *d, const ExactBatch *batch)
 		{
 			rows[i].version.row_zero = row_zero;
 			rows[i].version.turned = turned;
-			full = !append_row(d, &rows[i]);
+			full = (!rows[i].aside || rows[i].bare) && !append_row(d, &rows[i]);
 			position += full ? 0 : 1;
 		}
 		MemoryContextSwitchTo(old);
@@ -253,9 +217,9 @@ sum_up(ExactDelivery *d)
 			d->keys++;
 }
 
-/* The rows of batch after batch, until a statement is full or no batch is left. */
-ExactDelivery *
-exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 below)
+/* One that is empty: at most so many batches end in it, and it has at most so many rows. */
+static ExactDelivery *
+make_delivery(ExactTargetPlan *plan, int batches)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "exact delivery",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -265,22 +229,64 @@ exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 be
 	d->context = context;
 	d->plan = plan;
 	initStringInfo(&d->text);
+	d->sent = palloc(sizeof(ExactSentRow) * exact_merge_rows);
 	d->names = palloc(sizeof(char *) * exact_merge_rows);
-	d->whole = palloc(sizeof(int64) * exact_merge_rows);	/* a batch has a row at least */
+	d->whole = palloc(sizeof(int64) * Max(batches, 1));
 	MemoryContextSwitchTo(old);
+	return d;
+}
 
-	for (int i = 0; i < backlog->n && backlog->batches[i].id < below; i++)
+/* All its rows are there: it lives on beyond the unit. */
+static ExactDelivery *
+close_delivery(ExactDelivery *d)
+{
+	MemoryContext old = MemoryContextSwitchTo(d->context);
+
+	appendStringInfoChar(&d->text, ']');
+	sum_up(d);
+	MemoryContextSwitchTo(old);
+	MemoryContextSetParent(d->context, TopMemoryContext);
+	return d;
+}
+
+/* The rows of batch after batch, until a statement is full or no batch is left. */
+ExactDelivery *
+exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 below)
+{
+	int			most = Min(backlog->n, exact_merge_rows);
+	ExactDelivery *d = make_delivery(plan, most);
+
+	for (int i = 0; i < most && backlog->batches[i].id < below; i++)
 	{
 		if (d->rows >= exact_merge_rows || !read_batch(d, &backlog->batches[i]))
 			break;
 		d->whole[d->nwhole++] = backlog->batches[i].id;
 	}
-	appendStringInfoChar(&d->text, ']');
-	MemoryContextSwitchTo(context);
-	sum_up(d);
-	MemoryContextSwitchTo(old);
-	MemoryContextSetParent(context, TopMemoryContext);
-	return d;
+	return close_delivery(d);
+}
+
+/* A row that is too long for it is put aside, as it was. */
+ExactDelivery *
+exact_delivery_read_aside(ExactTargetPlan *plan)
+{
+	ExactStageRow *rows = palloc(sizeof(ExactStageRow) * EXACT_STAGE_ROW_READ);
+	int			n = exact_stage_row_read_aside(plan->workspace->name, plan->sql.entity, rows);
+	ExactDelivery *d;
+
+	if (n == 0)
+		return NULL;
+	d = make_delivery(plan, 0);
+	for (int i = 0; i < n; i++)
+	{
+		ExactVersion *version = &rows[i].version;
+
+		rows[i].bare = false;
+		version->row_zero = exact_ledger_row_zero(version->division);
+		version->turned = exact_ledger_invoices_turned(version->division);
+		if (!append_row(d, &rows[i]))
+			break;
+	}
+	return close_delivery(d);
 }
 
 /* ---- the record of a delivery ---- */
@@ -299,7 +305,8 @@ record_batches(const ExactDelivery *d)
 	ExactArg	args[2];
 
 	args[0] = exact_arg_int8_array(d->whole, NULL, d->nwhole);
-	exact_sql(whole_sql, 1, args);
+	if (d->nwhole > 0)
+		exact_sql(whole_sql, 1, args);
 	if (d->part == 0)
 		return;
 	args[0] = exact_arg_int8(d->part);
@@ -347,6 +354,27 @@ audit(const ExactDelivery *d)
 	exact_audit_delivery(&delivery);
 }
 
+/* Rows that were put aside and went all the same, and those that newer versions have passed */
+static void
+record_letters(const ExactDelivery *d)
+{
+	const char *workspace = d->plan->workspace->name;
+	int64	   *batches = palloc(sizeof(int64) * (d->rows + 1));
+	int64	   *ords = palloc(sizeof(int64) * (d->rows + 1));
+	int			n = 0;
+
+	for (int i = 0; i < d->rows; i++)
+	{
+		if (!d->sent[i].was_aside)
+			continue;
+		batches[n] = d->sent[i].batch;
+		ords[n++] = d->sent[i].ord;
+	}
+	if (n > 0)
+		exact_dead_letter_delivered(workspace, batches, ords, n);
+	exact_dead_letter_passed(workspace, d->plan->sql.entity);
+}
+
 static void
 record_unit(void *arg)
 {
@@ -357,8 +385,10 @@ record_unit(void *arg)
 	};
 
 	record_batches(d);
+	record_letters(d);
 	exact_target_state_delivered(&names, NULL, GetCurrentTimestamp());
-	audit(d);
+	if (d->rows > 0)
+		audit(d);
 }
 
 /* Batches that it delivered leave the list; one that it delivered in part stays with the rest. */
@@ -423,11 +453,18 @@ end_delivered(ExactDelivery *d)
 	end_delivery(d, &end);
 }
 
+static void search_rows(ExactDelivery *d, const ExactStatementResult *result);
+
 static void
 end_refused(ExactDelivery *d, const ExactStatementResult *result)
 {
 	ExactDeliveryEnd end;
 
+	if (exact_bad_row_meant(result->sqlstate))
+	{
+		search_rows(d, result);
+		return;
+	}
 	memset(&end, 0, sizeof(end));
 	end.fault = result->fault;
 	end.sqlstate = result->sqlstate;
@@ -491,6 +528,50 @@ run(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, cons
 		.arg = d
 	});
 }
+
+/* ---- a search for rows that cannot be delivered ---- */
+
+static void
+end_searched(ExactDelivery *d, const ExactFault *fault)
+{
+	ExactDeliveryEnd end;
+
+	memset(&end, 0, sizeof(end));
+	end.fault = fault;
+	end.sqlstate = d->refusal_sqlstate;
+	end.put_aside = fault == NULL;
+	end_delivery(d, &end);
+}
+
+/* What is put aside is not read any more: the next delivery has the others. */
+static void
+take_search(const ExactStatementResult *result, void *arg)
+{
+	ExactDelivery *d = arg;
+	ExactBadRowSearch search = {d->plan, d->sent, d->rows, d->text.data};
+	ExactFault *fault;
+
+	if (exact_bad_row_put_aside(&search, result, &fault))
+		end_searched(d, NULL);
+	else
+		end_searched(d, fault != NULL ? fault : d->refusal);
+}
+
+static void
+search_rows(ExactDelivery *d, const ExactStatementResult *result)
+{
+	MemoryContext old = MemoryContextSwitchTo(d->context);
+	StringInfoData sql;
+
+	d->refusal = exact_fault_copy(result->fault);
+	d->refusal_sqlstate = pstrdup(result->sqlstate);
+	initStringInfo(&sql);
+	MemoryContextSwitchTo(old);
+	exact_merge_sql_unfit(&sql, &d->plan->sql, &d->batch);
+	run(d, EXACT_TABLE_CURRENT, "check", "search for", sql.data, take_search);
+}
+
+/* ---- the statements in their order ---- */
 
 /* The number of rows that a check answers, -1 when it is none */
 static int64
@@ -597,6 +678,11 @@ exact_delivery_start(ExactDelivery *d, ExactStatementTrouble trouble, ExactDeliv
 	d->trouble = trouble;
 	d->done = done;
 	d->arg = arg;
+	if (d->rows == 0)
+	{
+		end_delivered(d);
+		return;
+	}
 	initStringInfo(&sql);
 	exact_merge_sql_history(&sql, &d->plan->sql, &d->batch);
 	run(d, EXACT_TABLE_HISTORY, "history", "MERGE into", sql.data, take_history);

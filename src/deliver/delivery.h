@@ -22,13 +22,21 @@ typedef struct ExactDelivery ExactDelivery;
 extern ExactDelivery *exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog,
 										  int64 below);
 
+/*
+ * The same of rows that were put aside and that an operator wants to be tried again
+ * (exact.retry()); NULL: there are none.
+ */
+extern ExactDelivery *exact_delivery_read_aside(ExactTargetPlan *plan);
+
 typedef struct ExactDeliveryEnd
 {
-	const ExactFault *fault;	/* NULL: delivered and recorded */
+	const ExactFault *fault;	/* NULL: delivered and recorded, or one of the two last */
 	const char *sqlstate;		/* of the fault: Databricks' own, EX0nn, or "" */
 	bool		fenced;			/* Databricks takes deliveries of another copy of this hub only */
 	/* a post-condition failed: the tables do not hold what was delivered */
 	bool		gap;
+	/* nothing was delivered: rows were put aside, and the others are to be read anew */
+	bool		put_aside;
 	/* delivered, but not recorded: the caller calls exact_delivery_record later */
 	bool		unrecorded;
 } ExactDeliveryEnd;

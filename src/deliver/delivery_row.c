@@ -146,6 +146,30 @@ append_date(StringInfo out, int64 ms, bool date_only)
 	return true;
 }
 
+/*
+ * The length of a whole number without the fraction that it may be written with: 20.0 is 20. That
+ * of anything else as it is.
+ */
+static size_t
+whole_len(const char *value, size_t len)
+{
+	size_t		n = len > 0 && *value == '-' ? 1 : 0;
+	size_t		zeros;
+
+	while (n < len && value[n] >= '0' && value[n] <= '9')
+		n++;
+	for (zeros = n + 1; zeros < len && value[zeros] == '0'; zeros++)
+		;
+	return n < len && value[n] == '.' && zeros == len ? n : len;
+}
+
+static bool
+is_whole(const ExactColumn *column)
+{
+	return strcmp(column->type, "INT") == 0 || strcmp(column->type, "BIGINT") == 0 ||
+		strcmp(column->type, "SMALLINT") == 0 || strcmp(column->type, "TINYINT") == 0;
+}
+
 /* value: the inside of a string token, still escaped */
 static void
 append_string_value(StringInfo out, const ExactColumn *column, const char *value, size_t len)
@@ -174,6 +198,8 @@ append_string_value(StringInfo out, const ExactColumn *column, const char *value
 	}
 	if (len == 0 && !is_text)
 		return;
+	if (is_whole(column))
+		len = whole_len(value, len);
 	append_name(out, column->name);
 	appendStringInfoChar(out, '"');
 	if (column->guid && is_guid(value, len))
@@ -199,7 +225,7 @@ append_value(StringInfo out, const ExactColumn *column, JsonTokenType type, cons
 			return;
 		default:
 			append_name(out, column->name);
-			exact_json_quote(out, value, len);
+			exact_json_quote(out, value, is_whole(column) ? whole_len(value, len) : len);
 	}
 }
 
@@ -313,7 +339,8 @@ append_fields(StringInfo out, const ExactVersion *version, const ExactColumn *co
 		if (ok && row >= 0 && strncmp(columns[row].source_field, name, name_len) == 0 &&
 			columns[row].source_field[name_len] == '\0')
 		{
-			bool		zero = lex->token_terminator - value == 1 && *value == '0';
+			bool		zero = whole_len(value, lex->token_terminator - value) == 1 &&
+				*value == '0';
 
 			if (!zero || version->row_zero != NULL)
 				append_plain(out, columns[row].name, zero ? version->row_zero : "line");

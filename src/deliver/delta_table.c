@@ -347,7 +347,8 @@ typedef struct Reading
 {
 	ExactDeltaTable *table;
 	int64		below;
-	ExactDelivery *delivery;
+	bool		retry;			/* rows that were put aside */
+	ExactDelivery *delivery;	/* NULL: nothing is left to deliver */
 } Reading;
 
 static void
@@ -355,8 +356,13 @@ reading_unit(void *arg)
 {
 	Reading    *reading = arg;
 
-	reading->delivery = exact_delivery_read(reading->table->plan, &reading->table->backlog,
-											reading->below);
+	reading->delivery = NULL;
+	if (reading->table->retry)
+		reading->delivery = exact_delivery_read_aside(reading->table->plan);
+	reading->retry = reading->delivery != NULL;
+	if (!reading->retry && reading->table->backlog.n > 0)
+		reading->delivery = exact_delivery_read(reading->table->plan, &reading->table->backlog,
+												reading->below);
 }
 
 typedef struct Running
@@ -453,7 +459,9 @@ take_delivered(const ExactDeliveryEnd *end, void *arg)
 		pfree(running);
 		return;					/* still busy */
 	}
-	if (end->fault == NULL)
+	if (end->put_aside)
+		table->last_delivered = 0;	/* the others go now */
+	else if (end->fault == NULL)
 		settle(table, running->delivery);
 	else if (end->fenced && !table->fenced)
 	{
@@ -489,7 +497,7 @@ show_delivery_trouble(const ExactFault *fault, int attempts, TimestampTz at, voi
 static void
 start_delivery(ExactDeltaTable *table, int64 below)
 {
-	Reading		reading = {table, below, NULL};
+	Reading		reading = {table, below, false, NULL};
 	ExactFault *fault = NULL;
 	Running    *running;
 
@@ -498,6 +506,9 @@ start_delivery(ExactDeltaTable *table, int64 below)
 		pause_until(table, fault, NULL, true);
 		return;
 	}
+	table->retry = reading.retry;
+	if (reading.delivery == NULL)
+		return;
 	running = MemoryContextAlloc(TopMemoryContext, sizeof(Running));
 	running->table = table;
 	running->delivery = reading.delivery;
@@ -536,7 +547,7 @@ is_count_due(const ExactDeltaTable *table)
 bool
 exact_delta_table_due(const ExactDeltaTable *table)
 {
-	return table->backlog.n > 0 || is_count_due(table) ||
+	return table->backlog.n > 0 || table->retry || is_count_due(table) ||
 		(table->verified_once && !table->compared);
 }
 

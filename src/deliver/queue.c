@@ -142,6 +142,26 @@ states_unit(void *arg)
 		exact_delta_table_resume(lfirst(cell));
 }
 
+/* Rows that were put aside and that an operator wants to be tried again */
+static void
+letters_unit(void *arg)
+{
+	static const char sql[] =
+	"SELECT DISTINCT l.workspace, l.entity, l.division"
+	" FROM exact.dead_letter l"
+	" WHERE l.side = 'delivery' AND l.state = 'retry' AND l.workspace IS NOT NULL";
+	uint64		n = exact_sql(sql, 0, NULL);
+
+	(void) arg;
+	for (uint64 i = 0; i < n; i++)
+	{
+		const char *workspace = exact_cell_text(i, 1);
+
+		exact_delta_table_get(workspace, exact_cell_text(i, 2))->retry = true;
+		exact_fence_want(workspace, (int) exact_cell_int8(i, 3, 0));
+	}
+}
+
 bool
 exact_queue_due(void)
 {
@@ -176,6 +196,8 @@ exact_queue_look(void)
 		looked_at = now;
 	}
 	if (!exact_unit_run("read table states", states_unit, &states, NULL))
+		return false;
+	if (!exact_unit_run("read letters", letters_unit, NULL, NULL))
 		return false;
 	states.first = false;
 	if (states.again)

@@ -298,6 +298,27 @@ append_own(StringInfo out, const Part *part)
 		appendStringInfo(out, " AS %s)", part->type);
 }
 
+/* The type of :batch: an array of structs of texts */
+static char *
+batch_schema(const Part *parts, int n)
+{
+	StringInfoData schema;
+	const char *separator = "ARRAY<STRUCT<";
+
+	initStringInfo(&schema);
+	for (int i = 0; i < n; i++)
+	{
+		if (!is_sent(&parts[i]))
+			continue;
+		appendStringInfoString(&schema, separator);
+		exact_delta_sql_identifier(&schema, parts[i].name);
+		appendStringInfoString(&schema, ": STRING");
+		separator = ", ";
+	}
+	appendStringInfoString(&schema, ">>");
+	return schema.data;
+}
+
 /* The rows of :batch with typed columns, for a statement that writes */
 static void
 append_source(StringInfo out, const ExactTarget *target, ExactTable table,
@@ -305,28 +326,25 @@ append_source(StringInfo out, const ExactTarget *target, ExactTable table,
 {
 	int			n;
 	Part	   *parts = list_parts(target, table, &n);
-	StringInfoData schema;
+	char	   *schema = batch_schema(parts, n);
+	const char *separator = "SELECT ";
 
-	initStringInfo(&schema);
 	for (int i = 0; i < n; i++)
 	{
 		if (!is_sent(&parts[i]))
 			continue;
-		appendStringInfoString(out, i == 0 ? "SELECT " : ", ");
+		appendStringInfoString(out, separator);
 		if (parts[i].system == NULL)
 			exact_delta_sql_cast(out, parts[i].name, parts[i].type);
 		else
 			append_own(out, &parts[i]);
 		appendStringInfoString(out, " AS ");
 		exact_delta_sql_identifier(out, parts[i].name);
-		appendStringInfoString(&schema, i == 0 ? "ARRAY<STRUCT<" : ", ");
-		exact_delta_sql_identifier(&schema, parts[i].name);
-		appendStringInfoString(&schema, ": STRING");
+		separator = ", ";
 	}
-	appendStringInfoString(&schema, ">>");
 	appendStringInfoChar(out, '\n');
-	exact_merge_sql_rows(out, batch->rows, schema.data, target, batch);
-	pfree(schema.data);
+	exact_merge_sql_rows(out, batch->rows, schema, target, batch);
+	pfree(schema);
 	pfree(parts);
 }
 
@@ -534,6 +552,34 @@ exact_merge_sql_check_current(StringInfo out, const ExactTarget *target,
 	appendStringInfoString(out, " AS t ON t.`_division` = CAST(s.r.`_division` AS INT)"
 						   " AND t.`_key` = s.r.`_key`"
 						   " AND t.`_seq` >= CAST(s.r.`_seq` AS BIGINT)");
+}
+
+void
+exact_merge_sql_unfit(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch)
+{
+	int			n;
+	Part	   *parts = list_parts(target, EXACT_TABLE_HISTORY, &n);
+	char	   *schema = batch_schema(parts, n);
+
+	appendStringInfoString(out, "SELECT `_seq`, `columns`\n"
+						   "FROM (SELECT r.`_seq` AS `_seq`, concat(''");
+	for (int i = 0; i < target->ncolumns; i++)
+	{
+		const ExactColumn *column = &target->columns[i];
+
+		if (strcmp(column->type, "STRING") == 0)
+			continue;
+		appendStringInfoString(out, ",\n  CASE WHEN r.");
+		exact_delta_sql_identifier(out, column->name);
+		appendStringInfoString(out, " IS NOT NULL AND try_cast(r.");
+		exact_delta_sql_identifier(out, column->name);
+		appendStringInfo(out, " AS %s) IS NULL THEN '%d,' ELSE '' END", column->type, i);
+	}
+	appendStringInfoString(out, ") AS `columns`\n");
+	exact_merge_sql_rows(out, batch->rows, schema, target, NULL);
+	appendStringInfoString(out, ") WHERE `columns` <> ''");
+	pfree(schema);
+	pfree(parts);
 }
 
 void

@@ -106,6 +106,13 @@ extern void exact_merge_sql_check_history(StringInfo out, const ExactTarget *tar
 extern void exact_merge_sql_check_current(StringInfo out, const ExactTarget *target,
 										  const ExactMergeRows *batch);
 
+/*
+ * The rows of :batch that have values which do not fit their columns: _seq, and the columns'
+ * positions in the target: "3,17,"
+ */
+extern void exact_merge_sql_unfit(StringInfo out, const ExactTarget *target,
+								  const ExactMergeRows *batch);
+
 /* One row: how many rows the table has, and its highest _seq */
 extern void exact_merge_sql_count(StringInfo out, const ExactTarget *target, ExactTable table);
 

@@ -38,15 +38,22 @@ end_presence(Presence *p, const ExactFault *fault, const char *sqlstate, bool lo
 	MemoryContextDelete(p->context);
 }
 
-/* What is recorded as delivered: the tables may hold more, never less. */
+/*
+ * What is recorded as delivered, without what was put aside: the tables may hold more, never less.
+ */
 static void
 expect_unit(void *arg)
 {
 	static const char versions_sql[] =
-	"SELECT coalesce(sum(b.delivered_rows), 0)::bigint,"
-	" coalesce(max(b.seq_max) FILTER (WHERE b.delivered_rows = b.rows), 0)"
+	"SELECT coalesce(sum(b.delivered_rows - coalesce(l.rows, 0)), 0)::bigint,"
+	" coalesce(max(b.seq_max) FILTER (WHERE b.delivered_rows = b.rows AND l.rows IS NULL), 0)"
 	" FROM exact.batch b"
 	" JOIN exact.division d ON d.division = b.division"
+	" LEFT JOIN (SELECT x.batch, count(*) AS rows"
+	"  FROM exact.dead_letter x"
+	"  WHERE x.side = 'delivery' AND x.workspace = $1 AND x.state <> 'done'"
+	"  GROUP BY x.batch) l"
+	"  ON l.batch = b.id"
 	" WHERE b.entity = $2 AND coalesce(b.workspace, d.workspace) = $1";
 	static const char records_sql[] =
 	"SELECT count(*)"
@@ -54,6 +61,9 @@ expect_unit(void *arg)
 	" JOIN exact.division d ON d.division = r.division"
 	" JOIN exact.batch b ON b.id = r.batch"
 	" WHERE r.entity = $2 AND b.delivered_rows > r.ord"
+	" AND NOT EXISTS (SELECT FROM exact.dead_letter x"
+	"  WHERE x.side = 'delivery' AND x.workspace = $1 AND x.batch = r.batch AND x.ord = r.ord"
+	"  AND x.state <> 'done')"
 	" AND coalesce(b.workspace, d.workspace) = $1";
 	Presence   *p = arg;
 	ExactArg	args[2];

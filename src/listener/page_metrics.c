@@ -219,7 +219,7 @@ put_dead_letters(StringInfo out)
 	put_rows(out, "exact_dead_letters", "gauge", "Rows put aside that are not done.", "division",
 			 "SELECT division, count(*)"
 			 " FROM exact.dead_letter"
-			 " WHERE state <> 'done'"
+			 " WHERE state IN ('dead', 'retry')"
 			 " GROUP BY division"
 			 " ORDER BY division");
 }

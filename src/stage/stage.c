@@ -409,8 +409,7 @@ exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactSt
 	if (held)
 		exact_absence_seen(p->division, entity->name, rows->keys, rows->n);
 	if (dead)
-		exact_dead_letter_done(EXACT_DEAD_LETTER_READING, NULL, p->division, entity->name,
-							   rows->keys, NULL, rows->n);
+		exact_dead_letter_done(p->division, entity->name, rows->keys, rows->n);
 	if (fresh + changed == 0)
 		return;
 	close_batch(batch, slot, p->division, entity->name, p->feed->name, p->run, p->call, "page");
@@ -485,7 +484,7 @@ exact_stage_delete(int division, const char *feed, const char *entity, const cha
 	int			n;
 
 	n = delete_keys(division, feed, entity, array, run, call, how, false);
-	exact_dead_letter_done(EXACT_DEAD_LETTER_READING, NULL, division, entity, keys, NULL, nkeys);
+	exact_dead_letter_done(division, entity, keys, nkeys);
 	if (line_entity != NULL)
 		n += delete_keys(division, feed, line_entity, array, run, call, how, true);
 	exact_absence_deleted(division, entity, line_entity, keys, nkeys);

@@ -1,8 +1,9 @@
 /*
  * dead_letter.c - exact.dead_letter: rows that could be neither staged nor delivered as they are.
  *
- * dead -> retry (exact.retry()) -> done, or dead again when the same row comes again. It is done
- * without an operator, too, when a good version of its key comes.
+ * dead -> retry (exact.retry()) -> done, or dead again when the same row is refused again. Of a
+ * reading it is done without an operator, too, when a good version of its key comes. Of a delivery
+ * it is passed then: the record is right again, and only the history lacks the version.
  */
 #include "postgres.h"
 
@@ -101,31 +102,18 @@ exact_dead_letter_add(const ExactDeadLetter *letter, int64 *id)
 }
 
 void
-exact_dead_letter_done(ExactDeadLetterSide side, const char *workspace, int division,
-					   const char *entity, char **keys, const int64 *seqs, int nkeys)
+exact_dead_letter_done(int division, const char *entity, char **keys, int nkeys)
 {
-	static const char reading_sql[] =
+	static const char sql[] =
 	"UPDATE exact.dead_letter SET state = 'done', done_at = clock_timestamp()"
 	" WHERE side = 'reading' AND division = $1 AND entity = $2 AND state <> 'done'"
 	" AND key = ANY ($3::text[])";
-	static const char delivery_sql[] =
-	"UPDATE exact.dead_letter l SET state = 'done', done_at = clock_timestamp()"
-	" FROM unnest($3::text[], $4::bigint[]) AS u (key, seq)"
-	" WHERE l.side = 'delivery' AND l.division = $1 AND l.entity = $2 AND l.state <> 'done'"
-	" AND l.key = u.key AND l.seq <= u.seq AND l.workspace = $5";
-	ExactArg	args[5];
+	ExactArg	args[3];
 
 	args[0] = exact_arg_int4(division);
 	args[1] = exact_arg_text(entity);
 	args[2] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
-	if (side == EXACT_DEAD_LETTER_READING)
-	{
-		exact_sql(reading_sql, 3, args);
-		return;
-	}
-	args[3] = exact_arg_int8_array(seqs, NULL, nkeys);
-	args[4] = exact_arg_text(workspace);
-	exact_sql(delivery_sql, 5, args);
+	exact_sql(sql, 3, args);
 }
 
 void
@@ -142,4 +130,58 @@ exact_dead_letter_reread(int division, const char *const *entities, int nentitie
 	args[1] = exact_arg_text_array(entities, NULL, nentities);
 	args[2] = exact_arg_time(run_started_at);
 	exact_sql(sql, 3, args);
+}
+
+int64
+exact_dead_letter_alike(const char *workspace, const char *entity, const char *reason)
+{
+	static const char sql[] =
+	"SELECT count(*)"
+	" FROM exact.dead_letter"
+	" WHERE side = 'delivery' AND workspace = $1 AND entity = $2 AND reason = $3"
+	" AND state IN ('dead', 'retry')";
+	ExactArg	args[3];
+
+	args[0] = exact_arg_text(workspace);
+	args[1] = exact_arg_text(entity);
+	args[2] = exact_arg_text(reason);
+	exact_sql(sql, 3, args);
+	return exact_cell_int8(0, 1, 0);
+}
+
+void
+exact_dead_letter_delivered(const char *workspace, const int64 *batches, const int64 *ords, int n)
+{
+	static const char sql[] =
+	"UPDATE exact.dead_letter l SET state = 'done', done_at = clock_timestamp()"
+	" FROM unnest($2::bigint[], $3::bigint[]) AS u (batch, ord)"
+	" WHERE l.side = 'delivery' AND l.workspace = $1 AND l.batch = u.batch AND l.ord = u.ord"
+	" AND l.state <> 'done'";
+	ExactArg	args[3];
+
+	args[0] = exact_arg_text(workspace);
+	args[1] = exact_arg_int8_array(batches, NULL, n);
+	args[2] = exact_arg_int8_array(ords, NULL, n);
+	exact_sql(sql, 3, args);
+}
+
+void
+exact_dead_letter_passed(const char *workspace, const char *entity)
+{
+	static const char sql[] =
+	"UPDATE exact.dead_letter l SET state = 'passed'"
+	" FROM exact.record r"
+	" JOIN exact.batch b ON b.id = r.batch"
+	" WHERE l.side = 'delivery' AND l.workspace = $1 AND l.entity = $2 AND l.state = 'dead'"
+	" AND r.division = l.division AND r.entity = l.entity AND r.key = l.key"
+	" AND (r.batch, r.ord) > (l.batch, l.ord)"
+	" AND (b.delivered_at IS NOT NULL OR b.delivered_rows > r.ord)"
+	" AND NOT EXISTS (SELECT FROM exact.dead_letter o"
+	"  WHERE o.side = 'delivery' AND o.workspace = $1 AND o.batch = r.batch AND o.ord = r.ord"
+	"  AND o.state <> 'done')";
+	ExactArg	args[2];
+
+	args[0] = exact_arg_text(workspace);
+	args[1] = exact_arg_text(entity);
+	exact_sql(sql, 2, args);
 }

@@ -45,12 +45,10 @@ typedef struct ExactDeadLetter
 extern bool exact_dead_letter_add(const ExactDeadLetter *letter, int64 *id);
 
 /*
- * Good versions of these keys were staged, or the records are gone: what was put aside of them is
- * done. Of a delivery: to this workspace, of versions up to seqs[i]. workspace and seqs are NULL
- * for a reading.
+ * Of a reading: good versions of these keys were staged, or the records are gone: what was put
+ * aside of them is done.
  */
-extern void exact_dead_letter_done(ExactDeadLetterSide side, const char *workspace, int division,
-								   const char *entity, char **keys, const int64 *seqs, int nkeys);
+extern void exact_dead_letter_done(int division, const char *entity, char **keys, int nkeys);
 
 /*
  * A feed has been read from its start by a run that began then: of these entities, the rows that
@@ -58,5 +56,14 @@ extern void exact_dead_letter_done(ExactDeadLetterSide side, const char *workspa
  */
 extern void exact_dead_letter_reread(int division, const char *const *entities, int nentities,
 									 TimestampTz run_started_at);
+
+/* Of deliveries of an entity to a workspace: how many are put aside for this reason? */
+extern int64 exact_dead_letter_alike(const char *workspace, const char *entity,
+									 const char *reason);
+/* These versions were delivered after all: their addresses */
+extern void exact_dead_letter_delivered(const char *workspace, const int64 *batches,
+										const int64 *ords, int n);
+/* After a delivery of the entity: dead ones whose record has a newer version there have passed. */
+extern void exact_dead_letter_passed(const char *workspace, const char *entity);
 
 #endif

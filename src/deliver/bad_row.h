@@ -1,0 +1,61 @@
+/*
+ * bad_row.h - rows of a delivery that Databricks cannot take, and putting them aside.
+ *
+ * One value that does not fit must not stop a table: its row goes to exact.dead_letter with the
+ * reason, the rest is delivered.
+ */
+#ifndef EXACT_BAD_ROW_H
+#define EXACT_BAD_ROW_H
+
+#include "base/fault.h"
+#include "databricks/statement.h"
+#include "delta/target.h"
+
+/* More for one reason are no matter of single rows: the table pauses. */
+#define EXACT_BAD_ROW_MOST 100
+/* A longer row is not sent: a request may have 16 MiB, and its text is escaped once more in it. */
+#define EXACT_BAD_ROW_BYTES (8 * 1024 * 1024)
+
+/* A version of the stage that is in a delivery */
+typedef struct ExactSentRow
+{
+	int			division;
+	const char *key;
+	int64		seq;
+	char		op;				/* I, U, D */
+	int			slot;			/* its address, as the two below */
+	int64		batch;
+	int			ord;
+	int64		content_batch;	/* of a D: whose values it has; 0: it has none */
+	int			content_ord;
+	bool		was_aside;		/* it is in exact.dead_letter and goes all the same */
+	int			start;			/* of its object in the text of the delivery */
+	int			len;
+} ExactSentRow;
+
+/* Does the SQLSTATE of a refused statement speak of a value? */
+extern bool exact_bad_row_meant(const char *sqlstate);
+
+/* What a delivery has, when it is searched */
+typedef struct ExactBadRowSearch
+{
+	const ExactTargetPlan *plan;
+	const ExactSentRow *rows;
+	int			nrows;
+	const char *text;			/* of the delivery */
+} ExactBadRowSearch;
+
+/*
+ * Puts the rows aside that the answer to exact_merge_sql_unfit() names, with an alarm in the log.
+ * False: there are none, then *fault is NULL; or so many that the column is the matter, or they
+ * could not be recorded: nothing was put aside. A deletion whose values do not fit is put aside
+ * without them only: it is delivered bare, or with those of an earlier version. In no transaction.
+ */
+extern bool exact_bad_row_put_aside(const ExactBadRowSearch *search,
+									const ExactStatementResult *answer, ExactFault **fault);
+
+/* In a unit: one row that cannot be sent at all; with an alarm in the log when it is new. */
+extern void exact_bad_row_put_one(const ExactTargetPlan *plan, const ExactSentRow *row,
+								  const char *reason);
+
+#endif

@@ -1,0 +1,128 @@
+/*
+ * stage_row.c - versions of exact.stage as a delivery reads them, with what was put aside of them.
+ *
+ * Called by delivery.c.
+ */
+#include "postgres.h"
+
+#include "base/sql.h"
+#include "deliver/backlog.h"
+#include "deliver/stage_row.h"
+
+char *
+exact_stage_row_previous(const char *workspace, ExactStageRow *row)
+{
+	static const char sql[] =
+	"SELECT s.payload, s.prev_slot::int, s.prev_batch, s.prev_ord, l.id IS NOT NULL"
+	" FROM exact.stage s"
+	" LEFT JOIN exact.dead_letter l"
+	"  ON l.side = 'delivery' AND l.workspace = $4 AND l.batch = s.batch AND l.ord = s.ord"
+	"  AND l.state <> 'done'"
+	" WHERE s.slot = $1 AND s.batch = $2 AND s.ord = $3";
+
+	while (row->prev_batch != 0)
+	{
+		ExactArg	args[4];
+		uint64		n;
+		char	   *payload = NULL;
+
+		args[0] = exact_arg_int4(row->prev_slot);
+		args[1] = exact_arg_int8(row->prev_batch);
+		args[2] = exact_arg_int4(row->prev_ord);
+		args[3] = exact_arg_text(workspace);
+		n = exact_sql(sql, 4, args);
+		if (n == 1 && !exact_cell_bool(0, 5, false))
+			payload = exact_cell_text(0, 1);
+		if (payload != NULL || n != 1)
+			return payload;
+		row->prev_slot = (int) exact_cell_int8(0, 2, 0);
+		row->prev_batch = exact_cell_int8(0, 3, 0);
+		row->prev_ord = (int) exact_cell_int8(0, 4, 0);
+	}
+	return NULL;
+}
+
+#define STAGE_ROW_SQL \
+	"SELECT s.ord, s.seq, s.division, s.key, s.op," \
+	" to_char(s.at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')," \
+	" s.payload, s.prev_slot::int, s.prev_batch, s.prev_ord, s.slot::int, s.batch," \
+	" l.id IS NOT NULL, l.column_name IS NOT NULL AND s.op = 'D'"
+
+/* The result of such a statement */
+static void
+take_rows(int n, ExactStageRow *rows)
+{
+	for (int i = 0; i < n; i++)
+	{
+		ExactStageRow *row = &rows[i];
+		ExactVersion *version = &row->version;
+
+		row->ord = (int) exact_cell_int8(i, 1, 0);
+		version->seq = exact_cell_int8(i, 2, 0);
+		version->division = (int) exact_cell_int8(i, 3, 0);
+		version->key = exact_cell_text(i, 4);
+		version->op = *exact_cell_text(i, 5);
+		version->staged_at = exact_cell_text(i, 6);
+		version->record = exact_cell_text(i, 7);
+		row->prev_slot = (int) exact_cell_int8(i, 8, 0);
+		row->prev_batch = exact_cell_int8(i, 9, 0);
+		row->prev_ord = (int) exact_cell_int8(i, 10, 0);
+		row->slot = (int) exact_cell_int8(i, 11, 0);
+		version->batch = exact_cell_int8(i, 12, 0);
+		row->aside = exact_cell_bool(i, 13, false);
+		row->bare = exact_cell_bool(i, 14, false);
+	}
+}
+
+int
+exact_stage_row_read(const char *workspace, const ExactBatch *batch, int from, ExactStageRow *rows)
+{
+	static const char sql[] =
+	STAGE_ROW_SQL
+	" FROM exact.stage s"
+	" LEFT JOIN exact.dead_letter l"
+	"  ON l.side = 'delivery' AND l.workspace = $5 AND l.batch = s.batch AND l.ord = s.ord"
+	"  AND l.state <> 'done'"
+	" WHERE s.slot = $1 AND s.batch = $2"
+	" ORDER BY s.ord"
+	" OFFSET $3 LIMIT $4";
+	ExactArg	args[5];
+	int			n;
+
+	args[0] = exact_arg_int4(batch->slot);
+	args[1] = exact_arg_int8(batch->id);
+	args[2] = exact_arg_int8(from);
+	args[3] = exact_arg_int8(EXACT_STAGE_ROW_READ);
+	args[4] = exact_arg_text(workspace);
+	n = (int) exact_sql(sql, 5, args);
+	take_rows(n, rows);
+	if (n == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("batch " INT64_FORMAT " should have %d rows, the stage has %d",
+						batch->id, batch->rows, from),
+				 errhint("Restore the database from a backup, or set delivered_at of that batch to"
+						 " give it up.")));
+	return n;
+}
+
+int
+exact_stage_row_read_aside(const char *workspace, const char *entity, ExactStageRow *rows)
+{
+	static const char sql[] =
+	STAGE_ROW_SQL
+	" FROM exact.dead_letter l"
+	" JOIN exact.stage s ON s.slot = l.slot AND s.batch = l.batch AND s.ord = l.ord"
+	" WHERE l.side = 'delivery' AND l.workspace = $1 AND l.entity = $2 AND l.state = 'retry'"
+	" ORDER BY l.seq"
+	" LIMIT $3";
+	ExactArg	args[3];
+	int			n;
+
+	args[0] = exact_arg_text(workspace);
+	args[1] = exact_arg_text(entity);
+	args[2] = exact_arg_int8(EXACT_STAGE_ROW_READ);
+	n = (int) exact_sql(sql, 3, args);
+	take_rows(n, rows);
+	return n;
+}

@@ -1,0 +1,43 @@
+/*
+ * stage_row.h - versions of exact.stage as a delivery reads them, with what was put aside of them.
+ *
+ * All in a unit.
+ */
+#ifndef EXACT_STAGE_ROW_H
+#define EXACT_STAGE_ROW_H
+
+#include "deliver/backlog.h"
+#include "deliver/delivery_row.h"
+
+#define EXACT_STAGE_ROW_READ 500	/* at most so many at a time */
+
+typedef struct ExactStageRow
+{
+	ExactVersion version;
+	int			slot;
+	int			ord;
+	int			prev_slot;
+	int64		prev_batch;		/* 0: none */
+	int			prev_ord;
+	bool		aside;			/* it is in exact.dead_letter */
+	bool		bare;			/* and goes all the same, without its values: a deletion */
+} ExactStageRow;
+
+/*
+ * Rows of a batch from a position on, as many as fit into one read, and what of them is put aside
+ * for this workspace. Returns their number; raises when there are none.
+ */
+extern int	exact_stage_row_read(const char *workspace, const ExactBatch *batch, int from,
+								 ExactStageRow *rows);
+
+/* Rows that were put aside and are to be tried again, the oldest ones; their number */
+extern int	exact_stage_row_read_aside(const char *workspace, const char *entity,
+									   ExactStageRow *rows);
+
+/*
+ * A tombstone has no text of its own: its content is that of the version before it, as far as
+ * Databricks could take that. palloc'd, with its address in the row; NULL when there is none.
+ */
+extern char *exact_stage_row_previous(const char *workspace, ExactStageRow *row);
+
+#endif
