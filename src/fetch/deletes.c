@@ -162,7 +162,10 @@ find_named(const ExactLane *lane, char **keys, int32 *types, int n)
 	return exact_sql(sql, 3, args);
 }
 
-/* Rows of find_named() come in groups of one act and entity. */
+/*
+ * Rows of find_named() come in groups of one act and entity. While Exact Online works on the
+ * division, what it logs is asked for like all else, until it does no more.
+ */
 int
 exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage *page, int64 run,
 						int64 call)
@@ -194,7 +197,7 @@ exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage 
 				strcmp(exact_cell_text(to, 2), entity) != 0)
 				break;
 		keys = take_keys(from, to, 4, &n);
-		if (strcmp(act, "delete") == 0)
+		if (strcmp(act, "delete") == 0 && lane->blocking_status == 0)
 			tombstones += exact_stage_delete(lane->division, of_feed, entity, NULL, keys, n,
 											 run, call, "sync/Deleted");
 		else

@@ -10,7 +10,7 @@ LINES = "purchaseentry/PurchaseEntryLines"
 def hub(start_hub, engine_free):
     made = start_hub(engine_free, "--preset", "finance", "--records", "400", "--divisions", "1", *UNLIMITED,
                      settings={"exact_databricks.sync_interval": "1h"})
-    made.enable(entities=("purchaseentries", "purchaseentrylines", "costcenter"))
+    made.enable(entities=("purchaseentries", "purchaseentrylines", "costcenter", "items"))
     made.wait_loaded()
     return made
 
@@ -59,7 +59,8 @@ def test_lines_are_counted_over_an_hour_and_a_restart(hub):
 
 def test_lines_of_a_division_that_is_worked_on(hub):
     division, line = hub.exact.divisions[0], living_lines(hub)[0]
-    center = hub.value("SELECT min(key) FROM exact.record WHERE entity = 'costcenter'")
+    center, item = (hub.value(f"SELECT min(key) FROM exact.record WHERE entity = '{entity}'")
+                    for entity in ("costcenter", "items"))
 
     def blocking(status):
         hub.exact.post("division", code=division, blocking_status=status)
@@ -67,6 +68,7 @@ def test_lines_of_a_division_that_is_worked_on(hub):
                  "SELECT exact.restart_workers()")
         hub.wait_for("it is seen", lambda: hub.value("SELECT blocking_status FROM exact.division_state") == str(status),
                      60)
+    hub.exact.post("config", blocked_omit=0)
     blocking(2)
     hide(hub, LINES, [line["key"]])
     hide(hub, "hrm/Costcenters", [center])
@@ -74,11 +76,16 @@ def test_lines_of_a_division_that_is_worked_on(hub):
     hub.wait_for("it is held", lambda: held(hub, "purchaseentrylines"), 60)
     [row] = hub.query("SELECT key, reason, next_step FROM exact.held WHERE entity = 'purchaseentrylines'")
     assert row["key"] == line["key"] and "BlockingStatus 2" in row["reason"] and "by itself" in row["next_step"]
+    hub.exact.change(division, "logistics/Items", "delete", item)
     hub.psql("SELECT exact.sync_now()")
+    hub.wait_for("the log is read", lambda: hub.value(
+        f"SELECT count(*) FROM exact.dirty_key WHERE key = '{item}' AND reason = 'logged'") == "1", 60)
     hub.wait_for("cost centers are read as a whole", lambda: hub.value(
         "SELECT whole_at > now() - interval '10 s' FROM exact.feed_state WHERE feed = 'costcenter'") == "t", 60)
-    assert deleted(hub, "purchaseentrylines") == deleted(hub, "costcenter") == 0
+    assert hub.value("SELECT count(*) FROM exact.record WHERE deleted") == "0"
     blocking(0)
     hub.psql("UPDATE exact.dirty_key SET not_before = NULL, due = now(); SELECT exact.sync_now()")
-    hub.wait_for("both are deleted", lambda: deleted(hub, "purchaseentrylines") == deleted(hub, "costcenter") == 1, 60)
+    hub.wait_for("all three are deleted", lambda: hub.value(
+        "SELECT string_agg(entity, ' ' ORDER BY entity) FROM exact.record WHERE deleted") ==
+        "costcenter items purchaseentrylines", 60)
     hub.wait_for("nothing is held", lambda: hub.value("SELECT count(*) FROM exact.held") == "0", 30)
