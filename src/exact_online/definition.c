@@ -40,8 +40,8 @@ exact_definition_look(void)
 	strlcpy(version, exact_cell_text(0, 1), sizeof(version));
 }
 
-static void
-give_back(ExactFeed *feed)
+void
+exact_definition_give_back(ExactFeed *feed)
 {
 	for (Definition **at = &definitions; feed != NULL && *at != NULL; at = &(*at)->next)
 	{
@@ -100,6 +100,6 @@ exact_definition_take(ExactFeed *held, const char *name)
 		d = load_definition(name);
 	if (d != NULL)
 		d->users++;
-	give_back(held);
+	exact_definition_give_back(held);
 	return d != NULL ? d->feed : NULL;
 }

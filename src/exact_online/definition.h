@@ -16,5 +16,6 @@ extern void exact_definition_look(void);
  * caller had before (NULL: nothing), which it gives back.
  */
 extern ExactFeed *exact_definition_take(ExactFeed *held, const char *name);
+extern void exact_definition_give_back(ExactFeed *held);
 
 #endif

@@ -17,6 +17,7 @@
 #include "base/errors.h"
 #include "base/fault.h"
 #include "exact_online/budget.h"
+#include "exact_online/definition.h"
 #include "exact_online/endpoint.h"
 #include "exact_online/exact_api.h"
 #include "exact_online/feed.h"
@@ -49,8 +50,9 @@
 typedef struct Keyed
 {
 	MemoryContext context;
+	MemoryContextCallback ended;
 	ExactLane  *lane;
-	ExactFeed  *feed;
+	ExactFeed  *feed;			/* shared: definition.c */
 	bool	   *enabled;		/* for each entity of feed */
 	ExactFeedEntity *entity;
 	const char *line_entity;	/* its lines go with a header */
@@ -187,7 +189,7 @@ take_keys(Keyed *keyed, const ExactDirtyPick *picked)
 	keyed->present = palloc0((n + EXACT_CANARIES) * sizeof(bool));
 	for (int i = 0; i < n; i++)
 		keyed->keys[i] = pstrdup(picked->keys[i]);
-	keyed->feed = exact_feed_load(picked->feed);
+	keyed->feed = exact_definition_take(keyed->feed, picked->feed);
 	set_entities(keyed, picked->entity, picked->names, picked->nnames);
 	MemoryContextSwitchTo(old);
 }
@@ -736,6 +738,15 @@ set_url(Keyed *keyed)
 	}
 }
 
+/* Its memory goes: so does its hold on the definition. */
+static void
+give_back(void *arg)
+{
+	Keyed	   *keyed = arg;
+
+	exact_definition_give_back(keyed->feed);
+}
+
 /* Goes on with the read of which pages are left, or begins one for the keys that are due. */
 bool
 exact_keyed_send(ExactLane *lane)
@@ -749,6 +760,9 @@ exact_keyed_send(ExactLane *lane)
 	context = AllocSetContextCreate(TopMemoryContext, "exact keyed read", ALLOCSET_SMALL_SIZES);
 	keyed = MemoryContextAllocZero(context, sizeof(Keyed));
 	keyed->context = context;
+	keyed->ended.func = give_back;
+	keyed->ended.arg = keyed;
+	MemoryContextRegisterResetCallback(context, &keyed->ended);
 	keyed->lane = lane;
 	keyed->next_at = PG_INT64_MAX;
 	if (!exact_unit_run("pick keys", pick_unit, keyed, NULL))
