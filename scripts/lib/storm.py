@@ -139,11 +139,16 @@ class Storm:
             for what, there in zip(("staging", "delivery", "notifications"), found):
                 after[what] = after[what] or (time.time() - at if there == "t" else 0.0)
             return all(after.values())
+        if self.faults:
+            self.faults.awaited = True
         try:
             self.hub.wait_for(f"work goes on after kill -9 of the {victim}", goes_on, self.patience, 0.1)
         except Failed as failure:
             missing = ", ".join(what for what, seconds in after.items() if not seconds)
             raise Failed(f"{missing}: {failure}", failure.log) from None
+        finally:
+            if self.faults:
+                self.faults.awaited = False
         took = time.time() - at
         self.late += took > BACK_WITHIN
         self.slowest = max(self.slowest, took)
