@@ -7,13 +7,14 @@ import pathlib
 import re
 import signal
 import sys
+import time
 
 import processes
 from cluster import SqlError
 from processes import Failed
 
 TERMINAL = sys.stdout.isatty()
-TROUBLE = re.compile(r"WARNING|ERROR|FATAL|PANIC|: failed |: paused ")
+TROUBLE = re.compile(r"WARNING|ERROR|FATAL|PANIC|: failed |: later |: paused ")
 
 
 def say(text=""):
@@ -50,6 +51,13 @@ def last_lines(failure):
         return []
     lines = pathlib.Path(log).read_text(errors="replace").splitlines()
     return [line for line in lines[:-25] if TROUBLE.search(line)][-15:] + lines[-25:]
+
+
+def trouble_since(log, at):
+    """Lines of a log of PostgreSQL that tell of trouble since a time of time.time(), 40 at most."""
+    first = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at))
+    lines = pathlib.Path(log).read_text(errors="replace").splitlines()
+    return [line for line in lines if line[:19] >= first and TROUBLE.search(line)][-40:]
 
 
 def run(name, body):

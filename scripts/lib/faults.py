@@ -18,6 +18,7 @@ RESOURCES = ("sync/Financial/GLAccounts", "sync/Logistics/Items", "sync/CRM/Acco
 ERRORS_AN_ENDPOINT = 4      # of ten that block it and six at which the hub stops asking
 TOKEN_EVERY = 20            # seconds; two lost answers in a row would need a human
 MOST_ARMED = 3              # of a service: who waits meets no pile of them when he asks again
+REST = 3                    # seconds without one of Databricks after one that was met, while a kill is awaited
 KEPT = 15                   # seconds after which a fault that met nothing is taken away
 # what is asked for rarely would meet a fault each time, and a lost answer is proved by two good looks in a row
 KEPT_RARE = {"history 503": 1}
@@ -41,6 +42,10 @@ class Faults:
         self.armed = []             # (service, id, kind, since)
         self.errors = collections.Counter()
         self.token_at = time.monotonic()
+        # A kill is awaited. The claim is then the only statement that is sent: it would meet every fault of Databricks,
+        # and a service that fails each time for a minute lets nobody go on.
+        self.awaited = False
+        self.rest_until = 0.0
         self.problem = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -59,6 +64,8 @@ class Faults:
             while not self._ended.wait(self.random.uniform(0.5, 1.5) * self.gap):
                 self._sweep()
                 for service, draw in ((self.exact, self._exact), (self.databricks, self._databricks)):
+                    if service is self.databricks and self.awaited and time.monotonic() < self.rest_until:
+                        continue
                     if sum(armed[0] is service for armed in self.armed) < MOST_ARMED:
                         draw()
         except Exception as error:  # shown by whoever waits for the end
@@ -82,6 +89,8 @@ class Faults:
                     kept.append(entry)
                     continue
                 self.hits[service.NAME, entry[2]] += met
+                if met and service is self.databricks:
+                    self.rest_until = time.monotonic() + REST
                 if fault:
                     service._call("DELETE", f"faults/{entry[1]}")
         self.armed = kept

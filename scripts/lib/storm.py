@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from busy_day import Day, counted, idle_calls, spend
 from cluster import SqlError
-from command import TERMINAL, arguments, last_lines, run, say, say_line, seconds_text
+from command import TERMINAL, arguments, last_lines, run, say, say_line, seconds_text, trouble_since
 from each_form import each
 from faults import Faults
 from hub import Hub, simulators
@@ -28,7 +28,7 @@ from weather import report as weather_report
 TICK = 0.25                 # seconds between two handfuls of changes
 LATEST = 60                 # seconds after which the simulator shows every change, on each family of endpoints
 UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0, "--token-day-limit", 0,
-             "--min-refresh-age", 5)
+             "--min-refresh-age", 0)
 NOTIFICATIONS = {"webhook_loss": 0.05, "webhook_duplicate": 0.1, "webhook_reorder": 0.2, "webhook_delay_min": 0.1,
                  "webhook_delay_max": 2.0,
                  "webhook_retry_delay": 2.0, "webhook_retries": 10, "webhook_parallel": 16}
@@ -124,30 +124,40 @@ class Storm:
         sent, moment, word = ("exact.statement_log", "at",
                               "sent to Databricks") if self.plan.engine == "spark" else ("exact.batch", "delivered_at",
                                       "delivered")
-
-        missing = ["workers"]
+        after = {"workers": 0.0, "staging": 0.0, "delivery": 0.0, "notifications": 0.0}    # seconds, 0: not yet
 
         def goes_on():
             try:
                 if not working(self.hub, WORKERS):
                     return False
+                after["workers"] = after["workers"] or time.time() - at
                 found = self.hub.psql(f"""SELECT EXISTS (SELECT FROM exact.batch WHERE staged_at > to_timestamp({at})),
                     EXISTS (SELECT FROM {sent} WHERE {moment} > to_timestamp({at})), EXISTS (SELECT
                     FROM exact.inbox WHERE at > to_timestamp({at}))""").strip().split("|")
             except SqlError:  # the server is in recovery
                 return False
-            missing[:] = [what for what, there in zip(("staging", "delivery", "notifications"), found) if there == "f"]
-            return not missing
+            for what, there in zip(("staging", "delivery", "notifications"), found):
+                after[what] = after[what] or (time.time() - at if there == "t" else 0.0)
+            return all(after.values())
+        if self.faults:
+            self.faults.awaited = True
         try:
             self.hub.wait_for(f"work goes on after kill -9 of the {victim}", goes_on, self.patience, 0.1)
         except Failed as failure:
-            raise Failed(f"{', '.join(missing)}: {failure}", failure.log) from None
+            missing = ", ".join(what for what, seconds in after.items() if not seconds)
+            raise Failed(f"{missing}: {failure}", failure.log) from None
+        finally:
+            if self.faults:
+                self.faults.awaited = False
         took = time.time() - at
         self.late += took > BACK_WITHIN
         self.slowest = max(self.slowest, took)
         self.kills[victim] += 1
         say_line(f"  {time.strftime('%H:%M:%S')}  kill -9 {victim:<11} staged, {word} and received again after "
                  f"{took:.1f} s")
+        if took > BACK_WITHIN:
+            say("\n".join([f"    {what} after {seconds:.1f} s" for what, seconds in after.items()]
+                          + ["    " + line[:200] for line in trouble_since(self.hub.cluster.log, at)]))
 
     def progress(self, last=False):
         if not last and time.monotonic() - self.shown < (0.5 if TERMINAL else 15):

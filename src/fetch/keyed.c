@@ -342,7 +342,7 @@ apply_unit(void *arg)
 	for (int i = 0; i < keyed->nkeys; i++)
 	{
 		if (keyed->nameless && (keyed->lines || !keyed->present[i]))
-			exact_dirty_key_delay(lane->division, entity, keyed->keys[i]);
+			exact_dirty_key_again(lane->division, entity, keyed->keys[i]);
 		else if (keyed->present[i])
 			shown[nshown++] = keyed->keys[i];
 		else

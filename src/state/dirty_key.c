@@ -123,6 +123,25 @@ exact_dirty_key_delay(int division, const char *entity, const char *key)
 	exact_sql(sql, 3, args);
 }
 
+void
+exact_dirty_key_again(int division, const char *entity, const char *key)
+{
+	static const char sql[] =
+	"UPDATE exact.dirty_key k"
+	" SET not_before = w.at, due = w.at"
+	" FROM (SELECT d.ctid, clock_timestamp()"
+	"  + least(greatest(clock_timestamp() - d.since, interval '5 s'), interval '1 h') AS at"
+	"  FROM exact.dirty_key d"
+	"  WHERE d.division = $1 AND d.entity = $2 AND d.key = $3) w"
+	" WHERE k.ctid = w.ctid";
+	ExactArg	args[3];
+
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text(entity);
+	args[2] = exact_arg_text(key);
+	exact_sql(sql, 3, args);
+}
+
 /* ---- which are next ---- */
 
 /* $1 division; entities that wait: $2, $3 but for an operator's word */

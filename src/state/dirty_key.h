@@ -69,6 +69,12 @@ extern void exact_dirty_key_reread(int division, const char *const *entities, in
 /* A key that is refused alone waits for an hour, so that it stops no other. */
 extern void exact_dirty_key_delay(int division, const char *entity, const char *key);
 
+/*
+ * Its answer told nothing of this one and cost no error: asked for again when it has been dirty
+ * twice as long, after 5 s to an hour.
+ */
+extern void exact_dirty_key_again(int division, const char *entity, const char *key);
+
 /* Entities whose keys wait now */
 typedef struct ExactDirtyWait
 {

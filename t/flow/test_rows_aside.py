@@ -161,3 +161,32 @@ def test_pages_of_an_empty_hub_cost_the_same(engine_free, start_hub):
     read = "SELECT {} FROM pg_stat_all_tables WHERE relid = 'exact.record'::regclass"
     hub.wait_for("the fetcher has told its counts", lambda: int(hub.value(read.format("n_tup_ins"))) >= n, 60)
     assert int(hub.value(read.format("coalesce(idx_tup_fetch, 0) + seq_tup_read"))) <= 3 * n
+
+
+def test_keyed_answer_with_a_row_without_key(engine_free, start_hub):
+    """Which record it is cannot be told, so nothing is deleted; it is asked for again within seconds."""
+    hub = small(start_hub, engine_free)
+    hub.enable(entities=("purchaseentries", "purchaseentrylines"))
+    hub.wait_loaded()
+    division = hub.exact.divisions[0]
+
+    def waits():
+        return hub.value("SELECT count(*) FROM exact.dirty_key WHERE not_before IS NOT NULL") != "0"
+
+    def staged(key):
+        return "asked for again" in hub.value(
+            "SELECT coalesce(string_agg(s.payload, ' '), '') FROM exact.record r JOIN exact.stage s "
+            f"USING (slot, batch, ord) WHERE r.entity = 'purchaseentries' AND r.key = '{key}'")
+
+    hub.exact.fault(PURCHASE, "spoil_row", times=-1, field="EntryID")
+    for key in [r["key"] for r in hub.exact.truth(division, PURCHASE) if not r["deleted"]][:10]:
+        hub.exact.change(division, PURCHASE, "update", key, fields={"Description": "asked for again"})
+        hub.psql("INSERT INTO exact.dirty_key (division, entity, key, reason) "
+                 f"VALUES ({division}, 'purchaseentries', '{key}', 'notified'); SELECT exact._wake('fetcher')")
+        hub.wait_for("its answer has come", lambda key=key: waits() or staged(key), 30)
+        if waits():     # the row of a record that was asked for beside it can be the one without a key
+            break
+    hub.exact.clear_faults()
+    hub.wait_for("the change is staged", lambda: staged(key), 60)
+    assert hub.value("SELECT count(*) FROM exact.stage WHERE op = 'D'") == "0"
+    assert "purchaseentries|it has no key" in str(letters(hub))
