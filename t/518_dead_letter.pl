@@ -148,6 +148,26 @@ wait_delivered($node, 60);
 is(rows('costcenter', 'code'), 'l:l1', 'the row beside it is delivered');
 is(letters('costcenter'), 'k|it is too long for a statement of Databricks|dead', 'a row that is too long');
 
+# a constraint that somebody gave a table is named, and the rows that do not meet it are put aside: CHECK and NOT NULL
+my $sql = 'ALTER TABLE main.exact.costunit';
+stage($node, 1, 'costunit', [ 'I', 'u', { ID => 'u', Code => 'u1', Description => 'x' } ]);
+wait_delivered($node);
+control($simulator, 'POST', 'sql', { statement => "$sql ADD CONSTRAINT good_code CHECK (Code <> 'bad')" });
+my $before = () = statements($simulator, qr/./);
+stage($node, 1, 'costunit', [ 'I', 'v', { ID => 'v', Code => 'bad' } ], [ 'U', 'u', { ID => 'u', Code => 'u2' } ],
+	[ 'I', 'w', { ID => 'w', Code => 'bad' } ], [ 'D', 'w', undef ], [ 'I', 'y', { ID => 'y', Code => 'y1' } ]);
+wait_delivered($node, 60);
+is(rows('costunit', 'code'), 'u:u2 y:y1', 'a constraint: what meets it is delivered');
+is(letters('costunit', "concat_ws('|', key, column_name, reason, state)"), join(' ; ',
+		'v|it does not meet the constraint good_code of main.exact.costunit|dead',
+		'w|it does not meet the constraint good_code of main.exact.costunit|dead',
+		'w|it does not meet the constraint good_code of main.exact.costunit|dead'), 'its name');
+control($simulator, 'POST', 'sql', { statement => "$sql DROP CONSTRAINT good_code" });
+one('SELECT exact.retry_all()');
+wait_until('all of costunit are done',
+	sub { one("SELECT count(*) FROM exact.dead_letter WHERE entity = 'costunit' AND state <> 'done'") eq '0' }, 60);
+is(rows('costunit', 'code'), 'u:u2 v:bad w:bad! y:y1', 'the constraint is gone: delivered');
+
 # what was put aside is not missed when the tables are counted
 one('SELECT exact.restart_workers()');
 wait_for_workers($node, 'postgres');

@@ -157,6 +157,17 @@ is($node->safe_psql('postgres', "SELECT concat_ws('|', key, column_name, value_t
 is(join(' ', map { "$_->{_key} $_->{orderdate}" } grep { $_->{_key} =~ /^[pq]$/ }
 		databricks_rows($simulator, 'purchaseorders')), 'q 2023-11-15',
 	'the row beside it is delivered');
+# a constraint of somebody's is named, and the row that does not meet it is put aside
+control($simulator, 'POST', 'sql', { statement => "ALTER TABLE main.exact.purchaseorders ADD CONSTRAINT not_r "
+	. "CHECK (`_key` <> 'r')" });
+stage($node, 1, 'purchaseorders', [ 'I', 'r', { PurchaseOrderID => 'r' } ], [ 'I', 's', { PurchaseOrderID => 's' } ]);
+wait_until('purchaseorders is delivered',
+	sub { $node->safe_psql('postgres', "SELECT count(*) FROM exact.batch WHERE entity = 'purchaseorders' "
+		. "AND delivered_at IS NULL") eq '0' }, 180);
+is($node->safe_psql('postgres', "SELECT concat_ws('|', key, reason) FROM exact.dead_letter WHERE key = 'r'"),
+	'r|it does not meet the constraint not_r of main.exact.purchaseorders', 'a constraint');
+is(join(' ', map { $_->{_key} } grep { $_->{_key} =~ /^[rs]$/ } databricks_rows($simulator, 'purchaseorders')), 's',
+	'the row beside it is delivered');
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/1700000000777/, 'the value is not in the log');
 
 # a column that someone dropped comes back by itself

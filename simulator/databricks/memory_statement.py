@@ -376,6 +376,7 @@ class Statement:
             raise refuse("DELTA_NEW_CHECK_CONSTRAINT_VIOLATION",
                          f"{bad} rows in {'.'.join(table.full)} violate the new CHECK constraint ({text})")
         table.checks[name] = text, run
+        table.properties[f"delta.constraints.{name.lower()}"] = text
 
     def _drop_check(self, table):
         guarded = self.p.words("if", "exists")
@@ -383,6 +384,7 @@ class Statement:
         known = next((n for n in table.checks if n.lower() == name.lower()), None)
         if known is not None:
             del table.checks[known]
+            table.properties.pop(f"delta.constraints.{known.lower()}", None)
         elif not guarded:
             raise refuse(
                 "DELTA_CONSTRAINT_DOES_NOT_EXIST",

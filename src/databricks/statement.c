@@ -163,14 +163,19 @@ make_result(ExactVerdict verdict)
 	return result;
 }
 
+/* answer: of the service; NULL: none of it is the reason */
 static void
-finish_refused(Statement *st, const ExactFault *fault, const char *sqlstate, bool fenced)
+finish_refused(Statement *st, const ExactFault *fault, const ExactCallAnswer *answer)
 {
 	ExactStatementResult result = make_result(EXACT_VERDICT_REFUSED);
 
 	result.fault = fault;
-	result.fenced = fenced;
-	result.sqlstate = sqlstate;
+	if (answer != NULL)
+	{
+		result.fenced = exact_statement_error_fenced(answer);
+		result.sqlstate = answer->sqlstate;
+		result.constraint = exact_statement_error_constraint(answer);
+	}
 	finish(st, &result, fault->message);
 }
 
@@ -257,7 +262,7 @@ ask_for_rows(Statement *st, const ExactCallAnswer *answer)
 		finish_refused(st, exact_fault_make(ERRCODE_EXACT_BAD_ANSWER, message,
 											answer->fault->detail,
 											pstrdup("The hub tries again by itself.")),
-					   "", false);
+					   NULL);
 	}
 }
 
@@ -281,7 +286,7 @@ take_failure(Statement *st, const ExactCallAnswer *answer)
 											   answer);
 	else
 		fault = exact_statement_error_refused(&st->request, st->statement_id, answer);
-	finish_refused(st, fault, answer->sqlstate, exact_statement_error_fenced(answer));
+	finish_refused(st, fault, answer);
 }
 
 ExactFault *
@@ -362,7 +367,7 @@ take_execute(const ExactCallAnswer *answer, void *arg)
 		again_later(st, PHASE_UNKNOWN, answer->fault,
 					TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FIRST_SEARCH_MS));
 	else
-		finish_refused(st, answer->fault, "", false);
+		finish_refused(st, answer->fault, NULL);
 }
 
 /* Asking for a state has no effect: whatever goes wrong, it is asked again. */

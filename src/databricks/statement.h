@@ -39,6 +39,8 @@ typedef struct ExactStatementResult
 	const char *sqlstate;		/* of Databricks; "" when there is none */
 	/* REFUSED: Databricks takes statements of another epoch than ours */
 	bool		fenced;
+	/* REFUSED: of the table, that a row does not meet, or its column that must not be null */
+	const char *constraint;		/* NULL: none is named */
 	const char *statement_id;	/* may be NULL */
 	bool		first_attempt;	/* one sending, one answer: its counts are the whole truth */
 	int64		affected;		/* num_affected_rows, -1 when not known */

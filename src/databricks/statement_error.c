@@ -111,22 +111,23 @@ failing_column(const char *message)
 	return pnstrdup(start, strcspn(start, "`\n"));
 }
 
-/* The constraint of a table that refuses a row; NULL when it is not named. */
-static char *
-failing_constraint(const char *message)
+char *
+exact_statement_error_constraint(const ExactCallAnswer *answer)
 {
 	static const char *const before[] = {
 		"CHECK constraint ", "NOT NULL constraint violated for column: ", NULL
 	};
 
-	for (int i = 0; before[i] != NULL; i++)
+	for (int i = 0; begins(answer->sqlstate, "23") && before[i] != NULL; i++)
 	{
-		const char *name = strstr(message, before[i]);
+		const char *name = strstr(answer->error_text, before[i]);
+		size_t		n;
 
 		if (name == NULL)
 			continue;
 		name += strlen(before[i]);
-		return pnstrdup(name, Min(strcspn(name, " (\n"), NAMEDATALEN));
+		n = Min(strcspn(name, " (\n"), NAMEDATALEN);
+		return pnstrdup(name, n > 0 && name[n - 1] == '.' ? n - 1 : n);
 	}
 	return NULL;
 }
@@ -137,7 +138,7 @@ text_about_values(const ExactCallAnswer *answer)
 {
 	const char *what = *answer->error_class ? answer->error_class : answer->sqlstate;
 	bool		constraint = begins(answer->sqlstate, "23");
-	char	   *name = constraint ? failing_constraint(answer->error_text) :
+	char	   *name = constraint ? exact_statement_error_constraint(answer) :
 		failing_column(answer->error_text);
 
 	name = exact_words_clause(name, NAMEDATALEN);

@@ -30,6 +30,11 @@ extern ExactFault *exact_statement_error_refused(const ExactStatementRequest *re
 extern ExactFault *exact_statement_error_worn_out(const ExactStatementRequest *request,
 												  const char *statement_id, int sendings,
 												  const ExactCallAnswer *answer);
+/*
+ * The constraint of a table that refuses a row, or its column that must not be null; palloc'd.
+ * NULL: the answer names none.
+ */
+extern char *exact_statement_error_constraint(const ExactCallAnswer *answer);
 /* The message for people; palloc'd */
 extern char *exact_statement_error_text(const ExactCallAnswer *answer);
 

@@ -9,6 +9,7 @@
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/json.h"
+#include "base/words.h"
 #include "databricks/statement.h"
 #include "deliver/bad_row.h"
 #include "delta/merge_sql.h"
@@ -21,7 +22,8 @@
 typedef struct Found
 {
 	const ExactSentRow *row;
-	const ExactColumn *column;	/* the first one that does not fit */
+	/* the first one that does not fit; NULL: the row does not meet the constraint */
+	const ExactColumn *column;
 	int64		id;				/* of its letter, when that is new; else 0 */
 } Found;
 
@@ -36,14 +38,19 @@ typedef struct PutAside
 bool
 exact_bad_row_meant(const char *sqlstate)
 {
-	return strncmp(sqlstate, "22", 2) == 0 && strcmp(sqlstate, "22023") != 0;
+	return strncmp(sqlstate, "23", 2) == 0 ||
+		(strncmp(sqlstate, "22", 2) == 0 && strcmp(sqlstate, "22023") != 0);
 }
 
 /* ---- what there is to say of a value ---- */
 
 static char *
-make_reason(const ExactColumn *column)
+make_reason(const ExactBadRowSearch *search, const ExactColumn *column)
 {
+	if (column == NULL)
+		return psprintf("it does not meet the constraint %s of %s",
+						exact_words_tidy(search->constraint, NAMEDATALEN),
+						search->plan->current_name);
 	return psprintf("the value of %s does not fit %s", column->name, column->type);
 }
 
@@ -114,7 +121,9 @@ read_answer(PutAside *p, const ExactStatementResult *answer)
 		long		column = columns != NULL ? strtol(columns, NULL, 10) : -1;
 
 		if (row != NULL && column >= 0 && column < target->ncolumns)
-			p->found[p->n++] = (Found) {row, &target->columns[column], 0};
+			p->found[p->n++] = (Found) {
+			row, p->search->constraint != NULL ? NULL : &target->columns[column], 0
+		};
 	}
 	drop_deletions(p);
 }
@@ -159,10 +168,20 @@ exact_bad_row_put_one(const ExactTargetPlan *plan, const ExactSentRow *row, cons
 
 /* Raises when a column is the matter and not its values. */
 static void
-check_number(const ExactTargetPlan *plan, const ExactColumn *column, int64 alike)
+check_number(const ExactBadRowSearch *search, const ExactColumn *column, int64 alike)
 {
+	const ExactTargetPlan *plan = search->plan;
+
 	if (alike <= EXACT_BAD_ROW_MOST)
 		return;
+	if (column == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_EXACT_DATABRICKS_REFUSED),
+				 errmsg("more than %d rows do not meet the constraint %s of %s: that is a matter of"
+						" the constraint", EXACT_BAD_ROW_MOST,
+						exact_words_tidy(search->constraint, NAMEDATALEN), plan->current_name),
+				 errhint("Take it off the table, or change it: ALTER TABLE ... DROP CONSTRAINT."
+						 " Then SELECT exact.resume(division, '%s').", plan->sql.entity)));
 	ereport(ERROR,
 			(errcode(ERRCODE_EXACT_DATABRICKS_REFUSED),
 			 errmsg("more than %d values of column %s of %s do not fit %s: that is a matter of the"
@@ -177,13 +196,15 @@ check_numbers(const PutAside *p)
 {
 	const ExactTarget *target = &p->search->plan->sql;
 
+	if (p->search->constraint != NULL)
+		check_number(p->search, NULL, p->n);
 	for (int c = 0; c < target->ncolumns; c++)
 	{
 		int			n = 0;
 
 		for (int i = 0; i < p->n; i++)
 			n += p->found[i].column == &target->columns[c] ? 1 : 0;
-		check_number(p->search->plan, &target->columns[c], n);
+		check_number(p->search, &target->columns[c], n);
 	}
 }
 
@@ -198,12 +219,15 @@ put_aside_unit(void *arg)
 	{
 		const ExactSentRow *row = p->found[i].row;
 		const ExactColumn *column = p->found[i].column;
-		char	   *reason = make_reason(column);
+		char	   *reason = make_reason(p->search, column);
 
-		p->found[i].id = add_letter(plan, row, column->name,
-									describe_value(p->search->text + row->start, row->len,
-												   column), reason);
-		check_number(plan, column, exact_dead_letter_alike(plan->workspace->name,
+		if (column == NULL)
+			p->found[i].id = add_letter(plan, row, NULL, NULL, reason);
+		else
+			p->found[i].id = add_letter(plan, row, column->name,
+										describe_value(p->search->text + row->start, row->len,
+													   column), reason);
+		check_number(p->search, column, exact_dead_letter_alike(plan->workspace->name,
 														   plan->sql.entity, reason));
 	}
 	exact_dead_letter_passed(plan->workspace->name, plan->sql.entity);
@@ -222,6 +246,7 @@ exact_bad_row_put_aside(const ExactBadRowSearch *search, const ExactStatementRes
 	if (p.n == 0 || !exact_unit_try("put rows aside", put_aside_unit, &p, fault))
 		return false;
 	for (int i = 0; i < p.n; i++)
-		tell(search->plan, p.found[i].row, make_reason(p.found[i].column), p.found[i].id);
+		tell(search->plan, p.found[i].row, make_reason(search, p.found[i].column),
+			 p.found[i].id);
 	return true;
 }

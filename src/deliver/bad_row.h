@@ -33,7 +33,7 @@ typedef struct ExactSentRow
 	int			len;
 } ExactSentRow;
 
-/* Does the SQLSTATE of a refused statement speak of a value? */
+/* Does the SQLSTATE of a refused statement speak of a value, or of a constraint of the table? */
 extern bool exact_bad_row_meant(const char *sqlstate);
 
 /* What a delivery has, when it is searched */
@@ -43,13 +43,16 @@ typedef struct ExactBadRowSearch
 	const ExactSentRow *rows;
 	int			nrows;
 	const char *text;			/* of the delivery */
+	/* that the rows do not meet; NULL: values of theirs do not fit */
+	const char *constraint;
 } ExactBadRowSearch;
 
 /*
- * Puts the rows aside that the answer to exact_merge_sql_unfit() names, with an alarm in the log.
- * False: there are none, then *fault is NULL; or so many that the column is the matter, or they
- * could not be recorded: nothing was put aside. A deletion whose values do not fit is put aside
- * without them only: it is delivered bare, or with those of an earlier version. In no transaction.
+ * Puts the rows aside that the answer to exact_merge_sql_unfit() or _violating() names, with an
+ * alarm in the log. False: there are none, then *fault is NULL; or so many that the column or the
+ * constraint is the matter, or they could not be recorded: nothing was put aside. A deletion whose
+ * values do not fit is put aside without them only: it is delivered bare, or with those of an
+ * earlier version. In no transaction.
  */
 extern bool exact_bad_row_put_aside(const ExactBadRowSearch *search,
 									const ExactStatementResult *answer, ExactFault **fault);

@@ -55,6 +55,8 @@ struct ExactDelivery
 	double		current_ms;
 	ExactFault *refusal;		/* why its rows are searched; NULL: they are not */
 	char	   *refusal_sqlstate;
+	char	   *constraint;		/* that some do not meet; NULL: values do not fit */
+	ExactTable	table;			/* of the statement that was sent last */
 	ExactStatementTrouble trouble;
 	ExactDeliveryDone done;
 	void	   *arg;
@@ -506,11 +508,12 @@ end_given_twice(ExactDelivery *d, int64 seq)
 	end_delivery(d, &end);
 }
 
-/* Sends a statement of this delivery; done gets the delivery. */
+/* Sends a statement of this delivery, with its rows or without; done gets the delivery. */
 static void
-run(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, const char *sql,
-	ExactStatementDone done)
+send(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, const char *sql,
+	 bool rows, ExactStatementDone done)
 {
+	d->table = table;
 	exact_statement_start(&(ExactStatementRequest) {
 		.workspace = d->plan->workspace,
 		.hub = d->plan->sql.hub,
@@ -519,7 +522,7 @@ run(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, cons
 		.kind = kind,
 		.verb = verb,
 		.sql = sql,
-		.parameter = d->text.data,
+		.parameter = rows ? d->text.data : NULL,
 		.range = d->range,
 		.rows = d->rows,
 		.trouble = d->trouble,
@@ -527,6 +530,13 @@ run(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, cons
 		.done = done,
 		.arg = d
 	});
+}
+
+static void
+run(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, const char *sql,
+	ExactStatementDone done)
+{
+	send(d, table, kind, verb, sql, true, done);
 }
 
 /* ---- a search for rows that cannot be delivered ---- */
@@ -548,13 +558,58 @@ static void
 take_search(const ExactStatementResult *result, void *arg)
 {
 	ExactDelivery *d = arg;
-	ExactBadRowSearch search = {d->plan, d->sent, d->rows, d->text.data};
+	ExactBadRowSearch search = {d->plan, d->sent, d->rows, d->text.data, d->constraint};
 	ExactFault *fault;
 
 	if (exact_bad_row_put_aside(&search, result, &fault))
 		end_searched(d, NULL);
 	else
 		end_searched(d, fault != NULL ? fault : d->refusal);
+}
+
+/* The condition of a constraint of the table stands in its properties. NULL: it has none such. */
+static const char *
+find_condition(const ExactDelivery *d, const ExactStatementResult *properties)
+{
+	char	   *key = psprintf("delta.constraints.%s", d->constraint);
+	const ExactTarget *target = &d->plan->sql;
+	StringInfoData not_null;
+
+	for (int r = 0; r < properties->nrows && properties->ncolumns >= 2; r++)
+	{
+		const char *name = properties->cells[r * properties->ncolumns];
+
+		if (name != NULL && pg_strcasecmp(name, key) == 0)
+			return properties->cells[r * properties->ncolumns + 1];
+	}
+	for (int i = 0; i < target->ncolumns; i++)
+	{
+		if (pg_strcasecmp(target->columns[i].name, d->constraint) != 0)
+			continue;
+		initStringInfo(&not_null);
+		exact_delta_sql_identifier(&not_null, target->columns[i].name);
+		appendStringInfoString(&not_null, " IS NOT NULL");
+		return not_null.data;
+	}
+	return NULL;
+}
+
+static void
+take_properties(const ExactStatementResult *result, void *arg)
+{
+	ExactDelivery *d = arg;
+	const char *condition = result->verdict == EXACT_VERDICT_SUCCEEDED ?
+		find_condition(d, result) : NULL;
+	StringInfoData sql;
+
+	if (condition == NULL)
+	{
+		end_searched(d, d->refusal);
+		return;
+	}
+	initStringInfo(&sql);
+	exact_merge_sql_violating(&sql, &d->plan->sql, d->table, &d->batch, condition);
+	run(d, d->table, "check", "search for", sql.data, take_search);
 }
 
 static void
@@ -565,10 +620,17 @@ search_rows(ExactDelivery *d, const ExactStatementResult *result)
 
 	d->refusal = exact_fault_copy(result->fault);
 	d->refusal_sqlstate = pstrdup(result->sqlstate);
+	d->constraint = result->constraint != NULL ? pstrdup(result->constraint) : NULL;
 	initStringInfo(&sql);
 	MemoryContextSwitchTo(old);
+	if (d->constraint != NULL)
+	{
+		exact_merge_sql_properties(&sql, &d->plan->sql, d->table);
+		send(d, d->table, "check", "reading of", sql.data, false, take_properties);
+		return;
+	}
 	exact_merge_sql_unfit(&sql, &d->plan->sql, &d->batch);
-	run(d, EXACT_TABLE_CURRENT, "check", "search for", sql.data, take_search);
+	run(d, d->table, "check", "search for", sql.data, take_search);
 }
 
 /* ---- the statements in their order ---- */

@@ -17,7 +17,7 @@ exact_stage_row_previous(const char *workspace, ExactStageRow *row)
 	" FROM exact.stage s"
 	" LEFT JOIN exact.dead_letter l"
 	"  ON l.side = 'delivery' AND l.workspace = $4 AND l.batch = s.batch AND l.ord = s.ord"
-	"  AND l.state <> 'done'"
+	"  AND l.state IN ('dead', 'passed')"
 	" WHERE s.slot = $1 AND s.batch = $2 AND s.ord = $3";
 
 	while (row->prev_batch != 0)

@@ -582,6 +582,38 @@ exact_merge_sql_unfit(StringInfo out, const ExactTarget *target, const ExactMerg
 	pfree(parts);
 }
 
+/* Values that do not fit are another matter: they are null here. */
+void
+exact_merge_sql_violating(StringInfo out, const ExactTarget *target, ExactTable table,
+						  const ExactMergeRows *batch, const char *condition)
+{
+	int			n;
+	Part	   *parts = list_parts(target, table, &n);
+	char	   *schema = batch_schema(parts, n);
+
+	appendStringInfoString(out, "SELECT `_seq`, '0,' AS `columns`\nFROM (SELECT ");
+	for (int i = 0; i < n; i++)
+	{
+		appendStringInfoString(out, i == 0 ? "" : ", ");
+		if (!is_sent(&parts[i]))
+			appendStringInfoString(out, strcmp(parts[i].name, "_deleted") == 0 ?
+								   "r.`_op` = 'D'" : made_value(&parts[i]));
+		else
+		{
+			appendStringInfoString(out, "try_cast(r.");
+			exact_delta_sql_identifier(out, parts[i].name);
+			appendStringInfo(out, " AS %s)", parts[i].type);
+		}
+		appendStringInfoString(out, " AS ");
+		exact_delta_sql_identifier(out, parts[i].name);
+	}
+	appendStringInfoChar(out, '\n');
+	exact_merge_sql_rows(out, batch->rows, schema, target, NULL);
+	appendStringInfo(out, ")\nWHERE NOT coalesce((%s), false)", condition);
+	pfree(schema);
+	pfree(parts);
+}
+
 void
 exact_merge_sql_count(StringInfo out, const ExactTarget *target, ExactTable table)
 {

@@ -113,6 +113,13 @@ extern void exact_merge_sql_check_current(StringInfo out, const ExactTarget *tar
 extern void exact_merge_sql_unfit(StringInfo out, const ExactTarget *target,
 								  const ExactMergeRows *batch);
 
+/*
+ * Likewise the rows that do not meet a condition on the columns of a table; in place of the columns
+ * stands "0,"
+ */
+extern void exact_merge_sql_violating(StringInfo out, const ExactTarget *target, ExactTable table,
+									  const ExactMergeRows *batch, const char *condition);
+
 /* One row: how many rows the table has, and its highest _seq */
 extern void exact_merge_sql_count(StringInfo out, const ExactTarget *target, ExactTable table);
 

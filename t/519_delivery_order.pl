@@ -1,0 +1,84 @@
+# What holds what back: a paused table nobody, a workspace that does not answer no other one; and after a pause that is
+# over the next one begins anew. Engine-free workspace.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use DeliveryTest;
+use ExactTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $simulator = simulator(engine => 'none', slots => 8);
+my $node = exact_cluster('main', conf => { 'exact_databricks.merge_interval' => "'10ms'" });
+deliver_to($node, $simulator);
+
+sub one { return $node->safe_psql('postgres', $_[0]); }
+sub target { return one("SELECT coalesce((SELECT ($_[1])::text FROM exact.target_state "
+	. "WHERE workspace = 'lake' AND entity = '$_[0]'), '')"); }
+sub waiting { return one("SELECT count(*) FROM exact.batch WHERE entity = '$_[0]' AND delivered_at IS NULL"); }
+
+# The history MERGE of an entity is refused, so many times
+sub refuse
+{
+	my ($entity, $times) = @_;
+	return workspace_fault($simulator, statement => "$entity history ", action => 'fail', times => $times,
+		error_class => 'UNSUPPORTED_FEATURE', sql_state => '0A000', message => 'not on this warehouse');
+}
+
+sub wait_paused
+{
+	my ($entity) = @_;
+	wait_until("$entity is paused", sub { target($entity, 'paused_since IS NOT NULL') eq 'true' });
+	return;
+}
+
+is(one("SELECT string_agg(entity, ' ' ORDER BY merge_rank) FROM exact.catalogue "
+		. "WHERE entity IN ('glaccount', 'purchaseorders') AND merge_rank < 2"), 'glaccount purchaseorders',
+	'master data goes first');
+
+# a table of master data that is paused holds no document back
+my $fault = refuse('glaccount', -1);
+stage($node, 1, 'glaccount', [ 'I', 'g', { ID => 'g', Code => '1' } ]);
+wait_paused('glaccount');
+stage($node, 1, 'purchaseorders', [ 'I', 'p', { PurchaseOrderID => 'p' } ]);
+ok(eval { wait_until('purchaseorders is delivered', sub { waiting('purchaseorders') eq '0' }); 1 },
+	'a paused table holds nobody back');
+is(waiting('glaccount'), '1', 'it is paused still');
+control($simulator, 'DELETE', "faults/$fault");
+one("SELECT exact.resume(1, 'glaccount')");
+wait_delivered($node);
+
+# master data of a workspace that does not answer holds no document of another one back
+one("INSERT INTO exact.workspace (name, host, warehouse_id, catalog, schema, client_id)
+	SELECT 'far', 'http://127.0.0.1:1', warehouse_id, catalog, schema, client_id FROM exact.workspace;
+	SELECT exact.set_secret('workspace', 'far', 'client_secret', 'none');
+	UPDATE exact.division SET workspace = 'far' WHERE division = 2");
+stage($node, 2, 'glaccount', [ 'I', 'h', { ID => 'h', Code => '2' } ]);
+stage($node, 1, 'purchaseorders', [ 'I', 'q', { PurchaseOrderID => 'q' } ]);
+ok(eval { wait_until('purchaseorders is delivered', sub { waiting('purchaseorders') eq '0' }); 1 },
+	'a workspace that does not answer holds no other one back');
+is(waiting('glaccount'), '1', 'what is for it waits');
+one("UPDATE exact.workspace SET enabled = false WHERE name = 'far'");
+
+# refused, delivered by itself, refused again: the second pause is a first one
+foreach my $round (1, 2)
+{
+	refuse('costcenter', 1);
+	stage($node, 1, 'costcenter', [ $round == 1 ? 'I' : 'U', 'c', { ID => 'c', Code => "c$round" } ]);
+	wait_paused('costcenter');
+	is(target('costcenter', 'attempts'), '1', "pause $round: one attempt");
+	is(target('costcenter', "next_attempt_at < clock_timestamp() + interval '2 min'"), 'true',
+		"pause $round: tried again within a minute or two");
+	wait_until("pause $round is told", sub { one("SELECT count(*) FROM exact.audit_log "
+		. "WHERE what::text LIKE '%not on this warehouse%' AND what::text LIKE '%costcenter%'") eq $round });
+	# a change of the configuration has it tried at once, as the time that passes does
+	one("INSERT INTO exact.entity_field (entity, name, selected) VALUES ('costcenter', 'Description', "
+		. ($round == 1 ? 'false' : 'true') . ') ON CONFLICT (entity, name) DO UPDATE SET selected = excluded.selected');
+	ok(eval { wait_until('costcenter is delivered', sub { waiting('costcenter') eq '0' }); 1 }, "pause $round is over");
+}
+is(scalar(() = PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /WARNING: .* paused table=costcenter /g), 2,
+	'each is a warning in the log');
+$node->stop;
+done_testing();
