@@ -208,14 +208,14 @@ class Restore:
         seconds = self.plan.patience
         hub.wait_for_workers(BOTH, seconds)
         self.consent(hub)
-        for number in range(10):
+        for number in range(12):  # what one reading makes dirty or has held is read by the next
             hub.sync(seconds)
-            hub.wait_for("nothing is unknown", lambda: hub.value(
+            hub.wait_for("nothing is unknown or on its way", lambda: hub.value(
                 "SELECT NOT EXISTS (SELECT FROM exact.dirty_key) AND NOT EXISTS (SELECT FROM exact.record "
-                "WHERE hash IS NULL AND NOT deleted)") == "t" or decide(hub), seconds)
+                "WHERE hash IS NULL AND NOT deleted) AND NOT EXISTS (SELECT FROM exact.batch "
+                "WHERE delivered_at IS NULL)") == "t" or decide(hub), seconds)
             if not decide(hub) and number:
                 break
-        hub.sync(seconds)
 
     def lost(self, hub):
         """Versions that this hub has delivered and that no history holds."""
