@@ -33,6 +33,7 @@ $$;
 COMMENT ON FUNCTION exact._binding_finding()
 	IS 'Why the installation does not belong to this database; null: it does, or there is none yet';
 REVOKE ALL ON FUNCTION exact._binding_finding() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._binding_finding() TO exact_reader, exact_worker;
 
 CREATE FUNCTION exact._lock_installation() RETURNS void
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -74,7 +75,7 @@ $$;
 COMMENT ON FUNCTION exact._bind_here(text, int) IS 'Binds an installation to this database';
 REVOKE ALL ON FUNCTION exact._bind_here(text, int) FROM PUBLIC;
 
-CREATE FUNCTION exact._raise_epoch(reason text) RETURNS int
+CREATE FUNCTION exact._raise_epoch(reason text, known_seq bigint = NULL) RETURNS int
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -86,18 +87,83 @@ BEGIN
 	FOR UPDATE;
 	-- Not the counter of versions: after a crash it stands up to 32 higher than what was used.
 	INSERT INTO exact.epoch (epoch, timeline, known_seq, reason)
-	SELECT raised, exact._timeline(), coalesce(max(b.seq_max), 0), _raise_epoch.reason
-	FROM exact.batch AS b;
+	SELECT raised, exact._timeline(),
+		coalesce(_raise_epoch.known_seq, (SELECT max(b.seq_max) FROM exact.batch AS b), 0),
+		_raise_epoch.reason;
 	UPDATE exact.installation_binding SET epoch = raised, overtaken_by = NULL;
 	PERFORM exact._created();	-- at commit the workers look, and start anew with this epoch
 	RETURN raised;
 END
 $$;
-COMMENT ON FUNCTION exact._raise_epoch(text)
+COMMENT ON FUNCTION exact._raise_epoch(text, bigint)
 	IS 'Begins an epoch: versions staged from now on are newer than all that any copy of this hub '
 		'ever wrote; its loader claims it in Databricks, its fetcher reads every feed '
-		'from the start';
-REVOKE ALL ON FUNCTION exact._raise_epoch(text) FROM PUBLIC;
+		'from the start. known_seq: the highest version that no other copy can have given to '
+		'another record; null: all that are here';
+REVOKE ALL ON FUNCTION exact._raise_epoch(text, bigint) FROM PUBLIC;
+
+CREATE FUNCTION exact._renumber(epoch int, batches bigint[]) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	high CONSTANT bigint := epoch::bigint << 40;
+	low CONSTANT bigint := (1::bigint << 40) - 1;
+	renumbered bigint;
+BEGIN
+	UPDATE exact.record AS r
+	SET seq = high | (v.seq & low)
+	FROM exact.stage AS v
+	WHERE v.batch = ANY (batches)
+		AND (r.division, r.entity, r.key, r.slot, r.batch, r.ord)
+			= (v.division, v.entity, v.key, v.slot, v.batch, v.ord);
+	UPDATE exact.stage AS v SET seq = high | (v.seq & low) WHERE v.batch = ANY (batches);
+	GET DIAGNOSTICS renumbered = ROW_COUNT;
+	UPDATE exact.batch AS b
+	SET epoch = _renumber.epoch, seq_min = high | (b.seq_min & low),
+		seq_max = high | (b.seq_max & low)
+	WHERE b.id = ANY (batches);
+	RETURN renumbered;
+END
+$$;
+COMMENT ON FUNCTION exact._renumber(int, bigint[])
+	IS 'Gives the versions of batches that wait numbers of this epoch, in the same order; '
+		'how many they are';
+REVOKE ALL ON FUNCTION exact._renumber(int, bigint[]) FROM PUBLIC;
+
+CREATE FUNCTION exact._shut_out(reason text) RETURNS int
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	beside boolean;
+	raised int;
+	known bigint;
+	moved bigint[];
+BEGIN
+	SELECT b.overtaken_by IS NOT NULL INTO beside FROM exact.installation_binding AS b FOR UPDATE;
+	-- What was staged beside another copy may have numbers that this one has given to other
+	-- versions. What a statement has carried is in Databricks, unless the other copy's claim
+	-- refused it.
+	SELECT max(b.seq_max) FILTER (WHERE NOT m.waits), array_agg(b.id) FILTER (WHERE m.waits)
+	INTO known, moved
+	FROM exact.batch AS b
+	CROSS JOIN LATERAL (
+		SELECT b.delivered_at IS NULL AND b.delivered_rows = 0
+			AND (beside OR b.id > coalesce((SELECT max(l.last_batch)
+				FROM exact.statement_log AS l
+				WHERE l.entity = b.entity AND l.first_batch IS NOT NULL), 0)) AS waits
+	) AS m;
+	raised := exact._raise_epoch(reason, coalesce(known, 0));
+	IF beside THEN
+		PERFORM exact._renumber(raised, moved);	-- no worker works here, none is delayed
+	END IF;
+	RETURN raised;
+END
+$$;
+COMMENT ON FUNCTION exact._shut_out(text)
+	IS 'Begins an epoch beside another copy of this hub, which may work still: whatever has come '
+		'into Databricks since the last version that was sent from here is compared, and where '
+		'that copy has stopped this one, versions that wait get numbers of the new epoch';
+REVOKE ALL ON FUNCTION exact._shut_out(text) FROM PUBLIC;
 
 CREATE FUNCTION exact._set_back(epoch int, entity text, known_seq bigint, found_seq bigint)
 RETURNS int
@@ -105,8 +171,6 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	raised int;
-	high bigint;
-	low CONSTANT bigint := (1::bigint << 40) - 1;
 	renumbered bigint;
 	moved bigint[];
 BEGIN
@@ -117,11 +181,9 @@ BEGIN
 		RETURN 0;
 	END IF;
 	raised := exact._raise_epoch(format('%s in Databricks has version %s, sent were versions up to '
-		'%s', entity, found_seq, known_seq));
-	UPDATE exact.epoch AS e SET known_seq = _set_back.known_seq WHERE e.epoch = raised;
+		'%s', entity, found_seq, known_seq), known_seq);
 	-- What was staged since has numbers that Databricks may know: it gets others, in the same
 	-- order. Of the other entities that is what no statement has carried yet.
-	high := raised::bigint << 40;
 	SELECT array_agg(b.id)
 	INTO moved
 	FROM exact.batch AS b
@@ -133,17 +195,7 @@ BEGIN
 					FROM exact.statement_log AS l
 					WHERE l.entity = b.entity AND l.first_batch IS NOT NULL), 0)
 		END;
-	UPDATE exact.record AS r
-	SET seq = high | (v.seq & low)
-	FROM exact.stage AS v
-	WHERE v.batch = ANY (moved)
-		AND (r.division, r.entity, r.key, r.slot, r.batch, r.ord)
-			= (v.division, v.entity, v.key, v.slot, v.batch, v.ord);
-	UPDATE exact.stage AS v SET seq = high | (v.seq & low) WHERE v.batch = ANY (moved);
-	GET DIAGNOSTICS renumbered = ROW_COUNT;
-	UPDATE exact.batch AS b
-	SET epoch = raised, seq_min = high | (b.seq_min & low), seq_max = high | (b.seq_max & low)
-	WHERE b.id = ANY (moved);
+	renumbered := exact._renumber(raised, moved);
 	PERFORM exact._request_done('fence', NULL, NULL, 'epoch raised',
 		jsonb_build_object('epoch', raised, 'entity', entity, 'known_seq', known_seq,
 			'found_seq', found_seq, 'renumbered', renumbered, 'first_batch', moved[1],
@@ -243,7 +295,11 @@ BEGIN
 	DELETE FROM exact.installation AS i WHERE i.id <> oldest;
 	PERFORM exact._bind_here(oldest,
 		greatest(old_binding.epoch, (SELECT max(e.epoch) FROM exact.epoch AS e), 1));
-	raised := exact._raise_epoch('adopt(): ' || finding);
+	IF old_binding.overtaken_by IS NULL THEN
+		raised := exact._raise_epoch('adopt(): ' || finding);	-- no worker has staged here
+	ELSE
+		raised := exact._shut_out('adopt(): ' || finding);
+	END IF;
 	PERFORM exact._request_done('adopt', NULL, NULL, 'adopted',
 		jsonb_build_object('installation', oldest, 'was', finding,
 			'from_cluster', old_binding.system_identifier,
@@ -286,7 +342,7 @@ BEGIN
 			HINT = format('If its old hub is dead: SELECT exact.adopt(%L).',
 				(SELECT i.id FROM exact.installation AS i ORDER BY i.made_at, i.id LIMIT 1));
 	END IF;
-	raised := exact._raise_epoch('fence() by ' || session_user);
+	raised := exact._shut_out('fence() by ' || session_user);
 	PERFORM exact._request_done('fence', NULL, NULL, 'epoch raised',
 		jsonb_build_object('epoch', raised, 'was', finding));
 	RETURN format(

@@ -272,7 +272,11 @@ WITH worker AS (
 		END AS light,
 		CASE rule
 			WHEN 'off' THEN 'not enabled'
-			WHEN 'no fetcher' THEN coalesce(idle_reason, 'the workers do not run')
+			WHEN 'no fetcher'
+				THEN CASE
+					WHEN pg_is_in_recovery() THEN 'a standby: its workers run once it is promoted'
+					ELSE coalesce(idle_reason, 'the workers do not run')
+				END
 			WHEN 'consent'
 				THEN format('app %s needs consent again since %s: %s', app, exact._since(app_since),
 					app_reason)
@@ -337,6 +341,11 @@ WITH worker AS (
 			WHEN rule = 'off'
 				THEN format('UPDATE exact.division SET enabled = true WHERE division = %s',
 					division)
+			WHEN rule = 'no fetcher' AND pg_is_in_recovery()
+				THEN 'when the primary is dead: SELECT pg_promote()'
+			WHEN rule = 'no fetcher' AND exact._binding_finding() IS NOT NULL
+				THEN format('if the old hub is dead: SELECT exact.adopt(%L)', (
+					SELECT i.id FROM exact.installation AS i ORDER BY i.made_at, i.id LIMIT 1))
 			WHEN rule = 'no fetcher' THEN 'SELECT * FROM exact.check()'
 			WHEN rule = 'consent' AND app_step IS NOT NULL THEN app_step
 			WHEN rule IN ('consent', 'new app') THEN format('SELECT exact.authorize_url(%L)', app)

@@ -90,14 +90,25 @@ UPDATE exact.installation_binding SET epoch = 1;
 SELECT exact._raise_epoch('test') = greatest(2, exact._timeline()) AS raised;
 ROLLBACK TO bound;
 
--- what is known is what was staged, not where the counter stands
+-- what is known is what was sent, not where the counter stands; where another copy has stopped
+-- this one, what waits may have a number that the other one has given, and gets a new one
 SELECT nextval('exact.version_counter') > 0 AS counted;
-INSERT INTO exact.batch (id, slot, division, entity, epoch, rows, seq_min, seq_max)
-VALUES (-1, 0, 1, 'items', 1, 1, 1099511627777, 1099511627780);
+INSERT INTO exact.batch (id, slot, division, entity, epoch, rows, seq_min, seq_max, delivered_rows,
+	delivered_at)
+VALUES (9001, 0, 1, 'items', 1, 1, 1099511627777, 1099511627780, 1, now()),
+	(9002, 0, 1, 'items', 1, 1, 1099511627781, 1099511627781, 0, NULL);
 SELECT exact.fence();
 SELECT epoch, known_seq, regexp_replace(reason, 'by .*', 'by …') AS reason
 FROM exact.epoch
 ORDER BY epoch;
+SAVEPOINT overtaken;
+UPDATE exact.installation_binding SET overtaken_by = 1;
+SELECT exact._shut_out('test') AS epoch;
+SELECT id, epoch, seq_min & 1099511627775 AS counted, seq_max >> 40 AS of_epoch
+FROM exact.batch
+WHERE id > 9000
+ORDER BY id;
+ROLLBACK TO overtaken;
 SELECT kind, args FROM exact.request ORDER BY id DESC LIMIT 1;
 -- another copy has gone further: this one stays off, until someone says that it shall work
 UPDATE exact.installation_binding SET overtaken_by = 7;

@@ -92,6 +92,10 @@ is("@seqs", '1 1 1 1', 'versions staged by hand keep their _seq');
 }
 is(epoch(), '2', 'rolled back');
 
+# staged from here on as the fetcher does it: with numbers of the epoch
+one("DO \$\$ BEGIN EXECUTE replace(pg_get_functiondef('public.stage(int,text,jsonb)'::regprocedure), "
+	. "'(1::bigint << 40)', '((SELECT epoch FROM exact.installation_binding)::bigint << 40)'); END \$\$");
+
 # another copy takes over while this one delivers: refused, and everything of this one stops
 sql("UPDATE main.exact.exact_hub SET epoch = 9, claim = 'theirs' WHERE division = 1");
 my $before = current();
@@ -119,6 +123,8 @@ is(hub(), '1:9 2:2', 'a restart changes nothing');
 like(one('SELECT exact.fence()'), qr/^epoch 10:/, 'fence() goes above it');
 ok(eval { wait_delivered($node, 60) }, 'delivered');
 is(current(), "a$n", 'what waited');
+is((databricks_rows($simulator, 'costcenter'))[0]{_seq} >> 40, 10,
+	'with a number of the new epoch: the other copy may have given its own');
 is(hub(), '1:10 2:10', 'claimed again');
 like(finding(), qr/^ok /, 'check() is content');
 

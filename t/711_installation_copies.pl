@@ -55,6 +55,9 @@ $standby->start;
 $main->wait_for_catchup($standby);
 is(one($standby, "SELECT count(*) FROM exact._workers() WHERE role IN ('fetcher', 'loader') AND pid IS NOT NULL"), '0',
 	'no worker runs on a standby');
+is(one($standby, "SELECT DISTINCT light || ': ' || what || ', ' || next_step FROM exact.status"),
+	'fail: a standby: its workers run once it is promoted, when the primary is dead: SELECT pg_promote()',
+	'and status says that it is one');
 $standby->stop;
 change(60, 0.3);
 complete($main, $exact);	# delivered, and unknown to the standby
@@ -83,6 +86,9 @@ is(epoch_of($standby), '2', 'a restart begins no other epoch');
 # the old primary comes back: it looks into Databricks before it does anything, and stays off
 $main->start;
 all_off($main, qr/another copy of installation \S+ works in Databricks \(its epoch is 2, this one's 1\)/);
+is(one($main, "SELECT DISTINCT light || ': ' || next_step FROM exact.status"),
+	"fail: if the old hub is dead: SELECT exact.adopt('" . installation_of($main) . "')",
+	'and status says what to do should the other one be dead');
 is(epochs(), '2', 'the claim of the new one stands');
 change(20);
 complete($standby, $exact);

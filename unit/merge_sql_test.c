@@ -208,7 +208,8 @@ test_merges(StringInfo out)
 	exact_merge_sql_newest(out, &target, 5, 9);
 	expect("newest version", out, "SELECT `_seq` FROM `main`.`exact`.`orders_history`"
 		   " WHERE `_seq` > 5 AND `_seq` < 9 ORDER BY `_seq` DESC LIMIT 1");
-	exact_merge_sql_between(out, &target, "Supplier", 5, INT64CONST(3298534883328), 10000);
+	exact_merge_sql_between(out, &target, EXACT_TABLE_CURRENT, "Supplier", 5,
+							INT64CONST(3298534883328), 10000);
 	expect("versions of other copies", out, "SELECT `_division`, `_key`, `_seq`, `_deleted`, "
 		   "`Supplier` AS `parent` FROM `main`.`exact`.`orders` "
 		   "WHERE `_seq` > 5 AND `_seq` < 3298534883328 ORDER BY `_seq` LIMIT 10000");

@@ -43,6 +43,8 @@ typedef struct Comparison
 	char	   *document;		/* entity that is read instead of this one, by key */
 	/* a keyed read tells the state of a record; else only the feed does */
 	bool		by_key;
+	ExactTable	table;			/* that is read: current, then history */
+	int64		known;			/* the highest version that no other copy can have given */
 	int64		above;			/* -1: nothing to compare */
 	int64		below;			/* the first version of this epoch */
 	int64		sent;			/* the highest version that this database has sent */
@@ -121,7 +123,7 @@ start_unit(void *arg)
 	args[0] = exact_arg_text(c->plan->workspace->name);
 	args[1] = exact_arg_text(c->plan->sql.entity);
 	exact_sql(sql, 2, args);
-	c->above = exact_cell_int8(0, 1, -1);
+	c->above = c->known = exact_cell_int8(0, 1, -1);
 	args[0] = args[1];
 	if (c->above < 0 || exact_sql(entity_sql, 1, args) != 1)
 		return;
@@ -263,6 +265,7 @@ take_page(const ExactStatementResult *result, void *arg)
 	int64		above = c->above,
 				seen = c->seen,
 				unknown = c->unknown;
+	bool		last_of_table = result->nrows < PAGE_ROWS;
 	ExactFault *fault = NULL;
 
 	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
@@ -271,7 +274,7 @@ take_page(const ExactStatementResult *result, void *arg)
 		return;
 	}
 	c->page = result;
-	c->last_page = result->nrows < PAGE_ROWS;
+	c->last_page = last_of_table && c->table == EXACT_TABLE_HISTORY;
 	if (!exact_unit_run("compare with Delta", page_unit, c, &fault))
 	{
 		c->above = above;
@@ -287,7 +290,15 @@ take_page(const ExactStatementResult *result, void *arg)
 		read_newest(c);
 	}
 	else
+	{
+		/* a copy that ended between its two MERGEs has written into the history only */
+		if (last_of_table)
+		{
+			c->table = EXACT_TABLE_HISTORY;
+			c->above = c->known;
+		}
 		read_page(c);
+	}
 }
 
 static void
@@ -316,8 +327,10 @@ read_page(Comparison *c)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	exact_merge_sql_between(&sql, &c->plan->sql, c->parent, c->above, c->below, PAGE_ROWS);
-	send_read(c, c->plan->current_name, "unknown", sql.data, take_page);
+	exact_merge_sql_between(&sql, &c->plan->sql, c->table, c->parent, c->above, c->below,
+							PAGE_ROWS);
+	send_read(c, c->table == EXACT_TABLE_CURRENT ? c->plan->current_name : c->plan->history_name,
+			  "unknown", sql.data, take_page);
 }
 
 /* ---- a version of this epoch that was not sent from here ---- */
@@ -396,6 +409,7 @@ exact_other_copy_start(ExactTargetPlan *plan, ExactStatementTrouble trouble,
 
 	c->context = context;
 	c->plan = plan;
+	c->table = EXACT_TABLE_CURRENT;
 	c->below = (int64) plan->sql.hub->epoch << EXACT_SEQ_EPOCH_BITS;
 	c->trouble = trouble;
 	c->done = done;

@@ -631,8 +631,8 @@ exact_merge_sql_newest(StringInfo out, const ExactTarget *target, int64 above, i
 }
 
 void
-exact_merge_sql_between(StringInfo out, const ExactTarget *target, const char *parent, int64 above,
-						int64 below, int limit)
+exact_merge_sql_between(StringInfo out, const ExactTarget *target, ExactTable table,
+						const char *parent, int64 above, int64 below, int limit)
 {
 	appendStringInfoString(out, "SELECT `_division`, `_key`, `_seq`, `_deleted`, ");
 	if (parent != NULL)
@@ -640,7 +640,7 @@ exact_merge_sql_between(StringInfo out, const ExactTarget *target, const char *p
 	else
 		appendStringInfoString(out, "CAST(NULL AS STRING)");
 	appendStringInfoString(out, " AS `parent` FROM ");
-	exact_merge_sql_table(out, target, EXACT_TABLE_CURRENT);
+	exact_merge_sql_table(out, target, table);
 	appendStringInfo(out, " WHERE `_seq` > " INT64_FORMAT " AND `_seq` < " INT64_FORMAT
 					 " ORDER BY `_seq` LIMIT %d", above, below, limit);
 }

@@ -128,10 +128,10 @@ extern void exact_merge_sql_newest(StringInfo out, const ExactTarget *target, in
 								   int64 below);
 
 /*
- * Versions of the current table above one _seq and below another: at most `limit` rows (_division,
- * _key, _seq, _deleted, parent), lowest first. parent: a column, NULL: none
+ * Versions of a table above one _seq and below another: at most `limit` rows (_division, _key,
+ * _seq, _deleted, parent), lowest first. parent: a column, NULL: none
  */
-extern void exact_merge_sql_between(StringInfo out, const ExactTarget *target, const char *parent,
-									int64 above, int64 below, int limit);
+extern void exact_merge_sql_between(StringInfo out, const ExactTarget *target, ExactTable table,
+									const char *parent, int64 above, int64 below, int limit);
 
 #endif
