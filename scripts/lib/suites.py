@@ -1,4 +1,5 @@
 """The suites of scripts/check: each runs tests of one kind, writes one log and counts single tests."""
+import collections
 import contextlib
 import os
 import pathlib
@@ -214,47 +215,50 @@ def listener(run):
     return result
 
 
-def _side_by_side(run, action, parts):
+def _in_pairs(run, action, parts):
     """
-    `action` for each of the named parts of a suite at the same time, each with a log of its own; their results
-    together.
+    Two threads take one part of a suite after the other until none is left, as the tests mostly wait; each part has a
+    log of its own. action(run, part, thread), thread being 0 or 1; the results together.
     """
-    runs = [Run(run.directory, name) for name in parts]
-    with ThreadPoolExecutor(len(parts)) as threads:
-        results = list(threads.map(action, runs, parts.values()))
+    before = len(list(run.directory.glob("[0-9][0-9]")))  # of a pattern before
+    waiting, runs = collections.deque(enumerate(parts, before)), {}
+
+    def take(thread):
+        result = Result()
+        with contextlib.suppress(IndexError):
+            while True:
+                number, part = waiting.popleft()
+                runs[number] = Run(run.directory, f"{number:02}")
+                result.merge(action(runs[number], part, thread))
+        return result
     result = Result()
-    for part, of_part in zip(runs, results):
-        result.merge(of_part)
-        run.note(part.text())
+    with ThreadPoolExecutor(2) as threads:
+        for of_thread in threads.map(take, range(2)):
+            result.merge(of_thread)
+    for number in sorted(runs):
+        run.note(runs[number].text())
     return result
 
 
-def _prove(run, tree, tests):
-    status = _make(run, tree, "prove_installcheck", "PROVE_FLAGS=-v --timer", "PROVE_TESTS=" + " ".join(tests),
-                   seconds=2000, env={"PG_TEST_TIMEOUT_DEFAULT": "180",
-                                      "PG_TEST_PORT_DIR": str(run.directory.parent / "ports")})
-    result = _tap(run.text(), status, "prove")
+def _prove(run, tree, test):
+    status = _make(run, tree, "prove_installcheck", "PROVE_FLAGS=-v --timer", f"PROVE_TESTS={test}",
+                   env={"PG_TEST_TIMEOUT_DEFAULT": "180", "PG_TEST_PORT_DIR": str(run.directory.parent / "ports")})
+    result = _tap(run.text(), status, test)
     if result.failed:
-        for log in sorted((tree / "tmp_check" / "log").glob("*.log")):
-            if "regress_log" in log.name:
-                run.note(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-40:]))
+        for log in sorted((tree / "tmp_check" / "log").glob("regress_log*")):
+            run.note(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-40:]))
     return result
 
 
 def tap(run, pattern="*.pl"):
     """
-    Workers, crashes, secrets, tokens, delivery: clusters of their own. They mostly wait, so two halves run side by
-    side, the second one in a tree of its own, as prove empties the directory that it works in.
+    Workers, crashes, secrets, tokens, delivery: clusters of their own. prove empties the directory that it works in, so
+    that a second one has a tree of its own.
     """
-    tests = _files_of("t", pattern)
-    for left in ("tree", "first", "second"):  # by a pattern before
-        shutil.rmtree(run.directory / left, ignore_errors=True)
-    if len(tests) == 1:
-        return _side_by_side(run, lambda part, files: _prove(part, TREE, files), {"first": tests})
-    second = run.directory / "tree"
-    shutil.copytree(TREE, second, ignore=shutil.ignore_patterns("tmp_check", ".build"), symlinks=True)
-    return _side_by_side(run, lambda part, half: _prove(part, *half),
-                         {"first": (TREE, tests[0::2]), "second": (second, tests[1::2])})
+    trees = [TREE, run.directory / "tree"]
+    if not trees[1].exists():
+        shutil.copytree(TREE, trees[1], ignore=shutil.ignore_patterns("tmp_check", ".build"), symlinks=True)
+    return _in_pairs(run, lambda part, test, thread: _prove(part, trees[thread], test), _files_of("t", pattern))
 
 
 def _pytest(run, *tests, seconds=1500):
@@ -294,8 +298,8 @@ def flow(run, pattern=None):
         return _pytest(run, *_files_of("t/flow", pattern), seconds=2100)
     files = [test for test in _files_of("t/flow", "test_*.py") if test not in OF_KILLS]
     on_spark = [test for test in files if re.search(r"^def test_\w+\(.*\bspark\b", (TREE / test).read_text(), re.M)]
-    return _side_by_side(run, lambda part, tests: _pytest(part, *tests, seconds=2000),
-                         {"spark": on_spark, "others": [test for test in files if test not in on_spark]})
+    return _in_pairs(run, lambda part, tests, _: _pytest(part, *tests),
+                     [on_spark, *([test] for test in files if test not in on_spark)])
 
 
 def kills(run):
