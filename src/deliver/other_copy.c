@@ -176,7 +176,8 @@ bind_page(Comparison *c, ExactArg *args)
 
 /*
  * A page of (division, key, seq, deleted, parent): records that are not known at that version are
- * unknown from now on.
+ * unknown from now on. A deletion that stands in the history only has not reached the current
+ * table: whether the record is gone is asked anew, so that its tombstone gets there.
  */
 static void
 mark_page(Comparison *c)
@@ -188,14 +189,14 @@ mark_page(Comparison *c)
 	" AS u (d, k, s, gone, parent)"
 	" ORDER BY d, k, s DESC"
 	"), unknown AS ("
-	"SELECT n.*"
+	"SELECT n.*, n.gone AND (NOT $8 OR coalesce(r.deleted, false)) AS deleted"
 	" FROM newest n"
 	" LEFT JOIN exact.record r ON r.division = n.d AND r.entity = $1 AND r.key = n.k"
 	" WHERE r.key IS NULL OR r.seq < n.s"
 	"), marked AS ("
 	"INSERT INTO exact.record AS r"
 	" (division, entity, key, parent, hash, seq, slot, batch, ord, deleted, first_seen)"
-	" SELECT d, $1, k, parent, NULL, s, 0, 0, 0, gone, '-infinity'"
+	" SELECT d, $1, k, parent, NULL, s, 0, 0, 0, deleted, '-infinity'"
 	" FROM unknown"
 	" ON CONFLICT (division, entity, key) DO UPDATE"
 	" SET hash = NULL, deleted = excluded.deleted, run = NULL,"
@@ -205,14 +206,15 @@ mark_page(Comparison *c)
 	" FROM unknown"
 	" GROUP BY d";
 	const char *document = c->document ? c->document : c->plan->sql.entity;
-	ExactArg	args[7];
+	ExactArg	args[8];
 	SPITupleTable *found;
 	uint64		n;
 
 	args[0] = exact_arg_text(c->plan->sql.entity);
 	bind_page(c, &args[1]);
 	args[6] = exact_arg_bool(strcmp(document, c->plan->sql.entity) == 0);
-	n = exact_sql(sql, 7, args);
+	args[7] = exact_arg_bool(c->table == EXACT_TABLE_HISTORY);
+	n = exact_sql(sql, 8, args);
 	found = SPI_tuptable;
 	for (uint64 i = 0; i < n; i++)
 	{

@@ -51,6 +51,9 @@ class World:
 
     divisions, info = [1], {"catalog": "main"}
 
+    def get(self, _):
+        return {"ledger": "repeat", "sync_invoice_sign": "plain"}
+
     def served(self, division, resource):
         return [{"key": v["gone"], "row": None} if "gone" in v else {"key": v["ID"], "row": v} for v in self.versions]
 
@@ -161,6 +164,9 @@ class Books:
     Then it was deleted, which only its absence tells. Reads through other addresses are no versions."""
 
     divisions, info = [1], {"catalog": "main"}
+
+    def get(self, _):
+        return {"ledger": "repeat", "sync_invoice_sign": "plain"}
 
     def __init__(self):
         def answer(n, *lines):
