@@ -105,8 +105,10 @@ foreach my $form (sort keys %forms)
 	ok($done, "$form: restored without an error") or diag $err;
 	is($err, '', "$form: without a word");
 	my %after = content($other);
-	is(join(', ', grep { ($before{$_} // 'absent') ne ($after{$_} // 'absent') } sort keys %{ { %before, %after } }),
-		'', "$form: no difference in $number. copy");
+	my @differ = grep { ($before{$_} // 'absent') ne ($after{$_} // 'absent') } sort keys %{ { %before, %after } };
+	is("@differ", '', "$form: no difference in $number. copy")
+	  or diag(map { my $name = $_; map { $_->name . ": $name\n" . one($_, "SELECT t::text FROM $name AS t ORDER BY 1") . "\n" }
+		  $node, $other } @differ);
 	is(catalog($other), $objects, "$form: the same objects, rights and comments");
 	all_off($other, qr/installation \S+ is bound to another cluster \(database "postgres"\)/);
 	my %later = content($other);
