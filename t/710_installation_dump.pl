@@ -107,8 +107,9 @@ foreach my $form (sort keys %forms)
 	my %after = content($other);
 	my @differ = grep { ($before{$_} // 'absent') ne ($after{$_} // 'absent') } sort keys %{ { %before, %after } };
 	is("@differ", '', "$form: no difference in $number. copy")
-	  or diag(map { my $name = $_; map { $_->name . ": $name\n" . one($_, "SELECT t::text FROM $name AS t ORDER BY 1") . "\n" }
-		  $node, $other } @differ);
+	  or diag(map { my $name = $_;
+		  map { $_->name . ": $name\n" . one($_, "SELECT t::text FROM $name AS t ORDER BY 1") . "\n" } $node, $other
+	  } @differ);
 	is(catalog($other), $objects, "$form: the same objects, rights and comments");
 	all_off($other, qr/installation \S+ is bound to another cluster \(database "postgres"\)/);
 	my %later = content($other);

@@ -177,10 +177,15 @@ read_rows(void)
 	" FROM exact._wanted_topics() w"
 	" WHERE NOT EXISTS (SELECT FROM exact.subscription s"
 	"  WHERE s.division = w.division AND s.topic = w.topic)";
-	/* nothing at Exact Online, or nobody left who could remove it there */
+	/*
+	 * Nothing at Exact Online, or nobody left who could remove it there. While a dump is loaded the
+	 * divisions may come later than their subscriptions: so not before the app is there, whose
+	 * coming puts the workers off.
+	 */
 	static const char delete_sql[] =
 	"DELETE FROM exact.subscription"
-	" WHERE (division, topic) IN"
+	" WHERE EXISTS (SELECT FROM exact.app)"
+	" AND (division, topic) IN"
 	"  (SELECT s.division, s.topic"
 	"   FROM exact.subscription s"
 	"   WHERE (s.id IS NULL AND NOT EXISTS (SELECT FROM exact._wanted_topics() w"
