@@ -54,7 +54,18 @@ sub webhook_calls { return $exact->calls($_[0], qr{/webhooks/WebhookSubscription
 
 one('CREATE EXTENSION exact_databricks');
 wait_for_workers($node, 'postgres');
+
+# a dump that is loaded in parallel: its subscriptions may come before its apps and divisions
+one("INSERT INTO exact.subscription (division, topic) VALUES (1, 'Items')");
+my $pid = worker_pid($node, 'postgres', 'fetcher');
+one('SELECT exact.restart_workers()');
+wait_until('another fetcher runs',
+	sub { my $new = worker_pid($node, 'postgres', 'fetcher'); $new ne '' && $new ne $pid });
+wait_for_workers($node, 'postgres');
+error_of($node, 'postgres', "SELECT exact._ask('fetcher', 'nothing')") for 1 .. 2;	# a turn lies between two answers
+is(one('SELECT count(*) FROM exact.subscription'), '1', 'without an app no subscription is taken for unwanted');
 $exact->authorise($node, 'postgres');
+wait_until('with one it is', sub { one('SELECT count(*) FROM exact.subscription') eq '0' });
 like(error_of($node, 'postgres', 'SELECT exact.subscribe()'), qr/EX018: nothing to subscribe to/,
 	'nothing is enabled yet');
 $exact->enable($node, 'postgres', [qw(glaccount items accounts costcenter)], $first);

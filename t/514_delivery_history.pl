@@ -101,7 +101,7 @@ my $denied = workspace_fault($simulator, path => 'history/queries', action => 's
 workspace_fault($simulator, path => "$statements\$", statement => of_kind('current'), action => 'slow', seconds => 12);
 workspace_fault($simulator, path => "$statements\$", statement => of_kind('current'), action => 'reset_running');
 change();
-check_delivery('no history', 240);
+check_delivery('no history', 120);
 control($simulator, 'DELETE', "faults/$denied");
 
 # a statement that does not end: after a minute its table says which
@@ -142,6 +142,6 @@ like(target("reason || ' | ' || next_step"),
 	pattern('^whether the MERGE into main\.exact\.costcenter still runs is not known, its answer was lost: .* \| .*',
 		'cancel it in Databricks'), 'a history that does not answer');
 control($simulator, 'DELETE', "faults/$away");
-check_delivery('it answers again', 240);
+check_delivery('it answers again', 120);
 $node->stop;
 done_testing();

@@ -74,6 +74,16 @@ is(one('SELECT epoch FROM exact.installation_binding'), $epoch + 1, 'one epoch, 
 is(one("SELECT max(seq) >> 40 FROM exact.stage WHERE key = 'f'"), $epoch + 1, 'its version has a number of it');
 is((grep { $_->{_key} eq 'f' } databricks_rows($simulator, 'costcenter'))[0]{_seq} >> 40, $epoch + 1,
 	'in Databricks, too');
+
+# a deletion that another copy wrote into the history alone has not reached the current table: the record is asked for
+record();
+sql('INSERT INTO main.exact.costcenter_history (`_division`, `_key`, `_seq`, `_op`, `_deleted`) '
+	. "SELECT 1, 'b', max(`_seq`) + 1000, 'D', true FROM main.exact.costcenter_history");
+one('SELECT exact.fence()');
+stage($node, 1, 'costcenter', [ 'I', 'g', { ID => 'g', Code => 'g1' } ]);
+ok(eval { wait_delivered($node, 90) }, 'another epoch: delivered');
+is(one("SELECT hash IS NULL AND NOT deleted FROM exact.record WHERE key = 'b'"), 't',
+	'deleted in the history alone: not taken for deleted');
 is(one('SELECT count(*) FROM exact.verify_audit()'), '0', 'the audit chains hold');
 $node->stop;
 done_testing();

@@ -269,6 +269,7 @@ start_chunk(Call *call)
 	call->body_len = 0;
 	call->url = psprintf("%s%s", call->origin, call->chunk.next);
 	call->renewed = false;
+	call->refused = false;
 	MemoryContextSwitchTo(old);
 	start_call(call);
 }

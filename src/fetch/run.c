@@ -501,7 +501,10 @@ log_page(const PageUnit *u)
 		exact_log(LOG, "stale division=%d entity=%s rows=%d", division, run->name, u->staged.stale);
 }
 
-/* Of so many rows as were asked for, more may follow, and no link that is of use. */
+/*
+ * Is it the last one? After an answer that was too large a part of a page is asked for by $top: a
+ * full part may have rows behind it, and its link says nothing, as $top is a total there.
+ */
 static void
 end_of_page(PageUnit *u)
 {

@@ -45,22 +45,31 @@ take_keys(uint64 n, int *nkeys)
 	return keys;
 }
 
-char **
-exact_absence_lines(int division, const char *lines, char **documents, int ndocuments,
-					char **keys, int nkeys, int64 known_seq, int *nlines)
-{
-	static const char sql[] =
-	"SELECT key"
-	" FROM exact.record"
-	" WHERE division = $1 AND entity = $2 AND parent = ANY ($3::text[])"
-	" AND NOT deleted AND key <> ALL ($4::text[]) AND seq <= $5";
-	ExactArg	args[5];
+/* Living lines of documents that were known then, without these keys */
+#define LINES_SQL \
+	" FROM exact.record" \
+	" WHERE division = $1 AND entity = $2 AND parent = ANY ($3::text[])" \
+	" AND NOT deleted AND key <> ALL ($4::text[]) AND seq <= $5"
 
+static void
+bind_lines(ExactArg *args, int division, const char *lines, char **documents, int ndocuments,
+		   char **keys, int nkeys, int64 known_seq)
+{
 	args[0] = exact_arg_int4(division);
 	args[1] = exact_arg_text(lines);
 	args[2] = exact_arg_text_array((const char *const *) documents, NULL, ndocuments);
 	args[3] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
 	args[4] = exact_arg_int8(known_seq);
+}
+
+char **
+exact_absence_lines(int division, const char *lines, char **documents, int ndocuments,
+					char **keys, int nkeys, int64 known_seq, int *nlines)
+{
+	static const char sql[] = "SELECT key" LINES_SQL;
+	ExactArg	args[5];
+
+	bind_lines(args, division, lines, documents, ndocuments, keys, nkeys, known_seq);
 	return take_keys(exact_sql(sql, 5, args), nlines);
 }
 
@@ -68,18 +77,10 @@ char **
 exact_absence_lined(int division, const char *lines, char **documents, int ndocuments,
 					char **keys, int nkeys, int64 known_seq, int *nlined)
 {
-	static const char sql[] =
-	"SELECT DISTINCT parent"
-	" FROM exact.record"
-	" WHERE division = $1 AND entity = $2 AND parent = ANY ($3::text[])"
-	" AND NOT deleted AND key <> ALL ($4::text[]) AND seq <= $5";
+	static const char sql[] = "SELECT DISTINCT parent" LINES_SQL;
 	ExactArg	args[5];
 
-	args[0] = exact_arg_int4(division);
-	args[1] = exact_arg_text(lines);
-	args[2] = exact_arg_text_array((const char *const *) documents, NULL, ndocuments);
-	args[3] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
-	args[4] = exact_arg_int8(known_seq);
+	bind_lines(args, division, lines, documents, ndocuments, keys, nkeys, known_seq);
 	return take_keys(exact_sql(sql, 5, args), nlined);
 }
 
