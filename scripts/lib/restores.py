@@ -184,6 +184,17 @@ class Restore:
         if not (text.startswith("fail: ") and "exact.adopt(" in text + str(hub.query("SELECT * FROM exact.check()"))):
             raise AssertionError(f"{name}: status does not say that this is a copy and what to do: {text}")
 
+    def works(self, hub, name):
+        """It is this hub that works from here on."""
+        self.consent(hub)
+        self.delivered(hub)
+        self.step(name, hub)
+
+    def comes_back(self, name):
+        """The original is started again, beside the hub that has taken its place."""
+        self.hub.cluster.start()
+        self.stays_off(self.hub, name)
+
     def one_of(self, hubs):
         """The one that is left of hubs that run beside each other."""
         def left():
@@ -259,9 +270,7 @@ def beside(r):
         out = hub if left is other else other
         r.stays_off(out, f"{number}: the one that has lost")
         out.cluster.stop()
-        r.consent(left)
-        r.delivered(left)
-        r.step(f"{number}: the one that is left", left)
+        r.works(left, f"{number}: the one that is left")
         hub = left
     return hub
 
@@ -273,11 +282,8 @@ def plain_copy(r):
     r.hub.cluster.stop("immediate")
     hub = r.started(copy)
     r.step("just started", hub)
-    r.consent(hub)
-    r.delivered(hub)
-    r.step("at work", hub)
-    r.hub.cluster.start()
-    r.stays_off(r.hub, "the original, back")
+    r.works(hub, "at work")
+    r.comes_back("the original, back")
     return hub
 
 
@@ -294,9 +300,7 @@ def volume(r):
     r.stays_off(hub, "rolled back")
     hub.psql("SELECT exact.fence()")
     hub.wait_for_workers(BOTH)
-    r.consent(hub)
-    r.delivered(hub)
-    r.step("after fence()", hub)
+    r.works(hub, "after fence()")
     return hub
 
 
@@ -310,9 +314,7 @@ def lost_wal(r):
     hub.cluster.start()
     r.step("just started", hub)
     hub.wait_for_workers(BOTH)
-    r.consent(hub)
-    r.delivered(hub)
-    r.step("at work", hub)
+    r.works(hub, "at work")
     return hub
 
 
@@ -331,11 +333,8 @@ def point_in_time(r):
     hub.wait_for("the recovery ends", lambda: hub.value("SELECT NOT pg_is_in_recovery()") == "t", 60)
     r.step("just started", hub)
     hub.wait_for_workers(BOTH)
-    r.consent(hub)
-    r.delivered(hub)
-    r.step("at work", hub)
-    r.hub.cluster.start()
-    r.stays_off(r.hub, "the original, back")
+    r.works(hub, "at work")
+    r.comes_back("the original, back")
     return hub
 
 
@@ -352,11 +351,8 @@ def promotion(r):
         r.hub.cluster.stop("immediate")
     hub.psql("SELECT pg_promote()")
     hub.wait_for_workers(BOTH)
-    r.consent(hub)
-    r.delivered(hub)
-    r.step("promoted", hub)
-    r.hub.cluster.start()
-    r.stays_off(r.hub, "the old primary, back")
+    r.works(hub, "promoted")
+    r.comes_back("the old primary, back")
     return hub
 
 
@@ -379,11 +375,8 @@ def dump(r):
     r.hub.cluster.stop("immediate")
     hub.psql(f"SELECT exact.adopt({literal(hub.value('SELECT id FROM exact.installation'))})")
     hub.wait_for_workers(BOTH)
-    r.consent(hub)
-    r.delivered(hub)
-    r.step("adopted", hub)
-    r.hub.cluster.start()
-    r.stays_off(r.hub, "the original, back")
+    r.works(hub, "adopted")
+    r.comes_back("the original, back")
     return hub
 
 
@@ -395,9 +388,7 @@ def two_copies(r):
     hubs = [r.started(copy) for copy in copies]
     left = r.one_of(hubs)
     r.stays_off(next(hub for hub in hubs if hub is not left), "the one that has lost")
-    r.consent(left)
-    r.delivered(left)
-    r.step("the one that is left", left)
+    r.works(left, "the one that is left")
     return left
 
 

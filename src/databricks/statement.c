@@ -449,7 +449,12 @@ take_find(const ExactCallAnswer *answer, void *arg)
 		send_again(st);
 	}
 	else
+	{
 		again_later(st, PHASE_UNKNOWN, still_unknown(st, answer->fault), answer->retry_at);
+		/* the backoff does not sleep past the end of that wait */
+		if (answer->outcome == EXACT_CALL_REFUSED)
+			st->due = Min(st->due, TimestampTzPlusMilliseconds(st->last_sent, BLIND_WAIT_MS + 1));
+	}
 }
 
 /* ---- steps ---- */

@@ -13,18 +13,19 @@ CHANGES, KILLS = 400, 5
 
 def test_storm(tmp_path):
     plan = Plan(changes=CHANGES, kills=KILLS, divisions=3, records=600, seed=5, rate=25, faults=0.5)
-    hub = launch(tmp_path, plan)
+    hub, told = launch(tmp_path, plan), io.StringIO()
     try:
         first_load(hub, 120)
         storm = Storm(hub, plan)
-        storm.blow()
-        storm.living.end()
-        storm.calm()
-        assert sum(storm.faults.hits.values()) > KILLS and sum(storm.kills.values()) == KILLS
-        with contextlib.redirect_stdout(io.StringIO()) as said:
+        with contextlib.redirect_stdout(told):
+            storm.blow()
+            storm.living.end()
+            storm.calm()
             good = storm.verdict()
-        assert good, said.getvalue()
+        assert sum(storm.faults.hits.values()) > KILLS and sum(storm.kills.values()) == KILLS
+        assert good, told.getvalue()
     except BaseException:
+        print(told.getvalue())
         show(hub)
         raise
     finally:
