@@ -54,20 +54,23 @@ CREATE TABLE exact.held_key (
 	division int,
 	entity text,
 	key text,
-	held bigint NOT NULL REFERENCES exact.held_delete ON DELETE CASCADE,
+	held bigint REFERENCES exact.held_delete ON DELETE CASCADE,
 	doubted boolean NOT NULL,
 	since timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	PRIMARY KEY (division, entity, key)
 );
-COMMENT ON TABLE exact.held_key IS 'Records of exact.held_delete that keyed reads did not show';
+COMMENT ON TABLE exact.held_key
+	IS 'Records that keyed reads did not show: those of exact.held_delete, and those of which a '
+		'second answer is awaited';
 COMMENT ON COLUMN exact.held_key.division IS 'Division';
 COMMENT ON COLUMN exact.held_key.entity IS 'Entity';
 COMMENT ON COLUMN exact.held_key.key IS '_key of the record';
-COMMENT ON COLUMN exact.held_key.held IS 'Its row in exact.held_delete';
+COMMENT ON COLUMN exact.held_key.held
+	IS 'Its row in exact.held_delete; null: one answer did not show it, the next one decides';
 COMMENT ON COLUMN exact.held_key.doubted
 	IS 'The answer was not to be believed: it is asked for again, and the next answer that is '
 		'decides without a word';
-COMMENT ON COLUMN exact.held_key.since IS 'Since when';
+COMMENT ON COLUMN exact.held_key.since IS 'When an answer did not show it first';
 CREATE INDEX held_key_held ON exact.held_key (held);
 COMMENT ON INDEX exact.held_key_held IS 'Records of a question';
 REVOKE ALL ON TABLE exact.held_key FROM PUBLIC;

@@ -132,15 +132,17 @@ AS $$
 DECLARE
 	newest bigint;
 BEGIN
-	IF NOT EXISTS (
-			SELECT FROM exact.held_delete AS h
-			WHERE h.division = $1 AND h.entity = $2 AND h.state IN ('held', 'rejected')) THEN
-		RETURN;
+	IF EXISTS (
+			SELECT FROM exact.held_key AS k
+			WHERE k.division = $1 AND k.entity = $2) THEN
+		PERFORM exact._leave_hold($1, $2, keys);
 	END IF;
-	PERFORM exact._leave_hold($1, $2, keys);
 	SELECT max(h.run) INTO newest
 	FROM exact.held_delete AS h
 	WHERE h.division = $1 AND h.entity = $2 AND h.state IN ('held', 'rejected');
+	IF newest IS NULL THEN
+		RETURN;
+	END IF;
 	UPDATE exact.record AS r SET run = newest
 	WHERE r.ctid = ANY (ARRAY(
 		SELECT x.ctid
@@ -159,19 +161,23 @@ REVOKE ALL ON FUNCTION exact._see_held(int, text, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._see_held(int, text, text[]) TO exact_worker;
 
 -- OFFSET 0: each key is looked up, whatever the kept plan thinks of the size of the tables.
--- doubt: why the answer is not to be believed; passes: the next one may be. What an operator has
--- approved is believed in any case; what waits for a word waits on, what one has refused stays.
+-- doubt: why the answer is not to be believed; passes: the next one may be. One answer may leave
+-- out what lives: only what a second one, a moment later, does not show either is judged at all.
+-- What an operator has approved is believed in any case; what waits for a word waits on, what one
+-- has refused stays.
 CREATE FUNCTION exact._judge_absent(division int, feed text, entity text, keys text[], doubt text,
 	passes boolean, approved boolean,
-	OUT believed text[], OUT held bigint, OUT reason text, OUT again boolean)
+	OUT believed text[], OUT held bigint, OUT reason text, OUT again boolean, OUT once boolean)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	blocked CONSTANT text := exact._absence_blocked($1);
+	apart CONSTANT interval := '2 s';
 	fresh text[];
 	asked bigint;
 BEGIN
 	believed := '{}';
+	once := false;
 	again := blocked IS NOT NULL OR (passes AND doubt IS NOT NULL);
 	IF approved THEN
 		again := blocked IS NOT NULL;
@@ -204,6 +210,26 @@ BEGIN
 	END IF;
 	reason := coalesce(doubt, blocked, exact._consented_since($1, (
 		SELECT s.whole_at FROM exact.feed_state AS s WHERE s.division = $1 AND s.feed = $2)));
+	IF reason IS NULL THEN
+		INSERT INTO exact.held_key AS k (division, entity, key, doubted, since)
+		SELECT $1, $3, u.key, true, clock_timestamp()
+		FROM unnest(fresh) AS u (key)
+		ON CONFLICT ON CONSTRAINT held_key_pkey DO UPDATE SET since = excluded.since
+			WHERE exact._is_future(k.since);
+		fresh := ARRAY(
+			SELECT u.key
+			FROM unnest(fresh) AS u (key)
+			WHERE EXISTS (
+				SELECT FROM exact.held_key AS k
+				WHERE k.division = $1 AND k.entity = $3 AND k.key = u.key
+					AND k.since <= clock_timestamp() - apart
+				OFFSET 0));
+		once := cardinality(fresh) < asked;
+		asked := cardinality(fresh);
+		IF asked = 0 THEN
+			RETURN;
+		END IF;
+	END IF;
 	IF reason IS NULL AND exact._too_many_absent($1, $3, asked) THEN
 		reason := 'more than 20 records and 5 % of the entity within an hour';
 	END IF;
@@ -224,7 +250,8 @@ BEGIN
 			SELECT count(*) FROM unnest(fresh) AS u (key)
 			WHERE NOT EXISTS (
 				SELECT FROM exact.held_key AS k
-				WHERE k.division = $1 AND k.entity = $3 AND k.key = u.key)), reason);
+				WHERE k.division = $1 AND k.entity = $3 AND k.key = u.key
+					AND k.held IS NOT NULL)), reason);
 	UPDATE exact.held_delete AS h SET reason = _judge_absent.reason
 	WHERE h.id = _judge_absent.held AND h.run IS NULL;
 	INSERT INTO exact.held_key AS k (division, entity, key, held, doubted)
@@ -236,7 +263,8 @@ END
 $$;
 COMMENT ON FUNCTION exact._judge_absent(int, text, text, text[], text, boolean, boolean)
 	IS 'Which of these absent records may be deleted; the others are held, with the number of '
-		'the question and the reason; again: the next answer decides without a word';
+		'the question and the reason; again: the next answer decides without a word; once: of some '
+		'this was the first answer that did not show them, and nothing is said of these yet';
 REVOKE ALL ON FUNCTION exact._judge_absent(int, text, text, text[], text, boolean, boolean)
 	FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._judge_absent(int, text, text, text[], text, boolean, boolean)

@@ -91,58 +91,6 @@ typedef struct Keyed
 /* ---- which keys ---- */
 
 /*
- * Entities that were refused lately, whose last answer was not believed, or of whose feed the last
- * keyed read was a moment ago; *until: when the first of them waits no longer.
- */
-static ExactDirtyWait
-waiting(const ExactLane *lane, TimestampTz *until)
-{
-	ExactDirtyWait wait = {0};
-	TimestampTz now = GetCurrentTimestamp();
-	int64		gap = exact_lane_gap(lane);
-
-	wait.entities = palloc((lane->nrefused + 2 * lane->nruns + 1) * sizeof(char *));
-	wait.incredible = palloc((lane->nrefused + 1) * sizeof(char *));
-	*until = PG_INT64_MAX;
-	for (int i = 0; i < lane->nrefused; i++)
-	{
-		const ExactRefusal *refusal = &lane->refused[i];
-
-		if (refusal->not_before <= now)
-			continue;
-		*until = Min(*until, refusal->not_before);
-		if (refusal->incredible)
-			wait.incredible[wait.nincredible++] = refusal->entity;
-		else
-			wait.entities[wait.nentities++] = refusal->entity;
-	}
-	for (int i = 0; i < lane->nruns; i++)
-	{
-		const ExactRun *run = lane->runs[i];
-
-		if (run->keyed_at + gap <= now)
-			continue;
-		*until = Min(*until, run->keyed_at + gap);
-		for (int e = 0; run->def != NULL && e < Min(run->def->nentities, 2); e++)
-			wait.entities[wait.nentities++] = run->def->entities[e].name;
-	}
-	return wait;
-}
-
-/*
- * When the next keyed read of a division is due, PG_INT64_MAX never; live: the next that no first
- * load asks for. In a unit.
- */
-static TimestampTz
-next_due(const ExactLane *lane, bool live)
-{
-	TimestampTz until;
-	ExactDirtyWait wait = waiting(lane, &until);
-
-	return Min(exact_dirty_key_due_at(lane->division, &wait, live), until);
-}
-
-/*
  * The feed's entities of which the division has enabled names; and which of them the keys are of.
  */
 static void
@@ -215,20 +163,20 @@ pick_unit(void *arg)
 	Keyed	   *keyed = arg;
 	ExactDirtyPick picked;
 	TimestampTz until;
-	ExactDirtyWait wait = waiting(keyed->lane, &until);
+	ExactDirtyWait wait = exact_lane_waiting(keyed->lane, &until);
 
 	keyed->nkeys = 0;
 	if (!exact_dirty_key_pick(keyed->lane->division, &wait, EXACT_FEED_KEYS - EXACT_CANARIES,
 							  &picked))
 	{
-		keyed->next_at = next_due(keyed->lane, false);
+		keyed->next_at = exact_lane_keys_due_at(keyed->lane, false);
 		return;
 	}
 	take_keys(keyed, &picked);
 	if (keyed->entity != NULL && !keyed->approved)
 		take_canaries(keyed);
 	if (keyed->first)
-		keyed->next_at = next_due(keyed->lane, true);
+		keyed->next_at = exact_lane_keys_due_at(keyed->lane, true);
 }
 
 /* ---- what became of it ---- */
@@ -254,11 +202,16 @@ stage_page(Keyed *keyed, const ExactRun *run, int64 call)
 		exact_stage_page_store(staged);
 }
 
-/*
- * Deletes what may be deleted of these records; false: none of it yet, the next answer may prove
- * it.
- */
-static bool
+/* What becomes of the keys that an answer does not show */
+typedef enum Absent
+{
+	ABSENT_SETTLED,
+	ABSENT_ONCE,				/* the next answer, in a moment, decides */
+	ABSENT_AGAIN				/* the next answer that is believed decides */
+} Absent;
+
+/* Deletes what may be deleted of these records. */
+static Absent
 delete_absent(Keyed *keyed, const char *entity, const char *line_entity, char **keys, int nkeys,
 			  int64 call)
 {
@@ -280,14 +233,14 @@ delete_absent(Keyed *keyed, const char *entity, const char *line_entity, char **
 												keyed->approved ? "approved by an operator"
 												: keyed->lines ? "no longer in its document"
 												: "confirmed by a keyed read");
-	return !absence.again;
+	return absence.again ? ABSENT_AGAIN : absence.once ? ABSENT_ONCE : ABSENT_SETTLED;
 }
 
 /*
  * What the whole answer does not show: lines of the documents that were asked for, or the keys
  * themselves. Where a division has lines without their documents, these lines.
  */
-static bool
+static Absent
 apply_absent(Keyed *keyed, char **gone, int ngone, int64 call)
 {
 	const char *entity = keyed->entity->name;
@@ -305,6 +258,19 @@ apply_absent(Keyed *keyed, char **gone, int ngone, int64 call)
 	else
 		return delete_absent(keyed, entity, lines, gone, ngone, call);
 	return delete_absent(keyed, lines, NULL, keys, n, call);
+}
+
+static void
+ask_again(const Keyed *keyed, Absent absent, char **keys, int nkeys)
+{
+	int			division = keyed->lane->division;
+	const char *entity = keyed->entity->name;
+
+	if (absent == ABSENT_ONCE)
+		exact_dirty_key_once_more(division, entity, keys, nkeys);
+	else
+		for (int i = 0; i < nkeys; i++)
+			exact_dirty_key_delay(division, entity, keys[i]);
 }
 
 /* A record that was asked for because it lives, and is not in an answer that is believed. */
@@ -331,6 +297,7 @@ apply_unit(void *arg)
 	int			ngone = 0;
 	int			nshown = 0;
 	int			nsettled;
+	Absent		absent;
 
 	memset(&keyed->staged, 0, sizeof(keyed->staged));
 	keyed->tombstones = 0;
@@ -348,28 +315,32 @@ apply_unit(void *arg)
 		else
 			gone[ngone++] = keyed->keys[i];
 	}
-	if (!keyed->whole)
+	if (!keyed->lines)
 		exact_absence_seen(lane->division, entity, shown, nshown);
-	if (!keyed->nameless && !apply_absent(keyed, gone, ngone, call))
+	absent = keyed->nameless ? ABSENT_SETTLED : apply_absent(keyed, gone, ngone, call);
+	nsettled = nshown;
+	if (absent == ABSENT_SETTLED)
 	{
-		/* later; whose lines are absent, is not told apart */
-		for (int i = 0; i < keyed->nkeys; i++)
-			if (keyed->lines || !keyed->present[i])
-				exact_dirty_key_delay(lane->division, entity, keyed->keys[i]);
-		nsettled = keyed->lines ? 0 : nshown;
+		for (int i = 0; i < ngone; i++)
+			shown[nsettled++] = gone[i];
 	}
 	else
 	{
-		for (int i = 0; i < ngone; i++)
-			shown[nshown + i] = gone[i];
-		nsettled = nshown + ngone;
+		/* whose lines are absent, is not told apart */
+		if (keyed->lines)
+		{
+			gone = keyed->keys;
+			ngone = keyed->nkeys;
+			nsettled = 0;
+		}
+		ask_again(keyed, absent, gone, ngone);
 	}
 	want_canaries(keyed);
 	if (keyed->tombstones > 0)
 		keyed->log = exact_deletes_want_log(lane, keyed->sent_at, keyed->sent_at);
 	exact_dirty_key_read(lane->division, entity, shown, nsettled, keyed->sent_at);
 	exact_feed_state_heal_keyed(lane->division, keyed->feed->name);
-	keyed->next_at = next_due(lane, false);
+	keyed->next_at = exact_lane_keys_due_at(lane, false);
 }
 
 /*

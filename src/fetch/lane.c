@@ -13,6 +13,7 @@
 #include "exact_online/budget.h"
 #include "exact_online/feed.h"
 #include "fetch/lane.h"
+#include "state/dirty_key.h"
 
 #define LOOK_AGAIN_MS 1000
 #define NOTIFIED_LATELY (10 * USECS_PER_MINUTE)
@@ -259,6 +260,52 @@ exact_lane_make_refusal(ExactLane *lane, const char *entity)
 	strlcpy(refusal->entity, entity, sizeof(refusal->entity));
 	refusal->most = EXACT_FEED_KEYS;
 	return refusal;
+}
+
+/* ---- keyed reads ---- */
+
+ExactDirtyWait
+exact_lane_waiting(const ExactLane *lane, TimestampTz *until)
+{
+	ExactDirtyWait wait = {0};
+	TimestampTz now = GetCurrentTimestamp();
+	int64		gap = exact_lane_gap(lane);
+
+	wait.entities = palloc((lane->nrefused + 2 * lane->nruns + 1) * sizeof(char *));
+	wait.incredible = palloc((lane->nrefused + 1) * sizeof(char *));
+	*until = PG_INT64_MAX;
+	for (int i = 0; i < lane->nrefused; i++)
+	{
+		const ExactRefusal *refusal = &lane->refused[i];
+
+		if (refusal->not_before <= now)
+			continue;
+		*until = Min(*until, refusal->not_before);
+		if (refusal->incredible)
+			wait.incredible[wait.nincredible++] = refusal->entity;
+		else
+			wait.entities[wait.nentities++] = refusal->entity;
+	}
+	for (int i = 0; i < lane->nruns; i++)
+	{
+		const ExactRun *run = lane->runs[i];
+
+		if (run->keyed_at + gap <= now)
+			continue;
+		*until = Min(*until, run->keyed_at + gap);
+		for (int e = 0; run->def != NULL && e < Min(run->def->nentities, 2); e++)
+			wait.entities[wait.nentities++] = run->def->entities[e].name;
+	}
+	return wait;
+}
+
+TimestampTz
+exact_lane_keys_due_at(const ExactLane *lane, bool live)
+{
+	TimestampTz until;
+	ExactDirtyWait wait = exact_lane_waiting(lane, &until);
+
+	return Min(exact_dirty_key_due_at(lane->division, &wait, live), until);
 }
 
 /* ---- when the plan is to be read ---- */

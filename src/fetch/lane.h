@@ -11,6 +11,7 @@
 
 #include "base/digest.h"
 #include "exact_online/feed.h"
+#include "state/dirty_key.h"
 
 struct ExactLane;
 
@@ -160,6 +161,17 @@ extern void exact_lane_hurry(void);
 extern ExactRefusal *exact_lane_refusal(ExactLane *lane, const char *entity);
 /* Likewise, made when there is nothing. */
 extern ExactRefusal *exact_lane_make_refusal(ExactLane *lane, const char *entity);
+
+/*
+ * Entities that were refused lately, whose last answer was not believed, or of whose feed the last
+ * keyed read was a moment ago; *until: when the first of them waits no longer. palloc'd
+ */
+extern ExactDirtyWait exact_lane_waiting(const ExactLane *lane, TimestampTz *until);
+/*
+ * When the next keyed read of a division is due, PG_INT64_MAX never; live: the next that no first
+ * load asks for. In a unit.
+ */
+extern TimestampTz exact_lane_keys_due_at(const ExactLane *lane, bool live);
 
 /* The plan is to be read anew in the fetcher's next turn. */
 extern void exact_lane_want_plan(void);

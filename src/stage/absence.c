@@ -11,11 +11,12 @@ char **
 exact_absence_judge(ExactAbsence *a, char **keys, int nkeys, int *nbelieved)
 {
 	static const char sql[] =
-	"SELECT j.believed, j.held, j.reason, j.again"
+	"SELECT j.believed, j.held, j.reason, j.again, j.once"
 	" FROM exact._judge_absent($1, $2, $3, $4, $5, $6, $7) j";
 	ExactArg	args[7];
 
 	a->again = false;
+	a->once = false;
 	*nbelieved = 0;
 	if (nkeys == 0)
 		return NULL;
@@ -28,6 +29,7 @@ exact_absence_judge(ExactAbsence *a, char **keys, int nkeys, int *nbelieved)
 	args[6] = exact_arg_bool(a->approved);
 	exact_sql(sql, 7, args);
 	a->again = exact_cell_bool(0, 4, false);
+	a->once = exact_cell_bool(0, 5, false);
 	if (!exact_cell_isnull(0, 2))
 		exact_log(LOG, "alarm division=%d entity=%s absent=%d held=" INT64_FORMAT " reason=\"%s\"",
 				  a->division, a->entity, nkeys, exact_cell_int8(0, 2, 0), exact_cell_text(0, 3));
@@ -103,9 +105,12 @@ exact_absence_deleted(int division, const char *entity, const char *line_entity,
 					  int nkeys)
 {
 	static const char sql[] =
-	"SELECT exact._leave_hold($1, h.entity, CASE WHEN h.entity = $2 THEN $4::text[] END)"
-	" FROM exact.held_delete h"
-	" WHERE h.division = $1 AND h.entity IN ($2, $3) AND h.state = 'held'";
+	"SELECT exact._leave_hold($1, e.name, CASE WHEN e.name = $2 THEN $4::text[] END)"
+	" FROM (VALUES ($2), ($3)) e(name)"
+	" WHERE EXISTS (SELECT FROM exact.held_key k"
+	"  WHERE k.division = $1 AND k.entity = e.name)"
+	" OR EXISTS (SELECT FROM exact.held_delete h"
+	"  WHERE h.division = $1 AND h.entity = e.name AND h.state = 'held')";
 	ExactArg	args[4];
 
 	args[0] = exact_arg_int4(division);

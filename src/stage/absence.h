@@ -19,6 +19,7 @@ typedef struct ExactAbsence
 	bool		approved;		/* an operator, or the log of deletes, says that they are gone */
 	/* results */
 	bool		again;			/* not believed, but the next answer may be: ask for them later */
+	bool		once;			/* of some it was the first answer without them: ask in a moment */
 } ExactAbsence;
 
 /* Which of the absent records may be deleted (palloc'd); the others are held. */

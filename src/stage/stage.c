@@ -352,8 +352,9 @@ static const char stage_sql[] =
 	"  EXISTS (SELECT FROM exact.dirty_key d WHERE d.division = $1 AND d.entity = $2),"
 	"  EXISTS (SELECT FROM exact.dead_letter l"
 	"   WHERE l.division = $1 AND l.entity = $2 AND l.state <> 'done'),"
-	"  EXISTS (SELECT FROM exact.held_delete h"
-	"   WHERE h.division = $1 AND h.entity = $2 AND h.state IN ('held', 'rejected'))"
+	"  EXISTS (SELECT FROM exact.held_key k WHERE k.division = $1 AND k.entity = $2)"
+	"   OR EXISTS (SELECT FROM exact.held_delete h"
+	"    WHERE h.division = $1 AND h.entity = $2 AND h.state IN ('held', 'rejected'))"
 	" FROM compared"
 	" WHERE stale";
 

@@ -13,6 +13,8 @@
 #include "base/sql.h"
 #include "state/dirty_key.h"
 
+#define ONCE_MORE "3 s"			/* more than two answers must be apart: exact._judge_absent() */
+
 static const char *const reasons[] = {
 	[EXACT_DIRTY_CONFIRM] = EXACT_DIRTY_CONFIRM_TEXT,
 	[EXACT_DIRTY_LOGGED] = EXACT_DIRTY_LOGGED_TEXT,
@@ -139,6 +141,19 @@ exact_dirty_key_again(int division, const char *entity, const char *key)
 	args[0] = exact_arg_int4(division);
 	args[1] = exact_arg_text(entity);
 	args[2] = exact_arg_text(key);
+	exact_sql(sql, 3, args);
+}
+
+void
+exact_dirty_key_once_more(int division, const char *entity, char **keys, int nkeys)
+{
+	static const char sql[] =
+	"UPDATE exact.dirty_key"
+	" SET due = clock_timestamp() + interval '" ONCE_MORE "'"
+	KEYS_SQL;
+	ExactArg	args[3];
+
+	set_keys(args, division, entity, keys, nkeys);
 	exact_sql(sql, 3, args);
 }
 

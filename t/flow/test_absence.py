@@ -47,6 +47,29 @@ def test_empty_answers_to_keyed_reads_delete_nothing(hub):
     assert deleted(hub, "purchaseentries") == 0 and not problem(hub)
 
 
+def applied(hub, fault):
+    return next(f["hits"] for f in hub.exact.get(f"faults/{fault}")["faults"])
+
+
+def test_one_answer_alone_deletes_nothing(hub):
+    """It leaves out records that live, beside others that it shows: a second one decides, and then a third."""
+    division = hub.exact.divisions[0]
+    keys = living_keys(hub, "purchaseentries")[:9]
+    listed = ", ".join(f"'{key}'" for key in keys)
+    for _ in range(2):      # the first time is forgotten once they are shown
+        fault = hub.exact.fault(r"PurchaseEntries\?.*filter", "omit", times=1, keys=keys[:5])
+        make_dirty(hub, "purchaseentries", f"r.key IN ({listed})")
+        hub.wait_for("one answer leaves them out", lambda: applied(hub, fault) == 1, 30)
+        hub.wait_for("the keys were read", lambda: settled(hub), 60)
+        assert deleted(hub, "purchaseentries") == deleted(hub, "purchaseentrylines") == 0
+        assert hub.value("SELECT count(*) FROM exact.held_key") == "0"
+    hub.exact.change(division, ENTRIES, "delete", keys[0])
+    make_dirty(hub, "purchaseentries", f"r.key IN ({listed})")
+    hub.wait_for("the one that is gone is deleted", lambda: deleted(hub, "purchaseentries") == 1, 60)
+    hub.wait_for("the keys were read", lambda: settled(hub), 60)
+    assert hub.value("SELECT count(*) FROM exact.held_key") == "0"
+
+
 def test_a_lost_right_deletes_nothing_and_a_deletion_is_found(hub):
     division = hub.exact.divisions[0]
     hub.exact.post("hide", division=division, resource=ENTRIES)

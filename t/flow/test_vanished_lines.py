@@ -34,6 +34,17 @@ def test_documents_with_a_part_of_their_lines(hub):
     assert deleted(hub, "purchaseentrylines") == 0 and not held(hub, "purchaseentrylines")
 
 
+def test_one_answer_alone_deletes_no_line(hub):
+    """The answer about the lines themselves leaves out some that live, beside others."""
+    lines = living_lines(hub)[:12]
+    bare = hub.exact.fault(r"PurchaseEntries\?", "omit", times=1, where="lines", keys=[line["key"] for line in lines])
+    fault = hub.exact.fault(r"PurchaseEntryLines\?", "omit", times=1, keys=[line["key"] for line in lines])
+    read_documents(hub, lines)
+    for one in (bare, fault):
+        assert next(f["hits"] for f in hub.exact.get(f"faults/{one}")["faults"]) == 1
+    assert deleted(hub, "purchaseentrylines") == 0 and not held(hub, "purchaseentrylines")
+
+
 def test_lines_are_counted_over_an_hour_and_a_restart(hub):
     lines = living_lines(hub)
     assert 40 < len(lines) < 420
