@@ -220,7 +220,8 @@ class Storm:
         answered = {}
         for message in (m for m in sent if m["state"] == "delivered"):
             text = message["body"]
-            content = text[len('{"Content":'):text.rindex(',"HashCode":"')]
+            start = text.index('{"Content":') + len('{"Content":')      # a byte order mark may stand before it
+            content = text[start:text.rindex(',"HashCode":"')]
             answered[message["n"]] = hashlib.sha256(content.encode()).hexdigest()
         there = set(self.hub.psql("SELECT encode(digest, 'hex') FROM exact.inbox").split())
         return len(answered), [n for n, digest in answered.items() if digest not in there]
