@@ -28,7 +28,7 @@ from weather import report as weather_report
 TICK = 0.25                 # seconds between two handfuls of changes
 LATEST = 60                 # seconds after which the simulator shows every change, on each family of endpoints
 UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0, "--token-day-limit", 0,
-             "--min-refresh-age", 0)
+             "--min-refresh-age", 5)
 NOTIFICATIONS = {"webhook_loss": 0.05, "webhook_duplicate": 0.1, "webhook_reorder": 0.2, "webhook_delay_min": 0.1,
                  "webhook_delay_max": 2.0,
                  "webhook_retry_delay": 2.0, "webhook_retries": 10, "webhook_parallel": 16}
@@ -119,6 +119,8 @@ class Storm:
             time.sleep(0.05)
 
     def kill(self, victim):
+        if self.faults:
+            self.watch(self.faults.begin_await)
         at = kill(self.hub, victim)
         # a MERGE of Spark on a few cores takes longer than the hub: there, its sending counts
         sent, moment, word = ("exact.statement_log", "at",
@@ -139,8 +141,6 @@ class Storm:
             for what, there in zip(("staging", "delivery", "notifications"), found):
                 after[what] = after[what] or (time.time() - at if there == "t" else 0.0)
             return all(after.values())
-        if self.faults:
-            self.faults.awaited = True
         try:
             self.hub.wait_for(f"work goes on after kill -9 of the {victim}", goes_on, self.patience, 0.1)
         except Failed as failure:
@@ -148,7 +148,7 @@ class Storm:
             raise Failed(f"{missing}: {failure}", failure.log) from None
         finally:
             if self.faults:
-                self.faults.awaited = False
+                self.faults.end_await()
         took = time.time() - at
         self.late += took > BACK_WITHIN
         self.slowest = max(self.slowest, took)

@@ -294,8 +294,9 @@ class Comparison:
         payload = json.loads(version["_payload"], parse_float=Decimal)
         served = {n: v for n, v in state.items() if n != "__metadata"}
         if {n: v for n, v in payload.items() if n != "__metadata"} != served:
-            names = sorted(n for n in served if payload.get(n, GONE) != served[n])
-            return f"_payload is not the served record: {names[:5]}"
+            names = sorted(n for n in set(served) | set(payload) if payload.get(n, GONE) != served.get(n, GONE))
+            return "_payload is not the served record: " + ", ".join(
+                f"{n} is {payload.get(n)!r}, served was {served.get(n)!r}" for n in names[:5])
         entity = where.split()[0]
         return self.content_problem(types, {n: expected_value(entity, n, v, types[n]) for n, v in
                                             content_of(entity, state, self.books).items() if n in types}, version)
