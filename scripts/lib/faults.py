@@ -19,6 +19,8 @@ ERRORS_AN_ENDPOINT = 4      # of ten that block it and six at which the hub stop
 TOKEN_EVERY = 20            # seconds; two lost answers in a row would need a human
 MOST_ARMED = 3              # of a service: who waits meets no pile of them when he asks again
 REST = 3                    # seconds without one of Databricks after one that was met, while a kill is awaited
+# Faults of Exact Online that hold all feeds of a division, and for how many seconds at most; a large page comes slowly
+HOLDS = {"hangs": 4, "held": 3, "late": 3, "429 minute": 3, "429 day": 4, "slow body": 60}
 KEPT = 15                   # seconds after which a fault that met nothing is taken away
 # what is asked for rarely would meet a fault each time, and a lost answer is proved by two good looks in a row
 KEPT_RARE = {"history 503": 1}
@@ -43,11 +45,14 @@ class Faults:
         self.errors = collections.Counter()
         self.token_at = time.monotonic()
         # A kill is awaited. The claim is then the only statement that is sent: it would meet every fault of Databricks,
-        # and a service that fails each time for a minute lets nobody go on.
+        # and a service that fails each time for a minute lets nobody go on. For the same reason one division at most
+        # is held by Exact Online, and no access token is revoked: the hub asks once for another before its time.
         self.awaited = False
-        self.rest_until = 0.0
+        self.rest_until, self.held_until = 0.0, 0.0
+        self.revoked_at = None      # number of the last call before an access token was revoked that is still in use
         self.problem = None
         self._ended = threading.Event()
+        self._turn = threading.Lock()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self):
@@ -59,17 +64,50 @@ class Faults:
         self._thread.join(60)
         self._sweep(all_of_them=True)
 
+    def begin_await(self):
+        """
+        From now on a kill is awaited, if that may begin: not while the hub waits for another access token. Whether so.
+        """
+        with self._turn:
+            if not self._replaced():
+                return False
+            self.awaited = True
+            self._sweep()
+            for entry in [a for a in self.armed if a[2] in HOLDS][1:]:
+                self._take_away(entry)
+            self.held_until = 0.0   # the kill ends what is held now
+            return True
+
+    def end_await(self):
+        self.awaited = False
+
+    def _replaced(self):
+        """Whether the hub has another access token since the last one was revoked."""
+        if self.revoked_at is not None and any(
+                call["path"].endswith("/oauth2/token") and call["status"] == 200 and call["fault"] != "reset_after"
+                for call in self.exact.get("calls", since=self.revoked_at)["calls"]):
+            self.revoked_at = None
+        return self.revoked_at is None
+
+    def _held(self):
+        """Whether a division is held, or a fault that will hold one is armed."""
+        return time.monotonic() < self.held_until or any(a[2] in HOLDS for a in self.armed)
+
     def _run(self):
         try:
             while not self._ended.wait(self.random.uniform(0.5, 1.5) * self.gap):
-                self._sweep()
-                for service, draw in ((self.exact, self._exact), (self.databricks, self._databricks)):
-                    if service is self.databricks and self.awaited and time.monotonic() < self.rest_until:
-                        continue
-                    if sum(armed[0] is service for armed in self.armed) < MOST_ARMED:
-                        draw()
+                with self._turn:
+                    self._step()
         except Exception as error:  # shown by whoever waits for the end
             self.problem = error
+
+    def _step(self):
+        self._sweep()
+        for service, draw in ((self.exact, self._exact), (self.databricks, self._databricks)):
+            if service is self.databricks and self.awaited and time.monotonic() < self.rest_until:
+                continue
+            if sum(armed[0] is service for armed in self.armed) < MOST_ARMED:
+                draw()
 
     def _arm(self, service, kind, path, action, **how):
         number = service.fault(path, action, **how)
@@ -91,17 +129,24 @@ class Faults:
                 self.hits[service.NAME, entry[2]] += met
                 if met and service is self.databricks:
                     self.rest_until = time.monotonic() + REST
+                if met and service is self.exact and entry[2] in HOLDS:
+                    self.held_until = max(self.held_until, time.monotonic() + HOLDS[entry[2]])
                 if fault:
                     service._call("DELETE", f"faults/{entry[1]}")
         self.armed = kept
+
+    def _take_away(self, entry):
+        entry[0]._call("DELETE", f"faults/{entry[1]}")
+        self.armed.remove(entry)
 
     def _exact(self):
         draw = self.random
         path = "/api/v1/"
         if time.monotonic() - self.token_at > TOKEN_EVERY:
             self.token_at = time.monotonic()
-            kind = draw.choice(("503", "reset before", "answer lost", "late", "revoked"))
+            kind = draw.choice(("503", "reset before", "answer lost", "late") + ("revoked",) * (not self.awaited))
             if kind == "revoked":
+                self.revoked_at = self.exact.get("stats")["calls"]
                 self.exact.post("revoke", what="access")
                 self.hits[self.exact.NAME, "access token revoked"] += 1
             else:
@@ -109,9 +154,11 @@ class Faults:
                                                                         "answer lost": "reset_after",
                                                                         "late": "delay"}[kind],
                           **{"503": {"status": 503}, "late": {"seconds": 2}}.get(kind, {}))
-        kind = draw.choice(("500", "500", "503", "reset before", "reset after", "late", "held", "hangs", "slow body",
-                            "truncated", "malformed", "login page",
-                            "429 minute", "429 day"))   # a bare one stops a division for minutes: t/320
+        kinds = ("500", "500", "503", "reset before", "reset after", "late", "held", "hangs", "slow body", "truncated",
+                 "malformed", "login page", "429 minute", "429 day")    # a bare one stops a division for minutes: t/320
+        if self.awaited and self._held():
+            kinds = [kind for kind in kinds if kind not in HOLDS]
+        kind = draw.choice(kinds)
         if kind == "500":
             resource = draw.choice(RESOURCES)
             self.errors[resource] += 1

@@ -20,6 +20,7 @@ from kills import BACK_WITHIN, WORKERS, kill, working
 from ledger import balance
 from living import Living, decide
 from processes import Failed
+from reading_faults import PAGE_SIZES, SETTINGS, ReadingFaults
 from services import ExactOnline
 from truth import Comparison
 from weather import SERVICES, Weather, parse_form
@@ -28,7 +29,7 @@ from weather import report as weather_report
 TICK = 0.25                 # seconds between two handfuls of changes
 LATEST = 60                 # seconds after which the simulator shows every change, on each family of endpoints
 UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0, "--token-day-limit", 0,
-             "--min-refresh-age", 0)
+             "--min-refresh-age", 5)
 NOTIFICATIONS = {"webhook_loss": 0.05, "webhook_duplicate": 0.1, "webhook_reorder": 0.2, "webhook_delay_min": 0.1,
                  "webhook_delay_max": 2.0,
                  "webhook_retry_delay": 2.0, "webhook_retries": 10, "webhook_parallel": 16}
@@ -47,6 +48,7 @@ class Plan:
     engine: str = "none"
     faults: float = 2.0         # seconds between two, for each service; 0: none
     weather: Weather = field(default_factory=Weather)
+    reading: bool = False       # with faults of reading
     patience: int = 0           # seconds instead of PATIENCE, for the first load too
 
 
@@ -80,7 +82,7 @@ class Storm:
     def __init__(self, hub, plan):
         self.hub, self.plan = hub, plan
         self.begun, self.shown, self.slowest, self.kills = time.monotonic(), 0.0, 0.0, collections.Counter()
-        self.faults, self.living, self.late = None, None, 0
+        self.faults, self.reading, self.living, self.late = None, None, None, 0
         self.patience = plan.patience or PATIENCE[plan.engine]
 
     def blow(self):
@@ -94,6 +96,10 @@ class Storm:
         if plan.faults:
             self.faults = Faults(ExactOnline(hub.exact.url), type(hub.databricks)(hub.databricks.url), hub.schema,
                                  plan.seed, plan.faults).start()
+        if plan.reading:
+            self.page_sizes = {name: hub.exact.get("config")[name] for name in PAGE_SIZES}
+            hub.exact.post("config", **PAGE_SIZES)
+            self.reading = ReadingFaults(ExactOnline(hub.exact.url), plan.seed).start()
         self.living = Living(hub)
         self.living.start()
         self.stream.start()
@@ -106,19 +112,21 @@ class Storm:
                 self.stream.kills += 1
             self.watch(lambda: not self.stream.is_alive())
         finally:
-            if self.faults:
-                self.faults.stop()
+            for part in filter(None, (self.faults, self.reading)):
+                part.stop()
         self.progress(last=True)
 
     def watch(self, ended):
         while not ended():
-            for part in (self.stream, self.faults, self.living):
+            for part in (self.stream, self.faults, self.reading, self.living):
                 if part and part.problem:
                     raise part.problem
             self.progress()
             time.sleep(0.05)
 
     def kill(self, victim):
+        if self.faults:
+            self.watch(self.faults.begin_await)
         at = kill(self.hub, victim)
         # a MERGE of Spark on a few cores takes longer than the hub: there, its sending counts
         sent, moment, word = ("exact.statement_log", "at",
@@ -139,8 +147,6 @@ class Storm:
             for what, there in zip(("staging", "delivery", "notifications"), found):
                 after[what] = after[what] or (time.time() - at if there == "t" else 0.0)
             return all(after.values())
-        if self.faults:
-            self.faults.awaited = True
         try:
             self.hub.wait_for(f"work goes on after kill -9 of the {victim}", goes_on, self.patience, 0.1)
         except Failed as failure:
@@ -148,7 +154,7 @@ class Storm:
             raise Failed(f"{missing}: {failure}", failure.log) from None
         finally:
             if self.faults:
-                self.faults.awaited = False
+                self.faults.end_await()
         took = time.time() - at
         self.late += took > BACK_WITHIN
         self.slowest = max(self.slowest, took)
@@ -180,6 +186,9 @@ class Storm:
         hub, seconds = self.hub, self.patience + self.plan.changes / 10
         self.plan.weather.end(hub.exact, hub.databricks)
         hub.exact.post("config", webhook_delay_min=0.0, webhook_delay_max=0.0)
+        if self.reading:
+            hub.exact.post("config", **self.page_sizes)
+            hub.psql("SELECT exact.resume(division) FROM exact.division WHERE enabled")    # what a 429 stopped
         hub.wait_for("every notification was sent", lambda: hub.exact.get("webhooks/pending")["pending"] == 0, seconds)
         hub.wait_for("every notification was taken",
                      lambda: hub.value("SELECT count(*) FROM exact.inbox_work WHERE taken_at IS NULL") == "0", seconds)
@@ -255,6 +264,9 @@ class Storm:
                 hits.setdefault(service, []).append(f"{kind} {n}")
         for service, kinds in hits.items():
             say(f"faults         {service}: {', '.join(kinds)}")
+        if self.reading:
+            say("\n  ".join(["reading        " + ", ".join(f"{kind} {n}" for kind, n in self.reading.hits.most_common()),
+                             *(self.reading.told if not good else ())]))
         if self.plan.weather.blows:
             for line in weather_report((hub.exact, hub.databricks)):
                 say(line)
@@ -316,9 +328,10 @@ def plan_of(given):
     weather = Weather(given.weather, tuple(SERVICES) if given.side == "both" else (given.side,))
     for side, name, share in given.form:
         weather.forms.setdefault(side, {})[name] = share
-    weather.given = {"exact": given.exact, "databricks": given.databricks}
+    weather.given = {"exact": [*(SETTINGS if given.reading_faults else ()), *given.exact],
+                     "databricks": given.databricks}
     return Plan(given.changes, given.kills, given.divisions, given.records, given.seed, given.rate, given.engine,
-                given.faults, weather, given.patience)
+                given.faults, weather, given.reading_faults, given.patience)
 
 
 def storm(given):
@@ -352,9 +365,9 @@ def blow(hub, plan, day):
         kept = end_of_day(made)
     else:
         made.blow()
-        made.living.end()
         begun = time.monotonic()
         made.calm()
+        made.living.end()
         say(f"quiet          everything read once more and delivered after {seconds_text(time.monotonic() - begun)}")
     return made.verdict() and kept
 
@@ -375,6 +388,8 @@ def parser():
                         "limits of calls")
     parser.add_argument("--faults", type=float, default=Plan.faults, metavar="SECONDS",
                         help="between two faults of each service (default: %(default)s), 0: none")
+    parser.add_argument("--reading-faults", action="store_true", help="rights lost and given back, lists without "
+                        "rows, rows that come late, endpoints that are blocked, expired links, unsorted pages")
     parser.add_argument("--weather", type=float, default=0.0, metavar="SHARE",
                         help="how often the simulators draw the forms of their READMEs, 0 (calm) to 1")
     parser.add_argument("--side", choices=("both", *SERVICES), default="both", help="whose weather it is")

@@ -180,20 +180,24 @@ class Comparison:
     def parts(self, division, table):
         """
         Versions of lines from the answers that held their documents whole; a line that such an answer lacks is gone.
+        When one has lacked a line, the hub asks for lines by themselves: what it is shown are versions too.
         """
-        lines = [v for v in self.versions_of(division, table.resource) if v["document"]]
+        lines = self.versions_of(division, table.resource)
         headers = [{**v, "header": True} for v in self.versions_of(division, table.document) if v["document"]]
         whole = max((len(v["row"]) for v in headers), default=0)
-        found, known, answer = [], {}, {}
+        found, known, answer, asked = [], {}, {}, False
         for version in sorted(lines + headers, key=lambda v: v["n"]):  # an answer's lines come before their header
-            if "header" not in version:
+            if "header" in version:
+                if len(version["row"]) == whole:
+                    lacked = sorted(known.get(version["key"], set()) - set(answer))
+                    found += [*answer.values(), *({"key": key, "row": None} for key in lacked)]
+                    known[version["key"]], asked = set(answer), asked or bool(lacked)
+                answer = {}
+            elif version["document"]:
                 answer[version["key"]] = version
-                continue
-            if len(version["row"]) == whole:
-                found += answer.values()
-                found += [{"key": key, "row": None} for key in sorted(known.get(version["key"], set()) - set(answer))]
-                known[version["key"]] = set(answer)
-            answer = {}
+            elif asked and version["row"]:
+                found.append(version)
+                known.setdefault(version["row"].get(table.parent), set()).add(version["key"])
         return found
 
     def expected(self, division, entity, types):
@@ -291,11 +295,12 @@ class Comparison:
             return f"_op is {version['_op']} for version {len(taken) + 1} of the record"
         if delta_value(version["_deleted"], "BOOLEAN"):
             return "_deleted is true"
-        payload = json.loads(version["_payload"], parse_float=Decimal)
-        served = {n: v for n, v in state.items() if n != "__metadata"}
-        if {n: v for n, v in payload.items() if n != "__metadata"} != served:
-            names = sorted(n for n in served if payload.get(n, GONE) != served[n])
-            return f"_payload is not the served record: {names[:5]}"
+        payload, served = ({n: v for n, v in row.items() if n != "__metadata"}
+                           for row in (json.loads(version["_payload"], parse_float=Decimal), state))
+        if payload != served:
+            names = sorted(n for n in set(served) | set(payload) if payload.get(n, GONE) != served.get(n, GONE))
+            return "_payload is not the served record: " + ", ".join(
+                f"{n} is {payload.get(n)!r}, served was {served.get(n)!r}" for n in names[:5])
         entity = where.split()[0]
         return self.content_problem(types, {n: expected_value(entity, n, v, types[n]) for n, v in
                                             content_of(entity, state, self.books).items() if n in types}, version)

@@ -19,8 +19,8 @@ def test_storm(tmp_path):
         storm = Storm(hub, plan)
         with contextlib.redirect_stdout(told):
             storm.blow()
-            storm.living.end()
             storm.calm()
+            storm.living.end()
             good = storm.verdict()
         assert sum(storm.faults.hits.values()) > KILLS and sum(storm.kills.values()) == KILLS
         assert good, told.getvalue()
