@@ -46,7 +46,7 @@ CREATE TABLE exact.token (
 	refresh bytea,
 	issued_at timestamptz,
 	expires_at timestamptz,
-	origin text NOT NULL CHECK (origin IN ('authorize', 'refresh', 'import'))
+	origin text NOT NULL CHECK (origin IN ('authorize', 'refresh', 'access', 'import'))
 );
 COMMENT ON TABLE exact.token
 	IS 'Token pairs of Exact Online, encrypted; the newest row of an app counts, older '
@@ -61,7 +61,8 @@ COMMENT ON COLUMN exact.token.access IS 'Access token, encrypted; null: none yet
 COMMENT ON COLUMN exact.token.refresh IS 'Refresh token, encrypted';
 COMMENT ON COLUMN exact.token.issued_at IS 'When the service issued it; null: not known';
 COMMENT ON COLUMN exact.token.expires_at IS 'When the access token ends';
-COMMENT ON COLUMN exact.token.origin IS 'authorize, refresh or import';
+COMMENT ON COLUMN exact.token.origin
+	IS 'authorize, refresh, import; access: no refresh token came, it is that of the pair before';
 CREATE INDEX token_app ON exact.token (app, id DESC);
 COMMENT ON INDEX exact.token_app IS 'Newest token of an app';
 REVOKE ALL ON TABLE exact.token FROM PUBLIC;

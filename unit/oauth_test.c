@@ -81,7 +81,7 @@ test_tokens(void)
 	answer = read_answer(200, "{\"access_token\":\"a\",\"expires_in\":-1}", false);
 	CHECK(answer.kind == EXACT_OAUTH_TOKEN && answer.refresh == NULL && answer.expires_in == 600);
 	exact_oauth_forget(&answer);
-	CHECK(means(200, "{\"access_token\":\"a\"}", EXACT_OAUTH_UNCLEAR,
+	CHECK(means(200, "{\"access_token\":\"a\"}", EXACT_OAUTH_NO_REFRESH,
 				"HTTP 200 without a usable refresh_token"));
 	CHECK(means(200, "{\"access_token\":\"a\\nb\",\"refresh_token\":\"r\"}", EXACT_OAUTH_UNCLEAR,
 				"HTTP 200 without a usable access_token"));

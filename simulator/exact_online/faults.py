@@ -14,7 +14,7 @@ ACTIONS = {  # action: arguments it takes
     "status_after": {"status", "body", "headers", "html"}, "maintenance": {"seconds", "form"},
     "gateway": {"status", "errorcode", "oauth"},
     "moved_page": set(), "accept_only": {"seconds"}, "slow_headers": {"seconds"}, "interim": {"count"},
-    "close_idle": set(),
+    "close_idle": set(), "no_refresh_token": set(),
     "cut_handshake": set(), "redirect": {"to", "status"}, "skew": {"seconds"}, "monster": {"kind"}}
 NEEDED = {"status": {"status"}, "delay": {"seconds"}, "delay_after": {"seconds"}, "slow_body": {"bytes_per_second"},
           "status_after": {"status"},

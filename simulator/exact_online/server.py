@@ -457,7 +457,10 @@ class Simulator:
             body = rows.to_json({"error": refusal.error, "error_description": refusal.description,
                                  **refusal.members}).replace("/", "\\/").encode()
             return Answer(refusal.status, body, JSON, {**headers, **refusal.headers})
-        return Answer(200, rows.to_json(oauth.answer(pair, self.settings, self.weather)).encode(), JSON, headers)
+        made = oauth.answer(pair, self.settings, self.weather)
+        if call.fault and call.fault.action == "no_refresh_token":
+            made.pop("refresh_token", None)
+        return Answer(200, rows.to_json(made).encode(), JSON, headers)
 
     # ---- API ----
 

@@ -89,6 +89,15 @@ def test_e34_forms_of_a_token_answer():
             sim.control("clock", {"advance": 700})
 
 
+@pytest.mark.parametrize("mode,again", [("strict", 401), ("forgiving", 200)])
+def test_an_answer_that_leaves_the_new_refresh_token_out(mode, again):
+    with started("--token-mode", mode) as sim:
+        sim.control("faults", {"path": "oauth2/token", "action": "no_refresh_token"})
+        got = refresh(sim, sim.first["refresh_token"])
+        assert got.status == 200 and got.json()["access_token"] and "refresh_token" not in got.json()
+        assert refresh(sim, sim.first["refresh_token"]).status == again
+
+
 def used_up(sim, count=70):
     """The first 429 of many calls."""
     return next(reply for reply in (sim.get(SHORT) for _ in range(count)) if reply.status == 429)

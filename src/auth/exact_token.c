@@ -185,17 +185,27 @@ standing_of(const ExactTokenChain *chain, const ExactTokenRow *row)
 	return s;
 }
 
-/* Decides for those who wait: the token at hand, a refresh, or why neither. */
+/*
+ * Decides for those who wait: the token at hand, a refresh, or why neither. Of a chain that was
+ * refused only an access token that came without a refresh token is used, until it ends: it was
+ * issued by the last refresh that was taken.
+ */
 static void
 decide(ExactTokenChain *chain, const ExactTokenRow *row)
 {
 	Standing	s = standing_of(chain, row);
-	bool		may_call = GetCurrentTimestamp() >= s.when;
+	bool		good = s.alive && !chain->at_hand.rejected;
+	bool		untried = row->borrowed && !chain->at_hand.tried_again;
+	bool		refused = still_refused(chain, row);
+	bool		may_call = !refused && GetCurrentTimestamp() >= s.when;
 
-	if (s.alive && !chain->at_hand.rejected && (s.early || !may_call))
+	if (refused && !(good && row->borrowed))
+		answer_refused(chain, row);
+	else if (good && (!may_call || (s.early && !untried)))
 		exact_token_chain_answer(chain, EXACT_TOKEN_OK, NULL, 0);
 	else if (may_call)
 	{
+		chain->at_hand.tried_again = true;
 		chain->sent.age = chain->at_hand.access != NULL ? s.age : -1;
 		chain->sent.alive = s.alive;
 		chain->sent.early = s.early;
@@ -221,8 +231,6 @@ serve_waiters(ExactTokenChain *chain)
 	else if (unit.row.id == 0)
 		answer_unauthorised(chain, psprintf("app \"%s\" is not authorised yet", chain->app),
 							NULL, NULL);
-	else if (still_refused(chain, &unit.row))
-		answer_refused(chain, &unit.row);
 	else
 		decide(chain, &unit.row);
 	MemoryContextSwitchTo(old);

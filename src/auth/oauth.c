@@ -101,8 +101,11 @@ read_body(const ExactHttpResponse *response, bool want_refresh, const ExactSecre
 		if (answer->access != NULL && (answer->refresh != NULL || !want_refresh))
 			answer->kind = EXACT_OAUTH_TOKEN;
 		else
+		{
+			answer->kind = answer->access == NULL ? EXACT_OAUTH_UNCLEAR : EXACT_OAUTH_NO_REFRESH;
 			answer->finding = psprintf("HTTP 200 without a usable %s", answer->access == NULL ?
 									   "access_token" : "refresh_token");
+		}
 		return;
 	}
 	error = exact_json_member(&json, "error");
@@ -159,7 +162,7 @@ exact_oauth_read(const ExactHttpResponse *response, bool want_refresh,
 	read_body(response, want_refresh, hiding, nhiding, answer);
 	if (response->status == 429 && answer->kind != EXACT_OAUTH_TOO_EARLY)
 		answer->kind = EXACT_OAUTH_BUSY;
-	if (answer->kind != EXACT_OAUTH_TOKEN)
+	if (answer->kind != EXACT_OAUTH_TOKEN && answer->kind != EXACT_OAUTH_NO_REFRESH)
 	{
 		exact_secret_free(answer->access);
 		answer->access = NULL;

@@ -20,6 +20,7 @@ typedef enum ExactOauthKind
 	EXACT_OAUTH_BUSY,			/* 429: surely not processed */
 	EXACT_OAUTH_NOT_SENT,		/* surely not processed */
 	EXACT_OAUTH_UNCLEAR,		/* anything else: it may have been processed */
+	EXACT_OAUTH_NO_REFRESH,		/* access is set, a refresh token did not come */
 } ExactOauthKind;
 
 typedef struct ExactOauthAnswer

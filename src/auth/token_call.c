@@ -5,6 +5,11 @@
  * (exact-online.md §2.3-2.6). So the attempt is recorded before it is sent, a new pair is committed
  * before anybody gets its access token, an unclear outcome is tried once more with the same refresh
  * token, and a refusal is final until somebody acts. Called by exact_token.c, which decides when.
+ *
+ * An access token that comes without a refresh token is stored with the refresh token that was
+ * sent, which is all that is left: RFC 6749 §6 calls that one still good, Exact Online's rules call
+ * it used up. Exact Online perhaps takes it until the access token is used (§2.6), so it is tried
+ * once before anybody gets the access token.
  */
 #include "postgres.h"
 
@@ -128,6 +133,8 @@ send_call(ExactTokenChain *chain, const ExactTokenRow *row)
 	chain->sent.origin = MemoryContextStrdup(TopMemoryContext, row->origin);
 	chain->sent.id = row->id;
 	chain->sent.issued_at = row->issued_at;
+	chain->sent.expires_at = row->expires_at;
+	chain->sent.borrowed = row->borrowed;
 	chain->calls = chain->day == today ? chain->calls + 1 : 1;
 	chain->day = today;
 	chain->phase = EXACT_CHAIN_CALLING;
@@ -268,9 +275,23 @@ store_unit(void *arg)
 	ExactTokenChain *chain = unit->chain;
 	ExactTokenPair pair = {chain->sent.origin, chain->fresh.access, chain->fresh.refresh,
 	chain->fresh.issued_at, chain->fresh.expires_at,
-	chain->sent.exchange, chain->sent.id, chain->sent.issued_at};
+	chain->sent.exchange ? "authorize" : chain->fresh.borrowed ? "access" : "refresh",
+	chain->sent.id, chain->sent.issued_at};
 
 	unit->id = exact_token_store_append(chain->app, &pair);
+}
+
+/* An access token came without a refresh token: what that is, and what comes of it. */
+static void
+note_borrowed(ExactTokenChain *chain)
+{
+	char	   *until = pstrdup(timestamptz_to_str(chain->fresh.expires_at));
+
+	note_state(chain, "authorized",
+			   psprintf("Exact Online gave an access token, which ends at %s, without a refresh "
+						"token", until),
+			   psprintf("nothing yet: the refresh token before it is tried again; if that is "
+						"refused, a human must consent before %s", until));
 }
 
 /* Commits the pair that has come; until that has worked nobody gets its access token. */
@@ -293,6 +314,8 @@ store_pair(ExactTokenChain *chain)
 	chain->at_hand.id = unit.id;
 	chain->at_hand.issued_at = chain->fresh.issued_at;
 	chain->at_hand.rejected = chain->at_hand.tried_early = false;
+	/* a service that gives no refresh token time after time leaves the old one good */
+	chain->at_hand.tried_again = chain->fresh.borrowed && chain->sent.borrowed;
 	chain->unclear = chain->down = 0;
 	chain->not_before = chain->fresh.not_before;
 	end_call(chain, EXACT_CHAIN_IDLE);
@@ -300,7 +323,10 @@ store_pair(ExactTokenChain *chain)
 	chain->call.token_id = unit.id;
 	chain->call.expires_at = chain->fresh.expires_at;
 	exact_unit_run("record token call", record_unit, chain, NULL);
-	note_state(chain, "authorized", NULL, NULL);
+	if (chain->fresh.borrowed)
+		note_borrowed(chain);
+	else
+		note_state(chain, "authorized", NULL, NULL);
 	write_note(chain);
 	exact_log(LOG, "token app=%s event=\"%s\" ms=%.0f expires_s=%d", chain->app, chain->call.event,
 			  chain->call.ms,
@@ -308,6 +334,15 @@ store_pair(ExactTokenChain *chain)
 	if (exchange)
 		answer_exchange(chain, EXACT_TOKEN_OK, NULL);
 	chain->on_idle(chain);
+}
+
+static ExactSecret *
+copy_of(const ExactSecret *secret)
+{
+	size_t		len;
+	const char *data = exact_secret_reveal(secret, &len);
+
+	return exact_secret_new(data, len);
 }
 
 /* The service gave no new pair and says that it was too early: the current one goes on. */
@@ -333,10 +368,8 @@ on_too_early(ExactTokenChain *chain, ExactOauthAnswer *answer)
 	/* not seen in two independent reports; but a refresh token that is not kept is lost */
 	if (answer->refresh != NULL && chain->at_hand.access != NULL)
 	{
-		size_t		len;
-		const char *data = exact_secret_reveal(chain->at_hand.access, &len);
-
-		chain->fresh.access = exact_secret_new(data, len);
+		chain->fresh.access = copy_of(chain->at_hand.access);
+		chain->fresh.borrowed = false;
 		chain->fresh.refresh = answer->refresh;
 		answer->refresh = NULL;
 		chain->fresh.issued_at = chain->sent.issued_at + 1000;
@@ -356,6 +389,10 @@ on_refused(ExactTokenChain *chain, const ExactOauthAnswer *answer)
 	bool		client = strcmp(answer->error, "invalid_client") == 0;
 	char	   *reason = client ?
 		psprintf("Exact Online refuses the client id or secret: %s", answer->finding) :
+		chain->sent.borrowed ?
+		psprintf("Exact Online gave an access token, which ends at %s, without a refresh token, "
+				 "and no longer takes the refresh token before it: %s",
+				 timestamptz_to_str(chain->sent.expires_at), answer->finding) :
 		psprintf("Exact Online no longer takes the refresh token: %s%s", answer->finding,
 				 chain->unclear > 0 ? " (the answer to the attempt before was lost)" : "");
 	char	   *step = client ?
@@ -489,9 +526,9 @@ on_answer(ExactHttpResponse *response, void *arg)
 {
 	/* by ExactOauthKind */
 	static const char *const outcomes[] = {"ok", "limit", "refused", "limit", "transient",
-	"transient"};
+	"transient", "transient"};
 	static const char *const events[] = {"refreshed", "too early", "refused", NULL, NULL,
-	"outcome unknown"};
+	"outcome unknown", "no refresh token"};
 	ExactTokenChain *chain = arg;
 	const ExactSecret *hiding[] = {chain->sent.token, chain->sent.client_secret};
 	ExactOauthAnswer answer;
@@ -509,10 +546,14 @@ on_answer(ExactHttpResponse *response, void *arg)
 	if (answer.finding != NULL)
 		strlcpy(chain->finding, answer.finding, sizeof(chain->finding));
 
-	if (answer.kind == EXACT_OAUTH_TOKEN)
+	if (answer.kind != EXACT_OAUTH_TOKEN)
+		chain->call.error = chain->finding;
+	if (answer.kind == EXACT_OAUTH_TOKEN ||
+		(answer.kind == EXACT_OAUTH_NO_REFRESH && !chain->sent.exchange))
 	{
+		chain->fresh.borrowed = answer.kind == EXACT_OAUTH_NO_REFRESH;
 		chain->fresh.access = answer.access;
-		chain->fresh.refresh = answer.refresh;
+		chain->fresh.refresh = chain->fresh.borrowed ? copy_of(chain->sent.token) : answer.refresh;
 
 		/*
 		 * Later than the pair before even when the clock was set back: the newest pair is told by
@@ -525,7 +566,6 @@ on_answer(ExactHttpResponse *response, void *arg)
 		store_pair(chain);
 		return;
 	}
-	chain->call.error = chain->finding;
 	exact_unit_run("record token call", record_unit, chain, NULL);
 	if (chain->sent.exchange)
 		end_exchange(chain, &answer);

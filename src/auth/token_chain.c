@@ -96,7 +96,7 @@ exact_token_chain_look(ExactTokenChain *chain, ExactTokenRow *row)
 		/*
 		 * another pair, not the same one encrypted again: nothing learned about the old one counts
 		 */
-		at_hand->rejected = at_hand->tried_early = false;
+		at_hand->rejected = at_hand->tried_early = at_hand->tried_again = false;
 		at_hand->kept_until = 0;
 		at_hand->issued_at = row->issued_at;
 		chain->unclear = chain->down = 0;

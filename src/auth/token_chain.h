@@ -48,6 +48,7 @@ typedef struct ExactTokenAtHand
 	/* the service says that it is not expired, whatever our clock says */
 	TimestampTz kept_until;
 	bool		tried_early;	/* a refresh before its time was tried because of that */
+	bool		tried_again;	/* a borrowed refresh token was tried since */
 } ExactTokenAtHand;
 
 /* The call in flight: what it carries, and how things stood when it was sent */
@@ -63,6 +64,8 @@ typedef struct ExactTokenSent
 	int			age;			/* s, of the pair then; -1: not known */
 	bool		alive;			/* the access token was still good then */
 	bool		early;			/* before its time, to learn whether the chain lives */
+	bool		borrowed;		/* the refresh token is that of the pair before */
+	TimestampTz expires_at;		/* of the access token then */
 } ExactTokenSent;
 
 /* A pair that has come and is not stored yet */
@@ -73,6 +76,7 @@ typedef struct ExactTokenFresh
 	TimestampTz issued_at;
 	TimestampTz expires_at;
 	TimestampTz not_before;		/* of the next call once it is stored */
+	bool		borrowed;		/* no refresh token came: refresh is the one that was sent */
 } ExactTokenFresh;
 
 /* What exact.app_state is to say */

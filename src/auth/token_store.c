@@ -43,13 +43,13 @@ exact_token_store_look(const char *app, ExactTokenRow *row)
 	static const char look[] =
 		"SELECT a.client_id, c.set_at, s.state = 'reauthorize', s.since, s.reason,"
 		" s.learned_refresh_age, s.refreshing_since, s.refresh_attempts, s.next_step,"
-		" t.id, t.host, t.has_access, t.issued_at, t.expires_at"
+		" t.id, t.host, t.has_access, t.issued_at, t.expires_at, t.origin = 'access'"
 		" FROM exact.app AS a"
 		" LEFT JOIN exact.app_state AS s ON s.app = a.name"
 		" LEFT JOIN exact.credential AS c"
 		"  ON c.kind = 'app' AND c.name = a.name AND c.field = 'client_secret'"
 		" LEFT JOIN LATERAL (SELECT n.* FROM"
-		"  (SELECT id, host, access IS NOT NULL AS has_access, issued_at, expires_at"
+		"  (SELECT id, host, access IS NOT NULL AS has_access, issued_at, expires_at, origin"
 		LAST_PAIRS_SQL ") AS n"
 		NEWEST_SQL ") AS t ON true"
 		" WHERE a.name = $1";
@@ -73,6 +73,7 @@ exact_token_store_look(const char *app, ExactTokenRow *row)
 	row->has_access = exact_cell_bool(0, 12, false);
 	row->issued_at = exact_cell_time(0, 13, 0);
 	row->expires_at = exact_cell_time(0, 14, 0);
+	row->borrowed = exact_cell_bool(0, 15, false);
 }
 
 /* Only for the host that the pair was issued by. */
@@ -121,7 +122,7 @@ exact_token_store_append(const char *app, const ExactTokenPair *pair)
 		"INSERT INTO exact.token"
 		" (app, installation, host, key_id, access, refresh, issued_at, expires_at, origin)"
 		" SELECT $1, $2, $3, $4, $5, $6,"
-		"  CASE WHEN $9 = 'refresh' AND EXISTS"
+		"  CASE WHEN $9 <> 'authorize' AND EXISTS"
 		"   (SELECT FROM exact.token WHERE app = $1 AND id > $10 AND issued_at > $11)"
 		"  THEN $11 + interval '1 millisecond'"
 		"  ELSE greatest($7, (" NEXT_ISSUED_SQL ")) END,"
@@ -146,7 +147,7 @@ exact_token_store_append(const char *app, const ExactTokenPair *pair)
 			arg_envelope(refresh),
 			exact_arg_time(pair->issued_at),
 			exact_arg_time(pair->expires_at),
-			exact_arg_text(pair->authorize ? "authorize" : "refresh"),
+			exact_arg_text(pair->origin),
 			exact_arg_int8(pair->old_id),
 			exact_arg_time(pair->old_issued_at),
 		};

@@ -29,6 +29,7 @@ typedef struct ExactTokenRow
 	int64		id;				/* newest pair; 0: none */
 	char	   *host;			/* that it is for */
 	bool		has_access;
+	bool		borrowed;		/* its refresh token is that of the pair before */
 	TimestampTz issued_at;
 	TimestampTz expires_at;
 } ExactTokenRow;
@@ -51,7 +52,7 @@ typedef struct ExactTokenPair
 	const ExactSecret *refresh;
 	TimestampTz issued_at;
 	TimestampTz expires_at;
-	bool		authorize;		/* from a consent, not from a refresh */
+	const char *origin;			/* as in exact.token: authorize, refresh or access */
 	int64		old_id;			/* the pair whose refresh token it came for */
 	TimestampTz old_issued_at;
 } ExactTokenPair;
