@@ -14,12 +14,14 @@ from faults import RESOURCES
 from truth_rules import RESOURCES as TABLES
 
 SETTINGS = ('visible_after_max={"plain": 3, "key": 3, "bulk": 3, "sync": 3, "deleted": 5}', "sync_order=pages")
-PAGE_SIZES = {"sync_page_size": 3, "page_size": 10}     # so that many runs have a link to follow
+PAGE_SIZES = {"sync_page_size": 5, "page_size": 10}     # so that many runs have a link to follow
 GAP = (2.0, 6.0)            # seconds between two
 LASTS = (3.0, 12.0)         # seconds that one lasts
 MOST = 3                    # at a time
 # seconds between two blocks: an answer 429 that says nothing stops a division for two minutes, and some shall go on
 BLOCK_EVERY = 130.0
+# error answers of an endpoint of a division, besides those of faults.py: at the ninth nobody may ask for an hour
+ERRORS_AN_ENDPOINT = 3
 NO_RIGHT = ("system/Divisions", "sync/Deleted")     # are no lists of records that a right could be missing for
 
 
@@ -46,6 +48,7 @@ class ReadingFaults:
         self.hits = collections.Counter()
         self.now, self.blocked_at, self.problem = [], time.monotonic() - BLOCK_EVERY, None
         self.told = []      # one line for each that began
+        self.errors = collections.Counter()     # by (division, resource)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -75,8 +78,10 @@ class ReadingFaults:
         kind, division = draw.choice(kinds), draw.choice(self.exact.divisions)
         resource = draw.choice([r for r in RESOURCES if not (kind.startswith("right") and r in NO_RIGHT)
                                 and not (kind == "link expired" and not r.startswith("sync/"))])
-        if any((t.division, t.resource) == (division, resource) for t in self.now):
+        place, errors = (division, resource), {"right refused": 2, "link expired": 2}.get(kind, 0)
+        if any((t.division, t.resource) == place for t in self.now) or self.errors[place] + errors > ERRORS_AN_ENDPOINT:
             return
+        self.errors[place] += errors
         fault, path = 0, rf"/{division}/{resource}\b"
         if kind.startswith("right"):
             self._right(division, resource, "empty" if kind == "right lost" else "403")
@@ -87,7 +92,7 @@ class ReadingFaults:
             self.blocked_at = time.monotonic()
             fault = self.exact.fault(path, "status", times=-1, status=429)
         else:
-            fault = self.exact.fault(rf"/\d+/{resource}\b.*skiptoken=", "status", times=-1,
+            fault = self.exact.fault(rf"{path}.*skiptoken=", "status", times=errors,
                                      status=draw.choice((400, 404, 410)))
         lasts = draw.uniform(*LASTS)
         self.told.append(f"{time.strftime('%H:%M:%S')}  {kind} for {lasts:.0f} s: {division} {resource}")
