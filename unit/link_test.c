@@ -51,5 +51,20 @@ main(void)
 				 BASE "/x?$filter=A%20gt%20%22b%22%C3%A9") == 0);
 	CHECK(check(exact_link_encode(pstrdup("https://start.exactonline.nl evil/api/v1/101001/x"))) ==
 		  EXACT_LINK_HOST);
+
+	CHECK(exact_link_top(PAGE) == 0 && exact_link_top(BASE) == 0);
+	CHECK(exact_link_top(BASE "/x?a=$top=7&$topmost=3") == 0);
+	CHECK(exact_link_top(BASE "/x?$top=12") == 12 && exact_link_top(BASE "/x?a=1&%24top=6&b") == 6);
+	CHECK(strcmp(exact_link_part(BASE "/x?$select=ID", 6, NULL),
+				 BASE "/x?$select=ID&$top=6") == 0);
+	CHECK(strcmp(exact_link_part(BASE "/x?$top=6&$select=ID", 12, "guid'a'"),
+				 BASE "/x?$select=ID&$top=12&$skiptoken=guid'a'") == 0);
+	CHECK(strcmp(exact_link_part(BASE "/x?$skiptoken=guid'a'&$select=ID&$top=12", 6, NULL),
+				 BASE "/x?$select=ID&$top=6&$skiptoken=guid'a'") == 0);
+	CHECK(strcmp(exact_link_part(BASE "/x?%24skiptoken=guid'a'", 6, "guid'b'"),
+				 BASE "/x?$top=6&$skiptoken=guid'b'") == 0);
+	CHECK(exact_link_is_behind(BASE "/x?$skiptoken=1&$top=6", "1"));
+	CHECK(exact_link_is_behind(BASE "/x?$top=6&$skiptoken=1", "1"));
+	CHECK(!exact_link_is_behind(BASE "/x?$skiptoken=12", "1") && !exact_link_is_behind(BASE, "1"));
 	return checks_done();
 }

@@ -376,6 +376,24 @@ exact_feed_label(const ExactFeed *feed, int64 from)
 	return filter ? psprintf("%s?$filter=%s", feed->resource, filter) : pstrdup(feed->resource);
 }
 
+/* Known of lists in the order of their Guids, and of their times of change with these. */
+char *
+exact_feed_behind(const ExactFeed *feed, const ExactRecord *record)
+{
+	bool		by_time = exact_feed_by_time(feed);
+	int64		ms;
+	char	   *key;
+
+	if ((!by_time && feed->method != EXACT_FEED_FULL) || feed->nentities == 0 ||
+		!feed->entities[0].guid_key || (by_time && !exact_feed_modified(feed, record, &ms)))
+		return NULL;
+	key = exact_feed_key(record, feed->entities[0].key);
+	if (key == NULL)
+		return NULL;
+	key = psprintf("%s%sguid'%s'", by_time ? datetime_literal(ms) : "", by_time ? "," : "", key);
+	return exact_url_escape(key);
+}
+
 /* Name and value of each hashed field; raw: the value as received. */
 static void
 append_hashed(StringInfo buffer, const ExactFeedEntity *entity, const ExactRecord *record,

@@ -119,6 +119,12 @@ extern char *exact_feed_url(const ExactFeed *feed, const char *base, int divisio
 extern char *exact_feed_label(const ExactFeed *feed, int64 from);
 
 /*
+ * $skiptoken of what lies behind a record, as the service writes it into its links
+ * (exact-online.md §4.3), escaped; NULL: it is not known how. palloc'd.
+ */
+extern char *exact_feed_behind(const ExactFeed *feed, const ExactRecord *record);
+
+/*
  * What says whether two records are the same: the way of hashing, then SHA-256 over the values of
  * the hashed fields. former: as the hub did it before there was a way of hashing in it, over the
  * bytes as received: a record that is the same by it is only given its new hash.

@@ -69,3 +69,84 @@ exact_link_encode(char *link)
 	*out = '\0';
 	return encoded;
 }
+
+/* Where an option of an address begins, behind its "?" or "&"; NULL: it has none. */
+static const char *
+find_option(const char *address, const char *name)
+{
+	const char *at = strchr(address, '?');
+
+	for (; at != NULL; at = strchr(at, '&'))
+	{
+		const char *option = ++at;
+
+		if (*option == '$')
+			option++;
+		else if (strncmp(option, "%24", 3) == 0)
+			option += 3;
+		else
+			continue;
+		if (strncmp(option, name, strlen(name)) == 0 && option[strlen(name)] == '=')
+			return at;
+	}
+	return NULL;
+}
+
+static const char *
+value_of(const char *option)
+{
+	return strchr(option, '=') + 1;
+}
+
+int
+exact_link_top(const char *address)
+{
+	const char *option = find_option(address, "top");
+	int			top = option == NULL ? 0 : atoi(value_of(option));
+
+	return top > 0 ? top : 0;
+}
+
+/* Takes an option out of an address */
+static void
+drop_option(char *address, const char *name)
+{
+	char	   *option = unconstify(char *, find_option(address, name));
+	char	   *next;
+
+	if (option == NULL)
+		return;
+	next = strchr(option, '&');
+	if (next != NULL)
+		memmove(option, next + 1, strlen(next + 1) + 1);
+	else
+		option[-1] = '\0';
+}
+
+/* The options in the order in which the service writes them */
+char *
+exact_link_part(const char *address, int top, const char *skiptoken)
+{
+	char	   *rest = pstrdup(address);
+	const char *option = find_option(rest, "skiptoken");
+	char	   *part;
+
+	if (skiptoken == NULL && option != NULL)
+		skiptoken = pnstrdup(value_of(option), strcspn(value_of(option), "&"));
+	drop_option(rest, "top");
+	drop_option(rest, "skiptoken");
+	part = psprintf("%s%c$top=%d%s%s", rest, strchr(rest, '?') ? '&' : '?', top,
+					skiptoken ? "&$skiptoken=" : "", skiptoken ? skiptoken : "");
+	pfree(rest);
+	return part;
+}
+
+bool
+exact_link_is_behind(const char *address, const char *skiptoken)
+{
+	const char *option = find_option(address, "skiptoken");
+	size_t		len = strlen(skiptoken);
+
+	return option != NULL && strncmp(value_of(option), skiptoken, len) == 0 &&
+		(value_of(option)[len] == '\0' || value_of(option)[len] == '&');
+}

@@ -31,4 +31,16 @@ extern ExactLink exact_link_check(const char *link, const char *base_url, int di
  */
 extern char *exact_link_encode(char *link);
 
+/* $top of an address; 0: it has none. */
+extern int	exact_link_top(const char *address);
+
+/*
+ * The address with this $top; unless skiptoken is NULL, behind the row that it names (escaped)
+ * instead of where the address begins. palloc'd.
+ */
+extern char *exact_link_part(const char *address, int top, const char *skiptoken);
+
+/* Is it the address of what lies behind the row that skiptoken names? */
+extern bool exact_link_is_behind(const char *address, const char *skiptoken);
+
 #endif

@@ -11,6 +11,7 @@
 
 #include "base/errors.h"
 #include "exact_online/feed.h"
+#include "exact_online/link.h"
 #include "exact_online/odata_value.h"
 #include "fetch/cursor.h"
 #include "fetch/lane.h"
@@ -73,12 +74,18 @@ exact_cursor_whole(const ExactRun *run)
 		run->def->trigger_feed == NULL && whole_calls(run) <= SMALL_CALLS;
 }
 
+static bool
+has_marks(const ExactRun *run)
+{
+	return run->def->timestamp >= 0 || exact_feed_by_time(run->def);
+}
+
 /* Has it marks, and did its pages rise? Then its highest mark says where it stands. */
 static bool
 goes_on_from_max(const ExactRun *run)
 {
 	return run->paging && run->next_link == NULL && run->run_rising && run->run_max > 1 &&
-		(run->def->timestamp >= 0 || exact_feed_by_time(run->def));
+		has_marks(run);
 }
 
 bool
@@ -107,27 +114,53 @@ exact_cursor_from(const ExactRun *run)
 	return run->reread_from > 0 ? Min(run->mark, run->reread_from - 1) : run->mark;
 }
 
-/* Of a link, which holds how many rows a page has, nothing is left. */
+static int
+page_rows(const ExactRun *run)
+{
+	return run->def->timestamp >= 0 ? SYNC_PAGE_ROWS : PAGE_ROWS;
+}
+
+/*
+ * The highest mark leads on from a link of the service. Where there are no marks, or the link was
+ * made here because they lead no further, the link is asked for fewer rows.
+ */
 bool
 exact_cursor_smaller(ExactRun *run)
 {
-	bool		by_time = exact_feed_by_time(run->def);
-	int			page = by_time ? PAGE_ROWS : SYNC_PAGE_ROWS;
-	int			top = (run->sent_top > 0 ? run->sent_top : page) / SMALLER;
+	int			rows = run->sent_top > 0 ? run->sent_top : page_rows(run);
 
-	if (top == 0 || (run->def->timestamp < 0 && !by_time))
+	if (rows == 1 ||
+		(!has_marks(run) && (run->def->nentities == 0 || !run->def->entities[0].guid_key)))
 		return false;
-	run->top = top;
-	exact_lane_set_text(&run->next_link, NULL);
+	run->top = Max(rows / SMALLER, 1);
+	if (run->next_link != NULL && (run->sent_top > 0 || !has_marks(run)))
+		exact_lane_set_text(&run->next_link, exact_link_part(run->next_link, run->top, NULL));
+	else
+		exact_lane_set_text(&run->next_link, NULL);
 	return true;
 }
 
 void
 exact_cursor_larger(ExactRun *run)
 {
-	int			page = exact_feed_by_time(run->def) ? PAGE_ROWS : SYNC_PAGE_ROWS;
+	run->top = 2 * run->sent_top < page_rows(run) ? 2 * run->sent_top : 0;
+}
 
-	run->top = 2 * run->sent_top < page ? 2 * run->sent_top : 0;
+int
+exact_cursor_next_top(const ExactRun *run)
+{
+	return Min(2 * run->sent_top, page_rows(run));
+}
+
+/* Row versions differ but for the rows of one document: a part holds more than one of them. */
+bool
+exact_cursor_rises(const ExactRun *run, const ExactCursor *cursor)
+{
+	int64		before = exact_cursor_begins(run) ? 0 : run->run_max;
+
+	if (!exact_feed_by_time(run->def))
+		return has_marks(run);
+	return cursor->rising && cursor->max > Max(before, 1);
 }
 
 /* ---- where it stands ---- */

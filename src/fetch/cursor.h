@@ -40,10 +40,15 @@ extern bool exact_cursor_begins(const ExactRun *run);
 
 /*
  * A page was larger than an answer may be: from where the run stands it goes on with fewer rows,
- * and with more after each page. False: it has no marks to go on from, or asks for one row already.
+ * and with more after each page. False: it asks for one row already, or nothing
+ * tells where the run stands.
  */
 extern bool exact_cursor_smaller(ExactRun *run);
 extern void exact_cursor_larger(ExactRun *run);
+/* Rows that the part of a page after this one is to have */
+extern int	exact_cursor_next_top(const ExactRun *run);
+/* After a part: does the highest mark of the run lead further than to where the part began? */
+extern bool exact_cursor_rises(const ExactRun *run, const ExactCursor *cursor);
 
 /*
  * Follows a page; complete: it is the run's last one. present: the service's own present, for marks

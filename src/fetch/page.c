@@ -11,6 +11,7 @@
 #include "base/errors.h"
 #include "base/fault.h"
 #include "exact_online/exact_api.h"
+#include "exact_online/feed.h"
 #include "exact_online/link.h"
 #include "exact_online/odata.h"
 #include "fetch/cursor.h"
@@ -90,8 +91,43 @@ check_link(ExactRun *run, const ExactApiRequest *request, const char *link)
 	return fault;
 }
 
+/*
+ * Ends a part of a page, which is asked for by $top after an answer that was too large. A full part
+ * may have rows behind it, and its link says nothing, as $top is a total there; of a part that was
+ * cut short before its first row the link is all there is.
+ */
+static ExactFault *
+end_part(ExactRun *run, const ExactApiRequest *request, ExactPage *page, bool *last, char **behind)
+{
+	ExactFault *fault;
+	char	   *token;
+
+	*last = page->next == NULL && page->nrecords < run->sent_top;
+	if (page->nrecords == 0)
+		return NULL;
+	page->next = NULL;
+	token = exact_feed_behind(run->def, &page->records[page->nrecords - 1]);
+	if (*last || token == NULL)
+		return NULL;
+	if (!exact_link_is_behind(request->url, token))
+	{
+		*behind = exact_link_part(request->url, exact_cursor_next_top(run), token);
+		return NULL;
+	}
+	run->leads_back = true;
+	fault = palloc0(sizeof(ExactFault));
+	fault->sqlstate = ERRCODE_EXACT_BAD_ANSWER;
+	fault->message = psprintf("the next page of %s is one that the run has read already",
+							  run->name);
+	fault->detail = psprintf("GET %s: Exact Online passes over $skiptoken. "
+							 "Nothing of that page was kept.", run->def->resource);
+	fault->hint = pstrdup("The run begins anew; if this stays, its pages are too large to read.");
+	return fault;
+}
+
 ExactFault *
-exact_page_read(ExactRun *run, const ExactApiAnswer *answer, ExactPage **page)
+exact_page_read(ExactRun *run, const ExactApiAnswer *answer, ExactPage **page, bool *last,
+				char **behind)
 {
 	const ExactHttpResponse *http = answer->http;
 	char	   *problem;
@@ -99,8 +135,15 @@ exact_page_read(ExactRun *run, const ExactApiAnswer *answer, ExactPage **page)
 
 	*page = exact_odata_parse_rows(http->body, http->body_len, run->def->fields,
 								   run->def->nfields, &problem);
+	*behind = NULL;
 	if (*page != NULL && (*page)->is_list)
-		return check_link(run, answer->request, (*page)->next);
+	{
+		fault = check_link(run, answer->request, (*page)->next);
+		if (fault == NULL && run->sent_top > 0)
+			return end_part(run, answer->request, *page, last, behind);
+		*last = (*page)->next == NULL;
+		return fault;
+	}
 	fault = palloc0(sizeof(ExactFault));
 	fault->sqlstate = ERRCODE_EXACT_BAD_ANSWER;
 	fault->message = psprintf("Exact Online answered %s with something that is not a page: %s",

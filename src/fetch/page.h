@@ -11,9 +11,11 @@
 
 /*
  * Why the answer cannot be used (palloc'd); NULL: *page is a page of the run. run->leads_back: its
- * link leads to where the run has been.
+ * link leads to where the run has been. *last: no rows lie behind it. *behind, of a part of a page:
+ * the address of what lies behind its last row; NULL when it is not known how to ask for that.
  */
-extern ExactFault *exact_page_read(ExactRun *run, const ExactApiAnswer *answer, ExactPage **page);
+extern ExactFault *exact_page_read(ExactRun *run, const ExactApiAnswer *answer, ExactPage **page,
+								   bool *last, char **behind);
 /* A page of the run is stored; first: the run has been nowhere before. */
 extern void exact_page_been(ExactRun *run, const char *address, bool first);
 

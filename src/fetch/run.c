@@ -18,6 +18,7 @@
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"
 #include "exact_online/feed.h"
+#include "exact_online/link.h"
 #include "exact_online/odata.h"
 #include "fetch/backfill.h"
 #include "fetch/cursor.h"
@@ -65,6 +66,7 @@ typedef struct PageUnit
 	TimestampTz night_at;
 	bool		showed;
 	bool		last;			/* the service has no more rows */
+	char	   *behind;			/* address of the rows behind a part of a page; NULL none */
 	bool		complete;
 	bool		superseded;		/* an operator has reset the feed: the page is dropped */
 	bool		delivered;		/* versions were written: the loader has work */
@@ -349,6 +351,8 @@ page_unit(void *arg)
 	u->rows = (exact_cursor_begins(run) ? 0 : run->run_rows) + u->page->nrecords;
 	exact_cursor_follow(run, u->page, exact_feed_by_time(run->def) ? service_now(u) : 0,
 						u->complete, &u->cursor);
+	if (run->sent_top > 0 && u->page->nrecords > 0)
+		u->page->next = exact_cursor_rises(run, &u->cursor) ? NULL : u->behind;
 
 	switch (run->def->method)
 	{
@@ -501,20 +505,6 @@ log_page(const PageUnit *u)
 		exact_log(LOG, "stale division=%d entity=%s rows=%d", division, run->name, u->staged.stale);
 }
 
-/*
- * Is it the last one? After an answer that was too large a part of a page is asked for by $top: a
- * full part may have rows behind it, and its link says nothing, as $top is a total there.
- */
-static void
-end_of_page(PageUnit *u)
-{
-	int			top = u->run->sent_top;
-
-	u->last = u->page->next == NULL && (top == 0 || u->page->nrecords < top);
-	if (top > 0)
-		u->page->next = NULL;
-}
-
 /* Stores the page of an answer and lets others know what it brings them. */
 static void
 on_page(ExactApiAnswer *answer, void *arg)
@@ -530,12 +520,9 @@ on_page(ExactApiAnswer *answer, void *arg)
 		exact_trouble_run(run, answer, answer->fault);
 		return;
 	}
-	fault = exact_page_read(run, answer, &u.page);
+	fault = exact_page_read(run, answer, &u.page, &u.last, &u.behind);
 	if (fault == NULL)
-	{
-		end_of_page(&u);
 		exact_unit_run("store page", page_unit, &u, &fault);
-	}
 	if (fault != NULL)
 	{
 		refuse_page(run, answer, fault);
@@ -591,10 +578,10 @@ exact_run_send(ExactRun *run)
 		request.url = exact_feed_url(run->def, lane->base_url, lane->division, from);
 		request.label = exact_feed_label(run->def, from);
 	}
-	run->sent_top = on ? 0 : run->top;
-	if (run->sent_top > 0)
+	run->sent_top = on ? exact_link_top(run->next_link) : run->top;
+	if (!on && run->sent_top > 0)
 	{
-		request.url = psprintf("%s&$top=%d", request.url, run->sent_top);
+		request.url = exact_link_part(request.url, run->sent_top, NULL);
 		request.label = psprintf("%s%c$top=%d", request.label,
 								 strchr(request.label, '?') ? '&' : '?', run->sent_top);
 	}

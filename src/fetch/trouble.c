@@ -204,6 +204,7 @@ exact_trouble_run(ExactRun *run, ExactApiAnswer *answer, const ExactFault *fault
 		run->not_before = 0;
 		exact_log(LOG, "page too large division=%d feed=%s rows=" INT64_FORMAT
 				  " goes_on=%s top=%d", run->lane->division, run->name, run->run_rows,
+				  run->next_link != NULL ? "behind the last row" :
 				  exact_cursor_begins(run) ? "from the start" : "from the highest mark", run->top);
 	}
 	else if (link_is_dead(run, answer))
