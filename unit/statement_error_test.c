@@ -267,6 +267,12 @@ test_hints(void)
 	CHECK(strcmp(exact_statement_error_refused(&of_hub, NULL, &denied)->hint,
 				 "GRANT USE CATALOG ON CATALOG `my-lake` TO `<user of the token>`; the hub tries"
 				 " again by itself.") == 0);
+	of_hub.table = "my-lake.exact.items";
+	denied = make_answer("PERMISSION_DENIED: User does not have MODIFY on Table"
+						 " 'my-lake.exact.items'.", NULL, "BAD_REQUEST");
+	CHECK(strcmp(exact_statement_error_refused(&of_hub, NULL, &denied)->hint,
+				 "GRANT SELECT, MODIFY ON TABLE `my-lake`.exact.items TO `<user of the token>`; the"
+				 " hub tries again by itself within a minute.") == 0);
 }
 
 int

@@ -106,6 +106,29 @@ exact_delta_sql_cast(StringInfo out, const char *name, const char *type)
 	appendStringInfo(out, " IS NOT NULL THEN raise_error('" EXACT_DELTA_SQL_ANSI_OFF "') END)");
 }
 
+char *
+exact_delta_sql_for_people(const char *name)
+{
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (;;)
+	{
+		int			length = (int) strcspn(name, ".");
+
+		if (length > 0 && (int) strspn(name, plain) >= length)
+			appendBinaryStringInfo(&out, name, length);
+		else
+			exact_delta_sql_identifier(&out, pnstrdup(name, length));
+		if (name[length] == '\0')
+			return out.data;
+		appendStringInfoChar(&out, '.');
+		name += length + 1;
+	}
+}
+
 void
 exact_delta_sql_table(StringInfo out, const char *catalog, const char *schema, const char *table)
 {

@@ -35,6 +35,12 @@ extern void exact_delta_sql_table(StringInfo out, const char *catalog, const cha
 								  const char *table);
 
 /*
+ * A dotted name as people type it in a statement: each part in backticks where it needs them.
+ * Allocated.
+ */
+extern char *exact_delta_sql_for_people(const char *name);
+
+/*
  * The leading comment by which a statement is found again in the query history. scope: what tells
  * it from others of its entity and kind, "12.1-14.40"
  */

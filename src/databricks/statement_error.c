@@ -182,41 +182,10 @@ exact_statement_error_text(const ExactCallAnswer *answer)
 
 /* ---- the next step ---- */
 
-/* A part of a name as it stands in a statement: in backticks where it needs them */
-static void
-append_part(StringInfo out, const char *part)
-{
-	bool		plain = *part != '\0';
-
-	for (const char *p = part; *p != '\0'; p++)
-		plain &= (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
-			(*p >= '0' && *p <= '9') || *p == '_';
-	if (plain)
-		appendStringInfoString(out, part);
-	else
-		exact_delta_sql_identifier(out, part);
-}
-
 static char *
 schema_name(const ExactWorkspace *workspace)
 {
-	StringInfoData name;
-
-	initStringInfo(&name);
-	append_part(&name, workspace->catalog);
-	appendStringInfoChar(&name, '.');
-	append_part(&name, workspace->schema);
-	return name.data;
-}
-
-static char *
-catalog_name(const ExactWorkspace *workspace)
-{
-	StringInfoData name;
-
-	initStringInfo(&name);
-	append_part(&name, workspace->catalog);
-	return name.data;
+	return exact_delta_sql_for_people(psprintf("%s.%s", workspace->catalog, workspace->schema));
 }
 
 /* Does the refusal say that this privilege is missing? *what: what stands behind it. */
@@ -257,7 +226,7 @@ make_grant(const ExactStatementRequest *request, const ExactCallAnswer *answer)
 
 	if (is_missing(answer, "USE CATALOG", &what))
 		return psprintf("GRANT USE CATALOG ON CATALOG %s TO `%s`; the hub tries again by itself.",
-						catalog_name(workspace), who);
+						exact_delta_sql_for_people(workspace->catalog), who);
 	if (is_missing(answer, "CREATE SCHEMA", &what))
 		return psprintf("CREATE SCHEMA %s; GRANT USE SCHEMA, CREATE TABLE, SELECT, MODIFY"
 						" ON SCHEMA %s TO `%s`; the hub tries again by itself.",
@@ -276,9 +245,9 @@ make_grant(const ExactStatementRequest *request, const ExactCallAnswer *answer)
 		return psprintf("GRANT USE CATALOG ON CATALOG %s TO `%s`;"
 						" GRANT USE SCHEMA, CREATE TABLE ON SCHEMA %s TO `%s`;"
 						" the hub tries again by itself.",
-						catalog_name(workspace), who, schema, who);
+						exact_delta_sql_for_people(workspace->catalog), who, schema, who);
 	return psprintf("GRANT SELECT, MODIFY ON TABLE %s TO `%s`; the hub tries again by itself"
-					" within a minute.", request->table, who);
+					" within a minute.", exact_delta_sql_for_people(request->table), who);
 }
 
 /* A statement about rows is of an entity, which can be resumed; others are of the hub's own. */

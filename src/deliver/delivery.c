@@ -17,6 +17,7 @@
 #include "base/fault.h"
 #include "base/guc.h"
 #include "base/sql.h"
+#include "databricks/delta_sql.h"
 #include "databricks/statement.h"
 #include "deliver/backlog.h"
 #include "deliver/bad_row.h"
@@ -484,7 +485,7 @@ end_with_gap(ExactDelivery *d, const char *table, int64 found, const char *what)
 								   d->range.last_batch);
 	char	   *hint = psprintf("Look who else writes it: DESCRIBE HISTORY %s; then SELECT"
 								" exact.resume(division, '%s') delivers them again.",
-								table, d->plan->sql.entity);
+								exact_delta_sql_for_people(table), d->plan->sql.entity);
 
 	memset(&end, 0, sizeof(end));
 	end.fault = exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, NULL, hint);

@@ -19,6 +19,7 @@
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/sql.h"
+#include "databricks/delta_sql.h"
 #include "databricks/statement.h"
 #include "deliver/other_copy.h"
 #include "delta/merge_sql.h"
@@ -158,7 +159,7 @@ bind_page(Comparison *c, ExactArg *args)
 					 errmsg("table %s has a row without division, key or version",
 							c->plan->current_name),
 					 errhint("Look who else writes it: DESCRIBE HISTORY %s; the hub tries again by"
-							 " itself.", c->plan->current_name)));
+							 " itself.", exact_delta_sql_for_people(c->plan->current_name))));
 		divisions[r] = (int32) strtol(row[0], NULL, 10);
 		keys[r] = row[1];
 		seqs[r] = strtoll(row[2], NULL, 10);

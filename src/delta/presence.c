@@ -10,6 +10,7 @@
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/sql.h"
+#include "databricks/delta_sql.h"
 #include "databricks/statement.h"
 #include "delta/merge_sql.h"
 #include "delta/presence.h"
@@ -94,7 +95,8 @@ end_with_loss(Presence *p, int64 rows)
 		psprintf("table %s lacks the newest versions that were delivered into it", name);
 	char	   *hint = psprintf("Look who changed it: DESCRIBE HISTORY %s; RESTORE TABLE ends the"
 								" pause, or SELECT exact.resume(division, '%s') delivers again"
-								" what the hub holds.", name, p->plan->sql.entity);
+								" what the hub holds.", exact_delta_sql_for_people(name),
+								p->plan->sql.entity);
 
 	end_presence(p, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, NULL, hint), "EX014",
 				 true);

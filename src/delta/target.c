@@ -248,7 +248,7 @@ end_with_loss(Preparation *p)
 								   table_name(p));
 	char	   *hint = psprintf("UNDROP TABLE %s; or SELECT exact.resume(division, '%s') to make"
 								" it anew from what the hub holds.",
-								table_name(p), p->plan->sql.entity);
+								exact_delta_sql_for_people(table_name(p)), p->plan->sql.entity);
 
 	p->plan->gone = true;
 	end_preparation(p, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, NULL, hint),
