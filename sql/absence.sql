@@ -1,0 +1,60 @@
+-- What becomes of records that answers do not show: one answer decides nothing, a second one a
+-- moment later does. Rolled back: no worker sees them.
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS exact_databricks;
+RESET client_min_messages;
+
+BEGIN;
+INSERT INTO exact.app (name, client_id) VALUES ('shop', 'x');
+INSERT INTO exact.division VALUES (9000001, 'shop', NULL, 'Noord', true);
+INSERT INTO exact.record (division, entity, key, seq, slot, batch, ord)
+SELECT 9000001, 'items', 'k' || i, 1, 0, -99, i FROM generate_series(100, 520) AS i;
+CREATE FUNCTION pg_temp.absent(keys text[], doubt text, passes boolean, approved boolean)
+RETURNS TABLE (believed bigint, held boolean, reason text, again boolean, once boolean)
+LANGUAGE sql AS $$
+	SELECT cardinality(j.believed), j.held IS NOT NULL, j.reason, j.again, j.once
+	FROM exact._judge_absent(9000001, 'items', 'items', keys, doubt, passes, approved) AS j
+$$;
+CREATE FUNCTION pg_temp.seconds_pass(seconds float8) RETURNS void LANGUAGE sql AS $$
+	UPDATE exact.held_key SET since = since - make_interval(secs => seconds)
+	WHERE division = 9000001
+$$;
+
+-- the first answer; another one in the same moment
+SELECT * FROM pg_temp.absent('{k100,k101}', NULL, false, false);
+SELECT * FROM pg_temp.absent('{k100,k101}', NULL, false, false);
+-- too soon, and late enough, beside one that is absent for the first time
+SELECT pg_temp.seconds_pass(0.9);
+SELECT * FROM pg_temp.absent('{k100,k101}', NULL, false, false);
+SELECT pg_temp.seconds_pass(1.1);
+SELECT * FROM pg_temp.absent('{k100,k101,k102}', NULL, false, false);
+SELECT key, held, doubted FROM exact.held_key WHERE division = 9000001;
+-- shown in between: it begins anew
+SELECT pg_temp.seconds_pass(60);
+SELECT exact._see_held(9000001, 'items', '{k102}');
+SELECT * FROM pg_temp.absent('{k102}', NULL, false, false);
+-- an answer of a time that is still to come was the first one
+UPDATE exact.held_key SET since = since + interval '1 day' WHERE division = 9000001;
+SELECT * FROM pg_temp.absent('{k102}', NULL, false, false);
+SELECT pg_temp.seconds_pass(2);
+SELECT * FROM pg_temp.absent('{k102}', NULL, false, false);
+-- an operator's word, the log of deletes, and keys of no living record need no second answer
+SELECT * FROM pg_temp.absent('{k103}', NULL, false, true);
+SELECT * FROM pg_temp.absent('{nobody}', NULL, false, false);
+-- what is doubted is held at once
+SELECT * FROM pg_temp.absent('{k104}', 'a test', false, false);
+SELECT * FROM pg_temp.absent('{k105}', 'a test', true, false);
+-- the last that 20 and 5 % of 421 records allow in an hour, and one more; each by its second answer
+DELETE FROM exact.absence WHERE division = 9000001;
+SELECT * FROM pg_temp.absent(ARRAY(SELECT 'k' || i FROM generate_series(200, 220) AS i), NULL,
+	false, false);
+SELECT pg_temp.seconds_pass(2);
+SELECT * FROM pg_temp.absent(ARRAY(SELECT 'k' || i FROM generate_series(200, 220) AS i), NULL,
+	false, false);
+UPDATE exact.record SET deleted = true
+WHERE division = 9000001 AND key BETWEEN 'k200' AND 'k220';
+SELECT * FROM pg_temp.absent('{k300}', NULL, false, false);
+SELECT pg_temp.seconds_pass(2);
+SELECT * FROM pg_temp.absent('{k300}', NULL, false, false);
+SELECT entity, records, reason, state FROM exact.held_delete WHERE division = 9000001;
+ROLLBACK;
