@@ -85,8 +85,9 @@ class Living(threading.Thread):
     def _how(self, division, entity, key):
         """One line about the deletion of a living record: when, by which call, and what the log says of it."""
         try:
-            return self.hub.value(f"""SELECT concat_ws('  ', to_char(b.staged_at, 'HH24:MI:SS'), s.division, s.entity, s.key,
-                'batch ' || b.id || ' of', b.rows, a.what->>'how', 'call ' || b.call, to_char(c.at, 'HH24:MI:SS'), c.path)
+            return self.hub.value(f"""SELECT concat_ws('  ', to_char(b.staged_at, 'HH24:MI:SS'), s.division, s.entity,
+                s.key, 'batch ' || b.id || ' of', b.rows, a.what->>'how', 'call ' || b.call,
+                to_char(c.at, 'HH24:MI:SS'), c.path)
                 FROM exact.stage s JOIN exact.batch b ON b.id = s.batch LEFT JOIN exact.api_call c ON c.id = b.call
                 LEFT JOIN exact.audit_log a ON a.kind = 'batch' AND (a.what->>'batch')::bigint = b.id
                 WHERE s.op = 'D' AND s.division = {division} AND s.entity = '{entity}' AND s.key = '{key}'

@@ -18,8 +18,9 @@ PAGE_SIZES = {"sync_page_size": 5, "page_size": 10}     # so that many runs have
 GAP = (2.0, 6.0)            # seconds between two
 LASTS = (3.0, 12.0)         # seconds that one lasts
 MOST = 3                    # at a time
-# seconds between two blocks: an answer 429 that says nothing stops a division for two minutes, and some shall go on
-BLOCK_EVERY = 130.0
+# seconds that a block lasts, one at a time: an answer 429 that says nothing stops its division for two minutes; when it
+# comes again then, and others are answered, the endpoint alone is left alone
+BLOCK_LASTS = 150.0
 # error answers of an endpoint of a division, besides those of faults.py: at the ninth nobody may ask for an hour
 ERRORS_AN_ENDPOINT = 3
 NO_RIGHT = ("system/Divisions", "sync/Deleted")     # are no lists of records that a right could be missing for
@@ -46,7 +47,7 @@ class ReadingFaults:
         self.exact = exact
         self.random = random.Random(f"reading {seed}")
         self.hits = collections.Counter()
-        self.now, self.blocked_at, self.problem = [], time.monotonic() - BLOCK_EVERY, None
+        self.now, self.blocked_at, self.problem = [], time.monotonic() - BLOCK_LASTS, None
         self.told = []      # one line for each that began
         self.errors = collections.Counter()     # by (division, resource)
         self._ended = threading.Event()
@@ -73,8 +74,8 @@ class ReadingFaults:
     def _begin(self):
         draw = self.random
         kinds = ["right lost", "right lost", "right refused", "no rows", "no rows", "link expired", "link expired"]
-        if time.monotonic() - self.blocked_at > BLOCK_EVERY:
-            kinds.append("endpoint blocked")
+        if time.monotonic() - self.blocked_at > BLOCK_LASTS:
+            kinds = ["endpoint blocked"]
         kind, division = draw.choice(kinds), draw.choice(self.exact.divisions)
         resource = draw.choice([r for r in RESOURCES if not (kind.startswith("right") and r in NO_RIGHT)
                                 and not (kind == "link expired" and not r.startswith("sync/"))])
@@ -94,7 +95,7 @@ class ReadingFaults:
         else:
             fault = self.exact.fault(rf"{path}.*skiptoken=", "status", times=errors,
                                      status=draw.choice((400, 404, 410)))
-        lasts = draw.uniform(*LASTS)
+        lasts = BLOCK_LASTS if kind == "endpoint blocked" else draw.uniform(*LASTS)
         self.told.append(f"{time.strftime('%H:%M:%S')}  {kind} for {lasts:.0f} s: {division} {resource}")
         self.now.append(Trouble(kind, division, resource, fault, time.monotonic() + lasts))
 

@@ -265,8 +265,8 @@ class Storm:
         for service, kinds in hits.items():
             say(f"faults         {service}: {', '.join(kinds)}")
         if self.reading:
-            say("\n  ".join(["reading        " + ", ".join(f"{kind} {n}" for kind, n in self.reading.hits.most_common()),
-                             *(self.reading.told if not good else ())]))
+            hits = ", ".join(f"{kind} {n}" for kind, n in self.reading.hits.most_common())
+            say("\n  ".join([f"reading        {hits}", *(self.reading.told if not good else ())]))
         if self.plan.weather.blows:
             for line in weather_report((hub.exact, hub.databricks)):
                 say(line)

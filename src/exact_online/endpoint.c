@@ -259,19 +259,26 @@ load_blocks(void)
 	}
 }
 
+/* The errors of the last hour, and which of them an operator's resume() has forgiven */
 void
 exact_endpoint_load(void)
 {
 	static const char sql[] =
-		"SELECT coalesce(division, 0), pg_catalog.split_part(path, '?', 1), at"
-		" FROM exact.api_call"
-		" WHERE at > pg_catalog.now() - interval '1 hour' AND status = ANY ($1)"
-		" ORDER BY at";
+		"SELECT coalesce(c.division, 0), pg_catalog.split_part(c.path, '?', 1), c.at, s.resumed_at"
+		" FROM exact.api_call c"
+		" LEFT JOIN exact.division_state s ON s.division = c.division"
+		" WHERE c.at > pg_catalog.now() - interval '1 hour' AND c.status = ANY ($1)"
+		" ORDER BY c.at";
 	ExactArg	arg = exact_arg_int4_array(errors, NULL, lengthof(errors));
 	uint64		n = exact_sql(sql, 1, &arg);
 
 	for (uint64 i = 0; i < n; i++)
-		exact_endpoint_count_error((int) exact_cell_int8(i, 1, 0), exact_cell_text(i, 2),
-								   exact_cell_time(i, 3, 0));
+	{
+		int			division = (int) exact_cell_int8(i, 1, 0);
+		char	   *resource = exact_cell_text(i, 2);
+
+		exact_endpoint_count_error(division, resource, exact_cell_time(i, 3, 0));
+		endpoint_of(division, resource)->forgiven_at = exact_cell_time(i, 4, 0);
+	}
 	load_blocks();
 }
