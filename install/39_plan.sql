@@ -131,7 +131,12 @@ AS $$
 			min(format('division %s is %s: %s', c.division, d.state, d.reason))
 				FILTER (WHERE d.state <> 'ok'),
 			min(format('app %s must be authorised', v.app))
-				FILTER (WHERE a.state IS DISTINCT FROM 'authorized'),
+				FILTER (WHERE a.state IS DISTINCT FROM 'authorized' AND (
+					SELECT t.origin = 'access' AND t.expires_at > now()
+					FROM exact.token AS t
+					WHERE t.app = v.app
+					ORDER BY t.id DESC
+					LIMIT 1) IS NOT TRUE),
 			min(s.last_error) FILTER (
 				WHERE (s.errors >= 3 OR s.confirm_errors >= 3)
 					AND s.last_error_at > c.started_at))

@@ -212,6 +212,13 @@ WITH worker AS (
 	-- the first rule that holds is what there is to say; texts are made below, for that rule only
 	SELECT d.division, d.description, d.app, d.workspace, f.*, w.idle_reason,
 		a.state AS app_state, a.since AS app_since, a.reason AS app_reason, a.next_step AS app_step,
+		-- an access token that came without a refresh token is used until it ends
+		a.state = 'reauthorize' AND (
+			SELECT t.origin = 'access' AND t.expires_at > now()
+			FROM exact.token AS t
+			WHERE t.app = d.app
+			ORDER BY t.id DESC
+			LIMIT 1) AS app_goes_on,
 		s.since, s.reason, s.next_step AS state_step, s.day_left, s.day_limit, s.day_reset,
 		r.reason AS refusal, r.since AS refused_since, r.next_step AS refused_step,
 		y.reason AS delay, y.next_step AS delay_step,
@@ -267,7 +274,7 @@ WITH worker AS (
 				'limit', 'blocked', 'overdue', 'late', 'held', 'dead', 'entities paused',
 				'subscription')
 				THEN 'warn'
-			WHEN rule = 'failing' AND errors < 3 THEN 'warn'
+			WHEN rule = 'failing' AND errors < 3 OR rule = 'consent' AND app_goes_on THEN 'warn'
 			ELSE 'fail'
 		END AS light,
 		CASE rule

@@ -126,8 +126,21 @@ foreach my $round (1 .. 2)
 	is(token_calls(), 1, 'one call renews the access token');
 }
 
+# what reads meanwhile goes on, and the status tells it from what stands still
+fresh_chain('strict');
+$exact->fault($token_path, 'no_refresh_token', times => 1);
+$exact->enable($node, 'postgres', ['glaccount'], $exact->divisions);
+like(state(), qr/^reauthorize/, 'a human must consent');
+is($exact->sync($node, 'postgres'), 'done', 'the feeds are read');
+my $status = "SELECT light || ' ' || what FROM exact.status";
+like(value($status), qr/^warn app erp needs consent again .*gave an access token, which ends at/, 'a warning');
+value('UPDATE exact.token SET expires_at = clock_timestamp() WHERE id = (SELECT max(id) FROM exact.token)');
+like(value($status), qr/^fail app erp needs consent again/, 'which stands still when the access token has ended');
+like($exact->sync($node, 'postgres'), qr/^failed/, 'and a request says so');
+value('UPDATE exact.division SET enabled = false');
+
 # a consent without a refresh token is none
-$exact->post('config', token_extra => []);
+$exact->clear_faults;
 $exact->fault($token_path, 'no_refresh_token', times => 1);
 my $answer = $exact->{http}->get(value("SELECT exact.authorize_url('erp')"));
 like(error_of($node, 'postgres', "SELECT exact.authorize('erp', '$answer->{headers}{location}')"),
