@@ -1,24 +1,28 @@
 -- What a 429 of Exact Online was taken for: a limit of the division, or a block of one endpoint.
+-- And endpoints that the hub leaves alone by itself, before their errors become such a block.
 
 CREATE TABLE exact.rate_limit (
 	division int,
 	resource text,
-	reading text NOT NULL CHECK (reading IN ('minute', 'day', 'unknown', 'endpoint')),
+	reading text NOT NULL CHECK (
+		reading IN ('minute', 'day', 'unknown', 'endpoint', 'errors')),
 	since timestamptz NOT NULL,
 	until timestamptz NOT NULL,
 	times int NOT NULL,
 	PRIMARY KEY (division, resource)
 );
 COMMENT ON TABLE exact.rate_limit
-	IS 'Answers 429 of Exact Online that no other answer has followed yet; see exact.budget';
+	IS 'Answers 429 of Exact Online that no other answer has followed yet, and endpoints of many '
+		'errors; see exact.budget';
 COMMENT ON COLUMN exact.rate_limit.division IS 'Division; 0: calls outside a division';
 COMMENT ON COLUMN exact.rate_limit.resource
 	IS 'Endpoint that is left alone; empty: the whole division waits';
 COMMENT ON COLUMN exact.rate_limit.reading
 	IS 'What the 429 is taken for: minute or day (a limit that its headers name), '
 		'unknown (it has no headers, so the division waits), '
-		'endpoint (blocked after too many errors, or it alone answers 429)';
-COMMENT ON COLUMN exact.rate_limit.since IS 'First of the answers 429';
+		'endpoint (blocked after too many errors, or it alone answers 429); '
+		'errors: no 429, the hub asks no more after six errors of it within an hour';
+COMMENT ON COLUMN exact.rate_limit.since IS 'First of the answers 429, or of the errors';
 COMMENT ON COLUMN exact.rate_limit.until IS 'When the next call is made';
 COMMENT ON COLUMN exact.rate_limit.times IS 'How many in a row; each wait is longer than the last';
 REVOKE ALL ON TABLE exact.rate_limit FROM PUBLIC;

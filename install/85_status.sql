@@ -204,7 +204,9 @@ WITH worker AS (
 		max(l.until) FILTER (
 			WHERE l.resource = '' AND l.since < now() - interval '2 minutes') AS until,
 		min(l.resource) FILTER (WHERE l.reading = 'endpoint') AS blocked,
-		min(l.until) FILTER (WHERE l.reading = 'endpoint') AS blocked_until
+		min(l.until) FILTER (WHERE l.reading = 'endpoint') AS blocked_until,
+		min(l.resource) FILTER (WHERE l.reading = 'errors') AS closed,
+		min(l.until) FILTER (WHERE l.reading = 'errors') AS closed_until
 	FROM exact.rate_limit AS l
 	WHERE l.until > now()
 	GROUP BY l.division
@@ -224,8 +226,8 @@ WITH worker AS (
 		y.reason AS delay, y.next_step AS delay_step,
 		h.id AS held, h.records AS held_records, h.since AS held_since, h.entity AS held_entity,
 		x.letters, x.since AS letters_since, x.reason AS letters_reason,
-		s.gap, l.until AS limit_until, l.blocked, l.blocked_until, u.topics,
-		u.reason AS subscription_reason, u.next_step AS subscription_step,
+		s.gap, l.until AS limit_until, l.blocked, l.blocked_until, l.closed, l.closed_until,
+		u.topics, u.reason AS subscription_reason, u.next_step AS subscription_step,
 		CASE
 			WHEN NOT d.enabled THEN 'off'
 			WHEN w.fetchers = 0 THEN 'no fetcher'
@@ -241,6 +243,7 @@ WITH worker AS (
 			WHEN s.day_left <= 0 AND s.day_reset > now() THEN 'budget'
 			WHEN l.until IS NOT NULL THEN 'limit'
 			WHEN l.blocked IS NOT NULL THEN 'blocked'
+			WHEN l.closed IS NOT NULL THEN 'closed'
 			WHEN f.errors > 0 THEN 'failing'
 			WHEN f.unread > 0 THEN 'first load'
 			WHEN f.overdue IS NOT NULL THEN 'overdue'
@@ -271,7 +274,7 @@ WITH worker AS (
 			WHEN rule = 'off' THEN 'off'
 			WHEN rule IN ('first load', 'on the way', 'slowed', 'up to date') THEN 'ok'
 			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'waits', 'budget',
-				'limit', 'blocked', 'overdue', 'late', 'held', 'dead', 'entities paused',
+				'limit', 'blocked', 'closed', 'overdue', 'late', 'held', 'dead', 'entities paused',
 				'subscription')
 				THEN 'warn'
 			WHEN rule = 'failing' AND errors < 3 OR rule = 'consent' AND app_goes_on THEN 'warn'
@@ -308,6 +311,9 @@ WITH worker AS (
 			WHEN 'blocked'
 				THEN format('Exact Online has blocked %s, which is left alone until %s', blocked,
 					exact._since(blocked_until))
+			WHEN 'closed'
+				THEN format('%s has answered six errors within an hour: it is left alone until %s, '
+					'before Exact Online blocks it', closed, exact._since(closed_until))
 			WHEN 'failing' THEN problem
 			WHEN 'first load'
 				THEN format('first load: %s rows, %s of %s entities complete',
@@ -371,6 +377,9 @@ WITH worker AS (
 			WHEN rule IN ('frozen', 'paused', 'refused', 'entities paused')
 				THEN format('SELECT exact.resume(%s)', division)
 			WHEN rule IN ('budget', 'limit', 'blocked') THEN 'goes on by itself'
+			WHEN rule = 'closed'
+				THEN format('SELECT * FROM exact.calls WHERE problem IS NOT NULL; once it is '
+					'mended: SELECT exact.resume(%s)', division)
 			WHEN rule = 'failing' THEN 'tried again by itself; SELECT * FROM exact.feeds'
 			WHEN rule = 'overdue' THEN 'SELECT * FROM exact.calls'
 			WHEN rule = 'late' THEN 'SELECT * FROM exact.statement_log ORDER BY id DESC'
@@ -489,7 +498,8 @@ WITH wait AS (
 	SELECT r.division,
 		min(r.reading) FILTER (WHERE r.resource = '') AS reading,
 		min(r.until) FILTER (WHERE r.resource = '') AS until,
-		jsonb_object_agg(r.resource, r.until) FILTER (WHERE r.resource <> '') AS blocked
+		jsonb_object_agg(r.resource, r.until) FILTER (WHERE r.reading = 'endpoint') AS blocked,
+		jsonb_object_agg(r.resource, r.until) FILTER (WHERE r.reading = 'errors') AS closed
 	FROM exact.rate_limit AS r
 	WHERE r.until > now()
 	GROUP BY r.division
@@ -513,7 +523,7 @@ SELECT division,
 		WHEN w.reading IS NOT NULL THEN w.until
 		WHEN s.day_left <= 2 AND s.day_reset > now() THEN s.day_reset
 	END AS until,
-	w.blocked
+	w.blocked, w.closed
 FROM known AS s
 FULL JOIN wait AS w USING (division)
 ORDER BY division;
@@ -535,6 +545,9 @@ COMMENT ON COLUMN exact.budget.until IS 'When it goes on';
 COMMENT ON COLUMN exact.budget.blocked
 	IS 'Endpoints that Exact Online has blocked, and when each is tried again; '
 		'the division goes on without them';
+COMMENT ON COLUMN exact.budget.closed
+	IS 'Endpoints that the hub leaves alone after six errors within an hour, before Exact Online '
+		'blocks them, and when each is tried again; exact.resume() tries at once';
 REVOKE ALL ON TABLE exact.budget FROM PUBLIC;
 GRANT SELECT ON TABLE exact.budget TO exact_reader, exact_worker;
 

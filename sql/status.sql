@@ -99,6 +99,20 @@ WHERE division IN (9000004, 9000016);
 SELECT division, minute_left, minute_limit, day_left, day_limit
 FROM exact.budget
 WHERE division = 9000011;
+-- endpoints that are left alone: the service's doing, and the hub's
+INSERT INTO exact.rate_limit (division, resource, reading, since, until, times) VALUES
+	(9000010, 'crm/Accounts', 'endpoint', now(), now() + interval '70 min', 1),
+	(9000010, 'logistics/Items', 'errors', now(), now() + interval '40 min', 6),
+	(9000017, 'crm/Accounts', 'errors', now(), now() + interval '40 min', 6),
+	(9000017, 'logistics/Items', 'errors', now(), now(), 6);
+SELECT b.division, ARRAY(SELECT jsonb_object_keys(b.blocked)) AS blocked,
+	ARRAY(SELECT jsonb_object_keys(b.closed)) AS closed, s.light,
+	regexp_replace(s.what, 'until .*\d\d:\d\d', 'until HH:MI') AS what, s.next_step
+FROM exact.budget AS b
+JOIN exact.status AS s USING (division)
+WHERE b.division IN (9000010, 9000017)
+ORDER BY 1;
+DELETE FROM exact.rate_limit WHERE division IN (9000010, 9000017);
 SELECT result, rule, finding, fix
 FROM exact.check()
 WHERE rule IN ('app closed', 'app fresh', 'app shop', 'secret of workspace pond',

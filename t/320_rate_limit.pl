@@ -83,8 +83,11 @@ add_errors($first, 'items', $minutes, (404) x 5, 400);
 restart_fetcher();
 my $since = others_go_on('six errors before the restart', $first, 'glaccount');
 is(calls($since, $first, 'items'), 0, 'the endpoint of six errors waits after a restart');
+is(budget($first, "(closed ->> '$paths{items}')::timestamptz - now() BETWEEN '5 min' AND '10 min' AND blocked IS NULL"),
+	't', 'exact.budget shows until when');
 one("SELECT exact.resume($first)");
 wait_until('it is read after resume()', sub { calls($since, $first, 'items') });
+wait_until('nothing is closed any more', sub { budget($first, 'closed IS NULL') eq 't' });
 restart_fetcher();
 $since = $exact->last_call;
 is($exact->sync($node, 'postgres'), 'done', 'what resume() forgave stays forgiven over a restart');

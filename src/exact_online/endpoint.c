@@ -121,14 +121,22 @@ exact_endpoint_end(int division, const char *resource)
 	endpoint_of(division, resource)->pending--;
 }
 
+/* The first of the errors that close it, for an hour from then; 0: it is not closed. */
+static TimestampTz
+closed_by_errors(const Endpoint *e)
+{
+	TimestampTz at = latest_error(e, ERRORS_PER_HOUR, e->forgiven_at);
+
+	return at != 0 ? at : latest_error(e, ERRORS_AT_MOST, 0);
+}
+
 /* Errors keep it closed until then; 0: they do not. Calls on the way may be errors, too. */
 static TimestampTz
 errors_until(const Endpoint *e)
 {
-	TimestampTz at;
+	TimestampTz at = closed_by_errors(e);
 
-	if ((at = latest_error(e, ERRORS_PER_HOUR, e->forgiven_at)) != 0 ||
-		(at = latest_error(e, ERRORS_AT_MOST, 0)) != 0)
+	if (at != 0)
 		return at + USECS_PER_HOUR;
 	if (e->pending > 0 && latest_error(e, Max(ERRORS_AT_MOST - e->pending, 1), 0) != 0)
 		return GetCurrentTimestamp() + CALL_WAIT;
@@ -227,14 +235,28 @@ exact_endpoint_forgive(int division)
 	}
 }
 
+static void
+save(Endpoint *e)
+{
+	ExactRateLimit limit = e->block;
+	TimestampTz closed = limit.times == 0 ? closed_by_errors(e) : 0;
+
+	if (closed != 0)
+	{
+		limit.reading = "errors";
+		limit.since = closed;
+		limit.until = closed + USECS_PER_HOUR;
+		limit.times = ERRORS_PER_HOUR;
+	}
+	if (limit.times > 0 || e->stored)
+		exact_rate_limit_store(e->key.division, e->key.resource, &limit);
+	e->stored = limit.times > 0;
+}
+
 void
 exact_endpoint_save(int division, const char *resource)
 {
-	Endpoint   *e = endpoint_of(division, resource);
-
-	if (e->block.times > 0 || e->stored)
-		exact_rate_limit_store(division, e->key.resource, &e->block);
-	e->stored = e->block.times > 0;
+	save(endpoint_of(division, resource));
 }
 
 /* What is left of the blocks of before a restart */
@@ -242,7 +264,7 @@ static void
 load_blocks(void)
 {
 	static const char sql[] =
-		"SELECT division, resource, since, until, times"
+		"SELECT division, resource, since, until, times, reading = 'endpoint'"
 		" FROM exact.rate_limit"
 		" WHERE resource <> ''";
 	uint64		n = exact_sql(sql, 0, NULL);
@@ -251,12 +273,28 @@ load_blocks(void)
 	{
 		Endpoint   *e = endpoint_of((int) exact_cell_int8(i, 1, 0), exact_cell_text(i, 2));
 
+		e->stored = true;
+		if (!exact_cell_bool(i, 6, false))
+			continue;			/* its errors are in exact.api_call */
 		e->block.reading = "endpoint";
 		e->block.since = exact_cell_time(i, 3, 0);
 		e->block.until = exact_cell_time(i, 4, 0);
 		e->block.times = (int) exact_cell_int8(i, 5, 0);
-		e->stored = true;
 	}
+}
+
+/* What the errors of the last hour close, or close no more */
+static void
+save_all(void)
+{
+	HASH_SEQ_STATUS seq;
+	Endpoint   *e;
+
+	if (endpoints == NULL)
+		return;
+	hash_seq_init(&seq, endpoints);
+	while ((e = hash_seq_search(&seq)) != NULL)
+		save(e);
 }
 
 /* The errors of the last hour, and which of them an operator's resume() has forgiven */
@@ -281,4 +319,5 @@ exact_endpoint_load(void)
 		endpoint_of(division, resource)->forgiven_at = exact_cell_time(i, 4, 0);
 	}
 	load_blocks();
+	save_all();
 }
