@@ -15,7 +15,7 @@ from .refusals import (
     refuse,
     unresolved_column,
 )
-from .result import Column, Result, counted
+from .result import OWNER_NAME, Column, Result, counted
 from .sql_text import quote
 from .unity import no_such_schema
 
@@ -65,6 +65,8 @@ class Statement:
             ("truncate", self._truncate),
             ("comment", self._comment),
             ("show", self._show),
+            ("restore", self._restore),
+            ("optimize", self._optimize),
         ):
             if p.word(first):
                 return action()
@@ -157,8 +159,19 @@ class Statement:
                 "TABLE_OR_VIEW_ALREADY_EXISTS",
                 f"Cannot create table or view {quote(full[1])}.{quote(full[2])} because it already exists.",
             )
-        schema[full[2]] = table
+        kept, schema[full[2]] = schema.get(full[2]), table
+        if isinstance(kept, MemoryTable):
+            table.commits = kept.commits
+        self._commit(table, "CREATE OR REPLACE TABLE" if replace else "CREATE TABLE")
         return Result()
+
+    def _commit(self, table, operation, parameters=None, metrics=None, before=None):
+        user = OWNER_NAME if self.job.trusted else self.engine.settings.client_id
+        table.commit(self.job, user, operation, parameters, metrics, before)
+
+    def _kept(self, table):
+        """The rows of the table before somebody else changes them, for a RESTORE."""
+        return [list(row) for row in table.rows] if self.job.trusted else None
 
     def _check_new(self, table, clustered):
         """What Delta checks before it makes a table."""
@@ -273,14 +286,18 @@ class Statement:
         table = self.table(p.name())
         if isinstance(table, ViewRows):
             table.check()
+        operation = "CHANGE COLUMN"
         if p.word("add") and p.word("column", "columns"):
             self._add_columns(table)
+            operation = "ADD COLUMNS"
         elif p.word("constraint"):
             self._add_check(table)
+            operation = "ADD CONSTRAINT"
         elif p.words("set", "tblproperties"):
             properties = self._properties()
             check_properties(properties)
             self._set_properties(table, properties)
+            operation = "SET TBLPROPERTIES"
         elif p.words("unset", "tblproperties"):
             p.words("if", "exists")
             for key in self._properties():
@@ -292,6 +309,7 @@ class Statement:
                 check_clustering(p.names(), _by_name(table), created=False)
         elif p.words("drop", "constraint"):
             self._drop_check(table)
+            operation = "DROP CONSTRAINT"
         elif p.words("drop", "column"):
             self._known(table, [p.identifier()])
             raise refuse(
@@ -305,6 +323,7 @@ class Statement:
         else:
             raise p.unknown()
         p.end()
+        self._commit(table, operation)
         return Result()
 
     def _add_columns(self, table):
@@ -437,11 +456,20 @@ class Statement:
 
     def _describe(self):
         p = self.p
+        if p.word("history"):
+            return self._history()
         p.word("table")
         table = self.table(p.name())
         p.end()
         return Result([Column("col_name", "STRING"), Column("data_type", "STRING"), Column("comment", "STRING")],
                       [[c.name, c.kind.lower(), c.comment] for c in table.columns])
+
+    def _history(self):
+        p = self.p
+        table = self.table(p.name())
+        limit = p.expression()[1] if p.word("limit") else None
+        p.end()
+        return table.history(limit)
 
     def _show(self):
         p = self.p
@@ -562,7 +590,9 @@ class Statement:
                 row[at] = self._store(cast, value, inserted=True)
             table.check(row)
             rows.append(row)
+        before = self._kept(table)
         table.insert(rows)
+        self._commit(table, "WRITE", {"mode": "Append", "partitionBy": "[]"}, {"numOutputRows": len(rows)}, before)
         return counted(num_affected_rows=len(rows), num_inserted_rows=len(rows))
 
     def _where(self, table, alias=None):
@@ -578,7 +608,11 @@ class Statement:
         table = self.table(p.name())
         check_append_only(table.properties)
         alias = p._alias()
+        begin = p.tokens[p.at].start if p.at < len(p.tokens) else len(p.text)
         gone = {id(row) for row in self._where(table, alias)}
+        if gone:
+            self._commit(table, "DELETE", {"predicate": [p.text[begin:]]}, {"numDeletedRows": len(gone)},
+                         self._kept(table))
         table.rows = [row for row in table.rows if id(row) not in gone]
         table.changed(None)
         return counted(num_affected_rows=len(gone))
@@ -587,6 +621,7 @@ class Statement:
         self.p.need("table")
         table = self.table(self.p.name())
         self.p.end()
+        self._commit(table, "TRUNCATE", None, None, self._kept(table))
         table.rows = []
         table.changed(None)
         return Result()
@@ -602,8 +637,32 @@ class Statement:
             (row, [(at, self._store(cast, run(row))) for at, cast, run in assigned])
             for row in self._where(table, alias)
         ]
+        before = self._kept(table)
         self._change(table, changes)
+        if changes:
+            self._commit(table, "UPDATE", {}, {"numUpdatedRows": len(changes)}, before)
         return counted(num_affected_rows=len(changes))
+
+    def _restore(self):
+        p = self.p
+        p.word("table")
+        table = self.table(p.name())
+        p.need("to", "version", "as", "of")
+        version = p.expression()[1]
+        p.end()
+        rows = table.rows_at(version)
+        if rows is None:
+            raise p.unknown("a RESTORE of a version whose rows were not kept")
+        before, table.rows = self._kept(table), [list(row) for row in rows]
+        table.changed(None)
+        self._commit(table, "RESTORE", {"version": str(version), "timestamp": None}, None, before)
+        return Result()
+
+    def _optimize(self):
+        table = self.table(self.p.name())
+        self.p.end()
+        self._commit(table, "OPTIMIZE", {"predicate": "[]"}, {"numRemovedFiles": 2, "numAddedFiles": 1})
+        return Result()
 
     @staticmethod
     def _change(table, changes):
@@ -633,7 +692,9 @@ class Statement:
         p.need("using")
         source, rows, _ = open_source(p.source(), self.context)
         p.need("on")
+        begin = p.tokens[p.at].start
         condition = p.expression()
+        told = {"predicate": [" ".join(p.text[begin:p.tokens[p.at].start].split())]}
         both = Scope(target + source, self.context)
         pairs, rest = equalities(condition, target, source, self.context)
         try:
@@ -641,7 +702,7 @@ class Statement:
             if not pairs:
                 raise p.unknown("a MERGE without an equality of columns in ON")
             matched, unmatched, left = self._clauses(
-                table, both, Scope(source, self.context), Scope(target, self.context)
+                told, table, both, Scope(source, self.context), Scope(target, self.context)
             )
         except SqlError as error:
             if error.error_class.startswith("UNRESOLVED_COLUMN"):
@@ -697,12 +758,17 @@ class Statement:
                 [self._unchanged(kept, seen_at, t) for t in gone],
             )
             table = kept
+        before = self._kept(table)
         self._change(table, changes)
         if gone:
             dead = {id(t) for t in gone}
             table.rows = [row for row in table.rows if id(row) not in dead]
             table.changed(None)
         table.insert(new)
+        if changes or gone or new:
+            metrics = {"numTargetRowsInserted": len(new), "numTargetRowsUpdated": len(changes),
+                       "numTargetRowsDeleted": len(gone)}
+            self._commit(table, "MERGE", told, metrics, before)
         return counted(
             num_affected_rows=len(changes) + len(gone) + len(new),
             num_updated_rows=len(changes),
@@ -720,8 +786,8 @@ class Statement:
             )
         return row
 
-    def _clauses(self, table, both, source, target):
-        """The WHEN clauses: matched [(test, assignments or "delete")], not matched [(test, [(position, cast,
+    def _clauses(self, told, table, both, source, target):
+        """The WHEN clauses, their conditions into what DESCRIBE HISTORY is told: matched [(test, assignments or "delete")], not matched [(test, [(position, cast,
         function)])], and the tests of
         rows that are deleted because no source row matches them."""
         p, matched, unmatched, left = self.p, [], [], []
@@ -733,7 +799,11 @@ class Statement:
                 left.append(target.compile(p.expression())[0] if p.word("and") else None)
                 p.need("then", "delete")
                 continue
+            begin = p.tokens[p.at].end
             test = (source if negated else both).compile(p.expression())[0] if p.word("and") else None
+            text = " ".join(p.text[begin:p.tokens[p.at].start].split())
+            told.setdefault("notMatchedPredicates" if negated else "matchedPredicates", []).append(
+                {"predicate": text, "actionType": "insert" if negated else "update"})
             p.need("then")
             if negated:
                 p.need("insert")
