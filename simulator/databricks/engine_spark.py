@@ -202,7 +202,7 @@ class SparkEngine:
         """Who made the versions after `first`, by which statement: open source does not say."""
         user = OWNER_NAME if job.trusted else self.settings.client_id
         known = self._commits.setdefault(self._location(job.targets[0]), {})
-        known.update({v: (user, job.id) for v in range(first + 1, self._version(job.targets[0]) + 1)})
+        known.update(dict.fromkeys(range(first + 1, self._version(job.targets[0]) + 1), (user, job.id)))
 
     def _location_of(self, job, uses):
         return self._location(self.unity.resolve(uses.reads[0], job.catalog, job.schema))

@@ -5,6 +5,7 @@ from .memory_eval import Context, Scope, columns_of, equalities, lookup, open_so
 from .memory_parse import Parser
 from .memory_table import MemoryColumn, MemoryTable, MemoryView, ViewRows
 from .memory_types import BadValue, caster, normal_type, session, to_cell
+from .memory_versions import Versions
 from .refusals import (
     check_append_only,
     check_clustering,
@@ -15,7 +16,7 @@ from .refusals import (
     refuse,
     unresolved_column,
 )
-from .result import OWNER_NAME, Column, Result, counted
+from .result import Column, Result, counted
 from .sql_text import quote
 from .unity import no_such_schema
 
@@ -30,7 +31,7 @@ def _by_name(table):
     return {c.name.lower(): (c.name, c.kind) for c in table.columns}
 
 
-class Statement:
+class Statement(Versions):
     """One statement being executed."""
 
     def __init__(self, engine, job, text, tokens):
@@ -164,14 +165,6 @@ class Statement:
             table.commits = kept.commits
         self._commit(table, "CREATE OR REPLACE TABLE" if replace else "CREATE TABLE")
         return Result()
-
-    def _commit(self, table, operation, parameters=None, metrics=None, before=None):
-        user = OWNER_NAME if self.job.trusted else self.engine.settings.client_id
-        table.commit(self.job, user, operation, parameters, metrics, before)
-
-    def _kept(self, table):
-        """The rows of the table before somebody else changes them, for a RESTORE."""
-        return [list(row) for row in table.rows] if self.job.trusted else None
 
     def _check_new(self, table, clustered):
         """What Delta checks before it makes a table."""
@@ -464,13 +457,6 @@ class Statement:
         return Result([Column("col_name", "STRING"), Column("data_type", "STRING"), Column("comment", "STRING")],
                       [[c.name, c.kind.lower(), c.comment] for c in table.columns])
 
-    def _history(self):
-        p = self.p
-        table = self.table(p.name())
-        limit = p.expression()[1] if p.word("limit") else None
-        p.end()
-        return table.history(limit)
-
     def _show(self):
         p = self.p
         if p.word("tblproperties"):
@@ -643,27 +629,6 @@ class Statement:
             self._commit(table, "UPDATE", {}, {"numUpdatedRows": len(changes)}, before)
         return counted(num_affected_rows=len(changes))
 
-    def _restore(self):
-        p = self.p
-        p.word("table")
-        table = self.table(p.name())
-        p.need("to", "version", "as", "of")
-        version = p.expression()[1]
-        p.end()
-        rows = table.rows_at(version)
-        if rows is None:
-            raise p.unknown("a RESTORE of a version whose rows were not kept")
-        before, table.rows = self._kept(table), [list(row) for row in rows]
-        table.changed(None)
-        self._commit(table, "RESTORE", {"version": str(version), "timestamp": None}, None, before)
-        return Result()
-
-    def _optimize(self):
-        table = self.table(self.p.name())
-        self.p.end()
-        self._commit(table, "OPTIMIZE", {"predicate": "[]"}, {"numRemovedFiles": 2, "numAddedFiles": 1})
-        return Result()
-
     @staticmethod
     def _change(table, changes):
         """Applies [(row, [(position, value)])] after checking all of them."""
@@ -787,9 +752,9 @@ class Statement:
         return row
 
     def _clauses(self, told, table, both, source, target):
-        """The WHEN clauses, their conditions into what DESCRIBE HISTORY is told: matched [(test, assignments or "delete")], not matched [(test, [(position, cast,
-        function)])], and the tests of
-        rows that are deleted because no source row matches them."""
+        """The WHEN clauses: matched [(test, assignments or "delete")], not matched [(test, [(position, cast,
+        function)])], and the tests of rows that are deleted because no source row matches them. Their conditions
+        go into `told`, for DESCRIBE HISTORY."""
         p, matched, unmatched, left = self.p, [], [], []
         while p.word("when"):
             negated = p.word("not")
