@@ -15,6 +15,12 @@ CREATE TABLE exact.target_state (
 	attempts int NOT NULL DEFAULT 0,
 	next_attempt_at timestamptz,
 	compared_epoch int,
+	current_version bigint DEFAULT -1,
+	history_version bigint DEFAULT -1,
+	lost boolean NOT NULL DEFAULT false,
+	rewrite_below bigint,
+	note text,
+	note_step text,
 	PRIMARY KEY (workspace, entity)
 );
 COMMENT ON TABLE exact.target_state IS 'State of the Delta tables of each entity and workspace';
@@ -35,6 +41,19 @@ COMMENT ON COLUMN exact.target_state.next_attempt_at IS 'When the hub tries agai
 COMMENT ON COLUMN exact.target_state.compared_epoch
 	IS 'Epoch for which it was last asked what the table holds that this database does not '
 		'know; null: never';
+COMMENT ON COLUMN exact.target_state.current_version
+	IS 'Version of table_name whose operations, and those before it, were looked at; '
+		'-1: none yet; null: the next look begins with what is there then';
+COMMENT ON COLUMN exact.target_state.history_version IS 'The same of history_name';
+COMMENT ON COLUMN exact.target_state.lost
+	IS 'The tables do not hold what was delivered any more: '
+		'once deliveries are not paused, all of it goes again';
+COMMENT ON COLUMN exact.target_state.rewrite_below
+	IS 'Versions of batches below this one are written over what the tables hold of them; '
+		'null: nothing went again yet';
+COMMENT ON COLUMN exact.target_state.note
+	IS 'What the last look at the operations found that does not pause deliveries; null: nothing';
+COMMENT ON COLUMN exact.target_state.note_step IS 'What to do about it';
 REVOKE ALL ON TABLE exact.target_state FROM PUBLIC;
 GRANT SELECT ON TABLE exact.target_state TO exact_reader;
 GRANT SELECT, INSERT, UPDATE ON TABLE exact.target_state TO exact_worker;

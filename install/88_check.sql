@@ -255,6 +255,12 @@ BEGIN
 		WHERE t.paused_since IS NULL AND t.reason IS NOT NULL AND t.next_step IS NOT NULL
 		ORDER BY t.workspace, t.entity;
 	RETURN QUERY
+		SELECT 'warn', 'table ' || coalesce(t.table_name, t.workspace || '.' || t.entity), t.note,
+			t.note_step
+		FROM exact.target_state AS t
+		WHERE t.note IS NOT NULL
+		ORDER BY t.workspace, t.entity;
+	RETURN QUERY
 		SELECT 'fail', 'names of Delta tables',
 			format('%s are both the table %s', string_agg(n.entity, ' and '), n.name),
 			'choose another target_table in exact.entity'

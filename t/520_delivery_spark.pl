@@ -185,6 +185,8 @@ is(row('costcenter', 'n')->{description}, 'back', 'a dropped column was added ag
 my $theirs = $node->safe_psql('postgres', 'SELECT max(seq_max) + 5 FROM exact.batch');
 control($simulator, 'POST', 'sql', { statement => "INSERT INTO main.exact.costcenter (`_division`, `_key`, `_seq`, "
 	. "`_op`, `_deleted`) VALUES (1, 'theirs', $theirs, 'I', false)" });
+my $changed = { statement => "UPDATE main.exact.purchaseorders SET Description = 'other'" };
+control($simulator, 'POST', 'sql', $changed);
 $node->safe_psql('postgres', 'SELECT exact.fence()');
 stage($node, 1, 'costcenter', [ 'U', 'n', { ID => 'n', Code => 'n2' } ]);
 wait_until('costcenter is delivered',
@@ -195,6 +197,17 @@ is(join(' ', sort map { "$_->{division}:$_->{epoch}" } databricks_rows($simulato
 	'which exact_hub names');
 is($node->safe_psql('postgres', "SELECT key || ' ' || seq FROM exact.record WHERE hash IS NULL AND seq > 0"),
 	"theirs $theirs", 'the record of another copy is unknown, to be read again');
+
+# what an owner did to a table meanwhile: by the operations that Delta lists, the hub's own among them
+stage($node, 1, 'purchaseorders', [ 'U', '7A31C0DE-0000-4000-8000-00000000ABCD', $text ]);
+wait_until('purchaseorders is paused', sub { target('paused_since IS NOT NULL', 'purchaseorders') eq 't' }, 180);
+like(target('reason', 'purchaseorders'),
+	qr/^table main\.exact\.purchaseorders was changed .*: UPDATE by owner\@example\.com in version \d+ at 20/,
+	'an UPDATE of somebody else');
+$node->safe_psql('postgres', "SELECT exact.resume(1, 'purchaseorders')");
+wait_delivered($node, 180);
+is(row('purchaseorders', '7a31c0de-0000-4000-8000-00000000abcd')->{description}, $odd, 'which resume() writes over');
+is(target('note IS NULL', 'costcenter'), 'f', 'what another copy wrote into a dimension is told');
 
 # another copy takes over: the MERGE is refused and writes nothing
 control($simulator, 'POST', 'sql', { statement => "UPDATE main.exact.exact_hub SET epoch = 9, claim = 'theirs' "

@@ -153,6 +153,8 @@ test_tables(StringInfo out)
 		   "'exact.installation' = 'i1')");
 	exact_merge_sql_describe(out, &target, EXACT_TABLE_HISTORY);
 	expect("describe", out, "DESCRIBE TABLE `main`.`exact`.`orders_history`");
+	exact_merge_sql_operations(out, &target, EXACT_TABLE_HISTORY, 9);
+	expect("operations", out, "DESCRIBE HISTORY `main`.`exact`.`orders_history` LIMIT 9");
 	exact_merge_sql_properties(out, &target, EXACT_TABLE_CURRENT);
 	expect("properties", out, "SHOW TBLPROPERTIES `main`.`exact`.`orders`");
 	exact_delta_sql_mark(out, &hub, "purchaseorders", "history", "12.1-14.40");

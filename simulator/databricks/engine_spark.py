@@ -17,7 +17,7 @@ from pathlib import Path
 from .engine import Table, TableColumn
 from .errors import Canceled, SqlError
 from .refusals import refuse, state_of
-from .result import Column, Result, counted, timestamp_cell
+from .result import OWNER_NAME, Column, Result, counted, timestamp_cell, told_by_service
 from .sql_rewrite import Rewriter
 from .sql_text import find_uses, quote, tokenize
 
@@ -60,6 +60,7 @@ class SparkEngine:
         self.settings = settings
         self.unity, self.data, self.jars, self.heap, self.cores = unity, Path(data), jars, heap, cores
         self._canceled = set()
+        self._commits = {}  # directory of a table -> {version: (user, statement id)}
         self._delta_errors = {}
         self._starting = False
 
@@ -168,7 +169,8 @@ class SparkEngine:
         try:
             self.spark.sparkContext.setJobGroup(job.id, job.id, True)
             session = self._session(job)
-            before = self._version(job.targets[0]) if only and only.kind == "insert" and job.targets else None
+            first = self._version(job.targets[0]) if only and job.targets else None
+            before = first if only and only.kind == "insert" else None
             if job.snapshot and only and only.kind in ("merge", "update", "delete"):
                 text = self._beside(session, job, text)
             try:
@@ -182,6 +184,10 @@ class SparkEngine:
             if before is not None and not result.columns:
                 inserted = self._inserted(job.targets[0], before)
                 result = counted(num_affected_rows=inserted, num_inserted_rows=inserted)
+            if first is not None:
+                self._note_commits(job, first)
+            if only and only.verb in ("describe", "desc") and job.tokens[1].is_word("history"):
+                result = told_by_service(result, self._commits.get(self._location_of(job, only), {}))
         except Exception as error:
             raise self._translate(error, job) from None
         finally:
@@ -191,6 +197,15 @@ class SparkEngine:
             if table not in existed:
                 self.unity.remember(table, constraints)
         return result
+
+    def _note_commits(self, job, first):
+        """Who made the versions after `first`, by which statement: open source does not say."""
+        user = OWNER_NAME if job.trusted else self.settings.client_id
+        known = self._commits.setdefault(self._location(job.targets[0]), {})
+        known.update(dict.fromkeys(range(first + 1, self._version(job.targets[0]) + 1), (user, job.id)))
+
+    def _location_of(self, job, uses):
+        return self._location(self.unity.resolve(uses.reads[0], job.catalog, job.schema))
 
     # Writers of one table at once, as with row-level concurrency: open source isolates by table, so a statement that
     # began before another one

@@ -5,6 +5,7 @@ from .memory_eval import Context, Scope, columns_of, equalities, lookup, open_so
 from .memory_parse import Parser
 from .memory_table import MemoryColumn, MemoryTable, MemoryView, ViewRows
 from .memory_types import BadValue, caster, normal_type, session, to_cell
+from .memory_versions import Versions
 from .refusals import (
     check_append_only,
     check_clustering,
@@ -30,7 +31,7 @@ def _by_name(table):
     return {c.name.lower(): (c.name, c.kind) for c in table.columns}
 
 
-class Statement:
+class Statement(Versions):
     """One statement being executed."""
 
     def __init__(self, engine, job, text, tokens):
@@ -65,6 +66,8 @@ class Statement:
             ("truncate", self._truncate),
             ("comment", self._comment),
             ("show", self._show),
+            ("restore", self._restore),
+            ("optimize", self._optimize),
         ):
             if p.word(first):
                 return action()
@@ -157,7 +160,10 @@ class Statement:
                 "TABLE_OR_VIEW_ALREADY_EXISTS",
                 f"Cannot create table or view {quote(full[1])}.{quote(full[2])} because it already exists.",
             )
-        schema[full[2]] = table
+        kept, schema[full[2]] = schema.get(full[2]), table
+        if isinstance(kept, MemoryTable):
+            table.commits = kept.commits
+        self._commit(table, "CREATE OR REPLACE TABLE" if replace else "CREATE TABLE")
         return Result()
 
     def _check_new(self, table, clustered):
@@ -273,14 +279,18 @@ class Statement:
         table = self.table(p.name())
         if isinstance(table, ViewRows):
             table.check()
+        operation = "CHANGE COLUMN"
         if p.word("add") and p.word("column", "columns"):
             self._add_columns(table)
+            operation = "ADD COLUMNS"
         elif p.word("constraint"):
             self._add_check(table)
+            operation = "ADD CONSTRAINT"
         elif p.words("set", "tblproperties"):
             properties = self._properties()
             check_properties(properties)
             self._set_properties(table, properties)
+            operation = "SET TBLPROPERTIES"
         elif p.words("unset", "tblproperties"):
             p.words("if", "exists")
             for key in self._properties():
@@ -292,6 +302,7 @@ class Statement:
                 check_clustering(p.names(), _by_name(table), created=False)
         elif p.words("drop", "constraint"):
             self._drop_check(table)
+            operation = "DROP CONSTRAINT"
         elif p.words("drop", "column"):
             self._known(table, [p.identifier()])
             raise refuse(
@@ -305,6 +316,7 @@ class Statement:
         else:
             raise p.unknown()
         p.end()
+        self._commit(table, operation)
         return Result()
 
     def _add_columns(self, table):
@@ -437,6 +449,8 @@ class Statement:
 
     def _describe(self):
         p = self.p
+        if p.word("history"):
+            return self._history()
         p.word("table")
         table = self.table(p.name())
         p.end()
@@ -562,7 +576,9 @@ class Statement:
                 row[at] = self._store(cast, value, inserted=True)
             table.check(row)
             rows.append(row)
+        before = self._kept(table)
         table.insert(rows)
+        self._commit(table, "WRITE", {"mode": "Append", "partitionBy": "[]"}, {"numOutputRows": len(rows)}, before)
         return counted(num_affected_rows=len(rows), num_inserted_rows=len(rows))
 
     def _where(self, table, alias=None):
@@ -578,7 +594,11 @@ class Statement:
         table = self.table(p.name())
         check_append_only(table.properties)
         alias = p._alias()
+        begin = p.tokens[p.at].start if p.at < len(p.tokens) else len(p.text)
         gone = {id(row) for row in self._where(table, alias)}
+        if gone:
+            self._commit(table, "DELETE", {"predicate": [p.text[begin:]]}, {"numDeletedRows": len(gone)},
+                         self._kept(table))
         table.rows = [row for row in table.rows if id(row) not in gone]
         table.changed(None)
         return counted(num_affected_rows=len(gone))
@@ -587,6 +607,7 @@ class Statement:
         self.p.need("table")
         table = self.table(self.p.name())
         self.p.end()
+        self._commit(table, "TRUNCATE", None, None, self._kept(table))
         table.rows = []
         table.changed(None)
         return Result()
@@ -602,7 +623,10 @@ class Statement:
             (row, [(at, self._store(cast, run(row))) for at, cast, run in assigned])
             for row in self._where(table, alias)
         ]
+        before = self._kept(table)
         self._change(table, changes)
+        if changes:
+            self._commit(table, "UPDATE", {}, {"numUpdatedRows": len(changes)}, before)
         return counted(num_affected_rows=len(changes))
 
     @staticmethod
@@ -633,7 +657,9 @@ class Statement:
         p.need("using")
         source, rows, _ = open_source(p.source(), self.context)
         p.need("on")
+        begin = p.tokens[p.at].start
         condition = p.expression()
+        told = {"predicate": [" ".join(p.text[begin:p.tokens[p.at].start].split())]}
         both = Scope(target + source, self.context)
         pairs, rest = equalities(condition, target, source, self.context)
         try:
@@ -641,7 +667,7 @@ class Statement:
             if not pairs:
                 raise p.unknown("a MERGE without an equality of columns in ON")
             matched, unmatched, left = self._clauses(
-                table, both, Scope(source, self.context), Scope(target, self.context)
+                told, table, both, Scope(source, self.context), Scope(target, self.context)
             )
         except SqlError as error:
             if error.error_class.startswith("UNRESOLVED_COLUMN"):
@@ -697,12 +723,17 @@ class Statement:
                 [self._unchanged(kept, seen_at, t) for t in gone],
             )
             table = kept
+        before = self._kept(table)
         self._change(table, changes)
         if gone:
             dead = {id(t) for t in gone}
             table.rows = [row for row in table.rows if id(row) not in dead]
             table.changed(None)
         table.insert(new)
+        if changes or gone or new:
+            metrics = {"numTargetRowsInserted": len(new), "numTargetRowsUpdated": len(changes),
+                       "numTargetRowsDeleted": len(gone)}
+            self._commit(table, "MERGE", told, metrics, before)
         return counted(
             num_affected_rows=len(changes) + len(gone) + len(new),
             num_updated_rows=len(changes),
@@ -720,10 +751,10 @@ class Statement:
             )
         return row
 
-    def _clauses(self, table, both, source, target):
+    def _clauses(self, told, table, both, source, target):
         """The WHEN clauses: matched [(test, assignments or "delete")], not matched [(test, [(position, cast,
-        function)])], and the tests of
-        rows that are deleted because no source row matches them."""
+        function)])], and the tests of rows that are deleted because no source row matches them. Their conditions
+        go into `told`, for DESCRIBE HISTORY."""
         p, matched, unmatched, left = self.p, [], [], []
         while p.word("when"):
             negated = p.word("not")
@@ -733,7 +764,11 @@ class Statement:
                 left.append(target.compile(p.expression())[0] if p.word("and") else None)
                 p.need("then", "delete")
                 continue
+            begin = p.tokens[p.at].end
             test = (source if negated else both).compile(p.expression())[0] if p.word("and") else None
+            text = " ".join(p.text[begin:p.tokens[p.at].start].split())
+            told.setdefault("notMatchedPredicates" if negated else "matchedPredicates", []).append(
+                {"predicate": text, "actionType": "insert" if negated else "update"})
             p.need("then")
             if negated:
                 p.need("insert")

@@ -1,11 +1,13 @@
 """Tables of the engine-free mode: rows in lists, indexes made when first asked for."""
 
 import bisect
+import json
 import re
 from dataclasses import dataclass
 
 from .memory_types import to_text
 from .refusals import refuse
+from .result import Column, Result, history_columns, history_row
 
 
 @dataclass
@@ -23,7 +25,24 @@ class MemoryTable:
         self.full, self.columns, self.rows = full, columns, []
         self.properties, self.comment = {}, None
         self.checks = {}  # name of a CHECK constraint -> (text, function of a row)
+        self.commits = []  # (version, rows before it or None, row of DESCRIBE HISTORY), the oldest first
         self._hashes, self._sorted = {}, {}
+
+    def commit(self, job, user, operation, parameters=None, metrics=None, before=None):
+        """A new version. `before`: the rows that a RESTORE of the version before it brings back."""
+        version = self.commits[-1][0] + 1 if self.commits else 0
+        texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in (parameters or {}).items()}
+        counts = {k: str(v) for k, v in (metrics or {}).items()}
+        self.commits.append((version, before, history_row(version, job, user, operation, texts, counts)))
+
+    def rows_at(self, version):
+        """The rows as they were at `version`; None when they were not kept."""
+        return next((before for at, before, _ in self.commits if at == version + 1), None)
+
+    def history(self, limit):
+        """The answer of DESCRIBE HISTORY: the newest version first."""
+        rows = [list(row) for _, _, row in reversed(self.commits)]
+        return Result([Column(*c) for c in history_columns()], rows[:limit])
 
     def position(self, name):
         return next((i for i, c in enumerate(self.columns) if c.name.lower() == name.lower()), None)

@@ -1,7 +1,8 @@
 """The result of a statement: rows as the Statement Execution API carries them, every cell a string or null."""
 
+import json
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 
 
 @dataclass
@@ -141,3 +142,51 @@ def timestamp_cell(moment, zone):
     text = f"{moment.year:04d}{moment.strftime('-%m-%dT%H:%M:%S')}"
     fraction = f"{moment.microsecond:06d}".rstrip("0").ljust(3, "0")
     return f"{text}.{fraction}{offset}"
+
+
+OWNER_NAME = "owner@example.com"  # who runs what POST /_control/sql is given
+
+# The columns of DESCRIBE HISTORY, in the order of open source, with the statement's id that the service adds.
+_HISTORY = (
+    ("version", "BIGINT"),
+    ("timestamp", "TIMESTAMP"),
+    ("userId", "STRING"),
+    ("userName", "STRING"),
+    ("operation", "STRING"),
+    ("operationParameters", "MAP<STRING, STRING>"),
+    ("job", "STRUCT<jobId: STRING, jobName: STRING, jobRunId: STRING, runId: STRING, jobOwnerId: STRING, "
+            "triggerType: STRING>"),
+    ("notebook", "STRUCT<notebookId: STRING>"),
+    ("queryHistoryStatementId", "STRING"),
+    ("clusterId", "STRING"),
+    ("readVersion", "BIGINT"),
+    ("isolationLevel", "STRING"),
+    ("isBlindAppend", "BOOLEAN"),
+    ("operationMetrics", "MAP<STRING, STRING>"),
+    ("userMetadata", "STRING"),
+    ("engineInfo", "STRING"),
+)
+
+
+def history_columns():
+    return _HISTORY
+
+
+def history_row(version, job, user, operation, parameters, metrics):
+    """A row of DESCRIBE HISTORY of an engine that has no log of its own."""
+    now = timestamp_cell(datetime.now(UTC).replace(tzinfo=None), UTC)
+    compact = (",", ":")
+    return [str(version), now, user, user, operation, json.dumps(parameters, separators=compact), None, None, job.id,
+            None, str(version - 1) if version else None, "WriteSerializable", "false",
+            json.dumps(metrics, separators=compact), None, "engine-free"]
+
+
+def told_by_service(result, known):
+    """A DESCRIBE HISTORY of open source with what only the service tells; known: {version: (user, statement id)}."""
+    at = {column.name: i for i, column in enumerate(result.columns)}
+    rows = []
+    for row in result.rows:
+        user, id = known.get(int(row[at["version"]]), (None, None))
+        told = {"userId": user, "userName": user, "queryHistoryStatementId": id}
+        rows.append([told[name] if name in told else row[at[name]] if name in at else None for name, _ in _HISTORY])
+    return Result([Column(*c) for c in _HISTORY], rows)

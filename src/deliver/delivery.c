@@ -214,6 +214,7 @@ sum_up(ExactDelivery *d)
 		divisions[i] = list_nth_int(d->divisions, i);
 	d->batch.divisions = divisions;
 	d->batch.ndivisions = list_length(d->divisions);
+	d->batch.rewrite = d->range.first_batch < d->plan->rewrite_below;
 	qsort(d->names, d->rows, sizeof(char *), compare_names);
 	for (int i = 0; i < d->rows; i++)
 		if (i == 0 || strcmp(d->names[i], d->names[i - 1]) != 0)
@@ -688,6 +689,7 @@ start_current(ExactDelivery *d)
 {
 	StringInfoData sql;
 
+	d->batch.rewrite &= !d->plan->edited;
 	initStringInfo(&sql);
 	exact_merge_sql_current(&sql, &d->plan->sql, &d->batch, d->keys < d->rows);
 	run(d, EXACT_TABLE_CURRENT, "current", "MERGE into", sql.data, take_current);

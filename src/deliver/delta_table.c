@@ -36,6 +36,7 @@
 #define PAUSE_WORN_OUT_MS 3000000
 #define RECORD_AGAIN_MS 1000
 #define COUNT_AGAIN_MS 86400000
+#define COUNT_AGAIN_DELIVERIES 1000 /* a look at what others did reads as many operations at once */
 
 dlist_head	exact_delta_tables = DLIST_STATIC_INIT(exact_delta_tables);
 
@@ -132,6 +133,8 @@ pause_unit(void *arg)
 	if (table->attempts == 1)
 		exact_audit_paused(names.entity, names.workspace, trouble.fault->message,
 						   trouble.sqlstate);
+	if (table->gone)
+		exact_target_state_lost(names.workspace, names.entity);
 }
 
 /* A lock on the row may keep it out: then what is to be written stays, for the next turn. */
@@ -407,6 +410,7 @@ take_counted(const ExactFault *fault, const char *sqlstate, bool lost, void *arg
 	table->gone = lost;
 	table->counted = fault == NULL;
 	table->counted_at = GetCurrentTimestamp();
+	table->deliveries = 0;
 	if (fault != NULL)
 	{
 		if (is_about_schema(sqlstate))
@@ -427,6 +431,7 @@ settle(ExactDeltaTable *table, const ExactDelivery *delivery)
 	table->rechecked = table->fenced = false;
 	table->attempts = 0;
 	table->last_delivered = GetCurrentTimestamp();
+	table->deliveries++;
 	if (table->counted_at == 0)
 		table->counted_at = table->last_delivered;
 }
@@ -533,14 +538,17 @@ interval_left(const ExactDeltaTable *table, int64 below)
 	return exact_clock_wait_ms(TimestampTzPlusMilliseconds(table->last_delivered, interval));
 }
 
-/* What was delivered is counted once a day; a clock that was set back makes it due. */
+/*
+ * What was delivered is counted once a day and after many deliveries; a clock that was set back
+ * makes it due.
+ */
 static bool
 is_count_due(const ExactDeltaTable *table)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
 	return table->counted_at != 0 &&
-		(table->counted_at > now ||
+		(table->counted_at > now || table->deliveries >= COUNT_AGAIN_DELIVERIES ||
 		 TimestampDifferenceExceeds(table->counted_at, now, COUNT_AGAIN_MS));
 }
 

@@ -36,6 +36,7 @@ typedef struct ExactDeltaTable
 	bool		looked_beyond;
 	bool		counted;		/* they hold all that was delivered; asked anew once a day */
 	TimestampTz counted_at;		/* or, of a process that did not count yet, its start; 0: none */
+	int			deliveries;		/* since then */
 	bool		retry;			/* rows that were put aside are to be tried again */
 	bool		unclaimed;		/* paused because this hub could not claim its divisions */
 	/* a delivery was refused as another hub's, and none was taken since */

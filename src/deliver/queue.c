@@ -20,6 +20,7 @@
 #include "deliver/fence.h"
 #include "deliver/queue.h"
 #include "deliver/workspace.h"
+#include "state/target_state.h"
 #include "worker/unit.h"
 
 #define MAX_UNDER_WAY 8			/* tables */
@@ -102,7 +103,8 @@ states_unit(void *arg)
 	" s.created_at IS NOT NULL,"
 	" NOT EXISTS (SELECT"
 	"  FROM exact.epoch e"
-	"  WHERE e.known_seq IS NOT NULL AND e.epoch > coalesce(s.compared_epoch, 0))"
+	"  WHERE e.known_seq IS NOT NULL AND e.epoch > coalesce(s.compared_epoch, 0)),"
+	" s.lost"
 	" FROM exact.target_state s";
 	StatesReading *reading = arg;
 	uint64		n = exact_sql(sql, 0, NULL);
@@ -114,6 +116,7 @@ states_unit(void *arg)
 		ExactDeltaTable *table = exact_delta_table_get(exact_cell_text(i, 1),
 													   exact_cell_text(i, 2));
 		bool		paused = exact_cell_bool(i, 3, false);
+		bool		lost = exact_cell_bool(i, 9, false);
 
 		if (reading->first)
 		{
@@ -124,9 +127,15 @@ states_unit(void *arg)
 			table->verified_once = exact_cell_bool(i, 7, false);
 			table->counted_at = table->verified_once ? GetCurrentTimestamp() : 0;
 			table->compared = exact_cell_bool(i, 8, false);
+			table->gone = lost;
 		}
-		else if (table->paused && table->pause_recorded && !paused && !table->busy)
+		if (paused || table->busy)
+			continue;
+		if (table->paused ? table->pause_recorded : lost)
+		{
+			table->gone |= lost;
 			resumed = lappend(resumed, table);
+		}
 	}
 	reading->again = false;
 	foreach(cell, resumed)
@@ -136,6 +145,7 @@ states_unit(void *arg)
 		if (!table->gone)
 			continue;
 		exact_delivery_again(table->workspace, table->entity);
+		exact_target_state_goes_again(table->workspace, table->entity);
 		reading->again = true;
 	}
 	foreach(cell, resumed)

@@ -377,20 +377,6 @@ append_insert(StringInfo out, const ExactTarget *target, ExactTable table)
 	pfree(parts);
 }
 
-void
-exact_merge_sql_history(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch)
-{
-	appendStringInfoString(out, "MERGE INTO ");
-	exact_merge_sql_table(out, target, EXACT_TABLE_HISTORY);
-	appendStringInfoString(out, " AS h\nUSING (");
-	append_source(out, target, EXACT_TABLE_HISTORY, batch);
-	appendStringInfo(out, ") AS s\nON h.`_division` = s.`_division` AND h.`_seq` = s.`_seq`"
-					 " AND h.`_key` = s.`_key`"
-					 " AND h.`_seq` BETWEEN " INT64_FORMAT " AND " INT64_FORMAT "\n",
-					 batch->seq_min, batch->seq_max);
-	append_insert(out, target, EXACT_TABLE_HISTORY);
-}
-
 /*
  * The value of a derived column: one that the source left out does not wipe out the known one while
  * its key is the same.
@@ -420,10 +406,10 @@ append_derived(StringInfo out, const ExactColumn *column)
  * readable
  */
 static void
-append_update(StringInfo out, const ExactTarget *target, bool delete)
+append_update(StringInfo out, const ExactTarget *target, ExactTable table, bool delete)
 {
 	int			n;
-	Part	   *parts = list_parts(target, EXACT_TABLE_CURRENT, &n);
+	Part	   *parts = list_parts(target, table, &n);
 	const char *separator = "";
 
 	for (int i = 0; i < n; i++)
@@ -439,7 +425,7 @@ append_update(StringInfo out, const ExactTarget *target, bool delete)
 		appendStringInfoString(out, " = ");
 		if (!is_sent(part))
 			appendStringInfoString(out, made_value(part));
-		else if (part->column != NULL && part->column->derived)
+		else if (table == EXACT_TABLE_CURRENT && part->column != NULL && part->column->derived)
 			append_derived(out, part->column);
 		else
 		{
@@ -449,6 +435,26 @@ append_update(StringInfo out, const ExactTarget *target, bool delete)
 		separator = ", ";
 	}
 	pfree(parts);
+}
+
+void
+exact_merge_sql_history(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch)
+{
+	appendStringInfoString(out, "MERGE INTO ");
+	exact_merge_sql_table(out, target, EXACT_TABLE_HISTORY);
+	appendStringInfoString(out, " AS h\nUSING (");
+	append_source(out, target, EXACT_TABLE_HISTORY, batch);
+	appendStringInfo(out, ") AS s\nON h.`_division` = s.`_division` AND h.`_seq` = s.`_seq`"
+					 " AND h.`_key` = s.`_key`"
+					 " AND h.`_seq` BETWEEN " INT64_FORMAT " AND " INT64_FORMAT "\n",
+					 batch->seq_min, batch->seq_max);
+	if (batch->rewrite)
+	{
+		appendStringInfoString(out, "WHEN MATCHED THEN UPDATE SET ");
+		append_update(out, target, EXACT_TABLE_HISTORY, false);
+		appendStringInfoChar(out, '\n');
+	}
+	append_insert(out, target, EXACT_TABLE_HISTORY);
 }
 
 /*
@@ -511,9 +517,10 @@ exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMe
 					 "\nON t.`_division` = s.`_division` AND t.`_key` = s.`_key`"
 					 "\nWHEN MATCHED AND s.`_seq` > t.`_seq` AND s.`_op` = 'D'%s THEN UPDATE SET ",
 					 repeated ? " AND s.`_versions` = 1" : "");
-	append_update(out, target, true);
-	appendStringInfoString(out, "\nWHEN MATCHED AND s.`_seq` > t.`_seq` THEN UPDATE SET ");
-	append_update(out, target, false);
+	append_update(out, target, EXACT_TABLE_CURRENT, true);
+	appendStringInfo(out, "\nWHEN MATCHED AND s.`_seq` %s t.`_seq` THEN UPDATE SET ",
+					 batch->rewrite ? ">=" : ">");
+	append_update(out, target, EXACT_TABLE_CURRENT, false);
 	appendStringInfoChar(out, '\n');
 	append_insert(out, target, EXACT_TABLE_CURRENT);
 }
@@ -612,6 +619,14 @@ exact_merge_sql_violating(StringInfo out, const ExactTarget *target, ExactTable 
 	appendStringInfo(out, ")\nWHERE NOT coalesce((%s), false)", condition);
 	pfree(schema);
 	pfree(parts);
+}
+
+void
+exact_merge_sql_operations(StringInfo out, const ExactTarget *target, ExactTable table, int limit)
+{
+	appendStringInfoString(out, "DESCRIBE HISTORY ");
+	exact_merge_sql_table(out, target, table);
+	appendStringInfo(out, " LIMIT %d", limit);
 }
 
 void

@@ -56,6 +56,7 @@ typedef struct ExactMergeRows
 	int64		seq_max;
 	const int  *divisions;		/* distinct ones */
 	int			ndivisions;
+	bool		rewrite;		/* what the table holds of these versions is written anew */
 } ExactMergeRows;
 
 /* `catalog`.`schema`.`table`; without quotes for messages */
@@ -119,6 +120,10 @@ extern void exact_merge_sql_unfit(StringInfo out, const ExactTarget *target,
  */
 extern void exact_merge_sql_violating(StringInfo out, const ExactTarget *target, ExactTable table,
 									  const ExactMergeRows *batch, const char *condition);
+
+/* DESCRIBE HISTORY: the newest operations on a table, at most `limit` */
+extern void exact_merge_sql_operations(StringInfo out, const ExactTarget *target, ExactTable table,
+									   int limit);
 
 /* One row: how many rows the table has, and its highest _seq */
 extern void exact_merge_sql_count(StringInfo out, const ExactTarget *target, ExactTable table);

@@ -9,17 +9,18 @@
 #include "delta/target.h"
 
 /*
- * fault: NULL when they are; sqlstate: "EX014", Databricks' own, or ""; lost: a table holds less
- * than was delivered
+ * fault: NULL when they are; sqlstate: "EX014", Databricks' own, or ""; lost: a table does
+ * not hold what was delivered
  */
 typedef void (*ExactPresenceDone) (const ExactFault *fault, const char *sqlstate, bool lost,
 								   void *arg);
 
 /*
- * Counts both tables, and compares with what the database has recorded as delivered: a table that
- * somebody emptied, cut or set back to an older version holds fewer rows or lacks the newest
- * version. Two small reads; none where nothing was delivered into tables of these names. The tables
- * must be there (target.h); the plan must live until done is called.
+ * Reads what others did to both tables since the last look (foreign_change.h), counts their rows,
+ * and compares with what the database has recorded as delivered: a table that somebody changed,
+ * emptied, cut or set back to an older version. Four small reads; none where nothing was delivered
+ * into tables of these names. What is found and pauses nothing becomes the note of
+ * exact.target_state. The tables must be there (target.h); the plan must live until done is called.
  */
 extern void exact_presence_start(ExactTargetPlan *plan, ExactStatementTrouble trouble,
 								 ExactPresenceDone done, void *arg);

@@ -143,6 +143,14 @@ full_name(const ExactTarget *target, ExactTable table)
 	return name.data;
 }
 
+/* Finance edits these in Delta, too. */
+static bool
+is_dimension(const char *entity)
+{
+	return strcmp(entity, "costcenter") == 0 || strcmp(entity, "costunit") == 0 ||
+		strcmp(entity, "glaccount") == 0;
+}
+
 /* Made in a context of its own, which a failure takes away. */
 ExactTargetPlan *
 exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const char *entity,
@@ -151,7 +159,7 @@ exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const c
 	static const char entity_sql[] =
 	"SELECT e.resource, e.target_table, e.target_history,"
 	" (extract(epoch FROM coalesce(e.merge_interval, w.merge_interval)) * 1000)::bigint,"
-	" s.table_name, s.history_name"
+	" s.table_name, s.history_name, coalesce(s.rewrite_below, 0)"
 	" FROM exact.entity_effective e"
 	" LEFT JOIN exact.workspace w ON w.name = $2"
 	" LEFT JOIN exact.target_state s"
@@ -191,6 +199,8 @@ exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const c
 	plan->merge_interval_ms = exact_cell_int8(0, 4, -1);
 	held_current = exact_cell_text(0, 5);
 	held_history = exact_cell_text(0, 6);
+	plan->rewrite_below = exact_cell_int8(0, 7, 0);
+	plan->edited = is_dimension(entity);
 	MemoryContextSwitchTo(old);
 
 	plan->sql.ncolumns = (int) exact_sql(fields_sql, 1, args);

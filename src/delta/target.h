@@ -23,6 +23,9 @@ typedef struct ExactTargetPlan
 	/* a delivery into the table of this name was recorded: it must be there */
 	bool		held_current;
 	bool		held_history;
+	/* batches below it go again, over what was changed of them; 0: none */
+	int64		rewrite_below;
+	bool		edited;			/* users may change rows of the current table */
 	bool		may_create;		/* an operator has said that an empty one may take its place */
 	bool		gone;			/* it is not there, the preparation was refused for that */
 } ExactTargetPlan;

@@ -229,6 +229,22 @@ exact_audit_paused(const char *entity, const char *workspace, const char *paused
 }
 
 void
+exact_audit_changed(const char *entity, const char *workspace, const char *changed)
+{
+	static const char sql[] =
+	"SELECT exact._audit('loader', 'statement', NULL, $1, jsonb_build_object("
+	"'workspace', $2,"
+	" 'changed', $3))";
+	ExactArg	args[] = {
+		exact_arg_text(entity),
+		exact_arg_text(workspace),
+		exact_arg_text(changed),
+	};
+
+	exact_sql(sql, lengthof(args), args);
+}
+
+void
 exact_audit_other_copy(const char *entity, const char *workspace, const char *table, int epoch,
 					   int64 versions, int64 unknown_records)
 {

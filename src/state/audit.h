@@ -85,6 +85,8 @@ extern void exact_audit_delivery(const ExactAuditDelivery *delivery);
  */
 extern void exact_audit_paused(const char *entity, const char *workspace, const char *paused,
 							   const char *sqlstate);
+/* kind statement: what somebody else did to a table and nothing was done about */
+extern void exact_audit_changed(const char *entity, const char *workspace, const char *changed);
 /* kind installation: what another copy of this hub had delivered to a table */
 extern void exact_audit_other_copy(const char *entity, const char *workspace, const char *table,
 								   int epoch, int64 versions, int64 unknown_records);

@@ -2,7 +2,7 @@
  * target_state.c - exact.target_state: what is known of the Delta tables of an entity in a
  * workspace.
  *
- * Called by delta_table.c, delivery.c, open_state.c and other_copy.c.
+ * Called by delta_table.c, delivery.c, open_state.c, other_copy.c, queue.c and presence.c.
  */
 #include "postgres.h"
 
@@ -35,6 +35,9 @@ exact_target_state_verified(const ExactTargetNames *names, const char *digest)
 	" ON CONFLICT (workspace, entity) DO UPDATE"
 	" SET table_name = coalesce(excluded.table_name, t.table_name),"
 	" history_name = coalesce(excluded.history_name, t.history_name),"
+	" lost = t.lost OR coalesce(t.delivered_at IS NOT NULL"
+	"  AND (excluded.table_name, excluded.history_name) <> (t.table_name, t.history_name),"
+	"  false),"
 	" created_at = coalesce(t.created_at, excluded.created_at),"
 	" columns_digest = excluded.columns_digest";
 	ExactArg	args[5];
@@ -125,4 +128,65 @@ exact_target_state_compared(const char *workspace, const char *entity, int epoch
 	args[1] = exact_arg_text(entity);
 	args[2] = exact_arg_int4(epoch);
 	exact_sql(sql, 3, args);
+}
+
+void
+exact_target_state_lost(const char *workspace, const char *entity)
+{
+	static const char sql[] =
+	"UPDATE exact.target_state"
+	" SET lost = true"
+	" WHERE workspace = $1 AND entity = $2";
+	ExactArg	args[2];
+
+	args[0] = exact_arg_text(workspace);
+	args[1] = exact_arg_text(entity);
+	exact_sql(sql, 2, args);
+}
+
+void
+exact_target_state_goes_again(const char *workspace, const char *entity)
+{
+	static const char sql[] =
+	"UPDATE exact.target_state"
+	" SET lost = false,"
+	" current_version = NULL,"
+	" history_version = NULL,"
+	" rewrite_below = 1 + (SELECT coalesce(max(b.id), 0)"
+	"  FROM exact.batch b"
+	"  WHERE b.entity = $2)"
+	" WHERE workspace = $1 AND entity = $2";
+	ExactArg	args[2];
+
+	args[0] = exact_arg_text(workspace);
+	args[1] = exact_arg_text(entity);
+	exact_sql(sql, 2, args);
+}
+
+static ExactArg
+version_or_null(int64 version)
+{
+	return version >= 0 ? exact_arg_int8(version) : exact_arg_null(INT8OID);
+}
+
+void
+exact_target_state_looked(const char *workspace, const char *entity, const ExactTargetLook *look)
+{
+	static const char sql[] =
+	"UPDATE exact.target_state"
+	" SET lost = false,"
+	" current_version = coalesce($3, current_version),"
+	" history_version = coalesce($4, history_version),"
+	" note = $5,"
+	" note_step = $6"
+	" WHERE workspace = $1 AND entity = $2";
+	ExactArg	args[6];
+
+	args[0] = exact_arg_text(workspace);
+	args[1] = exact_arg_text(entity);
+	args[2] = version_or_null(look->current_version);
+	args[3] = version_or_null(look->history_version);
+	args[4] = exact_arg_text(look->note);
+	args[5] = exact_arg_text(look->note_step);
+	exact_sql(sql, 6, args);
 }

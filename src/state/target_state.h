@@ -42,6 +42,27 @@ extern void exact_target_state_paused(const ExactTargetNames *names,
 /* Deliveries go on by themselves, later: shown, and nobody has to act. */
 extern void exact_target_state_delayed(const ExactTargetNames *names,
 									   const ExactTargetTrouble *trouble);
+/*
+ * What was delivered is not there any more, or is to be in another place: once deliveries are not
+ * paused, all of it goes again (exact_target_state_goes_again).
+ */
+extern void exact_target_state_lost(const char *workspace, const char *entity);
+/*
+ * Versions of the batches below the next one are written over what the tables hold of them, and
+ * what was done to the tables until now is not asked for any more.
+ */
+extern void exact_target_state_goes_again(const char *workspace, const char *entity);
+/* What a look at the operations on the tables found; versions: -1 where it did not look */
+typedef struct ExactTargetLook
+{
+	int64		current_version;
+	int64		history_version;
+	const char *note;			/* NULL: nothing */
+	const char *note_step;
+} ExactTargetLook;
+/* The tables hold what was delivered. */
+extern void exact_target_state_looked(const char *workspace, const char *entity,
+									  const ExactTargetLook *look);
 /* Nothing that another copy of the hub delivered before this epoch is unknown here any more. */
 extern void exact_target_state_compared(const char *workspace, const char *entity, int epoch);
 

@@ -1,0 +1,43 @@
+"""The versions of a table of the engine-free mode: DESCRIBE HISTORY, RESTORE, OPTIMIZE."""
+
+from .result import OWNER_NAME, Result
+
+
+class Versions:
+    """What of a Statement (memory_statement.py) makes and tells versions."""
+
+    def _commit(self, table, operation, parameters=None, metrics=None, before=None):
+        user = OWNER_NAME if self.job.trusted else self.engine.settings.client_id
+        table.commit(self.job, user, operation, parameters, metrics, before)
+
+    def _kept(self, table):
+        """The rows of the table before somebody else changes them, for a RESTORE."""
+        return [list(row) for row in table.rows] if self.job.trusted else None
+
+    def _history(self):
+        p = self.p
+        table = self.table(p.name())
+        limit = p.expression()[1] if p.word("limit") else None
+        p.end()
+        return table.history(limit)
+
+    def _restore(self):
+        p = self.p
+        p.word("table")
+        table = self.table(p.name())
+        p.need("to", "version", "as", "of")
+        version = p.expression()[1]
+        p.end()
+        rows = table.rows_at(version)
+        if rows is None:
+            raise p.unknown("a RESTORE of a version whose rows were not kept")
+        before, table.rows = self._kept(table), [list(row) for row in rows]
+        table.changed(None)
+        self._commit(table, "RESTORE", {"version": str(version), "timestamp": None}, None, before)
+        return Result()
+
+    def _optimize(self):
+        table = self.table(self.p.name())
+        self.p.end()
+        self._commit(table, "OPTIMIZE", {"predicate": "[]"}, {"numRemovedFiles": 2, "numAddedFiles": 1})
+        return Result()
