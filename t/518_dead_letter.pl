@@ -148,6 +148,25 @@ wait_delivered($node, 60);
 is(rows('costcenter', 'code'), 'l:l1', 'the row beside it is delivered');
 is(letters('costcenter'), 'k|it is too long for a statement of Databricks|dead', 'a row that is too long');
 
+# a row that a proxy, or the service, takes in no request: 413 of any form, and 400; alone aside, the rest is delivered
+my $big = 0;
+foreach my $form ('413', '400')
+{
+	my $key = 'big' . ++$big;
+	control($simulator, 'POST', 'config', { body_limit => 75_000, body_limit_form => $form });
+	stage($node, 1, 'costcenter', (map { [ 'I', "f$big$_", { ID => "f$big$_", Code => "f$big$_" } ] } 1 .. 5),
+		[ 'I', $key, { ID => $key, Code => $key, Description => 'wide' x 20_000 } ],
+		(map { [ 'I', "g$big$_", { ID => "g$big$_", Code => "g$big$_" } ] } 1 .. 5));
+	wait_delivered($node, 60);
+	is(scalar(grep { $_->{_key} =~ /^[fg]$big/ } databricks_rows($simulator, 'costcenter')), 10,
+		"$form: the rows beside it are delivered");
+	is(one("SELECT reason || ' ' || state FROM exact.dead_letter WHERE key = '$key'"),
+		'Databricks refuses a request of its size dead', 'the row is put aside');
+	control($simulator, 'POST', 'config', { body_limit => 0 });
+	one("SELECT exact.retry(id) FROM exact.dead_letter WHERE key = '$key'");
+	wait_until('it is tried again', sub { one("SELECT state FROM exact.dead_letter WHERE key = '$key'") eq 'done' });
+}
+
 # a constraint that somebody gave a table is named, and the rows that do not meet it are put aside: CHECK and NOT NULL
 my $sql = 'ALTER TABLE main.exact.costunit';
 stage($node, 1, 'costunit', [ 'I', 'u', { ID => 'u', Code => 'u1', Description => 'x' } ]);

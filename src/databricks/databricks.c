@@ -57,6 +57,7 @@ typedef struct Call
 	int			pages;
 	bool		renewed;		/* its token was refused once */
 	bool		refused;		/* it was refused once */
+	bool		too_large;		/* for its size */
 	const char *origin;			/* EXECUTE, POLL: of the workspace */
 	ExactCallAnswer *answer;	/* CHUNK: what was read so far */
 	ExactChunk	chunk;
@@ -146,6 +147,7 @@ end_with_fault(Call *call, ExactCallOutcome outcome, const ExactFault *fault, Ti
 	}
 	memset(&answer, 0, sizeof(answer));
 	answer.outcome = outcome;
+	answer.too_large = call->too_large;
 	answer.fault = fault;
 	answer.retry_at = retry_at;
 	end_call(call, &answer);
@@ -357,6 +359,9 @@ end_refused(Call *call, const ExactHttpResponse *response)
 		message = psprintf("Databricks refused the call: %s", words);
 		if (response->status == HTTP_FORBIDDEN)
 			hint = exact_databricks_answer_forbidden(words);
+		call->too_large = response->status == HTTP_TOO_LARGE ||
+			(response->status == HTTP_CLIENT_ERRORS && words != NULL &&
+			 strstr(words, "too large") != NULL);
 	}
 	end_with_fault(call, EXACT_CALL_REFUSED, make_fault(sqlstate, message, response, hint), 0);
 }

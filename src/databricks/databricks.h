@@ -58,6 +58,7 @@ typedef struct ExactCallAnswer
 	const ExactFault *fault;	/* unless OK with all rows */
 	TimestampTz retry_at;		/* LATER, when the service said so; else 0 */
 	double		ms;
+	bool		too_large;		/* REFUSED: somebody on the way takes no request of this size */
 	/* of a statement */
 	ExactStatementState state;
 	const char *statement_id;

@@ -22,6 +22,7 @@ enum
 	HTTP_FORBIDDEN = 403,
 	HTTP_NOT_FOUND = 404,
 	HTTP_TIMEOUT = 408,
+	HTTP_TOO_LARGE = 413,
 	HTTP_TOO_MANY_REQUESTS = 429,
 	HTTP_CLIENT_CLOSED = 499,	/* a gateway's, no RFC's: the call was given up on its way */
 	HTTP_SERVER_ERRORS = 500,	/* from here on */

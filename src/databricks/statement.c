@@ -180,6 +180,16 @@ finish_refused(Statement *st, const ExactFault *fault, const ExactCallAnswer *an
 }
 
 static void
+finish_too_large(Statement *st, const ExactFault *fault)
+{
+	ExactStatementResult result = make_result(EXACT_VERDICT_REFUSED);
+
+	result.fault = fault;
+	result.too_large = true;
+	finish(st, &result, fault->message);
+}
+
+static void
 finish_lapsed(Statement *st)
 {
 	ExactStatementResult result = make_result(EXACT_VERDICT_LAPSED);
@@ -366,6 +376,8 @@ take_execute(const ExactCallAnswer *answer, void *arg)
 	else if (answer->outcome == EXACT_CALL_UNKNOWN)
 		again_later(st, PHASE_UNKNOWN, answer->fault,
 					TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FIRST_SEARCH_MS));
+	else if (answer->too_large)
+		finish_too_large(st, answer->fault);
 	else
 		finish_refused(st, answer->fault, NULL);
 }

@@ -39,6 +39,7 @@ typedef struct ExactStatementResult
 	const char *sqlstate;		/* of Databricks; "" when there is none */
 	/* REFUSED: Databricks takes statements of another epoch than ours */
 	bool		fenced;
+	bool		too_large;		/* REFUSED: with fewer rows it may be taken */
 	/* REFUSED: of the table, that a row does not meet, or its column that must not be null */
 	const char *constraint;		/* NULL: none is named */
 	const char *statement_id;	/* may be NULL */

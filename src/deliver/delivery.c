@@ -34,11 +34,15 @@
 #include "worker/self.h"
 #include "worker/unit.h"
 
+/* Who refuses a row of less for its size does not mean the row: a proxy has a low limit */
+#define SMALL_BYTES 65536
+
 struct ExactDelivery
 {
 	MemoryContext context;
 	ExactTargetPlan *plan;
 	StringInfoData text;		/* JSON array of rows */
+	int			most;			/* rows that it may have */
 	int			rows;
 	int			keys;			/* distinct ones */
 	ExactMergeRows batch;		/* what the statements must know of it */
@@ -120,7 +124,7 @@ append_row(ExactDelivery *d, ExactStageRow *row)
 	int			start = d->text.len;
 	int			object;
 
-	if (d->rows >= exact_merge_rows)
+	if (d->rows >= d->most)
 		return false;
 	if (version->record == NULL && !row->bare)
 		version->record = exact_stage_row_previous(d->plan->workspace->name, row);
@@ -223,7 +227,7 @@ sum_up(ExactDelivery *d)
 
 /* One that is empty: at most so many batches end in it, and it has at most so many rows. */
 static ExactDelivery *
-make_delivery(ExactTargetPlan *plan, int batches)
+make_delivery(ExactTargetPlan *plan, int batches, int most)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "exact delivery",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -232,6 +236,7 @@ make_delivery(ExactTargetPlan *plan, int batches)
 
 	d->context = context;
 	d->plan = plan;
+	d->most = most > 0 ? Min(most, exact_merge_rows) : exact_merge_rows;
 	initStringInfo(&d->text);
 	d->sent = palloc(sizeof(ExactSentRow) * exact_merge_rows);
 	d->names = palloc(sizeof(char *) * exact_merge_rows);
@@ -255,14 +260,14 @@ close_delivery(ExactDelivery *d)
 
 /* The rows of batch after batch, until a statement is full or no batch is left. */
 ExactDelivery *
-exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 below)
+exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 below, int most)
 {
-	int			most = Min(backlog->n, exact_merge_rows);
-	ExactDelivery *d = make_delivery(plan, most);
+	int			batches = Min(backlog->n, exact_merge_rows);
+	ExactDelivery *d = make_delivery(plan, batches, most);
 
-	for (int i = 0; i < most && backlog->batches[i].id < below; i++)
+	for (int i = 0; i < batches && backlog->batches[i].id < below; i++)
 	{
-		if (d->rows >= exact_merge_rows || !read_batch(d, &backlog->batches[i]))
+		if (d->rows >= d->most || !read_batch(d, &backlog->batches[i]))
 			break;
 		d->whole[d->nwhole++] = backlog->batches[i].id;
 	}
@@ -271,7 +276,7 @@ exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 be
 
 /* A row that is too long for it is put aside, as it was. */
 ExactDelivery *
-exact_delivery_read_aside(ExactTargetPlan *plan)
+exact_delivery_read_aside(ExactTargetPlan *plan, int most)
 {
 	ExactStageRow *rows = palloc(sizeof(ExactStageRow) * EXACT_STAGE_ROW_READ);
 	int			n = exact_stage_row_read_aside(plan->workspace->name, plan->sql.entity, rows);
@@ -279,7 +284,7 @@ exact_delivery_read_aside(ExactTargetPlan *plan)
 
 	if (n == 0)
 		return NULL;
-	d = make_delivery(plan, 0);
+	d = make_delivery(plan, 0, most);
 	for (int i = 0; i < n; i++)
 	{
 		ExactVersion *version = &rows[i].version;
@@ -457,6 +462,34 @@ end_delivered(ExactDelivery *d)
 	end_delivery(d, &end);
 }
 
+static void
+too_large_unit(void *arg)
+{
+	ExactDelivery *d = arg;
+
+	exact_bad_row_put_one(d->plan, &d->sent[0], "Databricks refuses a request of its size");
+}
+
+/* Half of the rows may be taken. One alone goes aside, unless it is no large one. */
+static void
+end_too_large(ExactDelivery *d, const ExactStatementResult *result)
+{
+	ExactFault *fault = NULL;
+	ExactDeliveryEnd end;
+
+	memset(&end, 0, sizeof(end));
+	end.sqlstate = result->sqlstate;
+	if (d->rows > 1)
+		end.most_rows = d->rows / 2;
+	else if (d->text.len < SMALL_BYTES)
+		end.fault = result->fault;
+	else if (exact_unit_run("put row aside", too_large_unit, d, &fault))
+		end.put_aside = true;
+	else
+		end.fault = fault;
+	end_delivery(d, &end);
+}
+
 static void search_rows(ExactDelivery *d, const ExactStatementResult *result);
 
 static void
@@ -464,6 +497,11 @@ end_refused(ExactDelivery *d, const ExactStatementResult *result)
 {
 	ExactDeliveryEnd end;
 
+	if (result->too_large)
+	{
+		end_too_large(d, result);
+		return;
+	}
 	if (exact_bad_row_meant(result->sqlstate))
 	{
 		search_rows(d, result);

@@ -20,13 +20,13 @@ typedef struct ExactDelivery ExactDelivery;
  * until the delivery has ended.
  */
 extern ExactDelivery *exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog,
-										  int64 below);
+										  int64 below, int most);
 
 /*
  * The same of rows that were put aside and that an operator wants to be tried again
  * (exact.retry()); NULL: there are none.
  */
-extern ExactDelivery *exact_delivery_read_aside(ExactTargetPlan *plan);
+extern ExactDelivery *exact_delivery_read_aside(ExactTargetPlan *plan, int most);
 
 typedef struct ExactDeliveryEnd
 {
@@ -37,6 +37,8 @@ typedef struct ExactDeliveryEnd
 	bool		gap;
 	/* nothing was delivered: rows were put aside, and the others are to be read anew */
 	bool		put_aside;
+	/* nothing was delivered: the request was too large, of so many rows it may not be; else 0 */
+	int			most_rows;
 	/* delivered, but not recorded: the caller calls exact_delivery_record later */
 	bool		unrecorded;
 } ExactDeliveryEnd;

@@ -361,11 +361,12 @@ reading_unit(void *arg)
 
 	reading->delivery = NULL;
 	if (reading->table->retry)
-		reading->delivery = exact_delivery_read_aside(reading->table->plan);
+		reading->delivery = exact_delivery_read_aside(reading->table->plan,
+													   reading->table->most_rows);
 	reading->retry = reading->delivery != NULL;
 	if (!reading->retry && reading->table->backlog.n > 0)
 		reading->delivery = exact_delivery_read(reading->table->plan, &reading->table->backlog,
-												reading->below);
+												reading->below, reading->table->most_rows);
 }
 
 typedef struct Running
@@ -432,6 +433,9 @@ settle(ExactDeltaTable *table, const ExactDelivery *delivery)
 	table->attempts = 0;
 	table->last_delivered = GetCurrentTimestamp();
 	table->deliveries++;
+	/* what follows may be smaller again */
+	if (table->most_rows > 0)
+		table->most_rows = table->most_rows < exact_merge_rows / 2 ? table->most_rows * 2 : 0;
 	if (table->counted_at == 0)
 		table->counted_at = table->last_delivered;
 }
@@ -466,6 +470,13 @@ take_delivered(const ExactDeliveryEnd *end, void *arg)
 	}
 	if (end->put_aside)
 		table->last_delivered = 0;	/* the others go now */
+	else if (end->most_rows > 0)
+	{
+		exact_log(LOG, "table=%s: a delivery was too large, the next one has at most %d rows",
+				  table->entity, end->most_rows);
+		table->most_rows = end->most_rows;
+		table->last_delivered = 0;
+	}
 	else if (end->fault == NULL)
 		settle(table, running->delivery);
 	else if (end->fenced && !table->fenced)

@@ -37,6 +37,7 @@ typedef struct ExactDeltaTable
 	bool		counted;		/* they hold all that was delivered; asked anew once a day */
 	TimestampTz counted_at;		/* or, of a process that did not count yet, its start; 0: none */
 	int			deliveries;		/* since then */
+	int			most_rows;		/* of a delivery, after one was too large; 0: no such limit */
 	bool		retry;			/* rows that were put aside are to be tried again */
 	bool		unclaimed;		/* paused because this hub could not claim its divisions */
 	/* a delivery was refused as another hub's, and none was taken since */
