@@ -68,8 +68,8 @@ COMMENT ON COLUMN exact.held_key.key IS '_key of the record';
 COMMENT ON COLUMN exact.held_key.held
 	IS 'Its row in exact.held_delete; null: one answer did not show it, the next one decides';
 COMMENT ON COLUMN exact.held_key.doubted
-	IS 'The answer was not to be believed: it is asked for again, and the next answer that is '
-		'decides without a word';
+	IS 'The answer was not to be believed: it is asked for again, and two answers that are '
+		'decide without a word';
 COMMENT ON COLUMN exact.held_key.since IS 'When an answer did not show it first';
 CREATE INDEX held_key_held ON exact.held_key (held);
 COMMENT ON INDEX exact.held_key_held IS 'Records of a question';

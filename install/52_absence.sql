@@ -167,7 +167,7 @@ GRANT EXECUTE ON FUNCTION exact._see_held(int, text, text[]) TO exact_worker;
 -- has refused stays.
 CREATE FUNCTION exact._judge_absent(division int, feed text, entity text, keys text[], doubt text,
 	passes boolean, approved boolean,
-	OUT believed text[], OUT held bigint, OUT reason text, OUT again boolean, OUT once boolean)
+	OUT believed text[], OUT held bigint, OUT reason text, OUT again boolean, OUT once text[])
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -177,7 +177,7 @@ DECLARE
 	asked bigint;
 BEGIN
 	believed := '{}';
-	once := false;
+	once := '{}';
 	again := blocked IS NOT NULL OR (passes AND doubt IS NOT NULL);
 	IF approved THEN
 		again := blocked IS NOT NULL;
@@ -211,20 +211,27 @@ BEGIN
 	reason := coalesce(doubt, blocked, exact._consented_since($1, (
 		SELECT s.whole_at FROM exact.feed_state AS s WHERE s.division = $1 AND s.feed = $2)));
 	IF reason IS NULL THEN
+		-- an answer that was doubted was none of the two
+		PERFORM exact._leave_hold($1, $3, doubted.keys)
+		FROM (SELECT array_agg(k.key) AS keys
+			FROM exact.held_key AS k
+			WHERE k.division = $1 AND k.entity = $3 AND k.key = ANY (fresh)
+				AND k.held IS NOT NULL) AS doubted
+		WHERE doubted.keys IS NOT NULL;
 		INSERT INTO exact.held_key AS k (division, entity, key, doubted, since)
 		SELECT $1, $3, u.key, true, clock_timestamp()
 		FROM unnest(fresh) AS u (key)
 		ON CONFLICT ON CONSTRAINT held_key_pkey DO UPDATE SET since = excluded.since
 			WHERE exact._is_future(k.since);
-		fresh := ARRAY(
+		once := ARRAY(
 			SELECT u.key
 			FROM unnest(fresh) AS u (key)
 			WHERE EXISTS (
 				SELECT FROM exact.held_key AS k
 				WHERE k.division = $1 AND k.entity = $3 AND k.key = u.key
-					AND k.since <= clock_timestamp() - apart
+					AND k.since > clock_timestamp() - apart
 				OFFSET 0));
-		once := cardinality(fresh) < asked;
+		fresh := ARRAY(SELECT u.key FROM unnest(fresh) AS u (key) WHERE u.key <> ALL (once));
 		asked := cardinality(fresh);
 		IF asked = 0 THEN
 			RETURN;
@@ -263,8 +270,8 @@ END
 $$;
 COMMENT ON FUNCTION exact._judge_absent(int, text, text, text[], text, boolean, boolean)
 	IS 'Which of these absent records may be deleted; the others are held, with the number of '
-		'the question and the reason; again: the next answer decides without a word; once: of some '
-		'this was the first answer that did not show them, and nothing is said of these yet';
+		'the question and the reason; again: later answers decide without a word; once: of these '
+		'it was the first answer that did not show them, and nothing is decided yet';
 REVOKE ALL ON FUNCTION exact._judge_absent(int, text, text, text[], text, boolean, boolean)
 	FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._judge_absent(int, text, text, text[], text, boolean, boolean)

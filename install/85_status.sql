@@ -243,7 +243,7 @@ WITH worker AS (
 			WHEN s.day_left <= 0 AND s.day_reset > now() THEN 'budget'
 			WHEN l.until IS NOT NULL THEN 'limit'
 			WHEN l.blocked IS NOT NULL THEN 'blocked'
-			WHEN l.closed IS NOT NULL THEN 'closed'
+			WHEN l.closed IS NOT NULL AND f.errors < 3 THEN 'closed'
 			WHEN f.errors > 0 THEN 'failing'
 			WHEN f.unread > 0 THEN 'first load'
 			WHEN f.overdue IS NOT NULL THEN 'overdue'

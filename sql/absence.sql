@@ -10,7 +10,7 @@ INSERT INTO exact.division VALUES (9000001, 'shop', NULL, 'Noord', true);
 INSERT INTO exact.record (division, entity, key, seq, slot, batch, ord)
 SELECT 9000001, 'items', 'k' || i, 1, 0, -99, i FROM generate_series(100, 520) AS i;
 CREATE FUNCTION pg_temp.absent(keys text[], doubt text, passes boolean, approved boolean)
-RETURNS TABLE (believed bigint, held boolean, reason text, again boolean, once boolean)
+RETURNS TABLE (believed bigint, held boolean, reason text, again boolean, once text[])
 LANGUAGE sql AS $$
 	SELECT cardinality(j.believed), j.held IS NOT NULL, j.reason, j.again, j.once
 	FROM exact._judge_absent(9000001, 'items', 'items', keys, doubt, passes, approved) AS j
@@ -44,6 +44,12 @@ SELECT * FROM pg_temp.absent('{nobody}', NULL, false, false);
 -- what is doubted is held at once
 SELECT * FROM pg_temp.absent('{k104}', 'a test', false, false);
 SELECT * FROM pg_temp.absent('{k105}', 'a test', true, false);
+-- and was none of the two answers
+SELECT pg_temp.seconds_pass(60);
+SELECT * FROM pg_temp.absent('{k105}', NULL, false, false);
+SELECT key, held IS NOT NULL AS held FROM exact.held_key WHERE division = 9000001 ORDER BY key;
+SELECT pg_temp.seconds_pass(2);
+SELECT * FROM pg_temp.absent('{k105}', NULL, false, false);
 -- the last that 20 and 5 % of 421 records allow in an hour, and one more; each by its second answer
 DELETE FROM exact.absence WHERE division = 9000001;
 SELECT * FROM pg_temp.absent(ARRAY(SELECT 'k' || i FROM generate_series(200, 220) AS i), NULL,

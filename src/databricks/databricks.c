@@ -8,6 +8,7 @@
 
 #include "lib/stringinfo.h"
 #include "utils/datetime.h"
+#include "utils/formatting.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -361,7 +362,7 @@ end_refused(Call *call, const ExactHttpResponse *response)
 			hint = exact_databricks_answer_forbidden(words);
 		call->too_large = response->status == HTTP_TOO_LARGE ||
 			(response->status == HTTP_CLIENT_ERRORS && words != NULL &&
-			 strstr(words, "too large") != NULL);
+			 strstr(asc_tolower(words, strlen(words)), "too large") != NULL);
 	}
 	end_with_fault(call, EXACT_CALL_REFUSED, make_fault(sqlstate, message, response, hint), 0);
 }

@@ -465,9 +465,17 @@ end_delivered(ExactDelivery *d)
 static void
 too_large_unit(void *arg)
 {
+	static const char reason[] = "Databricks refuses a request of its size";
 	ExactDelivery *d = arg;
 
-	exact_bad_row_put_one(d->plan, &d->sent[0], "Databricks refuses a request of its size");
+	exact_bad_row_put_one(d->plan, &d->sent[0], reason);
+	if (exact_dead_letter_alike(d->plan->workspace->name, d->plan->sql.entity,
+								reason) > EXACT_BAD_ROW_MOST)
+		ereport(ERROR,
+				(errcode(ERRCODE_EXACT_DATABRICKS_REFUSED),
+				 errmsg("more than %d rows are refused for their size", EXACT_BAD_ROW_MOST),
+				 errhint("Raise the limit of the proxy before Databricks. Then SELECT"
+						 " exact.resume(division, '%s').", d->plan->sql.entity)));
 }
 
 /* Half of the rows may be taken. One alone goes aside, unless it is no large one. */

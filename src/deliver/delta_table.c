@@ -323,6 +323,9 @@ take_prepared(const ExactFault *fault, const char *sqlstate, void *arg)
 		table->verified = exact_unit_run("record table", verified_unit, table, NULL);
 		if (table->verified)
 			table->verified_as = MemoryContextStrdup(TopMemoryContext, describe_plan(table->plan));
+		/* they are back: with their rows, or not */
+		if (table->gone)
+			table->counted = false;
 	}
 	else
 	{
@@ -541,7 +544,7 @@ interval_left(const ExactDeltaTable *table, int64 below)
 	int64		rows,
 				bytes;
 
-	if (table->last_delivered == 0)
+	if (table->last_delivered == 0 || table->most_rows > 0)
 		return 0;
 	exact_backlog_measure(&table->backlog, below, EXACT_DELIVERY_BYTES, &rows, &bytes);
 	if (rows >= exact_merge_rows || bytes >= EXACT_DELIVERY_BYTES)
@@ -567,7 +570,7 @@ bool
 exact_delta_table_due(const ExactDeltaTable *table)
 {
 	return table->backlog.n > 0 || table->retry || is_count_due(table) ||
-		(table->verified_once && !table->compared);
+		(table->verified_once && !table->compared) || (table->paused && table->gone);
 }
 
 /*

@@ -31,6 +31,7 @@ typedef struct Operations
 {
 	const ExactStatementResult *result;
 	int64		known;
+	bool		edited;			/* users may edit its rows */
 } Operations;
 
 static const char *
@@ -78,17 +79,18 @@ count_of(const Operations *o, int row, const char *name)
 	return -1;
 }
 
-/* Does every count that is told say that no row was changed? */
+/* Does every count that is told say that no row was changed? A MERGE counts copied rows, too. */
 static bool
 changed_nothing(const Operations *o, int row)
 {
 	static const char *const counts[] = {
 		"numUpdatedRows", "numDeletedRows", "numTargetRowsInserted", "numTargetRowsUpdated",
-		"numTargetRowsDeleted"
+		"numTargetRowsDeleted", "numOutputRows"
 	};
+	int			n = lengthof(counts) - (is_operation(o, row, "MERGE") ? 1 : 0);
 	bool		told = false;
 
-	for (int i = 0; i < (int) lengthof(counts); i++)
+	for (int i = 0; i < n; i++)
 	{
 		int64		count = count_of(o, row, counts[i]);
 
@@ -107,7 +109,7 @@ changes_rows(const Operations *o, int row)
 		"WRITE", "MERGE", "UPDATE", "DELETE", "TRUNCATE", "RESTORE", "STREAMING UPDATE",
 		"COPY INTO", "CLONE", "REPLACE TABLE", "REPLACE TABLE AS SELECT",
 		"CREATE OR REPLACE TABLE", "CREATE OR REPLACE TABLE AS SELECT",
-		"CREATE TABLE AS SELECT"
+		"CREATE TABLE AS SELECT", "DROP COLUMNS", "REPLACE COLUMNS"
 	};
 
 	for (int i = 0; i < (int) lengthof(names); i++)
@@ -156,7 +158,7 @@ is_listed(const Operations *o, int row)
 
 /*
  * The first row below a RESTORE that took back what others did, and nothing of the hub's; the row
- * itself: it is none.
+ * itself: it is none. What it went back to may be older than the last look.
  */
 static int
 skip_undone(const Operations *o, int row)
@@ -165,12 +167,12 @@ skip_undone(const Operations *o, int row)
 		member(cell(o, row, COLUMN_PARAMETERS), "version") : NULL;
 	int			below = row + 1;
 
-	if (to == NULL || *to == '\0' || strtoll(to, NULL, 10) < o->known)
+	if (to == NULL || *to == '\0')
 		return row;
-	while (is_listed(o, below) && version_of(o, below) > strtoll(to, NULL, 10))
+	while (below < o->result->nrows && version_of(o, below) > strtoll(to, NULL, 10))
 		if (is_own(o, below++))
 			return row;
-	return below;
+	return below < o->result->nrows ? below : row;
 }
 
 static char *
@@ -227,8 +229,12 @@ look_at_rows(const Operations *o, ExactForeignChange *change)
 					change->what = tell(o, row);
 				else
 					others++;
+				/* what users may edit is kept, as what the hub wrote */
+				if (o->edited && is_edit(o, row))
+					own_above = true;
+				else
+					change->before = own_above ? -1 : version_of(o, row) - 1;
 				change->edit &= is_edit(o, row);
-				change->before = own_above ? -1 : version_of(o, row) - 1;
 			}
 		}
 		row++;
@@ -238,10 +244,10 @@ look_at_rows(const Operations *o, ExactForeignChange *change)
 }
 
 void
-exact_foreign_change_find(const ExactStatementResult *operations, int64 known,
+exact_foreign_change_find(const ExactStatementResult *operations, int64 known, bool edited,
 						  ExactForeignChange *change)
 {
-	Operations	o = {operations, known};
+	Operations	o = {operations, known, edited};
 	bool		readable = operations->nrows > 0 && operations->ncolumns >= COLUMNS_FIXED;
 	int64		oldest;
 

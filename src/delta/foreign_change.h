@@ -24,9 +24,10 @@ typedef struct ExactForeignChange
  * DESCRIBE HISTORY, the newest first. An operation is the hub's when it is a MERGE by the keys and
  * the _seq that the hub merges by, or when its statement is in exact.statement_log; names are told
  * and prove nothing: open source has none, and a workspace may change its principal. What only
- * arranges files, or changed no row, is no change. Texts are palloc'd.
+ * arranges files, or changed no row, is no change. edited: users may edit rows of the table. Texts
+ * are palloc'd.
  */
 extern void exact_foreign_change_find(const ExactStatementResult *operations, int64 known,
-									  ExactForeignChange *change);
+									  bool edited, ExactForeignChange *change);
 
 #endif

@@ -503,6 +503,8 @@ void
 exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch,
 						bool repeated)
 {
+	const char *newer = batch->rewrite ? ">=" : ">";
+
 	appendStringInfoString(out, "MERGE INTO ");
 	exact_merge_sql_table(out, target, EXACT_TABLE_CURRENT);
 	appendStringInfoString(out, " AS t\nUSING (SELECT * FROM (SELECT ");
@@ -515,11 +517,10 @@ exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMe
 	append_source(out, target, EXACT_TABLE_CURRENT, batch);
 	appendStringInfo(out, ") AS q) WHERE `_rn` = 1) AS s"
 					 "\nON t.`_division` = s.`_division` AND t.`_key` = s.`_key`"
-					 "\nWHEN MATCHED AND s.`_seq` > t.`_seq` AND s.`_op` = 'D'%s THEN UPDATE SET ",
-					 repeated ? " AND s.`_versions` = 1" : "");
+					 "\nWHEN MATCHED AND s.`_seq` %s t.`_seq` AND s.`_op` = 'D'%s THEN UPDATE SET ",
+					 newer, repeated ? " AND s.`_versions` = 1" : "");
 	append_update(out, target, EXACT_TABLE_CURRENT, true);
-	appendStringInfo(out, "\nWHEN MATCHED AND s.`_seq` %s t.`_seq` THEN UPDATE SET ",
-					 batch->rewrite ? ">=" : ">");
+	appendStringInfo(out, "\nWHEN MATCHED AND s.`_seq` %s t.`_seq` THEN UPDATE SET ", newer);
 	append_update(out, target, EXACT_TABLE_CURRENT, false);
 	appendStringInfoChar(out, '\n');
 	append_insert(out, target, EXACT_TABLE_CURRENT);

@@ -147,9 +147,9 @@ add_note(Presence *p, const char *note, const char *step)
 static void
 end_with_change(Presence *p)
 {
-	const char *name = table_name(p);
-	char	   *message = psprintf("table %s was changed outside the hub: %s", name,
+	char	   *message = psprintf("table %s was changed outside the hub: %s", table_name(p),
 								   p->change.what);
+	const char *name = exact_delta_sql_for_people(table_name(p));
 	char	   *undo = p->change.before < 0 ? "" :
 		psprintf(" RESTORE TABLE %s TO VERSION AS OF " INT64_FORMAT " takes it back and ends the"
 				 " pause; or", name, p->change.before);
@@ -242,7 +242,7 @@ operations_unit(void *arg)
 	bool		history = p->table == EXACT_TABLE_HISTORY;
 	int64		known = history ? p->known_history : p->known_current;
 
-	exact_foreign_change_find(p->operations, known, &p->change);
+	exact_foreign_change_find(p->operations, known, !history && p->plan->edited, &p->change);
 	if (p->change.what == NULL)
 		return;
 	if (!history && p->plan->edited && p->change.edit)

@@ -306,9 +306,15 @@ exact_endpoint_load(void)
 		" FROM exact.api_call c"
 		" LEFT JOIN exact.division_state s ON s.division = c.division"
 		" WHERE c.at > pg_catalog.now() - interval '1 hour' AND c.status = ANY ($1)"
+		" AND c.feed IS DISTINCT FROM 'token'"
 		" ORDER BY c.at";
 	ExactArg	arg = exact_arg_int4_array(errors, NULL, lengthof(errors));
 	uint64		n = exact_sql(sql, 1, &arg);
+
+	/* of an attempt that failed: each error counts once */
+	if (endpoints != NULL)
+		hash_destroy(endpoints);
+	endpoints = NULL;
 
 	for (uint64 i = 0; i < n; i++)
 	{

@@ -118,8 +118,9 @@ read_log(const ExactLane *lane, const ExactFeed *feed, const ExactPage *page, ch
 }
 
 /*
- * Which of our records does the log name? A line of a combined set is deleted by its own entry and
- * puts its document up for confirmation; an entry with a document's id does the latter alone.
+ * Which of our records does the log name? A line of a combined set is deleted by its own entry, and
+ * its document is asked for, which the log has not named; an entry with a document's id puts that
+ * up for confirmation.
  */
 static uint64
 find_named(const ExactLane *lane, char **keys, int32 *types, int n)
@@ -138,7 +139,7 @@ find_named(const ExactLane *lane, char **keys, int32 *types, int n)
 	" FROM ours"
 	" WHERE row_kind <> 'header'"
 	" UNION"
-	" SELECT 'confirm', h.entity, h.feed, o.parent"
+	" SELECT 'ask', h.entity, h.feed, o.parent"
 	" FROM ours o"
 	" JOIN exact.entity_effective h ON h.feed = o.feed AND h.row_kind = 'header'"
 	" WHERE o.row_kind = 'line' AND o.parent IS NOT NULL"
@@ -201,7 +202,8 @@ exact_deletes_apply_log(ExactLane *lane, const ExactFeed *feed, const ExactPage 
 			tombstones += exact_stage_delete(lane->division, of_feed, entity, NULL, keys, n,
 											 run, call, "sync/Deleted");
 		else
-			want_keys(lane, entity, keys, n, EXACT_DIRTY_LOGGED);
+			want_keys(lane, entity, keys, n,
+					  strcmp(act, "ask") == 0 ? EXACT_DIRTY_CONFIRM : EXACT_DIRTY_LOGGED);
 	}
 	return tombstones;
 }
@@ -284,7 +286,7 @@ forget_documents(const ExactRun *run)
 	exact_sql(sql, 3, args);
 }
 
-/* Has these keys asked for, or deletes what may be deleted where nobody can be asked. */
+/* Has these keys asked for; where nobody can be asked, they are held. */
 static int
 settle_absent(const ExactRun *run, const ExactFeedEntity *entity, char **keys, int nkeys,
 			  int64 call)
@@ -299,6 +301,7 @@ settle_absent(const ExactRun *run, const ExactFeedEntity *entity, char **keys, i
 				  feed->method == EXACT_FEED_SYNC ? EXACT_DIRTY_CONFIRM : EXACT_DIRTY_ABSENT);
 		return 0;
 	}
+	absence.doubt = "nobody can be asked for them once more";
 	keys = exact_absence_judge(&absence, keys, nkeys, &nkeys);
 	return nkeys == 0 ? 0 : exact_stage_delete(run->lane->division, feed->name, entity->name, NULL,
 											   keys, nkeys, run->run, call,

@@ -78,6 +78,8 @@ typedef struct Keyed
 	int			seen_capacity;
 	char	  **seen;
 	/* of the last page */
+	char	  **once;			/* absent for the first time: themselves, or lines of theirs */
+	int			nonce;
 	ExactApiAnswer *answer;
 	ExactPage  *page;
 	ExactStagePage staged;
@@ -202,16 +204,11 @@ stage_page(Keyed *keyed, const ExactRun *run, int64 call)
 		exact_stage_page_store(staged);
 }
 
-/* What becomes of the keys that an answer does not show */
-typedef enum Absent
-{
-	ABSENT_SETTLED,
-	ABSENT_ONCE,				/* the next answer, in a moment, decides */
-	ABSENT_AGAIN				/* the next answer that is believed decides */
-} Absent;
-
-/* Deletes what may be deleted of these records. */
-static Absent
+/*
+ * Deletes what may be deleted of these records; false: none of it yet, later answers may prove it.
+ * Of keyed->once the next answer decides, in a moment.
+ */
+static bool
 delete_absent(Keyed *keyed, const char *entity, const char *line_entity, char **keys, int nkeys,
 			  int64 call)
 {
@@ -233,14 +230,19 @@ delete_absent(Keyed *keyed, const char *entity, const char *line_entity, char **
 												keyed->approved ? "approved by an operator"
 												: keyed->lines ? "no longer in its document"
 												: "confirmed by a keyed read");
-	return absence.again ? ABSENT_AGAIN : absence.once ? ABSENT_ONCE : ABSENT_SETTLED;
+	keyed->once = absence.once;
+	keyed->nonce = absence.nonce;
+	if (entity != keyed->entity->name || keyed->lines)
+		keyed->once = exact_absence_documents(lane->division, entity, absence.once,
+											  absence.nonce, &keyed->nonce);
+	return !absence.again;
 }
 
 /*
  * What the whole answer does not show: lines of the documents that were asked for, or the keys
  * themselves. Where a division has lines without their documents, these lines.
  */
-static Absent
+static bool
 apply_absent(Keyed *keyed, char **gone, int ngone, int64 call)
 {
 	const char *entity = keyed->entity->name;
@@ -260,17 +262,22 @@ apply_absent(Keyed *keyed, char **gone, int ngone, int64 call)
 	return delete_absent(keyed, lines, NULL, keys, n, call);
 }
 
-static void
-ask_again(const Keyed *keyed, Absent absent, char **keys, int nkeys)
+/* The keys without those of which another answer decides; their number. */
+static int
+leave_out_once(const Keyed *keyed, char **keys, int nkeys)
 {
-	int			division = keyed->lane->division;
-	const char *entity = keyed->entity->name;
+	int			n = 0;
 
-	if (absent == ABSENT_ONCE)
-		exact_dirty_key_once_more(division, entity, keys, nkeys);
-	else
-		for (int i = 0; i < nkeys; i++)
-			exact_dirty_key_delay(division, entity, keys[i]);
+	for (int i = 0; i < nkeys; i++)
+	{
+		bool		once = false;
+
+		for (int k = 0; k < keyed->nonce; k++)
+			once |= strcmp(keyed->once[k], keys[i]) == 0;
+		if (!once)
+			keys[n++] = keys[i];
+	}
+	return n;
 }
 
 /* A record that was asked for because it lives, and is not in an answer that is believed. */
@@ -297,7 +304,6 @@ apply_unit(void *arg)
 	int			ngone = 0;
 	int			nshown = 0;
 	int			nsettled;
-	Absent		absent;
 
 	memset(&keyed->staged, 0, sizeof(keyed->staged));
 	keyed->tombstones = 0;
@@ -317,23 +323,22 @@ apply_unit(void *arg)
 	}
 	if (!keyed->lines)
 		exact_absence_seen(lane->division, entity, shown, nshown);
-	absent = keyed->nameless ? ABSENT_SETTLED : apply_absent(keyed, gone, ngone, call);
-	nsettled = nshown;
-	if (absent == ABSENT_SETTLED)
+	keyed->nonce = 0;
+	if (!keyed->nameless && !apply_absent(keyed, gone, ngone, call))
 	{
-		for (int i = 0; i < ngone; i++)
-			shown[nsettled++] = gone[i];
+		/* later; whose lines are absent, is not told apart */
+		for (int i = 0; i < keyed->nkeys; i++)
+			if (keyed->lines || !keyed->present[i])
+				exact_dirty_key_delay(lane->division, entity, keyed->keys[i]);
+		nsettled = keyed->lines ? 0 : nshown;
 	}
 	else
 	{
-		/* whose lines are absent, is not told apart */
-		if (keyed->lines)
-		{
-			gone = keyed->keys;
-			ngone = keyed->nkeys;
-			nsettled = 0;
-		}
-		ask_again(keyed, absent, gone, ngone);
+		for (int i = 0; i < ngone; i++)
+			shown[nshown + i] = gone[i];
+		nsettled = leave_out_once(keyed, shown, nshown + ngone);
+		if (keyed->nonce > 0)
+			exact_dirty_key_once_more(lane->division, entity, keyed->once, keyed->nonce);
 	}
 	want_canaries(keyed);
 	if (keyed->tombstones > 0)

@@ -16,7 +16,8 @@ exact_absence_judge(ExactAbsence *a, char **keys, int nkeys, int *nbelieved)
 	ExactArg	args[7];
 
 	a->again = false;
-	a->once = false;
+	a->once = NULL;
+	a->nonce = 0;
 	*nbelieved = 0;
 	if (nkeys == 0)
 		return NULL;
@@ -29,7 +30,7 @@ exact_absence_judge(ExactAbsence *a, char **keys, int nkeys, int *nbelieved)
 	args[6] = exact_arg_bool(a->approved);
 	exact_sql(sql, 7, args);
 	a->again = exact_cell_bool(0, 4, false);
-	a->once = exact_cell_bool(0, 5, false);
+	a->once = exact_cell_texts(0, 5, &a->nonce);
 	if (!exact_cell_isnull(0, 2))
 		exact_log(LOG, "alarm division=%d entity=%s absent=%d held=" INT64_FORMAT " reason=\"%s\"",
 				  a->division, a->entity, nkeys, exact_cell_int8(0, 2, 0), exact_cell_text(0, 3));
@@ -84,6 +85,24 @@ exact_absence_lined(int division, const char *lines, char **documents, int ndocu
 
 	bind_lines(args, division, lines, documents, ndocuments, keys, nkeys, known_seq);
 	return take_keys(exact_sql(sql, 5, args), nlined);
+}
+
+char **
+exact_absence_documents(int division, const char *lines, char **keys, int nkeys, int *ndocuments)
+{
+	static const char sql[] =
+	"SELECT DISTINCT parent"
+	" FROM exact.record"
+	" WHERE division = $1 AND entity = $2 AND key = ANY ($3::text[]) AND parent IS NOT NULL";
+	ExactArg	args[3];
+
+	*ndocuments = 0;
+	if (nkeys == 0)
+		return NULL;
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text(lines);
+	args[2] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
+	return take_keys(exact_sql(sql, 3, args), ndocuments);
 }
 
 void

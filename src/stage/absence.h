@@ -19,7 +19,8 @@ typedef struct ExactAbsence
 	bool		approved;		/* an operator, or the log of deletes, says that they are gone */
 	/* results */
 	bool		again;			/* not believed, but the next answer may be: ask for them later */
-	bool		once;			/* of some it was the first answer without them: ask in a moment */
+	char	  **once;			/* of these it was the first answer without them: ask in a moment */
+	int			nonce;
 } ExactAbsence;
 
 /* Which of the absent records may be deleted (palloc'd); the others are held. */
@@ -37,6 +38,10 @@ extern char **exact_absence_lines(int division, const char *lines, char **docume
 extern char **exact_absence_lined(int division, const char *lines, char **documents,
 								  int ndocuments, char **keys, int nkeys, int64 known_seq,
 								  int *nlined);
+
+/* The documents of these lines (palloc'd). */
+extern char **exact_absence_documents(int division, const char *lines, char **keys, int nkeys,
+									  int *ndocuments);
 
 /* An answer shows these records: none of them is held any more. */
 extern void exact_absence_seen(int division, const char *entity, char **keys, int nkeys);

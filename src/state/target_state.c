@@ -36,7 +36,8 @@ exact_target_state_verified(const ExactTargetNames *names, const char *digest)
 	" SET table_name = coalesce(excluded.table_name, t.table_name),"
 	" history_name = coalesce(excluded.history_name, t.history_name),"
 	" lost = t.lost OR coalesce(t.delivered_at IS NOT NULL"
-	"  AND (excluded.table_name, excluded.history_name) <> (t.table_name, t.history_name),"
+	"  AND (lower(excluded.table_name), lower(excluded.history_name))"
+	"   <> (lower(t.table_name), lower(t.history_name)),"
 	"  false),"
 	" created_at = coalesce(t.created_at, excluded.created_at),"
 	" columns_digest = excluded.columns_digest";
@@ -150,6 +151,13 @@ exact_target_state_goes_again(const char *workspace, const char *entity)
 	static const char sql[] =
 	"UPDATE exact.target_state"
 	" SET lost = false,"
+	/* a pause for what was lost, and is there again */
+	" paused_since = CASE WHEN NOT lost THEN paused_since END,"
+	" sqlstate = CASE WHEN NOT lost THEN sqlstate END,"
+	" reason = CASE WHEN NOT lost THEN reason END,"
+	" next_step = CASE WHEN NOT lost THEN next_step END,"
+	" attempts = CASE WHEN lost THEN 0 ELSE attempts END,"
+	" next_attempt_at = CASE WHEN NOT lost THEN next_attempt_at END,"
 	" current_version = NULL,"
 	" history_version = NULL,"
 	" rewrite_below = 1 + (SELECT coalesce(max(b.id), 0)"

@@ -376,6 +376,19 @@ def test_the_log_names_what_is_held(hub):
     assert lines == "0"
 
 
+def test_a_line_that_the_log_names(hub):
+    """Its order lives: one answer that leaves the order out proves nothing of it."""
+    division = hub.exact.divisions[0]
+    [line] = hub.query("SELECT key, parent FROM exact.record WHERE entity = 'purchaseorderlines' AND NOT deleted "
+                       "ORDER BY key LIMIT 1")
+    fault = hub.exact.fault(r"purchaseorder/PurchaseOrders\?.*filter", "omit", times=1, keys=[line["parent"]])
+    hub.exact.change(division, "purchaseorder/PurchaseOrderLines", "delete", line["key"])
+    hub.sync(60)
+    hub.wait_for("the line is deleted", lambda: deleted(hub, "purchaseorderlines") == 1, 60)
+    hub.wait_for("its order was asked for", lambda: applied(hub, fault) == 1 and settled(hub), 60)
+    assert deleted(hub, "purchaseorders") == 0 and deleted(hub, "purchaseorderlines") == 1
+
+
 def test_many_that_the_log_names(hub):
     """Absence is not their only proof: they are asked for beside records that live, and not counted."""
     division, orders = hub.exact.divisions[0], "purchaseorder/PurchaseOrders"
