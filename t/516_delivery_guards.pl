@@ -37,6 +37,17 @@ sub record
 	return;
 }
 
+# What another copy of the hub writes into the history: by the keys that the hub merges by
+sub of_another_copy
+{
+	my ($rows) = @_;
+	my $columns = '`_division`, `_key`, `_seq`, `_op`, `_deleted`';
+
+	return "MERGE INTO main.exact.costcenter_history AS t USING ($rows) AS s ON t.`_division` = s.`_division` "
+	  . "AND t.`_key` = s.`_key` AND t.`_seq` = s.`_seq` WHEN NOT MATCHED THEN INSERT ($columns) VALUES ("
+	  . ($columns =~ s/`_/s.`_/gr) . ')';
+}
+
 # killed during the second sending: the id of the first one is no longer in the log
 workspace_fault($simulator, path => "$statements\$", statement => of_kind('history'), action => 'fail',
 	error_class => 'DELTA_CONCURRENT_APPEND', sql_state => '2D521', message => 'conflict');
@@ -63,8 +74,8 @@ is(one("SELECT string_agg(key, ' ') FROM exact.dirty_key WHERE entity = 'costcen
 # another record has the number of a version: found by the proof of a repeated statement, a new epoch begins
 my $epoch = one('SELECT epoch FROM exact.installation_binding');
 workspace_fault($simulator, path => "$statements\$", statement => of_kind('history'), action => 'between',
-	sql => 'INSERT INTO main.exact.costcenter_history (`_division`, `_key`, `_seq`, `_op`, `_deleted`) '
-	. "SELECT 1, 'other', max(`_seq`) + 1, 'I', false FROM main.exact.costcenter_history");
+	sql => of_another_copy("SELECT 1 AS `_division`, 'other' AS `_key`, max(`_seq`) + 1 AS `_seq`, 'I' AS `_op`, "
+		. 'false AS `_deleted` FROM main.exact.costcenter_history'));
 workspace_fault($simulator, path => "$statements\$", statement => of_kind('history'), action => 'reset_after');
 one("SELECT setval('exact.version_counter', (SELECT max(seq) & ((1::bigint << 40) - 1) FROM exact.stage))");
 stage($node, 1, 'costcenter', [ 'I', 'f', { ID => 'f', Code => 'f1' } ]);
@@ -77,8 +88,8 @@ is((grep { $_->{_key} eq 'f' } databricks_rows($simulator, 'costcenter'))[0]{_se
 
 # a deletion that another copy wrote into the history alone has not reached the current table: the record is asked for
 record();
-sql('INSERT INTO main.exact.costcenter_history (`_division`, `_key`, `_seq`, `_op`, `_deleted`) '
-	. "SELECT 1, 'b', max(`_seq`) + 1000, 'D', true FROM main.exact.costcenter_history");
+sql(of_another_copy("SELECT 1 AS `_division`, 'b' AS `_key`, max(`_seq`) + 1000 AS `_seq`, 'D' AS `_op`, "
+	. 'true AS `_deleted` FROM main.exact.costcenter_history'));
 one('SELECT exact.fence()');
 stage($node, 1, 'costcenter', [ 'I', 'g', { ID => 'g', Code => 'g1' } ]);
 ok(eval { wait_delivered($node, 90) }, 'another epoch: delivered');

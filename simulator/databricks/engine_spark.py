@@ -169,7 +169,8 @@ class SparkEngine:
         try:
             self.spark.sparkContext.setJobGroup(job.id, job.id, True)
             session = self._session(job)
-            first = self._version(job.targets[0]) if only and job.targets else None
+            writes = only and only.kind in ("insert", "merge", "update", "delete") and job.targets
+            first = self._version(job.targets[0]) if writes else None
             before = first if only and only.kind == "insert" else None
             if job.snapshot and only and only.kind in ("merge", "update", "delete"):
                 text = self._beside(session, job, text)

@@ -35,10 +35,11 @@ exact_target_state_verified(const ExactTargetNames *names, const char *digest)
 	" ON CONFLICT (workspace, entity) DO UPDATE"
 	" SET table_name = coalesce(excluded.table_name, t.table_name),"
 	" history_name = coalesce(excluded.history_name, t.history_name),"
-	" lost = t.lost OR coalesce(t.delivered_at IS NOT NULL"
-	"  AND (lower(excluded.table_name), lower(excluded.history_name))"
-	"   <> (lower(t.table_name), lower(t.history_name)),"
-	"  false),"
+	/* of another table no operation is known yet; its rows are counted */
+	" current_version = CASE WHEN excluded.table_name IS NOT DISTINCT FROM t.table_name"
+	"  THEN t.current_version END,"
+	" history_version = CASE WHEN excluded.history_name IS NOT DISTINCT FROM t.history_name"
+	"  THEN t.history_version END,"
 	" created_at = coalesce(t.created_at, excluded.created_at),"
 	" columns_digest = excluded.columns_digest";
 	ExactArg	args[5];

@@ -117,7 +117,7 @@ def test_absent_after_a_backfill(engine_free, start_hub, equal):
     wait_ended(hub)
     hub.wait_for("it is deleted", lambda: deleted(hub, "items", keys[5]), 60)
     assert hub.value("SELECT count(*) FROM exact.stage WHERE op = 'D'") == "1"
-    assert calls(hub, "logistics/Items%keys") == 1
+    assert calls(hub, "logistics/Items%keys") == 2      # one answer alone proves nothing
     assert known(hub) == len(keys) - 1
 
 
