@@ -97,6 +97,20 @@ $node->safe_psql('postgres', "SELECT exact.resume(1, 'costcenter')");
 wait_delivered($node);
 check_truth('both made anew');
 
+# a catalog that is away for a while, or UNDROP: the rows are there again, and nothing goes a second time
+my $away = workspace_fault($simulator, path => "$statements\$", statement => 'costcenter', action => 'fail',
+	times => -1, error_class => 'TABLE_OR_VIEW_NOT_FOUND', sql_state => '42P01',
+	message => '[TABLE_OR_VIEW_NOT_FOUND] The table or view cannot be found. SQLSTATE: 42P01');
+stage_next();
+like(paused_reason(), qr/is gone, with all that was delivered into it/, 'a table that is away');
+control($simulator, 'DELETE', "faults/$away");
+my $merges = () = statements($simulator, of_kind('history'));
+$node->reload;
+wait_delivered($node);
+check_truth('back');
+is((() = statements($simulator, of_kind('history'))) - $merges, 1, 'what was delivered before does not go again');
+is(target('lost OR paused_since IS NOT NULL'), 'f', 'nothing is lost, the pause has ended');
+
 # a MERGE that wrote fewer rows than it was sent, at its first attempt; its pause is recorded although the row of the
 # table is locked for longer than a worker waits, and resume() ends it
 my $gap = fault_gap();
