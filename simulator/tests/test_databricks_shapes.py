@@ -327,7 +327,7 @@ class ShapeChecks:
 class TestEngineFree(ShapeChecks):
     def test_unknown_statements_say_so(self, workspace):
         for text in (
-            "OPTIMIZE main.exact.things",
+            "REORG TABLE main.exact.things APPLY (PURGE)",
             "SELECT a FROM main.exact.t QUALIFY 1",
             "BEGIN SELECT 1; END",
             "SELECT soundex('a')",
