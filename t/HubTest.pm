@@ -91,7 +91,7 @@ sub complete
 	};
 	return eval { wait_until('everything is delivered and nothing is unknown', sub {
 		one($node, "SELECT exact.approve(h.id) FROM exact.held_delete AS h WHERE h.state = 'held'");
-		return $missing->() eq '' }, $seconds // 120) } || croak $@ . $missing->();
+		return $missing->() eq '' }, $seconds // 60) } || croak $@ . $missing->();
 }
 
 # Delta holds what Exact Online holds now, record by record and field by field; each version of the history is there
