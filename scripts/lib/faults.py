@@ -34,10 +34,34 @@ def _limit(kind, wait):
             f"{name}-Reset": f"{{now+{wait}}}"}
 
 
-class Faults:
+class Beside:
+    """Something that is done again and again beside a run, by _run() until stop(); `problem`: what ended it before."""
+
+    def __init__(self):
+        self.problem = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._guarded, daemon=True)
+
+    def start(self):
+        self._thread.start()
+        return self
+
+    def stop(self):
+        self._ended.set()
+        self._thread.join(60)
+
+    def _guarded(self):
+        try:
+            self._run()
+        except Exception as error:  # shown by whoever waits for the end
+            self.problem = error
+
+
+class Faults(Beside):
     """`hits` counts what was met, by service and fault. Starts with start(), ends with stop()."""
 
     def __init__(self, exact, databricks, schema, seed, gap=1.0):
+        super().__init__()
         self.exact, self.databricks, self.schema, self.gap = exact, databricks, schema, gap
         self.random = random.Random(f"weather {seed}")
         self.hits = collections.Counter()
@@ -50,18 +74,10 @@ class Faults:
         self.awaited = False
         self.rest_until, self.held_until = 0.0, 0.0
         self.revoked_at = None      # number of the last call before an access token was revoked that is still in use
-        self.problem = None
-        self._ended = threading.Event()
         self._turn = threading.Lock()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self):
-        self._thread.start()
-        return self
 
     def stop(self):
-        self._ended.set()
-        self._thread.join(60)
+        super().stop()
         self._sweep(all_of_them=True)
 
     def begin_await(self):
@@ -94,12 +110,9 @@ class Faults:
         return time.monotonic() < self.held_until or any(a[2] in HOLDS for a in self.armed)
 
     def _run(self):
-        try:
-            while not self._ended.wait(self.random.uniform(0.5, 1.5) * self.gap):
-                with self._turn:
-                    self._step()
-        except Exception as error:  # shown by whoever waits for the end
-            self.problem = error
+        while not self._ended.wait(self.random.uniform(0.5, 1.5) * self.gap):
+            with self._turn:
+                self._step()
 
     def _step(self):
         self._sweep()

@@ -6,11 +6,10 @@ Rows that come late and pages that are not sorted are settings of the simulator 
 """
 import collections
 import random
-import threading
 import time
 from typing import NamedTuple
 
-from faults import RESOURCES
+from faults import RESOURCES, Beside
 from truth_rules import RESOURCES as TABLES
 
 SETTINGS = ('visible_after_max={"plain": 3, "key": 3, "bulk": 3, "sync": 3, "deleted": 5}', "sync_order=pages")
@@ -40,36 +39,27 @@ class Trouble(NamedTuple):
     until: float
 
 
-class ReadingFaults:
+class ReadingFaults(Beside):
     """`hits` counts what was met, by kind. Starts with start(), ends with stop(): then every right is given back."""
 
     def __init__(self, exact, seed):
+        super().__init__()
         self.exact = exact
         self.random = random.Random(f"reading {seed}")
         self.hits = collections.Counter()
-        self.now, self.blocked_at, self.problem = [], time.monotonic() - BLOCK_LASTS, None
+        self.now, self.blocked_at = [], time.monotonic() - BLOCK_LASTS
         self.told = []      # one line for each that began
         self.errors = collections.Counter()     # by (division, resource)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self):
-        self._thread.start()
-        return self
 
     def stop(self):
-        self._ended.set()
-        self._thread.join(60)
+        super().stop()
         self._end(lambda trouble: True)
 
     def _run(self):
-        try:
-            while not self._ended.wait(self.random.uniform(*GAP)):
-                self._end(lambda trouble: trouble.until < time.monotonic())
-                if len(self.now) < MOST:
-                    self._begin()
-        except Exception as error:  # shown by whoever waits for the end
-            self.problem = error
+        while not self._ended.wait(self.random.uniform(*GAP)):
+            self._end(lambda trouble: trouble.until < time.monotonic())
+            if len(self.now) < MOST:
+                self._begin()
 
     def _begin(self):
         draw = self.random
