@@ -162,7 +162,8 @@ GRANT EXECUTE ON FUNCTION exact._see_held(int, text, text[]) TO exact_worker;
 
 -- OFFSET 0: each key is looked up, whatever the kept plan thinks of the size of the tables.
 -- doubt: why the answer is not to be believed; passes: the next one may be. One answer may leave
--- out what lives: only what a second one, a moment later, does not show either is judged at all.
+-- out what lives: only what a second one, a moment later, does not show either is judged at all,
+-- and only when BlockingStatus was read between the two: a division that is worked on shows less.
 -- What an operator has approved is believed in any case; what waits for a word waits on, what one
 -- has refused stays.
 CREATE FUNCTION exact._judge_absent(division int, feed text, entity text, keys text[], doubt text,
@@ -173,6 +174,10 @@ AS $$
 DECLARE
 	blocked CONSTANT text := exact._absence_blocked($1);
 	apart CONSTANT interval := '2 s';
+	checked CONSTANT timestamptz := (
+		SELECT s.checked_at
+		FROM exact.division_state AS s
+		WHERE s.division = $1 AND NOT exact._is_future(s.checked_at));
 	fresh text[];
 	asked bigint;
 BEGIN
@@ -229,7 +234,7 @@ BEGIN
 			WHERE EXISTS (
 				SELECT FROM exact.held_key AS k
 				WHERE k.division = $1 AND k.entity = $3 AND k.key = u.key
-					AND k.since > clock_timestamp() - apart
+					AND (k.since > clock_timestamp() - apart OR (k.since < checked) IS NOT TRUE)
 				OFFSET 0));
 		fresh := ARRAY(SELECT u.key FROM unnest(fresh) AS u (key) WHERE u.key <> ALL (once));
 		asked := cardinality(fresh);

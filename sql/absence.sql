@@ -7,6 +7,7 @@ RESET client_min_messages;
 BEGIN;
 INSERT INTO exact.app (name, client_id) VALUES ('shop', 'x');
 INSERT INTO exact.division VALUES (9000001, 'shop', NULL, 'Noord', true);
+INSERT INTO exact.division_state (division, checked_at) VALUES (9000001, clock_timestamp());
 INSERT INTO exact.record (division, entity, key, seq, slot, batch, ord)
 SELECT 9000001, 'items', 'k' || i, 1, 0, -99, i FROM generate_series(100, 520) AS i;
 CREATE FUNCTION pg_temp.absent(keys text[], doubt text, passes boolean, approved boolean)
@@ -17,7 +18,8 @@ LANGUAGE sql AS $$
 $$;
 CREATE FUNCTION pg_temp.seconds_pass(seconds float8) RETURNS void LANGUAGE sql AS $$
 	UPDATE exact.held_key SET since = since - make_interval(secs => seconds)
-	WHERE division = 9000001
+	WHERE division = 9000001;
+	UPDATE exact.division_state SET checked_at = clock_timestamp() WHERE division = 9000001
 $$;
 
 -- the first answer; another one in the same moment
@@ -38,6 +40,20 @@ UPDATE exact.held_key SET since = since + interval '1 day' WHERE division = 9000
 SELECT * FROM pg_temp.absent('{k102}', NULL, false, false);
 SELECT pg_temp.seconds_pass(2);
 SELECT * FROM pg_temp.absent('{k102}', NULL, false, false);
+-- BlockingStatus was read before the first answer only, at a time that is still to come, never
+SELECT * FROM pg_temp.absent('{k110}', NULL, false, false);
+SELECT pg_temp.seconds_pass(60);
+UPDATE exact.division_state AS s SET checked_at = k.since
+FROM exact.held_key AS k WHERE k.division = 9000001 AND s.division = k.division AND k.key = 'k110';
+SELECT * FROM pg_temp.absent('{k110}', NULL, false, false);
+UPDATE exact.division_state SET checked_at = clock_timestamp() + interval '1 h'
+WHERE division = 9000001;
+SELECT * FROM pg_temp.absent('{k110}', NULL, false, false);
+UPDATE exact.division_state SET checked_at = NULL WHERE division = 9000001;
+SELECT * FROM pg_temp.absent('{k110}', NULL, false, false);
+UPDATE exact.division_state AS s SET checked_at = k.since + interval '1 us'
+FROM exact.held_key AS k WHERE k.division = 9000001 AND s.division = k.division AND k.key = 'k110';
+SELECT * FROM pg_temp.absent('{k110}', NULL, false, false);
 -- an operator's word, the log of deletes, and keys of no living record need no second answer
 SELECT * FROM pg_temp.absent('{k103}', NULL, false, true);
 SELECT * FROM pg_temp.absent('{nobody}', NULL, false, false);

@@ -34,6 +34,26 @@ exact_generation_log_gap(ExactLane *lane)
 			   "the log of deletes was not read for longer than it is kept");
 }
 
+TimestampTz
+exact_generation_want(ExactLane *lane)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (int i = 0; i < lane->nruns; i++)
+	{
+		const ExactRun *run = lane->runs[i];
+
+		if (!run->present || run->def == NULL || run->def->method != EXACT_FEED_GUARD)
+			continue;
+		if (run->errors > 0)
+			return 0;
+		/* a start that is still to come is one of a clock that was set back since */
+		lane->guard_at = Max(now, Min(run->run_started_at, now) + exact_lane_gap(lane));
+		return lane->guard_at + USECS_PER_SEC;
+	}
+	return 0;
+}
+
 bool
 exact_generation_compare(ExactLane *lane, const ExactFeed *feed, const ExactPage *page)
 {

@@ -18,6 +18,13 @@
 extern bool exact_generation_compare(ExactLane *lane, const ExactFeed *feed, const ExactPage *page);
 
 /*
+ * A record was not shown: has system/Divisions read once more, for BlockingStatus has to be known
+ * between the two answers that a deletion needs. Paced by the budget. Returns when that is done; 0:
+ * it cannot be read now.
+ */
+extern TimestampTz exact_generation_want(ExactLane *lane);
+
+/*
  * In a unit, when the log of deletes was not read for longer than it is kept: all sync feeds of
  * the division start at their first mark again. The caller has the plan read anew.
  */

@@ -25,6 +25,7 @@
 #include "exact_online/odata.h"
 #include "exact_online/odata_value.h"
 #include "fetch/deletes.h"
+#include "fetch/generation.h"
 #include "fetch/keyed.h"
 #include "fetch/lane.h"
 #include "fetch/sync_request.h"
@@ -280,6 +281,20 @@ leave_out_once(const Keyed *keyed, char **keys, int nkeys)
 	return n;
 }
 
+/* The second answer comes after the guard has told whether Exact Online works on the division. */
+static void
+ask_once_more(const Keyed *keyed)
+{
+	ExactLane  *lane = keyed->lane;
+	const char *entity = keyed->entity->name;
+	TimestampTz at = exact_generation_want(lane);
+
+	if (at != 0)
+		exact_dirty_key_once_more(lane->division, entity, keyed->once, keyed->nonce, at);
+	for (int i = 0; at == 0 && i < keyed->nonce; i++)
+		exact_dirty_key_again(lane->division, entity, keyed->once[i]);
+}
+
 /* A record that was asked for because it lives, and is not in an answer that is believed. */
 static void
 want_canaries(Keyed *keyed)
@@ -338,7 +353,7 @@ apply_unit(void *arg)
 			shown[nshown + i] = gone[i];
 		nsettled = leave_out_once(keyed, shown, nshown + ngone);
 		if (keyed->nonce > 0)
-			exact_dirty_key_once_more(lane->division, entity, keyed->once, keyed->nonce);
+			ask_once_more(keyed);
 	}
 	want_canaries(keyed);
 	if (keyed->tombstones > 0)

@@ -109,6 +109,7 @@ typedef struct ExactLane
 	bool		known;			/* the plan has shown it before */
 	int			mark_generation;
 	int			blocking_status;	/* not 0: nothing is read as a whole, nothing is gone */
+	TimestampTz guard_at;		/* the guard runs then, besides; memory only; 0 none */
 	bool		busy;			/* a request is on the way: reads of a division are serial */
 	bool		reread;			/* the plan changed while a request was on the way */
 	bool		keyed_last;		/* the last request was a keyed read */

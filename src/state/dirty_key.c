@@ -145,16 +145,18 @@ exact_dirty_key_again(int division, const char *entity, const char *key)
 }
 
 void
-exact_dirty_key_once_more(int division, const char *entity, char **keys, int nkeys)
+exact_dirty_key_once_more(int division, const char *entity, char **keys, int nkeys,
+						  TimestampTz at)
 {
 	static const char sql[] =
 	"UPDATE exact.dirty_key"
-	" SET due = clock_timestamp() + interval '" ONCE_MORE "'"
+	" SET due = greatest(clock_timestamp() + interval '" ONCE_MORE "', $4)"
 	KEYS_SQL;
-	ExactArg	args[3];
+	ExactArg	args[4];
 
 	set_keys(args, division, entity, keys, nkeys);
-	exact_sql(sql, 3, args);
+	args[3] = exact_arg_time(at);
+	exact_sql(sql, 4, args);
 }
 
 /* ---- which are next ---- */

@@ -75,8 +75,12 @@ extern void exact_dirty_key_delay(int division, const char *entity, const char *
  */
 extern void exact_dirty_key_again(int division, const char *entity, const char *key);
 
-/* An answer did not show them, and one alone proves nothing: asked for once more in a moment. */
-extern void exact_dirty_key_once_more(int division, const char *entity, char **keys, int nkeys);
+/*
+ * An answer did not show them, and one alone proves nothing: asked for once more in a moment, not
+ * before a time.
+ */
+extern void exact_dirty_key_once_more(int division, const char *entity, char **keys, int nkeys,
+									  TimestampTz at);
 
 /* Entities whose keys wait now */
 typedef struct ExactDirtyWait

@@ -336,6 +336,43 @@ def test_a_division_that_is_worked_on(hub):
     hub.wait_for("nothing is held", lambda: not held(hub, "purchaseentries"), 30)
 
 
+def test_work_that_is_not_known_yet(hub):
+    """BlockingStatus is read between the two answers that do not show a record."""
+    division = hub.exact.divisions[0]
+    keys = living_keys(hub, "purchaseentries")[:6]
+    listed = ", ".join(f"'{key}'" for key in keys)
+    hub.exact.post("hide", division=division, resource=ENTRIES, keys=keys[:4])
+    hub.exact.post("division", code=division, blocking_status=3)
+    make_dirty(hub, "purchaseentries", f"r.key IN ({listed})")
+    hub.wait_for("they are held", lambda: held(hub, "purchaseentries"), 60)
+    [question] = held(hub, "purchaseentries")
+    assert "BlockingStatus 3" in question["reason"] and deleted(hub, "purchaseentries") == 0
+    hub.exact.post("division", code=division, blocking_status=0)
+    hub.exact.post("show", division=division, resource=ENTRIES, keys=keys[:4])
+    hub.psql("UPDATE exact.feed_state SET complete_at = complete_at - interval '2 h' WHERE feed = 'divisions'; "
+             "SELECT exact.restart_workers()")
+    hub.wait_for("the work has ended", lambda: hub.value("SELECT blocking_status FROM exact.division_state") == "0", 60)
+    hub.psql("UPDATE exact.dirty_key SET not_before = NULL, due = now(); SELECT exact._wake('fetcher')")
+    hub.wait_for("the keys were read", lambda: settled(hub) and not held(hub, "purchaseentries"), 60)
+    assert deleted(hub, "purchaseentries") == 0
+
+
+def test_work_that_cannot_be_known(hub):
+    """As long as BlockingStatus cannot be read, nothing is deleted; the questions about a key become rarer."""
+    division = hub.exact.divisions[0]
+    key = living_keys(hub, "purchaseentries")[0]
+    fault = hub.exact.fault(r"/Divisions", "status", times=-1, status=503)
+    hub.exact.change(division, ENTRIES, "delete", key)
+    make_dirty(hub, "purchaseentries", f"r.key = '{key}'")
+    hub.wait_for("it is asked again and again", lambda: hub.value(
+        "SELECT max(due - since) > '15 s' FROM exact.dirty_key") == "t", 60)
+    assert deleted(hub, "purchaseentries") == 0 and int(hub.value("SELECT errors FROM exact.feed_state "
+                                                                  "WHERE feed = 'divisions'")) > 0
+    hub.exact._call("DELETE", f"faults/{fault}")
+    hub.psql("SELECT exact.resume(division) FROM exact.division")
+    hub.wait_for("it is deleted", lambda: deleted(hub, "purchaseentries") == 1, 90)
+
+
 def test_a_log_of_another_division(hub):
     """An entry of another division deletes nothing here: the division is frozen."""
     division = hub.exact.divisions[0]
