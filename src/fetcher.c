@@ -7,6 +7,7 @@
 
 #include "auth/exact_token.h"
 #include "base/clock.h"
+#include "base/compat.h"
 #include "exact_online/budget.h"
 #include "exact_online/endpoint.h"
 #include "exact_online/invoice_sign.h"
@@ -26,7 +27,7 @@
 #include "worker/unit.h"
 #include "worker/worker.h"
 
-PGDLLEXPORT void exact_fetcher_main(Datum main_arg) pg_attribute_noreturn();
+pg_noreturn PGDLLEXPORT void exact_fetcher_main(Datum main_arg);
 
 #define START_AGAIN_MS 1000
 

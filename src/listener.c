@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "base/compat.h"
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/guc.h"
@@ -29,7 +30,7 @@
 #include "worker/unit.h"
 #include "worker/worker.h"
 
-PGDLLEXPORT void exact_listener_main(Datum main_arg) pg_attribute_noreturn();
+pg_noreturn PGDLLEXPORT void exact_listener_main(Datum main_arg);
 
 #define ROUNDS_AT_ONCE 16		/* groups before the frame has its turn */
 #define HEALTH_MS 1000			/* what /health says may be so old */

@@ -12,6 +12,7 @@
 
 #include "auth/databricks_token.h"
 #include "base/clock.h"
+#include "base/compat.h"
 #include "base/errors.h"
 #include "base/fault.h"
 #include "databricks/statement.h"
@@ -27,7 +28,7 @@
 
 #define LOOK_AGAIN_MS 1000		/* after a look that failed */
 
-PGDLLEXPORT void exact_loader_main(Datum main_arg) pg_attribute_noreturn();
+pg_noreturn PGDLLEXPORT void exact_loader_main(Datum main_arg);
 
 static bool look_due;
 

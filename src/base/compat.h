@@ -27,6 +27,11 @@
 #include "varatt.h"
 #endif
 
+/* Before a declaration, as in 18 */
+#ifndef pg_noreturn
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
 /* JSON: callbacks return a code since 16, a lexer is told its memory since 17. */
 #if PG_VERSION_NUM >= 160000
 typedef JsonParseErrorType ExactJsonResult;

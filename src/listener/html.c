@@ -44,7 +44,7 @@ exact_html_style_hash(void)
 	if (hash[0] != '\0')
 		return hash;
 	exact_sha256(style, sizeof(style) - 1, digest);
-	len = pg_b64_encode((const char *) digest, sizeof(digest), text, sizeof(text));
+	len = pg_b64_encode((const void *) digest, sizeof(digest), text, sizeof(text));
 	if (len < 0)
 		elog(ERROR, "could not encode a digest");
 	snprintf(hash, sizeof(hash), "'sha256-%.*s'", len, text);

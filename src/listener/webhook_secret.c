@@ -17,6 +17,7 @@
 #include "auth/credential.h"
 #include "auth/envelope.h"
 #include "auth/secret.h"
+#include "base/compat.h"
 #include "base/guc.h"
 #include "base/sql.h"
 #include "listener/webhook.h"

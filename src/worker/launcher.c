@@ -36,7 +36,7 @@
 #include "worker/role.h"
 #include "worker/shmem.h"
 
-PGDLLEXPORT void exact_launcher_main(Datum main_arg) pg_attribute_noreturn();
+pg_noreturn PGDLLEXPORT void exact_launcher_main(Datum main_arg);
 
 #define SCAN_INTERVAL_MS 300000
 #define PROBE_LIMIT_MS 30000	/* a probe that takes longer is ended */

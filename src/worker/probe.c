@@ -19,7 +19,7 @@
 #include "worker/process.h"
 #include "worker/shmem.h"
 
-PGDLLEXPORT void exact_probe_main(Datum main_arg) pg_attribute_noreturn();
+pg_noreturn PGDLLEXPORT void exact_probe_main(Datum main_arg);
 
 /* At most 5 s for a lock: the launcher ends a probe that takes longer and tries again. */
 void

@@ -11,6 +11,7 @@
 
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
 #include "base/fault.h"
 #include "worker/role.h"
 #include "worker/shmem.h"
@@ -72,12 +73,12 @@ extern void exact_self_leave_unit(void);
  * Ends it because there should be no worker: the launcher looks into the database before it starts
  * another.
  */
-extern void exact_self_end(const char *reason) pg_attribute_noreturn();
+pg_noreturn extern void exact_self_end(const char *reason);
 /*
  * Ends it because its settings leave it nothing to do: none is started before they change or
  * exact.restart_workers().
  */
-extern void exact_self_rest(const char *reason) pg_attribute_noreturn();
+pg_noreturn extern void exact_self_rest(const char *reason);
 /* Ends it, as soon as nothing holds it, because what it has in memory is out of date. */
 extern void exact_self_retire(void);
 

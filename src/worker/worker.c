@@ -316,7 +316,7 @@ mind_clock(void)
  * Before the wait: what the worker itself decides. After it: what came meanwhile, which may make
  * the next turn due. Whatever a turn of the loop allocates is gone with it.
  */
-static void pg_attribute_noreturn()
+pg_noreturn static void
 work_loop(void)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact loop",
@@ -350,7 +350,7 @@ work_loop(void)
 }
 
 /* An error outside a unit ends the process; the launcher starts another. */
-static void pg_attribute_noreturn()
+pg_noreturn static void
 end_by_error(void)
 {
 	ErrorData  *error;

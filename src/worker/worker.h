@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "base/fault.h"
 #include "worker/ask.h"
 #include "worker/role.h"
@@ -38,7 +39,7 @@ typedef struct ExactWorkerOps
 } ExactWorkerOps;
 
 /* Body of a worker's main function after its role is known; does not return. */
-extern void exact_worker_run(const ExactWorkerOps *ops, Datum main_arg) pg_attribute_noreturn();
+pg_noreturn extern void exact_worker_run(const ExactWorkerOps *ops, Datum main_arg);
 
 /*
  * In turn(): was the worker woken by exact_wake since its last turn, is this its first turn, or was
