@@ -47,12 +47,17 @@ is(count_of(qr{oidc/v1/token}), 0, 'nothing was sent');
 is(set_secret('client_secret', 'MarkerWrongLake'), 'imported', 'a wrong secret');
 like(ping()->{finding}, qr/Databricks refuses the client id or secret of workspace "lake"/, 'is refused');
 like(ping()->{next_step}, qr/workspace\.lake\.client_secret/, 'with the next step');
-is(count_of(qr{oidc/v1/token}), 1, 'and not tried again');
+is(count_of(qr{oidc/v1/token}), 1, 'by one answer');
+unlike(slurp_file($node->logfile), qr/alarm workspace=lake/, 'which alone is no alarm');
+ok(wait_until('it is refused twice', sub { ping(); slurp_file($node->logfile) =~ /alarm workspace=lake/ }, 10),
+	'the second answer is believed');
+like(ping()->{finding}, qr/Databricks refuses the client id or secret of workspace "lake"/, 'and said') foreach 1 .. 3;
+is(count_of(qr{oidc/v1/token}), 2, 'and no more are asked for');
 like(slurp_file($node->logfile), qr/WARNING:  exact loader: alarm workspace=lake .*invalid_client/, 'alarm in the log');
 is(set_secret('client_secret', 'MarkerLake-9Zv!/+=:x'), 'imported', 'the right secret');
 ok(ping()->{ok}, 'works at once');
 ok(ping()->{ok}, 'and again') foreach 1 .. 2;
-is(count_of(qr{oidc/v1/token}), 2, 'with one token');
+is(count_of(qr{oidc/v1/token}), 3, 'with one token');
 is(count_of(qr{oauth-authorization-server}), 2, 'the endpoint was discovered once for each secret');
 is(value("SELECT what ->> 'event' || ' ' || (what ->> 'workspace') FROM exact.audit_log WHERE chain = 'loader' "
 	. "AND kind = 'token'"), 'issued lake', 'audited');
@@ -91,11 +96,28 @@ foreach my $case (
 	fault($path, $action, times => 1, @$more);
 	like(ping()->{finding}, $expected, "$path $action @$more");
 	clear();
-	if ($expected =~ /gives no access/)
-	{
-		ok(wait_until('it is tried again', sub { ping()->{ok} }, 10), 'works a second later');
-	}
+	ok(wait_until('it is tried again', sub { ping()->{ok} }, 10), 'works a second later');
 }
+
+# what only a human can mend is believed when it comes twice, whatever comes between the two
+anew();
+fault('oauth-authorization-server', 'status', times => 1, status => 404);
+ping();
+clear();
+fault('oauth-authorization-server', 'status', times => 1, status => 503);
+ok(wait_until('nothing is known between', sub { ping()->{finding} =~ /gives no access token/ }, 10), 'a 503 between');
+clear();
+fault('oauth-authorization-server', 'status', times => -1, status => 404);
+$before = () = slurp_file($node->logfile) =~ /alarm workspace=lake reason="OAuth is not available/g;
+ok(wait_until('an alarm', sub {
+	ping();
+	my $now = () = slurp_file($node->logfile) =~ /alarm workspace=lake reason="OAuth is not available/g;
+	return $now > $before;
+}, 20), 'the second 404 is believed');
+$before = count_of(qr{oauth-authorization-server});
+ping() foreach 1 .. 3;
+is(count_of(qr{oauth-authorization-server}), $before, 'no more are asked for');
+clear();
 anew();
 ok(ping()->{ok}, 'a changed address is tried at once');
 

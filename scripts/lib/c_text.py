@@ -133,7 +133,7 @@ def defined(text):
         if found[1] and any(token.value == "PG_FUNCTION_ARGS" for token in found[2]):
             continue  # called by SQL
         names[found[0]] = next(token.line for token in head if token.value == found[0])
-    exported = re.findall(r"^PGDLLEXPORT[^;]*?\b(\w+)\s*\(", text, re.M)
+    exported = re.findall(r"^(?:pg_noreturn )?PGDLLEXPORT[^;]*?\b(\w+)\s*\(", text, re.M)
     return {name: line for name, line in names.items() if name not in exported}
 
 

@@ -29,7 +29,7 @@
 #include "worker/self.h"
 #include "worker/unit.h"
 
-/* a refusal is not worth another call sooner, unless something is changed */
+/* a refusal that came twice is not worth another call sooner, unless something is changed */
 #define REFUSED_MS 300000
 #define RETRY_FIRST_MS 1000
 #define RETRY_LAST_MS 60000
@@ -58,6 +58,7 @@ typedef struct Access
 	TimestampTz rejected_at[REJECTIONS];	/* the last ones, newest first */
 
 	int			failures;		/* in a row */
+	int			refusals;		/* answers that only a human can mend, since the last token */
 	TimestampTz not_before;		/* of the next call */
 	bool		refused;		/* until then: a human must act */
 	bool		unreached;		/* the last call did not reach the service */
@@ -162,6 +163,19 @@ fail_for_now(Access *access, int sqlstate, const char *finding, int64 retry_afte
 		 psprintf("The hub tries again at %s.", timestamptz_to_str(when)));
 }
 
+/*
+ * Only a human helps, when it is true: one such answer may be that of a gateway, a second one is
+ * believed.
+ */
+static void
+refuse(Access *access, int sqlstate, const char *message, const char *detail, const char *hint)
+{
+	bool		sure = ++access->refusals > 1;
+
+	fail(access, sure, exact_token_in_ms(sure ? REFUSED_MS : RETRY_FIRST_MS), sqlstate, message,
+		 detail, hint);
+}
+
 static void
 look_unit(void *arg)
 {
@@ -217,6 +231,7 @@ adopt_configuration(Access *access, const LookUnit *unit)
 	exact_secret_drop(&access->token);
 	memset(access->rejected_at, 0, sizeof(access->rejected_at));
 	access->failures = 0;
+	access->refusals = 0;
 	access->not_before = 0;
 	access->refused = false;
 }
@@ -250,6 +265,7 @@ on_token(ExactHttpResponse *response, void *arg)
 		access->expires_at = TimestampTzPlusMilliseconds(now, life_ms);
 		access->renew_at = TimestampTzPlusMilliseconds(now, good_ms);
 		access->failures = 0;
+		access->refusals = 0;
 		access->not_before = 0;
 		access->refused = false;
 		exact_log(LOG, "token workspace=%s event=issued ms=%.0f expires_s=%d", access->workspace,
@@ -257,14 +273,14 @@ on_token(ExactHttpResponse *response, void *arg)
 		exact_unit_run("record Databricks token", audit_unit, access, NULL);
 	}
 	else if (oauth.kind == EXACT_OAUTH_REFUSED || oauth.kind == EXACT_OAUTH_TOO_EARLY)
-		fail(access, true, exact_token_in_ms(REFUSED_MS), ERRCODE_EXACT_SECRET,
-			 psprintf("Databricks refuses the client id or secret of workspace \"%s\"",
-					  access->workspace),
-			 psprintf("%s.", oauth.finding),
-			 psprintf("Check client_id in exact.workspace, that the service principal is in the "
-					  "workspace and that the secret was made in Databricks; "
-					  "then put it into the file workspace.%s.client_secret and "
-					  "SELECT * FROM exact.import_secrets();", access->workspace));
+		refuse(access, ERRCODE_EXACT_SECRET,
+			   psprintf("Databricks refuses the client id or secret of workspace \"%s\"",
+						access->workspace),
+			   psprintf("%s.", oauth.finding),
+			   psprintf("Check client_id in exact.workspace, that the service principal is in the "
+						"workspace and that the secret was made in Databricks; "
+						"then put it into the file workspace.%s.client_secret and "
+						"SELECT * FROM exact.import_secrets();", access->workspace));
 	else
 		fail_for_now(access, ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, oauth.finding,
 					 oauth.retry_after);
@@ -344,12 +360,12 @@ on_discovery(ExactHttpResponse *response, void *arg)
 		fail_for_now(access, ERRCODE_EXACT_DATABRICKS_UNAVAILABLE,
 					 response->error ? response->error : "no answer", -1);
 	else if (response->status == 404)
-		fail(access, true, exact_token_in_ms(REFUSED_MS), ERRCODE_EXACT_DATABRICKS_REFUSED,
-			 psprintf("OAuth is not available on %s", access->origin),
-			 psprintf("The host of workspace \"%s\" has no OAuth discovery document (HTTP 404).",
-					  access->workspace),
-			 "Check exact.workspace.host; or set client_id to null and import a personal access "
-			 "token.");
+		refuse(access, ERRCODE_EXACT_DATABRICKS_REFUSED,
+			   psprintf("OAuth is not available on %s", access->origin),
+			   psprintf("The host of workspace \"%s\" has no OAuth discovery document (HTTP 404).",
+						access->workspace),
+			   "Check exact.workspace.host; or set client_id to null and import a personal access "
+			   "token.");
 	else if (response->status != 200)
 		fail_for_now(access, ERRCODE_EXACT_DATABRICKS_UNAVAILABLE,
 					 psprintf("OAuth discovery answered HTTP %ld", response->status),
@@ -361,12 +377,12 @@ on_discovery(ExactHttpResponse *response, void *arg)
 					 "perhaps a login page; a host that serves several workspaces "
 					 "needs ?o=<workspace id> in exact.workspace.host", -1);
 	else if ((origin = exact_url_origin(endpoint)) == NULL || strcmp(origin, access->origin) != 0)
-		fail(access, true, exact_token_in_ms(REFUSED_MS), ERRCODE_EXACT_HOST_NOT_ALLOWED,
-			 psprintf("OAuth discovery of %s names a token endpoint on another host",
-					  access->origin),
-			 psprintf("It names %s; the client secret is not sent there.",
-					  origin ? origin : "no http address"),
-			 "Check exact.workspace.host with the administrator of the workspace.");
+		refuse(access, ERRCODE_EXACT_HOST_NOT_ALLOWED,
+			   psprintf("OAuth discovery of %s names a token endpoint on another host",
+						access->origin),
+			   psprintf("It names %s; the client secret is not sent there.",
+						origin ? origin : "no http address"),
+			   "Check exact.workspace.host with the administrator of the workspace.");
 	else
 		replace_text(&access->endpoint, endpoint);
 	go_on(access);
