@@ -151,7 +151,7 @@ DECLARE
 	row jsonb := coalesce(after, before);
 	event jsonb := jsonb_build_object('table', tg_table_name, 'op', tg_op);
 BEGIN
-	IF exact._restoring() OR exact._binding_finding() IS NOT NULL THEN
+	IF (tg_op = 'INSERT' AND exact._restoring()) OR exact._binding_finding() IS NOT NULL THEN
 		RETURN NULL;
 	ELSIF tg_op = 'UPDATE' AND tg_table_name <> 'credential' THEN
 		IF before = after THEN
