@@ -1,6 +1,6 @@
-# The owner of a database, who is no superuser, gives it each setting that he may, one after the other and all together:
-# a superuser's changes leave the same events, bad rows are refused, the workers go on. What a dump says at its beginning
-# counts only where a session says it, and leaves an event.
+# The owner of a database, who is no superuser, gives it each setting that he may, one after the other and all
+# together: a superuser's changes leave the same events, bad rows are refused, the workers go on. What a dump says at
+# its beginning counts only where a session says it, and leaves an event.
 use strict;
 use warnings;
 
@@ -74,7 +74,7 @@ foreach my $line (split /\n/, value("SELECT concat_ws('|', lower(name), vartype,
 	  : $name =~ /_timeout$/ ? (1) : ($rest[1]);
 
 	push @many, "$name = $values[0]" and next
-	  if $name =~ /^(enable|jit|geqo|vacuum|tcp|cpu|parallel|.*_cost$|min_parallel|max_parallel|.*_mem$|.*concurrency$)/;
+	  if $name =~ /^(enable|jit|geqo|vacuum|tcp|cpu|parallel|min_parallel|max_parallel|.*(_cost|_mem|concurrency)$)/;
 	push @single, map { [ "$name = $_" ] } @values;
 }
 push @single, [ @many ];
@@ -178,7 +178,7 @@ is(value("SELECT count(*) FROM exact.audit_log WHERE what -> 'row' ->> 'client_i
 value("$begin INSERT INTO exact.rule (name) VALUES ('entry_balances')");
 is(value("$events AND what ->> 'table' = 'rule' AND who = session_user"), 1,
 	'rows that a dump brings into a hub that works: one event');
-value("SET ROLE exact_admin; SET ROLE exact_admin; $begin INSERT INTO exact.rule (name) VALUES ('line_gl_account_exists')");
+value("SET ROLE exact_admin; $begin INSERT INTO exact.rule (name) VALUES ('line_gl_account_exists')");
 is(value("$events AND what ->> 'table' = 'rule'"), 2, 'likewise for a superuser who has another role');
 value("CREATE ROLE carl LOGIN; GRANT exact_admin TO carl");
 $node->safe_psql('postgres', "$begin INSERT INTO exact.rule (name) VALUES ('gl_account_blocked')",
