@@ -105,7 +105,8 @@ end_session($nobody);
 my $restore = session(value('SELECT current_user'), 'BEGIN; SELECT exact._lock_installation()');
 value('UPDATE exact.epoch SET timeline = 78; SELECT exact.restart_workers()');
 wait_until('a worker says who is in the way', sub { value("SELECT count(*) FROM exact._workers() "
-	. "WHERE role = 'fetcher' AND state = 'idle' AND reason = 'process $restore->{pid} holds the installation of this hub'") });
+	. "WHERE role = 'fetcher' AND state = 'idle' "
+	. "AND reason = 'process $restore->{pid} holds the installation of this hub'") });
 pass('a session that restores a dump in an open transaction is named');
 end_session($restore);
 wait_for_workers($node, 'postgres', seconds => 60);
