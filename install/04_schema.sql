@@ -8,6 +8,7 @@ REVOKE ALL ON SCHEMA exact FROM PUBLIC;
 
 CREATE FUNCTION exact._version_library() RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact__version_library';
 COMMENT ON FUNCTION exact._version_library()
 	IS 'Version of the preloaded library; null when it is not in shared_preload_libraries.';
@@ -18,6 +19,7 @@ CREATE FUNCTION exact._workers(
 		OUT restarts int, OUT last_error text, OUT reason text, OUT listens_at text)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact__workers';
 COMMENT ON FUNCTION exact._workers()
 	IS 'The launcher and the workers of this database: running, idle (reason says why), starting '
@@ -26,6 +28,7 @@ REVOKE ALL ON FUNCTION exact._workers() FROM PUBLIC;
 
 CREATE FUNCTION exact._wake(worker text) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT
+	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact__wake';
 COMMENT ON FUNCTION exact._wake(text)
 	IS 'Wakes the fetcher, loader or listener of this database when the transaction commits.';
@@ -33,6 +36,7 @@ REVOKE ALL ON FUNCTION exact._wake(text) FROM PUBLIC;
 
 CREATE FUNCTION exact._ask(worker text, op text, VARIADIC args text[] DEFAULT '{}') RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact__ask';
 COMMENT ON FUNCTION exact._ask(text, text, text[])
 	IS 'Asks a worker of this database and waits for its answer, at most 150 s. '
@@ -41,6 +45,7 @@ REVOKE ALL ON FUNCTION exact._ask(text, text, text[]) FROM PUBLIC;
 
 CREATE FUNCTION exact._created() RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact__created';
 COMMENT ON FUNCTION exact._created()
 	IS 'Tells the launcher, when the transaction commits, to look into this database. '
@@ -49,6 +54,7 @@ REVOKE ALL ON FUNCTION exact._created() FROM PUBLIC;
 
 CREATE FUNCTION exact._quiesce() RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact__quiesce';
 COMMENT ON FUNCTION exact._quiesce()
 	IS 'Keeps the workers of this database from work until the transaction ends. '
@@ -57,6 +63,7 @@ REVOKE ALL ON FUNCTION exact._quiesce() FROM PUBLIC;
 
 CREATE FUNCTION exact.restart_workers() RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact_restart_workers';
 COMMENT ON FUNCTION exact.restart_workers()
 	IS 'Ends the workers of this database; they start again within a second with the settings as '

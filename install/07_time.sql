@@ -1,11 +1,12 @@
 -- Moments and spans of time: one that cannot be, and how people read them.
 
--- Parsed when it is made and without a search_path of its own, so that plans take it in as if it
--- were written out. After a clock was set back, whoever waits for what should follow such a moment
--- would wait until the old time comes again.
+-- After a clock was set back, whoever waits for what should follow such a moment would wait until
+-- the old time comes again.
 CREATE FUNCTION exact._is_future(happened_at timestamptz) RETURNS boolean
-LANGUAGE sql VOLATILE PARALLEL SAFE
-RETURN happened_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp();
+LANGUAGE sql VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT $1 > clock_timestamp()
+$$;
 COMMENT ON FUNCTION exact._is_future(timestamptz)
 	IS 'A moment at which something happened lies ahead: the clock was set back since. Null: '
 		'there is no moment';

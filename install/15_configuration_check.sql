@@ -1,15 +1,12 @@
 -- What a configuration row must be.
 
 CREATE FUNCTION exact._restoring() RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT current_setting('check_function_bodies') = 'off'
-		AND current_setting('row_security') = 'off'
-		AND (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = session_user)
-$$;
+	LANGUAGE c STABLE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'exact__restoring';
 COMMENT ON FUNCTION exact._restoring()
-	IS 'The session restores a dump: a superuser''s, with the two settings that every '
-		'dump begins with';
+	IS 'The session restores a dump: a superuser''s, which has itself made the two settings that '
+		'every dump begins with. What is set for a database or a role does not count';
 REVOKE ALL ON FUNCTION exact._restoring() FROM PUBLIC;
 
 CREATE FUNCTION exact._url_finding(url text) RETURNS text

@@ -3,6 +3,7 @@
 
 CREATE FUNCTION exact._app_host(base_url text, region text) RETURNS text
 	LANGUAGE c IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact__app_host';
 COMMENT ON FUNCTION exact._app_host(text, text)
 	IS 'Scheme, host and port that an app''s secrets are for; null when the address is not usable';
@@ -11,6 +12,7 @@ GRANT EXECUTE ON FUNCTION exact._app_host(text, text) TO exact_reader, exact_wor
 
 CREATE FUNCTION exact._workspace_host(host text) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact__workspace_host';
 COMMENT ON FUNCTION exact._workspace_host(text)
 	IS 'Scheme, host and port of a workspace from a pasted address: '
@@ -20,6 +22,7 @@ GRANT EXECUTE ON FUNCTION exact._workspace_host(text) TO exact_reader, exact_wor
 
 CREATE FUNCTION exact._url_encode(value text) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact__url_encode';
 COMMENT ON FUNCTION exact._url_encode(text) IS 'Percent-encodes one value of a query';
 REVOKE ALL ON FUNCTION exact._url_encode(text) FROM PUBLIC;
@@ -27,6 +30,7 @@ GRANT EXECUTE ON FUNCTION exact._url_encode(text) TO exact_admin;
 
 CREATE FUNCTION exact._url_decode(value text) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact__url_decode';
 COMMENT ON FUNCTION exact._url_decode(text) IS 'Percent-decodes one value of a query';
 REVOKE ALL ON FUNCTION exact._url_decode(text) FROM PUBLIC;
@@ -34,6 +38,7 @@ GRANT EXECUTE ON FUNCTION exact._url_decode(text) TO exact_admin;
 
 CREATE FUNCTION exact._public_url() RETURNS text
 	LANGUAGE c STABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact__public_url';
 COMMENT ON FUNCTION exact._public_url()
 	IS 'The setting exact_databricks.public_url of this database; null when it is not set';
@@ -42,6 +47,7 @@ GRANT EXECUTE ON FUNCTION exact._public_url() TO exact_admin;
 
 CREATE FUNCTION exact._key_file_finding() RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact__key_file_finding';
 COMMENT ON FUNCTION exact._key_file_finding()
 	IS 'What is wrong with the key file, as one sentence; null when it can encrypt';
@@ -50,6 +56,7 @@ GRANT EXECUTE ON FUNCTION exact._key_file_finding() TO exact_reader;
 
 CREATE FUNCTION exact.set_secret(kind text, name text, field text, value text) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact_set_secret';
 COMMENT ON FUNCTION exact.set_secret(text, text, text, text)
 	IS 'Stores a secret, encrypted: kind app (client_secret, webhook_secret, webhook_secret_next, '
@@ -62,6 +69,7 @@ GRANT EXECUTE ON FUNCTION exact.set_secret(text, text, text, text) TO exact_admi
 
 CREATE FUNCTION exact.rotate_key() RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact_rotate_key';
 COMMENT ON FUNCTION exact.rotate_key()
 	IS 'Encrypts all credentials and the newest tokens again under the newest key, the last line '
@@ -198,6 +206,7 @@ GRANT EXECUTE ON FUNCTION exact._query_value(text, text) TO exact_admin;
 
 CREATE FUNCTION exact._hide_statement() RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact__hide_statement';
 COMMENT ON FUNCTION exact._hide_statement()
 	IS 'Keeps the text of the running statement, which holds an authorisation code, out of error '

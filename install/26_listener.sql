@@ -6,6 +6,7 @@ CREATE FUNCTION exact._traffic(
 		OUT unknown bigint, OUT timeouts bigint, OUT over_limit bigint, OUT connections bigint,
 		OUT commits bigint, OUT commit_ms double precision)
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact__traffic';
 COMMENT ON FUNCTION exact._traffic()
 	IS 'What came to the listener of this database since the server started; nulls without workers';

@@ -33,7 +33,7 @@ CREATE FUNCTION exact._plain_number(content text, field text) RETURNS numeric
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT substring($1 FROM '"' || $2 || '"[[:space:]]*:[[:space:]]*"?'
-		'(-?[0-9]{1,20}(?:\.[0-9]{1,40})?(?:[eE][-+]?[0-9]{1,2})?)["[:space:],}]')::numeric
+		'(-?[0-9]{1,20}(?:[.][0-9]{1,40})?(?:[eE][-+]?[0-9]{1,2})?)["[:space:],}]')::numeric
 $$;
 COMMENT ON FUNCTION exact._plain_number(text, text) IS 'A number of a record; null: it has none';
 REVOKE ALL ON FUNCTION exact._plain_number(text, text) FROM PUBLIC;

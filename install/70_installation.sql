@@ -97,3 +97,17 @@ COMMENT ON COLUMN exact.claim.made_at IS 'When';
 REVOKE ALL ON TABLE exact.claim FROM PUBLIC;
 GRANT SELECT ON TABLE exact.claim TO exact_reader;
 GRANT SELECT, INSERT ON TABLE exact.claim TO exact_worker;
+
+-- Not in a dump either: it tells of one.
+CREATE TABLE exact.dump_load (
+	one boolean PRIMARY KEY DEFAULT true CONSTRAINT dump_load_is_one_row CHECK (one),
+	begun_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	begun_by text NOT NULL DEFAULT session_user
+);
+COMMENT ON TABLE exact.dump_load
+	IS 'A dump that was loaded into this database, until exact.adopt() makes an event of it';
+COMMENT ON COLUMN exact.dump_load.one IS 'Always true: there is one row';
+COMMENT ON COLUMN exact.dump_load.begun_at IS 'When its first row came';
+COMMENT ON COLUMN exact.dump_load.begun_by IS 'Who loaded it';
+REVOKE ALL ON TABLE exact.dump_load FROM PUBLIC;
+GRANT SELECT ON TABLE exact.dump_load TO exact_reader;

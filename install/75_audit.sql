@@ -36,6 +36,57 @@ COMMENT ON FUNCTION exact._event_hash(
 REVOKE ALL ON FUNCTION exact._event_hash FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._event_hash TO exact_reader, exact_worker;
 
+-- A chain that another transaction holds is waited for at COMMIT, where statement_timeout ends
+-- nothing.
+CREATE FUNCTION exact._hold_chain(chain text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	limit_was text := current_setting('lock_timeout');
+	xact xid;
+	holder record;
+BEGIN
+	PERFORM FROM exact.audit_chain AS c WHERE c.chain = $1 FOR UPDATE SKIP LOCKED;
+	IF FOUND THEN
+		RETURN;
+	END IF;
+	SELECT c.xmax INTO xact FROM exact.audit_chain AS c WHERE c.chain = $1;
+	IF NOT FOUND THEN
+		RETURN;	-- the first event makes it
+	END IF;
+	SELECT l.pid, a.usename, a.application_name, a.state, a.xact_start
+	INTO holder
+	FROM pg_locks AS l
+	LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+	WHERE l.locktype = 'transactionid' AND l.transactionid = xact AND l.granted;
+	IF limit_was::interval = interval '0' OR limit_was::interval > interval '5 s' THEN
+		PERFORM set_config('lock_timeout', '5s', true);
+	END IF;
+	BEGIN
+		PERFORM FROM exact.audit_chain AS c WHERE c.chain = $1 FOR UPDATE;
+	EXCEPTION WHEN lock_not_available THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'lock_not_available',
+			MESSAGE = format('the chain %s of the audit log is held by another transaction',
+				quote_literal($1)),
+			DETAIL = coalesce(
+				format('Process %s (role %s, application "%s", %s) has held it since %s.',
+					holder.pid, holder.usename, holder.application_name, holder.state,
+					exact._since(holder.xact_start)),
+				'It was not seen who holds it.'),
+			HINT = format('Nothing was changed. Repeat the command once that transaction has '
+				'ended. A superuser may end it: SELECT pg_terminate_backend(%s);',
+				coalesce(holder.pid::text, 'pid'));
+	END;
+	PERFORM set_config('lock_timeout', limit_was, true);
+END
+$$;
+COMMENT ON FUNCTION exact._hold_chain(text)
+	IS 'Takes the head of a chain for this transaction. Waits for another one at most 5 s or '
+		'lock_timeout, then raises 55P03 and names who holds it';
+REVOKE ALL ON FUNCTION exact._hold_chain(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._hold_chain(text) TO exact_worker;
+
 CREATE FUNCTION exact._audit(chain text, kind text, division int, entity text, what jsonb)
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -45,6 +96,9 @@ DECLARE
 	moment timestamptz := clock_timestamp();
 	actor text := CASE WHEN $1 = 'sql' THEN session_user::text ELSE 'exact ' || $1 END;
 BEGIN
+	IF $1 = 'sql' THEN
+		PERFORM exact._hold_chain($1);
+	END IF;
 	-- The hash as exact._event_hash() has it, written out: a function in SQL is parsed and planned
 	-- anew at every call.
 	FOR attempt IN 1 .. 2 LOOP
@@ -151,7 +205,7 @@ DECLARE
 	row jsonb := coalesce(after, before);
 	event jsonb := jsonb_build_object('table', tg_table_name, 'op', tg_op);
 BEGIN
-	IF exact._restoring() OR exact._binding_finding() IS NOT NULL THEN
+	IF (tg_op = 'INSERT' AND exact._restoring()) OR exact._binding_finding() IS NOT NULL THEN
 		RETURN NULL;
 	ELSIF tg_op = 'UPDATE' AND tg_table_name <> 'credential' THEN
 		IF before = after THEN

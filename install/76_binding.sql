@@ -36,13 +36,13 @@ REVOKE ALL ON FUNCTION exact._binding_finding() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._binding_finding() TO exact_reader, exact_worker;
 
 CREATE FUNCTION exact._lock_installation() RETURNS void
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT pg_advisory_xact_lock(hashtextextended('exact_databricks installation', 0))
-$$;
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'exact__lock_installation';
 COMMENT ON FUNCTION exact._lock_installation()
 	IS 'Until the transaction ends: a worker that binds the installation and the sessions of a '
-		'restore come one after the other, and see what the one before has done';
+		'restore come one after the other, and see what the one before has done. Nobody else can '
+		'take this lock. 55P03 with the holder''s process when lock_timeout ends the wait';
 REVOKE ALL ON FUNCTION exact._lock_installation() FROM PUBLIC;
 
 CREATE FUNCTION exact._timeline() RETURNS int
@@ -270,6 +270,7 @@ DECLARE
 	finding text := exact._binding_finding();
 	oldest text;
 	old_binding exact.installation_binding;
+	loaded exact.dump_load;
 	raised int;
 BEGIN
 	LOCK TABLE exact.installation_binding IN SHARE ROW EXCLUSIVE MODE;
@@ -304,6 +305,12 @@ BEGIN
 		jsonb_build_object('installation', oldest, 'was', finding,
 			'from_cluster', old_binding.system_identifier,
 			'from_database', old_binding.database_name, 'epoch', raised));
+	DELETE FROM exact.dump_load RETURNING * INTO loaded;
+	IF FOUND THEN
+		PERFORM exact._audit('sql', 'installation', NULL, NULL,
+			jsonb_build_object('event', 'a dump was loaded', 'begun_at', loaded.begun_at,
+				'begun_by', loaded.begun_by));
+	END IF;
 	RAISE WARNING USING ERRCODE = 'EX016',
 		MESSAGE = 'the old hub of this installation must be dead',
 		DETAIL = 'Two hubs with the same tokens end each other''s authorisation in Exact Online.',

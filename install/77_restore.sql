@@ -9,6 +9,16 @@ BEGIN
 	IF NOT exact._restoring()
 			OR current_setting('shared_preload_libraries') NOT LIKE E'%exact\\_databricks%' THEN
 		RETURN NULL;
+	ELSIF tg_table_name NOT IN ('app', 'workspace', 'epoch', 'installation',
+			'installation_binding') THEN
+		-- Rows of a table alone, loaded into a hub that works, leave no event each. A hub that is
+		-- being restored has no app yet, or is known as restored.
+		IF EXISTS (SELECT FROM exact.installation_binding) AND EXISTS (SELECT FROM exact.app)
+				AND exact._binding_finding() IS NULL THEN
+			PERFORM exact._audit('sql', 'installation', NULL, NULL,
+				jsonb_build_object('event', 'a dump was loaded', 'table', tg_table_name));
+		END IF;
+		RETURN NULL;
 	END IF;
 	PERFORM exact._lock_installation();
 	IF NOT EXISTS (SELECT FROM exact.app)
@@ -31,12 +41,14 @@ BEGIN
 	DELETE FROM exact.installation AS i
 	WHERE i.id <> (SELECT o.id FROM exact.installation AS o ORDER BY o.made_at, o.id LIMIT 1)
 		AND NOT EXISTS (SELECT FROM exact.token AS t WHERE t.installation = i.id);
+	INSERT INTO exact.dump_load DEFAULT VALUES ON CONFLICT DO NOTHING;
 	PERFORM exact.restart_workers();
 	RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION exact._restored()
-	IS 'Trigger: a dump is being loaded; the workers stay off until exact.adopt()';
+	IS 'Trigger: a dump is being loaded; the workers stay off until exact.adopt(), which makes an '
+		'event of it. Rows of other tables alone make theirs at once';
 REVOKE ALL ON FUNCTION exact._restored() FROM PUBLIC;
 
 CREATE FUNCTION exact._replace_binding() RETURNS trigger
@@ -80,14 +92,14 @@ DO $restored$
 DECLARE
 	name text;
 BEGIN
-	FOREACH name IN ARRAY ARRAY['app', 'workspace', 'epoch', 'installation', 'installation_binding']
-	LOOP
+	FOREACH name IN ARRAY ARRAY['app', 'workspace', 'epoch', 'installation', 'installation_binding',
+		'division', 'entity', 'entity_field', 'feed', 'rule', 'credential', 'request', 'inbox'] LOOP
 		EXECUTE pg_catalog.format(
 			'CREATE TRIGGER restored AFTER INSERT ON exact.%I FOR EACH STATEMENT EXECUTE FUNCTION '
 				'exact._restored()',
 			name);
 		EXECUTE pg_catalog.format('COMMENT ON TRIGGER restored ON exact.%I IS %L', name,
-			'Puts the workers off while a dump is loaded');
+			'Puts the workers off while a dump is loaded, or tells of rows that were');
 	END LOOP;
 END
 $restored$;

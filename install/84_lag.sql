@@ -8,6 +8,11 @@ RETURNS TABLE (batch bigint, ord int, at timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF $1 IS NULL OR $1 NOT BETWEEN 0 AND 63 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('there is no slot %s', coalesce($1::text, 'null')),
+			HINT = 'Slots are 0 to 63.';
+	END IF;
 	-- the slot's own partition: to open all 64 takes longer than to read
 	RETURN QUERY EXECUTE format(
 		'SELECT a.batch, a.ord, p.staged_at FROM unnest($1, $2) AS a (batch, ord) '

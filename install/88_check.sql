@@ -148,6 +148,37 @@ BEGIN
 			AND c.setting LIKE E'exact\\_databricks.%'
 		HAVING count(*) > 0;
 
+	-- What the owner of the database, or any role for itself, may set: functions of the hub would
+	-- do something else then, or leave no event.
+	RETURN QUERY
+		SELECT 'fail', 'setting ' || n.name,
+			format('%s is set for %s: the hub''s functions rely on its default', c.setting,
+				concat_ws(' in ', 'role ' || quote_ident(r.rolname),
+					CASE WHEN s.setdatabase <> 0 THEN 'this database' END)),
+			format('ALTER %s RESET %s',
+				CASE
+					WHEN s.setrole = 0 THEN format('DATABASE %I', current_database())
+					ELSE format('ROLE %I', r.rolname)
+						|| CASE
+							WHEN s.setdatabase = 0 THEN ''
+							ELSE format(' IN DATABASE %I', current_database())
+						END
+				END,
+				n.name)
+		FROM pg_db_role_setting AS s
+		CROSS JOIN unnest(s.setconfig) AS c (setting)
+		CROSS JOIN LATERAL (SELECT split_part(c.setting, '=', 1) AS name) AS n
+		LEFT JOIN pg_roles AS r ON r.oid = s.setrole
+		WHERE (s.setdatabase = 0
+				OR s.setdatabase = (
+					SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()))
+			AND n.name IN ('check_function_bodies', 'row_security', 'session_replication_role',
+				'session_authorization', 'standard_conforming_strings', 'backslash_quote',
+				'transform_null_equals', 'array_nulls', 'quote_all_identifiers', 'exit_on_error',
+				'restrict_nonsystem_relation_kind', 'plpgsql.extra_errors',
+				'plpgsql.variable_conflict')
+		ORDER BY n.name, s.setdatabase, r.rolname;
+
 	RETURN QUERY
 		SELECT CASE WHEN s.state = 'authorized' THEN 'ok' ELSE 'fail' END, 'app ' || a.name,
 			CASE coalesce(s.state, 'new')

@@ -89,15 +89,18 @@ SELECT * FROM public_right ORDER BY object COLLATE "C", privilege_type;
 SELECT * FROM uncommented ORDER BY object COLLATE "C";
 ROLLBACK;
 
--- functions in SQL and PL/pgSQL have a fixed search_path, first pg_catalog; a body that was parsed
--- when it was made has no names to look up
+-- every function has a fixed search_path, first pg_catalog: one in C runs SQL as well
 SELECT p.oid::regprocedure, p.proconfig
 FROM member AS m
 JOIN pg_proc AS p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
-JOIN pg_language AS l ON l.oid = p.prolang
-WHERE l.lanname <> 'c'
-	AND p.prosqlbody IS NULL
-	AND p.proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp'];
+WHERE p.proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp'];
+-- and no literal whose meaning hangs on standard_conforming_strings
+SELECT p.oid::regprocedure
+FROM member AS m
+JOIN pg_proc AS p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
+WHERE regexp_replace(p.prosrc,
+		E'\\mE''([^''\\\\]|\\\\.|'''')*''([ \t]*\n[ \t]*''([^''\\\\]|\\\\.|'''')*'')*', '', 'g')
+	~ E'\\\\';
 
 -- tables are dumped, but for the seed; so are sequences
 SELECT c.relname

@@ -14,8 +14,3 @@ BEGIN;
 SELECT pg_sleep(0.01);
 SELECT exact._is_future(clock_timestamp()) AS later_than_begin;
 COMMIT;
-
--- Plans have it written out, for a worker too: no call.
-SET ROLE exact_worker;
-EXPLAIN (VERBOSE, COSTS OFF) SELECT exact._is_future(d.since) FROM exact.dirty_key AS d;
-RESET ROLE;

@@ -13,7 +13,11 @@
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "storage/procarray.h"
+#include "storage/sinvaladt.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/guc_tables.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/wait_event.h"
@@ -72,6 +76,33 @@ static inline void
 exact_set_proc_latch(int number)
 {
 	SetLatch(&GetPGProcByNumber(number)->procLatch);
+}
+
+/* Process id of a transaction that runs, 0 when it has ended */
+static inline int
+exact_vxid_pid(VirtualTransactionId vxid)
+{
+#if PG_VERSION_NUM >= 170000
+	PGPROC	   *proc = ProcNumberGetProc(vxid.procNumber);
+#else
+	PGPROC	   *proc = BackendIdGetProc(vxid.backendId);
+#endif
+
+	return proc ? proc->pid : 0;
+}
+
+/* A boolean setting of the server itself; NULL when it has none of this name */
+static inline struct config_bool *
+exact_guc_bool(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	return (struct config_bool *) find_option(name, false, true, LOG);
+#else
+	for (int i = 0; i < GetNumConfigOptions(); i++)
+		if (strcmp(get_guc_variables()[i]->name, name) == 0)
+			return (struct config_bool *) get_guc_variables()[i];
+	return NULL;
+#endif
 }
 
 /* A wait event set that lives as long as the process */

@@ -24,6 +24,8 @@ PG_FUNCTION_INFO_V1(exact__version_library);
 PG_FUNCTION_INFO_V1(exact__wake);
 PG_FUNCTION_INFO_V1(exact__created);
 PG_FUNCTION_INFO_V1(exact__quiesce);
+PG_FUNCTION_INFO_V1(exact__lock_installation);
+PG_FUNCTION_INFO_V1(exact__restoring);
 PG_FUNCTION_INFO_V1(exact__workers);
 PG_FUNCTION_INFO_V1(exact_restart_workers);
 
@@ -81,6 +83,67 @@ exact__quiesce(PG_FUNCTION_ARGS)
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 	exact_wake_check_at_commit();
 	PG_RETURN_VOID();
+}
+
+/*
+ * exact._lock_installation(): until the transaction ends. Raises 55P03 with the holder's process id
+ * when lock_timeout ends the wait.
+ */
+Datum
+exact__lock_installation(PG_FUNCTION_ARGS)
+{
+	LOCKTAG		tag = exact_lock_tag(MyDatabaseId, 0, EXACT_LOCK_INSTALLATION);
+	int			holder;
+
+	(void) fcinfo;
+	if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
+		PG_RETURN_VOID();
+	holder = exact_lock_holder(&tag, ExclusiveLock);
+	PG_TRY();
+	{
+		(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
+			PG_RE_THROW();
+		FlushErrorState();
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("process %d holds the installation of this hub", holder),
+				 errdetail("It restores a dump into this database, or binds the installation, in a "
+						   "transaction that is open."),
+				 errhint("SELECT * FROM pg_stat_activity WHERE pid = %d;", holder)));
+	}
+	PG_END_TRY();
+	PG_RETURN_VOID();
+}
+
+/* Has this session itself turned the setting off? What a database or a role has does not count. */
+static bool
+turned_off(const struct config_bool *setting)
+{
+	return setting != NULL && setting->gen.source == PGC_S_SESSION && !*setting->variable;
+}
+
+/*
+ * exact._restoring() → boolean: is this the session of a superuser, no worker, that has said the
+ * two things that every dump begins with?
+ */
+Datum
+exact__restoring(PG_FUNCTION_ARGS)
+{
+	static const struct config_bool *check_bodies = NULL;
+	static const struct config_bool *row_security_on = NULL;
+
+	(void) fcinfo;
+	if (check_bodies == NULL)
+	{
+		check_bodies = exact_guc_bool("check_function_bodies");
+		row_security_on = exact_guc_bool("row_security");
+	}
+	PG_RETURN_BOOL(MyBackendType == B_BACKEND && turned_off(check_bodies) &&
+				   turned_off(row_security_on) && superuser_arg(GetSessionUserId()));
 }
 
 static const char *

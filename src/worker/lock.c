@@ -7,6 +7,7 @@
 
 #include "storage/lock.h"
 
+#include "base/compat.h"
 #include "worker/lock.h"
 
 LOCKTAG
@@ -28,6 +29,15 @@ void
 exact_lock_release(const LOCKTAG *tag, LOCKMODE mode)
 {
 	LockRelease(tag, mode, true);
+}
+
+int
+exact_lock_holder(const LOCKTAG *tag, LOCKMODE mode)
+{
+	int			n = 0;
+	VirtualTransactionId *holders = GetLockConflicts(tag, mode, &n);
+
+	return n > 0 ? exact_vxid_pid(holders[0]) : 0;
 }
 
 bool

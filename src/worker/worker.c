@@ -180,6 +180,20 @@ fix_settings(void)
 		{"extra_float_digits", "1"},
 		{"jit", "off"},
 		{"transaction_timeout", "0"},
+		{"check_function_bodies", "on"},
+		{"row_security", "on"},
+		{"standard_conforming_strings", "on"},
+		{"backslash_quote", "safe_encoding"},
+		{"transform_null_equals", "off"},
+		{"array_nulls", "on"},
+		{"quote_all_identifiers", "off"},
+		{"exit_on_error", "off"},
+		{"restrict_nonsystem_relation_kind", ""},
+		{"plpgsql.extra_errors", "none"},
+		{"plpgsql.variable_conflict", "error"},
+		{"debug_print_parse", "off"},
+		{"debug_print_rewritten", "off"},
+		{"debug_print_plan", "off"},
 	};
 
 	for (size_t i = 0; i < lengthof(settings); i++)
