@@ -14,6 +14,7 @@
 
 #include "bad_server.h"
 #include "base/clock.c"
+#include "base/words.c"
 #include "http/host_policy.c"
 #include "http/url.c"
 #include "http/http_answer.c"

@@ -10,7 +10,7 @@ from email.utils import formatdate
 
 from aiohttp import web
 
-from . import wire
+from . import odd_bytes, wire
 from .tokens import invalid_token, refusal
 from .weather import SHAPES
 from .wire import LOGIN_PAGE
@@ -40,6 +40,7 @@ HTTP_ACTIONS = (
     "connection_close",
     "redirect",
     "monster",
+    "odd_bytes",
 )
 STATEMENT_ACTIONS = (
     "fail",
@@ -65,7 +66,11 @@ _NEEDED = {
     "redirect": "to",
 }
 _TYPES = {"seconds": (int, float), "status": int, "sql": str, "state": str, "to": str}
-_CHOICES = {"error_shape": ("shape", SHAPES), "monster": ("kind", wire.MONSTERS)}
+_CHOICES = {
+    "error_shape": ("shape", SHAPES),
+    "monster": ("kind", wire.MONSTERS),
+    "odd_bytes": ("kind", odd_bytes.KINDS),
+}
 RETRY_AFTER = ("absent", "1", "date", "0", "negative", "text")
 _BODIES = {
     429: ("REQUEST_LIMIT_EXCEEDED", "Too many requests. Please try again later."),
@@ -97,6 +102,8 @@ class Faults:
             name, choices = _CHOICES[action]
             if rule.get(name) not in choices:
                 raise ValueError(f"action {action} needs a {name}, one of: {', '.join(choices)}")
+        if action == "odd_bytes" and rule.get("form", "json") not in odd_bytes.FORMS:
+            raise ValueError(f"odd_bytes takes a form, one of: {', '.join(odd_bytes.FORMS)}")
         if action == "rate_limited" and rule.get("retry_after", "absent") not in RETRY_AFTER:
             raise ValueError(f"retry_after takes one of: {', '.join(RETRY_AFTER)}")
         for name in ("path", "statement"):
@@ -256,6 +263,8 @@ async def _act(request, handler, rule, workspace):
         return cut(request)
     if action == "close_idle":
         return wire.closed(request)
+    if action == "odd_bytes":
+        return await odd_bytes.send(request, rule)
     if action == "accept_only":
         return await wire.never(request, rule.get("seconds", 86400))
     if action == "delay":

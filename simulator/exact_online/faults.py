@@ -4,6 +4,8 @@ import itertools
 import re
 from urllib.parse import unquote
 
+from . import odd_bytes
+
 ACTIONS = {  # action: arguments it takes
     "status": {"status", "body", "headers", "html"}, "reset_before": set(), "reset_after": set(), "delay": {"seconds"},
     "delay_after": {"seconds"}, "hang": set(), "slow_body": {"bytes_per_second"}, "truncate": {"at"}, "html": {"body"},
@@ -15,13 +17,16 @@ ACTIONS = {  # action: arguments it takes
     "gateway": {"status", "errorcode", "oauth"},
     "moved_page": set(), "accept_only": {"seconds"}, "slow_headers": {"seconds"}, "interim": {"count"},
     "close_idle": set(), "no_refresh_token": set(),
-    "cut_handshake": set(), "redirect": {"to", "status"}, "skew": {"seconds"}, "monster": {"kind"}}
+    "cut_handshake": set(), "redirect": {"to", "status"}, "skew": {"seconds"}, "monster": {"kind"},
+    "odd_bytes": {"kind", "status"}}
 NEEDED = {"status": {"status"}, "delay": {"seconds"}, "delay_after": {"seconds"}, "slow_body": {"bytes_per_second"},
           "status_after": {"status"},
-          "maintenance": {"seconds"}, "redirect": {"to"}, "skew": {"seconds"}, "monster": {"kind"}}
+          "maintenance": {"seconds"}, "redirect": {"to"}, "skew": {"seconds"}, "monster": {"kind"},
+          "odd_bytes": {"kind"}}
 MAINTENANCE = ("503", "502", "504", "html", "redirect", "chunked", "empty", "no_content", "gzip", "charset")
 MONSTERS = ("bytes", "nesting", "number", "members")
-ONE_OF = {"where": ("rows", "lines", "both"), "form": MAINTENANCE, "kind": MONSTERS}
+ONE_OF = {"where": ("rows", "lines", "both"), "form": MAINTENANCE}
+KIND_OF = {"monster": MONSTERS, "odd_bytes": odd_bytes.KINDS}
 COMMON = {"path", "method", "action", "times", "skip"}
 
 
@@ -41,6 +46,8 @@ class Fault:
         for name in set(wanted) & set(ONE_OF):
             if wanted[name] not in ONE_OF[name]:
                 raise ValueError(f"{name} is one of {', '.join(ONE_OF[name])}")
+        if action in KIND_OF and wanted["kind"] not in KIND_OF[action]:
+            raise ValueError(f"kind is one of {', '.join(KIND_OF[action])}")
         self._numbers(wanted)
         if action == "omit" and len({"share", "keys", "empty"} & set(wanted)) > 1:
             raise ValueError("omit takes share, keys or empty, one of them")

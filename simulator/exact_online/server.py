@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from aiohttp import web
 
-from . import atom, clock, generate, metadata, oauth, read, rows, style, subscriptions, words, write
+from . import atom, clock, generate, metadata, oauth, odd_bytes, read, rows, style, subscriptions, words, write
 from .catalogue import BY_LOWER_PATH, COMPUTED, ENTITIES, GENERIC, PRESETS, RESOURCES, SET_OF
 from .clock import Clock, utc_iso
 from .control import Control
@@ -239,6 +239,12 @@ class Simulator:
             return reset(request)
         if action == "delay":
             await asyncio.sleep(a["seconds"])
+        if action == "odd_bytes":
+            await request.read()
+            entry["status"] = int(a.get("status", 503))
+            request.transport.write(odd_bytes.answer(a, "/oauth2/" in target))
+            request.transport.close()
+            return web.Response(status=499)
         until, form = self.maintenance
         call = None
         if self.clock.now() < until:

@@ -18,6 +18,7 @@
 
 #include "base/compat.h"
 #include "base/sql.h"
+#include "base/words.h"
 
 #define MAX_ARGS 32
 #define FIRST_PLANS 64
@@ -52,10 +53,22 @@ exact_arg_null(Oid type)
 	return arg;
 }
 
+/*
+ * No byte that the database would not take from a client gets into a table: a dump of it could not
+ * be restored.
+ */
+static Datum
+make_text(const char *value, size_t len)
+{
+	const char *valid = exact_words_valid(value, &len);
+
+	return PointerGetDatum(cstring_to_text_with_len(valid, (int) len));
+}
+
 ExactArg
 exact_arg_text(const char *value)
 {
-	return value ? make_arg(TEXTOID, CStringGetTextDatum(value)) : exact_arg_null(TEXTOID);
+	return exact_arg_text_n(value, value ? strlen(value) : 0);
 }
 
 ExactArg
@@ -63,7 +76,7 @@ exact_arg_text_n(const char *value, size_t len)
 {
 	if (value == NULL)
 		return exact_arg_null(TEXTOID);
-	return make_arg(TEXTOID, PointerGetDatum(cstring_to_text_with_len(value, len)));
+	return make_arg(TEXTOID, make_text(value, len));
 }
 
 ExactArg
@@ -142,8 +155,7 @@ exact_arg_text_array(const char *const *values, const size_t *lens, int n)
 		if (nulls[i])
 			datums[i] = (Datum) 0;
 		else
-			datums[i] = PointerGetDatum(cstring_to_text_with_len(values[i], lens ? lens[i] :
-																 strlen(values[i])));
+			datums[i] = make_text(values[i], lens ? lens[i] : strlen(values[i]));
 	}
 	return make_array(TEXTARRAYOID, TEXTOID, -1, false, TYPALIGN_INT, datums, nulls, n);
 }

@@ -30,6 +30,7 @@
 #define GET_TIMEOUT_MS 60000
 #define MAX_RETRY_AFTER_S 3600
 #define MAX_HISTORY_PAGES 20
+#define REQUEST_ID_MAX 64		/* bytes of x-request-id, which is 36 */
 #define MAX_ROWS 1000000		/* of a result: no statement of the hub reads so many */
 #define HISTORY_MARGIN_MS 600000	/* our clock against the service's */
 
@@ -112,11 +113,11 @@ static ExactFault *
 make_fault(int sqlstate, char *message, const ExactHttpResponse *response, const char *hint)
 {
 	const char *header = response != NULL ? exact_http_header(response, "x-request-id") : NULL;
-	char	   *request_id = exact_words_tidy(header, EXACT_DATABRICKS_WORDS_MAX);
+	char	   *request_id = exact_words_tidy(header, REQUEST_ID_MAX);
 	char	   *detail = NULL;
 
 	if (request_id != NULL)
-		detail = psprintf("HTTP status %ld, x-request-id %.64s.", response->status, request_id);
+		detail = psprintf("HTTP status %ld, x-request-id %s.", response->status, request_id);
 	else if (response != NULL && response->status != 0)
 		detail = psprintf("HTTP status %ld.", response->status);
 	return exact_fault_make(sqlstate, message, detail, hint != NULL ? pstrdup(hint) : NULL);
@@ -201,7 +202,7 @@ read_history(Call *call, const ExactHttpResponse *response, ExactCallAnswer *ans
 		if (status != NULL && (strcmp(status, "FINISHED") == 0 || strcmp(status, "FAILED") == 0 ||
 							   strcmp(status, "CANCELED") == 0))
 			continue;
-		answer->running_id = exact_json_text(exact_json_member(&item, "query_id"));
+		answer->running_id = exact_databricks_answer_id(exact_json_member(&item, "query_id"));
 	}
 	return true;
 }

@@ -16,6 +16,7 @@
 #include "http/url.h"
 
 #define DIGITS "0123456789"
+#define ID_MAX 100				/* bytes of a statement's id, which is 36 */
 
 /* The value at a path as text, NULL when it is absent or null */
 char *
@@ -28,17 +29,42 @@ exact_databricks_answer_text(const ExactHttpResponse *response, const char *path
 	return exact_json_text(&member);
 }
 
+/* Likewise in an answer that only tells an error: in another encoding, with what can be read. */
+static char *
+error_member(const ExactHttpResponse *response, const char *path)
+{
+	size_t		len = response->body_len;
+	const char *body = exact_words_valid(response->body, &len);
+	ExactJsonMember member;
+
+	return exact_json_find(body, len, path, &member) ? exact_json_text(&member) : NULL;
+}
+
+/* The id goes into addresses, tables and log lines as it is. */
+char *
+exact_databricks_answer_id(const ExactJsonMember *member)
+{
+	char	   *id = exact_json_text(member);
+
+	if (id == NULL || *id == '\0' || strlen(id) > ID_MAX)
+		return NULL;
+	for (const char *p = id; *p; p++)
+		if (*p <= ' ' || *p >= 0x7f)
+			return NULL;
+	return id;
+}
+
 /*
  * The shapes: error_code and message, error, plain text. A code of digits says nothing to people.
  */
 char *
 exact_databricks_answer_words(const ExactHttpResponse *response)
 {
-	char	   *code = exact_databricks_answer_text(response, "error_code");
-	char	   *message = exact_databricks_answer_text(response, "message");
+	char	   *code = error_member(response, "error_code");
+	char	   *message = error_member(response, "message");
 
 	if (message == NULL)
-		message = exact_databricks_answer_text(response, "error");
+		message = error_member(response, "error");
 	if (message == NULL && response->body_len > 0 && *response->body != '<')
 		message = response->body;
 	message = exact_words_tidy(message, EXACT_DATABRICKS_WORDS_MAX);
@@ -60,8 +86,8 @@ exact_databricks_answer_token_refused(const ExactHttpResponse *response)
 		return true;
 	if (response->status != HTTP_FORBIDDEN)
 		return false;
-	code = exact_databricks_answer_text(response, "error_code");
-	message = exact_databricks_answer_text(response, "message");
+	code = error_member(response, "error_code");
+	message = error_member(response, "message");
 	if (code != NULL && strcmp(code, "PERMISSION_DENIED") == 0)
 		return false;
 	return message != NULL && (strstr(message, "token") != NULL ||
@@ -228,10 +254,12 @@ exact_databricks_answer_statement(const ExactHttpResponse *response, ExactCallAn
 		{"FAILED", EXACT_STATEMENT_FAILED},
 		{"CANCELED", EXACT_STATEMENT_CANCELED},
 	};
-	char	   *id = exact_databricks_answer_text(response, "statement_id");
+	ExactJsonMember member;
+	char	   *id = exact_json_find(response->body, response->body_len, "statement_id", &member) ?
+		exact_databricks_answer_id(&member) : NULL;
 	char	   *state = exact_databricks_answer_text(response, "status.state");
 
-	if (id == NULL || *id == '\0' || strlen(id) > 100 || state == NULL)
+	if (id == NULL || state == NULL)
 		return false;
 	memset(out, 0, sizeof(*out));
 	answer->statement_id = id;

@@ -7,6 +7,7 @@
 #ifndef EXACT_DATABRICKS_ANSWER_H
 #define EXACT_DATABRICKS_ANSWER_H
 
+#include "base/json.h"
 #include "databricks/databricks.h"
 #include "http/http_client.h"
 
@@ -32,6 +33,8 @@ enum
 
 /* The text at a path of the answer (json.h), NULL when it is absent or null */
 extern char *exact_databricks_answer_text(const ExactHttpResponse *response, const char *path);
+/* The id of a statement; NULL when it is none: longer than 100 bytes, or not one word of ASCII */
+extern char *exact_databricks_answer_id(const ExactJsonMember *member);
 /* The service's own words about an error, from any of its shapes */
 extern char *exact_databricks_answer_words(const ExactHttpResponse *response);
 /* 401, or the 403 that is about the token and not about a privilege */

@@ -182,11 +182,13 @@ tell(const Operations *o, int row)
 											 EXACT_DATABRICKS_WORDS_MAX);
 	const char *who = exact_words_tidy(cell(o, row, COLUMN_USER_NAME), EXACT_DATABRICKS_WORDS_MAX);
 
+	const char *at = exact_words_tidy(cell(o, row, COLUMN_TIME), EXACT_DATABRICKS_WORDS_MAX);
+
 	if (who == NULL)
 		who = exact_words_tidy(cell(o, row, COLUMN_USER_ID), EXACT_DATABRICKS_WORDS_MAX);
 	return psprintf("%s by %s in version " INT64_FORMAT " at %s",
 					operation ? operation : "an operation", who ? who : "an unknown user",
-					version_of(o, row), cell(o, row, COLUMN_TIME));
+					version_of(o, row), at ? at : "");
 }
 
 /* Rows were added or changed; whatever else was done may have taken some away. */

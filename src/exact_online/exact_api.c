@@ -13,13 +13,13 @@
 #include "auth/token.h"
 #include "base/errors.h"
 #include "base/fault.h"
+#include "base/json.h"
 #include "base/sql.h"
 #include "base/words.h"
 #include "exact_online/budget.h"
 #include "exact_online/endpoint.h"
 #include "exact_online/exact_api.h"
-#include "exact_online/odata.h"
-#include "exact_online/odata_value.h"
+#include "exact_online/odata_text.h"
 #include "http/http_answer.h"
 #include "http/http_client.h"
 #include "http/url.h"
@@ -43,42 +43,29 @@ static Call *answering;			/* whose done runs now, for exact_api_record */
 static void send_call(Call *call);
 
 /*
- * The value of the first string after a key, decoded and shortened: texts of error bodies, for
- * people only.
+ * The text of an error, in any of the service's forms and in that of the gateway before it. A
+ * message in another encoding keeps its other letters.
  */
 static char *
-text_after(const char *body, const char *key)
+error_text(const ExactHttpResponse *http)
 {
-	const char *p = strstr(body, key);
-	ExactSlice	slice;
-
-	if (p == NULL)
-		return NULL;
-	p += strlen(key);
-	while (*p == ' ' || *p == ':')
-		p++;
-	if (*p != '"')
-		return NULL;
-	slice.start = p++;
-	while (*p != '\0' && *p != '"')
-		p += (*p == '\\' && p[1] != '\0') ? 2 : 1;
-	if (*p != '"')
-		return NULL;
-	slice.len = p + 1 - slice.start;
-	return exact_words_tidy(exact_odata_string(slice), WORDS_MAX);
-}
-
-static char *
-error_text(const char *body)
-{
-	static const char *const keys[] = {
-		"\"value\"", "\"error_description\"", "\"faultstring\"", "\"message\""
+	static const char *const paths[] = {
+		"error.message.value", "odata.error.message.value", "error_description",
+		"fault.faultstring", "error.message", "message", "Message"
 	};
+	ExactOdataText *mended = palloc(sizeof(ExactOdataText));
 
-	for (size_t i = 0; i < lengthof(keys); i++)
+	if (!exact_odata_text_mend(http->body, http->body_len, mended))
+		return NULL;
+	for (size_t i = 0; i < lengthof(paths); i++)
 	{
-		char	   *text = text_after(body, keys[i]);
+		ExactJsonMember member;
+		char	   *text;
 
+		if (!exact_json_find(mended->start, mended->len, paths[i], &member) ||
+			member.kind != EXACT_JSON_STRING)
+			continue;
+		text = exact_words_tidy(exact_json_text(&member), WORDS_MAX);
 		if (text != NULL)
 			return text;
 	}
@@ -200,7 +187,7 @@ classify_error(const ExactApiRequest *q, ExactApiAnswer *answer, const ExactHttp
 	const char *why;
 
 	answer->reason = reason;
-	answer->said = error_text(http->body);
+	answer->said = error_text(http);
 	if (exact_endpoint_is_error(status))
 		exact_endpoint_count_error(q->division, q->resource, GetCurrentTimestamp());
 

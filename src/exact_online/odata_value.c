@@ -46,33 +46,39 @@ exact_odata_int64(ExactSlice value, int64 *out)
 	return errno == 0 && *end == '\0';
 }
 
+/* The number of four hexadecimal digits; 0 when there are fewer before the end. */
 static int
-hex4(const char *p)
+hex4(const char *p, const char *end)
 {
 	int			value = 0;
 
 	for (int i = 0; i < 4; i++)
 	{
-		char		c = p[i];
+		char		c = p < end ? *p++ : '\0';
 
-		value = value * 16 + (c >= '0' && c <= '9' ? c - '0' : (c | 32) - 'a' + 10);
+		if (c >= '0' && c <= '9')
+			value = value * 16 + c - '0';
+		else if ((c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'))
+			value = value * 16 + (c | 32) - 'a' + 10;
+		else
+			return 0;
 	}
 	return value;
 }
 
 /*
  * The character of \uXXXX, or of two that are a surrogate pair; p is behind the "u" and moves
- * behind them. A NUL or half a pair, which no text can hold, becomes U+FFFD.
+ * behind them. A NUL, half a pair or half an escape, which no text can hold, becomes U+FFFD.
  */
 static pg_wchar
 read_code_point(const char **p, const char *end)
 {
-	const char *next = *p + 4;
-	pg_wchar	c = hex4(*p);
+	const char *next = *p + Min(4, end - *p);
+	pg_wchar	c = hex4(*p, end);
 
 	if (c >= 0xD800 && c <= 0xDBFF && end - next >= 6 && next[0] == '\\' && next[1] == 'u')
 	{
-		pg_wchar	low = hex4(next + 2);
+		pg_wchar	low = hex4(next + 2, end);
 
 		if (low >= 0xDC00 && low <= 0xDFFF)
 		{
@@ -90,7 +96,7 @@ decode_escape(const char **p, const char *end, char *out)
 {
 	static const char letters[] = "bfnrt";
 	static const char characters[] = "\b\f\n\r\t";
-	char		c = *(*p)++;
+	char		c = *p < end ? *(*p)++ : '\\';
 	const char *letter = strchr(letters, c);
 
 	if (c == 'u')

@@ -3,12 +3,15 @@
  */
 #include "postgres.h"
 
+#include "base/words.h"
 #include "http/http_answer.h"
 #include "http/http_client.h"
 #include "http/http_transfer.h"
 
 #define BEARER "Authorization: Bearer "
+#define HEADER_MAX 2048			/* bytes of a value that anybody reads */
 
+/* The border: no other function hands out a header. */
 const char *
 exact_http_header(const ExactHttpResponse *response, const char *name)
 {
@@ -18,7 +21,7 @@ exact_http_header(const ExactHttpResponse *response, const char *name)
 	if (t->easy == NULL ||
 		curl_easy_header(t->easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
 		return NULL;
-	return header->value;
+	return exact_words_tidy(header->value, HEADER_MAX);
 }
 
 /* An HTTP date, 0 when it is none */

@@ -100,6 +100,8 @@ exact_http_init(void)
 	http_context = AllocSetContextCreate(TopMemoryContext, "exact http", ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < MAX_ACTIVE; i++)
 		ReserveExternalFD();
+	/* libcurl would write the keys of each TLS connection into the file that this names */
+	unsetenv("SSLKEYLOGFILE");
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || (multi = curl_multi_init()) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),

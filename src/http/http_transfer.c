@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "base/guc.h"
+#include "base/words.h"
 #include "http/host_policy.h"
 #include "http/http_client.h"
 #include "http/http_transfer.h"
@@ -21,6 +22,7 @@
 #define MAX_HEADER_BYTES (256 * 1024)
 #define STALL_S 60L				/* below 1 byte/s for so long = gone */
 #define FIRST_BODY_BYTES 16384
+#define ERROR_MAX 1000			/* bytes of why a request failed */
 
 /* ---- called by libcurl: no throw, no palloc ---- */
 
@@ -215,6 +217,7 @@ exact_http_transfer_free(ExactHttpTransfer *t)
 
 /* ---- the answer ---- */
 
+/* libcurl's words hold names of the other side's certificate. */
 static const char *
 describe_failure(ExactHttpTransfer *t)
 {
@@ -280,7 +283,7 @@ exact_http_transfer_answer(ExactHttpTransfer *t, ExactHttpResponse *response)
 		if (t->easy)
 			curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer_us);
 		response->outcome = pretransfer_us > 0 ? EXACT_HTTP_UNKNOWN : EXACT_HTTP_NOT_SENT;
-		response->error = describe_failure(t);
+		response->error = exact_words_tidy(describe_failure(t), ERROR_MAX);
 		response->failure = failure_of(t);
 	}
 	if (t->easy)

@@ -20,6 +20,7 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/fault.h"
+#include "base/words.h"
 #include "worker/ask_question.h"
 #include "worker/asker.h"
 #include "worker/role.h"
@@ -177,25 +178,21 @@ hand_on(ExactAsking *asking)
 		!TimestampDifferenceExceeds(asking->lost_at, now, START_WAIT_MS);
 }
 
-/* Texts may quote what a service said. */
+/* Texts may quote what a service said, and may be cut within a character. */
 static char *
-printable_copy(const char *data)
+valid_copy(const char *data)
 {
-	char	   *copy = pstrdup(data);
+	size_t		len = strlen(data);
 
-	if (!pg_verify_mbstr(GetDatabaseEncoding(), copy, strlen(copy), true))
-		for (char *c = copy; *c; c++)
-			if (IS_HIGHBIT_SET(*c))
-				*c = '?';
-	return copy;
+	return pstrdup(exact_words_valid(data, &len));
 }
 
 static ExactFault *
 make_fault(int sqlstate, const char *message, const char *detail, const char *hint)
 {
-	return exact_fault_make(sqlstate, printable_copy(message),
-							detail[0] ? printable_copy(detail) : NULL,
-							hint[0] ? printable_copy(hint) : NULL);
+	return exact_fault_make(sqlstate, valid_copy(message),
+							detail[0] ? valid_copy(detail) : NULL,
+							hint[0] ? valid_copy(hint) : NULL);
 }
 
 static ExactFault *

@@ -19,6 +19,7 @@
 
 #include "base/compat.h"
 #include "base/fault.h"
+#include "base/words.h"
 #include "worker/process.h"
 #include "worker/role.h"
 #include "worker/self.h"
@@ -71,16 +72,20 @@ void
 exact_log(int elevel, const char *fmt,...)
 {
 	char		text[1024];
+	char	   *line;
 	va_list		args;
 
 	Assert(elevel < ERROR);
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
+	line = exact_words_tidy(text, sizeof(text));
 	ereport(elevel,
-			(errmsg_internal("exact %s: %s", name, text),
+			(errmsg_internal("exact %s: %s", name, line ? line : ""),
 			 errhidestmt(true),
 			 errhidecontext(true)));
+	if (line)
+		pfree(line);
 }
 
 /* ---- start ---- */

@@ -27,12 +27,14 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/fault.h"
+#include "base/words.h"
 #include "worker/lock.h"
 #include "worker/self.h"
 #include "worker/unit.h"
 
 #define UNIT_ATTEMPTS 3
 #define VERSION_LEN 32
+#define WORDS_MAX 1000			/* bytes of an error in the log */
 
 static Oid	extension = InvalidOid; /* the one this process works for */
 
@@ -220,9 +222,12 @@ bool
 exact_unit_run(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
 {
 	ExactFault *found = NULL;
+	char	   *words;
 
 	if (exact_unit_try(what, fn, arg, &found))
 		return true;
+	words = exact_words_tidy(found->message, WORDS_MAX);	/* may quote a value of a record */
+	found->message = words != NULL ? words : pstrdup("");
 	exact_self_note_error(found->message);
 	if (unfit)
 		exact_self_wait(found, EXACT_SELF_RECHECK_FAILED_MS, WARNING);
