@@ -486,6 +486,18 @@ names_hub(const ExactReply *reply)
 	return reply->hub != NULL && reply->hub[0] != '\0';
 }
 
+/* A place is for notifications: whoever asks for other things does not keep it. */
+static void
+mind_end(Request *request, const ExactReply *reply)
+{
+	const ExactRequest *public = &request->public;
+
+	if (public->route->brief && !public->local)
+		request->close = true;
+	else if (!reply->notification && exact_client_idles(request->client))
+		request->close = true;
+}
+
 /* Nothing in it but the status: the response that is made once will do. */
 static bool
 is_plain(const Request *request, const ExactReply *reply)
@@ -526,10 +538,12 @@ void
 exact_http_server_answer(ExactRequest *public, const ExactReply *reply)
 {
 	Request    *request = (Request *) public;
-	bool		plain = is_plain(request, reply);
+	bool		plain;
 	struct MHD_Response *response;
 
 	Assert(request->unanswered);
+	mind_end(request, reply);
+	plain = is_plain(request, reply);
 	request->unanswered = false;
 	dlist_delete(&request->node);
 	free(request->body);

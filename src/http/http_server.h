@@ -17,6 +17,7 @@ typedef struct ExactRoute
 	const char *path;
 	bool		post;			/* POST; else GET and HEAD */
 	bool		local;			/* only for this machine or with the token */
+	bool		brief;			/* from elsewhere the connection ends with the reply */
 	size_t		max_body;		/* bytes; more is 413 */
 } ExactRoute;
 
@@ -45,6 +46,7 @@ typedef struct ExactReply
 	const char *type;			/* of a body */
 	const char *style_hash;		/* 'sha256-…' of an HTML page's one style element; NULL = none */
 	int			retry_after;	/* seconds; 0 = no such header */
+	bool		notification;	/* of a signed one: the connection may go on for ever */
 	const char *hub;			/* X-Exact-Hub: which hub answers; NULL or "" = no such header */
 } ExactReply;
 
