@@ -72,12 +72,11 @@ def main(directory, results, seconds):
     table = "| others hold all they may | they hold | answered of sent | p50 | p99 | slowest | p99 to be |\n"
     table += "|---|---|---|---|---|---|---|\n" + "".join(
         f"| {r['lines']} addresses, {r['each']} each | {r['held']} | {r['good']:,} of {r['sent']:,} "
-        f"| {r['p50']:.1f} ms | "
-        f"{r['p99']:.1f} ms | {r['most']:.1f} ms | 50 ms |\n" for r in rows)
+        f"| {r['p50']:.1f} ms | {r['p99']:.1f} ms | {r['most']:.1f} ms | 50 ms |\n" for r in rows)
     sections.write(results, "Places", f"""{table}
 {RATE} signed notifications a second from an address that holds nothing, each over a connection of its own, measured
-from the moment at which it was due. The others ask over each connection every 0.7 s and make it anew within 100 ms when it
-ends (`bench/hold.py`). Connections that the listener closed for want of a place: {over}.
+from the moment at which it was due. The others ask over each connection every 0.7 s and make it anew within 100 ms
+when it ends (`bench/hold.py`). Connections that the listener closed for want of a place: {over}.
 
 {made_by}""")
     print(table)

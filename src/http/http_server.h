@@ -16,8 +16,8 @@ typedef struct ExactRoute
 {
 	const char *path;
 	bool		post;			/* POST; else GET and HEAD */
-	bool		local;			/* only for this machine or with the token */
-	bool		brief;			/* from elsewhere the connection ends with the reply */
+	bool		token;			/* only for who shows the token */
+	bool		brief;			/* the connection ends with the reply */
 	size_t		max_body;		/* bytes; more is 413 */
 } ExactRoute;
 
@@ -32,8 +32,8 @@ typedef struct ExactRequest
 	const char *query;			/* what follows the first ?, as sent; "" when there is nothing */
 	const char *body;
 	size_t		body_len;
-	const char *bearer;			/* token of an Authorization header; NULL when there is none */
-	bool		local;			/* asked on this machine, by no proxy, under a local name */
+	/* token of an Authorization header: Bearer's, or Basic's password; NULL when there is none */
+	const char *token;
 	ExactPeer	client;
 	void	   *caller;			/* the caller's own */
 } ExactRequest;
