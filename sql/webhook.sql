@@ -110,7 +110,7 @@ SELECT exact.verify_webhook('erp', pg_temp.body(rpad('{', 65536 - 90, ' ') || '}
 SELECT number IS NOT NULL AS number, app, division, outcome FROM exact.webhook_log;
 DELETE FROM exact.inbox;
 
--- repeats: known for seven days; without the time of its event only while it waits
+-- repeats: known for seven days; without the time of its event while it waits, and for a minute
 SELECT exact.receive_webhook(pg_temp.note(1, more => ',"EventCreatedOn":"2025-03-04T13:14:50.07"'));
 SELECT exact.receive_webhook(pg_temp.note(1, more => ',"EventCreatedOn":"2025-03-04T13:14:50.07"'));
 SELECT exact.receive_webhook(pg_temp.note(1, more => ',"EventCreatedOn":"2025-03-04T13:14:50.07"')
@@ -123,6 +123,11 @@ SET taken_at = i.at + interval '812 ms'
 FROM exact.inbox AS i
 WHERE i.id = w.id;
 SELECT exact.receive_webhook(pg_temp.note(1, more => ',"EventCreatedOn":"2025-03-04T13:14:50.07"'));
+SELECT exact.receive_webhook(pg_temp.note(2));
+UPDATE exact.inbox_work AS w SET taken_at = w.taken_at - interval '61 s'
+FROM exact.inbox AS i
+WHERE i.id = w.id AND i.event_at IS NULL;
+UPDATE exact.inbox SET at = at - interval '61 s' WHERE event_at IS NULL;
 SELECT exact.receive_webhook(pg_temp.note(2));
 UPDATE exact.inbox_work AS w
 SET taken_at = w.taken_at - interval '8 days'
@@ -205,7 +210,7 @@ SELECT exact.receive_webhook(
 SELECT exact.receive_webhook(
 	pg_temp.note(1, :'other', 9000009, more => ',"EventCreatedOn":"2025-03-04T13:14:50"'));
 SELECT exact.disable_entities(9000001, 'items');
-SELECT exact.receive_webhook(pg_temp.note(1, :'other'));
+SELECT exact.receive_webhook(pg_temp.note(21, :'other'));
 SELECT outcome FROM exact.webhook_log ORDER BY number DESC LIMIT 1;
 
 -- one event for each, at commit
