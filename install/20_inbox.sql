@@ -28,7 +28,8 @@ COMMENT ON COLUMN exact.inbox.key
 	IS 'Record that it names, in lower case; of a document it may be a line''s';
 COMMENT ON COLUMN exact.inbox.event_at IS 'EventCreatedOn as sent: local time of the service';
 COMMENT ON COLUMN exact.inbox.digest
-	IS 'SHA-256 of the content: the same content within seven days is a repeat';
+	IS 'SHA-256 of the content: the same content within seven days is a repeat; '
+		'without a time of its event, within a minute of the first, then twice as long each time';
 COMMENT ON COLUMN exact.inbox.content IS 'The signed bytes; a hint, never data';
 CREATE INDEX inbox_digest ON exact.inbox (digest);
 COMMENT ON INDEX exact.inbox_digest IS 'Repeats';

@@ -49,9 +49,9 @@ enum
 static const ExactRoute routes[] = {
 	[ROUTE_HOOK] = {.path = "/exact/hook", .post = true, .max_body = EXACT_WEBHOOK_MAX},
 	[ROUTE_CALLBACK] = {.path = "/exact/callback"},
-	[ROUTE_HEALTH] = {.path = "/health"},
-	[ROUTE_STATUS] = {.path = "/status", .local = true},
-	[ROUTE_METRICS] = {.path = "/metrics", .local = true},
+	[ROUTE_HEALTH] = {.path = "/health", .brief = true},
+	[ROUTE_STATUS] = {.path = "/status", .token = true},
+	[ROUTE_METRICS] = {.path = "/metrics", .token = true},
 	{.path = NULL}
 };
 

@@ -123,7 +123,8 @@ sub refused_key
 	my ($pattern, $what) = @_;
 
 	like(finding(), $pattern, $what);
-	return like(error_of($node, 'postgres', "SELECT exact.set_secret('app', 'erp', 'webhook_secret_next', 'x')"),
+	return like(error_of($node, 'postgres',
+		"SELECT exact.set_secret('app', 'erp', 'webhook_secret_next', 'sixteen bytes ..')"),
 		qr/EX003: $pattern/, "$what: nothing is stored");
 }
 chmod 0640, $key_file;

@@ -159,7 +159,8 @@ my $memory = sub { return slurp_file("/proc/$pid/status") =~ /RssAnon:\s+(\d+) k
 my $before = $memory->();
 my @idle = grep { defined } map { connection('127.0.0.' . (10 + $_ % 5)) } 1 .. 1000;
 cmp_ok(scalar @idle, '>', 900, 'idle connections from five addresses');
-wait_until('they are counted', sub { value('SELECT connections FROM exact.listener') >= 290 });
+# 300 less the tenth that is kept for addresses that hold none
+wait_until('they are counted', sub { value('SELECT connections FROM exact.listener') >= 270 });
 cmp_ok(value('SELECT connections FROM exact.listener'), '<=', 301, 'no more than listen_connections are open');
 wait_until('a good one gets through: the longest silent makes room',
 	sub { status_of(post($port, notification(), seconds => 2)) eq '200' });

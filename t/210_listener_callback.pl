@@ -42,10 +42,11 @@ write_file("$node->{exact_secrets_directory}/app.erp.client_secret", $info->{cli
 value('SELECT * FROM exact.import_secrets()');
 
 # what counts for nothing
-my $answer = page('code=abc&state=def');
+my $unknown = 'd5' x 32;
+my $answer = page("code=abc&state=$unknown");
 is(status_of($answer), 400, 'unknown state');
 like(body_of($answer), qr/No authorisation with this state is waiting.*It was used already/s, 'says so');
-unlike(body_of($answer), qr/abc|def"/, 'repeats neither code nor state');
+unlike(body_of($answer), qr/abc|$unknown/, 'repeats neither code nor state');
 is(status_of(page('')), 400, 'nothing in the address');
 is(status_of(page('code=%zz&state=%00')), 400, 'an address that cannot be decoded');
 is(status_of(page('code=%ff%fe&state=%c3%28')), 400, 'bytes that are no text');
@@ -95,12 +96,53 @@ my $calls = token_calls();
 like(body_of(page($query)), qr/No authorisation with this state is waiting/, 'the same address again');
 is(token_calls(), $calls, 'is not sent again');
 
-# a stranger who tries many states keeps nobody's notifications waiting
-my @many = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Proto => 'tcp') } 1 .. 60;
-print { $many[ $_ - 1 ] } request_bytes('GET', "/exact/callback?code=x&state=$_") foreach 1 .. 60;
-my %statuses = map { status_of(raw($port, '', socket => $_)) => 1 } @many;
-is(join(' ', sort keys %statuses), '400 503', 'many in a second: some are sent away unread');
-wait_until('the page answers again', sub { status_of(page('code=x&state=y')) eq '400' });
+# what has not the form of a state costs nothing, however often it comes
+foreach my $state ('def', 'D5' x 32, 'g5' x 32, 'd5' x 31, ('d5' x 32) . '0', '')
+{
+	like(body_of(page("code=x&state=$state")), qr/not the address that Exact Online sent the browser to/,
+		"state \"$state\" is none");
+}
+my %formless = map { status_of(page("code=x&state=$_")) => 1 } 1 .. 60;
+is(join(' ', sort keys %formless), '400', 'no state: each is told so');
+
+# a stranger who tries many states keeps nobody's notifications waiting, and no administrator out
+sub ask_at_once
+{
+	my ($n, $from) = @_;
+	my @many = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Proto => 'tcp',
+		LocalAddr => $from) } 1 .. $n;
+	my $serial = 0;
+
+	print { $_ } request_bytes('GET', sprintf('/exact/callback?code=x&state=%064x', $serial++)) foreach @many;
+	return join ' ', sort keys %{ { map { status_of(raw($port, '', socket => $_)) => 1 } @many } };
+}
+
+# Asks for states that nobody waits for, until it is ended
+sub start_flood
+{
+	my ($from) = @_;
+	my $child = fork() // die "cannot fork: $!";
+
+	return $child if $child != 0;
+	local $SIG{TERM} = 'DEFAULT';
+	while (1)
+	{
+		raw($port, request_bytes('GET', sprintf('/exact/callback?code=x&state=%064x', int rand 2**32)),
+			from => $from, seconds => 3);
+	}
+}
+is(ask_at_once(60, '127.0.0.60'), '400 503', 'many in a second: some are sent away unread');
+my @floods = map { start_flood('127.0.0.' . (60 + $_)) } 1 .. 4;
+foreach my $n (1 .. 5)
+{
+	$query = consent();
+	$answer = page($query, from => '127.0.0.70');
+	is(status_of($answer), 200, "beside a flood: consent $n comes through");
+}
+kill 'TERM', @floods;
+waitpid $_, 0 foreach @floods;
+wait_until('the page answers again',
+	sub { status_of(page("code=x&state=$unknown", from => '127.0.0.61')) eq '400' });
 
 # the fetcher does not run: the authorisation waits for the page to be loaded again
 $query = consent();

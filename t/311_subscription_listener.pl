@@ -69,7 +69,7 @@ $node->safe_psql('other', "CREATE EXTENSION exact_databricks; ALTER DATABASE oth
 	. "$other_port");
 $node->safe_psql('other', "SELECT exact.restart_workers()");
 $node->safe_psql('other', "INSERT INTO exact.app (name, client_id) VALUES ('other', 'x')");
-write_file("$node->{exact_secrets_directory}/app.other.webhook_secret", 'another secret', 0600);
+write_file("$node->{exact_secrets_directory}/app.other.webhook_secret", 'another secret of 16', 0600);
 wait_for_workers($node, 'other', roles => [qw(fetcher listener)]);
 $node->safe_psql('other', 'SELECT * FROM exact.import_secrets()');
 my $since = $exact->last_call;

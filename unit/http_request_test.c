@@ -79,21 +79,13 @@ check_text(const char *bytes)
 	return check_bytes(bytes, strlen(bytes));
 }
 
-static bool
-host_is_local(const char *value)
-{
-	ExactHeader host = {.name = "Host", .name_len = 4, .value = value, .value_len = strlen(value)};
-
-	return exact_request_host_is_local(&host);
-}
-
 int
 main(void)
 {
 	static char large[20000];
 
 	CHECK(check_text("GET /status HTTP/1.1\r\nHost: x\r\n\r\n") == 0);
-	CHECK(head.path_len == 7 && !head.chunked && head.content_length == 0 && !head.forwarded);
+	CHECK(head.path_len == 7 && !head.chunked && head.content_length == 0);
 	CHECK(check_text("GET /exact/callback?code=a?b&c HTTP/1.1\r\nHost: x\r\n\r\n") == 0 &&
 		  head.path_len == 15);
 	CHECK(check_text("POST /exact/hook HTTP/1.1\r\nHost:x\r\nContent-Length:\t 12\r\n\r\n") == 0 &&
@@ -107,9 +99,8 @@ main(void)
 	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n\r\n") == 0 &&
 		  head.authorization != NULL);
 	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: a\r\nx-forwarded-for: "
-					 "b\r\n\r\n") == 0 && head.forwarded &&
+					 "b\r\n\r\n") == 0 &&
 		  strcmp(head.forwarded_for, "a,b") == 0);
-	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\nVia: 1.1 y\r\n\r\n") == 0 && head.forwarded);
 	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\nX: \xc3\xa9\r\n\r\n") == 0);
 
 	/* what was split leniently does not add up */
@@ -152,12 +143,5 @@ main(void)
 	memcpy(large, "GET / HTTP/1.1\r\nHost: x\r\nA: ", 28);
 	memcpy(large + EXACT_HEAD_MAX - 3, "\r\n\r\n", 5);
 	CHECK(check_bytes(large, EXACT_HEAD_MAX + 1) == 431);
-
-	CHECK(host_is_local("localhost") && host_is_local("LocalHost:80") &&
-		  host_is_local("127.0.0.1:8480") && host_is_local("[::1]") && host_is_local("[::1]:1"));
-	CHECK(host_is_local("192.0.2.1") && exact_request_host_is_local(NULL));
-	CHECK(!host_is_local("hub.example.com") && !host_is_local("localhost.example.com") &&
-		  !host_is_local("127.0.0.1.example.com") && !host_is_local("") &&
-		  !host_is_local("[::1") && !host_is_local("[]"));
 	return checks_done();
 }

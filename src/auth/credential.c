@@ -27,15 +27,16 @@ static const struct
 {
 	const char *kind;
 	const char *field;
+	size_t		least;			/* bytes; a shorter one can be guessed by who tries many */
 }			known[] =
 {
-	{"app", "client_secret"},
-	{"app", "webhook_secret"},
-	{"app", "webhook_secret_next"},
-	{"app", "refresh_token"},
-	{"workspace", "client_secret"},
-	{"workspace", "token"},
-	{"listener", "token"},
+	{"app", "client_secret", 1},
+	{"app", "webhook_secret", 16},
+	{"app", "webhook_secret_next", 16},
+	{"app", "refresh_token", 1},
+	{"workspace", "client_secret", 1},
+	{"workspace", "token", 1},
+	{"listener", "token", 32},
 };
 
 bool
@@ -81,20 +82,32 @@ exact_credential_host(const char *kind, const char *name)
 	return exact_workspace_origin(name, NULL);
 }
 
+static size_t
+least_bytes(const char *kind, const char *field)
+{
+	for (int i = 0; i < (int) lengthof(known); i++)
+		if (strcmp(known[i].kind, kind) == 0 && strcmp(known[i].field, field) == 0)
+			return known[i].least;
+	return 1;
+}
+
 /*
  * What a value must look like to be a secret; NULL when it does. Control characters could end a
  * header line.
  */
 static const char *
-value_problem(const ExactSecret *value)
+value_problem(const char *kind, const char *field, const ExactSecret *value)
 {
 	size_t		len;
+	size_t		least = least_bytes(kind, field);
 	const char *data = exact_secret_reveal(value, &len);
 
 	if (len == 0)
 		return "it is empty";
 	if (len > SECRET_MAX)
 		return "it is longer than 64 kB";
+	if (len < least)
+		return psprintf("it has %zu bytes, and %zu are the least", len, least);
 	for (size_t i = 0; i < len; i++)
 		if ((uint8) data[i] < 0x20 || data[i] == 0x7f)
 			return "it holds a line end or another control character";
@@ -192,12 +205,14 @@ exact_credential_store(const char *kind, const char *name, const char *field,
 				(errcode(ERRCODE_EXACT_SECRET),
 				 errmsg("there is no secret \"%s\" of kind \"%s\"", field, kind),
 				 errhint("%s", why)));
-	problem = value_problem(value);
+	problem = value_problem(kind, field, value);
 	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_SECRET),
 				 errmsg("this cannot be the %s of %s \"%s\": %s", field, kind, name, problem),
-				 errhint("Give the value as the service shows it, in one line.")));
+				 errhint("%s", strcmp(kind, "listener") == 0 ?
+						 "Make it by openssl rand -hex 32." :
+						 "Give the value as the service shows it, in one line.")));
 	place.host = exact_credential_host(kind, name);
 	place.installation = exact_installation_id();
 	if (only_new && is_stored(&place, value))

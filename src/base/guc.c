@@ -233,7 +233,7 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 				GUC_SUPERUSER_ONLY | GUC_LIST_INPUT, check_addresses);
 	define_int("exact_databricks.listen_connections",
 			   "Connections that the listener of a database holds at once.",
-			   "When it is full, the one that was silent longest makes room.",
+			   "When it is full, the address that holds most gives one up.",
 			   &exact_listen_connections, 1, 10000, 0);
 	define_int("exact_databricks.listen_connections_per_address",
 			   "Connections from one address that the listener holds at once.",

@@ -63,16 +63,6 @@ exact_peer_text(const ExactPeer *peer, char buffer[EXACT_PEER_TEXT])
 }
 
 bool
-exact_peer_is_loopback(const ExactPeer *peer)
-{
-	static const uint8 loopback6[16] = {[15] = 1};
-
-	if (is_mapped(peer))
-		return peer->bytes[sizeof(mapped_prefix)] == 127;
-	return memcmp(peer->bytes, loopback6, sizeof(loopback6)) == 0;
-}
-
-bool
 exact_peer_same_line(const ExactPeer *a, const ExactPeer *b)
 {
 	return is_mapped(a) == is_mapped(b) && memcmp(a->bytes, b->bytes, is_mapped(a) ? 16 : 8) == 0;

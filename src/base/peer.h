@@ -34,7 +34,6 @@ extern bool exact_peer_parse(const char *word, size_t len, ExactPeer *out);
 /* False for another family. */
 extern bool exact_peer_from(const struct sockaddr *address, ExactPeer *out);
 extern const char *exact_peer_text(const ExactPeer *peer, char buffer[EXACT_PEER_TEXT]);
-extern bool exact_peer_is_loopback(const ExactPeer *peer);
 /* The same customer line: equal IPv4 addresses, or IPv6 addresses of one /64. */
 extern bool exact_peer_same_line(const ExactPeer *a, const ExactPeer *b);
 

@@ -1,7 +1,9 @@
 /*
- * client.c - who is connected to the listener: limits and deadlines of connections.
+ * client.c - who is connected to the listener: limits, deadlines and who makes room.
  *
- * Called by http_server.c, also from inside libmicrohttpd: memory is malloc'ed and nothing raises.
+ * A connection is counted for a line: that of its address, or of the client that a trusted proxy
+ * names. Called by http_server.c, also from inside libmicrohttpd: memory is malloc'ed and nothing
+ * raises.
  */
 #include "postgres.h"
 
@@ -18,6 +20,8 @@
 #define EVICT_IDLE_MS 1000		/* whoever made none again */
 #define SPARE_FILES 128			/* descriptors left to the server's own files */
 #define FEWEST 8
+#define SPARED_PART 10			/* 1 of so many places is for lines that hold none */
+#define IDLE_REQUESTS 32		/* a connection ends after so many that were no notification */
 
 /* Both in order of deadline: those that have not completed a request yet, and those that have */
 enum
@@ -29,6 +33,17 @@ enum
 static dlist_head waiting[NLISTS] = {
 	DLIST_STATIC_INIT(waiting[NEW]), DLIST_STATIC_INIT(waiting[PROVEN])
 };
+
+/* Connections of one address line that are not closing */
+struct ExactClientLine
+{
+	dlist_node	node;
+	ExactPeer	peer;			/* one of the line */
+	int			n;
+	dlist_head	clients;
+};
+static dlist_head lines = DLIST_STATIC_INIT(lines);
+
 static int	nopen = 0;
 static int	nclosing = 0;			/* of these */
 static uint64 nevicted = 0;
@@ -45,6 +60,106 @@ exact_client_configure(int connections, int per_address, const char *trusted)
 	max_per_address = per_address;
 	nproxies = Max(exact_peer_networks(trusted, proxies), 0);
 }
+
+/* ---- lines ---- */
+
+/* NULL when it holds no connection. */
+static ExactClientLine *
+find_line(const ExactPeer *peer)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &lines)
+	{
+		ExactClientLine *line = dlist_container(ExactClientLine, node, iter.cur);
+
+		if (exact_peer_same_line(&line->peer, peer))
+			return line;
+	}
+	return NULL;
+}
+
+static void
+leave_line(ExactClient *client)
+{
+	ExactClientLine *line = client->line;
+
+	if (line == NULL)
+		return;
+	dlist_delete(&client->line_node);
+	client->line = NULL;
+	if (--line->n > 0)
+		return;
+	dlist_delete(&line->node);
+	free(line);
+}
+
+/* False, and it stays where it is, without memory. */
+static bool
+join_line(ExactClient *client, const ExactPeer *peer)
+{
+	ExactClientLine *line = find_line(peer);
+
+	if (line == NULL)
+	{
+		line = calloc(1, sizeof(ExactClientLine));
+		if (line == NULL)
+			return false;
+		line->peer = *peer;
+		dlist_init(&line->clients);
+		dlist_push_tail(&lines, &line->node);
+	}
+	line->n++;
+	leave_line(client);
+	client->line = line;
+	dlist_push_tail(&line->clients, &client->line_node);
+	return true;
+}
+
+static ExactClientLine *
+fullest_line(void)
+{
+	ExactClientLine *fullest = NULL;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &lines)
+	{
+		ExactClientLine *line = dlist_container(ExactClientLine, node, iter.cur);
+
+		if (fullest == NULL || line->n > fullest->n)
+			fullest = line;
+	}
+	return fullest;
+}
+
+/* How soon one would have to go: those that never completed a request first, busy ones last */
+static int
+rank(const ExactClient *client)
+{
+	if (!client->waits)
+		return 2;
+	return client->proven ? 1 : 0;
+}
+
+/* The one of a line that does least, and of these the one that was silent longest */
+static ExactClient *
+least_of(ExactClientLine *line)
+{
+	ExactClient *least = NULL;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &line->clients)
+	{
+		ExactClient *client = dlist_container(ExactClient, line_node, iter.cur);
+
+		if (least == NULL || rank(client) < rank(least) ||
+			(rank(client) == rank(least) && client->deadline < least->deadline))
+			least = client;
+	}
+	return least;
+}
+
+/* ---- one connection ---- */
 
 void
 exact_client_wait(ExactClient *client)
@@ -77,9 +192,16 @@ void
 exact_client_shut(ExactClient *client)
 {
 	exact_client_busy(client);
+	leave_line(client);
 	nclosing += !client->closing;
 	client->closing = true;
 	shutdown(client->fd, SHUT_RDWR);
+}
+
+bool
+exact_client_idles(ExactClient *client)
+{
+	return ++client->idle_requests >= IDLE_REQUESTS;
 }
 
 /* The one whose time is over first; NULL when none waits. */
@@ -91,59 +213,90 @@ first_of(int list)
 	return dlist_head_element(ExactClient, node, &waiting[list]);
 }
 
-static bool
-has_its_share(const ExactPeer *peer)
-{
-	int			n = 0;
+/* ---- places ---- */
 
-	if (exact_peer_within(peer, proxies, nproxies))
-		return false;
+/* It has as many as one line may hold. */
+static bool
+has_its_share(const ExactPeer *peer, int held)
+{
+	return held >= max_per_address && !exact_peer_within(peer, proxies, nproxies);
+}
+
+static void
+evict(ExactClient *client)
+{
+	exact_client_shut(client);
+	nevicted++;
+}
+
+/*
+ * The oldest that was silent for a while makes room for one whose line holds so many, unless its
+ * own line holds fewer.
+ */
+static bool
+evict_silent(int held)
+{
 	for (int list = 0; list < NLISTS; list++)
 	{
+		int64		spared_ms = list == NEW ? EVICT_NEW_MS : EVICT_IDLE_MS;
+		int64		latest = exact_clock_monotonic_ms() + WAIT_MS - spared_ms;
 		dlist_iter	iter;
 
 		dlist_foreach(iter, &waiting[list])
 		{
-			const ExactClient *other = dlist_container(ExactClient, node, iter.cur);
+			ExactClient *client = dlist_container(ExactClient, node, iter.cur);
 
-			if (exact_peer_same_line(&other->peer, peer) && ++n >= max_per_address)
-				return true;
+			if (client->deadline > latest)
+				break;
+			if (client->line == NULL || client->line->n < held)
+				continue;
+			evict(client);
+			return true;
 		}
 	}
 	return false;
 }
 
 /*
- * Is there a place, or can one be made? One that is shut counts no more, though it is still open.
+ * Is there a place for one whose line holds so many, or can one be made? The line that holds most
+ * gives one up when the newcomer's line still holds no more than it afterwards. One that is shut
+ * counts no more, though it is still open.
  */
 static bool
-have_room(void)
+have_room(int held)
 {
 	int			limit = Max(Min(max_open, max_safe_fds - SPARE_FILES), FEWEST);
+	int			spared = held > 0 ? Max(limit / SPARED_PART, 1) : 0;
+	ExactClientLine *fullest;
 
-	for (int list = 0; list < NLISTS && nopen - nclosing >= limit; list++)
+	if (nopen - nclosing < limit - spared)
+		return true;
+	fullest = fullest_line();
+	if (fullest != NULL && fullest->n > held + 1)
 	{
-		ExactClient *oldest = first_of(list);
-		int			spared_ms = list == NEW ? EVICT_NEW_MS : EVICT_IDLE_MS;
-
-		if (oldest == NULL || oldest->deadline - exact_clock_monotonic_ms() > WAIT_MS - spared_ms)
-			continue;
-		exact_client_shut(oldest);
-		nevicted++;
+		evict(least_of(fullest));
+		return true;
 	}
-	return nopen - nclosing < limit;
+	return evict_silent(held);
 }
 
 ExactClient *
 exact_client_new(int fd, const ExactPeer *peer)
 {
+	const ExactClientLine *line = find_line(peer);
+	int			held = line ? line->n : 0;
 	ExactClient *client;
 
-	if (has_its_share(peer) || !have_room())
+	if (has_its_share(peer, held) || !have_room(held))
 		return NULL;
 	client = calloc(1, sizeof(ExactClient));
 	if (client == NULL)
 		return NULL;
+	if (!join_line(client, peer))
+	{
+		free(client);
+		return NULL;
+	}
 	client->fd = fd;
 	client->peer = *peer;
 	ReserveExternalFD();
@@ -156,6 +309,7 @@ void
 exact_client_free(ExactClient *client)
 {
 	exact_client_busy(client);
+	leave_line(client);
 	nclosing -= client->closing;
 	nopen--;
 	ReleaseExternalFD();
@@ -197,9 +351,11 @@ exact_client_timeout(void)
 }
 
 void
-exact_client_origin(const ExactClient *client, const char *forwarded_for, ExactPeer *origin)
+exact_client_origin(ExactClient *client, const char *forwarded_for, ExactPeer *origin)
 {
 	exact_peer_client(&client->peer, forwarded_for, proxies, nproxies, origin);
+	if (client->line != NULL && !exact_peer_same_line(&client->line->peer, origin))
+		(void) join_line(client, origin);
 }
 
 int

@@ -8,8 +8,6 @@
  */
 #include "http/http_request.h"
 
-#include "base/peer.h"
-
 /* The statuses with which a request is refused here */
 #define OK 0
 #define BAD_REQUEST 400
@@ -128,9 +126,7 @@ forget_found(ExactHead *head)
 	head->path_len = 0;
 	head->chunked = false;
 	head->content_length = 0;
-	head->host = NULL;
 	head->authorization = NULL;
-	head->forwarded = false;
 	head->forwarded_for[0] = '\0';
 }
 
@@ -154,20 +150,11 @@ take_one(ExactHead *head, const ExactHeader *header, Seen *seen)
 			return NOT_IMPLEMENTED;
 	}
 	else if (is_named(header, "Host"))
-	{
 		seen->hosts++;
-		head->host = header;
-	}
 	else if (is_named(header, "Authorization"))
 		head->authorization = header;
 	else if (is_named(header, "X-Forwarded-For"))
-	{
-		head->forwarded = true;
 		join_forwarded(head, header);
-	}
-	else if (is_named(header, "Forwarded") || is_named(header, "X-Real-IP") ||
-			 is_named(header, "Via"))
-		head->forwarded = true;
 	return OK;
 }
 
@@ -200,28 +187,4 @@ exact_request_check(ExactHead *head)
 	while (head->path_len < head->target_len && head->target[head->path_len] != '?')
 		head->path_len++;
 	return OK;
-}
-
-bool
-exact_request_host_is_local(const ExactHeader *host)
-{
-	const char *name;
-	size_t		len;
-	const char *colon;
-	ExactPeer	peer;
-
-	if (host == NULL)
-		return true;			/* HTTP/1.0: no browser */
-	name = host->value;
-	len = host->value_len;
-	if (len > 0 && name[0] == '[')
-	{
-		const char *end = memchr(name, ']', len);
-
-		return end != NULL && exact_peer_parse(name + 1, end - name - 1, &peer);
-	}
-	colon = memchr(name, ':', len);
-	if (colon != NULL)
-		len = colon - name;
-	return is_word(name, len, "localhost") || exact_peer_parse(name, len, &peer);
 }

@@ -42,9 +42,7 @@ typedef struct ExactHead
 	size_t		path_len;		/* of target, up to the first ? */
 	bool		chunked;
 	uint64		content_length;
-	const ExactHeader *host;
 	const ExactHeader *authorization;
-	bool		forwarded;		/* a proxy says that it passes on what another asked */
 	/* values of X-Forwarded-For, joined with commas */
 	char		forwarded_for[EXACT_HEAD_MAX + 1];
 } ExactHead;
@@ -56,11 +54,5 @@ typedef struct ExactHead
  * from size and is refused.
  */
 extern int	exact_request_check(ExactHead *head);
-
-/*
- * Is this a name under which only programs on this machine call? An address or localhost: no name
- * that others resolve.
- */
-extern bool exact_request_host_is_local(const ExactHeader *host);
 
 #endif

@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/base64.h"
 #include "lib/ilist.h"
 #include "storage/fd.h"
 #include "utils/timestamp.h"
@@ -60,7 +61,7 @@ typedef struct Request
 	size_t		received;
 	size_t		body_room;
 	char	   *body;
-	char	   *bearer;
+	char	   *token;
 	size_t		target_len;
 	char		target[FLEXIBLE_ARRAY_MEMBER];
 } Request;
@@ -253,9 +254,9 @@ on_completed(void *arg pg_attribute_unused(),
 	if (request->client != NULL)
 		exact_client_wait(request->client);
 	free(request->body);
-	if (request->bearer)
-		explicit_bzero(request->bearer, strlen(request->bearer));
-	free(request->bearer);
+	if (request->token)
+		explicit_bzero(request->token, strlen(request->token));
+	free(request->token);
 	free(request);
 }
 
@@ -278,17 +279,50 @@ take_header(void *arg, enum MHD_ValueKind kind pg_attribute_unused(), const char
 	return MHD_YES;
 }
 
-/* The token of "Authorization: Bearer token", malloc'ed; NULL when there is none. */
-static char *
-bearer_of(const ExactHeader *header)
+/* What follows the name of the scheme of "Authorization: Scheme words"; NULL: it is another one */
+static const char *
+words_of(const ExactHeader *header, const char *scheme, size_t *len)
 {
-	static const char scheme[] = "Bearer ";
-	size_t		len = strlen(scheme);
+	size_t		begin = strlen(scheme);
 
-	if (header == NULL || header->value_len <= len ||
-		pg_strncasecmp(header->value, scheme, len) != 0)
+	if (header->value_len <= begin || pg_strncasecmp(header->value, scheme, begin) != 0)
 		return NULL;
-	return strndup(header->value + len, header->value_len - len);
+	*len = header->value_len - begin;
+	return header->value + begin;
+}
+
+/* The password of "user:password" in base64, malloc'ed: what a browser sends. */
+static char *
+password_of(const char *words, size_t len)
+{
+	char		plain[1024];
+	int			n = -1;
+	const char *colon = NULL;
+	char	   *password;
+
+	if (len < sizeof(plain))
+		n = pg_b64_decode(words, (int) len, (void *) plain, sizeof(plain));
+	if (n > 0)
+		colon = memchr(plain, ':', n);
+	password = colon ? strndup(colon + 1, plain + n - colon - 1) : NULL;
+	explicit_bzero(plain, sizeof(plain));
+	return password;
+}
+
+/* The token of an Authorization header, malloc'ed; NULL when there is none. */
+static char *
+token_of(const ExactHeader *header)
+{
+	size_t		len = 0;
+	const char *words;
+
+	if (header == NULL)
+		return NULL;
+	if ((words = words_of(header, "Bearer ", &len)) != NULL)
+		return strndup(words, len);
+	if ((words = words_of(header, "Basic ", &len)) != NULL)
+		return password_of(words, len);
+	return NULL;
 }
 
 /* The head as the library read it. */
@@ -386,10 +420,8 @@ begin_request(Request *request, const char *method, const char *version)
 	else
 		request->public.query = "";
 	exact_client_origin(request->client, head.forwarded_for, &request->public.client);
-	request->public.local = exact_peer_is_loopback(&request->client->peer) && !head.forwarded &&
-		exact_request_host_is_local(head.host);
-	if (route->local)
-		request->public.bearer = request->bearer = bearer_of(head.authorization);
+	if (route->token)
+		request->public.token = request->token = token_of(head.authorization);
 	return MHD_YES;
 }
 
@@ -486,6 +518,15 @@ names_hub(const ExactReply *reply)
 	return reply->hub != NULL && reply->hub[0] != '\0';
 }
 
+/* A place is for notifications: whoever asks for other things does not keep it. */
+static void
+mind_end(Request *request, const ExactReply *reply)
+{
+	if (request->public.route->brief ||
+		(!reply->notification && exact_client_idles(request->client)))
+		request->close = true;
+}
+
 /* Nothing in it but the status: the response that is made once will do. */
 static bool
 is_plain(const Request *request, const ExactReply *reply)
@@ -516,8 +557,11 @@ response_of(const Request *request, const ExactReply *reply)
 		add_header(response, "X-Exact-Hub", reply->hub);
 	if (request->close)
 		add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-	if (reply->status == MHD_HTTP_UNAUTHORIZED && request->public.route->local)
+	if (reply->status == MHD_HTTP_UNAUTHORIZED && request->public.route->token)
+	{
 		add_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+		add_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Basic realm=\"status\"");
+	}
 	return response;
 }
 
@@ -526,10 +570,12 @@ void
 exact_http_server_answer(ExactRequest *public, const ExactReply *reply)
 {
 	Request    *request = (Request *) public;
-	bool		plain = is_plain(request, reply);
+	bool		plain;
 	struct MHD_Response *response;
 
 	Assert(request->unanswered);
+	mind_end(request, reply);
+	plain = is_plain(request, reply);
 	request->unanswered = false;
 	dlist_delete(&request->node);
 	free(request->body);

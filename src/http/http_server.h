@@ -16,7 +16,8 @@ typedef struct ExactRoute
 {
 	const char *path;
 	bool		post;			/* POST; else GET and HEAD */
-	bool		local;			/* only for this machine or with the token */
+	bool		token;			/* only for who shows the token */
+	bool		brief;			/* the connection ends with the reply */
 	size_t		max_body;		/* bytes; more is 413 */
 } ExactRoute;
 
@@ -31,8 +32,8 @@ typedef struct ExactRequest
 	const char *query;			/* what follows the first ?, as sent; "" when there is nothing */
 	const char *body;
 	size_t		body_len;
-	const char *bearer;			/* token of an Authorization header; NULL when there is none */
-	bool		local;			/* asked on this machine, by no proxy, under a local name */
+	/* token of an Authorization header: Bearer's, or Basic's password; NULL when there is none */
+	const char *token;
 	ExactPeer	client;
 	void	   *caller;			/* the caller's own */
 } ExactRequest;
@@ -45,6 +46,7 @@ typedef struct ExactReply
 	const char *type;			/* of a body */
 	const char *style_hash;		/* 'sha256-…' of an HTML page's one style element; NULL = none */
 	int			retry_after;	/* seconds; 0 = no such header */
+	bool		notification;	/* of a signed one: the connection may go on for ever */
 	const char *hub;			/* X-Exact-Hub: which hub answers; NULL or "" = no such header */
 } ExactReply;
 

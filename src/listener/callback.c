@@ -20,6 +20,7 @@
 #include "http/http_server.h"
 #include "listener/callback.h"
 #include "listener/html.h"
+#include "listener/rate.h"
 #include "worker/asker.h"
 #include "worker/role.h"
 #include "worker/unit.h"
@@ -28,7 +29,9 @@
 #define USER_WAIT_MS 8000		/* for the name of the one who consented: a courtesy */
 #define LOOK_MS 200
 #define MAX_WAITING 16
-#define MAX_A_SECOND 20			/* each costs a transaction, and anybody may ask */
+#define MAX_A_SECOND 10			/* of one client: each costs a transaction, and anybody may ask */
+#define MAX_OF_ALL 200
+#define STATE_LEN 64
 
 typedef struct Callback
 {
@@ -161,17 +164,29 @@ ask(Callback *callback, const char *op, int nargs, const char *const *args, long
 }
 
 static bool
-too_many(void)
+too_many(const ExactPeer *client)
 {
-	static TimestampTz second = 0;
-	static int	n = 0;
+	static ExactRate looks = {.max = MAX_A_SECOND, .max_all = MAX_OF_ALL, .span_ms = 1000};
 
-	if (TimestampDifferenceExceeds(second, GetCurrentTimestamp(), 1000))
+	if (nwaiting >= MAX_WAITING || exact_rate_spent(&looks, client))
+		return true;
+	exact_rate_count(&looks, client);
+	return false;
+}
+
+/* Is there a state as exact.authorize_url() makes them? No other costs a look. */
+static bool
+has_state(const char *query)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	for (const char *part = query; part != NULL; part = strchr(part, '&'))
 	{
-		second = GetCurrentTimestamp();
-		n = 0;
+		part += part != query;
+		if (strncmp(part, "state=", 6) == 0)
+			return strcspn(part + 6, "&") == STATE_LEN && strspn(part + 6, hex) == STATE_LEN;
 	}
-	return nwaiting >= MAX_WAITING || ++n > MAX_A_SECOND;
+	return false;
 }
 
 /* A code works once: whoever only looks what is there, or comes too early, must not spend it. */
@@ -180,7 +195,12 @@ answered_at_once(ExactRequest *request, const ExactFault *not_now)
 {
 	if (request->head)
 		answer_page(request, 200, "Authorisation", NULL, "", NULL, NULL);
-	else if (not_now != NULL || too_many())
+	else if (!has_state(request->query))
+		answer_page(request, 400, "Not authorised", "fail",
+					"This is not the address that Exact Online sent the browser to.", NULL,
+					"Copy the whole address from the browser after the consent: it holds code= and"
+					" state=.");
+	else if (not_now != NULL || too_many(&request->client))
 		answer_page(request, 503, "Not yet authorised", "warn",
 					not_now ? sentence(not_now->message) : "Too many ask at once.", NULL,
 					"Load this page again in a few seconds.");

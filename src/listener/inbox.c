@@ -149,7 +149,9 @@ check_items(NoteGroup *g, ExactInboxItem *items, int n)
 
 /*
  * Takes those out that were received within seven days. Without a time of its event, an equal one
- * may tell of another change once the first was taken.
+ * may tell of another change once the first was taken, or somebody sends it again and again: it is
+ * a repeat for a minute after the first one that was stored, and for twice as long after each
+ * further one of a day, up to an hour.
  */
 static void
 drop_repeats(NoteGroup *g)
@@ -159,12 +161,14 @@ drop_repeats(NoteGroup *g)
 	" FROM ROWS FROM (pg_catalog.unnest($1)) WITH ORDINALITY AS i (digest, ord)"
 	" CROSS JOIN LATERAL (SELECT"
 	"  FROM exact.inbox AS x"
+	"  LEFT JOIN exact.inbox_work AS w ON w.id = x.id AND w.taken_at IS NULL"
 	"  WHERE x.digest = i.digest"
 	"  AND x.at > pg_catalog.now() - interval '7 days'"
-	"  AND (x.event_at IS NOT NULL OR EXISTS (SELECT"
-	"   FROM exact.inbox_work AS w"
-	"   WHERE w.id = x.id AND w.taken_at IS NULL))"
-	"  LIMIT 1) AS r";
+	"  HAVING pg_catalog.bool_or(x.event_at IS NOT NULL OR w.id IS NOT NULL)"
+	"  OR pg_catalog.max(x.at) FILTER (WHERE x.at <= pg_catalog.clock_timestamp())"
+	"  > pg_catalog.clock_timestamp() - interval '1 minute' * least(60,"
+	"   pg_catalog.power(2, least(6, pg_catalog.count(*) FILTER ("
+	"    WHERE x.at > pg_catalog.now() - interval '1 day') - 1)))) AS r";
 	ExactArg	args[] = {digests(g)};
 	uint64		n = exact_sql(sql, 1, args);
 	int			kept = 0;

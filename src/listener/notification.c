@@ -115,7 +115,7 @@ answer_unavailable(ExactRequest *request)
 static void
 answer_stored(ExactRequest *request, ExactInboxOutcome outcome)
 {
-	static const ExactReply ok = {.status = 200};
+	static const ExactReply ok = {.status = 200, .notification = true};
 	static const ExactReply known = {.status = 200, .hub = hub_mark};
 	static const ExactReply unauthorized = {.status = 401};
 

@@ -2,8 +2,9 @@
  * pages.c - what the listener shows: status and metrics to those who may see them, short texts to
  * everybody.
  *
- * Called by listener.c. Who asks on this machine sees them, and who has the token. Each page is
- * made at most every 2 s, and its statements may take 1 s: notifications wait meanwhile.
+ * Called by listener.c. Only who has the token sees them, wherever he asks: what a proxy in front
+ * adds or leaves out opens nothing. Each page is made at most every 2 s, and its statements may
+ * take 1 s: notifications wait meanwhile.
  */
 #include "postgres.h"
 
@@ -21,10 +22,13 @@
 #include "listener/page_metrics.h"
 #include "listener/page_status.h"
 #include "listener/pages.h"
+#include "listener/rate.h"
 #include "worker/unit.h"
 
 #define PAGE_CACHE_MS 2000
 #define PAGE_LIMIT_MS 1000
+#define GUESSES 10				/* wrong tokens of a client within a minute */
+#define GUESSES_MS 60000
 
 void
 exact_pages_text(ExactRequest *request, int status, const char *text)
@@ -84,10 +88,7 @@ make_page(CachedPage *page)
 	page->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAGE_CACHE_MS);
 }
 
-/*
- * The token with which /status and /metrics may be read from elsewhere; NULL when none is set. Read
- * anew every 2 s.
- */
+/* The token with which /status and /metrics may be read; NULL when none is set */
 static void
 token_unit(void *arg)
 {
@@ -100,46 +101,61 @@ token_unit(void *arg)
 		*token = exact_credential_open("listener", "status", "token", NULL);
 }
 
-/* Who asks on this machine, or shows the token */
-static bool
-may_see(const ExactRequest *request)
+/* As it was at most 2 s ago; NULL when none is set or it cannot be read. */
+static const ExactSecret *
+current_token(void)
 {
 	static ExactSecret *token = NULL;
-	static TimestampTz token_until = 0;
+	static TimestampTz until = 0;
+	ExactSecret *fresh = NULL;
+
+	if (until > GetCurrentTimestamp())
+		return token;
+	if (!exact_unit_run("token of the status page", token_unit, &fresh, NULL))
+		return NULL;
+	exact_secret_free(token);
+	token = fresh;
+	until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAGE_CACHE_MS);
+	return token;
+}
+
+/*
+ * 200 for who shows the token; else the status to answer. A client that guesses is not listened to
+ * for the rest of a minute.
+ */
+static int
+admission(const ExactRequest *request)
+{
+	static ExactRate guesses = {.max = GUESSES, .span_ms = GUESSES_MS};
+	const ExactSecret *token;
 	ExactSecret *shown;
 	bool		same;
 
-	if (request->local)
-		return true;
-	if (request->bearer == NULL)
-		return false;
-	if (token_until <= GetCurrentTimestamp())
-	{
-		ExactSecret *fresh = NULL;
-
-		if (!exact_unit_run("token of the status page", token_unit, &fresh, NULL))
-			return false;
-		exact_secret_free(token);
-		token = fresh;
-		token_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAGE_CACHE_MS);
-	}
+	if (request->token == NULL)
+		return 401;
+	if (exact_rate_spent(&guesses, &request->client))
+		return 429;
+	token = current_token();
 	if (token == NULL)
-		return false;
-	shown = exact_secret_new(request->bearer, strlen(request->bearer));
+		return 401;
+	shown = exact_secret_new(request->token, strlen(request->token));
 	same = exact_secret_equal(token, shown);
 	exact_secret_free(shown);
-	return same;
+	if (same)
+		return 200;
+	exact_rate_count(&guesses, &request->client);
+	return 401;
 }
 
 /* The page as it was made last, or why it is not shown */
 static void
 answer(ExactRequest *request, CachedPage *page, const ExactFault *refuse)
 {
-	ExactReply	reply = {.status = 200, .type = page->type};
+	ExactReply	reply = {.status = admission(request), .type = page->type};
 
-	if (!may_see(request))
+	if (reply.status != 200)
 	{
-		reply.status = 401;
+		reply.retry_after = reply.status == 429 ? GUESSES_MS / 1000 : 0;
 		exact_http_server_answer(request, &reply);
 		return;
 	}
