@@ -36,14 +36,18 @@ COMMENT ON FUNCTION exact._event_hash(
 REVOKE ALL ON FUNCTION exact._event_hash FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._event_hash TO exact_reader, exact_worker;
 
-CREATE FUNCTION exact._audit(chain text, kind text, division int, entity text, what jsonb)
+CREATE FUNCTION exact._audit(
+		chain text, kind text, division int, entity text, what jsonb, who text = NULL)
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	appended bigint;
 	moment timestamptz := clock_timestamp();
-	actor text := CASE WHEN $1 = 'sql' THEN session_user::text ELSE 'exact ' || $1 END;
+	actor text := CASE
+		WHEN $1 = 'sql' THEN session_user::text
+		ELSE coalesce($6, 'exact ' || $1)
+	END;
 BEGIN
 	-- The hash as exact._event_hash() has it, written out: a function in SQL is parsed and planned
 	-- anew at every call.
@@ -68,11 +72,12 @@ BEGIN
 	RETURN appended;
 END
 $$;
-COMMENT ON FUNCTION exact._audit(text, text, int, text, jsonb)
+COMMENT ON FUNCTION exact._audit(text, text, int, text, jsonb, text)
 	IS 'Appends one event to a chain and returns its id; the chain stays locked until the '
-		'transaction ends, so users'' events come at commit';
-REVOKE ALL ON FUNCTION exact._audit(text, text, int, text, jsonb) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._audit(text, text, int, text, jsonb) TO exact_worker;
+		'transaction ends, so users'' events come at commit. who: the role that a worker did it '
+		'for';
+REVOKE ALL ON FUNCTION exact._audit(text, text, int, text, jsonb, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._audit(text, text, int, text, jsonb, text) TO exact_worker;
 
 CREATE FUNCTION exact.verify_audit() RETURNS TABLE (chain text, id bigint, finding text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -210,3 +215,25 @@ CREATE CONSTRAINT TRIGGER audit_cancel AFTER UPDATE OF cancel_wanted ON exact.re
 	WHEN (new.cancel_wanted AND NOT old.cancel_wanted) EXECUTE FUNCTION exact._audit_change();
 COMMENT ON TRIGGER audit_cancel ON exact.request
 	IS 'Appends an event to the chain "sql" at commit and wakes the workers';
+
+-- Who began an authorisation. The state itself stays out of the event.
+CREATE FUNCTION exact._audit_authorization() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT exact._restoring() AND exact._binding_finding() IS NULL THEN
+		PERFORM exact._audit('sql', 'token', NULL, NULL, jsonb_build_object(
+			'event', 'authorization begun', 'app', new.app, 'redirect_uri', new.redirect_uri));
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION exact._audit_authorization()
+	IS 'Trigger: an event when exact.authorize_url() has made a state, at commit';
+REVOKE ALL ON FUNCTION exact._audit_authorization() FROM PUBLIC;
+CREATE CONSTRAINT TRIGGER audit_authorization AFTER INSERT OR UPDATE OF oauth_state
+	ON exact.app_state
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	WHEN (new.oauth_state IS NOT NULL) EXECUTE FUNCTION exact._audit_authorization();
+COMMENT ON TRIGGER audit_authorization ON exact.app_state
+	IS 'Appends an event to the chain "sql" at commit';

@@ -31,7 +31,7 @@ BEGIN
 	DELETE FROM exact.installation AS i
 	WHERE i.id <> (SELECT o.id FROM exact.installation AS o ORDER BY o.made_at, o.id LIMIT 1)
 		AND NOT EXISTS (SELECT FROM exact.token AS t WHERE t.installation = i.id);
-	PERFORM exact.restart_workers();
+	PERFORM exact._restart_workers();
 	RETURN NULL;
 END
 $$;

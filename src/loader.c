@@ -21,8 +21,10 @@
 #include "deliver/ping_databricks.h"
 #include "deliver/queue.h"
 #include "deliver/workspace.h"
+#include "state/audit.h"
 #include "worker/ask.h"
 #include "worker/role.h"
+#include "worker/unit.h"
 #include "worker/worker.h"
 
 #define LOOK_AGAIN_MS 1000		/* after a look that failed */
@@ -86,16 +88,29 @@ reload(void)
 	exact_statement_hurry();
 }
 
-/* The one question: exact.ping() */
+static void
+event_unit(void *arg)
+{
+	exact_audit_inquiry("loader", arg);
+}
+
+/* The one question: exact.ping(); the event of who asked is committed before anything is sent. */
 static void
 answer_ask(ExactAsk *ask)
 {
+	ExactAuditInquiry event = {.who = exact_ask_user(ask), .asked = "ping", .rows = -1};
+	ExactFault *fault = NULL;
 	dlist_iter	iter;
 
 	if (strcmp(exact_ask_op(ask), "ping") != 0)
 	{
 		exact_ask_failf(ask, ERRCODE_EXACT_REQUEST, NULL, NULL,
 						"the loader does not know the question \"%s\"", exact_ask_op(ask));
+		return;
+	}
+	if (event.who != NULL && !exact_unit_run("record inquiry", event_unit, &event, &fault))
+	{
+		exact_ask_fail(ask, fault);
 		return;
 	}
 	look_due = !exact_queue_look();

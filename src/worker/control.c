@@ -25,7 +25,7 @@ PG_FUNCTION_INFO_V1(exact__wake);
 PG_FUNCTION_INFO_V1(exact__created);
 PG_FUNCTION_INFO_V1(exact__quiesce);
 PG_FUNCTION_INFO_V1(exact__workers);
-PG_FUNCTION_INFO_V1(exact_restart_workers);
+PG_FUNCTION_INFO_V1(exact__restart_workers);
 
 /*
  * exact._version_library() → text: version of the library that this server has loaded; null when it
@@ -172,11 +172,11 @@ exact__workers(PG_FUNCTION_ARGS)
 }
 
 /*
- * exact.restart_workers() → text: ends this database's workers; the launcher starts them with the
+ * exact._restart_workers() → text: ends this database's workers; the launcher starts them with the
  * settings as they are then.
  */
 Datum
-exact_restart_workers(PG_FUNCTION_ARGS)
+exact__restart_workers(PG_FUNCTION_ARGS)
 {
 	ExactDatabaseSlot *db;
 	int			n = 0;
