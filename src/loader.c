@@ -15,6 +15,7 @@
 #include "base/errors.h"
 #include "base/fault.h"
 #include "databricks/statement.h"
+#include "deliver/audit_head.h"
 #include "deliver/delta_views.h"
 #include "deliver/fence.h"
 #include "deliver/open_state.h"
@@ -56,6 +57,29 @@ tell_open_state(void)
 	return wait;
 }
 
+/* The heads of the audit chains, daily, to where this database's owner cannot rewrite them */
+static long
+write_audit_heads(void)
+{
+	long		wait = -1;
+	dlist_iter	iter;
+
+	exact_audit_head_log();
+	dlist_foreach(iter, &exact_workspaces)
+	{
+		ExactWorkspaceEntry *entry = dlist_container(ExactWorkspaceEntry, node, iter.cur);
+		const ExactFault *fault;
+		long		ms = -1;
+
+		if (!entry->enabled || entry->fault != NULL || !exact_audit_head_due(&entry->info))
+			continue;
+		if (exact_fence_advance(&entry->info, &fault, &ms) == EXACT_FENCE_HELD)
+			exact_audit_head_write(&entry->info, exact_fence_hub());
+		wait = exact_clock_sooner(wait, ms);
+	}
+	return wait;
+}
+
 static long
 turn(void)
 {
@@ -70,6 +94,7 @@ turn(void)
 		wait = LOOK_AGAIN_MS;
 	wait = exact_clock_sooner(wait, exact_queue_advance());
 	wait = exact_clock_sooner(wait, tell_open_state());
+	wait = exact_clock_sooner(wait, write_audit_heads());
 	exact_delta_views_turn(exact_workspace_usable, exact_fence_hub(), looked);
 	wait = exact_clock_sooner(wait, exact_statement_turn());
 	return wait;
