@@ -95,12 +95,14 @@ AS $$
 		UNION ALL SELECT 'feed', to_jsonb(t) FROM exact.feed AS t
 		UNION ALL SELECT 'rule', to_jsonb(t) FROM exact.rule AS t
 		UNION ALL SELECT 'credential', to_jsonb(t) - 'secret' FROM exact.credential AS t
+		UNION ALL SELECT 'restricted_reader', to_jsonb(t) FROM exact.restricted_reader AS t
 	), key_of AS (
 		SELECT * FROM (VALUES
 			('app', ARRAY['name']), ('workspace', ARRAY['name']), ('division', ARRAY['division']),
 			('entity', ARRAY['name']), ('entity_field', ARRAY['entity', 'name']),
 			('feed', ARRAY['division', 'entity']), ('rule', ARRAY['name']),
-			('credential', ARRAY['kind', 'name', 'field'])) AS k (name, columns)
+			('credential', ARRAY['kind', 'name', 'field']),
+			('restricted_reader', ARRAY['role'])) AS k (name, columns)
 	), event AS (
 		SELECT l.id, k.name, k.columns, l.what ->> 'op' = 'DELETE' AS gone, l.what -> 'row' AS row
 		FROM exact.audit_log AS l
@@ -289,7 +291,7 @@ DECLARE
 	name text;
 BEGIN
 	FOREACH name IN ARRAY ARRAY['app', 'workspace', 'division', 'entity', 'entity_field', 'feed',
-		'rule', 'credential'] LOOP
+		'rule', 'credential', 'restricted_reader'] LOOP
 		EXECUTE pg_catalog.format(
 			'CREATE CONSTRAINT TRIGGER audit_change AFTER INSERT OR UPDATE OR DELETE ON exact.%I'
 				' DEFERRABLE INITIALLY DEFERRED'
