@@ -18,6 +18,8 @@ BEGIN
 			('exact_worker',
 				'What the workers of exact_databricks become after they connected; '
 					'owns nothing, cannot log in'),
+			('exact_view',
+				'Owns the views of exact_databricks and reads what they show; cannot log in'),
 			('exact_rule',
 				'What customers'' rule functions of exact_databricks run as; '
 					'owns nothing, cannot log in')
@@ -29,7 +31,7 @@ BEGIN
 			EXECUTE pg_catalog.format('COMMENT ON ROLE %I IS %L', role.name, role.purpose);
 		ELSIF EXISTS (SELECT FROM pg_catalog.pg_roles
 				WHERE rolname OPERATOR(pg_catalog.=) role.name
-					AND role.name IN ('exact_worker', 'exact_rule')
+					AND role.name IN ('exact_worker', 'exact_rule', 'exact_view')
 					AND (rolcanlogin OR rolsuper OR rolcreaterole
 						OR rolcreatedb OR rolreplication OR rolbypassrls)) THEN
 			RAISE EXCEPTION USING

@@ -61,11 +61,10 @@ COMMENT ON FUNCTION exact._quiesce()
 		'Update scripts begin with it.';
 REVOKE ALL ON FUNCTION exact._quiesce() FROM PUBLIC;
 
-CREATE FUNCTION exact.restart_workers() RETURNS text
+CREATE FUNCTION exact._restart_workers() RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
-	AS 'MODULE_PATHNAME', 'exact_restart_workers';
-COMMENT ON FUNCTION exact.restart_workers()
-	IS 'Ends the workers of this database; they start again within a second with the settings as '
-		'they are then (ALTER DATABASE ... SET).';
-REVOKE ALL ON FUNCTION exact.restart_workers() FROM PUBLIC;
+	AS 'MODULE_PATHNAME', 'exact__restart_workers';
+COMMENT ON FUNCTION exact._restart_workers()
+	IS 'Ends the workers of this database; the launcher starts them again.';
+REVOKE ALL ON FUNCTION exact._restart_workers() FROM PUBLIC;

@@ -4,4 +4,3 @@
 GRANT USAGE ON SCHEMA exact TO exact_reader, exact_worker, exact_rule;
 GRANT EXECUTE ON FUNCTION exact._workers() TO exact_reader, exact_worker;
 GRANT EXECUTE ON FUNCTION exact._version_library() TO exact_reader, exact_worker;
-GRANT EXECUTE ON FUNCTION exact.restart_workers() TO exact_admin;

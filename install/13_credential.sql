@@ -9,6 +9,7 @@ CREATE TABLE exact.app_state (
 	next_step text,
 	oauth_state text,
 	oauth_state_at timestamptz,
+	oauth_state_by text,
 	redirect_uri text,
 	user_name text,
 	learned_refresh_age int,
@@ -25,6 +26,8 @@ COMMENT ON COLUMN exact.app_state.next_step IS 'What to do';
 COMMENT ON COLUMN exact.app_state.oauth_state
 	IS 'Value that the redirect must bring back; used once';
 COMMENT ON COLUMN exact.app_state.oauth_state_at IS 'When it was made; valid ten minutes';
+COMMENT ON COLUMN exact.app_state.oauth_state_by
+	IS 'Role that began it; no other role may finish it with exact.authorize()';
 COMMENT ON COLUMN exact.app_state.redirect_uri IS 'Redirect address of the running authorisation';
 COMMENT ON COLUMN exact.app_state.user_name IS 'User of Exact Online who consented';
 COMMENT ON COLUMN exact.app_state.learned_refresh_age
@@ -33,7 +36,7 @@ COMMENT ON COLUMN exact.app_state.refreshing_since
 	IS 'A refresh was sent and its outcome is not recorded yet';
 COMMENT ON COLUMN exact.app_state.refresh_attempts IS 'How often it was sent';
 REVOKE ALL ON TABLE exact.app_state FROM PUBLIC;
-GRANT SELECT, INSERT, UPDATE ON TABLE exact.app_state TO exact_admin, exact_worker;
+GRANT SELECT, INSERT, UPDATE ON TABLE exact.app_state TO exact_worker;
 SELECT pg_catalog.pg_extension_config_dump('exact.app_state', '');
 
 CREATE TABLE exact.token (
@@ -67,8 +70,8 @@ CREATE INDEX token_app ON exact.token (app, id DESC);
 COMMENT ON INDEX exact.token_app IS 'Newest token of an app';
 REVOKE ALL ON TABLE exact.token FROM PUBLIC;
 REVOKE ALL ON SEQUENCE exact.token_id_seq FROM PUBLIC;
-GRANT SELECT, INSERT ON TABLE exact.token TO exact_admin, exact_worker;
-GRANT USAGE ON SEQUENCE exact.token_id_seq TO exact_admin, exact_worker;
+GRANT SELECT, INSERT ON TABLE exact.token TO exact_worker;
+GRANT USAGE ON SEQUENCE exact.token_id_seq TO exact_worker;
 COMMENT ON SEQUENCE exact.token_id_seq IS 'Order of tokens';
 SELECT pg_catalog.pg_extension_config_dump('exact.token', '');
 SELECT pg_catalog.pg_extension_config_dump('exact.token_id_seq', '');
@@ -97,6 +100,7 @@ COMMENT ON COLUMN exact.credential.host IS 'Address that it is for; another addr
 COMMENT ON COLUMN exact.credential.set_at IS 'When it was set';
 COMMENT ON COLUMN exact.credential.set_by IS 'Who set it';
 REVOKE ALL ON TABLE exact.credential FROM PUBLIC;
-GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE exact.credential TO exact_admin;
+-- An admin takes a secret away, with an event; exact.set_secret() and the fetcher write them.
+GRANT SELECT (kind, name, field), DELETE ON TABLE exact.credential TO exact_admin;
 GRANT SELECT, INSERT, UPDATE ON TABLE exact.credential TO exact_worker;
 SELECT pg_catalog.pg_extension_config_dump('exact.credential', '');

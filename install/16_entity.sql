@@ -59,10 +59,11 @@ BEGIN
 			MESSAGE = format('division %s is not known', coalesce($1::text, 'null')),
 			HINT = 'SELECT * FROM exact.discover_divisions(app) fills exact.division.';
 	END IF;
+	PERFORM exact._require_visible($1);
 END
 $$;
 COMMENT ON FUNCTION exact._require_division(int)
-	IS 'Raises when a division is not in exact.division';
+	IS 'Raises when a division is not in exact.division, or the caller is restricted to others';
 REVOKE ALL ON FUNCTION exact._require_division(int) FROM PUBLIC;
 
 -- Names of the catalogue for a name or a path in any case.

@@ -55,8 +55,7 @@ REVOKE ALL ON FUNCTION exact._key_file_finding() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._key_file_finding() TO exact_reader;
 
 CREATE FUNCTION exact.set_secret(kind text, name text, field text, value text) RETURNS void
-	LANGUAGE c VOLATILE PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact_set_secret';
 COMMENT ON FUNCTION exact.set_secret(text, text, text, text)
 	IS 'Stores a secret, encrypted: kind app (client_secret, webhook_secret, webhook_secret_next, '
@@ -68,8 +67,7 @@ REVOKE ALL ON FUNCTION exact.set_secret(text, text, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.set_secret(text, text, text, text) TO exact_admin;
 
 CREATE FUNCTION exact.rotate_key() RETURNS text
-	LANGUAGE c VOLATILE PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact_rotate_key';
 COMMENT ON FUNCTION exact.rotate_key()
 	IS 'Encrypts all credentials and the newest tokens again under the newest key, the last line '
@@ -151,7 +149,7 @@ GRANT SELECT ON TABLE exact.credentials TO exact_reader;
 -- back by the callback page or by hand.
 
 CREATE FUNCTION exact.authorize_url(app text) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	found_app exact.app;
@@ -172,11 +170,12 @@ BEGIN
 	END IF;
 	host := exact._app_host(found_app.base_url, found_app.region);
 	PERFORM exact._refuse_url(format('address of app %s', quote_literal($1)), host);
-	INSERT INTO exact.app_state AS s (app, oauth_state, oauth_state_at, redirect_uri)
-	VALUES ($1, secret_state, clock_timestamp(), redirect)
+	INSERT INTO exact.app_state AS s
+		(app, oauth_state, oauth_state_at, oauth_state_by, redirect_uri)
+	VALUES ($1, secret_state, clock_timestamp(), session_user, redirect)
 	ON CONFLICT ON CONSTRAINT app_state_pkey DO UPDATE
 		SET oauth_state = excluded.oauth_state, oauth_state_at = excluded.oauth_state_at,
-			redirect_uri = excluded.redirect_uri;
+			oauth_state_by = excluded.oauth_state_by, redirect_uri = excluded.redirect_uri;
 	RETURN format(
 		'%s/api/oauth2/auth?client_id=%s&redirect_uri=%s&response_type=code&state=%s&force_login=0',
 		host, exact._url_encode(found_app.client_id), exact._url_encode(redirect), secret_state);
@@ -257,13 +256,16 @@ BEGIN
 			'nothing was sent.';
 	ELSIF waiting.oauth_state_at < clock_timestamp() - interval '10 minutes' THEN
 		finding := 'the authorisation is older than ten minutes';
+	ELSIF $2 IS NOT NULL AND waiting.oauth_state_by <> session_user THEN
+		finding := format('role %s began this authorisation', quote_ident(waiting.oauth_state_by));
+		detail := 'Only the role that began it may finish it here; nothing was sent.';
 	END IF;
 END
 $$;
 COMMENT ON FUNCTION exact._authorization(text, text)
 	IS 'Judges the address that the browser was sent to after the consent: '
 		'app, code and redirect address, or the finding why it counts for nothing. '
-		'Without an app the state tells which';
+		'Without an app the state tells which; with one the role that logged in must have begun it';
 REVOKE ALL ON FUNCTION exact._authorization(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._authorization(text, text) TO exact_worker;
 

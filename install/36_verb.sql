@@ -290,3 +290,19 @@ COMMENT ON FUNCTION exact.resume(int, text)
 		'as long as its endpoint has had fewer than nine errors in the last hour';
 REVOKE ALL ON FUNCTION exact.resume(int, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.resume(int, text) TO exact_operator;
+
+CREATE FUNCTION exact.restart_workers() RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	result text := exact._restart_workers();
+BEGIN
+	PERFORM exact._request_done('restart', NULL, NULL, result);
+	RETURN result;
+END
+$$;
+COMMENT ON FUNCTION exact.restart_workers()
+	IS 'Ends the workers of this database; they start again within a second with the settings as '
+		'they are then (ALTER DATABASE ... SET).';
+REVOKE ALL ON FUNCTION exact.restart_workers() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact.restart_workers() TO exact_admin;

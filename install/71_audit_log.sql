@@ -37,10 +37,11 @@ COMMENT ON COLUMN exact.audit_log.id IS '1, 2, 3, … without a gap';
 COMMENT ON COLUMN exact.audit_log.at IS 'When';
 COMMENT ON COLUMN exact.audit_log.kind
 	IS 'call, token, batch, statement, subscription, notification, configuration, installation, '
-		'division, request or secret';
+		'division, request, secret or inquiry';
 COMMENT ON COLUMN exact.audit_log.division IS 'Division';
 COMMENT ON COLUMN exact.audit_log.entity IS 'Entity';
-COMMENT ON COLUMN exact.audit_log.who IS 'Role that logged in, or the worker';
+COMMENT ON COLUMN exact.audit_log.who
+	IS 'Role that logged in, also where a worker did it for that role; or the worker';
 COMMENT ON COLUMN exact.audit_log.what
 	IS 'The event. A batch has the digest of its versions'' hashes, never payloads';
 COMMENT ON COLUMN exact.audit_log.prev_hash IS 'Hash of the event before';

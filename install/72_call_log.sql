@@ -28,7 +28,8 @@ CREATE TABLE exact.api_call (
 	minute_left int,
 	day_left int,
 	reason text,
-	error text
+	error text,
+	asked_by text
 );
 COMMENT ON TABLE exact.api_call IS 'Every call to Exact Online';
 COMMENT ON COLUMN exact.api_call.id IS 'Order';
@@ -47,6 +48,8 @@ COMMENT ON COLUMN exact.api_call.minute_left IS 'Calls left in the minute, as th
 COMMENT ON COLUMN exact.api_call.day_left IS 'Calls left in the day, as the answer said';
 COMMENT ON COLUMN exact.api_call.reason IS 'Reason that the service gave for a refusal';
 COMMENT ON COLUMN exact.api_call.error IS 'What went wrong';
+COMMENT ON COLUMN exact.api_call.asked_by
+	IS 'Role that asked for it; null: the hub, for its own work';
 REVOKE ALL ON TABLE exact.api_call FROM PUBLIC;
 GRANT SELECT ON TABLE exact.api_call TO exact_reader;
 GRANT SELECT, INSERT, UPDATE ON TABLE exact.api_call TO exact_worker;

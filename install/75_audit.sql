@@ -87,14 +87,18 @@ COMMENT ON FUNCTION exact._hold_chain(text)
 REVOKE ALL ON FUNCTION exact._hold_chain(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._hold_chain(text) TO exact_worker;
 
-CREATE FUNCTION exact._audit(chain text, kind text, division int, entity text, what jsonb)
+CREATE FUNCTION exact._audit(
+		chain text, kind text, division int, entity text, what jsonb, who text = NULL)
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	appended bigint;
 	moment timestamptz := clock_timestamp();
-	actor text := CASE WHEN $1 = 'sql' THEN session_user::text ELSE 'exact ' || $1 END;
+	actor text := CASE
+		WHEN $1 = 'sql' THEN session_user::text
+		ELSE coalesce($6, 'exact ' || $1)
+	END;
 BEGIN
 	IF $1 = 'sql' THEN
 		PERFORM exact._hold_chain($1);
@@ -122,14 +126,89 @@ BEGIN
 	RETURN appended;
 END
 $$;
-COMMENT ON FUNCTION exact._audit(text, text, int, text, jsonb)
+COMMENT ON FUNCTION exact._audit(text, text, int, text, jsonb, text)
 	IS 'Appends one event to a chain and returns its id; the chain stays locked until the '
-		'transaction ends, so users'' events come at commit';
-REVOKE ALL ON FUNCTION exact._audit(text, text, int, text, jsonb) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._audit(text, text, int, text, jsonb) TO exact_worker;
+		'transaction ends, so users'' events come at commit. who: the role that a worker did it '
+		'for';
+REVOKE ALL ON FUNCTION exact._audit(text, text, int, text, jsonb, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._audit(text, text, int, text, jsonb, text) TO exact_worker;
+
+-- What should have been written: each row of the configuration agrees with the last event about it,
+-- each request has one. Intervals and times are left out, as their text depends on the session.
+CREATE FUNCTION exact._audit_gaps(
+		OUT table_name text, OUT id bigint, OUT "row" jsonb, OUT finding text)
+RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH kept AS (
+		SELECT 'app' AS name, to_jsonb(t) AS row FROM exact.app AS t
+		UNION ALL SELECT 'workspace', to_jsonb(t) FROM exact.workspace AS t
+		UNION ALL SELECT 'division', to_jsonb(t) FROM exact.division AS t
+		UNION ALL SELECT 'entity', to_jsonb(t) FROM exact.entity AS t
+		UNION ALL SELECT 'entity_field', to_jsonb(t) FROM exact.entity_field AS t
+		UNION ALL SELECT 'feed', to_jsonb(t) FROM exact.feed AS t
+		UNION ALL SELECT 'rule', to_jsonb(t) FROM exact.rule AS t
+		UNION ALL SELECT 'credential', to_jsonb(t) - 'secret' FROM exact.credential AS t
+		UNION ALL SELECT 'restricted_reader', to_jsonb(t) FROM exact.restricted_reader AS t
+	), key_of AS (
+		SELECT * FROM (VALUES
+			('app', ARRAY['name']), ('workspace', ARRAY['name']), ('division', ARRAY['division']),
+			('entity', ARRAY['name']), ('entity_field', ARRAY['entity', 'name']),
+			('feed', ARRAY['division', 'entity']), ('rule', ARRAY['name']),
+			('credential', ARRAY['kind', 'name', 'field']),
+			('restricted_reader', ARRAY['role'])) AS k (name, columns)
+	), event AS (
+		SELECT l.id, k.name, k.columns, l.what ->> 'op' = 'DELETE' AS gone, l.what -> 'row' AS row
+		FROM exact.audit_log AS l
+		JOIN key_of AS k ON k.name = l.what ->> 'table'
+		WHERE l.chain = 'sql'
+		UNION ALL	-- a row that got another key is gone under the one before
+		SELECT l.id, k.name, k.columns, true, (l.what -> 'row') || (l.what -> 'before')
+		FROM exact.audit_log AS l
+		JOIN key_of AS k ON k.name = l.what ->> 'table'
+		WHERE l.chain = 'sql' AND l.what -> 'before' ?| k.columns
+	), last_event AS (
+		SELECT DISTINCT ON (e.name, v.key) e.name, v.key, e.id, e.gone, e.row
+		FROM event AS e
+		CROSS JOIN LATERAL (
+			SELECT jsonb_agg(e.row -> c.name ORDER BY c.n) AS key
+			FROM unnest(e.columns) WITH ORDINALITY AS c (name, n)) AS v
+		ORDER BY e.name, v.key, e.id DESC
+	)
+	SELECT coalesce(e.name, r.name), e.id, r.row, format(f.finding, coalesce(e.name, r.name),
+		coalesce(e.key, r.key))
+	FROM last_event AS e
+	FULL JOIN (
+		SELECT t.name, t.row, (
+			SELECT jsonb_agg(t.row -> c.name ORDER BY c.n)
+			FROM key_of AS k, unnest(k.columns) WITH ORDINALITY AS c (name, n)
+			WHERE k.name = t.name) AS key
+		FROM kept AS t
+	) AS r ON r.name = e.name AND r.key = e.key
+	CROSS JOIN LATERAL (SELECT CASE
+		WHEN r.row IS NULL AND NOT e.gone THEN 'row %2$s of %1$s is gone without an event'
+		WHEN r.row IS NOT NULL AND coalesce(e.gone, true)
+			THEN 'row %2$s of %1$s is there without an event'
+		WHEN EXISTS (SELECT FROM jsonb_each(e.row) AS v (name, value)
+				WHERE v.name NOT IN ('merge_interval', 'sync_interval', 'set_at')
+					AND v.value IS DISTINCT FROM r.row -> v.name)
+			THEN 'row %2$s of %1$s was changed without an event'
+	END AS finding) AS f
+	WHERE f.finding IS NOT NULL AND (r.row IS NOT NULL OR NOT e.gone)
+	UNION ALL
+	SELECT 'request', NULL, to_jsonb(q), format('request %s has no event', q.id)
+	FROM exact.request AS q
+	WHERE NOT EXISTS (SELECT FROM exact.audit_log AS l
+		WHERE l.chain = 'sql' AND l.what ->> 'table' = 'request'
+			AND (l.what -> 'row' ->> 'id')::bigint = q.id)
+$$;
+COMMENT ON FUNCTION exact._audit_gaps()
+	IS 'Rows of the configuration that do not agree with the last event about them, and requests '
+		'without an event: somebody wrote past the trigger';
+REVOKE ALL ON FUNCTION exact._audit_gaps() FROM PUBLIC;
 
 CREATE FUNCTION exact.verify_audit() RETURNS TABLE (chain text, id bigint, finding text)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH event AS (
 		SELECT l.*, lag(l.id) OVER w AS id_before, lag(l.hash) OVER w AS hash_before,
@@ -159,13 +238,35 @@ AS $$
 	SELECT c.chain, c.id, format('all %s events of the chain are missing', c.id)
 	FROM exact.audit_chain AS c
 	WHERE c.id > 0 AND NOT EXISTS (SELECT FROM exact.audit_log AS l WHERE l.chain = c.chain)
+	UNION ALL
+	-- The events of this transaction come at its end, those of a copy when it is adopted.
+	SELECT 'sql', g.id, g.finding
+	FROM exact._audit_gaps() AS g
+	WHERE pg_current_xact_id_if_assigned() IS NULL AND exact._binding_finding() IS NULL
 	ORDER BY 1, 2
 $$;
 COMMENT ON FUNCTION exact.verify_audit()
 	IS 'Recomputes all chains of exact.audit_log; one row for each event that was changed, is '
-		'missing or does not follow; no row: intact';
+		'missing or does not follow, for each row of the configuration that differs from the last '
+		'event about it, and each request without one; no row: intact. A chain that was rewritten '
+		'as a whole shows against an earlier head: exact.verify_audit(chain, id, hash)';
 REVOKE ALL ON FUNCTION exact.verify_audit() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.verify_audit() TO exact_reader;
+
+CREATE FUNCTION exact.verify_audit(chain text, id bigint, hash text)
+RETURNS TABLE (chain text, id bigint, finding text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT $1, $2, 'this head is not in the chain: its event is missing or is another one'
+	WHERE NOT EXISTS (SELECT FROM exact.audit_log AS l
+		WHERE l.chain = $1 AND l.id = $2 AND encode(l.hash, 'hex') = lower($3))
+$$;
+COMMENT ON FUNCTION exact.verify_audit(text, bigint, text)
+	IS 'A head as the server log or the Delta table exact_audit keeps it: one row when it is not '
+		'in the chain any more. No row, and none of exact.verify_audit(): no event up to it '
+		'was changed since';
+REVOKE ALL ON FUNCTION exact.verify_audit(text, bigint, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact.verify_audit(text, bigint, text) TO exact_reader;
 
 CREATE FUNCTION exact.assert_audit() RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -184,7 +285,7 @@ BEGIN
 		RAISE EXCEPTION USING
 			ERRCODE = 'data_corrupted',
 			MESSAGE = format('the audit log was changed: %s findings, the first is event %s of '
-				'chain %s: %s', findings, id, chain, finding),
+				'chain %s: %s', findings, coalesce(id::text, '(none)'), chain, finding),
 			HINT = 'SELECT * FROM exact.verify_audit() lists them all.';
 	END IF;
 END
@@ -244,7 +345,7 @@ DECLARE
 	name text;
 BEGIN
 	FOREACH name IN ARRAY ARRAY['app', 'workspace', 'division', 'entity', 'entity_field', 'feed',
-		'rule', 'credential'] LOOP
+		'rule', 'credential', 'restricted_reader'] LOOP
 		EXECUTE pg_catalog.format(
 			'CREATE CONSTRAINT TRIGGER audit_change AFTER INSERT OR UPDATE OR DELETE ON exact.%I'
 				' DEFERRABLE INITIALLY DEFERRED'
@@ -264,3 +365,25 @@ CREATE CONSTRAINT TRIGGER audit_cancel AFTER UPDATE OF cancel_wanted ON exact.re
 	WHEN (new.cancel_wanted AND NOT old.cancel_wanted) EXECUTE FUNCTION exact._audit_change();
 COMMENT ON TRIGGER audit_cancel ON exact.request
 	IS 'Appends an event to the chain "sql" at commit and wakes the workers';
+
+-- Who began an authorisation. The state itself stays out of the event.
+CREATE FUNCTION exact._audit_authorization() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT exact._restoring() AND exact._binding_finding() IS NULL THEN
+		PERFORM exact._audit('sql', 'token', NULL, NULL, jsonb_build_object(
+			'event', 'authorization begun', 'app', new.app, 'redirect_uri', new.redirect_uri));
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION exact._audit_authorization()
+	IS 'Trigger: an event when exact.authorize_url() has made a state, at commit';
+REVOKE ALL ON FUNCTION exact._audit_authorization() FROM PUBLIC;
+CREATE CONSTRAINT TRIGGER audit_authorization AFTER INSERT OR UPDATE OF oauth_state
+	ON exact.app_state
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	WHEN (new.oauth_state IS NOT NULL) EXECUTE FUNCTION exact._audit_authorization();
+COMMENT ON TRIGGER audit_authorization ON exact.app_state
+	IS 'Appends an event to the chain "sql" at commit';

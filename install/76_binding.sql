@@ -301,6 +301,12 @@ BEGIN
 	ELSE
 		raised := exact._shut_out('adopt(): ' || finding);
 	END IF;
+	-- What was changed here before has no events: it is written down as it was found.
+	PERFORM exact._audit('sql', 'configuration', (g.row ->> 'division')::int, g.row ->> 'entity',
+		jsonb_build_object('table', g.table_name, 'op', CASE WHEN g.row IS NULL THEN 'DELETE'
+			ELSE 'FOUND' END, 'row', coalesce(g.row, l.what -> 'row')))
+	FROM exact._audit_gaps() AS g
+	LEFT JOIN exact.audit_log AS l ON l.chain = 'sql' AND l.id = g.id;
 	PERFORM exact._request_done('adopt', NULL, NULL, 'adopted',
 		jsonb_build_object('installation', oldest, 'was', finding,
 			'from_cluster', old_binding.system_identifier,

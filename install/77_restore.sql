@@ -42,7 +42,7 @@ BEGIN
 	WHERE i.id <> (SELECT o.id FROM exact.installation AS o ORDER BY o.made_at, o.id LIMIT 1)
 		AND NOT EXISTS (SELECT FROM exact.token AS t WHERE t.installation = i.id);
 	INSERT INTO exact.dump_load DEFAULT VALUES ON CONFLICT DO NOTHING;
-	PERFORM exact.restart_workers();
+	PERFORM exact._restart_workers();
 	RETURN NULL;
 END
 $$;

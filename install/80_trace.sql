@@ -75,6 +75,7 @@ DECLARE
 	name text := exact._one_entity(entity);
 	found_record exact.record;
 BEGIN
+	PERFORM exact._require_visible($1);
 	SELECT *
 	INTO found_record
 	FROM exact.record AS r

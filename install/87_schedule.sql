@@ -1,5 +1,15 @@
 -- Jobs of pg_cron: the recommended ones, and how the last run of each ended.
 
+-- The jobs are the caller's own, so the function that makes them runs as the caller; this row, and
+-- with it the event, is not.
+CREATE FUNCTION exact._record_schedule() RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT exact._request_done('schedule', NULL, NULL, 'scheduled') $$;
+COMMENT ON FUNCTION exact._record_schedule()
+	IS 'Records that the caller had the recommended jobs scheduled';
+REVOKE ALL ON FUNCTION exact._record_schedule() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._record_schedule() TO exact_admin;
+
 CREATE FUNCTION exact.install_schedule() RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -36,6 +46,9 @@ BEGIN
 				job.schedule, job.command, current_database());
 		END IF;
 	END LOOP;
+	IF has_cron THEN
+		PERFORM exact._record_schedule();
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION exact.install_schedule()

@@ -12,6 +12,7 @@ DECLARE
 	key_file text := exact._key_file_finding();
 	url text := exact._setting('public_url');
 BEGIN
+	PERFORM exact._require_visible(NULL);
 	RETURN QUERY
 		SELECT v.*
 		FROM (VALUES

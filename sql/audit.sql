@@ -47,6 +47,13 @@ SET what = '{"n": 4}',
 WHERE chain = 'test' AND id = 2;
 SELECT * FROM exact.verify_audit() WHERE chain IN ('test', 'other');
 ROLLBACK TO whole;
+-- the last one, which only the head betrays
+UPDATE exact.audit_log AS l
+SET what = '{"n": 4}',
+	hash = exact._event_hash(l.prev_hash, chain, id, at, kind, division, entity, who, '{"n": 4}')
+WHERE chain = 'test' AND id = 3;
+SELECT * FROM exact.verify_audit() WHERE chain IN ('test', 'other');
+ROLLBACK TO whole;
 DELETE FROM exact.audit_log WHERE chain = 'test' AND id = 2;
 SELECT * FROM exact.verify_audit() WHERE chain IN ('test', 'other');
 ROLLBACK TO whole;

@@ -119,15 +119,17 @@ WHERE e.extname = 'exact_databricks' AND (c.relname LIKE 'catalogue%' OR x.condi
 -- roles
 SELECT rolname, rolcanlogin, rolsuper
 FROM pg_roles
-WHERE rolname IN ('exact_reader', 'exact_operator', 'exact_admin', 'exact_worker', 'exact_rule')
+WHERE rolname IN ('exact_reader', 'exact_operator', 'exact_admin', 'exact_worker', 'exact_rule',
+	'exact_view')
 ORDER BY 1;
 SELECT pg_has_role('exact_admin', 'exact_operator', 'MEMBER')
 	AND pg_has_role('exact_operator', 'exact_reader', 'MEMBER') AS membership;
+-- all views belong to exact_view, and nothing else to a role of the product
 SELECT pg_describe_object(m.classid, m.objid, 0), o.rolname
 FROM member AS m
 JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
 JOIN pg_roles AS o ON o.oid = c.relowner
-WHERE o.rolname LIKE 'exact\_%';
+WHERE CASE WHEN c.relkind = 'v' THEN o.rolname <> 'exact_view' ELSE o.rolname LIKE 'exact\_%' END;
 
 -- who may do what with each table, view and sequence: r read, a insert, w update, d delete, D
 -- truncate, x references, t trigger, U use

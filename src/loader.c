@@ -16,14 +16,17 @@
 #include "base/errors.h"
 #include "base/fault.h"
 #include "databricks/statement.h"
+#include "deliver/audit_head.h"
 #include "deliver/delta_views.h"
 #include "deliver/fence.h"
 #include "deliver/open_state.h"
 #include "deliver/ping_databricks.h"
 #include "deliver/queue.h"
 #include "deliver/workspace.h"
+#include "state/audit.h"
 #include "worker/ask.h"
 #include "worker/role.h"
+#include "worker/unit.h"
 #include "worker/worker.h"
 
 #define LOOK_AGAIN_MS 1000		/* after a look that failed */
@@ -55,6 +58,29 @@ tell_open_state(void)
 	return wait;
 }
 
+/* The heads of the audit chains, daily, to where this database's owner cannot rewrite them */
+static long
+write_audit_heads(void)
+{
+	long		wait = -1;
+	dlist_iter	iter;
+
+	exact_audit_head_log();
+	dlist_foreach(iter, &exact_workspaces)
+	{
+		ExactWorkspaceEntry *entry = dlist_container(ExactWorkspaceEntry, node, iter.cur);
+		const ExactFault *fault;
+		long		ms = -1;
+
+		if (!entry->enabled || entry->fault != NULL || !exact_audit_head_due(&entry->info))
+			continue;
+		if (exact_fence_advance(&entry->info, &fault, &ms) == EXACT_FENCE_HELD)
+			exact_audit_head_write(&entry->info, exact_fence_hub());
+		wait = exact_clock_sooner(wait, ms);
+	}
+	return wait;
+}
+
 static long
 turn(void)
 {
@@ -69,6 +95,7 @@ turn(void)
 		wait = LOOK_AGAIN_MS;
 	wait = exact_clock_sooner(wait, exact_queue_advance());
 	wait = exact_clock_sooner(wait, tell_open_state());
+	wait = exact_clock_sooner(wait, write_audit_heads());
 	exact_delta_views_turn(exact_workspace_usable, exact_fence_hub(), looked);
 	wait = exact_clock_sooner(wait, exact_statement_turn());
 	return wait;
@@ -87,16 +114,29 @@ reload(void)
 	exact_statement_hurry();
 }
 
-/* The one question: exact.ping() */
+static void
+event_unit(void *arg)
+{
+	exact_audit_inquiry("loader", arg);
+}
+
+/* The one question: exact.ping(); the event of who asked is committed before anything is sent. */
 static void
 answer_ask(ExactAsk *ask)
 {
+	ExactAuditInquiry event = {.who = exact_ask_user(ask), .asked = "ping", .rows = -1};
+	ExactFault *fault = NULL;
 	dlist_iter	iter;
 
 	if (strcmp(exact_ask_op(ask), "ping") != 0)
 	{
 		exact_ask_failf(ask, ERRCODE_EXACT_REQUEST, NULL, NULL,
 						"the loader does not know the question \"%s\"", exact_ask_op(ask));
+		return;
+	}
+	if (event.who != NULL && !exact_unit_run("record inquiry", event_unit, &event, &fault))
+	{
+		exact_ask_fail(ask, fault);
 		return;
 	}
 	look_due = !exact_queue_look();

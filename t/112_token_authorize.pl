@@ -79,8 +79,8 @@ is(value('SELECT oauth_state IS NULL FROM exact.app_state'), 't', 'the state is 
 like(value("SELECT exact.me('erp') ->> 'FullName'"), qr/\w/, 'and it works');
 is(token_calls(), 1, 'one call');
 like(refused($redirect), qr/EX005: no authorisation of app 'erp' is waiting/, 'the same address again');
-is(value("SELECT what ->> 'event' FROM exact.audit_log WHERE kind = 'token' ORDER BY id DESC LIMIT 1"),
-	'authorized', 'audited');
+is(value("SELECT what ->> 'event' FROM exact.audit_log WHERE kind = 'token' "
+	. "AND chain = 'fetcher' ORDER BY id DESC LIMIT 1"), 'authorized', 'audited');
 
 # a code that the service refuses leaves a living chain alone
 $redirect = consent(value("SELECT exact.authorize_url('erp')"));

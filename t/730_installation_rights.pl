@@ -134,7 +134,7 @@ foreach my $table (qw(token credential app_state))
 # ---- operators ----
 
 my @configuration = split / /, value("SELECT string_agg(c.relname, ' ') FROM pg_class AS c WHERE c.relnamespace = "
-	. "'exact'::regnamespace AND c.relkind = 'r' AND has_table_privilege('exact_admin', c.oid, 'UPDATE')");
+	. "'exact'::regnamespace AND c.relkind = 'r' AND has_table_privilege('exact_admin', c.oid, 'DELETE')");
 cmp_ok(scalar @configuration, '>=', 8, 'there are tables of configuration');
 foreach my $table (@configuration)
 {

@@ -280,6 +280,16 @@ rotate_tokens(const char *newest)
 	return done;
 }
 
+/* A row in exact.request, and with it an event of who rotated. */
+static void
+record_rotation(const char *result)
+{
+	static const char done[] = "SELECT exact._request_done('rotate_key', NULL, NULL, $1)";
+	ExactArg	arg = exact_arg_text(result);
+
+	exact_sql(done, 1, &arg);
+}
+
 /* exact.rotate_key() → text */
 Datum
 exact_rotate_key(PG_FUNCTION_ARGS)
@@ -288,18 +298,21 @@ exact_rotate_key(PG_FUNCTION_ARGS)
 	int			credentials;
 	int			tokens;
 	char	   *result;
+	MemoryContext caller = CurrentMemoryContext;
 
 	(void) fcinfo;
 	exact_secret_free(exact_secret_file_key(NULL, newest));
 	SPI_connect();
 	credentials = rotate_credentials(exact_installation_id(), newest);
 	tokens = rotate_tokens(newest);
-	SPI_finish();
+	MemoryContextSwitchTo(caller);
 	if (credentials + tokens == 0)
 		result = psprintf("everything is encrypted with key %s already", newest);
 	else
 		result = psprintf("%d credentials and %d token pairs are now encrypted with key %s",
 						  credentials, tokens, newest);
+	record_rotation(result);
+	SPI_finish();
 	PG_RETURN_TEXT_P(cstring_to_text(result));
 }
 

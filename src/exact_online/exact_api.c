@@ -388,6 +388,7 @@ exact_api_send(const ExactApiRequest *request, ExactApiDone done, void *arg)
 	call->request.language = request->language ? pstrdup(request->language) : NULL;
 	call->request.method = pstrdup(request->method ? request->method : "GET");
 	call->request.body = request->body ? pstrdup(request->body) : NULL;
+	call->request.asked_by = request->asked_by ? pstrdup(request->asked_by) : NULL;
 	MemoryContextSwitchTo(old);
 	exact_endpoint_begin(request->division, request->resource);
 	send_call(call);
@@ -400,9 +401,9 @@ exact_api_record(ExactApiAnswer *answer, int rows)
 	static const char sql[] =
 		"INSERT INTO exact.api_call"
 		" (id, at, took_ms, app, division, feed, method, path, status, outcome, rows, bytes,"
-		"  minute_left, day_left, reason, error)"
+		"  minute_left, day_left, reason, error, asked_by)"
 		" VALUES (pg_catalog.nextval('exact.call_id'), $1, $2, $3, nullif($4, 0), $5, $6, $7, $8,"
-		"  $9, $10, $11, $12, $13, $14, $15)"
+		"  $9, $10, $11, $12, $13, $14, $15, $16)"
 		" RETURNING id";
 	static const char *const outcomes[] = {
 		"ok", "transient", "limit", "refused", "parked", "unauthorized"
@@ -432,6 +433,7 @@ exact_api_record(ExactApiAnswer *answer, int rows)
 			day >= 0 ? exact_arg_int4(day) : exact_arg_null(INT4OID),
 			exact_arg_text(answer->reason),
 			exact_arg_text(answer->fault ? answer->fault->message : NULL),
+			exact_arg_text(q->asked_by),
 		};
 
 		exact_sql(sql, lengthof(args), args);

@@ -29,6 +29,7 @@
 #include "fetch/lane.h"
 #include "inquiry/inquiry.h"
 #include "inquiry/ping_exact.h"
+#include "state/audit.h"
 #include "worker/ask.h"
 #include "worker/unit.h"
 
@@ -60,18 +61,67 @@ typedef struct Inquiry
 
 static void send_inquiry(Inquiry *q, const char *url);
 
+/* ---- the event of who asked ---- */
+
+static void
+event_unit(void *arg)
+{
+	exact_audit_inquiry("fetcher", arg);
+}
+
+/*
+ * The event is committed before the asker learns anything: it stays when the asker's query is
+ * cancelled or rolled back. Without it there is no answer: false, with *fault.
+ */
+static bool
+record_event(Inquiry *q, const char *sqlstate, ExactFault **fault)
+{
+	ExactAuditInquiry event = {
+		.who = exact_ask_user(q->ask),
+		.asked = exact_ask_op(q->ask),
+		.app = q->app,
+		.division = q->division,
+		.resource = q->resource,
+		.rows = q->records,
+		.sqlstate = sqlstate
+	};
+
+	return event.who == NULL || exact_unit_run("record inquiry", event_unit, &event, fault);
+}
+
+/* The same for what has no rows, before it is done; an asker without an event has its refusal. */
+static bool
+allow(ExactAsk *ask, const char *app)
+{
+	ExactAuditInquiry event = {
+		.who = exact_ask_user(ask), .asked = exact_ask_op(ask), .app = app, .rows = -1
+	};
+	ExactFault *fault = NULL;
+
+	if (event.who == NULL || exact_unit_run("record inquiry", event_unit, &event, &fault))
+		return true;
+	exact_ask_fail(ask, fault);
+	return false;
+}
+
 static void
 end_inquiry(Inquiry *q)
 {
+	ExactFault *fault = NULL;
+
 	if (q->kind != INQUIRY_ME)
 		appendStringInfoChar(&q->out, ']');
-	exact_ask_answer(q->ask, q->out.data, q->out.len);
+	if (record_event(q, NULL, &fault))
+		exact_ask_answer(q->ask, q->out.data, q->out.len);
+	else
+		exact_ask_fail(q->ask, fault);
 	MemoryContextDelete(q->context);
 }
 
 static void
 refuse_inquiry(Inquiry *q, const ExactFault *fault)
 {
+	(void) record_event(q, unpack_sql_state(fault->sqlstate), NULL);
 	exact_ask_fail(q->ask, fault);
 	MemoryContextDelete(q->context);
 }
@@ -151,7 +201,10 @@ gather_me(Inquiry *q, const ExactPage *page, const char **next)
 								pstrdup("GET current/Me."),
 								pstrdup("Consent again with exact.authorize_url()."));
 	if (q->kind == INQUIRY_ME)
+	{
 		appendBinaryStringInfo(&q->out, me->text.start, (int) me->text.len);
+		q->records = 1;
+	}
 	else
 	{
 		q->division = (int) division;
@@ -277,6 +330,7 @@ send_inquiry(Inquiry *q, const char *url)
 	request.resource = q->resource;
 	request.url = url;
 	request.label = q->resource;
+	request.asked_by = exact_ask_user(q->ask);
 	exact_api_get(&request, on_answer, q);
 }
 
@@ -442,14 +496,23 @@ exact_inquiry_answer(ExactAsk *ask)
 	else if (strcmp(op, "fetch") == 0)
 		start_inquiry(ask, INQUIRY_FETCH);
 	else if (strcmp(op, "ping") == 0)
-		exact_ping_exact(ask);
+	{
+		if (allow(ask, NULL))
+			exact_ping_exact(ask);
+	}
 	else if (strcmp(op, "authorize") == 0 && exact_ask_nargs(ask) == 3)
-		exact_token_authorize(exact_ask_arg(ask, 0), exact_ask_arg(ask, 1), exact_ask_arg(ask, 2),
-							  on_authorized, ask);
+	{
+		if (allow(ask, exact_ask_arg(ask, 0)))
+			exact_token_authorize(exact_ask_arg(ask, 0), exact_ask_arg(ask, 1),
+								  exact_ask_arg(ask, 2), on_authorized, ask);
+	}
 	else if (strcmp(op, "import_secrets") == 0)
 	{
-		char	   *result = exact_credential_import();
+		char	   *result;
 
+		if (!allow(ask, NULL))
+			return;
+		result = exact_credential_import();
 		exact_ask_answer(ask, result, strlen(result));
 		exact_lane_want_plan();
 	}

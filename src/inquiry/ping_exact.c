@@ -166,6 +166,7 @@ ping_next(Ping *ping)
 	request.resource = resource;
 	request.label = resource;
 	request.url = url_of(ping->base_urls[i], ping->divisions[i]);
+	request.asked_by = exact_ask_user(ping->answer->ask);
 	exact_api_get(&request, on_ping, ping);
 }
 

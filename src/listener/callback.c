@@ -145,7 +145,7 @@ static bool
 ask(Callback *callback, const char *op, int nargs, const char *const *args, long wait_ms)
 {
 	MemoryContext old = MemoryContextSwitchTo(callback->context);
-	ExactAsking *asking = exact_asking_new(EXACT_ROLE_FETCHER, op, nargs, args);
+	ExactAsking *asking = exact_asking_new(EXACT_ROLE_FETCHER, op, NULL, nargs, args);
 
 	MemoryContextSwitchTo(old);
 	if (!exact_asking_start(asking, NULL, NULL))

@@ -158,6 +158,32 @@ exact_audit_subscription(int division, const char *topic, const char *what, cons
 	exact_sql(sql, lengthof(args), args);
 }
 
+/* ---- chain fetcher or loader ---- */
+
+void
+exact_audit_inquiry(const char *chain, const ExactAuditInquiry *q)
+{
+	static const char sql[] =
+	"SELECT exact._audit($1, 'inquiry', nullif($2, 0), NULL, jsonb_strip_nulls(jsonb_build_object("
+	"'asked', $3,"
+	" 'app', $4,"
+	" 'resource', $5,"
+	" 'rows', nullif($6, -1),"
+	" 'sqlstate', $7)), $8)";
+	ExactArg	args[] = {
+		exact_arg_text(chain),
+		exact_arg_int4(q->division),
+		exact_arg_text(q->asked),
+		exact_arg_text(q->app),
+		exact_arg_text(q->resource),
+		exact_arg_int4(q->rows),
+		exact_arg_text(q->sqlstate),
+		exact_arg_text(q->who),
+	};
+
+	exact_sql(sql, lengthof(args), args);
+}
+
 /* ---- chain loader ---- */
 
 void

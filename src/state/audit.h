@@ -56,6 +56,25 @@ extern void exact_audit_silent(int division, const char *topic, int seconds, int
 extern void exact_audit_subscription(int division, const char *topic, const char *what,
 									 const char *id, const char *callback_url, const char *reason);
 
+/* ---- chain fetcher or loader ---- */
+
+/*
+ * kind inquiry: what role `who` had a worker ask a service (asked: fetch, me, …), or do. rows: what
+ * the answer holds, -1: not known yet; sqlstate: why there is none. app and resource may be NULL,
+ * division 0.
+ */
+typedef struct ExactAuditInquiry
+{
+	const char *who;
+	const char *asked;
+	const char *app;
+	int			division;
+	const char *resource;
+	int			rows;
+	const char *sqlstate;
+} ExactAuditInquiry;
+extern void exact_audit_inquiry(const char *chain, const ExactAuditInquiry *inquiry);
+
 /* ---- chain loader ---- */
 
 /* kind token: an access token was issued for a workspace */

@@ -61,10 +61,10 @@ exact_ask_arg(const ExactAsk *ask, int n)
 	return n >= 0 && n < ask->question->nargs ? ask->args[n] : NULL;
 }
 
-Oid
+const char *
 exact_ask_user(const ExactAsk *ask)
 {
-	return ask->question->user;
+	return ask->question->user[0] ? ask->question->user : NULL;
 }
 
 bool

@@ -18,8 +18,8 @@ extern const char *exact_ask_op(const ExactAsk *ask);
 extern int	exact_ask_nargs(const ExactAsk *ask);
 /* NULL for SQL null or beyond the end */
 extern const char *exact_ask_arg(const ExactAsk *ask, int n);
-/* who asks */
-extern Oid	exact_ask_user(const ExactAsk *ask);
+/* role that logged in to ask; NULL: another worker asks */
+extern const char *exact_ask_user(const ExactAsk *ask);
 /* has the asker gone? */
 extern bool exact_ask_gone(const ExactAsk *ask);
 

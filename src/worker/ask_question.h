@@ -16,7 +16,7 @@
 typedef struct ExactQuestion
 {
 	uint32		magic;
-	Oid			user;
+	char		user[NAMEDATALEN];	/* role that logged in; empty: a worker asks */
 	pg_atomic_uint32 gone;		/* 1 = the asker does not wait any more */
 	int			nargs;
 	Size		texts_len;		/* of op and arguments */

@@ -65,7 +65,8 @@ append_text(StringInfo texts, const char *text)
 
 /* The segment: the question, then the queue of the answer. */
 ExactAsking *
-exact_asking_new(ExactRole role, const char *op, int nargs, const char *const *args)
+exact_asking_new(ExactRole role, const char *op, const char *user, int nargs,
+				 const char *const *args)
 {
 	ExactAsking *asking = palloc0(sizeof(ExactAsking));
 	StringInfoData texts;
@@ -87,7 +88,7 @@ exact_asking_new(ExactRole role, const char *op, int nargs, const char *const *a
 	asking->segment = dsm_create(queue_offset + ANSWER_QUEUE, 0);
 	asking->question = question = dsm_segment_address(asking->segment);
 	question->magic = EXACT_QUESTION_MAGIC;
-	question->user = GetUserId();
+	strlcpy(question->user, user ? user : "", sizeof(question->user));
 	pg_atomic_init_u32(&question->gone, 0);
 	question->nargs = nargs;
 	question->texts_len = texts.len;
@@ -317,7 +318,7 @@ question_of(ExactRole role, const char *op, ArrayType *args)
 	texts = palloc(sizeof(char *) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 		texts[i] = nulls[i] ? NULL : TextDatumGetCString(values[i]);
-	return exact_asking_new(role, op, n, texts);
+	return exact_asking_new(role, op, GetUserNameFromId(GetSessionUserId(), false), n, texts);
 }
 
 /*

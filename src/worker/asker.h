@@ -20,11 +20,11 @@ typedef enum ExactAskingState
 } ExactAskingState;
 
 /*
- * A question; NULL among args is SQL null. Lives in the current memory context until
- * exact_asking_free. Raises when it is too long.
+ * A question of the role `user` that logged in (NULL: of a worker); NULL among args is SQL null.
+ * Lives in the current memory context until exact_asking_free. Raises when it is too long.
  */
-extern ExactAsking *exact_asking_new(ExactRole role, const char *op, int nargs,
-									 const char *const *args);
+extern ExactAsking *exact_asking_new(ExactRole role, const char *op, const char *user,
+									 int nargs, const char *const *args);
 
 /*
  * Hands it to the worker, once; exact_asking_look hands it to the next one when that ended before

@@ -27,7 +27,7 @@ PG_FUNCTION_INFO_V1(exact__quiesce);
 PG_FUNCTION_INFO_V1(exact__lock_installation);
 PG_FUNCTION_INFO_V1(exact__restoring);
 PG_FUNCTION_INFO_V1(exact__workers);
-PG_FUNCTION_INFO_V1(exact_restart_workers);
+PG_FUNCTION_INFO_V1(exact__restart_workers);
 
 /*
  * exact._version_library() → text: version of the library that this server has loaded; null when it
@@ -235,11 +235,11 @@ exact__workers(PG_FUNCTION_ARGS)
 }
 
 /*
- * exact.restart_workers() → text: ends this database's workers; the launcher starts them with the
+ * exact._restart_workers() → text: ends this database's workers; the launcher starts them with the
  * settings as they are then.
  */
 Datum
-exact_restart_workers(PG_FUNCTION_ARGS)
+exact__restart_workers(PG_FUNCTION_ARGS)
 {
 	ExactDatabaseSlot *db;
 	int			n = 0;
