@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import statements
+import supply
 from cluster import Cluster
 from processes import descendants
 from texts import OF_TEXTS, OF_THE_BUILD, text_checks
@@ -82,13 +83,20 @@ def _make(run, tree, *arguments, **how):
 
 
 def build(run):
-    """gcc and clang without a warning, in trees of their own; the first one is installed for the suites that follow."""
+    """
+    gcc and clang without a warning, in trees of their own; gcc's library has the same bytes as the one that was built
+    for the suites that follow, in another directory.
+    """
     result = Result()
     for compiler in ("gcc", "clang-14"):
         tree = run.directory / compiler
         shutil.copytree(TREE, tree, ignore=shutil.ignore_patterns("*.o", "*.so", "*.bc", "tmp_check"), symlinks=True)
         result.add(f"build with {compiler}", _make(run, tree, f"CC={compiler}", f"COPT={WARNINGS}",
                                                    "with_llvm=no") == 0)
+    if not COUNTING:
+        problems = supply.same_bytes(TREE, run.directory / "gcc")
+        run.note("\n".join(f"error: {problem}" for problem in problems))
+        result.add("the same bytes from another directory", not problems)
     return result
 
 
@@ -103,7 +111,7 @@ def text(run):
             print(f"  skipped: {name}", flush=True)
         else:
             result.add(name, not problems)
-    return result.merge(_pytest(run, "scripts/lib/test_checks.py"))
+    return result.merge(_pytest(run, "scripts/lib/test_checks.py", "scripts/lib/test_supply.py"))
 
 
 def _tap(text_, status, what):
