@@ -30,6 +30,12 @@ install_packages() {
     FOUND=installed
 }
 
+# install_analyzer LOG: cppcheck for the suite analysis, which goes without it, and says so, where it cannot be had.
+install_analyzer() {
+    [ -z "$(missing_packages cppcheck)" ] ||
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -qy --no-install-recommends install cppcheck >>"$1" 2>&1 || :
+}
+
 jar_file() { local g a v s; IFS=: read -r g a v s <<<"$1"; printf '%s/jars/%s-%s.jar' "$CACHE" "$a" "$v"; }
 
 jar_is_right() {
