@@ -47,7 +47,7 @@ override with_llvm = no
 PG_CONFIG ?= pg_config
 PG_CPPFLAGS = -Isrc -DEXACT_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) \
 	-isystem $(shell $(PG_CONFIG) --includedir-server)
-PG_CFLAGS = -Wall -Wextra -Wshadow -MMD -MP
+PG_CFLAGS = -Wall -Wextra -Wshadow -MMD -MP -ffile-prefix-map=$(CURDIR)=.
 SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -Wl,--version-script=src/exports.map -Wl,--as-needed
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)

@@ -21,7 +21,7 @@ else
     RUN_USER=$(id -un)
     CACHE=${EXACT_DATABRICKS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/exact_databricks}
 fi
-export EXACT_DATABRICKS_PYTHON=$CACHE/venv/bin/python
+export EXACT_DATABRICKS_PYTHON=$CACHE/python/bin/python
 export EXACT_DATABRICKS_JARS=$CACHE/jars
 export EXACT_DATABRICKS_TOOLS=$CACHE/tools
 

@@ -30,6 +30,12 @@ install_packages() {
     FOUND=installed
 }
 
+# install_analyzer LOG: cppcheck for the suite analysis, which goes without it, and says so, where it cannot be had.
+install_analyzer() {
+    [ -z "$(missing_packages cppcheck)" ] ||
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -qy --no-install-recommends install cppcheck >>"$1" 2>&1 || :
+}
+
 jar_file() { local g a v s; IFS=: read -r g a v s <<<"$1"; printf '%s/jars/%s-%s.jar' "$CACHE" "$a" "$v"; }
 
 jar_is_right() {
@@ -55,7 +61,7 @@ fetch_jars() {
         jar_is_right "$jar" && continue
         IFS=: read -r g a v s <<<"$jar"
         rm -f "$(jar_file "$jar")"
-        mvn -B -q "$JAR_PLUGIN:copy" -Dartifact="$g:$a:$v" -DoutputDirectory="$CACHE/jars" >>"$log" 2>&1 ||
+        mvn -B -q -C "$JAR_PLUGIN:copy" -Dartifact="$g:$a:$v" -DoutputDirectory="$CACHE/jars" >>"$log" 2>&1 ||
             die "Maven could not fetch $g:$a:$v (is there a network? its own settings name repositories and proxies)" \
                 "$log"
         jar_is_right "$jar" ||
@@ -64,42 +70,52 @@ fetch_jars() {
     echo $JARS >"$CACHE/jars/.checked"
 }
 
-make_venv() {
-    local log=$1 lock=$ROOT/simulator/requirements.txt digest
-    [ -r "$lock" ] || die "simulator/requirements.txt is missing: the tree is not complete"
-    digest=$(sha256sum <"$lock" | cut -d' ' -f1)
-    [ "$(cat "$CACHE/venv/.requirements" 2>/dev/null)" = "$digest" ] && [ -x "$EXACT_DATABRICKS_PYTHON" ] && return 0
-    if ! [ -x "$EXACT_DATABRICKS_PYTHON" ] || ! "$EXACT_DATABRICKS_PYTHON" -c 'import pip' 2>/dev/null; then
-        /usr/bin/python3 -m venv --clear "$CACHE/venv" >>"$log" 2>&1 ||
-            die "cannot make a Python environment in $CACHE/venv" "$log"
-    fi
-    "$EXACT_DATABRICKS_PYTHON" -m pip install --disable-pip-version-check -q -r "$lock" >>"$log" 2>&1 ||
-        die "pip could not install the simulators' packages (is there a network? pip's own settings name its index)" \
-            "$log"
-    echo "$digest" >"$CACHE/venv/.requirements"
+# The files that say what the environment holds: every package by its version and the SHA-256 of its files.
+LOCKS="$ROOT/simulator/requirements-build.txt $ROOT/simulator/requirements.txt"
+
+# shellcheck disable=SC2086
+locks_digest() { cat $LOCKS 2>/dev/null | sha256sum | cut -d' ' -f1; }
+
+# make_python LOG: the environment is made anew when the files have changed, so that it holds nothing that they do not
+# name. The first file has what builds the packages without a wheel; pip would fetch that without looking at a hash.
+make_python() {
+    local log=$1 lock digest
+    for lock in $LOCKS; do
+        [ -r "$lock" ] || die "${lock#"$ROOT/"} is missing: the tree is not complete"
+    done
+    digest=$(locks_digest)
+    [ "$(cat "$CACHE/python/.requirements" 2>/dev/null)" = "$digest" ] && [ -x "$EXACT_DATABRICKS_PYTHON" ] && return 0
+    /usr/bin/python3 -m venv --clear "$CACHE/python" >>"$log" 2>&1 ||
+        die "cannot make a Python environment in $CACHE/python" "$log"
+    for lock in $LOCKS; do
+        "$EXACT_DATABRICKS_PYTHON" -m pip install --disable-pip-version-check -q --require-hashes --use-pep517 \
+            --no-build-isolation -r "$lock" >>"$log" 2>&1 ||
+            die "pip could not install what ${lock#"$ROOT/"} names (is there a network? pip's own settings name its\
+ index; a file whose SHA-256 is not in the list is refused)" "$log"
+    done
+    echo "$digest" >"$CACHE/python/.requirements"
 }
 
 # install_engine LOG: Spark, Delta and the Python packages of the simulators, in the cache outside the tree.
 install_engine() {
-    local log=$1 lock
+    local log=$1
     mkdir -p "$CACHE/jars" 2>/dev/null ||
         die "cannot make the cache directory $CACHE (set EXACT_DATABRICKS_CACHE to another one)"
-    lock=$(sha256sum <"$ROOT/simulator/requirements.txt" | cut -d' ' -f1)
     FOUND=cached
-    if [ "$(cat "$CACHE/venv/.requirements" 2>/dev/null)" != "$lock" ] || ! jars_ready; then
+    if [ "$(cat "$CACHE/python/.requirements" 2>/dev/null)" != "$(locks_digest)" ] || ! jars_ready; then
         [ -w "$CACHE" ] ||
             die "the cache $CACHE is not complete and not for this user to write (set EXACT_DATABRICKS_CACHE)"
         [ "$(df --output=avail -k "$CACHE" | tail -1)" -gt 1500000 ] || [ -x "$EXACT_DATABRICKS_PYTHON" ] ||
             die "less than 1.5 GB is free for the cache in $CACHE"
         exec 9>"$CACHE/.lock"
         flock 9
-        make_venv "$log"
+        make_python "$log"
         fetch_jars "$log"
         exec 9>&-
         FOUND=installed
     fi
     "$EXACT_DATABRICKS_PYTHON" -c 'import pyspark, aiohttp' 2>>"$log" ||
-        die "the Python environment in $CACHE/venv does not work; remove it and run again" "$log"
+        die "the Python environment in $CACHE/python does not work; remove it and run again" "$log"
     FOUND="$FOUND ($(du -sm "$CACHE" | cut -f1) MB)"
 }
 
@@ -113,8 +129,8 @@ install_tools() {
     [ -w "$CACHE" ] || return 0
     new=$(mktemp -d "$CACHE/tools.XXXXXX") || return 0
     chmod 755 "$new"
-    if "$EXACT_DATABRICKS_PYTHON" -m pip install --disable-pip-version-check -q --target "$new" -r "$lock" \
-        >>"$log" 2>&1; then
+    if "$EXACT_DATABRICKS_PYTHON" -m pip install --disable-pip-version-check -q --require-hashes --target "$new" \
+        -r "$lock" >>"$log" 2>&1; then
         echo "$digest" >"$new/.requirements"
         rm -rf "$EXACT_DATABRICKS_TOOLS"
         mv -T "$new" "$EXACT_DATABRICKS_TOOLS" && FOUND=installed

@@ -12,7 +12,9 @@ import xml.etree.ElementTree as xml
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import analysis as static_analysis
 import statements
+import supply
 from cluster import Cluster
 from processes import descendants
 from texts import OF_TEXTS, OF_THE_BUILD, text_checks
@@ -82,13 +84,20 @@ def _make(run, tree, *arguments, **how):
 
 
 def build(run):
-    """gcc and clang without a warning, in trees of their own; the first one is installed for the suites that follow."""
+    """
+    gcc and clang without a warning, in trees of their own; gcc's library has the same bytes as the one that was built
+    for the suites that follow, in another directory.
+    """
     result = Result()
     for compiler in ("gcc", "clang-14"):
         tree = run.directory / compiler
         shutil.copytree(TREE, tree, ignore=shutil.ignore_patterns("*.o", "*.so", "*.bc", "tmp_check"), symlinks=True)
         result.add(f"build with {compiler}", _make(run, tree, f"CC={compiler}", f"COPT={WARNINGS}",
                                                    "with_llvm=no") == 0)
+    if not COUNTING:
+        problems = supply.same_bytes(TREE, run.directory / "gcc")
+        run.note("\n".join(f"error: {problem}" for problem in problems))
+        result.add("the same bytes from another directory", not problems)
     return result
 
 
@@ -103,7 +112,23 @@ def text(run):
             print(f"  skipped: {name}", flush=True)
         else:
             result.add(name, not problems)
-    return result.merge(_pytest(run, "scripts/lib/test_checks.py"))
+    return result.merge(_pytest(run, *_files_of("scripts/lib", "test_*.py")))
+
+
+def analysis(run):
+    """gcc's analyzer and cppcheck over src/; a finding that is not explained in analysis.txt is a failure."""
+    result, flags = Result(), ["-D_GNU_SOURCE", "-isystem", subprocess.run(
+        [BIN / "pg_config", "--includedir-server"], capture_output=True, text=True, check=True).stdout.strip()]
+    found, more = static_analysis.gcc(TREE, flags), static_analysis.cppcheck(TREE)
+    if more is None:
+        result.skipped += 1
+        print("  skipped: cppcheck cannot be had", flush=True)
+    problems = static_analysis.judge(TREE, found + (more or []), complete=more is not None)
+    for problem in problems:
+        run.note(f"error: {problem}")
+        result.add(problem, False)
+    result.passed += not problems
+    return result
 
 
 def _tap(text_, status, what):
@@ -311,8 +336,8 @@ def kills(run):
 
 
 # The first lane is short; then the clusters' tests, which mostly wait, run beside those that use the engine.
-FIRST, LANES = ("build", "text", "unit", "statements", "regress", "isolation"), (("tap", "listener", "fuzz", "kills",
-        "simulators"), ("flow",))
-SUITES = {"build": build, "text": text, "unit": unit, "statements": sql_statements, "regress": regress,
-          "isolation": isolation, "tap": tap, "fuzz": fuzz, "simulators": simulators,
+FIRST = ("build", "text", "analysis", "unit", "statements", "regress", "isolation")
+LANES = (("tap", "listener", "fuzz", "kills", "simulators"), ("flow",))
+SUITES = {"build": build, "text": text, "analysis": analysis, "unit": unit, "statements": sql_statements,
+          "regress": regress, "isolation": isolation, "tap": tap, "fuzz": fuzz, "simulators": simulators,
           "flow": flow, "kills": kills, "listener": listener}

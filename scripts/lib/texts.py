@@ -15,6 +15,7 @@ import sys
 import floors
 import manual
 import page
+import supply
 import writers
 from tree import Nothing, files, read
 
@@ -167,6 +168,7 @@ OF_TEXTS = [
     ("every error code is explained", manual.error_codes),
     ("every setting is explained", manual.settings),
     ("every metric is explained, and alerts ask for real ones", manual.metrics),
+    ("everything that is fetched is pinned by its SHA-256", supply.pinned),
     *floors.CHECKS, *writers.CHECKS, *page.CHECKS,
 ]
 OF_THE_BUILD = [
