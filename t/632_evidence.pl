@@ -1,5 +1,5 @@
-# What somebody above the triggers does to the evidence shows: what was written past them, and a chain that was rewritten
-# as a whole against the heads that the server log and Delta keep.
+# What somebody above the triggers does to the evidence shows: what was written past them, and a chain that was
+# rewritten as a whole against the heads that the server log and Delta keep.
 use strict;
 use warnings;
 
@@ -14,7 +14,7 @@ my $databricks = simulator(engine => 'none');
 my $node = exact_cluster('main');
 
 sub one { return $node->safe_psql('postgres', $_[0]); }
-sub findings { return one("SELECT string_agg(coalesce(finding, ''), '; ' ORDER BY finding) FROM exact.verify_audit()"); }
+sub findings { return one("SELECT string_agg(finding, '; ' ORDER BY finding) FROM exact.verify_audit()"); }
 # As one does it whom no trigger stops
 sub silently { return one("SET session_replication_role = replica; $_[0]"); }
 
@@ -46,7 +46,8 @@ foreach my $case (
 }
 silently("INSERT INTO exact.request (id, kind, state) VALUES (1000000, 'pause', 'done')");
 is(findings(), 'request 1000000 has no event', 'a request without an event shows');
-like(error_of($node, 'postgres', 'SELECT exact.assert_audit()'), qr/XX001.*request 1000000 has no event/s, 'assert_audit()');
+like(error_of($node, 'postgres', 'SELECT exact.assert_audit()'), qr/XX001.*request 1000000 has no event/s,
+	'assert_audit()');
 silently('DELETE FROM exact.request WHERE id = 1000000');
 
 # what goes through the triggers is none: all tables, each operation, another key, another session's way to write times

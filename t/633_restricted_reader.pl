@@ -55,8 +55,8 @@ BEGIN
 		WHERE a.attrelid = tab.oid AND a.attnum > 0 AND NOT a.attisdropped
 			AND (a.attnotnull OR a.attname IN ('division', 'entity', 'app', 'payload', 'reason', 'last_error'))
 			AND a.attgenerated = '';
-		EXECUTE format('INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM generate_series(1, 3) AS d', tab.name,
-			names, contents);
+		EXECUTE format('INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM generate_series(1, 3) AS d',
+			tab.name, names, contents);
 	END LOOP;
 END
 $$;
@@ -160,7 +160,8 @@ like(refused('bert', 'ALTER TABLE exact.record DISABLE ROW LEVEL SECURITY'), qr/
 # every function that runs with its owner's rights and that a reader may call is known here
 is(value(<<'SQL'), '_staged_before _visible_divisions check explain history trace verify_audit', 'no other function');
 SELECT string_agg(DISTINCT p.proname, ' ' ORDER BY p.proname) FROM pg_proc AS p
-WHERE p.pronamespace = 'exact'::regnamespace AND p.prosecdef AND has_function_privilege('exact_reader', p.oid, 'EXECUTE')
+WHERE p.pronamespace = 'exact'::regnamespace AND p.prosecdef
+	AND has_function_privilege('exact_reader', p.oid, 'EXECUTE')
 SQL
 
 # ---- groups, errors, undo ----
@@ -168,7 +169,8 @@ SQL
 value('CREATE ROLE north IN ROLE exact_reader; CREATE ROLE nora LOGIN IN ROLE north; CREATE ROLE bea LOGIN NOINHERIT '
 	. 'IN ROLE north, bert');
 as('ada', "SELECT exact.restrict_reader('north', '{2,3,2}')");
-is(as('nora', "SELECT string_agg(division::text, ' ' ORDER BY division) FROM exact.record"), '2 3', 'members of a group');
+is(as('nora', "SELECT string_agg(division::text, ' ' ORDER BY division) FROM exact.record"), '2 3',
+	'members of a group');
 is(as('bea', "SET ROLE north; SELECT string_agg(division::text, ' ' ORDER BY division) FROM exact.record"), '1 2 3',
 	'who is in two groups sees what both see');
 like(refused('ada', "SELECT exact.restrict_reader($_->[0])"), $_->[1], "refused: $_->[0]") foreach (
@@ -211,6 +213,7 @@ foreach my $relation ('exact.division', 'exact.divisions')
 }
 is(value('SELECT count(*) FROM pg_policy', 'copy'), value('SELECT count(*) FROM pg_policy', 'plain'),
 	'all policies are there');
-is(value("SELECT exact.restrict_reader('bertha', NULL)", 'copy'), 'bertha sees every division', 'and can be lifted there');
+is(value("SELECT exact.restrict_reader('bertha', NULL)", 'copy'), 'bertha sees every division',
+	'and can be lifted there');
 $node->stop;
 done_testing();

@@ -89,7 +89,7 @@ exact_audit_head_log(void)
 
 /* ---- the Delta table ---- */
 
-/* A day after the last time; an hour after the installation was made, once something was delivered */
+/* A day after the last time, at first an hour after the installation was made; where it delivers */
 static void
 due_unit(void *arg)
 {
