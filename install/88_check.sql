@@ -1,5 +1,16 @@
 -- check(): one row for each rule of a healthy installation.
 
+CREATE FUNCTION exact._is_public(place text) RETURNS boolean
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT NOT (regexp_match(place, E'^\\[?([0-9a-f.:]+?)\\]?:[0-9]+$'))[1]::inet
+		<<= ANY ('{127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,'
+			'100.64.0.0/10,::1,fc00::/7,fe80::/10}'::inet[])
+$$;
+COMMENT ON FUNCTION exact._is_public(text)
+	IS 'Is this address and port, as a listener has it, one that the internet may reach?';
+REVOKE ALL ON FUNCTION exact._is_public(text) FROM PUBLIC;
+
 CREATE FUNCTION exact.check(OUT result text, OUT rule text, OUT finding text, OUT fix text)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -128,12 +139,7 @@ BEGIN
 			END
 		FROM exact._workers() AS w, regexp_split_to_table(w.listens_at, ', ') AS l (place),
 			LATERAL (
-				SELECT CASE
-					WHEN NOT (regexp_match(l.place, E'^\\[?([0-9a-f.:]+?)\\]?:[0-9]+$'))[1]::inet
-							<<= ANY ('{127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,'
-								'100.64.0.0/10,::1,fc00::/7,fe80::/10}'::inet[])
-						THEN l.place
-				END AS public
+				SELECT CASE WHEN exact._is_public(l.place) THEN l.place END AS public
 			) AS p
 		HAVING count(*) > 0;
 
@@ -332,7 +338,7 @@ BEGIN
 			JOIN pg_roles AS x ON x.oid = am.member
 			WHERE am.roleid = r.oid
 		) AS m ON true
-		WHERE r.rolname IN ('exact_worker', 'exact_rule')
+		WHERE r.rolname IN ('exact_worker', 'exact_rule', 'exact_view')
 			AND (r.rolcanlogin OR m.members IS NOT NULL);
 END
 $$;
