@@ -94,7 +94,9 @@ refuse_logging(void)
 						   "statement.", setting),
 				 errhint("Make a new secret and let exact.import_secrets() read it from a file; or "
 						 "turn that logging off for this session.")));
-	if (ActivePortal == NULL || ActivePortal->commandTag != CMDTAG_SELECT)
+	/* the portal of DECLARE has the tag of its query: only a cursor of SQL is planned fast */
+	if (ActivePortal == NULL || ActivePortal->commandTag != CMDTAG_SELECT ||
+		(ActivePortal->cursorOptions & CURSOR_OPT_FAST_PLAN) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_LOGGING_ON),
 				 errmsg("exact.set_secret() is refused inside another statement"),
