@@ -20,12 +20,12 @@ PATH = "SET search_path = pg_catalog, pg_temp; "  # on the first line, so that t
 
 def findings(tree):
     """None where pgspot cannot be had."""
-    tools = pathlib.Path(os.environ.get("EXACT_DATABRICKS_TOOLS", tree / "absent"))
-    if not (tools / "pgspot").is_dir():
-        return None
     parts = sorted((tree / "install").glob("*.sql"))
     if not parts:
         raise Nothing("install/ has no part")
+    tools = pathlib.Path(os.environ.get("EXACT_DATABRICKS_TOOLS", tree / "absent"))
+    if not (tools / "pgspot").is_dir():
+        return None
     with tempfile.TemporaryDirectory() as directory:
         for part in parts:
             statements = re.sub(r"(?m)^\\echo .*$", "", read(part))  # CREATE EXTENSION leaves these lines out as well
