@@ -40,10 +40,11 @@ BEGIN
 	LOOP
 		IF has_cron THEN
 			EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING job.name, job.schedule, job.command;
-			RETURN NEXT format('scheduled: %s at %s: %s', job.name, job.schedule, job.command);
+			RETURN QUERY SELECT format('scheduled: %s at %s: %s', job.name, job.schedule,
+				job.command);
 		ELSE
-			RETURN NEXT format('SELECT cron.schedule_in_database(%L, %L, %L, %L);', job.name,
-				job.schedule, job.command, current_database());
+			RETURN QUERY SELECT format('SELECT cron.schedule_in_database(%L, %L, %L, %L);',
+				job.name, job.schedule, job.command, current_database());
 		END IF;
 	END LOOP;
 	IF has_cron THEN

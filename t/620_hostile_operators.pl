@@ -26,14 +26,22 @@ sub in_hostile_session
 
 sub reached { my ($from) = @_; return grep { /\Q$sprung\E/ } split /\n/, slurp_file($node->logfile, $from); }
 
-$node->safe_psql('postgres', 'CREATE ROLE owner LOGIN; CREATE DATABASE hub OWNER owner');
-of_superuser('CREATE EXTENSION exact_databricks');
-wait_for_workers($node, 'hub');	# they bind the database
-$node->append_conf('postgresql.conf', 'exact_databricks.enabled = off');
-$node->reload;
-wait_for_workers($node, 'hub', state => 'idle');
-few_rows($node, 'hub');
-my @functions = functions_of($node, 'hub');
+sub wait_for
+{
+	my ($state) = @_;
+
+	return wait_until("the workers are $state", sub { of_superuser("SELECT count(*) FROM exact._workers() "
+		. "WHERE role IN ('fetcher', 'loader') AND state = '$state'") eq '2' });
+}
+
+$node->safe_psql('postgres',
+	'CREATE ROLE owner LOGIN; CREATE DATABASE hub OWNER owner; CREATE DATABASE early OWNER owner');
+my ($rc, $out, $err) = $node->psql('hub', 'CREATE EXTENSION exact_databricks', extra_params => [ '-U', 'owner' ]);
+like($err, qr/permission denied to create extension/, 'the owner of a database cannot make the extension');
+$node->safe_psql('early', "CREATE SCHEMA exact; CREATE FUNCTION exact._restoring() RETURNS boolean LANGUAGE sql "
+	. "AS 'SELECT true'", extra_params => [ '-U', 'owner' ]);
+like(error_of($node, 'early', 'CREATE EXTENSION exact_databricks'), qr/schema "exact" already exists/,
+	'nor make objects of it before a superuser does');
 
 # ---- the trap ----
 
@@ -104,6 +112,16 @@ BEGIN
 END \$\$;
 ALTER DATABASE hub SET search_path = evil, pg_catalog, exact;
 SQL
+my $from = -s $node->logfile;
+is(in_hostile_session('CREATE EXTENSION exact_databricks;'), '', 'a superuser makes the extension');
+is(join("\n", reached($from)), '', 'the install script reached nothing of the owner\'s');
+wait_for('running');	# they bind the database
+$node->append_conf('postgresql.conf', 'exact_databricks.enabled = off');
+$node->reload;
+wait_for('idle');
+few_rows($node, 'hub');
+my @functions = functions_of($node, 'hub');
+
 cmp_ok(of_superuser("SELECT count(*) FROM pg_operator WHERE oprnamespace = 'evil'::regnamespace"), '>', 600,
 	'the owner has operators');
 cmp_ok(of_superuser("SELECT count(*) FROM pg_proc WHERE pronamespace = 'evil'::regnamespace"), '>', 2500,
@@ -177,7 +195,7 @@ my @calls = (
 # the keys of all secrets are rotated for real
 write_file($node->{exact_key_file}, slurp_file($node->{exact_key_file}) . 'a:' . '0b' x 32 . "\n");
 
-my $from = -s $node->logfile;
+$from = -s $node->logfile;
 my $said = in_hostile_session("SET statement_timeout = '5s';", 'SELECT exact.rotate_key();', @calls);
 my $errors = () = $said =~ /ERROR: /g;
 note $said;
@@ -192,8 +210,7 @@ $from = -s $node->logfile;
 $node->append_conf('postgresql.conf', 'exact_databricks.enabled = on');
 $node->reload;
 in_hostile_session('SELECT exact.restart_workers();');
-wait_until('the workers run', sub { of_superuser("SELECT count(*) FROM exact._workers() WHERE role IN "
-	. "('fetcher', 'loader') AND state = 'running'") eq '2' });
+wait_for('running');
 is(join("\n", reached($from)), '', 'nor by the workers');
 is(of_superuser("SELECT rolsuper FROM pg_roles WHERE rolname = 'owner'"), 'f', 'the owner is what he was');
 

@@ -93,6 +93,9 @@ BEGIN;
 UPDATE exact.app SET client_id = 'v$try' WHERE name = 'erp';
 INSERT INTO public.done VALUES ($try);
 COMMIT;
+INSERT INTO exact.workspace (name, host, warehouse_id, catalog, schema)
+VALUES ('pond', 'https://127.0.0.1:9', 'x', 'main', 'exact');
+DELETE FROM exact.workspace WHERE name = 'pond';
 INSERT INTO exact.app (name, client_id, region) VALUES ('bad$try', 'x', 'zz');
 INSERT INTO exact.workspace (name, host, warehouse_id, catalog, schema)
 VALUES ('bad$try', 'http://somewhere.example.com', 'x', 'main', 'exact');

@@ -113,6 +113,8 @@ foreach my $role (@roles)
 	  if $role !~ /^(admin|exact_worker)$/;
 }
 cmp_ok($calls, '>', 1500, "calls: $calls");
+like(error_of($node, 'hub', "SELECT exact.set_secret('app', 'erp', 'client_secret', repeat('x', 20000000))"),
+	qr/it is longer than 64 kB/, 'a secret of 20 MB is refused for its length');
 is(value("SELECT string_agg(a.pid::text, ' ') FROM pg_stat_activity AS a WHERE a.datname = 'hub' "
 	. "AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()"), '', 'no session is left over');
 

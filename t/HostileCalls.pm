@@ -16,6 +16,7 @@ sub functions_of
 	my @functions;
 
 	foreach my $line (split /\n/, $node->safe_psql($database, <<'SQL'))
+SET search_path = pg_catalog;
 SELECT concat_ws('|', p.oid::regprocedure, quote_ident(p.proname), a.n, a.name, a.type)
 FROM pg_proc AS p
 LEFT JOIN LATERAL (
@@ -52,6 +53,7 @@ sub few_rows
 	my ($node, $database) = @_;
 
 	return $node->safe_psql($database, <<'SQL');
+SET search_path = pg_catalog;
 INSERT INTO exact.app (name, client_id, redirect_uri) VALUES ('erp', 'x', 'https://hub.example.com/cb');
 INSERT INTO exact.workspace (name, host, warehouse_id, catalog, schema)
 VALUES ('lake', 'https://127.0.0.1:9', '475b94ddc7cd5211', 'main', 'exact');

@@ -7,6 +7,7 @@ import re
 import shutil
 
 import floors
+import install_script
 import manual
 import page
 import pytest
@@ -306,3 +307,18 @@ def test_statement_of_a_column_that_does_not_exist(sql_tree, tmp_path):
     finally:
         cluster.remove()
         shutil.rmtree(tmp_path / "cluster", ignore_errors=True)
+
+
+@pytest.mark.parametrize("sql, words", [
+    ("CREATE FUNCTION exact.f(a text) RETURNS boolean LANGUAGE sql AS $$ SELECT $1 IS NULL $$;",
+     "Function without explicit search_path: exact.f"),
+    ("CREATE OR REPLACE FUNCTION exact.f() RETURNS int LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'x', 'y';",
+     "Unsafe function creation: exact.f"),
+    ("CREATE TABLE IF NOT EXISTS exact.t (n int);", "Unsafe table creation: exact.t"),
+    ("SELECT format(;", "syntax error")])
+def test_install_script(tmp_path, sql, words):
+    found = install_script.findings(tree(tmp_path, install__10_a_sql="-- One.\n\n" + sql + "\n",
+                                         install__20_b_sql="CREATE VIEW exact.v AS SELECT 1 = 1 AS one;\n"))
+    if found is None:
+        pytest.skip("pgspot cannot be had")
+    only(found, "install/10_a.sql", words)

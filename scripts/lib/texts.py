@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 import floors
+import install_script
 import manual
 import page
 import supply
@@ -174,6 +175,7 @@ OF_TEXTS = [
 OF_THE_BUILD = [
     ("the library exports only its own names", exports),
     ("global symbols carry the prefix", own_symbols),
+    ("pgspot finds nothing in the install script", install_script.findings),
 ]
 
 

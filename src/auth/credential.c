@@ -21,8 +21,6 @@
 #include "state/installation.h"
 #include "worker/self.h"
 
-#define SECRET_MAX (64 * 1024)
-
 static const struct
 {
 	const char *kind;
@@ -104,7 +102,7 @@ value_problem(const char *kind, const char *field, const ExactSecret *value)
 
 	if (len == 0)
 		return "it is empty";
-	if (len > SECRET_MAX)
+	if (len > EXACT_CREDENTIAL_MAX)
 		return "it is longer than 64 kB";
 	if (len < least)
 		return psprintf("it has %zu bytes, and %zu are the least", len, least);

@@ -10,6 +10,9 @@
 #include "auth/envelope.h"
 #include "auth/secret.h"
 
+/* Bytes of a secret; a longer one is refused. */
+#define EXACT_CREDENTIAL_MAX (64 * 1024)
+
 /* May a secret of this kind be called so? *why says what there is. */
 extern bool exact_credential_known(const char *kind, const char *field, const char **why);
 

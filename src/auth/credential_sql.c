@@ -126,7 +126,9 @@ exact_set_secret(PG_FUNCTION_ARGS)
 	for (int i = 0; i < 3; i++)
 		part[i] = text_to_cstring(PG_GETARG_TEXT_PP(i));
 	value = PG_GETARG_TEXT_PP(3);
-	secret = exact_secret_new(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+	/* of one that is too long as much as shows it: the rest would not fit into the heap */
+	secret = exact_secret_new(VARDATA_ANY(value),
+							  Min(VARSIZE_ANY_EXHDR(value), EXACT_CREDENTIAL_MAX + 1));
 	PG_TRY();
 	{
 		SPI_connect();
