@@ -33,7 +33,7 @@ TAP_TESTS = 1
 endif
 
 UNIT_TESTS := $(patsubst unit/%.c,%,$(sort $(wildcard unit/*_test.c)))
-EXTRA_CLEAN = src/*.d src/*/*.d src/exports.map $(CATALOGUE) unit/.build fuzz/.build tmp_check
+EXTRA_CLEAN = src/*.d src/*/*.d src/exports.map $(CATALOGUE) unit/.build fuzz/.build bench/.build tmp_check
 
 PKG_CONFIG ?= pkg-config
 PACKAGES = libcurl libcrypto libmicrohttpd
@@ -83,6 +83,11 @@ UNIT_LIBS = -L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir)
 	$(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm -lpthread
 unit/.build/%: unit/%.c $(SOURCES) $(OWN_HEADERS) $(wildcard unit/*.h)
 	@mkdir -p unit/.build
+	$(CC) $(UNIT_FLAGS) $< -o $@ $(UNIT_LIBS)
+
+# Programs of bench/ that measure parts of src/ alone: made by the scripts of their names.
+bench/.build/%: bench/%.c $(SOURCES) $(OWN_HEADERS) $(wildcard unit/*.h)
+	@mkdir -p bench/.build
 	$(CC) $(UNIT_FLAGS) $< -o $@ $(UNIT_LIBS)
 
 # libFuzzer programs: make CC=clang-14 fuzz; scripts/fuzz runs them.

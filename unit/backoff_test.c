@@ -52,6 +52,16 @@ main(void)
 	CHECK(exact_clock_wait_ms(now_is + 3600000 * INT64CONST(1000)) == 3600000);
 	CHECK(exact_clock_wait_ms(now_is + 9000000 * INT64CONST(1000)) == 3600000);
 
+	/* a plan of an hour: not yet, and not one that a clock that was set back has left behind */
+	CHECK(exact_clock_ahead(now_is + 1, 3600000));
+	CHECK(exact_clock_ahead(now_is + 3600000 * INT64CONST(1000), 3600000));
+	CHECK(!exact_clock_ahead(now_is + 3600001 * INT64CONST(1000), 3600000));
+	CHECK(!exact_clock_ahead(now_is, 3600000));
+	CHECK(!exact_clock_ahead(now_is - 1, 3600000));
+
+	CHECK(exact_clock_sooner(-1, 5) == 5 && exact_clock_sooner(5, -1) == 5);
+	CHECK(exact_clock_sooner(0, 5) == 0 && exact_clock_sooner(5, 0) == 0);
+
 	CHECK(!exact_clock_is_future(now_is));
 	CHECK(exact_clock_is_future(now_is + 1));
 	return checks_done();

@@ -19,6 +19,9 @@ static const ExactColumn columns[] = {
 	{"Type", "Type", "INT", NULL, false, false, false, false, false, NULL, false},
 	{"CostCenter", "CostCenterCode", "STRING", NULL, false, false,
 		false, false, false, NULL, false},
+	{"Large", "Large", "BIGINT", NULL, false, false, false, false, false, NULL, false},
+	{"Small", "Small", "SMALLINT", NULL, false, false, false, false, false, NULL, false},
+	{"Tiny", "Tiny", "TINYINT", NULL, false, false, false, false, false, NULL, false},
 };
 
 #define HEAD "{\"_division\":\"101001\",\"_key\":\"k1\",\"_seq\":\"1099511627777\""
@@ -79,6 +82,8 @@ test_values(void)
 	expect("empty record", "{}", "");
 	expect_field("whole number", "\"Type\":20", ",\"Type\":\"20\"");
 	expect_field("whole number with a fraction of none", "\"Type\":-20.00", ",\"Type\":\"-20\"");
+	expect_field("the same of other sizes", "\"Large\":7.0,\"Small\":0.0,\"Tiny\":-9.00",
+				 ",\"Large\":\"7\",\"Small\":\"0\",\"Tiny\":\"-9\"");
 	expect_field("the same as a text", "\"Type\":\"20.0\"", ",\"Type\":\"20\"");
 	expect_field("a fraction", "\"Type\":20.5", ",\"Type\":\"20.5\"");
 	expect_field("an exponent", "\"Type\":2.0E1", ",\"Type\":\"2.0E1\"");
@@ -87,6 +92,10 @@ test_values(void)
 				 ",\"ID\":\"6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11\"");
 	expect_field("no guid keeps its case", "\"ID\":\"6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9FXX\"",
 				 ",\"ID\":\"6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9FXX\"");
+	expect_field("a guid that goes on", "\"ID\":\"6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9F11A\"",
+				 ",\"ID\":\"6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9F11A\"");
+	expect_field("a guid that ends early", "\"ID\":\"6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9F1\"",
+				 ",\"ID\":\"6F9D1C2E-8A44-4A0B-9A0F-3D2B1C0E9F1\"");
 	expect_field("padding on both sides", "\"Code\":\"   NL a  \"", ",\"Code\":\"NL a\"");
 	expect_field("padding only", "\"Code\":\"    \"", ",\"Code\":\"\"");
 	expect_field("blanks of other texts stay", "\"Description\":\"  a \"",
@@ -123,6 +132,11 @@ test_dates(void)
 				 ",\"Modified\":\"/Date(253402300800000)/\"");
 	expect_field("with an offset", "\"Modified\":\"/Date(1700000000000+0100)/\"",
 				 ",\"Modified\":\"/Date(1700000000000+0100)/\"");
+	expect_field("another word", "\"Modified\":\"/Dote(1700000000000)/\"",
+				 ",\"Modified\":\"/Dote(1700000000000)/\"");
+	expect_field("another end", "\"Modified\":\"/Date(1700000000000)!\"",
+				 ",\"Modified\":\"/Date(1700000000000)!\"");
+	expect_field("too short", "\"Modified\":\"/Date(\"", ",\"Modified\":\"/Date(\"");
 	expect_field("no digits", "\"Modified\":\"/Date()/\"", ",\"Modified\":\"/Date()/\"");
 	expect_field("too many digits", "\"Modified\":\"/Date(9999999999999999999)/\"",
 				 ",\"Modified\":\"/Date(9999999999999999999)/\"");

@@ -9,7 +9,8 @@
 
 bool		exact_insecure_loopback = false;
 char	   *exact_allowed_hosts = "start.exactonline.nl, *.azuredatabricks.net, Test.Example:8443, "
-	"inside.example/private, [2001:db8::1]:444, \"quoted.example\"";
+	"inside.example/private, [2001:db8::1]:444, \"quoted.example\", "
+	"zZ9aA0.example:9449";
 
 static ExactAddressClass
 class_of(const char *text)
@@ -40,7 +41,8 @@ test_classes(void)
 	static const char *const public[] = {
 		"8.8.8.8", "20.61.1.1", "172.15.255.255", "172.32.0.0", "100.63.255.255", "100.128.0.0",
 		"223.255.255.255", "192.0.1.0",
-		"2603:1020::1", "2a00::1", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1",
+		"2603:1020::1", "2a00::1",
+		"20ff:a00:1::1", "2102:a00:1::1", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1",
 	};
 	static const char *const private[] = {
 		"10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1",
@@ -81,7 +83,8 @@ test_hosts(void)
 		"https://START.exactonline.NL:443/x?y=z",
 		"https://adb-1.2.azuredatabricks.net/", "https://a.b.azuredatabricks.net",
 		"https://test.example:8443",
-		"https://inside.example", "https://[2001:db8::1]:444/", "https://quoted.example/",
+		"https://inside.example", "https://zz9aa0.example:9449",
+		"https://[2001:db8::1]:444/", "https://quoted.example/",
 	};
 	static const char *const bad[] = {
 		"http://start.exactonline.nl", "https://start.exactonline.nl:8443",
@@ -122,6 +125,14 @@ test_hosts(void)
 		  private_too);
 	CHECK(exact_url_check("https://start.exactonline.nl/", NULL, &private_too, &why) != NULL &&
 		  !private_too);
+
+	/* a name that no lookup should see is refused though an entry would fit */
+	CHECK(!exact_host_allowed("https", "a_b.azuredatabricks.net", EXACT_HTTPS_PORT, NULL,
+							  &private_too, &why));
+	CHECK(!exact_host_allowed("https", "x/y.azuredatabricks.net", EXACT_HTTPS_PORT, NULL,
+							  &private_too, &why));
+	CHECK(exact_host_allowed("https", "ab.azuredatabricks.net", EXACT_HTTPS_PORT, NULL,
+							 &private_too, &why));
 
 	/* the hub's own address, which a superuser named, is the only one besides */
 	CHECK(exact_url_check("https://hub.example.org/exact/hook", NULL, &private_too, &why) == NULL);

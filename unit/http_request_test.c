@@ -103,6 +103,10 @@ main(void)
 		  strcmp(head.forwarded_for, "a,b") == 0);
 	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\nX: \xc3\xa9\r\n\r\n") == 0);
 
+	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\nAZaz09-!#$%&'*+.^_`|~: y\r\n\r\n") == 0);
+	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n") == 400);
+	CHECK(check_text("GET  HTTP/1.1\r\nHost: x\r\n\r\n") == 400);
+
 	/* what was split leniently does not add up */
 	CHECK(check_text("GET / HTTP/1.1\nHost: x\r\n\r\n") == 400);
 	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\n\r\n") == 400);

@@ -190,6 +190,29 @@ test_strings_no_text_can_hold(void)
 		  strcmp(buffer, "\xf0\x9f\x98\x80") == 0);
 }
 
+/* How deep it is, counted without a parser: brackets of texts are none. */
+static void
+test_depth(void)
+{
+	static const struct
+	{
+		const char *body;
+		int			depth;
+	}			cases[] = {
+		{"1", 0}, {"[]", 1}, {"[1,[2],[3,[4]],{\"a\":{}}]", 3},
+		{"[[],[],[],[],[],[],[]]", 2}, {"{\"a\":1,\"b\":[\"[[[[{{{{\"]}", 2},
+		{"[\"\\\"[[\",[1,[1,[1]]]]", 4}, {"]]]][[[[", 0},
+	};
+
+	for (int i = 0; i < (int) lengthof(cases); i++)
+	{
+		size_t		len = strlen(cases[i].body);
+
+		CHECK(!exact_json_too_deep(cases[i].body, len, cases[i].depth));
+		CHECK(cases[i].depth == 0 || exact_json_too_deep(cases[i].body, len, cases[i].depth - 1));
+	}
+}
+
 int
 main(void)
 {
@@ -198,6 +221,7 @@ main(void)
 	test_malformed();
 	test_names();
 	test_numbers();
+	test_depth();
 	test_strings_no_text_can_hold();
 	return checks_done();
 }

@@ -248,6 +248,55 @@ test_compare(StringInfo out)
 		   "`_payload` STRING COMMENT 'The record exactly as Exact Online sent it')");
 }
 
+/* What is asked when a delivery was refused, and what a table that is filled again gets */
+static void
+test_rare(StringInfo out)
+{
+	ExactMergeRows again = two;
+
+	again.rewrite = true;
+	exact_merge_sql_features(out, &target, EXACT_TABLE_CURRENT);
+	expect("features", out, "ALTER TABLE `main`.`exact`.`orders` "
+		   "SET TBLPROPERTIES ('delta.feature.timestampNtz' = 'supported')");
+	exact_merge_sql_history(out, &target, &again);
+	expect("versions that are written anew", out, 
+		   "MERGE INTO `main`.`exact`.`orders_history` AS h\nUSING (" SOURCE ", r.`_payload` AS "
+		   "`_payload`" ROWS("2") ", " FIELDS ", "
+		   SYSTEM_LAST ", `_payload`: STRING" FENCED("1", "12") ") AS s\nON h.`_division` = "
+		   "s.`_division` AND h.`_seq` = s.`_seq` AND h.`_key` = s.`_key` AND h.`_seq` BETWEEN "
+		   "5 AND 9\nWHEN MATCHED THEN UPDATE SET `_seq` = s.`_seq`, `ID` = s.`ID`, "
+		   "`Supplier` = s.`Supplier`, `SupplierName` = s.`SupplierName`, `Remark` = s.`Remark`, "
+		   "`AmountDC` = s.`AmountDC`, `OrderDate` = s.`OrderDate`, `_op` = s.`_op`, "
+		   "`_deleted` = s.`_op` = 'D', `_valid` = s.`_valid`, `_problems` = s.`_problems`, "
+		   "`_batch` = s.`_batch`, `_staged_at` = s.`_staged_at`, "
+		   "`_loaded_at` = current_timestamp(), `_payload` = s.`_payload`\n"
+		   "WHEN NOT MATCHED THEN INSERT (" ALL_COLUMNS ", `_payload`)\n  VALUES ("
+		   ALL_VALUES ", s.`_payload`)");
+	exact_merge_sql_unfit(out, &target, &two);
+	expect("values that do not fit", out, 
+		   "SELECT `_seq`, `columns`\nFROM (SELECT r.`_seq` AS `_seq`, concat('',\n"
+		   "  CASE WHEN r.`AmountDC` IS NOT NULL AND try_cast(r.`AmountDC` AS DECIMAL(28,4)) "
+		   "IS NULL THEN '4,' ELSE '' END,\n"
+		   "  CASE WHEN r.`OrderDate` IS NOT NULL AND try_cast(r.`OrderDate` AS DATE) "
+		   "IS NULL THEN '5,' ELSE '' END) AS `columns`"
+		   ROWS("2") ", " FIELDS ", " SYSTEM_LAST ", `_payload`: STRING" END_ROWS
+		   ") WHERE `columns` <> ''");
+	exact_merge_sql_violating(out, &target, EXACT_TABLE_CURRENT, &two, "AmountDC > 0");
+	expect("rows that violate", out, 
+		   "SELECT `_seq`, '0,' AS `columns`\nFROM (SELECT try_cast(r.`_division` AS INT) AS "
+		   "`_division`, try_cast(r.`_key` AS STRING) AS `_key`, try_cast(r.`_seq` AS BIGINT) AS "
+		   "`_seq`, try_cast(r.`ID` AS STRING) AS `ID`, try_cast(r.`Supplier` AS STRING) AS "
+		   "`Supplier`, try_cast(r.`SupplierName` AS STRING) AS `SupplierName`, "
+		   "try_cast(r.`Remark` AS STRING) AS `Remark`, try_cast(r.`AmountDC` AS DECIMAL(28,4)) "
+		   "AS `AmountDC`, try_cast(r.`OrderDate` AS DATE) AS `OrderDate`, "
+		   "try_cast(r.`_op` AS STRING) AS `_op`, r.`_op` = 'D' AS `_deleted`, "
+		   "try_cast(r.`_valid` AS BOOLEAN) AS `_valid`, "
+		   "try_cast(r.`_problems` AS STRING) AS `_problems`, try_cast(r.`_batch` AS BIGINT) AS "
+		   "`_batch`, try_cast(r.`_staged_at` AS TIMESTAMP) AS `_staged_at`, "
+		   "current_timestamp() AS `_loaded_at`" ROWS("2") ", " FIELDS ", " SYSTEM_LAST END_ROWS
+		   ")\nWHERE NOT coalesce((AmountDC > 0), false)");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -261,11 +310,18 @@ main(int argc, char **argv)
 	if (print)
 		return 0;
 	test_compare(&out);
+	test_rare(&out);
+	exact_delta_sql_literal(&out, "{a} $ {b} ${c} it's \\ \n");
+	expect("literal", &out, "'{a} $ {b} $\\{c} it\\'s \\\\ \\n'");
 	odd.schema = "a`b";
 	exact_merge_sql_describe(&out, &odd, EXACT_TABLE_CURRENT);
 	expect("identifier", &out, "DESCRIBE TABLE `main`.`a``b`.`orders`");
 	expect_type("decimal(28, 4)", "DECIMAL(28,4)");
 	expect_type("Timestamp_ntz", "TIMESTAMP_NTZ");
+	expect_type("DECIMAL(38,38)", "DECIMAL(38,38)");
+	expect_type("DECIMAL(1,0)", "DECIMAL(1,0)");
+	expect_type("DECIMAL(0,0)", NULL);
+	expect_type("DECIMAL(39,4)", NULL);
 	expect_type("STRING) AS x", NULL);
 	expect_type("DECIMAL(40,4)", NULL);
 	expect_type("DECIMAL(4,5)", NULL);

@@ -36,6 +36,23 @@ exact_http_retry_after(const ExactHttpResponse *response pg_attribute_unused(),
 	return 7;
 }
 
+/* No answer came: what it means depends on whether the request went out. */
+static ExactOauthKind
+without_answer(ExactHttpOutcome outcome)
+{
+	ExactHttpResponse response = {.outcome = outcome, .error = "no route"};
+	ExactOauthAnswer answer;
+
+	response.body = pstrdup("{\"access_token\":\"a\",\"refresh_token\":\"r\"}");
+	response.body_len = strlen(response.body);
+	response.status = 200;
+	exact_oauth_read(&response, true, NULL, 0, &answer);
+	CHECK(answer.access == NULL && answer.refresh == NULL && answer.retry_after == -1);
+	CHECK(answer.finding != NULL && strcmp(answer.finding, "no route") == 0);
+	exact_oauth_forget(&answer);
+	return answer.kind;
+}
+
 static ExactOauthAnswer
 read_answer(long status, const char *body, bool want_refresh)
 {
@@ -114,6 +131,28 @@ test_errors(void)
 }
 
 static void
+test_outcomes(void)
+{
+	ExactOauthAnswer answer;
+
+	CHECK(without_answer(EXACT_HTTP_NOT_SENT) == EXACT_OAUTH_NOT_SENT);
+	CHECK(without_answer(EXACT_HTTP_UNKNOWN) == EXACT_OAUTH_UNCLEAR);
+
+	/* half a pair is none, and nothing of it is kept */
+	answer = read_answer(200, "{\"refresh_token\":\"r\"}", true);
+	CHECK(answer.kind == EXACT_OAUTH_UNCLEAR && answer.refresh == NULL && answer.access == NULL);
+	exact_oauth_forget(&answer);
+	answer = read_answer(200, "{\"access_token\":\"\",\"refresh_token\":\"r\"}", true);
+	CHECK(answer.kind == EXACT_OAUTH_UNCLEAR && answer.refresh == NULL && answer.access == NULL);
+	exact_oauth_forget(&answer);
+
+	/* nobody lends a token for longer than a year */
+	answer = read_answer(200, "{\"access_token\":\"a\",\"expires_in\":99999999999}", false);
+	CHECK(answer.kind == EXACT_OAUTH_TOKEN && answer.expires_in == 366 * 86400);
+	exact_oauth_forget(&answer);
+}
+
+static void
 test_hiding(void)
 {
 	CHECK(means(400, "{\"error\":\"invalid_grant\",\"error_description\":\"no Secret/1 any more\"}",
@@ -143,6 +182,7 @@ main(void)
 	sent = exact_secret_new("Secret/1", 8);
 	test_tokens();
 	test_errors();
+	test_outcomes();
 	test_hiding();
 	test_form();
 	exact_secret_free(sent);

@@ -112,10 +112,94 @@ test_records(void)
 	CHECK(page && strcmp(exact_odata_string(page->records[0].values[1]), "\"},{\"ID\":\"") == 0);
 }
 
+/* What stands deeper is no part of the page and of its records. */
+static void
+test_deeper(void)
+{
+	ExactPage  *page;
+
+	page = parse("{\"d\":{\"results\":[{\"ID\":\"a\",\"__next\":\"https://evil/\"}]}}");
+	CHECK(page != NULL && page->next == NULL);
+	page = parse("{\"d\":{\"results\":[{\"ID\":\"a\",\"Lines\":{\"results\":[],"
+				 "\"__next\":\"https://evil/\"}}]}}");
+	CHECK(page != NULL && page->next == NULL);
+	page = parse("{\"d\":[{\"ID\":\"a\"}],\"__next\":\"https://evil/\"}");
+	CHECK(page != NULL && page->next == NULL);
+
+	page = parse("{\"d\":[{\"__metadata\":{\"uri\":\"own\"},\"Account\":{\"uri\":\"other\"},"
+				 "\"ID\":\"a\"}]}");
+	CHECK(page != NULL && page->records[0].problem == NULL &&
+		  slice_is(page->records[0].uri, "\"own\""));
+}
+
+/* The division of a record: what contradicts, and what is none */
+static void
+test_divisions(void)
+{
+	static const struct
+	{
+		const char *uri;
+		const char *field;
+		int64		found;		/* for 101001 */
+	}			cases[] = {
+		{"h/api/v1/101001/x", "101001", 101001}, {"h/api/v1/101001/x", "0", 0},
+		{"h/api/v1/7/x", "101001", 7}, {"h/api/v1/beta/7", "101001", 7},
+		{"h/x", "101001", 101001}, {"h/x", "\"101001x\"", -1}, {"h/x", "\"7x\"", -1},
+		{"h/x", "null", -1}, {"h/api/v1/101001/x", "null", 101001},
+	};
+
+	for (int i = 0; i < (int) lengthof(cases); i++)
+	{
+		ExactPage  *page = parse(psprintf("{\"d\":[{\"__metadata\":{\"uri\":\"%s\"},"
+										  "\"Division\":%s}]}", cases[i].uri, cases[i].field));
+
+		CHECK(page != NULL && exact_odata_division(&page->records[0], page->records[0].values[3],
+												   101001) == cases[i].found);
+	}
+}
+
+/* Numbers that are the same have the same text, others another. */
+static void
+test_same_numbers(void)
+{
+	static const char *const same[] = {
+		"1 1.0 10E-1 0.1e1 1e0 1e+0 1.00E-0 100e-2", "0 0.0 -0 0e5 -0.00", "-1.50 -1.5 -15e-1",
+		"100000 1e5 1E+5 0.1e6 100000.0", "0.10 0.1 1E-1 1e-01", "1.05 105e-2", "90 9e1 9E01",
+		"\"1\"", "\"1.0\"", "1e9999999999", "1e99999999999", "1e5x", "1.05e", "12"};
+	StringInfoData texts[lengthof(same)];
+
+	for (int i = 0; i < (int) lengthof(same); i++)
+	{
+		initStringInfo(&texts[i]);
+		for (const char *p = same[i]; *p != '\0';)
+		{
+			ExactSlice	value = {p, strcspn(p, " ")};
+			StringInfoData one;
+
+			initStringInfo(&one);
+			exact_odata_append_value(&one, value);
+			if (p == same[i])
+				appendStringInfoString(&texts[i], one.data);
+			if (strcmp(one.data, texts[i].data) != 0)
+				fprintf(stderr, "%s of %s\n", one.data, same[i]);
+			CHECK(strcmp(one.data, texts[i].data) == 0);
+			p += value.len;
+			p += strspn(p, " ");
+		}
+		for (int k = 0; k < i; k++)
+		{
+			if (strcmp(texts[i].data, texts[k].data) == 0)
+				fprintf(stderr, "%s and %s\n", same[i], same[k]);
+			CHECK(strcmp(texts[i].data, texts[k].data) != 0);
+		}
+	}
+}
+
 static void
 test_bad(void)
 {
 	char		deep[200] = "{\"d\":";
+	static char many_bad[EXACT_ODATA_BAD_BYTES + 100];
 
 	CHECK(refuses("", "empty"));
 	CHECK(refuses("<html>", "not valid JSON"));
@@ -133,6 +217,11 @@ test_bad(void)
 	CHECK(refuses("{\"d\":[{\"__metadata\":{\"uri\":\"a long "
 				  "one\"},\"__metadata\":{\"uri\":\"u\"}}]}", "twice"));
 	CHECK(refuses("{\"d\":[{\"ID\":\"\xff\"}]}", "UTF-8"));
+	memset(many_bad, '\xff', sizeof(many_bad));
+	memcpy(many_bad, "{\"d\":[{\"ID\":\"", 14);
+	memcpy(many_bad + sizeof(many_bad) - 5, "\"}]}", 5);
+	CHECK(exact_odata_parse_rows(many_bad, sizeof(many_bad) - 1, wanted, lengthof(wanted),
+								 &problem) == NULL && strstr(problem, "UTF-8") != NULL);
 	memset(deep + 5, '[', 60);
 	CHECK(refuses(deep, "nested deeper"));
 	CHECK(parse("{\"d\":[{\"ID\":\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"}]}") != NULL);
@@ -151,6 +240,13 @@ test_values(void)
 	s.start = "\"\"";
 	s.len = 2;
 	CHECK(!exact_odata_int64(s, &n));
+	s.start = "\" 5\"";
+	s.len = 4;
+	CHECK(!exact_odata_int64(s, &n));
+	s.start = "\"+5\"";
+	CHECK(!exact_odata_int64(s, &n));
+	s.start = "\"-5\"";
+	CHECK(exact_odata_int64(s, &n) && n == -5);
 	s.start = "1.5";
 	s.len = 3;
 	CHECK(!exact_odata_int64(s, &n));
@@ -162,11 +258,16 @@ test_values(void)
 				 "a\\b/c\n\xc3\xa9\xf0\x9f\x98\x80") == 0);
 	CHECK(strcmp(decoded("\"\\u0000\""), "\xef\xbf\xbd") == 0);
 	CHECK(strcmp(decoded("\"\\ud83dx\""), "\xef\xbf\xbdx") == 0);
+	CHECK(strcmp(decoded("\"\\u0041\\udc00\""), "A\xef\xbf\xbd") == 0);
+	CHECK(strcmp(decoded("\"\\ud83d\\u0041\""), "\xef\xbf\xbd" "A") == 0);
+	CHECK(strcmp(decoded("\"\\ue000\\udc00\""), "\xee\x80\x80\xef\xbf\xbd") == 0);
+	CHECK(strcmp(decoded("\"\\ud83d\\ue000\""), "\xef\xbf\xbd\xee\x80\x80") == 0);
 	CHECK(strcmp(decoded("12.5"), "12.5") == 0);
 
 #define URL_DIVISION(url) exact_odata_url_division(url, strlen(url))
 	CHECK(URL_DIVISION("https://start.exactonline.nl/api/v1/101001/crm/Accounts") == 101001);
 	CHECK(URL_DIVISION("https://start.exactonline.nl/API/V1/beta/7/x") == 7);
+	CHECK(URL_DIVISION("https://start.exactonline.nl/api/v1/beta/7") == 7);
 	CHECK(URL_DIVISION("https://start.exactonline.nl/api/v1/current/Me") == -1);
 	CHECK(URL_DIVISION("https://start.exactonline.nl/api/v1/12a/x") == -1);
 	CHECK(URL_DIVISION("") == -1);
@@ -281,6 +382,9 @@ main(void)
 	test_shapes();
 	test_cut_off();
 	test_records();
+	test_deeper();
+	test_divisions();
+	test_same_numbers();
 	test_bad();
 	test_rows();
 	test_values();

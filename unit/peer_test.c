@@ -56,11 +56,32 @@ client_is(const char *from, const char *forwarded_for, const char *list, const c
 	return strcmp(exact_peer_text(&client, buffer), expected) == 0;
 }
 
+/* Addresses as the kernel gives them */
+static void
+test_sockets(void)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_scope_id = 0xffffffff};
+	struct sockaddr local = {.sa_family = AF_UNIX};
+	ExactPeer	peer;
+	char		buffer[EXACT_PEER_TEXT];
+
+	CHECK(inet_pton(AF_INET, "192.0.2.1", &v4.sin_addr) == 1);
+	CHECK(inet_pton(AF_INET6, "2001:db8::7", &v6.sin6_addr) == 1);
+	CHECK(exact_peer_from((struct sockaddr *) &v4, &peer) &&
+		  strcmp(exact_peer_text(&peer, buffer), "192.0.2.1") == 0);
+	CHECK(exact_peer_from((struct sockaddr *) &v6, &peer) &&
+		  strcmp(exact_peer_text(&peer, buffer), "2001:db8::7") == 0);
+	CHECK(!exact_peer_from(&local, &peer));
+}
+
 int
 main(void)
 {
 	ExactPeer	a;
 	ExactPeer	b;
+
+	test_sockets();
 
 	CHECK(reads_as("192.0.2.1", "192.0.2.1"));
 	CHECK(reads_as("::ffff:192.0.2.1", "192.0.2.1"));
@@ -93,6 +114,7 @@ main(void)
 		  networks("10.0.0.0/1x") == -1 && networks("::/129") == -1);
 	CHECK(networks("10.0.0.0/00000000000000008") == -1);
 	CHECK(within("10.1.2.3", "10.0.0.0/8") && !within("11.1.2.3", "10.0.0.0/8"));
+	CHECK(within("10.127.0.1", "10.0.0.0/9") && !within("10.128.0.1", "10.0.0.0/9"));
 	CHECK(within("10.0.0.127", "10.0.0.0/25") && !within("10.0.0.128", "10.0.0.0/25"));
 	CHECK(within("203.0.113.9", "0.0.0.0/0") && !within("2001:db8::1", "0.0.0.0/0"));
 	CHECK(within("2001:db8::1", "::/0") && within("10.0.0.1", "::/0"));

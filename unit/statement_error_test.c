@@ -37,6 +37,8 @@ static const Row rows[] = {
 	{"DELTA_CONCURRENT_DELETE_READ", "2D521", "x", "ABORTED", 20, "x", AGAIN},
 	{"DELTA_METADATA_CHANGED", "2D521", "x", "BAD_REQUEST", 20, "x", AGAIN},
 	{"DELTA_MAX_COMMIT_RETRIES_EXCEEDED", "40000", "x", "BAD_REQUEST", 20, "x", AGAIN},
+	/* a SQLSTATE that says nothing of that kind counts more than the code beside it */
+	{"", "42000", "x", "DEADLINE_EXCEEDED", 0, "x", AGAIN},
 	/* the service: again, five times */
 	{"INTERNAL_ERROR", "XX000", "Query could not be scheduled: HTTP Response code: 503",
 		"BAD_REQUEST", 5, "Query could not be scheduled: HTTP Response code: 503", AGAIN},

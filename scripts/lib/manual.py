@@ -98,3 +98,18 @@ def objects(tree):
         return ["no object was found in install/"]
     return [f"{page.name} names exact.{name}, which does not exist" for page in pages(tree)
             for name in sorted(set(re.findall(r"(?<![\w.])exact\.(?!c\b)(\w+)", page.read_text())) - real)]
+
+
+def security(tree):
+    """docs/security.md has a row for each of S1 to S37, and each names files that exist, or says `none` and why."""
+    lines = re.findall(r"^\| (S\d+ \|.*)\|$", (tree / "docs/security.md").read_text(), re.M)
+    rows = [([cell.strip() for cell in line.split("|")] + [""] * 4)[:4] for line in lines]
+    found = [f"docs/security.md has {len(rows)} rows S1 to S37, or in another order"] if [row[0] for row in rows] != [
+        f"S{n}" for n in range(1, 38)] else []
+    for number, _, held, missing in rows:
+        named = re.findall(r"`((?:t|sql|specs|unit|fuzz|scripts|bench)/[\w./-]+)`", held)
+        if not named and not (held.startswith("none") and (missing or len(held.split()) > 3)):
+            found.append(f"docs/security.md: {number} names no test and does not say why")
+        found += [f"docs/security.md: {number} names {name}, which does not exist" for name in named
+                  if not (tree / name).is_file()]
+    return found

@@ -224,6 +224,23 @@ def test_links_of_the_manual(tmp_path):
     only(manual.links(made), "docs/absent.md")
 
 
+def test_rows_of_security(tmp_path):
+    made = tree(tmp_path, t__a_sql="SELECT 1;\n")
+    (made / "docs").mkdir()
+    rows = [f"| S{n} | it holds | `t/a.sql` | |" for n in range(1, 38)]
+    (made / "docs/security.md").write_text("\n".join(rows))
+    assert manual.security(made) == []
+    for changed, words in (("| S7 | it holds | `t/b.sql` | |", "S7 names t/b.sql"), ("| S7 | it | | |", "S7 names no"),
+                           ("| S8 | it holds | `t/a.sql` | |", "rows S1 to S37")):
+        (made / "docs/security.md").write_text("\n".join([*rows[:6], changed, *rows[7:]]))
+        only(manual.security(made), words)
+
+
+def test_address_of_a_notification(tmp_path):
+    made = tree(tmp_path, install__a_sql="", src__fetch__run_c='\nconst char *f = "ExactOnlineEndpoint";\n')
+    only(texts.hints_stay_hints(made), "src/fetch/run.c:2")
+
+
 # ---- statements ----
 
 SQL_H = """typedef struct ExactArg { int type; } ExactArg;

@@ -141,7 +141,7 @@ def test_setup_and_operation(fresh, engine_free):
     hub.wait_loaded(120)
     hub.wait_for("the subscriptions are made",
                  lambda: hub.value("SELECT bool_and(state = 'present') FROM exact.subscriptions") == "t", 60)
-    for page in ("proxy", "operate", "monitor", "trouble", "reference", "promises"):
+    for page in ("proxy", "operate", "monitor", "trouble", "reference", "promises", "security"):
         Reader(hub, port).type(f"docs/{page}.md")
 
 
