@@ -141,18 +141,18 @@ rank(const ExactClient *client)
 	return client->proven ? 1 : 0;
 }
 
-/* The one of a line that does least, and of these the one that was silent longest */
+/* The one of a line that does least, and of these the one that was silent longest; the line has one */
 static ExactClient *
 least_of(ExactClientLine *line)
 {
-	ExactClient *least = NULL;
+	ExactClient *least = dlist_head_element(ExactClient, line_node, &line->clients);
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &line->clients)
 	{
 		ExactClient *client = dlist_container(ExactClient, line_node, iter.cur);
 
-		if (least == NULL || rank(client) < rank(least) ||
+		if (rank(client) < rank(least) ||
 			(rank(client) == rank(least) && client->deadline < least->deadline))
 			least = client;
 	}
