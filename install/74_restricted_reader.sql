@@ -168,8 +168,11 @@ CREATE FUNCTION exact._restrict_restored() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF exact._restoring() THEN
-		PERFORM exact._set_row_policies(EXISTS (SELECT FROM exact.restricted_reader));
+	IF exact._restoring() AND EXISTS (SELECT FROM exact.restricted_reader) THEN
+		-- Of rows that came in the same transaction triggers may wait, which then no table may be
+		-- altered for.
+		SET CONSTRAINTS ALL IMMEDIATE;
+		PERFORM exact._set_row_policies(true);
 	END IF;
 	RETURN NULL;
 END

@@ -189,11 +189,13 @@ $node->safe_psql('postgres', "$begin INSERT INTO exact.rule (name) VALUES ('gl_a
 is(value("SELECT count(*) FROM exact.audit_log WHERE who = 'carl' AND kind = 'configuration'"), 1,
 	'an administrator who says so restores nothing: a row, an event');
 
+value("GRANT exact_reader TO anna; SELECT exact.restrict_reader('anna', ARRAY[1])");
 my $before = value($events);
 $node->safe_psql('postgres', 'CREATE DATABASE copy');
 my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
 $node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, 'postgres' ], 'a dump');
-$node->command_ok([ 'pg_restore', '-j', '2', '--exit-on-error', '-d', 'copy', $dump ], 'restored');
+$node->command_ok([ 'pg_restore', '--single-transaction', '-d', 'copy', $dump ], 'restored');
+is($node->safe_psql('copy', "SELECT count(*) > 20 FROM pg_policy"), 't', 'with the restrictions of readers');
 is($node->safe_psql('copy', $events), $before, 'no event while it is being loaded');
 is($node->safe_psql('copy', 'SELECT count(*) FROM exact.dump_load'), 1, 'it is noted');
 my $installation = installation_of($node);
