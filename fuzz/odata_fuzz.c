@@ -6,6 +6,7 @@
 #include "arena.h"
 
 #include "base/json.c"
+#include "base/words.c"
 #include "exact_online/link.c"
 #include "exact_online/odata.c"
 #include "exact_online/odata_text.c"

@@ -4,6 +4,7 @@
 #include "frontend.h"
 
 #include "base/json.c"
+#include "base/words.c"
 #include "exact_online/link.c"
 #include "exact_online/odata.c"
 #include "exact_online/odata_text.c"

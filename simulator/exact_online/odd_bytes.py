@@ -1,6 +1,8 @@
 """Answers whose status line, headers and body hold what is no text: another encoding, control characters, no end."""
+import zlib
 
-KINDS = ("latin1", "utf16", "controls", "long", "long_header")
+KINDS = ("latin1", "utf16", "controls", "long", "long_header", "bomb")
+BOMB_MEGABYTES = 256
 MEGABYTES_10 = 10 * 1024 * 1024
 _LATIN1 = "Fehlermeldung für \xe9l\xe8ve \x9b31m \xff".encode("latin-1")
 # ESC, BEL, DEL; C1 as UTF-8 and as a byte; the separators of lines; what turns the direction of writing
@@ -20,9 +22,20 @@ def _words(kind):
     return b"short", b"x" * MEGABYTES_10
 
 
+def _bomb(status):
+    """A small answer that unpacks to 256 MB of blanks before its JSON."""
+    packer = zlib.compressobj(9, wbits=31)
+    body = b"".join(packer.compress(b" " * (1 << 20)) for _ in range(BOMB_MEGABYTES))
+    body += packer.compress(b"{}") + packer.flush()
+    return (b"HTTP/1.1 %d OK\r\nContent-Encoding: gzip\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+            b"Connection: close\r\n\r\n" % (status, len(body))) + body
+
+
 def answer(arguments, token):
     """The whole answer as bytes; `token`: of the token endpoint."""
     kind, status = arguments["kind"], int(arguments.get("status", 503))
+    if kind == "bomb":
+        return _bomb(status)
     message, header = _words(kind)
     if kind == "utf16":
         text = '{"error": {"message": {"value": "Fehlermeldung für élève"}}, "error_description": "é"}'

@@ -1,4 +1,5 @@
 """Answers that are no text, on each kind of call."""
+import gzip
 import socket
 from urllib.parse import quote
 
@@ -52,6 +53,7 @@ def test_what_each_kind_holds(sim):
     assert b"\xff\xfe{\x00" in answers["utf16"]
     assert all(part in answers["controls"] for part in (b"\x1b[31m", b"\x7f", b"\xc2\x9b", b"\xe2\x80\xae", rb"\u0000"))
     assert min(len(answers["long"]), len(answers["long_header"])) > 10 << 20
+    assert len(answers["bomb"]) < 1 << 20 and len(gzip.decompress(answers["bomb"].partition(b"\r\n\r\n")[2])) > 1 << 28
 
 
 def test_unknown_kind_is_refused(sim):

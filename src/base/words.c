@@ -12,13 +12,12 @@
 
 #include "base/words.h"
 
-#define REPLACEMENT "\xEF\xBF\xBD"	/* U+FFFD */
-#define REPLACEMENT_LEN 3
+#define REPLACEMENT_LEN 3		/* bytes of U+FFFD */
 
-/* Bytes of the character that begins here; 0 when it is none of UTF-8, or a NUL. */
-static int
-character(const unsigned char *p, const unsigned char *end)
+int
+exact_words_character(const char *text, const char *end)
 {
+	const unsigned char *p = (const unsigned char *) text;
 	int			n;
 
 	if (*p == '\0')
@@ -26,7 +25,7 @@ character(const unsigned char *p, const unsigned char *end)
 	if (*p < 0x80)
 		return 1;
 	n = pg_utf_mblen(p);
-	return n <= end - p && pg_utf8_islegal(p, n) ? n : 0;
+	return n <= end - text && pg_utf8_islegal(p, n) ? n : 0;
 }
 
 /*
@@ -34,8 +33,10 @@ character(const unsigned char *p, const unsigned char *end)
  * writing (U+202A to U+202E, U+2066 to U+2069)
  */
 static bool
-is_control(const unsigned char *p, int n)
+is_control(const char *text, int n)
 {
+	const unsigned char *p = (const unsigned char *) text;
+
 	if (n == 1)
 		return *p < 0x20 || *p == 0x7f;
 	if (n == 2)
@@ -49,33 +50,32 @@ is_control(const unsigned char *p, int n)
 char *
 exact_words_tidy(const char *text, int most)
 {
-	const unsigned char *p = (const unsigned char *) text;
-	const unsigned char *end;
+	const char *end;
 	char	   *out;
 	int			n = 0;
 	int			taken;
 
 	if (text == NULL)
 		return NULL;
-	end = p + strlen(text);
+	end = text + strlen(text);
 	out = palloc(most + 8);
-	for (; p < end; p += taken)
+	for (const char *p = text; p < end; p += taken)
 	{
-		const char *character_here = (const char *) p;
-		int			length = character(p, end);
+		const char *shown = p;
+		int			length = exact_words_character(p, end);
 
 		taken = Max(length, 1);
 		if (length == 0)
 		{
-			character_here = REPLACEMENT;
+			shown = EXACT_WORDS_REPLACEMENT;
 			length = REPLACEMENT_LEN;
 		}
 		else if (is_control(p, length))
 		{
-			character_here = " ";
+			shown = " ";
 			length = 1;
 		}
-		if (*character_here == ' ' && (n == 0 || out[n - 1] == ' '))
+		if (*shown == ' ' && (n == 0 || out[n - 1] == ' '))
 			continue;
 		/* the character that begins before the limit is kept whole: three bytes more at most */
 		if (n >= most)
@@ -83,7 +83,7 @@ exact_words_tidy(const char *text, int most)
 			memcpy(out + n, "...", 4);
 			return out;
 		}
-		memcpy(out + n, character_here, length);
+		memcpy(out + n, shown, length);
 		n += length;
 	}
 	while (n > 0 && out[n - 1] == ' ')
@@ -108,8 +108,7 @@ exact_words_clause(const char *text, int most)
 const char *
 exact_words_valid(const char *text, size_t *len)
 {
-	const unsigned char *p = (const unsigned char *) text;
-	const unsigned char *end = p + *len;
+	const char *end = text + *len;
 	size_t		good = pg_encoding_verifymbstr(PG_UTF8, text, (int) *len);
 	size_t		n;
 	char	   *out;
@@ -119,13 +118,13 @@ exact_words_valid(const char *text, size_t *len)
 	out = palloc_extended(good + (*len - good) * REPLACEMENT_LEN + 1, MCXT_ALLOC_HUGE);
 	memcpy(out, text, good);
 	n = good;
-	for (p += good; p < end;)
+	for (const char *p = text + good; p < end;)
 	{
-		int			length = character(p, end);
+		int			length = exact_words_character(p, end);
 
 		if (length == 0)
 		{
-			memcpy(out + n, REPLACEMENT, REPLACEMENT_LEN);
+			memcpy(out + n, EXACT_WORDS_REPLACEMENT, REPLACEMENT_LEN);
 			n += REPLACEMENT_LEN;
 			p++;
 			continue;

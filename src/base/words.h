@@ -10,6 +10,11 @@
 #include "postgres_fe.h"
 #endif
 
+#define EXACT_WORDS_REPLACEMENT "\xEF\xBF\xBD"	/* U+FFFD: what was no text */
+
+/* Bytes of the character of UTF-8 that begins here, before the end; 0: none, or a NUL */
+extern int	exact_words_character(const char *text, const char *end);
+
 /*
  * One line of UTF-8 that may be shown, logged and stored: bytes that are no UTF-8 become U+FFFD;
  * control characters (C0, DEL, C1), separators of lines and what turns the direction of writing

@@ -16,6 +16,7 @@
 #include "http/url.h"
 
 #define DIGITS "0123456789"
+#define ERROR_BODY_MAX 1000000	/* bytes: what is larger is no error of the service */
 #define ID_MAX 100				/* bytes of a statement's id, which is 36 */
 
 /* The value at a path as text, NULL when it is absent or null */
@@ -34,9 +35,12 @@ static char *
 error_member(const ExactHttpResponse *response, const char *path)
 {
 	size_t		len = response->body_len;
-	const char *body = exact_words_valid(response->body, &len);
+	const char *body;
 	ExactJsonMember member;
 
+	if (len > ERROR_BODY_MAX)
+		return NULL;
+	body = exact_words_valid(response->body, &len);
 	return exact_json_find(body, len, path, &member) ? exact_json_text(&member) : NULL;
 }
 

@@ -13,19 +13,17 @@
 #include "auth/token.h"
 #include "base/errors.h"
 #include "base/fault.h"
-#include "base/json.h"
 #include "base/sql.h"
 #include "base/words.h"
+#include "exact_online/api_error.h"
 #include "exact_online/budget.h"
 #include "exact_online/endpoint.h"
 #include "exact_online/exact_api.h"
-#include "exact_online/odata_text.h"
 #include "http/http_answer.h"
 #include "http/http_client.h"
 #include "http/url.h"
 #include "worker/unit.h"
 
-#define WORDS_MAX 200			/* bytes of what the service said, in a message */
 
 typedef struct Call
 {
@@ -41,36 +39,6 @@ typedef struct Call
 static Call *answering;			/* whose done runs now, for exact_api_record */
 
 static void send_call(Call *call);
-
-/*
- * The text of an error, in any of the service's forms and in that of the gateway before it. A
- * message in another encoding keeps its other letters.
- */
-static char *
-error_text(const ExactHttpResponse *http)
-{
-	static const char *const paths[] = {
-		"error.message.value", "odata.error.message.value", "error_description",
-		"fault.faultstring", "error.message", "message", "Message"
-	};
-	ExactOdataText *mended = palloc(sizeof(ExactOdataText));
-
-	if (!exact_odata_text_mend(http->body, http->body_len, mended))
-		return NULL;
-	for (size_t i = 0; i < lengthof(paths); i++)
-	{
-		ExactJsonMember member;
-		char	   *text;
-
-		if (!exact_json_find(mended->start, mended->len, paths[i], &member) ||
-			member.kind != EXACT_JSON_STRING)
-			continue;
-		text = exact_words_tidy(exact_json_text(&member), WORDS_MAX);
-		if (text != NULL)
-			return text;
-	}
-	return NULL;
-}
 
 static bool
 is_json(const ExactHttpResponse *http)
@@ -103,7 +71,7 @@ is_division_reason(const char *reason)
 static const char *
 in_its_words(const char *said)
 {
-	char	   *clause = exact_words_clause(said, WORDS_MAX);
+	char	   *clause = exact_words_clause(said, EXACT_API_ERROR_WORDS_MAX);
 
 	return clause ? psprintf(": %s", clause) : "";
 }
@@ -187,7 +155,7 @@ classify_error(const ExactApiRequest *q, ExactApiAnswer *answer, const ExactHttp
 	const char *why;
 
 	answer->reason = reason;
-	answer->said = error_text(http);
+	answer->said = exact_api_error_words(http->body, http->body_len);
 	if (exact_endpoint_is_error(status))
 		exact_endpoint_count_error(q->division, q->resource, GetCurrentTimestamp());
 

@@ -11,22 +11,11 @@
 #include "postgres_fe.h"
 #endif
 
-#include "mb/pg_wchar.h"
-
+#include "base/words.h"
 #include "exact_online/odata_text.h"
 
 #define MARK "\xEF\xBB\xBF"
-#define REPLACEMENT "\xEF\xBF\xBD"	/* U+FFFD */
 #define ESCAPED 6				/* bytes of \u0009 */
-
-/* Bytes of the character that begins here; 0 when it is none of UTF-8. */
-static int
-character(const char *p, const char *end)
-{
-	int			n = pg_utf_mblen((const unsigned char *) p);
-
-	return n <= end - p && pg_utf8_islegal((const unsigned char *) p, n) ? n : 0;
-}
 
 /*
  * Goes through the text; out is NULL while its room is counted. Returns the bytes that the mended
@@ -45,7 +34,7 @@ walk(const char *body, size_t len, char *out, ExactOdataText *mended, bool *chan
 	for (const char *p = body; p < end;)
 	{
 		unsigned char c = (unsigned char) *p;
-		int			n = c < 0x80 ? 1 : character(p, end);
+		int			n = c < 0x80 ? 1 : exact_words_character(p, end);
 
 		if (n == 0)
 		{
@@ -53,8 +42,8 @@ walk(const char *body, size_t len, char *out, ExactOdataText *mended, bool *chan
 				mended->bad[mended->nbad] = room;
 			mended->nbad++;
 			if (out != NULL)
-				memcpy(out + room, REPLACEMENT, strlen(REPLACEMENT));
-			room += strlen(REPLACEMENT);
+				memcpy(out + room, EXACT_WORDS_REPLACEMENT, strlen(EXACT_WORDS_REPLACEMENT));
+			room += strlen(EXACT_WORDS_REPLACEMENT);
 			n = 1;
 			*changes = true;
 		}

@@ -67,7 +67,7 @@ on_body(char *data, size_t size, size_t n, void *arg)
 		size_t		wanted = Max(t->allocated * 2, t->len + bytes + 1);
 		char	   *grown;
 
-		wanted = Max(wanted, FIRST_BODY_BYTES);
+		wanted = Min(Max(wanted, FIRST_BODY_BYTES), t->max_bytes + 1);
 		grown = malloc(wanted);
 		if (grown == NULL)
 		{

@@ -8,12 +8,12 @@
 #include "postgres.h"
 
 #include "base/sql.h"
+#include "base/words.h"
 #include "exact_online/odata_value.h"
 #include "stage/aside.h"
 #include "state/dead_letter.h"
 #include "worker/self.h"
 
-#define REPLACEMENT "\xEF\xBF\xBD"	/* U+FFFD: what could not be read of a text */
 
 void
 exact_aside_put(const ExactAsideRow *row)
@@ -40,7 +40,7 @@ known_key(const ExactRecord *record, const char *const *fields, int field)
 {
 	char	   *key = exact_feed_key(record, field);
 
-	if (key == NULL || strstr(key, REPLACEMENT) != NULL)
+	if (key == NULL || strstr(key, EXACT_WORDS_REPLACEMENT) != NULL)
 		return NULL;
 	if (record->problem_field != NULL && strcmp(record->problem_field, fields[field]) == 0)
 		return NULL;
