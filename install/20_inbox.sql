@@ -39,8 +39,7 @@ REVOKE ALL ON TABLE exact.inbox FROM PUBLIC;
 REVOKE ALL ON SEQUENCE exact.inbox_id_seq FROM PUBLIC;
 COMMENT ON SEQUENCE exact.inbox_id_seq IS 'Numbers of notifications';
 GRANT SELECT ON TABLE exact.inbox TO exact_reader;
-GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE exact.inbox TO exact_worker;
-GRANT USAGE ON SEQUENCE exact.inbox_id_seq TO exact_worker;
+GRANT SELECT, UPDATE, DELETE ON TABLE exact.inbox TO exact_worker;
 SELECT pg_catalog.pg_extension_config_dump('exact.inbox', '');
 SELECT pg_catalog.pg_extension_config_dump('exact.inbox_id_seq', '');
 
@@ -64,5 +63,5 @@ COMMENT ON INDEX exact.inbox_waiting
 	IS 'Notifications that nobody took yet: a queue for each division and topic';
 REVOKE ALL ON TABLE exact.inbox_work FROM PUBLIC;
 GRANT SELECT ON TABLE exact.inbox_work TO exact_reader;
-GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE exact.inbox_work TO exact_worker;
+GRANT SELECT, UPDATE, DELETE ON TABLE exact.inbox_work TO exact_worker;
 SELECT pg_catalog.pg_extension_config_dump('exact.inbox_work', '');

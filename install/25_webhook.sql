@@ -42,6 +42,6 @@ COMMENT ON FUNCTION exact._audit_notification()
 REVOKE ALL ON FUNCTION exact._audit_notification() FROM PUBLIC;
 CREATE CONSTRAINT TRIGGER audit_notification AFTER INSERT ON exact.inbox
 	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-	WHEN (current_user <> 'exact_worker') EXECUTE FUNCTION exact._audit_notification();
+	WHEN (current_user <> 'exact_listener') EXECUTE FUNCTION exact._audit_notification();
 COMMENT ON TRIGGER audit_notification ON exact.inbox
 	IS 'Appends an event to the chain "sql" at commit; the listener has its own chain';

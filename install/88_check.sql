@@ -338,8 +338,14 @@ BEGIN
 			JOIN pg_roles AS x ON x.oid = am.member
 			WHERE am.roleid = r.oid
 		) AS m ON true
-		WHERE r.rolname IN ('exact_worker', 'exact_rule', 'exact_view')
+		WHERE r.rolname IN ('exact_worker', 'exact_listener', 'exact_rule', 'exact_view')
 			AND (r.rolcanlogin OR m.members IS NOT NULL);
+	RETURN QUERY
+		SELECT 'ok', 'members of exact_admin',
+			coalesce(string_agg(x.rolname, ', ' ORDER BY x.rolname), 'nobody'), NULL::text
+		FROM pg_auth_members AS am
+		JOIN pg_roles AS r ON r.oid = am.roleid AND r.rolname = 'exact_admin'
+		JOIN pg_roles AS x ON x.oid = am.member;
 END
 $$;
 COMMENT ON FUNCTION exact.check()

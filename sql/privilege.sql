@@ -120,7 +120,7 @@ WHERE e.extname = 'exact_databricks' AND (c.relname LIKE 'catalogue%' OR x.condi
 SELECT rolname, rolcanlogin, rolsuper
 FROM pg_roles
 WHERE rolname IN ('exact_reader', 'exact_operator', 'exact_admin', 'exact_worker', 'exact_rule',
-	'exact_view')
+	'exact_listener', 'exact_view')
 ORDER BY 1;
 SELECT pg_has_role('exact_admin', 'exact_operator', 'MEMBER')
 	AND pg_has_role('exact_operator', 'exact_reader', 'MEMBER') AS membership;
@@ -147,12 +147,13 @@ JOIN pg_class AS c
 			max(letters) FILTER (WHERE role = 'exact_operator') AS operator,
 			max(letters) FILTER (WHERE role = 'exact_admin') AS admin,
 			max(letters) FILTER (WHERE role = 'exact_worker') AS worker,
+			max(letters) FILTER (WHERE role = 'exact_listener') AS listener,
 			max(letters) FILTER (WHERE role = 'exact_rule') AS rule
 		FROM (
 			SELECT g.role, string_agg(p.letter, '' ORDER BY p.n) AS letters
 			FROM unnest(
 				ARRAY['exact_reader', 'exact_operator', 'exact_admin', 'exact_worker',
-					'exact_rule']) AS g (role),
+					'exact_listener', 'exact_rule']) AS g (role),
 				(VALUES (1, 'r', 'SELECT'), (2, 'a', 'INSERT'), (3, 'w', 'UPDATE'),
 					(4, 'd', 'DELETE'), (5, 'D', 'TRUNCATE'), (6, 'x', 'REFERENCES'),
 					(7, 't', 'TRIGGER'), (8, 'U', 'USAGE')) AS p (n, letter, name)
@@ -181,7 +182,7 @@ SELECT p.oid::regprocedure AS function,
 	CASE WHEN p.prosecdef THEN 'owner' ELSE 'caller' END AS runs_as,
 	coalesce((SELECT string_agg(replace(g.role, 'exact_', ''), ' ' ORDER BY g.n)
 		FROM unnest(ARRAY['exact_reader', 'exact_operator', 'exact_admin', 'exact_worker',
-			'exact_rule']) WITH ORDINALITY AS g (role,
+			'exact_listener', 'exact_rule']) WITH ORDINALITY AS g (role,
 			n)
 		WHERE has_function_privilege(g.role, p.oid, 'EXECUTE')), 'nobody') AS roles
 FROM member AS m
@@ -194,7 +195,7 @@ FROM member AS m
 JOIN pg_namespace AS n ON m.classid = 'pg_namespace'::regclass AND n.oid = m.objid,
 	unnest(
 		ARRAY['exact_reader', 'exact_operator', 'exact_admin', 'exact_worker',
-			'exact_rule']) AS g (role);
+			'exact_listener', 'exact_rule']) AS g (role);
 \pset format aligned
 \pset footer on
 
@@ -219,7 +220,14 @@ SELECT exact.enable_entities(1, 'items');
 SET LOCAL ROLE exact_admin;
 DELETE FROM exact.audit_log;
 UPDATE exact.installation SET id = 'x';
+SET LOCAL ROLE exact_listener;
+SELECT count(*) FROM exact.token;
+SELECT count(*) FROM exact.credential;
+SELECT count(*) FROM exact.stage;
+INSERT INTO exact.stage DEFAULT VALUES;
+SELECT exact._audit('fetcher', 'x', NULL, NULL, '{}');
 SET LOCAL ROLE exact_worker;
+INSERT INTO exact.inbox DEFAULT VALUES;
 UPDATE exact.app SET client_id = 'x';
 DELETE FROM exact.record;
 UPDATE exact.stage SET payload = NULL;

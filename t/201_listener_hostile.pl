@@ -114,7 +114,8 @@ my @drips = (
 	[ 'a slow body', "${post}Content-Length: 60000\r\n\r\n", 'xx' ],
 	[ 'slow chunks', "${post}Transfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n" ],
 	[ 'nothing at all', '', '' ],
-	[ 'a second request that is slow', request_bytes('GET', '/health') =~ s/\r\n\r\n$/\r\n\r\nGET/r, ' ' ]);
+	[ 'a second request that is slow',
+		request_bytes('POST', '/exact/hook', body => '') =~ s/\r\n\r\n$/\r\n\r\nGET/r, ' ' ]);
 my @children;
 foreach my $drip (@drips)
 {

@@ -147,8 +147,14 @@ select_stored(const char *kind, const char *name, const char *field)
 	static const char sql[] =
 		"SELECT host, secret, set_at FROM exact.credential"
 		" WHERE kind = $1 AND name = $2 AND field = $3";
+	static const char listener_sql[] =
+		"SELECT host, secret, set_at FROM exact._listener_secrets()"
+		" WHERE kind = $1 AND name = $2 AND field = $3";
 	ExactArg	args[] = {exact_arg_text(kind), exact_arg_text(name), exact_arg_text(field)};
 
+	/* the listener may see no others */
+	if (strcmp(kind, "listener") == 0)
+		return exact_sql(listener_sql, lengthof(args), args) > 0;
 	return exact_sql(sql, lengthof(args), args) > 0;
 }
 

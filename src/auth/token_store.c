@@ -237,9 +237,7 @@ exact_token_store_use_state(const char *app)
 void
 exact_token_store_user(const char *app, const char *user)
 {
-	static const char consented[] =
-		"UPDATE exact.app_state SET user_name = $2"
-		" WHERE app = $1 AND user_name IS DISTINCT FROM $2";
+	static const char consented[] = "SELECT exact._consented($1, $2)";
 	ExactArg	args[] = {exact_arg_text(app), exact_arg_text(user)};
 
 	exact_sql(consented, lengthof(args), args);

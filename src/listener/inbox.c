@@ -293,8 +293,8 @@ append_event(const NoteGroup *g, uint64 rows)
 	for (int i = 0; i < g->n; i++)
 		memcpy(all + EXACT_DIGEST_LEN * i, g->notes[i].digest, EXACT_DIGEST_LEN);
 	exact_sha256(all, EXACT_DIGEST_LEN * g->n, digest);
-	exact_audit_notifications(exact_self_name(), exact_cell_int8(0, 1, 0),
-							  exact_cell_int8(rows - 1, 1, 0), g->n, digest, EXACT_DIGEST_LEN);
+	exact_audit_notifications(exact_cell_int8(0, 1, 0), exact_cell_int8(rows - 1, 1, 0), g->n,
+							  digest, EXACT_DIGEST_LEN);
 }
 
 /* All with one statement, and with one moment. Those without a reason wait for the fetcher. */

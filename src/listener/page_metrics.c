@@ -229,15 +229,15 @@ put_tokens(StringInfo out)
 {
 	put_rows(out, "exact_token_expiry_timestamp_seconds", "gauge",
 			 "When the access token of an app ends.", "app",
-			 "SELECT DISTINCT ON (app) app, round(extract(epoch FROM expires_at))"
-			 " FROM exact.token"
-			 " ORDER BY app, id DESC");
+			 "SELECT app, round(extract(epoch FROM expires_at))"
+			 " FROM exact._token_end"
+			 " ORDER BY app");
 	put_rows(out, "exact_refresh_token_expiry_timestamp_seconds", "gauge",
 			 "When the authorisation of an app ends if it is not renewed.", "app",
-			 "SELECT DISTINCT ON (app) app, round(extract(epoch FROM issued_at"
+			 "SELECT app, round(extract(epoch FROM issued_at"
 			 " + interval '" CppAsString2(REFRESH_TOKEN_DAYS) " days'))"
-			 " FROM exact.token"
-			 " ORDER BY app, id DESC");
+			 " FROM exact._token_end"
+			 " ORDER BY app");
 }
 
 static void

@@ -93,7 +93,7 @@ static void
 token_unit(void *arg)
 {
 	static const char sql[] =
-	"SELECT FROM exact.credential"
+	"SELECT FROM exact._listener_secrets()"
 	" WHERE kind = 'listener' AND name = 'status' AND field = 'token'";
 	ExactSecret **token = arg;
 

@@ -167,7 +167,7 @@ load_secrets(void)
 	static const char sql[] =
 	"SELECT c.name, c.field, a.client_id, i.id, c.host, c.secret,"
 	" c.host IS DISTINCT FROM exact._app_host(a.base_url, a.region)"
-	" FROM exact.credential AS c"
+	" FROM exact._listener_secrets() AS c"
 	" JOIN exact.app AS a ON a.name = c.name"
 	" CROSS JOIN (SELECT id FROM exact.installation ORDER BY made_at, id LIMIT 1) AS i"
 	" WHERE c.kind = 'app'"

@@ -313,17 +313,10 @@ exact_audit_overtaken(int overtaken_by, int epoch, const char *workspace)
 /* ---- chain of the worker that stored them ---- */
 
 void
-exact_audit_notifications(const char *chain, int64 from, int64 to, int count, const uint8 *digest,
-						  size_t digest_len)
+exact_audit_notifications(int64 from, int64 to, int count, const uint8 *digest, size_t digest_len)
 {
-	static const char sql[] =
-	"SELECT exact._audit($1, 'notification', NULL, NULL, jsonb_build_object("
-	"'from', $2,"
-	" 'to', $3,"
-	" 'count', $4,"
-	" 'digest', encode($5, 'hex')))";
+	static const char sql[] = "SELECT exact._audit_notifications($1, $2, $3, $4)";
 	ExactArg	args[] = {
-		exact_arg_text(chain),
 		exact_arg_int8(from),
 		exact_arg_int8(to),
 		exact_arg_int4(count),

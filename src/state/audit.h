@@ -117,7 +117,7 @@ extern void exact_audit_overtaken(int overtaken_by, int epoch, const char *works
 /*
  * kind notification: `count` rows of exact.inbox; digest: SHA-256 of the digests of their contents
  */
-extern void exact_audit_notifications(const char *chain, int64 from, int64 to, int count,
-									  const uint8 *digest, size_t digest_len);
+extern void exact_audit_notifications(int64 from, int64 to, int count, const uint8 *digest,
+									  size_t digest_len);
 
 #endif

@@ -15,6 +15,13 @@ exact_role_name(ExactRole role)
 	return names[role];
 }
 
+/* The listener reads bytes of anybody: it has no right on tokens and on what was read. */
+const char *
+exact_role_user(ExactRole role)
+{
+	return role == EXACT_ROLE_LISTENER ? "exact_listener" : "exact_worker";
+}
+
 bool
 exact_role_by_name(const char *name, ExactRole *role)
 {

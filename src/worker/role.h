@@ -16,6 +16,8 @@ typedef enum ExactRole
 
 /* "fetcher", "loader", "listener" */
 extern const char *exact_role_name(ExactRole role);
+/* "exact_worker" or "exact_listener": the database role that it becomes */
+extern const char *exact_role_user(ExactRole role);
 /* "fetcher" -> its role; false when there is none of that name. */
 extern bool exact_role_by_name(const char *name, ExactRole *role);
 

@@ -30,6 +30,7 @@
 
 static ExactWorkerSlot *own = NULL;
 static const char *name = "backend";
+static const char *user = NULL;
 static Oid	database = InvalidOid;
 
 /* May it work? If not, refusal says why. */
@@ -66,6 +67,12 @@ const char *
 exact_self_name(void)
 {
 	return name;
+}
+
+const char *
+exact_self_user(void)
+{
+	return user;
 }
 
 void
@@ -165,6 +172,7 @@ exact_self_attach(ExactRole role, Datum main_arg)
 	ExactDatabaseSlot *slot;
 
 	name = exact_role_name(role);
+	user = exact_role_user(role);
 	make_exit_timer();
 	pqsignal(SIGTERM, on_sigterm);
 	if (exact_shared == NULL)

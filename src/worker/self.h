@@ -30,6 +30,8 @@ extern ExactWorkerSlot *exact_self_slot(void);
 extern Oid	exact_self_database(void);
 /* "fetcher"; "backend" in a process that is no worker. */
 extern const char *exact_self_name(void);
+/* "exact_worker" or "exact_listener": the database role that it becomes in its units */
+extern const char *exact_self_user(void);
 
 /* One log line "exact <name>: <text>"; key=value, no secret, no payload. Below ERROR. */
 extern void exact_log(int elevel, const char *fmt,...) pg_attribute_printf(2, 3);

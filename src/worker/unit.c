@@ -1,6 +1,6 @@
 /*
- * unit.c - one unit of a worker's work: a transaction, as role exact_worker, while the extension is
- * held in place.
+ * unit.c - one unit of a worker's work: a transaction, as role exact_worker (the listener:
+ * exact_listener), while the extension is held in place.
  *
  * Called by all that workers do with the database. A unit keeps DROP EXTENSION and update scripts
  * waiting for its milliseconds, and finds out here when the extension has gone or is of another
@@ -123,14 +123,15 @@ make_durable(void)
 static void
 become_worker_role(void)
 {
-	Oid			role = get_role_oid("exact_worker", true);
+	const char *name = exact_self_user();
+	Oid			role = get_role_oid(name, true);
 
 	unfit = !OidIsValid(role);
 	if (unfit)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_INSTALLATION),
-				 errmsg("role exact_worker does not exist"),
-				 errhint("CREATE ROLE exact_worker NOLOGIN; or drop and create the extension.")));
+				 errmsg("role %s does not exist", name),
+				 errhint("CREATE ROLE %s NOLOGIN; or drop and create the extension.", name)));
 	SetUserIdAndSecContext(role, SECURITY_LOCAL_USERID_CHANGE);
 }
 

@@ -11,7 +11,7 @@
 typedef void (*ExactUnit) (void *arg);
 
 /*
- * Runs fn(arg) in one transaction as role exact_worker: SPI connected, snapshot active,
+ * Runs fn(arg) in one transaction as the worker's role: SPI connected, snapshot active,
  * lock_timeout 500 ms, AccessShareLock on the extension. Ends the process when the extension is
  * gone; when it is of another version the units fail and the worker waits (self.h).
  *
