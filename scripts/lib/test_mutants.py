@@ -47,5 +47,5 @@ def test_slips(name, text, wanted, unwanted):
     for mutant in found:
         changed = mutant.of(text)
         assert changed != text
-        assert [one for one, other in zip(text.split("\n"), changed.split("\n"), strict=False)
-                if one != other][0] == text.split("\n")[mutant.line - 1]
+        assert next(number for number, (one, other) in enumerate(
+            zip(text.split("\n"), changed.split("\n"), strict=False), 1) if one != other) == mutant.line
