@@ -167,8 +167,9 @@ test_turned(void)
 		{"Quantity", "Quantity", "DECIMAL(28,10)", NULL,
 		false, false, false, false, false, NULL, false},
 	};
-	static const char *const given[] = {"-12.50", "12.5e1", "\"-3\"", "\"3\"", "null", "\"\""};
-	static const char *const sent[] = {"12.50", "-12.5e1", "3", "-3", NULL, NULL};
+	static const char *const given[] = {"-12.50", "12.5e1", "\"-3\"", "\"3\"", "null", "\"\"",
+		"true"};
+	static const char *const sent[] = {"12.50", "-12.5e1", "3", "-3", NULL, NULL, "true"};
 
 	for (size_t i = 0; i < lengthof(given); i++)
 	{

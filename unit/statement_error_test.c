@@ -269,6 +269,12 @@ test_hints(void)
 	CHECK(strcmp(exact_statement_error_refused(&of_hub, NULL, &denied)->hint,
 				 "GRANT USE CATALOG ON CATALOG `my-lake` TO `<user of the token>`; the hub tries"
 				 " again by itself.") == 0);
+	of_hub.kind = "ddl";
+	denied = make_answer("PERMISSION_DENIED: something else.", NULL, "BAD_REQUEST");
+	CHECK(strstr(exact_statement_error_refused(&of_hub, NULL, &denied)->hint,
+				 "GRANT USE CATALOG ON CATALOG `my-lake`") != NULL);
+	of_hub.kind = "merge";
+	CHECK(strstr(exact_statement_error_refused(&of_hub, NULL, &denied)->hint, "ON TABLE") != NULL);
 	of_hub.table = "my-lake.exact.items";
 	denied = make_answer("PERMISSION_DENIED: User does not have MODIFY on Table"
 						 " 'my-lake.exact.items'.", NULL, "BAD_REQUEST");

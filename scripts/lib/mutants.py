@@ -20,7 +20,8 @@ C_CONDITION = re.compile(r"\bif \((.+)\)$", re.M)
 SQL_CONDITION = re.compile(r"\b(?:ELS)?IF (.+) THEN$", re.M)
 C_STATEMENT = re.compile(r"^\t+(?!return|break|continue|goto|case|pfree|free|explicit_bzero|Assert|static|const)"
                          r"(?:[a-z_]\w*(?:\(|->|\.|\[| [-+|&]?= |\+\+|--)).*;$")
-SQL_STATEMENT = re.compile(r"^ +(?!RETURN|EXIT|CONTINUE|DECLARE|BEGIN|END\b|GRANT|NULL)[A-Za-z_]\w* .*;$")
+SQL_STATEMENT = re.compile(r"^\s+(?!RETURN|EXIT|CONTINUE|DECLARE|BEGIN|END\b|GRANT|NULL)[A-Za-z_]\w* .*;$")
+ASSIGNMENT = re.compile(r"^\s+(\S+) :?= (.*);$")
 OPENS = re.compile(r"(?:[;{}]|\b(?:BEGIN|THEN|ELSE|LOOP))$")
 WITHOUT_WEIGHT = re.compile(r"^\s*(?:COMMENT|GRANT|REVOKE|CREATE (?:INDEX|TRIGGER)|RAISE)\b")
 
@@ -50,6 +51,14 @@ def _bare(name, text):
                             else match.group(), text)
 
 
+def _apart(one, other):
+    """Two assignments of which neither reads or writes what the other writes: their order is no matter."""
+    first, second = ASSIGNMENT.match(one), ASSIGNMENT.match(other)
+    return bool(first and second and "(" not in first.group(2) + second.group(2)
+                and first.group(1) != second.group(1)
+                and first.group(1) not in second.group(2) and second.group(1) not in first.group(2))
+
+
 def _orders(lines, statement):
     """(number, number of lines, what they become): a statement left out, two in the other order."""
     for number in range(1, len(lines)):
@@ -58,7 +67,8 @@ def _orders(lines, statement):
         yield number, 1, ""
         after = lines[number + 1] if number + 1 < len(lines) else ""
         indent = len(lines[number]) - len(lines[number].lstrip())
-        if statement.match(after) and len(after) - len(after.lstrip()) == indent:
+        if (statement.match(after) and len(after) - len(after.lstrip()) == indent
+                and not _apart(lines[number], after)):
             yield number, 2, None
 
 

@@ -11,6 +11,7 @@ import time
 
 from cluster import Cluster, SqlError
 from mutants import mutants
+from processes import wait_until
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ["EXACT_DATABRICKS_PG_BIN"])
@@ -53,8 +54,15 @@ class Regress:
         self.all = sorted(path.stem for path in (TREE / "sql").glob("*.sql"))
         self.program = config("--pgxs").parent.parent / "test" / "regress" / "pg_regress"
 
+    def _answers(self):
+        try:
+            return self.cluster.psql("SELECT 1")
+        except SqlError:
+            return False
+
     def begin(self):
         """False when the extension cannot be created."""
+        wait_until("the server is back after a slip that crashed it", self._answers, 60)
         self.cluster.psql("DROP DATABASE IF EXISTS contrib_regression WITH (FORCE)")
         self.cluster.psql("SELECT format('DROP ROLE %I', rolname) FROM pg_roles WHERE oid >= 16384 \\gexec")
         self.cluster.psql("CREATE DATABASE contrib_regression TEMPLATE template0 ENCODING 'UTF8'")
