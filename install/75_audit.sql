@@ -306,7 +306,11 @@ DECLARE
 	row jsonb := coalesce(after, before);
 	event jsonb := jsonb_build_object('table', tg_table_name, 'op', tg_op);
 BEGIN
-	IF (tg_op = 'INSERT' AND exact._restoring()) OR exact._binding_finding() IS NOT NULL THEN
+	-- A dump has the events of its rows; rows that are loaded into a hub that works have not.
+	IF exact._binding_finding() IS NOT NULL
+			OR (tg_op = 'INSERT' AND exact._restoring()
+				AND NOT (EXISTS (SELECT FROM exact.installation_binding)
+					AND EXISTS (SELECT FROM exact.app))) THEN
 		RETURN NULL;
 	ELSIF tg_op = 'UPDATE' AND tg_table_name <> 'credential' THEN
 		IF before = after THEN

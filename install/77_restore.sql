@@ -11,12 +11,12 @@ BEGIN
 		RETURN NULL;
 	ELSIF tg_table_name NOT IN ('app', 'workspace', 'epoch', 'installation',
 			'installation_binding') THEN
-		-- Rows of a table alone, loaded into a hub that works, leave no event each. A hub that is
-		-- being restored has no app yet, or is known as restored.
+		-- Rows of a table alone, loaded into a hub that works. One that is being restored has no
+		-- app yet, or is known as restored.
 		IF EXISTS (SELECT FROM exact.installation_binding) AND EXISTS (SELECT FROM exact.app)
 				AND exact._binding_finding() IS NULL THEN
 			PERFORM exact._audit('sql', 'installation', NULL, NULL,
-				jsonb_build_object('event', 'a dump was loaded', 'table', tg_table_name));
+				jsonb_build_object('event', 'a dump was loaded', 'rows_of', tg_table_name));
 		END IF;
 		RETURN NULL;
 	END IF;

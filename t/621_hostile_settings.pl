@@ -179,15 +179,18 @@ value("$begin UPDATE exact.app SET client_id = 'restoring' WHERE name = 'erp'");
 is(value("SELECT count(*) FROM exact.audit_log WHERE what -> 'row' ->> 'client_id' = 'restoring'"), 1,
 	'a dump changes no row: who does has an event');
 value("$begin INSERT INTO exact.rule (name) VALUES ('entry_balances')");
-is(value("$events AND what ->> 'table' = 'rule' AND who = session_user"), 1,
+is(value("$events AND what ->> 'rows_of' = 'rule' AND who = session_user"), 1,
 	'rows that a dump brings into a hub that works: one event');
 value("SET ROLE exact_admin; $begin INSERT INTO exact.rule (name) VALUES ('line_gl_account_exists')");
-is(value("$events AND what ->> 'table' = 'rule'"), 2, 'likewise for a superuser who has another role');
+is(value("$events AND what ->> 'rows_of' = 'rule'"), 2, 'likewise for a superuser who has another role');
+is(value("SELECT count(*) FROM exact.audit_log WHERE kind = 'configuration' AND what ->> 'table' = 'rule'"), 2,
+	'and one for each row');
 value("CREATE ROLE carl LOGIN; GRANT exact_admin TO carl");
 $node->safe_psql('postgres', "$begin INSERT INTO exact.rule (name) VALUES ('gl_account_blocked')",
 	extra_params => [ '-U', 'carl' ]);
 is(value("SELECT count(*) FROM exact.audit_log WHERE who = 'carl' AND kind = 'configuration'"), 1,
 	'an administrator who says so restores nothing: a row, an event');
+is(value('SELECT count(*) FROM exact.verify_audit()'), 0, 'no row lacks its event');
 
 value("GRANT exact_reader TO anna; SELECT exact.restrict_reader('anna', ARRAY[1])");
 my $before = value($events);
