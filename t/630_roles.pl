@@ -98,6 +98,17 @@ like(refused('ada', "SELECT exact.authorize('erp', '$back')"), qr/EX005/, 'which
 
 # ---- each function of an admin ----
 
+# One that is added is to leave an event too, and a test of it.
+is(value(<<'SQL'), <<'LIST' =~ s/\n/ /gr =~ s/ $//r, 'every function of an admin is known here');
+SELECT string_agg(p.proname, ' ' ORDER BY p.proname COLLATE "C") FROM pg_proc AS p
+WHERE p.pronamespace = 'exact'::regnamespace AND p.proname !~ '^_' AND p.provolatile = 'v'
+	AND has_function_privilege('exact_admin', p.oid, 'EXECUTE')
+	AND NOT has_function_privilege('exact_operator', p.oid, 'EXECUTE')
+SQL
+adopt approve authorize authorize_url create_views disable_entities discover_divisions enable_entities fence
+import_secrets install_schedule reject restart_workers restrict_reader rotate_key set_secret
+LIST
+
 as('ada', 'SELECT exact.rotate_key()');
 is(last_event(), 'ada|request|rotate_key', 'rotate_key()');
 as('ada', 'SELECT FROM exact.import_secrets()');

@@ -122,6 +122,15 @@ foreach my $who ('rita', 'olga', 'ada')
 	is("@wrong", '', "$who sees everything");
 }
 is(value('SET ROLE exact_worker; SELECT count(*) FROM exact.record'), '3', 'the workers as well');
+foreach my $role ('exact_worker', 'exact_listener')
+{
+	my @views = split /\n/, value("SELECT oid::regclass FROM pg_class WHERE relnamespace = 'exact'::regnamespace "
+		  . "AND relkind = 'v' AND has_table_privilege('$role', oid, 'SELECT')");
+	my ($rc, $out, $err) = $node->psql('postgres', join ';', "SET ROLE $role",
+		map { "SELECT count(*) FROM $_" } @views);
+
+	is($rc . $err, '0', "$role reads its " . scalar(@views) . ' views');
+}
 is(value('SELECT count(*) FROM exact.record'), '3', 'and the owner');
 
 # ---- by other ways ----
