@@ -162,7 +162,7 @@ wait_until('each call of the loader has met one', sub { !grep { !fault_count($da
 	20);
 pass('calls of the workers have met them');
 my $token = $exact->fault('/oauth2/token', 'odd_bytes', kind => 'controls', status => 503);
-$exact->post('revoke', what => 'expire');
+$exact->post('revoke', what => 'access');
 ask('SELECT exact.sync_now()');
 wait_until('the refresh of the token has met one', sub { hits($token) });
 
