@@ -141,7 +141,7 @@ rank(const ExactClient *client)
 	return client->proven ? 1 : 0;
 }
 
-/* The one of a line that does least, and of these the one that was silent longest; the line has one */
+/* The one of a line that does least, of these the one silent longest; the line has one */
 static ExactClient *
 least_of(ExactClientLine *line)
 {
