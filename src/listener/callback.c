@@ -17,6 +17,7 @@
 #include "base/fault.h"
 #include "base/json.h"
 #include "base/sql.h"
+#include "base/words.h"
 #include "http/http_server.h"
 #include "listener/callback.h"
 #include "listener/html.h"
@@ -32,6 +33,7 @@
 #define MAX_A_SECOND 10			/* of one client: each costs a transaction, and anybody may ask */
 #define MAX_OF_ALL 200
 #define STATE_LEN 64
+#define MOST_NAME 200			/* bytes of it */
 
 typedef struct Callback
 {
@@ -280,7 +282,11 @@ take_user(Callback *callback, const char *answer, size_t len)
 	MemoryContext old = MemoryContextSwitchTo(callback->context);
 
 	if (exact_json_find(answer, len, "FullName", &member))
-		callback->user = exact_json_text(&member);
+	{
+		const char *name = exact_json_text(&member);
+
+		callback->user = name ? exact_words_tidy(name, MOST_NAME) : NULL;
+	}
 	MemoryContextSwitchTo(old);
 	if (callback->user != NULL)
 		exact_unit_run("name of the user", user_unit, callback, NULL);
