@@ -14,6 +14,7 @@
 #include "fetch/generation.h"
 #include "fetch/lane.h"
 #include "state/audit.h"
+#include "state/dirty_key.h"
 #include "state/division_state.h"
 #include "state/feed_state.h"
 #include "worker/self.h"
@@ -69,6 +70,11 @@ exact_generation_compare(ExactLane *lane, const ExactFeed *feed, const ExactPage
 		if (blocking != lane->blocking_status)
 			exact_log(LOG, "division=%d blocking_status=" INT64_FORMAT " before=%d",
 					  lane->division, blocking, lane->blocking_status);
+		if (blocking == 0 && lane->blocking_status != 0)
+		{
+			exact_dirty_key_now(lane->division);
+			lane->keys_at = 0;
+		}
 		lane->blocking_status = (int) blocking;
 		if (exact_division_state_dates(lane->division,
 									   exact_odata_string(values[EXACT_DIVISIONS_MOVE_DATE]),

@@ -229,6 +229,8 @@ exact_lane_due_at(const ExactRun *run)
 		interval = exact_sync_interval_ms * INT64CONST(1000);
 	if (interval <= 0)
 		interval = USECS_PER_HOUR;
+	if (run->def->method == EXACT_FEED_GUARD && run->lane->blocking_status != 0)
+		interval = Min(interval, USECS_PER_MINUTE);
 	if (run->def->method == EXACT_FEED_GUARD && run->run_started_at < run->lane->guard_at)
 		interval = Min(interval, Max(run->lane->guard_at - run->complete_at, 0));
 	if (run->again_at != 0)

@@ -145,6 +145,18 @@ exact_dirty_key_again(int division, const char *entity, const char *key)
 }
 
 void
+exact_dirty_key_now(int division)
+{
+	static const char sql[] =
+	"UPDATE exact.dirty_key"
+	" SET not_before = NULL, due = clock_timestamp()"
+	" WHERE division = $1 AND due > clock_timestamp()";
+	ExactArg	arg = exact_arg_int4(division);
+
+	exact_sql(sql, 1, &arg);
+}
+
+void
 exact_dirty_key_once_more(int division, const char *entity, char **keys, int nkeys,
 						  TimestampTz at)
 {

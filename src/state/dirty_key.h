@@ -75,6 +75,9 @@ extern void exact_dirty_key_delay(int division, const char *entity, const char *
  */
 extern void exact_dirty_key_again(int division, const char *entity, const char *key);
 
+/* What made keys of a division wait is over: those that wait are asked for at once. */
+extern void exact_dirty_key_now(int division);
+
 /*
  * An answer did not show them, and one alone proves nothing: asked for once more in a moment, not
  * before a time.

@@ -331,13 +331,12 @@ def test_a_division_that_is_worked_on(hub):
     assert hub.value(f"SELECT state FROM exact.request WHERE id = {request}") in ("waiting", "running")
     blocking(0)
     assert hub.value(f"SELECT exact.wait({request}, '60 s')", seconds=70) == "done"
-    hub.psql("UPDATE exact.dirty_key SET not_before = NULL, due = now(); SELECT exact._wake('fetcher')")
     hub.wait_for("it is deleted", lambda: deleted(hub, "purchaseentries") == 1, 60)
     hub.wait_for("nothing is held", lambda: not held(hub, "purchaseentries"), 30)
 
 
 def test_work_that_is_not_known_yet(hub):
-    """BlockingStatus is read between the two answers that do not show a record."""
+    """BlockingStatus is read between the two answers that do not show a record, and every minute until it ends."""
     division = hub.exact.divisions[0]
     keys = living_keys(hub, "purchaseentries")[:6]
     listed = ", ".join(f"'{key}'" for key in keys)
@@ -349,10 +348,9 @@ def test_work_that_is_not_known_yet(hub):
     assert "BlockingStatus 3" in question["reason"] and deleted(hub, "purchaseentries") == 0
     hub.exact.post("division", code=division, blocking_status=0)
     hub.exact.post("show", division=division, resource=ENTRIES, keys=keys[:4])
-    hub.psql("UPDATE exact.feed_state SET complete_at = complete_at - interval '2 h' WHERE feed = 'divisions'; "
+    hub.psql("UPDATE exact.feed_state SET complete_at = complete_at - interval '1 min' WHERE feed = 'divisions'; "
              "SELECT exact.restart_workers()")
     hub.wait_for("the work has ended", lambda: hub.value("SELECT blocking_status FROM exact.division_state") == "0", 60)
-    hub.psql("UPDATE exact.dirty_key SET not_before = NULL, due = now(); SELECT exact._wake('fetcher')")
     hub.wait_for("the keys were read", lambda: settled(hub) and not held(hub, "purchaseentries"), 60)
     assert deleted(hub, "purchaseentries") == 0
 
