@@ -1,9 +1,9 @@
 """Answers that are no text, on each kind of call."""
 
 import json
-import socket
 
 import pytest
+from raw_call import answer_to
 from test_databricks_support import Server
 
 from simulator.databricks.odd_bytes import KINDS
@@ -27,21 +27,10 @@ def workspace():
     assert server.stop() == 0
 
 
-def raw(workspace, call):
-    """The bytes of the answer to a call, until the connection closes."""
-    host, port = workspace.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
-        connection.sendall(f"{call} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
-        out = b""
-        while part := connection.recv(1 << 20):
-            out += part
-        return out
-
-
 @pytest.mark.parametrize("call", CALLS)
 def test_every_call_meets_them(workspace, call):
     workspace.fault(action="odd_bytes", kind="latin1", status=403)
-    head, _, body = raw(workspace, CALLS[call]).partition(b"\r\n\r\n")
+    head, _, body = answer_to(workspace.url, CALLS[call]).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 403 TEMPOR\xc4R") and b"x-request-id: TEMPOR\xc4R" in head
     for part in (head, body):
         with pytest.raises(UnicodeDecodeError):
@@ -52,7 +41,7 @@ def test_what_each_kind_holds(workspace):
     answers = {}
     for kind in KINDS:
         workspace.fault(action="odd_bytes", kind=kind, form="plain" if kind == "utf16" else "json")
-        answers[kind] = raw(workspace, CALLS["execute"])
+        answers[kind] = answer_to(workspace.url, CALLS["execute"])
     assert b"\xff\xfeT\x00" in answers["utf16"]
     assert all(part in answers["controls"] for part in (b"\x1b[31m", b"\x7f", b"\xc2\x9b", b"\xe2\x80\xae", rb"\u0000"))
     assert min(len(answers["long"]), len(answers["long_header"])) > 10 << 20
@@ -61,7 +50,7 @@ def test_what_each_kind_holds(workspace):
 @pytest.mark.parametrize("kind", ["latin1", "controls"])
 def test_failed_statement_is_sound_json(workspace, kind):
     workspace.fault(action="odd_bytes", kind=kind, form="statement", status=200)
-    answer = json.loads(raw(workspace, CALLS["execute"]).partition(b"\r\n\r\n")[2])
+    answer = json.loads(answer_to(workspace.url, CALLS["execute"]).partition(b"\r\n\r\n")[2])
     assert answer["status"]["state"] == "FAILED" and "\x9b" in answer["status"]["error"]["message"]
 
 

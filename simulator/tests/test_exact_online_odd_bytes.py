@@ -1,9 +1,9 @@
 """Answers that are no text, on each kind of call."""
 import gzip
-import socket
 from urllib.parse import quote
 
 import pytest
+from raw_call import answer_to
 
 from simulator.exact_online.harness import Running
 from simulator.exact_online.odd_bytes import KINDS
@@ -24,15 +24,7 @@ def sim():
 
 
 def raw(sim, call):
-    """The bytes of the answer to a call, until the connection closes."""
-    host, port = sim.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
-        connection.sendall(f"{call.format(d=sim.division)} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n"
-                           "Accept: application/json\r\n\r\n{}".encode())
-        out = b""
-        while part := connection.recv(1 << 20):
-            out += part
-        return out
+    return answer_to(sim.url, call.format(d=sim.division), "Accept: application/json")
 
 
 @pytest.mark.parametrize("call", CALLS)

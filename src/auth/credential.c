@@ -54,7 +54,7 @@ exact_credential_known(const char *kind, const char *field, const char **why)
 		*why = "A secret is of kind app, workspace or listener.";
 	else if (strcmp(kind, "listener") == 0)
 		*why = "The listener has token "
-			"(who shows it may read /status and /metrics from elsewhere).";
+			"(who shows it may read /status and /metrics).";
 	else if (strcmp(kind, "app") == 0)
 		*why = "An app has client_secret, webhook_secret, webhook_secret_next and refresh_token.";
 	else
@@ -63,8 +63,9 @@ exact_credential_known(const char *kind, const char *field, const char **why)
 	return false;
 }
 
-char *
-exact_credential_host(const char *kind, const char *name)
+/* The origin that a secret is for, as now configured. With SPI connected. Raises. */
+static char *
+host_for(const char *kind, const char *name)
 {
 	if (strcmp(kind, "app") == 0)
 		return exact_url_origin(exact_app_base_url(name));
@@ -217,7 +218,7 @@ exact_credential_store(const char *kind, const char *name, const char *field,
 				 errhint("%s", strcmp(kind, "listener") == 0 ?
 						 "Make it by openssl rand -hex 32." :
 						 "Give the value as the service shows it, in one line.")));
-	place.host = exact_credential_host(kind, name);
+	place.host = host_for(kind, name);
 	place.installation = exact_installation_id();
 	if (only_new && is_stored(&place, value))
 		return false;
@@ -246,7 +247,7 @@ exact_credential_store(const char *kind, const char *name, const char *field,
 ExactSecret *
 exact_credential_open(const char *kind, const char *name, const char *field, TimestampTz *set_at)
 {
-	char	   *now_host = exact_credential_host(kind, name);
+	char	   *now_host = host_for(kind, name);
 	ExactSecretPlace place = {kind, name, field, NULL, now_host};
 	char	   *host;
 	bytea	   *envelope;

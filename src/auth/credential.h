@@ -17,12 +17,6 @@
 extern bool exact_credential_known(const char *kind, const char *field, const char **why);
 
 /*
- * The origin that a secret of this app or workspace is for (palloc'd), as now configured. With SPI
- * connected. Raises.
- */
-extern char *exact_credential_host(const char *kind, const char *name);
-
-/*
  * Opens a secret for the host as now configured. With SPI connected. Raises EX004 with the next
  * step when it is not set or was set for another host. *set_at (may be NULL): when it was set.
  */

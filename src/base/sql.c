@@ -68,15 +68,9 @@ make_text(const char *value, size_t len)
 ExactArg
 exact_arg_text(const char *value)
 {
-	return exact_arg_text_n(value, value ? strlen(value) : 0);
-}
-
-ExactArg
-exact_arg_text_n(const char *value, size_t len)
-{
 	if (value == NULL)
 		return exact_arg_null(TEXTOID);
-	return make_arg(TEXTOID, make_text(value, len));
+	return make_arg(TEXTOID, make_text(value, strlen(value)));
 }
 
 ExactArg

@@ -26,7 +26,6 @@ typedef struct ExactArg
 } ExactArg;
 
 extern ExactArg exact_arg_text(const char *value);	/* NULL = SQL null */
-extern ExactArg exact_arg_text_n(const char *value, size_t len);
 extern ExactArg exact_arg_int4(int32 value);
 extern ExactArg exact_arg_int8(int64 value);
 extern ExactArg exact_arg_bool(bool value);

@@ -1,5 +1,6 @@
 /*
- * generation.c - the generation of a division's row versions.
+ * generation.c - the generation of a division's row versions, and whether Exact Online works on it:
+ * what the guard feed reads of system/Divisions.
  *
  * Exact Online resets Timestamp values when DivisionMoveDate or DivisionHRLinkUnlinkDate changes
  * (exact-online.md §5.3). The mark generation then rises, every sync feed starts at its first mark

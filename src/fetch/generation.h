@@ -1,8 +1,8 @@
 /*
- * generation.h - the generation of a division's row versions.
+ * generation.h - the generation of a division's row versions, and whether Exact Online works on it.
  *
  * Has the division been moved to another database, or linked to HR? Then its row versions begin
- * anew.
+ * anew. While a backup, a conversion or a copy goes on (BlockingStatus), no absence is believed.
  */
 #ifndef EXACT_GENERATION_H
 #define EXACT_GENERATION_H
