@@ -42,6 +42,7 @@ CREATE TABLE exact.workspace (
 	volume text,
 	enabled boolean NOT NULL DEFAULT true,
 	write_back text NOT NULL DEFAULT 'off',
+	on_conflict text NOT NULL DEFAULT 'exact wins',
 	merge_interval interval
 );
 COMMENT ON TABLE exact.workspace
@@ -58,7 +59,9 @@ COMMENT ON COLUMN exact.workspace.client_id
 COMMENT ON COLUMN exact.workspace.volume IS 'Volume in that schema for bulk files and attachments';
 COMMENT ON COLUMN exact.workspace.enabled IS 'off: nothing is delivered there, batches wait';
 COMMENT ON COLUMN exact.workspace.write_back
-	IS 'off, approve or auto: what happens with dimensions edited in Delta';
+	IS 'off, approve or auto: what happens with dimensions that are edited in Delta or in the hub';
+COMMENT ON COLUMN exact.workspace.on_conflict
+	IS 'exact wins, delta wins or ask: a field of a dimension that is edited on two sides';
 COMMENT ON COLUMN exact.workspace.merge_interval
 	IS 'At least this long between two deliveries into one table; null: '
 		'exact_databricks.merge_interval';

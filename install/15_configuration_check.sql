@@ -177,6 +177,10 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'EX021',
 			MESSAGE = format('write_back cannot be %s', quote_nullable(new.write_back)),
 			HINT = 'It is off, approve or auto.';
+	ELSIF new.on_conflict IS NULL OR new.on_conflict NOT IN ('exact wins', 'delta wins', 'ask') THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('on_conflict cannot be %s', quote_nullable(new.on_conflict)),
+			HINT = 'It is exact wins, delta wins or ask.';
 	ELSIF new.merge_interval <= interval '0' THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX021',
 			MESSAGE = 'merge_interval must be longer than nothing',

@@ -1,4 +1,4 @@
--- Held deletes: an operator's yes or no.
+-- Held deletes and changes of dimensions: an admin's yes or no.
 
 CREATE FUNCTION exact._decide(change_id bigint, decision text) RETURNS exact.held_delete
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -11,7 +11,8 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'EX018',
 			MESSAGE = format('there is no change %s', coalesce(change_id::text, 'null')),
 			HINT = 'SELECT id, division, entity, records, reason FROM exact.held_delete '
-				'WHERE state = ''held''.';
+				'WHERE state = ''held''; SELECT * FROM exact.dimension_change '
+				'WHERE state IN (''proposed'', ''conflict'').';
 	ELSIF held.state <> 'held' THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX018',
 			MESSAGE = format('change %s was %s by %s', held.id, held.state, held.decided_by),
@@ -43,6 +44,9 @@ DECLARE
 	asked text;
 	wanted text[] := '{}';
 BEGIN
+	IF exact._decide_dimension(change_id, 'approved') THEN
+		RETURN;
+	END IF;
 	SELECT * INTO held FROM exact.held_delete AS h WHERE h.id = change_id FOR UPDATE;
 	FOR asked IN
 		SELECT CASE
@@ -69,7 +73,8 @@ END
 $$;
 COMMENT ON FUNCTION exact.approve(bigint)
 	IS 'Deletes the records of a held delete, after they were asked for once more by their keys '
-		'where that is possible. EX018: there is nothing to decide';
+		'where that is possible; has a change of a dimension written to Exact Online. EX018: '
+		'there is nothing to decide';
 REVOKE ALL ON FUNCTION exact.approve(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.approve(bigint) TO exact_admin;
 
@@ -77,11 +82,14 @@ CREATE FUNCTION exact.reject(change_id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF exact._decide_dimension(change_id, 'rejected') THEN
+		RETURN;
+	END IF;
 	PERFORM exact._decide(change_id, 'rejected');
 END
 $$;
 COMMENT ON FUNCTION exact.reject(bigint)
-	IS 'Keeps the records of a held delete; the same absence is not held again. EX018: '
-		'there is nothing to decide';
+	IS 'Keeps the records of a held delete; the same absence is not held again. Drops a change '
+		'of a dimension: Delta gets what Exact Online has. EX018: there is nothing to decide';
 REVOKE ALL ON FUNCTION exact.reject(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.reject(bigint) TO exact_admin;

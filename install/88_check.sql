@@ -265,12 +265,6 @@ BEGIN
 		WHERE coalesce(s.cause, '') NOT IN ('address', 'listener', 'secret')
 		GROUP BY s.division
 		ORDER BY s.division;
-	RETURN QUERY
-		SELECT 'warn', 'write-back of workspace ' || w.name,
-			format('%s: this version writes nothing back', w.write_back), 'set write_back = ''off'''
-		FROM exact.workspace AS w
-		WHERE w.write_back <> 'off'
-		ORDER BY w.name;
 	RETURN QUERY SELECT * FROM exact._ledger_findings();
 	RETURN QUERY SELECT * FROM exact._sign_findings();
 

@@ -1,0 +1,674 @@
+-- Where edits of dimensions come from, and how two edits of one field are settled.
+--
+-- The tables show what Exact Online has; an edit never changes them. It becomes rows of
+-- exact.dimension_change, whether it was made here by SQL or found in Delta.
+
+-- ---- what Exact Online has ----
+
+-- In the transaction that stages. A row that does not fit its columns leaves the table as it is and
+-- stops nothing: the version is staged and delivered all the same.
+CREATE FUNCTION exact._dimension_learn(division int, entity text, slot int, batch bigint)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tab text := exact._dimension_table($2);
+	columns text;
+	v record;
+	content jsonb;
+BEGIN
+	IF tab IS NULL THEN
+		RETURN;
+	END IF;
+	SELECT string_agg(format('%1$I = excluded.%1$I', a.attname), ', ' ORDER BY a.attnum)
+	INTO columns
+	FROM pg_attribute AS a
+	WHERE a.attrelid = format('exact.%I', tab)::regclass
+		AND a.attnum > 0 AND NOT a.attisdropped AND a.attname NOT IN ('division', 'id');
+	FOR v IN
+		SELECT s.key, s.op, s.seq, s.payload
+		FROM exact.stage AS s
+		WHERE s.slot = $3 AND s.batch = $4
+		ORDER BY s.seq
+	LOOP
+		BEGIN
+			IF v.op = 'D' THEN
+				EXECUTE format('UPDATE exact.%I SET deleted = true, seq = $3 '
+					'WHERE division = $1 AND id = $2::uuid', tab)
+				USING $1, v.key, v.seq;
+				CONTINUE;
+			END IF;
+			content := exact._dimension_content($2, v.payload) || jsonb_build_object(
+				'division', $1, 'id', v.key, 'deleted', false, 'code_taken', false, 'seq', v.seq);
+			-- whoever had the code before has lost it, or is gone: that is read later
+			EXECUTE format('UPDATE exact.%I SET code_taken = true WHERE division = $1 '
+				'AND code = $2 AND id <> $3::uuid AND NOT deleted AND NOT code_taken', tab)
+			USING $1, content ->> 'code', v.key;
+			EXECUTE format('INSERT INTO exact.%1$I SELECT (jsonb_populate_record(NULL::exact.%1$I, '
+				'$1)).* ON CONFLICT ON CONSTRAINT %2$I DO UPDATE SET %3$s', tab, tab || '_pkey',
+				columns)
+			USING content;
+		EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
+			PERFORM exact._audit('fetcher', 'write-back', $1, $2, jsonb_build_object(
+				'event', 'record not shown', 'key', v.key, 'reason', sqlerrm));
+		END;
+		PERFORM exact._dimension_arrived($1, $2, v.key);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION exact._dimension_learn(int, text, int, bigint)
+	IS 'Takes the versions of a batch into the table of their dimension';
+REVOKE ALL ON FUNCTION exact._dimension_learn(int, text, int, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._dimension_learn(int, text, int, bigint) TO exact_worker;
+
+-- A change that Exact Online has by itself needs no call.
+CREATE FUNCTION exact._dimension_arrived(division int, entity text, key text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM exact.dimension_change AS c
+			WHERE c.division = $1 AND c.entity = $2 AND c.key = $3
+				AND c.state IN ('shown', 'proposed', 'conflict', 'approved')) THEN
+		RETURN;
+	END IF;
+	UPDATE exact.dimension_change AS c
+	SET state = 'done', reason = 'Exact Online has it already', ended_at = clock_timestamp(),
+		exact = c.wanted
+	FROM exact._dimension_field AS f
+	WHERE c.division = $1 AND c.entity = $2 AND c.key = $3
+		AND c.state IN ('shown', 'proposed', 'conflict', 'approved')
+		AND c.write IS NULL
+		AND f.entity = c.entity AND lower(f.name) = lower(c.field)
+		AND exact._dimension_same(f.target_type,
+			exact._dimension_row($1, $2, $3) ->> lower(c.field), c.wanted);
+END
+$$;
+COMMENT ON FUNCTION exact._dimension_arrived(int, text, text)
+	IS 'Ends changes whose value a new version of Exact Online has brought';
+REVOKE ALL ON FUNCTION exact._dimension_arrived(int, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._dimension_arrived(int, text, text) TO exact_worker;
+GRANT EXECUTE ON FUNCTION exact._dimension_content(text, text), exact._dimension_table(text),
+	exact._dimension_row(int, text, text), exact._dimension_same(text, text, text),
+	exact._dimension_problem(text, text, text, text), exact._dimension_value(text, text),
+	exact._dimension_body(text, text[], text[]), exact._dimension_resource(text) TO exact_worker;
+
+-- ---- one edit of one field ----
+
+CREATE FUNCTION exact._write_back(division int, OUT workspace text, OUT mode text, OUT rule text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT w.name, coalesce(w.write_back, 'off'), coalesce(w.on_conflict, 'exact wins')
+	FROM (VALUES ($1)) AS d (division)
+	LEFT JOIN exact.division AS x ON x.division = d.division
+	LEFT JOIN exact.workspace AS w ON w.name = x.workspace
+$$;
+COMMENT ON FUNCTION exact._write_back(int)
+	IS 'Workspace of a division, what it does with edits of dimensions, and who wins';
+REVOKE ALL ON FUNCTION exact._write_back(int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_back(int) TO exact_worker;
+
+CREATE FUNCTION exact._end_change(change bigint, state text, reason text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	c record;
+BEGIN
+	UPDATE exact.dimension_change AS d
+	SET state = $2, reason = $3, ended_at = clock_timestamp()
+	WHERE d.id = $1
+	RETURNING d.* INTO c;
+	-- what Delta has otherwise than Exact Online goes back there
+	IF c.key IS NOT NULL AND c.side = 'delta' THEN
+		PERFORM exact._dimension_again(c.division, c.entity, ARRAY[c.key]);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION exact._end_change(bigint, text, text)
+	IS 'Ends a change; an edited row of Delta gets what Exact Online has';
+REVOKE ALL ON FUNCTION exact._end_change(bigint, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._end_change(bigint, text, text) TO exact_worker;
+
+-- base: the value that the editor saw; now: Exact Online's. Returns the state that it has got.
+CREATE FUNCTION exact._propose(edit bigint, division int, entity text, key text, code text,
+	kind text, side text, who text, field text, base text, now text, wanted text, many boolean)
+RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	place record := exact._write_back($2);
+	typ text := (SELECT f.target_type FROM exact._dimension_field AS f
+		WHERE f.entity = $3 AND lower(f.name) = lower($9));
+	problem text := exact._dimension_problem($3, $9, $6, $12);
+	other record;
+	verdict text;
+	why text;
+	decided text;
+	new_id bigint;
+BEGIN
+	IF problem IS NULL AND exact._dimension_same(typ, now, wanted) THEN
+		RETURN NULL;	-- both sides had the same idea
+	END IF;
+	SELECT c.*
+	INTO other
+	FROM exact.dimension_change AS c
+	WHERE c.division = $2 AND c.entity = $3 AND c.key = $4 AND lower(c.field) = lower($9)
+		AND c.state IN ('shown', 'proposed', 'conflict', 'approved')
+	ORDER BY c.side = $7 DESC, c.id DESC
+	LIMIT 1
+	FOR UPDATE;
+	IF other.id IS NOT NULL AND exact._dimension_same(typ, other.wanted, wanted) THEN
+		RETURN other.state;
+	END IF;
+	IF problem IS NOT NULL THEN
+		verdict := 'refused';
+		why := problem;
+	ELSIF NOT exact._dimension_same(typ, base, now)
+			OR (other.id IS NOT NULL AND (other.side <> side OR other.write IS NOT NULL)) THEN
+		decided := place.rule;
+		why := CASE
+			WHEN NOT exact._dimension_same(typ, base, now)
+				THEN format('Exact Online has changed %s to %s meanwhile', field,
+					coalesce(quote_literal(now), 'nothing'))
+			ELSE format('%s is changed by %s, too: change %s', field, other.who, other.id)
+		END;
+		IF place.rule = 'ask' THEN
+			verdict := 'conflict';
+			UPDATE exact.dimension_change AS c
+			SET state = 'conflict', decision = 'ask', reason = format('%s changes it, too', $8)
+			WHERE c.id = other.id AND c.write IS NULL;
+		ELSIF (place.rule = 'delta wins') = (side = 'delta') THEN
+			verdict := 'wins';
+			IF other.id IS NOT NULL AND other.write IS NULL THEN
+				PERFORM exact._end_change(other.id, 'lost',
+					format('%s changes it, too, and wins', $8));
+			END IF;
+		ELSE
+			verdict := 'lost';
+		END IF;
+		-- here nobody but Exact Online stands against an edit
+		IF verdict = 'wins' AND side = 'hub' AND NOT exact._dimension_same(typ, base, now) THEN
+			verdict := 'lost';
+		END IF;
+	ELSIF other.id IS NOT NULL THEN
+		PERFORM exact._end_change(other.id, 'rejected', 'edited again');
+	END IF;
+	IF verdict IS NULL OR verdict = 'wins' THEN
+		verdict := CASE
+			WHEN place.mode = 'off' THEN 'shown'
+			WHEN place.mode = 'auto' AND NOT many AND kind <> 'gone' THEN 'approved'
+			ELSE 'proposed'
+		END;
+		decided := CASE WHEN many THEN 'many' ELSE coalesce(decided,
+			CASE WHEN verdict = 'approved' THEN 'auto' END) END;
+	END IF;
+	INSERT INTO exact.dimension_change AS c (edit, workspace, division, entity, key, code, kind,
+		side, who, field, old, exact, delta, hub, wanted, decision, state, reason, decided_at,
+		ended_at)
+	VALUES ($1, place.workspace, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+		CASE WHEN $7 = 'delta' THEN $12 END, CASE WHEN $7 = 'hub' THEN $12 END, $12, decided,
+		verdict, why, CASE WHEN verdict <> 'proposed' THEN clock_timestamp() END,
+		CASE WHEN verdict IN ('refused', 'lost') THEN clock_timestamp() END)
+	RETURNING c.id INTO new_id;
+	PERFORM exact._wake('fetcher') WHERE verdict = 'approved';
+	RETURN verdict;
+END
+$$;
+COMMENT ON FUNCTION exact._propose(bigint, int, text, text, text, text, text, text, text, text,
+		text, text, boolean)
+	IS 'Records an edit of a field and judges it: against what Exact Online has now, and against '
+		'another edit of the field; null: there is nothing to do';
+REVOKE ALL ON FUNCTION exact._propose(bigint, int, text, text, text, text, text, text, text, text,
+	text, text, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._propose(bigint, int, text, text, text, text, text, text, text,
+	text, text, text, boolean) TO exact_worker;
+
+-- content: field → text. A record needs its mandatory fields; every one that is given is checked.
+CREATE FUNCTION exact._propose_new(edit bigint, division int, entity text, side text, who text,
+	content jsonb, many boolean)
+RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	place record := exact._write_back($2);
+	new_code text := btrim(content ->> 'code');
+	given jsonb := (
+		SELECT coalesce(jsonb_object_agg(f.name, content ->> lower(f.name)), '{}')
+		FROM exact._dimension_field AS f
+		WHERE f.entity = $3 AND nullif(content ->> lower(f.name), '') IS NOT NULL);
+	problem text;
+	taken boolean;
+	verdict text;
+BEGIN
+	SELECT exact._dimension_problem($3, f.name, 'new', given ->> f.name)
+	INTO problem
+	FROM exact._dimension_field AS f
+	WHERE f.entity = $3 AND (f.mandatory OR given ? f.name)
+		AND exact._dimension_problem($3, f.name, 'new', given ->> f.name) IS NOT NULL
+	ORDER BY f.ordinal
+	LIMIT 1;
+	EXECUTE format('SELECT EXISTS (SELECT FROM exact.%I AS t WHERE t.division = $1 '
+		'AND t.code = $2 AND NOT t.deleted AND NOT t.code_taken)', exact._dimension_table($3))
+	INTO taken USING $2, new_code;
+	IF place.workspace IS NULL THEN
+		problem := coalesce(problem, format('division %s is none of this hub, or has no workspace',
+			coalesce($2::text, 'null')));
+	ELSIF taken THEN
+		problem := coalesce(problem, format('code %s exists in division %s', new_code, $2));
+	ELSIF problem IS NULL AND EXISTS (SELECT FROM exact.dimension_change AS c
+			WHERE c.division = $2 AND c.entity = $3 AND c.code = new_code
+				AND c.kind = 'new' AND c.state IN ('shown', 'proposed', 'approved')) THEN
+		problem := format('code %s of division %s is proposed already', new_code, $2);
+	END IF;
+	verdict := CASE
+		WHEN problem IS NOT NULL THEN 'refused'
+		WHEN place.mode = 'off' THEN 'shown'
+		WHEN place.mode = 'auto' AND NOT many THEN 'approved'
+		ELSE 'proposed'
+	END;
+	INSERT INTO exact.dimension_change (edit, workspace, division, entity, code, kind, side, who,
+		delta, hub, wanted, decision, state, reason, decided_at, ended_at)
+	VALUES ($1, place.workspace, $2, $3, new_code, 'new', $4, $5,
+		CASE WHEN $4 = 'delta' THEN given::text END, CASE WHEN $4 = 'hub' THEN given::text END,
+		given::text,
+		CASE WHEN many THEN 'many' WHEN verdict = 'approved' THEN 'auto' END, verdict, problem,
+		CASE WHEN verdict <> 'proposed' THEN clock_timestamp() END,
+		CASE WHEN verdict = 'refused' THEN clock_timestamp() END);
+	PERFORM exact._wake('fetcher') WHERE verdict = 'approved';
+	RETURN verdict;
+END
+$$;
+COMMENT ON FUNCTION exact._propose_new(bigint, int, text, text, text, jsonb, boolean)
+	IS 'Records a new record that somebody wants, and judges it';
+REVOKE ALL ON FUNCTION exact._propose_new(bigint, int, text, text, text, jsonb, boolean)
+	FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._propose_new(bigint, int, text, text, text, jsonb, boolean)
+	TO exact_worker;
+
+-- ---- edits made here ----
+
+CREATE FUNCTION exact._propose_here() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	dimension text := CASE tg_table_name WHEN 'cost_center' THEN 'costcenter'
+		WHEN 'cost_unit' THEN 'costunit' WHEN 'gl_account' THEN 'glaccount' END;
+	before jsonb := CASE WHEN tg_op <> 'INSERT' THEN to_jsonb(old) END;
+	after jsonb := CASE WHEN tg_op <> 'DELETE' THEN to_jsonb(new) END;
+	this_edit bigint := nextval('exact.dimension_edit_id');
+	of_division int := (coalesce(after, before) ->> 'division')::int;
+	place record := exact._write_back(of_division);
+	changed record;
+	problem text;
+	state text;
+	n int := 0;
+BEGIN
+	IF exact._restoring() THEN
+		RETURN coalesce(new, old);
+	END IF;
+	IF tg_op <> 'INSERT' AND (before ->> 'deleted')::boolean THEN
+		problem := 'it is deleted in Exact Online';
+	ELSIF tg_op = 'INSERT' AND after ->> 'id' IS NOT NULL THEN
+		problem := 'Exact Online gives a new record its id: leave it out';
+	ELSIF place.workspace IS NULL THEN
+		problem := format('division %s is none of this hub, or has no workspace',
+			coalesce(of_division::text, 'null'));
+	ELSIF tg_op = 'INSERT' THEN
+		SELECT exact._dimension_problem(dimension, f.key, 'new', f.value)
+		INTO problem
+		FROM jsonb_each_text(after) AS f
+		WHERE f.value IS NOT NULL AND f.key NOT IN ('division', 'deleted', 'code_taken', 'seq')
+			AND exact._dimension_problem(dimension, f.key, 'new', f.value) IS NOT NULL
+		LIMIT 1;
+	ELSIF tg_op = 'UPDATE' THEN
+		SELECT coalesce(exact._dimension_problem(dimension, f.key, 'update', f.value),
+			CASE WHEN f.key IN ('division', 'id', 'deleted', 'code_taken', 'seq')
+				THEN format('%s cannot be changed', f.key) END)
+		INTO problem
+		FROM jsonb_each_text(after) AS f
+		WHERE f.value IS DISTINCT FROM before ->> f.key
+			AND (f.key IN ('division', 'id', 'deleted', 'code_taken', 'seq')
+				OR exact._dimension_problem(dimension, f.key, 'update', f.value) IS NOT NULL)
+		LIMIT 1;
+	END IF;
+	IF problem IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX018', MESSAGE = problem,
+			HINT = 'docs/dimensions.md says which fields of a dimension can be written.';
+	END IF;
+	IF tg_op = 'INSERT' THEN
+		state := exact._propose_new(this_edit, of_division, dimension, 'hub', exact._caller(),
+			after, false);
+		n := 1;
+		IF state = 'refused' THEN
+			RAISE EXCEPTION USING ERRCODE = 'EX018',
+				MESSAGE = (SELECT c.reason FROM exact.dimension_change AS c
+					WHERE c.edit = this_edit),
+				HINT = 'docs/dimensions.md says what a new record needs.';
+		END IF;
+	ELSIF tg_op = 'DELETE' THEN
+		state := exact._propose(this_edit, of_division, dimension, before ->> 'id',
+			before ->> 'code', 'end', 'hub', exact._caller(), v.field, v.base, v.base, v.wanted, false)
+		FROM (SELECT CASE dimension WHEN 'glaccount' THEN 'IsBlocked' ELSE 'EndDate' END AS field,
+			before ->> CASE dimension WHEN 'glaccount' THEN 'isblocked' ELSE 'enddate' END AS base,
+			CASE dimension WHEN 'glaccount' THEN 'true' ELSE current_date::text END AS wanted) AS v;
+		n := CASE WHEN state IS NULL THEN 0 ELSE 1 END;
+	ELSE
+		FOR changed IN
+			SELECT f.name, before ->> lower(f.name) AS base, after ->> lower(f.name) AS wanted
+			FROM exact._dimension_field AS f
+			WHERE f.entity = dimension
+				AND after ->> lower(f.name) IS DISTINCT FROM before ->> lower(f.name)
+			ORDER BY f.ordinal
+		LOOP
+			state := coalesce(exact._propose(this_edit, of_division, dimension, before ->> 'id',
+				before ->> 'code', 'update', 'hub', exact._caller(), changed.name, changed.base,
+				changed.base, changed.wanted, false), state);
+			n := n + 1;
+		END LOOP;
+	END IF;
+	IF n > 0 AND state IS NOT NULL THEN
+		PERFORM exact._audit('sql', 'write-back', of_division, dimension, jsonb_build_object(
+			'event', 'proposed', 'edit', this_edit, 'key', before ->> 'id',
+			'code', coalesce(after, before) ->> 'code', 'fields', (
+				SELECT jsonb_object_agg(coalesce(c.field, 'new'), c.wanted)
+				FROM exact.dimension_change AS c
+				WHERE c.edit = this_edit)));
+		RAISE NOTICE USING
+			MESSAGE = format('edit %s of %s %s is %s', this_edit, dimension,
+				coalesce(coalesce(after, before) ->> 'code', '(no code)'), CASE state
+					WHEN 'shown' THEN format(
+						'shown and not written: write_back of workspace %s is off', place.workspace)
+					WHEN 'approved' THEN 'on its way to Exact Online'
+					WHEN 'proposed' THEN 'proposed: it waits for an approval'
+					WHEN 'conflict' THEN 'in conflict with another one: it waits for a decision'
+					WHEN 'lost' THEN 'lost: another edit of it goes before'
+					ELSE state
+				END),
+			DETAIL = 'The table shows it when Exact Online has it.',
+			HINT = format('SELECT * FROM exact.dimension_change WHERE edit = %s.', this_edit);
+	END IF;
+	RETURN CASE WHEN tg_op = 'UPDATE' THEN old END;
+END
+$$;
+COMMENT ON FUNCTION exact._propose_here()
+	IS 'Trigger: an edit of a dimension by anybody but a worker is proposed to Exact Online';
+REVOKE ALL ON FUNCTION exact._propose_here() FROM PUBLIC;
+
+DO $trigger$
+DECLARE
+	name text;
+BEGIN
+	FOREACH name IN ARRAY ARRAY['cost_center', 'cost_unit', 'gl_account'] LOOP
+		EXECUTE pg_catalog.format(
+			'CREATE TRIGGER propose BEFORE INSERT OR UPDATE OR DELETE ON exact.%I'
+				' FOR EACH ROW WHEN (current_user OPERATOR(pg_catalog.<>) ''exact_worker'')'
+				' EXECUTE FUNCTION exact._propose_here()', name);
+		EXECUTE pg_catalog.format('COMMENT ON TRIGGER propose ON exact.%I IS %L', name,
+			'Makes an edit a proposal to Exact Online');
+	END LOOP;
+END
+$trigger$;
+
+-- ---- edits found in Delta ----
+
+-- The content of a version that Delta has: what the editor saw.
+CREATE FUNCTION exact._dimension_version(division int, entity text, key text, seq bigint)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	v record;
+BEGIN
+	SELECT r.slot, r.batch, r.ord, r.seq INTO v FROM exact.record AS r
+	WHERE r.division = $1 AND r.entity = $2 AND r.key = $3;
+	WHILE v.seq > $4 LOOP
+		SELECT p.slot, p.batch, p.ord, p.seq INTO v
+		FROM exact.stage AS s
+		JOIN exact.stage AS p ON p.slot = s.prev_slot AND p.batch = s.prev_batch
+			AND p.ord = s.prev_ord
+		WHERE s.slot = v.slot AND s.batch = v.batch AND s.ord = v.ord;
+	END LOOP;
+	RETURN exact._dimension_content($2, exact._content(v.slot, v.batch, v.ord));
+END
+$$;
+COMMENT ON FUNCTION exact._dimension_version(int, text, text, bigint)
+	IS 'Content of a version of a dimension, or of the one before it; null: it is not held';
+REVOKE ALL ON FUNCTION exact._dimension_version(int, text, text, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._dimension_version(int, text, text, bigint) TO exact_worker;
+
+-- A row as the loader has read it. Returns the state of its last change; null: nothing is open.
+CREATE FUNCTION exact._take_delta_row(workspace text, entity text, of_division int, key text,
+	seq bigint, hash text, content jsonb, double boolean, many boolean)
+RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	edit bigint := nextval('exact.dimension_edit_id');
+	given jsonb := (SELECT jsonb_object_agg(lower(c.key), c.value) FROM jsonb_each(content) AS c);
+	mark text := CASE
+		WHEN $4 IS NULL OR $5 IS NULL THEN 'new:' || md5($6 || coalesce($4, ''))
+		ELSE $4
+	END;
+	r record;
+	base jsonb;
+	fresh jsonb;
+	changed record;
+	problem text;
+	state text;
+	last text;
+BEGIN
+	IF EXISTS (SELECT FROM exact.dimension_known AS k
+			WHERE k.entity = $2 AND k.division = coalesce($3, 0) AND k.key = mark
+				AND k.hash = $6) THEN
+		RETURN 'known';
+	END IF;
+	INSERT INTO exact.dimension_known AS k (division, entity, key, hash)
+	VALUES (coalesce($3, 0), $2, mark, $6)
+	ON CONFLICT ON CONSTRAINT dimension_known_pkey
+		DO UPDATE SET hash = excluded.hash, seen_at = clock_timestamp();
+	SELECT x.seq, x.deleted INTO r FROM exact.record AS x
+	WHERE x.division = $3 AND x.entity = $2 AND x.key = $4;
+	problem := CASE
+		WHEN NOT EXISTS (SELECT FROM exact.division AS d
+			WHERE d.division = $3 AND d.workspace = $1)
+			THEN format('division %s is not delivered to workspace %s',
+				coalesce($3::text, 'null'), $1)
+		WHEN double THEN 'two rows of Delta have the same key or the same code'
+		WHEN mark <> $4 OR $4 IS NULL THEN NULL
+		WHEN r.seq IS NULL THEN 'the hub does not know its key'
+		WHEN r.deleted THEN 'it is deleted in Exact Online'
+	END;
+	IF problem IS NULL AND mark LIKE 'new:%' THEN
+		RETURN exact._propose_new(edit, $3, $2, 'delta', 'workspace ' || $1, given, many);
+	ELSIF problem IS NOT NULL THEN
+		INSERT INTO exact.dimension_change (edit, workspace, division, entity, key, code, kind,
+			side, who, delta, wanted, state, reason, ended_at)
+		VALUES (edit, $1, $3, $2, $4, given ->> 'code',
+			CASE WHEN mark LIKE 'new:%' THEN 'new' ELSE 'update' END, 'delta', 'workspace ' || $1,
+			content::text, content::text, 'refused', problem, clock_timestamp());
+		IF r.seq IS NOT NULL AND NOT double THEN
+			PERFORM exact._dimension_again($3, $2, ARRAY[$4]);
+		END IF;
+		RETURN 'refused';
+	END IF;
+	fresh := exact._dimension_row($3, $2, $4);
+	base := coalesce(exact._dimension_version($3, $2, $4, $5), fresh);
+	FOR changed IN
+		SELECT f.name, f.target_type, base ->> lower(f.name) AS base,
+			fresh ->> lower(f.name) AS now, given ->> lower(f.name) AS wanted
+		FROM exact._dimension_field AS f
+		WHERE f.entity = $2 AND f.hashed AND given ? lower(f.name)
+			AND NOT exact._dimension_same(f.target_type, base ->> lower(f.name),
+				given ->> lower(f.name))
+		ORDER BY f.ordinal
+	LOOP
+		state := exact._propose(edit, $3, $2, $4, fresh ->> 'code', 'update', 'delta',
+			'workspace ' || $1, changed.name, changed.base, changed.now, changed.wanted, many);
+		last := CASE WHEN state IN ('shown', 'proposed', 'conflict', 'approved')
+			THEN state ELSE last END;
+	END LOOP;
+	-- nothing of it waits, or a newer version was held back by it
+	IF last IS NULL OR r.seq > $5 THEN
+		PERFORM exact._dimension_again($3, $2, ARRAY[$4]);
+	END IF;
+	RETURN last;
+END
+$$;
+COMMENT ON FUNCTION exact._take_delta_row(text, text, int, text, bigint, text, jsonb, boolean,
+		boolean)
+	IS 'Judges one edited row of Delta, once for each content';
+REVOKE ALL ON FUNCTION exact._take_delta_row(text, text, int, text, bigint, text, jsonb, boolean,
+	boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._take_delta_row(text, text, int, text, bigint, text, jsonb,
+	boolean, boolean) TO exact_worker;
+
+CREATE FUNCTION exact._take_delta_edits(workspace text, entity text, rows_in_table bigint,
+	edited bigint, divisions int[], keys text[], seqs bigint[], hashes_now text[], contents text[],
+	doubles boolean[])
+RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	many CONSTANT boolean := edited > 20 AND edited > 0.05 * rows_in_table;
+	row record;
+	state text;
+	taken bigint := 0;
+	waiting bigint := 0;
+BEGIN
+	FOR row IN
+		SELECT u.*
+		FROM unnest($5, $6, $7, $8, $9, coalesce($10, array_fill(false, ARRAY[cardinality($6)])))
+			AS u (division, key, seq, hash, content, double)
+	LOOP
+		state := exact._take_delta_row($1, $2, row.division, row.key, row.seq,
+			coalesce(row.hash, ''), coalesce(row.content, '{}')::jsonb, coalesce(row.double, false),
+			many);
+		taken := taken + CASE WHEN state IS DISTINCT FROM 'known' THEN 1 ELSE 0 END;
+		waiting := waiting + CASE WHEN state IN ('proposed', 'conflict') THEN 1 ELSE 0 END;
+	END LOOP;
+	-- An edit that somebody took back in Delta before it was written: its content is as delivered.
+	IF edited <= cardinality($6) THEN
+		FOR row IN
+			DELETE FROM exact.dimension_known AS k
+			USING exact.division AS d
+			WHERE k.entity = $2 AND d.division = k.division AND d.workspace = $1
+				AND k.key NOT LIKE 'new:%'
+				AND NOT EXISTS (SELECT FROM unnest($5, $6) AS u (division, key)
+					WHERE u.division = k.division AND u.key = k.key)
+			RETURNING k.division, k.key
+		LOOP
+			UPDATE exact.dimension_change AS c
+			SET state = 'rejected', reason = 'taken back in Delta', ended_at = clock_timestamp()
+			WHERE c.division = row.division AND c.entity = $2 AND c.key = row.key
+				AND c.side = 'delta' AND c.kind = 'update' AND c.write IS NULL
+				AND c.state IN ('shown', 'proposed', 'conflict', 'approved');
+		END LOOP;
+	END IF;
+	IF taken > 0 THEN
+		PERFORM exact._audit('loader', 'write-back', NULL, $2, jsonb_build_object(
+			'event', 'read from Delta', 'workspace', $1, 'rows', rows_in_table, 'edited', edited,
+			'taken', taken, 'waiting', waiting, 'many', many));
+	END IF;
+	RETURN taken;
+END
+$$;
+COMMENT ON FUNCTION exact._take_delta_edits(text, text, bigint, bigint, int[], text[], bigint[],
+		text[], text[], boolean[])
+	IS 'Judges the edited rows of a table that the loader has read; returns how many were new. '
+		'More than 20 and 5 % of the table at once wait for an approval';
+REVOKE ALL ON FUNCTION exact._take_delta_edits(text, text, bigint, bigint, int[], text[], bigint[],
+	text[], text[], boolean[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._take_delta_edits(text, text, bigint, bigint, int[], text[],
+	bigint[], text[], text[], boolean[]) TO exact_worker;
+
+-- A row that somebody deleted in Delta is never a delete in Exact Online by itself.
+CREATE FUNCTION exact._take_delta_gone(workspace text, entity text, divisions int[], keys text[])
+RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	gone record;
+	there jsonb;
+	n bigint := 0;
+	field text := CASE $2 WHEN 'glaccount' THEN 'IsBlocked' ELSE 'EndDate' END;
+	wanted text := CASE $2 WHEN 'glaccount' THEN 'true' ELSE current_date::text END;
+BEGIN
+	FOR gone IN
+		SELECT u.division, u.key
+		FROM unnest($3, $4) AS u (division, key)
+		JOIN exact.record AS r ON r.division = u.division AND r.entity = $2 AND r.key = u.key
+		WHERE NOT EXISTS (SELECT FROM exact.dimension_change AS c
+			WHERE c.division = u.division AND c.entity = $2 AND c.key = u.key AND c.kind = 'gone'
+				AND c.state IN ('shown', 'proposed', 'conflict', 'approved'))
+	LOOP
+		there := exact._dimension_row(gone.division, $2, gone.key);
+		IF (there ->> 'deleted')::boolean OR there IS NULL
+				OR coalesce(exact._propose(nextval('exact.dimension_edit_id'), gone.division, $2,
+					gone.key, there ->> 'code', 'gone', 'delta', 'workspace ' || $1, field,
+					there ->> lower(field), there ->> lower(field), wanted, false), 'done')
+					NOT IN ('shown', 'proposed', 'conflict') THEN
+			PERFORM exact._dimension_again(gone.division, $2, ARRAY[gone.key]);
+		END IF;
+		n := n + 1;
+	END LOOP;
+	RETURN n;
+END
+$$;
+COMMENT ON FUNCTION exact._take_delta_gone(text, text, int[], text[])
+	IS 'Proposes to end the records whose rows were deleted in Delta; returns how many are new';
+REVOKE ALL ON FUNCTION exact._take_delta_gone(text, text, int[], text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._take_delta_gone(text, text, int[], text[]) TO exact_worker;
+
+-- Held back by an edit that is not read yet: the loader reads the table again.
+CREATE FUNCTION exact._dimension_held(entity text, divisions int[], keys text[]) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	DELETE FROM exact.dimension_known AS k
+	USING unnest($2, $3) AS u (division, key)
+	WHERE k.entity = $1 AND k.division = u.division AND k.key = u.key
+$$;
+COMMENT ON FUNCTION exact._dimension_held(text, int[], text[])
+	IS 'Rows that a delivery left alone because of an edit: what was known of them is old';
+REVOKE ALL ON FUNCTION exact._dimension_held(text, int[], text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._dimension_held(text, int[], text[]) TO exact_worker;
+
+CREATE FUNCTION exact._dimension_delivered(entity text, divisions int[], keys text[],
+	knowns text[])
+RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	DELETE FROM exact.dimension_known AS k
+	USING unnest($2, $3, $4) AS u (division, key, hash)
+	WHERE k.entity = $1 AND k.division = u.division AND k.key = u.key AND k.hash = u.hash
+$$;
+COMMENT ON FUNCTION exact._dimension_delivered(text, int[], text[], text[])
+	IS 'Forgets edits of Delta that a delivery has written over';
+REVOKE ALL ON FUNCTION exact._dimension_delivered(text, int[], text[], text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._dimension_delivered(text, int[], text[], text[]) TO exact_worker;
+
+-- New rows of Delta that Exact Online has made: they get the key before the record is delivered.
+CREATE FUNCTION exact._dimension_adoptions(workspace text, entity text, OUT change bigint,
+	OUT division int, OUT key text, OUT code text)
+RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT c.id, c.division, c.key, c.code
+	FROM exact.dimension_change AS c
+	WHERE c.workspace = $1 AND c.entity = $2 AND c.kind = 'new' AND c.side = 'delta'
+		AND c.key IS NOT NULL AND c.state IN ('approved', 'done') AND c.exact IS NULL
+	ORDER BY c.id
+	LIMIT 1000
+$$;
+COMMENT ON FUNCTION exact._dimension_adoptions(text, text)
+	IS 'New rows of Delta whose records have a key now';
+REVOKE ALL ON FUNCTION exact._dimension_adoptions(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._dimension_adoptions(text, text) TO exact_worker;
+
+CREATE FUNCTION exact._dimension_adopted(changes bigint[]) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	UPDATE exact.dimension_change AS c SET exact = c.key WHERE c.id = ANY ($1)
+$$;
+COMMENT ON FUNCTION exact._dimension_adopted(bigint[])
+	IS 'Their rows in Delta have the key: exact holds it';
+REVOKE ALL ON FUNCTION exact._dimension_adopted(bigint[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._dimension_adopted(bigint[]) TO exact_worker;

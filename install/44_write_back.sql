@@ -1,0 +1,727 @@
+-- The way of an approved change to Exact Online. The fetcher asks what is next, does it, and says
+-- how it ended; what follows from that is decided here.
+--
+--   new → reading → ready → sent → written → checking → ended
+--                             └ no answer: PUT is checked, POST is looked for by its code
+--
+-- A record is read before (its value must be as it was when the change was judged) and after (a
+-- field that Exact Online keeps to itself is dropped without a word). Nothing is sent twice unless
+-- two readings, half a minute apart, have not shown it.
+
+-- ---- decisions ----
+
+CREATE FUNCTION exact._decide_dimension(change_id bigint, decision text) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	c record;
+	place record;
+BEGIN
+	SELECT * INTO c FROM exact.dimension_change AS d WHERE d.id = change_id FOR UPDATE;
+	IF c.id IS NULL THEN
+		RETURN false;
+	END IF;
+	place := exact._write_back(c.division);
+	IF c.write IS NOT NULL OR c.state NOT IN ('shown', 'proposed', 'conflict', 'approved') THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX018',
+			MESSAGE = format('change %s is %s', c.id, CASE WHEN c.state = 'approved'
+				THEN 'on its way' ELSE c.state END || coalesce(': ' || c.reason, '')),
+			HINT = 'SELECT * FROM exact.dimension_change WHERE state IN (''proposed'', '
+				'''conflict'') lists what waits.';
+	ELSIF decision = 'approved' AND place.mode = 'off' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX018',
+			MESSAGE = format(
+				'write_back of workspace %s is off: nothing is written to Exact Online',
+				coalesce(place.workspace, '(none)')),
+			HINT = format('UPDATE exact.workspace SET write_back = ''approve'' WHERE name = %L.',
+				place.workspace);
+	END IF;
+	IF decision = 'approved' THEN
+		UPDATE exact.dimension_change AS d
+		SET state = 'rejected', reason = format('change %s is approved instead', c.id),
+			ended_at = clock_timestamp()
+		WHERE d.division = c.division AND d.entity = c.entity AND d.key = c.key
+			AND d.field = c.field AND d.id <> c.id AND d.write IS NULL
+			AND d.state IN ('shown', 'proposed', 'conflict', 'approved');
+		UPDATE exact.dimension_change AS d
+		SET state = 'approved', decision = 'approved', decided_by = session_user,
+			decided_at = clock_timestamp(),
+			-- who decides has seen what Exact Online has now
+			exact = CASE WHEN d.field IS NULL THEN d.exact ELSE
+				exact._dimension_row(d.division, d.entity, d.key) ->> lower(d.field) END
+		WHERE d.id = c.id;
+	ELSE
+		UPDATE exact.dimension_change AS d
+		SET decision = 'rejected', decided_by = session_user, decided_at = clock_timestamp()
+		WHERE d.id = c.id;
+		PERFORM exact._end_change(c.id, 'rejected', format('rejected by %s', session_user));
+	END IF;
+	PERFORM exact._request_done(CASE decision WHEN 'approved' THEN 'approve' ELSE 'reject' END,
+		c.division, c.entity, format('%s of %s %s %s', coalesce(c.field, 'new record'), c.entity,
+			coalesce(c.code, c.key), decision),
+		jsonb_build_object('change', c.id));
+	PERFORM exact._wake('fetcher');
+	RETURN true;
+END
+$$;
+COMMENT ON FUNCTION exact._decide_dimension(bigint, text)
+	IS 'Approves or rejects a change of a dimension; false: there is none with this id';
+REVOKE ALL ON FUNCTION exact._decide_dimension(bigint, text) FROM PUBLIC;
+
+-- What was found under one rule is not written under a bolder one without a yes.
+CREATE FUNCTION exact._write_back_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF exact._restoring() THEN
+		RETURN NULL;
+	END IF;
+	UPDATE exact.dimension_change AS c
+	SET state = CASE WHEN new.write_back = 'off' THEN 'shown' ELSE 'proposed' END
+	WHERE c.workspace = new.name AND c.write IS NULL
+		AND (c.state IN ('shown', 'proposed')
+			OR (c.state = 'approved' AND (new.write_back = 'off' OR c.decided_by IS NULL)));
+	PERFORM exact._wake('fetcher');
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION exact._write_back_changed()
+	IS 'Trigger: another write_back takes back what no call carries yet';
+REVOKE ALL ON FUNCTION exact._write_back_changed() FROM PUBLIC;
+CREATE TRIGGER write_back_changed AFTER UPDATE OF write_back ON exact.workspace
+	FOR EACH ROW WHEN (new.write_back OPERATOR(pg_catalog.<>) old.write_back)
+	EXECUTE FUNCTION exact._write_back_changed();
+COMMENT ON TRIGGER write_back_changed ON exact.workspace
+	IS 'Takes back what no call carries yet';
+
+-- ---- what a write carries ----
+
+CREATE FUNCTION exact._write_path(division int, entity text, key text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('/api/v1/%s/%s', $1, exact._dimension_resource($2))
+		|| coalesce('(guid''' || $3 || ''')', '')
+$$;
+COMMENT ON FUNCTION exact._write_path(int, text, text)
+	IS 'Path of a write; key null: of a new record';
+REVOKE ALL ON FUNCTION exact._write_path(int, text, text) FROM PUBLIC;
+
+CREATE FUNCTION exact._write_body(changes bigint[]) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT exact._dimension_body(min(c.entity), array_agg(coalesce(c.field, n.key)),
+		array_agg(CASE WHEN c.field IS NULL THEN n.value ELSE c.wanted END))
+	FROM exact.dimension_change AS c
+	LEFT JOIN LATERAL jsonb_each_text(CASE WHEN c.field IS NULL THEN c.wanted::jsonb END) AS n
+		ON true
+	WHERE c.id = ANY ($1)
+$$;
+COMMENT ON FUNCTION exact._write_body(bigint[]) IS 'JSON of the call that carries these changes';
+REVOKE ALL ON FUNCTION exact._write_body(bigint[]) FROM PUBLIC;
+
+CREATE FUNCTION exact.dry_run(workspace text, OUT call text, OUT path text, OUT body text,
+	OUT why text)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	g record;
+BEGIN
+	IF NOT EXISTS (SELECT FROM exact.workspace AS w WHERE w.name = $1) THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX018',
+			MESSAGE = format('there is no workspace %s', quote_nullable($1)),
+			HINT = 'SELECT name FROM exact.workspace.';
+	END IF;
+	FOR g IN
+		SELECT c.division, c.entity, c.key, max(c.code) AS code,
+			array_agg(c.id ORDER BY c.id) AS ids,
+			string_agg(DISTINCT format('%s by %s', c.state, c.who), ', ') AS said,
+			w.state AS write_state
+		FROM exact.dimension_change AS c
+		LEFT JOIN exact.dimension_write AS w ON w.id = c.write
+		WHERE c.workspace = $1 AND c.state IN ('shown', 'proposed', 'conflict', 'approved')
+			AND (w.id IS NULL OR w.state IN ('new', 'reading', 'ready'))
+			AND (exact._visible_divisions() IS NULL
+				OR c.division = ANY (exact._visible_divisions()))
+		GROUP BY c.division, c.entity, c.key, w.id, w.state,
+			CASE WHEN c.key IS NULL THEN c.id END
+		ORDER BY min(c.id)
+	LOOP
+		call := CASE WHEN g.key IS NULL THEN 'POST' ELSE 'PUT' END;
+		path := exact._write_path(g.division, g.entity, g.key);
+		body := exact._write_body(g.ids);
+		why := format('change %s of %s %s: %s%s', array_to_string(g.ids, ', '), g.entity,
+			coalesce(g.code, '(no code)'), g.said, CASE (SELECT w.write_back
+					FROM exact.workspace AS w WHERE w.name = $1)
+				WHEN 'off' THEN '; not sent: write_back is off'
+			END);
+		RETURN NEXT;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION exact.dry_run(text)
+	IS 'The calls that would write dimensions of a workspace to Exact Online if all that waits '
+		'were approved: method, path, body, and which changes they carry';
+REVOKE ALL ON FUNCTION exact.dry_run(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact.dry_run(text) TO exact_operator;
+
+-- ---- the fetcher's steps ----
+
+-- Approved changes of a record become one write; one at a time for each record.
+CREATE FUNCTION exact._write_gather(of_division int) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	g record;
+	made bigint;
+BEGIN
+	FOR g IN
+		SELECT c.entity, c.key, max(c.code) AS code, array_agg(c.id) AS ids
+		FROM exact.dimension_change AS c
+		JOIN exact.division AS d ON d.division = c.division AND d.enabled
+		JOIN exact.workspace AS w ON w.name = d.workspace
+		WHERE c.division = $1 AND c.state = 'approved' AND c.write IS NULL
+			AND (w.write_back = 'auto' OR (w.write_back = 'approve' AND c.decided_by IS NOT NULL))
+			AND NOT EXISTS (SELECT FROM exact.dimension_write AS o
+				WHERE o.division = c.division AND o.entity = c.entity AND o.state <> 'ended'
+					AND (o.key = c.key OR (c.key IS NULL AND o.code = c.code)))
+		GROUP BY c.entity, c.key, CASE WHEN c.key IS NULL THEN c.code END
+		ORDER BY min(c.id)
+	LOOP
+		INSERT INTO exact.dimension_write AS n (division, entity, key, code, method, state)
+		VALUES ($1, g.entity, g.key, g.code, CASE WHEN g.key IS NULL THEN 'POST' ELSE 'PUT' END,
+			CASE WHEN g.key IS NULL THEN 'ready' ELSE 'new' END)
+		RETURNING n.id INTO made;
+		UPDATE exact.dimension_change AS c SET write = made WHERE c.id = ANY (g.ids);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION exact._write_gather(int) IS 'Makes writes of what is approved in a division';
+REVOKE ALL ON FUNCTION exact._write_gather(int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_gather(int) TO exact_worker;
+
+CREATE FUNCTION exact._write_due(of_division int) RETURNS timestamptz
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT exact._write_gather($1);
+	SELECT min(CASE
+		-- what is read is looked at every second, and after each answer
+		WHEN o.state IN ('reading', 'checking')
+			THEN greatest(o.next_at, clock_timestamp() + interval '1 s')
+		ELSE o.next_at
+	END)
+	FROM exact.dimension_write AS o
+	JOIN exact.division AS d ON d.division = o.division AND d.enabled
+	WHERE o.division = $1 AND o.state <> 'ended' AND o.state NOT IN ('sent', 'looking');
+$$;
+COMMENT ON FUNCTION exact._write_due(int)
+	IS 'When the next step of a division''s writes may be taken; null: never';
+REVOKE ALL ON FUNCTION exact._write_due(int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_due(int) TO exact_worker;
+
+-- A reading by key is done when the key is not dirty any more; one of a feed when its request is.
+CREATE FUNCTION exact._write_read(of_division int, entity text, ids bigint[], state text)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	request bigint;
+	keys text[] := ARRAY(SELECT o.key FROM exact.dimension_write AS o WHERE o.id = ANY ($3));
+BEGIN
+	IF entity = 'glaccount' THEN
+		INSERT INTO exact.request (kind, division, entity)
+		VALUES ('sync', $1, $2)
+		RETURNING id INTO request;
+	ELSE
+		PERFORM exact._want_keys($1, $2, keys, NULL, 'write-back');
+	END IF;
+	UPDATE exact.dimension_write AS o
+	SET state = $4, asked_at = clock_timestamp(), asked = request, next_at = clock_timestamp()
+	WHERE o.id = ANY ($3);
+	PERFORM exact._wake('fetcher');
+END
+$$;
+COMMENT ON FUNCTION exact._write_read(int, text, bigint[], text)
+	IS 'Has the records of writes read';
+REVOKE ALL ON FUNCTION exact._write_read(int, text, bigint[], text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_read(int, text, bigint[], text) TO exact_worker;
+
+CREATE FUNCTION exact._write_end(w exact.dimension_write, outcome text, reason text)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	c record;
+BEGIN
+	UPDATE exact.dimension_write AS o
+	SET state = 'ended', outcome = $2, ended_at = clock_timestamp()
+	WHERE o.id = w.id;
+	FOR c IN SELECT * FROM exact.dimension_change AS d WHERE d.write = w.id AND d.state = 'approved'
+	LOOP
+		IF $2 = 'called back' THEN
+			UPDATE exact.dimension_change AS d SET write = NULL WHERE d.id = c.id;
+		ELSIF $2 = 'done' THEN
+			UPDATE exact.dimension_change AS d
+			SET state = 'done', reason = $3, ended_at = clock_timestamp(), call = w.call,
+				key = coalesce(d.key, w.key)
+			WHERE d.id = c.id;
+		ELSE
+			UPDATE exact.dimension_change AS d SET call = w.call WHERE d.id = c.id;
+			PERFORM exact._end_change(c.id, CASE $2
+				WHEN 'conflict' THEN 'lost' WHEN 'dropped' THEN 'dropped' ELSE 'refused' END, $3);
+		END IF;
+	END LOOP;
+	PERFORM exact._audit('fetcher', 'write-back', w.division, w.entity, jsonb_build_object(
+		'event', $2, 'write', w.id, 'method', w.method, 'key', w.key, 'code', w.code,
+		'attempts', w.attempts, 'call', w.call, 'reason', $3));
+END
+$$;
+COMMENT ON FUNCTION exact._write_end(exact.dimension_write, text, text)
+	IS 'Ends a write and the changes that it carried';
+REVOKE ALL ON FUNCTION exact._write_end(exact.dimension_write, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_end(exact.dimension_write, text, text) TO exact_worker;
+
+-- Before it is sent: what became of the record since the changes were judged.
+CREATE FUNCTION exact._write_compare(w exact.dimension_write) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	there jsonb := exact._dimension_row(w.division, w.entity, w.key);
+	place record := exact._write_back(w.division);
+	c record;
+	now_there text;
+BEGIN
+	IF there IS NULL OR (there ->> 'deleted')::boolean THEN
+		PERFORM exact._write_end(w, 'refused', 'the record is gone in Exact Online');
+		RETURN;
+	END IF;
+	FOR c IN
+		SELECT d.*, f.target_type FROM exact.dimension_change AS d
+		JOIN exact._dimension_field AS f ON f.entity = d.entity AND lower(f.name) = lower(d.field)
+		WHERE d.write = w.id AND d.state = 'approved'
+	LOOP
+		now_there := there ->> lower(c.field);
+		IF exact._dimension_same(c.target_type, now_there, c.wanted) THEN
+			UPDATE exact.dimension_change AS d
+			SET state = 'done', reason = 'Exact Online has it already', exact = now_there,
+				ended_at = clock_timestamp()
+			WHERE d.id = c.id;
+			PERFORM exact._dimension_again(c.division, c.entity, ARRAY[c.key])
+			WHERE c.side = 'delta';
+		ELSIF exact._dimension_same(c.target_type, now_there, c.exact) THEN
+			CONTINUE;
+		ELSIF place.rule = 'delta wins' AND c.side = 'delta' THEN
+			UPDATE exact.dimension_change AS d
+			SET exact = now_there, decision = place.rule
+			WHERE d.id = c.id;
+		ELSIF place.rule = 'ask' THEN
+			UPDATE exact.dimension_change AS d
+			SET state = 'conflict', write = NULL, exact = now_there, decision = 'ask',
+				decided_by = NULL,
+				reason = format('Exact Online has changed %s to %s meanwhile', c.field,
+					coalesce(quote_literal(now_there), 'nothing'))
+			WHERE d.id = c.id;
+		ELSE
+			UPDATE exact.dimension_change AS d
+			SET exact = now_there, decision = place.rule, write = NULL WHERE d.id = c.id;
+			PERFORM exact._end_change(c.id, 'lost',
+				format('Exact Online has changed %s to %s meanwhile', c.field,
+					coalesce(quote_literal(now_there), 'nothing')));
+		END IF;
+	END LOOP;
+	IF EXISTS (SELECT FROM exact.dimension_change AS d
+			WHERE d.write = w.id AND d.state = 'approved') THEN
+		UPDATE exact.dimension_write AS o SET state = 'ready', next_at = clock_timestamp()
+		WHERE o.id = w.id;
+	ELSE
+		PERFORM exact._write_end(w, 'conflict', NULL);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION exact._write_compare(exact.dimension_write)
+	IS 'Compares a record that was read with what its changes were judged by';
+REVOKE ALL ON FUNCTION exact._write_compare(exact.dimension_write) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_compare(exact.dimension_write) TO exact_worker;
+
+-- After it was sent. A field may show late, so two more looks follow before it counts as dropped.
+CREATE FUNCTION exact._write_check(w exact.dimension_write) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	waits CONSTANT interval[] := ARRAY['2 s', '30 s'];
+	there jsonb := exact._dimension_row(w.division, w.entity, w.key);
+	missing text[];
+	moved boolean;
+	none boolean;
+BEGIN
+	SELECT array_agg(v.name ORDER BY v.name) FILTER (WHERE NOT v.has),
+		bool_or(NOT v.has AND NOT v.was), NOT bool_or(v.has)
+	INTO missing, moved, none
+	FROM (
+		SELECT f.name,
+			exact._dimension_same(f.target_type, there ->> lower(f.name),
+				CASE WHEN d.field IS NULL THEN d.wanted::jsonb ->> f.name ELSE d.wanted END) AS has,
+			exact._dimension_same(f.target_type, there ->> lower(f.name), d.exact) AS was
+		FROM exact.dimension_change AS d
+		JOIN exact._dimension_field AS f ON f.entity = d.entity
+			AND CASE WHEN d.field IS NULL THEN d.wanted::jsonb ? f.name
+				ELSE lower(f.name) = lower(d.field) END
+		WHERE d.write = w.id AND d.state = 'approved'
+	) AS v;
+	IF missing IS NULL THEN
+		PERFORM exact._write_end(w, 'done', NULL);
+	ELSIF there IS NOT NULL AND w.method = 'PUT' AND moved AND w.answered THEN
+		PERFORM exact._write_end(w, 'done', 'written, and changed in Exact Online since');
+	ELSIF w.looks < cardinality(waits) THEN
+		UPDATE exact.dimension_write AS o
+		SET state = 'written', looks = o.looks + 1,
+			next_at = clock_timestamp() + waits[o.looks + 1]
+		WHERE o.id = w.id;
+	ELSIF w.answered OR there IS NULL THEN
+		PERFORM exact._write_partly(w, missing);
+	ELSIF w.attempts < 3 AND none THEN
+		-- two readings have not shown it: it never got there
+		UPDATE exact.dimension_write AS o
+		SET state = 'new', looks = 0, next_at = clock_timestamp()
+		WHERE o.id = w.id;
+	ELSE
+		PERFORM exact._write_end(w, 'unknown',
+			'Exact Online did not answer, and shows no change: sent three times');
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION exact._write_check(exact.dimension_write)
+	IS 'Compares a record that was read after its write with what was wanted';
+REVOKE ALL ON FUNCTION exact._write_check(exact.dimension_write) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_check(exact.dimension_write) TO exact_worker;
+
+CREATE FUNCTION exact._write_partly(w exact.dimension_write, missing text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	c record;
+BEGIN
+	FOR c IN SELECT * FROM exact.dimension_change AS d
+		WHERE d.write = w.id AND d.state = 'approved' AND d.field IS NOT NULL
+	LOOP
+		IF c.field = ANY (missing) THEN
+			UPDATE exact.dimension_change AS d SET call = w.call WHERE d.id = c.id;
+			PERFORM exact._end_change(c.id, 'dropped',
+				format('Exact Online accepted the call and left %s as it was: it is not writable '
+					'there now', c.field));
+		ELSE
+			UPDATE exact.dimension_change AS d
+			SET state = 'done', call = w.call, ended_at = clock_timestamp()
+			WHERE d.id = c.id;
+		END IF;
+	END LOOP;
+	PERFORM exact._write_end(w,
+		CASE WHEN w.method = 'POST' AND w.key IS NOT NULL THEN 'done' ELSE 'dropped' END,
+		format('Exact Online accepted the call and left %s as it was',
+			array_to_string(missing, ', ')));
+END
+$$;
+COMMENT ON FUNCTION exact._write_partly(exact.dimension_write, text[])
+	IS 'Ends a write of which Exact Online has dropped some fields without a word';
+REVOKE ALL ON FUNCTION exact._write_partly(exact.dimension_write, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_partly(exact.dimension_write, text[]) TO exact_worker;
+
+CREATE FUNCTION exact._write_settle(of_division int) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	w exact.dimension_write;
+BEGIN
+	FOR w IN
+		SELECT o.* FROM exact.dimension_write AS o
+		WHERE o.division = $1 AND o.state IN ('reading', 'checking')
+			AND CASE
+				WHEN o.asked IS NOT NULL THEN EXISTS (SELECT FROM exact.request AS r
+					WHERE r.id = o.asked AND r.state NOT IN ('queued', 'running'))
+				ELSE NOT EXISTS (SELECT FROM exact.dirty_key AS k
+					WHERE k.division = o.division AND k.entity = o.entity AND k.key = o.key)
+			END
+		ORDER BY o.id
+	LOOP
+		IF w.asked IS NOT NULL AND (SELECT r.state FROM exact.request AS r
+				WHERE r.id = w.asked) <> 'done' THEN
+			UPDATE exact.dimension_write AS o
+			SET state = CASE w.state WHEN 'reading' THEN 'new' ELSE 'written' END,
+				next_at = clock_timestamp() + interval '1 minute'
+			WHERE o.id = w.id;
+		ELSIF w.state = 'reading' THEN
+			PERFORM exact._write_compare(w);
+		ELSE
+			PERFORM exact._write_check(w);
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION exact._write_settle(int) IS 'Takes what readings have brought for writes';
+REVOKE ALL ON FUNCTION exact._write_settle(int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_settle(int) TO exact_worker;
+
+CREATE FUNCTION exact._write_take(of_division int, OUT edit bigint, OUT step text,
+	OUT entity text, OUT method text, OUT resource text, OUT path text, OUT body text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	w exact.dimension_write;
+	batch record;
+	place record := exact._write_back(of_division);
+BEGIN
+	PERFORM exact._write_gather($1);
+	PERFORM exact._write_settle($1);
+	-- switched off, or asked for another approval, before it was sent
+	FOR w IN
+		SELECT o.* FROM exact.dimension_write AS o
+		WHERE o.division = $1 AND o.state IN ('new', 'reading', 'ready') AND o.attempts = 0
+			AND (place.mode = 'off' OR (place.mode = 'approve'
+				AND EXISTS (SELECT FROM exact.dimension_change AS c
+					WHERE c.write = o.id AND c.state = 'approved' AND c.decided_by IS NULL)))
+	LOOP
+		PERFORM exact._write_end(w, 'called back', format('write_back is %s', place.mode));
+		UPDATE exact.dimension_change AS c
+		SET state = CASE place.mode WHEN 'off' THEN 'shown' ELSE 'proposed' END
+		WHERE c.division = w.division AND c.entity = w.entity AND c.key IS NOT DISTINCT FROM w.key
+			AND c.write IS NULL AND c.state = 'approved'
+			AND (place.mode = 'off' OR c.decided_by IS NULL);
+	END LOOP;
+	FOR batch IN
+		SELECT b.entity, b.state, array_agg(b.id) AS ids
+		FROM (
+			SELECT o.entity, o.state, o.id,
+				row_number() OVER (PARTITION BY o.entity, o.state ORDER BY o.id) AS place
+			FROM exact.dimension_write AS o
+			WHERE o.division = $1 AND o.next_at <= clock_timestamp() AND o.key IS NOT NULL
+				AND (o.state = 'new' OR (o.state = 'written' AND NOT EXISTS (
+					-- one reading after the batch, not one after each write
+					SELECT FROM exact.dimension_write AS p
+					WHERE p.division = $1 AND p.entity = o.entity
+						AND p.state IN ('ready', 'sent') AND o.looks = 0
+						AND p.next_at <= clock_timestamp()
+						AND o.sent_at > clock_timestamp() - interval '1 minute')))
+		) AS b
+		WHERE b.place <= 60
+		GROUP BY b.entity, b.state
+	LOOP
+		PERFORM exact._write_read($1, batch.entity, batch.ids,
+			CASE batch.state WHEN 'new' THEN 'reading' ELSE 'checking' END);
+	END LOOP;
+	SELECT o.* INTO w
+	FROM exact.dimension_write AS o
+	WHERE o.division = $1 AND o.state IN ('ready', 'look') AND o.next_at <= clock_timestamp()
+		-- what switches off stops what is not sent; what was sent is followed to its end
+		AND (o.state = 'look' OR place.mode <> 'off')
+	ORDER BY o.state = 'look' DESC, o.id
+	LIMIT 1
+	FOR UPDATE;
+	IF w.id IS NULL THEN
+		RETURN;
+	END IF;
+	edit := w.id;
+	entity := w.entity;
+	resource := exact._dimension_resource(w.entity);
+	IF w.state = 'look' THEN
+		step := 'look';
+		method := 'GET';
+		path := format('%s?$filter=Code eq ''%s''&$select=ID,Code',
+			exact._write_path($1, w.entity, NULL), replace(w.code, '''', ''''''));
+		UPDATE exact.dimension_write AS o SET state = 'looking' WHERE o.id = w.id;
+		RETURN;
+	END IF;
+	step := lower(w.method);
+	method := w.method;
+	path := exact._write_path($1, w.entity, w.key);
+	body := exact._write_body(ARRAY(SELECT c.id FROM exact.dimension_change AS c
+		WHERE c.write = w.id AND c.state = 'approved'));
+	UPDATE exact.dimension_write AS o
+	SET state = 'sent', sent_at = clock_timestamp(), attempts = o.attempts + 1,
+		body = _write_take.body, answered = false, looks = 0
+	WHERE o.id = w.id;
+END
+$$;
+COMMENT ON FUNCTION exact._write_take(int)
+	IS 'The next call of a division''s writes, marked as begun: put, post, or look (a GET by '
+		'code); edit null: none is due';
+REVOKE ALL ON FUNCTION exact._write_take(int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_take(int) TO exact_worker;
+
+CREATE FUNCTION exact._write_key_in(answer text, code text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	d jsonb := replace(answer, E'\\u0000', '')::jsonb -> 'd';
+	found_key text;
+BEGIN
+	IF d ? 'results' THEN
+		d := d -> 'results';
+	END IF;
+	SELECT lower(r ->> 'ID') INTO found_key
+	FROM jsonb_array_elements(
+		CASE jsonb_typeof(d) WHEN 'array' THEN d ELSE jsonb_build_array(d) END) AS r
+	WHERE $2 IS NULL OR btrim(r ->> 'Code') = $2
+	LIMIT 1;
+	RETURN substring(found_key FROM '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$');
+EXCEPTION WHEN data_exception THEN
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION exact._write_key_in(text, text)
+	IS 'Key of the record with this code in an answer, or of the only one; null: none';
+REVOKE ALL ON FUNCTION exact._write_key_in(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_key_in(text, text) TO exact_worker;
+
+CREATE FUNCTION exact._write_outcome(edit bigint, outcome text, status int, said text, answer text,
+	call bigint)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	w exact.dimension_write;
+	made text;
+BEGIN
+	SELECT * INTO w FROM exact.dimension_write AS o WHERE o.id = $1 FOR UPDATE;
+	IF w.id IS NULL OR w.state NOT IN ('sent', 'looking') THEN
+		RETURN;
+	END IF;
+	UPDATE exact.dimension_write AS o
+	SET status = $3, said = $4, call = coalesce($6, o.call)
+	WHERE o.id = w.id
+	RETURNING o.* INTO w;
+	IF $2 = 'unsent' THEN
+		UPDATE exact.dimension_write AS o
+		SET state = CASE w.state WHEN 'looking' THEN 'look' ELSE 'ready' END,
+			attempts = o.attempts - CASE w.state WHEN 'sent' THEN 1 ELSE 0 END,
+			next_at = clock_timestamp() + interval '10 s'
+		WHERE o.id = w.id;
+	ELSIF w.state = 'looking' THEN
+		made := CASE WHEN $2 = 'ok' THEN exact._write_key_in($5, w.code) END;
+		IF made IS NOT NULL THEN
+			PERFORM exact._write_made(w, made);
+		ELSIF $2 <> 'ok' THEN
+			UPDATE exact.dimension_write AS o
+			SET state = 'look', next_at = clock_timestamp() + interval '1 minute'
+			WHERE o.id = w.id;
+		ELSIF w.looks < 1 THEN
+			UPDATE exact.dimension_write AS o
+			SET state = 'look', looks = o.looks + 1, next_at = clock_timestamp() + interval '30 s'
+			WHERE o.id = w.id;
+		ELSIF w.attempts < 3 AND NOT w.answered THEN
+			UPDATE exact.dimension_write AS o
+			SET state = 'ready', next_at = clock_timestamp()
+			WHERE o.id = w.id;
+		ELSE
+			PERFORM exact._write_end(w, 'unknown',
+				coalesce(w.said, 'Exact Online does not show the record that it was sent'));
+		END IF;
+	ELSIF $2 = 'refused' THEN
+		-- a record that is there after all may be the one that an earlier attempt made
+		IF w.method = 'POST' AND w.attempts > 1 THEN
+			UPDATE exact.dimension_write AS o
+			SET state = 'look', looks = 1, answered = true, next_at = clock_timestamp()
+			WHERE o.id = w.id;
+		ELSE
+			PERFORM exact._write_end(w, 'refused', coalesce('Exact Online refuses it: ' || $4,
+				format('Exact Online refuses it: HTTP %s', $3)));
+			PERFORM exact._want_keys(w.division, w.entity, ARRAY[w.key], NULL, 'write-back')
+			WHERE w.key IS NOT NULL AND w.entity <> 'glaccount';
+		END IF;
+	ELSIF w.method = 'POST' THEN
+		made := CASE WHEN $2 = 'ok' THEN exact._write_key_in($5, NULL) END;
+		IF made IS NOT NULL THEN
+			PERFORM exact._write_made(w, made);
+		ELSE
+			UPDATE exact.dimension_write AS o
+			SET state = 'look', looks = 0, answered = $2 = 'ok',
+				next_at = clock_timestamp() + interval '2 s'
+			WHERE o.id = w.id;
+		END IF;
+	ELSE
+		UPDATE exact.dimension_write AS o
+		SET state = 'written', answered = $2 = 'ok', looks = 0, next_at = clock_timestamp()
+		WHERE o.id = w.id;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION exact._write_outcome(bigint, text, int, text, text, bigint)
+	IS 'How a call ended: ok, refused (said has why), unknown (it may have been done) or unsent';
+REVOKE ALL ON FUNCTION exact._write_outcome(bigint, text, int, text, text, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_outcome(bigint, text, int, text, text, bigint)
+	TO exact_worker;
+
+CREATE FUNCTION exact._write_made(w exact.dimension_write, made text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE exact.dimension_write AS o
+	SET key = $2, state = 'written', answered = true, looks = 0, next_at = clock_timestamp()
+	WHERE o.id = w.id;
+	UPDATE exact.dimension_change AS c SET key = $2 WHERE c.write = w.id;
+END
+$$;
+COMMENT ON FUNCTION exact._write_made(exact.dimension_write, text)
+	IS 'A new record has got its key';
+REVOKE ALL ON FUNCTION exact._write_made(exact.dimension_write, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_made(exact.dimension_write, text) TO exact_worker;
+
+-- The fetcher that sent them is gone: whether they were done is found out.
+CREATE FUNCTION exact._write_restarted() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE exact.dimension_write AS o
+	SET state = CASE
+			WHEN o.state = 'looking' OR o.method = 'POST' THEN 'look'
+			ELSE 'written'
+		END,
+		looks = 0, answered = false, next_at = clock_timestamp() + interval '2 s'
+	WHERE o.state IN ('sent', 'looking');
+END
+$$;
+COMMENT ON FUNCTION exact._write_restarted()
+	IS 'At the start of a fetcher: calls that nobody heard the answer of are looked for';
+REVOKE ALL ON FUNCTION exact._write_restarted() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_restarted() TO exact_worker;
+
+GRANT EXECUTE ON FUNCTION exact._write_path(int, text, text), exact._write_body(bigint[])
+	TO exact_worker;
+
+GRANT EXECUTE ON FUNCTION exact._wake(text) TO exact_worker;
+
+-- ---- reading Delta now ----
+
+CREATE FUNCTION exact.read_dimensions(workspace text = NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	found_id bigint;
+BEGIN
+	IF NOT EXISTS (SELECT FROM exact.workspace AS w
+			WHERE read_dimensions.workspace IS NULL OR w.name = read_dimensions.workspace) THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX018',
+			MESSAGE = format('there is no workspace %s',
+				coalesce(quote_literal(read_dimensions.workspace), 'yet')),
+			HINT = 'SELECT name FROM exact.workspace.';
+	END IF;
+	SELECT r.id INTO found_id
+	FROM exact.request AS r
+	WHERE r.kind = 'read_dimensions' AND r.state IN ('queued', 'running') AND NOT r.cancel_wanted
+		AND r.workspace IS NOT DISTINCT FROM read_dimensions.workspace
+	ORDER BY r.id
+	LIMIT 1;
+	IF found_id IS NULL THEN
+		INSERT INTO exact.request (kind, workspace)
+		VALUES ('read_dimensions', read_dimensions.workspace)
+		RETURNING id INTO found_id;
+	END IF;
+	PERFORM exact._wake('loader');
+	RETURN found_id;
+END
+$$;
+COMMENT ON FUNCTION exact.read_dimensions(text)
+	IS 'Looks for edits of dimensions in the Delta tables of a workspace now (null: all) and '
+		'returns the request''s id, for exact.wait(). The same request is returned while one is '
+		'queued or running';
+REVOKE ALL ON FUNCTION exact.read_dimensions(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact.read_dimensions(text) TO exact_operator;
