@@ -167,8 +167,8 @@ class Edits:
         """An edit in Delta right before the next MERGE into a table, after the hub has read it."""
         place = self.pick()
         edit = Edit("delta", *place, self.value(place[3]))
-        self.hub.databricks.post("before_merge", table=self.hub.table(edit.entity), sql=self.delta_statement(edit))
-        self.waiting = edit
+        self.hub.databricks.post("faults", action="between", statement=f"MERGE INTO .*{edit.entity}`? AS t",
+                                 sql=self.delta_statement(edit), times=1)
         self.made.append(edit)
         self.given[edit.entity, edit.division, edit.key, edit.field].add(plain(edit.field, edit.value))
         # something makes a MERGE of that table
