@@ -62,7 +62,8 @@ CREATE TABLE exact.statement_log (
 	entity text,
 	table_name text,
 	kind text NOT NULL CHECK (
-		kind IN ('ddl', 'history', 'current', 'check', 'fence', 'state', 'view')),
+		kind IN (
+			'ddl', 'history', 'current', 'check', 'read', 'fence', 'state', 'view')),
 	first_batch bigint,
 	first_ord int,
 	last_batch bigint,
@@ -85,7 +86,8 @@ COMMENT ON COLUMN exact.statement_log.entity IS 'Entity';
 COMMENT ON COLUMN exact.statement_log.table_name IS 'Delta table';
 COMMENT ON COLUMN exact.statement_log.kind
 	IS 'ddl, history (insert of versions), current (merge of the state), check (post-condition), '
-		'fence (claim of the epoch), state (exact_open, exact_state) or view';
+		'read (edits of a dimension), fence (claim of the epoch), state (exact_open, '
+		'exact_state; keys and hashes of a dimension) or view';
 COMMENT ON COLUMN exact.statement_log.first_batch IS 'First version of the delivery: batch';
 COMMENT ON COLUMN exact.statement_log.first_ord
 	IS 'First version of the delivery: place in the batch';

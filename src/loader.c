@@ -2,9 +2,9 @@
  * loader.c - the loader of a database: staged batches into Delta tables.
  *
  * Its turn looks for new batches, changed configuration and resumed tables, lets each table go on
- * (deliver/queue.c), tells readers in Databricks what is open, makes the views that were asked for,
- * and lets the statements under way take their next step (databricks/statement.c). Idle, it looks
- * once a minute.
+ * (deliver/queue.c), has dimensions read that users edit there (dimension/), tells readers in
+ * Databricks what is open, makes the views that were asked for, and lets the statements under way
+ * take their next step (databricks/statement.c). Idle, it looks once a minute.
  */
 #include "postgres.h"
 
@@ -17,12 +17,15 @@
 #include "base/fault.h"
 #include "databricks/statement.h"
 #include "deliver/audit_head.h"
+#include "deliver/delta_table.h"
 #include "deliver/delta_views.h"
 #include "deliver/fence.h"
 #include "deliver/open_state.h"
 #include "deliver/ping_databricks.h"
 #include "deliver/queue.h"
 #include "deliver/workspace.h"
+#include "dimension/read_back.h"
+#include "dimension/read_request.h"
 #include "state/audit.h"
 #include "worker/ask.h"
 #include "worker/role.h"
@@ -93,6 +96,7 @@ turn(void)
 		look_due = !exact_queue_look();
 	if (look_due)
 		wait = LOOK_AGAIN_MS;
+	wait = exact_clock_sooner(wait, exact_read_request_turn(looked));
 	wait = exact_clock_sooner(wait, exact_queue_advance());
 	wait = exact_clock_sooner(wait, tell_open_state());
 	wait = exact_clock_sooner(wait, write_audit_heads());
@@ -150,9 +154,16 @@ answer_ask(ExactAsk *ask)
 	exact_ping_end();
 }
 
+static void
+start(void)
+{
+	exact_queue_init();
+	exact_delta_table_read_by(exact_read_back_start);
+}
+
 static const ExactWorkerOps ops = {
 	.role = EXACT_ROLE_LOADER,
-	.start = exact_queue_init,
+	.start = start,
 	.turn = turn,
 	.reload = reload,
 	.ask = answer_ask,

@@ -6,6 +6,8 @@ Three-valued logic: None is NULL.
 """
 
 import gzip
+import hashlib
+import json
 import os
 import re
 from datetime import UTC, date, datetime
@@ -376,6 +378,8 @@ class Scope:
     def _call(self, name, args, distinct):
         if name in ("from_json",):
             return self._from_json(args)
+        if name == "to_json":
+            return self._to_json(args)
         if name in _AGGREGATES or distinct:
             raise unknown(f"{name}() here")
         compiled = [self.compile(a) for a in args]
@@ -401,6 +405,29 @@ class Scope:
                 values = [run(row) for run in runs]
                 return None if None in values else "".join(map(to_text, values))
             return concat, "STRING"
+        if name == "concat_ws" and runs:
+            def joined(row):
+                values = [run(row) for run in runs]
+                return None if values[0] is None else to_text(values[0]).join(
+                    to_text(v) for v in values[1:] if v is not None
+                )
+            return joined, "STRING"
+        if name == "sha2" and len(runs) == 2:
+            return (lambda row: _sha2(runs[0](row), runs[1](row))), "STRING"
+        if name in ("substr", "substring") and len(runs) == 3:
+            def part(row):
+                text, first, size = (run(row) for run in runs)
+                if None in (text, first, size):
+                    return None
+                text = to_text(text)
+                start = first - 1 if first > 0 else len(text) + first if first < 0 else 0
+                return text[max(start, 0):max(start + size, 0)]
+            return part, "STRING"
+        if name in ("startswith", "endswith") and len(runs) == 2:
+            def begins(row):
+                text, part = runs[0](row), runs[1](row)
+                return None if None in (text, part) else getattr(to_text(text), name)(to_text(part))
+            return begins, "BOOLEAN"
         if name in ("current_timestamp", "now"):
             return (lambda row, now=self.context.now: now), "TIMESTAMP"
         if name in ("current_date", "curdate"):
@@ -424,6 +451,34 @@ class Scope:
         options = [a[1] for a in args[2][2]] if len(args) > 2 and args[2][:2] == ("call", "map") else []
         failfast = "FAILFAST" in [str(o).upper() for o in options]
         return (lambda row: parse_json(run(row), is_array, failfast)), [fields] if is_array else fields
+
+
+    def _to_json(self, args):
+        """to_json(named_struct('a', text, …), map('ignoreNullFields', 'false')): members that are texts only."""
+        if not args or args[0][:2] != ("call", "named_struct") or len(args[0][2]) % 2:
+            raise unknown("to_json of this")
+        options = [a[1] for a in args[1][2]] if len(args) > 1 and args[1][:2] == ("call", "map") else []
+        kept = dict(zip(options[::2], options[1::2])).get("ignoreNullFields", "true").lower() == "false"
+        members = args[0][2]
+        names = [self.compile(name)[0](None) for name in members[::2]]
+        values = [self.compile(value) for value in members[1::2]]
+        if any(kind not in ("STRING", "VOID") for _, kind in values):
+            raise unknown("to_json of members that are no texts")
+
+        def run(row):
+            found = zip(names, [value(row) for value, _ in values])
+            return json.dumps({n: v for n, v in found if kept or v is not None}, ensure_ascii=False,
+                              separators=(",", ":"))
+        return run, "STRING"
+
+
+_DIGESTS = {0: "sha256", 224: "sha224", 256: "sha256", 384: "sha384", 512: "sha512"}
+
+
+def _sha2(text, bits):
+    if text is None or bits not in _DIGESTS:
+        return None
+    return hashlib.new(_DIGESTS[bits], to_text(text).encode()).hexdigest()
 
 
 def _raise(text):
@@ -596,6 +651,8 @@ def run_select(select, context, late=False):
         found = producer(found)
         if select.distinct:
             found = [list(row) for row in dict.fromkeys(map(tuple, found))]
+        if select.offset is not None:
+            found = found[int(scope.compile(select.offset)[0](None)):]
         if select.limit is not None:
             found = found[:int(scope.compile(select.limit)[0](None))]
         return found

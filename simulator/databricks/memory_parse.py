@@ -27,6 +27,7 @@ _ENDS = (
     "group",
     "order",
     "limit",
+    "offset",
     "on",
     "when",
     "then",
@@ -63,6 +64,7 @@ class Select:
     group: list = field(default_factory=list)
     order: list = field(default_factory=list)
     limit: tuple | None = None
+    offset: tuple | None = None
     distinct: bool = False
 
 
@@ -188,6 +190,8 @@ class Parser:
             select.order = self._order()
         if self.word("limit"):
             select.limit = self.expression()
+        if self.word("offset"):
+            select.offset = self.expression()
         return select
 
     def _item(self):

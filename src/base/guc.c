@@ -66,6 +66,7 @@ int			exact_listen_connections_per_address = 128;
 
 int			exact_debounce_ms = 2000;
 int			exact_sync_interval_ms = 0;
+int			exact_dimension_interval_ms = 3600000;
 int			exact_merge_interval_ms = 5000;
 int			exact_merge_rows = 5000;
 int			exact_retention_s = 400 * DAY_S;
@@ -208,6 +209,10 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 	define_int("exact_databricks.debounce",
 			   "Wait after a notification before fetching.",
 			   NULL, &exact_debounce_ms, 0, 600 * 1000, GUC_UNIT_MS);
+	define_int("exact_databricks.dimension_interval",
+			   "Time between two looks for edits in the Delta tables of dimensions.",
+			   "A stopped warehouse is not started for it.",
+			   &exact_dimension_interval_ms, 1000, DAY_S * 1000, GUC_UNIT_MS);
 	DefineCustomBoolVariable("exact_databricks.enabled",
 							 "Lets the workers fetch and deliver.",
 							 "When off, workers run but do nothing.",

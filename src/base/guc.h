@@ -21,6 +21,7 @@ extern int	exact_listen_connections;
 extern int	exact_listen_connections_per_address;
 extern int	exact_debounce_ms;
 extern int	exact_sync_interval_ms; /* 0 = the entity's default */
+extern int	exact_dimension_interval_ms;
 extern int	exact_merge_interval_ms;
 extern int	exact_merge_rows;
 extern int	exact_retention_s;

@@ -10,6 +10,7 @@
 #include "base/fault.h"
 #include "base/json.h"
 #include "base/words.h"
+#include "databricks/delta_sql.h"
 #include "databricks/statement.h"
 #include "deliver/bad_row.h"
 #include "delta/merge_sql.h"
@@ -40,6 +41,32 @@ exact_bad_row_meant(const char *sqlstate)
 {
 	return strncmp(sqlstate, "23", 2) == 0 ||
 		(strncmp(sqlstate, "22", 2) == 0 && strcmp(sqlstate, "22023") != 0);
+}
+
+const char *
+exact_bad_row_condition(const ExactTarget *target, const char *constraint,
+						const ExactStatementResult *properties)
+{
+	char	   *key = psprintf("delta.constraints.%s", constraint);
+	StringInfoData not_null;
+
+	for (int r = 0; r < properties->nrows && properties->ncolumns >= 2; r++)
+	{
+		const char *name = properties->cells[r * properties->ncolumns];
+
+		if (name != NULL && pg_strcasecmp(name, key) == 0)
+			return properties->cells[r * properties->ncolumns + 1];
+	}
+	for (int i = 0; i < target->ncolumns; i++)
+	{
+		if (pg_strcasecmp(target->columns[i].name, constraint) != 0)
+			continue;
+		initStringInfo(&not_null);
+		exact_delta_sql_identifier(&not_null, target->columns[i].name);
+		appendStringInfoString(&not_null, " IS NOT NULL");
+		return not_null.data;
+	}
+	return NULL;
 }
 
 /* ---- what there is to say of a value ---- */

@@ -28,6 +28,8 @@ typedef struct ExactSentRow
 	int			ord;
 	int64		content_batch;	/* of a D: whose values it has; 0: it has none */
 	int			content_ord;
+	const char *known;			/* edit in Delta that it may replace; NULL: none */
+	bool		held;			/* another edit kept it out */
 	bool		was_aside;		/* it is in exact.dead_letter and goes all the same */
 	int			start;			/* of its object in the text of the delivery */
 	int			len;
@@ -35,6 +37,13 @@ typedef struct ExactSentRow
 
 /* Does the SQLSTATE of a refused statement speak of a value, or of a constraint of the table? */
 extern bool exact_bad_row_meant(const char *sqlstate);
+
+/*
+ * The condition of a constraint of the table, by the answer to SHOW TBLPROPERTIES, or that of its
+ * column that must not be null. NULL: it has none such.
+ */
+extern const char *exact_bad_row_condition(const ExactTarget *target, const char *constraint,
+										   const ExactStatementResult *properties);
 
 /* What a delivery has, when it is searched */
 typedef struct ExactBadRowSearch

@@ -3,7 +3,8 @@
  *
  * History goes first, so that a crash between the two leaves no state in Delta whose version is not
  * in the history. A statement that ran once, in one attempt, and counts as many rows as it was
- * given has proved itself; otherwise a query counts what the table holds. When one is refused for
+ * given has proved itself; otherwise, and always in a dimension, where users make copies of rows, a
+ * query counts what the table holds. When one is refused for
  * a value, a SELECT finds the rows that have such values; they are put aside, and the next delivery
  * is read without them. Called by delta_table.c.
  */
@@ -23,6 +24,7 @@
 #include "deliver/bad_row.h"
 #include "deliver/delivery.h"
 #include "deliver/delivery_row.h"
+#include "deliver/known_edit.h"
 #include "deliver/other_copy.h"
 #include "deliver/stage_row.h"
 #include "delta/merge_sql.h"
@@ -88,6 +90,7 @@ keep_row(ExactDelivery *d, const ExactStageRow *row, int start)
 		.ord = row->ord,
 		.content_batch = row->prev_batch,
 		.content_ord = row->prev_ord,
+		.known = version->known != NULL ? pstrdup(version->known) : NULL,
 		.was_aside = row->aside,
 		.start = start,
 		.len = d->text.len - start
@@ -185,6 +188,8 @@ read_batch(ExactDelivery *d, const ExactBatch *batch)
 		bool		turned;
 
 		SPI_freetuptable(SPI_tuptable);
+		if (d->plan->sql.stamp != NULL)
+			exact_known_edit_read(d->plan->sql.entity, rows, n);
 		row_zero = exact_ledger_row_zero(rows[0].version.division);
 		turned = exact_ledger_invoices_turned(rows[0].version.division);
 		for (int i = 0; i < n && !full; i++)
@@ -284,6 +289,8 @@ exact_delivery_read_aside(ExactTargetPlan *plan, int most)
 
 	if (n == 0)
 		return NULL;
+	if (plan->sql.stamp != NULL)
+		exact_known_edit_read(plan->sql.entity, rows, n);
 	d = make_delivery(plan, 0, most);
 	for (int i = 0; i < n; i++)
 	{
@@ -395,6 +402,8 @@ record_unit(void *arg)
 
 	record_batches(d);
 	record_letters(d);
+	if (plan->sql.stamp != NULL)
+		exact_known_edit_record(plan->sql.entity, d->sent, d->rows);
 	exact_target_state_delivered(&names, NULL, GetCurrentTimestamp());
 	if (d->rows > 0)
 		audit(d);
@@ -458,6 +467,8 @@ end_delivered(ExactDelivery *d)
 	ExactDeliveryEnd end;
 
 	memset(&end, 0, sizeof(end));
+	for (int i = 0; i < d->rows; i++)
+		end.held |= d->sent[i].held;
 	end.unrecorded = !exact_delivery_record(d);
 	end_delivery(d, &end);
 }
@@ -615,39 +626,12 @@ take_search(const ExactStatementResult *result, void *arg)
 		end_searched(d, fault != NULL ? fault : d->refusal);
 }
 
-/* The condition of a constraint of the table stands in its properties. NULL: it has none such. */
-static const char *
-find_condition(const ExactDelivery *d, const ExactStatementResult *properties)
-{
-	char	   *key = psprintf("delta.constraints.%s", d->constraint);
-	const ExactTarget *target = &d->plan->sql;
-	StringInfoData not_null;
-
-	for (int r = 0; r < properties->nrows && properties->ncolumns >= 2; r++)
-	{
-		const char *name = properties->cells[r * properties->ncolumns];
-
-		if (name != NULL && pg_strcasecmp(name, key) == 0)
-			return properties->cells[r * properties->ncolumns + 1];
-	}
-	for (int i = 0; i < target->ncolumns; i++)
-	{
-		if (pg_strcasecmp(target->columns[i].name, d->constraint) != 0)
-			continue;
-		initStringInfo(&not_null);
-		exact_delta_sql_identifier(&not_null, target->columns[i].name);
-		appendStringInfoString(&not_null, " IS NOT NULL");
-		return not_null.data;
-	}
-	return NULL;
-}
-
 static void
 take_properties(const ExactStatementResult *result, void *arg)
 {
 	ExactDelivery *d = arg;
 	const char *condition = result->verdict == EXACT_VERDICT_SUCCEEDED ?
-		find_condition(d, result) : NULL;
+		exact_bad_row_condition(&d->plan->sql, d->constraint, result) : NULL;
 	StringInfoData sql;
 
 	if (condition == NULL)
@@ -696,12 +680,14 @@ static void
 take_current_check(const ExactStatementResult *result, void *arg)
 {
 	ExactDelivery *d = arg;
+	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED;
+	int64		found = !good ? 0 : d->plan->sql.stamp == NULL ? counted(result) :
+		exact_known_edit_prove(result, d->sent, d->rows);
 
-	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
+	if (!good)
 		end_refused(d, result);
-	else if (counted(result) != d->rows)
-		end_with_gap(d, d->plan->current_name, counted(result),
-					 "versions or later ones of their records");
+	else if (found != d->rows)
+		end_with_gap(d, d->plan->current_name, found, "versions or later ones of their records");
 	else
 		end_delivered(d);
 }
@@ -720,13 +706,16 @@ take_current(const ExactStatementResult *result, void *arg)
 	d->current_ms = result->ms;
 	if (result->statement_id != NULL)
 		d->current_statement = MemoryContextStrdup(d->context, result->statement_id);
-	if (result->first_attempt && result->affected == d->keys)
+	if (result->first_attempt && result->affected == d->keys && d->plan->sql.stamp == NULL)
 	{
 		end_delivered(d);
 		return;
 	}
 	initStringInfo(&sql);
-	exact_merge_sql_check_current(&sql, &d->plan->sql, &d->batch);
+	if (d->plan->sql.stamp != NULL)
+		exact_merge_sql_check_edited(&sql, &d->plan->sql, &d->batch);
+	else
+		exact_merge_sql_check_current(&sql, &d->plan->sql, &d->batch);
 	run(d, EXACT_TABLE_CURRENT, "check", "check of", sql.data, take_current_check);
 }
 
@@ -735,7 +724,7 @@ start_current(ExactDelivery *d)
 {
 	StringInfoData sql;
 
-	d->batch.rewrite &= !d->plan->edited;
+	d->batch.rewrite &= d->plan->sql.stamp == NULL;
 	initStringInfo(&sql);
 	exact_merge_sql_current(&sql, &d->plan->sql, &d->batch, d->keys < d->rows);
 	run(d, EXACT_TABLE_CURRENT, "current", "MERGE into", sql.data, take_current);

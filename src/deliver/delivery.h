@@ -39,6 +39,7 @@ typedef struct ExactDeliveryEnd
 	bool		put_aside;
 	/* nothing was delivered: the request was too large, of so many rows it may not be; else 0 */
 	int			most_rows;
+	bool		held;			/* delivered, but rows that users have edited kept versions out */
 	/* delivered, but not recorded: the caller calls exact_delivery_record later */
 	bool		unrecorded;
 } ExactDeliveryEnd;

@@ -386,6 +386,8 @@ exact_delivery_row_append(StringInfo out, const ExactVersion *version, const Exa
 	append_plain(out, "_valid", "true");
 	appendStringInfo(out, ",\"_batch\":\"" INT64_FORMAT "\"", version->batch);
 	append_plain(out, "_staged_at", version->staged_at);
+	if (version->known != NULL)
+		append_plain(out, "_known", version->known);
 	if (version->record != NULL && version->op != 'D')
 	{
 		append_name(out, "_payload");

@@ -23,6 +23,7 @@ typedef struct ExactVersion
 	size_t		record_len;
 	const char *row_zero;		/* _row of a record whose field is 0; NULL: not known */
 	bool		turned;			/* its amounts have the other sign than the plain resource's */
+	const char *known;			/* edit in Delta that it may replace; NULL: none */
 } ExactVersion;
 
 /*

@@ -40,6 +40,14 @@
 
 dlist_head	exact_delta_tables = DLIST_STATIC_INIT(exact_delta_tables);
 
+static ExactDeltaTableReader read_edits;
+
+void
+exact_delta_table_read_by(ExactDeltaTableReader reader)
+{
+	read_edits = reader;
+}
+
 ExactDeltaTable *
 exact_delta_table_get(const char *workspace, const char *entity)
 {
@@ -181,6 +189,19 @@ forget_pause(ExactDeltaTable *table)
 	table->pause_context = NULL;
 }
 
+/* A reading of the edits is over; the next one comes by its time, or before the next delivery. */
+static void
+end_reading(ExactDeltaTable *table, const ExactFault *fault)
+{
+	if (table->read_fault != NULL)
+		pfree(table->read_fault);
+	table->read_fault = fault == NULL ? NULL :
+		MemoryContextStrdup(TopMemoryContext, fault->hint == NULL ? fault->message :
+							psprintf("%s. %s", fault->message, fault->hint));
+	table->read_wanted = false;
+	table->read_at = GetCurrentTimestamp();
+}
+
 static void
 pause_until(ExactDeltaTable *table, const ExactFault *fault, const char *sqlstate, bool by_itself)
 {
@@ -200,6 +221,8 @@ pause_until(ExactDeltaTable *table, const ExactFault *fault, const char *sqlstat
 	MemoryContextSwitchTo(old);
 	forget_pause(table);
 	table->pause_context = context;
+	if (table->read_wanted)
+		end_reading(table, table->pause_fault);
 	log_pause(table, table->pause_fault, table->pause_sqlstate);
 	exact_delta_table_record_pause(table);
 }
@@ -347,6 +370,16 @@ doubt_tables(ExactDeltaTable *table)
 	table->stale = true;
 }
 
+/* The first refusal of that kind: exact_hub may be what is missing. */
+static void
+look_at_tables_again(ExactDeltaTable *table, const ExactFault *fault)
+{
+	exact_log(LOG, "table=%s is looked at again: %s", table->entity, fault->message);
+	table->rechecked = true;
+	doubt_tables(table);
+	exact_fence_doubt(table->workspace);
+}
+
 /* ---- deliveries ---- */
 
 typedef struct Reading
@@ -426,10 +459,36 @@ take_counted(const ExactFault *fault, const char *sqlstate, bool lost, void *arg
 	set_idle(table);
 }
 
+/* What was read is good for the delivery that follows, and for no later one. */
+static void
+take_read(const ExactFault *fault, const char *sqlstate, void *arg)
+{
+	ExactDeltaTable *table = arg;
+
+	if (fault != NULL && is_about_schema(sqlstate) && !table->rechecked)
+		look_at_tables_again(table, fault);
+	else if (fault != NULL)
+	{
+		if (is_about_schema(sqlstate))
+			doubt_tables(table);
+		end_reading(table, fault);
+		pause_until(table, fault, sqlstate, true);
+	}
+	else
+	{
+		end_reading(table, NULL);
+		table->read = table->backlog.n > 0 || table->retry;
+		if (!table->read)
+			table->paused = table->rechecked = false;
+	}
+	set_idle(table);
+}
+
 static void
 settle(ExactDeltaTable *table, const ExactDelivery *delivery)
 {
 	exact_delivery_settle(delivery, &table->backlog);
+	table->read = false;
 	table->paused = false;
 	forget_pause(table);
 	table->rechecked = table->fenced = false;
@@ -481,7 +540,10 @@ take_delivered(const ExactDeliveryEnd *end, void *arg)
 		table->last_delivered = 0;
 	}
 	else if (end->fault == NULL)
+	{
 		settle(table, running->delivery);
+		table->read_wanted |= end->held;
+	}
 	else if (end->fenced && !table->fenced)
 	{
 		exact_log(LOG, "table=%s is fenced, the claim is looked at again", table->entity);
@@ -489,12 +551,7 @@ take_delivered(const ExactDeliveryEnd *end, void *arg)
 		exact_fence_doubt(table->workspace);
 	}
 	else if (is_about_schema(end->sqlstate) && !table->rechecked)
-	{
-		exact_log(LOG, "table=%s is looked at again: %s", table->entity, end->fault->message);
-		table->rechecked = true;
-		doubt_tables(table);
-		exact_fence_doubt(table->workspace);	/* exact_hub may be what is missing */
-	}
+		look_at_tables_again(table, end->fault);
 	else
 	{
 		if (is_about_schema(end->sqlstate))
@@ -544,7 +601,7 @@ interval_left(const ExactDeltaTable *table, int64 below)
 	int64		rows,
 				bytes;
 
-	if (table->last_delivered == 0 || table->most_rows > 0)
+	if (table->last_delivered == 0 || table->most_rows > 0 || table->read_wanted)
 		return 0;
 	exact_backlog_measure(&table->backlog, below, EXACT_DELIVERY_BYTES, &rows, &bytes);
 	if (rows >= exact_merge_rows || bytes >= EXACT_DELIVERY_BYTES)
@@ -569,13 +626,21 @@ is_count_due(const ExactDeltaTable *table)
 bool
 exact_delta_table_due(const ExactDeltaTable *table)
 {
-	return table->backlog.n > 0 || table->retry || is_count_due(table) ||
+	return table->backlog.n > 0 || table->retry || table->read_wanted || is_count_due(table) ||
 		(table->verified_once && !table->compared) || (table->paused && table->gone);
 }
 
+/* Is it a dimension, and are its edits to be read before anything else is done? */
+static bool
+is_read_due(const ExactDeltaTable *table)
+{
+	return table->plan->sql.stamp != NULL && read_edits != NULL &&
+		(table->read_wanted || (!table->read && (table->backlog.n > 0 || table->retry)));
+}
+
 /*
- * In this order: the plan, what an earlier process left, the tables, other copies, a count,
- * deliveries.
+ * In this order: the plan, what an earlier process left, the tables, other copies, a count, edits
+ * of users, deliveries.
  */
 long
 exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspace,
@@ -587,7 +652,7 @@ exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspac
 		return RECORD_AGAIN_MS;
 	if (table->busy || !exact_delta_table_due(table) ||
 		(table->compared && table->backlog.n > 0 &&
-		 table->backlog.batches[0].id >= below) ||
+		 table->backlog.batches[0].id >= below && !table->read_wanted) ||
 		(table->paused && table->next_attempt == 0))
 		return -1;
 	if (table->paused)
@@ -608,7 +673,15 @@ exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspac
 	if (table->busy)
 		return 0;
 	if (table->verified && table->compared && table->looked_beyond && table->counted)
-		start_delivery(table, below);
+	{
+		table->busy = is_read_due(table);
+		if (table->read_wanted && !table->busy)
+			end_reading(table, NULL);	/* nothing of it can be edited */
+		if (table->busy)
+			read_edits(table->plan, show_trouble, take_read, table);
+		else
+			start_delivery(table, below);
+	}
 	else if (table->verified && table->compared && table->looked_beyond)
 	{
 		table->busy = true;

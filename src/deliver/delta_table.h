@@ -20,7 +20,7 @@ typedef struct ExactDeltaTable
 	dlist_node	node;
 	char	   *workspace;
 	char	   *entity;
-	int			rank;			/* 0 master data, 1 headers, 2 lines */
+	int			rank;			/* -1 dimensions, 0 master data, 1 headers, 2 lines */
 	ExactBacklog backlog;
 	ExactTargetPlan *plan;		/* NULL: to be read again */
 	bool		recovered;		/* statements of an earlier process are over */
@@ -39,6 +39,11 @@ typedef struct ExactDeltaTable
 	int			deliveries;		/* since then */
 	int			most_rows;		/* of a delivery, after one was too large; 0: no such limit */
 	bool		retry;			/* rows that were put aside are to be tried again */
+	/* of a dimension: it was read since the last delivery; it is to be read although none waits */
+	bool		read;
+	bool		read_wanted;
+	TimestampTz read_at;		/* or tried; 0: not by this process */
+	char	   *read_fault;		/* why the last reading came to nothing; NULL: it did not */
 	bool		unclaimed;		/* paused because this hub could not claim its divisions */
 	/* a delivery was refused as another hub's, and none was taken since */
 	bool		fenced;
@@ -60,6 +65,16 @@ typedef struct ExactDeltaTable
 } ExactDeltaTable;
 
 extern dlist_head exact_delta_tables;
+
+/*
+ * Reads what users have edited in the current table of a dimension (dimension/read_back.h), before
+ * each delivery into it.
+ */
+typedef void (*ExactDeltaTableReader) (ExactTargetPlan *plan, ExactStatementTrouble trouble,
+									   ExactTargetDone done, void *arg);
+
+/* Once a process: who reads them */
+extern void exact_delta_table_read_by(ExactDeltaTableReader reader);
 
 /* The table of this entity and workspace, made if need be */
 extern ExactDeltaTable *exact_delta_table_get(const char *workspace, const char *entity);

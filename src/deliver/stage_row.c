@@ -64,6 +64,7 @@ take_rows(int n, ExactStageRow *rows)
 		version->op = *exact_cell_text(i, 5);
 		version->staged_at = exact_cell_text(i, 6);
 		version->record = exact_cell_text(i, 7);
+		version->known = NULL;
 		row->prev_slot = (int) exact_cell_int8(i, 8, 0);
 		row->prev_batch = exact_cell_int8(i, 9, 0);
 		row->prev_ord = (int) exact_cell_int8(i, 10, 0);

@@ -191,16 +191,19 @@ tell(const Operations *o, int row)
 					version_of(o, row), at ? at : "");
 }
 
-/* Rows were added or changed; whatever else was done may have taken some away. */
+/*
+ * Rows were added or changed, or a user of a dimension has deleted some; whatever else was done may
+ * have taken some away.
+ */
 static bool
 is_edit(const Operations *o, int row)
 {
 	const char *mode;
 
-	if (is_operation(o, row, "UPDATE"))
+	if (is_operation(o, row, "UPDATE") || (o->edited && is_operation(o, row, "DELETE")))
 		return true;
 	if (is_operation(o, row, "MERGE"))
-		return count_of(o, row, "numTargetRowsDeleted") == 0;
+		return o->edited || count_of(o, row, "numTargetRowsDeleted") == 0;
 	mode = member(cell(o, row, COLUMN_PARAMETERS), "mode");
 	return is_operation(o, row, "WRITE") && mode != NULL && strcmp(mode, "Append") == 0;
 }

@@ -14,7 +14,8 @@ typedef struct ExactForeignChange
 	int64		newest;			/* version of the table; -1: nothing is listed */
 	/* "UPDATE by anna@example.com in version 7 at 2026-01-31T10:00:00.000Z"; NULL: nothing */
 	char	   *what;
-	bool		edit;			/* rows were added or changed, none was taken away */
+	/* rows were added or changed, none was taken away but of a dimension */
+	bool		edit;
 	int64		before;			/* a RESTORE to this version undoes it and nothing else; -1: none */
 	int64		unlisted;		/* versions below this one are not listed any more; -1: all are */
 } ExactForeignChange;

@@ -25,7 +25,8 @@ typedef enum Place
 	/* before the entity's columns: clustering needs statistics, kept for the first 32 columns */
 	PLACE_FIRST,
 	PLACE_LAST,
-	PLACE_HISTORY				/* last, in the history only */
+	PLACE_HISTORY,				/* last, in the history only */
+	PLACE_DIMENSION				/* last, in the current table of a dimension only */
 } Place;
 
 typedef struct SystemColumn
@@ -63,6 +64,8 @@ static const SystemColumn system_columns[] = {
 	"When this row was written here"},
 	{"_payload", "STRING", false, false, true, false, PLACE_HISTORY,
 	"The record exactly as Exact Online sent it"},
+	{"_hash", "STRING", false, false, false, false, PLACE_DIMENSION,
+	"Digest of the columns that may be edited here, as the hub wrote them"},
 };
 
 /* A column of a table, whoever fills it */
@@ -75,6 +78,13 @@ typedef struct Part
 	const ExactColumn *column;	/* NULL: a system column */
 } Part;
 
+/* Do users edit rows of this table? */
+static bool
+is_edited(const ExactTarget *target, ExactTable table)
+{
+	return target->stamp != NULL && table == EXACT_TABLE_CURRENT;
+}
+
 /* All columns of a table in their order; palloc'd */
 static Part *
 list_parts(const ExactTarget *target, ExactTable table, int *n)
@@ -82,8 +92,12 @@ list_parts(const ExactTarget *target, ExactTable table, int *n)
 	Part	   *parts = palloc(sizeof(Part) * (target->ncolumns + lengthof(system_columns)));
 
 	*n = 0;
-	for (Place place = PLACE_FIRST; place <= PLACE_HISTORY; place++)
+	for (Place place = PLACE_FIRST; place <= PLACE_DIMENSION; place++)
 	{
+		if (place == PLACE_HISTORY && table != EXACT_TABLE_HISTORY)
+			continue;
+		if (place == PLACE_DIMENSION && !is_edited(target, table))
+			continue;
 		for (int i = 0; place == PLACE_LAST && i < target->ncolumns; i++)
 		{
 			const ExactColumn *column = &target->columns[i];
@@ -94,7 +108,7 @@ list_parts(const ExactTarget *target, ExactTable table, int *n)
 		{
 			const SystemColumn *column = &system_columns[i];
 
-			if (column->place == place && (place != PLACE_HISTORY || table == EXACT_TABLE_HISTORY))
+			if (column->place == place)
 				parts[(*n)++] = (Part) {column->name, column->type, column->comment, column, NULL};
 		}
 	}
@@ -108,11 +122,40 @@ is_sent(const Part *part)
 	return part->system == NULL || part->system->sent;
 }
 
-/* The value of a column that the statement makes itself */
-static const char *
-made_value(const Part *part)
+void
+exact_merge_sql_hash(StringInfo out, const ExactTarget *target, const char *alias)
 {
-	return strcmp(part->name, "_deleted") == 0 ? "s.`_op` = 'D'" : "current_timestamp()";
+	exact_delta_sql_literal(out, target->stamp);
+	appendStringInfoString(out, " || sha2(concat_ws('\\u001f'");
+	for (int i = 0; i < target->ncolumns; i++)
+	{
+		if (!target->columns[i].hashed)
+			continue;
+		appendStringInfo(out, ", coalesce(CAST(%s.", alias);
+		exact_delta_sql_identifier(out, target->columns[i].name);
+		appendStringInfoString(out, " AS STRING), '\\u0000')");
+	}
+	appendStringInfoString(out, "), 256)");
+}
+
+/* The row of the table is as the hub wrote it, or has the edit that the hub knows. */
+static void
+append_guard(StringInfo out, const ExactTarget *target)
+{
+	appendStringInfoString(out, "coalesce(");
+	exact_merge_sql_hash(out, target, "t");
+	appendStringInfoString(out, " IN (t.`_hash`, s.`_known`), false)");
+}
+
+/* The value of a column that the statement makes itself */
+static void
+append_made(StringInfo out, const ExactTarget *target, const Part *part)
+{
+	if (strcmp(part->name, "_hash") == 0)
+		exact_merge_sql_hash(out, target, "s");
+	else
+		appendStringInfoString(out, strcmp(part->name, "_deleted") == 0 ?
+							   "s.`_op` = 'D'" : "current_timestamp()");
 }
 
 static const char *
@@ -162,7 +205,7 @@ exact_merge_sql_create_table(StringInfo out, const ExactTarget *target, ExactTab
 	for (int i = 0; i < n; i++)
 	{
 		appendStringInfoString(out, i == 0 ? "\n  " : ",\n  ");
-		append_column(out, &parts[i], true);
+		append_column(out, &parts[i], !is_edited(target, table));
 	}
 	appendStringInfo(out, "\n) USING DELTA CLUSTER BY (`_division`, %s)\nCOMMENT ",
 					 current ? "`_key`" : "`_seq`");
@@ -252,19 +295,20 @@ exact_merge_sql_compare(StringInfo add, StringInfo different, const ExactTarget 
  * False, as an error, when another copy of this hub has claimed one of the divisions in exact_hub,
  * or nobody has.
  */
-static void
-append_fence(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch)
+void
+exact_merge_sql_fence(StringInfo out, const ExactTarget *target, const int *divisions,
+					  int ndivisions)
 {
 	appendStringInfo(out, "(SELECT assert_true(count(*) = %d, '" EXACT_DELTA_SQL_FENCED "') FROM ",
-					 batch->ndivisions);
+					 ndivisions);
 	exact_delta_sql_table(out, target->catalog, target->schema, "exact_hub");
 	appendStringInfoString(out, " WHERE `installation` = ");
 	exact_delta_sql_literal(out, target->hub->installation);
 	appendStringInfo(out, " AND `epoch` = %d AND `claim` = ", target->hub->epoch);
 	exact_delta_sql_literal(out, target->hub->claim);
 	appendStringInfoString(out, " AND `division` IN (");
-	for (int i = 0; i < batch->ndivisions; i++)
-		appendStringInfo(out, "%s%d", i == 0 ? "" : ", ", batch->divisions[i]);
+	for (int i = 0; i < ndivisions; i++)
+		appendStringInfo(out, "%s%d", i == 0 ? "" : ", ", divisions[i]);
 	appendStringInfoString(out, ")) IS NULL");
 }
 
@@ -281,7 +325,7 @@ exact_merge_sql_rows(StringInfo out, int rows, const char *schema, const ExactTa
 	if (batch != NULL)
 	{
 		appendStringInfoString(out, "\n  WHERE ");
-		append_fence(out, target, batch);
+		exact_merge_sql_fence(out, target, batch->divisions, batch->ndivisions);
 	}
 	appendStringInfoChar(out, ')');
 }
@@ -300,7 +344,7 @@ append_own(StringInfo out, const Part *part)
 
 /* The type of :batch: an array of structs of texts */
 static char *
-batch_schema(const Part *parts, int n)
+batch_schema(const ExactTarget *target, ExactTable table, const Part *parts, int n)
 {
 	StringInfoData schema;
 	const char *separator = "ARRAY<STRUCT<";
@@ -315,6 +359,8 @@ batch_schema(const Part *parts, int n)
 		appendStringInfoString(&schema, ": STRING");
 		separator = ", ";
 	}
+	if (is_edited(target, table))
+		appendStringInfoString(&schema, ", `_known`: STRING");
 	appendStringInfoString(&schema, ">>");
 	return schema.data;
 }
@@ -326,7 +372,7 @@ append_source(StringInfo out, const ExactTarget *target, ExactTable table,
 {
 	int			n;
 	Part	   *parts = list_parts(target, table, &n);
-	char	   *schema = batch_schema(parts, n);
+	char	   *schema = batch_schema(target, table, parts, n);
 	const char *separator = "SELECT ";
 
 	for (int i = 0; i < n; i++)
@@ -342,6 +388,8 @@ append_source(StringInfo out, const ExactTarget *target, ExactTable table,
 		exact_delta_sql_identifier(out, parts[i].name);
 		separator = ", ";
 	}
+	if (is_edited(target, table))
+		appendStringInfoString(out, ", r.`_known` AS `_known`");
 	appendStringInfoChar(out, '\n');
 	exact_merge_sql_rows(out, batch->rows, schema, target, batch);
 	pfree(schema);
@@ -371,7 +419,7 @@ append_insert(StringInfo out, const ExactTarget *target, ExactTable table)
 			exact_delta_sql_identifier(out, parts[i].name);
 		}
 		else
-			appendStringInfoString(out, made_value(&parts[i]));
+			append_made(out, target, &parts[i]);
 	}
 	appendStringInfoChar(out, ')');
 	pfree(parts);
@@ -424,7 +472,7 @@ append_update(StringInfo out, const ExactTarget *target, ExactTable table, bool 
 		exact_delta_sql_identifier(out, part->name);
 		appendStringInfoString(out, " = ");
 		if (!is_sent(part))
-			appendStringInfoString(out, made_value(part));
+			append_made(out, target, part);
 		else if (table == EXACT_TABLE_CURRENT && part->column != NULL && part->column->derived)
 			append_derived(out, part->column);
 		else
@@ -494,6 +542,8 @@ append_repeated(StringInfo out, const ExactTarget *target)
 		}
 		appendStringInfoString(out, ", ");
 	}
+	if (target->stamp != NULL)
+		appendStringInfoString(out, "q.`_known`, ");
 	appendStringInfoString(out,
 						   "count(*) OVER (PARTITION BY q.`_division`, q.`_key`) AS `_versions`");
 	pfree(parts);
@@ -504,7 +554,14 @@ exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMe
 						bool repeated)
 {
 	const char *newer = batch->rewrite ? ">=" : ">";
+	StringInfoData guard;
 
+	initStringInfo(&guard);
+	if (target->stamp != NULL)
+	{
+		appendStringInfoString(&guard, " AND ");
+		append_guard(&guard, target);
+	}
 	appendStringInfoString(out, "MERGE INTO ");
 	exact_merge_sql_table(out, target, EXACT_TABLE_CURRENT);
 	appendStringInfoString(out, " AS t\nUSING (SELECT * FROM (SELECT ");
@@ -517,11 +574,13 @@ exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMe
 	append_source(out, target, EXACT_TABLE_CURRENT, batch);
 	appendStringInfo(out, ") AS q) WHERE `_rn` = 1) AS s"
 					 "\nON t.`_division` = s.`_division` AND t.`_key` = s.`_key`"
-					 "\nWHEN MATCHED AND s.`_seq` %s t.`_seq` AND s.`_op` = 'D'%s THEN UPDATE SET ",
-					 newer, repeated ? " AND s.`_versions` = 1" : "");
+					 "\nWHEN MATCHED AND s.`_seq` %s t.`_seq` AND s.`_op` = 'D'%s%s THEN UPDATE SET ",
+					 newer, repeated ? " AND s.`_versions` = 1" : "", guard.data);
 	append_update(out, target, EXACT_TABLE_CURRENT, true);
-	appendStringInfo(out, "\nWHEN MATCHED AND s.`_seq` %s t.`_seq` THEN UPDATE SET ", newer);
+	appendStringInfo(out, "\nWHEN MATCHED AND s.`_seq` %s t.`_seq`%s THEN UPDATE SET ", newer,
+					 guard.data);
 	append_update(out, target, EXACT_TABLE_CURRENT, false);
+	pfree(guard.data);
 	appendStringInfoChar(out, '\n');
 	append_insert(out, target, EXACT_TABLE_CURRENT);
 }
@@ -562,12 +621,34 @@ exact_merge_sql_check_current(StringInfo out, const ExactTarget *target,
 						   " AND t.`_seq` >= CAST(s.r.`_seq` AS BIGINT)");
 }
 
+/* A key may have several rows there, if a user has made copies. */
+void
+exact_merge_sql_check_edited(StringInfo out, const ExactTarget *target,
+							 const ExactMergeRows *batch)
+{
+	appendStringInfoString(out, "SELECT s.`_division`, s.`_key`, s.`_seq`,"
+						   " count(CASE WHEN t.`_seq` >= s.`_seq` THEN 1 END) AS `arrived`,"
+						   " count(CASE WHEN t.`_seq` < s.`_seq` AND NOT ");
+	append_guard(out, target);
+	appendStringInfoString(out, " THEN 1 END) AS `held`\nFROM (SELECT"
+						   " CAST(r.`_division` AS INT) AS `_division`, r.`_key` AS `_key`,"
+						   " CAST(r.`_seq` AS BIGINT) AS `_seq`, r.`_known` AS `_known`\n");
+	exact_merge_sql_rows(out, batch->rows,
+						 "ARRAY<STRUCT<`_division`: STRING, `_key`: STRING, `_seq`: STRING,"
+						 " `_known`: STRING>>",
+						 target, NULL);
+	appendStringInfoString(out, ") AS s\nLEFT JOIN ");
+	exact_merge_sql_table(out, target, EXACT_TABLE_CURRENT);
+	appendStringInfoString(out, " AS t ON t.`_division` = s.`_division` AND t.`_key` = s.`_key`"
+						   "\nGROUP BY s.`_division`, s.`_key`, s.`_seq`");
+}
+
 void
 exact_merge_sql_unfit(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch)
 {
 	int			n;
 	Part	   *parts = list_parts(target, EXACT_TABLE_HISTORY, &n);
-	char	   *schema = batch_schema(parts, n);
+	char	   *schema = batch_schema(target, EXACT_TABLE_HISTORY, parts, n);
 
 	appendStringInfoString(out, "SELECT `_seq`, `columns`\n"
 						   "FROM (SELECT r.`_seq` AS `_seq`, concat(''");
@@ -597,15 +678,17 @@ exact_merge_sql_violating(StringInfo out, const ExactTarget *target, ExactTable 
 {
 	int			n;
 	Part	   *parts = list_parts(target, table, &n);
-	char	   *schema = batch_schema(parts, n);
+	char	   *schema = batch_schema(target, table, parts, n);
 
 	appendStringInfoString(out, "SELECT `_seq`, '0,' AS `columns`\nFROM (SELECT ");
 	for (int i = 0; i < n; i++)
 	{
 		appendStringInfoString(out, i == 0 ? "" : ", ");
-		if (!is_sent(&parts[i]))
+		if (strcmp(parts[i].name, "_hash") == 0)
+			appendStringInfoString(out, "CAST(NULL AS STRING)");
+		else if (!is_sent(&parts[i]))
 			appendStringInfoString(out, strcmp(parts[i].name, "_deleted") == 0 ?
-								   "r.`_op` = 'D'" : made_value(&parts[i]));
+								   "r.`_op` = 'D'" : "current_timestamp()");
 		else
 		{
 			appendStringInfoString(out, "try_cast(r.");

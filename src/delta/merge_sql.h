@@ -32,6 +32,7 @@ typedef struct ExactColumn
 	bool		row;			/* column _row: 'line' where the field is not 0 */
 	const char *derived_from;	/* column of the key it is looked up by; NULL: unknown */
 	bool		amount;			/* whose sign may be turned: of sales invoices */
+	bool		hashed;			/* of a dimension: users may edit it in Delta */
 } ExactColumn;
 
 /* The two Delta tables of one entity in one workspace. */
@@ -46,6 +47,8 @@ typedef struct ExactTarget
 	const ExactHub *hub;
 	int			ncolumns;
 	const ExactColumn *columns;
+	/* of a dimension: what _hash begins with, "v1:0a1b2c3d:"; NULL: users edit no row of it */
+	const char *stamp;
 } ExactTarget;
 
 /* What :batch holds */
@@ -86,13 +89,24 @@ extern void exact_merge_sql_compare(StringInfo add, StringInfo different, const 
 extern void exact_merge_sql_rows(StringInfo out, int rows, const char *schema,
 								 const ExactTarget *target, const ExactMergeRows *batch);
 
+/* The true condition that this copy of the hub owns the divisions of the rows; else an error */
+extern void exact_merge_sql_fence(StringInfo out, const ExactTarget *target,
+								  const int *divisions, int ndivisions);
+
+/*
+ * What _hash is for the values that the row `alias` has now: its stamp, and a digest of the columns
+ * that users may edit. Text of a value is that of CAST AS STRING; null is no text.
+ */
+extern void exact_merge_sql_hash(StringInfo out, const ExactTarget *target, const char *alias);
+
 /* Inserts the versions that the history does not hold yet. */
 extern void exact_merge_sql_history(StringInfo out, const ExactTarget *target,
 									const ExactMergeRows *batch);
 
 /*
  * Brings the current state to the newest version of each key. repeated: some key has several
- * versions in :batch.
+ * versions in :batch. A row of a dimension that a user has edited stays as it is, unless the edit
+ * is the one that the hub knows (_known).
  */
 extern void exact_merge_sql_current(StringInfo out, const ExactTarget *target,
 									const ExactMergeRows *batch, bool repeated);
@@ -106,6 +120,13 @@ extern void exact_merge_sql_check_history(StringInfo out, const ExactTarget *tar
 										  const ExactMergeRows *batch);
 extern void exact_merge_sql_check_current(StringInfo out, const ExactTarget *target,
 										  const ExactMergeRows *batch);
+
+/*
+ * In its place for a dimension, one row for each version of :batch: _division, _key, _seq, and how
+ * many rows of the table have it or a later one, how many were left alone because of an edit
+ */
+extern void exact_merge_sql_check_edited(StringInfo out, const ExactTarget *target,
+										 const ExactMergeRows *batch);
 
 /*
  * The rows of :batch that have values which do not fit their columns: _seq, and the columns'

@@ -30,6 +30,7 @@ typedef struct Presence
 {
 	MemoryContext context;
 	ExactTargetPlan *plan;
+	bool		edited;			/* users may change rows of the current table */
 	ExactTable	table;			/* that is counted */
 	int64		records;		/* at least so many rows of the current table */
 	int64		versions;		/* at least so many rows of the history */
@@ -182,6 +183,22 @@ end_with_loss(Presence *p, int64 rows)
 				 true);
 }
 
+/*
+ * Does the table lack what was delivered? Rows of a dimension that a user has deleted are proposed
+ * as such (dimension/), but when none is left.
+ */
+static bool
+is_lost(const Presence *p, int64 rows, int64 newest)
+{
+	bool		newer = newest >= p->newest;
+
+	if (p->table == EXACT_TABLE_HISTORY)
+		return !newer || rows < p->versions;
+	if (p->edited && rows > 0 && rows < p->records)
+		return false;
+	return !newer || rows < p->records;
+}
+
 static void
 take_count(const ExactStatementResult *result, void *arg)
 {
@@ -193,8 +210,7 @@ take_count(const ExactStatementResult *result, void *arg)
 
 	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
 		end_presence(p, result->fault, result->sqlstate, false);
-	else if (newest < p->newest ||
-			 rows < (p->table == EXACT_TABLE_HISTORY ? p->versions : p->records))
+	else if (is_lost(p, rows, newest))
 		end_with_loss(p, rows);
 	else if (p->change.what != NULL)
 		end_with_change(p);
@@ -242,10 +258,10 @@ operations_unit(void *arg)
 	bool		history = p->table == EXACT_TABLE_HISTORY;
 	int64		known = history ? p->known_history : p->known_current;
 
-	exact_foreign_change_find(p->operations, known, !history && p->plan->edited, &p->change);
+	exact_foreign_change_find(p->operations, known, !history && p->edited, &p->change);
 	if (p->change.what == NULL)
 		return;
-	if (!history && p->plan->edited && p->change.edit)
+	if (!history && p->edited && p->change.edit)
 		exact_audit_changed(p->plan->sql.entity, p->plan->workspace->name, p->change.what);
 	p->change.what = MemoryContextStrdup(p->context, p->change.what);
 }
@@ -263,7 +279,7 @@ take_change(Presence *p)
 							 INT64_FORMAT ": its log was cut, or much was done since the last look",
 							 name, p->change.unlisted),
 				 "None, when nobody but the hub writes it; its rows were counted");
-	if (p->change.what == NULL || history || !p->plan->edited || !p->change.edit)
+	if (p->change.what == NULL || history || !p->edited || !p->change.edit)
 		return;
 	add_note(p, psprintf("table %s was edited: %s", name, p->change.what),
 			 "None: what users edit in a dimension is left as it is until Exact Online has a newer"
@@ -320,6 +336,7 @@ exact_presence_start(ExactTargetPlan *plan, ExactStatementTrouble trouble, Exact
 
 	p->context = context;
 	p->plan = plan;
+	p->edited = plan->sql.stamp != NULL;
 	p->trouble = trouble;
 	p->done = done;
 	p->arg = arg;

@@ -20,10 +20,12 @@
 #include "databricks/delta_sql.h"
 #include "databricks/statement.h"
 #include "delta/create_table.h"
+#include "delta/edit_sql.h"
 #include "delta/merge_sql.h"
 #include "delta/target.h"
 
 #define COLUMNS_DIGEST_BYTES 8	/* enough to see that it is another one */
+#define STAMP_DIGEST_BYTES 4
 #define MAX_ROUNDS 3			/* another hub may add the same columns at the same time */
 
 typedef enum Step
@@ -31,6 +33,7 @@ typedef enum Step
 	STEP_DESCRIBE,
 	STEP_PROPERTIES,
 	STEP_FEATURES,				/* that the added columns need */
+	STEP_NULLABLE,				/* columns of a dimension from before it had _hash */
 	STEP_ADD_COLUMNS
 } Step;
 
@@ -42,6 +45,7 @@ typedef struct Preparation
 	Step		step;
 	ExactTableMaking making;	/* of this table, if it is absent */
 	int			rounds;			/* columns added to this table */
+	int			nullable;		/* columns that may be null now */
 	StringInfoData add;			/* ALTER TABLE for missing columns */
 	ExactStatementTrouble trouble;
 	ExactTargetDone done;
@@ -107,6 +111,7 @@ read_columns(MemoryContext context, const char *entity, uint64 n)
 		column->derived = exact_cell_bool(i, 6, false);
 		column->derived_from = exact_cell_text(i, 7);
 		column->amount = exact_cell_bool(i, 8, false);
+		column->hashed = exact_cell_bool(i, 9, false) && !column->derived;
 		column->row = strcmp(column->name, "_row") == 0;
 		column->comment = describe_column(column, edm_type);
 	}
@@ -116,21 +121,36 @@ read_columns(MemoryContext context, const char *entity, uint64 n)
 	return columns;
 }
 
+/* Of names and types of all columns, or of those that users may edit */
 static char *
-digest_columns(const ExactTarget *target)
+digest_columns(const ExactTarget *target, bool hashed, int bytes)
 {
 	StringInfoData text;
 	uint8		digest[EXACT_DIGEST_LEN];
-	char	   *hex = palloc(2 * COLUMNS_DIGEST_BYTES + 1);
+	char	   *hex = palloc(2 * bytes + 1);
 
 	initStringInfo(&text);
 	for (int i = 0; i < target->ncolumns; i++)
-		appendStringInfo(&text, "%s %s\n", target->columns[i].name, target->columns[i].type);
+		if (!hashed || target->columns[i].hashed)
+			appendStringInfo(&text, "%s %s\n", target->columns[i].name, target->columns[i].type);
 	exact_sha256(text.data, text.len, digest);
-	for (int i = 0; i < COLUMNS_DIGEST_BYTES; i++)
+	for (int i = 0; i < bytes; i++)
 		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
 	pfree(text.data);
 	return hex;
+}
+
+/*
+ * What _hash of a dimension begins with: a row that carries another stamp was hashed over other
+ * columns. NULL: no dimension.
+ */
+static const char *
+make_stamp(const ExactTarget *target)
+{
+	for (int i = 0; i < target->ncolumns; i++)
+		if (target->columns[i].hashed)
+			return psprintf("v1:%s:", digest_columns(target, true, STAMP_DIGEST_BYTES));
+	return NULL;
 }
 
 static char *
@@ -143,14 +163,6 @@ full_name(const ExactTarget *target, ExactTable table)
 	return name.data;
 }
 
-/* Finance edits these in Delta, too. */
-static bool
-is_dimension(const char *entity)
-{
-	return strcmp(entity, "costcenter") == 0 || strcmp(entity, "costunit") == 0 ||
-		strcmp(entity, "glaccount") == 0;
-}
-
 /* Made in a context of its own, which a failure takes away. */
 ExactTargetPlan *
 exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const char *entity,
@@ -159,7 +171,10 @@ exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const c
 	static const char entity_sql[] =
 	"SELECT e.resource, e.target_table, e.target_history,"
 	" (extract(epoch FROM coalesce(e.merge_interval, w.merge_interval)) * 1000)::bigint,"
-	" s.table_name, s.history_name, coalesce(s.rewrite_below, 0)"
+	" s.table_name, s.history_name, coalesce(s.rewrite_below, 0),"
+	" (SELECT CASE WHEN count(*) = 1 THEN min(d.division) END"
+	"  FROM exact.division d"
+	"  WHERE d.workspace = $2)"
 	" FROM exact.entity_effective e"
 	" LEFT JOIN exact.workspace w ON w.name = $2"
 	" LEFT JOIN exact.target_state s"
@@ -167,8 +182,11 @@ exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const c
 	" WHERE e.entity = $1";
 	static const char fields_sql[] =
 	"SELECT name, source_field, target_type, edm_type, padded, derived, derived_from,"
-	" class = 'amount' AND exact._is_invoice(entity)"
-	" FROM exact.field_effective"
+	" class = 'amount' AND exact._is_invoice(entity),"
+	" EXISTS (SELECT"
+	"  FROM exact._dimension_field d"
+	"  WHERE d.entity = f.entity AND d.name = f.name AND d.hashed)"
+	" FROM exact.field_effective f"
 	" WHERE entity = $1 AND target_type IS NOT NULL"
 	" ORDER BY ordinal";
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "exact target",
@@ -200,14 +218,15 @@ exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const c
 	held_current = exact_cell_text(0, 5);
 	held_history = exact_cell_text(0, 6);
 	plan->rewrite_below = exact_cell_int8(0, 7, 0);
-	plan->edited = is_dimension(entity);
+	plan->only_division = (int) exact_cell_int8(0, 8, 0);
 	MemoryContextSwitchTo(old);
 
 	plan->sql.ncolumns = (int) exact_sql(fields_sql, 1, args);
 	plan->sql.columns = read_columns(context, entity, plan->sql.ncolumns);
 
 	old = MemoryContextSwitchTo(context);
-	plan->digest = digest_columns(&plan->sql);
+	plan->digest = digest_columns(&plan->sql, false, COLUMNS_DIGEST_BYTES);
+	plan->sql.stamp = make_stamp(&plan->sql);
 	plan->current_name = full_name(&plan->sql, EXACT_TABLE_CURRENT);
 	plan->history_name = full_name(&plan->sql, EXACT_TABLE_HISTORY);
 	plan->held_current = held_current != NULL && strcmp(held_current, plan->current_name) == 0;
@@ -331,6 +350,18 @@ find_stranger(const ExactTarget *target, const char *entity, const char *install
 	return psprintf("it holds the entity %s", words ? words : "\"\"");
 }
 
+/*
+ * A table that gets _hash is from before users could insert rows: what they do not know may be null
+ * from now on.
+ */
+static Step
+after_features(Preparation *p)
+{
+	bool		first = p->table == EXACT_TABLE_CURRENT && strstr(p->add.data, "`_hash`") != NULL;
+
+	return first && p->nullable < EXACT_EDIT_SQL_NULLABLE ? STEP_NULLABLE : STEP_ADD_COLUMNS;
+}
+
 /* SHOW TBLPROPERTIES: key, value. A table that does not carry our marks belongs to someone else. */
 static void
 take_properties(Preparation *p, const ExactStatementResult *result)
@@ -355,7 +386,7 @@ take_properties(Preparation *p, const ExactStatementResult *result)
 									  table_name(p), stranger),
 						  "Nothing was written into it.");
 	else if (p->add.len > 0 && p->rounds++ < MAX_ROUNDS)
-		take_step(p, strstr(p->add.data, "` TIMESTAMP_NTZ") ? STEP_FEATURES : STEP_ADD_COLUMNS);
+		take_step(p, strstr(p->add.data, "` TIMESTAMP_NTZ") ? STEP_FEATURES : after_features(p));
 	else if (p->add.len > 0)
 		end_with_mismatch(p, psprintf("table %s still lacks columns after they were added",
 									  table_name(p)), NULL);
@@ -381,10 +412,16 @@ take_result(const ExactStatementResult *result, void *arg)
 		take_columns(p, result);
 	else if (p->step == STEP_PROPERTIES)
 		take_properties(p, result);
-	else if (p->step == STEP_FEATURES)
-		take_step(p, STEP_ADD_COLUMNS);
+	else if (p->step == STEP_FEATURES || p->step == STEP_NULLABLE)
+	{
+		p->nullable += p->step == STEP_NULLABLE ? 1 : 0;
+		take_step(p, after_features(p));
+	}
 	else
+	{
+		p->plan->hash_added |= strstr(p->add.data, "`_hash`") != NULL;
 		take_step(p, STEP_DESCRIBE);
+	}
 }
 
 /* What is made when this table is absent */
@@ -404,7 +441,7 @@ static void
 take_step(Preparation *p, Step step)
 {
 	static const char *const verbs[] = {
-		"reading of", "reading of", "ALTER TABLE for", "ALTER TABLE for"
+		"reading of", "reading of", "ALTER TABLE for", "ALTER TABLE for", "ALTER TABLE for"
 	};
 	const ExactTarget *target = &p->plan->sql;
 	StringInfoData sql;
@@ -414,7 +451,7 @@ take_step(Preparation *p, Step step)
 		.hub = target->hub,
 		.entity = target->entity,
 		.table = table_name(p),
-		.kind = step == STEP_FEATURES || step == STEP_ADD_COLUMNS ? "ddl" : "check",
+		.kind = step >= STEP_FEATURES ? "ddl" : "check",
 		.scope = table_name(p),
 		.verb = verbs[step],
 		.trouble = p->trouble,
@@ -432,6 +469,8 @@ take_step(Preparation *p, Step step)
 		exact_merge_sql_properties(&sql, target, p->table);
 	else if (step == STEP_FEATURES)
 		exact_merge_sql_features(&sql, target, p->table);
+	else if (step == STEP_NULLABLE)
+		exact_edit_sql_nullable(&sql, target, p->nullable);
 	else
 		appendBinaryStringInfo(&sql, p->add.data, p->add.len);
 	request.sql = sql.data;

@@ -15,18 +15,20 @@ typedef struct ExactTargetPlan
 {
 	MemoryContext context;		/* holds everything below */
 	ExactWorkspace *workspace;
-	ExactTarget sql;
+	ExactTarget sql;			/* with a stamp: a dimension, whose rows users may change */
 	char	   *current_name;	/* "main.exact.glaccount" */
 	char	   *history_name;
 	char	   *digest;			/* of names and types */
+	int			only_division;	/* of the workspace; 0: it has none or several */
 	int64		merge_interval_ms;	/* -1: the setting */
 	/* a delivery into the table of this name was recorded: it must be there */
 	bool		held_current;
 	bool		held_history;
 	/* batches below it go again, over what was changed of them; 0: none */
 	int64		rewrite_below;
-	bool		edited;			/* users may change rows of the current table */
 	bool		may_create;		/* an operator has said that an empty one may take its place */
+	/* the current table has got _hash and no row has it: they are to get it (edit_sql.h) */
+	bool		hash_added;
 	bool		gone;			/* it is not there, the preparation was refused for that */
 } ExactTargetPlan;
 

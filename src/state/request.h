@@ -10,6 +10,7 @@
 #define EXACT_REQUEST_SYNC "sync"
 #define EXACT_REQUEST_SUBSCRIBE "subscribe"
 #define EXACT_REQUEST_VIEWS "views"
+#define EXACT_REQUEST_READ_DIMENSIONS "read_dimensions"
 
 typedef struct ExactRequest
 {
