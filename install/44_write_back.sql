@@ -464,7 +464,8 @@ REVOKE ALL ON FUNCTION exact._write_settle(int) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._write_settle(int) TO exact_worker;
 
 CREATE FUNCTION exact._write_take(of_division int, closed text[] = '{}', OUT edit bigint,
-	OUT step text, OUT entity text, OUT method text, OUT resource text, OUT path text, OUT body text)
+	OUT step text, OUT entity text, OUT method text, OUT resource text, OUT path text,
+	OUT body text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

@@ -132,6 +132,13 @@ class Control(WebhookControl):
     def get_calls(self, given):
         return {"calls": self.sim.journal.since(int(given.get("since", 0)))}
 
+    def get_writes(self, given):
+        """What was sent to be written, subscriptions too: its body, and whether it was done, whatever was answered."""
+        wanted = ("n", "at", "method", "path", "division", "resource", "status", "fault", "body", "done")
+        return {"writes": [{name: call.get(name) for name in wanted}
+                           for call in self.sim.journal.since(int(given.get("since", 0)))
+                           if call["method"] != "GET" and call["path"].startswith("/api/v1/")]}
+
     def get_stats(self, given):
         return {**self.sim.journal.summary(), **self.sim.limits.summary(),
                 "token_calls": {f"{user} day {day}": n for (user, day), n in self.sim.oauth.calls.items()}}

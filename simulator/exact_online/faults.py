@@ -18,14 +18,16 @@ ACTIONS = {  # action: arguments it takes
     "moved_page": set(), "accept_only": {"seconds"}, "slow_headers": {"seconds"}, "interim": {"count"},
     "close_idle": set(), "no_refresh_token": set(),
     "cut_handshake": set(), "redirect": {"to", "status"}, "skew": {"seconds"}, "monster": {"kind"},
-    "odd_bytes": {"kind", "status"}}
+    "odd_bytes": {"kind", "status"}, "late": {"seconds"}, "invalid": {"field", "text"}, "drop_field": {"field"},
+    "colleague": {"fields", "when"}}
 NEEDED = {"status": {"status"}, "delay": {"seconds"}, "delay_after": {"seconds"}, "slow_body": {"bytes_per_second"},
           "status_after": {"status"},
           "maintenance": {"seconds"}, "redirect": {"to"}, "skew": {"seconds"}, "monster": {"kind"},
-          "odd_bytes": {"kind"}}
+          "odd_bytes": {"kind"}, "late": {"seconds"}, "invalid": {"field"}, "drop_field": {"field"},
+          "colleague": {"fields"}}
 MAINTENANCE = ("503", "502", "504", "html", "redirect", "chunked", "empty", "no_content", "gzip", "charset")
 MONSTERS = ("bytes", "nesting", "number", "members")
-ONE_OF = {"where": ("rows", "lines", "both"), "form": MAINTENANCE}
+ONE_OF = {"where": ("rows", "lines", "both"), "form": MAINTENANCE, "when": ("before", "after")}
 KIND_OF = {"monster": MONSTERS, "odd_bytes": odd_bytes.KINDS}
 COMMON = {"path", "method", "action", "times", "skip"}
 

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import gzip
 import html
+import json
 import os
 import random
 import re
@@ -262,11 +263,20 @@ class Simulator:
             host = self.settings.base_url or f"{'https' if self.settings.tls_cert else 'http'}://{request.host}"
             call = Call(request.method, target, request.headers, host.rstrip("/"), body, entry, fault, rng)
             call.json = "application/json" in request.headers.get("Accept", "").lower()
+            self._note_write(call)
+            if action == "late":        # done, after whoever asked has gone
+                asyncio.get_running_loop().call_later(float(a["seconds"]), self._process_late, call)
+                return reset(request)
+            if action == "colleague" and a.get("when") != "after":
+                self._colleague(call, a["fields"])
             answer = self.process(call)
+            if action == "colleague" and a.get("when") == "after":
+                self._colleague(call, a["fields"])
             if answer.later:
                 answer = await answer.later
             if answer.status == 0:
                 return reset(request)
+            entry["done"] = answer.status < 300
             answer = self._restyled(call, answer)
         if self.settings.latency_max:
             await asyncio.sleep(self.random.uniform(self.settings.latency_min, self.settings.latency_max) / 1000)
@@ -283,6 +293,27 @@ class Simulator:
             answer = Answer(200, answer.body[:max(len(answer.body) * 2 // 3, 1)], JSON, answer.headers)
         entry["status"], entry["rows"] = answer.status, answer.rows
         return await self.send(request, answer, fault, rng)
+
+    @staticmethod
+    def _note_write(call):
+        """The body of a write, for whoever asks what was sent."""
+        if call.method != "GET" and call.path.startswith("/api/v1/") and call.body is not None:
+            text = call.body.decode("utf-8", "replace")
+            try:
+                call.entry["body"] = json.loads(text) if text else None
+            except ValueError:
+                call.entry["body"] = text
+
+    def _process_late(self, call):
+        call.entry["done"] = self.process(call).status < 300
+
+    def _colleague(self, call, fields):
+        """Somebody at the keyboard changes the record that a request is about, at the same moment."""
+        parts = [part for part in unquote(call.path).split("/") if part][3:]
+        resource, key, _ = find_resource(parts, False)
+        division = self.divisions.get(int(call.path.split("/")[3]))
+        if resource is not None and key is not None and division is not None:
+            division.update(self._record(division, resource, key), fields, next(iter(division.info["staff"])))
 
     def _restyled(self, call, answer):
         """A good JSON answer as another serialiser would write it."""
@@ -610,7 +641,7 @@ class Simulator:
                 return self._already_gone(division, resource, key, refusal)
             write.delete(self, division, record, call.user)
             return Answer(204)
-        body = self._json_body(call)
+        body = write.spoiled(self._json_body(call), call.fault)
         if call.method == "PUT":
             write.put(self, division, resource, self._record(division, resource, key), body, call.user)
             return Answer(204)

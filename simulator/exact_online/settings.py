@@ -110,6 +110,7 @@ class Settings:
     honour_keys: bool = False
     deleted_status: int = 404
     post_status: int = 201
+    blocked_in_use: str = "allowed"
     blocked_omit: float = 0.3
     token_length_min: int = 90
     token_length_max: int = 4000
@@ -244,7 +245,7 @@ CHOICES = {"token_mode": TOKEN_MODES, "sync_order": SYNC_ORDERS, "deleted_keys":
            "header_row_id": HEADER_IDS, "transaction_header": TRANSACTION_HEADERS, "language": LANGUAGES,
            "webhook_flags": ("all", "drawn"), "webhook_retry_form": ("fixed", "growing", "once"),
            "time_zone": ("Europe/Amsterdam", "Europe/London"), "deleted_status": (404, 410, 204, 200),
-           "post_status": (201, 200),
+           "post_status": (201, 200), "blocked_in_use": ("allowed", "refused"),
            "too_early_status": (400, 401), "old_token_status": (401, 400), "expires_in_form": ("string", "number"),
            "limit_headers": ("own", "none", "all"), "minute_window": ("clock", "first_call"), "reset_form": RESET_FORMS,
            "error_block": ("hour", "growing"), "header_case": ("title", "lower"),

@@ -26,6 +26,7 @@ from .odata import Refused
 
 EXISTS = "Gegeven bestaat reeds."
 IN_USE = "Verwijderen niet mogelijk: gegeven is in gebruik."
+BLOCKED_IN_USE = "Blokkeren niet mogelijk: gegeven is in gebruik."
 DUTCH = {"Code": "Code", "Description": "Omschrijving", "Name": "Naam", "Supplier": "Leverancier",
          "PurchaseOrderLines": "Inkooporderregels",
          "Item": "Artikel", "PurchaseOrderID": "Inkooporder", "QuantityInPurchaseUnits": "Aantal"}
@@ -66,6 +67,16 @@ def parse_body(text):
     if not isinstance(body, dict):
         raise Refused(400, "Error processing request stream. A JSON object was expected.")
     return body
+
+
+def spoiled(body, fault):
+    """A body as a fault leaves it: a field that is not writable at the moment is gone without a word, one that is
+    refused is a 500."""
+    action, a = (fault.action, fault.arguments) if fault else (None, {})
+    field = a.get("field")
+    if action == "invalid" and field in body:
+        raise Refused(500, a.get("text") or f"Ongeldig: {DUTCH.get(field, field)}")
+    return {name: value for name, value in body.items() if name != field} if action == "drop_field" else body
 
 
 # what the answer to the POST of a document may lack
@@ -212,6 +223,8 @@ def put(sim, division, resource, record, body, user):
         dropped = dropped | {"Supplier", "Currency", "ExchangeRate"}
     values = {name: value for name, value in values.items() if name not in dropped}
     _business_rules(division, resource, values, record)
+    if values.get("IsBlocked") and sim.settings.blocked_in_use == "refused" and in_use(division, record):
+        raise Refused(500, BLOCKED_IN_USE)
     if resource.entity == ORDER and "Supplier" in values and values["Supplier"] not in division.records[ACCOUNT]:
         raise Refused(500, "Ongeldige verwijzing: Leverancier")
     if values:

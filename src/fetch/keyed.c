@@ -454,6 +454,7 @@ end_keyed(Keyed *keyed)
 		refusal->most = Min(2 * refusal->most, EXACT_FEED_KEYS);
 	}
 	lane->keys_at = keyed->next_at;
+	exact_lane_has_read(lane);
 	if (keyed->log)
 		exact_deletes_log_wanted(lane, keyed->sent_at, keyed->sent_at);
 	exact_log(LOG, "keys division=%d entity=%s keys=%d rows=%d changed=%d deleted=%d ms=%.0f",

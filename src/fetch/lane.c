@@ -152,6 +152,13 @@ exact_lane_wrote(ExactLane *lane, const char *entity)
 }
 
 void
+exact_lane_has_read(ExactLane *lane)
+{
+	if (lane->writes_at != PG_INT64_MAX)
+		lane->writes_at = Min(lane->writes_at, GetCurrentTimestamp());
+}
+
+void
 exact_lane_hurry(void)
 {
 	for (int i = 0; i < nlanes; i++)

@@ -161,6 +161,8 @@ extern void exact_lane_notified(int division, const char *feed, TimestampTz firs
 								TimestampTz last);
 /* The hub has written a record of this entity: what is notified of it in a moment is its own. */
 extern void exact_lane_wrote(ExactLane *lane, const char *entity);
+/* Something of it has been read, which a write may have waited for. */
+extern void exact_lane_has_read(ExactLane *lane);
 /* Whatever waits after errors may be tried at once: an operator has resumed the division. */
 extern void exact_lane_forgive(ExactLane *lane);
 /* Whatever did not reach the service may be tried at once: a setting may have been mended. */

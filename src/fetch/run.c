@@ -544,8 +544,10 @@ on_page(ExactApiAnswer *answer, void *arg)
 	log_page(&u);
 	if (u.replan)
 		exact_lane_want_plan();
-	if (u.complete && run->live == NULL)
-		exact_sync_request_settle(lane);
+	if (!u.complete || run->live != NULL)
+		return;
+	exact_sync_request_settle(lane);
+	exact_lane_has_read(lane);
 }
 
 /* ---- the request ---- */
