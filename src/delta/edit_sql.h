@@ -1,8 +1,8 @@
 /*
  * edit_sql.h - the SQL texts that read what users have edited in the current table of a dimension.
  *
- * Pure text, like merge_sql.h. The target has a stamp. A row is edited when its _hash is not that of
- * its values, and new when a user has inserted it: it has no _seq, or no _key.
+ * Pure text, like merge_sql.h. The target has a stamp. A row is edited when its _hash is not that
+ * of its values, and new when a user has inserted it: it has no _seq, or no _key.
  */
 #ifndef EXACT_EDIT_SQL_H
 #define EXACT_EDIT_SQL_H
