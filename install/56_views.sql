@@ -367,7 +367,8 @@ COMMENT ON FUNCTION exact.create_views(text, jsonb, boolean)
 		'loader: <table>_live without deleted records and drafts, <table>_versions with valid_from '
 		'and valid_to, <table>_ledger of transactionlines as it may be summed. names: '
 		'{"items_live": "articles"} renames, null leaves out. keys: declares primary and foreign '
-		'keys of dimensions, which then take no row without _division and _key. Returns their names; '
+		'keys of dimensions, which then take no row without _division and _key. '
+		'Returns their names; '
 		'a view or table of that name that is not the hub''s is never replaced';
 REVOKE ALL ON FUNCTION exact.create_views(text, jsonb, boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.create_views(text, jsonb, boolean) TO exact_admin;

@@ -43,10 +43,13 @@ wait_delivered($node);
 is((databricks_rows($simulator, 'glaccount'))[0]{description}, 'Revenue', 'deliveries go on');
 
 # a row that has no key, of before
-control($simulator, 'POST', 'sql', { statement => 'ALTER TABLE main.exact.costcenter DROP PRIMARY KEY' });
-control($simulator, 'POST', 'sql', { statement => 'ALTER TABLE main.exact.costcenter ALTER COLUMN _key DROP NOT NULL' });
-control($simulator, 'POST', 'sql',
-	{ statement => "INSERT INTO main.exact.costcenter (_division, Code) VALUES (1, 'new')" });
+foreach my $statement (
+	'ALTER TABLE main.exact.costcenter DROP PRIMARY KEY',
+	'ALTER TABLE main.exact.costcenter ALTER COLUMN _key DROP NOT NULL',
+	"INSERT INTO main.exact.costcenter (_division, Code) VALUES (1, 'new')")
+{
+	control($simulator, 'POST', 'sql', { statement => $statement });
+}
 like(views('keys => true'), qr/^done: 6 views made in main\.exact; 6 keys declared; no key costcenter: .*NOT_NULL/,
 	'a row without key: no primary key, and no failure');
 
@@ -55,9 +58,9 @@ workspace_fault($simulator, path => 'statements$', statement => 'PRIMARY KEY', a
 	error_class => 'UC_NOT_ENABLED', sql_state => '56038',
 	message => '[UC_NOT_ENABLED] Unity Catalog is not enabled on this cluster. SQLSTATE: 56038');
 like(views('keys => true'),
-	qr/^done: 6 views made in main\.exact; 0 keys declared; no key costcenter: .*; no key glaccount: .*Unity Catalog is not/,
+	qr/^done: 6 views made in main\.exact; 0 keys declared; no key costcenter: .*; no key glaccount: .*Unity Catalog/,
 	'no Unity Catalog: told, and the views are made');
-like(one("SELECT result FROM exact.request ORDER BY id DESC LIMIT 1"), qr/no key journals\.GLAccount: glaccount has none/,
-	'what refers to it has none either');
+like(one("SELECT result FROM exact.request ORDER BY id DESC LIMIT 1"),
+	qr/no key journals\.GLAccount: glaccount has none/, 'what refers to it has none either');
 $node->stop;
 done_testing();

@@ -51,7 +51,8 @@ expect_part(const char *what, StringInfo got, const char *part)
 }
 
 #define HASH(alias) "'v1:0a1b2c3d:' || sha2(concat_ws('\\u001f', coalesce(CAST(" alias \
-	".`Code` AS STRING), '\\u0000'), coalesce(CAST(" alias ".`EndDate` AS STRING), '\\u0000')), 256)"
+	".`Code` AS STRING), '\\u0000'), coalesce(CAST(" alias ".`EndDate` AS STRING), '\\u0000')), " \
+	"256)"
 #define GUARD "coalesce(" HASH("t") " IN (t.`_hash`, s.`_known`), false)"
 #define TABLE "`main`.`exact`.`costcenter`"
 #define ROWS(n, fields) "FROM (SELECT explode(CASE WHEN size(a) = " n " THEN a ELSE " \
@@ -119,11 +120,11 @@ test_edits(StringInfo out)
 		   ")) AS s\nLEFT ANTI JOIN " TABLE " AS t ON t.`_division` = s.`_division` AND t.`_key` = "
 		   "s.`_key`");
 	exact_edit_sql_rows(out, &target, 7, 50, 100);
-	expect_part("rows", out, "SELECT coalesce(t.`_division`, 7) AS `_division`, t.`_key` AS `_key`, "
-				"t.`_seq` AS `_seq`, (t.`_key` IS NULL OR t.`_seq` IS NULL) AS `_new`, " IS_EDITED
+	expect_part("rows", out, "SELECT coalesce(t.`_division`, 7) AS `_division`, t.`_key` AS "
+				"`_key`, t.`_seq` AS `_seq`, (t.`_key` IS NULL OR t.`_seq` IS NULL) AS `_new`, " IS_EDITED
 				" AS `_edited`,\nlower(trim(t.`Code`)) AS `_code`, " HASH("t") " AS `_now`,\n"
-				"to_json(named_struct('Code', substr(CAST(t.`Code` AS STRING), 1, 1000), 'EndDate', "
-				"substr(CAST(t.`EndDate` AS STRING), 1, 1000)), map('ignoreNullFields', 'false')) "
+				"to_json(named_struct('Code', substr(CAST(t.`Code` AS STRING), 1, 1000), "
+				"'EndDate', substr(CAST(t.`EndDate` AS STRING), 1, 1000)), map('ignoreNullFields', 'false')) "
 				"AS `_content`");
 	expect_part("page", out, "ORDER BY `_division`, `_key`, `_now` LIMIT 50 OFFSET 100");
 	resetStringInfo(out);

@@ -397,8 +397,10 @@ class SparkEngine:
         full = f"spark_catalog.{quote(schema)}.{quote(table)}"
         columns = [
             TableColumn(
-                f.name, f.dataType.simpleString(),
-                f.nullable and (schema, table, f.name.lower()) not in self._not_null, f.metadata.get("comment"), f.dataType.jsonValue()
+                f.name,
+                f.dataType.simpleString(),
+                f.nullable and (schema, table, f.name.lower()) not in self._not_null,
+                f.metadata.get("comment"), f.dataType.jsonValue()
             )
             for f in self.spark.table(full).schema.fields
         ]

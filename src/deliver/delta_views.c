@@ -3,9 +3,9 @@
  *
  * A request of kind "views" is a list of names and statements (install/56_views.sql). Each name is
  * looked at before it is written: a view or table that does not carry this hub's mark is never
- * replaced. The keys of dimensions (install/56_keys.sql) are declared behind them; Databricks without
- * Unity Catalog has none, so their refusal is told and is no failure. Every step may be repeated, so a request that an earlier process left is simply begun
- * again. Called by loader.c.
+ * replaced. The keys of dimensions (install/56_keys.sql) are declared behind them; Databricks
+ * without Unity Catalog has none, so their refusal is told and is no failure. Every step may be
+ * repeated, so a request that an earlier process left is simply begun again. Called by loader.c.
  */
 #include "postgres.h"
 

@@ -61,7 +61,8 @@ exact_edit_sql_count(StringInfo out, const ExactTarget *target)
 	appendStringInfoString(out, " THEN 1 END) AS `outdated`,"
 						   " count(CASE WHEN " IS_BARE " THEN 1 END) AS `bare`,\n"
 						   " count(DISTINCT CASE WHEN NOT " IS_NEW
-						   " THEN concat(CAST(t.`_division` AS STRING), ' ', t.`_key`) END)"
+						   " THEN"
+						   " concat(CAST(t.`_division` AS STRING), ' ', t.`_key`) END)"
 						   " AS `keys`, count(CASE WHEN NOT " IS_NEW " THEN 1 END) AS `old`\nFROM ");
 	append_table(out, target);
 	appendStringInfoString(out, " AS t");
