@@ -346,10 +346,15 @@ BEGIN
 		END IF;
 	ELSIF tg_op = 'DELETE' THEN
 		state := exact._propose(this_edit, of_division, dimension, before ->> 'id',
-			before ->> 'code', 'end', 'hub', exact._caller(), v.field, v.base, v.base, v.wanted, false)
-		FROM (SELECT CASE dimension WHEN 'glaccount' THEN 'IsBlocked' ELSE 'EndDate' END AS field,
-			before ->> CASE dimension WHEN 'glaccount' THEN 'isblocked' ELSE 'enddate' END AS base,
-			CASE dimension WHEN 'glaccount' THEN 'true' ELSE current_date::text END AS wanted) AS v;
+			before ->> 'code', 'end', 'hub', exact._caller(), v.field, v.base, v.base, v.wanted,
+			false)
+		FROM (
+			SELECT 'IsBlocked' AS field, before ->> 'isblocked' AS base, 'true' AS wanted
+			WHERE dimension = 'glaccount'
+			UNION ALL
+			SELECT 'EndDate', before ->> 'enddate', current_date::text
+			WHERE dimension <> 'glaccount'
+		) AS v;
 		n := CASE WHEN state IS NULL THEN 0 ELSE 1 END;
 	ELSE
 		FOR changed IN

@@ -200,7 +200,7 @@ COMMENT ON FUNCTION exact._write_gather(int) IS 'Makes writes of what is approve
 REVOKE ALL ON FUNCTION exact._write_gather(int) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._write_gather(int) TO exact_worker;
 
-CREATE FUNCTION exact._write_due(of_division int) RETURNS timestamptz
+CREATE FUNCTION exact._write_due(of_division int, closed text[] = '{}') RETURNS timestamptz
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT exact._write_gather($1);
@@ -212,12 +212,14 @@ AS $$
 	END)
 	FROM exact.dimension_write AS o
 	JOIN exact.division AS d ON d.division = o.division AND d.enabled
-	WHERE o.division = $1 AND o.state <> 'ended' AND o.state NOT IN ('sent', 'looking');
+	WHERE o.division = $1 AND o.state <> 'ended' AND o.state NOT IN ('sent', 'looking')
+		AND NOT (o.state IN ('ready', 'look') AND o.entity = ANY (closed));
 $$;
-COMMENT ON FUNCTION exact._write_due(int)
-	IS 'When the next step of a division''s writes may be taken; null: never';
-REVOKE ALL ON FUNCTION exact._write_due(int) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._write_due(int) TO exact_worker;
+COMMENT ON FUNCTION exact._write_due(int, text[])
+	IS 'When the next step of a division''s writes may be taken; null: never. closed: entities '
+		'whose endpoint may not be called now';
+REVOKE ALL ON FUNCTION exact._write_due(int, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_due(int, text[]) TO exact_worker;
 
 -- A reading by key is done when the key is not dirty any more; one of a feed when its request is.
 CREATE FUNCTION exact._write_read(of_division int, entity text, ids bigint[], state text)
@@ -461,8 +463,8 @@ COMMENT ON FUNCTION exact._write_settle(int) IS 'Takes what readings have brough
 REVOKE ALL ON FUNCTION exact._write_settle(int) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._write_settle(int) TO exact_worker;
 
-CREATE FUNCTION exact._write_take(of_division int, OUT edit bigint, OUT step text,
-	OUT entity text, OUT method text, OUT resource text, OUT path text, OUT body text)
+CREATE FUNCTION exact._write_take(of_division int, closed text[] = '{}', OUT edit bigint,
+	OUT step text, OUT entity text, OUT method text, OUT resource text, OUT path text, OUT body text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -470,6 +472,9 @@ DECLARE
 	batch record;
 	place record := exact._write_back(of_division);
 BEGIN
+	IF NOT EXISTS (SELECT FROM exact.division AS d WHERE d.division = $1 AND d.enabled) THEN
+		RETURN;
+	END IF;
 	PERFORM exact._write_gather($1);
 	PERFORM exact._write_settle($1);
 	-- switched off, or asked for another approval, before it was sent
@@ -511,6 +516,7 @@ BEGIN
 	SELECT o.* INTO w
 	FROM exact.dimension_write AS o
 	WHERE o.division = $1 AND o.state IN ('ready', 'look') AND o.next_at <= clock_timestamp()
+		AND o.entity <> ALL (closed)
 		-- what switches off stops what is not sent; what was sent is followed to its end
 		AND (o.state = 'look' OR place.mode <> 'off')
 	ORDER BY o.state = 'look' DESC, o.id
@@ -541,11 +547,11 @@ BEGIN
 	WHERE o.id = w.id;
 END
 $$;
-COMMENT ON FUNCTION exact._write_take(int)
+COMMENT ON FUNCTION exact._write_take(int, text[])
 	IS 'The next call of a division''s writes, marked as begun: put, post, or look (a GET by '
-		'code); edit null: none is due';
-REVOKE ALL ON FUNCTION exact._write_take(int) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._write_take(int) TO exact_worker;
+		'code); edit null: none is due. closed: as in exact._write_due()';
+REVOKE ALL ON FUNCTION exact._write_take(int, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_take(int, text[]) TO exact_worker;
 
 CREATE FUNCTION exact._write_key_in(answer text, code text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp

@@ -180,6 +180,33 @@ COMMENT ON FUNCTION exact._notification_steps(exact.record, timestamptz, timesta
 	IS 'Steps of exact.trace(): the newest 20 notifications of a record, its document or its lines';
 REVOKE ALL ON FUNCTION exact._notification_steps FROM PUBLIC;
 
+-- Edits of a dimension that have not reached the newest version, and those that made it.
+CREATE FUNCTION exact._change_steps(r exact.record, OUT at timestamptz, OUT step text,
+	OUT what text, OUT took text)
+RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(c.ended_at, w.sent_at, c.decided_at, c.found_at), 'edit',
+		format('%s by %s: %s → %s, %s%s (change %s)', coalesce(c.field, 'new record'), c.who,
+			coalesce(c.old, 'nothing'), coalesce(left(c.wanted, 80), 'nothing'), CASE
+				WHEN c.state <> 'approved' THEN c.state
+				WHEN w.id IS NULL THEN 'waits for its call'
+				ELSE format('%s: %s', w.method, w.state)
+			END, coalesce(', ' || c.reason, ''), c.id),
+		NULL
+	FROM (
+		SELECT x.* FROM exact.dimension_change AS x
+		WHERE x.division = $1.division AND x.entity = $1.entity AND x.key = $1.key
+		ORDER BY x.id DESC
+		LIMIT 20
+	) AS c
+	LEFT JOIN exact.dimension_write AS w ON w.id = c.write
+	ORDER BY c.id
+$$;
+COMMENT ON FUNCTION exact._change_steps(exact.record)
+	IS 'Steps of exact.trace(): the newest 20 edits of a dimension and what became of them';
+REVOKE ALL ON FUNCTION exact._change_steps FROM PUBLIC;
+
 CREATE FUNCTION exact.trace(
 		division int, entity text, key text, OUT at timestamptz, OUT step text, OUT what text,
 		OUT took text)
@@ -293,6 +320,7 @@ BEGIN
 			LEFT JOIN exact.target_state AS t ON t.workspace = d.workspace AND t.entity = r.entity
 			WHERE d.division = r.division;
 	END IF;
+	RETURN QUERY SELECT * FROM exact._change_steps(r);
 	RETURN QUERY SELECT * FROM exact._notification_steps(r, version.at, 'infinity');
 	RETURN QUERY
 		SELECT k.since, 'dirty'::text,

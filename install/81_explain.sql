@@ -440,6 +440,32 @@ $$;
 COMMENT ON FUNCTION exact._explain_seen(exact.record) IS 'Where the newest version of a record is';
 REVOKE ALL ON FUNCTION exact._explain_seen(exact.record) FROM PUBLIC;
 
+-- Edits that Exact Online does not have yet.
+CREATE FUNCTION exact._explain_change(r exact.record) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(string_agg(format(' Edit of %s by %s to %s %s.', c.field, c.who,
+		coalesce(quote_literal(left(c.wanted, 80)), 'nothing'), CASE c.state
+			WHEN 'shown' THEN format('is not written: write_back of workspace %s is off',
+				c.workspace)
+			WHEN 'proposed' THEN format('waits: SELECT exact.approve(%s) or exact.reject(%s)',
+				c.id, c.id)
+			WHEN 'conflict' THEN format('is in conflict with %s in Exact Online: '
+				'SELECT exact.approve(%s) or exact.reject(%s)',
+				coalesce(quote_literal(left(c.exact, 80)), 'nothing'), c.id, c.id)
+			ELSE 'is on its way to Exact Online' || coalesce((
+				SELECT format(' (%s, %s)', w.method, w.state)
+				FROM exact.dimension_write AS w
+				WHERE w.id = c.write), '')
+		END), '' ORDER BY c.id), '')
+	FROM exact.dimension_change AS c
+	WHERE c.division = $1.division AND c.entity = $1.entity AND c.key = $1.key
+		AND c.state IN ('shown', 'proposed', 'conflict', 'approved')
+$$;
+COMMENT ON FUNCTION exact._explain_change(exact.record)
+	IS 'Edits of a dimension that are open, a sentence each; empty: there is none';
+REVOKE ALL ON FUNCTION exact._explain_change FROM PUBLIC;
+
 CREATE FUNCTION exact.explain(division int, entity text, key text) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -464,7 +490,7 @@ BEGIN
 	LIMIT 1;
 	RETURN CASE
 		WHEN r.key IS NULL THEN exact._explain_unseen(division, name, key)
-		ELSE exact._explain_seen(r)
+		ELSE exact._explain_seen(r) || exact._explain_change(r)
 	END;
 END
 $$;

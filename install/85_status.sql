@@ -192,6 +192,13 @@ WITH worker AS (
 	FROM exact.held_delete AS h
 	WHERE h.state = 'held'
 	GROUP BY h.division
+), changed AS (
+	SELECT c.division, count(*) AS changes, min(c.found_at) AS since,
+		(array_agg(format('%s of %s %s by %s', coalesce(c.field, 'new record'), c.entity,
+			coalesce(c.code, '(no code)'), c.who) ORDER BY c.id))[1] AS first
+	FROM exact.dimension_change AS c
+	WHERE c.state IN ('proposed', 'conflict')
+	GROUP BY c.division
 ), dead AS (
 	SELECT l.division, count(*) AS letters, min(l.at) AS since,
 		(array_agg(format('%s: %s', l.entity, l.reason) ORDER BY l.id))[1] AS reason
@@ -225,6 +232,7 @@ WITH worker AS (
 		r.reason AS refusal, r.since AS refused_since, r.next_step AS refused_step,
 		y.reason AS delay, y.next_step AS delay_step,
 		h.id AS held, h.records AS held_records, h.since AS held_since, h.entity AS held_entity,
+		c.changes, c.since AS changes_since, c.first AS first_change,
 		x.letters, x.since AS letters_since, x.reason AS letters_reason,
 		s.gap, l.until AS limit_until, l.blocked, l.blocked_until, l.closed, l.closed_until,
 		u.topics, u.reason AS subscription_reason, u.next_step AS subscription_step,
@@ -250,6 +258,7 @@ WITH worker AS (
 			WHEN f.waiting_since < now() - interval '10 minutes' THEN 'late'
 			WHEN h.id IS NOT NULL THEN 'held'
 			WHEN x.letters > 0 THEN 'dead'
+			WHEN c.changes > 0 THEN 'changes'
 			WHEN f.paused > 0 THEN 'entities paused'
 			WHEN u.topics > 0 THEN 'subscription'
 			WHEN f.waiting_since < now() - interval '30 seconds' THEN 'on the way'
@@ -264,6 +273,7 @@ WITH worker AS (
 	LEFT JOIN subscription AS u ON u.division = d.division
 	LEFT JOIN held AS h ON h.division = d.division
 	LEFT JOIN dead AS x ON x.division = d.division
+	LEFT JOIN changed AS c ON c.division = d.division
 	LEFT JOIN exact.division_state AS s ON s.division = d.division
 	LEFT JOIN waits AS l ON l.division = d.division
 	LEFT JOIN exact.app_state AS a ON a.app = d.app
@@ -274,8 +284,8 @@ WITH worker AS (
 			WHEN rule = 'off' THEN 'off'
 			WHEN rule IN ('first load', 'on the way', 'slowed', 'up to date') THEN 'ok'
 			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'waits', 'budget',
-				'limit', 'blocked', 'closed', 'overdue', 'late', 'held', 'dead', 'entities paused',
-				'subscription')
+				'limit', 'blocked', 'closed', 'overdue', 'late', 'held', 'dead', 'changes',
+				'entities paused', 'subscription')
 				THEN 'warn'
 			WHEN rule = 'failing' AND errors < 3 OR rule = 'consent' AND app_goes_on THEN 'warn'
 			ELSE 'fail'
@@ -339,6 +349,10 @@ WITH worker AS (
 			WHEN 'dead'
 				THEN format('%s row%s put aside since %s, the rest goes on: %s', letters,
 					CASE WHEN letters > 1 THEN 's' END, exact._since(letters_since), letters_reason)
+			WHEN 'changes'
+				THEN format('up to date, %s change%s of dimensions wait%s for your yes or no since '
+					'%s: %s', changes, CASE WHEN changes > 1 THEN 's' END,
+					CASE WHEN changes = 1 THEN 's' END, exact._since(changes_since), first_change)
 			WHEN 'slowed'
 				THEN format('slowed to %s s to stay within %s calls, %s behind',
 					round(extract(epoch FROM gap)), to_char(day_limit, 'FM999,999,999,990'),
@@ -388,6 +402,9 @@ WITH worker AS (
 					held, held)
 			WHEN rule = 'dead'
 				THEN 'SELECT * FROM exact.dead_letter; exact.retry(id) tries one again'
+			WHEN rule = 'changes'
+				THEN 'SELECT * FROM exact.dimension_change WHERE state IN (''proposed'', '
+					'''conflict''); exact.approve(id) or exact.reject(id)'
 			WHEN rule = 'subscription' THEN subscription_step
 		END AS next_step
 	FROM finding AS f

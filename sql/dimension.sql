@@ -131,6 +131,10 @@ UPDATE exact.cost_center SET description = 'Head office' WHERE division = 900000
 SELECT description FROM exact.cost_center WHERE division = 9000001 AND code = '100';
 SELECT * FROM pg_temp.change;
 SELECT call, path, body FROM exact.dry_run('lake');
+SELECT regexp_replace(substring(exact.explain(9000001, 'costcenter', pg_temp.key(1))
+	FROM 'Edit of.*'), '\d+', 'N') AS edit;
+SELECT step, regexp_replace(what, '\d+', 'N') AS what
+FROM exact.trace(9000001, 'costcenter', pg_temp.key(1)) WHERE step = 'edit';
 SELECT * FROM pg_temp.step();
 SAVEPOINT refused;
 SELECT exact.approve((SELECT max(id) FROM exact.dimension_change));

@@ -8,6 +8,8 @@
 #include "auth/exact_token.h"
 #include "base/clock.h"
 #include "base/compat.h"
+#include "dimension/again.h"
+#include "dimension/write_back.h"
 #include "exact_online/budget.h"
 #include "exact_online/endpoint.h"
 #include "exact_online/invoice_sign.h"
@@ -40,6 +42,7 @@ load_unit(void *arg pg_attribute_unused())
 	exact_epoch_reread();
 	exact_budget_load();
 	exact_endpoint_load();
+	exact_write_back_load();
 }
 
 static void
@@ -51,9 +54,10 @@ start(void)
 static long
 turn(void)
 {
+	bool		woken = exact_worker_woken();
 	long		wait;
 
-	if (exact_worker_woken())
+	if (woken)
 	{
 		exact_lane_look_at_plan();
 		exact_subscription_store_want();
@@ -70,6 +74,8 @@ turn(void)
 	wait = exact_clock_sooner(wait, exact_invoice_sign_turn());
 	wait = exact_clock_sooner(wait, exact_plan_turn());
 	wait = exact_clock_sooner(wait, exact_subscription_turn());
+	wait = exact_clock_sooner(wait, exact_again_turn(woken));
+	wait = exact_clock_sooner(wait, exact_write_back_turn());
 	wait = exact_clock_sooner(wait, exact_turn_send());
 	return exact_clock_sooner(wait, exact_token_turn());
 }

@@ -14,4 +14,10 @@
  */
 extern char *exact_api_error_words(const char *body, size_t len);
 
+/*
+ * The message of the service's own form of an error, in full (at most 4,000 bytes), likewise fit
+ * and palloc'd; NULL: the body is no such error, but of a gateway, or a page.
+ */
+extern char *exact_api_error_message(const char *body, size_t len);
+
 #endif

@@ -172,6 +172,14 @@ exact_budget_backfill_at(int division, const char *resource, const char **why)
 	return allowed_at(division, resource, exact_live_reserve, why);
 }
 
+TimestampTz
+exact_budget_write_at(int division, const char *resource, const char **why)
+{
+	TimestampTz closed = exact_endpoint_writes_closed_until(division, resource, why);
+
+	return closed != 0 ? closed : exact_budget_backfill_at(division, resource, why);
+}
+
 /*
  * An hour may use a fifth of what is left beside the polls, or its even share, whichever is more;
  * what was saved in quiet hours may be spent in busy ones, and the gap grows as the rest gets

@@ -19,6 +19,8 @@ extern TimestampTz exact_budget_allowed_at(int division, const char *resource, c
  * each budget alone.
  */
 extern TimestampTz exact_budget_backfill_at(int division, const char *resource, const char **why);
+/* The same for a write: likewise, and it leaves errors of its endpoint to others, too. */
+extern TimestampTz exact_budget_write_at(int division, const char *resource, const char **why);
 /*
  * Microseconds that should lie between two runs that notifications ask for, of each of so many
  * feeds of a division, so that the day's calls last to their reset: 0 while calls are few.

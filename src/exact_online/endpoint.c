@@ -39,6 +39,7 @@ typedef struct Endpoint
 {
 	EndpointKey key;
 	TimestampTz errors[ERRORS_AT_MOST]; /* ring */
+	bool		written[ERRORS_AT_MOST];	/* of the same: it was the answer to a write */
 	int			next;
 	int			pending;		/* calls on the way */
 	TimestampTz forgiven_at;	/* errors before it count for ERRORS_AT_MOST only */
@@ -89,11 +90,12 @@ endpoint_of(int division, const char *resource)
 }
 
 void
-exact_endpoint_count_error(int division, const char *resource, TimestampTz at)
+exact_endpoint_count_error(int division, const char *resource, const char *feed, TimestampTz at)
 {
 	Endpoint   *e = endpoint_of(division, resource);
 
 	e->errors[e->next] = at;
+	e->written[e->next] = feed != NULL && strcmp(feed, EXACT_ENDPOINT_WRITER) == 0;
 	e->next = (e->next + 1) % ERRORS_AT_MOST;
 }
 
@@ -107,6 +109,16 @@ latest_error(const Endpoint *e, int nth, TimestampTz since)
 		at + USECS_PER_HOUR <= GetCurrentTimestamp())
 		return 0;
 	return at;
+}
+
+/* Likewise, among those that were no answers to writes */
+static TimestampTz
+latest_read_error(const Endpoint *e, int nth, TimestampTz since)
+{
+	for (int i = 1; i <= ERRORS_AT_MOST; i++)
+		if (!e->written[(e->next + ERRORS_AT_MOST - i) % ERRORS_AT_MOST] && --nth == 0)
+			return latest_error(e, i, since);
+	return 0;
 }
 
 void
@@ -125,7 +137,7 @@ exact_endpoint_end(int division, const char *resource)
 static TimestampTz
 closed_by_errors(const Endpoint *e)
 {
-	TimestampTz at = latest_error(e, ERRORS_PER_HOUR, e->forgiven_at);
+	TimestampTz at = latest_read_error(e, ERRORS_PER_HOUR, e->forgiven_at);
 
 	return at != 0 ? at : latest_error(e, ERRORS_AT_MOST, 0);
 }
@@ -165,6 +177,18 @@ exact_endpoint_closed_until(int division, const char *resource, const char **why
 		return 0;
 	*why = "Exact Online answered 429";
 	return at;
+}
+
+TimestampTz
+exact_endpoint_writes_closed_until(int division, const char *resource, const char **why)
+{
+	const Endpoint *e = endpoint_of(division, resource);
+	TimestampTz at = latest_error(e, ERRORS_PER_HOUR, e->forgiven_at);
+
+	if (at == 0)
+		return exact_endpoint_closed_until(division, resource, why);
+	*why = "six errors of this endpoint within an hour: no write is added to them";
+	return at + USECS_PER_HOUR;
 }
 
 /* Has another endpoint of the division answered since the wait that this one caused? */
@@ -302,7 +326,8 @@ void
 exact_endpoint_load(void)
 {
 	static const char sql[] =
-		"SELECT coalesce(c.division, 0), pg_catalog.split_part(c.path, '?', 1), c.at, s.resumed_at"
+		"SELECT coalesce(c.division, 0), pg_catalog.split_part(c.path, '?', 1), c.at, s.resumed_at,"
+		"  c.feed"
 		" FROM exact.api_call c"
 		" LEFT JOIN exact.division_state s ON s.division = c.division"
 		" WHERE c.at > pg_catalog.now() - interval '1 hour' AND c.status = ANY ($1)"
@@ -321,7 +346,8 @@ exact_endpoint_load(void)
 		int			division = (int) exact_cell_int8(i, 1, 0);
 		char	   *resource = exact_cell_text(i, 2);
 
-		exact_endpoint_count_error(division, resource, exact_cell_time(i, 3, 0));
+		exact_endpoint_count_error(division, resource, exact_cell_text(i, 5),
+								   exact_cell_time(i, 3, 0));
 		endpoint_of(division, resource)->forgiven_at = exact_cell_time(i, 4, 0);
 	}
 	load_blocks();

@@ -26,8 +26,15 @@ enum
 /* Does an answer with this HTTP status count as an error of the endpoint? */
 extern bool exact_endpoint_is_error(long status);
 
-/* It has answered with an error that counts. */
-extern void exact_endpoint_count_error(int division, const char *resource, TimestampTz at);
+/* exact.api_call.feed of what write.c sends */
+#define EXACT_ENDPOINT_WRITER "write-back"
+
+/*
+ * It has answered with an error that counts; feed: who asked. Errors of writes close the endpoint
+ * to writes, and to others only with theirs, at nine of both: a reading finds out what was written.
+ */
+extern void exact_endpoint_count_error(int division, const char *resource, const char *feed,
+									   TimestampTz at);
 
 /* A call to it is on the way (an error more, perhaps); it has ended. */
 extern void exact_endpoint_begin(int division, const char *resource);
@@ -37,6 +44,12 @@ extern void exact_endpoint_end(int division, const char *resource);
  */
 extern TimestampTz exact_endpoint_closed_until(int division, const char *resource,
 											   const char **why);
+/*
+ * Likewise for a write, which leaves four of the ten errors of an hour to others: six errors of
+ * any kind close it.
+ */
+extern TimestampTz exact_endpoint_writes_closed_until(int division, const char *resource,
+													  const char **why);
 
 /*
  * It answered 429 and no header says why. True: Exact Online has blocked it, and it alone waits.

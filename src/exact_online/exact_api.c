@@ -157,7 +157,7 @@ classify_error(const ExactApiRequest *q, ExactApiAnswer *answer, const ExactHttp
 	answer->reason = reason;
 	answer->said = exact_api_error_words(http->body, http->body_len);
 	if (exact_endpoint_is_error(status))
-		exact_endpoint_count_error(q->division, q->resource, GetCurrentTimestamp());
+		exact_endpoint_count_error(q->division, q->resource, q->feed, GetCurrentTimestamp());
 
 	if (status == EXACT_STATUS_TOO_MANY)
 	{
@@ -239,7 +239,7 @@ send_again(Call *call, ExactHttpResponse *http)
 	};
 
 	exact_budget_hear(call->request.division, call->request.resource, http);
-	exact_endpoint_count_error(call->request.division, call->request.resource,
+	exact_endpoint_count_error(call->request.division, call->request.resource, call->request.feed,
 							   GetCurrentTimestamp());
 	answering = call;
 	exact_unit_run("record call", record_unit, &first, NULL);

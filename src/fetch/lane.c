@@ -18,6 +18,8 @@
 #define LOOK_AGAIN_MS 1000
 #define NOTIFIED_LATELY (10 * USECS_PER_MINUTE)
 #define MOST_PAUSES 5			/* notifications delay a run by no more than so many pauses */
+#define OWN_NOTICE (8 * USECS_PER_SEC)	/* a write is notified within it */
+#define OWN_NOTICE_MOST USECS_PER_MINUTE	/* writes delay a run by no more than that */
 #define FAILING_ERRORS 3		/* a feed with so many in a row keeps no other waiting */
 
 static ExactLane **lanes;
@@ -132,6 +134,21 @@ exact_lane_forgive(ExactLane *lane)
 	lane->not_before = 0;
 	for (int r = 0; r < lane->nruns; r++)
 		lane->runs[r]->not_before = 0;
+	for (int r = 0; r < lane->nrefused; r++)
+		lane->refused[r].no_write_before = 0;
+}
+
+void
+exact_lane_wrote(ExactLane *lane, const char *entity)
+{
+	for (int i = 0; i < lane->nruns; i++)
+	{
+		ExactRun   *run = lane->runs[i];
+
+		for (int e = 0; run->def != NULL && e < run->def->nentities; e++)
+			if (strcmp(run->def->entities[e].name, entity) == 0)
+				run->wrote_at = GetCurrentTimestamp();
+	}
 }
 
 void
@@ -193,7 +210,8 @@ exact_lane_gap(const ExactLane *lane)
 
 /*
  * When notifications make a feed due: after a pause in them, at the latest five such pauses after
- * the first; paced by the budget.
+ * the first; paced by the budget. While the hub itself writes, they are of its own writes, which
+ * one reading follows.
  */
 static TimestampTz
 notified_due_at(const ExactRun *run)
@@ -206,6 +224,9 @@ notified_due_at(const ExactRun *run)
 		return PG_INT64_MAX;
 	if (!exact_clock_is_future(run->notified_last))
 		settled = Min(run->notified_last + pause, run->notified_first + MOST_PAUSES * pause);
+	if (run->wrote_at != 0 && !exact_clock_is_future(run->wrote_at))
+		settled = Max(settled, Min(run->wrote_at + OWN_NOTICE,
+								   run->notified_first + OWN_NOTICE_MOST));
 	if (!exact_clock_is_future(run->run_started_at))
 		paced = run->run_started_at + exact_lane_gap(run->lane);
 	return Max(settled, paced);

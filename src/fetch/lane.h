@@ -24,6 +24,8 @@ typedef struct ExactRefusal
 	int			most;
 	TimestampTz not_before;
 	bool		incredible;		/* the last answer was: an operator's word does not wait */
+	int			write_errors;	/* writes of it that failed, in a row */
+	TimestampTz no_write_before;
 } ExactRefusal;
 
 /* The pages that a run has been at: eight bytes each */
@@ -71,6 +73,7 @@ typedef struct ExactRun
 	TimestampTz notified_last;
 	TimestampTz told_at;		/* the last run that notifications asked for; memory only */
 	TimestampTz keyed_at;		/* the last keyed read; memory only */
+	TimestampTz wrote_at;		/* the hub's last write of one of its records; memory only */
 	/* of the fields that were read when the mark was set; "" = none yet */
 	char		digest[EXACT_DIGEST_HEX_LEN + 1];
 	/* of a backfill */
@@ -115,6 +118,9 @@ typedef struct ExactLane
 	bool		keyed_last;		/* the last request was a keyed read */
 	TimestampTz not_before;		/* nothing of this division before */
 	TimestampTz keys_at;		/* next keyed read of dirty keys; PG_INT64_MAX none */
+	/* next step of the write-back; 0 to be asked for, PG_INT64_MAX none */
+	TimestampTz writes_at;
+	bool		wrote_last;		/* the last request was a write */
 	int			night;			/* the last night with nightly calls, and how many; 0 none */
 	int			night_calls;
 	int			lives_in_row;	/* pages of live runs since one of another kind */
@@ -153,6 +159,8 @@ extern int64 exact_lane_gap(const ExactLane *lane);
 /* A feed has been notified of changes between these moments; called when that is stored. */
 extern void exact_lane_notified(int division, const char *feed, TimestampTz first,
 								TimestampTz last);
+/* The hub has written a record of this entity: what is notified of it in a moment is its own. */
+extern void exact_lane_wrote(ExactLane *lane, const char *entity);
 /* Whatever waits after errors may be tried at once: an operator has resumed the division. */
 extern void exact_lane_forgive(ExactLane *lane);
 /* Whatever did not reach the service may be tried at once: a setting may have been mended. */

@@ -50,6 +50,7 @@ take_lane_row(uint64 row)
 	for (int r = 0; r < lane->nrefused && !failing; r++)
 		lane->refused[r].not_before = 0;	/* resumed */
 	lane->keys_at = exact_cell_bool(row, 7, false) ? 0 : PG_INT64_MAX;
+	lane->writes_at = 0;
 }
 
 /* Divisions that are read, and those whose subscriptions are still to be removed. */

@@ -21,6 +21,7 @@
 #define MAX_HELD 32				/* divisions with a request on the way */
 #define PARKED_US USECS_PER_HOUR	/* a parked division is tried again */
 #define LIVES_IN_ROW 8			/* pages of live changes before one of a load that waits */
+#define ASIDE_US USECS_PER_SEC	/* whoever lets others go first looks again */
 
 /* A first load: it leaves a part of each budget to live traffic. */
 static bool
@@ -119,6 +120,28 @@ choose_run(ExactLane *lane, TimestampTz *next)
 	return choice.live;
 }
 
+TimestampTz
+exact_turn_aside_at(const ExactLane *lane)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz at = lane_ready_at(lane);
+	bool		load = lane->keys_at <= now;
+
+	if (at == 0 && (strcmp(lane->state, "ok") != 0 || lane->blocking_status != 0))
+		return PG_INT64_MAX;
+	if (at == 0 && exact_lane_held() >= MAX_HELD)
+		return now + ASIDE_US;
+	for (int i = 0; at == 0 && i < lane->nruns; i++)
+	{
+		ExactRun   *run = lane->runs[i];
+
+		if (run_ready_at(run) <= now && !is_load(run))
+			return now + ASIDE_US;
+		load = load || run_ready_at(run) <= now || exact_backfill_ready_at(run) <= now;
+	}
+	return at == 0 && load && lane->wrote_last ? now + ASIDE_US : at;
+}
+
 /* Sends what is due in one lane; returns when something will be due. */
 static TimestampTz
 step_lane(ExactLane *lane)
@@ -133,12 +156,14 @@ step_lane(ExactLane *lane)
 	if (lane->keys_at <= now && (chosen == NULL || !lane->keyed_last))
 	{
 		lane->keyed_last = true;
+		lane->wrote_last = false;
 		if (exact_keyed_send(lane))
 			return lane->busy ? PG_INT64_MAX : now;
 	}
 	if (chosen != NULL)
 	{
 		lane->keyed_last = false;
+		lane->wrote_last = false;
 		exact_run_send(chosen);
 		return lane->busy ? PG_INT64_MAX : now; /* it may have ended at once, without a token */
 	}

@@ -15,6 +15,7 @@
 #include "base/guc.h"
 #include "base/sql.h"
 #include "exact_online/feed.h"
+#include "exact_online/write.h"
 #include "stage/absence.h"
 #include "stage/stage.h"
 #include "state/audit.h"
@@ -210,6 +211,23 @@ follow(int division, const char *entity, int slot, int64 batch, bool first)
 		keys = exact_cell_texts(i, 2, &nkeys);
 		exact_dirty_key_want(division, document, keys, nkeys, reason);
 	}
+}
+
+/* What others keep of a batch, in the same transaction. */
+static void
+learn(int division, const char *entity, int slot, int64 batch)
+{
+	static const char sql[] = "SELECT exact._dimension_learn($1, $2, $3, $4)";
+	ExactArg	args[4];
+
+	exact_ledger_learn(division, entity, slot, batch);
+	if (exact_write_resource(entity) == NULL)
+		return;
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text(entity);
+	args[2] = exact_arg_int4(slot);
+	args[3] = exact_arg_int8(batch);
+	exact_sql(sql, 4, args);
 }
 
 /* ---- rows ---- */
@@ -414,7 +432,7 @@ exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactSt
 	if (fresh + changed == 0)
 		return;
 	close_batch(batch, slot, p->division, entity->name, p->feed->name, p->run, p->call, "page");
-	exact_ledger_learn(p->division, entity->name, slot, batch);
+	learn(p->division, entity->name, slot, batch);
 	if (entity->followed)
 		follow(p->division, entity->name, slot, batch, p->first);
 }
@@ -471,7 +489,7 @@ delete_keys(int division, const char *feed, const char *entity, ExactArg keys, i
 	if (n > 0)
 	{
 		close_batch(batch, slot, division, entity, feed, run, call, how);
-		exact_ledger_learn(division, entity, slot, batch);
+		learn(division, entity, slot, batch);
 		follow(division, entity, slot, batch, false);
 	}
 	return n;
@@ -489,5 +507,62 @@ exact_stage_delete(int division, const char *feed, const char *entity, const cha
 	if (line_entity != NULL)
 		n += delete_keys(division, feed, line_entity, array, run, call, how, true);
 	exact_absence_deleted(division, entity, line_entity, keys, nkeys);
+	return n;
+}
+
+/* ---- once more ---- */
+
+int
+exact_stage_again(int division, const char *entity, char **keys, int nkeys)
+{
+	static const char sql[] =
+	"WITH again AS MATERIALIZED ("
+	"  SELECT r.*,"
+	"   (row_number() OVER (ORDER BY r.seq))::int - 1 AS new_ord,"
+	"   " FIRST_SEQ_SQL("$4") " + nextval('exact.version_counter') AS new_seq"
+	"  FROM (SELECT r.*, s.payload"
+	"   FROM exact.record r"
+	"   LEFT JOIN exact.stage s ON s.slot = r.slot AND s.batch = r.batch AND s.ord = r.ord"
+	"   WHERE r.division = $1 AND r.entity = $2 AND r.key = ANY ($3::text[])"
+	"   AND (r.deleted OR s.payload IS NOT NULL)"
+	"   ORDER BY r.seq"
+	"   FOR UPDATE OF r) r),"
+	" staged AS ("
+	"  INSERT INTO exact.stage"
+	"   (slot, batch, ord, seq, division, entity, key, op, at,"
+	"    prev_slot, prev_batch, prev_ord, hash, payload)"
+	"  SELECT $5, $6, new_ord, new_seq, $1, $2, key, CASE WHEN deleted THEN 'D' ELSE 'U' END,"
+	"   clock_timestamp(), slot, batch, ord, hash, CASE WHEN NOT deleted THEN payload END"
+	"  FROM again"
+	"  ORDER BY new_ord),"
+	" recorded AS ("
+	"  UPDATE exact.record r"
+	"  SET seq = a.new_seq, slot = $5, batch = $6, ord = a.new_ord"
+	"  FROM again a"
+	"  WHERE r.division = $1 AND r.entity = $2 AND r.key = a.key"
+	"  AND r.key = ANY (ARRAY(SELECT key FROM again)))"
+	" SELECT count(*), max(new_seq),"
+	"  (SELECT e.feed FROM exact.entity_effective e WHERE e.entity = $2)"
+	" FROM again";
+	int			slot = current_slot();
+	int64		batch = next_batch();
+	ExactArg	args[6];
+	int			n;
+	char	   *feed;
+
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text(entity);
+	args[2] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
+	args[3] = exact_arg_int8(epoch);
+	args[4] = exact_arg_int4(slot);
+	args[5] = exact_arg_int8(batch);
+	exact_sql(sql, 6, args);
+	n = (int) exact_cell_int8(0, 1, 0);
+	see_version(exact_cell_int8(0, 2, 0));
+	feed = exact_cell_text(0, 3);
+	if (n == 0)
+		return 0;
+	close_batch(batch, slot, division, entity, feed, 0, 0, "once more for Delta");
+	learn(division, entity, slot, batch);
 	return n;
 }

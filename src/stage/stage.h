@@ -72,5 +72,10 @@ extern void exact_stage_rows(ExactStagePage *page, const ExactFeedEntity *entity
 extern int	exact_stage_delete(int division, const char *feed, const char *entity,
 							   const char *line_entity, char **keys, int nkeys, int64 run,
 							   int64 call, const char *how);
+/*
+ * Stages the newest version of these records once more, with a version number of its own, so that
+ * Delta gets it again; of a deleted one its tombstone. Returns their number: others are not known.
+ */
+extern int	exact_stage_again(int division, const char *entity, char **keys, int nkeys);
 
 #endif

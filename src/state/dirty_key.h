@@ -25,8 +25,9 @@ typedef enum ExactDirtyReason
 } ExactDirtyReason;
 
 /*
- * The texts, as they stand in the column reason, where SQL compares them. Two more come by SQL
- * alone: a notification, and the deletion that an operator has approved.
+ * The texts, as they stand in the column reason, where SQL compares them. Three more come by SQL
+ * alone: a notification, the deletion that an operator has approved, and a write of the hub's,
+ * before and after which the record is read.
  */
 #define EXACT_DIRTY_CONFIRM_TEXT "confirm"
 #define EXACT_DIRTY_LOGGED_TEXT "logged"
@@ -39,6 +40,7 @@ typedef enum ExactDirtyReason
 #define EXACT_DIRTY_OTHER_COPY_TEXT "another copy of the hub delivered it"
 #define EXACT_DIRTY_NOTIFIED_TEXT "notified"
 #define EXACT_DIRTY_APPROVED_TEXT "approved"
+#define EXACT_DIRTY_WRITE_BACK_TEXT "write-back"
 
 /* All in a unit. */
 

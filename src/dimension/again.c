@@ -1,0 +1,74 @@
+/*
+ * again.c - records of dimensions that Delta is to get once more as they are.
+ *
+ * An edit in Delta that was judged and is not to stay, or whose place a held-back version takes,
+ * is written over by a version of its own: exact._dimension_again().
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/sql.h"
+#include "dimension/again.h"
+#include "stage/stage.h"
+#include "worker/role.h"
+#include "worker/unit.h"
+#include "worker/wake.h"
+
+#define MOST 1000				/* records of one transaction */
+#define AGAIN_US USECS_PER_SEC
+
+static TimestampTz look_at;
+
+/* Those of one division and entity; *more: there may be others. */
+static void
+again_unit(void *arg)
+{
+	static const char sql[] =
+	"WITH first AS ("
+	"  SELECT division, entity FROM exact.dimension_again ORDER BY division, entity LIMIT 1),"
+	" taken AS ("
+	"  DELETE FROM exact.dimension_again"
+	"  WHERE ctid = ANY (ARRAY("
+	"   SELECT a.ctid"
+	"   FROM exact.dimension_again a JOIN first USING (division, entity)"
+	"   ORDER BY a.since, a.key LIMIT $1"
+	"   FOR UPDATE OF a SKIP LOCKED))"
+	"  RETURNING division, entity, key)"
+	" SELECT division, entity, array_agg(key ORDER BY key) FROM taken GROUP BY division, entity";
+	bool	   *more = arg;
+	ExactArg	most = exact_arg_int4(MOST);
+	char	  **keys;
+	char	   *entity;
+	int			nkeys;
+	int			division;
+
+	*more = false;
+	if (exact_sql(sql, 1, &most) == 0)
+		return;
+	division = (int) exact_cell_int8(0, 1, 0);
+	entity = exact_cell_text(0, 2);
+	keys = exact_cell_texts(0, 3, &nkeys);
+	if (exact_stage_again(division, entity, keys, nkeys) > 0)
+		exact_wake_at_commit(EXACT_ROLE_LOADER);
+	*more = true;
+}
+
+long
+exact_again_turn(bool woken)
+{
+	bool		more;
+
+	if (woken)
+		look_at = 0;
+	if (look_at <= GetCurrentTimestamp())
+	{
+		if (!exact_unit_run("stage once more", again_unit, &more, NULL))
+			look_at = GetCurrentTimestamp() + AGAIN_US;
+		else
+			look_at = more ? 0 : PG_INT64_MAX;
+	}
+	return exact_clock_wait_ms(look_at);
+}
