@@ -89,6 +89,15 @@ in_databricks('INSERT INTO main.exact.costunit (' . ($names =~ s/`Description`, 
 	. ($names =~ s/`Description`, //r) . ' FROM main.exact.kept');
 is(read_now(), 'done: 1 of 1 tables read', 'a column that was dropped is added');
 
+# what PostgreSQL cannot hold stops nothing: the character 0, a value of a million characters
+my $odd = changes();
+in_databricks("UPDATE main.exact.costunit SET Description = concat('nul', '\\u0000') WHERE Code = 'u1'");
+in_databricks("UPDATE main.exact.costunit SET Description = '" . ('x' x 1_000_000) . "' WHERE Code = 'u3'");
+in_databricks("INSERT INTO main.exact.costunit (_key, _seq, Code) VALUES ('k\\u0000', 1, '\\u0000')");
+is(read_now(), 'done: 1 of 1 tables read', 'odd values');
+is(changes() - $odd, 3, 'each is recorded');
+in_databricks("DELETE FROM main.exact.costunit WHERE _key = 'k\\u0000'");
+
 # many edits at once are read page by page; EXACT_TEST_ROWS=100000 has as many as a careless UPDATE
 my $many = $ENV{EXACT_TEST_ROWS} // 5000;
 my $known = changes();

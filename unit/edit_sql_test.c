@@ -59,6 +59,7 @@ expect_part(const char *what, StringInfo got, const char *part)
 	"raise_error('exact: the batch holds ' || coalesce(size(a), 0) || ' rows, expected " n "') " \
 	"END) AS r\n  FROM (SELECT from_json(:batch, 'ARRAY<STRUCT<" fields \
 	">>', map('mode', 'FAILFAST')) AS a)"
+#define READABLE(c) "replace(substr(CAST(t.`" c "` AS STRING), 1, 1000), '\\u0000', '?')"
 #define IS_EDITED "((t.`_key` IS NULL OR t.`_seq` IS NULL) OR NOT coalesce(t.`_hash` = " \
 	HASH("t") ", false))"
 #define IS_OUTDATED "(startswith(t.`_hash`, 'v') AND NOT startswith(t.`_hash`, 'v1:0a1b2c3d:'))"
@@ -120,11 +121,11 @@ test_edits(StringInfo out)
 		   ")) AS s\nLEFT ANTI JOIN " TABLE " AS t ON t.`_division` = s.`_division` AND t.`_key` = "
 		   "s.`_key`");
 	exact_edit_sql_rows(out, &target, 7, 50, 100);
-	expect_part("rows", out, "SELECT coalesce(t.`_division`, 7) AS `_division`, t.`_key` AS "
-				"`_key`, t.`_seq` AS `_seq`, (t.`_key` IS NULL OR t.`_seq` IS NULL) AS `_new`, " IS_EDITED
+	expect_part("rows", out, "SELECT coalesce(t.`_division`, 7) AS `_division`, "
+				READABLE("_key") " AS `_key`, t.`_seq` AS `_seq`, (t.`_key` IS NULL OR t.`_seq` IS NULL) AS `_new`, " IS_EDITED
 				" AS `_edited`,\nlower(trim(t.`Code`)) AS `_code`, " HASH("t") " AS `_now`,\n"
-				"to_json(named_struct('Code', substr(CAST(t.`Code` AS STRING), 1, 1000), "
-				"'EndDate', substr(CAST(t.`EndDate` AS STRING), 1, 1000)), map('ignoreNullFields', 'false')) "
+				"to_json(named_struct('Code', " READABLE("Code") ", 'EndDate', " READABLE("EndDate")
+				"), map('ignoreNullFields', 'false')) "
 				"AS `_content`");
 	expect_part("page", out, "ORDER BY `_division`, `_key`, `_now` LIMIT 50 OFFSET 100");
 	resetStringInfo(out);

@@ -15,6 +15,7 @@ def text_function(name, runs):
         ("sha2", 2): (_sha2, "STRING"),
         ("substr", 3): (_part, "STRING"),
         ("substring", 3): (_part, "STRING"),
+        ("replace", 3): (_replaced, "STRING"),
         ("startswith", 2): (_begins, "BOOLEAN"),
     }.get((name, len(runs)))
     if made is None or not runs:
@@ -39,6 +40,12 @@ def _part(text, first, size):
     text = to_text(text)
     start = first - 1 if first > 0 else len(text) + first if first < 0 else 0
     return text[max(start, 0):max(start + size, 0)]
+
+
+def _replaced(text, old, new):
+    if None in (text, old, new):
+        return None
+    return to_text(text).replace(to_text(old), to_text(new)) if old else to_text(text)
 
 
 def _begins(text, part):

@@ -446,6 +446,8 @@ STATEMENTS = [
     "substr(NULL, 1, 1)",
     "SELECT to_json(named_struct('a', 'x\"y', 'B', CAST(NULL AS STRING)), map('ignoreNullFields', 'false'))",
     "SELECT to_json(named_struct('a', 'é/\\n', 'b', CAST(NULL AS STRING)))",
+    "SELECT replace('abab', 'a', '?'), replace('ab', '', 'x'), replace('ab', NULL, 'x'), replace('a\\u0000', "
+    "'\\u0000', '?')",
     "SELECT 1 AS n LIMIT 1 OFFSET 0",
     "SELECT 1 AS n LIMIT 1 OFFSET 1",
     "SELECT 1",

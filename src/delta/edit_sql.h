@@ -9,7 +9,7 @@
 
 #include "delta/merge_sql.h"
 
-/* Longer values are cut: no field of a dimension may be so long. */
+/* Longer values and keys are cut: none of a dimension may be so long. */
 #define EXACT_EDIT_SQL_VALUE 1000
 
 /* Lets a column be null that the hub fills and a user who inserts a row does not know */
