@@ -6,7 +6,9 @@ sides; each edit of the hub or of Delta that is not there stands in exact.dimens
 what Exact Online has carried out is counted from its own list of writes.
 """
 import collections
+import contextlib
 import json
+import pathlib
 import random
 import re
 import sys
@@ -160,10 +162,8 @@ class Edits:
             self.ask("SELECT exact.read_dimensions(), exact.sync_now()")
 
     def ask(self, statement):
-        try:
+        with contextlib.suppress(SqlError):     # the server is in recovery: the hub's own timers come later
             self.hub.psql(statement)
-        except SqlError:
-            pass                    # the server is in recovery: the hub's own timers come later
 
     def lose(self):
         """The next write of a resource loses its answer, before or after it is done."""
@@ -324,8 +324,9 @@ class Edits:
         compared, states = self.compare(), self.told()
         sent, done = self.carried_out()
         accepted = states["done"] or 1
-        reads = int(self.hub.value("SELECT count(*) FROM exact.api_call AS c WHERE c.feed IN ('costcenter', 'costunit') "
-                                   "AND c.path LIKE '%25eq%25' OR c.path LIKE '% eq %'"))
+        reads, batches = map(int, self.hub.psql(
+            "SELECT (SELECT count(*) FROM exact.api_call AS c WHERE c.method = 'GET' AND c.path LIKE '%filter=%eq%'), "
+            "(SELECT count(DISTINCT (division, entity, asked_at)) FROM exact.dimension_write)").split("|"))
         say(f"edits          {len(self.made):,} in {self.plan.rounds} rounds and {seconds_text(self.took)}: "
             + ", ".join(f"{sum(e.side == side for e in self.made):,} in {side}" for side in SIDES))
         say(f"changes        {', '.join(f'{n:,} {state}' for state, n in states.most_common())}")
@@ -333,7 +334,7 @@ class Edits:
                                   "WHERE state IN ('refused', 'dropped') LIMIT 5").splitlines():
             say(f"  not taken    {line}")
         say(f"writes         {sent:,} calls sent, {done:,} carried out, {sent / accepted:.2f} an accepted edit; "
-            f"{reads:,} reads by key")
+            f"{reads:,} reads by key; {batches:,} batches")
         if self.kills:
             say(f"kills          {self.kills}")
         say(f"comparison     {compared:,} fields on three sides: "
@@ -356,7 +357,6 @@ def launch(directory, plan):
 
 
 def edits(given):
-    import pathlib
     plan = Plan(given.rounds, given.edits, given.kills, given.divisions, given.records, given.seed, given.engine,
                 given.rule, given.lost, given.between, given.patience)
     say(f"exact_databricks edits: {plan.rounds} rounds of {plan.edits}, {plan.kills} kills, {plan.divisions} divisions, "

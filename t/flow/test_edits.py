@@ -1,0 +1,19 @@
+"""Random edits of dimensions in Exact Online, in the hub and in Delta: a short run of scripts/edits."""
+import pytest
+from edits import Edits, Plan, launch
+
+
+@pytest.mark.parametrize("rule", ["exact wins", "delta wins"])
+def test_three_sides(tmp_path, rule):
+    plan = Plan(rounds=5, edits=20, divisions=1, records=200, seed=7, rule=rule, lost=0.1, between=0.5)
+    hub = launch(tmp_path, plan)
+    try:
+        hub.wait_loaded(120)
+        made = Edits(hub, plan)
+        made.blow()
+        made.verdict()
+        assert not made.problems
+        assert made.placed, "no edit came between reading and MERGE"
+    finally:
+        for part in (hub, hub.exact, hub.databricks):
+            part.stop()
