@@ -6,7 +6,7 @@
 
 #include "arena.h"
 
-#include "deliver/delivery_row.c"
+#include "delta/delivery_row.c"
 #include "base/json.c"
 
 static const ExactColumn columns[] = {

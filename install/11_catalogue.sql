@@ -47,7 +47,7 @@ COMMENT ON COLUMN exact.catalogue.entity_type
 COMMENT ON COLUMN exact.catalogue.topics IS 'Notification topics; null: none';
 COMMENT ON COLUMN exact.catalogue.scope IS 'Scope that the app needs for it';
 COMMENT ON COLUMN exact.catalogue.merge_rank
-	IS 'Order of delivery: 0 master data, 1 headers, 2 lines';
+	IS 'Order of delivery: -1 dimensions, 0 master data, 1 headers, 2 lines';
 COMMENT ON COLUMN exact.catalogue.sync_interval
 	IS 'Time between two runs of its feed when nothing else is set';
 COMMENT ON COLUMN exact.catalogue.presets IS 'Presets of exact.enable_entities() that hold it';

@@ -263,7 +263,8 @@ GRANT EXECUTE ON FUNCTION exact._view_statements(text, jsonb), exact._views(text
 	exact._view_columns(text, text, text[]), exact._draft_status(text), exact._delta_text(text),
 	exact._delta_name(text[]) TO exact_worker;
 
-CREATE FUNCTION exact.create_views(workspace text, names jsonb = NULL) RETURNS SETOF text
+CREATE FUNCTION exact.create_views(workspace text, names jsonb = NULL, keys boolean = false)
+RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -272,6 +273,8 @@ DECLARE
 	made text[];
 	bad text;
 	request bigint;
+	wanted CONSTANT jsonb :=
+		CASE WHEN keys THEN coalesce(names, '{}') || '{"keys": true}' ELSE names END;
 BEGIN
 	SELECT * INTO w FROM exact.workspace AS x WHERE x.name = create_views.workspace;
 	IF w.name IS NULL THEN
@@ -345,12 +348,12 @@ BEGIN
 		AND r.state = 'queued'
 		AND NOT r.cancel_wanted
 		AND r.workspace = w.name
-		AND r.args IS NOT DISTINCT FROM names
+		AND r.args IS NOT DISTINCT FROM wanted
 	ORDER BY r.id
 	LIMIT 1;
 	IF request IS NULL THEN
 		INSERT INTO exact.request (kind, workspace, args)
-		VALUES ('views', w.name, names)
+		VALUES ('views', w.name, wanted)
 		RETURNING id INTO request;
 	END IF;
 	PERFORM exact._wake('loader');
@@ -359,11 +362,13 @@ BEGIN
 	RETURN QUERY SELECT concat_ws('.', w.catalog, w.schema, m.name) FROM unnest(made) AS m (name);
 END
 $$;
-COMMENT ON FUNCTION exact.create_views(text, jsonb)
+COMMENT ON FUNCTION exact.create_views(text, jsonb, boolean)
 	IS 'Makes or renews views on the Delta tables of a workspace, through a request for the '
 		'loader: <table>_live without deleted records and drafts, <table>_versions with valid_from '
 		'and valid_to, <table>_ledger of transactionlines as it may be summed. names: '
-		'{"items_live": "articles"} renames, null leaves out. Returns their names; '
+		'{"items_live": "articles"} renames, null leaves out. keys: declares primary and foreign '
+		'keys of dimensions, which then take no row without _division and _key. '
+		'Returns their names; '
 		'a view or table of that name that is not the hub''s is never replaced';
-REVOKE ALL ON FUNCTION exact.create_views(text, jsonb) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact.create_views(text, jsonb) TO exact_admin;
+REVOKE ALL ON FUNCTION exact.create_views(text, jsonb, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact.create_views(text, jsonb, boolean) TO exact_admin;

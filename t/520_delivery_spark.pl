@@ -209,6 +209,25 @@ wait_delivered($node, 180);
 is(row('purchaseorders', '7a31c0de-0000-4000-8000-00000000abcd')->{description}, $odd, 'which resume() writes over');
 is(target('note IS NULL', 'costcenter'), 'f', 'what another copy wrote into a dimension is told');
 
+# what finance edits in a dimension is read before it is written over, and kept when it falls in between
+my $unit = '00000000-0000-4000-8000-000000000001';
+my $edits = "SELECT string_agg(concat_ws(' ', field, wanted), ', ' ORDER BY id) FROM exact.dimension_change "
+	. "WHERE entity = 'costunit'";
+stage($node, 1, 'costunit', [ 'I', $unit, { ID => $unit, Code => 'u', Description => 'first' } ]);
+wait_delivered($node, 180);
+control($simulator, 'POST', 'sql', { statement => "UPDATE main.exact.costunit SET Description = 'edited'" });
+workspace_fault($simulator, statement => of_kind('current'), action => 'between',
+	sql => "UPDATE main.exact.costunit SET Description = 'between'");
+stage($node, 1, 'costunit', [ 'U', $unit, { ID => $unit, Code => 'u', Description => 'second' } ]);
+wait_delivered($node, 180);
+wait_until('both edits are recorded',
+	sub { $node->safe_psql('postgres', $edits) eq 'Description edited, Description between' }, 180);
+is(row('costunit', $unit)->{description}, 'between', 'the one that fell in between is kept');
+stage($node, 1, 'costunit', [ 'U', $unit, { ID => $unit, Code => 'u', Description => 'third' } ]);
+wait_delivered($node, 180);
+is(row('costunit', $unit)->{description}, 'third', 'until it is known');
+is($node->safe_psql('postgres', $edits), 'Description edited, Description between', 'each is recorded once');
+
 # another copy takes over: the MERGE is refused and writes nothing
 control($simulator, 'POST', 'sql', { statement => "UPDATE main.exact.exact_hub SET epoch = 9, claim = 'theirs' "
 	. "WHERE division = 1" });

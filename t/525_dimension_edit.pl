@@ -1,6 +1,6 @@
 # What finance edits in the Delta table of a dimension: read before a delivery and recorded once; an edit that is made
-# between the reading and the MERGE is kept; copies, rows without key, rows of strangers, rows that are gone; tables from
-# before _hash. Engine-free workspace, or real Spark with EXACT_TEST_ENGINE=spark.
+# between the reading and the MERGE is kept; copies, rows without key, rows of strangers, rows that are gone.
+# Engine-free workspace, or real Spark with EXACT_TEST_ENGINE=spark.
 use strict;
 use warnings;
 
@@ -56,7 +56,7 @@ sub deliver
 # What the fetcher does of its own: whoever is to be delivered once more is staged as it is.
 sub again
 {
-	my $keys = one("SELECT string_agg(key, ',') FROM exact.dimension_again WHERE division = 1 AND entity = 'costcenter'");
+	my $keys = one("SELECT string_agg(key, ',') FROM exact.dimension_again WHERE entity = 'costcenter'");
 	one("DELETE FROM exact.dimension_again");
 	deliver(map { [ 'U', $_, JSON::PP->new->decode(one("SELECT exact._content(slot, batch, ord) FROM exact.record "
 				. "WHERE division = 1 AND entity = 'costcenter' AND key = '$_'")) ] } split /,/, $keys);
@@ -124,7 +124,8 @@ is(changes(), '', 'which is not recorded again');
 # what a reading meets
 in_databricks("INSERT INTO main.exact.costcenter (Code, Description) VALUES ('n1', 'no division')");
 in_databricks("INSERT INTO main.exact.costcenter (_division, Code, Description) VALUES (1, 'n2', 'new')");
-in_databricks("INSERT INTO main.exact.costcenter (_division, Code, Description) VALUES (1, 'n3', 'one'), (1, 'N3 ', 'two')");
+in_databricks("INSERT INTO main.exact.costcenter (_division, Code, Description) "
+	. "VALUES (1, 'n3', 'one'), (1, 'N3 ', 'two')");
 in_databricks("INSERT INTO main.exact.costcenter (_division, Code, Description) VALUES (77, 'n4', 'a stranger')");
 in_databricks("INSERT INTO main.exact.costcenter (_key, Description) VALUES (NULL, NULL)");
 in_databricks("INSERT INTO main.exact.costcenter SELECT * FROM main.exact.costcenter WHERE Code = 'c4'");

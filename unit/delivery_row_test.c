@@ -1,10 +1,10 @@
 /*
- * delivery_row_test.c - rows of a delivery as src/deliver/delivery_row.c writes them.
+ * delivery_row_test.c - rows of a delivery as src/delta/delivery_row.c writes them.
  */
 #include "frontend.h"
 
 #include "base/json.c"
-#include "deliver/delivery_row.c"
+#include "delta/delivery_row.c"
 
 static int	failures;
 

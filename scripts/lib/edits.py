@@ -6,6 +6,7 @@ sides; each edit of the hub or of Delta that is not there stands in exact.dimens
 what Exact Online has carried out is counted from its own list of writes.
 """
 import collections
+import json
 import random
 import re
 import sys
@@ -50,6 +51,8 @@ class Edit:
     def __init__(self, side, entity, division, key, field, value):
         self.side, self.entity, self.division, self.key, self.field, self.value = (side, entity, division, key, field,
                                                                                    value)
+        # nobody else gives this value, so that what became of it can be told
+        self.alone = value is not None and field != "IsBlocked"
 
     def __str__(self):
         return f"{self.side}: {self.entity} {self.division} {self.key} {self.field} = {self.value!r}"
@@ -68,12 +71,17 @@ def plain(field, value):
     return text.strip() if field == "SearchCode" else text
 
 
+def body(sent):
+    """A body as one text, however it was written."""
+    return json.dumps(json.loads(sent) if isinstance(sent, str) else sent, sort_keys=True)
+
+
 class Edits:
     def __init__(self, hub, plan):
         self.hub, self.plan = hub, plan
         self.draw = random.Random(f"edits {plan.seed}")
         self.counter, self.made, self.given = 0, [], collections.defaultdict(set)
-        self.kills, self.missing, self.problems = 0, 0, []
+        self.kills, self.missing, self.problems, self.placed = 0, 0, [], []
 
     # ---- what is there ----
 
@@ -146,7 +154,7 @@ class Edits:
             for side in hands:
                 self.edit(Edit(side, *place, self.value(place[3])))
                 done += 1
-            if self.draw.random() < self.plan.lost * 3:
+            if self.draw.random() < self.plan.lost * 0.6:     # of the hands, so many become a write
                 self.lose()
         if number % 2:
             self.ask("SELECT exact.read_dimensions(), exact.sync_now()")
@@ -167,14 +175,22 @@ class Edits:
         """An edit in Delta right before the next MERGE into a table, after the hub has read it."""
         place = self.pick()
         edit = Edit("delta", *place, self.value(place[3]))
-        self.hub.databricks.post("faults", action="between", statement=f"MERGE INTO .*{edit.entity}`? AS t",
-                                 sql=self.delta_statement(edit), times=1)
-        self.made.append(edit)
-        self.given[edit.entity, edit.division, edit.key, edit.field].add(plain(edit.field, edit.value))
+        fault = self.hub.databricks.post("faults", action="between", statement=f"MERGE INTO .*{edit.entity}`? AS t",
+                                         sql=self.delta_statement(edit), times=1)
+        self.placed.append((fault["id"], edit))
         # something makes a MERGE of that table
         other = self.draw.choice([key for key in self.keys[edit.entity, edit.division] if key != edit.key])
         field = FIELDS[edit.entity][0]
         self.edit(Edit("exact", edit.entity, edit.division, other, field, self.value(field)))
+
+    def take_placed(self):
+        """Those that a MERGE has met were made."""
+        hits = {fault["id"]: fault["applied"] for fault in self.hub.databricks.get("faults")["faults"]}
+        for fault, edit in self.placed:
+            if hits.get(fault, 1):
+                self.made.append(edit)
+                self.given[edit.entity, edit.division, edit.key, edit.field].add(plain(edit.field, edit.value))
+        self.hub.databricks.clear_faults()
 
     def kill(self):
         victim = ("fetcher", "loader", "postmaster")[self.kills % 3]
@@ -197,6 +213,7 @@ class Edits:
             say_line(f"edits  {number + 1} of {self.plan.rounds} rounds   {len(self.made):,} edits   "
                      f"{seconds_text(time.monotonic() - begun)}", over=number + 1 < self.plan.rounds)
         self.hub.exact.clear_faults()
+        self.take_placed()
         self.quiet()
         self.took = time.monotonic() - begun
 
@@ -272,7 +289,7 @@ class Edits:
                   plain(row["field"], row["wanted"])].append(row["state"])
         writes = collections.Counter(state for states in shown.values() for state in states)
         current = {}
-        for edit in (e for e in self.made if e.side != "exact"):
+        for edit in (e for e in self.made if e.side != "exact" and e.alone):
             place = edit.entity, edit.division, edit.key, edit.field
             if shown.get((*place, edit.side, plain(edit.field, edit.value))):
                 continue
@@ -289,12 +306,12 @@ class Edits:
 
     def carried_out(self):
         """What Exact Online did: each write of the hub at most once."""
-        writes = [w for w in self.hub.exact.get("writes")["writes"] if w["method"] in ("PUT", "POST")]
-        done = collections.Counter((w["path"], w["body"]) for w in writes if w["done"])
+        writes = [w for w in self.hub.exact.get("writes")["writes"] if "/webhooks/" not in w["path"]]
+        done = collections.Counter((w["path"], body(w["body"])) for w in writes if w["done"])
         wanted = collections.Counter()
         for row in self.hub.query("SELECT division, entity, key, method, body FROM exact.dimension_write"):
             path = f"/api/v1/{row['division']}/{DIMENSIONS[row['entity']][1]}"
-            wanted[path + (f"(guid'{row['key']}')" if row["method"] == "PUT" else ""), row["body"]] += 1
+            wanted[path + (f"(guid'{row['key']}')" if row["method"] == "PUT" else ""), body(row["body"])] += 1
         for what, n in done.items():
             if n > wanted[what]:
                 self.problems.append(f"written {n} times, wanted {wanted[what]}: {what}")
@@ -312,6 +329,9 @@ class Edits:
         say(f"edits          {len(self.made):,} in {self.plan.rounds} rounds and {seconds_text(self.took)}: "
             + ", ".join(f"{sum(e.side == side for e in self.made):,} in {side}" for side in SIDES))
         say(f"changes        {', '.join(f'{n:,} {state}' for state, n in states.most_common())}")
+        for line in self.hub.psql("SELECT format('%s of %s: %s', field, entity, reason) FROM exact.dimension_change "
+                                  "WHERE state IN ('refused', 'dropped') LIMIT 5").splitlines():
+            say(f"  not taken    {line}")
         say(f"writes         {sent:,} calls sent, {done:,} carried out, {sent / accepted:.2f} an accepted edit; "
             f"{reads:,} reads by key")
         if self.kills:

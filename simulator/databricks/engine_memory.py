@@ -55,6 +55,15 @@ class MemoryEngine:
         ]
         return Table(table, columns, dict(found.properties), found.comment, f"memory/{schema}/{table}")
 
+    def has_null(self, full, column):
+        table = self._schemas[full[1]][full[2]]
+        at = table.position(column)
+        return any(row[at] is None for row in table.rows)
+
+    def set_nullable(self, full, column, nullable):
+        table = self._schemas[full[1]][full[2]]
+        table.columns[table.position(column)].nullable = nullable
+
     def execute(self, job):
         """Executes a job of one statement. Raises SqlError, also for every statement this mode does not know."""
         if len(job.statements) != 1 or job.tokens[0].is_word("begin"):

@@ -60,6 +60,7 @@ class SparkEngine:
         self.settings = settings
         self.unity, self.data, self.jars, self.heap, self.cores = unity, Path(data), jars, heap, cores
         self._canceled = set()
+        self._not_null = set()  # (schema, table, column) that open source cannot make so
         self._commits = {}  # directory of a table -> {version: (user, statement id)}
         self._delta_errors = {}
         self._starting = False
@@ -373,6 +374,22 @@ class SparkEngine:
             row[1] for row in self.spark.sql(f"SHOW TABLES IN spark_catalog.{quote(schema)}").collect() if not row[2]
         )
 
+    def has_null(self, full, column):
+        name = f"spark_catalog.{quote(full[1])}.{quote(full[2])}"
+        return self.spark.sql(f"SELECT 1 FROM {name} WHERE {quote(column)} IS NULL LIMIT 1").count() > 0
+
+    def set_nullable(self, full, column, nullable):
+        """Open source cannot make a column NOT NULL again: a CHECK stands for it."""
+        name = f"spark_catalog.{quote(full[1])}.{quote(full[2])}"
+        check = quote(f"_not_null_{column}".lower())
+        self.spark.sql(f"ALTER TABLE {name} DROP CONSTRAINT IF EXISTS {check}")
+        if nullable:
+            self._not_null.discard((*full[1:], column.lower()))
+            self.spark.sql(f"ALTER TABLE {name} ALTER COLUMN {quote(column)} DROP NOT NULL")
+        else:
+            self._not_null.add((*full[1:], column.lower()))
+            self.spark.sql(f"ALTER TABLE {name} ADD CONSTRAINT {check} CHECK ({quote(column)} IS NOT NULL)")
+
     def describe(self, schema, table):
         """Columns and properties of a table, or None."""
         if not self._has_schema(schema) or not self._jcatalog().tableExists(self._identifier(schema, table)):
@@ -380,7 +397,10 @@ class SparkEngine:
         full = f"spark_catalog.{quote(schema)}.{quote(table)}"
         columns = [
             TableColumn(
-                f.name, f.dataType.simpleString(), f.nullable, f.metadata.get("comment"), f.dataType.jsonValue()
+                f.name,
+                f.dataType.simpleString(),
+                f.nullable and (schema, table, f.name.lower()) not in self._not_null,
+                f.metadata.get("comment"), f.dataType.jsonValue()
             )
             for f in self.spark.table(full).schema.fields
         ]

@@ -6,14 +6,13 @@ Three-valued logic: None is NULL.
 """
 
 import gzip
-import hashlib
-import json
 import os
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from .errors import SqlError
+from .memory_text import text_function, to_json
 from .memory_types import BadValue, Far, Float32, Instant, caster, parse_json, read_struct, session, special, to_text
 from .refusals import is_hidden, refuse, unresolved_column
 
@@ -405,29 +404,9 @@ class Scope:
                 values = [run(row) for run in runs]
                 return None if None in values else "".join(map(to_text, values))
             return concat, "STRING"
-        if name == "concat_ws" and runs:
-            def joined(row):
-                values = [run(row) for run in runs]
-                return None if values[0] is None else to_text(values[0]).join(
-                    to_text(v) for v in values[1:] if v is not None
-                )
-            return joined, "STRING"
-        if name == "sha2" and len(runs) == 2:
-            return (lambda row: _sha2(runs[0](row), runs[1](row))), "STRING"
-        if name in ("substr", "substring") and len(runs) == 3:
-            def part(row):
-                text, first, size = (run(row) for run in runs)
-                if None in (text, first, size):
-                    return None
-                text = to_text(text)
-                start = first - 1 if first > 0 else len(text) + first if first < 0 else 0
-                return text[max(start, 0):max(start + size, 0)]
-            return part, "STRING"
-        if name in ("startswith", "endswith") and len(runs) == 2:
-            def begins(row):
-                text, part = runs[0](row), runs[1](row)
-                return None if None in (text, part) else getattr(to_text(text), name)(to_text(part))
-            return begins, "BOOLEAN"
+        found = text_function(name, runs)
+        if found is not None:
+            return found
         if name in ("current_timestamp", "now"):
             return (lambda row, now=self.context.now: now), "TIMESTAMP"
         if name in ("current_date", "curdate"):
@@ -465,20 +444,7 @@ class Scope:
         if any(kind not in ("STRING", "VOID") for _, kind in values):
             raise unknown("to_json of members that are no texts")
 
-        def run(row):
-            found = zip(names, [value(row) for value, _ in values])
-            return json.dumps({n: v for n, v in found if kept or v is not None}, ensure_ascii=False,
-                              separators=(",", ":"))
-        return run, "STRING"
-
-
-_DIGESTS = {0: "sha256", 224: "sha224", 256: "sha256", 384: "sha384", 512: "sha512"}
-
-
-def _sha2(text, bits):
-    if text is None or bits not in _DIGESTS:
-        return None
-    return hashlib.new(_DIGESTS[bits], to_text(text).encode()).hexdigest()
+        return (lambda row: to_json(zip(names, [value(row) for value, _ in values]), kept)), "STRING"
 
 
 def _raise(text):

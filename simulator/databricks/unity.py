@@ -11,7 +11,7 @@ from pathlib import Path
 from .errors import SqlError
 from .forms import PermissionRefused
 from .grants import OWNER, PRINCIPAL, Grants, read_grant
-from .refusals import refuse
+from .refusals import refuse, unresolved_column
 from .result import Column, Result
 from .sql_text import literal_value, name_value, quote, read_name, skip_words
 
@@ -53,7 +53,7 @@ class Unity:
         self.volume_root = Path(data) / "volumes"
         self._lock = threading.Lock()
         self.privileges = Grants(settings, data)
-        self._constraints = {}  # table -> {name: {"kind", "columns"}}
+        self._constraints = {}  # table -> {name: {"kind", "columns"}}, of a foreign key also "parent"
         self.tags = {}  # dotted object -> {key: value}
         self.grants = []  # texts of GRANT and REVOKE
         self.met = lambda form: None  # tells that a form of weather.py was met
@@ -128,13 +128,19 @@ class Unity:
     def constraints(self, table):
         return {name: dict(entry) for name, entry in self._constraints.get(table, {}).items()}
 
-    def remember(self, table, constraints):
-        """Notes the keys that a CREATE TABLE declared, each (name or None, kind, columns)."""
+    def remember(self, table, constraints, parent=None):
+        """Notes the keys that a statement declared, each (name or None, kind, columns)."""
+        more = {"parent": parent} if parent else {}
         with self._lock:
             known = self._constraints.setdefault(table, {})
             for name, kind, columns in constraints:
                 known.setdefault((name or f"{table[2]}_{'pk' if kind == 'PRIMARY_KEY' else 'fk'}").lower(),
-                                 {"kind": kind, "columns": columns})
+                                 {"kind": kind, "columns": columns, **more})
+
+    def _referring(self, table):
+        """(table, name) of the foreign keys that refer to a table."""
+        return [(t, n) for t, known in self._constraints.items() for n, c in known.items()
+                if c.get("parent") == ".".join(table)]
 
     def forget(self, table):
         with self._lock:
@@ -280,6 +286,8 @@ class Unity:
             return self._add_key(tokens, name, defaults, engine)
         if rest[:2] in (["drop", "constraint"], ["drop", "primary"], ["drop", "foreign"]):
             return self._drop_key(tokens, name, defaults, rest)
+        if rest[:2] == ["alter", "column"] and rest[3:] in (["set", "not", "null"], ["drop", "not", "null"]):
+            return self._set_nullable(tokens, name, defaults, engine, rest[3] == "drop")
         return None
 
     def _table(self, name, defaults, engine):
@@ -305,6 +313,23 @@ class Unity:
                 tags.pop(key, None)
         else:
             tags.update(zip(literals[::2], literals[1::2]))
+        return Result()
+
+    def _set_nullable(self, tokens, name, defaults, engine, nullable):
+        """SET NOT NULL, which open source refuses; a column of a primary key stays as it is."""
+        full, table = self._table(name, defaults, engine)
+        written = name_value(tokens[name.last + 2])
+        column = next((c.name for c in table.columns if c.name.lower() == written.lower()), None)
+        if column is None:
+            raise unresolved_column(written, [c.name for c in table.columns])
+        keys = [c for c in self.constraints(full).values() if c["kind"] == "PRIMARY_KEY"]
+        if nullable and any(column.lower() in map(str.lower, c["columns"]) for c in keys):
+            raise SqlError("", "", f"Cannot drop NOT NULL of `{column}`: it is a column of the primary key.")
+        if not nullable and engine.has_null(full, column):
+            raise refuse(
+                "DELTA_NOT_NULL_CONSTRAINT_VIOLATED", f"NOT NULL constraint violated for column: {column}."
+            )
+        engine.set_nullable(full, column, nullable)
         return Result()
 
     def _add_key(self, tokens, name, defaults, engine):
@@ -336,8 +361,27 @@ class Unity:
                 "DELTA_CONSTRAINT_ALREADY_EXISTS",
                 f"Constraint '{label or 'PRIMARY KEY'}' already exists. Please delete the old constraint first.",
             )
-        self.remember(full, [(label, kind, columns)])
+        parent = self._referred(tokens, at, defaults, columns) if kind == "FOREIGN_KEY" else None
+        self.remember(full, [(label, kind, columns)], parent)
         return Result()
+
+    def _referred(self, tokens, at, defaults, columns):
+        """The table that a foreign key refers to. Its primary key must be there and have as many columns."""
+        at = next(i for i in range(at, len(tokens)) if tokens[i].is_word("references"))
+        name = read_name(tokens, at + 1)
+        parent = self.resolve(name, *defaults)
+        keys = [c for c in self.constraints(parent).values() if c["kind"] == "PRIMARY_KEY"]
+        wanted = read_columns(tokens, name.last)
+        if not keys or (wanted and list(map(str.lower, wanted)) != list(map(str.lower, keys[0]["columns"]))):
+            raise SqlError(
+                "",
+                "",
+                f"Cannot create the foreign key because the parent table {'.'.join(quote(p) for p in parent)} has no "
+                f"primary key on ({', '.join(wanted)}).",
+            )
+        if len(columns) != len(keys[0]["columns"]):
+            raise SqlError("", "", "Cannot create the foreign key because it has another number of columns.")
+        return ".".join(parent)
 
     def _drop_key(self, tokens, name, defaults, rest):
         full = self.resolve(name, *defaults)
@@ -347,13 +391,28 @@ class Unity:
                 at = skip_words(tokens, name.last + 2, "if", "exists")
                 label = name_value(tokens[at]).lower()
                 if label not in known:
-                    return None  # a CHECK constraint: the engine knows it
+                    # else a CHECK constraint: the engine knows it
+                    return Result() if rest[-1] == "cascade" and "exists" in rest else None
+                if known[label]["kind"] == "PRIMARY_KEY":
+                    self._let_go(full, rest[-1] == "cascade")
                 del known[label]
             else:
                 kind = "PRIMARY_KEY" if rest[1] == "primary" else "FOREIGN_KEY"
+                if kind == "PRIMARY_KEY":
+                    self._let_go(full, rest[-1] == "cascade")
                 for label in [n for n, c in known.items() if c["kind"] == kind]:
                     del known[label]
         return Result()
+
+
+    def _let_go(self, table, cascade):
+        """Before a primary key goes: foreign keys that refer to it go too, or keep it."""
+        referring = self._referring(table)
+        if referring and not cascade:
+            raise SqlError("", "", f"Cannot drop the primary key of {'.'.join(quote(p) for p in table)} because it is "
+                                   f"referenced by the foreign key `{referring[0][1]}`. Use CASCADE.")
+        for other, label in referring:
+            del self._constraints[other][label]
 
 
 def read_columns(tokens, at):

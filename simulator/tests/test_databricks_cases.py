@@ -398,6 +398,7 @@ DDL = [
     "ALTER TABLE {s}.n1 RENAME COLUMN e TO g",
     "ALTER TABLE {s}.n1 ALTER COLUMN f TYPE DECIMAL(30,6)",
     "ALTER TABLE {s}.n1 ALTER COLUMN e SET NOT NULL",
+    "ALTER TABLE {s}.n1 ALTER COLUMN none SET NOT NULL",
     "COMMENT ON TABLE {s}.n1 IS 'it\\'s'",
     "COMMENT ON TABLE {s}.none IS 'x'",
     # CHECK
@@ -436,6 +437,19 @@ DDL = [
 ]
 
 STATEMENTS = [
+    # what the read-back of dimensions asks
+    "SELECT sha2(concat_ws('\\u001f', coalesce(CAST(NULL AS STRING), '\\u0000'), 'é', CAST(1.50 AS STRING)), 256)",
+    "SELECT sha2('a', 0), sha2('a', 512), sha2(NULL, 256), sha2('', 224)",
+    "SELECT concat_ws('-', 'a', NULL, 'b'), concat_ws(NULL, 'a'), concat_ws('-')",
+    "SELECT startswith('v1:x', 'v1:'), startswith('v1', NULL), startswith('V1', 'v1')",
+    "SELECT substr('abcdef', 2, 3), substr('abcdef', 0, 2), substr('abcdef', -2, 5), substr('ab', 5, 1), "
+    "substr(NULL, 1, 1)",
+    "SELECT to_json(named_struct('a', 'x\"y', 'B', CAST(NULL AS STRING)), map('ignoreNullFields', 'false'))",
+    "SELECT to_json(named_struct('a', 'é/\\n', 'b', CAST(NULL AS STRING)))",
+    "SELECT replace('abab', 'a', '?'), replace('ab', '', 'x'), replace('ab', NULL, 'x'), replace('a\\u0000', "
+    "'\\u0000', '?')",
+    "SELECT 1 AS n LIMIT 1 OFFSET 0",
+    "SELECT 1 AS n LIMIT 1 OFFSET 1",
     "SELECT 1",
     "SELECT 1;",
     "SELECT 1; SELECT 2",

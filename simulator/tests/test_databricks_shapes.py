@@ -225,6 +225,19 @@ class ShapeChecks:
         run(f"ALTER TABLE {name} DROP CONSTRAINT guarded_key")
         assert "nullable" in workspace.error(f"ALTER TABLE {name} ADD CONSTRAINT second PRIMARY KEY (b)")[1]
         run(f"ALTER TABLE {name} ADD CONSTRAINT second PRIMARY KEY (a) RELY")
+        run(f"ALTER TABLE {name} ALTER COLUMN b SET NOT NULL")
+        assert workspace.error(f"INSERT INTO {name} (a) VALUES (1)")[0] in ("23502", "23001")
+        child = "main.exact.guarded_child"
+        run(f"CREATE TABLE {child} (a INT)")
+        refers = f"ALTER TABLE {child} ADD CONSTRAINT child_fk FOREIGN KEY (a) REFERENCES"
+        assert "primary key" in workspace.error(f"{refers} {child} (a) NOT ENFORCED")[1]
+        assert "primary key" in workspace.error(f"{refers} {name} (b) NOT ENFORCED")[1]
+        run(f"{refers} {name} (a) NOT ENFORCED")
+        assert workspace.error(f"{refers} {name} (a) NOT ENFORCED")[0] == "42710"
+        assert "child_fk" in workspace.error(f"ALTER TABLE {name} DROP CONSTRAINT second")[1]
+        run(f"ALTER TABLE {name} DROP CONSTRAINT IF EXISTS second CASCADE")
+        assert workspace.control("GET", "unity")["constraints"] == {}
+        run(f"ALTER TABLE {name} DROP CONSTRAINT IF EXISTS second CASCADE")
         run(f"ALTER TABLE {name} SET TAGS ('owner' = 'erp')")
         run(f"GRANT SELECT ON TABLE {name} TO `someone`")
         found = workspace.control("GET", "unity")

@@ -23,7 +23,7 @@
 #include "deliver/backlog.h"
 #include "deliver/bad_row.h"
 #include "deliver/delivery.h"
-#include "deliver/delivery_row.h"
+#include "delta/delivery_row.h"
 #include "deliver/known_edit.h"
 #include "deliver/other_copy.h"
 #include "deliver/stage_row.h"

@@ -1,10 +1,11 @@
 /*
- * delta_views.c - the views that exact.create_views() asks for.
+ * delta_views.c - the views and keys that exact.create_views() asks for.
  *
  * A request of kind "views" is a list of names and statements (install/56_views.sql). Each name is
  * looked at before it is written: a view or table that does not carry this hub's mark is never
- * replaced. Every step may be repeated, so a request that an earlier process left is simply begun
- * again. Called by loader.c.
+ * replaced. The keys of dimensions (install/56_keys.sql) are declared behind them; Databricks
+ * without Unity Catalog has none, so their refusal is told and is no failure. Every step may be
+ * repeated, so a request that an earlier process left is simply begun again. Called by loader.c.
  */
 #include "postgres.h"
 
@@ -23,6 +24,15 @@
 
 #define ENTITY "views"			/* in the statement log */
 
+/* A statement that declares a key, or prepares for it */
+typedef struct Key
+{
+	char	   *table;
+	char	   *block;			/* the key: a refusal ends its statements */
+	char	   *parent;			/* the key that must have been declared; NULL: none */
+	char	   *text;
+} Key;
+
 typedef struct Views
 {
 	MemoryContext context;
@@ -33,6 +43,11 @@ typedef struct Views
 	int			n;
 	char	  **names;
 	char	  **texts;
+	int			nkeys;			/* statements that declare keys */
+	Key		   *keys;
+	int			key;			/* the one that is under way */
+	int			declared;		/* keys */
+	StringInfoData refused;		/* why the others are not */
 	int			at;				/* the view that is under way */
 	bool		looking;
 	bool		cancelled;
@@ -53,6 +68,10 @@ take_unit(void *arg)
 	static const char list_sql[] =
 	"SELECT v.name, v.text"
 	" FROM exact.request r, exact._view_statements(r.workspace, r.args) v"
+	" WHERE r.id = $1";
+	static const char keys_sql[] =
+	"SELECT k.name, k.block, k.parent, k.text"
+	" FROM exact.request r, exact._key_statements(r.workspace, r.args) k"
 	" WHERE r.id = $1";
 	Views	   *v = arg;
 	ExactArg	id;
@@ -81,6 +100,15 @@ take_unit(void *arg)
 		v->names[i] = exact_cell_text(i, 1);
 		v->texts[i] = exact_cell_text(i, 2);
 	}
+	MemoryContextSwitchTo(old);
+	v->nkeys = (int) exact_sql(keys_sql, 1, &id);
+	old = MemoryContextSwitchTo(v->context);
+	v->keys = palloc(sizeof(Key) * Max(v->nkeys, 1));
+	for (int i = 0; i < v->nkeys; i++)
+		v->keys[i] = (Key) {
+			exact_cell_text(i, 1), exact_cell_text(i, 2), exact_cell_text(i, 3),
+			exact_cell_text(i, 4)
+		};
 	MemoryContextSwitchTo(old);
 }
 
@@ -135,7 +163,8 @@ cancel_unit(void *arg)
 static char *
 full_name(const Views *v)
 {
-	return psprintf("%s.%s.%s", v->info->catalog, v->info->schema, v->names[v->at]);
+	return psprintf("%s.%s.%s", v->info->catalog, v->info->schema,
+					v->at < v->n ? v->names[v->at] : v->keys[v->key].table);
 }
 
 /* SHOW TBLPROPERTIES: key, value */
@@ -179,6 +208,81 @@ send(Views *v, const char *kind, const char *verb, const char *sql)
 	});
 }
 
+/* ---- keys ---- */
+
+static void declare_key(Views *v);
+
+/* Past the statements of this key */
+static void
+leave_key(Views *v, const char *why)
+{
+	const char *block = v->keys[v->key].block;
+
+	appendStringInfo(&v->refused, "; no key %s: %s", block, why);
+	while (v->key < v->nkeys && strcmp(v->keys[v->key].block, block) == 0)
+		v->key++;
+}
+
+static void
+take_key(const ExactStatementResult *result, void *arg)
+{
+	Views	   *v = arg;
+	MemoryContext old = MemoryContextSwitchTo(v->context);
+	bool		last = v->key + 1 == v->nkeys ||
+		strcmp(v->keys[v->key].block, v->keys[v->key + 1].block) != 0;
+
+	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
+	{
+		v->keys[v->key].text = NULL;
+		leave_key(v, result->fault->message);
+	}
+	else
+	{
+		v->declared += last ? 1 : 0;
+		v->key++;
+	}
+	declare_key(v);
+	MemoryContextSwitchTo(old);
+}
+
+/* Was this key refused? One of its statements has no text any more. */
+static bool
+is_refused(const Views *v, const char *block)
+{
+	for (int i = 0; i < v->key; i++)
+		if (strcmp(v->keys[i].block, block) == 0 && v->keys[i].text == NULL)
+			return true;
+	return false;
+}
+
+/* The next statement; a key whose parent was refused is not tried. */
+static void
+declare_key(Views *v)
+{
+	while (v->key < v->nkeys && v->keys[v->key].parent != NULL &&
+		   is_refused(v, v->keys[v->key].parent))
+		leave_key(v, psprintf("%s has none", v->keys[v->key].parent));
+	if (v->key < v->nkeys)
+		exact_statement_start(&(ExactStatementRequest) {
+			.workspace = v->info,
+			.hub = v->hub,
+			.entity = ENTITY,
+			.table = full_name(v),
+			.kind = "ddl",
+			.scope = full_name(v),
+			.verb = "ALTER TABLE for",
+			.sql = v->keys[v->key].text,
+			.done = take_key,
+			.arg = v
+		});
+	else
+		end_request(v, "done", psprintf("%d views made in %s.%s; %d keys declared%s", v->n,
+										v->info->catalog, v->info->schema, v->declared,
+										v->refused.data));
+}
+
+/* ---- views ---- */
+
 static void
 make_view(Views *v)
 {
@@ -191,6 +295,11 @@ look_at_view(Views *v)
 {
 	StringInfoData sql;
 
+	if (v->at == v->n && v->nkeys > 0)
+	{
+		declare_key(v);
+		return;
+	}
 	if (v->at == v->n)
 	{
 		end_request(v, "done", psprintf("%d views made in %s.%s", v->n, v->info->catalog,
@@ -257,6 +366,7 @@ exact_delta_views_turn(ExactWorkspaceOf workspace_of, const ExactHub *hub, bool 
 	v->context = context;
 	v->hub = hub;
 	MemoryContextSwitchTo(v->context);
+	initStringInfo(&v->refused);
 	if (!exact_unit_run("take request", take_unit, v, NULL) || v->request == 0)
 	{
 		more = false;

@@ -17,12 +17,12 @@
 extern void exact_known_edit_read(const char *entity, ExactStageRow *rows, int n);
 
 /*
- * By the answer to exact_merge_sql_check_edited(): marks the rows that an edit kept out; returns how
- * many are there or kept out.
+ * By the answer to exact_merge_sql_check_edited(): marks the rows that an edit kept out; returns
+ * how many are there or kept out.
  */
 extern int64 exact_known_edit_prove(const ExactStatementResult *result, ExactSentRow *rows, int n);
 
-/* In a unit, once they are delivered: what was written over is forgotten, what was kept out told. */
+/* In a unit, once delivered: what was written over is forgotten, what was kept out is told. */
 extern void exact_known_edit_record(const char *entity, const ExactSentRow *rows, int n);
 
 #endif

@@ -1,8 +1,9 @@
 /*
  * queue.c - what waits to be delivered, over all tables and workspaces, and in which order it goes.
  *
- * Master data goes before documents and headers before lines (rank); a few tables go at a time; and
- * nothing goes to a workspace where this hub has not claimed its divisions. Called by loader.c.
+ * Dimensions go before master data, that before documents and headers before lines (rank); a few
+ * tables go at a time; and nothing goes to a workspace where this hub has not claimed its
+ * divisions. Called by loader.c.
  */
 #include "postgres.h"
 

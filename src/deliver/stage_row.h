@@ -7,7 +7,7 @@
 #define EXACT_STAGE_ROW_H
 
 #include "deliver/backlog.h"
-#include "deliver/delivery_row.h"
+#include "delta/delivery_row.h"
 
 #define EXACT_STAGE_ROW_READ 500	/* at most so many at a time */
 

@@ -61,8 +61,9 @@ exact_edit_sql_count(StringInfo out, const ExactTarget *target)
 	appendStringInfoString(out, " THEN 1 END) AS `outdated`,"
 						   " count(CASE WHEN " IS_BARE " THEN 1 END) AS `bare`,\n"
 						   " count(DISTINCT CASE WHEN NOT " IS_NEW
-						   " THEN concat(CAST(t.`_division` AS STRING), ' ', t.`_key`) END) AS `keys`,"
-						   " count(CASE WHEN NOT " IS_NEW " THEN 1 END) AS `old`\nFROM ");
+						   " THEN"
+						   " concat(CAST(t.`_division` AS STRING), ' ', t.`_key`) END)"
+						   " AS `keys`, count(CASE WHEN NOT " IS_NEW " THEN 1 END) AS `old`\nFROM ");
 	append_table(out, target);
 	appendStringInfoString(out, " AS t");
 }
@@ -112,6 +113,15 @@ append_division(StringInfo out, const char *alias, int division)
 		appendStringInfo(out, "%s.`_division`", alias);
 }
 
+/* A value as a text that PostgreSQL takes: without the character 0, and cut */
+static void
+append_readable(StringInfo out, const char *column)
+{
+	appendStringInfoString(out, "replace(substr(CAST(t.");
+	exact_delta_sql_identifier(out, column);
+	appendStringInfo(out, " AS STRING), 1, %d), '\\u0000', '?')", EXACT_EDIT_SQL_VALUE);
+}
+
 /* The values that may be edited, as an object of texts and nulls */
 static void
 append_content(StringInfo out, const ExactTarget *target)
@@ -124,9 +134,8 @@ append_content(StringInfo out, const ExactTarget *target)
 			continue;
 		appendStringInfoString(out, separator);
 		exact_delta_sql_literal(out, target->columns[i].name);
-		appendStringInfoString(out, ", substr(CAST(t.");
-		exact_delta_sql_identifier(out, target->columns[i].name);
-		appendStringInfo(out, " AS STRING), 1, %d)", EXACT_EDIT_SQL_VALUE);
+		appendStringInfoString(out, ", ");
+		append_readable(out, target->columns[i].name);
 		separator = ", ";
 	}
 	appendStringInfoString(out, "), map('ignoreNullFields', 'false'))");
@@ -149,8 +158,9 @@ exact_edit_sql_rows(StringInfo out, const ExactTarget *target, int division, int
 						   " count(*) OVER (PARTITION BY q.`_division`, q.`_code`, q.`_new`) END");
 	appendStringInfoString(out, " AS `_codes`\nFROM (SELECT ");
 	append_division(out, "t", division);
-	appendStringInfoString(out, " AS `_division`, t.`_key` AS `_key`, t.`_seq` AS `_seq`, "
-						   IS_NEW " AS `_new`, ");
+	appendStringInfoString(out, " AS `_division`, ");
+	append_readable(out, "_key");
+	appendStringInfoString(out, " AS `_key`, t.`_seq` AS `_seq`, " IS_NEW " AS `_new`, ");
 	append_is_edited(out, target);
 	appendStringInfoString(out, " AS `_edited`,\n");
 	if (code_column(target) != NULL)

@@ -1,15 +1,15 @@
 /*
  * edit_sql.h - the SQL texts that read what users have edited in the current table of a dimension.
  *
- * Pure text, like merge_sql.h. The target has a stamp. A row is edited when its _hash is not that of
- * its values, and new when a user has inserted it: it has no _seq, or no _key.
+ * Pure text, like merge_sql.h. The target has a stamp. A row is edited when its _hash is not that
+ * of its values, and new when a user has inserted it: it has no _seq, or no _key.
  */
 #ifndef EXACT_EDIT_SQL_H
 #define EXACT_EDIT_SQL_H
 
 #include "delta/merge_sql.h"
 
-/* Longer values are cut: no field of a dimension may be so long. */
+/* Longer values and keys are cut: none of a dimension may be so long. */
 #define EXACT_EDIT_SQL_VALUE 1000
 
 /* Lets a column be null that the hub fills and a user who inserts a row does not know */

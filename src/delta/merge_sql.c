@@ -574,7 +574,8 @@ exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMe
 	append_source(out, target, EXACT_TABLE_CURRENT, batch);
 	appendStringInfo(out, ") AS q) WHERE `_rn` = 1) AS s"
 					 "\nON t.`_division` = s.`_division` AND t.`_key` = s.`_key`"
-					 "\nWHEN MATCHED AND s.`_seq` %s t.`_seq` AND s.`_op` = 'D'%s%s THEN UPDATE SET ",
+					 "\nWHEN MATCHED AND s.`_seq` %s t.`_seq` AND s.`_op` = 'D'%s%s"
+					 " THEN UPDATE SET ",
 					 newer, repeated ? " AND s.`_versions` = 1" : "", guard.data);
 	append_update(out, target, EXACT_TABLE_CURRENT, true);
 	appendStringInfo(out, "\nWHEN MATCHED AND s.`_seq` %s t.`_seq`%s THEN UPDATE SET ", newer,

@@ -282,8 +282,7 @@ take_change(Presence *p)
 	if (p->change.what == NULL || history || !p->edited || !p->change.edit)
 		return;
 	add_note(p, psprintf("table %s was edited: %s", name, p->change.what),
-			 "None: what users edit in a dimension is left as it is until Exact Online has a newer"
-			 " version");
+			 "None: what users edit in a dimension is read, and stands in exact.dimension_change");
 	p->change.what = NULL;
 }
 

@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include "executor/spi.h"
+#include "nodes/pg_list.h"
 #include "utils/memutils.h"
 
 #include "base/errors.h"
@@ -20,8 +22,6 @@
 #include "delta/merge_sql.h"
 #include "delta/target.h"
 #include "dimension/read_back.h"
-#include "executor/spi.h"
-#include "nodes/pg_list.h"
 #include "worker/self.h"
 #include "worker/unit.h"
 

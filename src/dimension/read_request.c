@@ -1,8 +1,8 @@
 /*
  * read_request.c - when the dimensions of a workspace are read besides: on request, and by time.
  *
- * Before a delivery deliver/delta_table.c has them read by itself. A stopped warehouse is started by a
- * request, by the time it never is. Called by loader.c.
+ * Before a delivery deliver/delta_table.c has them read by itself. A stopped warehouse is started
+ * by a request, by the time it never is. Called by loader.c.
  */
 #include "postgres.h"
 

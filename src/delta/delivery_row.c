@@ -16,7 +16,7 @@
 
 #include "base/compat.h"
 #include "base/json.h"
-#include "deliver/delivery_row.h"
+#include "delta/delivery_row.h"
 #include "delta/merge_sql.h"
 
 #define MS_PER_DAY INT64CONST(86400000)
