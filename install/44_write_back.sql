@@ -579,6 +579,22 @@ COMMENT ON FUNCTION exact._write_key_in(text, text)
 REVOKE ALL ON FUNCTION exact._write_key_in(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._write_key_in(text, text) TO exact_worker;
 
+-- One reading follows the write and its notification, which comes within seconds.
+CREATE FUNCTION exact._write_notice(division int, entity text) RETURNS interval
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE
+		WHEN $2 = 'glaccount' AND EXISTS (SELECT FROM exact.subscription AS s
+				WHERE s.division = $1 AND s.topic = 'GLAccounts' AND s.state = 'present')
+			THEN interval '6 s'
+		ELSE interval '0'
+	END
+$$;
+COMMENT ON FUNCTION exact._write_notice(int, text)
+	IS 'How long the reading after a write waits for the notification of that write';
+REVOKE ALL ON FUNCTION exact._write_notice(int, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_notice(int, text) TO exact_worker;
+
 CREATE FUNCTION exact._write_outcome(edit bigint, outcome text, status int, said text, answer text,
 	call bigint)
 RETURNS void
@@ -646,7 +662,8 @@ BEGIN
 		END IF;
 	ELSE
 		UPDATE exact.dimension_write AS o
-		SET state = 'written', answered = $2 = 'ok', looks = 0, next_at = clock_timestamp()
+		SET state = 'written', answered = $2 = 'ok', looks = 0,
+			next_at = clock_timestamp() + exact._write_notice(w.division, w.entity)
 		WHERE o.id = w.id;
 	END IF;
 END
@@ -662,7 +679,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	UPDATE exact.dimension_write AS o
-	SET key = $2, state = 'written', answered = true, looks = 0, next_at = clock_timestamp()
+	SET key = $2, state = 'written', answered = true, looks = 0,
+		next_at = clock_timestamp() + exact._write_notice(w.division, w.entity)
 	WHERE o.id = w.id;
 	UPDATE exact.dimension_change AS c SET key = $2 WHERE c.write = w.id;
 END

@@ -17,8 +17,10 @@
 #include "base/sql.h"
 #include "dimension/write_back.h"
 #include "exact_online/budget.h"
+#include "exact_online/endpoint.h"
 #include "exact_online/exact_api.h"
 #include "exact_online/write.h"
+#include "fetch/generation.h"
 #include "fetch/lane.h"
 #include "fetch/trouble.h"
 #include "fetch/turn.h"
@@ -26,6 +28,7 @@
 #include "worker/unit.h"
 
 #define LOOK_AGAIN_US USECS_PER_SEC /* nothing was to be done now, or a unit failed */
+#define DOUBT_US (2 * USECS_PER_MINUTE) /* a refusal is believed then at the latest */
 
 /* One call of a write-back, from its choice to its outcome in the database */
 typedef struct Step
@@ -40,8 +43,10 @@ typedef struct Step
 	int64		edit;			/* exact.dimension_write.id; 0: none is due */
 	ExactWrite	write;
 	ExactApiAnswer *answer;		/* while it is there: it is recorded with the outcome */
+	int64		call;			/* its row, when it was recorded before; 0: it was not */
 	ExactWriteResult result;
 	bool		ended;			/* the outcome is known */
+	TimestampTz refused_at;		/* but it may be a refusal of the whole division; 0: it is not */
 	TimestampTz store_at;		/* it could not be stored: again then */
 } Step;
 
@@ -137,21 +142,35 @@ look(void)
 
 /* ---- the outcome ---- */
 
+/* In a unit, which may run twice; without the answer the call is as it was recorded before. */
+static void
+record(Step *step)
+{
+	if (step->answer != NULL)
+		step->call = step->answer->http != NULL ? exact_api_record(step->answer, 0) : 0;
+}
+
+static void
+record_unit(void *arg)
+{
+	record(arg);
+}
+
 static void
 outcome_unit(void *arg)
 {
 	static const char sql[] = "SELECT exact._write_outcome($1, $2, $3, $4, $5, $6)";
 	Step	   *step = arg;
 	const ExactWriteResult *result = &step->result;
-	bool		sent = step->answer != NULL && step->answer->http != NULL;
 	ExactArg	args[6];
 
+	record(step);
 	args[0] = exact_arg_int8(step->edit);
 	args[1] = exact_arg_text(exact_write_outcome_name(result->outcome));
 	args[2] = result->status != 0 ? exact_arg_int4(result->status) : exact_arg_null(INT4OID);
 	args[3] = exact_arg_text(result->said);
 	args[4] = exact_arg_text(result->rows);
-	args[5] = sent ? exact_arg_int8(exact_api_record(step->answer, 0)) : exact_arg_null(INT8OID);
+	args[5] = step->call != 0 ? exact_arg_int8(step->call) : exact_arg_null(INT8OID);
 	exact_sql(sql, 6, args);
 	step->due_at = due_at(step);
 }
@@ -168,7 +187,9 @@ store(Step *step)
 		drop_step(step);
 		return;
 	}
-	step->answer = NULL;		/* it goes now: the call is recorded without it */
+	if (step->answer != NULL)
+		step->call = 0;			/* it is recorded by itself, as the answer goes now */
+	step->answer = NULL;
 	step->store_at = GetCurrentTimestamp() + LOOK_AGAIN_US;
 }
 
@@ -193,6 +214,39 @@ hold_back(const Step *step, ExactApiAnswer *answer)
 	else
 		refusal->no_write_before = exact_trouble_answer(step->lane, answer,
 														++refusal->write_errors);
+}
+
+/*
+ * While Exact Online works on a division it refuses every write of it as it refuses a bad one: by
+ * HTTP 500. Only the division's BlockingStatus tells the two apart, so it is read first. False: it
+ * cannot be read now.
+ */
+static bool
+doubt(Step *step)
+{
+	if (step->result.outcome != EXACT_WRITE_REFUSED || step->result.status != EXACT_STATUS_FAILED ||
+		exact_generation_want(step->lane) == 0)
+		return false;
+	step->refused_at = GetCurrentTimestamp();
+	if (!exact_unit_run("record a write", record_unit, step, NULL))
+		step->call = 0;
+	step->answer = NULL;
+	return true;
+}
+
+/* Is it known what the refusal was of? */
+static bool
+is_judged(Step *step)
+{
+	if (step->refused_at == 0)
+		return true;
+	if (step->lane->blocking_status != 0)
+		step->result.outcome = EXACT_WRITE_UNSENT;
+	else if (!exact_generation_read_since(step->lane, step->refused_at) &&
+			 step->refused_at + DOUBT_US > GetCurrentTimestamp())
+		return false;
+	step->refused_at = 0;
+	return true;
 }
 
 static void
@@ -224,7 +278,8 @@ on_answer(ExactApiAnswer *answer, void *arg)
 	step->answer = answer;
 	step->ended = true;
 	MemoryContextSwitchTo(old);
-	store(step);
+	if (!doubt(step))
+		store(step);
 }
 
 /* ---- the call ---- */
@@ -340,10 +395,12 @@ exact_write_back_turn(void)
 		following = step->next;
 		if (!step->ended)
 			continue;
-		if (step->store_at <= now)
+		if (step->store_at > now)
+			next = Min(next, step->store_at);
+		else if (is_judged(step))
 			store(step);
 		else
-			next = Min(next, step->store_at);
+			next = Min(next, now + LOOK_AGAIN_US);
 	}
 	look();
 	for (int i = 0; i < nlanes; i++)

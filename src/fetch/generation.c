@@ -57,6 +57,19 @@ exact_generation_want(ExactLane *lane)
 }
 
 bool
+exact_generation_read_since(const ExactLane *lane, TimestampTz since)
+{
+	for (int i = 0; i < lane->nruns; i++)
+	{
+		const ExactRun *run = lane->runs[i];
+
+		if (run->present && run->def != NULL && run->def->method == EXACT_FEED_GUARD)
+			return !run->paging && run->run_started_at >= since;
+	}
+	return false;
+}
+
+bool
 exact_generation_compare(ExactLane *lane, const ExactFeed *feed, const ExactPage *page)
 {
 	for (int i = 0; i < page->nrecords; i++)

@@ -24,6 +24,9 @@ extern bool exact_generation_compare(ExactLane *lane, const ExactFeed *feed, con
  */
 extern TimestampTz exact_generation_want(ExactLane *lane);
 
+/* Has system/Divisions been read by a request that was sent since? */
+extern bool exact_generation_read_since(const ExactLane *lane, TimestampTz since);
+
 /*
  * In a unit, when the log of deletes was not read for longer than it is kept: all sync feeds of
  * the division start at their first mark again. The caller has the plan read anew.
