@@ -122,7 +122,8 @@ test_edits(StringInfo out)
 		   "s.`_key`");
 	exact_edit_sql_rows(out, &target, 7, 50, 100);
 	expect_part("rows", out, "SELECT coalesce(t.`_division`, 7) AS `_division`, "
-				READABLE("_key") " AS `_key`, t.`_seq` AS `_seq`, (t.`_key` IS NULL OR t.`_seq` IS NULL) AS `_new`, " IS_EDITED
+				READABLE("_key") " AS `_key`, t.`_seq` AS `_seq`, "
+				"(t.`_key` IS NULL OR t.`_seq` IS NULL) AS `_new`, " IS_EDITED
 				" AS `_edited`,\nlower(trim(t.`Code`)) AS `_code`, " HASH("t") " AS `_now`,\n"
 				"to_json(named_struct('Code', " READABLE("Code") ", 'EndDate', " READABLE("EndDate")
 				"), map('ignoreNullFields', 'false')) "
