@@ -77,13 +77,14 @@ endif
 $(DATA_built): $(INSTALL_PARTS) exact_databricks.control
 	cat $(INSTALL_PARTS) > $@
 
-# Each test is one C program that includes the .c files it tests.
-UNIT_FLAGS = $(filter-out -MMD -MP -fPIC,$(CFLAGS)) -Iunit $(CPPFLAGS)
+# Each test is one C program that includes the .c files it tests. It takes the place of the server: the static libraries
+# must see its symbols, libpgcommon has the encodings under the names that libpq uses, and neither may be made for a PIE.
+UNIT_FLAGS = $(filter-out -MMD -MP -fPIC -fvisibility=hidden,$(CFLAGS)) -Iunit $(CPPFLAGS) -DUSE_PRIVATE_ENCODING_FUNCS
 UNIT_LIBS = -L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) -lpgcommon -lpgport \
 	$(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm -lpthread
 unit/.build/%: unit/%.c $(SOURCES) $(OWN_HEADERS) $(wildcard unit/*.h)
 	@mkdir -p unit/.build
-	$(CC) $(UNIT_FLAGS) $< -o $@ $(UNIT_LIBS)
+	$(CC) $(UNIT_FLAGS) -no-pie $< -o $@ $(UNIT_LIBS)
 
 # Programs of bench/ that measure parts of src/ alone: made by the scripts of their names.
 bench/.build/%: bench/%.c $(SOURCES) $(OWN_HEADERS) $(wildcard unit/*.h)

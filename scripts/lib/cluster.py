@@ -45,8 +45,8 @@ def literal(value):
 
 
 class Cluster:
-    def __init__(self, directory, settings=None):
-        self.bin = pathlib.Path(os.environ.get("EXACT_DATABRICKS_PG_BIN", "/usr/lib/postgresql/15/bin"))
+    def __init__(self, directory, settings=None, programs=None):
+        self.bin = pathlib.Path(programs or os.environ.get("EXACT_DATABRICKS_PG_BIN", "/usr/lib/postgresql/15/bin"))
         self.directory = pathlib.Path(directory)
         self.data, self.log = self.directory / "data", self.directory / "postgresql.log"
         self.socket = pathlib.Path(tempfile.mkdtemp(prefix="socket."))  # of mode 0700; a socket's path must be short
