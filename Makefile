@@ -45,8 +45,9 @@ endif
 override with_llvm = no
 
 PG_CONFIG ?= pg_config
+# The server's headers stand before libpq's internal ones, which may be of a newer version.
 PG_CPPFLAGS = -Isrc -DEXACT_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) \
-	-isystem $(shell $(PG_CONFIG) --includedir-server)
+	-isystem $(shell $(PG_CONFIG) --includedir-server) -isystem $(includedir_internal)
 PG_CFLAGS = -Wall -Wextra -Wshadow -MMD -MP -ffile-prefix-map=$(CURDIR)=.
 SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -Wl,--version-script=src/exports.map -Wl,--as-needed
 
