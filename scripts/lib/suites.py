@@ -292,8 +292,11 @@ def _in_pairs(run, action, parts):
 
 
 def _prove(run, tree, test):
-    status = _make(run, tree, "prove_installcheck", "PROVE_FLAGS=-v --timer", f"PROVE_TESTS={test}",
-                   env={"PG_TEST_TIMEOUT_DEFAULT": "180", "PG_TEST_PORT_DIR": str(run.directory.parent / "ports")})
+    perl = os.environ.get("EXACT_DATABRICKS_TEST_PERL")  # of another server, for one that was built without TAP tests
+    borrowed = ["enable_tap_tests=yes", "PROVE=prove", f"PG_PROVE_FLAGS=-I {perl} -I {tree}"] if perl else []
+    status = _make(run, tree, "prove_installcheck", "PROVE_FLAGS=-v --timer", f"PROVE_TESTS={test}", *borrowed,
+                   env={"PG_TEST_TIMEOUT_DEFAULT": "180", "PG_TEST_PORT_DIR": str(run.directory.parent / "ports"),
+                        "TESTDIR": str(tree)})
     result = _tap(run.text(), status, test)
     if result.failed:
         for log in sorted((tree / "tmp_check" / "log").glob("regress_log*")):
