@@ -55,6 +55,7 @@ class Cluster:
                          "shared_preload_libraries": "exact_databricks", "log_line_prefix": "%m [%p] %q%a ",
                          "fsync": "off",
                          "timezone": "UTC", "log_timezone": "UTC", **(settings or {})}
+        self.client = [self.bin / "psql", "-h", self.socket, "-p", str(PORT), "-U", "postgres"]
         self.process = None
 
     def make(self):
@@ -122,10 +123,8 @@ class Cluster:
 
     def psql(self, text, database="postgres", seconds=120, arguments=()):
         """The raw output of psql for a script; SqlError with the server's words."""
-        done = subprocess.run([self.bin / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-h",
-                               self.socket, "-p",
-                               str(PORT), "-U", "postgres", "-d", database, *arguments], input=text,
-                              capture_output=True, text=True,
+        done = subprocess.run([*self.client, "-XqAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose",
+                               "-d", database, *arguments], input=text, capture_output=True, text=True,
                               timeout=seconds, env={**os.environ, "PGAPPNAME": "hub script", "PGTZ": "UTC"})
         if done.returncode:
             raise SqlError(done.stderr)

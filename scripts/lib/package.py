@@ -1,0 +1,128 @@
+"""
+The second half of scripts/package: the Debian package is built in one Debian, installed, used and removed in another.
+"""
+import argparse
+import pathlib
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+
+import installed
+from chroot import Chroot
+from command import run, say, seconds_text
+from hub import simulators
+from processes import Failed, free_port, wait_until
+
+TOOLS = ("build-essential", "ca-certificates", "fakeroot", "lintian")
+
+
+class Packages:
+    def __init__(self, given):
+        self.tree, self.directory = pathlib.Path(given.tree), pathlib.Path(given.directory)
+        self.suites = given.suites
+        self.began = time.monotonic()
+
+    def step(self, name, text):
+        took, self.began = time.monotonic() - self.began, time.monotonic()
+        say(f"  {name + ' ':.<34} {text} ({seconds_text(took)})")
+
+    def run(self):
+        self.exact, self.databricks = simulators(self.directory, ("--records", 500, "--divisions", 2),
+                                                 ("--engine", "none"))
+        for suite in self.suites:
+            packages, major = self.build(suite)
+            self.use(suite, packages, major)
+        say(f"{len(self.suites)} passed, 0 failed")
+        return 0
+
+    def build(self, suite):
+        """The .deb files, judged by lintian and by the package's own test; the server's major version."""
+        control = (self.tree / "debian" / "control.in").read_text()
+        needs = re.findall(r"^ ([a-z0-9-]+)", re.search(r"^Build-Depends:\n((?: .*\n)+)", control, re.M).group(1), re.M)
+        needs = ["debhelper" if need == "debhelper-compat" else need for need in needs]
+        builder = Chroot(self.directory / f"{suite}-build", suite, self.directory / f"{suite}-build.log",
+                         (*TOOLS, *needs))
+        self.step(f"{suite}: a Debian that builds", f"{len(needs)} packages that a build needs")
+        source = builder.directory / "build" / "exact-databricks"
+        shutil.copytree(self.tree, source, symlinks=True)
+        subprocess.run(["chown", "-R", "0:0", source], check=True)
+        written = (source / "debian" / "control").read_text()
+        builder.sh("cd /build/exact-databricks; pg_buildext updatecontrol; dpkg-buildpackage -b -us -uc -j2")
+        if suite == "bookworm" and written != (source / "debian" / "control").read_text():
+            raise Failed("debian/control is not what debian/control.in makes of it: run pg_buildext updatecontrol")
+        found = sorted((builder.directory / "build").glob("postgresql-*_*.deb"))
+        packages = [path for path in found if "-dbgsym_" not in path.name]
+        major = builder.run("/usr/share/postgresql-common/supported-versions").split()[-1]
+        self.step(f"{suite}: built", ", ".join(path.name for path in packages))
+        told = builder.sh("lintian --allow-root --fail-on error /build/*.deb")
+        self.step(f"{suite}: lintian", f"0 errors, {len(re.findall('^W:', told, re.M))} warnings")
+        builder.run("apt-get", "-qy", "--no-install-recommends", "install", f"/build/{packages[0].name}")
+        told = builder.sh("cd /build/exact-databricks; debian/tests/installcheck")
+        passed = len(re.findall(r"^(?:test\s.*\.\.\. ok\b|ok \d+)", told, re.M))
+        if passed < len(list((self.tree / "sql").glob("*.sql"))):
+            raise Failed(f"only {passed} regress tests ran against the installed package", builder.log)
+        self.step(f"{suite}: debian/tests", f"{passed} regress tests against the installed package")
+        return packages, major
+
+    def use(self, suite, packages, major):
+        """Installed on a server, with a hub on it; afterwards nothing of it may be left."""
+        debian = Chroot(self.directory / suite, suite, self.directory / f"{suite}.log", ("ca-certificates",))
+        debian.run("apt-get", "-qy", "--no-install-recommends", "install", f"postgresql-{major}", "openssl")
+        before = debian.files()
+        self.step(f"{suite}: a Debian with a server", f"postgresql-{major}")
+        shutil.copy(packages[0], debian.directory / "tmp")
+        debian.run("apt-get", "-qy", "--no-install-recommends", "install", f"/tmp/{packages[0].name}")
+        own = len(debian.files() - before)
+        log = debian.directory / f"var/log/postgresql/postgresql-{major}-main.log"
+        port = free_port()
+        debian.sh(f"""
+            install -d -o postgres -g postgres -m 0700 /etc/exact_databricks
+            echo k1:{secrets.token_hex(32)} > /etc/exact_databricks/hub.key
+            chown postgres: /etc/exact_databricks/hub.key; chmod 0600 /etc/exact_databricks/hub.key
+            printf '%s\\n' "port = {port}" "shared_preload_libraries = 'exact_databricks'" \\
+                "exact_databricks.key_file = '/etc/exact_databricks/hub.key'" \\
+                "exact_databricks.insecure_loopback = on" "exact_databricks.sync_interval = '10s'" \\
+                > /etc/postgresql/{major}/main/conf.d/exact_databricks.conf""")
+        self.start(debian, major, log)
+        self.step(f"{suite}: installed", f"{own} files and folders, the server runs with the library preloaded")
+        client = debian.command("psql", "-p", port, user="postgres")
+        hub = installed.InstalledHub(self.directory / f"{suite}-hub", self.exact, self.databricks, database="postgres",
+                                     schema=f"exact_{suite}", cluster=installed.Installed(client, log))
+        objects = installed.objects(hub)
+        self.step(f"{suite}: data flows", installed.flows(hub))
+        left = installed.removed(hub, objects)
+        if left:
+            raise Failed(f"DROP EXTENSION left {', '.join(left)}", log)
+        debian.run("pg_ctlcluster", major, "main", "stop")
+        debian.sh(f"rm -r /etc/exact_databricks /etc/postgresql/{major}/main/conf.d/exact_databricks.conf; "
+                  f"apt-get -qy purge --autoremove postgresql-{major}-exact-databricks")
+        self.start(debian, major, log)
+        debian.run("pg_ctlcluster", major, "main", "stop")
+        changed = sorted(debian.files() ^ before)
+        if changed:
+            raise Failed(f"the purged package leaves these files more or less than before: {', '.join(changed)}")
+        self.step(f"{suite}: removed", f"no object in the database, {len(before)} files as before")
+
+    @staticmethod
+    def start(debian, major, log):
+        try:
+            debian.run("pg_ctlcluster", major, "main", "start")
+        except Failed as failure:
+            raise Failed(f"the server does not start: {failure}", log) from None
+        wait_until("the server accepts connections", lambda: "online" in debian.run("pg_lsclusters"), 30)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/package", description=__doc__)
+    parser.add_argument("--directory", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--tree", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("suites", nargs="*", default=["bookworm"], help="releases of Debian, bookworm alone by default")
+    given = parser.parse_args()
+    return run("package", Packages(given).run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
