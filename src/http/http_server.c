@@ -74,7 +74,8 @@ static TimestampTz accept_again = 0;
 
 static dlist_head complete = DLIST_STATIC_INIT(complete);
 static dlist_head taken = DLIST_STATIC_INIT(taken);
-static ExactClient *arriving = NULL;
+/* handed to the library, which has not told of them yet */
+static dlist_head arriving = DLIST_STATIC_INIT(arriving);
 static bool stopping = false;
 
 static ExactHttpServerCounts counts;
@@ -143,17 +144,35 @@ refuse(struct MHD_Connection *connection, int status, const char *allow)
 
 /* ---- connections ---- */
 
+/* Whose socket this is, who arrives no more; NULL: none that still arrives. */
+static ExactClient *
+arrived(int fd)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &arriving)
+	{
+		ExactClient *client = dlist_container(ExactClient, arrival, iter.cur);
+
+		if (client->fd != fd)
+			continue;
+		dlist_delete(iter.cur);
+		return client;
+	}
+	return NULL;
+}
+
 static void
-on_connection(void *arg pg_attribute_unused(),
-			  struct MHD_Connection *connection pg_attribute_unused(), void **context,
+on_connection(void *arg pg_attribute_unused(), struct MHD_Connection *connection, void **context,
 			  enum MHD_ConnectionNotificationCode what)
 {
+	const union MHD_ConnectionInfo *info;
 	ExactClient *client;
 
 	if (what == MHD_CONNECTION_NOTIFY_STARTED)
 	{
-		*context = arriving;
-		arriving = NULL;
+		info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+		*context = info ? arrived(info->connect_fd) : NULL;
 		return;
 	}
 	client = *context;
@@ -172,28 +191,29 @@ watch_sockets(bool watch)
 }
 
 /*
- * A socket that was accepted, as a connection of the library. That tells on_connection during the
- * call or, when it refuses, closes the socket without having told.
+ * A socket that was accepted, as a connection of the library. That tells on_connection: up to 0.9
+ * during the call, from 1.0 on when it is run next. Where it refuses, it closes the socket.
  */
 static void
 take_connection(int fd, const struct sockaddr_storage *address, socklen_t len)
 {
 	int			on = 1;
 	ExactPeer	peer;
+	ExactClient *client = NULL;
 
 	if (exact_peer_from((const struct sockaddr *) address, &peer))
-		arriving = exact_client_new(fd, &peer);
-	if (arriving == NULL)
+		client = exact_client_new(fd, &peer);
+	if (client == NULL)
 	{
 		turned_away++;
 		close(fd);
 		return;
 	}
+	dlist_push_tail(&arriving, &client->arrival);
 	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (MHD_add_connection(server, fd, (const struct sockaddr *) address, len) != MHD_YES &&
-		arriving != NULL)
-		exact_client_free(arriving);
-	arriving = NULL;
+		(client = arrived(fd)) != NULL)
+		exact_client_free(client);
 }
 
 /* Without a free descriptor the sockets are not watched for a while: they would stay ready. */
@@ -601,6 +621,17 @@ on_ready(int fd, uint32 events pg_attribute_unused())
 		accept_some(fd);
 }
 
+/* The library runs. Whoever still arrives then it refused: it closed the socket and does not tell. */
+static enum MHD_Result
+run_once(void)
+{
+	enum MHD_Result result = MHD_run(server);
+
+	while (!dlist_is_empty(&arriving))
+		exact_client_free(dlist_container(ExactClient, arrival, dlist_pop_head_node(&arriving)));
+	return result;
+}
+
 /*
  * Lets the library do what it can: resumed and new connections are not announced by its descriptor,
  * but by a timeout of 0. A request that waits is answered first.
@@ -612,7 +643,7 @@ run_server(void)
 	{
 		MHD_UNSIGNED_LONG_LONG timeout;
 
-		if (MHD_run(server) != MHD_YES ||
+		if (run_once() != MHD_YES ||
 			MHD_get_timeout(server, &timeout) != MHD_YES || timeout > 0)
 			return;
 	}
