@@ -61,7 +61,7 @@ class Cluster:
     def make(self):
         self.directory.mkdir(parents=True, exist_ok=True)
         done = subprocess.run([self.bin / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
-                               "--locale=C.UTF-8", "-N"],
+                               *os.environ.get("EXACT_DATABRICKS_LOCALE", "--locale=C.UTF-8").split(), "-N"],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if done.returncode:
             self.log.write_bytes(done.stdout)
