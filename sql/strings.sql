@@ -1,4 +1,4 @@
--- A database where an old application wants standard_conforming_strings off: 19 knows no such thing.
+-- A database where an old application wants standard_conforming_strings off; 19 refuses that.
 SELECT current_setting('server_version_num')::int < 190000 AS has_old_strings \gset
 SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS exact_databricks CASCADE;
