@@ -68,6 +68,7 @@ typedef struct Request
 
 static struct MHD_Daemon *server = NULL;
 static int	server_fd = -1;
+static bool cuts_blanks;		/* the library does so, from 1.0 on */
 static const ExactRoute *routes;
 /* no descriptor was to be had: until then none is accepted */
 static TimestampTz accept_again = 0;
@@ -280,6 +281,35 @@ on_completed(void *arg pg_attribute_unused(),
 	free(request);
 }
 
+static bool
+is_blank(char byte)
+{
+	return byte == ' ' || byte == '\t';
+}
+
+/*
+ * Blanks behind a value are no part of it. Up to 0.9 the library leaves them there. From 1.0 on it
+ * ends the value before them with a NUL, in the buffer that was received, where they and the end of
+ * the line follow; without blanks the NUL has taken the place of the carriage return.
+ */
+static void
+cut_blanks(ExactHeader *header)
+{
+	const char *end = header->value + header->value_len;
+	size_t		n = 1;
+
+	while (end > header->value && is_blank(end[-1]))
+		end--;
+	header->blanks = header->value_len - (end - header->value);
+	header->value_len = end - header->value;
+	if (!cuts_blanks)
+		return;
+	while (is_blank(end[n]))
+		n++;
+	if (end[n] == '\r')
+		header->blanks += n;
+}
+
 static enum MHD_Result
 take_header(void *arg, enum MHD_ValueKind kind pg_attribute_unused(), const char *name,
 			size_t name_len, const char *value, size_t value_len)
@@ -294,6 +324,7 @@ take_header(void *arg, enum MHD_ValueKind kind pg_attribute_unused(), const char
 		header->name_len = name_len;
 		header->value = value ? value : name + name_len;
 		header->value_len = value ? value_len : 0;
+		cut_blanks(header);
 	}
 	head->nheaders++;
 	return MHD_YES;
@@ -621,7 +652,7 @@ on_ready(int fd, uint32 events pg_attribute_unused())
 		accept_some(fd);
 }
 
-/* The library runs. Whoever still arrives then it refused: it closed the socket and does not tell. */
+/* Whoever still arrives after a run was refused: the library closed the socket without telling. */
 static enum MHD_Result
 run_once(void)
 {
@@ -724,6 +755,7 @@ start_server(void)
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not start libmicrohttpd")));
 	server_fd = info->epoll_fd;
+	cuts_blanks = atoi(MHD_get_version()) >= 1;
 	ReserveExternalFD();
 	exact_evloop_set_handler(on_ready);
 	if (exact_evloop_watch(server_fd, EPOLLIN) != 0)
