@@ -117,7 +117,7 @@ class Packages:
     def images(self):
         """
         The Dockerfile's steps and compose.yaml's commands, with stand-ins for the official images: a Debian, and one
-        with a server, whose entry point makes a cluster, runs the files of docker-entrypoint-initdb.d, then the command.
+        with a server, whose entry point makes a cluster, runs docker-entrypoint-initdb.d, then the command.
         """
         log = self.directory / "images.log"
         variables = {"PG_MAJOR": "15", "PGDATA": "/var/lib/postgresql/data",
