@@ -26,7 +26,7 @@ TOOLS = ("build-essential", "ca-certificates", "fakeroot", "lintian")
 class Packages:
     def __init__(self, given):
         self.tree, self.directory = pathlib.Path(given.tree), pathlib.Path(given.directory)
-        self.suites = given.suites
+        self.suites, self.base = given.what, None
         self.began = time.monotonic()
 
     def step(self, name, text):
@@ -37,10 +37,11 @@ class Packages:
         self.exact, self.databricks = simulators(self.directory, ("--records", 500, "--divisions", 2),
                                                  ("--engine", "none"))
         for suite in self.suites:
-            packages, major = self.build(suite)
-            self.use(suite, packages, major)
-        if "bookworm" in self.suites:
-            self.images()
+            if suite == "images":
+                self.images()
+            else:
+                packages, major = self.build(suite)
+                self.use(suite, packages, major)
         say(f"{len(self.suites)} passed, 0 failed")
         return 0
 
@@ -75,10 +76,9 @@ class Packages:
 
     def use(self, suite, packages, major):
         """Installed on a server, with a hub on it; afterwards nothing of it may be left."""
-        debian = Chroot(self.directory / suite, suite, self.directory / f"{suite}.log", ("ca-certificates",))
-        debian.run("apt-get", "-qy", "--no-install-recommends", "install", f"postgresql-{major}", "openssl")
-        if suite == "bookworm":
-            self.server = debian.copy(self.directory / f"{suite}-server")
+        debian = self.server(suite, major)
+        if suite == "bookworm" and "images" in self.suites:
+            self.base = debian.copy(self.directory / f"{suite}-server")
         before = debian.files()
         self.step(f"{suite}: a Debian with a server", f"postgresql-{major}")
         shutil.copy(packages[0], debian.directory / "tmp")
@@ -114,6 +114,11 @@ class Packages:
             raise Failed(f"the purged package leaves these files more or less than before: {', '.join(changed)}")
         self.step(f"{suite}: removed", f"no object in the database, {len(before)} files as before")
 
+    def server(self, suite, major):
+        debian = Chroot(self.directory / suite, suite, self.directory / f"{suite}.log", ("ca-certificates",))
+        debian.run("apt-get", "-qy", "--no-install-recommends", "install", f"postgresql-{major}", "openssl")
+        return debian
+
     def images(self):
         """
         The Dockerfile's steps and compose.yaml's commands, with stand-ins for the official images: a Debian, and one
@@ -123,8 +128,10 @@ class Packages:
         variables = {"PG_MAJOR": "15", "PGDATA": "/var/lib/postgresql/data",
                      "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/15/bin"}
 
+        self.base = self.base or self.server("bookworm", 15)
+
         def server(name):
-            system = self.server.copy(self.directory / f"image-{name}")
+            system = self.base.copy(self.directory / f"image-{name}")
             system.sh("install -d -o postgres -g postgres -m 0700 /var/lib/postgresql/data; "
                       "mkdir -p /docker-entrypoint-initdb.d")
             return system, variables
@@ -212,7 +219,7 @@ def main():
     parser = argparse.ArgumentParser(prog="scripts/package", description=__doc__)
     parser.add_argument("--directory", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--tree", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("suites", nargs="*", default=["bookworm"], help="releases of Debian, bookworm alone by default")
+    parser.add_argument("what", nargs="*", default=["bookworm", "images"], metavar="SUITE or images")
     given = parser.parse_args()
     return run("package", Packages(given).run)
 
