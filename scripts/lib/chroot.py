@@ -15,8 +15,9 @@ class Chroot:
     def __init__(self, directory, suite, log, packages=()):
         """A minimal system of a suite and these packages."""
         self.directory, self.suite, self.log = pathlib.Path(directory), suite, pathlib.Path(log)
-        self._do(["mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}", "--skip=cleanup/apt/lists",
-                  suite, str(directory)], {**os.environ, "TMPDIR": "/tmp"})
+        include = [f"--include={','.join(packages)}"] if packages else []
+        self._do(["mmdebstrap", "--variant=minbase", *include, "--skip=cleanup/apt/lists", suite, str(directory)],
+                 {**os.environ, "TMPDIR": "/tmp"})
         self._prepare()
 
     def copy(self, directory):

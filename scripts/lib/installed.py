@@ -71,6 +71,9 @@ def main():
     exact, databricks = ExactOnline(sys.argv[1]), Databricks(sys.argv[2])
     with tempfile.TemporaryDirectory() as directory:
         hub = InstalledHub(pathlib.Path(directory), exact, databricks, database="postgres", cluster=Installed(["psql"]))
+        hub.cluster.psql("ALTER SYSTEM SET exact_databricks.insecure_loopback = on")  # for simulators alone
+        hub.cluster.psql("ALTER SYSTEM SET exact_databricks.sync_interval = '10s'")
+        hub.cluster.psql("SELECT pg_reload_conf()")
         say(flows(hub))
         say(hub.psql("SELECT division, light, what FROM exact.status",
                      arguments=("-P", "format=aligned", "-P", "tuples_only=off")))
