@@ -8,31 +8,37 @@
 #   make indent                src/ in PostgreSQL's style, for whoever has its pgindent and pg_bsd_indent
 #
 # TAP tests make their own clusters and PostgreSQL refuses root: run them as an ordinary user who may write here.
-# CC=clang builds with clang; COPT=-Werror makes warnings errors.
+# CC=clang builds with clang; COPT=-Werror makes warnings errors. In another directory: make -f <here>/Makefile.
 
 EXTENSION = exact_databricks
-EXTVERSION := $(shell sed -n "s/^default_version *= *'\([^']*\)'.*/\1/p" $(dir $(lastword $(MAKEFILE_LIST)))exact_databricks.control)
+# Where the sources are, . or another directory (VPATH); HERE names files of it as they are called in the tree.
+SRC := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+HERE = $(sort $(patsubst $(SRC)/%,%,$(wildcard $(addprefix $(SRC)/,$(1)))))
+ifneq (.,$(SRC))
+VPATH := $(SRC)
+endif
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\([^']*\)'.*/\1/p" $(SRC)/exact_databricks.control)
 
 MODULE_big = exact_databricks
-SOURCES := $(sort $(wildcard src/*.c src/*/*.c))
-OWN_HEADERS := $(wildcard src/*.h src/*/*.h)
+SOURCES := $(call HERE,src/*.c src/*/*.c)
+OWN_HEADERS := $(call HERE,src/*.h src/*/*.h)
 OBJS = $(SOURCES:.c=.o)
 PGFILEDESC = "exact_databricks - hub between Exact Online and Databricks"
 
-CATALOGUE := $(if $(wildcard install/catalogue/build.sh),install/12_catalogue_data.sql)
-INSTALL_PARTS := $(sort $(wildcard install/*.sql) $(CATALOGUE))
+CATALOGUE := $(if $(call HERE,install/catalogue/build.sh),install/12_catalogue_data.sql)
+INSTALL_PARTS := $(sort $(call HERE,install/*.sql) $(CATALOGUE))
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
-DATA = $(filter-out $(DATA_built),$(wildcard $(EXTENSION)--*--*.sql))
+DATA := $(call HERE,install/update/$(EXTENSION)--*--*.sql)
 
-REGRESS := $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
+REGRESS := $(patsubst sql/%.sql,%,$(call HERE,sql/*.sql))
 REGRESS_OPTS = --encoding=UTF8
-ISOLATION := $(patsubst specs/%.spec,%,$(sort $(wildcard specs/*.spec)))
+ISOLATION := $(patsubst specs/%.spec,%,$(call HERE,specs/*.spec))
 ISOLATION_OPTS = --encoding=UTF8 --load-extension=exact_databricks
-ifneq (,$(wildcard t/*.pl))
+ifneq (,$(call HERE,t/*.pl))
 TAP_TESTS = 1
 endif
 
-UNIT_TESTS := $(patsubst unit/%.c,%,$(sort $(wildcard unit/*_test.c)))
+UNIT_TESTS := $(patsubst unit/%.c,%,$(call HERE,unit/*_test.c))
 EXTRA_CLEAN = src/*.d src/*/*.d src/exports.map $(CATALOGUE) unit/.build fuzz/.build bench/.build tmp_check
 
 PKG_CONFIG ?= pkg-config
@@ -45,9 +51,10 @@ endif
 override with_llvm = no
 
 PG_CONFIG ?= pg_config
-PG_CPPFLAGS = -Isrc -DEXACT_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) \
-	-isystem $(shell $(PG_CONFIG) --includedir-server)
-PG_CFLAGS = -Wall -Wextra -Wshadow -MMD -MP -ffile-prefix-map=$(CURDIR)=.
+# The server's headers stand before libpq's internal ones, which may be of a newer version.
+PG_CPPFLAGS = -I$(SRC)/src -DEXACT_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) \
+	-isystem $(shell $(PG_CONFIG) --includedir-server) -isystem $(includedir_internal)
+PG_CFLAGS = -Wall -Wextra -Wshadow -MMD -MP -ffile-prefix-map=$(SRC)/= -ffile-prefix-map=$(CURDIR)=.
 SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -Wl,--version-script=src/exports.map -Wl,--as-needed
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
@@ -61,40 +68,47 @@ endif
 -include $(SOURCES:.c=.d)
 $(OBJS): exact_databricks.control
 
+# The compiler makes no folders.
+ifneq (.,$(SRC))
+$(shell mkdir -p $(sort $(dir $(OBJS))) install)
+endif
+
 # The exported symbols: the module's own, the workers' main functions and the SQL functions.
 src/exports.map: $(SOURCES)
 	@{ echo '{ global: Pg_magic_func; _PG_init; exact_*_main;'; \
-	   sed -n 's/^PG_FUNCTION_INFO_V1(\([a-z0-9_]*\));.*/  \1; pg_finfo_\1;/p' $(SOURCES); \
+	   sed -n 's/^PG_FUNCTION_INFO_V1(\([a-z0-9_]*\));.*/  \1; pg_finfo_\1;/p' $^; \
 	   echo '  local: *; };'; } > $@
 $(MODULE_big)$(DLSUFFIX): src/exports.map
 
 ifneq (,$(CATALOGUE))
-$(CATALOGUE): $(wildcard install/catalogue/*)
-	sh install/catalogue/build.sh > $@.tmp
+$(CATALOGUE): $(call HERE,install/catalogue/*)
+	sh $(SRC)/install/catalogue/build.sh > $@.tmp
 	mv $@.tmp $@
 endif
 
 $(DATA_built): $(INSTALL_PARTS) exact_databricks.control
-	cat $(INSTALL_PARTS) > $@
+	cat $(filter %.sql,$^) > $@
 
-# Each test is one C program that includes the .c files it tests.
-UNIT_FLAGS = $(filter-out -MMD -MP -fPIC,$(CFLAGS)) -Iunit $(CPPFLAGS)
+# Each test is one C program that includes the .c files it tests. It takes the place of the server: the static libraries
+# must see its symbols, libpgcommon has the encodings under the names that libpq uses, and neither may be made for a PIE.
+UNIT_FLAGS = $(filter-out -MMD -MP -fPIC -fvisibility=hidden,$(CFLAGS)) -I$(SRC)/unit $(CPPFLAGS) \
+	-DUSE_PRIVATE_ENCODING_FUNCS
 UNIT_LIBS = -L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) -lpgcommon -lpgport \
 	$(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm -lpthread
-unit/.build/%: unit/%.c $(SOURCES) $(OWN_HEADERS) $(wildcard unit/*.h)
+unit/.build/%: unit/%.c $(SOURCES) $(OWN_HEADERS) $(call HERE,unit/*.h)
 	@mkdir -p unit/.build
-	$(CC) $(UNIT_FLAGS) $< -o $@ $(UNIT_LIBS)
+	$(CC) $(UNIT_FLAGS) -no-pie $< -o $@ $(UNIT_LIBS)
 
 # Programs of bench/ that measure parts of src/ alone: made by the scripts of their names.
-bench/.build/%: bench/%.c $(SOURCES) $(OWN_HEADERS) $(wildcard unit/*.h)
+bench/.build/%: bench/%.c $(SOURCES) $(OWN_HEADERS) $(call HERE,unit/*.h)
 	@mkdir -p bench/.build
 	$(CC) $(UNIT_FLAGS) $< -o $@ $(UNIT_LIBS)
 
 # libFuzzer programs: make CC=clang-14 fuzz; scripts/fuzz runs them.
-FUZZ_TARGETS := $(patsubst fuzz/%_fuzz.c,%,$(sort $(wildcard fuzz/*_fuzz.c)))
-FUZZ_FLAGS = $(filter-out -O2,$(UNIT_FLAGS)) -O1 -g -U_FORTIFY_SOURCE -fno-omit-frame-pointer -Ifuzz \
+FUZZ_TARGETS := $(patsubst fuzz/%_fuzz.c,%,$(call HERE,fuzz/*_fuzz.c))
+FUZZ_FLAGS = $(filter-out -O2,$(UNIT_FLAGS)) -O1 -g -U_FORTIFY_SOURCE -fno-omit-frame-pointer -I$(SRC)/fuzz \
 	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
-fuzz/.build/%: fuzz/%_fuzz.c $(SOURCES) $(OWN_HEADERS) $(wildcard unit/*.h fuzz/*.h)
+fuzz/.build/%: fuzz/%_fuzz.c $(SOURCES) $(OWN_HEADERS) $(call HERE,unit/*.h fuzz/*.h)
 	@mkdir -p fuzz/.build
 	$(CC) $(FUZZ_FLAGS) $< -o $@ $(UNIT_LIBS)
 .PHONY: fuzz

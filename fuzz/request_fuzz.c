@@ -64,6 +64,7 @@ split(const char *p, size_t size, ExactHead *head)
 			header->name_len = (colon ? colon : stop) - line;
 			header->value = colon ? skip(colon + 1, stop, ' ') : stop;
 			header->value_len = stop - header->value;
+			header->blanks = 0;
 		}
 		line = eol ? eol + 1 : end;
 	}

@@ -27,7 +27,7 @@ CREATE TABLE exact.stage (
 	prev_batch bigint,
 	prev_ord int,
 	hash bytea,
-	payload text COMPRESSION lz4
+	payload text
 ) PARTITION BY LIST (slot);
 COMMENT ON TABLE exact.stage
 	IS 'Every version of every record, written once: queue, audit trail and source of replay. '
@@ -60,6 +60,15 @@ DO $stage$
 DECLARE
 	name text;
 BEGIN
+	-- A server that was built without lz4 takes its own way of compressing: exact.check() says so.
+	IF EXISTS (
+		SELECT
+		FROM pg_catalog.pg_settings AS s
+		WHERE s.name OPERATOR(pg_catalog.=) 'default_toast_compression'
+			AND 'lz4' OPERATOR(pg_catalog.=) ANY (s.enumvals)
+	) THEN
+		ALTER TABLE exact.stage ALTER COLUMN payload SET COMPRESSION lz4;
+	END IF;
 	FOR slot IN 0 .. 63 LOOP
 		name := 'stage_' OPERATOR(pg_catalog.||) pg_catalog.lpad(slot::text, 2, '0');
 		EXECUTE pg_catalog.format(

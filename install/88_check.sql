@@ -305,6 +305,22 @@ BEGIN
 		GROUP BY n.name
 		HAVING count(*) > 1;
 
+	RETURN QUERY
+		SELECT CASE WHEN a.attcompression = 'l' THEN 'ok' ELSE 'warn' END, 'compression',
+			CASE
+				WHEN a.attcompression = 'l' THEN 'lz4'
+				ELSE 'pglz, as this server was built without lz4: a record above 8 kB takes six '
+					'times as long to compress'
+			END,
+			CASE
+				WHEN a.attcompression <> 'l'
+					THEN 'a PostgreSQL that is built with lz4, into which a dump of this database '
+						'is restored'
+			END
+		FROM pg_attribute AS a
+		WHERE a.attrelid = 'exact.stage'::regclass
+			AND a.attname = 'payload';
+
 	-- Heads only: SELECT * FROM exact.verify_audit() recomputes everything.
 	RETURN QUERY
 		SELECT CASE WHEN count(l.id) = count(*) THEN 'ok' ELSE 'fail' END, 'audit log',

@@ -48,3 +48,13 @@ SELECT finding FROM exact.check() WHERE rule = 'names of Delta tables';
 UPDATE exact.entity SET target_table = 'x', target_history = 'X';
 SELECT finding FROM exact.check() WHERE rule = 'names of Delta tables';
 ROLLBACK;
+
+-- lz4 where the server has it; what is missing and what it costs where not
+SELECT (c.result = 'ok') = ('lz4' = ANY (s.enumvals)) AS as_the_server_is
+FROM exact.check() AS c, pg_settings AS s
+WHERE c.rule = 'compression'
+	AND s.name = 'default_toast_compression';
+BEGIN;
+ALTER TABLE exact.stage ALTER COLUMN payload SET COMPRESSION pglz;
+SELECT result, finding, fix FROM exact.check() WHERE rule = 'compression';
+ROLLBACK;

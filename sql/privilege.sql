@@ -10,7 +10,16 @@ FROM pg_depend AS d
 JOIN pg_extension AS e ON e.oid = d.refobjid
 WHERE d.refclassid = 'pg_extension'::regclass
 	AND d.deptype = 'e'
-	AND e.extname = 'exact_databricks';
+	AND e.extname = 'exact_databricks'
+	-- since 18 the types that each table and each type bring along are members, too
+	AND NOT EXISTS (
+		SELECT
+		FROM pg_type AS t
+		LEFT JOIN pg_class AS c ON c.oid = t.typrelid
+		WHERE d.classid = 'pg_type'::regclass
+			AND t.oid = d.objid
+			AND (t.typcategory = 'A' OR c.relkind <> 'c')
+	);
 
 -- nothing for PUBLIC
 CREATE TEMP VIEW public_right AS

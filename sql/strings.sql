@@ -1,9 +1,12 @@
--- A database where an old application wants standard_conforming_strings off.
+-- A database where an old application wants standard_conforming_strings off; 19 refuses that.
+SELECT current_setting('server_version_num')::int < 190000 AS has_old_strings \gset
 SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS exact_databricks CASCADE;
+\if :has_old_strings
 ALTER DATABASE :DBNAME SET standard_conforming_strings = off;
 SET standard_conforming_strings = off;
 SET escape_string_warning = off;
+\endif
 CREATE EXTENSION exact_databricks;
 RESET client_min_messages;
 \set SHOW_CONTEXT never

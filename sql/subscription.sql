@@ -29,7 +29,7 @@ SELECT exact.subscribe(9100001) <> :id AS new_request;
 
 -- the ledger has five topics; the sixth only where one of them is refused as unknown
 SELECT exact.enable_entities(9100001, 'transactionlines');
-SELECT topic FROM exact._wanted_topics() WHERE division = 9100001 ORDER BY 1;
+SELECT topic FROM exact._wanted_topics() WHERE division = 9100001 ORDER BY topic COLLATE "C";
 INSERT INTO exact.subscription (division, topic, state, cause)
 VALUES (9100001, 'CashEntries', 'refused', 'scope');
 SELECT count(*)
@@ -40,7 +40,7 @@ SELECT count(*)
 FROM exact._wanted_topics()
 WHERE division = 9100001 AND topic = 'FinancialTransactions';
 SELECT exact.disable_entities(9100001, 'transactionlines');
-SELECT topic FROM exact._wanted_topics() WHERE division = 9100001 ORDER BY 1;
+SELECT topic FROM exact._wanted_topics() WHERE division = 9100001 ORDER BY topic COLLATE "C";
 DELETE FROM exact.subscription WHERE division = 9100001;
 
 -- each state as it is shown

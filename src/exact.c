@@ -9,13 +9,14 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "base/compat.h"
 #include "base/guc.h"
 #include "http/host_policy.h"
 #include "worker/ddl_hook.h"
 #include "worker/process.h"
 #include "worker/shmem.h"
 
-PG_MODULE_MAGIC;
+EXACT_MODULE_MAGIC;
 
 PGDLLEXPORT void _PG_init(void);
 

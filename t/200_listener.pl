@@ -39,8 +39,11 @@ foreach my $path ('/', '/exact', '/exact/', '/exact/hook/', '/exact/hook/x', '/E
 	'/exact/%68ook', '//exact/hook', '/./exact/hook',
 	'/exact/../exact/hook', '/status.html', '/favicon.ico', '/exact/hook;x', '/health%00')
 {
-	is(status_of(raw($port, request_bytes('GET', $path))), 404, "GET $path");
-	is(status_of(raw($port, request_bytes('POST', $path, body => notification()))), 404, "POST $path");
+	# libmicrohttpd 1.0.10 knows no path with a NUL in it
+	my $status = $path =~ /%00/ ? qr/^40[04]$/ : qr/^404$/;
+
+	like(status_of(raw($port, request_bytes('GET', $path))), $status, "GET $path");
+	like(status_of(raw($port, request_bytes('POST', $path, body => notification()))), $status, "POST $path");
 }
 foreach my $header ('Cache-Control: no-store', 'X-Content-Type-Options: nosniff', 'Referrer-Policy: no-referrer')
 {
@@ -108,8 +111,8 @@ is(status_of(post($port, 'x' x 65537)), 413, '64 kB + 1 are not');
 my $started = time();
 is(status_of(raw($port, "POST /exact/hook HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n")), 413,
 	'at once when the length says it');
-is(status_of(raw($port, "POST /exact/hook HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n")),
-	413, 'whatever it says');
+like(status_of(raw($port, "POST /exact/hook HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n")),
+	qr/^(413|400)$/, 'whatever it says; libmicrohttpd 1.0.10 takes no such number for one');
 is(status_of(raw($port, "POST /exact/hook HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\nExpect: "
 	. "100-continue\r\n\r\n")), 413, 'and before it is sent');
 is( status_of(raw($port, "POST /exact/hook HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n10001\r\n"

@@ -50,9 +50,9 @@ refused('two equal lengths', "${post}Content-Length: $length\r\nContent-Length: 
 refused('two different lengths', "${post}Content-Length: $length\r\nContent-Length: 0\r\n\r\n$body");
 refused('a list of lengths', "${post}Content-Length: $length, $length\r\n\r\n$body");
 refused("length $_", "${post}Content-Length: $_\r\n\r\n$body") foreach "+$length", "-$length", "0x10", "$length.0", '',
-	' ', "$length x", "\t$length\x0b";
+	' ', "$length x", "\t$length\x0b", "$length ", "$length\t";
 refused("transfer coding $_", "${post}Transfer-Encoding: $_\r\n\r\n$chunked") foreach 'gzip', 'identity',
-	'chunked, chunked', 'gzip, chunked', "chunked\x0b", ' ', 'xchunked', "chunk\ted";
+	'chunked, chunked', 'gzip, chunked', 'chunked ', "chunked\x0b", ' ', 'xchunked', "chunk\ted";
 refused('two transfer codings', "${post}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n$chunked");
 refused('chunked in HTTP/1.0', "POST /exact/hook HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n$chunked");
 refused('blank before the colon', "POST /exact/hook HTTP/1.1\r\nHost: x\r\nContent-Length : $length\r\n\r\n$body");
@@ -95,6 +95,10 @@ refused('noise', join('', map { chr(int rand 256) } 1 .. 2000) . "\r\n\r\n") for
 refused("chunk size $_", "${post}Transfer-Encoding: chunked\r\n\r\n$_\r\nabc\r\n0\r\n\r\n$smuggled") foreach 'g', '-1',
 	'0x3', '', 'fffffffffffffffff', '3 3';
 
+# blanks behind another value are no part of it
+is(status_of(raw($port, "${post}Content-Length: $length\r\nX: y \t\r\nY:  \r\n\r\n$body")), 200,
+	'blanks behind a value');
+
 # whatever a lenient reading of chunks leaves over is no next request
 foreach my $left ("0\r\n\r\n$smuggled", "0\n\n$smuggled", sprintf("%x;a=b\n%s\n0\n\n%s", $length, $body, $smuggled),
 	sprintf("%x\r\n%s\r\n0\r\nX: y\r\n\r\n%s", $length, $body, $smuggled))
@@ -115,14 +119,17 @@ my @drips = (
 	[ 'slow chunks', "${post}Transfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n" ],
 	[ 'nothing at all', '', '' ],
 	[ 'a second request that is slow',
-		request_bytes('POST', '/exact/hook', body => '') =~ s/\r\n\r\n$/\r\n\r\nGET/r, ' ' ]);
+		request_bytes('POST', '/exact/hook', body => '') =~ s/\r\n\r\n$/\r\n\r\nGET \//r, 'x' ],
+	# from 1.0 on libmicrohttpd refuses the second blank at once
+	[ 'a second request of blanks',
+		request_bytes('POST', '/exact/hook', body => '') =~ s/\r\n\r\n$/\r\n\r\nGET/r, ' ', 0 ]);
 my @children;
 foreach my $drip (@drips)
 {
 	my $child = fork();
 	if ($child == 0)
 	{
-		my ($what, $start, $drop) = @$drip;
+		my ($what, $start, $drop, $least) = @$drip;
 		my $socket = connection('127.0.0.2');
 		my $begun = time();
 		local $SIG{PIPE} = 'IGNORE';
@@ -135,7 +142,7 @@ foreach my $drip (@drips)
 			last unless sysread($socket, my $part, 4096);
 		}
 		my $seconds = time() - $begun;
-		POSIX::_exit($seconds > 8 && $seconds < 14 ? 0 : 1);
+		POSIX::_exit($seconds > ($least // 8) && $seconds < 14 ? 0 : 1);
 	}
 	push @children, [ $child, $drip->[0] ];
 }
@@ -152,7 +159,7 @@ cmp_ok($good, '>', 20, sprintf('meanwhile %d others were answered, the slowest a
 foreach my $child (@children)
 {
 	waitpid $child->[0], 0;
-	is($?, 0, "$child->[1]: ended after 10 s");
+	is($?, 0, "$child->[1]: ended, after 10 s at the latest");
 }
 
 # ---- many idle ones ----

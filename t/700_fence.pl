@@ -190,8 +190,7 @@ wait_until('a claim is being sent',
 	sub { one("SELECT count(*) FROM exact.statement_log WHERE kind = 'fence' AND state IN ('sending', "
 		. "'running')") ne '0' }, 60);
 kill 'KILL', worker_pid($node, 'postgres', 'loader');
-wait_until('the server is back', sub { my ($rc) = $node->psql('postgres', 'SELECT 1', on_error_stop => 0);
-	$rc == 0 }, 60);
+wait_until('the server is back', sub { defined answer_of($node, 'postgres', 'SELECT 1') }, 60);
 wait_for_workers($node, 'postgres', seconds => 60);
 delivers('killed while it claimed');
 is(hub(), '1:13 2:13 3:13', 'claimed');

@@ -9,6 +9,7 @@
 #include "postgres_fe.h"
 
 #include "common/jsonapi.h"
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 
 #define EXACT_COMPAT_H

@@ -13,7 +13,7 @@ static ExactHead head;
 
 /*
  * Splits as leniently as can be: a line ends with CR LF or a bare LF or CR, the value begins behind
- * the colon and blanks. What became of it is for exact_request_check to find.
+ * the colon and blanks and ends before such. What became of it is for exact_request_check to find.
  */
 static int
 check_bytes(const char *bytes, size_t len)
@@ -65,6 +65,12 @@ check_bytes(const char *bytes, size_t len)
 		header->name_len = colon - p;
 		header->value = value;
 		header->value_len = strlen(value);
+		header->blanks = 0;
+		while (header->value_len > 0 && strchr(" \t", value[header->value_len - 1]))
+		{
+			header->value_len--;
+			header->blanks++;
+		}
 		head.nheaders++;
 		p = line_end + 1;
 		if (*p == '\n')
@@ -102,6 +108,8 @@ main(void)
 					 "b\r\n\r\n") == 0 &&
 		  strcmp(head.forwarded_for, "a,b") == 0);
 	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\nX: \xc3\xa9\r\n\r\n") == 0);
+	CHECK(check_text("GET / HTTP/1.1\r\nHost: x \t\r\nAuthorization: Bearer  \r\n\r\n") == 0 &&
+		  head.authorization->value_len == 6);
 
 	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\nAZaz09-!#$%&'*+.^_`|~: y\r\n\r\n") == 0);
 	CHECK(check_text("GET / HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n") == 400);
@@ -134,6 +142,8 @@ main(void)
 	CHECK(check_text("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\n") == 400);
 	CHECK(check_text("POST / HTTP/1.1\r\nHost: x\r\nContent-Length:\r\n\r\n") == 400);
 	CHECK(check_text("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1,1\r\n\r\n") == 400);
+	CHECK(check_text("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1 \r\n\r\n") == 400);
+	CHECK(check_text("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\t\r\n\r\n") == 501);
 	CHECK(check_text("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
 					 "chunked\r\nTransfer-Encoding: chunked\r\n\r\n") == 400);
 	CHECK(check_text("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n") == 501);

@@ -45,8 +45,8 @@ def literal(value):
 
 
 class Cluster:
-    def __init__(self, directory, settings=None):
-        self.bin = pathlib.Path(os.environ.get("EXACT_DATABRICKS_PG_BIN", "/usr/lib/postgresql/15/bin"))
+    def __init__(self, directory, settings=None, programs=None):
+        self.bin = pathlib.Path(programs or os.environ.get("EXACT_DATABRICKS_PG_BIN", "/usr/lib/postgresql/15/bin"))
         self.directory = pathlib.Path(directory)
         self.data, self.log = self.directory / "data", self.directory / "postgresql.log"
         self.socket = pathlib.Path(tempfile.mkdtemp(prefix="socket."))  # of mode 0700; a socket's path must be short
@@ -55,12 +55,13 @@ class Cluster:
                          "shared_preload_libraries": "exact_databricks", "log_line_prefix": "%m [%p] %q%a ",
                          "fsync": "off",
                          "timezone": "UTC", "log_timezone": "UTC", **(settings or {})}
+        self.client = [self.bin / "psql", "-h", self.socket, "-p", str(PORT), "-U", "postgres"]
         self.process = None
 
     def make(self):
         self.directory.mkdir(parents=True, exist_ok=True)
         done = subprocess.run([self.bin / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
-                               "--locale=C.UTF-8", "-N"],
+                               *os.environ.get("EXACT_DATABRICKS_LOCALE", "--locale=C.UTF-8").split(), "-N"],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if done.returncode:
             self.log.write_bytes(done.stdout)
@@ -122,10 +123,8 @@ class Cluster:
 
     def psql(self, text, database="postgres", seconds=120, arguments=()):
         """The raw output of psql for a script; SqlError with the server's words."""
-        done = subprocess.run([self.bin / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-h",
-                               self.socket, "-p",
-                               str(PORT), "-U", "postgres", "-d", database, *arguments], input=text,
-                              capture_output=True, text=True,
+        done = subprocess.run([*self.client, "-XqAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose",
+                               "-d", database, *arguments], input=text, capture_output=True, text=True,
                               timeout=seconds, env={**os.environ, "PGAPPNAME": "hub script", "PGTZ": "UTC"})
         if done.returncode:
             raise SqlError(done.stderr)

@@ -3,7 +3,8 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 # The versions that the whole flow is tested with. The engine's Python packages are pinned in
-# simulator/requirements.txt, those of the text suite in scripts/requirements.txt.
+# simulator/requirements.txt, those of the text suite in scripts/requirements.txt, servers of other versions in
+# scripts/requirements-servers.txt.
 PG_MAJOR=15
 PACKAGES="postgresql-$PG_MAJOR postgresql-server-dev-$PG_MAJOR postgresql-$PG_MAJOR-cron libcurl4-openssl-dev libssl-dev
           libmicrohttpd-dev libkrb5-dev pkg-config gcc libc6-dev make clang-14 libclang-rt-14-dev perl libipc-run-perl
@@ -24,6 +25,7 @@ fi
 export EXACT_DATABRICKS_PYTHON=$CACHE/python/bin/python
 export EXACT_DATABRICKS_JARS=$CACHE/jars
 export EXACT_DATABRICKS_TOOLS=$CACHE/tools
+export EXACT_DATABRICKS_SERVERS=$CACHE/servers
 
 # die MESSAGE [LOG]: one plain sentence, the last lines of the log that explains it, exit status 1.
 die() {

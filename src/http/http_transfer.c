@@ -40,6 +40,17 @@ on_open_socket(void *arg, curlsocktype purpose pg_attribute_unused(), struct cur
 	return CURL_SOCKET_BAD;
 }
 
+/* The connection stands, TLS included; the request goes out next. */
+static int
+on_request(void *arg, char *remote_ip pg_attribute_unused(), char *own_ip pg_attribute_unused(),
+		   int remote_port pg_attribute_unused(), int own_port pg_attribute_unused())
+{
+	ExactHttpTransfer *t = arg;
+
+	t->begun = true;
+	return CURL_PREREQFUNC_OK;
+}
+
 static void
 wipe_free(char *data, size_t len, bool sensitive)
 {
@@ -153,6 +164,8 @@ set_options(ExactHttpTransfer *t, const ExactHttpRequest *request, const char *u
 	SET(CURLOPT_FRESH_CONNECT, safe ? 0L : 1L);
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	SET(CURLOPT_OPENSOCKETDATA, t);
+	SET(CURLOPT_PREREQFUNCTION, on_request);
+	SET(CURLOPT_PREREQDATA, t);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, t);
 	SET(CURLOPT_HEADERFUNCTION, on_header);
@@ -260,14 +273,14 @@ failure_of(const ExactHttpTransfer *t)
 
 /*
  * Whether the other side may have processed a request without an answer is what matters most:
- * libcurl notes a time just before the first byte of the request goes out, and without that it was
- * not sent.
+ * libcurl calls on_request() just before the first byte of the request goes out, and without that
+ * it was not sent. Its time of this, CURLINFO_PRETRANSFER_TIME_T, is no sign: newer versions set it
+ * at every end.
  */
 void
 exact_http_transfer_answer(ExactHttpTransfer *t, ExactHttpResponse *response)
 {
 	static char empty[1] = "";
-	curl_off_t	pretransfer_us = 0;
 
 	memset(response, 0, sizeof(ExactHttpResponse));
 	response->body = t->data ? t->data : empty;
@@ -280,9 +293,7 @@ exact_http_transfer_answer(ExactHttpTransfer *t, ExactHttpResponse *response)
 		response->outcome = EXACT_HTTP_ANSWERED;
 	else
 	{
-		if (t->easy)
-			curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer_us);
-		response->outcome = pretransfer_us > 0 ? EXACT_HTTP_UNKNOWN : EXACT_HTTP_NOT_SENT;
+		response->outcome = t->begun ? EXACT_HTTP_UNKNOWN : EXACT_HTTP_NOT_SENT;
 		response->error = exact_words_tidy(describe_failure(t), ERROR_MAX);
 		response->failure = failure_of(t);
 	}

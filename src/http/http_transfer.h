@@ -38,6 +38,7 @@ struct ExactHttpTransfer
 	bool		too_large;
 	bool		out_of_memory;
 	bool		address_refused;
+	bool		begun;			/* the connection stood, the request may have been sent */
 	CURLcode	result;
 	char	   *refusal;		/* why it was not even tried */
 	int64		started_ms;

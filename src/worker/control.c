@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 #include "base/compat.h"
 #include "worker/lock.h"
@@ -121,9 +122,9 @@ exact__lock_installation(PG_FUNCTION_ARGS)
 
 /* Has this session itself turned the setting off? What a database or a role has does not count. */
 static bool
-turned_off(const struct config_bool *setting)
+turned_off(const struct config_generic *setting)
 {
-	return setting != NULL && setting->gen.source == PGC_S_SESSION && !*setting->variable;
+	return setting != NULL && setting->source == PGC_S_SESSION && !exact_guc_is_on(setting);
 }
 
 /*
@@ -133,14 +134,14 @@ turned_off(const struct config_bool *setting)
 Datum
 exact__restoring(PG_FUNCTION_ARGS)
 {
-	static const struct config_bool *check_bodies = NULL;
-	static const struct config_bool *row_security_on = NULL;
+	static const struct config_generic *check_bodies = NULL;
+	static const struct config_generic *row_security_on = NULL;
 
 	(void) fcinfo;
 	if (check_bodies == NULL)
 	{
-		check_bodies = exact_guc_bool("check_function_bodies");
-		row_security_on = exact_guc_bool("row_security");
+		check_bodies = exact_guc_find("check_function_bodies");
+		row_security_on = exact_guc_find("row_security");
 	}
 	PG_RETURN_BOOL(MyBackendType == B_BACKEND && turned_off(check_bodies) &&
 				   turned_off(row_security_on) && superuser_arg(GetSessionUserId()));

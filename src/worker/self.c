@@ -146,7 +146,7 @@ on_sigterm(SIGNAL_ARGS)
 
 	exit_wanted = true;
 	if (in_unit && waited)
-		die(postgres_signal_arg);
+		die(EXACT_SIGNAL_PASS);
 	else
 		SetLatch(MyLatch);
 	errno = save_errno;
