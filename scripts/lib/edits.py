@@ -100,7 +100,8 @@ class Edits:
     def value(self, field):
         self.counter += 1
         if field == "EndDate":
-            return None if self.draw.random() < 0.2 else f"{2030 + self.counter % 60}-{1 + self.counter // 60 % 12:02d}-15"
+            day = f"{2030 + self.counter % 60}-{1 + self.counter // 60 % 12:02d}-15"
+            return None if self.draw.random() < 0.2 else day
         if field == "IsBlocked":
             return self.draw.choice(("true", "false"))
         return f"{self.draw.choice(('Straße', 'Depot', 'O''Brien', 'Büro', 'x'))} {self.counter}"
@@ -245,9 +246,9 @@ class Edits:
             try:
                 self.hub.wait_for("no edit is open", self.is_quiet, self.plan.patience)
             except Failed as failure:
-                raise Failed(f"{failure}\n{self.hub.psql('SELECT * FROM exact.dimension_write WHERE state <> $$ended$$')}"
-                             f"\n{self.hub.psql(f'SELECT * FROM exact.dimension_change WHERE state IN {OPEN} LIMIT 20')}",
-                             failure.log) from None
+                writes = self.hub.psql("SELECT * FROM exact.dimension_write WHERE state <> 'ended'")
+                changes = self.hub.psql(f"SELECT * FROM exact.dimension_change WHERE state IN {OPEN} LIMIT 20")
+                raise Failed(f"{failure}\n{writes}\n{changes}", failure.log) from None
             now = self.hub.psql("SELECT (SELECT max(id) FROM exact.dimension_change), "
                                 "(SELECT max(id) FROM exact.dimension_write), last_value FROM exact.version_counter")
             if now == before:
@@ -359,8 +360,8 @@ def launch(directory, plan):
 def edits(given):
     plan = Plan(given.rounds, given.edits, given.kills, given.divisions, given.records, given.seed, given.engine,
                 given.rule, given.lost, given.between, given.patience)
-    say(f"exact_databricks edits: {plan.rounds} rounds of {plan.edits}, {plan.kills} kills, {plan.divisions} divisions, "
-        f"engine {plan.engine}, {plan.rule}, seed {plan.seed}")
+    say(f"exact_databricks edits: {plan.rounds} rounds of {plan.edits}, {plan.kills} kills, "
+        f"{plan.divisions} divisions, engine {plan.engine}, {plan.rule}, seed {plan.seed}")
     hub = launch(pathlib.Path(given.directory), plan)
     try:
         hub.wait_loaded(plan.patience + 600)
@@ -376,8 +377,8 @@ def edits(given):
 
 
 def main():
-    parser = arguments("edits", "Random edits of dimensions in Exact Online, the hub and Delta; at the end all three are "
-                       "compared.")
+    parser = arguments("edits", "Random edits of dimensions in Exact Online, the hub and Delta; at the end all three "
+                       "are compared.")
     for name, kind in (("rounds", int), ("edits", int), ("kills", int), ("divisions", int), ("records", int),
                        ("seed", int), ("lost", float), ("between", float), ("patience", int)):
         parser.add_argument(f"--{name}", type=kind, default=getattr(Plan, name), metavar="N")

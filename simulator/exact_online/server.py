@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import gzip
 import html
-import json
 import os
 import random
 import re
@@ -263,9 +262,10 @@ class Simulator:
             host = self.settings.base_url or f"{'https' if self.settings.tls_cert else 'http'}://{request.host}"
             call = Call(request.method, target, request.headers, host.rstrip("/"), body, entry, fault, rng)
             call.json = "application/json" in request.headers.get("Accept", "").lower()
-            self._note_write(call)
+            write.note(call)
             if action == "late":        # done, after whoever asked has gone
-                asyncio.get_running_loop().call_later(float(a["seconds"]), self._process_late, call)
+                asyncio.get_running_loop().call_later(
+                    float(a["seconds"]), lambda: entry.update(done=self.process(call).status < 300))
                 return reset(request)
             if action == "colleague" and a.get("when") != "after":
                 self._colleague(call, a["fields"])
@@ -293,19 +293,6 @@ class Simulator:
             answer = Answer(200, answer.body[:max(len(answer.body) * 2 // 3, 1)], JSON, answer.headers)
         entry["status"], entry["rows"] = answer.status, answer.rows
         return await self.send(request, answer, fault, rng)
-
-    @staticmethod
-    def _note_write(call):
-        """The body of a write, for whoever asks what was sent."""
-        if call.method != "GET" and call.path.startswith("/api/v1/") and call.body is not None:
-            text = call.body.decode("utf-8", "replace")
-            try:
-                call.entry["body"] = json.loads(text) if text else None
-            except ValueError:
-                call.entry["body"] = text
-
-    def _process_late(self, call):
-        call.entry["done"] = self.process(call).status < 300
 
     def _colleague(self, call, fields):
         """Somebody at the keyboard changes the record that a request is about, at the same moment."""

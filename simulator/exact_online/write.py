@@ -58,6 +58,16 @@ def in_use(division, record):
     return False
 
 
+def note(call):
+    """The body of a write, for whoever asks what was sent."""
+    if call.method != "GET" and call.path.startswith("/api/v1/") and call.body is not None:
+        text = call.body.decode("utf-8", "replace")
+        try:
+            call.entry["body"] = json.loads(text) if text else None
+        except ValueError:
+            call.entry["body"] = text
+
+
 def parse_body(text):
     """The JSON object of a request."""
     try:

@@ -61,7 +61,7 @@ def test_a_field_that_is_dropped(sim, center):
 
 @pytest.mark.parametrize("action,done", [("reset_before", False), ("reset_after", True)])
 def test_an_answer_that_is_lost(sim, center, action, done):
-    path, row = center
+    path, _ = center
     before = last(sim)
     fault(sim, action)
     with pytest.raises((ConnectionError, http.client.HTTPException)):
@@ -73,7 +73,7 @@ def test_an_answer_that_is_lost(sim, center, action, done):
 
 
 def test_a_write_that_is_done_after_the_client_has_gone(sim, center):
-    path, row = center
+    path, _ = center
     before = last(sim)
     fault(sim, "late", seconds=0.5)
     with pytest.raises((ConnectionError, http.client.HTTPException)):
@@ -88,7 +88,7 @@ def test_a_write_that_is_done_after_the_client_has_gone(sim, center):
 
 @pytest.mark.parametrize("when,left", [("before", "mine"), ("after", "theirs")])
 def test_a_colleague_at_the_same_moment(sim, center, when, left):
-    path, row = center
+    path, _ = center
     fault(sim, "colleague", when=when, fields={"Description": "theirs", "EndDate": "/Date(1893456000000)/"})
     assert sim.call("PUT", path, {"Description": "mine"}).status == 204
     found = now(sim, path)

@@ -63,7 +63,8 @@ exact_edit_sql_count(StringInfo out, const ExactTarget *target)
 						   " count(DISTINCT CASE WHEN NOT " IS_NEW
 						   " THEN"
 						   " concat(CAST(t.`_division` AS STRING), ' ', t.`_key`) END)"
-						   " AS `keys`, count(CASE WHEN NOT " IS_NEW " THEN 1 END) AS `old`\nFROM ");
+						   " AS `keys`,"
+						   " count(CASE WHEN NOT " IS_NEW " THEN 1 END) AS `old`\nFROM ");
 	append_table(out, target);
 	appendStringInfoString(out, " AS t");
 }
