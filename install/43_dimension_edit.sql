@@ -533,7 +533,9 @@ RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	many CONSTANT boolean := edited > 20 AND edited > 0.05 * rows_in_table;
+	-- All rows at once are rather a column mask, or a table that was written anew, than edits.
+	many CONSTANT boolean := (edited > 20 AND edited > 0.05 * rows_in_table)
+		OR (edited > 2 AND edited >= rows_in_table);
 	row record;
 	state text;
 	taken bigint := 0;
@@ -579,7 +581,7 @@ $$;
 COMMENT ON FUNCTION exact._take_delta_edits(text, text, bigint, bigint, int[], text[], bigint[],
 		text[], text[], boolean[])
 	IS 'Judges the edited rows of a table that the loader has read; returns how many were new. '
-		'More than 20 and 5 % of the table at once wait for an approval';
+		'More than 20 and 5 % of the table at once, or all rows, wait for an approval';
 REVOKE ALL ON FUNCTION exact._take_delta_edits(text, text, bigint, bigint, int[], text[], bigint[],
 	text[], text[], boolean[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._take_delta_edits(text, text, bigint, bigint, int[], text[],

@@ -314,6 +314,12 @@ ROLLBACK TO auto;
 SELECT pg_temp.delta(1, 11, 'Head office', NULL, 21);
 SELECT decision, state FROM pg_temp.change;
 ROLLBACK TO auto;
+-- two rows of two, and all rows of three: a column mask would look like that
+SELECT exact._take_delta_edits('lake', 'costcenter', n, n, '{9000001}', ARRAY[pg_temp.key(1)],
+	'{11}', ARRAY['h' || n], ARRAY[format('{"Description":"****%s"}', n)], NULL)
+FROM generate_series(2, 3) AS n;
+SELECT decision, state FROM pg_temp.change;
+ROLLBACK TO auto;
 -- taken back before it was written
 UPDATE exact.workspace SET write_back = 'approve' WHERE name = 'lake';
 SELECT pg_temp.delta(1, 11, 'Head office');
