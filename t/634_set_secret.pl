@@ -1,5 +1,5 @@
 # A value given to set_secret() does not stay in pg_stat_statements, by whatever statement: a cursor (psql with
-# FETCH_COUNT makes one of every SELECT) is refused before anything is stored.
+# FETCH_COUNT made one of every SELECT before 17) is refused before anything is stored.
 use strict;
 use warnings;
 
@@ -21,8 +21,10 @@ value('CREATE EXTENSION exact_databricks; CREATE EXTENSION pg_stat_statements');
 wait_for_workers($node, 'postgres');
 value("INSERT INTO exact.app (name, client_id) VALUES ('erp', 'x')");
 
-foreach my $case (
-	[ 'FETCH_COUNT', "\\set FETCH_COUNT 100\nSELECT %s;" ],
+my @counted = [ 'FETCH_COUNT', "\\set FETCH_COUNT 100\nSELECT %s;" ];
+my $by_cursor = $node->pg_version < 17;
+
+foreach my $case ($by_cursor ? @counted : (),
 	[ 'a cursor', 'BEGIN; DECLARE c CURSOR FOR SELECT %s; FETCH c; COMMIT;' ],
 	[ 'one that can scroll', 'BEGIN; DECLARE c SCROLL CURSOR FOR SELECT %s; FETCH ALL FROM c; COMMIT;' ],
 	[ 'one that is held', 'BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT %s; COMMIT; FETCH c;' ],
@@ -42,7 +44,7 @@ foreach my $case (
 # what the statistics keep of a refused utility statement cannot be prevented in the function: see the manual
 value('SELECT pg_stat_statements_reset()');
 foreach my $case ([ 'SELECT', 'SELECT %s;' ], [ 'EXECUTE', 'PREPARE p AS SELECT %s; EXECUTE p;' ],
-	[ 'a view of one row', 'SELECT * FROM %s;' ])
+	[ 'a view of one row', 'SELECT * FROM %s;' ], $by_cursor ? () : @counted)
 {
 	my ($name, $sql) = @$case;
 	my ($rc, $out, $err) = $node->psql('postgres', sprintf($sql, call()), extra_params => [ '-X' ]);
