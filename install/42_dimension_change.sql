@@ -170,7 +170,9 @@ COMMENT ON COLUMN exact.dimension_known.division IS 'Division; 0: the row names 
 COMMENT ON COLUMN exact.dimension_known.entity IS 'Entity';
 COMMENT ON COLUMN exact.dimension_known.key
 	IS '_key of the row; one without _key: new: and a digest of it';
-COMMENT ON COLUMN exact.dimension_known.hash IS 'Hash of its columns, as Delta computes _hash';
+COMMENT ON COLUMN exact.dimension_known.hash
+	IS 'Hash of its columns, as Delta computes _hash; held: a version is held back by an edit that '
+		'is not read yet';
 COMMENT ON COLUMN exact.dimension_known.seen_at IS 'When it was read';
 REVOKE ALL ON TABLE exact.dimension_known FROM PUBLIC;
 GRANT SELECT ON TABLE exact.dimension_known TO exact_reader;

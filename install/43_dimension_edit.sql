@@ -561,8 +561,10 @@ BEGIN
 				AND k.key NOT LIKE 'new:%'
 				AND NOT EXISTS (SELECT FROM unnest($5, $6) AS u (division, key)
 					WHERE u.division = k.division AND u.key = k.key)
-			RETURNING k.division, k.key
+			RETURNING k.division, k.key, k.hash
 		LOOP
+			PERFORM exact._dimension_again(row.division, $2, ARRAY[row.key])
+			WHERE row.hash = 'held';
 			UPDATE exact.dimension_change AS c
 			SET state = 'rejected', reason = 'taken back in Delta', ended_at = clock_timestamp()
 			WHERE c.division = row.division AND c.entity = $2 AND c.key = row.key
@@ -625,13 +627,16 @@ COMMENT ON FUNCTION exact._take_delta_gone(text, text, int[], text[])
 REVOKE ALL ON FUNCTION exact._take_delta_gone(text, text, int[], text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._take_delta_gone(text, text, int[], text[]) TO exact_worker;
 
--- Held back by an edit that is not read yet: the loader reads the table again.
+-- Held back by an edit that is not read yet: the loader reads the table again. Should the edit be
+-- taken back until then, the version comes once more.
 CREATE FUNCTION exact._dimension_held(entity text, divisions int[], keys text[]) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-	DELETE FROM exact.dimension_known AS k
-	USING unnest($2, $3) AS u (division, key)
-	WHERE k.entity = $1 AND k.division = u.division AND k.key = u.key
+	INSERT INTO exact.dimension_known AS k (division, entity, key, hash)
+	SELECT DISTINCT u.division, $1, u.key, 'held'
+	FROM unnest($2, $3) AS u (division, key)
+	ON CONFLICT ON CONSTRAINT dimension_known_pkey
+		DO UPDATE SET hash = 'held', seen_at = clock_timestamp()
 $$;
 COMMENT ON FUNCTION exact._dimension_held(text, int[], text[])
 	IS 'Rows that a delivery left alone because of an edit: what was known of them is old';

@@ -326,6 +326,16 @@ SELECT pg_temp.delta(1, 11, 'Head office');
 SELECT exact._take_delta_edits('lake', 'costcenter', 100, 0, '{}', '{}', '{}', '{}', '{}', '{}');
 SELECT state, reason FROM pg_temp.change;
 ROLLBACK TO auto;
+-- held back by an edit that is taken back before it is read: the version comes once more
+SELECT exact._dimension_held('costcenter', '{9000001}', ARRAY[pg_temp.key(1)]);
+SELECT exact._take_delta_edits('lake', 'costcenter', 100, 0, '{}', '{}', '{}', '{}', '{}', '{}');
+SELECT * FROM pg_temp.again;
+ROLLBACK TO auto;
+-- held back by one that is read: by what was read, not by what was known before
+SELECT exact._dimension_held('costcenter', '{9000001}', ARRAY[pg_temp.key(1)]);
+SELECT pg_temp.delta(1, 11, 'Head office');
+SELECT hash = 'held' AS held FROM exact.dimension_known WHERE division = 9000001;
+ROLLBACK TO auto;
 -- what cannot be: a new code, too long, no key of the hub, two rows, another division
 SELECT pg_temp.delta(1, 11, 'Office', NULL, 1, '999');
 SELECT pg_temp.delta(2, 52, repeat('x', 61), NULL, 1, '102');

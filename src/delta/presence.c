@@ -35,6 +35,8 @@ typedef struct Presence
 	int64		records;		/* at least so many rows of the current table */
 	int64		versions;		/* at least so many rows of the history */
 	int64		newest;			/* at least the highest _seq of both */
+	/* the same of the current table, of rows that no edit holds back */
+	int64		newest_unedited;
 	int64		known_current;	/* versions of the tables that were looked at before */
 	int64		known_history;
 	/* what is read of DESCRIBE HISTORY in a unit */
@@ -73,7 +75,9 @@ expect_unit(void *arg)
 	"  ON l.batch = b.id"
 	" WHERE b.entity = $2 AND coalesce(b.workspace, d.workspace) = $1";
 	static const char records_sql[] =
-	"SELECT count(*)"
+	"SELECT count(*),"
+	" coalesce(max(r.seq) FILTER (WHERE NOT EXISTS (SELECT FROM exact.dimension_known k"
+	"  WHERE k.entity = r.entity AND k.division = r.division AND k.key = r.key)), 0)"
 	" FROM exact.record r"
 	" JOIN exact.division d ON d.division = r.division"
 	" JOIN exact.batch b ON b.id = r.batch"
@@ -96,6 +100,7 @@ expect_unit(void *arg)
 	p->newest = exact_cell_int8(0, 2, 0);
 	exact_sql(records_sql, 2, args);
 	p->records = exact_cell_int8(0, 1, 0);
+	p->newest_unedited = exact_cell_int8(0, 2, 0);
 	args[2] = exact_arg_int8(EXACT_FOREIGN_CHANGE_FROM_NOW);
 	p->known_current = p->known_history = -1;
 	if (exact_sql(looked_sql, 3, args) > 0)
@@ -185,18 +190,19 @@ end_with_loss(Presence *p, int64 rows)
 
 /*
  * Does the table lack what was delivered? Rows of a dimension that a user has deleted are proposed
- * as such (dimension/), but when none is left.
+ * as such (dimension/), but when none is left; of a row that a user has edited, the newest version
+ * may be held back.
  */
 static bool
 is_lost(const Presence *p, int64 rows, int64 newest)
 {
-	bool		newer = newest >= p->newest;
-
 	if (p->table == EXACT_TABLE_HISTORY)
-		return !newer || rows < p->versions;
-	if (p->edited && rows > 0 && rows < p->records)
+		return newest < p->newest || rows < p->versions;
+	if (!p->edited)
+		return newest < p->newest || rows < p->records;
+	if (rows > 0 && rows < p->records)
 		return false;
-	return !newer || rows < p->records;
+	return newest < p->newest_unedited || rows < p->records;
 }
 
 static void
