@@ -44,6 +44,9 @@ sub copied_server
 		chmod 0755, "$copy{bindir}/$name";
 	}
 	symlink $dir{pkglibdir}, $copy{pkglibdir} or die "cannot link $copy{pkglibdir}: $!" unless -e $copy{pkglibdir};
+	# a server of its own prefix finds its libraries relative to itself, too
+	my %libraries = map { dirname($_) => 1 } `ldd $dir{bindir}/initdb` =~ m{=> (/\S+)}g;
+	$ENV{LD_LIBRARY_PATH} = join ':', sort keys %libraries;
 	foreach my $file (glob "$dir{sharedir}/*")
 	{
 		my $name = substr $file, length("$dir{sharedir}/");

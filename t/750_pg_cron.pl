@@ -10,6 +10,9 @@ use ExactTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+chomp(my $libraries = `pg_config --pkglibdir`);
+plan skip_all => 'this server has no pg_cron' unless -e "$libraries/pg_cron.so";
+
 my $exact = ExactOnline->start('--records', '80', '--divisions', '2', '--fast', '--minute-limit', '100000',
 	'--day-limit', '10000000', '--error-limit', '0');
 my $node = exact_cluster('main', preload => 'exact_databricks,pg_cron', conf => {
