@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import aiohttp
 from aiohttp import web
 
 from .engine_memory import MemoryEngine
@@ -164,6 +165,10 @@ async def serve(arguments, data, progress):
 
 
 def main():
+    # Before 3.9 a runner hands shutdown_timeout to each connection, which ends without an answer and without a log line.
+    if tuple(map(int, aiohttp.__version__.split(".")[:2])) < (3, 9):
+        raise SystemExit(f"databricks-workspace: aiohttp {aiohttp.__version__} is too old: install 3.9 or later, as "
+                         "simulator/requirements.txt has it")
     arguments = read_arguments()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     for noisy in ("py4j", "aiohttp"):

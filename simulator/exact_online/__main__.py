@@ -5,6 +5,7 @@ import signal
 import ssl
 import sys
 
+import aiohttp
 from aiohttp import web
 
 from .server import Simulator, application
@@ -41,6 +42,10 @@ async def serve(settings):
 
 
 def main():
+    # Before 3.9 a runner hands shutdown_timeout to each connection, which ends without an answer and without a log line.
+    if tuple(map(int, aiohttp.__version__.split(".")[:2])) < (3, 9):
+        raise SystemExit(f"exact-online: aiohttp {aiohttp.__version__} is too old: install 3.9 or later, as "
+                         "simulator/requirements.txt has it")
     logging.basicConfig(level=logging.WARNING, format="exact-online: %(message)s")
     settings = parse_arguments()
     try:
