@@ -12,14 +12,19 @@ WORKDIR /src
 RUN make -j2 && make install DESTDIR=/built
 
 FROM debian:bookworm-slim AS simulators
-RUN apt-get update && apt-get install -y --no-install-recommends \
-        postgresql-client python3 python3-aiohttp python3-requests \
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates postgresql-client python3-venv \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system exact
 COPY simulator /exact_databricks/simulator
 COPY scripts/lib /exact_databricks/scripts/lib
 WORKDIR /exact_databricks
-ENV PYTHONDONTWRITEBYTECODE=1 PYTHONIOENCODING=utf-8
+# Of what the simulators pin, all that they need without Spark; Debian's own aiohttp is too old for them.
+RUN awk '/^[a-z]/ { kept = /^(aio|attrs|certifi|charset|frozenlist|idna|multidict|propcache|requests|typing|urllib3|yarl)/ } kept' \
+        simulator/requirements.txt > /tmp/requirements.txt \
+    && python3 -m venv /opt/python \
+    && /opt/python/bin/pip install --no-cache-dir --require-hashes --no-deps -r /tmp/requirements.txt
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONIOENCODING=utf-8 EXACT_DATABRICKS_PYTHON=/opt/python/bin/python \
+    PATH=/opt/python/bin:/usr/local/bin:/usr/bin:/bin
 USER exact
 CMD ["simulator/exact-online", "--help"]
 

@@ -4,6 +4,7 @@ The second half of scripts/package: the Debian package is built in one Debian, i
 import argparse
 import json
 import pathlib
+import os
 import re
 import secrets
 import shlex
@@ -137,7 +138,11 @@ class Packages:
             return system, variables
 
         def slim(name):
-            return Chroot(self.directory / f"image-{name}", "bookworm", log), {}
+            system, known = Chroot(self.directory / f"image-{name}", "bookworm", log), {}
+            if os.environ.get("PIP_CERT"):      # this machine trusts an authority of its own
+                shutil.copy(os.environ["PIP_CERT"], system.directory / "etc/machine.crt")
+                known["PIP_CERT"] = "/etc/machine.crt"
+            return system, known
         images = dockerfile.build((self.tree / "Dockerfile").read_text(), self.tree, {
             "postgres:15-bookworm": server, "debian:bookworm-slim": slim})
         self.step("Dockerfile", f"every step of {', '.join(images)}")

@@ -65,6 +65,7 @@ RESOURCES = {
 PRESETS = {"orders": tuple(BASE), "finance": tuple(RESOURCES)}
 HUB_COLUMNS = {"_division", "_key", "_seq", "_op", "_deleted", "_valid", "_problems", "_batch", "_staged_at",
                "_loaded_at", "_payload"}
+DIMENSIONS = {"glaccount", "costcenter", "costunit"}
 # row version, links, Edm.Binary, collections
 NO_COLUMN = {"Timestamp", "__metadata", "Picture", "Logo", "BankAccounts", "PurchaseOrderLines",
              "ShopOrderMaterialPlans", "ShopOrderRoutingStepPlans"}
@@ -96,8 +97,8 @@ _GUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 
 
 def hub_columns(entity):
-    """The hub's own columns in the history of an entity."""
-    return HUB_COLUMNS | ({"_row"} if entity == "transactionlines" else set())
+    """The hub's own columns in the tables of an entity; `_hash` is in the current one only."""
+    return HUB_COLUMNS | ({"_row"} if entity == "transactionlines" else {"_hash"} if entity in DIMENSIONS else set())
 
 
 @functools.cache
