@@ -3,8 +3,8 @@ The second half of scripts/package: the Debian package is built in one Debian, i
 """
 import argparse
 import json
-import pathlib
 import os
+import pathlib
 import re
 import secrets
 import shlex

@@ -165,7 +165,7 @@ async def serve(arguments, data, progress):
 
 
 def main():
-    # Before 3.9 a runner hands shutdown_timeout to each connection, which ends without an answer and without a log line.
+    # Before 3.9 a runner hands shutdown_timeout to each connection, which ends without an answer and without a word.
     if tuple(map(int, aiohttp.__version__.split(".")[:2])) < (3, 9):
         raise SystemExit(f"databricks-workspace: aiohttp {aiohttp.__version__} is too old: install 3.9 or later, as "
                          "simulator/requirements.txt has it")

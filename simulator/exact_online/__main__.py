@@ -42,7 +42,7 @@ async def serve(settings):
 
 
 def main():
-    # Before 3.9 a runner hands shutdown_timeout to each connection, which ends without an answer and without a log line.
+    # Before 3.9 a runner hands shutdown_timeout to each connection, which ends without an answer and without a word.
     if tuple(map(int, aiohttp.__version__.split(".")[:2])) < (3, 9):
         raise SystemExit(f"exact-online: aiohttp {aiohttp.__version__} is too old: install 3.9 or later, as "
                          "simulator/requirements.txt has it")

@@ -156,7 +156,7 @@ def test_settings_have_the_documented_defaults(fresh, engine_free):
     for name, row in real.items():
         if row["unit"]:
             said = documented.get(name, "")
-            seconds = int(re.sub(r"\D", "", said)) * {"": 1, "s": 1, "d": 86400}[said.lstrip("0123456789")]
+            seconds = int(re.sub(r"\D", "", said)) * {"": 1, "s": 1, "h": 3600, "d": 86400}[said.lstrip("0123456789")]
             assert seconds * scale[row["unit"]] == int(row["boot_val"]), name
         else:
             assert documented.get(name, row["boot_val"] if name == "allowed_hosts" else "") == row["boot_val"], name

@@ -47,7 +47,8 @@ class World:
                     "_payload": json.dumps({**row, "__metadata": {}}, default=float) if payload else None}
         self.history = [version(first, 11, "I"), version(stays, 12, "I"), version(second, 13, "U"),
                         version(second, 14, "D", False)]
-        self.current = [{k: v for k, v in copy.deepcopy(self.history[n]).items() if k != "_payload"} for n in (3, 1)]
+        self.current = [{"_hash": "v1:", **{k: v for k, v in copy.deepcopy(self.history[n]).items() if k != "_payload"}}
+                        for n in (3, 1)]
 
     divisions, info = [1], {"catalog": "main"}
 
@@ -62,7 +63,7 @@ class World:
                 "row": record()}]
 
     def sql(self, statement):
-        types = dict(TYPES, _payload="STRING") if "history" in statement else TYPES
+        types = dict(TYPES, _payload="STRING") if "history" in statement else dict(TYPES, _hash="STRING")
         return {"rows": [[name, kind.lower(), None] for name, kind in types.items()]
                 + [["# Clustering Information", "", ""]]}
 
