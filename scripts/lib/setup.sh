@@ -116,7 +116,7 @@ install_engine() {
     fi
     "$EXACT_DATABRICKS_PYTHON" -c 'import pyspark, aiohttp' 2>>"$log" ||
         die "the Python environment in $CACHE/python does not work; remove it and run again" "$log"
-    FOUND="$FOUND ($(du -sm "$CACHE" | cut -f1) MB)"
+    FOUND="$FOUND ($(du -sm --exclude=chroot "$CACHE" | cut -f1) MB)"
 }
 
 # install_beside LOG LIST DIRECTORY MENDER [pip's options]: the Python packages that a list names, in a directory of the
