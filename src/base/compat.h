@@ -1,6 +1,6 @@
 /*
- * compat.h - the differences between PostgreSQL 15 and 19, of which 15 to 18 are proved in full by
- * scripts/matrix; the only file that looks at PG_VERSION_NUM.
+ * compat.h - the differences between PostgreSQL 15 and 19; bench/RESULTS.md has what scripts/matrix
+ * has shown of each. The only file that looks at PG_VERSION_NUM.
  */
 #ifndef EXACT_COMPAT_H
 #define EXACT_COMPAT_H
