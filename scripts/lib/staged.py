@@ -15,7 +15,7 @@ from truth_rules import RESOURCES, content_of, expected_value, hub_columns, keys
 HUB_TYPES = {"_division": "INT", "_key": "STRING", "_seq": "BIGINT", "_op": "STRING", "_deleted": "BOOLEAN",
              "_valid": "BOOLEAN", "_problems": "STRING",
              "_batch": "BIGINT", "_staged_at": "TIMESTAMP", "_loaded_at": "TIMESTAMP", "_row": "STRING",
-             "_payload": "STRING"}
+             "_payload": "STRING", "_hash": "STRING"}
 
 
 class Staged:
@@ -40,8 +40,8 @@ class Staged:
     def sql(self, statement):
         """DESCRIBE TABLE of a table that delivery would make."""
         types = self._types(self._entity(statement))
-        return {"rows": [[name, kind, None] for name, kind in types.items() if name != "_payload"
-                         or statement.endswith("_history")]}
+        elsewhere = "_hash" if statement.endswith("_history") else "_payload"
+        return {"rows": [[name, kind, None] for name, kind in types.items() if name != elsewhere]}
 
     def rows(self, table):
         entity = self._entity(table)
