@@ -440,6 +440,18 @@ COMMENT ON FUNCTION exact._dimension_version(int, text, text, bigint)
 REVOKE ALL ON FUNCTION exact._dimension_version(int, text, text, bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._dimension_version(int, text, text, bigint) TO exact_worker;
 
+-- What Exact Online has now, also of a record that its table could not take.
+CREATE FUNCTION exact._dimension_newest(division int, entity text, key text) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(exact._dimension_row($1, $2, $3),
+		exact._dimension_version($1, $2, $3, 9223372036854775807))
+$$;
+COMMENT ON FUNCTION exact._dimension_newest(int, text, text)
+	IS 'Content of the newest version of a dimension; null: none is held';
+REVOKE ALL ON FUNCTION exact._dimension_newest(int, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._dimension_newest(int, text, text) TO exact_worker;
+
 -- A row as the loader has read it. Returns the state of its last change; null: nothing is open.
 CREATE FUNCTION exact._take_delta_row(workspace text, entity text, of_division int, key text,
 	seq bigint, hash text, content jsonb, double boolean, many boolean)
@@ -495,7 +507,7 @@ BEGIN
 		END IF;
 		RETURN 'refused';
 	END IF;
-	fresh := exact._dimension_row($3, $2, $4);
+	fresh := exact._dimension_newest($3, $2, $4);
 	base := coalesce(exact._dimension_version($3, $2, $4, $5), fresh);
 	FOR changed IN
 		SELECT f.name, f.target_type, base ->> lower(f.name) AS base,
@@ -609,7 +621,7 @@ BEGIN
 			WHERE c.division = u.division AND c.entity = $2 AND c.key = u.key AND c.kind = 'gone'
 				AND c.state IN ('shown', 'proposed', 'conflict', 'approved'))
 	LOOP
-		there := exact._dimension_row(gone.division, $2, gone.key);
+		there := exact._dimension_newest(gone.division, $2, gone.key);
 		IF (there ->> 'deleted')::boolean OR there IS NULL
 				OR coalesce(exact._propose(nextval('exact.dimension_edit_id'), gone.division, $2,
 					gone.key, there ->> 'code', 'gone', 'delta', 'workspace ' || $1, field,

@@ -46,7 +46,7 @@ WHERE d.refclassid = 'pg_extension'::regclass AND c.relkind IN ('r', 'p', 'v')
 	AND (has_table_privilege(role.name, c.oid, p.name)
 		OR p.name IN ('INSERT', 'UPDATE', 'REFERENCES') AND has_any_column_privilege(role.name, c.oid, p.name))
 	-- whose trigger makes an event of each change
-	AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND t.tgname = 'audit_change'
+	AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND t.tgname IN ('audit_change', 'propose')
 		AND c.relname NOT IN ('credential', 'request'))
 SQL
 is($writable, 'credential DELETE', 'an admin writes the configuration only, and takes secrets away');

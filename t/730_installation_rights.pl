@@ -134,7 +134,9 @@ foreach my $table (qw(token credential app_state))
 # ---- operators ----
 
 my @configuration = split / /, value("SELECT string_agg(c.relname, ' ') FROM pg_class AS c WHERE c.relnamespace = "
-	. "'exact'::regnamespace AND c.relkind = 'r' AND has_table_privilege('exact_admin', c.oid, 'DELETE')");
+	. "'exact'::regnamespace AND c.relkind = 'r' AND has_table_privilege('exact_admin', c.oid, 'DELETE') "
+	# where an operator proposes, and changes nothing
+	. "AND c.relname NOT IN ('cost_center', 'cost_unit', 'gl_account')");
 cmp_ok(scalar @configuration, '>=', 8, 'there are tables of configuration');
 foreach my $table (@configuration)
 {

@@ -76,8 +76,9 @@ expect_unit(void *arg)
 	" WHERE b.entity = $2 AND coalesce(b.workspace, d.workspace) = $1";
 	static const char records_sql[] =
 	"SELECT count(*),"
-	" coalesce(max(r.seq) FILTER (WHERE NOT EXISTS (SELECT FROM exact.dimension_known k"
-	"  WHERE k.entity = r.entity AND k.division = r.division AND k.key = r.key)), 0)"
+	" CASE WHEN EXISTS (SELECT FROM exact.dimension_known k WHERE k.entity = $2)"
+	"  THEN coalesce(max(r.seq) FILTER (WHERE NOT EXISTS (SELECT FROM exact.dimension_known k"
+	"   WHERE k.entity = r.entity AND k.division = r.division AND k.key = r.key)), 0) END"
 	" FROM exact.record r"
 	" JOIN exact.division d ON d.division = r.division"
 	" JOIN exact.batch b ON b.id = r.batch"
@@ -100,7 +101,7 @@ expect_unit(void *arg)
 	p->newest = exact_cell_int8(0, 2, 0);
 	exact_sql(records_sql, 2, args);
 	p->records = exact_cell_int8(0, 1, 0);
-	p->newest_unedited = exact_cell_int8(0, 2, 0);
+	p->newest_unedited = exact_cell_int8(0, 2, p->newest);
 	args[2] = exact_arg_int8(EXACT_FOREIGN_CHANGE_FROM_NOW);
 	p->known_current = p->known_history = -1;
 	if (exact_sql(looked_sql, 3, args) > 0)
