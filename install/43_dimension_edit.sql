@@ -190,7 +190,10 @@ BEGIN
 			verdict := 'lost';
 		END IF;
 	ELSIF other.id IS NOT NULL THEN
-		PERFORM exact._end_change(other.id, 'rejected', 'edited again');
+		-- the row has the later edit: nothing goes back there
+		UPDATE exact.dimension_change AS c
+		SET state = 'rejected', reason = 'edited again', ended_at = clock_timestamp()
+		WHERE c.id = other.id;
 	END IF;
 	IF verdict IS NULL OR verdict = 'wins' THEN
 		verdict := CASE

@@ -366,7 +366,7 @@ def kills(run):
 
 # The first lane is short; then the clusters' tests, which mostly wait, run beside those that use the engine.
 FIRST = ("build", "text", "analysis", "unit", "statements", "regress", "isolation")
-LANES = (("tap", "listener", "servers", "kills"), ("flow", "fuzz", "simulators"))
+LANES = (("tap", "listener", "servers", "fuzz", "kills"), ("flow", "simulators"))
 SUITES = {"build": build, "text": text, "analysis": analysis, "unit": unit, "statements": sql_statements,
           "regress": regress, "isolation": isolation, "servers": servers, "tap": tap, "fuzz": fuzz,
           "simulators": simulators, "flow": flow, "kills": kills, "listener": listener}
