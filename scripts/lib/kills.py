@@ -28,7 +28,7 @@ def _pid(hub, role):
 def kill(hub, victim):
     """
     SIGKILL of a worker, after which PostgreSQL restarts everything, or of the postmaster, which is started again at
-    once; when it died.
+    once; when it died. PostgreSQL has noticed the death of a worker when this returns.
     """
     if victim == "postmaster":
         hub.cluster.kill()
@@ -39,6 +39,7 @@ def kill(hub, victim):
         pid = wait_until(f"the {victim} runs", lambda: _pid(hub, victim), BACK_WITHIN)
         os.kill(int(pid), signal.SIGKILL)
         died = time.time()
+        wait_until(f"PostgreSQL notices that the {victim} died", lambda: _pid(hub, victim) != pid, BACK_WITHIN)
     return died
 
 
