@@ -48,10 +48,11 @@ sub rows_of
 {
 	my ($of) = @_;
 
-	return split /[|\n]/, one($of, "SELECT c.oid::regclass, (xpath('/row/count/text()', "
-		. "query_to_xml('SELECT count(*) FROM ' || c.oid::regclass, false, true, '')))[1] "
-		. "FROM pg_extension AS e, unnest(e.extconfig) AS x JOIN pg_class AS c ON c.oid = x "
-		. "WHERE e.extname = 'exact_databricks' AND c.relkind IN ('r', 'p')");
+	my $counts = one($of, q{SELECT string_agg(format('SELECT %L, count(*) FROM %s', x::regclass, x::regclass),
+		' UNION ALL ') FROM pg_extension AS e, unnest(e.extconfig) AS x JOIN pg_class AS c ON c.oid = x
+		WHERE e.extname = 'exact_databricks' AND c.relkind IN ('r', 'p')});
+
+	return split /[|\n]/, one($of, $counts);
 }
 
 give_hub($node, $exact, $databricks);
