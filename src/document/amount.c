@@ -7,12 +7,11 @@
 #include "postgres_fe.h"
 #endif
 
-#include "common/int.h"
-
 #include "document/amount.h"
 
 #define DECIMALS 4
-#define DIGITS_MAX 18			/* of an int64 that may still be added to others */
+#define DIGITS_MAX 17			/* below 10^13 units */
+#define SUM_MAX (INT64CONST(1) << 59)
 #define EXPONENT_MAX 1000		/* beyond it a number is 0, or too large, whatever its digits say */
 
 /* The digits of a number without leading zeros, and where its point is */
@@ -112,9 +111,9 @@ exact_amount_read(const char *text, size_t len, int64 *out)
 bool
 exact_amount_add(int64 *sum, int64 amount)
 {
-	int64		result;
+	int64		result = *sum + amount;
 
-	if (pg_add_s64_overflow(*sum, amount, &result))
+	if (result > SUM_MAX || result < -SUM_MAX)
 		return false;
 	*sum = result;
 	return true;

@@ -17,11 +17,14 @@
 
 /*
  * A number of JSON, or a string that holds one: "1.2e2" is 1200000. False when it is none, or
- * larger than 10^14 units.
+ * 10^13 units and more.
  */
 extern bool exact_amount_read(const char *text, size_t len, int64 *out);
 
-/* *sum += amount; false, and *sum as it was, when it leaves what can be told. */
+/*
+ * *sum += amount, which was read or is such a sum; false, and *sum as it was, beyond 2^59, so that a
+ * dozen sums may be added without a look.
+ */
 extern bool exact_amount_add(int64 *sum, int64 amount);
 
 /*

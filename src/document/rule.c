@@ -351,10 +351,7 @@ add_up(const Judge *judge, ExactAmountField amount, ExactAmountField vat)
 static bool
 is_near(int64 a, int64 b, int64 tolerance)
 {
-	int64		difference = a;
-
-	return exact_amount_add(&difference, -b) && difference <= tolerance &&
-		difference >= -tolerance;
+	return a - b <= tolerance && b - a <= tolerance;
 }
 
 /* Does it fit the lines with the VAT of some of their codes? (accounting.md §7.2) */
@@ -520,7 +517,13 @@ discount_of(const ExactDocumentRow *header)
 	int64		dc = header->amounts[EXACT_AMOUNT_DC];
 
 	if (dc != 0 && fc != dc)
-		discount = (int64) ((int128) discount * fc / dc);
+	{
+		int128		exact = (int128) discount * fc / dc;
+
+		/* beyond what any amount is, the figures of the document contradict each other */
+		if (exact < INT64CONST(1) << 59 && exact > -(INT64CONST(1) << 59))
+			discount = (int64) exact;
+	}
 #endif
 	return discount;
 }
