@@ -230,6 +230,40 @@ static const Example examples[] = {
 	"'Amount':100.00", "", DOLLARS},
 	{"VAT that is neither in it nor owed", PI, "'Status':20,'Amount':110.00,"
 	"'AmountFCExclVat':100.00,'VATAmount':21.00", "'Amount':100.00", "flag: lines_match_header", 0},
+	{"an order without totals", PO, "'OrderStatus':10", "'AmountFC':100.00", "", 0},
+	{"an order with one total", PO, "'AmountFCExclVat':200.00", "'AmountFC':100.00",
+	"flag: lines_match_header", 0},
+	{"an order, Guid and code", PO, "'OrderStatus':10", "'AmountFC':1,'CostCenter':"
+	"'C0000999-0000-0000-0000-000000000000','CostCenterCode':'A10'", "", 0},
+	{"an order, code and Guid", PO, "'OrderStatus':10", "'AmountFC':1,'CostCenterCode':'A10',"
+	"'CostCenter':'C0000999-0000-0000-0000-000000000000'", "", 0},
+	{"an order, unknown Guid", PO, "'OrderStatus':10", "'AmountFC':1,'CostCenter':"
+	"'C0000999-0000-0000-0000-000000000000'", "flag: line_cost_center_exists", 0},
+	{"tax withheld from an entry in dollars", P, "'Status':20,'Currency':'USD','AmountFC':900.00,"
+		"'AmountDC':800.00", "'AmountFC':1000.00,'AmountDC':890.00,'WithholdingAmountDC':90.00", "",
+	0},
+	{"tax withheld, a line is missing", P, "'Status':20,'Currency':'USD','AmountFC':900.00,"
+		"'AmountDC':800.00", "'AmountFC':1000.00,'AmountDC':790.00,'WithholdingAmountDC':90.00",
+	"flag: lines_match_header", 0},
+	{"extra duty of an entry in dollars", S, "'Status':20,'Currency':'USD','AmountFC':105.20,"
+	"'AmountDC':90.00", "'AmountFC':100.00,'AmountDC':85.00,'ExtraDutyAmountFC':5.20", "", 0},
+	{"a statement that begins nowhere", B, "'Status':20,'ClosingBalanceFC':1121.00",
+	"'AmountFC':100.00", "", ALL_ON},
+	{"a statement that ends nowhere", B, "'Status':20,'OpeningBalanceFC':1121.00",
+	"'AmountFC':100.00", "", ALL_ON},
+	{"a sales invoice without a total", SI, "'Status':50", "'AmountFC':100.00", "", ALL_ON},
+	{"a sales invoice that is smaller by what is tolerated", SI,
+	"'Status':50,'AmountFCExclVat':99.99", "'AmountFC':100.00", "", ALL_ON},
+	{"a sales invoice that is smaller by a unit more", SI,
+	"'Status':50,'AmountFCExclVat':99.98", "'AmountFC':100.00", "flag: lines_match_header",
+	ALL_ON},
+	{"a sales invoice with a discount", SI,
+		"'Status':50,'AmountFCExclVat':89.99,'AmountDiscountExclVat':10.00", "'AmountFC':100.00",
+	"", ALL_ON},
+	/* it has no Created: the hub's first sight stands for it */
+	{"an invoice that was first seen after the end was", PI,
+		"'Status':20,'InvoiceDate':'/Date(1769904000000)/'", "'Amount':1,'CostCenter':'200'",
+	"flag: cost_center_ended", 0},
 	{"sums that can be told", P, HEAD(9999999999999), "'AmountFC':9999999999999|"
 	"'AmountFC':9999999999999|'AmountFC':9999999999999|'AmountFC':9999999999999|"
 	"'AmountFC':9999999999999", "flag: lines_match_header", 0},
@@ -480,10 +514,42 @@ test_doubt(void)
 	CHECK(n == 1 && problems[0].doubt && problems[0].missing == NULL);
 	problems = problems_of("E14", false, &n);
 	CHECK(n == 1 && !problems[0].doubt);
+	problems = problems_of("E10", false, &n);
+	CHECK(n == 1 && !problems[0].doubt && problems[0].line == 0);
+	problems = problems_of("a bank line has a date of its own", false, &n);
+	CHECK(n == 1 && problems[0].line == 1);
+	problems = problems_of("C03", false, &n);
+	CHECK(n == 1 && problems[0].doubt && problems[0].line == -1);
 	problems = problems_of("E03", false, &n);
 	CHECK(n == 1 && !problems[0].doubt && problems[0].blind);
 	problems = problems_of("E02", false, &n);
 	CHECK(n == 1 && problems[0].doubt && !problems[0].blind);
+}
+
+/* What gives back goes back to where the cost was, also after that has ended. */
+static void
+test_credits(void)
+{
+	static const int credits[] = {21, 31, 8021, 8024, 8031, 8034};
+	int			passed = 0;
+
+	for (int type = 0; type < 9000; type++)
+	{
+		Example		example = {"", EXACT_PURCHASE_ENTRY, NULL,
+		"'AmountFC':-1,'CostCenter':'200'", "", 0};
+		ExactRuleContext context = context_of(&example);
+		bool		credit = false;
+		int			n;
+
+		for (int i = 0; i < (int) lengthof(credits); i++)
+			credit = credit || credits[i] == type;
+		example.header = psprintf("'Status':20,'Type':%d,'EntryDate':'/Date(1769904000000)/'",
+								  type);
+		(void) exact_rule_judge(read_example(&example), &context, &n);
+		CHECK(n == (credit ? 0 : 1));
+		passed += n == 0;
+	}
+	CHECK(passed == (int) lengthof(credits));
 }
 
 static void
@@ -575,6 +641,7 @@ test_amounts(void)
 	CHECK(amount("1e1x") == PG_INT64_MIN && amount("\"\"") == PG_INT64_MIN);
 	CHECK(!exact_amount_add(&sum, 1) && sum == SUM_MAX);
 	CHECK(exact_amount_add(&sum, -1) && sum == SUM_MAX - 1);
+	CHECK(exact_amount_add(&sum, 1) && sum == SUM_MAX);
 	sum = -SUM_MAX;
 	CHECK(!exact_amount_add(&sum, -1) && exact_amount_add(&sum, 1));
 	CHECK(exact_amount_unit("EUR") == 100 && exact_amount_unit(NULL) == 100);
@@ -610,6 +677,7 @@ main(void)
 	test_off_by_one();
 	test_words();
 	test_doubt();
+	test_credits();
 	test_switched_off();
 	test_many_codes();
 	test_amounts();
