@@ -552,12 +552,16 @@ COMMENT ON FUNCTION exact._dimension_version(int, text, text, bigint)
 REVOKE ALL ON FUNCTION exact._dimension_version(int, text, text, bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._dimension_version(int, text, text, bigint) TO exact_worker;
 
--- What Exact Online has now, also of a record that its table could not take.
+-- What Exact Online has now, also of a record that its table could not take, or in which somebody
+-- wrote who is above triggers.
 CREATE FUNCTION exact._dimension_newest(division int, entity text, key text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce(exact._dimension_row($1, $2, $3),
-		exact._dimension_version($1, $2, $3, 9223372036854775807))
+	SELECT coalesce((
+			SELECT exact._dimension_version($1, $2, $3, 9223372036854775807)
+			FROM exact.record AS r
+			WHERE r.division = $1 AND r.entity = $2 AND r.key = $3 AND NOT r.deleted
+		), exact._dimension_row($1, $2, $3))
 $$;
 COMMENT ON FUNCTION exact._dimension_newest(int, text, text)
 	IS 'Content of the newest version of a dimension; null: none is held';
@@ -748,7 +752,8 @@ BEGIN
 		IF (there ->> 'deleted')::boolean OR there IS NULL
 				OR coalesce(exact._propose(nextval('exact.dimension_edit_id'), gone.division, $2,
 					gone.key, there ->> 'code', 'gone', 'delta', 'workspace ' || $1, field,
-					there ->> lower(field), there ->> lower(field), wanted, false), 'done')
+					there ->> lower(field), there ->> lower(field), wanted,
+					cardinality($4) > 20), 'done')
 					NOT IN ('shown', 'proposed', 'conflict') THEN
 			PERFORM exact._dimension_again(gone.division, $2, ARRAY[gone.key]);
 		END IF;

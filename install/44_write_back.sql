@@ -484,6 +484,9 @@ BEGIN
 	) AS v;
 	IF missing IS NULL THEN
 		PERFORM exact._write_end(w, 'done', NULL);
+	ELSIF w.outcome = 'refused' AND there IS NOT NULL THEN
+		PERFORM exact._write_end(w, 'refused', 'Exact Online refuses it: ' || coalesce(w.said,
+			format('code %s is another record', w.code)));
 	ELSIF there IS NOT NULL AND w.method = 'PUT' AND moved AND w.answered THEN
 		PERFORM exact._write_end(w, 'done', 'written, and changed in Exact Online since');
 	ELSIF w.looks < cardinality(waits) THEN
@@ -736,8 +739,11 @@ BEGIN
 	IF w.id IS NULL OR w.state NOT IN ('sent', 'looking') THEN
 		RETURN;
 	END IF;
+	-- what was said against it stays while it is looked for
 	UPDATE exact.dimension_write AS o
-	SET status = $3, said = $4, call = coalesce($6, o.call)
+	SET status = CASE WHEN o.state = 'looking' AND $2 = 'ok' THEN o.status ELSE $3 END,
+		said = CASE WHEN o.state = 'looking' AND $2 = 'ok' THEN o.said ELSE $4 END,
+		call = coalesce($6, o.call)
 	WHERE o.id = w.id
 	RETURNING o.* INTO w;
 	IF $2 = 'unsent' THEN
@@ -763,14 +769,17 @@ BEGIN
 			SET state = 'ready', next_at = clock_timestamp()
 			WHERE o.id = w.id;
 		ELSE
-			PERFORM exact._write_end(w, 'unknown',
-				coalesce(w.said, 'Exact Online does not show the record that it was sent'));
+			PERFORM exact._write_end(w, coalesce(w.outcome, 'unknown'),
+				coalesce('Exact Online refuses it: ' || w.said,
+					'Exact Online does not show the record that it was sent'));
 		END IF;
 	ELSIF $2 = 'refused' THEN
-		-- a record that is there after all may be the one that an earlier attempt made
-		IF w.method = 'POST' AND w.attempts > 1 THEN
+		-- a record that is there after all may be the one that an earlier attempt made, or that a
+		-- proxy made which has sent the call twice and hands out the second answer
+		IF w.method = 'POST' THEN
 			UPDATE exact.dimension_write AS o
-			SET state = 'look', looks = 1, answered = true, next_at = clock_timestamp()
+			SET state = 'look', looks = 1, answered = true, outcome = 'refused',
+				next_at = clock_timestamp()
 			WHERE o.id = w.id;
 		ELSE
 			PERFORM exact._write_end(w, 'refused', coalesce('Exact Online refuses it: ' || $4,

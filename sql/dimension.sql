@@ -243,6 +243,23 @@ SELECT pg_temp.cost_center(-32, 7, 'O''1', 'Quote');
 SELECT s.* FROM generate_series(1, 3) AS i, pg_temp.step(i > 0) AS s;
 SELECT * FROM pg_temp.write;
 ROLLBACK TO auto;
+-- refused as a double of itself, since something on the way sent it twice; refused for another's
+INSERT INTO exact.cost_center (division, code, description) VALUES (9000001, 'TWICE', 'Twice');
+SELECT step FROM pg_temp.step();
+SELECT pg_temp.outcome('refused', 500, 'Gegeven bestaat reeds.');
+SELECT * FROM pg_temp.step();
+SELECT pg_temp.outcome('ok', 200, NULL,
+	'{"d":[{"ID":"00000000-0000-0000-0000-000000000007","Code":"Twice"}]}');
+SAVEPOINT looked;
+SELECT pg_temp.cost_center(-32, 7, 'TWICE', 'Twice');
+SELECT s.step FROM generate_series(1, 3) AS i, pg_temp.step(i > 0) AS s;
+SELECT * FROM pg_temp.write;
+ROLLBACK TO looked;
+SELECT pg_temp.cost_center(-32, 7, 'TWICE', 'Theirs');
+SELECT s.step FROM generate_series(1, 3) AS i, pg_temp.step(i > 0) AS s;
+SELECT * FROM pg_temp.write;
+SELECT state, reason FROM pg_temp.change;
+ROLLBACK TO auto;
 -- nothing was sent, a fetcher that ended, write_back switched off before and after the call
 UPDATE exact.cost_center SET description = 'Depot' WHERE division = 9000001 AND code = '100';
 SELECT s.* FROM generate_series(1, 2) AS i, pg_temp.step(i > 0) AS s;

@@ -83,6 +83,20 @@ def test_odd_answers(scene, method):
     assert s.written() == len(ODD) - 2, s.sent()
 
 
+def test_a_proxy_that_repeats(scene):
+    """A POST that came twice is refused as its own double: it is looked for; what is another's is refused."""
+    s = scene()
+    s.fault(f"{CENTERS}$", "repeat", method="POST")
+    (ours,) = s.add(CENTERS, code="'OURS'", description="'Twice'")
+    s.exact.change(s.division, UNITS, "create", fields={"Code": "THEIRS", "Description": "Made by a colleague"})
+    (theirs,) = s.add(UNITS, code="'theirs'", description="'Made here'")
+    s.ended(ours, "done", 60)
+    s.refused(theirs, "Gegeven bestaat reeds.")
+    s.quiet()
+    assert len(s.coded(CENTERS, "OURS")) == 1 and len(s.sent()) == 2
+    assert [r["Description"] for r in s.coded(UNITS, "THEIRS")] == ["Made by a colleague"]
+
+
 def test_a_division_that_is_worked_on(scene):
     """BlockingStatus: a write is refused as a bad one is. It is sent once more when that is over, and not before."""
     s = scene("--set", "blocked_omit=0")
