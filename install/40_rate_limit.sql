@@ -5,7 +5,7 @@ CREATE TABLE exact.rate_limit (
 	division int,
 	resource text,
 	reading text NOT NULL CHECK (
-		reading IN ('minute', 'day', 'unknown', 'endpoint', 'errors')),
+		reading IN ('minute', 'day', 'unknown', 'endpoint', 'errors', 'writes')),
 	since timestamptz NOT NULL,
 	until timestamptz NOT NULL,
 	times int NOT NULL,
@@ -21,7 +21,8 @@ COMMENT ON COLUMN exact.rate_limit.reading
 	IS 'What the 429 is taken for: minute or day (a limit that its headers name), '
 		'unknown (it has no headers, so the division waits), '
 		'endpoint (blocked after too many errors, or it alone answers 429); '
-		'errors: no 429, the hub asks no more after six errors of it within an hour';
+		'errors: no 429, the hub asks no more after six errors of it within an hour; '
+		'writes: it writes no more after six, and goes on reading';
 COMMENT ON COLUMN exact.rate_limit.since IS 'First of the answers 429, or of the errors';
 COMMENT ON COLUMN exact.rate_limit.until IS 'When the next call is made';
 COMMENT ON COLUMN exact.rate_limit.times IS 'How many in a row; each wait is longer than the last';

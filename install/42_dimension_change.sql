@@ -150,6 +150,8 @@ CREATE INDEX dimension_change_write ON exact.dimension_change (write) WHERE writ
 COMMENT ON INDEX exact.dimension_change_write IS 'Changes of a write';
 CREATE INDEX dimension_change_record ON exact.dimension_change (division, entity, key);
 COMMENT ON INDEX exact.dimension_change_record IS 'Changes of a record';
+CREATE INDEX dimension_change_edit ON exact.dimension_change (edit);
+COMMENT ON INDEX exact.dimension_change_edit IS 'Changes of an edit';
 REVOKE ALL ON TABLE exact.dimension_change FROM PUBLIC;
 GRANT SELECT ON TABLE exact.dimension_change TO exact_reader;
 GRANT SELECT, INSERT, UPDATE ON TABLE exact.dimension_change TO exact_worker;
@@ -211,6 +213,32 @@ REVOKE ALL ON FUNCTION exact._dimension_again(int, text, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._dimension_again(int, text, text[]) TO exact_worker;
 
 -- ---- values ----
+
+-- Where the books are kept: neither where the hub runs nor where the editor sits.
+CREATE FUNCTION exact._dimension_today(division int) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT to_char(now() AT TIME ZONE
+		CASE WHEN EXISTS (SELECT FROM exact.division AS d JOIN exact.app AS a ON a.name = d.app
+				WHERE d.division = $1 AND a.region = 'uk')
+			THEN 'Europe/London'
+			ELSE 'Europe/Amsterdam'
+		END, 'YYYY-MM-DD')
+$$;
+COMMENT ON FUNCTION exact._dimension_today(int) IS 'The day that it is in a division';
+REVOKE ALL ON FUNCTION exact._dimension_today(int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._dimension_today(int) TO exact_worker;
+
+-- It ends today, unless it has ended before.
+CREATE FUNCTION exact._dimension_end(division int, enddate text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT least(exact._dimension_today($1), left($2, 10))
+$$;
+COMMENT ON FUNCTION exact._dimension_end(int, text)
+	IS 'End date of a cost center or cost unit that somebody deletes; enddate: the one it has';
+REVOKE ALL ON FUNCTION exact._dimension_end(int, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._dimension_end(int, text) TO exact_worker;
 
 -- A text that is no value of its type is null: one odd field stops no record.
 CREATE FUNCTION exact._dimension_content(entity text, payload text) RETURNS jsonb
@@ -276,15 +304,17 @@ COMMENT ON FUNCTION exact._dimension_row(int, text, text)
 	IS 'A row of a dimension as an object; null: there is none';
 REVOKE ALL ON FUNCTION exact._dimension_row(int, text, text) FROM PUBLIC;
 
--- '' and nothing are the same to Exact Online.
+-- '' and nothing are the same to Exact Online, blanks at the end are none, and a Guid is one in
+-- capitals, too.
 CREATE FUNCTION exact._dimension_same(target_type text, a text, b text) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF nullif(a, '') IS NOT DISTINCT FROM nullif(b, '') THEN
+	IF nullif(rtrim(a), '') IS NOT DISTINCT FROM nullif(rtrim(b), '') THEN
 		RETURN true;
 	ELSIF a IS NULL OR b IS NULL OR target_type IN ('STRING', 'BOOLEAN') THEN
-		RETURN lower(a) = lower(b) AND target_type = 'BOOLEAN';
+		RETURN coalesce(lower(a) = lower(b) AND (target_type = 'BOOLEAN'
+			OR a ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'), false);
 	ELSIF target_type LIKE 'DECIMAL%' OR target_type IN ('INT', 'BIGINT') THEN
 		RETURN a::numeric = b::numeric;
 	END IF;
@@ -296,6 +326,15 @@ $$;
 COMMENT ON FUNCTION exact._dimension_same(text, text, text)
 	IS 'Whether two texts are the same value of a column of Delta';
 REVOKE ALL ON FUNCTION exact._dimension_same(text, text, text) FROM PUBLIC;
+
+-- A character beyond the first 65,536, such as an emoji, is two there.
+CREATE FUNCTION exact._dimension_length(value text) RETURNS int
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT length($1) + length(regexp_replace($1, E'[\\u0001-\\uffff]', '', 'g'))
+$$;
+COMMENT ON FUNCTION exact._dimension_length(text) IS 'Length of a text as Exact Online counts it';
+REVOKE ALL ON FUNCTION exact._dimension_length(text) FROM PUBLIC;
 
 -- What would be refused is told before a call is spent.
 CREATE FUNCTION exact._dimension_problem(entity text, field text, kind text, wanted text)
@@ -316,10 +355,10 @@ BEGIN
 			'end this one, or have it recoded in Exact Online', what);
 	ELSIF f.mandatory AND btrim(coalesce(wanted, '')) = '' THEN
 		RETURN format('%s of %s must not be empty', f.name, what);
-	ELSIF length(wanted) > f.most THEN
+	ELSIF exact._dimension_length(rtrim(wanted)) > f.most THEN
 		RETURN format('%s of %s has at most %s characters, %s has %s', f.name, what, f.most,
-			quote_literal(left(wanted, 80)), length(wanted));
-	ELSIF exact._dimension_value(f.target_type, wanted) IS NULL THEN
+			quote_literal(left(wanted, 80)), exact._dimension_length(rtrim(wanted)));
+	ELSIF exact._dimension_value(f.edm_type, f.target_type, wanted) IS NULL THEN
 		RETURN format('%s is no value of %s', quote_literal(left(wanted, 80)), f.name);
 	END IF;
 	RETURN NULL;
@@ -329,8 +368,8 @@ COMMENT ON FUNCTION exact._dimension_problem(text, text, text, text)
 	IS 'Why Exact Online would not take a value; null: nothing is known against it';
 REVOKE ALL ON FUNCTION exact._dimension_problem(text, text, text, text) FROM PUBLIC;
 
--- As Exact Online takes it: a date without a time and without a zone.
-CREATE FUNCTION exact._dimension_value(target_type text, wanted text) RETURNS jsonb
+-- As Exact Online takes it: a date without a time and without a zone, of the years that it knows.
+CREATE FUNCTION exact._dimension_value(edm_type text, target_type text, wanted text) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -338,27 +377,39 @@ BEGIN
 		RETURN 'null';
 	END IF;
 	RETURN CASE
+		WHEN edm_type = 'Edm.Guid' THEN CASE
+			WHEN wanted = '' THEN 'null'
+			WHEN wanted ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+				THEN to_jsonb(lower(wanted))
+		END
 		WHEN target_type = 'BOOLEAN' THEN to_jsonb(wanted::boolean)
-		WHEN target_type LIKE 'DECIMAL%' THEN to_jsonb(trim_scale(wanted::numeric))
-		WHEN target_type IN ('INT', 'BIGINT') THEN to_jsonb(wanted::bigint)
+		WHEN target_type LIKE 'DECIMAL%' THEN CASE
+			WHEN wanted::numeric NOT IN ('NaN', 'Infinity', '-Infinity')
+				THEN to_jsonb(trim_scale(wanted::numeric))
+		END
+		WHEN edm_type = 'Edm.Byte' AND wanted::bigint NOT BETWEEN 0 AND 255 THEN NULL
+		WHEN edm_type = 'Edm.Int16' THEN to_jsonb(wanted::smallint)
+		WHEN target_type = 'INT' THEN to_jsonb(wanted::int)
+		WHEN target_type = 'BIGINT' THEN to_jsonb(wanted::bigint)
+		WHEN target_type = 'STRING' THEN to_jsonb(rtrim(wanted))
+		WHEN wanted !~ E'^\\d{4}-\\d\\d-\\d\\d' OR wanted::timestamp
+			NOT BETWEEN '1753-01-01' AND '9999-12-31 23:59:59' THEN NULL
 		WHEN target_type = 'DATE' THEN to_jsonb(to_char(wanted::date, 'YYYY-MM-DD'))
-		WHEN target_type LIKE 'TIMESTAMP%'
-			THEN to_jsonb(to_char(wanted::timestamp, 'YYYY-MM-DD"T"HH24:MI:SS'))
-		ELSE to_jsonb(wanted)
+		ELSE to_jsonb(to_char(wanted::timestamp, 'YYYY-MM-DD"T"HH24:MI:SS'))
 	END;
 EXCEPTION WHEN data_exception THEN
 	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION exact._dimension_value(text, text)
+COMMENT ON FUNCTION exact._dimension_value(text, text, text)
 	IS 'A value as JSON for Exact Online; null: the text is no value of the type';
-REVOKE ALL ON FUNCTION exact._dimension_value(text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION exact._dimension_value(text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION exact._dimension_body(entity text, fields text[], wanted text[]) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT '{' || string_agg(to_json(f.name)::text || ':'
-		|| coalesce(exact._dimension_value(f.target_type, w.wanted), 'null')::text, ','
+		|| coalesce(exact._dimension_value(f.edm_type, f.target_type, w.wanted), 'null')::text, ','
 		ORDER BY f.ordinal) || '}'
 	FROM unnest($2, $3) AS w (field, wanted)
 	JOIN exact._dimension_field AS f ON f.entity = $1 AND lower(f.name) = lower(w.field)

@@ -48,7 +48,8 @@ BEGIN
 				'$1)).* ON CONFLICT ON CONSTRAINT %2$I DO UPDATE SET %3$s', tab, tab || '_pkey',
 				columns)
 			USING content;
-		EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
+		EXCEPTION WHEN data_exception OR integrity_constraint_violation
+				OR program_limit_exceeded THEN
 			PERFORM exact._audit('fetcher', 'write-back', $1, $2, jsonb_build_object(
 				'event', 'record not shown', 'key', v.key, 'reason', sqlerrm));
 		END;
@@ -61,14 +62,23 @@ COMMENT ON FUNCTION exact._dimension_learn(int, text, int, bigint)
 REVOKE ALL ON FUNCTION exact._dimension_learn(int, text, int, bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._dimension_learn(int, text, int, bigint) TO exact_worker;
 
--- A change that Exact Online has by itself needs no call.
+-- A change that Exact Online has by itself needs no call. One whose field has changed there since
+-- it was judged is judged once more: whoever approves it would write over what nobody has shown
+-- him.
 CREATE FUNCTION exact._dimension_arrived(division int, entity text, key text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	there jsonb;
+	other record;
 BEGIN
 	IF NOT EXISTS (SELECT FROM exact.dimension_change AS c
 			WHERE c.division = $1 AND c.entity = $2 AND c.key = $3
 				AND c.state IN ('shown', 'proposed', 'conflict', 'approved')) THEN
+		RETURN;
+	END IF;
+	there := exact._dimension_newest($1, $2, $3);
+	IF there IS NULL THEN
 		RETURN;
 	END IF;
 	UPDATE exact.dimension_change AS c
@@ -80,16 +90,29 @@ BEGIN
 		AND c.write IS NULL
 		AND f.entity = c.entity AND lower(f.name) = lower(c.field)
 		AND exact._dimension_same(f.target_type,
-			exact._dimension_row($1, $2, $3) ->> lower(c.field), c.wanted);
+			there ->> lower(c.field), c.wanted);
+	FOR other IN
+		SELECT d.id, there ->> lower(d.field) AS now_there
+		FROM exact.dimension_change AS d
+		JOIN exact._dimension_field AS f ON f.entity = d.entity AND lower(f.name) = lower(d.field)
+		WHERE d.division = $1 AND d.entity = $2 AND d.key = $3
+			AND d.state IN ('shown', 'proposed', 'conflict') AND d.write IS NULL
+			AND NOT exact._dimension_same(f.target_type, there ->> lower(d.field), d.exact)
+		ORDER BY d.id
+	LOOP
+		PERFORM exact._dimension_overtaken(other.id, other.now_there);
+	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION exact._dimension_arrived(int, text, text)
-	IS 'Ends changes whose value a new version of Exact Online has brought';
+	IS 'Ends changes whose value a new version of Exact Online has brought, and judges those anew '
+		'whose field it has changed';
 REVOKE ALL ON FUNCTION exact._dimension_arrived(int, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._dimension_arrived(int, text, text) TO exact_worker;
 GRANT EXECUTE ON FUNCTION exact._dimension_content(text, text), exact._dimension_table(text),
 	exact._dimension_row(int, text, text), exact._dimension_same(text, text, text),
-	exact._dimension_problem(text, text, text, text), exact._dimension_value(text, text),
+	exact._dimension_problem(text, text, text, text), exact._dimension_value(text, text, text),
+	exact._dimension_length(text),
 	exact._dimension_body(text, text[], text[]), exact._dimension_resource(text) TO exact_worker;
 
 -- ---- one edit of one field ----
@@ -127,6 +150,38 @@ COMMENT ON FUNCTION exact._end_change(bigint, text, text)
 	IS 'Ends a change; an edited row of Delta gets what Exact Online has';
 REVOKE ALL ON FUNCTION exact._end_change(bigint, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._end_change(bigint, text, text) TO exact_worker;
+
+CREATE FUNCTION exact._dimension_overtaken(change bigint, now_there text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	c record;
+	rule text;
+	why text;
+BEGIN
+	SELECT * INTO c FROM exact.dimension_change AS d WHERE d.id = $1;
+	rule := (SELECT w.rule FROM exact._write_back(c.division) AS w);
+	why := format('Exact Online has changed %s to %s meanwhile', c.field,
+		coalesce(quote_literal(now_there), 'nothing'));
+	UPDATE exact.dimension_change AS d
+	SET exact = now_there, decision = rule
+	WHERE d.id = $1;
+	IF rule = 'delta wins' AND c.side = 'delta' THEN
+		RETURN;
+	ELSIF rule = 'ask' THEN
+		UPDATE exact.dimension_change AS d
+		SET state = 'conflict', write = NULL, decided_by = NULL, reason = why
+		WHERE d.id = $1;
+	ELSE
+		UPDATE exact.dimension_change AS d SET write = NULL WHERE d.id = $1;
+		PERFORM exact._end_change($1, 'lost', why);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION exact._dimension_overtaken(bigint, text)
+	IS 'Judges a change anew whose field Exact Online has changed since: by the rule';
+REVOKE ALL ON FUNCTION exact._dimension_overtaken(bigint, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._dimension_overtaken(bigint, text) TO exact_worker;
 
 -- base: the value that the editor saw; now: Exact Online's. Returns the state that it has got.
 CREATE FUNCTION exact._propose(edit bigint, division int, entity text, key text, code text,
@@ -235,7 +290,10 @@ DECLARE
 	place record := exact._write_back($2);
 	new_code text := btrim(content ->> 'code');
 	given jsonb := (
-		SELECT coalesce(jsonb_object_agg(f.name, content ->> lower(f.name)), '{}')
+		SELECT coalesce(jsonb_object_agg(f.name, CASE f.name
+			WHEN 'Code' THEN btrim(content ->> 'code')
+			ELSE content ->> lower(f.name)
+		END), '{}')
 		FROM exact._dimension_field AS f
 		WHERE f.entity = $3 AND nullif(content ->> lower(f.name), '') IS NOT NULL);
 	problem text;
@@ -250,7 +308,8 @@ BEGIN
 	ORDER BY f.ordinal
 	LIMIT 1;
 	EXECUTE format('SELECT EXISTS (SELECT FROM exact.%I AS t WHERE t.division = $1 '
-		'AND t.code = $2 AND NOT t.deleted AND NOT t.code_taken)', exact._dimension_table($3))
+		'AND lower(t.code) = lower($2) AND NOT t.deleted AND NOT t.code_taken)',
+		exact._dimension_table($3))
 	INTO taken USING $2, new_code;
 	IF place.workspace IS NULL THEN
 		problem := coalesce(problem, format('division %s is none of this hub, or has no workspace',
@@ -258,7 +317,7 @@ BEGIN
 	ELSIF taken THEN
 		problem := coalesce(problem, format('code %s exists in division %s', new_code, $2));
 	ELSIF problem IS NULL AND EXISTS (SELECT FROM exact.dimension_change AS c
-			WHERE c.division = $2 AND c.entity = $3 AND c.code = new_code
+			WHERE c.division = $2 AND c.entity = $3 AND lower(c.code) = lower(new_code)
 				AND c.kind = 'new' AND c.state IN ('shown', 'proposed', 'approved')) THEN
 		problem := format('code %s of division %s is proposed already', new_code, $2);
 	END IF;
@@ -308,6 +367,8 @@ BEGIN
 	IF exact._restoring() THEN
 		RETURN coalesce(new, old);
 	END IF;
+	-- an UPDATE without a WHERE, and an INSERT, meet no policy of what may be read
+	PERFORM exact._require_visible(of_division);
 	IF tg_op <> 'INSERT' AND (before ->> 'deleted')::boolean THEN
 		problem := 'it is deleted in Exact Online';
 	ELSIF tg_op = 'INSERT' AND after ->> 'id' IS NOT NULL THEN
@@ -355,7 +416,8 @@ BEGIN
 			SELECT 'IsBlocked' AS field, before ->> 'isblocked' AS base, 'true' AS wanted
 			WHERE dimension = 'glaccount'
 			UNION ALL
-			SELECT 'EndDate', before ->> 'enddate', current_date::text
+			SELECT 'EndDate', before ->> 'enddate',
+				exact._dimension_end(of_division, before ->> 'enddate')
 			WHERE dimension <> 'glaccount'
 		) AS v;
 		n := CASE WHEN state IS NULL THEN 0 ELSE 1 END;
@@ -401,11 +463,58 @@ COMMENT ON FUNCTION exact._propose_here()
 	IS 'Trigger: an edit of a dimension by anybody but a worker is proposed to Exact Online';
 REVOKE ALL ON FUNCTION exact._propose_here() FROM PUBLIC;
 
+-- A statement, or a transaction, that edits a whole table is rather a slip than an edit.
+CREATE FUNCTION exact._propose_many() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	dimension text := CASE tg_table_name WHEN 'cost_center' THEN 'costcenter'
+		WHEN 'cost_unit' THEN 'costunit' WHEN 'gl_account' THEN 'glaccount' END;
+	edits bigint;
+	rows_in_table bigint;
+BEGIN
+	IF exact._restoring() THEN
+		RETURN NULL;
+	END IF;
+	SELECT count(DISTINCT c.edit) INTO edits
+	FROM exact.dimension_change AS c
+	WHERE c.entity = dimension AND c.side = 'hub' AND c.state = 'approved'
+		AND c.decided_by IS NULL AND c.found_at >= now() AND c.who = exact._caller();
+	IF edits <= 20 THEN
+		RETURN NULL;
+	END IF;
+	EXECUTE format('SELECT count(*) FROM exact.%I AS t WHERE NOT t.deleted', tg_table_name)
+	INTO rows_in_table;
+	IF edits <= 0.05 * rows_in_table THEN
+		RETURN NULL;
+	END IF;
+	UPDATE exact.dimension_change AS c
+	SET state = 'proposed', decision = 'many', decided_at = NULL
+	WHERE c.entity = dimension AND c.side = 'hub' AND c.state = 'approved' AND c.write IS NULL
+		AND c.decided_by IS NULL AND c.found_at >= now() AND c.who = exact._caller();
+	PERFORM exact._audit('sql', 'write-back', NULL, dimension, jsonb_build_object(
+		'event', 'many at once', 'edits', edits, 'rows', rows_in_table));
+	RAISE NOTICE USING
+		MESSAGE = format('%s edits of %s at once wait for an approval', edits, dimension),
+		HINT = 'SELECT * FROM exact.dimension_change WHERE decision = ''many''.';
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION exact._propose_many()
+	IS 'Trigger: more than 20 edits and 5 % of a table in one transaction wait for an approval';
+REVOKE ALL ON FUNCTION exact._propose_many() FROM PUBLIC;
+
 DO $trigger$
 DECLARE
 	name text;
 BEGIN
 	FOREACH name IN ARRAY ARRAY['cost_center', 'cost_unit', 'gl_account'] LOOP
+		EXECUTE pg_catalog.format(
+			'CREATE TRIGGER propose_many AFTER INSERT OR UPDATE OR DELETE ON exact.%I'
+				' FOR EACH STATEMENT WHEN (current_user OPERATOR(pg_catalog.<>) ''exact_worker'')'
+				' EXECUTE FUNCTION exact._propose_many()', name);
+		EXECUTE pg_catalog.format('COMMENT ON TRIGGER propose_many ON exact.%I IS %L', name,
+			'Has many edits at once wait for an approval');
 		EXECUTE pg_catalog.format(
 			'CREATE TRIGGER propose BEFORE INSERT OR UPDATE OR DELETE ON exact.%I'
 				' FOR EACH ROW WHEN (current_user OPERATOR(pg_catalog.<>) ''exact_worker'')'
@@ -443,12 +552,16 @@ COMMENT ON FUNCTION exact._dimension_version(int, text, text, bigint)
 REVOKE ALL ON FUNCTION exact._dimension_version(int, text, text, bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._dimension_version(int, text, text, bigint) TO exact_worker;
 
--- What Exact Online has now, also of a record that its table could not take.
+-- What Exact Online has now, also of a record that its table could not take, or in which somebody
+-- wrote who is above triggers.
 CREATE FUNCTION exact._dimension_newest(division int, entity text, key text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce(exact._dimension_row($1, $2, $3),
-		exact._dimension_version($1, $2, $3, 9223372036854775807))
+	SELECT coalesce((
+			SELECT exact._dimension_version($1, $2, $3, 9223372036854775807)
+			FROM exact.record AS r
+			WHERE r.division = $1 AND r.entity = $2 AND r.key = $3 AND NOT r.deleted
+		), exact._dimension_row($1, $2, $3))
 $$;
 COMMENT ON FUNCTION exact._dimension_newest(int, text, text)
 	IS 'Content of the newest version of a dimension; null: none is held';
@@ -509,6 +622,15 @@ BEGIN
 			PERFORM exact._dimension_again($3, $2, ARRAY[$4]);
 		END IF;
 		RETURN 'refused';
+	END IF;
+	-- EXACT_EDIT_SQL_MOVED: the loader has set it back, and the version comes once more
+	IF $5 = -1 THEN
+		INSERT INTO exact.dimension_change (edit, workspace, division, entity, key, code, kind,
+			side, who, field, state, reason, ended_at)
+		VALUES (edit, $1, $3, $2, $4, given ->> 'code', 'update', 'delta', 'workspace ' || $1,
+			'_seq', 'refused', '_seq of a row is the hub''s: it would have kept every later '
+				'version out', clock_timestamp());
+		PERFORM exact._dimension_again($3, $2, ARRAY[$4]);
 	END IF;
 	fresh := exact._dimension_newest($3, $2, $4);
 	base := coalesce(exact._dimension_version($3, $2, $4, $5), fresh);
@@ -614,7 +736,7 @@ DECLARE
 	there jsonb;
 	n bigint := 0;
 	field text := CASE $2 WHEN 'glaccount' THEN 'IsBlocked' ELSE 'EndDate' END;
-	wanted text := CASE $2 WHEN 'glaccount' THEN 'true' ELSE current_date::text END;
+	wanted text;
 BEGIN
 	FOR gone IN
 		SELECT u.division, u.key
@@ -625,10 +747,13 @@ BEGIN
 				AND c.state IN ('shown', 'proposed', 'conflict', 'approved'))
 	LOOP
 		there := exact._dimension_newest(gone.division, $2, gone.key);
+		wanted := CASE $2 WHEN 'glaccount' THEN 'true'
+			ELSE exact._dimension_end(gone.division, there ->> 'enddate') END;
 		IF (there ->> 'deleted')::boolean OR there IS NULL
 				OR coalesce(exact._propose(nextval('exact.dimension_edit_id'), gone.division, $2,
 					gone.key, there ->> 'code', 'gone', 'delta', 'workspace ' || $1, field,
-					there ->> lower(field), there ->> lower(field), wanted, false), 'done')
+					there ->> lower(field), there ->> lower(field), wanted,
+					cardinality($4) > 20), 'done')
 					NOT IN ('shown', 'proposed', 'conflict') THEN
 			PERFORM exact._dimension_again(gone.division, $2, ARRAY[gone.key]);
 		END IF;

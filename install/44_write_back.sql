@@ -17,6 +17,13 @@ DECLARE
 	c record;
 	place record;
 BEGIN
+	-- two decisions about one record come one after the other
+	PERFORM FROM exact.dimension_change AS d
+	JOIN exact.dimension_change AS o ON o.id = change_id
+	WHERE d.division = o.division AND d.entity = o.entity AND d.key = o.key
+		AND d.state IN ('shown', 'proposed', 'conflict', 'approved')
+	ORDER BY d.id
+	FOR UPDATE OF d;
 	SELECT * INTO c FROM exact.dimension_change AS d WHERE d.id = change_id FOR UPDATE;
 	IF c.id IS NULL THEN
 		RETURN false;
@@ -45,10 +52,7 @@ BEGIN
 			AND d.state IN ('shown', 'proposed', 'conflict', 'approved');
 		UPDATE exact.dimension_change AS d
 		SET state = 'approved', decision = 'approved', decided_by = session_user,
-			decided_at = clock_timestamp(),
-			-- who decides has seen what Exact Online has now
-			exact = CASE WHEN d.field IS NULL THEN d.exact ELSE
-				exact._dimension_row(d.division, d.entity, d.key) ->> lower(d.field) END
+			decided_at = clock_timestamp()
 		WHERE d.id = c.id;
 	ELSE
 		UPDATE exact.dimension_change AS d
@@ -93,6 +97,36 @@ CREATE TRIGGER write_back_changed AFTER UPDATE OF write_back ON exact.workspace
 	EXECUTE FUNCTION exact._write_back_changed();
 COMMENT ON TRIGGER write_back_changed ON exact.workspace
 	IS 'Takes back what no call carries yet';
+
+-- What was decided for one workspace is not decided for another.
+CREATE FUNCTION exact._write_back_moved() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF exact._restoring() THEN
+		RETURN NULL;
+	END IF;
+	UPDATE exact.dimension_change AS c
+	SET workspace = new.workspace, decided_by = NULL, decided_at = NULL,
+		state = CASE
+			WHEN c.state = 'conflict' THEN 'conflict'
+			WHEN (exact._write_back(new.division)).mode = 'off' THEN 'shown'
+			ELSE 'proposed'
+		END
+	WHERE c.division = new.division AND c.write IS NULL
+		AND c.state IN ('shown', 'proposed', 'conflict', 'approved');
+	PERFORM exact._wake('fetcher');
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION exact._write_back_moved()
+	IS 'Trigger: a division that goes to another workspace asks anew for what no call carries yet';
+REVOKE ALL ON FUNCTION exact._write_back_moved() FROM PUBLIC;
+CREATE TRIGGER write_back_moved AFTER UPDATE OF workspace ON exact.division
+	FOR EACH ROW WHEN (new.workspace IS DISTINCT FROM old.workspace)
+	EXECUTE FUNCTION exact._write_back_moved();
+COMMENT ON TRIGGER write_back_moved ON exact.division
+	IS 'Asks anew for what no call carries yet';
 
 -- ---- what a write carries ----
 
@@ -167,7 +201,84 @@ GRANT EXECUTE ON FUNCTION exact.dry_run(text) TO exact_operator;
 
 -- ---- the fetcher's steps ----
 
--- Approved changes of a record become one write; one at a time for each record.
+-- The hub and Delta may edit one field in the same moment, and two sessions make one code: neither
+-- sees the other before both have committed. A call carries one of them, by the rule.
+CREATE FUNCTION exact._write_one_of_each(of_division int) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	c record;
+BEGIN
+	FOR c IN
+		SELECT x.*
+		FROM (
+			SELECT d.id, d.key, d.code, d.field,
+				first_value(d.id) OVER same AS winner, first_value(d.who) OVER same AS winner_is,
+				(exact._write_back(d.division)).rule
+			FROM exact.dimension_change AS d
+			WHERE d.division = $1 AND d.state = 'approved' AND d.write IS NULL
+			WINDOW same AS (PARTITION BY d.entity, d.key, d.field,
+					CASE WHEN d.key IS NULL THEN lower(d.code) END
+				ORDER BY d.decided_by IS NULL, CASE WHEN d.key IS NULL THEN d.id END,
+					(d.side = 'delta') <> ((exact._write_back(d.division)).rule = 'delta wins'),
+					d.id DESC)
+		) AS x
+		WHERE x.id <> x.winner
+		ORDER BY x.id
+	LOOP
+		IF c.key IS NULL THEN
+			PERFORM exact._end_change(c.id, 'refused',
+				format('code %s is made by %s: change %s', c.code, c.winner_is, c.winner));
+		ELSIF c.rule = 'ask' THEN
+			UPDATE exact.dimension_change AS d
+			SET state = 'conflict', decision = 'ask', decided_by = NULL,
+				reason = format('%s is changed by two at once: changes %s and %s', c.field,
+					least(c.id, c.winner), greatest(c.id, c.winner))
+			WHERE d.id IN (c.id, c.winner);
+		ELSE
+			PERFORM exact._end_change(c.id, 'lost',
+				format('%s changes it, too, and wins', c.winner_is));
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION exact._write_one_of_each(int)
+	IS 'Of approved changes of one field, or to one new code, one is left';
+REVOKE ALL ON FUNCTION exact._write_one_of_each(int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_one_of_each(int) TO exact_worker;
+
+-- What is not read cannot be written: nobody would know what was there before, nor what came of it.
+CREATE FUNCTION exact._write_open(division int, entity text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (SELECT FROM exact.division AS d
+		JOIN exact.feed AS f ON f.division = d.division AND f.entity = $2 AND f.enabled
+		LEFT JOIN exact.division_state AS s ON s.division = d.division
+		WHERE d.division = $1 AND d.enabled
+			AND $2 <> ALL (coalesce(s.paused_entities, '{}')))
+$$;
+COMMENT ON FUNCTION exact._write_open(int, text)
+	IS 'Whether a dimension of a division may be written: it is read there';
+REVOKE ALL ON FUNCTION exact._write_open(int, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_open(int, text) TO exact_worker;
+
+-- Whether a feed has been read as a whole since a moment.
+CREATE FUNCTION exact._write_was_read(division int, entity text, since timestamptz)
+RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (SELECT FROM exact.feed_state AS s
+		JOIN exact.entity_effective AS e ON e.entity = $2 AND e.feed = s.feed
+		WHERE s.division = $1 AND s.run_state = 'idle' AND s.run_started_at >= $3
+			AND s.complete_at >= s.run_started_at)
+$$;
+COMMENT ON FUNCTION exact._write_was_read(int, text, timestamptz)
+	IS 'Whether the feed of a dimension was read to its end by a run that began since then';
+REVOKE ALL ON FUNCTION exact._write_was_read(int, text, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_was_read(int, text, timestamptz) TO exact_worker;
+
+-- Approved changes of a record become one write; one at a time for each record. Those of the next
+-- second share the reading before them.
 CREATE FUNCTION exact._write_gather(of_division int) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -175,6 +286,7 @@ DECLARE
 	g record;
 	made bigint;
 BEGIN
+	PERFORM exact._write_one_of_each($1);
 	FOR g IN
 		SELECT c.entity, c.key, max(c.code) AS code, array_agg(c.id) AS ids
 		FROM exact.dimension_change AS c
@@ -184,13 +296,14 @@ BEGIN
 			AND (w.write_back = 'auto' OR (w.write_back = 'approve' AND c.decided_by IS NOT NULL))
 			AND NOT EXISTS (SELECT FROM exact.dimension_write AS o
 				WHERE o.division = c.division AND o.entity = c.entity AND o.state <> 'ended'
-					AND (o.key = c.key OR (c.key IS NULL AND o.code = c.code)))
-		GROUP BY c.entity, c.key, CASE WHEN c.key IS NULL THEN c.code END
+					AND (o.key = c.key OR (c.key IS NULL AND lower(o.code) = lower(c.code))))
+		GROUP BY c.entity, c.key, CASE WHEN c.key IS NULL THEN lower(c.code) END
 		ORDER BY min(c.id)
 	LOOP
-		INSERT INTO exact.dimension_write AS n (division, entity, key, code, method, state)
+		INSERT INTO exact.dimension_write AS n (division, entity, key, code, method, state, next_at)
 		VALUES ($1, g.entity, g.key, g.code, CASE WHEN g.key IS NULL THEN 'POST' ELSE 'PUT' END,
-			CASE WHEN g.key IS NULL THEN 'ready' ELSE 'new' END)
+			CASE WHEN g.key IS NULL THEN 'ready' ELSE 'new' END,
+			clock_timestamp() + CASE WHEN g.key IS NULL THEN interval '0' ELSE '1 s' END)
 		RETURNING n.id INTO made;
 		UPDATE exact.dimension_change AS c SET write = made WHERE c.id = ANY (g.ids);
 	END LOOP;
@@ -200,6 +313,18 @@ COMMENT ON FUNCTION exact._write_gather(int) IS 'Makes writes of what is approve
 REVOKE ALL ON FUNCTION exact._write_gather(int) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._write_gather(int) TO exact_worker;
 
+-- No step waits for longer than a minute: a later one is of a clock that was set back since.
+CREATE FUNCTION exact._write_next(next_at timestamptz) RETURNS timestamptz
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN $1 > clock_timestamp() + interval '2 minutes' THEN clock_timestamp()
+		ELSE $1 END
+$$;
+COMMENT ON FUNCTION exact._write_next(timestamptz)
+	IS 'When a step of a write may be taken, whatever became of the clock';
+REVOKE ALL ON FUNCTION exact._write_next(timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_next(timestamptz) TO exact_worker;
+
 CREATE FUNCTION exact._write_due(of_division int, closed text[] = '{}') RETURNS timestamptz
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -207,13 +332,14 @@ AS $$
 	SELECT min(CASE
 		-- what is read is looked at every second, and after each answer
 		WHEN o.state IN ('reading', 'checking')
-			THEN greatest(o.next_at, clock_timestamp() + interval '1 s')
-		ELSE o.next_at
+			THEN greatest(exact._write_next(o.next_at), clock_timestamp() + interval '1 s')
+		ELSE exact._write_next(o.next_at)
 	END)
 	FROM exact.dimension_write AS o
 	JOIN exact.division AS d ON d.division = o.division AND d.enabled
 	WHERE o.division = $1 AND o.state <> 'ended' AND o.state NOT IN ('sent', 'looking')
-		AND NOT (o.state IN ('ready', 'look') AND o.entity = ANY (closed));
+		AND NOT (o.state IN ('ready', 'look') AND o.entity = ANY (closed))
+		AND exact._write_open(o.division, o.entity);
 $$;
 COMMENT ON FUNCTION exact._write_due(int, text[])
 	IS 'When the next step of a division''s writes may be taken; null: never. closed: entities '
@@ -288,8 +414,7 @@ CREATE FUNCTION exact._write_compare(w exact.dimension_write) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	there jsonb := exact._dimension_row(w.division, w.entity, w.key);
-	place record := exact._write_back(w.division);
+	there jsonb := exact._dimension_newest(w.division, w.entity, w.key);
 	c record;
 	now_there text;
 BEGIN
@@ -312,23 +437,8 @@ BEGIN
 			WHERE c.side = 'delta';
 		ELSIF exact._dimension_same(c.target_type, now_there, c.exact) THEN
 			CONTINUE;
-		ELSIF place.rule = 'delta wins' AND c.side = 'delta' THEN
-			UPDATE exact.dimension_change AS d
-			SET exact = now_there, decision = place.rule
-			WHERE d.id = c.id;
-		ELSIF place.rule = 'ask' THEN
-			UPDATE exact.dimension_change AS d
-			SET state = 'conflict', write = NULL, exact = now_there, decision = 'ask',
-				decided_by = NULL,
-				reason = format('Exact Online has changed %s to %s meanwhile', c.field,
-					coalesce(quote_literal(now_there), 'nothing'))
-			WHERE d.id = c.id;
 		ELSE
-			UPDATE exact.dimension_change AS d
-			SET exact = now_there, decision = place.rule, write = NULL WHERE d.id = c.id;
-			PERFORM exact._end_change(c.id, 'lost',
-				format('Exact Online has changed %s to %s meanwhile', c.field,
-					coalesce(quote_literal(now_there), 'nothing')));
+			PERFORM exact._dimension_overtaken(c.id, now_there);
 		END IF;
 	END LOOP;
 	IF EXISTS (SELECT FROM exact.dimension_change AS d
@@ -351,7 +461,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	waits CONSTANT interval[] := ARRAY['2 s', '30 s'];
-	there jsonb := exact._dimension_row(w.division, w.entity, w.key);
+	there jsonb := exact._dimension_newest(w.division, w.entity, w.key);
 	missing text[];
 	moved boolean;
 	none boolean;
@@ -362,7 +472,9 @@ BEGIN
 	FROM (
 		SELECT f.name,
 			exact._dimension_same(f.target_type, there ->> lower(f.name),
-				CASE WHEN d.field IS NULL THEN d.wanted::jsonb ->> f.name ELSE d.wanted END) AS has,
+				CASE WHEN d.field IS NULL THEN d.wanted::jsonb ->> f.name ELSE d.wanted END)
+				-- it was found, or made, by its code
+				OR (d.field IS NULL AND f.name = 'Code') AS has,
 			exact._dimension_same(f.target_type, there ->> lower(f.name), d.exact) AS was
 		FROM exact.dimension_change AS d
 		JOIN exact._dimension_field AS f ON f.entity = d.entity
@@ -372,6 +484,9 @@ BEGIN
 	) AS v;
 	IF missing IS NULL THEN
 		PERFORM exact._write_end(w, 'done', NULL);
+	ELSIF w.outcome = 'refused' AND there IS NOT NULL THEN
+		PERFORM exact._write_end(w, 'refused', 'Exact Online refuses it: ' || coalesce(w.said,
+			format('code %s is another record', w.code)));
 	ELSIF there IS NOT NULL AND w.method = 'PUT' AND moved AND w.answered THEN
 		PERFORM exact._write_end(w, 'done', 'written, and changed in Exact Online since');
 	ELSIF w.looks < cardinality(waits) THEN
@@ -434,6 +549,10 @@ AS $$
 DECLARE
 	w exact.dimension_write;
 BEGIN
+	UPDATE exact.dimension_write AS o
+	SET state = CASE o.state WHEN 'reading' THEN 'new' ELSE 'written' END
+	WHERE o.division = $1 AND o.state IN ('reading', 'checking')
+		AND NOT exact._write_open(o.division, o.entity);
 	FOR w IN
 		SELECT o.* FROM exact.dimension_write AS o
 		WHERE o.division = $1 AND o.state IN ('reading', 'checking')
@@ -445,8 +564,9 @@ BEGIN
 			END
 		ORDER BY o.id
 	LOOP
-		IF w.asked IS NOT NULL AND (SELECT r.state FROM exact.request AS r
-				WHERE r.id = w.asked) <> 'done' THEN
+		IF w.asked IS NOT NULL AND ((SELECT r.state FROM exact.request AS r
+				WHERE r.id = w.asked) <> 'done'
+				OR NOT exact._write_was_read(w.division, w.entity, w.asked_at)) THEN
 			UPDATE exact.dimension_write AS o
 			SET state = CASE w.state WHEN 'reading' THEN 'new' ELSE 'written' END,
 				next_at = clock_timestamp() + interval '1 minute'
@@ -478,10 +598,10 @@ BEGIN
 	END IF;
 	PERFORM exact._write_gather($1);
 	PERFORM exact._write_settle($1);
-	-- switched off, or asked for another approval, before it was sent
+	-- switched off, or asked for another approval, before it was sent or when it was not done
 	FOR w IN
 		SELECT o.* FROM exact.dimension_write AS o
-		WHERE o.division = $1 AND o.state IN ('new', 'reading', 'ready') AND o.attempts = 0
+		WHERE o.division = $1 AND o.state IN ('new', 'reading', 'ready')
 			AND (place.mode = 'off' OR (place.mode = 'approve'
 				AND EXISTS (SELECT FROM exact.dimension_change AS c
 					WHERE c.write = o.id AND c.state = 'approved' AND c.decided_by IS NULL)))
@@ -493,19 +613,29 @@ BEGIN
 			AND c.write IS NULL AND c.state = 'approved'
 			AND (place.mode = 'off' OR c.decided_by IS NULL);
 	END LOOP;
+	-- a notification may have brought the reading that follows a write
+	FOR w IN
+		SELECT o.* FROM exact.dimension_write AS o
+		WHERE o.division = $1 AND o.entity = 'glaccount' AND o.state = 'written' AND o.looks = 0
+			AND exact._write_next(o.next_at) <= clock_timestamp()
+			AND exact._write_was_read(o.division, o.entity, o.sent_at)
+	LOOP
+		PERFORM exact._write_check(w);
+	END LOOP;
 	FOR batch IN
 		SELECT b.entity, b.state, array_agg(b.id) AS ids
 		FROM (
 			SELECT o.entity, o.state, o.id,
 				row_number() OVER (PARTITION BY o.entity, o.state ORDER BY o.id) AS place
 			FROM exact.dimension_write AS o
-			WHERE o.division = $1 AND o.next_at <= clock_timestamp() AND o.key IS NOT NULL
+			WHERE o.division = $1 AND exact._write_next(o.next_at) <= clock_timestamp()
+				AND o.key IS NOT NULL AND exact._write_open(o.division, o.entity)
 				AND (o.state = 'new' OR (o.state = 'written' AND NOT EXISTS (
 					-- one reading after the batch, not one after each write
 					SELECT FROM exact.dimension_write AS p
 					WHERE p.division = $1 AND p.entity = o.entity
 						AND p.state IN ('ready', 'sent') AND o.looks = 0
-						AND p.next_at <= clock_timestamp()
+						AND exact._write_next(p.next_at) <= clock_timestamp()
 						AND o.sent_at > clock_timestamp() - interval '1 minute')))
 		) AS b
 		-- what one reading by key takes, two records that live beside them
@@ -517,8 +647,9 @@ BEGIN
 	END LOOP;
 	SELECT o.* INTO w
 	FROM exact.dimension_write AS o
-	WHERE o.division = $1 AND o.state IN ('ready', 'look') AND o.next_at <= clock_timestamp()
-		AND o.entity <> ALL (closed)
+	WHERE o.division = $1 AND o.state IN ('ready', 'look')
+		AND exact._write_next(o.next_at) <= clock_timestamp()
+		AND o.entity <> ALL (closed) AND exact._write_open(o.division, o.entity)
 		-- what switches off stops what is not sent; what was sent is followed to its end
 		AND (o.state = 'look' OR place.mode <> 'off')
 	ORDER BY o.state = 'look' DESC, o.id
@@ -568,7 +699,7 @@ BEGIN
 	SELECT lower(r ->> 'ID') INTO found_key
 	FROM jsonb_array_elements(
 		CASE jsonb_typeof(d) WHEN 'array' THEN d ELSE jsonb_build_array(d) END) AS r
-	WHERE $2 IS NULL OR btrim(r ->> 'Code') = $2
+	WHERE $2 IS NULL OR lower(btrim(r ->> 'Code')) = lower($2)
 	LIMIT 1;
 	RETURN substring(found_key FROM '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$');
 EXCEPTION WHEN data_exception THEN
@@ -609,8 +740,11 @@ BEGIN
 	IF w.id IS NULL OR w.state NOT IN ('sent', 'looking') THEN
 		RETURN;
 	END IF;
+	-- what was said against it stays while it is looked for
 	UPDATE exact.dimension_write AS o
-	SET status = $3, said = $4, call = coalesce($6, o.call)
+	SET status = CASE WHEN o.state = 'looking' AND $2 = 'ok' THEN o.status ELSE $3 END,
+		said = CASE WHEN o.state = 'looking' AND $2 = 'ok' THEN o.said ELSE $4 END,
+		call = coalesce($6, o.call)
 	WHERE o.id = w.id
 	RETURNING o.* INTO w;
 	IF $2 = 'unsent' THEN
@@ -636,19 +770,23 @@ BEGIN
 			SET state = 'ready', next_at = clock_timestamp()
 			WHERE o.id = w.id;
 		ELSE
-			PERFORM exact._write_end(w, 'unknown',
-				coalesce(w.said, 'Exact Online does not show the record that it was sent'));
+			PERFORM exact._write_end(w, coalesce(w.outcome, 'unknown'),
+				coalesce('Exact Online refuses it: ' || w.said,
+					'Exact Online does not show the record that it was sent'));
 		END IF;
 	ELSIF $2 = 'refused' THEN
-		-- a record that is there after all may be the one that an earlier attempt made
-		IF w.method = 'POST' AND w.attempts > 1 THEN
+		-- a record that is there after all may be the one that an earlier attempt made, or that a
+		-- proxy made which has sent the call twice and hands out the second answer
+		IF w.method = 'POST' THEN
 			UPDATE exact.dimension_write AS o
-			SET state = 'look', looks = 1, answered = true, next_at = clock_timestamp()
+			SET state = 'look', looks = 1, answered = true, outcome = 'refused',
+				next_at = clock_timestamp()
 			WHERE o.id = w.id;
 		ELSE
 			PERFORM exact._write_end(w, 'refused', coalesce('Exact Online refuses it: ' || $4,
 				format('Exact Online refuses it: HTTP %s', $3)));
-			PERFORM exact._want_keys(w.division, w.entity, ARRAY[w.key], NULL, 'write-back')
+			PERFORM exact._want_keys(w.division, w.entity, ARRAY[w.key], NULL, 'write-back'),
+				exact._wake('fetcher')
 			WHERE w.key IS NOT NULL AND w.entity <> 'glaccount';
 		END IF;
 	ELSIF w.method = 'POST' THEN
@@ -690,6 +828,22 @@ COMMENT ON FUNCTION exact._write_made(exact.dimension_write, text)
 	IS 'A new record has got its key';
 REVOKE ALL ON FUNCTION exact._write_made(exact.dimension_write, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._write_made(exact.dimension_write, text) TO exact_worker;
+
+-- Of a restored dump nobody knows what was made since: a new record is looked for before it is
+-- sent.
+CREATE FUNCTION exact._write_restored() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM exact._write_gather(d.division) FROM exact.division AS d WHERE d.enabled;
+	UPDATE exact.dimension_write AS o
+	SET state = 'look', looks = 1, next_at = clock_timestamp()
+	WHERE o.state = 'ready' AND o.method = 'POST';
+END
+$$;
+COMMENT ON FUNCTION exact._write_restored()
+	IS 'After a dump was restored: new records that are to be sent are looked for first';
+REVOKE ALL ON FUNCTION exact._write_restored() FROM PUBLIC;
 
 -- The fetcher that sent them is gone: whether they were done is found out.
 CREATE FUNCTION exact._write_restarted() RETURNS void

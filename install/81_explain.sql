@@ -440,6 +440,51 @@ $$;
 COMMENT ON FUNCTION exact._explain_seen(exact.record) IS 'Where the newest version of a record is';
 REVOKE ALL ON FUNCTION exact._explain_seen(exact.record) FROM PUBLIC;
 
+-- What keeps writes alone: what keeps the whole division is told before it.
+CREATE FUNCTION exact._write_wait(division int, entity text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce((
+		SELECT CASE
+			WHEN f.enabled IS NOT TRUE
+				THEN format('%s is not enabled in the division: no write of it can be proved', $2)
+			WHEN $2 = ANY (s.paused_entities)
+				THEN format('%s is paused', $2)
+			WHEN s.blocking_status <> 0
+				THEN format('Exact Online works on the division (BlockingStatus %s)',
+					s.blocking_status)
+		END
+		FROM (VALUES (1)) AS one
+		LEFT JOIN exact.feed AS f ON f.division = $1 AND f.entity = $2
+		LEFT JOIN exact.division_state AS s ON s.division = $1
+	), (
+		SELECT CASE l.reading
+			WHEN 'writes' THEN format('%s has answered six errors within an hour, no write is '
+				'added to them until %s', l.resource, exact._since(l.until))
+			ELSE format('%s is left alone until %s', coalesce(nullif(l.resource, ''),
+				'the division'), exact._since(l.until))
+		END
+		FROM exact.rate_limit AS l
+		WHERE l.division = $1 AND l.resource IN ('', exact._dimension_resource($2))
+			AND l.until > now()
+		ORDER BY l.resource DESC
+		LIMIT 1
+	), (
+		SELECT format('Exact Online answered %s%s', coalesce('HTTP ' || w.status, 'nothing'),
+			': ' || left(w.said, 200))
+		FROM exact.dimension_write AS w
+		WHERE w.division = $1 AND w.entity = $2 AND w.state NOT IN ('sent', 'ended')
+			AND w.sent_at IS NOT NULL AND NOT w.answered
+		ORDER BY w.id
+		LIMIT 1
+	))
+$$;
+COMMENT ON FUNCTION exact._write_wait(int, text)
+	IS 'Why writes of a dimension wait, beside what the whole division waits for; null: they go';
+REVOKE ALL ON FUNCTION exact._write_wait(int, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_wait(int, text), exact._dimension_resource(text)
+	TO exact_reader, exact_worker;
+
 -- Edits that Exact Online does not have yet.
 CREATE FUNCTION exact._explain_change(r exact.record) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -456,7 +501,9 @@ AS $$
 			ELSE 'is on its way to Exact Online' || coalesce((
 				SELECT format(' (%s, %s)', w.method, w.state)
 				FROM exact.dimension_write AS w
-				WHERE w.id = c.write), '')
+				WHERE w.id = c.write), '') || coalesce(': '
+				|| coalesce(exact._reading_obstacle(c.division, c.entity),
+					exact._write_wait(c.division, c.entity)), '')
 		END), '' ORDER BY c.id), '')
 	FROM exact.dimension_change AS c
 	WHERE c.division = $1.division AND c.entity = $1.entity AND c.key = $1.key

@@ -199,6 +199,13 @@ WITH worker AS (
 	FROM exact.dimension_change AS c
 	WHERE c.state IN ('proposed', 'conflict')
 	GROUP BY c.division
+), writing AS (
+	SELECT c.division, count(*) AS writes, min(coalesce(c.decided_at, c.found_at)) AS since,
+		(array_agg(c.entity ORDER BY c.id))[1] AS entity
+	FROM exact.dimension_change AS c
+	WHERE c.state = 'approved'
+	GROUP BY c.division
+	HAVING min(coalesce(c.decided_at, c.found_at)) < now() - interval '2 minutes'
 ), dead AS (
 	SELECT l.division, count(*) AS letters, min(l.at) AS since,
 		(array_agg(format('%s: %s', l.entity, l.reason) ORDER BY l.id))[1] AS reason
@@ -233,6 +240,7 @@ WITH worker AS (
 		y.reason AS delay, y.next_step AS delay_step,
 		h.id AS held, h.records AS held_records, h.since AS held_since, h.entity AS held_entity,
 		c.changes, c.since AS changes_since, c.first AS first_change,
+		v.writes, v.since AS writes_since, v.entity AS written,
 		x.letters, x.since AS letters_since, x.reason AS letters_reason,
 		s.gap, l.until AS limit_until, l.blocked, l.blocked_until, l.closed, l.closed_until,
 		u.topics, u.reason AS subscription_reason, u.next_step AS subscription_step,
@@ -258,6 +266,7 @@ WITH worker AS (
 			WHEN f.waiting_since < now() - interval '10 minutes' THEN 'late'
 			WHEN h.id IS NOT NULL THEN 'held'
 			WHEN x.letters > 0 THEN 'dead'
+			WHEN v.writes > 0 THEN 'writes'
 			WHEN c.changes > 0 THEN 'changes'
 			WHEN f.paused > 0 THEN 'entities paused'
 			WHEN u.topics > 0 THEN 'subscription'
@@ -274,6 +283,7 @@ WITH worker AS (
 	LEFT JOIN held AS h ON h.division = d.division
 	LEFT JOIN dead AS x ON x.division = d.division
 	LEFT JOIN changed AS c ON c.division = d.division
+	LEFT JOIN writing AS v ON v.division = d.division
 	LEFT JOIN exact.division_state AS s ON s.division = d.division
 	LEFT JOIN waits AS l ON l.division = d.division
 	LEFT JOIN exact.app_state AS a ON a.app = d.app
@@ -284,13 +294,13 @@ WITH worker AS (
 			WHEN rule = 'off' THEN 'off'
 			WHEN rule IN ('first load', 'on the way', 'slowed', 'up to date') THEN 'ok'
 			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'waits', 'budget',
-				'limit', 'blocked', 'closed', 'overdue', 'late', 'held', 'dead', 'changes',
-				'entities paused', 'subscription')
+				'limit', 'blocked', 'closed', 'overdue', 'late', 'held', 'dead', 'writes',
+				'changes', 'entities paused', 'subscription')
 				THEN 'warn'
 			WHEN rule = 'failing' AND errors < 3 OR rule = 'consent' AND app_goes_on THEN 'warn'
 			ELSE 'fail'
 		END AS light,
-		CASE rule
+		concat(CASE rule
 			WHEN 'off' THEN 'not enabled'
 			WHEN 'no fetcher'
 				THEN CASE
@@ -349,6 +359,11 @@ WITH worker AS (
 			WHEN 'dead'
 				THEN format('%s row%s put aside since %s, the rest goes on: %s', letters,
 					CASE WHEN letters > 1 THEN 's' END, exact._since(letters_since), letters_reason)
+			WHEN 'writes'
+				THEN format('up to date, %s change%s of dimensions wait%s to be written since '
+					'%s: %s', writes, CASE WHEN writes > 1 THEN 's' END,
+					CASE WHEN writes = 1 THEN 's' END, exact._since(writes_since),
+					coalesce(exact._write_wait(division, written), 'behind what is read live'))
 			WHEN 'changes'
 				THEN format('up to date, %s change%s of dimensions wait%s for your yes or no since '
 					'%s: %s', changes, CASE WHEN changes > 1 THEN 's' END,
@@ -363,7 +378,11 @@ WITH worker AS (
 					WHEN least(complete_at, waiting_since) < now() - interval '2 minutes'
 						THEN ' in ' || last_entity
 				END)
-		END AS what,
+		END, CASE
+			WHEN writes > 0 AND rule <> 'writes'
+				THEN format('; %s change%s of dimensions wait%s to be written', writes,
+					CASE WHEN writes > 1 THEN 's' END, CASE WHEN writes = 1 THEN 's' END)
+		END) AS what,
 		CASE
 			WHEN rule = 'off'
 				THEN format('UPDATE exact.division SET enabled = true WHERE division = %s',
@@ -402,6 +421,9 @@ WITH worker AS (
 					held, held)
 			WHEN rule = 'dead'
 				THEN 'SELECT * FROM exact.dead_letter; exact.retry(id) tries one again'
+			WHEN rule = 'writes'
+				THEN 'SELECT * FROM exact.dimension_write WHERE state <> ''ended''; it goes on by '
+					'itself'
 			WHEN rule = 'changes'
 				THEN 'SELECT * FROM exact.dimension_change WHERE state IN (''proposed'', '
 					'''conflict''); exact.approve(id) or exact.reject(id)'
@@ -516,7 +538,9 @@ WITH wait AS (
 		min(r.reading) FILTER (WHERE r.resource = '') AS reading,
 		min(r.until) FILTER (WHERE r.resource = '') AS until,
 		jsonb_object_agg(r.resource, r.until) FILTER (WHERE r.reading = 'endpoint') AS blocked,
-		jsonb_object_agg(r.resource, r.until) FILTER (WHERE r.reading = 'errors') AS closed
+		jsonb_object_agg(r.resource, r.until) FILTER (WHERE r.reading = 'errors') AS closed,
+		jsonb_object_agg(r.resource, r.until) FILTER (WHERE r.reading = 'writes')
+			AS closed_to_writes
 	FROM exact.rate_limit AS r
 	WHERE r.until > now()
 	GROUP BY r.division
@@ -540,7 +564,7 @@ SELECT division,
 		WHEN w.reading IS NOT NULL THEN w.until
 		WHEN s.day_left <= 2 AND s.day_reset > now() THEN s.day_reset
 	END AS until,
-	w.blocked, w.closed
+	w.blocked, w.closed, w.closed_to_writes
 FROM known AS s
 FULL JOIN wait AS w USING (division)
 ORDER BY division;
@@ -565,6 +589,9 @@ COMMENT ON COLUMN exact.budget.blocked
 COMMENT ON COLUMN exact.budget.closed
 	IS 'Endpoints that the hub leaves alone after six errors within an hour, before Exact Online '
 		'blocks them, and when each is tried again; exact.resume() tries at once';
+COMMENT ON COLUMN exact.budget.closed_to_writes
+	IS 'Endpoints that are still read and not written after six errors within an hour, and when '
+		'each is written again; exact.resume() writes at once';
 REVOKE ALL ON TABLE exact.budget FROM PUBLIC;
 GRANT SELECT ON TABLE exact.budget TO exact_reader, exact_worker;
 

@@ -156,6 +156,25 @@ is(row(40)->{_op}, 'I', 'adopted, and delivered over');
 is(scalar(grep { ($_->{code} // '') eq 'n2' } databricks_rows($simulator, 'costcenter')), 1, 'there is one row of it');
 cmp_ok(row(40)->{_seq}, '>', 0, 'with its version');
 
+# _seq raised by hand, or taken away: found, told, and the row goes on
+one('DELETE FROM exact.dimension_again');
+in_databricks("UPDATE main.exact.costcenter SET `_seq` = `_seq` + 1000000 WHERE Code = 'c7'");
+in_databricks("UPDATE main.exact.costcenter SET `_seq` = 9223372036854775807, Description = 'raised' "
+	. "WHERE Code = 'c8'");
+in_databricks("UPDATE main.exact.costcenter SET `_seq` = NULL WHERE Code = 'c9'");
+changes();
+is(read_now(), 'done: 1 of 1 tables read', 'versions that are not the hub\'s');
+$changes = changes();
+like($changes, qr/update 0$_ c$_ _seq refused _seq of a row is the hub's/, "c$_ is told") for 7 .. 9;
+like($changes, qr/update 08 c8 Description /, 'and what else was edited');
+is(again(), join(',', map { id($_) } 7 .. 9), 'each comes once more');
+is(join(' ', map { row($_)->{description} } 7 .. 9), 'center 7 center 8 center 9', 'as the hub has it');
+is(scalar(grep { row($_)->{_seq} > 1 && row($_)->{_seq} < 2 ** 62 } 7 .. 9), 3, 'with a version of the hub');
+deliver([ 'U', id(7), center(7, Description => 'later') ]);
+is(row(7)->{description}, 'later', 'and takes the next');
+is(read_now(), 'done: 1 of 1 tables read', 'read again');
+is(changes(), '', 'told once');
+
 # a deletion is kept out by an edit as any version is
 workspace_fault($simulator, statement => 'costcenter current ', action => 'between',
 	sql => "UPDATE main.exact.costcenter SET Active = false WHERE Code = 'c6'");

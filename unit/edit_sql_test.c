@@ -62,6 +62,8 @@ expect_part(const char *what, StringInfo got, const char *part)
 #define READABLE(c) "replace(substr(CAST(t.`" c "` AS STRING), 1, 1000), '\\u0000', '?')"
 #define IS_EDITED "((t.`_key` IS NULL OR t.`_seq` IS NULL) OR NOT coalesce(t.`_hash` = " \
 	HASH("t") ", false))"
+#define IS_MOVED "(t.`_key` IS NOT NULL AND t.`_hash` IS NOT NULL AND (t.`_seq` IS NULL OR " \
+	"t.`_seq` > 99))"
 #define IS_OUTDATED "(startswith(t.`_hash`, 'v') AND NOT startswith(t.`_hash`, 'v1:0a1b2c3d:'))"
 
 static void
@@ -100,20 +102,23 @@ test_edits(StringInfo out)
 {
 	exact_edit_sql_nullable(out, &target, 0);
 	expect("nullable", out, "ALTER TABLE " TABLE " ALTER COLUMN `_division` DROP NOT NULL");
-	exact_edit_sql_count(out, &target);
+	exact_edit_sql_count(out, &target, 99);
 	expect("count", out, "SELECT count(*) AS `n`, count(CASE WHEN " IS_EDITED " THEN 1 END) AS "
-		   "`edited`,\n count(CASE WHEN " IS_OUTDATED " THEN 1 END) AS `outdated`, "
+		   "`edited`,\n count(CASE WHEN " IS_OUTDATED " OR " IS_MOVED
+		   " THEN 1 END) AS `outdated`, "
 		   "count(CASE WHEN (t.`_seq` IS NOT NULL AND t.`_hash` IS NULL) THEN 1 END) AS `bare`,\n "
 		   "count(DISTINCT CASE WHEN NOT (t.`_key` IS NULL OR t.`_seq` IS NULL) THEN "
 		   "concat(CAST(t.`_division` AS STRING), ' ', t.`_key`) END) AS `keys`, "
 		   "count(CASE WHEN NOT (t.`_key` IS NULL OR t.`_seq` IS NULL) THEN 1 END) AS `old`\n"
 		   "FROM " TABLE " AS t");
-	exact_edit_sql_stamp(out, &target, true);
+	exact_edit_sql_stamp(out, &target, true, 99);
 	expect("stamp", out, "MERGE INTO " TABLE " AS t\nUSING (SELECT `division` AS `_division` FROM "
 		   "`main`.`exact`.`exact_hub` WHERE `installation` = 'i1' AND `epoch` = 3 AND `claim` = "
 		   "'c1') AS s\nON t.`_division` = s.`_division`\nWHEN MATCHED AND (" IS_OUTDATED
-		   " OR (t.`_seq` IS NOT NULL AND t.`_hash` IS NULL)) THEN UPDATE SET `_hash` = "
-		   HASH("t"));
+		   " OR (t.`_seq` IS NOT NULL AND t.`_hash` IS NULL) OR " IS_MOVED
+		   ") THEN UPDATE SET `_hash` = CASE WHEN " IS_MOVED " THEN 'moved' ELSE " HASH("t")
+		   " END, `_seq` = CASE WHEN " IS_MOVED
+		   " THEN CAST(-1 AS BIGINT) ELSE t.`_seq` END");
 	exact_edit_sql_absent(out, &target, 2);
 	expect("absent", out, "SELECT s.`_division`, s.`_key`\nFROM (SELECT CAST(r.`_division` AS INT) "
 		   "AS `_division`, r.`_key` AS `_key`\n"

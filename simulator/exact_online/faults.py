@@ -19,7 +19,7 @@ ACTIONS = {  # action: arguments it takes
     "close_idle": set(), "no_refresh_token": set(),
     "cut_handshake": set(), "redirect": {"to", "status"}, "skew": {"seconds"}, "monster": {"kind"},
     "odd_bytes": {"kind", "status"}, "late": {"seconds"}, "invalid": {"field", "text"}, "drop_field": {"field"},
-    "colleague": {"fields", "when"}}
+    "colleague": {"fields", "when"}, "repeat": set()}
 NEEDED = {"status": {"status"}, "delay": {"seconds"}, "delay_after": {"seconds"}, "slow_body": {"bytes_per_second"},
           "status_after": {"status"},
           "maintenance": {"seconds"}, "redirect": {"to"}, "skew": {"seconds"}, "monster": {"kind"},

@@ -32,6 +32,8 @@ DUTCH = {"Code": "Code", "Description": "Omschrijving", "Name": "Naam", "Supplie
          "Item": "Artikel", "PurchaseOrderID": "Inkooporder", "QuantityInPurchaseUnits": "Aantal"}
 LENGTHS = {(COSTCENTER, "Code"): 8, (COSTUNIT, "Code"): 8, (COSTCENTER, "Description"): 60,
            (COSTUNIT, "Description"): 60}
+DIMENSIONS = {GL, COSTCENTER, COSTUNIT}     # blanks at the end of their texts are not kept
+OLDEST = -6847804800000     # 1753-01-01, the first day that the service's database knows
 FILLED_ON_POST = {GL, COSTCENTER, COSTUNIT, ORDER, LINE}     # accounts and items answer nulls without Prefer
 REFERENCES = {  # entity: where its key or code is used, as (entity, field, value is the code)
     GL: [(ITEM, f, False) for f in ("GLCosts", "GLRevenue", "GLStock")], ITEM: [(LINE, "Item", False)],
@@ -110,6 +112,10 @@ def accepted(resource, body, method, keys=False):
             continue
         try:
             value = coerce(resource.types[name], value)
+            if resource.types[name] == "String" and resource.entity in DIMENSIONS and value is not None:
+                value = value.rstrip(" ")
+            if resource.types[name] == "DateTime" and value is not None and int(value[6:-2]) < OLDEST:
+                raise ValueError("SqlDateTime overflow: between 1/1/1753 and 12/31/9999")
         except ValueError as error:
             raise Refused(400, f"Error processing request stream. Property '{name}': {error}.") from None
         if name == resource.key:
@@ -125,7 +131,8 @@ def _business_rules(division, resource, values, record=None):
     entity = resource.entity
     for name, value in values.items():
         length = LENGTHS.get((entity, name))
-        if length and value is not None and len(value) > length:
+        # as .NET counts: a character beyond U+FFFF is two
+        if length and value is not None and len(value.encode("utf-16-le")) // 2 > length:
             raise Refused(500, f"Ongeldig: {DUTCH[name]} (maximaal {length} tekens)")
         if record is not None and "m" in resource.flags[name] and value in (None, ""):
             raise Refused(500, f"Verplicht: {DUTCH.get(name, name)}")

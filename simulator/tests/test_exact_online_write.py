@@ -147,3 +147,22 @@ def test_written_records_reach_sync(sim):
     key = sim.call("POST", "crm/Accounts", {"Name": "Sync mij"}).json()["d"]["ID"]
     (row,) = sim.all(f"sync/CRM/Accounts?$filter=Timestamp gt {mark}L&$select=ID,Name,Timestamp")
     assert row["ID"] == key and row["Name"] == "Sync mij"
+
+
+@pytest.mark.parametrize("description,kept", [
+    ("x" * 60, "x" * 60), ("\U0001f600" * 30, "\U0001f600" * 30), ("blanks at the end  ", "blanks at the end"),
+    ("x" * 61, None), ("\U0001f600" * 30 + "x", None)])
+def test_length_and_blanks(sim, description, kept):
+    """A text is as long as .NET counts it, and blanks at its end are not kept."""
+    row = sim.call("POST", "hrm/Costcenters", {"Code": f"L{len(description)}{ord(description[0]) % 97}",
+                                               "Description": "x"}).json()["d"]
+    changed = sim.call("PUT", f"hrm/Costcenters(guid'{row['ID']}')", {"Description": description})
+    assert changed.status == (204 if kept else 500)
+    assert one(sim, "hrm/Costcenters", row["ID"])["Description"] == (kept or "x")
+
+
+@pytest.mark.parametrize("day,status", [("1753-01-01", 204), ("1752-12-31", 400), ("9999-12-31", 204),
+                                        ("10000-01-01", 400), ("2026-12-31T00:00:00", 204)])
+def test_days_that_can_be(sim, day, status):
+    row = sim.call("POST", "hrm/Costunits", {"Code": "D" + day.replace("-", "")[-7:], "Description": "x"}).json()["d"]
+    assert sim.call("PUT", f"hrm/Costunits(guid'{row['ID']}')", {"EndDate": day}).status == status

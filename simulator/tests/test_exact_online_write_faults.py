@@ -116,3 +116,12 @@ def test_the_log_of_writes(sim):
     found = [(w["method"], w["body"], w["status"], w["done"]) for w in writes(sim, before)]
     assert found == [("POST", {"Code": "LOG1", "Description": "x"}, 201, True),
                      ("POST", {"Code": "LOG1", "Description": "again"}, 500, False), ("DELETE", None, 204, True)]
+
+
+def test_a_proxy_that_repeats(sim, center):
+    after = last(sim)
+    fault(sim, "repeat", method="POST")
+    made = sim.call("POST", CENTERS, {"Code": "TWICE", "Description": "x"})
+    assert (made.status, made.error) == (500, "Gegeven bestaat reeds.")
+    assert [row["Code"] for row, gone in sim.truth(CENTERS).values() if not gone].count("TWICE") == 1
+    assert [bool(w["done"]) for w in writes(sim, after)] == [True]

@@ -51,13 +51,26 @@ append_is_outdated(StringInfo out, const ExactTarget *target)
 
 #define IS_BARE "(t.`_seq` IS NOT NULL AND t.`_hash` IS NULL)"
 
+/*
+ * A user has changed _seq of the row t: no version of the hub would ever be newer, or none could be
+ * compared with it.
+ */
+static void
+append_is_moved(StringInfo out, int64 newest)
+{
+	appendStringInfo(out, "(t.`_key` IS NOT NULL AND t.`_hash` IS NOT NULL"
+					 " AND (t.`_seq` IS NULL OR t.`_seq` > " INT64_FORMAT "))", newest);
+}
+
 void
-exact_edit_sql_count(StringInfo out, const ExactTarget *target)
+exact_edit_sql_count(StringInfo out, const ExactTarget *target, int64 newest)
 {
 	appendStringInfoString(out, "SELECT count(*) AS `n`, count(CASE WHEN ");
 	append_is_edited(out, target);
 	appendStringInfoString(out, " THEN 1 END) AS `edited`,\n count(CASE WHEN ");
 	append_is_outdated(out, target);
+	appendStringInfoString(out, " OR ");
+	append_is_moved(out, newest);
 	appendStringInfoString(out, " THEN 1 END) AS `outdated`,"
 						   " count(CASE WHEN " IS_BARE " THEN 1 END) AS `bare`,\n"
 						   " count(DISTINCT CASE WHEN NOT " IS_NEW
@@ -70,7 +83,7 @@ exact_edit_sql_count(StringInfo out, const ExactTarget *target)
 }
 
 void
-exact_edit_sql_stamp(StringInfo out, const ExactTarget *target, bool bare)
+exact_edit_sql_stamp(StringInfo out, const ExactTarget *target, bool bare, int64 newest)
 {
 	appendStringInfoString(out, "MERGE INTO ");
 	append_table(out, target);
@@ -82,8 +95,15 @@ exact_edit_sql_stamp(StringInfo out, const ExactTarget *target, bool bare)
 	exact_delta_sql_literal(out, target->hub->claim);
 	appendStringInfoString(out, ") AS s\nON t.`_division` = s.`_division`\nWHEN MATCHED AND (");
 	append_is_outdated(out, target);
-	appendStringInfo(out, "%s) THEN UPDATE SET `_hash` = ", bare ? " OR " IS_BARE : "");
+	appendStringInfo(out, "%s OR ", bare ? " OR " IS_BARE : "");
+	append_is_moved(out, newest);
+	appendStringInfoString(out, ") THEN UPDATE SET `_hash` = CASE WHEN ");
+	append_is_moved(out, newest);
+	appendStringInfoString(out, " THEN 'moved' ELSE ");
 	exact_merge_sql_hash(out, target, "t");
+	appendStringInfoString(out, " END, `_seq` = CASE WHEN ");
+	append_is_moved(out, newest);
+	appendStringInfo(out, " THEN CAST(%d AS BIGINT) ELSE t.`_seq` END", EXACT_EDIT_SQL_MOVED);
 }
 
 /* The column that finance knows a record by; NULL: the table does not have it. */

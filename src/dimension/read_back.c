@@ -34,6 +34,7 @@ typedef struct ReadBack
 	MemoryContext page;			/* of one answer or question, emptied with the next */
 	ExactTargetPlan *plan;
 	bool		stamped;		/* rows without the right stamp got it */
+	int64		newest;			/* _seq that the hub has given last */
 	int64		rows;			/* of the table */
 	int64		edited;
 	int64		keys;			/* that its rows have */
@@ -488,7 +489,8 @@ take_stamped(const ExactStatementResult *result, void *arg)
 
 /*
  * What another list of columns was hashed over is hashed anew, once: what was edited before that
- * cannot be told. So are all rows of a table that has just got the column.
+ * cannot be told. So are all rows of a table that has just got the column. A _seq that a user has
+ * changed is set back, and its row is read as edited then.
  */
 static void
 stamp_rows(ReadBack *r)
@@ -498,7 +500,7 @@ stamp_rows(ReadBack *r)
 
 	r->stamped = true;
 	initStringInfo(&sql);
-	exact_edit_sql_stamp(&sql, &r->plan->sql, r->plan->hash_added);
+	exact_edit_sql_stamp(&sql, &r->plan->sql, r->plan->hash_added, r->newest);
 	send(r, "state", "MERGE into", sql.data, false, take_stamped);
 	MemoryContextSwitchTo(old);
 }
@@ -531,6 +533,19 @@ take_count(const ExactStatementResult *result, void *arg)
 		compare_keys(r);
 }
 
+/* The table is not written meanwhile: a row of it has no later one. */
+static void
+newest_unit(void *arg)
+{
+	static const char sql[] =
+	"SELECT (b.epoch::bigint << " CppAsString2(EXACT_SEQ_EPOCH_BITS) ") + s.last_value"
+	" FROM exact.installation_binding b, exact.version_counter s";
+	ReadBack   *r = arg;
+
+	exact_sql(sql, 0, NULL);
+	r->newest = exact_cell_int8(0, 1, PG_INT64_MAX);
+}
+
 static void
 count_rows(ReadBack *r)
 {
@@ -539,8 +554,11 @@ count_rows(ReadBack *r)
 
 	r->answer = NULL;
 	initStringInfo(&sql);
-	exact_edit_sql_count(&sql, &r->plan->sql);
-	send(r, "read", "count of", sql.data, false, take_count);
+	if (run(r, "read the newest version", newest_unit))
+	{
+		exact_edit_sql_count(&sql, &r->plan->sql, r->newest);
+		send(r, "read", "count of", sql.data, false, take_count);
+	}
 	MemoryContextSwitchTo(old);
 }
 

@@ -298,7 +298,11 @@ take_unit(void *arg)
 	step->edit = 0;
 	step->due_at = now + LOOK_AGAIN_US;
 	if (exact_lane_keys_due_at(step->lane, true) <= now)
+	{
+		if (step->lane->keys_at == PG_INT64_MAX)
+			step->lane->keys_at = 0;	/* nobody has told the lane of them */
 		return;
+	}
 	args[0] = exact_arg_int4(step->lane->division);
 	args[1] = exact_arg_text_array(step->closed, NULL, step->nclosed);
 	exact_sql(sql, 2, args);

@@ -263,11 +263,15 @@ static void
 save(Endpoint *e)
 {
 	ExactRateLimit limit = e->block;
-	TimestampTz closed = limit.times == 0 ? closed_by_errors(e) : 0;
+	TimestampTz closed = 0;
 
+	if (limit.times == 0 && (closed = closed_by_errors(e)) != 0)
+		limit.reading = "errors";
+	else if (limit.times == 0 &&
+			 (closed = latest_error(e, ERRORS_PER_HOUR, e->forgiven_at)) != 0)
+		limit.reading = "writes";
 	if (closed != 0)
 	{
-		limit.reading = "errors";
 		limit.since = closed;
 		limit.until = closed + USECS_PER_HOUR;
 		limit.times = ERRORS_PER_HOUR;

@@ -268,7 +268,7 @@ def test_switched_off_in_the_middle(scene):
     """What is not sent goes nowhere; the call that is on its way is followed to its end."""
     s = scene()
     rows = s.living(CENTERS)
-    held = s.fault(CENTERS, "delay_after", seconds=2)
+    held = s.fault(CENTERS, "delay_after", seconds=8)
     changes = [s.edit(CENTERS, row["ID"], description="'Half way'")[0] for row in rows]
     s.hub.wait_for("the first is on its way", lambda: s.exact.get(f"faults/{held}")["faults"][0]["hits"], 20, 0.05)
     s.mode("off")
