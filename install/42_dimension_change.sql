@@ -32,6 +32,7 @@ CREATE TABLE exact.dimension_write (
 	asked bigint,
 	sent_at timestamptz,
 	answered boolean NOT NULL DEFAULT false,
+	seen text,
 	next_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	call bigint,
 	status int,
@@ -61,6 +62,7 @@ COMMENT ON COLUMN exact.dimension_write.asked_at IS 'When the reading was asked 
 COMMENT ON COLUMN exact.dimension_write.asked IS 'Request of that reading; null: by key';
 COMMENT ON COLUMN exact.dimension_write.sent_at IS 'When it was sent last';
 COMMENT ON COLUMN exact.dimension_write.answered IS 'Exact Online has accepted it';
+COMMENT ON COLUMN exact.dimension_write.seen IS 'Modified of the record as it was read before';
 COMMENT ON COLUMN exact.dimension_write.next_at IS 'Not before';
 COMMENT ON COLUMN exact.dimension_write.call IS 'Call: exact.api_call.id';
 COMMENT ON COLUMN exact.dimension_write.status IS 'HTTP status of its answer';

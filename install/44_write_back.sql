@@ -443,7 +443,8 @@ BEGIN
 	END LOOP;
 	IF EXISTS (SELECT FROM exact.dimension_change AS d
 			WHERE d.write = w.id AND d.state = 'approved') THEN
-		UPDATE exact.dimension_write AS o SET state = 'ready', next_at = clock_timestamp()
+		UPDATE exact.dimension_write AS o
+		SET state = 'ready', next_at = clock_timestamp(), seen = there ->> 'modified'
 		WHERE o.id = w.id;
 	ELSE
 		PERFORM exact._write_end(w, 'conflict', NULL);
@@ -465,6 +466,7 @@ DECLARE
 	missing text[];
 	moved boolean;
 	none boolean;
+	c record;
 BEGIN
 	SELECT array_agg(v.name ORDER BY v.name) FILTER (WHERE NOT v.has),
 		bool_or(NOT v.has AND NOT v.was), NOT bool_or(v.has)
@@ -496,6 +498,22 @@ BEGIN
 		WHERE o.id = w.id;
 	ELSIF w.answered OR there IS NULL THEN
 		PERFORM exact._write_partly(w, missing);
+	ELSIF none AND w.method = 'PUT' AND w.seen <> there ->> 'modified' THEN
+		-- the record was changed since: by this call, and then back by somebody, for all we know
+		FOR c IN
+			SELECT d.id, d.field FROM exact.dimension_change AS d
+			WHERE d.write = w.id AND d.state = 'approved'
+		LOOP
+			PERFORM exact._dimension_overtaken(c.id, there ->> lower(c.field));
+		END LOOP;
+		IF EXISTS (SELECT FROM exact.dimension_change AS d
+				WHERE d.write = w.id AND d.state = 'approved') THEN
+			UPDATE exact.dimension_write AS o
+			SET state = 'new', looks = 0, next_at = clock_timestamp()
+			WHERE o.id = w.id;
+		ELSE
+			PERFORM exact._write_end(w, 'conflict', NULL);
+		END IF;
 	ELSIF w.attempts < 3 AND none THEN
 		-- two readings have not shown it: it never got there
 		UPDATE exact.dimension_write AS o

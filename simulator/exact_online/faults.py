@@ -27,7 +27,7 @@ NEEDED = {"status": {"status"}, "delay": {"seconds"}, "delay_after": {"seconds"}
           "colleague": {"fields"}}
 MAINTENANCE = ("503", "502", "504", "html", "redirect", "chunked", "empty", "no_content", "gzip", "charset")
 MONSTERS = ("bytes", "nesting", "number", "members")
-ONE_OF = {"where": ("rows", "lines", "both"), "form": MAINTENANCE, "when": ("before", "after")}
+ONE_OF = {"where": ("rows", "lines", "both"), "form": MAINTENANCE, "when": ("before", "after", "lost")}
 KIND_OF = {"monster": MONSTERS, "odd_bytes": odd_bytes.KINDS}
 COMMON = {"path", "method", "action", "times", "skip"}
 

@@ -267,11 +267,11 @@ class Simulator:
                 asyncio.get_running_loop().call_later(
                     float(a["seconds"]), lambda: entry.update(done=self.process(call).status < 300))
                 return reset(request)
-            if action == "colleague" and a.get("when") != "after":
+            if action == "colleague" and a.get("when", "before") == "before":
                 self._colleague(call, a["fields"])
             first = self.process(call)
             answer = self.process(call) if action == "repeat" else first     # a proxy sends it twice
-            if action == "colleague" and a.get("when") == "after":
+            if action == "colleague" and a.get("when", "before") != "before":
                 self._colleague(call, a["fields"])
             if answer.later:
                 answer = await answer.later
@@ -281,7 +281,7 @@ class Simulator:
             answer = self._restyled(call, answer)
         if self.settings.latency_max:
             await asyncio.sleep(self.random.uniform(self.settings.latency_min, self.settings.latency_max) / 1000)
-        if action == "reset_after":
+        if action == "reset_after" or a.get("when") == "lost":
             self.weather.met(action)
             entry["status"] = answer.status
             return reset(request)

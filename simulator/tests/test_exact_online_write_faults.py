@@ -95,6 +95,16 @@ def test_a_colleague_at_the_same_moment(sim, center, when, left):
     assert found["Description"] == left and found["EndDate"] == "/Date(1893456000000)/"
 
 
+def test_a_colleague_while_the_answer_is_lost(sim, center):
+    path, _ = center
+    before = last(sim)
+    fault(sim, "colleague", when="lost", fields={"Description": "theirs"})
+    with pytest.raises((ConnectionError, http.client.HTTPException)):
+        sim.call("PUT", path, {"Description": "mine"})
+    (sent,) = writes(sim, before)
+    assert sent["done"] and now(sim, path)["Description"] == "theirs"
+
+
 def test_a_gl_account_in_use_is_blocked(sim):
     used, item = (next(key for key, (_, gone) in sim.truth(resource).items() if not gone)
                   for resource in (GL, "logistics/Items"))
