@@ -168,6 +168,11 @@ wait_until('the fetcher opens all with the new key alone',
 write_file($key_file, 'k3:' . '5a' x 32);
 like(error_of($node, 'postgres', 'SELECT exact.rotate_key()'),
 	qr/EX003: key "k2" is not in key file.*Put the line of that key back/s, 'the old key is gone');
+my $row_of_key = "SELECT result, finding, fix FROM exact.check() WHERE rule = 'key file'";
+like(value($row_of_key), qr/^fail\|key "k2" is not in key file "[^"]+"\|put the line of that key back/,
+	'check() tells it');
+write_file($key_file, 'k2:' . '3c' x 32 . "\nk3:" . '5a' x 32);
+is(value($row_of_key), 'ok|can be read by the server only|', 'put back, though k1 of the older pair is gone');
 write_file($key_file, 'k2:' . '3d' x 32);
 like(error_of($node, 'postgres', "SELECT exact.me('erp')"),
 	qr/EX004: the refresh token of app "erp" cannot be opened.*authorize_url/s, 'another key of the same id');
