@@ -6,11 +6,11 @@
     set -eu
     umask 077
     place=/etc/exact_databricks
+    [ ! -s "$place/hub.key" ] || exit 0    # may be mounted for reading only
     [ -w "$place" ] || {
         echo "$place is not for user $(id -u) to write: chown $(id -u) its directory or volume on the host" >&2
         exit 1
     }
     mkdir -p "$place/secrets"
-    [ -s "$place/hub.key" ] ||
-        echo "k$(date -u +%Y%m%d%H%M%S):$(od -An -vtx1 -N32 /dev/urandom | tr -d ' \n')" >"$place/hub.key"
+    echo "k$(date -u +%Y%m%d%H%M%S):$(od -An -vtx1 -N32 /dev/urandom | tr -d ' \n')" >"$place/hub.key"
 )

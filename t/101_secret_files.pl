@@ -134,6 +134,8 @@ rename($key_file, "$key_file.real");
 refused_key(qr/key file ".*" does not exist/, 'no key file');
 symlink("$key_file.real", $key_file);
 refused_key(qr/key file ".*" is a symbolic link/, 'key file by a symbolic link');
+like(error_of($node, 'postgres', "SELECT exact.set_secret('app', 'erp', 'webhook_secret_next', 'sixteen bytes ..')"),
+	qr/is a symbolic link.*Put a copy of the file itself there/s, 'with what to do');
 unlink $key_file;
 foreach my $bad ([ "# only a comment\n\n", qr/it holds no key/ ], [ "k1:abc\n", qr/line 1 is not "id:64 hex digits"/ ],
 	[ "${key}k 2:" . 'ab' x 32 . "\n", qr/line 2 is not/ ], [ $key . 'k2:' . 'zz' x 32 . "\n", qr/line 2 is not/ ],

@@ -290,6 +290,8 @@ read_key_file(char **problem, char **hint)
 	{
 		if (strcmp(*problem, "does not exist") == 0)
 			*hint = pstrdup(make_one);
+		else if (strcmp(*problem, "is a symbolic link") == 0)	/* a mounted secret of Kubernetes */
+			*hint = pstrdup("Put a copy of the file itself there: install -m 0400.");
 		*problem = psprintf("key file \"%s\" %s", exact_key_file, *problem);
 	}
 	return file;
