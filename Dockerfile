@@ -35,7 +35,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
 COPY --from=build /built /
 COPY docker/key.sh /docker-entrypoint-initdb.d/
 USER postgres
-HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=12 CMD ["pg_isready", "-q", "-h", "127.0.0.1"]
+# The user is named, as --user may be one whom the image does not know.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=12 CMD ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"]
 CMD ["postgres", "-c", "shared_preload_libraries=exact_databricks", \
      "-c", "exact_databricks.key_file=/etc/exact_databricks/hub.key", \
      "-c", "exact_databricks.secrets_directory=/etc/exact_databricks/secrets"]

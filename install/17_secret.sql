@@ -45,14 +45,15 @@ COMMENT ON FUNCTION exact._public_url()
 REVOKE ALL ON FUNCTION exact._public_url() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._public_url() TO exact_admin;
 
-CREATE FUNCTION exact._key_file_finding() RETURNS text
+CREATE FUNCTION exact._key_file_finding(key_id text = NULL) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact__key_file_finding';
-COMMENT ON FUNCTION exact._key_file_finding()
-	IS 'What is wrong with the key file, as one sentence; null when it can encrypt';
-REVOKE ALL ON FUNCTION exact._key_file_finding() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._key_file_finding() TO exact_reader;
+COMMENT ON FUNCTION exact._key_file_finding(text)
+	IS 'What is wrong with the key file, as one sentence; null when it can encrypt, '
+		'with a key id when it holds that key';
+REVOKE ALL ON FUNCTION exact._key_file_finding(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._key_file_finding(text) TO exact_reader;
 
 CREATE FUNCTION exact.set_secret(kind text, name text, field text, value text) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -21,6 +21,18 @@ DECLARE
 	preloaded boolean := library IS NOT NULL;
 	binding text := exact._binding_finding();
 	key_file text := exact._key_file_finding();
+	-- what counts of that which is encrypted: of an app's tokens the newest pair
+	lost_key text := (
+		SELECT min(exact._key_file_finding(k.key_id))
+		FROM (
+			SELECT c.key_id
+			FROM exact.credential AS c
+			UNION
+			SELECT t.key_id
+			FROM (
+				SELECT DISTINCT ON (n.app) n.key_id
+				FROM exact.token AS n
+				ORDER BY n.app, n.id DESC) AS t) AS k);
 	url text := exact._setting('public_url');
 BEGIN
 	PERFORM exact._require_visible(NULL);
@@ -69,11 +81,14 @@ BEGIN
 							ORDER BY i.made_at, i.id
 							LIMIT 1), ''))
 				END),
-			(CASE WHEN key_file IS NULL THEN 'ok' ELSE 'fail' END, 'key file',
-				coalesce(key_file, 'can be read by the server only'),
+			(CASE WHEN coalesce(key_file, lost_key) IS NULL THEN 'ok' ELSE 'fail' END, 'key file',
+				coalesce(key_file, lost_key, 'can be read by the server only'),
 				CASE
 					WHEN key_file IS NOT NULL
 						THEN 'lines id:64 hex digits, mode 0600; SELECT pg_reload_conf()'
+					WHEN lost_key IS NOT NULL
+						THEN 'put the line of that key back before the others; without it '
+							'import_secrets(), then authorize_url() of each app'
 				END),
 			(CASE WHEN exact._setting('secrets_directory') IS NULL THEN 'warn' ELSE 'ok' END,
 				'secrets directory',

@@ -134,6 +134,8 @@ rename($key_file, "$key_file.real");
 refused_key(qr/key file ".*" does not exist/, 'no key file');
 symlink("$key_file.real", $key_file);
 refused_key(qr/key file ".*" is a symbolic link/, 'key file by a symbolic link');
+like(error_of($node, 'postgres', "SELECT exact.set_secret('app', 'erp', 'webhook_secret_next', 'sixteen bytes ..')"),
+	qr/is a symbolic link.*Put a copy of the file itself there/s, 'with what to do');
 unlink $key_file;
 foreach my $bad ([ "# only a comment\n\n", qr/it holds no key/ ], [ "k1:abc\n", qr/line 1 is not "id:64 hex digits"/ ],
 	[ "${key}k 2:" . 'ab' x 32 . "\n", qr/line 2 is not/ ], [ $key . 'k2:' . 'zz' x 32 . "\n", qr/line 2 is not/ ],
@@ -168,6 +170,11 @@ wait_until('the fetcher opens all with the new key alone',
 write_file($key_file, 'k3:' . '5a' x 32);
 like(error_of($node, 'postgres', 'SELECT exact.rotate_key()'),
 	qr/EX003: key "k2" is not in key file.*Put the line of that key back/s, 'the old key is gone');
+my $row_of_key = "SELECT result, finding, fix FROM exact.check() WHERE rule = 'key file'";
+like(value($row_of_key), qr/^fail\|key "k2" is not in key file "[^"]+"\|put the line of that key back/,
+	'check() tells it');
+write_file($key_file, 'k2:' . '3c' x 32 . "\nk3:" . '5a' x 32);
+is(value($row_of_key), 'ok|can be read by the server only|', 'put back, though k1 of the older pair is gone');
 write_file($key_file, 'k2:' . '3d' x 32);
 like(error_of($node, 'postgres', "SELECT exact.me('erp')"),
 	qr/EX004: the refresh token of app "erp" cannot be opened.*authorize_url/s, 'another key of the same id');

@@ -244,14 +244,14 @@ test_key_files(void)
 		write_keys(bad[i], 0600);
 		RAISES(ERRCODE_EXACT_KEY_FILE, "cannot be used",
 			   exact_envelope_seal(&place, secret, &key_id));
-		CHECK(exact_secret_file_key_problem(&hint) != NULL && hint != NULL);
+		CHECK(exact_secret_file_key_problem(NULL, &hint) != NULL && hint != NULL);
 		CHECK(strstr(failed_text, "0001") == NULL);
 	}
 	write_keys(K1, 0604);
 	RAISES(ERRCODE_EXACT_KEY_FILE, "is open to others (mode 0604)",
 		   exact_envelope_seal(&place, secret, &key_id));
 	write_keys(K1, 0600);
-	CHECK(exact_secret_file_key_problem(&hint) == NULL);
+	CHECK(exact_secret_file_key_problem(NULL, &hint) == NULL);
 	DataDir = directory;
 	RAISES(ERRCODE_EXACT_KEY_FILE, "is inside the data directory",
 		   exact_envelope_seal(&place, secret, &key_id));

@@ -42,7 +42,8 @@ class Chroot:
         proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
         known = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/",
                  "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", **proxies, **dict(env)}
-        become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if user else []
+        groups = "--clear-groups" if isinstance(user, int) else "--init-groups"  # a number may be nobody's
+        become = ["setpriv", f"--reuid={user}", f"--regid={user}", groups] if user else []
         return ["chroot", str(self.directory), "env", "-i", *(f"{name}={value}" for name, value in known.items()),
                 *become, *map(str, command)]
 
@@ -65,10 +66,22 @@ class Chroot:
 
     def files(self):
         """Every path but for what is volatile."""
-        found = set()
-        for at, folders, names in os.walk(self.directory):
-            place = os.path.relpath(at, self.directory)
-            inside = "" if place == "." else place + "/"
-            folders[:] = [name for name in folders if inside + name not in _VOLATILE]
-            found |= {inside + name for name in (*folders, *names) if inside + name not in _VOLATILE}
-        return found
+        return paths(self.directory, _VOLATILE)
+
+
+def paths(directory, volatile=()):
+    """Every path below a directory but for what is volatile."""
+    found = set()
+    for at, folders, names in os.walk(directory):
+        place = os.path.relpath(at, directory)
+        inside = "" if place == "." else place + "/"
+        folders[:] = [name for name in folders if inside + name not in volatile]
+        found |= {inside + name for name in (*folders, *names) if inside + name not in volatile}
+    return found
+
+
+def differences(before, after):
+    """What two lists of files() differ in, as a sentence; nothing when they agree."""
+    found = [f"{words}: {', '.join(sorted(paths))}" for words, paths in (
+        ("files are left behind", after - before), ("files are gone that were there before", before - after)) if paths]
+    return "; ".join(found)

@@ -6,6 +6,7 @@ A hub on a server that others installed and run: set up with psql alone, fed by 
 import pathlib
 import sys
 import tempfile
+import time
 
 from cluster import Cluster, literal
 from command import run, say
@@ -61,19 +62,39 @@ def removed(hub, before):
     """As docs/operate.md has it; what is there beside `before`, the objects() of the database without the hub."""
     hub.psql("SELECT exact.disable_entities(d.division, VARIADIC ARRAY(SELECT f.entity FROM exact.feed AS f "
              "WHERE f.division = d.division)) FROM exact.division AS d WHERE d.enabled")
-    hub.psql(f"DROP EXTENSION exact_databricks; ALTER DATABASE {hub.database} RESET ALL")
+    drop(hub)
     roles = hub.query(r"SELECT rolname FROM pg_roles WHERE rolname LIKE 'exact\_%' ORDER BY rolname")
     hub.psql(f"DROP ROLE {', '.join(row['rolname'] for row in roles)}")  # refused as long as one owns or may anything
     return sorted(objects(hub) - before)
 
 
+def drop(hub):
+    hub.psql(f"DROP EXTENSION exact_databricks; ALTER DATABASE {hub.database} RESET ALL")
+
+
+def begin_anew(hub):
+    """The hub that an earlier run of the demo left in this database is removed; one of somebody else's is not."""
+    if hub.value("SELECT count(*) FROM pg_extension WHERE extname = 'exact_databricks'") == "0":
+        return
+    strange = hub.query("""SELECT u.url FROM (SELECT coalesce(a.base_url, 'Exact Online') FROM exact.app AS a
+                           UNION ALL SELECT w.host FROM exact.workspace AS w) AS u (url)
+                           WHERE u.url NOT LIKE 'http://127.0.0.1:%'""")
+    if strange:
+        raise Failed(f"this database has a hub of {strange[0]['url']}, which is not the demo's: nothing was changed")
+    drop(hub)
+    hub.exact.forget()
+    say("the hub of an earlier run was removed")
+
+
 def main():
     exact, databricks = ExactOnline(sys.argv[1]), Databricks(sys.argv[2])
     with tempfile.TemporaryDirectory() as directory:
-        hub = InstalledHub(pathlib.Path(directory), exact, databricks, database="postgres", cluster=Installed(["psql"]))
+        hub = InstalledHub(pathlib.Path(directory), exact, databricks, database="postgres",
+                           schema=f"exact_{int(time.time())}", cluster=Installed(["psql"]))
         hub.cluster.psql("ALTER SYSTEM SET exact_databricks.insecure_loopback = on")  # for simulators alone
         hub.cluster.psql("ALTER SYSTEM SET exact_databricks.sync_interval = '10s'")
         hub.cluster.psql("SELECT pg_reload_conf()")
+        begin_anew(hub)
         say(flows(hub))
         say(hub.psql("SELECT division, light, what FROM exact.status",
                      arguments=("-P", "format=aligned", "-P", "tuples_only=off")))

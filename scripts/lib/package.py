@@ -2,25 +2,24 @@
 The second half of scripts/package: the Debian package is built in one Debian, installed, used and removed in another.
 """
 import argparse
-import json
-import os
 import pathlib
 import re
 import secrets
-import shlex
 import shutil
 import subprocess
 import sys
 import time
 
-import dockerfile
+import images
 import installed
-import requests
-from chroot import Chroot
+from chroot import Chroot, differences, paths
 from command import run, say, seconds_text
 from hub import simulators
 from processes import Failed, free_port, wait_until
 
+# What nothing needs goes, also when something only recommends it (libidn2 by libc6, once another package brought it).
+PURGE = ("apt-get", "-qy", "-o", "APT::AutoRemove::RecommendsImportant=false", "-o",
+         "APT::AutoRemove::SuggestsImportant=false", "purge", "--autoremove")
 TOOLS = ("build-essential", "ca-certificates", "fakeroot", "lintian")
 
 
@@ -57,7 +56,7 @@ class Packages:
         source = builder.directory / "build" / "exact-databricks"
         shutil.copytree(self.tree, source, symlinks=True)
         subprocess.run(["chown", "-R", "0:0", source], check=True)
-        written = (source / "debian" / "control").read_text()
+        written, before = (source / "debian" / "control").read_text(), paths(source)
         builder.sh("cd /build/exact-databricks; pg_buildext updatecontrol; dpkg-buildpackage -b -us -uc -j2")
         if suite == "bookworm" and written != (source / "debian" / "control").read_text():
             raise Failed("debian/control is not what debian/control.in makes of it: run pg_buildext updatecontrol")
@@ -65,8 +64,12 @@ class Packages:
         packages = [path for path in found if "-dbgsym_" not in path.name]
         major = builder.run("/usr/share/postgresql-common/supported-versions").split()[-1]
         self.step(f"{suite}: built", ", ".join(path.name for path in packages))
-        told = builder.sh("lintian --allow-root --fail-on error /build/*.deb")
-        self.step(f"{suite}: lintian", f"0 errors, {len(re.findall('^W:', told, re.M))} warnings")
+        builder.sh("cd /build/exact-databricks; fakeroot debian/rules clean")
+        changed = differences(before, paths(source))
+        if changed:
+            raise Failed(f"after debian/rules clean, {changed}", builder.log)
+        told = re.findall(r"^W: (.*)", builder.sh("lintian --allow-root --fail-on error /build/*.deb"), re.M)
+        self.step(f"{suite}: lintian", "; ".join([f"0 errors, {len(told)} warnings", *told]))
         builder.run("apt-get", "-qy", "--no-install-recommends", "install", f"/build/{packages[0].name}")
         told = builder.sh("cd /build/exact-databricks; debian/tests/installcheck")
         passed = len(re.findall(r"^(?:test\s.*\.\.\. ok\b|ok \d+)", told, re.M))
@@ -85,6 +88,8 @@ class Packages:
         shutil.copy(packages[0], debian.directory / "tmp")
         debian.run("apt-get", "-qy", "--no-install-recommends", "install", f"/tmp/{packages[0].name}")
         own = len(debian.files() - before)
+        if not (debian.directory / "etc/ssl/certs/ca-certificates.crt").exists():
+            raise Failed("with what the package depends on, no certificate of a service can be checked", debian.log)
         log = debian.directory / f"var/log/postgresql/postgresql-{major}-main.log"
         port = free_port()
         debian.sh(f"""
@@ -102,96 +107,32 @@ class Packages:
                                      schema=f"exact_{suite}", cluster=installed.Installed(client, log))
         objects = installed.objects(hub)
         self.step(f"{suite}: data flows", installed.flows(hub))
+        debian.run("apt-get", "-qy", "--reinstall", "install", f"/tmp/{packages[0].name}")
+        hub.sync()
+        self.step(f"{suite}: installed over itself", "the hub went on beside it")
         left = installed.removed(hub, objects)
         if left:
             raise Failed(f"DROP EXTENSION left {', '.join(left)}", log)
         debian.run("pg_ctlcluster", major, "main", "stop")
-        debian.sh(f"rm -r /etc/exact_databricks /etc/postgresql/{major}/main/conf.d/exact_databricks.conf; "
-                  f"apt-get -qy purge --autoremove postgresql-{major}-exact-databricks")
+        debian.run("rm", "-r", "/etc/exact_databricks", f"/etc/postgresql/{major}/main/conf.d/exact_databricks.conf")
+        debian.run(*PURGE, f"postgresql-{major}-exact-databricks")
         self.start(debian, major, log)
         debian.run("pg_ctlcluster", major, "main", "stop")
-        changed = sorted(debian.files() ^ before)
+        changed = differences(before, debian.files())
         if changed:
-            raise Failed(f"the purged package leaves these files more or less than before: {', '.join(changed)}")
+            raise Failed(f"after the package was purged, {changed}", debian.log)
         self.step(f"{suite}: removed", f"no object in the database, {len(before)} files as before")
 
     def server(self, suite, major):
-        debian = Chroot(self.directory / suite, suite, self.directory / f"{suite}.log", ("ca-certificates",))
+        debian = Chroot(self.directory / suite, suite, self.directory / f"{suite}.log")
         debian.run("apt-get", "-qy", "--no-install-recommends", "install", f"postgresql-{major}", "openssl")
+        # what nothing needs goes now, not with the package that is tried
+        debian.run(*PURGE)
         return debian
 
     def images(self):
-        """
-        The Dockerfile's steps and compose.yaml's commands, with stand-ins for the official images: a Debian, and one
-        with a server, whose entry point makes a cluster, runs docker-entrypoint-initdb.d, then the command.
-        """
-        log = self.directory / "images.log"
-        variables = {"PG_MAJOR": "15", "PGDATA": "/var/lib/postgresql/data",
-                     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/15/bin"}
-
         self.base = self.base or self.server("bookworm", 15)
-
-        def server(name):
-            system = self.base.copy(self.directory / f"image-{name}")
-            system.sh("install -d -o postgres -g postgres -m 0700 /var/lib/postgresql/data; "
-                      "mkdir -p /docker-entrypoint-initdb.d")
-            return system, variables
-
-        def slim(name):
-            system, known = Chroot(self.directory / f"image-{name}", "bookworm", log), {}
-            if os.environ.get("PIP_CERT"):      # this machine trusts an authority of its own
-                shutil.copy(os.environ["PIP_CERT"], system.directory / "etc/machine.crt")
-                known["PIP_CERT"] = "/etc/machine.crt"
-            return system, known
-        images = dockerfile.build((self.tree / "Dockerfile").read_text(), self.tree, {
-            "postgres:15-bookworm": server, "debian:bookworm-slim": slim})
-        self.step("Dockerfile", f"every step of {', '.join(images)}")
-        services, port = compose(self.tree), free_port()
-        hub, simulator = images["hub"], images["simulators"]
-        temporary = " ".join(shlex.quote(word) for word in hub.cmd[1:])
-        self.inside(hub, "sh", "-euc", f"""
-            initdb -U postgres -A trust -E UTF8 >&2
-            printf '%s\\n' "port = {port}" "unix_socket_directories = '/tmp'" >> $PGDATA/postgresql.conf
-            pg_ctl -w -o "{temporary} -c listen_addresses=''" start >&2
-            for script in /docker-entrypoint-initdb.d/*; do "$script"; done
-            pg_ctl -w stop >&2""", log=log)
-        key = hub.chroot.directory / "etc/exact_databricks/hub.key"
-        if not re.fullmatch(r"k1:[0-9a-f]{64}\n", key.read_text()) or key.stat().st_mode & 0o77:
-            raise Failed("the image's key is none, or others may read it", log)
-        processes = [self.background(hub, hub.cmd, log)]
-        wait_until("the health check of the image is content", lambda: subprocess.run(
-            hub.command("env", f"PGPORT={port}", *hub.health)).returncode == 0, 60)
-        replaced = {}
-        for name in ("exact-online", "databricks-workspace"):
-            words = services[name]["command"]
-            replaced[words[words.index("--port") + 1]] = str(free_port())
-            processes.append(self.background(simulator, [replaced.get(word, word) for word in words], log))
-        demo = services["demo"]
-        words = [re.sub(r":(\d+)$", lambda found: ":" + replaced[found.group(1)], word) for word in demo["command"]]
-        for url in words[-2:]:
-            wait_until(f"{url} answers", lambda url=url: answers(url + "/_control/info"), 60)
-        said = self.inside(simulator, "env", *(f"{name}={value}" for name, value in demo["environment"].items()),
-                           f"PGPORT={port}", *words, log=log)
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait(30)
-        self.step("compose.yaml", said.splitlines()[0])
-
-    @staticmethod
-    def inside(image, *command, log):
-        done = subprocess.run(image.command(*command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True)
-        with open(log, "a") as out:
-            out.write(done.stdout)
-        if done.returncode:
-            raise Failed(f"in the image, {' '.join(command)[:200]} ended with status {done.returncode}", log)
-        return done.stdout
-
-    @staticmethod
-    def background(image, command, log):
-        with open(log, "a") as out:
-            return subprocess.Popen(image.command(*command), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        images.prove(self.base, self.tree, self.directory, self.step)
 
     @staticmethod
     def start(debian, major, log):
@@ -200,24 +141,6 @@ class Packages:
         except Failed as failure:
             raise Failed(f"the server does not start: {failure}", log) from None
         wait_until("the server accepts connections", lambda: "online" in debian.run("pg_lsclusters"), 30)
-
-
-def compose(tree):
-    """compose.yaml as docker-compose reads it, which refuses what is no compose file: {service: its settings}"""
-    made = subprocess.run(["docker-compose", "-f", tree / "compose.yaml", "config"], capture_output=True, text=True)
-    if made.returncode:
-        raise Failed(f"docker-compose refuses compose.yaml: {made.stderr}")
-    # the YAML module came with docker-compose
-    return json.loads(subprocess.run(
-        ["/usr/bin/python3", "-c", "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)"],
-        input=made.stdout, capture_output=True, text=True, check=True).stdout)["services"]
-
-
-def answers(url):
-    try:
-        return requests.get(url, timeout=5).ok
-    except requests.RequestException:
-        return False
 
 
 def main():

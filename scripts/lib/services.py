@@ -78,6 +78,9 @@ class ExactOnline(_Service):
     def served(self, division, resource):
         return self.get("served", division=division, resource=resource)["versions"]
 
+    def forget(self):
+        self.post("forget")
+
     def change(self, division, resource, op, key=None, **more):
         return self.post("change", division=division, resource=resource, op=op, **({"key": key} if key else {}), **more)
 

@@ -10,6 +10,7 @@ import dockerfile
 import pytest
 import supply
 import update
+from chroot import Chroot, differences
 from processes import Failed
 from tree import files
 
@@ -100,7 +101,7 @@ def test_dockerfile():
         assert {"CMD"} < {kind for kind, _ in steps}
     libraries = next(argument for kind, argument in found["hub"][1] if kind == "RUN")
     assert "libcurl4" in libraries and "libmicrohttpd12" in libraries
-    assert any(kind == "HEALTHCHECK" for kind, _ in found["hub"][1])
+    assert '"-U"' in dict(found["hub"][1])["HEALTHCHECK"]  # without it libpq asks for the name of the system's user
     for _, steps in found.values():
         for argument in (argument for kind, argument in steps if kind == "COPY" and not argument.startswith("--from")):
             assert all((TREE / source).exists() for source in argument.split()[:-1]), argument
@@ -145,3 +146,48 @@ def test_build_outside_the_tree(tmp_path):
                     f"PG_CONFIG={BIN}/pg_config", *([f"COPT={copt}"] if copt else [])], check=True)
     assert not list(source.rglob("*.o"))
     assert supply.same_bytes(TREE, build) == []
+
+
+def test_files_before_and_after(tmp_path):
+    """What a package leaves behind and what went with it are told apart; what a server writes is neither."""
+    system = object.__new__(Chroot)
+    system.directory = tmp_path
+    for path in ("etc/kept", "usr/lib/libidn2.so", "var/log/a", "usr/share/empty/"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).mkdir() if path.endswith("/") else (tmp_path / path).write_text(path)
+    before = system.files()
+    (tmp_path / "var/log/b").write_text("a log")
+    assert differences(before, system.files()) == ""
+    (tmp_path / "etc/exact_databricks").mkdir()
+    (tmp_path / "etc/exact_databricks/hub.key").write_text("")
+    left = "files are left behind: etc/exact_databricks, etc/exact_databricks/hub.key"
+    assert differences(before, system.files()) == left
+    (tmp_path / "usr/lib/libidn2.so").unlink()
+    (tmp_path / "usr/share/empty").rmdir()
+    gone = "files are gone that were there before: usr/lib/libidn2.so, usr/share/empty"
+    assert differences(before, system.files()) == f"{left}; {gone}"
+    shutil.rmtree(tmp_path / "etc/exact_databricks")
+    assert differences(before, system.files()) == gone
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+def test_checkout_on_windows(tmp_path):
+    """Git turns the ends of lines into CR LF there, with which no script starts in an image; here it must not."""
+    def git(*words, at=tmp_path / "tree"):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", at, *words], check=True,
+                       env={**os.environ, "HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"}, capture_output=True)
+    seed = "fuzz/seeds/request/hook"
+    for path in (".gitattributes", "docker/key.sh", seed):
+        (tmp_path / "tree" / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(TREE / path, tmp_path / "tree" / path)
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-q", "-m", "all")
+    git("clone", "-q", "-c", "core.autocrlf=true", tmp_path / "tree", tmp_path / "windows", at=tmp_path)
+    assert b"\r\n" in (TREE / seed).read_bytes()
+    for path in ("docker/key.sh", seed):
+        assert (tmp_path / "windows" / path).read_bytes() == (TREE / path).read_bytes()
+    git("rm", "-q", "-f", ".gitattributes")
+    git("commit", "-q", "-m", "without")
+    git("clone", "-q", "-c", "core.autocrlf=true", tmp_path / "tree", tmp_path / "without", at=tmp_path)
+    assert b"\r\n" in (tmp_path / "without/docker/key.sh").read_bytes()

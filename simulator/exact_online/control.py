@@ -129,6 +129,11 @@ class Control(WebhookControl):
         return {"resource": resource.path, "division": division.code, "derived": rows.derived_fields(resource),
                 "versions": versions}
 
+    def post_forget(self, given):
+        """A hub begins anew: what was served so far was for another."""
+        self.sim.journal.served.clear()
+        return {}
+
     def get_calls(self, given):
         return {"calls": self.sim.journal.since(int(given.get("since", 0)))}
 

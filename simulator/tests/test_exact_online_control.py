@@ -88,6 +88,8 @@ def test_served_tells_what_is_the_same(sim):
     assert not any(v["same"] for v in versions[:half])
     assert [v["same"]
             for v in sorted(versions[half:], key=lambda v: v["row"]["LineNumber"])] == [False] + [True] * (half - 1)
+    sim.control("forget", {})
+    assert sim.control(f"served?division={division}&resource={SYNC[3]}")["versions"] == []
 
 
 def test_changes_by_hand(sim):

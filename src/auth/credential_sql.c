@@ -320,14 +320,14 @@ exact_rotate_key(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(result));
 }
 
-/* exact._key_file_finding() → text: what is wrong with the key file, null when it is fine */
+/* exact._key_file_finding(key_id) → text: what is wrong with the key file, null when it is fine */
 Datum
 exact__key_file_finding(PG_FUNCTION_ARGS)
 {
 	char	   *hint;
-	char	   *problem = exact_secret_file_key_problem(&hint);
+	char	   *id = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *problem = exact_secret_file_key_problem(id, &hint);
 
-	(void) fcinfo;
 	if (problem == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(problem));

@@ -26,6 +26,8 @@
 static const char line_hint[] =
 	"Each line is an id of 1 to 32 letters, digits, - or _, a colon and 64 hex digits; "
 	"the last line encrypts.";
+static const char back_hint[] =
+	"Put the line of that key back before the others, or set the credential again.";
 
 static uint8 *
 key_bytes(ExactSecret *key)
@@ -288,6 +290,8 @@ read_key_file(char **problem, char **hint)
 	{
 		if (strcmp(*problem, "does not exist") == 0)
 			*hint = pstrdup(make_one);
+		else if (strcmp(*problem, "is a symbolic link") == 0)	/* a mounted secret of Kubernetes */
+			*hint = pstrdup("Put a copy of the file itself there: install -m 0400.");
 		*problem = psprintf("key file \"%s\" %s", exact_key_file, *problem);
 	}
 	return file;
@@ -337,16 +341,15 @@ exact_secret_file_key(const char *id, char *found_id)
 			(errcode(ERRCODE_EXACT_KEY_FILE),
 			 errmsg("key \"%s\" is not in key file \"%s\"", wanted, exact_key_file),
 			 errdetail("Something stored was encrypted with it."),
-			 errhint("Put the line of that key back before the others, or set the credential "
-					 "again.")));
+			 errhint("%s", back_hint)));
 	pg_unreachable();
 }
 
 char *
-exact_secret_file_key_problem(char **hint)
+exact_secret_file_key_problem(const char *id, char **hint)
 {
 	char	   *problem;
-	char		id[EXACT_KEY_ID_MAX + 1];
+	char		found_id[EXACT_KEY_ID_MAX + 1];
 	ExactSecret *file = read_key_file(&problem, hint);
 	ExactSecret *key;
 
@@ -355,10 +358,13 @@ exact_secret_file_key_problem(char **hint)
 	key = exact_secret_alloc(KEY_LEN);
 	if (key == NULL)
 		problem = pstrdup("out of secure memory");
-	else if (!find_newest_key(file, id, key_bytes(key), &problem))
+	else if (id != NULL ? !find_key(file, id, found_id, key_bytes(key), &problem) :
+			 !find_newest_key(file, found_id, key_bytes(key), &problem))
 	{
-		problem = psprintf("key file \"%s\" cannot be used: %s", exact_key_file, problem);
-		*hint = pstrdup(line_hint);
+		*hint = pstrdup(problem != NULL ? line_hint : back_hint);
+		problem = problem != NULL ?
+			psprintf("key file \"%s\" cannot be used: %s", exact_key_file, problem) :
+			psprintf("key \"%s\" is not in key file \"%s\"", id, exact_key_file);
 	}
 	exact_secret_free(key);
 	exact_secret_free(file);

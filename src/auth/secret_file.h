@@ -29,10 +29,10 @@ extern bool exact_secret_file_in_data_directory(const char *path);
 extern ExactSecret *exact_secret_file_key(const char *id, char *found_id);
 
 /*
- * What is wrong with the key file, as one sentence with *hint; NULL when it is fine. Does not raise
- * for it.
+ * What is wrong with the key file, or with the key of this id, as one sentence with *hint; NULL
+ * when it is fine. Does not raise for it.
  */
-extern char *exact_secret_file_key_problem(char **hint);
+extern char *exact_secret_file_key_problem(const char *id, char **hint);
 
 /* 1 to 32 letters, digits, - or _ */
 extern bool exact_secret_file_is_key_id(const char *s, size_t n);
