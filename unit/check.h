@@ -28,4 +28,20 @@ checks_done(void)
 	return checks_failed > 0 || checks_made == 0;
 }
 
+#if defined(USE_ASSERT_CHECKING) && !defined(FRONTEND)
+/* Of a server with assertions; postgres.h declares it, with an argument less from 16 on. */
+#if PG_VERSION_NUM >= 160000
+void
+ExceptionalCondition(const char *condition, const char *file, int line)
+#else
+void
+ExceptionalCondition(const char *condition, const char *kind pg_attribute_unused(),
+					 const char *file, int line)
+#endif
+{
+	fprintf(stderr, "%s:%d: %s does not hold\n", file, line, condition);
+	abort();
+}
+#endif
+
 #endif

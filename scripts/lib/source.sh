@@ -13,8 +13,8 @@ configure_of() {
     local most="--with-openssl --with-lz4 --with-icu"
     case $1 in
         *-assert) echo "$most --enable-cassert --enable-debug CPPFLAGS=-DUSE_VALGRIND" ;;
-        *-blocks) echo "$most --with-blocksize=32 --with-wal-blocksize=32" ;;
-        *-bare) echo "--without-readline --without-zlib" ;;
+        *-blocks) echo "$most --with-blocksize=32 --with-wal-blocksize=32 CFLAGS=-O1" ;;
+        *-bare) echo "--without-readline --without-zlib CFLAGS=-O1" ;;
     esac
 }
 

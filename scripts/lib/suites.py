@@ -186,6 +186,11 @@ def _names_of(tree, pattern):
     return sorted(path.stem for path in tree.glob(pattern))
 
 
+def _traps(log):
+    """Lines of a server's log that tell of a failed assertion, which only servers built for it have."""
+    return [line for line in log.splitlines() if line.startswith("TRAP: ")]
+
+
 def _with_cluster(run, name, settings, action):
     cluster = Cluster(run.directory / name, settings, run.programs)
     cluster.make()
@@ -195,6 +200,7 @@ def _with_cluster(run, name, settings, action):
     finally:
         cluster.remove()
         run.note(f"--- server log ({name})\n" + "\n".join(cluster.log_text().splitlines()[-200:]))
+        assert not _traps(cluster.log_text()), "an assertion of the server failed"
 
 
 def regress(run, tree=TREE):
@@ -298,6 +304,10 @@ def _prove(run, tree, test):
                    env={"PG_TEST_TIMEOUT_DEFAULT": "180", "PG_TEST_PORT_DIR": str(run.directory.parent / "ports"),
                         "TESTDIR": str(tree)})
     result = _tap(run.text(), status, test)
+    for log in sorted((tree / "tmp_check" / "log").glob("*.log")):
+        for line in _traps(log.read_text(errors="replace")):  # a worker that died of it was started again
+            run.note(f"error: {log.name}: {line}")
+            result.add(f"{test}: an assertion of the server failed", False)
     if result.failed:
         for log in sorted((tree / "tmp_check" / "log").glob("regress_log*")):
             run.note(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-40:]))

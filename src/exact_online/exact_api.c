@@ -215,8 +215,9 @@ record_unit(void *arg)
 	exact_api_record(arg, 0);
 }
 
+/* Hands over the answer and ends the call and its memory; `context` is current afterwards. */
 static void
-finish_call(Call *call, ExactApiAnswer *answer)
+finish_call(Call *call, ExactApiAnswer *answer, MemoryContext context)
 {
 	Call	   *outer = answering;
 
@@ -227,6 +228,7 @@ finish_call(Call *call, ExactApiAnswer *answer)
 	if (!call->recorded && answer->http != NULL)
 		exact_unit_run("record call", record_unit, answer, NULL);
 	answering = outer;
+	MemoryContextSwitchTo(context);
 	MemoryContextDelete(call->context);
 }
 
@@ -266,12 +268,11 @@ on_response(ExactHttpResponse *http, void *arg)
 		return;
 	}
 	classify(&call->request, &answer, http);
-	finish_call(call, &answer);
-	MemoryContextSwitchTo(old);
+	finish_call(call, &answer, old);
 }
 
 static void
-finish_without_token(Call *call, const ExactTokenAnswer *token)
+finish_without_token(Call *call, const ExactTokenAnswer *token, MemoryContext context)
 {
 	ExactApiAnswer answer = {0};
 
@@ -283,7 +284,7 @@ finish_without_token(Call *call, const ExactTokenAnswer *token)
 		answer.fault = exact_fault_make(ERRCODE_EXACT_UNAVAILABLE,
 										psprintf("no access token for app \"%s\" yet",
 												 call->request.app), NULL, NULL);
-	finish_call(call, &answer);
+	finish_call(call, &answer, context);
 }
 
 /* Sends the request; the header with the token is cleansed as soon as libcurl has its copy. */
@@ -302,8 +303,7 @@ on_token(const ExactTokenAnswer *token, void *arg)
 
 	if (token->state != EXACT_TOKEN_OK)
 	{
-		finish_without_token(call, token);
-		MemoryContextSwitchTo(old);
+		finish_without_token(call, token, old);
 		return;
 	}
 	call->token_id = token->id;
