@@ -76,6 +76,8 @@ BEGIN
 				' WITH (fillfactor = 100, toast_tuple_target = 8160, autovacuum_enabled = off, '
 				'toast.autovacuum_enabled = off)',
 			name, slot);
+		-- What is published for all tables may be updated only with an identity.
+		EXECUTE pg_catalog.format('ALTER TABLE exact.%I REPLICA IDENTITY FULL', name);
 		EXECUTE pg_catalog.format('COMMENT ON TABLE exact.%I IS %L', name,
 			'Versions of slot ' OPERATOR(pg_catalog.||) slot::text OPERATOR(
 				pg_catalog.||) ': read exact.stage');

@@ -37,18 +37,20 @@ agrees($exact, $databricks, 'first load');
 # count all the same.
 value("UPDATE exact.token SET issued_at = issued_at + interval '1 day', expires_at = expires_at + interval '1 day'");
 renewed();
-$exact->post('clock', advance => 700);
 foreach my $round (1 .. 3)
 {
+	# counted before the token ends: whoever asks first has it renewed, the fetcher's own work or the question
 	my $before = refreshes();
 
+	$exact->post('clock', advance => 700);
+	$exact->post('revoke', what => 'access') if $round > 1;
 	like(value("SELECT exact.me('erp') ->> 'FullName'"), qr/\w/, "our clock went back, $round: it works");
 	cmp_ok(refreshes(), '>', $before, 'with a new pair');
 	is(value('SELECT id = (SELECT max(id) FROM exact.token) FROM exact.token ORDER BY issued_at DESC LIMIT 1'), 't',
 		'which is the newest');
-	$exact->post('clock', advance => 700);
-	$exact->post('revoke', what => 'access');
 }
+$exact->post('clock', advance => 700);
+$exact->post('revoke', what => 'access');
 is(state(), 'authorized', 'no alarm');
 complete($node, $exact);
 

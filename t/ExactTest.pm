@@ -144,6 +144,9 @@ sub make_key_file
 	return write_file($path, ($id // 'k1') . ':' . unpack('H*', $bytes) . "\n", 0600);
 }
 
+# The whole lines that a program has printed: a line that it is still writing may be cut anywhere.
+sub lines_of { return join('', map { /\A(.*\n)/s ? $1 : '' } @_); }
+
 # Starts a program that prints a line with its address when it is ready; returns {handle, line, match => [captures],
 # log}. spawn_server(['simulator/exact-online', '--port', '0'], qr{(http://\S+)})
 sub spawn_server
@@ -158,10 +161,10 @@ sub spawn_server
 		sub {
 			$server{handle}->pump_nb;
 			croak "$command->[0] ended: $server{err}" unless $server{handle}->pumpable;
-			return "$server{out}$server{err}" =~ $ready;
+			return lines_of($server{out}, $server{err}) =~ $ready;
 		},
 		$seconds // 60);
-	$server{match} = [ "$server{out}$server{err}" =~ $ready ];
+	$server{match} = [ lines_of($server{out}, $server{err}) =~ $ready ];
 	return \%server;
 }
 

@@ -58,10 +58,11 @@ class Cluster:
         self.client = [self.bin / "psql", "-h", self.socket, "-p", str(PORT), "-U", "postgres"]
         self.process = None
 
-    def make(self):
+    def make(self, *options):
+        """By initdb; `options` are more of its own."""
         self.directory.mkdir(parents=True, exist_ok=True)
         done = subprocess.run([self.bin / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
-                               *os.environ.get("EXACT_DATABRICKS_LOCALE", "--locale=C.UTF-8").split(), "-N"],
+                               *os.environ.get("EXACT_DATABRICKS_LOCALE", "--locale=C.UTF-8").split(), "-N", *options],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if done.returncode:
             self.log.write_bytes(done.stdout)

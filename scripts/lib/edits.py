@@ -29,6 +29,7 @@ FIELDS = {"costcenter": ("Description", "EndDate"), "costunit": ("Description", 
 SIDES = ("exact", "hub", "delta")
 UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0, "--token-day-limit", 0,
              "--min-refresh-age", 5)
+CALLS_MAX, ENOUGH = 1.1, 500     # writes an accepted edit, once so many were accepted
 OPEN = "('shown', 'proposed', 'conflict', 'approved')"
 
 
@@ -141,7 +142,14 @@ class Edits:
                 f"{edit.division} AND `_key` = '{edit.key}'")
 
     def edit_delta(self, edit):
-        self.hub.databricks.sql(self.delta_statement(edit))
+        """As a person does: once more when the hub has written the table at that moment."""
+        for attempt in range(10):
+            try:
+                self.hub.databricks.sql(self.delta_statement(edit))
+                return
+            except RuntimeError as error:
+                if "DELTA_CONCURRENT" not in str(error) or attempt == 9:
+                    raise
 
     # ---- a round ----
 
@@ -325,9 +333,13 @@ class Edits:
         compared, states = self.compare(), self.told()
         sent, done = self.carried_out()
         accepted = states["done"] or 1
-        reads, batches = map(int, self.hub.psql(
-            "SELECT (SELECT count(*) FROM exact.api_call AS c WHERE c.method = 'GET' AND c.path LIKE '%filter=%eq%'), "
-            "(SELECT count(DISTINCT (division, entity, asked_at)) FROM exact.dimension_write)").split("|"))
+        reads, looks, batches = map(int, self.hub.psql(
+            "SELECT count(*) FILTER (WHERE path LIKE '%?$filter=% keys'), "
+            "count(*) FILTER (WHERE path LIKE '%?$filter=Code eq %'), "
+            "(SELECT count(DISTINCT (division, entity, asked_at)) FROM exact.dimension_write) "
+            "FROM exact.api_call WHERE method = 'GET'").split("|"))
+        if accepted >= ENOUGH and sent > CALLS_MAX * accepted:
+            self.problems.append(f"{sent / accepted:.2f} writes an accepted edit, more than {CALLS_MAX}")
         say(f"edits          {len(self.made):,} in {self.plan.rounds} rounds and {seconds_text(self.took)}: "
             + ", ".join(f"{sum(e.side == side for e in self.made):,} in {side}" for side in SIDES))
         say(f"changes        {', '.join(f'{n:,} {state}' for state, n in states.most_common())}")
@@ -335,7 +347,7 @@ class Edits:
                                   "WHERE state IN ('refused', 'dropped') LIMIT 5").splitlines():
             say(f"  not taken    {line}")
         say(f"writes         {sent:,} calls sent, {done:,} carried out, {sent / accepted:.2f} an accepted edit; "
-            f"{reads:,} reads by key; {batches:,} batches")
+            f"{batches:,} batches, {reads:,} reads by key, {looks:,} by code")
         if self.kills:
             say(f"kills          {self.kills}")
         say(f"comparison     {compared:,} fields on three sides: "

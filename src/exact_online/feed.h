@@ -139,9 +139,10 @@ extern char *exact_feed_key(const ExactRecord *record, int field);
 /*
  * URL that reads records by their keys: the whole canonical records, or with keys_only just which
  * of them exist, at the plain endpoint. Takes as many of the keys as an address may hold, *taken;
- * at most EXACT_FEED_KEYS.
+ * at most EXACT_FEED_KEYS: a page of 60 rows that is full leads to an empty one (exact-online.md
+ * §4.3), which would be a call more.
  */
-#define EXACT_FEED_KEYS 60
+#define EXACT_FEED_KEYS 59
 extern char *exact_feed_keys_url(const ExactFeed *feed, const ExactFeedEntity *entity,
 								 bool keys_only, const char *base, int division,
 								 char **keys, int nkeys, int *taken);

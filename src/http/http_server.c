@@ -43,9 +43,11 @@
 
 /*
  * Up to 0.9.75 strictness adds one refusal, which is sent twice; what it is about http_request.c
- * refuses as well.
+ * refuses as well. It is the library's version that counts: with two installed, the header may be
+ * the other one's.
  */
-#define STRICT_LEVEL (MHD_VERSION > 0x00097600 ? 1 : 0)
+#define LIBRARY_IS_FROM(version) (strverscmp(MHD_get_version(), version) >= 0)
+#define STRICT_LEVEL (LIBRARY_IS_FROM("0.9.77") ? 1 : 0)
 
 typedef struct Request
 {
@@ -755,7 +757,7 @@ start_server(void)
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not start libmicrohttpd")));
 	server_fd = info->epoll_fd;
-	cuts_blanks = atoi(MHD_get_version()) >= 1;
+	cuts_blanks = LIBRARY_IS_FROM("1.0");
 	ReserveExternalFD();
 	exact_evloop_set_handler(on_ready);
 	if (exact_evloop_watch(server_fd, EPOLLIN) != 0)

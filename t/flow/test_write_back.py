@@ -118,6 +118,25 @@ def test_from_the_hub_to_exact_online(scene):
         ("PUT", f"{resource}(guid'{row['ID']}')") for resource, row in rows.items()])
 
 
+@pytest.mark.parametrize("records,batches", [(57, 1), (58, 2)])
+def test_calls_of_a_batch(scene, records, batches):
+    """At most 57 records a batch: one call each, one reading by key before, and one after that a reading of changes may spare."""
+    s = scene("--minute-limit", 1000)
+    for number in range(records):
+        s.exact.change(s.division, UNITS, "create", fields={"Code": f"B{number}", "Description": "Batch"})
+    known = "exact.cost_unit WHERE description = 'Batch' AND code LIKE 'B%'"
+    s.hub.wait_for("they are known", lambda: s.hub.value(f"SELECT count(*) FROM {known}") == str(records), 30, 0.1)
+    begun = int(s.hub.value("SELECT max(id) FROM exact.api_call"))
+    s.hub.psql("UPDATE exact.cost_unit SET description = 'Batch ' || code WHERE description = 'Batch'")
+    s.hub.wait_for("each is done", lambda: s.hub.value(
+        "SELECT count(*) FROM exact.dimension_change WHERE state = 'done'") == str(records), 90, 0.2)
+    s.quiet()
+    assert s.written() == len(s.sent()) == records
+    reads = s.hub.query("SELECT path FROM exact.api_call WHERE method = 'GET' AND path LIKE '%Costunits?$filter=% keys' "
+                        f"AND id > {begun}")
+    assert batches <= len(reads) <= 2 * batches, reads
+
+
 def test_off_and_approve(scene):
     """Off sends nothing whatever happens; approve nothing without a yes, and a word of whoever proposes is none."""
     s = scene(mode="off")
