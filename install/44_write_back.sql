@@ -580,7 +580,9 @@ BEGIN
 	LOOP
 		IF w.asked IS NOT NULL AND ((SELECT r.state FROM exact.request AS r
 				WHERE r.id = w.asked) <> 'done'
-				OR NOT exact._write_was_read(w.division, w.entity, w.asked_at)) THEN
+				OR NOT EXISTS (SELECT FROM exact.feed_state AS s
+					JOIN exact.entity_effective AS e ON e.entity = w.entity AND e.feed = s.feed
+					WHERE s.division = w.division AND s.complete_at >= w.asked_at)) THEN
 			UPDATE exact.dimension_write AS o
 			SET state = CASE w.state WHEN 'reading' THEN 'new' ELSE 'written' END,
 				next_at = clock_timestamp() + interval '1 minute'
