@@ -262,6 +262,17 @@ COMMENT ON FUNCTION exact._write_open(int, text)
 REVOKE ALL ON FUNCTION exact._write_open(int, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._write_open(int, text) TO exact_worker;
 
+-- A dump, a standby or an older state may have it while another copy has sent it.
+CREATE FUNCTION exact._write_is_old(decided_at timestamptz) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (SELECT FROM exact.epoch AS e WHERE e.raised_at > $1)
+$$;
+COMMENT ON FUNCTION exact._write_is_old(timestamptz)
+	IS 'Whether an epoch began since: what was to be sent then may have been sent by another copy';
+REVOKE ALL ON FUNCTION exact._write_is_old(timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._write_is_old(timestamptz) TO exact_worker;
+
 -- Whether a feed has been read as a whole since a moment.
 CREATE FUNCTION exact._write_was_read(division int, entity text, since timestamptz)
 RETURNS boolean
@@ -288,7 +299,8 @@ DECLARE
 BEGIN
 	PERFORM exact._write_one_of_each($1);
 	FOR g IN
-		SELECT c.entity, c.key, max(c.code) AS code, array_agg(c.id) AS ids
+		SELECT c.entity, c.key, max(c.code) AS code, array_agg(c.id) AS ids,
+			exact._write_is_old(min(coalesce(c.decided_at, c.found_at))) AS old
 		FROM exact.dimension_change AS c
 		JOIN exact.division AS d ON d.division = c.division AND d.enabled
 		JOIN exact.workspace AS w ON w.name = d.workspace
@@ -300,9 +312,11 @@ BEGIN
 		GROUP BY c.entity, c.key, CASE WHEN c.key IS NULL THEN lower(c.code) END
 		ORDER BY min(c.id)
 	LOOP
-		INSERT INTO exact.dimension_write AS n (division, entity, key, code, method, state, next_at)
+		INSERT INTO exact.dimension_write AS n (division, entity, key, code, method, state, looks,
+			next_at)
 		VALUES ($1, g.entity, g.key, g.code, CASE WHEN g.key IS NULL THEN 'POST' ELSE 'PUT' END,
-			CASE WHEN g.key IS NULL THEN 'ready' ELSE 'new' END,
+			CASE WHEN g.key IS NOT NULL THEN 'new' WHEN g.old THEN 'look' ELSE 'ready' END,
+			CASE WHEN g.key IS NULL AND g.old THEN 1 ELSE 0 END,
 			clock_timestamp() + CASE WHEN g.key IS NULL THEN interval '0' ELSE '1 s' END)
 		RETURNING n.id INTO made;
 		UPDATE exact.dimension_change AS c SET write = made WHERE c.id = ANY (g.ids);
@@ -584,7 +598,9 @@ BEGIN
 	LOOP
 		IF w.asked IS NOT NULL AND ((SELECT r.state FROM exact.request AS r
 				WHERE r.id = w.asked) <> 'done'
-				OR NOT exact._write_was_read(w.division, w.entity, w.asked_at)) THEN
+				OR NOT EXISTS (SELECT FROM exact.feed_state AS s
+					JOIN exact.entity_effective AS e ON e.entity = w.entity AND e.feed = s.feed
+					WHERE s.division = w.division AND s.complete_at >= w.asked_at)) THEN
 			UPDATE exact.dimension_write AS o
 			SET state = CASE w.state WHEN 'reading' THEN 'new' ELSE 'written' END,
 				next_at = clock_timestamp() + interval '1 minute'
@@ -847,23 +863,8 @@ COMMENT ON FUNCTION exact._write_made(exact.dimension_write, text)
 REVOKE ALL ON FUNCTION exact._write_made(exact.dimension_write, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._write_made(exact.dimension_write, text) TO exact_worker;
 
--- Of a restored dump nobody knows what was made since: a new record is looked for before it is
--- sent.
-CREATE FUNCTION exact._write_restored() RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	PERFORM exact._write_gather(d.division) FROM exact.division AS d WHERE d.enabled;
-	UPDATE exact.dimension_write AS o
-	SET state = 'look', looks = 1, next_at = clock_timestamp()
-	WHERE o.state = 'ready' AND o.method = 'POST';
-END
-$$;
-COMMENT ON FUNCTION exact._write_restored()
-	IS 'After a dump was restored: new records that are to be sent are looked for first';
-REVOKE ALL ON FUNCTION exact._write_restored() FROM PUBLIC;
-
--- The fetcher that sent them is gone: whether they were done is found out.
+-- The fetcher that sent them is gone: whether they were done is found out. So is what another copy
+-- of this installation has made meanwhile.
 CREATE FUNCTION exact._write_restarted() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -875,10 +876,15 @@ BEGIN
 		END,
 		looks = 0, answered = false, next_at = clock_timestamp() + interval '2 s'
 	WHERE o.state IN ('sent', 'looking');
+	UPDATE exact.dimension_write AS o
+	SET state = 'look', looks = 1, next_at = clock_timestamp()
+	WHERE o.state = 'ready' AND o.method = 'POST' AND o.attempts = 0
+		AND exact._write_is_old(o.made_at);
 END
 $$;
 COMMENT ON FUNCTION exact._write_restarted()
-	IS 'At the start of a fetcher: calls that nobody heard the answer of are looked for';
+	IS 'At the start of a fetcher: calls that nobody heard the answer of are looked for, and new '
+		'records that another copy may have made';
 REVOKE ALL ON FUNCTION exact._write_restarted() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._write_restarted() TO exact_worker;
 

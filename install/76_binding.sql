@@ -311,7 +311,6 @@ BEGIN
 		jsonb_build_object('installation', oldest, 'was', finding,
 			'from_cluster', old_binding.system_identifier,
 			'from_database', old_binding.database_name, 'epoch', raised));
-	PERFORM exact._write_restored();
 	DELETE FROM exact.dump_load RETURNING * INTO loaded;
 	IF FOUND THEN
 		PERFORM exact._audit('sql', 'installation', NULL, NULL,

@@ -384,7 +384,7 @@ WHERE division = 9000001 AND code BETWEEN 'm10' AND 'm30';
 SELECT decision, state, count(*) FROM pg_temp.change GROUP BY 1, 2;
 ROLLBACK TO auto;
 RESET client_min_messages;
--- a division that goes to another workspace asks anew; a restored dump looks before it sends
+-- a division that goes to another workspace asks anew; another copy may have sent it meanwhile
 INSERT INTO exact.workspace (name, host, warehouse_id, catalog, schema, write_back)
 VALUES ('pond', 'https://adb-2.2.azuredatabricks.net', 'w', 'main', 'erp', 'auto');
 UPDATE exact.cost_center SET description = 'Depot' WHERE division = 9000001 AND code = '100';
@@ -394,7 +394,13 @@ UPDATE exact.division SET workspace = 'pond' WHERE division = 9000001;
 SELECT * FROM pg_temp.step();
 SELECT d.code, d.workspace, d.state FROM exact.dimension_change AS d ORDER BY d.id;
 ROLLBACK TO moved;
-SELECT exact._write_restored();
+SAVEPOINT gathered;
+INSERT INTO exact.epoch (epoch, timeline, reason) VALUES (9999, 1, 'adopt()');
+SELECT * FROM pg_temp.step();
+ROLLBACK TO gathered;
+SELECT exact._write_gather(9000001);
+INSERT INTO exact.epoch (epoch, timeline, reason) VALUES (9999, 1, 'adopt()');
+SELECT exact._write_restarted();
 SELECT * FROM pg_temp.step();
 SELECT pg_temp.outcome('ok', 200, NULL,
 	'{"d":[{"ID":"00000000-0000-0000-0000-000000000008","Code":"new"}]}');

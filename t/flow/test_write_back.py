@@ -128,6 +128,8 @@ def test_calls_of_a_batch(scene, records, batches):
     s.hub.wait_for("they are known", lambda: s.hub.value(f"SELECT count(*) FROM {known}") == str(records), 30, 0.1)
     begun = int(s.hub.value("SELECT max(id) FROM exact.api_call"))
     s.hub.psql("UPDATE exact.cost_unit SET description = 'Batch ' || code WHERE description = 'Batch'")
+    # so many at once wait for a yes
+    s.hub.psql("SELECT exact.approve(id) FROM exact.dimension_change WHERE state = 'proposed' AND decision = 'many'")
     s.hub.wait_for("each is done", lambda: s.hub.value(
         "SELECT count(*) FROM exact.dimension_change WHERE state = 'done'") == str(records), 90, 0.2)
     s.quiet()

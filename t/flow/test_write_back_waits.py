@@ -204,7 +204,7 @@ def test_who_decides(scene):
     assert len(s.sent()) == s.written() == 1 + (states[changes[1]] == "done")
     for verb in ("approve", "reject"):
         for number in (changes[0], 0, -1, 2 ** 62):
-            with pytest.raises(SqlError, match="change|nothing"):
+            with pytest.raises(SqlError, match=r"change|nothing"):
                 s.hub.psql(f"SELECT exact.{verb}({number})")
     # overtaken: what was shown to whoever says yes is not there any more
     s.exact.change(s.division, CENTERS, "update", rows[2]["ID"], fields={"Description": "By a colleague"})
