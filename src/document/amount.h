@@ -22,8 +22,8 @@
 extern bool exact_amount_read(const char *text, size_t len, int64 *out);
 
 /*
- * *sum += amount, which was read or is such a sum; false, and *sum as it was, beyond 2^59, so that a
- * dozen sums may be added without a look.
+ * *sum += amount, which was read or is such a sum; false, and *sum as it was, beyond 2^59, so that
+ * a dozen sums may be added without a look.
  */
 extern bool exact_amount_add(int64 *sum, int64 amount);
 

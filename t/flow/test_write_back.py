@@ -120,7 +120,7 @@ def test_from_the_hub_to_exact_online(scene):
 
 @pytest.mark.parametrize("records,batches", [(57, 1), (58, 2)])
 def test_calls_of_a_batch(scene, records, batches):
-    """At most 57 records a batch: one call each, one reading by key before, and one after that a reading of changes may spare."""
+    """At most 57 records a batch: one call each, one reading before, and one after that a reading of changes may spare."""
     s = scene("--minute-limit", 1000)
     for number in range(records):
         s.exact.change(s.division, UNITS, "create", fields={"Code": f"B{number}", "Description": "Batch"})
@@ -134,8 +134,8 @@ def test_calls_of_a_batch(scene, records, batches):
         "SELECT count(*) FROM exact.dimension_change WHERE state = 'done'") == str(records), 90, 0.2)
     s.quiet()
     assert s.written() == len(s.sent()) == records
-    reads = s.hub.query("SELECT path FROM exact.api_call WHERE method = 'GET' AND path LIKE '%Costunits?$filter=% keys' "
-                        f"AND id > {begun}")
+    reads = s.hub.query("SELECT path FROM exact.api_call WHERE method = 'GET' AND id > "
+                        f"{begun} AND path LIKE '%Costunits?$filter=% keys'")
     assert batches <= len(reads) <= 2 * batches, reads
 
 
