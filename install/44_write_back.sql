@@ -799,6 +799,14 @@ BEGIN
 			UPDATE exact.dimension_write AS o
 			SET state = 'look', looks = o.looks + 1, next_at = clock_timestamp() + interval '30 s'
 			WHERE o.id = w.id;
+		ELSIF w.attempts = 0 OR exact._write_is_old(w.sent_at) THEN
+			-- another copy may have made it, and somebody deleted it since: only a person knows
+			PERFORM exact._write_end(w, 'called back', 'another copy of the hub may have sent it');
+			UPDATE exact.dimension_change AS c
+			SET state = 'proposed', decided_by = NULL, decided_at = NULL,
+				reason = 'another copy of the hub may have made it; Exact Online does not show it'
+			WHERE c.division = w.division AND c.entity = w.entity AND c.kind = 'new'
+				AND lower(c.code) = lower(w.code) AND c.state = 'approved' AND c.write IS NULL;
 		ELSIF w.attempts < 3 AND NOT w.answered THEN
 			UPDATE exact.dimension_write AS o
 			SET state = 'ready', next_at = clock_timestamp()

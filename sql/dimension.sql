@@ -402,6 +402,11 @@ SELECT exact._write_gather(9000001);
 INSERT INTO exact.epoch (epoch, timeline, reason) VALUES (9999, 1, 'adopt()');
 SELECT exact._write_restarted();
 SELECT * FROM pg_temp.step();
+SAVEPOINT looked;
+SELECT pg_temp.outcome('ok', 200, NULL, '{"d":[]}');
+SELECT s.step FROM generate_series(1, 2) AS i, pg_temp.step(i > 0) AS s;
+SELECT d.code, d.state, d.reason FROM exact.dimension_change AS d WHERE kind = 'new';
+ROLLBACK TO looked;
 SELECT pg_temp.outcome('ok', 200, NULL,
 	'{"d":[{"ID":"00000000-0000-0000-0000-000000000008","Code":"new"}]}');
 SELECT method, state, attempts FROM pg_temp.write;
