@@ -120,7 +120,7 @@ def test_from_the_hub_to_exact_online(scene):
 
 @pytest.mark.parametrize("records,batches", [(57, 1), (58, 2)])
 def test_calls_of_a_batch(scene, records, batches):
-    """At most 57 records a batch: one call each, one reading before, and one after that a reading of changes may spare."""
+    """At most 57 records a batch: one call each, one reading before, one after that a reading of changes may spare."""
     s = scene("--minute-limit", 1000)
     for number in range(records):
         s.exact.change(s.division, UNITS, "create", fields={"Code": f"B{number}", "Description": "Batch"})
