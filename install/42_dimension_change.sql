@@ -150,6 +150,9 @@ CREATE INDEX dimension_change_open ON exact.dimension_change (division, entity, 
 COMMENT ON INDEX exact.dimension_change_open IS 'Changes that have not ended';
 CREATE INDEX dimension_change_write ON exact.dimension_change (write) WHERE write IS NOT NULL;
 COMMENT ON INDEX exact.dimension_change_write IS 'Changes of a write';
+CREATE INDEX dimension_change_new ON exact.dimension_change (division, entity, code)
+	WHERE kind = 'new' AND state IN ('shown', 'proposed', 'conflict', 'approved');
+COMMENT ON INDEX exact.dimension_change_new IS 'New records that are not made yet';
 CREATE INDEX dimension_change_record ON exact.dimension_change (division, entity, key);
 COMMENT ON INDEX exact.dimension_change_record IS 'Changes of a record';
 CREATE INDEX dimension_change_edit ON exact.dimension_change (edit);
@@ -164,6 +167,7 @@ CREATE TABLE exact.dimension_known (
 	entity text,
 	key text,
 	hash text NOT NULL,
+	code text,
 	seen_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	PRIMARY KEY (entity, division, key)
 );
@@ -177,6 +181,8 @@ COMMENT ON COLUMN exact.dimension_known.key
 COMMENT ON COLUMN exact.dimension_known.hash
 	IS 'Hash of its columns, as Delta computes _hash; held: a version is held back by an edit that '
 		'is not read yet';
+COMMENT ON COLUMN exact.dimension_known.code
+	IS 'Of a row without _key: its code in lower case; null: the row has a _key';
 COMMENT ON COLUMN exact.dimension_known.seen_at IS 'When it was read';
 REVOKE ALL ON TABLE exact.dimension_known FROM PUBLIC;
 GRANT SELECT ON TABLE exact.dimension_known TO exact_reader;

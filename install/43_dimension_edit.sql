@@ -316,10 +316,18 @@ BEGIN
 			coalesce($2::text, 'null')));
 	ELSIF taken THEN
 		problem := coalesce(problem, format('code %s exists in division %s', new_code, $2));
-	ELSIF problem IS NULL AND EXISTS (SELECT FROM exact.dimension_change AS c
-			WHERE c.division = $2 AND c.entity = $3 AND lower(c.code) = lower(new_code)
-				AND c.kind = 'new' AND c.state IN ('shown', 'proposed', 'approved')) THEN
-		problem := format('code %s of division %s is proposed already', new_code, $2);
+	ELSIF problem IS NULL THEN
+		-- there is one row of Delta with the code: it was edited again
+		UPDATE exact.dimension_change AS c
+		SET state = 'rejected', reason = 'edited again', ended_at = clock_timestamp()
+		WHERE c.division = $2 AND c.entity = $3 AND lower(c.code) = lower(new_code)
+			AND c.kind = 'new' AND c.state IN ('shown', 'proposed', 'approved')
+			AND c.side = 'delta' AND $4 = 'delta' AND c.write IS NULL;
+		IF EXISTS (SELECT FROM exact.dimension_change AS c
+				WHERE c.division = $2 AND c.entity = $3 AND lower(c.code) = lower(new_code)
+					AND c.kind = 'new' AND c.state IN ('shown', 'proposed', 'approved')) THEN
+			problem := format('code %s of division %s is proposed already', new_code, $2);
+		END IF;
 	END IF;
 	verdict := CASE
 		WHEN problem IS NOT NULL THEN 'refused'
@@ -594,8 +602,9 @@ BEGIN
 				AND k.hash = $6) THEN
 		RETURN 'known';
 	END IF;
-	INSERT INTO exact.dimension_known AS k (division, entity, key, hash)
-	VALUES (coalesce($3, 0), $2, mark, $6)
+	INSERT INTO exact.dimension_known AS k (division, entity, key, hash, code)
+	VALUES (coalesce($3, 0), $2, mark, $6,
+		CASE WHEN mark LIKE 'new:%' THEN lower(btrim(coalesce(given ->> 'code', ''))) END)
 	ON CONFLICT ON CONSTRAINT dimension_known_pkey
 		DO UPDATE SET hash = excluded.hash, seen_at = clock_timestamp();
 	SELECT x.seq, x.deleted INTO r FROM exact.record AS x
@@ -689,26 +698,6 @@ BEGIN
 		taken := taken + CASE WHEN state IS DISTINCT FROM 'known' THEN 1 ELSE 0 END;
 		waiting := waiting + CASE WHEN state IN ('proposed', 'conflict') THEN 1 ELSE 0 END;
 	END LOOP;
-	-- An edit that somebody took back in Delta before it was written: its content is as delivered.
-	IF edited <= cardinality($6) THEN
-		FOR row IN
-			DELETE FROM exact.dimension_known AS k
-			USING exact.division AS d
-			WHERE k.entity = $2 AND d.division = k.division AND d.workspace = $1
-				AND k.key NOT LIKE 'new:%'
-				AND NOT EXISTS (SELECT FROM unnest($5, $6) AS u (division, key)
-					WHERE u.division = k.division AND u.key = k.key)
-			RETURNING k.division, k.key, k.hash
-		LOOP
-			PERFORM exact._dimension_again(row.division, $2, ARRAY[row.key])
-			WHERE row.hash = 'held';
-			UPDATE exact.dimension_change AS c
-			SET state = 'rejected', reason = 'taken back in Delta', ended_at = clock_timestamp()
-			WHERE c.division = row.division AND c.entity = $2 AND c.key = row.key
-				AND c.side = 'delta' AND c.kind = 'update' AND c.write IS NULL
-				AND c.state IN ('shown', 'proposed', 'conflict', 'approved');
-		END LOOP;
-	END IF;
 	IF taken > 0 THEN
 		PERFORM exact._audit('loader', 'write-back', NULL, $2, jsonb_build_object(
 			'event', 'read from Delta', 'workspace', $1, 'rows', rows_in_table, 'edited', edited,
@@ -725,6 +714,45 @@ REVOKE ALL ON FUNCTION exact._take_delta_edits(text, text, bigint, bigint, int[]
 	text[], text[], boolean[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._take_delta_edits(text, text, bigint, bigint, int[], text[],
 	bigint[], text[], text[], boolean[]) TO exact_worker;
+
+-- An edit that somebody took back in Delta before it was written: its content is as delivered. The
+-- rows are all that are edited.
+CREATE FUNCTION exact._take_delta_back(workspace text, entity text, divisions int[], keys text[],
+	hashes_now text[])
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	row record;
+BEGIN
+	FOR row IN
+		DELETE FROM exact.dimension_known AS k
+		USING exact.division AS d
+		WHERE k.entity = $2 AND d.division = k.division AND d.workspace = $1
+			AND NOT EXISTS (SELECT FROM unnest($3, $4, $5) AS u (division, key, hash)
+				WHERE u.division = k.division
+					AND CASE WHEN k.code IS NULL THEN u.key = k.key ELSE u.hash = k.hash END)
+		RETURNING k.division, k.key, k.code, k.hash
+	LOOP
+		PERFORM exact._dimension_again(row.division, $2, ARRAY[row.key])
+		WHERE row.hash = 'held';
+		UPDATE exact.dimension_change AS c
+		SET state = 'rejected', reason = 'taken back in Delta', ended_at = clock_timestamp()
+		WHERE c.division = row.division AND c.entity = $2
+			AND c.side = 'delta' AND c.write IS NULL
+			AND c.state IN ('shown', 'proposed', 'conflict', 'approved')
+			AND (c.kind = 'update' AND c.key = row.key
+				OR c.kind = 'new' AND c.key IS NULL AND lower(c.code) = row.code
+					AND NOT EXISTS (SELECT FROM exact.dimension_known AS k
+						WHERE k.entity = $2 AND k.division = row.division AND k.code = row.code));
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION exact._take_delta_back(text, text, int[], text[], text[])
+	IS 'Ends the edits of Delta that are none any more: these rows are all that are edited there';
+REVOKE ALL ON FUNCTION exact._take_delta_back(text, text, int[], text[], text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._take_delta_back(text, text, int[], text[], text[])
+	TO exact_worker;
 
 -- A row that somebody deleted in Delta is never a delete in Exact Online by itself.
 CREATE FUNCTION exact._take_delta_gone(workspace text, entity text, divisions int[], keys text[])
@@ -818,7 +846,11 @@ GRANT EXECUTE ON FUNCTION exact._dimension_adoptions(text, text) TO exact_worker
 CREATE FUNCTION exact._dimension_adopted(changes bigint[]) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-	UPDATE exact.dimension_change AS c SET exact = c.key WHERE c.id = ANY ($1)
+	UPDATE exact.dimension_change AS c SET exact = c.key WHERE c.id = ANY ($1);
+	DELETE FROM exact.dimension_known AS k
+	USING exact.dimension_change AS c
+	WHERE c.id = ANY ($1) AND k.entity = c.entity AND k.division = c.division
+		AND k.code = lower(c.code);
 $$;
 COMMENT ON FUNCTION exact._dimension_adopted(bigint[])
 	IS 'Their rows in Delta have the key: exact holds it';

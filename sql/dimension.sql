@@ -541,12 +541,12 @@ ROLLBACK TO auto;
 -- taken back before it was written
 UPDATE exact.workspace SET write_back = 'approve' WHERE name = 'lake';
 SELECT pg_temp.delta(1, 11, 'Head office');
-SELECT exact._take_delta_edits('lake', 'costcenter', 100, 0, '{}', '{}', '{}', '{}', '{}', '{}');
+SELECT exact._take_delta_back('lake', 'costcenter', '{}', '{}', '{}');
 SELECT state, reason FROM pg_temp.change;
 ROLLBACK TO auto;
 -- held back by an edit that is taken back before it is read: the version comes once more
 SELECT exact._dimension_held('costcenter', '{9000001}', ARRAY[pg_temp.key(1)]);
-SELECT exact._take_delta_edits('lake', 'costcenter', 100, 0, '{}', '{}', '{}', '{}', '{}', '{}');
+SELECT exact._take_delta_back('lake', 'costcenter', '{}', '{}', '{}');
 SELECT * FROM pg_temp.again;
 ROLLBACK TO auto;
 -- held back by one that is read: by what was read, not by what was known before
@@ -574,6 +574,18 @@ SELECT right(key, 1) AS n, code FROM exact._dimension_adoptions('lake', 'costcen
 SELECT exact._dimension_adopted(ARRAY(
 	SELECT change FROM exact._dimension_adoptions('lake', 'costcenter')));
 SELECT * FROM exact._dimension_adoptions('lake', 'costcenter');
+ROLLBACK TO auto;
+-- a new row that is edited again, and then deleted again, before it is made
+UPDATE exact.workspace SET write_back = 'approve' WHERE name = 'lake';
+SELECT pg_temp.delta(9, NULL, 'New', NULL, 1, '900');
+SELECT pg_temp.delta(9, NULL, 'Newer', NULL, 1, '900');
+SELECT exact._take_delta_back('lake', 'costcenter', '{9000001}', '{NULL}',
+	ARRAY(SELECT hash FROM exact.dimension_known WHERE division = 9000001 ORDER BY seen_at DESC
+		LIMIT 1));
+SELECT code, delta, state, reason FROM pg_temp.change;
+SELECT exact._take_delta_back('lake', 'costcenter', '{}', '{}', '{}');
+SELECT code, state, reason FROM pg_temp.change;
+SELECT count(*) FROM exact.dimension_known WHERE division = 9000001;
 ROLLBACK TO auto;
 -- a row that was deleted in Delta is never deleted in Exact Online by itself
 SELECT exact._take_delta_gone('lake', 'costcenter', '{9000001,9000001}',

@@ -96,6 +96,7 @@ turn(void)
 		look_due = !exact_queue_look();
 	if (look_due)
 		wait = LOOK_AGAIN_MS;
+	wait = exact_clock_sooner(wait, exact_read_back_turn());
 	wait = exact_clock_sooner(wait, exact_read_request_turn(looked));
 	wait = exact_clock_sooner(wait, exact_queue_advance());
 	wait = exact_clock_sooner(wait, tell_open_state());

@@ -133,6 +133,7 @@ in_databricks("DELETE FROM main.exact.costcenter WHERE Code = 'c5'");
 is(read_now(), 'done: 1 of 1 tables read', 'rows that are nobody\'s');
 my $changes = changes();
 like($changes, qr/new - n2 /, 'a new row');
+like($changes, qr/new - - refused division null is not delivered to workspace lake/, 'one of nothing but nulls');
 like($changes, qr/new - n1 refused division null/, 'one without a division, of which there are two');
 like($changes, qr/new - n3 refused two rows/, 'two new rows of one code');
 like($changes, qr/new - N3  refused two rows/, 'both');
@@ -155,6 +156,30 @@ deliver([ 'I', id(40), center(40, Code => 'n2', Description => 'new') ]);
 is(row(40)->{_op}, 'I', 'adopted, and delivered over');
 is(scalar(grep { ($_->{code} // '') eq 'n2' } databricks_rows($simulator, 'costcenter')), 1, 'there is one row of it');
 cmp_ok(row(40)->{_seq}, '>', 0, 'with its version');
+
+# what Exact Online fills itself is nobody's to edit: it is not looked at, and the next version has it right
+in_databricks("UPDATE main.exact.costcenter SET CreatorFullName = 'me' WHERE Code = 'c7'");
+is(read_now(), 'done: 1 of 1 tables read', 'a field that cannot be written');
+changes();
+is(one("SELECT count(*) FROM exact.dimension_change WHERE code = 'c7'"), '0', 'is no edit');
+deliver([ 'U', id(7), center(7, CreatorFullName => 'Ann', Creator => 's1') ]);
+is(row(7)->{creatorfullname}, 'Ann', 'and is written over');
+
+# many new rows at once: each gets its own key
+my $many = 150;
+in_databricks('INSERT INTO main.exact.costcenter (_division, Code, Description) VALUES '
+	. join(', ', map { "(1, 'm$_', 'many')" } 1 .. $many));
+is(read_now(), 'done: 1 of 1 tables read', "$many new rows");
+is(() = changes() =~ /new - m\d+ shown/g, $many, 'each is found');
+one("UPDATE exact.dimension_change SET key = '00000000-0000-4000-8000-' || lpad(substr(code, 2), 12, 'f'), "
+	. "state = 'done' WHERE code ~ '^m'");
+my @made = split /\n/, one("SELECT key || ' ' || code FROM exact.dimension_change WHERE code ~ '^m' ORDER BY id");
+deliver(map { my ($key, $code) = split / /;
+	[ 'I', $key, { ID => $key, Code => $code, Description => 'many' } ] } @made);
+my @found = grep { ($_->{code} // '') =~ /^m/ } databricks_rows($simulator, 'costcenter');
+is(scalar(grep { ($_->{_seq} // 0) > 0 } @found), $many, 'each has a key and its version');
+is(scalar(@found), $many, 'and is there once');
+is(one("SELECT count(*) FROM exact.dimension_known WHERE code ~ '^m'"), '0', 'nothing of it is kept');
 
 # _seq raised by hand, or taken away: found, told, and the row goes on
 one('DELETE FROM exact.dimension_again');

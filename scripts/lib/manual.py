@@ -3,6 +3,7 @@ import re
 from dataclasses import dataclass
 
 LAKE = "-- in Databricks"  # a block that begins with this line runs there
+ROLE = re.compile(r"-- in the hub, as a member of (\w+)\n")  # and one with this line as such a role
 
 
 @dataclass
@@ -11,6 +12,7 @@ class Block:
     line: int
     lake: bool
     text: str
+    role: str | None = None
 
 
 def pages(tree):
@@ -22,7 +24,9 @@ def blocks(page):
     found, text = [], page.read_text()
     for match in re.finditer(r"^( *)```sql\n(.*?)^ *```$", text, re.M | re.S):
         body = re.sub(rf"^{match.group(1)}", "", match.group(2), flags=re.M)
-        found.append(Block(page.name, text.count("\n", 0, match.start()) + 1, body.startswith(LAKE), body))
+        role = ROLE.match(body)
+        found.append(Block(page.name, text.count("\n", 0, match.start()) + 1, body.startswith(LAKE), body,
+                           role and role.group(1)))
     return found
 
 

@@ -8,6 +8,8 @@ import gzip
 import json
 import re
 
+from dimension_cases import DIMENSION
+
 SCHEMA = "main.exact"
 
 # Texts that each type is asked to take, by try_cast and, one by one, by CAST.
@@ -715,6 +717,9 @@ def ask_everything(runner):
         runner.ask(f"ddl {n} {text}", text.replace("{s}", s))
     for n, text in enumerate(STATEMENTS):
         runner.ask(f"statement {n} {text}", text.replace("{s}", s))
+    for n, (text, batch) in enumerate(DIMENSION):
+        given = batch and [{"name": "batch", "value": json.dumps(batch)}]
+        runner.ask(f"dimension {n} {text}", text.replace("{s}", s), given)
     for ansi in (False, True):
         server.config(ansi_mode=ansi)
         for kind, value in (

@@ -344,6 +344,7 @@ take_prepared(const ExactFault *fault, const char *sqlstate, void *arg)
 	if (fault == NULL)
 	{
 		table->verified = exact_unit_run("record table", verified_unit, table, NULL);
+		table->verified_once |= table->verified;
 		if (table->verified)
 			table->verified_as = MemoryContextStrdup(TopMemoryContext, describe_plan(table->plan));
 		/* they are back: with their rows, or not */

@@ -2,13 +2,15 @@
  * read_back.c - what users have edited in the Delta table of a dimension, read and handed over to
  * the hub.
  *
- * One count tells whether there is anything to read. Edited rows come in pages; each is judged in a
- * unit of its own, so that memory is bounded however many there are. An edit that was handed over
- * may be written over by a delivery from then on, no other one (deliver/known_edit.h).
+ * One count tells whether there is anything to read. Edited rows come in pages, so that memory is
+ * bounded however many there are, and are judged some in each turn of the loader, so that other
+ * tables go on meanwhile. An edit that was handed over may be written over by a delivery from then
+ * on, no other one (deliver/known_edit.h).
  */
 #include "postgres.h"
 
 #include "executor/spi.h"
+#include "lib/ilist.h"
 #include "nodes/pg_list.h"
 #include "utils/memutils.h"
 
@@ -27,6 +29,7 @@
 
 #define PAGE_ROWS 2000			/* edited rows in one answer, which may have 25 MiB */
 #define KEY_ROWS 10000			/* keys in one question: below 1 MiB */
+#define TURN_ROWS 250			/* handed over in one turn, in a unit: below a second */
 
 typedef struct ReadBack
 {
@@ -41,7 +44,15 @@ typedef struct ReadBack
 	int64		read;			/* edited rows that were read */
 	int64		taken;			/* of those, so many are new to the hub */
 	int64		gone;
-	const ExactStatementResult *answer; /* what is handed over in a unit */
+	/* rows of an answer that are handed over, from one to before another in a unit */
+	dlist_node	node;			/* of handing_over */
+	char	  **cells;			/* in page */
+	int			nrows;
+	int			from;
+	int			to;
+	const char *unit_name;
+	void		(*unit) (void *arg);
+	void		(*then) (struct ReadBack *r);
 	/* the next keys that are looked for come behind this one */
 	int			last_division;
 	char	   *last_key;
@@ -54,6 +65,8 @@ typedef struct ReadBack
 	ExactTargetDone done;
 	void	   *arg;
 } ReadBack;
+
+static dlist_head handing_over = DLIST_STATIC_INIT(handing_over);
 
 static void count_rows(ReadBack *r);
 static void read_page(ReadBack *r);
@@ -94,16 +107,21 @@ send(ReadBack *r, const char *kind, const char *verb, const char *sql, bool batc
 	});
 }
 
-/* Is it an answer of so many columns? If not, the read has ended. */
+/*
+ * Is it an answer of so many columns and at least so many rows? If not, the read has ended. One
+ * without rows may have no columns.
+ */
 static bool
-is_answer(ReadBack *r, const ExactStatementResult *result, int columns)
+is_answer(ReadBack *r, const ExactStatementResult *result, int columns, int rows)
 {
 	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
 		end_read(r, result->fault, result->sqlstate);
-	else if (columns > 0 && result->ncolumns != columns)
+	else if (result->nrows < rows || (result->nrows > 0 && columns > 0 &&
+									  result->ncolumns != columns))
 		end_read(r, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH,
-									 psprintf("the answer to a reading of %s has %d columns",
-											  r->plan->current_name, result->ncolumns),
+									 psprintf("the answer to a reading of %s has %d rows of %d"
+											  " columns", r->plan->current_name, result->nrows,
+											  result->ncolumns),
 									 NULL, NULL), "EX014");
 	else
 		return true;
@@ -129,6 +147,46 @@ open_page(ReadBack *r)
 	return MemoryContextSwitchTo(r->page);
 }
 
+/* ---- rows that are handed over, turn by turn ---- */
+
+static void
+hand_over(ReadBack *r, const ExactStatementResult *answer, const char *unit_name,
+		  void (*unit) (void *arg), void (*then) (ReadBack *r))
+{
+	int			ncells = answer->nrows * answer->ncolumns;
+	MemoryContext old = open_page(r);
+
+	r->cells = palloc(sizeof(char *) * Max(ncells, 1));
+	for (int i = 0; i < ncells; i++)
+		r->cells[i] = answer->cells[i] != NULL ? pstrdup(answer->cells[i]) : NULL;
+	MemoryContextSwitchTo(old);
+	r->nrows = answer->nrows;
+	r->to = 0;
+	r->unit_name = unit_name;
+	r->unit = unit;
+	r->then = then;
+	dlist_push_tail(&handing_over, &r->node);
+}
+
+long
+exact_read_back_turn(void)
+{
+	ReadBack   *r;
+
+	if (dlist_is_empty(&handing_over))
+		return -1;
+	r = dlist_container(ReadBack, node, dlist_pop_head_node(&handing_over));
+	r->from = r->to;
+	r->to = Min(r->nrows, r->from + TURN_ROWS);
+	if (r->from < r->to && !run(r, r->unit_name, r->unit))
+		return 0;
+	if (r->to < r->nrows)
+		dlist_push_tail(&handing_over, &r->node);
+	else
+		r->then(r);
+	return dlist_is_empty(&handing_over) ? -1 : 0;
+}
+
 /* ---- new rows that have become records ---- */
 
 static void
@@ -146,7 +204,7 @@ take_adopted(const ExactStatementResult *result, void *arg)
 {
 	ReadBack   *r = arg;
 
-	if (is_answer(r, result, 0) && run(r, "record keys of new rows", adopted_unit))
+	if (is_answer(r, result, 0, 0) && run(r, "record keys of new rows", adopted_unit))
 		end_read(r, NULL, "");
 }
 
@@ -165,7 +223,7 @@ adoptions_unit(void *arg)
 	"SELECT a.change, a.division, a.key, a.code, k.hash"
 	" FROM exact._dimension_adoptions($1, $2) a"
 	" JOIN exact.dimension_known k"
-	" ON k.entity = $2 AND k.division = a.division AND k.key LIKE 'new:%'"
+	" ON k.entity = $2 AND k.division = a.division AND k.code = lower(a.code)"
 	" WHERE a.code IS NOT NULL"
 	" ORDER BY a.change, k.hash"
 	" LIMIT $3";
@@ -235,15 +293,17 @@ gone_unit(void *arg)
 {
 	static const char sql[] = "SELECT exact._take_delta_gone($1, $2, $3, $4)";
 	ReadBack   *r = arg;
-	int			n = r->answer->nrows;
+	int			n = r->to - r->from;
 	int32	   *divisions = palloc(sizeof(int32) * n);
 	const char **keys = palloc(sizeof(char *) * n);
 	ExactArg	args[4];
 
 	for (int i = 0; i < n; i++)
 	{
-		divisions[i] = (int32) strtol(r->answer->cells[2 * i], NULL, 10);
-		keys[i] = r->answer->cells[2 * i + 1];
+		char	  **cells = &r->cells[2 * (r->from + i)];
+
+		divisions[i] = (int32) strtol(cells[0], NULL, 10);
+		keys[i] = cells[1];
 	}
 	args[0] = exact_arg_text(r->plan->workspace->name);
 	args[1] = exact_arg_text(r->plan->sql.entity);
@@ -253,20 +313,22 @@ gone_unit(void *arg)
 }
 
 static void
-take_absent(const ExactStatementResult *result, void *arg)
+gone_taken(ReadBack *r)
 {
-	ReadBack   *r = arg;
-
-	if (!is_answer(r, result, 2))
-		return;
-	r->answer = result;
-	r->gone += result->nrows;
-	if (result->nrows > 0 && !run(r, "take gone rows", gone_unit))
-		return;
+	r->gone += r->nrows;
 	if (r->batch_rows < KEY_ROWS)
 		adopt_rows(r);
 	else
 		look_for_keys(r);
+}
+
+static void
+take_absent(const ExactStatementResult *result, void *arg)
+{
+	ReadBack   *r = arg;
+
+	if (is_answer(r, result, 2, 0))
+		hand_over(r, result, "take gone rows", gone_unit, gone_taken);
 }
 
 /*
@@ -392,49 +454,43 @@ enum
 	EDIT_COLUMNS
 };
 
-static const char *
-cell(const ReadBack *r, int row, int column)
-{
-	return r->answer != NULL ? r->answer->cells[row * EDIT_COLUMNS + column] : NULL;
-}
-
-/* One page. When it is all there is, what is not in it is no edit any more. */
+/* The next rows of a page */
 static void
 edits_unit(void *arg)
 {
 	static const char sql[] =
 	"SELECT exact._take_delta_edits($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::boolean[])";
 	ReadBack   *r = arg;
-	int			n = r->answer != NULL ? r->answer->nrows : 0;
-	int32	   *divisions = palloc(sizeof(int32) * Max(n, 1));
-	bool	   *no_divisions = palloc(sizeof(bool) * Max(n, 1));
-	int64	   *seqs = palloc(sizeof(int64) * Max(n, 1));
-	bool	   *no_seqs = palloc(sizeof(bool) * Max(n, 1));
-	const char **keys = palloc(sizeof(char *) * Max(n, 1));
-	const char **hashes = palloc(sizeof(char *) * Max(n, 1));
-	const char **contents = palloc(sizeof(char *) * Max(n, 1));
-	const char **doubles = palloc(sizeof(char *) * Max(n, 1));
-	bool		all = r->read == 0 && n < PAGE_ROWS;
+	int			n = r->to - r->from;
+	int32	   *divisions = palloc(sizeof(int32) * n);
+	bool	   *no_divisions = palloc(sizeof(bool) * n);
+	int64	   *seqs = palloc(sizeof(int64) * n);
+	bool	   *no_seqs = palloc(sizeof(bool) * n);
+	const char **keys = palloc(sizeof(char *) * n);
+	const char **hashes = palloc(sizeof(char *) * n);
+	const char **contents = palloc(sizeof(char *) * n);
+	const char **doubles = palloc(sizeof(char *) * n);
 	ExactArg	args[10];
 
 	for (int i = 0; i < n; i++)
 	{
-		const char *division = cell(r, i, EDIT_DIVISION);
-		const char *seq = cell(r, i, EDIT_SEQ);
+		char	  **cells = &r->cells[EDIT_COLUMNS * (r->from + i)];
+		const char *division = cells[EDIT_DIVISION];
+		const char *seq = cells[EDIT_SEQ];
 
 		no_divisions[i] = division == NULL;
 		divisions[i] = division != NULL ? (int32) strtol(division, NULL, 10) : 0;
 		no_seqs[i] = seq == NULL;
 		seqs[i] = seq != NULL ? strtoll(seq, NULL, 10) : 0;
-		keys[i] = cell(r, i, EDIT_KEY);
-		hashes[i] = cell(r, i, EDIT_NOW);
-		contents[i] = cell(r, i, EDIT_CONTENT);
-		doubles[i] = cell(r, i, EDIT_DOUBLE);
+		keys[i] = cells[EDIT_KEY];
+		hashes[i] = cells[EDIT_NOW];
+		contents[i] = cells[EDIT_CONTENT];
+		doubles[i] = cells[EDIT_DOUBLE];
 	}
 	args[0] = exact_arg_text(r->plan->workspace->name);
 	args[1] = exact_arg_text(r->plan->sql.entity);
 	args[2] = exact_arg_int8(r->rows);
-	args[3] = exact_arg_int8(all ? n : Max(r->edited, n + 1));
+	args[3] = exact_arg_int8(Max(r->edited, r->read + r->nrows));
 	args[4] = exact_arg_int4_array(divisions, no_divisions, n);
 	args[5] = exact_arg_text_array(keys, NULL, n);
 	args[6] = exact_arg_int8_array(seqs, no_seqs, n);
@@ -445,21 +501,53 @@ edits_unit(void *arg)
 	r->taken += exact_cell_int8(0, 1, 0);
 }
 
+/* All edited rows: what is not among them is no edit any more. */
+static void
+taken_back_unit(void *arg)
+{
+	static const char sql[] = "SELECT exact._take_delta_back($1, $2, $3, $4, $5)";
+	ReadBack   *r = arg;
+	int32	   *divisions = palloc(sizeof(int32) * Max(r->nrows, 1));
+	const char **keys = palloc(sizeof(char *) * Max(r->nrows, 1));
+	const char **hashes = palloc(sizeof(char *) * Max(r->nrows, 1));
+	ExactArg	args[5];
+
+	for (int i = 0; i < r->nrows; i++)
+	{
+		char	  **cells = &r->cells[EDIT_COLUMNS * i];
+
+		divisions[i] = cells[EDIT_DIVISION] != NULL ?
+			(int32) strtol(cells[EDIT_DIVISION], NULL, 10) : 0;
+		keys[i] = cells[EDIT_KEY];
+		hashes[i] = cells[EDIT_NOW];
+	}
+	args[0] = exact_arg_text(r->plan->workspace->name);
+	args[1] = exact_arg_text(r->plan->sql.entity);
+	args[2] = exact_arg_int4_array(divisions, NULL, r->nrows);
+	args[3] = exact_arg_text_array(keys, NULL, r->nrows);
+	args[4] = exact_arg_text_array(hashes, NULL, r->nrows);
+	exact_sql(sql, 5, args);
+}
+
+static void
+page_taken(ReadBack *r)
+{
+	bool		all = r->read == 0 && r->nrows < PAGE_ROWS;
+
+	r->read += r->nrows;
+	if (r->nrows == PAGE_ROWS)
+		read_page(r);
+	else if (!all || run(r, "take edits that were taken back", taken_back_unit))
+		compare_keys(r);
+}
+
 static void
 take_page(const ExactStatementResult *result, void *arg)
 {
 	ReadBack   *r = arg;
 
-	if (!is_answer(r, result, EDIT_COLUMNS))
-		return;
-	r->answer = result;
-	if (!run(r, "take edited rows", edits_unit))
-		return;
-	r->read += result->nrows;
-	if (result->nrows == PAGE_ROWS)
-		read_page(r);
-	else
-		compare_keys(r);
+	if (is_answer(r, result, EDIT_COLUMNS, 0))
+		hand_over(r, result, "take edited rows", edits_unit, page_taken);
 }
 
 static void
@@ -481,7 +569,7 @@ take_stamped(const ExactStatementResult *result, void *arg)
 {
 	ReadBack   *r = arg;
 
-	if (!is_answer(r, result, 0))
+	if (!is_answer(r, result, 0, 0))
 		return;
 	r->plan->hash_added = false;
 	count_rows(r);
@@ -518,7 +606,7 @@ take_count(const ExactStatementResult *result, void *arg)
 	int64		outdated,
 				bare;
 
-	if (!is_answer(r, result, 6))
+	if (!is_answer(r, result, 6, 1))
 		return;
 	r->rows = number(result, 0);
 	r->edited = number(result, 1);
@@ -529,8 +617,8 @@ take_count(const ExactStatementResult *result, void *arg)
 		stamp_rows(r);
 	else if (r->edited > 0 || number(result, 5) > r->keys)
 		read_page(r);
-	else if (run(r, "take edited rows", edits_unit))
-		compare_keys(r);
+	else
+		page_taken(r);
 }
 
 /* The table is not written meanwhile: a row of it has no later one. */
@@ -552,7 +640,6 @@ count_rows(ReadBack *r)
 	MemoryContext old = open_page(r);
 	StringInfoData sql;
 
-	r->answer = NULL;
 	initStringInfo(&sql);
 	if (run(r, "read the newest version", newest_unit))
 	{

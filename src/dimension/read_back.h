@@ -17,4 +17,7 @@
 extern void exact_read_back_start(ExactTargetPlan *plan, ExactStatementTrouble trouble,
 								  ExactTargetDone done, void *arg);
 
+/* Hands over some of the rows that were read. Returns 0 = there are more, -1 = none. */
+extern long exact_read_back_turn(void);
+
 #endif

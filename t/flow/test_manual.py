@@ -65,6 +65,8 @@ class Reader:
                         if statement.strip():
                             self.hub.databricks.sql(statement.strip())
                     continue
+                if block.role:
+                    text = f"SET SESSION AUTHORIZATION member_of_{block.role};\n{text}"
                 said += self.hub.psql(text)
             except (SqlError, RuntimeError) as error:
                 pytest.fail(f"{page}, line {block.line}: {error}\n{text}")
@@ -246,6 +248,47 @@ def run_caddy(directory, port, hub_port):
                         f"{directory}/privkey.pem", 1)
     (directory / "Caddyfile").write_text(text.replace("{\n", "{\n\tadmin off\n\tauto_https off\n", 1))
     return [shutil.which("caddy"), "run", "--config", directory / "Caddyfile"], directory / "exact_hub.log"
+
+
+def test_dimensions(fresh, engine_free):
+    """The page of the finance team, then that of the DBA, as the roles that they name; what comes of each edit."""
+    hub = fresh(engine_free, "--divisions", 1)
+    reader, centers = Reader(hub), "hrm/Costcenters"
+    reader.own.append(("'finance'", "'costcenter', 'costunit', 'glaccount'"))
+    for code in ("CC001", "CC002", "CC003"):
+        hub.exact.change(101001, centers, "create", fields={"Code": code, "Description": "As it was"})
+    reader.type("README.md")
+    hub.psql("CREATE ROLE member_of_exact_operator IN ROLE exact_operator; CREATE ROLE member_of_exact_admin IN ROLE "
+             "exact_admin")
+    hub.wait_loaded(120)
+
+    def changes(**state):
+        def found():
+            rows = hub.query("SELECT code, coalesce(field, kind) AS what, wanted, state FROM exact.dimension_change")
+            return {(row["code"], row["what"], row["wanted"]): row["state"] for row in rows}
+        wanted = {"CC001": ("Description", "Head office"), "CC002": ("Description", "Warehouse"),
+                  "CC003": ("EndDate", hub.value("SELECT current_date")),
+                  "NEW1": ("new", '{"Code": "NEW1", "Description": "New shop"}'),
+                  "NEW2": ("new", '{"Code": "NEW2", "Description": "Trade fair"}')}
+        wanted = {(code, *wanted[code]): end for code, end in state.items()}
+        hub.wait_for(f"the changes are {wanted}", lambda: found() == wanted, 60)
+    reader.type("docs/dimensions.md")
+    changes(CC001="shown", NEW1="shown")
+    reader.type("docs/dimensions-dba.md")
+    changes(CC001="proposed", NEW1="proposed", CC002="done", CC003="rejected", NEW2="proposed")
+    assert [write["body"] for write in hub.exact.get("writes")["writes"]] == [{"Description": "Warehouse"}]
+
+    def rows(page, head):
+        """First cells of the table under this head, without their quotes."""
+        table = (TREE / page).read_text().partition(f"| {head} |")[2].partition("\n\n")[0]
+        return set(re.findall(r"^\| `(\w+)` \|", table, re.M))
+    states = hub.value("SELECT pg_get_constraintdef(oid) FROM pg_constraint "
+                       "WHERE conname = 'dimension_change_state_check'")
+    assert rows("docs/dimensions.md", "state") == set(re.findall(r"'(\w+)'", states))
+    assert rows("docs/dimensions-dba.md", "`write_back`") == {"off", "approve", "auto"}
+    rules = re.search("^`on_conflict`: (.*?)\\.", (TREE / "docs/dimensions-dba.md").read_text(), re.M).group(1)
+    for rule in re.findall("`(.*?)`", rules):
+        hub.psql(f"UPDATE exact.workspace SET on_conflict = '{rule}'")
 
 
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
