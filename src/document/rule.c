@@ -591,7 +591,7 @@ judge_sales_invoice(Judge *judge)
 	else
 	{
 		above = sums.amount < 0 ? sums.amount - value : value - sums.amount;
-		if (above >= -Abs(discount) - tolerance)
+		if (above >= (discount < 0 ? discount : -discount) - tolerance)
 			return;
 	}
 	mismatch(judge, EXACT_RULE_LINES_MATCH_HEADER, sums.amount, value, unit);
