@@ -442,7 +442,7 @@ REVOKE ALL ON FUNCTION exact._explain_seen(exact.record) FROM PUBLIC;
 
 -- What keeps writes alone: what keeps the whole division is told before it.
 CREATE FUNCTION exact._write_wait(division int, entity text) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT coalesce((
 		SELECT CASE
@@ -478,9 +478,11 @@ AS $$
 		ORDER BY w.id
 		LIMIT 1
 	))
+	WHERE exact._visible_divisions() IS NULL OR $1 = ANY (exact._visible_divisions())
 $$;
 COMMENT ON FUNCTION exact._write_wait(int, text)
-	IS 'Why writes of a dimension wait, beside what the whole division waits for; null: they go';
+	IS 'Why writes of a dimension wait, beside what the whole division waits for; null: they go, '
+		'or the caller may not see the division';
 REVOKE ALL ON FUNCTION exact._write_wait(int, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._write_wait(int, text), exact._dimension_resource(text)
 	TO exact_reader, exact_worker;

@@ -199,6 +199,9 @@ test_same_numbers(void)
 static void
 test_bad(void)
 {
+	static const char two_uris[] =
+	"{\"d\":[{\"__metadata\":{\"uri\":\"a long one\",\"uri\":\"u\"},\"ID\":\"a\"}]}";
+	ExactPage  *page;
 	char		deep[200] = "{\"d\":";
 	static char many_bad[EXACT_ODATA_BAD_BYTES + 100];
 
@@ -215,6 +218,9 @@ test_bad(void)
 	CHECK(refuses("{\"d\":{\"results\":[],\"__next\":\"a long one\",\"__next\":\"b\"}}", "twice"));
 	CHECK(refuses("{\"d\":{\"__next\":\"a long one\",\"results\":[],\"__next\":\"b\"}}", "twice"));
 	CHECK(refuses("{\"d\":[{\"__metadata\":{\"uri\":\"a long one\",\"uri\":\"u\"}}]}", "twice"));
+	page = exact_odata_parse_rows(two_uris, strlen(two_uris), wanted, lengthof(wanted), &problem);
+	CHECK(page != NULL && page->records[0].problem != NULL &&
+		  slice_is(page->records[0].uri, "\"a long one\""));
 	CHECK(refuses("{\"d\":[{\"__metadata\":{\"uri\":\"a long "
 				  "one\"},\"__metadata\":{\"uri\":\"u\"}}]}", "twice"));
 	CHECK(refuses("{\"d\":[{\"ID\":\"\xff\"}]}", "UTF-8"));

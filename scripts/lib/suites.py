@@ -160,7 +160,7 @@ def unit(run):
 
 def fuzz(run):
     """Each reader of hostile bytes for 20 s with inputs that libFuzzer makes; a target counts as one test."""
-    result, status = Result(), run.command(TREE / "scripts" / "fuzz", "20")
+    result, status = Result(), run.command(TREE / "scripts" / "fuzz", "15")
     for target, how in re.findall(r"^(\w+) .*(no finds|broke after .*)$", run.text(), re.M):
         result.add(f"fuzz {target}", how == "no finds")
     if status and not result.failed:
@@ -376,7 +376,7 @@ def kills(run):
 
 # The first lane is short; then the clusters' tests, which mostly wait, run beside those that use the engine.
 FIRST = ("build", "text", "analysis", "unit", "statements", "regress", "isolation")
-LANES = (("tap", "listener", "servers", "fuzz", "kills"), ("flow", "simulators"))
+LANES = (("tap", "listener", "servers", "kills", "simulators"), ("flow", "fuzz"))
 SUITES = {"build": build, "text": text, "analysis": analysis, "unit": unit, "statements": sql_statements,
           "regress": regress, "isolation": isolation, "servers": servers, "tap": tap, "fuzz": fuzz,
           "simulators": simulators, "flow": flow, "kills": kills, "listener": listener}

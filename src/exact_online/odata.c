@@ -220,9 +220,11 @@ field_start(void *state, char *fname pg_attribute_unused(), bool isnull pg_attri
 	{
 		ExactSlice *uri = &r->page->records[r->page->nrecords - 1].uri;
 
+		/* the slice is of the first one: its length is known already */
 		if (uri->start != NULL)
 			spoil(r, "uri");
-		uri->start = r->lex->token_start;
+		else
+			uri->start = r->lex->token_start;
 	}
 	EXACT_JSON_OK;
 }
