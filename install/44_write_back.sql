@@ -707,3 +707,40 @@ GRANT EXECUTE ON FUNCTION exact._write_path(int, text, text), exact._write_body(
 	TO exact_worker;
 
 GRANT EXECUTE ON FUNCTION exact._wake(text) TO exact_worker;
+
+-- ---- reading Delta now ----
+
+CREATE FUNCTION exact.read_dimensions(workspace text = NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	found_id bigint;
+BEGIN
+	IF NOT EXISTS (SELECT FROM exact.workspace AS w
+			WHERE read_dimensions.workspace IS NULL OR w.name = read_dimensions.workspace) THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX018',
+			MESSAGE = format('there is no workspace %s',
+				coalesce(quote_literal(read_dimensions.workspace), 'yet')),
+			HINT = 'SELECT name FROM exact.workspace.';
+	END IF;
+	SELECT r.id INTO found_id
+	FROM exact.request AS r
+	WHERE r.kind = 'read_dimensions' AND r.state IN ('queued', 'running') AND NOT r.cancel_wanted
+		AND r.workspace IS NOT DISTINCT FROM read_dimensions.workspace
+	ORDER BY r.id
+	LIMIT 1;
+	IF found_id IS NULL THEN
+		INSERT INTO exact.request (kind, workspace)
+		VALUES ('read_dimensions', read_dimensions.workspace)
+		RETURNING id INTO found_id;
+	END IF;
+	PERFORM exact._wake('loader');
+	RETURN found_id;
+END
+$$;
+COMMENT ON FUNCTION exact.read_dimensions(text)
+	IS 'Looks for edits of dimensions in the Delta tables of a workspace now (null: all) and '
+		'returns the request''s id, for exact.wait(). The same request is returned while one is '
+		'queued or running';
+REVOKE ALL ON FUNCTION exact.read_dimensions(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact.read_dimensions(text) TO exact_operator;
