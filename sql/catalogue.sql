@@ -13,7 +13,7 @@ FROM exact.catalogue
 WHERE entity IN ('glaccount', 'items', 'accounts', 'purchaseorders', 'purchaseorderlines',
 	'costcenter', 'costunit',
 	'salesinvoices', 'salesinvoicelines', 'transactionlines', 'purchaseentries',
-	'purchaseentrylines', 'salesorders', 'salesorderlines')
+	'purchaseentrylines', 'salesorders', 'salesorderlines', 'vatcodes')
 ORDER BY entity;
 
 SELECT p.preset, array_agg(c.entity ORDER BY c.entity) AS entities
@@ -25,7 +25,7 @@ ORDER BY p.preset DESC;
 SELECT entity, sync_interval
 FROM exact.catalogue
 WHERE entity IN ('glaccount', 'transactionlines', 'stockpositions', 'costcenter',
-	'purchaseinvoices', 'purchaseentries', 'units')
+	'purchaseinvoices', 'purchaseentries', 'units', 'vatcodes', 'journals', 'financialperiods')
 ORDER BY entity;
 
 -- no row may come out of any of these

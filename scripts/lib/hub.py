@@ -17,7 +17,8 @@ FINANCE = (*ENTITIES, "salesinvoices", "salesinvoicelines", "purchaseinvoices", 
            "purchaseentries", "purchaseentrylines",
            "salesentries", "salesentrylines", "generaljournalentries", "generaljournalentrylines", "bankentries",
            "bankentrylines", "cashentries",
-           "cashentrylines", "transactionlines")  # what the preset finance holds
+           "cashentrylines", "transactionlines",
+           "vatcodes", "journals", "financialperiods")  # what the preset finance holds
 
 
 def write_secret(path, text):

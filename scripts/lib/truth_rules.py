@@ -61,6 +61,9 @@ RESOURCES = {
     **_expanded("financialtransaction", "BankEntries", "BankEntryLines"),
     **_expanded("financialtransaction", "CashEntries", "CashEntryLines"),
     "transactionlines": Table("sync/Financial/TransactionLines", "financialtransaction/TransactionLines", "ID"),
+    "vatcodes": Table("vat/VATCodes", "vat/VATCodes", "ID"),
+    "journals": Table("financial/Journals", "financial/Journals", "ID"),
+    "financialperiods": Table("financial/FinancialPeriods", "financial/FinancialPeriods", "ID"),
 }
 PRESETS = {"orders": tuple(BASE), "finance": tuple(RESOURCES)}
 HUB_COLUMNS = {"_division", "_key", "_seq", "_op", "_deleted", "_valid", "_problems", "_batch", "_staged_at",
@@ -158,7 +161,7 @@ def content_of(entity, row, books):
 
 @functools.cache
 def is_padded(entity, name):
-    return bool(PADDED.search(name)) or (entity, name) == ("accounts", "Code")
+    return bool(PADDED.search(name)) or (entity, name) in (("accounts", "Code"), ("vatcodes", "Code"))
 
 
 def expected_value(entity, name, value, delta_type):

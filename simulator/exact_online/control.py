@@ -70,7 +70,7 @@ class Control(WebhookControl):
     def get_info(self, given):
         """Address, credentials, divisions, numbers of records, clock and settings."""
         sim, s = self.sim, self.sim.settings
-        counted = [entity for entity in PRESETS[s.preset] if entity not in tables.FIXED]
+        counted = [entity for entity in PRESETS[s.preset] if entity not in tables.UNCOUNTED]
         totals = {entity: sum(len(d.records[entity]) for d in sim.divisions.values()) for entity in counted}
         return {"base_url": sim.base_url, "client_id": s.client_id, "client_secret": s.client_secret,
                 "redirect_uri": s.redirect_uris[0],

@@ -24,6 +24,7 @@ from .words import VAT, VAT_RULES
 JOURNAL_TYPES = {"01": 20, "20": 22, "70": 12, "75": 10, "90": 90}
 YEARS = range(2022, 2028)
 FIXED = (JOURNALS, VAT_CODES, VAT_PERCENTAGES, PERIODS, CHARGE)     # random changes leave them alone
+UNCOUNTED = (VAT_PERCENTAGES, CHARGE)       # parts of other records
 BUDGET = 3000       # types from here on are no ledger
 
 
