@@ -168,3 +168,19 @@ COMMENT ON FUNCTION exact._want_keys(int, text, text[], timestamptz[], text)
 		'returns how many are new or changed';
 REVOKE ALL ON FUNCTION exact._want_keys(int, text, text[], timestamptz[], text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._want_keys(int, text, text[], timestamptz[], text) TO exact_worker;
+
+CREATE FUNCTION exact._want_run(division int, feed text) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	n bigint;
+BEGIN
+	UPDATE exact.feed_state AS s SET requested = true
+	WHERE s.division = $1 AND s.feed = $2 AND NOT s.requested;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RETURN n;
+END
+$$;
+COMMENT ON FUNCTION exact._want_run(int, text) IS 'Has a feed run now';
+REVOKE ALL ON FUNCTION exact._want_run(int, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._want_run(int, text) TO exact_worker;

@@ -50,7 +50,7 @@ GRANT SELECT ON TABLE exact._plan TO exact_worker;
 CREATE FUNCTION exact._due_keys(division int)
 RETURNS TABLE (
 		entity text, reason text, due timestamptz, feed text, whole boolean, approved boolean,
-		logged boolean, first_load boolean)
+		logged boolean, first_load boolean, codes boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH RECURSIVE step AS (
@@ -76,7 +76,7 @@ AS $$
 			ELSE s.due
 		END,
 		e.feed, e.method <> 'sync', s.reason = 'approved', s.reason = 'logged',
-		s.reason = 'first load'
+		s.reason = 'first load', s.reason = 'its code is named by a document'
 	FROM step AS s
 	JOIN exact.entity_effective AS e ON e.entity = s.entity
 	WHERE (e.method <> 'sync' OR s.reason IN ('confirm', 'logged', 'approved'))
@@ -89,7 +89,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION exact._due_keys(int)
 	IS 'Of each entity and reason, when the first of its dirty keys that a keyed read settles is '
-		'due; whole: records are read, else only which exist';
+		'due; whole: records are read, else only which exist; codes: they are no keys but codes';
 REVOKE ALL ON FUNCTION exact._due_keys(int) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._due_keys(int) TO exact_worker;
 

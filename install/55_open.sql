@@ -99,6 +99,16 @@ BEGIN
 			WHERE x.side = 'delivery' AND x.workspace = $1 AND x.state IN ('dead', 'retry')
 			ORDER BY x.id
 			LIMIT most)
+			UNION ALL
+			(SELECT v.division, v.entity, 'quarantine', v.problems, b.staged_at, v.slot, v.batch,
+				v.ord
+			FROM exact.verdict AS v
+			JOIN exact.record AS r ON r.division = v.division AND r.entity = v.entity
+				AND r.key = v.key AND r.batch = v.batch AND r.ord = v.ord
+			JOIN exact.batch AS b ON b.id = v.batch
+			WHERE v.held IS NOT NULL AND v.workspace = $1
+			ORDER BY v.seq
+			LIMIT most)
 		), version AS (
 			SELECT DISTINCT ON (a.division, a.entity, s.key) a.division, a.entity, s.key, a.state,
 				a.reason, a.since AS staged_at, s.seq,
@@ -149,6 +159,13 @@ BEGIN
 		FROM ranked AS l
 		WHERE NOT l.named
 		UNION ALL
+		(SELECT v.division, v.entity, NULL, 'quarantine', 'documents wait: exact.quarantine', NULL,
+			NULL, NULL, count(*) - most, min(v.changed_at), max(v.seq)
+		FROM exact.verdict AS v
+		WHERE v.held IS NOT NULL AND v.workspace = $1
+		GROUP BY v.division, v.entity
+		HAVING count(*) > most)
+		UNION ALL
 		SELECT h.division, h.entity,
 			CASE WHEN h.records = 1 THEN (
 				SELECT min(r.key) FROM exact._held_record AS r
@@ -172,8 +189,8 @@ $$;
 COMMENT ON FUNCTION exact._open_rows(text)
 	IS 'What is staged for a workspace and not in its Delta tables: '
 		'newest version of each record with period and amount; '
-		'of large backlogs one row with their number; the deletes that are held, and rows that '
-		'were put aside';
+		'of large backlogs one row with their number; documents that a rule holds back, deletes '
+		'that are held, and rows that were put aside';
 REVOKE ALL ON FUNCTION exact._open_rows(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._open_rows(text) TO exact_worker;
 
@@ -199,6 +216,14 @@ AS $$
 			FROM exact.dead_letter AS l
 			LEFT JOIN exact.batch AS b ON b.id = l.batch
 			WHERE l.state IN ('dead', 'retry')
+			UNION ALL
+			-- so is one that a rule holds back
+			SELECT v.division, v.entity, 1, b.staged_at
+			FROM exact.verdict AS v
+			JOIN exact.record AS r ON r.division = v.division AND r.entity = v.entity
+				AND r.key = v.key AND r.batch = v.batch AND r.ord = v.ord
+			JOIN exact.batch AS b ON b.id = v.batch
+			WHERE v.held IS NOT NULL
 		) AS x
 		GROUP BY x.division, x.entity
 	), dirty AS (

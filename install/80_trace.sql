@@ -207,6 +207,29 @@ COMMENT ON FUNCTION exact._change_steps(exact.record)
 	IS 'Steps of exact.trace(): the newest 20 edits of a dimension and what became of them';
 REVOKE ALL ON FUNCTION exact._change_steps FROM PUBLIC;
 
+-- Whether the rules found something about a version of a document.
+CREATE FUNCTION exact._judged_step(r exact.record, staged_at timestamptz, OUT at timestamptz,
+	OUT step text, OUT what text, OUT took text)
+RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(v.changed_at, $2), 'validated', CASE
+			WHEN u.batch IS NOT NULL THEN 'not yet: the document is not complete'
+			WHEN v.problems IS NULL THEN format('%s rules, no problem', (
+				SELECT count(*) FROM exact._rule AS x
+				WHERE x.entity = d.document AND x.action <> 'off'))
+			WHEN v.held = 'doubt' THEN 'dimension and document are read again: ' || v.problems
+			ELSE v.problems
+		END, NULL::text
+	FROM exact._document_entity AS d
+	LEFT JOIN exact.verdict AS v ON v.batch = $1.batch AND v.ord = $1.ord
+	LEFT JOIN exact.unjudged AS u ON u.batch = $1.batch
+	WHERE d.entity = $1.entity AND NOT $1.deleted
+$$;
+COMMENT ON FUNCTION exact._judged_step(exact.record, timestamptz)
+	IS 'Step of exact.trace(): what the rules found about the newest version';
+REVOKE ALL ON FUNCTION exact._judged_step FROM PUBLIC;
+
 CREATE FUNCTION exact.trace(
 		division int, entity text, key text, OUT at timestamptz, OUT step text, OUT what text,
 		OUT took text)
@@ -265,6 +288,7 @@ BEGIN
 	END);
 	took := exact._took(b.took_ms);
 	RETURN NEXT;
+	RETURN QUERY SELECT * FROM exact._judged_step(r, version.at);
 
 	-- Ranges of deliveries rise with their batches, so the first ones that end behind this version
 	-- are those that hold it.
@@ -331,7 +355,7 @@ END
 $$;
 COMMENT ON FUNCTION exact.trace(int, text, text)
 	IS 'Every step of a record''s newest version: the notifications since the version before, the '
-		'call that brought it, when it was staged and what changed, the statements that delivered '
-		'it, or what it waits for';
+		'call that brought it, when it was staged and what changed, what the rules found about its '
+		'document, the statements that delivered it, or what it waits for';
 REVOKE ALL ON FUNCTION exact.trace(int, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.trace(int, text, text) TO exact_reader;

@@ -515,12 +515,50 @@ COMMENT ON FUNCTION exact._explain_change(exact.record)
 	IS 'Edits of a dimension that are open, a sentence each; empty: there is none';
 REVOKE ALL ON FUNCTION exact._explain_change FROM PUBLIC;
 
+-- What the rules found about the document of a record; null: nothing, or it is none.
+CREATE FUNCTION exact._judgement_of(r exact.record) RETURNS exact.judgement
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT j
+	FROM exact._document_entity AS d
+	JOIN exact.judgement AS j ON j.division = $1.division AND j.entity = d.document
+		AND j.key = CASE WHEN d.line THEN $1.parent ELSE $1.key END
+	WHERE d.entity = $1.entity AND j.state <> 'unread'
+$$;
+COMMENT ON FUNCTION exact._judgement_of(exact.record)
+	IS 'What the rules found about the document that a record is of';
+REVOKE ALL ON FUNCTION exact._judgement_of(exact.record) FROM PUBLIC;
+
+CREATE FUNCTION exact._explain_held(r exact.record, j exact.judgement) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE
+		WHEN $2.state = 'doubt'
+			THEN format('It is checked since %s whether this still holds: %s Dimension and '
+				'document are read again by themselves.', exact._since($2.since), w.problems)
+		WHEN w.waits IS NULL
+			THEN format('Held back since %s: %s A newer version of the document is judged anew; '
+				'SELECT exact.release(%s) delivers it as it is.', exact._since($2.since),
+				w.problems, $2.id)
+		ELSE format('Held back since %s: %s It is delivered by itself when %s arrives; '
+			'SELECT exact.release(%s) delivers it as it is.', exact._since($2.since), w.problems,
+			w.waits, $2.id)
+	END
+	FROM (SELECT array_to_string($2.problems, ' ') AS problems, (
+		SELECT string_agg(exact._wait_word($1.division, u.wait), ', ' ORDER BY u.wait)
+		FROM unnest($2.waits) AS u (wait)) AS waits) AS w
+$$;
+COMMENT ON FUNCTION exact._explain_held(exact.record, exact.judgement)
+	IS 'Why the document of a record is held back, and what ends that';
+REVOKE ALL ON FUNCTION exact._explain_held(exact.record, exact.judgement) FROM PUBLIC;
+
 CREATE FUNCTION exact.explain(division int, entity text, key text) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	name text := exact._one_entity(entity);
 	r exact.record;
+	j exact.judgement;
 BEGIN
 	PERFORM exact._require_division(division);
 	IF name IS NULL THEN
@@ -537,10 +575,15 @@ BEGIN
 	WHERE x.division = $1 AND x.entity = name AND x.key IN ($3, lower($3))
 	ORDER BY x.key = $3 DESC
 	LIMIT 1;
-	RETURN CASE
-		WHEN r.key IS NULL THEN exact._explain_unseen(division, name, key)
-		ELSE exact._explain_seen(r) || exact._explain_change(r)
-	END;
+	IF r.key IS NULL THEN
+		RETURN exact._explain_unseen(division, name, key);
+	END IF;
+	j := exact._judgement_of(r);
+	IF j.state IN ('doubt', 'held') AND NOT r.deleted THEN
+		RETURN exact._explain_held(r, j);
+	END IF;
+	RETURN exact._explain_seen(r) || exact._explain_change(r) || coalesce(
+		' Its document is marked in Databricks: ' || array_to_string(j.problems, ' '), '');
 END
 $$;
 COMMENT ON FUNCTION exact.explain(int, text, text)

@@ -206,6 +206,18 @@ WITH worker AS (
 	WHERE c.state = 'approved'
 	GROUP BY c.division
 	HAVING min(coalesce(c.decided_at, c.found_at)) < now() - interval '2 minutes'
+), kept AS (
+	-- what most documents wait for
+	SELECT DISTINCT ON (k.division) k.division,
+		(sum(k.documents) OVER (PARTITION BY k.division))::bigint AS documents,
+		k.documents AS alike, k.entity, k.wait, k.since, k.id
+	FROM (SELECT j.division, j.entity, j.waits[1] AS wait, count(*) AS documents,
+			min(j.since) AS since, min(j.id) AS id
+		FROM exact.judgement AS j
+		WHERE j.state IN ('doubt', 'held')
+		GROUP BY j.division, j.entity, j.waits[1]) AS k
+	WHERE k.since < now() - interval '30 seconds'
+	ORDER BY k.division, k.documents DESC, k.since
 ), dead AS (
 	SELECT l.division, count(*) AS letters, min(l.at) AS since,
 		(array_agg(format('%s: %s', l.entity, l.reason) ORDER BY l.id))[1] AS reason
@@ -241,6 +253,8 @@ WITH worker AS (
 		h.id AS held, h.records AS held_records, h.since AS held_since, h.entity AS held_entity,
 		c.changes, c.since AS changes_since, c.first AS first_change,
 		v.writes, v.since AS writes_since, v.entity AS written,
+		k.documents, k.alike, k.entity AS kept_entity, k.wait AS kept_wait, k.since AS kept_since,
+		k.id AS kept_id,
 		x.letters, x.since AS letters_since, x.reason AS letters_reason,
 		s.gap, l.until AS limit_until, l.blocked, l.blocked_until, l.closed, l.closed_until,
 		u.topics, u.reason AS subscription_reason, u.next_step AS subscription_step,
@@ -266,6 +280,7 @@ WITH worker AS (
 			WHEN f.waiting_since < now() - interval '10 minutes' THEN 'late'
 			WHEN h.id IS NOT NULL THEN 'held'
 			WHEN x.letters > 0 THEN 'dead'
+			WHEN k.documents > 0 THEN 'kept'
 			WHEN v.writes > 0 THEN 'writes'
 			WHEN c.changes > 0 THEN 'changes'
 			WHEN f.paused > 0 THEN 'entities paused'
@@ -282,6 +297,7 @@ WITH worker AS (
 	LEFT JOIN subscription AS u ON u.division = d.division
 	LEFT JOIN held AS h ON h.division = d.division
 	LEFT JOIN dead AS x ON x.division = d.division
+	LEFT JOIN kept AS k ON k.division = d.division
 	LEFT JOIN changed AS c ON c.division = d.division
 	LEFT JOIN writing AS v ON v.division = d.division
 	LEFT JOIN exact.division_state AS s ON s.division = d.division
@@ -294,7 +310,7 @@ WITH worker AS (
 			WHEN rule = 'off' THEN 'off'
 			WHEN rule IN ('first load', 'on the way', 'slowed', 'up to date') THEN 'ok'
 			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'waits', 'budget',
-				'limit', 'blocked', 'closed', 'overdue', 'late', 'held', 'dead', 'writes',
+				'limit', 'blocked', 'closed', 'overdue', 'late', 'held', 'dead', 'kept', 'writes',
 				'changes', 'entities paused', 'subscription')
 				THEN 'warn'
 			WHEN rule = 'failing' AND errors < 3 OR rule = 'consent' AND app_goes_on THEN 'warn'
@@ -359,6 +375,12 @@ WITH worker AS (
 			WHEN 'dead'
 				THEN format('%s row%s put aside since %s, the rest goes on: %s', letters,
 					CASE WHEN letters > 1 THEN 's' END, exact._since(letters_since), letters_reason)
+			WHEN 'kept'
+				THEN format('%s %s wait%s for %s since %s%s', alike,
+					exact._document_word(kept_entity, alike), CASE WHEN alike = 1 THEN 's' END,
+					exact._wait_word(division, kept_wait), exact._since(kept_since),
+					CASE WHEN documents > alike
+						THEN format(', %s more for something else', documents - alike) END)
 			WHEN 'writes'
 				THEN format('up to date, %s change%s of dimensions wait%s to be written since '
 					'%s: %s', writes, CASE WHEN writes > 1 THEN 's' END,
@@ -421,6 +443,10 @@ WITH worker AS (
 					held, held)
 			WHEN rule = 'dead'
 				THEN 'SELECT * FROM exact.dead_letter; exact.retry(id) tries one again'
+			WHEN rule = 'kept'
+				THEN format('%sSELECT exact.release(%s) delivers as it is; SELECT * FROM '
+					'exact.quarantine', CASE WHEN kept_wait IS NOT NULL
+					THEN 'look for it in Exact Online; ' END, kept_id)
 			WHEN rule = 'writes'
 				THEN 'SELECT * FROM exact.dimension_write WHERE state <> ''ended''; it goes on by '
 					'itself'

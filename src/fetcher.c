@@ -10,6 +10,7 @@
 #include "base/compat.h"
 #include "dimension/again.h"
 #include "dimension/write_back.h"
+#include "document/judge.h"
 #include "exact_online/budget.h"
 #include "exact_online/endpoint.h"
 #include "exact_online/invoice_sign.h"
@@ -76,6 +77,7 @@ turn(void)
 	wait = exact_clock_sooner(wait, exact_subscription_turn());
 	wait = exact_clock_sooner(wait, exact_again_turn(woken));
 	wait = exact_clock_sooner(wait, exact_write_back_turn());
+	wait = exact_clock_sooner(wait, exact_judge_turn(woken));
 	wait = exact_clock_sooner(wait, exact_turn_send());
 	return exact_clock_sooner(wait, exact_token_turn());
 }

@@ -369,6 +369,18 @@ read_example(const Example *example)
 							   : json_of(example->header, strlen(example->header)), lines, n);
 }
 
+/* As exact.catalogue_rule has it */
+static ExactRuleAction
+shipped_action(ExactRule rule, ExactDocumentKind kind)
+{
+	if (!exact_rule_applies(rule, kind) ||
+		(rule == EXACT_RULE_LINES_MATCH_HEADER &&
+		 (kind == EXACT_SALES_INVOICE || kind == EXACT_BANK_ENTRY || kind == EXACT_CASH_ENTRY)))
+		return EXACT_RULE_OFF;
+	return rule <= EXACT_RULE_COST_UNIT_EXISTS && kind != EXACT_PURCHASE_ORDER &&
+		kind != EXACT_LEDGER_ENTRY ? EXACT_RULE_QUARANTINE : EXACT_RULE_FLAG;
+}
+
 static ExactRuleContext
 context_of(const Example *example)
 {
@@ -388,7 +400,7 @@ context_of(const Example *example)
 	division.currency = (example->setting & YEN) != 0 ? "JPY" : "EUR";
 	for (int i = 0; i < EXACT_RULES; i++)
 	{
-		context.action[i] = exact_rule_default((ExactRule) i, example->kind);
+		context.action[i] = shipped_action((ExactRule) i, example->kind);
 		if ((example->setting & ALL_ON) != 0 &&
 			exact_rule_applies((ExactRule) i, example->kind))
 			context.action[i] = EXACT_RULE_FLAG;

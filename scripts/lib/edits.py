@@ -76,7 +76,7 @@ def plain(field, value):
 
 def body(sent):
     """A body as one text, however it was written."""
-    return json.dumps(json.loads(sent) if isinstance(sent, str) else sent, sort_keys=True, default=str)
+    return json.dumps(json.loads(sent) if isinstance(sent, str) else sent, sort_keys=True, default=float)
 
 
 class Edits:

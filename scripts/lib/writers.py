@@ -15,7 +15,11 @@ TABLES = {
     "ledger_entry": ("ledger", {"ledger"}),
     "ledger_count": ("ledger", {"ledger"}),
     "target_state": ("target_state", {"verb"}),
+    "verdict": ("verdict", set()),
+    "judgement": ("judgement", {"judgement"}),
     # no room in C: the rules are in SQL
+    "unjudged": ("none", {"judgement"}),
+    "dimension_state": ("none", {"judgement"}),
     "held_delete": ("none", {"absence", "decision"}),
     "held_key": ("none", {"absence", "decision"}),
     "absence": ("none", {"absence"}),

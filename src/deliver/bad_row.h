@@ -30,6 +30,7 @@ typedef struct ExactSentRow
 	int			content_ord;
 	const char *known;			/* edit in Delta that it may replace; NULL: none */
 	bool		held;			/* another edit kept it out */
+	TimestampTz judged_at;		/* 0: nothing was found about it */
 	bool		was_aside;		/* it is in exact.dead_letter and goes all the same */
 	int			start;			/* of its object in the text of the delivery */
 	int			len;

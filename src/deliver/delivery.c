@@ -33,6 +33,7 @@
 #include "state/dead_letter.h"
 #include "state/ledger.h"
 #include "state/target_state.h"
+#include "state/verdict.h"
 #include "worker/self.h"
 #include "worker/unit.h"
 
@@ -47,6 +48,8 @@ struct ExactDelivery
 	int			most;			/* rows that it may have */
 	int			rows;
 	int			keys;			/* distinct ones */
+	int			held;			/* rows that do not go into the current table */
+	bool		again;			/* Delta may have some with another verdict */
 	ExactMergeRows batch;		/* what the statements must know of it */
 	List	   *divisions;		/* of its rows, each once */
 	ExactRange	range;
@@ -92,10 +95,13 @@ keep_row(ExactDelivery *d, const ExactStageRow *row, int start)
 		.content_ord = row->prev_ord,
 		.known = version->known != NULL ? pstrdup(version->known) : NULL,
 		.was_aside = row->aside,
+		.judged_at = row->judged_at,
 		.start = start,
 		.len = d->text.len - start
 	};
 	MemoryContextSwitchTo(old);
+	d->held += version->held != EXACT_VERSION_GOES ? 1 : 0;
+	d->again |= row->again;
 	d->rows++;
 }
 
@@ -223,7 +229,8 @@ sum_up(ExactDelivery *d)
 		divisions[i] = list_nth_int(d->divisions, i);
 	d->batch.divisions = divisions;
 	d->batch.ndivisions = list_length(d->divisions);
-	d->batch.rewrite = d->range.first_batch < d->plan->rewrite_below;
+	d->batch.rewrite = d->again || d->range.first_batch < d->plan->rewrite_below;
+	d->batch.held = d->held > 0;
 	qsort(d->names, d->rows, sizeof(char *), compare_names);
 	for (int i = 0; i < d->rows; i++)
 		if (i == 0 || strcmp(d->names[i], d->names[i - 1]) != 0)
@@ -330,23 +337,6 @@ record_batches(const ExactDelivery *d)
 	exact_sql(part_sql, 2, args);
 }
 
-/* Versions are never removed from the stage: a table that lost them gets them all once more. */
-void
-exact_delivery_again(const char *workspace, const char *entity)
-{
-	static const char sql[] =
-	"UPDATE exact.batch b"
-	" SET delivered_rows = 0, delivered_at = NULL"
-	" FROM exact.division d"
-	" WHERE d.division = b.division AND b.entity = $2 AND b.delivered_rows > 0"
-	" AND coalesce(b.workspace, d.workspace) = $1";
-	ExactArg	args[2];
-
-	args[0] = exact_arg_text(workspace);
-	args[1] = exact_arg_text(entity);
-	exact_sql(sql, 2, args);
-}
-
 /* The rows, told by their versions, and the statements that carried them */
 static void
 audit(const ExactDelivery *d)
@@ -375,8 +365,7 @@ static void
 record_letters(const ExactDelivery *d)
 {
 	const char *workspace = d->plan->workspace->name;
-	int64	   *batches = palloc(sizeof(int64) * (d->rows + 1));
-	int64	   *ords = palloc(sizeof(int64) * (d->rows + 1));
+	int64	   *batches = palloc(2 * sizeof(int64) * (d->rows + 1));
 	int			n = 0;
 
 	for (int i = 0; i < d->rows; i++)
@@ -384,11 +373,31 @@ record_letters(const ExactDelivery *d)
 		if (!d->sent[i].was_aside)
 			continue;
 		batches[n] = d->sent[i].batch;
-		ords[n++] = d->sent[i].ord;
+		batches[d->rows + n++] = d->sent[i].ord;
 	}
 	if (n > 0)
-		exact_dead_letter_delivered(workspace, batches, ords, n);
+		exact_dead_letter_delivered(workspace, batches, batches + d->rows, n);
 	exact_dead_letter_passed(workspace, d->plan->sql.entity);
+}
+
+/* What the rules found about the rows is in Delta as they carried it. */
+static void
+record_verdicts(const ExactDelivery *d)
+{
+	int64	   *batches = palloc(2 * sizeof(int64) * (d->rows + 1));
+	TimestampTz *judged_at = palloc(sizeof(TimestampTz) * (d->rows + 1));
+	int			n = 0;
+
+	for (int i = 0; i < d->rows; i++)
+	{
+		if (d->sent[i].judged_at == 0)
+			continue;
+		batches[n] = d->sent[i].batch;
+		batches[d->rows + n] = d->sent[i].ord;
+		judged_at[n++] = d->sent[i].judged_at;
+	}
+	if (n > 0)
+		exact_verdict_delivered(batches, batches + d->rows, judged_at, n);
 }
 
 static void
@@ -402,6 +411,7 @@ record_unit(void *arg)
 
 	record_batches(d);
 	record_letters(d);
+	record_verdicts(d);
 	if (plan->sql.stamp != NULL)
 		exact_known_edit_record(plan->sql.entity, d->sent, d->rows);
 	exact_target_state_delivered(&names, NULL, GetCurrentTimestamp());
@@ -686,7 +696,7 @@ take_current_check(const ExactStatementResult *result, void *arg)
 
 	if (!good)
 		end_refused(d, result);
-	else if (found != d->rows)
+	else if (found != d->rows - d->held)
 		end_with_gap(d, d->plan->current_name, found, "versions or later ones of their records");
 	else
 		end_delivered(d);
@@ -706,7 +716,8 @@ take_current(const ExactStatementResult *result, void *arg)
 	d->current_ms = result->ms;
 	if (result->statement_id != NULL)
 		d->current_statement = MemoryContextStrdup(d->context, result->statement_id);
-	if (result->first_attempt && result->affected == d->keys && d->plan->sql.stamp == NULL)
+	if (result->first_attempt && result->affected == d->keys && d->plan->sql.stamp == NULL &&
+		d->held == 0)
 	{
 		end_delivered(d);
 		return;

@@ -23,8 +23,8 @@ extern ExactDelivery *exact_delivery_read(ExactTargetPlan *plan, const ExactBack
 										  int64 below, int most);
 
 /*
- * The same of rows that were put aside and that an operator wants to be tried again
- * (exact.retry()); NULL: there are none.
+ * The same of rows that go once more: put aside, and an operator wants them to be tried again
+ * (exact.retry()), or judged otherwise since Delta has them; NULL: there are none.
  */
 extern ExactDelivery *exact_delivery_read_aside(ExactTargetPlan *plan, int most);
 
@@ -59,8 +59,5 @@ extern void exact_delivery_settle(const ExactDelivery *delivery, ExactBacklog *b
  */
 extern bool exact_delivery_record(ExactDelivery *delivery);
 extern void exact_delivery_free(ExactDelivery *delivery);
-
-/* In a unit: all that was delivered of an entity to a workspace waits again, with its numbers. */
-extern void exact_delivery_again(const char *workspace, const char *entity);
 
 #endif

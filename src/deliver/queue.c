@@ -16,7 +16,6 @@
 #include "databricks/databricks.h"
 #include "deliver/backlog.h"
 #include "deliver/casts.h"
-#include "deliver/delivery.h"
 #include "deliver/delta_table.h"
 #include "deliver/fence.h"
 #include "deliver/queue.h"
@@ -27,9 +26,10 @@
 #define MAX_UNDER_WAY 8			/* tables */
 #define RECORD_AGAIN_MS 1000
 #define READ_BATCHES 50000		/* at a time */
+#define UNJUDGED_MOST "10 min"	/* a batch waits for a verdict */
 
 static int64 last_batch;		/* highest id that was read */
-static bool held;				/* some that were read wait for the sign of their amounts */
+static bool held;				/* some that were read wait for their amounts' sign or a verdict */
 static TimestampTz looked_at;	/* when all that waits was read */
 
 /* ---- what waits ---- */
@@ -42,6 +42,8 @@ batches_unit(void *arg)
 	"SELECT b.id, b.slot::int, b.rows, b.delivered_rows, b.bytes,"
 	" coalesce(b.workspace, d.workspace), b.entity, coalesce(c.merge_rank, 0), b.division,"
 	" b.entity IN ('salesinvoices', 'salesinvoicelines') AND i.turned IS NULL"
+	" OR EXISTS (SELECT FROM exact.unjudged u WHERE u.batch = b.id AND u.waits"
+	"  AND u.since > clock_timestamp() - interval '" UNJUDGED_MOST "')"
 	" FROM exact.batch b"
 	" LEFT JOIN exact.division d ON d.division = b.division"
 	" LEFT JOIN exact.catalogue c ON c.entity = b.entity"
@@ -80,6 +82,23 @@ batches_unit(void *arg)
 		exact_backlog_add(&table->backlog, &batch);
 		exact_fence_want(workspace, (int) exact_cell_int8(i, 9, 0));
 	}
+}
+
+/* Versions are never removed from the stage: a table that lost them gets them all once more. */
+static void
+send_again(const char *workspace, const char *entity)
+{
+	static const char sql[] =
+	"UPDATE exact.batch b"
+	" SET delivered_rows = 0, delivered_at = NULL"
+	" FROM exact.division d"
+	" WHERE d.division = b.division AND b.entity = $2 AND b.delivered_rows > 0"
+	" AND coalesce(b.workspace, d.workspace) = $1";
+	ExactArg	args[2];
+
+	args[0] = exact_arg_text(workspace);
+	args[1] = exact_arg_text(entity);
+	exact_sql(sql, 2, args);
 }
 
 typedef struct StatesReading
@@ -145,7 +164,7 @@ states_unit(void *arg)
 
 		if (!table->gone)
 			continue;
-		exact_delivery_again(table->workspace, table->entity);
+		send_again(table->workspace, table->entity);
 		exact_target_state_goes_again(table->workspace, table->entity);
 		reading->again = true;
 	}
@@ -153,14 +172,21 @@ states_unit(void *arg)
 		exact_delta_table_resume(lfirst(cell));
 }
 
-/* Rows that were put aside and that an operator wants to be tried again */
+/* Rows that go once more: put aside and tried again, or judged otherwise since they went */
 static void
 letters_unit(void *arg)
 {
 	static const char sql[] =
 	"SELECT DISTINCT l.workspace, l.entity, l.division"
 	" FROM exact.dead_letter l"
-	" WHERE l.side = 'delivery' AND l.state = 'retry' AND l.workspace IS NOT NULL";
+	" WHERE l.side = 'delivery' AND l.state = 'retry' AND l.workspace IS NOT NULL"
+	" UNION ALL"
+	" SELECT w.name, e.entity, v.division"
+	" FROM exact.workspace w"
+	" CROSS JOIN exact._document_entity e"
+	" CROSS JOIN LATERAL (SELECT v.division FROM exact.verdict v"
+	"  WHERE v.again AND v.workspace = w.name AND v.entity = e.entity"
+	"  ORDER BY v.seq LIMIT 1) v";
 	uint64		n = exact_sql(sql, 0, NULL);
 
 	(void) arg;

@@ -43,10 +43,22 @@ exact_stage_row_previous(const char *workspace, ExactStageRow *row)
 }
 
 #define STAGE_ROW_SQL \
-	"SELECT s.ord, s.seq, s.division, s.key, s.op," \
+	" SELECT s.ord, s.seq, s.division, s.key, s.op," \
 	" to_char(s.at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')," \
 	" s.payload, s.prev_slot::int, s.prev_batch, s.prev_ord, s.slot::int, s.batch," \
-	" l.id IS NOT NULL, l.column_name IS NOT NULL AND s.op = 'D'"
+	" l.id IS NOT NULL, l.column_name IS NOT NULL AND s.op = 'D'," \
+	" v.held, v.problems, v.changed_at, coalesce(v.again, false)"
+
+/* What a rule found about the version */
+#define VERDICT_SQL \
+	" LEFT JOIN exact.verdict v ON v.batch = s.batch AND v.ord = s.ord"
+
+static ExactVersionHeld
+held_of(const char *text)
+{
+	return text == NULL ? EXACT_VERSION_GOES
+		: strcmp(text, "held") == 0 ? EXACT_VERSION_MARKS : EXACT_VERSION_WAITS;
+}
 
 /* The result of such a statement */
 static void
@@ -72,6 +84,10 @@ take_rows(int n, ExactStageRow *rows)
 		version->batch = exact_cell_int8(i, 12, 0);
 		row->aside = exact_cell_bool(i, 13, false);
 		row->bare = exact_cell_bool(i, 14, false);
+		version->held = held_of(exact_cell_text(i, 15));
+		version->problems = exact_cell_text(i, 16);
+		row->judged_at = exact_cell_time(i, 17, 0);
+		row->again = exact_cell_bool(i, 18, false);
 	}
 }
 
@@ -84,6 +100,7 @@ exact_stage_row_read(const char *workspace, const ExactBatch *batch, int from, E
 	" LEFT JOIN exact.dead_letter l"
 	"  ON l.side = 'delivery' AND l.workspace = $5 AND l.batch = s.batch AND l.ord = s.ord"
 	"  AND l.state <> 'done'"
+	VERDICT_SQL
 	" WHERE s.slot = $1 AND s.batch = $2"
 	" ORDER BY s.ord"
 	" OFFSET $3 LIMIT $4";
@@ -111,11 +128,29 @@ int
 exact_stage_row_read_aside(const char *workspace, const char *entity, ExactStageRow *rows)
 {
 	static const char sql[] =
+	"WITH a AS MATERIALIZED ("
+	"  (SELECT l.slot, l.batch, l.ord, l.seq"
+	"  FROM exact.dead_letter l"
+	"  WHERE l.side = 'delivery' AND l.workspace = $1 AND l.entity = $2 AND l.state = 'retry'"
+	"  ORDER BY l.seq"
+	"  LIMIT $3)"
+	"  UNION"
+	"  (SELECT v.slot, v.batch, v.ord, v.seq"
+	"  FROM exact.verdict v"
+	"  WHERE v.again AND v.workspace = $1 AND v.entity = $2"
+	"  AND NOT EXISTS (SELECT FROM exact.dead_letter l"
+	"   WHERE l.side = 'delivery' AND l.workspace = $1 AND l.batch = v.batch AND l.ord = v.ord"
+	"   AND l.state <> 'done')"
+	"  ORDER BY v.seq"
+	"  LIMIT $3))"
 	STAGE_ROW_SQL
-	" FROM exact.dead_letter l"
-	" JOIN exact.stage s ON s.slot = l.slot AND s.batch = l.batch AND s.ord = l.ord"
-	" WHERE l.side = 'delivery' AND l.workspace = $1 AND l.entity = $2 AND l.state = 'retry'"
-	" ORDER BY l.seq"
+	" FROM a"
+	" JOIN exact.stage s ON s.slot = a.slot AND s.batch = a.batch AND s.ord = a.ord"
+	" LEFT JOIN exact.dead_letter l"
+	"  ON l.side = 'delivery' AND l.workspace = $1 AND l.batch = s.batch AND l.ord = s.ord"
+	"  AND l.state = 'retry'"
+	VERDICT_SQL
+	" ORDER BY a.seq"
 	" LIMIT $3";
 	ExactArg	args[3];
 	int			n;

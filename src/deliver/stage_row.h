@@ -6,6 +6,8 @@
 #ifndef EXACT_STAGE_ROW_H
 #define EXACT_STAGE_ROW_H
 
+#include "utils/timestamp.h"
+
 #include "deliver/backlog.h"
 #include "delta/delivery_row.h"
 
@@ -21,6 +23,8 @@ typedef struct ExactStageRow
 	int			prev_ord;
 	bool		aside;			/* it is in exact.dead_letter */
 	bool		bare;			/* and goes all the same, without its values: a deletion */
+	bool		again;			/* Delta may have it, with another verdict */
+	TimestampTz judged_at;		/* 0: nothing was found about it */
 } ExactStageRow;
 
 /*
@@ -30,7 +34,7 @@ typedef struct ExactStageRow
 extern int	exact_stage_row_read(const char *workspace, const ExactBatch *batch, int from,
 								 ExactStageRow *rows);
 
-/* Rows that were put aside and are to be tried again, the oldest ones; their number */
+/* Rows that go once more, put aside or judged otherwise, the oldest ones; their number */
 extern int	exact_stage_row_read_aside(const char *workspace, const char *entity,
 									   ExactStageRow *rows);
 

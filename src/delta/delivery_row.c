@@ -383,7 +383,14 @@ exact_delivery_row_append(StringInfo out, const ExactVersion *version, const Exa
 		return false;
 	}
 	append_plain(out, "_op", op);
-	append_plain(out, "_valid", "true");
+	append_plain(out, "_valid", version->problems == NULL ? "true" : "false");
+	if (version->problems != NULL)
+	{
+		append_name(out, "_problems");
+		exact_json_quote(out, version->problems, strlen(version->problems));
+	}
+	if (version->held != EXACT_VERSION_GOES)
+		append_plain(out, "_held", version->held == EXACT_VERSION_MARKS ? "marks" : "waits");
 	appendStringInfo(out, ",\"_batch\":\"" INT64_FORMAT "\"", version->batch);
 	append_plain(out, "_staged_at", version->staged_at);
 	if (version->known != NULL)

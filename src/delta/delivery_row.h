@@ -10,6 +10,14 @@
 
 #include "delta/merge_sql.h"
 
+/* What becomes of a version in the current table; the history has it in any case. */
+typedef enum ExactVersionHeld
+{
+	EXACT_VERSION_GOES,
+	EXACT_VERSION_MARKS,		/* the state before it stays, with _valid = false and _problems */
+	EXACT_VERSION_WAITS			/* the state before it stays as it is */
+} ExactVersionHeld;
+
 typedef struct ExactVersion
 {
 	int			division;
@@ -24,6 +32,8 @@ typedef struct ExactVersion
 	const char *row_zero;		/* _row of a record whose field is 0; NULL: not known */
 	bool		turned;			/* its amounts have the other sign than the plain resource's */
 	const char *known;			/* edit in Delta that it may replace; NULL: none */
+	const char *problems;		/* what the rules found; NULL: nothing */
+	ExactVersionHeld held;
 } ExactVersion;
 
 /*

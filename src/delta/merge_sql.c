@@ -344,7 +344,7 @@ append_own(StringInfo out, const Part *part)
 
 /* The type of :batch: an array of structs of texts */
 static char *
-batch_schema(const ExactTarget *target, ExactTable table, const Part *parts, int n)
+batch_schema(const ExactTarget *target, ExactTable table, const Part *parts, int n, bool held)
 {
 	StringInfoData schema;
 	const char *separator = "ARRAY<STRUCT<";
@@ -361,6 +361,8 @@ batch_schema(const ExactTarget *target, ExactTable table, const Part *parts, int
 	}
 	if (is_edited(target, table))
 		appendStringInfoString(&schema, ", `_known`: STRING");
+	if (held)
+		appendStringInfoString(&schema, ", `_held`: STRING");
 	appendStringInfoString(&schema, ">>");
 	return schema.data;
 }
@@ -372,7 +374,8 @@ append_source(StringInfo out, const ExactTarget *target, ExactTable table,
 {
 	int			n;
 	Part	   *parts = list_parts(target, table, &n);
-	char	   *schema = batch_schema(target, table, parts, n);
+	bool		held = batch->held && table == EXACT_TABLE_CURRENT;
+	char	   *schema = batch_schema(target, table, parts, n, held);
 	const char *separator = "SELECT ";
 
 	for (int i = 0; i < n; i++)
@@ -390,6 +393,8 @@ append_source(StringInfo out, const ExactTarget *target, ExactTable table,
 	}
 	if (is_edited(target, table))
 		appendStringInfoString(out, ", r.`_known` AS `_known`");
+	if (held)
+		appendStringInfoString(out, ", r.`_held` AS `_held`");
 	appendStringInfoChar(out, '\n');
 	exact_merge_sql_rows(out, batch->rows, schema, target, batch);
 	pfree(schema);
@@ -398,12 +403,12 @@ append_source(StringInfo out, const ExactTarget *target, ExactTable table,
 
 /* INSERT (...) VALUES (...) of a whole row of s */
 static void
-append_insert(StringInfo out, const ExactTarget *target, ExactTable table)
+append_insert(StringInfo out, const ExactTarget *target, ExactTable table, bool held)
 {
 	int			n;
 	Part	   *parts = list_parts(target, table, &n);
 
-	appendStringInfoString(out, "WHEN NOT MATCHED THEN INSERT (");
+	appendStringInfo(out, "WHEN NOT MATCHED%s THEN INSERT (", held ? " AND s.`_held` IS NULL" : "");
 	for (int i = 0; i < n; i++)
 	{
 		appendStringInfoString(out, i == 0 ? "" : ", ");
@@ -502,7 +507,7 @@ exact_merge_sql_history(StringInfo out, const ExactTarget *target, const ExactMe
 		append_update(out, target, EXACT_TABLE_HISTORY, false);
 		appendStringInfoChar(out, '\n');
 	}
-	append_insert(out, target, EXACT_TABLE_HISTORY);
+	append_insert(out, target, EXACT_TABLE_HISTORY, false);
 }
 
 /*
@@ -511,7 +516,7 @@ exact_merge_sql_history(StringInfo out, const ExactTarget *target, const ExactMe
  * _versions) the state that a delete leaves behind.
  */
 static void
-append_repeated(StringInfo out, const ExactTarget *target)
+append_repeated(StringInfo out, const ExactTarget *target, bool held)
 {
 	int			n;
 	Part	   *parts = list_parts(target, EXACT_TABLE_CURRENT, &n);
@@ -544,6 +549,8 @@ append_repeated(StringInfo out, const ExactTarget *target)
 	}
 	if (target->stamp != NULL)
 		appendStringInfoString(out, "q.`_known`, ");
+	if (held)
+		appendStringInfoString(out, "q.`_held`, ");
 	appendStringInfoString(out,
 						   "count(*) OVER (PARTITION BY q.`_division`, q.`_key`) AS `_versions`");
 	pfree(parts);
@@ -562,19 +569,25 @@ exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMe
 		appendStringInfoString(&guard, " AND ");
 		append_guard(&guard, target);
 	}
+	if (batch->held)
+		appendStringInfoString(&guard, " AND s.`_held` IS NULL");
 	appendStringInfoString(out, "MERGE INTO ");
 	exact_merge_sql_table(out, target, EXACT_TABLE_CURRENT);
 	appendStringInfoString(out, " AS t\nUSING (SELECT * FROM (SELECT ");
 	if (repeated)
-		append_repeated(out, target);
+		append_repeated(out, target, batch->held);
 	else
 		appendStringInfoString(out, "q.*");
 	appendStringInfoString(out, ", row_number() OVER (PARTITION BY q.`_division`, q.`_key`"
 						   " ORDER BY q.`_seq` DESC) AS `_rn`\nFROM (");
 	append_source(out, target, EXACT_TABLE_CURRENT, batch);
-	appendStringInfo(out, ") AS q) WHERE `_rn` = 1) AS s"
-					 "\nON t.`_division` = s.`_division` AND t.`_key` = s.`_key`"
-					 "\nWHEN MATCHED AND s.`_seq` %s t.`_seq` AND s.`_op` = 'D'%s%s"
+	appendStringInfoString(out, ") AS q) WHERE `_rn` = 1) AS s"
+						   "\nON t.`_division` = s.`_division` AND t.`_key` = s.`_key`");
+	if (batch->held)
+		appendStringInfoString(out, "\nWHEN MATCHED AND s.`_held` = 'marks'"
+							   " AND s.`_seq` >= t.`_seq` THEN UPDATE SET `_valid` = false,"
+							   " `_problems` = s.`_problems`, `_loaded_at` = current_timestamp()");
+	appendStringInfo(out, "\nWHEN MATCHED AND s.`_seq` %s t.`_seq` AND s.`_op` = 'D'%s%s"
 					 " THEN UPDATE SET ",
 					 newer, repeated ? " AND s.`_versions` = 1" : "", guard.data);
 	append_update(out, target, EXACT_TABLE_CURRENT, true);
@@ -583,16 +596,18 @@ exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMe
 	append_update(out, target, EXACT_TABLE_CURRENT, false);
 	pfree(guard.data);
 	appendStringInfoChar(out, '\n');
-	append_insert(out, target, EXACT_TABLE_CURRENT);
+	append_insert(out, target, EXACT_TABLE_CURRENT, batch->held);
 }
 
 /* Counts the rows of :batch that a table holds */
 static void
-append_count(StringInfo out, const ExactTarget *target, ExactTable table, int rows,
+append_count(StringInfo out, const ExactTarget *target, ExactTable table, int rows, bool held,
 			 const char *counts)
 {
 	appendStringInfo(out, "SELECT %s\n", counts);
-	exact_merge_sql_rows(out, rows,
+	exact_merge_sql_rows(out, rows, held ?
+						 "ARRAY<STRUCT<`_division`: STRING, `_key`: STRING, `_seq`: STRING,"
+						 " `_held`: STRING>>" :
 						 "ARRAY<STRUCT<`_division`: STRING, `_key`: STRING, `_seq`: STRING>>",
 						 target, NULL);
 	appendStringInfoString(out, " AS s\nJOIN ");
@@ -603,7 +618,7 @@ void
 exact_merge_sql_check_history(StringInfo out, const ExactTarget *target,
 							  const ExactMergeRows *batch)
 {
-	append_count(out, target, EXACT_TABLE_HISTORY, batch->rows,
+	append_count(out, target, EXACT_TABLE_HISTORY, batch->rows, false,
 				 "count(CASE WHEN h.`_key` = s.r.`_key` THEN 1 END) AS `n`,"
 				 " max(CASE WHEN h.`_key` <> s.r.`_key` THEN h.`_seq` END) AS `other`");
 	appendStringInfo(out, " AS h ON h.`_division` = CAST(s.r.`_division` AS INT)"
@@ -616,10 +631,13 @@ void
 exact_merge_sql_check_current(StringInfo out, const ExactTarget *target,
 							  const ExactMergeRows *batch)
 {
-	append_count(out, target, EXACT_TABLE_CURRENT, batch->rows, "count(*) AS `n`");
+	append_count(out, target, EXACT_TABLE_CURRENT, batch->rows, batch->held,
+				 "count(*) AS `n`");
 	appendStringInfoString(out, " AS t ON t.`_division` = CAST(s.r.`_division` AS INT)"
 						   " AND t.`_key` = s.r.`_key`"
 						   " AND t.`_seq` >= CAST(s.r.`_seq` AS BIGINT)");
+	if (batch->held)
+		appendStringInfoString(out, " AND s.r.`_held` IS NULL");
 }
 
 /* A key may have several rows there, if a user has made copies. */
@@ -649,7 +667,7 @@ exact_merge_sql_unfit(StringInfo out, const ExactTarget *target, const ExactMerg
 {
 	int			n;
 	Part	   *parts = list_parts(target, EXACT_TABLE_HISTORY, &n);
-	char	   *schema = batch_schema(target, EXACT_TABLE_HISTORY, parts, n);
+	char	   *schema = batch_schema(target, EXACT_TABLE_HISTORY, parts, n, false);
 
 	appendStringInfoString(out, "SELECT `_seq`, `columns`\n"
 						   "FROM (SELECT r.`_seq` AS `_seq`, concat(''");
@@ -679,7 +697,7 @@ exact_merge_sql_violating(StringInfo out, const ExactTarget *target, ExactTable 
 {
 	int			n;
 	Part	   *parts = list_parts(target, table, &n);
-	char	   *schema = batch_schema(target, table, parts, n);
+	char	   *schema = batch_schema(target, table, parts, n, false);
 
 	appendStringInfoString(out, "SELECT `_seq`, '0,' AS `columns`\nFROM (SELECT ");
 	for (int i = 0; i < n; i++)

@@ -60,6 +60,7 @@ typedef struct ExactMergeRows
 	const int  *divisions;		/* distinct ones */
 	int			ndivisions;
 	bool		rewrite;		/* what the table holds of these versions is written anew */
+	bool		held;			/* some do not go into the current table (_held) */
 } ExactMergeRows;
 
 /* `catalog`.`schema`.`table`; without quotes for messages */
@@ -113,7 +114,8 @@ extern void exact_merge_sql_current(StringInfo out, const ExactTarget *target,
 
 /*
  * One row. Its first number must be `rows`: versions of :batch in the history; rows of :batch whose
- * key is there at that version or a later one. Of the history a second one: the highest _seq of
+ * key is there at that version or a later one, without those that are held. Of the history a second
+ * one: the highest _seq of
  * :batch that another record has there, null: none, as it must be.
  */
 extern void exact_merge_sql_check_history(StringInfo out, const ExactTarget *target,

@@ -62,40 +62,29 @@ exact_rule_name(ExactRule rule)
 static const struct
 {
 	int			applies;		/* kinds that it is made for */
-	int			off;			/* of these, off until somebody switches it on */
-	bool		holds;			/* quarantine, but for ALWAYS_DELIVERED */
 	bool		doubt;			/* what it finds may come of a late reading */
 }			rules[EXACT_RULES] =
 {
 	[EXACT_RULE_GL_ACCOUNT_EXISTS] = {
-		ENTRIES | KIND(EXACT_SALES_INVOICE) | KIND(EXACT_LEDGER_ENTRY), 0, true, true},
-	[EXACT_RULE_COST_CENTER_EXISTS] = {ENTRIES | INVOICES | ALWAYS_DELIVERED, 0, true, true},
-	[EXACT_RULE_COST_UNIT_EXISTS] = {ENTRIES | INVOICES | ALWAYS_DELIVERED, 0, true, true},
+		ENTRIES | KIND(EXACT_SALES_INVOICE) | KIND(EXACT_LEDGER_ENTRY), true},
+	[EXACT_RULE_COST_CENTER_EXISTS] = {ENTRIES | INVOICES | ALWAYS_DELIVERED, true},
+	[EXACT_RULE_COST_UNIT_EXISTS] = {ENTRIES | INVOICES | ALWAYS_DELIVERED, true},
 	[EXACT_RULE_COST_CENTER_REQUIRED] = {
-		ENTRIES | KIND(EXACT_SALES_INVOICE), 0, false, false},
-	[EXACT_RULE_COST_CENTER_ENDED] = {ENTRIES | INVOICES, 0, false, false},
+		ENTRIES | KIND(EXACT_SALES_INVOICE), false},
+	[EXACT_RULE_COST_CENTER_ENDED] = {ENTRIES | INVOICES, false},
 	[EXACT_RULE_GL_ACCOUNT_BLOCKED] = {
-		ENTRIES | KIND(EXACT_SALES_INVOICE), 0, false, false},
+		ENTRIES | KIND(EXACT_SALES_INVOICE), false},
 	[EXACT_RULE_ENTRY_BALANCES] = {
-		KIND(EXACT_LEDGER_ENTRY) | KIND(EXACT_JOURNAL_ENTRY), 0, false, true},
+		KIND(EXACT_LEDGER_ENTRY) | KIND(EXACT_JOURNAL_ENTRY), true},
 	[EXACT_RULE_LINES_MATCH_HEADER] = {
 		(ENTRIES & ~KIND(EXACT_JOURNAL_ENTRY)) | INVOICES | KIND(EXACT_PURCHASE_ORDER),
-		KIND(EXACT_SALES_INVOICE) | KIND(EXACT_BANK_ENTRY) | KIND(EXACT_CASH_ENTRY), false, true},
+		true},
 };
 
 bool
 exact_rule_applies(ExactRule rule, ExactDocumentKind kind)
 {
 	return (rules[rule].applies & KIND(kind)) != 0;
-}
-
-ExactRuleAction
-exact_rule_default(ExactRule rule, ExactDocumentKind kind)
-{
-	if ((rules[rule].applies & ~rules[rule].off & KIND(kind)) == 0)
-		return EXACT_RULE_OFF;
-	return rules[rule].holds && (ALWAYS_DELIVERED & KIND(kind)) == 0 ? EXACT_RULE_QUARANTINE
-		: EXACT_RULE_FLAG;
 }
 
 static bool

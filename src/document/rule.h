@@ -96,9 +96,6 @@ typedef struct ExactProblem
 /* Name in exact.rule */
 extern const char *exact_rule_name(ExactRule rule);
 
-/* What the rule does for this kind of documents when nobody changed it */
-extern ExactRuleAction exact_rule_default(ExactRule rule, ExactDocumentKind kind);
-
 /* Could the rule be switched on for this kind of documents? */
 extern bool exact_rule_applies(ExactRule rule, ExactDocumentKind kind);
 

@@ -503,10 +503,12 @@ append_keys(StringInfo url, const char *field, const ExactFeedEntity *entity, ch
 }
 
 char *
-exact_feed_keys_url(const ExactFeed *feed, const ExactFeedEntity *entity, bool keys_only,
+exact_feed_keys_url(const ExactFeed *feed, const ExactFeedEntity *entity, ExactFeedKeyed how,
 					const char *base, int division,
 					char **keys, int nkeys, int *taken)
 {
+	static const ExactFeedEntity by_code = {.plain_key_type = "Edm.String"};
+	bool		keys_only = how == EXACT_FEED_KEYS_ONLY;
 	StringInfoData url;
 
 	initStringInfo(&url);
@@ -516,7 +518,10 @@ exact_feed_keys_url(const ExactFeed *feed, const ExactFeedEntity *entity, bool k
 		append_option(&url, "$select", entity->plain_key);
 	else
 		append_fields(&url, feed);
-	*taken = append_keys(&url, entity->plain_key, entity, keys, nkeys);
+	if (how == EXACT_FEED_BY_CODE)
+		*taken = append_keys(&url, "Code", &by_code, keys, nkeys);
+	else
+		*taken = append_keys(&url, entity->plain_key, entity, keys, nkeys);
 	return url.data;
 }
 

@@ -143,8 +143,14 @@ extern char *exact_feed_key(const ExactRecord *record, int field);
  * §4.3), which would be a call more.
  */
 #define EXACT_FEED_KEYS 59
+typedef enum ExactFeedKeyed
+{
+	EXACT_FEED_BY_KEY,
+	EXACT_FEED_KEYS_ONLY,
+	EXACT_FEED_BY_CODE			/* the keys are values of the field Code, a text */
+} ExactFeedKeyed;
 extern char *exact_feed_keys_url(const ExactFeed *feed, const ExactFeedEntity *entity,
-								 bool keys_only, const char *base, int division,
+								 ExactFeedKeyed how, const char *base, int division,
 								 char **keys, int nkeys, int *taken);
 
 /* Likewise, the lines of expanded documents by the keys of these. */

@@ -16,6 +16,7 @@
 
 #include "base/errors.h"
 #include "base/fault.h"
+#include "document/judge.h"
 #include "exact_online/budget.h"
 #include "exact_online/definition.h"
 #include "exact_online/endpoint.h"
@@ -63,6 +64,7 @@ typedef struct Keyed
 	bool		unasked;		/* and nobody can be asked once more */
 	bool		logged;			/* the log of deletes names these keys */
 	bool		first;			/* a first load made the keys dirty */
+	bool		codes;			/* the keys are codes: a record that lacks one proves nothing */
 	int			ncanaries;		/* behind the keys: records that live, asked for beside them */
 	bool		canary_seen;	/* one of them was in the answer */
 	bool		incredible;		/* neither they nor all keys were in it */
@@ -135,6 +137,7 @@ take_keys(Keyed *keyed, const ExactDirtyPick *picked)
 	keyed->approved = picked->approved;
 	keyed->logged = picked->logged;
 	keyed->first = picked->first;
+	keyed->codes = picked->codes;
 	keyed->nkeys = n;
 	keyed->keys = palloc((n + EXACT_CANARIES) * sizeof(char *));
 	keyed->present = palloc0((n + EXACT_CANARIES) * sizeof(bool));
@@ -176,7 +179,7 @@ pick_unit(void *arg)
 		return;
 	}
 	take_keys(keyed, &picked);
-	if (keyed->entity != NULL && !keyed->approved)
+	if (keyed->entity != NULL && !keyed->approved && !keyed->codes)
 		take_canaries(keyed);
 	if (keyed->first)
 		keyed->next_at = exact_lane_keys_due_at(keyed->lane, true);
@@ -329,14 +332,14 @@ apply_unit(void *arg)
 		return;
 	for (int i = 0; i < keyed->nkeys; i++)
 	{
-		if (keyed->nameless && (keyed->lines || !keyed->present[i]))
+		if (keyed->nameless && (keyed->lines || !keyed->present[i]) && !keyed->codes)
 			exact_dirty_key_again(lane->division, entity, keyed->keys[i]);
-		else if (keyed->present[i])
+		else if (keyed->present[i] || keyed->codes)
 			shown[nshown++] = keyed->keys[i];
 		else
 			gone[ngone++] = keyed->keys[i];
 	}
-	if (!keyed->lines)
+	if (!keyed->lines && !keyed->codes)
 		exact_absence_seen(lane->division, entity, shown, nshown);
 	keyed->nonce = 0;
 	if (!keyed->nameless && !apply_absent(keyed, gone, ngone, call))
@@ -460,6 +463,7 @@ end_keyed(Keyed *keyed)
 	exact_log(LOG, "keys division=%d entity=%s keys=%d rows=%d changed=%d deleted=%d ms=%.0f",
 			  lane->division, keyed->entity->name, keyed->nkeys, keyed->rows, keyed->changed,
 			  keyed->tombstones, keyed->answer ? keyed->answer->http->ms : 0);
+	exact_judge_want();
 	if (keyed->changed + keyed->tombstones > 0)
 		exact_wake(EXACT_ROLE_LOADER);
 	MemoryContextDelete(keyed->context);
@@ -512,7 +516,7 @@ see_record(Keyed *keyed, const ExactRecord *record)
 	if (name == NULL)
 		return NULL;
 	if (!keyed->lines)
-		find_key(keyed, name);
+		find_key(keyed, keyed->codes ? NULL : name);
 	else if (find_key(keyed, exact_feed_key(record, keyed->entity->parent)))
 		see_line(keyed, name);
 	else
@@ -715,7 +719,9 @@ set_url(Keyed *keyed)
 			keyed->url = exact_feed_lines_url(keyed->feed, lane->base_url, lane->division,
 											  keyed->keys, all, &taken);
 		else
-			keyed->url = exact_feed_keys_url(keyed->feed, keyed->entity, !keyed->whole,
+			keyed->url = exact_feed_keys_url(keyed->feed, keyed->entity,
+											 keyed->codes ? EXACT_FEED_BY_CODE : keyed->whole
+											 ? EXACT_FEED_BY_KEY : EXACT_FEED_KEYS_ONLY,
 											 lane->base_url, lane->division, keyed->keys, all,
 											 &taken);
 		if (taken == all)

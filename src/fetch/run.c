@@ -15,6 +15,7 @@
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/sql.h"
+#include "document/judge.h"
 #include "exact_online/budget.h"
 #include "exact_online/exact_api.h"
 #include "exact_online/feed.h"
@@ -541,6 +542,8 @@ on_page(ExactApiAnswer *answer, void *arg)
 		lane->keys_at = 0;		/* it may have made keys dirty */
 	if (u.delivered)
 		exact_wake(EXACT_ROLE_LOADER);
+	if (u.delivered || u.complete)
+		exact_judge_want();
 	log_page(&u);
 	if (u.replan)
 		exact_lane_want_plan();

@@ -213,21 +213,29 @@ follow(int division, const char *entity, int slot, int64 batch, bool first)
 	}
 }
 
-/* What others keep of a batch, in the same transaction. */
+/*
+ * What others keep of a batch, in the same transaction. first: it came with a first load or a
+ * backfill.
+ */
 static void
-learn(int division, const char *entity, int slot, int64 batch)
+learn(int division, const char *entity, int slot, int64 batch, bool first)
 {
-	static const char sql[] = "SELECT exact._dimension_learn($1, $2, $3, $4)";
+	static const char document_sql[] = "SELECT exact._judge_later($1, $2, $3, $4)";
+	static const char dimension_sql[] =
+	"SELECT exact._dimension_learn($1, $2, $3, $4), exact._judge_again($1, $2, $3, $4)";
 	ExactArg	args[4];
 
 	exact_ledger_learn(division, entity, slot, batch);
-	if (exact_write_resource(entity) == NULL)
-		return;
 	args[0] = exact_arg_int4(division);
 	args[1] = exact_arg_text(entity);
+	args[2] = exact_arg_int8(batch);
+	args[3] = exact_arg_bool(first);
+	exact_sql(document_sql, 4, args);
+	if (exact_write_resource(entity) == NULL)
+		return;
 	args[2] = exact_arg_int4(slot);
 	args[3] = exact_arg_int8(batch);
-	exact_sql(sql, 4, args);
+	exact_sql(dimension_sql, 4, args);
 }
 
 /* ---- rows ---- */
@@ -432,7 +440,7 @@ exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactSt
 	if (fresh + changed == 0)
 		return;
 	close_batch(batch, slot, p->division, entity->name, p->feed->name, p->run, p->call, "page");
-	learn(p->division, entity->name, slot, batch);
+	learn(p->division, entity->name, slot, batch, p->first);
 	if (entity->followed)
 		follow(p->division, entity->name, slot, batch, p->first);
 }
@@ -489,7 +497,7 @@ delete_keys(int division, const char *feed, const char *entity, ExactArg keys, i
 	if (n > 0)
 	{
 		close_batch(batch, slot, division, entity, feed, run, call, how);
-		learn(division, entity, slot, batch);
+		learn(division, entity, slot, batch, false);
 		follow(division, entity, slot, batch, false);
 	}
 	return n;
@@ -563,6 +571,6 @@ exact_stage_again(int division, const char *entity, char **keys, int nkeys)
 	if (n == 0)
 		return 0;
 	close_batch(batch, slot, division, entity, feed, 0, 0, "once more for Delta");
-	learn(division, entity, slot, batch);
+	learn(division, entity, slot, batch, false);
 	return n;
 }

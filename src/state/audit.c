@@ -135,6 +135,28 @@ exact_audit_silent(int division, const char *topic, int seconds, int usual)
 }
 
 void
+exact_audit_judgement(int division, const char *entity, const char *key, const char *what,
+					  const char *problem, int problems)
+{
+	static const char sql[] =
+	"SELECT exact._audit('fetcher', 'document', $1, $2, jsonb_strip_nulls(jsonb_build_object("
+	"'key', $3,"
+	" 'what', $4,"
+	" 'problem', $5,"
+	" 'problems', $6)))";
+	ExactArg	args[] = {
+		exact_arg_int4(division),
+		exact_arg_text(entity),
+		exact_arg_text(key),
+		exact_arg_text(what),
+		exact_arg_text(problem),
+		exact_arg_int4(problems),
+	};
+
+	exact_sql(sql, lengthof(args), args);
+}
+
+void
 exact_audit_subscription(int division, const char *topic, const char *what, const char *id,
 						 const char *callback_url, const char *reason)
 {

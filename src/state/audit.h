@@ -56,6 +56,13 @@ extern void exact_audit_silent(int division, const char *topic, int seconds, int
 extern void exact_audit_subscription(int division, const char *topic, const char *what,
 									 const char *id, const char *callback_url, const char *reason);
 
+/*
+ * kind document: a rule found something about a document (what: held, flagged, released), or finds
+ * nothing any more. problem: the first of `problems` sentences, NULL: none
+ */
+extern void exact_audit_judgement(int division, const char *entity, const char *key,
+								  const char *what, const char *problem, int problems);
+
 /* ---- chain fetcher or loader ---- */
 
 /*

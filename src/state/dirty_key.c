@@ -192,7 +192,7 @@ exact_dirty_key_pick(int division, const ExactDirtyWait *wait, int most, ExactDi
 	static const char sql[] =
 	"WITH g AS MATERIALIZED (SELECT * FROM exact._due_keys($1)),"
 	" next AS MATERIALIZED ("
-	"  SELECT g.entity, g.approved, g.logged, g.first_load"
+	"  SELECT g.entity, g.approved, g.logged, g.first_load, g.codes"
 	"  FROM g"
 	FREE_SQL
 	"  AND g.due <= clock_timestamp()"
@@ -200,10 +200,10 @@ exact_dirty_key_pick(int division, const ExactDirtyWait *wait, int most, ExactDi
 	" SELECT g.entity, k.key, g.feed, g.whole, g.approved,"
 	"  ARRAY(SELECT f.entity FROM exact._enabled_feed f"
 	"   WHERE f.division = $1 AND f.feed = g.feed),"
-	"  g.first_load, g.logged"
+	"  g.first_load, g.logged, g.codes"
 	" FROM next n"
-	" JOIN g ON (g.entity, g.approved, g.logged, g.first_load)"
-	"  = (n.entity, n.approved, n.logged, n.first_load)"
+	" JOIN g ON (g.entity, g.approved, g.logged, g.first_load, g.codes)"
+	"  = (n.entity, n.approved, n.logged, n.first_load, n.codes)"
 	" CROSS JOIN LATERAL ("
 	"  SELECT d.key, d.due, d.since"
 	"  FROM exact.dirty_key d"
@@ -228,6 +228,7 @@ exact_dirty_key_pick(int division, const ExactDirtyWait *wait, int most, ExactDi
 	picked->names = exact_cell_texts(0, 6, &picked->nnames);
 	picked->first = exact_cell_bool(0, 7, false);
 	picked->logged = exact_cell_bool(0, 8, false);
+	picked->codes = exact_cell_bool(0, 9, false);
 	picked->keys = palloc(picked->nkeys * sizeof(char *));
 	for (int i = 0; i < picked->nkeys; i++)
 		picked->keys[i] = exact_cell_text(i, 2);

@@ -25,9 +25,10 @@ typedef enum ExactDirtyReason
 } ExactDirtyReason;
 
 /*
- * The texts, as they stand in the column reason, where SQL compares them. Three more come by SQL
- * alone: a notification, the deletion that an operator has approved, and a write of the hub's,
- * before and after which the record is read.
+ * The texts, as they stand in the column reason, where SQL compares them. Five more come by SQL
+ * alone: a notification, the deletion that an operator has approved, a write of the hub's, before
+ * and after which the record is read, a document in doubt, and a code that such a document names,
+ * which is no key but the record's field Code.
  */
 #define EXACT_DIRTY_CONFIRM_TEXT "confirm"
 #define EXACT_DIRTY_LOGGED_TEXT "logged"
@@ -107,6 +108,7 @@ typedef struct ExactDirtyPick
 	bool		approved;		/* an operator has said that they are gone */
 	bool		logged;			/* the log of deletes names them */
 	bool		first;			/* a first load made them dirty */
+	bool		codes;			/* they are codes */
 	char	  **keys;
 	int			nkeys;
 } ExactDirtyPick;

@@ -1,0 +1,641 @@
+/*
+ * judge.c - documents are read from the stage with all their living lines, judged by the rules, and
+ * what was found is written beside their versions.
+ *
+ * A doubt is settled by reading: dimension and document are read again, and the document is judged
+ * once more. Until then nothing of it reaches the current table if the rule would hold it. Some
+ * batches, or some documents that are to be judged again, are one transaction.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/sql.h"
+#include "document/judge.h"
+#include "document/known.h"
+#include "document/rule.h"
+#include "state/judgement.h"
+#include "state/verdict.h"
+#include "worker/role.h"
+#include "worker/self.h"
+#include "worker/unit.h"
+#include "worker/wake.h"
+
+#define AGAIN_MOST 200			/* documents that are judged again in one transaction */
+#define DOUBT_US (500 * INT64CONST(1000))	/* is it settled? */
+#define WAIT_US (5 * USECS_PER_SEC)	/* what could not be judged is looked at again */
+#define SENTENCES_MOST 20		/* of one document */
+#define HELD "held: "
+
+/* One document, and how it stood */
+typedef struct Case
+{
+	char	   *key;
+	ExactDocument *document;	/* NULL: it is gone, or cannot be read */
+	int64		first_seen;		/* of its header, as the service writes moments */
+	bool		unread;			/* not all its lines were read */
+	int			nrows;			/* of header and lines, in this order */
+	ExactFinding *rows;
+	bool		has_header;
+	bool		judged;			/* it had a problem */
+	ExactJudged state;
+	bool		first;
+	bool		settled;		/* its doubt is: dimension and document were read again */
+	bool		released;
+} Case;
+
+typedef struct Judging
+{
+	int			division;
+	char	   *document;		/* entity of the headers */
+	char	   *line;			/* of the lines; NULL: there are none of their own */
+	ExactDocumentKind kind;
+	bool		first;			/* a first load or a backfill brought them */
+	char	   *batches;		/* an array of SQL; NULL: documents that are judged again */
+	char	  **keys;
+	int			nkeys;
+	Case	   *cases;
+	ExactRuleAction action[EXACT_RULES];
+	ExactKnown *known;
+	/* results */
+	bool		any;			/* there was something to do */
+	bool		changed;		/* Delta gets something else */
+	bool		wants;			/* something is to be read again */
+	bool		doubts;			/* documents are in doubt */
+	bool		waits;			/* batches that cannot be judged yet */
+	int			problems;
+} Judging;
+
+static TimestampTz look_at;
+
+/* ---- what is to be judged ---- */
+
+static void
+find_documents(Judging *j)
+{
+	static const char next_sql[] =
+	"SELECT n.division, n.document, n.first, b.ids, ARRAY("
+	"  SELECT DISTINCT CASE WHEN d.line THEN r.parent ELSE r.key END"
+	"  FROM exact.batch b"
+	"  JOIN exact.stage s ON s.slot = b.slot AND s.batch = b.id"
+	"  JOIN exact.record r ON r.division = b.division AND r.entity = b.entity AND r.key = s.key"
+	"  JOIN exact._document_entity d ON d.entity = b.entity AND d.document = n.document"
+	"  WHERE b.id = ANY (n.batches))"
+	" FROM exact._judge_next() n"
+	" CROSS JOIN LATERAL (SELECT n.batches AS ids) b";
+	static const char again_sql[] =
+	"WITH one AS (SELECT division, entity FROM exact.judgement WHERE again"
+	"  ORDER BY division, entity LIMIT 1)"
+	" SELECT o.division, o.entity, false, NULL::bigint[], ARRAY("
+	"  SELECT k.key FROM exact.judgement k"
+	"  WHERE k.again AND k.division = o.division AND k.entity = o.entity"
+	"  ORDER BY k.seq, k.key LIMIT $1)"
+	" FROM one o";
+	ExactArg	most = exact_arg_int4(AGAIN_MOST);
+
+	exact_sql("SELECT exact._judge_settled()", 0, NULL);
+	if (exact_sql(next_sql, 0, NULL) == 0 && exact_sql(again_sql, 1, &most) == 0)
+		return;
+	j->any = true;
+	j->division = (int) exact_cell_int8(0, 1, 0);
+	j->document = exact_cell_text(0, 2);
+	j->first = exact_cell_bool(0, 3, false);
+	j->batches = exact_cell_text(0, 4);
+	j->keys = exact_cell_texts(0, 5, &j->nkeys);
+	j->any = exact_document_kind(j->document, &j->kind);
+}
+
+static int
+compare_case(const void *a, const void *b)
+{
+	return strcmp(((const Case *) a)->key, ((const Case *) b)->key);
+}
+
+static Case *
+find_case(Judging *j, const char *key)
+{
+	Case		wanted = {.key = (char *) key};
+
+	return bsearch(&wanted, j->cases, j->nkeys, sizeof(Case), compare_case);
+}
+
+static void
+make_cases(Judging *j)
+{
+	int			n = 0;
+
+	j->cases = palloc0((j->nkeys + 1) * sizeof(Case));
+	for (int i = 0; i < j->nkeys; i++)
+		if (j->keys[i] != NULL)
+			j->cases[n++].key = j->keys[i];
+	j->nkeys = n;
+	qsort(j->cases, n, sizeof(Case), compare_case);
+	for (int i = 0; i < n; i++)
+	{
+		j->keys[i] = j->cases[i].key;
+		j->cases[i].first = j->first;
+	}
+}
+
+/* How the documents stood, and what the rules do. */
+static void
+read_state(Judging *j)
+{
+	static const char judged_sql[] =
+	"SELECT g.key, g.state, g.first,"
+	" coalesce(g.released_seq >= (SELECT max(r.seq) FROM exact.record r"
+	"  JOIN exact._document_entity d ON d.document = $2 AND d.entity = r.entity"
+	"  WHERE r.division = $1 AND CASE WHEN d.line THEN r.parent ELSE r.key END = g.key), false),"
+	" g.state <> 'doubt' OR g.again"
+	" FROM exact.judgement g"
+	" WHERE g.division = $1 AND g.entity = $2 AND g.key = ANY ($3::text[])";
+	static const char rule_sql[] =
+	"SELECT rule, action FROM exact._rule WHERE entity = $1";
+	ExactArg	document = exact_arg_text(j->document);
+	ExactArg	args[3];
+	uint64		n;
+
+	args[0] = exact_arg_int4(j->division);
+	args[1] = document;
+	args[2] = exact_arg_text_array((const char *const *) j->keys, NULL, j->nkeys);
+	n = exact_sql(judged_sql, 3, args);
+	for (uint64 i = 0; i < n; i++)
+	{
+		Case	   *c = find_case(j, exact_cell_text(i, 1));
+
+		if (c == NULL)
+			continue;
+		c->judged = exact_judgement_state(exact_cell_text(i, 2), &c->state);
+		c->first = exact_cell_bool(i, 3, false) && (j->first || j->batches == NULL);
+		c->released = exact_cell_bool(i, 4, false);
+		c->settled = exact_cell_bool(i, 5, false) && j->batches == NULL;
+	}
+	n = exact_sql(rule_sql, 1, &document);
+	for (uint64 i = 0; i < n; i++)
+		for (int rule = 0; rule < EXACT_RULES; rule++)
+			if (strcmp(exact_rule_name(rule), exact_cell_text(i, 1)) == 0)
+			{
+				const char *action = exact_cell_text(i, 2);
+
+				j->action[rule] = strcmp(action, "off") == 0 ? EXACT_RULE_OFF
+					: strcmp(action, "flag") == 0 ? EXACT_RULE_FLAG : EXACT_RULE_QUARANTINE;
+			}
+}
+
+/* ---- reading the documents ---- */
+
+/* A row of the result becomes one of a document. */
+typedef struct Row
+{
+	char	   *document;
+	bool		is_header;
+	ExactFinding finding;
+	char	   *payload;
+	int64		first_seen;
+	bool		unread;
+} Row;
+
+static void
+take_case(Judging *j, Row *rows, int n)
+{
+	Case	   *c = find_case(j, rows[0].document);
+	const char *header = NULL;
+	const char **lines = palloc(n * sizeof(char *));
+	int			nlines = 0;
+
+	if (c == NULL)
+		return;
+	c->rows = palloc(n * sizeof(ExactFinding));
+	for (int i = 0; i < n; i++)
+	{
+		c->rows[i] = rows[i].finding;
+		c->unread |= rows[i].unread || rows[i].payload == NULL;
+		if (rows[i].is_header)
+			header = rows[i].payload;
+		else
+			lines[nlines++] = rows[i].payload;
+	}
+	c->nrows = n;
+	c->has_header = header != NULL;
+	c->first_seen = rows[0].first_seen;
+	if (c->unread || (header == NULL && j->kind != EXACT_LEDGER_ENTRY))
+		return;
+	c->document = exact_document_read(j->kind, header, lines, nlines);
+	for (int i = 0; c->document != NULL && i < nlines; i++)
+		c->document->lines[i].key = c->rows[i + (c->has_header ? 1 : 0)].key;
+}
+
+static void
+read_documents(Judging *j)
+{
+	static const char sql[] =
+	"WITH row AS ("
+	"  SELECT r.key AS document, NOT d.line AS is_header, r.*"
+	"  FROM exact._document_entity d"
+	"  JOIN exact.record r ON r.division = $1 AND r.entity = d.entity AND r.key = ANY ($3::text[])"
+	"  WHERE d.document = $2 AND NOT d.line AND NOT r.deleted"
+	"  UNION ALL"
+	"  SELECT r.parent, false, r.*"
+	"  FROM exact._document_entity d"
+	"  JOIN exact.record r ON r.division = $1 AND r.entity = d.entity"
+	"   AND r.parent = ANY ($3::text[])"
+	"  WHERE d.document = $2 AND d.line AND NOT r.deleted)"
+	" SELECT r.document, r.is_header, r.entity, r.key, r.seq, r.slot::int, r.batch, r.ord,"
+	"  s.payload, exact._service_ms($1, r.first_seen),"
+	"  EXISTS (SELECT FROM exact.dirty_key k"
+	"   JOIN exact._document_entity d ON d.document = $2 AND d.line"
+	"   WHERE k.division = $1 AND k.entity = d.entity AND k.key = r.document"
+	"   AND r.is_header)"
+	"  OR (r.is_header AND EXISTS (SELECT FROM exact.dead_letter l"
+	"   WHERE l.side = 'reading' AND l.division = $1 AND l.entity = $2"
+	"   AND l.key = r.document AND l.state <> 'done'))"
+	" FROM row r"
+	" JOIN exact.stage s ON s.slot = r.slot AND s.batch = r.batch AND s.ord = r.ord"
+	" ORDER BY r.document COLLATE \"C\", r.is_header DESC, r.seq";
+	ExactArg	args[3];
+	uint64		n;
+	Row		   *rows;
+
+	args[0] = exact_arg_int4(j->division);
+	args[1] = exact_arg_text(j->document);
+	args[2] = exact_arg_text_array((const char *const *) j->keys, NULL, j->nkeys);
+	n = exact_sql(sql, 3, args);
+	rows = palloc((n + 1) * sizeof(Row));
+	for (uint64 i = 0; i < n; i++)
+		rows[i] = (Row) {
+			.document = exact_cell_text(i, 1),
+			.is_header = exact_cell_bool(i, 2, false),
+			.finding = {
+				.entity = exact_cell_text(i, 3),
+				.key = exact_cell_text(i, 4),
+				.seq = exact_cell_int8(i, 5, 0),
+				.slot = (int) exact_cell_int8(i, 6, 0),
+				.batch = exact_cell_int8(i, 7, 0),
+				.ord = (int) exact_cell_int8(i, 8, 0)
+			},
+			.payload = exact_cell_text(i, 9),
+			.first_seen = exact_cell_int8(i, 10, EXACT_NO_TIME),
+			.unread = exact_cell_bool(i, 11, false)
+		};
+	for (uint64 from = 0; from < n;)
+	{
+		uint64		to = from + 1;
+
+		while (to < n && strcmp(rows[to].document, rows[from].document) == 0)
+			to++;
+		take_case(j, &rows[from], (int) (to - from));
+		from = to;
+	}
+}
+
+/* ---- the verdict ---- */
+
+/* What a problem waits for: entity:key, NULL: nothing but a new version of the document */
+static char *
+subject(const Case *c, const ExactProblem *problem)
+{
+	const ExactDocumentRow *line;
+
+	if (problem->line < 0)
+		return NULL;
+	line = &c->document->lines[problem->line];
+	switch (problem->rule)
+	{
+		case EXACT_RULE_GL_ACCOUNT_EXISTS:
+		case EXACT_RULE_GL_ACCOUNT_BLOCKED:
+		case EXACT_RULE_COST_CENTER_REQUIRED:
+			return psprintf("glaccount:%s", line->gl_account);
+		case EXACT_RULE_COST_CENTER_EXISTS:
+		case EXACT_RULE_COST_CENTER_ENDED:
+			return psprintf("costcenter:%s", line->cost_center);
+		case EXACT_RULE_COST_UNIT_EXISTS:
+			return psprintf("costunit:%s", line->cost_unit);
+		default:
+			return NULL;
+	}
+}
+
+static bool
+is_closed(const Judging *j, const ExactDocument *document)
+{
+	const ExactDocumentRow *header = &document->header;
+	ExactArg	args[4];
+
+	if (header->journal == NULL || header->year < 0 || header->period < 0)
+		return false;
+	args[0] = exact_arg_int4(j->division);
+	args[1] = exact_arg_text(header->journal);
+	args[2] = exact_arg_int8(header->year);
+	args[3] = exact_arg_int8(header->period);
+	exact_sql("SELECT exact._period_closed($1, $2, $3, $4)", 4, args);
+	return exact_cell_bool(0, 1, false);
+}
+
+/* Do the ledger rows of a journal entry balance? -1: they are not read */
+static int
+ledger_balances(const Judging *j, const Case *c)
+{
+	ExactArg	args[2];
+
+	args[0] = exact_arg_int4(j->division);
+	args[1] = exact_arg_text(c->key);
+	exact_sql("SELECT exact._ledger_balances($1, $2)", 2, args);
+	return (int) exact_cell_int8(0, 1, -1);
+}
+
+static bool
+has(const ExactProblem *problems, int n, ExactRuleAction action)
+{
+	for (int i = 0; i < n; i++)
+		if (problems[i].action == action)
+			return true;
+	return false;
+}
+
+/* What the rules find, with all that they may ask for */
+static ExactProblem *
+judge(Judging *j, Case *c, int *n)
+{
+	ExactRuleContext context = {
+		.dimensions = exact_known_dimensions(j->known),
+		.reads_again = c->first,
+		.confirmed = c->settled,
+		.first_seen = c->first_seen,
+		.ledger = -1
+	};
+	ExactProblem *problems;
+
+	for (int rule = 0; rule < EXACT_RULES; rule++)
+		context.action[rule] = exact_known_any(j->known, rule) ? j->action[rule] : EXACT_RULE_OFF;
+	problems = exact_rule_judge(c->document, &context, n);
+	if (*n == 0)
+		return NULL;
+	for (int i = 0; i < *n; i++)
+		if (problems[i].rule == EXACT_RULE_ENTRY_BALANCES && j->kind == EXACT_JOURNAL_ENTRY)
+			context.ledger = ledger_balances(j, c);
+	context.closed = has(problems, *n, EXACT_RULE_QUARANTINE) && is_closed(j, c->document);
+	if (context.closed || context.ledger == 1)
+		problems = exact_rule_judge(c->document, &context, n);
+	return problems;
+}
+
+/* The sentences of those problems that are of this line; of -1 all of the document */
+static const char *
+sentences(const ExactProblem *problems, int n, int line, const char *before)
+{
+	StringInfoData out;
+	int			found = 0;
+
+	initStringInfo(&out);
+	for (int i = 0; i < n; i++)
+	{
+		if (line >= 0 && problems[i].line != line)
+			continue;
+		if (found++ < SENTENCES_MOST)
+			appendStringInfo(&out, "%s%s", out.len == 0 ? before : " ", problems[i].text);
+	}
+	if (found > SENTENCES_MOST)
+		appendStringInfo(&out, " And %d more.", found - SENTENCES_MOST);
+	return found > 0 ? out.data : NULL;
+}
+
+/* Marks the rows of the document. Where it has no header, a problem of the document is of each. */
+static void
+mark_rows(Case *c, const ExactProblem *problems, int n, ExactHeld held)
+{
+	const char *all = sentences(problems, n, -1, held == EXACT_HELD_NOT ? "" : HELD);
+	bool		whole = held != EXACT_HELD_NOT;
+
+	for (int i = 0; i < n; i++)
+		whole |= problems[i].line < 0 && !c->has_header;
+	for (int i = 0; i < c->nrows; i++)
+	{
+		bool		is_header = c->has_header && i == 0;
+
+		c->rows[i].held = held;
+		c->rows[i].problems = whole || is_header ? all
+			: sentences(problems, n, i - (c->has_header ? 1 : 0), "");
+	}
+}
+
+/* Records that a doubt is to be settled by; each once */
+static void
+want(const Judging *j, const char *entity, const char *const *keys, int nkeys, bool first)
+{
+	ExactArg	args[4];
+
+	if (nkeys == 0)
+		return;
+	args[0] = exact_arg_int4(j->division);
+	args[1] = exact_arg_text(entity);
+	args[2] = exact_arg_text_array(keys, NULL, nkeys);
+	args[3] = exact_arg_bool(first);
+	exact_sql("SELECT exact._judge_want($1, $2, $3, $4)", 4, args);
+}
+
+static void
+settle_by_reading(Judging *j, const Case *c, const ExactProblem *problems, int n)
+{
+	const char **accounts = palloc(n * sizeof(char *));
+	const char **centers = palloc(n * sizeof(char *));
+	const char **units = palloc(n * sizeof(char *));
+	const char *document = c->key;
+	int			naccounts = 0;
+	int			ncenters = 0;
+	int			nunits = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (!problems[i].doubt || problems[i].missing == NULL)
+			continue;
+		if (problems[i].rule == EXACT_RULE_GL_ACCOUNT_EXISTS)
+			accounts[naccounts++] = problems[i].missing;
+		else if (problems[i].rule == EXACT_RULE_COST_CENTER_EXISTS)
+			centers[ncenters++] = problems[i].missing;
+		else
+			units[nunits++] = problems[i].missing;
+	}
+	want(j, "glaccount", accounts, naccounts, c->first);
+	want(j, "costcenter", centers, ncenters, c->first);
+	want(j, "costunit", units, nunits, c->first);
+	want(j, j->document, &document, 1, c->first);
+	j->wants = true;
+}
+
+/* Writes down how the document stands, and its rows with it. */
+static void
+put(Judging *j, Case *c, const ExactProblem *problems, int n, ExactJudged state)
+{
+	ExactJudgement judgement = {.division = j->division,.entity = j->document,.key = c->key,
+	.state = state,.first = c->first};
+	const char **texts = palloc((n + 1) * sizeof(char *));
+	const char **waits = palloc((n + 1) * sizeof(char *));
+
+	for (int i = 0; i < n; i++)
+	{
+		char	   *name = state != EXACT_JUDGED_DOUBT || problems[i].doubt ?
+		subject(c, &problems[i]) : NULL;
+
+		if (judgement.nproblems < SENTENCES_MOST)
+			texts[judgement.nproblems++] = problems[i].text;
+		if (name != NULL)
+			waits[judgement.nwaits++] = name;
+	}
+	for (int i = 0; i < c->nrows; i++)
+		judgement.seq = Max(judgement.seq, c->rows[i].seq);
+	judgement.problems = texts;
+	judgement.waits = waits;
+	exact_judgement_put(&judgement);
+	j->doubts |= state == EXACT_JUDGED_DOUBT || state == EXACT_JUDGED_UNREAD;
+	j->problems++;
+}
+
+static void
+put_rows(Judging *j, const Case *c)
+{
+	if (exact_verdict_put(j->division, c->rows, c->nrows) > 0)
+		j->changed = true;
+}
+
+/* A problem in doubt does not count yet, but a document that it would hold is not shown. */
+static void
+put_in_doubt(Judging *j, Case *c, ExactProblem *problems, int n)
+{
+	ExactProblem *certain = palloc(n * sizeof(ExactProblem));
+	int			ncertain = 0;
+	bool		holds = false;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (problems[i].doubt)
+			holds |= problems[i].action == EXACT_RULE_QUARANTINE;
+		else
+			certain[ncertain++] = problems[i];
+	}
+	settle_by_reading(j, c, problems, n);
+	put(j, c, problems, n, EXACT_JUDGED_DOUBT);
+	if (holds)
+		mark_rows(c, problems, n, EXACT_HELD_DOUBT);
+	else
+		mark_rows(c, certain, ncertain, EXACT_HELD_NOT);
+	put_rows(j, c);
+}
+
+/* Returns true when the document has no problem. */
+static bool
+judge_case(Judging *j, Case *c)
+{
+	ExactProblem *problems;
+	int			n;
+	bool		holds;
+
+	if (c->unread)
+	{
+		put(j, c, NULL, 0, EXACT_JUDGED_UNREAD);
+		return false;
+	}
+	if (c->document == NULL)
+		return true;
+	problems = judge(j, c, &n);
+	if (n == 0)
+	{
+		if (c->judged)
+		{
+			mark_rows(c, NULL, 0, EXACT_HELD_NOT);
+			put_rows(j, c);
+		}
+		return true;
+	}
+	for (int i = 0; i < n; i++)
+		if (problems[i].doubt)
+		{
+			put_in_doubt(j, c, problems, n);
+			return false;
+		}
+	holds = has(problems, n, EXACT_RULE_QUARANTINE) && !c->released;
+	put(j, c, problems, n, holds ? EXACT_JUDGED_HELD
+		: c->released ? EXACT_JUDGED_RELEASED : EXACT_JUDGED_FLAGGED);
+	mark_rows(c, problems, n, holds ? EXACT_HELD_MARKED : EXACT_HELD_NOT);
+	put_rows(j, c);
+	return false;
+}
+
+/* ---- a turn ---- */
+
+static void
+judge_cases(Judging *j)
+{
+	ExactDocument **documents = palloc((j->nkeys + 1) * sizeof(ExactDocument *));
+	char	  **ended = palloc((j->nkeys + 1) * sizeof(char *));
+	int			nended = 0;
+
+	for (int i = 0; i < j->nkeys; i++)
+		documents[i] = j->cases[i].document;
+	j->known = exact_known_read(j->division, documents, j->nkeys);
+	for (int i = 0; i < j->nkeys; i++)
+		if (judge_case(j, &j->cases[i]) && j->cases[i].judged)
+			ended[nended++] = j->cases[i].key;
+	if (nended > 0)
+		exact_judgement_end(j->division, j->document, ended, nended);
+}
+
+static void
+judge_unit(void *arg)
+{
+	Judging    *j = arg;
+	ExactArg	batches;
+
+	memset(j, 0, sizeof(*j));
+	find_documents(j);
+	if (!j->any)
+	{
+		exact_sql("SELECT EXISTS (SELECT FROM exact.unjudged),"
+				  " EXISTS (SELECT FROM exact.judgement WHERE state IN ('doubt', 'unread'))",
+				  0, NULL);
+		j->waits = exact_cell_bool(0, 1, false);
+		j->doubts = exact_cell_bool(0, 2, false);
+		return;
+	}
+	if (j->nkeys > 0)
+	{
+		make_cases(j);
+		read_state(j);
+		read_documents(j);
+		judge_cases(j);
+	}
+	if (j->batches == NULL)
+		return;
+	batches = exact_arg_text(j->batches);
+	exact_sql("SELECT exact._judged($1::text::bigint[])", 1, &batches);
+}
+
+void
+exact_judge_want(void)
+{
+	look_at = 0;
+}
+
+long
+exact_judge_turn(bool woken)
+{
+	Judging		j;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (woken)
+		look_at = 0;
+	if (look_at > now)
+		return exact_clock_wait_ms(look_at);
+	if (!exact_unit_run("judge documents", judge_unit, &j, NULL))
+		look_at = now + WAIT_US;
+	else
+	{
+		if (j.any)
+			exact_wake(EXACT_ROLE_LOADER);
+		if (j.wants)
+			exact_wake(EXACT_ROLE_FETCHER);
+		look_at = j.any ? 0 : j.doubts ? now + DOUBT_US : j.waits ? now + WAIT_US : PG_INT64_MAX;
+	}
+	return exact_clock_wait_ms(look_at);
+}

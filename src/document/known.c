@@ -1,0 +1,324 @@
+/*
+ * known.c - dimensions, looked up for all documents of a judgement at once.
+ *
+ * Three statements a judgement, however many lines there are. Called by judge.c.
+ */
+#include "postgres.h"
+
+#include "utils/hsearch.h"
+
+#include "base/sql.h"
+#include "document/known.h"
+
+#define NAME_LEN 64				/* a Guid, or a code; longer ones do not exist */
+
+typedef struct Account
+{
+	char		id[NAME_LEN];	/* key */
+	bool		found;
+	ExactGlAccount account;
+} Account;
+
+typedef struct Center
+{
+	char		name[NAME_LEN]; /* key: as documents write it, ASCII in lower case */
+	bool		found;
+	ExactCostCenter center;
+} Center;
+
+typedef struct Unit
+{
+	char		name[NAME_LEN]; /* key */
+	bool		found;
+} Unit;
+
+struct ExactKnown
+{
+	ExactDimensions dimensions;
+	bool		any[3];			/* in the order of the rules that ask whether one exists */
+	HTAB	   *accounts;
+	HTAB	   *centers;
+	HTAB	   *units;
+	HTAB	   *not_owed;		/* codes of VAT */
+};
+
+/* A name as it is looked up; false: it is too long to be one. */
+static bool
+folded(const char *name, char *out)
+{
+	size_t		len = strlen(name);
+
+	if (len >= NAME_LEN)
+		return false;
+	MemSet(out, 0, NAME_LEN);
+	for (size_t i = 0; i < len; i++)
+		out[i] = pg_ascii_tolower((unsigned char) name[i]);
+	return true;
+}
+
+static HTAB *
+make_table(const char *what, Size entry)
+{
+	HASHCTL		ctl = {.keysize = NAME_LEN,.entrysize = entry,.hcxt = CurrentMemoryContext};
+
+	return hash_create(what, 64, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+}
+
+static void
+want(HTAB *table, const char *name, Size entry)
+{
+	char		key[NAME_LEN];
+	bool		there;
+	char	   *made;
+
+	if (name == NULL || !folded(name, key))
+		return;
+	made = hash_search(table, key, HASH_ENTER, &there);
+	if (!there)
+		MemSet(made + NAME_LEN, 0, entry - NAME_LEN);
+}
+
+/* The names of a table as an array of SQL; only Guids: others make no uuid */
+static ExactArg
+names_of(HTAB *table, bool guids)
+{
+	const char **names = palloc((hash_get_num_entries(table) + 1) * sizeof(char *));
+	int			n = 0;
+	HASH_SEQ_STATUS seq;
+	const char *entry;
+
+	hash_seq_init(&seq, table);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+		if (!guids || (strlen(entry) == 36 && strspn(entry, "0123456789abcdef-") == 36))
+			names[n++] = entry;
+	return exact_arg_text_array(names, NULL, n);
+}
+
+static void *
+find(HTAB *table, const char *name)
+{
+	char		key[NAME_LEN];
+
+	return folded(name, key) ? hash_search(table, key, HASH_FIND, NULL) : NULL;
+}
+
+/* ---- what the rules ask ---- */
+
+static const ExactGlAccount *
+gl_account(void *arg, const char *id)
+{
+	const Account *found = find(((ExactKnown *) arg)->accounts, id);
+
+	return found != NULL && found->found ? &found->account : NULL;
+}
+
+static const ExactCostCenter *
+cost_center(void *arg, const char *code)
+{
+	const Center *found = find(((ExactKnown *) arg)->centers, code);
+
+	return found != NULL && found->found ? &found->center : NULL;
+}
+
+static bool
+cost_unit(void *arg, const char *code)
+{
+	const Unit *found = find(((ExactKnown *) arg)->units, code);
+
+	return found != NULL && found->found;
+}
+
+static bool
+vat_is_owed(void *arg, const char *code)
+{
+	return find(((ExactKnown *) arg)->not_owed, code) == NULL;
+}
+
+/* ---- reading ---- */
+
+static void
+read_known(ExactKnown *known, int division)
+{
+	static const char sql[] =
+	"SELECT d.entity, d.known, d.lives, exact._uses_cost_centers($1), exact._vat_not_owed($1)"
+	" FROM exact._dimension_known($1) d";
+	ExactDimensions *dimensions = &known->dimensions;
+	ExactArg	arg = exact_arg_int4(division);
+	uint64		n = exact_sql(sql, 1, &arg);
+	char	  **codes;
+	int			ncodes;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		const char *entity = exact_cell_text(i, 1);
+		bool		knows = exact_cell_bool(i, 2, false);
+		int			place = strcmp(entity, "glaccount") == 0 ? 0
+			: strcmp(entity, "costcenter") == 0 ? 1 : 2;
+
+		known->any[place] = knows || exact_cell_bool(i, 3, false);
+		if (place == 0)
+			dimensions->knows_gl_accounts = knows;
+		else if (place == 1)
+			dimensions->knows_cost_centers = knows;
+		else
+			dimensions->knows_cost_units = knows;
+	}
+	dimensions->uses_cost_centers = exact_cell_bool(0, 4, false);
+	codes = exact_cell_texts(0, 5, &ncodes);
+	for (int i = 0; i < ncodes; i++)
+		want(known->not_owed, codes[i], sizeof(Unit));
+}
+
+static void
+read_accounts(ExactKnown *known, int division)
+{
+	static const char sql[] =
+	"SELECT g.id::text, btrim(g.code), g.deleted,"
+	" CASE WHEN g.deleted THEN exact._service_ms($1, v.at) END,"
+	" coalesce(g.isblocked, false), exact._service_ms($1, b.seen),"
+	" coalesce(g.usecostcenter = 1, false), exact._service_ms($1, w.seen)"
+	" FROM exact.gl_account g"
+	" LEFT JOIN exact.record r"
+	"  ON g.deleted AND r.division = $1 AND r.entity = 'glaccount' AND r.key = g.id::text"
+	" LEFT JOIN exact.stage v ON v.slot = r.slot AND v.batch = r.batch AND v.ord = r.ord"
+	" LEFT JOIN exact.dimension_state b ON b.division = $1 AND b.entity = 'glaccount'"
+	"  AND b.id = g.id AND b.state = 'blocked' AND g.isblocked"
+	" LEFT JOIN exact.dimension_state w ON w.division = $1 AND w.entity = 'glaccount'"
+	"  AND w.id = g.id AND w.state = 'requires' AND g.usecostcenter = 1"
+	" WHERE g.division = $1 AND g.id = ANY ($2::text[]::uuid[])";
+	ExactArg	args[2];
+	uint64		n;
+
+	args[0] = exact_arg_int4(division);
+	args[1] = names_of(known->accounts, true);
+	n = exact_sql(sql, 2, args);
+	for (uint64 i = 0; i < n; i++)
+	{
+		Account    *found = find(known->accounts, exact_cell_text(i, 1));
+
+		if (found == NULL)
+			continue;
+		found->found = true;
+		found->account.code = exact_cell_text(i, 2);
+		found->account.deleted = exact_cell_bool(i, 3, false);
+		found->account.deleted_at = exact_cell_int8(i, 4, EXACT_NO_TIME);
+		found->account.blocked = exact_cell_bool(i, 5, false);
+		found->account.blocked_seen = exact_cell_int8(i, 6, PG_INT64_MAX);
+		found->account.wants_center = exact_cell_bool(i, 7, false);
+		found->account.wants_seen = exact_cell_int8(i, 8, PG_INT64_MAX);
+	}
+}
+
+static void
+read_centers(ExactKnown *known, int division)
+{
+	static const char sql[] =
+	"SELECT u.name, btrim(c.code),"
+	" (extract(epoch FROM c.enddate::timestamp) * 1000)::bigint,"
+	" exact._service_ms($1, s.seen)"
+	" FROM unnest($2::text[]) AS u (name)"
+	" JOIN exact.cost_center c ON c.division = $1 AND NOT c.deleted AND NOT c.code_taken"
+	"  AND lower(btrim(c.code)) = lower(u.name)"
+	" LEFT JOIN exact.dimension_state s ON s.division = $1 AND s.entity = 'costcenter'"
+	"  AND s.id = c.id AND s.state = 'ends' AND c.enddate IS NOT NULL"
+	" UNION ALL"
+	" SELECT c.id::text, btrim(c.code),"
+	" (extract(epoch FROM c.enddate::timestamp) * 1000)::bigint,"
+	" exact._service_ms($1, s.seen)"
+	" FROM exact.cost_center c"
+	" LEFT JOIN exact.dimension_state s ON s.division = $1 AND s.entity = 'costcenter'"
+	"  AND s.id = c.id AND s.state = 'ends' AND c.enddate IS NOT NULL"
+	" WHERE c.division = $1 AND NOT c.deleted AND c.id = ANY ($3::text[]::uuid[])";
+	ExactArg	args[3];
+	uint64		n;
+
+	args[0] = exact_arg_int4(division);
+	args[1] = names_of(known->centers, false);
+	args[2] = names_of(known->centers, true);
+	n = exact_sql(sql, 3, args);
+	for (uint64 i = 0; i < n; i++)
+	{
+		Center	   *found = find(known->centers, exact_cell_text(i, 1));
+
+		if (found == NULL)
+			continue;
+		found->found = true;
+		found->center.code = exact_cell_text(i, 2);
+		found->center.end = exact_cell_int8(i, 3, EXACT_NO_TIME);
+		found->center.end_seen = exact_cell_int8(i, 4, PG_INT64_MAX);
+	}
+}
+
+static void
+read_units(ExactKnown *known, int division)
+{
+	static const char sql[] =
+	"SELECT u.name"
+	" FROM unnest($2::text[]) AS u (name)"
+	" JOIN exact.cost_unit c ON c.division = $1 AND NOT c.deleted AND NOT c.code_taken"
+	"  AND lower(btrim(c.code)) = lower(u.name)"
+	" UNION ALL"
+	" SELECT c.id::text FROM exact.cost_unit c"
+	" WHERE c.division = $1 AND NOT c.deleted AND c.id = ANY ($3::text[]::uuid[])";
+	ExactArg	args[3];
+	uint64		n;
+
+	args[0] = exact_arg_int4(division);
+	args[1] = names_of(known->units, false);
+	args[2] = names_of(known->units, true);
+	n = exact_sql(sql, 3, args);
+	for (uint64 i = 0; i < n; i++)
+	{
+		Unit	   *found = find(known->units, exact_cell_text(i, 1));
+
+		if (found != NULL)
+			found->found = true;
+	}
+}
+
+ExactKnown *
+exact_known_read(int division, ExactDocument *const *documents, int n)
+{
+	ExactKnown *known = palloc0(sizeof(ExactKnown));
+
+	known->accounts = make_table("exact accounts", sizeof(Account));
+	known->centers = make_table("exact cost centers", sizeof(Center));
+	known->units = make_table("exact cost units", sizeof(Unit));
+	known->not_owed = make_table("exact VAT codes", sizeof(Unit));
+	known->dimensions = (ExactDimensions) {
+		.arg = known,
+		.gl_account = gl_account,
+		.cost_center = cost_center,
+		.cost_unit = cost_unit,
+		.vat_is_owed = vat_is_owed,
+	};
+	for (int i = 0; i < n; i++)
+		for (int l = 0; documents[i] != NULL && l < documents[i]->nlines; l++)
+		{
+			const ExactDocumentRow *line = &documents[i]->lines[l];
+
+			want(known->accounts, line->gl_account, sizeof(Account));
+			want(known->centers, line->cost_center, sizeof(Center));
+			want(known->units, line->cost_unit, sizeof(Unit));
+		}
+	read_known(known, division);
+	if (hash_get_num_entries(known->accounts) > 0)
+		read_accounts(known, division);
+	if (hash_get_num_entries(known->centers) > 0)
+		read_centers(known, division);
+	if (hash_get_num_entries(known->units) > 0)
+		read_units(known, division);
+	return known;
+}
+
+const ExactDimensions *
+exact_known_dimensions(const ExactKnown *known)
+{
+	return &known->dimensions;
+}
+
+bool
+exact_known_any(const ExactKnown *known, ExactRule rule)
+{
+	return rule > EXACT_RULE_COST_UNIT_EXISTS || known->any[rule];
+}

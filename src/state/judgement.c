@@ -1,0 +1,97 @@
+/*
+ * judgement.c - exact.judgement: how documents with a problem stand.
+ *
+ * exact.release() and what makes a document be judged again write it in SQL: 59_judgement.sql.
+ */
+#include "postgres.h"
+
+#include "base/sql.h"
+#include "state/audit.h"
+#include "state/judgement.h"
+
+static const char *const states[] = {
+	[EXACT_JUDGED_UNREAD] = "unread",
+	[EXACT_JUDGED_DOUBT] = "doubt",
+	[EXACT_JUDGED_HELD] = "held",
+	[EXACT_JUDGED_FLAGGED] = "flagged",
+	[EXACT_JUDGED_RELEASED] = "released",
+};
+
+bool
+exact_judgement_state(const char *text, ExactJudged *out)
+{
+	for (int i = 0; i < (int) lengthof(states); i++)
+		if (text != NULL && strcmp(states[i], text) == 0)
+		{
+			*out = (ExactJudged) i;
+			return true;
+		}
+	return false;
+}
+
+void
+exact_judgement_put(const ExactJudgement *j)
+{
+	static const char sql[] =
+	"WITH old AS (SELECT state, problems FROM exact.judgement"
+	"  WHERE division = $1 AND entity = $2 AND key = $3),"
+	" put AS ("
+	"  INSERT INTO exact.judgement AS j"
+	"   (division, entity, key, state, problems, waits, seq, first, doubt_at)"
+	"  VALUES ($1, $2, $3, $4, $5,"
+	"   ARRAY(SELECT DISTINCT lower(w) FROM unnest($6::text[]) w), $7, $8,"
+	"   CASE WHEN $4 = 'doubt' THEN clock_timestamp() END)"
+	"  ON CONFLICT (division, entity, key) DO UPDATE SET"
+	"   state = excluded.state,"
+	"   since = CASE WHEN j.state = 'unread' THEN excluded.since ELSE j.since END,"
+	"   problems = excluded.problems,"
+	"   waits = excluded.waits,"
+	"   seq = excluded.seq,"
+	"   first = excluded.first,"
+	"   doubt_at = CASE WHEN excluded.state = 'doubt' AND j.state = 'doubt'"
+	"     AND excluded.waits <@ j.waits THEN j.doubt_at ELSE excluded.doubt_at END,"
+	"   again = false)"
+	" SELECT o.state, o.problems = $5 FROM (SELECT) x LEFT JOIN old o ON true";
+	ExactArg	args[8];
+	char	   *before;
+	bool		same;
+
+	args[0] = exact_arg_int4(j->division);
+	args[1] = exact_arg_text(j->entity);
+	args[2] = exact_arg_text(j->key);
+	args[3] = exact_arg_text(states[j->state]);
+	args[4] = exact_arg_text_array(j->problems, NULL, j->nproblems);
+	args[5] = exact_arg_text_array(j->waits, NULL, j->nwaits);
+	args[6] = exact_arg_int8(j->seq);
+	args[7] = exact_arg_bool(j->first);
+	exact_sql(sql, 8, args);
+	before = exact_cell_text(0, 1);
+	same = exact_cell_bool(0, 2, false) && strcmp(before, states[j->state]) == 0;
+	if (!same && j->state != EXACT_JUDGED_UNREAD && j->state != EXACT_JUDGED_DOUBT)
+		exact_audit_judgement(j->division, j->entity, j->key, states[j->state],
+							  j->nproblems > 0 ? j->problems[0] : NULL, j->nproblems);
+}
+
+void
+exact_judgement_end(int division, const char *entity, char **keys, int nkeys)
+{
+	static const char sql[] =
+	"DELETE FROM exact.judgement"
+	" WHERE division = $1 AND entity = $2 AND key = ANY ($3::text[])"
+	" RETURNING key, state IN ('unread', 'doubt')";
+	ExactArg	args[3];
+	uint64		n;
+	char	  **ended;
+	int			nended = 0;
+
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text(entity);
+	args[2] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
+	n = exact_sql(sql, 3, args);
+	ended = palloc((n + 1) * sizeof(char *));
+	for (uint64 i = 0; i < n; i++)
+		if (!exact_cell_bool(i, 2, false))
+			ended[nended++] = exact_cell_text(i, 1);
+	for (int i = 0; i < nended; i++)
+		exact_audit_judgement(division, entity, ended[i], "no problem any more", NULL, 0);
+}

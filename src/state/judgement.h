@@ -1,0 +1,43 @@
+/*
+ * judgement.h - exact.judgement: documents that a rule found something about. Its only writer in C.
+ */
+#ifndef EXACT_JUDGEMENT_H
+#define EXACT_JUDGEMENT_H
+
+#include "postgres.h"
+
+typedef enum ExactJudged
+{
+	EXACT_JUDGED_UNREAD,		/* not all its lines are read: nothing is said of it yet */
+	EXACT_JUDGED_DOUBT,			/* dimension and document are to be read again */
+	EXACT_JUDGED_HELD,
+	EXACT_JUDGED_FLAGGED,
+	EXACT_JUDGED_RELEASED
+} ExactJudged;
+
+typedef struct ExactJudgement
+{
+	int			division;
+	const char *entity;			/* of its header */
+	const char *key;
+	ExactJudged state;
+	const char *const *problems;	/* sentences */
+	int			nproblems;
+	const char *const *waits;	/* entity:code or entity:key */
+	int			nwaits;
+	int64		seq;			/* highest of its records */
+	bool		first;			/* of a first load or backfill */
+} ExactJudgement;
+
+/* All in a unit. */
+
+/* The document stands so now. A new doubt begins when it is not in doubt yet. */
+extern void exact_judgement_put(const ExactJudgement *judgement);
+
+/* Nothing is wrong with these documents, or they are gone. */
+extern void exact_judgement_end(int division, const char *entity, char **keys, int nkeys);
+
+/* The state as it stands in the table; false: it is none */
+extern bool exact_judgement_state(const char *text, ExactJudged *out);
+
+#endif

@@ -1,0 +1,120 @@
+"""Documents are checked against the dimensions before the current table shows them."""
+import pytest
+
+ENTITIES = ("glaccount", "costcenter", "costunit", "purchaseentries", "purchaseentrylines", "purchaseorders",
+            "purchaseorderlines", "transactionlines")
+ENTRIES, CENTERS = "purchaseentry/PurchaseEntries", "hrm/Costcenters"
+
+
+class Scene:
+    def __init__(self, hub):
+        self.hub, self.exact = hub, hub.exact
+        self.division = hub.exact.divisions[0]
+        hub.enable(entities=ENTITIES)
+        hub.wait_loaded(300)
+        self.account = next(row for row in self.living("financial/GLAccounts")
+                            if not row["IsBlocked"] and row["UseCostcenter"] != 1)
+        self.like = {name: self.living(ENTRIES)[0][name] for name in ("Supplier", "Journal", "Currency")}
+
+    def living(self, resource):
+        return [r["row"] for r in self.exact.truth(self.division, resource) if not r["deleted"]]
+
+    def entry(self, *codes, op="create", key=None, amount=100, **fields):
+        """A purchase entry with a line for each cost center; its key."""
+        lines = [{"GLAccount": self.account["ID"], "AmountFC": amount, "AmountDC": amount, "VATAmountFC": 0,
+                  "VATAmountDC": 0, "CostCenter": code} for code in codes]
+        total = amount * len(codes)
+        return self.exact.change(self.division, ENTRIES, op, key, lines=lines, fields={
+            "AmountFC": total, "AmountDC": total, **(self.like if op == "create" else {}), **fields})["key"].lower()
+
+    def center(self, code, op="create", key=None, **fields):
+        return self.exact.change(self.division, CENTERS, op, key, fields={"Code": code, **fields})["key"]
+
+    def rows(self, entity="purchaseentries", key=None, history=False):
+        name = self.hub.table(entity) + ("_history" if history else "")
+        return [row for row in self.hub.databricks.rows(name)
+                if key is None or key in (row["_key"], (row.get("EntryID") or "").lower())]
+
+    def wait(self, what, probe, seconds=60):
+        self.hub.wait_for(what, probe, seconds)
+
+    def quarantine(self):
+        return self.hub.query("SELECT * FROM exact.quarantine ORDER BY id")
+
+    def held(self, key):
+        return [row for row in self.quarantine() if row["key"] == key and row["doubted"] is False]
+
+
+@pytest.fixture
+def scene(engine_free, start_hub):
+    def make(*exact, **how):
+        return Scene(start_hub(engine_free, "--preset", "finance", "--records", 60, "--divisions", 1, *exact, **how))
+    return make
+
+
+def test_unknown_cost_center(scene):
+    """The document waits as a whole, says why, and goes on by itself when the cost center arrives."""
+    s = scene()
+    good = s.entry(s.living(CENTERS)[0]["Code"])
+    held = s.entry(s.living(CENTERS)[0]["Code"], "NEW1")
+    s.wait("the good one", lambda: s.rows(key=good))
+    s.wait("it is held", lambda: s.held(held))
+    s.wait("history", lambda: s.rows("purchaseentrylines", held, history=True))
+    assert not s.rows(key=held) and not s.rows("purchaseentrylines", held)
+    [row] = s.held(held)
+    assert "Cost center NEW1 is not in Exact Online" in row["problems"] and row["waits_for"] == "costcenter:new1"
+    s.wait("history says it", lambda: all(
+        str(r["_valid"]).lower() == "false" and r["_problems"].startswith("held: ") and "NEW1" in r["_problems"]
+        for r in s.rows("purchaseentrylines", held, history=True) + s.rows(key=held, history=True)))
+    s.center("NEW1")
+    s.wait("it goes on", lambda: len(s.rows("purchaseentrylines", held)) == 2 and s.rows(key=held))
+    s.wait("nothing is held", lambda: not s.quarantine())
+    for history in (False, True):
+        s.wait("valid", lambda h=history: all(
+            str(r["_valid"]).lower() == "true" and r["_problems"] is None
+            for r in s.rows("purchaseentrylines", held, h) + s.rows(key=held, history=h)))
+    assert len(s.rows(key=held, history=True)) == 1
+
+
+def test_held_update(scene):
+    """A delivered document keeps its old state with a mark; a newer version, a release or a delete ends that."""
+    s = scene()
+    code = s.living(CENTERS)[0]["Code"]
+    key = s.entry(code)
+    s.wait("it is there", lambda: s.rows(key=key))
+    [old] = s.rows(key=key)
+    line = s.rows("purchaseentrylines", key)[0]["_key"]
+    s.exact.change(s.division, ENTRIES, "update", key, lines=[{"ID": line, "CostCenter": "NONE"}])
+    s.wait("it is held", lambda: s.held(key))
+    s.wait("the mark", lambda: all(str(r["_valid"]).lower() == "false" and r["_problems"].startswith("held: ")
+                                   for r in s.rows(key=key) + s.rows("purchaseentrylines", key)))
+    assert s.rows("purchaseentrylines", key)[0]["CostCenter"].strip() == code.strip()
+    assert s.rows(key=key)[0]["_seq"] == old["_seq"]
+    [row] = s.held(key)
+    s.hub.psql(f"SELECT exact.release({row['id']})")
+    s.wait("released", lambda: s.rows("purchaseentrylines", key)[0]["CostCenter"].strip() == "NONE")
+    s.wait("flagged", lambda: "NONE" in s.rows("purchaseentrylines", key)[0]["_problems"] and
+           not s.rows("purchaseentrylines", key)[0]["_problems"].startswith("held"))
+    assert not s.quarantine()
+    s.exact.change(s.division, ENTRIES, "update", key, lines=[{"ID": line, "CostCenter": code}])
+    s.wait("it is right again", lambda: all(str(r["_valid"]).lower() == "true"
+                                            for r in s.rows(key=key) + s.rows("purchaseentrylines", key)))
+    s.exact.change(s.division, ENTRIES, "update", key, lines=[{"ID": line, "CostCenter": "NONE"}])
+    s.wait("it is held again", lambda: s.held(key))
+    s.exact.change(s.division, ENTRIES, "delete", key)
+    s.wait("it is gone", lambda: str(s.rows(key=key)[0]["_deleted"]).lower() == "true")
+    s.wait("nothing is held", lambda: not s.quarantine())
+
+
+def test_rule_switched_to_flag(scene):
+    s = scene()
+    key = s.entry("NONE")
+    s.wait("it is held", lambda: s.held(key))
+    s.hub.psql("INSERT INTO exact.rule (name, action) VALUES ('line_cost_center_exists', 'flag')")
+    s.wait("it is delivered", lambda: s.rows(key=key))
+    s.wait("with its mark", lambda: "NONE" in (s.rows("purchaseentrylines", key)[0]["_problems"] or ""))
+    assert not s.quarantine()
+    s.hub.psql("UPDATE exact.rule SET enabled = false")
+    s.wait("without it", lambda: all(str(r["_valid"]).lower() == "true"
+                                     for r in s.rows(key=key) + s.rows("purchaseentrylines", key)))
+    assert s.hub.value("SELECT count(*) FROM exact.judgement") in (0, "0")
