@@ -112,6 +112,21 @@ COMMENT ON FUNCTION exact._state_is_told(text)
 REVOKE ALL ON FUNCTION exact._state_is_told(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._state_is_told(text) TO exact_worker;
 
+-- The first of these fields that has a column, as a value of a table t; else null of that type.
+CREATE FUNCTION exact._own_column(entity text, type text, VARIADIC names text[]) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce((SELECT format('CAST(%s AS %s)', exact._delta_name('t', f.name), $2)
+			FROM exact.field_effective AS f
+			WHERE f.entity = $1 AND f.name = ANY ($3) AND f.target_type IS NOT NULL
+			ORDER BY array_position($3, f.name) LIMIT 1),
+		format('CAST(NULL AS %s)', $2))
+$$;
+COMMENT ON FUNCTION exact._own_column(text, text, text[])
+	IS 'A column of a Delta table, by the first of these names that it has; null where it has none';
+REVOKE ALL ON FUNCTION exact._own_column(text, text, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._own_column(text, text, text[]) TO exact_worker;
+
 -- Tables that are there; comments say which one to sum, since documents, their lines and their
 -- ledger lines are the same money.
 CREATE FUNCTION exact._views(workspace text)
@@ -233,6 +248,28 @@ AS $$
 	WHERE m.entity = 'transactionlines' AND exact._state_is_told($1)
 		AND EXISTS (SELECT FROM exact.field_effective AS f
 			WHERE f.entity = m.entity AND f.name = 'LineNumber' AND f.target_type IS NOT NULL)
+	UNION ALL
+	SELECT 'exact_problems', 'exact_problems',
+		'Headers and lines of documents that a rule of the hub found something about. state: '
+			'flagged (they are in their tables with _valid = false) or held (their tables keep '
+			'what was before). amount is in the currency of the division, signed as in its table.',
+		concat(string_agg(format($text$SELECT `t`.`_division`, %s AS `entity`, `t`.`_key`, `t`.`_seq`,
+  'flagged' AS `state`, `t`.`_problems` AS `problems`, %s AS `year`, %s AS `period`, %s AS `amount`
+FROM %s AS `t` WHERE NOT `t`.`_valid` AND NOT `t`.`_deleted` AND `t`.`_problems` NOT LIKE 'held: %%'
+$text$, exact._delta_text(m.entity),
+				exact._own_column(m.entity, 'INT', 'FinancialYear', 'ReportingYear'),
+				exact._own_column(m.entity, 'INT', 'FinancialPeriod', 'ReportingPeriod'),
+				exact._own_column(m.entity, 'DECIMAL(28,4)', 'AmountDC'), m.current),
+				E'UNION ALL\n' ORDER BY m.entity),
+			format($text$UNION ALL
+SELECT `o`.`_division`, `o`.`entity`, `o`.`_key`, `o`.`_seq`, 'held', `o`.`reason`,
+  CAST(`o`.`year` AS INT), CAST(`o`.`period` AS INT), CAST(`o`.`amount` AS DECIMAL(28,4))
+FROM %s AS `o` WHERE `o`.`state` = 'quarantine'$text$,
+				exact._delta_name(min(m.catalog), min(m.schema), 'exact_open')))
+	FROM made AS m
+	JOIN exact._document_entity AS d ON d.entity = m.entity
+	WHERE exact._state_is_told($1)
+	HAVING count(*) > 0
 $$;
 COMMENT ON FUNCTION exact._views(text)
 	IS 'Views of the Delta tables of a workspace under their own names: their comment and query';
@@ -316,7 +353,8 @@ BEGIN
 	END IF;
 	bad := (SELECT m.name
 		FROM unnest(made) AS m (name)
-		WHERE m.name !~ '^[A-Za-z0-9_]{1,120}$' OR lower(m.name) LIKE E'exact\\_%'
+		WHERE m.name !~ '^[A-Za-z0-9_]{1,120}$' OR (lower(m.name) LIKE E'exact\\_%'
+			AND m.name <> 'exact_problems')
 		ORDER BY 1
 		LIMIT 1);
 	IF bad IS NOT NULL THEN

@@ -463,3 +463,56 @@ COMMENT ON FUNCTION exact._wait_word(int, text)
 	IS 'A dimension that a document waits for, in words: cost center 4711';
 REVOKE ALL ON FUNCTION exact._wait_word(int, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._wait_word(int, text) TO exact_reader;
+
+-- Rows of exact.check(): a rule that cannot be applied, a document that has waited for a day.
+CREATE FUNCTION exact._check_documents()
+RETURNS TABLE (result text, rule text, finding text, fix text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH judged AS (
+		SELECT DISTINCT f.division
+		FROM exact._enabled_feed AS f
+		JOIN exact._document_entity AS e ON e.entity = f.entity
+	), blind AS (
+		SELECT j.division, k.entity, f.entity IS NOT NULL AS enabled
+		FROM judged AS j
+		CROSS JOIN LATERAL exact._dimension_known(j.division) AS k
+		LEFT JOIN exact._enabled_feed AS f ON f.division = j.division AND f.entity = k.entity
+		WHERE NOT k.known AND k.read
+	), old AS (
+		SELECT q.division, count(*) AS n, min(q.since) AS since
+		FROM exact.judgement AS q
+		WHERE q.state IN ('doubt', 'held') AND q.since < now() - interval '1 day'
+		GROUP BY q.division
+	)
+	SELECT 'warn', format('rules of division %s', b.division),
+		CASE
+			WHEN b.enabled
+				THEN format('%s cannot be read: what is not in it is marked, nothing waits for it',
+					b.entity)
+			ELSE format('%s is not enabled: its rules are not applied', b.entity)
+		END,
+		CASE
+			WHEN b.enabled THEN 'SELECT * FROM exact.feeds'
+			ELSE format('SELECT exact.enable_entities(%s, %L)', b.division, b.entity)
+		END
+	FROM blind AS b
+	UNION ALL
+	SELECT 'warn', format('documents of division %s', o.division),
+		format('%s %s held back for more than a day, since %s', o.n,
+			CASE WHEN o.n = 1 THEN 'is' ELSE 'are' END, exact._since(o.since)),
+		'SELECT * FROM exact.quarantine ORDER BY since'
+	FROM old AS o
+	UNION ALL
+	SELECT 'ok', 'documents', format('%s held back, %s marked',
+		count(*) FILTER (WHERE j.state IN ('doubt', 'held')),
+		count(*) FILTER (WHERE j.state IN ('flagged', 'released'))), NULL
+	FROM exact.judgement AS j
+	WHERE NOT EXISTS (SELECT FROM old)
+	HAVING EXISTS (SELECT FROM judged)
+	ORDER BY 2, 3
+$$;
+COMMENT ON FUNCTION exact._check_documents()
+	IS 'Rows of exact.check() about documents and the rules that they are checked by';
+REVOKE ALL ON FUNCTION exact._check_documents() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._check_documents() TO exact_reader;

@@ -119,6 +119,7 @@ BEGIN
 				END)
 		) AS v;
 	RETURN QUERY SELECT * FROM exact._check_schedule();
+	RETURN QUERY SELECT * FROM exact._check_documents();
 
 	RETURN QUERY
 		SELECT

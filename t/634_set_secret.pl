@@ -9,6 +9,9 @@ use ExactTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+chomp(my $libraries = `pg_config --pkglibdir`);
+plan skip_all => 'this server has no pg_stat_statements' unless -e "$libraries/pg_stat_statements.so";
+
 my $node = exact_cluster('main', preload => 'exact_databricks,pg_stat_statements',
 	conf => { 'pg_stat_statements.track' => 'all' });
 my $n = 0;

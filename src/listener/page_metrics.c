@@ -225,6 +225,31 @@ put_dead_letters(StringInfo out)
 }
 
 static void
+put_documents(StringInfo out)
+{
+	put_rows(out, "exact_documents_held", "gauge", "Documents that a rule holds back.", "division",
+			 "SELECT division, count(*)"
+			 " FROM exact.judgement"
+			 " WHERE state IN ('doubt', 'held')"
+			 " GROUP BY division"
+			 " ORDER BY division");
+	put_rows(out, "exact_documents_marked", "gauge",
+			 "Documents in Databricks with _valid = false.", "division",
+			 "SELECT division, count(*)"
+			 " FROM exact.judgement"
+			 " WHERE state IN ('flagged', 'released')"
+			 " GROUP BY division"
+			 " ORDER BY division");
+	put_rows(out, "exact_oldest_held_document_seconds", "gauge",
+			 "Age of the document that a rule holds back longest.", "division",
+			 "SELECT division, round(extract(epoch FROM now() - min(since)))"
+			 " FROM exact.judgement"
+			 " WHERE state IN ('doubt', 'held')"
+			 " GROUP BY division"
+			 " ORDER BY division");
+}
+
+static void
 put_tokens(StringInfo out)
 {
 	put_rows(out, "exact_token_expiry_timestamp_seconds", "gauge",
@@ -256,6 +281,7 @@ metrics_unit(void *arg)
 	put_budget(out);
 	put_pending(out);
 	put_dead_letters(out);
+	put_documents(out);
 	put_ledger(out);
 	put_tokens(out);
 }
