@@ -165,21 +165,36 @@ GRANT SELECT ON TABLE exact.feed TO exact_reader, exact_worker;
 GRANT INSERT, UPDATE, DELETE ON TABLE exact.feed TO exact_admin;
 SELECT pg_catalog.pg_extension_config_dump('exact.feed', '');
 
+CREATE FUNCTION exact._shipped_rules() RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT ARRAY['line_gl_account_exists', 'line_cost_center_exists', 'line_cost_unit_exists',
+		'cost_center_required', 'cost_center_ended', 'gl_account_blocked', 'entry_balances',
+		'lines_match_header']
+$$;
+COMMENT ON FUNCTION exact._shipped_rules() IS 'Names of the rules that the hub brings along';
+REVOKE ALL ON FUNCTION exact._shipped_rules() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._shipped_rules() TO exact_reader, exact_worker;
+
 CREATE TABLE exact.rule (
-	name text PRIMARY KEY CONSTRAINT rule_name_is_known CHECK (
-		name IN ('line_gl_account_exists', 'line_cost_center_exists',
-		'line_cost_unit_exists', 'cost_center_required', 'cost_center_ended', 'gl_account_blocked',
-		'entry_balances', 'lines_match_header')),
+	name text PRIMARY KEY CONSTRAINT rule_name_is_a_word CHECK (name ~ '^[a-z][a-z0-9_]{0,62}$'),
 	enabled boolean NOT NULL DEFAULT true,
-	action text CONSTRAINT rule_action_is_known CHECK (action IN ('quarantine', 'flag'))
+	action text CONSTRAINT rule_action_is_known CHECK (action IN ('quarantine', 'flag')),
+	function text,
+	CONSTRAINT rule_is_shipped_or_has_a_function CHECK (
+		(name = ANY (exact._shipped_rules())) = (function IS NULL))
 );
 COMMENT ON TABLE exact.rule
-	IS 'Validation rules that a user changed; a rule without a row has its default';
-COMMENT ON COLUMN exact.rule.name IS 'Rule';
+	IS 'Validation rules that a user changed, and customers'' own; a shipped rule without a row '
+		'has its default';
+COMMENT ON COLUMN exact.rule.name IS 'Rule: small letters, digits and _';
 COMMENT ON COLUMN exact.rule.enabled IS 'off: the rule is not applied';
 COMMENT ON COLUMN exact.rule.action
 	IS 'quarantine: the document waits; flag: it is delivered with _valid = false; null: '
-		'the rule''s default';
+		'the rule''s default, of one with a function flag';
+COMMENT ON COLUMN exact.rule.function
+	IS 'Of a customer''s rule: its function, such as accounting.my_rule, which takes (division '
+		'int, document jsonb, lines jsonb) and returns rows of (line int, problem text)';
 REVOKE ALL ON TABLE exact.rule FROM PUBLIC;
 GRANT SELECT ON TABLE exact.rule TO exact_reader, exact_worker;
 GRANT INSERT, UPDATE, DELETE ON TABLE exact.rule TO exact_admin;

@@ -291,3 +291,123 @@ COMMENT ON TRIGGER check_delete ON exact.workspace IS 'A workspace that division
 CREATE TRIGGER check_delete BEFORE DELETE ON exact.division
 	FOR EACH ROW EXECUTE FUNCTION exact._check_delete();
 COMMENT ON TRIGGER check_delete ON exact.division IS 'The feeds of a division go with it';
+
+-- Asked at registration, and again at each call: a function may be replaced meanwhile.
+CREATE FUNCTION exact._rule_function(
+		function text, OUT id oid, OUT name text, OUT finding text, OUT hint text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	part text[];
+	f record;
+BEGIN
+	IF function IS NULL OR function !~ '^([[:alpha:]_][[:alnum:]_$]*|"([^"]|"")+")[.]'
+			'([[:alpha:]_][[:alnum:]_$]*|"([^"]|"")+")$' THEN
+		finding := format('%s is not written as schema and name', quote_nullable(function));
+		hint := 'Write the function without its arguments, such as accounting.my_rule.';
+		RETURN;
+	END IF;
+	part := parse_ident(function);
+	name := format('%I.%I', part[1], part[2]);
+	IF part[1] = 'exact' OR left(part[1], 3) = 'pg_' THEN
+		finding := format('function %s is in a schema of the server or the hub', name);
+		hint := 'CREATE the function in a schema of your own.';
+		RETURN;
+	END IF;
+	SELECT p.oid, p.prokind, p.proretset, p.prosecdef, l.lanname, pg_get_function_result(p.oid) AS
+		result, CASE WHEN t.typtype = 'c' THEN (
+				SELECT string_agg(format_type(a.atttypid, NULL), ', ' ORDER BY a.attnum)
+				FROM pg_attribute AS a
+				WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped)
+			ELSE (
+				SELECT string_agg(format_type(a.type, NULL), ', ' ORDER BY a.n)
+				FROM unnest(p.proallargtypes, p.proargmodes) WITH ORDINALITY AS a (type, mode, n)
+				WHERE a.mode IN ('o', 'b', 't'))
+		END AS columns
+	INTO f
+	FROM pg_proc AS p
+	JOIN pg_namespace AS s ON s.oid = p.pronamespace
+	JOIN pg_language AS l ON l.oid = p.prolang
+	JOIN pg_type AS t ON t.oid = p.prorettype
+	WHERE p.proname = part[2]
+		AND s.nspname = part[1]
+		AND oidvectortypes(p.proargtypes) = 'integer, jsonb, jsonb';
+	IF NOT found THEN
+		finding := format('function %s(integer, jsonb, jsonb) does not exist', name);
+		hint := format('CREATE FUNCTION %s(division int, document jsonb, lines jsonb) '
+			'RETURNS TABLE (line int, problem text).', name);
+	ELSIF f.prokind <> 'f' OR NOT f.proretset OR f.columns IS DISTINCT FROM 'integer, text' THEN
+		finding := format('function %s does not return rows of (line int, problem text)', name);
+		hint := format('It returns %s: DROP it and CREATE it with '
+			'RETURNS TABLE (line int, problem text).', coalesce(f.result, 'nothing'));
+	ELSIF f.lanname NOT IN ('sql', 'plpgsql') THEN
+		finding := format('function %s is written in %s', name, f.lanname);
+		hint := 'Write it in SQL or PL/pgSQL: a rule in another language may not be stoppable.';
+	ELSIF f.prosecdef THEN
+		finding := format('function %s is SECURITY DEFINER', name);
+		hint := format('ALTER FUNCTION %s(integer, jsonb, jsonb) SECURITY INVOKER; '
+			'what it reads is granted to exact_rule.', name);
+	ELSIF NOT has_schema_privilege('exact_rule', part[1], 'USAGE') THEN
+		finding := format('role exact_rule may not use schema %I', part[1]);
+		hint := format('GRANT USAGE ON SCHEMA %I TO exact_rule.', part[1]);
+	ELSIF NOT has_function_privilege('exact_rule', f.oid, 'EXECUTE') THEN
+		finding := format('role exact_rule may not execute function %s', name);
+		hint := format('GRANT EXECUTE ON FUNCTION %s(integer, jsonb, jsonb) TO exact_rule.', name);
+	ELSE
+		id := f.oid;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION exact._rule_function(text)
+	IS 'The function of a customer''s rule: its id and its name as it is quoted; else the finding '
+		'why it can be none, with a hint';
+REVOKE ALL ON FUNCTION exact._rule_function(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._rule_function(text) TO exact_operator, exact_worker;
+
+CREATE FUNCTION exact._check_rule() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	f record;
+BEGIN
+	IF exact._restoring() THEN
+		RETURN new;
+	ELSIF new.name IS NULL OR new.name !~ '^[a-z][a-z0-9_]{0,62}$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('rule name cannot be %s', quote_nullable(new.name)),
+			HINT = 'Use small letters, digits and _, at most 63, and begin with a letter.';
+	ELSIF new.name = ANY (exact._shipped_rules()) THEN
+		IF new.function IS NOT NULL THEN
+			RAISE EXCEPTION USING ERRCODE = 'EX021',
+				MESSAGE = format('rule %s is the hub''s own and takes no function', new.name),
+				HINT = 'Give your rule another name.';
+		END IF;
+		RETURN new;
+	ELSIF new.function IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('there is no rule %s', new.name),
+			DETAIL = format('The hub''s own rules are %s.',
+				array_to_string(exact._shipped_rules(), ', ')),
+			HINT = 'A rule of your own has a function: INSERT INTO exact.rule (name, function).';
+	ELSIF tg_op = 'UPDATE' THEN
+		IF NOT new.enabled AND new.function IS NOT DISTINCT FROM old.function THEN
+			RETURN new;	-- it can be switched off, whatever has become of its function
+		END IF;
+	END IF;
+	f := exact._rule_function(new.function);
+	IF f.finding IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('rule %s cannot be registered', new.name),
+			DETAIL = upper(left(f.finding, 1)) || substr(f.finding, 2) || '.',
+			HINT = f.hint;
+	END IF;
+	new.function := f.name;
+	RETURN new;
+END
+$$;
+COMMENT ON FUNCTION exact._check_rule() IS 'Trigger: what a row of exact.rule must be';
+REVOKE ALL ON FUNCTION exact._check_rule() FROM PUBLIC;
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON exact.rule
+	FOR EACH ROW EXECUTE FUNCTION exact._check_rule();
+COMMENT ON TRIGGER check_row ON exact.rule
+	IS 'Refuses unknown rules, and functions that can be none, with a hint';

@@ -72,6 +72,7 @@ int			exact_merge_rows = 5000;
 int			exact_retention_s = 400 * DAY_S;
 int			exact_live_reserve = 30;
 int			exact_refresh_after_s = 570;
+int			exact_rule_timeout_ms = 2000;
 
 static bool
 check_absolute_path(char **newval, void **extra pg_attribute_unused(),
@@ -271,6 +272,10 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 			   "How long staged versions and the audit trail are kept.",
 			   "Nothing undelivered is ever removed.",
 			   &exact_retention_s, DAY_S, INT_MAX, GUC_UNIT_S);
+	define_int("exact_databricks.rule_timeout",
+			   "How long a customer's rule may take for one document.",
+			   "It is cancelled then, and gives no verdict on that document.",
+			   &exact_rule_timeout_ms, 10, 60000, GUC_UNIT_MS);
 	define_text("exact_databricks.secrets_directory",
 				"Directory whose files exact.import_secrets() reads.",
 				"Files are named kind.name.field, for example app.erp.client_secret.",

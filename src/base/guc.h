@@ -27,6 +27,7 @@ extern int	exact_merge_rows;
 extern int	exact_retention_s;
 extern int	exact_live_reserve;		/* percent */
 extern int	exact_refresh_after_s;
+extern int	exact_rule_timeout_ms;
 
 /*
  * Called by _PG_init. host_entry: is this one entry of allowed_hosts? Given by who knows their

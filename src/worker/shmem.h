@@ -45,6 +45,7 @@ typedef struct ExactWorkerSlot
 	char		place[EXACT_REASON_LEN];	/* where it listens */
 	char		reason[EXACT_REASON_LEN];	/* why it idles or does not run */
 	char		last_error[EXACT_REASON_LEN];
+	char		endless_rule[NAMEDATALEN];	/* the customer's rule that it had to end for */
 	pg_atomic_uint32 wake;		/* EXACT_WAKE_xxx, see wake.h */
 	int			nquestions;
 	dsm_handle	questions[EXACT_MAX_QUESTIONS];

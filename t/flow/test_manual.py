@@ -291,6 +291,22 @@ def test_dimensions(fresh, engine_free):
         hub.psql(f"UPDATE exact.workspace SET on_conflict = '{rule}'")
 
 
+def test_rules(fresh, engine_free):
+    """The page's own rule is registered, finds the line that it is about, and stays on."""
+    hub = fresh(engine_free, "--divisions", 1)
+    reader = Reader(hub)
+    for code in ("CC001", "P100"):
+        hub.exact.change(101001, "hrm/Costcenters", "create", fields={"Code": code, "Description": "As it was"})
+    reader.own.append(("'finance'", "'costcenter'"))
+    reader.type("README.md")
+    hub.psql("CREATE ROLE member_of_exact_operator IN ROLE exact_operator; CREATE ROLE member_of_exact_admin IN ROLE "
+             "exact_admin")
+    hub.wait_loaded(120)
+    said = reader.type("docs/rules.md")
+    assert "1|no cost unit, but cost center P100 is for projects" in said.splitlines(), said
+    assert hub.value("SELECT enabled FROM exact.rule") == "t"
+
+
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 @pytest.mark.parametrize("make", [run_nginx, run_caddy], ids=["nginx", "caddy"])
 def test_proxy(make, fresh, engine_free, tmp_path):
