@@ -153,3 +153,27 @@ REVOKE ALL ON TABLE exact.dimension_state FROM PUBLIC;
 GRANT SELECT ON TABLE exact.dimension_state TO exact_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE exact.dimension_state TO exact_worker;
 SELECT pg_catalog.pg_extension_config_dump('exact.dimension_state', '');
+
+CREATE TABLE exact.rule_failure (
+	rule text PRIMARY KEY,
+	division int NOT NULL,
+	entity text NOT NULL,
+	key text NOT NULL,
+	reason text NOT NULL,
+	times bigint NOT NULL DEFAULT 1,
+	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE exact.rule_failure
+	IS 'Customers'' rules that said nothing of a document, since exact.rule was changed last: '
+		'the document went on without them';
+COMMENT ON COLUMN exact.rule_failure.rule IS 'Rule';
+COMMENT ON COLUMN exact.rule_failure.division IS 'Division of the last document';
+COMMENT ON COLUMN exact.rule_failure.entity IS 'Its entity';
+COMMENT ON COLUMN exact.rule_failure.key IS 'Its key';
+COMMENT ON COLUMN exact.rule_failure.reason IS 'Why there was no verdict';
+COMMENT ON COLUMN exact.rule_failure.times IS 'How often';
+COMMENT ON COLUMN exact.rule_failure.at IS 'When last';
+REVOKE ALL ON TABLE exact.rule_failure FROM PUBLIC;
+GRANT SELECT ON TABLE exact.rule_failure TO exact_reader;
+GRANT SELECT, INSERT, UPDATE ON TABLE exact.rule_failure TO exact_worker;
+SELECT pg_catalog.pg_extension_config_dump('exact.rule_failure', '');

@@ -253,8 +253,9 @@ AS $$
 		'Headers and lines of documents that a rule of the hub found something about. state: '
 			'flagged (they are in their tables with _valid = false) or held (their tables keep '
 			'what was before). amount is in the currency of the division, signed as in its table.',
-		concat(string_agg(format($text$SELECT `t`.`_division`, %s AS `entity`, `t`.`_key`, `t`.`_seq`,
-  'flagged' AS `state`, `t`.`_problems` AS `problems`, %s AS `year`, %s AS `period`, %s AS `amount`
+		concat(string_agg(format($text$SELECT `t`.`_division`, %s AS `entity`, `t`.`_key`,
+  `t`.`_seq`, 'flagged' AS `state`, `t`.`_problems` AS `problems`, %s AS `year`,
+  %s AS `period`, %s AS `amount`
 FROM %s AS `t` WHERE NOT `t`.`_valid` AND NOT `t`.`_deleted` AND `t`.`_problems` NOT LIKE 'held: %%'
 $text$, exact._delta_text(m.entity),
 				exact._own_column(m.entity, 'INT', 'FinancialYear', 'ReportingYear'),

@@ -111,6 +111,11 @@ AS $$
 	FROM exact._document_entity AS d
 	JOIN exact.catalogue AS c ON c.entity = d.entity
 	WHERE d.entity = $2
+		AND (EXISTS (SELECT FROM exact._rule AS r
+				WHERE r.entity = d.document AND r.action <> 'off')
+			OR EXISTS (SELECT FROM exact.rule AS r WHERE r.enabled AND r.function IS NOT NULL)
+			OR EXISTS (SELECT FROM exact.judgement AS j
+				WHERE j.division = $1 AND j.entity = d.document))
 $$;
 COMMENT ON FUNCTION exact._judge_later(int, text, bigint, boolean)
 	IS 'Notes that the documents of a batch are to be judged';
@@ -272,6 +277,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	UPDATE exact.judgement AS j SET again = true WHERE NOT j.again;
+	DELETE FROM exact.rule_failure;
 	PERFORM exact._wake('fetcher');
 	RETURN NULL;
 END
@@ -503,6 +509,12 @@ AS $$
 			CASE WHEN o.n = 1 THEN 'is' ELSE 'are' END, exact._since(o.since)),
 		'SELECT * FROM exact.quarantine ORDER BY since'
 	FROM old AS o
+	UNION ALL
+	SELECT 'warn', format('rule %s', f.rule),
+		format('it said nothing of %s document%s, last of %s %s of division %s: %s', f.times,
+			CASE WHEN f.times > 1 THEN 's' END, f.entity, f.key, f.division, f.reason),
+		'SELECT * FROM exact.try_rule(…) shows it; a change of exact.rule ends this'
+	FROM exact.rule_failure AS f
 	UNION ALL
 	SELECT 'ok', 'documents', format('%s held back, %s marked',
 		count(*) FILTER (WHERE j.state IN ('doubt', 'held')),

@@ -15,6 +15,7 @@ TABLES = {
     "ledger_entry": ("ledger", {"ledger"}),
     "ledger_count": ("ledger", {"ledger"}),
     "target_state": ("target_state", {"verb"}),
+    "rule_failure": ("judgement", {"judgement"}),
     "verdict": ("verdict", set()),
     "judgement": ("judgement", {"judgement"}),
     # no room in C: the rules are in SQL

@@ -16,6 +16,7 @@
 #include "document/judge.h"
 #include "document/known.h"
 #include "document/rule.h"
+#include "document/user_rule.h"
 #include "state/judgement.h"
 #include "state/verdict.h"
 #include "worker/role.h"
@@ -38,6 +39,7 @@ typedef struct Case
 	bool		unread;			/* not all its lines were read */
 	int			nrows;			/* of header and lines, in this order */
 	ExactFinding *rows;
+	char	  **payloads;		/* of these */
 	bool		has_header;
 	bool		judged;			/* it had a problem */
 	ExactJudged state;
@@ -59,6 +61,8 @@ typedef struct Judging
 	Case	   *cases;
 	ExactRuleAction action[EXACT_RULES];
 	ExactKnown *known;
+	ExactUserRule *user_rules;
+	int			nuser_rules;
 	/* results */
 	bool		any;			/* there was something to do */
 	bool		changed;		/* Delta gets something else */
@@ -208,9 +212,11 @@ take_case(Judging *j, Row *rows, int n)
 	if (c == NULL)
 		return;
 	c->rows = palloc(n * sizeof(ExactFinding));
+	c->payloads = palloc(n * sizeof(char *));
 	for (int i = 0; i < n; i++)
 	{
 		c->rows[i] = rows[i].finding;
+		c->payloads[i] = rows[i].payload;
 		c->unread |= rows[i].unread || rows[i].payload == NULL;
 		if (rows[i].is_header)
 			header = rows[i].payload;
@@ -354,6 +360,70 @@ has(const ExactProblem *problems, int n, ExactRuleAction action)
 	return false;
 }
 
+static ExactProblem *
+add_problem(ExactProblem *problems, int *n, ExactProblem problem)
+{
+	Size		size = (*n + 1) * sizeof(ExactProblem);
+
+	problems = problems != NULL ? repalloc(problems, size) : palloc(size);
+	problems[(*n)++] = problem;
+	return problems;
+}
+
+/* The payloads of the lines as one array */
+static char *
+lines_json(const Case *c)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (int i = c->has_header ? 1 : 0; i < c->nrows; i++)
+		appendStringInfo(&out, "%c%s", out.len == 0 ? '[' : ',', c->payloads[i]);
+	appendStringInfoString(&out, out.len == 0 ? "[]" : "]");
+	return out.data;
+}
+
+/* What the customers' own rules find. One that fails says nothing of this document. */
+static ExactProblem *
+judge_by_users(const Judging *j, const Case *c, int *n)
+{
+	const char *header = c->has_header ? c->payloads[0] : "null";
+	const char *lines = lines_json(c);
+	bool		may_hold = j->kind != EXACT_PURCHASE_ORDER && j->kind != EXACT_LEDGER_ENTRY;
+	ExactProblem *problems = NULL;
+
+	for (int r = 0; r < j->nuser_rules; r++)
+	{
+		const ExactUserRule *rule = &j->user_rules[r];
+		ExactUserVerdict verdict;
+
+		exact_user_rule_judge(rule, j->division, header, lines, &verdict);
+		if (verdict.failure != NULL)
+		{
+			exact_log(LOG, "alarm rule=%s division=%d entity=%s document=%s: %s", rule->name,
+					  j->division, j->document, c->key, verdict.failure);
+			exact_judgement_rule_failed(rule->name, j->division, j->document, c->key,
+										verdict.failure);
+			continue;
+		}
+		for (int i = 0; i < verdict.n; i++)
+		{
+			ExactProblem problem = {
+				.rule = EXACT_RULES,
+				.action = rule->quarantine && may_hold ? EXACT_RULE_QUARANTINE : EXACT_RULE_FLAG,
+				.line = -1,
+				.text = verdict.problems[i].text
+			};
+
+			for (int l = 0; l < c->document->nlines && verdict.problems[i].line >= 0; l++)
+				if (c->document->lines[l].number == verdict.problems[i].line)
+					problem.line = l;
+			problems = add_problem(problems, n, problem);
+		}
+	}
+	return problems;
+}
+
 /* What the rules find, with all that they may ask for */
 static ExactProblem *
 judge(Judging *j, Case *c, int *n)
@@ -366,10 +436,16 @@ judge(Judging *j, Case *c, int *n)
 		.ledger = -1
 	};
 	ExactProblem *problems;
+	ExactProblem *own = NULL;
+	int			nown = 0;
 
 	for (int rule = 0; rule < EXACT_RULES; rule++)
 		context.action[rule] = exact_known_any(j->known, rule) ? j->action[rule] : EXACT_RULE_OFF;
 	problems = exact_rule_judge(c->document, &context, n);
+	if (j->nuser_rules > 0 && exact_rule_judged(c->document))
+		own = judge_by_users(j, c, &nown);
+	for (int i = 0; i < nown; i++)
+		problems = add_problem(problems, n, own[i]);
 	if (*n == 0)
 		return NULL;
 	for (int i = 0; i < *n; i++)
@@ -377,7 +453,14 @@ judge(Judging *j, Case *c, int *n)
 			context.ledger = ledger_balances(j, c);
 	context.closed = has(problems, *n, EXACT_RULE_QUARANTINE) && is_closed(j, c->document);
 	if (context.closed || context.ledger == 1)
+	{
 		problems = exact_rule_judge(c->document, &context, n);
+		for (int i = 0; i < nown; i++)
+			problems = add_problem(problems, n, own[i]);
+	}
+	for (int i = 0; i < *n; i++)
+		if (context.closed || c->first)
+			problems[i].action = EXACT_RULE_FLAG;
 	return problems;
 }
 
@@ -574,6 +657,7 @@ judge_cases(Judging *j)
 	for (int i = 0; i < j->nkeys; i++)
 		documents[i] = j->cases[i].document;
 	j->known = exact_known_read(j->division, documents, j->nkeys);
+	j->nuser_rules = exact_user_rules(&j->user_rules);
 	for (int i = 0; i < j->nkeys; i++)
 		if (judge_case(j, &j->cases[i]) && j->cases[i].judged)
 			ended[nended++] = j->cases[i].key;

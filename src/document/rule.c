@@ -665,8 +665,8 @@ judge_sums(Judge *judge)
 	}
 }
 
-static bool
-is_judged(const ExactDocument *document)
+bool
+exact_rule_judged(const ExactDocument *document)
 {
 	return document->header.status != STATUS_REJECTED && document->header.status != STATUS_DRAFT &&
 		(document->kind != EXACT_LEDGER_ENTRY || document->header.type < BUDGET);
@@ -677,7 +677,7 @@ exact_rule_judge(const ExactDocument *document, const ExactRuleContext *context,
 {
 	Judge		judge = {.document = document,.context = context};
 
-	if (is_judged(document))
+	if (exact_rule_judged(document))
 	{
 		for (int i = 0; i < document->nlines; i++)
 		{

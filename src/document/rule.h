@@ -19,10 +19,9 @@ typedef enum ExactRule
 	EXACT_RULE_COST_CENTER_ENDED,
 	EXACT_RULE_GL_ACCOUNT_BLOCKED,
 	EXACT_RULE_ENTRY_BALANCES,
-	EXACT_RULE_LINES_MATCH_HEADER
+	EXACT_RULE_LINES_MATCH_HEADER,
+	EXACT_RULES
 } ExactRule;
-
-#define EXACT_RULES (EXACT_RULE_LINES_MATCH_HEADER + 1)
 
 typedef enum ExactRuleAction
 {
@@ -84,7 +83,7 @@ typedef struct ExactRuleContext
 
 typedef struct ExactProblem
 {
-	ExactRule	rule;
+	ExactRule	rule;			/* EXACT_RULES: a customer's own */
 	ExactRuleAction action;		/* FLAG or QUARANTINE */
 	bool		doubt;			/* read again before it counts */
 	bool		blind;			/* the dimension is not known as a whole: an alarm */
@@ -95,6 +94,9 @@ typedef struct ExactProblem
 
 /* Name in exact.rule */
 extern const char *exact_rule_name(ExactRule rule);
+
+/* Is the document one that is judged? Not drafts, rejected documents and budget rows. */
+extern bool exact_rule_judged(const ExactDocument *document);
 
 /* Could the rule be switched on for this kind of documents? */
 extern bool exact_rule_applies(ExactRule rule, ExactDocumentKind kind);

@@ -95,3 +95,27 @@ exact_judgement_end(int division, const char *entity, char **keys, int nkeys)
 	for (int i = 0; i < nended; i++)
 		exact_audit_judgement(division, entity, ended[i], "no problem any more", NULL, 0);
 }
+
+void
+exact_judgement_rule_failed(const char *rule, int division, const char *entity, const char *key,
+							const char *reason)
+{
+	static const char sql[] =
+	"INSERT INTO exact.rule_failure AS f (rule, division, entity, key, reason)"
+	" VALUES ($1, $2, $3, $4, $5)"
+	" ON CONFLICT (rule) DO UPDATE SET"
+	"  division = excluded.division,"
+	"  entity = excluded.entity,"
+	"  key = excluded.key,"
+	"  reason = excluded.reason,"
+	"  times = f.times + 1,"
+	"  at = excluded.at";
+	ExactArg	args[5];
+
+	args[0] = exact_arg_text(rule);
+	args[1] = exact_arg_int4(division);
+	args[2] = exact_arg_text(entity);
+	args[3] = exact_arg_text(key);
+	args[4] = exact_arg_text(reason);
+	exact_sql(sql, 5, args);
+}

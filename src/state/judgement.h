@@ -37,6 +37,10 @@ extern void exact_judgement_put(const ExactJudgement *judgement);
 /* Nothing is wrong with these documents, or they are gone. */
 extern void exact_judgement_end(int division, const char *entity, char **keys, int nkeys);
 
+/* A customer's rule said nothing of a document, for a reason. */
+extern void exact_judgement_rule_failed(const char *rule, int division, const char *entity,
+										const char *key, const char *reason);
+
 /* The state as it stands in the table; false: it is none */
 extern bool exact_judgement_state(const char *text, ExactJudged *out);
 

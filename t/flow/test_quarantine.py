@@ -35,6 +35,13 @@ class Scene:
         return [row for row in self.hub.databricks.rows(name)
                 if key is None or key in (row["_key"], (row.get("EntryID") or "").lower())]
 
+    def open_rows(self):
+        """exact_open, which is made some time after the first delivery."""
+        try:
+            return self.hub.databricks.rows(f"{self.hub.databricks.info['catalog']}.{self.hub.schema}.exact_open")
+        except RuntimeError:
+            return []
+
     def wait(self, what, probe, seconds=60):
         self.hub.wait_for(what, probe, seconds)
 
@@ -118,3 +125,92 @@ def test_rule_switched_to_flag(scene):
     s.wait("without it", lambda: all(str(r["_valid"]).lower() == "true"
                                      for r in s.rows(key=key) + s.rows("purchaseentrylines", key)))
     assert s.hub.value("SELECT count(*) FROM exact.judgement") in (0, "0")
+
+
+def test_renamed_cost_center(scene):
+    """A cost center that was renamed under its documents is read by its code, the document by its key."""
+    s = scene()
+    center = s.living(CENTERS)[0]
+    key = s.entry(center["Code"])
+    s.wait("it is there", lambda: s.rows(key=key))
+    s.exact.post("recode", division=s.division, resource=CENTERS, key=center["ID"], code="RENAMED")
+    s.exact.change(s.division, ENTRIES, "update", key, fields={"Description": "after it was renamed"})
+    s.wait("the document", lambda: any(r["Description"] == "after it was renamed" for r in s.rows(key=key)))
+    s.wait("valid", lambda: all(str(r["_valid"]).lower() == "true"
+                                for r in s.rows(key=key) + s.rows("purchaseentrylines", key)))
+    assert not s.quarantine()
+
+
+def test_states_of_dimensions(scene):
+    """A blocked account and an ended cost center mark documents that are made afterwards, and none before."""
+    s = scene()
+    center = s.living(CENTERS)[0]
+    old = s.entry(center["Code"])
+    s.wait("it is there", lambda: s.rows(key=old))
+    s.exact.change(s.division, "financial/GLAccounts", "update", s.account["ID"], fields={"IsBlocked": True})
+    s.exact.change(s.division, CENTERS, "update", center["ID"], fields={"EndDate": "/Date(1577836800000)/"})
+    s.wait("the states are seen", lambda: s.hub.value(
+        f"SELECT count(*) FROM exact.dimension_state WHERE division = {s.division} AND id IN "
+        f"('{s.account['ID']}', '{center['ID']}')") in (2, "2"))
+    new = s.entry(center["Code"])
+    s.exact.change(s.division, ENTRIES, "update", old, fields={"Description": "touched"})
+    s.wait("the new one is marked", lambda: "has been blocked since" in (
+        (s.rows("purchaseentrylines", new) or [{}])[0].get("_problems") or ""))
+    assert "ended on 2020-01-01" in s.rows("purchaseentrylines", new)[0]["_problems"]
+    s.wait("the old one", lambda: s.rows(key=old)[0]["Description"] == "touched")
+    assert all(str(r["_valid"]).lower() == "true" for r in s.rows(key=old) + s.rows("purchaseentrylines", old))
+    s.exact.change(s.division, "financial/GLAccounts", "update", s.account["ID"], fields={"IsBlocked": False})
+    s.exact.change(s.division, CENTERS, "update", center["ID"], fields={"EndDate": None})
+    s.wait("the mark goes", lambda: all(str(r["_valid"]).lower() == "true" and r["_problems"] is None
+                                        for r in s.rows(key=new) + s.rows("purchaseentrylines", new)))
+
+
+def test_customers_rule(scene):
+    """A customer's own rule holds or marks; one that raises stops no document and is told."""
+    s = scene()
+    s.hub.psql("""CREATE SCHEMA accounting;
+        CREATE FUNCTION accounting.no_round_sums(division int, document jsonb, lines jsonb)
+        RETURNS TABLE (line int, problem text) LANGUAGE sql AS
+        $$ SELECT (l ->> 'LineNumber')::int, 'The amount is a round sum.' FROM jsonb_array_elements(lines) AS l
+           WHERE (l ->> 'AmountDC')::numeric % 1000 = 0 $$;
+        CREATE FUNCTION accounting.raises(division int, document jsonb, lines jsonb)
+        RETURNS TABLE (line int, problem text) LANGUAGE plpgsql AS $$ BEGIN RAISE 'on purpose'; END $$;
+        GRANT USAGE ON SCHEMA accounting TO exact_rule;
+        INSERT INTO exact.rule (name, action, function) VALUES
+        ('no_round_sums', 'quarantine', 'accounting.no_round_sums'), ('raises', 'flag', 'accounting.raises')""")
+    code = s.living(CENTERS)[0]["Code"]
+    good, held = s.entry(code, amount=999), s.entry(code, amount=2000)
+    s.wait("the good one", lambda: s.rows(key=good))
+    s.wait("it is held", lambda: s.held(held))
+    assert "round sum" in s.held(held)[0]["problems"]
+    assert "on purpose" in s.hub.value("SELECT finding FROM exact.check() WHERE rule = 'rule raises'")
+    s.hub.psql("UPDATE exact.rule SET action = 'flag' WHERE name = 'no_round_sums'")
+    s.wait("it goes on with a mark", lambda: s.rows("purchaseentrylines", held) and
+           "round sum" in (s.rows("purchaseentrylines", held)[0]["_problems"] or ""))
+    s.hub.psql("DELETE FROM exact.rule")
+    s.wait("without it", lambda: all(str(r["_valid"]).lower() == "true" for r in s.rows(key=held)))
+    assert not s.hub.query("SELECT * FROM exact.rule_failure")
+
+
+def test_people_see_it(scene):
+    """status, explain, trace, check and exact_open say the same."""
+    s = scene()
+    key = s.entry("NEW1")
+    s.wait("it is held", lambda: s.held(key))
+    [row] = s.held(key)
+    s.hub.psql("UPDATE exact.judgement SET since = now() - interval '2 d'")
+    status = s.hub.query(f"SELECT light, what, next_step FROM exact.status WHERE division = {s.division}")[0]
+    assert status["light"] == "warn" and "1 purchase entry waits for cost center NEW1 since" in status["what"], status
+    assert f"exact.release({row['id']})" in status["next_step"]
+    explained = s.hub.value(f"SELECT exact.explain({s.division}, 'purchaseentries', '{key}')")
+    assert explained.startswith("Held back since") and f"exact.release({row['id']})" in explained, explained
+    assert "when cost center NEW1 arrives" in explained
+    steps = {r["step"]: r["what"] for r in s.hub.query(
+        f"SELECT step, what FROM exact.trace({s.division}, 'purchaseentries', '{key}')")}
+    assert "NEW1" in steps["validated"], steps
+    assert "more than a day" in s.hub.value("SELECT finding FROM exact.check() WHERE rule LIKE 'documents of%'")
+    s.wait("exact_open", lambda: [r for r in s.open_rows() if r["state"] == "quarantine"], 120)
+    s.hub.psql(f"SELECT exact.release({row['id']})")
+    s.wait("it is there", lambda: s.rows(key=key))
+    with pytest.raises(Exception, match="nothing is held"):
+        s.hub.psql(f"SELECT exact.release({row['id']})")
