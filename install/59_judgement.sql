@@ -60,20 +60,18 @@ CREATE INDEX cost_unit_folded ON exact.cost_unit
 	(division, pg_catalog.lower(pg_catalog.btrim(code)));
 COMMENT ON INDEX exact.cost_unit_folded IS 'Cost units by what documents name';
 
--- Milliseconds of the service's wall clock since 1970, as in /Date(ms)/.
-CREATE FUNCTION exact._service_ms(division int, at timestamptz) RETURNS bigint
+CREATE FUNCTION exact._service_zone(division int) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT (extract(epoch FROM $2 AT TIME ZONE
-		CASE a.region WHEN 'uk' THEN 'Europe/London' ELSE 'Europe/Amsterdam' END) * 1000)::bigint
+	SELECT CASE a.region WHEN 'uk' THEN 'Europe/London' ELSE 'Europe/Amsterdam' END
 	FROM exact.division AS d
 	JOIN exact.app AS a ON a.name = d.app
 	WHERE d.division = $1
 $$;
-COMMENT ON FUNCTION exact._service_ms(int, timestamptz)
-	IS 'A moment as Exact Online writes it: milliseconds of its wall clock';
-REVOKE ALL ON FUNCTION exact._service_ms(int, timestamptz) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._service_ms(int, timestamptz) TO exact_worker;
+COMMENT ON FUNCTION exact._service_zone(int)
+	IS 'Time zone of the wall clock by which Exact Online writes moments of a division';
+REVOKE ALL ON FUNCTION exact._service_zone(int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._service_zone(int) TO exact_worker;
 
 -- read: the first load of a dimension is done, or it is not read at all; known: a code that is not
 -- there does not exist. An endpoint that fails again and again may hide records.

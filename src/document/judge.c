@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -52,7 +53,8 @@ typedef struct Judging
 {
 	int			division;
 	char	   *document;		/* entity of the headers */
-	char	   *line;			/* of the lines; NULL: there are none of their own */
+	char	   *line;			/* of the lines; of a ledger entry the same */
+	char	   *zone;			/* of the service's wall clock */
 	ExactDocumentKind kind;
 	bool		first;			/* a first load or a backfill brought them */
 	char	   *batches;		/* an array of SQL; NULL: documents that are judged again */
@@ -81,12 +83,15 @@ find_documents(Judging *j)
 {
 	static const char next_sql[] =
 	"SELECT n.division, n.document, n.first, b.ids, ARRAY("
-	"  SELECT DISTINCT CASE WHEN d.line THEN r.parent ELSE r.key END"
+	"  SELECT DISTINCT coalesce(r.parent, r.key)"
 	"  FROM exact.batch b"
-	"  JOIN exact.stage s ON s.slot = b.slot AND s.batch = b.id"
-	"  JOIN exact.record r ON r.division = b.division AND r.entity = b.entity AND r.key = s.key"
-	"  JOIN exact._document_entity d ON d.entity = b.entity AND d.document = n.document"
-	"  WHERE b.id = ANY (n.batches))"
+	"  CROSS JOIN LATERAL (SELECT x.key FROM exact.stage x"
+	"   WHERE x.slot = b.slot AND x.batch = b.id OFFSET 0) s"
+	"  CROSS JOIN LATERAL (SELECT x.parent, x.key FROM exact.record x"
+	"   WHERE x.division = b.division AND x.entity = b.entity AND x.key = s.key OFFSET 0) r"
+	"  WHERE b.id = ANY (n.batches)),"
+	" (SELECT d.entity FROM exact._document_entity d WHERE d.document = n.document AND d.line),"
+	" exact._service_zone(n.division)"
 	" FROM exact._judge_next() n"
 	" CROSS JOIN LATERAL (SELECT n.batches AS ids) b";
 	static const char again_sql[] =
@@ -95,7 +100,9 @@ find_documents(Judging *j)
 	" SELECT o.division, o.entity, false, NULL::bigint[], ARRAY("
 	"  SELECT k.key FROM exact.judgement k"
 	"  WHERE k.again AND k.division = o.division AND k.entity = o.entity"
-	"  ORDER BY k.seq, k.key LIMIT $1)"
+	"  ORDER BY k.seq, k.key LIMIT $1),"
+	" (SELECT d.entity FROM exact._document_entity d WHERE d.document = o.entity AND d.line),"
+	" exact._service_zone(o.division)"
 	" FROM one o";
 	ExactArg	most = exact_arg_int4(AGAIN_MOST);
 
@@ -108,6 +115,8 @@ find_documents(Judging *j)
 	j->first = exact_cell_bool(0, 3, false);
 	j->batches = exact_cell_text(0, 4);
 	j->keys = exact_cell_texts(0, 5, &j->nkeys);
+	j->line = exact_cell_text(0, 6);
+	j->zone = exact_cell_text(0, 7);
 	j->any = exact_document_kind(j->document, &j->kind);
 }
 
@@ -238,36 +247,36 @@ read_documents(Judging *j)
 {
 	static const char sql[] =
 	"WITH row AS ("
-	"  SELECT r.key AS document, NOT d.line AS is_header, r.*"
-	"  FROM exact._document_entity d"
-	"  JOIN exact.record r ON r.division = $1 AND r.entity = d.entity AND r.key = ANY ($3::text[])"
-	"  WHERE d.document = $2 AND NOT d.line AND NOT r.deleted"
+	"  SELECT r.key AS document, true AS is_header, r.*"
+	"  FROM exact.record r"
+	"  WHERE r.division = $1 AND r.entity = $2 AND r.entity <> $4 AND r.key = ANY ($3::text[])"
+	"  AND NOT r.deleted"
 	"  UNION ALL"
 	"  SELECT r.parent, false, r.*"
-	"  FROM exact._document_entity d"
-	"  JOIN exact.record r ON r.division = $1 AND r.entity = d.entity"
-	"   AND r.parent = ANY ($3::text[])"
-	"  WHERE d.document = $2 AND d.line AND NOT r.deleted)"
+	"  FROM exact.record r"
+	"  WHERE r.division = $1 AND r.entity = $4 AND r.parent = ANY ($3::text[])"
+	"  AND NOT r.deleted)"
 	" SELECT r.document, r.is_header, r.entity, r.key, r.seq, r.slot::int, r.batch, r.ord,"
-	"  s.payload, exact._service_ms($1, r.first_seen),"
-	"  EXISTS (SELECT FROM exact.dirty_key k"
-	"   JOIN exact._document_entity d ON d.document = $2 AND d.line"
-	"   WHERE k.division = $1 AND k.entity = d.entity AND k.key = r.document"
-	"   AND r.is_header)"
-	"  OR (r.is_header AND EXISTS (SELECT FROM exact.dead_letter l"
+	"  s.payload, (extract(epoch FROM r.first_seen AT TIME ZONE $5) * 1000)::bigint,"
+	"  r.is_header AND (EXISTS (SELECT FROM exact.dirty_key k"
+	"   WHERE k.division = $1 AND k.entity = $4 AND k.key = r.document)"
+	"  OR EXISTS (SELECT FROM exact.dead_letter l"
 	"   WHERE l.side = 'reading' AND l.division = $1 AND l.entity = $2"
 	"   AND l.key = r.document AND l.state <> 'done'))"
 	" FROM row r"
-	" JOIN exact.stage s ON s.slot = r.slot AND s.batch = r.batch AND s.ord = r.ord"
+	" CROSS JOIN LATERAL (SELECT x.payload FROM exact.stage x"
+	"  WHERE x.slot = r.slot AND x.batch = r.batch AND x.ord = r.ord OFFSET 0) s"
 	" ORDER BY r.document COLLATE \"C\", r.is_header DESC, r.seq";
-	ExactArg	args[3];
+	ExactArg	args[5];
 	uint64		n;
 	Row		   *rows;
 
 	args[0] = exact_arg_int4(j->division);
 	args[1] = exact_arg_text(j->document);
 	args[2] = exact_arg_text_array((const char *const *) j->keys, NULL, j->nkeys);
-	n = exact_sql(sql, 3, args);
+	args[3] = exact_arg_text(j->line);
+	args[4] = exact_arg_text(j->zone);
+	n = exact_sql(sql, 5, args);
 	rows = palloc((n + 1) * sizeof(Row));
 	for (uint64 i = 0; i < n; i++)
 		rows[i] = (Row) {
@@ -670,6 +679,7 @@ judge_unit(void *arg)
 {
 	Judging    *j = arg;
 	ExactArg	batches;
+	int			level = exact_sql_index_nest_level();
 
 	memset(j, 0, sizeof(*j));
 	find_documents(j);
@@ -680,7 +690,6 @@ judge_unit(void *arg)
 				  0, NULL);
 		j->waits = exact_cell_bool(0, 1, false);
 		j->doubts = exact_cell_bool(0, 2, false);
-		return;
 	}
 	if (j->nkeys > 0)
 	{
@@ -689,6 +698,7 @@ judge_unit(void *arg)
 		read_documents(j);
 		judge_cases(j);
 	}
+	AtEOXact_GUC(true, level);
 	if (j->batches == NULL)
 		return;
 	batches = exact_arg_text(j->batches);

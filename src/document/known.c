@@ -35,6 +35,7 @@ typedef struct Unit
 struct ExactKnown
 {
 	ExactDimensions dimensions;
+	char	   *zone;			/* of the service's wall clock */
 	bool		any[3];			/* in the order of the rules that ask whether one exists */
 	HTAB	   *accounts;
 	HTAB	   *centers;
@@ -140,7 +141,8 @@ static void
 read_known(ExactKnown *known, int division)
 {
 	static const char sql[] =
-	"SELECT d.entity, d.known, d.lives, exact._uses_cost_centers($1), exact._vat_not_owed($1)"
+	"SELECT d.entity, d.known, d.lives, exact._uses_cost_centers($1), exact._vat_not_owed($1),"
+	" exact._service_zone($1)"
 	" FROM exact._dimension_known($1) d";
 	ExactDimensions *dimensions = &known->dimensions;
 	ExactArg	arg = exact_arg_int4(division);
@@ -165,6 +167,7 @@ read_known(ExactKnown *known, int division)
 	}
 	dimensions->uses_cost_centers = exact_cell_bool(0, 4, false);
 	codes = exact_cell_texts(0, 5, &ncodes);
+	known->zone = exact_cell_text(0, 6);
 	for (int i = 0; i < ncodes; i++)
 		want(known->not_owed, codes[i], sizeof(Unit));
 }
@@ -174,9 +177,10 @@ read_accounts(ExactKnown *known, int division)
 {
 	static const char sql[] =
 	"SELECT g.id::text, btrim(g.code), g.deleted,"
-	" CASE WHEN g.deleted THEN exact._service_ms($1, v.at) END,"
-	" coalesce(g.isblocked, false), exact._service_ms($1, b.seen),"
-	" coalesce(g.usecostcenter = 1, false), exact._service_ms($1, w.seen)"
+	" CASE WHEN g.deleted THEN (extract(epoch FROM v.at AT TIME ZONE $3) * 1000)::bigint END,"
+	" coalesce(g.isblocked, false), (extract(epoch FROM b.seen AT TIME ZONE $3) * 1000)::bigint,"
+	" coalesce(g.usecostcenter = 1, false),"
+	" (extract(epoch FROM w.seen AT TIME ZONE $3) * 1000)::bigint"
 	" FROM exact.gl_account g"
 	" LEFT JOIN exact.record r"
 	"  ON g.deleted AND r.division = $1 AND r.entity = 'glaccount' AND r.key = g.id::text"
@@ -186,12 +190,13 @@ read_accounts(ExactKnown *known, int division)
 	" LEFT JOIN exact.dimension_state w ON w.division = $1 AND w.entity = 'glaccount'"
 	"  AND w.id = g.id AND w.state = 'requires' AND g.usecostcenter = 1"
 	" WHERE g.division = $1 AND g.id = ANY ($2::text[]::uuid[])";
-	ExactArg	args[2];
+	ExactArg	args[3];
 	uint64		n;
 
 	args[0] = exact_arg_int4(division);
 	args[1] = names_of(known->accounts, true);
-	n = exact_sql(sql, 2, args);
+	args[2] = exact_arg_text(known->zone);
+	n = exact_sql(sql, 3, args);
 	for (uint64 i = 0; i < n; i++)
 	{
 		Account    *found = find(known->accounts, exact_cell_text(i, 1));
@@ -215,27 +220,29 @@ read_centers(ExactKnown *known, int division)
 	static const char sql[] =
 	"SELECT u.name, btrim(c.code),"
 	" (extract(epoch FROM c.enddate::timestamp) * 1000)::bigint,"
-	" exact._service_ms($1, s.seen)"
+	" (extract(epoch FROM s.seen AT TIME ZONE $4) * 1000)::bigint"
 	" FROM unnest($2::text[]) AS u (name)"
-	" JOIN exact.cost_center c ON c.division = $1 AND NOT c.deleted AND NOT c.code_taken"
-	"  AND lower(btrim(c.code)) = lower(u.name)"
+	" CROSS JOIN LATERAL (SELECT x.* FROM exact.cost_center x"
+	"  WHERE x.division = $1 AND lower(btrim(x.code)) = lower(u.name)"
+	"  AND NOT x.deleted AND NOT x.code_taken OFFSET 0) c"
 	" LEFT JOIN exact.dimension_state s ON s.division = $1 AND s.entity = 'costcenter'"
 	"  AND s.id = c.id AND s.state = 'ends' AND c.enddate IS NOT NULL"
 	" UNION ALL"
 	" SELECT c.id::text, btrim(c.code),"
 	" (extract(epoch FROM c.enddate::timestamp) * 1000)::bigint,"
-	" exact._service_ms($1, s.seen)"
+	" (extract(epoch FROM s.seen AT TIME ZONE $4) * 1000)::bigint"
 	" FROM exact.cost_center c"
 	" LEFT JOIN exact.dimension_state s ON s.division = $1 AND s.entity = 'costcenter'"
 	"  AND s.id = c.id AND s.state = 'ends' AND c.enddate IS NOT NULL"
 	" WHERE c.division = $1 AND NOT c.deleted AND c.id = ANY ($3::text[]::uuid[])";
-	ExactArg	args[3];
+	ExactArg	args[4];
 	uint64		n;
 
 	args[0] = exact_arg_int4(division);
 	args[1] = names_of(known->centers, false);
 	args[2] = names_of(known->centers, true);
-	n = exact_sql(sql, 3, args);
+	args[3] = exact_arg_text(known->zone);
+	n = exact_sql(sql, 4, args);
 	for (uint64 i = 0; i < n; i++)
 	{
 		Center	   *found = find(known->centers, exact_cell_text(i, 1));
@@ -255,8 +262,9 @@ read_units(ExactKnown *known, int division)
 	static const char sql[] =
 	"SELECT u.name"
 	" FROM unnest($2::text[]) AS u (name)"
-	" JOIN exact.cost_unit c ON c.division = $1 AND NOT c.deleted AND NOT c.code_taken"
-	"  AND lower(btrim(c.code)) = lower(u.name)"
+	" CROSS JOIN LATERAL (SELECT FROM exact.cost_unit x"
+	"  WHERE x.division = $1 AND lower(btrim(x.code)) = lower(u.name)"
+	"  AND NOT x.deleted AND NOT x.code_taken OFFSET 0) c"
 	" UNION ALL"
 	" SELECT c.id::text FROM exact.cost_unit c"
 	" WHERE c.division = $1 AND NOT c.deleted AND c.id = ANY ($3::text[]::uuid[])";
