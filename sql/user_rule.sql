@@ -128,7 +128,7 @@ BEGIN
 	FROM exact.try_rule(rule, 101, document, lines) AS t;
 EXCEPTION WHEN OTHERS THEN
 	-- some words of the server are others in later versions
-	RETURN QUERY SELECT sqlstate || ' ' || regexp_replace(sqlerrm,
+	RETURN QUERY SELECT sqlstate || ' ' || regexp_replace(replace(sqlerrm, '"', ''),
 		'(must be|permission denied to) .* [(]SQLSTATE', 'not permitted (SQLSTATE'), NULL::bigint;
 END
 $$;
