@@ -5,6 +5,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from . import changes, clock, read, rows, tables
+from .book_control import BookControl
 from .catalogue import (
     BY_LOWER_PATH,
     COMBINED,
@@ -29,7 +30,7 @@ class Bad(Exception):
     """A control request that makes no sense; the text says why."""
 
 
-class Control(WebhookControl):
+class Control(WebhookControl, BookControl):
     """Answers control requests. A POST body and a GET query are both a dictionary of arguments."""
 
     def __init__(self, sim):

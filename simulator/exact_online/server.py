@@ -16,10 +16,11 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from aiohttp import web
 
-from . import atom, clock, generate, metadata, oauth, odd_bytes, read, rows, style, subscriptions, words, write
+from . import atom, clock, generate, metadata, oauth, odd_bytes, placing, read, rows, style, subscriptions, words, write
 from .catalogue import BY_LOWER_PATH, COMPUTED, ENTITIES, GENERIC, PRESETS, RESOURCES, SET_OF
 from .clock import Clock, utc_iso
 from .control import Control
+from .dimensions import Schedule
 from .faults import MAINTENANCE, Fault, Faults
 from .forms import JSON_STYLES, Weather
 from .journal import Journal
@@ -116,8 +117,10 @@ class Simulator:
         self.subscriptions = subscriptions.Subscriptions(self)
         self.sender = Sender(self)
         self.control = Control(self)
+        self.schedule = Schedule(self.clock)
         for division in self.divisions.values():
             division.freeze_rows, division.told = freeze_rows, self.sender.told
+            placing.generate(division, settings.documents, "start")
         self.settle()
 
     def serves(self, resource):
@@ -179,6 +182,7 @@ class Simulator:
         target = request.raw_path
         if target.startswith("/_control/"):
             return await self.control.handle(request)
+        self.schedule.called()
         started = time.monotonic()
         entry = {"at": utc_iso(self.clock.now()), "method": request.method, "path": unquote(target.partition("?")[0]),
                  "query": unquote(target.partition("?")[2]), "status": 0, "division": None, "rows": None, "app": None,
