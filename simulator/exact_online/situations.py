@@ -170,8 +170,8 @@ class Book:
 
     # ---- entries ----
 
-    def entry(self, kind, terms, *, currency="EUR", rate=1, date=None, withheld=0, duty=0, rounding=False, total_vat=None,
-              vat_account=None, places=None, lines_account=None, **header):
+    def entry(self, kind, terms, *, currency="EUR", rate=1, date=None, withheld=0, duty=0, rounding=False,
+              total_vat=None, vat_account=None, places=None, lines_account=None, **header):
         """A purchase or sales entry. `total_vat`: VAT that was computed of the sum; `rounding`: the total is converted
         as a whole, a row of the ledger takes what the lines leave."""
         purchase = kind == "purchaseentries"
@@ -733,7 +733,8 @@ def invoice_foreign(book, kind):
 @situation(*INVOICES)
 def invoice_yen(book, kind):
     currency, rate = book.foreign("JPY")
-    return book.invoice(kind, [Term(term.amount * 100) for term in book.terms()], currency=currency, rate=rate, Status=20)
+    return book.invoice(kind, [Term(term.amount * 100) for term in book.terms()], currency=currency, rate=rate,
+                        Status=20)
 
 
 @situation(*INVOICES)
@@ -904,7 +905,8 @@ def foreign_account(book, kind):
 def exchange_difference(book, kind):
     """What was booked at another rate: the difference has no amount in the currency."""
     currency, rate = book.foreign("USD")
-    return book.moves(kind, two_moves(book), currency=currency, rate=rate, difference=book.rng.randrange(-500, 500) or 7)
+    return book.moves(kind, two_moves(book), currency=currency, rate=rate,
+                      difference=book.rng.randrange(-500, 500) or 7)
 
 
 @situation(*FLOWS)

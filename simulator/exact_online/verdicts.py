@@ -71,7 +71,8 @@ def _account(division, kind, header, line, created):
     if "_blocked_since" in v and created >= v["_blocked_since"]:
         found.append((BLOCKED, v["Code"], v["_blocked_since"]))
     if ("_wanted_since" in v and created >= v["_wanted_since"] and not (line.values.get("CostCenter") or "").strip()
-            and division.records[COSTCENTER] and (kind != "salesinvoices" or header.values.get("Status") == documents.PROCESSED)):
+            and division.records[COSTCENTER] and (
+                kind != "salesinvoices" or header.values.get("Status") == documents.PROCESSED)):
         found.append((REQUIRED, v["Code"], v["_wanted_since"]))
     return found
 

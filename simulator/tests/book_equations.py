@@ -1,5 +1,5 @@
-"""The equations that hold on a correct document, in exact decimal arithmetic: the judge of generated documents. It shares
-nothing with what makes them and knows VAT codes from the service's own list."""
+"""The equations that hold on a correct document, in exact decimal arithmetic: the judge of generated documents. It
+shares nothing with what makes them and knows VAT codes from the service's own list."""
 import itertools
 from decimal import Decimal
 
@@ -44,7 +44,8 @@ def exactly_owed(header, lines, codes, amount, vat, tolerance):
 
 def wrong_entry(document, codes):
     h, lines = document["header"], document["lines"]
-    withheld = dec(h.get("WithholdingTaxAmountDC")) or sum((dec(x.get("WithholdingAmountDC")) for x in lines), Decimal(0))
+    withheld = dec(h.get("WithholdingTaxAmountDC")) or sum(
+        (dec(x.get("WithholdingAmountDC")) for x in lines), Decimal(0))
     duty = sum((dec(x.get("ExtraDutyAmountFC")) for x in lines), Decimal(0))
     found = []
     for amount, vat, currency in (("AmountFC", "VATAmountFC", h["Currency"]), ("AmountDC", "VATAmountDC", "EUR")):
@@ -108,7 +109,8 @@ def wrong_ledger(document, codes):
     if sum((dec(row["AmountDC"]) for row in rows), Decimal(0)) != 0:
         found.append(f"AmountDC adds up to {sum(dec(row['AmountDC']) for row in rows)}")
     if not any(dec(row["AmountDC"]) and not dec(row["AmountFC"]) for row in rows) and len(
-            {row["ExchangeRate"] for row in rows}) == 1 and sum((dec(row["AmountFC"]) for row in rows), Decimal(0)) != 0:
+            {row["ExchangeRate"] for row in rows}) == 1 and sum((dec(row["AmountFC"]) for row in rows),
+                                                                Decimal(0)) != 0:
         found.append("AmountFC does not add up to 0")
     numbers = [row["LineNumber"] for row in rows]
     if len(set(numbers)) != len(numbers):
