@@ -48,8 +48,8 @@ def made(sim):
     total = collections.Counter()
     for kind, found in situations.SITUATIONS.items():
         for name in found:
-            counted = sim.control("generate", {"division": sim.division, "seed": 3,
-                                               "count": 2 if name == "long" else 25, "kinds": [kind], "situations": [name]})
+            wanted = {"division": sim.division, "seed": 3, "count": 2 if name == "long" else 25}
+            counted = sim.control("generate", {**wanted, "kinds": [kind], "situations": [name]})
             assert counted["kinds"] == {kind: counted["count"]} and counted["situations"] == {name: counted["count"]}
             total[kind, name] = counted["count"]
     return total
