@@ -4,7 +4,7 @@ import asyncio
 import collections
 import time
 
-from . import breaking, dimensions, placing, situations, verdicts
+from . import bookkeeper, breaking, dimensions, placing, verdicts
 from .catalogue import ORDERS
 
 MOST = 20_000       # documents of one request: nobody else is served meanwhile
@@ -49,7 +49,7 @@ class BookControl:
                 "documents": [{"key": header.key, "value": value} for header, value in made],
                 "also": sorted({"transactionlines" for header, _ in made
                                 if any(b["rule"] == rule for b in verdicts.breaks_of(
-                                    division, situations.LEDGER, header)) and kind != situations.LEDGER}),
+                                    division, bookkeeper.LEDGER, header)) and kind != bookkeeper.LEDGER}),
                 "missing": [] if entity is None else [
                     {"resource": entity, "value": value} for value in dict.fromkeys(value for _, value in made)]}
 
@@ -82,26 +82,26 @@ class BookControl:
         if op != "arrive" and op not in ("create", "restore"):
             dimensions.find(division, op, entities[0], given)       # a refusal comes at once
         what = {name: value for name, value in given.items() if name not in ("after", "after_calls")}
-        number = self.sim.schedule.add(act, after, calls, what)
+        number = self.schedule.add(act, after, calls, what)
         if after is not None:
             asyncio.get_running_loop().call_later(float(after) + 0.01, self._look)
         return {"division": division.code, "op": op, "scheduled": number}
 
     def _look(self):
-        self.sim.schedule.look()
+        self.schedule.look()
         self.sim.sender.wake.set()
 
     def get_schedule(self, given):
         """What is to be done, and what was done."""
-        return self.sim.schedule.public()
+        return self.schedule.public()
 
     def get_documents(self, given):
         """The documents of a division as they stand, and which rule each breaks now."""
         division = self._books(given)
-        kinds = [kind for kind in str(given.get("kind") or "").split(",") if kind] or list(situations.KINDS)
-        unknown = [kind for kind in kinds if kind not in situations.KINDS]
+        kinds = [kind for kind in str(given.get("kind") or "").split(",") if kind] or list(bookkeeper.KINDS)
+        unknown = [kind for kind in kinds if kind not in bookkeeper.KINDS]
         if unknown:
-            raise ValueError(f"kind is one of {', '.join(situations.KINDS)}")
+            raise ValueError(f"kind is one of {', '.join(bookkeeper.KINDS)}")
         broken, rows = _flag(given.get("broken")), _flag(given.get("rows", True))
         after, limit = int(given.get("after", 0)), int(given.get("limit", 10**9))
         keys = {key for key in str(given.get("keys") or "").split(",") if key}

@@ -2,11 +2,11 @@
 a document is saved, so these are put in beside that."""
 import random
 
-from . import clock, documents, placing, situations, verdicts
+from . import bookkeeper, clock, documents, placing, verdicts
+from .bookkeeper import DAY, LEDGER
 from .catalogue import COSTCENTER, COSTUNIT, GL, TRANSACTION
 from .orders import unsettle
 from .placing import kind_of
-from .situations import DAY, LEDGER
 from .verdicts import ACCOUNT_EXISTS, APPLIES, BALANCES, BLOCKED, CENTER_EXISTS, ENDED, MATCH, REQUIRED, UNIT_EXISTS
 
 PLAIN = {"purchaseentries": "domestic", "salesentries": "domestic", "generaljournalentries": "journal",
@@ -117,7 +117,7 @@ def make(division, rule, kind, count, seed=None, distinct=1, given=None):
         raise ValueError(f"{rule} is for {', '.join(APPLIES[rule])}" if rule in APPLIES
                          else f"rule is one of {', '.join(APPLIES)}")
     rng = random.Random(f"broken {seed} {division.code} {division.generated}")
-    book, new_key, staff = situations.Book(division, rng), placing.key_maker(rng), list(division.info["staff"])
+    book, new_key, staff = bookkeeper.Book(division, rng), placing.key_maker(rng), list(division.info["staff"])
     choices = [None]
     if rule in DIMENSION_OF:
         entity = DIMENSION_OF[rule][0]
@@ -186,9 +186,9 @@ def _mend_ledger(division, header, lines, off, user):
 def mend(division, keys=None, seed=None):
     """Make documents right that break a rule, all of them without `keys`: [(kind, key)]."""
     rng = random.Random(f"mend {seed} {division.code}")
-    book, user = situations.Book(division, rng), next(iter(division.info["staff"]))
+    book, user = bookkeeper.Book(division, rng), next(iter(division.info["staff"]))
     wanted, mended = None if keys is None else set(keys), []
-    for kind in situations.KINDS:
+    for kind in bookkeeper.KINDS:
         for header in verdicts.all_documents(division, kind):
             if wanted is not None and header.key not in wanted:
                 continue

@@ -20,6 +20,7 @@ from .catalogue import (
     Raw,
     coerce,
 )
+from .dimensions import Schedule
 from .division import DELETED
 from .webhooks import WebhookControl
 
@@ -34,7 +35,7 @@ class Control(WebhookControl, BookControl):
     """Answers control requests. A POST body and a GET query are both a dictionary of arguments."""
 
     def __init__(self, sim):
-        self.sim = sim
+        self.sim, self.schedule = sim, Schedule(sim.clock)
 
     async def handle(self, request):
         path, _, query = request.raw_path.partition("?")

@@ -4,10 +4,11 @@ computed like any other."""
 import functools
 import random
 
-from . import clock, documents, ledger, situations
+from . import bookkeeper, clock, documents, ledger
+from .bookkeeper import DAY, KINDS, LEDGER
 from .catalogue import CHARGE, DOCUMENTS, ORDERS, SALES_INVOICES, TRANSACTION
 from .division import SYSTEM, Record, act
-from .situations import DAY, KINDS, LEDGER, SITUATIONS
+from .situations import SITUATIONS
 
 KIND_WEIGHTS = {"purchaseentries": 20, "salesentries": 15, "generaljournalentries": 10, "bankentries": 10,
                 "cashentries": 6, "purchaseinvoices": 12, "salesinvoices": 12, "purchaseorders": 10, LEDGER: 5}
@@ -98,11 +99,11 @@ def _put(division, draft, new_key, user, wall, number=None):
 
 
 def _charge(division, invoice, amount, new_key, user, wall):
-    tax = situations.share(amount, "2")
+    tax = bookkeeper.share(amount, "2")
     return division.place(CHARGE, new_key(), {
         "InvoiceID": invoice.key, "LineNumber": len(invoice.twins.get("charges", ())) + 1, "AmountVATFC": tax / 100,
         "AmountFCExclVAT": amount / 100, "AmountFCInclVAT": (amount + tax) / 100, "AmountDC": amount / 100,
-        "VATPercentage": situations.rate_of("2"), "VATCode": "2", "OrderChargeDescription": "Verzendkosten",
+        "VATPercentage": bookkeeper.rate_of("2"), "VATCode": "2", "OrderChargeDescription": "Verzendkosten",
         "OrderChargeCode": "VERZ", "OrderChargesLineDescription": "Verzendkosten", "IsShippingCost": True,
         "GLAccount": invoice.lines[0].values.get("GLAccount")}, user, wall)
 
@@ -173,7 +174,7 @@ def generate(division, count, seed=None, kinds=None, wanted=None):
     """`count` correct documents of now: their headers. The same calls with the same seeds make the same ones."""
     chosen, weights = choose(kinds, wanted)
     rng = random.Random(f"documents {seed} {division.code} {division.generated}")
-    book, new_key, staff = situations.Book(division, rng), key_maker(rng), list(division.info["staff"])
+    book, new_key, staff = bookkeeper.Book(division, rng), key_maker(rng), list(division.info["staff"])
     made = []
     for kind, name in rng.choices(chosen, weights, k=count):
         made.append(put(division, draft_of(book, kind, name), new_key, rng.choice(staff)))
@@ -183,7 +184,7 @@ def generate(division, count, seed=None, kinds=None, wanted=None):
 
 
 def kind_of(header):
-    return situations.KIND_OF.get(header.entity, LEDGER)
+    return bookkeeper.KIND_OF.get(header.entity, LEDGER)
 
 
 def rows_of(header):

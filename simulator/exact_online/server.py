@@ -16,11 +16,10 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from aiohttp import web
 
-from . import atom, clock, generate, metadata, oauth, odd_bytes, placing, read, rows, style, subscriptions, words, write
+from . import atom, clock, generate, metadata, oauth, odd_bytes, read, rows, style, subscriptions, words, write
 from .catalogue import BY_LOWER_PATH, COMPUTED, ENTITIES, GENERIC, PRESETS, RESOURCES, SET_OF
 from .clock import Clock, utc_iso
 from .control import Control
-from .dimensions import Schedule
 from .faults import MAINTENANCE, Fault, Faults
 from .forms import JSON_STYLES, Weather
 from .journal import Journal
@@ -117,10 +116,8 @@ class Simulator:
         self.subscriptions = subscriptions.Subscriptions(self)
         self.sender = Sender(self)
         self.control = Control(self)
-        self.schedule = Schedule(self.clock)
         for division in self.divisions.values():
             division.freeze_rows, division.told = freeze_rows, self.sender.told
-            placing.generate(division, settings.documents, "start")
         self.settle()
 
     def serves(self, resource):
@@ -182,15 +179,14 @@ class Simulator:
         target = request.raw_path
         if target.startswith("/_control/"):
             return await self.control.handle(request)
-        self.schedule.called()
+        self.control.schedule.called()
         started = time.monotonic()
-        entry = {"at": utc_iso(self.clock.now()), "method": request.method, "path": unquote(target.partition("?")[0]),
-                 "query": unquote(target.partition("?")[2]), "status": 0, "division": None, "rows": None, "app": None,
-                 "fault": None}
+        path, _, query = map(unquote, target.partition("?"))
+        entry = {"at": utc_iso(self.clock.now()), "method": request.method, "path": path, "query": query, "status": 0,
+                 **dict.fromkeys(("division", "rows", "app", "fault"))}
         rng = self.weather.generator(request.method, target)
         fault = self.faults.match(request.method, target) or self._drawn(request, target, rng)
-        if fault:
-            entry["fault"] = fault.action
+        entry["fault"] = fault.action if fault else None
         try:
             return await self._answer(request, target, fault, entry, rng)
         finally:

@@ -1,11 +1,11 @@
 """Which documents break which rule of the books now: worked out from the records as they stand, for a comparison with
 what a hub said. Sums are wrong only where breaking.py made them so (`_off`); states of dimensions count from when they
 began (`since`): what was made before may have been right."""
-from . import clock, documents, situations
+from . import bookkeeper, clock, documents
 from .catalogue import COSTCENTER, COSTUNIT, DOCUMENTS, ENTRIES, GL, ORDERS, RESOURCES, SALES_INVOICES, TRANSACTION
 from .rows import build, truth_row
 
-DAY, ZERO = situations.DAY, situations.ZERO
+DAY, ZERO = bookkeeper.DAY, bookkeeper.ZERO
 CREDITS = (21, 31, 8021, 8024, 8031, 8034)
 ACCOUNT_EXISTS, CENTER_EXISTS, UNIT_EXISTS = ("line_gl_account_exists", "line_cost_center_exists",
                                               "line_cost_unit_exists")
@@ -14,29 +14,29 @@ BALANCES, MATCH = "entry_balances", "lines_match_header"
 ENTRY_KINDS = ("purchaseentries", "salesentries", "generaljournalentries", "bankentries", "cashentries")
 INVOICE_KINDS = ("purchaseinvoices", "salesinvoices")
 APPLIES = {  # rule: the kinds of documents to which it applies
-    ACCOUNT_EXISTS: (*ENTRY_KINDS, "salesinvoices", situations.LEDGER),
-    CENTER_EXISTS: tuple(situations.KINDS), UNIT_EXISTS: tuple(situations.KINDS),
+    ACCOUNT_EXISTS: (*ENTRY_KINDS, "salesinvoices", bookkeeper.LEDGER),
+    CENTER_EXISTS: tuple(bookkeeper.KINDS), UNIT_EXISTS: tuple(bookkeeper.KINDS),
     REQUIRED: (*ENTRY_KINDS, "salesinvoices"), ENDED: (*ENTRY_KINDS, *INVOICE_KINDS),
-    BLOCKED: (*ENTRY_KINDS, "salesinvoices"), BALANCES: ("generaljournalentries", situations.LEDGER),
+    BLOCKED: (*ENTRY_KINDS, "salesinvoices"), BALANCES: ("generaljournalentries", bookkeeper.LEDGER),
     MATCH: ("purchaseentries", "salesentries", "bankentries", "cashentries", *INVOICE_KINDS, "purchaseorders")}
 
 
 def all_documents(division, kind):
     """The headers of a kind; of the ledger whatever has transaction lines."""
-    if kind != situations.LEDGER:
-        return list(division.records[situations.KINDS[kind].header].values())
+    if kind != bookkeeper.LEDGER:
+        return list(division.records[bookkeeper.KINDS[kind].header].values())
     found = [header for d in ENTRIES for header in division.records[d.header].values() if header.postings]
     return found + [entry for entry in division.system.values() if entry.postings]
 
 
 def lines_of(kind, header):
-    return list(header.postings.values()) if kind == situations.LEDGER else header.lines
+    return list(header.postings.values()) if kind == bookkeeper.LEDGER else header.lines
 
 
 def evaluated(kind, header):
     """Whether rules are for this document at all."""
     v = header.values
-    if kind == situations.LEDGER:
+    if kind == bookkeeper.LEDGER:
         return (v.get("Type") or 0) < 3000
     return v.get("Status") not in (documents.REJECTED, documents.DRAFT)
 
@@ -66,7 +66,7 @@ def _account(division, kind, header, line, created):
             return []
         return [(ACCOUNT_EXISTS, key, None)]
     v, found = record.values, []
-    if kind == situations.LEDGER:
+    if kind == bookkeeper.LEDGER:
         return []
     if "_blocked_since" in v and created >= v["_blocked_since"]:
         found.append((BLOCKED, v["Code"], v["_blocked_since"]))
@@ -114,7 +114,7 @@ def breaks_of(division, kind, header):
 def told(division, kind, header, breaks, with_rows):
     """A document for the control API."""
     v = header.values
-    document = situations.KINDS[kind]
+    document = bookkeeper.KINDS[kind]
     made = {"kind": kind, "key": header.key, "resource": TRANSACTION if document is None else document.header,
             "status": v.get("OrderStatus") if document is ORDERS else v.get("Status"), "type": v.get("Type"),
             "situation": v.get("_situation"), "created": _time(kind, header, "Created"),
@@ -133,4 +133,4 @@ def told(division, kind, header, breaks, with_rows):
     return made
 
 
-assert all(document.header in DOCUMENTS for document in situations.KINDS.values() if document)
+assert all(document.header in DOCUMENTS for document in bookkeeper.KINDS.values() if document)

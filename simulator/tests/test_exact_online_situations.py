@@ -5,7 +5,7 @@ import collections
 import pytest
 from book_equations import WRONG, dec, wrong_control
 
-from simulator.exact_online import placing, situations
+from simulator.exact_online import bookkeeper, placing, situations
 from simulator.exact_online.harness import Running
 
 START = ("--preset", "finance", "--records", 400, "--divisions", 2, "--minute-limit", 0, "--day-limit", 0,
@@ -89,7 +89,7 @@ def test_situations_are_what_they_say(sim, made):
     assert all(d["header"]["VATAmountFC"] is None for d in one(sim, "salesentries", "no_vat_given"))
     assert all(d["header"]["AmountFC"] == 0 and len(d["lines"]) == 1 for d in one(sim, "purchaseentries", "zero"))
     assert all(len(d["lines"]) == 5000 for d in one(sim, "bankentries", "long"))
-    assert all(d["header"]["Document"] == situations.ZERO for d in one(sim, "purchaseentries", "zero_guids"))
+    assert all(d["header"]["Document"] == bookkeeper.ZERO for d in one(sim, "purchaseentries", "zero_guids"))
     assert {d["header"]["Currency"] for d in one(sim, "salesentries", "yen")} == {"JPY"}
     assert all(x["CostCenter"] is None or not x["CostCenter"].strip()
                for d in one(sim, "purchaseentries", "blank_codes") for x in d["lines"])
@@ -184,4 +184,4 @@ def test_wrong_requests_are_refused(sim):
 
 def test_weights_are_for_kinds_that_there_are():
     chosen, weights = placing.choose()
-    assert len(chosen) == len(weights) == len(ALL) and {kind for kind, _ in chosen} == set(situations.KINDS)
+    assert len(chosen) == len(weights) == len(ALL) and {kind for kind, _ in chosen} == set(bookkeeper.KINDS)
