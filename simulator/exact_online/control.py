@@ -5,6 +5,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from . import changes, clock, read, rows, tables
+from .book_control import BookControl
 from .catalogue import (
     BY_LOWER_PATH,
     COMBINED,
@@ -19,6 +20,7 @@ from .catalogue import (
     Raw,
     coerce,
 )
+from .dimensions import Schedule
 from .division import DELETED
 from .webhooks import WebhookControl
 
@@ -29,11 +31,11 @@ class Bad(Exception):
     """A control request that makes no sense; the text says why."""
 
 
-class Control(WebhookControl):
+class Control(WebhookControl, BookControl):
     """Answers control requests. A POST body and a GET query are both a dictionary of arguments."""
 
     def __init__(self, sim):
-        self.sim = sim
+        self.sim, self.schedule = sim, Schedule(sim.clock)
 
     async def handle(self, request):
         path, _, query = request.raw_path.partition("?")

@@ -38,6 +38,9 @@ STOCK = "sync/Inventory/StockPositions"     # a set on which everything moves
 MOVES_STOCK = {ORDER, LINE, ITEM}
 SYSTEM = "(ledger)"                         # entries of the ledger that no document made; no resource serves them
 _COMBINED_ENTITIES = {d.header for d in COMBINED.values()}
+STATES = {  # field, where it is kept since when it holds, and whether it does
+    GL: (("IsBlocked", "_blocked_since", bool), ("UseCostcenter", "_wanted_since", lambda value: value == 1)),
+    COSTCENTER: (("EndDate", "_end_since", lambda value: value is not None),)}
 CODED = (GL, ITEM, ACCOUNT, COSTCENTER, COSTUNIT)
 
 
@@ -133,6 +136,9 @@ class Division:
         self.balances = {}          # journal: closing balance of its last entry
         self.next_order = 25_000_001 + rng.randrange(500)
         self.next_account = 1
+        self.loose_keys = {}        # entity: keys of records that were placed and are not in `keys` yet
+        self.missing = {}           # (entity, key or code) of dimensions that documents name and nobody has made yet
+        self.generated = 0          # documents of the generator, so that each of its calls makes others
         self.names = 0              # moves when a record changes that others show the name of
         self.reason = None          # the Reason of a 403, when this division is refused
         self.granted = True         # whether the consent holds for it
@@ -216,6 +222,7 @@ class Division:
         pad(entity, values)
         self.link_costs(entity, values)
         record = Record(entity, key, values)
+        self.note_states(record, values)
         self.stamp_user(record, user, wall, created=True)
         self.records[entity][key] = record
         bisect.insort(self.keys[entity], key)
@@ -223,6 +230,27 @@ class Division:
             self.codes[entity][values["Code"].strip().casefold()] = record
         self.note(record, "Create")
         return record
+
+    def place(self, entity, key, values, user, wall):
+        """Store a record of a document that is made as a whole; settle_keys() follows, and its row version."""
+        values = {name: number(value) for name, value in values.items() if value is not None}
+        values[KEY_FIELD[entity]], values["Division"] = key, self.code
+        pad(entity, values)
+        self.link_costs(entity, values)
+        record = Record(entity, key, values)
+        values["Created"] = values["Modified"] = clock.date_text(wall)
+        values["Creator"] = values["Modifier"] = user
+        self.records[entity][key] = record
+        self.loose_keys.setdefault(entity, []).append(key)
+        self.note(record, "Create")
+        return record
+
+    def settle_keys(self):
+        """Put the keys of what was placed in their order."""
+        for entity, keys in self.loose_keys.items():
+            self.keys[entity].extend(keys)
+            self.keys[entity].sort()
+        self.loose_keys.clear()
 
     def stamp_user(self, record, user, wall=None, created=False):
         wall = self.clock.wall() if wall is None else wall
@@ -238,6 +266,7 @@ class Division:
             self.note(record, "Update", values)
         pad(record.entity, values)
         self.link_costs(record.entity, values)
+        self.note_states(record, values)
         index = self.codes.get(record.entity)
         if index is not None and "Code" in values and record.values.get("Code") != values["Code"]:
             old = (record.values.get("Code") or "").strip().casefold()
@@ -250,6 +279,17 @@ class Division:
                 record.values.pop(name, None)
             else:
                 record.values[name] = number(value)
+
+    def note_states(self, record, values):
+        """Since when an account is blocked or wants a cost center, or a cost center has its end: since the start for
+        the initial data."""
+        for name, since, holds in STATES.get(record.entity, ()):
+            if name in values and (not holds(values[name]) or values[name] != record.values.get(name)
+                                   or since not in record.values):
+                if holds(values[name]):
+                    record.values[since] = self.clock.wall()
+                else:
+                    record.values.pop(since, None)
 
     def link_costs(self, entity, values):
         """Keep the ids behind the codes of an order line's cost center and unit; the combined sync set serves them."""
@@ -335,6 +375,8 @@ class Division:
         self.names += 1
         self.tombstones[entity][record.key] = (record, self.freeze_rows(self, record) if self.freeze_rows else {})
         record.deleted = True
+        if entity in CODED:
+            record.values["_deleted_at"] = self.clock.wall()
         del self.records[entity][record.key]
         keys = self.keys[entity]
         del keys[bisect.bisect_left(keys, record.key)]

@@ -27,8 +27,8 @@ from .catalogue import (
     SALES_INVOICES,
     number,
 )
-from .orders import net_price
-from .words import CURRENCIES, VAT, VAT_RULES
+from .orders import net_price, unsettle
+from .words import ALL_VAT, CURRENCIES, VAT_RULES
 
 REJECTED, DRAFT, OPEN, PROCESSED = 5, 10, 20, 50
 DAY = 86_400_000
@@ -153,13 +153,15 @@ def owed(v):
 
 
 def _vat(v):
-    v["VATPercentage"] = VAT.get((v.get("VATCode") or "").strip(), ("", 0.0))[1]
+    v["VATPercentage"] = ALL_VAT.get((v.get("VATCode") or "").strip(), ("", 0.0))[1]
     return v["VATPercentage"]
 
 
 def recompute(document, header):
     """Amounts of the lines and their sums in the header."""
     h, lines = header.values, [line.values for line in header.lines]
+    if h.get("_stands"):
+        return
     rate = h.get("Rate") or h.get("ExchangeRate") or 1
 
     def total(*names):
@@ -194,6 +196,8 @@ def recompute(document, header):
         return
     for v in lines:
         v["AmountDC"] = cents((v.get("AmountFC") or 0) * rate)
+        if document is JOURNAL_ENTRIES and rate != 1 and v is lines[-1]:      # takes what rounding left
+            v["AmountDC"] = cents(-sum(x["AmountDC"] for x in lines[:-1]))
         if document in (PURCHASE_ENTRIES, SALES_ENTRIES):
             share = _vat(v)
             if not v.get("_typed"):
@@ -219,7 +223,7 @@ def charges_of(invoice):
 
 def add_charge(division, invoice, values, user, wall=None):
     """Shipping costs or another charge of a sales invoice; its sums are made anew at its next change."""
-    percentage = VAT.get((values.get("VATCode") or "2").strip(), ("", 0.0))[1]
+    percentage = ALL_VAT.get((values.get("VATCode") or "2").strip(), ("", 0.0))[1]
     amount = values["AmountFCExclVAT"]
     tax = cents(amount * percentage)
     charge = division.insert(CHARGE, {
@@ -236,6 +240,8 @@ def _settle(division, header, user, modified=True, first=None, wall=None, touch=
     """After any change: sums, Modified of the header when it moves, row versions, transaction lines, the entry of an
     invoice."""
     document = DOCUMENTS[header.entity]
+    if document in INVOICES and header.values.get("Status") == PROCESSED and header.entry is None:
+        unsettle(header)
     recompute(document, header)
     if modified:
         division.stamp_user(header, user, wall)
@@ -293,6 +299,7 @@ def add_line(division, document, values, user, key=None):
     header = division.records[document.header].get(values.get(document.parent))
     if header is None:
         raise ValueError(f"{'Ongeldige verwijzing' if values.get(document.parent) else 'Verplicht'}: {document.parent}")
+    unsettle(header)
     line = _new_line(division, document, header, values, user, key)
     if document in INVOICES:
         net_price(line, set(values))
@@ -308,6 +315,7 @@ def update(division, record, values, lines, user):
     """Change a header or a line; `lines` of a header are changes ({"ID": …}), removals ({"ID": …, "delete": true})
     or new lines."""
     document = DOCUMENT_OF_LINE.get(record.entity)
+    unsettle(record, values, lines)
     if document is not None:
         division.assign(record, {k: v for k, v in values.items() if k not in (document.parent, "LineNumber")})
         _typed(record, values)
@@ -360,6 +368,7 @@ def delete(division, record, user):
     trace."""
     if record.entity in DOCUMENT_OF_LINE:
         header = record.header
+        unsettle(header)
         _remove_line(division, record, user)
         _settle(division, header, user, _line_moves(division, DOCUMENT_OF_LINE[record.entity]))
         return
@@ -391,6 +400,8 @@ def _book(division, document, invoice, user, wall, touch):
               "Supplier" if purchase else "Customer": v["Supplier" if purchase else "InvoiceTo"],
               "OrderNumber": v.get("OrderNumber")}
     lines = [_booked_line(division, purchase, line) for line in (*invoice.lines, *charges_of(invoice))]
+    if v.get("_stands") and invoice.entry is not None:      # its amounts and accounts are as they were booked
+        lines = [{name: line.get(name) for name in ("CostCenter", "CostUnit", "Project", "Notes")} for line in lines]
     if invoice.entry is None or invoice.entry.deleted:
         invoice.entry = create(division, target, {**values, "EntryNumber": values["InvoiceNumber"],
                                                            "Status": OPEN if purchase else PROCESSED}, lines, user,
@@ -411,6 +422,10 @@ def _follow(division, target, invoice, values, lines, user):
         twin = invoice.twins.pop(key)
         if not twin.deleted:
             _remove_line(division, twin, user)
+    if not entry.values.get("_stands"):         # what stood for a discount is in no line any more
+        kept = [invoice.twins.get(line.key) for line in booked_of]
+        for line in [line for line in entry.lines if line not in kept]:
+            _remove_line(division, line, user)
     for line, booked in zip(booked_of, lines):
         twin = invoice.twins.get(line.key)
         if twin is None or twin.deleted:

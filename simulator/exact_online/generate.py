@@ -3,7 +3,7 @@ import calendar
 import random
 import uuid
 
-from . import books, clock, orders, wide
+from . import books, clock, orders, placing, wide
 from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, DOCUMENT_OF_LINE, GL, ITEM, LINE, ORDER, SET_OF
 from .division import Division
 from .words import (
@@ -98,6 +98,7 @@ def divisions(settings, the_clock, weather=None):
         division = Division(code, _company(rng, i, staff, names), rng, the_clock, settings)
         division.weather = weather
         _fill(division, rng, _shares(n))
+        placing.generate(division, settings.documents, "start")
         made[code] = division
     return made
 

@@ -4,7 +4,7 @@ They change without the record's Modified or row version moving, as they do in t
 """
 from . import joins_finance
 from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, GL, ITEM, LINE, ORDER
-from .words import COUNTRY_NAMES, CURRENCIES, GL_TYPES, LANGUAGES, PAYMENT, UNITS, VAT
+from .words import ALL_VAT, COUNTRY_NAMES, CURRENCIES, GL_TYPES, LANGUAGES, PAYMENT, UNITS, VAT
 
 # two slashes behind the host, as recorded
 PICTURE = "https://start.exactonline.nl//docs/images/placeholder_item.png"
@@ -100,7 +100,7 @@ def _line(division, record):
             "ItemDivisable": i.get("IsFractionAllowedItem", False), "IsBatchNumberItem": i.get("IsBatchItem", 0),
             "IsSerialNumberItem": int(i.get("IsSerialItem", False)), "InStock": stock, "ProjectedStock": stock,
             "UnitDescription": UNITS.get((v.get("Unit") or "").strip(), (None,))[0],
-            "VATDescription": _text(VAT, v.get("VATCode")),
+            "VATDescription": _text(ALL_VAT, v.get("VATCode")),
             "CostCenterDescription": _code_value(division, COSTCENTER, v.get("CostCenter"), "Description"),
             "CostUnitDescription": _code_value(division, COSTUNIT, v.get("CostUnit"), "Description"),
             "ProjectCode": project[0], "ProjectDescription": project[1]}

@@ -1,6 +1,6 @@
 """Fields of the finance entities that the service fills from other records or code tables when it reads them."""
 from .catalogue import ACCOUNT, COSTCENTER, COSTUNIT, FINANCE, GL, ITEM, RESOURCES
-from .words import JOURNALS, PAYMENT, UNITS, VAT
+from .words import ALL_VAT, JOURNALS, PAYMENT, UNITS
 
 STATUS = {10: "Concept", 20: "Open", 50: "Verwerkt"}
 TYPES = {20: "Verkoopboeking", 21: "Verkoop: creditnota", 30: "Inkoopboeking", 31: "Inkoop: creditnota",
@@ -60,7 +60,7 @@ TEXTS = {   # joined field: (how, the fields that may hold its key)
     "ItemCode": (_record(ITEM, "Code"), "Item"), "ItemDescription": (_record(ITEM, "Description"), "Item"),
     "CostCenterDescription": (_code(COSTCENTER), "CostCenter"), "CostUnitDescription": (_code(COSTUNIT), "CostUnit"),
     "JournalDescription": (_table(JOURNALS, 0), "Journal", "JournalCode"),
-    "VATCodeDescription": (_table(VAT, 0), "VATCode"),
+    "VATCodeDescription": (_table(ALL_VAT, 0), "VATCode"),
     "UnitDescription": (_table(UNITS, 0), "UnitCode"), "PaymentConditionDescription": (_table(PAYMENT),
                                                                                        "PaymentCondition"),
     "StatusDescription": (_table(STATUS), "Status"), "TypeDescription": (_table(TYPES), "Type"),

@@ -73,18 +73,20 @@ def _total(lines, name):
 def _inside(v):
     """VAT that is part of a line's amount."""
     including = VAT_RULES.get((v.get("VATCode") or "").strip(), ("E",))[0] == "I"
-    return (v.get("VATAmountDC") or 0, v.get("VATAmountFC") or 0) if including else (0, 0)
+    return (v.get("VATAmountDC") or v.get("AmountVATDC") or 0,
+            v.get("VATAmountFC") or v.get("AmountVATFC") or 0) if including else (0, 0)
 
 
 def rows_of(division, entry):
     """{role: values} of the transaction lines that an entry should have, row 0 first."""
     if entry.values.get("Status") == REJECTED:
         return {}
+    if entry.values.get("_stands"):
+        return _standing(entry)
     common, lines = _common(division, entry), entry.lines
     date = entry.values.get("EntryDate") or next((line.values.get("Date") for line in lines if line.values.get("Date")),
                                                  None)
     common["Date"] = date
-    counter = _account(division, JOURNALS.get(journal_of(entry), ("", None))[1])
     sign = -1 if entry.entity in CASH_FLOW or entry.entity == SALES_ENTRIES.header else 1
     found, taxes = {"header": None}, {}
     for line in lines:
@@ -98,6 +100,11 @@ def rows_of(division, entry):
         if v.get("VATCode"):
             row["AmountVATBaseFC"], row["AmountVATFC"] = row["AmountFC"], sign * (v.get("VATAmountFC") or 0)
         found["line", line.key] = row
+        if v.get("AmountVATFC"):        # of journal, bank and cash
+            found["vat", line.key] = {**common, "GLAccount": _account(division, "1520"), "LineType": 5,
+                                      "AmountDC": sign * _cents(v.get("AmountVATDC", v["AmountVATFC"])),
+                                      "AmountFC": sign * v["AmountVATFC"], "VATCode": v.get("VATCode"),
+                                      "Date": v.get("Date") or date, "Account": row["Account"]}
         if v.get("VATAmountFC"):
             taxes.setdefault(v["VATCode"], []).append(line)
     for code, taxed in taxes.items():
@@ -111,6 +118,12 @@ def rows_of(division, entry):
         if VAT_RULES.get(code.strip(), ("E", False))[1]:
             found["owed", code] = {**row, "GLAccount": _account(division, "1500"), "AmountDC": -row["AmountDC"],
                                    "AmountFC": -row["AmountFC"]}
+    return _with_row_zero(division, entry, common, found)
+
+
+def _with_row_zero(division, entry, common, found):
+    """The rows of an entry with row 0 in the shape of the setting `ledger`."""
+    counter = _account(division, JOURNALS.get(journal_of(entry), ("", None))[1])
     total = {name: -_total_of(found.values(), name) for name in ("AmountDC", "AmountFC")}
     shape, journal = division.settings.ledger, entry.entity == JOURNAL_ENTRIES.header
     if shape == "control":
@@ -141,6 +154,50 @@ def _total_of(rows, name):
 
 def _cents(value):
     return number(round(float(value), 2))
+
+
+def _standing(entry):
+    """The rows of an entry whose amounts stand as they were made: what a change of its lines brings to them."""
+    v, lines, found = entry.values, {line.key: line for line in entry.lines}, {}
+    for role in entry.postings:
+        found[role] = {name: v.get(name) for name in ("Status", "YourRef", "PaymentReference")}
+        line = lines.get(role[1]) if role[0] == "line" else None
+        if line is not None:
+            found[role].update((name, line.values.get(name)) for name in ("GLAccount", *FROM_LINE))
+    return found
+
+
+def place(division, entry, rows, user, wall, new_key):
+    """The transaction lines of an entry that is made with them: [(role, values)] without row 0, amounts in hundredths.
+    They get no row version yet."""
+    common, journal = _common(division, entry), entry.entity in (JOURNAL_ENTRIES.header, "(ledger)")
+    shape, own = division.settings.ledger, division.settings.transaction_header != "entry"
+    common["Date"] = entry.values.get("EntryDate") or entry.values.get("Date") or rows[0][1].get("Date")
+    total = {name: -sum(row[name] for _, row in rows) for name in ("AmountDC", "AmountFC")}
+    control = {"GLAccount": _account(division, JOURNALS.get(journal_of(entry), ("", None))[1]), "LineNumber": 0,
+               "LineType": 0, "Description": entry.values.get("Description")}
+    wanted = list(rows)
+    if shape == "repeat":
+        if not journal:
+            numbers = {row.get("LineNumber") for _, row in rows}
+            wanted.append(("balance", {**control, **total, "LineType": 2,
+                                       "LineNumber": max(n for n in numbers if n and n < VAT_ROWS - 50) + 1}))
+        else:
+            total = {name: sum(row[name] for _, row in rows if row[name] > 0) for name in total}
+    elif shape == "lines":
+        total = {name: -amount for name, amount in total.items()}
+    elif journal:
+        total = dict.fromkeys(total, 0)
+    if entry.entity != "(ledger)" and (not journal or shape != "control" or division.settings.journal_row_zero):
+        wanted.insert(0, ("header", {**control, **total}))
+    number_of_vat = VAT_ROWS
+    for role, row in wanted:
+        values = {**common, **row, "AmountDC": row["AmountDC"] / 100, "AmountFC": row["AmountFC"] / 100}
+        if "LineNumber" not in values:
+            values["LineNumber"], number_of_vat = number_of_vat, number_of_vat - 1
+        key = entry.key if role == "header" and not own else new_key()
+        record = entry.postings[role] = division.place(TRANSACTION, key, values, user, wall)
+        record.entry = entry
 
 
 def post(division, entry, user, wall=None, touch=True):

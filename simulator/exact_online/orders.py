@@ -3,7 +3,25 @@
 Amounts are plain binary floating point on purpose: sums carry the same noise as those of the real service.
 """
 from .catalogue import ACCOUNT, ITEM, LINE, ORDER, number
-from .words import CURRENCIES, VAT
+from .words import ALL_VAT, CURRENCIES
+
+AMOUNTS = {"UnitPrice", "NetPrice", "Quantity", "QuantityInPurchaseUnits", "VATCode", "VATPercentage", "Currency",
+           "Rate", "ExchangeRate"}
+
+
+def unsettle(record, values=None, lines=None):
+    """A document whose amounts stand as they were made (`_stands`) is computed like any other from now on: always, or
+    when a change of values and lines is one of amounts."""
+    def moves(change):
+        return "ID" not in change or change.get("delete") or any(
+            "Amount" in name or "Discount" in name or name in AMOUNTS for name in change)
+
+    header = record.header or record
+    if values is None or moves({"ID": None, **values}) or any(map(moves, lines or ())):
+        for each in (header, header.entry):
+            if each is not None and "_stands" in each.values:
+                del each.values["_stands"]
+                each.values.pop("_off", None)
 
 
 def net_price(line, given):
@@ -21,11 +39,13 @@ def _price(line, given):
     net_price(line, given)
     v = line.values
     if "VATPercentage" not in given:
-        v["VATPercentage"] = VAT.get((v.get("VATCode") or "").strip(), ("", 0.0))[1]
+        v["VATPercentage"] = ALL_VAT.get((v.get("VATCode") or "").strip(), ("", 0.0))[1]
 
 
 def recompute(order):
     """Amounts of the lines and their sums in the header."""
+    if order.values.get("_stands"):
+        return
     rate = order.values.get("ExchangeRate") or 1
     for line in order.lines:
         v = line.values
@@ -99,6 +119,7 @@ def add_line(division, values, user, key=None):
     if order is None:
         raise ValueError("Ongeldige verwijzing: Inkooporder" if values.get("PurchaseOrderID")
                          else "Verplicht: Inkooporder")
+    unsettle(order)
     line = _new_line(division, order, values, user, key)
     _changed(division, order, user, line)
     return line
@@ -118,6 +139,7 @@ def _changed(division, order, user, first=None):
 def update(division, record, values, lines, user):
     """Change a header or a line; `lines` of a header are changes ({"ID": …}), removals ({"ID": …, "delete": true})
     or new lines."""
+    unsettle(record, values, lines)
     if record.entity == LINE:
         division.assign(record, {k: v for k, v in values.items() if k not in ("PurchaseOrderID", "LineNumber")})
         division.stamp_user(record, user)
@@ -148,5 +170,6 @@ def update(division, record, values, lines, user):
 def delete_line(division, line, user):
     """Remove a line; the rest of the order gets new row versions."""
     order = line.header
+    unsettle(order)
     division.remove(line, user, logged=division.settings.deleted_keys != "header")
     _changed(division, order, user)

@@ -179,14 +179,14 @@ class Simulator:
         target = request.raw_path
         if target.startswith("/_control/"):
             return await self.control.handle(request)
+        self.control.schedule.called()
         started = time.monotonic()
-        entry = {"at": utc_iso(self.clock.now()), "method": request.method, "path": unquote(target.partition("?")[0]),
-                 "query": unquote(target.partition("?")[2]), "status": 0, "division": None, "rows": None, "app": None,
-                 "fault": None}
+        path, _, query = map(unquote, target.partition("?"))
+        entry = {"at": utc_iso(self.clock.now()), "method": request.method, "path": path, "query": query, "status": 0,
+                 **dict.fromkeys(("division", "rows", "app", "fault"))}
         rng = self.weather.generator(request.method, target)
         fault = self.faults.match(request.method, target) or self._drawn(request, target, rng)
-        if fault:
-            entry["fault"] = fault.action
+        entry["fault"] = fault.action if fault else None
         try:
             return await self._answer(request, target, fault, entry, rng)
         finally:

@@ -33,6 +33,7 @@ class Settings:
     seed: int = 42
     divisions: int = 5
     records: int = 5000
+    documents: int = 0
     preset: str = "orders"
     clock_offset: float = 0.0
     client_id: str = ""
@@ -233,7 +234,7 @@ def contradiction(s):
                          "each answer")
 
 
-FIXED = {"host", "port", "seed", "divisions", "records", "preset", "clock_offset", "tls_cert", "tls_key"}
+FIXED = {"host", "port", "seed", "divisions", "records", "documents", "preset", "clock_offset", "tls_cert", "tls_key"}
 AT_START = {"time_zone", "rows_each"}       # what the initial data are made with
 BY_FAMILY = {"visible_after_min", "visible_after_max"}
 PAIRS = (("latency_min", "latency_max"), ("webhook_delay_min", "webhook_delay_max"),
@@ -296,6 +297,8 @@ def parse_arguments(arguments=None):
     p.add_argument("--seed", type=int, default=d.seed, help="the same seed gives the same data and credentials")
     p.add_argument("--divisions", type=int, default=d.divisions, help="number of divisions: 101001, 202002, ...")
     p.add_argument("--records", type=int, default=d.records, help="records over all divisions and the seven entities")
+    p.add_argument("--documents", type=int, default=d.documents, metavar="N",
+                   help="generated correct documents in each division, in every VAT situation; not with preset orders")
     p.add_argument("--preset", choices=PRESETS, default=d.preset,
                    help="orders: the seven entities of the README; finance: those and the documents of the ledger, "
                         "in proportion; "
@@ -357,6 +360,8 @@ def parse_arguments(arguments=None):
         p.error("--divisions takes 1 to 99")
     if a.records < a.divisions * 40:
         p.error(f"--records must be at least {a.divisions * 40}: 40 a division")
+    if a.documents < 0 or (a.documents and a.preset == "orders"):
+        p.error("--documents takes a number that is not negative, and a preset with books")
     if a.page_size < 1 or a.sync_page_size < 1:
         p.error("page sizes are at least 1")
     if bool(a.tls_cert) != bool(a.tls_key):

@@ -1,6 +1,8 @@
 """What stands beside the documents of the ledger: journals, VAT codes, periods, their status, and the balances per
 account."""
 import collections
+import random
+import uuid
 
 from . import clock
 from .catalogue import (
@@ -19,7 +21,7 @@ from .catalogue import (
     singular,
 )
 from .words import JOURNALS as BOOKS
-from .words import VAT, VAT_RULES
+from .words import VAT, VAT_MORE, VAT_RULES
 
 JOURNAL_TYPES = {"01": 20, "20": 22, "70": 12, "75": 10, "90": 90}
 YEARS = range(2022, 2028)
@@ -38,21 +40,9 @@ def fill(division, rng, past):
                                    "GLAccount": found.key if found else None,
                                    "GLAccountType": found.values.get("Type") if found else None},
                         user, wall=past(rng))
-    claim, pay = division.by_code(GL, "1520"), division.by_code(GL, "1500")
     for code, (description, percentage) in VAT.items():
-        kind, charged, margin = VAT_RULES[code]
-        wall = past(rng)
-        made = division.insert(VAT_CODES, {
-            "Code": code, "Description": description, "Percentage": percentage, "Type": kind, "Charged": charged,
-            "VatMargin": int(margin),
-            "VATTransactionType": "P" if charged else "B", "GLToClaim": claim.key if claim else None,
-            "GLToPay": pay.key if pay else None,
-            "GLToClaimCode": claim.values["Code"] if claim else None,
-            "GLToPayCode": pay.values["Code"] if pay else None,
-            "CalculationBasis": 0, "Country": division.info["country"], "VatDocType": "P", "TaxReturnType": 0}, user,
-            wall=wall)
-        division.insert(VAT_PERCENTAGES, {"VATCodeID": made.key, "Percentage": percentage, "LineNumber": 1, "Type": 0,
-                                          "StartDate": "/Date(1349049600000)/"}, user, wall=wall)
+        _vat_code(division, code, description, percentage, user, past(rng))
+    _more_codes(division, user)
     for year in YEARS:
         for period in range(1, 13):
             start = clock.parse_wall(f"{year}-{period:02d}-01")
@@ -60,6 +50,30 @@ def fill(division, rng, past):
             division.insert(PERIODS, {"FinYear": year, "FinPeriod": period, "StartDate": f"/Date({start})/",
                                       "EndDate": f"/Date({end})/"},
                             user, wall=past(rng))
+
+
+def _vat_code(division, code, description, percentage, user, wall, keys=(None, None)):
+    claim, pay = division.by_code(GL, "1520"), division.by_code(GL, "1500")
+    kind, charged, margin = VAT_RULES[code]
+    made = division.insert(VAT_CODES, {
+        "Code": code, "Description": description, "Percentage": percentage, "Type": kind, "Charged": charged,
+        "VatMargin": int(margin),
+        "VATTransactionType": "P" if charged else "B", "GLToClaim": claim.key if claim else None,
+        "GLToPay": pay.key if pay else None,
+        "GLToClaimCode": claim.values["Code"] if claim else None,
+        "GLToPayCode": pay.values["Code"] if pay else None,
+        "CalculationBasis": 0, "Country": division.info["country"], "VatDocType": "P", "TaxReturnType": 0}, user,
+        keys[0], wall)
+    division.insert(VAT_PERCENTAGES, {"VATCodeID": made.key, "Percentage": percentage, "LineNumber": 1, "Type": 0,
+                                      "StartDate": "/Date(1349049600000)/"}, user, keys[1], wall)
+
+
+def _more_codes(division, user):
+    """VAT codes of generated documents; they take nothing from the division's own draws."""
+    rng = random.Random(f"vat {division.settings.seed} {division.code}")
+    for code, (description, percentage) in VAT_MORE.items():
+        keys = [str(uuid.UUID(int=rng.getrandbits(128), version=4)) for _ in range(2)]
+        _vat_code(division, code, description, percentage, user, clock.parse_wall("2024-01-01"), keys)
 
 
 def computed(division, path):
@@ -114,20 +128,20 @@ def link_to(parent, child):
     return next((field for field in (f"{name}ID", name, f"{name}Id") if child.types.get(field) == "Guid"), None)
 
 
-def recode(division, record, code, moves, user):
-    """The job that gives a cost center or unit another code, in the master and in all that was booked on it; whether
-    `Modified`
-    and row versions of what was booked move is not known: `moves`. How many records it reached."""
+def recode(division, record, code, moves, user, booked=True):
+    """The job that gives a cost center or unit another code, in the master and, unless `booked` is false, in all that
+    was booked on it; whether `Modified` and row versions of what was booked move is not known: `moves`. How many
+    records it reached."""
     old, names = record.values["Code"], ("CostCenter", "Costcenter") if record.entity == COSTCENTER else ("CostUnit",
                                                                                                           "Costunit")
     division.assign(record, {"Code": code})
     division.stamp_user(record, user)
     division.touch(record)
     reached = []
-    for table in division.records.values():
+    for table in division.records.values() if booked else ():
         for other in table.values():
             found = [name for name in names if isinstance(other.values.get(name), str)
-                     and other.values[name].strip() == old.strip()]
+                     and other.values[name].strip().casefold() == old.strip().casefold()]
             if found:
                 other.values.update(dict.fromkeys(found, code))
                 reached.append(other)

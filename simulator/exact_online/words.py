@@ -58,11 +58,16 @@ VAT = {"0": ("BTW 0%", 0.0), "1": ("BTW laag, exclusief", 0.09), "2": ("BTW hoog
        "3": ("BTW hoog, inclusief", 0.21),
        "5": ("Intracommunautaire verwerving", 0.0), "VB": ("Verlegd binnenland", 0.0), "VR": ("Verlegd, met BTW", 0.21),
        "MA": ("Margeregeling", 0.21)}
+# used by generated documents only: what the initial data draws from stays as it is
+VAT_MORE = {"KO": ("Kleineondernemersregeling", 0.0), "D1": ("OSS Duitsland 19%", 0.19),
+            "F2": ("OSS Frankrijk 20%", 0.2), "KS": ("Kasstelsel 21%", 0.21)}
+ALL_VAT = {**VAT, **VAT_MORE}
 # code: type (B base only, E excluding, I including), charged (shown and not owed to the supplier), margin scheme
 VAT_RULES = {
     "0": ("B", False, False), "1": ("E", False, False), "2": ("E", False, False), "3": ("I", False, False),
     "5": ("E", True, False),
-    "VB": ("B", True, False), "VR": ("E", True, False), "MA": ("I", False, True)}
+    "VB": ("B", True, False), "VR": ("E", True, False), "MA": ("I", False, True),
+    "KO": ("N", False, False), "D1": ("E", False, False), "F2": ("E", False, False), "KS": ("E", False, False)}
 PAYMENT = {"00": "Contant", "14": "Binnen 14 dagen", "30": "Binnen 30 dagen", "60": "60 dagen einde maand",
            "VK": "Vooruitbetaling"}
 SHIPPING = (("DHL", "DHL Freight"), ("PNL", "PostNL pakket"), ("AFH", "Afhalen bij leverancier"))
