@@ -637,6 +637,35 @@ test_many_codes(void)
 	}
 }
 
+/* ---- reverse charge beside VAT at home ---- */
+
+/* The header's VAT holds both, its amount only what is owed; a figure off is found. */
+static void
+test_mixed_invoice(void)
+{
+	Example		example = {"", EXACT_PURCHASE_INVOICE, NULL,
+	"'VATCode':'VR','Amount':100,'VATAmount':21|'VATCode':'4','Amount':50,'VATAmount':4.50", "", 0};
+	static const struct
+	{
+		const char *amount;
+		int			problems;
+	}			cases[] = {
+		{"175.50", 0}, {"154.50", 0}, {"150", 0}, {"154.52", 0}, {"154.53", 1}, {"160", 1}
+	};
+
+	for (int i = 0; i < (int) lengthof(cases); i++)
+	{
+		ExactRuleContext context;
+		int			n;
+
+		example.header = psprintf("'Status':20,'Amount':%s,'AmountFCExclVat':150,"
+								  "'VATAmount':25.50", cases[i].amount);
+		context = context_of(&example);
+		(void) exact_rule_judge(read_example(&example), &context, &n);
+		CHECK(n == cases[i].problems);
+	}
+}
+
 /* ---- amounts ---- */
 
 static int64
@@ -708,6 +737,7 @@ main(void)
 	test_credits();
 	test_switched_off();
 	test_many_codes();
+	test_mixed_invoice();
 	test_amounts();
 	test_unreadable();
 	return checks_done();

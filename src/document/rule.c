@@ -551,6 +551,10 @@ judge_purchase_invoice(Judge *judge)
 		is_near(header->amounts[EXACT_AMOUNT_FC], with_vat, tolerance) ||
 		is_near(header->amounts[EXACT_AMOUNT_FC], excluding, tolerance))
 		return;
+	/* VAT that is not owed beside VAT that is: the header's VAT may hold both */
+	sums.amount = excluding;
+	if (fits(&sums, header->amounts[EXACT_AMOUNT_FC], tolerance))
+		return;
 	add(judge, EXACT_RULE_LINES_MATCH_HEADER, -1, NULL,
 		psprintf("Amount and VAT are %s, the document says %s.",
 				 exact_amount_text(with_vat, unit),
