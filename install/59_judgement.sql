@@ -373,7 +373,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT coalesce(array_agg(btrim(exact._text_in(s.payload, '{Code}'))), '{}')
 	FROM exact.record AS r
-	JOIN exact.stage AS s ON s.slot = r.slot AND s.batch = r.batch AND s.ord = r.ord
+	CROSS JOIN LATERAL (SELECT x.payload FROM exact.stage AS x
+		WHERE x.slot = r.slot AND x.batch = r.batch AND x.ord = r.ord OFFSET 0) AS s
 	WHERE r.division = $1 AND r.entity = 'vatcodes' AND NOT r.deleted
 		AND exact._text_in(s.payload, '{Charged}') = 'true'
 		AND exact._text_in(s.payload, '{Code}') IS NOT NULL
@@ -391,7 +392,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE WHEN count(*) > 0 THEN (abs(sum(x.amount)) < 0.005)::int END
 	FROM exact.record AS r
-	JOIN exact.stage AS s ON s.slot = r.slot AND s.batch = r.batch AND s.ord = r.ord
+	CROSS JOIN LATERAL (SELECT x.payload FROM exact.stage AS x
+		WHERE x.slot = r.slot AND x.batch = r.batch AND x.ord = r.ord OFFSET 0) AS s
 	CROSS JOIN LATERAL (SELECT exact._number_in(s.payload, '{AmountDC}') AS amount) AS x
 	WHERE r.division = $1 AND r.entity = 'transactionlines' AND r.parent = $2 AND NOT r.deleted
 $$;
@@ -408,7 +410,8 @@ AS $$
 	SELECT EXISTS (
 		SELECT
 		FROM exact.record AS r
-		JOIN exact.stage AS s ON s.slot = r.slot AND s.batch = r.batch AND s.ord = r.ord
+		CROSS JOIN LATERAL (SELECT x.payload FROM exact.stage AS x
+			WHERE x.slot = r.slot AND x.batch = r.batch AND x.ord = r.ord OFFSET 0) AS s
 		WHERE r.division = $1 AND r.entity = 'journalstatuslist' AND NOT r.deleted
 			AND exact._text_in(s.payload, '{Status}') = '1'
 			AND btrim(exact._text_in(s.payload, '{Journal}')) = $2
