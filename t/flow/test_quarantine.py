@@ -88,7 +88,7 @@ def test_held_update(scene):
     s = scene()
     code = s.living(CENTERS)[0]["Code"]
     key = s.entry(code)
-    s.wait("it is there", lambda: s.rows(key=key))
+    s.wait("it is there", lambda: s.rows(key=key) and s.rows("purchaseentrylines", key))
     [old] = s.rows(key=key)
     line = s.rows("purchaseentrylines", key)[0]["_key"]
     s.exact.change(s.division, ENTRIES, "update", key, lines=[{"ID": line, "CostCenter": "NONE"}])
@@ -118,7 +118,7 @@ def test_rule_switched_to_flag(scene):
     key = s.entry("NONE")
     s.wait("it is held", lambda: s.held(key))
     s.hub.psql("INSERT INTO exact.rule (name, action) VALUES ('line_cost_center_exists', 'flag')")
-    s.wait("it is delivered", lambda: s.rows(key=key))
+    s.wait("it is delivered", lambda: s.rows(key=key) and s.rows("purchaseentrylines", key))
     s.wait("with its mark", lambda: "NONE" in (s.rows("purchaseentrylines", key)[0]["_problems"] or ""))
     assert not s.quarantine()
     s.hub.psql("UPDATE exact.rule SET enabled = false")
@@ -146,7 +146,7 @@ def test_states_of_dimensions(scene):
     s = scene()
     center = s.living(CENTERS)[0]
     old = s.entry(center["Code"])
-    s.wait("it is there", lambda: s.rows(key=old))
+    s.wait("it is there", lambda: s.rows(key=old) and s.rows("purchaseentrylines", old))
     s.exact.change(s.division, "financial/GLAccounts", "update", s.account["ID"], fields={"IsBlocked": True})
     s.exact.change(s.division, CENTERS, "update", center["ID"], fields={"EndDate": "/Date(1577836800000)/"})
     s.wait("the states are seen", lambda: s.hub.value(
