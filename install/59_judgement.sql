@@ -274,7 +274,8 @@ CREATE FUNCTION exact._rule_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	UPDATE exact.judgement AS j SET again = true WHERE NOT j.again;
+	UPDATE exact.judgement AS j SET again = true
+	WHERE NOT j.again AND j.state NOT IN ('doubt', 'unread');
 	DELETE FROM exact.rule_failure;
 	PERFORM exact._wake('fetcher');
 	RETURN NULL;

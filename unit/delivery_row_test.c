@@ -218,10 +218,49 @@ test_operations(void)
 	}
 }
 
+/* What the rules found about a version, and what becomes of it in the current table */
+static void
+test_verdicts(void)
+{
+	static const char record[] = "{\"ID\":\"a\"}";
+	static const struct
+	{
+		const char *problems;
+		ExactVersionHeld held;
+		const char *expected;
+	}			cases[] = {
+		{NULL, EXACT_VERSION_GOES, "\"_valid\":\"true\",\"_batch\":"},
+		{"a \"b\"", EXACT_VERSION_GOES,
+		"\"_valid\":\"false\",\"_problems\":\"a \\\"b\\\"\",\"_batch\":"},
+		{"held: c", EXACT_VERSION_MARKS,
+		"\"_valid\":\"false\",\"_problems\":\"held: c\",\"_held\":\"marks\",\"_batch\":"},
+		{"held: c", EXACT_VERSION_WAITS,
+		"\"_valid\":\"false\",\"_problems\":\"held: c\",\"_held\":\"waits\",\"_batch\":"},
+	};
+
+	for (int i = 0; i < (int) lengthof(cases); i++)
+	{
+		ExactVersion version = {.division = 1,.key = "k",.seq = 2,.op = 'U',.batch = 3,
+			.staged_at = "t",.record = record,.record_len = sizeof(record) - 1,
+		.problems = cases[i].problems,.held = cases[i].held};
+		StringInfoData out;
+
+		initStringInfo(&out);
+		exact_delivery_row_append(&out, &version, columns, lengthof(columns));
+		if (strstr(out.data, cases[i].expected) == NULL)
+		{
+			printf("FAILED verdict %d\n  got      %s\n  expected %s\n", i, out.data,
+				   cases[i].expected);
+			failures++;
+		}
+	}
+}
+
 int
 main(void)
 {
 	test_values();
+	test_verdicts();
 	test_dates();
 	test_refused();
 	test_operations();

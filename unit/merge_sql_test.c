@@ -297,6 +297,51 @@ test_rare(StringInfo out)
 		   ")\nWHERE NOT coalesce((AmountDC > 0), false)");
 }
 
+/* Is this part of the text? */
+static void
+expect_part(StringInfo out, const char *part)
+{
+	if (strstr(out->data, part) != NULL)
+		return;
+	printf("FAILED part\n  got      %s\n  lacks    %s\n", out->data, part);
+	failures++;
+}
+
+/* Versions that a rule holds: nothing of them but a mark reaches the current table. */
+static void
+test_held(StringInfo out)
+{
+	static const char mark[] = "\nWHEN MATCHED AND s.`_held` = 'marks' AND s.`_seq` >= t.`_seq`"
+		" THEN UPDATE SET `_valid` = false, `_problems` = s.`_problems`,"
+		" `_loaded_at` = current_timestamp()\nWHEN MATCHED AND s.`_seq` > t.`_seq` AND"
+		" s.`_op` = 'D' AND s.`_held` IS NULL THEN UPDATE SET ";
+	ExactMergeRows held = two;
+
+	held.held = true;
+	for (int repeated = 0; repeated < 2; repeated++)
+	{
+		resetStringInfo(out);
+		exact_merge_sql_current(out, &target, &held, repeated);
+		expect_part(out, repeated ? "q.`_held`, " : "SELECT q.*, ");
+		expect_part(out, ", r.`_held` AS `_held`\n");
+		expect_part(out, ", `_held`: STRING>>");
+		if (!repeated)
+			expect_part(out, mark);
+		expect_part(out, "t.`_seq` AND s.`_held` IS NULL THEN UPDATE SET ");
+		expect_part(out, "\nWHEN NOT MATCHED AND s.`_held` IS NULL THEN INSERT (");
+	}
+	resetStringInfo(out);
+	exact_merge_sql_history(out, &target, &held);
+	failures += strstr(out->data, "_held") != NULL;
+	resetStringInfo(out);
+	exact_merge_sql_check_current(out, &target, &held);
+	expect_part(out, "AS BIGINT) AND s.r.`_held` IS NULL");
+	resetStringInfo(out);
+	exact_merge_sql_check_history(out, &target, &held);
+	failures += strstr(out->data, "_held") != NULL;
+	resetStringInfo(out);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -311,6 +356,7 @@ main(int argc, char **argv)
 		return 0;
 	test_compare(&out);
 	test_rare(&out);
+	test_held(&out);
 	exact_delta_sql_literal(&out, "{a} $ {b} ${c} it's \\ \n");
 	expect("literal", &out, "'{a} $ {b} $\\{c} it\\'s \\\\ \\n'");
 	odd.schema = "a`b";

@@ -9,6 +9,8 @@
 #include "base/sql.h"
 #include "state/verdict.h"
 
+#define SURELY_WAITS "9 min"		/* a batch that is not judged is not delivered, for ten minutes */
+
 static const char *const held_texts[] = {
 	[EXACT_HELD_NOT] = NULL,
 	[EXACT_HELD_DOUBT] = "doubt",
@@ -21,7 +23,8 @@ exact_verdict_put(int division, const ExactFinding *findings, int n)
 	static const char sql[] =
 	"WITH want AS MATERIALIZED ("
 	"  SELECT u.*, coalesce(b.workspace, d.workspace) AS workspace,"
-	"   NOT EXISTS (SELECT FROM exact.unjudged w WHERE w.batch = u.batch AND w.waits) AS again"
+	"   NOT EXISTS (SELECT FROM exact.unjudged w WHERE w.batch = u.batch AND w.waits"
+	"    AND w.since > clock_timestamp() - interval '" SURELY_WAITS "') AS again"
 	"  FROM unnest($2::bigint[], $3::int[], $4::int[], $5::text[], $6::text[], $7::bigint[],"
 	"   $8::text[], $9::text[]) AS u (batch, ord, slot, entity, key, seq, held, problems)"
 	"  JOIN exact.batch b ON b.id = u.batch"

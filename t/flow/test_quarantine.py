@@ -53,9 +53,9 @@ class Scene:
 
 
 @pytest.fixture
-def scene(engine_free, start_hub):
-    def make(*exact, **how):
-        return Scene(start_hub(engine_free, "--preset", "finance", "--records", 60, "--divisions", 1, *exact, **how))
+def scene(request, start_hub):
+    def make(*exact, engine="engine_free", **how):
+        return Scene(start_hub(request.getfixturevalue(engine), "--preset", "finance", "--records", 60, "--divisions", 1, *exact, **how))
     return make
 
 
@@ -83,9 +83,10 @@ def test_unknown_cost_center(scene):
     assert len(s.rows(key=held, history=True)) == 1
 
 
-def test_held_update(scene):
+@pytest.mark.parametrize("engine", ["engine_free", "spark"])
+def test_held_update(scene, engine):
     """A delivered document keeps its old state with a mark; a newer version, a release or a delete ends that."""
-    s = scene()
+    s = scene(engine=engine)
     code = s.living(CENTERS)[0]["Code"]
     key = s.entry(code)
     s.wait("it is there", lambda: s.rows(key=key) and s.rows("purchaseentrylines", key))
