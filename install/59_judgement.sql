@@ -1,4 +1,5 @@
--- How documents are judged: what waits for it, what is read again, who is told.
+-- How documents are judged: what waits for it, what is read again, who is told. What is called for
+-- each judgement is in PL/pgSQL, which keeps its plans.
 
 CREATE FUNCTION exact._dimension_state_seen() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -61,12 +62,16 @@ CREATE INDEX cost_unit_folded ON exact.cost_unit
 COMMENT ON INDEX exact.cost_unit_folded IS 'Cost units by what documents name';
 
 CREATE FUNCTION exact._service_zone(division int) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT CASE a.region WHEN 'uk' THEN 'Europe/London' ELSE 'Europe/Amsterdam' END
-	FROM exact.division AS d
-	JOIN exact.app AS a ON a.name = d.app
-	WHERE d.division = $1
+BEGIN
+	RETURN (
+		SELECT CASE a.region WHEN 'uk' THEN 'Europe/London' ELSE 'Europe/Amsterdam' END
+		FROM exact.division AS d
+		JOIN exact.app AS a ON a.name = d.app
+		WHERE d.division = $1
+	);
+END
 $$;
 COMMENT ON FUNCTION exact._service_zone(int)
 	IS 'Time zone of the wall clock by which Exact Online writes moments of a division';
@@ -77,22 +82,26 @@ GRANT EXECUTE ON FUNCTION exact._service_zone(int) TO exact_worker;
 -- there does not exist. An endpoint that fails again and again may hide records.
 CREATE FUNCTION exact._dimension_known(division int)
 RETURNS TABLE (entity text, read boolean, known boolean, lives boolean)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT d.entity,
-		f.entity IS NULL OR s.first_complete_at IS NOT NULL OR coalesce(s.errors, 0) > 2,
-		f.entity IS NOT NULL AND s.first_complete_at IS NOT NULL AND coalesce(s.errors, 0) <= 2,
-		CASE d.entity
-			WHEN 'glaccount' THEN EXISTS (SELECT FROM exact.gl_account AS g
-				WHERE g.division = $1 AND NOT g.deleted)
-			WHEN 'costcenter' THEN EXISTS (SELECT FROM exact.cost_center AS c
-				WHERE c.division = $1 AND NOT c.deleted)
-			ELSE EXISTS (SELECT FROM exact.cost_unit AS u
-				WHERE u.division = $1 AND NOT u.deleted)
-		END
-	FROM (VALUES ('glaccount'), ('costcenter'), ('costunit')) AS d (entity)
-	LEFT JOIN exact._enabled_feed AS f ON f.division = $1 AND f.entity = d.entity
-	LEFT JOIN exact.feed_state AS s ON s.division = $1 AND s.feed = f.feed
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
+		SELECT d.entity,
+			f.entity IS NULL OR s.first_complete_at IS NOT NULL OR coalesce(s.errors, 0) > 2,
+			f.entity IS NOT NULL AND s.first_complete_at IS NOT NULL AND coalesce(s.errors, 0) <= 2,
+			CASE d.entity
+				WHEN 'glaccount' THEN EXISTS (SELECT FROM exact.gl_account AS g
+					WHERE g.division = $1 AND NOT g.deleted)
+				WHEN 'costcenter' THEN EXISTS (SELECT FROM exact.cost_center AS c
+					WHERE c.division = $1 AND NOT c.deleted)
+				ELSE EXISTS (SELECT FROM exact.cost_unit AS u
+					WHERE u.division = $1 AND NOT u.deleted)
+			END
+		FROM (VALUES ('glaccount'), ('costcenter'), ('costunit')) AS d (entity)
+		LEFT JOIN exact._enabled_feed AS f ON f.division = $1 AND f.entity = d.entity
+		LEFT JOIN exact.feed_state AS s ON s.division = $1 AND s.feed = f.feed;
+END
 $$;
 COMMENT ON FUNCTION exact._dimension_known(int)
 	IS 'Of each dimension of a division: it is read as far as it will be, it is known as a whole, '
@@ -102,8 +111,9 @@ GRANT EXECUTE ON FUNCTION exact._dimension_known(int) TO exact_worker;
 
 CREATE FUNCTION exact._judge_later(division int, entity text, batch bigint, first boolean)
 RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
 	INSERT INTO exact.unjudged (batch, division, document, feed, waits, first)
 	SELECT $3, $1, d.document, c.feed, d.holds AND NOT $4, $4
 	FROM exact._document_entity AS d
@@ -113,7 +123,8 @@ AS $$
 				WHERE r.entity = d.document AND r.action <> 'off')
 			OR EXISTS (SELECT FROM exact.rule AS r WHERE r.enabled AND r.function IS NOT NULL)
 			OR EXISTS (SELECT FROM exact.judgement AS j
-				WHERE j.division = $1 AND j.entity = d.document))
+				WHERE j.division = $1 AND j.entity = d.document));
+END
 $$;
 COMMENT ON FUNCTION exact._judge_later(int, text, bigint, boolean)
 	IS 'Notes that the documents of a batch are to be judged';
@@ -123,34 +134,38 @@ GRANT EXECUTE ON FUNCTION exact._judge_later(int, text, bigint, boolean) TO exac
 -- A document is complete when its run has ended, or came with all its lines.
 CREATE FUNCTION exact._judge_next()
 RETURNS TABLE (division int, document text, batches bigint[], first boolean)
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-	WITH RECURSIVE kind AS (
-		(SELECT u.division, u.document, u.feed
-		FROM exact.unjudged AS u ORDER BY u.division, u.document LIMIT 1)
-		UNION ALL
-		SELECT n.division, n.document, n.feed
-		FROM kind AS k
-		CROSS JOIN LATERAL (SELECT u.division, u.document, u.feed
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
+		WITH RECURSIVE kind AS (
+			(SELECT u.division, u.document, u.feed
+			FROM exact.unjudged AS u ORDER BY u.division, u.document LIMIT 1)
+			UNION ALL
+			SELECT n.division, n.document, n.feed
+			FROM kind AS k
+			CROSS JOIN LATERAL (SELECT u.division, u.document, u.feed
+				FROM exact.unjudged AS u
+				WHERE (u.division, u.document) > (k.division, k.document)
+				ORDER BY u.division, u.document LIMIT 1) AS n
+		), ready AS (
+			SELECT k.division, k.document
+			FROM kind AS k
+			JOIN exact.catalogue AS c ON c.entity = k.document
+			LEFT JOIN exact.feed_state AS s ON s.division = k.division AND s.feed = k.feed
+			WHERE (c.method = 'expanded' OR coalesce(s.run_state, 'idle') = 'idle')
+				AND (SELECT bool_and(d.read) FROM exact._dimension_known(k.division) AS d)
+			LIMIT 1
+		)
+		SELECT r.division, r.document, array_agg(b.batch), bool_and(b.first)
+		FROM ready AS r
+		CROSS JOIN LATERAL (SELECT u.batch, u.first
 			FROM exact.unjudged AS u
-			WHERE (u.division, u.document) > (k.division, k.document)
-			ORDER BY u.division, u.document LIMIT 1) AS n
-	), ready AS (
-		SELECT k.division, k.document
-		FROM kind AS k
-		JOIN exact.catalogue AS c ON c.entity = k.document
-		LEFT JOIN exact.feed_state AS s ON s.division = k.division AND s.feed = k.feed
-		WHERE (c.method = 'expanded' OR coalesce(s.run_state, 'idle') = 'idle')
-			AND (SELECT bool_and(d.read) FROM exact._dimension_known(k.division) AS d)
-		LIMIT 1
-	)
-	SELECT r.division, r.document, array_agg(b.batch), bool_and(b.first)
-	FROM ready AS r
-	CROSS JOIN LATERAL (SELECT u.batch, u.first
-		FROM exact.unjudged AS u
-		WHERE u.division = r.division AND u.document = r.document
-		ORDER BY u.batch LIMIT 4) AS b
-	GROUP BY r.division, r.document
+			WHERE u.division = r.division AND u.document = r.document
+			ORDER BY u.batch LIMIT 4) AS b
+		GROUP BY r.division, r.document;
+END
 $$;
 COMMENT ON FUNCTION exact._judge_next()
 	IS 'Some batches whose documents can be judged now; no row: none';
@@ -360,9 +375,13 @@ GRANT EXECUTE ON FUNCTION exact.release(bigint) TO exact_operator;
 
 -- What the rules ask of a division beside its dimensions.
 CREATE FUNCTION exact._uses_cost_centers(division int) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT EXISTS (SELECT FROM exact.cost_center AS c WHERE c.division = $1 AND NOT c.deleted)
+BEGIN
+	RETURN (
+		SELECT EXISTS (SELECT FROM exact.cost_center AS c WHERE c.division = $1 AND NOT c.deleted)
+	);
+END
 $$;
 COMMENT ON FUNCTION exact._uses_cost_centers(int) IS 'Whether a cost center of the division lives';
 REVOKE ALL ON FUNCTION exact._uses_cost_centers(int) FROM PUBLIC;
@@ -370,15 +389,19 @@ GRANT EXECUTE ON FUNCTION exact._uses_cost_centers(int) TO exact_worker;
 
 -- Source: vat/VATCodes, field Charged: reverse charge at home, or an acquisition in the EU.
 CREATE FUNCTION exact._vat_not_owed(division int) RETURNS text[]
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce(array_agg(btrim(exact._text_in(s.payload, '{Code}'))), '{}')
-	FROM exact.record AS r
-	CROSS JOIN LATERAL (SELECT x.payload FROM exact.stage AS x
-		WHERE x.slot = r.slot AND x.batch = r.batch AND x.ord = r.ord OFFSET 0) AS s
-	WHERE r.division = $1 AND r.entity = 'vatcodes' AND NOT r.deleted
-		AND exact._text_in(s.payload, '{Charged}') = 'true'
-		AND exact._text_in(s.payload, '{Code}') IS NOT NULL
+BEGIN
+	RETURN (
+		SELECT coalesce(array_agg(btrim(exact._text_in(s.payload, '{Code}'))), '{}')
+		FROM exact.record AS r
+		CROSS JOIN LATERAL (SELECT x.payload FROM exact.stage AS x
+			WHERE x.slot = r.slot AND x.batch = r.batch AND x.ord = r.ord OFFSET 0) AS s
+		WHERE r.division = $1 AND r.entity = 'vatcodes' AND NOT r.deleted
+			AND exact._text_in(s.payload, '{Charged}') = 'true'
+			AND exact._text_in(s.payload, '{Code}') IS NOT NULL
+	);
+END
 $$;
 COMMENT ON FUNCTION exact._vat_not_owed(int)
 	IS 'Codes whose VAT is not owed to a supplier: reverse charge; none where VAT codes are not '
@@ -453,24 +476,24 @@ $$;
 COMMENT ON FUNCTION exact._document_word(text, bigint)
 	IS 'What documents of an entity are called: one, or several';
 REVOKE ALL ON FUNCTION exact._document_word(text, bigint) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._document_word(text, bigint) TO exact_reader;
 
-CREATE FUNCTION exact._wait_word(division int, wait text) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION exact._wait_word(wait text, account text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE x.entity
-		WHEN 'glaccount' THEN 'GL account ' || coalesce((SELECT btrim(g.code)
-			FROM exact.gl_account AS g WHERE g.division = $1 AND g.id::text = x.name), x.name)
+		WHEN 'glaccount' THEN 'GL account ' || coalesce(btrim($2), x.name)
 		WHEN 'costcenter' THEN 'cost center ' || upper(x.name)
 		WHEN 'costunit' THEN 'cost unit ' || upper(x.name)
 		ELSE 'another version'
 	END
-	FROM (SELECT split_part($2, ':', 1) AS entity, substr($2, strpos($2, ':') + 1) AS name) AS x
+	FROM (SELECT split_part($1, ':', 1) AS entity, substr($1, strpos($1, ':') + 1) AS name) AS x
 $$;
-COMMENT ON FUNCTION exact._wait_word(int, text)
-	IS 'A dimension that a document waits for, in words: cost center 4711';
-REVOKE ALL ON FUNCTION exact._wait_word(int, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._wait_word(int, text) TO exact_reader;
+COMMENT ON FUNCTION exact._wait_word(text, text)
+	IS 'A dimension that a document waits for, in words: cost center 4711; account: code of a GL '
+		'account, where it is known';
+REVOKE ALL ON FUNCTION exact._wait_word(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._wait_word(text, text), exact._document_word(text, bigint)
+	TO exact_reader, exact_worker, exact_listener;
 
 -- Rows of exact.check(): a rule that cannot be applied, a document that has waited for a day.
 CREATE FUNCTION exact._check_documents()

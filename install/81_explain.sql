@@ -545,8 +545,10 @@ AS $$
 			w.waits, $2.id)
 	END
 	FROM (SELECT array_to_string($2.problems, ' ') AS problems, (
-		SELECT string_agg(exact._wait_word($1.division, u.wait), ', ' ORDER BY u.wait)
-		FROM unnest($2.waits) AS u (wait)) AS waits) AS w
+		SELECT string_agg(exact._wait_word(u.wait, g.code), ', ' ORDER BY u.wait)
+		FROM unnest($2.waits) AS u (wait)
+		LEFT JOIN exact.gl_account AS g
+			ON g.division = $1.division AND 'glaccount:' || g.id::text = u.wait) AS waits) AS w
 $$;
 COMMENT ON FUNCTION exact._explain_held(exact.record, exact.judgement)
 	IS 'Why the document of a record is held back, and what ends that';

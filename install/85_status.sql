@@ -210,12 +210,14 @@ WITH worker AS (
 	-- what most documents wait for
 	SELECT DISTINCT ON (k.division) k.division,
 		(sum(k.documents) OVER (PARTITION BY k.division))::bigint AS documents,
-		k.documents AS alike, k.entity, k.wait, k.since, k.id
+		k.documents AS alike, k.entity, k.wait, k.since, k.id, g.code AS account
 	FROM (SELECT j.division, j.entity, j.waits[1] AS wait, count(*) AS documents,
 			min(j.since) AS since, min(j.id) AS id
 		FROM exact.judgement AS j
 		WHERE j.state IN ('doubt', 'held')
 		GROUP BY j.division, j.entity, j.waits[1]) AS k
+	LEFT JOIN exact.gl_account AS g
+		ON g.division = k.division AND 'glaccount:' || g.id::text = k.wait
 	WHERE k.since < now() - interval '30 seconds'
 	ORDER BY k.division, k.documents DESC, k.since
 ), dead AS (
@@ -254,7 +256,7 @@ WITH worker AS (
 		c.changes, c.since AS changes_since, c.first AS first_change,
 		v.writes, v.since AS writes_since, v.entity AS written,
 		k.documents, k.alike, k.entity AS kept_entity, k.wait AS kept_wait, k.since AS kept_since,
-		k.id AS kept_id,
+		k.id AS kept_id, k.account AS kept_account,
 		x.letters, x.since AS letters_since, x.reason AS letters_reason,
 		s.gap, l.until AS limit_until, l.blocked, l.blocked_until, l.closed, l.closed_until,
 		u.topics, u.reason AS subscription_reason, u.next_step AS subscription_step,
@@ -378,7 +380,7 @@ WITH worker AS (
 			WHEN 'kept'
 				THEN format('%s %s wait%s for %s since %s%s', alike,
 					exact._document_word(kept_entity, alike), CASE WHEN alike = 1 THEN 's' END,
-					exact._wait_word(division, kept_wait), exact._since(kept_since),
+					exact._wait_word(kept_wait, kept_account), exact._since(kept_since),
 					CASE WHEN documents > alike
 						THEN format(', %s more for something else', documents - alike) END)
 			WHEN 'writes'

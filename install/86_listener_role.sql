@@ -80,6 +80,7 @@ GRANT SELECT ON TABLE exact.status, exact.workers, exact.budget, exact.ledger_sh
 GRANT SELECT (division, rows, staged_at, delivered_at, delivered_rows) ON TABLE exact.batch
 	TO exact_listener;
 GRANT SELECT (division, state) ON TABLE exact.dead_letter TO exact_listener;
+GRANT SELECT (division, state, since) ON TABLE exact.judgement TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._workers() TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._binding_finding() TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._interval_setting() TO exact_listener;
