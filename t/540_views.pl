@@ -69,10 +69,10 @@ wait_until('exact_state is written', sub { one("SELECT exact._state_is_told('lak
 
 my ($state, $result, $list) = views();
 is($state, 'done', 'the request ends');
-is($result, '7 views made in main.exact', 'and says what it did');
+is($result, '8 views made in main.exact', 'and says what it did');
 is($list,
 	join("\n",
-		map { "main.exact.$_" } qw(salesinvoicelines_live salesinvoicelines_versions salesinvoices_live
+		map { "main.exact.$_" } qw(exact_problems salesinvoicelines_live salesinvoicelines_versions salesinvoices_live
 			salesinvoices_versions transactionlines_ledger transactionlines_live transactionlines_versions)), 'names');
 is(cells('salesinvoices_live', '_key', 'amountdc'), 'i2 25.0000; i3 -; i4 -', 'no drafts');
 is(cells('salesinvoicelines_live', '_key'), 'l2; l4', 'nor their lines');
@@ -91,7 +91,7 @@ like(join("\n", map { $_->{text} } statements($simulator, qr/VIEW `main`.`exact`
 
 # again, with other names: those that are ours are replaced, others stay as they are
 ($state, $result) = views('{"transactionlines_ledger": "grootboek", "salesinvoices_versions": null}');
-is("$state: $result", 'done: 6 views made in main.exact', 'again');
+is("$state: $result", 'done: 7 views made in main.exact', 'again');
 is(cells('grootboek', '_key'), 'c1; c2; d', 'under another name');
 control($simulator, 'POST', 'sql', { statement => 'CREATE TABLE main.exact.mine (a INT) USING DELTA' });
 control($simulator, 'POST', 'sql', { statement => 'CREATE VIEW main.exact.theirs AS SELECT 1 AS a' });
@@ -100,7 +100,7 @@ foreach my $name ('mine', 'theirs')
 	($state, $result) = views("{\"transactionlines_ledger\": \"$name\"}");
 	is($state, 'failed', "what is not ours is not replaced: $name");
 	like($result,
-		pattern('^4 of 7 views made; main\.exact\.', $name,
+		pattern('^5 of 8 views made; main\.exact\.', $name,
 			' exists and is not a view of this hub, nothing of it was changed\. Drop it, or SELECT ',
 			'exact\.create_views\(\'lake\', \'\{"', $name, '"'), 'and how to go on');
 }
@@ -111,7 +111,7 @@ control($simulator, 'POST', 'privileges', { deny => [ { privilege => 'CREATE TAB
 ($state, $result) = views();
 is($state, 'failed', 'a missing right');
 like($result,
-	qr/^0 of 7 views made; Databricks refused the CREATE VIEW main\.exact\.salesinvoicelines_live: .*CREATE TABLE/,
+	qr/^0 of 8 views made; Databricks refused the CREATE VIEW main\.exact\.exact_problems: .*CREATE TABLE/,
 	'is named');
 control($simulator, 'POST', 'privileges', { deny => [] });
 my $fault = control($simulator, 'POST', 'faults', { path => 'statements$', statement => 'views view ',
@@ -127,7 +127,7 @@ wait_until('a view is made',
 		. "'running')") eq '1' }, 300);
 one("SELECT exact.cancel($id)");
 is(one("SELECT exact.wait($id)"), 'cancelled', 'cancelled while it runs');
-like(one("SELECT result FROM exact.request WHERE id = $id"), qr/^cancelled after 1 of 7 views$/,
+like(one("SELECT result FROM exact.request WHERE id = $id"), qr/^cancelled after 1 of 8 views$/,
 	'after the view that was under way');
 control($simulator, 'POST', 'faults', { path => 'statements$', statement => 'views view ', action => 'slow',
 	seconds => 3 });
@@ -143,6 +143,6 @@ is(one("SELECT count(*) FROM exact.statement_log WHERE entity = 'views' AND stat
 # a workspace that cannot be used
 one("UPDATE exact.workspace SET enabled = false");
 ($state, $result) = views();
-is("$state: $result", 'failed: 0 of 7 views made; workspace lake is not enabled', 'a workspace that is off');
+is("$state: $result", 'failed: 0 of 8 views made; workspace lake is not enabled', 'a workspace that is off');
 $node->stop;
 done_testing();

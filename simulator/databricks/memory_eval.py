@@ -5,6 +5,7 @@ table's full name.
 Three-valued logic: None is NULL.
 """
 
+import dataclasses
 import gzip
 import os
 import re
@@ -594,6 +595,8 @@ def _join(source, context):
 
 def run_select(select, context, late=False):
     """(columns, rows) of a query; with `late` rows is a function."""
+    if select.union:
+        return _union(select, context, late)
     if select.source is None:
         columns, rows, table = [], lambda: [[]], None
     else:
@@ -624,6 +627,22 @@ def run_select(select, context, late=False):
         return found
 
     return (out, finish) if late else (out, finish())
+
+
+def _union(select, context, late):
+    """Rows of several queries, one behind the other, under the first one's columns."""
+    columns, first = run_select(dataclasses.replace(select, union=[]), context, True)
+    parts = [first]
+    for further in select.union:
+        others, rows = run_select(further, context, True)
+        if len(others) != len(columns):
+            raise refuse("NUM_COLUMNS_MISMATCH", "UNION can only be performed on inputs with the same number of columns.")
+        parts.append(rows)
+
+    def finish():
+        return [row for rows in parts for row in rows()]
+
+    return columns, (finish if late else finish())
 
 
 def _by_alias(expression, items):

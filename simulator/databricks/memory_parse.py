@@ -66,6 +66,7 @@ class Select:
     limit: tuple | None = None
     offset: tuple | None = None
     distinct: bool = False
+    union: list = field(default_factory=list)   # further ones, whose rows come behind (UNION ALL)
 
 
 _SUFFIXES = {"L": "BIGINT", "S": "SMALLINT", "Y": "TINYINT"}
@@ -186,6 +187,13 @@ class Parser:
             select.where = self.expression()
         if self.words("group", "by"):
             select.group = self._expressions()
+        while self.words("union", "all"):
+            further = self.query()
+            if further.order or further.limit or further.offset:
+                raise self.unknown("an order of a UNION")
+            select.union.append(further)
+            select.union.extend(further.union)
+            further.union = []
         if self.words("order", "by"):
             select.order = self._order()
         if self.word("limit"):
