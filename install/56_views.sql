@@ -256,7 +256,8 @@ AS $$
 		concat(string_agg(format($text$SELECT `t`.`_division`, %s AS `entity`, `t`.`_key`,
   `t`.`_seq`, 'flagged' AS `state`, `t`.`_problems` AS `problems`, %s AS `year`,
   %s AS `period`, %s AS `amount`
-FROM %s AS `t` WHERE NOT `t`.`_valid` AND NOT `t`.`_deleted` AND NOT startswith(`t`.`_problems`, 'held: ')
+FROM %s AS `t` WHERE NOT `t`.`_valid` AND NOT `t`.`_deleted`
+  AND NOT startswith(`t`.`_problems`, 'held: ')
 $text$, exact._delta_text(m.entity),
 				exact._own_column(m.entity, 'INT', 'FinancialYear', 'ReportingYear'),
 				exact._own_column(m.entity, 'INT', 'FinancialPeriod', 'ReportingPeriod'),

@@ -1,11 +1,9 @@
 """Evaluation of the engine-free mode: trees of memory_parse become Python functions of a row.
 
 A relation is (columns, rows): columns are (qualifier, name, type), a qualifier being an alias or the parts of a
-table's full name.
-Three-valued logic: None is NULL.
+table's full name. Three-valued logic: None is NULL.
 """
 
-import dataclasses
 import gzip
 import os
 import re
@@ -15,6 +13,7 @@ from decimal import Decimal
 from .errors import SqlError
 from .memory_text import text_function, to_json
 from .memory_types import BadValue, Far, Float32, Instant, caster, parse_json, read_struct, session, special, to_text
+from .memory_union import run_union
 from .refusals import is_hidden, refuse, unresolved_column
 
 _AGGREGATES = {"count", "max", "min", "sum"}
@@ -596,7 +595,7 @@ def _join(source, context):
 def run_select(select, context, late=False):
     """(columns, rows) of a query; with `late` rows is a function."""
     if select.union:
-        return _union(select, context, late)
+        return run_union(select, context, late, run_select)
     if select.source is None:
         columns, rows, table = [], lambda: [[]], None
     else:
@@ -627,22 +626,6 @@ def run_select(select, context, late=False):
         return found
 
     return (out, finish) if late else (out, finish())
-
-
-def _union(select, context, late):
-    """Rows of several queries, one behind the other, under the first one's columns."""
-    columns, first = run_select(dataclasses.replace(select, union=[]), context, True)
-    parts = [first]
-    for further in select.union:
-        others, rows = run_select(further, context, True)
-        if len(others) != len(columns):
-            raise refuse("NUM_COLUMNS_MISMATCH", "UNION can only be performed on inputs with the same number of columns.")
-        parts.append(rows)
-
-    def finish():
-        return [row for rows in parts for row in rows()]
-
-    return columns, (finish if late else finish())
 
 
 def _by_alias(expression, items):

@@ -9,7 +9,7 @@
 #include "base/sql.h"
 #include "state/verdict.h"
 
-#define SURELY_WAITS "9 min"		/* a batch that is not judged is not delivered, for ten minutes */
+#define SURELY_WAITS "9 min"	/* a batch that is not judged is not delivered: ten minutes */
 
 static const char *const held_texts[] = {
 	[EXACT_HELD_NOT] = NULL,

@@ -55,7 +55,8 @@ class Scene:
 @pytest.fixture
 def scene(request, start_hub):
     def make(*exact, engine="engine_free", **how):
-        return Scene(start_hub(request.getfixturevalue(engine), "--preset", "finance", "--records", 60, "--divisions", 1, *exact, **how))
+        return Scene(start_hub(request.getfixturevalue(engine), "--preset", "finance", "--records", 60,
+                               "--divisions", 1, *exact, **how))
     return make
 
 
