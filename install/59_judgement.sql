@@ -230,52 +230,73 @@ COMMENT ON FUNCTION exact._judge_want(int, text, text[], boolean)
 REVOKE ALL ON FUNCTION exact._judge_want(int, text, text[], boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._judge_want(int, text, text[], boolean) TO exact_worker;
 
--- Has an entity, or this key of it, been read since? $4: a moment.
-CREATE FUNCTION exact._judge_read(division int, entity text, key text, since timestamptz)
+-- A line that was not read yet, or cannot be staged, is missing in the document.
+CREATE FUNCTION exact._document_unread(division int, document text, line text, key text)
 RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT CASE e.method
-		WHEN 'sync' THEN s.run_state = 'idle' AND s.complete_at > $4 AND s.run_started_at > $4
-		ELSE NOT EXISTS (SELECT FROM exact.dirty_key AS k
-			WHERE k.division = $1 AND k.entity = $2 AND k.key = $3)
-	END
-	FROM exact.entity_effective AS e
-	LEFT JOIN exact.feed_state AS s ON s.division = $1 AND s.feed = e.feed
-	WHERE e.entity = $2
+BEGIN
+	RETURN EXISTS (SELECT FROM exact.dirty_key AS k
+			WHERE k.division = $1 AND k.entity = $3 AND k.entity <> $2 AND k.key = $4)
+		OR EXISTS (SELECT FROM exact.dead_letter AS l
+			WHERE l.side = 'reading' AND l.division = $1 AND l.entity = $2 AND l.key = $4
+				AND l.state <> 'done');
+END
 $$;
-COMMENT ON FUNCTION exact._judge_read(int, text, text, timestamptz)
-	IS 'Whether a record that was in doubt has been read since that moment';
-REVOKE ALL ON FUNCTION exact._judge_read(int, text, text, timestamptz) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._judge_read(int, text, text, timestamptz) TO exact_worker;
+COMMENT ON FUNCTION exact._document_unread(int, text, text, text)
+	IS 'Whether not all lines of a document are staged; line: their entity';
+REVOKE ALL ON FUNCTION exact._document_unread(int, text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._document_unread(int, text, text, text) TO exact_worker;
 
--- Documents of which dimension and document were read after the doubt, or now have all their lines.
--- waits are folded; a key of exact.dirty_key stands there as the document names it.
+-- Documents of which dimension and document were read after the doubt: those of an entity with row
+-- versions by a run, others by key. waits are folded, a code in exact.dirty_key stands as the
+-- document names it. And documents that have all their lines now.
 CREATE FUNCTION exact._judge_settled() RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	n bigint;
 BEGIN
+	WITH doubt AS MATERIALIZED (
+		SELECT j.id, j.division, j.entity, j.key, j.waits, j.doubt_at
+		FROM exact.judgement AS j
+		WHERE j.state = 'doubt' AND NOT j.again
+	), target AS MATERIALIZED (
+		SELECT d.id, d.division, d.doubt_at, d.entity, d.key FROM doubt AS d
+		UNION ALL
+		SELECT d.id, d.division, d.doubt_at, split_part(w.name, ':', 1),
+			substr(w.name, strpos(w.name, ':') + 1)
+		FROM doubt AS d
+		CROSS JOIN LATERAL unnest(d.waits) AS w (name)
+	), feed AS MATERIALIZED (
+		SELECT t.division, e.entity, e.method = 'sync' AS by_run,
+			CASE WHEN s.run_state = 'idle' THEN least(s.complete_at, s.run_started_at) END AS run_at
+		FROM (SELECT DISTINCT x.division, x.entity FROM target AS x) AS t
+		JOIN exact.entity_effective AS e ON e.entity = t.entity
+		LEFT JOIN exact.feed_state AS s ON s.division = t.division AND s.feed = e.feed
+	), unsettled AS MATERIALIZED (
+		SELECT DISTINCT t.id
+		FROM target AS t
+		JOIN feed AS f ON f.division = t.division AND f.entity = t.entity
+		WHERE CASE
+			WHEN f.by_run THEN coalesce(f.run_at <= t.doubt_at, true)
+			ELSE EXISTS (SELECT FROM exact.dirty_key AS k
+					WHERE k.division = t.division AND k.entity = t.entity AND k.key = t.key)
+				OR (t.entity IN ('costcenter', 'costunit')
+					AND EXISTS (SELECT FROM exact.dirty_key AS k
+						WHERE k.division = t.division AND k.entity = t.entity
+							AND k.reason = 'its code is named by a document'
+							AND lower(btrim(k.key)) = t.key))
+		END
+	)
 	UPDATE exact.judgement AS j SET again = true
-	WHERE j.state = 'doubt' AND NOT j.again
-		AND exact._judge_read(j.division, j.entity, j.key, j.doubt_at)
-		AND NOT EXISTS (
-			SELECT
-			FROM unnest(j.waits) AS w (name)
-			CROSS JOIN LATERAL (SELECT split_part(w.name, ':', 1) AS entity,
-				substr(w.name, strpos(w.name, ':') + 1) AS key) AS x
-			WHERE NOT coalesce(exact._judge_read(j.division, x.entity,
-				coalesce((SELECT k.key FROM exact.dirty_key AS k
-					WHERE k.division = j.division AND k.entity = x.entity
-						AND lower(btrim(k.key)) = x.key LIMIT 1), x.key), j.doubt_at), true));
+	FROM doubt AS d
+	WHERE j.id = d.id AND NOT EXISTS (SELECT FROM unsettled AS u WHERE u.id = d.id);
 	GET DIAGNOSTICS n = ROW_COUNT;
 	UPDATE exact.judgement AS j SET again = true
-	WHERE j.state = 'unread' AND NOT j.again
-		AND NOT EXISTS (SELECT FROM exact._document_entity AS d
-			JOIN exact.dirty_key AS k ON k.division = j.division AND k.entity = d.entity
-				AND k.key = j.key
-			WHERE d.document = j.entity AND d.line);
+	FROM exact._document_entity AS d
+	WHERE j.state = 'unread' AND NOT j.again AND d.document = j.entity AND d.line
+		AND NOT exact._document_unread(j.division, j.entity, d.entity, j.key);
 	RETURN n;
 END
 $$;

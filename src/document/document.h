@@ -51,7 +51,6 @@ typedef enum ExactAmountField
 /* A header or a line. A text is NULL when it is absent, null or blank; codes are trimmed. */
 typedef struct ExactDocumentRow
 {
-	const char *key;			/* set by the caller, who may do without */
 	char	   *gl_account;		/* Guid in lower case; NULL also for the Guid of zeros */
 	char	   *gl_code;
 	char	   *cost_center;	/* code, or Guid where only that is given (purchase orders) */

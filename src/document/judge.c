@@ -43,11 +43,21 @@ typedef struct Case
 	char	  **payloads;		/* of these */
 	bool		has_header;
 	bool		judged;			/* it had a problem */
-	ExactJudged state;
 	bool		first;
 	bool		settled;		/* its doubt is: dimension and document were read again */
-	bool		released;
+	int64		seq;			/* highest of its records */
+	int64		released_seq;	/* an operator has released versions up to this one; 0 none */
 } Case;
+
+/* Records of an entity that settle doubts */
+typedef struct Wanted
+{
+	const char *entity;
+	bool		first;			/* of documents of a first load */
+	const char **keys;
+	int			n;
+	int			room;
+} Wanted;
 
 typedef struct Judging
 {
@@ -65,13 +75,13 @@ typedef struct Judging
 	ExactKnown *known;
 	ExactUserRule *user_rules;
 	int			nuser_rules;
+	Wanted	   *wanted;
+	int			nwanted;
 	/* results */
 	bool		any;			/* there was something to do */
-	bool		changed;		/* Delta gets something else */
 	bool		wants;			/* something is to be read again */
 	bool		doubts;			/* documents are in doubt */
 	bool		waits;			/* batches that cannot be judged yet */
-	int			problems;
 } Judging;
 
 static TimestampTz look_at;
@@ -82,7 +92,7 @@ static void
 find_documents(Judging *j)
 {
 	static const char next_sql[] =
-	"SELECT n.division, n.document, n.first, b.ids, ARRAY("
+	"SELECT n.division, n.document, n.first, n.batches, ARRAY("
 	"  SELECT DISTINCT coalesce(r.parent, r.key)"
 	"  FROM exact.batch b"
 	"  CROSS JOIN LATERAL (SELECT x.key FROM exact.stage x"
@@ -92,8 +102,7 @@ find_documents(Judging *j)
 	"  WHERE b.id = ANY (n.batches)),"
 	" (SELECT d.entity FROM exact._document_entity d WHERE d.document = n.document AND d.line),"
 	" exact._service_zone(n.division)"
-	" FROM exact._judge_next() n"
-	" CROSS JOIN LATERAL (SELECT n.batches AS ids) b";
+	" FROM exact._judge_next() n";
 	static const char again_sql[] =
 	"WITH one AS (SELECT division, entity FROM exact.judgement WHERE again"
 	"  ORDER BY division, entity LIMIT 1)"
@@ -109,7 +118,6 @@ find_documents(Judging *j)
 	exact_sql("SELECT exact._judge_settled()", 0, NULL);
 	if (exact_sql(next_sql, 0, NULL) == 0 && exact_sql(again_sql, 1, &most) == 0)
 		return;
-	j->any = true;
 	j->division = (int) exact_cell_int8(0, 1, 0);
 	j->document = exact_cell_text(0, 2);
 	j->first = exact_cell_bool(0, 3, false);
@@ -157,11 +165,7 @@ static void
 read_state(Judging *j)
 {
 	static const char judged_sql[] =
-	"SELECT g.key, g.state, g.first,"
-	" coalesce(g.released_seq >= (SELECT max(r.seq) FROM exact.record r"
-	"  JOIN exact._document_entity d ON d.document = $2 AND d.entity = r.entity"
-	"  WHERE r.division = $1 AND CASE WHEN d.line THEN r.parent ELSE r.key END = g.key), false),"
-	" g.state <> 'doubt' OR g.again"
+	"SELECT g.key, g.first, g.state <> 'doubt' OR g.again, g.released_seq"
 	" FROM exact.judgement g"
 	" WHERE g.division = $1 AND g.entity = $2 AND g.key = ANY ($3::text[])";
 	static const char rule_sql[] =
@@ -180,10 +184,10 @@ read_state(Judging *j)
 
 		if (c == NULL)
 			continue;
-		c->judged = exact_judgement_state(exact_cell_text(i, 2), &c->state);
-		c->first = exact_cell_bool(i, 3, false) && (j->first || j->batches == NULL);
-		c->released = exact_cell_bool(i, 4, false);
-		c->settled = exact_cell_bool(i, 5, false) && j->batches == NULL;
+		c->judged = true;
+		c->first = exact_cell_bool(i, 2, false) && (j->first || j->batches == NULL);
+		c->settled = exact_cell_bool(i, 3, false) && j->batches == NULL;
+		c->released_seq = exact_cell_int8(i, 4, 0);
 	}
 	n = exact_sql(rule_sql, 1, &document);
 	for (uint64 i = 0; i < n; i++)
@@ -217,6 +221,7 @@ take_case(Judging *j, Row *rows, int n)
 	const char *header = NULL;
 	const char **lines = palloc(n * sizeof(char *));
 	int			nlines = 0;
+	bool		lost = false;	/* a version is not in the stage any more */
 
 	if (c == NULL)
 		return;
@@ -226,7 +231,9 @@ take_case(Judging *j, Row *rows, int n)
 	{
 		c->rows[i] = rows[i].finding;
 		c->payloads[i] = rows[i].payload;
-		c->unread |= rows[i].unread || rows[i].payload == NULL;
+		c->unread |= rows[i].unread;
+		c->seq = Max(c->seq, rows[i].finding.seq);
+		lost |= rows[i].payload == NULL;
 		if (rows[i].is_header)
 			header = rows[i].payload;
 		else
@@ -235,11 +242,9 @@ take_case(Judging *j, Row *rows, int n)
 	c->nrows = n;
 	c->has_header = header != NULL;
 	c->first_seen = rows[0].first_seen;
-	if (c->unread || (header == NULL && j->kind != EXACT_LEDGER_ENTRY))
+	if (c->unread || lost || (header == NULL && j->kind != EXACT_LEDGER_ENTRY))
 		return;
 	c->document = exact_document_read(j->kind, header, lines, nlines);
-	for (int i = 0; c->document != NULL && i < nlines; i++)
-		c->document->lines[i].key = c->rows[i + (c->has_header ? 1 : 0)].key;
 }
 
 static void
@@ -258,11 +263,7 @@ read_documents(Judging *j)
 	"  AND NOT r.deleted)"
 	" SELECT r.document, r.is_header, r.entity, r.key, r.seq, r.slot::int, r.batch, r.ord,"
 	"  s.payload, (extract(epoch FROM r.first_seen AT TIME ZONE $5) * 1000)::bigint,"
-	"  r.is_header AND (EXISTS (SELECT FROM exact.dirty_key k"
-	"   WHERE k.division = $1 AND k.entity = $4 AND k.key = r.document)"
-	"  OR EXISTS (SELECT FROM exact.dead_letter l"
-	"   WHERE l.side = 'reading' AND l.division = $1 AND l.entity = $2"
-	"   AND l.key = r.document AND l.state <> 'done'))"
+	"  r.is_header AND exact._document_unread($1, $2, $4, r.document)"
 	" FROM row r"
 	" CROSS JOIN LATERAL (SELECT x.payload FROM exact.stage x"
 	"  WHERE x.slot = r.slot AND x.batch = r.batch AND x.ord = r.ord OFFSET 0) s"
@@ -512,48 +513,65 @@ mark_rows(Case *c, const ExactProblem *problems, int n, ExactHeld held)
 	}
 }
 
-/* Records that a doubt is to be settled by; each once */
+/* A record is to be read that settles a doubt. */
 static void
-want(const Judging *j, const char *entity, const char *const *keys, int nkeys, bool first)
+want(Judging *j, const char *entity, const char *key, bool first)
 {
-	ExactArg	args[4];
+	Wanted	   *wanted = NULL;
 
-	if (nkeys == 0)
-		return;
-	args[0] = exact_arg_int4(j->division);
-	args[1] = exact_arg_text(entity);
-	args[2] = exact_arg_text_array(keys, NULL, nkeys);
-	args[3] = exact_arg_bool(first);
-	exact_sql("SELECT exact._judge_want($1, $2, $3, $4)", 4, args);
+	for (int i = 0; i < j->nwanted; i++)
+		if (strcmp(j->wanted[i].entity, entity) == 0 && j->wanted[i].first == first)
+			wanted = &j->wanted[i];
+	if (wanted == NULL)
+	{
+		Size		size = (j->nwanted + 1) * sizeof(Wanted);
+
+		j->wanted = j->wanted != NULL ? repalloc(j->wanted, size) : palloc(size);
+		wanted = &j->wanted[j->nwanted++];
+		*wanted = (Wanted) {.entity = entity,.first = first};
+	}
+	if (wanted->n == wanted->room)
+	{
+		Size		size = (wanted->room = wanted->room * 2 + 8) * sizeof(char *);
+
+		wanted->keys = wanted->keys != NULL ? repalloc(wanted->keys, size) : palloc(size);
+	}
+	wanted->keys[wanted->n++] = key;
+}
+
+/* All that this judgement wants, an entity at a time */
+static void
+read_wanted(Judging *j)
+{
+	static const char sql[] = "SELECT exact._judge_want($1, $2, $3, $4)";
+
+	for (int i = 0; i < j->nwanted; i++)
+	{
+		const Wanted *wanted = &j->wanted[i];
+		ExactArg	args[4];
+
+		args[0] = exact_arg_int4(j->division);
+		args[1] = exact_arg_text(wanted->entity);
+		args[2] = exact_arg_text_array(wanted->keys, NULL, wanted->n);
+		args[3] = exact_arg_bool(wanted->first);
+		exact_sql(sql, 4, args);
+	}
+	j->wants = j->nwanted > 0;
 }
 
 static void
 settle_by_reading(Judging *j, const Case *c, const ExactProblem *problems, int n)
 {
-	const char **accounts = palloc(n * sizeof(char *));
-	const char **centers = palloc(n * sizeof(char *));
-	const char **units = palloc(n * sizeof(char *));
-	const char *document = c->key;
-	int			naccounts = 0;
-	int			ncenters = 0;
-	int			nunits = 0;
+	static const char *const dimensions[] = {
+		[EXACT_RULE_GL_ACCOUNT_EXISTS] = "glaccount",
+		[EXACT_RULE_COST_CENTER_EXISTS] = "costcenter",
+		[EXACT_RULE_COST_UNIT_EXISTS] = "costunit",
+	};
 
 	for (int i = 0; i < n; i++)
-	{
-		if (!problems[i].doubt || problems[i].missing == NULL)
-			continue;
-		if (problems[i].rule == EXACT_RULE_GL_ACCOUNT_EXISTS)
-			accounts[naccounts++] = problems[i].missing;
-		else if (problems[i].rule == EXACT_RULE_COST_CENTER_EXISTS)
-			centers[ncenters++] = problems[i].missing;
-		else
-			units[nunits++] = problems[i].missing;
-	}
-	want(j, "glaccount", accounts, naccounts, c->first);
-	want(j, "costcenter", centers, ncenters, c->first);
-	want(j, "costunit", units, nunits, c->first);
-	want(j, j->document, &document, 1, c->first);
-	j->wants = true;
+		if (problems[i].doubt && problems[i].missing != NULL)
+			want(j, dimensions[problems[i].rule], problems[i].missing, c->first);
+	want(j, j->document, c->key, c->first);
 }
 
 /* Writes down how the document stands, and its rows with it. */
@@ -561,7 +579,7 @@ static void
 put(Judging *j, Case *c, const ExactProblem *problems, int n, ExactJudged state)
 {
 	ExactJudgement judgement = {.division = j->division,.entity = j->document,.key = c->key,
-	.state = state,.first = c->first};
+	.state = state,.seq = c->seq,.first = c->first};
 	const char **texts = palloc((n + 1) * sizeof(char *));
 	const char **waits = palloc((n + 1) * sizeof(char *));
 
@@ -575,20 +593,9 @@ put(Judging *j, Case *c, const ExactProblem *problems, int n, ExactJudged state)
 		if (name != NULL)
 			waits[judgement.nwaits++] = name;
 	}
-	for (int i = 0; i < c->nrows; i++)
-		judgement.seq = Max(judgement.seq, c->rows[i].seq);
 	judgement.problems = texts;
 	judgement.waits = waits;
 	exact_judgement_put(&judgement);
-	j->doubts |= state == EXACT_JUDGED_DOUBT || state == EXACT_JUDGED_UNREAD;
-	j->problems++;
-}
-
-static void
-put_rows(Judging *j, const Case *c)
-{
-	if (exact_verdict_put(j->division, c->rows, c->nrows) > 0)
-		j->changed = true;
 }
 
 /* A problem in doubt does not count yet, but a document that it would hold is not shown. */
@@ -612,7 +619,7 @@ put_in_doubt(Judging *j, Case *c, ExactProblem *problems, int n)
 		mark_rows(c, problems, n, EXACT_HELD_DOUBT);
 	else
 		mark_rows(c, certain, ncertain, EXACT_HELD_NOT);
-	put_rows(j, c);
+	exact_verdict_put(j->division, c->rows, c->nrows);
 }
 
 /* Returns true when the document has no problem. */
@@ -622,6 +629,7 @@ judge_case(Judging *j, Case *c)
 	ExactProblem *problems;
 	int			n;
 	bool		holds;
+	bool		released;
 
 	if (c->unread)
 	{
@@ -636,7 +644,7 @@ judge_case(Judging *j, Case *c)
 		if (c->judged)
 		{
 			mark_rows(c, NULL, 0, EXACT_HELD_NOT);
-			put_rows(j, c);
+			exact_verdict_put(j->division, c->rows, c->nrows);
 		}
 		return true;
 	}
@@ -646,11 +654,12 @@ judge_case(Judging *j, Case *c)
 			put_in_doubt(j, c, problems, n);
 			return false;
 		}
-	holds = has(problems, n, EXACT_RULE_QUARANTINE) && !c->released;
+	released = c->released_seq >= c->seq;
+	holds = has(problems, n, EXACT_RULE_QUARANTINE) && !released;
 	put(j, c, problems, n, holds ? EXACT_JUDGED_HELD
-		: c->released ? EXACT_JUDGED_RELEASED : EXACT_JUDGED_FLAGGED);
+		: released ? EXACT_JUDGED_RELEASED : EXACT_JUDGED_FLAGGED);
 	mark_rows(c, problems, n, holds ? EXACT_HELD_MARKED : EXACT_HELD_NOT);
-	put_rows(j, c);
+	exact_verdict_put(j->division, c->rows, c->nrows);
 	return false;
 }
 
@@ -672,6 +681,7 @@ judge_cases(Judging *j)
 			ended[nended++] = j->cases[i].key;
 	if (nended > 0)
 		exact_judgement_end(j->division, j->document, ended, nended);
+	read_wanted(j);
 }
 
 static void

@@ -17,18 +17,6 @@ static const char *const states[] = {
 	[EXACT_JUDGED_RELEASED] = "released",
 };
 
-bool
-exact_judgement_state(const char *text, ExactJudged *out)
-{
-	for (int i = 0; i < (int) lengthof(states); i++)
-		if (text != NULL && strcmp(states[i], text) == 0)
-		{
-			*out = (ExactJudged) i;
-			return true;
-		}
-	return false;
-}
-
 void
 exact_judgement_put(const ExactJudgement *j)
 {

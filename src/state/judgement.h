@@ -41,7 +41,4 @@ extern void exact_judgement_end(int division, const char *entity, char **keys, i
 extern void exact_judgement_rule_failed(const char *rule, int division, const char *entity,
 										const char *key, const char *reason);
 
-/* The state as it stands in the table; false: it is none */
-extern bool exact_judgement_state(const char *text, ExactJudged *out);
-
 #endif

@@ -17,7 +17,7 @@ static const char *const held_texts[] = {
 	[EXACT_HELD_MARKED] = "held",
 };
 
-int
+void
 exact_verdict_put(int division, const ExactFinding *findings, int n)
 {
 	static const char sql[] =
@@ -40,16 +40,11 @@ exact_verdict_put(int division, const ExactFinding *findings, int n)
 	"   problems = excluded.problems,"
 	"   changed_at = clock_timestamp(),"
 	"   again = true"
-	"  WHERE (v.held, v.problems) IS DISTINCT FROM (excluded.held, excluded.problems)"
-	"  RETURNING 1),"
-	" ended AS ("
-	"  UPDATE exact.verdict v"
-	"  SET held = NULL, problems = NULL, changed_at = clock_timestamp(), again = true"
-	"  FROM want w"
-	"  WHERE v.batch = w.batch AND v.ord = w.ord AND w.problems IS NULL"
-	"  AND v.problems IS NOT NULL"
-	"  RETURNING 1)"
-	" SELECT (SELECT count(*) FROM made) + (SELECT count(*) FROM ended)";
+	"  WHERE (v.held, v.problems) IS DISTINCT FROM (excluded.held, excluded.problems))"
+	" UPDATE exact.verdict v"
+	" SET held = NULL, problems = NULL, changed_at = clock_timestamp(), again = true"
+	" FROM want w"
+	" WHERE v.batch = w.batch AND v.ord = w.ord AND w.problems IS NULL AND v.problems IS NOT NULL";
 	int64	   *batches = palloc(n * sizeof(int64));
 	int32	   *ords = palloc(n * sizeof(int32));
 	int32	   *slots = palloc(n * sizeof(int32));
@@ -81,7 +76,6 @@ exact_verdict_put(int division, const ExactFinding *findings, int n)
 	args[7] = exact_arg_text_array(held, NULL, n);
 	args[8] = exact_arg_text_array(problems, NULL, n);
 	exact_sql(sql, 9, args);
-	return (int) exact_cell_int8(0, 1, 0);
 }
 
 void

@@ -32,10 +32,9 @@ typedef struct ExactFinding
 /* All in a unit. */
 
 /*
- * What the rules say of these versions now; what Delta may have otherwise goes once more. Returns
- * how many have changed.
+ * What the rules say of these versions now; what Delta may have otherwise goes once more.
  */
-extern int	exact_verdict_put(int division, const ExactFinding *findings, int n);
+extern void exact_verdict_put(int division, const ExactFinding *findings, int n);
 
 /* Delta has these versions as the verdict was at that moment. */
 extern void exact_verdict_delivered(const int64 *batches, const int64 *ords,
