@@ -55,10 +55,10 @@ COMMENT ON TRIGGER cost_center_state ON exact.cost_center IS 'Keeps exact.dimens
 
 -- Codes are compared without regard to case and blanks, as the service does.
 CREATE INDEX cost_center_folded ON exact.cost_center
-	(division, pg_catalog.lower(pg_catalog.btrim(code)));
+	(pg_catalog.lower(pg_catalog.btrim(code)), division);
 COMMENT ON INDEX exact.cost_center_folded IS 'Cost centers by what documents name';
 CREATE INDEX cost_unit_folded ON exact.cost_unit
-	(division, pg_catalog.lower(pg_catalog.btrim(code)));
+	(pg_catalog.lower(pg_catalog.btrim(code)), division);
 COMMENT ON INDEX exact.cost_unit_folded IS 'Cost units by what documents name';
 
 CREATE FUNCTION exact._service_zone(division int) RETURNS text
@@ -163,7 +163,7 @@ BEGIN
 		CROSS JOIN LATERAL (SELECT u.batch, u.first
 			FROM exact.unjudged AS u
 			WHERE u.division = r.division AND u.document = r.document
-			ORDER BY u.batch LIMIT 4) AS b
+			ORDER BY u.batch LIMIT 16) AS b
 		GROUP BY r.division, r.document;
 END
 $$;

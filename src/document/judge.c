@@ -252,21 +252,23 @@ read_documents(Judging *j)
 {
 	static const char sql[] =
 	"WITH row AS ("
-	"  SELECT r.key AS document, true AS is_header, r.*"
-	"  FROM exact.record r"
-	"  WHERE r.division = $1 AND r.entity = $2 AND r.entity <> $4 AND r.key = ANY ($3::text[])"
-	"  AND NOT r.deleted"
+	"  SELECT u.key AS document, true AS is_header, r.*"
+	"  FROM unnest($3::text[]) AS u (key)"
+	"  CROSS JOIN LATERAL (SELECT x.* FROM exact.record x"
+	"   WHERE x.division = $1 AND x.entity = $2 AND x.key = u.key OFFSET 0) r"
+	"  WHERE $2 <> $4"
 	"  UNION ALL"
-	"  SELECT r.parent, false, r.*"
-	"  FROM exact.record r"
-	"  WHERE r.division = $1 AND r.entity = $4 AND r.parent = ANY ($3::text[])"
-	"  AND NOT r.deleted)"
+	"  SELECT u.key, false, r.*"
+	"  FROM unnest($3::text[]) AS u (key)"
+	"  CROSS JOIN LATERAL (SELECT x.* FROM exact.record x"
+	"   WHERE x.division = $1 AND x.entity = $4 AND x.parent = u.key OFFSET 0) r)"
 	" SELECT r.document, r.is_header, r.entity, r.key, r.seq, r.slot::int, r.batch, r.ord,"
 	"  s.payload, (extract(epoch FROM r.first_seen AT TIME ZONE $5) * 1000)::bigint,"
 	"  r.is_header AND exact._document_unread($1, $2, $4, r.document)"
 	" FROM row r"
 	" CROSS JOIN LATERAL (SELECT x.payload FROM exact.stage x"
 	"  WHERE x.slot = r.slot AND x.batch = r.batch AND x.ord = r.ord OFFSET 0) s"
+	" WHERE NOT r.deleted"
 	" ORDER BY r.document COLLATE \"C\", r.is_header DESC, r.seq";
 	ExactArg	args[5];
 	uint64		n;

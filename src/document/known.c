@@ -12,6 +12,12 @@
 
 #define NAME_LEN 64				/* a Guid, or a code; longer ones do not exist */
 
+/* When a state of record g was seen first, in milliseconds of the service's wall clock */
+#define SEEN_SQL(entity, state, zone) \
+	"SELECT (extract(epoch FROM d.seen AT TIME ZONE " zone ") * 1000)::bigint" \
+	" FROM exact.dimension_state d" \
+	" WHERE d.division = $1 AND d.entity = '" entity "' AND d.id = g.id AND d.state = '" state "'"
+
 typedef struct Account
 {
 	char		id[NAME_LEN];	/* key */
@@ -172,6 +178,11 @@ read_known(ExactKnown *known, int division)
 		want(known->not_owed, codes[i], sizeof(Unit));
 }
 
+/*
+ * Plans are kept, and made while the tables are empty: each text leaves but one index to look a
+ * record up by, and OFFSET 0 keeps the look-up in its place.
+ */
+
 static void
 read_accounts(ExactKnown *known, int division)
 {
@@ -183,15 +194,13 @@ read_accounts(ExactKnown *known, int division)
 	"  CROSS JOIN LATERAL (SELECT x.at FROM exact.stage x"
 	"   WHERE x.slot = r.slot AND x.batch = r.batch AND x.ord = r.ord OFFSET 0) v"
 	"  WHERE r.division = $1 AND r.entity = 'glaccount' AND r.key = g.id::text) END,"
-	" coalesce(g.isblocked, false), (extract(epoch FROM b.seen AT TIME ZONE $3) * 1000)::bigint,"
+	" coalesce(g.isblocked, false),"
+	" CASE WHEN g.isblocked THEN (" SEEN_SQL("glaccount", "blocked", "$3") ") END,"
 	" coalesce(g.usecostcenter = 1, false),"
-	" (extract(epoch FROM w.seen AT TIME ZONE $3) * 1000)::bigint"
-	" FROM exact.gl_account g"
-	" LEFT JOIN exact.dimension_state b ON b.division = $1 AND b.entity = 'glaccount'"
-	"  AND b.id = g.id AND b.state = 'blocked' AND g.isblocked"
-	" LEFT JOIN exact.dimension_state w ON w.division = $1 AND w.entity = 'glaccount'"
-	"  AND w.id = g.id AND w.state = 'requires' AND g.usecostcenter = 1"
-	" WHERE g.division = $1 AND g.id = ANY ($2::text[]::uuid[])";
+	" CASE WHEN g.usecostcenter = 1 THEN (" SEEN_SQL("glaccount", "requires", "$3") ") END"
+	" FROM unnest($2::text[]::uuid[]) AS u (id)"
+	" CROSS JOIN LATERAL (SELECT x.* FROM exact.gl_account x"
+	"  WHERE x.division = $1 AND x.id = u.id OFFSET 0) g";
 	ExactArg	args[3];
 	uint64		n;
 
@@ -216,27 +225,27 @@ read_accounts(ExactKnown *known, int division)
 	}
 }
 
+/* Living records under the names that documents use for them: their code, or their Guid */
+#define NAMED_SQL(table) \
+	" FROM (SELECT u.name, x.*" \
+	"  FROM unnest($2::text[]) AS u (name)" \
+	"  CROSS JOIN LATERAL (SELECT c.* FROM exact." table " c" \
+	"   WHERE lower(btrim(c.code)) = lower(u.name)" \
+	"   AND c.division IS NOT DISTINCT FROM $1 AND NOT c.code_taken OFFSET 0) x" \
+	"  UNION ALL" \
+	"  SELECT u.id::text, x.*" \
+	"  FROM unnest($3::text[]::uuid[]) AS u (id)" \
+	"  CROSS JOIN LATERAL (SELECT c.* FROM exact." table " c" \
+	"   WHERE c.division = $1 AND c.id = u.id OFFSET 0) x) g" \
+	" WHERE NOT g.deleted"
+
 static void
 read_centers(ExactKnown *known, int division)
 {
 	static const char sql[] =
-	"SELECT u.name, btrim(c.code),"
-	" (extract(epoch FROM c.enddate::timestamp) * 1000)::bigint,"
-	" (extract(epoch FROM s.seen AT TIME ZONE $4) * 1000)::bigint"
-	" FROM unnest($2::text[]) AS u (name)"
-	" CROSS JOIN LATERAL (SELECT x.* FROM exact.cost_center x"
-	"  WHERE x.division = $1 AND lower(btrim(x.code)) = lower(u.name)"
-	"  AND NOT x.deleted AND NOT x.code_taken OFFSET 0) c"
-	" LEFT JOIN exact.dimension_state s ON s.division = $1 AND s.entity = 'costcenter'"
-	"  AND s.id = c.id AND s.state = 'ends' AND c.enddate IS NOT NULL"
-	" UNION ALL"
-	" SELECT c.id::text, btrim(c.code),"
-	" (extract(epoch FROM c.enddate::timestamp) * 1000)::bigint,"
-	" (extract(epoch FROM s.seen AT TIME ZONE $4) * 1000)::bigint"
-	" FROM exact.cost_center c"
-	" LEFT JOIN exact.dimension_state s ON s.division = $1 AND s.entity = 'costcenter'"
-	"  AND s.id = c.id AND s.state = 'ends' AND c.enddate IS NOT NULL"
-	" WHERE c.division = $1 AND NOT c.deleted AND c.id = ANY ($3::text[]::uuid[])";
+	"SELECT g.name, btrim(g.code), (extract(epoch FROM g.enddate::timestamp) * 1000)::bigint,"
+	" CASE WHEN g.enddate IS NOT NULL THEN (" SEEN_SQL("costcenter", "ends", "$4") ") END"
+	NAMED_SQL("cost_center");
 	ExactArg	args[4];
 	uint64		n;
 
@@ -261,15 +270,7 @@ read_centers(ExactKnown *known, int division)
 static void
 read_units(ExactKnown *known, int division)
 {
-	static const char sql[] =
-	"SELECT u.name"
-	" FROM unnest($2::text[]) AS u (name)"
-	" CROSS JOIN LATERAL (SELECT FROM exact.cost_unit x"
-	"  WHERE x.division = $1 AND lower(btrim(x.code)) = lower(u.name)"
-	"  AND NOT x.deleted AND NOT x.code_taken OFFSET 0) c"
-	" UNION ALL"
-	" SELECT c.id::text FROM exact.cost_unit c"
-	" WHERE c.division = $1 AND NOT c.deleted AND c.id = ANY ($3::text[]::uuid[])";
+	static const char sql[] = "SELECT g.name" NAMED_SQL("cost_unit");
 	ExactArg	args[3];
 	uint64		n;
 

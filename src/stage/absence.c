@@ -48,11 +48,16 @@ take_keys(uint64 n, int *nkeys)
 	return keys;
 }
 
-/* Living lines of documents that were known then, without these keys */
+/*
+ * Living lines of documents that were known then, without these keys. Each document is looked up by
+ * itself: a plan that was made while the table was empty might read all of the entity.
+ */
 #define LINES_SQL \
-	" FROM exact.record" \
-	" WHERE division = $1 AND entity = $2 AND parent = ANY ($3::text[])" \
-	" AND NOT deleted AND key <> ALL ($4::text[]) AND seq <= $5"
+	" FROM (SELECT DISTINCT u.document FROM unnest($3::text[]) AS u (document)) d" \
+	" CROSS JOIN LATERAL (SELECT r.key, r.parent, r.deleted, r.seq" \
+	"  FROM exact.record r" \
+	"  WHERE r.division = $1 AND r.entity = $2 AND r.parent = d.document OFFSET 0) l" \
+	" WHERE NOT deleted AND key <> ALL ($4::text[]) AND seq <= $5"
 
 static void
 bind_lines(ExactArg *args, int division, const char *lines, char **documents, int ndocuments,

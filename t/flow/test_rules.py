@@ -2,6 +2,7 @@
 import os
 
 DOCUMENTS = int(os.environ.get("EXACT_TEST_DOCUMENTS", "400"))
+WAIT = max(600, DOCUMENTS // 10)
 KINDS = ("purchaseentries", "salesentries", "generaljournalentries", "bankentries", "cashentries", "purchaseinvoices",
          "salesinvoices", "purchaseorders", "transactionlines")
 EXISTS = ("line_gl_account_exists", "line_cost_center_exists", "line_cost_unit_exists")
@@ -30,7 +31,7 @@ def expected(exact, division):
         after = page["more"]
 
 
-def settle(hub, what, wanted, seconds=240):
+def settle(hub, what, wanted, seconds=WAIT):
     def same():
         return found(hub) == wanted() and hub.value("SELECT count(*) FROM exact.unjudged") in (0, "0")
     try:
@@ -48,7 +49,7 @@ def test_each_rule(engine_free, start_hub):
     hub.wait_loaded(300)
     for seed, done in enumerate(range(0, DOCUMENTS, 2000)):
         hub.exact.post("generate", division=division, count=min(2000, DOCUMENTS - done), seed=seed)
-    hub.sync(600)
+    hub.sync(WAIT)
     settle(hub, "correct documents pass", lambda: expected(hub.exact, division))
     before = found(hub)
     broken = []
@@ -60,18 +61,18 @@ def test_each_rule(engine_free, start_hub):
             except RuntimeError as refused:       # a rule that is not for this kind
                 assert "400" in str(refused)
     assert len(broken) > 25
-    hub.sync(600)
+    hub.sync(WAIT)
     settle(hub, "each that breaks a rule", lambda: expected(hub.exact, division))
     held = [key for (kind, key), state in found(hub).items() if state == "held"]
     assert len(held) > 15
     rows = {row["_key"] for kind in KINDS[:-1] for row in hub.databricks.rows(hub.table(kind))}
     assert not rows & set(held)
     hub.exact.post("dimension", division=division, op="arrive")
-    hub.sync(600)
+    hub.sync(WAIT)
     settle(hub, "what waited goes on", lambda: expected(hub.exact, division))
     assert "held" not in found(hub).values()
     hub.wait_for("they are delivered", lambda: set(held) <= {
         row["_key"] for kind in KINDS[:-1] for row in hub.databricks.rows(hub.table(kind))}, 120, 2)
     hub.exact.post("mend", division=division)
-    hub.sync(600)
+    hub.sync(WAIT)
     settle(hub, "mended ones", lambda: before)
