@@ -447,27 +447,6 @@ COMMENT ON FUNCTION exact._ledger_balances(int, text)
 REVOKE ALL ON FUNCTION exact._ledger_balances(int, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._ledger_balances(int, text) TO exact_worker;
 
--- Source: read/financial/JournalStatusList, Status 1: closed, a journal and period each.
-CREATE FUNCTION exact._period_closed(division int, journal text, year bigint, period bigint)
-RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT EXISTS (
-		SELECT
-		FROM exact.record AS r
-		CROSS JOIN LATERAL (SELECT x.payload FROM exact.stage AS x
-			WHERE x.slot = r.slot AND x.batch = r.batch AND x.ord = r.ord OFFSET 0) AS s
-		WHERE r.division = $1 AND r.entity = 'journalstatuslist' AND NOT r.deleted
-			AND exact._text_in(s.payload, '{Status}') = '1'
-			AND btrim(exact._text_in(s.payload, '{Journal}')) = $2
-			AND exact._text_in(s.payload, '{Year}') = $3::text
-			AND exact._text_in(s.payload, '{Period}') = $4::text)
-$$;
-COMMENT ON FUNCTION exact._period_closed(int, text, bigint, bigint)
-	IS 'Whether a journal is closed for a period; not where its status is not read';
-REVOKE ALL ON FUNCTION exact._period_closed(int, text, bigint, bigint) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._period_closed(int, text, bigint, bigint) TO exact_worker;
-
 CREATE FUNCTION exact._judged(batches bigint[]) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$

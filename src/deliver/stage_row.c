@@ -51,7 +51,8 @@ exact_stage_row_previous(const char *workspace, ExactStageRow *row)
 
 /* What a rule found about the version */
 #define VERDICT_SQL \
-	" LEFT JOIN exact.verdict v ON v.batch = s.batch AND v.ord = s.ord"
+	" LEFT JOIN LATERAL (SELECT x.* FROM exact.verdict x" \
+	"  WHERE x.batch = s.batch AND x.ord = s.ord OFFSET 0) v ON true"
 
 static ExactVersionHeld
 held_of(const char *text)

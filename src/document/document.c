@@ -102,12 +102,6 @@ exact_document_kind(const char *entity, ExactDocumentKind *out)
 	return false;
 }
 
-const char *
-exact_document_entity(ExactDocumentKind kind)
-{
-	return entities[kind];
-}
-
 static int
 compare_name(const void *name, const void *field)
 {

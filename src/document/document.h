@@ -82,8 +82,6 @@ typedef struct ExactDocument
 /* The kind of documents whose header is this entity (catalogue name); false when it has none. */
 extern bool exact_document_kind(const char *entity, ExactDocumentKind *out);
 
-extern const char *exact_document_entity(ExactDocumentKind kind);
-
 /*
  * Reads header (NULL for a ledger entry) and lines; NULL when one of them is no object that can be
  * read, or an amount is no number.

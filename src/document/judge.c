@@ -166,8 +166,9 @@ read_state(Judging *j)
 {
 	static const char judged_sql[] =
 	"SELECT g.key, g.first, g.state <> 'doubt' OR g.again, g.released_seq"
-	" FROM exact.judgement g"
-	" WHERE g.division = $1 AND g.entity = $2 AND g.key = ANY ($3::text[])";
+	" FROM unnest($3::text[]) AS u (key)"
+	" CROSS JOIN LATERAL (SELECT x.* FROM exact.judgement x"
+	"  WHERE x.division = $1 AND x.entity = $2 AND x.key = u.key OFFSET 0) g";
 	static const char rule_sql[] =
 	"SELECT rule, action FROM exact._rule WHERE entity = $1";
 	ExactArg	document = exact_arg_text(j->document);
@@ -335,22 +336,6 @@ subject(const Case *c, const ExactProblem *problem)
 	}
 }
 
-static bool
-is_closed(const Judging *j, const ExactDocument *document)
-{
-	const ExactDocumentRow *header = &document->header;
-	ExactArg	args[4];
-
-	if (header->journal == NULL || header->year < 0 || header->period < 0)
-		return false;
-	args[0] = exact_arg_int4(j->division);
-	args[1] = exact_arg_text(header->journal);
-	args[2] = exact_arg_int8(header->year);
-	args[3] = exact_arg_int8(header->period);
-	exact_sql("SELECT exact._period_closed($1, $2, $3, $4)", 4, args);
-	return exact_cell_bool(0, 1, false);
-}
-
 /* Do the ledger rows of a journal entry balance? -1: they are not read */
 static int
 ledger_balances(const Judging *j, const Case *c)
@@ -463,15 +448,14 @@ judge(Judging *j, Case *c, int *n)
 	for (int i = 0; i < *n; i++)
 		if (problems[i].rule == EXACT_RULE_ENTRY_BALANCES && j->kind == EXACT_JOURNAL_ENTRY)
 			context.ledger = ledger_balances(j, c);
-	context.closed = has(problems, *n, EXACT_RULE_QUARANTINE) && is_closed(j, c->document);
-	if (context.closed || context.ledger == 1)
+	if (context.ledger == 1)
 	{
 		problems = exact_rule_judge(c->document, &context, n);
 		for (int i = 0; i < nown; i++)
 			problems = add_problem(problems, n, own[i]);
 	}
 	for (int i = 0; i < *n; i++)
-		if (context.closed || c->first)
+		if (c->first)
 			problems[i].action = EXACT_RULE_FLAG;
 	return problems;
 }
@@ -667,17 +651,35 @@ judge_case(Judging *j, Case *c)
 
 /* ---- a turn ---- */
 
+/* All that the judgement needs to know. Plans go by index: tables grow while they are kept. */
+static void
+gather(Judging *j)
+{
+	int			level = exact_sql_index_nest_level();
+
+	find_documents(j);
+	if (j->any && j->nkeys > 0)
+	{
+		ExactDocument **documents;
+
+		make_cases(j);
+		documents = palloc((j->nkeys + 1) * sizeof(ExactDocument *));
+		read_state(j);
+		read_documents(j);
+		for (int i = 0; i < j->nkeys; i++)
+			documents[i] = j->cases[i].document;
+		j->known = exact_known_read(j->division, documents, j->nkeys);
+		j->nuser_rules = exact_user_rules(&j->user_rules);
+	}
+	AtEOXact_GUC(true, level);
+}
+
 static void
 judge_cases(Judging *j)
 {
-	ExactDocument **documents = palloc((j->nkeys + 1) * sizeof(ExactDocument *));
 	char	  **ended = palloc((j->nkeys + 1) * sizeof(char *));
 	int			nended = 0;
 
-	for (int i = 0; i < j->nkeys; i++)
-		documents[i] = j->cases[i].document;
-	j->known = exact_known_read(j->division, documents, j->nkeys);
-	j->nuser_rules = exact_user_rules(&j->user_rules);
 	for (int i = 0; i < j->nkeys; i++)
 		if (judge_case(j, &j->cases[i]) && j->cases[i].judged)
 			ended[nended++] = j->cases[i].key;
@@ -691,10 +693,9 @@ judge_unit(void *arg)
 {
 	Judging    *j = arg;
 	ExactArg	batches;
-	int			level = exact_sql_index_nest_level();
 
 	memset(j, 0, sizeof(*j));
-	find_documents(j);
+	gather(j);
 	if (!j->any)
 	{
 		exact_sql("SELECT EXISTS (SELECT FROM exact.unjudged),"
@@ -702,15 +703,9 @@ judge_unit(void *arg)
 				  0, NULL);
 		j->waits = exact_cell_bool(0, 1, false);
 		j->doubts = exact_cell_bool(0, 2, false);
+		return;
 	}
-	if (j->nkeys > 0)
-	{
-		make_cases(j);
-		read_state(j);
-		read_documents(j);
-		judge_cases(j);
-	}
-	AtEOXact_GUC(true, level);
+	judge_cases(j);
 	if (j->batches == NULL)
 		return;
 	batches = exact_arg_text(j->batches);

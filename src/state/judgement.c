@@ -65,7 +65,10 @@ exact_judgement_end(int division, const char *entity, char **keys, int nkeys)
 {
 	static const char sql[] =
 	"DELETE FROM exact.judgement"
-	" WHERE division = $1 AND entity = $2 AND key = ANY ($3::text[])"
+	" WHERE ctid = ANY (ARRAY(SELECT j.ctid"
+	"  FROM unnest($3::text[]) AS u (key)"
+	"  CROSS JOIN LATERAL (SELECT x.ctid FROM exact.judgement x"
+	"   WHERE x.division = $1 AND x.entity = $2 AND x.key = u.key OFFSET 0) j))"
 	" RETURNING key, state IN ('unread', 'doubt')";
 	ExactArg	args[3];
 	uint64		n;

@@ -41,10 +41,12 @@ exact_verdict_put(int division, const ExactFinding *findings, int n)
 	"   changed_at = clock_timestamp(),"
 	"   again = true"
 	"  WHERE (v.held, v.problems) IS DISTINCT FROM (excluded.held, excluded.problems))"
-	" UPDATE exact.verdict v"
+	" UPDATE exact.verdict"
 	" SET held = NULL, problems = NULL, changed_at = clock_timestamp(), again = true"
-	" FROM want w"
-	" WHERE v.batch = w.batch AND v.ord = w.ord AND w.problems IS NULL AND v.problems IS NOT NULL";
+	" WHERE ctid = ANY (ARRAY(SELECT v.ctid FROM want w"
+	"  CROSS JOIN LATERAL (SELECT x.ctid FROM exact.verdict x"
+	"   WHERE x.batch = w.batch AND x.ord = w.ord AND x.problems IS NOT NULL OFFSET 0) v"
+	"  WHERE w.problems IS NULL))";
 	int64	   *batches = palloc(n * sizeof(int64));
 	int32	   *ords = palloc(n * sizeof(int32));
 	int32	   *slots = palloc(n * sizeof(int32));
@@ -78,21 +80,26 @@ exact_verdict_put(int division, const ExactFinding *findings, int n)
 	exact_sql(sql, 9, args);
 }
 
+/*
+ * Rows that are as they were sent, each looked up by its whole key: a plan that was made while the
+ * table was empty might read all of it.
+ */
+#define TOLD_SQL \
+	" WHERE ctid = ANY (ARRAY(SELECT v.ctid" \
+	"  FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS u (batch, ord, at)" \
+	"  CROSS JOIN LATERAL (SELECT x.ctid FROM exact.verdict x" \
+	"   WHERE x.batch = u.batch AND x.ord = u.ord" \
+	"   AND (extract(epoch FROM x.changed_at) * 1000000)::bigint = u.at OFFSET 0) v))"
+
 void
 exact_verdict_delivered(const int64 *batches, const int64 *ords, const TimestampTz *changed_at,
 						int n)
 {
 	/* moments as microseconds: an array of them */
 	static const char gone_sql[] =
-	"DELETE FROM exact.verdict v"
-	" USING unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS u (batch, ord, at)"
-	" WHERE v.batch = u.batch AND v.ord = u.ord AND v.problems IS NULL"
-	" AND (extract(epoch FROM v.changed_at) * 1000000)::bigint = u.at";
+	"DELETE FROM exact.verdict" TOLD_SQL " AND problems IS NULL";
 	static const char told_sql[] =
-	"UPDATE exact.verdict v SET again = false"
-	" FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS u (batch, ord, at)"
-	" WHERE v.batch = u.batch AND v.ord = u.ord AND v.again"
-	" AND (extract(epoch FROM v.changed_at) * 1000000)::bigint = u.at";
+	"UPDATE exact.verdict SET again = false" TOLD_SQL " AND again";
 	int64	   *at = palloc(n * sizeof(int64));
 	ExactArg	args[3];
 
