@@ -120,6 +120,8 @@ AS $$
 DECLARE
 	most CONSTANT int := 114;
 	mode text := (SELECT w.mode FROM exact._write_back($1) AS w);
+	-- the same for all, however long this takes: they share their reading
+	begun CONSTANT timestamptz := clock_timestamp();
 	g record;
 	ids bigint[];
 	old boolean;
@@ -161,7 +163,7 @@ BEGIN
 		VALUES ($1, g.entity, g.key, g.code, CASE WHEN g.key IS NULL THEN 'POST' ELSE 'PUT' END,
 			CASE WHEN g.key IS NOT NULL THEN 'new' WHEN old THEN 'look' ELSE 'ready' END,
 			CASE WHEN g.key IS NULL AND old THEN 1 ELSE 0 END,
-			clock_timestamp() + CASE WHEN g.key IS NULL THEN interval '0' ELSE '1 s' END)
+			begun + CASE WHEN g.key IS NULL THEN interval '0' ELSE '1 s' END)
 		RETURNING n.id INTO made;
 		UPDATE exact.dimension_change AS c SET write = made WHERE c.id = ANY (ids);
 	END LOOP;
