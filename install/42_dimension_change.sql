@@ -150,9 +150,12 @@ CREATE INDEX dimension_change_open ON exact.dimension_change (division, entity, 
 COMMENT ON INDEX exact.dimension_change_open IS 'Changes that have not ended';
 CREATE INDEX dimension_change_write ON exact.dimension_change (write) WHERE write IS NOT NULL;
 COMMENT ON INDEX exact.dimension_change_write IS 'Changes of a write';
-CREATE INDEX dimension_change_new ON exact.dimension_change (division, entity, code)
+CREATE INDEX dimension_change_new ON exact.dimension_change (division, entity, lower(code))
 	WHERE kind = 'new' AND state IN ('shown', 'proposed', 'conflict', 'approved');
 COMMENT ON INDEX exact.dimension_change_new IS 'New records that are not made yet';
+CREATE INDEX dimension_change_next ON exact.dimension_change (division, entity, id)
+	WHERE state = 'approved' AND write IS NULL;
+COMMENT ON INDEX exact.dimension_change_next IS 'Approved changes that no call carries yet';
 CREATE INDEX dimension_change_record ON exact.dimension_change (division, entity, key);
 COMMENT ON INDEX exact.dimension_change_record IS 'Changes of a record';
 CREATE INDEX dimension_change_edit ON exact.dimension_change (edit);
@@ -169,6 +172,7 @@ CREATE TABLE exact.dimension_known (
 	hash text NOT NULL,
 	code text,
 	seen_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	reading bigint NOT NULL DEFAULT 0,
 	PRIMARY KEY (entity, division, key)
 );
 COMMENT ON TABLE exact.dimension_known
@@ -183,7 +187,12 @@ COMMENT ON COLUMN exact.dimension_known.hash
 		'is not read yet';
 COMMENT ON COLUMN exact.dimension_known.code
 	IS 'Of a row without _key: its code in lower case; null: the row has a _key';
-COMMENT ON COLUMN exact.dimension_known.seen_at IS 'When it was read';
+COMMENT ON COLUMN exact.dimension_known.seen_at IS 'When it was read last';
+COMMENT ON COLUMN exact.dimension_known.reading
+	IS 'The last reading that has met it; 0: none yet';
+CREATE INDEX dimension_known_code ON exact.dimension_known (entity, division, code)
+	WHERE code IS NOT NULL;
+COMMENT ON INDEX exact.dimension_known_code IS 'Rows without _key by their code';
 REVOKE ALL ON TABLE exact.dimension_known FROM PUBLIC;
 GRANT SELECT ON TABLE exact.dimension_known TO exact_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE exact.dimension_known TO exact_worker;

@@ -10,6 +10,7 @@
 CREATE FUNCTION exact._dimension_learn(division int, entity text, slot int, batch bigint)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 DECLARE
 	tab text := exact._dimension_table($2);
@@ -487,7 +488,8 @@ BEGIN
 	SELECT count(DISTINCT c.edit) INTO edits
 	FROM exact.dimension_change AS c
 	WHERE c.entity = dimension AND c.side = 'hub' AND c.state = 'approved'
-		AND c.decided_by IS NULL AND c.found_at >= now() AND c.who = exact._caller();
+		AND c.write IS NULL AND c.decided_by IS NULL AND c.found_at >= now()
+		AND c.who = exact._caller();
 	IF edits <= 20 THEN
 		RETURN NULL;
 	END IF;

@@ -17,7 +17,8 @@ BEGIN
 			AND p.ord = s.prev_ord
 		WHERE s.slot = v.slot AND s.batch = v.batch AND s.ord = v.ord;
 	END LOOP;
-	RETURN exact._dimension_content($2, exact._content(v.slot, v.batch, v.ord));
+	RETURN CASE WHEN v.seq IS NOT NULL
+		THEN exact._dimension_content($2, exact._content(v.slot, v.batch, v.ord)) END;
 END
 $$;
 COMMENT ON FUNCTION exact._dimension_version(int, text, text, bigint)
@@ -42,8 +43,8 @@ REVOKE ALL ON FUNCTION exact._dimension_newest(int, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._dimension_newest(int, text, text) TO exact_worker;
 
 -- A row as the loader has read it. Returns the state of its last change; null: nothing is open.
-CREATE FUNCTION exact._take_delta_row(workspace text, entity text, of_division int, key text,
-	seq bigint, hash text, content jsonb, double boolean, many boolean)
+CREATE FUNCTION exact._take_delta_row(workspace text, entity text, reading bigint,
+	of_division int, key text, seq bigint, hash text, content jsonb, double boolean, many boolean)
 RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -51,8 +52,8 @@ DECLARE
 	edit bigint := nextval('exact.dimension_edit_id');
 	given jsonb := (SELECT jsonb_object_agg(lower(c.key), c.value) FROM jsonb_each(content) AS c);
 	mark text := CASE
-		WHEN $4 IS NULL OR $5 IS NULL THEN 'new:' || md5($6 || coalesce($4, ''))
-		ELSE $4
+		WHEN $5 IS NULL OR $6 IS NULL THEN 'new:' || md5($7 || coalesce($5, ''))
+		ELSE $5
 	END;
 	r record;
 	base jsonb;
@@ -62,52 +63,57 @@ DECLARE
 	state text;
 	last text;
 BEGIN
-	IF EXISTS (SELECT FROM exact.dimension_known AS k
-			WHERE k.entity = $2 AND k.division = coalesce($3, 0) AND k.key = mark
-				AND k.hash = $6) THEN
+	UPDATE exact.dimension_known AS k
+	SET seen_at = clock_timestamp(), reading = $3
+	WHERE k.entity = $2 AND k.division = coalesce($4, 0) AND k.key = mark AND k.hash = $7;
+	IF FOUND THEN
 		RETURN 'known';
 	END IF;
-	INSERT INTO exact.dimension_known AS k (division, entity, key, hash, code)
-	VALUES (coalesce($3, 0), $2, mark, $6,
-		CASE WHEN mark LIKE 'new:%' THEN lower(btrim(coalesce(given ->> 'code', ''))) END)
+	INSERT INTO exact.dimension_known AS k (division, entity, key, hash, code, reading)
+	VALUES (coalesce($4, 0), $2, mark, $7,
+		CASE WHEN mark LIKE 'new:%' THEN lower(btrim(coalesce(given ->> 'code', ''))) END, $3)
 	ON CONFLICT ON CONSTRAINT dimension_known_pkey
-		DO UPDATE SET hash = excluded.hash, seen_at = clock_timestamp();
+		DO UPDATE SET hash = excluded.hash, seen_at = clock_timestamp(), reading = $3;
 	SELECT x.seq, x.deleted INTO r FROM exact.record AS x
-	WHERE x.division = $3 AND x.entity = $2 AND x.key = $4;
+	WHERE x.division = $4 AND x.entity = $2 AND x.key = $5;
 	problem := CASE
 		WHEN NOT EXISTS (SELECT FROM exact.division AS d
-			WHERE d.division = $3 AND d.workspace = $1)
+			WHERE d.division = $4 AND d.workspace = $1)
 			THEN format('division %s is not delivered to workspace %s',
-				coalesce($3::text, 'null'), $1)
+				coalesce($4::text, 'null'), $1)
 		WHEN double THEN 'two rows of Delta have the same key or the same code'
-		WHEN mark <> $4 OR $4 IS NULL THEN NULL
+		WHEN mark <> $5 OR $5 IS NULL THEN NULL
 		WHEN r.seq IS NULL THEN 'the hub does not know its key'
 		WHEN r.deleted THEN 'it is deleted in Exact Online'
 	END;
 	IF problem IS NULL AND mark LIKE 'new:%' THEN
-		RETURN exact._propose_new(edit, $3, $2, 'delta', 'workspace ' || $1, given, many);
+		RETURN exact._propose_new(edit, $4, $2, 'delta', 'workspace ' || $1, given, many);
 	ELSIF problem IS NOT NULL THEN
 		INSERT INTO exact.dimension_change (edit, workspace, division, entity, key, code, kind,
 			side, who, delta, wanted, state, reason, ended_at)
-		VALUES (edit, $1, $3, $2, $4, given ->> 'code',
+		VALUES (edit, $1, $4, $2, $5, given ->> 'code',
 			CASE WHEN mark LIKE 'new:%' THEN 'new' ELSE 'update' END, 'delta', 'workspace ' || $1,
 			content::text, content::text, 'refused', problem, clock_timestamp());
 		IF r.seq IS NOT NULL AND NOT double THEN
-			PERFORM exact._dimension_again($3, $2, ARRAY[$4]);
+			PERFORM exact._dimension_again($4, $2, ARRAY[$5]);
 		END IF;
 		RETURN 'refused';
 	END IF;
-	-- EXACT_EDIT_SQL_MOVED: the loader has set it back, and the version comes once more
-	IF $5 = -1 THEN
+	-- EXACT_EDIT_SQL_MOVED, EXACT_EDIT_SQL_MARKED: the version comes once more
+	IF $6 IN (-1, -2) THEN
 		INSERT INTO exact.dimension_change (edit, workspace, division, entity, key, code, kind,
 			side, who, field, state, reason, ended_at)
-		VALUES (edit, $1, $3, $2, $4, given ->> 'code', 'update', 'delta', 'workspace ' || $1,
-			'_seq', 'refused', '_seq of a row is the hub''s: it would have kept every later '
-				'version out', clock_timestamp());
-		PERFORM exact._dimension_again($3, $2, ARRAY[$4]);
+		VALUES (edit, $1, $4, $2, $5, given ->> 'code', 'update', 'delta', 'workspace ' || $1,
+			CASE $6 WHEN -1 THEN '_seq' ELSE '_deleted' END, 'refused', CASE $6
+				WHEN -1 THEN '_seq of a row is the hub''s: it would have kept every later '
+					'version out'
+				ELSE '_deleted and _op of a row are the hub''s: delete the row itself, then its '
+					'end date or block is proposed'
+			END, clock_timestamp());
+		PERFORM exact._dimension_again($4, $2, ARRAY[$5]);
 	END IF;
-	fresh := exact._dimension_newest($3, $2, $4);
-	base := coalesce(exact._dimension_version($3, $2, $4, $5), fresh);
+	fresh := exact._dimension_newest($4, $2, $5);
+	base := coalesce(exact._dimension_version($4, $2, $5, $6), fresh);
 	FOR changed IN
 		SELECT f.name, f.target_type, base ->> lower(f.name) AS base,
 			fresh ->> lower(f.name) AS now, given ->> lower(f.name) AS wanted
@@ -117,31 +123,32 @@ BEGIN
 				given ->> lower(f.name))
 		ORDER BY f.ordinal
 	LOOP
-		state := exact._propose(edit, $3, $2, $4, fresh ->> 'code', 'update', 'delta',
+		state := exact._propose(edit, $4, $2, $5, fresh ->> 'code', 'update', 'delta',
 			'workspace ' || $1, changed.name, changed.base, changed.now, changed.wanted, many);
 		last := CASE WHEN state IN ('shown', 'proposed', 'conflict', 'approved')
 			THEN state ELSE last END;
 	END LOOP;
 	-- nothing of it waits, or a newer version was held back by it
-	IF last IS NULL OR r.seq > $5 THEN
-		PERFORM exact._dimension_again($3, $2, ARRAY[$4]);
+	IF last IS NULL OR r.seq > $6 THEN
+		PERFORM exact._dimension_again($4, $2, ARRAY[$5]);
 	END IF;
 	RETURN last;
 END
 $$;
-COMMENT ON FUNCTION exact._take_delta_row(text, text, int, text, bigint, text, jsonb, boolean,
-		boolean)
+COMMENT ON FUNCTION exact._take_delta_row(text, text, bigint, int, text, bigint, text, jsonb,
+		boolean, boolean)
 	IS 'Judges one edited row of Delta, once for each content';
-REVOKE ALL ON FUNCTION exact._take_delta_row(text, text, int, text, bigint, text, jsonb, boolean,
-	boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._take_delta_row(text, text, int, text, bigint, text, jsonb,
-	boolean, boolean) TO exact_worker;
+REVOKE ALL ON FUNCTION exact._take_delta_row(text, text, bigint, int, text, bigint, text, jsonb,
+	boolean, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._take_delta_row(text, text, bigint, int, text, bigint, text,
+	jsonb, boolean, boolean) TO exact_worker;
 
-CREATE FUNCTION exact._take_delta_edits(workspace text, entity text, rows_in_table bigint,
-	edited bigint, divisions int[], keys text[], seqs bigint[], hashes_now text[], contents text[],
-	doubles boolean[])
+CREATE FUNCTION exact._take_delta_edits(workspace text, entity text, reading bigint,
+	rows_in_table bigint, edited bigint, divisions int[], keys text[], seqs bigint[],
+	hashes_now text[], contents text[], doubles boolean[])
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 DECLARE
 	-- All rows at once are rather a column mask, or a table that was written anew, than edits.
@@ -154,10 +161,10 @@ DECLARE
 BEGIN
 	FOR row IN
 		SELECT u.*
-		FROM unnest($5, $6, $7, $8, $9, coalesce($10, array_fill(false, ARRAY[cardinality($6)])))
+		FROM unnest($6, $7, $8, $9, $10, coalesce($11, array_fill(false, ARRAY[cardinality($7)])))
 			AS u (division, key, seq, hash, content, double)
 	LOOP
-		state := exact._take_delta_row($1, $2, row.division, row.key, row.seq,
+		state := exact._take_delta_row($1, $2, $3, row.division, row.key, row.seq,
 			coalesce(row.hash, ''), coalesce(row.content, '{}')::jsonb, coalesce(row.double, false),
 			many);
 		taken := taken + CASE WHEN state IS DISTINCT FROM 'known' THEN 1 ELSE 0 END;
@@ -171,58 +178,67 @@ BEGIN
 	RETURN taken;
 END
 $$;
-COMMENT ON FUNCTION exact._take_delta_edits(text, text, bigint, bigint, int[], text[], bigint[],
-		text[], text[], boolean[])
+COMMENT ON FUNCTION exact._take_delta_edits(text, text, bigint, bigint, bigint, int[], text[],
+		bigint[], text[], text[], boolean[])
 	IS 'Judges the edited rows of a table that the loader has read; returns how many were new. '
 		'More than 20 and 5 % of the table at once, or all rows, wait for an approval';
-REVOKE ALL ON FUNCTION exact._take_delta_edits(text, text, bigint, bigint, int[], text[], bigint[],
-	text[], text[], boolean[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._take_delta_edits(text, text, bigint, bigint, int[], text[],
+REVOKE ALL ON FUNCTION exact._take_delta_edits(text, text, bigint, bigint, bigint, int[], text[],
+	bigint[], text[], text[], boolean[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._take_delta_edits(text, text, bigint, bigint, bigint, int[], text[],
 	bigint[], text[], text[], boolean[]) TO exact_worker;
 
--- An edit that somebody took back in Delta before it was written: its content is as delivered. The
--- rows are all that are edited.
-CREATE FUNCTION exact._take_delta_back(workspace text, entity text, divisions int[], keys text[],
-	hashes_now text[])
-RETURNS void
+-- An edit that somebody took back in Delta before it was written: its content is as delivered, and
+-- a reading of all that is edited has not met it.
+CREATE FUNCTION exact._take_delta_back(workspace text, entity text, reading bigint, most int)
+RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 DECLARE
 	row record;
+	n bigint := 0;
 BEGIN
 	FOR row IN
 		DELETE FROM exact.dimension_known AS k
-		USING exact.division AS d
-		WHERE k.entity = $2 AND d.division = k.division AND d.workspace = $1
-			AND NOT EXISTS (SELECT FROM unnest($3, $4, $5) AS u (division, key, hash)
-				WHERE u.division = k.division
-					AND CASE WHEN k.code IS NULL THEN u.key = k.key ELSE u.hash = k.hash END)
+		WHERE k.ctid = ANY (ARRAY(SELECT o.ctid FROM exact.dimension_known AS o
+				JOIN exact.division AS d ON d.division = o.division
+				WHERE o.entity = $2 AND o.reading <> $3 AND d.workspace = $1
+				LIMIT $4))
 		RETURNING k.division, k.key, k.code, k.hash
 	LOOP
+		n := n + 1;
 		PERFORM exact._dimension_again(row.division, $2, ARRAY[row.key])
 		WHERE row.hash = 'held';
-		UPDATE exact.dimension_change AS c
-		SET state = 'rejected', reason = 'taken back in Delta', ended_at = clock_timestamp()
-		WHERE c.division = row.division AND c.entity = $2
-			AND c.side = 'delta' AND c.write IS NULL
-			AND c.state IN ('shown', 'proposed', 'conflict', 'approved')
-			AND (c.kind = 'update' AND c.key = row.key
-				OR c.kind = 'new' AND c.key IS NULL AND lower(c.code) = row.code
-					AND NOT EXISTS (SELECT FROM exact.dimension_known AS k
-						WHERE k.entity = $2 AND k.division = row.division AND k.code = row.code));
+		IF row.code IS NULL THEN
+			UPDATE exact.dimension_change AS c
+			SET state = 'rejected', reason = 'taken back in Delta', ended_at = clock_timestamp()
+			WHERE c.division = row.division AND c.entity = $2 AND c.key = row.key
+				AND c.kind = 'update' AND c.side = 'delta' AND c.write IS NULL
+				AND c.state IN ('shown', 'proposed', 'conflict', 'approved');
+		ELSE
+			UPDATE exact.dimension_change AS c
+			SET state = 'rejected', reason = 'taken back in Delta', ended_at = clock_timestamp()
+			WHERE c.division = row.division AND c.entity = $2 AND lower(c.code) = row.code
+				AND c.kind = 'new' AND c.key IS NULL AND c.side = 'delta' AND c.write IS NULL
+				AND c.state IN ('shown', 'proposed', 'conflict', 'approved')
+				AND NOT EXISTS (SELECT FROM exact.dimension_known AS k
+					WHERE k.entity = $2 AND k.division = row.division AND k.code = row.code);
+		END IF;
 	END LOOP;
+	RETURN n;
 END
 $$;
-COMMENT ON FUNCTION exact._take_delta_back(text, text, int[], text[], text[])
-	IS 'Ends the edits of Delta that are none any more: these rows are all that are edited there';
-REVOKE ALL ON FUNCTION exact._take_delta_back(text, text, int[], text[], text[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._take_delta_back(text, text, int[], text[], text[])
-	TO exact_worker;
+COMMENT ON FUNCTION exact._take_delta_back(text, text, bigint, int)
+	IS 'Ends the edits of Delta that are none any more: those that a reading has not met, so many '
+		'at most; returns how many';
+REVOKE ALL ON FUNCTION exact._take_delta_back(text, text, bigint, int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._take_delta_back(text, text, bigint, int) TO exact_worker;
 
 -- A row that somebody deleted in Delta is never a delete in Exact Online by itself.
 CREATE FUNCTION exact._take_delta_gone(workspace text, entity text, divisions int[], keys text[])
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 DECLARE
 	gone record;
@@ -269,7 +285,7 @@ AS $$
 	SELECT DISTINCT u.division, $1, u.key, 'held'
 	FROM unnest($2, $3) AS u (division, key)
 	ON CONFLICT ON CONSTRAINT dimension_known_pkey
-		DO UPDATE SET hash = 'held', seen_at = clock_timestamp()
+		DO UPDATE SET hash = 'held', seen_at = clock_timestamp(), reading = 0
 $$;
 COMMENT ON FUNCTION exact._dimension_held(text, int[], text[])
 	IS 'Rows that a delivery left alone because of an edit: what was known of them is old';

@@ -48,7 +48,7 @@ CREATE FUNCTION pg_temp.key(n int) RETURNS text LANGUAGE sql AS $$
 $$;
 -- what the loader has read of one row
 CREATE FUNCTION pg_temp.delta(n int, seq bigint, description text, ended text = NULL,
-	edited int = 1, code text = NULL)
+	edited int = 1, code text = NULL, reading bigint = 1)
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
 	content text := json_build_object('Active', 'true', 'Code', coalesce(code, '10' || (n - 1)),
@@ -56,7 +56,7 @@ DECLARE
 	taken bigint;
 BEGIN
 	SET LOCAL ROLE exact_worker;
-	taken := exact._take_delta_edits('lake', 'costcenter', 100, edited, ARRAY[9000001],
+	taken := exact._take_delta_edits('lake', 'costcenter', reading, 100, edited, ARRAY[9000001],
 		ARRAY[CASE WHEN seq IS NOT NULL THEN pg_temp.key(n) END], ARRAY[seq], ARRAY[md5(content)],
 		ARRAY[content], NULL);
 	RESET ROLE;
@@ -533,20 +533,35 @@ SELECT pg_temp.delta(1, 11, 'Head office', NULL, 21);
 SELECT decision, state FROM pg_temp.change;
 ROLLBACK TO auto;
 -- two rows of two, and all rows of three: a column mask would look like that
-SELECT exact._take_delta_edits('lake', 'costcenter', n, n, '{9000001}', ARRAY[pg_temp.key(1)],
+SELECT exact._take_delta_edits('lake', 'costcenter', 1, n, n, '{9000001}', ARRAY[pg_temp.key(1)],
 	'{11}', ARRAY['h' || n], ARRAY[format('{"Description":"****%s"}', n)], NULL)
 FROM generate_series(2, 3) AS n;
 SELECT decision, state FROM pg_temp.change;
 ROLLBACK TO auto;
+-- a hundred thousand approved at once: what two readings take is open, the rest waits
+INSERT INTO exact.dimension_change (edit, workspace, division, entity, key, code, kind, side, who,
+	field, wanted, state, decided_by)
+SELECT 0, 'lake', 9000001, 'costunit', gen_random_uuid(), 'm' || n, 'update', 'delta', 'test',
+	'Description', 'careless', 'approved', 'test'
+FROM generate_series(1, 115) AS n;
+SELECT exact._write_gather(9000001), exact._write_gather(9000001);
+SELECT count(*) FROM exact.dimension_write WHERE division = 9000001 AND entity = 'costunit';
+UPDATE exact.dimension_write SET state = 'ended' WHERE code = 'm2' AND entity = 'costunit';
+SELECT exact._write_gather(9000001);
+SELECT count(*), bool_or(code = 'm115') AS last FROM exact.dimension_write
+WHERE division = 9000001 AND entity = 'costunit';
+ROLLBACK TO auto;
 -- taken back before it was written
 UPDATE exact.workspace SET write_back = 'approve' WHERE name = 'lake';
-SELECT pg_temp.delta(1, 11, 'Head office');
-SELECT exact._take_delta_back('lake', 'costcenter', '{}', '{}', '{}');
+SELECT pg_temp.delta(1, 11, 'Head office'), pg_temp.delta(2, 52, 'Depot', NULL, 1, '102');
+SELECT exact._take_delta_back('lake', 'costcenter', 1, 9);
+SELECT exact._take_delta_back('lake', 'costcenter', 2, 1),
+	exact._take_delta_back('lake', 'costcenter', 2, 9);
 SELECT state, reason FROM pg_temp.change;
 ROLLBACK TO auto;
 -- held back by an edit that is taken back before it is read: the version comes once more
 SELECT exact._dimension_held('costcenter', '{9000001}', ARRAY[pg_temp.key(1)]);
-SELECT exact._take_delta_back('lake', 'costcenter', '{}', '{}', '{}');
+SELECT exact._take_delta_back('lake', 'costcenter', 2, 9);
 SELECT * FROM pg_temp.again;
 ROLLBACK TO auto;
 -- held back by one that is read: by what was read, not by what was known before
@@ -558,7 +573,7 @@ ROLLBACK TO auto;
 SELECT pg_temp.delta(1, 11, 'Office', NULL, 1, '999');
 SELECT pg_temp.delta(2, 52, repeat('x', 61), NULL, 1, '102');
 SELECT pg_temp.delta(8, 11, 'Nobody');
-SELECT exact._take_delta_edits('lake', 'costcenter', 100, 2, '{9000001,9000002}',
+SELECT exact._take_delta_edits('lake', 'costcenter', 1, 100, 2, '{9000001,9000002}',
 	ARRAY[pg_temp.key(1), NULL], '{11,NULL}', '{a,b}',
 	'{"{\"Code\":\"100\",\"Description\":\"Twice\"}","{\"Code\":\"5\",\"Description\":\"Far\"}"}',
 	'{true,false}');
@@ -578,12 +593,10 @@ ROLLBACK TO auto;
 -- a new row that is edited again, and then deleted again, before it is made
 UPDATE exact.workspace SET write_back = 'approve' WHERE name = 'lake';
 SELECT pg_temp.delta(9, NULL, 'New', NULL, 1, '900');
-SELECT pg_temp.delta(9, NULL, 'Newer', NULL, 1, '900');
-SELECT exact._take_delta_back('lake', 'costcenter', '{9000001}', '{NULL}',
-	ARRAY(SELECT hash FROM exact.dimension_known WHERE division = 9000001 ORDER BY seen_at DESC
-		LIMIT 1));
+SELECT pg_temp.delta(9, NULL, 'Newer', NULL, 1, '900', 2);
+SELECT exact._take_delta_back('lake', 'costcenter', 2, 9);
 SELECT code, delta, state, reason FROM pg_temp.change;
-SELECT exact._take_delta_back('lake', 'costcenter', '{}', '{}', '{}');
+SELECT exact._take_delta_back('lake', 'costcenter', 3, 9);
 SELECT code, state, reason FROM pg_temp.change;
 SELECT count(*) FROM exact.dimension_known WHERE division = 9000001;
 ROLLBACK TO auto;

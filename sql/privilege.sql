@@ -102,7 +102,8 @@ ROLLBACK;
 SELECT p.oid::regprocedure, p.proconfig
 FROM member AS m
 JOIN pg_proc AS p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
-WHERE p.proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp'];
+WHERE p.proconfig[1] IS DISTINCT FROM 'search_path=pg_catalog, pg_temp'
+	OR p.proconfig[2:] NOT IN ('{}', ARRAY['enable_seqscan=off']);
 -- and no literal whose meaning hangs on standard_conforming_strings
 SELECT p.oid::regprocedure
 FROM member AS m

@@ -200,6 +200,28 @@ is(row(7)->{description}, 'later', 'and takes the next');
 is(read_now(), 'done: 1 of 1 tables read', 'read again');
 is(changes(), '', 'told once');
 
+# _deleted or _op changed by hand: no delete, and no revival; told, and the row goes on as it was
+deliver([ 'D', id(10), undef ]);
+one('DELETE FROM exact.dimension_again');
+in_databricks("UPDATE main.exact.costcenter SET `_deleted` = true WHERE Code = 'c7'");
+in_databricks("UPDATE main.exact.costcenter SET `_op` = NULL, Description = 'odd' WHERE Code = 'c8'");
+in_databricks("UPDATE main.exact.costcenter SET `_deleted` = NULL, `_op` = 'X' WHERE Code = 'c9'");
+in_databricks("UPDATE main.exact.costcenter SET `_deleted` = false WHERE Code = 'c10'");
+is(read_now(), 'done: 1 of 1 tables read', 'marks that are not the hub\'s');
+$changes = changes();
+like($changes, qr/update 0$_ c$_ _deleted refused _deleted and _op of a row are the hub's/, "c$_ is told") for 7 .. 9;
+like($changes, qr/update 08 c8 Description shown/, 'and what else was edited');
+is(() = $changes =~ /update/g, 5, 'nothing else');
+like($changes, qr/update 10 c10 refused it is deleted in Exact Online/, 'a deleted record is not revived');
+is(one("SELECT string_agg(substr(key, 35), ' ' ORDER BY key) FROM exact.dimension_again"), '07 08 09 10',
+	'each comes once more');
+one('DELETE FROM exact.dimension_again');
+deliver([ 'U', id(7), center(7) ], [ 'U', id(8), center(8) ], [ 'U', id(9), center(9) ], [ 'D', id(10), undef ]);
+is(join(' ', map { row($_)->{_deleted} . row($_)->{_op} } 7 .. 10), 'falseU falseU falseU trueD',
+	'as the hub has them');
+is(read_now(), 'done: 1 of 1 tables read', 'read again');
+is(changes(), '', 'told once');
+
 # a deletion is kept out by an edit as any version is
 workspace_fault($simulator, statement => 'costcenter current ', action => 'between',
 	sql => "UPDATE main.exact.costcenter SET Active = false WHERE Code = 'c6'");

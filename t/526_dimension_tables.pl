@@ -101,8 +101,9 @@ is(changes() - $odd, 3, 'each is recorded');
 in_databricks("DELETE FROM main.exact.costunit WHERE _key = 'k\\u0000'");
 
 # a careless UPDATE waits for an approval, whatever write_back says; it is read page by page, and other tables are
-# delivered meanwhile. A full page is followed by an empty one; EXACT_TEST_ROWS=100000 has fifty.
-my $many = $ENV{EXACT_TEST_ROWS} // 2000;
+# delivered meanwhile. There is a second page also when one edit is taken back; EXACT_TEST_ROWS=100000
+# has fifty.
+my $many = $ENV{EXACT_TEST_ROWS} // 2002;
 my $edits = "FROM exact.dimension_change WHERE code LIKE 'm%'";
 one("UPDATE exact.workspace SET write_back = 'auto'");
 stage($node, 1, 'costunit', map { [ 'U', id($_), unit($_) ] } 1 .. 3);	# over the odd values
@@ -132,6 +133,10 @@ is(one('SELECT count(*) FROM exact.dimension_write'), '0', 'none is written');
 is(() = statements($simulator, qr/costunit read .* OFFSET 2000$/s), 1, 'page by page');
 is(read_now(), 'done: 1 of 1 tables read', 'again');
 is(one("SELECT count(*) $edits"), $many, 'once');
+in_databricks("UPDATE main.exact.costunit SET Description = 'one' WHERE Code = 'm7'");
+is(read_now(), 'done: 1 of 1 tables read', 'one of them is taken back');
+is(one("SELECT string_agg(concat_ws(' ', code, state, reason), ', ') $edits AND state <> 'proposed'"),
+	'm7 rejected taken back in Delta', 'it waits no more');
 
 # by time, but for a warehouse that is stopped: it is asked for its state, and not started
 sub readings { return scalar(() = statements($simulator, qr/costunit read /)); }

@@ -64,6 +64,8 @@ expect_part(const char *what, StringInfo got, const char *part)
 	HASH("t") ", false))"
 #define IS_MOVED "(t.`_key` IS NOT NULL AND t.`_hash` IS NOT NULL AND (t.`_seq` IS NULL OR " \
 	"t.`_seq` > 99))"
+#define IS_MARKED "(t.`_key` IS NOT NULL AND t.`_hash` IS NOT NULL AND NOT coalesce(" \
+	"t.`_op` IN ('I', 'U', 'D') AND t.`_deleted` = (t.`_op` = 'D'), false))"
 #define IS_OUTDATED "(startswith(t.`_hash`, 'v') AND NOT startswith(t.`_hash`, 'v1:0a1b2c3d:'))"
 
 static void
@@ -82,6 +84,7 @@ test_merge(StringInfo out)
 	exact_merge_sql_current(out, &target, &two, false);
 	expect_part("guard of a delete", out, "AND s.`_seq` > t.`_seq` AND s.`_op` = 'D' AND " GUARD
 				" THEN UPDATE SET `_seq` = s.`_seq`, `_op` = s.`_op`, `_deleted` = s.`_op` = 'D',");
+	expect_part("hash of a delete: of what stays", out, "`_hash` = " HASH("t") "\nWHEN MATCHED");
 	expect_part("guard of an update", out, "AND s.`_seq` > t.`_seq` AND " GUARD " THEN UPDATE SET");
 	expect_part("hash of an update", out, "`_hash` = " HASH("s") "\nWHEN NOT MATCHED");
 	expect_part("hash of an insert", out, ", current_timestamp(), " HASH("s") ")");
@@ -105,7 +108,7 @@ test_edits(StringInfo out)
 	exact_edit_sql_count(out, &target, 99);
 	expect("count", out, "SELECT count(*) AS `n`, count(CASE WHEN " IS_EDITED " THEN 1 END) AS "
 		   "`edited`,\n count(CASE WHEN " IS_OUTDATED " OR " IS_MOVED
-		   " THEN 1 END) AS `outdated`, "
+		   " OR " IS_MARKED " THEN 1 END) AS `outdated`, "
 		   "count(CASE WHEN (t.`_seq` IS NOT NULL AND t.`_hash` IS NULL) THEN 1 END) AS `bare`,\n "
 		   "count(DISTINCT CASE WHEN NOT (t.`_key` IS NULL OR t.`_seq` IS NULL) THEN "
 		   "concat(CAST(t.`_division` AS STRING), ' ', t.`_key`) END) AS `keys`, "
@@ -116,9 +119,10 @@ test_edits(StringInfo out)
 		   "`main`.`exact`.`exact_hub` WHERE `installation` = 'i1' AND `epoch` = 3 AND `claim` = "
 		   "'c1') AS s\nON t.`_division` = s.`_division`\nWHEN MATCHED AND (" IS_OUTDATED
 		   " OR (t.`_seq` IS NOT NULL AND t.`_hash` IS NULL) OR " IS_MOVED
-		   ") THEN UPDATE SET `_hash` = CASE WHEN " IS_MOVED " THEN 'moved' ELSE " HASH("t")
-		   " END, `_seq` = CASE WHEN " IS_MOVED
-		   " THEN CAST(-1 AS BIGINT) ELSE t.`_seq` END");
+		   " OR " IS_MARKED ") THEN UPDATE SET `_hash` = CASE WHEN " IS_MOVED " OR " IS_MARKED
+		   " THEN 'moved' ELSE " HASH("t") " END, `_seq` = CASE WHEN " IS_MOVED
+		   " THEN CAST(-1 AS BIGINT) WHEN " IS_MARKED
+		   " THEN CAST(-2 AS BIGINT) ELSE t.`_seq` END");
 	exact_edit_sql_absent(out, &target, 2);
 	expect("absent", out, "SELECT s.`_division`, s.`_key`\nFROM (SELECT CAST(r.`_division` AS INT) "
 		   "AS `_division`, r.`_key` AS `_key`\n"

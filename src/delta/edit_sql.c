@@ -62,6 +62,11 @@ append_is_moved(StringInfo out, int64 newest)
 					 " AND (t.`_seq` IS NULL OR t.`_seq` > " INT64_FORMAT "))", newest);
 }
 
+/* The hub has written _op and _deleted together: a user has changed one of the row t. */
+#define IS_MARKED \
+	"(t.`_key` IS NOT NULL AND t.`_hash` IS NOT NULL AND NOT coalesce(" \
+	"t.`_op` IN ('I', 'U', 'D') AND t.`_deleted` = (t.`_op` = 'D'), false))"
+
 void
 exact_edit_sql_count(StringInfo out, const ExactTarget *target, int64 newest)
 {
@@ -71,7 +76,7 @@ exact_edit_sql_count(StringInfo out, const ExactTarget *target, int64 newest)
 	append_is_outdated(out, target);
 	appendStringInfoString(out, " OR ");
 	append_is_moved(out, newest);
-	appendStringInfoString(out, " THEN 1 END) AS `outdated`,"
+	appendStringInfoString(out, " OR " IS_MARKED " THEN 1 END) AS `outdated`,"
 						   " count(CASE WHEN " IS_BARE " THEN 1 END) AS `bare`,\n"
 						   " count(DISTINCT CASE WHEN NOT " IS_NEW
 						   " THEN"
@@ -97,13 +102,15 @@ exact_edit_sql_stamp(StringInfo out, const ExactTarget *target, bool bare, int64
 	append_is_outdated(out, target);
 	appendStringInfo(out, "%s OR ", bare ? " OR " IS_BARE : "");
 	append_is_moved(out, newest);
-	appendStringInfoString(out, ") THEN UPDATE SET `_hash` = CASE WHEN ");
+	appendStringInfoString(out, " OR " IS_MARKED ") THEN UPDATE SET `_hash` = CASE WHEN ");
 	append_is_moved(out, newest);
-	appendStringInfoString(out, " THEN 'moved' ELSE ");
+	appendStringInfoString(out, " OR " IS_MARKED " THEN 'moved' ELSE ");
 	exact_merge_sql_hash(out, target, "t");
 	appendStringInfoString(out, " END, `_seq` = CASE WHEN ");
 	append_is_moved(out, newest);
-	appendStringInfo(out, " THEN CAST(%d AS BIGINT) ELSE t.`_seq` END", EXACT_EDIT_SQL_MOVED);
+	appendStringInfo(out, " THEN CAST(%d AS BIGINT) WHEN " IS_MARKED
+					 " THEN CAST(%d AS BIGINT) ELSE t.`_seq` END", EXACT_EDIT_SQL_MOVED,
+					 EXACT_EDIT_SQL_MARKED);
 }
 
 /* The column that finance knows a record by; NULL: the table does not have it. */

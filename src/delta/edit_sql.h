@@ -17,20 +17,23 @@ extern void exact_edit_sql_nullable(StringInfo out, const ExactTarget *target, i
 /* How many such columns there are: 0 to this */
 #define EXACT_EDIT_SQL_NULLABLE 5
 
-/* _seq of a row after a user has changed it: any version of the hub is newer. */
+/* _seq of a row after a user has changed it, _deleted or _op: any version of the hub is newer. */
 #define EXACT_EDIT_SQL_MOVED (-1)
+#define EXACT_EDIT_SQL_MARKED (-2)
 
 /*
- * One row: how many rows there are; edited or new; with the stamp of another list of columns, or a
- * _seq that the hub has not given: a later one than the newest, or null; with a _seq and without
- * _hash; how many keys those have that are not new; how many of these there are
+ * One row: how many rows there are; edited or new; with the stamp of another list of columns, a
+ * _seq that the hub has not given (a later one than the newest, or null), or _deleted and _op that
+ * do not belong together; with a _seq and without _hash; how many keys those have that are not
+ * new; how many of these there are
  */
 extern void exact_edit_sql_count(StringInfo out, const ExactTarget *target, int64 newest);
 
 /*
  * Gives rows their _hash that have one with another stamp, with bare also those that have none, in
  * the divisions that this hub has claimed. A row whose _seq is not the hub's gets
- * EXACT_EDIT_SQL_MOVED and reads as edited.
+ * EXACT_EDIT_SQL_MOVED, one whose _deleted or _op is not gets EXACT_EDIT_SQL_MARKED; both read as
+ * edited.
  */
 extern void exact_edit_sql_stamp(StringInfo out, const ExactTarget *target, bool bare,
 								 int64 newest);

@@ -64,7 +64,7 @@ static const SystemColumn system_columns[] = {
 	"When this row was written here"},
 	{"_payload", "STRING", false, false, true, false, PLACE_HISTORY,
 	"The record exactly as Exact Online sent it"},
-	{"_hash", "STRING", false, false, false, false, PLACE_DIMENSION,
+	{"_hash", "STRING", false, false, false, true, PLACE_DIMENSION,
 	"Digest of the columns that may be edited here, as the hub wrote them"},
 };
 
@@ -147,12 +147,15 @@ append_guard(StringInfo out, const ExactTarget *target)
 	appendStringInfoString(out, " IN (t.`_hash`, s.`_known`), false)");
 }
 
-/* The value of a column that the statement makes itself */
+/*
+ * The value of a column that the statement makes itself. A delete keeps the values of the row, and
+ * an edit that is known in them: it is none from then on.
+ */
 static void
-append_made(StringInfo out, const ExactTarget *target, const Part *part)
+append_made(StringInfo out, const ExactTarget *target, const Part *part, bool delete)
 {
 	if (strcmp(part->name, "_hash") == 0)
-		exact_merge_sql_hash(out, target, "s");
+		exact_merge_sql_hash(out, target, delete ? "t" : "s");
 	else
 		appendStringInfoString(out, strcmp(part->name, "_deleted") == 0 ?
 							   "s.`_op` = 'D'" : "current_timestamp()");
@@ -424,7 +427,7 @@ append_insert(StringInfo out, const ExactTarget *target, ExactTable table, bool 
 			exact_delta_sql_identifier(out, parts[i].name);
 		}
 		else
-			append_made(out, target, &parts[i]);
+			append_made(out, target, &parts[i], false);
 	}
 	appendStringInfoChar(out, ')');
 	pfree(parts);
@@ -477,7 +480,7 @@ append_update(StringInfo out, const ExactTarget *target, ExactTable table, bool 
 		exact_delta_sql_identifier(out, part->name);
 		appendStringInfoString(out, " = ");
 		if (!is_sent(part))
-			append_made(out, target, part);
+			append_made(out, target, part, delete);
 		else if (table == EXACT_TABLE_CURRENT && part->column != NULL && part->column->derived)
 			append_derived(out, part->column);
 		else

@@ -38,6 +38,7 @@ typedef struct ReadBack
 	ExactTargetPlan *plan;
 	bool		stamped;		/* rows without the right stamp got it */
 	int64		newest;			/* _seq that the hub has given last */
+	int64		reading;		/* number of this one: exact.dimension_known.reading */
 	int64		rows;			/* of the table */
 	int64		edited;
 	int64		keys;			/* that its rows have */
@@ -150,6 +151,18 @@ open_page(ReadBack *r)
 /* ---- rows that are handed over, turn by turn ---- */
 
 static void
+start_turns(ReadBack *r, int nrows, const char *unit_name, void (*unit) (void *arg),
+			void (*then) (ReadBack *r))
+{
+	r->nrows = nrows;
+	r->to = 0;
+	r->unit_name = unit_name;
+	r->unit = unit;
+	r->then = then;
+	dlist_push_tail(&handing_over, &r->node);
+}
+
+static void
 hand_over(ReadBack *r, const ExactStatementResult *answer, const char *unit_name,
 		  void (*unit) (void *arg), void (*then) (ReadBack *r))
 {
@@ -160,12 +173,7 @@ hand_over(ReadBack *r, const ExactStatementResult *answer, const char *unit_name
 	for (int i = 0; i < ncells; i++)
 		r->cells[i] = answer->cells[i] != NULL ? pstrdup(answer->cells[i]) : NULL;
 	MemoryContextSwitchTo(old);
-	r->nrows = answer->nrows;
-	r->to = 0;
-	r->unit_name = unit_name;
-	r->unit = unit;
-	r->then = then;
-	dlist_push_tail(&handing_over, &r->node);
+	start_turns(r, answer->nrows, unit_name, unit, then);
 }
 
 long
@@ -459,7 +467,8 @@ static void
 edits_unit(void *arg)
 {
 	static const char sql[] =
-	"SELECT exact._take_delta_edits($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::boolean[])";
+	"SELECT exact._take_delta_edits($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
+	" $11::boolean[])";
 	ReadBack   *r = arg;
 	int			n = r->to - r->from;
 	int32	   *divisions = palloc(sizeof(int32) * n);
@@ -470,7 +479,7 @@ edits_unit(void *arg)
 	const char **hashes = palloc(sizeof(char *) * n);
 	const char **contents = palloc(sizeof(char *) * n);
 	const char **doubles = palloc(sizeof(char *) * n);
-	ExactArg	args[10];
+	ExactArg	args[11];
 
 	for (int i = 0; i < n; i++)
 	{
@@ -489,55 +498,46 @@ edits_unit(void *arg)
 	}
 	args[0] = exact_arg_text(r->plan->workspace->name);
 	args[1] = exact_arg_text(r->plan->sql.entity);
-	args[2] = exact_arg_int8(r->rows);
-	args[3] = exact_arg_int8(Max(r->edited, r->read + r->nrows));
-	args[4] = exact_arg_int4_array(divisions, no_divisions, n);
-	args[5] = exact_arg_text_array(keys, NULL, n);
-	args[6] = exact_arg_int8_array(seqs, no_seqs, n);
-	args[7] = exact_arg_text_array(hashes, NULL, n);
-	args[8] = exact_arg_text_array(contents, NULL, n);
-	args[9] = exact_arg_text_array(doubles, NULL, n);
-	exact_sql(sql, 10, args);
+	args[2] = exact_arg_int8(r->reading);
+	args[3] = exact_arg_int8(r->rows);
+	args[4] = exact_arg_int8(Max(r->edited, r->read + r->nrows));
+	args[5] = exact_arg_int4_array(divisions, no_divisions, n);
+	args[6] = exact_arg_text_array(keys, NULL, n);
+	args[7] = exact_arg_int8_array(seqs, no_seqs, n);
+	args[8] = exact_arg_text_array(hashes, NULL, n);
+	args[9] = exact_arg_text_array(contents, NULL, n);
+	args[10] = exact_arg_text_array(doubles, NULL, n);
+	exact_sql(sql, 11, args);
 	r->taken += exact_cell_int8(0, 1, 0);
 }
 
-/* All edited rows: what is not among them is no edit any more. */
+/* What this reading has not met is no edit any more: some in each turn, until there are no more. */
 static void
 taken_back_unit(void *arg)
 {
-	static const char sql[] = "SELECT exact._take_delta_back($1, $2, $3, $4, $5)";
+	static const char sql[] = "SELECT exact._take_delta_back($1, $2, $3, $4)";
 	ReadBack   *r = arg;
-	int32	   *divisions = palloc(sizeof(int32) * Max(r->nrows, 1));
-	const char **keys = palloc(sizeof(char *) * Max(r->nrows, 1));
-	const char **hashes = palloc(sizeof(char *) * Max(r->nrows, 1));
-	ExactArg	args[5];
+	ExactArg	args[4];
 
-	for (int i = 0; i < r->nrows; i++)
-	{
-		char	  **cells = &r->cells[EDIT_COLUMNS * i];
-
-		divisions[i] = cells[EDIT_DIVISION] != NULL ?
-			(int32) strtol(cells[EDIT_DIVISION], NULL, 10) : 0;
-		keys[i] = cells[EDIT_KEY];
-		hashes[i] = cells[EDIT_NOW];
-	}
 	args[0] = exact_arg_text(r->plan->workspace->name);
 	args[1] = exact_arg_text(r->plan->sql.entity);
-	args[2] = exact_arg_int4_array(divisions, NULL, r->nrows);
-	args[3] = exact_arg_text_array(keys, NULL, r->nrows);
-	args[4] = exact_arg_text_array(hashes, NULL, r->nrows);
-	exact_sql(sql, 5, args);
+	args[2] = exact_arg_int8(r->reading);
+	args[3] = exact_arg_int4(TURN_ROWS);
+	exact_sql(sql, 4, args);
+	r->nrows = exact_cell_int8(0, 1, 0) < TURN_ROWS ? r->to : PG_INT32_MAX;
 }
 
+/* A reading in several answers has met all edited rows if these are as many as were counted. */
 static void
 page_taken(ReadBack *r)
 {
-	bool		all = r->read == 0 && r->nrows < PAGE_ROWS;
-
 	r->read += r->nrows;
 	if (r->nrows == PAGE_ROWS)
 		read_page(r);
-	else if (!all || run(r, "take edits that were taken back", taken_back_unit))
+	else if (r->read < PAGE_ROWS || r->read == r->edited)
+		start_turns(r, PG_INT32_MAX, "take edits that were taken back", taken_back_unit,
+					compare_keys);
+	else
 		compare_keys(r);
 }
 
@@ -626,12 +626,14 @@ static void
 newest_unit(void *arg)
 {
 	static const char sql[] =
-	"SELECT (b.epoch::bigint << " CppAsString2(EXACT_SEQ_EPOCH_BITS) ") + s.last_value"
+	"SELECT (b.epoch::bigint << " CppAsString2(EXACT_SEQ_EPOCH_BITS) ") + s.last_value,"
+	" nextval('exact.dimension_edit_id')"
 	" FROM exact.installation_binding b, exact.version_counter s";
 	ReadBack   *r = arg;
 
 	exact_sql(sql, 0, NULL);
 	r->newest = exact_cell_int8(0, 1, PG_INT64_MAX);
+	r->reading = exact_cell_int8(0, 2, 0);
 }
 
 static void
