@@ -73,7 +73,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char	   *text;
-	const char *rows[LINES_MAX];
+	ExactPayload rows[LINES_MAX];
 	int			n = 0;
 	ExactDocument *document;
 	ExactDocumentKind kind;
@@ -87,13 +87,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void) exact_amount_read(text, size - 1, &amount);
 	for (char *p = text; p != NULL && n < LINES_MAX; n++)
 	{
-		rows[n] = p;
+		rows[n].text = p;
+		rows[n].len = strcspn(p, "\n");
 		p = strchr(p, '\n');
 		if (p != NULL)
 			*p++ = '\0';
 	}
 	kind = (ExactDocumentKind) (data[0] % EXACT_DOCUMENT_KINDS);
-	document = kind == EXACT_LEDGER_ENTRY ? exact_document_read(kind, NULL, rows, n)
+	document = kind == EXACT_LEDGER_ENTRY ? exact_document_read(kind, (ExactPayload) {0}, rows, n)
 		: exact_document_read(kind, rows[0], rows + 1, n - 1);
 	if (document != NULL)
 		judge(document, data[0] / EXACT_DOCUMENT_KINDS);

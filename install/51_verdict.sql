@@ -59,6 +59,7 @@ CREATE TABLE exact.judgement (
 	since timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	problems text[] NOT NULL DEFAULT '{}',
 	waits text[] NOT NULL DEFAULT '{}',
+	wait text GENERATED ALWAYS AS (waits[1]) STORED,
 	seq bigint NOT NULL DEFAULT 0,
 	first boolean NOT NULL DEFAULT false,
 	doubt_at timestamptz,
@@ -83,6 +84,7 @@ COMMENT ON COLUMN exact.judgement.since IS 'When the first of its problems was f
 COMMENT ON COLUMN exact.judgement.problems IS 'A sentence for each problem';
 COMMENT ON COLUMN exact.judgement.waits
 	IS 'What it is judged again for when that changes: entity:code or entity:key of a dimension';
+COMMENT ON COLUMN exact.judgement.wait IS 'The first of these';
 COMMENT ON COLUMN exact.judgement.seq IS 'Highest _seq of its records when it was judged';
 COMMENT ON COLUMN exact.judgement.first
 	IS 'It came with a first load or a backfill, which holds nothing';
@@ -98,8 +100,9 @@ CREATE INDEX judgement_waits ON exact.judgement USING gin (waits);
 COMMENT ON INDEX exact.judgement_waits IS 'Documents that wait for a dimension';
 CREATE INDEX judgement_doubt ON exact.judgement (division) WHERE state IN ('doubt', 'unread');
 COMMENT ON INDEX exact.judgement_doubt IS 'Documents that a read will tell more of';
-CREATE INDEX judgement_held ON exact.judgement (division, since) WHERE state IN ('doubt', 'held');
-COMMENT ON INDEX exact.judgement_held IS 'Documents that are held';
+CREATE INDEX judgement_held ON exact.judgement (division, entity, wait, since, id)
+	WHERE state IN ('doubt', 'held');
+COMMENT ON INDEX exact.judgement_held IS 'Documents that are held, and for what';
 REVOKE ALL ON TABLE exact.judgement FROM PUBLIC;
 GRANT SELECT ON TABLE exact.judgement TO exact_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE exact.judgement TO exact_worker;
@@ -109,6 +112,7 @@ CREATE TABLE exact.unjudged (
 	batch bigint PRIMARY KEY,
 	division int NOT NULL,
 	document text NOT NULL,
+	keys text[] NOT NULL,
 	feed text NOT NULL,
 	waits boolean NOT NULL,
 	first boolean NOT NULL,
@@ -118,6 +122,7 @@ COMMENT ON TABLE exact.unjudged IS 'Batches whose documents are not judged yet';
 COMMENT ON COLUMN exact.unjudged.batch IS 'Batch';
 COMMENT ON COLUMN exact.unjudged.division IS 'Division';
 COMMENT ON COLUMN exact.unjudged.document IS 'Entity of the documents'' headers';
+COMMENT ON COLUMN exact.unjudged.keys IS 'Keys of the documents that the batch has rows of';
 COMMENT ON COLUMN exact.unjudged.feed IS 'Feed that reads them';
 COMMENT ON COLUMN exact.unjudged.waits
 	IS 'Its delivery waits for the verdict, ten minutes at most';

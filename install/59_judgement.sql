@@ -109,13 +109,19 @@ COMMENT ON FUNCTION exact._dimension_known(int)
 REVOKE ALL ON FUNCTION exact._dimension_known(int) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._dimension_known(int) TO exact_worker;
 
-CREATE FUNCTION exact._judge_later(division int, entity text, batch bigint, first boolean)
+CREATE FUNCTION exact._judge_later(
+	division int,
+	entity text,
+	batch bigint,
+	first boolean,
+	keys text[]
+)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	INSERT INTO exact.unjudged (batch, division, document, feed, waits, first)
-	SELECT $3, $1, d.document, c.feed, d.holds AND NOT $4, $4
+	INSERT INTO exact.unjudged (batch, division, document, keys, feed, waits, first)
+	SELECT $3, $1, d.document, $5, c.feed, d.holds AND NOT $4, $4
 	FROM exact._document_entity AS d
 	JOIN exact.catalogue AS c ON c.entity = d.entity
 	WHERE d.entity = $2
@@ -126,10 +132,10 @@ BEGIN
 				WHERE j.division = $1 AND j.entity = d.document));
 END
 $$;
-COMMENT ON FUNCTION exact._judge_later(int, text, bigint, boolean)
+COMMENT ON FUNCTION exact._judge_later(int, text, bigint, boolean, text[])
 	IS 'Notes that the documents of a batch are to be judged';
-REVOKE ALL ON FUNCTION exact._judge_later(int, text, bigint, boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._judge_later(int, text, bigint, boolean) TO exact_worker;
+REVOKE ALL ON FUNCTION exact._judge_later(int, text, bigint, boolean, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._judge_later(int, text, bigint, boolean, text[]) TO exact_worker;
 
 -- A document is complete when its run has ended, or came with all its lines.
 CREATE FUNCTION exact._judge_next()

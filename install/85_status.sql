@@ -211,11 +211,11 @@ WITH worker AS (
 	SELECT DISTINCT ON (k.division) k.division,
 		(sum(k.documents) OVER (PARTITION BY k.division))::bigint AS documents,
 		k.documents AS alike, k.entity, k.wait, k.since, k.id, g.code AS account
-	FROM (SELECT j.division, j.entity, j.waits[1] AS wait, count(*) AS documents,
+	FROM (SELECT j.division, j.entity, j.wait, count(*) AS documents,
 			min(j.since) AS since, min(j.id) AS id
 		FROM exact.judgement AS j
 		WHERE j.state IN ('doubt', 'held')
-		GROUP BY j.division, j.entity, j.waits[1]) AS k
+		GROUP BY j.division, j.entity, j.wait) AS k
 	LEFT JOIN exact.gl_account AS g
 		ON g.division = k.division AND 'glaccount:' || g.id::text = k.wait
 	WHERE k.since < now() - interval '30 seconds'

@@ -354,19 +354,25 @@ json_of(const char *text, size_t len)
 	return json;
 }
 
+static ExactPayload
+payload(const char *text)
+{
+	return (ExactPayload) {.text = text,.len = text != NULL ? strlen(text) : 0};
+}
+
 static ExactDocument *
 read_example(const Example *example)
 {
-	const char *lines[64];
+	ExactPayload lines[64];
 	int			n = 0;
 
 	for (const char *p = example->lines; p != NULL; p = strchr(p, '|'))
 	{
 		p += *p == '|';
-		lines[n++] = json_of(p, strcspn(p, "|"));
+		lines[n++] = payload(json_of(p, strcspn(p, "|")));
 	}
-	return exact_document_read(example->kind, example->header == NULL ? NULL
-							   : json_of(example->header, strlen(example->header)), lines, n);
+	return exact_document_read(example->kind, payload(example->header == NULL ? NULL
+							   : json_of(example->header, strlen(example->header))), lines, n);
 }
 
 /* As exact.catalogue_rule has it */
@@ -718,17 +724,36 @@ test_amounts(void)
 static void
 test_unreadable(void)
 {
-	const char *bad = "{\"AmountFC\":1e99}";
-	const char *good = "{\"AmountFC\":1}";
-	const char *list = "[]";
-	const char *cut = "{\"AmountFC\":1";
+	static const char *const unreadable[] = {
+		"", " ", "[]", "1", "{", "{\"AmountFC\":1", "{\"AmountFC\":1e99}", "{\"AmountFC\":\"x\"}",
+		"{\"AmountFC\"}", "{\"AmountFC\":}", "{\"AmountFC\" 1}", "{\"AmountFC\":1,}",
+		"{\"AmountFC\":1}}", "{\"AmountFC\":1} x", "{AmountFC:1}", "{\"Notes\":\"x}",
+		"{\"Notes\":[{}",
+		"{\"Notes\":\"x\\", "{\"AmountFC\":1 \"AmountDC\":1}"
+	};
+	ExactPayload good = payload("{\"AmountFC\":1}");
+	ExactPayload spaced = payload(" {\n\t\"Notes\" : \"a\\\"}b\" , \"x\":{\"AmountFC\":[5,{}]},"
+								  "\"AmountF\":7,\"AmountFCx\":8,\"AmountFC\" : 2 } ");
+	ExactDocument *document;
 
 	CHECK(exact_document_read(EXACT_PURCHASE_ENTRY, good, &good, 1) != NULL);
-	CHECK(exact_document_read(EXACT_PURCHASE_ENTRY, good, &bad, 1) == NULL);
-	CHECK(exact_document_read(EXACT_PURCHASE_ENTRY, bad, &good, 1) == NULL);
-	CHECK(exact_document_read(EXACT_PURCHASE_ENTRY, list, &good, 1) == NULL);
-	CHECK(exact_document_read(EXACT_PURCHASE_ENTRY, cut, &good, 1) == NULL);
-	CHECK(exact_document_read(EXACT_LEDGER_ENTRY, NULL, NULL, 0) == NULL);
+	for (size_t i = 0; i < lengthof(unreadable); i++)
+	{
+		ExactPayload bad = payload(unreadable[i]);
+
+		CHECK(exact_document_read(EXACT_PURCHASE_ENTRY, good, &bad, 1) == NULL);
+		CHECK(exact_document_read(EXACT_PURCHASE_ENTRY, bad, &good, 1) == NULL);
+	}
+	document = exact_document_read(EXACT_PURCHASE_ENTRY, spaced, &good, 1);
+	CHECK(document != NULL && document->header.amounts[EXACT_AMOUNT_FC] == 2 * EXACT_AMOUNT_ONE);
+	for (size_t n = 0; n < spaced.len - 1; n++)
+	{
+		/* a copy of just so many bytes: reading behind them would be seen */
+		ExactPayload cut = {.text = memcpy(palloc(n + 1), spaced.text, n),.len = n};
+
+		CHECK(exact_document_read(EXACT_PURCHASE_ENTRY, cut, &good, 1) == NULL);
+	}
+	CHECK(exact_document_read(EXACT_LEDGER_ENTRY, payload(NULL), NULL, 0) == NULL);
 }
 
 int

@@ -297,6 +297,93 @@ exact_json_read(const char *body, size_t len, ExactJson *out)
 	return true;
 }
 
+/* ---- members of a text that was read before ---- */
+
+static const char *
+behind_space(const char *p, const char *end)
+{
+	while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
+		p++;
+	return p;
+}
+
+/* p is behind the opening quote; behind the closing one, or NULL */
+static const char *
+behind_string(const char *p, const char *end)
+{
+	while (p < end && *p != '"')
+		p += *p == '\\' ? 2 : 1;
+	return p < end ? p + 1 : NULL;
+}
+
+static const char *
+behind_value(const char *p, const char *end)
+{
+	int			depth = 0;
+
+	if (p < end && *p == '"')
+		return behind_string(p + 1, end);
+	if (p < end && *p != '{' && *p != '[')
+	{
+		while (p < end && *p != ',' && *p != '}' && *p != ' ' && *p != '\n' && *p != '\r' &&
+			   *p != '\t')
+			p++;
+		return p;
+	}
+	while (p != NULL && p < end)
+	{
+		char		c = *p++;
+
+		if (c == '"')
+			p = behind_string(p, end);
+		else if (c == '{' || c == '[')
+			depth++;
+		else if ((c == '}' || c == ']') && --depth == 0)
+			return p;
+	}
+	return NULL;
+}
+
+bool
+exact_json_each(const char *body, size_t len, ExactJsonEach each, void *arg)
+{
+	const char *end = body + len;
+	const char *p = behind_space(body, end);
+
+	if (p == end || *p != '{')
+		return false;
+	p = behind_space(p + 1, end);
+	if (p < end && *p == '}')
+		return behind_space(p + 1, end) == end;
+	while (p < end && *p == '"')
+	{
+		const char *name = p + 1;
+		const char *behind = behind_string(name, end);
+		ExactJsonMember member = {0};
+
+		if (behind == NULL)
+			return false;
+		p = behind_space(behind, end);
+		if (p == end || *p != ':')
+			return false;
+		member.raw = behind_space(p + 1, end);
+		p = behind_value(member.raw, end);
+		if (p == NULL || p == member.raw)
+			return false;
+		member.len = p - member.raw;
+		member.kind = kind_of(member.raw);
+		if (!each(arg, name, behind - 1 - name, &member))
+			return false;
+		p = behind_space(p, end);
+		if (p < end && *p == '}')
+			return behind_space(p + 1, end) == end;
+		if (p == end || *p != ',')
+			return false;
+		p = behind_space(p + 1, end);
+	}
+	return false;
+}
+
 const ExactJsonMember *
 exact_json_member(const ExactJson *json, const char *key)
 {

@@ -50,6 +50,16 @@ typedef struct ExactJson
  */
 extern bool exact_json_read(const char *body, size_t len, ExactJson *out);
 
+/*
+ * Calls each() for the members of an object, in order: its name as written between the quotes, and
+ * its value. For texts that were read as JSON before (payloads of the stage): nothing is checked
+ * but that members follow each other and the text ends with the object. False when they do not, or
+ * when each() returned false.
+ */
+typedef bool (*ExactJsonEach) (void *arg, const char *name, size_t len,
+							   const ExactJsonMember *member);
+extern bool exact_json_each(const char *body, size_t len, ExactJsonEach each, void *arg);
+
 /* The member of this name; NULL when it is absent. */
 extern const ExactJsonMember *exact_json_member(const ExactJson *json, const char *key);
 

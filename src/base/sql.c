@@ -431,3 +431,16 @@ exact_cell_int4s(uint64 row, int col, int *n)
 		out[i] = nulls[i] ? 0 : DatumGetInt32(datums[i]);
 	return out;
 }
+
+int64 *
+exact_cell_int8s(uint64 row, int col, int *n)
+{
+	bool	   *nulls;
+	Datum	   *datums = elements(row, col, INT8ARRAYOID, INT8OID, sizeof(int64), TYPALIGN_DOUBLE,
+								  &nulls, n);
+	int64	   *out = palloc(Max(*n, 1) * sizeof(int64));
+
+	for (int i = 0; i < *n; i++)
+		out[i] = nulls[i] ? 0 : DatumGetInt64(datums[i]);
+	return out;
+}

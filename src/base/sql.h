@@ -67,6 +67,7 @@ extern TimestampTz exact_cell_time(uint64 row, int col, TimestampTz if_null);
  */
 extern char **exact_cell_texts(uint64 row, int col, int *n);
 extern int32 *exact_cell_int4s(uint64 row, int col, int *n);
+extern int64 *exact_cell_int8s(uint64 row, int col, int *n);
 extern bytea *exact_cell_bytea(uint64 row, int col);	/* detoasted copy, NULL for null */
 
 #endif

@@ -102,10 +102,26 @@ exact_document_kind(const char *entity, ExactDocumentKind *out)
 	return false;
 }
 
-static int
-compare_name(const void *name, const void *field)
+/* The field of a name as written; NULL: the rules do not look at it. */
+static const Field *
+find_field(const char *name, size_t len)
 {
-	return strcmp(name, ((const Field *) field)->name);
+	int			from = 0;
+	int			to = lengthof(fields);
+
+	while (from < to)
+	{
+		int			middle = (from + to) / 2;
+		int			order = strncmp(name, fields[middle].name, len);
+
+		if (order == 0 && fields[middle].name[len] == '\0')
+			return &fields[middle];
+		if (order > 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return NULL;
 }
 
 /* Without blanks around it; NULL when nothing is left. */
@@ -166,13 +182,17 @@ read_time(const char *text)
 	return errno == 0 && end > text + sizeof(head) - 1 && *end == ')' ? value : EXACT_NO_TIME;
 }
 
+/* A member of a header or line becomes a field of its row, if the rules look at it. */
 static bool
-take(ExactDocumentRow *row, const Field *field, const ExactJsonMember *member)
+take(void *arg, const char *name, size_t len, const ExactJsonMember *member)
 {
-	char	   *place = (char *) row + field->place;
+	ExactDocumentRow *row = arg;
+	const Field *field = member->kind == EXACT_JSON_NULL ? NULL : find_field(name, len);
+	char	   *place;
 
-	if (member->kind == EXACT_JSON_NULL)
+	if (field == NULL)
 		return true;
+	place = (char *) row + field->place;
 	switch (field->kind)
 	{
 		case FIELD_AMOUNT:
@@ -197,28 +217,16 @@ take(ExactDocumentRow *row, const Field *field, const ExactJsonMember *member)
 }
 
 static bool
-read_row(const char *payload, ExactDocumentRow *row)
+read_row(ExactPayload payload, ExactDocumentRow *row)
 {
-	ExactJson	json;
-
 	memset(row, 0, sizeof(*row));
 	row->number = row->type = row->status = row->year = row->period = -1;
 	row->date = row->created = row->modified = EXACT_NO_TIME;
-	if (!exact_json_read(payload, strlen(payload), &json) || json.kind != EXACT_JSON_OBJECT)
-		return false;
-	for (int i = 0; i < json.n; i++)
-	{
-		const Field *field = bsearch(json.members[i].key, fields, lengthof(fields), sizeof(Field),
-									 compare_name);
-
-		if (field != NULL && !take(row, field, &json.members[i]))
-			return false;
-	}
-	return true;
+	return exact_json_each(payload.text, payload.len, take, row);
 }
 
 ExactDocument *
-exact_document_read(ExactDocumentKind kind, const char *header, const char *const *lines,
+exact_document_read(ExactDocumentKind kind, ExactPayload header, const ExactPayload *lines,
 					int nlines)
 {
 	ExactDocument *document = palloc(sizeof(ExactDocument));
@@ -229,7 +237,7 @@ exact_document_read(ExactDocumentKind kind, const char *header, const char *cons
 	for (int i = 0; i < nlines; i++)
 		if (!read_row(lines[i], &document->lines[i]))
 			return NULL;
-	if (header != NULL)
+	if (header.text != NULL)
 		return read_row(header, &document->header) ? document : NULL;
 	if (nlines == 0)
 		return NULL;

@@ -79,15 +79,22 @@ typedef struct ExactDocument
 	int			nlines;
 } ExactDocument;
 
+/* A header or a line as it was received */
+typedef struct ExactPayload
+{
+	const char *text;			/* NULL: there is none */
+	size_t		len;
+} ExactPayload;
+
 /* The kind of documents whose header is this entity (catalogue name); false when it has none. */
 extern bool exact_document_kind(const char *entity, ExactDocumentKind *out);
 
 /*
- * Reads header (NULL for a ledger entry) and lines; NULL when one of them is no object that can be
+ * Reads header (none for a ledger entry) and lines; NULL when one of them is no object that can be
  * read, or an amount is no number.
  */
-extern ExactDocument *exact_document_read(ExactDocumentKind kind, const char *header,
-										  const char *const *lines, int nlines);
+extern ExactDocument *exact_document_read(ExactDocumentKind kind, ExactPayload header,
+										  const ExactPayload *lines, int nlines);
 
 static inline bool
 exact_document_has(const ExactDocumentRow *row, ExactAmountField field)

@@ -1,6 +1,9 @@
 /*
- * judge.c - documents are read from the stage with all their living lines, judged by the rules, and
- * what was found is written beside their versions.
+ * judge.c - documents with all their living lines are judged by the rules, and what was found is
+ * written beside their versions.
+ *
+ * A document that was just staged is looked at as its page showed it. What has a problem, and all
+ * else, is read from the stage.
  *
  * A doubt is settled by reading: dimension and document are read again, and the document is judged
  * once more. Until then nothing of it reaches the current table if the rule would hold it. Some
@@ -16,8 +19,10 @@
 #include "base/sql.h"
 #include "document/judge.h"
 #include "document/known.h"
+#include "document/recent.h"
 #include "document/rule.h"
 #include "document/user_rule.h"
+#include "document/wanted.h"
 #include "state/judgement.h"
 #include "state/verdict.h"
 #include "worker/role.h"
@@ -26,6 +31,8 @@
 #include "worker/wake.h"
 
 #define AGAIN_MOST 200			/* documents that are judged again in one transaction */
+#define LIVE_US (50 * INT64CONST(1000))	/* from one look at what was staged to the next */
+#define FIRST_US USECS_PER_SEC	/* likewise in a first load, for which nobody waits */
 #define DOUBT_US (500 * INT64CONST(1000))	/* is it settled? */
 #define WAIT_US (5 * USECS_PER_SEC)	/* what could not be judged is looked at again */
 #define SENTENCES_MOST 20		/* of one document */
@@ -35,7 +42,9 @@
 typedef struct Case
 {
 	char	   *key;
+	int64		batch;			/* the newest of the judgement that has rows of it */
 	ExactDocument *document;	/* NULL: it is gone, or cannot be read */
+	bool		recent;			/* this is how its page showed it: its rows are not read */
 	int64		first_seen;		/* of its header, as the service writes moments */
 	bool		unread;			/* not all its lines were read */
 	int			nrows;			/* of header and lines, in this order */
@@ -49,16 +58,6 @@ typedef struct Case
 	int64		released_seq;	/* an operator has released versions up to this one; 0 none */
 } Case;
 
-/* Records of an entity that settle doubts */
-typedef struct Wanted
-{
-	const char *entity;
-	bool		first;			/* of documents of a first load */
-	const char **keys;
-	int			n;
-	int			room;
-} Wanted;
-
 typedef struct Judging
 {
 	int			division;
@@ -68,65 +67,24 @@ typedef struct Judging
 	ExactDocumentKind kind;
 	bool		first;			/* a first load or a backfill brought them */
 	char	   *batches;		/* an array of SQL; NULL: documents that are judged again */
-	char	  **keys;
-	int			nkeys;
-	Case	   *cases;
+	int			ncases;
+	Case	   *cases;			/* in the order of their keys */
 	ExactRuleAction action[EXACT_RULES];
 	ExactKnown *known;
 	ExactUserRule *user_rules;
 	int			nuser_rules;
-	Wanted	   *wanted;
-	int			nwanted;
+	ExactWanted *wanted;		/* what is to be read again */
 	/* results */
 	bool		any;			/* there was something to do */
-	bool		wants;			/* something is to be read again */
 	bool		doubts;			/* documents are in doubt */
+	bool		again;			/* documents are to be judged again */
 	bool		waits;			/* batches that cannot be judged yet */
 } Judging;
 
 static TimestampTz look_at;
+static TimestampTz looked_at;	/* at what was staged */
 
 /* ---- what is to be judged ---- */
-
-static void
-find_documents(Judging *j)
-{
-	static const char next_sql[] =
-	"SELECT n.division, n.document, n.first, n.batches, ARRAY("
-	"  SELECT DISTINCT coalesce(r.parent, r.key)"
-	"  FROM exact.batch b"
-	"  CROSS JOIN LATERAL (SELECT x.key FROM exact.stage x"
-	"   WHERE x.slot = b.slot AND x.batch = b.id OFFSET 0) s"
-	"  CROSS JOIN LATERAL (SELECT x.parent, x.key FROM exact.record x"
-	"   WHERE x.division = b.division AND x.entity = b.entity AND x.key = s.key OFFSET 0) r"
-	"  WHERE b.id = ANY (n.batches)),"
-	" (SELECT d.entity FROM exact._document_entity d WHERE d.document = n.document AND d.line),"
-	" exact._service_zone(n.division)"
-	" FROM exact._judge_next() n";
-	static const char again_sql[] =
-	"WITH one AS (SELECT division, entity FROM exact.judgement WHERE again"
-	"  ORDER BY division, entity LIMIT 1)"
-	" SELECT o.division, o.entity, false, NULL::bigint[], ARRAY("
-	"  SELECT k.key FROM exact.judgement k"
-	"  WHERE k.again AND k.division = o.division AND k.entity = o.entity"
-	"  ORDER BY k.seq, k.key LIMIT $1),"
-	" (SELECT d.entity FROM exact._document_entity d WHERE d.document = o.entity AND d.line),"
-	" exact._service_zone(o.division)"
-	" FROM one o";
-	ExactArg	most = exact_arg_int4(AGAIN_MOST);
-
-	exact_sql("SELECT exact._judge_settled()", 0, NULL);
-	if (exact_sql(next_sql, 0, NULL) == 0 && exact_sql(again_sql, 1, &most) == 0)
-		return;
-	j->division = (int) exact_cell_int8(0, 1, 0);
-	j->document = exact_cell_text(0, 2);
-	j->first = exact_cell_bool(0, 3, false);
-	j->batches = exact_cell_text(0, 4);
-	j->keys = exact_cell_texts(0, 5, &j->nkeys);
-	j->line = exact_cell_text(0, 6);
-	j->zone = exact_cell_text(0, 7);
-	j->any = exact_document_kind(j->document, &j->kind);
-}
 
 static int
 compare_case(const void *a, const void *b)
@@ -139,25 +97,79 @@ find_case(Judging *j, const char *key)
 {
 	Case		wanted = {.key = (char *) key};
 
-	return bsearch(&wanted, j->cases, j->nkeys, sizeof(Case), compare_case);
+	return bsearch(&wanted, j->cases, j->ncases, sizeof(Case), compare_case);
 }
 
 static void
-make_cases(Judging *j)
+find_documents(Judging *j)
 {
+	static const char next_sql[] =
+	"WITH next AS MATERIALIZED (SELECT * FROM exact._judge_next()),"
+	" document AS MATERIALIZED ("
+	"  SELECT k.key, max(u.batch) AS batch"
+	"  FROM next n"
+	"  CROSS JOIN LATERAL unnest(n.batches) AS b (id)"
+	"  CROSS JOIN LATERAL (SELECT x.batch, x.keys FROM exact.unjudged x"
+	"   WHERE x.batch = b.id OFFSET 0) u"
+	"  CROSS JOIN LATERAL unnest(u.keys) AS k (key)"
+	"  GROUP BY k.key)"
+	" SELECT n.division, n.document, n.first, n.batches,"
+	"  (SELECT d.entity FROM exact._document_entity d WHERE d.document = n.document AND d.line),"
+	"  exact._service_zone(n.division), d.keys, d.batch"
+	" FROM next n"
+	" CROSS JOIN (SELECT array_agg(key ORDER BY key COLLATE \"C\") AS keys,"
+	"  array_agg(batch ORDER BY key COLLATE \"C\") AS batch FROM document) d";
+	static const char again_sql[] =
+	"WITH one AS (SELECT division, entity FROM exact.judgement WHERE again"
+	"  ORDER BY division, entity LIMIT 1)"
+	" SELECT o.division, o.entity, false, NULL::bigint[],"
+	"  (SELECT d.entity FROM exact._document_entity d WHERE d.document = o.entity AND d.line),"
+	"  exact._service_zone(o.division),"
+	"  ARRAY("
+	"   SELECT k.key FROM exact.judgement k"
+	"   WHERE k.again AND k.division = o.division AND k.entity = o.entity"
+	"   ORDER BY k.seq, k.key LIMIT $1), NULL::bigint[]"
+	" FROM one o";
+	ExactArg	most = exact_arg_int4(AGAIN_MOST);
+	char	  **keys;
+	int64	   *batches;
+	int			n,
+				nbatches;
+
+	exact_sql("SELECT exact._judge_settled()", 0, NULL);
+	if (exact_sql(next_sql, 0, NULL) == 0 && exact_sql(again_sql, 1, &most) == 0)
+		return;
+	j->division = (int) exact_cell_int8(0, 1, 0);
+	j->document = exact_cell_text(0, 2);
+	j->first = exact_cell_bool(0, 3, false);
+	j->batches = exact_cell_text(0, 4);
+	j->line = exact_cell_text(0, 5);
+	j->zone = exact_cell_text(0, 6);
+	keys = exact_cell_texts(0, 7, &n);
+	batches = exact_cell_int8s(0, 8, &nbatches);
+	j->any = exact_document_kind(j->document, &j->kind);
+	j->cases = palloc0((n + 1) * sizeof(Case));
+	for (int i = 0; i < n; i++)
+		if (keys[i] != NULL)
+			j->cases[j->ncases++] = (Case) {
+				.key = keys[i],
+				.batch = i < nbatches ? batches[i] : 0,
+				.first = j->first
+			};
+	qsort(j->cases, j->ncases, sizeof(Case), compare_case);
+}
+
+/* The keys of the documents: of all, or of those that must be read. */
+static ExactArg
+keys_of(const Judging *j, bool all)
+{
+	const char **keys = palloc((j->ncases + 1) * sizeof(char *));
 	int			n = 0;
 
-	j->cases = palloc0((j->nkeys + 1) * sizeof(Case));
-	for (int i = 0; i < j->nkeys; i++)
-		if (j->keys[i] != NULL)
-			j->cases[n++].key = j->keys[i];
-	j->nkeys = n;
-	qsort(j->cases, n, sizeof(Case), compare_case);
-	for (int i = 0; i < n; i++)
-	{
-		j->keys[i] = j->cases[i].key;
-		j->cases[i].first = j->first;
-	}
+	for (int i = 0; i < j->ncases; i++)
+		if (all || !j->cases[i].recent)
+			keys[n++] = j->cases[i].key;
+	return exact_arg_text_array(keys, NULL, n);
 }
 
 /* How the documents stood, and what the rules do. */
@@ -177,7 +189,7 @@ read_state(Judging *j)
 
 	args[0] = exact_arg_int4(j->division);
 	args[1] = document;
-	args[2] = exact_arg_text_array((const char *const *) j->keys, NULL, j->nkeys);
+	args[2] = keys_of(j, true);
 	n = exact_sql(judged_sql, 3, args);
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -219,8 +231,8 @@ static void
 take_case(Judging *j, Row *rows, int n)
 {
 	Case	   *c = find_case(j, rows[0].document);
-	const char *header = NULL;
-	const char **lines = palloc(n * sizeof(char *));
+	ExactPayload header = {0};
+	ExactPayload *lines = palloc(n * sizeof(ExactPayload));
 	int			nlines = 0;
 	bool		lost = false;	/* a version is not in the stage any more */
 
@@ -234,20 +246,22 @@ take_case(Judging *j, Row *rows, int n)
 		c->payloads[i] = rows[i].payload;
 		c->unread |= rows[i].unread;
 		c->seq = Max(c->seq, rows[i].finding.seq);
-		lost |= rows[i].payload == NULL;
-		if (rows[i].is_header)
-			header = rows[i].payload;
+		if (rows[i].payload == NULL)
+			lost = true;
+		else if (rows[i].is_header)
+			header = (ExactPayload) {rows[i].payload, strlen(rows[i].payload)};
 		else
-			lines[nlines++] = rows[i].payload;
+			lines[nlines++] = (ExactPayload) {rows[i].payload, strlen(rows[i].payload)};
 	}
 	c->nrows = n;
-	c->has_header = header != NULL;
+	c->has_header = header.text != NULL;
 	c->first_seen = rows[0].first_seen;
-	if (c->unread || lost || (header == NULL && j->kind != EXACT_LEDGER_ENTRY))
+	if (c->unread || lost || (header.text == NULL && j->kind != EXACT_LEDGER_ENTRY))
 		return;
 	c->document = exact_document_read(j->kind, header, lines, nlines);
 }
 
+/* Reads those that are not known from their pages. */
 static void
 read_documents(Judging *j)
 {
@@ -277,7 +291,7 @@ read_documents(Judging *j)
 
 	args[0] = exact_arg_int4(j->division);
 	args[1] = exact_arg_text(j->document);
-	args[2] = exact_arg_text_array((const char *const *) j->keys, NULL, j->nkeys);
+	args[2] = keys_of(j, false);
 	args[3] = exact_arg_text(j->line);
 	args[4] = exact_arg_text(j->zone);
 	n = exact_sql(sql, 5, args);
@@ -421,9 +435,8 @@ judge_by_users(const Judging *j, const Case *c, int *n)
 	return problems;
 }
 
-/* What the rules find, with all that they may ask for */
-static ExactProblem *
-judge(Judging *j, Case *c, int *n)
+static ExactRuleContext
+context_of(const Judging *j, const Case *c)
 {
 	ExactRuleContext context = {
 		.dimensions = exact_known_dimensions(j->known),
@@ -432,12 +445,21 @@ judge(Judging *j, Case *c, int *n)
 		.first_seen = c->first_seen,
 		.ledger = -1
 	};
+
+	for (int rule = 0; rule < EXACT_RULES; rule++)
+		context.action[rule] = exact_known_any(j->known, rule) ? j->action[rule] : EXACT_RULE_OFF;
+	return context;
+}
+
+/* What the rules find, with all that they may ask for */
+static ExactProblem *
+judge(Judging *j, Case *c, int *n)
+{
+	ExactRuleContext context = context_of(j, c);
 	ExactProblem *problems;
 	ExactProblem *own = NULL;
 	int			nown = 0;
 
-	for (int rule = 0; rule < EXACT_RULES; rule++)
-		context.action[rule] = exact_known_any(j->known, rule) ? j->action[rule] : EXACT_RULE_OFF;
 	problems = exact_rule_judge(c->document, &context, n);
 	if (j->nuser_rules > 0 && exact_rule_judged(c->document))
 		own = judge_by_users(j, c, &nown);
@@ -499,52 +521,6 @@ mark_rows(Case *c, const ExactProblem *problems, int n, ExactHeld held)
 	}
 }
 
-/* A record is to be read that settles a doubt. */
-static void
-want(Judging *j, const char *entity, const char *key, bool first)
-{
-	Wanted	   *wanted = NULL;
-
-	for (int i = 0; i < j->nwanted; i++)
-		if (strcmp(j->wanted[i].entity, entity) == 0 && j->wanted[i].first == first)
-			wanted = &j->wanted[i];
-	if (wanted == NULL)
-	{
-		Size		size = (j->nwanted + 1) * sizeof(Wanted);
-
-		j->wanted = j->wanted != NULL ? repalloc(j->wanted, size) : palloc(size);
-		wanted = &j->wanted[j->nwanted++];
-		*wanted = (Wanted) {.entity = entity,.first = first};
-	}
-	if (wanted->n == wanted->room)
-	{
-		Size		size = (wanted->room = wanted->room * 2 + 8) * sizeof(char *);
-
-		wanted->keys = wanted->keys != NULL ? repalloc(wanted->keys, size) : palloc(size);
-	}
-	wanted->keys[wanted->n++] = key;
-}
-
-/* All that this judgement wants, an entity at a time */
-static void
-read_wanted(Judging *j)
-{
-	static const char sql[] = "SELECT exact._judge_want($1, $2, $3, $4)";
-
-	for (int i = 0; i < j->nwanted; i++)
-	{
-		const Wanted *wanted = &j->wanted[i];
-		ExactArg	args[4];
-
-		args[0] = exact_arg_int4(j->division);
-		args[1] = exact_arg_text(wanted->entity);
-		args[2] = exact_arg_text_array(wanted->keys, NULL, wanted->n);
-		args[3] = exact_arg_bool(wanted->first);
-		exact_sql(sql, 4, args);
-	}
-	j->wants = j->nwanted > 0;
-}
-
 static void
 settle_by_reading(Judging *j, const Case *c, const ExactProblem *problems, int n)
 {
@@ -556,8 +532,9 @@ settle_by_reading(Judging *j, const Case *c, const ExactProblem *problems, int n
 
 	for (int i = 0; i < n; i++)
 		if (problems[i].doubt && problems[i].missing != NULL)
-			want(j, dimensions[problems[i].rule], problems[i].missing, c->first);
-	want(j, j->document, c->key, c->first);
+			j->wanted = exact_wanted_add(j->wanted, dimensions[problems[i].rule],
+										 problems[i].missing, c->first);
+	j->wanted = exact_wanted_add(j->wanted, j->document, c->key, c->first);
 }
 
 /* Writes down how the document stands, and its rows with it. */
@@ -651,6 +628,62 @@ judge_case(Judging *j, Case *c)
 
 /* ---- a turn ---- */
 
+/* The documents as their pages showed them: those of which nothing more need be known. */
+static void
+find_recent(Judging *j)
+{
+	if (j->batches == NULL || j->nuser_rules > 0)
+		return;
+	for (int i = 0; i < j->ncases; i++)
+	{
+		Case	   *c = &j->cases[i];
+
+		if (c->judged)
+			continue;
+		c->document = exact_recent_find(j->division, j->kind, c->key, c->batch);
+		c->recent = c->document != NULL;
+		c->first_seen = PG_INT64_MAX;	/* it may be new: all that may be wrong is found */
+	}
+}
+
+static void
+find_known(Judging *j)
+{
+	ExactDocument **documents = palloc((j->ncases + 1) * sizeof(ExactDocument *));
+
+	for (int i = 0; i < j->ncases; i++)
+		documents[i] = j->cases[i].document;
+	j->known = exact_known_read(j->division, documents, j->ncases);
+}
+
+/* Those with a problem are read from the stage, with all that is to be said of them. */
+static void
+judge_recent(Judging *j)
+{
+	bool		read = false;
+
+	for (int i = 0; i < j->ncases; i++)
+	{
+		Case	   *c = &j->cases[i];
+		ExactRuleContext context = context_of(j, c);
+		int			n = 0;
+
+		if (c->recent)
+			exact_rule_judge(c->document, &context, &n);
+		if (n == 0)
+			continue;
+		c->recent = false;
+		c->document = NULL;
+		read = true;
+	}
+	for (int i = 0; i < j->ncases; i++)
+		read |= !j->cases[i].recent;
+	if (!read)
+		return;
+	read_documents(j);
+	find_known(j);
+}
+
 /* All that the judgement needs to know. Plans go by index: tables grow while they are kept. */
 static void
 gather(Judging *j)
@@ -658,18 +691,13 @@ gather(Judging *j)
 	int			level = exact_sql_index_nest_level();
 
 	find_documents(j);
-	if (j->any && j->nkeys > 0)
+	if (j->any && j->ncases > 0)
 	{
-		ExactDocument **documents;
-
-		make_cases(j);
-		documents = palloc((j->nkeys + 1) * sizeof(ExactDocument *));
 		read_state(j);
-		read_documents(j);
-		for (int i = 0; i < j->nkeys; i++)
-			documents[i] = j->cases[i].document;
-		j->known = exact_known_read(j->division, documents, j->nkeys);
 		j->nuser_rules = exact_user_rules(&j->user_rules);
+		find_recent(j);
+		find_known(j);
+		judge_recent(j);
 	}
 	AtEOXact_GUC(true, level);
 }
@@ -677,45 +705,59 @@ gather(Judging *j)
 static void
 judge_cases(Judging *j)
 {
-	char	  **ended = palloc((j->nkeys + 1) * sizeof(char *));
+	char	  **ended = palloc((j->ncases + 1) * sizeof(char *));
 	int			nended = 0;
 
-	for (int i = 0; i < j->nkeys; i++)
-		if (judge_case(j, &j->cases[i]) && j->cases[i].judged)
-			ended[nended++] = j->cases[i].key;
+	for (int i = 0; i < j->ncases; i++)
+	{
+		Case	   *c = &j->cases[i];
+
+		if (!c->recent && judge_case(j, c) && c->judged)
+			ended[nended++] = c->key;
+	}
 	if (nended > 0)
 		exact_judgement_end(j->division, j->document, ended, nended);
-	read_wanted(j);
+	exact_wanted_read(j->wanted, j->division);
 }
 
 static void
 judge_unit(void *arg)
 {
 	Judging    *j = arg;
-	ExactArg	batches;
 
 	memset(j, 0, sizeof(*j));
 	gather(j);
-	if (!j->any)
+	if (j->any)
+		judge_cases(j);
+	if (j->batches != NULL)
 	{
-		exact_sql("SELECT EXISTS (SELECT FROM exact.unjudged),"
-				  " EXISTS (SELECT FROM exact.judgement WHERE state IN ('doubt', 'unread'))",
-				  0, NULL);
-		j->waits = exact_cell_bool(0, 1, false);
-		j->doubts = exact_cell_bool(0, 2, false);
-		return;
+		ExactArg	batches = exact_arg_text(j->batches);
+
+		exact_sql("SELECT exact._judged($1::text::bigint[])", 1, &batches);
 	}
-	judge_cases(j);
-	if (j->batches == NULL)
-		return;
-	batches = exact_arg_text(j->batches);
-	exact_sql("SELECT exact._judged($1::text::bigint[])", 1, &batches);
+	exact_sql("SELECT EXISTS (SELECT FROM exact.unjudged),"
+			  " EXISTS (SELECT FROM exact.judgement WHERE state IN ('doubt', 'unread')),"
+			  " EXISTS (SELECT FROM exact.judgement WHERE again)", 0, NULL);
+	j->waits = exact_cell_bool(0, 1, false);
+	j->doubts = exact_cell_bool(0, 2, false);
+	j->again = exact_cell_bool(0, 3, false);
 }
 
 void
-exact_judge_want(void)
+exact_judge_want(bool first)
 {
-	look_at = 0;
+	look_at = Min(look_at, looked_at + (first ? FIRST_US : LIVE_US));
+}
+
+/* When is it to look again, after a turn? */
+static TimestampTz
+next_look(const Judging *j, TimestampTz now)
+{
+	if (j->any && (j->waits || j->again))
+		return now;
+	if (j->doubts)
+		return now + DOUBT_US;
+	return j->waits ? now + WAIT_US : PG_INT64_MAX;
 }
 
 long
@@ -725,18 +767,21 @@ exact_judge_turn(bool woken)
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (woken)
-		look_at = 0;
+		look_at = now;
 	if (look_at > now)
 		return exact_clock_wait_ms(look_at);
+	looked_at = now;
 	if (!exact_unit_run("judge documents", judge_unit, &j, NULL))
 		look_at = now + WAIT_US;
 	else
 	{
 		if (j.any)
 			exact_wake(EXACT_ROLE_LOADER);
-		if (j.wants)
+		if (j.wanted != NULL)
 			exact_wake(EXACT_ROLE_FETCHER);
-		look_at = j.any ? 0 : j.doubts ? now + DOUBT_US : j.waits ? now + WAIT_US : PG_INT64_MAX;
+		if (!j.waits)
+			exact_recent_forget();
+		look_at = next_look(&j, now);
 	}
 	return exact_clock_wait_ms(look_at);
 }

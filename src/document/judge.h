@@ -7,8 +7,11 @@
 
 #include "postgres.h"
 
-/* Versions were staged: documents may be complete now. */
-extern void exact_judge_want(void);
+/*
+ * Versions were staged: documents may be complete now. first: by a first load or a backfill, for
+ * which nobody waits.
+ */
+extern void exact_judge_want(bool first);
 
 /* Judges what can be judged; ms until it is to look again, -1: when it is woken. */
 extern long exact_judge_turn(bool woken);

@@ -463,7 +463,7 @@ end_keyed(Keyed *keyed)
 	exact_log(LOG, "keys division=%d entity=%s keys=%d rows=%d changed=%d deleted=%d ms=%.0f",
 			  lane->division, keyed->entity->name, keyed->nkeys, keyed->rows, keyed->changed,
 			  keyed->tombstones, keyed->answer ? keyed->answer->http->ms : 0);
-	exact_judge_want();
+	exact_judge_want(false);
 	if (keyed->changed + keyed->tombstones > 0)
 		exact_wake(EXACT_ROLE_LOADER);
 	MemoryContextDelete(keyed->context);

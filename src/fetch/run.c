@@ -543,7 +543,7 @@ on_page(ExactApiAnswer *answer, void *arg)
 	if (u.delivered)
 		exact_wake(EXACT_ROLE_LOADER);
 	if (u.delivered || u.complete)
-		exact_judge_want();
+		exact_judge_want(u.staged.first);
 	log_page(&u);
 	if (u.replan)
 		exact_lane_want_plan();

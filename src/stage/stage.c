@@ -215,22 +215,23 @@ follow(int division, const char *entity, int slot, int64 batch, bool first)
 
 /*
  * What others keep of a batch, in the same transaction. first: it came with a first load or a
- * backfill.
+ * backfill; keys: of the documents that it has rows of.
  */
 static void
-learn(int division, const char *entity, int slot, int64 batch, bool first)
+learn(int division, const char *entity, int slot, int64 batch, bool first, char **keys, int nkeys)
 {
-	static const char document_sql[] = "SELECT exact._judge_later($1, $2, $3, $4)";
+	static const char document_sql[] = "SELECT exact._judge_later($1, $2, $3, $4, $5)";
 	static const char dimension_sql[] =
 	"SELECT exact._dimension_learn($1, $2, $3, $4), exact._judge_again($1, $2, $3, $4)";
-	ExactArg	args[4];
+	ExactArg	args[5];
 
 	exact_ledger_learn(division, entity, slot, batch);
 	args[0] = exact_arg_int4(division);
 	args[1] = exact_arg_text(entity);
 	args[2] = exact_arg_int8(batch);
 	args[3] = exact_arg_bool(first);
-	exact_sql(document_sql, 4, args);
+	args[4] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
+	exact_sql(document_sql, 5, args);
 	if (exact_write_resource(entity) == NULL)
 		return;
 	args[2] = exact_arg_int4(slot);
@@ -293,6 +294,9 @@ mark_keys(const ExactStagePage *p, const ExactFeedEntity *entity, const char *do
 		exact_dirty_key_want(p->division, asked, stale->older, stale->nolder,
 							 confirmable ? EXACT_DIRTY_CONFIRM : EXACT_DIRTY_OLDER);
 }
+
+/* Documents that rows are of: a header is one itself */
+#define DOCUMENTS_SQL "array_agg(DISTINCT coalesce(parent, key) COLLATE \"C\")"
 
 /*
  * One statement compares the rows with what is stored, writes the new versions and what is known
@@ -371,6 +375,7 @@ static const char stage_sql[] =
 	"  (SELECT count(*) FROM versions WHERE NOT known OR deleted),"
 	"  (SELECT count(*) FROM versions WHERE known AND NOT deleted),"
 	"  (SELECT max(seq) FROM versions),"
+	"  (SELECT " DOCUMENTS_SQL " FROM versions),"
 	"  min(version) FILTER (WHERE deleted),"
 	"  array_agg(key),"
 	"  array_agg(CASE WHEN $14 THEN parent ELSE key END) FILTER (WHERE deleted),"
@@ -386,7 +391,7 @@ static const char stage_sql[] =
 
 /* Stores the rows of one entity of a page, and what they settle or make dirty. */
 void
-exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactStageRows *rows)
+exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, ExactStageRows *rows)
 {
 	int			slot = current_slot();
 	int64		batch = next_batch();
@@ -420,13 +425,15 @@ exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactSt
 	fresh = (int) exact_cell_int8(0, 1, 0);
 	changed = (int) exact_cell_int8(0, 2, 0);
 	see_version(exact_cell_int8(0, 3, 0));
-	reread_from = exact_cell_int8(0, 4, 0);
-	stale.keys = exact_cell_texts(0, 5, &stale.n);
-	stale.late = exact_cell_texts(0, 6, &stale.nlate);
-	stale.older = exact_cell_texts(0, 7, &stale.nolder);
-	stale.dirty = exact_cell_bool(0, 8, false);
-	dead = exact_cell_bool(0, 9, false);
-	held = exact_cell_bool(0, 10, false);
+	rows->batch = batch;
+	rows->documents = exact_cell_texts(0, 4, &rows->ndocuments);
+	reread_from = exact_cell_int8(0, 5, 0);
+	stale.keys = exact_cell_texts(0, 6, &stale.n);
+	stale.late = exact_cell_texts(0, 7, &stale.nlate);
+	stale.older = exact_cell_texts(0, 8, &stale.nolder);
+	stale.dirty = exact_cell_bool(0, 9, false);
+	dead = exact_cell_bool(0, 10, false);
+	held = exact_cell_bool(0, 11, false);
 	if (reread_from > 0 && (p->reread_from == 0 || reread_from < p->reread_from))
 		p->reread_from = reread_from;
 	p->stale += stale.n;
@@ -440,7 +447,7 @@ exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactSt
 	if (fresh + changed == 0)
 		return;
 	close_batch(batch, slot, p->division, entity->name, p->feed->name, p->run, p->call, "page");
-	learn(p->division, entity->name, slot, batch, p->first);
+	learn(p->division, entity->name, slot, batch, p->first, rows->documents, rows->ndocuments);
 	if (entity->followed)
 		follow(p->division, entity->name, slot, batch, p->first);
 }
@@ -471,7 +478,7 @@ exact_stage_rows(ExactStagePage *p, const ExactFeedEntity *entity, const ExactSt
 	"  FROM gone g" \
 	"  WHERE r.division = $1 AND r.entity = $2 AND r.key = g.key" \
 	"  AND r.key = ANY (ARRAY(SELECT key FROM gone)))" \
-	" SELECT count(*), max(new_seq) FROM gone"
+	" SELECT count(*), max(new_seq), " DOCUMENTS_SQL " FROM gone"
 
 /* Tombstones for records with these keys, or whose document has them. */
 static int
@@ -483,6 +490,8 @@ delete_keys(int division, const char *feed, const char *entity, ExactArg keys, i
 	int			slot = current_slot();
 	int64		batch = next_batch();
 	ExactArg	args[6];
+	char	  **documents;
+	int			ndocuments;
 	int			n;
 
 	args[0] = exact_arg_int4(division);
@@ -494,10 +503,11 @@ delete_keys(int division, const char *feed, const char *entity, ExactArg keys, i
 	exact_sql(by_parent ? by_parent_sql : by_key_sql, 6, args);
 	n = (int) exact_cell_int8(0, 1, 0);
 	see_version(exact_cell_int8(0, 2, 0));
+	documents = exact_cell_texts(0, 3, &ndocuments);
 	if (n > 0)
 	{
 		close_batch(batch, slot, division, entity, feed, run, call, how);
-		learn(division, entity, slot, batch, false);
+		learn(division, entity, slot, batch, false, documents, ndocuments);
 		follow(division, entity, slot, batch, false);
 	}
 	return n;
@@ -550,13 +560,16 @@ exact_stage_again(int division, const char *entity, char **keys, int nkeys)
 	"  WHERE r.division = $1 AND r.entity = $2 AND r.key = a.key"
 	"  AND r.key = ANY (ARRAY(SELECT key FROM again)))"
 	" SELECT count(*), max(new_seq),"
-	"  (SELECT e.feed FROM exact.entity_effective e WHERE e.entity = $2)"
+	"  (SELECT e.feed FROM exact.entity_effective e WHERE e.entity = $2),"
+	"  " DOCUMENTS_SQL
 	" FROM again";
 	int			slot = current_slot();
 	int64		batch = next_batch();
 	ExactArg	args[6];
 	int			n;
 	char	   *feed;
+	char	  **documents;
+	int			ndocuments;
 
 	args[0] = exact_arg_int4(division);
 	args[1] = exact_arg_text(entity);
@@ -568,9 +581,10 @@ exact_stage_again(int division, const char *entity, char **keys, int nkeys)
 	n = (int) exact_cell_int8(0, 1, 0);
 	see_version(exact_cell_int8(0, 2, 0));
 	feed = exact_cell_text(0, 3);
+	documents = exact_cell_texts(0, 4, &ndocuments);
 	if (n == 0)
 		return 0;
 	close_batch(batch, slot, division, entity, feed, 0, 0, "once more for Delta");
-	learn(division, entity, slot, batch, false);
+	learn(division, entity, slot, batch, false, documents, ndocuments);
 	return n;
 }

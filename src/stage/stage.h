@@ -53,6 +53,10 @@ typedef struct ExactStageRows
 	bool	   *no_version;
 	const char **payloads;
 	size_t	   *payload_lens;
+	/* results */
+	int64		batch;			/* of the new versions */
+	char	  **documents;		/* keys of the documents that these are of */
+	int			ndocuments;
 } ExactStageRows;
 
 /* All in a unit. */
@@ -64,7 +68,7 @@ extern int64 exact_stage_last_seq(void);
 
 /* Stages what changed of these rows, and adds to the page's results. */
 extern void exact_stage_rows(ExactStagePage *page, const ExactFeedEntity *entity,
-							 const ExactStageRows *rows);
+							 ExactStageRows *rows);
 /*
  * Stages a tombstone for each key that is known and not deleted; for a header also for its lines
  * (line_entity, may be NULL). how: for the audit log. Returns the number of tombstones.

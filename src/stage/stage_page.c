@@ -10,6 +10,7 @@
 #include "base/digest.h"
 #include "base/errors.h"
 #include "base/sql.h"
+#include "document/recent.h"
 #include "exact_online/feed.h"
 #include "exact_online/odata.h"
 #include "exact_online/odata_value.h"
@@ -254,6 +255,49 @@ doubt_lines(ExactStagePage *p, const ExactFeedEntity *line, const Documents *d)
 		want_lines(p, line, keys, n);
 }
 
+static int
+compare_key(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+static bool
+has_changed(const ExactStageRows *rows, const char *key)
+{
+	return bsearch(&key, rows->documents, rows->ndocuments, sizeof(char *), compare_key) != NULL;
+}
+
+/*
+ * The judgement looks at documents that changed: it finds them as this page shows them. Only where
+ * the page is all that there is of each.
+ */
+static void
+remember(const ExactStagePage *p, const Documents *d)
+{
+	ExactDocumentKind kind;
+	ExactPayload *lines = palloc((d->lines->n + 1) * sizeof(ExactPayload));
+	int			line = 0;
+
+	if (p->stale + p->unread + p->aside > 0 || !p->enabled[0] || !p->enabled[1] ||
+		!exact_document_kind(p->feed->entities[0].name, &kind))
+		return;
+	for (int i = 0; i < d->lines->n; i++)
+		lines[i] = (ExactPayload) {d->lines->payloads[i], d->lines->payload_lens[i]};
+	for (int i = 0; i < d->headers->n; i++)
+	{
+		ExactPayload header = {d->headers->payloads[i], d->headers->payload_lens[i]};
+		const char *key = d->headers->keys[i];
+		int			n = d->expanded[i]->nrecords;
+		bool		changed = has_changed(d->lines, key);
+
+		if (changed || has_changed(d->headers, key))
+			exact_recent_put(p->division, kind, key,
+							 changed ? d->lines->batch : d->headers->batch, header, &lines[line],
+							 n);
+		line += n;
+	}
+}
+
 static void
 store_documents(ExactStagePage *p)
 {
@@ -280,6 +324,7 @@ store_documents(ExactStagePage *p)
 	doubt_lines(p, line, &d);
 	if (d.nothers > 0)
 		want_lines(p, line, d.others, d.nothers);
+	remember(p, &d);
 }
 
 /* ---- pages ---- */
