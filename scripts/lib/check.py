@@ -11,6 +11,7 @@ import processes
 from suites import FIRST, LANES, SUITES, Result, Run
 
 AROUND, TAIL, MOST = 12, 60, 400  # lines shown of a failed suite's log: around each failure, its end, all in all
+LONGEST = 16                      # files of tests that are named at the end
 FAILURE = re.compile(r"^not ok|^E  |FAILED|Failed test|error:|Error|still running after")
 
 
@@ -68,6 +69,9 @@ def main(work, wanted):
     for lane in lanes:
         lane.join()
     processes.stop_all()
+    longest = sorted(total.took, reverse=True)[:LONGEST]
+    if longest:
+        print("  longest: " + ", ".join(f"{pathlib.PurePath(test).name} {seconds:.0f} s" for seconds, test in longest))
     print(f"  all in {(time.monotonic() - started) / 60:.1f} minutes")
     print(f"{total.passed} passed, {len(total.failed)} failed", flush=True)
     return 1 if total.failed or not total.passed else 0

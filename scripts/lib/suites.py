@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as xml
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ class Result:
     passed: int = 0
     failed: list = field(default_factory=list)  # names of what failed
     skipped: int = 0
+    took: list = field(default_factory=list)  # (seconds, file of tests)
 
     def add(self, name, good):
         if good:
@@ -42,6 +44,7 @@ class Result:
         self.passed += other.passed
         self.failed += other.failed
         self.skipped += other.skipped
+        self.took += other.took
         return self
 
 
@@ -300,10 +303,12 @@ def _in_pairs(run, action, parts):
 def _prove(run, tree, test):
     perl = os.environ.get("EXACT_DATABRICKS_TEST_PERL")  # of another server, for one that was built without TAP tests
     borrowed = ["enable_tap_tests=yes", "PROVE=prove", f"PG_PROVE_FLAGS=-I {perl} -I {tree}"] if perl else []
+    begun = time.monotonic()
     status = _make(run, tree, "prove_installcheck", "PROVE_FLAGS=-v --timer", f"PROVE_TESTS={test}", *borrowed,
                    env={"PG_TEST_TIMEOUT_DEFAULT": "180", "PG_TEST_PORT_DIR": str(run.directory.parent / "ports"),
                         "TESTDIR": str(tree)})
     result = _tap(run.text(), status, test)
+    result.took.append((time.monotonic() - begun, test))
     for log in sorted((tree / "tmp_check" / "log").glob("*.log")):
         for line in _traps(log.read_text(errors="replace")):  # a worker that died of it was started again
             run.note(f"error: {log.name}: {line}")
@@ -330,7 +335,7 @@ def _pytest(run, *tests, seconds=1500):
     status = run.command(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10",
                          f"--junitxml={report}",
                          f"--basetemp={run.directory / 'pytest'}", *tests, seconds=seconds)
-    result = Result()
+    result, took = Result(), collections.Counter()
     if report.exists():
         for case in xml.parse(report).getroot().iter("testcase"):
             if case.find("skipped") is not None:
@@ -338,6 +343,8 @@ def _pytest(run, *tests, seconds=1500):
             else:
                 result.add(f"{case.get('classname')}.{case.get('name')}", case.find("failure") is None
                            and case.find("error") is None)
+            took[case.get("classname").replace(".", "/") + ".py"] += float(case.get("time", 0))
+    result.took += [(seconds, test) for test, seconds in took.items()]
     if (status not in (0, 1) and not result.failed) or not report.exists():
         result.failed.append(f"pytest ended with status {status}")
     return result
