@@ -189,6 +189,13 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM exact.judgement AS j WHERE j.division = $1) THEN
 		RETURN 0;
 	END IF;
+	IF $2 = 'journalstatuslist' THEN
+		-- a period was closed or opened: what is held may go on
+		UPDATE exact.judgement AS j SET again = true
+		WHERE j.division = $1 AND NOT j.again AND j.state = 'held';
+		GET DIAGNOSTICS n = ROW_COUNT;
+		RETURN n;
+	END IF;
 	names := ARRAY(
 		SELECT $2 || ':' || lower(btrim(x.name))
 		FROM exact.stage AS s
@@ -205,7 +212,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact._judge_again(int, text, int, bigint)
-	IS 'Has documents judged again that wait for a dimension of this batch; returns their number';
+	IS 'Has documents judged again that wait for a dimension of this batch, or for their period; '
+		'returns their number';
 REVOKE ALL ON FUNCTION exact._judge_again(int, text, int, bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._judge_again(int, text, int, bigint) TO exact_worker;
 
@@ -452,6 +460,27 @@ COMMENT ON FUNCTION exact._ledger_balances(int, text)
 	IS 'Whether the ledger rows of a document add up to 0: 1 or 0; null: there are none';
 REVOKE ALL ON FUNCTION exact._ledger_balances(int, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._ledger_balances(int, text) TO exact_worker;
+
+-- Source: read/financial/JournalStatusList, Status 1: closed, a journal and period each.
+CREATE FUNCTION exact._period_closed(division int, journal text, year bigint, period bigint)
+RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN coalesce((
+		SELECT exact._text_in(s.payload, '{Status}') = '1'
+		FROM exact.record AS r
+		CROSS JOIN LATERAL (SELECT x.payload FROM exact.stage AS x
+			WHERE x.slot = r.slot AND x.batch = r.batch AND x.ord = r.ord OFFSET 0) AS s
+		WHERE r.division = $1 AND r.entity = 'journalstatuslist' AND NOT r.deleted
+			AND r.key = concat_ws('|', $2, $4, $3)
+	), false);
+END
+$$;
+COMMENT ON FUNCTION exact._period_closed(int, text, bigint, bigint)
+	IS 'Whether a journal is closed for a period; not where its status is not read';
+REVOKE ALL ON FUNCTION exact._period_closed(int, text, bigint, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._period_closed(int, text, bigint, bigint) TO exact_worker;
 
 CREATE FUNCTION exact._judged(batches bigint[]) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp

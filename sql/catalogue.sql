@@ -46,8 +46,13 @@ HAVING count(*) > 1;
 SELECT c.entity, 'key is no field' AS problem
 FROM exact.catalogue AS c
 WHERE unavailable IS NULL
-	AND NOT EXISTS (SELECT FROM exact.catalogue_field AS f
-		WHERE f.entity = c.entity AND f.key AND f.source_field = c.key_field);
+	AND EXISTS (SELECT FROM string_to_table(c.key_field, '+') AS k (field)
+		WHERE NOT EXISTS (SELECT FROM exact.catalogue_field AS f
+			WHERE f.entity = c.entity AND f.source_field = k.field
+				AND (f.key OR c.key_field LIKE '%+%')));
+SELECT c.entity, 'one that cannot be asked for by its key has a topic' AS problem
+FROM exact.catalogue AS c
+WHERE c.key_field LIKE '%+%' AND (c.topics IS NOT NULL OR c.plain_key IS NOT NULL);
 SELECT c.entity, 'parent is no field' AS problem
 FROM exact.catalogue AS c
 WHERE parent_field IS NOT NULL

@@ -60,7 +60,7 @@ SELECT exact.enable_entities(9000002, 'items');
 SELECT exact.enable_entities(9000001, 'purchaseorder');
 SELECT exact.enable_entities(9000001, 'zzz');
 SELECT exact.enable_entities(9000001, 'items', 'bankentries');
-SELECT exact.enable_entities(9000001, 'openingbalance/CurrentYear/AfterEntry');
+SELECT exact.enable_entities(9000001, 'customfield/CustomFields');
 SELECT exact.enable_entities(9000001, 'Items', '/api/v1/{division}/purchaseorder/PurchaseOrders',
 	'sync/SalesInvoice/SalesInvoices', 'project/Projects');
 SELECT exact.enable_entities(9000001, 'finance');

@@ -3,7 +3,7 @@
 
 function fail(text) { print "catalogue: " text > "/dev/stderr"; failed = 1; exit 1 }
 function quote(text) { gsub(/'/, "''", text); return "'" text "'" }
-function topics_of(path,    list) { list = topic[path]; gsub(/\|/, ",", list); return list == "" ? "NULL" : quote("{" list "}") }
+function topics_of(path,    list) { list = index(key[path], "+") ? "" : topic[path]; gsub(/\|/, ",", list); return list == "" ? "NULL" : quote("{" list "}") }
 function nullable(text) { return text == "" ? "NULL" : quote(text) }
 function bool(value) { return value ? "true" : "false" }
 function presets_of(path,    list, i, n, parts) {
@@ -179,12 +179,10 @@ END {
 		feed = entity_name[combined && path in header_of ? header_of[path] : path]
 		rank = E[path, "rank"] != "" ? E[path, "rank"] : path in line_of ? 1 : path in header_of ? 2 : 0
 		parent_field = path in parent ? parent[path] : E[path, "parent"]
-		plain = kind[path] == "sync" ? "" : path
+		plain = kind[path] == "sync" || index(key[path], "+") ? "" : path     # a key of several fields is not asked for
 		unavailable = E[path, "unavailable"]
 		if (unavailable == "" && address[path] != path)
 			unavailable = "its address is not below the division (beta or retired)"
-		if (unavailable == "" && index(key[path], "+"))
-			unavailable = "its key has several fields"
 		if (unavailable == "" && key[path] == "")
 			unavailable = "it has no key"
 		if (!index(key[path], "+") && key[path] != "" && !((set, tolower(key[path])) in column))

@@ -64,6 +64,8 @@ RESOURCES = {
     "vatcodes": Table("vat/VATCodes", "vat/VATCodes", "ID"),
     "journals": Table("financial/Journals", "financial/Journals", "ID"),
     "financialperiods": Table("financial/FinancialPeriods", "financial/FinancialPeriods", "ID"),
+    "journalstatuslist": Table("read/financial/JournalStatusList", "read/financial/JournalStatusList",
+                               "Journal+Period+Year"),
 }
 PRESETS = {"orders": tuple(BASE), "finance": tuple(RESOURCES)}
 HUB_COLUMNS = {"_division", "_key", "_seq", "_op", "_deleted", "_valid", "_problems", "_batch", "_staged_at",
@@ -129,7 +131,10 @@ def is_header(row):
 
 def key_of(entity, row):
     """The _key of a served row. A header row of the ledger that came without an id of its own has its entry's."""
-    value = row.get(RESOURCES[entity].key)
+    fields = RESOURCES[entity].key.split("+")
+    if len(fields) > 1:
+        return "|".join(str(row[field]).strip() for field in fields)
+    value = row.get(fields[0])
     return (row["EntryID"] if value is None and entity == "transactionlines" else value).lower()
 
 

@@ -130,6 +130,14 @@ class Source:
         if self.resource.kind == "sync" and by_key and self.resource.path != "sync/Deleted":
             self.key = self.resource.identity
         self.key_type = self.resource.types[self.key]
+        self.keys = self.resource.keys if len(self.resource.keys) > 1 else (self.key,)
+        self.key_types = [self.resource.types[key] for key in self.keys]
+
+    def place_of(self, row):
+        """Where a row stands in the order of the key, of all its fields."""
+        if len(self.keys) == 1:
+            return [self.key_of(row)]
+        return [comparable(edm, row[key]) for edm, key in zip(self.key_types, self.keys)]
 
     def key_of(self, row):
         """The paging key of a row; the document's id stands in where a header row has no ID of its own."""
@@ -287,7 +295,7 @@ def _ordered(q, source, found, field, descending, after):
         return v is not None, v if v is not None else 0
 
     everything = list(_matching(q, source, found))
-    everything.sort(key=lambda pair: source.key_of(pair[0]))
+    everything.sort(key=lambda pair: source.place_of(pair[0]))
     everything.sort(key=lambda pair: value(pair[0]), reverse=descending)
     if after is None:
         return everything
@@ -295,7 +303,7 @@ def _ordered(q, source, found, field, descending, after):
 
     def behind(pair):
         v = value(pair[0])
-        return source.key_of(pair[0]) > after[-1] if v == at else (v < at) == descending
+        return source.place_of(pair[0]) > list(after[1:]) if v == at else (v < at) == descending
     return [pair for pair in everything if behind(pair)]
 
 
@@ -330,7 +338,7 @@ def read_list(q):
     if order and order[0] == source.key and not order[1]:
         order = None
     tied = settings.shared_versions and resource.path in COMBINED and source.key == "Timestamp"
-    types = ([resource.types[order[0]]] if order else []) + [source.key_type] + (["Guid"] if tied else [])
+    types = ([resource.types[order[0]]] if order else []) + source.key_types + (["Guid"] if tied else [])
     token = options.get("$skiptoken")       # an empty one is the beginning
     if tied and token and "," not in token:     # a client's own token: behind all rows of that version
         token += ",'~'"
@@ -341,6 +349,8 @@ def read_list(q):
         pairs = iter(_tied(q, source, found, after))
     elif order:
         pairs = iter(_ordered(q, source, found, *order, after))
+    elif len(source.keys) > 1:
+        pairs = iter(_by_keys(q, source, found, after))
     else:
         pairs = _matching(q, source, found, after[0] if after else None)
     for _ in range(skip or 0):
@@ -372,15 +382,21 @@ def _tied(q, source, found, after):
                                                         rows.row_key(q.resource, pair[0])) > tuple(after)]
 
 
+def _by_keys(q, source, found, after):
+    """Rows of a resource whose key has several fields."""
+    pairs = sorted(_matching(q, source, found), key=lambda pair: source.place_of(pair[0]))
+    return [pair for pair in pairs if after is None or source.place_of(pair[0]) > list(after)]
+
+
 def _position(source, row, order, types):
     """The place behind a row: the values of a skip token."""
-    return ([comparable(types[0], row[order[0]])] if order else []) + [source.key_of(row)]
+    return ([comparable(types[0], row[order[0]])] if order else []) + source.place_of(row)
 
 
 def _page(q, source, pairs, limit, order, after):
     """(rows of a page, place behind it when it was cut short of the page size though more follows, else None)."""
     page = [pair for _, pair in zip(range(limit), pairs)]
-    weather, types = q.sim.weather, ([q.resource.types[order[0]]] if order else []) + [source.key_type]
+    weather, types = q.sim.weather, ([q.resource.types[order[0]]] if order else []) + source.key_types
     if not page or len(page) < 2 or q.rng is None or q.owner is not None:
         return page, None
     if weather.draw(q.rng, "short_page", q.sim.settings.short_pages):

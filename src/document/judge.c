@@ -350,18 +350,6 @@ subject(const Case *c, const ExactProblem *problem)
 	}
 }
 
-/* Do the ledger rows of a journal entry balance? -1: they are not read */
-static int
-ledger_balances(const Judging *j, const Case *c)
-{
-	ExactArg	args[2];
-
-	args[0] = exact_arg_int4(j->division);
-	args[1] = exact_arg_text(c->key);
-	exact_sql("SELECT exact._ledger_balances($1, $2)", 2, args);
-	return (int) exact_cell_int8(0, 1, -1);
-}
-
 static bool
 has(const ExactProblem *problems, int n, ExactRuleAction action)
 {
@@ -469,15 +457,17 @@ judge(Judging *j, Case *c, int *n)
 		return NULL;
 	for (int i = 0; i < *n; i++)
 		if (problems[i].rule == EXACT_RULE_ENTRY_BALANCES && j->kind == EXACT_JOURNAL_ENTRY)
-			context.ledger = ledger_balances(j, c);
-	if (context.ledger == 1)
+			context.ledger = exact_known_balance(j->division, c->key);
+	context.closed = has(problems, *n, EXACT_RULE_QUARANTINE) &&
+		exact_known_closed(j->division, c->document);
+	if (context.closed || context.ledger == 1)
 	{
 		problems = exact_rule_judge(c->document, &context, n);
 		for (int i = 0; i < nown; i++)
 			problems = add_problem(problems, n, own[i]);
 	}
 	for (int i = 0; i < *n; i++)
-		if (c->first)
+		if (c->first || context.closed)
 			problems[i].action = EXACT_RULE_FLAG;
 	return problems;
 }

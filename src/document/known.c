@@ -333,3 +333,30 @@ exact_known_any(const ExactKnown *known, ExactRule rule)
 {
 	return rule > EXACT_RULE_COST_UNIT_EXISTS || known->any[rule];
 }
+
+bool
+exact_known_closed(int division, const ExactDocument *document)
+{
+	const ExactDocumentRow *header = &document->header;
+	ExactArg	args[4];
+
+	if (header->journal == NULL || header->year < 0 || header->period < 0)
+		return false;
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text(header->journal);
+	args[2] = exact_arg_int8(header->year);
+	args[3] = exact_arg_int8(header->period);
+	exact_sql("SELECT exact._period_closed($1, $2, $3, $4)", 4, args);
+	return exact_cell_bool(0, 1, false);
+}
+
+int
+exact_known_balance(int division, const char *entry)
+{
+	ExactArg	args[2];
+
+	args[0] = exact_arg_int4(division);
+	args[1] = exact_arg_text(entry);
+	exact_sql("SELECT exact._ledger_balances($1, $2)", 2, args);
+	return (int) exact_cell_int8(0, 1, -1);
+}

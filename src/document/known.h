@@ -20,4 +20,10 @@ extern const ExactDimensions *exact_known_dimensions(const ExactKnown *known);
  */
 extern bool exact_known_any(const ExactKnown *known, ExactRule rule);
 
+/* Is the document's period closed for its journal? Not where that is not read. */
+extern bool exact_known_closed(int division, const ExactDocument *document);
+
+/* Do the ledger rows of a journal entry add up to zero? -1: they are not read. */
+extern int	exact_known_balance(int division, const char *entry);
+
 #endif

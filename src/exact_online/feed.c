@@ -53,6 +53,24 @@ add_entity_field(ExactFeed *feed, const ExactFeedEntity *entity, const char *nam
 	return add_field(feed, name);
 }
 
+/* "ID"; "Journal+Period+Year" */
+static void
+add_key_fields(ExactFeed *feed, ExactFeedEntity *entity, const char *names)
+{
+	char	   *rest = pstrdup(names);
+	char	   *name;
+
+	while ((name = strsep(&rest, "+")) != NULL)
+	{
+		if (entity->nkeys == EXACT_FEED_KEY_FIELDS)
+			elog(ERROR, "the key of %s has more than %d fields", entity->name,
+				 EXACT_FEED_KEY_FIELDS);
+		entity->keys[entity->nkeys++] = add_entity_field(feed, entity, name);
+	}
+	if (entity->nkeys > 1)
+		entity->guid_key = false;
+}
+
 static int
 find_field(const ExactFeed *feed, const char *name)
 {
@@ -273,7 +291,7 @@ exact_feed_load(const char *name)
 		ExactFeedEntity *e = &feed->entities[i];
 
 		read_fields(feed, e);
-		e->key = add_entity_field(feed, e, key_fields[i]);
+		add_key_fields(feed, e, key_fields[i]);
 		e->parent = parent_fields[i] == NULL ? -1 : add_entity_field(feed, e, parent_fields[i]);
 	}
 	add_own_fields(feed, has_division);
@@ -387,7 +405,7 @@ exact_feed_behind(const ExactFeed *feed, const ExactRecord *record)
 	if ((!by_time && feed->method != EXACT_FEED_FULL) || feed->nentities == 0 ||
 		!feed->entities[0].guid_key || (by_time && !exact_feed_modified(feed, record, &ms)))
 		return NULL;
-	key = exact_feed_key(record, feed->entities[0].key);
+	key = exact_feed_own_key(&feed->entities[0], record);
 	if (key == NULL)
 		return NULL;
 	key = psprintf("%s%sguid'%s'", by_time ? datetime_literal(ms) : "", by_time ? "," : "", key);
@@ -448,6 +466,31 @@ exact_feed_key(const ExactRecord *record, int field)
 		for (char *c = key; *c; c++)
 			*c = pg_ascii_tolower((unsigned char) *c);
 	return key;
+}
+
+/* Codes stand in columns of fixed width in places: blanks around a part do not count. */
+char *
+exact_feed_own_key(const ExactFeedEntity *entity, const ExactRecord *record)
+{
+	StringInfoData key;
+
+	if (entity->nkeys == 1)
+		return exact_feed_key(record, entity->keys[0]);
+	initStringInfo(&key);
+	for (int i = 0; i < entity->nkeys; i++)
+	{
+		char	   *part = exact_feed_key(record, entity->keys[i]);
+		int			len;
+
+		if (part == NULL)
+			return NULL;
+		part += strspn(part, " ");
+		len = (int) strlen(part);
+		while (len > 0 && part[len - 1] == ' ')
+			len--;
+		appendStringInfo(&key, "%s%.*s", i > 0 ? "|" : "", len, part);
+	}
+	return key.data;
 }
 
 static void

@@ -41,6 +41,8 @@ typedef enum ExactFeedMethod
 	EXACT_FEED_GUARD			/* system/Divisions */
 } ExactFeedMethod;
 
+#define EXACT_FEED_KEY_FIELDS 4
+
 /* What the records of an entity are to the feed */
 typedef enum ExactFeedRowKind
 {
@@ -54,8 +56,12 @@ typedef struct ExactFeedEntity
 	char	   *name;			/* glaccount, purchaseorderlines */
 	ExactFeedRowKind row_kind;
 
-	/* index into fields, of a line of an expanded document into line_fields, as all its indices */
-	int			key;
+	/*
+	 * Indices into fields, of a line of an expanded document into line_fields, as all its indices:
+	 * a key of several fields is their values, joined by a bar
+	 */
+	int			keys[EXACT_FEED_KEY_FIELDS];
+	int			nkeys;
 	int			parent;			/* index into fields, -1 none */
 	bool		guid_key;
 	/* documents of other entities are read again when a record of it changes */
@@ -133,8 +139,11 @@ extern char *exact_feed_behind(const ExactFeed *feed, const ExactRecord *record)
 extern void exact_feed_hash(const ExactFeedEntity *entity, const ExactRecord *record,
 							uint8 hash[EXACT_FEED_HASH_LEN], uint8 former[EXACT_DIGEST_LEN]);
 
-/* The record's key or parent as stored: decoded, Guids in lower case; NULL when missing. */
+/* A record's reference to another as stored: decoded, Guids in lower case; NULL when missing. */
 extern char *exact_feed_key(const ExactRecord *record, int field);
+
+/* Likewise, its own key; "70|10|2024" where it has several fields. NULL when one is missing. */
+extern char *exact_feed_own_key(const ExactFeedEntity *entity, const ExactRecord *record);
 
 /*
  * URL that reads records by their keys: the whole canonical records, or with keys_only just which

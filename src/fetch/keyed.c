@@ -506,7 +506,8 @@ static char *
 see_record(Keyed *keyed, const ExactRecord *record)
 {
 	ExactSlice	none = {NULL, 0};
-	char	   *name = exact_feed_key(record, keyed->whole ? keyed->entity->key : 0);
+	char	   *name = keyed->whole ? exact_feed_own_key(keyed->entity, record)
+		: exact_feed_key(record, 0);
 	int64		division = exact_odata_division(record, none, keyed->lane->division);
 
 	if (division >= 0 && division != keyed->lane->division)

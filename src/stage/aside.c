@@ -36,14 +36,13 @@ exact_aside_put(const ExactAsideRow *row)
 
 /* A key whose field is there twice, or was not readable, is none. */
 static char *
-known_key(const ExactRecord *record, const char *const *fields, int field)
+known_key(const ExactRecord *record, const char *const *fields, const int *of, int nof, char *key)
 {
-	char	   *key = exact_feed_key(record, field);
-
 	if (key == NULL || strstr(key, EXACT_WORDS_REPLACEMENT) != NULL)
 		return NULL;
-	if (record->problem_field != NULL && strcmp(record->problem_field, fields[field]) == 0)
-		return NULL;
+	for (int i = 0; i < nof && record->problem_field != NULL; i++)
+		if (strcmp(record->problem_field, fields[of[i]]) == 0)
+			return NULL;
 	return key;
 }
 
@@ -55,18 +54,20 @@ exact_aside_reason(const ExactFeed *feed, const ExactFeedEntity *entity,
 		: feed->fields;
 	int64		n;
 
-	*key = known_key(record, fields, entity->key);
+	*key = known_key(record, fields, entity->keys, entity->nkeys,
+					 exact_feed_own_key(entity, record));
 	*field = record->problem_field;
 	if (*key == NULL && entity->row_kind == EXACT_FEED_RECORD && entity->parent >= 0 &&
 		feed->line_number >= 0 && exact_odata_int64(record->values[feed->line_number], &n) &&
 		n == 0)
 		/* a document's own row among its lines */
-		*key = known_key(record, fields, entity->parent);
+		*key = known_key(record, fields, &entity->parent, 1,
+						 exact_feed_key(record, entity->parent));
 	if (record->problem != NULL)
 		return record->problem;
 	if (*key == NULL)
 	{
-		*field = fields[entity->key];
+		*field = fields[entity->keys[0]];
 		return "it has no key";
 	}
 	if (feed->method == EXACT_FEED_SYNC && feed->timestamp >= 0 &&

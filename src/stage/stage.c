@@ -26,6 +26,7 @@
 #define SLOTS 64
 #define SLOTS_IN_RETENTION 60
 #define SLOT_LEAST_S 3600
+#define PERIODS "journalstatuslist" /* which are closed */
 
 /* The first _seq of an epoch */
 #define FIRST_SEQ_SQL(epoch) "(" epoch "::bigint << " CppAsString2(EXACT_SEQ_EPOCH_BITS) ")"
@@ -221,8 +222,9 @@ static void
 learn(int division, const char *entity, int slot, int64 batch, bool first, char **keys, int nkeys)
 {
 	static const char document_sql[] = "SELECT exact._judge_later($1, $2, $3, $4, $5)";
-	static const char dimension_sql[] =
-	"SELECT exact._dimension_learn($1, $2, $3, $4), exact._judge_again($1, $2, $3, $4)";
+	static const char dimension_sql[] = "SELECT exact._dimension_learn($1, $2, $3, $4)";
+	static const char again_sql[] = "SELECT exact._judge_again($1, $2, $3, $4)";
+	bool		dimension = exact_write_resource(entity) != NULL;
 	ExactArg	args[5];
 
 	exact_ledger_learn(division, entity, slot, batch);
@@ -232,11 +234,12 @@ learn(int division, const char *entity, int slot, int64 batch, bool first, char 
 	args[3] = exact_arg_bool(first);
 	args[4] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
 	exact_sql(document_sql, 5, args);
-	if (exact_write_resource(entity) == NULL)
-		return;
 	args[2] = exact_arg_int4(slot);
 	args[3] = exact_arg_int8(batch);
-	exact_sql(dimension_sql, 4, args);
+	if (dimension)
+		exact_sql(dimension_sql, 4, args);
+	if (dimension || strcmp(entity, PERIODS) == 0)
+		exact_sql(again_sql, 4, args);
 }
 
 /* ---- rows ---- */

@@ -216,3 +216,40 @@ def test_people_see_it(scene):
     s.wait("it is there", lambda: s.rows(key=key))
     with pytest.raises(Exception, match="nothing is held"):
         s.hub.psql(f"SELECT exact.release({row['id']})")
+
+
+def test_closed_period(scene):
+    """Nobody can correct a document in a closed period: it is shown with its problem, also if it waited before."""
+    s = scene()
+    s.hub.enable(entities=("journalstatuslist",))
+    s.hub.wait_loaded(300)
+    held = s.entry("NEW1")
+    s.wait("it is held", lambda: s.held(held))
+    year, period = map(int, s.held(held)[0]["period"].split("-"))
+    place = {"division": s.division, "journal": s.like["Journal"].strip(), "year": year, "period": period}
+    # closed for another journal, and another period of this one: it waits on
+    s.exact.post("period", **{**place, "journal": "90"})
+    s.exact.post("period", **{**place, "period": period % 12 + 1})
+    s.hub.sync(entity="journalstatuslist")
+    s.wait("they are delivered", lambda: len([
+        r for r in s.rows("journalstatuslist") if int(r["Status"]) == 1]) == 2)
+    assert s.held(held) and not s.rows(key=held)
+    s.exact.post("period", **place)
+    s.hub.sync(entity="journalstatuslist")
+
+    def marked(key):
+        return [r for r in s.rows(key=key)
+                if str(r["_valid"]).lower() == "false" and not r["_problems"].startswith("held")]
+
+    s.wait("it is shown with its problem", lambda: marked(held))
+    assert not s.quarantine()
+    also = s.entry("NEW2")
+    s.wait("the next one likewise", lambda: marked(also))
+    assert not s.held(also)
+    s.exact.post("period", **place, closed=False)
+    s.hub.sync(entity="journalstatuslist")
+    last = s.entry("NEW3")
+    s.wait("it is open again", lambda: s.held(last))
+    assert not s.rows(key=last)
+    assert {r["_key"] for r in s.rows("journalstatuslist")} == {
+        f"{r['Journal'].strip()}|{r['Period']}|{r['Year']}" for r in s.living("read/financial/JournalStatusList")}
