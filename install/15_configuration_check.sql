@@ -362,7 +362,7 @@ COMMENT ON FUNCTION exact._rule_function(text)
 	IS 'The function of a customer''s rule: its id and its name as it is quoted; else the finding '
 		'why it can be none, with a hint';
 REVOKE ALL ON FUNCTION exact._rule_function(text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._rule_function(text) TO exact_operator, exact_worker;
+GRANT EXECUTE ON FUNCTION exact._rule_function(text) TO exact_reader, exact_worker;
 
 CREATE FUNCTION exact._check_rule() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

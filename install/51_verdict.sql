@@ -166,7 +166,9 @@ CREATE TABLE exact.rule_failure (
 	key text NOT NULL,
 	reason text NOT NULL,
 	times bigint NOT NULL DEFAULT 1,
-	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	timeouts int NOT NULL DEFAULT 0,
+	suspended_at timestamptz
 );
 COMMENT ON TABLE exact.rule_failure
 	IS 'Customers'' rules that said nothing of a document, since exact.rule was changed last: '
@@ -178,6 +180,10 @@ COMMENT ON COLUMN exact.rule_failure.key IS 'Its key';
 COMMENT ON COLUMN exact.rule_failure.reason IS 'Why there was no verdict';
 COMMENT ON COLUMN exact.rule_failure.times IS 'How often';
 COMMENT ON COLUMN exact.rule_failure.at IS 'When last';
+COMMENT ON COLUMN exact.rule_failure.timeouts
+	IS 'For how many documents in a row, until the last one, it took too long';
+COMMENT ON COLUMN exact.rule_failure.suspended_at
+	IS 'Since when it is not called any more, because it took too long again and again';
 REVOKE ALL ON TABLE exact.rule_failure FROM PUBLIC;
 GRANT SELECT ON TABLE exact.rule_failure TO exact_reader;
 GRANT SELECT, INSERT, UPDATE ON TABLE exact.rule_failure TO exact_worker;

@@ -10,6 +10,11 @@ BEGIN
 		ORDER BY array_position(fields, j.key)
 		LIMIT 1);
 EXCEPTION WHEN data_exception THEN
+	-- a sign that no text can hold, in whatever field: the others are as they are
+	IF content ~ E'\\\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})' THEN
+		RETURN exact._text_in(regexp_replace(content,
+			E'\\\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', E'\\\\ufffd', 'g'), fields);
+	END IF;
 	RETURN NULL;
 END
 $$;

@@ -90,7 +90,7 @@ BEGIN
 		SELECT d.entity,
 			f.entity IS NULL OR s.first_complete_at IS NOT NULL OR coalesce(s.errors, 0) > 2,
 			f.entity IS NOT NULL AND s.first_complete_at IS NOT NULL AND coalesce(s.errors, 0) <= 2,
-			CASE d.entity
+			f.entity IS NOT NULL AND CASE d.entity
 				WHEN 'glaccount' THEN EXISTS (SELECT FROM exact.gl_account AS g
 					WHERE g.division = $1 AND NOT g.deleted)
 				WHEN 'costcenter' THEN EXISTS (SELECT FROM exact.cost_center AS c
@@ -105,7 +105,7 @@ END
 $$;
 COMMENT ON FUNCTION exact._dimension_known(int)
 	IS 'Of each dimension of a division: it is read as far as it will be, it is known as a whole, '
-		'it has a record that lives';
+		'it is enabled and has a record that lives';
 REVOKE ALL ON FUNCTION exact._dimension_known(int) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._dimension_known(int) TO exact_worker;
 
@@ -571,10 +571,25 @@ AS $$
 	FROM old AS o
 	UNION ALL
 	SELECT 'warn', format('rule %s', f.rule),
-		format('it said nothing of %s document%s, last of %s %s of division %s: %s', f.times,
-			CASE WHEN f.times > 1 THEN 's' END, f.entity, f.key, f.division, f.reason),
-		'SELECT * FROM exact.try_rule(…) shows it; a change of exact.rule ends this'
+		format('%sit said nothing of %s document%s, last of %s %s of division %s: %s',
+			CASE WHEN f.suspended_at IS NOT NULL
+				THEN format('suspended since %s, documents go on without it: ',
+					exact._since(f.suspended_at))
+			END, f.times, CASE WHEN f.times > 1 THEN 's' END, f.entity, f.key, f.division,
+			f.reason),
+		CASE
+			WHEN f.suspended_at IS NULL
+				THEN 'SELECT * FROM exact.try_rule(…) shows it; a change of exact.rule ends this'
+			ELSE format('make it faster, exact.try_rule(…) shows how long it takes; then UPDATE '
+				'exact.rule SET enabled = true WHERE name = %L', f.rule)
+		END
 	FROM exact.rule_failure AS f
+	UNION ALL
+	SELECT 'warn', format('rule %s', r.name),
+		format('it cannot be called, documents go on without it: %s', f.finding), f.hint
+	FROM exact.rule AS r
+	CROSS JOIN LATERAL exact._rule_function(r.function) AS f
+	WHERE r.enabled AND r.function IS NOT NULL AND f.finding IS NOT NULL
 	UNION ALL
 	SELECT 'ok', 'documents', format('%s held back, %s marked',
 		count(*) FILTER (WHERE j.state IN ('doubt', 'held')),

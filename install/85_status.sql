@@ -220,6 +220,12 @@ WITH worker AS (
 		ON g.division = k.division AND 'glaccount:' || g.id::text = k.wait
 	WHERE k.since < now() - interval '30 seconds'
 	ORDER BY k.division, k.documents DESC, k.since
+), suspended AS (
+	SELECT f.rule, f.suspended_at AS since
+	FROM exact.rule_failure AS f
+	WHERE f.suspended_at IS NOT NULL
+	ORDER BY f.suspended_at
+	LIMIT 1
 ), dead AS (
 	SELECT l.division, count(*) AS letters, min(l.at) AS since,
 		(array_agg(format('%s: %s', l.entity, l.reason) ORDER BY l.id))[1] AS reason
@@ -257,6 +263,7 @@ WITH worker AS (
 		v.writes, v.since AS writes_since, v.entity AS written,
 		k.documents, k.alike, k.entity AS kept_entity, k.wait AS kept_wait, k.since AS kept_since,
 		k.id AS kept_id, k.account AS kept_account,
+		z.rule AS suspended_rule, z.since AS suspended_since,
 		x.letters, x.since AS letters_since, x.reason AS letters_reason,
 		s.gap, l.until AS limit_until, l.blocked, l.blocked_until, l.closed, l.closed_until,
 		u.topics, u.reason AS subscription_reason, u.next_step AS subscription_step,
@@ -283,6 +290,7 @@ WITH worker AS (
 			WHEN h.id IS NOT NULL THEN 'held'
 			WHEN x.letters > 0 THEN 'dead'
 			WHEN k.documents > 0 THEN 'kept'
+			WHEN z.rule IS NOT NULL THEN 'suspended'
 			WHEN v.writes > 0 THEN 'writes'
 			WHEN c.changes > 0 THEN 'changes'
 			WHEN f.paused > 0 THEN 'entities paused'
@@ -300,6 +308,7 @@ WITH worker AS (
 	LEFT JOIN held AS h ON h.division = d.division
 	LEFT JOIN dead AS x ON x.division = d.division
 	LEFT JOIN kept AS k ON k.division = d.division
+	LEFT JOIN suspended AS z ON true
 	LEFT JOIN changed AS c ON c.division = d.division
 	LEFT JOIN writing AS v ON v.division = d.division
 	LEFT JOIN exact.division_state AS s ON s.division = d.division
@@ -312,8 +321,8 @@ WITH worker AS (
 			WHEN rule = 'off' THEN 'off'
 			WHEN rule IN ('first load', 'on the way', 'slowed', 'up to date') THEN 'ok'
 			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'waits', 'budget',
-				'limit', 'blocked', 'closed', 'overdue', 'late', 'held', 'dead', 'kept', 'writes',
-				'changes', 'entities paused', 'subscription')
+				'limit', 'blocked', 'closed', 'overdue', 'late', 'held', 'dead', 'kept',
+				'suspended', 'writes', 'changes', 'entities paused', 'subscription')
 				THEN 'warn'
 			WHEN rule = 'failing' AND errors < 3 OR rule = 'consent' AND app_goes_on THEN 'warn'
 			ELSE 'fail'
@@ -383,6 +392,9 @@ WITH worker AS (
 					exact._wait_word(kept_wait, kept_account), exact._since(kept_since),
 					CASE WHEN documents > alike
 						THEN format(', %s more for something else', documents - alike) END)
+			WHEN 'suspended'
+				THEN format('up to date, rule %s is suspended since %s: it took too long for '
+					'document after document', suspended_rule, exact._since(suspended_since))
 			WHEN 'writes'
 				THEN format('up to date, %s change%s of dimensions wait%s to be written since '
 					'%s: %s', writes, CASE WHEN writes > 1 THEN 's' END,
@@ -449,6 +461,9 @@ WITH worker AS (
 				THEN format('%sSELECT exact.release(%s) delivers as it is; SELECT * FROM '
 					'exact.quarantine', CASE WHEN kept_wait IS NOT NULL
 					THEN 'look for it in Exact Online; ' END, kept_id)
+			WHEN rule = 'suspended'
+				THEN format('make it faster, then UPDATE exact.rule SET enabled = true WHERE '
+					'name = %L', suspended_rule)
 			WHEN rule = 'writes'
 				THEN 'SELECT * FROM exact.dimension_write WHERE state <> ''ended''; it goes on by '
 					'itself'

@@ -143,6 +143,11 @@ UPDATE exact.batch SET delivered_rows = rows - 1, delivered_at = NULL WHERE id =
 SELECT digest = :'before' AS same, open_rows::json->0->>'amount' AS amount,
 	open_rows::json->0->>'since' AS since, open_rows::json->3->>'period' AS odd
 FROM exact._open_json('pond');
+-- a sign that no text can hold hides no other field
+SELECT exact._number_in(E'{"a":"\\u0000","b":1.50}', '{b}') AS zero,
+	exact._number_in(E'{"a":"\\uD800","b":2}', '{b}') AS half,
+	exact._number_in(E'{"a":"\\u0000","b":"x"}', '{b}') AS none,
+	exact._text_in(E'{"a":"\\u0000","b":"c\\\\u0000"}', '{b}') AS written;
 SET LOCAL ROLE exact_worker;
 SELECT opens, states
 FROM exact._open_json('pond');

@@ -274,6 +274,10 @@ SELECT right(problem, 1) AS direct FROM accounting.who(101, '{}', '[]');
 SELECT right(problem, 1) AS confined FROM exact.try_rule('who', 101, '{}', '[]');
 RESET search_path;
 
+-- only the hub says that a document is held
+SELECT made('forges', 'BEGIN RETURN QUERY VALUES (1, ''held: by nobody''); END');
+SELECT * FROM said('forges');
+
 -- a member of exact_operator tries, and registers nothing
 SET LOCAL ROLE exact_operator;
 SELECT * FROM exact.try_rule('who', 101, '{}', '[]');

@@ -721,11 +721,37 @@ test_amounts(void)
 	CHECK(strcmp(exact_amount_text(-1, 100), "-0.0001") == 0);
 }
 
+/* Numbers as JSON may write them; an amount that is too large is none, and hides nothing else. */
+static void
+test_forms_of_numbers(void)
+{
+	ExactDocument *document;
+	ExactPayload header = payload("{\"Status\":20.0,\"Type\":\"8031\",\"FinancialYear\":2.026e3,"
+		"\"AmountFC\":1e99,\"AmountDC\":12345678901234}");
+	ExactPayload line = payload("{\"LineNumber\":1.0,\"AmountFC\":-1E1,\"CostCenter\":\"999\"}");
+	Example		none = {"", EXACT_PURCHASE_INVOICE, NULL, NULL, "", 0};
+	ExactRuleContext context = context_of(&none);
+	ExactProblem *problems;
+	int			n;
+
+	document = exact_document_read(EXACT_PURCHASE_INVOICE, header, &line, 1);
+	CHECK(document != NULL && document->header.status == 20 && document->header.type == 8031 &&
+		  document->header.year == 2026 && document->lines[0].number == 1);
+	CHECK(!exact_document_has(&document->header, EXACT_AMOUNT_FC) &&
+		  !exact_document_has(&document->header, EXACT_AMOUNT_DC) &&
+		  exact_document_has(&document->lines[0], EXACT_AMOUNT_FC) &&
+		  document->lines[0].amounts[EXACT_AMOUNT_FC] == -10 * EXACT_AMOUNT_ONE);
+	problems = exact_rule_judge(document, &context, &n);
+	CHECK(n == 1 && problems[0].rule == EXACT_RULE_COST_CENTER_EXISTS);
+	header = payload("{\"Status\":20.5}");
+	CHECK(exact_document_read(EXACT_PURCHASE_INVOICE, header, &line, 1) == NULL);
+}
+
 static void
 test_unreadable(void)
 {
 	static const char *const unreadable[] = {
-		"", " ", "[]", "1", "{", "{\"AmountFC\":1", "{\"AmountFC\":1e99}", "{\"AmountFC\":\"x\"}",
+		"", " ", "[]", "1", "{", "{\"AmountFC\":1", "{\"Status\":1.5}", "{\"Status\":\"x\"}",
 		"{\"AmountFC\"}", "{\"AmountFC\":}", "{\"AmountFC\" 1}", "{\"AmountFC\":1,}",
 		"{\"AmountFC\":1}}", "{\"AmountFC\":1} x", "{AmountFC:1}", "{\"Notes\":\"x}",
 		"{\"Notes\":[{}",
@@ -768,6 +794,7 @@ main(void)
 	test_many_codes();
 	test_mixed_invoice();
 	test_amounts();
+	test_forms_of_numbers();
 	test_unreadable();
 	return checks_done();
 }

@@ -235,12 +235,15 @@ class Storm:
         there = set(self.hub.psql("SELECT encode(digest, 'hex') FROM exact.inbox").split())
         return len(answered), [n for n, digest in answered.items() if digest not in there]
 
+    def compare(self):
+        # in weather an answer may lack rows, so that what was served is no list of versions
+        return Comparison(self.hub.exact, self.hub.databricks, self.hub.schema, lost_answers=bool(self.plan.kills),
+                          now=self.plan.weather.reaches("exact")).run()
+
     def verdict(self):
         """The comparison, one line a finding, and whether all is well."""
         hub, good = self.hub, True
-        # in weather an answer may lack rows, so that what was served is no list of versions
-        report = Comparison(hub.exact, hub.databricks, hub.schema, lost_answers=bool(self.plan.kills),
-                            now=self.plan.weather.reaches("exact")).run()
+        report = self.compare()
         ledger = balance(hub.databricks, hub.table("transactionlines"),
                          hub.exact.get("config")["ledger"])
         sent = hub.exact.get("webhooks", kind="event")["webhooks"]
@@ -277,9 +280,9 @@ class Storm:
         return good and not self.late
 
 
-def launch(directory, plan, limited=False):
+def launch(directory, plan, limited=False, settings=None):
     """Both simulators and a hub with all workers, configured and authorised; the first load begins. `limited`: with the
-    limits, intervals and ages of tokens of the real service."""
+    limits, intervals and ages of tokens of the real service. `settings`: of the hub, besides."""
     directory = pathlib.Path(directory)
     weather = plan.weather
     exact, databricks = simulators(directory, ("--fast", "--preset", "finance", "--records", plan.records,
@@ -291,7 +294,8 @@ def launch(directory, plan, limited=False):
     hub = Hub(directory / "hub", exact, databricks, tries=10 if weather.blows else 1, settings={
         "exact_databricks.merge_interval": "500ms" if plan.engine == "none" else "5s",
         **({"exact_databricks.sync_interval": 0} if limited else {"exact_databricks.sync_interval": "120s",
-                                                                  "exact_databricks.refresh_after": "60s"})})
+                                                                  "exact_databricks.refresh_after": "60s"}),
+        **(settings or {})})
     hub.set_up()
     hub.enable(entities=("finance",))
     return hub

@@ -35,8 +35,8 @@ typedef struct Presence
 	int64		records;		/* at least so many rows of the current table */
 	int64		versions;		/* at least so many rows of the history */
 	int64		newest;			/* at least the highest _seq of both */
-	/* the same of the current table, of rows that no edit holds back */
-	int64		newest_unedited;
+	/* the same of the current table, of rows that no edit and no rule holds back */
+	int64		newest_current;
 	int64		known_current;	/* versions of the tables that were looked at before */
 	int64		known_history;
 	/* what is read of DESCRIBE HISTORY in a unit */
@@ -77,6 +77,8 @@ expect_unit(void *arg)
 	static const char records_sql[] =
 	"SELECT count(*),"
 	" CASE WHEN EXISTS (SELECT FROM exact.dimension_known k WHERE k.entity = $2)"
+	"   OR EXISTS (SELECT FROM exact.verdict v WHERE v.workspace = $1 AND v.entity = $2"
+	"    AND (v.again OR v.held IS NOT NULL))"
 	"  THEN coalesce(max(r.seq) FILTER (WHERE NOT EXISTS (SELECT FROM exact.dimension_known k"
 	"   WHERE k.entity = r.entity AND k.division = r.division AND k.key = r.key)), 0) END"
 	" FROM exact.record r"
@@ -86,6 +88,8 @@ expect_unit(void *arg)
 	" AND NOT EXISTS (SELECT FROM exact.dead_letter x"
 	"  WHERE x.side = 'delivery' AND x.workspace = $1 AND x.batch = r.batch AND x.ord = r.ord"
 	"  AND x.state <> 'done')"
+	" AND NOT EXISTS (SELECT FROM exact.verdict v"
+	"  WHERE v.batch = r.batch AND v.ord = r.ord AND (v.again OR v.held IS NOT NULL))"
 	" AND coalesce(b.workspace, d.workspace) = $1";
 	static const char looked_sql[] =
 	"SELECT coalesce(t.current_version, $3), coalesce(t.history_version, $3)"
@@ -101,7 +105,7 @@ expect_unit(void *arg)
 	p->newest = exact_cell_int8(0, 2, 0);
 	exact_sql(records_sql, 2, args);
 	p->records = exact_cell_int8(0, 1, 0);
-	p->newest_unedited = exact_cell_int8(0, 2, p->newest);
+	p->newest_current = exact_cell_int8(0, 2, p->newest);
 	args[2] = exact_arg_int8(EXACT_FOREIGN_CHANGE_FROM_NOW);
 	p->known_current = p->known_history = -1;
 	if (exact_sql(looked_sql, 3, args) > 0)
@@ -199,11 +203,9 @@ is_lost(const Presence *p, int64 rows, int64 newest)
 {
 	if (p->table == EXACT_TABLE_HISTORY)
 		return newest < p->newest || rows < p->versions;
-	if (!p->edited)
-		return newest < p->newest || rows < p->records;
-	if (rows > 0 && rows < p->records)
+	if (p->edited && rows > 0 && rows < p->records)
 		return false;
-	return newest < p->newest_unedited || rows < p->records;
+	return newest < p->newest_current || rows < p->records;
 }
 
 static void

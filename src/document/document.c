@@ -189,6 +189,7 @@ take(void *arg, const char *name, size_t len, const ExactJsonMember *member)
 	ExactDocumentRow *row = arg;
 	const Field *field = member->kind == EXACT_JSON_NULL ? NULL : find_field(name, len);
 	char	   *place;
+	int64		number;
 
 	if (field == NULL)
 		return true;
@@ -196,8 +197,10 @@ take(void *arg, const char *name, size_t len, const ExactJsonMember *member)
 	switch (field->kind)
 	{
 		case FIELD_AMOUNT:
-			row->given |= (uint32) 1 << field->place;
-			return exact_amount_read(member->raw, member->len, &row->amounts[field->place]);
+			/* one that cannot be had is not given: the sums say nothing, other rules do */
+			if (exact_amount_read(member->raw, member->len, &row->amounts[field->place]))
+				row->given |= (uint32) 1 << field->place;
+			return true;
 		case FIELD_CODE:
 			take_code((char **) place, exact_json_text(member));
 			return true;
@@ -205,7 +208,12 @@ take(void *arg, const char *name, size_t len, const ExactJsonMember *member)
 			*(char **) place = guid(exact_json_text(member));
 			return true;
 		case FIELD_NUMBER:
-			return exact_json_int64(member, (int64 *) place);
+			/* 20.0 is 20 */
+			if (!exact_amount_read(member->raw, member->len, &number) ||
+				number % EXACT_AMOUNT_ONE != 0)
+				return false;
+			*(int64 *) place = number / EXACT_AMOUNT_ONE;
+			return true;
 		case FIELD_TIME:
 			*(int64 *) place = read_time(exact_json_text(member));
 			return true;

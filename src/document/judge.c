@@ -45,7 +45,7 @@ typedef struct Case
 	int64		batch;			/* the newest of the judgement that has rows of it */
 	ExactDocument *document;	/* NULL: it is gone, or cannot be read */
 	bool		recent;			/* this is how its page showed it: its rows are not read */
-	int64		first_seen;		/* of its header, as the service writes moments */
+	int64		first_seen;		/* of its header, as the service writes moments; none of a first load */
 	bool		unread;			/* not all its lines were read */
 	int			nrows;			/* of header and lines, in this order */
 	ExactFinding *rows;
@@ -278,7 +278,9 @@ read_documents(Judging *j)
 	"  CROSS JOIN LATERAL (SELECT x.* FROM exact.record x"
 	"   WHERE x.division = $1 AND x.entity = $4 AND x.parent = u.key OFFSET 0) r)"
 	" SELECT r.document, r.is_header, r.entity, r.key, r.seq, r.slot::int, r.batch, r.ord,"
-	"  s.payload, (extract(epoch FROM r.first_seen AT TIME ZONE $5) * 1000)::bigint,"
+	"  s.payload, CASE WHEN r.first_seen > (SELECT f.first_complete_at FROM exact.feed_state f"
+	"    JOIN exact.catalogue c ON c.feed = f.feed WHERE f.division = $1 AND c.entity = $2)"
+	"   THEN (extract(epoch FROM r.first_seen AT TIME ZONE $5) * 1000)::bigint END,"
 	"  r.is_header AND exact._document_unread($1, $2, $4, r.document)"
 	" FROM row r"
 	" CROSS JOIN LATERAL (SELECT x.payload FROM exact.stage x"
@@ -393,16 +395,24 @@ judge_by_users(const Judging *j, const Case *c, int *n)
 
 	for (int r = 0; r < j->nuser_rules; r++)
 	{
-		const ExactUserRule *rule = &j->user_rules[r];
+		ExactUserRule *rule = &j->user_rules[r];
 		ExactUserVerdict verdict;
+		bool		suspend;
 
+		if (rule->timeouts >= EXACT_USER_RULE_TIMEOUTS)
+			continue;			/* suspended by a document of this judgement */
 		exact_user_rule_judge(rule, j->division, header, lines, &verdict);
+		if (!verdict.timed_out && rule->timeouts > 0)
+			exact_judgement_rule_answered(rule->name);
+		rule->timeouts = verdict.timed_out ? rule->timeouts + 1 : 0;
 		if (verdict.failure != NULL)
 		{
-			exact_log(LOG, "alarm rule=%s division=%d entity=%s document=%s: %s", rule->name,
-					  j->division, j->document, c->key, verdict.failure);
+			suspend = rule->timeouts == EXACT_USER_RULE_TIMEOUTS;
+			exact_log(LOG, "alarm rule=%s%s division=%d entity=%s document=%s: %s", rule->name,
+					  suspend ? " suspended" : "", j->division, j->document, c->key,
+					  verdict.failure);
 			exact_judgement_rule_failed(rule->name, j->division, j->document, c->key,
-										verdict.failure);
+										verdict.failure, rule->timeouts, suspend);
 			continue;
 		}
 		for (int i = 0; i < verdict.n; i++)
@@ -430,7 +440,7 @@ context_of(const Judging *j, const Case *c)
 		.dimensions = exact_known_dimensions(j->known),
 		.reads_again = c->first,
 		.confirmed = c->settled,
-		.first_seen = c->first_seen,
+		.first_seen = c->first ? EXACT_NO_TIME : c->first_seen,
 		.ledger = -1
 	};
 

@@ -277,6 +277,9 @@ tidy_problem(char *text)
 		text = psprintf("%.*s...", most, text);
 	}
 	tidy = exact_words_tidy(text, MOST_CHARACTERS * MAX_MULTIBYTE_CHAR_LEN + 1);
+	/* only the hub says that a document is held */
+	if (tidy != NULL && strncmp(tidy, "held:", 5) == 0)
+		*tidy = 'H';
 	return tidy ? tidy : pstrdup("breaks the rule, which gives no reason");
 }
 
@@ -436,7 +439,8 @@ exact_user_rule_judge(const ExactUserRule *rule, int division, const char *heade
 
 	if (error != NULL && is_cancel(error))
 		ReThrowError(error);
-	if (cancels > 0)
+	verdict->timed_out = cancels > 0;
+	if (verdict->timed_out)
 		fail(&call, psprintf("function %s did not answer within %d ms", rule->function,
 							 exact_rule_timeout_ms),
 			 "Make it faster, or raise exact_databricks.rule_timeout.");
@@ -491,13 +495,14 @@ switch_endless_off(void)
 			  " which ended the worker", name, CANCELS);
 }
 
-/* Of the result's row: name, function, quarantine */
+/* Of the result's row: name, function, quarantine, timeouts */
 static void
 read_rule(uint64 row, ExactUserRule *rule)
 {
 	rule->name = exact_cell_text(row, 1);
 	rule->function = exact_cell_text(row, 2);
 	rule->quarantine = exact_cell_bool(row, 3, false);
+	rule->timeouts = (int) exact_cell_int8(row, 4, 0);
 }
 
 int
@@ -506,9 +511,10 @@ exact_user_rules(ExactUserRule **rules)
 	int			n;
 
 	switch_endless_off();
-	n = (int) exact_sql("SELECT r.name, r.function, r.action = 'quarantine'"
+	n = (int) exact_sql("SELECT r.name, r.function, r.action = 'quarantine', f.timeouts"
 						" FROM exact.rule AS r"
-						" WHERE r.enabled AND r.function IS NOT NULL"
+						" LEFT JOIN exact.rule_failure AS f ON f.rule = r.name"
+						" WHERE r.enabled AND r.function IS NOT NULL AND f.suspended_at IS NULL"
 						" ORDER BY r.name COLLATE \"C\"", 0, NULL);
 	*rules = palloc(Max(n, 1) * sizeof(ExactUserRule));
 	for (int i = 0; i < n; i++)
@@ -521,7 +527,7 @@ exact_user_rule_find(const char *name, ExactUserRule *rule)
 {
 	ExactArg	arg = exact_arg_text(name);
 
-	if (exact_sql("SELECT r.name, r.function, r.action = 'quarantine'"
+	if (exact_sql("SELECT r.name, r.function, r.action = 'quarantine', 0"
 				  " FROM exact.rule AS r"
 				  " WHERE r.name = $1 AND r.function IS NOT NULL", 1, &arg) == 0)
 		return false;

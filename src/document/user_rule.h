@@ -11,12 +11,14 @@
 #include "postgres.h"
 
 #define EXACT_USER_RULE_PROBLEMS 1000	/* more of one document are nonsense */
+#define EXACT_USER_RULE_TIMEOUTS 5	/* so many documents in a row suspend a rule */
 
 typedef struct ExactUserRule
 {
 	char	   *name;			/* in exact.rule */
 	char	   *function;		/* "schema.name", quoted where it must be */
 	bool		quarantine;		/* else flag */
+	int			timeouts;		/* for so many documents in a row it took too long */
 } ExactUserRule;
 
 typedef struct ExactUserProblem
@@ -32,10 +34,12 @@ typedef struct ExactUserVerdict
 	/* Why there is no verdict on this document: "function x.y did not ..."; NULL: there is one */
 	char	   *failure;
 	char	   *hint;			/* to a failure: the next step */
+	bool		timed_out;		/* the failure is that it took too long */
 } ExactUserVerdict;
 
 /*
- * The enabled rules that have a function, by name (palloc'd); their number. A rule that had to be
+ * The enabled rules that have a function, by name (palloc'd), but for those that are suspended;
+ * their number. A rule that had to be
  * ended with its worker is switched off first, when this transaction commits.
  */
 extern int	exact_user_rules(ExactUserRule **rules);

@@ -89,24 +89,40 @@ exact_judgement_end(int division, const char *entity, char **keys, int nkeys)
 
 void
 exact_judgement_rule_failed(const char *rule, int division, const char *entity, const char *key,
-							const char *reason)
+							const char *reason, int timeouts, bool suspend)
 {
 	static const char sql[] =
-	"INSERT INTO exact.rule_failure AS f (rule, division, entity, key, reason)"
-	" VALUES ($1, $2, $3, $4, $5)"
+	"INSERT INTO exact.rule_failure AS f"
+	"  (rule, division, entity, key, reason, timeouts, suspended_at)"
+	" VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $7 THEN clock_timestamp() END)"
 	" ON CONFLICT (rule) DO UPDATE SET"
 	"  division = excluded.division,"
 	"  entity = excluded.entity,"
 	"  key = excluded.key,"
 	"  reason = excluded.reason,"
 	"  times = f.times + 1,"
-	"  at = excluded.at";
-	ExactArg	args[5];
+	"  at = excluded.at,"
+	"  timeouts = excluded.timeouts,"
+	"  suspended_at = excluded.suspended_at";
+	ExactArg	args[7];
 
 	args[0] = exact_arg_text(rule);
 	args[1] = exact_arg_int4(division);
 	args[2] = exact_arg_text(entity);
 	args[3] = exact_arg_text(key);
 	args[4] = exact_arg_text(reason);
-	exact_sql(sql, 5, args);
+	args[5] = exact_arg_int4(timeouts);
+	args[6] = exact_arg_bool(suspend);
+	exact_sql(sql, 7, args);
+	if (suspend)
+		exact_audit_judgement(division, entity, key, psprintf("rule %s is suspended", rule),
+							  reason, 1);
+}
+
+void
+exact_judgement_rule_answered(const char *rule)
+{
+	ExactArg	arg = exact_arg_text(rule);
+
+	exact_sql("UPDATE exact.rule_failure SET timeouts = 0 WHERE rule = $1", 1, &arg);
 }

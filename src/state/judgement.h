@@ -37,8 +37,15 @@ extern void exact_judgement_put(const ExactJudgement *judgement);
 /* Nothing is wrong with these documents, or they are gone. */
 extern void exact_judgement_end(int division, const char *entity, char **keys, int nkeys);
 
-/* A customer's rule said nothing of a document, for a reason. */
+/*
+ * A customer's rule said nothing of a document, for a reason; timeouts in a row, the last of which
+ * may suspend it.
+ */
 extern void exact_judgement_rule_failed(const char *rule, int division, const char *entity,
-										const char *key, const char *reason);
+										const char *key, const char *reason, int timeouts,
+										bool suspend);
+
+/* It did not take too long, after documents for which it did. */
+extern void exact_judgement_rule_answered(const char *rule);
 
 #endif

@@ -115,6 +115,24 @@ def test_held_update(scene, engine):
     s.wait("nothing is held", lambda: not s.quarantine())
 
 
+def test_restart_beside_held_ones(scene):
+    """A table is looked at when the loader starts: what is held was never in it, and is not missing."""
+    s = scene()
+    held = s.entry("NONE")
+    s.wait("it is held", lambda: s.held(held))
+    s.wait("history", lambda: s.rows("purchaseentrylines", held, history=True) and s.rows(key=held, history=True))
+    s.hub.psql("SELECT exact.restart_workers()")
+    good = s.entry(s.living(CENTERS)[0]["Code"])
+    s.wait("the next one", lambda: s.rows(key=good) and s.rows("purchaseentrylines", good))
+    assert not s.hub.query("SELECT entity, reason FROM exact.target_state WHERE paused_since IS NOT NULL")
+    assert not s.rows(key=held)
+    s.hub.databricks.sql(f"DELETE FROM {s.hub.table('purchaseentries')} WHERE `_key` = '{good}'")
+    s.hub.psql("SELECT exact.restart_workers()")
+    s.entry(s.living(CENTERS)[0]["Code"])
+    s.wait("what is missing is told", lambda: s.hub.query(
+        "SELECT 1 FROM exact.target_state WHERE entity = 'purchaseentries' AND sqlstate = 'EX014'"))
+
+
 def test_rule_switched_to_flag(scene):
     s = scene()
     key = s.entry("NONE")
@@ -192,6 +210,93 @@ def test_customers_rule(scene):
     s.hub.psql("DELETE FROM exact.rule")
     s.wait("without it", lambda: all(str(r["_valid"]).lower() == "true" for r in s.rows(key=held)))
     assert not s.hub.query("SELECT * FROM exact.rule_failure")
+
+
+def test_slow_rule(scene):
+    """A rule that takes too long for five documents in a row is suspended, not for four; it comes back by an UPDATE."""
+    s = scene(settings={"exact_databricks.rule_timeout": "500ms"})
+    s.hub.psql("""UPDATE exact.feed SET enabled = false WHERE entity = 'transactionlines';
+        CREATE SCHEMA accounting;
+        CREATE FUNCTION accounting.slow(division int, document jsonb, lines jsonb)
+        RETURNS TABLE (line int, problem text) LANGUAGE plpgsql AS $$ BEGIN
+            IF (document ->> 'AmountDC')::numeric = 777 THEN PERFORM pg_sleep(600); END IF;
+            RETURN QUERY SELECT NULL::int, 'it was called'; END $$;
+        GRANT USAGE ON SCHEMA accounting TO exact_rule;
+        INSERT INTO exact.rule (name, function) VALUES ('slow', 'accounting.slow')""")
+    code = s.living(CENTERS)[0]["Code"]
+
+    def failure():
+        return [(row["timeouts"], row["times"], row["suspended"]) for row in s.hub.query(
+            "SELECT timeouts, times, suspended_at IS NOT NULL AS suspended FROM exact.rule_failure")]
+
+    def finding():
+        return s.hub.query("SELECT result, finding, fix FROM exact.check() WHERE rule = 'rule slow'")
+
+    def called(key):
+        return any(row["_problems"] == "it was called" for row in s.rows(key=key))
+    for _ in range(4):
+        s.entry(code, amount=777)
+    s.wait("four in a row", lambda: failure() == [(4, 4, False)])
+    assert "suspended" not in finding()[0]["finding"]
+    fast = s.entry(code)
+    s.wait("one that is fast", lambda: called(fast))
+    assert failure() == [(0, 4, False)]
+    for _ in range(5):
+        s.entry(code, amount=777)
+    s.wait("five in a row", lambda: failure() == [(5, 9, True)])
+    fast, slow = s.entry(code), s.entry(code, amount=777)
+    s.wait("others go on", lambda: s.rows(key=fast) and s.rows(key=slow))
+    assert failure() == [(5, 9, True)] and not called(fast)
+    [told] = finding()
+    assert told["finding"].startswith("suspended since") and "did not answer within 500 ms" in told["finding"]
+    status = s.hub.query("SELECT light, what, next_step FROM exact.status")[0]
+    assert status["light"] == "warn" and "rule slow is suspended since" in status["what"], status
+    assert s.hub.value("SELECT count(*) FROM exact.audit_log WHERE kind = 'document' "
+                       "AND what ->> 'what' = 'rule slow is suspended'") == "1"
+    s.hub.psql("UPDATE exact.rule SET enabled = true WHERE name = 'slow'")
+    assert not finding() and "suspended" not in s.hub.value("SELECT what FROM exact.status")
+    fast = s.entry(code)
+    s.wait("it is called again", lambda: called(fast))
+    s.hub.psql("REVOKE USAGE ON SCHEMA accounting FROM exact_rule")
+    assert [(told["result"], told["fix"]) for told in finding()] == [
+        ("warn", "GRANT USAGE ON SCHEMA accounting TO exact_rule.")]
+    s.hub.psql("GRANT USAGE ON SCHEMA accounting TO exact_rule")
+    assert not finding()
+    s.hub.psql("DROP FUNCTION accounting.slow(int, jsonb, jsonb)")
+    assert "cannot be called" in finding()[0]["finding"] and "does not exist" in finding()[0]["finding"]
+    s.hub.psql("UPDATE exact.rule SET enabled = false WHERE name = 'slow'")
+    assert not finding()
+
+
+def test_dimension_that_is_not_there(scene):
+    """A dimension that is off switches its rules off, one that cannot be read marks and holds nothing: told."""
+    s = scene()
+
+    def told():
+        return [row["finding"] for row in s.hub.query(
+            "SELECT finding FROM exact.check() WHERE rule LIKE 'rules of division%' AND result = 'warn'")]
+    assert not told()
+    s.hub.psql("UPDATE exact.feed SET enabled = false WHERE entity = 'costcenter'")
+    assert told() == ["costcenter is not enabled: its rules are not applied"]
+    off = s.entry("NONE1")
+    s.wait("its rules are off", lambda: s.rows(key=off) and s.rows("purchaseentrylines", off))
+    s.wait("it is judged", lambda: s.hub.value("SELECT count(*) FROM exact.unjudged") == "0")
+    assert not s.hub.query("SELECT * FROM exact.judgement")
+    s.hub.psql("UPDATE exact.feed SET enabled = true WHERE entity = 'costcenter'")
+    assert not told()
+    held = s.entry("NONE2")
+    s.wait("they are on", lambda: s.held(held))
+    s.exact.post("division", code=s.division, packages={CENTERS: "403"})
+    s.wait("it cannot be read", lambda: told() == [
+        "costcenter cannot be read: what is not in it is marked, nothing waits for it"], 180)
+    marked = s.entry("NONE3")
+    s.wait("it is marked", lambda: any("NONE3" in (row["_problems"] or "") for row in s.rows(key=marked)), 120)
+    assert not any(row["_problems"].startswith("held: ") for row in s.rows(key=marked))
+    s.exact.post("division", code=s.division, packages={CENTERS: None})
+    s.hub.psql(f"SELECT exact.resume({s.division})")
+    s.wait("it can be read", lambda: not told(), 120)
+    held = s.entry("NONE4")
+    s.wait("they hold again", lambda: s.held(held), 120)
 
 
 def test_people_see_it(scene):
