@@ -34,6 +34,7 @@
 #define LIVE_US (50 * INT64CONST(1000))	/* from one look at what was staged to the next */
 #define FIRST_US USECS_PER_SEC	/* likewise in a first load, for which nobody waits */
 #define DOUBT_US (500 * INT64CONST(1000))	/* is it settled? */
+#define DOUBT_SHARE 10			/* that question takes at most a tenth of the time */
 #define WAIT_US (5 * USECS_PER_SEC)	/* what could not be judged is looked at again */
 #define SENTENCES_MOST 20		/* of one document */
 #define HELD "held: "
@@ -45,7 +46,7 @@ typedef struct Case
 	int64		batch;			/* the newest of the judgement that has rows of it */
 	ExactDocument *document;	/* NULL: it is gone, or cannot be read */
 	bool		recent;			/* this is how its page showed it: its rows are not read */
-	int64		first_seen;		/* of its header, as the service writes moments; none of a first load */
+	int64		first_seen;		/* of its header on the service's clock; none in a first load */
 	bool		unread;			/* not all its lines were read */
 	int			nrows;			/* of header and lines, in this order */
 	ExactFinding *rows;
@@ -83,6 +84,7 @@ typedef struct Judging
 
 static TimestampTz look_at;
 static TimestampTz looked_at;	/* at what was staged */
+static TimestampTz settle_at;	/* when it may be asked again whether doubts are settled */
 
 /* ---- what is to be judged ---- */
 
@@ -98,6 +100,20 @@ find_case(Judging *j, const char *key)
 	Case		wanted = {.key = (char *) key};
 
 	return bsearch(&wanted, j->cases, j->ncases, sizeof(Case), compare_case);
+}
+
+/* Has documents judged again whose doubt is settled: a question about all that are in doubt. */
+static void
+settle(void)
+{
+	TimestampTz begun = GetCurrentTimestamp();
+	TimestampTz ended;
+
+	if (begun < settle_at)
+		return;
+	exact_sql("SELECT exact._judge_settled()", 0, NULL);
+	ended = GetCurrentTimestamp();
+	settle_at = ended + (DOUBT_SHARE - 1) * (ended - begun);
 }
 
 static void
@@ -136,7 +152,7 @@ find_documents(Judging *j)
 	int			n,
 				nbatches;
 
-	exact_sql("SELECT exact._judge_settled()", 0, NULL);
+	settle();
 	if (exact_sql(next_sql, 0, NULL) == 0 && exact_sql(again_sql, 1, &most) == 0)
 		return;
 	j->division = (int) exact_cell_int8(0, 1, 0);
@@ -756,7 +772,7 @@ next_look(const Judging *j, TimestampTz now)
 	if (j->any && (j->waits || j->again))
 		return now;
 	if (j->doubts)
-		return now + DOUBT_US;
+		return Max(now + DOUBT_US, settle_at);
 	return j->waits ? now + WAIT_US : PG_INT64_MAX;
 }
 
