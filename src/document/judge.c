@@ -45,7 +45,7 @@ typedef struct Case
 	int64		batch;			/* the newest of the judgement that has rows of it */
 	ExactDocument *document;	/* NULL: it is gone, or cannot be read */
 	bool		recent;			/* this is how its page showed it: its rows are not read */
-	int64		first_seen;		/* of its header, as the service writes moments; none of a first load */
+	int64		first_seen;		/* of its header, on the wall clock; none of a first load */
 	bool		unread;			/* not all its lines were read */
 	int			nrows;			/* of header and lines, in this order */
 	ExactFinding *rows;
