@@ -36,7 +36,6 @@
 #define DOUBT_US (500 * INT64CONST(1000))	/* is it settled? */
 #define DOUBT_SHARE 10			/* that question takes at most a tenth of the time */
 #define WAIT_US (5 * USECS_PER_SEC)	/* what could not be judged is looked at again */
-#define SENTENCES_MOST 20		/* of one document */
 #define HELD "held: "
 
 /* One document, and how it stood */
@@ -498,31 +497,11 @@ judge(Judging *j, Case *c, int *n)
 	return problems;
 }
 
-/* The sentences of those problems that are of this line; of -1 all of the document */
-static const char *
-sentences(const ExactProblem *problems, int n, int line, const char *before)
-{
-	StringInfoData out;
-	int			found = 0;
-
-	initStringInfo(&out);
-	for (int i = 0; i < n; i++)
-	{
-		if (line >= 0 && problems[i].line != line)
-			continue;
-		if (found++ < SENTENCES_MOST)
-			appendStringInfo(&out, "%s%s", out.len == 0 ? before : " ", problems[i].text);
-	}
-	if (found > SENTENCES_MOST)
-		appendStringInfo(&out, " And %d more.", found - SENTENCES_MOST);
-	return found > 0 ? out.data : NULL;
-}
-
 /* Marks the rows of the document. Where it has no header, a problem of the document is of each. */
 static void
 mark_rows(Case *c, const ExactProblem *problems, int n, ExactHeld held)
 {
-	const char *all = sentences(problems, n, -1, held == EXACT_HELD_NOT ? "" : HELD);
+	const char *all = exact_rule_sentences(problems, n, -1, held == EXACT_HELD_NOT ? "" : HELD);
 	bool		whole = held != EXACT_HELD_NOT;
 
 	for (int i = 0; i < n; i++)
@@ -533,7 +512,7 @@ mark_rows(Case *c, const ExactProblem *problems, int n, ExactHeld held)
 
 		c->rows[i].held = held;
 		c->rows[i].problems = whole || is_header ? all
-			: sentences(problems, n, i - (c->has_header ? 1 : 0), "");
+			: exact_rule_sentences(problems, n, i - (c->has_header ? 1 : 0), "");
 	}
 }
 
@@ -567,7 +546,7 @@ put(Judging *j, Case *c, const ExactProblem *problems, int n, ExactJudged state)
 		char	   *name = state != EXACT_JUDGED_DOUBT || problems[i].doubt ?
 		subject(c, &problems[i]) : NULL;
 
-		if (judgement.nproblems < SENTENCES_MOST)
+		if (judgement.nproblems < EXACT_RULE_SENTENCES)
 			texts[judgement.nproblems++] = problems[i].text;
 		if (name != NULL)
 			waits[judgement.nwaits++] = name;

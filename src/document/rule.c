@@ -694,3 +694,22 @@ exact_rule_judge(const ExactDocument *document, const ExactRuleContext *context,
 	*n = judge.n;
 	return judge.problems;
 }
+
+const char *
+exact_rule_sentences(const ExactProblem *problems, int n, int line, const char *before)
+{
+	StringInfoData out;
+	int			found = 0;
+
+	initStringInfo(&out);
+	for (int i = 0; i < n; i++)
+	{
+		if (line >= 0 && problems[i].line != line)
+			continue;
+		if (found++ < EXACT_RULE_SENTENCES)
+			appendStringInfo(&out, "%s%s", out.len == 0 ? before : " ", problems[i].text);
+	}
+	if (found > EXACT_RULE_SENTENCES)
+		appendStringInfo(&out, " And %d more.", found - EXACT_RULE_SENTENCES);
+	return found > 0 ? out.data : NULL;
+}

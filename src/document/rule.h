@@ -108,4 +108,13 @@ extern bool exact_rule_applies(ExactRule rule, ExactDocumentKind kind);
 extern ExactProblem *exact_rule_judge(const ExactDocument *document,
 									  const ExactRuleContext *context, int *n);
 
+#define EXACT_RULE_SENTENCES 20 /* of one text */
+
+/*
+ * The sentences of those problems that are of this line; of -1 all of the document. With this text
+ * before the first; NULL: there are none (palloc'd).
+ */
+extern const char *exact_rule_sentences(const ExactProblem *problems, int n, int line,
+										const char *before);
+
 #endif
