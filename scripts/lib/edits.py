@@ -388,7 +388,7 @@ class Edits:
         """Nothing that two wanted goes without a yes."""
         sent = collections.defaultdict(set)
         for write in writes:
-            if write["method"] == "PUT" and write["body"]:
+            if write["method"] == "PUT" and write["done"]:
                 fields = json.loads(write["body"]) if isinstance(write["body"], str) else write["body"]
                 for field, value in fields.items():
                     sent[write["path"].split("guid'")[1][:36], field].add(plain(field, value))
