@@ -203,14 +203,18 @@ CREATE TABLE exact.dimension_again (
 	entity text,
 	key text,
 	since timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	stage boolean NOT NULL DEFAULT true,
 	PRIMARY KEY (division, entity, key)
 );
 COMMENT ON TABLE exact.dimension_again
-	IS 'Records that the fetcher stages once more as they are, so that Delta gets them again';
+	IS 'Records that the fetcher stages once more as they are, so that Delta gets them again, and '
+		'those that the table here has not taken yet';
 COMMENT ON COLUMN exact.dimension_again.division IS 'Division';
 COMMENT ON COLUMN exact.dimension_again.entity IS 'Entity';
 COMMENT ON COLUMN exact.dimension_again.key IS 'Key of the record';
 COMMENT ON COLUMN exact.dimension_again.since IS 'Since when';
+COMMENT ON COLUMN exact.dimension_again.stage
+	IS 'false: it is staged, and its table here takes it when the session that holds its row ends';
 REVOKE ALL ON TABLE exact.dimension_again FROM PUBLIC;
 GRANT SELECT ON TABLE exact.dimension_again TO exact_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE exact.dimension_again TO exact_worker;
@@ -219,9 +223,9 @@ SELECT pg_catalog.pg_extension_config_dump('exact.dimension_again', '');
 CREATE FUNCTION exact._dimension_again(division int, entity text, keys text[]) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-	INSERT INTO exact.dimension_again (division, entity, key)
-	SELECT $1, $2, k.key FROM unnest($3) AS k (key) WHERE k.key IS NOT NULL
-	ON CONFLICT DO NOTHING;
+	INSERT INTO exact.dimension_again AS a (division, entity, key)
+	SELECT DISTINCT $1, $2, k.key FROM unnest($3) AS k (key) WHERE k.key IS NOT NULL
+	ON CONFLICT ON CONSTRAINT dimension_again_pkey DO UPDATE SET stage = true WHERE NOT a.stage;
 	SELECT exact._wake('fetcher');
 $$;
 COMMENT ON FUNCTION exact._dimension_again(int, text, text[])

@@ -6,11 +6,13 @@
 -- ---- what Exact Online has ----
 
 -- In the transaction that stages. A row that does not fit its columns leaves the table as it is and
--- stops nothing: the version is staged and delivered all the same.
-CREATE FUNCTION exact._dimension_learn(division int, entity text, slot int, batch bigint)
+-- stops nothing: the version is staged and delivered all the same. So is one whose row, or an edit
+-- of it, is held by a session: its table takes it later.
+CREATE FUNCTION exact._dimension_learn(division int, entity text, slot int, batch bigint,
+	only_key text = NULL)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
+SET enable_seqscan = off SET lock_timeout = '1ms'
 AS $$
 DECLARE
 	tab text := exact._dimension_table($2);
@@ -29,7 +31,7 @@ BEGIN
 	FOR v IN
 		SELECT s.key, s.op, s.seq, s.payload
 		FROM exact.stage AS s
-		WHERE s.slot = $3 AND s.batch = $4
+		WHERE s.slot = $3 AND s.batch = $4 AND ($5 IS NULL OR s.key = $5)
 		ORDER BY s.seq
 	LOOP
 		BEGIN
@@ -49,19 +51,55 @@ BEGIN
 				'$1)).* ON CONFLICT ON CONSTRAINT %2$I DO UPDATE SET %3$s', tab, tab || '_pkey',
 				columns)
 			USING content;
-		EXCEPTION WHEN data_exception OR integrity_constraint_violation
-				OR program_limit_exceeded THEN
-			PERFORM exact._audit('fetcher', 'write-back', $1, $2, jsonb_build_object(
-				'event', 'record not shown', 'key', v.key, 'reason', sqlerrm));
+			PERFORM exact._dimension_arrived($1, $2, v.key);
+		EXCEPTION
+			WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded THEN
+				PERFORM exact._audit('fetcher', 'write-back', $1, $2, jsonb_build_object(
+					'event', 'record not shown', 'key', v.key, 'reason', sqlerrm));
+				PERFORM exact._dimension_arrived($1, $2, v.key);
+			WHEN lock_not_available THEN
+				INSERT INTO exact.dimension_again (division, entity, key, stage)
+				VALUES ($1, $2, v.key, false)
+				ON CONFLICT ON CONSTRAINT dimension_again_pkey DO NOTHING;
+				PERFORM exact._wake('fetcher') WHERE $5 IS NULL;
 		END;
-		PERFORM exact._dimension_arrived($1, $2, v.key);
 	END LOOP;
 END
 $$;
-COMMENT ON FUNCTION exact._dimension_learn(int, text, int, bigint)
-	IS 'Takes the versions of a batch into the table of their dimension';
-REVOKE ALL ON FUNCTION exact._dimension_learn(int, text, int, bigint) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._dimension_learn(int, text, int, bigint) TO exact_worker;
+COMMENT ON FUNCTION exact._dimension_learn(int, text, int, bigint, text)
+	IS 'Takes the versions of a batch into the table of their dimension; only_key: of one record';
+REVOKE ALL ON FUNCTION exact._dimension_learn(int, text, int, bigint, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._dimension_learn(int, text, int, bigint, text) TO exact_worker;
+
+CREATE FUNCTION exact._dimension_learn_late(most int) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+	late record;
+BEGIN
+	FOR late IN
+		DELETE FROM exact.dimension_again AS a
+		WHERE a.ctid = ANY (ARRAY(SELECT o.ctid FROM exact.dimension_again AS o
+				WHERE NOT o.stage
+				ORDER BY o.since
+				LIMIT $1
+				FOR UPDATE SKIP LOCKED))
+		RETURNING a.division, a.entity, a.key
+	LOOP
+		PERFORM exact._dimension_learn(r.division, r.entity, r.slot, r.batch, r.key),
+			exact._judge_again(r.division, r.entity, r.slot, r.batch)
+		FROM exact.record AS r
+		WHERE r.division = late.division AND r.entity = late.entity AND r.key = late.key;
+	END LOOP;
+	RETURN EXISTS (SELECT FROM exact.dimension_again AS a WHERE NOT a.stage);
+END
+$$;
+COMMENT ON FUNCTION exact._dimension_learn_late(int)
+	IS 'Takes the newest versions of records whose rows a session held into their tables, so many '
+		'at most; true: some are left';
+REVOKE ALL ON FUNCTION exact._dimension_learn_late(int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._dimension_learn_late(int) TO exact_worker;
 
 -- A change that Exact Online has by itself needs no call. One whose field has changed there since
 -- it was judged is judged once more: whoever approves it would write over what nobody has shown
@@ -204,12 +242,19 @@ BEGIN
 	IF problem IS NULL AND exact._dimension_same(typ, now, wanted) THEN
 		RETURN NULL;	-- both sides had the same idea
 	END IF;
+	-- the row has the later edit of a side, and nothing goes back there; the other side's stands
+	UPDATE exact.dimension_change AS c
+	SET state = 'rejected', reason = 'edited again', ended_at = clock_timestamp()
+	WHERE c.division = $2 AND c.entity = $3 AND c.key = $4 AND lower(c.field) = lower($9)
+		AND c.state IN ('shown', 'proposed', 'conflict', 'approved') AND c.side = $7
+		AND c.write IS NULL AND problem IS NULL
+		AND NOT exact._dimension_same(typ, c.wanted, $12);
 	SELECT c.*
 	INTO other
 	FROM exact.dimension_change AS c
 	WHERE c.division = $2 AND c.entity = $3 AND c.key = $4 AND lower(c.field) = lower($9)
 		AND c.state IN ('shown', 'proposed', 'conflict', 'approved')
-	ORDER BY c.side = $7 DESC, c.id DESC
+	ORDER BY exact._dimension_same(typ, c.wanted, $12) DESC, c.side <> $7 DESC, c.id DESC
 	LIMIT 1
 	FOR UPDATE;
 	IF other.id IS NOT NULL AND exact._dimension_same(typ, other.wanted, wanted) THEN
@@ -218,8 +263,7 @@ BEGIN
 	IF problem IS NOT NULL THEN
 		verdict := 'refused';
 		why := problem;
-	ELSIF NOT exact._dimension_same(typ, base, now)
-			OR (other.id IS NOT NULL AND (other.side <> side OR other.write IS NOT NULL)) THEN
+	ELSIF NOT exact._dimension_same(typ, base, now) OR other.id IS NOT NULL THEN
 		decided := place.rule;
 		why := CASE
 			WHEN NOT exact._dimension_same(typ, base, now)
@@ -245,11 +289,6 @@ BEGIN
 		IF verdict = 'wins' AND side = 'hub' AND NOT exact._dimension_same(typ, base, now) THEN
 			verdict := 'lost';
 		END IF;
-	ELSIF other.id IS NOT NULL THEN
-		-- the row has the later edit: nothing goes back there
-		UPDATE exact.dimension_change AS c
-		SET state = 'rejected', reason = 'edited again', ended_at = clock_timestamp()
-		WHERE c.id = other.id;
 	END IF;
 	IF verdict IS NULL OR verdict = 'wins' THEN
 		verdict := CASE

@@ -47,6 +47,7 @@ CREATE FUNCTION exact._take_delta_row(workspace text, entity text, reading bigin
 	of_division int, key text, seq bigint, hash text, content jsonb, double boolean, many boolean)
 RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '1ms'
 AS $$
 DECLARE
 	edit bigint := nextval('exact.dimension_edit_id');
@@ -164,9 +165,16 @@ BEGIN
 		FROM unnest($6, $7, $8, $9, $10, coalesce($11, array_fill(false, ARRAY[cardinality($7)])))
 			AS u (division, key, seq, hash, content, double)
 	LOOP
-		state := exact._take_delta_row($1, $2, $3, row.division, row.key, row.seq,
-			coalesce(row.hash, ''), coalesce(row.content, '{}')::jsonb, coalesce(row.double, false),
-			many);
+		BEGIN
+			state := exact._take_delta_row($1, $2, $3, row.division, row.key, row.seq,
+				coalesce(row.hash, ''), coalesce(row.content, '{}')::jsonb,
+				coalesce(row.double, false), many);
+		EXCEPTION WHEN lock_not_available THEN
+			-- a session decides about the record just now: another reading meets it again
+			UPDATE exact.dimension_known AS k SET reading = $3
+			WHERE k.entity = $2 AND k.division = row.division AND k.key = row.key;
+			state := 'known';
+		END;
 		taken := taken + CASE WHEN state IS DISTINCT FROM 'known' THEN 1 ELSE 0 END;
 		waiting := waiting + CASE WHEN state IN ('proposed', 'conflict') THEN 1 ELSE 0 END;
 	END LOOP;
@@ -192,38 +200,43 @@ GRANT EXECUTE ON FUNCTION exact._take_delta_edits(text, text, bigint, bigint, bi
 CREATE FUNCTION exact._take_delta_back(workspace text, entity text, reading bigint, most int)
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
+SET enable_seqscan = off SET lock_timeout = '1ms'
 AS $$
 DECLARE
 	row record;
 	n bigint := 0;
 BEGIN
 	FOR row IN
-		DELETE FROM exact.dimension_known AS k
-		WHERE k.ctid = ANY (ARRAY(SELECT o.ctid FROM exact.dimension_known AS o
-				JOIN exact.division AS d ON d.division = o.division
-				WHERE o.entity = $2 AND o.reading <> $3 AND d.workspace = $1
-				LIMIT $4))
-		RETURNING k.division, k.key, k.code, k.hash
+		SELECT k.ctid, k.division, k.key, k.code, k.hash
+		FROM exact.dimension_known AS k
+		JOIN exact.division AS d ON d.division = k.division
+		WHERE k.entity = $2 AND k.reading <> $3 AND d.workspace = $1
+		LIMIT $4
+		FOR UPDATE OF k SKIP LOCKED
 	LOOP
-		n := n + 1;
-		PERFORM exact._dimension_again(row.division, $2, ARRAY[row.key])
-		WHERE row.hash = 'held';
-		IF row.code IS NULL THEN
-			UPDATE exact.dimension_change AS c
-			SET state = 'rejected', reason = 'taken back in Delta', ended_at = clock_timestamp()
-			WHERE c.division = row.division AND c.entity = $2 AND c.key = row.key
-				AND c.kind = 'update' AND c.side = 'delta' AND c.write IS NULL
-				AND c.state IN ('shown', 'proposed', 'conflict', 'approved');
-		ELSE
-			UPDATE exact.dimension_change AS c
-			SET state = 'rejected', reason = 'taken back in Delta', ended_at = clock_timestamp()
-			WHERE c.division = row.division AND c.entity = $2 AND lower(c.code) = row.code
-				AND c.kind = 'new' AND c.key IS NULL AND c.side = 'delta' AND c.write IS NULL
-				AND c.state IN ('shown', 'proposed', 'conflict', 'approved')
-				AND NOT EXISTS (SELECT FROM exact.dimension_known AS k
-					WHERE k.entity = $2 AND k.division = row.division AND k.code = row.code);
-		END IF;
+		BEGIN
+			DELETE FROM exact.dimension_known AS k WHERE k.ctid = row.ctid;
+			PERFORM exact._dimension_again(row.division, $2, ARRAY[row.key])
+			WHERE row.hash = 'held';
+			IF row.code IS NULL THEN
+				UPDATE exact.dimension_change AS c
+				SET state = 'rejected', reason = 'taken back in Delta', ended_at = clock_timestamp()
+				WHERE c.division = row.division AND c.entity = $2 AND c.key = row.key
+					AND c.kind = 'update' AND c.side = 'delta' AND c.write IS NULL
+					AND c.state IN ('shown', 'proposed', 'conflict', 'approved');
+			ELSE
+				UPDATE exact.dimension_change AS c
+				SET state = 'rejected', reason = 'taken back in Delta', ended_at = clock_timestamp()
+				WHERE c.division = row.division AND c.entity = $2 AND lower(c.code) = row.code
+					AND c.kind = 'new' AND c.key IS NULL AND c.side = 'delta' AND c.write IS NULL
+					AND c.state IN ('shown', 'proposed', 'conflict', 'approved')
+					AND NOT EXISTS (SELECT FROM exact.dimension_known AS k
+						WHERE k.entity = $2 AND k.division = row.division AND k.code = row.code);
+			END IF;
+			n := n + 1;
+		EXCEPTION WHEN lock_not_available THEN
+			CONTINUE;	-- a session decides about the record just now
+		END;
 	END LOOP;
 	RETURN n;
 END

@@ -194,8 +194,10 @@ WITH worker AS (
 	GROUP BY h.division
 ), changed AS (
 	SELECT c.division, count(*) AS changes, min(c.found_at) AS since,
-		(array_agg(format('%s of %s %s by %s', coalesce(c.field, 'new record'), c.entity,
-			coalesce(c.code, '(no code)'), c.who) ORDER BY c.id))[1] AS first
+		coalesce(nullif(count(*) FILTER (WHERE c.decision = 'many'), 0) || ' at once, ', '')
+			|| (array_agg(format('%s of %s %s by %s', coalesce(c.field, 'new record'), c.entity,
+				coalesce(c.code, '(no code)'), c.who)
+				ORDER BY c.decision = 'many' DESC NULLS LAST, c.id))[1] AS first
 	FROM exact.dimension_change AS c
 	WHERE c.state IN ('proposed', 'conflict')
 	GROUP BY c.division

@@ -521,7 +521,20 @@ UPDATE exact.workspace SET write_back = 'approve', on_conflict = 'ask' WHERE nam
 UPDATE exact.cost_center SET description = 'Depot' WHERE division = 9000001 AND code = '100';
 SELECT pg_temp.delta(1, 11, 'Head office');
 SELECT side, hub, delta, decision, state FROM pg_temp.change;
+SAVEPOINT conflict;
 SELECT exact.approve(id) FROM exact.dimension_change WHERE side = 'delta';
+SELECT side, hub, delta, decision, state, regexp_replace(reason, '\d+', 'N') AS reason
+FROM pg_temp.change;
+ROLLBACK TO conflict;
+-- a third edit, of either side, goes no more by itself than the second
+UPDATE exact.workspace SET write_back = 'auto' WHERE name = 'lake';
+SELECT pg_temp.delta(1, 11, 'Headquarters');
+UPDATE exact.cost_center SET description = 'Shed' WHERE division = 9000001 AND code = '100';
+SELECT * FROM pg_temp.step();
+SELECT side, hub, delta, decision, state, regexp_replace(reason, '\d+', 'N') AS reason
+FROM pg_temp.change;
+-- who wants what the other side wants asks for nothing of his own
+UPDATE exact.cost_center SET description = 'Headquarters' WHERE division = 9000001 AND code = '100';
 SELECT side, hub, delta, decision, state, regexp_replace(reason, '\d+', 'N') AS reason
 FROM pg_temp.change;
 ROLLBACK TO auto;

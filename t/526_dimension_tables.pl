@@ -22,7 +22,7 @@ sub id { return sprintf '00000000-0000-4000-8000-%012d', $_[0]; }
 sub read_now
 {
 	my $request = one("SELECT exact.read_dimensions('lake')");
-	my $state = one("SELECT exact.wait($request, '5 min')");
+	my $state = one("SELECT exact.wait($request, '30 min')");
 	return "$state: " . one("SELECT result FROM exact.request WHERE id = $request");
 }
 

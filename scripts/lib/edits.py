@@ -3,7 +3,8 @@ Random edits of dimensions on three sides, then quiet, then the three sides comp
 
 Nothing here knows how the hub decides: at the end a field has one of the values that somebody gave it, the same on all
 sides; each edit of the hub or of Delta that is not there stands in exact.dimension_change with what became of it; and
-what Exact Online has carried out is counted from its own list of writes.
+what Exact Online has carried out is counted from its own list of writes. With the rule "ask" somebody says yes, says no
+or lets it wait: after a yes Exact Online has the value, after a no it never gets it, and until then nobody is sent it.
 """
 import collections
 import contextlib
@@ -85,6 +86,8 @@ class Edits:
         self.draw = random.Random(f"edits {plan.seed}")
         self.counter, self.made, self.given = 0, [], collections.defaultdict(set)
         self.kills, self.missing, self.problems, self.placed = 0, 0, [], []
+        # changes of the rule "ask": what was said last, all that ever got a yes, how often each was said
+        self.said, self.approved, self.answers = {}, set(), collections.Counter()
 
     # ---- what is there ----
 
@@ -229,30 +232,51 @@ class Edits:
     # ---- quiet ----
 
     def open(self):
-        return self.hub.psql(f"""SELECT (SELECT count(*) FROM exact.dimension_change WHERE state IN {OPEN}),
+        waits = ", ".join(str(n) for n, verb in self.said.items() if verb == "wait")
+        return self.hub.psql(f"""SELECT (SELECT count(*) FROM exact.dimension_change WHERE state IN {OPEN}
+                AND NOT (state IN ('conflict', 'proposed') AND id = ANY ('{{{waits}}}'))),
             (SELECT count(*) FROM exact.dimension_write WHERE state <> 'ended'),
             (SELECT count(*) FROM exact.dimension_again), (SELECT count(*) FROM exact.dirty_key),
             (SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL),
             (SELECT count(*) FROM exact.request WHERE state IN ('queued', 'running'))""").strip()
 
-    def is_quiet(self):
-        try:
-            # as an admin would: of two edits of a field the later one, and what came in a great number
+    def decide(self, waiting):
+        """As an admin would: of two edits of a field the later one, and what came in a great number."""
+        if self.plan.rule != "ask":
             self.hub.psql("SELECT exact.approve(id) FROM (SELECT max(id) AS id FROM exact.dimension_change "
                           "WHERE state IN ('conflict', 'proposed') GROUP BY division, entity, key, field) AS c")
+            return
+        places = set()
+        for change in self.hub.query("SELECT id, division, entity, key, field FROM exact.dimension_change "
+                                     "WHERE state IN ('conflict', 'proposed') ORDER BY random()"):
+            place = tuple(change.values())[1:]
+            if place in places or self.said.get(change["id"]) == "wait":
+                continue
+            verb = self.draw.choices(("approve", "reject", "wait"), (4, 3, 3 if waiting else 0))[0]
+            if verb != "wait":
+                self.hub.psql(f"SELECT exact.{verb}({change['id']})")
+            if verb == "approve":
+                places.add(place)       # what else is wanted there has got its no by that
+                self.approved.add(change["id"])
+            self.said[change["id"]] = verb
+            self.answers[verb] += 1
+
+    def is_quiet(self, waiting):
+        try:
+            self.decide(waiting)
             return set(self.open().split("|")) == {"0"}
         except SqlError:
             return False
 
-    def quiet(self):
+    def quiet(self, waiting=True):
         """Both sides are read until a reading finds nothing more to do."""
-        before = None
+        before, self.said = None, {}
         for _ in range(12):
             self.hub.sync(self.plan.patience)
             request = self.hub.value("SELECT exact.read_dimensions()")
             self.hub.value(f"SELECT exact.wait({request}, '{self.plan.patience} s')", seconds=self.plan.patience + 10)
             try:
-                self.hub.wait_for("no edit is open", self.is_quiet, self.plan.patience)
+                self.hub.wait_for("no edit is open", lambda: self.is_quiet(waiting), self.plan.patience)
             except Failed as failure:
                 writes = self.hub.psql("SELECT * FROM exact.dimension_write WHERE state <> 'ended'")
                 changes = self.hub.psql(f"SELECT * FROM exact.dimension_change WHERE state IN {OPEN} LIMIT 20")
@@ -260,15 +284,42 @@ class Edits:
             now = self.hub.psql("SELECT (SELECT max(id) FROM exact.dimension_change), "
                                 "(SELECT max(id) FROM exact.dimension_write), last_value FROM exact.version_counter")
             if now == before:
+                self.obeyed()
                 return
             before = now
         raise Failed("the hub finds edits again and again: an echo", self.hub.cluster.log)
+
+    def obeyed(self):
+        """What was said since it was loud last has come true: in Exact Online, and by what the hub says of it."""
+        if not self.said:
+            return
+        edited = {(e.entity, e.division, e.key, e.field) for _, e in self.placed}
+        for row in self.hub.query(f"""SELECT c.*, NOT EXISTS (SELECT FROM exact.dimension_change AS l
+                    WHERE l.division = c.division AND l.entity = c.entity AND l.key = c.key AND l.field = c.field
+                        AND l.state = 'done' AND l.ended_at > c.ended_at) AS newest
+                FROM exact.dimension_change AS c WHERE c.id IN ({', '.join(map(str, self.said))})"""):
+            verb, place = self.said[row["id"]], (row["entity"], int(row["division"]), row["key"], row["field"])
+            there = plain(row["field"], self.truth(*place[:2])[row["key"]].get(row["field"]))
+            wanted = plain(row["field"], row["wanted"])
+            ends = {"approve": ("done", "refused"), "reject": ("rejected",),
+                    "wait": ("conflict", "proposed", "rejected", "done")}[verb]
+            if row["state"] not in ends or (row["state"] == "done" and verb == "wait"
+                                            and row["reason"] != "Exact Online has it already"):
+                self.problems.append(f"change {row['id']} of {place}: {verb}, and it is {row['state']}: "
+                                     f"{row['reason']}")
+            elif row["state"] == "done" and row["newest"] and there != wanted and place not in edited:
+                self.problems.append(f"change {row['id']} of {place} is done, and Exact Online has {there!r} and not "
+                                     f"{wanted!r}")
 
     # ---- the verdict ----
 
     def compare(self):
         """The three sides, field by field; whether each value is one that somebody gave."""
-        compared = 0
+        compared, waits = 0, collections.defaultdict(set)
+        for row in self.hub.query("SELECT division, entity, key, field, wanted FROM exact.dimension_change "
+                                  f"WHERE side = 'delta' AND state IN {OPEN}"):
+            waits[row["entity"], int(row["division"]), row["key"], row["field"]].add(
+                plain(row["field"], row["wanted"]))
         for entity, (table, _) in DIMENSIONS.items():
             delta = {(int(row["_division"]), row["_key"]): row for row in self.hub.databricks.rows(
                 self.hub.table(entity)) if row["_key"] is not None}
@@ -282,7 +333,9 @@ class Edits:
                                   plain(field, delta[division, key][field])]
                         compared += 1
                         place = f"{entity} {division} {key} {field}"
-                        if len(set(values)) > 1:
+                        # an edit in Delta that waits stands there until the row's next version
+                        if len(set(values[:2])) > 1 or values[2] not in {values[0]} | waits[
+                                entity, division, key, field]:
                             self.problems.append(f"{place}: Exact Online, hub, Delta have {values}")
                         given = self.given.get((entity, division, key, field))
                         if given and values[0] not in given:
@@ -327,10 +380,44 @@ class Edits:
         paths = {re.sub(r"\(guid'.*", "", re.sub(r"^/api/v1/\d+/", "", w["path"])) for w in writes}
         if paths - {resource for _, resource in DIMENSIONS.values()}:
             self.problems.append(f"written elsewhere: {paths}")
+        if self.plan.rule == "ask":
+            self.asked(writes)
         return len(writes), sum(done.values())
 
+    def asked(self, writes):
+        """Nothing that two wanted goes without a yes."""
+        sent = collections.defaultdict(set)
+        for write in writes:
+            if write["method"] == "PUT" and write["done"]:
+                fields = json.loads(write["body"]) if isinstance(write["body"], str) else write["body"]
+                for field, value in fields.items():
+                    sent[write["path"].split("guid'")[1][:36], field].add(plain(field, value))
+        for row in self.hub.query(f"""SELECT c.id, c.entity, c.key, c.field, c.wanted, c.decision, c.state, c.reason
+                FROM exact.dimension_change AS c
+                WHERE c.field NOT IN ('IsBlocked') AND c.wanted IS NOT NULL
+                    AND (c.decision IN ('ask', 'rejected') OR c.state IN {OPEN})
+                    -- sent when nobody else wanted the field yet, and its answer was lost
+                    AND NOT EXISTS (SELECT FROM exact.dimension_write AS w
+                        WHERE w.division = c.division AND w.entity = c.entity AND w.key = c.key
+                            AND w.attempts > 0 AND w.outcome = 'conflict')"""):
+            if row["id"] not in self.approved and plain(row["field"], row["wanted"]) in sent[row["key"], row["field"]]:
+                self.problems.append(f"written without a yes: {dict(row)}")
+        for row in self.hub.query("""SELECT n.id, n.entity, n.key, n.field, n.wanted, n.state, o.id AS other
+                FROM exact.dimension_change AS n
+                JOIN exact.dimension_change AS o ON o.division = n.division AND o.entity = n.entity
+                    AND o.key = n.key AND o.field = n.field AND o.side <> n.side AND o.id < n.id
+                    AND coalesce(o.ended_at, 'infinity') > n.found_at
+                WHERE n.decision = 'auto' AND n.wanted IS DISTINCT FROM o.wanted"""):
+            self.problems.append(f"goes by itself though another side wants the field: {dict(row)}")
+
     def verdict(self):
-        compared, states = self.compare(), self.told()
+        compared = self.compare()
+        if self.plan.rule == "ask":
+            self.waited = int(self.hub.value("SELECT count(*) FROM exact.dimension_change WHERE state IN "
+                                             "('conflict', 'proposed')"))
+            self.quiet(waiting=False)
+            compared += self.compare()
+        states = self.told()
         sent, done = self.carried_out()
         accepted = states["done"] or 1
         reads, looks, batches = map(int, self.hub.psql(
@@ -348,6 +435,9 @@ class Edits:
             say(f"  not taken    {line}")
         say(f"writes         {sent:,} calls sent, {done:,} carried out, {sent / accepted:.2f} an accepted edit; "
             f"{batches:,} batches, {reads:,} reads by key, {looks:,} by code")
+        if self.plan.rule == "ask":
+            say(f"asked          {', '.join(f'{n:,} {verb}' for verb, n in sorted(self.answers.items()))}; "
+                f"{self.waited:,} waited at the first comparison")
         if self.kills:
             say(f"kills          {self.kills}")
         say(f"comparison     {compared:,} fields on three sides: "

@@ -2,7 +2,8 @@
  * again.c - records of dimensions that Delta is to get once more as they are.
  *
  * An edit in Delta that was judged and is not to stay, or whose place a held-back version takes,
- * is written over by a version of its own: exact._dimension_again().
+ * is written over by a version of its own: exact._dimension_again(). What a session has kept out
+ * of its table here is taken as soon as that session has ended.
  */
 #include "postgres.h"
 
@@ -28,12 +29,14 @@ again_unit(void *arg)
 {
 	static const char sql[] =
 	"WITH first AS ("
-	"  SELECT division, entity FROM exact.dimension_again ORDER BY division, entity LIMIT 1),"
+	"  SELECT division, entity FROM exact.dimension_again"
+	"  WHERE stage ORDER BY division, entity LIMIT 1),"
 	" taken AS ("
 	"  DELETE FROM exact.dimension_again"
 	"  WHERE ctid = ANY (ARRAY("
 	"   SELECT a.ctid"
 	"   FROM exact.dimension_again a JOIN first USING (division, entity)"
+	"   WHERE a.stage"
 	"   ORDER BY a.since, a.key LIMIT $1"
 	"   FOR UPDATE OF a SKIP LOCKED))"
 	"  RETURNING division, entity, key)"
@@ -56,19 +59,34 @@ again_unit(void *arg)
 	*more = true;
 }
 
+/* *left: a session still holds some. */
+static void
+late_unit(void *arg)
+{
+	bool	   *left = arg;
+	ExactArg	most = exact_arg_int4(MOST);
+
+	exact_sql("SELECT exact._dimension_learn_late($1)", 1, &most);
+	*left = exact_cell_bool(0, 1, false);
+}
+
 long
 exact_again_turn(bool woken)
 {
 	bool		more;
+	bool		left;
 
 	if (woken)
 		look_at = 0;
 	if (look_at <= GetCurrentTimestamp())
 	{
-		if (!exact_unit_run("stage once more", again_unit, &more, NULL))
+		if (!exact_unit_run("stage once more", again_unit, &more, NULL) ||
+			!exact_unit_run("show late", late_unit, &left, NULL))
 			look_at = GetCurrentTimestamp() + AGAIN_US;
+		else if (more)
+			look_at = 0;
 		else
-			look_at = more ? 0 : PG_INT64_MAX;
+			look_at = left ? GetCurrentTimestamp() + AGAIN_US : PG_INT64_MAX;
 	}
 	return exact_clock_wait_ms(look_at);
 }

@@ -156,6 +156,10 @@ read_fields(ExactFeed *feed, ExactFeedEntity *entity)
 		"SELECT name, source_field, hashed FROM exact.field_effective"
 		" WHERE entity = $1 AND target_type IS NOT NULL"
 		" ORDER BY ordinal, name";
+	static const char left_out_sql[] =
+		"SELECT string_agg(f.name, ',' ORDER BY f.ordinal)"
+		" FROM exact.catalogue_field f JOIN exact.entity_field e USING (entity, name)"
+		" WHERE f.entity = $1 AND f.target_type IS NOT NULL AND NOT f.hashed AND NOT e.selected";
 	ExactArg	arg = exact_arg_text(entity->name);
 	uint64		n = exact_sql(sql, 1, &arg);
 
@@ -171,6 +175,8 @@ read_fields(ExactFeed *feed, ExactFeedEntity *entity)
 			entity->hashed[entity->nhashed++] = field;
 		}
 	}
+	exact_sql(left_out_sql, 1, &arg);
+	entity->left_out = exact_cell_text(0, 1);
 }
 
 /* The fields that the hub needs beside those of the entities */
@@ -412,7 +418,10 @@ exact_feed_behind(const ExactFeed *feed, const ExactRecord *record)
 	return exact_url_escape(key);
 }
 
-/* Name and value of each hashed field; raw: the value as received. */
+/*
+ * Name and value of each hashed field; raw: the value as received. The text of another record is
+ * not hashed; that its field was not selected is: once it is, each record is a new version.
+ */
 static void
 append_hashed(StringInfo buffer, const ExactFeedEntity *entity, const ExactRecord *record,
 			  bool raw)
@@ -430,6 +439,8 @@ append_hashed(StringInfo buffer, const ExactFeedEntity *entity, const ExactRecor
 			appendBinaryStringInfo(buffer, value.start, value.len);
 		appendStringInfoCharMacro(buffer, '\0');
 	}
+	if (!raw && entity->left_out != NULL)
+		appendStringInfoString(buffer, entity->left_out);
 }
 
 /* One buffer for all records: it keeps the room that the largest one has needed. */

@@ -73,6 +73,7 @@ typedef struct ExactFeedEntity
 	int			nhashed;
 	int		   *hashed;			/* indices into fields, in the catalogue's order */
 	char	  **hashed_names;	/* the columns' names, part of the hash */
+	char	   *left_out;		/* fields that would not be hashed and are not selected, or NULL */
 } ExactFeedEntity;
 
 typedef struct ExactFeed

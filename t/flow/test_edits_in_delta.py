@@ -95,3 +95,25 @@ def test_an_edit_a_new_row_and_a_deleted_one(lake):
     lake.ended(lake.change("wanted = 'Beside'"), "done", 60)
     lake.settled()
     assert [change["field"] for change in lake.changes(int(gone["id"]))] == ["Description"] and len(lake.sent()) == 4
+
+
+def test_what_the_hub_writes_itself(lake):
+    """_deleted and _op that somebody changed are told and set back, and delete nothing; an UPDATE without a change."""
+    hidden, odd = (row["ID"] for row in lake.living(CENTERS)[:2])
+    lake.sql("UPDATE {t} SET Description = Description, EndDate = EndDate")
+    lake.settled()
+    assert lake.changes() == [] and lake.sent() == []
+    versions = {key: lake.versions(key) for key in (hidden, odd)}
+    lake.sql(f"UPDATE {{t}} SET `_deleted` = true WHERE _key = '{hidden}'")
+    lake.sql(f"UPDATE {{t}} SET `_op` = 'X', Description = 'Odd' WHERE _key = '{odd}'")
+    for key in (hidden, odd):
+        told = lake.change(f"key = '{key}' AND field = '_deleted'")
+        assert told["state"] == "refused" and "are the hub's" in told["reason"], told
+    lake.ended(lake.change("wanted = 'Odd'"), "done", 60)
+    lake.hub.wait_for("both are as they were", lambda: {
+        (row["_key"], row["_deleted"], row["_op"], row["Description"]) for row in lake.in_delta(
+            lambda row: row["_key"] in versions)} == {
+        (hidden, "false", "U", lake.there(CENTERS, hidden)["Description"]), (odd, "false", "U", "Odd")}, 60)
+    lake.settled()
+    assert [(w["method"], w["body"]) for w in lake.sent()] == [("PUT", {"Description": "Odd"})]
+    assert len(lake.changes()) == 3 and lake.versions(hidden) == versions[hidden] + 1
