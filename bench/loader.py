@@ -14,8 +14,8 @@ from load import Watch  # noqa: E402
 BATCH = 1000
 # one item as Exact Online sends it, as often as is wanted, under keys of its own
 STAGE = """WITH b AS (SELECT nextval('exact.batch_id') AS id),
-    one AS (SELECT s.division, s.key, rpad(replace(s.payload, '}}', ' '), {length}, ' ') || '}}' AS payload
-        FROM exact.stage s WHERE s.entity = 'items' AND length(s.payload) < {length} ORDER BY s.seq LIMIT 1),
+    one AS (SELECT s.division, s.key, s.payload
+        FROM exact.stage s WHERE s.entity = 'items' AND s.payload IS NOT NULL ORDER BY s.seq LIMIT 1),
     s AS (INSERT INTO exact.stage (slot, batch, ord, seq, division, entity, key, op, hash, payload)
         SELECT b.id % 64, b.id, i, (1::bigint << 40) + nextval('exact.version_counter'), one.division, 'items',
             {first} + i || '-' || one.key, 'I', sha256(''), one.payload
@@ -34,7 +34,7 @@ def measure(hub, rows, first, volume):
     """(CPU a row in microseconds, MB at the start, highest MB, MERGEs)"""
     hub.psql("UPDATE exact.workspace SET enabled = false, volume = " + ("'files'" if volume else "NULL"))
     for at in range(first, first + rows, BATCH):
-        hub.psql(STAGE.format(first=at, batch=BATCH, length=1800))
+        hub.psql(STAGE.format(first=at, batch=BATCH))
     merges = int(hub.value("SELECT count(*) FROM exact.statement_log WHERE kind IN ('history', 'current')"))
     pid = int(hub.value("SELECT pid FROM exact._workers() WHERE role = 'loader'"))
     watch, before = Watch(pid), cpu(pid)
@@ -56,13 +56,15 @@ def main(directory, results, rows):
     hub.enable(entities=("items",))
     hub.wait_loaded()
     made_by = sections.made_by(f"bench/loader {rows}", hub.value("SHOW server_version"))
+    size = int(hub.value("SELECT length(payload) FROM exact.stage WHERE entity = 'items' AND payload IS NOT NULL "
+                         "ORDER BY seq LIMIT 1"))
     text, files = measure(hub, rows, 0, False), measure(hub, rows, rows, True)
     table = f"""| how | CPU a row | target | RssAnon at the start, highest | MERGEs |
 |---|---|---|---|---|
 | as text in statements | {text[0]:.0f} µs | 25 µs | {text[1]:.0f}, {text[2]:.0f} MB | {text[3]} |
 | as files (.jsonl.gz) | {files[0]:.0f} µs | 50 µs | {files[1]:.0f}, {files[2]:.0f} MB | {files[3]} |
 
-{rows:,} items of 1,800 bytes each way, user and system time of the loader's process from waking to the last record,
+{rows:,} items of {size:,} bytes each way, user and system time of the loader's process from waking to the last record,
 engine-free workspace.
 
 {made_by}"""

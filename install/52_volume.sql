@@ -17,3 +17,4 @@ COMMENT ON COLUMN exact.volume_state.next_step IS 'What to do';
 REVOKE ALL ON TABLE exact.volume_state FROM PUBLIC;
 GRANT SELECT ON TABLE exact.volume_state TO exact_reader;
 GRANT SELECT, INSERT, UPDATE ON TABLE exact.volume_state TO exact_worker;
+SELECT pg_catalog.pg_extension_config_dump('exact.volume_state', '');

@@ -227,7 +227,8 @@ unlink "$data/volumes/main/exact/files/exact_databricks/other/items/1-2-ab.jsonl
 my $full = workspace_fault($simulator, path => $files, method => 'PUT', action => 'status', status => 500, times => -1);
 stage_some();
 check_truth('full', 120);
-like(check_row(), qr/^warn \| deliveries go without files: /, 'full: check() says so');
+like(check_row(), qr/^warn \| deliveries go without files: .* \| Look who else .* in main\.exact\.files; /,
+	'full: check() says so');
 control($simulator, 'DELETE', "faults/$full");
 one("UPDATE exact.workspace SET merge_interval = '11ms'");
 

@@ -16,9 +16,9 @@
 
 #include "base/backoff.h"
 #include "base/clock.h"
-#include "base/errors.h"
 #include "base/fault.h"
 #include "databricks/databricks.h"
+#include "databricks/delta_sql.h"
 #include "deliver/volume.h"
 #include "state/volume_state.h"
 #include "worker/self.h"
@@ -110,6 +110,20 @@ volume_name(const ExactWorkspace *workspace)
 	return psprintf("%s.%s.%s", workspace->catalog, workspace->schema, workspace->volume);
 }
 
+/* What to do: the service's words name the volume when it is missing or not granted. */
+static char *
+next_step(const ExactWorkspace *workspace, const ExactFault *fault)
+{
+	const char *name = exact_delta_sql_for_people(volume_name(workspace));
+
+	if (strstr(fault->message, "olume") == NULL && strstr(fault->message, "VOLUME") == NULL)
+		return psprintf("Look who else deletes or refuses files of some MB in %s; the hub tries it"
+						" again within a quarter of an hour.", name);
+	return psprintf("CREATE VOLUME IF NOT EXISTS %s; GRANT READ VOLUME, WRITE VOLUME ON VOLUME %s"
+					" TO `%s`; the hub tries it again within a quarter of an hour.", name, name,
+					workspace->principal != NULL ? workspace->principal : "<owner of the token>");
+}
+
 void
 exact_volume_fails(const ExactWorkspace *workspace, const ExactFault *fault)
 {
@@ -117,12 +131,7 @@ exact_volume_fails(const ExactWorkspace *workspace, const ExactFault *fault)
 	ExactFault	told = *fault;
 	State		state = {workspace, &told};
 
-	if (told.hint == NULL || fault->sqlstate == ERRCODE_EXACT_DATABRICKS_REFUSED)
-		told.hint = psprintf("CREATE VOLUME IF NOT EXISTS %s; GRANT READ VOLUME, WRITE VOLUME ON"
-							 " VOLUME %s TO `%s`; GRANT USE CATALOG and USE SCHEMA above it",
-							 volume_name(workspace), volume_name(workspace),
-							 workspace->principal != NULL ? workspace->principal :
-							 "<owner of the token>");
+	told.hint = next_step(workspace, fault);
 	volume->fails_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FAILS_MS);
 	volume->losses = 0;
 	volume->told = false;
