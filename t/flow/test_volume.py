@@ -1,5 +1,5 @@
 """What is more than one statement carries goes through the volume, on real Spark and Delta."""
-from hub import FINANCE
+ENTITIES = ("glaccount", "items", "accounts", "purchaseorders", "purchaseorderlines", "transactionlines")
 
 # items of one division in one batch, the wanted one with a price that no column holds
 STAGE = """WITH b AS (SELECT nextval('exact.batch_id') AS id), s AS (
@@ -23,22 +23,22 @@ def delivered(hub):
 
 def test_first_load_through_the_volume(spark, start_hub, equal):
     """Two divisions of books equal the truth, and changes after it; a bad row among thousands is put aside alone."""
-    hub = start_hub(spark, "--preset", "finance", "--records", 150, "--divisions", 2, workspace_row={"volume": "files"},
+    hub = start_hub(spark, "--preset", "finance", "--records", 400, "--divisions", 2, workspace_row={"volume": "files"},
                     settings={"exact_databricks.merge_interval": "20s", "exact_databricks.merge_rows": 30})
     spark.make_volume(hub.schema)
-    hub.enable(entities=FINANCE)
+    hub.enable(entities=ENTITIES)
     hub.wait_loaded(1500)
-    equal(hub, tables=FINANCE)
+    equal(hub, tables=ENTITIES)
     loads = delivered(hub)
-    assert sum(int(load["files"]) for load in loads) >= 5
+    assert sum(int(load["files"]) for load in loads) >= 2
     assert any(load["files"] != "0" and load["divisions"] == "2" for load in loads)
     assert hub.value("SELECT count(*) FROM exact.target_state WHERE paused_since IS NOT NULL") == "0"
     assert hub.value("SELECT result || ' ' || finding FROM exact.check() WHERE rule = 'volume of workspace lake'"
                      ).startswith("ok files can be used")
 
-    hub.exact.random(300, seed=1, deletes=0.1)
+    hub.exact.random(200, seed=1, deletes=0.1)
     hub.sync(900)
-    report = equal(hub, tables=FINANCE)
+    report = equal(hub, tables=ENTITIES)
     assert report.deleted > 0
 
     hub.psql(STAGE.format(division=hub.exact.divisions[0], rows=20000, bad=7777))
