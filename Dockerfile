@@ -2,7 +2,7 @@
 # simulators). compose.yaml starts them; scripts/package runs these steps in directories, without Docker.
 FROM postgres:15-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends \
-        gcc libc6-dev libcurl4-openssl-dev libmicrohttpd-dev libssl-dev make pkg-config \
+        gcc libc6-dev libcurl4-openssl-dev libmicrohttpd-dev libssl-dev make pkg-config zlib1g-dev \
         "postgresql-server-dev-$PG_MAJOR" \
     && rm -rf /var/lib/apt/lists/*
 COPY Makefile exact_databricks.control /src/

@@ -42,9 +42,9 @@ UNIT_TESTS := $(patsubst unit/%.c,%,$(call HERE,unit/*_test.c))
 EXTRA_CLEAN = src/*.d src/*/*.d src/exports.map $(CATALOGUE) unit/.build fuzz/.build bench/.build tmp_check
 
 PKG_CONFIG ?= pkg-config
-PACKAGES = libcurl libcrypto libmicrohttpd
+PACKAGES = libcurl libcrypto libmicrohttpd zlib
 ifneq (ok,$(shell $(PKG_CONFIG) --exists $(PACKAGES) && echo ok))
-$(error $(shell $(PKG_CONFIG) --print-errors --errors-to-stdout --exists $(PACKAGES)); install libcurl4-openssl-dev libssl-dev libmicrohttpd-dev pkg-config)
+$(error $(shell $(PKG_CONFIG) --print-errors --errors-to-stdout --exists $(PACKAGES)); install libcurl4-openssl-dev libssl-dev libmicrohttpd-dev zlib1g-dev pkg-config)
 endif
 
 # Bitcode of this library would serve no inlined function.

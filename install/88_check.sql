@@ -11,6 +11,50 @@ COMMENT ON FUNCTION exact._is_public(text)
 	IS 'Is this address and port, as a listener has it, one that the internet may reach?';
 REVOKE ALL ON FUNCTION exact._is_public(text) FROM PUBLIC;
 
+-- One row for each workspace: of a volume whether it can be used, without one what it would save:
+-- the MERGEs of a day that went right behind another one into the same table, as what waited was
+-- more than one statement carries.
+CREATE FUNCTION exact._check_volumes(OUT result text, OUT rule text, OUT finding text, OUT fix text)
+RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT
+		CASE WHEN s.reason IS NOT NULL OR x.behind > 20 THEN 'warn' ELSE 'ok' END,
+		'volume of workspace ' || w.name,
+		CASE
+			WHEN s.reason IS NOT NULL
+				THEN format('deliveries go without %s: %s', w.volume, s.reason)
+			WHEN s.seen_at IS NOT NULL
+				THEN format('%s can be used, seen %s', w.volume, exact._since(s.seen_at))
+			WHEN w.volume IS NOT NULL THEN w.volume || ', not needed yet'
+			WHEN x.behind > 20
+				THEN format('none: of %s MERGEs since yesterday %s would have gone with the one '
+					'before them through a volume', x.merges, x.behind)
+			ELSE 'none, and none would have saved much since yesterday'
+		END,
+		CASE
+			WHEN s.reason IS NOT NULL THEN s.next_step
+			WHEN x.behind > 20
+				THEN format('CREATE VOLUME %1$s.%2$s.files; GRANT READ VOLUME, WRITE VOLUME ON '
+					'VOLUME %1$s.%2$s.files TO `%3$s`; here UPDATE exact.workspace SET '
+					'volume = ''files'' WHERE name = %4$L', w.catalog, w.schema,
+					coalesce(w.client_id, '<owner of the token>'), w.name)
+		END
+	FROM exact.workspace AS w
+	LEFT JOIN exact.volume_state AS s ON s.workspace = w.name AND s.volume = w.volume
+	LEFT JOIN LATERAL (
+		SELECT count(*) AS merges,
+			count(*) FILTER (WHERE m.at < m.before + interval '2 s' AND m.rows > 20) AS behind
+		FROM (SELECT l.at, l.rows,
+				lag(l.finished_at) OVER (PARTITION BY l.entity, l.kind ORDER BY l.at) AS before
+			FROM exact.statement_log AS l
+			WHERE l.workspace = w.name AND l.kind IN ('history', 'current')
+				AND l.at > now() - interval '1 day') AS m) AS x ON w.volume IS NULL
+	ORDER BY w.name
+$$;
+COMMENT ON FUNCTION exact._check_volumes() IS 'Rows of exact.check() about volumes';
+REVOKE ALL ON FUNCTION exact._check_volumes() FROM PUBLIC;
+
 CREATE FUNCTION exact.check(OUT result text, OUT rule text, OUT finding text, OUT fix text)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -281,6 +325,7 @@ BEGIN
 		WHERE coalesce(s.cause, '') NOT IN ('address', 'listener', 'secret')
 		GROUP BY s.division
 		ORDER BY s.division;
+	RETURN QUERY SELECT * FROM exact._check_volumes();
 	RETURN QUERY SELECT * FROM exact._ledger_findings();
 	RETURN QUERY SELECT * FROM exact._sign_findings();
 

@@ -16,16 +16,17 @@
 #include "base/errors.h"
 #include "base/fault.h"
 #include "databricks/statement.h"
-#include "deliver/audit_head.h"
 #include "deliver/delta_table.h"
-#include "deliver/delta_views.h"
 #include "deliver/fence.h"
-#include "deliver/open_state.h"
-#include "deliver/ping_databricks.h"
 #include "deliver/queue.h"
+#include "deliver/volume.h"
 #include "deliver/workspace.h"
 #include "dimension/read_back.h"
 #include "dimension/read_request.h"
+#include "inquiry/ping_databricks.h"
+#include "publish/audit_head.h"
+#include "publish/delta_views.h"
+#include "publish/open_state.h"
 #include "state/audit.h"
 #include "worker/ask.h"
 #include "worker/role.h"
@@ -102,6 +103,7 @@ turn(void)
 	wait = exact_clock_sooner(wait, tell_open_state());
 	wait = exact_clock_sooner(wait, write_audit_heads());
 	exact_delta_views_turn(exact_workspace_usable, exact_fence_hub(), looked);
+	wait = exact_clock_sooner(wait, exact_volume_turn());
 	wait = exact_clock_sooner(wait, exact_statement_turn());
 	return wait;
 }

@@ -101,8 +101,9 @@ $node->safe_psql('postgres', "SELECT exact._wake('loader')");
 $node->safe_psql('postgres', "SELECT exact._ask('loader', 'ping')");
 is(scalar(() = statements($simulator, qr/exact_databricks/)), $sent, 'nothing is sent when nothing waits');
 
-# ranges: at most merge_rows rows, at most 1 MiB, a longer row alone
-$node->safe_psql('postgres', 'ALTER SYSTEM SET exact_databricks.merge_rows = 100; SELECT pg_reload_conf()');
+# ranges: at most merge_rows rows, at most merge_bytes, a longer row alone
+$node->safe_psql('postgres', 'ALTER SYSTEM SET exact_databricks.merge_bytes = "1MB"; '
+	. 'ALTER SYSTEM SET exact_databricks.merge_rows = 100; SELECT pg_reload_conf()');
 $node->poll_query_until('postgres', "SELECT current_setting('exact_databricks.merge_rows') = '100'");
 my $first = stage($node, 1, 'costcenter', map { [ 'I', "r$_", { ID => "r$_", Code => $_ } ] } 1 .. 250);
 wait_delivered($node);
@@ -119,9 +120,10 @@ wait_delivered($node, 60);
 is( $node->safe_psql('postgres',
 		"SELECT string_agg(rows::text, ' ' ORDER BY id) FROM exact.statement_log WHERE kind = 'current' "
 		. "AND first_batch = $first"),
-	'1 1 1 1 1 1', 'a megabyte of text is a statement, a longer row goes alone');
+	'1 1 1 1 1 1', 'merge_bytes of text are a statement, a longer row goes alone');
 is(length(row('costcenter', 'b2')->{description}), 2_000_000, 'long text');
-$node->safe_psql('postgres', 'ALTER SYSTEM RESET exact_databricks.merge_rows; SELECT pg_reload_conf()');
+$node->safe_psql('postgres', 'ALTER SYSTEM RESET exact_databricks.merge_bytes; '
+	. 'ALTER SYSTEM RESET exact_databricks.merge_rows; SELECT pg_reload_conf()');
 
 # order: master data before headers before lines
 $node->safe_psql('postgres', "UPDATE exact.workspace SET enabled = false");
@@ -207,7 +209,8 @@ wait_delivered($node);
 is(row('costunit', 'u1')->{code}, 'e', 'an address as the browser shows it');
 
 my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
-like($log, qr/exact loader: delivered table=costcenter rows=\d+ batches=\d+ history_ms=\d+ current_ms=\d+/, 'log line');
+like($log, pattern('exact loader: delivered table=costcenter rows=\d+ batches=\d+ divisions=\d files=0 bytes=\d+ ',
+		'history_ms=\d+ current_ms=\d+'), 'log line');
 unlike($log, qr/WARNING|ERROR|FATAL|PANIC/, 'nothing else in the log');
 $node->stop;
 done_testing();

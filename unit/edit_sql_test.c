@@ -8,6 +8,7 @@
 #include "postgres_fe.h"
 
 #include "databricks/delta_sql.c"
+#include "delta/rows_sql.c"
 #include "delta/merge_sql.c"
 #include "delta/edit_sql.c"
 

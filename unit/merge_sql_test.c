@@ -8,6 +8,7 @@
 #include "postgres_fe.h"
 
 #include "databricks/delta_sql.c"
+#include "delta/rows_sql.c"
 #include "delta/merge_sql.c"
 
 static int	failures;
@@ -276,9 +277,11 @@ test_rare(StringInfo out)
 	expect("values that do not fit", out, 
 		   "SELECT `_seq`, `columns`\nFROM (SELECT r.`_seq` AS `_seq`, concat('',\n"
 		   "  CASE WHEN r.`AmountDC` IS NOT NULL AND try_cast(r.`AmountDC` AS DECIMAL(28,4)) "
-		   "IS NULL THEN '4,' ELSE '' END,\n"
+		   "IS NULL THEN concat('4:', length(r.`AmountDC`), CASE WHEN translate(r.`AmountDC`, "
+		   "'0123456789+-.eE', '') = '' THEN 'n,' ELSE 't,' END) ELSE '' END,\n"
 		   "  CASE WHEN r.`OrderDate` IS NOT NULL AND try_cast(r.`OrderDate` AS DATE) "
-		   "IS NULL THEN '5,' ELSE '' END) AS `columns`"
+		   "IS NULL THEN concat('5:', length(r.`OrderDate`), CASE WHEN translate(r.`OrderDate`, "
+		   "'0123456789+-.eE', '') = '' THEN 'n,' ELSE 't,' END) ELSE '' END) AS `columns`"
 		   ROWS("2") ", " FIELDS ", " SYSTEM_LAST ", `_payload`: STRING" END_ROWS
 		   ") WHERE `columns` <> ''");
 	exact_merge_sql_violating(out, &target, EXACT_TABLE_CURRENT, &two, "AmountDC > 0");
@@ -305,6 +308,80 @@ expect_part(StringInfo out, const char *part)
 		return;
 	printf("FAILED part\n  got      %s\n  lacks    %s\n", out->data, part);
 	failures++;
+}
+
+/* One of the five statements that rows are in */
+static void
+append_statement(StringInfo out, int what, const ExactMergeRows *rows)
+{
+	initStringInfo(out);
+	switch (what)
+	{
+		case 0:
+			exact_merge_sql_history(out, &target, rows);
+			break;
+		case 1:
+			exact_merge_sql_current(out, &target, rows, true);
+			break;
+		case 2:
+			exact_merge_sql_check_history(out, &target, rows);
+			break;
+		case 3:
+			exact_merge_sql_unfit(out, &target, rows);
+			break;
+		default:
+			exact_merge_sql_violating(out, &target, EXACT_TABLE_HISTORY, rows, "x");
+	}
+}
+
+/* Rows in files: all but where they come from is the text of rows in :batch. */
+static void
+test_files(StringInfo out)
+{
+	static const char *const paths[] = {"/Volumes/main/exact/f`s/1-2-ab.jsonl.gz", "/Volumes/b"};
+	static const char lines[] = "(SELECT value FROM text.`/Volumes/main/exact/f``s/1-2-ab.jsonl.gz`"
+		" UNION ALL SELECT value FROM text.`/Volumes/b`)";
+	static const char batch_begins[] = "FROM (SELECT explode(";
+	static const char file_begins[] = "FROM (SELECT from_json(value, 'STRUCT<`_division`: STRING, ";
+	ExactMergeRows rows[2] = {two, two};
+	StringInfoData both[2];
+
+	rows[1].files = paths;
+	rows[1].nfiles = 2;
+	for (int what = 0; what < 5; what++)
+	{
+		bool		fenced = what < 2;
+		const char *same = fenced ? "FROM `main`.`exact`.`exact_hub`" : NULL;
+		const char *from[2];
+		const char *until[2];
+
+		for (int f = 0; f < 2; f++)
+		{
+			const char *ends = same != NULL ? same : f == 0 ? " AS a))" : ") IS NULL)";
+
+			append_statement(&both[f], what, &rows[f]);
+			from[f] = strstr(both[f].data, f == 0 ? batch_begins : file_begins);
+			until[f] = from[f] != NULL ? strstr(from[f], ends) : NULL;
+			if (until[f] != NULL && !fenced)
+				until[f] += strlen(ends);
+		}
+		if (until[0] == NULL || until[1] == NULL || strcmp(until[0], until[1]) != 0 ||
+			from[0] - both[0].data != from[1] - both[1].data ||
+			strncmp(both[0].data, both[1].data, from[0] - both[0].data) != 0)
+		{
+			printf("FAILED files %d\n--- batch\n%s\n--- files\n%s\n", what, both[0].data,
+				   both[1].data);
+			failures++;
+		}
+		expect_part(&both[1], ">', map('mode', 'FAILFAST')) AS r\n  FROM ");
+		expect_part(&both[1], lines);
+		resetStringInfo(out);
+		appendStringInfo(out, "\n  WHERE (SELECT assert_true(count(*) = 2, 'exact: the files do "
+						 "not hold 2 rows') FROM %s) IS NULL%s", lines, fenced ?
+						 "\n  AND (SELECT assert_true(count(*) = 1, 'exact: fenced') " : ")");
+		expect_part(&both[1], out->data);
+	}
+	resetStringInfo(out);
 }
 
 /* Versions that a rule holds: nothing of them but a mark reaches the current table. */
@@ -357,6 +434,7 @@ main(int argc, char **argv)
 	test_compare(&out);
 	test_rare(&out);
 	test_held(&out);
+	test_files(&out);
 	exact_delta_sql_literal(&out, "{a} $ {b} ${c} it's \\ \n");
 	expect("literal", &out, "'{a} $ {b} $\\{c} it\\'s \\\\ \\n'");
 	odd.schema = "a`b";

@@ -7,8 +7,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # scripts/requirements-servers.txt.
 PG_MAJOR=15
 PACKAGES="postgresql-$PG_MAJOR postgresql-server-dev-$PG_MAJOR postgresql-$PG_MAJOR-cron libcurl4-openssl-dev libssl-dev
-          libmicrohttpd-dev libkrb5-dev pkg-config gcc libc6-dev make clang-14 libclang-rt-14-dev perl libipc-run-perl
-          openjdk-17-jre-headless python3 python3-venv ca-certificates"
+          libmicrohttpd-dev zlib1g-dev libkrb5-dev pkg-config gcc libc6-dev make clang-14 libclang-rt-14-dev perl
+          libipc-run-perl openjdk-17-jre-headless python3 python3-venv ca-certificates"
 JARS="io.delta:delta-spark_4.0_2.13:4.4.0:49e899667168b9412f83cbe894ce264107d7b896d6c5e12edca4e216845c1104
       io.delta:delta-storage:4.4.0:c46735481fa8e326b0957be02b4420cbcab4b325bb08009b7f2045a95133f1cc"
 JAR_PLUGIN=org.apache.maven.plugins:maven-dependency-plugin:3.6.1

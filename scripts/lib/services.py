@@ -103,6 +103,13 @@ class Databricks(_Service):
         self.sql(f"CREATE SCHEMA IF NOT EXISTS {full}")
         self.sql(f"GRANT USE SCHEMA, CREATE TABLE, SELECT, MODIFY ON SCHEMA {full} TO `{self.info['client_id']}`")
 
+    def make_volume(self, schema, name="files"):
+        """The volume of docs/setup.md, in a schema that is made."""
+        full = f"{self.info['catalog']}.{schema}.{name}"
+        self.sql(f"CREATE VOLUME IF NOT EXISTS {full}")
+        self.sql(f"GRANT READ VOLUME, WRITE VOLUME ON VOLUME {full} TO `{self.info['client_id']}`")
+        return name
+
     def rows(self, table):
         """All rows of a Delta table, read through the engine, as dictionaries."""
         answer = self.get("rows", table=table)

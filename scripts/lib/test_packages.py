@@ -86,7 +86,7 @@ def test_debian_control():
     written = (TREE / "debian" / "control.in").read_text()
     assert (TREE / "debian" / "control").read_text() == written.replace("PGVERSION", "15")
     asked = re.search(r"install (lib\S+-dev.*)\)", (TREE / "Makefile").read_text()).group(1).split()
-    assert len(asked) == 4 and all(re.search(rf"^ {name},$", written, re.M) for name in asked)
+    assert len(asked) == 5 and all(re.search(rf"^ {name},$", written, re.M) for name in asked)
 
 
 def test_dockerfile():

@@ -24,6 +24,7 @@ TABLES = {
     "held_delete": ("none", {"absence", "decision"}),
     "held_key": ("none", {"absence", "decision"}),
     "absence": ("none", {"absence"}),
+    "volume_state": ("volume_state", set()),
     "dead_letter": ("dead_letter", {"dead_letter"}),
     "installation": ("installation", {"binding", "restore"}),
 }

@@ -17,6 +17,8 @@ def text_function(name, runs):
         ("substring", 3): (_part, "STRING"),
         ("replace", 3): (_replaced, "STRING"),
         ("startswith", 2): (_begins, "BOOLEAN"),
+        ("length", 1): (_length, "INT"),
+        ("translate", 3): (_translated, "STRING"),
     }.get((name, len(runs)))
     if made is None or not runs:
         return None
@@ -50,6 +52,19 @@ def _replaced(text, old, new):
 
 def _begins(text, part):
     return None if None in (text, part) else to_text(text).startswith(to_text(part))
+
+
+def _length(text):
+    return None if text is None else len(to_text(text))
+
+
+def _translated(text, old, new):
+    if None in (text, old, new):
+        return None
+    pairs = {}
+    for at, each in enumerate(to_text(old)):
+        pairs.setdefault(ord(each), to_text(new)[at] if at < len(to_text(new)) else None)
+    return to_text(text).translate(pairs)
 
 
 def to_json(members, nulls):

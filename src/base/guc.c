@@ -69,6 +69,8 @@ int			exact_sync_interval_ms = 0;
 int			exact_dimension_interval_ms = 3600000;
 int			exact_merge_interval_ms = 5000;
 int			exact_merge_rows = 5000;
+int			exact_merge_bytes = 2 * 1024 * 1024;
+int			exact_file_rows = 100000;
 int			exact_retention_s = 400 * DAY_S;
 int			exact_live_reserve = 30;
 int			exact_refresh_after_s = 570;
@@ -218,6 +220,10 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 							 "Lets the workers fetch and deliver.",
 							 "When off, workers run but do nothing.",
 							 &exact_enabled, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	define_int("exact_databricks.file_rows",
+			   "Most rows of one delivery that goes through the workspace's volume.",
+			   "What is more than merge_rows or merge_bytes goes there; 0 uses no volume.",
+			   &exact_file_rows, 0, 1000000, 0);
 	DefineCustomBoolVariable("exact_databricks.insecure_loopback",
 							 "Allows http:// and loopback hosts for outgoing connections.",
 							 "For simulators on this machine only.",
@@ -248,6 +254,9 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 	define_int("exact_databricks.live_reserve",
 			   "Percent of each call budget that backfill cannot use.",
 			   NULL, &exact_live_reserve, 0, 90, 0);
+	define_int("exact_databricks.merge_bytes",
+			   "Most bytes of JSON text in one statement.",
+			   NULL, &exact_merge_bytes, 64 * 1024, 8 * 1024 * 1024, GUC_UNIT_BYTE);
 	define_int("exact_databricks.merge_interval",
 			   "At least this long between two deliveries into one table.",
 			   NULL, &exact_merge_interval_ms, 0, DAY_S * 1000, GUC_UNIT_MS);

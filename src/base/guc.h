@@ -24,6 +24,8 @@ extern int	exact_sync_interval_ms; /* 0 = the entity's default */
 extern int	exact_dimension_interval_ms;
 extern int	exact_merge_interval_ms;
 extern int	exact_merge_rows;
+extern int	exact_merge_bytes;
+extern int	exact_file_rows;		/* 0 = no files are put to volumes */
 extern int	exact_retention_s;
 extern int	exact_live_reserve;		/* percent */
 extern int	exact_refresh_after_s;

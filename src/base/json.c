@@ -16,6 +16,8 @@
 #define FIRST_CAPACITY 16
 #define LARGEST 0x3fffffff		/* bytes that PostgreSQL's parser can take */
 #define INT64_DIGITS 19
+#define QUOTE_BLOCK ((size_t) 4096)
+#define MOST_QUOTED 6			/* bytes that one byte may become */
 
 typedef struct MemberReader
 {
@@ -106,32 +108,46 @@ exact_json_raw_name(const JsonLexContext *lex, size_t *len)
 	return start + 1;
 }
 
+/* Megabytes of rows go through here twice: room is made for a block at once. */
 void
 exact_json_quote(StringInfo out, const char *value, size_t len)
 {
+	static const char hex[] = "0123456789abcdef";
 	const char *end = value + len;
-	const char *plain = value;
 
 	appendStringInfoChar(out, '"');
-	for (const char *p = value; p < end; p++)
+	while (value < end)
 	{
-		unsigned char c = (unsigned char) *p;
+		const char *stop = value + Min((size_t) (end - value), QUOTE_BLOCK);
+		char	   *to;
 
-		if (c >= 0x20 && c != '"' && c != '\\')
-			continue;
-		appendBinaryStringInfo(out, plain, (int) (p - plain));
-		plain = p + 1;
-		if (c == '"' || c == '\\')
+		enlargeStringInfo(out, (int) (stop - value) * MOST_QUOTED);
+		to = out->data + out->len;
+		for (; value < stop; value++)
 		{
-			appendStringInfoChar(out, '\\');
-			appendStringInfoChar(out, (char) c);
+			unsigned char c = (unsigned char) *value;
+
+			if (c >= 0x20 && c != '"' && c != '\\')
+			{
+				*to++ = *value;
+				continue;
+			}
+			*to++ = '\\';
+			if (c >= 0x20)
+				*to++ = *value;
+			else if (c == '\n')
+				*to++ = 'n';
+			else
+			{
+				memcpy(to, "u00", 3);
+				to[3] = hex[c >> 4];
+				to[4] = hex[c & 15];
+				to += 5;
+			}
 		}
-		else if (c == '\n')
-			appendStringInfoString(out, "\\n");
-		else
-			appendStringInfo(out, "\\u%04x", c);
+		*to = '\0';
+		out->len = (int) (to - out->data);
 	}
-	appendBinaryStringInfo(out, plain, (int) (end - plain));
 	appendStringInfoChar(out, '"');
 }
 

@@ -1,12 +1,13 @@
 /*
  * databricks.c - Databricks' REST API over http_client.c, with tokens of databricks_token.c.
  *
- * Called by statement.c, fence.c and ping_databricks.c. A call owns a memory context that ends with
- * it. No SQL is run here, no transaction is open.
+ * Called by statement.c, fence.c, volume.c and ping_databricks.c. A call owns a memory context that
+ * ends with it. No SQL is run here, no transaction is open.
  */
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
 #include "utils/datetime.h"
 #include "utils/formatting.h"
 #include "utils/memutils.h"
@@ -29,7 +30,7 @@
 #define POST_TIMEOUT_MS 120000
 #define GET_TIMEOUT_MS 60000
 #define MAX_RETRY_AFTER_S 3600
-#define MAX_HISTORY_PAGES 20
+#define MAX_PAGES 20			/* of the history, of a directory */
 #define REQUEST_ID_MAX 64		/* bytes of x-request-id, which is 36 */
 #define MAX_ROWS 1000000		/* of a result: no statement of the hub reads so many */
 #define HISTORY_MARGIN_MS 600000	/* our clock against the service's */
@@ -40,7 +41,10 @@ typedef enum CallKind
 	CALL_POLL,
 	CALL_CHUNK,					/* of either: the next chunk of its result */
 	CALL_FIND,
-	CALL_WAREHOUSE
+	CALL_WAREHOUSE,
+	CALL_PUT,
+	CALL_DELETE,
+	CALL_LIST
 } CallKind;
 
 typedef struct Call
@@ -55,8 +59,9 @@ typedef struct Call
 	size_t		body_len;
 	const char *mark;			/* FIND */
 	const char *other;			/* FIND: not those, NULL: all */
-	char	   *first_url;
+	char	   *first_url;			/* FIND, LIST: of the first of its pages */
 	int			pages;
+	List	   *files;			/* LIST: names of those that were read so far */
 	bool		renewed;		/* its token was refused once */
 	bool		refused;		/* it was refused once */
 	bool		too_large;		/* for its size */
@@ -207,6 +212,45 @@ read_history(Call *call, const ExactHttpResponse *response, ExactCallAnswer *ans
 	return true;
 }
 
+/* ---- a directory's answer ---- */
+
+/* A page of a directory; false when it is malformed. *next: another page is to be read. */
+static bool
+read_directory(Call *call, const ExactHttpResponse *response, ExactCallAnswer *answer, char **next)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+	ExactJsonMember member;
+	ExactJson	list;
+	char	   *page_token = exact_databricks_answer_text(response, "next_page_token");
+	bool		good = true;
+
+	*next = page_token != NULL && *page_token != '\0' ? page_token : NULL;
+	list.n = 0;
+	if (exact_json_find(response->body, response->body_len, "contents", &member) &&
+		member.kind != EXACT_JSON_NULL)
+		good = member.kind == EXACT_JSON_ARRAY && exact_json_read(member.raw, member.len, &list);
+	for (int i = 0; good && i < list.n; i++)
+	{
+		ExactJson	item;
+		char	   *name;
+		char	   *directory;
+
+		good = exact_json_read(list.members[i].raw, list.members[i].len, &item);
+		if (!good)
+			break;
+		name = exact_json_text(exact_json_member(&item, "name"));
+		directory = exact_json_text(exact_json_member(&item, "is_directory"));
+		if (name != NULL && (directory == NULL || strcmp(directory, "true") != 0))
+			call->files = lappend(call->files, name);
+	}
+	answer->nfiles = list_length(call->files);
+	answer->files = palloc(sizeof(char *) * Max(answer->nfiles, 1));
+	for (int i = 0; i < answer->nfiles; i++)
+		answer->files[i] = list_nth(call->files, i);
+	MemoryContextSwitchTo(old);
+	return good;
+}
+
 /* ---- any answer ---- */
 
 static void
@@ -223,7 +267,8 @@ end_unusable(Call *call, const ExactHttpResponse *response)
 
 /*
  * Goes on to the next page of the history, unless what is looked for was found. Too many pages are
- * no answer: what is looked for may stand on a later one. False: this page was the last one.
+ * no answer: what is looked for may stand on a later one; of a directory they are enough for once.
+ * False: this page was the last one.
  */
 static bool
 turn_page(Call *call, const ExactCallAnswer *answer, const char *next)
@@ -232,17 +277,20 @@ turn_page(Call *call, const ExactCallAnswer *answer, const char *next)
 
 	if (answer->running_id != NULL || next == NULL)
 		return false;
-	if (++call->pages >= MAX_HISTORY_PAGES)
+	if (++call->pages >= MAX_PAGES && call->kind == CALL_LIST)
+		return false;
+	if (call->pages >= MAX_PAGES)
 	{
 		char	   *message = psprintf("the query history of Databricks lists more than %d pages of"
-									   " statements that run", MAX_HISTORY_PAGES);
+									   " statements that run", MAX_PAGES);
 
 		end_with_fault(call, EXACT_CALL_UNKNOWN,
 					   make_fault(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, message, NULL, NULL), 0);
 		return true;
 	}
 	old = MemoryContextSwitchTo(call->context);
-	call->url = psprintf("%s&page_token=%s", call->first_url, exact_url_escape(next));
+	call->url = psprintf("%s%cpage_token=%s", call->first_url,
+						 strchr(call->first_url, '?') != NULL ? '&' : '?', exact_url_escape(next));
 	MemoryContextSwitchTo(old);
 	start_call(call);
 	return true;
@@ -333,6 +381,15 @@ take_good_answer(Call *call, ExactHttpResponse *response)
 			if (good && turn_page(call, &answer, next))
 				return;
 			break;
+		case CALL_LIST:
+			good = read_directory(call, response, &answer, &next);
+			if (good && turn_page(call, &answer, next))
+				return;
+			break;
+		case CALL_PUT:
+		case CALL_DELETE:
+			good = response->status != HTTP_OK || response->body_len == 0;
+			break;
 	}
 	if (good)
 		end_call(call, &answer);
@@ -386,10 +443,12 @@ take_bad_status(Call *call, const ExactHttpResponse *response)
 					   retry_after(response));
 	}
 	else if (response->status == HTTP_NOT_FOUND &&
-			 (call->kind == CALL_POLL || call->kind == CALL_CHUNK))
+			 (call->kind == CALL_POLL || call->kind == CALL_CHUNK ||
+			  call->kind == CALL_DELETE || call->kind == CALL_LIST))
 	{
 		message = pstrdup(call->kind == CALL_POLL ? "Databricks has forgotten the statement" :
-						  "the result of the statement is gone");
+						  call->kind == CALL_CHUNK ? "the result of the statement is gone" :
+						  "there is no such file");
 		end_with_fault(call, EXACT_CALL_GONE, make_fault(away, message, response, NULL), 0);
 	}
 	else if (response->status == HTTP_TIMEOUT || response->status == HTTP_CLIENT_CLOSED)
@@ -425,7 +484,8 @@ take_answer(ExactHttpResponse *response, void *arg)
 					   make_fault(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, message, response, NULL),
 					   0);
 	}
-	else if (response->status == HTTP_OK || response->status == HTTP_CREATED)
+	else if (response->status == HTTP_OK || response->status == HTTP_CREATED ||
+			 response->status == HTTP_NO_CONTENT)
 		take_good_answer(call, response);
 	else if (exact_databricks_answer_token_refused(response) && !call->renewed)
 	{
@@ -464,7 +524,8 @@ send_with_token(const ExactTokenAnswer *token, void *arg)
 	headers[n++] = bearer;
 	headers[n++] = "Accept: application/json";
 	if (call->body != NULL)
-		headers[n++] = "Content-Type: application/json";
+		headers[n++] = call->kind == CALL_PUT ? "Content-Type: application/octet-stream" :
+			"Content-Type: application/json";
 	if (call->routing != NULL)
 		headers[n++] = call->routing;
 	headers[n] = NULL;
@@ -475,7 +536,8 @@ send_with_token(const ExactTokenAnswer *token, void *arg)
 	request.headers = headers;
 	request.body = call->body;
 	request.body_len = call->body_len;
-	request.timeout_ms = call->kind == CALL_EXECUTE ? POST_TIMEOUT_MS : GET_TIMEOUT_MS;
+	request.borrowed = call->kind == CALL_PUT;
+	request.timeout_ms = call->body != NULL ? POST_TIMEOUT_MS : GET_TIMEOUT_MS;
 	request.sensitive = true;
 	exact_http_start(&request, take_answer, call);
 	exact_http_forget_bearer(bearer);
@@ -583,6 +645,59 @@ exact_databricks_warehouse(const ExactWorkspace *workspace, ExactCallDone done, 
 	start_call(call);
 }
 
+/* A call of the Files API: of a file or a directory at a path */
+static Call *
+make_file_call(const ExactWorkspace *workspace, CallKind kind, const char *method, const char *path,
+			   ExactCallDone done, void *arg)
+{
+	Call	   *call = make_call(workspace, kind, done, arg);
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+	StringInfoData url;
+
+	initStringInfo(&url);
+	appendStringInfo(&url, "%s/api/2.0/fs/%s", workspace->origin,
+					 kind == CALL_LIST ? "directories" : "files");
+	while (*path == '/')
+	{
+		size_t		len = strcspn(++path, "/");
+
+		appendStringInfo(&url, "/%s", exact_url_escape(pnstrdup(path, len)));
+		path += len;
+	}
+	call->method = method;
+	call->url = call->first_url = url.data;
+	MemoryContextSwitchTo(old);
+	return call;
+}
+
+void
+exact_databricks_put(const ExactWorkspace *workspace, const char *path, const char *data,
+					 size_t len, ExactCallDone done, void *arg)
+{
+	Call	   *call = make_file_call(workspace, CALL_PUT, "PUT", path, done, arg);
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+
+	call->url = psprintf("%s?overwrite=true", call->url);
+	call->body = data;
+	call->body_len = len;
+	MemoryContextSwitchTo(old);
+	start_call(call);
+}
+
+void
+exact_databricks_delete(const ExactWorkspace *workspace, const char *path, ExactCallDone done,
+						void *arg)
+{
+	start_call(make_file_call(workspace, CALL_DELETE, "DELETE", path, done, arg));
+}
+
+void
+exact_databricks_list(const ExactWorkspace *workspace, const char *path, ExactCallDone done,
+					  void *arg)
+{
+	start_call(make_file_call(workspace, CALL_LIST, "GET", path, done, arg));
+}
+
 static const char *
 copy_text(const char *value)
 {
@@ -600,6 +715,7 @@ exact_databricks_copy(const ExactWorkspace *workspace)
 	copy->warehouse = copy_text(workspace->warehouse);
 	copy->catalog = copy_text(workspace->catalog);
 	copy->schema = copy_text(workspace->schema);
+	copy->volume = copy_text(workspace->volume);
 	copy->principal = copy_text(workspace->principal);
 	return copy;
 }

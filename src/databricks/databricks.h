@@ -1,5 +1,6 @@
 /*
- * databricks.h - Databricks' REST API: statements, query history, warehouses. Loader only.
+ * databricks.h - Databricks' REST API: statements, query history, warehouses, files of a volume.
+ * Loader only.
  *
  * Every call takes a token, sends one request and classifies the answer by what is known about its
  * effect; it never sends a statement twice, but for a token that was refused before the statement
@@ -23,6 +24,7 @@ typedef struct ExactWorkspace
 	const char *schema;
 	/* client id, for GRANTs in hints; NULL: a personal access token is used */
 	const char *principal;
+	const char *volume;			/* of bulk files, in that schema; NULL: none */
 } ExactWorkspace;
 
 typedef enum ExactCallOutcome
@@ -30,7 +32,7 @@ typedef enum ExactCallOutcome
 	EXACT_CALL_OK,				/* the service answered the question */
 	EXACT_CALL_LATER,			/* surely not processed: not sent, throttled, no token yet */
 	EXACT_CALL_UNKNOWN,			/* sent, but without a usable answer: may have been processed */
-	EXACT_CALL_GONE,			/* 404: no such statement (any more) */
+	EXACT_CALL_GONE,			/* 404: no such statement, file or directory (any more) */
 	EXACT_CALL_REFUSED			/* a human must act */
 } ExactCallOutcome;
 
@@ -73,6 +75,9 @@ typedef struct ExactCallAnswer
 	char	  **cells;			/* row by row; NULL for null */
 	/* of the history: a statement with the mark that is queued or running; NULL: none */
 	const char *running_id;
+	/* of a directory: the names of its files */
+	int			nfiles;
+	char	  **files;
 	/* of a warehouse */
 	const char *warehouse_state;
 	const char *warehouse_name;
@@ -102,6 +107,18 @@ extern void exact_databricks_find(const ExactWorkspace *workspace, const char *m
 								  void *arg);
 extern void exact_databricks_warehouse(const ExactWorkspace *workspace, ExactCallDone done,
 									   void *arg);
+
+/*
+ * Puts a file, over what is there; data is not copied, and must live until done is called. A path
+ * is "/Volumes/catalog/schema/volume/...".
+ */
+extern void exact_databricks_put(const ExactWorkspace *workspace, const char *path,
+								 const char *data, size_t len, ExactCallDone done, void *arg);
+extern void exact_databricks_delete(const ExactWorkspace *workspace, const char *path,
+									ExactCallDone done, void *arg);
+/* The files of a directory, at most 20,000 of them */
+extern void exact_databricks_list(const ExactWorkspace *workspace, const char *path,
+								  ExactCallDone done, void *arg);
 
 /* A deep copy in the current memory context */
 extern ExactWorkspace *exact_databricks_copy(const ExactWorkspace *workspace);

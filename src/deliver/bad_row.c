@@ -8,7 +8,6 @@
 
 #include "base/errors.h"
 #include "base/fault.h"
-#include "base/json.h"
 #include "base/words.h"
 #include "databricks/delta_sql.h"
 #include "databricks/statement.h"
@@ -25,6 +24,7 @@ typedef struct Found
 	const ExactSentRow *row;
 	/* the first one that does not fit; NULL: the row does not meet the constraint */
 	const ExactColumn *column;
+	char	   *value_type;		/* NULL: as the column is */
 	int64		id;				/* of its letter, when that is new; else 0 */
 } Found;
 
@@ -81,20 +81,17 @@ make_reason(const ExactBadRowSearch *search, const ExactColumn *column)
 	return psprintf("the value of %s does not fit %s", column->name, column->type);
 }
 
-/* What kind of value a column of a row has, without the value: "number of 27 characters" */
+/* What kind of value it is, without the value: "number of 27 characters" of "4:27n," */
 static char *
-describe_value(const char *row, size_t len, const ExactColumn *column)
+describe_value(const char *columns)
 {
-	ExactJsonMember member;
-	char	   *value;
-	size_t		n;
+	const char *length = strchr(columns, ':');
+	char	   *kind;
+	long		n = length != NULL ? strtol(length + 1, &kind, 10) : 0;
 
-	if (!exact_json_find(row, len, column->name, &member))
+	if (length == NULL)
 		return pstrdup("text");
-	value = exact_json_text(&member);
-	n = value != NULL ? strlen(value) : 0;
-	return psprintf("%s of " UINT64_FORMAT " characters",
-					n > 0 && strspn(value, "0123456789+-.eE") == n ? "number" : "text", (uint64) n);
+	return psprintf("%s of %ld characters", *kind == 'n' ? "number" : "text", n);
 }
 
 /* ---- the answer ---- */
@@ -149,7 +146,8 @@ read_answer(PutAside *p, const ExactStatementResult *answer)
 
 		if (row != NULL && column >= 0 && column < target->ncolumns)
 			p->found[p->n++] = (Found) {
-			row, p->search->constraint != NULL ? NULL : &target->columns[column], 0
+			row, p->search->constraint != NULL ? NULL : &target->columns[column],
+			p->search->constraint != NULL ? NULL : describe_value(columns), 0
 		};
 	}
 	drop_deletions(p);
@@ -251,9 +249,7 @@ put_aside_unit(void *arg)
 		if (column == NULL)
 			p->found[i].id = add_letter(plan, row, NULL, NULL, reason);
 		else
-			p->found[i].id = add_letter(plan, row, column->name,
-										describe_value(p->search->text + row->start, row->len,
-													   column), reason);
+			p->found[i].id = add_letter(plan, row, column->name, p->found[i].value_type, reason);
 		check_number(p->search, column, exact_dead_letter_alike(plan->workspace->name,
 														   plan->sql.entity, reason));
 	}

@@ -32,8 +32,6 @@ typedef struct ExactSentRow
 	bool		held;			/* another edit kept it out */
 	TimestampTz judged_at;		/* 0: nothing was found about it */
 	bool		was_aside;		/* it is in exact.dead_letter and goes all the same */
-	int			start;			/* of its object in the text of the delivery */
-	int			len;
 } ExactSentRow;
 
 /* Does the SQLSTATE of a refused statement speak of a value, or of a constraint of the table? */
@@ -52,7 +50,6 @@ typedef struct ExactBadRowSearch
 	const ExactTargetPlan *plan;
 	const ExactSentRow *rows;
 	int			nrows;
-	const char *text;			/* of the delivery */
 	/* that the rows do not meet; NULL: values of theirs do not fit */
 	const char *constraint;
 } ExactBadRowSearch;

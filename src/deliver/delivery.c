@@ -1,39 +1,35 @@
 /*
- * delivery.c - one delivery: read from the stage, history MERGE, current MERGE, proof, record.
+ * delivery.c - one delivery: history MERGE, current MERGE, proof, record.
  *
- * History goes first, so that a crash between the two leaves no state in Delta whose version is not
- * in the history. A statement that ran once, in one attempt, and counts as many rows as it was
- * given has proved itself; otherwise, and always in a dimension, where users make copies of rows, a
- * query counts what the table holds. When one is refused for
- * a value, a SELECT finds the rows that have such values; they are put aside, and the next delivery
- * is read without them. Called by delta_table.c.
+ * What goes as files is put to the volume first, part by part, and deleted at the end, whatever
+ * that is. History goes first, so that a crash between the two leaves no state in Delta whose
+ * version is not in the history. A statement that ran once, in one attempt, and counts as many rows
+ * as it was given has proved itself; otherwise, and always in a dimension, where users make copies
+ * of rows, a query counts what the table holds. When one is refused for a value, a SELECT finds the
+ * rows that have such values; they are put aside, and the next delivery is read without them.
+ * Called by delta_table.c.
  */
 #include "postgres.h"
 
-#include "executor/spi.h"
 #include "nodes/pg_list.h"
 #include "utils/memutils.h"
 
 #include "base/errors.h"
 #include "base/fault.h"
-#include "base/guc.h"
-#include "base/sql.h"
 #include "databricks/delta_sql.h"
 #include "databricks/statement.h"
 #include "deliver/backlog.h"
 #include "deliver/bad_row.h"
+#include "deliver/delivered.h"
 #include "deliver/delivery.h"
 #include "deliver/known_edit.h"
+#include "deliver/load.h"
 #include "deliver/other_copy.h"
-#include "deliver/stage_row.h"
-#include "delta/delivery_row.h"
+#include "deliver/volume.h"
 #include "delta/merge_sql.h"
+#include "delta/rows_sql.h"
 #include "delta/target.h"
-#include "state/audit.h"
 #include "state/dead_letter.h"
-#include "state/ledger.h"
-#include "state/target_state.h"
-#include "state/verdict.h"
 #include "worker/self.h"
 #include "worker/unit.h"
 
@@ -44,411 +40,82 @@ struct ExactDelivery
 {
 	MemoryContext context;
 	ExactTargetPlan *plan;
-	StringInfoData text;		/* JSON array of rows */
-	int			most;			/* rows that it may have */
-	int			rows;
-	int			keys;			/* distinct ones */
-	int			held;			/* rows that do not go into the current table */
-	bool		again;			/* Delta may have some with another verdict */
-	ExactMergeRows batch;		/* what the statements must know of it */
-	List	   *divisions;		/* of its rows, each once */
-	ExactRange	range;
-	int64	   *whole;			/* ids of batches that are delivered to their end */
-	int			nwhole;
-	int64		part;			/* batch that is delivered in part, 0 none */
-	int			part_rows;		/* so many of its rows are */
-	ExactSentRow *sent;			/* the rows in their order */
-	char	  **names;			/* "division key" of each row, for counting */
+	ExactLoad  *load;
+	ExactMergeRows batch;		/* of the load, with its files */
 	char	   *history_statement;
 	char	   *current_statement;
 	double		history_ms;
 	double		current_ms;
+	size_t		file_bytes;
 	ExactFault *refusal;		/* why its rows are searched; NULL: they are not */
 	char	   *refusal_sqlstate;
 	char	   *constraint;		/* that some do not meet; NULL: values do not fit */
 	ExactTable	table;			/* of the statement that was sent last */
 	ExactStatementTrouble trouble;
+	ExactDeliveryEnd end;		/* told when its files are deleted */
 	ExactDeliveryDone done;
 	void	   *arg;
 };
 
-/* ---- reading the stage ---- */
-
-/* It is in the delivery, and stays when that is freed. */
-static void
-keep_row(ExactDelivery *d, const ExactStageRow *row, int start)
-{
-	const ExactVersion *version = &row->version;
-	MemoryContext old = MemoryContextSwitchTo(d->context);
-
-	d->names[d->rows] = psprintf("%d %s", version->division, version->key);
-	d->divisions = list_append_unique_int(d->divisions, version->division);
-	d->sent[d->rows] = (ExactSentRow) {
-		.division = version->division,
-		.key = pstrdup(version->key),
-		.seq = version->seq,
-		.op = version->op,
-		.slot = row->slot,
-		.batch = version->batch,
-		.ord = row->ord,
-		.content_batch = row->prev_batch,
-		.content_ord = row->prev_ord,
-		.known = version->known != NULL ? pstrdup(version->known) : NULL,
-		.was_aside = row->aside,
-		.judged_at = row->judged_at,
-		.start = start,
-		.len = d->text.len - start
-	};
-	MemoryContextSwitchTo(old);
-	d->held += version->held != EXACT_VERSION_GOES ? 1 : 0;
-	d->again |= row->again;
-	d->rows++;
-}
-
-/* It cannot be sent at all: it goes aside, and the delivery goes on without it. */
-static void
-leave_out(ExactDelivery *d, const ExactStageRow *row, int start, const char *reason)
-{
-	ExactSentRow sent = {
-		.division = row->version.division,
-		.key = row->version.key,
-		.seq = row->version.seq,
-		.op = row->version.op,
-		.slot = row->slot,
-		.batch = row->version.batch,
-		.ord = row->ord
-	};
-
-	d->text.len = start;
-	d->text.data[start] = '\0';
-	exact_bad_row_put_one(d->plan, &sent, reason);
-}
-
-/* Appends a row; false when the delivery is full without it. */
-static bool
-append_row(ExactDelivery *d, ExactStageRow *row)
-{
-	ExactVersion *version = &row->version;
-	const ExactTarget *target = &d->plan->sql;
-	int			start = d->text.len;
-	int			object;
-
-	if (d->rows >= d->most)
-		return false;
-	if (version->record == NULL && !row->bare)
-		version->record = exact_stage_row_previous(d->plan->workspace->name, row);
-	version->record_len = version->record != NULL ? strlen(version->record) : 0;
-	appendStringInfoString(&d->text, d->rows == 0 ? "[" : ",\n");
-	object = d->text.len;
-	if (!exact_delivery_row_append(&d->text, version, target->columns, target->ncolumns))
-	{
-		leave_out(d, row, start, "its record is not a JSON object, or has a field twice");
-		return true;
-	}
-	if (d->text.len - object > EXACT_BAD_ROW_BYTES)
-	{
-		leave_out(d, row, start, "it is too long for a statement of Databricks");
-		return true;
-	}
-	if (d->text.len >= EXACT_DELIVERY_BYTES && d->rows > 0)
-	{
-		d->text.len = start;
-		d->text.data[start] = '\0';
-		return false;
-	}
-	if (d->rows == 0)
-	{
-		d->batch.seq_min = d->batch.seq_max = version->seq;
-		d->range.first_batch = version->batch;
-		d->range.first_ord = row->ord;
-	}
-	d->batch.seq_min = Min(d->batch.seq_min, version->seq);
-	d->batch.seq_max = Max(d->batch.seq_max, version->seq);
-	d->range.last_batch = version->batch;
-	d->range.last_ord = row->ord;
-	keep_row(d, row, object);
-	return true;
-}
-
-static int
-compare_names(const void *a, const void *b)
-{
-	return strcmp(*(char *const *) a, *(char *const *) b);
-}
-
-/* Rows of one batch from where it stands; true when it was read to its end. */
-static bool
-read_batch(ExactDelivery *d, const ExactBatch *batch)
-{
-	ExactStageRow *rows = palloc(sizeof(ExactStageRow) * EXACT_STAGE_ROW_READ);
-	MemoryContext read_context = AllocSetContextCreate(CurrentMemoryContext, "exact stage rows",
-													   ALLOCSET_DEFAULT_SIZES);
-	int			position = batch->delivered;
-	bool		full = false;
-
-	while (!full && position < batch->rows)
-	{
-		MemoryContext old = MemoryContextSwitchTo(read_context);
-		int			n = exact_stage_row_read(d->plan->workspace->name, batch, position, rows);
-		const char *row_zero;
-		bool		turned;
-
-		SPI_freetuptable(SPI_tuptable);
-		if (d->plan->sql.stamp != NULL)
-			exact_known_edit_read(d->plan->sql.entity, rows, n);
-		row_zero = exact_ledger_row_zero(rows[0].version.division);
-		turned = exact_ledger_invoices_turned(rows[0].version.division);
-		for (int i = 0; i < n && !full; i++)
-		{
-			rows[i].version.row_zero = row_zero;
-			rows[i].version.turned = turned;
-			full = (!rows[i].aside || rows[i].bare) && !append_row(d, &rows[i]);
-			position += full ? 0 : 1;
-		}
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(read_context);
-	}
-	MemoryContextDelete(read_context);
-	pfree(rows);
-	if (position > batch->delivered && position < batch->rows)
-	{
-		d->part = batch->id;
-		d->part_rows = position;
-	}
-	return position >= batch->rows;
-}
-
-/* What of the rows is counted and listed once all are there */
-static void
-sum_up(ExactDelivery *d)
-{
-	int		   *divisions = palloc(sizeof(int) * list_length(d->divisions));
-
-	d->batch.rows = d->rows;
-	for (int i = 0; i < list_length(d->divisions); i++)
-		divisions[i] = list_nth_int(d->divisions, i);
-	d->batch.divisions = divisions;
-	d->batch.ndivisions = list_length(d->divisions);
-	d->batch.rewrite = d->again || d->range.first_batch < d->plan->rewrite_below;
-	d->batch.held = d->held > 0;
-	qsort(d->names, d->rows, sizeof(char *), compare_names);
-	for (int i = 0; i < d->rows; i++)
-		if (i == 0 || strcmp(d->names[i], d->names[i - 1]) != 0)
-			d->keys++;
-}
-
-/* One that is empty: at most so many batches end in it, and it has at most so many rows. */
 static ExactDelivery *
-make_delivery(ExactTargetPlan *plan, int batches, int most)
+make_delivery(ExactLoad *load)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "exact delivery",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	ExactDelivery *d = palloc0(sizeof(ExactDelivery));
+	ExactDelivery *d;
 
-	d->context = context;
-	d->plan = plan;
-	d->most = most > 0 ? Min(most, exact_merge_rows) : exact_merge_rows;
-	initStringInfo(&d->text);
-	d->sent = palloc(sizeof(ExactSentRow) * exact_merge_rows);
-	d->names = palloc(sizeof(char *) * exact_merge_rows);
-	d->whole = palloc(sizeof(int64) * Max(batches, 1));
-	MemoryContextSwitchTo(old);
+	if (load == NULL)
+		return NULL;
+	d = MemoryContextAllocZero(load->context, sizeof(ExactDelivery));
+	d->context = load->context;
+	d->plan = load->plan;
+	d->load = load;
 	return d;
 }
 
-/* All its rows are there: it lives on beyond the unit. */
-static ExactDelivery *
-close_delivery(ExactDelivery *d)
-{
-	MemoryContext old = MemoryContextSwitchTo(d->context);
-
-	appendStringInfoChar(&d->text, ']');
-	sum_up(d);
-	MemoryContextSwitchTo(old);
-	MemoryContextSetParent(d->context, TopMemoryContext);
-	return d;
-}
-
-/* The rows of batch after batch, until a statement is full or no batch is left. */
 ExactDelivery *
 exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 below, int most)
 {
-	int			batches = Min(backlog->n, exact_merge_rows);
-	ExactDelivery *d = make_delivery(plan, batches, most);
-
-	for (int i = 0; i < batches && backlog->batches[i].id < below; i++)
-	{
-		if (d->rows >= d->most || !read_batch(d, &backlog->batches[i]))
-			break;
-		d->whole[d->nwhole++] = backlog->batches[i].id;
-	}
-	return close_delivery(d);
+	return make_delivery(exact_load_read(plan, backlog, below, most,
+										 exact_volume_usable(plan->workspace)));
 }
 
-/* A row that is too long for it is put aside, as it was. */
 ExactDelivery *
 exact_delivery_read_aside(ExactTargetPlan *plan, int most)
 {
-	ExactStageRow *rows = palloc(sizeof(ExactStageRow) * EXACT_STAGE_ROW_READ);
-	int			n = exact_stage_row_read_aside(plan->workspace->name, plan->sql.entity, rows);
-	ExactDelivery *d;
-
-	if (n == 0)
-		return NULL;
-	if (plan->sql.stamp != NULL)
-		exact_known_edit_read(plan->sql.entity, rows, n);
-	d = make_delivery(plan, 0, most);
-	for (int i = 0; i < n; i++)
-	{
-		ExactVersion *version = &rows[i].version;
-
-		rows[i].bare = false;
-		version->row_zero = exact_ledger_row_zero(version->division);
-		version->turned = exact_ledger_invoices_turned(version->division);
-		if (!append_row(d, &rows[i]))
-			break;
-	}
-	return close_delivery(d);
+	return make_delivery(exact_load_read_aside(plan, most));
 }
 
-/* ---- the record of a delivery ---- */
-
-static void
-record_batches(const ExactDelivery *d)
-{
-	static const char whole_sql[] =
-	"UPDATE exact.batch"
-	" SET delivered_rows = rows, delivered_at = clock_timestamp()"
-	" WHERE id = ANY ($1)";
-	static const char part_sql[] =
-	"UPDATE exact.batch"
-	" SET delivered_rows = $2"
-	" WHERE id = $1";
-	ExactArg	args[2];
-
-	args[0] = exact_arg_int8_array(d->whole, NULL, d->nwhole);
-	if (d->nwhole > 0)
-		exact_sql(whole_sql, 1, args);
-	if (d->part == 0)
-		return;
-	args[0] = exact_arg_int8(d->part);
-	args[1] = exact_arg_int4(d->part_rows);
-	exact_sql(part_sql, 2, args);
-}
-
-/* The rows, told by their versions, and the statements that carried them */
-static void
-audit(const ExactDelivery *d)
-{
-	ExactAuditDelivery delivery = {
-		.entity = d->plan->sql.entity,
-		.workspace = d->plan->workspace->name,
-		.table = d->plan->current_name,
-		.rows = d->rows,
-		.keys = d->keys,
-		.first_batch = d->range.first_batch,
-		.first_ord = d->range.first_ord,
-		.last_batch = d->range.last_batch,
-		.last_ord = d->range.last_ord,
-		.seq_min = d->batch.seq_min,
-		.seq_max = d->batch.seq_max,
-		.history_statement = d->history_statement,
-		.current_statement = d->current_statement,
-	};
-
-	exact_audit_delivery(&delivery);
-}
-
-/* Rows that were put aside and went all the same, and those that newer versions have passed */
-static void
-record_letters(const ExactDelivery *d)
-{
-	const char *workspace = d->plan->workspace->name;
-	int64	   *batches = palloc(2 * sizeof(int64) * (d->rows + 1));
-	int			n = 0;
-
-	for (int i = 0; i < d->rows; i++)
-	{
-		if (!d->sent[i].was_aside)
-			continue;
-		batches[n] = d->sent[i].batch;
-		batches[d->rows + n++] = d->sent[i].ord;
-	}
-	if (n > 0)
-		exact_dead_letter_delivered(workspace, batches, batches + d->rows, n);
-	exact_dead_letter_passed(workspace, d->plan->sql.entity);
-}
-
-/* What the rules found about the rows is in Delta as they carried it. */
-static void
-record_verdicts(const ExactDelivery *d)
-{
-	int64	   *batches = palloc(2 * sizeof(int64) * (d->rows + 1));
-	TimestampTz *judged_at = palloc(sizeof(TimestampTz) * (d->rows + 1));
-	int			n = 0;
-
-	for (int i = 0; i < d->rows; i++)
-	{
-		if (d->sent[i].judged_at == 0)
-			continue;
-		batches[n] = d->sent[i].batch;
-		batches[d->rows + n] = d->sent[i].ord;
-		judged_at[n++] = d->sent[i].judged_at;
-	}
-	if (n > 0)
-		exact_verdict_delivered(batches, batches + d->rows, judged_at, n);
-}
+/* ---- the record ---- */
 
 static void
 record_unit(void *arg)
 {
 	ExactDelivery *d = arg;
-	const ExactTargetPlan *plan = d->plan;
-	ExactTargetNames names = {
-		plan->workspace->name, plan->sql.entity, plan->current_name, plan->history_name
-	};
 
-	record_batches(d);
-	record_letters(d);
-	record_verdicts(d);
-	if (plan->sql.stamp != NULL)
-		exact_known_edit_record(plan->sql.entity, d->sent, d->rows);
-	exact_target_state_delivered(&names, NULL, GetCurrentTimestamp());
-	if (d->rows > 0)
-		audit(d);
+	exact_delivered_record(d->load, d->history_statement, d->current_statement);
 }
 
-/* Batches that it delivered leave the list; one that it delivered in part stays with the rest. */
 void
 exact_delivery_settle(const ExactDelivery *d, ExactBacklog *backlog)
 {
-	int			kept = 0;
-	int			w = 0;
-
-	for (int i = 0; i < backlog->n; i++)
-	{
-		ExactBatch	batch = backlog->batches[i];
-
-		while (w < d->nwhole && d->whole[w] < batch.id)
-			w++;
-		if (w < d->nwhole && d->whole[w] == batch.id)
-			continue;
-		if (batch.id == d->part)
-			batch.delivered = d->part_rows;
-		backlog->batches[kept++] = batch;
-	}
-	backlog->n = kept;
+	exact_load_settle(d->load, backlog);
 }
 
 bool
 exact_delivery_record(ExactDelivery *d)
 {
+	const ExactLoad *load = d->load;
+	bool		in_part = load->at < load->nbatches &&
+		load->position > load->batches[load->at].delivered;
+
 	if (!exact_unit_run("record delivery", record_unit, d, NULL))
 		return false;
-	exact_log(LOG, "delivered table=%s rows=%d batches=%d history_ms=%.0f current_ms=%.0f",
-			  d->plan->sql.entity, d->rows, d->nwhole + (d->part != 0 ? 1 : 0), d->history_ms,
-			  d->current_ms);
+	exact_log(LOG, "delivered table=%s rows=%d batches=%d divisions=%d files=%d"
+			  " bytes=" UINT64_FORMAT " history_ms=%.0f current_ms=%.0f",
+			  d->plan->sql.entity, load->rows,
+			  load->at + (in_part ? 1 : 0),
+			  list_length(load->divisions), list_length(load->files),
+			  load->gzip != NULL ? (uint64) d->file_bytes : (uint64) load->text.len,
+			  d->history_ms, d->current_ms);
 	return true;
 }
 
@@ -458,17 +125,46 @@ exact_delivery_free(ExactDelivery *d)
 	MemoryContextDelete(d->context);
 }
 
-/* ---- the statements ---- */
+/* ---- the end ---- */
 
+static void
+tell_end(ExactDelivery *d)
+{
+	MemoryContext old = MemoryContextSwitchTo(d->context);
+	bool		unrecorded;
+
+	if (d->end.fault == NULL && !d->end.put_aside && d->end.most_rows == 0)
+		d->end.unrecorded = !exact_delivery_record(d);
+	unrecorded = d->end.unrecorded;
+	d->done(&d->end, d->arg);
+	MemoryContextSwitchTo(old);
+	if (!unrecorded)
+		exact_delivery_free(d);
+}
+
+static void
+take_deleted(const ExactFault *fault, void *arg)
+{
+	ExactDelivery *d = arg;
+
+	d->end.files_left = fault != NULL;
+	tell_end(d);
+}
+
+/* However it ends: its files are deleted before anybody hears of it. */
 static void
 end_delivery(ExactDelivery *d, const ExactDeliveryEnd *end)
 {
 	MemoryContext old = MemoryContextSwitchTo(d->context);
 
-	d->done(end, d->arg);
+	d->end = *end;
+	d->end.fault = end->fault != NULL ? exact_fault_copy(end->fault) : NULL;
+	d->end.sqlstate = pstrdup(end->sqlstate != NULL ? end->sqlstate : "");
 	MemoryContextSwitchTo(old);
-	if (!end->unrecorded)
-		exact_delivery_free(d);
+	if (d->load->files != NIL)
+		exact_volume_delete(d->plan->workspace, d->load->files, take_deleted, d);
+	else
+		tell_end(d);
 }
 
 static void
@@ -477,9 +173,21 @@ end_delivered(ExactDelivery *d)
 	ExactDeliveryEnd end;
 
 	memset(&end, 0, sizeof(end));
-	for (int i = 0; i < d->rows; i++)
-		end.held |= d->sent[i].held;
-	end.unrecorded = !exact_delivery_record(d);
+	for (int i = 0; i < d->load->rows; i++)
+		end.held |= d->load->sent[i].held;
+	if (d->load->files != NIL)
+		exact_volume_works(d->plan->workspace);
+	end_delivery(d, &end);
+}
+
+/* Nothing of it was delivered, and its rows are read anew. */
+static void
+end_again(ExactDelivery *d)
+{
+	ExactDeliveryEnd end;
+
+	memset(&end, 0, sizeof(end));
+	end.put_aside = true;
 	end_delivery(d, &end);
 }
 
@@ -489,7 +197,7 @@ too_large_unit(void *arg)
 	static const char reason[] = "Databricks refuses a request of its size";
 	ExactDelivery *d = arg;
 
-	exact_bad_row_put_one(d->plan, &d->sent[0], reason);
+	exact_bad_row_put_one(d->plan, &d->load->sent[0], reason);
 	if (exact_dead_letter_alike(d->plan->workspace->name, d->plan->sql.entity,
 								reason) > EXACT_BAD_ROW_MOST)
 		ereport(ERROR,
@@ -508,9 +216,9 @@ end_too_large(ExactDelivery *d, const ExactStatementResult *result)
 
 	memset(&end, 0, sizeof(end));
 	end.sqlstate = result->sqlstate;
-	if (d->rows > 1)
-		end.most_rows = d->rows / 2;
-	else if (d->text.len < SMALL_BYTES)
+	if (d->load->rows > 1)
+		end.most_rows = d->load->rows / 2;
+	else if (d->load->gzip != NULL || d->load->text.len < SMALL_BYTES)
 		end.fault = result->fault;
 	else if (exact_unit_run("put row aside", too_large_unit, d, &fault))
 		end.put_aside = true;
@@ -521,6 +229,17 @@ end_too_large(ExactDelivery *d, const ExactStatementResult *result)
 
 static void search_rows(ExactDelivery *d, const ExactStatementResult *result);
 
+/* Somebody has deleted or changed a file, or may not let it be read. */
+static bool
+is_about_files(const ExactStatementResult *result)
+{
+	return strcmp(result->sqlstate, "42K03") == 0 || strncmp(result->sqlstate, "KD", 2) == 0 ||
+		strcmp(result->sqlstate, "22023") == 0 ||
+		strstr(result->fault->message, EXACT_ROWS_SQL_FILES) != NULL ||
+		(strcmp(result->sqlstate, "42501") == 0 &&
+		 strstr(result->fault->message, "VOLUME") != NULL);
+}
+
 static void
 end_refused(ExactDelivery *d, const ExactStatementResult *result)
 {
@@ -529,6 +248,15 @@ end_refused(ExactDelivery *d, const ExactStatementResult *result)
 	if (result->too_large)
 	{
 		end_too_large(d, result);
+		return;
+	}
+	if (d->load->files != NIL && is_about_files(result))
+	{
+		if (strcmp(result->sqlstate, "42501") == 0)
+			exact_volume_fails(d->plan->workspace, result->fault);
+		else
+			exact_volume_loses(d->plan->workspace, result->fault);
+		end_again(d);
 		return;
 	}
 	if (exact_bad_row_meant(result->sqlstate))
@@ -549,8 +277,8 @@ end_with_gap(ExactDelivery *d, const char *table, int64 found, const char *what)
 	ExactDeliveryEnd end;
 	char	   *message = psprintf("post-condition failed: %s holds " INT64_FORMAT
 								   " of the %d %s of batches " INT64_FORMAT " to " INT64_FORMAT,
-								   table, found, d->rows, what, d->range.first_batch,
-								   d->range.last_batch);
+								   table, found, d->load->rows, what, d->load->range.first_batch,
+								   d->load->range.last_batch);
 	char	   *hint = psprintf("Look who else writes it: DESCRIBE HISTORY %s; then SELECT"
 								" exact.resume(division, '%s') delivers them again.",
 								exact_delta_sql_for_people(table), d->plan->sql.entity);
@@ -591,9 +319,9 @@ send(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, con
 		.kind = kind,
 		.verb = verb,
 		.sql = sql,
-		.parameter = rows ? d->text.data : NULL,
-		.range = d->range,
-		.rows = d->rows,
+		.parameter = rows && d->load->gzip == NULL ? d->load->text.data : NULL,
+		.range = d->load->range,
+		.rows = d->load->rows,
 		.trouble = d->trouble,
 		.trouble_arg = d->arg,
 		.done = done,
@@ -627,7 +355,7 @@ static void
 take_search(const ExactStatementResult *result, void *arg)
 {
 	ExactDelivery *d = arg;
-	ExactBadRowSearch search = {d->plan, d->sent, d->rows, d->text.data, d->constraint};
+	ExactBadRowSearch search = {d->plan, d->load->sent, d->load->rows, d->constraint};
 	ExactFault *fault;
 
 	if (exact_bad_row_put_aside(&search, result, &fault))
@@ -692,11 +420,11 @@ take_current_check(const ExactStatementResult *result, void *arg)
 	ExactDelivery *d = arg;
 	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED;
 	int64		found = !good ? 0 : d->plan->sql.stamp == NULL ? counted(result) :
-		exact_known_edit_prove(result, d->sent, d->rows);
+		exact_known_edit_prove(result, d->load->sent, d->load->rows);
 
 	if (!good)
 		end_refused(d, result);
-	else if (found != d->rows - d->held)
+	else if (found != d->load->rows - d->load->held)
 		end_with_gap(d, d->plan->current_name, found, "versions or later ones of their records");
 	else
 		end_delivered(d);
@@ -716,8 +444,8 @@ take_current(const ExactStatementResult *result, void *arg)
 	d->current_ms = result->ms;
 	if (result->statement_id != NULL)
 		d->current_statement = MemoryContextStrdup(d->context, result->statement_id);
-	if (result->first_attempt && result->affected == d->keys && d->plan->sql.stamp == NULL &&
-		d->held == 0)
+	if (result->first_attempt && result->affected == d->load->keys && d->plan->sql.stamp == NULL &&
+		d->load->held == 0)
 	{
 		end_delivered(d);
 		return;
@@ -737,7 +465,7 @@ start_current(ExactDelivery *d)
 
 	d->batch.rewrite &= d->plan->sql.stamp == NULL;
 	initStringInfo(&sql);
-	exact_merge_sql_current(&sql, &d->plan->sql, &d->batch, d->keys < d->rows);
+	exact_merge_sql_current(&sql, &d->plan->sql, &d->batch, d->load->keys < d->load->rows);
 	run(d, EXACT_TABLE_CURRENT, "current", "MERGE into", sql.data, take_current);
 }
 
@@ -750,7 +478,7 @@ take_history_check(const ExactStatementResult *result, void *arg)
 		end_refused(d, result);
 	else if (result->nrows == 1 && result->ncolumns == 2 && result->cells[1] != NULL)
 		end_given_twice(d, strtoll(result->cells[1], NULL, 10));
-	else if (counted(result) != d->rows)
+	else if (counted(result) != d->load->rows)
 		end_with_gap(d, d->plan->history_name, counted(result), "versions");
 	else
 		start_current(d);
@@ -770,7 +498,7 @@ take_history(const ExactStatementResult *result, void *arg)
 	d->history_ms = result->ms;
 	if (result->statement_id != NULL)
 		d->history_statement = MemoryContextStrdup(d->context, result->statement_id);
-	if (result->first_attempt && result->affected == d->rows)
+	if (result->first_attempt && result->affected == d->load->rows)
 	{
 		start_current(d);
 		return;
@@ -780,16 +508,22 @@ take_history(const ExactStatementResult *result, void *arg)
 	run(d, EXACT_TABLE_HISTORY, "check", "check of", sql.data, take_history_check);
 }
 
-void
-exact_delivery_start(ExactDelivery *d, ExactStatementTrouble trouble, ExactDeliveryDone done,
-					 void *arg)
+static void
+start_history(ExactDelivery *d)
 {
+	MemoryContext old = MemoryContextSwitchTo(d->context);
+	const char **files = palloc(sizeof(char *) * Max(list_length(d->load->files), 1));
 	StringInfoData sql;
 
-	d->trouble = trouble;
-	d->done = done;
-	d->arg = arg;
-	if (d->rows == 0)
+	if (d->load->gzip != NULL)
+		exact_gzip_release(d->load->gzip);
+	d->batch = d->load->batch;
+	for (int i = 0; i < list_length(d->load->files); i++)
+		files[i] = list_nth(d->load->files, i);
+	d->batch.files = files;
+	d->batch.nfiles = list_length(d->load->files);
+	MemoryContextSwitchTo(old);
+	if (d->load->rows == 0)
 	{
 		end_delivered(d);
 		return;
@@ -797,4 +531,68 @@ exact_delivery_start(ExactDelivery *d, ExactStatementTrouble trouble, ExactDeliv
 	initStringInfo(&sql);
 	exact_merge_sql_history(&sql, &d->plan->sql, &d->batch);
 	run(d, EXACT_TABLE_HISTORY, "history", "MERGE into", sql.data, take_history);
+}
+
+/* ---- files ---- */
+
+static void
+read_unit(void *arg)
+{
+	exact_load_read_on(arg);
+}
+
+static void put_part(ExactDelivery *d);
+
+static void
+take_put(const ExactFault *fault, void *arg)
+{
+	ExactDelivery *d = arg;
+	ExactFault *read_fault = NULL;
+	ExactDeliveryEnd end;
+
+	if (fault != NULL)
+	{
+		exact_volume_fails(d->plan->workspace, fault);
+		end_again(d);
+	}
+	else if (d->load->complete)
+		start_history(d);
+	else if (exact_unit_run("read stage", read_unit, d->load, &read_fault))
+		put_part(d);
+	else
+	{
+		memset(&end, 0, sizeof(end));
+		end.fault = read_fault;
+		end_delivery(d, &end);
+	}
+}
+
+/* One part is put before the next one is read: no transaction waits for the volume. */
+static void
+put_part(ExactDelivery *d)
+{
+	const char *data;
+	size_t		len;
+	const char *path = exact_load_part(d->load, &data, &len);
+
+	if (path == NULL)
+	{
+		take_put(NULL, d);
+		return;
+	}
+	d->file_bytes += len;
+	exact_volume_put(d->plan->workspace, path, data, len, d->trouble, d->arg, take_put, d);
+}
+
+void
+exact_delivery_start(ExactDelivery *d, ExactStatementTrouble trouble, ExactDeliveryDone done,
+					 void *arg)
+{
+	d->trouble = trouble;
+	d->done = done;
+	d->arg = arg;
+	if (d->load->gzip != NULL)
+		put_part(d);
+	else
+		start_history(d);
 }

@@ -10,13 +10,11 @@
 #include "deliver/backlog.h"
 #include "delta/target.h"
 
-#define EXACT_DELIVERY_BYTES (1024 * 1024)	/* of JSON text in one statement */
-
 typedef struct ExactDelivery ExactDelivery;
 
 /*
  * In a unit: reads the first rows that wait in batches below an id, as many as one statement
- * carries (exact_databricks.merge_rows, 1 MiB; a longer single row goes alone). The plan must live
+ * carries, or of more the first part of what goes through the volume (load.h). The plan must live
  * until the delivery has ended.
  */
 extern ExactDelivery *exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog,
@@ -35,11 +33,12 @@ typedef struct ExactDeliveryEnd
 	bool		fenced;			/* Databricks takes deliveries of another copy of this hub only */
 	/* a post-condition failed: the tables do not hold what was delivered */
 	bool		gap;
-	/* nothing was delivered: rows were put aside, and the others are to be read anew */
+	/* nothing was delivered: rows were put aside, or files were lost; read what waits anew */
 	bool		put_aside;
 	/* nothing was delivered: the request was too large, of so many rows it may not be; else 0 */
 	int			most_rows;
 	bool		held;			/* delivered, but rows that users have edited kept versions out */
+	bool		files_left;		/* some may be in the volume still */
 	/* delivered, but not recorded: the caller calls exact_delivery_record later */
 	bool		unrecorded;
 } ExactDeliveryEnd;

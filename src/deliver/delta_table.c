@@ -23,6 +23,7 @@
 #include "deliver/delta_table.h"
 #include "deliver/fence.h"
 #include "deliver/other_copy.h"
+#include "deliver/volume.h"
 #include "delta/presence.h"
 #include "delta/target.h"
 #include "state/audit.h"
@@ -406,6 +407,18 @@ reading_unit(void *arg)
 												reading->below, reading->table->most_rows);
 }
 
+/* What was not deleted now is deleted at the next start, or before the next delivery. */
+static void
+take_swept(const ExactFault *fault, void *arg)
+{
+	ExactDeltaTable *table = arg;
+
+	if (fault != NULL)
+		exact_log(LOG, "table=%s: the volume cannot be swept: %s", table->entity, fault->message);
+	table->swept = true;
+	set_idle(table);
+}
+
 typedef struct Running
 {
 	ExactDeltaTable *table;
@@ -542,6 +555,9 @@ take_delivered(const ExactDeliveryEnd *end, void *arg)
 	}
 	else if (end->fault == NULL)
 	{
+		if (end->files_left)
+			exact_log(LOG, "table=%s: files are left in the volume for now", table->entity);
+		table->swept &= !end->files_left;
 		settle(table, running->delivery);
 		table->read_wanted |= end->held;
 	}
@@ -604,8 +620,8 @@ interval_left(const ExactDeltaTable *table, int64 below)
 
 	if (table->last_delivered == 0 || table->most_rows > 0 || table->read_wanted)
 		return 0;
-	exact_backlog_measure(&table->backlog, below, EXACT_DELIVERY_BYTES, &rows, &bytes);
-	if (rows >= exact_merge_rows || bytes >= EXACT_DELIVERY_BYTES)
+	exact_backlog_measure(&table->backlog, below, exact_merge_bytes, &rows, &bytes);
+	if (rows >= exact_merge_rows || bytes >= exact_merge_bytes)
 		return 0;
 	return exact_clock_wait_ms(TimestampTzPlusMilliseconds(table->last_delivered, interval));
 }
@@ -640,8 +656,8 @@ is_read_due(const ExactDeltaTable *table)
 }
 
 /*
- * In this order: the plan, what an earlier process left, the tables, other copies, a count, edits
- * of users, deliveries.
+ * In this order: the plan, what an earlier process left, the tables, other copies, a count, files
+ * that an earlier process left, edits of users, deliveries.
  */
 long
 exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspace,
@@ -673,7 +689,13 @@ exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspac
 		return RECORD_AGAIN_MS;
 	if (table->busy)
 		return 0;
-	if (table->verified && table->compared && table->looked_beyond && table->counted)
+	if (table->verified && table->compared && table->looked_beyond && table->counted &&
+		!table->swept && exact_volume_usable(table->plan->workspace))
+	{
+		table->busy = true;
+		exact_volume_sweep(table->plan, take_swept, table);
+	}
+	else if (table->verified && table->compared && table->looked_beyond && table->counted)
 	{
 		table->busy = is_read_due(table);
 		if (table->read_wanted && !table->busy)

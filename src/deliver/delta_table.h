@@ -34,6 +34,7 @@ typedef struct ExactDeltaTable
 	bool		compared;		/* nothing in the tables is unknown here */
 	/* by this process: the tables hold no version that this database never sent */
 	bool		looked_beyond;
+	bool		swept;			/* no file of an earlier process is in the volume */
 	bool		counted;		/* they hold all that was delivered; asked anew once a day */
 	TimestampTz counted_at;		/* or, of a process that did not count yet, its start; 0: none */
 	int			deliveries;		/* since then */

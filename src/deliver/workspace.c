@@ -13,6 +13,7 @@
 #include "databricks/databricks.h"
 #include "deliver/delta_table.h"
 #include "deliver/fence.h"
+#include "deliver/volume.h"
 #include "deliver/workspace.h"
 #include "worker/unit.h"
 
@@ -106,7 +107,7 @@ static void
 entries_unit(void *arg)
 {
 	static const char sql[] =
-	"SELECT name, warehouse_id, catalog, schema, client_id, enabled"
+	"SELECT name, warehouse_id, catalog, schema, client_id, volume, enabled"
 	" FROM exact.workspace"
 	" ORDER BY name";
 	dlist_head *list = arg;
@@ -127,7 +128,8 @@ entries_unit(void *arg)
 		entry->info.catalog = exact_cell_text(i, 3);
 		entry->info.schema = exact_cell_text(i, 4);
 		entry->info.principal = exact_cell_text(i, 5);
-		entry->enabled = exact_cell_bool(i, 6, false);
+		entry->info.volume = exact_cell_text(i, 6);
+		entry->enabled = exact_cell_bool(i, 7, false);
 		dlist_push_tail(list, &entry->node);
 	}
 	MemoryContextSwitchTo(old);
@@ -194,6 +196,7 @@ exact_workspace_look(bool *changed)
 		return true;
 	if (!read_entries())
 		return false;
+	exact_volume_retry();
 	exact_workspace_forget();
 	configuration = MemoryContextStrdup(TopMemoryContext, digest.text);
 	*changed = true;

@@ -10,6 +10,7 @@
 #include "databricks/delta_sql.h"
 #include "delta/edit_sql.h"
 #include "delta/merge_sql.h"
+#include "delta/rows_sql.h"
 
 static void
 append_table(StringInfo out, const ExactTarget *target)
@@ -210,11 +211,13 @@ exact_edit_sql_rows(StringInfo out, const ExactTarget *target, int division, int
 void
 exact_edit_sql_absent(StringInfo out, const ExactTarget *target, int rows)
 {
+	ExactMergeRows batch = {.rows = rows};
+
 	appendStringInfoString(out, "SELECT s.`_division`, s.`_key`\n"
 						   "FROM (SELECT CAST(r.`_division` AS INT) AS `_division`,"
 						   " r.`_key` AS `_key`\n");
-	exact_merge_sql_rows(out, rows, "ARRAY<STRUCT<`_division`: STRING, `_key`: STRING>>", target,
-						 NULL);
+	exact_rows_sql_from(out, "ARRAY<STRUCT<`_division`: STRING, `_key`: STRING>>", target, &batch,
+						 false);
 	appendStringInfoString(out, ") AS s\nLEFT ANTI JOIN ");
 	append_table(out, target);
 	appendStringInfoString(out, " AS t ON t.`_division` = s.`_division` AND t.`_key` = s.`_key`");
@@ -233,10 +236,10 @@ exact_edit_sql_adopt(StringInfo out, const ExactTarget *target, int division,
 						   "FROM (SELECT CAST(r.`_division` AS INT) AS `_division`,"
 						   " r.`_key` AS `_key`, lower(trim(r.`_code`)) AS `_code`,"
 						   " r.`_hash` AS `_hash`\n");
-	exact_merge_sql_rows(out, batch->rows,
+	exact_rows_sql_from(out,
 						 "ARRAY<STRUCT<`_division`: STRING, `_key`: STRING, `_code`: STRING,"
 						 " `_hash`: STRING>>",
-						 target, batch);
+						 target, batch, true);
 	appendStringInfoString(out, ") AS s\nJOIN ");
 	append_table(out, target);
 	appendStringInfoString(out, " AS n ON ");

@@ -17,6 +17,7 @@
 
 #include "databricks/delta_sql.h"
 #include "delta/merge_sql.h"
+#include "delta/rows_sql.h"
 
 #define NTZ_SQL "'delta.feature.timestampNtz' = 'supported'"
 
@@ -294,45 +295,6 @@ exact_merge_sql_compare(StringInfo add, StringInfo different, const ExactTarget 
 	pfree(parts);
 }
 
-/*
- * False, as an error, when another copy of this hub has claimed one of the divisions in exact_hub,
- * or nobody has.
- */
-void
-exact_merge_sql_fence(StringInfo out, const ExactTarget *target, const int *divisions,
-					  int ndivisions)
-{
-	appendStringInfo(out, "(SELECT assert_true(count(*) = %d, '" EXACT_DELTA_SQL_FENCED "') FROM ",
-					 ndivisions);
-	exact_delta_sql_table(out, target->catalog, target->schema, "exact_hub");
-	appendStringInfoString(out, " WHERE `installation` = ");
-	exact_delta_sql_literal(out, target->hub->installation);
-	appendStringInfo(out, " AND `epoch` = %d AND `claim` = ", target->hub->epoch);
-	exact_delta_sql_literal(out, target->hub->claim);
-	appendStringInfoString(out, " AND `division` IN (");
-	for (int i = 0; i < ndivisions; i++)
-		appendStringInfo(out, "%s%d", i == 0 ? "" : ", ", divisions[i]);
-	appendStringInfoString(out, ")) IS NULL");
-}
-
-void
-exact_merge_sql_rows(StringInfo out, int rows, const char *schema, const ExactTarget *target,
-					 const ExactMergeRows *batch)
-{
-	appendStringInfo(out, "FROM (SELECT explode(CASE WHEN size(a) = %d THEN a"
-					 " ELSE raise_error('exact: the batch holds ' || coalesce(size(a), 0)"
-					 " || ' rows, expected %d') END) AS r\n  FROM (SELECT from_json(:batch, ",
-					 rows, rows);
-	exact_delta_sql_literal(out, schema);
-	appendStringInfoString(out, ", map('mode', 'FAILFAST')) AS a)");
-	if (batch != NULL)
-	{
-		appendStringInfoString(out, "\n  WHERE ");
-		exact_merge_sql_fence(out, target, batch->divisions, batch->ndivisions);
-	}
-	appendStringInfoChar(out, ')');
-}
-
 /* The value of a system column: the hub wrote it, it fits. */
 static void
 append_own(StringInfo out, const Part *part)
@@ -399,7 +361,7 @@ append_source(StringInfo out, const ExactTarget *target, ExactTable table,
 	if (held)
 		appendStringInfoString(out, ", r.`_held` AS `_held`");
 	appendStringInfoChar(out, '\n');
-	exact_merge_sql_rows(out, batch->rows, schema, target, batch);
+	exact_rows_sql_from(out, schema, target, batch, true);
 	pfree(schema);
 	pfree(parts);
 }
@@ -604,15 +566,15 @@ exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMe
 
 /* Counts the rows of :batch that a table holds */
 static void
-append_count(StringInfo out, const ExactTarget *target, ExactTable table, int rows, bool held,
-			 const char *counts)
+append_count(StringInfo out, const ExactTarget *target, ExactTable table,
+			 const ExactMergeRows *batch, bool held, const char *counts)
 {
 	appendStringInfo(out, "SELECT %s\n", counts);
-	exact_merge_sql_rows(out, rows, held ?
+	exact_rows_sql_from(out, held ?
 						 "ARRAY<STRUCT<`_division`: STRING, `_key`: STRING, `_seq`: STRING,"
 						 " `_held`: STRING>>" :
 						 "ARRAY<STRUCT<`_division`: STRING, `_key`: STRING, `_seq`: STRING>>",
-						 target, NULL);
+						 target, batch, false);
 	appendStringInfoString(out, " AS s\nJOIN ");
 	exact_merge_sql_table(out, target, table);
 }
@@ -621,7 +583,7 @@ void
 exact_merge_sql_check_history(StringInfo out, const ExactTarget *target,
 							  const ExactMergeRows *batch)
 {
-	append_count(out, target, EXACT_TABLE_HISTORY, batch->rows, false,
+	append_count(out, target, EXACT_TABLE_HISTORY, batch, false,
 				 "count(CASE WHEN h.`_key` = s.r.`_key` THEN 1 END) AS `n`,"
 				 " max(CASE WHEN h.`_key` <> s.r.`_key` THEN h.`_seq` END) AS `other`");
 	appendStringInfo(out, " AS h ON h.`_division` = CAST(s.r.`_division` AS INT)"
@@ -634,7 +596,7 @@ void
 exact_merge_sql_check_current(StringInfo out, const ExactTarget *target,
 							  const ExactMergeRows *batch)
 {
-	append_count(out, target, EXACT_TABLE_CURRENT, batch->rows, batch->held,
+	append_count(out, target, EXACT_TABLE_CURRENT, batch, batch->held,
 				 "count(*) AS `n`");
 	appendStringInfoString(out, " AS t ON t.`_division` = CAST(s.r.`_division` AS INT)"
 						   " AND t.`_key` = s.r.`_key`"
@@ -655,10 +617,10 @@ exact_merge_sql_check_edited(StringInfo out, const ExactTarget *target,
 	appendStringInfoString(out, " THEN 1 END) AS `held`\nFROM (SELECT"
 						   " CAST(r.`_division` AS INT) AS `_division`, r.`_key` AS `_key`,"
 						   " CAST(r.`_seq` AS BIGINT) AS `_seq`, r.`_known` AS `_known`\n");
-	exact_merge_sql_rows(out, batch->rows,
+	exact_rows_sql_from(out,
 						 "ARRAY<STRUCT<`_division`: STRING, `_key`: STRING, `_seq`: STRING,"
 						 " `_known`: STRING>>",
-						 target, NULL);
+						 target, batch, false);
 	appendStringInfoString(out, ") AS s\nLEFT JOIN ");
 	exact_merge_sql_table(out, target, EXACT_TABLE_CURRENT);
 	appendStringInfoString(out, " AS t ON t.`_division` = s.`_division` AND t.`_key` = s.`_key`"
@@ -684,10 +646,15 @@ exact_merge_sql_unfit(StringInfo out, const ExactTarget *target, const ExactMerg
 		exact_delta_sql_identifier(out, column->name);
 		appendStringInfoString(out, " IS NOT NULL AND try_cast(r.");
 		exact_delta_sql_identifier(out, column->name);
-		appendStringInfo(out, " AS %s) IS NULL THEN '%d,' ELSE '' END", column->type, i);
+		appendStringInfo(out, " AS %s) IS NULL THEN concat('%d:', length(r.", column->type, i);
+		exact_delta_sql_identifier(out, column->name);
+		appendStringInfoString(out, "), CASE WHEN translate(r.");
+		exact_delta_sql_identifier(out, column->name);
+		appendStringInfoString(out, ", '0123456789+-.eE', '') = '' THEN 'n,' ELSE 't,' END)"
+							   " ELSE '' END");
 	}
 	appendStringInfoString(out, ") AS `columns`\n");
-	exact_merge_sql_rows(out, batch->rows, schema, target, NULL);
+	exact_rows_sql_from(out, schema, target, batch, false);
 	appendStringInfoString(out, ") WHERE `columns` <> ''");
 	pfree(schema);
 	pfree(parts);
@@ -721,7 +688,7 @@ exact_merge_sql_violating(StringInfo out, const ExactTarget *target, ExactTable 
 		exact_delta_sql_identifier(out, parts[i].name);
 	}
 	appendStringInfoChar(out, '\n');
-	exact_merge_sql_rows(out, batch->rows, schema, target, NULL);
+	exact_rows_sql_from(out, schema, target, batch, false);
 	appendStringInfo(out, ")\nWHERE NOT coalesce((%s), false)", condition);
 	pfree(schema);
 	pfree(parts);

@@ -4,7 +4,7 @@
  *
  * Pure text: no SQL of PostgreSQL, no network, no memory but the caller's StringInfo. Rows never
  * travel in the text; they are the one parameter :batch, a JSON array of objects whose values are
- * strings or absent (delivery_row.h).
+ * strings or absent (delivery_row.h), or such objects as lines of files in the volume.
  */
 #ifndef EXACT_MERGE_SQL_H
 #define EXACT_MERGE_SQL_H
@@ -51,7 +51,7 @@ typedef struct ExactTarget
 	const char *stamp;
 } ExactTarget;
 
-/* What :batch holds */
+/* What :batch, or some files, hold */
 typedef struct ExactMergeRows
 {
 	int			rows;
@@ -61,6 +61,8 @@ typedef struct ExactMergeRows
 	int			ndivisions;
 	bool		rewrite;		/* what the table holds of these versions is written anew */
 	bool		held;			/* some do not go into the current table (_held) */
+	const char *const *files;	/* paths in the volume that hold them, an object a line */
+	int			nfiles;			/* 0: they are in :batch */
 } ExactMergeRows;
 
 /* `catalog`.`schema`.`table`; without quotes for messages */
@@ -82,17 +84,6 @@ extern void exact_merge_sql_features(StringInfo out, const ExactTarget *target, 
 extern void exact_merge_sql_compare(StringInfo add, StringInfo different, const ExactTarget *target,
 									ExactTable table, const char *const *names,
 									const char *const *types, int ncolumns);
-
-/*
- * FROM ...: the rows of :batch as struct r; a text that holds another number of rows fails. schema:
- * of the array; batch: whose epoch is asserted, may be NULL
- */
-extern void exact_merge_sql_rows(StringInfo out, int rows, const char *schema,
-								 const ExactTarget *target, const ExactMergeRows *batch);
-
-/* The true condition that this copy of the hub owns the divisions of the rows; else an error */
-extern void exact_merge_sql_fence(StringInfo out, const ExactTarget *target,
-								  const int *divisions, int ndivisions);
 
 /*
  * What _hash is for the values that the row `alias` has now: its stamp, and a digest of the columns
@@ -132,7 +123,8 @@ extern void exact_merge_sql_check_edited(StringInfo out, const ExactTarget *targ
 
 /*
  * The rows of :batch that have values which do not fit their columns: _seq, and the columns'
- * positions in the target: "3,17,"
+ * positions in the target, with the lengths of the values, n for one of a number's characters:
+ * "3:27n,17:4t,"
  */
 extern void exact_merge_sql_unfit(StringInfo out, const ExactTarget *target,
 								  const ExactMergeRows *batch);

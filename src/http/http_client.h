@@ -39,6 +39,7 @@ typedef struct ExactHttpRequest
 	const char *const *headers; /* "Name: value" lines, NULL-terminated; may be NULL */
 	const char *body;			/* may be NULL */
 	size_t		body_len;
+	bool		borrowed;		/* the body lives until done is called: it is not copied */
 	long		timeout_ms;		/* total; 0 = 60 s */
 	size_t		max_bytes;		/* cap of the answer; 0 = 64 MB */
 	/*

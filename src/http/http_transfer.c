@@ -190,20 +190,22 @@ set_options(ExactHttpTransfer *t, const ExactHttpRequest *request, const char *u
 	return good;
 }
 
-/* The body is copied: libcurl reads it later, when the caller's is gone. */
+/* The body is copied, unless it is borrowed: libcurl reads it later, when the caller's is gone. */
 bool
 exact_http_transfer_prepare(ExactHttpTransfer *t, const ExactHttpRequest *request, const char *url)
 {
 	t->sensitive = request->sensitive;
 	t->max_bytes = request->max_bytes > 0 ? request->max_bytes : DEFAULT_MAX_BYTES;
 	t->request_len = request->body ? request->body_len : 0;
-	t->request_body = malloc(t->request_len + 1);
+	t->borrowed = request->borrowed;
+	t->request_body = t->borrowed ? unconstify(char *, request->body) : malloc(t->request_len + 1);
 	t->easy = curl_easy_init();
 	if (t->request_body == NULL || t->easy == NULL)
 		return false;
-	if (request->body)
+	if (request->body && !t->borrowed)
 		memcpy(t->request_body, request->body, t->request_len);
-	t->request_body[t->request_len] = '\0';
+	if (!t->borrowed)
+		t->request_body[t->request_len] = '\0';
 	return set_options(t, request, url);
 }
 
@@ -221,7 +223,8 @@ exact_http_transfer_free(ExactHttpTransfer *t)
 	if (t->easy)
 		curl_easy_cleanup(t->easy);
 	free_headers(t->headers, t->sensitive);
-	wipe_free(t->request_body, t->request_len, t->sensitive);
+	if (!t->borrowed)
+		wipe_free(t->request_body, t->request_len, t->sensitive);
 	wipe_free(t->data, t->len, t->sensitive);
 	if (t->refusal)
 		pfree(t->refusal);

@@ -28,6 +28,7 @@ struct ExactHttpTransfer
 	struct curl_slist *headers;
 	char	   *request_body;
 	size_t		request_len;
+	bool		borrowed;		/* it is the caller's */
 	char	   *data;			/* answer */
 	size_t		len;
 	size_t		allocated;

@@ -24,9 +24,10 @@
 #include "databricks/delta_sql.h"
 #include "databricks/statement.h"
 #include "deliver/fence.h"
-#include "deliver/open_state.h"
 #include "delta/create_table.h"
 #include "delta/merge_sql.h"
+#include "delta/rows_sql.h"
+#include "publish/open_state.h"
 #include "state/target_state.h"
 #include "worker/self.h"
 #include "worker/unit.h"
@@ -445,7 +446,7 @@ append_merge(StringInfo sql, const OpenState *o, const ExactTarget *target,
 	}
 	appendStringInfoString(&schema, ">>");
 	appendStringInfoChar(sql, '\n');
-	exact_merge_sql_rows(sql, batch->rows, schema.data, target, batch);
+	exact_rows_sql_from(sql, schema.data, target, batch, true);
 	appendStringInfo(sql, ") AS s\nON %s", own.data);
 	for (int i = 0; i < table->ncolumns; i++)
 		if (table->columns[i].key)

@@ -17,7 +17,7 @@
 #include "databricks/delta_sql.h"
 #include "databricks/statement.h"
 #include "databricks/statement_log.h"
-#include "deliver/delta_views.h"
+#include "publish/delta_views.h"
 #include "state/request.h"
 #include "worker/self.h"
 #include "worker/unit.h"

@@ -13,7 +13,7 @@
 #include "databricks/databricks.h"
 #include "databricks/databricks_answer.h"
 #include "deliver/casts.h"
-#include "deliver/ping_databricks.h"
+#include "inquiry/ping_databricks.h"
 #include "worker/ask.h"
 #include "worker/ping.h"
 

@@ -1,0 +1,248 @@
+# What is more than one statement carries goes through the workspace's volume: all divisions at once, in two MERGEs. No
+# answer that is lost, no process that is killed, nobody who deletes files and no volume that is missing, full or not
+# granted loses or doubles a row, or leaves a file for long. Engine-free workspace.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use DeliveryTest;
+use ExactTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $data = PostgreSQL::Test::Utils::tempdir;
+my $simulator = simulator(engine => 'none', slots => 8, data => $data);
+my $node = exact_cluster('main', conf => { 'exact_databricks.merge_interval' => "'10ms'",
+	'exact_databricks.merge_rows' => '20', 'restart_after_crash' => 'on' });
+deliver_to($node, $simulator);
+
+my $statements = '^/api/2.0/sql/statements$';
+my $files = '^/api/2.0/fs/files/';
+my $who = $simulator->{info}{client_id};
+my ($n, $checked) = (0, 0);
+
+sub one { return $node->safe_psql('postgres', $_[0]); }
+sub owner { return control($simulator, 'POST', 'sql', { statement => $_[0] }); }
+sub log_text { return slurp_file($node->logfile); }
+
+sub check_row
+{
+	return one("SELECT concat_ws(' | ', result, finding, fix) FROM exact.check() WHERE rule LIKE 'volume %'");
+}
+
+
+# What the volume holds, without its own directory
+sub left
+{
+	my @found = glob("$data/volumes/main/exact/files/exact_databricks/*/*/*");
+	return join(' ', map { s{.*/exact_databricks/}{}r } @found);
+}
+
+# A batch of so many new rows of a division; the number of the first bad one, if there is one
+sub stage_rows
+{
+	my ($division, $rows, $bad) = @_;
+	my $first = $n + 1;
+
+	$n += $rows;
+	$bad //= 0;
+	one("WITH b AS (SELECT nextval('exact.batch_id') AS id), s AS (
+			INSERT INTO exact.stage (slot, batch, ord, seq, division, entity, key, op, hash, payload)
+			SELECT b.id % 64, b.id, i - $first, (1::bigint << 40) + nextval('exact.version_counter'), $division,
+				'items',
+				'k' || i, 'I', sha256(''), format('{\"ID\":\"%s\",\"Description\":\"it''s %s \\\\ \\u20ac\",'
+				'\"CostPriceStandard\":%s}', 'k' || i, i, CASE WHEN i = $bad THEN '1e26' ELSE i::text END)
+			FROM b, generate_series($first, $n) AS i
+			RETURNING *)
+		INSERT INTO exact.batch (id, slot, workspace, division, entity, feed, epoch, rows, bytes, seq_min, seq_max)
+		SELECT min(batch), min(slot), 'lake', $division, 'items', 'items', 1, count(*), sum(length(payload)), min(seq),
+			max(seq) FROM s");
+	return;
+}
+
+sub wake { one("SELECT exact._wake('loader')"); return; }
+
+# Two batches of each division at once
+sub stage_some
+{
+	one('UPDATE exact.workspace SET enabled = false');
+	stage_rows($_, 12) foreach 1, 2, 1, 2;
+	one('UPDATE exact.workspace SET enabled = true');
+	return;
+}
+
+# Each row once in both tables, nothing waits
+sub check_truth
+{
+	my ($what, $seconds, $aside) = @_;
+	my $wanted = $n - ($aside // 0);
+
+	ok(eval { wait_delivered($node, $seconds // 60) }, "$what: delivered");
+	foreach my $table ('items', 'items_history')
+	{
+		my $answer = owner("SELECT count(*), count(DISTINCT _key) FROM main.exact.$table");
+		is(join(' ', @{ $answer->{rows}[0] }), "$wanted $wanted", "$what: $table has each row once");
+	}
+	wait_until("$what: no file is left", sub { left() eq '' });
+	return;
+}
+
+# Statements with rows since the last call, as "history current"
+sub story
+{
+	my @sent = grep { $_->{n} > $checked } statements($simulator, qr/ items (history|current|check) /);
+
+	$checked = $_->{n} foreach sort { $a->{n} <=> $b->{n} } statements($simulator, qr/./);
+	return join(' ', map { ($_->{text} =~ /try_cast/ ? 'search' : ($_->{text} =~ / items (\w+)/)[0])
+			. ($_->{text} =~ /text\.`/ ? '' : ':inline') . ($_->{state} eq 'FAILED' ? '!' : '') } @sent);
+}
+
+sub kill_loader
+{
+	my $pid = worker_pid($node, 'postgres', 'loader');
+
+	kill 'KILL', $pid;
+	wait_until('another loader runs', sub { my $new = worker_pid($node, 'postgres', 'loader');
+		$new ne '' && $new ne $pid }, 60);
+	return;
+}
+
+# without a volume the rows go as parameters
+stage_some();
+check_truth('no volume');
+is(scalar(() = story() =~ /history:inline/g), 3, 'no volume: a statement for each twenty rows');
+like(check_row(), qr/^ok \| none, and none would have saved much/, 'no volume: so few MERGEs need none');
+
+# one that is configured but not there: the rows go all the same
+one("UPDATE exact.workspace SET volume = 'files'");
+stage_some();
+check_truth('missing');
+like(story(), qr/^(history:inline current:inline ?){3}$/, 'missing: as parameters');
+like(check_row(), pattern('^warn \| deliveries go without files: .*does not exist.* \| ',
+		'CREATE VOLUME IF NOT EXISTS main\.exact\.files; '), 'missing: check() says so, and what to do');
+is(scalar(() = log_text() =~ /volume=main\.exact\.files cannot be used/g), 1, 'missing: one alarm');
+
+# there, but not granted; reading alone is not enough, writing neither
+owner('CREATE VOLUME main.exact.files');
+foreach my $grant ('', 'READ VOLUME', 'WRITE VOLUME')
+{
+	owner("REVOKE READ VOLUME, WRITE VOLUME ON VOLUME main.exact.files FROM `$who`");
+	owner("GRANT $grant ON VOLUME main.exact.files TO `$who`") if $grant;
+	stage_some();
+	check_truth("granted '$grant'", 60) if $grant ne 'WRITE VOLUME';
+	ok(eval { wait_delivered($node, 60) }, "granted '$grant': delivered");
+	like(check_row(), qr/^warn \| deliveries go without files: .*VOLUME.* \| .*GRANT READ VOLUME, WRITE VOLUME ON /,
+		"granted '$grant': check() says so");
+}
+owner("GRANT READ VOLUME, WRITE VOLUME ON VOLUME main.exact.files TO `$who`");
+
+# two batches of each of two divisions: one history and one current MERGE
+story();
+stage_some();
+check_truth('granted');
+is(story(), 'history current', 'granted: two MERGEs for four batches of two divisions');
+like(log_text(), qr/delivered table=items rows=48 batches=4 divisions=2 files=1 /, 'granted: one file');
+like(check_row(), qr/^ok \| files can be used/, 'granted: check() says so');
+is(one("SELECT count(*) FROM exact.volume_state WHERE reason IS NULL"), '1', 'granted: it is known to work');
+
+# on each side of the limit
+one('UPDATE exact.workspace SET enabled = false');
+stage_rows(1, 20);
+one('UPDATE exact.workspace SET enabled = true');
+check_truth('as many as a statement carries');
+is(story(), 'history:inline current:inline', 'as many as a statement carries: inline');
+stage_rows(1, 21);
+wake();
+check_truth('one more');
+is(story(), 'history current', 'one more: through the volume');
+
+# lost answers
+foreach my $times (1 .. 3)
+{
+	foreach my $case (map { my $what = $_; map { [ @$what, $_ ] } qw(reset_before reset_running reset_after) }
+		[ 'PUT', $files ], [ 'DELETE', $files ], [ 'history', $statements ], [ 'current', $statements ])
+	{
+		my ($what, $path, $action) = @$case;
+		my %what = $path eq $files ? (method => $what) : (statement => of_kind($what));
+
+		my $fault = workspace_fault($simulator, path => $path, %what, action => $action);
+		stage_some();
+		check_truth("$what $action $times");
+		is(fault_count($simulator, $fault), 1, "$what $action $times: struck");
+	}
+}
+
+# killed at each step; before the first one nothing is left of an earlier process
+foreach my $case ([ 'PUT', $files ], [ 'DELETE', $files ], [ 'history', $statements ], [ 'current', $statements ])
+{
+	my ($what, $path) = @$case;
+	my %what = $path eq $files ? (method => $what) : (statement => of_kind($what));
+
+	foreach my $action ('delay', 'delay_after')
+	{
+		my $fault = workspace_fault($simulator, path => $path, %what, $action eq 'delay'
+			? (action => 'delay', seconds => 5) : (action => $path eq $files ? 'hang' : 'slow', seconds => 5));
+
+		stage_some();
+		wait_until("$what $action: struck", sub { fault_count($simulator, $fault) == 1 });
+		kill_loader();
+		control($simulator, 'DELETE', "faults/$fault");
+		check_truth("killed at $what $action", 90);
+	}
+}
+
+# a file that somebody deletes, and one that somebody cuts, before it is read
+foreach my $case ([ 'deleted', sub { unlink $_[0] } ], [ 'cut', sub { truncate $_[0], 100 } ],
+	[ 'empty', sub { truncate $_[0], 0 } ])
+{
+	my ($what, $harm) = @$case;
+	my $fault = workspace_fault($simulator, path => $statements, statement => of_kind('history'), action => 'delay',
+		seconds => 2);
+	my @found;
+
+	stage_some();
+	wait_until("$what: the statement is on its way", sub { fault_count($simulator, $fault) == 1 });
+	@found = glob("$data/volumes/main/exact/files/exact_databricks/*/*/*");
+	is(scalar(@found), 1, "$what: one file");
+	$harm->($_) foreach @found;
+	check_truth($what);
+	like(story(), qr/history!.* history current$/, "$what: put again");
+}
+is(one("SELECT count(*) FROM exact.target_state WHERE paused_since IS NOT NULL"), '0', 'no table is paused for it');
+
+# files of another hub are none of ours; ours that nobody needs are swept at the next start
+my ($own) = glob("$data/volumes/main/exact/files/exact_databricks/*/items");
+mkdir "$data/volumes/main/exact/files/exact_databricks/$_" foreach 'other', 'other/items';
+append_to_file("$data/volumes/main/exact/files/exact_databricks/other/items/1-2-ab.jsonl.gz", 'theirs');
+append_to_file("$own/1-2-cd.jsonl.gz", 'ours');
+kill_loader();
+stage_rows(1, 1);
+wake();
+ok(eval { wait_delivered($node, 60) }, 'swept: delivered');
+is(left(), 'other/items/1-2-ab.jsonl.gz', 'swept: ours are gone, theirs stay');
+unlink "$data/volumes/main/exact/files/exact_databricks/other/items/1-2-ab.jsonl.gz";
+
+# a volume that takes nothing more, and one whose host is away: after some tries the rows go without it
+my $full = workspace_fault($simulator, path => $files, method => 'PUT', action => 'status', status => 500, times => -1);
+stage_some();
+check_truth('full', 120);
+like(check_row(), qr/^warn \| deliveries go without files: .* \| Look who else .* in main\.exact\.files; /,
+	'full: check() says so');
+control($simulator, 'DELETE', "faults/$full");
+one("UPDATE exact.workspace SET merge_interval = '11ms'");
+
+# one bad row in a file of many: alone put aside, after few statements
+$node->safe_psql('postgres', 'ALTER SYSTEM SET exact_databricks.merge_rows = 5000');
+$node->reload;
+wait_delivered($node);
+story();
+stage_rows(1, 20_000, $n + 777);
+wake();
+check_truth('one bad row', 300, 1);
+is(story(), 'history! search history current', 'one bad row: four statements');
+is(one("SELECT concat_ws('|', key, column_name, value_type, state) FROM exact.dead_letter"),
+	'k' . ($n - 20_000 + 777) . '|CostPriceStandard|number of 4 characters|dead', 'one bad row: alone put aside');
+
+$node->stop;
+done_testing();
