@@ -211,8 +211,9 @@ class Edits:
         self.hub.wait_for(f"the workers run after kill -9 of the {victim}", lambda: working(self.hub, WORKERS[:2]), 60)
 
     def blow(self):
-        self.keys = {(entity, division): sorted(self.truth(entity, division)) for entity in DIMENSIONS
-                     for division in self.hub.exact.divisions}
+        self.first = {(entity, division): self.truth(entity, division) for entity in DIMENSIONS
+                      for division in self.hub.exact.divisions}
+        self.keys = {place: sorted(records) for place, records in self.first.items()}
         begun, every = time.monotonic(), max(1, self.plan.rounds // (self.plan.kills + 1))
         for number in range(self.plan.rounds):
             self.round(number)
@@ -338,6 +339,8 @@ class Edits:
                                 entity, division, key, field]:
                             self.problems.append(f"{place}: Exact Online, hub, Delta have {values}")
                         given = self.given.get((entity, division, key, field))
+                        if given and self.plan.rule == "ask":       # each edit of it may have got a no
+                            given = given | {plain(field, self.first[entity, division][key].get(field))}
                         if given and values[0] not in given:
                             self.problems.append(f"{place} is {values[0]!r}, which nobody gave it: {given}")
         return compared
