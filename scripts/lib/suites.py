@@ -370,8 +370,10 @@ def flow(run, pattern=None):
         return _pytest(run, *_files_of("t/flow", pattern), seconds=2100)
     files = [test for test in _files_of("t/flow", "test_*.py") if test not in OF_KILLS]
     on_spark = [test for test in files if re.search(r"^def test_\w+\(.*\bspark\b", (TREE / test).read_text(), re.M)]
+    others = [[test] for test in files if test not in on_spark]
+    half = len(others) // 2   # the engine runs once at a time
     return _in_pairs(run, lambda part, tests, _: _pytest(part, *tests),
-                     [on_spark, *([test] for test in files if test not in on_spark)])
+                     [on_spark[0::2], *others[:half], on_spark[1::2], *others[half:]])
 
 
 def kills(run):

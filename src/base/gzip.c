@@ -2,7 +2,7 @@
  * gzip.c - a gzip file that grows in memory, by zlib.
  *
  * The fastest level: rows of JSON become a fifth of their size by it, and a tenth more work would
- * save less time on the way than it takes here. Called by deliver/bulk.c.
+ * save less time on the way than it takes here. Called by deliver/load.c.
  */
 #include "postgres.h"
 

@@ -253,5 +253,5 @@ def test_unknown_names(hub):
     error = refused(hub, f"SELECT exact.enable_entities({division}, 'glacount')")
     assert error.sqlstate == "EX015" and "glaccount" in (error.hint or "")
     assert refused(hub, f"SELECT exact.enable_entities({division}, "
-                   "'openingbalance/CurrentYear/AfterEntry')").sqlstate == "EX020"
+                   "'customfield/CustomFields')").sqlstate == "EX020"
     assert refused(hub, "SELECT exact.wait(987654321)").sqlstate == "EX018"

@@ -1,5 +1,5 @@
 """What is more than one statement carries goes through the volume, on real Spark and Delta."""
-ENTITIES = ("glaccount", "items", "accounts", "purchaseorders", "purchaseorderlines", "transactionlines")
+ENTITIES = ("items", "purchaseorders", "purchaseorderlines")
 
 # items of one division in one batch, the wanted one with a price that no column holds
 STAGE = """WITH b AS (SELECT nextval('exact.batch_id') AS id), s AS (
@@ -22,8 +22,8 @@ def delivered(hub):
 
 
 def test_first_load_through_the_volume(spark, start_hub, equal):
-    """Two divisions of books equal the truth, and changes after it; a bad row among thousands is put aside alone."""
-    hub = start_hub(spark, "--preset", "finance", "--records", 400, "--divisions", 2, workspace_row={"volume": "files"},
+    """Two divisions equal the truth, also after changes; a bad row among thousands is put aside alone."""
+    hub = start_hub(spark, "--records", 400, "--divisions", 2, workspace_row={"volume": "files"},
                     settings={"exact_databricks.merge_interval": "20s", "exact_databricks.merge_rows": 30})
     spark.make_volume(hub.schema)
     hub.enable(entities=ENTITIES)
@@ -36,7 +36,7 @@ def test_first_load_through_the_volume(spark, start_hub, equal):
     assert hub.value("SELECT result || ' ' || finding FROM exact.check() WHERE rule = 'volume of workspace lake'"
                      ).startswith("ok files can be used")
 
-    hub.exact.random(200, seed=1, deletes=0.1)
+    hub.exact.random(100, seed=1, deletes=0.1)
     hub.sync(900)
     report = equal(hub, tables=ENTITIES)
     assert report.deleted > 0
