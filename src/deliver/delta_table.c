@@ -556,7 +556,8 @@ take_delivered(const ExactDeliveryEnd *end, void *arg)
 	else if (end->fault == NULL)
 	{
 		if (end->files_left)
-			exact_log(LOG, "table=%s: files are left in the volume for now", table->entity);
+			exact_log(LOG, "table=%s: files stay in the volume until the next delivery begins",
+					  table->entity);
 		table->swept &= !end->files_left;
 		settle(table, running->delivery);
 		table->read_wanted |= end->held;
