@@ -18,7 +18,7 @@ FINANCE = (*ENTITIES, "salesinvoices", "salesinvoicelines", "purchaseinvoices", 
            "salesentries", "salesentrylines", "generaljournalentries", "generaljournalentrylines", "bankentries",
            "bankentrylines", "cashentries",
            "cashentrylines", "transactionlines",
-           "vatcodes", "journals", "financialperiods")  # what the preset finance holds
+           "vatcodes", "journals", "financialperiods", "journalstatuslist")  # what the preset finance holds
 
 
 def write_secret(path, text):

@@ -384,9 +384,9 @@ def kills(run):
     return _pytest(run, *OF_KILLS)
 
 
-# The first lane is short; then the clusters' tests, which mostly wait, run beside those that use the engine.
+# The first ones are short; then the clusters' tests, which mostly wait, run beside those that use the engine.
 FIRST = ("build", "text", "analysis", "unit", "statements", "regress", "isolation")
-LANES = (("tap", "listener", "servers", "kills", "simulators"), ("flow", "fuzz"))
+LANES = (("tap", "listener"), ("flow", "fuzz"), ("servers", "simulators", "kills"))
 SUITES = {"build": build, "text": text, "analysis": analysis, "unit": unit, "statements": sql_statements,
           "regress": regress, "isolation": isolation, "servers": servers, "tap": tap, "fuzz": fuzz,
           "simulators": simulators, "flow": flow, "kills": kills, "listener": listener}

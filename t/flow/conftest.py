@@ -3,6 +3,7 @@ Hubs for whole-flow tests: a cluster, both simulators, a schema of its own in th
 test.
 """
 import itertools
+import os
 import pathlib
 import sys
 
@@ -16,6 +17,18 @@ from truth import Comparison
 
 UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0)
 _schemas = itertools.count(1)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: only with scripts/check --long")
+
+
+def pytest_collection_modifyitems(config, items):
+    """A part that is marked `long` runs only if it is asked for."""
+    if "EXACT_TEST_LONG" not in os.environ:
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -97,6 +97,7 @@ def test_an_edit_a_new_row_and_a_deleted_one(lake):
     assert [change["field"] for change in lake.changes(int(gone["id"]))] == ["Description"] and len(lake.sent()) == 4
 
 
+@pytest.mark.long
 def test_what_the_hub_writes_itself(lake):
     """_deleted and _op that somebody changed are told and set back, and delete nothing; an UPDATE without a change."""
     hidden, odd = (row["ID"] for row in lake.living(CENTERS)[:2])

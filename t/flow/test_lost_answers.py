@@ -35,6 +35,7 @@ def run(hub, kind, action, **more):
     return merges(hub, seen)[kind]
 
 
+@pytest.mark.long  # t/520_delivery_spark.pl loses answers of real Spark, too
 @pytest.mark.parametrize("kind", ["history", "current"])
 def test_answer_lost_after_execution_on_delta(spark, start_hub, equal, kind):
     hub = start_hub(spark, "--records", 40, "--divisions", 1)

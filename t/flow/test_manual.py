@@ -365,12 +365,13 @@ def test_proxy(make, fresh, engine_free, tmp_path):
         proxy.wait(30)
 
 
-def test_month_end(fresh, spark):
+@pytest.mark.parametrize("divisions", [2, pytest.param(5, marks=pytest.mark.long)])
+def test_month_end(fresh, spark, divisions):
     """
-    The page for readers in Databricks; then Exact Online, hub and Delta agree about five divisions, what a rule holds
+    The page for readers in Databricks; then Exact Online, hub and Delta agree about each division, what a rule holds
     is named with its reason, and one difference on either side is named.
     """
-    hub = fresh(spark, "--records", 300)
+    hub = fresh(spark, "--records", 300, "--divisions", divisions)
     reader = Reader(hub)
     few = "'transactionlines', 'purchaseinvoices', 'purchaseinvoicelines', 'glaccount', 'costcenter', 'costunit'"
     reader.own.append(("'finance'", few))

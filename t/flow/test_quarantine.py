@@ -84,7 +84,7 @@ def test_unknown_cost_center(scene):
     assert len(s.rows(key=held, history=True)) == 1
 
 
-@pytest.mark.parametrize("engine", ["engine_free", "spark"])
+@pytest.mark.parametrize("engine", ["engine_free", pytest.param("spark", marks=pytest.mark.long)])
 def test_held_update(scene, engine):
     """A delivered document keeps its old state with a mark; a newer version, a release or a delete ends that."""
     s = scene(engine=engine)
@@ -287,8 +287,13 @@ def test_dimension_that_is_not_there(scene):
     held = s.entry("NONE2")
     s.wait("they are on", lambda: s.held(held))
     s.exact.post("division", code=s.division, packages={CENTERS: "403"})
+    errors = "SELECT errors FROM exact.feed_state WHERE feed = 'costcenter'"
+    for n in (1, 2, 3):
+        assert not told()  # one refusal, and another, is no proof
+        s.hub.psql(f"SELECT exact.sync_now({s.division}, 'costcenter')")
+        s.wait(f"{n} refusals", lambda n=n: int(s.hub.value(errors)) >= n)
     s.wait("it cannot be read", lambda: told() == [
-        "costcenter cannot be read: what is not in it is marked, nothing waits for it"], 180)
+        "costcenter cannot be read: what is not in it is marked, nothing waits for it"])
     marked = s.entry("NONE3")
     s.wait("it is marked", lambda: any("NONE3" in (row["_problems"] or "") for row in s.rows(key=marked)), 120)
     assert not any(row["_problems"].startswith("held: ") for row in s.rows(key=marked))
