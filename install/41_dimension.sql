@@ -3,6 +3,20 @@
 -- The columns are the fields of Exact Online in lower case, so that a statement over them runs here
 -- and in Databricks alike. Whoever else writes here proposes: 43_dimension_edit.sql.
 
+-- Codes are compared as the service does. ASCII is folded first, by itself: in a database whose
+-- locale is Turkish the lower case of I is another letter.
+CREATE FUNCTION exact._folded(code text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN lower(lower(btrim(code) COLLATE "C") COLLATE "default");
+END
+$$;
+COMMENT ON FUNCTION exact._folded(text)
+	IS 'A code as it is compared: without regard to case and to blanks around it';
+REVOKE ALL ON FUNCTION exact._folded(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._folded(text) TO exact_worker, exact_operator;
+
 CREATE TABLE exact.gl_account (
 	division int NOT NULL,
 	id uuid NOT NULL,
@@ -121,6 +135,8 @@ COMMENT ON COLUMN exact.gl_account.seq IS '_seq of the version that the row show
 CREATE UNIQUE INDEX gl_account_code ON exact.gl_account (division, code)
 	WHERE NOT deleted AND NOT code_taken;
 COMMENT ON INDEX exact.gl_account_code IS 'A code is one GL account of a division';
+CREATE INDEX gl_account_folded ON exact.gl_account (exact._folded(code), division);
+COMMENT ON INDEX exact.gl_account_folded IS 'GL accounts by what documents and edits name';
 REVOKE ALL ON TABLE exact.gl_account FROM PUBLIC;
 GRANT SELECT ON TABLE exact.gl_account TO exact_reader, exact_rule;
 GRANT INSERT, UPDATE, DELETE ON TABLE exact.gl_account TO exact_operator;
@@ -174,6 +190,8 @@ COMMENT ON COLUMN exact.cost_center.seq IS '_seq of the version that the row sho
 CREATE UNIQUE INDEX cost_center_code ON exact.cost_center (division, code)
 	WHERE NOT deleted AND NOT code_taken;
 COMMENT ON INDEX exact.cost_center_code IS 'A code is one cost center of a division';
+CREATE INDEX cost_center_folded ON exact.cost_center (exact._folded(code), division);
+COMMENT ON INDEX exact.cost_center_folded IS 'Cost centers by what documents and edits name';
 REVOKE ALL ON TABLE exact.cost_center FROM PUBLIC;
 GRANT SELECT ON TABLE exact.cost_center TO exact_reader, exact_rule;
 GRANT INSERT, UPDATE, DELETE ON TABLE exact.cost_center TO exact_operator;
@@ -224,6 +242,8 @@ COMMENT ON COLUMN exact.cost_unit.seq IS '_seq of the version that the row shows
 CREATE UNIQUE INDEX cost_unit_code ON exact.cost_unit (division, code)
 	WHERE NOT deleted AND NOT code_taken;
 COMMENT ON INDEX exact.cost_unit_code IS 'A code is one cost unit of a division';
+CREATE INDEX cost_unit_folded ON exact.cost_unit (exact._folded(code), division);
+COMMENT ON INDEX exact.cost_unit_folded IS 'Cost units by what documents and edits name';
 REVOKE ALL ON TABLE exact.cost_unit FROM PUBLIC;
 GRANT SELECT ON TABLE exact.cost_unit TO exact_reader, exact_rule;
 GRANT INSERT, UPDATE, DELETE ON TABLE exact.cost_unit TO exact_operator;

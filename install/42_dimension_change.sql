@@ -150,7 +150,7 @@ CREATE INDEX dimension_change_open ON exact.dimension_change (division, entity, 
 COMMENT ON INDEX exact.dimension_change_open IS 'Changes that have not ended';
 CREATE INDEX dimension_change_write ON exact.dimension_change (write) WHERE write IS NOT NULL;
 COMMENT ON INDEX exact.dimension_change_write IS 'Changes of a write';
-CREATE INDEX dimension_change_new ON exact.dimension_change (division, entity, lower(code))
+CREATE INDEX dimension_change_new ON exact.dimension_change (division, entity, exact._folded(code))
 	WHERE kind = 'new' AND state IN ('shown', 'proposed', 'conflict', 'approved');
 COMMENT ON INDEX exact.dimension_change_new IS 'New records that are not made yet';
 CREATE INDEX dimension_change_next ON exact.dimension_change (division, entity, id)

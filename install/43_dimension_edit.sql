@@ -348,7 +348,7 @@ BEGIN
 	ORDER BY f.ordinal
 	LIMIT 1;
 	EXECUTE format('SELECT EXISTS (SELECT FROM exact.%I AS t WHERE t.division = $1 '
-		'AND lower(t.code) = lower($2) AND NOT t.deleted AND NOT t.code_taken)',
+		'AND exact._folded(t.code) = exact._folded($2) AND NOT t.deleted AND NOT t.code_taken)',
 		exact._dimension_table($3))
 	INTO taken USING $2, new_code;
 	IF place.workspace IS NULL THEN
@@ -360,11 +360,12 @@ BEGIN
 		-- there is one row of Delta with the code: it was edited again
 		UPDATE exact.dimension_change AS c
 		SET state = 'rejected', reason = 'edited again', ended_at = clock_timestamp()
-		WHERE c.division = $2 AND c.entity = $3 AND lower(c.code) = lower(new_code)
+		WHERE c.division = $2 AND c.entity = $3 AND exact._folded(c.code) = exact._folded(new_code)
 			AND c.kind = 'new' AND c.state IN ('shown', 'proposed', 'approved')
 			AND c.side = 'delta' AND $4 = 'delta' AND c.write IS NULL;
 		IF EXISTS (SELECT FROM exact.dimension_change AS c
-				WHERE c.division = $2 AND c.entity = $3 AND lower(c.code) = lower(new_code)
+				WHERE c.division = $2 AND c.entity = $3
+					AND exact._folded(c.code) = exact._folded(new_code)
 					AND c.kind = 'new' AND c.state IN ('shown', 'proposed', 'approved')) THEN
 			problem := format('code %s of division %s is proposed already', new_code, $2);
 		END IF;

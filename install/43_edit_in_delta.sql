@@ -72,7 +72,7 @@ BEGIN
 	END IF;
 	INSERT INTO exact.dimension_known AS k (division, entity, key, hash, code, reading)
 	VALUES (coalesce($4, 0), $2, mark, $7,
-		CASE WHEN mark LIKE 'new:%' THEN lower(btrim(coalesce(given ->> 'code', ''))) END, $3)
+		CASE WHEN mark LIKE 'new:%' THEN exact._folded(coalesce(given ->> 'code', '')) END, $3)
 	ON CONFLICT ON CONSTRAINT dimension_known_pkey
 		DO UPDATE SET hash = excluded.hash, seen_at = clock_timestamp(), reading = $3;
 	SELECT x.seq, x.deleted INTO r FROM exact.record AS x
@@ -227,7 +227,8 @@ BEGIN
 			ELSE
 				UPDATE exact.dimension_change AS c
 				SET state = 'rejected', reason = 'taken back in Delta', ended_at = clock_timestamp()
-				WHERE c.division = row.division AND c.entity = $2 AND lower(c.code) = row.code
+				WHERE c.division = row.division AND c.entity = $2
+					AND exact._folded(c.code) = row.code
 					AND c.kind = 'new' AND c.key IS NULL AND c.side = 'delta' AND c.write IS NULL
 					AND c.state IN ('shown', 'proposed', 'conflict', 'approved')
 					AND NOT EXISTS (SELECT FROM exact.dimension_known AS k
@@ -344,7 +345,7 @@ AS $$
 	DELETE FROM exact.dimension_known AS k
 	USING exact.dimension_change AS c
 	WHERE c.id = ANY ($1) AND k.entity = c.entity AND k.division = c.division
-		AND k.code = lower(c.code);
+		AND k.code = exact._folded(c.code);
 $$;
 COMMENT ON FUNCTION exact._dimension_adopted(bigint[])
 	IS 'Their rows in Delta have the key: exact holds it';

@@ -18,7 +18,8 @@ AS $$
 		AND c.state = 'approved' AND c.write IS NULL
 	UNION ALL
 	SELECT c.* FROM exact.dimension_change AS c
-	WHERE $3 IS NULL AND c.division = $1 AND c.entity = $2 AND lower(c.code) = lower($4)
+	WHERE $3 IS NULL AND c.division = $1 AND c.entity = $2
+		AND exact._folded(c.code) = exact._folded($4)
 		AND c.kind = 'new' AND c.key IS NULL AND c.state = 'approved' AND c.write IS NULL
 $$;
 COMMENT ON FUNCTION exact._write_waiting(int, text, text, text)
@@ -145,11 +146,12 @@ BEGIN
 				AND c.write IS NULL AND (mode = 'auto' OR c.decided_by IS NOT NULL)
 				AND NOT EXISTS (SELECT FROM exact.dimension_write AS o
 					WHERE o.division = c.division AND o.entity = c.entity AND o.state <> 'ended'
-						AND (o.key = c.key OR (c.key IS NULL AND lower(o.code) = lower(c.code))))
+						AND (o.key = c.key OR (c.key IS NULL
+							AND exact._folded(o.code) = exact._folded(c.code))))
 			ORDER BY c.id
 			LIMIT greatest(most - open.n, 0)
 		) AS f
-		GROUP BY f.entity, f.key, CASE WHEN f.key IS NULL THEN lower(f.code) END
+		GROUP BY f.entity, f.key, CASE WHEN f.key IS NULL THEN exact._folded(f.code) END
 		ORDER BY min(f.id)
 	LOOP
 		PERFORM exact._write_one_of_each($1, g.entity, g.key, g.code);
@@ -582,7 +584,7 @@ BEGIN
 	SELECT lower(r ->> 'ID') INTO found_key
 	FROM jsonb_array_elements(
 		CASE jsonb_typeof(d) WHEN 'array' THEN d ELSE jsonb_build_array(d) END) AS r
-	WHERE $2 IS NULL OR lower(btrim(r ->> 'Code')) = lower($2)
+	WHERE $2 IS NULL OR exact._folded(r ->> 'Code') = exact._folded($2)
 	LIMIT 1;
 	RETURN substring(found_key FROM '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$');
 EXCEPTION WHEN data_exception THEN
@@ -656,7 +658,8 @@ BEGIN
 			SET state = 'proposed', decided_by = NULL, decided_at = NULL,
 				reason = 'another copy of the hub may have made it; Exact Online does not show it'
 			WHERE c.division = w.division AND c.entity = w.entity AND c.kind = 'new'
-				AND lower(c.code) = lower(w.code) AND c.state = 'approved' AND c.write IS NULL;
+				AND exact._folded(c.code) = exact._folded(w.code)
+				AND c.state = 'approved' AND c.write IS NULL;
 		ELSIF w.attempts < 3 AND NOT w.answered THEN
 			UPDATE exact.dimension_write AS o
 			SET state = 'ready', next_at = clock_timestamp()

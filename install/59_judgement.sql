@@ -53,14 +53,6 @@ CREATE TRIGGER cost_center_state AFTER UPDATE ON exact.cost_center
 	EXECUTE FUNCTION exact._dimension_state_seen('costcenter', 'ends');
 COMMENT ON TRIGGER cost_center_state ON exact.cost_center IS 'Keeps exact.dimension_state';
 
--- Codes are compared without regard to case and blanks, as the service does.
-CREATE INDEX cost_center_folded ON exact.cost_center
-	(pg_catalog.lower(pg_catalog.btrim(code)), division);
-COMMENT ON INDEX exact.cost_center_folded IS 'Cost centers by what documents name';
-CREATE INDEX cost_unit_folded ON exact.cost_unit
-	(pg_catalog.lower(pg_catalog.btrim(code)), division);
-COMMENT ON INDEX exact.cost_unit_folded IS 'Cost units by what documents name';
-
 CREATE FUNCTION exact._service_zone(division int) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -197,7 +189,7 @@ BEGIN
 		RETURN n;
 	END IF;
 	names := ARRAY(
-		SELECT $2 || ':' || lower(btrim(x.name))
+		SELECT $2 || ':' || exact._folded(x.name)
 		FROM exact.stage AS s
 		LEFT JOIN exact.cost_center AS c
 			ON $2 = 'costcenter' AND c.division = $1 AND c.id = s.key::uuid
@@ -300,7 +292,7 @@ BEGIN
 					AND EXISTS (SELECT FROM exact.dirty_key AS k
 						WHERE k.division = t.division AND k.entity = t.entity
 							AND k.reason = 'its code is named by a document'
-							AND lower(btrim(k.key)) = t.key))
+							AND exact._folded(k.key) = t.key))
 		END
 	)
 	UPDATE exact.judgement AS j SET again = true

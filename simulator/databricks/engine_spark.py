@@ -44,7 +44,8 @@ _OPTIONS = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.maxResultSize": "256m",
 }
-_JAVA_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -Dfile.encoding=UTF-8 -Duser.timezone=UTC"
+_JAVA_OPTIONS = ("-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -Dfile.encoding=UTF-8 "
+                 "-Duser.timezone=UTC")
 # Classes that wrap what went wrong in a task; the service names the cause.
 _WRAPPERS = {"TASK_WRITE_FAILED", "INTERNAL_ERROR"}
 _DISGUISED = re.compile(r"Cannot find main error class '(\w+)'")

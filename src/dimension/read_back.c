@@ -231,7 +231,7 @@ adoptions_unit(void *arg)
 	"SELECT a.change, a.division, a.key, a.code, k.hash"
 	" FROM exact._dimension_adoptions($1, $2) a"
 	" JOIN exact.dimension_known k"
-	" ON k.entity = $2 AND k.division = a.division AND k.code = lower(a.code)"
+	" ON k.entity = $2 AND k.division = a.division AND k.code = exact._folded(a.code)"
 	" WHERE a.code IS NOT NULL"
 	" ORDER BY a.change, k.hash"
 	" LIMIT $3";

@@ -230,7 +230,7 @@ read_accounts(ExactKnown *known, int division)
 	" FROM (SELECT u.name, x.*" \
 	"  FROM unnest($2::text[]) AS u (name)" \
 	"  CROSS JOIN LATERAL (SELECT c.* FROM exact." table " c" \
-	"   WHERE lower(btrim(c.code)) = lower(u.name)" \
+	"   WHERE exact._folded(c.code) = exact._folded(u.name)" \
 	"   AND c.division IS NOT DISTINCT FROM $1 AND NOT c.code_taken OFFSET 0) x" \
 	"  UNION ALL" \
 	"  SELECT u.id::text, x.*" \

@@ -27,7 +27,7 @@ exact_judgement_put(const ExactJudgement *j)
 	"  INSERT INTO exact.judgement AS j"
 	"   (division, entity, key, state, problems, waits, seq, first, doubt_at)"
 	"  VALUES ($1, $2, $3, $4, $5,"
-	"   ARRAY(SELECT DISTINCT lower(w) FROM unnest($6::text[]) w), $7, $8,"
+	"   ARRAY(SELECT DISTINCT exact._folded(w) FROM unnest($6::text[]) w), $7, $8,"
 	"   CASE WHEN $4 = 'doubt' THEN clock_timestamp() END)"
 	"  ON CONFLICT (division, entity, key) DO UPDATE SET"
 	"   state = excluded.state,"

@@ -304,6 +304,22 @@ def test_dimension_that_is_not_there(scene):
     s.wait("they hold again", lambda: s.held(held), 120)
 
 
+def test_turkish_database(scene, monkeypatch):
+    """Codes are compared as Exact Online does, whatever the database's locale makes of an I."""
+    monkeypatch.setenv("EXACT_DATABRICKS_LOCALE", "--locale=C.UTF-8 --locale-provider=icu --icu-locale=tr-TR")
+    s = scene()
+    assert s.hub.value("SELECT lower('I')") == "ı"
+    s.center("IT1")
+    s.center("Ölçüm I")
+    good = [s.entry(code) for code in ("IT1", "it1", "ÖLÇÜM I", "ölçüm i")]
+    held = s.entry("LIJN I")
+    s.wait("it is held", lambda: s.held(held))
+    s.wait("the others are not", lambda: all(s.rows(key=key) for key in good))
+    assert [row["key"] for row in s.quarantine()] == [held]
+    s.center("lijn i")
+    s.wait("it goes on by itself", lambda: s.rows(key=held), 120)
+
+
 def test_people_see_it(scene):
     """status, explain, trace, check and exact_open say the same."""
     s = scene()
