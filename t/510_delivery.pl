@@ -61,6 +61,10 @@ is( $node->safe_psql('postgres',
 	'2', 'audit event');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM exact.verify_audit()'), '0', 'the audit chains hold');
 
+is(join(' ', map { my $what = $_; scalar(() = statements($simulator, qr/$what `main`\.`exact`\.`costcenter/)) }
+		'DESCRIBE TABLE', 'CREATE TABLE', 'SHOW TBLPROPERTIES'), '2 2 0',
+	'two tables are looked for and made; one that was made needs no look');
+
 # update, delete, re-appearance in deliveries of their own
 stage($node, 1, 'costcenter', [ 'U', 'k2', { ID => 'k2', Code => '22', Description => 'd' } ]);
 wait_delivered($node);

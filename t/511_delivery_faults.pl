@@ -54,12 +54,11 @@ sub target
 }
 
 # the answer to each statement of the first delivery is lost
-foreach my $what ([ 'check', 'DESCRIBE' ], [ 'ddl', 'CREATE SCHEMA' ], [ 'ddl', 'CREATE TABLE' ], [ 'check', 'SHOW' ])
-{
-	workspace_fault($simulator, path => "$statements\$", statement => "$what->[0] .*$what->[1]",
-		action => 'reset_after');
-}
+my @lost = map { workspace_fault($simulator, path => "$statements\$", statement => "$_->[0] .*$_->[1]",
+		times => $_->[2], action => 'reset_after') }
+	([ 'check', 'DESCRIBE', 2 ], [ 'ddl', 'CREATE TABLE', 3 ]);
 deliver_two('answers lost while the tables are made', 60);
+is(join(' ', map { fault_count($simulator, $_) } @lost), '2 3', 'each was lost');
 
 # the answer is lost before, after and during the execution of each MERGE
 foreach my $kind ('history', 'current')

@@ -132,7 +132,7 @@ test_tables(StringInfo out)
 		   "up to date by exact_databricks'");
 	exact_merge_sql_create_table(out, &target, EXACT_TABLE_CURRENT);
 	expect("current table", out,
-		   "CREATE TABLE IF NOT EXISTS `main`.`exact`.`orders` (" COLUMN_TEXTS
+		   "CREATE TABLE `main`.`exact`.`orders` (" COLUMN_TEXTS
 		   "\n) USING DELTA CLUSTER BY (`_division`, `_key`)\nCOMMENT 'Exact Online "
 		   "purchaseorder/PurchaseOrders: the current state, "
 		   "one row per record; deleted ones stay with _deleted'\nTBLPROPERTIES "
@@ -143,7 +143,7 @@ test_tables(StringInfo out)
 		   "'exact.installation' = 'i1')");
 	exact_merge_sql_create_table(out, &target, EXACT_TABLE_HISTORY);
 	expect("history table", out,
-		   "CREATE TABLE IF NOT EXISTS `main`.`exact`.`orders_history` (" COLUMN_TEXTS
+		   "CREATE TABLE `main`.`exact`.`orders_history` (" COLUMN_TEXTS
 		   ",\n  `_payload` STRING COMMENT 'The record exactly as Exact Online sent it'"
 		   "\n) USING DELTA CLUSTER BY (`_division`, `_seq`)\nCOMMENT 'Exact Online "
 		   "purchaseorder/PurchaseOrders: every version of "

@@ -28,6 +28,7 @@ from weather import report as weather_report
 
 TICK = 0.25                 # seconds between two handfuls of changes
 LATEST = 60                 # seconds after which the simulator shows every change, on each family of endpoints
+NIGHT = 20                  # seconds without a call after which the readings of a night are over
 UNLIMITED = ("--minute-limit", 100000, "--day-limit", 10000000, "--error-limit", 0, "--token-day-limit", 0,
              "--min-refresh-age", 5)
 NOTIFICATIONS = {"webhook_loss": 0.05, "webhook_duplicate": 0.1, "webhook_reorder": 0.2, "webhook_delay_min": 0.1,
@@ -211,13 +212,27 @@ class Storm:
                 break
 
     def night(self, seconds):
-        """A night passes, in which what became visible below the marks is read: it is not promised any earlier."""
+        """
+        A night passes, in which what became visible below the marks is read: it is not promised any earlier. A division
+        with many pages needs more than one.
+        """
         hub = self.hub
         hub.psql("UPDATE exact.feed_state SET night_at = night_at - interval '1 day', "
                  "whole_at = whole_at - interval '1 day'; SELECT exact.restart_workers()")
         hub.sync(seconds)
-        hub.wait_for("the readings of the night have ended", lambda: hub.value(
-            "SELECT count(*) FROM exact.backfill WHERE finished_at IS NULL") == "0", seconds)
+        asked, calls = time.monotonic(), None
+
+        def read():
+            nonlocal asked, calls
+            left, now = hub.psql("SELECT count(*) FILTER (WHERE finished_at IS NULL), sum(calls) FROM exact.backfill"
+                                 ).strip().split("|")
+            if now != calls:
+                asked, calls = time.monotonic(), now
+            elif left != "0" and time.monotonic() - asked > NIGHT:  # it goes on the night after
+                hub.psql("UPDATE exact.backfill SET night = night - 1; SELECT exact.restart_workers()")
+                asked = time.monotonic()
+            return left == "0"
+        hub.wait_for("the readings of the night have ended", read, seconds)
         say(f"night          {hub.value('SELECT count(*) FROM exact.backfill WHERE nightly')} feeds were read again "
             "below their marks")
 

@@ -589,7 +589,7 @@ take_step(Fence *f, Step step)
 	append_read(&sql, f);
 	append_create(&create, f);
 	request.sql = sql.data;
-	exact_create_table_if_absent(&request, EXACT_MAKE_SCHEMA_AND_TABLE, create.data);
+	exact_create_table_if_absent(&request, EXACT_MAKE_SCHEMA_AND_TABLE, create.data, NULL);
 }
 
 static void

@@ -425,9 +425,11 @@ exact_other_copy_start(ExactTargetPlan *plan, ExactStatementTrouble trouble,
 	{
 		/* the installation began with this epoch, or the table was compared */
 		c->last_page = true;
-		if (exact_unit_run("compare with Delta", page_unit, c, &fault))
-			read_newest(c);
-		else
+		if (!exact_unit_run("compare with Delta", page_unit, c, &fault))
 			end_with_fault(c, fault);
+		else if (plan->made_history)
+			end_comparison(c, NULL, "");
+		else
+			read_newest(c);
 	}
 }

@@ -1,7 +1,7 @@
 /*
  * create_table.c - a statement on a Delta table that may not be there yet.
  *
- *   request ── table absent ──► CREATE TABLE ──► request, once more
+ *   request ── table absent ──► CREATE TABLE ──► request, once more, or the caller's word
  *                                │      ▲
  *                  schema absent ▼      │
  *                              CREATE SCHEMA
@@ -20,12 +20,15 @@
 #include "databricks/statement.h"
 #include "delta/create_table.h"
 
+#define ALREADY_THERE "42P07"	/* made by another process, or its answer was lost */
+
 typedef struct Creation
 {
 	MemoryContext context;
 	ExactStatementRequest request;	/* of the caller */
 	ExactTableMaking making;
 	char	   *create;
+	ExactTableMade made;
 } Creation;
 
 /* The context of the creation must not be the current one. */
@@ -49,6 +52,8 @@ send(Creation *c, const char *kind, const char *verb, const char *sql, ExactStat
 	request.arg = c;
 	if (sql != c->request.sql)
 		request.parameter = NULL;
+	if (sql == c->create)
+		request.expected = ALREADY_THERE;
 	exact_statement_start(&request);
 }
 
@@ -89,7 +94,13 @@ take_table(const ExactStatementResult *result, void *arg)
 	Creation   *c = arg;
 
 	c->request.may_be_absent = false;
-	if (result->verdict == EXACT_VERDICT_SUCCEEDED)
+	if (result->verdict == EXACT_VERDICT_SUCCEEDED && c->made != NULL)
+	{
+		c->made(c->request.arg);
+		MemoryContextDelete(c->context);
+	}
+	else if (result->verdict == EXACT_VERDICT_SUCCEEDED ||
+			 strcmp(result->sqlstate, ALREADY_THERE) == 0)
 		send(c, c->request.kind, c->request.verb, c->request.sql, take_repeated);
 	else if (c->making == EXACT_MAKE_SCHEMA_AND_TABLE && exact_statement_absent(result->sqlstate))
 		create_schema(c);
@@ -114,7 +125,7 @@ take_first(const ExactStatementResult *result, void *arg)
 
 void
 exact_create_table_if_absent(const ExactStatementRequest *request, ExactTableMaking making,
-							 const char *create)
+							 const char *create, ExactTableMade made)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact creation",
 												  ALLOCSET_SMALL_SIZES);
@@ -126,6 +137,7 @@ exact_create_table_if_absent(const ExactStatementRequest *request, ExactTableMak
 	c->request.may_be_absent = true;
 	c->making = making;
 	c->create = create ? pstrdup(create) : NULL;
+	c->made = made;
 	MemoryContextSwitchTo(old);
 	send(c, request->kind, request->verb, c->request.sql, take_first);
 }

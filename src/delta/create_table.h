@@ -13,13 +13,19 @@ typedef enum ExactTableMaking
 	EXACT_MAKE_SCHEMA_AND_TABLE
 } ExactTableMaking;
 
+/* With the request's arg: the table is as its text says, and empty. */
+typedef void (*ExactTableMade) (void *arg);
+
 /*
- * Sends the request. When the table is absent, makes what `making` says - the table by `create`, a
- * CREATE TABLE IF NOT EXISTS - and sends the request once more. done gets the result of the last
- * statement that was sent: the request's, or that of the schema or table that could not be made.
+ * Sends the request. When the table is absent, makes what `making` says - the table by `create` -
+ * and sends the request once more. done gets the result of the last statement that was sent: the
+ * request's, or that of the schema or table that could not be made.
+ * made: NULL, or called instead of the request once more, and of done, when `create` has made the
+ * table; then it must not have IF NOT EXISTS.
  * The request is copied like that of exact_statement_start().
  */
 extern void exact_create_table_if_absent(const ExactStatementRequest *request,
-										 ExactTableMaking making, const char *create);
+										 ExactTableMaking making, const char *create,
+										 ExactTableMade made);
 
 #endif

@@ -203,7 +203,7 @@ exact_merge_sql_create_table(StringInfo out, const ExactTarget *target, ExactTab
 	bool		current = table == EXACT_TABLE_CURRENT;
 	char	   *comment;
 
-	appendStringInfoString(out, "CREATE TABLE IF NOT EXISTS ");
+	appendStringInfoString(out, "CREATE TABLE ");
 	exact_merge_sql_table(out, target, table);
 	appendStringInfoString(out, " (");
 	for (int i = 0; i < n; i++)

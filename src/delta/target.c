@@ -424,6 +424,16 @@ take_result(const ExactStatementResult *result, void *arg)
 	}
 }
 
+/* A table that was made this moment needs no look at it. */
+static void
+take_made(void *arg)
+{
+	Preparation *p = arg;
+
+	p->plan->made_history = p->table == EXACT_TABLE_HISTORY;
+	next_table(p);
+}
+
 /* What is made when this table is absent */
 static ExactTableMaking
 what_to_make(const Preparation *p)
@@ -481,7 +491,7 @@ take_step(Preparation *p, Step step)
 	}
 	p->making = what_to_make(p);
 	exact_merge_sql_create_table(&create, target, p->table);
-	exact_create_table_if_absent(&request, p->making, create.data);
+	exact_create_table_if_absent(&request, p->making, create.data, take_made);
 }
 
 void
@@ -495,7 +505,7 @@ exact_target_prepare(ExactTargetPlan *plan, ExactStatementTrouble trouble, Exact
 
 	p->context = context;
 	p->plan = plan;
-	plan->gone = false;
+	plan->gone = plan->made_history = false;
 	initStringInfo(&p->add);
 	p->table = EXACT_TABLE_CURRENT;
 	p->trouble = trouble;

@@ -30,6 +30,7 @@ typedef struct ExactTargetPlan
 	/* the current table has got _hash and no row has it: they are to get it (edit_sql.h) */
 	bool		hash_added;
 	bool		gone;			/* it is not there, the preparation was refused for that */
+	bool		made_history;	/* by the last preparation: nobody has written into it */
 } ExactTargetPlan;
 
 /*

@@ -278,5 +278,5 @@ exact_audit_head_write(const ExactWorkspace *workspace, const ExactHub *hub)
 		.arg = a
 	};
 	MemoryContextSwitchTo(old);
-	exact_create_table_if_absent(&request, EXACT_MAKE_SCHEMA_AND_TABLE, create.data);
+	exact_create_table_if_absent(&request, EXACT_MAKE_SCHEMA_AND_TABLE, create.data, NULL);
 }

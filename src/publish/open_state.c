@@ -552,7 +552,7 @@ write_part(OpenState *o, Place place, int from)
 	append_create(&create, table, &target);
 	request.table = table_name(o);
 	request.sql = merge.data;
-	exact_create_table_if_absent(&request, EXACT_MAKE_SCHEMA_AND_TABLE, create.data);
+	exact_create_table_if_absent(&request, EXACT_MAKE_SCHEMA_AND_TABLE, create.data, NULL);
 }
 
 /* ---- a table that an older version made ---- */
