@@ -80,6 +80,7 @@ CREATE TABLE exact.feed_state (
 	notified_first timestamptz,
 	notified_last timestamptz,
 	reread_from bigint,
+	doubted_from bigint,
 	run_whole boolean NOT NULL DEFAULT false,
 	whole_at timestamptz,
 	whole_rows bigint NOT NULL DEFAULT 0,
@@ -127,6 +128,8 @@ COMMENT ON COLUMN exact.feed_state.notified_last IS 'Last of them';
 COMMENT ON COLUMN exact.feed_state.reread_from
 	IS 'The next run reads from here, since a record that was read before its deletion came after '
 		'it; null: from the mark';
+COMMENT ON COLUMN exact.feed_state.doubted_from
+	IS 'The same for the next run that is asked for, since a document seems to lack rows';
 COMMENT ON COLUMN exact.feed_state.run_whole
 	IS 'The running run reads everything, so what it does not show is gone';
 COMMENT ON COLUMN exact.feed_state.whole_at

@@ -42,7 +42,8 @@ BEGIN
 	ON CONFLICT ON CONSTRAINT feed_state_pkey DO UPDATE
 		SET mark = 1, run = excluded.run, run_state = 'idle', next_link = NULL,
 			run_started_at = NULL, run_first_max = NULL, run_max = NULL, run_rising = NULL,
-			run_rows = 0, run_whole = false, reread_from = NULL, fields_digest = NULL,
+			run_rows = 0, run_whole = false, reread_from = NULL, doubted_from = NULL,
+			fields_digest = NULL,
 			complete_at = NULL, again_at = NULL, night_mark = NULL, night_at = NULL,
 			entities = NULL,
 			first_complete_at = CASE
@@ -169,18 +170,21 @@ COMMENT ON FUNCTION exact._want_keys(int, text, text[], timestamptz[], text)
 REVOKE ALL ON FUNCTION exact._want_keys(int, text, text[], timestamptz[], text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._want_keys(int, text, text[], timestamptz[], text) TO exact_worker;
 
-CREATE FUNCTION exact._want_run(division int, feed text) RETURNS bigint
+CREATE FUNCTION exact._want_run(division int, feed text, row_version bigint) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	n bigint;
 BEGIN
-	UPDATE exact.feed_state AS s SET requested = true
-	WHERE s.division = $1 AND s.feed = $2 AND NOT s.requested;
+	UPDATE exact.feed_state AS s
+	SET requested = true, doubted_from = least(s.doubted_from, $3)
+	WHERE s.division = $1 AND s.feed = $2 AND (NOT s.requested
+		OR least(s.doubted_from, $3) IS DISTINCT FROM s.doubted_from);
 	GET DIAGNOSTICS n = ROW_COUNT;
 	RETURN n;
 END
 $$;
-COMMENT ON FUNCTION exact._want_run(int, text) IS 'Has a feed run now';
-REVOKE ALL ON FUNCTION exact._want_run(int, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._want_run(int, text) TO exact_worker;
+COMMENT ON FUNCTION exact._want_run(int, text, bigint)
+	IS 'Has a feed run now, from this row version if that is below its mark; null: from its mark';
+REVOKE ALL ON FUNCTION exact._want_run(int, text, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._want_run(int, text, bigint) TO exact_worker;

@@ -36,7 +36,8 @@ SELECT w.division, w.feed, w.entities, w.paused,
 	coalesce(s.run_first_max, 0) AS run_first_max, coalesce(s.run_max, 0) AS run_max,
 	coalesce(s.run_rising, true) AS run_rising, coalesce(s.run_rows, 0) AS run_rows,
 	coalesce(s.run_whole, false) AS run_whole, s.whole_at, coalesce(s.whole_rows, 0) AS whole_rows,
-	s.complete_at, coalesce(s.reread_from, 0) AS reread_from, s.notified_first, s.notified_last,
+	s.complete_at, coalesce(least(s.reread_from, s.doubted_from), 0) AS reread_from,
+	s.notified_first, s.notified_last,
 	s.again_at, coalesce(s.night_mark, 0) AS night_mark, s.night_at
 FROM every_feed AS w
 LEFT JOIN exact.feed_state AS s ON s.division = w.division AND s.feed = w.feed;

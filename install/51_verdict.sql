@@ -63,6 +63,7 @@ CREATE TABLE exact.judgement (
 	seq bigint NOT NULL DEFAULT 0,
 	first boolean NOT NULL DEFAULT false,
 	doubt_at timestamptz,
+	asked_at timestamptz,
 	again boolean NOT NULL DEFAULT false,
 	released_seq bigint,
 	released_by name,
@@ -89,6 +90,8 @@ COMMENT ON COLUMN exact.judgement.seq IS 'Highest _seq of its records when it wa
 COMMENT ON COLUMN exact.judgement.first
 	IS 'It came with a first load or a backfill, which holds nothing';
 COMMENT ON COLUMN exact.judgement.doubt_at IS 'Since when dimension and document are in doubt';
+COMMENT ON COLUMN exact.judgement.asked_at
+	IS 'When the rows of an entry of the ledger in doubt were asked for once more';
 COMMENT ON COLUMN exact.judgement.again IS 'It is to be judged again';
 COMMENT ON COLUMN exact.judgement.released_seq
 	IS 'exact.release() was called for versions up to this one; null: never';

@@ -209,6 +209,28 @@ COMMENT ON FUNCTION exact._judge_again(int, text, int, bigint)
 REVOKE ALL ON FUNCTION exact._judge_again(int, text, int, bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._judge_again(int, text, int, bigint) TO exact_worker;
 
+-- Rows of one document are committed together and get neighbouring row versions, but some of them
+-- may be seen later than others, when the mark is above them. A run that begins this many versions
+-- below what is known of the document meets them.
+CREATE FUNCTION exact._document_begins(division int, feed text, keys text[]) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN (
+		SELECT greatest(min(v.row_version) - 10000, 1)
+		FROM unnest($3) AS k (key)
+		CROSS JOIN exact.catalogue AS c
+		CROSS JOIN LATERAL (SELECT max(r.row_version) AS row_version
+			FROM exact.record AS r
+			WHERE r.division = $1 AND r.entity = c.entity AND r.parent = k.key OFFSET 0) AS v
+		WHERE c.feed = $2);
+END
+$$;
+COMMENT ON FUNCTION exact._document_begins(int, text, text[])
+	IS 'The row version from which a feed shows all lines of these documents; null: none is known';
+REVOKE ALL ON FUNCTION exact._document_begins(int, text, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._document_begins(int, text, text[]) TO exact_worker;
+
 -- Records that a document casts doubt on are read again: those of an entity with row versions by a
 -- run of their feed, others by key. A code is looked for as such.
 CREATE FUNCTION exact._judge_want(division int, entity text, keys text[], first boolean)
@@ -216,7 +238,8 @@ RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE e.method
-		WHEN 'sync' THEN exact._want_run($1, e.feed)
+		WHEN 'sync'
+			THEN exact._want_run($1, e.feed, exact._document_begins($1, e.feed, k.keys))
 		ELSE exact._want_keys($1, $2, k.keys, NULL, CASE
 			WHEN k.codes THEN 'its code is named by a document'
 			WHEN $4 THEN 'first load'
@@ -256,15 +279,36 @@ GRANT EXECUTE ON FUNCTION exact._document_unread(int, text, text, text) TO exact
 
 -- Documents of which dimension and document were read after the doubt: those of an entity with row
 -- versions by a run, others by key. waits are folded, a code in exact.dirty_key stands as the
--- document names it. And documents that have all their lines now.
+-- document names it. And documents that have all their lines now. Entries of the ledger, which are
+-- never held, are read once more after ten seconds: an answer may lack rows, or rows come late.
 CREATE FUNCTION exact._judge_settled() RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	asked record;
 	n bigint;
 BEGIN
+	FOR asked IN
+		WITH late AS (
+			UPDATE exact.judgement AS j SET asked_at = clock_timestamp()
+			WHERE j.state = 'doubt' AND NOT j.again AND j.asked_at IS NULL
+				AND j.entity = 'transactionlines'
+				AND j.doubt_at < clock_timestamp() - interval '10 s'
+			RETURNING j.division, j.entity, j.key
+		)
+		SELECT l.division, l.entity, array_agg(l.key) AS keys
+		FROM late AS l
+		GROUP BY l.division, l.entity
+	LOOP
+		PERFORM exact._judge_want(asked.division, asked.entity, asked.keys, false);
+		PERFORM exact._wake('fetcher');
+	END LOOP;
 	WITH doubt AS MATERIALIZED (
-		SELECT j.id, j.division, j.entity, j.key, j.waits, j.doubt_at
+		SELECT j.id, j.division, j.entity, j.key, j.waits,
+			CASE
+				WHEN j.entity = 'transactionlines' THEN coalesce(j.asked_at, 'infinity')
+				ELSE j.doubt_at
+			END AS doubt_at
 		FROM exact.judgement AS j
 		WHERE j.state = 'doubt' AND NOT j.again
 	), target AS MATERIALIZED (
@@ -276,7 +320,10 @@ BEGIN
 		CROSS JOIN LATERAL unnest(d.waits) AS w (name)
 	), feed AS MATERIALIZED (
 		SELECT t.division, e.entity, e.method = 'sync' AS by_run,
-			CASE WHEN s.run_state = 'idle' THEN least(s.complete_at, s.run_started_at) END AS run_at
+			CASE
+				WHEN s.run_state = 'idle' AND least(s.reread_from, s.doubted_from) IS NULL
+					THEN least(s.complete_at, s.run_started_at)
+			END AS run_at
 		FROM (SELECT DISTINCT x.division, x.entity FROM target AS x) AS t
 		JOIN exact.entity_effective AS e ON e.entity = t.entity
 		LEFT JOIN exact.feed_state AS s ON s.division = t.division AND s.feed = e.feed

@@ -12,12 +12,13 @@ CREATE FUNCTION pg_temp.interrupt() RETURNS void LANGUAGE sql AS $$
 	INSERT INTO exact.feed_state (division, feed, mark, run, run_state, next_link, run_started_at,
 		run_first_max, run_max, run_rising, run_rows, run_whole, whole_at, whole_rows, reread_from,
 		fields_digest, complete_at, first_complete_at, next_run_at, requested, errors, last_error,
-		notified_first, notified_last, again_at, night_mark, night_at, entities, consent)
+		notified_first, notified_last, again_at, night_mark, night_at, entities, consent,
+		doubted_from)
 	VALUES (1, 'items', 500, 7, 'paging', 'https://next', '2026-01-02',
 		510, 520, false, 60, true, '2026-01-01', 90, 400,
 		'abc', '2026-01-01', '2025-12-31', '2026-01-03', false, 2, 'timeout',
 		'2026-01-02 10:00', '2026-01-02 11:00', '2026-01-02 11:01', 450, '2026-01-01', '{items}',
-		3);
+		3, 300);
 $$;
 CREATE FUNCTION pg_temp.from_start(reason text) RETURNS TABLE (what text, value text)
 LANGUAGE plpgsql AS $$

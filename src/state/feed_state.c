@@ -254,7 +254,8 @@ void
 exact_feed_state_take_request(int division, const char *feed)
 {
 	static const char sql[] =
-	"UPDATE exact.feed_state SET requested = false"
+	"UPDATE exact.feed_state SET requested = false,"
+	"  reread_from = least(reread_from, doubted_from), doubted_from = NULL"
 	" WHERE (division, feed) IN"
 	"  (SELECT s.division, s.feed FROM exact.feed_state s"
 	"   WHERE s.requested AND s.division = $1 AND s.feed = $2"

@@ -38,6 +38,8 @@ exact_judgement_put(const ExactJudgement *j)
 	"   first = excluded.first,"
 	"   doubt_at = CASE WHEN excluded.state = 'doubt' AND j.state = 'doubt'"
 	"     AND excluded.waits <@ j.waits THEN j.doubt_at ELSE excluded.doubt_at END,"
+	"   asked_at = CASE WHEN excluded.state = 'doubt' AND j.state = 'doubt'"
+	"     AND excluded.waits <@ j.waits THEN j.asked_at END,"
 	"   again = false)"
 	" SELECT o.state, o.problems = $5 FROM (SELECT) x LEFT JOIN old o ON true";
 	ExactArg	args[8];

@@ -212,6 +212,32 @@ def test_customers_rule(scene):
     assert not s.hub.query("SELECT * FROM exact.rule_failure")
 
 
+def test_ledger_rows_that_an_answer_lacks(scene):
+    """A row of an entry that an answer left out, and the next one too, is asked for again before anything is said."""
+    s = scene()
+    code = s.living(CENTERS)[0]["Code"]
+    for answers in (1, 1, 1, 2):
+        key = s.entry(code)
+        ours = [row["ID"] for row in s.living("financialtransaction/TransactionLines") if row["EntryID"].lower() == key]
+        s.exact.fault("sync/Financial/TransactionLines", "omit", times=answers, keys=ours[:1])
+        s.hub.sync(entity="transactionlines")
+        s.wait("the others are seen", lambda o=ours: {r["_key"] for r in s.rows("transactionlines")} >= {
+            k.lower() for k in o[1:]})
+    entries = {}
+    for row in s.living("financialtransaction/TransactionLines"):
+        entries.setdefault(row["EntryID"].lower(), set()).add(row["ID"].lower())
+
+    def whole():
+        there = {}
+        for row in s.rows("transactionlines"):
+            there.setdefault(row["EntryID"].lower(), set()).add(row["_key"])
+        return s.hub.value("SELECT count(*) FROM exact.judgement") == "0" and all(
+            there.get(entry) == keys for entry, keys in entries.items())
+    s.wait("no entry lacks a row", whole)
+    assert [rule["hits"] for rule in s.exact.get("faults")["faults"]] == [1, 1, 1, 2]
+    assert s.hub.query("SELECT at, what FROM exact.audit_log WHERE kind = 'document'") == []
+
+
 def test_slow_rule(scene):
     """A rule that takes too long for five documents in a row is suspended, not for four; it comes back by an UPDATE."""
     s = scene(settings={"exact_databricks.rule_timeout": "500ms"})
