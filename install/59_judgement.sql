@@ -211,23 +211,26 @@ GRANT EXECUTE ON FUNCTION exact._judge_again(int, text, int, bigint) TO exact_wo
 
 -- Rows of one document are committed together and get neighbouring row versions, but some of them
 -- may be seen later than others, when the mark is above them. A run that begins this many versions
--- below what is known of the document meets them.
+-- below what is known of the document meets them. What is older than the last night was read twice.
 CREATE FUNCTION exact._document_begins(division int, feed text, keys text[]) RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN (
-		SELECT greatest(min(v.row_version) - 10000, 1)
-		FROM unnest($3) AS k (key)
+		SELECT greatest(min(v.row_version) - 10000, min(s.night_mark))
+		FROM exact.feed_state AS s
+		CROSS JOIN unnest($3) AS k (key)
 		CROSS JOIN exact.catalogue AS c
 		CROSS JOIN LATERAL (SELECT max(r.row_version) AS row_version
 			FROM exact.record AS r
 			WHERE r.division = $1 AND r.entity = c.entity AND r.parent = k.key OFFSET 0) AS v
-		WHERE c.feed = $2);
+		WHERE s.division = $1 AND s.feed = $2 AND c.feed = $2
+			AND v.row_version > s.night_mark);
 END
 $$;
 COMMENT ON FUNCTION exact._document_begins(int, text, text[])
-	IS 'The row version from which a feed shows all lines of these documents; null: none is known';
+	IS 'The row version from which a feed shows all lines of these documents; null: the readings of '
+		'the nights have met them, or none is known';
 REVOKE ALL ON FUNCTION exact._document_begins(int, text, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._document_begins(int, text, text[]) TO exact_worker;
 
