@@ -211,7 +211,8 @@ GRANT EXECUTE ON FUNCTION exact._judge_again(int, text, int, bigint) TO exact_wo
 
 -- Rows of one document are committed together and get neighbouring row versions, but some of them
 -- may be seen later than others, when the mark is above them. A run that begins this many versions
--- below what is known of the document meets them. What is older than the last night was read twice.
+-- below what is known of the document meets them. What is older than the last night was read
+-- twice.
 CREATE FUNCTION exact._document_begins(division int, feed text, keys text[]) RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -8,7 +8,7 @@ import time
 import traceback
 
 import processes
-from suites import FIRST, LANES, SUITES, Result, Run
+from suites import FIRST, LANES, SUITES, Result, Run, lend_a_hand
 
 AROUND, TAIL, MOST = 12, 60, 400  # lines shown of a failed suite's log: around each failure, its end, all in all
 LONGEST = 16                      # files of tests that are named at the end
@@ -61,8 +61,13 @@ def main(work, wanted):
         if name in names:
             run_suite(work, name, [], total, lock)
             processes.stop_all()
-    lanes = [threading.Thread(target=lambda lane=lane: [run_suite(work, name, names[name], total, lock) for name in lane
-                                                        if name in names]) for lane in LANES]
+
+    def run_lane(lane):
+        for name in lane:
+            if name in names:
+                run_suite(work, name, names[name], total, lock)
+        lend_a_hand()
+    lanes = [threading.Thread(target=run_lane, args=(lane,)) for lane in LANES]
     for lane in lanes:
         lane.daemon = True
         lane.start()

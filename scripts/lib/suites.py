@@ -275,10 +275,21 @@ def listener(run):
     return result
 
 
-def _in_pairs(run, action, parts):
+_hands = []  # a call adds a thread to a suite that goes on
+
+
+def lend_a_hand():
+    """For a lane that has nothing left to run."""
+    for hand in _hands:
+        with contextlib.suppress(RuntimeError):  # that suite has ended
+            hand()
+
+
+def _in_pairs(run, action, parts, more=False):
     """
     Two threads take one part of a suite after the other until none is left, as the tests mostly wait; each part has a
-    log of its own. action(run, part, thread), thread being 0 or 1; the results together.
+    log of its own. action(run, part, thread), thread being 0 or 1; with `more` also 2, of lanes that have ended. The
+    results together.
     """
     before = len(list(run.directory.glob("[0-9][0-9]")))  # of a pattern before
     waiting, runs = collections.deque(enumerate(parts, before)), {}
@@ -292,9 +303,12 @@ def _in_pairs(run, action, parts):
                 result.merge(action(runs[number], part, thread))
         return result
     result = Result()
-    with ThreadPoolExecutor(2) as threads:
-        for of_thread in threads.map(take, range(2)):
-            result.merge(of_thread)
+    with ThreadPoolExecutor(4) as threads:
+        taking = [threads.submit(take, thread) for thread in range(2)]
+        if more:
+            _hands.append(lambda: taking.append(threads.submit(take, 2)))
+        for each in taking:  # it may grow
+            result.merge(each.result())
     for number in sorted(runs):
         run.note(runs[number].text())
     return result
@@ -373,7 +387,7 @@ def flow(run, pattern=None):
     others = [[test] for test in files if test not in on_spark]
     half = len(others) // 2   # the engine runs once at a time
     return _in_pairs(run, lambda part, tests, _: _pytest(part, *tests),
-                     [on_spark[0::2], *others[:half], on_spark[1::2], *others[half:]])
+                     [on_spark[0::2], *others[:half], on_spark[1::2], *others[half:]], more=True)
 
 
 def kills(run):
