@@ -296,7 +296,7 @@ BEGIN
 		WITH late AS (
 			UPDATE exact.judgement AS j SET asked_at = clock_timestamp()
 			WHERE j.state = 'doubt' AND NOT j.again AND j.asked_at IS NULL
-				AND j.entity = 'transactionlines'
+				AND j.entity = 'transactionlines' AND j.waits = '{}'
 				AND j.doubt_at < clock_timestamp() - interval '10 s'
 			RETURNING j.division, j.entity, j.key
 		)
@@ -310,7 +310,8 @@ BEGIN
 	WITH doubt AS MATERIALIZED (
 		SELECT j.id, j.division, j.entity, j.key, j.waits,
 			CASE
-				WHEN j.entity = 'transactionlines' THEN coalesce(j.asked_at, 'infinity')
+				WHEN j.entity = 'transactionlines' AND j.waits = '{}'
+					THEN coalesce(j.asked_at, 'infinity')
 				ELSE j.doubt_at
 			END AS doubt_at
 		FROM exact.judgement AS j
