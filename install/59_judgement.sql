@@ -283,8 +283,8 @@ GRANT EXECUTE ON FUNCTION exact._document_unread(int, text, text, text) TO exact
 
 -- Documents of which dimension and document were read after the doubt: those of an entity with row
 -- versions by a run, others by key. waits are folded, a code in exact.dirty_key stands as the
--- document names it. And documents that have all their lines now. Entries of the ledger, which are
--- never held, are read once more after ten seconds: an answer may lack rows, or rows come late.
+-- document names it. And documents that have all their lines now. Entries of the ledger that do
+-- not add up are read once more after ten seconds: an answer may lack rows, or rows come late.
 CREATE FUNCTION exact._judge_settled() RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
