@@ -230,8 +230,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact._document_begins(int, text, text[])
-	IS 'The row version from which a feed shows all lines of these documents; null: the readings of '
-		'the nights have met them, or none is known';
+	IS 'The row version from which a feed shows all lines of these documents; null: the readings '
+		'of the nights have met them, or none is known';
 REVOKE ALL ON FUNCTION exact._document_begins(int, text, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._document_begins(int, text, text[]) TO exact_worker;
 
