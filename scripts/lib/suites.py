@@ -285,7 +285,7 @@ def lend_a_hand():
             hand()
 
 
-def _in_pairs(run, action, parts, more=False):
+def _side_by_side(run, action, parts, more=False):
     """
     Two threads take one part of a suite after the other until none is left, as the tests mostly wait; each part has a
     log of its own. action(run, part, thread), thread being 0 or 1; with `more` also 2, of lanes that have ended. The
@@ -342,7 +342,7 @@ def tap(run, pattern="*.pl"):
     trees = [TREE, run.directory / "tree"]
     if not trees[1].exists():
         shutil.copytree(TREE, trees[1], ignore=shutil.ignore_patterns("tmp_check", ".build"), symlinks=True)
-    return _in_pairs(run, lambda part, test, thread: _prove(part, trees[thread], test), _files_of("t", pattern))
+    return _side_by_side(run, lambda part, test, thread: _prove(part, trees[thread], test), _files_of("t", pattern))
 
 
 def _pytest(run, *tests, seconds=1500):
@@ -386,7 +386,7 @@ def flow(run, pattern=None):
     on_spark = [test for test in files if re.search(r"^def test_\w+\(.*\bspark\b", (TREE / test).read_text(), re.M)]
     others = [[test] for test in files if test not in on_spark]
     half = len(others) // 2   # the engine runs once at a time
-    return _in_pairs(run, lambda part, tests, _: _pytest(part, *tests),
+    return _side_by_side(run, lambda part, tests, _: _pytest(part, *tests),
                      [on_spark[0::2], *others[:half], on_spark[1::2], *others[half:]], more=True)
 
 

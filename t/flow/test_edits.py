@@ -5,7 +5,7 @@ from edits import Edits, Plan, launch
 
 @pytest.mark.parametrize("rule,lost", [("exact wins", 0.1), ("delta wins", 0), ("ask", 0.1)])
 def test_three_sides(tmp_path, rule, lost):
-    plan = Plan(rounds=3, edits=20, divisions=1, records=200, seed=7, rule=rule, lost=lost, between=0.5)
+    plan = Plan(rounds=5, edits=20, divisions=1, records=200, seed=7, rule=rule, lost=lost, between=0.5)
     hub = launch(tmp_path, plan)
     try:
         hub.wait_loaded(120)

@@ -1,13 +1,13 @@
 """
-From Exact Online into real Delta tables: three divisions, seven tables, a hundred changes, compared field by field.
+From Exact Online into real Delta tables: five divisions, seven tables, a hundred changes, compared field by field.
 """
 from hub import ENTITIES
 
-RECORDS = 300
+RECORDS = 600
 
 
 def test_first_load_and_changes(spark, start_hub, equal):
-    hub = start_hub(spark, "--records", RECORDS, "--divisions", 3, settings={"exact_databricks.merge_interval": "5s"})
+    hub = start_hub(spark, "--records", RECORDS, "--divisions", 5, settings={"exact_databricks.merge_interval": "5s"})
     hub.enable()
     hub.wait_loaded(420)
     report = equal(hub)
