@@ -57,7 +57,7 @@ AS $$
 	WITH RECURSIVE step AS (
 		(SELECT k.entity, k.reason, k.due, k.since
 		FROM exact.dirty_key AS k
-		WHERE k.division = $1
+		WHERE k.division = $1 AND k.due > '-infinity'
 		ORDER BY k.entity, k.reason, k.due
 		LIMIT 1)
 		UNION ALL
@@ -67,6 +67,7 @@ AS $$
 			SELECT k.entity, k.reason, k.due, k.since
 			FROM exact.dirty_key AS k
 			WHERE k.division = $1 AND (k.entity, k.reason) > (s.entity, s.reason)
+				AND k.due > '-infinity'
 			ORDER BY k.entity, k.reason, k.due
 			LIMIT 1) AS n
 	)

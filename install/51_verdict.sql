@@ -36,7 +36,7 @@ COMMENT ON COLUMN exact.verdict.again
 	IS 'Delta may have the version without this: it goes once more, with the same _seq';
 CREATE INDEX verdict_again ON exact.verdict (workspace, entity, seq) WHERE again;
 COMMENT ON INDEX exact.verdict_again IS 'Versions that go once more';
-CREATE INDEX verdict_held ON exact.verdict (workspace, division, entity) WHERE held IS NOT NULL;
+CREATE INDEX verdict_held ON exact.verdict (workspace, seq) WHERE held IS NOT NULL;
 COMMENT ON INDEX exact.verdict_held IS 'Versions that are held';
 REVOKE ALL ON TABLE exact.verdict FROM PUBLIC;
 GRANT SELECT ON TABLE exact.verdict TO exact_reader;
@@ -97,7 +97,7 @@ COMMENT ON COLUMN exact.judgement.released_seq
 	IS 'exact.release() was called for versions up to this one; null: never';
 COMMENT ON COLUMN exact.judgement.released_by IS 'By whom';
 COMMENT ON COLUMN exact.judgement.released_at IS 'When';
-CREATE INDEX judgement_again ON exact.judgement (division, entity) WHERE again;
+CREATE INDEX judgement_again ON exact.judgement (division, entity, seq, key) WHERE again;
 COMMENT ON INDEX exact.judgement_again IS 'Documents to be judged again';
 CREATE INDEX judgement_waits ON exact.judgement USING gin (waits);
 COMMENT ON INDEX exact.judgement_waits IS 'Documents that wait for a dimension';

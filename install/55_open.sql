@@ -73,6 +73,21 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	most constant int := 2500;
+	-- the first of what is held back by a rule, and of what was put aside, that is not named
+	held_rest constant bigint := coalesce((
+		SELECT v.seq
+		FROM exact.verdict AS v
+		WHERE v.held IS NOT NULL AND v.workspace = $1
+		ORDER BY v.seq
+		OFFSET most
+		LIMIT 1), 9223372036854775807);
+	dead_rest constant bigint := coalesce((
+		SELECT x.id
+		FROM exact.dead_letter AS x
+		WHERE x.state IN ('dead', 'retry')
+		ORDER BY x.id
+		OFFSET most
+		LIMIT 1), 9223372036854775807);
 BEGIN
 	RETURN QUERY
 		WITH backlog AS (
@@ -98,30 +113,32 @@ BEGIN
 				ON s.slot = b.slot AND s.batch = b.id AND s.ord >= b.delivered_rows
 			WHERE l.named
 			UNION ALL
-			(SELECT x.division, x.entity, 'dead', format('%s: exact.retry(%s)', x.reason, x.id),
+			SELECT x.division, x.entity, 'dead', format('%s: exact.retry(%s)', x.reason, x.id),
 				x.at, x.slot, x.batch, x.ord
 			FROM exact.dead_letter AS x
 			WHERE x.side = 'delivery' AND x.workspace = $1 AND x.state IN ('dead', 'retry')
-			ORDER BY x.id
-			LIMIT most)
+				AND x.id < dead_rest
 			UNION ALL
-			(SELECT v.division, v.entity, 'quarantine', v.problems, b.staged_at, v.slot, v.batch,
+			SELECT v.division, v.entity, 'quarantine', v.problems, b.staged_at, v.slot, v.batch,
 				v.ord
 			FROM exact.verdict AS v
-			JOIN exact.record AS r ON r.division = v.division AND r.entity = v.entity
-				AND r.key = v.key AND r.batch = v.batch AND r.ord = v.ord
+			CROSS JOIN LATERAL (SELECT x.batch, x.ord FROM exact.record AS x
+				WHERE x.division = v.division AND x.entity = v.entity AND x.key = v.key
+				OFFSET 0) AS r
 			JOIN exact.batch AS b ON b.id = v.batch
-			WHERE v.held IS NOT NULL AND v.workspace = $1
-			ORDER BY v.seq
-			LIMIT most)
+			WHERE v.held IS NOT NULL AND v.workspace = $1 AND v.seq < held_rest
+				AND r.batch = v.batch AND r.ord = v.ord
 		), version AS (
 			SELECT DISTINCT ON (a.division, a.entity, s.key) a.division, a.entity, s.key, a.state,
 				a.reason, a.since AS staged_at, s.seq,
 				coalesce(s.payload, exact._content(s.slot, s.batch, s.ord)) AS content, r.parent
 			FROM address AS a
-			JOIN exact.stage AS s ON s.slot = a.slot AND s.batch = a.batch AND s.ord = a.ord
-			LEFT JOIN exact.record AS r
-				ON r.division = a.division AND r.entity = a.entity AND r.key = s.key
+			-- each is looked up by its whole key: plans are made while tables are small
+			CROSS JOIN LATERAL (SELECT x.* FROM exact.stage AS x
+				WHERE x.slot = a.slot AND x.batch = a.batch AND x.ord = a.ord OFFSET 0) AS s
+			LEFT JOIN LATERAL (SELECT x.parent FROM exact.record AS x
+				WHERE x.division = a.division AND x.entity = a.entity AND x.key = s.key
+				OFFSET 0) AS r ON true
 			ORDER BY a.division, a.entity, s.key, s.seq DESC
 		)
 		SELECT v.division, v.entity, v.key, v.state, v.reason,
@@ -164,12 +181,15 @@ BEGIN
 		FROM ranked AS l
 		WHERE NOT l.named
 		UNION ALL
-		(SELECT v.division, v.entity, NULL, 'quarantine', 'documents wait: exact.quarantine', NULL,
-			NULL, NULL, count(*) - most, min(v.changed_at), max(v.seq)
+		SELECT v.division, v.entity, NULL, 'quarantine', 'documents wait: exact.quarantine', NULL,
+			NULL, NULL, count(*), min(v.changed_at), max(v.seq)
 		FROM exact.verdict AS v
-		WHERE v.held IS NOT NULL AND v.workspace = $1
+		CROSS JOIN LATERAL (SELECT x.batch, x.ord FROM exact.record AS x
+			WHERE x.division = v.division AND x.entity = v.entity AND x.key = v.key
+			OFFSET 0) AS r
+		WHERE v.held IS NOT NULL AND v.workspace = $1 AND v.seq >= held_rest
+			AND r.batch = v.batch AND r.ord = v.ord
 		GROUP BY v.division, v.entity
-		HAVING count(*) > most)
 		UNION ALL
 		SELECT h.division, h.entity,
 			CASE WHEN h.records = 1 THEN (
@@ -181,13 +201,19 @@ BEGIN
 		JOIN exact.division AS d ON d.division = h.division AND d.workspace = $1
 		WHERE h.state = 'held'
 		UNION ALL
-		(SELECT x.division, x.entity, x.key, 'dead', format('%s: exact.retry(%s)', x.reason, x.id),
+		SELECT x.division, x.entity, x.key, 'dead', format('%s: exact.retry(%s)', x.reason, x.id),
 			NULL, NULL, NULL, 1, x.at, NULL
 		FROM exact.dead_letter AS x
 		JOIN exact.division AS d ON d.division = x.division AND d.workspace = $1
-		WHERE x.side = 'reading' AND x.state IN ('dead', 'retry')
-		ORDER BY x.id
-		LIMIT most)
+		WHERE x.side = 'reading' AND x.state IN ('dead', 'retry') AND x.id < dead_rest
+		UNION ALL
+		SELECT x.division, x.entity, NULL, 'dead', 'rows were put aside: exact.dead_letter',
+			NULL, NULL, NULL, count(*), min(x.at), NULL
+		FROM exact.dead_letter AS x
+		JOIN exact.division AS d ON d.division = x.division
+		WHERE CASE x.side WHEN 'delivery' THEN x.workspace ELSE d.workspace END = $1
+			AND x.state IN ('dead', 'retry') AND x.id >= dead_rest
+		GROUP BY x.division, x.entity
 		ORDER BY 1, 2, 11, 3;
 END
 $$;

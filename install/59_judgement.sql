@@ -340,11 +340,11 @@ BEGIN
 			WHEN f.by_run THEN coalesce(f.run_at <= t.doubt_at, true)
 			ELSE EXISTS (SELECT FROM exact.dirty_key AS k
 					WHERE k.division = t.division AND k.entity = t.entity AND k.key = t.key)
-				OR (t.entity IN ('costcenter', 'costunit')
-					AND EXISTS (SELECT FROM exact.dirty_key AS k
-						WHERE k.division = t.division AND k.entity = t.entity
-							AND k.reason = 'its code is named by a document'
-							AND exact._folded(k.key) = t.key))
+				OR (t.division, t.entity, t.key) IN (
+					SELECT k.division, k.entity, exact._folded(k.key)
+					FROM exact.dirty_key AS k
+					WHERE k.entity IN ('costcenter', 'costunit')
+						AND k.reason = 'its code is named by a document')
 		END
 	)
 	UPDATE exact.judgement AS j SET again = true

@@ -148,6 +148,63 @@ SELECT exact._number_in(E'{"a":"\\u0000","b":1.50}', '{b}') AS zero,
 	exact._number_in(E'{"a":"\\uD800","b":2}', '{b}') AS half,
 	exact._number_in(E'{"a":"\\u0000","b":"x"}', '{b}') AS none,
 	exact._text_in(E'{"a":"\\u0000","b":"c\\\\u0000"}', '{b}') AS written;
+-- of what is held or was put aside 2,500 are named, the others counted; an older version is not
+SAVEPOINT many;
+DELETE FROM exact.batch;
+INSERT INTO exact.stage (slot, batch, ord, seq, division, entity, key, op, payload)
+SELECT 0, -3, n, 10000 + n, 9000001, CASE WHEN n % 2 = 0 THEN 'purchaseentries' ELSE 'items' END,
+	'm' || n, 'I', '{"AmountDC":1}'
+FROM generate_series(1, 2500) AS n;
+INSERT INTO exact.record (division, entity, key, seq, slot, batch, ord)
+SELECT s.division, s.entity, s.key, s.seq, s.slot, s.batch, s.ord
+FROM exact.stage AS s
+WHERE s.slot = 0 AND s.batch = -3;
+INSERT INTO exact.batch (id, slot, workspace, division, entity, feed, epoch, rows, delivered_rows,
+	delivered_at, seq_max)
+VALUES (-3, 0, 'pond', 9000001, 'items', 'items', 1, 2503, 2503, now(), 12503);
+INSERT INTO exact.verdict (batch, ord, slot, workspace, division, entity, key, seq, held, again)
+SELECT s.batch, s.ord, s.slot, 'pond', s.division, s.entity, s.key, s.seq, 'held', false
+FROM exact.stage AS s
+WHERE s.slot = 0 AND s.batch = -3;
+SELECT entity, count(key) AS named, count(*) - count(key) AS others, sum(records) AS records
+FROM exact._open_rows('pond')
+WHERE state = 'quarantine'
+GROUP BY entity
+ORDER BY entity;
+INSERT INTO exact.stage (slot, batch, ord, seq, division, entity, key, op, payload)
+VALUES (0, -3, 2501, 12501, 9000001, 'items', 'n1', 'I', '{}'),
+	(0, -3, 2502, 12502, 9000001, 'purchaseentries', 'n2', 'I', '{}'),
+	(0, -3, 2503, 12503, 9000001, 'items', 'm1', 'U', '{}');
+INSERT INTO exact.record (division, entity, key, seq, slot, batch, ord)
+VALUES (9000001, 'items', 'n1', 12501, 0, -3, 2501),
+	(9000001, 'purchaseentries', 'n2', 12502, 0, -3, 2502);
+UPDATE exact.record SET seq = 12503, ord = 2503 WHERE entity = 'items' AND key = 'm1';
+INSERT INTO exact.verdict (batch, ord, slot, workspace, division, entity, key, seq, held, again)
+SELECT s.batch, s.ord, s.slot, 'pond', s.division, s.entity, s.key, s.seq, 'held', false
+FROM exact.stage AS s
+WHERE s.slot = 0 AND s.batch = -3 AND s.ord > 2500;
+SELECT entity, count(key) AS named, count(*) - count(key) AS others, sum(records) AS records
+FROM exact._open_rows('pond')
+WHERE state = 'quarantine'
+GROUP BY entity
+ORDER BY entity;
+DELETE FROM exact.verdict;
+INSERT INTO exact.dead_letter (side, division, entity, key, workspace, reason, slot, batch, ord)
+SELECT 'delivery', s.division, s.entity, s.key, 'pond', 'too wide', s.slot, s.batch, s.ord
+FROM exact.stage AS s
+WHERE s.slot = 0 AND s.batch = -3 AND s.ord <= 2499;
+INSERT INTO exact.dead_letter (side, division, entity, key, reason, digest)
+VALUES ('reading', 9000001, 'items', 'd1', 'no key', '\x01');
+SELECT count(key) AS named, count(*) - count(key) AS others, sum(records) AS records
+FROM exact._open_rows('pond')
+WHERE state = 'dead';
+INSERT INTO exact.dead_letter (side, division, entity, key, reason, digest)
+VALUES ('reading', 9000001, 'items', 'd2', 'no key', '\x02'),
+	('reading', 9000002, 'items', 'd3', 'no key', '\x03');
+SELECT count(key) AS named, count(*) - count(key) AS others, sum(records) AS records
+FROM exact._open_rows('pond')
+WHERE state = 'dead';
+ROLLBACK TO many;
 SET LOCAL ROLE exact_worker;
 SELECT opens, states
 FROM exact._open_json('pond');

@@ -292,6 +292,16 @@ exact_sql_index_nest_level(void)
 	return level;
 }
 
+uint64
+exact_sql_by_index(const char *sql, int nargs, const ExactArg *args)
+{
+	int			level = exact_sql_index_nest_level();
+	uint64		n = exact_sql(sql, nargs, args);
+
+	AtEOXact_GUC(true, level);
+	return n;
+}
+
 static Datum
 cell(uint64 row, int col, bool *isnull, Oid *type)
 {

@@ -53,6 +53,9 @@ extern uint64 exact_sql(const char *sql, int nargs, const ExactArg *args);
  */
 extern int	exact_sql_index_nest_level(void);
 
+/* exact_sql() within such a level */
+extern uint64 exact_sql_by_index(const char *sql, int nargs, const ExactArg *args);
+
 /*
  * Cells of the last result; row from 0, column from 1. Texts are palloc'd in CurrentMemoryContext.
  */

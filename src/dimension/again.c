@@ -49,7 +49,7 @@ again_unit(void *arg)
 	int			division;
 
 	*more = false;
-	if (exact_sql(sql, 1, &most) == 0)
+	if (exact_sql_by_index(sql, 1, &most) == 0)
 		return;
 	division = (int) exact_cell_int8(0, 1, 0);
 	entity = exact_cell_text(0, 2);

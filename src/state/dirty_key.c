@@ -71,7 +71,7 @@ exact_dirty_key_seen(int division, const char *entity, char **keys, int nkeys, T
 
 	set_keys(args, division, entity, keys, nkeys);
 	args[3] = exact_arg_time(sent_at);
-	exact_sql(sql, 4, args);
+	exact_sql_by_index(sql, 4, args);
 }
 
 void
@@ -90,8 +90,8 @@ exact_dirty_key_read(int division, const char *entity, char **keys, int nkeys, T
 
 	set_keys(args, division, entity, keys, nkeys);
 	args[3] = exact_arg_time(sent_at);
-	exact_sql(read_sql, 4, args);
-	exact_sql(again_sql, 4, args);
+	exact_sql_by_index(read_sql, 4, args);
+	exact_sql_by_index(again_sql, 4, args);
 }
 
 void
@@ -168,7 +168,7 @@ exact_dirty_key_once_more(int division, const char *entity, char **keys, int nke
 
 	set_keys(args, division, entity, keys, nkeys);
 	args[3] = exact_arg_time(at);
-	exact_sql(sql, 4, args);
+	exact_sql_by_index(sql, 4, args);
 }
 
 /* ---- which are next ---- */
@@ -208,17 +208,16 @@ exact_dirty_key_pick(int division, const ExactDirtyWait *wait, int most, ExactDi
 	"  SELECT d.key, d.due, d.since"
 	"  FROM exact.dirty_key d"
 	"  WHERE d.division = $1 AND d.entity = g.entity AND d.reason = g.reason"
+	"  AND d.due > '-infinity'"
 	"  ORDER BY d.due LIMIT $4) k"
 	" WHERE k.due <= clock_timestamp() OR k.since > clock_timestamp()"
 	" OR k.due > clock_timestamp() + interval '2 h'"
 	" ORDER BY k.due, k.key LIMIT $4";
 	ExactArg	args[4];
-	int			level = exact_sql_index_nest_level();
 
 	pick_args(division, wait, args);
 	args[3] = exact_arg_int4(most);
-	picked->nkeys = (int) exact_sql(sql, 4, args);
-	AtEOXact_GUC(true, level);
+	picked->nkeys = (int) exact_sql_by_index(sql, 4, args);
 	if (picked->nkeys == 0)
 		return false;
 	picked->entity = exact_cell_text(0, 1);
@@ -244,11 +243,9 @@ exact_dirty_key_due_at(int division, const ExactDirtyWait *wait, bool live)
 	FREE_SQL
 	" AND NOT (g.first_load AND $4)";
 	ExactArg	args[4];
-	int			level = exact_sql_index_nest_level();
 
 	pick_args(division, wait, args);
 	args[3] = exact_arg_bool(live);
-	exact_sql(sql, 4, args);
-	AtEOXact_GUC(true, level);
+	exact_sql_by_index(sql, 4, args);
 	return exact_cell_time(0, 1, PG_INT64_MAX);
 }

@@ -80,7 +80,7 @@ exact_judgement_end(int division, const char *entity, char **keys, int nkeys)
 	args[0] = exact_arg_int4(division);
 	args[1] = exact_arg_text(entity);
 	args[2] = exact_arg_text_array((const char *const *) keys, NULL, nkeys);
-	n = exact_sql(sql, 3, args);
+	n = exact_sql_by_index(sql, 3, args);
 	ended = palloc((n + 1) * sizeof(char *));
 	for (uint64 i = 0; i < n; i++)
 		if (!exact_cell_bool(i, 2, false))

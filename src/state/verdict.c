@@ -77,7 +77,7 @@ exact_verdict_put(int division, const ExactFinding *findings, int n)
 	args[6] = exact_arg_int8_array(seqs, NULL, n);
 	args[7] = exact_arg_text_array(held, NULL, n);
 	args[8] = exact_arg_text_array(problems, NULL, n);
-	exact_sql(sql, 9, args);
+	exact_sql_by_index(sql, 9, args);
 }
 
 /*
@@ -108,6 +108,6 @@ exact_verdict_delivered(const int64 *batches, const int64 *ords, const Timestamp
 	args[0] = exact_arg_int8_array(batches, NULL, n);
 	args[1] = exact_arg_int8_array(ords, NULL, n);
 	args[2] = exact_arg_int8_array(at, NULL, n);
-	exact_sql(gone_sql, 3, args);
-	exact_sql(told_sql, 3, args);
+	exact_sql_by_index(gone_sql, 3, args);
+	exact_sql_by_index(told_sql, 3, args);
 }
