@@ -85,7 +85,8 @@ def held(directory, workspace, wanted):
     waits = "SELECT count(*) FROM exact.judgement WHERE state = 'held'"
     try:
         hub.create()
-        hub.configure()
+        workspace.make_schema(hub.schema)
+        hub.configure(workspace_row={"volume": workspace.make_volume(hub.schema)})
         hub.authorize()
         division = online.divisions[0]
         hub.enable(entities=DIMENSIONS + DOCUMENTS)
@@ -137,7 +138,7 @@ def main(directory, results, documents, wanted):
 | the cost centers arrive: all are judged again | {wait["judged_s"]:.0f} s | |
 | and all are delivered, by {wait["statements"]:,} statements | {wait["delivered_s"]:.0f} s | |
 
-Divisions: 1; the Exact Online simulator on the same machine, no engine. The load reads, parses, stages and judges.
+Divisions: 1; the simulators on the same machine, no engine, a volume for what waits. The load reads, parses, stages and judges.
 
 {sections.made_by(f"bench/rules {documents} {wanted}", server)}"""
     sections.write(results, "Rules", text)

@@ -349,7 +349,7 @@ BEGIN
 	)
 	UPDATE exact.judgement AS j SET again = true
 	FROM doubt AS d
-	WHERE j.id = d.id AND NOT EXISTS (SELECT FROM unsettled AS u WHERE u.id = d.id);
+	WHERE j.id = d.id AND d.id NOT IN (SELECT u.id FROM unsettled AS u);
 	GET DIAGNOSTICS n = ROW_COUNT;
 	UPDATE exact.judgement AS j SET again = true
 	FROM exact._document_entity AS d

@@ -182,13 +182,25 @@ class Source:
         elif path == "webhooks/WebhookSubscriptions":
             found = self.q.sim.subscriptions.rows_of(self.q.user, division.code)
         else:
-            for record in self._records(after, floor, keys, documents):
-                if division.shows(record):
-                    yield rows.build(division, self.resource, record), record
+            for record in self.shown(after, floor, keys, documents):
+                yield rows.build(division, self.resource, record), record
             return
         for row in sorted(found, key=self.key_of):
             if after is None or self.key_of(row) > after:
                 yield row, None
+
+    def shown(self, after, floor, keys, documents):
+        """The records behind rows(), of a resource whose rows stand for records."""
+        return (r for r in self._records(after, floor, keys, documents) if self.division.shows(r))
+
+    def has_moment(self, field):
+        """Whether each row stands for a record, known by its id, that has this moment itself."""
+        resource, division = self.resource, self.division
+        return (resource.types[field] == "DateTime" and self.key_type == "Guid" and len(self.keys) == 1
+                and resource.kind != "sync" and resource.entity in KEY_FIELD and division is not None
+                and resource.path not in (*DIVISION_LISTS, *COMPUTED, "webhooks/WebhookSubscriptions")
+                and "empty" not in (division.packages.get(resource.path), division.packages.get(resource.entity))
+                and field not in rows.derived_fields(resource))
 
     def _family(self, keys):
         return self.resource.kind if self.resource.wide else "key" if keys is not None else "plain"
@@ -275,19 +287,44 @@ def _checked_filter(q):
     return found
 
 
-def _matching(q, source, found, after=None):
+def _shortcuts(q, found):
+    """What the filter says of row versions, keys and documents."""
     floor = found.floor("Timestamp") if found else None
     keys = found.keys(q.resource.key) if found and q.resource.kind != "sync" and len(q.resource.keys) == 1 else None
     indexed = q.resource.kind != "sync" and not q.resource.generic
     parent = PARENT_FIELD.get(q.resource.entity) if indexed else None
     documents = found.keys(parent) if found and parent else None
-    for row, record in source.rows(after, floor, keys, documents):
+    return floor, keys, documents
+
+
+def _matching(q, source, found, after=None):
+    for row, record in source.rows(after, *_shortcuts(q, found)):
+        if found is None or found.test(row):
+            yield row, record
+
+
+def _by_moment(q, source, found, field, after):
+    """Rows in the order of a moment of their records and then by key; only those that are asked for are made."""
+    def position(record):
+        row = rows.build(q.division, q.resource, record) if record.raw else record.values
+        moment = comparable("DateTime", row.get(field))
+        return moment is not None, moment or 0, source.key_of(row) if record.raw else record.key
+
+    start = (after[0] is not None, *(after if after[0] is not None else (0, after[1]))) if after else None
+    places = ((position(r), i, r) for i, r in enumerate(source.shown(None, *_shortcuts(q, found))))
+    heap = [each for each in places if start is None or each[0] > start]
+    heapq.heapify(heap)
+    while heap:
+        record = heapq.heappop(heap)[2]
+        row = rows.build(q.division, q.resource, record)
         if found is None or found.test(row):
             yield row, record
 
 
 def _ordered(q, source, found, field, descending, after):
     """Rows sorted by a field and then by key, those after the position `after` = (value, key)."""
+    if not descending and source.has_moment(field):
+        return _by_moment(q, source, found, field, after)
     edm = q.resource.types[field]
 
     def value(row):

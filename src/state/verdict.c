@@ -82,14 +82,16 @@ exact_verdict_put(int division, const ExactFinding *findings, int n)
 
 /*
  * Rows that are as they were sent, each looked up by its whole key: a plan that was made while the
- * table was empty might read all of it.
+ * table was empty might read all of it, and would by a partial index if the last condition stood
+ * outside. They are locked, since the judge may write about them between the look and the change.
  */
-#define TOLD_SQL \
+#define TOLD_SQL(condition) \
 	" WHERE ctid = ANY (ARRAY(SELECT v.ctid" \
 	"  FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS u (batch, ord, at)" \
 	"  CROSS JOIN LATERAL (SELECT x.ctid FROM exact.verdict x" \
 	"   WHERE x.batch = u.batch AND x.ord = u.ord" \
-	"   AND (extract(epoch FROM x.changed_at) * 1000000)::bigint = u.at OFFSET 0) v))"
+	"   AND (extract(epoch FROM x.changed_at) * 1000000)::bigint = u.at" \
+	"   AND " condition " OFFSET 0 FOR UPDATE) v))"
 
 void
 exact_verdict_delivered(const int64 *batches, const int64 *ords, const TimestampTz *changed_at,
@@ -97,9 +99,9 @@ exact_verdict_delivered(const int64 *batches, const int64 *ords, const Timestamp
 {
 	/* moments as microseconds: an array of them */
 	static const char gone_sql[] =
-	"DELETE FROM exact.verdict" TOLD_SQL " AND problems IS NULL";
+	"DELETE FROM exact.verdict" TOLD_SQL("x.problems IS NULL");
 	static const char told_sql[] =
-	"UPDATE exact.verdict SET again = false" TOLD_SQL " AND again";
+	"UPDATE exact.verdict SET again = false" TOLD_SQL("x.again");
 	int64	   *at = palloc(n * sizeof(int64));
 	ExactArg	args[3];
 
