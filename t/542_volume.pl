@@ -157,6 +157,43 @@ wake();
 check_truth('one more');
 is(story(), 'history current', 'one more: through the volume');
 
+# what the rules find of many versions that Delta has: more than are read at a time (500) go through the volume
+sub judged
+{
+	my ($rows) = @_;
+	my $count = "SELECT count(*) FROM exact.statement_log WHERE entity = 'purchaseentries'
+		AND kind IN ('history', 'current')";
+	my $before = one($count);
+
+	one("INSERT INTO exact.verdict (batch, ord, slot, workspace, division, entity, key, seq, problems, again)
+		SELECT s.batch, s.ord, s.slot, 'lake', s.division, s.entity, s.key, s.seq, 'odd', true
+		FROM exact.stage AS s WHERE s.entity = 'purchaseentries' ORDER BY s.seq LIMIT $rows");
+	wake();
+	wait_until("$rows versions: told", sub { one('SELECT count(*) FROM exact.verdict WHERE again') eq '0' }, 60);
+	my $answer = owner('SELECT count(*), count(CASE WHEN NOT _valid THEN 1 END) FROM main.exact.purchaseentries');
+	is(join(' ', @{ $answer->{rows}[0] }), "501 $rows", "$rows versions: marked, and each row is there once");
+	one("UPDATE exact.verdict SET problems = NULL, again = true, changed_at = clock_timestamp()");
+	wake();
+	wait_until("$rows versions: taken back", sub { one('SELECT count(*) FROM exact.verdict') eq '0' }, 60);
+	return one($count) - $before;
+}
+
+one("WITH b AS (SELECT nextval('exact.batch_id') AS id), s AS (
+		INSERT INTO exact.stage (slot, batch, ord, seq, division, entity, key, op, hash, payload)
+		SELECT b.id % 64, b.id, i - 1, (1::bigint << 40) + nextval('exact.version_counter'), 1 + i % 2,
+			'purchaseentries', 'e' || i, 'I', sha256(''), format('{\"EntryID\":\"e%s\",\"AmountDC\":%s}', i, i)
+		FROM b, generate_series(1, 501) AS i
+		RETURNING *)
+	INSERT INTO exact.batch (id, slot, workspace, division, entity, feed, epoch, rows, bytes, seq_min, seq_max)
+	SELECT min(batch), min(slot), 'lake', 1, 'purchaseentries', 'purchaseentries', 1, count(*), sum(length(payload)),
+		min(seq), max(seq) FROM s");
+wake();
+ok(eval { wait_delivered($node, 60) }, 'documents: delivered');
+is(judged(501), 4, '501 versions: two MERGEs to mark them, two to take it back');
+is(judged(500), 4, '500 versions: the same');
+is(judged(499), 100, '499 versions: inline, twenty a statement');
+wait_until('no file is left of them', sub { left() eq '' });
+
 # lost answers
 foreach my $times (1 .. 3)
 {

@@ -81,7 +81,8 @@ exact_delivery_read(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 be
 ExactDelivery *
 exact_delivery_read_aside(ExactTargetPlan *plan, int most)
 {
-	return make_delivery(exact_load_read_aside(plan, most));
+	return make_delivery(exact_load_read_aside(plan, most,
+											   exact_volume_usable(plan->workspace)));
 }
 
 /* ---- the record ---- */

@@ -260,6 +260,65 @@ begin_part(ExactLoad *load)
 	load->part_again = load->again;
 	load->part_at = load->at;
 	load->part_position = load->position;
+	load->part_up_to = load->up_to;
+}
+
+/* ---- rows that go once more ---- */
+
+/* False when it is full before the last of them. A row that is too long is put aside, as it was. */
+static bool
+take_aside(ExactLoad *load, ExactStageRow *rows, int n)
+{
+	const ExactTarget *target = &load->plan->sql;
+
+	if (target->stamp != NULL)
+		exact_known_edit_read(target->entity, rows, n);
+	for (int i = 0; i < n; i++)
+	{
+		ExactVersion *version = &rows[i].version;
+
+		rows[i].bare = false;
+		version->row_zero = exact_ledger_row_zero(version->division);
+		version->turned = exact_ledger_invoices_turned(version->division);
+		if (!append_row(load, &rows[i]))
+			return false;
+		load->up_to = version->seq;
+	}
+	load->all = n < EXACT_STAGE_ROW_READ;
+	return true;
+}
+
+static void
+read_aside(ExactLoad *load)
+{
+	const ExactTargetPlan *plan = load->plan;
+	ExactStageRow *rows = palloc(sizeof(ExactStageRow) * EXACT_STAGE_ROW_READ);
+	MemoryContext read_context = AllocSetContextCreate(CurrentMemoryContext, "exact stage rows",
+													   ALLOCSET_DEFAULT_SIZES);
+	bool		room = true;
+
+	while (room && !load->all)
+	{
+		MemoryContext old = MemoryContextSwitchTo(read_context);
+		int			n = exact_stage_row_read_aside(plan->workspace->name, plan->sql.entity,
+												   load->up_to, rows);
+
+		SPI_freetuptable(SPI_tuptable);
+		room = take_aside(load, rows, n);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(read_context);
+	}
+	MemoryContextDelete(read_context);
+	pfree(rows);
+}
+
+/* ---- the whole ---- */
+
+static bool
+is_complete(const ExactLoad *load)
+{
+	return load->gzip == NULL || load->rows >= load->most ||
+		(load->aside ? load->all : load->at == load->nbatches);
 }
 
 /*
@@ -274,21 +333,28 @@ exact_load_read_on(ExactLoad *load)
 	load->again = load->part_again;
 	load->at = load->part_at;
 	load->position = load->part_position;
+	load->up_to = load->part_up_to;
+	load->all = false;
 	if (load->gzip != NULL)
 		exact_gzip_restart(load->gzip);
+	if (load->aside)
+		read_aside(load);
 	while (load->at < load->nbatches && load->rows < load->most && read_batch(load))
 	{
 		load->at++;
 		load->position = load->at < load->nbatches ? load->batches[load->at].delivered : 0;
 	}
-	if (load->gzip == NULL || load->at == load->nbatches || load->rows >= load->most)
+	if (is_complete(load))
 		close_load(load);
 }
 
 /* One that is empty, with so many of the batches that wait */
 static ExactLoad *
-make_load(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 below, int most, bool files)
+make_load(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 below, int wanted, bool files)
 {
+	int			most_files = plan->sql.stamp != NULL ? DIMENSION_ROWS : exact_file_rows;
+	int			most = files ? Min(most_files, exact_file_rows) :
+		wanted > 0 ? Min(wanted, exact_merge_rows) : exact_merge_rows;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "exact load",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -331,44 +397,32 @@ ExactLoad *
 exact_load_read(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 below, int most,
 				bool files)
 {
-	int			most_files = plan->sql.stamp != NULL ? DIMENSION_ROWS : exact_file_rows;
 	ExactLoad  *load;
 
 	files = files && most == 0 && exact_file_rows > 0 && is_bulk(backlog, below);
-	most = files ? Min(most_files, exact_file_rows) :
-		most > 0 ? Min(most, exact_merge_rows) : exact_merge_rows;
 	load = make_load(plan, backlog, below, most, files);
 	exact_load_read_on(load);
 	MemoryContextSetParent(load->context, TopMemoryContext);
 	return load;
 }
 
-/* A row that is too long for it is put aside, as it was. */
 ExactLoad *
-exact_load_read_aside(ExactTargetPlan *plan, int most)
+exact_load_read_aside(ExactTargetPlan *plan, int most, bool files)
 {
 	const ExactBacklog none = {0};
 	ExactStageRow *rows = palloc(sizeof(ExactStageRow) * EXACT_STAGE_ROW_READ);
-	int			n = exact_stage_row_read_aside(plan->workspace->name, plan->sql.entity, rows);
+	int			n = exact_stage_row_read_aside(plan->workspace->name, plan->sql.entity, 0, rows);
 	ExactLoad  *load;
 
 	if (n == 0)
 		return NULL;
-	if (plan->sql.stamp != NULL)
-		exact_known_edit_read(plan->sql.entity, rows, n);
-	load = make_load(plan, &none, 0, most > 0 ? Min(most, exact_merge_rows) : exact_merge_rows,
-					 false);
-	for (int i = 0; i < n; i++)
-	{
-		ExactVersion *version = &rows[i].version;
-
-		rows[i].bare = false;
-		version->row_zero = exact_ledger_row_zero(version->division);
-		version->turned = exact_ledger_invoices_turned(version->division);
-		if (!append_row(load, &rows[i]))
-			break;
-	}
-	close_load(load);
+	files = files && most == 0 && exact_file_rows > 0 && n == EXACT_STAGE_ROW_READ;
+	load = make_load(plan, &none, 0, most, files);
+	load->aside = true;
+	if (take_aside(load, rows, n))
+		read_aside(load);
+	if (is_complete(load))
+		close_load(load);
 	MemoryContextSetParent(load->context, TopMemoryContext);
 	return load;
 }

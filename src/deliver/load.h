@@ -32,6 +32,10 @@ typedef struct ExactLoad
 	int			nbatches;
 	int			at;
 	int			position;
+	/* rows that go once more: up to this _seq they are in it, or all are */
+	bool		aside;
+	int64		up_to;
+	bool		all;
 	bool		complete;
 	/* as files; NULL: as text */
 	ExactGzip  *gzip;
@@ -42,6 +46,7 @@ typedef struct ExactLoad
 	bool		part_again;
 	int			part_at;
 	int			part_position;
+	int64		part_up_to;
 	int			most;			/* rows that it may have */
 	int			allocated;
 	uint64	   *names;			/* digest of division and key of each row, for counting */
@@ -59,9 +64,10 @@ extern ExactLoad *exact_load_read(ExactTargetPlan *plan, const ExactBacklog *bac
 
 /*
  * The same of rows that go once more: put aside, and an operator wants them to be tried again
- * (exact.retry()), or judged otherwise since Delta has them; NULL: there are none.
+ * (exact.retry()), or judged otherwise since Delta has them; NULL: there are none. Of more than
+ * are read at a time, a first part of a file.
  */
-extern ExactLoad *exact_load_read_aside(ExactTargetPlan *plan, int most);
+extern ExactLoad *exact_load_read_aside(ExactTargetPlan *plan, int most, bool files);
 
 /* In a unit, which may run twice: the next part; `complete` when it is the last one. */
 extern void exact_load_read_on(ExactLoad *load);

@@ -126,19 +126,21 @@ exact_stage_row_read(const char *workspace, const ExactBatch *batch, int from, E
 }
 
 int
-exact_stage_row_read_aside(const char *workspace, const char *entity, ExactStageRow *rows)
+exact_stage_row_read_aside(const char *workspace, const char *entity, int64 above,
+						   ExactStageRow *rows)
 {
 	static const char sql[] =
 	"WITH a AS MATERIALIZED ("
 	"  (SELECT l.slot, l.batch, l.ord, l.seq"
 	"  FROM exact.dead_letter l"
 	"  WHERE l.side = 'delivery' AND l.workspace = $1 AND l.entity = $2 AND l.state = 'retry'"
+	"  AND l.seq > $4"
 	"  ORDER BY l.seq"
 	"  LIMIT $3)"
 	"  UNION"
 	"  (SELECT v.slot, v.batch, v.ord, v.seq"
 	"  FROM exact.verdict v"
-	"  WHERE v.again AND v.workspace = $1 AND v.entity = $2"
+	"  WHERE v.again AND v.workspace = $1 AND v.entity = $2 AND v.seq > $4"
 	"  AND NOT EXISTS (SELECT FROM exact.dead_letter l"
 	"   WHERE l.side = 'delivery' AND l.workspace = $1 AND l.batch = v.batch AND l.ord = v.ord"
 	"   AND l.state <> 'done')"
@@ -153,13 +155,14 @@ exact_stage_row_read_aside(const char *workspace, const char *entity, ExactStage
 	VERDICT_SQL
 	" ORDER BY a.seq"
 	" LIMIT $3";
-	ExactArg	args[3];
+	ExactArg	args[4];
 	int			n;
 
 	args[0] = exact_arg_text(workspace);
 	args[1] = exact_arg_text(entity);
 	args[2] = exact_arg_int8(EXACT_STAGE_ROW_READ);
-	n = (int) exact_sql(sql, 3, args);
+	args[3] = exact_arg_int8(above);
+	n = (int) exact_sql_by_index(sql, 4, args);
 	take_rows(n, rows);
 	return n;
 }

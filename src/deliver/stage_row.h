@@ -34,8 +34,11 @@ typedef struct ExactStageRow
 extern int	exact_stage_row_read(const char *workspace, const ExactBatch *batch, int from,
 								 ExactStageRow *rows);
 
-/* Rows that go once more, put aside or judged otherwise, the oldest ones; their number */
-extern int	exact_stage_row_read_aside(const char *workspace, const char *entity,
+/*
+ * Rows that go once more, put aside or judged otherwise: the oldest ones above a _seq (0: of all),
+ * as many as fit into one read; their number.
+ */
+extern int	exact_stage_row_read_aside(const char *workspace, const char *entity, int64 above,
 									   ExactStageRow *rows);
 
 /*
