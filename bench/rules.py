@@ -138,7 +138,8 @@ def main(directory, results, documents, wanted):
 | the cost centers arrive: all are judged again | {wait["judged_s"]:.0f} s | |
 | and all are delivered, by {wait["statements"]:,} statements | {wait["delivered_s"]:.0f} s | |
 
-Divisions: 1; the simulators on the same machine, no engine, a volume for what waits. The load reads, parses, stages and judges.
+Divisions: 1; the simulators on the same machine, no engine, a volume for what waits. The load reads, parses,
+stages and judges.
 
 {sections.made_by(f"bench/rules {documents} {wanted}", server)}"""
     sections.write(results, "Rules", text)

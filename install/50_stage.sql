@@ -105,7 +105,8 @@ CREATE TABLE exact.batch (
 	staged_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	took_ms real,
 	delivered_rows int NOT NULL DEFAULT 0,
-	delivered_at timestamptz
+	delivered_at timestamptz,
+	replay bigint
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE exact.batch
 	IS 'Versions of one entity that were staged together (a page); '
@@ -128,6 +129,9 @@ COMMENT ON COLUMN exact.batch.staged_at IS 'When it was staged';
 COMMENT ON COLUMN exact.batch.took_ms IS 'Milliseconds from the page in hand to the row written';
 COMMENT ON COLUMN exact.batch.delivered_rows IS 'Versions delivered, counted from ord 0';
 COMMENT ON COLUMN exact.batch.delivered_at IS 'When the last one was delivered; null: some wait';
+COMMENT ON COLUMN exact.batch.replay
+	IS 'It was delivered before, and goes or went again: the request of exact.replay(), or 0: its '
+		'table had lost it';
 -- An entry leaves this index once, with the batch's last update; without it "what waits" would read
 -- the whole table.
 CREATE INDEX batch_waiting ON exact.batch (id) WHERE delivered_at IS NULL;

@@ -97,6 +97,7 @@ BEGIN
 			FROM exact.batch AS b
 			LEFT JOIN exact.division AS d ON d.division = b.division
 			WHERE b.delivered_at IS NULL AND coalesce(b.workspace, d.workspace) = $1
+				AND coalesce(b.replay, 0) = 0
 			GROUP BY b.division, b.entity
 		), ranked AS (
 			SELECT l.*, sum(l.rows) OVER (ORDER BY l.rows, l.division, l.entity) <= most AS named,
@@ -240,7 +241,7 @@ AS $$
 		FROM (
 			SELECT b.division, b.entity, b.rows - b.delivered_rows AS rows, b.staged_at AS since
 			FROM exact.batch AS b
-			WHERE b.delivered_at IS NULL
+			WHERE b.delivered_at IS NULL AND coalesce(b.replay, 0) = 0
 			UNION ALL
 			-- a version that was put aside is open as long as nothing newer of its record is there
 			SELECT l.division, l.entity, 1, coalesce(b.staged_at, l.at)

@@ -147,7 +147,7 @@ BEGIN
 	INTO known, moved
 	FROM exact.batch AS b
 	CROSS JOIN LATERAL (
-		SELECT b.delivered_at IS NULL AND b.delivered_rows = 0
+		SELECT b.delivered_at IS NULL AND b.delivered_rows = 0 AND b.replay IS NULL
 			AND (beside OR b.id > coalesce((SELECT max(l.last_batch)
 				FROM exact.statement_log AS l
 				WHERE l.entity = b.entity AND l.first_batch IS NOT NULL), 0)) AS waits
@@ -187,7 +187,7 @@ BEGIN
 	SELECT array_agg(b.id)
 	INTO moved
 	FROM exact.batch AS b
-	WHERE b.delivered_at IS NULL
+	WHERE b.delivered_at IS NULL AND b.replay IS NULL
 		AND CASE
 			WHEN b.entity = _set_back.entity THEN b.seq_max > _set_back.known_seq
 			ELSE b.epoch = _set_back.epoch AND b.delivered_rows = 0

@@ -42,7 +42,7 @@ WITH used AS (
 ), waiting AS (
 	SELECT coalesce(b.workspace, d.workspace) AS workspace, b.entity,
 		sum(b.rows - b.delivered_rows) AS rows, sum(b.delivered_rows) AS part,
-		min(b.staged_at) AS since
+		min(b.staged_at) FILTER (WHERE coalesce(b.replay, 0) = 0) AS since
 	FROM exact.batch AS b
 	LEFT JOIN exact.division AS d ON d.division = b.division
 	WHERE b.delivered_at IS NULL

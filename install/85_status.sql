@@ -20,7 +20,8 @@ GRANT SELECT ON TABLE exact.workers TO exact_reader, exact_worker;
 
 CREATE VIEW exact._feed AS
 WITH waiting AS (
-	SELECT b.division, b.entity, sum(b.rows - b.delivered_rows) AS rows, min(b.staged_at) AS oldest
+	SELECT b.division, b.entity, sum(b.rows - b.delivered_rows) AS rows,
+		min(b.staged_at) FILTER (WHERE coalesce(b.replay, 0) = 0) AS oldest
 	FROM exact.batch AS b
 	WHERE b.delivered_at IS NULL
 	GROUP BY b.division, b.entity

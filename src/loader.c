@@ -1,10 +1,10 @@
 /*
  * loader.c - the loader of a database: staged batches into Delta tables.
  *
- * Its turn looks for new batches, changed configuration and resumed tables, lets each table go on
- * (deliver/queue.c), has dimensions read that users edit there (dimension/), tells readers in
- * Databricks what is open, makes the views that were asked for, and lets the statements under way
- * take their next step (databricks/statement.c). Idle, it looks once a minute.
+ * Its turn looks for new batches, replays, changed configuration and resumed tables, lets each
+ * table go on (deliver/queue.c), has dimensions read that users edit there (dimension/), tells
+ * readers in Databricks what is open, makes the views that were asked for, and lets the statements
+ * under way take their next step (databricks/statement.c). Idle, it looks once a minute.
  */
 #include "postgres.h"
 
@@ -19,6 +19,7 @@
 #include "deliver/delta_table.h"
 #include "deliver/fence.h"
 #include "deliver/queue.h"
+#include "deliver/replay.h"
 #include "deliver/volume.h"
 #include "deliver/workspace.h"
 #include "dimension/read_back.h"
@@ -93,10 +94,12 @@ turn(void)
 
 	look_due |= exact_worker_woken() || exact_queue_due();
 	looked = look_due;
+	wait = exact_clock_sooner(wait, exact_replay_turn(looked));
+	look_due |= exact_queue_due();
 	if (look_due)
 		look_due = !exact_queue_look();
 	if (look_due)
-		wait = LOOK_AGAIN_MS;
+		wait = exact_clock_sooner(wait, LOOK_AGAIN_MS);
 	wait = exact_clock_sooner(wait, exact_read_back_turn());
 	wait = exact_clock_sooner(wait, exact_read_request_turn(looked));
 	wait = exact_clock_sooner(wait, exact_queue_advance());

@@ -10,7 +10,7 @@ TABLES = {
     "dirty_key": ("dirty_key", {"from_start"}),
     "division_state": ("division_state", {"verb"}),
     "rate_limit": ("rate_limit", set()),
-    "request": ("request", {"backfill", "plan", "verb", "views", "write_back"}),
+    "request": ("request", {"backfill", "plan", "replay", "verb", "views", "write_back"}),
     "backfill": ("backfill_state", {"backfill", "verb"}),
     "ledger_entry": ("ledger", {"ledger"}),
     "ledger_count": ("ledger", {"ledger"}),

@@ -190,6 +190,7 @@ class Control(WebhookControl, BookControl):
             sim.weather.met("raw_value")
         if given.get("modified") and op != "delete":
             record.values["Modified"] = str(given["modified"])
+        division.edition += 1
         if given.get("hidden") and op != "delete":
             self.post_hide({"division": division.code, "resource": entity, "keys": [record.key]})
         plain = RESOURCES[entity]

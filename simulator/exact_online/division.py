@@ -139,6 +139,7 @@ class Division:
         self.loose_keys = {}        # entity: keys of records that were placed and are not in `keys` yet
         self.missing = {}           # (entity, key or code) of dimensions that documents name and nobody has made yet
         self.generated = 0          # documents of the generator, so that each of its calls makes others
+        self.edition, self.orders = 0, {}       # moves with each record; lists in the order of a field, of an edition
         self.names = 0              # moves when a record changes that others show the name of
         self.reason = None          # the Reason of a 403, when this division is refused
         self.granted = True         # whether the consent holds for it
@@ -225,6 +226,7 @@ class Division:
         self.note_states(record, values)
         self.stamp_user(record, user, wall, created=True)
         self.records[entity][key] = record
+        self.edition += 1
         bisect.insort(self.keys[entity], key)
         if entity in self.codes and "Code" in values:
             self.codes[entity][values["Code"].strip().casefold()] = record
@@ -241,9 +243,19 @@ class Division:
         values["Created"] = values["Modified"] = clock.date_text(wall)
         values["Creator"] = values["Modifier"] = user
         self.records[entity][key] = record
+        self.edition += 1
         self.loose_keys.setdefault(entity, []).append(key)
         self.note(record, "Create")
         return record
+
+    def in_order(self, entity, field, place):
+        """(places, records) of all records of an entity in the order of place(record), which is of a field."""
+        edition, places, records = self.orders.get((entity, field), (None, None, None))
+        if edition != self.edition:
+            found = sorted(((place(r), r) for r in self.records[entity].values()), key=lambda each: each[0])
+            places, records = [each[0] for each in found], [each[1] for each in found]
+            self.orders[entity, field] = self.edition, places, records
+        return places, records
 
     def settle_keys(self):
         """Put the keys of what was placed in their order."""
@@ -255,6 +267,7 @@ class Division:
     def stamp_user(self, record, user, wall=None, created=False):
         wall = self.clock.wall() if wall is None else wall
         record.values["Modified"], record.values["Modifier"] = clock.date_text(wall), user
+        self.edition += 1
         if created:
             record.values["Created"], record.values["Creator"] = clock.date_text(wall), user
         else:
@@ -378,6 +391,7 @@ class Division:
         if entity in CODED:
             record.values["_deleted_at"] = self.clock.wall()
         del self.records[entity][record.key]
+        self.edition += 1
         keys = self.keys[entity]
         del keys[bisect.bisect_left(keys, record.key)]
         if record.header is not None:

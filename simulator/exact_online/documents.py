@@ -291,6 +291,7 @@ def _forget(division, header):
     """Take back a document whose creation failed half-way: it never was."""
     for record in (*header.lines, header):
         del division.records[record.entity][record.key]
+        division.edition += 1
         division.keys[record.entity].remove(record.key)
 
 

@@ -202,6 +202,11 @@ class Source:
                 and "empty" not in (division.packages.get(resource.path), division.packages.get(resource.entity))
                 and field not in rows.derived_fields(resource))
 
+    def is_whole(self, _floor, keys, documents):
+        """Whether the rows are all records of one entity, as they are."""
+        return (keys is None and documents is None and self.q.owner is None and len(self.resource.entities) == 1
+                and not self.late.of(self.resource.entity))
+
     def _family(self, keys):
         return self.resource.kind if self.resource.wide else "key" if keys is not None else "plain"
 
@@ -311,11 +316,15 @@ def _by_moment(q, source, found, field, after):
         return moment is not None, moment or 0, source.key_of(row) if record.raw else record.key
 
     start = (after[0] is not None, *(after if after[0] is not None else (0, after[1]))) if after else None
-    places = ((position(r), i, r) for i, r in enumerate(source.shown(None, *_shortcuts(q, found))))
-    heap = [each for each in places if start is None or each[0] > start]
-    heapq.heapify(heap)
-    while heap:
-        record = heapq.heappop(heap)[2]
+    shortcuts = _shortcuts(q, found)
+    if source.is_whole(*shortcuts):
+        places, records = q.division.in_order(q.resource.entity, field, position)
+        first = 0 if start is None else bisect.bisect_right(places, start)
+        records = (r for r in itertools.islice(records, first, None) if q.division.shows(r))
+    else:
+        places = ((position(r), i, r) for i, r in enumerate(source.shown(None, *shortcuts)))
+        records = (r for _, _, r in sorted(each for each in places if start is None or each[0] > start))
+    for record in records:
         row = rows.build(q.division, q.resource, record)
         if found is None or found.test(row):
             yield row, record

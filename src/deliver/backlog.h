@@ -14,6 +14,7 @@ typedef struct ExactBatch
 	int			rows;
 	int			delivered;		/* so many of its first rows are */
 	int64		bytes;			/* of all payloads */
+	bool		replay;			/* Databricks has had it: exact.replay() */
 } ExactBatch;
 
 /* In the order of their ids */

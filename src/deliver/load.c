@@ -203,6 +203,7 @@ read_batch(ExactLoad *load)
 		{
 			rows[i].version.row_zero = row_zero;
 			rows[i].version.turned = turned;
+			rows[i].again |= batch->replay;
 			full = (!rows[i].aside || rows[i].bare) && !append_row(load, &rows[i]);
 			load->position += full ? 0 : 1;
 		}

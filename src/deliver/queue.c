@@ -43,7 +43,8 @@ batches_unit(void *arg)
 	" coalesce(b.workspace, d.workspace), b.entity, coalesce(c.merge_rank, 0), b.division,"
 	" b.entity IN ('salesinvoices', 'salesinvoicelines') AND i.turned IS NULL"
 	" OR EXISTS (SELECT FROM exact.unjudged u WHERE u.batch = b.id AND u.waits"
-	"  AND u.since > clock_timestamp() - interval '" UNJUDGED_MOST "')"
+	"  AND u.since > clock_timestamp() - interval '" UNJUDGED_MOST "'),"
+	" coalesce(b.replay, 0) <> 0"
 	" FROM exact.batch b"
 	" LEFT JOIN exact.division d ON d.division = b.division"
 	" LEFT JOIN exact.catalogue c ON c.entity = b.entity"
@@ -68,6 +69,7 @@ batches_unit(void *arg)
 		batch.rows = (int) exact_cell_int8(i, 3, 0);
 		batch.delivered = (int) exact_cell_int8(i, 4, 0);
 		batch.bytes = exact_cell_int8(i, 5, 0);
+		batch.replay = exact_cell_bool(i, 11, false);
 		last_batch = Max(last_batch, batch.id);
 		if (workspace == NULL)
 			/* its division has none; to give it one changes the configuration */
@@ -90,7 +92,7 @@ send_again(const char *workspace, const char *entity)
 {
 	static const char sql[] =
 	"UPDATE exact.batch b"
-	" SET delivered_rows = 0, delivered_at = NULL"
+	" SET delivered_rows = 0, delivered_at = NULL, replay = 0"
 	" FROM exact.division d"
 	" WHERE d.division = b.division AND b.entity = $2 AND b.delivered_rows > 0"
 	" AND coalesce(b.workspace, d.workspace) = $1";
@@ -215,6 +217,13 @@ forget_batches(void)
 	held = false;
 	dlist_foreach(iter, &exact_delta_tables)
 		dlist_container(ExactDeltaTable, node, iter.cur)->backlog.n = 0;
+}
+
+void
+exact_queue_again(void)
+{
+	forget_batches();
+	looked_at = 0;
 }
 
 bool

@@ -25,6 +25,9 @@ extern bool exact_queue_due(void);
  */
 extern bool exact_queue_look(void);
 
+/* What waits has changed otherwise than by new batches: the next look reads all of it. */
+extern void exact_queue_again(void);
+
 /*
  * Lets each table go on that may; ms until the next call is wanted, -1 when something else comes
  * first.

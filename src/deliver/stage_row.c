@@ -42,12 +42,12 @@ exact_stage_row_previous(const char *workspace, ExactStageRow *row)
 	return NULL;
 }
 
-#define STAGE_ROW_SQL \
+#define STAGE_ROW_SQL(held) \
 	" SELECT s.ord, s.seq, s.division, s.key, s.op," \
 	" to_char(s.at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')," \
 	" s.payload, s.prev_slot::int, s.prev_batch, s.prev_ord, s.slot::int, s.batch," \
 	" l.id IS NOT NULL, l.column_name IS NOT NULL AND s.op = 'D'," \
-	" v.held, v.problems, v.changed_at, coalesce(v.again, false)"
+	" " held ", v.problems, v.changed_at, coalesce(v.again, false)"
 
 /* What a rule found about the version */
 #define VERDICT_SQL \
@@ -95,8 +95,11 @@ take_rows(int n, ExactStageRow *rows)
 int
 exact_stage_row_read(const char *workspace, const ExactBatch *batch, int from, ExactStageRow *rows)
 {
+	/* of a replay only the newest versions may change what the current table shows */
 	static const char sql[] =
-	STAGE_ROW_SQL
+	STAGE_ROW_SQL("coalesce(v.held, CASE WHEN $6 AND"
+				  " (SELECT r.seq FROM exact.record r WHERE r.division = s.division"
+				  "  AND r.entity = s.entity AND r.key = s.key) > s.seq THEN 'passed' END)")
 	" FROM exact.stage s"
 	" LEFT JOIN exact.dead_letter l"
 	"  ON l.side = 'delivery' AND l.workspace = $5 AND l.batch = s.batch AND l.ord = s.ord"
@@ -105,7 +108,7 @@ exact_stage_row_read(const char *workspace, const ExactBatch *batch, int from, E
 	" WHERE s.slot = $1 AND s.batch = $2"
 	" ORDER BY s.ord"
 	" OFFSET $3 LIMIT $4";
-	ExactArg	args[5];
+	ExactArg	args[6];
 	int			n;
 
 	args[0] = exact_arg_int4(batch->slot);
@@ -113,7 +116,8 @@ exact_stage_row_read(const char *workspace, const ExactBatch *batch, int from, E
 	args[2] = exact_arg_int8(from);
 	args[3] = exact_arg_int8(EXACT_STAGE_ROW_READ);
 	args[4] = exact_arg_text(workspace);
-	n = (int) exact_sql(sql, 5, args);
+	args[5] = exact_arg_bool(batch->replay);
+	n = (int) exact_sql(sql, 6, args);
 	take_rows(n, rows);
 	if (n == 0)
 		ereport(ERROR,
@@ -146,7 +150,7 @@ exact_stage_row_read_aside(const char *workspace, const char *entity, int64 abov
 	"   AND l.state <> 'done')"
 	"  ORDER BY v.seq"
 	"  LIMIT $3))"
-	STAGE_ROW_SQL
+	STAGE_ROW_SQL("v.held")
 	" FROM a"
 	" JOIN exact.stage s ON s.slot = a.slot AND s.batch = a.batch AND s.ord = a.ord"
 	" LEFT JOIN exact.dead_letter l"

@@ -193,7 +193,7 @@ put_pending(StringInfo out)
 			 "Age of the oldest version that is not delivered.", "division",
 			 "SELECT division, round(extract(epoch FROM now() - min(staged_at)), 3)"
 			 " FROM exact.batch"
-			 " WHERE delivered_at IS NULL"
+			 " WHERE delivered_at IS NULL AND coalesce(replay, 0) = 0"
 			 " GROUP BY division"
 			 " ORDER BY division");
 }

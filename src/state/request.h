@@ -11,6 +11,7 @@
 #define EXACT_REQUEST_SUBSCRIBE "subscribe"
 #define EXACT_REQUEST_VIEWS "views"
 #define EXACT_REQUEST_READ_DIMENSIONS "read_dimensions"
+#define EXACT_REQUEST_REPLAY "replay"
 
 typedef struct ExactRequest
 {
