@@ -88,6 +88,62 @@ BEGIN
 END
 $stage$;
 
+CREATE TABLE exact.stage_slot (
+	slot smallint PRIMARY KEY,
+	opened_at timestamptz NOT NULL
+);
+COMMENT ON TABLE exact.stage_slot
+	IS 'Partitions of exact.stage that hold versions. One is written until it has lasted a '
+		'sixtieth of the retention; when the one after it is older than the retention, the newest '
+		'version of each record is carried into the slot of that day and the partition is emptied';
+COMMENT ON COLUMN exact.stage_slot.slot IS 'Slot';
+COMMENT ON COLUMN exact.stage_slot.opened_at IS 'Since when it is, or was, written';
+REVOKE ALL ON TABLE exact.stage_slot FROM PUBLIC;
+GRANT SELECT ON TABLE exact.stage_slot TO exact_reader;
+GRANT SELECT, INSERT ON TABLE exact.stage_slot TO exact_worker;
+SELECT pg_catalog.pg_extension_config_dump('exact.stage_slot', '');
+
+-- No other slot is empty: the last one is written on.
+CREATE FUNCTION exact._open_slot(width interval,
+	OUT slot smallint, OUT ends_at timestamptz, OUT opened boolean)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	last record;
+	free smallint;
+BEGIN
+	opened := false;
+	SELECT s.slot, s.opened_at INTO last
+	FROM exact.stage_slot AS s ORDER BY s.opened_at DESC, s.slot LIMIT 1;
+	slot := last.slot;
+	ends_at := last.opened_at + width;
+	IF ends_at > clock_timestamp() THEN
+		RETURN;
+	END IF;
+	FOR free IN
+		SELECT n.slot
+		FROM generate_series(0, 63) AS n (slot)
+		WHERE NOT EXISTS (SELECT FROM exact.stage_slot AS s WHERE s.slot = n.slot)
+		ORDER BY (n.slot - coalesce(last.slot, 63) + 63) % 64
+	LOOP
+		CONTINUE WHEN EXISTS (SELECT FROM exact.stage AS v WHERE v.slot = free);
+		INSERT INTO exact.stage_slot AS s (slot, opened_at) VALUES (free, clock_timestamp())
+		ON CONFLICT ON CONSTRAINT stage_slot_pkey DO NOTHING;
+		slot := free;
+		ends_at := clock_timestamp() + width;
+		opened := true;
+		RETURN;
+	END LOOP;
+	slot := coalesce(slot, 0);
+	ends_at := clock_timestamp() + interval '1 minute';
+END
+$$;
+COMMENT ON FUNCTION exact._open_slot(interval)
+	IS 'The slot that is written now, and until when; opened: only since this call. width: how '
+		'long a slot is written';
+REVOKE ALL ON FUNCTION exact._open_slot(interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._open_slot(interval) TO exact_worker;
+
 CREATE TABLE exact.batch (
 	id bigint PRIMARY KEY,
 	slot smallint NOT NULL,

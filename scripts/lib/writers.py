@@ -16,7 +16,7 @@ TABLES = {
     "ledger_count": ("ledger", {"ledger"}),
     "target_state": ("target_state", {"verb"}),
     "rule_failure": ("judgement", {"judgement"}),
-    "verdict": ("verdict", set()),
+    "verdict": ("verdict", {"retention"}),
     "judgement": ("judgement", {"judgement"}),
     # no room in C: the rules are in SQL
     "unjudged": ("none", {"judgement"}),
@@ -25,7 +25,7 @@ TABLES = {
     "held_key": ("none", {"absence", "decision"}),
     "absence": ("none", {"absence"}),
     "volume_state": ("volume_state", set()),
-    "dead_letter": ("dead_letter", {"dead_letter"}),
+    "dead_letter": ("dead_letter", {"dead_letter", "retention"}),
     "installation": ("installation", {"binding", "restore"}),
 }
 WRITE = re.compile(r"\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE(?:\s+TABLE)?)\s+(?:ONLY\s+)?"

@@ -28,6 +28,7 @@
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
 #define MAX_INSTANCE_LEN 63
+#define HOUR_S 3600
 #define DAY_S 86400
 #define TOKEN_LIFE_S 600		/* of an access token of Exact Online */
 
@@ -280,7 +281,7 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 	define_int("exact_databricks.retention",
 			   "How long staged versions and the audit trail are kept.",
 			   "Nothing undelivered is ever removed.",
-			   &exact_retention_s, DAY_S, INT_MAX, GUC_UNIT_S);
+			   &exact_retention_s, HOUR_S, INT_MAX, GUC_UNIT_S);
 	define_int("exact_databricks.rule_timeout",
 			   "How long a customer's rule may take for one document.",
 			   "It is cancelled then, and gives no verdict on that document.",

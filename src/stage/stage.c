@@ -23,9 +23,8 @@
 #include "state/dirty_key.h"
 #include "state/ledger.h"
 
-#define SLOTS 64
 #define SLOTS_IN_RETENTION 60
-#define SLOT_LEAST_S 3600
+#define SLOT_LOOK_US (60 * USECS_PER_SEC)	/* it is known for so long */
 #define PERIODS "journalstatuslist" /* which are closed */
 
 /* The first _seq of an epoch */
@@ -65,14 +64,29 @@ see_version(int64 seq)
 
 /* ---- batches ---- */
 
-/* The partition that is written now: a slot covers a sixtieth of the retention. */
+/*
+ * The partition that is written now: a slot covers a sixtieth of the retention. One that this
+ * transaction has opened is asked for again: it may not commit.
+ */
 static int
 current_slot(void)
 {
-	int64		seconds = GetCurrentTimestamp() / USECS_PER_SEC;
-	int64		width = Max(exact_retention_s / SLOTS_IN_RETENTION, SLOT_LEAST_S);
+	static const char sql[] =
+	"SELECT s.slot::int, s.ends_at, s.opened"
+	" FROM exact._open_slot(make_interval(secs => $1)) s";
+	static int	slot;
+	static TimestampTz known_at;
+	static TimestampTz ends_at;
+	TimestampTz now = GetCurrentTimestamp();
+	ExactArg	width = exact_arg_float8((double) exact_retention_s / SLOTS_IN_RETENTION);
 
-	return (int) ((seconds / width) % SLOTS);
+	if (known_at != 0 && now >= known_at && now < Min(ends_at, known_at + SLOT_LOOK_US))
+		return slot;
+	exact_sql(sql, 1, &width);
+	slot = (int) exact_cell_int8(0, 1, 0);
+	ends_at = exact_cell_time(0, 2, 0);
+	known_at = exact_cell_bool(0, 3, false) ? 0 : now;
+	return slot;
 }
 
 static int64
