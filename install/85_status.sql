@@ -13,7 +13,8 @@ COMMENT ON COLUMN exact.workers.pid IS 'Process id; null: it does not run';
 COMMENT ON COLUMN exact.workers.state IS 'running, idle, starting or stopped';
 COMMENT ON COLUMN exact.workers.started_at IS 'When the process started';
 COMMENT ON COLUMN exact.workers.restarts IS 'How often it had to be started again';
-COMMENT ON COLUMN exact.workers.reason IS 'Why it is idle, or its last error';
+COMMENT ON COLUMN exact.workers.reason
+	IS 'Why it is idle, or its last error until that works again';
 COMMENT ON COLUMN exact.workers.listens_at IS 'Where it takes connections';
 REVOKE ALL ON TABLE exact.workers FROM PUBLIC;
 GRANT SELECT ON TABLE exact.workers TO exact_reader, exact_worker;

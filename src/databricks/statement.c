@@ -341,14 +341,14 @@ take_warehouse(const ExactCallAnswer *answer, void *arg)
 }
 
 /*
- * A warehouse may take ten minutes to start: that is named, and no silence of the service. A
- * statement that has begun to run says that it has.
+ * A warehouse may take ten minutes to start, and answer 503 meanwhile: that is named, and no
+ * silence of the service. A statement that has begun to run says that it has.
  */
 static void
 look_why_queued(Statement *st, bool queued)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz since = st->looked_at != 0 ? st->looked_at : st->last_sent;
+	TimestampTz since = st->looked_at != 0 ? st->looked_at : st->first_sent;
 
 	if (!queued)
 	{
@@ -410,7 +410,10 @@ take_execute(const ExactCallAnswer *answer, void *arg)
 	if (answer->outcome == EXACT_CALL_OK)
 		take_state(st, answer);
 	else if (answer->outcome == EXACT_CALL_LATER)
+	{
+		look_why_queued(st, true);
 		again_later(st, PHASE_NEW, answer->fault, answer->retry_at);
+	}
 	else if (answer->outcome == EXACT_CALL_UNKNOWN)
 		again_later(st, PHASE_UNKNOWN, answer->fault,
 					TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FIRST_SEARCH_MS));

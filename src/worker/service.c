@@ -50,6 +50,7 @@ typedef struct Service
 	TimestampTz starting_since;
 	/* the small request */
 	bool		trying;
+	bool		absent;			/* it found nobody since the last good answer */
 	TimestampTz try_at;
 	TimestampTz hurried_at;		/* who waits was told that somebody is there */
 	TimestampTz hurry_at;		/* and is not told again before */
@@ -136,6 +137,7 @@ hear(Service *s)
 	TimestampTz now = GetCurrentTimestamp();
 
 	s->answered_at = s->flying_since = now;
+	s->absent = false;
 	s->aged = true;
 	s->hurry_us = 0;
 	s->hurry_at = s->hurried_at = 0;
@@ -299,15 +301,17 @@ tell_back(Service *s)
 }
 
 /*
- * It answers: of a call that is on its way that is enough to know. Of a service that was away the
- * next call tells; when nobody calls, this answer is the good one.
+ * It answers: of a call that is on its way that is enough to know. A service that did not answer
+ * this request before is back, though calls may still hang. Of any other the next call tells; when
+ * nobody calls, this answer is the good one.
  */
 static void
 take_there(Service *s)
 {
 	if (s->failing_since == 0)
 		s->flying_since = GetCurrentTimestamp();
-	else if (s->flying == 0 && s->hurried_at != 0 && s->begun_at < s->hurried_at)
+	else if (s->absent ||
+			 (s->flying == 0 && s->hurried_at != 0 && s->begun_at < s->hurried_at))
 		hear(s);
 	else
 		tell_back(s);
@@ -323,10 +327,14 @@ take_try(ExactHttpResponse *response, void *arg)
 	if (!exact_service_is_away(response) &&
 		(response->status >= 300 || exact_service_is_json(response)))
 		take_there(s);
-	else if (s->failing_since == 0 && s->flying > 0)
-		fail(s, "silent", s->flying_since,
-			 response->outcome == EXACT_HTTP_ANSWERED ? exact_service_away_cause(response) :
-			 "calls hang without an answer");
+	else if (s->failing_since != 0 || s->flying > 0)
+	{
+		if (s->failing_since == 0)
+			fail(s, "silent", s->flying_since,
+				 response->outcome == EXACT_HTTP_ANSWERED ? exact_service_away_cause(response) :
+				 "calls hang without an answer");
+		s->absent = strcmp(s->kind, "silent") == 0;
+	}
 }
 
 /* Without a token: it costs no call of a budget, and tells nobody anything. */
