@@ -21,6 +21,7 @@
 #include "fetch/silence.h"
 #include "fetch/turn.h"
 #include "inquiry/inquiry.h"
+#include "inquiry/ping_exact.h"
 #include "listener/inbox.h"
 #include "stage/retention.h"
 #include "stage/stage.h"
@@ -37,7 +38,7 @@ pg_noreturn PGDLLEXPORT void exact_fetcher_main(Datum main_arg);
 
 static bool loaded;
 
-static void back(const char *app);
+static void back(const char *app, bool certain);
 
 static void
 load_unit(void *arg pg_attribute_unused())
@@ -95,16 +96,17 @@ static void
 reload(void)
 {
 	exact_service_mended(NULL);
-	exact_token_hurry(NULL);
 }
 
 /* A service answers again, or what kept it from answering may have been mended. */
 static void
-back(const char *app)
+back(const char *app, bool certain)
 {
-	exact_token_hurry(app);
+	exact_token_hurry(app, certain);
 	exact_lane_hurry(app);
 	exact_subscription_hurry(app);
+	if (exact_service_fails(app))
+		exact_ping_app(app);
 }
 
 static const ExactWorkerOps fetcher_ops = {

@@ -125,14 +125,18 @@ reload(void)
 
 /* A service answers again, or what kept it from answering may have been mended. */
 static void
-back(const char *workspace)
+back(const char *workspace, bool certain)
 {
-	exact_databricks_token_hurry(workspace);
+	const ExactWorkspaceEntry *entry = exact_workspace_find(workspace);
+
+	exact_databricks_token_hurry(workspace, certain);
 	exact_fence_retry(workspace);
 	exact_casts_retry(workspace);
 	exact_statement_hurry(workspace);
 	exact_delta_table_hurry(workspace);
 	exact_open_state_hurry(workspace);
+	if (exact_service_fails(workspace) && entry != NULL && entry->enabled && entry->fault == NULL)
+		exact_ping_again(&entry->info);
 }
 
 static void

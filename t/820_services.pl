@@ -169,8 +169,200 @@ foreach my $side ('databricks', 'exact')
 			if $side eq 'databricks' && $cause eq 'refuse';
 		$door{$side}->mode('pass');
 		# whether a token is taken again is not asked every few seconds: somebody says so
-		value('SELECT count(*) FROM exact.ping()') if $cause eq '401';
+		value("SELECT exact.resume($division)") if $cause eq '401';
 		good_again($name);
 	}
 }
+
+sub all_say
+{
+	my ($name, $pattern, @sides) = @_;
+
+	like(status(), $pattern, "$name: exact.status");
+	is(metric_soon('exact_service_up', $_, 1), 1, "$name: $_ is up") foreach @sides;
+	return;
+}
+
+sub metric_soon
+{
+	my ($name, $side, $wanted) = @_;
+
+	eval { wait_until($name, sub { metric($name, $side) eq $wanted }, 10) };
+	return metric($name, $side);
+}
+
+sub sim_clock { return control($databricks, 'POST', 'clock', { advance => $_[0] }); }
+
+# ---- both at once ----
+$door{databricks}->mode('refuse');
+work();
+is_noticed('both away', 'databricks', 40);
+$door{exact}->mode('refuse');
+is_noticed('both away', 'exact', 40);
+move(31);
+like(status(), qr/^warn\|service\|Exact Online \(erp\) has not answered .*; Databricks \(lake\) has not answered /,
+	'both away: the status names both');
+like(value('SELECT exact.headline()'), qr/Exact Online \(erp\) has not .*Databricks \(lake\) has not .*waits for a service/,
+	'both away: so does the headline');
+
+# a worker that starts anew does not forget since when
+my $since = value("SELECT failing_since FROM exact.service_state WHERE side = 'databricks'");
+my $pid = worker_pid($node, 'postgres', 'loader');
+value('SELECT exact.restart_workers()');
+wait_until('another loader', sub { worker_pid($node, 'postgres', 'loader') !~ /^(?:$pid|)$/ });
+wait_until('it has called', sub { value("SELECT asked_at > now() - interval '10 s' FROM exact.service_state "
+	. "WHERE side = 'databricks'") eq 't' });
+is(value("SELECT failing_since FROM exact.service_state WHERE side = 'databricks'"), $since,
+	'a restart does not begin the time anew');
+
+# a clock that is set back: nothing lies ahead, and the time begins anew
+move(-7200);
+wait_until('the workers have seen it', sub { value("SELECT bool_and(failing_since <= now()) FROM exact.service_state "
+	. 'WHERE failing_since IS NOT NULL') eq 't' });
+wait_for_workers($node, 'postgres', roles => [ 'fetcher', 'loader', 'listener' ]);
+is_noticed('a clock that was set back', $_, 40) foreach keys %door;
+move(31);
+like(status(), qr/^warn\|service\|/, 'after a clock was set back the light is still told');
+$door{$_}->mode('pass') foreach keys %door;
+good_again('both away', 15);
+
+# ---- the service asks to wait: it is there ----
+$door{databricks}->mode('429');
+work();
+wait_until('it is slowed', sub { service('databricks', "light || ' ' || state") eq 'ok slowed' }, 30);
+like(service('databricks', 'what'), qr/^Databricks \(lake\) answers, and asks to be called no earlier than \d\d:\d\d$/,
+	'429: it is named as slowed');
+move(31);
+is(service('databricks', 'light'), 'ok', '429: which is no silence');
+is(metric_soon('exact_service_up', 'databricks', 1), 1, '429: nor has it gone');
+$door{databricks}->mode('pass');
+good_again('429', 15);
+
+# ---- a warehouse that starts for ten minutes, and says so in either form ----
+foreach my $form ('pending', '503')
+{
+	control($databricks, 'POST', 'config', { start_seconds => 100000, start_form => $form });
+	control($databricks, 'POST', 'warehouse', { state => 'STOPPED' });
+	work();
+	wait_until('a statement waits for it', sub { value("SELECT count(*) FROM exact.statement_log "
+		. "WHERE state IN ('sending', 'running')") > 0 }, 30);
+	sim_clock(31) if $form eq 'pending';
+	ok(eval { wait_until('the start is seen', sub { value("SELECT count(*) FROM exact.service_state "
+		. 'WHERE starting_since IS NOT NULL') eq '1' }, 60) }, "$form: a warehouse that starts is seen");
+	foreach my $seconds (31, 600)
+	{
+		move($seconds);
+		like(service('databricks', "light || '|' || state || '|' || what"),
+			qr/^warn\|starting\|the warehouse of Databricks \(lake\) is starting since \d\d:\d\d; \d+ version/,
+			"$form: named as starting, $seconds s later");
+		all_say("$form: starting, $seconds s later", qr/^warn\|starting\|the warehouse of .* is starting/,
+			'databricks');
+	}
+	control($databricks, 'POST', 'warehouse', { state => 'RUNNING' });
+	control($databricks, 'POST', 'config', { start_seconds => 0, start_form => 'pending' });
+	sim_clock(1);
+	# in the form 503 the statement is sent again by its own back-off, of a minute at most
+	value('SELECT count(*) FROM exact.ping()');
+	good_again("a warehouse that started, $form", 20);
+}
+
+# ---- a statement that hangs is named; cancelled there, it is sent again ----
+my $slow = workspace_fault($databricks, path => 'statements$', statement => of_kind('current'), action => 'slow',
+	seconds => 100_000);
+work();
+my $hanging = "SELECT statement_id FROM exact.statement_log WHERE state = 'running'";
+sub runs { return value($hanging) ne ''; }
+wait_until('it is sent', sub { value("SELECT count(*) FROM exact.statement_log WHERE state <> 'succeeded' "
+	. "AND state <> 'failed'") > 0 }, 30);
+sim_clock(31);
+wait_until('it runs', \&runs, 40);
+my $id = value($hanging);
+move(61);
+like(service('databricks', "light || '|' || state || '|' || hangs"), qr/^warn\|hangs\|statement $id \(current of /,
+	'a hanging statement is named');
+all_say('a hanging statement', qr/^warn\|hangs\|statement $id .* runs in Databricks/, 'databricks');
+sim_clock(100_001);
+good_again('a hanging statement', 15);
+
+# ---- a secret that is refused, and the right one ----
+sub set_secret
+{
+	my ($kind, $name, $secret) = @_;
+
+	write_file("$node->{exact_secrets_directory}/$kind.$name.client_secret", $secret, 0600);
+	return value("SELECT string_agg(result, ',') FROM exact.import_secrets() WHERE kind = '$kind'");
+}
+set_secret('workspace', 'lake', 'not this one');
+work();
+is_noticed('a wrong secret', 'databricks', 40);
+move(31);
+everywhere('a wrong secret, 30 s', 'databricks', 'warn', qr/no access token works at .*invalid_client/);
+set_secret('workspace', 'lake', $databricks->{info}{client_secret});
+good_again('a wrong secret');
+
+set_secret('app', 'erp', 'not this one');
+# beyond the end of the access token, which was issued before the clock was set back
+move(8000);
+ok(eval { wait_until('it is refused', sub { status() =~ /^fail\|client\|/ }, 30) }, 'a wrong client secret of the app');
+like(status(), qr/^fail\|client\|app erp gets no token since .*refuses the client id or secret/,
+	'the status says what is wrong');
+unlike(join(' ', status(), page('/status'), value('SELECT string_agg(finding, $$ $$) FROM exact.check()')),
+	qr/consent/, 'nobody is asked to consent');
+set_secret('app', 'erp', $exact->{info}{client_secret});
+good_again('a wrong client secret');
+
+# ---- a grant, told by a ping that succeeds; a setting; an address ----
+control($databricks, 'POST', 'privileges', { deny => [ { privilege => 'MODIFY', object => 'main.exact' } ] });
+work();
+ok(eval { wait_until('it is refused', sub { status() =~ /^fail\|refused\|.*MODIFY/ }, 40) }, 'a grant is missing');
+control($databricks, 'POST', 'privileges', { deny => [] });
+value('SELECT count(*) FROM exact.ping()');
+good_again('a grant');
+
+value('ALTER SYSTEM SET exact_databricks.insecure_loopback = off');
+value('SELECT pg_reload_conf()');
+ok(eval { wait_until('the address is refused', sub { status() !~ /^ok/
+	&& value("SELECT count(reason) FROM exact.workers") > 0 }, 40) }, 'a setting forbids both addresses');
+value('ALTER SYSTEM RESET exact_databricks.insecure_loopback');
+value('SELECT pg_reload_conf()');
+good_again('a setting', 15);
+
+# ---- resume() of what was refused ----
+control($databricks, 'POST', 'privileges', { deny => [ { privilege => 'MODIFY', object => 'main.exact' } ] });
+work();
+wait_until('it is refused', sub { status() =~ /^fail\|refused\|/ }, 40);
+control($databricks, 'POST', 'privileges', { deny => [] });
+value("SELECT exact.resume($division)");
+good_again('resume()');
+
+# ---- a service that nobody calls does not fail ----
+value("UPDATE exact.division SET enabled = false WHERE division = $division");
+is($hub_exact->sync($node, 'postgres'), 'done', 'nothing is called any more');
+$door{exact}->mode('refuse');
+move(1200);
+is(service('exact', "light || ' ' || state"), 'off not used', 'an app without an enabled division is not used');
+is(value("SELECT count(*) FROM exact.service_state WHERE failing_since IS NOT NULL"), '0', 'and does not fail');
+is(value('SELECT exact.headline()'), 'No division is enabled.', 'the headline');
+$door{exact}->mode('pass');
+
+# ---- the headline of many ----
+foreach my $case (
+	[ 'ok,ok', 'up to date,up to date', 'All 2 divisions are up to date.' ],
+	[ 'ok,off', 'up to date,off', 'The division is up to date.' ],
+	[ 'ok,ok,ok', 'up to date,first load,slowed', '1 of 3 divisions is slowed, 1 of 3 divisions is in its first load, '
+		. '1 of 3 divisions is up to date.' ],
+	[ 'ok', 'first load', 'The division is in its first load.' ],
+	[ 'ok', 'on the way', 'The division waits; nothing is lost.' ],
+	[ 'warn,ok', 'held,up to date', '1 of 2 divisions holds something back until you decide, 1 of 2 divisions is up to '
+		. 'date.' ],
+	[ 'fail,fail,warn', 'refused,frozen,blocked', '2 of 3 divisions stand still and need somebody, 1 of 3 divisions '
+		. 'deserves a look; nothing is lost.' ],
+	[ 'off', 'off', 'No division is enabled.' ])
+{
+	my ($lights, $states, $words) = @$case;
+
+	is(value("SELECT exact._headline('{$lights}', string_to_array('$states', ','))"), $words, "headline: $states");
+}
+
+$node->stop;
 done_testing();

@@ -551,14 +551,14 @@ exact_databricks_token_rejected(const char *workspace)
 			 "Check that the service principal is active and a member of this workspace.");
 }
 
-/* A refusal as well: it may have been that of a gateway, or been mended on the other side. */
 void
-exact_databricks_token_hurry(const char *workspace)
+exact_databricks_token_hurry(const char *workspace, bool certain)
 {
 	for (Access *access = all; access != NULL; access = access->next)
-		if (strcmp(access->workspace, workspace) == 0)
-		{
-			access->not_before = 0;
-			access->refused = false;
-		}
+	{
+		if (strcmp(access->workspace, workspace) != 0 || (access->refused && !certain))
+			continue;
+		access->not_before = 0;
+		access->refused = false;
+	}
 }

@@ -14,8 +14,8 @@ extern void exact_databricks_token_rejected(const char *workspace);
 
 /*
  * What failed may be tried at once: the service answers again, or what kept it from giving a token
- * may have been mended.
+ * may have been mended. certain: also what only a human can mend.
  */
-extern void exact_databricks_token_hurry(const char *workspace);
+extern void exact_databricks_token_hurry(const char *workspace, bool certain);
 
 #endif

@@ -333,11 +333,16 @@ keep_alive(void)
 }
 
 void
-exact_token_hurry(const char *app)
+exact_token_hurry(const char *app, bool certain)
 {
 	for (ExactTokenChain *chain = exact_token_chain_first(); chain != NULL; chain = chain->next)
-		if (chain->unreached && (app == NULL || strcmp(chain->app, app) == 0))
+	{
+		if (strcmp(chain->app, app) != 0)
+			continue;
+		if (chain->unreached || (certain && chain->unclear > 0))
 			chain->not_before = 0;
+		chain->at_hand.rejected = false;
+	}
 }
 
 long

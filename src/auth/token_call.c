@@ -417,7 +417,6 @@ static void
 on_unclear(ExactTokenChain *chain)
 {
 	chain->unclear++;
-	chain->unreached = true;
 	exact_log(LOG, "token app=%s event=\"outcome unknown\" attempt=%d finding=\"%s\"", chain->app,
 			  chain->unclear, chain->finding);
 	chain->not_before = chain->unclear == 1 ? 0 :
@@ -443,7 +442,8 @@ on_not_processed(ExactTokenChain *chain, const ExactOauthAnswer *answer)
 							  EXACT_CHAIN_UNCLEAR_LAST_MS);
 	else
 		ms = exact_backoff_ms(chain->down, DOWN_FIRST_MS, DOWN_LAST_MS);
-	chain->unreached = answer->retry_after < 0 && answer->kind != EXACT_OAUTH_BUSY;
+	chain->unreached = answer->retry_after < 0 && answer->kind != EXACT_OAUTH_BUSY &&
+		chain->unclear == 0;
 	/* one that was not sent is no call of the day */
 	if (answer->kind == EXACT_OAUTH_NOT_SENT && chain->calls > 0)
 		chain->calls--;

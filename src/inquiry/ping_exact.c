@@ -227,6 +227,30 @@ base_url_unit(void *arg)
 	MemoryContextSwitchTo(old);
 }
 
+static void
+on_app(ExactApiAnswer *answer pg_attribute_unused(), void *arg pg_attribute_unused())
+{
+	/* exact_api.c has told the service and records the call */
+}
+
+void
+exact_ping_app(const char *app)
+{
+	BaseUrl		base = {app, CurrentMemoryContext, NULL};
+	ExactApiRequest request = {0};
+	const char *why;
+
+	if (exact_budget_allowed_at(0, "current/Me", &why) != 0 ||
+		!exact_unit_run("read app", base_url_unit, &base, NULL))
+		return;
+	request.app = app;
+	request.base_url = base.url;
+	request.feed = "ask";
+	request.resource = request.label = "current/Me";
+	request.url = url_of(base.url, 0);
+	exact_api_get(&request, on_app, NULL);
+}
+
 void
 exact_ping_exact(ExactAsk *ask)
 {

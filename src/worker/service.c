@@ -28,6 +28,7 @@
 #define TRY_US (8 * USECS_PER_SEC)	/* between two small requests */
 #define TRY_TIMEOUT_MS 5000
 #define HURRY_MAX_US (2 * USECS_PER_MINUTE)
+#define OUTAGE_US (20 * USECS_PER_SEC)	/* after so long it is told at once that it is over */
 #define TOKEN_HURRY_US (30 * USECS_PER_SEC) /* a refused token is an error of its endpoint */
 /* nothing was called for so long: there is nobody to tell */
 #define FORGET_US USECS_PER_HOUR
@@ -56,6 +57,7 @@ typedef struct Service
 	TimestampTz hurry_at;		/* and is not told again before */
 	int64		hurry_us;
 	bool		back;			/* who waits is to be told in the next turn */
+	bool		certain;		/* and that it is there for certain */
 	/* the table */
 	bool		changed;
 	bool		aged;			/* but for times nothing has changed */
@@ -119,6 +121,8 @@ exact_service_begin(const char *name, const char *url)
 	s->begun_at = GetCurrentTimestamp();
 	if (s->flying++ == 0)
 		s->flying_since = s->begun_at;
+	if (s->failing_since != 0 && s->url == NULL)
+		s->try_at = s->begun_at + TRY_US;
 	if (s->failing_since == 0 || s->url == NULL)
 		keep_url(s, url);
 }
@@ -130,6 +134,24 @@ land(Service *s)
 		s->flying--;
 }
 
+/*
+ * Whoever waits is told that somebody is there, less often each time that nothing comes of it: a
+ * gateway may answer the small request and no other, and one endpoint may fail while others answer.
+ */
+static void
+tell_back(Service *s)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		token = s->kind != NULL && strcmp(s->kind, "token") == 0;
+
+	if (s->hurry_at > now && s->hurry_at <= now + HURRY_MAX_US)
+		return;
+	s->hurry_us = Min(Max(s->hurry_us * 2, token ? TOKEN_HURRY_US : TRY_US / 2), HURRY_MAX_US);
+	s->hurry_at = now + s->hurry_us;
+	s->hurried_at = now;
+	s->back = true;
+}
+
 /* A good answer: whatever is still on its way is waited for from now on. */
 static void
 hear(Service *s)
@@ -139,14 +161,15 @@ hear(Service *s)
 	s->answered_at = s->flying_since = now;
 	s->absent = false;
 	s->aged = true;
-	s->hurry_us = 0;
-	s->hurry_at = s->hurried_at = 0;
 	if (s->failing_since == 0)
 		return;
+	if (s->failing_since <= now - OUTAGE_US)
+		s->hurry_us = s->hurry_at = 0;
+	tell_back(s);
 	exact_log(LOG, "service side=%s name=%s event=\"answers again\" after_s=" INT64_FORMAT,
 			  side_name(), s->name, Max(now - s->failing_since, 0) / USECS_PER_SEC);
 	s->failing_since = 0;
-	s->changed = s->back = true;
+	s->changed = true;
 }
 
 static void
@@ -158,7 +181,7 @@ fail(Service *s, const char *kind, TimestampTz since, const char *cause)
 	if (s->failing_since == 0)
 	{
 		s->failing_since = since;
-		s->try_at = now + TRY_US;
+		s->try_at = now + (strcmp(kind, "token") == 0 ? TOKEN_HURRY_US : TRY_US);
 	}
 	/* a clock that was set back */
 	s->failing_since = Min(s->failing_since, now);
@@ -283,24 +306,6 @@ exact_service_away_cause(const ExactHttpResponse *response)
 /* ---- the small request ---- */
 
 /*
- * Whoever waits is told that somebody is there, less often each time that nothing comes of it: a
- * gateway may answer this request and no other.
- */
-static void
-tell_back(Service *s)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (s->hurry_at > now && s->hurry_at <= now + HURRY_MAX_US)
-		return;
-	s->hurry_us = Min(Max(s->hurry_us * 2, strcmp(s->kind, "token") == 0 ? TOKEN_HURRY_US :
-						  TRY_US / 2), HURRY_MAX_US);
-	s->hurry_at = now + s->hurry_us;
-	s->hurried_at = now;
-	s->back = true;
-}
-
-/*
  * It answers: of a call that is on its way that is enough to know. A service that did not answer
  * this request before is back, though calls may still hang. Of any other the next call tells; when
  * nobody calls, this answer is the good one.
@@ -310,8 +315,12 @@ take_there(Service *s)
 {
 	if (s->failing_since == 0)
 		s->flying_since = GetCurrentTimestamp();
-	else if (s->absent ||
-			 (s->flying == 0 && s->hurried_at != 0 && s->begun_at < s->hurried_at))
+	else if (s->absent)
+	{
+		hear(s);
+		s->back = s->certain = true;
+	}
+	else if (s->flying == 0 && s->hurried_at != 0 && s->begun_at < s->hurried_at)
 		hear(s);
 	else
 		tell_back(s);
@@ -346,6 +355,12 @@ try_service(Service *s)
 	char	   *why = NULL;
 
 	s->try_at = GetCurrentTimestamp() + TRY_US;
+	if (s->failing_since != 0 && strcmp(s->kind, "token") == 0)
+	{
+		tell_back(s);			/* it is there: a call of its own tells more */
+		s->try_at = s->hurry_at;
+		return;
+	}
 	if (s->url == NULL || !exact_url_allowed(s->url, &why))
 		return;
 	request.method = "GET";
@@ -366,11 +381,17 @@ try_due(const Service *s)
 
 	if (s->trying || s->begun_at + FORGET_US < now)
 		return PG_INT64_MAX;
-	if (s->failing_since != 0 && s->url != NULL)
-		at = s->try_at;
-	else if (s->failing_since == 0 && s->flying > 0 && s->url != NULL)
+	if (s->failing_since != 0 && (s->url != NULL || strcmp(s->kind, "token") == 0))
+		return Min(s->try_at, now + HURRY_MAX_US);
+	if (s->failing_since == 0 && s->flying > 0 && s->url != NULL)
 		at = Max(s->flying_since + OVERDUE_US, Min(s->try_at, now + TRY_US));
 	return at == PG_INT64_MAX ? at : Min(at, now + OVERDUE_US);
+}
+
+bool
+exact_service_fails(const char *name)
+{
+	return service_of(name)->failing_since != 0;
 }
 
 void
@@ -384,8 +405,8 @@ exact_service_mended(const char *name)
 			pfree(s->url);			/* it may have another one now */
 		s->url = NULL;
 		s->hurry_us = 0;
-		s->hurry_at = s->try_at = 0;
-		s->back = true;
+		s->hurry_at = 0;
+		s->back = s->certain = true;
 	}
 }
 
@@ -490,8 +511,10 @@ exact_service_turn(void)
 			store(s);
 		if (s->back)
 		{
-			s->back = false;
-			on_back(s->name);
+			bool		certain = s->certain;
+
+			s->back = s->certain = false;
+			on_back(s->name, certain);
 		}
 		next = Min(next, Min(try_due(s), write_due(s)));
 	}

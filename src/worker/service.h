@@ -7,8 +7,9 @@
  * is written to exact.service_state by exact_service_turn(): at once when it has changed, the time
  * of the last answer every ten seconds while there are calls, and nothing when there are none.
  *
- * While a service does not answer, one small request without a token asks every eight seconds
- * whether somebody is there; when somebody is, `back` has what waits for the service try at once.
+ * While a service does not answer at all, one small request without a token asks every eight seconds
+ * whether somebody is there; when somebody is, `back` makes a call of its own and has what waits
+ * for the service try at once.
  */
 #ifndef EXACT_SERVICE_H
 #define EXACT_SERVICE_H
@@ -23,8 +24,11 @@ typedef enum ExactServiceSide
 	EXACT_SERVICE_DATABRICKS	/* name: a workspace */
 } ExactServiceSide;
 
-/* What waits for this service may be tried again now; outside a unit. */
-typedef void (*ExactServiceBack) (const char *name);
+/*
+ * What waits for this service may be tried again now; outside a unit. certain: it was not there and
+ * is now, or somebody says that something is mended; else only a call of it was answered.
+ */
+typedef void (*ExactServiceBack) (const char *name, bool certain);
 
 /* Once a process: the side that it calls, and whom to tell that a service is back. */
 extern void exact_service_init(ExactServiceSide side, ExactServiceBack back);
@@ -50,6 +54,9 @@ extern bool exact_service_is_away(const ExactHttpResponse *response);
 extern bool exact_service_is_json(const ExactHttpResponse *response);
 /* Why not, as the end of a sentence (palloc'd); of one that is away */
 extern char *exact_service_away_cause(const ExactHttpResponse *response);
+
+/* Has its last call had no good answer? */
+extern bool exact_service_fails(const char *name);
 
 /*
  * Somebody may have mended what keeps a service from being called: it is tried at once. NULL: all
