@@ -183,8 +183,11 @@ fail(Service *s, const char *kind, TimestampTz since, const char *cause)
 		s->failing_since = since;
 		s->try_at = now + (strcmp(kind, "token") == 0 ? TOKEN_HURRY_US : TRY_US);
 	}
-	/* a clock that was set back */
-	s->failing_since = Min(s->failing_since, now);
+	if (s->failing_since > now)	/* the clock was set back */
+	{
+		s->failing_since = now;
+		s->changed = true;
+	}
 	if (s->kind == NULL || strcmp(s->kind, kind) != 0 ||
 		strcmp(s->cause, words ? words : "") != 0 || s->written_at < s->failing_since)
 	{
@@ -372,20 +375,24 @@ try_service(Service *s)
 	exact_http_start(&request, take_try, s);
 }
 
+/* What lies further ahead than it is ever planned was planned by a clock that was set back. */
+static TimestampTz
+planned(TimestampTz at, int64 longest_us)
+{
+	return exact_clock_ahead(at, longest_us / 1000 + 1) ? at : 0;
+}
+
 /* When the small request is due; PG_INT64_MAX: not at all */
 static TimestampTz
 try_due(const Service *s)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz at = PG_INT64_MAX;
-
-	if (s->trying || s->begun_at + FORGET_US < now)
+	if (s->trying || s->begun_at + FORGET_US < GetCurrentTimestamp())
 		return PG_INT64_MAX;
 	if (s->failing_since != 0 && (s->url != NULL || strcmp(s->kind, "token") == 0))
-		return Min(s->try_at, now + HURRY_MAX_US);
+		return planned(s->try_at, HURRY_MAX_US);
 	if (s->failing_since == 0 && s->flying > 0 && s->url != NULL)
-		at = Max(s->flying_since + OVERDUE_US, Min(s->try_at, now + TRY_US));
-	return at == PG_INT64_MAX ? at : Min(at, now + OVERDUE_US);
+		return Max(planned(s->flying_since + OVERDUE_US, OVERDUE_US), planned(s->try_at, TRY_US));
+	return PG_INT64_MAX;
 }
 
 bool
@@ -435,11 +442,9 @@ store_unit(void *arg)
 static TimestampTz
 write_due(const Service *s)
 {
-	TimestampTz now = GetCurrentTimestamp();
-
 	if (s->changed)
-		return Min(s->write_at, now + WRITE_AGAIN_MS * INT64CONST(1000));
-	return s->aged ? Min(s->written_at + WRITE_US, now + WRITE_US) : PG_INT64_MAX;
+		return planned(s->write_at, WRITE_AGAIN_MS * INT64CONST(1000));
+	return s->aged ? planned(s->written_at + WRITE_US, WRITE_US) : PG_INT64_MAX;
 }
 
 static void
