@@ -345,8 +345,8 @@ WITH worker AS (
 				'waits', 'budget', 'limit', 'blocked', 'closed', 'overdue', 'late', 'held', 'dead',
 				'kept', 'suspended', 'writes', 'changes', 'entities paused', 'subscription')
 				THEN 'warn'
-			WHEN rule = 'failing' AND errors < 3 OR rule IN ('consent', 'client') AND app_goes_on
-				THEN 'warn'
+			WHEN rule = 'failing' AND errors < 3
+					OR rule IN ('consent', 'client') AND app_goes_on THEN 'warn'
 			ELSE 'fail'
 		END AS light,
 		concat(CASE rule
@@ -568,12 +568,16 @@ BEGIN
 	END IF;
 	SELECT string_agg(CASE
 			WHEN watched = 1 THEN 'the division ' || c.one
-			ELSE format('%s of %s divisions %s', c.n, watched,
-				CASE c.n WHEN 1 THEN c.one ELSE c.many END)
+			WHEN c.first
+				THEN format('%s of %s divisions %s', c.n, watched,
+					CASE c.n WHEN 1 THEN c.one ELSE c.many END)
+			ELSE format('%s %s', c.n, CASE c.n WHEN 1 THEN c.one ELSE c.many END)
 		END, ', ' ORDER BY c.rank)
+		|| CASE WHEN bool_or(c.rank IN (4, 7)) THEN '; nothing is lost' ELSE '' END
 	INTO words
 	FROM (
-		SELECT k.rank, k.one, k.many, count(*) AS n
+		SELECT k.rank, k.one, k.many, count(*) AS n,
+			row_number() OVER (ORDER BY k.rank) = 1 AS first
 		FROM unnest(lights, states) AS d (light, state)
 		CROSS JOIN LATERAL (SELECT CASE
 				WHEN d.state = 'service' THEN 2
@@ -590,10 +594,10 @@ BEGIN
 			(1, 'stands still and needs somebody', 'stand still and need somebody'),
 			(2, 'waits for a service', 'wait for a service'),
 			(3, 'holds something back until you decide', 'hold something back until you decide'),
-			(4, 'waits; nothing is lost', 'wait; nothing is lost'),
+			(4, 'waits', 'wait'),
 			(5, 'is slowed', 'are slowed'),
 			(6, 'is in its first load', 'are in their first load'),
-			(7, 'deserves a look; nothing is lost', 'deserve a look; nothing is lost'),
+			(7, 'deserves a look', 'deserve a look'),
 			(8, 'is up to date', 'are up to date')) AS k (rank, one, many) USING (rank)
 		WHERE d.light <> 'off'
 		GROUP BY k.rank, k.one, k.many

@@ -296,11 +296,24 @@ exact_service_is_away(const ExactHttpResponse *response)
 	return status >= 500 && status != 501 && !exact_service_is_json(response);
 }
 
+/* "... port 443 after 12 ms: ..." says the same each time without the milliseconds. */
+static char *
+without_ms(const char *error)
+{
+	char	   *text = pstrdup(error);
+	char	   *after = strstr(text, " after ");
+	size_t		digits = after ? strspn(after + 7, "0123456789") : 0;
+
+	if (digits > 0 && strncmp(after + 7 + digits, " ms", 3) == 0)
+		memmove(after, after + 10 + digits, strlen(after + 10 + digits) + 1);
+	return text;
+}
+
 char *
 exact_service_away_cause(const ExactHttpResponse *response)
 {
 	if (response->outcome != EXACT_HTTP_ANSWERED)
-		return pstrdup(response->error ? response->error : "no answer");
+		return without_ms(response->error ? response->error : "no answer");
 	return psprintf("HTTP %ld%s", response->status,
 					is_html(response) ? " with a page of HTML" :
 					response->status < 300 ? " with something that is not JSON" : "");

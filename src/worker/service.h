@@ -7,9 +7,9 @@
  * is written to exact.service_state by exact_service_turn(): at once when it has changed, the time
  * of the last answer every ten seconds while there are calls, and nothing when there are none.
  *
- * While a service does not answer at all, one small request without a token asks every eight seconds
- * whether somebody is there; when somebody is, `back` makes a call of its own and has what waits
- * for the service try at once.
+ * While a service does not answer at all, one small request without a token asks every eight
+ * seconds whether somebody is there; when somebody is, `back` makes a call of its own and has what
+ * waits for the service try at once.
  */
 #ifndef EXACT_SERVICE_H
 #define EXACT_SERVICE_H
