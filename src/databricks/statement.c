@@ -676,6 +676,7 @@ exact_statement_follow(const ExactStatementRequest *like, const char *const *ent
 
 /* ---- the turn ---- */
 
+/* Not between two looks into the history, which agree only when they are so far apart. */
 void
 exact_statement_hurry(const char *workspace)
 {
@@ -688,7 +689,8 @@ exact_statement_hurry(const char *workspace)
 		if (strcmp(st->request.workspace->name, workspace) == 0 && !st->busy &&
 			st->failures > 0 &&
 			(st->phase != PHASE_UNKNOWN ||
-			 TimestampDifferenceExceeds(st->last_sent, GetCurrentTimestamp(), FIRST_SEARCH_MS)))
+			 (st->looks == 0 &&
+			  TimestampDifferenceExceeds(st->last_sent, GetCurrentTimestamp(), FIRST_SEARCH_MS))))
 			set_due(st, 0);
 	}
 }
