@@ -341,8 +341,8 @@ WITH worker AS (
 			WHEN rule = 'off' THEN 'off'
 			WHEN rule IN ('first load', 'on the way', 'slowed', 'up to date') THEN 'ok'
 			WHEN rule = 'service' THEN service_light
-			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'starting', 'hangs',
-				'waits', 'budget', 'limit', 'blocked', 'closed', 'overdue', 'late', 'held', 'dead',
+			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'starting',
+				'hangs', 'waits', 'budget', 'limit', 'blocked', 'closed', 'overdue', 'late', 'held', 'dead',
 				'kept', 'suspended', 'writes', 'changes', 'entities paused', 'subscription')
 				THEN 'warn'
 			WHEN rule = 'failing' AND errors < 3
