@@ -23,7 +23,12 @@ AS $$
 			THEN format('%s is paused in division %s; SELECT exact.resume(%s, %L)', $2, d.division,
 				d.division, $2)
 		WHEN a.state = 'reauthorize'
-			THEN format('app %s needs consent again since %s%s; %s', d.app, exact._since(a.since),
+			THEN format('app %s %s since %s%s; %s', d.app,
+				CASE
+					WHEN a.reason LIKE 'Exact Online refuses the client id or secret%'
+						THEN 'gets no token'
+					ELSE 'needs consent again'
+				END, exact._since(a.since),
 				': ' || a.reason,
 				coalesce(a.next_step, format('SELECT exact.authorize_url(%L)', d.app)))
 		WHEN coalesce(a.state, 'new') = 'new'

@@ -13,7 +13,8 @@ COMMENT ON COLUMN exact.workers.pid IS 'Process id; null: it does not run';
 COMMENT ON COLUMN exact.workers.state IS 'running, idle, starting or stopped';
 COMMENT ON COLUMN exact.workers.started_at IS 'When the process started';
 COMMENT ON COLUMN exact.workers.restarts IS 'How often it had to be started again';
-COMMENT ON COLUMN exact.workers.reason IS 'Why it is idle, or its last error';
+COMMENT ON COLUMN exact.workers.reason
+	IS 'Why it is idle, or its last error until that works again';
 COMMENT ON COLUMN exact.workers.listens_at IS 'Where it takes connections';
 REVOKE ALL ON TABLE exact.workers FROM PUBLIC;
 GRANT SELECT ON TABLE exact.workers TO exact_reader, exact_worker;
@@ -235,6 +236,9 @@ WITH worker AS (
 	FROM exact.dead_letter AS l
 	WHERE l.state IN ('dead', 'retry')
 	GROUP BY l.division
+), service AS MATERIALIZED (
+	SELECT s.side, s.name, s.state, s.light, s.sentence, s.next_step
+	FROM exact._service AS s
 ), waits AS (
 	-- a wait of a minute is no news
 	SELECT l.division,
@@ -268,11 +272,21 @@ WITH worker AS (
 		k.id AS kept_id, k.account AS kept_account,
 		z.rule AS suspended_rule, z.since AS suspended_since,
 		x.letters, x.since AS letters_since, x.reason AS letters_reason,
+		(SELECT min(v.light) FROM (VALUES (xe.state, xe.light), (xd.state, xd.light))
+			AS v (state, light)
+			WHERE v.state IN ('silent', 'token')) AS service_light,
+		concat_ws('; ', CASE WHEN xe.state IN ('silent', 'token') THEN xe.sentence END,
+			CASE WHEN xd.state IN ('silent', 'token') THEN xd.sentence END) AS service,
+		CASE WHEN xe.state IN ('silent', 'token') THEN xe.next_step ELSE xd.next_step END
+			AS service_step,
+		xd.sentence AS databricks,
 		s.gap, l.until AS limit_until, l.blocked, l.blocked_until, l.closed, l.closed_until,
 		u.topics, u.reason AS subscription_reason, u.next_step AS subscription_step,
 		CASE
 			WHEN NOT d.enabled THEN 'off'
 			WHEN w.fetchers = 0 THEN 'no fetcher'
+			WHEN a.state = 'reauthorize'
+					AND a.reason LIKE 'Exact Online refuses the client id or secret%' THEN 'client'
 			WHEN a.state = 'reauthorize' THEN 'consent'
 			WHEN coalesce(a.state, 'new') = 'new' THEN 'new app'
 			WHEN s.state <> 'ok' THEN s.state
@@ -280,7 +294,9 @@ WITH worker AS (
 			WHEN d.workspace IS NULL THEN 'no workspace'
 			WHEN NOT ws.enabled THEN 'workspace off'
 			WHEN w.loaders = 0 THEN 'no loader'
+			WHEN xe.state IN ('silent', 'token') OR xd.state IN ('silent', 'token') THEN 'service'
 			WHEN r.tables > 0 THEN 'refused'
+			WHEN xd.state IN ('starting', 'hangs') AND f.waiting > 0 THEN xd.state
 			WHEN y.reason IS NOT NULL THEN 'waits'
 			WHEN s.day_left <= 0 AND s.day_reset > now() THEN 'budget'
 			WHEN l.until IS NOT NULL THEN 'limit'
@@ -318,16 +334,20 @@ WITH worker AS (
 	LEFT JOIN waits AS l ON l.division = d.division
 	LEFT JOIN exact.app_state AS a ON a.app = d.app
 	LEFT JOIN exact.workspace AS ws ON ws.name = d.workspace
+	LEFT JOIN service AS xe ON xe.side = 'exact' AND xe.name = d.app
+	LEFT JOIN service AS xd ON xd.side = 'databricks' AND xd.name = d.workspace
 ), text AS (
 	SELECT f.*,
 		CASE
 			WHEN rule = 'off' THEN 'off'
 			WHEN rule IN ('first load', 'on the way', 'slowed', 'up to date') THEN 'ok'
-			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'waits', 'budget',
-				'limit', 'blocked', 'closed', 'overdue', 'late', 'held', 'dead', 'kept',
-				'suspended', 'writes', 'changes', 'entities paused', 'subscription')
+			WHEN rule = 'service' THEN service_light
+			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'starting',
+				'hangs', 'waits', 'budget', 'limit', 'blocked', 'closed', 'overdue', 'late', 'held', 'dead',
+				'kept', 'suspended', 'writes', 'changes', 'entities paused', 'subscription')
 				THEN 'warn'
-			WHEN rule = 'failing' AND errors < 3 OR rule = 'consent' AND app_goes_on THEN 'warn'
+			WHEN rule = 'failing' AND errors < 3
+					OR rule IN ('consent', 'client') AND app_goes_on THEN 'warn'
 			ELSE 'fail'
 		END AS light,
 		concat(CASE rule
@@ -340,6 +360,9 @@ WITH worker AS (
 			WHEN 'consent'
 				THEN format('app %s needs consent again since %s: %s', app, exact._since(app_since),
 					app_reason)
+			WHEN 'client'
+				THEN format('app %s gets no token since %s: %s', app, exact._since(app_since),
+					app_reason)
 			WHEN 'new app' THEN format('app %s is not authorised yet', app)
 			WHEN 'frozen' THEN format('frozen since %s: %s', exact._since(since), reason)
 			WHEN 'parked' THEN format('%s (since %s)', reason, exact._since(since))
@@ -350,6 +373,19 @@ WITH worker AS (
 			WHEN 'workspace off'
 				THEN format('%s versions wait: workspace %s is not enabled', waiting, workspace)
 			WHEN 'no loader' THEN 'the loader does not run'
+			WHEN 'service'
+				THEN format('%s; %s', service, CASE
+					WHEN waiting > 0
+						THEN format('%s version%s wait%s, nothing is lost', waiting,
+							CASE WHEN waiting > 1 THEN 's' END, CASE WHEN waiting = 1 THEN 's' END)
+					ELSE 'nothing is lost'
+				END)
+			WHEN 'starting'
+				THEN format('%s; %s version%s wait%s', databricks, waiting,
+					CASE WHEN waiting > 1 THEN 's' END, CASE WHEN waiting = 1 THEN 's' END)
+			WHEN 'hangs'
+				THEN format('%s; %s version%s wait%s', databricks, waiting,
+					CASE WHEN waiting > 1 THEN 's' END, CASE WHEN waiting = 1 THEN 's' END)
 			WHEN 'refused' THEN format('%s (since %s)', refusal, exact._since(refused_since))
 			WHEN 'waits' THEN delay
 			WHEN 'budget'
@@ -432,7 +468,7 @@ WITH worker AS (
 				THEN format('if the old hub is dead: SELECT exact.adopt(%L)', (
 					SELECT i.id FROM exact.installation AS i ORDER BY i.made_at, i.id LIMIT 1))
 			WHEN rule = 'no fetcher' THEN 'SELECT * FROM exact.check()'
-			WHEN rule = 'consent' AND app_step IS NOT NULL THEN app_step
+			WHEN rule IN ('consent', 'client') AND app_step IS NOT NULL THEN app_step
 			WHEN rule IN ('consent', 'new app') THEN format('SELECT exact.authorize_url(%L)', app)
 			WHEN rule IN ('frozen', 'parked') AND state_step IS NOT NULL THEN state_step
 			WHEN rule = 'parked' THEN 'retried hourly'
@@ -444,6 +480,7 @@ WITH worker AS (
 			WHEN rule = 'workspace off'
 				THEN format('UPDATE exact.workspace SET enabled = true WHERE name = %L', workspace)
 			WHEN rule = 'no loader' THEN 'SELECT * FROM exact.workers'
+			WHEN rule IN ('service', 'starting', 'hangs') THEN service_step
 			WHEN rule = 'refused' AND refused_step IS NOT NULL THEN refused_step
 			WHEN rule = 'waits' THEN delay_step
 			WHEN rule IN ('frozen', 'paused', 'refused', 'entities paused')
@@ -485,7 +522,8 @@ SELECT division, left(description, 24) AS name, light, what, next_step,
 	END AS lag,
 	coalesce(waiting, 0) AS waiting, coalesce(letters, 0) AS dead,
 	CASE WHEN day_limit > 0 THEN day_left || '/' || day_limit END AS budget,
-	CASE app_state WHEN 'authorized' THEN 'ok' ELSE coalesce(app_state, 'new') END AS token
+	CASE app_state WHEN 'authorized' THEN 'ok' ELSE coalesce(app_state, 'new') END AS token,
+	rule AS state
 FROM text
 ORDER BY array_position(ARRAY['fail', 'warn', 'ok', 'off'], light), division;
 COMMENT ON VIEW exact.status
@@ -504,8 +542,90 @@ COMMENT ON COLUMN exact.status.dead
 	IS 'Rows put aside, which could be neither staged nor delivered: exact.dead_letter';
 COMMENT ON COLUMN exact.status.budget IS 'Calls left today and allowed a day';
 COMMENT ON COLUMN exact.status.token IS 'ok, new (nobody consented yet) or reauthorize';
+COMMENT ON COLUMN exact.status.state
+	IS 'The same in a word: up to date, first load, on the way, slowed, held, service (one of the '
+		'two sides does not answer) and others';
 REVOKE ALL ON TABLE exact.status FROM PUBLIC;
 GRANT SELECT ON TABLE exact.status TO exact_reader, exact_worker;
+
+-- The worst comes first. "up to date" is said of those alone that are.
+CREATE FUNCTION exact._headline(lights text[], states text[]) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	watched int;
+	away text := (
+		SELECT string_agg(s.what, '; ' ORDER BY s.light, s.side DESC, s.name)
+		FROM exact.services AS s
+		WHERE s.state IN ('silent', 'token'));
+	words text;
+BEGIN
+	IF coalesce(cardinality(lights), 0) = 0 THEN
+		RETURN 'No division is known yet.';
+	END IF;
+	watched := (SELECT count(*) FROM unnest(lights) AS l (light) WHERE l.light <> 'off');
+	IF watched = 0 THEN
+		RETURN 'No division is enabled.';
+	END IF;
+	SELECT string_agg(CASE
+			WHEN watched = 1 THEN 'the division ' || c.one
+			WHEN c.first
+				THEN format('%s of %s divisions %s', c.n, watched,
+					CASE c.n WHEN 1 THEN c.one ELSE c.many END)
+			ELSE format('%s %s', c.n, CASE c.n WHEN 1 THEN c.one ELSE c.many END)
+		END, ', ' ORDER BY c.rank)
+		|| CASE WHEN bool_or(c.rank IN (4, 7)) THEN '; nothing is lost' ELSE '' END
+	INTO words
+	FROM (
+		SELECT k.rank, k.one, k.many, count(*) AS n,
+			row_number() OVER (ORDER BY k.rank) = 1 AS first
+		FROM unnest(lights, states) AS d (light, state)
+		CROSS JOIN LATERAL (SELECT CASE
+				WHEN d.state = 'service' THEN 2
+				WHEN d.light = 'fail' THEN 1
+				WHEN d.state IN ('held', 'kept', 'changes', 'dead') THEN 3
+				WHEN d.state IN ('waits', 'starting', 'hangs', 'late', 'on the way', 'writes')
+					THEN 4
+				WHEN d.state IN ('slowed', 'budget', 'limit') THEN 5
+				WHEN d.state = 'first load' THEN 6
+				WHEN d.state = 'up to date' THEN 8
+				ELSE 7
+			END AS rank) AS r
+		JOIN (VALUES
+			(1, 'stands still and needs somebody', 'stand still and need somebody'),
+			(2, 'waits for a service', 'wait for a service'),
+			(3, 'holds something back until you decide', 'hold something back until you decide'),
+			(4, 'waits', 'wait'),
+			(5, 'is slowed', 'are slowed'),
+			(6, 'is in its first load', 'are in their first load'),
+			(7, 'deserves a look', 'deserve a look'),
+			(8, 'is up to date', 'are up to date')) AS k (rank, one, many) USING (rank)
+		WHERE d.light <> 'off'
+		GROUP BY k.rank, k.one, k.many
+	) AS c;
+	IF watched > 1 AND words = format('%1$s of %1$s divisions are up to date', watched) THEN
+		words := format('all %s divisions are up to date', watched);
+	END IF;
+	RETURN coalesce(away || '. ', '') || upper(left(words, 1)) || substr(words, 2) || '.';
+END
+$$;
+COMMENT ON FUNCTION exact._headline(text[], text[])
+	IS 'One sentence from the lights and states of exact.status';
+REVOKE ALL ON FUNCTION exact._headline(text[], text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._headline(text[], text[]) TO exact_reader, exact_worker;
+
+CREATE FUNCTION exact.headline() RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN (SELECT exact._headline(array_agg(s.light), array_agg(s.state)) FROM exact.status AS s);
+END
+$$;
+COMMENT ON FUNCTION exact.headline()
+	IS 'How the hub does, in one sentence: what needs somebody, what waits, and "up to date" when '
+		'every enabled division is';
+REVOKE ALL ON FUNCTION exact.headline() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact.headline() TO exact_reader;
 
 CREATE VIEW exact.calls AS
 SELECT date_trunc('second', c.at) AS at, c.division, c.feed,

@@ -75,7 +75,8 @@ GRANT EXECUTE ON FUNCTION exact._app_host(text, text) TO exact_listener;
 -- consents
 GRANT EXECUTE ON FUNCTION exact._authorization(text, text) TO exact_listener;
 -- pages
-GRANT SELECT ON TABLE exact.status, exact.workers, exact.budget, exact.ledger_shape
+GRANT SELECT ON TABLE exact.status, exact.services, exact.workers, exact.budget,
+	exact.ledger_shape
 	TO exact_listener;
 GRANT SELECT (division, rows, staged_at, delivered_at, delivered_rows) ON TABLE exact.batch
 	TO exact_listener;
@@ -89,3 +90,4 @@ GRANT EXECUTE ON FUNCTION exact._since(timestamptz) TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._age(interval) TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._shape_of(int) TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._write_wait(int, text) TO exact_listener;
+GRANT EXECUTE ON FUNCTION exact._headline(text[], text[]) TO exact_listener;

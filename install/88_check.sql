@@ -325,6 +325,11 @@ BEGIN
 		WHERE coalesce(s.cause, '') NOT IN ('address', 'listener', 'secret')
 		GROUP BY s.division
 		ORDER BY s.division;
+	RETURN QUERY
+		SELECT s.light, 'service ' || CASE s.side WHEN 'exact' THEN 'Exact Online' ELSE 'Databricks'
+			END || ' (' || s.name || ')', s.what, s.next_step
+		FROM exact.services AS s
+		WHERE s.light <> 'off';
 	RETURN QUERY SELECT * FROM exact._check_volumes();
 	RETURN QUERY SELECT * FROM exact._ledger_findings();
 	RETURN QUERY SELECT * FROM exact._sign_findings();

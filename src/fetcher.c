@@ -21,12 +21,14 @@
 #include "fetch/silence.h"
 #include "fetch/turn.h"
 #include "inquiry/inquiry.h"
+#include "inquiry/ping_exact.h"
 #include "listener/inbox.h"
 #include "stage/retention.h"
 #include "stage/stage.h"
 #include "subscription/subscription.h"
 #include "subscription/subscription_store.h"
 #include "worker/role.h"
+#include "worker/service.h"
 #include "worker/unit.h"
 #include "worker/worker.h"
 
@@ -35,6 +37,8 @@ pg_noreturn PGDLLEXPORT void exact_fetcher_main(Datum main_arg);
 #define START_AGAIN_MS 1000
 
 static bool loaded;
+
+static void back(const char *app, bool certain);
 
 static void
 load_unit(void *arg pg_attribute_unused())
@@ -49,6 +53,7 @@ load_unit(void *arg pg_attribute_unused())
 static void
 start(void)
 {
+	exact_service_init(EXACT_SERVICE_EXACT, back);
 	loaded = exact_unit_run("start", load_unit, NULL, NULL);
 }
 
@@ -74,6 +79,7 @@ turn(void)
 	wait = exact_clock_sooner(wait, exact_silence_turn());
 	wait = exact_clock_sooner(wait, exact_invoice_sign_turn());
 	wait = exact_clock_sooner(wait, exact_plan_turn());
+	wait = exact_clock_sooner(wait, exact_service_turn());
 	wait = exact_clock_sooner(wait, exact_subscription_turn());
 	wait = exact_clock_sooner(wait, exact_again_turn(woken));
 	wait = exact_clock_sooner(wait, exact_write_back_turn());
@@ -89,8 +95,18 @@ turn(void)
 static void
 reload(void)
 {
-	exact_token_hurry();
-	exact_lane_hurry();
+	exact_service_mended(NULL);
+}
+
+/* A service answers again, or what kept it from answering may have been mended. */
+static void
+back(const char *app, bool certain)
+{
+	exact_token_hurry(app, certain);
+	exact_lane_hurry(app);
+	exact_subscription_hurry(app);
+	if (exact_service_fails(app))
+		exact_ping_app(app);
 }
 
 static const ExactWorkerOps fetcher_ops = {

@@ -16,6 +16,7 @@
 #include "base/errors.h"
 #include "base/fault.h"
 #include "databricks/statement.h"
+#include "deliver/casts.h"
 #include "deliver/delta_table.h"
 #include "deliver/fence.h"
 #include "deliver/queue.h"
@@ -31,6 +32,7 @@
 #include "state/audit.h"
 #include "worker/ask.h"
 #include "worker/role.h"
+#include "worker/service.h"
 #include "worker/unit.h"
 #include "worker/worker.h"
 
@@ -100,6 +102,7 @@ turn(void)
 		look_due = !exact_queue_look();
 	if (look_due)
 		wait = exact_clock_sooner(wait, LOOK_AGAIN_MS);
+	wait = exact_clock_sooner(wait, exact_service_turn());
 	wait = exact_clock_sooner(wait, exact_read_back_turn());
 	wait = exact_clock_sooner(wait, exact_read_request_turn(looked));
 	wait = exact_clock_sooner(wait, exact_queue_advance());
@@ -119,9 +122,24 @@ static void
 reload(void)
 {
 	exact_workspace_forget();
-	exact_databricks_token_hurry();
+	exact_service_mended(NULL);
 	exact_fence_hurry();
-	exact_statement_hurry();
+}
+
+/* A service answers again, or what kept it from answering may have been mended. */
+static void
+back(const char *workspace, bool certain)
+{
+	const ExactWorkspaceEntry *entry = exact_workspace_find(workspace);
+
+	exact_databricks_token_hurry(workspace, certain);
+	exact_fence_retry(workspace);
+	exact_casts_retry(workspace);
+	exact_statement_hurry(workspace);
+	exact_delta_table_hurry(workspace);
+	exact_open_state_hurry(workspace);
+	if (exact_service_fails(workspace) && entry != NULL && entry->enabled && entry->fault == NULL)
+		exact_ping_again(&entry->info);
 }
 
 static void
@@ -163,6 +181,7 @@ answer_ask(ExactAsk *ask)
 static void
 start(void)
 {
+	exact_service_init(EXACT_SERVICE_DATABRICKS, back);
 	exact_queue_init();
 	exact_delta_table_read_by(exact_read_back_start);
 }

@@ -77,6 +77,9 @@ $before = count_of(qr{oidc/v1/token});
 ping() foreach 1 .. 3;
 is(count_of(qr{oidc/v1/token}), $before, 'and no more are asked for');
 clear();
+# what is changed is tried at once, also by nobody's ping
+anew();
+ok(wait_until('it works', sub { ping()->{ok} }, 10), 'another address is tried at once');
 
 # the endpoint does not answer, or strangely
 foreach my $case (

@@ -99,7 +99,8 @@ is(status_of(post($port, notification())), 200, 'a notification');
 my $metrics;
 ok(wait_until('a fresh page', sub { $metrics = body_of(page('/metrics', "Bearer $token"));
 	$metrics =~ /^exact_webhooks_received_total\{result="accepted"\} [1-9]\d*$/m }), '/metrics');
-is(scalar(grep { !/^(# (HELP|TYPE) \S+ .+|[a-z_]+(\{[a-z]+="[^"]*"\})? -?[0-9.e+]+)$/ } split /\n/, $metrics), 0,
+my $labels = qr/\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\}/;
+is(scalar(grep { !/^(# (HELP|TYPE) \S+ .+|[a-z_]+$labels? -?[0-9.e+]+)$/ } split /\n/, $metrics), 0,
 	'every line of it is of the format');
 
 value("UPDATE exact.division SET description = '<b>&\"''' WHERE division = $Listener::DIVISION");

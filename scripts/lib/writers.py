@@ -14,6 +14,7 @@ TABLES = {
     "backfill": ("backfill_state", {"backfill", "verb"}),
     "ledger_entry": ("ledger", {"ledger"}),
     "ledger_count": ("ledger", {"ledger"}),
+    "service_state": ("service_state", set()),
     "target_state": ("target_state", {"verb"}),
     "rule_failure": ("judgement", {"judgement"}),
     "verdict": ("verdict", {"retention"}),

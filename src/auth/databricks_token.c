@@ -27,6 +27,7 @@
 #include "http/url.h"
 #include "state/audit.h"
 #include "worker/self.h"
+#include "worker/service.h"
 #include "worker/unit.h"
 
 /* a refusal that came twice is not worth another call sooner, unless something is changed */
@@ -244,6 +245,27 @@ audit_unit(void *arg)
 	exact_audit_databricks_token(access->workspace, access->expires_at);
 }
 
+/* What an answer of the token endpoint says of the service itself */
+static void
+tell_service(Access *access, const ExactOauthAnswer *oauth, const ExactHttpResponse *response)
+{
+	TimestampTz until = oauth->retry_after < 0 ? 0 :
+		exact_token_in_ms(Max(oauth->retry_after, 1) * 1000);
+
+	if (oauth->kind == EXACT_OAUTH_TOKEN)
+		exact_service_answered(access->workspace);
+	else if (oauth->kind == EXACT_OAUTH_BUSY ||
+			 (oauth->kind == EXACT_OAUTH_UNCLEAR && oauth->retry_after >= 0))
+		exact_service_slowed(access->workspace, until);
+	else if (exact_service_is_away(response))
+		exact_service_silent(access->workspace, exact_service_away_cause(response));
+	else
+	{
+		exact_service_refused(access->workspace);
+		exact_service_no_token(access->workspace, oauth->finding);
+	}
+}
+
 /* An answer of the token endpoint. */
 static void
 on_token(ExactHttpResponse *response, void *arg)
@@ -255,6 +277,7 @@ on_token(ExactHttpResponse *response, void *arg)
 	access->calling = false;
 	access->unreached = response->outcome != EXACT_HTTP_ANSWERED;
 	exact_oauth_read(response, false, NULL, 0, &oauth);
+	tell_service(access, &oauth, response);
 	if (oauth.kind == EXACT_OAUTH_TOKEN)
 	{
 		int64		life_ms = oauth.expires_in * 1000;
@@ -313,6 +336,7 @@ start(Access *access, const char *method, const char *url, const ExactSecret *au
 	request.max_bytes = 1024 * 1024;
 	request.sensitive = true;
 	access->calling = true;
+	exact_service_begin(access->workspace, url);
 	exact_http_start(&request, done, access);
 }
 
@@ -342,6 +366,21 @@ request_token(Access *access, const ExactSecret *client_secret)
 	exact_secret_free(header);
 }
 
+static void
+tell_discovery(Access *access, const ExactHttpResponse *response)
+{
+	long		seconds = response->outcome != EXACT_HTTP_ANSWERED || response->status < 400 ? -1 :
+		exact_http_retry_after(response, EXACT_OAUTH_RETRY_AFTER_S);
+
+	if (seconds >= 0)
+		exact_service_slowed(access->workspace, exact_token_in_ms(Max(seconds, 1) * 1000));
+	else if (exact_service_is_away(response) ||
+			 (response->status == 200 && !exact_service_is_json(response)))
+		exact_service_silent(access->workspace, exact_service_away_cause(response));
+	else
+		exact_service_answered(access->workspace);
+}
+
 /*
  * An answer that should name the token endpoint. The client secret goes there, so it must be on the
  * host of the workspace.
@@ -356,6 +395,7 @@ on_discovery(ExactHttpResponse *response, void *arg)
 
 	access->calling = false;
 	access->unreached = response->outcome != EXACT_HTTP_ANSWERED;
+	tell_discovery(access, response);
 	if (response->outcome != EXACT_HTTP_ANSWERED)
 		fail_for_now(access, ERRCODE_EXACT_DATABRICKS_UNAVAILABLE,
 					 response->error ? response->error : "no answer", -1);
@@ -493,6 +533,9 @@ exact_databricks_token_rejected(const char *workspace)
 	if (access->rejected_at[limit - 1] <= earliest)
 		return;
 	memset(access->rejected_at, 0, sizeof(access->rejected_at));
+	exact_service_no_token(workspace, access->client_id == NULL ?
+						   "it refuses the personal access token" :
+						   "it refuses the tokens that it issued");
 	if (access->client_id == NULL)
 		fail(access, true, exact_token_in_ms(REFUSED_MS), ERRCODE_EXACT_SECRET,
 			 psprintf("Databricks refuses the personal access token of workspace \"%s\"",
@@ -509,9 +552,13 @@ exact_databricks_token_rejected(const char *workspace)
 }
 
 void
-exact_databricks_token_hurry(void)
+exact_databricks_token_hurry(const char *workspace, bool certain)
 {
 	for (Access *access = all; access != NULL; access = access->next)
-		if (access->unreached && !access->refused)
-			access->not_before = 0;
+	{
+		if (strcmp(access->workspace, workspace) != 0 || (access->refused && !certain))
+			continue;
+		access->not_before = 0;
+		access->refused = false;
+	}
 }

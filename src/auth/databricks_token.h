@@ -12,7 +12,10 @@ extern void exact_databricks_token_get(const char *workspace, ExactTokenDone don
 /* 401, or 403 about the token: one forced renewal */
 extern void exact_databricks_token_rejected(const char *workspace);
 
-/* What could not be sent may be tried at once: a setting may have been mended. */
-extern void exact_databricks_token_hurry(void);
+/*
+ * What failed may be tried at once: the service answers again, or what kept it from giving a token
+ * may have been mended. certain: also what only a human can mend.
+ */
+extern void exact_databricks_token_hurry(const char *workspace, bool certain);
 
 #endif

@@ -21,6 +21,7 @@
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/guc.h"
+#include "worker/service.h"
 #include "worker/unit.h"
 
 #define CONSENT_RETRY_MS 60000	/* until somebody looks again whether there is a consent */
@@ -147,6 +148,9 @@ answer_not_now(ExactTokenChain *chain, const Standing *now)
 			pstrdup("Exact Online rejects the current one and gives no new one so soon.") :
 			psprintf("The last call for a new one: %s.",
 					 chain->finding[0] ? chain->finding : "no clear answer");
+		if (so_soon)
+			exact_service_no_token(chain->app,
+								   "it rejects the access token and gives no new one yet");
 		hint = psprintf("The refresh token is kept; the hub tries again at %s.", when);
 	}
 	exact_token_chain_answer(chain, EXACT_TOKEN_WAIT,
@@ -329,11 +333,16 @@ keep_alive(void)
 }
 
 void
-exact_token_hurry(void)
+exact_token_hurry(const char *app, bool certain)
 {
 	for (ExactTokenChain *chain = exact_token_chain_first(); chain != NULL; chain = chain->next)
-		if (chain->unreached)
+	{
+		if (strcmp(chain->app, app) != 0)
+			continue;
+		if (chain->unreached || (certain && chain->unclear > 0))
 			chain->not_before = 0;
+		chain->at_hand.rejected = false;
+	}
 }
 
 long

@@ -19,8 +19,12 @@ extern void exact_token_rejected(const char *app, int64 id);
 extern void exact_token_authorize(const char *app, const char *code, const char *redirect_uri,
 								  ExactTokenDone done, void *arg);
 
-/* What could not be sent may be tried at once: a setting may have been mended. */
-extern void exact_token_hurry(void);
+/*
+ * What got no answer of the service may be tried at once, and a token that it refused once more: it
+ * is back, or what kept it from being called may have been mended. certain: also a refresh whose
+ * outcome is unclear.
+ */
+extern void exact_token_hurry(const char *app, bool certain);
 
 /* Called each turn: keep-alive of idle chains. Returns ms until it wants the next turn. */
 extern long exact_token_turn(void);

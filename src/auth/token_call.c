@@ -28,6 +28,7 @@
 #include "base/fault.h"
 #include "http/http_client.h"
 #include "worker/self.h"
+#include "worker/service.h"
 #include "worker/unit.h"
 
 #define TOKEN_TIMEOUT_MS 130000
@@ -140,6 +141,7 @@ send_call(ExactTokenChain *chain, const ExactTokenRow *row)
 	chain->phase = EXACT_CHAIN_CALLING;
 	chain->sent.at = GetCurrentTimestamp();
 	exact_self_hold_exit();
+	exact_service_begin(chain->app, request.url);
 	exact_http_start(&request, on_answer, chain);
 	exact_secret_free(body);
 }
@@ -442,6 +444,9 @@ on_not_processed(ExactTokenChain *chain, const ExactOauthAnswer *answer)
 		ms = exact_backoff_ms(chain->down, DOWN_FIRST_MS, DOWN_LAST_MS);
 	chain->unreached = answer->retry_after < 0 && answer->kind != EXACT_OAUTH_BUSY &&
 		chain->unclear == 0;
+	/* one that was not sent is no call of the day */
+	if (answer->kind == EXACT_OAUTH_NOT_SENT && chain->calls > 0)
+		chain->calls--;
 	chain->not_before = exact_token_in_ms(ms);
 	if (chain->unclear > 0)
 		begin_note(chain, chain->sent.at, chain->unclear);
@@ -520,6 +525,37 @@ end_exchange(ExactTokenChain *chain, const ExactOauthAnswer *answer)
 	chain->on_idle(chain);
 }
 
+/* What the answer says of the service itself */
+static void
+tell_service(ExactTokenChain *chain, const ExactOauthAnswer *answer,
+			 const ExactHttpResponse *response)
+{
+	TimestampTz until = answer->retry_after < 0 ? 0 :
+		exact_token_in_ms(Max(answer->retry_after, 1) * 1000);
+
+	if (answer->kind == EXACT_OAUTH_BUSY)
+		exact_service_slowed(chain->app, until);
+	else if (answer->kind == EXACT_OAUTH_TOO_EARLY && chain->at_hand.rejected)
+	{
+		exact_service_refused(chain->app);
+		exact_service_no_token(chain->app, "it rejects the access token and gives no new one yet");
+	}
+	else if (answer->kind == EXACT_OAUTH_NOT_SENT || answer->kind == EXACT_OAUTH_UNCLEAR)
+	{
+		if (answer->kind == EXACT_OAUTH_UNCLEAR && answer->retry_after >= 0)
+			exact_service_slowed(chain->app, until);
+		else if (exact_service_is_away(response))
+			exact_service_silent(chain->app, exact_service_away_cause(response));
+		else
+		{
+			exact_service_refused(chain->app);
+			exact_service_no_token(chain->app, answer->finding);
+		}
+	}
+	else
+		exact_service_answered(chain->app);
+}
+
 /* CALLING ends here: what the answer means, and which phase follows. */
 static void
 on_answer(ExactHttpResponse *response, void *arg)
@@ -542,6 +578,7 @@ on_answer(ExactHttpResponse *response, void *arg)
 	chain->call.event = answer.kind == EXACT_OAUTH_TOKEN && chain->sent.exchange ? "authorized" :
 		events[answer.kind];
 	chain->call.bytes = response->body_len;
+	tell_service(chain, &answer, response);
 	chain->finding[0] = '\0';
 	if (answer.finding != NULL)
 		strlcpy(chain->finding, answer.finding, sizeof(chain->finding));

@@ -25,6 +25,7 @@
 #include "http/http_answer.h"
 #include "http/http_client.h"
 #include "http/url.h"
+#include "worker/service.h"
 
 #define WAIT_TIMEOUT "30s"		/* below the idle limits of proxies; 0s or 5s to 50s are valid */
 #define POST_TIMEOUT_MS 120000
@@ -410,6 +411,8 @@ end_refused(Call *call, const ExactHttpResponse *response)
 	{
 		sqlstate = ERRCODE_EXACT_NOT_AUTHORIZED;
 		message = psprintf("Databricks refuses a new token too: %s", words);
+		exact_service_no_token(call->workspace,
+							   psprintf("it does not accept a new token either: %s", words));
 		hint = "Check that the service principal is a user of this workspace, then set its secret"
 			" again.";
 	}
@@ -469,12 +472,33 @@ take_bad_status(Call *call, const ExactHttpResponse *response)
 		end_refused(call, response);
 }
 
+/* What the answer says of the service itself */
+static void
+tell_service(const Call *call, const ExactHttpResponse *response)
+{
+	bool		answered = response->outcome == EXACT_HTTP_ANSWERED;
+	bool		good = answered && response->status < 300;
+	bool		later = answered && response->status >= HTTP_CLIENT_ERRORS &&
+		(response->status == HTTP_TOO_MANY_REQUESTS || retry_after(response) != 0);
+
+	if (later)
+		exact_service_slowed(call->workspace, retry_after(response));
+	else if (answered && exact_databricks_answer_token_refused(response))
+		exact_service_refused(call->workspace);
+	else if (exact_service_is_away(response) ||
+			 (good && response->body_len > 0 && !exact_service_is_json(response)))
+		exact_service_silent(call->workspace, exact_service_away_cause(response));
+	else
+		exact_service_answered(call->workspace);
+}
+
 /* What came of a call. A token that is refused is renewed once: the call was not looked at. */
 static void
 take_answer(ExactHttpResponse *response, void *arg)
 {
 	Call	   *call = arg;
 
+	tell_service(call, response);
 	if (response->outcome != EXACT_HTTP_ANSWERED)
 	{
 		bool		sent = response->outcome == EXACT_HTTP_UNKNOWN;
@@ -539,6 +563,7 @@ send_with_token(const ExactTokenAnswer *token, void *arg)
 	request.borrowed = call->kind == CALL_PUT;
 	request.timeout_ms = call->body != NULL ? POST_TIMEOUT_MS : GET_TIMEOUT_MS;
 	request.sensitive = true;
+	exact_service_begin(call->workspace, call->url);
 	exact_http_start(&request, take_answer, call);
 	exact_http_forget_bearer(bearer);
 }

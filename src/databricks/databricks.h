@@ -63,6 +63,7 @@ typedef struct ExactCallAnswer
 	bool		too_large;		/* REFUSED: somebody on the way takes no request of this size */
 	/* of a statement */
 	ExactStatementState state;
+	bool		queued;			/* PENDING: it does not run yet */
 	const char *statement_id;
 	const char *error_code;		/* FAILED: "BAD_REQUEST", ... */
 	const char *error_class;	/* "CAST_INVALID_INPUT", "" when there is none */

@@ -272,6 +272,7 @@ exact_databricks_answer_statement(const ExactHttpResponse *response, ExactCallAn
 		if (strcmp(state, states[i].name) != 0)
 			continue;
 		answer->state = states[i].state;
+		answer->queued = i == 0;
 		if (answer->state == EXACT_STATEMENT_FAILED || answer->state == EXACT_STATEMENT_CANCELED)
 			read_error(response, answer);
 		if (answer->state == EXACT_STATEMENT_SUCCEEDED || answer->state == EXACT_STATEMENT_CLOSED)

@@ -22,6 +22,7 @@
 #include "databricks/statement_error.h"
 #include "databricks/statement_log.h"
 #include "worker/self.h"
+#include "worker/service.h"
 #include "worker/unit.h"
 
 #define FIRST_POLL_MS 200
@@ -32,6 +33,7 @@
 #define FIRST_SEARCH_MS 1000	/* the history lists a statement a moment after it was sent */
 /* when the history may not be read: as long as a statement may still be on its way */
 #define BLIND_WAIT_MS 60000
+#define LOOK_MS 15000			/* one that is queued so long: does the warehouse start? */
 #define VOICE_MS 60000			/* one that runs longer is told, once a minute */
 
 typedef enum Phase
@@ -60,6 +62,7 @@ typedef struct Statement
 	int			looks;			/* into the history, in a row, that showed none */
 	long		poll_ms;
 	TimestampTz told_at;		/* that it runs; 0: not yet */
+	TimestampTz looked_at;		/* why it does not run yet; 0: not yet */
 	TimestampTz first_sent;
 	TimestampTz last_sent;
 } Statement;
@@ -325,6 +328,40 @@ tell_wait(Statement *st)
 															  st->request.table)));
 }
 
+/* ---- why it does not run yet ---- */
+
+static void
+take_warehouse(const ExactCallAnswer *answer, void *arg)
+{
+	char	   *workspace = arg;
+
+	if (answer->outcome == EXACT_CALL_OK)
+		exact_service_starting(workspace, strcmp(answer->warehouse_state, "STARTING") == 0);
+	pfree(workspace);
+}
+
+/*
+ * A warehouse may take ten minutes to start, and answer 503 meanwhile: that is named, and no
+ * silence of the service. A statement that has begun to run says that it has.
+ */
+static void
+look_why_queued(Statement *st, bool queued)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz since = st->looked_at != 0 ? st->looked_at : st->first_sent;
+
+	if (!queued)
+	{
+		exact_service_starting(st->request.workspace->name, false);
+		return;
+	}
+	if (!TimestampDifferenceExceeds(since, now, LOOK_MS))
+		return;
+	st->looked_at = now;
+	exact_databricks_warehouse(st->request.workspace, take_warehouse,
+							   MemoryContextStrdup(TopMemoryContext, st->request.workspace->name));
+}
+
 /* What the service says of a statement whose id is known: done, not yet, or an error. */
 static void
 take_state(Statement *st, const ExactCallAnswer *answer)
@@ -332,6 +369,7 @@ take_state(Statement *st, const ExactCallAnswer *answer)
 	bool		known = st->phase == PHASE_RUNNING;
 
 	keep_id(st, answer->statement_id);
+	look_why_queued(st, answer->queued);
 	switch (answer->state)
 	{
 		case EXACT_STATEMENT_SUCCEEDED:
@@ -372,7 +410,10 @@ take_execute(const ExactCallAnswer *answer, void *arg)
 	if (answer->outcome == EXACT_CALL_OK)
 		take_state(st, answer);
 	else if (answer->outcome == EXACT_CALL_LATER)
+	{
+		look_why_queued(st, true);
 		again_later(st, PHASE_NEW, answer->fault, answer->retry_at);
+	}
 	else if (answer->outcome == EXACT_CALL_UNKNOWN)
 		again_later(st, PHASE_UNKNOWN, answer->fault,
 					TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FIRST_SEARCH_MS));
@@ -635,8 +676,9 @@ exact_statement_follow(const ExactStatementRequest *like, const char *const *ent
 
 /* ---- the turn ---- */
 
+/* Not between two looks into the history, which agree only when they are so far apart. */
 void
-exact_statement_hurry(void)
+exact_statement_hurry(const char *workspace)
 {
 	dlist_iter	iter;
 
@@ -644,7 +686,11 @@ exact_statement_hurry(void)
 	{
 		Statement  *st = dlist_container(Statement, node, iter.cur);
 
-		if (!st->busy && st->failures > 0 && st->phase != PHASE_UNKNOWN)
+		if (strcmp(st->request.workspace->name, workspace) == 0 && !st->busy &&
+			st->failures > 0 &&
+			(st->phase != PHASE_UNKNOWN ||
+			 (st->looks == 0 &&
+			  TimestampDifferenceExceeds(st->last_sent, GetCurrentTimestamp(), FIRST_SEARCH_MS))))
 			set_due(st, 0);
 	}
 }

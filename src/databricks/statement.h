@@ -106,8 +106,11 @@ extern ExactFault *exact_statement_waits(const char *statement_id, const char *w
  */
 #define EXACT_STATEMENT_LOOKS_APART_MS 5000
 
-/* What waits because something failed is tried again at once: settings have changed. */
-extern void exact_statement_hurry(void);
+/*
+ * What waits because something failed is tried again at once: the service answers again, or what
+ * kept it from answering may have been mended.
+ */
+extern void exact_statement_hurry(const char *workspace);
 
 /* Does what is due; returns ms until the next turn is wanted, -1 = none. */
 extern long exact_statement_turn(void);

@@ -118,6 +118,20 @@ exact_delta_table_resume(ExactDeltaTable *table)
 	exact_delta_table_reset(table);
 }
 
+void
+exact_delta_table_hurry(const char *workspace)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &exact_delta_tables)
+	{
+		ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
+
+		if (table->paused && table->next_attempt != 0 && strcmp(table->workspace, workspace) == 0)
+			table->next_attempt = GetCurrentTimestamp();
+	}
+}
+
 static void
 set_idle(ExactDeltaTable *table)
 {

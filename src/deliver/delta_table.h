@@ -84,6 +84,8 @@ extern ExactDeltaTable *exact_delta_table_get(const char *workspace, const char 
 extern void exact_delta_table_reset(ExactDeltaTable *table);
 /* An operator has resumed it. */
 extern void exact_delta_table_resume(ExactDeltaTable *table);
+/* Those of a workspace that wait for their next attempt are tried at once. */
+extern void exact_delta_table_hurry(const char *workspace);
 /* Is there anything to do, whether it may be done now or not? */
 extern bool exact_delta_table_due(const ExactDeltaTable *table);
 /* In a unit: the service is away; shown, but nobody has to act yet. */

@@ -15,6 +15,7 @@
 #include "deliver/fence.h"
 #include "deliver/volume.h"
 #include "deliver/workspace.h"
+#include "worker/service.h"
 #include "worker/unit.h"
 
 dlist_head	exact_workspaces = DLIST_STATIC_INIT(exact_workspaces);
@@ -77,7 +78,9 @@ digest_unit(void *arg)
 	"  FROM exact.entity_field f),"
 	" (SELECT max(c.set_at)::text"
 	"  FROM exact.credential c"
-	"  WHERE c.kind = 'workspace')))";
+	"  WHERE c.kind = 'workspace'),"
+	" (SELECT max(s.resumed_at)::text"
+	"  FROM exact.division_state s)))";
 	Digest	   *digest = arg;
 	MemoryContext old;
 
@@ -197,6 +200,7 @@ exact_workspace_look(bool *changed)
 	if (!read_entries())
 		return false;
 	exact_volume_retry();
+	exact_service_mended(NULL);
 	exact_workspace_forget();
 	configuration = MemoryContextStrdup(TopMemoryContext, digest.text);
 	*changed = true;

@@ -22,8 +22,10 @@
 #include "http/http_answer.h"
 #include "http/http_client.h"
 #include "http/url.h"
+#include "worker/service.h"
 #include "worker/unit.h"
 
+#define MAX_RETRY_AFTER_S 3600
 
 typedef struct Call
 {
@@ -194,6 +196,40 @@ classify_error(const ExactApiRequest *q, ExactApiAnswer *answer, const ExactHttp
 			 "See exact.calls; the hub tries again within the error budget.");
 }
 
+/* What the answer says of the service itself */
+static void
+tell_service(const ExactApiRequest *q, ExactApiAnswer *answer, const ExactHttpResponse *http)
+{
+	bool		unusable = answer->trouble == EXACT_API_TRANSIENT && http->status < 300;
+	TimestampTz until = 0;
+	long		seconds = 0;
+
+	if (http->outcome == EXACT_HTTP_ANSWERED &&
+		(http->status == EXACT_STATUS_TOO_MANY ||
+		 (http->status >= EXACT_STATUS_BAD_REQUEST &&
+		  (seconds = exact_http_retry_after(http, MAX_RETRY_AFTER_S)) >= 0)))
+	{
+		if (http->status == EXACT_STATUS_TOO_MANY)
+			until = answer->retry_at;
+		else
+			until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), seconds * INT64CONST(1000));
+		exact_service_slowed(q->app, until);
+	}
+	else if (http->outcome == EXACT_HTTP_ANSWERED && http->status == EXACT_STATUS_UNAUTHORIZED)
+	{
+		exact_service_refused(q->app);
+		exact_service_no_token(q->app, "it does not accept a new token either");
+		answer->away = true;
+	}
+	else if (unusable || exact_service_is_away(http))
+	{
+		exact_service_silent(q->app, exact_service_away_cause(http));
+		answer->away = true;
+	}
+	else
+		exact_service_answered(q->app);
+}
+
 static void
 classify(const ExactApiRequest *q, ExactApiAnswer *answer, const ExactHttpResponse *http)
 {
@@ -240,6 +276,7 @@ send_again(Call *call, ExactHttpResponse *http)
 		.trouble = EXACT_API_TRANSIENT, .http = http, .request = &call->request
 	};
 
+	exact_service_refused(call->request.app);
 	exact_budget_hear(call->request.division, call->request.resource, http);
 	exact_endpoint_count_error(call->request.division, call->request.resource, call->request.feed,
 							   GetCurrentTimestamp());
@@ -268,6 +305,7 @@ on_response(ExactHttpResponse *http, void *arg)
 		return;
 	}
 	classify(&call->request, &answer, http);
+	tell_service(&call->request, &answer, http);
 	finish_call(call, &answer, old);
 }
 
@@ -279,6 +317,7 @@ finish_without_token(Call *call, const ExactTokenAnswer *token, MemoryContext co
 	answer.trouble = token->state == EXACT_TOKEN_WAIT ? EXACT_API_TRANSIENT :
 		EXACT_API_UNAUTHORIZED;
 	answer.retry_at = token->retry_at;
+	answer.away = true;
 	answer.fault = (ExactFault *) token->fault;
 	if (answer.fault == NULL)
 		answer.fault = exact_fault_make(ERRCODE_EXACT_UNAVAILABLE,
@@ -324,6 +363,7 @@ on_token(const ExactTokenAnswer *token, void *arg)
 	http.headers = headers;
 	http.sensitive = true;
 	exact_budget_count_call(q->division);
+	exact_service_begin(q->app, q->url);
 	exact_http_start(&http, on_response, call);
 	exact_http_forget_bearer(bearer);
 	MemoryContextSwitchTo(old);

@@ -48,6 +48,8 @@ typedef struct ExactApiAnswer
 	const char *said;
 	TimestampTz retry_at;		/* for LIMIT, TRANSIENT from the token side; else 0 */
 	bool		alone;			/* LIMIT: of this endpoint, not of its division */
+	/* no answer of the service (worker/service.h), or no token: nothing to do with the request */
+	bool		away;
 } ExactApiAnswer;
 
 typedef void (*ExactApiDone) (ExactApiAnswer *answer, void *arg);

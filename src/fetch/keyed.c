@@ -381,6 +381,7 @@ hold_back(const Keyed *keyed, ExactApiAnswer *answer)
 	again_at = exact_trouble_answer(keyed->lane, answer, ++refusal->errors);
 	refusal->not_before = Max(again_at, GetCurrentTimestamp() + AGAIN_US);
 	refusal->incredible = keyed->incredible;
+	refusal->unreached = answer->away;
 	if (keyed->incredible && refusal->errors >= INCREDIBLE_ERRORS)
 		refusal->not_before = GetCurrentTimestamp() + USECS_PER_HOUR;
 	if (keyed->incredible || answer->http == NULL ||

@@ -158,13 +158,38 @@ exact_lane_has_read(ExactLane *lane)
 		lane->writes_at = Min(lane->writes_at, GetCurrentTimestamp());
 }
 
+static void
+hurry_run(ExactRun *run)
+{
+	if (run != NULL && run->unreached)
+		run->not_before = 0;
+}
+
+/* What a lane itself waits for, a limit or a token, is asked about before the next call. */
 void
-exact_lane_hurry(void)
+exact_lane_hurry(const char *app)
 {
 	for (int i = 0; i < nlanes; i++)
-		for (int r = 0; r < lanes[i]->nruns; r++)
-			if (lanes[i]->runs[r]->unreached)
-				lanes[i]->runs[r]->not_before = 0;
+	{
+		ExactLane  *lane = lanes[i];
+
+		if (strcmp(lane->app, app) != 0)
+			continue;
+		lane->not_before = 0;
+		for (int r = 0; r < lane->nruns; r++)
+		{
+			hurry_run(lane->runs[r]);
+			hurry_run(lane->runs[r]->backfill);
+		}
+		for (int r = 0; r < lane->nrefused; r++)
+		{
+			if (!lane->refused[r].unreached)
+				continue;
+			lane->refused[r].not_before = 0;
+			if (lane->keys_at != PG_INT64_MAX)
+				lane->keys_at = 0;
+		}
+	}
 }
 
 void

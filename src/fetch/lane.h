@@ -24,6 +24,7 @@ typedef struct ExactRefusal
 	int			most;
 	TimestampTz not_before;
 	bool		incredible;		/* the last answer was: an operator's word does not wait */
+	bool		unreached;		/* there was none of the service */
 	int			write_errors;	/* writes of it that failed, in a row */
 	TimestampTz no_write_before;
 } ExactRefusal;
@@ -109,6 +110,7 @@ typedef struct ExactLane
 	char		state[16];		/* ok, paused, frozen, parked */
 	TimestampTz state_since;
 	TimestampTz resumed_at;		/* last resume() that was obeyed; memory only */
+	char		reached_by[33]; /* digest of what its app is called with; memory only */
 	bool		known;			/* the plan has shown it before */
 	int			mark_generation;
 	int			blocking_status;	/* not 0: nothing is read as a whole, nothing is gone */
@@ -165,8 +167,11 @@ extern void exact_lane_wrote(ExactLane *lane, const char *entity);
 extern void exact_lane_has_read(ExactLane *lane);
 /* Whatever waits after errors may be tried at once: an operator has resumed the division. */
 extern void exact_lane_forgive(ExactLane *lane);
-/* Whatever did not reach the service may be tried at once: a setting may have been mended. */
-extern void exact_lane_hurry(void);
+/*
+ * Whatever got no answer of the service may be tried at once: the app's is back, or what kept it
+ * from being called may have been mended.
+ */
+extern void exact_lane_hurry(const char *app);
 
 /* What is known of the failures and absences of an entity's keyed reads; NULL: nothing yet. */
 extern ExactRefusal *exact_lane_refusal(ExactLane *lane, const char *entity);

@@ -19,6 +19,7 @@
 #include "fetch/sync_request.h"
 #include "state/feed_state.h"
 #include "worker/self.h"
+#include "worker/service.h"
 #include "worker/unit.h"
 
 #define AGAIN_MS 3000
@@ -33,6 +34,7 @@ take_lane_row(uint64 row)
 	ExactLane  *lane = exact_lane_make((int) exact_cell_int8(row, 1, 0));
 	bool		failing = exact_cell_bool(row, 8, false);
 	TimestampTz resumed_at = exact_cell_time(row, 9, 0);
+	char	   *reached_by = exact_cell_text(row, 11);
 
 	lane->present = true;
 	strlcpy(lane->app, exact_cell_text(row, 2), sizeof(lane->app));
@@ -44,8 +46,14 @@ take_lane_row(uint64 row)
 	/* what it waits for may be there now; notifications bring it here every second */
 	lane->not_before = Min(lane->not_before, GetCurrentTimestamp() + AGAIN_MS * INT64CONST(1000));
 	if (lane->known && resumed_at != lane->resumed_at)
+	{
 		exact_lane_forgive(lane);
+		exact_service_mended(lane->app);
+	}
 	lane->resumed_at = resumed_at;
+	if (lane->known && strcmp(lane->reached_by, reached_by) != 0)
+		exact_service_mended(lane->app);
+	strlcpy(lane->reached_by, reached_by, sizeof(lane->reached_by));
 	lane->known = true;
 	for (int r = 0; r < lane->nrefused && !failing; r++)
 		lane->refused[r].not_before = 0;	/* resumed */
@@ -63,7 +71,10 @@ read_lanes(void)
 	"  d.enabled AND EXISTS (SELECT FROM exact.dirty_key k WHERE k.division = d.division),"
 	"  EXISTS (SELECT FROM exact.feed_state f"
 	"   WHERE f.division = d.division AND f.confirm_errors > 0),"
-	"  s.resumed_at, s.blocking_status"
+	"  s.resumed_at, s.blocking_status,"
+	"  md5(concat_ws('|', a.base_url, a.region, a.client_id,"
+	"   (SELECT max(c.set_at) FROM exact.credential c"
+	"    WHERE c.kind = 'app' AND c.name = a.name)))"
 	" FROM exact.division d"
 	" JOIN exact.app a ON a.name = d.app"
 	" LEFT JOIN exact.division_state s ON s.division = d.division"

@@ -198,7 +198,7 @@ exact_trouble_run(ExactRun *run, ExactApiAnswer *answer, const ExactFault *fault
 		watch_progress(run);
 	}
 	run->not_before = exact_trouble_answer(run->lane, answer, run->errors);
-	run->unreached = answer->http == NULL || answer->http->outcome != EXACT_HTTP_ANSWERED;
+	run->unreached = answer->away;
 	if (answer->http != NULL && answer->http->too_large && exact_cursor_smaller(run))
 	{
 		run->not_before = 0;

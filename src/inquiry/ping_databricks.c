@@ -16,6 +16,7 @@
 #include "inquiry/ping_databricks.h"
 #include "worker/ask.h"
 #include "worker/ping.h"
+#include "worker/service.h"
 
 typedef struct Ping
 {
@@ -77,9 +78,12 @@ take_statement(const ExactCallAnswer *answer, void *arg)
 		add_fault(trial, exact_casts_fault(), ms);
 	else if (answer->state == EXACT_STATEMENT_FAILED &&
 			 strcmp(answer->sqlstate, EXACT_CASTS_SQLSTATE) == 0)
+	{
+		exact_service_mended(trial->workspace->name);
 		add_row(trial, true, ms,
 				psprintf("%s is running, a statement took %.0f ms", trial->warehouse, answer->ms),
 				NULL);
+	}
 	else if (answer->state == EXACT_STATEMENT_PENDING)
 		add_row(trial, true, ms,
 				psprintf("%s is running, a statement still waits after 30 s", trial->warehouse),
@@ -159,4 +163,16 @@ void
 exact_ping_end(void)
 {
 	release(current);
+}
+
+static void
+on_again(const ExactCallAnswer *answer pg_attribute_unused(), void *arg pg_attribute_unused())
+{
+	/* databricks.c has told the service */
+}
+
+void
+exact_ping_again(const ExactWorkspace *workspace)
+{
+	exact_databricks_warehouse(workspace, on_again, NULL);
 }

@@ -14,4 +14,7 @@ extern void exact_ping_workspace(const ExactWorkspace *workspace, bool enabled,
 								 const ExactFault *fault);
 extern void exact_ping_end(void);
 
+/* One small call, to learn whether it is answered; the answer is for worker/service.c. */
+extern void exact_ping_again(const ExactWorkspace *workspace);
+
 #endif

@@ -16,10 +16,12 @@
 #include "exact_online/exact_api.h"
 #include "exact_online/odata.h"
 #include "exact_online/odata_value.h"
+#include "fetch/lane.h"
 #include "http/http_answer.h"
 #include "inquiry/ping_exact.h"
 #include "worker/ask.h"
 #include "worker/ping.h"
+#include "worker/service.h"
 #include "worker/unit.h"
 
 static const char *const division_fields[] = {"Code", "BlockingStatus"};
@@ -92,7 +94,14 @@ judge_division(Ping *ping, int division, const ExactHttpResponse *http)
 						 blocking),
 				"wait until Exact Online has finished");
 	else
+	{
+		ExactLane  *lane = exact_lane_find(division);
+
+		/* it is not refused any more: one that is tried every hour is tried now */
+		if (lane != NULL && strcmp(lane->state, "parked") == 0)
+			lane->state_since = 0;
 		add_row(ping, true, http->ms, "division can be read", NULL);
+	}
 }
 
 static void
@@ -111,7 +120,10 @@ on_ping(ExactApiAnswer *answer, void *arg)
 		add_row(ping, false, answer->http ? answer->http->ms : 0, finding, fault->hint);
 	}
 	else if (division == 0)
+	{
+		exact_service_mended(answer->request->app);
 		judge_app(ping, answer->http);
+	}
 	else
 		judge_division(ping, division, answer->http);
 	ping_next(ping);
@@ -213,6 +225,30 @@ base_url_unit(void *arg)
 
 	base->url = exact_app_base_url(base->app);
 	MemoryContextSwitchTo(old);
+}
+
+static void
+on_app(ExactApiAnswer *answer pg_attribute_unused(), void *arg pg_attribute_unused())
+{
+	/* exact_api.c has told the service and records the call */
+}
+
+void
+exact_ping_app(const char *app)
+{
+	BaseUrl		base = {app, CurrentMemoryContext, NULL};
+	ExactApiRequest request = {0};
+	const char *why;
+
+	if (exact_budget_allowed_at(0, "current/Me", &why) != 0 ||
+		!exact_unit_run("read app", base_url_unit, &base, NULL))
+		return;
+	request.app = app;
+	request.base_url = base.url;
+	request.feed = "ask";
+	request.resource = request.label = "current/Me";
+	request.url = url_of(base.url, 0);
+	exact_api_get(&request, on_app, NULL);
 }
 
 void

@@ -11,4 +11,7 @@
  */
 extern void exact_ping_exact(ExactAsk *ask);
 
+/* One small call, to learn whether it is answered; the answer is for worker/service.c. */
+extern void exact_ping_app(const char *app);
+
 #endif

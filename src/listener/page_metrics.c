@@ -2,8 +2,8 @@
  * page_metrics.c - numbers for Prometheus, text format 0.0.4.
  *
  * Called by listener.c. Only what has a source: counters of shared memory, which begin anew with
- * the server, and states of tables. Labels: result, division, app, role, window, op; no name of a
- * record.
+ * the server, and states of tables. Labels: result, division, app, side, name, role, window,
+ * op; no name of a record.
  */
 #include "postgres.h"
 
@@ -89,6 +89,36 @@ put_divisions(StringInfo out)
 		if (!exact_cell_isnull(row, 3))
 			appendStringInfo(out, "exact_lag_seconds{division=\"%s\"} %s\n",
 							 exact_cell_text(row, 1), exact_cell_text(row, 3));
+}
+
+/* Two families from one reading of exact.services */
+static void
+put_services(StringInfo out)
+{
+	static const char sql[] =
+	"SELECT side, name, CASE WHEN state IN ('silent', 'token') THEN 0 ELSE 1 END,"
+	" CASE WHEN state IN ('silent', 'token')"
+	"  THEN greatest(round(extract(epoch FROM now() - since)), 0) ELSE 0 END"
+	" FROM exact.services"
+	" WHERE light <> 'off' AND asked_at IS NOT NULL";
+	uint64		n = exact_sql(sql, 0, NULL);
+
+	for (int col = 3; n > 0 && col <= 4; col++)
+	{
+		if (col == 3)
+			family(out, "exact_service_up", "gauge",
+				   "1: its calls are answered; 0: none was answered well for 30 s.");
+		else
+			family(out, "exact_service_silent_seconds", "gauge",
+				   "Time without a good answer to a call; 0: its calls are answered.");
+		for (uint64 row = 0; row < n; row++)
+		{
+			appendStringInfo(out, "%s{side=\"%s\",name=\"", col == 3 ? "exact_service_up" :
+							 "exact_service_silent_seconds", exact_cell_text(row, 1));
+			label(out, exact_cell_text(row, 2));
+			appendStringInfo(out, "\"} %s\n", exact_cell_text(row, col));
+		}
+	}
 }
 
 /* How long the commits took, as a histogram: each bucket counts those of the smaller ones too. */
@@ -278,6 +308,7 @@ metrics_unit(void *arg)
 			 "Notifications that the fetcher has not taken.", "",
 			 "SELECT count(*) FROM exact.inbox_work WHERE taken_at IS NULL");
 	put_divisions(out);
+	put_services(out);
 	put_budget(out);
 	put_pending(out);
 	put_dead_letters(out);

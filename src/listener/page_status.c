@@ -20,9 +20,7 @@ typedef struct StatusUnit
 {
 	StringInfo	out;
 	uint64		divisions;
-	int			fail;
-	int			warn;
-	int			off;
+	char	   *headline;
 	StringInfoData rows;
 } StatusUnit;
 
@@ -47,33 +45,7 @@ table(StringInfo out, const char *label, const char *const *headings, int n)
 	appendStringInfoString(out, "</tr></thead>\n<tbody>\n");
 }
 
-/* One sentence that says whether somebody has to do something. */
-static char *
-headline(const StatusUnit *status)
-{
-	uint64		watched = status->divisions - status->off;
-
-	if (status->divisions == 0)
-		return pstrdup("No division is known yet.");
-	if (status->fail > 0 && watched == 1)
-		return pstrdup("The division stands still and needs somebody.");
-	if (status->warn > 0 && watched == 1)
-		return pstrdup("The division deserves a look; nothing is lost.");
-	if (status->fail > 0)
-		return psprintf("%d of " UINT64_FORMAT " divisions %s still and %s somebody.", status->fail,
-						status->divisions, status->fail == 1 ? "stands" : "stand",
-						status->fail == 1 ? "needs" : "need");
-	if (status->warn > 0)
-		return psprintf("%d of " UINT64_FORMAT " divisions %s a look; nothing is lost.",
-						status->warn, status->divisions,
-						status->warn == 1 ? "deserves" : "deserve");
-	if (watched == 0)
-		return pstrdup("No division is enabled.");
-	return watched == 1 ? pstrdup("The division is up to date.") :
-		psprintf("All " UINT64_FORMAT " divisions are up to date.", watched);
-}
-
-/* All are counted for the headline, those that fit are shown. */
+/* All count for the headline, those that fit are shown. */
 static void
 put_divisions(StatusUnit *status)
 {
@@ -81,11 +53,17 @@ put_divisions(StatusUnit *status)
 		"Light", "Division", "Name", "What", "Next step", "Waiting", "Calls left"
 	};
 	static const char sql[] =
-	"SELECT light, division, name, what, next_step, waiting, budget FROM exact.status";
+	"WITH s AS MATERIALIZED (SELECT row_number() OVER () AS n, t.* FROM exact.status AS t)"
+	" SELECT s.light, s.division, s.name, s.what, s.next_step, s.waiting, s.budget,"
+	"  (SELECT exact._headline(array_agg(a.light), array_agg(a.state)) FROM s AS a)"
+	" FROM s"
+	" ORDER BY s.n";
 	StringInfo	out = &status->rows;
 	uint64		shown = 0;
 
 	status->divisions = exact_sql(sql, 0, NULL);
+	status->headline = status->divisions == 0 ? pstrdup("No division is known yet.") :
+		exact_cell_text(0, 8);
 	if (status->divisions == 0)
 	{
 		exact_html_paragraph(out, "next", "SELECT * FROM exact.discover_divisions(…);"
@@ -97,9 +75,6 @@ put_divisions(StatusUnit *status)
 	{
 		char	   *light = exact_cell_text(row, 1);
 
-		status->fail += strcmp(light, "fail") == 0;
-		status->warn += strcmp(light, "warn") == 0;
-		status->off += strcmp(light, "off") == 0;
 		if (out->len > PAGE_MAX)
 			continue;
 		shown++;
@@ -119,6 +94,36 @@ put_divisions(StatusUnit *status)
 
 		exact_html_paragraph(out, "soft", more);
 	}
+}
+
+/* Is the other side there? */
+static void
+put_services(StringInfo out)
+{
+	static const char *const headings[] = {"Light", "Service", "What", "Next step", "Last answer"};
+	static const char sql[] =
+	"SELECT light, CASE side WHEN 'exact' THEN 'Exact Online' ELSE 'Databricks' END"
+	"  || ' (' || name || ')', what, next_step,"
+	"  to_char(answered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
+	" FROM exact.services"
+	" WHERE light <> 'off'";
+	uint64		n = exact_sql(sql, 0, NULL);
+
+	if (n == 0)
+		return;
+	appendStringInfoString(out, "<h2>Services</h2>\n");
+	table(out, "Services", headings, lengthof(headings));
+	for (uint64 row = 0; row < n && out->len < PAGE_MAX; row++)
+	{
+		char	   *light = exact_cell_text(row, 1);
+
+		appendStringInfoString(out, "<tr>");
+		cell(out, psprintf("light %s", light), light);
+		for (int col = 2; col <= 5; col++)
+			cell(out, NULL, exact_cell_text(row, col));
+		appendStringInfoString(out, "</tr>\n");
+	}
+	appendStringInfoString(out, "</tbody></table></div>\n");
 }
 
 static void
@@ -155,10 +160,11 @@ status_unit(void *arg)
 
 	initStringInfo(&status->rows);
 	put_divisions(status);
+	put_services(&status->rows);
 	put_workers(&status->rows);
 	exact_sql("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'", 0,
 			  NULL);
-	exact_html_begin(status->out, "Exact Online to Databricks", headline(status), REFRESH_S);
+	exact_html_begin(status->out, "Exact Online to Databricks", status->headline, REFRESH_S);
 	exact_html_paragraph(status->out, "soft",
 						 psprintf("As of %s; the page loads itself every %d seconds.",
 								  exact_cell_text(0, 1), REFRESH_S));

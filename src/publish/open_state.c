@@ -708,6 +708,15 @@ exact_open_state_look(const ExactWorkspace *workspace, const ExactHub *hub)
 }
 
 void
+exact_open_state_hurry(const char *workspace)
+{
+	OpenState  *o = get_state(workspace);
+
+	if (o->next_attempt != 0)
+		o->next_attempt = o->looked_at = 0;
+}
+
+void
 exact_open_state_tell(const ExactWorkspace *workspace)
 {
 	OpenState  *o = get_state(workspace->name);

@@ -20,4 +20,7 @@ extern bool exact_open_state_look(const ExactWorkspace *workspace, const ExactHu
  */
 extern void exact_open_state_tell(const ExactWorkspace *workspace);
 
+/* What failed is tried again at once. */
+extern void exact_open_state_hurry(const char *workspace);
+
 #endif

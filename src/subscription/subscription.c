@@ -269,6 +269,18 @@ step(ExactUpkeep *u)
 	return lane->busy ? PG_INT64_MAX : now;
 }
 
+void
+exact_subscription_hurry(const char *app)
+{
+	ExactUpkeep **upkeeps;
+	int			n = exact_subscription_store_all(&upkeeps);
+
+	for (int i = 0; i < n; i++)
+		if (upkeeps[i]->present && upkeeps[i]->errors > 0 &&
+			strcmp(upkeeps[i]->app, app) == 0)
+			upkeeps[i]->not_before = 0;
+}
+
 long
 exact_subscription_turn(void)
 {

@@ -12,4 +12,7 @@
  */
 extern long exact_subscription_turn(void);
 
+/* What got no answer may be tried at once. */
+extern void exact_subscription_hurry(const char *app);
+
 #endif

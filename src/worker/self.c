@@ -26,6 +26,7 @@
 #include "worker/shmem.h"
 
 #define HOLD_LIMIT_MS 10000		/* an exit waits so long for an outstanding token answer */
+#define FORGET_ERROR_MS 60000	/* an error of something else, or of the process before */
 #define UNIT_LIMIT_MS 1000		/* and so long for the end of a unit that is not held */
 
 static ExactWorkerSlot *own = NULL;
@@ -39,6 +40,9 @@ static ExactFault refusal;
 static TimestampTz look_at = 0;
 static char told[EXACT_REASON_LEN] = "";	/* the reason that was logged last */
 static char blocked[EXACT_REASON_LEN] = ""; /* why it cannot do its work for a reason of its own */
+
+static char failed[NAMEDATALEN] = "";	/* the unit whose error is shown */
+static TimestampTz failed_at = 0;
 
 static volatile sig_atomic_t in_unit = false;
 static volatile sig_atomic_t hold_depth = 0;
@@ -284,10 +288,30 @@ exact_self_place(const char *place)
 }
 
 void
-exact_self_note_error(const char *message)
+exact_self_note_error(const char *message, const char *what)
 {
+	strlcpy(failed, what, sizeof(failed));
+	failed_at = GetCurrentTimestamp();
 	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
 	exact_shmem_copy_reason(own->last_error, message);
+	LWLockRelease(exact_shared_lock);
+}
+
+/* This process alone writes its slot's error, so it may look without the lock. */
+void
+exact_self_worked(const char *what)
+{
+	TimestampTz since;
+
+	if (own == NULL || own->last_error[0] == '\0')
+		return;
+	since = Max(failed_at, own->started_at);
+	if (strcmp(failed, what) != 0 &&
+		!TimestampDifferenceExceeds(since, GetCurrentTimestamp(), FORGET_ERROR_MS))
+		return;
+	failed[0] = '\0';
+	LWLockAcquire(exact_shared_lock, LW_EXCLUSIVE);
+	own->last_error[0] = '\0';
 	LWLockRelease(exact_shared_lock);
 }
 

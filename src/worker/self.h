@@ -54,8 +54,12 @@ extern TimestampTz exact_self_look_at(void);
 extern void exact_self_block(const char *reason);
 /* Where it listens, for exact.workers. */
 extern void exact_self_place(const char *place);
-/* Its last error, for exact.workers. */
-extern void exact_self_note_error(const char *message);
+/*
+ * Its last error, for exact.workers, and what it was doing. It is forgotten when the same has
+ * worked, or anything a minute later.
+ */
+extern void exact_self_note_error(const char *message, const char *what);
+extern void exact_self_worked(const char *what);
 
 /* While held, SIGTERM waits until released, at most 10 s (a token answer is outstanding). Nests. */
 extern void exact_self_hold_exit(void);

@@ -226,10 +226,13 @@ exact_unit_run(const char *what, ExactUnit fn, void *arg, ExactFault **fault)
 	char	   *words;
 
 	if (exact_unit_try(what, fn, arg, &found))
+	{
+		exact_self_worked(what);
 		return true;
+	}
 	words = exact_words_tidy(found->message, WORDS_MAX);	/* may quote a value of a record */
 	found->message = words != NULL ? words : pstrdup("");
-	exact_self_note_error(found->message);
+	exact_self_note_error(found->message, what);
 	if (unfit)
 		exact_self_wait(found, EXACT_SELF_RECHECK_FAILED_MS, WARNING);
 	else

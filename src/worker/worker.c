@@ -374,7 +374,7 @@ end_by_error(void)
 	EmitErrorReport();
 	MemoryContextSwitchTo(TopMemoryContext);
 	error = CopyErrorData();
-	exact_self_note_error(error->message);
+	exact_self_note_error(error->message, "");
 	proc_exit(1);
 }
 
