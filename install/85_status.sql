@@ -343,8 +343,8 @@ WITH worker AS (
 			WHEN rule IN ('first load', 'on the way', 'slowed', 'up to date') THEN 'ok'
 			WHEN rule = 'service' THEN service_light
 			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'starting',
-				'hangs', 'waits', 'budget', 'limit', 'blocked', 'closed', 'overdue', 'late', 'held', 'dead',
-				'kept', 'suspended', 'writes', 'changes', 'entities paused', 'subscription')
+				'hangs', 'waits', 'budget', 'limit', 'blocked', 'closed', 'overdue', 'late', 'held',
+				'dead', 'kept', 'suspended', 'writes', 'changes', 'entities paused', 'subscription')
 				THEN 'warn'
 			WHEN rule = 'failing' AND errors < 3
 					OR rule IN ('consent', 'client') AND app_goes_on THEN 'warn'
