@@ -72,7 +72,9 @@ def ms(hub, text):
 
 def idle(hub):
     return hub.value("""SELECT NOT EXISTS (SELECT FROM exact.batch WHERE delivered_at IS NULL)
-        AND NOT EXISTS (SELECT FROM exact.unjudged) AND NOT EXISTS (SELECT FROM exact.verdict WHERE again)
+        AND NOT EXISTS (SELECT FROM exact.unjudged)
+        AND NOT EXISTS (SELECT FROM exact.verdict AS v WHERE v.again AND NOT EXISTS (
+            SELECT FROM exact.dead_letter AS l WHERE l.batch = v.batch AND l.ord = v.ord AND l.state <> 'done'))
         AND NOT EXISTS (SELECT FROM exact.judgement WHERE again OR state = 'doubt')""") == "t"
 
 
@@ -104,7 +106,7 @@ def held(directory, workspace, wanted):
         statements = int(hub.value("SELECT count(*) FROM exact.statement_log"))
         online.post("dimension", division=division, op="arrive")
         begun = time.monotonic()
-        hub.sync(600, division=division, entity="costcenter")
+        hub.sync(3600, division=division, entity="costcenter")
         hub.wait_for("none waits", lambda: hub.value(waits) == "0", 3600, 1)
         judged = time.monotonic() - begun
         hub.wait_for("all are delivered", lambda: idle(hub), 3600, 1)

@@ -26,6 +26,14 @@ WITH waiting AS (
 	FROM exact.batch AS b
 	WHERE b.delivered_at IS NULL
 	GROUP BY b.division, b.entity
+), dirty AS (
+	-- once for all feeds: there may be very many
+	SELECT k.division, x.feed, min(k.since) AS since
+	FROM (SELECT y.division, y.entity, min(least(y.since, y.first_at)) AS since
+		FROM exact.dirty_key AS y
+		GROUP BY y.division, y.entity) AS k
+	JOIN exact.entity_effective AS x ON x.entity = k.entity
+	GROUP BY k.division, x.feed
 )
 SELECT f.division, f.entity, e.method, e.merge_rank,
 	row_number() OVER (PARTITION BY f.division, e.feed ORDER BY e.merge_rank, f.entity) = 1
@@ -60,25 +68,18 @@ LEFT JOIN exact.feed_state AS s ON s.division = f.division AND s.feed = e.feed
 LEFT JOIN exact.backfill AS b
 	ON b.division = f.division AND b.feed = e.feed AND b.finished_at IS NULL
 LEFT JOIN waiting AS w ON w.division = f.division AND w.entity = f.entity
+LEFT JOIN dirty AS y ON y.division = f.division AND y.feed = e.feed
 LEFT JOIN exact.target_state AS t ON t.workspace = d.workspace AND t.entity = f.entity
 -- Documents are as complete as the transaction lines that tell of them, and a topic that is heard
 -- is complete up to what waits of it.
 LEFT JOIN LATERAL (
-	SELECT least(o.complete_at, (
-			SELECT min(least(k.since, k.first_at))
-			FROM exact.dirty_key AS k
-			JOIN exact.entity_effective AS x ON x.entity = k.entity
-			WHERE k.division = f.division AND x.feed = e.feed)) AS complete_at
+	SELECT least(o.complete_at, y.since) AS complete_at
 	FROM exact.entity_effective AS g
 	JOIN exact.feed_state AS o ON o.division = f.division AND o.feed = g.feed
 	WHERE g.entity = e.trigger_entity AND s.first_complete_at IS NOT NULL
 ) AS followed ON true
 LEFT JOIN LATERAL (
-	SELECT coalesce(least(s.notified_first, (
-			SELECT min(least(k.since, k.first_at))
-			FROM exact.dirty_key AS k
-			JOIN exact.entity_effective AS x ON x.entity = k.entity
-			WHERE k.division = f.division AND x.feed = e.feed)), now()) AS complete_at
+	SELECT coalesce(least(s.notified_first, y.since), now()) AS complete_at
 	WHERE e.topics IS NOT NULL
 		AND s.first_complete_at IS NOT NULL
 		AND NOT EXISTS (SELECT FROM unnest(e.topics) AS n (topic)
