@@ -22,9 +22,10 @@ WITH place AS (
 		s.failing_since, s.starting_since, r.hangs, r.at AS hangs_since,
 		CASE
 			WHEN NOT p.used THEN 'not used'
+			-- which it may say by a 503 to each statement
+			WHEN s.starting_since <= now() - interval '30 seconds' THEN 'starting'
 			WHEN s.failing_since <= now() - interval '30 seconds' AND s.kind = 'token' THEN 'token'
 			WHEN s.failing_since <= now() - interval '30 seconds' THEN 'silent'
-			WHEN s.starting_since <= now() - interval '30 seconds' THEN 'starting'
 			WHEN r.hangs IS NOT NULL THEN 'hangs'
 			WHEN s.slowed_until > now() THEN 'slowed'
 			WHEN s.asked_at IS NULL THEN 'not called'

@@ -335,8 +335,8 @@ take_warehouse(const ExactCallAnswer *answer, void *arg)
 {
 	char	   *workspace = arg;
 
-	if (answer->outcome == EXACT_CALL_OK)
-		exact_service_starting(workspace, strcmp(answer->warehouse_state, "STARTING") == 0);
+	exact_service_starting(workspace, answer->outcome == EXACT_CALL_OK &&
+						   strcmp(answer->warehouse_state, "STARTING") == 0);
 	pfree(workspace);
 }
 

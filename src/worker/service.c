@@ -27,6 +27,7 @@
 #define OVERDUE_US (10 * USECS_PER_SEC) /* a call that is on its way so long is asked about */
 #define TRY_US (8 * USECS_PER_SEC)	/* between two small requests */
 #define TRY_TIMEOUT_MS 5000
+#define STATUS_UNAUTHORIZED 401
 #define HURRY_MAX_US (2 * USECS_PER_MINUTE)
 #define OUTAGE_US (20 * USECS_PER_SEC)	/* after so long it is told at once that it is over */
 #define TOKEN_HURRY_US (30 * USECS_PER_SEC) /* a refused token is an error of its endpoint */
@@ -349,8 +350,11 @@ take_try(ExactHttpResponse *response, void *arg)
 
 	s->trying = false;
 	s->try_at = GetCurrentTimestamp() + TRY_US;
-	if (!exact_service_is_away(response) &&
-		(response->status >= 300 || exact_service_is_json(response)))
+	/* who asks for a token is the service, whatever page comes with it */
+	if (response->outcome == EXACT_HTTP_ANSWERED && response->status == STATUS_UNAUTHORIZED)
+		take_there(s);
+	else if (!exact_service_is_away(response) &&
+			 (response->status >= 300 || exact_service_is_json(response)))
 		take_there(s);
 	else if (s->failing_since != 0 || s->flying > 0)
 	{
