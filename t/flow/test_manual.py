@@ -394,8 +394,8 @@ def test_month_end(fresh, spark, divisions):
     hub.wait_for("Delta says so", lambda: sorted(
         row["entity"] for row in spark.rows(hub.table("exact_open")) if row["state"] == "quarantine"
         and not row["entity"].endswith("lines")) == ["purchaseinvoices"] * 2, 600, 5)
-    flagged = spark.sql(f"SELECT _key FROM main.{hub.schema}.exact_problems WHERE state = 'flagged'")["rows"]
-    assert len(flagged) >= 2
+    hub.wait_for("what is marked is there", lambda: len(spark.sql(
+        f"SELECT _key FROM main.{hub.schema}.exact_problems WHERE state = 'flagged'")["rows"]) >= 2, 300, 5)
     periods = {row["period"] for row in hub.query("SELECT period FROM exact.quarantine")}
 
     def compare(period):
