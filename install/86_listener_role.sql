@@ -78,7 +78,7 @@ GRANT EXECUTE ON FUNCTION exact._authorization(text, text) TO exact_listener;
 GRANT SELECT ON TABLE exact.status, exact.services, exact.workers, exact.budget,
 	exact.ledger_shape
 	TO exact_listener;
-GRANT SELECT (division, rows, staged_at, delivered_at, delivered_rows) ON TABLE exact.batch
+GRANT SELECT (division, rows, staged_at, delivered_at, delivered_rows, replay) ON TABLE exact.batch
 	TO exact_listener;
 GRANT SELECT (division, state) ON TABLE exact.dead_letter TO exact_listener;
 GRANT SELECT (division, state, since) ON TABLE exact.judgement TO exact_listener;
