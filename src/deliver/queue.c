@@ -86,7 +86,7 @@ batches_unit(void *arg)
 	}
 }
 
-/* Versions are never removed from the stage: a table that lost them gets them all once more. */
+/* A table that lost its rows gets all once more that the stage holds. */
 static void
 send_again(const char *workspace, const char *entity)
 {
