@@ -161,7 +161,12 @@ BEGIN
 		SELECT b.id, b.rows
 		FROM exact.batch AS b
 		WHERE b.slot = old AND b.delivered_at IS NOT NULL
-			AND NOT EXISTS (SELECT FROM exact.verdict AS v WHERE v.batch = b.id AND v.again)
+			-- what was put aside does not go again by itself
+			AND NOT EXISTS (SELECT FROM exact.verdict AS v
+				WHERE v.batch = b.id AND v.again
+					AND NOT EXISTS (SELECT FROM exact.dead_letter AS l
+						WHERE l.side = 'delivery' AND l.batch = v.batch AND l.ord = v.ord
+							AND l.state = 'dead'))
 			AND NOT EXISTS (SELECT FROM exact.unjudged AS u WHERE u.batch = b.id)
 			AND NOT EXISTS (SELECT FROM exact.dead_letter AS l
 				WHERE l.side = 'delivery' AND l.batch = b.id AND l.state = 'retry')
