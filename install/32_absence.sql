@@ -27,7 +27,8 @@ COMMENT ON TABLE exact.held_delete
 COMMENT ON COLUMN exact.held_delete.id IS 'For exact.approve() and exact.reject()';
 COMMENT ON COLUMN exact.held_delete.division IS 'Division';
 COMMENT ON COLUMN exact.held_delete.entity IS 'Entity';
-COMMENT ON COLUMN exact.held_delete.records IS 'How many records were held';
+COMMENT ON COLUMN exact.held_delete.records
+	IS 'How many records wait; of a question that is decided: how many waited last';
 COMMENT ON COLUMN exact.held_delete.alive IS 'Records that the hub knew as not deleted then';
 COMMENT ON COLUMN exact.held_delete.reason IS 'Why they are held';
 COMMENT ON COLUMN exact.held_delete.run

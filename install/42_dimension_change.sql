@@ -106,7 +106,9 @@ CREATE TABLE exact.dimension_change (
 	found_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	decided_by text,
 	decided_at timestamptz,
-	ended_at timestamptz
+	ended_at timestamptz,
+	-- what a person is asked about goes nowhere meanwhile
+	CHECK (write IS NULL OR state NOT IN ('shown', 'proposed', 'conflict'))
 );
 COMMENT ON TABLE exact.dimension_change
 	IS 'Every edit of a dimension that was made in the hub or in Delta, a row for each field: what '

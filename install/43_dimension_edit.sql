@@ -101,6 +101,36 @@ COMMENT ON FUNCTION exact._dimension_learn_late(int)
 REVOKE ALL ON FUNCTION exact._dimension_learn_late(int) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._dimension_learn_late(int) TO exact_worker;
 
+-- Whoever decides about the changes of a record has them to himself: an edit that is found in Delta,
+-- a word of a person or another setting comes before, and is seen, or afterwards, and sees the call.
+CREATE FUNCTION exact._lock_changes(of_division int, entity text, key text, code text = NULL)
+RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF $3 IS NOT NULL THEN
+		PERFORM FROM exact.dimension_change AS c
+		WHERE c.division = $1 AND c.entity = $2 AND c.key = $3
+			AND c.state IN ('shown', 'proposed', 'conflict', 'approved')
+		ORDER BY c.id
+		FOR UPDATE;
+	ELSE
+		PERFORM FROM exact.dimension_change AS c
+		WHERE c.division = $1 AND c.entity = $2 AND exact._folded(c.code) = exact._folded($4)
+			AND c.kind = 'new' AND c.key IS NULL
+			AND c.state IN ('shown', 'proposed', 'conflict', 'approved')
+		ORDER BY c.id
+		FOR UPDATE;
+	END IF;
+	RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION exact._lock_changes(int, text, text, text)
+	IS 'Waits for those who decide about changes of a record, which are then the caller''s until '
+		'the transaction ends; key null: of a new record by its code; false: there is none';
+REVOKE ALL ON FUNCTION exact._lock_changes(int, text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._lock_changes(int, text, text, text) TO exact_worker;
+
 -- A change that Exact Online has by itself needs no call. One whose field has changed there since
 -- it was judged is judged once more: whoever approves it would write over what nobody has shown
 -- him.
@@ -111,9 +141,7 @@ DECLARE
 	there jsonb;
 	other record;
 BEGIN
-	IF NOT EXISTS (SELECT FROM exact.dimension_change AS c
-			WHERE c.division = $1 AND c.entity = $2 AND c.key = $3
-				AND c.state IN ('shown', 'proposed', 'conflict', 'approved')) THEN
+	IF NOT exact._lock_changes($1, $2, $3) THEN
 		RETURN;
 	END IF;
 	there := exact._dimension_newest($1, $2, $3);

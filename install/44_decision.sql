@@ -10,12 +10,9 @@ DECLARE
 	place record;
 BEGIN
 	-- two decisions about one record come one after the other
-	PERFORM FROM exact.dimension_change AS d
-	JOIN exact.dimension_change AS o ON o.id = change_id
-	WHERE d.division = o.division AND d.entity = o.entity AND d.key = o.key
-		AND d.state IN ('shown', 'proposed', 'conflict', 'approved')
-	ORDER BY d.id
-	FOR UPDATE OF d;
+	PERFORM exact._lock_changes(o.division, o.entity, o.key, o.code)
+	FROM exact.dimension_change AS o
+	WHERE o.id = change_id;
 	SELECT * INTO c FROM exact.dimension_change AS d WHERE d.id = change_id FOR UPDATE;
 	IF c.id IS NULL THEN
 		RETURN false;

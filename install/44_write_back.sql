@@ -154,6 +154,7 @@ BEGIN
 		GROUP BY f.entity, f.key, CASE WHEN f.key IS NULL THEN exact._folded(f.code) END
 		ORDER BY min(f.id)
 	LOOP
+		PERFORM exact._lock_changes($1, g.entity, g.key, g.code);
 		PERFORM exact._write_one_of_each($1, g.entity, g.key, g.code);
 		SELECT array_agg(c.id), exact._write_is_old(min(coalesce(c.decided_at, c.found_at)))
 		INTO ids, old

@@ -104,8 +104,30 @@ COMMENT ON FUNCTION exact._hold(int, text, bigint, text)
 REVOKE ALL ON FUNCTION exact._hold(int, text, bigint, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._hold(int, text, bigint, text) TO exact_worker;
 
--- Keys of a question leave it (null: those of records that are deleted); a question without any has
--- been answered.
+-- The open question about an entity says how many records wait for its answer; one about none has
+-- been answered by what Exact Online has shown since.
+CREATE FUNCTION exact._count_hold(division int, entity text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE exact.held_delete AS h
+	SET records = CASE WHEN n.waiting > 0 THEN n.waiting ELSE h.records END,
+		state = CASE WHEN n.waiting > 0 THEN h.state ELSE 'returned' END,
+		decided_by = CASE WHEN n.waiting = 0 THEN 'later answers' END,
+		decided_at = CASE WHEN n.waiting = 0 THEN now() END
+	FROM (SELECT o.id, (SELECT count(*) FROM exact._held_record AS x WHERE x.id = o.id) AS waiting
+		FROM exact.held_delete AS o
+		WHERE o.division = $1 AND o.entity = $2 AND o.state = 'held') AS n
+	WHERE h.id = n.id AND (n.waiting = 0 OR n.waiting <> h.records);
+END
+$$;
+COMMENT ON FUNCTION exact._count_hold(int, text)
+	IS 'Counts the records that wait for an operator''s word about an entity; without any the '
+		'question is closed';
+REVOKE ALL ON FUNCTION exact._count_hold(int, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._count_hold(int, text) TO exact_worker;
+
+-- Keys of a question leave it (null: those of records that are deleted).
 CREATE FUNCTION exact._leave_hold(division int, entity text, keys text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -115,10 +137,7 @@ BEGIN
 		AND (k.key = ANY ($3) OR $3 IS NULL AND NOT EXISTS (
 			SELECT FROM exact.record AS r
 			WHERE r.division = $1 AND r.entity = $2 AND r.key = k.key AND NOT r.deleted));
-	UPDATE exact.held_delete AS h
-	SET state = 'returned', decided_by = 'later answers', decided_at = now()
-	WHERE h.division = $1 AND h.entity = $2 AND h.state = 'held' AND h.run IS NULL
-		AND NOT EXISTS (SELECT FROM exact.held_key AS k WHERE k.held = h.id);
+	PERFORM exact._count_hold($1, $2);
 END
 $$;
 COMMENT ON FUNCTION exact._leave_hold(int, text, text[])
@@ -153,6 +172,9 @@ BEGIN
 			WHERE s.division = $1 AND s.entity = $2 AND s.key = u.key
 				AND coalesce(s.run, 0) < newest
 			OFFSET 0) AS x));
+	IF FOUND THEN
+		PERFORM exact._count_hold($1, $2);
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION exact._see_held(int, text, text[])

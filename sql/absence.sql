@@ -80,4 +80,21 @@ SELECT * FROM pg_temp.absent('{k300}', NULL, false, false);
 SELECT pg_temp.seconds_pass(2);
 SELECT * FROM pg_temp.absent('{k300}', NULL, false, false);
 SELECT entity, records, reason, state FROM exact.held_delete WHERE division = 9000001;
+-- a question of a complete run: one record is shown since, one is deleted, and the last one is shown:
+-- how many wait is said each time, and a question about none is closed, with the next read or not
+UPDATE exact.held_delete SET state = 'rejected' WHERE division = 9000001;
+UPDATE exact.record SET run = 70, first_seen = now() - interval '1 day' WHERE division = 9000001;
+UPDATE exact.record SET run = 60 WHERE division = 9000001 AND key IN ('k401', 'k402', 'k403');
+INSERT INTO exact.held_delete (division, entity, records, alive, reason, run, run_started_at)
+VALUES (9000001, 'items', 3, 400, 'a test', 70, now());
+SELECT exact._see_held(9000001, 'items', '{k400,k401}');
+SELECT records, state, decided_by FROM exact.held_delete WHERE division = 9000001 AND run = 70;
+UPDATE exact.record SET deleted = true WHERE division = 9000001 AND key = 'k402';
+SELECT exact._leave_hold(9000001, 'items', '{k402}');
+SELECT records, state, decided_by FROM exact.held_delete WHERE division = 9000001 AND run = 70;
+SELECT exact._see_held(9000001, 'items', '{k400}');
+SELECT records, state, decided_by FROM exact.held_delete WHERE division = 9000001 AND run = 70;
+SELECT exact._see_held(9000001, 'items', '{k403}');
+SELECT records, state, decided_by, decided_at IS NOT NULL AS decided
+FROM exact.held_delete WHERE division = 9000001 AND run = 70;
 ROLLBACK;

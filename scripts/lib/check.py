@@ -12,6 +12,7 @@ from suites import FIRST, LANES, SUITES, Result, Run, lend_a_hand
 
 AROUND, TAIL, MOST = 12, 60, 400  # lines shown of a failed suite's log: around each failure, its end, all in all
 LONGEST = 16                      # files of tests that are named at the end
+NAMED = 40                        # failures that are named there
 FAILURE = re.compile(r"^not ok|^E  |FAILED|Failed test|error:|Error|still running after")
 
 
@@ -78,6 +79,8 @@ def main(work, wanted):
     if longest:
         print("  longest: " + ", ".join(f"{pathlib.PurePath(test).name} {seconds:.0f} s" for seconds, test in longest))
     print(f"  all in {(time.monotonic() - started) / 60:.1f} minutes")
+    for failed in total.failed[:NAMED]:     # once more: of a long log the end is read
+        print(f"  failed: {failed}")
     print(f"{total.passed} passed, {len(total.failed)} failed", flush=True)
     return 1 if total.failed or not total.passed else 0
 

@@ -265,8 +265,10 @@ class Edits:
     def is_quiet(self, waiting):
         try:
             self.decide(waiting)
-            return set(self.open().split("|")) == {"0"}
-        except SqlError:
+            self.unquiet = self.open()
+            return set(self.unquiet.split("|")) == {"0"}
+        except SqlError as error:
+            self.unquiet = str(error)
             return False
 
     def quiet(self, waiting=True):
@@ -279,9 +281,12 @@ class Edits:
             try:
                 self.hub.wait_for("no edit is open", lambda: self.is_quiet(waiting), self.plan.patience)
             except Failed as failure:
-                writes = self.hub.psql("SELECT * FROM exact.dimension_write WHERE state <> 'ended'")
-                changes = self.hub.psql(f"SELECT * FROM exact.dimension_change WHERE state IN {OPEN} LIMIT 20")
-                raise Failed(f"{failure}\n{writes}\n{changes}", failure.log) from None
+                rows = "\n".join(f"{name}: {self.hub.psql(f'SELECT * FROM exact.{name} {where} LIMIT 20').strip()}"
+                                 for name, where in (
+                    ("dimension_change", f"WHERE state IN {OPEN}"), ("dimension_write", "WHERE state <> 'ended'"),
+                    ("dimension_again", ""), ("dirty_key", ""), ("batch", "WHERE delivered_at IS NULL"),
+                    ("request", "WHERE state IN ('queued', 'running')")))
+                raise Failed(f"{failure}\nopen: {self.unquiet}\nsaid: {self.said}\n{rows}", failure.log) from None
             now = self.hub.psql("SELECT (SELECT max(id) FROM exact.dimension_change), "
                                 "(SELECT max(id) FROM exact.dimension_write), last_value FROM exact.version_counter")
             if now == before:
