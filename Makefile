@@ -31,7 +31,7 @@ DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DATA := $(call HERE,install/update/$(EXTENSION)--*--*.sql)
 
 REGRESS := $(patsubst sql/%.sql,%,$(call HERE,sql/*.sql))
-REGRESS_OPTS = --encoding=UTF8
+REGRESS_OPTS = --encoding=UTF8 --load-extension=exact_databricks
 ISOLATION := $(patsubst specs/%.spec,%,$(call HERE,specs/*.spec))
 ISOLATION_OPTS = --encoding=UTF8 --load-extension=exact_databricks
 ifneq (,$(call HERE,t/*.pl))

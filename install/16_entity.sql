@@ -41,7 +41,8 @@ BEGIN
 	RAISE EXCEPTION USING ERRCODE = 'EX015',
 		MESSAGE = format('entity %s is not known', quote_nullable($1)),
 		HINT = coalesce('Near to it: '
-			|| exact._nearest($1, ARRAY(SELECT c.entity FROM exact.catalogue AS c)) || '.',
+			|| exact._nearest($1, ARRAY(SELECT c.entity FROM exact.catalogue AS c)
+				|| ARRAY['finance', 'commerce', 'all']) || '.',
 			'All are in exact.catalogue.')
 			|| ' A path such as ''project/Projects'' works too; '
 				'exact.enable_entities() also takes the presets finance, commerce and all.';
@@ -89,6 +90,45 @@ $$;
 COMMENT ON FUNCTION exact._named_entities(text)
 	IS 'Entities that a name or a path means; raises EX015 when there is none';
 REVOKE ALL ON FUNCTION exact._named_entities(text) FROM PUBLIC;
+
+CREATE FUNCTION exact._tell_enabled(of_division int, fresh text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	n CONSTANT int := coalesce(cardinality(fresh), 0);
+	entities CONSTANT text := CASE WHEN n = 1 THEN fresh[1] ELSE n || ' entities' END;
+	personal text;
+BEGIN
+	IF n = 0 THEN
+		RETURN;
+	ELSIF EXISTS (SELECT FROM exact.division AS d WHERE d.division = $1 AND d.enabled) THEN
+		RAISE NOTICE USING
+			MESSAGE = format('the first load of %s of division %s begins', entities, $1),
+			DETAIL = 'It takes one call per 1,000 records, and one per 60 where Exact Online has '
+				'no list by row version.',
+			HINT = 'SELECT * FROM exact.progress shows how far it is.';
+	ELSE
+		RAISE NOTICE USING
+			MESSAGE = format('division %s is not enabled: %s will be read once it is', $1,
+				entities),
+			HINT = format('UPDATE exact.division SET enabled = true WHERE division = %s.', $1);
+	END IF;
+	SELECT string_agg(c.entity, ', ' ORDER BY c.entity) INTO personal
+	FROM exact.catalogue AS c
+	WHERE c.personnel AND c.entity = ANY (fresh);
+	IF personal IS NOT NULL THEN
+		RAISE NOTICE USING
+			MESSAGE = format('personal data of employees: %s', personal),
+			DETAIL = 'Members of exact_reader see it here, and in Databricks whoever may read the '
+				'schema.',
+			HINT = 'exact.entity_field chooses which fields are read; '
+				'SELECT exact.restrict_reader(role, divisions) limits a reader.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION exact._tell_enabled(int, text[])
+	IS 'Tells who enables entities what begins, and which of them hold personal data';
+REVOKE ALL ON FUNCTION exact._tell_enabled(int, text[]) FROM PUBLIC;
 
 CREATE FUNCTION exact.enable_entities(division int, VARIADIC entities text[]) RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -153,6 +193,7 @@ BEGIN
 			ELSE 'enabled'
 		END)
 	FROM (SELECT DISTINCT c.feed FROM exact.catalogue AS c WHERE c.entity = ANY (fresh)) AS f;
+	PERFORM exact._tell_enabled(enable_entities.division, fresh);
 	RETURN QUERY SELECT DISTINCT n FROM unnest(names) AS n ORDER BY 1;
 END
 $$;

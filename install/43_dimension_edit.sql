@@ -101,8 +101,9 @@ COMMENT ON FUNCTION exact._dimension_learn_late(int)
 REVOKE ALL ON FUNCTION exact._dimension_learn_late(int) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._dimension_learn_late(int) TO exact_worker;
 
--- Whoever decides about the changes of a record has them to himself: an edit that is found in Delta,
--- a word of a person or another setting comes before, and is seen, or afterwards, and sees the call.
+-- Whoever decides about the changes of a record has them to himself: an edit that is found in
+-- Delta, a word of a person or another setting comes before, and is seen, or afterwards, and sees
+-- the call.
 CREATE FUNCTION exact._lock_changes(of_division int, entity text, key text, code text = NULL)
 RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -91,3 +91,4 @@ GRANT EXECUTE ON FUNCTION exact._age(interval) TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._shape_of(int) TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._write_wait(int, text) TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._headline(text[], text[]) TO exact_listener;
+GRANT EXECUTE ON FUNCTION exact._first_step() TO exact_listener;

@@ -162,6 +162,10 @@ BEGIN
 					WHEN url IS NULL THEN 'ALTER DATABASE … SET exact_databricks.public_url'
 				END)
 		) AS v;
+	RETURN QUERY
+		SELECT n.light, 'first steps', n.what, n.next_step
+		FROM exact._first_step() AS n
+		WHERE n.what IS NOT NULL AND preloaded;
 	RETURN QUERY SELECT * FROM exact._check_schedule();
 	RETURN QUERY SELECT * FROM exact._check_documents();
 
@@ -338,7 +342,7 @@ BEGIN
 		SELECT s.light, 'division ' || s.division, s.what,
 			nullif(s.next_step, 'SELECT * FROM exact.check()')
 		FROM exact.status AS s
-		WHERE s.light <> 'off'
+		WHERE s.light <> 'off' AND s.division IS NOT NULL
 		ORDER BY s.division;
 	RETURN QUERY
 		SELECT 'fail', 'table ' || coalesce(t.table_name, t.workspace || '.' || t.entity), t.reason,

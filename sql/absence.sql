@@ -80,8 +80,8 @@ SELECT * FROM pg_temp.absent('{k300}', NULL, false, false);
 SELECT pg_temp.seconds_pass(2);
 SELECT * FROM pg_temp.absent('{k300}', NULL, false, false);
 SELECT entity, records, reason, state FROM exact.held_delete WHERE division = 9000001;
--- a question of a complete run: one record is shown since, one is deleted, and the last one is shown:
--- how many wait is said each time, and a question about none is closed, with the next read or not
+-- a question of a complete run: one record is shown since, one is deleted, the last one is shown:
+-- how many wait is said each time, and a question about none is closed
 UPDATE exact.held_delete SET state = 'rejected' WHERE division = 9000001;
 UPDATE exact.record SET run = 70, first_seen = now() - interval '1 day' WHERE division = 9000001;
 UPDATE exact.record SET run = 60 WHERE division = 9000001 AND key IN ('k401', 'k402', 'k403');

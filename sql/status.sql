@@ -28,11 +28,13 @@ SELECT 9000000 + n, CASE n WHEN 2 THEN 'closed' WHEN 3 THEN 'fresh' ELSE 'shop' 
 	CASE n WHEN 8 THEN NULL WHEN 9 THEN 'dry' ELSE 'pond' END,
 	'Division number ' || n || ' with a long name', n <> 1
 FROM generate_series(1, 18) AS n;
+SET client_min_messages = warning;
 SELECT count(*)
 FROM exact.division AS d, exact.enable_entities(d.division, 'glaccount', 'costcenter')
 WHERE d.division <> 9000007;
 SELECT count(*) FROM exact.enable_entities(9000010, 'items');
 SELECT count(*) FROM exact.enable_entities(9000018, 'purchaseorders', 'purchaseorderlines');
+RESET client_min_messages;
 INSERT INTO exact.division_state (division, state, since, reason, next_step, day_left, day_limit,
 	day_reset, minute_left, minute_limit, minute_reset, paused_entities)
 SELECT 9000000 + n,

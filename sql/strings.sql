@@ -7,6 +7,7 @@ ALTER DATABASE :DBNAME SET standard_conforming_strings = off;
 SET standard_conforming_strings = off;
 SET escape_string_warning = off;
 \endif
+SET client_min_messages = error;
 CREATE EXTENSION exact_databricks;
 RESET client_min_messages;
 \set SHOW_CONTEXT never

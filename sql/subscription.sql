@@ -1,6 +1,6 @@
 -- Topics that are wanted, and what the views say of each state. No worker is asked; everything is
 -- rolled back.
-SET client_min_messages = warning;
+SET client_min_messages = error;
 CREATE EXTENSION IF NOT EXISTS exact_databricks;
 RESET client_min_messages;
 \set SHOW_CONTEXT never

@@ -132,6 +132,9 @@ foreach my $name (sort keys %refused)
 	my ($finding, $saw) = call($name);
 
 	like($finding, $refused{$name}, "$name: refused");
+	is($finding =~ /exact_databricks\.ca_file names/ ? 'named' : '', $name eq 'self-signed' ? 'named' : '',
+		"$name: ca_file is named where the issuer is not known");
+	like(one("SELECT finding FROM exact.ping() WHERE side = 'databricks'"), $refused{$name}, "$name: ping() says why");
 	like($saw, qr/^(\Q$name\E 0 )+$/, "$name: not one byte of a request");
 }
 my ($finding, $saw) = call('good');

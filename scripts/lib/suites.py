@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree as xml
 from concurrent.futures import ThreadPoolExecutor
@@ -276,6 +277,7 @@ def listener(run):
 
 
 _hands = []  # a call adds a thread to a suite that goes on
+_engines = threading.Semaphore(2)  # each is a Java process that needs a core and 2 GB
 
 
 def lend_a_hand():
@@ -285,28 +287,49 @@ def lend_a_hand():
             hand()
 
 
-def _side_by_side(run, action, parts, more=False):
+def _next_part(waiting, on_engine):
     """
-    Two threads take one part of a suite after the other until none is left, as the tests mostly wait; each part has a
-    log of its own. action(run, part, thread), thread being 0 or 1; with `more` also 2, of lanes that have ended. The
-    results together.
+    The part whose turn it is, and whether it holds a place among those that use the engine: a part that would have to
+    wait for such a place lets others go first. None when no part is left.
+    """
+    while waiting:
+        for entry in list(waiting):
+            engine = on_engine(entry[1])
+            if not engine or _engines.acquire(blocking=False):
+                with contextlib.suppress(ValueError):   # another thread has taken it
+                    waiting.remove(entry)
+                    return *entry, engine
+                if engine:
+                    _engines.release()
+        time.sleep(0.5)
+    return None
+
+
+def _side_by_side(run, action, parts, more=False, hands=2, on_engine=lambda part: False):
+    """
+    Threads (`hands`) take one part of a suite after the other until none is left, as the tests mostly wait; each part
+    has a log of its own. action(run, part, thread), thread being a number from 0; with `more` one more, of lanes that
+    have ended. on_engine(part): it starts Spark, as few parts at once as _engines allows. The results together.
     """
     before = len(list(run.directory.glob("[0-9][0-9]")))  # of a pattern before
     waiting, runs = collections.deque(enumerate(parts, before)), {}
 
     def take(thread):
         result = Result()
-        with contextlib.suppress(IndexError):
-            while True:
-                number, part = waiting.popleft()
-                runs[number] = Run(run.directory, f"{number:02}")
+        while (turn := _next_part(waiting, on_engine)) is not None:
+            number, part, engine = turn
+            runs[number] = Run(run.directory, f"{number:02}")
+            try:
                 result.merge(action(runs[number], part, thread))
+            finally:
+                if engine:
+                    _engines.release()
         return result
     result = Result()
     with ThreadPoolExecutor(4) as threads:
-        taking = [threads.submit(take, thread) for thread in range(2)]
+        taking = [threads.submit(take, thread) for thread in range(hands)]
         if more:
-            _hands.append(lambda: taking.append(threads.submit(take, 2)))
+            _hands.append(lambda: taking.append(threads.submit(take, hands)))
         for each in taking:  # it may grow
             result.merge(each.result())
     for number in sorted(runs):
@@ -342,7 +365,8 @@ def tap(run, pattern="*.pl"):
     trees = [TREE, run.directory / "tree"]
     if not trees[1].exists():
         shutil.copytree(TREE, trees[1], ignore=shutil.ignore_patterns("tmp_check", ".build"), symlinks=True)
-    return _side_by_side(run, lambda part, test, thread: _prove(part, trees[thread], test), _files_of("t", pattern))
+    return _side_by_side(run, lambda part, test, thread: _prove(part, trees[thread], test), _files_of("t", pattern),
+                         on_engine=lambda test: _says(test, r"engine => 'spark'"))
 
 
 def _pytest(run, *tests, seconds=1500):
@@ -370,9 +394,17 @@ def _files_of(folder, pattern):
     return sorted(str(p.relative_to(TREE)) for p in (TREE / folder).glob(pattern)) or [f"{folder}/{pattern}"]
 
 
+def _says(test, pattern):
+    return (TREE / test).exists() and re.search(pattern, (TREE / test).read_text(), re.M) is not None
+
+
 def simulators(run, pattern=None):
     """Both simulators: their own tests, and clients that others wrote, unmodified."""
-    return _pytest(run, *(_files_of("simulator/tests", pattern) if pattern else ["simulator/tests"]))
+    files = _files_of("simulator/tests", pattern or "test_*.py")
+    on_spark = [test for test in files if _says(test, r"\"spark\"")]
+    parts = [tests for tests in (on_spark, [test for test in files if test not in on_spark]) if tests]
+    return _side_by_side(run, lambda part, tests, _: _pytest(part, *tests), parts, hands=1,
+                         on_engine=lambda tests: tests is on_spark)
 
 
 OF_KILLS = ("t/flow/test_kills.py", "t/flow/test_storm.py", "t/flow/test_weather.py")
@@ -383,11 +415,12 @@ def flow(run, pattern=None):
     if pattern:
         return _pytest(run, *_files_of("t/flow", pattern), seconds=2100)
     files = [test for test in _files_of("t/flow", "test_*.py") if test not in OF_KILLS]
-    on_spark = [test for test in files if re.search(r"^def test_\w+\(.*\bspark\b", (TREE / test).read_text(), re.M)]
+    on_spark = [test for test in files if _says(test, r"^def test_\w+\(.*\bspark\b")]
     others = [[test] for test in files if test not in on_spark]
-    half = len(others) // 2   # the engine runs once at a time
+    half = len(others) // 2
     return _side_by_side(run, lambda part, tests, _: _pytest(part, *tests),
-                     [on_spark[0::2], *others[:half], on_spark[1::2], *others[half:]], more=True)
+                         [on_spark[0::2], *others[:half], on_spark[1::2], *others[half:]], more=True,
+                         on_engine=lambda tests: tests[0] in on_spark)
 
 
 def kills(run):

@@ -23,6 +23,7 @@
 #define STALL_S 60L				/* below 1 byte/s for so long = gone */
 #define FIRST_BODY_BYTES 16384
 #define ERROR_MAX 1000			/* bytes of why a request failed */
+#define CA_FILE_HELP "exact_databricks.ca_file names the certificates whose signature is trusted"
 
 /* ---- called by libcurl: no throw, no palloc ---- */
 
@@ -233,6 +234,24 @@ exact_http_transfer_free(ExactHttpTransfer *t)
 
 /* ---- the answer ---- */
 
+/* The certificate may be right: who has signed it is not known here. */
+static bool
+is_unknown_issuer(const ExactHttpTransfer *t)
+{
+	/* X509_V_ERR_… of OpenSSL: no issuer, self-signed, self-signed in the chain, no issuer here, no
+	 * signature that can be checked */
+	static const long unknown[] = {2, 18, 19, 20, 21};
+	long		result = 0;
+
+	if (t->easy == NULL || t->result != CURLE_PEER_FAILED_VERIFICATION ||
+		curl_easy_getinfo(t->easy, CURLINFO_SSL_VERIFYRESULT, &result) != CURLE_OK)
+		return false;
+	for (int i = 0; i < (int) lengthof(unknown); i++)
+		if (result == unknown[i])
+			return true;
+	return false;
+}
+
 /* libcurl's words hold names of the other side's certificate. */
 static const char *
 describe_failure(ExactHttpTransfer *t)
@@ -247,7 +266,7 @@ describe_failure(ExactHttpTransfer *t)
 		return "the host's address is private, link-local or loopback,"
 			" which exact_databricks.allowed_hosts does not allow for it";
 	if (t->error[0])
-		return t->error;
+		return is_unknown_issuer(t) ? psprintf("%s; " CA_FILE_HELP, t->error) : t->error;
 	return curl_easy_strerror(t->result);
 }
 

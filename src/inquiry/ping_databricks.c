@@ -52,7 +52,7 @@ add_row(const Trial *trial, bool ok, double ms, const char *finding, const char 
 static void
 add_fault(Trial *trial, const ExactFault *fault, double ms)
 {
-	add_row(trial, false, ms, fault->message,
+	add_row(trial, false, ms, exact_ping_finding(fault),
 			fault->hint ? fault->hint : "The hub tries again by itself.");
 }
 

@@ -113,11 +113,9 @@ on_ping(ExactApiAnswer *answer, void *arg)
 	if (answer->trouble != EXACT_API_OK)
 	{
 		const ExactFault *fault = answer->fault;
-		const char *finding = fault->message;
 
-		if (fault->detail)
-			finding = psprintf("%s (%s)", fault->message, fault->detail);
-		add_row(ping, false, answer->http ? answer->http->ms : 0, finding, fault->hint);
+		add_row(ping, false, answer->http ? answer->http->ms : 0, exact_ping_finding(fault),
+				fault->hint);
 	}
 	else if (division == 0)
 	{

@@ -75,6 +75,7 @@ put_divisions(StringInfo out)
 	" CASE light WHEN 'ok' THEN 0 WHEN 'warn' THEN 1 WHEN 'fail' THEN 2 ELSE -1 END,"
 	" round(extract(epoch FROM lag), 3)"
 	" FROM exact.status"
+	" WHERE division IS NOT NULL"
 	" ORDER BY division";
 	uint64		n = exact_sql(sql, 0, NULL);
 

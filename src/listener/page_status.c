@@ -62,14 +62,7 @@ put_divisions(StatusUnit *status)
 	uint64		shown = 0;
 
 	status->divisions = exact_sql(sql, 0, NULL);
-	status->headline = status->divisions == 0 ? pstrdup("No division is known yet.") :
-		exact_cell_text(0, 8);
-	if (status->divisions == 0)
-	{
-		exact_html_paragraph(out, "next", "SELECT * FROM exact.discover_divisions(…);"
-							 " then enable some in exact.division.");
-		return;
-	}
+	status->headline = status->divisions == 0 ? pstrdup("") : exact_cell_text(0, 8);
 	table(out, "Divisions", headings, lengthof(headings));
 	for (uint64 row = 0; row < status->divisions; row++)
 	{

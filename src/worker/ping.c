@@ -25,6 +25,18 @@ exact_ping_open(ExactAsk *ask)
 	return ping;
 }
 
+const char *
+exact_ping_finding(const ExactFault *fault)
+{
+	size_t		len = fault->detail ? strlen(fault->detail) : 0;
+
+	if (len == 0)
+		return fault->message;
+	if (fault->detail[len - 1] == '.')
+		len--;
+	return psprintf("%s (%.*s)", fault->message, (int) len, fault->detail);
+}
+
 void
 exact_ping_add(ExactPing *ping, const char *side, const char *name, bool ok, double ms,
 			   const char *finding, const char *next_step)

@@ -11,6 +11,7 @@
 
 #include "lib/stringinfo.h"
 
+#include "base/fault.h"
 #include "worker/ask.h"
 
 typedef struct ExactPing
@@ -21,6 +22,8 @@ typedef struct ExactPing
 } ExactPing;
 
 extern ExactPing *exact_ping_open(ExactAsk *ask);
+/* What went wrong, as a finding: the message, and its detail in brackets. */
+extern const char *exact_ping_finding(const ExactFault *fault);
 /* One thing that was tried. ms: how long it took, -1: nothing was asked; next_step may be NULL */
 extern void exact_ping_add(ExactPing *ping, const char *side, const char *name, bool ok, double ms,
 						   const char *finding, const char *next_step);
