@@ -104,40 +104,58 @@ COMMENT ON FUNCTION exact._hold(int, text, bigint, text)
 REVOKE ALL ON FUNCTION exact._hold(int, text, bigint, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._hold(int, text, bigint, text) TO exact_worker;
 
--- The open question about an entity says how many records wait for its answer; one about none has
--- been answered by what Exact Online has shown since.
-CREATE FUNCTION exact._count_hold(division int, entity text) RETURNS void
+-- Records leave the open question about an entity; one about none has been answered by what Exact
+-- Online has shown since. Whether any is left is looked for, which ends at the first; how many are
+-- left is not counted anew each time, in a table of ten million records.
+CREATE FUNCTION exact._fewer_held(division int, entity text, fewer bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	UPDATE exact.held_delete AS h
-	SET records = CASE WHEN n.waiting > 0 THEN n.waiting ELSE h.records END,
-		state = CASE WHEN n.waiting > 0 THEN h.state ELSE 'returned' END,
-		decided_by = CASE WHEN n.waiting = 0 THEN 'later answers' END,
-		decided_at = CASE WHEN n.waiting = 0 THEN now() END
-	FROM (SELECT o.id, (SELECT count(*) FROM exact._held_record AS x WHERE x.id = o.id) AS waiting
+	SET records = CASE WHEN n.waits THEN greatest(h.records - fewer, 1) ELSE h.records END,
+		state = CASE WHEN n.waits THEN h.state ELSE 'returned' END,
+		decided_by = CASE WHEN NOT n.waits THEN 'later answers' END,
+		decided_at = CASE WHEN NOT n.waits THEN now() END
+	FROM (SELECT o.id, EXISTS (SELECT FROM exact._held_record AS x WHERE x.id = o.id) AS waits
 		FROM exact.held_delete AS o
 		WHERE o.division = $1 AND o.entity = $2 AND o.state = 'held') AS n
-	WHERE h.id = n.id AND (n.waiting = 0 OR n.waiting <> h.records);
+	WHERE h.id = n.id AND (fewer > 0 OR NOT n.waits);
 END
 $$;
-COMMENT ON FUNCTION exact._count_hold(int, text)
-	IS 'Counts the records that wait for an operator''s word about an entity; without any the '
-		'question is closed';
-REVOKE ALL ON FUNCTION exact._count_hold(int, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._count_hold(int, text) TO exact_worker;
+COMMENT ON FUNCTION exact._fewer_held(int, text, bigint)
+	IS 'So many records wait for an operator''s word no more; without any left the question about '
+		'an entity is closed';
+REVOKE ALL ON FUNCTION exact._fewer_held(int, text, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._fewer_held(int, text, bigint) TO exact_worker;
 
 -- Keys of a question leave it (null: those of records that are deleted).
 CREATE FUNCTION exact._leave_hold(division int, entity text, keys text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	asked bigint;
+	listed bigint;
 BEGIN
-	DELETE FROM exact.held_key AS k
-	WHERE k.division = $1 AND k.entity = $2
-		AND (k.key = ANY ($3) OR $3 IS NULL AND NOT EXISTS (
-			SELECT FROM exact.record AS r
-			WHERE r.division = $1 AND r.entity = $2 AND r.key = k.key AND NOT r.deleted));
-	PERFORM exact._count_hold($1, $2);
+	WITH gone AS (
+		DELETE FROM exact.held_key AS k
+		WHERE k.division = $1 AND k.entity = $2
+			AND (k.key = ANY ($3) OR $3 IS NULL AND NOT EXISTS (
+				SELECT FROM exact.record AS r
+				WHERE r.division = $1 AND r.entity = $2 AND r.key = k.key AND NOT r.deleted))
+		RETURNING k.held
+	)
+	SELECT count(gone.held) INTO listed FROM gone;
+	-- of a complete run's question those that are deleted now
+	SELECT count(*) INTO asked
+	FROM exact.held_delete AS h
+	CROSS JOIN unnest($3) AS u (key)
+	CROSS JOIN LATERAL (
+		SELECT FROM exact.record AS r
+		WHERE r.division = $1 AND r.entity = $2 AND r.key = u.key AND r.deleted
+			AND coalesce(r.run, 0) < h.run AND r.first_seen < h.run_started_at
+		OFFSET 0) AS x
+	WHERE h.division = $1 AND h.entity = $2 AND h.state = 'held';
+	PERFORM exact._fewer_held($1, $2, listed + asked);
 END
 $$;
 COMMENT ON FUNCTION exact._leave_hold(int, text, text[])
@@ -150,6 +168,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	newest bigint;
+	shown bigint;
 BEGIN
 	IF EXISTS (
 			SELECT FROM exact.held_key AS k
@@ -172,9 +191,8 @@ BEGIN
 			WHERE s.division = $1 AND s.entity = $2 AND s.key = u.key
 				AND coalesce(s.run, 0) < newest
 			OFFSET 0) AS x));
-	IF FOUND THEN
-		PERFORM exact._count_hold($1, $2);
-	END IF;
+	GET DIAGNOSTICS shown = ROW_COUNT;
+	PERFORM exact._fewer_held($1, $2, shown) WHERE shown > 0;
 END
 $$;
 COMMENT ON FUNCTION exact._see_held(int, text, text[])

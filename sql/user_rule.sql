@@ -197,8 +197,8 @@ SELECT made(name, 'BEGIN ' || body || ' RETURN; END') FROM (VALUES
 	('cancels_itself', 'RAISE query_canceled;'),
 	('shuts_down', 'RAISE admin_shutdown;'),
 	('recurses', 'PERFORM accounting.deep(1);'),
-	('fills_disk', 'PERFORM n FROM (SELECT repeat(''x'', 1000) || g AS n
-		FROM generate_series(1, 200000) AS g ORDER BY 1 OFFSET 199999) AS s;'),
+	('fills_disk', 'PERFORM n FROM (SELECT repeat(''x'', 1000) AS n
+		FROM generate_series(1, 200000) AS g ORDER BY g DESC OFFSET 199999) AS s;'),
 	('catches', 'BEGIN DROP TABLE exact.rule; EXCEPTION WHEN OTHERS THEN END;'),
 	('locks_shortly', 'PERFORM pg_advisory_xact_lock(1); RAISE WARNING ''seen'';'),
 	('notifies', 'NOTIFY user_rule;'),

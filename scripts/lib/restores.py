@@ -3,6 +3,7 @@ Restores of every kind, each while Exact Online changes and the hub delivers: wh
 writer at the end, and every Delta table compared with the truth. What scripts/restores runs.
 """
 import contextlib
+import functools
 import os
 import pathlib
 import random
@@ -213,6 +214,13 @@ class Restore:
         except SqlError:
             hub.authorize()
 
+    def is_settled(self, hub, decided):
+        """decided: gets how many questions were answered now."""
+        decided.append(decide(hub))
+        return hub.value("SELECT NOT EXISTS (SELECT FROM exact.dirty_key) AND NOT EXISTS (SELECT FROM exact.record "
+                         "WHERE hash IS NULL AND NOT deleted) AND NOT EXISTS (SELECT FROM exact.batch "
+                         "WHERE delivered_at IS NULL)") == "t"
+
     def settle(self, hub):
         """The load ends, everything is read and delivered; what is held is decided."""
         self.load.end()
@@ -221,11 +229,9 @@ class Restore:
         self.consent(hub)
         for number in range(12):  # what one reading makes dirty or has held is read by the next
             hub.sync(seconds)
-            hub.wait_for("nothing is unknown or on its way", lambda: hub.value(
-                "SELECT NOT EXISTS (SELECT FROM exact.dirty_key) AND NOT EXISTS (SELECT FROM exact.record "
-                "WHERE hash IS NULL AND NOT deleted) AND NOT EXISTS (SELECT FROM exact.batch "
-                "WHERE delivered_at IS NULL)") == "t" or decide(hub), seconds)
-            if not decide(hub) and number:
+            decided = []
+            hub.wait_for("nothing is unknown or on its way", functools.partial(self.is_settled, hub, decided), seconds)
+            if not any(decided) and number:
                 break
 
     def lost(self, hub):
