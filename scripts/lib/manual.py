@@ -83,7 +83,8 @@ def metrics(tree):
     The manual and the alert rules name exactly the metrics that the listener serves; each alert asks for real ones.
     """
     real = {name for path in (tree / "src").rglob("*.c")
-            for name in re.findall(r'(?:family|put_rows)\(out, "(exact_\w+)"', path.read_text())}
+            for name in re.findall(r'(?:family|put_rows|put_labels|put_histogram)\(out, "(exact_\w+)"',
+                                   path.read_text())}
     table = set(re.findall(r"^\| `(exact_\w+)", (tree / "docs/monitor.md").read_text(), re.M))
     asked = set(re.findall(r"\bexact_\w+",
                            "\n".join(re.findall(r"^ +expr:(.*(?:\n {10,}.*)*)",

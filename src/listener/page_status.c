@@ -50,11 +50,13 @@ static void
 put_divisions(StatusUnit *status)
 {
 	static const char *const headings[] = {
-		"Light", "Division", "Name", "What", "Next step", "Waiting", "Calls left"
+		"Light", "Division", "Name", "What", "Next step", "Announced", "Full look", "Waiting",
+		"Calls left"
 	};
 	static const char sql[] =
 	"WITH s AS MATERIALIZED (SELECT row_number() OVER () AS n, t.* FROM exact.status AS t)"
-	" SELECT s.light, s.division, s.name, s.what, s.next_step, s.waiting, s.budget,"
+	" SELECT s.light, s.division, s.name, s.what, s.next_step, exact._age(s.announced),"
+	"  exact._age(s.looked), s.waiting, s.budget,"
 	"  (SELECT exact._headline(array_agg(a.light), array_agg(a.state)) FROM s AS a)"
 	" FROM s"
 	" ORDER BY s.n";
@@ -63,7 +65,7 @@ put_divisions(StatusUnit *status)
 
 	status->divisions = exact_sql(sql, 0, NULL);
 	status->headline = status->divisions == 0 ? pstrdup("No division is known yet.") :
-		exact_cell_text(0, 8);
+		exact_cell_text(0, 10);
 	if (status->divisions == 0)
 	{
 		exact_html_paragraph(out, "next", "SELECT * FROM exact.discover_divisions(…);"
@@ -82,8 +84,8 @@ put_divisions(StatusUnit *status)
 		cell(out, psprintf("light %s", light), light);
 		for (int col = 2; col <= 5; col++)
 			cell(out, NULL, exact_cell_text(row, col));
-		cell(out, "n", exact_cell_text(row, 6));
-		cell(out, "n", exact_cell_text(row, 7));
+		for (int col = 6; col <= 9; col++)
+			cell(out, "n", exact_cell_text(row, col));
 		appendStringInfoString(out, "</tr>\n");
 	}
 	appendStringInfoString(out, "</tbody></table></div>\n");
