@@ -19,6 +19,7 @@ BEGIN
 		('cancel', 'asks', $$SELECT exact.cancel(41);$$),
 		('check', 'asks', $$SELECT rule, finding, fix FROM exact.check() WHERE result <> 'ok';$$),
 		('create_views', 'runs', $$SELECT exact.create_views('lake');$$),
+		('dbt_sources', 'asks', $$SELECT exact.dbt_sources('lake');$$),
 		('disable_entities', 'runs', $$SELECT exact.disable_entities(101001, 'glaccount');$$),
 		('discover_divisions', 'asks',
 			$$SELECT division, description FROM exact.discover_divisions('erp');$$),
@@ -110,7 +111,7 @@ BEGIN
 		('subscriptions', 'runs',
 			$$SELECT topic, state, what FROM exact.subscriptions WHERE division = 101001;$$),
 		('webhook_log', 'runs', $$SELECT topic, action, outcome FROM exact.webhook_log;$$),
-		('workers', 'runs', $$SELECT role, state, restarts FROM exact.workers;$$);
+		('workers', 'runs', $$SELECT role, state, reason FROM exact.workers;$$);
 END
 $examples$;
 COMMENT ON FUNCTION exact._examples()
@@ -193,6 +194,7 @@ DECLARE
 	word text := lower(regexp_replace(regexp_replace(btrim(left($1, 200)),
 		'^"?(exact|exact_databricks)"?[.]', ''), '[(].*$|["; ]+', '', 'g'));
 	found exact._manual;
+	setting record;
 	hits int := 0;
 BEGIN
 	IF coalesce(word, '') = '' THEN
@@ -231,17 +233,17 @@ BEGIN
 			RETURN NEXT 'Example: ' || found.example;
 		END IF;
 	END LOOP;
-	FOR found.name, found.comment IN
+	FOR setting IN
 		SELECT s.name, concat_ws(E'\n', concat(s.short_desc, ' ' || s.extra_desc),
 			format('Now %s; default %s.',
 				concat(coalesce(nullif(s.setting, ''), 'unset'), ' ' || s.unit),
-				coalesce(nullif(s.boot_val, ''), 'unset')))
+				coalesce(nullif(s.boot_val, ''), 'unset'))) AS about
 		FROM pg_settings AS s
 		WHERE s.name = 'exact_databricks.' || word
 	LOOP
 		hits := hits + 1;
-		RETURN NEXT 'setting ' || found.name;
-		RETURN NEXT found.comment;
+		RETURN NEXT 'setting ' || setting.name;
+		RETURN NEXT setting.about;
 	END LOOP;
 	IF hits > 0 THEN
 		RETURN;
