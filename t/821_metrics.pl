@@ -8,6 +8,7 @@ use lib $FindBin::RealBin;
 use DeliveryTest;
 use ExactTest;
 use HubTest;
+use JSON::PP qw(decode_json);
 use Listener;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -83,6 +84,52 @@ is(metric('exact_end_to_end_seconds_bucket', source => 'announcement', le => '+I
 like(metrics(), qr/^exact_end_to_end_seconds_bucket\{source="announcement",le="\+Inf"\} 1$/m, 'in its last bucket');
 like(metrics(), qr/^exact_end_to_end_seconds_bucket\{source="announcement",le="0.25"\} 0$/m,
 	'and not in that of a quarter of a second: the debounce alone takes longer');
+
+# ---- a change that is known and not there ----
+is(metric('exact_announced_lag_seconds', division => $division), 'none', 'no notification comes, and nothing waits');
+value("UPDATE exact.workspace SET enabled = false");
+$exact->post('change', division => $division, resource => 'logistics/Items', op => 'update', key => $key,
+	fields => { Description => 'waits' });
+is($exact->sync($node, 'postgres'), 'done', 'it is read');
+at_least(1, 'and waits', 'exact_announced_lag_seconds', division => $division);
+cmp_ok(metric('exact_lag_seconds', division => $division), '>=', 1, 'and the lag is at least as long');
+
+# ---- the dashboard and the alerts: each metric that they ask for is there, with the labels that they name ----
+my $page = metrics();
+my (%labels_of, %family);
+foreach my $line (split /\n/, $page)
+{
+	$family{$1} = 1 if $line =~ /^# TYPE (\w+) /;
+	next unless $line =~ /^(\w+)(?:\{(.*)\})? \S+$/;
+	my ($name, $labels) = ($1, $2 // '');
+	$labels_of{$name} = { map { $_ => 1 } $labels =~ /(\w+)="/g };
+}
+# no document is held, nothing was put aside, nothing waits: these have no line now
+my %none = map { $_ => 1 } qw(exact_documents_held exact_documents_marked exact_dead_letters exact_pending_records
+  exact_oldest_pending_seconds exact_oldest_held_document_seconds exact_api_calls_remaining
+  exact_refresh_token_expiry_timestamp_seconds);
+my $board = decode_json(slurp_file("$FindBin::RealBin/../docs/grafana.json"));
+my @asked = map { my $panel = $_; map { [ $panel->{title}, $_->{expr}, $_->{legendFormat} ] } @{ $panel->{targets} } }
+  @{ $board->{panels} };
+push @asked, map { [ 'alert', $_, '' ] } slurp_file("$FindBin::RealBin/../docs/alerts.yml") =~ /^\s+expr: (.*)$/mg;
+cmp_ok(scalar(@asked), '>', 30, 'expressions');
+foreach my $asked (@asked)
+{
+	my ($title, $expr, $legend) = @$asked;
+	my @names = grep { !$none{$_} } $expr =~ /\b(exact_\w+)/g;
+	my @missing = grep { !$labels_of{$_} } @names;
+
+	is("@missing", '', "$title: the metrics of $expr");
+	next unless @names && !@missing;
+	my %known = map { %{ $labels_of{$_} } } @names;
+	my @labels = map { split /,\s*/ } $expr =~ /\bby \(([^)]*)\)/g;
+	push @labels, $legend =~ /\{\{(\w+)\}\}/g, map { /(\w+)\s*=/g } $expr =~ /\{([^}]*)\}/g;
+	is(join(' ', grep { !$known{$_} && $_ ne 'instance' } @labels), '', "$title: the labels of $expr");
+}
+
+value("UPDATE exact.workspace SET enabled = true");
+ok(wait_until('it is delivered', sub { metric('exact_announced_lag_seconds', division => $division) eq 'none' }),
+	'nothing waits once it is delivered');
 
 # ---- a restart ----
 my %before = map { $_ => metric(split / /, $_) } 'exact_records_staged_total op I', 'exact_records_staged_total op U',
