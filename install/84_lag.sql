@@ -134,6 +134,39 @@ COMMENT ON FUNCTION exact._lag(interval)
 REVOKE ALL ON FUNCTION exact._lag(interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._lag(interval) TO exact_reader;
 
+-- Two figures of now: what is known and not in Delta, and when each entity was read to the end.
+CREATE FUNCTION exact._lag_now()
+RETURNS TABLE (
+		entity text, stage text, n bigint, p50 interval, p95 interval, p99 interval, max interval)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY
+		SELECT m.entity, m.stage, m.n, m.p[1], m.p[2], m.p[3], m.p[4]
+		FROM (
+			SELECT f.entity, s.step, s.stage, count(*) AS n,
+				percentile_disc(ARRAY[0.5, 0.95, 0.99, 1])
+					WITHIN GROUP (ORDER BY greatest(s.took, interval '0')) AS p
+			FROM exact._feed AS f
+			CROSS JOIN LATERAL (VALUES
+				(7, 'announced, not in Delta', CASE
+					WHEN f.announced_since IS NOT NULL THEN now() - f.announced_since
+					WHEN f.heard AND f.first_complete_at IS NOT NULL THEN interval '0'
+				END),
+				(8, 'last full look', now() - f.complete_at)
+			) AS s (step, stage, took)
+			WHERE f.state NOT IN ('off', 'paused') AND s.took IS NOT NULL
+			GROUP BY f.entity, s.step, s.stage
+		) AS m
+		ORDER BY m.entity, m.step;
+END
+$$;
+COMMENT ON FUNCTION exact._lag_now()
+	IS 'For each entity, over the divisions that read it: how long the oldest change that is known '
+		'waits to be in Delta, and how long ago it was read to the end';
+REVOKE ALL ON FUNCTION exact._lag_now() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._lag_now() TO exact_reader;
+
 CREATE VIEW exact.lag AS
 SELECT l.entity, interval '5 minutes' AS span, l.stage, l.n, l.p50, l.p95, l.p99, l.max
 FROM exact._lag('5 minutes') AS l
@@ -142,20 +175,105 @@ SELECT l.entity, interval '1 hour', l.stage, l.n, l.p50, l.p95, l.p99, l.max
 FROM exact._lag('1 hour') AS l
 UNION ALL
 SELECT l.entity, interval '24 hours', l.stage, l.n, l.p50, l.p95, l.p99, l.max
-FROM exact._lag('24 hours') AS l;
+FROM exact._lag('24 hours') AS l
+UNION ALL
+SELECT l.entity, interval '0', l.stage, l.n, l.p50, l.p95, l.p99, l.max
+FROM exact._lag_now() AS l;
 COMMENT ON VIEW exact.lag
-	IS 'How long a change takes, of the batches delivered within 5 minutes, 1 hour and 24 hours. '
+	IS 'How long a change takes, of the batches delivered within 5 minutes, 1 hour and 24 hours; '
+		'and, as span 0, what is known and not in Delta now. '
 		'Ask for one span: the others are not computed then';
 COMMENT ON COLUMN exact.lag.entity IS 'Entity';
-COMMENT ON COLUMN exact.lag.span IS 'Delivered within this time until now';
+COMMENT ON COLUMN exact.lag.span IS 'Delivered within this time until now; 0: as it is now';
 COMMENT ON COLUMN exact.lag.stage
 	IS 'notification to call (debounce and waiting for a turn), call, answer to staged (the hub''s '
 		'own work), staged to delivered (merge_interval and the statements); '
-		'and the whole way, from the notification or from the call';
-COMMENT ON COLUMN exact.lag.n IS 'Batches, of notifications the records, that were measured';
+		'and the whole way, from the notification or from the call. Of span 0: announced, not in '
+		'Delta (age of the oldest change that a notification announced, or that was read and is '
+		'under way) and last full look (since it was last read to the end, by its timer)';
+COMMENT ON COLUMN exact.lag.n
+	IS 'Batches, of notifications the records, of span 0 the divisions, that were measured';
 COMMENT ON COLUMN exact.lag.p50 IS 'Half of them took no longer';
 COMMENT ON COLUMN exact.lag.p95 IS '95 of 100 took no longer';
 COMMENT ON COLUMN exact.lag.p99 IS '99 of 100 took no longer';
 COMMENT ON COLUMN exact.lag.max IS 'The longest';
 REVOKE ALL ON TABLE exact.lag FROM PUBLIC;
 GRANT SELECT ON TABLE exact.lag TO exact_reader;
+
+-- From the notification, or from the call that brought it, to Delta. Each version counts once. Runs
+-- in the unit of the delivery, so it looks at what small batches hold, by whole keys.
+CREATE FUNCTION exact._count_delivered(batches bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	slot smallint;
+	ids bigint[];
+	seconds double precision[];
+	noted bigint[] := '{}';
+	took double precision[] := '{}';
+	of_batch bigint[];
+BEGIN
+	FOR slot, ids IN
+		SELECT b.slot, array_agg(b.id)
+		FROM unnest($1) AS i (id)
+		CROSS JOIN LATERAL (SELECT x.id, x.slot, x.entity, x.rows, x.replay
+			FROM exact.batch AS x WHERE x.id = i.id OFFSET 0) AS b
+		CROSS JOIN LATERAL (SELECT c.topics FROM exact.catalogue AS c
+			WHERE c.entity = b.entity OFFSET 0) AS e
+		WHERE b.rows <= 1000 AND b.replay IS NULL AND e.topics IS NOT NULL
+		GROUP BY b.slot
+	LOOP
+		-- the slot as a constant: one partition is planned for, of 64
+		EXECUTE format(
+			'SELECT array_agg(b.id), '
+				'array_agg(extract(epoch FROM b.delivered_at - n.at)::float8) '
+			'FROM unnest($1) AS i (id) '
+			'CROSS JOIN LATERAL (SELECT x.id, x.division, x.entity, x.delivered_at, x.call '
+				'FROM exact.batch AS x WHERE x.id = i.id OFFSET 0) AS b '
+			'CROSS JOIN LATERAL (SELECT c.topics FROM exact.catalogue AS c '
+				'WHERE c.entity = b.entity OFFSET 0) AS e '
+			'CROSS JOIN LATERAL (SELECT c.at FROM exact.api_call AS c '
+				'WHERE c.id = b.call OFFSET 0) AS c '
+			'CROSS JOIN LATERAL (SELECT x.key, x.prev_batch FROM exact.stage AS x '
+				'WHERE x.slot = %s AND x.batch = b.id OFFSET 0) AS v '
+			'LEFT JOIN LATERAL (SELECT x.staged_at FROM exact.batch AS x '
+				'WHERE x.id = v.prev_batch OFFSET 0) AS p ON true '
+			'CROSS JOIN LATERAL (SELECT min(x.at) AS at FROM exact.inbox AS x '
+				'WHERE x.key = v.key AND x.division = b.division AND x.topic = ANY (e.topics) '
+				'AND x.at <= c.at AND x.at > coalesce(p.staged_at, ''-infinity'') '
+				'AND NOT EXISTS (SELECT FROM exact.inbox_work AS w '
+					'WHERE w.id = x.id AND w.reason IS NOT NULL) OFFSET 0) AS n '
+			'WHERE n.at IS NOT NULL',
+			slot)
+		INTO of_batch, seconds
+		USING ids;
+		noted := noted || coalesce(of_batch, '{}');
+		took := took || coalesce(seconds, '{}');
+	END LOOP;
+	PERFORM exact._count_seconds('took', 'announcement', took,
+		array_fill(1::bigint, ARRAY[cardinality(took)]));
+	SELECT array_agg(extract(epoch FROM b.delivered_at - coalesce(c.at, b.staged_at))::float8),
+		array_agg(greatest(b.rows - (SELECT count(*) FROM unnest(noted) AS m (id)
+			WHERE m.id = b.id), 0))
+	INTO seconds, ids
+	FROM unnest($1) AS i (id)
+	CROSS JOIN LATERAL (SELECT x.id, x.division, x.feed, x.rows, x.call, x.staged_at,
+			x.delivered_at
+		FROM exact.batch AS x WHERE x.id = i.id AND x.replay IS NULL OFFSET 0) AS b
+	LEFT JOIN LATERAL (SELECT x.at FROM exact.api_call AS x
+		WHERE x.id = b.call OFFSET 0) AS c ON true
+	-- a first load is no change
+	CROSS JOIN LATERAL (SELECT x.first_complete_at FROM exact.feed_state AS x
+		WHERE x.division = b.division AND x.feed = b.feed OFFSET 0) AS s
+	WHERE s.first_complete_at <= b.staged_at;
+	PERFORM exact._count_seconds('took', 'call', seconds, ids);
+EXCEPTION WHEN OTHERS THEN
+	-- a delivery is never lost for a figure
+	RAISE WARNING 'how long a delivery took is not counted: %', SQLERRM;
+END
+$$;
+COMMENT ON FUNCTION exact._count_delivered(bigint[])
+	IS 'Adds the batches, which were delivered in this transaction, to the histogram of how long a '
+		'change takes: from its notification, or from the call that brought it';
+REVOKE ALL ON FUNCTION exact._count_delivered(bigint[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._count_delivered(bigint[]) TO exact_worker;

@@ -19,109 +19,11 @@ COMMENT ON COLUMN exact.workers.listens_at IS 'Where it takes connections';
 REVOKE ALL ON TABLE exact.workers FROM PUBLIC;
 GRANT SELECT ON TABLE exact.workers TO exact_reader, exact_worker;
 
-CREATE VIEW exact._feed AS
-WITH waiting AS (
-	SELECT b.division, b.entity, sum(b.rows - b.delivered_rows) AS rows,
-		min(b.staged_at) FILTER (WHERE coalesce(b.replay, 0) = 0) AS oldest
-	FROM exact.batch AS b
-	WHERE b.delivered_at IS NULL
-	GROUP BY b.division, b.entity
-), dirty AS (
-	-- once for all feeds: there may be very many
-	SELECT k.division, x.feed, min(k.since) AS since
-	FROM (SELECT y.division, y.entity, min(least(y.since, y.first_at)) AS since
-		FROM exact.dirty_key AS y
-		GROUP BY y.division, y.entity) AS k
-	JOIN exact.entity_effective AS x ON x.entity = k.entity
-	GROUP BY k.division, x.feed
-)
-SELECT f.division, f.entity, e.method, e.merge_rank,
-	row_number() OVER (PARTITION BY f.division, e.feed ORDER BY e.merge_rank, f.entity) = 1
-		AS counts,
-	CASE
-		WHEN NOT f.enabled OR NOT d.enabled THEN 'off'
-		WHEN f.entity = ANY (ds.paused_entities) OR ds.state = 'paused' THEN 'paused'
-		WHEN ds.state <> 'ok' THEN ds.state
-		WHEN s.errors > 0 OR s.confirm_errors > 0 OR b.errors > 0 THEN 'failing'
-		WHEN s.first_complete_at IS NULL AND coalesce(s.run_state, 'idle') <> 'idle'
-			THEN 'first load'
-		WHEN s.first_complete_at IS NULL THEN 'not read yet'
-		WHEN s.run_state <> 'idle' THEN 'reading'
-		ELSE 'idle'
-	END AS state,
-	CASE
-		WHEN e.sync_interval_set THEN e.sync_interval
-		ELSE coalesce((SELECT exact._interval_setting()), e.sync_interval)
-	END AS every,
-	s.complete_at, s.first_complete_at,
-	greatest(s.complete_at, followed.complete_at, notified.complete_at) AS complete_until,
-	s.run_rows, coalesce(greatest(s.errors, s.confirm_errors, b.errors), 0) AS errors,
-	coalesce(s.last_error, b.last_error) AS last_error,
-	coalesce(s.last_error_at, b.last_error_at) AS last_error_at,
-	coalesce(w.rows, 0) AS waiting, w.oldest AS waiting_since,
-	t.delivered_at, t.paused_since, t.reason AS refusal
-FROM exact.feed AS f
-JOIN exact.division AS d ON d.division = f.division
-LEFT JOIN exact.entity_effective AS e ON e.entity = f.entity
-LEFT JOIN exact.division_state AS ds ON ds.division = f.division
-LEFT JOIN exact.feed_state AS s ON s.division = f.division AND s.feed = e.feed
-LEFT JOIN exact.backfill AS b
-	ON b.division = f.division AND b.feed = e.feed AND b.finished_at IS NULL
-LEFT JOIN waiting AS w ON w.division = f.division AND w.entity = f.entity
-LEFT JOIN dirty AS y ON y.division = f.division AND y.feed = e.feed
-LEFT JOIN exact.target_state AS t ON t.workspace = d.workspace AND t.entity = f.entity
--- Documents are as complete as the transaction lines that tell of them, and a topic that is heard
--- is complete up to what waits of it.
-LEFT JOIN LATERAL (
-	SELECT least(o.complete_at, y.since) AS complete_at
-	FROM exact.entity_effective AS g
-	JOIN exact.feed_state AS o ON o.division = f.division AND o.feed = g.feed
-	WHERE g.entity = e.trigger_entity AND s.first_complete_at IS NOT NULL
-) AS followed ON true
-LEFT JOIN LATERAL (
-	SELECT coalesce(least(s.notified_first, y.since), now()) AS complete_at
-	WHERE e.topics IS NOT NULL
-		AND s.first_complete_at IS NOT NULL
-		AND NOT EXISTS (SELECT FROM unnest(e.topics) AS n (topic)
-			WHERE NOT EXISTS (SELECT FROM exact.subscription AS u
-				WHERE u.division = f.division
-					AND u.topic = n.topic
-					AND u.state = 'present'
-					AND u.silent_since IS NULL))
-) AS notified ON true;
-COMMENT ON VIEW exact._feed
-	IS 'What exact.feeds and exact.status are made of; counts: '
-		'one entity of those that share a run';
-REVOKE ALL ON TABLE exact._feed FROM PUBLIC;
-
-CREATE VIEW exact.feeds AS
-SELECT f.division, f.entity, f.method, f.state, f.every,
-	exact._age(now() - f.complete_at) || ' ago' AS complete, f.run_rows AS rows_read,
-	f.waiting, exact._age(now() - f.delivered_at) || ' ago' AS delivered,
-	coalesce(f.last_error, f.refusal) AS problem
-FROM exact._feed AS f
-ORDER BY f.division, f.merge_rank, f.entity;
-COMMENT ON VIEW exact.feeds
-	IS 'Every entity that a division reads: how, how far, what waits, what went wrong; '
-		'more in exact.feed_state and exact.target_state';
-COMMENT ON COLUMN exact.feeds.division IS 'Division';
-COMMENT ON COLUMN exact.feeds.entity IS 'Entity';
-COMMENT ON COLUMN exact.feeds.method IS 'sync, expanded, modified or full';
-COMMENT ON COLUMN exact.feeds.state
-	IS 'off, paused, frozen, parked, failing, not read yet, first load, reading or idle';
-COMMENT ON COLUMN exact.feeds.every IS 'Time between two runs';
-COMMENT ON COLUMN exact.feeds.complete IS 'End of the last complete run';
-COMMENT ON COLUMN exact.feeds.rows_read IS 'Records read by the running or last run';
-COMMENT ON COLUMN exact.feeds.waiting IS 'Versions staged and not delivered';
-COMMENT ON COLUMN exact.feeds.delivered
-	IS 'Last delivery into its Delta table, of all divisions of the workspace';
-COMMENT ON COLUMN exact.feeds.problem IS 'What went wrong last, in reading or delivering';
-REVOKE ALL ON TABLE exact.feeds FROM PUBLIC;
-GRANT SELECT ON TABLE exact.feeds TO exact_reader;
-
 CREATE VIEW exact.status AS
 WITH worker AS (
-	SELECT count(*) FILTER (WHERE role = 'fetcher' AND state = 'running') AS fetchers,
+	-- what is volatile stands here: then who asks for the lights alone pays for no text
+	SELECT pg_is_in_recovery() AS standby,
+		count(*) FILTER (WHERE role = 'fetcher' AND state = 'running') AS fetchers,
 		count(*) FILTER (WHERE role = 'loader' AND state = 'running') AS loaders,
 		max(reason) FILTER (WHERE state = 'idle') AS idle_reason
 	FROM exact._workers()
@@ -129,11 +31,16 @@ WITH worker AS (
 	SELECT f.division AS of_division, count(*) AS feeds, sum(f.waiting) AS waiting,
 		min(f.waiting_since) AS waiting_since,
 		count(*) FILTER (WHERE f.first_complete_at IS NULL) AS unread,
-		sum(f.run_rows) FILTER (WHERE f.counts) AS first_rows,
 		count(*) FILTER (WHERE f.state = 'paused') AS paused,
-		min(f.complete_until) FILTER (WHERE f.state <> 'paused') AS complete_at,
+		coalesce(min(f.complete_until) FILTER (WHERE f.state <> 'paused'), min(f.complete_until))
+			AS complete_at,
 		(array_agg(f.entity ORDER BY f.complete_until)
 			FILTER (WHERE f.state <> 'paused'))[1] AS last_entity,
+		-- of entities whose first load goes on, nothing is in Delta yet
+		min(f.waiting_since) FILTER (WHERE f.first_complete_at IS NOT NULL) AS loaded_since,
+		min(f.complete_at) FILTER (WHERE f.state <> 'paused') AS looked_at,
+		min(f.announced_since) FILTER (WHERE f.state <> 'paused') AS announced_since,
+		bool_or(f.heard) AS heard,
 		max(f.errors) AS errors,
 		(array_agg(format('%s: %s', f.entity, f.last_error)
 			ORDER BY f.errors DESC, f.last_error_at DESC)
@@ -254,7 +161,7 @@ WITH worker AS (
 	GROUP BY l.division
 ), finding AS (
 	-- the first rule that holds is what there is to say; texts are made below, for that rule only
-	SELECT d.division, d.description, d.app, d.workspace, f.*, w.idle_reason,
+	SELECT d.division, d.description, d.app, d.workspace, f.*, w.idle_reason, w.standby,
 		a.state AS app_state, a.since AS app_since, a.reason AS app_reason, a.next_step AS app_step,
 		-- an access token that came without a refresh token is used until it ends
 		a.state = 'reauthorize' AND (
@@ -355,7 +262,7 @@ WITH worker AS (
 			WHEN 'off' THEN 'not enabled'
 			WHEN 'no fetcher'
 				THEN CASE
-					WHEN pg_is_in_recovery() THEN 'a standby: its workers run once it is promoted'
+					WHEN standby THEN 'a standby: its workers run once it is promoted'
 					ELSE coalesce(idle_reason, 'the workers do not run')
 				END
 			WHEN 'consent'
@@ -404,7 +311,13 @@ WITH worker AS (
 			WHEN 'failing' THEN problem
 			WHEN 'first load'
 				THEN format('first load: %s rows, %s of %s entities complete',
-					to_char(coalesce(first_rows, 0), 'FM999,999,999,990'), feeds - unread, feeds)
+					to_char(coalesce((
+					SELECT sum(s.run_rows)
+					FROM exact.feed_state AS s
+					WHERE s.division = f.division AND s.feed IN (
+						SELECT e.feed FROM exact._enabled_feed AS e
+						WHERE e.division = f.division)), 0), 'FM999,999,999,990'),
+					feeds - unread, feeds)
 			WHEN 'overdue'
 				THEN format('behind: %s was read last %s ago', overdue,
 					exact._age(now() - overdue_since))
@@ -448,12 +361,22 @@ WITH worker AS (
 				THEN format('slowed to %s s to stay within %s calls, %s behind',
 					round(extract(epoch FROM gap)), to_char(day_limit, 'FM999,999,999,990'),
 					exact._age(now() - least(complete_at, waiting_since)))
-			ELSE format('up to date, %s behind%s',
-				exact._age(now() - least(complete_at, waiting_since)),
-				CASE
+			WHEN 'up to date'
+				THEN CASE
 					WHEN least(complete_at, waiting_since) < now() - interval '2 minutes'
-						THEN ' in ' || last_entity
-				END)
+						THEN CASE
+							WHEN heard AND coalesce(announced_since, now())
+									>= now() - interval '2 minutes'
+								THEN format('up to date; announced changes: %s behind; last full '
+									'look: %s ago (%s)',
+									exact._age(now() - coalesce(announced_since, now())),
+									exact._age(now() - complete_at), last_entity)
+							ELSE format('up to date, %s behind in %s',
+								exact._age(now() - least(complete_at, waiting_since)), last_entity)
+						END
+					ELSE format('up to date, %s behind',
+						exact._age(now() - least(complete_at, waiting_since)))
+				END
 		END, CASE
 			WHEN writes > 0 AND rule <> 'writes'
 				THEN format('; %s change%s of dimensions wait%s to be written', writes,
@@ -463,7 +386,7 @@ WITH worker AS (
 			WHEN rule = 'off'
 				THEN format('UPDATE exact.division SET enabled = true WHERE division = %s',
 					division)
-			WHEN rule = 'no fetcher' AND pg_is_in_recovery()
+			WHEN rule = 'no fetcher' AND standby
 				THEN 'when the primary is dead: SELECT pg_promote()'
 			WHEN rule = 'no fetcher' AND exact._binding_finding() IS NOT NULL
 				THEN format('if the old hub is dead: SELECT exact.adopt(%L)', (
@@ -517,18 +440,27 @@ WITH worker AS (
 )
 SELECT * FROM (
 SELECT division, left(description, 24) AS name, light, what, next_step,
-	CASE
-		WHEN unread = 0 AND complete_at IS NOT NULL
-			THEN date_trunc('second',
-				greatest(now() - least(complete_at, waiting_since), interval '0'))
-	END AS lag,
+	date_trunc('second', CASE
+		WHEN complete_at IS NOT NULL
+			THEN greatest(now() - least(complete_at, loaded_since), interval '0')
+	END) AS lag,
 	coalesce(waiting, 0) AS waiting, coalesce(letters, 0) AS dead,
 	CASE WHEN day_limit > 0 THEN day_left || '/' || day_limit END AS budget,
 	CASE app_state WHEN 'authorized' THEN 'ok' ELSE coalesce(app_state, 'new') END AS token,
-	rule AS state
+	rule AS state,
+	date_trunc('second', CASE
+		WHEN announced_since IS NOT NULL
+			THEN greatest(now() - announced_since, interval '0')
+		WHEN heard THEN interval '0'
+	END) AS announced,
+	date_trunc('second', CASE
+		WHEN looked_at IS NOT NULL THEN greatest(now() - looked_at, interval '0')
+	END) AS looked,
+	round((feeds - unread)::numeric / feeds, 3) AS loaded
 FROM text
 UNION ALL
-SELECT NULL, 'the hub', n.light, n.what, n.next_step, NULL, 0, 0, NULL, NULL, 'setup'
+SELECT NULL, 'the hub', n.light, n.what, n.next_step, NULL, 0, 0, NULL, NULL, 'setup',
+	NULL, NULL, NULL
 FROM exact._first_step() AS n
 WHERE n.what IS NOT NULL
 ) AS s
@@ -543,8 +475,9 @@ COMMENT ON COLUMN exact.status.light
 COMMENT ON COLUMN exact.status.what IS 'What there is to say';
 COMMENT ON COLUMN exact.status.next_step IS 'What to do; null: nothing';
 COMMENT ON COLUMN exact.status.lag
-	IS 'Delta holds everything that Exact Online had this long ago; null: '
-		'the first load is not complete';
+	IS 'Delta holds everything that Exact Online had this long ago, of the entities whose first '
+		'load is complete; null: none is. It is made of what notifications announced (announced) '
+		'and, where none come, of the timers (looked)';
 COMMENT ON COLUMN exact.status.waiting IS 'Versions staged and not delivered';
 COMMENT ON COLUMN exact.status.dead
 	IS 'Rows put aside, which could be neither staged nor delivered: exact.dead_letter';
@@ -553,6 +486,14 @@ COMMENT ON COLUMN exact.status.token IS 'ok, new (nobody consented yet) or reaut
 COMMENT ON COLUMN exact.status.state
 	IS 'The same in a word: up to date, first load, on the way, slowed, held, service (one of the '
 		'two sides does not answer), setup (something is to be entered first) and others';
+COMMENT ON COLUMN exact.status.announced
+	IS 'How long the oldest change that the hub knows of waits to be in Delta: announced by a '
+		'notification, or read and under way; 0: none waits; null: no notification comes and '
+		'nothing is under way';
+COMMENT ON COLUMN exact.status.looked
+	IS 'Every entity was last read to the end, by its timer, this long ago: the slowest counts';
+COMMENT ON COLUMN exact.status.loaded
+	IS 'Share of the enabled entities whose first load is complete, 0 to 1; null: none is enabled';
 REVOKE ALL ON TABLE exact.status FROM PUBLIC;
 GRANT SELECT ON TABLE exact.status TO exact_reader, exact_worker;
 

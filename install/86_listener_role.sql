@@ -82,6 +82,7 @@ GRANT SELECT (division, rows, staged_at, delivered_at, delivered_rows, replay) O
 	TO exact_listener;
 GRANT SELECT (division, state) ON TABLE exact.dead_letter TO exact_listener;
 GRANT SELECT (division, state, since) ON TABLE exact.judgement TO exact_listener;
+GRANT SELECT ON TABLE exact.counter TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._workers() TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._binding_finding() TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._interval_setting() TO exact_listener;

@@ -90,6 +90,23 @@ SELECT entity, span, stage, n, p50, p95, p99, max
 FROM exact.lag
 WHERE entity = 'items'
 ORDER BY span, stage COLLATE "C";
+
+-- the same, added up for Prometheus: each version once; a first load is no change
+SELECT exact._count_delivered('{-8,-7,-6,-5}');
+SELECT kind, n, round(seconds) AS seconds, buckets FROM exact.counter WHERE name = 'took';
+UPDATE exact.feed_state SET first_complete_at = now() - interval '1 h'
+WHERE division = 9000001 AND feed = 'items';
+SELECT exact._count_delivered('{-8,-7,-6}');
+SELECT kind, n, round(seconds) AS seconds, buckets FROM exact.counter WHERE name = 'took'
+ORDER BY kind;
+SELECT exact._count_seconds('took', 'call', '{0.25,0.251,3600,3600.001,-1,NULL}', '{1,1,1,1,1,7}');
+SELECT n, buckets FROM exact.counter WHERE name = 'took' AND kind = 'call';
+
+-- and of now: what is known and not in Delta, and the last full look
+SELECT entity, stage, n, date_trunc('minute', max) AS max
+FROM exact.lag
+WHERE span = '0' AND entity IN ('items', 'purchaseorders') AND max < '1 day'
+ORDER BY entity, stage COLLATE "C";
 SET LOCAL ROLE exact_reader;
 SELECT count(*) > 0 AS reader_may FROM exact.lag WHERE span = '1 hour';
 SELECT count(*) > 0 AS reader_may FROM exact.progress;

@@ -159,8 +159,9 @@ value("SELECT exact.set_secret('app', 'erp', 'refresh_token', '"
 eval { $asker->quit; };
 wait_until('the old chain\'s pair is stored', sub { value("SELECT count(*) FROM exact.token WHERE id > $last") >= 2 });
 is(me_error(), '', 'works');
-is(value("SELECT string_agg(origin, ', ' ORDER BY issued_at) FROM exact.token WHERE id > $last"),
-	'refresh, import, refresh', 'the imported chain goes on');
+# on a slow machine the imported chain was renewed by its time, too
+like(value("SELECT string_agg(origin, ', ' ORDER BY issued_at) FROM exact.token WHERE id > $last"),
+	qr/^refresh, import(, refresh)+$/, 'the imported chain goes on');
 
 # nothing listens: not sent, so it is no attempt; it works as soon as somebody does
 my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0) or die "cannot listen: $!";

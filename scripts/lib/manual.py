@@ -1,4 +1,5 @@
 """The manual as data: its SQL blocks, which the tests run, and what can be checked without running anything."""
+import json
 import re
 from dataclasses import dataclass
 
@@ -78,20 +79,31 @@ def settings(tree):
     return _differences("setting", "docs/reference.md", set(re.findall(r"^\| `(\w+)` \|", table, re.M)), real)
 
 
+def dashboard_expressions(tree):
+    """What docs/grafana.json asks Prometheus."""
+    board = json.loads((tree / "docs/grafana.json").read_text())
+    return [target["expr"] for panel in board["panels"] for target in panel["targets"]] + [
+        variable["definition"] for variable in board["templating"]["list"] if "definition" in variable]
+
+
 def metrics(tree):
     """
-    The manual and the alert rules name exactly the metrics that the listener serves; each alert asks for real ones.
+    The manual names exactly the metrics that the listener serves; alert rules and dashboard ask for real ones.
     """
     real = {name for path in (tree / "src").rglob("*.c")
-            for name in re.findall(r'(?:family|put_rows)\(out, "(exact_\w+)"', path.read_text())}
+            for name in re.findall(r'(?:family|put_rows|put_labels|put_histogram)\(out, "(exact_\w+)"',
+                                   path.read_text())}
     table = set(re.findall(r"^\| `(exact_\w+)", (tree / "docs/monitor.md").read_text(), re.M))
     asked = set(re.findall(r"\bexact_\w+",
                            "\n".join(re.findall(r"^ +expr:(.*(?:\n {10,}.*)*)",
                                                 (tree / "docs/alerts.yml").read_text(), re.M))))
-    asked = {re.sub(r"_(bucket|sum|count)$", "", name) if re.sub(r"_(bucket|sum|count)$", "", name) in real else name
-             for name in asked}
-    return _differences("metric", "docs/monitor.md", table, real) + [f"docs/alerts.yml asks for {name}, which nobody "
-                                                                     "serves" for name in sorted(asked - real)]
+    shown = {name for text in dashboard_expressions(tree) for name in re.findall(r"\bexact_\w+", text)}
+    found = _differences("metric", "docs/monitor.md", table, real)
+    for page, names in (("docs/alerts.yml", asked), ("docs/grafana.json", shown)):
+        family = {re.sub(r"_(bucket|sum|count)$", "", name): name for name in names - real}
+        found += [f"{page} asks for {name}, which nobody serves" for short, name in sorted(family.items())
+                  if short not in real]
+    return found if shown else [*found, "docs/grafana.json asks for nothing"]
 
 
 def objects(tree):

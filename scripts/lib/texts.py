@@ -16,6 +16,7 @@ import floors
 import install_script
 import manual
 import page
+import reference
 import supply
 import writers
 from tree import Nothing, files, read
@@ -171,6 +172,7 @@ OF_TEXTS = [
     ("the manual names what exists", manual_names_files),
     ("links of the manual lead somewhere", manual.links),
     ("functions, views and tables of the manual exist", manual.objects),
+    ("functions and views are described as the extension does", reference.generated),
     ("every error code is explained", manual.error_codes),
     ("every setting is explained", manual.settings),
     ("every metric is explained, and alerts ask for real ones", manual.metrics),

@@ -20,6 +20,7 @@ TABLES = {
     "verdict": ("verdict", {"retention"}),
     "judgement": ("judgement", {"judgement"}),
     # no room in C: the rules are in SQL
+    "counter": ("none", {"counter"}),
     "unjudged": ("none", {"judgement"}),
     "dimension_state": ("none", {"judgement"}),
     "held_delete": ("none", {"absence", "decision"}),

@@ -12,6 +12,7 @@
 #include "auth/secret.h"
 #include "auth/token_store.h"
 #include "base/compat.h"
+#include "base/counter.h"
 #include "base/errors.h"
 #include "base/sql.h"
 #include "http/url.h"
@@ -262,10 +263,14 @@ exact_token_store_record(const char *app, const ExactTokenCall *call)
 		exact_arg_text(call->error),
 	};
 
+	int64		id;
+
 	exact_sql(insert, lengthof(args), args);
+	id = exact_cell_int8(0, 1, 0);
+	exact_counter_add(EXACT_COUNTER_CALL, 0, "", call->outcome ? call->outcome : "", 1);
 	if (call->event != NULL)
-		exact_audit_exact_token(call->event, app, exact_cell_int8(0, 1, 0), call->error,
-								call->token_id, call->expires_at);
+		exact_audit_exact_token(call->event, app, id, call->error, call->token_id,
+								call->expires_at);
 }
 
 int

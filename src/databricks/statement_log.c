@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "base/counter.h"
 #include "base/sql.h"
 #include "databricks/statement.h"
 #include "databricks/statement_log.h"
@@ -62,7 +63,8 @@ exact_statement_log_update(const ExactLogEntry *entry)
 	" sqlstate = $7,"
 	" took_ms = extract(epoch FROM clock_timestamp() - at) * 1000,"
 	" finished_at = CASE WHEN $2 IN ('succeeded', 'failed') THEN clock_timestamp() END"
-	" WHERE id = $1";
+	" WHERE id = $1"
+	" RETURNING kind, took_ms::bigint, finished_at IS NOT NULL";
 	ExactArg	args[7];
 
 	args[0] = exact_arg_int8(entry->id);
@@ -72,7 +74,9 @@ exact_statement_log_update(const ExactLogEntry *entry)
 	args[4] = entry->affected >= 0 ? exact_arg_int8(entry->affected) : exact_arg_null(INT8OID);
 	args[5] = exact_arg_text(entry->error);
 	args[6] = exact_arg_text(entry->sqlstate);
-	exact_sql(sql, 7, args);
+	if (exact_sql(sql, 7, args) > 0 && exact_cell_bool(0, 3, false))
+		exact_counter_statement(exact_cell_text(0, 1), entry->state,
+								exact_cell_int8(0, 2, 0) / 1000.0);
 }
 
 void
@@ -84,12 +88,20 @@ exact_statement_log_close(const char *workspace, const char *const *entities, in
 	" error = 'the loader ended before the answer came',"
 	" finished_at = clock_timestamp()"
 	" WHERE NOT" WRITES_ROWS_SQL
-	" AND" IS_LEFT_SQL;
+	" AND" IS_LEFT_SQL
+	" RETURNING kind";
 	ExactArg	args[2];
+	int			closed;
+	char	  **kinds;
 
 	args[0] = exact_arg_text(workspace);
 	args[1] = exact_arg_text_array(entities, NULL, n);
-	exact_sql(sql, 2, args);
+	closed = (int) exact_sql(sql, 2, args);
+	kinds = palloc(sizeof(char *) * (closed + 1));
+	for (int i = 0; i < closed; i++)
+		kinds[i] = exact_cell_text(i, 1);
+	for (int i = 0; i < closed; i++)
+		exact_counter_add(EXACT_COUNTER_STATEMENT, 0, kinds[i], "failed", 1);
 }
 
 /* Texts of the result live in `context`, which outlives the unit. */

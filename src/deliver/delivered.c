@@ -8,6 +8,7 @@
 
 #include "utils/timestamp.h"
 
+#include "base/counter.h"
 #include "base/sql.h"
 #include "deliver/delivered.h"
 #include "deliver/known_edit.h"
@@ -35,7 +36,10 @@ record_batches(const ExactLoad *load)
 		whole[i] = load->batches[i].id;
 	args[0] = exact_arg_int8_array(whole, NULL, load->at);
 	if (load->at > 0)
+	{
 		exact_sql(whole_sql, 1, args);
+		exact_counter_delivered(whole, load->at);
+	}
 	if (load->at == load->nbatches || load->position == load->batches[load->at].delivered)
 		return;
 	args[0] = exact_arg_int8(load->batches[load->at].id);

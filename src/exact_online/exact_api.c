@@ -11,6 +11,7 @@
 #include "auth/exact_token.h"
 #include "auth/secret.h"
 #include "auth/token.h"
+#include "base/counter.h"
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/sql.h"
@@ -447,6 +448,7 @@ exact_api_record(ExactApiAnswer *answer, int rows)
 		exact_sql(sql, lengthof(args), args);
 	}
 	id = exact_cell_int8(0, 1, 0);
+	exact_counter_add(EXACT_COUNTER_CALL, q->division, "", outcomes[answer->trouble], 1);
 
 	exact_budget_save(q->division, q->resource);
 	if (answering != NULL)

@@ -2,8 +2,8 @@
  * page_metrics.c - numbers for Prometheus, text format 0.0.4.
  *
  * Called by listener.c. Only what has a source: counters of shared memory, which begin anew with
- * the server, and states of tables. Labels: result, division, app, side, name, role, window,
- * op; no name of a record.
+ * the server, counters of exact.counter, which do not, and states of tables. Labels: result,
+ * division, app, side, name, role, outcome, kind, op, source; no name of a record.
  */
 #include "postgres.h"
 
@@ -66,14 +66,78 @@ put_rows(StringInfo out, const char *name, const char *type, const char *help, c
 	}
 }
 
-/* Two families from one reading of exact.status, which looks at every feed */
+/* One family with up to two labels: rows of name and value of each (NULL: none), and the value */
+static void
+put_labels(StringInfo out, const char *name, const char *type, const char *help, const char *sql)
+{
+	uint64		n = exact_sql(sql, 0, NULL);
+
+	if (n > 0)
+		family(out, name, type, help);
+	for (uint64 row = 0; row < n; row++)
+	{
+		appendStringInfo(out, "%s{", name);
+		for (int col = 1; col <= 3 && !exact_cell_isnull(row, col); col += 2)
+		{
+			appendStringInfo(out, "%s%s=\"", col == 1 ? "" : ",", exact_cell_text(row, col));
+			label(out, exact_cell_text(row, col + 1));
+			appendStringInfoChar(out, '"');
+		}
+		appendStringInfo(out, "} %s\n", exact_cell_text(row, 5));
+	}
+}
+
+/* A histogram for each label: rows of label, bound, how many up to it, sum of times, number */
+static void
+put_histogram(StringInfo out, const char *name, const char *label_name, const char *help,
+			  const char *sql)
+{
+	uint64		n = exact_sql(sql, 0, NULL);
+
+	if (n > 0)
+		family(out, name, "histogram", help);
+	for (uint64 row = 0; row < n; row++)
+	{
+		char	   *value = exact_cell_text(row, 1);
+		char	   *bound = exact_cell_text(row, 2);
+		bool		last = strcmp(bound, "Infinity") == 0;
+
+		appendStringInfo(out, "%s_bucket{%s=\"", name, label_name);
+		label(out, value);
+		appendStringInfo(out, "\",le=\"%s\"} %s\n", last ? "+Inf" : bound,
+						 exact_cell_text(row, 3));
+		if (!last)
+			continue;
+		for (int col = 4; col <= 5; col++)
+		{
+			appendStringInfo(out, "%s_%s{%s=\"", name, col == 4 ? "sum" : "count", label_name);
+			label(out, value);
+			appendStringInfo(out, "\"} %s\n",
+							 exact_cell_isnull(row, col) ? "0" : exact_cell_text(row, col));
+		}
+	}
+}
+
+/* A gauge of divisions from a column of the last result; a null is left out. */
+static void
+put_division_column(StringInfo out, const char *name, uint64 n, int column)
+{
+	for (uint64 row = 0; row < n; row++)
+		if (!exact_cell_isnull(row, column))
+			appendStringInfo(out, "%s{division=\"%s\"} %s\n", name, exact_cell_text(row, 1),
+							 exact_cell_text(row, column));
+}
+
+/* From one reading of exact.status, which looks at every feed */
 static void
 put_divisions(StringInfo out)
 {
 	static const char sql[] =
 	"SELECT division,"
 	" CASE light WHEN 'ok' THEN 0 WHEN 'warn' THEN 1 WHEN 'fail' THEN 2 ELSE -1 END,"
-	" round(extract(epoch FROM lag), 3)"
+	/* an alert on it must not fall silent: nothing in Delta yet is the longest lag there is */
+	" coalesce(extract(epoch FROM lag)::text, CASE WHEN light <> 'off' THEN '+Inf' END),"
+	" extract(epoch FROM announced)::text, extract(epoch FROM looked)::text, loaded"
 	" FROM exact.status"
 	" WHERE division IS NOT NULL"
 	" ORDER BY division";
@@ -82,14 +146,19 @@ put_divisions(StringInfo out)
 	if (n == 0)
 		return;
 	family(out, "exact_division_light", "gauge", "0 ok, 1 warn, 2 fail, -1 off.");
-	for (uint64 row = 0; row < n; row++)
-		appendStringInfo(out, "exact_division_light{division=\"%s\"} %s\n", exact_cell_text(row, 1),
-						 exact_cell_text(row, 2));
-	family(out, "exact_lag_seconds", "gauge", "Delta holds what Exact Online had this long ago.");
-	for (uint64 row = 0; row < n; row++)
-		if (!exact_cell_isnull(row, 3))
-			appendStringInfo(out, "exact_lag_seconds{division=\"%s\"} %s\n",
-							 exact_cell_text(row, 1), exact_cell_text(row, 3));
+	put_division_column(out, "exact_division_light", n, 2);
+	family(out, "exact_lag_seconds", "gauge",
+		   "Delta holds what Exact Online had this long ago; +Inf: nothing yet.");
+	put_division_column(out, "exact_lag_seconds", n, 3);
+	family(out, "exact_announced_lag_seconds", "gauge",
+		   "Age of the oldest change that is known and not in Delta; 0: none.");
+	put_division_column(out, "exact_announced_lag_seconds", n, 4);
+	family(out, "exact_last_full_look_seconds", "gauge",
+		   "Since every entity was last read to the end, by its timer.");
+	put_division_column(out, "exact_last_full_look_seconds", n, 5);
+	family(out, "exact_first_load_ratio", "gauge",
+		   "Share of the enabled entities whose first load is complete.");
+	put_division_column(out, "exact_first_load_ratio", n, 6);
 }
 
 /* Two families from one reading of exact.services */
@@ -181,6 +250,49 @@ put_traffic(StringInfo out)
 					 traffic.counts[EXACT_TRAFFIC_TIMEOUT]);
 	appendStringInfo(out, "exact_listener_closed_total{reason=\"limit\"} " UINT64_FORMAT "\n",
 					 traffic.counts[EXACT_TRAFFIC_OVER_LIMIT]);
+}
+
+/* What exact.counter has, which goes on after a restart; columns: labels and value */
+static void
+put_counted(StringInfo out)
+{
+	put_labels(out, "exact_api_calls_total", "counter",
+			   "Calls to Exact Online by how they ended; division 0: tokens and what is of none.",
+			   "SELECT 'division', division, 'outcome', result, n"
+			   " FROM exact.counter"
+			   " WHERE name = 'call'"
+			   " ORDER BY division, result");
+	put_labels(out, "exact_statements_total", "counter",
+			   "Statements that Databricks ran, by kind and how they ended.",
+			   "SELECT 'kind', kind, 'result', result, n"
+			   " FROM exact.counter"
+			   " WHERE name = 'statement'"
+			   " ORDER BY kind, result");
+	put_labels(out, "exact_records_staged_total", "counter",
+			   "Versions staged: I new, U changed, D deleted.",
+			   "SELECT 'op', o.op, NULL, NULL, coalesce(c.n, 0)"
+			   " FROM (VALUES ('I'), ('U'), ('D')) AS o (op)"
+			   " LEFT JOIN exact.counter AS c ON c.name = 'staged' AND c.kind = o.op");
+	put_histogram(out, "exact_end_to_end_seconds", "source",
+				  "From the notification, or the call that brought it, to Delta, per change.",
+				  "SELECT k.kind, b.le, sum(coalesce(x.n, 0)) OVER"
+				  "  (PARTITION BY k.kind ORDER BY b.i), c.seconds, coalesce(c.n, 0)"
+				  " FROM (VALUES ('announcement'), ('call')) AS k (kind)"
+				  " CROSS JOIN unnest(exact._bounds() || 'Infinity'::float8)"
+				  "  WITH ORDINALITY AS b (le, i)"
+				  " LEFT JOIN exact.counter AS c ON c.name = 'took' AND c.kind = k.kind"
+				  " LEFT JOIN LATERAL (SELECT c.buckets[b.i] AS n) AS x ON true"
+				  " ORDER BY k.kind, b.i");
+	put_histogram(out, "exact_statement_seconds", "kind",
+				  "From sending a statement to its end.",
+				  "SELECT c.kind, b.le, sum(coalesce(x.n, 0)) OVER"
+				  "  (PARTITION BY c.kind ORDER BY b.i), c.seconds, c.n"
+				  " FROM exact.counter AS c"
+				  " CROSS JOIN unnest(exact._bounds() || 'Infinity'::float8)"
+				  "  WITH ORDINALITY AS b (le, i)"
+				  " LEFT JOIN LATERAL (SELECT c.buckets[b.i] AS n) AS x ON true"
+				  " WHERE c.name = 'statement took'"
+				  " ORDER BY c.kind, b.i");
 }
 
 static void
@@ -310,6 +422,7 @@ metrics_unit(void *arg)
 			 "SELECT count(*) FROM exact.inbox_work WHERE taken_at IS NULL");
 	put_divisions(out);
 	put_services(out);
+	put_counted(out);
 	put_budget(out);
 	put_pending(out);
 	put_dead_letters(out);

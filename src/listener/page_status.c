@@ -50,11 +50,13 @@ static void
 put_divisions(StatusUnit *status)
 {
 	static const char *const headings[] = {
-		"Light", "Division", "Name", "What", "Next step", "Waiting", "Calls left"
+		"Light", "Division", "Name", "What", "Next step", "Announced", "Full look", "Waiting",
+		"Calls left"
 	};
 	static const char sql[] =
 	"WITH s AS MATERIALIZED (SELECT row_number() OVER () AS n, t.* FROM exact.status AS t)"
-	" SELECT s.light, s.division, s.name, s.what, s.next_step, s.waiting, s.budget,"
+	" SELECT s.light, s.division, s.name, s.what, s.next_step, exact._age(s.announced),"
+	"  exact._age(s.looked), s.waiting, s.budget,"
 	"  (SELECT exact._headline(array_agg(a.light), array_agg(a.state)) FROM s AS a)"
 	" FROM s"
 	" ORDER BY s.n";
@@ -62,7 +64,7 @@ put_divisions(StatusUnit *status)
 	uint64		shown = 0;
 
 	status->divisions = exact_sql(sql, 0, NULL);
-	status->headline = status->divisions == 0 ? pstrdup("") : exact_cell_text(0, 8);
+	status->headline = status->divisions == 0 ? pstrdup("") : exact_cell_text(0, 10);
 	table(out, "Divisions", headings, lengthof(headings));
 	for (uint64 row = 0; row < status->divisions; row++)
 	{
@@ -75,8 +77,8 @@ put_divisions(StatusUnit *status)
 		cell(out, psprintf("light %s", light), light);
 		for (int col = 2; col <= 5; col++)
 			cell(out, NULL, exact_cell_text(row, col));
-		cell(out, "n", exact_cell_text(row, 6));
-		cell(out, "n", exact_cell_text(row, 7));
+		for (int col = 6; col <= 9; col++)
+			cell(out, "n", exact_cell_text(row, col));
 		appendStringInfoString(out, "</tr>\n");
 	}
 	appendStringInfoString(out, "</tbody></table></div>\n");

@@ -11,6 +11,7 @@
 #include "executor/spi.h"
 #include "utils/timestamp.h"
 
+#include "base/counter.h"
 #include "base/errors.h"
 #include "base/guc.h"
 #include "base/sql.h"
@@ -158,6 +159,9 @@ close_batch(int64 batch, int slot, int division, const char *entity, const char 
 				 errmsg("epoch %d is over: nothing more is staged in it", epoch),
 				 errhint("The fetcher starts anew by itself.")));
 	exact_audit_batch(&event);
+	exact_counter_add(EXACT_COUNTER_STAGED, 0, "I", "", event.fresh);
+	exact_counter_add(EXACT_COUNTER_STAGED, 0, "U", "", event.changed);
+	exact_counter_add(EXACT_COUNTER_STAGED, 0, "D", "", event.deleted);
 }
 
 /*
