@@ -26,8 +26,8 @@ def per(size, number):
 
 
 def main(directory, results, records):
-    exact, databricks = simulators(directory, ("--records", records, "--divisions", 1, "--fast", "--day-limit", 10000000,
-                                               "--minute-limit", 100000), ("--engine", "none"))
+    exact, databricks = simulators(directory, ("--records", records, "--divisions", 1, "--fast", "--day-limit",
+                                               10000000, "--minute-limit", 100000), ("--engine", "none"))
     hub = Hub(pathlib.Path(directory) / "hub", exact, databricks, settings={"exact_databricks.sync_interval": "1h"})
     hub.create(processes.free_port())
     empty = bytes_of(hub, "^(stage_[0-9]+|record|batch|audit_log|api_call|statement_log)$")
@@ -52,7 +52,8 @@ def main(directory, results, records):
 | a statement in `exact.statement_log` | {per(bytes_of(hub, '^statement_log$'), statements)} |
 | all of these per record of a first load | {per(all_of_it, known)} |
 
-After a first load of the preset `finance`: {known:,} records, {calls:,} calls, {statements:,} statements, {events:,} events.
+After a first load of the preset `finance`: {known:,} records, {calls:,} calls, {statements:,} statements,
+{events:,} events.
 
 {sections.made_by(f"bench/sizing {records}", hub.value("SHOW server_version"))}"""
     sections.write(results, "Size of the database", text)

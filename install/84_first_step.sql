@@ -7,8 +7,10 @@ DECLARE
 	shop text;
 	lake text;
 BEGIN
-	IF EXISTS (SELECT FROM exact.division AS d WHERE d.enabled) THEN
-		RETURN;		-- each division says what it lacks
+	-- each division says what it lacks; whoever may see some alone sets nothing up
+	IF EXISTS (SELECT FROM exact.division AS d WHERE d.enabled)
+			OR exact._visible_divisions() IS NOT NULL THEN
+		RETURN;
 	END IF;
 	light := 'warn';
 	IF exact._version_library() IS NULL THEN

@@ -203,21 +203,21 @@ BEGIN
 			WHERE m.kind <> 'table' AND m.example IS NOT NULL
 			ORDER BY m.kind DESC, m.name
 		LOOP
-			RETURN NEXT format('%s %s: %s', found.kind, found.title,
+			RETURN QUERY SELECT format('%s %s: %s', found.kind, found.title,
 				regexp_replace(found.comment, E'([.;:]\\s|\n).*$', ''));
-			RETURN NEXT '    ' || found.example;
+			RETURN QUERY SELECT '    ' || found.example;
 		END LOOP;
-		RETURN NEXT 'More of one of them: SELECT exact.help(''status''); of a table or a setting '
-			'as well.';
+		RETURN QUERY SELECT 'More of one of them: SELECT exact.help(''status''); of a table or a '
+			'setting as well.';
 		RETURN;
 	END IF;
 	FOR found IN
 		SELECT m.* FROM exact._manual AS m WHERE m.name = word ORDER BY m.kind, m.title
 	LOOP
 		hits := hits + 1;
-		RETURN NEXT format('%s %s', found.kind, found.title);
-		RETURN NEXT found.comment;
-		RETURN NEXT coalesce('For members of ' || found.may || '.',
+		RETURN QUERY SELECT format('%s %s', found.kind, found.title);
+		RETURN QUERY SELECT found.comment;
+		RETURN QUERY SELECT coalesce('For members of ' || found.may || '.',
 			'Not for people: the workers alone use it.');
 		IF found.kind <> 'function' THEN
 			RETURN QUERY
@@ -230,7 +230,7 @@ BEGIN
 				ORDER BY a.attnum;
 		END IF;
 		IF found.example IS NOT NULL THEN
-			RETURN NEXT 'Example: ' || found.example;
+			RETURN QUERY SELECT 'Example: ' || found.example;
 		END IF;
 	END LOOP;
 	FOR setting IN
@@ -242,8 +242,8 @@ BEGIN
 		WHERE s.name = 'exact_databricks.' || word
 	LOOP
 		hits := hits + 1;
-		RETURN NEXT 'setting ' || setting.name;
-		RETURN NEXT setting.about;
+		RETURN QUERY SELECT 'setting ' || setting.name;
+		RETURN QUERY SELECT setting.about;
 	END LOOP;
 	IF hits > 0 THEN
 		RETURN;
@@ -257,13 +257,13 @@ BEGIN
 		LIMIT 20
 	LOOP
 		hits := hits + 1;
-		RETURN NEXT format('%s %s: %s', found.kind, found.title,
+		RETURN QUERY SELECT format('%s %s: %s', found.kind, found.title,
 			regexp_replace(found.comment, E'([.;:]\\s|\n).*$', ''));
 	END LOOP;
 	IF hits > 0 THEN
 		RETURN;
 	END IF;
-	RETURN NEXT format('There is no "%s". Did you mean: %s?', word, coalesce((
+	RETURN QUERY SELECT format('There is no "%s". Did you mean: %s?', word, coalesce((
 		SELECT string_agg(n.name, ', ' ORDER BY n.alike DESC, n.name)
 		FROM (
 			SELECT m.name, max(exact._alike(m.name, word)) AS alike
@@ -273,7 +273,7 @@ BEGIN
 			LIMIT 3
 		) AS n
 		WHERE n.alike > 0.1), 'status, check, explain'));
-	RETURN NEXT 'SELECT exact.help(); shows all.';
+	RETURN QUERY SELECT 'SELECT exact.help(); shows all.';
 END
 $$;
 COMMENT ON FUNCTION exact.help(text)

@@ -169,8 +169,14 @@ like(refused('rita', "SELECT exact.restrict_reader('bert', NULL)"), qr/42501/, '
 like(refused('bert', "UPDATE exact.restricted_reader SET divisions = '{1,2}'"), qr/42501/, 'nor writes the table');
 like(refused('bert', 'ALTER TABLE exact.record DISABLE ROW LEVEL SECURITY'), qr/42501/, 'nor takes the policies away');
 
+my $enabled = value("SELECT string_agg(division::text, ',') FROM exact.division WHERE enabled");
+value('UPDATE exact.division SET enabled = false');
+is(as('bert', 'SELECT count(*) FROM exact.status WHERE division IS NULL'), '0', 'nor is told what is not set up yet');
+is(as('rita', 'SELECT count(*) FROM exact.status WHERE division IS NULL'), '1', 'as others are');
+value("UPDATE exact.division SET enabled = true WHERE division IN ($enabled)") if $enabled ne '';
+
 # every function that runs with its owner's rights and that a reader may call is known here
-my $known = '_staged_before _visible_divisions _write_wait check explain history trace verify_audit';
+my $known = '_first_step _staged_before _visible_divisions _write_wait check explain history trace verify_audit';
 is(value(<<'SQL'), $known, 'no other function');
 SELECT string_agg(DISTINCT p.proname, ' ' ORDER BY p.proname) FROM pg_proc AS p
 WHERE p.pronamespace = 'exact'::regnamespace AND p.prosecdef
