@@ -1,5 +1,5 @@
--- Evidence that a month was checked: what exact.month_end() answered, to whom and when. It is kept for
--- good; its digest stands in an event of the audit log.
+-- Evidence that a month was checked: what exact.month_end() answered, to whom and when. It is kept
+-- for good; its digest stands in an event of the audit log.
 
 CREATE SEQUENCE exact.month_end_report_id;
 COMMENT ON SEQUENCE exact.month_end_report_id IS 'Ids of exact.month_end_report';

@@ -59,11 +59,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact._read_pages(int, text, text)
-	IS 'Reads records of a division as they are now, all pages; waits for calls of the next minute, '
-		'not of the next day';
+	IS 'Reads records of a division as they are now, all pages; waits for calls of the next '
+		'minute, not of the next day';
 REVOKE ALL ON FUNCTION exact._read_pages(int, text, text) FROM PUBLIC;
 
--- zero: amounts of rows with LineNumber 0 of the ledger, of which the division says what they count.
+-- zero: amounts of rows with LineNumber 0 of the ledger, of which the division says what they
+-- count.
 CREATE FUNCTION exact._month_exact(
 	division int, kind text, year int, period int, OUT key text, OUT number text,
 	OUT account text, OUT n bigint, OUT zero numeric, OUT above numeric)
@@ -84,8 +85,8 @@ BEGIN
 					FILTER (WHERE e ->> 'LineNumber' = '0'), 0),
 				coalesce(sum(round((e ->> 'AmountDC')::numeric, 4))
 					FILTER (WHERE e ->> 'LineNumber' IS DISTINCT FROM '0'), 0)
-			FROM exact._read_pages($1, k.resource, format('%s&$filter=%s eq %s and %s eq %s', k.query,
-				k.year, $3, k.period, $4)) AS e
+			FROM exact._read_pages($1, k.resource, format('%s&$filter=%s eq %s and %s eq %s',
+				k.query, k.year, $3, k.period, $4)) AS e
 			WHERE coalesce((e ->> 'Type')::int, 0) < 3000 AND e ->> 'Status' IS DISTINCT FROM '5'
 			GROUP BY 1, 3;
 		RETURN;
@@ -147,7 +148,8 @@ BEGIN
 				AND exact._number_in(s.payload, periods) = $4
 				AND exact._number_in(s.payload, years) = $3
 		), row AS (
-			SELECT CASE WHEN k.kind = 'journal' THEN coalesce(c.parent, c.key) ELSE c.key END AS key,
+			SELECT CASE WHEN k.kind = 'journal' THEN coalesce(c.parent, c.key)
+					ELSE c.key END AS key,
 				exact._number_in(c.payload, '{EntryNumber}')::text AS number,
 				btrim(exact._text_in(c.payload, '{GLAccountCode}')) AS account,
 				coalesce(exact._number_in(c.payload, '{LineNumber}') = 0, false) AS is_zero,
@@ -208,8 +210,8 @@ BEGIN
 	JOIN exact.target_state AS s ON s.workspace = $1 AND s.entity = e.entity
 		AND s.created_at IS NOT NULL
 	WHERE e.entity = k.lines;
-	place := format('NOT t._deleted AND t.%s = %s AND t.%s = %s AND t._division IN (%s)', k.year, $3,
-		k.period, $4, array_to_string($5, ', '));
+	place := format('NOT t._deleted AND t.%s = %s AND t.%s = %s AND t._division IN (%s)', k.year,
+		$3, k.period, $4, array_to_string($5, ', '));
 	IF t IS NULL THEN
 		RETURN;
 	ELSIF k.kind = 'journal' THEN
@@ -283,7 +285,8 @@ AS $$
 	FROM exact._open_rows($1) AS o
 	JOIN exact._month_kinds() AS k ON o.entity IN (k.entity, k.lines)
 	LEFT JOIN LATERAL (SELECT x.parent FROM exact.record AS x
-		WHERE x.division = o.division AND x.entity = o.entity AND x.key = o.key OFFSET 0) AS r ON true
+		WHERE x.division = o.division AND x.entity = o.entity AND x.key = o.key
+		OFFSET 0) AS r ON true
 $$;
 COMMENT ON FUNCTION exact._month_open(text)
 	IS 'What is on its way to a workspace or held back, by the entry that it belongs to';
@@ -339,11 +342,13 @@ AS $$
 		FROM judged AS j
 		WHERE j.before OR j.behind
 	)
-	SELECT CASE WHEN $6 IS NOT NULL THEN (SELECT CASE WHEN bool_or(e.n_exact IS NOT NULL AND e.exact IS NULL) THEN NULL
+	SELECT CASE WHEN $6 IS NOT NULL THEN (SELECT CASE
+				WHEN bool_or(e.n_exact IS NOT NULL AND e.exact IS NULL) THEN NULL
 				ELSE coalesce(sum(e.exact), 0) END FROM entry AS e) END,
 		(SELECT CASE WHEN $7 IS NULL OR bool_or(e.n_hub IS NOT NULL AND e.hub IS NULL) THEN NULL
 				ELSE coalesce(sum(e.hub), 0) END FROM entry AS e),
-		CASE WHEN $8 IS NOT NULL THEN (SELECT CASE WHEN bool_or(e.n_delta IS NOT NULL AND e.delta IS NULL) THEN NULL
+		CASE WHEN $8 IS NOT NULL THEN (SELECT CASE
+				WHEN bool_or(e.n_delta IS NOT NULL AND e.delta IS NULL) THEN NULL
 				ELSE coalesce(sum(e.delta), 0) END FROM entry AS e) END,
 		(SELECT coalesce(sum(CASE WHEN w.key IS NULL THEN w.records ELSE 1 END), 0)::bigint
 			FROM waiting AS w),

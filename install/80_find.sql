@@ -23,8 +23,8 @@ CREATE FUNCTION exact._amounts_meant(what text) RETURNS numeric[]
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	plain text := regexp_replace($1, E'[\\s\u00a0\u202f''\u2019+]|[€$£]|\\m(eur|usd|gbp|chf)\\M', '',
-		'gi');
+	plain text := regexp_replace($1,
+		E'[\\s\u00a0\u202f''\u2019+]|[€$£]|\\m(eur|usd|gbp|chf)\\M', '', 'gi');
 	meant numeric[] := '{}';
 BEGIN
 	IF plain ~ E'^\\(.*\\)$' THEN
@@ -302,10 +302,12 @@ BEGIN
 	PERFORM exact._require_division($1);
 	IF coalesce(wanted, '') = '' OR length($2) > 200 THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX018',
-			MESSAGE = CASE WHEN length($2) > 200 THEN 'a text of more than 200 signs is on no record'
-				ELSE 'nothing to look for was given' END,
-			HINT = format('SELECT * FROM exact.find(%s, ''900001''): a number, code, name or amount '
-				'as it is printed.', $1);
+			MESSAGE = CASE
+				WHEN length($2) > 200 THEN 'a text of more than 200 signs is on no record'
+				ELSE 'nothing to look for was given'
+			END,
+			HINT = format('SELECT * FROM exact.find(%s, ''900001''): a number, code, name or '
+				'amount as it is printed.', $1);
 	END IF;
 	FOR entity, key, number, name, at, amount, deleted, hits IN
 		WITH hit AS MATERIALIZED (
@@ -476,5 +478,6 @@ END
 $$;
 COMMENT ON FUNCTION exact._record_named(int, text, text)
 	IS 'The record of an entity with a key in any case, or else with this number or code, of a '
-		'line number of its document/number of the line: then a notice says which was taken. Null: there is none; raises EX018 when there are several';
+		'line number of its document/number of the line: then a notice says which was taken. '
+		'Null: there is none; raises EX018 when there are several';
 REVOKE ALL ON FUNCTION exact._record_named(int, text, text) FROM PUBLIC;

@@ -3,8 +3,8 @@
  *
  * One SELECT for a kind of entries and all divisions that are asked for; its text is made by
  * exact._month_delta_sql() (install/79_month_end.sql). The asker waits for the answer; when the
- * service cannot be reached now the asker learns that at once, and what is under way ends by itself.
- * Called by loader.c.
+ * service cannot be reached now the asker learns that at once, and what is under way ends by
+ * itself. Called by loader.c.
  */
 #include "postgres.h"
 

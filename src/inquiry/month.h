@@ -1,5 +1,6 @@
 /*
- * month.h - what the Delta tables of a workspace hold of a period, for exact.month_end(). Loader only.
+ * month.h - what the Delta tables of a workspace hold of a period, for exact.month_end(). Loader
+ * only.
  */
 #ifndef EXACT_MONTH_H
 #define EXACT_MONTH_H
