@@ -17,7 +17,8 @@ CREATE TABLE exact.month_end_report (
 	digest bytea NOT NULL
 );
 COMMENT ON TABLE exact.month_end_report
-	IS 'What exact.month_end() answered, a row for each division; only ever appended, never removed';
+	IS 'What exact.month_end() answered, a row for each division; only ever appended, never '
+		'removed';
 COMMENT ON COLUMN exact.month_end_report.id IS 'Order';
 COMMENT ON COLUMN exact.month_end_report.at IS 'When';
 COMMENT ON COLUMN exact.month_end_report.who IS 'Role that logged in and asked';
@@ -49,7 +50,8 @@ AS $$
 BEGIN
 	RAISE EXCEPTION USING
 		ERRCODE = 'EX021',
-		MESSAGE = format('reports of exact.month_end_report are only appended, %s is refused', tg_op),
+		MESSAGE = format('reports of exact.month_end_report are only appended, %s is refused',
+			tg_op),
 		HINT = 'SELECT * FROM exact.month_end(year, period) makes a new one.';
 END
 $$;

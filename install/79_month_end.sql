@@ -261,7 +261,8 @@ BEGIN
 			WHERE h.account IS NOT NULL
 			GROUP BY 1
 		)
-		SELECT string_agg(format('account %s (ReportingBalance %s, hub %s)', account,
+		SELECT string_agg(format('account %s (ReportingBalance %s, hub %s)',
+			left(regexp_replace(account, '[^0-9A-Za-z._-]', '', 'g'), 40),
 			trim_scale(coalesce(b.amount, 0)), trim_scale(coalesce(l.amount, 0))), '; '
 			ORDER BY account)
 		FROM balance AS b
@@ -331,9 +332,11 @@ AS $$
 		GROUP BY s.key
 	), judged AS (
 		SELECT e.*, w.state,
-			$6 IS NOT NULL AND (e.exact IS DISTINCT FROM e.hub OR e.n_exact IS DISTINCT FROM e.n_hub)
+			$6 IS NOT NULL
+				AND (e.exact IS DISTINCT FROM e.hub OR e.n_exact IS DISTINCT FROM e.n_hub)
 				AS before,
-			$8 IS NOT NULL AND (e.hub IS DISTINCT FROM e.delta OR e.n_hub IS DISTINCT FROM e.n_delta)
+			$8 IS NOT NULL
+				AND (e.hub IS DISTINCT FROM e.delta OR e.n_hub IS DISTINCT FROM e.n_delta)
 				AS behind
 		FROM entry AS e
 		LEFT JOIN waiting AS w ON w.key = e.key
@@ -353,7 +356,8 @@ AS $$
 		(SELECT coalesce(sum(CASE WHEN w.key IS NULL THEN w.records ELSE 1 END), 0)::bigint
 			FROM waiting AS w),
 		(SELECT string_agg(format('%s (Exact Online %s, hub %s, Delta %s%s%s)',
-				coalesce(n.number, n.key),
+				-- what a service sends is not shown as it is
+				left(regexp_replace(coalesce(n.number, n.key), '[^0-9A-Za-z._-]', '', 'g'), 40),
 				CASE WHEN $6 IS NULL THEN 'not asked' ELSE coalesce(n.exact::text, 'none') END,
 				coalesce(n.hub::text, 'none'),
 				CASE WHEN $8 IS NULL THEN 'not asked' ELSE coalesce(n.delta::text, 'none') END,
@@ -413,12 +417,21 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM exact.division AS x
 			WHERE x.enabled AND x.division = coalesce(wanted, x.division)) THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX018',
-			MESSAGE = coalesce('division ' || wanted || ' is not enabled', 'no division is enabled'),
+			MESSAGE = coalesce('division ' || wanted || ' is not enabled',
+				'no division is enabled'),
 			HINT = format('UPDATE exact.division SET enabled = true WHERE division = %s.',
 				coalesce(wanted::text, '…'));
 	ELSIF exact._binding_finding() IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX016', MESSAGE = exact._binding_finding(),
 			HINT = 'SELECT * FROM exact.check() says what to do.';
+	END IF;
+	IF current_setting('transaction_read_only')::boolean
+			OR current_setting('transaction_isolation') NOT IN ('read committed',
+				'read uncommitted') THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX018',
+			MESSAGE = 'exact.month_end() would compare with an old state, or could not keep its '
+				'answer',
+			HINT = 'Call it in a transaction of isolation level READ COMMITTED that may write.';
 	END IF;
 	PERFORM set_config('jit', 'off', true);
 
@@ -468,7 +481,8 @@ BEGIN
 					findings := findings || ('Exact Online was not asked: ' || sqlerrm);
 				END;
 				IF d.workspace IS NULL THEN
-					findings := findings || 'Delta was not asked: the division has no workspace'::text;
+					findings := findings
+						|| 'Delta was not asked: the division has no workspace'::text;
 				ELSIF jsonb_typeof(place) = 'string' THEN
 					findings := findings || ('Delta was not asked: ' || (place #>> '{}'));
 				ELSE
@@ -491,8 +505,8 @@ BEGIN
 					'are: SELECT * FROM exact.check()'::text;
 			ELSIF k.kind = 'journal' AND exact_rows IS NOT NULL THEN
 				BEGIN
-					witness := exact._month_witness(d.division, wanted_year, wanted_period, hub_rows,
-						shape);
+					witness := exact._month_witness(d.division, wanted_year, wanted_period,
+						hub_rows, shape);
 				EXCEPTION WHEN OTHERS THEN
 					findings := findings || ('ReportingBalance was not asked: ' || sqlerrm);
 				END;
@@ -517,8 +531,8 @@ BEGIN
 				ELSE 'agree'
 			END;
 			finding := nullif(array_to_string(findings, '; '), '');
-			answer := answer || jsonb_build_object('kind', kind, 'exact', exact, 'hub', hub, 'delta',
-				delta, 'difference', difference, 'open', open, 'entries', entries, 'result', result,
+			answer := answer || jsonb_build_object('kind', kind, 'exact', exact, 'hub', hub,
+				'delta', delta, 'difference', difference, 'open', open, 'entries', entries, 'result', result,
 				'finding', finding, 'in_exact', in_exact, 'in_hub', in_hub, 'in_delta', in_delta);
 			RETURN NEXT;
 		END LOOP;
@@ -543,8 +557,8 @@ AS $$
 	SELECT * FROM exact._month_end($1, $2, $3)
 $$;
 COMMENT ON FUNCTION exact.month_end(int, int, int)
-	IS 'Compares a period of all enabled divisions, or of one, on three sides: what Exact Online has '
-		'now, what the hub has, what the Delta tables have. A row for sales, purchase, bank, cash '
+	IS 'Compares a period of all enabled divisions, or of one, on three sides: what Exact Online '
+		'has now, what the hub has, what the Delta tables have. A row for sales, purchase, bank, cash '
 		'and journal, also where nothing was booked. exact, hub, delta: the amounts; difference: '
 		'exact - delta; open: entries that are on their way or held; entries: those that differ; '
 		'result: agree, open (only what is open differs), differ, or unknown: a side could not be '

@@ -1,5 +1,5 @@
--- find(): a record by what is printed on it; a number or code in the place of a key. Rolled back: no
--- worker sees it.
+-- find(): a record by what is printed on it; a number or code in the place of a key. Rolled back:
+-- no worker sees it.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS exact_databricks;
 RESET client_min_messages;

@@ -12,6 +12,7 @@
 #include "utils/json.h"
 #include "utils/memutils.h"
 
+#include "base/clock.h"
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/sql.h"
@@ -24,6 +25,7 @@
 #include "worker/unit.h"
 
 #define ENTITY "month_end"		/* in the statement log */
+#define SOON_MS 30000
 #define MAX_RUNNING 16			/* statements that nobody may wait for any more among them */
 
 typedef struct Month
@@ -108,15 +110,15 @@ take_result(const ExactStatementResult *result, void *arg)
 	end_month(m);
 }
 
-/* In the unit that records it: the asker is told after it. */
+/* What is tried again soon is waited for; the asker has the reason of what goes on failing. */
 static void
-take_trouble(const ExactFault *fault, int attempts pg_attribute_unused(),
-			 TimestampTz at pg_attribute_unused(), void *arg)
+take_trouble(const ExactFault *fault, int attempts, TimestampTz at, void *arg)
 {
 	Month	   *m = arg;
 
-	if (m->ask != NULL)
-		exact_ask_fail(m->ask, fault);
+	if (m->ask == NULL || (attempts < 3 && exact_clock_wait_ms(at) < SOON_MS))
+		return;
+	exact_ask_fail(m->ask, fault);
 	m->ask = NULL;
 }
 
