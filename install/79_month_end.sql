@@ -532,8 +532,9 @@ BEGIN
 			END;
 			finding := nullif(array_to_string(findings, '; '), '');
 			answer := answer || jsonb_build_object('kind', kind, 'exact', exact, 'hub', hub,
-				'delta', delta, 'difference', difference, 'open', open, 'entries', entries, 'result', result,
-				'finding', finding, 'in_exact', in_exact, 'in_hub', in_hub, 'in_delta', in_delta);
+				'delta', delta, 'difference', difference, 'open', open, 'entries', entries,
+				'result', result, 'finding', finding, 'in_exact', in_exact, 'in_hub', in_hub,
+				'in_delta', in_delta);
 			RETURN NEXT;
 		END LOOP;
 		report := ROW(nextval('exact.month_end_report_id'), clock_timestamp(), session_user,
@@ -558,11 +559,11 @@ AS $$
 $$;
 COMMENT ON FUNCTION exact.month_end(int, int, int)
 	IS 'Compares a period of all enabled divisions, or of one, on three sides: what Exact Online '
-		'has now, what the hub has, what the Delta tables have. A row for sales, purchase, bank, cash '
-		'and journal, also where nothing was booked. exact, hub, delta: the amounts; difference: '
-		'exact - delta; open: entries that are on their way or held; entries: those that differ; '
-		'result: agree, open (only what is open differs), differ, or unknown: a side could not be '
-		'asked, finding says why, and its amount is null. in_exact, in_hub, in_delta: numbers of '
+		'has now, what the hub has, what the Delta tables have. A row for sales, purchase, bank, '
+		'cash and journal, also where nothing was booked. exact, hub, delta: the amounts; '
+		'difference: exact - delta; open: entries that are on their way or held; entries: those '
+		'that differ; result: agree, open (only what is open differs), differ, or unknown: a side '
+		'could not be asked, finding says why, and its amount is null. in_exact, in_hub, in_delta: numbers of '
 		'entries. Spends calls. The answer is kept in exact.month_end_report. EX021: no such year '
 		'or period; EX018: the division is not enabled';
 REVOKE ALL ON FUNCTION exact.month_end(int, int, int) FROM PUBLIC;
