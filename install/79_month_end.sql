@@ -564,7 +564,7 @@ COMMENT ON FUNCTION exact.month_end(int, int, int)
 		'difference: exact - delta; open: entries that are on their way or held; entries: those '
 		'that differ; result: agree, open (only what is open differs), differ, or unknown: a side '
 		'could not be asked, finding says why, and its amount is null. in_exact, in_hub, '
-		'in_delta: numbers of entries. Spends calls. The answer is kept in exact.month_end_report. EX021: no such year '
-		'or period; EX018: the division is not enabled';
+		'in_delta: numbers of entries. Spends calls. The answer is kept in '
+		'exact.month_end_report. EX021: no such year or period; EX018: the division is not enabled';
 REVOKE ALL ON FUNCTION exact.month_end(int, int, int) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.month_end(int, int, int) TO exact_operator;

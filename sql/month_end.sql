@@ -99,8 +99,8 @@ SELECT count(pg_temp.stage(entity, key, content, parent)) FROM (VALUES
 ) AS x (entity, key, content, parent);
 CREATE TEMP TABLE answer (op text, what text, answer text);
 GRANT SELECT ON answer TO PUBLIC;
-CREATE OR REPLACE FUNCTION exact._ask(worker text, op text, VARIADIC args text[]) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION exact._ask(worker text, op text, VARIADIC args text[] = '{}')
+RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	said text := (SELECT a.answer FROM pg_temp.answer AS a
 		WHERE a.op = $2 AND (a.what = args[2] OR a.what = args[3])
