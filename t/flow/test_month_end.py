@@ -20,15 +20,19 @@ def money(value):
     return round(Decimal(str(value or 0)), 4)
 
 
+def living(hub, division, resource):
+    return [r["row"] for r in hub.exact.truth(division, resource) if not r["deleted"] and not r.get("hidden")]
+
+
 def truth(hub, division):
     """(kind, year, period): amounts of its entries, as the simulator has them."""
     found = defaultdict(dict)
     for kind, (resource, word) in HEADERS.items():
         lines = defaultdict(Decimal)
         if word == "Financial":
-            for line in hub.exact.truth(division, resource.replace("Entries", "EntryLines")):
+            for line in living(hub, division, resource.replace("Entries", "EntryLines")):
                 lines[line["EntryID"].lower()] += money(line["AmountDC"])
-        for entry in hub.exact.truth(division, resource):
+        for entry in living(hub, division, resource):
             if entry.get("Status") != 5:
                 key = entry["EntryID"].lower()
                 amount = lines[key] if word == "Financial" else money(entry["AmountDC"])
