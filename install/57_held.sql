@@ -39,17 +39,50 @@ REVOKE ALL ON FUNCTION exact._number_of(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._number_of(text, text) TO exact_reader;
 
 -- A line is known by the number of its document, which it may not have itself.
+CREATE FUNCTION exact._number_in_full(division int, entity text, parent text, content text)
+RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	own text := exact._number_of($2, $4);
+	document text;
+BEGIN
+	IF $3 IS NULL THEN
+		RETURN own;
+	END IF;
+	SELECT exact._number_of(x.entity, exact._content(x.slot, x.batch, x.ord))
+	INTO document
+	FROM exact.catalogue AS l
+	JOIN exact.catalogue AS h ON h.feed = l.feed AND h.row_kind = 'header'
+	JOIN exact.record AS x ON x.division = $1 AND x.entity = h.entity AND x.key = $3
+	WHERE l.entity = $2 AND l.row_kind = 'line'
+	LIMIT 1;
+	RETURN concat_ws('/', coalesce(document, own),
+		btrim(exact._text_in($4, exact._fields_named($2, 'LineNumber'))));
+END
+$$;
+COMMENT ON FUNCTION exact._number_in_full(int, text, text, text)
+	IS 'The code or number that a record is known by; of a line: number of its document/number of '
+		'the line';
+REVOKE ALL ON FUNCTION exact._number_in_full(int, text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._number_in_full(int, text, text, text) TO exact_reader;
+
+CREATE FUNCTION exact._name_of(entity text, content text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT exact._text_in($2, exact._fields_named($1, 'Name', 'FullName', 'Description',
+		'SupplierName', 'CustomerName', 'InvoiceToName', 'OrderedByName', 'AccountName', 'Subject',
+		'YourRef', 'ItemDescription', 'GLAccountDescription', 'JournalDescription'))
+$$;
+COMMENT ON FUNCTION exact._name_of(text, text)
+	IS 'The name or description that a record is known by; null: it has none';
+REVOKE ALL ON FUNCTION exact._name_of(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._name_of(text, text) TO exact_reader;
+
 CREATE VIEW exact.held AS
 SELECT r.id, r.division, r.entity, r.key,
-	CASE
-		WHEN r.parent IS NULL THEN exact._number_of(r.entity, c.content)
-		ELSE concat_ws('/', coalesce(exact._number_of(d.entity,
-				exact._content(d.slot, d.batch, d.ord)), exact._number_of(r.entity, c.content)),
-			btrim(exact._text_in(c.content, exact._fields_named(r.entity, 'LineNumber'))))
-	END AS code,
-	exact._text_in(c.content, exact._fields_named(r.entity, 'Name', 'FullName', 'Description',
-		'SupplierName', 'CustomerName', 'InvoiceToName', 'OrderedByName', 'AccountName', 'Subject',
-		'YourRef', 'ItemDescription', 'GLAccountDescription', 'JournalDescription')) AS name,
+	exact._number_in_full(r.division, r.entity, r.parent, c.content) AS code,
+	exact._name_of(r.entity, c.content) AS name,
 	exact._number_in(c.content, exact._fields_named(r.entity, 'AmountDC', 'Amount', 'AmountFC'))
 		* exact._amount_sign(r.division, r.entity) AS amount,
 	r.since, r.reason,
@@ -61,14 +94,6 @@ SELECT r.id, r.division, r.entity, r.key,
 	END AS next_step
 FROM exact._held_record AS r
 CROSS JOIN LATERAL (SELECT exact._content(r.slot, r.batch, r.ord) AS content) AS c
-LEFT JOIN LATERAL (
-	SELECT x.entity, x.slot, x.batch, x.ord
-	FROM exact.catalogue AS l
-	JOIN exact.catalogue AS h ON h.feed = l.feed AND h.row_kind = 'header'
-	JOIN exact.record AS x
-		ON x.division = r.division AND x.entity = h.entity AND x.key = r.parent
-	WHERE l.entity = r.entity AND l.row_kind = 'line'
-	LIMIT 1) AS d ON true
 WHERE r.state = 'held';
 COMMENT ON VIEW exact.held
 	IS 'Records that answers did not show and that are not deleted before an operator says so';

@@ -76,24 +76,20 @@ DECLARE
 	found_record exact.record;
 BEGIN
 	PERFORM exact._require_visible($1);
-	SELECT *
-	INTO found_record
-	FROM exact.record AS r
-	WHERE r.division = $1 AND r.entity = name AND r.key IN ($3, lower($3))
-	ORDER BY r.key = $3 DESC
-	LIMIT 1;
+	found_record := exact._record_named($1, name, $3);
 	IF found_record.key IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX018',
 			MESSAGE = format('the hub has never seen record %s of %s in division %s',
 				quote_nullable($3), coalesce(name, 'null'), coalesce($1::text, 'null')),
-			HINT = format('SELECT exact.sync_now(%s, %L) reads the feed now.', $1, name);
+			HINT = format('SELECT * FROM exact.find(%s, %L) looks in every entity; '
+				'SELECT exact.sync_now(%1$s, %3$L) reads the feed now.', $1, $3, name);
 	END IF;
 	RETURN found_record;
 END
 $$;
 COMMENT ON FUNCTION exact._require_record(int, text, text)
-	IS 'The row of exact.record for an entity''s name or path and a key in any case; '
-		'raises EX018 when there is none';
+	IS 'The row of exact.record for an entity''s name or path and a key in any case, a number or '
+		'a code; raises EX018 when there is none';
 REVOKE ALL ON FUNCTION exact._require_record(int, text, text) FROM PUBLIC;
 
 CREATE FUNCTION exact.history(
@@ -136,7 +132,8 @@ COMMENT ON FUNCTION exact.history(int, text, text)
 	IS 'The versions of a record held here, oldest first: _seq, when staged, I new, U changed, D '
 		'deleted, the fields that changed as "Field: before → after" (after a delete: '
 		'since the last content), the record as received (null for D). '
-		'A line of a document has a key and a history of its own';
+		'A line of a document has a key and a history of its own. The number or code may stand in '
+		'place of the key: a notice says what was taken';
 REVOKE ALL ON FUNCTION exact.history(int, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.history(int, text, text) TO exact_reader;
 
@@ -356,6 +353,7 @@ $$;
 COMMENT ON FUNCTION exact.trace(int, text, text)
 	IS 'Every step of a record''s newest version: the notifications since the version before, the '
 		'call that brought it, when it was staged and what changed, what the rules found about its '
-		'document, the statements that delivered it, or what it waits for';
+		'document, the statements that delivered it, or what it waits for. The number or code may '
+		'stand in place of the key: a notice says what was taken';
 REVOKE ALL ON FUNCTION exact.trace(int, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.trace(int, text, text) TO exact_reader;

@@ -576,14 +576,13 @@ BEGIN
 			HINT = 'Keys are in exact.record: the Guid or code that Exact Online has '
 				'for the record.';
 	END IF;
-	SELECT x.*
-	INTO r
-	FROM exact.record AS x
-	WHERE x.division = $1 AND x.entity = name AND x.key IN ($3, lower($3))
-	ORDER BY x.key = $3 DESC
-	LIMIT 1;
+	r := exact._record_named(division, name, key);
 	IF r.key IS NULL THEN
-		RETURN exact._explain_unseen(division, name, key);
+		RETURN CASE
+			WHEN exact._is_guid(btrim(key)) OR NOT exact._has_guids(name) THEN ''
+			ELSE format('No record of %s here has the number or code %s. ', name,
+				quote_literal(left(key, 80)))
+		END || exact._explain_unseen(division, name, key);
 	END IF;
 	j := exact._judgement_of(r);
 	IF j.state IN ('doubt', 'held') AND NOT r.deleted THEN
@@ -595,7 +594,8 @@ END
 $$;
 COMMENT ON FUNCTION exact.explain(int, text, text)
 	IS 'Where a record is, or why it is not in Databricks, and what to do: '
-		'one sentence, with what is still to come. EX021: no such division; EX015: no such entity; '
+		'one sentence, with what is still to come. The number or code may stand in place of the '
+		'key: a notice says what was taken. EX021: no such division; EX015: no such entity; '
 		'every step is in exact.trace()';
 REVOKE ALL ON FUNCTION exact.explain(int, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.explain(int, text, text) TO exact_reader;

@@ -32,6 +32,8 @@ BEGIN
 		('fetch', 'asks',
 			$$SELECT exact.fetch(101001, 'crm/Accounts', '$filter=Code eq ''              $$
 			|| $$4711''');$$),
+		('find', 'runs',
+			$$SELECT entity, key, number, name FROM exact.find(101001, '10001');$$),
 		('headline', 'runs', $$SELECT exact.headline();$$),
 		('help', 'runs', $$SELECT exact.help('headline');$$),
 		('history', 'runs',
@@ -43,6 +45,7 @@ BEGIN
 			$$SELECT exact.ledger_sign('control', 0, 30) AS control_row, $$
 			|| $$exact.ledger_sign('control', 1, 30) AS line;$$),
 		('me', 'asks', $$SELECT exact.me('erp') ->> 'FullName';$$),
+		('month_end', 'asks', $$SELECT * FROM exact.month_end(2026, 10);$$),
 		('pause', 'runs', $$SELECT exact.pause(101001, 'items');$$),
 		('ping', 'asks', $$SELECT side, name, ok, latency, next_step FROM exact.ping();$$),
 		('read_dimensions', 'runs', $$SELECT exact.read_dimensions('lake');$$),
@@ -73,7 +76,7 @@ BEGIN
 		('verify_webhook', 'asks',
 			$$SELECT exact.verify_webhook('erp', convert_to('{"Content":{},"HashCode":"AB"}', $$
 			|| $$'UTF8'));$$),
-		('wait', 'asks', $$SELECT exact.wait(exact.sync_now(101001, 'items'));$$),
+		('wait', 'asks', $$SELECT exact.wait(42, '5 min');$$),
 		-- views
 		('apps', 'runs', $$SELECT name, region, state, divisions, next_step FROM exact.apps;$$),
 		('budget', 'runs',

@@ -25,6 +25,7 @@
 #include "deliver/workspace.h"
 #include "dimension/read_back.h"
 #include "dimension/read_request.h"
+#include "inquiry/month.h"
 #include "inquiry/ping_databricks.h"
 #include "publish/audit_head.h"
 #include "publish/delta_views.h"
@@ -148,15 +149,16 @@ event_unit(void *arg)
 	exact_audit_inquiry("loader", arg);
 }
 
-/* The one question: exact.ping(); the event of who asked is committed before anything is sent. */
+/* The event of who asked is committed before anything is sent. */
 static void
 answer_ask(ExactAsk *ask)
 {
-	ExactAuditInquiry event = {.who = exact_ask_user(ask), .asked = "ping", .rows = -1};
+	bool		month = strcmp(exact_ask_op(ask), "month") == 0;
+	ExactAuditInquiry event = {.who = exact_ask_user(ask), .asked = exact_ask_op(ask), .rows = -1};
 	ExactFault *fault = NULL;
 	dlist_iter	iter;
 
-	if (strcmp(exact_ask_op(ask), "ping") != 0)
+	if (!month && strcmp(exact_ask_op(ask), "ping") != 0)
 	{
 		exact_ask_failf(ask, ERRCODE_EXACT_REQUEST, NULL, NULL,
 						"the loader does not know the question \"%s\"", exact_ask_op(ask));
@@ -168,6 +170,11 @@ answer_ask(ExactAsk *ask)
 		return;
 	}
 	look_due = !exact_queue_look();
+	if (month)
+	{
+		exact_month_answer(ask);
+		return;
+	}
 	exact_ping_begin(ask);
 	dlist_foreach(iter, &exact_workspaces)
 	{

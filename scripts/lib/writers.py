@@ -28,6 +28,7 @@ TABLES = {
     "absence": ("none", {"absence"}),
     "volume_state": ("volume_state", set()),
     "dead_letter": ("dead_letter", {"dead_letter", "retention"}),
+    "month_end_report": ("none", {"month_end"}),
     "installation": ("installation", {"binding", "restore"}),
 }
 WRITE = re.compile(r"\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE(?:\s+TABLE)?)\s+(?:ONLY\s+)?"

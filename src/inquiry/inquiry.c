@@ -41,7 +41,8 @@ typedef enum InquiryKind
 {
 	INQUIRY_ME,
 	INQUIRY_DISCOVER,			/* Me, then the list of divisions */
-	INQUIRY_FETCH
+	INQUIRY_FETCH,
+	INQUIRY_PAGE				/* one page, and what to ask for the next */
 } InquiryKind;
 
 typedef struct Inquiry
@@ -57,6 +58,7 @@ typedef struct Inquiry
 	StringInfoData out;			/* JSON array so far */
 	int			pages;
 	int			records;
+	const char *next;			/* of a page: the query of the one behind it; NULL: none */
 } Inquiry;
 
 static void send_inquiry(Inquiry *q, const char *url);
@@ -111,6 +113,15 @@ end_inquiry(Inquiry *q)
 
 	if (q->kind != INQUIRY_ME)
 		appendStringInfoChar(&q->out, ']');
+	if (q->kind == INQUIRY_PAGE)
+	{
+		appendStringInfoString(&q->out, ",\"next\":");
+		if (q->next != NULL)
+			escape_json(&q->out, q->next);
+		else
+			appendStringInfoString(&q->out, "null");
+		appendStringInfoChar(&q->out, '}');
+	}
 	if (record_event(q, NULL, &fault))
 		exact_ask_answer(q->ask, q->out.data, q->out.len);
 	else
@@ -227,6 +238,13 @@ follow_link(Inquiry *q, const ExactPage *page, const char **next)
 								pstrdup("the next page is on another host or of another division"),
 								psprintf("GET %s in division %d.", q->resource, q->division),
 								pstrdup("Nothing was followed."));
+	if (q->kind == INQUIRY_PAGE)
+	{
+		const char *query = strchr(page->next, '?');
+
+		q->next = pstrdup(query ? query + 1 : "");
+		return NULL;
+	}
 	if (++q->pages >= MAX_PAGES)
 		return exact_fault_make(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
 								psprintf("the answer has more than %d pages", MAX_PAGES),
@@ -429,8 +447,8 @@ start_inquiry(ExactAsk *ask, InquiryKind kind)
 	q->kind = kind;
 	initStringInfo(&q->out);
 	if (kind != INQUIRY_ME)
-		appendStringInfoChar(&q->out, '[');
-	if (kind == INQUIRY_FETCH)
+		appendStringInfoString(&q->out, kind == INQUIRY_PAGE ? "{\"rows\":[" : "[");
+	if (kind == INQUIRY_FETCH || kind == INQUIRY_PAGE)
 	{
 		const char *resource = exact_ask_arg(ask, 1);
 
@@ -457,7 +475,7 @@ start_inquiry(ExactAsk *ask, InquiryKind kind)
 		refuse_inquiry(q, fault);
 		return;
 	}
-	if (kind == INQUIRY_FETCH)
+	if (kind == INQUIRY_FETCH || kind == INQUIRY_PAGE)
 		send_inquiry(q, fetch_url(q, query));
 	else
 		send_inquiry(q, psprintf("%s/api/v1/current/Me%s", q->base_url,
@@ -495,6 +513,8 @@ exact_inquiry_answer(ExactAsk *ask)
 		start_inquiry(ask, INQUIRY_DISCOVER);
 	else if (strcmp(op, "fetch") == 0)
 		start_inquiry(ask, INQUIRY_FETCH);
+	else if (strcmp(op, "page") == 0)
+		start_inquiry(ask, INQUIRY_PAGE);
 	else if (strcmp(op, "ping") == 0)
 	{
 		if (allow(ask, NULL))

@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import threading
-from decimal import Decimal
 
 import pytest
 import requests
@@ -40,8 +39,7 @@ class Reader:
         self.own = [("(name, client_id, region", "(name, client_id, base_url"), ("'nl'", f"'{e['base_url']}'"),
                     ("6f9d1c2e-8a44-4a0b-9a0f-3d2b1c0e9f11", e["client_id"]),
                     ("https://adb-1.2.azuredatabricks.net", d["host"]),
-                    ("'main', 'exact'", f"'main', '{hub.schema}'"), ("main.exact", f"main.{hub.schema}"),
-                    ("month.sql", f"{hub.directory}/month.sql")]
+                    ("'main', 'exact'", f"'main', '{hub.schema}'"), ("main.exact", f"main.{hub.schema}")]
         if port:
             self.own += [(PUBLIC, self.listener), ("port = 8480", f"port = {port}"),
                          (LISTEN, f"{LISTEN} ALTER DATABASE erp SET exact_databricks.port = {port};")]
@@ -50,10 +48,6 @@ class Reader:
         for old, new in self.own:
             text = text.replace(old, new)
         return text
-
-    def type_in_one_session(self, page):
-        """Blocks that build on one another's variables and temporary tables; what psql printed."""
-        return self.hub.psql("".join(self.mine(block.text) for block in blocks(TREE / page) if not block.lake))
 
     def type(self, page):
         """All of the page; what psql printed."""
@@ -365,102 +359,12 @@ def test_proxy(make, fresh, engine_free, tmp_path):
         proxy.wait(30)
 
 
-@pytest.mark.parametrize("divisions", [2, pytest.param(5, marks=pytest.mark.long)])
-def test_month_end(fresh, spark, divisions):
-    """
-    The page for readers in Databricks; then Exact Online, hub and Delta agree about each division, what a rule holds
-    is named with its reason, and one difference on either side is named.
-    """
-    hub = fresh(spark, "--records", 300, "--divisions", divisions)
+def test_month_end(fresh, engine_free):
+    """The page is typed as it stands; what it prints is in test_month_end.py."""
+    hub = fresh(engine_free)
     reader = Reader(hub)
-    few = "'transactionlines', 'purchaseinvoices', 'purchaseinvoicelines', 'glaccount', 'costcenter', 'costunit'"
-    reader.own.append(("'finance'", few))
     reader.type("README.md")
-    hub.enable(hub.exact.divisions[1:], few.replace("'", "").split(", "))
-    hub.wait_loaded(1200)
-    hub.wait_for("what is open is told", lambda: hub.value("SELECT columns_digest IS NOT NULL FROM exact.target_state "
-                                                           "WHERE entity = 'exact_state'") == "t", 180)
-    hub.wait_for("what row 0 is is told", lambda: {row["ledger"] for row in spark.rows(hub.table("exact_state"))
-                                                   if row["entity"] == "transactionlines"} == {"control"}, 180, 5)
-    reader.type("docs/lake.md")
-    held = {}
-    for division in hub.exact.divisions[:2]:
-        hub.exact.post("break", division=division, rule="line_cost_center_exists", kind="transactionlines", seed=1)
-        made = hub.exact.post("break", division=division, rule="line_cost_center_exists", kind="purchaseinvoices",
-                              seed=2)
-        held[division] = made["documents"][0]
-    hub.wait_for("two are held", lambda: hub.value(
-        "SELECT count(*) FROM exact.quarantine WHERE NOT doubted") == "2", 120)
-    hub.wait_for("Delta says so", lambda: sorted(
-        row["entity"] for row in spark.rows(hub.table("exact_open")) if row["state"] == "quarantine"
-        and not row["entity"].endswith("lines")) == ["purchaseinvoices"] * 2, 600, 5)
-    hub.wait_for("what is marked is there", lambda: len(spark.sql(
-        f"SELECT _key FROM main.{hub.schema}.exact_problems WHERE state = 'flagged'")["rows"]) >= 2, 300, 5)
-    periods = {row["period"] for row in hub.query("SELECT period FROM exact.quarantine")}
-
-    def compare(period):
-        year, month = map(int, period.split("-"))
-        own = Reader(hub)
-        own.own += [("year 2024", f"year {year}"), ("period 10", f"period {month}"), ("'2024-10'", f"'{period}'"),
-                    ("year = 2024", f"year = {year}"), ("period = 10", f"period = {month}")]
-        said = own.type_in_one_session("docs/month-end.md").splitlines()
-        waits = [line.split("|") for line in said if re.match(r"\d{6}\|purchaseinvoices\|", line)]
-        rows = [line.split("|") for line in said if re.match(r"\d{6}\|(journal|purchase invoices)\|", line)]
-        lake = spark.sql((hub.directory / "month.sql").read_text())["rows"]
-        [view] = [own.mine(block.text) for block in blocks(TREE / "docs/month-end.md") if block.lake]
-        there = spark.sql(view.partition("\n")[2].strip().rstrip(";"))["rows"]
-        waits = {int(row[0]): (row[3], row[5]) for row in waits}
-        assert {(int(row[0]), Decimal(row[4])) for row in there if row[3] == "held"} == {
-            (division, Decimal(amount)) for division, (amount, _) in waits.items()}
-        assert {(int(r[0]), r[1]): r[2] for r in lake} == {(int(r[0]), r[1]): r[5] for r in rows}
-        missing = {int(r[0]): Decimal(r[2]) - Decimal(r[3] or 0) for r in lake if r[1] == "purchase invoices"}
-        return ({(int(r[0]), r[1]): r[-1] for r in rows}, {(int(r[0]), r[1]): r[-1] for r in lake}, waits,
-                {int(r[0]): r[4] for r in lake if r[4] != "none"}, missing, rows)
-    busy = hub.value("SELECT concat_ws('-', v ->> 'FinancialYear', lpad(v ->> 'FinancialPeriod', 2, '0')) "
-                     "FROM exact.stage s CROSS JOIN LATERAL (SELECT s.payload::json) AS x (v) "
-                     "WHERE s.entity = 'purchaseinvoices' GROUP BY 1 "
-                     "ORDER BY count(DISTINCT s.division) DESC, count(*) DESC, 1 LIMIT 1")
-    for period in (*sorted(periods), busy):
-        exact, lake, waits, named, missing, rows = compare(period)
-        assert exact.keys() == lake.keys()
-        if period == busy:
-            assert {division for division, _ in exact} == set(hub.exact.divisions)
-        assert set(exact.values()) | set(lake.values()) == {"agree"}
-        assert all(float(row[3]) == 0 for row in rows if row[1] == "journal")
-        assert bool(waits) == (period in periods)
-        assert named == {division: held[division]["key"] for division in waits}
-        for division, (amount, why) in waits.items():
-            assert f"Cost center {held[division]['value']} is not in Exact Online" in why
-            assert missing.pop(division) == Decimal(amount)
-        assert set(missing.values()) <= {0}
-    for division in held:
-        hub.exact.post("dimension", division=division, op="arrive")
-    hub.wait_for("nothing is held", lambda: hub.value("SELECT count(*) FROM exact.quarantine") == "0", 120)
-    hub.sync(180)
-    hub.wait_for("Delta says so", lambda: not [row for row in spark.rows(hub.table("exact_open"))
-                                               if row["state"] == "quarantine"], 600, 5)
-    exact, lake, waits, named, missing, rows = compare(period)
-    assert set(exact.values()) | set(lake.values()) == {"agree"} and not waits and not named
-    assert set(missing.values()) == {0}
-    year, month = map(int, period.split("-"))
-    division = next(int(row[0]) for row in rows if row[1] == "purchase invoices")
-    hub.psql(f"SELECT exact.pause({division})")
-    key, line = hub.psql("SELECT r.parent, r.key FROM exact.record r JOIN exact.record i "
-                         "ON i.entity = 'purchaseinvoices' AND i.key = r.parent "
-                         "JOIN exact.stage s ON s.slot = i.slot AND s.batch = i.batch AND s.ord = i.ord "
-                         f"WHERE r.entity = 'purchaseinvoicelines' AND r.division = {division} AND (s.payload::json "
-                         f"->> 'FinancialYear')::int = {year} "
-                         f"AND (s.payload::json ->> 'FinancialPeriod')::int = {month} LIMIT 1").strip().split("|")
-    hub.exact.change(division, "purchase/PurchaseInvoices", "update", key,
-                     lines=[{"ID": line, "UnitPrice": 1234.5, "NetPrice": 1234.5}])
-    number = spark.sql(f"SELECT coalesce(CAST(EntryNumber AS STRING), _key) FROM {hub.table('purchaseinvoices')} "
-                       f"WHERE _key = '{key}'")["rows"][0][0]
-    [[other, entry]] = spark.sql(f"SELECT _key, CAST(EntryNumber AS STRING) FROM {hub.table('transactionlines')} "
-                                 f"WHERE LineNumber > 0 AND FinancialYear = {year} AND FinancialPeriod = {month} "
-                                 f"ORDER BY _key LIMIT 1")["rows"]
-    spark.sql(f"UPDATE {hub.table('transactionlines')} SET AmountDC = AmountDC + 0.01 WHERE _key = '{other}'")
-    exact, lake, *_ = compare(period)
-    differing = {k: v for k, v in exact.items() if v != "agree"}
-    assert differing.pop((division, "purchase invoices")) == number
-    assert differing in ({}, {(division, "journal"): number})  # its posting, when it has one
-    assert [(k[1], v) for k, v in lake.items() if v != "agree"] == [("journal", entry)]
+    hub.wait_loaded(300)
+    said = reader.type("docs/month-end.md")
+    assert re.findall(r"^101001\|(\w+)\|.*\|agree\|$", said, re.M) == ["sales", "purchase", "bank", "cash", "journal"]
+    assert hub.value("SELECT count(*) > 0 FROM exact.month_end_report") == "t"
