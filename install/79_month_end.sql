@@ -539,8 +539,9 @@ BEGIN
 		END LOOP;
 		report := ROW(nextval('exact.month_end_report_id'), clock_timestamp(), session_user,
 			wanted_year, wanted_period, d.division, answer, NULL);
-		report.digest := exact._month_end_digest(report);
-		INSERT INTO exact.month_end_report VALUES (report.*);
+		INSERT INTO exact.month_end_report (id, at, who, year, period, division, rows, digest)
+		VALUES (report.id, report.at, report.who, report.year, report.period, report.division,
+			report.rows, exact._month_end_digest(report));
 	END LOOP;
 	PERFORM set_config('jit', jit_was, true);
 END

@@ -420,6 +420,7 @@ DECLARE
 	r exact.record;
 	line constant text[] := regexp_match($3, '^(.+)/([0-9]{1,9})$');
 	hits int;
+	taken text;
 	others text;
 BEGIN
 	SELECT x.*
@@ -456,7 +457,7 @@ BEGIN
 			exact._number_in(n.content,
 				exact._fields_named($2, 'AmountDC', 'Amount', 'AmountFC'))), ')'), '; '
 			ORDER BY n.seq DESC)
-	INTO hits, r.key, others
+	INTO hits, taken, others
 	FROM named AS n;
 	IF hits IS NULL THEN
 		RETURN NULL;
@@ -470,7 +471,7 @@ BEGIN
 				'of them.', $1, $3);
 	END IF;
 	SELECT x.* INTO r FROM exact.record AS x
-	WHERE x.division = $1 AND x.entity = $2 AND x.key = r.key;
+	WHERE x.division = $1 AND x.entity = $2 AND x.key = taken;
 	RAISE NOTICE USING MESSAGE = format('%s %s: the record with the key %s is taken%s', $2,
 		btrim($3), r.key, CASE WHEN r.deleted THEN '; it is deleted' ELSE '' END);
 	RETURN r;

@@ -158,9 +158,9 @@ is(as('bert', "BEGIN; CREATE VIEW public.mine AS SELECT division FROM exact.reco
 like(refused('bert', "CREATE TABLE public.child (division int, entity text, key text, "
 	. 'FOREIGN KEY (division, entity, key) REFERENCES exact.record)'), qr/42501/, 'a foreign key');
 like(refused('bert', "SELECT exact.$_"), qr/42501: role bert may not see division 2.*Its divisions are: 1/s, $_)
-  foreach ("explain(2, 'items', '2')", "history(2, 'items', '2')", "trace(2, 'items', '2')");
+  foreach ("find(2, '2')", "explain(2, 'items', '2')", "history(2, 'items', '2')", "trace(2, 'items', '2')");
 unlike(refused('bert', "SELECT exact.$_"), qr/42501/, $_)
-  foreach ("explain(1, 'items', '1')", "history(1, 'items', '1')", "trace(1, 'items', '1')");
+  foreach ("find(1, '1')", "explain(1, 'items', '1')", "history(1, 'items', '1')", "trace(1, 'items', '1')");
 is(as('bert', "SELECT string_agg((exact._write_wait(d, 'costcenter') IS NULL)::text, ' ') "
 	. 'FROM generate_series(1, 2) AS d'),
 	'false true', 'why writes of another division wait');
@@ -176,7 +176,7 @@ is(as('rita', 'SELECT count(*) FROM exact.status WHERE division IS NULL'), '1', 
 value("UPDATE exact.division SET enabled = true WHERE division IN ($enabled)") if $enabled ne '';
 
 # every function that runs with its owner's rights and that a reader may call is known here
-my $known = '_first_step _staged_before _visible_divisions _write_wait check explain history trace verify_audit';
+my $known = '_first_step _staged_before _visible_divisions _write_wait check explain find history trace verify_audit';
 is(value(<<'SQL'), $known, 'no other function');
 SELECT string_agg(DISTINCT p.proname, ' ' ORDER BY p.proname) FROM pg_proc AS p
 WHERE p.pronamespace = 'exact'::regnamespace AND p.prosecdef
