@@ -102,13 +102,12 @@ def test_five_divisions(loaded):
     document = made["documents"][0]["key"]
     hub.wait_for("it is held", lambda: hub.value(
         f"SELECT count(*) FROM exact.quarantine WHERE NOT doubted AND key = '{document}'") == "1", 120)
-    hub.wait_for("nothing else waits", lambda: hub.value(
-        "SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL") == "0", 120)
+    hub.sync()    # its rows of the ledger, which nothing holds
     number, held_in, amount = hub.psql(
         f"SELECT number, period, amount FROM exact.quarantine WHERE key = '{document}'").strip().split("|")
     y, p = map(int, held_in.split("-"))
     rows = month_end(hub, y, p)
-    assert differing(rows) == {(third, "purchase"): "open"}, differing(rows)
+    assert differing(rows) == {(third, "purchase"): "open"}, [row for row in rows.values() if row["result"] != "agree"]
     row = rows[third, "purchase"]
     assert row["open"] == 1 and money(row["difference"]) == money(amount) and "; held)" in row["entries"], row
     assert number in row["entries"]
