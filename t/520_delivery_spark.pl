@@ -11,7 +11,7 @@ use JSON::PP ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $simulator = simulator(engine => 'spark', seconds => 180);
+my $simulator = simulator(engine => 'spark', seconds => 400);
 my $node = exact_cluster('main', conf => { 'exact_databricks.merge_interval' => "'10ms'" });
 deliver_to($node, $simulator);
 
@@ -232,7 +232,7 @@ is($node->safe_psql('postgres', $edits), 'Description edited, Description betwee
 control($simulator, 'POST', 'sql', { statement => "UPDATE main.exact.exact_hub SET epoch = 9, claim = 'theirs' "
 	. "WHERE division = 1" });
 stage($node, 1, 'costcenter', [ 'U', 'n', { ID => 'n', Code => 'n3' } ]);
-wait_for_workers($node, 'postgres', state => 'idle', seconds => 180);
+wait_for_workers($node, 'postgres', state => 'idle', seconds => 400);
 is(row('costcenter', 'n')->{code}, 'n2', 'nothing was written');
 is(scalar(my @late = grep { $_->{code} eq 'n3' } grep { defined $_->{code} } databricks_rows($simulator,
 	'costcenter_history')), 0, 'nor into the history');

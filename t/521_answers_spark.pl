@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $patience = 240;
-my $simulator = simulator(engine => 'spark', seconds => 240);
+my $simulator = simulator(engine => 'spark', seconds => 400);
 my $node = exact_cluster('main', conf => { 'exact_databricks.merge_interval' => "'10ms'" });
 
 sub one { return $node->safe_psql('postgres', $_[0]); }

@@ -27,7 +27,7 @@ my $root = dirname(__FILE__) . '/..';
 sub simulator
 {
 	my (%options) = @_;
-	my $seconds = delete $options{seconds} // 90;
+	my $seconds = delete $options{seconds} // 180;
 	my @command = ("$root/simulator/databricks-workspace", '--port', '0');
 
 	push @command, map { ("--$_", $options{$_}) } sort keys %options;

@@ -53,11 +53,11 @@ sub exact_cluster
 	return $node;
 }
 
-# Polls the code until it returns true; dies after the seconds (default 30) with what was waited for.
+# Polls the code until it returns true; dies after the seconds (default 60) with what was waited for.
 sub wait_until
 {
 	my ($what, $code, $seconds) = @_;
-	my $deadline = time() + ($seconds // 30);
+	my $deadline = time() + ($seconds // 60);
 
 	until ($code->())
 	{
@@ -163,7 +163,7 @@ sub spawn_server
 			croak "$command->[0] ended: $server{err}" unless $server{handle}->pumpable;
 			return lines_of($server{out}, $server{err}) =~ $ready;
 		},
-		$seconds // 60);
+		$seconds // 180);
 	$server{match} = [ lines_of($server{out}, $server{err}) =~ $ready ];
 	return \%server;
 }

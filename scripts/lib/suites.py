@@ -369,7 +369,7 @@ def tap(run, pattern="*.pl"):
                          on_engine=lambda test: _says(test, r"engine => 'spark'"))
 
 
-def _pytest(run, *tests, seconds=1500):
+def _pytest(run, *tests, seconds=2400):
     report = run.directory / "report.xml"
     status = run.command(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10",
                          f"--junitxml={report}",
@@ -413,7 +413,7 @@ OF_KILLS = ("t/flow/test_kills.py", "t/flow/test_storm.py", "t/flow/test_weather
 def flow(run, pattern=None):
     """The whole flow on Spark and Delta, bad input, races, secrets; everything compared with the truth."""
     if pattern:
-        return _pytest(run, *_files_of("t/flow", pattern), seconds=2100)
+        return _pytest(run, *_files_of("t/flow", pattern))
     files = [test for test in _files_of("t/flow", "test_*.py") if test not in OF_KILLS]
     on_spark = [test for test in files if _says(test, r"^def test_\w+\(.*\bspark\b")]
     others = [[test] for test in files if test not in on_spark]

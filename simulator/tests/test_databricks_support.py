@@ -21,7 +21,7 @@ PLAIN = ("--set", "error_form=field", "--set", "permission_form=class_line")
 class Server:
     """A workspace in a process of its own, and a plain REST client of it."""
 
-    def __init__(self, *options, engine="none", deadline=120):
+    def __init__(self, *options, engine="none", deadline=300):
         self.process = subprocess.Popen(
             [str(LAUNCHER), "--port", "0", "--engine", engine, *options],
             stdout=subprocess.PIPE,
