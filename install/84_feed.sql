@@ -92,6 +92,7 @@ LEFT JOIN heard AS h ON h.division = f.division AND h.entity = f.entity;
 COMMENT ON VIEW exact._feed
 	IS 'What exact.feeds, exact.status and exact.lag are made of';
 REVOKE ALL ON TABLE exact._feed FROM PUBLIC;
+GRANT SELECT ON TABLE exact._feed TO exact_reader;
 
 CREATE VIEW exact.feeds AS
 SELECT f.division, f.entity, f.method, f.state, f.every,

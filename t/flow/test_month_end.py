@@ -49,9 +49,9 @@ def differing(rows):
     return {place: row["result"] for place, row in rows.items() if row["result"] != "agree"}
 
 
-@pytest.fixture
-def loaded(engine_free, start_hub):
-    hub = start_hub(engine_free, *START)
+@pytest.fixture(params=["engine_free", pytest.param("spark", marks=pytest.mark.long)])
+def loaded(request, start_hub):
+    hub = start_hub(request.getfixturevalue(request.param), *START)
     hub.enable(entities=("finance",))
     hub.wait_loaded(600)
     hub.wait_for("all that came is judged", lambda: hub.value("SELECT count(*) FROM exact.unjudged") == "0", 60)
