@@ -50,3 +50,19 @@ REVOKE ALL ON TABLE exact.audit_log FROM PUBLIC;
 GRANT SELECT ON TABLE exact.audit_log TO exact_reader;
 GRANT SELECT, INSERT ON TABLE exact.audit_log TO exact_worker;
 SELECT pg_catalog.pg_extension_config_dump('exact.audit_log', '');
+
+-- What is evidence: the events, and the reports of month-end.
+CREATE FUNCTION exact._is_append_only() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RAISE EXCEPTION USING
+		ERRCODE = 'EX021',
+		MESSAGE = format('%s of exact.%I are only appended, %s is refused', tg_argv[0],
+			tg_table_name, tg_op),
+		HINT = tg_argv[1];
+END
+$$;
+COMMENT ON FUNCTION exact._is_append_only()
+	IS 'Trigger: refuses UPDATE, DELETE and TRUNCATE; arguments: what the rows are, and a hint';
+REVOKE ALL ON FUNCTION exact._is_append_only() FROM PUBLIC;

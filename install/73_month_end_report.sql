@@ -44,22 +44,9 @@ COMMENT ON FUNCTION exact._month_end_digest(exact.month_end_report)
 		'microseconds';
 REVOKE ALL ON FUNCTION exact._month_end_digest(exact.month_end_report) FROM PUBLIC;
 
-CREATE FUNCTION exact._month_end_is_append_only() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	RAISE EXCEPTION USING
-		ERRCODE = 'EX021',
-		MESSAGE = format('reports of exact.month_end_report are only appended, %s is refused',
-			tg_op),
-		HINT = 'SELECT * FROM exact.month_end(year, period) makes a new one.';
-END
-$$;
-COMMENT ON FUNCTION exact._month_end_is_append_only()
-	IS 'Trigger: refuses UPDATE, DELETE and TRUNCATE of reports';
-REVOKE ALL ON FUNCTION exact._month_end_is_append_only() FROM PUBLIC;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON exact.month_end_report
-	FOR EACH STATEMENT EXECUTE FUNCTION exact._month_end_is_append_only();
+	FOR EACH STATEMENT EXECUTE FUNCTION exact._is_append_only('reports',
+		'SELECT * FROM exact.month_end(year, period) makes a new one.');
 COMMENT ON TRIGGER append_only ON exact.month_end_report IS 'Reports are only appended';
 
 -- At commit: the chain of events is held for a moment, not while the services are asked.

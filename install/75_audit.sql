@@ -1,20 +1,8 @@
 -- How events are appended to the chains, and how the chains are verified.
 
-CREATE FUNCTION exact._audit_log_is_append_only() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	RAISE EXCEPTION USING
-		ERRCODE = 'EX021',
-		MESSAGE = format('events of exact.audit_log are only appended, %s is refused', tg_op),
-		HINT = 'SELECT * FROM exact.verify_audit() tells whether someone changed one.';
-END
-$$;
-COMMENT ON FUNCTION exact._audit_log_is_append_only()
-	IS 'Trigger: refuses UPDATE, DELETE and TRUNCATE of events';
-REVOKE ALL ON FUNCTION exact._audit_log_is_append_only() FROM PUBLIC;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON exact.audit_log
-	FOR EACH STATEMENT EXECUTE FUNCTION exact._audit_log_is_append_only();
+	FOR EACH STATEMENT EXECUTE FUNCTION exact._is_append_only('events',
+		'SELECT * FROM exact.verify_audit() tells whether someone changed one.');
 COMMENT ON TRIGGER append_only ON exact.audit_log IS 'Events are only appended';
 
 CREATE FUNCTION exact._event_hash(
