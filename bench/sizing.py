@@ -26,8 +26,9 @@ def per(size, number):
 
 
 def main(directory, results, records):
-    exact, databricks = simulators(directory, ("--records", records, "--divisions", 1, "--fast", "--day-limit",
-                                               10000000, "--minute-limit", 100000), ("--engine", "none"))
+    exact, databricks = simulators(
+        directory, ("--preset", "finance", "--records", records, "--divisions", 1, "--fast", "--day-limit", 10000000,
+                    "--minute-limit", 100000), ("--engine", "none"))
     hub = Hub(pathlib.Path(directory) / "hub", exact, databricks, settings={"exact_databricks.sync_interval": "1h"})
     hub.create(processes.free_port())
     empty = bytes_of(hub, "^(stage_[0-9]+|record|batch|audit_log|api_call|statement_log)$")
