@@ -39,7 +39,7 @@ def main(directory, results, records):
     hub.sync(300)
     hub.psql("VACUUM ANALYZE")
     versions, known = count(hub, "stage"), count(hub, "record")
-    payload = int(hub.value("SELECT avg(octet_length(payload)) FROM exact.stage"))
+    payload = int(hub.value("SELECT round(avg(octet_length(payload))) FROM exact.stage"))
     calls, events = count(hub, "api_call"), count(hub, "audit_log")
     statements = count(hub, "statement_log")
     all_of_it = bytes_of(hub, "^(stage_[0-9]+|record|batch|audit_log|api_call|statement_log)$") - empty
