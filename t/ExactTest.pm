@@ -53,16 +53,19 @@ sub exact_cluster
 	return $node;
 }
 
-# Polls the code until it returns true; dies after the seconds (default 60) with what was waited for.
+# Polls the code until it returns true; dies after the seconds (default 60) with what was waited for. The longer it
+# waits, the more seldom it asks, up to five times a second: tests run side by side, and most of the code is a psql.
 sub wait_until
 {
 	my ($what, $code, $seconds) = @_;
-	my $deadline = time() + ($seconds // 60);
+	my $begun = time();
 
 	until ($code->())
 	{
-		croak "timed out: $what" if time() > $deadline;
-		usleep(20_000);
+		my $waited = time() - $begun;
+
+		croak "timed out: $what" if $waited > ($seconds // 60);
+		usleep(1_000_000 * ($waited < 0.2 ? 0.02 : $waited < 2 ? $waited / 10 : 0.2));
 	}
 	return 1;
 }

@@ -114,16 +114,20 @@ threading.Thread(target=_bury_orphans, daemon=True).start()
 atexit.register(stop_all)
 
 
-def wait_until(what, probe, seconds, every=0.1):
-    """The first true value of probe(); Failed naming `what` after `seconds`."""
-    deadline = time.monotonic() + seconds
+def wait_until(what, probe, seconds, every=None):
+    """
+    The first true value of probe(); Failed naming `what` after `seconds`. Without `every` it asks the more seldom the
+    longer it waits, from ten times to three times a second.
+    """
+    begun = time.monotonic()
     while True:
         value = probe()
         if value:
             return value
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - begun
+        if waited > seconds:
             raise Failed(f"{what}: not within {seconds:g} s")
-        time.sleep(every)
+        time.sleep(every or min(max(waited / 10, 0.1), 0.33))
 
 
 class Server:
