@@ -132,6 +132,26 @@ wait_delivered($node, 60);
 check_truth('after an outage');
 is(target("reason IS NULL AND attempts = 0"), 't', 'the reason is gone');
 
+# several tables wait for it: one asks, no more often than one alone would, and all go on once it answers
+my @tables = qw(costcenter costunit glaccount);
+sub stage_each
+{
+	stage($node, 1, $_, [ 'U', 'a', { ID => 'a', Code => "a$n" } ]) foreach @tables;
+}
+stage_each();
+wait_delivered($node, 60);
+$away = workspace_fault($simulator, path => $statements, action => 'status', status => 503, times => -1);
+stage_each();
+wait_until('the fifth attempt', sub { $node->safe_psql('postgres', 'SELECT max(attempts) FROM exact.target_state') >= 5 });
+my $tried = join ' ', map { target('attempts', $_) } @tables;
+cmp_ok(fault_count($simulator, $away), '<=', 9, "few calls: $tried");
+is($node->safe_psql('postgres', 'SELECT count(*) FROM exact.target_state WHERE reason IS NOT NULL'), scalar(@tables),
+	'each table says why it waits');
+control($simulator, 'DELETE', "faults/$away");
+wait_delivered($node, 30);
+is($node->safe_psql('postgres', 'SELECT max(attempts) FROM exact.target_state'), 0, 'all go on');
+$versions{a} += 2;
+
 # a value that does not fit: its row is put aside, the value is in no log and no table of the hub, all others go on
 my $marker = 'MARKER77x';
 my $letter = "FROM exact.dead_letter WHERE side = 'delivery' AND entity = 'items'";

@@ -29,6 +29,7 @@
 #define LAST_POLL_MS 5000
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 60000
+#define ASKED_MS 250			/* while another one asks whether the workspace answers */
 #define MAX_READINGS 5			/* of a result that does not come whole */
 #define FIRST_SEARCH_MS 1000	/* the history lists a statement a moment after it was sent */
 /* when the history may not be read: as long as a statement may still be on its way */
@@ -217,6 +218,65 @@ finish_succeeded(Statement *st, const ExactCallAnswer *answer)
 	finish(st, &result, NULL);
 }
 
+/* ---- a workspace that does not answer ---- */
+
+/* They have tried, and wait for the workspace of this one. */
+static bool
+waits_with(const Statement *other, const Statement *st)
+{
+	return other != st && other->failures > 0 &&
+		strcmp(other->request.workspace->name, st->request.workspace->name) == 0;
+}
+
+/* One asks whether the workspace answers again; the others wait for what it finds. */
+static bool
+another_asks(const Statement *st)
+{
+	dlist_iter	iter;
+
+	if (st->failures == 0 || !exact_service_fails(st->request.workspace->name))
+		return false;
+	dlist_foreach(iter, &statements)
+	{
+		const Statement *other = dlist_container(Statement, node, iter.cur);
+
+		if (other->busy && waits_with(other, st))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * It has got no answer: if it had waited, it counts on from all that wait with it; it goes behind
+ * them, and none of them asks before its turn. So the workspace is asked as seldom as by one.
+ */
+static void
+wait_together(Statement *st)
+{
+	int			one_more = st->failures > 1 ? 1 : 0;
+	dlist_iter	iter;
+
+	if (!exact_service_fails(st->request.workspace->name))
+		return;
+	dlist_foreach(iter, &statements)
+	{
+		const Statement *other = dlist_container(Statement, node, iter.cur);
+
+		if (waits_with(other, st))
+			st->failures = Max(st->failures, other->failures + one_more);
+	}
+	set_due(st, exact_backoff_ms(st->failures, RETRY_FIRST_MS, RETRY_MAX_MS));
+	dlist_foreach(iter, &statements)
+	{
+		Statement  *other = dlist_container(Statement, node, iter.cur);
+
+		if (!other->busy && waits_with(other, st))
+			other->due = Max(other->due, st->due);
+	}
+	dlist_delete(&st->node);
+	dlist_push_tail(&statements, &st->node);
+}
+
 /* ---- answers ---- */
 
 /* Not yet: the same step again later. */
@@ -230,6 +290,7 @@ again_later(Statement *st, Phase phase, const ExactFault *fault, TimestampTz not
 	st->phase = phase;
 	st->failures++;
 	set_due(st, exact_backoff_ms(st->failures, RETRY_FIRST_MS, RETRY_MAX_MS));
+	wait_together(st);
 	if (not_before > st->due)
 		st->due = not_before;
 	if (st->failures <= 3 || st->failures % 10 == 0)
@@ -707,7 +768,11 @@ exact_statement_turn(void)
 	{
 		Statement  *st = dlist_container(Statement, node, iter.cur);
 
-		if (!st->busy && st->due <= now)
+		if (st->busy || st->due > now)
+			continue;
+		if (another_asks(st))
+			set_due(st, ASKED_MS);
+		else
 			do_step(st);
 	}
 	dlist_foreach_modify(iter, &statements)

@@ -41,12 +41,12 @@ def test_first_load_through_the_volume(spark, start_hub, equal):
     report = equal(hub, tables=ENTITIES)
     assert report.deleted > 0
 
-    hub.psql(STAGE.format(division=hub.exact.divisions[0], rows=20000, bad=7777))
+    hub.psql(STAGE.format(division=hub.exact.divisions[0], rows=4000, bad=1777))
     hub.wait_for("all but one is delivered",
                  lambda: hub.value("SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL") == "0", 900)
     found = spark.sql(f"SELECT count(*), count(DISTINCT _key), sum(CostPriceStandard) FROM {hub.table('items')} "
                       "WHERE _key LIKE 'many%'")["rows"][0]
-    assert [int(float(value)) for value in found] == [19999, 19999, 20000 * 20001 // 2 - 7777]
+    assert [int(float(value)) for value in found] == [3999, 3999, 4000 * 4001 // 2 - 1777]
     assert hub.psql("SELECT key, column_name, value_type FROM exact.dead_letter").strip() == (
-        "many7777|CostPriceStandard|number of 4 characters")
-    assert hub.value("SELECT count(*) FROM exact.statement_log WHERE rows > 10000") in ("4", "5")
+        "many1777|CostPriceStandard|number of 4 characters")
+    assert hub.value("SELECT count(*) FROM exact.statement_log WHERE rows > 2000") in ("4", "5")
