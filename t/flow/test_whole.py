@@ -7,16 +7,14 @@ RECORDS = 600
 
 
 def test_first_load_and_changes(spark, start_hub, equal):
-    hub = start_hub(spark, "--records", RECORDS, "--divisions", 5, settings={"exact_databricks.merge_interval": "5s"})
+    hub = start_hub(spark, "--records", RECORDS, "--divisions", 5, settings={"exact_databricks.merge_interval": "20s"})
     hub.enable()
     hub.wait_loaded(420)
     report = equal(hub)
     assert report.rows == RECORDS and report.deleted == 0 and report.versions == RECORDS
 
-    changes = []
-    for round_ in range(2):
-        changes += hub.exact.random(50, seed=round_, deletes=0.12)
-        hub.sync(300)
+    changes = hub.exact.random(100, seed=1, deletes=0.12)
+    hub.sync(300)
     report = equal(hub)
     operations = {change["op"] for change in changes}
     assert len(changes) == 100 and operations == {"create", "update", "delete"}
