@@ -142,7 +142,8 @@ stage_each();
 wait_delivered($node, 60);
 $away = workspace_fault($simulator, path => $statements, action => 'status', status => 503, times => -1);
 stage_each();
-wait_until('the fifth attempt', sub { $node->safe_psql('postgres', 'SELECT max(attempts) FROM exact.target_state') >= 5 });
+wait_until('the fifth attempt', sub {
+	$node->safe_psql('postgres', 'SELECT max(attempts) FROM exact.target_state') >= 5 });
 my $tried = join ' ', map { target('attempts', $_) } @tables;
 cmp_ok(fault_count($simulator, $away), '<=', 9, "few calls: $tried");
 is($node->safe_psql('postgres', 'SELECT count(*) FROM exact.target_state WHERE reason IS NOT NULL'), scalar(@tables),

@@ -256,7 +256,7 @@ class Documents(Storm):
                 return left == 0
         for what, query in (("judged", "SELECT count(*) FROM exact.judgement WHERE state IN ('held', 'doubt')"),
                             ("delivered", "SELECT count(*) FROM exact.verdict WHERE again")):
-            hub.wait_for(f"all is {what}", lambda w=what, q=query: gone(w, q), self.patience, 0.1)
+            hub.wait_for(f"all is {what}", lambda w=what, q=query: gone(w, q), self.patience)
         loaded = collections.defaultdict(set)
         for kind in KINDS:
             for row in hub.databricks.rows(hub.table(kind)):

@@ -165,7 +165,7 @@ class Hub:
     def wait_loaded(self, seconds=600):
         self.wait_for("the first load is in Delta", self.loaded, seconds)
 
-    def wait_for(self, what, probe, seconds, every=0.25):
+    def wait_for(self, what, probe, seconds, every=None):
         try:
             return wait_until(what, probe, seconds, every)
         except Failed as failure:

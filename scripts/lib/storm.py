@@ -149,7 +149,7 @@ class Storm:
                 after[what] = after[what] or (time.time() - at if there == "t" else 0.0)
             return all(after.values())
         try:
-            self.hub.wait_for(f"work goes on after kill -9 of the {victim}", goes_on, self.patience, 0.1)
+            self.hub.wait_for(f"work goes on after kill -9 of the {victim}", goes_on, self.patience)
         except Failed as failure:
             missing = ", ".join(what for what, seconds in after.items() if not seconds)
             raise Failed(f"{missing}: {failure}", failure.log) from None

@@ -19,6 +19,7 @@ HOW = ("record Spark's answers again: python simulator/tests/test_databricks_eng
 
 
 def answers(engine):
+    os.environ["EXACT_TEST_VALUE"] = "seen"  # a statement asks for it
     server = Server(*PLAIN, engine=engine)
     try:
         server.sql("CREATE VOLUME main.exact.files")
@@ -44,7 +45,7 @@ def test_engine_free(engine_free):
 
 
 def recorded():
-    return [tuple(json.loads(line)) for line in RECORD.read_text().splitlines()]
+    return [tuple(json.loads(line)) for line in RECORD.read_text().split("\n") if line]
 
 
 def as_read(answers):
@@ -68,4 +69,4 @@ def test_spark_answers_as_recorded():
 
 if __name__ == "__main__":
     for answer in answers("spark"):
-        print(json.dumps(answer, ensure_ascii=False))
+        print(json.dumps(answer))

@@ -36,9 +36,9 @@ def test_transaction_lines_leave_with_their_entry(engine_free, start_hub, equal)
     """Nothing but the log of deletes names them, and nothing but the entry's notification tells of it."""
     hub, key, delete = started(start_hub, engine_free)
     delete()
-    hub.wait_for("the entry is deleted", lambda: deleted(hub, "purchaseentries", key), 30, 0.1)
+    hub.wait_for("the entry is deleted", lambda: deleted(hub, "purchaseentries", key), 30)
     entry = time.monotonic()
-    hub.wait_for("its transaction lines are deleted", lambda: lines_of(hub, key) == 0, 30, 0.1)
+    hub.wait_for("its transaction lines are deleted", lambda: lines_of(hub, key) == 0, 30)
     assert time.monotonic() - entry <= 5
     hub.sync(60)
     equal(hub, tables=LEDGER)

@@ -22,7 +22,7 @@ def scene(engine_free, start_hub):
 
 def delivered(s):
     s.hub.wait_for("all is delivered", lambda: s.hub.value(
-        "SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL") == "0", 60, 0.1)
+        "SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL") == "0", 60)
 
 
 def rows(s, entity):
@@ -53,9 +53,9 @@ def test_notifications_of_our_own_writes(scene, one_by_one):
         s.hub.psql("UPDATE exact.gl_account SET description = 'Heard ' || code WHERE id::text IN ('"
                    + "', '".join(keys) + "')")
     s.hub.wait_for("five are done", lambda: s.hub.value(
-        "SELECT count(*) FROM exact.dimension_change WHERE state = 'done'") == "5", 60, 0.1)
+        "SELECT count(*) FROM exact.dimension_change WHERE state = 'done'") == "5", 60)
     s.hub.wait_for("the hub was told of each", lambda: s.hub.value(
-        "SELECT count(*) FROM exact.inbox_work WHERE taken_at IS NOT NULL") == "5", 60, 0.1)
+        "SELECT count(*) FROM exact.inbox_work WHERE taken_at IS NOT NULL") == "5", 60)
     delivered(s)
     request = s.hub.value("SELECT exact.read_dimensions()")
     assert s.hub.value(f"SELECT exact.wait({request}, '60 s')", seconds=70) == "done"
@@ -87,7 +87,7 @@ def test_an_open_transaction(scene):
         s.hub.wait_for("all are in Delta", lambda: all(
             rows(s, entity)[row["ID"]]["Description"] == "By a colleague" for entity, row in (
                 ("costcenter", other), ("costcenter", mine), ("costcenter", gone), ("costunit", unit),
-                ("glaccount", account))), 30, 0.1)
+                ("glaccount", account))), 30)
         print(f"in Delta after {time.monotonic() - begun:.1f} s")
         shown = "SELECT count(*) FROM exact.{} WHERE id = '{}' AND description = 'By a colleague'"
         assert s.hub.value(shown.format("cost_center", other["ID"])) == "1"
@@ -114,9 +114,9 @@ def test_an_open_decision(scene):
         s.exact.change(s.division, CENTERS, "update", other["ID"], fields={"Description": "By a colleague"})
         s.exact.change(s.division, CENTERS, "update", held["ID"], fields={"EndDate": "2031-01-31T00:00:00"})
         s.hub.wait_for("the other one is in Delta", lambda: rows(s, "costcenter")[other["ID"]]["Description"]
-                       == "By a colleague", 30, 0.1)
+                       == "By a colleague", 30)
         s.hub.wait_for("the edit beside is found", lambda: s.hub.value(
-            f"SELECT count(*) FROM exact.dimension_change WHERE key = '{beside['ID']}'") == "1", 30, 0.1)
+            f"SELECT count(*) FROM exact.dimension_change WHERE key = '{beside['ID']}'") == "1", 30)
         assert rows(s, "costcenter")[held["ID"]]["Description"] == "In Delta", "the edit is not written over unread"
     request = s.hub.value("SELECT exact.read_dimensions()")
     assert s.hub.value(f"SELECT exact.wait({request}, '60 s')", seconds=70) == "done"
@@ -154,7 +154,7 @@ def test_status_of_very_many(scene, edits, records, waits):
         s.exact.change(s.division, UNITS, "create", fields={"Code": f"B{number}", "Description": "Many"})
     s.hub.sync(60)
     s.hub.wait_for("they are known", lambda: s.hub.value(
-        "SELECT count(*) FROM exact.cost_unit WHERE NOT deleted") == str(records), 30, 0.1)
+        "SELECT count(*) FROM exact.cost_unit WHERE NOT deleted") == str(records), 30)
     delivered(s)
     assert len(rows(s, "costunit")) == records
     s.hub.databricks.sql(f"UPDATE {s.hub.table('costunit')} SET Description = 'Careless' WHERE "

@@ -5,6 +5,7 @@ import pytest
 from test_write_back import CENTERS, Scene
 
 INTERVAL = 10
+LONG = 180  # seconds for what Spark does: other tests run beside this one
 
 
 class Lake(Scene):
@@ -28,21 +29,21 @@ class Lake(Scene):
         request = self.hub.value("SELECT exact.read_dimensions()")
         assert self.hub.value(f"SELECT exact.wait({request}, '120 s')", seconds=130) == "done"
 
-    def change(self, condition, seconds=60):
+    def change(self, condition, seconds=LONG):
         """The change that the hub finds."""
         return self.hub.wait_for(f"a change with {condition}", lambda: next(iter(self.hub.query(
-            f"SELECT * FROM exact.dimension_change WHERE {condition}")), None), seconds, 0.1)
+            f"SELECT * FROM exact.dimension_change WHERE {condition}")), None), seconds)
 
     def settled(self):
         """Two more readings find nothing: neither a change nor a call nor a version."""
         def count():
             return self.hub.psql("SELECT (SELECT count(*) FROM exact.dimension_change), count(*), max(seq) "
                                  "FROM exact.stage"), len(self.sent())
-        self.quiet()
+        self.quiet(LONG)
         before = count()
         for _ in range(2):
             self.read()
-            self.quiet()
+            self.quiet(LONG)
         assert count() == before
 
 
@@ -59,10 +60,10 @@ def test_an_edit_a_new_row_and_a_deleted_one(lake):
     begun = time.monotonic()
     lake.sql(f"UPDATE {{t}} SET Description = 'Hoofdkantoor' WHERE _key = '{key}'")
     lake.hub.wait_for("Exact Online has the edit", lambda: lake.there(CENTERS, key)["Description"] == "Hoofdkantoor",
-                      INTERVAL + 60, 0.1)
+                      INTERVAL + LONG)
     print(f"in Exact Online after {time.monotonic() - begun:.1f} s")
     lake.hub.wait_for("it is back", lambda: lake.in_delta(
-        lambda row: row["_key"] == key and int(row["_seq"]) > int(before["_seq"])), 60)
+        lambda row: row["_key"] == key and int(row["_seq"]) > int(before["_seq"])), LONG, 2)
     print(f"back in Delta after {time.monotonic() - begun:.1f} s")
     lake.settled()
     (after,) = lake.in_delta(lambda row: row["_key"] == key)
@@ -71,7 +72,7 @@ def test_an_edit_a_new_row_and_a_deleted_one(lake):
 
     # a new row that names neither key nor division
     lake.sql("INSERT INTO {t} (Code, Description) VALUES ('NEW1', 'New shop')")
-    lake.ended(lake.change("kind = 'new'"), "done", 60)
+    lake.ended(lake.change("kind = 'new'"), "done", LONG)
     lake.settled()
     (made,), (row,) = lake.coded(CENTERS, "NEW1"), lake.in_delta(lambda row: row["Code"] == "NEW1")
     assert (row["_key"], row["_division"], row["Description"]) == (made["ID"], str(lake.division), "New shop")
@@ -82,7 +83,7 @@ def test_an_edit_a_new_row_and_a_deleted_one(lake):
     gone = lake.change("kind = 'gone'")
     assert (gone["state"], gone["field"], gone["code"]) == ("proposed", "EndDate", "NEW1") and len(lake.sent()) == 2
     lake.hub.psql(f"SELECT exact.approve({gone['id']})")
-    lake.ended(gone, "done", 60)
+    lake.ended(gone, "done", LONG)
     lake.settled()
     (row,) = lake.in_delta(lambda row: row["_key"] == made["ID"])
     assert row["EndDate"] == gone["wanted"] and len(lake.sent()) == 3
@@ -92,7 +93,7 @@ def test_an_edit_a_new_row_and_a_deleted_one(lake):
     lake.read()
     assert "Active" in lake.in_delta(lambda row: True)[0] and lake.changes(int(gone["id"])) == []
     lake.sql(f"UPDATE {{t}} SET Description = 'Beside' WHERE _key = '{made['ID']}'")
-    lake.ended(lake.change("wanted = 'Beside'"), "done", 60)
+    lake.ended(lake.change("wanted = 'Beside'"), "done", LONG)
     lake.settled()
     assert [change["field"] for change in lake.changes(int(gone["id"]))] == ["Description"] and len(lake.sent()) == 4
 
@@ -110,11 +111,11 @@ def test_what_the_hub_writes_itself(lake):
     for key in (hidden, odd):
         told = lake.change(f"key = '{key}' AND field = '_deleted'")
         assert told["state"] == "refused" and "are the hub's" in told["reason"], told
-    lake.ended(lake.change("wanted = 'Odd'"), "done", 60)
+    lake.ended(lake.change("wanted = 'Odd'"), "done", LONG)
     lake.hub.wait_for("both are as they were", lambda: {
         (row["_key"], row["_deleted"], row["_op"], row["Description"]) for row in lake.in_delta(
             lambda row: row["_key"] in versions)} == {
-        (hidden, "false", "U", lake.there(CENTERS, hidden)["Description"]), (odd, "false", "U", "Odd")}, 60)
+        (hidden, "false", "U", lake.there(CENTERS, hidden)["Description"]), (odd, "false", "U", "Odd")}, LONG, 2)
     lake.settled()
     assert [(w["method"], w["body"]) for w in lake.sent()] == [("PUT", {"Description": "Odd"})]
     assert len(lake.changes()) == 3 and lake.versions(hidden) == versions[hidden] + 1

@@ -60,7 +60,7 @@ class Scene:
             return next(iter(self.hub.query(
                 f"SELECT * FROM exact.dimension_change WHERE id = {change['id']} AND ended_at IS NOT NULL")), None)
         try:
-            row = self.hub.wait_for(f"change {change['id']} ends", has_ended, seconds, 0.1)
+            row = self.hub.wait_for(f"change {change['id']} ends", has_ended, seconds)
         except Failed:
             writes = self.hub.query("SELECT * FROM exact.dimension_write")
             raise AssertionError(f"change {change['id']} does not end\n{self.changes()}\n{writes}") from None
@@ -88,11 +88,11 @@ class Scene:
     def fault(self, resource, action, method="PUT", **how):
         return self.exact.fault(resource, action, method=method, **how)
 
-    def quiet(self):
+    def quiet(self, seconds=60):
         """Nothing is on its way any more, and reading all once more brings nothing to be written."""
         self.hub.wait_for("all writes have ended", lambda: self.hub.value(
-            "SELECT count(*) FROM exact.dimension_write WHERE state <> 'ended'") == "0", 60, 0.1)
-        self.hub.sync(60)
+            "SELECT count(*) FROM exact.dimension_write WHERE state <> 'ended'") == "0", seconds)
+        self.hub.sync(seconds)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_calls_of_a_batch(scene, records, batches):
     for number in range(records):
         s.exact.change(s.division, UNITS, "create", fields={"Code": f"B{number}", "Description": "Batch"})
     known = "exact.cost_unit WHERE description = 'Batch' AND code LIKE 'B%'"
-    s.hub.wait_for("they are known", lambda: s.hub.value(f"SELECT count(*) FROM {known}") == str(records), 30, 0.1)
+    s.hub.wait_for("they are known", lambda: s.hub.value(f"SELECT count(*) FROM {known}") == str(records), 30)
     begun = int(s.hub.value("SELECT max(id) FROM exact.api_call"))
     s.hub.psql("UPDATE exact.cost_unit SET description = 'Batch ' || code WHERE description = 'Batch'")
     # so many at once wait for a yes
@@ -201,7 +201,7 @@ def test_what_exact_online_refuses(scene):
     changes = [s.edit(GL, row["ID"], description="'Refused'")[0] for row in s.living(GL)[1:8]]
     s.ended(accepted, "done")
     s.hub.wait_for("five more are refused", lambda: s.hub.value(
-        "SELECT count(*) FROM exact.dimension_change WHERE entity = 'glaccount' AND state = 'refused'") == "6", 30, 0.1)
+        "SELECT count(*) FROM exact.dimension_change WHERE entity = 'glaccount' AND state = 'refused'") == "6", 30)
     s.hub.sync(60)
     assert len([w for w in s.sent() if GL in w["path"]]) == 6
     assert s.hub.value("SELECT count(*) FROM exact.api_call WHERE feed = 'write-back' AND status = 500 "

@@ -43,11 +43,11 @@ def test_once_more_for_delta(scene):
                "exact._wake('fetcher')")
     newest = ("SELECT r.seq, r.deleted, s.op, s.payload, s.prev_batch FROM exact.record r "
               "JOIN exact.stage s USING (slot, batch, ord) WHERE r.entity = 'costcenter' AND r.key = '{}'")
-    s.hub.wait_for("it is deleted", lambda: s.hub.query(newest.format(gone))[0]["deleted"], 30, 0.1)
+    s.hub.wait_for("it is deleted", lambda: s.hub.query(newest.format(gone))[0]["deleted"], 30)
     before = {key: s.hub.query(newest.format(key))[0] for key in (kept, gone)}
     s.hub.psql(f"SELECT exact._dimension_again({s.division}, 'costcenter', ARRAY['{kept}', '{gone}', 'unknown'])")
     s.hub.wait_for("both are staged", lambda: all(
-        s.hub.query(newest.format(key))[0]["seq"] > before[key]["seq"] for key in before), 20, 0.1)
+        s.hub.query(newest.format(key))[0]["seq"] > before[key]["seq"] for key in before), 20)
     after = {key: s.hub.query(newest.format(key))[0] for key in (kept, gone)}
     assert (after[kept]["op"], after[kept]["payload"]) == ("U", before[kept]["payload"])
     assert (after[gone]["op"], after[gone]["payload"], after[gone]["deleted"]) == ("D", None, True)

@@ -199,7 +199,7 @@ def test_who_decides(scene):
     for hand in hands:
         hand.join()
     s.hub.wait_for("what was approved has ended", lambda: s.hub.value(
-        "SELECT count(*) FROM exact.dimension_change WHERE state = 'approved'") == "0", 60, 0.1)
+        "SELECT count(*) FROM exact.dimension_change WHERE state = 'approved'") == "0", 60)
     s.quiet()
     states = {c["id"]: c["state"] for c in s.changes()}
     assert states[changes[0]] == "done" and states[changes[1]] in ("done", "rejected")
