@@ -146,10 +146,11 @@ WITH worker AS (
 	GROUP BY l.division
 ), progress AS (
 	-- once for all divisions in their first load
-	SELECT e.division AS of_division, sum(s.run_rows) AS read_rows
-	FROM (SELECT DISTINCT x.division, x.feed FROM exact._enabled_feed AS x) AS e
-	JOIN exact.feed_state AS s ON s.division = e.division AND s.feed = e.feed
-	GROUP BY e.division
+	SELECT s.division AS of_division, sum(s.run_rows) AS read_rows
+	FROM exact.feed_state AS s
+	WHERE EXISTS (SELECT FROM exact._enabled_feed AS e
+		WHERE e.division = s.division AND e.feed = s.feed)
+	GROUP BY s.division
 ), service AS MATERIALIZED (
 	SELECT s.side, s.name, s.state, s.light, s.sentence, s.next_step
 	FROM exact._service AS s
@@ -461,8 +462,9 @@ SELECT division, left(description, 24) AS name, light, what, next_step,
 	round((feeds - unread)::numeric / feeds, 3) AS loaded
 FROM text
 UNION ALL
-SELECT NULL, 'the hub', n.light, n.what, n.next_step, NULL, 0, 0, NULL, NULL, 'setup',
-	NULL, NULL, NULL
+-- of the same types, so that what nobody asks for is not made
+SELECT NULL, 'the hub', n.light, n.what, n.next_step, NULL, 0::numeric, 0::bigint, NULL, NULL,
+	'setup', NULL, NULL, NULL
 FROM exact._first_step() AS n
 WHERE n.what IS NOT NULL
 ) AS s
