@@ -27,7 +27,7 @@ static const char style[] =
 "p{margin:0 0 .75rem;max-width:50rem}.soft{color:var(--soft)}"
 "a{color:inherit}ul{margin:0;padding:0;list-style:none}"
 "li{border-left:.25rem solid var(--warn);padding:0 0 0 .75rem;margin:0 0 1rem;max-width:60rem}"
-"li.f{border-color:var(--fail)}li b{display:block}"
+"li.f{border-color:var(--fail)}li strong{display:block}"
 ".next{border-left:.25rem solid var(--line);padding-left:.75rem}"
 ".ok{color:var(--ok)}.warn{color:var(--warn)}.fail{color:var(--fail)}.off{color:var(--soft)}"
 ".wide{overflow-x:auto}table{border-collapse:collapse;width:100%}"

@@ -19,6 +19,8 @@
 #define SERVICES_SHOWN 12
 #define CAUSES_SHOWN 8
 #define EVENTS_SHOWN 20
+#define EVENTS_READ 600			/* to find so many that differ */
+#define ALIKE_SHOWN 3
 #define MOST_EVENT 240			/* characters of an event */
 #define DAY_SLOTS 144			/* of ten minutes */
 #define DAY_POINTS 48			/* of the line: the highest of three slots each */
@@ -140,9 +142,9 @@ alike(const StatusUnit *status, int i)
 static void
 put_cause(StringInfo out, const char *light, const char *who, const char *what, const char *step)
 {
-	appendStringInfo(out, "<li%s><b>", strcmp(light, "fail") == 0 ? " class=\"f\"" : "");
+	appendStringInfo(out, "<li%s><strong>", strcmp(light, "fail") == 0 ? " class=\"f\"" : "");
 	exact_html_text(out, who);
-	appendStringInfoString(out, "</b>");
+	appendStringInfoString(out, "</strong>");
 	exact_html_text(out, what ? what : "");
 	if (step)
 	{
@@ -380,6 +382,43 @@ put_divisions(StatusUnit *status)
 
 /* ---- events and workers ---- */
 
+typedef struct Event
+{
+	char	   *at;				/* to the minute */
+	char	   *division;
+	char	   *light;
+	char	   *what;
+	char	   *kind;
+} Event;
+
+/* How many from here on are of one kind, one light and one minute */
+static int
+run_length(const Event *events, int n, int from)
+{
+	int			length = 1;
+
+	while (from + length < n && is_same(events[from].at, events[from + length].at) &&
+		   is_same(events[from].kind, events[from + length].kind) &&
+		   is_same(events[from].light, events[from + length].light))
+		length++;
+	return length;
+}
+
+static void
+put_event(StringInfo out, const Event *event, int more)
+{
+	appendStringInfoString(out, "<tr>");
+	exact_html_cell(out, "n soft", NULL, event->at);
+	exact_html_cell(out, NULL, "division", event->division);
+	exact_html_cell_begin(out, event->light, NULL);
+	exact_html_text(out, event->what ? event->what : "");
+	if (more > 0)
+		appendStringInfo(out, "<i>and %d more of this kind in the same minute</i>", more);
+	exact_html_cell_end(out);
+	appendStringInfoString(out, "</tr>\n");
+}
+
+/* Many alike at once, as of hundreds of divisions that are entered, do not hide what was before. */
 static void
 put_events(StringInfo out)
 {
@@ -387,11 +426,22 @@ put_events(StringInfo out)
 	static const char sql[] =
 	"SELECT to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), e.division, e.light,"
 	" CASE WHEN length(e.what) > " CppAsString2(MOST_EVENT)
-	"  THEN left(e.what, " CppAsString2(MOST_EVENT) ") || '…' ELSE e.what END"
+	"  THEN left(e.what, " CppAsString2(MOST_EVENT) ") || '…' ELSE e.what END, e.kind"
 	" FROM exact.events AS e"
-	" LIMIT " CppAsString2(EVENTS_SHOWN);
-	uint64		n = exact_sql_by_index(sql, 0, NULL);
+	" LIMIT " CppAsString2(EVENTS_READ);
+	int			n = (int) exact_sql_by_index(sql, 0, NULL);
+	Event	   *events = palloc(sizeof(Event) * Max(n, 1));
+	int			shown = 0;
 
+	for (int row = 0; row < n; row++)
+		events[row] = (Event)
+		{
+			.at = exact_cell_text(row, 1),
+			.division = exact_cell_text(row, 2),
+			.light = exact_cell_text(row, 3),
+			.what = exact_cell_text(row, 4),
+			.kind = exact_cell_text(row, 5),
+		};
 	appendStringInfoString(out, "<h2>Last events</h2>\n");
 	if (n == 0)
 	{
@@ -399,13 +449,13 @@ put_events(StringInfo out)
 		return;
 	}
 	exact_html_table(out, "Events", headings, lengthof(headings));
-	for (uint64 row = 0; row < n && out->len < EVENTS_MAX; row++)
+	for (int row = 0; row < n && shown < EVENTS_SHOWN && out->len < EVENTS_MAX; shown++)
 	{
-		appendStringInfoString(out, "<tr>");
-		exact_html_cell(out, "n soft", NULL, exact_cell_text(row, 1));
-		exact_html_cell(out, NULL, "division", exact_cell_text(row, 2));
-		exact_html_cell(out, exact_cell_text(row, 3), NULL, exact_cell_text(row, 4));
-		appendStringInfoString(out, "</tr>\n");
+		int			length = run_length(events, n, row);
+		bool		fold = length > ALIKE_SHOWN;
+
+		put_event(out, &events[row], fold ? length - 1 : 0);
+		row += fold ? length : 1;
 	}
 	exact_html_table_end(out);
 }
