@@ -1,7 +1,7 @@
 -- What notifications came and what became of them.
 
--- The first version that came after the notification: from the newest one back, as long as the one
--- before it was staged later, too.
+-- The first version that was read after the notification came: from the newest one back, as long as
+-- the one before it was read later, too.
 CREATE FUNCTION exact._became(
 		division int, topic text, key text, at timestamptz, taken_at timestamptz, reason text)
 RETURNS text
@@ -10,6 +10,7 @@ AS $$
 DECLARE
 	v record;
 	earlier record;
+	of_batch record;
 	feeds int := 0;
 	pending boolean := false;
 	of_feed record;
@@ -22,7 +23,8 @@ BEGIN
 	SELECT r.slot, r.batch, r.ord, b.staged_at, b.delivered_at, c.at AS called_at, e.entity
 	INTO v
 	FROM exact.catalogue AS e
-	JOIN exact.record AS r ON r.division = $1 AND r.entity = e.entity AND r.key = $3
+	CROSS JOIN LATERAL (SELECT x.slot, x.batch, x.ord FROM exact.record AS x
+		WHERE x.division = $1 AND x.entity = e.entity AND x.key = $3 OFFSET 0) AS r
 	CROSS JOIN LATERAL (SELECT x.staged_at, x.delivered_at, x.call
 		FROM exact.batch AS x WHERE x.id = r.batch OFFSET 0) AS b
 	LEFT JOIN LATERAL (SELECT x.at FROM exact.api_call AS x WHERE x.id = b.call OFFSET 0) AS c
@@ -32,21 +34,24 @@ BEGIN
 	LIMIT 1;
 	IF coalesce(v.called_at, v.staged_at) >= $4 THEN
 		FOR step IN 1 .. 20 LOOP
-			SELECT p.slot, p.batch, p.ord, b.staged_at, b.delivered_at
+			-- the slot as a constant: one partition is planned for, of 64
+			EXECUTE format('SELECT s.prev_slot AS slot, s.prev_batch AS batch, s.prev_ord AS ord '
+				'FROM exact.stage AS s WHERE s.slot = %s AND s.batch = $1 AND s.ord = $2', v.slot)
 			INTO earlier
-			FROM exact.stage AS s
-			JOIN exact.stage AS p
-				ON p.slot = s.prev_slot AND p.batch = s.prev_batch AND p.ord = s.prev_ord
-			JOIN exact.batch AS b ON b.id = p.batch
-			LEFT JOIN exact.api_call AS c ON c.id = b.call
-			WHERE s.slot = v.slot AND s.batch = v.batch AND s.ord = v.ord
-				AND coalesce(c.at, b.staged_at) >= $4;
-			EXIT WHEN NOT FOUND;
+			USING v.batch, v.ord;
+			EXIT WHEN earlier.batch IS NULL;
+			SELECT b.staged_at, b.delivered_at, c.at AS called_at
+			INTO of_batch
+			FROM (SELECT x.staged_at, x.delivered_at, x.call
+				FROM exact.batch AS x WHERE x.id = earlier.batch OFFSET 0) AS b
+			LEFT JOIN LATERAL (SELECT x.at FROM exact.api_call AS x
+				WHERE x.id = b.call OFFSET 0) AS c ON true;
+			EXIT WHEN NOT FOUND OR coalesce(of_batch.called_at, of_batch.staged_at) < $4;
 			v.slot := earlier.slot;
 			v.batch := earlier.batch;
 			v.ord := earlier.ord;
-			v.staged_at := earlier.staged_at;
-			v.delivered_at := earlier.delivered_at;
+			v.staged_at := of_batch.staged_at;
+			v.delivered_at := of_batch.delivered_at;
 		END LOOP;
 		RETURN CASE
 			WHEN v.delivered_at IS NOT NULL

@@ -426,7 +426,7 @@ put_events(StringInfo out)
 	static const char sql[] =
 	"SELECT to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), e.division, e.light,"
 	" CASE WHEN length(e.what) > " CppAsString2(MOST_EVENT)
-	"  THEN left(e.what, " CppAsString2(MOST_EVENT) ") || '…' ELSE e.what END, e.kind"
+	"  THEN left(e.what, " CppAsString2(MOST_EVENT) ") || ' ...' ELSE e.what END, e.kind"
 	" FROM exact.events AS e"
 	" LIMIT " CppAsString2(EVENTS_READ);
 	int			n = (int) exact_sql_by_index(sql, 0, NULL);
