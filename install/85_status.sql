@@ -177,7 +177,8 @@ WITH worker AS (
 			WHERE t.app = d.app
 			ORDER BY t.id DESC
 			LIMIT 1) AS app_goes_on,
-		g.read_rows, s.since, s.reason, s.next_step AS state_step, s.day_left, s.day_limit, s.day_reset,
+		g.read_rows, s.since, s.reason, s.next_step AS state_step, s.day_left,
+		s.day_limit, s.day_reset,
 		r.reason AS refusal, r.since AS refused_since, r.next_step AS refused_step,
 		y.reason AS delay, y.next_step AS delay_step,
 		h.id AS held, h.records AS held_records, h.since AS held_since, h.entity AS held_entity,

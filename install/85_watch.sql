@@ -195,8 +195,8 @@ WHERE a.kind IN ('installation', 'division', 'secret', 'month-end')
 ORDER BY a.at DESC)
 ORDER BY at DESC;
 COMMENT ON VIEW exact.events
-	IS 'The time line, newest first: who paused, decided or changed the configuration, what failed, '
-		'what recovered. Lights of the last 30 days; all there is in exact.audit_log';
+	IS 'The time line, newest first: who paused, decided or changed the configuration, what '
+		'failed, what recovered. Lights of the last 30 days; all there is in exact.audit_log';
 COMMENT ON COLUMN exact.events.at
 	IS 'When; of a light: when the hub saw it, which looks each minute';
 COMMENT ON COLUMN exact.events.division IS 'Division; null: it is of none, or of several';

@@ -27,7 +27,8 @@ foreach my $path (sort(keys %get), '/exact/hook')
 		my $answer = raw($port, request_bytes($method, $path, $method eq 'POST' ? (body => '') : ()));
 		my $status = status_of($answer);
 
-		my $fits = $path =~ /status|metrics|deliveries/ ? 401 : $path eq '/' ? 303 : $path =~ /callback/ && $method eq 'GET' ? 400 : 200;
+		my $fits = $path =~ /status|metrics|deliveries/ ? 401 : $path eq '/' ? 303
+		  : $path =~ /callback/ && $method eq 'GET' ? 400 : 200;
 		is($status, $good ? $fits : 405, "$method $path");
 		is(header_of($answer, 'Allow'), $get{$path} ? 'GET, HEAD' : 'POST', 'and what is allowed') if $status eq '405';
 		is(body_of($answer), '', 'HEAD has no body') if $method eq 'HEAD';

@@ -86,7 +86,8 @@ SKIP:
 	my $contrast = <<'JS';
 (() => {
 	const light = c => { const [r, g, b] = c.match(/\d+/g).slice(0, 3).map(v => { v /= 255;
-		return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+		return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
+		return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
 	const ground = light(getComputedStyle(document.body).backgroundColor);
 	let least = 21;
 	for (const e of document.querySelectorAll('h1,h2,p,th,td,li,li div,td i,a')) {

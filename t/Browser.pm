@@ -58,7 +58,8 @@ sub start
 	close $child_out;
 	$self->{out}->autoflush(1);
 	my $target = $self->call('Target.createTarget', url => 'about:blank')->{targetId};
-	$self->{session} = $self->call('Target.attachToTarget', targetId => $target, flatten => JSON::PP::true)->{sessionId};
+	$self->{session} = $self->call('Target.attachToTarget', targetId => $target,
+		flatten => JSON::PP::true)->{sessionId};
 	$self->call("$_.enable") foreach 'Page', 'Network', 'Log', 'Runtime';
 	return $self;
 }

@@ -2,7 +2,7 @@
  * html.c - the frame of the pages that the listener shows to people: one file each, no script,
  * nothing from elsewhere.
  *
- * Called by page_head.c, page_status.c, page_deliveries.c and callback.c. Colours have a contrast of
+ * Called by page_head.c, page_status.c, page_deliveries.c, callback.c. Colours have a contrast of
  * at least 4.5 to their ground in both themes and on paper.
  */
 #include "postgres.h"

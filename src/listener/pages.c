@@ -96,8 +96,9 @@ make_page(CachedPage *page)
 	resetStringInfo(&page->text);
 	appendBinaryStringInfo(&page->text, fresh.data, fresh.len);
 	keep = TimestampDifferenceMilliseconds(begun, GetCurrentTimestamp()) * PAGE_SHARE;
-	page->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-											  page->good ? Max(keep, PAGE_CACHE_MS) : PAGE_CACHE_MS);
+	if (!page->good || keep < PAGE_CACHE_MS)
+		keep = PAGE_CACHE_MS;
+	page->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), keep);
 }
 
 /* The token with which /status and /metrics may be read; NULL when none is set */
