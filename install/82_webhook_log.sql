@@ -137,7 +137,9 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN QUERY
-		SELECT i.id, i.at, i.app, i.division, i.topic, i.action, i.key, i.secret,
+		-- who signs may have sent names of 60 kB
+		SELECT i.id, i.at, i.app, i.division, left(i.topic, 64), left(i.action, 16),
+			left(i.key, 64), i.secret,
 			exact._became(i.division, i.topic, i.key, i.at, w.taken_at, w.reason)
 		FROM (SELECT x.* FROM exact.inbox AS x ORDER BY x.id DESC LIMIT least($1, 200)) AS i
 		LEFT JOIN LATERAL (SELECT x.taken_at, x.reason FROM exact.inbox_work AS x

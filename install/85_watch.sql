@@ -109,7 +109,7 @@ DECLARE
 BEGIN
 	CASE
 		WHEN $1 IN ('request', 'installation') AND place = 'request' THEN
-			RETURN concat(CASE WHEN (request ->> 'cancel_wanted')::boolean
+			RETURN concat(CASE WHEN request ->> 'cancel_wanted' = 'true'
 					THEN 'is to be cancelled: ' END,
 				request ->> 'kind', ': ' || nullif(request ->> 'result', ''));
 		WHEN $1 IN ('configuration', 'secret') THEN
@@ -125,7 +125,9 @@ BEGIN
 					WHEN 'DELETE' THEN 'was removed'
 					WHEN 'UPDATE' THEN coalesce('was changed: ' || (
 						SELECT string_agg(k.name, ', ' ORDER BY k.name)
-						FROM jsonb_object_keys($2 -> 'before') AS k (name)), 'was set anew')
+						FROM jsonb_object_keys(CASE jsonb_typeof($2 -> 'before')
+							WHEN 'object' THEN $2 -> 'before' ELSE '{}' END) AS k (name)),
+						'was set anew')
 					ELSE 'was found changed'
 				END);
 		WHEN $1 = 'division' THEN
@@ -140,8 +142,11 @@ BEGIN
 			RETURN concat('subscription of ', $2 ->> 'topic', ': ', $2 ->> 'what',
 				': ' || ($2 ->> 'reason'));
 		WHEN $1 = 'notification' THEN
-			RETURN format('topic %s has said nothing for %s, longer than usual', $2 ->> 'silent',
-				exact._age(($2 ->> 'seconds')::int * interval '1 second'));
+			RETURN concat('topic ', $2 ->> 'silent', ' has said nothing for ',
+				CASE WHEN $2 ->> 'seconds' ~ '^[0-9]{1,9}$'
+					THEN exact._age(($2 ->> 'seconds')::int * interval '1 second')
+					ELSE 'a while'
+				END, ', longer than usual');
 		WHEN $1 = 'month-end' THEN
 			RETURN format('month-end of %s-%s was compared', $2 ->> 'year', $2 ->> 'period');
 		WHEN $2 ? 'overtaken_by' THEN

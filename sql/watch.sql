@@ -179,5 +179,10 @@ FROM (VALUES
 	('subscription', '{"topic": "Items", "what": "refused", "reason": "no right"}'),
 	('notification', '{"silent": "Items", "seconds": 7300}'),
 	('month-end', '{"year": 2026, "period": 10}'),
-	('something', '{}')
+	('something', '{}'),
+	-- whatever stands in the log, the view has a line for it
+	('notification', '{"silent": "Items", "seconds": "x"}'),
+	('configuration', '{"table": "app", "op": "UPDATE", "row": 7, "before": [1]}'),
+	('request', '{"table": "request", "row": {"kind": "sync", "cancel_wanted": "perhaps"}}'),
+	('request', '{}'), ('secret', '[]'), ('statement', 'null'), ('token', '7')
 ) AS k (kind, what);

@@ -21,6 +21,7 @@
 #define EVENTS_SHOWN 20
 #define EVENTS_READ 600			/* to find so many that differ */
 #define ALIKE_SHOWN 3
+#define MOST_TEXT 600			/* characters of a sentence */
 #define MOST_EVENT 240			/* characters of an event */
 #define DAY_SLOTS 144			/* of ten minutes */
 #define DAY_POINTS 48			/* of the line: the highest of three slots each */
@@ -45,7 +46,8 @@ enum
 
 static const char division_sql[] =
 "WITH s AS MATERIALIZED (SELECT row_number() OVER () AS n, t.* FROM exact.status AS t)"
-" SELECT s.light, s.division, s.name, s.what, s.next_step, exact._age(s.lag),"
+" SELECT s.light, s.division, s.name, left(s.what, " CppAsString2(MOST_TEXT) "),"
+"  left(s.next_step, " CppAsString2(MOST_TEXT) "), exact._age(s.lag),"
 "  exact._age(s.looked), s.waiting, s.loaded, split_part(s.budget, '/', 1),"
 "  split_part(s.budget, '/', 2),"
 "  (s.light = 'fail' AND s.state <> 'service') OR s.state IN ('setup', 'held', 'kept', 'changes',"
@@ -160,7 +162,7 @@ put_causes(StatusUnit *status)
 {
 	static const char service_sql[] =
 	"SELECT CASE side WHEN 'exact' THEN 'Exact Online' ELSE 'Databricks' END"
-	"  || ' (' || name || ')', what, next_step"
+	"  || ' (' || name || ')', left(what, " CppAsString2(MOST_TEXT) "), next_step"
 	" FROM exact.services"
 	" WHERE light = 'fail'";
 	StringInfo	out = status->out;
@@ -202,7 +204,7 @@ put_services(StringInfo out)
 	static const char *const headings[] = {"Light", "Service", "What", "Last answer (UTC)"};
 	static const char sql[] =
 	"SELECT light, CASE side WHEN 'exact' THEN 'Exact Online' ELSE 'Databricks' END"
-	"  || ' (' || name || ')', what, next_step,"
+	"  || ' (' || name || ')', left(what, " CppAsString2(MOST_TEXT) "), next_step,"
 	"  to_char(answered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
 	" FROM exact.services"
 	" WHERE light <> 'off'"
