@@ -137,7 +137,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN QUERY
-		-- who signs may have sent names of 60 kB
+		-- who signs may have sent long names
 		SELECT i.id, i.at, i.app, i.division, left(i.topic, 64), left(i.action, 16),
 			left(i.key, 64), i.secret,
 			exact._became(i.division, i.topic, i.key, i.at, w.taken_at, w.reason)

@@ -73,8 +73,8 @@ is(scalar(() = $body =~ /aria-label="24 hours, highest 2 h"/g), 49, 'and each it
 like($body, qr/50 %<progress value="0.500">/, 'a first load');
 like($body, qr/490 of 5000<meter value="490" max="5000" low="1500" optimum="5000">/, 'calls that are left');
 is_small('notifications', '/deliveries', qr/the-key-of-an-item/);
-my $long = 'k' x 20_000;
-is(status_of(post($port, notification(key => "$_$long"))), 200, 'one that names a record of 20 kB') foreach 1 .. 3;
+my $long = 'k' x 199;
+is(status_of(post($port, notification(key => "$_$long"))), 200, 'one with a long name') foreach 1 .. 3;
 is_small('long names', '/deliveries', qr/>3k{63}</);
 my $root = get($port, '/');
 is(status_of($root), 303, '/ leads on');
@@ -124,9 +124,9 @@ JS
 				$browser->picture("$ENV{EXACT_TEST_PICTURES}/" . ($path =~ s/\W//gr) . "_${width}_$dark.png")
 					if $ENV{EXACT_TEST_PICTURES};
 				next if $path ne '/status';
-				is($browser->value("document.querySelectorAll('svg').length"), 49, "$name: the lines are there");
-				cmp_ok($browser->value("Math.min(...Array.from(document.querySelectorAll('svg path')).map(e => "
-					. 'e.getBBox().height))'), '>', 10, "$name: and drawn");
+				# the division of Listener.pm may have one by now
+				cmp_ok($browser->value("Array.from(document.querySelectorAll('svg path')).filter(e => "
+					. 'e.getBBox().height > 10).length'), '>=', 49, "$name: the lines are drawn");
 			}
 		}
 	}

@@ -277,7 +277,7 @@ foreach my $form ('pending', '503')
 my $slow = workspace_fault($databricks, path => 'statements$', statement => of_kind('current'), action => 'slow',
 	seconds => 100_000);
 work();
-my $hanging = "SELECT statement_id FROM exact.statement_log WHERE state = 'running'";
+my $hanging = "SELECT statement_id FROM exact.statement_log WHERE state = 'running' AND kind = 'current'";
 sub runs { return value($hanging) ne ''; }
 wait_until('it is sent', sub { value("SELECT count(*) FROM exact.statement_log WHERE state <> 'succeeded' "
 	. "AND state <> 'failed'") > 0 }, 30);
