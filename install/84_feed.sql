@@ -35,6 +35,12 @@ WITH waiting AS (
 	WHERE u.state = 'present' AND u.silent_since IS NULL
 	GROUP BY u.division, t.entity, t.topics
 	HAVING count(*) = t.topics
+), followed AS (
+	-- once for all feeds, too
+	SELECT g.entity, o.division, o.complete_at
+	FROM exact.entity_effective AS g
+	JOIN exact.feed_state AS o ON o.feed = g.feed
+	WHERE g.entity IN (SELECT c.trigger_entity FROM exact.catalogue AS c)
 )
 SELECT f.division, f.entity, e.method, e.merge_rank, e.feed,
 	CASE
@@ -53,7 +59,11 @@ SELECT f.division, f.entity, e.method, e.merge_rank, e.feed,
 		ELSE coalesce((SELECT exact._interval_setting()), e.sync_interval)
 	END AS every,
 	s.complete_at, s.first_complete_at,
-	greatest(s.complete_at, followed.complete_at,
+	greatest(s.complete_at,
+		CASE
+			WHEN s.first_complete_at IS NOT NULL AND o.division IS NOT NULL
+				THEN least(o.complete_at, y.since)
+		END,
 		CASE
 			WHEN h.entity IS NOT NULL AND s.first_complete_at IS NOT NULL
 				THEN coalesce(least(s.notified_first, y.since), now())
@@ -82,12 +92,7 @@ LEFT JOIN note AS n ON n.division = f.division AND n.entity = f.entity
 LEFT JOIN exact.target_state AS t ON t.workspace = d.workspace AND t.entity = f.entity
 -- Documents are as complete as the transaction lines that tell of them, and a topic that is heard
 -- is complete up to what waits of it.
-LEFT JOIN LATERAL (
-	SELECT least(o.complete_at, y.since) AS complete_at
-	FROM exact.entity_effective AS g
-	JOIN exact.feed_state AS o ON o.division = f.division AND o.feed = g.feed
-	WHERE g.entity = e.trigger_entity AND s.first_complete_at IS NOT NULL
-) AS followed ON true
+LEFT JOIN followed AS o ON o.entity = e.trigger_entity AND o.division = f.division
 LEFT JOIN heard AS h ON h.division = f.division AND h.entity = f.entity;
 COMMENT ON VIEW exact._feed
 	IS 'What exact.feeds, exact.status and exact.lag are made of';

@@ -144,6 +144,13 @@ WITH worker AS (
 	FROM exact.dead_letter AS l
 	WHERE l.state IN ('dead', 'retry')
 	GROUP BY l.division
+), progress AS (
+	-- once for all divisions in their first load
+	SELECT s.division AS of_division, sum(s.run_rows) AS read_rows
+	FROM exact.feed_state AS s
+	WHERE EXISTS (SELECT FROM exact._enabled_feed AS e
+		WHERE e.division = s.division AND e.feed = s.feed)
+	GROUP BY s.division
 ), service AS MATERIALIZED (
 	SELECT s.side, s.name, s.state, s.light, s.sentence, s.next_step
 	FROM exact._service AS s
@@ -170,7 +177,8 @@ WITH worker AS (
 			WHERE t.app = d.app
 			ORDER BY t.id DESC
 			LIMIT 1) AS app_goes_on,
-		s.since, s.reason, s.next_step AS state_step, s.day_left, s.day_limit, s.day_reset,
+		g.read_rows, s.since, s.reason, s.next_step AS state_step, s.day_left,
+		s.day_limit, s.day_reset,
 		r.reason AS refusal, r.since AS refused_since, r.next_step AS refused_step,
 		y.reason AS delay, y.next_step AS delay_step,
 		h.id AS held, h.records AS held_records, h.since AS held_since, h.entity AS held_entity,
@@ -212,7 +220,7 @@ WITH worker AS (
 			WHEN l.closed IS NOT NULL AND f.errors < 3 THEN 'closed'
 			WHEN f.errors > 0 THEN 'failing'
 			WHEN f.unread > 0 THEN 'first load'
-			WHEN f.overdue IS NOT NULL THEN 'overdue'
+			WHEN f.overdue_since IS NOT NULL THEN 'overdue'
 			WHEN f.waiting_since < now() - interval '10 minutes' THEN 'late'
 			WHEN h.id IS NOT NULL THEN 'held'
 			WHEN x.letters > 0 THEN 'dead'
@@ -229,6 +237,7 @@ WITH worker AS (
 	FROM exact.division AS d
 	CROSS JOIN worker AS w
 	LEFT JOIN feed AS f ON f.of_division = d.division
+	LEFT JOIN progress AS g ON g.of_division = d.division
 	LEFT JOIN refused AS r ON r.division = d.division
 	LEFT JOIN delayed AS y ON y.division = d.division
 	LEFT JOIN subscription AS u ON u.division = d.division
@@ -311,12 +320,7 @@ WITH worker AS (
 			WHEN 'failing' THEN problem
 			WHEN 'first load'
 				THEN format('first load: %s rows, %s of %s entities complete',
-					to_char(coalesce((
-					SELECT sum(s.run_rows)
-					FROM exact.feed_state AS s
-					WHERE s.division = f.division AND s.feed IN (
-						SELECT e.feed FROM exact._enabled_feed AS e
-						WHERE e.division = f.division)), 0), 'FM999,999,999,990'),
+					to_char(coalesce(read_rows, 0), 'FM999,999,999,990'),
 					feeds - unread, feeds)
 			WHEN 'overdue'
 				THEN format('behind: %s was read last %s ago', overdue,
@@ -459,8 +463,9 @@ SELECT division, left(description, 24) AS name, light, what, next_step,
 	round((feeds - unread)::numeric / feeds, 3) AS loaded
 FROM text
 UNION ALL
-SELECT NULL, 'the hub', n.light, n.what, n.next_step, NULL, 0, 0, NULL, NULL, 'setup',
-	NULL, NULL, NULL
+-- of the same types, so that what nobody asks for is not made
+SELECT NULL, 'the hub', n.light, n.what, n.next_step, NULL, 0::numeric, 0::bigint, NULL, NULL,
+	'setup', NULL, NULL, NULL
 FROM exact._first_step() AS n
 WHERE n.what IS NOT NULL
 ) AS s

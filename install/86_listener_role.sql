@@ -83,6 +83,10 @@ GRANT SELECT (division, rows, staged_at, delivered_at, delivered_rows, replay) O
 GRANT SELECT (division, state) ON TABLE exact.dead_letter TO exact_listener;
 GRANT SELECT (division, state, since) ON TABLE exact.judgement TO exact_listener;
 GRANT SELECT ON TABLE exact.counter TO exact_listener;
+GRANT SELECT (side, name, division, slot, lags) ON TABLE exact.watched TO exact_listener;
+GRANT SELECT (at, division, entity, kind, light, what) ON TABLE exact.events TO exact_listener;
+GRANT EXECUTE ON FUNCTION exact._event_words(text, jsonb) TO exact_listener;
+GRANT EXECUTE ON FUNCTION exact._deliveries(int) TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._workers() TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._binding_finding() TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._interval_setting() TO exact_listener;

@@ -90,6 +90,7 @@ BEGIN
 		('entity_effective', 'runs',
 			$$SELECT entity, method, sync_interval, target_table FROM exact.entity_effective $$
 			|| $$WHERE entity = 'items';$$),
+		('events', 'runs', $$SELECT at, division, light, who, what FROM exact.events LIMIT 20;$$),
 		('feeds', 'runs',
 			$$SELECT entity, method, state, complete, waiting FROM exact.feeds WHERE division $$
 			|| $$= 101001;$$),
@@ -113,7 +114,7 @@ BEGIN
 		('status', 'runs', $$SELECT division, light, what, next_step, lag FROM exact.status;$$),
 		('subscriptions', 'runs',
 			$$SELECT topic, state, what FROM exact.subscriptions WHERE division = 101001;$$),
-		('webhook_log', 'runs', $$SELECT topic, action, outcome FROM exact.webhook_log;$$),
+		('webhook_log', 'runs', $$SELECT topic, action, outcome, became FROM exact.webhook_log;$$),
 		('workers', 'runs', $$SELECT role, state, reason FROM exact.workers;$$);
 END
 $examples$;

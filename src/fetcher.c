@@ -27,6 +27,7 @@
 #include "stage/stage.h"
 #include "subscription/subscription.h"
 #include "subscription/subscription_store.h"
+#include "watch/watch.h"
 #include "worker/role.h"
 #include "worker/service.h"
 #include "worker/unit.h"
@@ -84,6 +85,7 @@ turn(void)
 	wait = exact_clock_sooner(wait, exact_again_turn(woken));
 	wait = exact_clock_sooner(wait, exact_write_back_turn());
 	wait = exact_clock_sooner(wait, exact_judge_turn(woken));
+	wait = exact_clock_sooner(wait, exact_watch_turn());
 	wait = exact_clock_sooner(wait, exact_turn_send());
 	return exact_clock_sooner(wait, exact_token_turn());
 }

@@ -1,6 +1,6 @@
 /*
  * listener.c - the worker that answers HTTP: notifications, the return of a consent, health,
- * status, metrics. One a database.
+ * status, deliveries, metrics. One a database.
  *
  * Each of its turns answers what has come whole: notifications with their group
  * (listener/notification.c), everything else at once.
@@ -43,7 +43,9 @@ enum
 	ROUTE_CALLBACK,
 	ROUTE_HEALTH,
 	ROUTE_STATUS,
-	ROUTE_METRICS
+	ROUTE_METRICS,
+	ROUTE_DELIVERIES,
+	ROUTE_ROOT
 };
 
 static const ExactRoute routes[] = {
@@ -52,6 +54,8 @@ static const ExactRoute routes[] = {
 	[ROUTE_HEALTH] = {.path = "/health", .brief = true},
 	[ROUTE_STATUS] = {.path = "/status", .token = true},
 	[ROUTE_METRICS] = {.path = "/metrics", .token = true},
+	[ROUTE_DELIVERIES] = {.path = "/deliveries", .token = true},
+	[ROUTE_ROOT] = {.path = "/"},
 	{.path = NULL}
 };
 
@@ -183,6 +187,10 @@ answer_round(const ExactFault *refuse)
 			exact_pages_status(request, refuse);
 		else if (request->route == &routes[ROUTE_METRICS])
 			exact_pages_metrics(request, refuse);
+		else if (request->route == &routes[ROUTE_DELIVERIES])
+			exact_pages_deliveries(request, refuse);
+		else if (request->route == &routes[ROUTE_ROOT])
+			exact_pages_root(request);
 		else if (request->route == &routes[ROUTE_HEALTH])
 			answer_health(request, refuse);
 		else

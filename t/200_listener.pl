@@ -18,7 +18,7 @@ is(value('SELECT listens_at FROM exact.workers WHERE role = \'listener\''), "127
 	'exact.workers says where');
 
 # ---- paths and methods ----
-my %get = map { $_ => 1 } '/exact/callback?a=b', '/health', '/status', '/metrics';
+my %get = map { $_ => 1 } '/', '/exact/callback?a=b', '/health', '/status', '/metrics', '/deliveries';
 foreach my $path (sort(keys %get), '/exact/hook')
 {
 	foreach my $method (qw(GET HEAD POST PUT DELETE OPTIONS TRACE PATCH CONNECT BREW))
@@ -27,7 +27,8 @@ foreach my $path (sort(keys %get), '/exact/hook')
 		my $answer = raw($port, request_bytes($method, $path, $method eq 'POST' ? (body => '') : ()));
 		my $status = status_of($answer);
 
-		my $fits = $path =~ /status|metrics/ ? 401 : $path =~ /callback/ && $method eq 'GET' ? 400 : 200;
+		my $fits = $path =~ /status|metrics|deliveries/ ? 401 : $path eq '/' ? 303
+		  : $path =~ /callback/ && $method eq 'GET' ? 400 : 200;
 		is($status, $good ? $fits : 405, "$method $path");
 		is(header_of($answer, 'Allow'), $get{$path} ? 'GET, HEAD' : 'POST', 'and what is allowed') if $status eq '405';
 		is(body_of($answer), '', 'HEAD has no body') if $method eq 'HEAD';
@@ -35,7 +36,7 @@ foreach my $path (sort(keys %get), '/exact/hook')
 		unlike($answer, qr/microhttpd|PostgreSQL|1\.0\.0/i, 'no version') if $method eq 'GET';
 	}
 }
-foreach my $path ('/', '/exact', '/exact/', '/exact/hook/', '/exact/hook/x', '/EXACT/HOOK', '/exact%2fhook',
+foreach my $path ('//', '/exact', '/exact/', '/exact/hook/', '/exact/hook/x', '/EXACT/HOOK', '/exact%2fhook',
 	'/exact/%68ook', '//exact/hook', '/./exact/hook',
 	'/exact/../exact/hook', '/status.html', '/favicon.ico', '/exact/hook;x', '/health%00')
 {

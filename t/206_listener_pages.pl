@@ -48,7 +48,7 @@ sub nobody_sees
 {
 	my ($why) = @_;
 
-	foreach my $path ('/status', '/metrics')
+	foreach my $path ('/status', '/metrics', '/deliveries')
 	{
 		foreach my $caller (@callers)
 		{

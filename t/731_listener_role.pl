@@ -48,7 +48,7 @@ value('REVOKE exact_listener FROM mallory');
 my $token = 'f0' x 32;
 write_file("$node->{exact_secrets_directory}/listener.status.token", $token, 0600);
 is(value("SELECT result FROM exact.import_secrets() WHERE kind = 'listener'"), 'imported', 'a token');
-foreach my $path ('/status', '/metrics')
+foreach my $path ('/status', '/metrics', '/deliveries')
 {
 	wait_until("$path is shown",
 		sub { status_of(get($port, $path, headers => ["Authorization: Bearer $token"])) eq '200' });
@@ -77,6 +77,9 @@ DECLARE
 		'SELECT exact.set_secret(''app'', ''erp'', ''client_secret'', ''x'')',
 		'SELECT exact.authorize_url(''erp'')', 'SELECT exact.adopt(''x'')', 'SELECT pg_read_file(''postgresql.conf'')',
 		'COPY (SELECT 1) TO PROGRAM ''true''', 'CREATE TABLE exact.more (x int)',
+		'SELECT who FROM exact.events', 'SELECT FROM exact.audit_log', 'SELECT FROM exact.light_log',
+		'UPDATE exact.watched SET light = ''ok''', 'DELETE FROM exact.light_log', 'SELECT exact._watch()',
+		'SELECT became FROM exact.webhook_log',
 		'GRANT exact_listener TO mallory', 'DROP EXTENSION exact_databricks'];
 BEGIN
 	IF EXISTS (SELECT FROM public.seen) THEN
@@ -97,7 +100,7 @@ CREATE TRIGGER try_all AFTER INSERT ON exact.inbox FOR EACH ROW EXECUTE FUNCTION
 SQL
 is(status_of(post($port, notification())), 200, 'a notification');
 is(value("SELECT string_agg(DISTINCT who, ' ') FROM public.seen"), 'exact_listener', 'it writes as exact_listener');
-is(value('SELECT count(*) FROM public.seen'), 34, 'everything was tried');
+is(value('SELECT count(*) FROM public.seen'), 41, 'everything was tried');
 is(value("SELECT string_agg(tried || ' (' || result || ')', '; ') FROM public.seen "
 	. "WHERE result NOT IN ('42501', '42704', '0A000', '25001')"), '', 'nothing of it is permitted');
 value('DROP FUNCTION public.try_all() CASCADE');

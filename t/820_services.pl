@@ -277,7 +277,7 @@ foreach my $form ('pending', '503')
 my $slow = workspace_fault($databricks, path => 'statements$', statement => of_kind('current'), action => 'slow',
 	seconds => 100_000);
 work();
-my $hanging = "SELECT statement_id FROM exact.statement_log WHERE state = 'running'";
+my $hanging = "SELECT statement_id FROM exact.statement_log WHERE state = 'running' AND kind = 'current'";
 sub runs { return value($hanging) ne ''; }
 wait_until('it is sent', sub { value("SELECT count(*) FROM exact.statement_log WHERE state <> 'succeeded' "
 	. "AND state <> 'failed'") > 0 }, 30);
@@ -334,13 +334,46 @@ value('ALTER SYSTEM RESET exact_databricks.insecure_loopback');
 value('SELECT pg_reload_conf()');
 good_again('a setting', 15);
 
+# The fetcher looks each minute.
+sub is_seen
+{
+	my ($sql) = @_;
+
+	foreach (1 .. 8)
+	{
+		move(61);
+		return 1 if eval { wait_until('the fetcher has looked', sub { value($sql) eq 't' }, 4) };
+	}
+	return 0;
+}
+
 # ---- resume() of what was refused ----
 control($databricks, 'POST', 'privileges', { deny => [ { privilege => 'MODIFY', object => 'main.exact' } ] });
 work();
 wait_until('it is refused', sub { status() =~ /^fail\|refused\|/ }, 40);
+ok(is_seen("SELECT count(*) > 0 FROM exact.light_log WHERE side = 'table' AND light = 'fail'"),
+	'a table that is refused for a minute is told');
 control($databricks, 'POST', 'privileges', { deny => [] });
 value("SELECT exact.resume($division)");
 good_again('resume()');
+
+# ---- the time line: what failed and recovered, of each service; nothing of the division that waited for them ----
+foreach my $side ('exact', 'databricks')
+{
+	my $told = "SELECT count(*) > 0 FROM exact.light_log AS f JOIN exact.light_log AS o ON o.side = f.side "
+	  . "AND o.name = f.name AND o.id > f.id AND o.light = 'ok' WHERE f.side = '$side' AND f.light IN ('warn', 'fail')";
+
+	ok(is_seen($told), "exact.events tells that $side failed and that it recovered");
+}
+is(value("SELECT count(*) FROM exact.light_log WHERE side = 'division' "
+	. "AND state IN ('service', 'starting', 'hangs')"), 0,
+	'a cause outside is not told again of each division');
+ok(is_seen("SELECT string_agg(light, ' ' ORDER BY id) ~ 'fail.* ok' FROM exact.light_log WHERE side = 'table'"),
+	'a refused table is told by itself');
+like(value("SELECT lags::text FROM exact.watched WHERE side = 'division'"), qr/^\{(?:\d+|NULL)(?:,(?:\d+|NULL))*\}$/,
+	'the lags of ten minutes each are kept');
+ok(eval { wait_until('the page', sub { page('/status') =~ /<svg[^>]*aria-label="24 hours, highest [^"]+"><path d="M/ },
+	30) }, 'and drawn on the page');
 
 # ---- a service that nobody calls does not fail ----
 value("UPDATE exact.division SET enabled = false WHERE division = $division");

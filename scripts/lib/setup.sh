@@ -36,6 +36,12 @@ install_analyzer() {
         as_root env DEBIAN_FRONTEND=noninteractive apt-get -qy --no-install-recommends install cppcheck >>"$1" 2>&1 || :
 }
 
+# install_browser LOG: Chromium for t/207_listener_browser.pl, which goes without it, and says so.
+install_browser() {
+    [ -z "$(missing_packages chromium)" ] ||
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -qy --no-install-recommends install chromium >>"$1" 2>&1 || :
+}
+
 jar_file() { local g a v s; IFS=: read -r g a v s <<<"$1"; printf '%s/jars/%s-%s.jar' "$CACHE" "$a" "$v"; }
 
 jar_is_right() {

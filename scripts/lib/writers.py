@@ -21,6 +21,8 @@ TABLES = {
     "judgement": ("judgement", {"judgement"}),
     # no room in C: the rules are in SQL
     "counter": ("none", {"counter"}),
+    "watched": ("none", {"watch"}),
+    "light_log": ("none", {"watch"}),
     "unjudged": ("none", {"judgement"}),
     "dimension_state": ("none", {"judgement"}),
     "held_delete": ("none", {"absence", "decision"}),

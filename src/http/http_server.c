@@ -585,7 +585,7 @@ static bool
 is_plain(const Request *request, const ExactReply *reply)
 {
 	return reply->body == NULL && reply->retry_after == 0 && !names_hub(reply) &&
-		!request->close && reply->status != MHD_HTTP_UNAUTHORIZED;
+		reply->location == NULL && !request->close && reply->status != MHD_HTTP_UNAUTHORIZED;
 }
 
 static struct MHD_Response *
@@ -608,6 +608,8 @@ response_of(const Request *request, const ExactReply *reply)
 	}
 	if (names_hub(reply))
 		add_header(response, "X-Exact-Hub", reply->hub);
+	if (reply->location)
+		add_header(response, MHD_HTTP_HEADER_LOCATION, reply->location);
 	if (request->close)
 		add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 	if (reply->status == MHD_HTTP_UNAUTHORIZED && request->public.route->token)

@@ -47,6 +47,7 @@ typedef struct ExactReply
 	const char *style_hash;		/* 'sha256-…' of an HTML page's one style element; NULL = none */
 	int			retry_after;	/* seconds; 0 = no such header */
 	bool		notification;	/* of a signed one: the connection may go on for ever */
+	const char *location;		/* of another page, for 303; NULL = none */
 	const char *hub;			/* X-Exact-Hub: which hub answers; NULL or "" = no such header */
 } ExactReply;
 

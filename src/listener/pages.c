@@ -1,6 +1,6 @@
 /*
- * pages.c - what the listener shows: status and metrics to those who may see them, short texts to
- * everybody.
+ * pages.c - what the listener shows: status, deliveries and metrics to those who may see them,
+ * short texts to everybody.
  *
  * Called by listener.c. Only who has the token sees them, wherever he asks: what a proxy in front
  * adds or leaves out opens nothing. Each page is made at most every 2 s, and its statements may
@@ -19,6 +19,7 @@
 #include "base/sql.h"
 #include "http/http_server.h"
 #include "listener/html.h"
+#include "listener/page_deliveries.h"
 #include "listener/page_metrics.h"
 #include "listener/page_status.h"
 #include "listener/pages.h"
@@ -26,6 +27,7 @@
 #include "worker/unit.h"
 
 #define PAGE_CACHE_MS 2000
+#define PAGE_SHARE 10			/* and takes this part of the time at most */
 #define PAGE_LIMIT_MS 1000
 #define GUESSES 10				/* wrong tokens of a client within a minute */
 #define GUESSES_MS 60000
@@ -66,10 +68,18 @@ static CachedPage metrics_page = {
 	.type = "text/plain; version=0.0.4; charset=utf-8"
 };
 
+static CachedPage deliveries_page = {
+	.make = exact_page_deliveries,
+	.type = "text/html; charset=utf-8",
+	.html = true
+};
+
 static void
 make_page(CachedPage *page)
 {
+	TimestampTz begun = GetCurrentTimestamp();
 	StringInfoData fresh;
+	long		keep;
 
 	initStringInfo(&fresh);
 	enable_timeout_after(STATEMENT_TIMEOUT, PAGE_LIMIT_MS);
@@ -85,7 +95,10 @@ make_page(CachedPage *page)
 	}
 	resetStringInfo(&page->text);
 	appendBinaryStringInfo(&page->text, fresh.data, fresh.len);
-	page->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAGE_CACHE_MS);
+	keep = TimestampDifferenceMilliseconds(begun, GetCurrentTimestamp()) * PAGE_SHARE;
+	if (!page->good || keep < PAGE_CACHE_MS)
+		keep = PAGE_CACHE_MS;
+	page->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), keep);
 }
 
 /* The token with which /status and /metrics may be read; NULL when none is set */
@@ -187,4 +200,19 @@ void
 exact_pages_metrics(ExactRequest *request, const ExactFault *refuse)
 {
 	answer(request, &metrics_page, refuse);
+}
+
+void
+exact_pages_deliveries(ExactRequest *request, const ExactFault *refuse)
+{
+	answer(request, &deliveries_page, refuse);
+}
+
+/* Relative: whatever stands before the path in front of a proxy stays. */
+void
+exact_pages_root(ExactRequest *request)
+{
+	ExactReply	reply = {.status = 303, .location = "status"};
+
+	exact_http_server_answer(request, &reply);
 }

@@ -1,6 +1,6 @@
 /*
- * pages.h - what the listener shows: status and metrics to those who may see them, short texts to
- * everybody.
+ * pages.h - what the listener shows: status, deliveries and metrics to those who may see them,
+ * short texts to everybody.
  */
 #ifndef EXACT_PAGES_H
 #define EXACT_PAGES_H
@@ -14,5 +14,8 @@ extern void exact_pages_text(ExactRequest *request, int status, const char *text
 /* refuse: why the listener must not work now, NULL = it may */
 extern void exact_pages_status(ExactRequest *request, const ExactFault *refuse);
 extern void exact_pages_metrics(ExactRequest *request, const ExactFault *refuse);
+extern void exact_pages_deliveries(ExactRequest *request, const ExactFault *refuse);
+/* Leads to the status page */
+extern void exact_pages_root(ExactRequest *request);
 
 #endif
