@@ -111,7 +111,8 @@ BEGIN
 		RAISE NOTICE USING
 			MESSAGE = format('division %s is not enabled: %s will be read once it is', $1,
 				entities),
-			HINT = format('UPDATE exact.division SET enabled = true WHERE division = %s.', $1);
+			HINT = format('UPDATE exact.division SET enabled = true WHERE division = %1$s. '
+				'SELECT * FROM exact.estimate(%1$s, entities) tells before what that takes.', $1);
 	END IF;
 	SELECT string_agg(c.entity, ', ' ORDER BY c.entity) INTO personal
 	FROM exact.catalogue AS c
@@ -147,9 +148,11 @@ BEGIN
 				WHERE lower(wanted) = ANY (c.presets)
 				ORDER BY c.merge_rank, c.entity;
 		ELSE
-			RETURN QUERY
-				SELECT n, exact._entity_finding(n), false
-				FROM exact._named_entities(wanted) AS n;
+			by_preset := false;
+			FOR entity IN SELECT * FROM exact._named_entities(wanted) LOOP
+				finding := exact._entity_finding(entity);
+				RETURN NEXT;
+			END LOOP;
 		END IF;
 	END LOOP;
 END
@@ -163,21 +166,23 @@ CREATE FUNCTION exact.enable_entities(division int, VARIADIC entities text[]) RE
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	finding text;
-	names text[];
-	skipped text[];
+	wanted record;
+	names text[] := '{}';
+	skipped text[] := '{}';
 	fresh text[];
 BEGIN
 	PERFORM exact._require_division(division);
-	SELECT coalesce(array_agg(w.entity) FILTER (WHERE w.finding IS NULL), '{}'),
-		coalesce(array_agg(w.entity) FILTER (WHERE w.by_preset AND w.finding IS NOT NULL), '{}'),
-		min(w.finding) FILTER (WHERE NOT w.by_preset)
-	INTO names, skipped, finding
-	FROM exact._wanted_entities(entities) AS w;
-	IF finding IS NOT NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'EX020', MESSAGE = finding,
-			HINT = 'SELECT entity, unavailable FROM exact.entity_effective shows what can be read.';
-	END IF;
+	FOR wanted IN SELECT * FROM exact._wanted_entities(entities) LOOP
+		IF wanted.finding IS NULL THEN
+			names := names || wanted.entity;
+		ELSIF wanted.by_preset THEN
+			skipped := skipped || wanted.entity;
+		ELSE
+			RAISE EXCEPTION USING ERRCODE = 'EX020', MESSAGE = wanted.finding,
+				HINT = 'SELECT entity, unavailable FROM exact.entity_effective shows what can be '
+					'read.';
+		END IF;
+	END LOOP;
 	IF skipped <> '{}' THEN
 		RAISE WARNING USING ERRCODE = 'EX020',
 			MESSAGE = format('%s entities of the preset are skipped: they cannot be read',

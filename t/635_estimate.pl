@@ -86,7 +86,8 @@ wait_until('the first load',
 foreach my $feed (sort keys %calls)
 {
 	is(value("SELECT count(*) FROM exact.api_call AS c JOIN exact.feed_state AS s USING (division, feed) "
-		. "WHERE feed = '$feed' AND c.at <= s.first_complete_at"), $calls{$feed}, "$feed is read in $calls{$feed} calls");
+		. "WHERE feed = '$feed' AND c.at <= s.first_complete_at"), $calls{$feed},
+		"$feed is read in $calls{$feed} calls");
 }
 
 # one on each side of a page
