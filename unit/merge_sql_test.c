@@ -261,7 +261,8 @@ test_comments(StringInfo out)
 		"AmountFC, Edm.Double, in euro", "AmountDC, Edm.Double"
 	};
 	static const char *const replaced[] = {
-		"", "AmountFC, Edm.Double", "AmountDC, Edm.String", "X, Edm.Int64, looked up by Exact Online"
+		"", "AmountFC, Edm.Double", "AmountDC, Edm.String",
+		"X, Edm.Int64, looked up by Exact Online"
 	};
 	ExactColumn own[lengthof(columns)];
 	ExactTarget described = target;

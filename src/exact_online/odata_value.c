@@ -64,7 +64,7 @@ exact_odata_count(const char *body, size_t len, int64 *out)
 	while (digits.len > 0 && memchr(" \t\r\n", digits.start[digits.len - 1], 4) != NULL)
 		digits.len--;
 	return digits.len > 0 && digits.start[0] >= '0' && digits.start[0] <= '9' &&
-		exact_odata_int64(digits, out);
+		exact_odata_int64(digits, out) && *out <= EXACT_ODATA_COUNT_MAX;
 }
 
 /* The number of four hexadecimal digits; 0 when there are fewer before the end. */

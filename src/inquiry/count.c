@@ -124,7 +124,8 @@ on_answer(ExactApiAnswer *answer, void *arg)
 		if (answer->away || answer->trouble == EXACT_API_PARKED ||
 			answer->trouble == EXACT_API_UNAUTHORIZED)
 			c->fault = exact_fault_copy(answer->fault);
-		add_reason(c, answer->fault, http ? http->status : 0, answer->retry_at);
+		add_reason(c, answer->fault, http ? http->status : 0,
+				   answer->trouble == EXACT_API_LIMIT ? answer->retry_at : 0);
 	}
 	MemoryContextSwitchTo(old);
 	go_on(c);

@@ -17,6 +17,7 @@
 #include "catalog/pg_authid.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -215,7 +216,8 @@ warn_of_subscriptions(void)
 	int64		n = 0;
 	int64		divisions = 0;
 
-	if (!OidIsValid(table) || get_attnum(table, "id") == InvalidAttrNumber ||
+	if (!OidIsValid(get_extension_oid("exact_databricks", true)) || !OidIsValid(table) ||
+		get_attnum(table, "id") == InvalidAttrNumber ||
 		get_attnum(table, "division") == InvalidAttrNumber ||
 		pg_class_aclcheck(table, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		return;
