@@ -23,6 +23,7 @@ check_slice(ExactSlice slice)
 
 	(void) exact_odata_is_null(slice);
 	(void) exact_odata_int64(slice, &number);
+	(void) exact_odata_count(slice.start, slice.len, &number);
 	(void) exact_odata_string(slice);
 	if (slice.start != NULL && body != NULL)
 		HOLDS(slice.start >= body && slice.start + slice.len <= body + body_len);

@@ -111,7 +111,8 @@ BEGIN
 		RAISE NOTICE USING
 			MESSAGE = format('division %s is not enabled: %s will be read once it is', $1,
 				entities),
-			HINT = format('UPDATE exact.division SET enabled = true WHERE division = %s.', $1);
+			HINT = format('UPDATE exact.division SET enabled = true WHERE division = %1$s. '
+				'SELECT * FROM exact.estimate(%1$s, entities) tells before what that takes.', $1);
 	END IF;
 	SELECT string_agg(c.entity, ', ' ORDER BY c.entity) INTO personal
 	FROM exact.catalogue AS c
@@ -130,38 +131,56 @@ COMMENT ON FUNCTION exact._tell_enabled(int, text[])
 	IS 'Tells who enables entities what begins, and which of them hold personal data';
 REVOKE ALL ON FUNCTION exact._tell_enabled(int, text[]) FROM PUBLIC;
 
+-- by_preset: it was not named itself
+CREATE FUNCTION exact._wanted_entities(
+		entities text[], OUT entity text, OUT finding text, OUT by_preset boolean)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	wanted text;
+BEGIN
+	FOREACH wanted IN ARRAY entities LOOP
+		IF lower(wanted) IN ('finance', 'commerce', 'all') THEN
+			RETURN QUERY
+				SELECT c.entity, exact._entity_finding(c.entity), true
+				FROM exact.catalogue AS c
+				WHERE lower(wanted) = ANY (c.presets)
+				ORDER BY c.merge_rank, c.entity;
+		ELSE
+			by_preset := false;
+			FOR entity IN SELECT * FROM exact._named_entities(wanted) LOOP
+				finding := exact._entity_finding(entity);
+				RETURN NEXT;
+			END LOOP;
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION exact._wanted_entities(text[])
+	IS 'Entities that names, paths and presets mean, and why one cannot be read; raises EX015 when '
+		'one is not known';
+REVOKE ALL ON FUNCTION exact._wanted_entities(text[]) FROM PUBLIC;
+
 CREATE FUNCTION exact.enable_entities(division int, VARIADIC entities text[]) RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	wanted text;
-	finding text;
-	name text;
+	wanted record;
 	names text[] := '{}';
 	skipped text[] := '{}';
 	fresh text[];
 BEGIN
 	PERFORM exact._require_division(division);
-	FOREACH wanted IN ARRAY entities LOOP
-		IF lower(wanted) IN ('finance', 'commerce', 'all') THEN
-			SELECT names || coalesce(array_agg(c.entity ORDER BY c.merge_rank, c.entity)
-					FILTER (WHERE f.finding IS NULL), '{}'),
-				skipped || coalesce(array_agg(c.entity ORDER BY c.merge_rank, c.entity)
-					FILTER (WHERE f.finding IS NOT NULL), '{}')
-			INTO names, skipped
-			FROM exact.catalogue AS c,
-				LATERAL (SELECT exact._entity_finding(c.entity) AS finding) AS f
-			WHERE lower(wanted) = ANY (c.presets);
+	FOR wanted IN SELECT * FROM exact._wanted_entities(entities) LOOP
+		IF wanted.finding IS NULL THEN
+			names := names || wanted.entity;
+		ELSIF wanted.by_preset THEN
+			skipped := skipped || wanted.entity;
 		ELSE
-			FOR name IN SELECT * FROM exact._named_entities(wanted) LOOP
-				finding := exact._entity_finding(name);
-				IF finding IS NOT NULL THEN
-					RAISE EXCEPTION USING ERRCODE = 'EX020', MESSAGE = finding,
-						HINT = 'SELECT entity, unavailable FROM exact.entity_effective shows '
-							'what can be read.';
-				END IF;
-				names := names || name;
-			END LOOP;
+			RAISE EXCEPTION USING ERRCODE = 'EX020', MESSAGE = wanted.finding,
+				HINT = 'SELECT entity, unavailable FROM exact.entity_effective shows what can be '
+					'read.';
 		END IF;
 	END LOOP;
 	IF skipped <> '{}' THEN
@@ -208,17 +227,10 @@ CREATE FUNCTION exact.disable_entities(division int, VARIADIC entities text[]) R
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	wanted text;
-	names text[] := '{}';
+	names text[];
 BEGIN
 	PERFORM exact._require_division(division);
-	FOREACH wanted IN ARRAY entities LOOP
-		names := names || CASE WHEN lower(wanted) IN ('finance', 'commerce', 'all')
-			THEN ARRAY(SELECT c.entity
-				FROM exact.catalogue AS c
-				WHERE lower(wanted) = ANY (c.presets))
-			ELSE ARRAY(SELECT * FROM exact._named_entities(wanted)) END;
-	END LOOP;
+	names := ARRAY(SELECT w.entity FROM exact._wanted_entities(entities) AS w);
 	RETURN QUERY
 		WITH changed AS (
 			UPDATE exact.feed AS f SET enabled = false

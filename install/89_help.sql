@@ -26,6 +26,9 @@ BEGIN
 		('dry_run', 'runs', $$SELECT call, path, why FROM exact.dry_run('lake');$$),
 		('enable_entities', 'runs',
 			$$SELECT exact.enable_entities(101001, 'costcenter', 'costunit');$$),
+		('estimate', 'asks',
+			$$SELECT entity, records, calls, minutes, note FROM $$
+			|| $$exact.estimate(101001, ARRAY['finance']);$$),
 		('explain', 'runs',
 			$$SELECT exact.explain(101001, 'items', '7a31f0c2-0000-4000-8000-000000000001');$$),
 		('fence', 'asks', $$SELECT exact.fence();$$),

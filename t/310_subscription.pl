@@ -85,6 +85,17 @@ one("UPDATE exact.app SET callback_url = '$url/hook'");
 until_topic('Items', 'wanted secret');
 is(scalar webhook_calls(0), 0, 'without a secret neither');
 
+# what DROP EXTENSION leaves at Exact Online
+sub dropped
+{
+	my $sql = 'SET client_min_messages = warning; BEGIN; DROP EXTENSION exact_databricks; ROLLBACK';
+
+	$node->psql('postgres', $sql, stderr => \my $said);
+	return $said;
+}
+
+is(dropped(), '', 'DROP EXTENSION has nothing to say while no subscription was made');
+
 # as if the workspace, at whose address is nobody, had not been called
 sub status
 {
@@ -109,6 +120,12 @@ is(one("SELECT string_agg(DISTINCT method || ' ' || status, ', ' ORDER BY method
 is(one("SELECT count(*) FROM exact.audit_log WHERE kind = 'subscription' AND division = $first AND what ->> 'what' = "
 	. "'made'"), '3', 'and audited');
 is(subscribe($first), 'done: 3 topics: 3 present', 'subscribe() counts them');
+
+like(dropped(),
+	qr/WARNING:  subscriptions of exact_databricks stay at Exact Online: 3 in 1 divisions.*HINT:.*disable_entities/s,
+	'DROP EXTENSION warns of what is there');
+is(at_exact($first) eq '' ? 0 : 1, 1, 'which a ROLLBACK leaves as it was');
+ok(wait_for_workers($node, 'postgres'), 'and the workers run');
 
 # they follow the entities
 one("SELECT exact.enable_entities($first, 'purchaseorders')");

@@ -249,6 +249,50 @@ test_compare(StringInfo out)
 		   "`_payload` STRING COMMENT 'The record exactly as Exact Online sent it')");
 }
 
+static void
+test_comments(StringInfo out)
+{
+	static const char *const names[] = {"_division", "_KEY", "id", "AmountDC", "_seq"};
+	const char *comments[] = {
+		NULL, "", NULL, NULL, "Version: rises with every change, over all divisions and tables"
+	};
+	static const char *const kept[] = {
+		"Ours, Edm", "Amount of the order", "the amount, Edm.Double", ", Edm.Double",
+		"AmountFC, Edm.Double, in euro", "AmountDC, Edm.Double"
+	};
+	static const char *const replaced[] = {
+		"", "AmountFC, Edm.Double", "AmountDC, Edm.String",
+		"X, Edm.Int64, looked up by Exact Online"
+	};
+	ExactColumn own[lengthof(columns)];
+	ExactTarget described = target;
+
+	memcpy(own, columns, sizeof(columns));
+	for (int i = 0; i < (int) lengthof(columns); i++)
+		own[i].comment = strcmp(own[i].name, "AmountDC") == 0 ? "AmountDC, Edm.Double" : NULL;
+	described.columns = own;
+	exact_merge_sql_comments(out, &described, EXACT_TABLE_CURRENT, names, comments,
+							 lengthof(names));
+	expect("comments", out, "ALTER TABLE `main`.`exact`.`orders` ALTER COLUMN "
+		   "`_division` COMMENT 'Division (administration) in Exact Online', "
+		   "`_KEY` COMMENT 'Key of the record in Exact Online', "
+		   "`AmountDC` COMMENT 'AmountDC, Edm.Double'");
+	for (int i = 0; i < (int) lengthof(kept); i++)
+	{
+		exact_merge_sql_comments(out, &described, EXACT_TABLE_CURRENT, &names[3], &kept[i], 1);
+		expect(kept[i], out, "");
+	}
+	for (int i = 0; i < (int) lengthof(replaced); i++)
+	{
+		exact_merge_sql_comments(out, &described, EXACT_TABLE_HISTORY, &names[3], &replaced[i], 1);
+		expect(replaced[i], out, "ALTER TABLE `main`.`exact`.`orders_history` ALTER COLUMN "
+			   "`AmountDC` COMMENT 'AmountDC, Edm.Double'");
+	}
+	comments[0] = "of somebody else";
+	exact_merge_sql_comments(out, &described, EXACT_TABLE_CURRENT, names, comments, 1);
+	expect("a comment of somebody else", out, "");
+}
+
 /* What is asked when a delivery was refused, and what a table that is filled again gets */
 static void
 test_rare(StringInfo out)
@@ -432,6 +476,7 @@ main(int argc, char **argv)
 	if (print)
 		return 0;
 	test_compare(&out);
+	test_comments(&out);
 	test_rare(&out);
 	test_held(&out);
 	test_files(&out);

@@ -282,6 +282,30 @@ test_values(void)
 
 /* An answer that was cut off anywhere is refused, whatever its shape. */
 static void
+test_count(void)
+{
+	static const char *const bad[] = {
+		"", " ", "\xEF\xBB\xBF", "-1", "+1", "1.0", "1 2", "1,5", "0x10", "\"12\"", "null", "12<",
+		"{\"d\":12}", "9223372036854775808", "1000000000001"
+	};
+	static const struct
+	{
+		const char *text;
+		int64		n;
+	}			good[] = {
+		{"0", 0}, {"117", 117}, {"\xEF\xBB\xBF" "60", 60}, {" 1000\r\n", 1000},
+		{"1000000000000", EXACT_ODATA_COUNT_MAX}
+	};
+	int64		n;
+
+	for (size_t i = 0; i < lengthof(bad); i++)
+		CHECK(!exact_odata_count(bad[i], strlen(bad[i]), &n));
+	for (size_t i = 0; i < lengthof(good); i++)
+		CHECK(exact_odata_count(good[i].text, strlen(good[i].text), &n) && n == good[i].n);
+	CHECK(exact_odata_count("123", 2, &n) && n == 12);
+}
+
+static void
 test_cut_off(void)
 {
 	static const char *const bodies[] = {
@@ -396,5 +420,6 @@ main(void)
 	test_bad();
 	test_rows();
 	test_values();
+	test_count();
 	return checks_done();
 }

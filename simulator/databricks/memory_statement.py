@@ -297,6 +297,8 @@ class Statement(Versions):
                 table.properties.pop(key, None)
         elif p.word("alter", "change") and p.word("column"):
             self._alter_column(table)
+            while p.op(","):
+                self._alter_column(table)
         elif p.words("cluster", "by"):
             if not p.word("none"):
                 check_clustering(p.names(), _by_name(table), created=False)

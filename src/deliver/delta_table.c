@@ -356,6 +356,7 @@ take_prepared(const ExactFault *fault, const char *sqlstate, void *arg)
 	ExactDeltaTable *table = arg;
 
 	forget_verification(table);
+	table->commented |= fault == NULL || !table->plan->may_comment;
 	if (fault == NULL)
 	{
 		table->verified = exact_unit_run("record table", verified_unit, table, NULL);
@@ -734,6 +735,7 @@ exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspac
 	{
 		table->busy = true;
 		table->plan->may_create = table->may_create;
+		table->plan->may_comment = !table->commented;
 		exact_target_prepare(table->plan, show_trouble, take_prepared, table);
 	}
 	return table->busy ? 0 : RECORD_AGAIN_MS;

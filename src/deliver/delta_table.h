@@ -62,6 +62,7 @@ typedef struct ExactDeltaTable
 	TimestampTz next_attempt;	/* of a paused one; 0: only when an operator resumes it */
 	bool		gone;			/* paused because its table is, or its rows are */
 	bool		may_create;
+	bool		commented;		/* its columns' comments were looked after, once a process */
 	TimestampTz last_delivered; /* 0: never */
 } ExactDeltaTable;
 

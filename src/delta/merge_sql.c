@@ -295,6 +295,54 @@ exact_merge_sql_compare(StringInfo add, StringInfo different, const ExactTarget 
 	pfree(parts);
 }
 
+/* "AmountDC, Edm.Double": what target.c says of a field, of whichever name and type */
+static bool
+is_own_comment(const char *comment)
+{
+	size_t		name = strcspn(comment, ",");
+	const char *type = comment + name;
+
+	if (name == 0 || strcspn(comment, " ") < name || strncmp(type, ", Edm.", 6) != 0)
+		return false;
+	type += 6;
+	type += strspn(type, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789");
+	return *type == '\0' || strcmp(type, ", looked up by Exact Online") == 0;
+}
+
+void
+exact_merge_sql_comments(StringInfo out, const ExactTarget *target, ExactTable table,
+						 const char *const *names, const char *const *comments, int ncolumns)
+{
+	int			n;
+	Part	   *parts = list_parts(target, table, &n);
+	int			begin = out->len;
+
+	for (int i = 0; i < n; i++)
+	{
+		int			c = 0;
+
+		while (c < ncolumns && pg_strcasecmp(names[c], parts[i].name) != 0)
+			c++;
+		if (c == ncolumns || parts[i].comment == NULL ||
+			(comments[c] != NULL && comments[c][0] != '\0' &&
+			 (parts[i].system != NULL || strcmp(comments[c], parts[i].comment) == 0 ||
+			  !is_own_comment(comments[c]))))
+			continue;
+		if (out->len == begin)
+		{
+			appendStringInfoString(out, "ALTER TABLE ");
+			exact_merge_sql_table(out, target, table);
+			appendStringInfoString(out, " ALTER COLUMN ");
+		}
+		else
+			appendStringInfoString(out, ", ");
+		exact_delta_sql_identifier(out, names[c]);
+		appendStringInfoString(out, " COMMENT ");
+		exact_delta_sql_literal(out, parts[i].comment);
+	}
+	pfree(parts);
+}
+
 /* The value of a system column: the hub wrote it, it fits. */
 static void
 append_own(StringInfo out, const Part *part)

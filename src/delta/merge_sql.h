@@ -86,6 +86,15 @@ extern void exact_merge_sql_compare(StringInfo add, StringInfo different, const 
 									const char *const *types, int ncolumns);
 
 /*
+ * Writes to `out` the ALTER TABLE that gives its comment to each column that has none, or one of
+ * the entity's that the hub wrote before its catalogue said otherwise (empty: there is none).
+ * Comments that somebody else wrote stay.
+ */
+extern void exact_merge_sql_comments(StringInfo out, const ExactTarget *target, ExactTable table,
+									 const char *const *names, const char *const *comments,
+									 int ncolumns);
+
+/*
  * What _hash is for the values that the row `alias` has now: its stamp, and a digest of the columns
  * that users may edit. Text of a value is that of CAST AS STRING; null is no text.
  */

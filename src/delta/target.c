@@ -23,9 +23,11 @@
 #include "delta/edit_sql.h"
 #include "delta/merge_sql.h"
 #include "delta/target.h"
+#include "worker/self.h"
 
 #define COLUMNS_DIGEST_BYTES 8	/* enough to see that it is another one */
 #define STAMP_DIGEST_BYTES 4
+#define NO_RIGHT "42501"
 #define MAX_ROUNDS 3			/* another hub may add the same columns at the same time */
 
 typedef enum Step
@@ -34,7 +36,8 @@ typedef enum Step
 	STEP_PROPERTIES,
 	STEP_FEATURES,				/* that the added columns need */
 	STEP_NULLABLE,				/* columns of a dimension from before it had _hash */
-	STEP_ADD_COLUMNS
+	STEP_ADD_COLUMNS,
+	STEP_COMMENTS
 } Step;
 
 typedef struct Preparation
@@ -47,6 +50,7 @@ typedef struct Preparation
 	int			rounds;			/* columns added to this table */
 	int			nullable;		/* columns that may be null now */
 	StringInfoData add;			/* ALTER TABLE for missing columns */
+	StringInfoData comments;	/* ALTER TABLE for missing comments */
 	ExactStatementTrouble trouble;
 	ExactTargetDone done;
 	void	   *arg;
@@ -293,6 +297,7 @@ take_columns(Preparation *p, const ExactStatementResult *result)
 {
 	const char **names = palloc(sizeof(char *) * (result->nrows + 1));
 	const char **types = palloc(sizeof(char *) * (result->nrows + 1));
+	const char **comments = palloc0(sizeof(char *) * (result->nrows + 1));
 	int			n = 0;
 	StringInfoData different;
 
@@ -304,10 +309,15 @@ take_columns(Preparation *p, const ExactStatementResult *result)
 		if (name == NULL || *name == '\0' || *name == '#' || type == NULL)
 			break;
 		names[n] = name;
+		if (result->ncolumns >= 3)
+			comments[n] = result->cells[r * result->ncolumns + 2];
 		types[n++] = type;
 	}
 	initStringInfo(&different);
 	resetStringInfo(&p->add);
+	resetStringInfo(&p->comments);
+	if (result->ncolumns >= 3)
+		exact_merge_sql_comments(&p->comments, &p->plan->sql, p->table, names, comments, n);
 	exact_merge_sql_compare(&p->add, &different, &p->plan->sql, p->table, names, types, n);
 	if (different.len > 0)
 	{
@@ -390,6 +400,8 @@ take_properties(Preparation *p, const ExactStatementResult *result)
 	else if (p->add.len > 0)
 		end_with_mismatch(p, psprintf("table %s still lacks columns after they were added",
 									  table_name(p)), NULL);
+	else if (p->plan->may_comment && p->comments.len > 0)
+		take_step(p, STEP_COMMENTS);
 	else
 		next_table(p);
 }
@@ -406,6 +418,15 @@ take_result(const ExactStatementResult *result, void *arg)
 	if (!good && p->step == STEP_DESCRIBE && p->making == EXACT_MAKE_NOTHING &&
 		exact_statement_absent(result->sqlstate))
 		end_with_loss(p);
+	else if (p->step == STEP_COMMENTS)
+	{
+		/* nothing hangs on them: who may not write them, or whose warehouse is too old, goes on */
+		if (!good)
+			exact_log(LOG, "table=%s: its columns have no comments: %s", table_name(p),
+					  result->fault->message);
+		p->plan->may_comment = p->plan->may_comment && good;
+		next_table(p);
+	}
 	else if (!good)
 		end_preparation(p, result->fault, result->sqlstate);
 	else if (p->step == STEP_DESCRIBE)
@@ -451,7 +472,8 @@ static void
 take_step(Preparation *p, Step step)
 {
 	static const char *const verbs[] = {
-		"reading of", "reading of", "ALTER TABLE for", "ALTER TABLE for", "ALTER TABLE for"
+		"reading of", "reading of", "ALTER TABLE for", "ALTER TABLE for", "ALTER TABLE for",
+		"ALTER TABLE for"
 	};
 	const ExactTarget *target = &p->plan->sql;
 	StringInfoData sql;
@@ -464,6 +486,7 @@ take_step(Preparation *p, Step step)
 		.kind = step >= STEP_FEATURES ? "ddl" : "check",
 		.scope = table_name(p),
 		.verb = verbs[step],
+		.expected = step == STEP_COMMENTS ? NO_RIGHT : NULL,
 		.trouble = p->trouble,
 		.trouble_arg = p->arg,
 		.done = take_result,
@@ -482,7 +505,11 @@ take_step(Preparation *p, Step step)
 	else if (step == STEP_NULLABLE)
 		exact_edit_sql_nullable(&sql, target, p->nullable);
 	else
-		appendBinaryStringInfo(&sql, p->add.data, p->add.len);
+	{
+		const StringInfoData *alter = step == STEP_COMMENTS ? &p->comments : &p->add;
+
+		appendBinaryStringInfo(&sql, alter->data, alter->len);
+	}
 	request.sql = sql.data;
 	if (step != STEP_DESCRIBE)
 	{
@@ -507,6 +534,7 @@ exact_target_prepare(ExactTargetPlan *plan, ExactStatementTrouble trouble, Exact
 	p->plan = plan;
 	plan->gone = plan->made_history = false;
 	initStringInfo(&p->add);
+	initStringInfo(&p->comments);
 	p->table = EXACT_TABLE_CURRENT;
 	p->trouble = trouble;
 	p->done = done;

@@ -29,6 +29,7 @@ typedef struct ExactTargetPlan
 	bool		may_create;		/* an operator has said that an empty one may take its place */
 	/* the current table has got _hash and no row has it: they are to get it (edit_sql.h) */
 	bool		hash_added;
+	bool		may_comment;	/* columns without their comment may get it; false: refused */
 	bool		gone;			/* it is not there, the preparation was refused for that */
 	bool		made_history;	/* by the last preparation: nobody has written into it */
 } ExactTargetPlan;

@@ -64,6 +64,8 @@ exact_endpoint_is_error(long status)
 static Endpoint *
 endpoint_of(int division, const char *resource)
 {
+	const char *counted = strstr(resource, "/$");
+	size_t		len = counted != NULL ? (size_t) (counted - resource) : strcspn(resource, "(");
 	EndpointKey key;
 	bool		found;
 	Endpoint   *e;
@@ -81,8 +83,8 @@ endpoint_of(int division, const char *resource)
 	}
 	memset(&key, 0, sizeof(key));
 	key.division = division;
-	/* without a key in the path */
-	memcpy(key.resource, resource, Min(strcspn(resource, "("), sizeof(key.resource) - 1));
+	/* without a key in the path, or /$count */
+	memcpy(key.resource, resource, Min(len, sizeof(key.resource) - 1));
 	e = hash_search(endpoints, &key, HASH_ENTER, &found);
 	if (!found)
 		memset((char *) e + sizeof(e->key), 0, sizeof(*e) - sizeof(e->key));

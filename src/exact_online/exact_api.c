@@ -20,6 +20,7 @@
 #include "exact_online/budget.h"
 #include "exact_online/endpoint.h"
 #include "exact_online/exact_api.h"
+#include "exact_online/odata_value.h"
 #include "http/http_answer.h"
 #include "http/http_client.h"
 #include "http/url.h"
@@ -53,6 +54,15 @@ is_json(const ExactHttpResponse *http)
 	if (strncmp(p, "\xEF\xBB\xBF", 3) == 0)	/* a byte order mark */
 		p += 3;
 	return *p == '{';
+}
+
+/* Nothing but a whole number */
+static bool
+is_number(const ExactHttpResponse *http)
+{
+	int64		n;
+
+	return exact_odata_count(http->body, http->body_len, &n);
 }
 
 /* Is it a Reason of a 403 about the whole division? Exact Online's words. */
@@ -106,14 +116,23 @@ classify_silence(const ExactApiRequest *q, ExactApiAnswer *answer, const ExactHt
 			 "The hub tries again by itself.");
 }
 
-/* 2xx: it holds JSON, or nothing where something was written. */
+/*
+ * 2xx: it holds JSON, or nothing where something was written. Who counts something else than what
+ * was asked for has not gone away, as a list that cannot be counted.
+ */
 static void
 classify_success(const ExactApiRequest *q, ExactApiAnswer *answer, const ExactHttpResponse *http)
 {
 	bool		reads = strcmp(q->method, "GET") == 0;
 
-	if (is_json(http) || (!reads && http->body_len == 0))
+	if (q->number ? is_number(http) : is_json(http) || (!reads && http->body_len == 0))
 		answer->trouble = EXACT_API_OK;
+	else if (q->number)
+		fail(answer, EXACT_API_REFUSED, ERRCODE_EXACT_BAD_ANSWER,
+			 pstrdup("Exact Online answered with something that is not a number"),
+			 psprintf("%s %s, HTTP %ld, %zu bytes.", q->method, q->label, http->status,
+					  http->body_len),
+			 "Enable the entity to learn how many records it has.");
 	else
 		fail(answer, EXACT_API_TRANSIENT, ERRCODE_EXACT_BAD_ANSWER,
 			 pstrdup("Exact Online answered with something that is not JSON"),
@@ -350,7 +369,7 @@ on_token(const ExactTokenAnswer *token, void *arg)
 	text = exact_secret_reveal(token->token, &len);
 	bearer = exact_http_bearer(text, len);
 	headers[n++] = bearer;
-	headers[n++] = "Accept: application/json";
+	headers[n++] = q->number ? "Accept: text/plain" : "Accept: application/json";
 	if (q->language != NULL)
 		headers[n++] = psprintf("CustomDescriptionLanguage: %s", q->language);
 	if (q->body != NULL)

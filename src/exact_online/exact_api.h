@@ -34,6 +34,7 @@ typedef struct ExactApiRequest
 	const char *language;		/* CustomDescriptionLanguage, may be NULL */
 	const char *method;			/* POST, PUT or DELETE; NULL: GET */
 	const char *body;			/* JSON, may be NULL */
+	bool		number;			/* asks for a number, which is no JSON: $count */
 	const char *asked_by;		/* role that asked; NULL: the hub, for its own work */
 } ExactApiRequest;
 

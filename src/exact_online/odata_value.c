@@ -46,6 +46,27 @@ exact_odata_int64(ExactSlice value, int64 *out)
 	return errno == 0 && *end == '\0';
 }
 
+bool
+exact_odata_count(const char *body, size_t len, int64 *out)
+{
+	ExactSlice	digits = {body, len};
+
+	if (digits.len >= 3 && memcmp(digits.start, "\xEF\xBB\xBF", 3) == 0)	/* byte order mark */
+	{
+		digits.start += 3;
+		digits.len -= 3;
+	}
+	while (digits.len > 0 && memchr(" \t\r\n", digits.start[0], 4) != NULL)
+	{
+		digits.start++;
+		digits.len--;
+	}
+	while (digits.len > 0 && memchr(" \t\r\n", digits.start[digits.len - 1], 4) != NULL)
+		digits.len--;
+	return digits.len > 0 && digits.start[0] >= '0' && digits.start[0] <= '9' &&
+		exact_odata_int64(digits, out) && *out <= EXACT_ODATA_COUNT_MAX;
+}
+
 /* The number of four hexadecimal digits; 0 when there are fewer before the end. */
 static int
 hex4(const char *p, const char *end)

@@ -14,6 +14,15 @@ extern bool exact_odata_is_null(ExactSlice value);
 /* 12, "12"; false when it is absent, null or of another type. */
 extern bool exact_odata_int64(ExactSlice value, int64 *out);
 
+/* More records than a list has: their sums are far from the end of an int64. */
+#define EXACT_ODATA_COUNT_MAX INT64CONST(1000000000000)
+
+/*
+ * The answer to $count, digits and blanks around them; false: it is something else, or more than
+ * EXACT_ODATA_COUNT_MAX.
+ */
+extern bool exact_odata_count(const char *body, size_t len, int64 *out);
+
 /* A decoded string, the digits of a number (palloc'd); NULL when it is absent or null. */
 extern char *exact_odata_string(ExactSlice value);
 

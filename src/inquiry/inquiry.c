@@ -27,6 +27,7 @@
 #include "exact_online/odata.h"
 #include "exact_online/odata_value.h"
 #include "fetch/lane.h"
+#include "inquiry/count.h"
 #include "inquiry/inquiry.h"
 #include "inquiry/ping_exact.h"
 #include "state/audit.h"
@@ -515,6 +516,8 @@ exact_inquiry_answer(ExactAsk *ask)
 		start_inquiry(ask, INQUIRY_FETCH);
 	else if (strcmp(op, "page") == 0)
 		start_inquiry(ask, INQUIRY_PAGE);
+	else if (strcmp(op, "count") == 0)
+		exact_count_answer(ask);
 	else if (strcmp(op, "ping") == 0)
 	{
 		if (allow(ask, NULL))

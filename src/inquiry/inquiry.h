@@ -1,6 +1,6 @@
 /*
- * inquiry.h - what backends ask the fetcher: me, discover, fetch, page, ping, authorize,
- * import_secrets.
+ * inquiry.h - what backends ask the fetcher: me, discover, fetch, page, count, ping,
+ * authorize, import_secrets.
  */
 #ifndef EXACT_INQUIRY_H
 #define EXACT_INQUIRY_H

@@ -4,7 +4,8 @@
  * DROP DATABASE, RENAME, SET TABLESPACE and use as a template need a database without connections:
  * the workers of the database named in the command are ended first and kept away by a session-level
  * lock until its transaction has ended, however it ends. DROP and ALTER EXTENSION need nothing of
- * the kind, units of work step aside by locks; the workers are only told to look.
+ * the kind, units of work step aside by locks; the workers are only told to look. Who drops the
+ * extension is told of the subscriptions that nobody removes at Exact Online afterwards.
  */
 #include "postgres.h"
 
@@ -12,15 +13,19 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "nodes/value.h"
 #include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -178,6 +183,64 @@ close_database(Oid database)
 	}
 }
 
+/* Is the extension among those that the command drops? */
+static bool
+drops_extension(Node *node)
+{
+	ListCell   *cell;
+
+	if (nodeTag(node) != T_DropStmt || ((DropStmt *) node)->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach(cell, ((DropStmt *) node)->objects)
+	{
+		if (strcmp(strVal(lfirst(cell)), "exact_databricks") == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The workers remove subscriptions at Exact Online, and nothing else knows of them. A warning, as
+ * the command may be wanted all the same; who may not read the table may not drop it either.
+ */
+static void
+warn_of_subscriptions(void)
+{
+	static const char sql[] =
+		"SELECT pg_catalog.count(*), pg_catalog.count(DISTINCT division)"
+		" FROM exact.subscription"
+		" WHERE id IS NOT NULL";
+	Oid			schema = get_namespace_oid("exact", true);
+	Oid			table = OidIsValid(schema) ? get_relname_relid("subscription", schema) : InvalidOid;
+	bool		null;
+	int64		n = 0;
+	int64		divisions = 0;
+
+	if (!OidIsValid(get_extension_oid("exact_databricks", true)) || !OidIsValid(table) ||
+		get_attnum(table, "id") == InvalidAttrNumber ||
+		get_attnum(table, "division") == InvalidAttrNumber ||
+		pg_class_aclcheck(table, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		return;
+	SPI_connect();
+	if (SPI_execute(sql, true, 0) == SPI_OK_SELECT && SPI_processed == 1)
+	{
+		n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
+		divisions = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2,
+												&null));
+	}
+	SPI_finish();
+	if (n > 0)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("subscriptions of exact_databricks stay at Exact Online: " INT64_FORMAT
+						" in " INT64_FORMAT " divisions", n, divisions),
+				 errdetail("Only the hub can remove them. Exact Online goes on calling"
+						   " an address where nobody answers."),
+				 errhint("Before DROP EXTENSION: exact.disable_entities() for each division, then"
+						 " wait until exact.subscription has no row. Afterwards the next hub of"
+						 " the same app removes them.")));
+}
+
 static void
 run_next(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		 ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
@@ -205,6 +268,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	if (nodeTag(node) == T_AlterExtensionStmt || nodeTag(node) == T_DropOwnedStmt ||
 		(nodeTag(node) == T_DropStmt && ((DropStmt *) node)->removeType == OBJECT_EXTENSION))
 		exact_wake_check_at_commit();
+	if (drops_extension(node))
+		warn_of_subscriptions();
 	if (nodeTag(node) == T_CreatedbStmt)
 		exact_wake_launcher_at_commit();	/* the template may have the extension */
 
