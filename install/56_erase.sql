@@ -149,8 +149,8 @@ BEGIN
 	tables := (SELECT string_agg(format('%s and %s (workspace %s)', t.table_name, t.history_name,
 		t.workspace), ', ') FROM exact._erase_places(division, name) AS t);
 	RAISE NOTICE USING
-		MESSAGE = format('request %s removes record %s of %s in division %s for good from the hub%s',
-			found_id, wanted, name, erase.division, coalesce(', ' || tables, '')),
+		MESSAGE = format('request %s removes record %s of %s in division %s for good from the '
+			'hub%s', found_id, wanted, name, erase.division, coalesce(', ' || tables, '')),
 		DETAIL = concat(CASE
 				WHEN NOT r.deleted THEN 'The record is still in Exact Online: its next change '
 					'there brings it back. Delete or anonymise it there first. '
@@ -364,8 +364,8 @@ AS $$
 	WHERE p.erasure = $1 AND p.workspace = $2
 $$;
 COMMENT ON FUNCTION exact._erase_waits(bigint, text, text, text)
-	IS 'For the loader: an erasure could not be done in a workspace, and is tried again after 10 s, '
-		'later after up to an hour';
+	IS 'For the loader: an erasure could not be done in a workspace, and is tried again after '
+		'10 s, later after up to an hour';
 REVOKE ALL ON FUNCTION exact._erase_waits(bigint, text, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._erase_waits(bigint, text, text, text) TO exact_worker;
 
@@ -462,3 +462,48 @@ COMMENT ON FUNCTION exact._erase_vacuumed(bigint, text)
 	IS 'For the loader: VACUUM has removed the old files of both tables of a workspace';
 REVOKE ALL ON FUNCTION exact._erase_vacuumed(bigint, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._erase_vacuumed(bigint, text) TO exact_worker;
+
+-- A version that was renumbered beside another copy keeps its time.
+CREATE FUNCTION exact._erasure_gaps(OUT id bigint, OUT finding text) RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+AS $$
+	WITH event AS (
+		SELECT l.id, l.what ->> 'request' AS request,
+			jsonb_build_array(l.division, l.entity, l.who) || jsonb_build_array(l.what -> 'key',
+				l.what -> 'digest', l.what -> 'seq', l.what -> 'versions', l.what -> 'reason')
+				AS said
+		FROM exact.audit_log AS l
+		WHERE l.chain = 'loader' AND l.kind = 'erasure'
+			AND l.what ->> 'event' = 'removed from the hub'
+	), kept AS (
+		SELECT e.id::text AS request, jsonb_build_array(e.division, e.entity, e.who, e.key,
+			encode(e.digest, 'hex'), e.seq, e.versions, e.reason) AS said
+		FROM exact.erasure AS e
+	)
+	SELECT v.id, format(CASE
+		WHEN k.request IS NULL THEN 'erasure %s of exact.erasure is gone'
+		WHEN v.id IS NULL THEN 'erasure %s of exact.erasure has no event'
+		ELSE 'erasure %s of exact.erasure was changed'
+	END, coalesce(k.request, v.request))
+	FROM event AS v
+	FULL JOIN kept AS k ON k.request = v.request
+	WHERE v.said IS DISTINCT FROM k.said
+	UNION ALL
+	SELECT NULL, format(CASE
+		WHEN s.payload IS NULL THEN 'version %s of %s in division %s was erased without an event'
+		ELSE 'version %s of %s in division %s was erased and has a content'
+	END, s.seq, s.entity, s.division)
+	FROM exact.batch AS b
+	CROSS JOIN LATERAL (
+		SELECT x.* FROM exact.stage AS x
+		WHERE x.slot = b.slot AND x.batch = b.id AND x.op = 'E'
+		OFFSET 0) AS s
+	WHERE b.erased > 0 AND (s.payload IS NOT NULL
+		OR NOT EXISTS (SELECT FROM exact.erasure AS e
+			WHERE e.division = s.division AND e.entity = s.entity AND e.key = s.key
+				AND e.at >= s.at))
+$$;
+COMMENT ON FUNCTION exact._erasure_gaps()
+	IS 'Erasures that are gone, were changed or have no event, and erased versions that none of '
+		'them has erased or that have a content';
+REVOKE ALL ON FUNCTION exact._erasure_gaps() FROM PUBLIC;

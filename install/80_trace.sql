@@ -361,6 +361,7 @@ COMMENT ON FUNCTION exact.trace(int, text, text)
 	IS 'Every step of a record''s newest version: the notifications since the version before, the '
 		'call that brought it, when it was staged and what changed, what the rules found about its '
 		'document, the statements that delivered it, or what it waits for, and when its content '
-		'was erased. The number or code may stand in place of the key: a notice says what was taken';
+		'was erased. The number or code may stand in place of the key: a notice says what was '
+		'taken';
 REVOKE ALL ON FUNCTION exact.trace(int, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.trace(int, text, text) TO exact_reader;

@@ -264,7 +264,8 @@ WITH worker AS (
 			WHEN rule = 'service' THEN service_light
 			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'starting',
 				'hangs', 'waits', 'budget', 'limit', 'blocked', 'closed', 'overdue', 'late', 'held',
-				'erasing', 'dead', 'kept', 'suspended', 'writes', 'changes', 'entities paused', 'subscription')
+				'erasing', 'dead', 'kept', 'suspended', 'writes', 'changes', 'entities paused',
+				'subscription')
 				THEN 'warn'
 			WHEN rule = 'failing' AND errors < 3
 					OR rule IN ('consent', 'client') AND app_goes_on THEN 'warn'

@@ -10,7 +10,8 @@ use ExactTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $simulator = simulator(engine => 'none', slots => 8, data => PostgreSQL::Test::Utils::tempdir);
+my $data = PostgreSQL::Test::Utils::tempdir;
+my $simulator = simulator(engine => 'none', slots => 8, data => $data);
 my $node = exact_cluster('main', conf => { 'exact_databricks.merge_interval' => "'10ms'",
 	'restart_after_crash' => 'on' });
 deliver_to($node, $simulator);
@@ -24,7 +25,8 @@ sub account
 {
 	my ($op, $n, $name, %more) = @_;
 
-	return [ $op, guid($n), $op eq 'D' ? undef : { ID => guid($n), Name => $name, Email => "$name\@person.test", %more } ];
+	return [ $op, guid($n), undef ] if $op eq 'D';
+	return [ $op, guid($n), { ID => guid($n), Name => $name, Email => "$name\@person.test", %more } ];
 }
 
 # What stands anywhere of a text, in the hub and in Delta
@@ -85,7 +87,8 @@ is(rows_of(1), '1 2', 'before: one state, two versions');
 # the whole way
 my $id = erase(1);
 is(one("SELECT exact.wait($id, '2 min')"), 'done', 'whole way: done');
-like(result_of($id), qr/^2 versions removed from the hub; 1 rows of main\.exact\.accounts, 2 rows of main\.exact\.accounts_history, whose old files go after /,
+like(result_of($id), qr/^2\ versions\ removed\ from\ the\ hub;\ 1\ rows\ of\ main\.exact\.accounts,
+	\ 2\ rows\ of\ main\.exact\.accounts_history,\ whose\ old\ files\ go\ after\ /x,
 	'whole way: its result counts what was removed');
 is(found('person1x'), '', 'whole way: nothing of the person is in the hub or in Delta');
 is(rows_of(1), '0 0', 'whole way: no row of the key is in Delta');
@@ -166,7 +169,8 @@ $node->safe_psql('postgres', "UPDATE exact.workspace SET enabled = false WHERE n
 $id = erase(7);
 wait_until('workspace off: it says why', sub { one("SELECT waits_for FROM exact.erasures WHERE id = $id")
 	=~ /lake: workspace lake is not enabled/ });
-is(one("SELECT count(*) FROM exact.stage WHERE payload LIKE '%person7x%'"), '0', 'workspace off: the hub does not have it');
+is(one("SELECT count(*) FROM exact.stage WHERE payload LIKE '%person7x%'"), '0',
+	'workspace off: the hub does not have it');
 is(state_of($id) . ' ' . one("SELECT state FROM exact.request WHERE id = $id"), 'under way running',
 	'workspace off: it is under way');
 $node->safe_psql('postgres', "UPDATE exact.workspace SET enabled = true WHERE name = 'lake'");
@@ -176,7 +180,8 @@ is(rows_of(7) . ' ' . found('person7x'), '0 0 ', 'workspace off: it is gone');
 # cancelled meanwhile: what is left is told, and the next call does it
 $node->safe_psql('postgres', "UPDATE exact.workspace SET enabled = false WHERE name = 'lake'");
 $id = erase(8);
-wait_until('cancelled: it waits', sub { one("SELECT waits_for IS NOT NULL FROM exact.erasures WHERE id = $id") eq 't' });
+wait_until('cancelled: it waits', sub { one("SELECT waits_for IS NOT NULL FROM exact.erasures
+	WHERE id = $id") eq 't' });
 one("SELECT exact.cancel($id)");
 is(one("SELECT exact.wait($id, '2 min')"), 'cancelled', 'cancelled: it ends');
 is(state_of($id), 'incomplete', 'cancelled: the view says that it is not complete');
@@ -197,10 +202,23 @@ control($simulator, 'POST', 'privileges', { deny => [] });
 is(one("SELECT exact.wait($id, '2 min')"), 'done', 'right taken away: done once it is given back');
 is(rows_of(9) . ' ' . found('person9x'), '0 0 ', 'right taken away: it is gone');
 
+# a file of a delivery that was left in the volume
+$node->safe_psql('postgres', "UPDATE exact.workspace SET volume = 'files' WHERE name = 'lake'");
+stage($node, 1, 'accounts', account('I', 20, 'person20x'));
+ok(eval { wait_delivered($node, 60) }, 'volume: delivered');
+my $directory = "$data/volumes/main/exact/files/exact_databricks/" . one('SELECT id FROM exact.installation')
+	. '/accounts';
+system('mkdir', '-p', $directory) == 0 or die "mkdir $directory";
+append_to_file("$directory/7-8-0123456789abcdef.jsonl.gz", 'person20x');
+$id = erase(20);
+is(one("SELECT exact.wait($id, '2 min')"), 'done', 'volume: done');
+is(join(' ', glob("$directory/*")), '', 'volume: the file is gone');
+
 # a week later
 $node->safe_psql('postgres', "UPDATE exact.erasure_place SET vacuum_at = now() - interval '1 s'
 	WHERE erasure = (SELECT min(erasure) FROM exact.erasure_place); SELECT exact._wake('loader')");
-wait_until('old files: they are removed', sub { one('SELECT state FROM exact.erasures ORDER BY id LIMIT 1') eq 'done' });
+wait_until('old files: they are removed', sub {
+	one('SELECT state FROM exact.erasures ORDER BY id LIMIT 1') eq 'done' });
 is(scalar(statements($simulator, qr/VACUUM `main`\.`exact`\.`accounts(_history)?`$/)), 2, 'old files: of both tables');
 is(one("SELECT what ->> 'event' FROM exact.audit_log WHERE kind = 'erasure' ORDER BY id DESC LIMIT 1"),
 	'old files removed', 'old files: event');
@@ -210,6 +228,17 @@ stage($node, 1, 'accounts', account('I', 11, 'person11x'));
 ok(eval { wait_delivered($node, 60) }, 'at the end: deliveries go on');
 is(one("SELECT count(*) FROM exact.target_state WHERE paused_since IS NOT NULL OR note IS NOT NULL"), '0',
 	'at the end: the table is as it should be');
+
+# a table that is not there proves nothing
+owner('DROP TABLE main.exact.accounts_history');
+$id = erase(5);
+wait_until('table dropped: it says so', sub { one("SELECT waits_for FROM exact.erasures WHERE id = $id")
+	=~ /table main\.exact\.accounts_history is not there: it may hold the record all the same/ });
+like(one("SELECT next_step FROM exact.erasures WHERE id = $id"), qr/UNDROP TABLE .*SELECT exact\.cancel\($id\)/,
+	'table dropped: the next step names both ways');
+is(one("SELECT state FROM exact.request WHERE id = $id"), 'running', 'table dropped: it is not done');
+one("SELECT exact.cancel($id)");
+is(one("SELECT exact.wait($id, '1 min')"), 'cancelled', 'table dropped: cancelled');
 
 $node->stop;
 done_testing();

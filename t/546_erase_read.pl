@@ -79,7 +79,8 @@ is($exact->sync($node, 'postgres'), 'done', 'changed: read');
 is(versions($jan), '2 1', 'changed: it comes back');
 is(one("SELECT op FROM exact.stage WHERE key = '$jan' AND payload IS NOT NULL"), 'U', 'changed: as a change');
 is(one("SELECT erased IS NULL FROM exact.record WHERE key = '$jan'"), 't', 'changed: the mark is gone');
-like(one("SELECT finding FROM exact.check() WHERE rule = 'erasure $id'"), qr/came back .*: it was changed in Exact Online/,
+like(one("SELECT finding FROM exact.check() WHERE rule = 'erasure $id'"),
+	qr/came back .*: it was changed in Exact Online/,
 	'changed: check() says so');
 my $again = erase($jan);
 is(versions($jan), '2 0', 'changed: erased once more');
@@ -88,10 +89,11 @@ is(one("SELECT count(*) FROM exact.check() WHERE rule LIKE 'erasure%'"), '0', 'c
 # deleted in Exact Online before and after it is erased
 $exact->post('change', division => $division, resource => 'crm/Accounts', op => 'delete', key => $piet);
 is($exact->sync($node, 'postgres'), 'done', 'deleted before: read');
-is(versions($piet), one("SELECT (2 + count(*)) || ' ' || (1 + count(*)) FROM exact.stage WHERE key = '$piet' AND op = 'U'"),
+is(one("SELECT op FROM exact.stage WHERE key = '$piet' ORDER BY seq DESC LIMIT 1"), 'D',
 	'deleted before: its tombstone');
 erase($piet);
-is(one("SELECT count(payload) || ' ' || count(*) FILTER (WHERE op <> 'E') FROM exact.stage WHERE key = '$piet'"), '0 0',
+is(one("SELECT count(payload) || ' ' || count(*) FILTER (WHERE op <> 'E') FROM exact.stage
+	WHERE key = '$piet'"), '0 0',
 	'deleted before: the tombstone is erased as well');
 erase($klaas);
 $exact->post('change', division => $division, resource => 'crm/Accounts', op => 'delete', key => $klaas);

@@ -1,6 +1,6 @@
 /*
- * erase_sql.c - the SQL texts that remove a record from the Delta tables of an entity, and show that
- * it is gone.
+ * erase_sql.c - the SQL texts that remove a record from the Delta tables of an entity, and show
+ * that it is gone.
  *
  * A MERGE, and no DELETE: the condition of a DELETE can hold no fence in open source, and a look at
  * the operations of others (foreign_change.h) knows the MERGEs of the hub.

@@ -1,6 +1,6 @@
 /*
- * erase_sql.h - the SQL texts that remove a record from the Delta tables of an entity, and show that
- * it is gone.
+ * erase_sql.h - the SQL texts that remove a record from the Delta tables of an entity, and show
+ * that it is gone.
  *
  * Pure text. The record is the one row of :batch, with _division, _key and the highest _seq that is
  * removed: [{"_division":"1","_key":"…","_seq":"12"}].

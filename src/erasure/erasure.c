@@ -1,6 +1,6 @@
 /*
- * erase.c - requests of exact.erase(): a record is removed from the hub, then from the Delta tables
- * of each workspace that may hold it.
+ * erasure.c - requests of exact.erase(): a record is removed from the hub, then from the Delta
+ * tables of each workspace that may hold it.
  *
  * The hub comes first, while nothing of the entity's tables is under way: what is read of the stage
  * from then on does not have the record any more. A workspace comes when its fence is held, so that
@@ -18,13 +18,13 @@
 #include "databricks/databricks.h"
 #include "databricks/statement.h"
 #include "deliver/delta_table.h"
-#include "deliver/erase.h"
 #include "deliver/fence.h"
 #include "deliver/volume.h"
 #include "deliver/workspace.h"
 #include "delta/erase_sql.h"
 #include "delta/merge_sql.h"
 #include "delta/target.h"
+#include "erasure/erasure.h"
 #include "state/request.h"
 #include "worker/self.h"
 #include "worker/unit.h"
@@ -34,10 +34,12 @@
 
 typedef enum Step
 {
+	/* whose statements take the record as :batch */
 	STEP_DELETE_HISTORY,
 	STEP_DELETE_CURRENT,
 	STEP_LEFT_HISTORY,
 	STEP_LEFT_CURRENT,
+	/* that do not */
 	STEP_PROPERTIES_HISTORY,
 	STEP_PROPERTIES_CURRENT,
 	STEP_PURGE_HISTORY,
@@ -309,7 +311,7 @@ take_result(const ExactStatementResult *result, void *arg)
 }
 
 static void
-send(Work *w, const char *verb, const char *sql, bool record)
+run_step(Work *w, const char *verb, const char *sql)
 {
 	exact_statement_start(&(ExactStatementRequest) {
 		.workspace = w->plan->workspace,
@@ -320,7 +322,7 @@ send(Work *w, const char *verb, const char *sql, bool record)
 		.scope = psprintf(INT64_FORMAT ".%d", w->job.id, w->step),
 		.verb = verb,
 		.sql = sql,
-		.parameter = record ? w->job.parameter : NULL,
+		.parameter = w->step <= STEP_LEFT_CURRENT ? w->job.parameter : NULL,
 		.trouble = show_trouble,
 		.trouble_arg = w,
 		.done = take_result,
@@ -356,27 +358,27 @@ take_step(Work *w)
 		case STEP_DELETE_HISTORY:
 		case STEP_DELETE_CURRENT:
 			exact_erase_sql_delete(&sql, target, table, w->job.division);
-			send(w, "MERGE into", sql.data, true);
+			run_step(w, "MERGE into", sql.data);
 			break;
 		case STEP_LEFT_HISTORY:
 		case STEP_LEFT_CURRENT:
 			exact_erase_sql_left(&sql, target, table, w->job.division);
-			send(w, "count of", sql.data, true);
+			run_step(w, "count of", sql.data);
 			break;
 		case STEP_PROPERTIES_HISTORY:
 		case STEP_PROPERTIES_CURRENT:
 			exact_merge_sql_properties(&sql, target, table);
-			send(w, "reading of", sql.data, false);
+			run_step(w, "reading of", sql.data);
 			break;
 		case STEP_PURGE_HISTORY:
 		case STEP_PURGE_CURRENT:
 			exact_erase_sql_purge(&sql, target, table);
-			send(w, "REORG of", sql.data, false);
+			run_step(w, "REORG of", sql.data);
 			break;
 		case STEP_VACUUM_HISTORY:
 		case STEP_VACUUM_CURRENT:
 			exact_erase_sql_vacuum(&sql, target, table);
-			send(w, "VACUUM of", sql.data, false);
+			run_step(w, "VACUUM of", sql.data);
 			break;
 		case STEP_SWEEP:
 			if (w->plan->workspace->volume != NULL)
@@ -563,7 +565,7 @@ do_jobs(const Jobs *jobs, long *wait)
 }
 
 long
-exact_erase_turn(bool looked)
+exact_erasure_turn(bool looked)
 {
 	Jobs		jobs = {0};
 	long		wait = OPEN_MS;
