@@ -28,7 +28,7 @@ COMMENT ON TABLE exact.request
 COMMENT ON COLUMN exact.request.id IS 'Order; for exact.wait() and exact.cancel()';
 COMMENT ON COLUMN exact.request.kind
 	IS 'sync, backfill, subscribe, pause, resume, enable, disable, adopt, fence, '
-		'approve, reject, retry, restart, rotate_key, schedule, read_dimensions, replay';
+		'approve, reject, retry, restart, rotate_key, schedule, read_dimensions, replay, erase';
 COMMENT ON COLUMN exact.request.division IS 'Division; null: all';
 COMMENT ON COLUMN exact.request.entity IS 'Entity; null: all';
 COMMENT ON COLUMN exact.request.workspace IS 'Workspace; null: all';

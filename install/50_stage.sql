@@ -21,7 +21,7 @@ CREATE TABLE exact.stage (
 	division int NOT NULL,
 	entity text NOT NULL,
 	key text NOT NULL,
-	op text NOT NULL CHECK (op IN ('I', 'U', 'D')),
+	op text NOT NULL CHECK (op IN ('I', 'U', 'D', 'E')),
 	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	prev_slot smallint,
 	prev_batch bigint,
@@ -30,7 +30,8 @@ CREATE TABLE exact.stage (
 	payload text
 ) PARTITION BY LIST (slot);
 COMMENT ON TABLE exact.stage
-	IS 'Every version of every record, written once: queue, audit trail and source of replay. '
+	IS 'Every version of every record, written once: queue, audit trail and source of replay; '
+		'only exact.erase() changes one. '
 		'A version''s address is (slot, batch, ord).';
 COMMENT ON COLUMN exact.stage.slot IS 'Partition; a slot covers a sixtieth of the retention';
 COMMENT ON COLUMN exact.stage.batch IS 'Batch that it was staged in';
@@ -40,7 +41,8 @@ COMMENT ON COLUMN exact.stage.seq
 COMMENT ON COLUMN exact.stage.division IS 'Division';
 COMMENT ON COLUMN exact.stage.entity IS 'Entity';
 COMMENT ON COLUMN exact.stage.key IS '_key of the record';
-COMMENT ON COLUMN exact.stage.op IS 'I new, U changed, D deleted';
+COMMENT ON COLUMN exact.stage.op
+	IS 'I new, U changed, D deleted; E: its content was erased, and it is delivered no more';
 COMMENT ON COLUMN exact.stage.at IS 'When it was staged';
 COMMENT ON COLUMN exact.stage.prev_slot IS 'Address of the record''s version before: slot';
 COMMENT ON COLUMN exact.stage.prev_batch IS 'Its batch';
@@ -49,7 +51,8 @@ COMMENT ON COLUMN exact.stage.hash
 	IS 'The way of hashing, then SHA-256 over the values of the fields that make a version; '
 		'32 bytes: over the bytes as received, as it was done before';
 COMMENT ON COLUMN exact.stage.payload
-	IS 'The record exactly as received; null for D, whose content is that of the version before';
+	IS 'The record exactly as received; null for D, whose content is that of the version before, '
+		'and for E';
 CREATE INDEX stage_address ON exact.stage (batch, ord);
 COMMENT ON INDEX exact.stage_address IS 'Versions by address';
 REVOKE ALL ON TABLE exact.stage FROM PUBLIC;
@@ -162,7 +165,8 @@ CREATE TABLE exact.batch (
 	took_ms real,
 	delivered_rows int NOT NULL DEFAULT 0,
 	delivered_at timestamptz,
-	replay bigint
+	replay bigint,
+	erased int NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE exact.batch
 	IS 'Versions of one entity that were staged together (a page); '
@@ -188,6 +192,8 @@ COMMENT ON COLUMN exact.batch.delivered_at IS 'When the last one was delivered; 
 COMMENT ON COLUMN exact.batch.replay
 	IS 'It was delivered before, and goes or went again: the request of exact.replay(), or 0: its '
 		'table had lost it';
+COMMENT ON COLUMN exact.batch.erased
+	IS 'Versions in it whose content was erased: Databricks has none of them';
 -- An entry leaves this index once, with the batch's last update; without it "what waits" would read
 -- the whole table.
 CREATE INDEX batch_waiting ON exact.batch (id) WHERE delivered_at IS NULL;
@@ -212,6 +218,7 @@ CREATE TABLE exact.record (
 	mark_generation int,
 	run bigint,
 	first_seen timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	erased bigint,
 	PRIMARY KEY (division, entity, key)
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE exact.record IS 'One row for each record ever seen: its newest version';
@@ -229,6 +236,9 @@ COMMENT ON COLUMN exact.record.row_version IS 'Its Timestamp as last seen';
 COMMENT ON COLUMN exact.record.mark_generation IS 'Generation of that row version';
 COMMENT ON COLUMN exact.record.run IS 'Run that saw it last';
 COMMENT ON COLUMN exact.record.first_seen IS 'When it came first';
+COMMENT ON COLUMN exact.record.erased
+	IS 'exact.erasure.id that its content was erased by; null: it was not, or it came back with a '
+		'later change in Exact Online';
 CREATE INDEX record_parent ON exact.record (division, entity, parent) WHERE parent IS NOT NULL;
 COMMENT ON INDEX exact.record_parent IS 'Lines of a document';
 REVOKE ALL ON TABLE exact.record FROM PUBLIC;

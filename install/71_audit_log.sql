@@ -37,7 +37,7 @@ COMMENT ON COLUMN exact.audit_log.id IS '1, 2, 3, … without a gap';
 COMMENT ON COLUMN exact.audit_log.at IS 'When';
 COMMENT ON COLUMN exact.audit_log.kind
 	IS 'call, token, batch, statement, subscription, notification, configuration, installation, '
-		'division, request, secret, inquiry, write-back or month-end';
+		'division, request, secret, inquiry, write-back, month-end or erasure';
 COMMENT ON COLUMN exact.audit_log.division IS 'Division';
 COMMENT ON COLUMN exact.audit_log.entity IS 'Entity';
 COMMENT ON COLUMN exact.audit_log.who

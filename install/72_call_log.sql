@@ -63,7 +63,7 @@ CREATE TABLE exact.statement_log (
 	table_name text,
 	kind text NOT NULL CHECK (
 		kind IN (
-			'ddl', 'history', 'current', 'check', 'read', 'fence', 'state', 'view')),
+			'ddl', 'history', 'current', 'check', 'read', 'fence', 'state', 'view', 'erase')),
 	first_batch bigint,
 	first_ord int,
 	last_batch bigint,
@@ -87,7 +87,7 @@ COMMENT ON COLUMN exact.statement_log.table_name IS 'Delta table';
 COMMENT ON COLUMN exact.statement_log.kind
 	IS 'ddl, history (insert of versions), current (merge of the state), check (post-condition), '
 		'read (edits of a dimension), fence (claim of the epoch), state (exact_open, '
-		'exact_state; keys and hashes of a dimension) or view';
+		'exact_state; keys and hashes of a dimension), view or erase (a record that was erased)';
 COMMENT ON COLUMN exact.statement_log.first_batch IS 'First version of the delivery: batch';
 COMMENT ON COLUMN exact.statement_log.first_ord
 	IS 'First version of the delivery: place in the batch';

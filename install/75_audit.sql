@@ -235,13 +235,16 @@ AS $$
 	SELECT 'sql', m.id, m.finding
 	FROM exact._month_end_gaps() AS m
 	WHERE pg_current_xact_id_if_assigned() IS NULL AND exact._binding_finding() IS NULL
+	UNION ALL
+	SELECT 'loader', x.id, x.finding FROM exact._erasure_gaps() AS x
 	ORDER BY 1, 2
 $$;
 COMMENT ON FUNCTION exact.verify_audit()
 	IS 'Recomputes all chains of exact.audit_log; one row for each event that was changed, is '
 		'missing or does not follow, for each row of the configuration that differs from the last '
-		'event about it, each request without one, and each report of exact.month_end() that was '
-		'changed or is gone; no row: intact. A chain that was rewritten '
+		'event about it, each request without one, each report of exact.month_end() that was '
+		'changed or is gone, and each version or erasure that does not agree with the events of '
+		'exact.erase(); no row: intact. A chain that was rewritten '
 		'as a whole shows against an earlier head: exact.verify_audit(chain, id, hash)';
 REVOKE ALL ON FUNCTION exact.verify_audit() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.verify_audit() TO exact_reader;

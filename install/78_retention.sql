@@ -75,15 +75,15 @@ BEGIN
 			s.op, s.at, s.hash, coalesce(s.payload, exact._content(s.slot, s.batch, s.ord))
 		FROM exact.stage AS s
 		WHERE s.slot = $2 AND s.batch = $1 AND s.ord = ANY (kept)
-		RETURNING seq, octet_length(payload) AS bytes
+		RETURNING seq, op, octet_length(payload) AS bytes
 	), figures AS (
 		SELECT count(*) AS rows, coalesce(sum(m.bytes), 0) AS bytes, min(m.seq) AS lo,
-			max(m.seq) AS hi
+			max(m.seq) AS hi, count(*) FILTER (WHERE m.op = 'E') AS erased
 		FROM moved AS m
 	)
 	UPDATE exact.batch AS b
 	SET slot = $3, rows = f.rows, delivered_rows = f.rows, bytes = f.bytes, seq_min = f.lo,
-		seq_max = f.hi
+		seq_max = f.hi, erased = f.erased
 	FROM figures AS f
 	WHERE b.id = $1;
 	UPDATE exact.record AS r SET slot = $3, ord = m.ord

@@ -340,7 +340,11 @@ BEGIN
 			LIMIT most
 		)
 		SELECT d.entity, d.key, exact._number_in_full($1, d.entity, d.parent, d.content),
-			exact._name_of(d.entity, d.content), d.at,
+			coalesce(exact._name_of(d.entity, d.content), (
+				SELECT format('erased (request %s)', y.erased) FROM exact.record AS y
+				WHERE y.division = $1 AND y.entity = d.entity AND y.key = d.key
+					AND y.erased IS NOT NULL)),
+			d.at,
 			exact._number_in(d.content,
 				exact._fields_named(d.entity, 'AmountDC', 'Amount', 'AmountFC'))
 				* exact._amount_sign($1, d.entity),

@@ -130,8 +130,8 @@ END
 $$;
 COMMENT ON FUNCTION exact.history(int, text, text)
 	IS 'The versions of a record held here, oldest first: _seq, when staged, I new, U changed, D '
-		'deleted, the fields that changed as "Field: before → after" (after a delete: '
-		'since the last content), the record as received (null for D). '
+		'deleted, E erased, the fields that changed as "Field: before → after" (after a delete: '
+		'since the last content), the record as received (null for D and E). '
 		'A line of a document has a key and a history of its own. The number or code may stand in '
 		'place of the key: a notice says what was taken';
 REVOKE ALL ON FUNCTION exact.history(int, text, text) FROM PUBLIC;
@@ -254,6 +254,9 @@ BEGIN
 	letter := exact._letter_of(b.workspace, r.batch, r.ord);
 	delivered := letter.id IS NULL AND (b.delivered_at IS NOT NULL OR b.delivered_rows > r.ord);
 
+	IF r.erased IS NULL THEN
+		RETURN QUERY SELECT * FROM exact._erasure_steps(r);
+	END IF;
 	RETURN QUERY
 		SELECT * FROM exact._notification_steps(r, coalesce(before.at, '-infinity'), version.at);
 	RETURN QUERY
@@ -267,7 +270,7 @@ BEGIN
 		LEFT JOIN exact.division_state AS s ON s.division = c.division
 		WHERE c.id = b.call;
 
-	IF version.op = 'U' AND before.op <> 'D' THEN
+	IF version.op = 'U' AND before.op NOT IN ('D', 'E') THEN
 		fields := exact._changed_fields(r.entity, before.payload, version.payload);
 		fields := coalesce(nullif(array_remove(array_remove(fields, 'Modified'), 'Modifier'), '{}'),
 			fields);
@@ -276,6 +279,7 @@ BEGIN
 	step := 'staged';
 	what := format('version %s, %s', version.seq, CASE
 		WHEN version.op = 'D' THEN 'deleted'
+		WHEN version.op = 'E' THEN 'erased since'
 		WHEN version.op = 'I' AND before.op = 'D' THEN 'there again after a delete'
 		WHEN version.op = 'I' THEN 'new'
 		WHEN fields IS NULL OR fields = '{}' THEN 'changed'
@@ -341,6 +345,9 @@ BEGIN
 			LEFT JOIN exact.target_state AS t ON t.workspace = d.workspace AND t.entity = r.entity
 			WHERE d.division = r.division;
 	END IF;
+	IF r.erased IS NOT NULL THEN
+		RETURN QUERY SELECT * FROM exact._erasure_steps(r);
+	END IF;
 	RETURN QUERY SELECT * FROM exact._change_steps(r);
 	RETURN QUERY SELECT * FROM exact._notification_steps(r, version.at, 'infinity');
 	RETURN QUERY
@@ -353,7 +360,8 @@ $$;
 COMMENT ON FUNCTION exact.trace(int, text, text)
 	IS 'Every step of a record''s newest version: the notifications since the version before, the '
 		'call that brought it, when it was staged and what changed, what the rules found about its '
-		'document, the statements that delivered it, or what it waits for. The number or code may '
-		'stand in place of the key: a notice says what was taken';
+		'document, the statements that delivered it, or what it waits for, and when its content '
+		'was erased. The number or code may stand in place of the key: a notice says what was '
+		'taken';
 REVOKE ALL ON FUNCTION exact.trace(int, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.trace(int, text, text) TO exact_reader;

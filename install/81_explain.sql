@@ -346,7 +346,10 @@ BEGIN
 	FROM exact.stage AS s
 	WHERE s.slot = r.slot AND s.batch = r.batch AND s.ord = r.ord;
 	SELECT x.* INTO b FROM exact.batch AS x WHERE x.id = r.batch;
-	IF r.hash IS NULL THEN
+	IF r.erased IS NOT NULL THEN
+		RETURN concat(exact._explain_erased(r.erased),
+			exact._still_to_come(r.division, r.entity, r.key));
+	ELSIF r.hash IS NULL THEN
 		RETURN concat(
 			'Databricks holds a version of it that another copy of this hub delivered; '
 				'this hub reads the record again from Exact Online.',

@@ -151,6 +151,14 @@ WITH worker AS (
 	WHERE EXISTS (SELECT FROM exact._enabled_feed AS e
 		WHERE e.division = s.division AND e.feed = s.feed)
 	GROUP BY s.division
+), erasing AS (
+	SELECT v.division, count(*) AS erasures, min(v.asked_at) AS since,
+		(array_agg(coalesce(v.waits_for, format('request %s', v.id)) ORDER BY v.id))[1] AS reason,
+		(array_agg(v.next_step ORDER BY v.id))[1] AS next_step
+	FROM exact.erasures AS v
+	WHERE v.state = 'incomplete' OR v.waits_for IS NOT NULL
+		OR (v.state IN ('waits', 'under way') AND v.asked_at < now() - interval '30 seconds')
+	GROUP BY v.division
 ), service AS MATERIALIZED (
 	SELECT s.side, s.name, s.state, s.light, s.sentence, s.next_step
 	FROM exact._service AS s
@@ -188,6 +196,8 @@ WITH worker AS (
 		k.id AS kept_id, k.account AS kept_account,
 		z.rule AS suspended_rule, z.since AS suspended_since,
 		x.letters, x.since AS letters_since, x.reason AS letters_reason,
+		o.erasures, o.since AS erasures_since, o.reason AS erasures_reason,
+		o.next_step AS erasures_step,
 		(SELECT min(v.light) FROM (VALUES (xe.state, xe.light), (xd.state, xd.light))
 			AS v (state, light)
 			WHERE v.state IN ('silent', 'token')) AS service_light,
@@ -223,6 +233,7 @@ WITH worker AS (
 			WHEN f.overdue_since IS NOT NULL THEN 'overdue'
 			WHEN f.waiting_since < now() - interval '10 minutes' THEN 'late'
 			WHEN h.id IS NOT NULL THEN 'held'
+			WHEN o.erasures > 0 THEN 'erasing'
 			WHEN x.letters > 0 THEN 'dead'
 			WHEN k.documents > 0 THEN 'kept'
 			WHEN z.rule IS NOT NULL THEN 'suspended'
@@ -243,6 +254,7 @@ WITH worker AS (
 	LEFT JOIN subscription AS u ON u.division = d.division
 	LEFT JOIN held AS h ON h.division = d.division
 	LEFT JOIN dead AS x ON x.division = d.division
+	LEFT JOIN erasing AS o ON o.division = d.division
 	LEFT JOIN kept AS k ON k.division = d.division
 	LEFT JOIN suspended AS z ON true
 	LEFT JOIN changed AS c ON c.division = d.division
@@ -261,7 +273,8 @@ WITH worker AS (
 			WHEN rule = 'service' THEN service_light
 			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'starting',
 				'hangs', 'waits', 'budget', 'limit', 'blocked', 'closed', 'overdue', 'late', 'held',
-				'dead', 'kept', 'suspended', 'writes', 'changes', 'entities paused', 'subscription')
+				'erasing', 'dead', 'kept', 'suspended', 'writes', 'changes', 'entities paused',
+				'subscription')
 				THEN 'warn'
 			WHEN rule = 'failing' AND errors < 3
 					OR rule IN ('consent', 'client') AND app_goes_on THEN 'warn'
@@ -340,6 +353,10 @@ WITH worker AS (
 					'%s records of %s are absent from complete answers since %s and kept '
 						'until you decide',
 					held_records, held_entity, exact._since(held_since))
+			WHEN 'erasing'
+				THEN format('%s erasure%s not done since %s: %s', erasures,
+					CASE WHEN erasures > 1 THEN 's are' ELSE ' is' END,
+					exact._since(erasures_since), erasures_reason)
 			WHEN 'dead'
 				THEN format('%s row%s put aside since %s, the rest goes on: %s', letters,
 					CASE WHEN letters > 1 THEN 's' END, exact._since(letters_since), letters_reason)
@@ -423,6 +440,8 @@ WITH worker AS (
 			WHEN rule = 'held'
 				THEN format('SELECT exact.approve(%s) deletes them, exact.reject(%s) keeps them',
 					held, held)
+			WHEN rule = 'erasing'
+				THEN coalesce(erasures_step, 'SELECT * FROM exact.erasures')
 			WHEN rule = 'dead'
 				THEN 'SELECT * FROM exact.dead_letter; exact.retry(id) tries one again'
 			WHEN rule = 'kept'
@@ -538,7 +557,7 @@ BEGIN
 		CROSS JOIN LATERAL (SELECT CASE
 				WHEN d.state = 'service' THEN 2
 				WHEN d.light = 'fail' THEN 1
-				WHEN d.state IN ('held', 'kept', 'changes', 'dead') THEN 3
+				WHEN d.state IN ('held', 'kept', 'changes', 'dead', 'erasing') THEN 3
 				WHEN d.state IN ('waits', 'starting', 'hangs', 'late', 'on the way', 'writes')
 					THEN 4
 				WHEN d.state IN ('slowed', 'budget', 'limit') THEN 5

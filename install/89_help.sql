@@ -26,6 +26,9 @@ BEGIN
 		('dry_run', 'runs', $$SELECT call, path, why FROM exact.dry_run('lake');$$),
 		('enable_entities', 'runs',
 			$$SELECT exact.enable_entities(101001, 'costcenter', 'costunit');$$),
+		('erase', 'asks',
+			$$SELECT exact.erase(101001, 'contacts', '7a31f0c2-0000-4000-8000-000000000001', $$
+			|| $$'case 4711');$$),
 		('estimate', 'asks',
 			$$SELECT entity, records, calls, minutes, note FROM $$
 			|| $$exact.estimate(101001, ARRAY['finance']);$$),
@@ -93,6 +96,8 @@ BEGIN
 		('entity_effective', 'runs',
 			$$SELECT entity, method, sync_interval, target_table FROM exact.entity_effective $$
 			|| $$WHERE entity = 'items';$$),
+		('erasures', 'runs',
+			$$SELECT id, entity, state, gone_at, old_files_until, next_step FROM exact.erasures;$$),
 		('events', 'runs', $$SELECT at, division, light, who, what FROM exact.events LIMIT 20;$$),
 		('feeds', 'runs',
 			$$SELECT entity, method, state, complete, waiting FROM exact.feeds WHERE division $$

@@ -1,10 +1,11 @@
 /*
  * loader.c - the loader of a database: staged batches into Delta tables.
  *
- * Its turn looks for new batches, replays, changed configuration and resumed tables, lets each
- * table go on (deliver/queue.c), has dimensions read that users edit there (dimension/), tells
- * readers in Databricks what is open, makes the views that were asked for, and lets the statements
- * under way take their next step (databricks/statement.c). Idle, it looks once a minute.
+ * Its turn looks for new batches, replays, changed configuration and resumed tables, has records
+ * erased (erasure/), lets each table go on (deliver/queue.c), has dimensions read that users edit
+ * there (dimension/), tells readers in Databricks what is open, makes the views that were asked
+ * for, and lets the statements under way take their next step (databricks/statement.c). Idle, it
+ * looks once a minute.
  */
 #include "postgres.h"
 
@@ -25,6 +26,7 @@
 #include "deliver/workspace.h"
 #include "dimension/read_back.h"
 #include "dimension/read_request.h"
+#include "erasure/erasure.h"
 #include "inquiry/month.h"
 #include "inquiry/ping_databricks.h"
 #include "publish/audit_head.h"
@@ -106,6 +108,7 @@ turn(void)
 	wait = exact_clock_sooner(wait, exact_service_turn());
 	wait = exact_clock_sooner(wait, exact_read_back_turn());
 	wait = exact_clock_sooner(wait, exact_read_request_turn(looked));
+	wait = exact_clock_sooner(wait, exact_erasure_turn(looked));
 	wait = exact_clock_sooner(wait, exact_queue_advance());
 	wait = exact_clock_sooner(wait, tell_open_state());
 	wait = exact_clock_sooner(wait, write_audit_heads());

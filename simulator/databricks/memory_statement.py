@@ -68,6 +68,8 @@ class Statement(Versions):
             ("show", self._show),
             ("restore", self._restore),
             ("optimize", self._optimize),
+            ("reorg", self._reorg),
+            ("vacuum", self._vacuum),
         ):
             if p.word(first):
                 return action()

@@ -1,6 +1,9 @@
-"""The versions of a table of the engine-free mode: DESCRIBE HISTORY, RESTORE, OPTIMIZE."""
+"""The versions of a table of the engine-free mode: DESCRIBE HISTORY, RESTORE, OPTIMIZE, REORG, VACUUM."""
 
-from .result import OWNER_NAME, Result
+from .refusals import refuse
+from .result import OWNER_NAME, Column, Result
+
+WEEK_HOURS = 168
 
 
 class Versions:
@@ -41,3 +44,34 @@ class Versions:
         self.p.end()
         self._commit(table, "OPTIMIZE", {"predicate": "[]"}, {"numRemovedFiles": 2, "numAddedFiles": 1})
         return Result()
+
+    def _reorg(self):
+        """Files with rows that a deletion vector hides are written anew; here rows are gone at once."""
+        p = self.p
+        p.need("table")
+        table = self.table(p.name())
+        p.need("apply", "(", "purge", ")")
+        p.end()
+        self._commit(table, "REORG", {"predicate": "[]", "applyPurge": "true"},
+                     {"numRemovedFiles": 1, "numAddedFiles": 1})
+        columns = [Column("path", "STRING"), Column("metrics", "STRING")]
+        return Result(columns, [[".".join(table.full), "{}"]])
+
+    def _vacuum(self):
+        """Only what an older version needs is removed, and nothing that is younger than the retention."""
+        p = self.p
+        table = self.table(p.name())
+        hours = None
+        if p.word("retain"):
+            hours = p.expression()[1]
+            p.need("hours")
+        p.end()
+        if hours is not None and hours < WEEK_HOURS:
+            raise refuse(
+                "DELTA_VACUUM_RETENTION_PERIOD_TOO_SHORT",
+                "The specified VACUUM retention period is too low and may corrupt this Delta table if any writes are "
+                f"in progress. Otherwise, use a retention period of at least {WEEK_HOURS} hours.",
+            )
+        self._commit(table, "VACUUM START", {"retentionCheckEnabled": "true"}, {"numFilesToDelete": "0"})
+        self._commit(table, "VACUUM END", {"status": "COMPLETED"}, {"numDeletedFiles": "0"})
+        return Result([Column("path", "STRING")], [[".".join(table.full)]])

@@ -205,6 +205,7 @@ def find_uses(tokens):
         "show",
         "use",
         "optimize",
+        "reorg",
         "vacuum",
         "restore",
         "refresh",
@@ -256,6 +257,7 @@ def _find_ddl_uses(tokens, uses):
         "comment": "alter",
         "restore": "alter",
         "optimize": "alter",
+        "reorg": "alter",
         "vacuum": "alter",
     }
     uses.kind = kinds.get(uses.verb, "other")

@@ -49,3 +49,21 @@ def test_history(server):
     restored = history(server, " LIMIT 1")[1][0]
     assert restored["operation"] == "RESTORE" and json.loads(restored["operationParameters"])["version"] == "2"
     assert server.rows("SELECT k, v FROM main.exact.t ORDER BY k") == [["1", "b"], ["2", "a"]]
+
+
+def test_reorg_and_vacuum():
+    server = Server(*PLAIN, engine="none")
+    try:
+        server.rows("CREATE TABLE main.exact.t (k INT, v STRING) USING DELTA")
+        server.rows("INSERT INTO main.exact.t VALUES (1, 'a')")
+        server.rows("REORG TABLE main.exact.t APPLY (PURGE)")
+        server.rows("VACUUM main.exact.t RETAIN 168 HOURS")
+        server.rows("VACUUM main.exact.t")
+        state, message = server.error("VACUUM main.exact.t RETAIN 167 HOURS")
+        assert state == "22003" and "DELTA_VACUUM_RETENTION_PERIOD_TOO_SHORT" in message
+        assert server.error("VACUUM main.exact.absent")[0] == "42P01"
+        assert [row["operation"] for row in history(server, " LIMIT 5")[1]] == [
+            "VACUUM END", "VACUUM START", "VACUUM END", "VACUUM START", "REORG"]
+        assert server.rows("SELECT k, v FROM main.exact.t") == [["1", "a"]]
+    finally:
+        server.stop()

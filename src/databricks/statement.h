@@ -63,7 +63,7 @@ typedef struct ExactStatementRequest
 	const ExactHub *hub;
 	const char *entity;
 	const char *table;			/* "main.exact.glaccount" */
-	const char *kind;			/* ddl, history, current, check, read, fence, state, view */
+	const char *kind;			/* ddl, history, current, check, read, fence, state, view, erase */
 	/* what tells it from others of its entity and kind; NULL: its range, or the workspace */
 	const char *scope;
 	const char *verb;			/* for people: "MERGE into" */

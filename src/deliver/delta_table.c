@@ -140,6 +140,12 @@ set_idle(ExactDeltaTable *table)
 		drop_plan(table);
 }
 
+void
+exact_delta_table_idle(ExactDeltaTable *table)
+{
+	set_idle(table);
+}
+
 /* ---- its row in exact.target_state ---- */
 
 /* The pause, and with the first one of a row its event */

@@ -87,6 +87,8 @@ extern void exact_delta_table_reset(ExactDeltaTable *table);
 extern void exact_delta_table_resume(ExactDeltaTable *table);
 /* Those of a workspace that wait for their next attempt are tried at once. */
 extern void exact_delta_table_hurry(const char *workspace);
+/* Ends what somebody else has kept it busy with. */
+extern void exact_delta_table_idle(ExactDeltaTable *table);
 /* Is there anything to do, whether it may be done now or not? */
 extern bool exact_delta_table_due(const ExactDeltaTable *table);
 /* In a unit: the service is away; shown, but nobody has to act yet. */

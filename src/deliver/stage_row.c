@@ -46,7 +46,7 @@ exact_stage_row_previous(const char *workspace, ExactStageRow *row)
 	" SELECT s.ord, s.seq, s.division, s.key, s.op," \
 	" to_char(s.at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')," \
 	" s.payload, s.prev_slot::int, s.prev_batch, s.prev_ord, s.slot::int, s.batch," \
-	" l.id IS NOT NULL, l.column_name IS NOT NULL AND s.op = 'D'," \
+	" l.id IS NOT NULL OR s.op = 'E', l.column_name IS NOT NULL AND s.op = 'D'," \
 	" " held ", v.problems, v.changed_at, coalesce(v.again, false)"
 
 /* What a rule found about the version */
@@ -153,6 +153,7 @@ exact_stage_row_read_aside(const char *workspace, const char *entity, int64 abov
 	STAGE_ROW_SQL("v.held")
 	" FROM a"
 	" JOIN exact.stage s ON s.slot = a.slot AND s.batch = a.batch AND s.ord = a.ord"
+	"  AND s.op <> 'E'"
 	" LEFT JOIN exact.dead_letter l"
 	"  ON l.side = 'delivery' AND l.workspace = $1 AND l.batch = s.batch AND l.ord = s.ord"
 	"  AND l.state = 'retry'"

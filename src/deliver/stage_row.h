@@ -21,7 +21,7 @@ typedef struct ExactStageRow
 	int			prev_slot;
 	int64		prev_batch;		/* 0: none */
 	int			prev_ord;
-	bool		aside;			/* it is in exact.dead_letter */
+	bool		aside;			/* it is in exact.dead_letter, or was erased */
 	bool		bare;			/* and goes all the same, without its values: a deletion */
 	bool		again;			/* Delta may have it, with another verdict */
 	TimestampTz judged_at;		/* 0: nothing was found about it */

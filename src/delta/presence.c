@@ -58,14 +58,16 @@ end_presence(Presence *p, const ExactFault *fault, const char *sqlstate, bool lo
 }
 
 /*
- * What is recorded as delivered, without what was put aside: the tables may hold more, never less.
+ * What is recorded as delivered, without what was put aside or erased: the tables may hold more,
+ * never less.
  */
 static void
 expect_unit(void *arg)
 {
 	static const char versions_sql[] =
-	"SELECT coalesce(sum(b.delivered_rows - coalesce(l.rows, 0)), 0)::bigint,"
-	" coalesce(max(b.seq_max) FILTER (WHERE b.delivered_rows = b.rows AND l.rows IS NULL), 0)"
+	"SELECT coalesce(sum(b.delivered_rows - coalesce(l.rows, 0) - b.erased), 0)::bigint,"
+	" coalesce(max(b.seq_max) FILTER (WHERE b.delivered_rows = b.rows AND l.rows IS NULL"
+	"  AND b.erased = 0), 0)"
 	" FROM exact.batch b"
 	" JOIN exact.division d ON d.division = b.division"
 	" LEFT JOIN (SELECT x.batch, count(*) AS rows"
@@ -84,7 +86,7 @@ expect_unit(void *arg)
 	" FROM exact.record r"
 	" JOIN exact.division d ON d.division = r.division"
 	" JOIN exact.batch b ON b.id = r.batch"
-	" WHERE r.entity = $2 AND b.delivered_rows > r.ord"
+	" WHERE r.entity = $2 AND b.delivered_rows > r.ord AND r.erased IS NULL"
 	" AND NOT EXISTS (SELECT FROM exact.dead_letter x"
 	"  WHERE x.side = 'delivery' AND x.workspace = $1 AND x.batch = r.batch AND x.ord = r.ord"
 	"  AND x.state <> 'done')"

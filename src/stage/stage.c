@@ -4,7 +4,8 @@
  * A version is written once and never changed. What decides whether a row is a new version: its
  * hash against exact.record; whether it may be one: its row version (Timestamp) against the stored
  * one of the same mark generation, and whether its request was sent before a tombstone of its key
- * was staged. Keys that may not be staged become dirty.
+ * was staged. Keys that may not be staged become dirty. A record that was erased comes back with
+ * its next change in Exact Online only.
  */
 #include "postgres.h"
 
@@ -343,7 +344,9 @@ static const char stage_sql[] =
 	"   r.hash IS DISTINCT FROM p.hash AND r.hash IS DISTINCT FROM p.former AS differs,"
 	"   r.slot AS prev_slot, r.batch AS prev_batch, r.ord AS prev_ord,"
 	"   coalesce(CASE WHEN r.deleted THEN r.seq > $8"
-	"    ELSE r.mark_generation = $9 AND p.version < r.row_version END, false) AS stale"
+	"    ELSE r.mark_generation = $9 AND p.version < r.row_version END, false) AS stale,"
+	"   CASE WHEN r.erased IS NULL THEN false"
+	"    ELSE NOT exact._came_back(r.erased, p.payload) END AS erased"
 	"  FROM page p"
 	"  LEFT JOIN LATERAL (SELECT * FROM exact.record x"
 	"   WHERE x.division = $1 AND x.entity = $2 AND x.key = p.key OFFSET 0) r ON true),"
@@ -352,7 +355,7 @@ static const char stage_sql[] =
 	"   (row_number() OVER (ORDER BY n))::int - 1 AS ord,"
 	"   " FIRST_SEQ_SQL("$10") " + nextval('exact.version_counter') AS seq"
 	"  FROM (SELECT * FROM compared"
-	"   WHERE NOT stale AND (NOT known OR deleted OR differs)"
+	"   WHERE NOT stale AND NOT erased AND (NOT known OR deleted OR differs)"
 	"   ORDER BY n) c),"
 	" staged AS ("
 	"  INSERT INTO exact.stage"
@@ -380,13 +383,14 @@ static const char stage_sql[] =
 	"   deleted = false,"
 	"   row_version = excluded.row_version,"
 	"   mark_generation = excluded.mark_generation,"
-	"   run = greatest(r.run, excluded.run)),"
+	"   run = greatest(r.run, excluded.run),"
+	"   erased = NULL),"
 	" seen AS ("
 	"  INSERT INTO exact.record AS r"
 	"   (division, entity, key, hash, seq, slot, batch, ord, row_version, mark_generation, run)"
 	"  SELECT $1, $2, key, hash, prev_seq, prev_slot, prev_batch, prev_ord, version, $9, $13"
 	"  FROM compared"
-	"  WHERE NOT stale AND known AND NOT deleted AND NOT differs AND moved"
+	"  WHERE NOT stale AND known AND NOT deleted AND (erased OR NOT differs) AND moved"
 	"  ON CONFLICT (division, entity, key) DO UPDATE SET"
 	"   hash = CASE WHEN r.hash IS NOT NULL THEN excluded.hash END,"
 	"   row_version = excluded.row_version,"
@@ -563,7 +567,7 @@ exact_stage_again(int division, const char *entity, char **keys, int nkeys)
 	"   FROM exact.record r"
 	"   LEFT JOIN exact.stage s ON s.slot = r.slot AND s.batch = r.batch AND s.ord = r.ord"
 	"   WHERE r.division = $1 AND r.entity = $2 AND r.key = ANY ($3::text[])"
-	"   AND (r.deleted OR s.payload IS NOT NULL)"
+	"   AND (r.deleted OR s.payload IS NOT NULL) AND r.erased IS NULL"
 	"   ORDER BY r.seq"
 	"   FOR UPDATE OF r) r),"
 	" staged AS ("

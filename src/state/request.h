@@ -12,6 +12,7 @@
 #define EXACT_REQUEST_VIEWS "views"
 #define EXACT_REQUEST_READ_DIMENSIONS "read_dimensions"
 #define EXACT_REQUEST_REPLAY "replay"
+#define EXACT_REQUEST_ERASE "erase"
 
 typedef struct ExactRequest
 {
