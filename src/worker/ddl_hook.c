@@ -30,6 +30,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/sql.h"
 #include "worker/ddl_hook.h"
 #include "worker/lock.h"
 #include "worker/role.h"
@@ -212,7 +213,6 @@ warn_of_subscriptions(void)
 		" WHERE id IS NOT NULL";
 	Oid			schema = get_namespace_oid("exact", true);
 	Oid			table = OidIsValid(schema) ? get_relname_relid("subscription", schema) : InvalidOid;
-	bool		null;
 	int64		n = 0;
 	int64		divisions = 0;
 
@@ -222,11 +222,10 @@ warn_of_subscriptions(void)
 		pg_class_aclcheck(table, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		return;
 	SPI_connect();
-	if (SPI_execute(sql, true, 0) == SPI_OK_SELECT && SPI_processed == 1)
+	if (exact_sql(sql, 0, NULL) == 1)
 	{
-		n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
-		divisions = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2,
-												&null));
+		n = exact_cell_int8(0, 1, 0);
+		divisions = exact_cell_int8(0, 2, 0);
 	}
 	SPI_finish();
 	if (n > 0)
