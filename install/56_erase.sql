@@ -192,7 +192,8 @@ REVOKE ALL ON FUNCTION exact._vacuum_slot(smallint) FROM PUBLIC;
 
 CREATE FUNCTION exact._erase_versions(r exact.record, OUT versions int, OUT seq bigint,
 	OUT digest bytea)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
 	v record;
@@ -465,7 +466,8 @@ GRANT EXECUTE ON FUNCTION exact._erase_vacuumed(bigint, text) TO exact_worker;
 
 -- A version that was renumbered beside another copy keeps its time.
 CREATE FUNCTION exact._erasure_gaps(OUT id bigint, OUT finding text) RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET jit = off
 AS $$
 	WITH event AS (
 		SELECT l.id, l.what ->> 'request' AS request,
