@@ -36,6 +36,7 @@ sub exact_cluster
 	my $own = PostgreSQL::Test::Utils::tempdir();
 	my $preload = $options{preload} // 'exact_databricks';
 	my %conf = (
+		'jit' => 'off',    # what is asked here is asked once in a session
 		'log_statement' => 'none',
 		'max_worker_processes' => 16,
 		'shared_preload_libraries' => "'$preload'",

@@ -48,6 +48,7 @@ class Hub:
             cluster = Cluster(self.directory / "cluster", {
                 "exact_databricks.key_file": self.key_file, "exact_databricks.secrets_directory": self.secrets,
                 "exact_databricks.insecure_loopback": "on", "exact_databricks.sync_interval": "10s",
+                "jit": "off",  # what is asked here is asked once in a session
                 **(settings or {})})
             cluster.make()
             cluster.start()
