@@ -103,7 +103,7 @@ SELECT p.oid::regprocedure, p.proconfig
 FROM member AS m
 JOIN pg_proc AS p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
 WHERE p.proconfig[1] IS DISTINCT FROM 'search_path=pg_catalog, pg_temp'
-	OR NOT p.proconfig[2:] <@ ARRAY['enable_seqscan=off', 'lock_timeout=1ms'];
+	OR NOT p.proconfig[2:] <@ ARRAY['enable_seqscan=off', 'jit=off', 'lock_timeout=1ms'];
 -- and no literal whose meaning hangs on standard_conforming_strings
 SELECT p.oid::regprocedure
 FROM member AS m
