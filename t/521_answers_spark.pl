@@ -1,6 +1,6 @@
 # On real Spark and Delta: a warehouse whose ANSI mode is off is found before anything is delivered, and by the MERGE
 # itself when it is switched off later; a column of type TIMESTAMP_NTZ is added to a table that was made without one, by
-# an older version. Needs the simulator's Python packages and jars.
+# an older version; exact.erase(). Needs the simulator's Python packages and jars.
 use strict;
 use warnings;
 
@@ -50,6 +50,29 @@ ansi(1);
 one("SELECT exact.resume(1, 'costcenter')");
 wait_delivered($node, $patience);
 pass('switched on, it goes on');
+
+# what exact.erase() sends: the MERGE that deletes, the count, REORG
+sub guid { return sprintf('00000000-0000-4000-8000-%012d', $_[0]); }
+sub rows_of
+{
+	my $key = guid($_[0]);
+	return join(' ', map { owner("SELECT count(*) FROM main.exact.$_ WHERE _key = '$key'")->{rows}[0][0] }
+		'accounts', 'accounts_history');
+}
+stage($node, 1, 'accounts', map { [ 'I', guid($_), { ID => guid($_), Name => "person${_}x" } ] } 1 .. 5);
+wait_delivered($node, $patience);
+stage($node, 1, 'accounts', [ 'U', guid(1), { ID => guid(1), Name => 'person1xb' } ]);
+wait_delivered($node, $patience);
+is(rows_of(1), '1 2', 'before: one state, two versions');
+my $id = one("SELECT exact.erase(1, 'accounts', '" . guid(1) . "', 'case 4711')");
+is(one("SELECT exact.wait($id, '$patience s')"), 'done', 'erased');
+like(one("SELECT result FROM exact.request WHERE id = $id"),
+	qr/; 1 rows of main\.exact\.accounts, 2 rows of main\.exact\.accounts_history, whose old files go after /,
+	'Spark counts what was deleted');
+is(rows_of(1), '0 0', 'it is gone');
+is(rows_of(2), '1 1', 'the others are as they were');
+is(one("SELECT count(*) FROM exact.statement_log WHERE state = 'failed' AND entity = 'accounts'"), '0',
+	'no statement of it has failed');
 
 # the tables as an older version has made them: without the feature of a type that they do not have
 my @old = map { $_->{text} =~ s/'delta.feature.timestampNtz' = 'supported', //r =~ s/`exact`/`older`/r }

@@ -88,7 +88,7 @@ make_workspace() {
 run_python() {
     local child status script=$WORK/tree/scripts/lib/$1
     shift
-    "${AS_USER[@]}" env -C "$WORK" EXACT_DATABRICKS_PG_BIN="$PRIVATE_BIN" \
+    "${AS_USER[@]}" env -C "$WORK" -u PYTHONDONTWRITEBYTECODE EXACT_DATABRICKS_PG_BIN="$PRIVATE_BIN" \
         EXACT_DATABRICKS_PYTHON="$EXACT_DATABRICKS_PYTHON" \
         EXACT_DATABRICKS_JARS="$EXACT_DATABRICKS_JARS" TMPDIR="$WORK" \
         PYTHONPYCACHEPREFIX="$WORK/pycache" PYTHONIOENCODING=utf-8 \

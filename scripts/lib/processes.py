@@ -117,7 +117,7 @@ atexit.register(stop_all)
 def wait_until(what, probe, seconds, every=None):
     """
     The first true value of probe(); Failed naming `what` after `seconds`. Without `every` it asks the more seldom the
-    longer it waits, from ten times to three times a second.
+    longer it waits, from ten times to twice a second.
     """
     begun = time.monotonic()
     while True:
@@ -127,7 +127,7 @@ def wait_until(what, probe, seconds, every=None):
         waited = time.monotonic() - begun
         if waited > seconds:
             raise Failed(f"{what}: not within {seconds:g} s")
-        time.sleep(every or min(max(waited / 10, 0.1), 0.33))
+        time.sleep(every or min(max(waited / 10, 0.1), 0.5))
 
 
 class Server:
