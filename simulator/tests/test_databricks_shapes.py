@@ -340,7 +340,7 @@ class ShapeChecks:
 class TestEngineFree(ShapeChecks):
     def test_unknown_statements_say_so(self, workspace):
         for text in (
-            "REORG TABLE main.exact.things APPLY (PURGE)",
+            "ANALYZE TABLE main.exact.things COMPUTE STATISTICS",
             "SELECT a FROM main.exact.t QUALIFY 1",
             "BEGIN SELECT 1; END",
             "SELECT soundex('a')",
