@@ -47,11 +47,10 @@ exact_generation_want(ExactLane *lane)
 
 		if (!run->present || run->def == NULL || run->def->method != EXACT_FEED_GUARD)
 			continue;
-		if (run->errors > 0)
-			return 0;
 		/* a start that is still to come is one of a clock that was set back since */
 		lane->guard_at = Max(now, Min(run->run_started_at, now) + exact_lane_gap(lane));
-		return lane->guard_at + USECS_PER_SEC;
+		/* one that fails, maybe before a restart, is tried after its back-off */
+		return run->errors > 0 ? 0 : lane->guard_at + USECS_PER_SEC;
 	}
 	return 0;
 }

@@ -20,7 +20,7 @@ extern bool exact_generation_compare(ExactLane *lane, const ExactFeed *feed, con
 /*
  * A record was not shown: has system/Divisions read once more, for BlockingStatus has to be known
  * between the two answers that a deletion needs. Paced by the budget. Returns when that is done; 0:
- * it cannot be read now.
+ * it is not known when, as it fails.
  */
 extern TimestampTz exact_generation_want(ExactLane *lane);
 

@@ -371,6 +371,22 @@ def test_work_that_cannot_be_known(hub):
     hub.wait_for("it is deleted", lambda: deleted(hub, "purchaseentries") == 1, 90)
 
 
+def test_work_that_could_not_be_known_before_a_restart(hub):
+    """It is asked for again by itself, long before its hour is over."""
+    key = living_keys(hub, "purchaseentries")[0]
+    fault = hub.exact.fault(r"/Divisions", "status", times=-1, status=503)
+    hub.exact.change(hub.exact.divisions[0], ENTRIES, "delete", key)
+    make_dirty(hub, "purchaseentries", f"r.key = '{key}'")
+    hub.wait_for("it cannot be known", lambda: hub.value(
+        "SELECT errors FROM exact.feed_state WHERE feed = 'divisions'") != "0", 60)
+    pid = hub.value("SELECT pid FROM exact.workers WHERE role = 'fetcher'")
+    hub.psql("SELECT exact.restart_workers()")
+    hub.wait_for("another process works", lambda: hub.value(
+        "SELECT pid FROM exact.workers WHERE role = 'fetcher' AND state = 'running'") not in (None, pid), 30)
+    hub.exact._call("DELETE", f"faults/{fault}")
+    hub.wait_for("it is deleted", lambda: deleted(hub, "purchaseentries") == 1, 120)
+
+
 def test_a_log_of_another_division(hub):
     """An entry of another division deletes nothing here: the division is frozen."""
     division = hub.exact.divisions[0]
