@@ -98,15 +98,15 @@ like(refused('ada', "SELECT exact.authorize('erp', '$back')"), qr/EX005/, 'which
 
 # ---- each function of an admin ----
 
-# One that is added is to leave an event too, and a test of it.
+# One that is added is to leave an event too, and a test of it (erase: sql/erase.sql).
 is(value(<<'SQL'), <<'LIST' =~ s/\n/ /gr =~ s/ $//r, 'every function of an admin is known here');
 SELECT string_agg(p.proname, ' ' ORDER BY p.proname COLLATE "C") FROM pg_proc AS p
 WHERE p.pronamespace = 'exact'::regnamespace AND p.proname !~ '^_' AND p.provolatile = 'v'
 	AND has_function_privilege('exact_admin', p.oid, 'EXECUTE')
 	AND NOT has_function_privilege('exact_operator', p.oid, 'EXECUTE')
 SQL
-adopt approve authorize authorize_url create_views disable_entities discover_divisions enable_entities fence
-import_secrets install_schedule reject restart_workers restrict_reader rotate_key set_secret
+adopt approve authorize authorize_url create_views disable_entities discover_divisions enable_entities erase estimate
+fence import_secrets install_schedule reject restart_workers restrict_reader rotate_key set_secret
 LIST
 
 as('ada', 'SELECT exact.rotate_key()');
@@ -116,6 +116,9 @@ is(last_event(), 'ada|inquiry|import_secrets', 'import_secrets()');
 as('ada', "SELECT FROM exact.discover_divisions('erp')");
 is(value("SELECT who FROM exact.audit_log WHERE kind = 'inquiry' AND what ->> 'asked' = 'discover'"), 'ada',
 	'discover_divisions()');
+as('ada', "SELECT FROM exact.estimate((SELECT division FROM exact.division), ARRAY['items'])");
+is(value("SELECT DISTINCT who FROM exact.audit_log WHERE kind = 'inquiry' AND what ->> 'asked' = 'count'"), 'ada',
+	'estimate()');
 as('ada', 'SELECT exact.restart_workers()');
 is(last_event(), 'ada|request|restart', 'restart_workers()');
 wait_for_workers($node, 'postgres');
