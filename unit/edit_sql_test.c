@@ -12,8 +12,7 @@
 #include "delta/merge_sql.c"
 #include "delta/edit_sql.c"
 
-static int	failures;
-static bool print;
+#include "sql_text.h"
 
 static const ExactColumn columns[] = {
 	{"ID", "ID", "STRING", "Key", true, false, false, false, false, NULL, false, false},
@@ -26,19 +25,6 @@ static const int divisions[] = {12};
 static const ExactMergeRows two = {2, 5, 9, divisions, 1, false};
 static const ExactTarget target = {"main", "exact", "costcenter", "costcenter_history",
 	"costcenter", "hrm/Costcenters", &hub, lengthof(columns), columns, "v1:0a1b2c3d:"};
-
-static void
-expect(const char *what, StringInfo got, const char *expected)
-{
-	if (print)
-		printf("%s\n-----\n", got->data);
-	else if (strcmp(got->data, expected) != 0)
-	{
-		printf("FAILED %s\n--- got\n%s\n--- expected\n%s\n", what, got->data, expected);
-		failures++;
-	}
-	resetStringInfo(got);
-}
 
 /* Is this a part of the text? */
 static void

@@ -11,25 +11,11 @@
 #include "delta/merge_sql.c"
 #include "delta/erase_sql.c"
 
-static int	failures;
-static bool print;
+#include "sql_text.h"
 
 static const ExactHub hub = {"i1", 3, "c1"};
 static const ExactTarget target = {"main", "exact", "accounts", "accounts_history",
 	"accounts", "crm/Accounts", &hub, 0, NULL, NULL};
-
-static void
-expect(const char *what, StringInfo got, const char *expected)
-{
-	if (print)
-		printf("%s\n-----\n", got->data);
-	else if (strcmp(got->data, expected) != 0)
-	{
-		printf("FAILED %s\n--- got\n%s\n--- expected\n%s\n", what, got->data, expected);
-		failures++;
-	}
-	resetStringInfo(got);
-}
 
 #define RECORD "(SELECT CAST(r.`_division` AS INT) AS `_division`, r.`_key` AS `_key`," \
 	" CAST(r.`_seq` AS BIGINT) AS `_seq`\n" \

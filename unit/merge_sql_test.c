@@ -11,8 +11,7 @@
 #include "delta/rows_sql.c"
 #include "delta/merge_sql.c"
 
-static int	failures;
-static bool print;
+#include "sql_text.h"
 
 static const ExactColumn columns[] = {
 	{"ID", "ID", "STRING", "Key", true, false, false, false, false, NULL, false},
@@ -34,19 +33,6 @@ static const ExactMergeRows two = {2, 5, 9, divisions, 1};
 static const ExactTarget target = {"main", "exact", "orders", "orders_history", "purchaseorders",
 	"purchaseorder/PurchaseOrders",
 &hub, lengthof(columns), columns};
-
-static void
-expect(const char *what, StringInfo got, const char *expected)
-{
-	if (print)
-		printf("%s\n-----\n", got->data);
-	else if (strcmp(got->data, expected) != 0)
-	{
-		printf("FAILED %s\n--- got\n%s\n--- expected\n%s\n", what, got->data, expected);
-		failures++;
-	}
-	resetStringInfo(got);
-}
 
 static void
 expect_type(const char *type, const char *expected)

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # initdb of the private PostgreSQL that tests run: a cluster is made once per set of options, and each further one is a
-# copy of it with a system identifier of its own, which takes a quarter of the processor time. Anything unusual goes to
+# copy of it with a system identifier of its own, which takes a third of the processor time. Anything unusual goes to
 # initdb itself, which copy_clusters (common.sh) has put beside this file as initdb.made.
 use strict;
 use warnings;
@@ -11,7 +11,6 @@ use File::Spec;
 use Time::HiRes 'gettimeofday';
 
 use constant SYSTEM_IN_WAL => 24;    # offset of xlp_sysid, access/xlog_internal.h
-use constant CONTROL_FILE => 8192;
 
 my $made = "$0.made";
 my $templates = dirname(File::Spec->rel2abs($0)) . '/../clusters';

@@ -246,18 +246,13 @@ another_asks(const Statement *st)
 	return false;
 }
 
-/*
- * It has got no answer: if it had waited, it counts on from all that wait with it; it goes behind
- * them, and none of them asks before its turn. So the workspace is asked as seldom as by one.
- */
+/* What fails again counts on from all that wait with it: they ask as seldom as one alone would. */
 static void
-wait_together(Statement *st)
+count_together(Statement *st)
 {
 	int			one_more = st->failures > 1 ? 1 : 0;
 	dlist_iter	iter;
 
-	if (!exact_service_fails(st->request.workspace->name))
-		return;
 	dlist_foreach(iter, &statements)
 	{
 		const Statement *other = dlist_container(Statement, node, iter.cur);
@@ -265,7 +260,14 @@ wait_together(Statement *st)
 		if (waits_with(other, st))
 			st->failures = Max(st->failures, other->failures + one_more);
 	}
-	set_due(st, exact_backoff_ms(st->failures, RETRY_FIRST_MS, RETRY_MAX_MS));
+}
+
+/* It goes behind all that wait with it, and none of them asks before it is due. */
+static void
+go_behind(Statement *st)
+{
+	dlist_iter	iter;
+
 	dlist_foreach(iter, &statements)
 	{
 		Statement  *other = dlist_container(Statement, node, iter.cur);
@@ -286,11 +288,15 @@ again_later(Statement *st, Phase phase, const ExactFault *fault, TimestampTz not
 	static const char *const states[] = {
 		[PHASE_NEW] = "sending", [PHASE_RUNNING] = "running", [PHASE_UNKNOWN] = "unknown"
 	};
+	bool		away = exact_service_fails(st->request.workspace->name);
 
 	st->phase = phase;
 	st->failures++;
+	if (away)
+		count_together(st);
 	set_due(st, exact_backoff_ms(st->failures, RETRY_FIRST_MS, RETRY_MAX_MS));
-	wait_together(st);
+	if (away)
+		go_behind(st);
 	if (not_before > st->due)
 		st->due = not_before;
 	if (st->failures <= 3 || st->failures % 10 == 0)

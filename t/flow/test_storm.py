@@ -15,7 +15,7 @@ def test_storm(tmp_path):
     plan = Plan(changes=CHANGES, kills=KILLS, divisions=3, records=600, seed=5, rate=25, faults=0.5)
     hub, told = launch(tmp_path, plan), io.StringIO()
     try:
-        first_load(hub, 300)
+        first_load(hub, 120)
         storm = Storm(hub, plan)
         with contextlib.redirect_stdout(told):
             storm.blow()

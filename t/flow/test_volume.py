@@ -1,4 +1,6 @@
 """What is more than one statement carries goes through the volume, on real Spark and Delta."""
+import os
+
 ENTITIES = ("items", "purchaseorders", "purchaseorderlines")
 
 # items of one division in one batch, the wanted one with a price that no column holds
@@ -41,12 +43,13 @@ def test_first_load_through_the_volume(spark, start_hub, equal):
     report = equal(hub, tables=ENTITIES)
     assert report.deleted > 0
 
-    hub.psql(STAGE.format(division=hub.exact.divisions[0], rows=4000, bad=1777))
+    rows, bad = (20000, 7777) if "EXACT_TEST_LONG" in os.environ else (4000, 1777)
+    hub.psql(STAGE.format(division=hub.exact.divisions[0], rows=rows, bad=bad))
     hub.wait_for("all but one is delivered",
                  lambda: hub.value("SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL") == "0", 900)
     found = spark.sql(f"SELECT count(*), count(DISTINCT _key), sum(CostPriceStandard) FROM {hub.table('items')} "
                       "WHERE _key LIKE 'many%'")["rows"][0]
-    assert [int(float(value)) for value in found] == [3999, 3999, 4000 * 4001 // 2 - 1777]
+    assert [int(float(value)) for value in found] == [rows - 1, rows - 1, rows * (rows + 1) // 2 - bad]
     assert hub.psql("SELECT key, column_name, value_type FROM exact.dead_letter").strip() == (
-        "many1777|CostPriceStandard|number of 4 characters")
-    assert hub.value("SELECT count(*) FROM exact.statement_log WHERE rows > 2000") in ("4", "5")
+        f"many{bad}|CostPriceStandard|number of 4 characters")
+    assert hub.value(f"SELECT count(*) FROM exact.statement_log WHERE rows > {rows // 2}") in ("4", "5")

@@ -13,8 +13,10 @@ def test_first_load_and_changes(spark, start_hub, equal):
     report = equal(hub)
     assert report.rows == RECORDS and report.deleted == 0 and report.versions == RECORDS
 
-    changes = hub.exact.random(100, seed=1, deletes=0.12)
-    hub.sync(900)
+    changes = []
+    for round_ in range(2):
+        changes += hub.exact.random(50, seed=round_, deletes=0.12)
+        hub.sync(900)
     report = equal(hub)
     operations = {change["op"] for change in changes}
     assert len(changes) == 100 and operations == {"create", "update", "delete"}
