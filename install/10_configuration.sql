@@ -43,7 +43,15 @@ CREATE TABLE exact.workspace (
 	enabled boolean NOT NULL DEFAULT true,
 	write_back text NOT NULL DEFAULT 'off',
 	on_conflict text NOT NULL DEFAULT 'exact wins',
-	merge_interval interval
+	merge_interval interval,
+	stop_warehouse text NOT NULL DEFAULT 'never',
+	wake_after interval,
+	wake_rows int,
+	quiet_from time,
+	quiet_until time,
+	quiet_zone text NOT NULL DEFAULT 'Europe/Amsterdam',
+	dbu_per_hour numeric,
+	dbu_price numeric
 );
 COMMENT ON TABLE exact.workspace
 	IS 'Databricks workspaces, one row each: where the Delta tables are and who writes them';
@@ -65,6 +73,21 @@ COMMENT ON COLUMN exact.workspace.on_conflict
 COMMENT ON COLUMN exact.workspace.merge_interval
 	IS 'At least this long between two deliveries into one table; null: '
 		'exact_databricks.merge_interval';
+COMMENT ON COLUMN exact.workspace.stop_warehouse
+	IS 'own: the hub stops the warehouse when it has woken it, is done and nobody else uses it; '
+		'needs CAN MANAGE on it. never: its auto stop ends it';
+COMMENT ON COLUMN exact.workspace.wake_after
+	IS 'A warehouse that sleeps is woken once the oldest version waits so long; null: at once';
+COMMENT ON COLUMN exact.workspace.wake_rows
+	IS 'It is woken earlier if so many versions wait; null: never for their number';
+COMMENT ON COLUMN exact.workspace.quiet_from
+	IS 'From this time of the day it is woken for urgent entities only; null: no quiet hours';
+COMMENT ON COLUMN exact.workspace.quiet_until IS 'Until this time of the day';
+COMMENT ON COLUMN exact.workspace.quiet_zone IS 'Time zone of the two';
+COMMENT ON COLUMN exact.workspace.dbu_per_hour
+	IS 'What the warehouse uses while it runs; null: by its size, as a serverless one';
+COMMENT ON COLUMN exact.workspace.dbu_price
+	IS 'Price of a DBU in your contract, any currency; null: exact.cost has no money';
 REVOKE ALL ON TABLE exact.workspace FROM PUBLIC;
 GRANT SELECT ON TABLE exact.workspace TO exact_reader, exact_worker;
 GRANT INSERT, UPDATE, DELETE ON TABLE exact.workspace TO exact_admin;
@@ -97,7 +120,8 @@ CREATE TABLE exact.entity (
 	target_table text,
 	target_history text,
 	merge_interval interval,
-	sync_interval interval
+	sync_interval interval,
+	urgent boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE exact.entity
 	IS 'What a user changed about an entity; everything else comes from exact.catalogue: '
@@ -117,6 +141,8 @@ COMMENT ON COLUMN exact.entity.merge_interval
 COMMENT ON COLUMN exact.entity.sync_interval
 	IS 'Time between two runs of its feed; null: exact_databricks.sync_interval, then '
 		'the catalogue''s';
+COMMENT ON COLUMN exact.entity.urgent
+	IS 'on: its versions wake a warehouse that sleeps at once, in quiet hours too';
 REVOKE ALL ON TABLE exact.entity FROM PUBLIC;
 GRANT SELECT ON TABLE exact.entity TO exact_reader, exact_worker;
 GRANT INSERT, UPDATE, DELETE ON TABLE exact.entity TO exact_admin;

@@ -185,6 +185,37 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'EX021',
 			MESSAGE = 'merge_interval must be longer than nothing',
 			HINT = 'Leave it null to use exact_databricks.merge_interval.';
+	ELSIF new.stop_warehouse IS NULL OR new.stop_warehouse NOT IN ('never', 'own') THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('stop_warehouse cannot be %s', quote_nullable(new.stop_warehouse)),
+			HINT = 'It is never or own.';
+	ELSIF new.wake_after NOT BETWEEN interval '1 second' AND interval '7 days' THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('wake_after cannot be %s', new.wake_after),
+			HINT = 'It is a second to 7 days; null wakes the warehouse at once.';
+	ELSIF new.wake_rows < 1 OR (new.wake_rows IS NOT NULL AND new.wake_after IS NULL) THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = CASE WHEN new.wake_rows < 1 THEN 'wake_rows must be at least 1'
+				ELSE 'wake_rows needs wake_after' END,
+			HINT = 'wake_after is how long fewer versions wait at most.';
+	ELSIF (new.quiet_from IS NULL) <> (new.quiet_until IS NULL)
+			OR new.quiet_from = new.quiet_until
+			OR time '24:00' IN (new.quiet_from, new.quiet_until) THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('quiet hours cannot be from %s until %s',
+				coalesce(new.quiet_from::text, 'null'), coalesce(new.quiet_until::text, 'null')),
+			HINT = 'Set both, such as 19:00 and 07:00, or neither; midnight is 00:00.';
+	ELSIF new.quiet_zone IS NULL OR (new.quiet_zone <> 'Europe/Amsterdam'
+			AND NOT EXISTS (SELECT FROM pg_timezone_names AS z
+				WHERE lower(z.name) = lower(new.quiet_zone))) THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('%s is not a time zone', quote_nullable(new.quiet_zone)),
+			HINT = 'SELECT name FROM pg_timezone_names; such as Europe/Amsterdam.';
+	ELSIF new.dbu_per_hour < 0 OR new.dbu_price < 0
+			OR 'NaN' IN (new.dbu_per_hour, new.dbu_price) THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = 'dbu_per_hour and dbu_price cannot be negative',
+			HINT = 'dbu_per_hour is null for what the size of the warehouse says.';
 	ELSIF new.client_id !~ '^[[:graph:]]+$' THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX021',
 			MESSAGE = format('client_id of workspace %s is empty', quote_literal(new.name)),

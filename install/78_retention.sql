@@ -32,6 +32,11 @@ BEGIN
 	USING (SELECT x.id, x.at, x.state FROM exact.statement_log AS x ORDER BY x.id LIMIT 5000) AS old
 	WHERE s.id = old.id AND old.at < now() - retention AND old.state IN ('succeeded', 'failed');
 	GET DIAGNOSTICS n = ROW_COUNT;
+	removed := removed + n;
+	DELETE FROM exact.warehouse_run AS w
+	USING (SELECT x.id, x.ended_at FROM exact.warehouse_run AS x ORDER BY x.id LIMIT 5000) AS old
+	WHERE w.id = old.id AND old.ended_at < now() - retention;
+	GET DIAGNOSTICS n = ROW_COUNT;
 	RETURN removed + n;
 END
 $$;

@@ -205,7 +205,7 @@ WITH worker AS (
 			CASE WHEN xd.state IN ('silent', 'token') THEN xd.sentence END) AS service,
 		CASE WHEN xe.state IN ('silent', 'token') THEN xe.next_step ELSE xd.next_step END
 			AS service_step,
-		xd.sentence AS databricks,
+		xd.sentence AS databricks, ss.wakes_at,
 		s.gap, l.until AS limit_until, l.blocked, l.blocked_until, l.closed, l.closed_until,
 		u.topics, u.reason AS subscription_reason, u.next_step AS subscription_step,
 		CASE
@@ -231,6 +231,7 @@ WITH worker AS (
 			WHEN f.errors > 0 THEN 'failing'
 			WHEN f.unread > 0 THEN 'first load'
 			WHEN f.overdue_since IS NOT NULL THEN 'overdue'
+			WHEN f.waiting > 0 AND ss.wakes_at > now() THEN 'sleeps'
 			WHEN f.waiting_since < now() - interval '10 minutes' THEN 'late'
 			WHEN h.id IS NOT NULL THEN 'held'
 			WHEN o.erasures > 0 THEN 'erasing'
@@ -263,13 +264,14 @@ WITH worker AS (
 	LEFT JOIN waits AS l ON l.division = d.division
 	LEFT JOIN exact.app_state AS a ON a.app = d.app
 	LEFT JOIN exact.workspace AS ws ON ws.name = d.workspace
+	LEFT JOIN exact.warehouse_state AS ss ON ss.workspace = d.workspace AND ss.state = 'sleeps'
 	LEFT JOIN service AS xe ON xe.side = 'exact' AND xe.name = d.app
 	LEFT JOIN service AS xd ON xd.side = 'databricks' AND xd.name = d.workspace
 ), text AS (
 	SELECT f.*,
 		CASE
 			WHEN rule = 'off' THEN 'off'
-			WHEN rule IN ('first load', 'on the way', 'slowed', 'up to date') THEN 'ok'
+			WHEN rule IN ('first load', 'on the way', 'slowed', 'sleeps', 'up to date') THEN 'ok'
 			WHEN rule = 'service' THEN service_light
 			WHEN rule IN ('paused', 'no entity', 'no workspace', 'workspace off', 'starting',
 				'hangs', 'waits', 'budget', 'limit', 'blocked', 'closed', 'overdue', 'late', 'held',
@@ -338,6 +340,10 @@ WITH worker AS (
 			WHEN 'overdue'
 				THEN format('behind: %s was read last %s ago', overdue,
 					exact._age(now() - overdue_since))
+			WHEN 'sleeps'
+				THEN format('%s version%s wait%s for the warehouse, which is woken at %s', waiting,
+					CASE WHEN waiting > 1 THEN 's' END, CASE WHEN waiting = 1 THEN 's' END,
+					exact._since(wakes_at))
 			WHEN 'late'
 				THEN format('behind: %s versions wait since %s', waiting,
 					exact._since(waiting_since))
@@ -558,7 +564,8 @@ BEGIN
 				WHEN d.state = 'service' THEN 2
 				WHEN d.light = 'fail' THEN 1
 				WHEN d.state IN ('held', 'kept', 'changes', 'dead', 'erasing') THEN 3
-				WHEN d.state IN ('waits', 'starting', 'hangs', 'late', 'on the way', 'writes')
+				WHEN d.state IN ('waits', 'starting', 'hangs', 'late', 'on the way', 'sleeps',
+						'writes')
 					THEN 4
 				WHEN d.state IN ('slowed', 'budget', 'limit') THEN 5
 				WHEN d.state = 'first load' THEN 6

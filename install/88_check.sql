@@ -335,6 +335,7 @@ BEGIN
 		FROM exact.services AS s
 		WHERE s.light <> 'off';
 	RETURN QUERY SELECT * FROM exact._check_volumes();
+	RETURN QUERY SELECT * FROM exact._check_warehouses();
 	RETURN QUERY SELECT * FROM exact._check_erasures();
 	RETURN QUERY SELECT * FROM exact._ledger_findings();
 	RETURN QUERY SELECT * FROM exact._sign_findings();

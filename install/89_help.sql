@@ -89,6 +89,7 @@ BEGIN
 			$$SELECT division, minute_left, day_left, day_limit FROM exact.budget;$$),
 		('calls', 'runs',
 			$$SELECT division, call, status, rows, took FROM exact.calls LIMIT 3;$$),
+		('cost', 'runs', $$SELECT day, workspace, wake_ups, seconds, dbu FROM exact.cost;$$),
 		('credentials', 'runs', $$SELECT kind, name, field, is_set FROM exact.credentials;$$),
 		('divisions', 'runs',
 			$$SELECT division, description, app, workspace, entities, state FROM $$

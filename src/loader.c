@@ -17,6 +17,7 @@
 #include "base/errors.h"
 #include "base/fault.h"
 #include "databricks/statement.h"
+#include "databricks/warehouse.h"
 #include "deliver/casts.h"
 #include "deliver/delta_table.h"
 #include "deliver/fence.h"
@@ -59,6 +60,7 @@ tell_open_state(void)
 		long		ms = -1;
 
 		if (!entry->enabled || entry->fault != NULL ||
+			!exact_warehouse_runs(&entry->info) ||
 			!exact_open_state_look(&entry->info, exact_fence_hub()))
 			continue;
 		if (exact_fence_advance(&entry->info, &fault, &ms) == EXACT_FENCE_HELD)
@@ -82,11 +84,35 @@ write_audit_heads(void)
 		const ExactFault *fault;
 		long		ms = -1;
 
-		if (!entry->enabled || entry->fault != NULL || !exact_audit_head_due(&entry->info))
+		if (!entry->enabled || entry->fault != NULL || !exact_warehouse_runs(&entry->info) ||
+			!exact_audit_head_due(&entry->info))
 			continue;
 		if (exact_fence_advance(&entry->info, &fault, &ms) == EXACT_FENCE_HELD)
 			exact_audit_head_write(&entry->info, exact_fence_hub());
 		wait = exact_clock_sooner(wait, ms);
+	}
+	return wait;
+}
+
+/* Stops warehouses that are not needed any more. */
+static long
+tend_warehouses(void)
+{
+	long		wait = -1;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &exact_workspaces)
+	{
+		ExactWorkspaceEntry *entry = dlist_container(ExactWorkspaceEntry, node, iter.cur);
+
+		if (!entry->enabled || entry->fault != NULL)
+			continue;
+		if (exact_warehouse_last_call(&entry->info))
+		{
+			exact_open_state_look_again(entry->info.name);
+			wait = 0;
+		}
+		wait = exact_clock_sooner(wait, exact_warehouse_turn(&entry->info, exact_fence_hub()));
 	}
 	return wait;
 }
@@ -115,6 +141,7 @@ turn(void)
 	exact_delta_views_turn(exact_workspace_usable, exact_fence_hub(), looked);
 	wait = exact_clock_sooner(wait, exact_volume_turn());
 	wait = exact_clock_sooner(wait, exact_statement_turn());
+	wait = exact_clock_sooner(wait, tend_warehouses());
 	return wait;
 }
 

@@ -7,7 +7,6 @@ use FindBin;
 use lib $FindBin::RealBin;
 use DeliveryTest;
 use ExactTest;
-use HTTP::Tiny;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -195,8 +194,7 @@ my $ping = $node->safe_psql('postgres', "SELECT exact._ask('loader', 'ping')");
 like($ping,
 	pattern('"side":"databricks","name":"lake","ok":true,"latency_ms":[\d.]+,"finding":"warehouse .* is running, a ',
 		'statement took \d+ ms","next_step":null'), 'ping');
-HTTP::Tiny->new->post("$simulator->{url}/api/2.0/sql/warehouses/$simulator->{info}{warehouse_id}/stop",
-	{ headers => { Authorization => "Bearer $simulator->{info}{pat}" } });
+control($simulator, 'POST', 'warehouse', { state => 'STOPPED' });
 like($node->safe_psql('postgres', "SELECT exact._ask('loader', 'ping')"),
 	qr/"ok":true,.*"finding":"warehouse .* is STOP\w+; the first delivery starts it"/,
 	'ping does not start a warehouse');

@@ -34,7 +34,8 @@ def routes(workspace):
                 "engine": workspace.engine_name,
                 "workspace_id": workspace.workspace_id,
                 "data": str(workspace.data),
-                "warehouse_state": workspace.warehouse.state,
+                "warehouse_state": workspace.warehouse.shown_state(),
+                "meter": workspace.warehouse.meter(),
                 "now": workspace.clock.now(),
                 "settings": settings.as_dict(),
             }
@@ -160,6 +161,20 @@ def routes(workspace):
         workspace.weather.met("warehouse_state")
         workspace.warehouse.force(state, body.get("health"))
         return web.json_response(workspace.warehouse.describe(request.url.host))
+
+    @table.post("/_control/meter")
+    async def reset_meter(request):
+        workspace.warehouse.reset_meter()
+        return web.json_response(workspace.warehouse.meter())
+
+    @table.post("/_control/query")
+    async def query_of_somebody(request):
+        """A statement that another user of the warehouse runs: {"statement", "user"}."""
+        body = await read_json(request)
+        if not isinstance(body.get("statement"), str) or not isinstance(body.get("user"), str):
+            raise invalid_parameter('expected {"statement": "SELECT 1", "user": "analyst@example.com"}')
+        statement = statements.submit({"statement": body["statement"]}, body["user"])
+        return web.json_response({"statement_id": statement.id})
 
     @table.get("/_control/weather")
     async def weather(request):

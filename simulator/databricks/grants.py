@@ -69,7 +69,7 @@ class Grants:
     def lacks(self, privilege, target):
         """Whether the principal lacks `privilege` on the dotted `target`: denied, or neither granted nor owned there
         or above."""
-        parts = target.lower().split(".") if privilege != "CAN USE" else [target.lower()]
+        parts = target.lower().split(".") if not privilege.startswith("CAN ") else [target.lower()]
         names = [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
         if any((privilege, name) in self.denied for name in names):
             return True

@@ -37,6 +37,7 @@ class Workspace:
         self.tokens = tokens.Tokens(settings, self.clock)
         self.statements = Statements(settings, self.clock, self.engine, self.unity, self.warehouse, self.weather)
         self.warehouse.on_stop = self.statements.end_running
+        self.warehouse.idle = self.statements.none_open
         self.faults = faults.Faults()
         self.calls, self._call_numbers = collections.deque(maxlen=100000), itertools.count(1)
         self._request_numbers = itertools.count(1)
@@ -49,7 +50,7 @@ class Workspace:
         app.on_response_prepare.append(wire.on_prepare(self))
         for part in (statement_api, tokens, files, catalog_api, control):
             app.add_routes(part.routes(self))
-        app.add_routes(warehouse.routes(self.warehouse))
+        app.add_routes(warehouse.routes(self.warehouse, self.unity.privileges))
         return app
 
     def next_request(self):

@@ -35,6 +35,7 @@ class Settings:
 
     # Warehouse
     start_seconds: float = _number(0.0)  # how long a stopped warehouse takes to start
+    auto_stop_minutes: float = _number(10.0)  # without a statement, then the warehouse stops; 0: never
     start_form: str = _choice("pending", "503")  # what a statement is answered meanwhile
     stop_ends: str = _choice("failed", "canceled", "unknown")  # how running statements end when the warehouse stops
     warehouse_lag: float = _number(0.0)  # seconds by which the state of the warehouse lags

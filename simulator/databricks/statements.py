@@ -108,14 +108,21 @@ class Statements:
         self.all[statement.id] = statement
         task = asyncio.create_task(self._run(statement))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)
         return statement
+
+    def _over(self, task):
+        self.warehouse.used()
+        self._tasks.discard(task)
 
     def _drawn(self, number):
         """The rules that the settings and the weather draw for a statement."""
         if self.settings.scheduling and self.weather.drawn("scheduling", number, self.settings.scheduling):
             return [{"action": "scheduling"}]
         return self.weather.statement_rules(number)
+
+    def none_open(self):
+        return not self._tasks
 
     def end_running(self, how):
         """Ends what runs or waits, as a warehouse that is stopped does."""

@@ -18,18 +18,57 @@ class Warehouse:
         self.health = None  # what POST /_control/warehouse says instead
         self.on_stop = lambda how: None  # ends the statements
         self._shown = [(clock.now(), self.state)]  # (since when, state), rising
+        self._used = clock.now()  # a statement began or ended
+        self.idle = lambda: True  # does no statement run or wait?
+        self.wake_ups, self._billed = 0, 0.0  # the meter: starts, and seconds until the last stop
+        self._billed_from = clock.now() if self.state == "RUNNING" else None
 
-    def _enter(self, state):
+    def _enter(self, state, when=None):
+        when = self.clock.now() if when is None else when
+        runs = state in ("STARTING", "RUNNING")
+        if runs and self._billed_from is None:
+            self._billed_from = when
+            self.wake_ups += 1
+        elif not runs and self._billed_from is not None:
+            self._billed += when - self._billed_from
+            self._billed_from = None
         self.state = state
-        self._shown.append((self.clock.now(), state))
+        self._shown.append((when, state))
+
+    def meter(self):
+        """What is paid for: {"wake_ups", "seconds"} since the start of the simulator, or since reset_meter()."""
+        self.auto_stop()
+        running = self.clock.now() - self._billed_from if self._billed_from is not None else 0.0
+        return {"wake_ups": self.wake_ups, "seconds": round(self._billed + running, 3)}
+
+    def reset_meter(self):
+        self.auto_stop()
+        self.wake_ups, self._billed = 0, 0.0
+        if self._billed_from is not None:
+            self._billed_from = self.clock.now()
+
+    def used(self):
+        self.auto_stop()
+        self._used = self.clock.now()
+
+    def auto_stop(self):
+        """Enters the stop that its idle time has led to meanwhile."""
+        if self.settings.auto_stop_minutes == 0 or self.state != "RUNNING" or not self.idle():
+            return
+        when = self._used + self.settings.auto_stop_minutes * 60
+        if when <= self.clock.now():
+            self._started.clear()
+            self._enter("STOPPED", when)
 
     def shown_state(self):
         """The state as it is told: `warehouse_lag` seconds late."""
+        self.auto_stop()
         when = self.clock.now() - self.settings.warehouse_lag
         return next((state for at, state in reversed(self._shown) if at <= when), self._shown[0][1])
 
     async def running(self):
         """Returns once the warehouse runs; starts it when it does not."""
+        self.used()
         self.start()
         await self._started.wait()
 
@@ -41,6 +80,7 @@ class Warehouse:
     async def _start(self):
         await self.clock.sleep(self.settings.start_seconds)
         self._enter("RUNNING")
+        self._used = self.clock.now()
         self._started.set()
 
     def stop(self):
@@ -79,7 +119,7 @@ class Warehouse:
             "max_num_clusters": 1,
             "num_clusters": 1 if state == "RUNNING" else 0,
             "num_active_sessions": 0,
-            "auto_stop_mins": 10,
+            "auto_stop_mins": int(self.settings.auto_stop_minutes),
             "auto_resume": True,
             "creator_name": "admin@example.com",
             "enable_photon": True,
@@ -99,7 +139,7 @@ class Warehouse:
         }
 
 
-def routes(warehouse):
+def routes(warehouse, privileges):
     table = web.RouteTableDef()
 
     @table.get("/api/2.0/sql/warehouses")
@@ -122,6 +162,12 @@ def routes(warehouse):
     @table.post("/api/2.0/sql/warehouses/{id}/stop")
     async def stop_warehouse(request):
         warehouse.check(request.match_info["id"])
+        if privileges.lacks("CAN MANAGE", request.match_info["id"]):
+            raise ApiError(
+                403,
+                "PERMISSION_DENIED",
+                f"principal does not have Manage permission on SQL warehouse {request.match_info['id']}.",
+            )
         warehouse.stop()
         return web.json_response({})
 

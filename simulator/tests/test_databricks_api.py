@@ -294,6 +294,7 @@ def test_status_lag(workspace):
 def test_warehouse_starts(workspace):
     path = f"/api/2.0/sql/warehouses/{workspace.warehouse}"
     workspace.config(start_seconds=300.0)
+    workspace.may_stop()
     assert workspace.call("POST", path + "/stop").status_code == 200
     assert workspace.call("GET", path).json()["state"] == "STOPPED"
     moved = workspace.later("PENDING", "SELECT 11", 5)
@@ -664,3 +665,45 @@ def test_options_and_seed(tmp_path):
     twin = Server("--seed", "5")
     assert twin.info["pat"] == info["pat"]
     twin.stop()
+
+
+def test_only_a_manager_stops_it(workspace):
+    path = f"/api/2.0/sql/warehouses/{workspace.warehouse}"
+    workspace.control("POST", "privileges", grant=[{"privilege": "CAN USE", "object": workspace.warehouse}], only=True)
+    answer = workspace.call("POST", path + "/stop")
+    assert answer.status_code == 403 and answer.json()["error_code"] == "PERMISSION_DENIED"
+    assert workspace.call("GET", path).json()["state"] == "RUNNING"
+    workspace.may_stop()
+    assert workspace.call("POST", path + "/stop").status_code == 200
+    assert workspace.call("GET", path).json()["state"] == "STOPPED"
+
+
+def test_auto_stop_and_meter(workspace):
+    """The idle time is paid for: a wake-up costs its statement and ten minutes."""
+    path = f"/api/2.0/sql/warehouses/{workspace.warehouse}"
+    workspace.may_stop()
+    workspace.call("POST", path + "/stop")
+    workspace.control("POST", "meter")
+    workspace.control("POST", "clock", advance=3600)
+    assert workspace.control("GET", "info")["meter"] == {"wake_ups": 0, "seconds": 0}
+    assert workspace.rows("SELECT 1") == [["1"]]
+    workspace.control("POST", "clock", advance=590)
+    assert workspace.call("GET", path).json()["state"] == "RUNNING"
+    workspace.control("POST", "clock", advance=20)
+    assert workspace.call("GET", path).json()["state"] == "STOPPED"
+    workspace.control("POST", "clock", advance=3600)
+    meter = workspace.control("GET", "info")["meter"]
+    assert meter["wake_ups"] == 1 and 600 <= meter["seconds"] < 610
+
+
+def test_statements_of_others(workspace):
+    history = f"/api/2.0/sql/history/queries?filter_by.warehouse_ids={workspace.warehouse}"
+    workspace.control("POST", "query", statement="SELECT 4711", user="analyst@example.com")
+
+    def users():
+        return {entry["user_name"] for entry in workspace.call("GET", history).json()["res"]}
+
+    workspace.control("POST", "privileges", grant=[{"privilege": "CAN USE", "object": workspace.warehouse}], only=True)
+    assert "analyst@example.com" not in users()
+    workspace.may_stop()
+    assert "analyst@example.com" in users()

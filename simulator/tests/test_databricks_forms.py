@@ -466,6 +466,7 @@ def test_stop_ends_statements(workspace, how, state, code):
     answer = workspace.submit("SELECT 26", wait_timeout="0s").json()
     path = f"{STATEMENTS}/{answer['statement_id']}"
     workspace.poll(lambda: workspace.call("GET", path).json()["status"]["state"] == "RUNNING")
+    workspace.may_stop()
     workspace.call("POST", f"/api/2.0/sql/warehouses/{workspace.warehouse}/stop")
     status = workspace.until_done(answer)["status"]
     assert status["state"] == state
@@ -477,6 +478,7 @@ def test_stop_ends_statements(workspace, how, state, code):
 def test_warehouse_lag(workspace):
     """D26"""
     path = f"/api/2.0/sql/warehouses/{workspace.warehouse}"
+    workspace.may_stop()
     workspace.call("POST", path + "/stop")
     workspace.control("POST", "clock", advance=10)
     workspace.config(warehouse_lag=5.0)

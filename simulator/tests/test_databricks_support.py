@@ -69,6 +69,10 @@ class Server:
         assert answer.status_code == 400 and answer.json()["error_code"] == "INVALID_PARAMETER_VALUE", answer.text
         return answer.json()["message"]
 
+    def may_stop(self):
+        """Grants what stopping the warehouse needs."""
+        self.control("POST", "privileges", grant=[{"privilege": "CAN MANAGE", "object": self.warehouse}])
+
     def met(self, name):
         """How often a form was met."""
         return next(form["met"] for form in self.control("GET", "weather")["forms"] if form["name"] == name)

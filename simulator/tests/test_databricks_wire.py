@@ -76,6 +76,7 @@ def test_refusals(workspace, action, status, text):
 def test_start_answers_503(workspace):
     """D33"""
     workspace.config(start_seconds=300.0, start_form="503")
+    workspace.may_stop()
     workspace.call("POST", f"{WAREHOUSES}/{workspace.warehouse}/stop")
     assert [workspace.submit("SELECT 1").status_code for _ in range(3)] == [503] * 3
     workspace.control("POST", "clock", advance=301)

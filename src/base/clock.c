@@ -56,6 +56,12 @@ exact_clock_wait_ms(TimestampTz at)
 	return (long) Min((at - now) / 1000 + 1, LONGEST_WAIT_MS);
 }
 
+int64
+exact_clock_unix_ms(TimestampTz at)
+{
+	return (at + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
+}
+
 long
 exact_clock_sooner(long a, long b)
 {

@@ -33,6 +33,9 @@ extern bool exact_clock_is_future(TimestampTz happened_at);
  */
 extern long exact_clock_wait_ms(TimestampTz at);
 
+/* Milliseconds since 1970 */
+extern int64 exact_clock_unix_ms(TimestampTz at);
+
 /* The shorter of two waits in ms; -1 = none */
 extern long exact_clock_sooner(long a, long b);
 

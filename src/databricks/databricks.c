@@ -1,14 +1,13 @@
 /*
  * databricks.c - Databricks' REST API over http_client.c, with tokens of databricks_token.c.
  *
- * Called by statement.c, fence.c, volume.c and ping_databricks.c. A call owns a memory context that
+ * Called by statement.c, warehouse.c, fence.c, volume.c and ping_databricks.c. A call owns a memory context that
  * ends with it. No SQL is run here, no transaction is open.
  */
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
-#include "utils/datetime.h"
 #include "utils/formatting.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -16,6 +15,7 @@
 #include "auth/databricks_token.h"
 #include "auth/secret.h"
 #include "auth/token.h"
+#include "base/clock.h"
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/json.h"
@@ -42,7 +42,9 @@ typedef enum CallKind
 	CALL_POLL,
 	CALL_CHUNK,					/* of either: the next chunk of its result */
 	CALL_FIND,
+	CALL_OTHERS,
 	CALL_WAREHOUSE,
+	CALL_STOP,
 	CALL_PUT,
 	CALL_DELETE,
 	CALL_LIST
@@ -58,9 +60,9 @@ typedef struct Call
 	char	   *url;
 	const char *body;
 	size_t		body_len;
-	const char *mark;			/* FIND */
+	const char *mark;			/* FIND, OTHERS */
 	const char *other;			/* FIND: not those, NULL: all */
-	char	   *first_url;			/* FIND, LIST: of the first of its pages */
+	char	   *first_url;			/* FIND, OTHERS, LIST: of the first of its pages */
 	int			pages;
 	List	   *files;			/* LIST: names of those that were read so far */
 	bool		renewed;		/* its token was refused once */
@@ -202,6 +204,13 @@ read_history(Call *call, const ExactHttpResponse *response, ExactCallAnswer *ans
 			return false;
 		query = exact_json_text(exact_json_member(&item, "query_text"));
 		status = exact_json_text(exact_json_member(&item, "status"));
+		if (call->kind == CALL_OTHERS)
+		{
+			/* a text that is not shown is somebody else's */
+			if (query == NULL || strncmp(query, call->mark, mark_len) != 0)
+				answer->running_id = "of somebody else";
+			continue;
+		}
 		if (query == NULL || strncmp(query, call->mark, mark_len) != 0 ||
 			(call->other != NULL && strncmp(query, call->other, strlen(call->other)) == 0))
 			continue;
@@ -373,11 +382,13 @@ take_good_answer(Call *call, ExactHttpResponse *response)
 			take_statement(call, response);
 			return;
 		case CALL_WAREHOUSE:
-			answer.warehouse_state = exact_databricks_answer_text(response, "state");
-			answer.warehouse_name = exact_databricks_answer_text(response, "name");
-			good = answer.warehouse_state != NULL;
+			good = exact_databricks_answer_warehouse(response, &answer);
+			break;
+		case CALL_STOP:
+			good = true;
 			break;
 		case CALL_FIND:
+		case CALL_OTHERS:
 			good = read_history(call, response, &answer, &next);
 			if (good && turn_page(call, &answer, next))
 				return;
@@ -636,24 +647,63 @@ exact_databricks_poll(const ExactWorkspace *workspace, const char *statement_id,
 	start_call(call);
 }
 
-void
-exact_databricks_find(const ExactWorkspace *workspace, const char *mark, const char *other,
-					  TimestampTz since, ExactCallDone done, void *arg)
+/* A reading of the query history; more: parameters that choose what is shown */
+static void
+call_history(const ExactWorkspace *workspace, CallKind kind, const char *mark, const char *other,
+			 int64 since_ms, const char *more, ExactCallDone done, void *arg)
 {
-	Call	   *call = make_call(workspace, CALL_FIND, done, arg);
+	Call	   *call = make_call(workspace, kind, done, arg);
 	MemoryContext old = MemoryContextSwitchTo(call->context);
-	int64		unix_us = since + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
-	int64		since_ms = unix_us / 1000 - HISTORY_MARGIN_MS;
 
 	call->mark = pstrdup(mark);
 	call->other = other != NULL ? pstrdup(other) : NULL;
 	call->first_url = psprintf("%s/api/2.0/sql/history/queries"
 							   "?filter_by.query_start_time_range.start_time_ms=" INT64_FORMAT
-							   "&filter_by.statuses=QUEUED&filter_by.statuses=STARTED"
-							   "&filter_by.statuses=COMPILING&filter_by.statuses=COMPILED"
-							   "&filter_by.statuses=RUNNING&max_results=100",
-							   workspace->origin, since_ms);
+							   "%s&max_results=100", workspace->origin, since_ms, more);
 	call->url = call->first_url;
+	MemoryContextSwitchTo(old);
+	start_call(call);
+}
+
+void
+exact_databricks_find(const ExactWorkspace *workspace, const char *mark, const char *other,
+					  TimestampTz since, ExactCallDone done, void *arg)
+{
+	call_history(workspace, CALL_FIND, mark, other,
+				 exact_clock_unix_ms(since) - HISTORY_MARGIN_MS,
+				 "&filter_by.statuses=QUEUED&filter_by.statuses=STARTED"
+				 "&filter_by.statuses=COMPILING&filter_by.statuses=COMPILED"
+				 "&filter_by.statuses=RUNNING", done, arg);
+}
+
+/* By the service's clock, which may be a little behind ours */
+void
+exact_databricks_others(const ExactWorkspace *workspace, const char *mark, TimestampTz since,
+						ExactCallDone done, void *arg)
+{
+	char	   *more = psprintf("&filter_by.warehouse_ids=%s",
+								exact_url_escape(workspace->warehouse));
+
+	call_history(workspace, CALL_OTHERS, mark, NULL, exact_clock_unix_ms(since), more, done, arg);
+	pfree(more);
+}
+
+/* A call about the warehouse; what: the end of its path */
+static void
+call_warehouse(const ExactWorkspace *workspace, CallKind kind, const char *what,
+			   ExactCallDone done, void *arg)
+{
+	Call	   *call = make_call(workspace, kind, done, arg);
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+
+	call->url = psprintf("%s/api/2.0/sql/warehouses/%s%s", workspace->origin,
+						 exact_url_escape(workspace->warehouse), what);
+	if (kind == CALL_STOP)
+	{
+		call->method = "POST";
+		call->body = "{}";
+		call->body_len = 2;
+	}
 	MemoryContextSwitchTo(old);
 	start_call(call);
 }
@@ -661,13 +711,13 @@ exact_databricks_find(const ExactWorkspace *workspace, const char *mark, const c
 void
 exact_databricks_warehouse(const ExactWorkspace *workspace, ExactCallDone done, void *arg)
 {
-	Call	   *call = make_call(workspace, CALL_WAREHOUSE, done, arg);
-	MemoryContext old = MemoryContextSwitchTo(call->context);
+	call_warehouse(workspace, CALL_WAREHOUSE, "", done, arg);
+}
 
-	call->url = psprintf("%s/api/2.0/sql/warehouses/%s", workspace->origin,
-						 exact_url_escape(workspace->warehouse));
-	MemoryContextSwitchTo(old);
-	start_call(call);
+void
+exact_databricks_stop(const ExactWorkspace *workspace, ExactCallDone done, void *arg)
+{
+	call_warehouse(workspace, CALL_STOP, "/stop", done, arg);
 }
 
 /* A call of the Files API: of a file or a directory at a path */
@@ -734,6 +784,7 @@ exact_databricks_copy(const ExactWorkspace *workspace)
 {
 	ExactWorkspace *copy = palloc(sizeof(ExactWorkspace));
 
+	*copy = *workspace;
 	copy->name = copy_text(workspace->name);
 	copy->origin = copy_text(workspace->origin);
 	copy->workspace_id = copy_text(workspace->workspace_id);

@@ -25,6 +25,11 @@ typedef struct ExactWorkspace
 	/* client id, for GRANTs in hints; NULL: a personal access token is used */
 	const char *principal;
 	const char *volume;			/* of bulk files, in that schema; NULL: none */
+	/* when its warehouse is woken and stopped (warehouse.h); all 0: whenever a statement comes */
+	int64		wake_after_ms;
+	int			wake_rows;
+	bool		quiet_hours;	/* there are some */
+	bool		stop_own;		/* it is stopped if this hub has woken it */
 } ExactWorkspace;
 
 typedef enum ExactCallOutcome
@@ -82,6 +87,8 @@ typedef struct ExactCallAnswer
 	/* of a warehouse */
 	const char *warehouse_state;
 	const char *warehouse_name;
+	const char *warehouse_size; /* "2X-Small"; NULL: not told */
+	int			auto_stop_min;	/* 0: never; -1: not told */
 } ExactCallAnswer;
 
 /*
@@ -106,8 +113,16 @@ extern void exact_databricks_poll(const ExactWorkspace *workspace, const char *s
 extern void exact_databricks_find(const ExactWorkspace *workspace, const char *mark,
 								  const char *other, TimestampTz since, ExactCallDone done,
 								  void *arg);
+/*
+ * Has somebody used the warehouse since then whose statements do not begin with this mark? Those
+ * of others are only shown to who has CAN VIEW, CAN MONITOR or CAN MANAGE on it.
+ */
+extern void exact_databricks_others(const ExactWorkspace *workspace, const char *mark,
+									TimestampTz since, ExactCallDone done, void *arg);
 extern void exact_databricks_warehouse(const ExactWorkspace *workspace, ExactCallDone done,
 									   void *arg);
+/* Ends what runs there, too. Needs CAN MANAGE. */
+extern void exact_databricks_stop(const ExactWorkspace *workspace, ExactCallDone done, void *arg);
 
 /*
  * Puts a file, over what is there; data is not copied, and must live until done is called. A path

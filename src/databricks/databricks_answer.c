@@ -58,6 +58,20 @@ exact_databricks_answer_id(const ExactJsonMember *member)
 	return id;
 }
 
+bool
+exact_databricks_answer_warehouse(const ExactHttpResponse *response, ExactCallAnswer *answer)
+{
+	const char *minutes = exact_databricks_answer_text(response, "auto_stop_mins");
+	bool		number = minutes != NULL && *minutes != '\0' && strlen(minutes) < 6 &&
+		strspn(minutes, "0123456789") == strlen(minutes);
+
+	answer->warehouse_state = exact_databricks_answer_text(response, "state");
+	answer->warehouse_name = exact_databricks_answer_text(response, "name");
+	answer->warehouse_size = exact_databricks_answer_text(response, "cluster_size");
+	answer->auto_stop_min = number ? atoi(minutes) : -1;
+	return answer->warehouse_state != NULL;
+}
+
 /*
  * The shapes: error_code and message, error, plain text. A code of digits says nothing to people.
  */

@@ -36,6 +36,9 @@ enum
 extern char *exact_databricks_answer_text(const ExactHttpResponse *response, const char *path);
 /* The id of a statement; NULL when it is none: longer than 100 bytes, or not one word of ASCII */
 extern char *exact_databricks_answer_id(const ExactJsonMember *member);
+/* State, name, size and auto stop of a warehouse; false when the answer is not one about it */
+extern bool exact_databricks_answer_warehouse(const ExactHttpResponse *response,
+											  ExactCallAnswer *answer);
 /* The service's own words about an error, from any of its shapes */
 extern char *exact_databricks_answer_words(const ExactHttpResponse *response);
 /* 401, or the 403 that is about the token and not about a privilege */

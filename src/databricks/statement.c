@@ -21,6 +21,7 @@
 #include "databricks/statement.h"
 #include "databricks/statement_error.h"
 #include "databricks/statement_log.h"
+#include "databricks/warehouse.h"
 #include "worker/self.h"
 #include "worker/service.h"
 #include "worker/unit.h"
@@ -150,6 +151,7 @@ finish(Statement *st, ExactStatementResult *result, const char *error)
 	write_row(st, good ? "succeeded" : "failed", result->affected, good ? NULL : error,
 			  *result->sqlstate != '\0' ? result->sqlstate : NULL, NULL);
 	dlist_delete(&st->node);
+	exact_warehouse_end(st->request.workspace);
 	st->request.done(result, st->request.arg);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(st->context);
@@ -676,6 +678,7 @@ make_statement(const ExactStatementRequest *request)
 		st->text = psprintf("%s %s", st->mark, request->sql);
 	dlist_push_tail(&statements, &st->node);
 	MemoryContextSwitchTo(old);
+	exact_warehouse_begin(st->request.workspace);
 	return st;
 }
 

@@ -71,6 +71,7 @@ typedef struct ExactStatementRequest
 	const char *parameter;		/* not copied: must live until done is called; may be NULL */
 	ExactRange	range;
 	int			rows;
+	int64		bytes;			/* of files that it reads, if nobody else counts them */
 	/* that the table is not there (42P01, 42704) is an answer, not an error */
 	bool		may_be_absent;
 	/* that it fails with this SQLSTATE is an answer, not an error; a constant, may be NULL */

@@ -30,12 +30,14 @@ exact_statement_log_add(const ExactStatementRequest *request)
 	static const char sql[] =
 	"INSERT INTO exact.statement_log"
 	" (id, at, workspace, entity, table_name, kind,"
-	" first_batch, first_ord, last_batch, last_ord, rows, state, attempt)"
+	" first_batch, first_ord, last_batch, last_ord, rows, state, attempt, bytes)"
 	" VALUES (nextval('exact.statement_id'), clock_timestamp(), $1, $2, $3, $4,"
-	" $5, $6, $7, $8, $9, 'sending', 1)"
+	" $5, $6, $7, $8, $9, 'sending', 1, $10)"
 	" RETURNING id";
 	bool		has_range = request->range.first_batch != 0;
-	ExactArg	args[9];
+	int64		bytes = request->parameter != NULL ? (int64) strlen(request->parameter) :
+		request->bytes;
+	ExactArg	args[10];
 
 	args[0] = exact_arg_text(request->workspace->name);
 	args[1] = exact_arg_text(request->entity);
@@ -46,7 +48,8 @@ exact_statement_log_add(const ExactStatementRequest *request)
 	args[6] = has_range ? exact_arg_int8(request->range.last_batch) : exact_arg_null(INT8OID);
 	args[7] = has_range ? exact_arg_int4(request->range.last_ord) : exact_arg_null(INT4OID);
 	args[8] = has_range ? exact_arg_int4(request->rows) : exact_arg_null(INT4OID);
-	exact_sql(sql, 9, args);
+	args[9] = bytes > 0 ? exact_arg_int8(bytes) : exact_arg_null(INT8OID);
+	exact_sql(sql, 10, args);
 	return exact_cell_int8(0, 1, 0);
 }
 

@@ -6,6 +6,8 @@
 
 #include "postgres.h"
 
+#include "utils/timestamp.h"
+
 /* A batch that waits */
 typedef struct ExactBatch
 {
@@ -15,6 +17,7 @@ typedef struct ExactBatch
 	int			delivered;		/* so many of its first rows are */
 	int64		bytes;			/* of all payloads */
 	bool		replay;			/* Databricks has had it: exact.replay() */
+	TimestampTz staged_at;
 } ExactBatch;
 
 /* In the order of their ids */

@@ -323,6 +323,7 @@ send(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, con
 		.parameter = rows && d->load->gzip == NULL ? d->load->text.data : NULL,
 		.range = d->load->range,
 		.rows = d->load->rows,
+		.bytes = rows && table == EXACT_TABLE_HISTORY ? (int64) d->file_bytes : 0,
 		.trouble = d->trouble,
 		.trouble_arg = d->arg,
 		.done = done,

@@ -640,7 +640,8 @@ interval_left(const ExactDeltaTable *table, int64 below)
 	int64		rows,
 				bytes;
 
-	if (table->last_delivered == 0 || table->most_rows > 0 || table->read_wanted)
+	if (table->last_delivered == 0 || table->most_rows > 0 || table->read_wanted ||
+		table->last_delivered < table->woken_at)
 		return 0;
 	exact_backlog_measure(&table->backlog, below, exact_merge_bytes, &rows, &bytes);
 	if (rows >= exact_merge_rows || bytes >= exact_merge_bytes)
@@ -677,18 +678,12 @@ is_read_due(const ExactDeltaTable *table)
 		(table->read_wanted || (!table->read && (table->backlog.n > 0 || table->retry)));
 }
 
-/*
- * In this order: the plan, what an earlier process left, the tables, other copies, a count, files
- * that an earlier process left, edits of users, deliveries.
- */
 long
-exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspace,
-						  const ExactHub *hub, int64 below)
+exact_delta_table_wait(ExactDeltaTable *table, const ExactWorkspace *workspace,
+					   const ExactHub *hub, int64 below)
 {
 	long		wait;
 
-	if (table->unrecorded != NULL && !record_again(table))
-		return RECORD_AGAIN_MS;
 	if (table->busy || !exact_delta_table_due(table) ||
 		(table->compared && table->backlog.n > 0 &&
 		 table->backlog.batches[0].id >= below && !table->read_wanted) ||
@@ -705,7 +700,23 @@ exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspac
 	if (is_count_due(table))
 		table->counted = false;
 	wait = table->compared && table->counted ? interval_left(table, below) : 0;
-	if (wait > 0 && !table->paused)
+	return table->paused ? 0 : wait;
+}
+
+/*
+ * In this order: the plan, what an earlier process left, the tables, other copies, a count, files
+ * that an earlier process left, edits of users, deliveries.
+ */
+long
+exact_delta_table_advance(ExactDeltaTable *table, const ExactWorkspace *workspace,
+						  const ExactHub *hub, int64 below)
+{
+	long		wait;
+
+	if (table->unrecorded != NULL && !record_again(table))
+		return RECORD_AGAIN_MS;
+	wait = exact_delta_table_wait(table, workspace, hub, below);
+	if (wait != 0)
 		return wait;
 	if (!table->recovered && !start_recovery(table))
 		return RECORD_AGAIN_MS;

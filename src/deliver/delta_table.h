@@ -40,6 +40,9 @@ typedef struct ExactDeltaTable
 	int			deliveries;		/* since then */
 	int			most_rows;		/* of a delivery, after one was too large; 0: no such limit */
 	bool		retry;			/* rows that were put aside are to be tried again */
+	TimestampTz retry_since;
+	bool		urgent;			/* its rows wake a warehouse at once */
+	TimestampTz woken_at;		/* of its warehouse: what waits goes once then; 0: never */
 	/* of a dimension: it was read since the last delivery; it is to be read although none waits */
 	bool		read;
 	bool		read_wanted;
@@ -103,6 +106,10 @@ extern void exact_delta_table_pause(ExactDeltaTable *table, const ExactFault *fa
 
 /* Writes a pause that a lock kept out of exact.target_state; false: it still does. */
 extern bool exact_delta_table_record_pause(ExactDeltaTable *table);
+
+/* ms until something may be done for it, 0: now; -1: only after something else has happened */
+extern long exact_delta_table_wait(ExactDeltaTable *table, const ExactWorkspace *workspace,
+								   const ExactHub *hub, int64 below);
 
 /*
  * Starts what is to be done next, if it may be done now: batches below an id only. Returns ms until

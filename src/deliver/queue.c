@@ -14,6 +14,7 @@
 #include "base/fault.h"
 #include "base/sql.h"
 #include "databricks/databricks.h"
+#include "databricks/warehouse.h"
 #include "deliver/backlog.h"
 #include "deliver/casts.h"
 #include "deliver/delta_table.h"
@@ -25,6 +26,7 @@
 
 #define MAX_UNDER_WAY 8			/* tables */
 #define RECORD_AGAIN_MS 1000
+#define PAUSED_WAKES_MS 3600000	/* a paused table does not wake its warehouse more often */
 #define READ_BATCHES 50000		/* at a time */
 #define UNJUDGED_MOST "10 min"	/* a batch waits for a verdict */
 
@@ -44,11 +46,12 @@ batches_unit(void *arg)
 	" b.entity IN ('salesinvoices', 'salesinvoicelines') AND i.turned IS NULL"
 	" OR EXISTS (SELECT FROM exact.unjudged u WHERE u.batch = b.id AND u.waits"
 	"  AND u.since > clock_timestamp() - interval '" UNJUDGED_MOST "'),"
-	" coalesce(b.replay, 0) <> 0"
+	" coalesce(b.replay, 0) <> 0, b.staged_at, coalesce(e.urgent, false)"
 	" FROM exact.batch b"
 	" LEFT JOIN exact.division d ON d.division = b.division"
 	" LEFT JOIN exact.catalogue c ON c.entity = b.entity"
 	" LEFT JOIN exact.invoice_sign i ON i.division = b.division"
+	" LEFT JOIN exact.entity e ON e.name = b.entity"
 	" WHERE b.delivered_at IS NULL AND b.id > $1"
 	" ORDER BY b.id"
 	" LIMIT $2";
@@ -70,6 +73,7 @@ batches_unit(void *arg)
 		batch.delivered = (int) exact_cell_int8(i, 4, 0);
 		batch.bytes = exact_cell_int8(i, 5, 0);
 		batch.replay = exact_cell_bool(i, 11, false);
+		batch.staged_at = exact_cell_time(i, 12, GetCurrentTimestamp());
 		last_batch = Max(last_batch, batch.id);
 		if (workspace == NULL)
 			/* its division has none; to give it one changes the configuration */
@@ -81,6 +85,7 @@ batches_unit(void *arg)
 		}
 		table = exact_delta_table_get(workspace, exact_cell_text(i, 7));
 		table->rank = (int) exact_cell_int8(i, 8, 0);
+		table->urgent = exact_cell_bool(i, 13, false);
 		exact_backlog_add(&table->backlog, &batch);
 		exact_fence_want(workspace, (int) exact_cell_int8(i, 9, 0));
 	}
@@ -195,8 +200,11 @@ letters_unit(void *arg)
 	for (uint64 i = 0; i < n; i++)
 	{
 		const char *workspace = exact_cell_text(i, 1);
+		ExactDeltaTable *table = exact_delta_table_get(workspace, exact_cell_text(i, 2));
 
-		exact_delta_table_get(workspace, exact_cell_text(i, 2))->retry = true;
+		if (!table->retry)
+			table->retry_since = GetCurrentTimestamp();
+		table->retry = true;
 		exact_fence_want(workspace, (int) exact_cell_int8(i, 3, 0));
 	}
 }
@@ -334,6 +342,64 @@ exact_queue_init(void)
 }
 
 /*
+ * What waits for the workspace's warehouse. A paused table may be mended by somebody: it is tried
+ * again with what else goes, for itself once an hour.
+ */
+static ExactWaiting
+what_waits(const char *workspace, TimestampTz woken_at)
+{
+	ExactWaiting waiting = {0};
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &exact_delta_tables)
+	{
+		const ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
+		const ExactBacklog *backlog = &table->backlog;
+		TimestampTz since = backlog->n > 0 ? backlog->batches[0].staged_at : table->retry_since;
+
+		if ((backlog->n == 0 && !table->retry) || strcmp(table->workspace, workspace) != 0 ||
+			(table->paused && table->next_attempt == 0))
+			continue;
+		if (table->paused)
+			since = Max(table->next_attempt, woken_at != 0 ?
+						TimestampTzPlusMilliseconds(woken_at, PAUSED_WAKES_MS) : 0);
+		else
+			waiting.urgent |= table->urgent;
+		if (waiting.since == 0 || since < waiting.since)
+			waiting.since = since;
+		for (int i = 0; i < backlog->n && !table->paused; i++)
+			waiting.rows += backlog->batches[i].rows - backlog->batches[i].delivered;
+	}
+	return waiting;
+}
+
+/* A warehouse that sleeps is woken for what is worth it, and what may go now. */
+static bool
+may_use_warehouse(const ExactWorkspace *workspace, ExactDeltaTable *table, bool due, long *wait)
+{
+	TimestampTz woken_at = exact_warehouse_woken_at(workspace);
+	bool		has_rows = due && (table->backlog.n > 0 || table->retry);
+	ExactWaiting waiting;
+	long		ms = 0;
+
+	if (!exact_warehouse_is_spared(workspace))
+		return true;
+	table->woken_at = woken_at;
+	if (has_rows && !table->busy)
+		ms = exact_delta_table_wait(table, workspace, exact_fence_hub(), may_go_below(table));
+	if (ms != 0)
+	{
+		*wait = exact_clock_sooner(*wait, ms);
+		return false;
+	}
+	waiting = what_waits(workspace->name, woken_at);
+	if (exact_warehouse_may_use(workspace, has_rows ? &waiting : NULL, &ms))
+		return true;
+	*wait = exact_clock_sooner(*wait, ms);
+	return false;
+}
+
+/*
  * One table. A hub that has delivered before looks at its claim although nothing is due: it wants
  * to know at its start whether another copy has taken its place.
  */
@@ -358,6 +424,8 @@ advance_table(ExactDeltaTable *table, bool has_place, long *wait)
 	}
 	if (!has_place && !table->busy)
 		return;					/* the end of any of them brings the next turn */
+	if (!may_use_warehouse(&entry->info, table, due, wait))
+		return;
 	if (!is_ready(&entry->info, table, due, wait) || !due)
 		return;
 	*wait = exact_clock_sooner(*wait, exact_delta_table_advance(table, &entry->info,

@@ -110,7 +110,9 @@ static void
 entries_unit(void *arg)
 {
 	static const char sql[] =
-	"SELECT name, warehouse_id, catalog, schema, client_id, volume, enabled"
+	"SELECT name, warehouse_id, catalog, schema, client_id, volume, enabled,"
+	" (extract(epoch FROM wake_after) * 1000)::bigint, wake_rows, quiet_from IS NOT NULL,"
+	" stop_warehouse = 'own'"
 	" FROM exact.workspace"
 	" ORDER BY name";
 	dlist_head *list = arg;
@@ -133,6 +135,10 @@ entries_unit(void *arg)
 		entry->info.principal = exact_cell_text(i, 5);
 		entry->info.volume = exact_cell_text(i, 6);
 		entry->enabled = exact_cell_bool(i, 7, false);
+		entry->info.wake_after_ms = exact_cell_int8(i, 8, 0);
+		entry->info.wake_rows = (int) exact_cell_int8(i, 9, 0);
+		entry->info.quiet_hours = exact_cell_bool(i, 10, false);
+		entry->info.stop_own = exact_cell_bool(i, 11, false);
 		dlist_push_tail(list, &entry->node);
 	}
 	MemoryContextSwitchTo(old);

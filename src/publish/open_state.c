@@ -717,6 +717,12 @@ exact_open_state_hurry(const char *workspace)
 }
 
 void
+exact_open_state_look_again(const char *workspace)
+{
+	get_state(workspace)->looked_at = 0;
+}
+
+void
 exact_open_state_tell(const ExactWorkspace *workspace)
 {
 	OpenState  *o = get_state(workspace->name);

@@ -20,6 +20,9 @@ extern bool exact_open_state_look(const ExactWorkspace *workspace, const ExactHu
  */
 extern void exact_open_state_tell(const ExactWorkspace *workspace);
 
+/* The next look is due. */
+extern void exact_open_state_look_again(const char *workspace);
+
 /* What failed is tried again at once. */
 extern void exact_open_state_hurry(const char *workspace);
 
