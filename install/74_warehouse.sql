@@ -34,7 +34,7 @@ CREATE TABLE exact.warehouse_run (
 	workspace text NOT NULL,
 	warehouse_id text NOT NULL,
 	started_at timestamptz NOT NULL,
-	woken boolean,
+	woken boolean NOT NULL,
 	ended_at timestamptz,
 	ended_by text CHECK (ended_by IN ('hub', 'auto stop', 'others', 'unknown'))
 );
@@ -46,7 +46,7 @@ COMMENT ON COLUMN exact.warehouse_run.workspace IS 'Workspace';
 COMMENT ON COLUMN exact.warehouse_run.warehouse_id IS 'Warehouse';
 COMMENT ON COLUMN exact.warehouse_run.started_at IS 'First statement';
 COMMENT ON COLUMN exact.warehouse_run.woken
-	IS 'Did that wake it? false: it ran already; null: not known';
+	IS 'Did that wake it? false: it ran already';
 COMMENT ON COLUMN exact.warehouse_run.ended_at
 	IS 'When it stopped, or would have without others; null: it goes on';
 COMMENT ON COLUMN exact.warehouse_run.ended_by

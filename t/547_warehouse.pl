@@ -142,20 +142,8 @@ stage_rows('glaccount', 1);
 ok(wait_delivered($node, 60), 'an urgent entity wakes it, and takes all with it');
 is(wake_ups(), 3, 'once');
 
-# somebody else uses it: it is left to them
 policy('quiet_from = NULL, quiet_until = NULL');
-my $offset = -s $node->logfile;
-control($simulator, 'POST', 'query', { statement => 'SELECT 1', user => 'analyst@example.com' });
-ok(wait_until('left to others', sub {
-	PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset) =~ /is left to its auto stop: others have used it too/
-}, 60), 'others have used it');
-is(info()->{warehouse_state}, 'RUNNING', 'it is not stopped');
-control($simulator, 'POST', 'clock', { advance => 700 });
-is(info()->{warehouse_state}, 'STOPPED', 'its auto stop does');
-is(sql("UPDATE exact.warehouse_run SET ended_at = now(), ended_by = 'others' WHERE ended_at IS NULL RETURNING id") ne '',
-	1, 'the run goes on until then');
-sql("SELECT pg_terminate_backend(pid) FROM exact.workers WHERE role = 'loader'");
-wait_for_workers($node, 'postgres');
+wait_stopped('and stopped');
 
 # without the right to stop it: told, with what to do; taken back once it can
 control($simulator, 'POST', 'privileges', { only => JSON::PP::true, grant => [
@@ -180,6 +168,18 @@ kill_worker_by_9($node);
 wait_for_workers($node, 'postgres');
 wait_stopped('stopped by the next process');
 is(sql("SELECT stop_refused IS NULL FROM exact.warehouse_state"), 't', 'the refusal is forgotten');
+
+# somebody else uses it: it is left to them
+stage_rows('costcenter', 1);
+ok(wait_delivered($node, 60), 'delivered');
+my $offset = -s $node->logfile;
+control($simulator, 'POST', 'query', { statement => 'SELECT 1', user => 'analyst@example.com' });
+ok(wait_until('left to others', sub {
+	PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset) =~ /is left to its auto stop: others have used it too/
+}, 60), 'others have used it');
+is(info()->{warehouse_state}, 'RUNNING', 'it is not stopped');
+control($simulator, 'POST', 'clock', { advance => 700 });
+is(info()->{warehouse_state}, 'STOPPED', 'its auto stop does');
 is(sql("SELECT count(*) FROM exact.target_state WHERE reason IS NOT NULL AND entity <> 'exact_audit'"), '0',
 	'no table complains');
 is(join(' ', map { scalar(() = databricks_rows($simulator, $_)) } 'costcenter', 'costcenter_history'), '16 16',

@@ -23,12 +23,14 @@
 #define STOP_AFTER_MS 10000		/* without a statement of ours */
 #define LOOKS_APART_MS 5000		/* the query history may list a statement late */
 #define LOOKS 2
+#define CLOCKS_APART_MS 120000
 #define LAST_CALL_MS 2000
 #define AWAKE_MS 5000			/* after a statement of ours it still runs */
 #define SEEN_MS 10000			/* so long is believed what the service said of one that runs, */
 #define ASLEEP_MS 60000			/* and of one that sleeps: somebody else may wake it */
 #define ON_ITS_WAY_MS 30000		/* from the decision to wake it to our first statement */
 #define ASK_AGAIN_MS 30000		/* after a question that came to nothing */
+#define AUTO_STOP_MIN 10			/* while it is not known: what a serverless one is made with */
 #define AUTO_STOP_MARGIN_MS 30000
 
 typedef enum WarehouseState
@@ -48,6 +50,7 @@ typedef struct Warehouse
 	bool		asking;			/* a call about it is under way */
 	WarehouseState state;
 	TimestampTz seen_at;		/* state was told, or not; 0: not by this process */
+	TimestampTz asleep_at;		/* seen to sleep last; 0: not by this process */
 	int			auto_stop_min;	/* -1: not known; 0: never */
 	TimestampTz used_at;		/* a statement began or ended */
 	TimestampTz decided_at;		/* to wake it; 0: not since it sleeps */
@@ -125,7 +128,7 @@ make_run(const Warehouse *w, const ExactWorkspace *workspace)
 	};
 }
 
-/* What an earlier process has begun goes on: it counts as used just now. */
+/* What an earlier process has begun goes on. */
 static Warehouse *
 get_warehouse(const ExactWorkspace *workspace)
 {
@@ -150,21 +153,30 @@ get_warehouse(const ExactWorkspace *workspace)
 	{
 		w->run = run.id;
 		w->run_since = run.since;
-		w->ours = run.woken == 1;
+		w->ours = run.woken;
 		w->auto_stop_min = run.auto_stop_min;
 		w->woken_at = run.last_woken;
-		if (w->run != 0)
-			w->used_at = GetCurrentTimestamp();
+		w->used_at = run.used_at;
 	}
 	return w;
 }
 
+/* When its auto stop ends it, by what the service says; 0: never */
+static TimestampTz
+stops_at(const Warehouse *w)
+{
+	int			minutes = w->auto_stop_min >= 0 ? w->auto_stop_min : AUTO_STOP_MIN;
+
+	return minutes == 0 ? 0 : TimestampTzPlusMilliseconds(w->used_at, minutes * INT64CONST(60000));
+}
+
+/* At the latest when its auto stop has ended it */
 static void
 end_run(Warehouse *w, const ExactWorkspace *workspace, const char *ended_by, TimestampTz at)
 {
 	ExactWarehouseRun run = make_run(w, workspace);
 
-	run.ended_at = at;
+	run.ended_at = stops_at(w) != 0 ? Min(at, stops_at(w)) : at;
 	run.ended_by = ended_by;
 	if (w->run != 0)
 		(void) exact_unit_run("record warehouse", end_unit, &run, NULL);
@@ -177,12 +189,12 @@ end_run(Warehouse *w, const ExactWorkspace *workspace, const char *ended_by, Tim
 }
 
 static void
-begin_run(Warehouse *w, const ExactWorkspace *workspace, int woken)
+begin_run(Warehouse *w, const ExactWorkspace *workspace, bool woken)
 {
 	ExactWarehouseRun run = make_run(w, workspace);
 
 	run.woken = woken;
-	w->ours = woken == 1;
+	w->ours = woken;
 	w->wakes_at = 0;
 	if (exact_unit_run("record warehouse", begin_unit, &run, NULL))
 		w->run = run.id;
@@ -214,14 +226,6 @@ end_question(Question *q)
 	MemoryContextDelete(q->context);
 }
 
-/* When its auto stop ends it, by what the service says; 0: never, or not known */
-static TimestampTz
-stops_at(const Warehouse *w)
-{
-	if (w->auto_stop_min <= 0)
-		return 0;
-	return TimestampTzPlusMilliseconds(w->used_at, w->auto_stop_min * INT64CONST(60000));
-}
 
 static void
 take_state(const ExactCallAnswer *answer, void *arg)
@@ -235,6 +239,8 @@ take_state(const ExactCallAnswer *answer, void *arg)
 	w->asking = false;
 	w->seen_at = GetCurrentTimestamp();
 	w->state = state == NULL ? WAREHOUSE_UNKNOWN : runs ? WAREHOUSE_RUNS : WAREHOUSE_SLEEPS;
+	if (w->state == WAREHOUSE_SLEEPS)
+		w->asleep_at = w->seen_at;
 	if (state != NULL)
 	{
 		w->auto_stop_min = answer->auto_stop_min;
@@ -247,11 +253,11 @@ take_state(const ExactCallAnswer *answer, void *arg)
 	if (q->over)
 	{
 		if (w->under_way == 0 && w->run_since != 0)
-			end_run(w, q->workspace, w->state == WAREHOUSE_RUNS ? "others" : "auto stop",
-					Min(stops_at(w) != 0 ? stops_at(w) : w->seen_at, w->seen_at));
+			end_run(w, q->workspace, w->state == WAREHOUSE_RUNS ? "others" :
+					w->state == WAREHOUSE_SLEEPS ? "auto stop" : "unknown", w->seen_at);
 	}
-	else if (w->run_since != 0 && w->run == 0)
-		begin_run(w, q->workspace, state == NULL ? -1 : !runs || starts);
+	else if (state != NULL && w->run_since != 0 && w->run == 0)
+		begin_run(w, q->workspace, !runs || starts);
 	end_question(q);
 }
 
@@ -277,7 +283,7 @@ exact_warehouse_begin(const ExactWorkspace *workspace)
 	{
 		w->run_since = GetCurrentTimestamp();
 		if (w->state == WAREHOUSE_SLEEPS && is_within(w->seen_at, ASLEEP_MS + ON_ITS_WAY_MS))
-			begin_run(w, workspace, 1);
+			begin_run(w, workspace, true);
 		else if (!w->asking)
 			ask_state(w, workspace, false);
 	}
@@ -310,7 +316,7 @@ plan_wake(Warehouse *w, const ExactWorkspace *workspace, const ExactWaiting *wai
 	ExactWarehouseRun run = make_run(w, workspace);
 
 	run.wakes_at = TimestampTzPlusMilliseconds(Min(waiting->since, now), workspace->wake_after_ms);
-	if (waiting->since > now)
+	if (waiting->since > now)	/* a paused table: not earlier */
 		run.wakes_at = waiting->since;
 	if (workspace->wake_rows > 0 && waiting->rows >= workspace->wake_rows)
 		run.wakes_at = now;
@@ -390,7 +396,9 @@ exact_warehouse_last_call(const ExactWorkspace *workspace)
 TimestampTz
 exact_warehouse_woken_at(const ExactWorkspace *workspace)
 {
-	return exact_warehouse_is_spared(workspace) ? get_warehouse(workspace)->woken_at : 0;
+	TimestampTz at = exact_warehouse_is_spared(workspace) ? get_warehouse(workspace)->woken_at : 0;
+
+	return exact_clock_is_future(at) ? 0 : at;
 }
 
 /* ---- stopping ---- */
@@ -408,7 +416,7 @@ take_stopped(const ExactCallAnswer *answer, void *arg)
 	if (answer->outcome == EXACT_CALL_OK)
 	{
 		w->state = WAREHOUSE_SLEEPS;
-		w->seen_at = w->looked_at;
+		w->seen_at = w->asleep_at = w->looked_at;
 		q->run.state = "sleeps";
 		(void) exact_unit_run("record warehouse", state_unit, &q->run, NULL);
 		exact_log(LOG, "warehouse=%s was stopped", w->id);
@@ -450,6 +458,18 @@ take_others(const ExactCallAnswer *answer, void *arg)
 	end_question(q);
 }
 
+/*
+ * Somebody may have woken it between our last look and our first statement; their clock may differ
+ * from ours.
+ */
+static TimestampTz
+others_since(const Warehouse *w)
+{
+	bool		slept = w->asleep_at != 0 && w->asleep_at < w->run_since;
+
+	return TimestampTzPlusMilliseconds(slept ? w->asleep_at : w->run_since, -CLOCKS_APART_MS);
+}
+
 static long
 stop_own(Warehouse *w, const ExactWorkspace *workspace, const ExactHub *hub)
 {
@@ -469,8 +489,26 @@ stop_own(Warehouse *w, const ExactWorkspace *workspace, const ExactHub *hub)
 	{
 		initStringInfo(&mark);
 		exact_delta_sql_all_marks(&mark, hub);
-		exact_databricks_others(q->workspace, mark.data, w->run_since, take_others, q);
+		exact_databricks_others(q->workspace, mark.data, others_since(w), take_others, q);
 		pfree(mark.data);
+	}
+	return -1;
+}
+
+/* A statement that waits for a service which is away does not use a warehouse. */
+static long
+begin_late(Warehouse *w, const ExactWorkspace *workspace)
+{
+	TimestampTz next = TimestampTzPlusMilliseconds(w->seen_at, ASK_AGAIN_MS);
+
+	if (w->under_way == 0)
+		w->run_since = 0;
+	else if (next > GetCurrentTimestamp())
+		return exact_clock_wait_ms(next);
+	else
+	{
+		w->run_since = GetCurrentTimestamp();
+		ask_state(w, workspace, false);
 	}
 	return -1;
 }
@@ -481,7 +519,11 @@ exact_warehouse_turn(const ExactWorkspace *workspace, const ExactHub *hub)
 	Warehouse  *w = get_warehouse(workspace);
 	TimestampTz over = stops_at(w);
 
-	if (w->run_since == 0 || w->under_way > 0 || w->asking)
+	if (w->run_since == 0 || w->asking)
+		return -1;
+	if (w->run == 0)			/* the service did not say how it was */
+		return begin_late(w, workspace);
+	if (w->under_way > 0)
 		return -1;
 	if (!w->called && exact_warehouse_is_spared(workspace) && exact_warehouse_runs(workspace))
 		return LAST_CALL_MS;
@@ -492,8 +534,6 @@ exact_warehouse_turn(const ExactWorkspace *workspace, const ExactHub *hub)
 	over = TimestampTzPlusMilliseconds(over, AUTO_STOP_MARGIN_MS);
 	if (over > GetCurrentTimestamp())
 		return exact_clock_wait_ms(over);
-	if (is_within(w->seen_at, ASK_AGAIN_MS) && w->state == WAREHOUSE_UNKNOWN)
-		return ASK_AGAIN_MS;
 	ask_state(w, workspace, true);
 	return -1;
 }

@@ -13,7 +13,11 @@ exact_warehouse_run_open(ExactWarehouseRun *run)
 	"SELECT"
 	" (SELECT max(r.started_at) FROM exact.warehouse_run r"
 	"  WHERE r.workspace = $1 AND r.warehouse_id = $2 AND r.woken),"
-	" o.id, o.started_at, o.woken, extract(epoch FROM s.auto_stop)::int / 60"
+	" o.id, o.started_at, o.woken, extract(epoch FROM s.auto_stop)::int / 60,"
+	" greatest(o.started_at, (SELECT max(coalesce(l.finished_at, l.at))"
+	"  FROM (SELECT l.workspace, l.at, l.finished_at FROM exact.statement_log l"
+	"   ORDER BY l.id DESC LIMIT 200) l"
+	"  WHERE l.workspace = $1))"
 	" FROM (SELECT) x"
 	" LEFT JOIN exact.warehouse_state s ON s.workspace = $1 AND s.warehouse_id = $2"
 	" LEFT JOIN LATERAL (SELECT r.id, r.started_at, r.woken FROM exact.warehouse_run r"
@@ -27,18 +31,19 @@ exact_warehouse_run_open(ExactWarehouseRun *run)
 	run->last_woken = exact_cell_time(0, 1, 0);
 	run->id = exact_cell_int8(0, 2, 0);
 	run->since = exact_cell_time(0, 3, 0);
-	run->woken = exact_cell_bool(0, 4, false) ? 1 : 0;
+	run->woken = exact_cell_bool(0, 4, false);
 	run->auto_stop_min = (int) exact_cell_int8(0, 5, -1);
+	run->used_at = exact_cell_time(0, 6, 0);
 }
 
-/* One of an earlier process that is still open was never seen to end: it ends here. */
+/* One that is still open, of another warehouse too, was never seen to end: it ends here. */
 void
 exact_warehouse_run_begin(ExactWarehouseRun *run)
 {
 	static const char sql[] =
 	"WITH left_open AS ("
-	" UPDATE exact.warehouse_run SET ended_at = $3, ended_by = 'unknown'"
-	" WHERE workspace = $1 AND warehouse_id = $2 AND ended_at IS NULL)"
+	" UPDATE exact.warehouse_run SET ended_at = greatest($3, started_at), ended_by = 'unknown'"
+	" WHERE workspace = $1 AND ended_at IS NULL)"
 	" INSERT INTO exact.warehouse_run (workspace, warehouse_id, started_at, woken)"
 	" VALUES ($1, $2, $3, $4)"
 	" RETURNING id";
@@ -47,7 +52,7 @@ exact_warehouse_run_begin(ExactWarehouseRun *run)
 	args[0] = exact_arg_text(run->workspace);
 	args[1] = exact_arg_text(run->warehouse);
 	args[2] = exact_arg_time(run->since);
-	args[3] = run->woken < 0 ? exact_arg_null(BOOLOID) : exact_arg_bool(run->woken == 1);
+	args[3] = exact_arg_bool(run->woken);
 	exact_sql(sql, 4, args);
 	run->id = exact_cell_int8(0, 1, 0);
 }

@@ -13,7 +13,7 @@ typedef struct ExactWarehouseRun
 	const char *warehouse;
 	int64		id;				/* 0: none */
 	TimestampTz since;
-	int			woken;			/* 1: by this hub; 0: it ran; -1: not known */
+	bool		woken;			/* by this hub; false: it ran already */
 	TimestampTz ended_at;
 	const char *ended_by;		/* hub, auto stop, others */
 	const char *state;			/* runs, sleeps; NULL: as it was */
@@ -21,12 +21,13 @@ typedef struct ExactWarehouseRun
 	const char *size;			/* NULL: as it was */
 	const char *refused;		/* why it was not stopped; NULL: it was, or nobody tried */
 	TimestampTz last_woken;		/* by this hub; 0: never */
+	TimestampTz used_at;		/* last sign of a statement; 0: none */
 	TimestampTz wakes_at;		/* asked for, then as quiet hours allow */
 	TimestampTz planned;		/* as it stands there; 0: nothing does */
 	bool		quiet;
 } ExactWarehouseRun;
 
-/* All of these in a unit. The run that is not over: id and since, 0 without one; last_woken. */
+/* All of these in a unit. The run that is not over: id and since, 0 without one. */
 extern void exact_warehouse_run_open(ExactWarehouseRun *run);
 /* Sets id. */
 extern void exact_warehouse_run_begin(ExactWarehouseRun *run);

@@ -349,6 +349,7 @@ static ExactWaiting
 what_waits(const char *workspace, TimestampTz woken_at)
 {
 	ExactWaiting waiting = {0};
+	TimestampTz now = GetCurrentTimestamp();
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &exact_delta_tables)
@@ -356,6 +357,9 @@ what_waits(const char *workspace, TimestampTz woken_at)
 		const ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
 		const ExactBacklog *backlog = &table->backlog;
 		TimestampTz since = backlog->n > 0 ? backlog->batches[0].staged_at : table->retry_since;
+
+		if (since > now)		/* the clock was set back since */
+			since = now;
 
 		if ((backlog->n == 0 && !table->retry) || strcmp(table->workspace, workspace) != 0 ||
 			(table->paused && table->next_attempt == 0))
