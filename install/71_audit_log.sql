@@ -45,8 +45,8 @@ COMMENT ON COLUMN exact.audit_log.who
 	IS 'Role that logged in, also where a worker did it for that role; or the worker';
 COMMENT ON COLUMN exact.audit_log.what
 	IS 'The event. A batch has the digest of its versions'' hashes, never payloads. carried: an '
-		'event that was removed and is still needed, appended once more, with its id, time and hash '
-		'of then';
+		'event that was removed and is still needed, appended once more, with its id, time and '
+		'hash of then';
 COMMENT ON COLUMN exact.audit_log.prev_hash IS 'Hash of the event before';
 COMMENT ON COLUMN exact.audit_log.hash IS 'Hash of this event';
 REVOKE ALL ON TABLE exact.audit_log FROM PUBLIC;

@@ -328,8 +328,8 @@ AS $$
 $$;
 COMMENT ON FUNCTION exact.verify_audit(text, bigint, text)
 	IS 'A head or an anchor as the server log or the Delta table exact_audit keeps it: one row '
-		'when it is not in the chain any more, or was removed. No row, and none of exact.verify_audit(): no event up to it '
-		'was changed since';
+		'when it is not in the chain any more, or was removed. No row, and none of '
+		'exact.verify_audit(): no event up to it was changed since';
 REVOKE ALL ON FUNCTION exact.verify_audit(text, bigint, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.verify_audit(text, bigint, text) TO exact_reader;
 

@@ -496,8 +496,8 @@ WHERE n.light <> 'ok'
 ORDER BY array_position(ARRAY['fail', 'warn', 'ok', 'off'], light), division;
 COMMENT ON VIEW exact.status
 	IS 'How each division does, in one line: what holds it up most, and the next step; before the '
-		'first division is read one line about the hub: what to enter next. A line about the hub as '
-		'well while its tables are near exact_databricks.max_disk';
+		'first division is read one line about the hub: what to enter next. A line about the hub '
+		'as well while its tables are near exact_databricks.max_disk';
 COMMENT ON COLUMN exact.status.division IS 'Division; null: the hub itself';
 COMMENT ON COLUMN exact.status.name IS 'Its name';
 COMMENT ON COLUMN exact.status.light
@@ -590,7 +590,8 @@ BEGIN
 	IF watched > 1 AND words = format('%1$s of %1$s divisions are up to date', watched) THEN
 		words := format('all %s divisions are up to date', watched);
 	END IF;
-	RETURN coalesce(nullif(away, '') || '. ', '') || upper(left(words, 1)) || substr(words, 2) || '.';
+	RETURN coalesce(nullif(away, '') || '. ', '') || upper(left(words, 1)) || substr(words, 2)
+		|| '.';
 END
 $$;
 COMMENT ON FUNCTION exact._headline(text[], text[])

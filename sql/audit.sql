@@ -71,18 +71,20 @@ SELECT * FROM exact.verify_audit() WHERE chain IN ('test', 'other');
 SELECT rule, result, finding FROM exact.check() WHERE rule = 'audit log';
 ROLLBACK;
 
--- Events older than audit_retention leave from the oldest end; what is left is proved by its anchor.
-CREATE FUNCTION pg_temp.age(name text, upto bigint, age interval) RETURNS void LANGUAGE plpgsql AS $$
+-- Events older than audit_retention leave from the oldest end; an anchor proves what is left.
+CREATE FUNCTION pg_temp.age(name text, upto bigint, age interval) RETURNS void
+LANGUAGE plpgsql AS $$
 DECLARE
 	e exact.audit_log;
-	before bytea := coalesce((SELECT a.hash FROM exact.audit_anchor AS a WHERE a.chain = name), '\x');
+	before bytea := coalesce(
+		(SELECT a.hash FROM exact.audit_anchor AS a WHERE a.chain = name), '\x');
 BEGIN
 	SET LOCAL session_replication_role = replica;
 	FOR e IN SELECT * FROM exact.audit_log AS l WHERE l.chain = name ORDER BY l.id LOOP
 		e.prev_hash := before;
 		e.at := CASE WHEN e.id <= upto THEN now() - age ELSE now() END;
-		e.hash := exact._event_hash(before, e.chain, e.id, e.at, e.kind, e.division, e.entity, e.who,
-			e.what);
+		e.hash := exact._event_hash(before, e.chain, e.id, e.at, e.kind, e.division, e.entity,
+			e.who, e.what);
 		UPDATE exact.audit_log AS l SET at = e.at, prev_hash = e.prev_hash, hash = e.hash
 		WHERE l.chain = e.chain AND l.id = e.id;
 		UPDATE exact.audit_chain AS c SET prev_hash = e.prev_hash, hash = e.hash
@@ -105,15 +107,18 @@ SELECT encode(l.hash, 'hex') AS old_head FROM exact.audit_log AS l WHERE chain =
 SELECT encode(l.hash, 'hex') AS anchor FROM exact.audit_log AS l WHERE chain = 'test' AND id = 601
 \gset
 SELECT exact._trim_audit(interval '59 minutes');
-SELECT chain, id, removed, bad, hash = :'anchor' AS anchored FROM exact._trim_audit(interval '1 hour');
+SELECT chain, id, removed, bad, hash = :'anchor' AS anchored
+FROM exact._trim_audit(interval '1 hour');
 SELECT id, kind, who, what - 'hash' - 'at' - 'carried' AS what, what #> '{carried,id}' AS carried
 FROM exact.audit_log WHERE chain = 'test' ORDER BY id;
 SELECT id, encode(hash, 'hex') = :'anchor' AS anchored FROM exact.audit_anchor WHERE chain = 'test';
 SELECT * FROM exact.verify_audit() WHERE chain = 'test';
-SELECT rule, result, finding LIKE '%, 601 older ones removed' AS told FROM exact.check() WHERE rule = 'audit log';
+SELECT rule, result, finding LIKE '%, 601 older ones removed' AS told
+FROM exact.check() WHERE rule = 'audit log';
 -- an anchor that was written down elsewhere; a head from before it; one that never was
 SELECT id, finding FROM exact.verify_audit('test', 601, :'anchor');
-SELECT id, regexp_replace(finding, 'of .*:', 'of …:') AS finding FROM exact.verify_audit('test', 5, :'old_head');
+SELECT id, regexp_replace(finding, 'of .*:', 'of …:') AS finding
+FROM exact.verify_audit('test', 5, :'old_head');
 SELECT id, finding FROM exact.verify_audit('test', 601, :'old_head');
 SELECT id, finding FROM exact.verify_audit('test', 602, :'old_head');
 -- nothing is old, and few are not removed before a while has passed
@@ -127,7 +132,8 @@ SELECT * FROM exact.verify_audit() WHERE chain = 'test';
 -- what was carried on once is carried on again, as what it was
 SELECT pg_temp.age('test', 604, interval '64 minutes');
 SELECT id, removed, bad FROM exact._trim_audit(interval '1 hour');
-SELECT id, kind, what #> '{carried,id}' AS carried FROM exact.audit_log WHERE chain = 'test' ORDER BY id;
+SELECT id, kind, what #> '{carried,id}' AS carried
+FROM exact.audit_log WHERE chain = 'test' ORDER BY id;
 
 -- nobody else removes: not by hand, not by an anchor without an event, not more than the event says
 SAVEPOINT whole;

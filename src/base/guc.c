@@ -276,7 +276,7 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 			   NULL, &exact_live_reserve, 0, 90, 0);
 	define_int("exact_databricks.max_disk",
 			   "Disk space that the hub's tables may use.",
-			   "From there on nothing is read from Exact Online until it is less again; 0: no limit.",
+			   "From there on nothing is read from Exact Online; 0: no limit.",
 			   &exact_max_disk_mb, 0, INT_MAX, GUC_UNIT_MB);
 	define_int("exact_databricks.merge_bytes",
 			   "Most bytes of JSON text in one statement.",
