@@ -9,7 +9,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent),
 import processes  # noqa: E402
 import sections  # noqa: E402
 from hub import ENTITIES, Hub, simulators  # noqa: E402
-from kept import SETTINGS, faults, run  # noqa: E402
+from retained import SETTINGS, faults, run  # noqa: E402
 
 TABLES = ("stage", "record", "batch", "audit_log", "api_call", "statement_log", "inbox", "inbox_work", "request", "all")
 

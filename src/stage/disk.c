@@ -17,7 +17,7 @@
 #include "worker/unit.h"
 
 #define EVERY_MS 60000
-#define AGAIN_MS 5000			/* somebody holds a table */
+#define AGAIN_MS 30000			/* somebody holds a table: each try waits for it */
 
 typedef struct Disk
 {

@@ -4,7 +4,7 @@ also after a replay, the audit log proves itself, no table grows. The long run: 
 """
 from conftest import UNLIMITED, show
 from hub import Hub, simulators
-from kept import SETTINGS, faults, run
+from retained import SETTINGS, faults, run
 
 
 def test_kept(tmp_path):
