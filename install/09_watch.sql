@@ -1,7 +1,7 @@
 -- What the hub looked like at the last look, and how that changed: for the time line and the page.
 
 CREATE TABLE exact.watched (
-	side text CHECK (side IN ('division', 'app', 'exact', 'databricks', 'table')),
+	side text CHECK (side IN ('division', 'app', 'exact', 'databricks', 'table', 'hub')),
 	name text,
 	division int,
 	light text NOT NULL,
@@ -15,8 +15,8 @@ COMMENT ON TABLE exact.watched
 		'how they changed';
 COMMENT ON COLUMN exact.watched.side
 	IS 'division, app (its authorisation), exact (does the service answer to an app), databricks '
-		'(does a workspace answer), table (is it delivered to)';
-COMMENT ON COLUMN exact.watched.name IS 'Division, app, workspace, or workspace.entity';
+		'(does a workspace answer), table (is it delivered to), hub (its disk space)';
+COMMENT ON COLUMN exact.watched.name IS 'Division, app, workspace, workspace.entity, or disk';
 COMMENT ON COLUMN exact.watched.division IS 'Division; null: it is of none';
 COMMENT ON COLUMN exact.watched.light IS 'ok, warn, fail or off';
 COMMENT ON COLUMN exact.watched.state IS 'State, as exact.status and exact.services have it';

@@ -15,7 +15,8 @@ CREATE TABLE exact.inbox (
 );
 COMMENT ON TABLE exact.inbox
 	IS 'Notifications of Exact Online whose signature was right, as received; '
-		'never changed, kept for seven days. See exact.webhook_log';
+		'never changed, kept for seven days, or the retention if that is shorter. See '
+		'exact.webhook_log';
 COMMENT ON COLUMN exact.inbox.id IS 'Number of the notification';
 COMMENT ON COLUMN exact.inbox.at IS 'When it was received';
 COMMENT ON COLUMN exact.inbox.app IS 'App whose webhook secret signed it';

@@ -127,6 +127,52 @@ COMMENT ON FUNCTION exact._own_column(text, text, text[])
 REVOKE ALL ON FUNCTION exact._own_column(text, text, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._own_column(text, text, text[]) TO exact_worker;
 
+-- Versions with the time at which the next one came, as a table `t` of a query.
+CREATE FUNCTION exact._until(history text, alias text, columns text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('(SELECT %s, `h`.`_staged_at` AS `_from`, lead(`h`.`_staged_at`) OVER '
+		'(PARTITION BY `h`.`_division`, `h`.`_key` ORDER BY `h`.`_seq`) AS `_until` '
+		'FROM %s AS `h`) AS `%s`', $3, $1, $2)
+$$;
+COMMENT ON FUNCTION exact._until(text, text, text)
+	IS 'A subquery of a Delta view: versions of a history table with the times they were valid';
+REVOKE ALL ON FUNCTION exact._until(text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._until(text, text, text) TO exact_worker;
+
+-- The state at the end of each month that is over, as the hub saw it: a version counts at the month
+-- ends from its own time to that of the next one. `next`: the first day after the month.
+CREATE FUNCTION exact._month_end_query(entity text, history text, header_history text,
+	parent_field text, draft int, header_draft int)
+RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT concat('SELECT date_sub(`m`.`next`, 1) AS `_month_end`, ',
+		exact._view_columns($1, 't', '_division', '_key', '_seq', '_valid', '_problems', '_batch',
+			'_staged_at', '_loaded_at'),
+		format(E'\nFROM (SELECT `s`.`next` FROM (SELECT add_months(DATE ''%s'', `n`.`n`) AS `next` '
+			'FROM (SELECT explode(sequence(1, 600)) AS `n`) AS `n`) AS `s` '
+			'WHERE `s`.`next` <= current_date()) AS `m`', to_char(coalesce((
+				SELECT min(i.made_at) FROM exact.installation AS i), now()) AT TIME ZONE 'UTC',
+			'YYYY-MM-01')),
+		E'\nJOIN ', exact._until($2, 't', exact._view_columns($1, 'h', '_division', '_key', '_seq',
+			'_op', '_deleted', '_valid', '_problems', '_batch', '_staged_at', '_loaded_at')),
+		' ON `t`.`_from` < CAST(`m`.`next` AS TIMESTAMP) AND (`t`.`_until` IS NULL OR '
+			'`t`.`_until` >= CAST(`m`.`next` AS TIMESTAMP))',
+		E'\nLEFT ANTI JOIN ' || exact._until($3, 'd', '`h`.`_division`, `h`.`_key`, `h`.`Status`')
+			|| format(' ON `d`.`_division` = `t`.`_division` AND `d`.`_key` = %s AND '
+				'`d`.`Status` = %s AND `d`.`_from` < CAST(`m`.`next` AS TIMESTAMP) AND '
+				'(`d`.`_until` IS NULL OR `d`.`_until` >= CAST(`m`.`next` AS TIMESTAMP))',
+				exact._delta_name('t', $4), $6) || CASE WHEN $6 IS NULL THEN NULL ELSE '' END,
+		E'\nWHERE NOT `t`.`_deleted`',
+		format(' AND (`t`.`Status` IS NULL OR `t`.`Status` <> %s)', $5)
+			|| CASE WHEN $5 IS NULL THEN NULL ELSE '' END)
+$$;
+COMMENT ON FUNCTION exact._month_end_query(text, text, text, text, int, int)
+	IS 'The query of the view that shows an entity as it was at each month''s end';
+REVOKE ALL ON FUNCTION exact._month_end_query(text, text, text, text, int, int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._month_end_query(text, text, text, text, int, int) TO exact_worker;
+
 -- Tables that are there; comments say which one to sum, since documents, their lines and their
 -- ledger lines are the same money.
 CREATE FUNCTION exact._views(workspace text)
@@ -153,7 +199,8 @@ AS $$
 		WHERE w.name = $1 AND t.table_name = concat_ws('.', w.catalog, w.schema, e.target_table)
 			AND t.history_name = concat_ws('.', w.catalog, w.schema, e.target_history)
 	), named AS (
-		SELECT m.*, h.current AS header, h.target_table AS header_table,
+		SELECT m.*, h.current AS header, h.history AS header_history,
+			h.target_table AS header_table,
 			exact._draft_status(h.entity) AS header_draft, l.target_table AS line_table
 		FROM made AS m
 		LEFT JOIN made AS h
@@ -223,6 +270,26 @@ AS $$
 				'`h`.`_division`, `h`.`_key` ORDER BY `h`.`_seq`) AS `valid_to`',
 			E'\nFROM ', n.history, ' AS `h`')
 	FROM named AS n
+	UNION ALL
+	SELECT l.entity, l.target_table || '_month_end',
+		concat(
+			format('Exact Online %s: as it was at the end of each month that is over, as the hub '
+				'saw it then (time zone of the session), without deleted records%s. Ask for one '
+				'month: WHERE _month_end = DATE ''2026-10-31''. Never sum it without a month.',
+				l.resource,
+				CASE
+					WHEN l.drafts AND 5 IN (l.header_draft, exact._draft_status(l.entity))
+						THEN ' and rejected documents'
+					WHEN l.drafts THEN ' and drafts'
+				END),
+			CASE WHEN l.entity = 'transactionlines'
+				THEN ' What the rows with LineNumber 0 are differs between divisions, and budget '
+					'is among the rows.'
+			END),
+		exact._month_end_query(l.entity, l.history, l.header_history, l.parent_field,
+			CASE WHEN l.has_status THEN exact._draft_status(l.entity) END,
+			CASE WHEN l.header IS NOT NULL THEN l.header_draft END)
+	FROM live AS l
 	UNION ALL
 	SELECT m.entity, m.target_table || '_ledger',
 		'The ledger: rows of all entries, control rows (debtors, creditors, bank, cash) '
@@ -351,7 +418,8 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'EX018',
 			MESSAGE = format('there is no view %s to be named otherwise', quote_literal(bad)),
 			HINT = coalesce('Near to it: ' || exact._nearest(bad, own) || '.',
-				'Views are called as their tables with _live, _versions and _ledger.');
+				'Views are called as their tables with _live, _versions, _month_end and '
+					'_ledger.');
 	END IF;
 	bad := (SELECT m.name
 		FROM unnest(made) AS m (name)
@@ -405,7 +473,8 @@ $$;
 COMMENT ON FUNCTION exact.create_views(text, jsonb, boolean)
 	IS 'Makes or renews views on the Delta tables of a workspace, through a request for the '
 		'loader: <table>_live without deleted records and drafts, <table>_versions with valid_from '
-		'and valid_to, <table>_ledger of transactionlines as it may be summed. names: '
+		'and valid_to, <table>_month_end as it was at the end of each month, <table>_ledger of '
+		'transactionlines as it may be summed. names: '
 		'{"items_live": "articles"} renames, null leaves out. keys: declares primary and foreign '
 		'keys of dimensions, which then take no row without _division and _key. '
 		'Returns their names; '

@@ -1,6 +1,6 @@
 -- How events are appended to the chains, and how the chains are verified.
 
-CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON exact.audit_log
+CREATE TRIGGER append_only BEFORE UPDATE OR TRUNCATE ON exact.audit_log
 	FOR EACH STATEMENT EXECUTE FUNCTION exact._is_append_only('events',
 		'SELECT * FROM exact.verify_audit() tells whether someone changed one.');
 COMMENT ON TRIGGER append_only ON exact.audit_log IS 'Events are only appended';
@@ -84,7 +84,7 @@ DECLARE
 	appended bigint;
 	moment timestamptz := clock_timestamp();
 	actor text := CASE
-		WHEN $1 = 'sql' THEN session_user::text
+		WHEN $1 = 'sql' THEN coalesce($6, session_user::text)
 		ELSE coalesce($6, 'exact ' || $1)
 	END;
 BEGIN
@@ -121,6 +121,49 @@ COMMENT ON FUNCTION exact._audit(text, text, int, text, jsonb, text)
 REVOKE ALL ON FUNCTION exact._audit(text, text, int, text, jsonb, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._audit(text, text, int, text, jsonb, text) TO exact_worker;
 
+CREATE FUNCTION exact._audit_keys(OUT name text, OUT columns text[]) RETURNS SETOF record
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	VALUES ('app', ARRAY['name']), ('workspace', ARRAY['name']), ('division', ARRAY['division']),
+		('entity', ARRAY['name']), ('entity_field', ARRAY['entity', 'name']),
+		('feed', ARRAY['division', 'entity']), ('rule', ARRAY['name']),
+		('credential', ARRAY['kind', 'name', 'field']), ('restricted_reader', ARRAY['role'])
+$$;
+COMMENT ON FUNCTION exact._audit_keys() IS 'Tables of the configuration and their keys';
+REVOKE ALL ON FUNCTION exact._audit_keys() FROM PUBLIC;
+
+-- The last event about each row of the configuration: those of the same table and key. One that was
+-- carried on keeps the place in that order that it had.
+CREATE FUNCTION exact._last_events(
+		OUT table_name text, OUT key jsonb, OUT id bigint, OUT gone boolean, OUT "row" jsonb)
+RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH event AS (
+		SELECT l.id, k.name, k.columns, l.what ->> 'op' = 'DELETE' AS gone, l.what -> 'row' AS row,
+			coalesce((l.what #>> '{carried,id}')::bigint, l.id) AS place
+		FROM exact.audit_log AS l
+		JOIN exact._audit_keys() AS k ON k.name = l.what ->> 'table'
+		WHERE l.chain = 'sql' AND l.kind IN ('configuration', 'secret')
+		UNION ALL	-- a row that got another key is gone under the one before
+		SELECT l.id, k.name, k.columns, true, (l.what -> 'row') || (l.what -> 'before'),
+			coalesce((l.what #>> '{carried,id}')::bigint, l.id)
+		FROM exact.audit_log AS l
+		JOIN exact._audit_keys() AS k ON k.name = l.what ->> 'table'
+		WHERE l.chain = 'sql' AND l.kind IN ('configuration', 'secret')
+			AND l.what -> 'before' ?| k.columns
+	)
+	SELECT DISTINCT ON (e.name, v.key) e.name, v.key, e.id, e.gone, e.row
+	FROM event AS e
+	CROSS JOIN LATERAL (
+		SELECT jsonb_agg(e.row -> c.name ORDER BY c.n) AS key
+		FROM unnest(e.columns) WITH ORDINALITY AS c (name, n)) AS v
+	ORDER BY e.name, v.key, e.place DESC, e.id DESC
+$$;
+COMMENT ON FUNCTION exact._last_events()
+	IS 'The last event about each row that the configuration has or had';
+REVOKE ALL ON FUNCTION exact._last_events() FROM PUBLIC;
+
 -- What should have been written: each row of the configuration agrees with the last event about it,
 -- each request has one. Intervals and times are left out, as their text depends on the session.
 CREATE FUNCTION exact._audit_gaps(
@@ -138,41 +181,17 @@ AS $$
 		UNION ALL SELECT 'rule', to_jsonb(t) FROM exact.rule AS t
 		UNION ALL SELECT 'credential', to_jsonb(t) - 'secret' FROM exact.credential AS t
 		UNION ALL SELECT 'restricted_reader', to_jsonb(t) FROM exact.restricted_reader AS t
-	), key_of AS (
-		SELECT * FROM (VALUES
-			('app', ARRAY['name']), ('workspace', ARRAY['name']), ('division', ARRAY['division']),
-			('entity', ARRAY['name']), ('entity_field', ARRAY['entity', 'name']),
-			('feed', ARRAY['division', 'entity']), ('rule', ARRAY['name']),
-			('credential', ARRAY['kind', 'name', 'field']),
-			('restricted_reader', ARRAY['role'])) AS k (name, columns)
-	), event AS (
-		SELECT l.id, k.name, k.columns, l.what ->> 'op' = 'DELETE' AS gone, l.what -> 'row' AS row
-		FROM exact.audit_log AS l
-		JOIN key_of AS k ON k.name = l.what ->> 'table'
-		WHERE l.chain = 'sql'
-		UNION ALL	-- a row that got another key is gone under the one before
-		SELECT l.id, k.name, k.columns, true, (l.what -> 'row') || (l.what -> 'before')
-		FROM exact.audit_log AS l
-		JOIN key_of AS k ON k.name = l.what ->> 'table'
-		WHERE l.chain = 'sql' AND l.what -> 'before' ?| k.columns
-	), last_event AS (
-		SELECT DISTINCT ON (e.name, v.key) e.name, v.key, e.id, e.gone, e.row
-		FROM event AS e
-		CROSS JOIN LATERAL (
-			SELECT jsonb_agg(e.row -> c.name ORDER BY c.n) AS key
-			FROM unnest(e.columns) WITH ORDINALITY AS c (name, n)) AS v
-		ORDER BY e.name, v.key, e.id DESC
 	)
-	SELECT coalesce(e.name, r.name), e.id, r.row, format(f.finding, coalesce(e.name, r.name),
-		coalesce(e.key, r.key))
-	FROM last_event AS e
+	SELECT coalesce(e.table_name, r.name), e.id, r.row, format(f.finding,
+		coalesce(e.table_name, r.name), coalesce(e.key, r.key))
+	FROM exact._last_events() AS e
 	FULL JOIN (
 		SELECT t.name, t.row, (
 			SELECT jsonb_agg(t.row -> c.name ORDER BY c.n)
-			FROM key_of AS k, unnest(k.columns) WITH ORDINALITY AS c (name, n)
+			FROM exact._audit_keys() AS k, unnest(k.columns) WITH ORDINALITY AS c (name, n)
 			WHERE k.name = t.name) AS key
 		FROM kept AS t
-	) AS r ON r.name = e.name AND r.key = e.key
+	) AS r ON r.name = e.table_name AND r.key = e.key
 	CROSS JOIN LATERAL (SELECT CASE
 		WHEN r.row IS NULL AND NOT e.gone THEN 'row %2$s of %1$s is gone without an event'
 		WHEN r.row IS NOT NULL AND coalesce(e.gone, true)
@@ -195,25 +214,63 @@ COMMENT ON FUNCTION exact._audit_gaps()
 		'without an event: somebody wrote past the trigger';
 REVOKE ALL ON FUNCTION exact._audit_gaps() FROM PUBLIC;
 
+-- Each chain begins behind its anchor, and its last removal says where that is.
+CREATE FUNCTION exact._anchor_gaps(OUT chain text, OUT id bigint, OUT finding text)
+RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH removal AS (
+		SELECT l.chain, l.id, l.at, (l.what ->> 'id')::bigint AS upto, l.what ->> 'hash' AS hash,
+			(l.what ->> 'at')::timestamptz AS last_at,
+			make_interval(secs => (l.what ->> 'older_than')::float8) AS older_than
+		FROM exact.audit_log AS l
+		WHERE l.kind = 'removal'
+	)
+	SELECT coalesce(a.chain, r.chain), coalesce(r.id, a.id), f.finding
+	FROM exact.audit_anchor AS a
+	FULL JOIN (SELECT DISTINCT ON (x.chain) x.* FROM removal AS x ORDER BY x.chain, x.id DESC) AS r
+		ON r.chain = a.chain
+	CROSS JOIN LATERAL (SELECT CASE
+		WHEN r.id IS NULL THEN format('events up to %s were removed without an event', a.id)
+		WHEN a.id IS NULL THEN format('the anchor of the chain is gone: events up to %s were '
+			'removed', r.upto)
+		WHEN (a.id, encode(a.hash, 'hex'), a.at) IS DISTINCT FROM (r.upto, r.hash, r.last_at)
+			THEN format('the anchor of the chain is event %s, its last removal went to %s', a.id,
+				r.upto)
+	END AS finding) AS f
+	WHERE f.finding IS NOT NULL
+	UNION ALL
+	SELECT r.chain, r.id, format('events were removed that were not older than %s', coalesce(
+		exact._age(r.older_than), 'the retention'))
+	FROM removal AS r
+	WHERE (r.older_than >= interval '1 hour' AND r.last_at < r.at - r.older_than) IS NOT TRUE
+$$;
+COMMENT ON FUNCTION exact._anchor_gaps()
+	IS 'Chains whose anchor is not where their last removal says that it is: somebody cut them';
+REVOKE ALL ON FUNCTION exact._anchor_gaps() FROM PUBLIC;
+
 CREATE FUNCTION exact.verify_audit() RETURNS TABLE (chain text, id bigint, finding text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH event AS (
-		SELECT l.*, lag(l.id) OVER w AS id_before, lag(l.hash) OVER w AS hash_before,
+		SELECT l.*, lag(l.id, 1, coalesce(a.id, 0)) OVER w AS id_before,
+			lag(l.hash, 1, coalesce(a.hash, E'\\x')) OVER w AS hash_before,
 			lead(l.id) OVER w AS id_after
 		FROM exact.audit_log AS l
+		LEFT JOIN exact.audit_anchor AS a ON a.chain = l.chain
 		WINDOW w AS (PARTITION BY l.chain ORDER BY l.id)
 	)
 	SELECT e.chain, e.id, f.finding
 	FROM event AS e
 	LEFT JOIN exact.audit_chain AS c ON c.chain = e.chain
 	CROSS JOIN LATERAL (VALUES
-		(e.id <> coalesce(e.id_before, 0) + 1,
-			format('%s events before it are missing', e.id - coalesce(e.id_before, 0) - 1)),
+		(e.id > e.id_before + 1,
+			format('%s events before it are missing', e.id - e.id_before - 1)),
+		(e.id <= e.id_before, 'the event was removed, and is there'),
 		(e.hash <> exact._event_hash(e.prev_hash, e.chain, e.id, e.at, e.kind, e.division, e.entity,
 				e.who, e.what),
 			'the event was changed: its hash does not match its content'),
-		(e.id = coalesce(e.id_before, 0) + 1 AND e.prev_hash <> coalesce(e.hash_before, E'\\x'),
+		(e.id = e.id_before + 1 AND e.prev_hash <> e.hash_before,
 			'the event does not follow the one before it: prev_hash is another event''s'),
 		(e.id_after IS NULL AND c.chain IS NULL, 'the chain has no head'),
 		(e.id_after IS NULL AND c.id > e.id,
@@ -222,6 +279,8 @@ AS $$
 			'the head of the chain is not its last event')
 	) AS f (found, finding)
 	WHERE f.found
+	UNION ALL
+	SELECT a.chain, a.id, a.finding FROM exact._anchor_gaps() AS a
 	UNION ALL
 	SELECT c.chain, c.id, format('all %s events of the chain are missing', c.id)
 	FROM exact.audit_chain AS c
@@ -244,7 +303,8 @@ COMMENT ON FUNCTION exact.verify_audit()
 		'missing or does not follow, for each row of the configuration that differs from the last '
 		'event about it, each request without one, each report of exact.month_end() that was '
 		'changed or is gone, and each version or erasure that does not agree with the events of '
-		'exact.erase(); no row: intact. A chain that was rewritten '
+		'exact.erase(); no row: intact. A chain begins behind exact.audit_anchor, as its last '
+		'removal says. A chain that was rewritten '
 		'as a whole shows against an earlier head: exact.verify_audit(chain, id, hash)';
 REVOKE ALL ON FUNCTION exact.verify_audit() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.verify_audit() TO exact_reader;
@@ -253,14 +313,23 @@ CREATE FUNCTION exact.verify_audit(chain text, id bigint, hash text)
 RETURNS TABLE (chain text, id bigint, finding text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT $1, $2, 'this head is not in the chain: its event is missing or is another one'
+	SELECT $1, $2, CASE
+		WHEN $2 < a.id
+			THEN format('this event was removed after audit_retention, with all up to %s of %s: '
+				'heads from there on prove what is kept', a.id, exact._since(a.at))
+		WHEN $2 = a.id THEN 'this event was removed, and the anchor of the chain is another one'
+		ELSE 'this head is not in the chain: its event is missing or is another one'
+	END
+	FROM (VALUES (1)) AS one (row)
+	LEFT JOIN exact.audit_anchor AS a ON a.chain = $1
 	WHERE NOT EXISTS (SELECT FROM exact.audit_log AS l
-		WHERE l.chain = $1 AND l.id = $2 AND encode(l.hash, 'hex') = lower($3))
+			WHERE l.chain = $1 AND l.id = $2 AND encode(l.hash, 'hex') = lower($3))
+		AND (a.id = $2 AND encode(a.hash, 'hex') = lower($3)) IS NOT TRUE
 $$;
 COMMENT ON FUNCTION exact.verify_audit(text, bigint, text)
-	IS 'A head as the server log or the Delta table exact_audit keeps it: one row when it is not '
-		'in the chain any more. No row, and none of exact.verify_audit(): no event up to it '
-		'was changed since';
+	IS 'A head or an anchor as the server log or the Delta table exact_audit keeps it: one row '
+		'when it is not in the chain any more, or was removed. No row, and none of '
+		'exact.verify_audit(): no event up to it was changed since';
 REVOKE ALL ON FUNCTION exact.verify_audit(text, bigint, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.verify_audit(text, bigint, text) TO exact_reader;
 

@@ -1,10 +1,29 @@
 -- What is kept for so long only. Versions that wait or are the newest of their record, and events
 -- of the audit log, are never removed here.
 
+-- What has ended, in the order in which it did: the look-up does not depend on how much there is.
+CREATE INDEX request_ended ON exact.request (finished_at)
+	WHERE state OPERATOR(pg_catalog.=) ANY ('{done,failed,cancelled}')
+		AND kind OPERATOR(pg_catalog.<>) 'erase';
+COMMENT ON INDEX exact.request_ended IS 'Requests that are not kept for good';
+CREATE INDEX dead_letter_ended ON exact.dead_letter (last_at)
+	WHERE state OPERATOR(pg_catalog.=) 'done'
+		OR (state OPERATOR(pg_catalog.=) 'passed' AND batch IS NULL);
+COMMENT ON INDEX exact.dead_letter_ended IS 'Rows about which nothing is left to do';
+CREATE INDEX dimension_change_ended ON exact.dimension_change (ended_at)
+	WHERE ended_at IS NOT NULL;
+COMMENT ON INDEX exact.dimension_change_ended IS 'Changes that have ended';
+CREATE INDEX dimension_write_ended ON exact.dimension_write (ended_at)
+	WHERE state OPERATOR(pg_catalog.=) 'ended';
+COMMENT ON INDEX exact.dimension_write_ended IS 'Calls that have ended';
+
+-- Each statement reads the oldest rows of an index, and as many as a short transaction takes.
 CREATE FUNCTION exact._prune(retention interval) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 DECLARE
+	before CONSTANT timestamptz := now() - retention;
 	removed bigint := 0;
 	n bigint;
 BEGIN
@@ -22,15 +41,85 @@ BEGIN
 	) AS old
 	WHERE t.id = old.id;
 	GET DIAGNOSTICS removed = ROW_COUNT;
-	-- Ids rise with time: the lowest ones are looked at, as many as a short transaction takes.
+	-- Ids rise with time: the lowest ones are looked at.
 	DELETE FROM exact.api_call AS c
 	USING (SELECT x.id, x.at FROM exact.api_call AS x ORDER BY x.id LIMIT 5000) AS old
-	WHERE c.id = old.id AND old.at < now() - retention;
+	WHERE c.id = old.id AND old.at < before;
 	GET DIAGNOSTICS n = ROW_COUNT;
 	removed := removed + n;
 	DELETE FROM exact.statement_log AS s
 	USING (SELECT x.id, x.at, x.state FROM exact.statement_log AS x ORDER BY x.id LIMIT 5000) AS old
-	WHERE s.id = old.id AND old.at < now() - retention AND old.state IN ('succeeded', 'failed');
+	WHERE s.id = old.id AND old.at < before AND old.state IN ('succeeded', 'failed');
+	GET DIAGNOSTICS n = ROW_COUNT;
+	removed := removed + n;
+	-- The evidence of an erasure is its request, too; a write asks how its reading has ended.
+	DELETE FROM exact.request AS r
+	USING (
+		SELECT x.id
+		FROM exact.request AS x
+		WHERE x.state IN ('done', 'failed', 'cancelled') AND x.kind <> 'erase'
+			AND x.finished_at < before
+			AND NOT EXISTS (SELECT FROM exact.dimension_write AS w
+				WHERE w.asked = x.id AND w.state <> 'ended')
+		ORDER BY x.finished_at
+		LIMIT 5000
+	) AS old
+	WHERE r.id = old.id;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	removed := removed + n;
+	DELETE FROM exact.dead_letter AS l
+	USING (
+		SELECT x.id
+		FROM exact.dead_letter AS x
+		WHERE (x.state = 'done' OR (x.state = 'passed' AND x.batch IS NULL))
+			AND x.last_at < before AND coalesce(x.done_at, x.last_at) < before
+			AND coalesce(x.decided_at, x.last_at) < before
+		ORDER BY x.last_at
+		LIMIT 5000
+		FOR UPDATE SKIP LOCKED
+	) AS old
+	WHERE l.id = old.id;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	removed := removed + n;
+	-- New rows of Delta whose key it has not got yet are still needed.
+	DELETE FROM exact.dimension_change AS c
+	USING (
+		SELECT x.id
+		FROM exact.dimension_change AS x
+		WHERE x.ended_at IS NOT NULL AND x.ended_at < before
+			AND x.state IN ('done', 'refused', 'dropped', 'rejected', 'lost')
+			AND NOT (x.kind = 'new' AND x.side = 'delta' AND x.state = 'done' AND x.exact IS NULL)
+			AND NOT EXISTS (SELECT FROM exact.dimension_write AS w
+				WHERE w.id = x.write AND w.state <> 'ended')
+		ORDER BY x.ended_at
+		LIMIT 5000
+	) AS old
+	WHERE c.id = old.id;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	removed := removed + n;
+	DELETE FROM exact.dimension_write AS w
+	USING (
+		SELECT x.id
+		FROM exact.dimension_write AS x
+		WHERE x.state = 'ended' AND x.ended_at < before
+			AND NOT EXISTS (SELECT FROM exact.dimension_change AS c WHERE c.write = x.id)
+		ORDER BY x.ended_at
+		LIMIT 5000
+	) AS old
+	WHERE w.id = old.id;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	removed := removed + n;
+	-- A word that was refused holds on: the same absence is not asked about again.
+	DELETE FROM exact.held_delete AS h
+	USING (
+		SELECT x.id
+		FROM exact.held_delete AS x
+		WHERE x.state IN ('approved', 'returned') AND x.decided_at < before
+			AND NOT EXISTS (SELECT FROM exact.held_key AS k WHERE k.held = x.id)
+		ORDER BY x.id
+		LIMIT 1000
+	) AS old
+	WHERE h.id = old.id;
 	GET DIAGNOSTICS n = ROW_COUNT;
 	removed := removed + n;
 	DELETE FROM exact.warehouse_run AS w
@@ -41,8 +130,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact._prune(interval)
-	IS 'For the fetcher: removes token pairs (but for 20 of each app and those of 30 days), calls '
-		'and statements older than the retention, some thousand at a time; returns how many';
+	IS 'For the fetcher: removes token pairs (but for 20 of each app and those of 30 days), and '
+		'what is older than the retention: calls, statements, requests that ended (not those of '
+		'exact.erase()), dead letters that are done, changes of dimensions and decisions about '
+		'absent records that ended. Some thousand at a time; returns how many';
 REVOKE ALL ON FUNCTION exact._prune(interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._prune(interval) TO exact_worker;
 

@@ -493,11 +493,17 @@ SELECT NULL, 'the hub', n.light, n.what, n.next_step, NULL, 0::numeric, 0::bigin
 	'setup', NULL, NULL, NULL
 FROM exact._first_step() AS n
 WHERE n.what IS NOT NULL
+UNION ALL
+SELECT NULL, 'the hub', n.light, n.what, n.next_step, NULL, 0::numeric, 0::bigint, NULL, NULL,
+	'disk', NULL, NULL, NULL
+FROM exact._disk_finding() AS n
+WHERE n.light <> 'ok'
 ) AS s
 ORDER BY array_position(ARRAY['fail', 'warn', 'ok', 'off'], light), division;
 COMMENT ON VIEW exact.status
 	IS 'How each division does, in one line: what holds it up most, and the next step; before the '
-		'first division is read one line about the hub: what to enter next';
+		'first division is read one line about the hub: what to enter next. A line about the hub '
+		'as well while its tables are near exact_databricks.max_disk';
 COMMENT ON COLUMN exact.status.division IS 'Division; null: the hub itself';
 COMMENT ON COLUMN exact.status.name IS 'Its name';
 COMMENT ON COLUMN exact.status.light
@@ -515,7 +521,8 @@ COMMENT ON COLUMN exact.status.budget IS 'Calls left today and allowed a day';
 COMMENT ON COLUMN exact.status.token IS 'ok, new (nobody consented yet) or reauthorize';
 COMMENT ON COLUMN exact.status.state
 	IS 'The same in a word: up to date, first load, on the way, slowed, held, service (one of the '
-		'two sides does not answer), setup (something is to be entered first) and others';
+		'two sides does not answer), setup (something is to be entered first), disk (the hub is at '
+		'exact_databricks.max_disk, or near it) and others';
 COMMENT ON COLUMN exact.status.announced
 	IS 'How long the oldest change that the hub knows of waits to be in Delta: announced by a '
 		'notification, or read and under way; 0: none waits; null: no notification comes and '
@@ -537,13 +544,16 @@ DECLARE
 		SELECT string_agg(s.what, '; ' ORDER BY s.light, s.side DESC, s.name)
 		FROM exact.services AS s
 		WHERE s.state IN ('silent', 'token'));
+	disk text := (SELECT n.what FROM exact._disk_finding() AS n WHERE n.light = 'fail');
 	words text;
 BEGIN
 	IF 'setup' = ANY (states) THEN
 		RETURN (SELECT upper(left(n.what, 1)) || substr(n.what, 2) || '.'
 			FROM exact._first_step() AS n);
 	END IF;
-	watched := (SELECT count(*) FROM unnest(lights) AS l (light) WHERE l.light <> 'off');
+	watched := (SELECT count(*) FROM unnest(lights, states) AS l (light, state)
+		WHERE l.light <> 'off' AND l.state <> 'disk');
+	away := concat_ws('. ', upper(left(disk, 1)) || substr(disk, 2), away);
 	IF watched = 0 THEN
 		RETURN 'No division is enabled.';
 	END IF;
@@ -581,13 +591,14 @@ BEGIN
 			(6, 'is in its first load', 'are in their first load'),
 			(7, 'deserves a look', 'deserve a look'),
 			(8, 'is up to date', 'are up to date')) AS k (rank, one, many) USING (rank)
-		WHERE d.light <> 'off'
+		WHERE d.light <> 'off' AND d.state <> 'disk'
 		GROUP BY k.rank, k.one, k.many
 	) AS c;
 	IF watched > 1 AND words = format('%1$s of %1$s divisions are up to date', watched) THEN
 		words := format('all %s divisions are up to date', watched);
 	END IF;
-	RETURN coalesce(away || '. ', '') || upper(left(words, 1)) || substr(words, 2) || '.';
+	RETURN coalesce(nullif(away, '') || '. ', '') || upper(left(words, 1)) || substr(words, 2)
+		|| '.';
 END
 $$;
 COMMENT ON FUNCTION exact._headline(text[], text[])

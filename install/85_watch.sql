@@ -42,6 +42,9 @@ BEGIN
 					t.entity, t.workspace))
 			END, NULL, false
 		FROM exact.target_state AS t
+		UNION ALL
+		SELECT 'hub', 'disk', NULL, d.light, 'disk', d.what, NULL, false
+		FROM exact._disk_finding() AS d
 	), found AS MATERIALIZED (
 		SELECT n.side, n.name, n.division, n.what,
 			-- of what waits for another the last own light stays
@@ -182,7 +185,7 @@ COMMENT ON INDEX exact.audit_log_told IS 'The events that exact.events tells';
 CREATE VIEW exact.events AS
 SELECT l.at, l.division, NULL::text AS entity,
 	CASE l.side WHEN 'division' THEN 'division' WHEN 'app' THEN 'app' WHEN 'table' THEN 'table'
-		ELSE 'service' END AS kind,
+		WHEN 'hub' THEN 'hub' ELSE 'service' END AS kind,
 	l.light, NULL::text AS who,
 	coalesce(l.what, l.state) AS what
 FROM exact.light_log AS l
@@ -190,13 +193,15 @@ UNION ALL
 -- in its own order as well: the last ones are then the first that are read
 (SELECT a.at, a.division, a.entity, a.kind, NULL, a.who, exact._event_words(a.kind, a.what)
 FROM exact.audit_log AS a
-WHERE a.kind IN ('installation', 'division', 'secret', 'month-end')
-	OR (a.kind = 'configuration' AND a.what ->> 'table' NOT IN ('feed', 'entity_field'))
-	OR (a.kind = 'request' AND a.what #>> '{row,kind}' <> 'sync')
-	OR (a.kind = 'statement' AND a.what ? 'changed')
-	OR (a.kind = 'token' AND a.what ->> 'event' <> 'issued')
-	OR (a.kind = 'subscription' AND a.what ->> 'what' NOT IN ('made', 'removed'))
-	OR (a.kind = 'notification' AND a.what ? 'silent')
+WHERE (a.kind IN ('installation', 'division', 'secret', 'month-end')
+		OR (a.kind = 'configuration' AND a.what ->> 'table' NOT IN ('feed', 'entity_field'))
+		OR (a.kind = 'request' AND a.what #>> '{row,kind}' <> 'sync')
+		OR (a.kind = 'statement' AND a.what ? 'changed')
+		OR (a.kind = 'token' AND a.what ->> 'event' <> 'issued')
+		OR (a.kind = 'subscription' AND a.what ->> 'what' NOT IN ('made', 'removed'))
+		OR (a.kind = 'notification' AND a.what ? 'silent'))
+	-- an event that was carried on is no news
+	AND NOT a.what ? 'carried'
 ORDER BY a.at DESC)
 ORDER BY at DESC;
 COMMENT ON VIEW exact.events
@@ -207,7 +212,7 @@ COMMENT ON COLUMN exact.events.at
 COMMENT ON COLUMN exact.events.division IS 'Division; null: it is of none, or of several';
 COMMENT ON COLUMN exact.events.entity IS 'Entity';
 COMMENT ON COLUMN exact.events.kind
-	IS 'division, app, service or table (a light changed), or the kind of exact.audit_log';
+	IS 'division, app, service, table or hub (a light changed), or the kind of exact.audit_log';
 COMMENT ON COLUMN exact.events.light
 	IS 'Of a light: what it is from then on (ok: it recovered); else null';
 COMMENT ON COLUMN exact.events.who

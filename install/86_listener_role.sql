@@ -82,7 +82,7 @@ GRANT SELECT (division, rows, staged_at, delivered_at, delivered_rows, replay) O
 	TO exact_listener;
 GRANT SELECT (division, state) ON TABLE exact.dead_letter TO exact_listener;
 GRANT SELECT (division, state, since) ON TABLE exact.judgement TO exact_listener;
-GRANT SELECT ON TABLE exact.counter TO exact_listener;
+GRANT SELECT ON TABLE exact.counter, exact.disk TO exact_listener;
 GRANT SELECT (side, name, division, slot, lags) ON TABLE exact.watched TO exact_listener;
 GRANT SELECT (at, division, entity, kind, light, what) ON TABLE exact.events TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._event_words(text, jsonb) TO exact_listener;
@@ -96,4 +96,4 @@ GRANT EXECUTE ON FUNCTION exact._age(interval) TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._shape_of(int) TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._write_wait(int, text) TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._headline(text[], text[]) TO exact_listener;
-GRANT EXECUTE ON FUNCTION exact._first_step() TO exact_listener;
+GRANT EXECUTE ON FUNCTION exact._first_step(), exact._disk_finding() TO exact_listener;

@@ -334,6 +334,7 @@ BEGIN
 			END || ' (' || s.name || ')', s.what, s.next_step
 		FROM exact.services AS s
 		WHERE s.light <> 'off';
+	RETURN QUERY SELECT d.light, 'disk', d.what, d.next_step FROM exact._disk_finding() AS d;
 	RETURN QUERY SELECT * FROM exact._check_volumes();
 	RETURN QUERY SELECT * FROM exact._check_warehouses();
 	RETURN QUERY SELECT * FROM exact._check_erasures();
@@ -398,11 +399,14 @@ BEGIN
 		SELECT CASE WHEN count(l.id) = count(*) THEN 'ok' ELSE 'fail' END, 'audit log',
 			CASE
 				WHEN count(l.id) = count(*)
-					THEN format('%s chains, %s events', count(*), coalesce(sum(c.id), 0))
+					THEN format('%s chains, %s events%s', count(*),
+						coalesce(sum(c.id - coalesce(a.id, 0)), 0),
+						', ' || nullif(sum(a.id), 0) || ' older ones removed')
 				ELSE 'the last event of a chain is missing or changed'
 			END,
 			CASE WHEN count(l.id) < count(*) THEN 'SELECT * FROM exact.verify_audit()' END
 		FROM exact.audit_chain AS c
+		LEFT JOIN exact.audit_anchor AS a ON a.chain = c.chain
 		LEFT JOIN exact.audit_log AS l ON l.chain = c.chain AND l.id = c.id AND l.hash = c.hash
 			AND l.hash = exact._event_hash(l.prev_hash, l.chain, l.id, l.at, l.kind, l.division,
 				l.entity, l.who, l.what);

@@ -23,6 +23,7 @@
 #include "inquiry/inquiry.h"
 #include "inquiry/ping_exact.h"
 #include "listener/inbox.h"
+#include "stage/disk.h"
 #include "stage/retention.h"
 #include "stage/stage.h"
 #include "subscription/subscription.h"
@@ -76,6 +77,7 @@ turn(void)
 			return START_AGAIN_MS;
 	}
 	wait = exact_clock_sooner(exact_inbox_prune(), exact_retention_turn());
+	wait = exact_clock_sooner(wait, exact_disk_turn());
 	wait = exact_clock_sooner(wait, exact_hint_turn(exact_worker_notified()));
 	wait = exact_clock_sooner(wait, exact_silence_turn());
 	wait = exact_clock_sooner(wait, exact_invoice_sign_turn());

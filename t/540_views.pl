@@ -67,13 +67,16 @@ SQL
 wait_until('exact_state is written', sub { one("SELECT exact._state_is_told('lake')") eq 't' },
 	$engine eq 'none' ? 90 : 900);
 
+one("UPDATE exact.installation SET made_at = date_trunc('month', now() - interval '70 days') + interval '5 days'");
 my ($state, $result, $list) = views();
 is($state, 'done', 'the request ends');
-is($result, '8 views made in main.exact', 'and says what it did');
+is($result, '11 views made in main.exact', 'and says what it did');
 is($list,
 	join("\n",
-		map { "main.exact.$_" } qw(exact_problems salesinvoicelines_live salesinvoicelines_versions salesinvoices_live
-			salesinvoices_versions transactionlines_ledger transactionlines_live transactionlines_versions)), 'names');
+		map { "main.exact.$_" } qw(exact_problems salesinvoicelines_live salesinvoicelines_month_end
+			salesinvoicelines_versions salesinvoices_live salesinvoices_month_end salesinvoices_versions
+			transactionlines_ledger transactionlines_live transactionlines_month_end
+			transactionlines_versions)), 'names');
 is(cells('salesinvoices_live', '_key', 'amountdc'), 'i2 25.0000; i3 -; i4 -', 'no drafts');
 is(cells('salesinvoicelines_live', '_key'), 'l2; l4', 'nor their lines');
 is(cells('transactionlines_live', '_key'), 'b; c1; c2; d; h', 'no deleted ones');
@@ -91,7 +94,7 @@ like(join("\n", map { $_->{text} } statements($simulator, qr/VIEW `main`.`exact`
 
 # again, with other names: those that are ours are replaced, others stay as they are
 ($state, $result) = views('{"transactionlines_ledger": "grootboek", "salesinvoices_versions": null}');
-is("$state: $result", 'done: 7 views made in main.exact', 'again');
+is("$state: $result", 'done: 10 views made in main.exact', 'again');
 is(cells('grootboek', '_key'), 'c1; c2; d', 'under another name');
 control($simulator, 'POST', 'sql', { statement => 'CREATE TABLE main.exact.mine (a INT) USING DELTA' });
 control($simulator, 'POST', 'sql', { statement => 'CREATE VIEW main.exact.theirs AS SELECT 1 AS a' });
@@ -100,7 +103,7 @@ foreach my $name ('mine', 'theirs')
 	($state, $result) = views("{\"transactionlines_ledger\": \"$name\"}");
 	is($state, 'failed', "what is not ours is not replaced: $name");
 	like($result,
-		pattern('^5 of 8 views made; main\.exact\.', $name,
+		pattern('^7 of 11 views made; main\.exact\.', $name,
 			' exists and is not a view of this hub, nothing of it was changed\. Drop it, or SELECT ',
 			'exact\.create_views\(\'lake\', \'\{"', $name, '"'), 'and how to go on');
 }
@@ -111,7 +114,7 @@ control($simulator, 'POST', 'privileges', { deny => [ { privilege => 'CREATE TAB
 ($state, $result) = views();
 is($state, 'failed', 'a missing right');
 like($result,
-	qr/^0 of 8 views made; Databricks refused the CREATE VIEW main\.exact\.exact_problems: .*CREATE TABLE/,
+	qr/^0 of 11 views made; Databricks refused the CREATE VIEW main\.exact\.exact_problems: .*CREATE TABLE/,
 	'is named');
 control($simulator, 'POST', 'privileges', { deny => [] });
 my $fault = control($simulator, 'POST', 'faults', { path => 'statements$', statement => 'views view ',
@@ -127,7 +130,7 @@ wait_until('a view is made',
 		. "'running')") eq '1' }, 300);
 one("SELECT exact.cancel($id)");
 is(one("SELECT exact.wait($id)"), 'cancelled', 'cancelled while it runs');
-like(one("SELECT result FROM exact.request WHERE id = $id"), qr/^cancelled after 1 of 8 views$/,
+like(one("SELECT result FROM exact.request WHERE id = $id"), qr/^cancelled after 1 of 11 views$/,
 	'after the view that was under way');
 control($simulator, 'POST', 'faults', { path => 'statements$', statement => 'views view ', action => 'slow',
 	seconds => 3 });
@@ -140,9 +143,48 @@ is(one("SELECT exact.wait($id, '20 min')"), 'done', 'the next loader begins it a
 is(one("SELECT count(*) FROM exact.statement_log WHERE entity = 'views' AND state IN ('sending', 'running', "
 	. "'unknown')"), '0', 'no statement is left open');
 
+# as it was at the end of each month that is over: the first version of each record is staged in the month before the
+# last one, the next in the last one, so that the newest are no news of a month's end
+my ($older, $newer, @ends) = split / /, one("SELECT string_agg(t::text, ' ' ORDER BY n) FROM (VALUES
+		(1, (date_trunc('month', now()) - interval '40 days')::date),
+		(2, (date_trunc('month', now()) - interval '5 days')::date),
+		(3, (date_trunc('month', now()) - interval '1 month' - interval '1 day')::date),
+		(4, (date_trunc('month', now()) - interval '1 day')::date)) AS v (n, t)");
+foreach my $table (qw(salesinvoices salesinvoicelines transactionlines))
+{
+	# what came last of a record is the higher _seq
+	my %first;
+	foreach my $row (sort { $a->{_seq} <=> $b->{_seq} } databricks_rows($simulator, "${table}_history"))
+	{
+		my $at = $first{ $row->{_key} }++ ? $newer : $older;
+		control($simulator, 'POST', 'sql', { statement => "UPDATE main.exact.${table}_history "
+			. "SET _staged_at = TIMESTAMP '$at 12:00:00' WHERE _seq = $row->{_seq}" });
+	}
+}
+is(cells('salesinvoices_month_end', '_month_end', '_key', 'amountdc'),
+	join('; ', "$ends[0] i2 20.0000", "$ends[0] i3 -", "$ends[0] i4 -", "$ends[1] i2 25.0000", "$ends[1] i3 -",
+		"$ends[1] i4 -"), 'each month has the version of then, no drafts');
+is(cells('salesinvoicelines_month_end', '_month_end', '_key'),
+	join('; ', map { my $end = $_; map { "$end $_" } qw(l2 l4) } @ends), 'nor their lines');
+is(cells('transactionlines_month_end', '_month_end', '_key'),
+	join('; ', (map { "$ends[0] $_" } qw(b c1 c2 d h x)), map { "$ends[1] $_" } qw(b c1 c2 d h)),
+	'what was deleted later was there');
+# the second after which a version counts: one at midnight belongs to the new month
+my $midnight = one("SELECT date_trunc('month', now())::date");
+my ($second) = map { $_->{_seq} } sort { $b->{_seq} <=> $a->{_seq} } grep { $_->{_key} eq 'i2' }
+	databricks_rows($simulator, 'salesinvoices_history');
+foreach my $case ([ "TIMESTAMP '$midnight 00:00:00'", '20.0000', 'at midnight' ],
+	[ "TIMESTAMP '$ends[1] 23:59:59.999'", '25.0000', 'a moment before' ])
+{
+	control($simulator, 'POST', 'sql', { statement => "UPDATE main.exact.salesinvoices_history "
+		. "SET _staged_at = $case->[0] WHERE _seq = $second" });
+	like(cells('salesinvoices_month_end', '_month_end', '_key', 'amountdc'), qr/$ends[1] i2 \Q$case->[1]\E/,
+		"a version $case->[2] of the month's end");
+}
+
 # a workspace that cannot be used
 one("UPDATE exact.workspace SET enabled = false");
 ($state, $result) = views();
-is("$state: $result", 'failed: 0 of 8 views made; workspace lake is not enabled', 'a workspace that is off');
+is("$state: $result", 'failed: 0 of 11 views made; workspace lake is not enabled', 'a workspace that is off');
 $node->stop;
 done_testing();

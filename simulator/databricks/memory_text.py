@@ -1,5 +1,7 @@
-"""Functions of texts that the engine-free mode knows: digests, parts, JSON."""
+"""Functions of texts and dates that the engine-free mode knows: digests, parts, JSON, months."""
 
+import calendar
+import datetime
 import hashlib
 import json
 
@@ -19,6 +21,9 @@ def text_function(name, runs):
         ("startswith", 2): (_begins, "BOOLEAN"),
         ("length", 1): (_length, "INT"),
         ("translate", 3): (_translated, "STRING"),
+        ("add_months", 2): (_add_months, "DATE"),
+        ("date_sub", 2): (_date_sub, "DATE"),
+        ("sequence", 2): (_sequence, ["INT"]),
     }.get((name, len(runs)))
     if made is None or not runs:
         return None
@@ -65,6 +70,25 @@ def _translated(text, old, new):
     for at, each in enumerate(to_text(old)):
         pairs.setdefault(ord(each), to_text(new)[at] if at < len(to_text(new)) else None)
     return to_text(text).translate(pairs)
+
+
+def _add_months(date, months):
+    """The same day of that month, or its last one."""
+    if None in (date, months):
+        return None
+    year, month = divmod(date.year * 12 + date.month - 1 + months, 12)
+    return datetime.date(year, month + 1, min(date.day, calendar.monthrange(year, month + 1)[1]))
+
+
+def _date_sub(date, days):
+    return None if None in (date, days) else date - datetime.timedelta(days=days)
+
+
+def _sequence(first, last):
+    """Whole numbers from the first to the last one."""
+    if None in (first, last):
+        return None
+    return list(range(first, last + 1)) if first <= last else list(range(first, last - 1, -1))
 
 
 def to_json(members, nulls):

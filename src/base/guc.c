@@ -73,6 +73,8 @@ int			exact_merge_rows = 5000;
 int			exact_merge_bytes = 2 * 1024 * 1024;
 int			exact_file_rows = 100000;
 int			exact_retention_s = 400 * DAY_S;
+int			exact_audit_retention_s = 0;
+int			exact_max_disk_mb = 0;
 int			exact_live_reserve = 30;
 int			exact_refresh_after_s = 570;
 int			exact_rule_timeout_ms = 2000;
@@ -84,6 +86,18 @@ check_absolute_path(char **newval, void **extra pg_attribute_unused(),
 	if (**newval == '\0' || **newval == '/')
 		return true;
 	GUC_check_errdetail("The path must be absolute.");
+	return false;
+}
+
+/* A slip of the unit is not to cost the evidence of years. */
+static bool
+check_audit_retention(int *newval, void **extra pg_attribute_unused(),
+					  GucSource source pg_attribute_unused())
+{
+	if (*newval == 0 || *newval >= HOUR_S)
+		return true;
+	GUC_check_errdetail("Events of the last hour are never removed.");
+	GUC_check_errhint("0 keeps all events; else at least 1h, for example 2557d.");
 	return false;
 }
 
@@ -206,6 +220,11 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 				" With /private behind it a host may resolve to a private address.",
 				&exact_allowed_hosts, DEFAULT_HOSTS, PGC_SIGHUP,
 				GUC_SUPERUSER_ONLY | GUC_LIST_INPUT, check_hosts);
+	DefineCustomIntVariable("exact_databricks.audit_retention",
+							"How long events of the audit log are kept.",
+							"0: for good. Never shorter than exact_databricks.retention.",
+							&exact_audit_retention_s, exact_audit_retention_s, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, check_audit_retention, NULL, NULL);
 	define_text("exact_databricks.ca_file",
 				"CA bundle for outgoing TLS.",
 				"Unset: the system's.",
@@ -255,6 +274,10 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 	define_int("exact_databricks.live_reserve",
 			   "Percent of each call budget that backfill cannot use.",
 			   NULL, &exact_live_reserve, 0, 90, 0);
+	define_int("exact_databricks.max_disk",
+			   "Disk space that the hub's tables may use.",
+			   "From there on nothing is read from Exact Online; 0: no limit.",
+			   &exact_max_disk_mb, 0, INT_MAX, GUC_UNIT_MB);
 	define_int("exact_databricks.merge_bytes",
 			   "Most bytes of JSON text in one statement.",
 			   NULL, &exact_merge_bytes, 64 * 1024, 8 * 1024 * 1024, GUC_UNIT_BYTE);
@@ -279,7 +302,7 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 			   "The service refuses a renewal before 570 s and ends a token at 600 s.",
 			   &exact_refresh_after_s, 1, TOKEN_LIFE_S - 1, GUC_UNIT_S);
 	define_int("exact_databricks.retention",
-			   "How long staged versions and the audit trail are kept.",
+			   "How long staged versions, calls, statements and requests are kept.",
 			   "Nothing undelivered is ever removed.",
 			   &exact_retention_s, HOUR_S, INT_MAX, GUC_UNIT_S);
 	define_int("exact_databricks.rule_timeout",

@@ -27,6 +27,8 @@ extern int	exact_merge_rows;
 extern int	exact_merge_bytes;
 extern int	exact_file_rows;		/* 0 = no files are put to volumes */
 extern int	exact_retention_s;
+extern int	exact_audit_retention_s;	/* 0 = events are kept for good */
+extern int	exact_max_disk_mb;		/* 0 = no limit */
 extern int	exact_live_reserve;		/* percent */
 extern int	exact_refresh_after_s;
 extern int	exact_rule_timeout_ms;

@@ -3,7 +3,8 @@
  *
  * One request of a division is on the way at a time. Keyed reads and runs take turns; among the
  * runs live changes go first, then first loads and backfills, and of each the one that has waited
- * longest is next, so that a long load starves nobody.
+ * longest is next, so that a long load starves nobody. Nothing is sent while the hub uses all the
+ * disk space that it may: what is read would have to be stored.
  */
 #include "postgres.h"
 
@@ -17,6 +18,7 @@
 #include "fetch/lane.h"
 #include "fetch/run.h"
 #include "fetch/turn.h"
+#include "stage/disk.h"
 
 #define MAX_HELD 32				/* divisions with a request on the way */
 #define PARKED_US USECS_PER_HOUR	/* a parked division is tried again */
@@ -179,6 +181,8 @@ exact_turn_send(void)
 	int			n = exact_lane_all(&lanes);
 	TimestampTz next = PG_INT64_MAX;
 
+	if (exact_disk_full())
+		return exact_clock_wait_ms(next);
 	for (int i = 0; i < n && exact_lane_held() < MAX_HELD; i++)
 	{
 		TimestampTz at = step_lane(lanes[(first + i) % n]);

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/errors.h"
+#include "base/guc.h"
 #include "base/sql.h"
 #include "listener/inbox.h"
 #include "listener/webhook.h"
@@ -32,8 +33,10 @@
 PG_FUNCTION_INFO_V1(exact_verify_webhook);
 PG_FUNCTION_INFO_V1(exact_receive_webhook);
 
+#define KEPT_S (7 * 24 * 3600)	/* repeats are known by what is kept */
 #define PRUNE_EVERY_MS (3600 * 1000L)
 #define PRUNE_AGAIN_MS 50
+#define PRUNE_SHARE 60			/* of the retention, when that is sooner */
 #define PRUNE_ROWS 1000
 
 /* ---- a group of bodies ---- */
@@ -372,7 +375,7 @@ exact_inbox_store(ExactInboxItem *items, int n)
 	AtEOXact_GUC(true, level);
 }
 
-/* ---- seven days later ---- */
+/* ---- seven days, or the retention, later ---- */
 
 typedef struct Prune
 {
@@ -396,7 +399,8 @@ prune_unit(void *arg)
 	" FROM exact.inbox AS x"
 	" JOIN oldest AS o ON o.id = x.id"
 	" JOIN exact.inbox_work AS w ON w.id = x.id"
-	" WHERE x.at < pg_catalog.now() - interval '7 days' AND w.taken_at IS NOT NULL"
+	" WHERE x.at < pg_catalog.now() - pg_catalog.make_interval(secs => $3)"
+	" AND w.taken_at IS NOT NULL"
 	" FOR UPDATE OF x, w SKIP LOCKED"
 	"), gone AS ("
 	"DELETE FROM exact.inbox WHERE id IN (SELECT id FROM free)"
@@ -404,12 +408,17 @@ prune_unit(void *arg)
 	"DELETE FROM exact.inbox_work WHERE id IN (SELECT id FROM free)"
 	")"
 	" SELECT pg_catalog.max(id),"
-	" pg_catalog.count(*) < $2 OR pg_catalog.min(at) >= pg_catalog.now() - interval '7 days'"
+	" pg_catalog.count(*) < $2"
+	"  OR pg_catalog.min(at) >= pg_catalog.now() - pg_catalog.make_interval(secs => $3)"
 	" FROM oldest";
 	Prune	   *p = arg;
-	ExactArg	args[] = {exact_arg_int8(p->after), exact_arg_int4(PRUNE_ROWS)};
+	ExactArg	args[] = {
+		exact_arg_int8(p->after),
+		exact_arg_int4(PRUNE_ROWS),
+		exact_arg_float8(Min(KEPT_S, exact_retention_s))
+	};
 
-	exact_sql(sql, 2, args);
+	exact_sql(sql, lengthof(args), args);
 	p->after = exact_cell_int8(0, 1, p->after);
 	p->end = exact_cell_bool(0, 2, true);
 }
@@ -420,14 +429,16 @@ exact_inbox_prune(void)
 	static Prune prune = {PG_INT64_MIN, false};
 	static TimestampTz due = 0;
 	TimestampTz now = GetCurrentTimestamp();
+	long		every;
 
 	if (now < due)
 		return exact_clock_wait_ms(due);
 	if (exact_unit_run("old notifications", prune_unit, &prune, NULL) && !prune.end)
 		return PRUNE_AGAIN_MS;
 	prune.after = PG_INT64_MIN;
-	due = TimestampTzPlusMilliseconds(now, PRUNE_EVERY_MS);
-	return PRUNE_EVERY_MS;
+	every = Min(PRUNE_EVERY_MS, exact_retention_s * 1000L / PRUNE_SHARE);
+	due = TimestampTzPlusMilliseconds(now, every);
+	return every;
 }
 
 /* ---- SQL functions ---- */

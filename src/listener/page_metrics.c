@@ -314,6 +314,19 @@ put_budget(StringInfo out)
 			 "SELECT division, minute_left FROM exact.budget ORDER BY division");
 }
 
+static void
+put_disk(StringInfo out)
+{
+	put_rows(out, "exact_disk_bytes", "gauge", "Disk space of the hub's tables.", "",
+			 "SELECT bytes FROM exact.disk");
+	put_rows(out, "exact_disk_max_bytes", "gauge",
+			 "Disk space that they may use; 0: no limit.", "",
+			 "SELECT max_bytes FROM exact.disk");
+	put_rows(out, "exact_disk_full", "gauge",
+			 "1: nothing is read from Exact Online, as the hub is at its limit.", "",
+			 "SELECT is_full::int FROM exact.disk");
+}
+
 /* What was staged and is not in Databricks yet */
 static void
 put_pending(StringInfo out)
@@ -424,6 +437,7 @@ metrics_unit(void *arg)
 	put_services(out);
 	put_counted(out);
 	put_budget(out);
+	put_disk(out);
 	put_pending(out);
 	put_dead_letters(out);
 	put_documents(out);

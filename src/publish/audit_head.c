@@ -67,12 +67,15 @@ static void
 log_unit(void *arg pg_attribute_unused())
 {
 	static const char sql[] =
-	"SELECT chain, id, encode(hash, 'hex') FROM exact.audit_chain WHERE id > 0 ORDER BY chain";
+	"SELECT 'head', chain, id, encode(hash, 'hex') FROM exact.audit_chain WHERE id > 0"
+	" UNION ALL"
+	" SELECT 'anchor', chain, id, encode(hash, 'hex') FROM exact.audit_anchor"
+	" ORDER BY 2, 3";
 	uint64		n = exact_sql(sql, 0, NULL);
 
 	for (uint64 i = 0; i < n; i++)
-		exact_log(LOG, "audit head chain=%s id=" INT64_FORMAT " hash=%s", exact_cell_text(i, 1),
-				  exact_cell_int8(i, 2, 0), exact_cell_text(i, 3));
+		exact_log(LOG, "audit %s chain=%s id=" INT64_FORMAT " hash=%s", exact_cell_text(i, 1),
+				  exact_cell_text(i, 2), exact_cell_int8(i, 3, 0), exact_cell_text(i, 4));
 }
 
 void
@@ -127,11 +130,13 @@ heads_unit(void *arg)
 {
 	static const char sql[] =
 	"SELECT jsonb_agg(jsonb_build_object("
-	"'chain', chain,"
-	" 'id', id::text,"
-	" 'hash', encode(hash, 'hex')) ORDER BY chain)::text"
-	" FROM exact.audit_chain"
-	" WHERE id > 0";
+	"'chain', h.chain,"
+	" 'id', h.id::text,"
+	" 'hash', encode(h.hash, 'hex')) ORDER BY h.chain, h.id)::text"
+	" FROM (SELECT chain, id, hash FROM exact.audit_chain WHERE id > 0"
+	"  UNION ALL"
+	/* the event behind which a chain begins */
+	"  SELECT chain, id, hash FROM exact.audit_anchor) AS h";
 	static const char *const entity = ENTITY;
 	Anchor	   *a = arg;
 	MemoryContext old;
