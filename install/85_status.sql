@@ -2,8 +2,8 @@
 -- no right on state tables.
 
 CREATE VIEW exact.workers AS
-SELECT w.role, w.pid, w.state, w.started_at, w.restarts, coalesce(w.reason, w.last_error) AS reason,
-	w.listens_at
+SELECT w.role, w.pid, w.state, date_trunc('second', w.started_at) AS started_at, w.restarts,
+	coalesce(w.reason, w.last_error) AS reason, w.listens_at
 FROM exact._workers() AS w;
 COMMENT ON VIEW exact.workers
 	IS 'The launcher and this database''s workers; no row: exact_databricks is not in '
