@@ -308,7 +308,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.help(text)
-	IS 'The manual: all functions and views with an example of each, or what there is about one of '
-		'them, a table, a setting or a word';
+	IS 'The manual: without an argument all functions and views with an example of each; with '
+		'one, the entry of that function, view, table, setting or word';
 REVOKE ALL ON FUNCTION exact.help(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.help(text) TO exact_reader;

@@ -183,7 +183,8 @@ BEGIN
 		rows := rows + 1;
 		EXIT WHEN rows > 500;
 		IF rows = 1 THEN
-			names := ARRAY(SELECT c.key FROM json_each_text(r.j) AS c);
+			names := ARRAY(SELECT array_to_string(exact._lines(c.key, 63), ' ')
+				FROM json_each_text(r.j) AS c);
 		END IF;
 		cells := cells || ARRAY(
 			SELECT CASE
@@ -193,7 +194,7 @@ BEGIN
 					-- a span of time, to the millisecond
 					WHEN c.value ~ E'^([-+0-9a-z ]* )?-?\\d\\d+:\\d\\d:\\d\\d[.]\\d{4,6}$'
 						THEN left(c.value, strpos(c.value, '.') + 3)
-					ELSE nullif(c.value, '')
+					ELSE nullif(left(c.value, 4001), '')
 				END
 			FROM json_each_text(r.j) AS c);
 	END LOOP;

@@ -247,9 +247,11 @@ SELECT count(*) > 0 AS all FROM exact.show(' ');
 SELECT exact.show('statsu');
 SELECT exact.show('fence');
 SELECT exact.show('trace');
+\set VERBOSITY sqlstate
 SELECT exact.show($$SELECT 1; SELECT 2$$);
 SELECT exact.show($$SELECT 1) AS x; DROP TABLE exact.app; --$$);
 SELECT exact.show($$WITH gone AS (DELETE FROM exact.rule RETURNING *) SELECT * FROM gone$$);
+\set VERBOSITY default
 SET LOCAL ROLE exact_reader;
 SELECT exact.show('credential');
 SELECT exact.show($$pause(101001)$$);
