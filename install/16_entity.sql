@@ -217,9 +217,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.enable_entities(int, text[])
-	IS 'Reads these entities of a division from now on: names, paths such as project/Projects, or '
-		'the presets finance, commerce, all. Returns the names. EX015: not known; EX020: '
-		'it cannot be read';
+	IS 'Starts reading these entities of a division: names, paths such as project/Projects, or '
+		'the presets finance, commerce, all. Returns the names. EX015: an entity is not known; '
+		'EX020: it cannot be read';
 REVOKE ALL ON FUNCTION exact.enable_entities(int, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.enable_entities(int, text[]) TO exact_admin;
 
@@ -241,8 +241,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.disable_entities(int, text[])
-	IS 'Reads these entities of a division no more: names, paths or presets. '
-		'Returns the names that were enabled. What was read and delivered stays';
+	IS 'Stops reading these entities of a division: names, paths or presets. Returns the names '
+		'that were enabled. What was read and delivered stays';
 REVOKE ALL ON FUNCTION exact.disable_entities(int, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.disable_entities(int, text[]) TO exact_admin;
 

@@ -71,8 +71,8 @@ CREATE FUNCTION exact.rotate_key() RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact_rotate_key';
 COMMENT ON FUNCTION exact.rotate_key()
-	IS 'Encrypts all credentials and the newest tokens again under the newest key, the last line '
-		'of exact_databricks.key_file; older lines can go afterwards';
+	IS 'Encrypts all credentials and the newest tokens again with the newest key: the last line '
+		'of exact_databricks.key_file. You can remove the older lines afterwards';
 REVOKE ALL ON FUNCTION exact.rotate_key() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.rotate_key() TO exact_admin;
 
@@ -93,11 +93,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.import_secrets()
-	IS 'Lets the fetcher read the files <kind>.<name>.<field> in '
-		'exact_databricks.secrets_directory: regular files of the server''s user without '
-		'rights for others. '
-		'Stores what is new, encrypted, and says for each file what became of it; '
-		'the files can be deleted afterwards';
+	IS 'Reads secrets from files: the fetcher reads the files <kind>.<name>.<field> in '
+		'exact_databricks.secrets_directory. A file must belong to the server''s user and give no '
+		'rights to others. The hub encrypts and stores each new secret, and returns one row per '
+		'file with the result. You can delete the files afterwards';
 REVOKE ALL ON FUNCTION exact.import_secrets() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.import_secrets() TO exact_admin;
 
@@ -183,9 +182,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.authorize_url(text)
-	IS 'Address to open in a browser so that a user of Exact Online lets the app in; '
-		'valid ten minutes, for one consent. The callback page, or '
-		'exact.authorize(), does the rest';
+	IS 'Returns the address where a user of Exact Online gives the app its consent. Open it in a '
+		'browser within ten minutes; it works once. The callback page, or exact.authorize(), '
+		'finishes the authorisation';
 REVOKE ALL ON FUNCTION exact.authorize_url(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.authorize_url(text) TO exact_admin;
 
@@ -286,7 +285,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.authorize(text, text)
-	IS 'Finishes by hand what the callback page finishes by itself: '
-		'takes the address that the browser was sent to after the consent';
+	IS 'Finishes an authorisation by hand, if the browser cannot reach the callback page. '
+		'redirected_url: the full address that the browser was sent to after the consent';
 REVOKE ALL ON FUNCTION exact.authorize(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.authorize(text, text) TO exact_admin;

@@ -14,8 +14,8 @@ COMMENT ON TABLE exact.callback
 		'Online does it';
 COMMENT ON COLUMN exact.callback.url IS 'Address';
 COMMENT ON COLUMN exact.callback.state
-	IS 'ok; unsure: cannot be tried from here, Exact Online may reach it; broken: '
-		'whoever calls gets a wrong answer';
+	IS 'ok; unsure: the hub cannot test it from here, Exact Online may reach it; broken: a caller '
+		'gets a wrong answer';
 COMMENT ON COLUMN exact.callback.since IS 'In this state since';
 COMMENT ON COLUMN exact.callback.tried_at IS 'When it was tried last';
 COMMENT ON COLUMN exact.callback.took_ms IS 'Milliseconds until the answer';

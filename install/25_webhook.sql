@@ -5,9 +5,9 @@ CREATE FUNCTION exact.verify_webhook(app text, body bytea) RETURNS boolean
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact_verify_webhook';
 COMMENT ON FUNCTION exact.verify_webhook(text, bytea)
-	IS 'Is this body of a request, byte for byte as received, a notification signed with the '
-		'app''s current or next webhook secret? Stores nothing. '
-		'EX004 when the app has none, EX022 above 64 kB';
+	IS 'Checks whether a request body, byte for byte as received, is a notification signed with '
+		'the current or next webhook secret of the app. Stores nothing. EX004: the app has no '
+		'webhook secret; EX022: the body is above 64 kB';
 REVOKE ALL ON FUNCTION exact.verify_webhook(text, bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.verify_webhook(text, bytea) TO exact_operator;
 

@@ -27,8 +27,8 @@ CREATE TABLE exact.backfill (
 	PRIMARY KEY (division, feed)
 );
 COMMENT ON TABLE exact.backfill
-	IS 'The backfill of each feed that has had one: reads below the mark of exact.feed_state, '
-		'which goes on beside it';
+	IS 'The last backfill of each feed. It reads records below the mark of exact.feed_state while '
+		'the feed goes on';
 COMMENT ON COLUMN exact.backfill.division IS 'Division';
 COMMENT ON COLUMN exact.backfill.feed IS 'Feed';
 COMMENT ON COLUMN exact.backfill.reason IS 'Why';

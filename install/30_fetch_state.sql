@@ -30,21 +30,25 @@ COMMENT ON COLUMN exact.division_state.state
 COMMENT ON COLUMN exact.division_state.since IS 'In this state since';
 COMMENT ON COLUMN exact.division_state.reason IS 'Why';
 COMMENT ON COLUMN exact.division_state.next_step IS 'What to do';
-COMMENT ON COLUMN exact.division_state.minute_limit IS 'Calls a minute, as the service said last';
+COMMENT ON COLUMN exact.division_state.minute_limit
+	IS 'Calls allowed per minute, as the service said last';
 COMMENT ON COLUMN exact.division_state.minute_left IS 'Left of them';
-COMMENT ON COLUMN exact.division_state.minute_reset IS 'When they are given anew';
-COMMENT ON COLUMN exact.division_state.day_limit IS 'Calls a day, as the service said last';
+COMMENT ON COLUMN exact.division_state.minute_reset
+	IS 'When the minute ends and its calls are available again';
+COMMENT ON COLUMN exact.division_state.day_limit
+	IS 'Calls allowed per day, as the service said last';
 COMMENT ON COLUMN exact.division_state.day_left IS 'Left of them';
-COMMENT ON COLUMN exact.division_state.day_reset IS 'When they are given anew';
+COMMENT ON COLUMN exact.division_state.day_reset
+	IS 'When the day ends and its calls are available again';
 COMMENT ON COLUMN exact.division_state.gap
 	IS 'Time between two runs of a feed that notifications ask for, so that the day''s calls last; '
 		'null: calls are few';
 COMMENT ON COLUMN exact.division_state.move_date
-	IS 'DivisionMoveDate as last seen; a change starts all marks anew';
+	IS 'DivisionMoveDate as last seen. If it changes, all marks start again';
 COMMENT ON COLUMN exact.division_state.hr_link_date
 	IS 'DivisionHRLinkUnlinkDate as last seen; likewise';
 COMMENT ON COLUMN exact.division_state.mark_generation
-	IS 'Raised when marks start anew: row versions of different generations do not compare';
+	IS 'Increased if marks start again: row versions of two generations cannot be compared';
 COMMENT ON COLUMN exact.division_state.checked_at IS 'When these dates were read last';
 COMMENT ON COLUMN exact.division_state.blocking_status
 	IS 'BlockingStatus as read then; not 0: a backup, a conversion or a copy goes on in it, and '
@@ -136,7 +140,7 @@ COMMENT ON COLUMN exact.feed_state.whole_at
 	IS 'Start of the last complete run that read everything';
 COMMENT ON COLUMN exact.feed_state.whole_rows IS 'Records it read';
 COMMENT ON COLUMN exact.feed_state.again_at
-	IS 'Notifications came and the run after them showed nothing: it runs once more then';
+	IS 'When the feed runs again: notifications came, and the run after them showed nothing';
 COMMENT ON COLUMN exact.feed_state.night_mark
 	IS 'The mark at the beginning of the night: what came below it is read in the next one';
 COMMENT ON COLUMN exact.feed_state.night_at IS 'When that was';
@@ -175,7 +179,7 @@ CREATE TABLE exact.dirty_key (
 	due timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	PRIMARY KEY (division, entity, key)
 );
-COMMENT ON TABLE exact.dirty_key IS 'Records to be read again by their key';
+COMMENT ON TABLE exact.dirty_key IS 'Records that will be read again by their key';
 COMMENT ON COLUMN exact.dirty_key.division IS 'Division';
 COMMENT ON COLUMN exact.dirty_key.entity IS 'Entity';
 COMMENT ON COLUMN exact.dirty_key.key

@@ -24,7 +24,7 @@ CREATE TABLE exact.request (
 	made_in xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id()
 );
 COMMENT ON TABLE exact.request
-	IS 'What operators asked for: work for a worker, and the verbs that were done at once';
+	IS 'Requests of operators: work for a worker, and verbs that were done at once';
 COMMENT ON COLUMN exact.request.id IS 'Order; for exact.wait() and exact.cancel()';
 COMMENT ON COLUMN exact.request.kind
 	IS 'sync, backfill, subscribe, pause, resume, enable, disable, adopt, fence, '

@@ -22,8 +22,8 @@ CREATE TABLE exact.held_delete (
 	decided_at timestamptz
 );
 COMMENT ON TABLE exact.held_delete
-	IS 'Absent records that are not deleted without a word: exact.approve(id) deletes them, '
-		'exact.reject(id) keeps them. Which records: exact.held';
+	IS 'Absent records that the hub does not delete until a person decides: exact.approve(id) '
+		'deletes them, exact.reject(id) keeps them. exact.held shows the records';
 COMMENT ON COLUMN exact.held_delete.id IS 'For exact.approve() and exact.reject()';
 COMMENT ON COLUMN exact.held_delete.division IS 'Division';
 COMMENT ON COLUMN exact.held_delete.entity IS 'Entity';
@@ -87,7 +87,7 @@ CREATE TABLE exact.absence (
 	PRIMARY KEY (division, entity, minute)
 );
 COMMENT ON TABLE exact.absence
-	IS 'Records that were absent from answers of the last hour, whatever asked for them';
+	IS 'Records that answers of the last hour did not show, from all kinds of reading';
 COMMENT ON COLUMN exact.absence.division IS 'Division';
 COMMENT ON COLUMN exact.absence.entity IS 'Entity';
 COMMENT ON COLUMN exact.absence.minute IS 'Minute';

@@ -39,7 +39,8 @@ COMMENT ON COLUMN exact.subscription.cause
 COMMENT ON COLUMN exact.subscription.reason IS 'Why';
 COMMENT ON COLUMN exact.subscription.next_step IS 'What to do';
 COMMENT ON COLUMN exact.subscription.tried_at
-	IS 'When making it failed last; tried again a day later, or by exact.subscribe()';
+	IS 'When the last attempt to make it failed. The hub tries again after a day; '
+		'exact.subscribe() tries at once';
 COMMENT ON COLUMN exact.subscription.checked_at IS 'When the list of Exact Online was last read';
 COMMENT ON COLUMN exact.subscription.replaced_at
 	IS 'When the hub last replaced another callback address';

@@ -27,7 +27,7 @@ BEGIN
 	RETURN exact._ask('fetcher', 'me', app)::jsonb;
 END
 $$;
-COMMENT ON FUNCTION exact.me(text) IS 'Who an app acts for: current/Me of Exact Online, one call';
+COMMENT ON FUNCTION exact.me(text) IS 'Shows the user that an app acts for: one call of current/Me';
 REVOKE ALL ON FUNCTION exact.me(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.me(text) TO exact_operator;
 
@@ -120,8 +120,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.discover_divisions(text)
-	IS 'Asks Exact Online which divisions an app may open and puts them into exact.division: '
-		'new ones disabled, names brought up to date. Returns them';
+	IS 'Asks Exact Online which divisions an app may open, and writes them into exact.division: '
+		'new divisions are disabled, names are updated. Returns the divisions';
 REVOKE ALL ON FUNCTION exact.discover_divisions(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.discover_divisions(text) TO exact_admin;
 
@@ -152,6 +152,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.ping()
-	IS 'Tries each app, division and workspace for real: one small call each';
+	IS 'Makes one small call to each app, division and workspace, and shows whether it succeeds. '
+		'A call that succeeds ends back-offs';
 REVOKE ALL ON FUNCTION exact.ping() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.ping() TO exact_operator;

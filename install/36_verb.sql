@@ -167,9 +167,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.wait(bigint, interval)
-	IS 'Waits until a request is done, failed or cancelled and returns that word; '
-		'exact.request.result has the details. EX018 at the timeout, for an unknown request and '
-		'for one of the same transaction';
+	IS 'Waits until a request is done, failed or cancelled, and returns that word. '
+		'exact.request.result has the details. EX018: the timeout is over, the request is not '
+		'known, or it was made in the same transaction';
 REVOKE ALL ON FUNCTION exact.wait(bigint, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.wait(bigint, interval) TO exact_operator;
 
@@ -201,7 +201,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.cancel(bigint)
-	IS 'Stops a request: at once when it waits, at its next step when it runs';
+	IS 'Stops a request: at once if it waits, at its next step if it runs';
 REVOKE ALL ON FUNCTION exact.cancel(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.cancel(bigint) TO exact_operator;
 
@@ -239,8 +239,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.pause(int, text)
-	IS 'Reads a division, or one entity of it, no more until exact.resume(); '
-		'what is staged is still delivered';
+	IS 'Stops reading a division, or one entity of it, until exact.resume(). Staged versions are '
+		'still delivered';
 REVOKE ALL ON FUNCTION exact.pause(int, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.pause(int, text) TO exact_operator;
 
@@ -284,10 +284,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.resume(int, text)
-	IS 'Ends the pause of a division or of one entity, whoever made it: '
-		'an operator, the division guard (frozen), a refusal (parked), a Delta table that was '
-		'refused; what failed or waits after a 429 is tried at once, '
-		'as long as its endpoint has had fewer than nine errors in the last hour';
+	IS 'Ends each pause of a division or of one entity: by an operator (paused), by the division '
+		'guard (frozen), after a refusal (parked), or of a Delta table. Failed work and work that '
+		'waits after a 429 is tried at once, except if its endpoint had nine or more errors in '
+		'the last hour';
 REVOKE ALL ON FUNCTION exact.resume(int, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.resume(int, text) TO exact_operator;
 
@@ -302,7 +302,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.restart_workers()
-	IS 'Ends the workers of this database; they start again within a second with the settings as '
-		'they are then (ALTER DATABASE ... SET).';
+	IS 'Ends the workers of this database. They start again within a second and read the settings '
+		'again (ALTER DATABASE ... SET)';
 REVOKE ALL ON FUNCTION exact.restart_workers() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.restart_workers() TO exact_admin;

@@ -72,9 +72,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.approve(bigint)
-	IS 'Deletes the records of a held delete, after they were asked for once more by their keys '
-		'where that is possible; has a change of a dimension written to Exact Online. EX018: '
-		'there is nothing to decide';
+	IS 'Approves what waits for a decision. Of a held delete: the hub asks for each record again '
+		'by its key where it can, and deletes those that are absent. Of a change of a dimension: '
+		'the hub writes it to Exact Online. EX018: there is nothing to decide';
 REVOKE ALL ON FUNCTION exact.approve(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.approve(bigint) TO exact_admin;
 
@@ -89,7 +89,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.reject(bigint)
-	IS 'Keeps the records of a held delete; the same absence is not held again. Drops a change '
-		'of a dimension: Delta gets what Exact Online has. EX018: there is nothing to decide';
+	IS 'Rejects what waits for a decision. Of a held delete: the records stay, and the same '
+		'absence is not held again. Of a change of a dimension: it is dropped, and Delta gets the '
+		'value of Exact Online. EX018: there is nothing to decide';
 REVOKE ALL ON FUNCTION exact.reject(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.reject(bigint) TO exact_admin;

@@ -254,10 +254,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.estimate(int, text[])
-	IS 'What a first load of entities would cost: how many records Exact Online counts now, the '
-		'calls that read them, the minutes that the division''s call limit makes of these. Names, '
-		'paths or presets, as exact.enable_entities(). One call for each entity; it waits when the '
-		'calls of a minute are used up. An entity that could not be counted has no number, and the '
-		'reason in note';
+	IS 'Estimates a first load of entities: the records that Exact Online counts now, the calls '
+		'that read them, and the minutes that the division''s call limit makes of these calls. '
+		'entities: names, paths or presets, as in exact.enable_entities(). It makes one call per '
+		'entity, and waits if the calls of the minute are used up. If an entity cannot be '
+		'counted, its numbers are null and note has the reason';
 REVOKE ALL ON FUNCTION exact.estimate(int, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.estimate(int, text[]) TO exact_admin;

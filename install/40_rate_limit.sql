@@ -12,8 +12,8 @@ CREATE TABLE exact.rate_limit (
 	PRIMARY KEY (division, resource)
 );
 COMMENT ON TABLE exact.rate_limit
-	IS 'Answers 429 of Exact Online that no other answer has followed yet, and endpoints of many '
-		'errors; see exact.budget';
+	IS 'Limits that hold now: answers 429 of Exact Online, and endpoints with many errors. '
+		'exact.budget shows them';
 COMMENT ON COLUMN exact.rate_limit.division IS 'Division; 0: calls outside a division';
 COMMENT ON COLUMN exact.rate_limit.resource
 	IS 'Endpoint that is left alone; empty: the whole division waits';

@@ -183,7 +183,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.dry_run(text)
-	IS 'The calls that would write dimensions of a workspace to Exact Online if all that waits '
-		'were approved: method, path, body, and which changes they carry';
+	IS 'Shows the calls that would write dimensions of a workspace to Exact Online if all waiting '
+		'changes were approved: method, path, body, and the changes in each call';
 REVOKE ALL ON FUNCTION exact.dry_run(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.dry_run(text) TO exact_operator;

@@ -7,9 +7,9 @@ CREATE FUNCTION exact.try_rule(
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'exact_try_rule';
 COMMENT ON FUNCTION exact.try_rule(text, int, jsonb, jsonb)
-	IS 'What a rule of your own says of a document, run as in a worker: a row for each problem, '
-		'line null for the document. Raises EX021 when the rule gives no verdict. document null: '
-		'an entry of the ledger';
+	IS 'Shows what a rule of your own finds in a document, run as in a worker: one row per '
+		'problem; line is null for the document itself. document null: an entry of the ledger. '
+		'EX021: the rule gives no verdict';
 REVOKE ALL ON FUNCTION exact.try_rule(text, int, jsonb, jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.try_rule(text, int, jsonb, jsonb) TO exact_operator;
 

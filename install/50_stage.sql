@@ -221,7 +221,8 @@ CREATE TABLE exact.record (
 	erased bigint,
 	PRIMARY KEY (division, entity, key)
 ) WITH (fillfactor = 80);
-COMMENT ON TABLE exact.record IS 'One row for each record ever seen: its newest version';
+COMMENT ON TABLE exact.record
+	IS 'The newest version of each record: one row per record that was ever read';
 COMMENT ON COLUMN exact.record.division IS 'Division';
 COMMENT ON COLUMN exact.record.entity IS 'Entity';
 COMMENT ON COLUMN exact.record.key IS '_key; Guids in lower case';

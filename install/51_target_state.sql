@@ -46,8 +46,8 @@ COMMENT ON COLUMN exact.target_state.current_version
 		'-1: none yet; null: the next look begins with what is there then';
 COMMENT ON COLUMN exact.target_state.history_version IS 'The same of history_name';
 COMMENT ON COLUMN exact.target_state.lost
-	IS 'The tables do not hold what was delivered any more: '
-		'once deliveries are not paused, all of it goes again';
+	IS 'The tables lack what was delivered. As soon as deliveries are not paused, the hub '
+		'delivers everything again';
 COMMENT ON COLUMN exact.target_state.rewrite_below
 	IS 'Versions of batches below this one are written over what the tables hold of them; '
 		'null: nothing went again yet';

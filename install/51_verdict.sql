@@ -30,7 +30,7 @@ COMMENT ON COLUMN exact.verdict.seq IS '_seq of the version';
 COMMENT ON COLUMN exact.verdict.held
 	IS 'held: the current table keeps the state before it, with _valid = false; doubt: the same '
 		'without a mark, until dimension and document were read again; null: it is delivered';
-COMMENT ON COLUMN exact.verdict.problems IS '_problems of the version; null: none any more';
+COMMENT ON COLUMN exact.verdict.problems IS '_problems of the version; null: no problem is left';
 COMMENT ON COLUMN exact.verdict.changed_at IS 'When this was found';
 COMMENT ON COLUMN exact.verdict.again
 	IS 'Delta may have the version without this: it goes once more, with the same _seq';
@@ -91,7 +91,7 @@ COMMENT ON COLUMN exact.judgement.first
 	IS 'It came with a first load or a backfill, which holds nothing';
 COMMENT ON COLUMN exact.judgement.doubt_at IS 'Since when dimension and document are in doubt';
 COMMENT ON COLUMN exact.judgement.asked_at
-	IS 'When the rows of an entry of the ledger in doubt were asked for once more';
+	IS 'When the rows of an entry of the ledger in doubt were asked for again';
 COMMENT ON COLUMN exact.judgement.again IS 'It is to be judged again';
 COMMENT ON COLUMN exact.judgement.released_seq
 	IS 'exact.release() was called for versions up to this one; null: never';
@@ -186,7 +186,7 @@ COMMENT ON COLUMN exact.rule_failure.at IS 'When last';
 COMMENT ON COLUMN exact.rule_failure.timeouts
 	IS 'For how many documents in a row, until the last one, it took too long';
 COMMENT ON COLUMN exact.rule_failure.suspended_at
-	IS 'Since when it is not called any more, because it took too long again and again';
+	IS 'Since when the rule is not called, because it took too long several times';
 REVOKE ALL ON TABLE exact.rule_failure FROM PUBLIC;
 GRANT SELECT ON TABLE exact.rule_failure TO exact_reader;
 GRANT SELECT, INSERT, UPDATE ON TABLE exact.rule_failure TO exact_worker;

@@ -158,8 +158,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.retry(bigint)
-	IS 'Tries a dead letter again: its record is read by its key, or its feed from the start; '
-		'a version is delivered again. EX018: there is nothing to try';
+	IS 'Tries a dead letter again. If it came from reading, its record is read by its key, or its '
+		'feed from the start; if it came from a delivery, the version is delivered again. EX018: '
+		'there is nothing to try';
 REVOKE ALL ON FUNCTION exact.retry(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.retry(bigint) TO exact_operator;
 
@@ -187,6 +188,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.retry_all()
-	IS 'Tries all dead letters again, as exact.retry() does with one; returns how many';
+	IS 'Tries all dead letters again, as exact.retry() does with one. Returns their number';
 REVOKE ALL ON FUNCTION exact.retry_all() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.retry_all() TO exact_operator;

@@ -7,8 +7,7 @@ CREATE TABLE exact.volume_state (
 	reason text,
 	next_step text
 );
-COMMENT ON TABLE exact.volume_state
-	IS 'Volumes of the workspaces, through which deliveries go that are too large for a statement';
+COMMENT ON TABLE exact.volume_state IS 'State of the volumes that carry large deliveries';
 COMMENT ON COLUMN exact.volume_state.workspace IS 'Workspace';
 COMMENT ON COLUMN exact.volume_state.volume IS 'Volume that was used, or was to be';
 COMMENT ON COLUMN exact.volume_state.seen_at IS 'When that was found';

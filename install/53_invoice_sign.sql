@@ -46,7 +46,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION exact._is_invoice(text) IS 'Is an entity one whose amounts may come turned';
 REVOKE ALL ON FUNCTION exact._is_invoice(text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION exact._is_invoice(text) TO exact_worker;
+GRANT EXECUTE ON FUNCTION exact._is_invoice(text) TO exact_reader, exact_worker;
 
 CREATE FUNCTION exact._amount_sign(division int, entity text) RETURNS int
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

@@ -66,9 +66,9 @@ LEFT JOIN exact.feed_state AS s ON s.division = c.division AND s.feed = e.feed
 LEFT JOIN exact.backfill AS b
 	ON b.division = c.division AND b.feed = e.feed AND b.finished_at IS NULL;
 COMMENT ON VIEW exact.ledger_shape
-	IS 'What row 0 of the transaction lines is, as the entries of each division say. control: the '
-		'debtor, creditor, bank or cash row, to be summed; repeat: the total once more, not to be '
-		'summed; total: the control row with the sign of its lines; mixed, unknown: do not sum';
+	IS 'What row 0 of the transaction lines is, learned from the entries of each division. '
+		'control: the debtor, creditor, bank or cash row, sum it; repeat: the total again, do not '
+		'sum it; total: the control row with the sign of its lines; mixed, unknown: do not sum';
 COMMENT ON COLUMN exact.ledger_shape.division IS 'Division';
 COMMENT ON COLUMN exact.ledger_shape.shape IS 'control, repeat, total, mixed or unknown';
 COMMENT ON COLUMN exact.ledger_shape.control
@@ -104,9 +104,9 @@ AS $$
 	END
 $$;
 COMMENT ON FUNCTION exact.ledger_sign(text, numeric, numeric)
-	IS 'What the amount of a transaction line counts in a sum over the ledger: 1, 0 (budget, or a '
-		'repeated total) or -1; null: the shape of the division''s ledger is not known, or mixed. '
-		'SELECT exact.ledger_sign(shape, line_number, type) with the shape of exact.ledger_shape';
+	IS 'Factor of a transaction line in a sum over the ledger: 1, -1, or 0 (a budget, or a '
+		'repeated total). Null: the shape of the division''s ledger is mixed or not known. shape: '
+		'that of exact.ledger_shape';
 REVOKE ALL ON FUNCTION exact.ledger_sign(text, numeric, numeric) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.ledger_sign(text, numeric, numeric) TO exact_reader, exact_worker;
 

@@ -96,7 +96,7 @@ FROM exact._held_record AS r
 CROSS JOIN LATERAL (SELECT exact._content(r.slot, r.batch, r.ord) AS content) AS c
 WHERE r.state = 'held';
 COMMENT ON VIEW exact.held
-	IS 'Records that answers did not show and that are not deleted before an operator says so';
+	IS 'Absent records that the hub does not delete until an operator decides';
 COMMENT ON COLUMN exact.held.id
 	IS 'For exact.approve() and exact.reject(): one for all of an entity';
 COMMENT ON COLUMN exact.held.division IS 'Division';

@@ -404,7 +404,8 @@ LEFT JOIN exact.record AS r
 	ON r.division = j.division AND r.entity = j.entity AND r.key = j.key
 LEFT JOIN LATERAL (SELECT exact._content(r.slot, r.batch, r.ord) AS content) AS c ON true
 WHERE j.state IN ('doubt', 'held');
-COMMENT ON VIEW exact.quarantine IS 'Documents that are held back: why, since when, what ends it';
+COMMENT ON VIEW exact.quarantine
+	IS 'Documents that a rule holds back: why, since when, and what ends it';
 COMMENT ON COLUMN exact.quarantine.id IS 'For exact.release()';
 COMMENT ON COLUMN exact.quarantine.division IS 'Division';
 COMMENT ON COLUMN exact.quarantine.entity IS 'Entity of the document';
@@ -447,8 +448,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.release(bigint)
-	IS 'Delivers a document of exact.quarantine as it is, with _valid = false and its problems; a '
-		'newer version of it is judged anew. EX018: nothing is held under this id';
+	IS 'Delivers a document of exact.quarantine as it is, with _valid = false and its problems. A '
+		'newer version of it is judged again. EX018: nothing is held under this id';
 REVOKE ALL ON FUNCTION exact.release(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.release(bigint) TO exact_operator;
 

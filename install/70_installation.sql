@@ -62,8 +62,8 @@ CREATE TABLE exact.epoch (
 	reread_at timestamptz
 );
 COMMENT ON TABLE exact.epoch
-	IS 'Epochs of this installation: each begins when another copy of it may have worked '
-		'meanwhile. Databricks takes versions of the newest one only (Delta table exact_hub)';
+	IS 'Epochs of this installation. An epoch begins if another copy of the hub may have worked. '
+		'Databricks takes versions of the newest epoch only (Delta table exact_hub)';
 COMMENT ON COLUMN exact.epoch.epoch IS 'Number; never below the timeline of the cluster';
 COMMENT ON COLUMN exact.epoch.timeline
 	IS 'Timeline of the cluster: a promotion or a point-in-time restore begins another one';

@@ -356,8 +356,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.assert_audit()
-	IS 'Raises when exact.verify_audit() finds something: for a scheduled job, which fails then. '
-		'XX001: the log was changed';
+	IS 'Raises an error if exact.verify_audit() finds something. Use it in a scheduled job: the '
+		'job then fails. XX001: the log was changed';
 REVOKE ALL ON FUNCTION exact.assert_audit() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.assert_audit() TO exact_reader;
 

@@ -329,10 +329,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.adopt(text)
-	IS 'Lets a restored or copied hub work here: binds its installation (the id is asked for as a '
-		'confirmation) to this database and begins an epoch, so that Databricks refuses the old '
-		'hub, which must be dead. Every feed is read again from its start. EX016: '
-		'another id, or nothing to adopt';
+	IS 'Lets a restored or copied hub work in this database. installation: its id, as a '
+		'confirmation. The hub begins an epoch, so Databricks refuses the old hub; the old hub '
+		'must be stopped. Every feed is read again from its start. EX016: the id is another one, '
+		'or there is nothing to adopt';
 REVOKE ALL ON FUNCTION exact.adopt(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.adopt(text) TO exact_admin;
 
@@ -365,9 +365,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.fence()
-	IS 'Shuts out every other copy of this hub: begins an epoch, which the loader claims in '
-		'Databricks before it delivers anything more. A copy that still runs is refused there and '
-		'stops with an alarm. Every feed is read again from its start. EX016: '
-		'this database is not the hub''s';
+	IS 'Shuts out every other copy of this hub. It begins an epoch, which the loader claims in '
+		'Databricks before the next delivery. Databricks then refuses a copy that still runs, and '
+		'that copy stops with an alarm. Every feed is read again from its start. EX016: this '
+		'database is not the hub''s';
 REVOKE ALL ON FUNCTION exact.fence() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.fence() TO exact_admin;

@@ -596,9 +596,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.explain(int, text, text)
-	IS 'Where a record is, or why it is not in Databricks, and what to do: '
-		'one sentence, with what is still to come. The number or code may stand in place of the '
-		'key: a notice says what was taken. EX021: no such division; EX015: no such entity; '
-		'every step is in exact.trace()';
+	IS 'Says in one sentence where a record is, or why it is not in Databricks, what to do, and '
+		'what will still happen. key: the key, or a number or code; then a notice says which '
+		'record was taken. exact.trace() shows every step. EX021: no such division; EX015: no '
+		'such entity';
 REVOKE ALL ON FUNCTION exact.explain(int, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.explain(int, text, text) TO exact_reader;

@@ -112,7 +112,7 @@ SELECT i.id AS number, i.at, i.app, i.division, i.topic, i.action, i.key, i.secr
 FROM exact.inbox AS i
 LEFT JOIN exact.inbox_work AS w ON w.id = i.id;
 COMMENT ON VIEW exact.webhook_log
-	IS 'Notifications of the last seven days whose signature was right, and what became of them';
+	IS 'Notifications of the last seven days with a correct signature, and what became of each';
 COMMENT ON COLUMN exact.webhook_log.number IS 'Number of the notification';
 COMMENT ON COLUMN exact.webhook_log.at IS 'When it was received';
 COMMENT ON COLUMN exact.webhook_log.app IS 'App whose webhook secret signed it';

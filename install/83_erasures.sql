@@ -58,7 +58,8 @@ COMMENT ON COLUMN exact.erasures.state
 		'likewise, and a later request does the rest; cancelled';
 COMMENT ON COLUMN exact.erasures.versions IS 'Versions that the hub removed';
 COMMENT ON COLUMN exact.erasures.rows IS 'Rows that were deleted in Databricks, as far as known';
-COMMENT ON COLUMN exact.erasures.gone_at IS 'When no Delta table had a row of it any more';
+COMMENT ON COLUMN exact.erasures.gone_at
+	IS 'When the last row of it was deleted from the Delta tables';
 COMMENT ON COLUMN exact.erasures.old_files_until
 	IS 'When VACUUM removes the old files of the Delta tables; null: it has';
 COMMENT ON COLUMN exact.erasures.old_files_gone_at IS 'When it has';

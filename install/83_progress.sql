@@ -126,8 +126,8 @@ LEFT JOIN delivered AS d ON d.workspace = w.workspace AND d.entity = w.entity
 LEFT JOIN statement AS s ON s.workspace = w.workspace AND s.entity = w.entity
 LEFT JOIN exact.target_state AS t ON t.workspace = w.workspace AND t.entity = w.entity;
 COMMENT ON VIEW exact.progress
-	IS 'What is under way: runs of feeds, requests of operators, deliveries into Delta tables; '
-		'no row: nothing';
+	IS 'Work that is under way: runs of feeds, requests of operators, deliveries into Delta '
+		'tables. No row: no work is under way';
 COMMENT ON COLUMN exact.progress.kind
 	IS 'first load, read or backfill (of a feed), request with its id and kind, or delivery (of an '
 		'entity into its Delta tables)';
@@ -143,11 +143,11 @@ COMMENT ON COLUMN exact.progress.done
 COMMENT ON COLUMN exact.progress.total
 	IS 'Of how many; of a backfill: of those known; null: Exact Online does not say';
 COMMENT ON COLUMN exact.progress.rate
-	IS 'A second: records since the run began, records or versions in the last five minutes; '
-		'of a nightly backfill at 200 calls a day';
+	IS 'Per second: records since the run began; records or versions of the last five minutes; of '
+		'a nightly backfill: at 200 calls per day';
 COMMENT ON COLUMN exact.progress.eta IS 'Time left at that rate; null: not known';
 COMMENT ON COLUMN exact.progress.calls
-	IS 'Calls that the run has used, at most those of the last day';
+	IS 'Calls that the run has used; calls of the last day at most';
 COMMENT ON COLUMN exact.progress.since IS 'When it began, or since when its oldest version waits';
 REVOKE ALL ON TABLE exact.progress FROM PUBLIC;
 GRANT SELECT ON TABLE exact.progress TO exact_reader;

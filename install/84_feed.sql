@@ -107,8 +107,8 @@ SELECT f.division, f.entity, f.method, f.state, f.every,
 FROM exact._feed AS f
 ORDER BY f.division, f.merge_rank, f.entity;
 COMMENT ON VIEW exact.feeds
-	IS 'Every entity that a division reads: how, how far, what waits, what went wrong; '
-		'more in exact.feed_state and exact.target_state';
+	IS 'Every entity that a division reads: how it is read, how far it is, what waits, what went '
+		'wrong. Details are in exact.feed_state and exact.target_state';
 COMMENT ON COLUMN exact.feeds.division IS 'Division';
 COMMENT ON COLUMN exact.feeds.entity IS 'Entity';
 COMMENT ON COLUMN exact.feeds.method IS 'sync, expanded, modified or full';

@@ -180,9 +180,9 @@ UNION ALL
 SELECT l.entity, interval '0', l.stage, l.n, l.p50, l.p95, l.p99, l.max
 FROM exact._lag_now() AS l;
 COMMENT ON VIEW exact.lag
-	IS 'How long a change takes, of the batches delivered within 5 minutes, 1 hour and 24 hours; '
-		'and, as span 0, what is known and not in Delta now. '
-		'Ask for one span: the others are not computed then';
+	IS 'How long changes took, of the batches delivered within 5 minutes, 1 hour and 24 hours; '
+		'span 0: changes that are known and not in Delta now. Ask for one span: the hub then '
+		'computes no other';
 COMMENT ON COLUMN exact.lag.entity IS 'Entity';
 COMMENT ON COLUMN exact.lag.span IS 'Delivered within this time until now; 0: as it is now';
 COMMENT ON COLUMN exact.lag.stage

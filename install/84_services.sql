@@ -105,8 +105,8 @@ LEFT JOIN LATERAL (
 ) AS w ON s.side = 'databricks'
 ORDER BY s.side DESC, s.name;
 COMMENT ON VIEW exact.services
-	IS 'Each app of Exact Online and each workspace of Databricks: does it answer, since when not, '
-		'why, and what waits';
+	IS 'Each app of Exact Online and each workspace of Databricks: whether it answers, since when '
+		'it does not, why, and what waits';
 COMMENT ON COLUMN exact.services.side IS 'exact: an app; databricks: a workspace';
 COMMENT ON COLUMN exact.services.name IS 'App or workspace';
 COMMENT ON COLUMN exact.services.light
@@ -116,7 +116,7 @@ COMMENT ON COLUMN exact.services.state
 	IS 'answers, slowed (it asks to be called later), silent, token (no access token works), '
 		'starting (its warehouse), hangs (a statement), not called, not used';
 COMMENT ON COLUMN exact.services.since IS 'Since when it does not answer, starts or hangs';
-COMMENT ON COLUMN exact.services.what IS 'What there is to say';
+COMMENT ON COLUMN exact.services.what IS 'The state in one sentence, with what waits';
 COMMENT ON COLUMN exact.services.next_step IS 'What to do; null: nothing';
 COMMENT ON COLUMN exact.services.answered_at IS 'Last good answer, to about ten seconds';
 COMMENT ON COLUMN exact.services.asked_at IS 'Last call, to about ten seconds';

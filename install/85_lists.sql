@@ -110,10 +110,10 @@ ORDER BY division;
 COMMENT ON VIEW exact.budget IS 'Calls that each division has left, as Exact Online said last';
 COMMENT ON COLUMN exact.budget.division IS 'Division';
 COMMENT ON COLUMN exact.budget.minute_left IS 'Left in the minute';
-COMMENT ON COLUMN exact.budget.minute_limit IS 'Allowed a minute';
+COMMENT ON COLUMN exact.budget.minute_limit IS 'Calls allowed per minute';
 COMMENT ON COLUMN exact.budget.minute_reset IS 'When the minute ends';
 COMMENT ON COLUMN exact.budget.day_left IS 'Left in the day';
-COMMENT ON COLUMN exact.budget.day_limit IS 'Allowed a day';
+COMMENT ON COLUMN exact.budget.day_limit IS 'Calls allowed per day';
 COMMENT ON COLUMN exact.budget.day_reset IS 'When the day ends';
 COMMENT ON COLUMN exact.budget.gap
 	IS 'Time between two runs of a feed that notifications ask for, so that the day''s calls last; '

@@ -2,11 +2,11 @@
 -- no right on state tables.
 
 CREATE VIEW exact.workers AS
-SELECT w.role, w.pid, w.state, w.started_at, w.restarts, coalesce(w.reason, w.last_error) AS reason,
-	w.listens_at
+SELECT w.role, w.pid, w.state, date_trunc('second', w.started_at) AS started_at, w.restarts,
+	coalesce(w.reason, w.last_error) AS reason, w.listens_at
 FROM exact._workers() AS w;
 COMMENT ON VIEW exact.workers
-	IS 'The launcher and this database''s workers; no row: exact_databricks is not in '
+	IS 'The launcher and the workers of this database. No row: exact_databricks is not in '
 		'shared_preload_libraries';
 COMMENT ON COLUMN exact.workers.role IS 'launcher, fetcher, loader or listener';
 COMMENT ON COLUMN exact.workers.pid IS 'Process id; null: it does not run';
@@ -501,14 +501,15 @@ WHERE n.light <> 'ok'
 ) AS s
 ORDER BY array_position(ARRAY['fail', 'warn', 'ok', 'off'], light), division;
 COMMENT ON VIEW exact.status
-	IS 'How each division does, in one line: what holds it up most, and the next step; before the '
-		'first division is read one line about the hub: what to enter next. A line about the hub '
-		'as well while its tables are near exact_databricks.max_disk';
+	IS 'How each division is, one row per division: the cause that holds it up most, and the next '
+		'step. Before the first division is enabled, one row about the hub says what to enter '
+		'next. One row about the hub as well while its tables are near exact_databricks.max_disk';
 COMMENT ON COLUMN exact.status.division IS 'Division; null: the hub itself';
 COMMENT ON COLUMN exact.status.name IS 'Its name';
 COMMENT ON COLUMN exact.status.light
-	IS 'ok, warn (goes on or waits for you, nothing lost), fail (stands still), off';
-COMMENT ON COLUMN exact.status.what IS 'What there is to say';
+	IS 'ok; warn: it goes on by itself or waits for you, nothing is lost; fail: it has stopped; '
+		'off';
+COMMENT ON COLUMN exact.status.what IS 'The cause, in one sentence';
 COMMENT ON COLUMN exact.status.next_step IS 'What to do; null: nothing';
 COMMENT ON COLUMN exact.status.lag
 	IS 'Delta holds everything that Exact Online had this long ago, of the entities whose first '
@@ -517,8 +518,9 @@ COMMENT ON COLUMN exact.status.lag
 COMMENT ON COLUMN exact.status.waiting IS 'Versions staged and not delivered';
 COMMENT ON COLUMN exact.status.dead
 	IS 'Rows put aside, which could be neither staged nor delivered: exact.dead_letter';
-COMMENT ON COLUMN exact.status.budget IS 'Calls left today and allowed a day';
-COMMENT ON COLUMN exact.status.token IS 'ok, new (nobody consented yet) or reauthorize';
+COMMENT ON COLUMN exact.status.budget IS 'Calls left today / calls allowed per day';
+COMMENT ON COLUMN exact.status.token
+	IS 'ok; new: nobody has consented yet; reauthorize: somebody must consent again';
 COMMENT ON COLUMN exact.status.state
 	IS 'The same in a word: up to date, first load, on the way, slowed, held, service (one of the '
 		'two sides does not answer), setup (something is to be entered first), disk (the hub is at '
@@ -528,7 +530,8 @@ COMMENT ON COLUMN exact.status.announced
 		'notification, or read and under way; 0: none waits; null: no notification comes and '
 		'nothing is under way';
 COMMENT ON COLUMN exact.status.looked
-	IS 'Every entity was last read to the end, by its timer, this long ago: the slowest counts';
+	IS 'How long ago every entity was last read to the end, by its timer: the slowest entity '
+		'counts';
 COMMENT ON COLUMN exact.status.loaded
 	IS 'Share of the enabled entities whose first load is complete, 0 to 1; null: none is enabled';
 REVOKE ALL ON TABLE exact.status FROM PUBLIC;
@@ -614,7 +617,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.headline()
-	IS 'How the hub does, in one sentence: what needs somebody, what waits, and "up to date" when '
-		'every enabled division is';
+	IS 'Says in one sentence how the hub is: what needs a person, what waits. It says "up to '
+		'date" only if every enabled division is';
 REVOKE ALL ON FUNCTION exact.headline() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.headline() TO exact_reader;

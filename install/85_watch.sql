@@ -206,7 +206,7 @@ ORDER BY a.at DESC)
 ORDER BY at DESC;
 COMMENT ON VIEW exact.events
 	IS 'The time line, newest first: who paused, decided or changed the configuration, what '
-		'failed, what recovered. Lights of the last 30 days; all there is in exact.audit_log';
+		'failed, what recovered. Lights of the last 30 days; exact.audit_log has all events';
 COMMENT ON COLUMN exact.events.at
 	IS 'When; of a light: when the hub saw it, which looks each minute';
 COMMENT ON COLUMN exact.events.division IS 'Division; null: it is of none, or of several';

@@ -53,9 +53,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.install_schedule()
-	IS 'Schedules the recommended jobs when pg_cron is in this database; '
-		'else returns the statements to run in the database that has it. '
-		'EX021: the caller cannot log in, so its jobs could not run';
+	IS 'Schedules the recommended jobs if pg_cron is in this database. If not, it returns the '
+		'statements to run in the database that has pg_cron. EX021: the caller cannot log in, so '
+		'its jobs could not run';
 REVOKE ALL ON FUNCTION exact.install_schedule() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.install_schedule() TO exact_admin;
 

@@ -435,7 +435,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.check()
-	IS 'One row for each rule of a healthy installation: ok, warn or fail, what was found, how to '
-		'mend it. Asks neither service: exact.ping() does';
+	IS 'Checks the installation: one row per rule with ok, warn or fail, what was found and how '
+		'to mend it. It asks neither service; exact.ping() does';
 REVOKE ALL ON FUNCTION exact.check() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.check() TO exact_reader;

@@ -28,7 +28,7 @@ BEGIN
 			$$SELECT exact.enable_entities(101001, 'costcenter', 'costunit');$$),
 		('erase', 'asks',
 			$$SELECT exact.erase(101001, 'contacts', '7a31f0c2-0000-4000-8000-000000000001', $$
-			|| $$'case 4711');$$),
+			|| $$'case-4711');$$),
 		('estimate', 'asks',
 			$$SELECT entity, records, calls, minutes, note FROM $$
 			|| $$exact.estimate(101001, ARRAY['finance']);$$),
@@ -70,6 +70,7 @@ BEGIN
 		('rotate_key', 'asks', $$SELECT exact.rotate_key();$$),
 		('set_secret', 'asks',
 			$$SELECT exact.set_secret('app', 'erp', 'client_secret', 'abc');$$),
+		('show', 'runs', $$SELECT exact.show('services');$$),
 		('subscribe', 'runs', $$SELECT exact.subscribe(101001);$$),
 		('sync_now', 'runs', $$SELECT exact.sync_now(101001, 'items');$$),
 		('trace', 'runs',
@@ -199,6 +200,23 @@ COMMENT ON FUNCTION exact._alike(text, text) IS 'How alike two words are, from 0
 REVOKE ALL ON FUNCTION exact._alike(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._alike(text, text) TO exact_reader;
 
+-- One line of help() for a terminal: what is longer goes on below, indented
+CREATE FUNCTION exact._help_lines(content text) RETURNS SETOF text
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY
+		SELECT CASE WHEN l.n > 1 AND content ~ '^ ' THEN '      ' ELSE '' END || l.line
+		FROM unnest(exact._lines(content, CASE WHEN content ~ '^ ' THEN 112 ELSE 118 END))
+			WITH ORDINALITY AS l (line, n)
+		ORDER BY l.n;
+END
+$$;
+COMMENT ON FUNCTION exact._help_lines(text)
+	IS 'A text of exact.help() in lines of at most 118 characters';
+REVOKE ALL ON FUNCTION exact._help_lines(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._help_lines(text) TO exact_reader;
+
 CREATE FUNCTION exact.help(what text = NULL) RETURNS SETOF text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -216,9 +234,9 @@ BEGIN
 			WHERE m.kind <> 'table' AND m.example IS NOT NULL
 			ORDER BY m.kind DESC, m.name
 		LOOP
-			RETURN QUERY SELECT format('%s %s: %s', found.kind, found.title,
-				regexp_replace(found.comment, E'([.;:]\\s|\n).*$', ''));
-			RETURN QUERY SELECT '    ' || found.example;
+			RETURN QUERY SELECT exact._help_lines(format('%s %s: %s', found.kind, found.title,
+				regexp_replace(found.comment, E'([.;:]\\s|\n).*$', '')));
+			RETURN QUERY SELECT exact._help_lines('    ' || found.example);
 		END LOOP;
 		RETURN QUERY SELECT 'More of one of them: SELECT exact.help(''status''); of a table or a '
 			'setting as well.';
@@ -228,14 +246,15 @@ BEGIN
 		SELECT m.* FROM exact._manual AS m WHERE m.name = word ORDER BY m.kind, m.title
 	LOOP
 		hits := hits + 1;
-		RETURN QUERY SELECT format('%s %s', found.kind, found.title);
-		RETURN QUERY SELECT found.comment;
+		RETURN QUERY SELECT exact._help_lines(format('%s %s', found.kind, found.title));
+		RETURN QUERY SELECT exact._help_lines(found.comment);
 		RETURN QUERY SELECT coalesce('For members of ' || found.may || '.',
 			'Not for people: the workers alone use it.');
 		IF found.kind <> 'function' THEN
 			RETURN QUERY
-				SELECT format('  %s %s%s', a.attname, format_type(a.atttypid, a.atttypmod),
-					': ' || col_description(a.attrelid, a.attnum))
+				SELECT exact._help_lines(format('  %s %s%s', a.attname,
+					format_type(a.atttypid, a.atttypmod),
+					': ' || col_description(a.attrelid, a.attnum)))
 				FROM pg_attribute AS a
 				JOIN pg_class AS c ON c.oid = a.attrelid
 				WHERE c.relname = found.name AND c.relnamespace = 'exact'::regnamespace
@@ -243,7 +262,7 @@ BEGIN
 				ORDER BY a.attnum;
 		END IF;
 		IF found.example IS NOT NULL THEN
-			RETURN QUERY SELECT 'Example: ' || found.example;
+			RETURN QUERY SELECT exact._help_lines('Example: ' || found.example);
 		END IF;
 	END LOOP;
 	FOR setting IN
@@ -256,7 +275,7 @@ BEGIN
 	LOOP
 		hits := hits + 1;
 		RETURN QUERY SELECT 'setting ' || setting.name;
-		RETURN QUERY SELECT setting.about;
+		RETURN QUERY SELECT exact._help_lines(setting.about);
 	END LOOP;
 	IF hits > 0 THEN
 		RETURN;
@@ -270,8 +289,8 @@ BEGIN
 		LIMIT 20
 	LOOP
 		hits := hits + 1;
-		RETURN QUERY SELECT format('%s %s: %s', found.kind, found.title,
-			regexp_replace(found.comment, E'([.;:]\\s|\n).*$', ''));
+		RETURN QUERY SELECT exact._help_lines(format('%s %s: %s', found.kind, found.title,
+			regexp_replace(found.comment, E'([.;:]\\s|\n).*$', '')));
 	END LOOP;
 	IF hits > 0 THEN
 		RETURN;
@@ -290,7 +309,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION exact.help(text)
-	IS 'The manual: all functions and views with an example of each, or what there is about one of '
-		'them, a table, a setting or a word';
+	IS 'The manual: without an argument all functions and views with an example of each; with '
+		'one, the entry of that function, view, table, setting or word';
 REVOKE ALL ON FUNCTION exact.help(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact.help(text) TO exact_reader;

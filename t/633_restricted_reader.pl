@@ -165,6 +165,9 @@ is(as('bert', "SELECT string_agg((exact._write_wait(d, 'costcenter') IS NULL)::t
 	. 'FROM generate_series(1, 2) AS d'),
 	'false true', 'why writes of another division wait');
 like(refused('bert', 'SELECT * FROM exact.check()'), qr/42501: role bert may not see all divisions/, 'check()');
+like(refused('bert', "SELECT exact.show('check')"), qr/42501: role bert may not see all divisions/, 'show() of it');
+unlike(as('bert', "SELECT exact.show('divisions')"), qr/^ *[23] \|/m, 'show() has the rights of its caller');
+like(as('bert', "SELECT exact.show('divisions')"), qr/^ *1 \|/m, 'and shows what he sees');
 like(refused('rita', "SELECT exact.restrict_reader('bert', NULL)"), qr/42501/, 'a reader lifts nothing');
 like(refused('bert', "UPDATE exact.restricted_reader SET divisions = '{1,2}'"), qr/42501/, 'nor writes the table');
 like(refused('bert', 'ALTER TABLE exact.record DISABLE ROW LEVEL SECURITY'), qr/42501/, 'nor takes the policies away');

@@ -179,13 +179,35 @@ foreach my $side ('databricks', 'exact')
 	}
 }
 
+# A cause that is no silence: status, page and check() name it, the metric and the alerts of a silence do not.
 sub all_say
 {
 	my ($name, $pattern, @sides) = @_;
 
 	like(status(), $pattern, "$name: exact.status");
-	is(metric_soon('exact_service_up', $_, 1), 1, "$name: $_ is up") foreach @sides;
+	foreach my $side (@sides)
+	{
+		my $words = quotemeta html(service($side, 'what') =~ s/; .*//r);
+
+		like(check($side), qr/^warn\|/, "$name: check()");
+		is(metric_soon('exact_service_up', $side, 1), 1, "$name: $side is up");
+		is(alert('ExactServiceSilent', $side) + alert('ExactServiceAway', $side), 0, "$name: no alert of a silence");
+		ok(eval { wait_until('the page', sub { page('/status') =~ /$words/ }, 20) }, "$name: the page names it")
+			or diag $words;
+	}
+	is(division_light_soon(1), 1, "$name: exact_division_light is 1, which alerts after two hours");
 	return;
+}
+
+sub division_light_soon
+{
+	my ($wanted) = @_;
+	my $now = 'none';
+
+	eval { wait_until('the light of the division', sub {
+		($now) = page('/metrics') =~ /^exact_division_light\{division="$division"\} (\S+)$/m;
+		($now // '') eq $wanted }, 10) };
+	return $now;
 }
 
 sub metric_soon
@@ -197,6 +219,29 @@ sub metric_soon
 }
 
 sub sim_clock { return control($databricks, 'POST', 'clock', { advance => $_[0] }); }
+
+# ---- a token that is refused for a minute, and nobody does anything ----
+foreach my $side ('databricks', 'exact')
+{
+	my $name = "$side, a token refused for a minute";
+	my $seconds = 0;
+
+	$door{$side}->mode('401');
+	work();
+	is_noticed($name, $side, 40);
+	move(31);
+	like(service($side, "light || '|' || state"), qr/^warn\|token$/, "$name: named after 30 s");
+	move(29);
+	$door{$side}->mode('pass');
+	# the hub tries again by its own back-off
+	while ($seconds < 900 && !eval { wait_until($name, \&is_good, 5) })
+	{
+		move(60);
+		$seconds += 60;
+	}
+	cmp_ok($seconds, '<=', 600, "$name: it goes on by itself within ten minutes");
+	good_again($name, 15);
+}
 
 # ---- both at once ----
 $door{databricks}->mode('refuse');
@@ -210,6 +255,22 @@ like(status(), qr/^warn\|service\|Exact Online \(erp\) has not answered .*; Data
 like(value('SELECT exact.headline()'),
 	qr/Exact Online \(erp\) has not .*Databricks \(lake\) has not .*waits for a service/,
 	'both away: so does the headline');
+
+move(570);
+foreach my $side ('exact', 'databricks')
+{
+	my $words = quotemeta html(service($side, 'what') =~ s/; .*//r);
+
+	is(service($side, 'light'), 'fail', "both away, 10 min: $side has the light fail");
+	like(check($side), qr/^fail\|.* has not answered since/, "both away, 10 min: check() of $side");
+	ok(eval { wait_until('the page', sub { page('/status') =~ /<h1[^>]*>[^<]*$words/ }, 20) },
+		"both away, 10 min: the page's headline names $side");
+	is(metric_soon('exact_service_up', $side, 0), 0, "both away, 10 min: exact_service_up of $side");
+	is(alert('ExactServiceAway', $side), 1, "both away, 10 min: the alert that pages, of $side");
+}
+like(status(), qr/^fail\|service\|Exact Online \(erp\) has not answered .*; Databricks \(lake\) has not answered /,
+	'both away, 10 min: the status names both');
+is(division_light_soon(2), 2, 'both away, 10 min: exact_division_light is 2');
 
 # a worker that starts anew does not forget since when
 my $since = value("SELECT failing_since FROM exact.service_state WHERE side = 'databricks'");

@@ -54,7 +54,7 @@ class Demo:
         self.first_load()
         say(f"look around  psql -h {self.hub.cluster.socket} -p {self.hub.cluster.settings['port']} -U postgres "
             f"{self.hub.database}"
-            "      SELECT * FROM exact.status;")
+            "      SELECT exact.show();")
         try:
             self.live_changes()
         except KeyboardInterrupt:

@@ -241,8 +241,8 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 							 "When off, workers run but do nothing.",
 							 &exact_enabled, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	define_int("exact_databricks.file_rows",
-			   "Most rows of one delivery that goes through the workspace's volume.",
-			   "What is more than merge_rows or merge_bytes goes there; 0 uses no volume.",
+			   "Maximum of rows per delivery through the workspace's volume.",
+			   "The volume is used if more than merge_rows or merge_bytes wait; 0: never.",
 			   &exact_file_rows, 0, 1000000, 0);
 	DefineCustomBoolVariable("exact_databricks.insecure_loopback",
 							 "Allows http:// and loopback hosts for outgoing connections.",
@@ -264,11 +264,11 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 				&exact_listen_addresses, "", PGC_SUSET,
 				GUC_SUPERUSER_ONLY | GUC_LIST_INPUT, check_addresses);
 	define_int("exact_databricks.listen_connections",
-			   "Connections that the listener of a database holds at once.",
-			   "When it is full, the address that holds most gives one up.",
+			   "Maximum of open connections of a database's listener.",
+			   "At the maximum, it closes one of the address that has most.",
 			   &exact_listen_connections, 1, 10000, 0);
 	define_int("exact_databricks.listen_connections_per_address",
-			   "Connections from one address that the listener holds at once.",
+			   "Maximum of open connections per address.",
 			   "Proxies in exact_databricks.trusted_proxies are not counted.",
 			   &exact_listen_connections_per_address, 1, 10000, 0);
 	define_int("exact_databricks.live_reserve",
@@ -279,14 +279,14 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 			   "From there on nothing is read from Exact Online; 0: no limit.",
 			   &exact_max_disk_mb, 0, INT_MAX, GUC_UNIT_MB);
 	define_int("exact_databricks.merge_bytes",
-			   "Most bytes of JSON text in one statement.",
+			   "Maximum of bytes of JSON text per statement.",
 			   NULL, &exact_merge_bytes, 64 * 1024, 8 * 1024 * 1024, GUC_UNIT_BYTE);
 	define_int("exact_databricks.merge_interval",
-			   "At least this long between two deliveries into one table.",
+			   "Minimum time between two deliveries into one table.",
 			   NULL, &exact_merge_interval_ms, 0, DAY_S * 1000, GUC_UNIT_MS);
 	define_int("exact_databricks.merge_rows",
-			   "So many waiting rows are delivered before merge_interval is over.",
-			   "No delivery holds more rows than this.", &exact_merge_rows, 1, 100000, 0);
+			   "A delivery starts as soon as this many rows wait.",
+			   "It is also the maximum of rows per statement.", &exact_merge_rows, 1, 100000, 0);
 	DefineCustomIntVariable("exact_databricks.port",
 							"TCP port of this database's listener.",
 							"Set it by ALTER DATABASE.",
