@@ -1,5 +1,5 @@
-"""What a warehouse costs an office: two hubs beside each other in real time, one that stops its warehouse itself and one
-that leaves it to its auto stop, as each hub did before there was `stop_warehouse`."""
+"""What a warehouse costs an office: two hubs beside each other in real time, one that stops its warehouse itself and
+one that leaves it to its auto stop, as each hub did before there was `stop_warehouse`."""
 import pathlib
 import sys
 import time
@@ -64,8 +64,8 @@ def work(sides, hours, rate, window):
 
 
 def counts(side):
-    row = side.hub.query("SELECT count(*) AS statements, coalesce(sum(rows) FILTER (WHERE kind = 'current'), 0) AS rows "
-                         "FROM exact.statement_log")[0]
+    row = side.hub.query("SELECT count(*) AS statements, coalesce(sum(rows) FILTER (WHERE kind = 'current'), 0) "
+                         "AS rows FROM exact.statement_log")[0]
     return row["statements"], row["rows"]
 
 
@@ -97,9 +97,9 @@ def main(directory, results, hours, rate, window, idle):
              [f"{row['wake_ups']}, {row['seconds']}" for row in cost])):
         text += f"| {what} | " + " | ".join(map(str, values)) + " |\n"
     text += f"""
-Two hubs beside each other in real time, {rate} changes an hour, `merge_interval` {window:g} min, engine-free workspace: the
-warehouse starts in {START} s, a MERGE takes {MERGE} s, two run at once. Seconds by the simulator's meter, from the start of the
-warehouse to its stop. At the end both workspaces were compared with the books.
+Two hubs beside each other in real time, {rate} changes an hour, `merge_interval` {window:g} min, engine-free
+workspace: the warehouse starts in {START} s, a MERGE takes {MERGE} s, two run at once. Seconds by the simulator's
+meter, from the start of the warehouse to its stop. At the end both workspaces were compared with the books.
 
 {made_by}"""
     for side in sides:

@@ -106,7 +106,8 @@ COMMENT ON COLUMN exact.statement_log.error IS 'What Databricks answered';
 COMMENT ON COLUMN exact.statement_log.sqlstate IS 'SQLSTATE of that';
 COMMENT ON COLUMN exact.statement_log.finished_at IS 'When it ended';
 COMMENT ON COLUMN exact.statement_log.bytes
-	IS 'Bytes of rows that were sent for it: its parameter, or files; of the latter once a delivery';
+	IS 'Bytes of rows that were sent for it: its parameter, or files; of the latter once a '
+		'delivery';
 CREATE INDEX statement_log_delivery ON exact.statement_log (entity, last_batch)
 	WHERE first_batch IS NOT NULL;
 COMMENT ON INDEX exact.statement_log_delivery IS 'Statements that delivered a version';

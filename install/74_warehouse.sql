@@ -11,7 +11,8 @@ CREATE TABLE exact.warehouse_state (
 	stop_refused text,
 	refused_at timestamptz
 );
-COMMENT ON TABLE exact.warehouse_state IS 'SQL warehouses of the workspaces, as they were seen last';
+COMMENT ON TABLE exact.warehouse_state
+	IS 'SQL warehouses of the workspaces, as they were seen last';
 COMMENT ON COLUMN exact.warehouse_state.workspace IS 'Workspace';
 COMMENT ON COLUMN exact.warehouse_state.warehouse_id IS 'Warehouse';
 COMMENT ON COLUMN exact.warehouse_state.state IS 'runs (or starts) or sleeps (or stops)';
@@ -189,7 +190,8 @@ AS $$
 		CASE
 			WHEN w.stop_warehouse = 'own' AND s.stop_refused IS NOT NULL
 				THEN format('grant %s CAN MANAGE on warehouse %s, or set stop_warehouse of %s to '
-					'never', coalesce(w.client_id, 'the owner of the token'), w.warehouse_id, w.name)
+					'never', coalesce(w.client_id, 'the owner of the token'), w.warehouse_id,
+					w.name)
 			WHEN w.stop_warehouse = 'never' AND t.dbu > 0
 				THEN format('grant %s CAN MANAGE on warehouse %s; UPDATE exact.workspace SET '
 					'stop_warehouse = ''own'' WHERE name = %L',

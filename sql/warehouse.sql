@@ -1,4 +1,4 @@
--- Warehouses: when one is woken, what exact.workspace takes, what exact.cost, check() and status say.
+-- Warehouses: when one is woken, what exact.workspace takes, what exact.cost and check() say.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS exact_databricks;
 RESET client_min_messages;
@@ -40,7 +40,8 @@ EXCEPTION
 		RETURN format('%s %s. %s', sqlstate, message, hint);
 END $$;
 SELECT c.change, pg_temp.try(c.change)
-FROM (VALUES ('stop_warehouse = ''always'''), ('stop_warehouse = NULL'), ('stop_warehouse = ''own'''),
+FROM (VALUES ('stop_warehouse = ''always'''), ('stop_warehouse = NULL'),
+	('stop_warehouse = ''own'''),
 	('wake_after = ''999 ms'''), ('wake_after = ''1 s'''), ('wake_after = ''7 days'''),
 	('wake_after = ''7 days 1 s'''), ('wake_after = NULL, wake_rows = 5'),
 	('wake_after = ''1 h'', wake_rows = 0'), ('wake_after = ''1 h'', wake_rows = 1'),
@@ -53,7 +54,8 @@ FROM (VALUES ('stop_warehouse = ''always'''), ('stop_warehouse = NULL'), ('stop_
 
 -- two days, a run over midnight, one of a warehouse that ran already, a day of statements alone
 UPDATE exact.workspace SET dbu_per_hour = NULL, dbu_price = NULL;
-INSERT INTO exact.warehouse_run (workspace, warehouse_id, started_at, woken, ended_at, ended_by) VALUES
+INSERT INTO exact.warehouse_run (workspace, warehouse_id, started_at, woken, ended_at, ended_by)
+VALUES
 	('lake', '475b94ddc7cd5211', '2026-01-05 09:00', true, '2026-01-05 09:00:30', 'hub'),
 	('lake', '475b94ddc7cd5211', '2026-01-05 09:15', true, '2026-01-05 09:25:02', 'auto stop'),
 	('lake', '475b94ddc7cd5211', '2026-01-05 10:00', false, '2026-01-05 10:11', 'others'),

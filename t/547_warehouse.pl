@@ -135,8 +135,8 @@ policy("wake_after = NULL, wake_rows = NULL, quiet_zone = 'UTC', quiet_from = (n
 	. "'2 h')::time(0), quiet_until = (now() AT TIME ZONE 'UTC' + interval '2 h')::time(0)");
 stage_rows('costcenter', 6);
 sleeps('quiet hours', 2);
-is(sql("SELECT wakes_at - now() BETWEEN interval '1 h 58 min' AND interval '2 h 1 min' FROM exact.warehouse_state"), 't',
-	'until they end');
+is(sql("SELECT wakes_at - now() BETWEEN interval '1 h 58 min' AND interval '2 h 1 min' FROM "
+	. 'exact.warehouse_state'), 't', 'until they end');
 sql("INSERT INTO exact.entity (name, urgent) VALUES ('glaccount', true)");
 stage_rows('glaccount', 1);
 ok(wait_delivered($node, 60), 'an urgent entity wakes it, and takes all with it');

@@ -1,8 +1,8 @@
 /*
  * databricks.c - Databricks' REST API over http_client.c, with tokens of databricks_token.c.
  *
- * Called by statement.c, warehouse.c, fence.c, volume.c and ping_databricks.c. A call owns a memory context that
- * ends with it. No SQL is run here, no transaction is open.
+ * Called by statement.c, warehouse.c, fence.c, volume.c and ping_databricks.c. A call owns a memory
+ * context that ends with it. No SQL is run here, no transaction is open.
  */
 #include "postgres.h"
 

@@ -1,6 +1,6 @@
 /*
- * warehouse_run.h - exact.warehouse_state and exact.warehouse_run: how a warehouse is, and when this
- * hub has used it.
+ * warehouse_run.h - exact.warehouse_state and exact.warehouse_run: how a warehouse is, and when
+ * this hub has used it.
  */
 #ifndef EXACT_WAREHOUSE_RUN_H
 #define EXACT_WAREHOUSE_RUN_H
