@@ -116,6 +116,15 @@ FROM (VALUES
 	-- delivering
 	('on the way', '30 s', '30.001 s', 'UPDATE exact.batch SET staged_at = now() - interval ''%'' '
 		'WHERE id = -1'),
+	('sleeps', '0 s', '0.001 s', 'INSERT INTO exact.warehouse_state (workspace, warehouse_id, '
+		'state, seen_at, wakes_at) VALUES (''pool'', ''w1'', ''sleeps'', now(), now() + interval '
+		'''%'')'),
+	('sleeps, it runs', 'runs', 'sleeps', 'INSERT INTO exact.warehouse_state (workspace, '
+		'warehouse_id, state, seen_at, wakes_at) VALUES (''pool'', ''w1'', ''%'', now(), now() + '
+		'interval ''1 h'')'),
+	('sleeps, nothing waits', 'true', 'false', 'INSERT INTO exact.warehouse_state (workspace, '
+		'warehouse_id, state, seen_at, wakes_at) VALUES (''pool'', ''w1'', ''sleeps'', now(), '
+		'now() + interval ''1 h''); DELETE FROM exact.batch WHERE id = -1 AND %'),
 	('late', '600 s', '600.001 s', 'UPDATE exact.batch SET staged_at = now() - interval ''%'' '
 		'WHERE id = -1'),
 	('workspace off', 'true', 'false', 'UPDATE exact.workspace SET enabled = %'),
