@@ -159,6 +159,13 @@ BEGIN
 	ELSIF t.reason IS NOT NULL THEN
 		RETURN format('%s; tried again at %s', t.reason, exact._since(t.next_attempt_at));
 	END IF;
+	SELECT s.wakes_at
+	INTO due
+	FROM exact.warehouse_state AS s
+	WHERE s.workspace = target AND s.state = 'sleeps' AND s.wakes_at > clock_timestamp();
+	IF due IS NOT NULL THEN
+		RETURN format('the warehouse sleeps, it is woken at %s', exact._since(due));
+	END IF;
 
 	SELECT o.*
 	INTO older

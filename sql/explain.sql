@@ -179,6 +179,12 @@ UPDATE exact.record SET seq = 104, slot = 0, batch = -10, ord = 7;
 UPDATE exact.batch SET delivered_at = '2026-11-22 12:00:10' WHERE id IN (-30, -20);
 SELECT pg_temp.explain(9000001, 'items', '7a31f0de-0000-4000-8000-000000000001');
 SAVEPOINT w;
+INSERT INTO exact.warehouse_state (workspace, warehouse_id, state, seen_at, wakes_at)
+VALUES ('pond', 'w1', 'sleeps', now(), '2099-01-12 07:00');
+SELECT pg_temp.explain(9000001, 'items', '7a31f0de-0000-4000-8000-000000000001');
+UPDATE exact.warehouse_state SET wakes_at = '2026-01-12 07:00';
+SELECT pg_temp.explain(9000001, 'items', '7a31f0de-0000-4000-8000-000000000001');
+ROLLBACK TO w;
 INSERT INTO exact.target_state (workspace, entity, table_name, delivered_at)
 VALUES ('pond', 'items', 'main.exact.items', clock_timestamp());
 UPDATE exact.workspace SET merge_interval = '1 hour' WHERE name = 'pond';
