@@ -51,3 +51,17 @@ $$;
 COMMENT ON FUNCTION exact._age(interval) IS 'A span of time as people read it';
 REVOKE ALL ON FUNCTION exact._age(interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._age(interval) TO exact_reader, exact_worker;
+
+CREATE FUNCTION exact._versions_wait(n numeric) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN CASE
+		WHEN n = 1 THEN '1 version waits'
+		ELSE to_char(n, 'FM999,999,999,990') || ' versions wait'
+	END;
+END
+$$;
+COMMENT ON FUNCTION exact._versions_wait(numeric) IS 'How many versions wait, as people read it';
+REVOKE ALL ON FUNCTION exact._versions_wait(numeric) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exact._versions_wait(numeric) TO exact_reader, exact_worker;

@@ -89,8 +89,7 @@ SELECT s.side, s.name, s.light, s.state, date_trunc('second', s.since) AS since,
 	s.sentence || CASE
 		WHEN s.state NOT IN ('silent', 'token', 'starting', 'hangs') THEN ''
 		WHEN w.waiting > 0
-			THEN format('; %s version%s wait%s, nothing is lost', w.waiting,
-				CASE WHEN w.waiting > 1 THEN 's' END, CASE WHEN w.waiting = 1 THEN 's' END)
+			THEN format('; %s, nothing is lost', exact._versions_wait(w.waiting))
 		ELSE '; nothing is lost'
 	END AS what,
 	s.next_step, date_trunc('second', s.answered_at) AS answered_at,

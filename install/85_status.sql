@@ -301,23 +301,21 @@ WITH worker AS (
 			WHEN 'paused' THEN format('%s since %s', reason, exact._since(since))
 			WHEN 'no entity' THEN 'no entity is enabled'
 			WHEN 'no workspace'
-				THEN format('%s versions wait: the division has no workspace', waiting)
+				THEN format('%s: the division has no workspace', exact._versions_wait(waiting))
 			WHEN 'workspace off'
-				THEN format('%s versions wait: workspace %s is not enabled', waiting, workspace)
+				THEN format('%s: workspace %s is not enabled', exact._versions_wait(waiting),
+					workspace)
 			WHEN 'no loader' THEN 'the loader does not run'
 			WHEN 'service'
 				THEN format('%s; %s', service, CASE
 					WHEN waiting > 0
-						THEN format('%s version%s wait%s, nothing is lost', waiting,
-							CASE WHEN waiting > 1 THEN 's' END, CASE WHEN waiting = 1 THEN 's' END)
+						THEN exact._versions_wait(waiting) || ', nothing is lost'
 					ELSE 'nothing is lost'
 				END)
 			WHEN 'starting'
-				THEN format('%s; %s version%s wait%s', databricks, waiting,
-					CASE WHEN waiting > 1 THEN 's' END, CASE WHEN waiting = 1 THEN 's' END)
+				THEN format('%s; %s', databricks, exact._versions_wait(waiting))
 			WHEN 'hangs'
-				THEN format('%s; %s version%s wait%s', databricks, waiting,
-					CASE WHEN waiting > 1 THEN 's' END, CASE WHEN waiting = 1 THEN 's' END)
+				THEN format('%s; %s', databricks, exact._versions_wait(waiting))
 			WHEN 'refused' THEN format('%s (since %s)', refusal, exact._since(refused_since))
 			WHEN 'waits' THEN delay
 			WHEN 'budget'
@@ -345,20 +343,22 @@ WITH worker AS (
 					CASE WHEN waiting > 1 THEN 's' END, CASE WHEN waiting = 1 THEN 's' END,
 					exact._since(wakes_at))
 			WHEN 'late'
-				THEN format('behind: %s versions wait since %s', waiting,
+				THEN format('behind: %s since %s', exact._versions_wait(waiting),
 					exact._since(waiting_since))
 			WHEN 'entities paused' THEN format('%s of %s entities are paused', paused, feeds)
 			WHEN 'subscription'
 				THEN format('up to date, %s topic%s only by polling: %s', topics,
 					CASE WHEN topics > 1 THEN 's' END, subscription_reason)
 			WHEN 'on the way'
-				THEN format('%s versions on the way to Databricks, the oldest for %s',
-					to_char(waiting, 'FM999,999,999,990'), exact._age(now() - waiting_since))
+				THEN format('%s version%s on the way to Databricks, the oldest for %s',
+					to_char(waiting, 'FM999,999,999,990'), CASE WHEN waiting > 1 THEN 's' END,
+					exact._age(now() - waiting_since))
 			WHEN 'held'
 				THEN format(
-					'%s records of %s are absent from complete answers since %s and kept '
-						'until you decide',
-					held_records, held_entity, exact._since(held_since))
+					'%s of %s %s absent from complete answers since %s and kept until you decide',
+					CASE held_records WHEN 1 THEN '1 record' ELSE held_records || ' records' END,
+					held_entity, CASE held_records WHEN 1 THEN 'is' ELSE 'are' END,
+					exact._since(held_since))
 			WHEN 'erasing'
 				THEN format('%s erasure%s not done since %s: %s', erasures,
 					CASE WHEN erasures > 1 THEN 's are' ELSE ' is' END,

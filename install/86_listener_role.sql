@@ -93,6 +93,7 @@ GRANT EXECUTE ON FUNCTION exact._interval_setting() TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._is_future(timestamptz) TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._since(timestamptz) TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._age(interval) TO exact_listener;
+GRANT EXECUTE ON FUNCTION exact._versions_wait(numeric) TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._shape_of(int) TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._write_wait(int, text) TO exact_listener;
 GRANT EXECUTE ON FUNCTION exact._headline(text[], text[]) TO exact_listener;

@@ -304,7 +304,8 @@ BEGIN
 		ORDER BY n.url;
 	RETURN QUERY
 		SELECT 'warn', 'subscriptions',
-			format('%s topics of %s division%s: %s', count(*), count(DISTINCT s.division),
+			format('%s topic%s of %s division%s: %s', count(*),
+				CASE WHEN count(*) > 1 THEN 's' END, count(DISTINCT s.division),
 				CASE WHEN count(DISTINCT s.division) > 1 THEN 's' END, s.reason),
 			s.next_step
 		FROM exact.subscription AS s

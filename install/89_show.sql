@@ -199,7 +199,7 @@ BEGIN
 			FROM json_each_text(r.j) AS c);
 	END LOOP;
 	IF rows = 0 THEN
-		RETURN NEXT '(no row)';
+		RETURN QUERY SELECT '(no row)';
 		RETURN;
 	END IF;
 	SELECT array_agg(c.digits ORDER BY c.i),
@@ -220,7 +220,7 @@ BEGIN
 			ON (x.place - 1) % cardinality(names) = n.i - 1
 		GROUP BY n.i) AS c;
 	IF (SELECT count(w.w) FROM unnest(widths) AS w (w)) = 0 THEN
-		RETURN NEXT '(each column is empty)';
+		RETURN QUERY SELECT '(each column is empty)';
 		RETURN;
 	END IF;
 
@@ -229,8 +229,8 @@ BEGIN
 	INTO line, narrow
 	FROM unnest(names, widths) WITH ORDINALITY AS c (name, w, i)
 	WHERE c.w IS NOT NULL;
-	RETURN NEXT rtrim(line);
-	RETURN NEXT narrow;
+	RETURN QUERY SELECT rtrim(line);
+	RETURN QUERY SELECT narrow;
 	FOR n IN 0 .. least(rows, 500) - 1 LOOP
 		FOR line IN
 			WITH part AS MATERIALIZED (
@@ -251,13 +251,13 @@ BEGIN
 			GROUP BY s.n
 			ORDER BY s.n
 		LOOP
-			RETURN NEXT line;
+			RETURN QUERY SELECT line;
 		END LOOP;
 	END LOOP;
 
 	-- what is missing is told
 	IF rows > 500 THEN
-		RETURN NEXT 'There are more rows than these 500.';
+		RETURN QUERY SELECT 'There are more rows than these 500.';
 	END IF;
 	SELECT string_agg(c.name, ', ' ORDER BY c.i) FILTER (WHERE c.filled),
 		string_agg(c.name, ', ' ORDER BY c.i) FILTER (WHERE NOT c.filled)

@@ -181,6 +181,16 @@ FROM (VALUES
 		'topic, state) VALUES (9200001, ''GLAccounts'', ''present'')')
 ) AS c (one, other, statement);
 
+-- one is no plural
+SELECT c.one, pg_temp.after(c.statement, c.one, :what) AS says, c.other,
+	pg_temp.after(c.statement, c.other, :what) AS then_says
+FROM (VALUES
+	('1', '1234', 'UPDATE exact.batch SET rows = %, staged_at = now() - interval ''1 min'' '
+		'WHERE id = -1'),
+	('1', '1234', 'UPDATE exact.batch SET rows = % WHERE id = -1; UPDATE exact.workspace SET '
+		'enabled = false')
+) AS c (one, other, statement);
+
 -- ---- exact.budget ----
 SELECT $$SELECT concat_ws(' ', minute_left, day_left, gap, reading, until - now(),
 	(SELECT jsonb_object_agg(k, 1) FROM jsonb_object_keys(blocked) AS k),
