@@ -179,7 +179,8 @@ is(as('rita', 'SELECT count(*) FROM exact.status WHERE division IS NULL'), '1', 
 value("UPDATE exact.division SET enabled = true WHERE division IN ($enabled)") if $enabled ne '';
 
 # every function that runs with its owner's rights and that a reader may call is known here
-my $known = '_first_step _staged_before _visible_divisions _write_wait check explain find history trace verify_audit';
+my $known = '_disk_finding _first_step _staged_before _visible_divisions _write_wait check explain find history trace '
+	. 'verify_audit';
 is(value(<<'SQL'), $known, 'no other function');
 SELECT string_agg(DISTINCT p.proname, ' ' ORDER BY p.proname) FROM pg_proc AS p
 WHERE p.pronamespace = 'exact'::regnamespace AND p.prosecdef

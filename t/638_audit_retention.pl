@@ -129,6 +129,22 @@ foreach my $case (
 one("UPDATE exact.app SET region = 'be' WHERE name = 'n1'");
 is(findings(), '', 'a later change counts, not what was carried on');
 
+# ---- a chain that somebody holds is passed over ----
+
+age();
+my $anchor = sub { return one("SELECT sum(id) FROM exact.audit_anchor WHERE chain $_[0] 'sql'") };
+my ($own, $others) = ($anchor->('='), $anchor->('<>'));
+my $holder = $node->background_psql('postgres');
+$holder->query_safe("BEGIN; SELECT FROM exact.audit_chain WHERE chain = 'sql' FOR UPDATE");
+cmp_ok(seconds_of(sub { trim() }), '<', 10, 'nobody waits for it');
+is($anchor->('='), $own, 'it stays as it is');
+cmp_ok($anchor->('<>'), '>', $others, 'the others are removed from');
+$holder->query_safe('COMMIT');
+$holder->quit;
+trim();
+cmp_ok($anchor->('='), '>', $own, 'and it, once it is free');
+is(findings(), '', 'what is left is proved');
+
 # ---- a dump has the anchors, and the copy proves itself ----
 
 my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
