@@ -188,6 +188,10 @@ AS $$
 				THEN format('; the idle time after %s wake-up%s of 30 days cost about %s DBU',
 					t.wake_ups, CASE WHEN t.wake_ups > 1 THEN 's' END, t.dbu) END),
 		CASE
+			WHEN w.stop_warehouse = 'own' AND s.stop_refused LIKE '%does not show the text%'
+				THEN format('add %s to the account''s group databricks_pii_access, or set '
+					'stop_warehouse of %s to never',
+					coalesce(w.client_id, 'the owner of the token'), w.name)
 			WHEN w.stop_warehouse = 'own' AND s.stop_refused IS NOT NULL
 				THEN format('grant %s CAN MANAGE on warehouse %s, or set stop_warehouse of %s to '
 					'never', coalesce(w.client_id, 'the owner of the token'), w.warehouse_id,

@@ -54,10 +54,11 @@ sub check_delivery
 change();
 check_delivery('the first delivery');
 
-# the listing is four seconds late; it walks through every state; both
+# the listing is four seconds late; it walks through every state; both; it does not show what runs
 foreach my $case ([ 'a late listing', history_delay => 4 ],
 	[ 'eight states', history_delay => 0, history_states => \1 ],
-	[ 'both', history_delay => 4, history_states => \1 ])
+	[ 'both', history_delay => 4, history_states => \1 ],
+	[ 'masked texts', history_delay => 0, history_states => \0, history_text => 'redacted' ])
 {
 	my ($what, @settings) = @$case;
 
@@ -71,6 +72,8 @@ foreach my $case ([ 'a late listing', history_delay => 4 ],
 		check_delivery("$what, $kind");
 	}
 }
+
+config(history_delay => 4, history_states => \1, history_text => 'shown');
 
 # a loader that is killed while the answer is unknown: the next one looks twice, too
 workspace_fault($simulator, path => "$statements\$", statement => of_kind('current'), action => 'slow', seconds => 9);

@@ -180,9 +180,23 @@ ok(wait_until('left to others', sub {
 is(info()->{warehouse_state}, 'RUNNING', 'it is not stopped');
 control($simulator, 'POST', 'clock', { advance => 700 });
 is(info()->{warehouse_state}, 'STOPPED', 'its auto stop does');
+
+# the history does not show whose statements they are: it is left to its auto stop as well
+control($simulator, 'POST', 'config', { history_text => 'redacted' });
+sql("UPDATE exact.warehouse_run SET ended_at = now(), ended_by = 'auto stop' WHERE ended_at IS NULL");
+sql("SELECT pg_terminate_backend(pid) FROM exact.workers WHERE role = 'loader'");
+wait_for_workers($node, 'postgres');
+stage_rows('costcenter', 1);
+ok(wait_delivered($node, 60), 'delivered');
+ok(wait_until('not stopped', sub { sql('SELECT stop_refused IS NOT NULL FROM exact.warehouse_state') eq 't' }, 60),
+	'masked texts: the hub does not stop it');
+like(sql("SELECT fix FROM exact.check() WHERE rule LIKE 'warehouse%'"),
+	qr/^add \S+ to the account's group databricks_pii_access, or set stop_warehouse of lake to never$/,
+	'check() says what to do');
+is(info()->{warehouse_state}, 'RUNNING', 'it runs on');
 is(sql("SELECT count(*) FROM exact.target_state WHERE reason IS NOT NULL AND entity <> 'exact_audit'"), '0',
 	'no table complains');
-is(join(' ', map { scalar(() = databricks_rows($simulator, $_)) } 'costcenter', 'costcenter_history'), '16 16',
+is(join(' ', map { scalar(() = databricks_rows($simulator, $_)) } 'costcenter', 'costcenter_history'), '17 17',
 	'each version once');
 done_testing();
 

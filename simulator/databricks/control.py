@@ -123,22 +123,24 @@ def routes(workspace):
         body = await read_json(request)
         try:
             if (
-                not body.keys() <= {"deny", "grant", "only"}
-                or not body.keys() & {"deny", "grant"}
+                not body.keys() <= {"deny", "grant", "only", "revoke"}
+                or not body.keys() & {"deny", "grant", "revoke"}
                 or ("only" in body
                 and "grant" not in body)
             ):
                 raise KeyError
             entries = {
                 name: [(entry["privilege"].upper(), entry["object"].lower()) for entry in body[name]]
-                for name in ("deny", "grant")
+                for name in ("deny", "grant", "revoke")
                 if name in body
             }
         except (KeyError, TypeError, AttributeError):
             raise invalid_parameter(
                 'expected {"deny": [{"privilege": "MODIFY", "object": "main.exact.t"}]}, "grant" of the same form with '
-                '"only", or both'
+                '"only", "revoke" of the same form, or several of them'
             ) from None
+        if "revoke" in entries:
+            privileges.revoke(entries["revoke"])
         if "deny" in entries:
             privileges.deny(entries["deny"])
         if "grant" in entries:

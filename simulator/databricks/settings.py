@@ -72,6 +72,7 @@ class Settings:
     history_delay: float = _number(0.0)  # seconds by which the query history lags
     history_states: bool = False  # walks through all eight states
     history_scope: str = _choice("all", "own")
+    history_text: str = _choice("shown", "redacted")
 
     # The way there
     rate_limit: int = _number(0)  # API calls a second; 0: no limit

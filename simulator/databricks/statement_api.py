@@ -348,6 +348,8 @@ def list_history(workspace, request):
         if state is None or (before is not None and statement.number >= before):
             continue
         entry = _history_entry(statement, state, settings)
+        if settings.history_text == "redacted":
+            entry["query_text"] = "<Redacted>"
         if settings.history_states and state == "RUNNING":
             entry["status"] = _WALK[min(statement.listed, len(_WALK) - 1)]
             statement.listed += 1

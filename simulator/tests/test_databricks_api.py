@@ -38,7 +38,8 @@ def workspace(shared):
     fixed = ("catalog", "schema", "warehouse_id", "client_secret", "pat")
     shared.config(**{k: v for k, v in before.items() if k not in fixed})
     shared.control("DELETE", "faults")
-    shared.control("POST", "privileges", deny=[])
+    shared.control("POST", "privileges", deny=[],
+                   revoke=[{"privilege": "CAN MANAGE", "object": shared.warehouse}])
 
 
 def token(server, header=True, **changes):
@@ -669,7 +670,6 @@ def test_options_and_seed(tmp_path):
 
 def test_only_a_manager_stops_it(workspace):
     path = f"/api/2.0/sql/warehouses/{workspace.warehouse}"
-    workspace.control("POST", "privileges", grant=[{"privilege": "CAN USE", "object": workspace.warehouse}], only=True)
     answer = workspace.call("POST", path + "/stop")
     assert answer.status_code == 403 and answer.json()["error_code"] == "PERMISSION_DENIED"
     assert workspace.call("GET", path).json()["state"] == "RUNNING"
@@ -703,7 +703,6 @@ def test_statements_of_others(workspace):
     def users():
         return {entry["user_name"] for entry in workspace.call("GET", history).json()["res"]}
 
-    workspace.control("POST", "privileges", grant=[{"privilege": "CAN USE", "object": workspace.warehouse}], only=True)
     assert "analyst@example.com" not in users()
     workspace.may_stop()
     assert "analyst@example.com" in users()

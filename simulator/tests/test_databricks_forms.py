@@ -34,7 +34,8 @@ def workspace(shared):
     yield shared
     shared.config(**{k: v for k, v in before.items() if k not in ("catalog", "schema", "warehouse_id")})
     shared.control("DELETE", "faults")
-    shared.control("POST", "privileges", deny=[])
+    shared.control("POST", "privileges", deny=[],
+                   revoke=[{"privilege": "CAN MANAGE", "object": shared.warehouse}])
     shared.control("POST", "clock", skew=0)
 
 
@@ -200,6 +201,7 @@ def test_history_of_its_own(workspace):
     token = requests.post(f"{workspace.url}/oidc/v1/token", auth=(info["client_id"], info["client_secret"]), timeout=10,
                           data={"grant_type": "client_credentials", "scope": "all-apis"}).json()["access_token"]
     workspace.run("SELECT 'of the user'")
+    workspace.may_stop()  # who manages the warehouse sees the statements of others
     other = requests.get(workspace.url + HISTORY, headers={"Authorization": f"Bearer {token}"}, timeout=10).json()
     assert len(other["res"]) > 0
     workspace.config(history_scope="own")
@@ -208,6 +210,15 @@ def test_history_of_its_own(workspace):
         == []
     )
     assert "of the user" in listed(workspace, max_results=1)["res"][0]["query_text"]
+
+
+def test_history_without_texts(workspace):
+    """D8"""
+    workspace.run("SELECT 'a secret'")
+    assert "a secret" in listed(workspace, max_results=1)["res"][0]["query_text"]
+    workspace.config(history_text="redacted")
+    entry = listed(workspace, max_results=1)["res"][0]
+    assert entry["query_text"] == "<Redacted>" and entry["status"] == "FINISHED" and entry["user_name"]
 
 
 def test_history_repeats_a_page(workspace):

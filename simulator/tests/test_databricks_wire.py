@@ -32,7 +32,8 @@ def workspace(shared):
     yield shared
     shared.config(**{k: v for k, v in before.items() if k not in ("catalog", "schema", "warehouse_id")})
     shared.control("DELETE", "faults")
-    shared.control("POST", "privileges", deny=[])
+    shared.control("POST", "privileges", deny=[],
+                   revoke=[{"privilege": "CAN MANAGE", "object": shared.warehouse}])
     shared.control("POST", "clock", skew=0)
 
 

@@ -60,8 +60,7 @@ typedef struct Call
 	char	   *url;
 	const char *body;
 	size_t		body_len;
-	const char *mark;			/* FIND, OTHERS */
-	const char *other;			/* FIND: not those, NULL: all */
+	ExactHistory history;		/* FIND, OTHERS */
 	char	   *first_url;			/* FIND, OTHERS, LIST: of the first of its pages */
 	int			pages;
 	List	   *files;			/* LIST: names of those that were read so far */
@@ -76,6 +75,12 @@ typedef struct Call
 } Call;
 
 static void start_call(Call *call);
+
+static const char *
+copy_text(const char *value)
+{
+	return value != NULL ? pstrdup(value) : NULL;
+}
 
 static Call *
 make_call(const ExactWorkspace *workspace, CallKind kind, ExactCallDone done, void *arg)
@@ -172,54 +177,6 @@ retry_after(const ExactHttpResponse *response)
 	if (seconds < 0)
 		return 0;
 	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), seconds * INT64CONST(1000));
-}
-
-/* ---- the history's answer ---- */
-
-/* A page of the history; false when it is malformed. *next: another page is to be read. */
-static bool
-read_history(Call *call, const ExactHttpResponse *response, ExactCallAnswer *answer, char **next)
-{
-	ExactJsonMember member;
-	ExactJson	list;
-	size_t		mark_len = strlen(call->mark);
-	char	   *more = exact_databricks_answer_text(response, "has_next_page");
-	char	   *page_token = exact_databricks_answer_text(response, "next_page_token");
-
-	*next = NULL;
-	if (more != NULL && strcmp(more, "true") == 0 && page_token != NULL && *page_token != '\0')
-		*next = page_token;
-	if (!exact_json_find(response->body, response->body_len, "res", &member) ||
-		member.kind == EXACT_JSON_NULL)
-		return true;
-	if (member.kind != EXACT_JSON_ARRAY || !exact_json_read(member.raw, member.len, &list))
-		return false;
-	for (int i = 0; i < list.n && answer->running_id == NULL; i++)
-	{
-		ExactJson	item;
-		char	   *query;
-		char	   *status;
-
-		if (!exact_json_read(list.members[i].raw, list.members[i].len, &item))
-			return false;
-		query = exact_json_text(exact_json_member(&item, "query_text"));
-		status = exact_json_text(exact_json_member(&item, "status"));
-		if (call->kind == CALL_OTHERS)
-		{
-			/* a text that is not shown is somebody else's */
-			if (query == NULL || strncmp(query, call->mark, mark_len) != 0)
-				answer->running_id = "of somebody else";
-			continue;
-		}
-		if (query == NULL || strncmp(query, call->mark, mark_len) != 0 ||
-			(call->other != NULL && strncmp(query, call->other, strlen(call->other)) == 0))
-			continue;
-		if (status != NULL && (strcmp(status, "FINISHED") == 0 || strcmp(status, "FAILED") == 0 ||
-							   strcmp(status, "CANCELED") == 0))
-			continue;
-		answer->running_id = exact_databricks_answer_id(exact_json_member(&item, "query_id"));
-	}
-	return true;
 }
 
 /* ---- a directory's answer ---- */
@@ -363,6 +320,19 @@ take_statement(Call *call, const ExactHttpResponse *response)
 		start_chunk(call);
 }
 
+static void
+end_hidden(Call *call)
+{
+	ExactCallAnswer answer = {.outcome = EXACT_CALL_REFUSED, .hidden = true};
+
+	answer.fault = exact_fault_make(ERRCODE_EXACT_DATABRICKS_REFUSED,
+									pstrdup("the query history of Databricks does not show the"
+											" text of statements"), NULL,
+									pstrdup("Add the service principal to the account's group"
+											" databricks_pii_access."));
+	end_call(call, &answer);
+}
+
 /* An answer with a status of success: read by what was asked. */
 static void
 take_good_answer(Call *call, ExactHttpResponse *response)
@@ -389,9 +359,14 @@ take_good_answer(Call *call, ExactHttpResponse *response)
 			break;
 		case CALL_FIND:
 		case CALL_OTHERS:
-			good = read_history(call, response, &answer, &next);
+			good = exact_databricks_answer_history(response, &call->history, &answer, &next);
 			if (good && turn_page(call, &answer, next))
 				return;
+			if (good && call->history.hidden && answer.running_id == NULL)
+			{
+				end_hidden(call);
+				return;
+			}
 			break;
 		case CALL_LIST:
 			good = read_directory(call, response, &answer, &next);
@@ -655,8 +630,10 @@ call_history(const ExactWorkspace *workspace, CallKind kind, const char *mark, c
 	Call	   *call = make_call(workspace, kind, done, arg);
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 
-	call->mark = pstrdup(mark);
-	call->other = other != NULL ? pstrdup(other) : NULL;
+	call->history.others = kind == CALL_OTHERS;
+	call->history.mark = pstrdup(mark);
+	call->history.principal = copy_text(workspace->principal);
+	call->history.not_mark = copy_text(other);
 	call->first_url = psprintf("%s/api/2.0/sql/history/queries"
 							   "?filter_by.query_start_time_range.start_time_ms=" INT64_FORMAT
 							   "%s&max_results=100", workspace->origin, since_ms, more);
@@ -771,12 +748,6 @@ exact_databricks_list(const ExactWorkspace *workspace, const char *path, ExactCa
 					  void *arg)
 {
 	start_call(make_file_call(workspace, CALL_LIST, "GET", path, done, arg));
-}
-
-static const char *
-copy_text(const char *value)
-{
-	return value != NULL ? pstrdup(value) : NULL;
 }
 
 ExactWorkspace *

@@ -81,6 +81,8 @@ typedef struct ExactCallAnswer
 	char	  **cells;			/* row by row; NULL for null */
 	/* of the history: a statement with the mark that is queued or running; NULL: none */
 	const char *running_id;
+	/* REFUSED: such a statement may run, its text is not shown */
+	bool		hidden;
 	/* of a directory: the names of its files */
 	int			nfiles;
 	char	  **files;
@@ -108,7 +110,9 @@ extern void exact_databricks_poll(const ExactWorkspace *workspace, const char *s
 /*
  * Is a statement that begins with this mark, and not with the other one (may be NULL), not yet over
  * in any warehouse of the workspace? since: it was sent no earlier. Only what the principal may see
- * is found: its own statements.
+ * is found: its own statements. Databricks may be set to show nobody's text but to administrators
+ * and members of databricks_pii_access: while something runs whose text is not shown, the answer is
+ * REFUSED and hidden.
  */
 extern void exact_databricks_find(const ExactWorkspace *workspace, const char *mark,
 								  const char *other, TimestampTz since, ExactCallDone done,

@@ -295,3 +295,73 @@ exact_databricks_answer_statement(const ExactHttpResponse *response, ExactCallAn
 	}
 	return false;
 }
+
+/* ---- the query history ---- */
+
+/* No statement begins so: "<Redacted>" */
+static bool
+is_hidden(const char *query)
+{
+	return query == NULL || *query == '\0' || strchr("<[*", *query) != NULL;
+}
+
+/* A service principal's statements are not those of who has an address. */
+static bool
+is_of_a_person(const ExactHistory *history, const ExactJson *item)
+{
+	const char *user = exact_json_text(exact_json_member(item, "user_name"));
+
+	return history->principal != NULL && user != NULL && strchr(user, '@') != NULL;
+}
+
+bool
+exact_databricks_answer_history(const ExactHttpResponse *response, ExactHistory *history,
+								ExactCallAnswer *answer, char **next)
+{
+	ExactJsonMember member;
+	ExactJson	list;
+	size_t		mark_len = strlen(history->mark);
+	char	   *more = exact_databricks_answer_text(response, "has_next_page");
+	char	   *page_token = exact_databricks_answer_text(response, "next_page_token");
+
+	*next = NULL;
+	if (more != NULL && strcmp(more, "true") == 0 && page_token != NULL && *page_token != '\0')
+		*next = page_token;
+	if (!exact_json_find(response->body, response->body_len, "res", &member) ||
+		member.kind == EXACT_JSON_NULL)
+		return true;
+	if (member.kind != EXACT_JSON_ARRAY || !exact_json_read(member.raw, member.len, &list))
+		return false;
+	for (int i = 0; i < list.n && answer->running_id == NULL; i++)
+	{
+		ExactJson	item;
+		char	   *query;
+		char	   *status;
+
+		if (!exact_json_read(list.members[i].raw, list.members[i].len, &item))
+			return false;
+		query = exact_json_text(exact_json_member(&item, "query_text"));
+		status = exact_json_text(exact_json_member(&item, "status"));
+		if (!history->others && status != NULL &&
+			(strcmp(status, "FINISHED") == 0 || strcmp(status, "FAILED") == 0 ||
+			 strcmp(status, "CANCELED") == 0))
+			continue;
+		if (is_hidden(query) && !is_of_a_person(history, &item))
+		{
+			history->hidden = true;
+			continue;
+		}
+		if (history->others)
+		{
+			if (query == NULL || strncmp(query, history->mark, mark_len) != 0)
+				answer->running_id = "of somebody else";
+			continue;
+		}
+		if (query == NULL || strncmp(query, history->mark, mark_len) != 0 ||
+			(history->not_mark != NULL &&
+			 strncmp(query, history->not_mark, strlen(history->not_mark)) == 0))
+			continue;
+		answer->running_id = exact_databricks_answer_id(exact_json_member(&item, "query_id"));
+	}
+	return true;
+}

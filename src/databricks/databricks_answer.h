@@ -46,6 +46,24 @@ extern bool exact_databricks_answer_token_refused(const ExactHttpResponse *respo
 /* The next step after a 403 with these words */
 extern const char *exact_databricks_answer_forbidden(const char *words);
 
+/* What is looked for in the query history, over its pages */
+typedef struct ExactHistory
+{
+	const char *mark;			/* what a statement of ours begins with */
+	const char *not_mark;		/* but not with this one; NULL: all */
+	const char *principal;		/* whose statements ours are; NULL: not known */
+	bool		others;			/* a statement of somebody else, also one that is over */
+	bool		hidden;			/* the text of one is not shown */
+} ExactHistory;
+
+/*
+ * A page of the query history: running_id when it has what is looked for. *next: another page is to
+ * be read, NULL: it was the last. False when the answer is malformed.
+ */
+extern bool exact_databricks_answer_history(const ExactHttpResponse *response,
+											ExactHistory *history, ExactCallAnswer *answer,
+											char **next);
+
 /* What an answer says of the whole result, whose rows may come in several chunks */
 typedef struct ExactChunk
 {

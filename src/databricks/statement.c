@@ -33,8 +33,6 @@
 #define ASKED_MS 250			/* while another one asks whether the workspace answers */
 #define MAX_READINGS 5			/* of a result that does not come whole */
 #define FIRST_SEARCH_MS 1000	/* the history lists a statement a moment after it was sent */
-/* when the history may not be read: as long as a statement may still be on its way */
-#define BLIND_WAIT_MS 60000
 #define LOOK_MS 15000			/* one that is queued so long: does the warehouse start? */
 #define VOICE_MS 60000			/* one that runs longer is told, once a minute */
 
@@ -548,6 +546,7 @@ static void
 take_find(const ExactCallAnswer *answer, void *arg)
 {
 	Statement  *st = arg;
+	long		blind_ms = exact_statement_blind_ms(answer);
 
 	st->busy = false;
 	if (answer->outcome != EXACT_CALL_OK || answer->running_id != NULL)
@@ -563,7 +562,7 @@ take_find(const ExactCallAnswer *answer, void *arg)
 	else if (answer->outcome == EXACT_CALL_OK)
 		take_none(st);
 	else if (answer->outcome == EXACT_CALL_REFUSED &&
-			 TimestampDifferenceExceeds(st->last_sent, GetCurrentTimestamp(), BLIND_WAIT_MS))
+			 TimestampDifferenceExceeds(st->last_sent, GetCurrentTimestamp(), blind_ms))
 	{
 		exact_log(WARNING,
 				  "the query history cannot be read, entity=%s kind=%s is sent again unseen: %s",
@@ -575,7 +574,7 @@ take_find(const ExactCallAnswer *answer, void *arg)
 		again_later(st, PHASE_UNKNOWN, still_unknown(st, answer->fault), answer->retry_at);
 		/* the backoff does not sleep past the end of that wait */
 		if (answer->outcome == EXACT_CALL_REFUSED)
-			st->due = Min(st->due, TimestampTzPlusMilliseconds(st->last_sent, BLIND_WAIT_MS + 1));
+			st->due = Min(st->due, TimestampTzPlusMilliseconds(st->last_sent, blind_ms + 1));
 	}
 }
 

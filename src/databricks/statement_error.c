@@ -17,6 +17,9 @@
 #include "databricks/statement.h"
 #include "databricks/statement_error.h"
 
+#define BLIND_WAIT_MS 60000
+#define HIDDEN_WAIT_MS 600000
+
 /* Sendings after the first: what costs as much each time, and passes or not */
 #define REPEATS_CONFLICT 20		/* another writer was faster: each time one of them gets on */
 #define REPEATS_SERVICE 5		/* the service failed, not the statement */
@@ -323,4 +326,10 @@ exact_statement_error_again(const ExactStatementRequest *request, const char *wh
 								   request->table, why);
 
 	return exact_fault_make(ERRCODE_EXACT_DATABRICKS_UNAVAILABLE, message, NULL, NULL);
+}
+
+long
+exact_statement_blind_ms(const ExactCallAnswer *answer)
+{
+	return answer->hidden ? HIDDEN_WAIT_MS : BLIND_WAIT_MS;
 }

@@ -447,6 +447,12 @@ take_others(const ExactCallAnswer *answer, void *arg)
 	else
 	{
 		w->looks = 0;
+		if (answer->outcome == EXACT_CALL_REFUSED)
+		{
+			q->run = make_run(w, q->workspace);
+			q->run.refused = answer->fault->message;
+			(void) exact_unit_run("record warehouse", state_unit, &q->run, NULL);
+		}
 		if (answer->outcome == EXACT_CALL_OK || answer->outcome == EXACT_CALL_REFUSED)
 		{
 			w->ours = false;

@@ -42,7 +42,6 @@
 #define CLAIM_BYTES 16
 /* a statement of a warehouse ends within two days */
 #define SEARCH_BACK_MS (48 * 3600 * INT64CONST(1000))
-#define BLIND_WAIT_MS 60000		/* when the history may not be read */
 #define RETRY_FIRST_MS 5000
 #define RETRY_MAX_MS 300000
 
@@ -328,7 +327,7 @@ take_found(const ExactCallAnswer *answer, void *arg)
 	if (answer->outcome == EXACT_CALL_OK && answer->running_id == NULL)
 		take_none(f);
 	else if (answer->outcome == EXACT_CALL_REFUSED &&
-			 TimestampDifferenceExceeds(f->search_since, now, BLIND_WAIT_MS))
+			 TimestampDifferenceExceeds(f->search_since, now, exact_statement_blind_ms(answer)))
 	{
 		exact_log(WARNING,
 				  "the query history of workspace %s cannot be read, statements of another copy of"
