@@ -130,17 +130,34 @@ ok(wait_delivered($node, 60), 'five wake it, and all is delivered');
 is(wake_ups(), 2, 'by one wake-up');
 wait_stopped('stopped');
 
+# what waited behind a table that has to go first travels with the same wake-up, whatever its interval
+sql("INSERT INTO exact.entity (name, merge_interval) VALUES ('items', '1 h')");
+policy('wake_after = NULL, wake_rows = NULL');
+stage_rows('items', 1);
+ok(wait_delivered($node, 60), 'items');
+wait_stopped('stopped');
+policy("quiet_zone = 'UTC', quiet_from = (now() AT TIME ZONE 'UTC' - interval '2 h')::time(0), "
+	. "quiet_until = (now() AT TIME ZONE 'UTC' + interval '2 h')::time(0)");
+stage_rows('items', 1);
+stage_rows('costcenter', 1);
+stage_rows('items', 1);
+sleeps('in order', 3);
+policy('quiet_from = NULL, quiet_until = NULL');
+ok(wait_delivered($node, 60), 'all that waited');
+is(wake_ups(), 4, 'by one wake-up');
+wait_stopped('stopped');
+
 # quiet hours
 policy("wake_after = NULL, wake_rows = NULL, quiet_zone = 'UTC', quiet_from = (now() AT TIME ZONE 'UTC' - interval "
 	. "'2 h')::time(0), quiet_until = (now() AT TIME ZONE 'UTC' + interval '2 h')::time(0)");
 stage_rows('costcenter', 6);
-sleeps('quiet hours', 2);
+sleeps('quiet hours', 4);
 is(sql("SELECT wakes_at - now() BETWEEN interval '1 h 58 min' AND interval '2 h 1 min' FROM "
 	. 'exact.warehouse_state'), 't', 'until they end');
 sql("INSERT INTO exact.entity (name, urgent) VALUES ('glaccount', true)");
 stage_rows('glaccount', 1);
 ok(wait_delivered($node, 60), 'an urgent entity wakes it, and takes all with it');
-is(wake_ups(), 3, 'once');
+is(wake_ups(), 5, 'once');
 
 policy('quiet_from = NULL, quiet_until = NULL');
 wait_stopped('and stopped');
@@ -169,6 +186,22 @@ wait_for_workers($node, 'postgres');
 wait_stopped('stopped by the next process');
 is(sql("SELECT stop_refused IS NULL FROM exact.warehouse_state"), 't', 'the refusal is forgotten');
 
+# the history does not show whose statements they are: it is left to its auto stop
+control($simulator, 'POST', 'config', { history_text => 'redacted' });
+stage_rows('costcenter', 1);
+ok(wait_delivered($node, 60), 'delivered');
+ok(wait_until('not stopped', sub { sql('SELECT stop_refused IS NOT NULL FROM exact.warehouse_state') eq 't' }, 60),
+	'masked texts: the hub does not stop it');
+like(sql("SELECT fix FROM exact.check() WHERE rule LIKE 'warehouse%'"),
+	qr/^add \S+ to the account's group databricks_pii_access, or set stop_warehouse of lake to never$/,
+	'check() says what to do');
+is(info()->{warehouse_state}, 'RUNNING', 'it runs on');
+control($simulator, 'POST', 'config', { history_text => 'shown' });
+control($simulator, 'POST', 'clock', { advance => 700 });
+sql("UPDATE exact.warehouse_run SET ended_at = now(), ended_by = 'auto stop' WHERE ended_at IS NULL");
+sql("SELECT pg_terminate_backend(pid) FROM exact.workers WHERE role = 'loader'");
+wait_for_workers($node, 'postgres');
+
 # somebody else uses it: it is left to them
 stage_rows('costcenter', 1);
 ok(wait_delivered($node, 60), 'delivered');
@@ -180,23 +213,9 @@ ok(wait_until('left to others', sub {
 is(info()->{warehouse_state}, 'RUNNING', 'it is not stopped');
 control($simulator, 'POST', 'clock', { advance => 700 });
 is(info()->{warehouse_state}, 'STOPPED', 'its auto stop does');
-
-# the history does not show whose statements they are: it is left to its auto stop as well
-control($simulator, 'POST', 'config', { history_text => 'redacted' });
-sql("UPDATE exact.warehouse_run SET ended_at = now(), ended_by = 'auto stop' WHERE ended_at IS NULL");
-sql("SELECT pg_terminate_backend(pid) FROM exact.workers WHERE role = 'loader'");
-wait_for_workers($node, 'postgres');
-stage_rows('costcenter', 1);
-ok(wait_delivered($node, 60), 'delivered');
-ok(wait_until('not stopped', sub { sql('SELECT stop_refused IS NOT NULL FROM exact.warehouse_state') eq 't' }, 60),
-	'masked texts: the hub does not stop it');
-like(sql("SELECT fix FROM exact.check() WHERE rule LIKE 'warehouse%'"),
-	qr/^add \S+ to the account's group databricks_pii_access, or set stop_warehouse of lake to never$/,
-	'check() says what to do');
-is(info()->{warehouse_state}, 'RUNNING', 'it runs on');
 is(sql("SELECT count(*) FROM exact.target_state WHERE reason IS NOT NULL AND entity <> 'exact_audit'"), '0',
 	'no table complains');
-is(join(' ', map { scalar(() = databricks_rows($simulator, $_)) } 'costcenter', 'costcenter_history'), '17 17',
+is(join(' ', map { scalar(() = databricks_rows($simulator, $_)) } 'costcenter', 'costcenter_history'), '18 18',
 	'each version once');
 done_testing();
 

@@ -45,7 +45,7 @@ sub copied_server
 	}
 	symlink $dir{pkglibdir}, $copy{pkglibdir} or die "cannot link $copy{pkglibdir}: $!" unless -e $copy{pkglibdir};
 	# a server of its own prefix finds its libraries relative to itself, too
-	my %libraries = map { dirname($_) => 1 } `ldd $dir{bindir}/pg_ctl` =~ m{=> (/\S+)}g;
+	my %libraries = map { dirname($_) => 1 } `ldd $dir{bindir}/psql` =~ m{=> (/\S+)}g;
 	$ENV{LD_LIBRARY_PATH} = join ':', sort keys %libraries;
 	foreach my $file (glob "$dir{sharedir}/*")
 	{

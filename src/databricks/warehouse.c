@@ -48,6 +48,7 @@ typedef struct Warehouse
 	char	   *workspace;		/* the first one that has used it */
 	int			under_way;		/* statements */
 	bool		asking;			/* a call about it is under way */
+	bool		stopping;		/* that call stops it */
 	WarehouseState state;
 	TimestampTz seen_at;		/* state was told, or not; 0: not by this process */
 	TimestampTz asleep_at;		/* seen to sleep last; 0: not by this process */
@@ -196,8 +197,10 @@ begin_run(Warehouse *w, const ExactWorkspace *workspace, bool woken)
 	run.woken = woken;
 	w->ours = woken;
 	w->wakes_at = 0;
+	run.state = "runs";
 	if (exact_unit_run("record warehouse", begin_unit, &run, NULL))
 		w->run = run.id;
+	(void) exact_unit_run("record warehouse", state_unit, &run, NULL);
 	if (w->ours)
 		exact_log(LOG, "warehouse=%s was woken for workspace=%s", w->id, workspace->name);
 }
@@ -340,6 +343,8 @@ exact_warehouse_may_use(const ExactWorkspace *workspace, const ExactWaiting *wai
 	if (!exact_warehouse_is_spared(workspace))
 		return true;
 	w = get_warehouse(workspace);
+	if (w->stopping)
+		return false;			/* the answer brings the next turn */
 	if (w->under_way > 0 || (w->run_since != 0 && is_within(w->used_at, AWAKE_MS)) ||
 		is_within(w->decided_at, ON_ITS_WAY_MS))
 		return true;
@@ -409,7 +414,7 @@ take_stopped(const ExactCallAnswer *answer, void *arg)
 	Question   *q = arg;
 	Warehouse  *w = q->warehouse;
 
-	w->asking = false;
+	w->asking = w->stopping = false;
 	w->looks = 0;
 	w->looked_at = GetCurrentTimestamp();
 	q->run = make_run(w, q->workspace);
@@ -489,7 +494,8 @@ stop_own(Warehouse *w, const ExactWorkspace *workspace, const ExactHub *hub)
 	if (next > GetCurrentTimestamp())
 		return exact_clock_wait_ms(next);
 	q = make_question(w, workspace);
-	if (w->looks >= LOOKS)
+	w->stopping = w->looks >= LOOKS;
+	if (w->stopping)
 		exact_databricks_stop(q->workspace, take_stopped, q);
 	else
 	{

@@ -36,6 +36,7 @@
 /* what failed as often as it may costs as much each time; below what queue.c takes over */
 #define PAUSE_WORN_OUT_MS 3000000
 #define RECORD_AGAIN_MS 1000
+#define REST_MS 5000			/* or merge_interval, if that is sooner */
 #define COUNT_AGAIN_MS 86400000
 #define COUNT_AGAIN_DELIVERIES 1000 /* a look at what others did reads as many operations at once */
 
@@ -609,6 +610,17 @@ show_delivery_trouble(const ExactFault *fault, int attempts, TimestampTz at, voi
 	show_trouble(fault, attempts, at, ((Running *) arg)->table);
 }
 
+/*
+ * A delivery may have left batches behind that waited already, because older ones of a lower rank
+ * had to go first: they do not wait for another interval.
+ */
+static bool
+is_rest(const ExactDeltaTable *table)
+{
+	return table->backlog.n > 0 && table->backlog.batches[0].staged_at <= table->window_at &&
+		!exact_clock_is_future(table->window_at);
+}
+
 static void
 start_delivery(ExactDeltaTable *table, int64 below)
 {
@@ -624,6 +636,8 @@ start_delivery(ExactDeltaTable *table, int64 below)
 	table->retry = reading.retry;
 	if (reading.delivery == NULL)
 		return;
+	if (!is_rest(table))
+		table->window_at = GetCurrentTimestamp();
 	running = MemoryContextAlloc(TopMemoryContext, sizeof(Running));
 	running->table = table;
 	running->delivery = reading.delivery;
@@ -646,6 +660,8 @@ interval_left(const ExactDeltaTable *table, int64 below)
 	exact_backlog_measure(&table->backlog, below, exact_merge_bytes, &rows, &bytes);
 	if (rows >= exact_merge_rows || bytes >= exact_merge_bytes)
 		return 0;
+	if (is_rest(table))
+		interval = Min(interval, REST_MS);
 	return exact_clock_wait_ms(TimestampTzPlusMilliseconds(table->last_delivered, interval));
 }
 
