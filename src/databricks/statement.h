@@ -102,12 +102,6 @@ extern int	exact_statement_follow(const ExactStatementRequest *like, const char 
 extern ExactFault *exact_statement_waits(const char *statement_id, const char *what);
 
 /*
- * ms that whoever cannot read the query history waits for a statement that may be on its way;
- * longer while one runs whose text is not shown, which may be it.
- */
-extern long exact_statement_blind_ms(const ExactCallAnswer *answer);
-
-/*
  * The query history may list a statement late: that it shows none counts when two looks so far
  * apart agree.
  */

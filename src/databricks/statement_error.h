@@ -38,4 +38,10 @@ extern char *exact_statement_error_constraint(const ExactCallAnswer *answer);
 /* The message for people; palloc'd */
 extern char *exact_statement_error_text(const ExactCallAnswer *answer);
 
+/*
+ * ms that whoever cannot read the query history waits for a statement that may be on its way;
+ * longer while one runs whose text is not shown, which may be it.
+ */
+extern long exact_statement_blind_ms(const ExactCallAnswer *answer);
+
 #endif

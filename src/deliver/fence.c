@@ -25,6 +25,7 @@
 #include "databricks/databricks.h"
 #include "databricks/delta_sql.h"
 #include "databricks/statement.h"
+#include "databricks/statement_error.h"
 #include "databricks/statement_log.h"
 #include "deliver/fence.h"
 #include "delta/create_table.h"
