@@ -29,15 +29,15 @@ stage($node, 1, 'costcenter', [ 'I', id(2), { ID => id(2), Code => 'c1', Descrip
 stage($node, 1, 'journals', [ 'I', id(3), { ID => id(3), Code => '90', GLAccount => id(1) } ]);
 wait_delivered($node);
 
-is(views('NULL'), 'done: 6 views made in main.exact', 'views alone');
+is(views('NULL'), 'done: 9 views made in main.exact', 'views alone');
 is_deeply(keys_there(), {}, 'declare nothing');
-is(views('keys => true'), 'done: 6 views made in main.exact; 7 keys declared', 'keys on request');
+is(views('keys => true'), 'done: 9 views made in main.exact; 7 keys declared', 'keys on request');
 is_deeply(keys_there()->{'main.exact.glaccount'}{exact_glaccount_pk},
 	{ kind => 'PRIMARY_KEY', columns => [ '_division', '_key' ] }, 'a primary key');
 is_deeply(keys_there()->{'main.exact.journals'}{exact_journals_glaccount_fk},
 	{ kind => 'FOREIGN_KEY', columns => [ '_division', 'GLAccount' ], parent => 'main.exact.glaccount' },
 	'a foreign key');
-is(views("'{\"journals_live\": null}', true"), 'done: 5 views made in main.exact; 7 keys declared', 'again');
+is(views("'{\"journals_live\": null}', true"), 'done: 8 views made in main.exact; 7 keys declared', 'again');
 stage($node, 1, 'glaccount', [ 'U', id(1), { ID => id(1), Code => '4000', Description => 'Revenue' } ]);
 wait_delivered($node);
 is((databricks_rows($simulator, 'glaccount'))[0]{description}, 'Revenue', 'deliveries go on');
@@ -50,7 +50,7 @@ foreach my $statement (
 {
 	control($simulator, 'POST', 'sql', { statement => $statement });
 }
-like(views('keys => true'), qr/^done: 6 views made in main\.exact; 6 keys declared; no key costcenter: .*NOT_NULL/,
+like(views('keys => true'), qr/^done: 9 views made in main\.exact; 6 keys declared; no key costcenter: .*NOT_NULL/,
 	'a row without key: no primary key, and no failure');
 
 # no Unity Catalog
@@ -58,7 +58,7 @@ workspace_fault($simulator, path => 'statements$', statement => 'PRIMARY KEY', a
 	error_class => 'UC_NOT_ENABLED', sql_state => '56038',
 	message => '[UC_NOT_ENABLED] Unity Catalog is not enabled on this cluster. SQLSTATE: 56038');
 like(views('keys => true'),
-	qr/^done: 6 views made in main\.exact; 0 keys declared; no key costcenter: .*; no key glaccount: .*Unity Catalog/,
+	qr/^done: 9 views made in main\.exact; 0 keys declared; no key costcenter: .*; no key glaccount: .*Unity Catalog/,
 	'no Unity Catalog: told, and the views are made');
 like(one("SELECT result FROM exact.request ORDER BY id DESC LIMIT 1"),
 	qr/no key journals\.GLAccount: glaccount has none/, 'what refers to it has none either');

@@ -18,6 +18,7 @@
 #include "databricks/warehouse.h"
 #include "databricks/warehouse_run.h"
 #include "worker/self.h"
+#include "worker/service.h"
 #include "worker/unit.h"
 
 #define STOP_AFTER_MS 10000		/* without a statement of ours */
@@ -287,7 +288,7 @@ exact_warehouse_begin(const ExactWorkspace *workspace)
 		w->run_since = GetCurrentTimestamp();
 		if (w->state == WAREHOUSE_SLEEPS && is_within(w->seen_at, ASLEEP_MS + ON_ITS_WAY_MS))
 			begin_run(w, workspace, true);
-		else if (!w->asking)
+		else if (!w->asking && !exact_service_fails(workspace->name))
 			ask_state(w, workspace, false);
 	}
 	w->used_at = GetCurrentTimestamp();
@@ -515,8 +516,8 @@ begin_late(Warehouse *w, const ExactWorkspace *workspace)
 
 	if (w->under_way == 0)
 		w->run_since = 0;
-	else if (next > GetCurrentTimestamp())
-		return exact_clock_wait_ms(next);
+	else if (next > GetCurrentTimestamp() || exact_service_fails(workspace->name))
+		return Max(exact_clock_wait_ms(next), LAST_CALL_MS);
 	else
 	{
 		w->run_since = GetCurrentTimestamp();
