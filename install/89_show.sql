@@ -179,25 +179,37 @@ DECLARE
 	r record;
 	line text;
 BEGIN
-	FOR r IN EXECUTE format(E'SELECT row_to_json(q) AS j FROM (%s\n) AS q LIMIT 501', query) LOOP
-		rows := rows + 1;
-		EXIT WHEN rows > 500;
-		IF rows = 1 THEN
-			names := ARRAY(SELECT array_to_string(exact._lines(c.key, 63), ' ')
+	BEGIN
+		FOR r IN EXECUTE
+			format(E'SELECT row_to_json(q) AS j FROM (%s\n) AS q LIMIT 501', query)
+		LOOP
+			rows := rows + 1;
+			EXIT WHEN rows > 500;
+			IF rows = 1 THEN
+				names := ARRAY(SELECT array_to_string(exact._lines(c.key, 63), ' ')
+					FROM json_each_text(r.j) AS c);
+			END IF;
+			cells := cells || ARRAY(
+				SELECT CASE
+						-- a moment, to the second
+						WHEN c.value ~ E'^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d[-+.:0-9]*$'
+							THEN replace(left(c.value, 19), 'T', ' ')
+						-- a span of time, to the millisecond
+						WHEN c.value ~ E'^([-+0-9a-z ]* )?-?\\d\\d+:\\d\\d:\\d\\d[.]\\d{4,6}$'
+							THEN left(c.value, strpos(c.value, '.') + 3)
+						ELSE nullif(left(c.value, 4001), '')
+					END
 				FROM json_each_text(r.j) AS c);
-		END IF;
-		cells := cells || ARRAY(
-			SELECT CASE
-					-- a moment, to the second
-					WHEN c.value ~ E'^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d[-+.:0-9]*$'
-						THEN replace(left(c.value, 19), 'T', ' ')
-					-- a span of time, to the millisecond
-					WHEN c.value ~ E'^([-+0-9a-z ]* )?-?\\d\\d+:\\d\\d:\\d\\d[.]\\d{4,6}$'
-						THEN left(c.value, strpos(c.value, '.') + 3)
-					ELSE nullif(left(c.value, 4001), '')
-				END
-			FROM json_each_text(r.j) AS c);
-	END LOOP;
+		END LOOP;
+	EXCEPTION
+		WHEN insufficient_privilege THEN
+			RAISE;
+		WHEN syntax_error_or_access_rule_violation THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = format('exact.show() cannot run this: %s', sqlerrm),
+				HINT = 'Give it the name of a view, with a condition if need be, a call, or a '
+					'SELECT.';
+	END;
 	IF rows = 0 THEN
 		RETURN QUERY SELECT '(no row)';
 		RETURN;

@@ -149,7 +149,8 @@ def test_settings_have_the_documented_defaults(fresh, engine_free):
     documented = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", table, re.M))
     real = {row["name"].partition(".")[2]: row for row in hub.query("SELECT name, boot_val, unit FROM pg_settings "
                                                                     "WHERE name LIKE 'exact\\_databricks.%'")}
-    units, scale = {"": 1, "s": 1, "h": 3600, "d": 86400, "MB": 1048576}, {"ms": 1000, "s": 1, "B": 1, "MB": 1 / 1048576}
+    units = {"": 1, "s": 1, "h": 3600, "d": 86400, "MB": 1048576}
+    scale = {"ms": 1000, "s": 1, "B": 1, "MB": 1 / 1048576}
     for name, row in real.items():
         if row["unit"]:
             said = documented.get(name, "")
