@@ -22,7 +22,7 @@ class Tokens:
 
     def issue(self):
         """A new access token of the service principal."""
-        token = "eyJ" + secrets.token_urlsafe(48)
+        token = "eyJraWQiOi" + secrets.token_urlsafe(43)
         self._issued[token] = (self.settings.client_id, self.clock.now() + self.settings.token_lifetime)
         return token
 

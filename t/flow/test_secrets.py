@@ -10,7 +10,7 @@ from services import Databricks
 
 EXACT_SECRET, LAKE_SECRET = "MarkerExactSecret-7Qx!/+=", "MarkerLakeSecret-9Zv!/+="
 WEBHOOK, PAT, WRONG = "MarkerWebhook-3Kp!/+=", "dapiMarkerToken-5Wd", "MarkerWrong-1Ab!/+="
-TOKENS = (b"stampNL001.", b"gAAAA", b"eyJ")  # how refresh and access tokens and codes of the simulators begin
+TOKENS = (b"stampNL001.", b"gAAAA", b"eyJraWQiOi")  # how refresh and access tokens and codes of the simulators begin
 
 
 def forms(secret):
