@@ -339,9 +339,8 @@ WITH worker AS (
 				THEN format('behind: %s was read last %s ago', overdue,
 					exact._age(now() - overdue_since))
 			WHEN 'sleeps'
-				THEN format('%s version%s wait%s for the warehouse, which is woken at %s', waiting,
-					CASE WHEN waiting > 1 THEN 's' END, CASE WHEN waiting = 1 THEN 's' END,
-					exact._since(wakes_at))
+				THEN format('%s for the warehouse, which is woken at %s',
+					exact._versions_wait(waiting), exact._since(wakes_at))
 			WHEN 'late'
 				THEN format('behind: %s since %s', exact._versions_wait(waiting),
 					exact._since(waiting_since))

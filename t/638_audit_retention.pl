@@ -21,34 +21,10 @@ sub events { return one("SELECT count(*) FROM exact.audit_log WHERE $_[0]"); }
 # All that is there becomes two hours older
 sub age
 {
-	silently(<<'SQL');
-UPDATE exact.request SET made_at = made_at - interval '2 h', finished_at = finished_at - interval '2 h';
-DO $$
-DECLARE
-	e exact.audit_log;
-	before bytea := '';
-	chain text := '';
-BEGIN
-	UPDATE exact.audit_anchor SET at = at - interval '2 h';
-	FOR e IN SELECT * FROM exact.audit_log ORDER BY chain, id LOOP
-		IF e.chain <> chain THEN
-			chain := e.chain;
-			before := coalesce((SELECT a.hash FROM exact.audit_anchor AS a WHERE a.chain = e.chain), '\x');
-		END IF;
-		e.at := e.at - interval '2 h';
-		IF e.kind = 'removal' THEN
-			e.what := jsonb_set(e.what, '{at}', to_jsonb((e.what ->> 'at')::timestamptz - interval '2 h'));
-		END IF;
-		e.prev_hash := before;
-		e.hash := exact._event_hash(before, e.chain, e.id, e.at, e.kind, e.division, e.entity, e.who, e.what);
-		UPDATE exact.audit_log AS l SET at = e.at, what = e.what, prev_hash = e.prev_hash, hash = e.hash
-		WHERE l.chain = e.chain AND l.id = e.id;
-		UPDATE exact.audit_chain AS c SET prev_hash = e.prev_hash, hash = e.hash WHERE c.chain = e.chain;
-		before := e.hash;
-	END LOOP;
-END
-$$;
-SQL
+	my $older = slurp_file("$FindBin::RealBin/../scripts/lib/older.sql");
+
+	$older =~ s/\@age\@/interval '2 h'/g;
+	one($older);
 	return;
 }
 

@@ -4,6 +4,7 @@ there becomes some minutes older, and what the retention ends is removed as the 
 
 The long run is bench/kept, a short slice t/flow/test_kept.py.
 """
+import pathlib
 from dataclasses import dataclass, field
 
 from truth import Comparison
@@ -14,44 +15,7 @@ SETTINGS = {"exact_databricks.retention": "1h", "exact_databricks.audit_retentio
 RESOURCES = {"items": "sync/Logistics/Items", "accounts": "sync/CRM/Accounts",
              "glaccount": "sync/Financial/GLAccounts"}
 
-# Nobody's trigger: time itself. Hashes of events are made anew, since their times are part of them.
-OLDER = """
-SET session_replication_role = replica;
-SET lock_timeout = '10s';
-BEGIN;
-LOCK TABLE exact.audit_chain IN EXCLUSIVE MODE;
-UPDATE exact.stage_slot SET opened_at = opened_at - {age};
-UPDATE exact.inbox SET at = at - {age};
-UPDATE exact.api_call SET at = at - {age};
-UPDATE exact.statement_log SET at = at - {age};
-UPDATE exact.request SET made_at = made_at - {age}, finished_at = finished_at - {age};
-UPDATE exact.audit_anchor SET at = at - {age};
-DO $$
-DECLARE
-    e exact.audit_log;
-    before bytea;
-    chain text := '';
-BEGIN
-    FOR e IN SELECT * FROM exact.audit_log ORDER BY chain, id LOOP
-        IF e.chain <> chain THEN
-            chain := e.chain;
-            before := coalesce((SELECT a.hash FROM exact.audit_anchor AS a WHERE a.chain = e.chain), '');
-        END IF;
-        e.at := e.at - {age};
-        IF e.kind = 'removal' THEN
-            e.what := jsonb_set(e.what, '{{at}}', to_jsonb((e.what ->> 'at')::timestamptz - {age}));
-        END IF;
-        e.prev_hash := before;
-        e.hash := exact._event_hash(before, e.chain, e.id, e.at, e.kind, e.division, e.entity, e.who, e.what);
-        UPDATE exact.audit_log AS l SET at = e.at, what = e.what, prev_hash = e.prev_hash, hash = e.hash
-        WHERE l.chain = e.chain AND l.id = e.id;
-        UPDATE exact.audit_chain AS c SET prev_hash = e.prev_hash, hash = e.hash WHERE c.chain = e.chain;
-        before := e.hash;
-    END LOOP;
-END
-$$;
-COMMIT;
-"""
+OLDER = (pathlib.Path(__file__).parent / "older.sql").read_text()
 REMOVE = """
 SET ROLE exact_worker;
 SELECT exact._prune('1 h') + exact._carry_forward('1 h') + (SELECT removed FROM exact._trim_audit('1 h'))
@@ -101,7 +65,7 @@ def work(hub, keys, count, seed):
 
 def grow_older(hub, minutes):
     age = f"interval '{minutes} minutes'"
-    hub.psql(OLDER.format(age=age), seconds=120)
+    hub.psql(OLDER.replace("@age@", age), seconds=120)
     removed = 0
     while n := int(hub.value(REMOVE, seconds=120).split()[-1]):
         removed += n

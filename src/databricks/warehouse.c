@@ -46,7 +46,6 @@ typedef struct Warehouse
 	dlist_node	node;
 	char	   *origin;
 	char	   *id;
-	char	   *workspace;		/* the first one that has used it */
 	int			under_way;		/* statements */
 	bool		asking;			/* a call about it is under way */
 	bool		stopping;		/* that call stops it */
@@ -88,36 +87,6 @@ is_within(TimestampTz at, int64 ms)
 
 /* ---- what is recorded ---- */
 
-static void
-open_unit(void *arg)
-{
-	exact_warehouse_run_open(arg);
-}
-
-static void
-begin_unit(void *arg)
-{
-	exact_warehouse_run_begin(arg);
-}
-
-static void
-end_unit(void *arg)
-{
-	exact_warehouse_run_end(arg);
-}
-
-static void
-state_unit(void *arg)
-{
-	exact_warehouse_run_state(arg);
-}
-
-static void
-plan_unit(void *arg)
-{
-	exact_warehouse_run_plan(arg);
-}
-
 static ExactWarehouseRun
 make_run(const Warehouse *w, const ExactWorkspace *workspace)
 {
@@ -147,11 +116,10 @@ get_warehouse(const ExactWorkspace *workspace)
 	w = MemoryContextAllocZero(TopMemoryContext, sizeof(Warehouse));
 	w->origin = MemoryContextStrdup(TopMemoryContext, workspace->origin);
 	w->id = MemoryContextStrdup(TopMemoryContext, workspace->warehouse);
-	w->workspace = MemoryContextStrdup(TopMemoryContext, workspace->name);
 	w->auto_stop_min = -1;
 	dlist_push_tail(&warehouses, &w->node);
 	run = make_run(w, workspace);
-	if (exact_unit_run("read warehouse", open_unit, &run, NULL))
+	if (exact_unit_run("read warehouse", exact_warehouse_run_open, &run, NULL))
 	{
 		w->run = run.id;
 		w->run_since = run.since;
@@ -181,7 +149,7 @@ end_run(Warehouse *w, const ExactWorkspace *workspace, const char *ended_by, Tim
 	run.ended_at = stops_at(w) != 0 ? Min(at, stops_at(w)) : at;
 	run.ended_by = ended_by;
 	if (w->run != 0)
-		(void) exact_unit_run("record warehouse", end_unit, &run, NULL);
+		(void) exact_unit_run("record warehouse", exact_warehouse_run_end, &run, NULL);
 	w->run = 0;
 	w->run_since = 0;
 	w->ours = false;
@@ -196,12 +164,14 @@ begin_run(Warehouse *w, const ExactWorkspace *workspace, bool woken)
 	ExactWarehouseRun run = make_run(w, workspace);
 
 	run.woken = woken;
+	run.state = "runs";
+	w->state = WAREHOUSE_RUNS;
+	w->seen_at = GetCurrentTimestamp();
 	w->ours = woken;
 	w->wakes_at = 0;
-	run.state = "runs";
-	if (exact_unit_run("record warehouse", begin_unit, &run, NULL))
+	if (exact_unit_run("record warehouse", exact_warehouse_run_begin, &run, NULL))
 		w->run = run.id;
-	(void) exact_unit_run("record warehouse", state_unit, &run, NULL);
+	(void) exact_unit_run("record warehouse", exact_warehouse_run_state, &run, NULL);
 	if (w->ours)
 		exact_log(LOG, "warehouse=%s was woken for workspace=%s", w->id, workspace->name);
 }
@@ -230,7 +200,6 @@ end_question(Question *q)
 	MemoryContextDelete(q->context);
 }
 
-
 static void
 take_state(const ExactCallAnswer *answer, void *arg)
 {
@@ -252,7 +221,7 @@ take_state(const ExactCallAnswer *answer, void *arg)
 		q->run.state = runs ? "runs" : "sleeps";
 		q->run.auto_stop_min = answer->auto_stop_min;
 		q->run.size = answer->warehouse_size;
-		(void) exact_unit_run("record warehouse", state_unit, &q->run, NULL);
+		(void) exact_unit_run("record warehouse", exact_warehouse_run_state, &q->run, NULL);
 	}
 	if (q->over)
 	{
@@ -329,7 +298,7 @@ plan_wake(Warehouse *w, const ExactWorkspace *workspace, const ExactWaiting *wai
 	run.planned = w->wakes_at;
 	run.quiet = workspace->quiet_hours;
 	/* what cannot be read is no reason to let anything wait */
-	if (!exact_unit_run("plan warehouse", plan_unit, &run, NULL))
+	if (!exact_unit_run("plan warehouse", exact_warehouse_run_plan, &run, NULL))
 		return now;
 	w->wakes_at = run.wakes_at;
 	return run.wakes_at;
@@ -344,14 +313,14 @@ exact_warehouse_may_use(const ExactWorkspace *workspace, const ExactWaiting *wai
 	if (!exact_warehouse_is_spared(workspace))
 		return true;
 	w = get_warehouse(workspace);
+	*wait = ASLEEP_MS;
 	if (w->stopping)
 		return false;			/* the answer brings the next turn */
 	if (w->under_way > 0 || (w->run_since != 0 && is_within(w->used_at, AWAKE_MS)) ||
 		is_within(w->decided_at, ON_ITS_WAY_MS))
 		return true;
-	*wait = ASLEEP_MS;
 	if (w->asking)
-		return false;			/* the answer brings the next turn */
+		return false;			/* so does this one */
 	if (!is_within(w->seen_at, w->state == WAREHOUSE_RUNS ? SEEN_MS :
 				   w->state == WAREHOUSE_SLEEPS ? ASLEEP_MS : ASK_AGAIN_MS))
 	{
@@ -424,7 +393,7 @@ take_stopped(const ExactCallAnswer *answer, void *arg)
 		w->state = WAREHOUSE_SLEEPS;
 		w->seen_at = w->asleep_at = w->looked_at;
 		q->run.state = "sleeps";
-		(void) exact_unit_run("record warehouse", state_unit, &q->run, NULL);
+		(void) exact_unit_run("record warehouse", exact_warehouse_run_state, &q->run, NULL);
 		exact_log(LOG, "warehouse=%s was stopped", w->id);
 		if (w->under_way == 0)
 			end_run(w, q->workspace, "hub", w->looked_at);
@@ -433,7 +402,7 @@ take_stopped(const ExactCallAnswer *answer, void *arg)
 	{
 		w->ours = false;		/* its auto stop ends it */
 		q->run.refused = answer->fault->message;
-		(void) exact_unit_run("record warehouse", state_unit, &q->run, NULL);
+		(void) exact_unit_run("record warehouse", exact_warehouse_run_state, &q->run, NULL);
 		exact_log(WARNING, "warehouse=%s cannot be stopped: %s", w->id, answer->fault->message);
 	}
 	end_question(q);
@@ -457,7 +426,7 @@ take_others(const ExactCallAnswer *answer, void *arg)
 		{
 			q->run = make_run(w, q->workspace);
 			q->run.refused = answer->fault->message;
-			(void) exact_unit_run("record warehouse", state_unit, &q->run, NULL);
+			(void) exact_unit_run("record warehouse", exact_warehouse_run_state, &q->run, NULL);
 		}
 		if (answer->outcome == EXACT_CALL_OK || answer->outcome == EXACT_CALL_REFUSED)
 		{
@@ -516,8 +485,10 @@ begin_late(Warehouse *w, const ExactWorkspace *workspace)
 
 	if (w->under_way == 0)
 		w->run_since = 0;
-	else if (next > GetCurrentTimestamp() || exact_service_fails(workspace->name))
-		return Max(exact_clock_wait_ms(next), LAST_CALL_MS);
+	else if (next > GetCurrentTimestamp())
+		return exact_clock_wait_ms(next);
+	else if (exact_service_fails(workspace->name))
+		return ASK_AGAIN_MS;
 	else
 	{
 		w->run_since = GetCurrentTimestamp();

@@ -7,7 +7,7 @@
 #include "databricks/warehouse_run.h"
 
 void
-exact_warehouse_run_open(ExactWarehouseRun *run)
+exact_warehouse_run_open(void *arg)
 {
 	static const char sql[] =
 	"SELECT"
@@ -23,6 +23,7 @@ exact_warehouse_run_open(ExactWarehouseRun *run)
 	" LEFT JOIN LATERAL (SELECT r.id, r.started_at, r.woken FROM exact.warehouse_run r"
 	"  WHERE r.workspace = $1 AND r.warehouse_id = $2 AND r.ended_at IS NULL"
 	"  ORDER BY r.id DESC LIMIT 1) o ON true";
+	ExactWarehouseRun *run = arg;
 	ExactArg	args[2];
 
 	args[0] = exact_arg_text(run->workspace);
@@ -38,7 +39,7 @@ exact_warehouse_run_open(ExactWarehouseRun *run)
 
 /* One that is still open, of another warehouse too, was never seen to end: it ends here. */
 void
-exact_warehouse_run_begin(ExactWarehouseRun *run)
+exact_warehouse_run_begin(void *arg)
 {
 	static const char sql[] =
 	"WITH left_open AS ("
@@ -47,6 +48,7 @@ exact_warehouse_run_begin(ExactWarehouseRun *run)
 	" INSERT INTO exact.warehouse_run (workspace, warehouse_id, started_at, woken)"
 	" VALUES ($1, $2, $3, $4)"
 	" RETURNING id";
+	ExactWarehouseRun *run = arg;
 	ExactArg	args[4];
 
 	args[0] = exact_arg_text(run->workspace);
@@ -58,12 +60,13 @@ exact_warehouse_run_begin(ExactWarehouseRun *run)
 }
 
 void
-exact_warehouse_run_end(const ExactWarehouseRun *run)
+exact_warehouse_run_end(void *arg)
 {
 	static const char sql[] =
 	"UPDATE exact.warehouse_run"
 	" SET ended_at = greatest($2, started_at), ended_by = $3"
 	" WHERE id = $1 AND ended_at IS NULL";
+	const ExactWarehouseRun *run = arg;
 	ExactArg	args[3];
 
 	args[0] = exact_arg_int8(run->id);
@@ -74,7 +77,7 @@ exact_warehouse_run_end(const ExactWarehouseRun *run)
 
 /* That it could be stopped takes away what kept it from being stopped. */
 void
-exact_warehouse_run_state(const ExactWarehouseRun *run)
+exact_warehouse_run_state(void *arg)
 {
 	static const char sql[] =
 	"INSERT INTO exact.warehouse_state AS s"
@@ -93,6 +96,7 @@ exact_warehouse_run_state(const ExactWarehouseRun *run)
 	"   WHEN $3 = 'sleeps' AND $4 < 0 THEN NULL ELSE s.stop_refused END,"
 	"  refused_at = CASE WHEN $6 IS NOT NULL THEN clock_timestamp()"
 	"   WHEN $3 = 'sleeps' AND $4 < 0 THEN NULL ELSE s.refused_at END";
+	const ExactWarehouseRun *run = arg;
 	ExactArg	args[6];
 
 	args[0] = exact_arg_text(run->workspace);
@@ -105,7 +109,7 @@ exact_warehouse_run_state(const ExactWarehouseRun *run)
 }
 
 void
-exact_warehouse_run_plan(ExactWarehouseRun *run)
+exact_warehouse_run_plan(void *arg)
 {
 	static const char quiet_sql[] =
 	"SELECT exact._wakes_at(w.quiet_from, w.quiet_until, w.quiet_zone, $2)"
@@ -113,6 +117,7 @@ exact_warehouse_run_plan(ExactWarehouseRun *run)
 	" WHERE w.name = $1";
 	static const char store_sql[] =
 	"UPDATE exact.warehouse_state SET wakes_at = $2 WHERE workspace = $1";
+	ExactWarehouseRun *run = arg;
 	ExactArg	args[2];
 
 	args[0] = exact_arg_text(run->workspace);

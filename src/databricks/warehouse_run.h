@@ -27,13 +27,16 @@ typedef struct ExactWarehouseRun
 	bool		quiet;
 } ExactWarehouseRun;
 
-/* All of these in a unit. The run that is not over: id and since, 0 without one. */
-extern void exact_warehouse_run_open(ExactWarehouseRun *run);
+/*
+ * Each is a unit (worker/unit.h) of an ExactWarehouseRun. The run that is not over: id and since, 0
+ * without one.
+ */
+extern void exact_warehouse_run_open(void *run);
 /* Sets id. */
-extern void exact_warehouse_run_begin(ExactWarehouseRun *run);
-extern void exact_warehouse_run_end(const ExactWarehouseRun *run);
-extern void exact_warehouse_run_state(const ExactWarehouseRun *run);
+extern void exact_warehouse_run_begin(void *run);
+extern void exact_warehouse_run_end(void *run);
+extern void exact_warehouse_run_state(void *run);
 /* Puts wakes_at off to the end of the quiet hours, if need be, and records it. */
-extern void exact_warehouse_run_plan(ExactWarehouseRun *run);
+extern void exact_warehouse_run_plan(void *run);
 
 #endif

@@ -360,7 +360,6 @@ what_waits(const char *workspace, TimestampTz woken_at)
 
 		if (since > now)		/* the clock was set back since */
 			since = now;
-
 		if ((backlog->n == 0 && !table->retry) || strcmp(table->workspace, workspace) != 0 ||
 			(table->paused && table->next_attempt == 0))
 			continue;
@@ -381,14 +380,12 @@ what_waits(const char *workspace, TimestampTz woken_at)
 static bool
 may_use_warehouse(const ExactWorkspace *workspace, ExactDeltaTable *table, bool due, long *wait)
 {
-	TimestampTz woken_at = exact_warehouse_woken_at(workspace);
 	bool		has_rows = due && (table->backlog.n > 0 || table->retry);
-	ExactWaiting waiting;
 	long		ms = 0;
 
+	table->woken_at = exact_warehouse_woken_at(workspace);
 	if (!exact_warehouse_is_spared(workspace))
 		return true;
-	table->woken_at = woken_at;
 	if (has_rows && !table->busy)
 		ms = exact_delta_table_wait(table, workspace, exact_fence_hub(), may_go_below(table));
 	if (ms != 0)
@@ -396,9 +393,15 @@ may_use_warehouse(const ExactWorkspace *workspace, ExactDeltaTable *table, bool 
 		*wait = exact_clock_sooner(*wait, ms);
 		return false;
 	}
-	waiting = what_waits(workspace->name, woken_at);
-	if (exact_warehouse_may_use(workspace, has_rows ? &waiting : NULL, &ms))
+	if (exact_warehouse_may_use(workspace, NULL, &ms))
 		return true;
+	if (has_rows)
+	{
+		ExactWaiting waiting = what_waits(workspace->name, table->woken_at);
+
+		if (exact_warehouse_may_use(workspace, &waiting, &ms))
+			return true;
+	}
 	*wait = exact_clock_sooner(*wait, ms);
 	return false;
 }
