@@ -217,9 +217,14 @@ def test_ledger_rows_that_an_answer_lacks(scene):
     s = scene()
     code = s.living(CENTERS)[0]["Code"]
     for answers in (1, 1, 1, 2):
+        # nothing reads the entry between its booking and the fault
+        s.hub.psql("UPDATE exact.feed SET enabled = false WHERE entity = 'transactionlines'")
+        s.wait("nothing is being read", lambda: s.hub.value(
+            "SELECT run_state FROM exact.feed_state WHERE feed = 'transactionlines'") == "idle")
         key = s.entry(code)
         ours = [row["ID"] for row in s.living("financialtransaction/TransactionLines") if row["EntryID"].lower() == key]
         s.exact.fault("sync/Financial/TransactionLines", "omit", times=answers, keys=ours[:1])
+        s.hub.psql("UPDATE exact.feed SET enabled = true WHERE entity = 'transactionlines'")
         s.hub.sync(entity="transactionlines")
         s.wait("the others are seen", lambda o=ours: {r["_key"] for r in s.rows("transactionlines")} >= {
             k.lower() for k in o[1:]})
