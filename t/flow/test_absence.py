@@ -89,7 +89,8 @@ def test_nobody_to_ask_beside_them(hub):
     make_dirty(hub, "purchaseentries")
     hub.wait_for("the keys were read", lambda: settled(hub), 60)
     [held] = hub.query("SELECT records, alive, reason FROM exact.held_delete WHERE state = 'held'")
-    assert held["records"] == held["alive"] and "no other record" in held["reason"]
+    again = held["alive"] - held["records"]  # a run beside it may meet the newest ones, which are held no more
+    assert 0 <= again <= 2 and "no other record" in held["reason"]
     assert deleted(hub, "purchaseentries") == deleted(hub, "purchaseentrylines") == 0
 
 
