@@ -213,9 +213,23 @@ ok(wait_until('left to others', sub {
 is(info()->{warehouse_state}, 'RUNNING', 'it is not stopped');
 control($simulator, 'POST', 'clock', { advance => 700 });
 is(info()->{warehouse_state}, 'STOPPED', 'its auto stop does');
+
+# a gateway lets nobody ask who else uses it: that is no service that is away
+control($simulator, 'POST', 'faults', { path => 'history/queries', action => 'html', status => 404, times => -1 });
+stage_rows('costcenter', 1);
+ok(wait_delivered($node, 60), 'delivered');
+$offset = -s $node->logfile;
+ok(wait_until('left to its auto stop', sub {
+	PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset) =~ /is left to its auto stop: (?!others)/
+}, 60), 'nobody else can be looked for');
+unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset), qr/service side=databricks/,
+	'the service has not gone away');
+is(sql("SELECT light FROM exact.services WHERE side = 'databricks'"), 'ok', 'its light is green');
+control($simulator, 'DELETE', 'faults');
+control($simulator, 'POST', 'clock', { advance => 700 });
 is(sql("SELECT count(*) FROM exact.target_state WHERE reason IS NOT NULL AND entity <> 'exact_audit'"), '0',
 	'no table complains');
-is(join(' ', map { scalar(() = databricks_rows($simulator, $_)) } 'costcenter', 'costcenter_history'), '18 18',
+is(join(' ', map { scalar(() = databricks_rows($simulator, $_)) } 'costcenter', 'costcenter_history'), '19 19',
 	'each version once');
 done_testing();
 

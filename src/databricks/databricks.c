@@ -458,18 +458,24 @@ take_bad_status(Call *call, const ExactHttpResponse *response)
 		end_refused(call, response);
 }
 
-/* What the answer says of the service itself */
+/*
+ * What the answer says of the service itself. A question about the warehouse that is refused, by a
+ * gateway's page too, says nothing: statements go another way.
+ */
 static void
 tell_service(const Call *call, const ExactHttpResponse *response)
 {
 	bool		answered = response->outcome == EXACT_HTTP_ANSWERED;
+	bool		aside = answered && response->status >= HTTP_CLIENT_ERRORS &&
+		(response->status < HTTP_SERVER_ERRORS || response->status == HTTP_NOT_IMPLEMENTED) &&
+		(call->kind == CALL_WAREHOUSE || call->kind == CALL_OTHERS || call->kind == CALL_STOP);
 	bool		good = answered && response->status < 300;
 	bool		later = answered && response->status >= HTTP_CLIENT_ERRORS &&
 		(response->status == HTTP_TOO_MANY_REQUESTS || retry_after(response) != 0);
 
 	if (later)
 		exact_service_slowed(call->workspace, retry_after(response));
-	else if (answered && exact_databricks_answer_token_refused(response))
+	else if (aside || (answered && exact_databricks_answer_token_refused(response)))
 		exact_service_refused(call->workspace);
 	else if (exact_service_is_away(response) ||
 			 (good && response->body_len > 0 && !exact_service_is_json(response)))
