@@ -14,17 +14,19 @@ CREATE TABLE exact.service_state (
 	PRIMARY KEY (side, name)
 );
 COMMENT ON TABLE exact.service_state
-	IS 'What the last calls to each app and workspace came to; read it as exact.services';
+	IS 'Result of the last calls to each app and workspace; read it as exact.services';
 COMMENT ON COLUMN exact.service_state.side IS 'exact: an app; databricks: a workspace';
 COMMENT ON COLUMN exact.service_state.name IS 'App or workspace';
 COMMENT ON COLUMN exact.service_state.asked_at IS 'Last call, to about ten seconds';
 COMMENT ON COLUMN exact.service_state.answered_at IS 'Last good answer, to about ten seconds';
 COMMENT ON COLUMN exact.service_state.failing_since
-	IS 'First call that no good answer has followed; null: the last one was answered well';
+	IS 'First call after the last good answer; null: the last call got a good answer';
 COMMENT ON COLUMN exact.service_state.kind
-	IS 'silent: it does not answer; token: it answers, and takes or gives no access token';
-COMMENT ON COLUMN exact.service_state.cause IS 'What the last of them came to';
-COMMENT ON COLUMN exact.service_state.slowed_until IS 'It asked to be called again no earlier';
+	IS 'silent: the service does not answer; token: it answers, but refuses the access token or '
+		'gives none';
+COMMENT ON COLUMN exact.service_state.cause IS 'Result of the last failed call';
+COMMENT ON COLUMN exact.service_state.slowed_until
+	IS 'The service asked for no call before this time';
 COMMENT ON COLUMN exact.service_state.starting_since
 	IS 'Since when its SQL warehouse is being started; null: it is not';
 REVOKE ALL ON TABLE exact.service_state FROM PUBLIC;

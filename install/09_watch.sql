@@ -11,8 +11,7 @@ CREATE TABLE exact.watched (
 	PRIMARY KEY (side, name)
 );
 COMMENT ON TABLE exact.watched
-	IS 'Lights as they were when the hub looked last, and the lags of a day; exact.events tells '
-		'how they changed';
+	IS 'Lights at the last look of the hub, and the lags of a day; exact.events shows the changes';
 COMMENT ON COLUMN exact.watched.side
 	IS 'division, app (its authorisation), exact (does the service answer to an app), databricks '
 		'(does a workspace answer), table (is it delivered to), hub (its disk space)';
@@ -46,7 +45,7 @@ COMMENT ON COLUMN exact.light_log.name IS 'As in exact.watched';
 COMMENT ON COLUMN exact.light_log.division IS 'Division; null: it is of none';
 COMMENT ON COLUMN exact.light_log.light IS 'The light from then on';
 COMMENT ON COLUMN exact.light_log.state IS 'The state from then on';
-COMMENT ON COLUMN exact.light_log.what IS 'What there was to say';
+COMMENT ON COLUMN exact.light_log.what IS 'Sentence that explained it';
 CREATE INDEX light_log_at ON exact.light_log (at);
 COMMENT ON INDEX exact.light_log_at IS 'The last changes';
 REVOKE ALL ON TABLE exact.light_log FROM PUBLIC;

@@ -77,11 +77,12 @@ COMMENT ON COLUMN exact.workspace.stop_warehouse
 	IS 'own: the hub stops the warehouse when it has woken it, is done and nobody else uses it; '
 		'needs CAN MANAGE on it. never: its auto stop ends it';
 COMMENT ON COLUMN exact.workspace.wake_after
-	IS 'A warehouse that sleeps is woken once the oldest version waits so long; null: at once';
+	IS 'The hub wakes a sleeping warehouse when the oldest version has waited this long; null: at '
+		'once';
 COMMENT ON COLUMN exact.workspace.wake_rows
-	IS 'It is woken earlier if so many versions wait; null: never for their number';
+	IS 'The hub wakes it earlier if this many versions wait; null: never for their number';
 COMMENT ON COLUMN exact.workspace.quiet_from
-	IS 'From this time of the day it is woken for urgent entities only; null: no quiet hours';
+	IS 'From this time of the day the hub wakes it for urgent entities only; null: no quiet hours';
 COMMENT ON COLUMN exact.workspace.quiet_until IS 'Until this time of the day';
 COMMENT ON COLUMN exact.workspace.quiet_zone IS 'Time zone of the two';
 COMMENT ON COLUMN exact.workspace.dbu_per_hour
@@ -182,8 +183,8 @@ COMMENT ON TABLE exact.feed
 COMMENT ON COLUMN exact.feed.division IS 'Division';
 COMMENT ON COLUMN exact.feed.entity IS 'Entity as in exact.catalogue';
 COMMENT ON COLUMN exact.feed.enabled
-	IS 'off: it is not read, what was read is kept; on again by exact.enable_entities(), which has '
-		'what was missed read too';
+	IS 'off: it is not read, and what was read is kept. exact.enable_entities() switches it on '
+		'again and reads what was missed';
 COMMENT ON COLUMN exact.feed.priority
 	IS 'Higher runs earlier when several feeds of a division are due';
 REVOKE ALL ON TABLE exact.feed FROM PUBLIC;

@@ -65,7 +65,7 @@ COMMENT ON COLUMN exact.token.refresh IS 'Refresh token, encrypted';
 COMMENT ON COLUMN exact.token.issued_at IS 'When the service issued it; null: not known';
 COMMENT ON COLUMN exact.token.expires_at IS 'When the access token ends';
 COMMENT ON COLUMN exact.token.origin
-	IS 'authorize, refresh, import; access: no refresh token came, it is that of the pair before';
+	IS 'authorize, refresh, import; access: no refresh token came, the row has the previous one';
 CREATE INDEX token_app ON exact.token (app, id DESC);
 COMMENT ON INDEX exact.token_app IS 'Newest token of an app';
 REVOKE ALL ON TABLE exact.token FROM PUBLIC;

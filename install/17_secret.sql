@@ -140,8 +140,7 @@ COMMENT ON COLUMN exact.credentials.set_at IS 'Since when';
 COMMENT ON COLUMN exact.credentials.set_by IS 'Who set it; exact fetcher: imported from a file';
 COMMENT ON COLUMN exact.credentials.key_id IS 'Key that encrypted it';
 COMMENT ON COLUMN exact.credentials.host IS 'Address that it is for';
-COMMENT ON COLUMN exact.credentials.finding
-	IS 'Why it cannot be used; null: nothing is known against it';
+COMMENT ON COLUMN exact.credentials.finding IS 'Why it cannot be used; null: no problem is known';
 REVOKE ALL ON TABLE exact.credentials FROM PUBLIC;
 GRANT SELECT ON TABLE exact.credentials TO exact_reader;
 
@@ -245,9 +244,8 @@ BEGIN
 			'it holds code= and state=.';
 	ELSIF app IS NULL THEN
 		finding := 'no authorisation with this state is waiting';
-		detail := 'It was used already (a page that is loaded again does that, and changes '
-			'nothing), another one was begun after it, or it was begun in another database. '
-			'Nothing was sent.';
+		detail := 'It was used already (loading the page again does that, and changes nothing), '
+			'a later one was begun, or it was begun in another database. Nothing was sent.';
 	ELSIF waiting.oauth_state IS NULL THEN
 		finding := format('no authorisation of app %s is waiting', quote_literal(app));
 	ELSIF waiting.oauth_state <> given_state THEN

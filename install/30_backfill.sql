@@ -38,7 +38,7 @@ COMMENT ON COLUMN exact.backfill.mark
 COMMENT ON COLUMN exact.backfill.until
 	IS 'To here, of feeds by time of change; null: to the end';
 COMMENT ON COLUMN exact.backfill.nightly
-	IS 'By itself at night: 200 calls a night and division, the rest the nights after';
+	IS 'Started by the hub at night: 200 calls per night and division, the rest in the next nights';
 COMMENT ON COLUMN exact.backfill.requests IS 'Requests of exact.backfill() that wait for it';
 COMMENT ON COLUMN exact.backfill.run IS 'Its run; a new one makes the fetcher drop a page';
 COMMENT ON COLUMN exact.backfill.next_link IS 'Its next page';

@@ -130,19 +130,19 @@ COMMENT ON COLUMN exact.feed_state.notified_first
 	IS 'First notification that no complete run has followed yet';
 COMMENT ON COLUMN exact.feed_state.notified_last IS 'Last of them';
 COMMENT ON COLUMN exact.feed_state.reread_from
-	IS 'The next run reads from here, since a record that was read before its deletion came after '
-		'it; null: from the mark';
+	IS 'The next run reads from here, because a record was asked for before its deletion and '
+		'stored after it; null: from the mark';
 COMMENT ON COLUMN exact.feed_state.doubted_from
-	IS 'The same for the next run that is asked for, since a document seems to lack rows';
+	IS 'The same for the next run that is asked for, because a document seems to lack rows';
 COMMENT ON COLUMN exact.feed_state.run_whole
-	IS 'The running run reads everything, so what it does not show is gone';
+	IS 'The running run reads everything: records that it does not show may be deleted';
 COMMENT ON COLUMN exact.feed_state.whole_at
 	IS 'Start of the last complete run that read everything';
 COMMENT ON COLUMN exact.feed_state.whole_rows IS 'Records it read';
 COMMENT ON COLUMN exact.feed_state.again_at
 	IS 'When the feed runs again: notifications came, and the run after them showed nothing';
 COMMENT ON COLUMN exact.feed_state.night_mark
-	IS 'The mark at the beginning of the night: what came below it is read in the next one';
+	IS 'Mark at the beginning of the night; the next night reads again from it';
 COMMENT ON COLUMN exact.feed_state.night_at IS 'When that was';
 COMMENT ON COLUMN exact.feed_state.entities IS 'Entities that the mark holds for';
 COMMENT ON COLUMN exact.feed_state.consent IS 'Token of the consent under which it was read';
@@ -183,16 +183,17 @@ COMMENT ON TABLE exact.dirty_key IS 'Records that will be read again by their ke
 COMMENT ON COLUMN exact.dirty_key.division IS 'Division';
 COMMENT ON COLUMN exact.dirty_key.entity IS 'Entity';
 COMMENT ON COLUMN exact.dirty_key.key
-	IS 'Key of the record; with the lines of expanded documents that of the document, all of whose '
-		'lines are read';
-COMMENT ON COLUMN exact.dirty_key.since IS 'Since when; what was read later settles it';
+	IS 'Key of the record; for lines of expanded documents the key of the document, whose lines '
+		'are all read';
+COMMENT ON COLUMN exact.dirty_key.since IS 'Since when; a later read of the record ends it';
 COMMENT ON COLUMN exact.dirty_key.reason IS 'Why';
 COMMENT ON COLUMN exact.dirty_key.first_at
-	IS 'First of the notifications that no read has followed; null: there was one';
+	IS 'First notification that no read has followed; null: none';
 COMMENT ON COLUMN exact.dirty_key.not_before
-	IS 'Not asked for again before: it alone was refused; null: it was not';
+	IS 'The hub does not ask before this time, because Exact Online refused this key alone; null: '
+		'it was not refused';
 COMMENT ON COLUMN exact.dirty_key.due
-	IS 'When it is to be read: notifications come in bursts, so after a pause in them';
+	IS 'When the hub reads it: after a pause, because notifications come in bursts';
 -- Who wants this order says so by the condition: a look-up of a key must never go by this index,
 -- and it might, in a plan that was made while no key was dirty.
 CREATE INDEX dirty_key_due ON exact.dirty_key (division, entity, reason, due)

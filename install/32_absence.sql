@@ -28,13 +28,14 @@ COMMENT ON COLUMN exact.held_delete.id IS 'For exact.approve() and exact.reject(
 COMMENT ON COLUMN exact.held_delete.division IS 'Division';
 COMMENT ON COLUMN exact.held_delete.entity IS 'Entity';
 COMMENT ON COLUMN exact.held_delete.records
-	IS 'How many records wait; of a question that is decided: how many waited last';
+	IS 'How many records wait; after a decision: how many waited last';
 COMMENT ON COLUMN exact.held_delete.alive IS 'Records that the hub knew as not deleted then';
 COMMENT ON COLUMN exact.held_delete.reason IS 'Why they are held';
 COMMENT ON COLUMN exact.held_delete.run
-	IS 'Complete run: what it did not show is held; null: only the records of exact.held_key are';
+	IS 'Complete run whose absent records are held; null: only the records of exact.held_key are '
+		'held';
 COMMENT ON COLUMN exact.held_delete.run_started_at
-	IS 'When it started: what came later is not held';
+	IS 'When it started; records that came later are not held';
 COMMENT ON COLUMN exact.held_delete.found_at IS 'When';
 COMMENT ON COLUMN exact.held_delete.state
 	IS 'held, approved or rejected; returned: answers showed them again, or the '
@@ -61,17 +62,17 @@ CREATE TABLE exact.held_key (
 	PRIMARY KEY (division, entity, key)
 );
 COMMENT ON TABLE exact.held_key
-	IS 'Records that keyed reads did not show: those of exact.held_delete, and those of which a '
-		'second answer is awaited';
+	IS 'Records that keyed reads did not show: those of exact.held_delete, and those for which '
+		'the hub awaits a second answer';
 COMMENT ON COLUMN exact.held_key.division IS 'Division';
 COMMENT ON COLUMN exact.held_key.entity IS 'Entity';
 COMMENT ON COLUMN exact.held_key.key IS '_key of the record';
 COMMENT ON COLUMN exact.held_key.held
 	IS 'Its row in exact.held_delete; null: one answer did not show it, the next one decides';
 COMMENT ON COLUMN exact.held_key.doubted
-	IS 'The answer was not to be believed: it is asked for again, and two answers that are '
-		'decide without a word';
-COMMENT ON COLUMN exact.held_key.since IS 'When an answer did not show it first';
+	IS 'The answer was not credible: the hub asks again, and two credible answers decide without '
+		'a person';
+COMMENT ON COLUMN exact.held_key.since IS 'When an answer did not show it for the first time';
 CREATE INDEX held_key_held ON exact.held_key (held);
 COMMENT ON INDEX exact.held_key_held IS 'Records of a question';
 REVOKE ALL ON TABLE exact.held_key FROM PUBLIC;
@@ -105,8 +106,8 @@ CREATE TABLE exact.seen_document (
 	PRIMARY KEY (division, feed, run, key)
 );
 COMMENT ON TABLE exact.seen_document
-	IS 'Documents on the pages so far of a run that goes on: with its last page, lines of theirs '
-		'that it did not show are asked for';
+	IS 'Documents on the pages of a running run. After its last page, the hub asks for those of '
+		'their lines that it did not show';
 COMMENT ON COLUMN exact.seen_document.division IS 'Division';
 COMMENT ON COLUMN exact.seen_document.feed IS 'Feed';
 COMMENT ON COLUMN exact.seen_document.run IS 'Run';

@@ -27,7 +27,7 @@ COMMENT ON COLUMN exact.subscription.division IS 'Division';
 COMMENT ON COLUMN exact.subscription.topic IS 'Topic';
 COMMENT ON COLUMN exact.subscription.id IS 'Id at Exact Online; null: not known';
 COMMENT ON COLUMN exact.subscription.callback_url
-	IS 'Where Exact Online sends them as last seen, or was last asked to';
+	IS 'Address to which Exact Online sends them, as last seen or as last asked for';
 COMMENT ON COLUMN exact.subscription.state
 	IS 'wanted: to be made; present: ours; foreign: another user of the customer has it; '
 		'refused: see reason';

@@ -62,8 +62,8 @@ BEGIN
 			WHERE f.division = $1 AND f.enabled
 				AND path IN (regexp_replace(lower(e.resource), '^(sync|bulk)/', ''),
 					lower(e.plain_resource))) THEN
-		finding := format('%s is of no entity that is enabled in division %s', quote_literal($2),
-			$1);
+		finding := format('%s does not belong to an entity that is enabled in division %s',
+			quote_literal($2), $1);
 	ELSIF exact._url_decode(coalesce($3, '')) ~* E'\\$expand' THEN
 		finding := '$expand reads records of other resources';
 	END IF;

@@ -231,7 +231,7 @@ BEGIN
 			AND NOT EXISTS (SELECT FROM exact.division_state AS s
 				WHERE s.division = pause.division AND s.state = 'paused') THEN
 		RAISE NOTICE USING
-			MESSAGE = format('division %s stands still already, for another reason',
+			MESSAGE = format('division %s is already stopped for another reason',
 				pause.division),
 			HINT = 'SELECT * FROM exact.status says why.';
 	END IF;

@@ -16,8 +16,8 @@ BEGIN
 	ELSIF held.state <> 'held' THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX018',
 			MESSAGE = format('change %s was %s by %s', held.id, held.state, held.decided_by),
-			HINT = 'What is decided stays so; should the records still be absent at the next '
-				'complete read, they are held anew.';
+			HINT = 'A decision is final. If the records are still absent at the next complete '
+				'read, the hub holds them again.';
 	END IF;
 	UPDATE exact.held_delete AS h
 	SET state = decision, decided_by = session_user, decided_at = now()

@@ -65,7 +65,7 @@ COMMENT ON COLUMN exact.subscriptions.state
 		'environment''s; refused';
 COMMENT ON COLUMN exact.subscriptions.since IS 'In this state since';
 COMMENT ON COLUMN exact.subscriptions.callback_url
-	IS 'Where Exact Online sends them as last seen, or was last asked to';
+	IS 'Address to which Exact Online sends them, as last seen or as last asked for';
 COMMENT ON COLUMN exact.subscriptions.what IS 'Why it is in this state; null: nothing to say';
 COMMENT ON COLUMN exact.subscriptions.next_step IS 'What to do; null: nothing';
 COMMENT ON COLUMN exact.subscriptions.last_notification IS 'When the last notification came';

@@ -18,11 +18,10 @@ COMMENT ON COLUMN exact.rate_limit.division IS 'Division; 0: calls outside a div
 COMMENT ON COLUMN exact.rate_limit.resource
 	IS 'Endpoint that is left alone; empty: the whole division waits';
 COMMENT ON COLUMN exact.rate_limit.reading
-	IS 'What the 429 is taken for: minute or day (a limit that its headers name), '
-		'unknown (it has no headers, so the division waits), '
-		'endpoint (blocked after too many errors, or it alone answers 429); '
-		'errors: no 429, the hub asks no more after six errors of it within an hour; '
-		'writes: it writes no more after six, and goes on reading';
+	IS 'Meaning of the 429: minute or day (a limit that its headers name), unknown (it has no '
+		'headers, so the division waits), endpoint (blocked after too many errors, or it alone '
+		'answers 429). errors: no 429; after six errors of the endpoint within an hour the hub '
+		'does not call it; writes: after six errors the hub reads it and does not write to it';
 COMMENT ON COLUMN exact.rate_limit.since IS 'First of the answers 429, or of the errors';
 COMMENT ON COLUMN exact.rate_limit.until IS 'When the next call is made';
 COMMENT ON COLUMN exact.rate_limit.times IS 'How many in a row; each wait is longer than the last';

@@ -130,7 +130,8 @@ COMMENT ON COLUMN exact.gl_account.yearendreflectionglaccount
 	IS 'Field YearEndReflectionGLAccount of Exact Online';
 COMMENT ON COLUMN exact.gl_account.deleted IS 'It is gone in Exact Online';
 COMMENT ON COLUMN exact.gl_account.code_taken
-	IS 'A later record has its code: it is renamed or gone, which is not read yet';
+	IS 'A later record has its code: this one was renamed or deleted, and the hub has not read '
+		'that yet';
 COMMENT ON COLUMN exact.gl_account.seq IS '_seq of the version that the row shows';
 CREATE UNIQUE INDEX gl_account_code ON exact.gl_account (division, code)
 	WHERE NOT deleted AND NOT code_taken;
@@ -185,7 +186,8 @@ COMMENT ON COLUMN exact.cost_center.modifierfullname
 	IS 'Field ModifierFullName of Exact Online, which it keeps itself';
 COMMENT ON COLUMN exact.cost_center.deleted IS 'It is gone in Exact Online';
 COMMENT ON COLUMN exact.cost_center.code_taken
-	IS 'A later record has its code: it is renamed or gone, which is not read yet';
+	IS 'A later record has its code: this one was renamed or deleted, and the hub has not read '
+		'that yet';
 COMMENT ON COLUMN exact.cost_center.seq IS '_seq of the version that the row shows';
 CREATE UNIQUE INDEX cost_center_code ON exact.cost_center (division, code)
 	WHERE NOT deleted AND NOT code_taken;
@@ -237,7 +239,8 @@ COMMENT ON COLUMN exact.cost_unit.modifierfullname
 	IS 'Field ModifierFullName of Exact Online, which it keeps itself';
 COMMENT ON COLUMN exact.cost_unit.deleted IS 'It is gone in Exact Online';
 COMMENT ON COLUMN exact.cost_unit.code_taken
-	IS 'A later record has its code: it is renamed or gone, which is not read yet';
+	IS 'A later record has its code: this one was renamed or deleted, and the hub has not read '
+		'that yet';
 COMMENT ON COLUMN exact.cost_unit.seq IS '_seq of the version that the row shows';
 CREATE UNIQUE INDEX cost_unit_code ON exact.cost_unit (division, code)
 	WHERE NOT deleted AND NOT code_taken;

@@ -209,8 +209,8 @@ CREATE TABLE exact.dimension_again (
 	PRIMARY KEY (division, entity, key)
 );
 COMMENT ON TABLE exact.dimension_again
-	IS 'Records that the fetcher stages once more as they are, so that Delta gets them again, and '
-		'those that the table here has not taken yet';
+	IS 'Records that the fetcher stages once more, so that Delta gets them again, and records '
+		'that their table in the hub does not show yet';
 COMMENT ON COLUMN exact.dimension_again.division IS 'Division';
 COMMENT ON COLUMN exact.dimension_again.entity IS 'Entity';
 COMMENT ON COLUMN exact.dimension_again.key IS 'Key of the record';

@@ -381,7 +381,7 @@ BEGIN
 		exact._dimension_table($3))
 	INTO taken USING $2, new_code;
 	IF place.workspace IS NULL THEN
-		problem := coalesce(problem, format('division %s is none of this hub, or has no workspace',
+		problem := coalesce(problem, format('division %s is not in this hub, or has no workspace',
 			coalesce($2::text, 'null')));
 	ELSIF taken THEN
 		problem := coalesce(problem, format('code %s exists in division %s', new_code, $2));
@@ -452,7 +452,7 @@ BEGIN
 	ELSIF tg_op = 'INSERT' AND after ->> 'id' IS NOT NULL THEN
 		problem := 'Exact Online gives a new record its id: leave it out';
 	ELSIF place.workspace IS NULL THEN
-		problem := format('division %s is none of this hub, or has no workspace',
+		problem := format('division %s is not in this hub, or has no workspace',
 			coalesce(of_division::text, 'null'));
 	ELSIF tg_op = 'INSERT' THEN
 		SELECT exact._dimension_problem(dimension, f.key, 'new', f.value)
@@ -528,7 +528,7 @@ BEGIN
 					WHEN 'approved' THEN 'on its way to Exact Online'
 					WHEN 'proposed' THEN 'proposed: it waits for an approval'
 					WHEN 'conflict' THEN 'in conflict with another one: it waits for a decision'
-					WHEN 'lost' THEN 'lost: another edit of it goes before'
+					WHEN 'lost' THEN 'lost: another edit of the same field wins'
 					ELSE state
 				END),
 			DETAIL = 'The table shows it when Exact Online has it.',

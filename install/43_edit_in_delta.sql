@@ -106,10 +106,10 @@ BEGIN
 			side, who, field, state, reason, ended_at)
 		VALUES (edit, $1, $4, $2, $5, given ->> 'code', 'update', 'delta', 'workspace ' || $1,
 			CASE $6 WHEN -1 THEN '_seq' ELSE '_deleted' END, 'refused', CASE $6
-				WHEN -1 THEN '_seq of a row is the hub''s: it would have kept every later '
-					'version out'
-				ELSE '_deleted and _op of a row are the hub''s: delete the row itself, then its '
-					'end date or block is proposed'
+				WHEN -1 THEN '_seq of a row belongs to the hub: this value would have blocked '
+					'every later version'
+				ELSE '_deleted and _op of a row belong to the hub: delete the row itself, then '
+					'the hub proposes its end date or block'
 			END, clock_timestamp());
 		PERFORM exact._dimension_again($4, $2, ARRAY[$5]);
 	END IF;

@@ -39,18 +39,18 @@ COMMENT ON COLUMN exact.target_state.next_step IS 'What to do';
 COMMENT ON COLUMN exact.target_state.attempts IS 'Attempts in a row that failed';
 COMMENT ON COLUMN exact.target_state.next_attempt_at IS 'When the hub tries again by itself';
 COMMENT ON COLUMN exact.target_state.compared_epoch
-	IS 'Epoch for which it was last asked what the table holds that this database does not '
-		'know; null: never';
+	IS 'Epoch of the last search in the table for versions that this database does not know; '
+		'null: never';
 COMMENT ON COLUMN exact.target_state.current_version
-	IS 'Version of table_name whose operations, and those before it, were looked at; '
-		'-1: none yet; null: the next look begins with what is there then';
+	IS 'The hub has looked at the operations of table_name up to this version; -1: none yet; '
+		'null: the next look begins with the current version';
 COMMENT ON COLUMN exact.target_state.history_version IS 'The same of history_name';
 COMMENT ON COLUMN exact.target_state.lost
 	IS 'The tables lack what was delivered. As soon as deliveries are not paused, the hub '
 		'delivers everything again';
 COMMENT ON COLUMN exact.target_state.rewrite_below
-	IS 'Versions of batches below this one are written over what the tables hold of them; '
-		'null: nothing went again yet';
+	IS 'Versions of batches below this one are written over their rows in the tables; null: '
+		'nothing was delivered again yet';
 COMMENT ON COLUMN exact.target_state.note
 	IS 'What the last look at the operations found that does not pause deliveries; null: nothing';
 COMMENT ON COLUMN exact.target_state.note_step IS 'What to do about it';

@@ -16,8 +16,7 @@ CREATE TABLE exact.verdict (
 	again boolean NOT NULL,
 	PRIMARY KEY (batch, ord)
 );
-COMMENT ON TABLE exact.verdict
-	IS 'Versions that a rule found something about; any other is valid';
+COMMENT ON TABLE exact.verdict IS 'Versions in which a rule found a problem; all others are valid';
 COMMENT ON COLUMN exact.verdict.batch IS 'Address of the version: batch';
 COMMENT ON COLUMN exact.verdict.ord IS 'Its place in the batch';
 COMMENT ON COLUMN exact.verdict.slot IS 'Its slot';
@@ -33,7 +32,7 @@ COMMENT ON COLUMN exact.verdict.held
 COMMENT ON COLUMN exact.verdict.problems IS '_problems of the version; null: no problem is left';
 COMMENT ON COLUMN exact.verdict.changed_at IS 'When this was found';
 COMMENT ON COLUMN exact.verdict.again
-	IS 'Delta may have the version without this: it goes once more, with the same _seq';
+	IS 'Delta may have the version without this verdict: it is delivered again, with the same _seq';
 CREATE INDEX verdict_again ON exact.verdict (workspace, entity, seq) WHERE again;
 COMMENT ON INDEX exact.verdict_again IS 'Versions that go once more';
 CREATE INDEX verdict_held ON exact.verdict (workspace, seq) WHERE held IS NOT NULL;
@@ -71,7 +70,7 @@ CREATE TABLE exact.judgement (
 	PRIMARY KEY (division, entity, key)
 );
 COMMENT ON TABLE exact.judgement
-	IS 'Documents that a rule found something about; any other has no problem';
+	IS 'Documents in which a rule found a problem; all others have none';
 COMMENT ON COLUMN exact.judgement.id IS 'For exact.release()';
 COMMENT ON COLUMN exact.judgement.division IS 'Division';
 COMMENT ON COLUMN exact.judgement.entity
@@ -84,7 +83,7 @@ COMMENT ON COLUMN exact.judgement.state
 COMMENT ON COLUMN exact.judgement.since IS 'When the first of its problems was found';
 COMMENT ON COLUMN exact.judgement.problems IS 'A sentence for each problem';
 COMMENT ON COLUMN exact.judgement.waits
-	IS 'What it is judged again for when that changes: entity:code or entity:key of a dimension';
+	IS 'Dimensions whose change makes the hub check the document again: entity:code or entity:key';
 COMMENT ON COLUMN exact.judgement.wait IS 'The first of these';
 COMMENT ON COLUMN exact.judgement.seq IS 'Highest _seq of its records when it was judged';
 COMMENT ON COLUMN exact.judgement.first
@@ -174,7 +173,7 @@ CREATE TABLE exact.rule_failure (
 	suspended_at timestamptz
 );
 COMMENT ON TABLE exact.rule_failure
-	IS 'Customers'' rules that said nothing of a document, since exact.rule was changed last: '
+	IS 'Customers'' rules that gave no verdict on a document since the last change of exact.rule; '
 		'the document went on without them';
 COMMENT ON COLUMN exact.rule_failure.rule IS 'Rule';
 COMMENT ON COLUMN exact.rule_failure.division IS 'Division of the last document';

@@ -26,8 +26,8 @@ CREATE TABLE exact.dead_letter (
 	done_at timestamptz
 );
 COMMENT ON TABLE exact.dead_letter
-	IS 'Rows that could be neither staged nor delivered as they are, with the reason; '
-		'the rows beside them went on. exact.retry(id) tries one again';
+	IS 'Rows that could not be staged, or could not be delivered, with the reason; all other rows '
+		'went on. exact.retry(id) tries one again';
 COMMENT ON COLUMN exact.dead_letter.id IS 'For exact.retry()';
 COMMENT ON COLUMN exact.dead_letter.at IS 'When it was put aside first';
 COMMENT ON COLUMN exact.dead_letter.last_at IS 'When it was met last';

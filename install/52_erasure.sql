@@ -30,7 +30,8 @@ COMMENT ON COLUMN exact.erasure.digest
 	IS 'SHA-256 of the hashes of the versions, in the order of _seq: those that the events of '
 		'their batches have digests of';
 COMMENT ON COLUMN exact.erasure.modified
-	IS 'Modified of the newest version: what Exact Online still shows with it is not new';
+	IS 'Modified of the newest version: if Exact Online still shows the record with this value, '
+		'it is not new';
 CREATE INDEX erasure_key ON exact.erasure (division, entity, key);
 COMMENT ON INDEX exact.erasure_key IS 'Erasures of a record';
 REVOKE ALL ON TABLE exact.erasure FROM PUBLIC;
@@ -72,7 +73,8 @@ COMMENT ON COLUMN exact.erasure_place.vacuum_at
 	IS 'When VACUUM may remove the files that time travel still reads';
 COMMENT ON COLUMN exact.erasure_place.vacuumed_at IS 'When VACUUM removed them; null: not yet';
 COMMENT ON COLUMN exact.erasure_place.begun
-	IS 'How often it was begun: of a second time the number of rows may be of the first';
+	IS 'How often it was begun; if more than once, the number of rows may be that of an earlier '
+		'time';
 COMMENT ON COLUMN exact.erasure_place.attempts IS 'Attempts in a row that failed';
 COMMENT ON COLUMN exact.erasure_place.next_at IS 'When the next one is made';
 COMMENT ON COLUMN exact.erasure_place.reason IS 'What it waits for; null: nothing';

@@ -12,15 +12,16 @@ CREATE TABLE exact.invoice_sign (
 	finding text
 );
 COMMENT ON TABLE exact.invoice_sign
-	IS 'Are the amounts of sync sales invoices turned, as one plain read told';
+	IS 'Whether the amounts of sync sales invoices have the opposite sign, as a plain read has '
+		'shown';
 COMMENT ON COLUMN exact.invoice_sign.division IS 'Division';
 COMMENT ON COLUMN exact.invoice_sign.turned
 	IS 'They have the other sign than in the plain resource; null: not known yet';
 COMMENT ON COLUMN exact.invoice_sign.invoice IS 'InvoiceID that was asked for last';
-COMMENT ON COLUMN exact.invoice_sign.asked IS 'How often was asked';
+COMMENT ON COLUMN exact.invoice_sign.asked IS 'Number of reads';
 COMMENT ON COLUMN exact.invoice_sign.asked_at IS 'When it was asked last';
 COMMENT ON COLUMN exact.invoice_sign.next_at IS 'When it is asked again; null: it is known';
-COMMENT ON COLUMN exact.invoice_sign.call IS 'Call that told: exact.api_call.id';
+COMMENT ON COLUMN exact.invoice_sign.call IS 'Call that showed it: exact.api_call.id';
 COMMENT ON COLUMN exact.invoice_sign.finding IS 'Why it is not known';
 REVOKE ALL ON TABLE exact.invoice_sign FROM PUBLIC;
 GRANT SELECT ON TABLE exact.invoice_sign TO exact_reader;

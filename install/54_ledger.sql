@@ -66,7 +66,7 @@ LEFT JOIN exact.feed_state AS s ON s.division = c.division AND s.feed = e.feed
 LEFT JOIN exact.backfill AS b
 	ON b.division = c.division AND b.feed = e.feed AND b.finished_at IS NULL;
 COMMENT ON VIEW exact.ledger_shape
-	IS 'What row 0 of the transaction lines is, learned from the entries of each division. '
+	IS 'Meaning of row 0 of the transaction lines, learned from the entries of each division. '
 		'control: the debtor, creditor, bank or cash row, sum it; repeat: the total again, do not '
 		'sum it; total: the control row with the sign of its lines; mixed, unknown: do not sum';
 COMMENT ON COLUMN exact.ledger_shape.division IS 'Division';
@@ -214,8 +214,9 @@ AS $$
 				WHEN 'control' THEN 'LineNumber 0 is the control row'
 				WHEN 'repeat' THEN 'LineNumber 0 repeats the total'
 				WHEN 'total' THEN 'LineNumber 0 is the total of the lines with their sign'
-				WHEN 'mixed' THEN 'its entries differ in what LineNumber 0 is: no sum is right'
-				ELSE 'what LineNumber 0 is, is not known yet: the ledger view has no amounts'
+				WHEN 'mixed'
+					THEN 'its entries differ in the meaning of LineNumber 0: no sum is right'
+				ELSE 'the meaning of LineNumber 0 is not known yet: the ledger view has no amounts'
 			END,
 			format(' (entries: %s control, %s repeat, %s total, %s without', n.control, n.repeat,
 				n.total, n.plain),

@@ -100,7 +100,7 @@ BEGIN
 		PERFORM exact._refuse_entity(entity);
 	ELSIF coalesce(why, '') = '' OR length(why) > 500 THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX021',
-			MESSAGE = 'no reason was given, or one of more than 500 characters',
+			MESSAGE = 'the reason is missing or has more than 500 characters',
 			HINT = 'The reason stays in the audit log: the number of the case, and no name.';
 	ELSIF NOT coalesce(exact._may_be_erased(name), false) THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX021',
@@ -109,8 +109,7 @@ BEGIN
 				'addresses, bank accounts, users, activities, mail. The others belong to the '
 				'books, which the law wants kept for years, and totals would not agree without '
 				'them.',
-			HINT = 'What must be changed in such a record is changed in Exact Online; '
-				'the hub follows.';
+			HINT = 'Change such a record in Exact Online; the hub follows.';
 	END IF;
 	SELECT * INTO r
 	FROM exact.record AS x

@@ -25,8 +25,8 @@ BEGIN
 	ELSIF since >= until THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX021',
 			MESSAGE = format('%s is not before %s', since, until),
-			HINT = 'Versions are delivered again that were staged from the first moment on and '
-				'before the second.';
+			HINT = 'exact.replay() delivers versions that were staged from the first moment on '
+				'and before the second.';
 	END IF;
 	SELECT count(*) AS batches, sum(b.rows) AS versions
 	INTO found
@@ -41,7 +41,7 @@ BEGIN
 			MESSAGE = format('nothing to deliver again: no version of %s of %s was staged then and '
 				'delivered', name, coalesce('division ' || division, 'any division')),
 			HINT = format('SELECT min(staged_at), max(staged_at) FROM exact.batch WHERE entity = '
-				'%L says what the hub holds; what was never delivered waits and goes by itself.',
+				'%L says what the hub holds. The hub delivers new versions without exact.replay().',
 				name);
 	END IF;
 	SELECT r.id

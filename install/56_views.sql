@@ -241,7 +241,7 @@ AS $$
 				END),
 			CASE
 				WHEN l.entity = 'transactionlines'
-					THEN ' What the rows with LineNumber 0 are differs between divisions, and '
+					THEN ' The meaning of rows with LineNumber 0 differs between divisions, and '
 						'budget is among the rows: sum the ledger view.'
 				WHEN NOT l.has_amount THEN NULL
 				WHEN l.line_table IS NOT NULL
@@ -283,7 +283,7 @@ AS $$
 					WHEN l.drafts THEN ' and drafts'
 				END),
 			CASE WHEN l.entity = 'transactionlines'
-				THEN ' What the rows with LineNumber 0 are differs between divisions, and budget '
+				THEN ' The meaning of rows with LineNumber 0 differs between divisions, and budget '
 					'is among the rows.'
 			END),
 		exact._month_end_query(l.entity, l.history, l.header_history, l.parent_field,
@@ -295,8 +295,8 @@ AS $$
 		'The ledger: rows of all entries, control rows (debtors, creditors, bank, cash) '
 			'among them, without deleted ones and budget. This is what to sum: AmountDC is '
 			'debit positive, credit negative, and zero over each entry; documents and their '
-			'lines are the same money. _ledger: what the rows with LineNumber 0 of the '
-			'division are; mixed or unknown: its amounts are null, since no sum would be '
+			'lines are the same money. _ledger: the meaning of the rows with LineNumber 0 in '
+			'the division; mixed or unknown: its amounts are null, because no sum would be '
 			'right.',
 		concat('SELECT ', exact._ledger_columns(), E'\nFROM ', m.current, ' AS `t` LEFT JOIN ',
 			exact._delta_name(m.catalog, m.schema, 'exact_state'),
@@ -317,9 +317,9 @@ AS $$
 			WHERE f.entity = m.entity AND f.name = 'LineNumber' AND f.target_type IS NOT NULL)
 	UNION ALL
 	SELECT 'exact_problems', 'exact_problems',
-		'Headers and lines of documents that a rule of the hub found something about. state: '
+		'Headers and lines of documents in which a rule of the hub found a problem. state: '
 			'flagged (they are in their tables with _valid = false) or held (their tables keep '
-			'what was before). amount is in the currency of the division, signed as in its table.',
+			'the state before). amount is in the currency of the division, signed as in its table.',
 		concat(string_agg(format($text$SELECT `t`.`_division`, %s AS `entity`, `t`.`_key`,
   `t`.`_seq`, 'flagged' AS `state`, `t`.`_problems` AS `problems`, %s AS `year`,
   %s AS `period`, %s AS `amount`

@@ -87,10 +87,10 @@ SELECT r.id, r.division, r.entity, r.key,
 		* exact._amount_sign(r.division, r.entity) AS amount,
 	r.since, r.reason,
 	CASE WHEN r.doubted
-		THEN format('it is asked for again by itself; gone in Exact Online: '
+		THEN format('the hub asks for it again; if it is gone in Exact Online: '
 			'SELECT exact.approve(%s)', r.id)
-		ELSE format('look for it in Exact Online; gone: SELECT exact.approve(%s), '
-			'still there: SELECT exact.reject(%s)', r.id, r.id)
+		ELSE format('look for it in Exact Online; if gone: SELECT exact.approve(%s), '
+			'if still there: SELECT exact.reject(%s)', r.id, r.id)
 	END AS next_step
 FROM exact._held_record AS r
 CROSS JOIN LATERAL (SELECT exact._content(r.slot, r.batch, r.ord) AS content) AS c

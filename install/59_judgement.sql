@@ -395,8 +395,8 @@ SELECT j.id, j.division, j.entity, j.key,
 		* exact._amount_sign(j.division, j.entity) AS amount,
 	j.state = 'doubt' AS doubted,
 	CASE
-		WHEN j.state = 'doubt' THEN 'dimension and document are read again by themselves'
-		ELSE format('it goes on by itself when its reason is gone; SELECT exact.release(%s) '
+		WHEN j.state = 'doubt' THEN 'the hub reads dimension and document again'
+		ELSE format('the hub delivers it when the reason is gone; SELECT exact.release(%s) '
 			'delivers it as it is', j.id)
 	END AS next_step
 FROM exact.judgement AS j
@@ -599,8 +599,7 @@ AS $$
 	SELECT 'warn', format('rules of division %s', b.division),
 		CASE
 			WHEN b.enabled
-				THEN format('%s cannot be read: what is not in it is marked, nothing waits for it',
-					b.entity)
+				THEN format('%s cannot be read: its rules mark documents and hold none', b.entity)
 			ELSE format('%s is not enabled: its rules are not applied', b.entity)
 		END,
 		CASE

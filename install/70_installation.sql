@@ -28,8 +28,8 @@ CREATE TABLE exact.installation_binding (
 	bound_by text NOT NULL DEFAULT session_user
 );
 COMMENT ON TABLE exact.installation_binding
-	IS 'Where the installation runs. Where it does not match the database it is in, the workers '
-		'stay off until exact.adopt()';
+	IS 'Where the installation runs. If it does not match its database, the workers stay off '
+		'until exact.adopt()';
 COMMENT ON COLUMN exact.installation_binding.one IS 'Always true: there is one row';
 COMMENT ON COLUMN exact.installation_binding.installation
 	IS 'Id of the installation that runs here';
@@ -68,14 +68,14 @@ COMMENT ON COLUMN exact.epoch.epoch IS 'Number; never below the timeline of the 
 COMMENT ON COLUMN exact.epoch.timeline
 	IS 'Timeline of the cluster: a promotion or a point-in-time restore begins another one';
 COMMENT ON COLUMN exact.epoch.known_seq
-	IS 'Highest _seq of the epochs before that this database knows: '
-		'what Delta holds above it came from another copy. Null: the installation began here';
+	IS 'Highest _seq of earlier epochs that this database knows: higher ones in Delta came from '
+		'another copy. Null: the installation began here';
 COMMENT ON COLUMN exact.epoch.reason IS 'Why it was begun';
 COMMENT ON COLUMN exact.epoch.raised_at IS 'When';
 COMMENT ON COLUMN exact.epoch.raised_by
 	IS 'Who: a worker''s superuser, or the one who called exact.adopt() or exact.fence()';
 COMMENT ON COLUMN exact.epoch.reread_at
-	IS 'When the feeds were sent back to their start for it; null: not yet, or not needed';
+	IS 'When the hub set the feeds back to their start for it; null: not yet, or not needed';
 REVOKE ALL ON TABLE exact.epoch FROM PUBLIC;
 GRANT SELECT ON TABLE exact.epoch TO exact_reader;
 GRANT SELECT, UPDATE (reread_at) ON TABLE exact.epoch TO exact_worker;
@@ -89,8 +89,9 @@ CREATE TABLE exact.claim (
 );
 COMMENT ON TABLE exact.claim
 	IS 'One row for each start of the loader. It writes its claim into the Delta table exact_hub '
-		'before its first delivery, and every MERGE asserts it: of two copies of this hub one is '
-		'refused. A claim that stands there and is not here is another copy''s';
+		'before its first delivery, and every MERGE checks it: of two copies of this hub, '
+		'Databricks refuses one. A claim in Delta that is not in this table is that of another '
+		'copy';
 COMMENT ON COLUMN exact.claim.claim IS 'Random';
 COMMENT ON COLUMN exact.claim.epoch IS 'Epoch in which it was made';
 COMMENT ON COLUMN exact.claim.made_at IS 'When';

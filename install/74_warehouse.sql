@@ -18,7 +18,7 @@ COMMENT ON COLUMN exact.warehouse_state.warehouse_id IS 'Warehouse';
 COMMENT ON COLUMN exact.warehouse_state.state IS 'runs (or starts) or sleeps (or stops)';
 COMMENT ON COLUMN exact.warehouse_state.seen_at IS 'When that was seen';
 COMMENT ON COLUMN exact.warehouse_state.auto_stop
-	IS 'So long without a statement, then it stops by itself; 0: never; null: not known';
+	IS 'The warehouse stops after this time without a statement; 0: never; null: not known';
 COMMENT ON COLUMN exact.warehouse_state.size IS 'Its size, such as 2X-Small';
 COMMENT ON COLUMN exact.warehouse_state.wakes_at
 	IS 'When it is woken for what waits: wake_after, wake_rows, quiet hours; null: not planned';
@@ -47,7 +47,7 @@ COMMENT ON COLUMN exact.warehouse_run.workspace IS 'Workspace';
 COMMENT ON COLUMN exact.warehouse_run.warehouse_id IS 'Warehouse';
 COMMENT ON COLUMN exact.warehouse_run.started_at IS 'First statement';
 COMMENT ON COLUMN exact.warehouse_run.woken
-	IS 'Did that wake it? false: it ran already';
+	IS 'true: that statement woke the warehouse; false: it ran already';
 COMMENT ON COLUMN exact.warehouse_run.ended_at
 	IS 'When it stopped, or would have without others; null: it goes on';
 COMMENT ON COLUMN exact.warehouse_run.ended_by
@@ -147,15 +147,15 @@ CROSS JOIN LATERAL (SELECT coalesce(w.dbu_per_hour, exact._dbu_per_hour(s.size))
 	AS p
 ORDER BY d.day DESC, d.workspace;
 COMMENT ON VIEW exact.cost
-	IS 'What Databricks was asked to do, a day and workspace, and an estimate of what that costs; '
-		'days of your session''s time zone';
+	IS 'Work of Databricks for this hub, per day and workspace, and an estimate of its cost; days '
+		'of your session''s time zone';
 COMMENT ON COLUMN exact.cost.day IS 'Day';
 COMMENT ON COLUMN exact.cost.workspace IS 'Workspace';
 COMMENT ON COLUMN exact.cost.statements IS 'Statements that were sent';
 COMMENT ON COLUMN exact.cost.wake_ups IS 'Times that this hub has woken the warehouse';
 COMMENT ON COLUMN exact.cost.seconds
-	IS 'The warehouse ran for this hub: from a first statement until it stopped, or would have '
-		'without others';
+	IS 'Seconds that the warehouse ran for this hub: from a first statement until it stopped, or '
+		'would have stopped without others';
 COMMENT ON COLUMN exact.cost.rows IS 'Versions in deliveries, once for the history and once for '
 	'the current table';
 COMMENT ON COLUMN exact.cost.rows_per_statement IS 'Versions of a statement that delivers';

@@ -180,7 +180,7 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN 0;
 	END IF;
-	raised := exact._raise_epoch(format('%s in Databricks has version %s, sent were versions up to '
+	raised := exact._raise_epoch(format('%s in Databricks has version %s, this hub sent only up to '
 		'%s', entity, found_seq, known_seq), known_seq);
 	-- What was staged since has numbers that Databricks may know: it gets others, in the same
 	-- order. Of the other entities that is what no statement has carried yet.

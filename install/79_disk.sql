@@ -74,7 +74,7 @@ BEGIN
 		RETURN;
 	END IF;
 	next_step := 'raise exact_databricks.max_disk if the disk has space, or lower '
-		'exact_databricks.retention: what is older leaves by itself; SELECT pg_reload_conf()';
+		'exact_databricks.retention: the hub removes what is older; SELECT pg_reload_conf()';
 END
 $$;
 COMMENT ON FUNCTION exact._disk_finding()

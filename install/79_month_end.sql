@@ -501,8 +501,8 @@ BEGIN
 			END IF;
 			IF k.kind = 'journal' AND shape NOT IN ('control', 'repeat', 'total')
 					AND (hub_rows <> '[]' OR exact_rows <> '[]') THEN
-				findings := findings || 'it is not known what rows with LineNumber 0 of the ledger '
-					'are: SELECT * FROM exact.check()'::text;
+				findings := findings || 'the meaning of rows with LineNumber 0 of the ledger is '
+					'not known: SELECT * FROM exact.check()'::text;
 			ELSIF k.kind = 'journal' AND exact_rows IS NOT NULL THEN
 				BEGIN
 					witness := exact._month_witness(d.division, wanted_year, wanted_period,

@@ -303,8 +303,8 @@ BEGIN
 	IF coalesce(wanted, '') = '' OR length($2) > 200 THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX018',
 			MESSAGE = CASE
-				WHEN length($2) > 200 THEN 'a text of more than 200 signs is on no record'
-				ELSE 'nothing to look for was given'
+				WHEN length($2) > 200 THEN 'no record has a text of more than 200 characters'
+				ELSE 'the text to look for is missing'
 			END,
 			HINT = format('SELECT * FROM exact.find(%s, ''900001''): a number, code, name or '
 				'amount as it is printed.', $1);

@@ -35,10 +35,10 @@ AS $$
 			THEN format('app %s is not authorised yet; SELECT exact.authorize_url(%L)', d.app,
 				d.app)
 		WHEN s.day_left <= 0 AND s.day_reset > now()
-			THEN format('the day''s %s calls are used up until %s; it goes on by itself',
+			THEN format('the day''s %s calls are used up until %s; then the hub goes on',
 				s.day_limit, exact._since(s.day_reset))
 		WHEN x.errors > 0
-			THEN format('reading %s has failed %s time%s%s; it is tried again by itself', e.feed,
+			THEN format('reading %s has failed %s time%s%s; the hub tries again', e.feed,
 				x.errors, CASE WHEN x.errors > 1 THEN 's' END, ': ' || rtrim(x.last_error, '.'))
 	END
 	FROM exact.division AS d
@@ -146,7 +146,7 @@ BEGIN
 			WHEN 'unknown'
 				THEN format(
 					'the answer to the statement of %s that carries it was lost; '
-						'it is looked for in the query history and sent again when none runs',
+						'the hub sends it again if the query history shows that it does not run',
 					exact._since(l.at))
 			WHEN 'running'
 				THEN format('statement %s… carries it since %s', left(l.statement_id, 8),
@@ -474,8 +474,8 @@ AS $$
 		LEFT JOIN exact.division_state AS s ON s.division = $1
 	), (
 		SELECT CASE l.reading
-			WHEN 'writes' THEN format('%s has answered six errors within an hour, no write is '
-				'added to them until %s', l.resource, exact._since(l.until))
+			WHEN 'writes' THEN format('%s has answered six errors within an hour, the hub '
+				'writes nothing there until %s', l.resource, exact._since(l.until))
 			ELSE format('%s is left alone until %s', coalesce(nullif(l.resource, ''),
 				'the division'), exact._since(l.until))
 		END
@@ -549,13 +549,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE
 		WHEN $2.state = 'doubt'
-			THEN format('It is checked since %s whether this still holds: %s Dimension and '
-				'document are read again by themselves.', exact._since($2.since), w.problems)
+			THEN format('The hub checks since %s if this is still true: %s It reads dimension and '
+				'document again.', exact._since($2.since), w.problems)
 		WHEN w.waits IS NULL
-			THEN format('Held back since %s: %s A newer version of the document is judged anew; '
+			THEN format('Held back since %s: %s The hub checks a newer version again; '
 				'SELECT exact.release(%s) delivers it as it is.', exact._since($2.since),
 				w.problems, $2.id)
-		ELSE format('Held back since %s: %s It is delivered by itself when %s arrives; '
+		ELSE format('Held back since %s: %s The hub delivers it when %s arrives; '
 			'SELECT exact.release(%s) delivers it as it is.', exact._since($2.since), w.problems,
 			w.waits, $2.id)
 	END

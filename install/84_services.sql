@@ -69,9 +69,9 @@ SELECT k.side, k.name, k.state,
 	END AS sentence,
 	CASE
 		WHEN k.state = 'silent'
-			THEN 'the hub asks every few seconds and goes on by itself; SELECT * FROM exact.ping()'
+			THEN 'the hub tests it every few seconds; SELECT * FROM exact.ping() tests it at once'
 		WHEN k.state = 'token' AND k.side = 'exact'
-			THEN 'the hub goes on by itself once a token works; SELECT * FROM exact.ping()'
+			THEN 'the hub goes on when a token works; SELECT * FROM exact.ping()'
 		WHEN k.state = 'token'
 			THEN 'SELECT * FROM exact.ping() says what is wrong; a new secret: SELECT * FROM '
 				'exact.import_secrets()'

@@ -88,7 +88,7 @@ WITH worker AS (
 			END
 			ORDER BY s.state <> 'refused', s.state, s.topic))[1] AS reason,
 		(array_agg(
-			coalesce(s.next_step, 'read by polling meanwhile; SELECT * FROM exact.subscriptions')
+			coalesce(s.next_step, 'the hub reads by its timers; SELECT * FROM exact.subscriptions')
 			ORDER BY s.state <> 'refused', s.state, s.topic))[1] AS next_step
 	FROM exact.subscription AS s
 	WHERE s.state = 'refused'
@@ -435,11 +435,11 @@ WITH worker AS (
 			WHEN rule = 'waits' THEN delay_step
 			WHEN rule IN ('frozen', 'paused', 'refused', 'entities paused')
 				THEN format('SELECT exact.resume(%s)', division)
-			WHEN rule IN ('budget', 'limit', 'blocked') THEN 'goes on by itself'
+			WHEN rule IN ('budget', 'limit', 'blocked') THEN 'nothing: the hub goes on then'
 			WHEN rule = 'closed'
 				THEN format('SELECT * FROM exact.calls WHERE problem IS NOT NULL; once it is '
 					'mended: SELECT exact.resume(%s)', division)
-			WHEN rule = 'failing' THEN 'tried again by itself; SELECT * FROM exact.feeds'
+			WHEN rule = 'failing' THEN 'the hub tries again; SELECT * FROM exact.feeds'
 			WHEN rule = 'overdue' THEN 'SELECT * FROM exact.calls'
 			WHEN rule = 'late' THEN 'SELECT * FROM exact.statement_log ORDER BY id DESC'
 			WHEN rule = 'held'
@@ -457,8 +457,8 @@ WITH worker AS (
 				THEN format('make it faster, then UPDATE exact.rule SET enabled = true WHERE '
 					'name = %L', suspended_rule)
 			WHEN rule = 'writes'
-				THEN 'SELECT * FROM exact.dimension_write WHERE state <> ''ended''; it goes on by '
-					'itself'
+				THEN 'SELECT * FROM exact.dimension_write WHERE state <> ''ended''; the hub '
+					'tries again'
 			WHEN rule = 'changes'
 				THEN 'SELECT * FROM exact.dimension_change WHERE state IN (''proposed'', '
 					'''conflict''); exact.approve(id) or exact.reject(id)'
@@ -506,8 +506,7 @@ COMMENT ON VIEW exact.status
 COMMENT ON COLUMN exact.status.division IS 'Division; null: the hub itself';
 COMMENT ON COLUMN exact.status.name IS 'Its name';
 COMMENT ON COLUMN exact.status.light
-	IS 'ok; warn: it goes on by itself or waits for you, nothing is lost; fail: it has stopped; '
-		'off';
+	IS 'ok; warn: the hub goes on or waits for you, nothing is lost; fail: it has stopped; off';
 COMMENT ON COLUMN exact.status.what IS 'The cause, in one sentence';
 COMMENT ON COLUMN exact.status.next_step IS 'What to do; null: nothing';
 COMMENT ON COLUMN exact.status.lag
@@ -516,7 +515,8 @@ COMMENT ON COLUMN exact.status.lag
 		'and, where none come, of the timers (looked)';
 COMMENT ON COLUMN exact.status.waiting IS 'Versions staged and not delivered';
 COMMENT ON COLUMN exact.status.dead
-	IS 'Rows put aside, which could be neither staged nor delivered: exact.dead_letter';
+	IS 'Rows put aside, because they could not be staged, or could not be delivered: '
+		'exact.dead_letter';
 COMMENT ON COLUMN exact.status.budget IS 'Calls left today / calls allowed per day';
 COMMENT ON COLUMN exact.status.token
 	IS 'ok; new: nobody has consented yet; reauthorize: somebody must consent again';

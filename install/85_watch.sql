@@ -216,7 +216,7 @@ COMMENT ON COLUMN exact.events.kind
 COMMENT ON COLUMN exact.events.light
 	IS 'Of a light: what it is from then on (ok: it recovered); else null';
 COMMENT ON COLUMN exact.events.who
-	IS 'Role that logged in, or the worker; null: the hub saw it by itself';
+	IS 'Role that logged in, or the worker; null: the hub saw a light change';
 COMMENT ON COLUMN exact.events.what IS 'What happened';
 REVOKE ALL ON TABLE exact.events FROM PUBLIC;
 GRANT SELECT ON TABLE exact.events TO exact_reader;

@@ -28,9 +28,9 @@ AS $$
 				THEN format('%s can be used, seen %s', w.volume, exact._since(s.seen_at))
 			WHEN w.volume IS NOT NULL THEN w.volume || ', not needed yet'
 			WHEN x.behind > 20
-				THEN format('none: of %s MERGEs since yesterday %s would have gone with the one '
-					'before them through a volume', x.merges, x.behind)
-			ELSE 'none, and none would have saved much since yesterday'
+				THEN format('none: a volume would have saved %s of %s MERGEs since yesterday',
+					x.behind, x.merges)
+			ELSE 'none: a volume would have saved little since yesterday'
 		END,
 		CASE
 			WHEN s.reason IS NOT NULL THEN s.next_step

@@ -102,7 +102,7 @@ try_open(void)
 	ereport(LOG,
 			(errcode(ERRCODE_EXACT_WORKER_GONE),
 			 errmsg("exact listener: %s", why),
-			 errdetail("It is tried again by itself, at most 60 s later."),
+			 errdetail("The listener tries again within 60 s."),
 			 errhint("Free the port, or ALTER DATABASE … SET exact_databricks.port or"
 					 " listen_addresses, then SELECT exact.restart_workers().")));
 }

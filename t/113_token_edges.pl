@@ -157,7 +157,7 @@ foreach my $reason (qw(BlockedUser InactiveUser BlockedCustomer LicenseExpired D
 		sub { value("SELECT state FROM exact.division_state WHERE division = $first") eq 'parked' });
 	like(status($first),
 		pattern('^fail \| Exact Online refuses division ', $first, ': ', $reason,
-			' \(since .*\) \| Put it right in Exact Online; .*exact\.resume\(\) at once'), "$reason: status");
+			' \(since .*\) \| Correct it in Exact Online; .*exact\.resume\(\) at once'), "$reason: status");
 	unlike(status($second), qr/^fail/, "$reason: the other division goes on");
 	is(value("SELECT reason FROM exact.api_call WHERE reason IS NOT NULL ORDER BY id DESC LIMIT 1"), $reason,
 		"$reason: the call is recorded with it");

@@ -59,7 +59,7 @@ is(newest(), 'access', 'the access token is stored');
 my $until = value("SELECT extract(year FROM expires_at) FROM exact.token ORDER BY issued_at DESC LIMIT 1");
 like(state(),
 	pattern("^reauthorize: Exact Online gave an access token, which ends at $until.*, without a refresh token, and no ",
-		"longer takes the refresh token before it: .*Old refresh token used.*; SELECT exact.authorize_url"),
+		"longer takes the previous refresh token: .*Old refresh token used.*; SELECT exact.authorize_url"),
 	'what happened, until when it works, and the next step');
 unlike(state(), qr/lost/, 'no answer was lost');
 like(slurp_file($node->logfile), qr/token app=erp event="no refresh token"/, 'the log says it');
@@ -107,7 +107,7 @@ $exact->fault($token_path, 'no_refresh_token', times => 1);
 $exact->fault($token_path, 'status', times => -1, status => 503, body => 'down');
 is(me_error(), '', 'no refresh token, then 503: the access token is used');
 is(token_calls(), 3, 'the old refresh token was tried twice');
-like(state(), qr/^authorized: Exact Online gave an access token, which ends at \d.*; nothing yet: the refresh/,
+like(state(), qr/^authorized: Exact Online gave an access token, which ends at \d.*; nothing yet: the hub tries/,
 	'what happened, and what is next');
 is(me_error(), '', 'it works on');
 
@@ -116,7 +116,8 @@ fresh_chain('forgiving');
 $exact->post('config', token_extra => ['no_refresh_token']);
 is(me_error(), '', 'never a refresh token');
 is(token_calls(), 2, 'the old one is tried');
-like(state(), qr/^authorized: .*; nothing yet: the refresh token before it is tried again; .* must consent before \d/,
+like(state(),
+	qr/^authorized: .*; nothing yet: the hub tries the previous refresh token again; .* must consent before \d/,
 	'and kept');
 foreach my $round (1 .. 2)
 {

@@ -67,9 +67,9 @@ is(status_of(page('/status', 'Bearer nonsense', from => '127.0.0.20')), 401, 'no
 
 # ---- a token that can be guessed is no token ----
 like(import_token('short'),
-	qr/^refused: this cannot be the token of listener "status": it has 5 bytes, and 32 are the least.*openssl rand/,
+	qr/^refused: this cannot be the token of listener "status": it has 5 bytes, the minimum is 32.*openssl rand/,
 	'a short one is refused');
-like(import_token('x' x 31), qr/^refused: .* it has 31 bytes, and 32 are the least/, '31 bytes');
+like(import_token('x' x 31), qr/^refused: .* it has 31 bytes, the minimum is 32/, '31 bytes');
 is(value('SELECT count(*) FROM exact.credential WHERE kind = $$listener$$'), 0, 'nothing was stored');
 is(import_token($token), 'imported', 'a long one is taken');
 is(value("SELECT is_set, finding IS NULL FROM exact.credentials WHERE kind = 'listener'"), 't|t',
@@ -79,7 +79,7 @@ is(value("SELECT result FROM exact.import_secrets() WHERE field = 'webhook_secre
 	'a webhook secret of 16 bytes is taken');
 write_file("$secrets/app.erp.webhook_secret_next", '15 bytes do not', 0600);
 like(value("SELECT result FROM exact.import_secrets() WHERE field = 'webhook_secret_next'"),
-	qr/^refused: .* it has 15 bytes, and 16 are the least/, 'one of 15 is not');
+	qr/^refused: .* it has 15 bytes, the minimum is 16/, 'one of 15 is not');
 
 # ---- with it ----
 wait_until('it counts', sub { status_of(page('/metrics', "Bearer $token")) eq '200' });

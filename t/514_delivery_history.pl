@@ -113,8 +113,8 @@ workspace_fault($simulator, path => "$statements\$",
 change();
 wait_until('its table says so', sub { target('reason') =~ /still runs/ }, 150);
 like(target("reason || ' | ' || next_step"),
-	pattern('^statement (\S+) still runs in Databricks: the MERGE into main\.exact\.costcenter_history ',
-		'is waited for \| ',
+	pattern('^statement (\S+) still runs in Databricks: the hub waits for the MERGE into ',
+		'main\.exact\.costcenter_history \| ',
 		'.*cancel it in Databricks: Query History, statement \1'), 'a statement that does not end');
 is(target('paused_since IS NULL'), 'true', 'nothing is paused');
 like(one("SELECT result || ' ' || finding FROM exact.check() WHERE rule LIKE 'table %costcenter'"),
@@ -125,9 +125,9 @@ one('SELECT exact.fence()');
 stage($node, 1, 'costunit', [ 'I', 'u', { ID => 'u', Code => 'u' } ]);
 wait_until('what waits says so', sub { target('reason', 'costunit') =~ /still runs/ }, 150);
 like(target("reason || ' | ' || next_step", 'costunit'),
-	pattern('^statement (\S+) still runs in Databricks: a statement of an earlier process or of another copy ',
-		'of this hub ',
-		'is waited for \| .*cancel it in Databricks: Query History, statement \1'), 'the claim waits');
+	pattern('^statement (\S+) still runs in Databricks: the hub waits for a statement of an earlier ',
+		'process or of another copy of this hub ',
+		'\| .*cancel it in Databricks: Query History, statement \1'), 'the claim waits');
 like(slurp_file($node->logfile), qr/alarm: workspace=lake epoch=2: statement \S+ still runs/, 'the log has an alarm');
 my ($running) = target('next_step', 'costunit') =~ /statement (\S+)\.$/;
 my $answer = control($simulator, 'GET', 'statements?since=0');
@@ -142,7 +142,8 @@ workspace_fault($simulator, path => "$statements\$", statement => of_kind('curre
 change();
 wait_until('its table says so', sub { target('reason') =~ /is not known/ }, 150);
 like(target("reason || ' | ' || next_step"),
-	pattern('^whether the MERGE into main\.exact\.costcenter still runs is not known, its answer was lost: .* \| .*',
+	pattern('^it is not known if the MERGE into main\.exact\.costcenter still runs, because its answer was lost: ',
+		'.* \| .*',
 		'cancel it in Databricks'), 'a history that does not answer');
 control($simulator, 'DELETE', "faults/$away");
 check_delivery('it answers again', 120);

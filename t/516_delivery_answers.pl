@@ -147,7 +147,7 @@ wait_for_workers($node, 'postgres');
 stage($node, 1, 'costcenter', [ 'U', 'a', { ID => 'a', Code => 'a' . ++$n } ]);
 wait_until('the table is paused', sub { target('paused_since IS NOT NULL') eq 't' }, 120);
 like(target("sqlstate || ' ' || reason"),
-	pattern('^EX009 the reading of main\.exact\.exact_hub has brought no whole result in 6 attempts: the answer holds',
+	pattern('^EX009 the reading of main\.exact\.exact_hub gave no complete result in 6 attempts: the answer holds',
 		' 0 of [1-9]\d* rows'), 'its reason');
 control($simulator, 'DELETE', 'faults');
 one("SELECT exact.resume(1, 'costcenter')");

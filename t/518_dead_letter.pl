@@ -128,14 +128,14 @@ is(one("SELECT string_agg(DISTINCT concat_ws(' ', column_name, state), ', ') FRO
 		. "WHERE entity = 'items'"), 'CostPriceStandard done, GrossWeight dead', 'each by its own column');
 like(rows('items', '_op'), qr/\ba777:I\b/, 'the one in ten thousand is there');
 
-# one more of that column is a matter of the column
+# one more of that column: its type is the cause
 stage($node, 1, 'items', [ 'I', 'c1', '{"ID":"c1","GrossWeight":1e30}' ],
 	[ 'I', 'c2', { ID => 'c2', GrossWeight => 3 } ]);
 wait_until('items is paused',
 	sub { one("SELECT paused_since IS NOT NULL FROM exact.target_state WHERE entity = 'items'") eq 't' });
 is(one("SELECT reason FROM exact.target_state WHERE entity = 'items'"),
-	'more than 100 values of column GrossWeight of main.exact.items do not fit DECIMAL(28,10): that is a matter of '
-		. 'the column', 'a hundred and one pause the table');
+	'more than 100 values of column GrossWeight of main.exact.items do not fit DECIMAL(28,10): the cause is the '
+		. 'type of the column', 'a hundred and one pause the table');
 select_field('items', 'GrossWeight', 'false');
 one("SELECT exact.resume(1, 'items')");
 wait_delivered($node);

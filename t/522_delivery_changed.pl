@@ -152,7 +152,7 @@ SQL
 
 # an edit of a dimension is told and left; operations that may not be read are told, and rows are counted all the same
 like(target("note || ' | ' || note_step", 'costcenter'),
-	qr/^table main\.exact\.costcenter was edited: UPDATE $by \| None: what users edit/, 'an edit of a dimension');
+	qr/^table main\.exact\.costcenter was edited: UPDATE $by \| None: the hub reads edits/, 'an edit of a dimension');
 is((map { $_->{description} } grep { $_->{_key} eq 'b' } databricks_rows($simulator, 'costcenter'))[0], 'edited',
 	'which stays');
 is($node->safe_psql('postgres', "SELECT count(*) FROM exact.audit_log WHERE what->>'changed' LIKE 'UPDATE by owner%'"),

@@ -190,7 +190,7 @@ in_databricks("UPDATE main.exact.costcenter SET `_seq` = NULL WHERE Code = 'c9'"
 changes();
 is(read_now(), 'done: 1 of 1 tables read', 'versions that are not the hub\'s');
 $changes = changes();
-like($changes, qr/update 0$_ c$_ _seq refused _seq of a row is the hub's/, "c$_ is told") for 7 .. 9;
+like($changes, qr/update 0$_ c$_ _seq refused _seq of a row belongs to the hub/, "c$_ is told") for 7 .. 9;
 like($changes, qr/update 08 c8 Description /, 'and what else was edited');
 is(again(), join(',', map { id($_) } 7 .. 9), 'each comes once more');
 is(join(' ', map { row($_)->{description} } 7 .. 9), 'center 7 center 8 center 9', 'as the hub has it');
@@ -209,7 +209,8 @@ in_databricks("UPDATE main.exact.costcenter SET `_deleted` = NULL, `_op` = 'X' W
 in_databricks("UPDATE main.exact.costcenter SET `_deleted` = false WHERE Code = 'c10'");
 is(read_now(), 'done: 1 of 1 tables read', 'marks that are not the hub\'s');
 $changes = changes();
-like($changes, qr/update 0$_ c$_ _deleted refused _deleted and _op of a row are the hub's/, "c$_ is told") for 7 .. 9;
+like($changes, qr/update 0$_ c$_ _deleted refused _deleted and _op of a row belong to the hub/, "c$_ is told")
+	for 7 .. 9;
 like($changes, qr/update 08 c8 Description shown/, 'and what else was edited');
 is(() = $changes =~ /update/g, 5, 'nothing else');
 like($changes, qr/update 10 c10 refused it is deleted in Exact Online/, 'a deleted record is not revived');

@@ -233,7 +233,7 @@ is(one("SELECT count(*) FROM exact.target_state WHERE paused_since IS NOT NULL O
 owner('DROP TABLE main.exact.accounts_history');
 $id = erase(5);
 wait_until('table dropped: it says so', sub { one("SELECT waits_for FROM exact.erasures WHERE id = $id")
-	=~ /table main\.exact\.accounts_history is not there: it may hold the record all the same/ });
+	=~ /table main\.exact\.accounts_history is not found, so it may still hold the record/ });
 like(one("SELECT next_step FROM exact.erasures WHERE id = $id"), qr/UNDROP TABLE .*SELECT exact\.cancel\($id\)/,
 	'table dropped: the next step names both ways');
 is(one("SELECT state FROM exact.request WHERE id = $id"), 'running', 'table dropped: it is not done');

@@ -82,7 +82,7 @@ $copy->init_from_backup($main, 'early');
 works($copy, 'a base backup that was copied and started');
 is(one($copy, 'SELECT exact._timeline()'), '1', 'its timeline is as it was');
 is(epoch_of($copy), '2', 'it has begun an epoch');
-like(reason($copy), qr/^\w+ in Databricks has version \d+, sent were versions up to \d+$/,
+like(reason($copy), qr/^\w+ in Databricks has version \d+, this hub sent only up to \d+$/,
 	'because of what Databricks has: ' . reason($copy));
 is(one($copy, "SELECT what -> 'row' -> 'args' ->> 'epoch' FROM exact.audit_log WHERE kind = 'installation' "
 	. "AND what -> 'row' ->> 'kind' = 'fence'"), '2', 'the audit log says so');

@@ -89,8 +89,8 @@ control($databricks, 'POST', 'faults', { statement => 'glaccount history ', acti
 change('update', $key, Description => 'lost');
 sync();
 becomes($key,
-	pattern('; the answer to the statement of \d\d:\d\d that carries it was lost; it is looked for in the query ',
-		'history and sent again when none runs'), 'an answer is lost');
+	pattern('; the answer to the statement of \d\d:\d\d that carries it was lost; the hub sends it again if ',
+		'the query history shows that it does not run'), 'an answer is lost');
 wait_delivered($node, 60);
 control($databricks, 'POST', 'config', { history_delay => 0 });
 

@@ -117,7 +117,7 @@ normalise_host(const char *host, char **workspace_id, char **why)
 	n = strcspn(authority, "/?#");
 	if (n == 0 || memchr(authority, '@', n) != NULL)
 	{
-		*why = pstrdup("it holds no host name, or a user name");
+		*why = pstrdup("it has no host name, or it has a user name");
 		return NULL;
 	}
 	query = authority + n + strcspn(authority + n, "?#");

@@ -106,7 +106,7 @@ value_problem(const char *kind, const char *field, const ExactSecret *value)
 	if (len > EXACT_CREDENTIAL_MAX)
 		return "it is longer than 64 kB";
 	if (len < least)
-		return psprintf("it has %zu bytes, and %zu are the least", len, least);
+		return psprintf("it has %zu bytes, the minimum is %zu", len, least);
 	for (size_t i = 0; i < len; i++)
 		if ((uint8) data[i] < 0x20 || data[i] == 0x7f)
 			return "it holds a line end or another control character";

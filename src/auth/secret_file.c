@@ -281,7 +281,7 @@ read_key_file(char **problem, char **hint)
 	if (exact_secret_file_in_data_directory(exact_key_file))
 	{
 		*problem = psprintf("key file \"%s\" is inside the data directory", exact_key_file);
-		*hint = pstrdup("A base backup would carry the key beside what it protects: "
+		*hint = pstrdup("A base backup would have the key together with what it protects: "
 						"move it out and make a new key.");
 		return NULL;
 	}
@@ -340,7 +340,7 @@ exact_secret_file_key(const char *id, char *found_id)
 	ereport(ERROR,
 			(errcode(ERRCODE_EXACT_KEY_FILE),
 			 errmsg("key \"%s\" is not in key file \"%s\"", wanted, exact_key_file),
-			 errdetail("Something stored was encrypted with it."),
+			 errdetail("A stored credential or token was encrypted with it."),
 			 errhint("%s", back_hint)));
 	pg_unreachable();
 }

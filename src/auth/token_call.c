@@ -292,8 +292,8 @@ note_borrowed(ExactTokenChain *chain)
 	note_state(chain, "authorized",
 			   psprintf("Exact Online gave an access token, which ends at %s, without a refresh "
 						"token", until),
-			   psprintf("nothing yet: the refresh token before it is tried again; if that is "
-						"refused, a human must consent before %s", until));
+			   psprintf("nothing yet: the hub tries the previous refresh token again; if that is "
+						"refused, a person must consent before %s", until));
 }
 
 /* Commits the pair that has come; until that has worked nobody gets its access token. */
@@ -393,7 +393,7 @@ on_refused(ExactTokenChain *chain, const ExactOauthAnswer *answer)
 		psprintf("Exact Online refuses the client id or secret: %s", answer->finding) :
 		chain->sent.borrowed ?
 		psprintf("Exact Online gave an access token, which ends at %s, without a refresh token, "
-				 "and no longer takes the refresh token before it: %s",
+				 "and no longer takes the previous refresh token: %s",
 				 timestamptz_to_str(chain->sent.expires_at), answer->finding) :
 		psprintf("Exact Online no longer takes the refresh token: %s%s", answer->finding,
 				 chain->unclear > 0 ? " (the answer to the attempt before was lost)" : "");

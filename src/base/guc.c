@@ -233,8 +233,8 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 			   "Wait after a notification before fetching.",
 			   NULL, &exact_debounce_ms, 0, 600 * 1000, GUC_UNIT_MS);
 	define_int("exact_databricks.dimension_interval",
-			   "Time between two looks for edits in the Delta tables of dimensions.",
-			   "A stopped warehouse is not started for it.",
+			   "Time between two searches for edits in the Delta tables of dimensions.",
+			   "The hub does not start a stopped warehouse for it.",
 			   &exact_dimension_interval_ms, 1000, DAY_S * 1000, GUC_UNIT_MS);
 	DefineCustomBoolVariable("exact_databricks.enabled",
 							 "Lets the workers fetch and deliver.",
@@ -276,7 +276,7 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 			   NULL, &exact_live_reserve, 0, 90, 0);
 	define_int("exact_databricks.max_disk",
 			   "Disk space that the hub's tables may use.",
-			   "From there on nothing is read from Exact Online; 0: no limit.",
+			   "At the limit, the hub reads nothing from Exact Online; 0: no limit.",
 			   &exact_max_disk_mb, 0, INT_MAX, GUC_UNIT_MB);
 	define_int("exact_databricks.merge_bytes",
 			   "Maximum of bytes of JSON text per statement.",

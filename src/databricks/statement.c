@@ -336,7 +336,7 @@ ask_for_rows(Statement *st, const ExactCallAnswer *answer)
 		send_later(st, answer->fault->message);
 	else
 	{
-		message = psprintf("the %s %s has brought no whole result in %d attempts: %s",
+		message = psprintf("the %s %s gave no complete result in %d attempts: %s",
 						   st->request.verb, st->request.table, st->repeats + 1,
 						   answer->fault->message);
 		finish_refused(st, exact_fault_make(ERRCODE_EXACT_BAD_ANSWER, message,
@@ -372,7 +372,7 @@ take_failure(Statement *st, const ExactCallAnswer *answer)
 ExactFault *
 exact_statement_waits(const char *statement_id, const char *what)
 {
-	char	   *message = psprintf("statement %s still runs in Databricks: %s is waited for",
+	char	   *message = psprintf("statement %s still runs in Databricks: the hub waits for %s",
 								   statement_id, what);
 	char	   *hint = psprintf("It may take its time. If it does not end, cancel it in Databricks:"
 								" Query History, statement %s.", statement_id);
@@ -534,11 +534,11 @@ still_unknown(const Statement *st, const ExactFault *fault)
 
 	if (!TimestampDifferenceExceeds(st->last_sent, GetCurrentTimestamp(), VOICE_MS))
 		return fault;
-	message = psprintf("whether the %s %s still runs is not known, its answer was lost: %s",
+	message = psprintf("it is not known if the %s %s still runs, because its answer was lost: %s",
 					   st->request.verb, st->request.table, fault->message);
-	hint = psprintf("It is sent again once the query history of Databricks shows that it does not"
-					" run. Look there for the statement that begins with \"%s\"; if it does not"
-					" end, cancel it in Databricks.", st->mark);
+	hint = psprintf("The hub sends it again when the query history of Databricks shows that it does"
+					" not run. Look there for the statement that begins with \"%s\"; if it does"
+					" not end, cancel it in Databricks.", st->mark);
 	return exact_fault_make(fault->sqlstate, message, NULL, hint);
 }
 

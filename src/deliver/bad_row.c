@@ -202,15 +202,16 @@ check_number(const ExactBadRowSearch *search, const ExactColumn *column, int64 a
 	if (column == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_DATABRICKS_REFUSED),
-				 errmsg("more than %d rows do not meet the constraint %s of %s: that is a matter of"
-						" the constraint", EXACT_BAD_ROW_MOST,
+				 errmsg("more than %d rows do not meet the constraint %s of %s: the cause is the"
+						" constraint", EXACT_BAD_ROW_MOST,
 						exact_words_tidy(search->constraint, NAMEDATALEN), plan->current_name),
 				 errhint("Take it off the table, or change it: ALTER TABLE ... DROP CONSTRAINT."
 						 " Then SELECT exact.resume(division, '%s').", plan->sql.entity)));
 	ereport(ERROR,
 			(errcode(ERRCODE_EXACT_DATABRICKS_REFUSED),
-			 errmsg("more than %d values of column %s of %s do not fit %s: that is a matter of the"
-					" column", EXACT_BAD_ROW_MOST, column->name, plan->current_name, column->type),
+			 errmsg("more than %d values of column %s of %s do not fit %s: the cause is the type of"
+					" the column", EXACT_BAD_ROW_MOST, column->name, plan->current_name,
+					column->type),
 			 errhint("Give %s a type in exact.entity_field that holds its values (target_type), or"
 					 " deselect it: its values stay in _payload. Then SELECT"
 					 " exact.resume(division, '%s').", column->name, plan->sql.entity)));

@@ -203,8 +203,9 @@ too_large_unit(void *arg)
 								reason) > EXACT_BAD_ROW_MOST)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_DATABRICKS_REFUSED),
-				 errmsg("more than %d rows are refused for their size", EXACT_BAD_ROW_MOST),
-				 errhint("Raise the limit of the proxy before Databricks. Then SELECT"
+				 errmsg("Databricks refuses more than %d rows because of their size",
+						EXACT_BAD_ROW_MOST),
+				 errhint("Raise the limit of the proxy in front of Databricks. Then SELECT"
 						 " exact.resume(division, '%s').", d->plan->sql.entity)));
 }
 

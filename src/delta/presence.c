@@ -164,11 +164,11 @@ end_with_change(Presence *p)
 								   p->change.what);
 	const char *name = exact_delta_sql_for_people(table_name(p));
 	char	   *undo = p->change.before < 0 ? "" :
-		psprintf(" RESTORE TABLE %s TO VERSION AS OF " INT64_FORMAT " takes it back and ends the"
-				 " pause; or", name, p->change.before);
+		psprintf(" RESTORE TABLE %s TO VERSION AS OF " INT64_FORMAT " undoes the change and ends"
+				 " the pause; or", name, p->change.before);
 	char	   *hint = psprintf("Look who changed it: DESCRIBE HISTORY %s.%s SELECT"
-								" exact.resume(division, '%s') writes all that the hub holds over"
-								" what it finds; rows that others added stay.",
+								" exact.resume(division, '%s') writes all versions of the hub into"
+								" the table again; rows that others added stay.",
 								name, undo, p->plan->sql.entity);
 
 	end_presence(p, exact_fault_make(ERRCODE_EXACT_TABLE_MISMATCH, message, NULL, hint), "EX014",
@@ -286,14 +286,14 @@ take_change(Presence *p)
 
 	*(history ? &p->look.history_version : &p->look.current_version) = p->change.newest;
 	if (p->change.unlisted >= 0)
-		add_note(p, psprintf("table %s does not list what was done to it before version "
-							 INT64_FORMAT ": its log was cut, or much was done since the last look",
+		add_note(p, psprintf("table %s does not list the operations before version "
+							 INT64_FORMAT ": its log was cut, or there were too many of them",
 							 name, p->change.unlisted),
-				 "None, when nobody but the hub writes it; its rows were counted");
+				 "None, if only the hub writes to the table; its rows were counted");
 	if (p->change.what == NULL || history || !p->edited || !p->change.edit)
 		return;
 	add_note(p, psprintf("table %s was edited: %s", name, p->change.what),
-			 "None: what users edit in a dimension is read, and stands in exact.dimension_change");
+			 "None: the hub reads edits of a dimension; exact.dimension_change shows them");
 	p->change.what = NULL;
 }
 

@@ -146,7 +146,7 @@ refusal(HeapTuple tuple)
 	{
 		case INTERNALlanguageId:
 			if (form->provolatile == PROVOLATILE_VOLATILE && outlasts_rollback(tuple))
-				return "what it does outlasts the transaction";
+				return "its effect lasts longer than the transaction";
 			return NULL;
 		case ClanguageId:
 			if (form->provolatile == PROVOLATILE_VOLATILE)
@@ -280,7 +280,7 @@ tidy_problem(char *text)
 	/* only the hub says that a document is held */
 	if (tidy != NULL && strncmp(tidy, "held:", 5) == 0)
 		*tidy = 'H';
-	return tidy ? tidy : pstrdup("breaks the rule, which gives no reason");
+	return tidy ? tidy : pstrdup("breaks the rule; the rule gives no reason");
 }
 
 static void

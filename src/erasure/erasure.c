@@ -254,7 +254,7 @@ end_refused(Work *w, const ExactStatementResult *result)
 	if (result->fenced)
 		exact_fence_doubt(w->job.workspace);
 	if (exact_statement_absent(result->sqlstate))
-		end_waiting(w, psprintf("table %s is not there: it may hold the record all the same",
+		end_waiting(w, psprintf("table %s is not found, so it may still hold the record",
 								table_name(w)),
 					psprintf("UNDROP TABLE %s, or give the hub its right to it back; if it is gone"
 							 " for good, SELECT exact.cancel(" INT64_FORMAT ") leaves it out", name,
@@ -429,7 +429,7 @@ cancel_unit(void *arg)
 	const Job  *job = arg;
 
 	exact_request_finish(job->id, "cancelled", "cancelled while running: what was removed stays"
-						 " so, and exact.erasures says what was not", true);
+						 " removed; exact.erasures says what was not removed", true);
 }
 
 /* The plan, and that it is begun: whoever begins again may find nothing to delete. */

@@ -189,7 +189,7 @@ exact_endpoint_writes_closed_until(int division, const char *resource, const cha
 
 	if (at == 0)
 		return exact_endpoint_closed_until(division, resource, why);
-	*why = "six errors of this endpoint within an hour: no write is added to them";
+	*why = "six errors of this endpoint within an hour: the hub writes nothing there";
 	return at + USECS_PER_HOUR;
 }
 

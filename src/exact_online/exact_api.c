@@ -152,7 +152,7 @@ classify_forbidden(const ExactApiRequest *q, ExactApiAnswer *answer, char *detai
 	if (is_division_reason(answer->reason))
 		fail(answer, EXACT_API_PARKED, ERRCODE_EXACT_REFUSED,
 			 psprintf("Exact Online refuses division %d: %s", q->division, answer->reason), detail,
-			 "Put it right in Exact Online; "
+			 "Correct it in Exact Online; "
 			 "the hub tries again every hour, exact.resume() at once.");
 	else
 		fail(answer, EXACT_API_REFUSED,

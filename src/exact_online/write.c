@@ -105,10 +105,10 @@ exact_write_check(const ExactWrite *write)
 		strncmp(below, resource, len) != 0 || !fits(write, below + len))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("%s %s is nothing that the hub writes",
+				 errmsg("the hub does not write %s %s",
 						write->method ? write->method : "no method",
 						write->path ? write->path : "no path"),
-				 errdetail("Cost centers, cost units and GL accounts of a division are written, "
+				 errdetail("It writes cost centers, cost units and GL accounts of a division, "
 						   "by POST or by PUT of one record.")));
 }
 

@@ -301,7 +301,7 @@ settle_absent(const ExactRun *run, const ExactFeedEntity *entity, char **keys, i
 				  feed->method == EXACT_FEED_SYNC ? EXACT_DIRTY_CONFIRM : EXACT_DIRTY_ABSENT);
 		return 0;
 	}
-	absence.doubt = "nobody can be asked for them once more";
+	absence.doubt = "the hub cannot ask for these records again";
 	keys = exact_absence_judge(&absence, keys, nkeys, &nkeys);
 	return nkeys == 0 ? 0 : exact_stage_delete(run->lane->division, feed->name, entity->name, NULL,
 											   keys, nkeys, run->run, call,

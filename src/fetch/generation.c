@@ -96,7 +96,7 @@ exact_generation_compare(ExactLane *lane, const ExactFeed *feed, const ExactPage
 			== lane->mark_generation)
 			return false;
 		read_again(lane, EXACT_FROM_START_MOVED,
-				   "the division was moved or linked: row versions begin anew");
+				   "the division was moved or linked: row versions start again");
 		return true;
 	}
 	ereport(ERROR,

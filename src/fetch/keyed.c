@@ -46,7 +46,7 @@
 #define APPROVED_AGAIN_US (5 * USECS_PER_SEC)
 #define MANY_ERRORS 3			/* in a row: fewer keys are asked for at a time */
 #define INCREDIBLE_ERRORS 6		/* in a row: after that it is asked once an hour */
-#define INCREDIBLE "records that live were not in the answer"
+#define INCREDIBLE "records that exist were not in the answer"
 
 /* One keyed read on its way */
 typedef struct Keyed
@@ -226,7 +226,7 @@ delete_absent(Keyed *keyed, const char *entity, const char *line_entity, char **
 		absence.passes = true;
 	}
 	else if (keyed->ncanaries == 0 && !keyed->canary_seen)
-		absence.doubt = "there is no other record to ask for beside them";
+		absence.doubt = "there is no other record to compare the answer with";
 	keys = exact_absence_judge(&absence, keys, nkeys, &nkeys);
 	if (nkeys > 0)
 		keyed->tombstones += exact_stage_delete(lane->division, keyed->feed->name, entity,
@@ -593,7 +593,7 @@ on_keyed(ExactApiAnswer *answer, void *arg)
 	bad.message = read_page(keyed, answer);
 	keyed->incredible = bad.message == NULL && is_incredible(keyed);
 	if (keyed->incredible)
-		bad.message = pstrdup(INCREDIBLE ": no absence is believed");
+		bad.message = pstrdup(INCREDIBLE ": nothing is deleted");
 	keyed->answer = answer;
 	if (bad.message != NULL)
 		fault = &bad;

@@ -119,9 +119,9 @@ end_part(ExactRun *run, const ExactApiRequest *request, ExactPage *page, bool *l
 	fault->sqlstate = ERRCODE_EXACT_BAD_ANSWER;
 	fault->message = psprintf("the next page of %s is one that the run has read already",
 							  run->name);
-	fault->detail = psprintf("GET %s: Exact Online passes over $skiptoken. "
+	fault->detail = psprintf("GET %s: Exact Online ignores $skiptoken. "
 							 "Nothing of that page was kept.", run->def->resource);
-	fault->hint = pstrdup("The run begins anew; if this stays, its pages are too large to read.");
+	fault->hint = pstrdup("The run starts again; if this stays, its pages are too large to read.");
 	return fault;
 }
 

@@ -302,7 +302,7 @@ check_rows(const PageUnit *u)
 				 errdetail("GET %s: " INT64_FORMAT " rows, and no more than " INT64_FORMAT
 						   " records are known.", run->def->resource, u->rows,
 						   (run->most_rows - ROWS_UNDOUBTED) / 2),
-				 errhint("The run begins anew; if this stays, something between the hub and "
+				 errhint("The run starts again; if this stays, something between the hub and "
 						 "Exact Online changes the answers.")));
 }
 

@@ -256,7 +256,7 @@ succeed(Callback *callback)
 								callback->app);
 
 	answer_page(callback->request, 200, "Authorised", "ok", text,
-				"You can close this page. The hub fetches by itself from now on.", next);
+				"You can close this page. From now on the hub reads Exact Online.", next);
 	end_callback(callback);
 }
 

@@ -502,7 +502,7 @@ exact_receive_webhook(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_WEBHOOK),
 				 errmsg("the body of a notification must not be null"),
-				 errhint("An empty body is the service's trial of the address: give ''.")));
+				 errhint("Exact Online tests the address with an empty body: give ''.")));
 	body = PG_GETARG_BYTEA_PP(0);
 	item.body = VARDATA_ANY(body);
 	item.len = VARSIZE_ANY_EXHDR(body);

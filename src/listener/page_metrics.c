@@ -148,13 +148,13 @@ put_divisions(StringInfo out)
 	family(out, "exact_division_light", "gauge", "0 ok, 1 warn, 2 fail, -1 off.");
 	put_division_column(out, "exact_division_light", n, 2);
 	family(out, "exact_lag_seconds", "gauge",
-		   "Delta holds what Exact Online had this long ago; +Inf: nothing yet.");
+		   "How far Delta is behind Exact Online; +Inf: nothing is in Delta yet.");
 	put_division_column(out, "exact_lag_seconds", n, 3);
 	family(out, "exact_announced_lag_seconds", "gauge",
 		   "Age of the oldest change that is known and not in Delta; 0: none.");
 	put_division_column(out, "exact_announced_lag_seconds", n, 4);
 	family(out, "exact_last_full_look_seconds", "gauge",
-		   "Since every entity was last read to the end, by its timer.");
+		   "Time since every entity was last read to the end, by its timer.");
 	put_division_column(out, "exact_last_full_look_seconds", n, 5);
 	family(out, "exact_first_load_ratio", "gauge",
 		   "Share of the enabled entities whose first load is complete.");
@@ -177,10 +177,10 @@ put_services(StringInfo out)
 	{
 		if (col == 3)
 			family(out, "exact_service_up", "gauge",
-				   "1: its calls are answered; 0: none was answered well for 30 s.");
+				   "1: its calls get good answers; 0: no good answer for 30 s.");
 		else
 			family(out, "exact_service_silent_seconds", "gauge",
-				   "Time without a good answer to a call; 0: its calls are answered.");
+				   "Time without a good answer to a call; 0: its calls get good answers.");
 		for (uint64 row = 0; row < n; row++)
 		{
 			appendStringInfo(out, "%s{side=\"%s\",name=\"", col == 3 ? "exact_service_up" :
@@ -236,7 +236,7 @@ put_traffic(StringInfo out)
 	if (!exact_traffic_read(&traffic))
 		return;
 	family(out, "exact_webhooks_received_total", "counter",
-		   "Notifications by what became of them.");
+		   "Notifications by result.");
 	for (size_t i = 0; i < lengthof(results); i++)
 		appendStringInfo(out, "exact_webhooks_received_total{result=\"%s\"} " UINT64_FORMAT "\n",
 						 results[i].result, traffic.counts[results[i].count]);
@@ -257,7 +257,7 @@ static void
 put_counted(StringInfo out)
 {
 	put_labels(out, "exact_api_calls_total", "counter",
-			   "Calls to Exact Online by how they ended; division 0: tokens and what is of none.",
+			   "Calls to Exact Online by outcome; division 0: calls without a division.",
 			   "SELECT 'division', division, 'outcome', result, n"
 			   " FROM exact.counter"
 			   " WHERE name = 'call'"
@@ -274,7 +274,7 @@ put_counted(StringInfo out)
 			   " FROM (VALUES ('I'), ('U'), ('D')) AS o (op)"
 			   " LEFT JOIN exact.counter AS c ON c.name = 'staged' AND c.kind = o.op");
 	put_histogram(out, "exact_end_to_end_seconds", "source",
-				  "From the notification, or the call that brought it, to Delta, per change.",
+				  "Time that a change takes to Delta, from its notification or its call.",
 				  "SELECT k.kind, b.le, sum(coalesce(x.n, 0)) OVER"
 				  "  (PARTITION BY k.kind ORDER BY b.i), c.seconds, coalesce(c.n, 0)"
 				  " FROM (VALUES ('announcement'), ('call')) AS k (kind)"
@@ -320,10 +320,10 @@ put_disk(StringInfo out)
 	put_rows(out, "exact_disk_bytes", "gauge", "Disk space of the hub's tables.", "",
 			 "SELECT bytes FROM exact.disk");
 	put_rows(out, "exact_disk_max_bytes", "gauge",
-			 "Disk space that they may use; 0: no limit.", "",
+			 "Limit of the disk space of these tables; 0: no limit.", "",
 			 "SELECT max_bytes FROM exact.disk");
 	put_rows(out, "exact_disk_full", "gauge",
-			 "1: nothing is read from Exact Online, as the hub is at its limit.", "",
+			 "1: the hub reads nothing from Exact Online, because it is at its limit.", "",
 			 "SELECT is_full::int FROM exact.disk");
 }
 
@@ -359,7 +359,7 @@ static void
 put_ledger(StringInfo out)
 {
 	put_rows(out, "exact_ledger_known", "gauge",
-			 "1: what LineNumber 0 of the transaction lines is, is known; 0: do not sum them.",
+			 "1: the meaning of LineNumber 0 in transaction lines is known; 0: do not sum them.",
 			 "division",
 			 "SELECT division, CASE WHEN shape IN ('mixed', 'unknown') THEN 0 ELSE 1 END"
 			 " FROM exact.ledger_shape"

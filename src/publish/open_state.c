@@ -72,7 +72,7 @@ static const OpenColumn open_columns[] = {
 	{"_key", "STRING", true, NULL,
 	"Key of the record; null: the row stands for several, see records"},
 	{"state", "STRING", true, NULL,
-	"waiting: on its way; paused: its table takes nothing;"
+	"waiting: on its way; paused: deliveries into its table are paused;"
 	" held: waits for a person's decision"},
 	{"reason", "STRING", false, NULL, "Why it is held or its table paused"},
 	{"year", "INT", false, NULL, "Financial year; null: not known, it may be any"},
@@ -95,10 +95,10 @@ static const OpenColumn state_columns[] = {
 	{"reason", "STRING", false, NULL, "Why it does not go on"},
 	{"complete_until", "TIMESTAMP", false, "greatest(t.`complete_until`, s.`complete_until`)",
 	"The table holds all that Exact Online had at this time,"
-	" but for the rows of exact_open"},
+	" except the rows of exact_open"},
 	{"open_records", "BIGINT", false, NULL, "Versions of it in exact_open"},
 	{"ledger", "STRING", false, NULL,
-	"Of transactionlines, what the rows with LineNumber 0 are."
+	"Of transactionlines, the meaning of the rows with LineNumber 0."
 	" control: debtor, creditor, bank or cash, one to sum; repeat: the total once more, not to sum;"
 	" total: control row with the sign of its lines; mixed, unknown: no sum is right"},
 	{"as_of", "TIMESTAMP", false, NULL, "When the hub looked"},
@@ -106,12 +106,12 @@ static const OpenColumn state_columns[] = {
 
 static const OpenTable tables[NPLACES] = {
 	{"exact_open",
-	"What the hub has and the tables beside this one have not: on its way, held, or refused."
-	" No row of a period: nothing known is missing",
+	"Versions that are in the hub and not in the other tables: on their way, held, or refused."
+	" If it has no row of a period, nothing known is missing",
 	lengthof(open_columns), open_columns},
 	{"exact_state",
-	"Up to when each division and entity is complete: a month is closed when complete_until of"
-	" all its entities lies behind its end and exact_open has no row of it",
+	"Up to when each division and entity is complete: a month is closed if complete_until of"
+	" all entities is after the end of the month, and exact_open has no row of the month",
 	lengthof(state_columns), state_columns},
 };
 

@@ -158,7 +158,7 @@ close_batch(int64 batch, int slot, int division, const char *entity, const char 
 		ereport(ERROR,
 				(errcode(ERRCODE_EXACT_INSTALLATION),
 				 errmsg("epoch %d is over: nothing more is staged in it", epoch),
-				 errhint("The fetcher starts anew by itself.")));
+				 errhint("The fetcher restarts and uses the new epoch.")));
 	exact_audit_batch(&event);
 	exact_counter_add(EXACT_COUNTER_STAGED, 0, "I", "", event.fresh);
 	exact_counter_add(EXACT_COUNTER_STAGED, 0, "U", "", event.changed);

@@ -177,13 +177,15 @@ judge_answer(Verdict *v, const ExactHttpResponse *http)
 	else if (status == 200 && ours)
 		set_verdict(v, EXACT_REACH_OK, "answers 200", NULL);
 	else if (status == 200 && !v->reach->own)
-		set_verdict(v, EXACT_REACH_OK, "answers 200, not by this hub's listener itself", NULL);
+		set_verdict(v, EXACT_REACH_OK,
+					"answers 200, but the answer is not from this hub's listener", NULL);
 	else if (status == 200)
-		set_verdict(v, EXACT_REACH_BROKEN, "answers 200, but it is not this hub that answers",
+		set_verdict(v, EXACT_REACH_BROKEN, "answers 200, but the answer is not from this hub",
 					pass_on);
 	else if (status >= 300 && status < 400)
 		set_verdict(v, EXACT_REACH_BROKEN, redirection(http),
-					"set exact_databricks.public_url to the address that answers itself");
+					"set exact_databricks.public_url to the address that answers without "
+					"a redirect");
 	else if (status == 401 || status == 403 || status == 407)
 		set_verdict(v, EXACT_REACH_BROKEN, psprintf("refuses the call (HTTP %ld)", status),
 					pass_on);
@@ -212,7 +214,7 @@ judge_answer(Verdict *v, const ExactHttpResponse *http)
 static void
 judge_failure(Verdict *v, const ExactHttpResponse *http)
 {
-	static const char look[] = "look whether name, port and firewall are right "
+	static const char look[] = "check that name, port and firewall are right "
 		"for callers from the internet";
 	const char *error = http->error ? http->error : "no reason given";
 
@@ -220,9 +222,9 @@ judge_failure(Verdict *v, const ExactHttpResponse *http)
 	{
 		case EXACT_HTTP_HOST:
 			set_verdict(v, EXACT_REACH_UNSURE, psprintf("not tried: %s", http->error),
-						"nothing when Exact Online reaches it; to have it tried, "
+						"nothing if Exact Online reaches it; to let the hub test it, "
 						"add the host to exact_databricks.allowed_hosts "
-						"(host/private when its address is private)");
+						"(host/private if its address is private)");
 			break;
 		case EXACT_HTTP_NAME:
 			set_verdict(v, EXACT_REACH_UNSURE, "the name is not found",
@@ -239,7 +241,7 @@ judge_failure(Verdict *v, const ExactHttpResponse *http)
 		case EXACT_HTTP_TLS:
 			set_verdict(v, EXACT_REACH_BROKEN,
 						psprintf("has no certificate that can be trusted: %s", http->error),
-						"Exact Online wants a valid certificate of a public authority, "
+						"Exact Online requires a valid certificate of a public authority, "
 						"with its chain");
 			break;
 		case EXACT_HTTP_TIMEOUT:

@@ -220,7 +220,7 @@ end_if_done(ExactUpkeep *u, TimestampTz *at)
 	}
 	if (u->phase == EXACT_UPKEEP_LIST && u->pass >= MAX_PASSES && u->list_url == NULL)
 	{
-		exact_subscription_answer_end(u, "the list of subscriptions does not show what was made",
+		exact_subscription_answer_end(u, "the list of subscriptions does not show the new ones",
 									  now + SERVICE_US);
 		*at = PG_INT64_MAX;
 		return true;

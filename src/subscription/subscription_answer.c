@@ -326,11 +326,11 @@ say_refused(ExactUpkeep *u, ExactTopic *t, const ExactApiAnswer *answer)
 	set_row(u, t, "refused", "topic",
 			psprintf("Exact Online refused %s: %s", t->name,
 					 answer->said ? said : answer->fault->detail),
-			"read by polling meanwhile; tried again daily");
+			"nothing: the hub reads by its timers and tries again daily");
 	if (++u->failures >= MAX_REFUSED)
 		set_rest(u, "wanted", "topic",
 				 psprintf("not tried after Exact Online refused others: %s", said),
-				 "tried again daily; SELECT exact.subscribe() does it at once", true);
+				 "the hub tries again daily; SELECT exact.subscribe() tries at once", true);
 }
 
 /* The answer to a POST: made, or why not. */
@@ -355,14 +355,14 @@ on_post(ExactUpkeep *u, ExactTopic *t, ExactApiAnswer *answer)
 		t->callback_url = NULL;
 		t->step = EXACT_STEP_NONE;
 		set_row(u, t, "foreign", "exists",
-				"another user of this customer holds it, out of this user's sight",
-				"nothing while notifications come; else let that user remove it, or consent");
+				"another user of this customer has it; the user who consented cannot see it",
+				"nothing while notifications come; otherwise let that user remove it, or consent");
 	}
 	else if (answer->trouble == EXACT_API_TRANSIENT &&
 			 (answer->said == NULL || answer->http->status != 500))
 	{
 		/* the service itself: nothing was said about the topic */
-		set_rest(u, "wanted", "service", answer->fault->message, "tried again by itself", false);
+		set_rest(u, "wanted", "service", answer->fault->message, "the hub tries again", false);
 		store(u, answer, 0, NULL, NULL);
 		exact_subscription_answer_end(u, answer->fault->message,
 									  GetCurrentTimestamp() + SERVICE_US);
@@ -406,7 +406,7 @@ on_delete(ExactUpkeep *u, ExactTopic *t, ExactApiAnswer *answer)
 		t->callback_url = u->callback_url;
 		set_row(u, t, "refused", answer->http->status == 403 ? "right" : "service",
 				psprintf("Exact Online does not remove it: %s", said),
-				"let the user who made it remove it; tried again daily");
+				"let the user who made it remove it; the hub tries again daily");
 	}
 	if (!store(u, answer, 0, t, gone ? "removed" : NULL))
 		u->phase = EXACT_UPKEEP_LIST;
@@ -648,7 +648,7 @@ refuse_list(ExactUpkeep *u, ExactApiAnswer *answer)
 		say_forbidden(u, answer, true);
 	else
 		set_rest(u, "refused", "service", answer->fault->message,
-				 "read by polling meanwhile; tried again daily", true);
+				 "nothing: the hub reads by its timers and tries again daily", true);
 	store(u, answer, 0, NULL, NULL);
 	exact_subscription_answer_end(u, answer->fault->message, GetCurrentTimestamp() + CHECK_US);
 }

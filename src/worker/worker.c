@@ -212,7 +212,7 @@ take_ownership(void)
 	LOCKTAG		owner = exact_lock_tag(database, ops->role, EXACT_LOCK_OWNER);
 
 	if (exact_lock_closing(database) || !exact_lock_try(&gate, ShareLock))
-		exact_self_end("a command on this database waits for the workers to go");
+		exact_self_end("a command on this database waits until the workers end");
 	if (!exact_lock_try(&owner, ExclusiveLock))
 		exact_self_end("another worker of this role still runs");
 }

@@ -34,7 +34,7 @@ def settled(hub):
 
 
 def problem(hub):
-    return hub.value("SELECT string_agg(problem, ' ') FROM exact.feeds WHERE problem LIKE '%no absence is believed%'")
+    return hub.value("SELECT string_agg(problem, ' ') FROM exact.feeds WHERE problem LIKE '%: nothing is deleted%'")
 
 
 def test_empty_answers_to_keyed_reads_delete_nothing(hub):
@@ -327,7 +327,7 @@ def test_a_division_that_is_worked_on(hub):
     request = hub.value(f"SELECT exact.backfill({division}, 'purchaseentries')")
     # the service leaves out others, too, and their lines: these are held likewise
     [row] = hub.query(f"SELECT key, reason, next_step FROM exact.held WHERE key = '{key}'")
-    assert row["key"] == key and "BlockingStatus 3" in row["reason"] and "by itself" in row["next_step"]
+    assert row["key"] == key and "BlockingStatus 3" in row["reason"] and "asks for it again" in row["next_step"]
     assert deleted(hub, "purchaseentries") == 0
     assert hub.value(f"SELECT state FROM exact.request WHERE id = {request}") in ("waiting", "running")
     blocking(0)

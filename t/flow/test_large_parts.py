@@ -56,5 +56,5 @@ def test_a_service_that_passes_over_skip_tokens(start_hub, engine_free):
         hub.exact.fault(rf"Units\?.*top={top}(&|$)", "status", times=-1, status=200, body=body)
     hub.exact.fault(r"Units\?", "monster", times=-1, kind="bytes")
     hub.enable(entities=("units",))
-    hub.wait_for("it says so", lambda: "passes over $skiptoken" in hub.cluster.log_text(), 40)
+    hub.wait_for("it says so", lambda: "ignores $skiptoken" in hub.cluster.log_text(), 40)
     assert hub.value("SELECT count(*) FROM exact.stage WHERE op = 'D'") == "0"

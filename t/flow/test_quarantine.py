@@ -324,7 +324,7 @@ def test_dimension_that_is_not_there(scene):
         s.hub.psql(f"SELECT exact.sync_now({s.division}, 'costcenter')")
         s.wait(f"{n} refusals", lambda n=n: int(s.hub.value(errors)) >= n)
     s.wait("it cannot be read", lambda: told() == [
-        "costcenter cannot be read: what is not in it is marked, nothing waits for it"])
+        "costcenter cannot be read: its rules mark documents and hold none"])
     marked = s.entry("NONE3")
     s.wait("it is marked", lambda: any("NONE3" in (row["_problems"] or "") for row in s.rows(key=marked)), 120)
     assert not any(row["_problems"].startswith("held: ") for row in s.rows(key=marked))

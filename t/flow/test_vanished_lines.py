@@ -86,7 +86,7 @@ def test_lines_of_a_division_that_is_worked_on(hub):
     make_dirty(hub, "purchaseentries", f"r.key = '{line['parent']}'")
     hub.wait_for("it is held", lambda: held(hub, "purchaseentrylines"), 60)
     [row] = hub.query("SELECT key, reason, next_step FROM exact.held WHERE entity = 'purchaseentrylines'")
-    assert row["key"] == line["key"] and "BlockingStatus 2" in row["reason"] and "by itself" in row["next_step"]
+    assert row["key"] == line["key"] and "BlockingStatus 2" in row["reason"] and "asks for it again" in row["next_step"]
     hub.exact.change(division, "logistics/Items", "delete", item)
     hub.psql("SELECT exact.sync_now()")
     hub.wait_for("the log is read", lambda: hub.value(
