@@ -8,7 +8,7 @@ import time
 import traceback
 
 import processes
-from suites import FIRST, LANES, SUITES, Result, Run, lend_a_hand
+from suites import FIRST, LANES, SHORT, SUITES, Result, Run, lend_a_hand
 
 AROUND, TAIL, MOST = 12, 60, 400  # lines shown of a failed suite's log: around each failure, its end, all in all
 LONGEST = 16                      # files of tests that are named at the end
@@ -58,23 +58,20 @@ def main(work, wanted):
     for each in wanted:
         name, _, pattern = each.partition(":")
         names.setdefault(name, []).extend([pattern] if pattern else [])
-    for name in FIRST:
-        if name in names:
-            run_suite(work, name, [], total, lock)
-            processes.stop_all()
 
-    def run_lane(lane):
+    def run_lane(lane, helpful):
         for name in lane:
             if name in names:
                 run_suite(work, name, names[name], total, lock)
-        lend_a_hand()
-    lanes = [threading.Thread(target=run_lane, args=(lane,)) for lane in LANES]
-    for lane in lanes:
-        lane.daemon = True
-        lane.start()
-    for lane in lanes:
-        lane.join()
-    processes.stop_all()
+        if helpful:
+            lend_a_hand()
+    for lanes in (FIRST, SHORT, LANES):
+        threads = [threading.Thread(target=run_lane, args=(lane, lanes is LANES), daemon=True) for lane in lanes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        processes.stop_all()
     longest = sorted(total.took, reverse=True)[:LONGEST]
     if longest:
         print("  longest: " + ", ".join(f"{pathlib.PurePath(test).name} {seconds:.0f} s" for seconds, test in longest))

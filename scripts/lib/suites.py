@@ -431,8 +431,10 @@ def kills(run):
     return _pytest(run, *OF_KILLS)
 
 
-# The first ones are short; then the clusters' tests, which mostly wait, run beside those that use the engine.
-FIRST = ("build", "text", "analysis", "unit", "statements", "regress", "isolation")
+# Side by side each time: one that has all there is, short ones, and the clusters' tests, which mostly wait, beside those
+# that use the engine.
+FIRST = (("build",),)
+SHORT = (("text", "unit", "analysis"), ("statements", "regress", "isolation"))
 LANES = (("tap", "listener"), ("flow", "fuzz"), ("servers", "simulators", "kills"))
 SUITES = {"build": build, "text": text, "analysis": analysis, "unit": unit, "statements": sql_statements,
           "regress": regress, "isolation": isolation, "servers": servers, "tap": tap, "fuzz": fuzz,
