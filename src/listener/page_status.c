@@ -18,6 +18,7 @@
 #define DIVISIONS_MAX (38 * 1024)	/* no division is begun beyond */
 #define EVENTS_MAX (46 * 1024)	/* nor an event */
 #define DIVISIONS_SHOWN 60
+#define OFF_SHOWN 5				/* of those that are not enabled, which come last */
 #define SERVICES_SHOWN 12
 #define CAUSES_SHOWN 8
 #define EVENTS_SHOWN 20
@@ -408,6 +409,7 @@ put_divisions(StatusUnit *status)
 	StringInfo	out = status->out;
 	int			first = status->n > 0 && status->divisions[0].number == NULL ? 1 : 0;
 	int			shown = first;
+	int			off = 0;
 	int			ndays;
 	Day		   *days;
 
@@ -417,8 +419,12 @@ put_divisions(StatusUnit *status)
 	appendStringInfoString(out, "<h2>Divisions</h2>\n");
 	exact_html_table(out, "Divisions", headings, lengthof(headings));
 	for (; shown < Min(status->n, DIVISIONS_SHOWN) && out->len < DIVISIONS_MAX; shown++)
+	{
+		if (strcmp(status->divisions[shown].light, "off") == 0 && ++off > OFF_SHOWN)
+			break;
 		if (status->divisions[shown].number)
 			put_division(out, &status->divisions[shown], days, ndays);
+	}
 	exact_html_table_end(out);
 	if (shown < status->n)
 		exact_html_paragraph(out, "soft", psprintf("%d more, none worse: SELECT * FROM"
