@@ -72,6 +72,12 @@ like($body, qr/&amp; &lt;Zonen&gt;/, 'names are escaped');
 is(scalar(() = $body =~ /aria-label="24 hours, highest 2 h"/g), 49, 'and each its line of 24 hours');
 like($body, qr/50 %<progress value="0.500">/, 'a first load');
 like($body, qr/490 of 5000<meter value="490" max="5000" low="1500" optimum="5000">/, 'calls that are left');
+like($body, qr/As of <span class="n">[-\d]+ [:\d]+ UTC<\/span>, like all times here/, 'and whose times they are');
+value("INSERT INTO exact.light_log (side, name, division, light, state, what) VALUES "
+	. "('table', 'lake.items', 200005, 'warn', 'late', 'behind: a test')");
+like(is_small('an event', '/status', qr/behind: a test/),
+	qr/<td class="n soft" data-l="UTC">[-\d]+ [:\d]+<\/td><td class="light warn">warn<\/td><td data-l="division">2/,
+	'an event says its light in a word, and the zone of its time where the headings are not shown');
 is_small('notifications', '/deliveries', qr/the-key-of-an-item/);
 my $long = 'k' x 199;
 is(status_of(post($port, notification(key => "$_$long"))), 200, 'one with a long name') foreach 1 .. 3;
@@ -132,6 +138,14 @@ JS
 	}
 	$browser->stop;
 }
+
+# ---- what differs by the division's own number alone is told once ----
+my $parked = 'WHERE division BETWEEN 200010 AND 200019';
+value("UPDATE exact.division_state SET state = 'parked', reason = 'Exact refuses division ' || division $parked");
+$body = is_small('ten that are refused', '/status', qr/<strong>10 divisions<\/strong>/);
+like($body, qr/<b class="fail">fail<\/b> <strong>10 divisions<\/strong><div>Exact refuses division \.\.\. /,
+	'with a word for its colour, and without a number');
+value("UPDATE exact.division_state SET state = 'ok', reason = NULL $parked");
 
 # ---- 500 divisions: what is worst comes first, what does not fit is counted ----
 divisions(50, 499);

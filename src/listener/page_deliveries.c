@@ -56,7 +56,7 @@ put_answers(StringInfo out)
 		appendStringInfoString(out, "<tr>");
 		exact_html_cell(out, answers[i].class, NULL, answers[i].answer);
 		exact_html_cell(out, NULL, NULL, answers[i].what);
-		exact_html_cell(out, "n", NULL, psprintf(UINT64_FORMAT, n));
+		exact_html_cell(out, "n", "how many", psprintf(UINT64_FORMAT, n));
 		appendStringInfoString(out, "</tr>\n");
 	}
 	if (any)
@@ -85,7 +85,7 @@ put_stored(StringInfo out)
 	" FROM exact._deliveries(" CppAsString2(SHOWN) ")";
 	uint64		n = exact_sql_by_index(sql, 0, NULL);
 
-	appendStringInfo(out, "<h2>The last %d at most that were stored</h2>\n", SHOWN);
+	appendStringInfo(out, "<h2>Stored notifications, the newest %d at most</h2>\n", SHOWN);
 	if (n == 0)
 	{
 		exact_html_paragraph(out, "soft", "None: notifications are kept for seven days.");
@@ -98,7 +98,7 @@ put_stored(StringInfo out)
 
 		appendStringInfoString(out, "<tr>");
 		exact_html_cell(out, "n", "No.", exact_cell_text(row, 1));
-		exact_html_cell(out, "n", "received", exact_cell_text(row, 2));
+		exact_html_cell(out, "n", "received (UTC)", exact_cell_text(row, 2));
 		exact_html_cell(out, "n", "division", exact_cell_text(row, 3));
 		exact_html_cell(out, NULL, NULL, exact_cell_text(row, 4));
 		exact_html_cell(out, "soft", "record", exact_cell_text(row, 5));

@@ -28,7 +28,8 @@ exact_page_begin(StringInfo out, const char *subject, const char *headline)
 	as_of = exact_cell_text(0, 2);
 	exact_html_begin(out, psprintf("%s: %s, Exact Online to Databricks", hub, subject), headline,
 					 REFRESH_S);
-	exact_html_paragraph(out, "soft",
-						 psprintf("Database %s. As of %s; the page loads itself every %d seconds.",
-								  hub, as_of, REFRESH_S));
+	appendStringInfoString(out, "<p class=\"soft\">Database ");
+	exact_html_text(out, hub);
+	appendStringInfo(out, ". As of <span class=\"n\">%s</span>, like all times here; the page loads"
+					 " itself every %d seconds.</p>\n", as_of, REFRESH_S);
 }

@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "base/sql.h"
 #include "listener/html.h"
 #include "listener/page_head.h"
@@ -16,11 +18,13 @@
 #define DIVISIONS_MAX (38 * 1024)	/* no division is begun beyond */
 #define EVENTS_MAX (46 * 1024)	/* nor an event */
 #define DIVISIONS_SHOWN 60
+#define OFF_SHOWN 5				/* of those that are not enabled, which come last */
 #define SERVICES_SHOWN 12
 #define CAUSES_SHOWN 8
 #define EVENTS_SHOWN 20
 #define EVENTS_READ 600			/* to find so many that differ */
 #define ALIKE_SHOWN 3
+#define CUT_NAME 24				/* characters: exact.status has no more of a name */
 #define MOST_TEXT 600			/* characters of a sentence */
 #define MOST_EVENT 240			/* characters of an event */
 #define DAY_SLOTS 144			/* of ten minutes */
@@ -46,7 +50,9 @@ enum
 
 static const char division_sql[] =
 "WITH s AS MATERIALIZED (SELECT row_number() OVER () AS n, t.* FROM exact.status AS t)"
-" SELECT s.light, s.division, s.name, left(s.what, " CppAsString2(MOST_TEXT) "),"
+" SELECT s.light, s.division,"
+"  CASE WHEN length(s.name) = " CppAsString2(CUT_NAME) " THEN s.name || '...' ELSE s.name END,"
+"  left(s.what, " CppAsString2(MOST_TEXT) "),"
 "  left(s.next_step, " CppAsString2(MOST_TEXT) "), exact._age(s.lag),"
 "  exact._age(s.looked), s.waiting, s.loaded, split_part(s.budget, '/', 1),"
 "  split_part(s.budget, '/', 2),"
@@ -72,6 +78,8 @@ typedef struct Division
 	char	   *left;
 	char	   *limit;
 	bool		person;
+	char	   *cause;			/* `what` and `step` without its number, when it needs a person */
+	char	   *remedy;
 } Division;
 
 typedef struct StatusUnit
@@ -82,6 +90,32 @@ typedef struct StatusUnit
 	char	   *headline;
 } StatusUnit;
 
+/* A sentence of a division with a mark in the place of its own number */
+static char *
+without_number(const char *text, const char *number)
+{
+	StringInfoData out;
+	size_t		len = number ? strlen(number) : 0;
+	bool		in_number = false;
+
+	if (text == NULL)
+		return NULL;
+	initStringInfo(&out);
+	for (const char *c = text; *c; c++)
+	{
+		if (len > 0 && !in_number && strncmp(c, number, len) == 0 &&
+			!isdigit((unsigned char) c[len]))
+		{
+			appendStringInfoString(&out, "...");
+			c += len - 1;
+			continue;
+		}
+		in_number = isdigit((unsigned char) *c);
+		appendStringInfoChar(&out, *c);
+	}
+	return out.data;
+}
+
 static void
 read_divisions(StatusUnit *status)
 {
@@ -89,6 +123,7 @@ read_divisions(StatusUnit *status)
 	status->headline = status->n > 0 ? exact_cell_text(0, COL_HEADLINE) : NULL;
 	if (status->headline == NULL)
 		status->headline = pstrdup("No division is enabled.");
+	status->headline[0] = (char) pg_ascii_toupper((unsigned char) status->headline[0]);
 	status->divisions = palloc0(sizeof(Division) * Max(status->n, 1));
 	for (int row = 0; row < status->n; row++)
 		status->divisions[row] = (Division)
@@ -106,6 +141,13 @@ read_divisions(StatusUnit *status)
 			.limit = exact_cell_text(row, COL_LIMIT),
 			.person = exact_cell_bool(row, COL_PERSON, false),
 		};
+	for (Division *d = status->divisions; d < status->divisions + status->n; d++)
+	{
+		if (!d->person)
+			continue;
+		d->cause = without_number(d->what, d->number);
+		d->remedy = without_number(d->step, d->number);
+	}
 }
 
 /* ---- what needs a person ---- */
@@ -123,8 +165,8 @@ is_told_before(const StatusUnit *status, int i)
 	const Division *d = &status->divisions[i];
 
 	for (int k = 0; k < i; k++)
-		if (status->divisions[k].person && is_same(status->divisions[k].what, d->what) &&
-			is_same(status->divisions[k].step, d->step))
+		if (status->divisions[k].person && is_same(status->divisions[k].cause, d->cause) &&
+			is_same(status->divisions[k].remedy, d->remedy))
 			return true;
 	return false;
 }
@@ -136,18 +178,20 @@ alike(const StatusUnit *status, int i)
 
 	for (int k = i; k < status->n; k++)
 		n += status->divisions[k].person &&
-			is_same(status->divisions[k].what, status->divisions[i].what) &&
-			is_same(status->divisions[k].step, status->divisions[i].step);
+			is_same(status->divisions[k].cause, status->divisions[i].cause) &&
+			is_same(status->divisions[k].remedy, status->divisions[i].remedy);
 	return n;
 }
 
 static void
 put_cause(StringInfo out, const char *light, const char *who, const char *what, const char *step)
 {
-	appendStringInfo(out, "<li%s><strong>", strcmp(light, "fail") == 0 ? " class=\"f\"" : "");
+	appendStringInfo(out, "<li%s><b class=\"%s\">%s</b> <strong>",
+					 strcmp(light, "fail") == 0 ? " class=\"f\"" : "", light, light);
 	exact_html_text(out, who);
-	appendStringInfoString(out, "</strong>");
+	appendStringInfoString(out, "</strong><div>");
 	exact_html_text(out, what ? what : "");
+	appendStringInfoString(out, "</div>");
 	if (step)
 	{
 		appendStringInfoString(out, "<div class=\"soft\">Next: ");
@@ -183,7 +227,7 @@ put_causes(StatusUnit *status)
 		if (d->number == NULL)
 			put_cause(out, d->light, d->name, d->what, d->step);
 		else if (n > 1)
-			put_cause(out, d->light, psprintf("%d divisions", n), d->what, d->step);
+			put_cause(out, d->light, psprintf("%d divisions", n), d->cause, d->remedy);
 		else
 			put_cause(out, d->light, psprintf("%s %s", d->number, d->name ? d->name : ""), d->what,
 					  d->step);
@@ -232,7 +276,7 @@ put_services(StringInfo out)
 			appendStringInfoString(out, "</i>");
 		}
 		exact_html_cell_end(out);
-		exact_html_cell(out, "n", "last answer", exact_cell_text(row, 5));
+		exact_html_cell(out, "n", "last answer (UTC)", exact_cell_text(row, 5));
 		appendStringInfoString(out, "</tr>\n");
 	}
 	exact_html_table_end(out);
@@ -365,6 +409,7 @@ put_divisions(StatusUnit *status)
 	StringInfo	out = status->out;
 	int			first = status->n > 0 && status->divisions[0].number == NULL ? 1 : 0;
 	int			shown = first;
+	int			off = 0;
 	int			ndays;
 	Day		   *days;
 
@@ -374,8 +419,12 @@ put_divisions(StatusUnit *status)
 	appendStringInfoString(out, "<h2>Divisions</h2>\n");
 	exact_html_table(out, "Divisions", headings, lengthof(headings));
 	for (; shown < Min(status->n, DIVISIONS_SHOWN) && out->len < DIVISIONS_MAX; shown++)
+	{
+		if (strcmp(status->divisions[shown].light, "off") == 0 && ++off > OFF_SHOWN)
+			break;
 		if (status->divisions[shown].number)
 			put_division(out, &status->divisions[shown], days, ndays);
+	}
 	exact_html_table_end(out);
 	if (shown < status->n)
 		exact_html_paragraph(out, "soft", psprintf("%d more, none worse: SELECT * FROM"
@@ -410,9 +459,11 @@ static void
 put_event(StringInfo out, const Event *event, int more)
 {
 	appendStringInfoString(out, "<tr>");
-	exact_html_cell(out, "n soft", NULL, event->at);
+	exact_html_cell(out, "n soft", "UTC", event->at);
+	exact_html_cell(out, event->light ? psprintf("light %s", event->light) : NULL, NULL,
+					event->light);
 	exact_html_cell(out, NULL, "division", event->division);
-	exact_html_cell_begin(out, event->light, NULL);
+	exact_html_cell_begin(out, NULL, NULL);
 	exact_html_text(out, event->what ? event->what : "");
 	if (more > 0)
 		appendStringInfo(out, "<i>and %d more of this kind in the same minute</i>", more);
@@ -424,7 +475,7 @@ put_event(StringInfo out, const Event *event, int more)
 static void
 put_events(StringInfo out)
 {
-	static const char *const headings[] = {"Time (UTC)", "Division", "What happened"};
+	static const char *const headings[] = {"Time (UTC)", "Light", "Division", "What happened"};
 	static const char sql[] =
 	"SELECT to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), e.division, e.light,"
 	" CASE WHEN length(e.what) > " CppAsString2(MOST_EVENT)
@@ -481,7 +532,7 @@ put_workers(StringInfo out)
 		appendStringInfoString(out, "<tr>");
 		exact_html_cell(out, NULL, NULL, exact_cell_text(row, 1));
 		exact_html_cell(out, strcmp(state, "running") == 0 ? "ok" : "warn", NULL, state);
-		exact_html_cell(out, "n", "since", exact_cell_text(row, 3));
+		exact_html_cell(out, "n", "since (UTC)", exact_cell_text(row, 3));
 		exact_html_cell(out, "n", "restarts", exact_cell_text(row, 4));
 		exact_html_cell(out, NULL, NULL, exact_cell_text(row, 5));
 		appendStringInfoString(out, "</tr>\n");
