@@ -31,13 +31,18 @@ WITH worker AS (
 	SELECT f.division AS of_division, count(*) AS feeds, sum(f.waiting) AS waiting,
 		min(f.waiting_since) AS waiting_since,
 		count(*) FILTER (WHERE f.first_complete_at IS NULL) AS unread,
+		-- read to the end, and of what was read first something is not in Delta yet
+		count(*) FILTER (WHERE f.waiting_since <= f.first_complete_at) AS undelivered,
 		count(*) FILTER (WHERE f.state = 'paused') AS paused,
-		coalesce(min(f.complete_until) FILTER (WHERE f.state <> 'paused'), min(f.complete_until))
+		coalesce(min(f.complete_until) FILTER (WHERE f.state <> 'paused'
+				AND coalesce(f.waiting_since > f.first_complete_at, true)),
+			min(f.complete_until)
+				FILTER (WHERE coalesce(f.waiting_since > f.first_complete_at, true)))
 			AS complete_at,
 		(array_agg(f.entity ORDER BY f.complete_until)
 			FILTER (WHERE f.state <> 'paused'))[1] AS last_entity,
 		-- of entities whose first load goes on, nothing is in Delta yet
-		min(f.waiting_since) FILTER (WHERE f.first_complete_at IS NOT NULL) AS loaded_since,
+		min(f.waiting_since) FILTER (WHERE f.waiting_since > f.first_complete_at) AS loaded_since,
 		min(f.complete_at) FILTER (WHERE f.state <> 'paused') AS looked_at,
 		min(f.announced_since) FILTER (WHERE f.state <> 'paused') AS announced_since,
 		bool_or(f.heard) AS heard,
@@ -233,6 +238,7 @@ WITH worker AS (
 			WHEN f.overdue_since IS NOT NULL THEN 'overdue'
 			WHEN f.waiting > 0 AND ss.wakes_at > now() THEN 'sleeps'
 			WHEN f.waiting_since < now() - interval '10 minutes' THEN 'late'
+			WHEN f.undelivered > 0 THEN 'first load'
 			WHEN h.id IS NOT NULL THEN 'held'
 			WHEN o.erasures > 0 THEN 'erasing'
 			WHEN x.letters > 0 THEN 'dead'
@@ -332,9 +338,15 @@ WITH worker AS (
 					'before Exact Online blocks it', closed, exact._since(closed_until))
 			WHEN 'failing' THEN problem
 			WHEN 'first load'
-				THEN format('first load: %s rows, %s of %s entities complete',
-					to_char(coalesce(read_rows, 0), 'FM999,999,999,990'),
-					feeds - unread, feeds)
+				THEN CASE
+					WHEN unread > 0
+						THEN format('first load: %s row%s, %s of %s entities complete',
+							to_char(coalesce(read_rows, 0), 'FM999,999,999,990'),
+							CASE WHEN read_rows = 1 THEN '' ELSE 's' END,
+							feeds - unread - undelivered, feeds)
+					ELSE format('first load: all is read, %s of %s entities are in Delta, %s',
+						feeds - undelivered, feeds, exact._versions_wait(waiting))
+				END
 			WHEN 'overdue'
 				THEN format('behind: %s was read last %s ago', overdue,
 					exact._age(now() - overdue_since))
@@ -484,7 +496,7 @@ SELECT division, left(description, 24) AS name, light, what, next_step,
 	date_trunc('second', CASE
 		WHEN looked_at IS NOT NULL THEN greatest(now() - looked_at, interval '0')
 	END) AS looked,
-	round((feeds - unread)::numeric / feeds, 3) AS loaded
+	round((feeds - unread - undelivered)::numeric / feeds, 3) AS loaded
 FROM text
 UNION ALL
 -- of the same types, so that what nobody asks for is not made
@@ -532,7 +544,8 @@ COMMENT ON COLUMN exact.status.looked
 	IS 'How long ago every entity was last read to the end, by its timer: the slowest entity '
 		'counts';
 COMMENT ON COLUMN exact.status.loaded
-	IS 'Share of the enabled entities whose first load is complete, 0 to 1; null: none is enabled';
+	IS 'Share of the enabled entities whose first load is complete, read and delivered, 0 to 1; '
+		'null: none is enabled';
 REVOKE ALL ON TABLE exact.status FROM PUBLIC;
 GRANT SELECT ON TABLE exact.status TO exact_reader, exact_worker;
 
@@ -555,7 +568,8 @@ BEGIN
 	END IF;
 	watched := (SELECT count(*) FROM unnest(lights, states) AS l (light, state)
 		WHERE l.light <> 'off' AND l.state <> 'disk');
-	away := concat_ws('. ', upper(left(disk, 1)) || substr(disk, 2), away);
+	away := concat_ws('. ', upper(left(disk, 1)) || substr(disk, 2),
+		upper(left(away, 1)) || substr(away, 2));
 	IF watched = 0 THEN
 		RETURN 'No division is enabled.';
 	END IF;

@@ -108,7 +108,12 @@ FROM (VALUES
 	('failing', '0', '1', 'UPDATE exact.feed_state SET errors = %, last_error = ''HTTP 500'''),
 	('failing, fail', '2', '3', 'UPDATE exact.feed_state SET errors = %, last_error = '
 		'''HTTP 500'''),
-	('first load', 'now()', 'NULL', 'UPDATE exact.feed_state SET first_complete_at = %'),
+	('first load, read', 'now() - interval ''1 h''', 'NULL', 'UPDATE exact.feed_state SET '
+		'first_complete_at = %'),
+	('first load, delivered', '0.001 s', '0 s', 'UPDATE exact.feed_state SET first_complete_at = '
+		'now() - interval ''%'''),
+	('first load, nothing waits', 'true', 'false', 'UPDATE exact.feed_state SET first_complete_at '
+		'= now(); DELETE FROM exact.batch WHERE id = -1 AND %'),
 	('overdue', '7320 s', '7320.001 s', 'UPDATE exact.feed_state SET complete_at = now() - '
 		'interval ''%'''),
 	('entities paused', '', 'glaccount', 'UPDATE exact.division_state SET paused_entities = '
@@ -176,9 +181,25 @@ FROM (VALUES
 	('120 s', '120.001 s', 'UPDATE exact.feed_state SET complete_at = now() - interval ''%'''),
 	('120 s', '120.001 s', 'SELECT exact.enable_entities(9200001, ''costcenter''); UPDATE '
 		'exact.feed_state SET complete_at = now() - interval ''10 min'', first_complete_at = '
-		'now(), run_state = ''idle''; UPDATE exact.feed_state SET notified_first = now() - '
-		'interval ''%'' WHERE feed = ''glaccount''; INSERT INTO exact.subscription (division, '
-		'topic, state) VALUES (9200001, ''GLAccounts'', ''present'')')
+		'now() - interval ''1 h'', run_state = ''idle''; UPDATE exact.feed_state SET '
+		'notified_first = now() - interval ''%'' WHERE feed = ''glaccount''; INSERT INTO '
+		'exact.subscription (division, topic, state) VALUES (9200001, ''GLAccounts'', '
+		'''present'')')
+) AS c (one, other, statement);
+
+-- what a first load says, how much of it is there, and that the lag is of nothing then
+SELECT $$SELECT concat_ws(' | ', what, 'loaded ' || loaded, 'lag ' || lag) FROM exact.status
+	WHERE division = 9200001$$ AS load \gset
+SELECT c.one, pg_temp.after(c.statement, c.one, :'load') AS says, c.other,
+	pg_temp.after(c.statement, c.other, :'load') AS then_says
+FROM (VALUES
+	('1', '2', 'UPDATE exact.feed_state SET first_complete_at = NULL, run_rows = %'),
+	('1', '2', 'UPDATE exact.feed_state SET first_complete_at = now(); UPDATE exact.batch SET '
+		'rows = % WHERE id = -1'),
+	('1', '2', 'SELECT exact.enable_entities(9200001, ''costcenter''); UPDATE exact.feed_state SET '
+		'complete_at = now() - interval ''14 s'', run_state = ''idle'', first_complete_at = '
+		'CASE feed WHEN ''glaccount'' THEN now() ELSE now() - interval ''1 h'' END; UPDATE '
+		'exact.batch SET rows = % WHERE id = -1')
 ) AS c (one, other, statement);
 
 -- one is no plural

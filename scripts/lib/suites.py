@@ -431,8 +431,8 @@ def kills(run):
     return _pytest(run, *OF_KILLS)
 
 
-# Side by side each time: one that has all there is, short ones, and the clusters' tests, which mostly wait, beside those
-# that use the engine.
+# Side by side each time: one that has all there is, short ones, and the clusters' tests, which mostly wait, beside
+# those that use the engine.
 FIRST = (("build",),)
 SHORT = (("text", "unit", "analysis"), ("statements", "regress", "isolation"))
 LANES = (("tap", "listener"), ("flow", "fuzz"), ("servers", "simulators", "kills"))

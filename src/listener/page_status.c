@@ -123,7 +123,6 @@ read_divisions(StatusUnit *status)
 	status->headline = status->n > 0 ? exact_cell_text(0, COL_HEADLINE) : NULL;
 	if (status->headline == NULL)
 		status->headline = pstrdup("No division is enabled.");
-	status->headline[0] = (char) pg_ascii_toupper((unsigned char) status->headline[0]);
 	status->divisions = palloc0(sizeof(Division) * Max(status->n, 1));
 	for (int row = 0; row < status->n; row++)
 		status->divisions[row] = (Division)
