@@ -273,6 +273,23 @@ WITH worker AS (
 	LEFT JOIN exact.warehouse_state AS ss ON ss.workspace = d.workspace AND ss.state = 'sleeps'
 	LEFT JOIN service AS xe ON xe.side = 'exact' AND xe.name = d.app
 	LEFT JOIN service AS xd ON xd.side = 'databricks' AND xd.name = d.workspace
+), behind AS (
+	-- an entity without notifications is read by its timer: that says nothing of the others
+	SELECT f.*, CASE
+			WHEN rule NOT IN ('slowed', 'up to date') THEN NULL
+			WHEN least(complete_at, waiting_since) < now() - interval '2 minutes'
+				THEN CASE
+					WHEN heard AND coalesce(announced_since, now())
+							>= now() - interval '2 minutes'
+						THEN format('; announced changes: %s behind; last full look: %s ago (%s)',
+							exact._age(now() - coalesce(announced_since, now())),
+							exact._age(now() - complete_at), last_entity)
+					ELSE format(', %s behind in %s',
+						exact._age(now() - least(complete_at, waiting_since)), last_entity)
+				END
+			ELSE format(', %s behind', exact._age(now() - least(complete_at, waiting_since)))
+		END AS behind
+	FROM finding AS f
 ), text AS (
 	SELECT f.*,
 		CASE
@@ -396,25 +413,10 @@ WITH worker AS (
 					'%s: %s', changes, CASE WHEN changes > 1 THEN 's' END,
 					CASE WHEN changes = 1 THEN 's' END, exact._since(changes_since), first_change)
 			WHEN 'slowed'
-				THEN format('slowed to %s s to stay within %s calls, %s behind',
+				THEN format('slowed to %s s to stay within %s calls%s',
 					round(extract(epoch FROM gap)), to_char(day_limit, 'FM999,999,999,990'),
-					exact._age(now() - least(complete_at, waiting_since)))
-			WHEN 'up to date'
-				THEN CASE
-					WHEN least(complete_at, waiting_since) < now() - interval '2 minutes'
-						THEN CASE
-							WHEN heard AND coalesce(announced_since, now())
-									>= now() - interval '2 minutes'
-								THEN format('up to date; announced changes: %s behind; last full '
-									'look: %s ago (%s)',
-									exact._age(now() - coalesce(announced_since, now())),
-									exact._age(now() - complete_at), last_entity)
-							ELSE format('up to date, %s behind in %s',
-								exact._age(now() - least(complete_at, waiting_since)), last_entity)
-						END
-					ELSE format('up to date, %s behind',
-						exact._age(now() - least(complete_at, waiting_since)))
-				END
+					behind)
+			WHEN 'up to date' THEN 'up to date' || behind
 		END, CASE
 			WHEN writes > 0 AND rule <> 'writes'
 				THEN format('; %s change%s of dimensions wait%s to be written', writes,
@@ -476,7 +478,7 @@ WITH worker AS (
 					'''conflict''); exact.approve(id) or exact.reject(id)'
 			WHEN rule = 'subscription' THEN subscription_step
 		END AS next_step
-	FROM finding AS f
+	FROM behind AS f
 )
 SELECT * FROM (
 SELECT division, left(description, 24) AS name, light, what, next_step,

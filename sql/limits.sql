@@ -173,7 +173,8 @@ FROM (VALUES
 		'silent_since) VALUES (9200001, ''X'', ''present'', %)')
 ) AS c (about, one, other, statement);
 
--- what "up to date" says: nothing of an entity within two minutes, and of announced changes
+-- what "up to date" says: nothing of an entity within two minutes, and of announced changes; and a
+-- division that is slowed says no less
 \set what '$$SELECT what FROM exact.status WHERE division = 9200001$$'
 SELECT c.one, pg_temp.after(c.statement, c.one, :what) AS says, c.other,
 	pg_temp.after(c.statement, c.other, :what) AS then_says
@@ -184,7 +185,17 @@ FROM (VALUES
 		'now() - interval ''1 h'', run_state = ''idle''; UPDATE exact.feed_state SET '
 		'notified_first = now() - interval ''%'' WHERE feed = ''glaccount''; INSERT INTO '
 		'exact.subscription (division, topic, state) VALUES (9200001, ''GLAccounts'', '
-		'''present'')')
+		'''present'')'),
+	('120 s', '120.001 s', 'UPDATE exact.division_state SET gap = ''19 s'', day_limit = 5000, '
+		'day_reset = now() + interval ''1 h'' WHERE division = 9200001; UPDATE exact.feed_state '
+		'SET complete_at = now() - interval ''%'''),
+	('120 s', '120.001 s', 'UPDATE exact.division_state SET gap = ''19 s'', day_limit = 5000, '
+		'day_reset = now() + interval ''1 h'' WHERE division = 9200001; SELECT '
+		'exact.enable_entities(9200001, ''costcenter''); UPDATE exact.feed_state SET complete_at '
+		'= now() - interval ''10 min'', first_complete_at = now() - interval ''1 h'', run_state = '
+		'''idle''; UPDATE exact.feed_state SET notified_first = now() - interval ''%'' WHERE feed '
+		'= ''glaccount''; INSERT INTO exact.subscription (division, topic, state) VALUES (9200001, '
+		'''GLAccounts'', ''present'')')
 ) AS c (one, other, statement);
 
 -- what a first load says, how much of it is there, and that the lag is of nothing then

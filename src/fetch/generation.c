@@ -20,6 +20,8 @@
 #include "state/feed_state.h"
 #include "worker/self.h"
 
+#define DOUBT_US (10 * USECS_PER_MINUTE)
+
 static void
 read_again(ExactLane *lane, ExactFromStart reason, const char *why)
 {
@@ -53,6 +55,17 @@ exact_generation_want(ExactLane *lane)
 		return run->errors > 0 ? 0 : lane->guard_at + USECS_PER_SEC;
 	}
 	return 0;
+}
+
+/*
+ * A notification came, and the rows above the mark are none: a repeated one, or row versions that
+ * have started again below the mark. The guard tells, and need not be asked often.
+ */
+void
+exact_generation_doubt(ExactLane *lane)
+{
+	if (!exact_generation_read_since(lane, GetCurrentTimestamp() - DOUBT_US))
+		exact_generation_want(lane);
 }
 
 bool

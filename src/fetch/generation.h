@@ -24,6 +24,9 @@ extern bool exact_generation_compare(ExactLane *lane, const ExactFeed *feed, con
  */
 extern TimestampTz exact_generation_want(ExactLane *lane);
 
+/* In a unit: a notification was followed, and there was nothing above the mark. */
+extern void exact_generation_doubt(ExactLane *lane);
+
 /* Has system/Divisions been read by a request that was sent since? */
 extern bool exact_generation_read_since(const ExactLane *lane, TimestampTz since);
 

@@ -99,6 +99,8 @@ once_more_at(const PageUnit *u)
 		(run->def->method != EXACT_FEED_SYNC && run->def->method != EXACT_FEED_LOG) ||
 		run->notified_first == 0 || run->notified_first >= began)
 		return 0;
+	if (run->def->method == EXACT_FEED_SYNC && u->rows == 0)
+		exact_generation_doubt(run->lane);
 	return GetCurrentTimestamp() + AGAIN_US;
 }
 

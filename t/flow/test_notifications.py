@@ -47,6 +47,23 @@ def test_silent_topic(engine_free, start_hub):
                                                         "WHERE topic = 'Items'") == "t", 30)
 
 
+def test_moved_division_is_noticed(engine_free, start_hub):
+    """Row versions that start again are above no mark: a notification that nothing follows has the guard look."""
+    hub, port = start(start_hub, engine_free, "--records", 80, "--divisions", 1)
+    division = hub.exact.divisions[0]
+    hub.enable(entities=("items",))
+    hub.wait_loaded()
+    subscribe(hub, division, port, "Items")
+    hub.psql("UPDATE exact.feed_state SET run_started_at = now() - interval '11 min', complete_at = now() - "
+             "interval '11 min' WHERE feed = 'divisions'; SELECT exact._wake('fetcher')")
+    hub.exact.post("division", code=division, move_date="/Date(1763800000000)/", reset_timestamps=True)
+    key = living(hub, division, ITEMS)[0]["key"]
+    hub.exact.change(division, ITEMS, "update", key, fields={"Description": "told after the move"})
+    hub.wait_for("the change is read", lambda: "told after the move" in hub.value(
+        f"SELECT payload FROM exact.stage WHERE key = '{key}' ORDER BY seq DESC LIMIT 1"), 40)
+    assert hub.value("SELECT mark_generation FROM exact.division_state") == "2"
+
+
 def test_signed_but_of_no_use(engine_free, start_hub):
     """
     Another division, an unknown topic, another app's client id, no key, no JSON object: answered 200, kept with the
