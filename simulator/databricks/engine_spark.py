@@ -36,7 +36,6 @@ _OPTIONS = {
     "spark.sql.shuffle.partitions": "1",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.databricks.delta.stats.collect": "false",
-    "spark.databricks.delta.stats.skipping": "false",  # without statistics it only costs
     "spark.sql.maxPlanStringLength": "0",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
