@@ -202,7 +202,8 @@ stage($node, 1, 'costunit', [ 'U', 'u1', { ID => 'u1', Code => 'd' } ]);
 ok(eval { wait_delivered($node) }, 'a delivery does');
 $node->safe_psql('postgres', "UPDATE exact.workspace SET warehouse_id = 'nowhere'");
 like($node->safe_psql('postgres', "SELECT exact._ask('loader', 'ping')"),
-	qr/"ok":false,.*"finding":"Databricks refused the call: [^"]*","next_step":"Check host and warehouse_id/,
+	qr/"ok":false,.*"finding":"Databricks[ ]refused[ ]to[ ]show[ ]the[ ]warehouse:[ ][^"]*",
+		"next_step":"Check[ ]host[ ]and[ ]warehouse_id/x,
 	'ping names what is wrong');
 $node->safe_psql('postgres', "UPDATE exact.workspace SET warehouse_id = '$simulator->{info}{warehouse_id}', host = "
 	. "'$simulator->{url}/?o=12345'");

@@ -384,6 +384,24 @@ take_good_answer(Call *call, ExactHttpResponse *response)
 		end_unusable(call, response);
 }
 
+/* What was asked for, where that is not what the reader thinks of first */
+static const char *
+asked_for(const Call *call)
+{
+	switch (call->kind)
+	{
+		case CALL_FIND:
+		case CALL_OTHERS:
+			return "to show the query history";
+		case CALL_WAREHOUSE:
+			return "to show the warehouse";
+		case CALL_STOP:
+			return "to stop the warehouse";
+		default:
+			return "the call";
+	}
+}
+
 /* The service has understood the call and does not do it. */
 static void
 end_refused(Call *call, const ExactHttpResponse *response)
@@ -404,7 +422,7 @@ end_refused(Call *call, const ExactHttpResponse *response)
 	}
 	else
 	{
-		message = psprintf("Databricks refused the call: %s", words);
+		message = psprintf("Databricks refused %s: %s", asked_for(call), words);
 		if (response->status == HTTP_FORBIDDEN)
 			hint = exact_databricks_answer_forbidden(words);
 		call->too_large = response->status == HTTP_TOO_LARGE ||
