@@ -476,24 +476,32 @@ take_bad_status(Call *call, const ExactHttpResponse *response)
 		end_refused(call, response);
 }
 
+/* Is it about the warehouse? Statements go another way, which may be closed or open alone. */
+static bool
+is_aside(const Call *call)
+{
+	return call->kind == CALL_WAREHOUSE || call->kind == CALL_OTHERS || call->kind == CALL_STOP;
+}
+
 /*
  * What the answer says of the service itself. A question about the warehouse that is refused, by a
- * gateway's page too, says nothing: statements go another way.
+ * gateway's page too, says nothing; nor does its answer while statements have none.
  */
 static void
 tell_service(const Call *call, const ExactHttpResponse *response)
 {
 	bool		answered = response->outcome == EXACT_HTTP_ANSWERED;
-	bool		aside = answered && response->status >= HTTP_CLIENT_ERRORS &&
-		(response->status < HTTP_SERVER_ERRORS || response->status == HTTP_NOT_IMPLEMENTED) &&
-		(call->kind == CALL_WAREHOUSE || call->kind == CALL_OTHERS || call->kind == CALL_STOP);
+	bool		nothing = answered && is_aside(call) &&
+		(exact_service_fails(call->workspace) ||
+		 (response->status >= HTTP_CLIENT_ERRORS && response->status < HTTP_SERVER_ERRORS) ||
+		 response->status == HTTP_NOT_IMPLEMENTED);
 	bool		good = answered && response->status < 300;
 	bool		later = answered && response->status >= HTTP_CLIENT_ERRORS &&
 		(response->status == HTTP_TOO_MANY_REQUESTS || retry_after(response) != 0);
 
 	if (later)
 		exact_service_slowed(call->workspace, retry_after(response));
-	else if (aside || (answered && exact_databricks_answer_token_refused(response)))
+	else if (nothing || (answered && exact_databricks_answer_token_refused(response)))
 		exact_service_refused(call->workspace);
 	else if (exact_service_is_away(response) ||
 			 (good && response->body_len > 0 && !exact_service_is_json(response)))
@@ -573,7 +581,7 @@ send_with_token(const ExactTokenAnswer *token, void *arg)
 	request.borrowed = call->kind == CALL_PUT;
 	request.timeout_ms = call->body != NULL ? POST_TIMEOUT_MS : GET_TIMEOUT_MS;
 	request.sensitive = true;
-	exact_service_begin(call->workspace, call->url);
+	exact_service_begin(call->workspace, is_aside(call) ? NULL : call->url);
 	exact_http_start(&request, take_answer, call);
 	exact_http_forget_bearer(bearer);
 }

@@ -124,7 +124,7 @@ exact_service_begin(const char *name, const char *url)
 		s->flying_since = s->begun_at;
 	if (s->failing_since != 0 && s->url == NULL)
 		s->try_at = s->begun_at + TRY_US;
-	if (s->failing_since == 0 || s->url == NULL)
+	if (url != NULL && (s->failing_since == 0 || s->url == NULL))
 		keep_url(s, url);
 }
 

@@ -33,7 +33,10 @@ typedef void (*ExactServiceBack) (const char *name, bool certain);
 /* Once a process: the side that it calls, and whom to tell that a service is back. */
 extern void exact_service_init(ExactServiceSide side, ExactServiceBack back);
 
-/* A call goes out to this address, whose query is left out of what is asked while it is away. */
+/*
+ * A call goes out to this address, whose query is left out of what is asked while it is away. NULL:
+ * of a question on the side, whose address is not asked then.
+ */
 extern void exact_service_begin(const char *name, const char *url);
 /* It was answered by the service itself, whatever it said. */
 extern void exact_service_answered(const char *name);
