@@ -218,10 +218,10 @@ is(info()->{warehouse_state}, 'STOPPED', 'its auto stop does');
 sql("UPDATE exact.warehouse_run SET ended_at = now(), ended_by = 'auto stop' WHERE ended_at IS NULL");
 sql("SELECT pg_terminate_backend(pid) FROM exact.workers WHERE role = 'loader'");
 wait_for_workers($node, 'postgres');
-control($simulator, 'POST', 'faults', { path => 'history/queries', action => 'html', status => 404, times => -1 });
 $offset = -s $node->logfile;
 stage_rows('costcenter', 1);
 ok(wait_delivered($node, 60), 'delivered');
+control($simulator, 'POST', 'faults', { path => 'history/queries', action => 'html', status => 404, times => -1 });
 ok(wait_until('left to its auto stop', sub {
 	PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset) =~ /is left to its auto stop: (?!others)/
 }, 60), 'nobody else can be looked for');
