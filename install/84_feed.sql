@@ -59,6 +59,8 @@ SELECT f.division, f.entity, e.method, e.merge_rank, e.feed,
 		ELSE coalesce((SELECT exact._interval_setting()), e.sync_interval)
 	END AS every,
 	s.complete_at, s.first_complete_at,
+	-- what was read first is in Delta: nothing that waits is as old
+	s.first_complete_at < coalesce(w.oldest, 'infinity') AS loaded,
 	greatest(s.complete_at,
 		CASE
 			WHEN s.first_complete_at IS NOT NULL AND o.division IS NOT NULL

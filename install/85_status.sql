@@ -31,18 +31,14 @@ WITH worker AS (
 	SELECT f.division AS of_division, count(*) AS feeds, sum(f.waiting) AS waiting,
 		min(f.waiting_since) AS waiting_since,
 		count(*) FILTER (WHERE f.first_complete_at IS NULL) AS unread,
-		-- read to the end, and of what was read first something is not in Delta yet
-		count(*) FILTER (WHERE f.waiting_since <= f.first_complete_at) AS undelivered,
+		count(*) FILTER (WHERE NOT f.loaded) AS undelivered,
 		count(*) FILTER (WHERE f.state = 'paused') AS paused,
-		coalesce(min(f.complete_until) FILTER (WHERE f.state <> 'paused'
-				AND coalesce(f.waiting_since > f.first_complete_at, true)),
-			min(f.complete_until)
-				FILTER (WHERE coalesce(f.waiting_since > f.first_complete_at, true)))
-			AS complete_at,
+		coalesce(min(f.complete_until) FILTER (WHERE f.loaded AND f.state <> 'paused'),
+			min(f.complete_until) FILTER (WHERE f.loaded)) AS complete_at,
 		(array_agg(f.entity ORDER BY f.complete_until)
 			FILTER (WHERE f.state <> 'paused'))[1] AS last_entity,
 		-- of entities whose first load goes on, nothing is in Delta yet
-		min(f.waiting_since) FILTER (WHERE f.waiting_since > f.first_complete_at) AS loaded_since,
+		min(f.waiting_since) FILTER (WHERE f.loaded) AS loaded_since,
 		min(f.complete_at) FILTER (WHERE f.state <> 'paused') AS looked_at,
 		min(f.announced_since) FILTER (WHERE f.state <> 'paused') AS announced_since,
 		bool_or(f.heard) AS heard,

@@ -88,8 +88,8 @@ sub everywhere
 	like($what = service($side, 'what'), $pattern, "$name: and says it");
 	like(status(), $light eq 'ok' ? qr/^ok\|/ : qr/^$light\|service\|.*$pattern/, "$name: exact.status");
 	like(check($side), $light eq 'ok' ? qr/^ok\|.* answers/ : qr/^$light\|.*$pattern/, "$name: check()");
-	my $words = $light eq 'ok' ? 'division is up to date|1 of 1|The division' : '(?i)<h1[^>]*>[^<]*' . quotemeta(html(
-		$what =~ s/; .*//r));
+	my $words = $light eq 'ok' ? 'division is up to date|1 of 1|The division' : '<h1[^>]*>[^<]*' . quotemeta(html(
+		ucfirst $what =~ s/; .*//r));
 	ok(eval { wait_until('the page', sub { page('/status') =~ /$words/ }, 20) }, "$name: the page's headline")
 		or diag(page('/status') =~ /<h1.*/g, $words);
 	ok(eval { wait_until('the metrics', sub { metric('exact_service_up', $side) eq $up }, 10) },

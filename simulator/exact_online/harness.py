@@ -14,6 +14,16 @@ LAUNCHER = pathlib.Path(__file__).resolve().parents[1] / "exact-online"
 START_SECONDS = 60
 
 
+def poll(what, test, timeout=10):
+    """Waits until test() is true; returns its value. `what` is what an error says."""
+    deadline = time.monotonic() + timeout
+    while not (value := test()):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"after {timeout} s still not: {what}")
+        time.sleep(0.02)
+    return value
+
+
 class Reply:
     """A whole answer."""
 
@@ -185,9 +195,7 @@ class Running:
 
     def wait_webhooks(self, timeout=30):
         """Wait until no message is waiting or on its way; how they stand by state."""
-        deadline = time.monotonic() + timeout
-        while (found := self.control("webhooks/pending"))["pending"]:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"notifications still on their way after {timeout} s: {found}")
-            time.sleep(0.02)
-        return found["states"]
+        def states():
+            found = self.control("webhooks/pending")
+            return not found["pending"] and found
+        return poll("no notification is on its way", states, timeout)["states"]

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from simulator.exact_online import verdicts
-from simulator.exact_online.harness import Running
+from simulator.exact_online.harness import Running, poll
 
 START = ("--preset", "finance", "--records", 400, "--divisions", 1, "--minute-limit", 0, "--day-limit", 0,
          "--error-limit", 0)
@@ -75,10 +75,8 @@ def test_a_dimension_arrives_after_calls_or_seconds(sim):
     assert not broken(sim) and sim.control("schedule")["done"][-1]["id"] == number
     spoil(sim, "line_cost_unit_exists", "cashentries", count=2)
     dimension(sim, "arrive", UNIT, after=0.3)
-    deadline = time.monotonic() + 20
-    while broken(sim) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not broken(sim) and sim.control("schedule")["waiting"] == []
+    poll("the dimension has arrived", lambda: not broken(sim), 20)
+    assert sim.control("schedule")["waiting"] == []
 
 
 @pytest.mark.parametrize("moves", [False, True])

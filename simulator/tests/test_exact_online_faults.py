@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from simulator.exact_online.harness import Running
+from simulator.exact_online.harness import Running, poll
 
 ITEMS = "sync/Logistics/Items?$filter=Timestamp gt 1L&$select=ID,Code,Description,Division,Timestamp"
 
@@ -93,9 +93,7 @@ def test_delay_reads_late_and_delay_after_reads_early(sim):
         reader = threading.Thread(target=lambda: replies.append(sim.get(
             f"logistics/Items?$select=Description&$filter=ID eq guid'{key}'")))
         reader.start()
-        deadline = time.monotonic() + 10
-        while not sim.control("faults")["faults"][-1]["hits"] and time.monotonic() < deadline:
-            time.sleep(0.01)
+        poll("it is asked", lambda: sim.control("faults")["faults"][-1]["hits"])
         sim.change("logistics/Items", "update", key, {"Description": "later"})
         reader.join(20)
         assert replies[0].rows[0]["Description"] == expected and time.monotonic() - started >= 1.0
@@ -135,9 +133,7 @@ def test_slow_page_keeps_the_state_of_its_reading(sim):
     replies = []
     reader = threading.Thread(target=lambda: replies.append(sim.get(ITEMS)))
     reader.start()
-    deadline = time.monotonic() + 10
-    while not sim.control("faults")["faults"][-1]["hits"] and time.monotonic() < deadline:
-        time.sleep(0.01)
+    poll("it is asked", lambda: sim.control("faults")["faults"][-1]["hits"])
     sim.change("logistics/Items", "update", key, {"Description": "changed while the page was on its way"})
     fresh = sim.get(ITEMS)
     reader.join(20)
@@ -214,9 +210,7 @@ def test_an_answer_that_nobody_waits_for_is_not_served(sim):
     with pytest.raises(OSError):
         sim.get(ITEMS, timeout=0.1)
     calls = len(sim.control("calls")["calls"])
-    deadline = time.monotonic() + 10
-    while len(sim.control("calls")["calls"]) == calls and time.monotonic() < deadline:
-        time.sleep(0.02)
+    poll("the call is over", lambda: len(sim.control("calls")["calls"]) > calls)
     assert len(sim.control("calls")["calls"]) == calls + 1 and len(served(sim)) == before
 
 

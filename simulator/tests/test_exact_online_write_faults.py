@@ -1,10 +1,9 @@
 """Writes that go wrong: refused or dropped fields, answers that are lost, a colleague at the same moment."""
 import http.client
-import time
 
 import pytest
 
-from simulator.exact_online.harness import Running
+from simulator.exact_online.harness import Running, poll
 
 CENTERS, GL = "hrm/Costcenters", "financial/GLAccounts"
 
@@ -79,10 +78,7 @@ def test_a_write_that_is_done_after_the_client_has_gone(sim, center):
     with pytest.raises((ConnectionError, http.client.HTTPException)):
         sim.call("PUT", path, {"Description": "late"})
     assert not writes(sim, before)[0]["done"] and now(sim, path)["Description"] != "late"
-    deadline = time.monotonic() + 10
-    while now(sim, path)["Description"] != "late":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    poll("it is written", lambda: now(sim, path)["Description"] == "late")
     assert writes(sim, before)[0]["done"]
 
 
