@@ -147,6 +147,15 @@ like($body, qr/<b class="fail">fail<\/b> <strong>10 divisions<\/strong><div>Exac
 	'with a word for its colour, and without a number');
 value("UPDATE exact.division_state SET state = 'ok', reason = NULL $parked");
 
+# ---- five of those that are off are shown, the others are counted ----
+my $off = 'WHERE division BETWEEN 200020 AND 200039';
+value("UPDATE exact.division SET enabled = false $off");
+$body = is_small('twenty that are off', '/status', qr/\d+ more, none worse/);
+is(scalar(() = $body =~ /<tr><td class="light off">/g), 5, 'five of them');
+is(($body =~ /(\d+) more, none worse/)[0], value("SELECT count(*) - 5 FROM exact.status WHERE light = 'off'"),
+	'the others are counted');
+value("UPDATE exact.division SET enabled = true $off");
+
 # ---- 500 divisions: what is worst comes first, what does not fit is counted ----
 divisions(50, 499);
 $body = is_small('500 divisions', '/status', qr/\d+ more, none worse/);
