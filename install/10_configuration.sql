@@ -51,7 +51,8 @@ CREATE TABLE exact.workspace (
 	quiet_until time,
 	quiet_zone text NOT NULL DEFAULT 'Europe/Amsterdam',
 	dbu_per_hour numeric,
-	dbu_price numeric
+	dbu_price numeric,
+	maintenance text NOT NULL DEFAULT 'auto'
 );
 COMMENT ON TABLE exact.workspace
 	IS 'Databricks workspaces, one row each: where the Delta tables are and who writes them';
@@ -89,6 +90,9 @@ COMMENT ON COLUMN exact.workspace.dbu_per_hour
 	IS 'What the warehouse uses while it runs; null: by its size, as a serverless one';
 COMMENT ON COLUMN exact.workspace.dbu_price
 	IS 'Price of a DBU in your contract, any currency; null: exact.cost has no money';
+COMMENT ON COLUMN exact.workspace.maintenance
+	IS 'auto: the hub runs OPTIMIZE and VACUUM on each table once a week if predictive '
+		'optimization is off for the schema. on: always. off: never';
 REVOKE ALL ON TABLE exact.workspace FROM PUBLIC;
 GRANT SELECT ON TABLE exact.workspace TO exact_reader, exact_worker;
 GRANT INSERT, UPDATE, DELETE ON TABLE exact.workspace TO exact_admin;

@@ -189,6 +189,10 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'EX021',
 			MESSAGE = format('stop_warehouse cannot be %s', quote_nullable(new.stop_warehouse)),
 			HINT = 'It is never or own.';
+	ELSIF new.maintenance IS NULL OR new.maintenance NOT IN ('auto', 'on', 'off') THEN
+		RAISE EXCEPTION USING ERRCODE = 'EX021',
+			MESSAGE = format('maintenance cannot be %s', quote_nullable(new.maintenance)),
+			HINT = 'It is auto, on or off.';
 	ELSIF new.wake_after NOT BETWEEN interval '1 second' AND interval '7 days' THEN
 		RAISE EXCEPTION USING ERRCODE = 'EX021',
 			MESSAGE = format('wake_after cannot be %s', new.wake_after),

@@ -70,6 +70,12 @@ AS $$
 				AND k.due > '-infinity'
 			ORDER BY k.entity, k.reason, k.due
 			LIMIT 1) AS n
+	), paused AS MATERIALIZED (
+		-- once: under a snapshot that somebody holds, this row has all its versions
+		SELECT x.feed
+		FROM exact.division_state AS d
+		JOIN exact.entity_effective AS x ON x.entity = ANY (d.paused_entities)
+		WHERE d.division = $1
 	)
 	SELECT s.entity, s.reason,
 		CASE
@@ -84,10 +90,7 @@ AS $$
 	WHERE (e.method <> 'sync' OR s.reason IN ('confirm', 'logged', 'approved'))
 		AND EXISTS (
 			SELECT FROM exact._enabled_feed AS f WHERE f.division = $1 AND f.feed = e.feed)
-		AND NOT EXISTS (
-			SELECT FROM exact.division_state AS d
-			JOIN exact.entity_effective AS x ON x.entity = ANY (d.paused_entities)
-			WHERE d.division = $1 AND x.feed = e.feed)
+		AND NOT EXISTS (SELECT FROM paused AS p WHERE p.feed = e.feed)
 $$;
 COMMENT ON FUNCTION exact._due_keys(int)
 	IS 'Of each entity and reason, when the first of its dirty keys that a keyed read settles is '
@@ -118,16 +121,21 @@ AS $$
 		UNION
 		SELECT a.started_at, a.division, 'deleted' FROM asked AS a WHERE a.logged
 	)
-	-- a key that was refused alone holds up no request
+	-- a key that was refused alone holds up no request; in the order of the index, so that no plan
+	-- reads all keys for the first one
 	SELECT count(*),
 		coalesce(bool_and(coalesce(
 			s.run_state = 'idle' AND s.run_started_at >= c.started_at, false)
 			AND NOT EXISTS (
-				SELECT FROM exact.dirty_key AS k
-				JOIN exact.entity_effective AS e ON e.entity = k.entity
-				WHERE k.division = c.division AND e.feed = c.feed
-					AND coalesce(k.not_before < clock_timestamp(), true)
-					AND (e.method <> 'sync' OR k.reason IN ('confirm', 'logged', 'approved')))),
+				SELECT FROM exact.entity_effective AS e
+				CROSS JOIN LATERAL (
+					SELECT FROM exact.dirty_key AS k
+					WHERE k.division = c.division AND k.entity = e.entity
+						AND coalesce(k.not_before < clock_timestamp(), true)
+						AND (e.method <> 'sync' OR k.reason IN ('confirm', 'logged', 'approved'))
+					ORDER BY k.reason, k.due
+					LIMIT 1) AS k
+				WHERE e.feed = c.feed)),
 			false),
 		coalesce(
 			min(format('division %s is %s: %s', c.division, d.state, d.reason))

@@ -21,6 +21,8 @@ CREATE TABLE exact.target_state (
 	rewrite_below bigint,
 	note text,
 	note_step text,
+	maintained_at timestamptz,
+	maintain_at timestamptz,
 	PRIMARY KEY (workspace, entity)
 );
 COMMENT ON TABLE exact.target_state IS 'State of the Delta tables of each entity and workspace';
@@ -54,6 +56,11 @@ COMMENT ON COLUMN exact.target_state.rewrite_below
 COMMENT ON COLUMN exact.target_state.note
 	IS 'What the last look at the operations found that does not pause deliveries; null: nothing';
 COMMENT ON COLUMN exact.target_state.note_step IS 'What to do about it';
+COMMENT ON COLUMN exact.target_state.maintained_at
+	IS 'When the hub ran OPTIMIZE and VACUUM on the tables; null: never';
+COMMENT ON COLUMN exact.target_state.maintain_at
+	IS 'When it is to do so again, if predictive optimization is off '
+		'(exact.workspace.maintenance); null: a week after they were made';
 REVOKE ALL ON TABLE exact.target_state FROM PUBLIC;
 GRANT SELECT ON TABLE exact.target_state TO exact_reader;
 GRANT SELECT, INSERT, UPDATE ON TABLE exact.target_state TO exact_worker;

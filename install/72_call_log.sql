@@ -63,7 +63,8 @@ CREATE TABLE exact.statement_log (
 	table_name text,
 	kind text NOT NULL CHECK (
 		kind IN (
-			'ddl', 'history', 'current', 'check', 'read', 'fence', 'state', 'view', 'erase')),
+			'ddl', 'history', 'current', 'check', 'read', 'fence', 'state', 'view', 'erase',
+			'upkeep')),
 	first_batch bigint,
 	first_ord int,
 	last_batch bigint,
@@ -88,7 +89,8 @@ COMMENT ON COLUMN exact.statement_log.table_name IS 'Delta table';
 COMMENT ON COLUMN exact.statement_log.kind
 	IS 'ddl, history (insert of versions), current (merge of the state), check (post-condition), '
 		'read (edits of a dimension), fence (claim of the epoch), state (exact_open, '
-		'exact_state; keys and hashes of a dimension), view or erase (a record that was erased)';
+		'exact_state; keys and hashes of a dimension), view, erase (a record that was erased) or '
+		'upkeep (OPTIMIZE, VACUUM)';
 COMMENT ON COLUMN exact.statement_log.first_batch IS 'First version of the delivery: batch';
 COMMENT ON COLUMN exact.statement_log.first_ord
 	IS 'First version of the delivery: place in the batch';

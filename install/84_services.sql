@@ -15,7 +15,8 @@ WITH place AS (
 	FROM exact.statement_log AS l
 	WHERE l.state = 'running'
 		AND l.statement_id IS NOT NULL
-		AND l.at < now() - interval '1 minute'
+		AND l.at < now() - CASE WHEN l.kind = 'upkeep' THEN interval '1 hour'
+			ELSE interval '1 minute' END
 	ORDER BY l.workspace, l.at
 ), known AS (
 	SELECT p.side, p.name, p.called, p.used, s.asked_at, s.answered_at, s.cause, s.slowed_until,

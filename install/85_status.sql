@@ -67,16 +67,16 @@ WITH worker AS (
 	WHERE f.enabled
 	GROUP BY f.division
 ), delayed AS (
-	-- nothing is wrong, and somebody may have to end what is waited for
-	SELECT f.division, (array_agg(t.reason ORDER BY t.entity))[1] AS reason,
+	-- nothing is wrong, and somebody may have to end what is waited for; a division of which
+	-- nothing waits for that table is not behind
+	SELECT b.division, (array_agg(t.reason ORDER BY t.entity))[1] AS reason,
 		(array_agg(t.next_step ORDER BY t.entity))[1] AS next_step
-	FROM exact.feed AS f
-	JOIN exact.division AS d ON d.division = f.division
-	JOIN exact.target_state AS t
-		ON t.workspace = d.workspace AND t.entity = f.entity AND t.paused_since IS NULL
-			AND t.reason IS NOT NULL AND t.next_step IS NOT NULL
-	WHERE f.enabled
-	GROUP BY f.division
+	FROM exact.target_state AS t
+	JOIN exact.batch AS b ON b.entity = t.entity AND b.delivered_at IS NULL
+	JOIN exact.division AS d ON d.division = b.division
+	WHERE t.workspace = coalesce(b.workspace, d.workspace) AND t.paused_since IS NULL
+		AND t.reason IS NOT NULL AND t.next_step IS NOT NULL
+	GROUP BY b.division
 ), subscription AS (
 	-- a topic of another user counts as present while its notifications come
 	SELECT s.division, count(*) AS topics,

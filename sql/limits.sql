@@ -78,6 +78,9 @@ FROM (VALUES
 	('hangs', '60 s', '60.001 s', 'INSERT INTO exact.statement_log (id, at, workspace, entity, '
 		'kind, statement_id, state) VALUES (-1, now() - interval ''%'', ''pool'', ''glaccount'', '
 		'''current'', ''01ef'', ''running'')'),
+	('hangs, upkeep', '3600 s', '3600.001 s', 'INSERT INTO exact.statement_log (id, at, workspace, '
+		'entity, kind, statement_id, state) VALUES (-1, now() - interval ''%'', ''pool'', '
+		'''glaccount'', ''upkeep'', ''01ef'', ''running'')'),
 	-- the app
 	('token goes on', '0 s', '1 s', 'UPDATE exact.app_state SET state = ''reauthorize'', reason = '
 		'''revoked''; INSERT INTO exact.token (app, installation, host, key_id, expires_at, '
@@ -138,6 +141,9 @@ FROM (VALUES
 		'paused_since) VALUES (''pool'', ''glaccount'', %)'),
 	('waits', 'NULL', '''SELECT 1''', 'INSERT INTO exact.target_state (workspace, entity, reason, '
 		'next_step) VALUES (''pool'', ''glaccount'', ''the query history may not be read'', %)'),
+	('waits: for it', 'now()', 'NULL', 'INSERT INTO exact.target_state (workspace, entity, reason, '
+		'next_step) VALUES (''pool'', ''glaccount'', ''a statement still runs'', ''cancel it''); '
+		'UPDATE exact.batch SET delivered_at = % WHERE id = -1'),
 	-- what needs a person
 	('held', 'rejected', 'held', 'INSERT INTO exact.held_delete (id, division, entity, records, '
 		'alive, reason, state) VALUES (-1, 9200001, ''glaccount'', 1, 1, ''many'', ''%'')'),

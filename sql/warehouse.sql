@@ -41,7 +41,8 @@ EXCEPTION
 END $$;
 SELECT c.change, pg_temp.try(c.change)
 FROM (VALUES ('stop_warehouse = ''always'''), ('stop_warehouse = NULL'),
-	('stop_warehouse = ''own'''),
+	('stop_warehouse = ''own'''), ('maintenance = ''weekly'''), ('maintenance = NULL'),
+	('maintenance = ''on'''), ('maintenance = ''off'''), ('maintenance = ''auto'''),
 	('wake_after = ''999 ms'''), ('wake_after = ''1 s'''), ('wake_after = ''7 days'''),
 	('wake_after = ''7 days 1 s'''), ('wake_after = NULL, wake_rows = 5'),
 	('wake_after = ''1 h'', wake_rows = 0'), ('wake_after = ''1 h'', wake_rows = 1'),

@@ -19,6 +19,7 @@
 #include "fetch/lane.h"
 #include "fetch/plan.h"
 #include "fetch/silence.h"
+#include "fetch/sync_request.h"
 #include "fetch/turn.h"
 #include "inquiry/inquiry.h"
 #include "inquiry/ping_exact.h"
@@ -88,6 +89,7 @@ turn(void)
 	wait = exact_clock_sooner(wait, exact_write_back_turn());
 	wait = exact_clock_sooner(wait, exact_judge_turn(woken));
 	wait = exact_clock_sooner(wait, exact_watch_turn());
+	wait = exact_clock_sooner(wait, exact_sync_request_turn());
 	wait = exact_clock_sooner(wait, exact_turn_send());
 	return exact_clock_sooner(wait, exact_token_turn());
 }

@@ -33,6 +33,7 @@
 #include "publish/audit_head.h"
 #include "publish/delta_views.h"
 #include "publish/open_state.h"
+#include "publish/upkeep.h"
 #include "state/audit.h"
 #include "worker/ask.h"
 #include "worker/role.h"
@@ -94,6 +95,29 @@ write_audit_heads(void)
 	return wait;
 }
 
+/* OPTIMIZE and VACUUM, weekly, where Databricks does not run them */
+static long
+tend_tables(void)
+{
+	long		wait = -1;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &exact_workspaces)
+	{
+		ExactWorkspaceEntry *entry = dlist_container(ExactWorkspaceEntry, node, iter.cur);
+		const ExactFault *fault;
+		long		ms = -1;
+
+		if (!entry->enabled || entry->fault != NULL || !exact_warehouse_runs(&entry->info) ||
+			!exact_upkeep_due(&entry->info))
+			continue;
+		if (exact_fence_advance(&entry->info, &fault, &ms) == EXACT_FENCE_HELD)
+			exact_upkeep_begin(&entry->info, exact_fence_hub());
+		wait = exact_clock_sooner(wait, ms);
+	}
+	return wait;
+}
+
 /* Stops warehouses that are not needed any more. */
 static long
 tend_warehouses(void)
@@ -138,6 +162,7 @@ turn(void)
 	wait = exact_clock_sooner(wait, exact_queue_advance());
 	wait = exact_clock_sooner(wait, tell_open_state());
 	wait = exact_clock_sooner(wait, write_audit_heads());
+	wait = exact_clock_sooner(wait, tend_tables());
 	exact_delta_views_turn(exact_workspace_usable, exact_fence_hub(), looked);
 	wait = exact_clock_sooner(wait, exact_volume_turn());
 	wait = exact_clock_sooner(wait, exact_statement_turn());

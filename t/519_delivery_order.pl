@@ -1,5 +1,5 @@
-# What holds what back: a paused table nobody, a workspace that does not answer no other one; and after a pause that is
-# over the next one begins anew. Engine-free workspace.
+# What holds what back: a paused table nobody, a workspace that does not answer or hangs no other one, a long backlog no
+# other table; and after a pause that is over the next one begins anew. Engine-free workspace.
 use strict;
 use warnings;
 
@@ -7,6 +7,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 use DeliveryTest;
 use ExactTest;
+use List::Util qw(min);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -80,5 +81,56 @@ foreach my $round (1, 2)
 }
 is(scalar(() = PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /WARNING: .* paused table=costcenter /g), 2,
 	'each is a warning in the log');
-$node->stop;
+
+# places: so many tables of a workspace at the same time, each workspace has its own, and they go round
+sub at_once
+{
+	my ($since) = @_;
+	return one("SELECT max((SELECT count(DISTINCT b.entity) FROM exact.statement_log b WHERE b.id > $since "
+		. "AND b.workspace = a.workspace AND b.at <= a.at AND coalesce(b.finished_at, 'infinity') > a.at)) "
+		. "FROM exact.statement_log a WHERE a.id > $since");
+}
+
+one("UPDATE exact.batch SET workspace = 'lake' WHERE workspace = 'far'");
+my @entities = qw(glaccount costcenter costunit);
+my $since = one('SELECT max(id) FROM exact.statement_log');
+foreach my $places (8, 2, 1)
+{
+	one("ALTER SYSTEM SET exact_databricks.merge_tables = $places; SELECT pg_reload_conf()");
+	$node->poll_query_until('postgres', "SELECT current_setting('exact_databricks.merge_tables') = '$places'");
+	one('UPDATE exact.workspace SET enabled = false');
+	my $slow = workspace_fault($simulator, statement => ' history ', action => 'slow', seconds => 1, times => -1);
+	stage($node, 1, $_, [ 'I', "at$places", { ID => "at$places", Code => $places } ]) foreach @entities;
+	one("UPDATE exact.workspace SET enabled = true WHERE name = 'lake'");
+	wait_delivered($node);
+	is(at_once($since), min(scalar @entities, $places), "merge_tables = $places: so many tables at the same time");
+	control($simulator, 'DELETE', "faults/$slow");
+	$since = one('SELECT max(id) FROM exact.statement_log');
+}
+one("ALTER SYSTEM SET exact_databricks.merge_rows = 10; SELECT pg_reload_conf()");
+$node->poll_query_until('postgres', "SELECT current_setting('exact_databricks.merge_rows') = '10'");
+one('UPDATE exact.workspace SET enabled = false');
+stage($node, 1, 'costcenter', map { [ 'I', "long$_", { ID => "long$_", Code => $_ } ] } 1 .. 100);
+stage($node, 1, 'glaccount', [ 'I', 'short', { ID => 'short', Code => '1' } ]);
+one("UPDATE exact.workspace SET enabled = true WHERE name = 'lake'");
+wait_delivered($node);
+is(one("SELECT count(*) > 5 FROM exact.statement_log WHERE id > $since AND entity = 'costcenter' AND kind = 'current' "
+		. "AND at > (SELECT max(finished_at) FROM exact.statement_log WHERE id > $since AND entity = 'glaccount')"),
+	't', 'with one place a table of one row goes in the middle of a long backlog');
+
+control($simulator, 'POST', 'sql', { statement => $_ }) foreach ('CREATE SCHEMA main.near',
+	"GRANT USE SCHEMA, CREATE TABLE, SELECT, MODIFY ON SCHEMA main.near TO `$simulator->{info}{client_id}`");
+one("INSERT INTO exact.workspace (name, host, warehouse_id, catalog, schema, client_id)
+	SELECT 'near', host, warehouse_id, catalog, 'near', client_id FROM exact.workspace WHERE name = 'lake';
+	SELECT exact.set_secret('workspace', 'near', 'client_secret', '$simulator->{info}{client_secret}');
+	UPDATE exact.division SET workspace = 'near' WHERE division = 2");
+workspace_fault($simulator, statement => 'glaccount history ', action => 'slow', seconds => 30);
+stage($node, 1, 'glaccount', [ 'I', 'hangs', { ID => 'hangs', Code => '3' } ]);
+wait_until('its statement is under way', sub { one("SELECT count(*) FROM exact.statement_log "
+	. "WHERE entity = 'glaccount' AND kind = 'history' AND finished_at IS NULL") eq '1' });
+stage($node, 2, 'purchaseorders', [ 'I', 'near', { PurchaseOrderID => 'near' } ]);
+ok(eval { wait_until('the other workspace has it', sub { waiting('purchaseorders') eq '0' }, 20); 1 },
+	'a workspace whose only place is taken takes no place of another one');
+is(waiting('glaccount'), '1', 'what hangs still hangs');
+$node->stop('immediate');
 done_testing();

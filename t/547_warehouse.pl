@@ -186,6 +186,25 @@ wait_for_workers($node, 'postgres');
 wait_stopped('stopped by the next process');
 is(sql("SELECT stop_refused IS NULL FROM exact.warehouse_state"), 't', 'the refusal is forgotten');
 
+# OPTIMIZE and VACUUM travel with a wake-up, cause none, and are nobody else's use of the warehouse
+policy("stop_warehouse = 'own', maintenance = 'on', wake_after = '1 h', wake_rows = 3, merge_interval = NULL");
+my $woken = wake_ups();
+sql("UPDATE exact.target_state SET maintain_at = now() + interval '6 days' WHERE entity <> 'costcenter'; "
+	. "UPDATE exact.target_state SET maintain_at = now() - interval '1 s' WHERE entity = 'costcenter'");
+sql("SELECT pg_terminate_backend(pid) FROM exact.workers WHERE role = 'loader'");
+wait_for_workers($node, 'postgres');
+stage_rows('costcenter', 2);
+sleeps('a table whose turn it is', $woken);
+is(scalar(statements($simulator, qr/OPTIMIZE|VACUUM/)), 0, 'nothing is done to it');
+stage_rows('costcenter', 1);
+ok(wait_delivered($node, 60), 'three versions wake it');
+wait_stopped('the hub stops it after all of it');
+is(join(' ', map { $_->{text} =~ m{\*/ (\w+)} ? $1 : () } statements($simulator, qr/OPTIMIZE|VACUUM/)),
+	'OPTIMIZE OPTIMIZE VACUUM VACUUM', 'OPTIMIZE and VACUUM went with the delivery');
+is(sql('SELECT ended_by FROM exact.warehouse_run ORDER BY id DESC LIMIT 1'), 'hub', 'and are nobody else\'s use of it');
+is(wake_ups(), $woken + 1, 'one wake-up');
+policy("maintenance = 'off', wake_after = NULL, wake_rows = NULL");
+
 # the history does not show whose statements they are: it is left to its auto stop
 control($simulator, 'POST', 'config', { history_text => 'redacted' });
 stage_rows('costcenter', 1);
@@ -232,7 +251,7 @@ control($simulator, 'DELETE', 'faults');
 control($simulator, 'POST', 'clock', { advance => 700 });
 is(sql("SELECT count(*) FROM exact.target_state WHERE reason IS NOT NULL AND entity <> 'exact_audit'"), '0',
 	'no table complains');
-is(join(' ', map { scalar(() = databricks_rows($simulator, $_)) } 'costcenter', 'costcenter_history'), '19 19',
+is(join(' ', map { scalar(() = databricks_rows($simulator, $_)) } 'costcenter', 'costcenter_history'), '22 22',
 	'each version once');
 done_testing();
 

@@ -74,6 +74,9 @@ class Settings:
     history_scope: str = _choice("all", "own")
     history_text: str = _choice("shown", "redacted")
 
+    # Unity Catalog
+    predictive_optimization: str = _choice("enable", "disable", "absent")  # in DESCRIBE SCHEMA EXTENDED
+
     # The way there
     rate_limit: int = _number(0)  # API calls a second; 0: no limit
     retry_after: str = _choice("absent", "1", "date", "0", "negative", "text")  # with the 429 of rate_limit

@@ -188,6 +188,8 @@ class Unity:
             return self._comment_catalog(tokens)
         if first == "show" and rest[:1] == ["catalogs"]:
             return Result([Column("catalog", "STRING")], [[self.catalog]])
+        if first in ("describe", "desc") and rest[:2] in (["schema", "extended"], ["database", "extended"]):
+            return self._describe_schema(tokens, defaults, engine)
         if first == "alter":
             return self._alter(tokens, defaults, engine)
         return None
@@ -214,6 +216,17 @@ class Unity:
             key = ".".join(name.parts) if name else ""
             raise refuse("CONFIG_NOT_AVAILABLE", f"Configuration {key} is not available.")
         return Result()
+
+    def _describe_schema(self, tokens, defaults, engine):
+        catalog, schema = self.resolve(read_name(tokens, 3), *defaults, what="schema")
+        if schema not in engine.schemas():
+            raise no_such_schema(catalog, schema)
+        rows = [["Catalog Name", catalog], ["Namespace Name", schema], ["Comment", ""], ["Owner", "admin@example.com"]]
+        predictive = self.settings.predictive_optimization
+        if predictive != "absent":
+            rows.append(["Predictive Optimization", f"{predictive.upper()} (inherited from METASTORE main)"])
+        return Result([Column("database_description_item", "STRING"), Column("database_description_value", "STRING")],
+                      rows)
 
     def _use(self, tokens, defaults, engine):
         at = skip_words(tokens, 1, "catalog", "schema", "database", "namespace")

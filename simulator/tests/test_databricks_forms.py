@@ -221,6 +221,19 @@ def test_history_without_texts(workspace):
     assert entry["query_text"] == "<Redacted>" and entry["status"] == "FINISHED" and entry["user_name"]
 
 
+def test_predictive_optimization(workspace):
+    """D48"""
+    def described():
+        rows = workspace.run("DESCRIBE SCHEMA EXTENDED main.exact")["result"]["data_array"]
+        return dict(rows).get("Predictive Optimization")
+    workspace.run("CREATE SCHEMA IF NOT EXISTS main.exact")
+    assert described().startswith("ENABLE (inherited from ")
+    workspace.config(predictive_optimization="disable")
+    assert described().startswith("DISABLE (inherited from ")
+    workspace.config(predictive_optimization="absent")
+    assert described() is None
+
+
 def test_history_repeats_a_page(workspace):
     """D9"""
     for i in range(5):

@@ -70,6 +70,7 @@ int			exact_sync_interval_ms = 0;
 int			exact_dimension_interval_ms = 3600000;
 int			exact_merge_interval_ms = 5000;
 int			exact_merge_rows = 5000;
+int			exact_merge_tables = 8;
 int			exact_merge_bytes = 2 * 1024 * 1024;
 int			exact_file_rows = 100000;
 int			exact_retention_s = 400 * DAY_S;
@@ -287,6 +288,9 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 	define_int("exact_databricks.merge_rows",
 			   "A delivery starts as soon as this many rows wait.",
 			   "It is also the maximum of rows per statement.", &exact_merge_rows, 1, 100000, 0);
+	define_int("exact_databricks.merge_tables",
+			   "Maximum of tables of a workspace that are delivered at the same time.",
+			   "Each of them has one statement under way.", &exact_merge_tables, 1, 100, 0);
 	DefineCustomIntVariable("exact_databricks.port",
 							"TCP port of this database's listener.",
 							"Set it by ALTER DATABASE.",

@@ -25,6 +25,7 @@ extern int	exact_dimension_interval_ms;
 extern int	exact_merge_interval_ms;
 extern int	exact_merge_rows;
 extern int	exact_merge_bytes;
+extern int	exact_merge_tables;		/* of a workspace, at the same time */
 extern int	exact_file_rows;		/* 0 = no files are put to volumes */
 extern int	exact_retention_s;
 extern int	exact_audit_retention_s;	/* 0 = events are kept for good */

@@ -140,9 +140,16 @@ exact_delta_sql_table(StringInfo out, const char *catalog, const char *schema, c
 }
 
 void
+exact_delta_sql_any_marks(StringInfo out, const ExactHub *hub)
+{
+	appendStringInfo(out, "/* exact_databricks %s", hub->installation);
+}
+
+void
 exact_delta_sql_all_marks(StringInfo out, const ExactHub *hub)
 {
-	appendStringInfo(out, "/* exact_databricks %s.", hub->installation);
+	exact_delta_sql_any_marks(out, hub);
+	appendStringInfoChar(out, '.');
 }
 
 void
@@ -156,7 +163,13 @@ void
 exact_delta_sql_mark(StringInfo out, const ExactHub *hub, const char *entity, const char *kind,
 					 const char *scope)
 {
-	exact_delta_sql_own_marks(out, hub);
+	if (strcmp(kind, EXACT_DELTA_SQL_UPKEEP) == 0)
+	{
+		exact_delta_sql_any_marks(out, hub);
+		appendStringInfoString(out, ": ");
+	}
+	else
+		exact_delta_sql_own_marks(out, hub);
 	appendStringInfo(out, "%s %s %s */", entity, kind, scope);
 }
 

@@ -63,7 +63,7 @@ typedef struct ExactStatementRequest
 	const ExactHub *hub;
 	const char *entity;
 	const char *table;			/* "main.exact.glaccount" */
-	const char *kind;			/* ddl, history, current, check, read, fence, state, view, erase */
+	const char *kind;			/* a value of exact.statement_log.kind: ddl, history, ... */
 	/* what tells it from others of its entity and kind; NULL: its range, or the workspace */
 	const char *scope;
 	const char *verb;			/* for people: "MERGE into" */

@@ -11,10 +11,14 @@
 #include "databricks/statement.h"
 #include "databricks/statement_log.h"
 
+#define IS_OPEN_SQL " state IN ('sending', 'running', 'unknown')"
+#define CLOSE_SQL \
+	" SET state = 'failed'," \
+	" error = 'the loader ended before the answer came'," \
+	" finished_at = clock_timestamp()"
 /* $1 workspace or null, $2 entities */
 #define IS_LEFT_SQL \
-	" (workspace = $1 OR $1 IS NULL) AND entity = ANY ($2)" \
-	" AND state IN ('sending', 'running', 'unknown')"
+	" (workspace = $1 OR $1 IS NULL) AND entity = ANY ($2) AND" IS_OPEN_SQL
 #define WRITES_ROWS_SQL " kind IN ('history', 'current', 'state')"
 
 bool
@@ -82,29 +86,47 @@ exact_statement_log_update(const ExactLogEntry *entry)
 								exact_cell_int8(0, 2, 0) / 1000.0);
 }
 
+/* What was closed counts as failed: the kinds of the rows that the last statement returned. */
+static void
+count_closed(uint64 n)
+{
+	char	  **kinds = palloc(sizeof(char *) * (n + 1));
+
+	for (uint64 i = 0; i < n; i++)
+		kinds[i] = exact_cell_text(i, 1);
+	for (uint64 i = 0; i < n; i++)
+		exact_counter_add(EXACT_COUNTER_STATEMENT, 0, kinds[i], "failed", 1);
+}
+
 void
 exact_statement_log_close(const char *workspace, const char *const *entities, int n)
 {
 	static const char sql[] =
 	"UPDATE exact.statement_log"
-	" SET state = 'failed',"
-	" error = 'the loader ended before the answer came',"
-	" finished_at = clock_timestamp()"
+	CLOSE_SQL
 	" WHERE NOT" WRITES_ROWS_SQL
 	" AND" IS_LEFT_SQL
 	" RETURNING kind";
 	ExactArg	args[2];
-	int			closed;
-	char	  **kinds;
 
 	args[0] = exact_arg_text(workspace);
 	args[1] = exact_arg_text_array(entities, NULL, n);
-	closed = (int) exact_sql(sql, 2, args);
-	kinds = palloc(sizeof(char *) * (closed + 1));
-	for (int i = 0; i < closed; i++)
-		kinds[i] = exact_cell_text(i, 1);
-	for (int i = 0; i < closed; i++)
-		exact_counter_add(EXACT_COUNTER_STATEMENT, 0, kinds[i], "failed", 1);
+	count_closed(exact_sql(sql, 2, args));
+}
+
+void
+exact_statement_log_close_kind(const char *workspace, const char *kind)
+{
+	static const char sql[] =
+	"UPDATE exact.statement_log"
+	CLOSE_SQL
+	" WHERE workspace = $1 AND kind = $2 AND" IS_OPEN_SQL
+	" RETURNING kind";
+	ExactArg	args[2];
+
+	args[0] = exact_arg_text(workspace);
+	args[1] = exact_arg_text(kind);
+	count_closed(exact_sql(sql, 2, args));
 }
 
 /* Texts of the result live in `context`, which outlives the unit. */

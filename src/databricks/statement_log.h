@@ -45,6 +45,8 @@ typedef struct ExactLeftover
  * DDL and claims may be repeated at any time. workspace: NULL, of any.
  */
 extern void exact_statement_log_close(const char *workspace, const char *const *entities, int n);
+/* The same of a kind that writes no rows, whatever its entity */
+extern void exact_statement_log_close_kind(const char *workspace, const char *kind);
 
 /*
  * Those that write rows and were left, the oldest first; returns their number. *rows in `context`

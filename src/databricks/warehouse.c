@@ -470,7 +470,7 @@ stop_own(Warehouse *w, const ExactWorkspace *workspace, const ExactHub *hub)
 	else
 	{
 		initStringInfo(&mark);
-		exact_delta_sql_all_marks(&mark, hub);
+		exact_delta_sql_any_marks(&mark, hub);
 		exact_databricks_others(q->workspace, mark.data, others_since(w), take_others, q);
 		pfree(mark.data);
 	}

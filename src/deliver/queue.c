@@ -2,8 +2,8 @@
  * queue.c - what waits to be delivered, over all tables and workspaces, and in which order it goes.
  *
  * Dimensions go before master data, that before documents and headers before lines (rank); a few
- * tables go at a time; and nothing goes to a workspace where this hub has not claimed its
- * divisions. Called by loader.c.
+ * tables of a workspace go at a time; and nothing goes to a workspace where this hub has not
+ * claimed its divisions. Called by loader.c.
  */
 #include "postgres.h"
 
@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/guc.h"
 #include "base/sql.h"
 #include "databricks/databricks.h"
 #include "databricks/warehouse.h"
@@ -24,7 +25,6 @@
 #include "state/target_state.h"
 #include "worker/unit.h"
 
-#define MAX_UNDER_WAY 8			/* tables */
 #define RECORD_AGAIN_MS 1000
 #define PAUSED_WAKES_MS 3600000	/* a paused table does not wake its warehouse more often */
 #define READ_BATCHES 50000		/* at a time */
@@ -440,22 +440,39 @@ advance_table(ExactDeltaTable *table, bool has_place, long *wait)
 																 may_go_below(table)));
 }
 
-long
-exact_queue_advance(void)
+static bool
+has_place(const char *workspace)
 {
-	long		wait = -1;
 	int			under_way = 0;
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &exact_delta_tables)
-		under_way += dlist_container(ExactDeltaTable, node, iter.cur)->busy ? 1 : 0;
-	dlist_foreach(iter, &exact_delta_tables)
+	{
+		const ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
+
+		under_way += table->busy && strcmp(table->workspace, workspace) == 0 ? 1 : 0;
+	}
+	return under_way < exact_merge_tables;
+}
+
+/*
+ * Each workspace has its own places, so that one that hangs keeps none of another. Who has had one
+ * comes last: a table with a long backlog does not take them all the time.
+ */
+long
+exact_queue_advance(void)
+{
+	long		wait = -1;
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &exact_delta_tables)
 	{
 		ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
 		bool		was_busy = table->busy;
 
-		advance_table(table, under_way < MAX_UNDER_WAY, &wait);
-		under_way += table->busy && !was_busy ? 1 : 0;
+		advance_table(table, table->busy || has_place(table->workspace), &wait);
+		if (table->busy && !was_busy)
+			dlist_move_tail(&exact_delta_tables, &table->node);
 	}
 	return wait;
 }

@@ -118,6 +118,7 @@ typedef struct ExactLane
 	bool		busy;			/* a request is on the way: reads of a division are serial */
 	bool		reread;			/* the plan changed while a request was on the way */
 	bool		keyed_last;		/* the last request was a keyed read */
+	bool		unsettled;		/* requests are to be looked at: something has ended */
 	TimestampTz not_before;		/* nothing of this division before */
 	TimestampTz keys_at;		/* next keyed read of dirty keys; PG_INT64_MAX none */
 	/* next step of the write-back; 0 to be asked for, PG_INT64_MAX none */

@@ -6,13 +6,22 @@
  */
 #include "postgres.h"
 
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
 #include "base/sql.h"
 #include "fetch/lane.h"
 #include "fetch/sync_request.h"
 #include "state/request.h"
 #include "worker/unit.h"
 
+/* How much longer than a look takes the next one waits: it takes a tenth of the time at most. */
+#define REST 9
+#define REST_MOST_S 10
+
 static bool open_requests;
+static bool all_unsettled;		/* the plan was read since the last look */
+static TimestampTz next_settle; /* not before */
 
 /* Takes the requests that wait and tells the runs of their feeds since when they are wanted. */
 void
@@ -65,9 +74,53 @@ settle_unit(void *arg)
 	open_requests = exact_request_runs(EXACT_REQUEST_SYNC);
 }
 
+static void
+settle(ExactLane *lane)
+{
+	TimestampTz begun = GetCurrentTimestamp();
+	TimestampTz ended;
+
+	exact_unit_run("settle requests", settle_unit, lane, NULL);
+	ended = GetCurrentTimestamp();
+	next_settle = ended + Min(Max(ended - begun, 0) * REST, REST_MOST_S * USECS_PER_SEC);
+}
+
+static bool
+may_settle(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	/* later than ever planned: the clock was set back */
+	return next_settle <= now || next_settle > now + REST_MOST_S * USECS_PER_SEC;
+}
+
 void
 exact_sync_request_settle(ExactLane *lane)
 {
-	if (open_requests)
-		exact_unit_run("settle requests", settle_unit, lane, NULL);
+	if (lane != NULL)
+		lane->unsettled = true;
+	else
+		all_unsettled = true;
+	(void) exact_sync_request_turn();
+}
+
+long
+exact_sync_request_turn(void)
+{
+	ExactLane **lanes;
+	int			nlanes = exact_lane_all(&lanes);
+
+	for (int i = -1; i < nlanes; i++)
+	{
+		bool	   *unsettled = i < 0 ? &all_unsettled : &lanes[i]->unsettled;
+
+		if (!*unsettled)
+			continue;
+		if (open_requests && !may_settle())
+			return exact_clock_wait_ms(next_settle);
+		*unsettled = false;
+		if (open_requests)
+			settle(i < 0 ? NULL : lanes[i]);
+	}
+	return -1;
 }

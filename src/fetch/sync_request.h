@@ -15,8 +15,10 @@
 extern void exact_sync_request_read(void);
 /*
  * A run or a keyed read of this division has ended, or NULL: the plan was read. Ends the requests
- * that waited for it; in no transaction.
+ * that waited for it, now or in a later turn; in no transaction.
  */
 extern void exact_sync_request_settle(ExactLane *lane);
+/* Returns ms until its next turn is wanted, -1 = none. */
+extern long exact_sync_request_turn(void);
 
 #endif

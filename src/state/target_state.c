@@ -2,7 +2,8 @@
  * target_state.c - exact.target_state: what is known of the Delta tables of an entity in a
  * workspace.
  *
- * Called by delta_table.c, delivery.c, open_state.c, other_copy.c, queue.c and presence.c.
+ * Called by delta_table.c, delivery.c, open_state.c, other_copy.c, queue.c, presence.c
+ * and upkeep.c.
  */
 #include "postgres.h"
 
@@ -198,4 +199,21 @@ exact_target_state_looked(const char *workspace, const char *entity, const Exact
 	args[4] = exact_arg_text(look->note);
 	args[5] = exact_arg_text(look->note_step);
 	exact_sql(sql, 6, args);
+}
+
+void
+exact_target_state_maintained(const char *workspace, const char *entity, bool done)
+{
+	static const char sql[] =
+	"UPDATE exact.target_state"
+	" SET maintained_at = CASE WHEN $3 THEN clock_timestamp() ELSE maintained_at END,"
+	" maintain_at = clock_timestamp()"
+	"  + CASE WHEN $3 THEN interval '7 days' ELSE interval '1 day' END"
+	" WHERE workspace = $1 AND entity = $2";
+	ExactArg	args[3];
+
+	args[0] = exact_arg_text(workspace);
+	args[1] = exact_arg_text(entity);
+	args[2] = exact_arg_bool(done);
+	exact_sql(sql, 3, args);
 }

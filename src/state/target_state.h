@@ -65,5 +65,7 @@ extern void exact_target_state_looked(const char *workspace, const char *entity,
 									  const ExactTargetLook *look);
 /* Nothing that another copy of the hub delivered before this epoch is unknown here any more. */
 extern void exact_target_state_compared(const char *workspace, const char *entity, int epoch);
+/* OPTIMIZE and VACUUM were run: again in a week; or (done = false) not all of it: in a day. */
+extern void exact_target_state_maintained(const char *workspace, const char *entity, bool done);
 
 #endif

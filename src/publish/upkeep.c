@@ -1,0 +1,324 @@
+/*
+ * upkeep.c - OPTIMIZE and VACUUM of the Delta tables of a workspace, where Databricks does not do
+ * it.
+ *
+ * Each MERGE leaves files that are small, and files that are only read by time travel. Predictive
+ * optimization, a service of Databricks that is on by default, tends the managed tables of a
+ * schema; where it is off the hub does, a table after the other, once a week, and only while the
+ * warehouse runs anyway. VACUUM goes by the retention of the table. A delivery that meets an
+ * OPTIMIZE may fail of a conflict, and is sent again. Called by loader.c.
+ */
+#include "postgres.h"
+
+#include "lib/ilist.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/fault.h"
+#include "base/sql.h"
+#include "databricks/delta_sql.h"
+#include "databricks/statement.h"
+#include "databricks/statement_log.h"
+#include "publish/upkeep.h"
+#include "state/target_state.h"
+#include "worker/self.h"
+#include "worker/unit.h"
+
+#define LOOK_MS 60000
+#define DAY_MS (24 * 3600 * 1000)
+
+/*
+ * The item and the beginning of its value in DESCRIBE SCHEMA EXTENDED (docs.databricks.com,
+ * Predictive optimization): "DISABLE (inherited from METASTORE ...)"
+ */
+#define PREDICTIVE "Predictive Optimization"
+#define PREDICTIVE_OFF "DISABLE"
+
+typedef enum Step
+{
+	STEP_ASK,					/* does Databricks tend the tables? */
+	STEP_OPTIMIZE,
+	STEP_OPTIMIZE_HISTORY,
+	STEP_VACUUM,
+	STEP_VACUUM_HISTORY,
+	STEP_DONE
+} Step;
+
+typedef struct Upkeep
+{
+	dlist_node	node;
+	char	   *workspace;
+	TimestampTz looked_at;
+	TimestampTz asked_at;		/* whether it is done by Databricks; 0: not yet */
+	bool		theirs;			/* the answer; without one as well */
+	bool		always;			/* whatever the answer is */
+	char	   *entity;			/* of the table whose turn it is, NULL: none */
+	char	   *names[2];		/* current and history, NULL: it has none; below the schema */
+	/* of what is under way */
+	MemoryContext context;		/* NULL: nothing is */
+	ExactWorkspace *info;
+	const ExactHub *hub;
+	Step		step;
+	bool		failed;
+} Upkeep;
+
+static dlist_head upkeeps = DLIST_STATIC_INIT(upkeeps);
+
+static void take_step(Upkeep *u);
+
+static Upkeep *
+get_upkeep(const char *workspace)
+{
+	dlist_iter	iter;
+	Upkeep	   *u;
+
+	dlist_foreach(iter, &upkeeps)
+	{
+		u = dlist_container(Upkeep, node, iter.cur);
+		if (strcmp(u->workspace, workspace) == 0)
+			return u;
+	}
+	u = MemoryContextAllocZero(TopMemoryContext, sizeof(Upkeep));
+	u->workspace = MemoryContextStrdup(TopMemoryContext, workspace);
+	dlist_push_tail(&upkeeps, &u->node);
+	return u;
+}
+
+static bool
+is_within(TimestampTz at, int64 ms)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return at != 0 && at <= now && !TimestampDifferenceExceeds(at, now, (int) ms);
+}
+
+static void
+forget_table(Upkeep *u)
+{
+	if (u->entity != NULL)
+		pfree(u->entity);
+	u->entity = NULL;
+	for (int i = 0; i < 2; i++)
+	{
+		if (u->names[i] != NULL)
+			pfree(u->names[i]);
+		u->names[i] = NULL;
+	}
+}
+
+/*
+ * The table that has waited longest, of those with a delivery since the last time. One of another
+ * schema than today's is nobody's; one that is paused has to be mended first.
+ */
+static void
+due_unit(void *arg)
+{
+	static const char sql[] =
+	"SELECT w.maintenance = 'on', t.entity,"
+	" substr(t.table_name, length(x.place) + 1),"
+	" CASE WHEN starts_with(t.history_name, x.place)"
+	"  THEN substr(t.history_name, length(x.place) + 1) END"
+	" FROM exact.workspace w"
+	" JOIN exact.target_state t ON t.workspace = w.name"
+	" CROSS JOIN LATERAL (SELECT format('%s.%s.', w.catalog, w.schema) AS place) x"
+	" WHERE w.name = $1"
+	" AND w.maintenance <> 'off'"
+	" AND starts_with(t.table_name, x.place)"
+	" AND t.paused_since IS NULL"
+	" AND t.delivered_at > coalesce(t.maintained_at, '-infinity')"
+	" AND coalesce(t.maintain_at, t.created_at + interval '7 days',"
+	"  (SELECT min(made_at) + interval '7 days' FROM exact.installation))"
+	/* later than ever planned: the clock was set back since */
+	"  NOT BETWEEN clock_timestamp() AND clock_timestamp() + interval '7 days'"
+	" ORDER BY coalesce(t.maintain_at, t.created_at) NULLS FIRST"
+	" LIMIT 1";
+	Upkeep	   *u = arg;
+	ExactArg	workspace = exact_arg_text(u->workspace);
+	uint64		n = exact_sql(sql, 1, &workspace);
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	forget_table(u);
+	if (n > 0)
+	{
+		u->always = exact_cell_bool(0, 1, false);
+		u->entity = exact_cell_text(0, 2);
+		u->names[0] = exact_cell_text(0, 3);
+		u->names[1] = exact_cell_text(0, 4);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static void
+close_unit(void *arg)
+{
+	const Upkeep *u = arg;
+
+	exact_statement_log_close_kind(u->workspace, EXACT_DELTA_SQL_UPKEEP);
+}
+
+bool
+exact_upkeep_due(const ExactWorkspace *workspace)
+{
+	Upkeep	   *u = get_upkeep(workspace->name);
+
+	if (u->context != NULL)
+		return false;
+	if (!is_within(u->looked_at, LOOK_MS))
+	{
+		/* what an earlier process left */
+		if (u->looked_at == 0 && !exact_unit_run("close upkeep", close_unit, u, NULL))
+			return false;
+		u->looked_at = GetCurrentTimestamp();
+		(void) exact_unit_run("look for upkeep", due_unit, u, NULL);
+	}
+	return u->entity != NULL &&
+		(u->always || !u->theirs || !is_within(u->asked_at, DAY_MS));
+}
+
+/* Is the statement of this step about the history? */
+static bool
+is_history(Step step)
+{
+	return step == STEP_OPTIMIZE_HISTORY || step == STEP_VACUUM_HISTORY;
+}
+
+static const char *
+table_of(const Upkeep *u)
+{
+	return u->names[is_history(u->step)];
+}
+
+static void
+end_upkeep(Upkeep *u)
+{
+	MemoryContextDelete(u->context);
+	u->context = NULL;
+}
+
+static void
+maintained_unit(void *arg)
+{
+	const Upkeep *u = arg;
+
+	exact_target_state_maintained(u->workspace, u->entity, !u->failed);
+}
+
+/* One that failed is tried again the next day: the others come before it. */
+static void
+end_table(Upkeep *u)
+{
+	if (!u->failed)
+		exact_log(LOG, "optimized and vacuumed workspace=%s table=%s", u->workspace, u->entity);
+	if (!exact_unit_run("record upkeep", maintained_unit, u, NULL) ||
+		!exact_unit_run("look for upkeep", due_unit, u, NULL))	/* the next one */
+		forget_table(u);
+	end_upkeep(u);
+}
+
+/* Of a service without that word nothing is known, and it is left alone. */
+static bool
+is_ours(const ExactStatementResult *result)
+{
+	for (int i = 0; result->ncolumns >= 2 && i < result->nrows; i++)
+	{
+		const char *item = result->cells[result->ncolumns * i];
+		const char *value = result->cells[result->ncolumns * i + 1];
+
+		if (item != NULL && value != NULL && pg_strcasecmp(item, PREDICTIVE) == 0)
+			return pg_strncasecmp(value, PREDICTIVE_OFF, strlen(PREDICTIVE_OFF)) == 0;
+	}
+	return false;
+}
+
+static void
+take_result(const ExactStatementResult *result, void *arg)
+{
+	Upkeep	   *u = arg;
+	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED;
+
+	if (u->step == STEP_ASK)
+	{
+		u->asked_at = GetCurrentTimestamp();
+		u->theirs = !good || !is_ours(result);
+		if (u->theirs)
+		{
+			end_upkeep(u);
+			return;
+		}
+	}
+	else if (!good)
+	{
+		exact_log(WARNING, "cannot %s workspace=%s table=%s: %s.%s%s",
+				  u->step < STEP_VACUUM ? "optimize" : "vacuum", u->workspace, table_of(u),
+				  result->fault->message, result->fault->hint ? " Next step: " : "",
+				  result->fault->hint ? result->fault->hint : "");
+		u->failed = true;
+	}
+	u->step++;
+	take_step(u);
+}
+
+static void
+run_statement(Upkeep *u, const char *verb, const char *sql)
+{
+	exact_statement_start(&(ExactStatementRequest) {
+		.workspace = u->info,
+		.hub = u->hub,
+		.entity = u->entity,
+		.table = u->step == STEP_ASK ? psprintf("%s.%s", u->info->catalog, u->info->schema) :
+			psprintf("%s.%s.%s", u->info->catalog, u->info->schema, table_of(u)),
+		.kind = EXACT_DELTA_SQL_UPKEEP,
+		.verb = verb,
+		.sql = sql,
+		.done = take_result,
+		.arg = u
+	});
+}
+
+/* What is sent may have ended when it returns, and the work with it. */
+static void
+take_step(Upkeep *u)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	if (is_history(u->step) && u->names[1] == NULL)
+		u->step++;
+	switch (u->step)
+	{
+		case STEP_ASK:
+			appendStringInfoString(&sql, "DESCRIBE SCHEMA EXTENDED ");
+			exact_delta_sql_identifier(&sql, u->info->catalog);
+			appendStringInfoChar(&sql, '.');
+			exact_delta_sql_identifier(&sql, u->info->schema);
+			run_statement(u, "DESCRIBE SCHEMA of", sql.data);
+			break;
+		case STEP_OPTIMIZE:
+		case STEP_OPTIMIZE_HISTORY:
+		case STEP_VACUUM:
+		case STEP_VACUUM_HISTORY:
+			appendStringInfoString(&sql, u->step < STEP_VACUUM ? "OPTIMIZE " : "VACUUM ");
+			exact_delta_sql_table(&sql, u->info->catalog, u->info->schema, table_of(u));
+			run_statement(u, u->step < STEP_VACUUM ? "OPTIMIZE of" : "VACUUM of", sql.data);
+			break;
+		case STEP_DONE:
+			end_table(u);
+	}
+}
+
+void
+exact_upkeep_begin(const ExactWorkspace *workspace, const ExactHub *hub)
+{
+	Upkeep	   *u = get_upkeep(workspace->name);
+	MemoryContext old;
+
+	u->context = AllocSetContextCreate(TopMemoryContext, "exact upkeep", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(u->context);
+	u->info = exact_databricks_copy(workspace);
+	MemoryContextSwitchTo(old);
+	u->hub = hub;
+	u->failed = false;
+	u->step = u->always || (!u->theirs && is_within(u->asked_at, DAY_MS)) ? STEP_OPTIMIZE :
+		STEP_ASK;
+	take_step(u);
+}

@@ -1,0 +1,18 @@
+/*
+ * upkeep.h - OPTIMIZE and VACUUM of the Delta tables of a workspace, where Databricks does not do
+ * it.
+ *
+ * Loader only.
+ */
+#ifndef EXACT_UPKEEP_H
+#define EXACT_UPKEEP_H
+
+#include "databricks/databricks.h"
+#include "databricks/delta_sql.h"
+
+/* Is a table's turn? Looks once a minute; outside a transaction. */
+extern bool exact_upkeep_due(const ExactWorkspace *workspace);
+/* Does it, where this hub may deliver; hub must live as long. */
+extern void exact_upkeep_begin(const ExactWorkspace *workspace, const ExactHub *hub);
+
+#endif
