@@ -55,6 +55,35 @@ $$;
 COMMENT ON FUNCTION exact._check_volumes() IS 'Rows of exact.check() about volumes';
 REVOKE ALL ON FUNCTION exact._check_volumes() FROM PUBLIC;
 
+-- While somebody holds a snapshot, no version of a row is removed that it may see: rows that change
+-- with each call are found ever more slowly.
+CREATE FUNCTION exact._check_snapshots(before timestamptz, OUT result text, OUT rule text,
+	OUT finding text, OUT fix text) RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT 'warn', 'old snapshot',
+		format('%s has held a snapshot since %s: old versions of rows stay, and the hub gets '
+			'slower', s.who, exact._since(s.since)),
+		s.fix
+	FROM (
+		SELECT a.xact_start AS since, format('session %s of %s', a.pid, a.usename) AS who,
+			format('if nobody needs it: SELECT pg_terminate_backend(%s)', a.pid) AS fix
+		FROM pg_stat_activity AS a
+		WHERE a.datname = current_database() AND a.backend_type = 'client backend'
+			AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
+		UNION ALL
+		SELECT p.prepared, format('the prepared transaction %L', p.gid),
+			format('COMMIT PREPARED %1$L or ROLLBACK PREPARED %1$L', p.gid)
+		FROM pg_prepared_xacts AS p
+		WHERE p.database = current_database()) AS s
+	WHERE s.since < $1
+	ORDER BY s.since
+	LIMIT 5
+$$;
+COMMENT ON FUNCTION exact._check_snapshots(timestamptz)
+	IS 'Rows of exact.check() about transactions that began before that time';
+REVOKE ALL ON FUNCTION exact._check_snapshots(timestamptz) FROM PUBLIC;
+
 CREATE FUNCTION exact.check(OUT result text, OUT rule text, OUT finding text, OUT fix text)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -338,6 +367,7 @@ BEGIN
 	RETURN QUERY SELECT d.light, 'disk', d.what, d.next_step FROM exact._disk_finding() AS d;
 	RETURN QUERY SELECT * FROM exact._check_volumes();
 	RETURN QUERY SELECT * FROM exact._check_warehouses();
+	RETURN QUERY SELECT * FROM exact._check_snapshots(now() - interval '1 hour');
 	RETURN QUERY SELECT * FROM exact._check_erasures();
 	RETURN QUERY SELECT * FROM exact._ledger_findings();
 	RETURN QUERY SELECT * FROM exact._sign_findings();
