@@ -41,14 +41,17 @@ sub done
 	return join(', ', @new);
 }
 
-# A loader that has looked for what is due: after its first delivery nothing else is to come
+# Another loader, and two deliveries: what is due begins right behind the first one
 sub look_anew
 {
 	my $pid = worker_pid($node, 'postgres', 'loader');
 	one('SELECT exact.restart_workers()');
 	wait_until('another loader', sub { my $now = worker_pid($node, 'postgres', 'loader'); $now ne '' && $now ne $pid });
-	stage_one('costunit');
-	wait_delivered($node, 60);
+	foreach (1, 2)
+	{
+		stage_one('costunit');
+		wait_delivered($node, 60);
+	}
 	return;
 }
 
@@ -79,9 +82,15 @@ foreach my $form ('enable', 'absent')
 	is(done(), 'DESCRIBE SCHEMA EXTENDED', "predictive optimization $form: the hub asks, and leaves it alone");
 }
 
-# it is off: a week and not earlier
+# it is off: a week and not earlier, and not without a delivery, which may be what has woken the warehouse
 config(predictive_optimization => 'disable');
 due('7 days 1 minute', 'glaccount');
+one("UPDATE exact.target_state SET delivered_at = now() - interval '61 s' WHERE workspace = 'lake'");
+my $offset = -s $node->logfile;
+one('SELECT exact.restart_workers()');
+wait_until('another loader may write', sub { slurp_file($node->logfile, $offset) =~ /claimed workspace=lake/ });
+one("SELECT exact._ask('loader', 'ping')") foreach 1, 2;
+is(done(), '', 'no delivery: nothing is done');
 due('6 days 23 hours 59 minutes', 'costcenter');
 one("UPDATE exact.target_state SET maintain_at = now() + interval '6 days' WHERE entity = 'costunit'");
 look_anew();
@@ -123,7 +132,8 @@ is(target('glaccount', 'maintained_at') . ' ' . target('glaccount', "maintain_at
 is(target('costcenter', "maintain_at > now() + interval '6 days'"), 't', 'the other one in a week');
 like(substr(slurp_file($node->logfile), $log), qr/WARNING: .*cannot optimize workspace=lake table=glaccount: /,
 	'it is told');
-is(one("SELECT count(*) FROM exact.target_state WHERE paused_since IS NOT NULL"), '0', 'no delivery is paused for it');
+is(one("SELECT count(*) FROM exact.target_state WHERE paused_since IS NOT NULL OR note IS NOT NULL"), '0',
+	'no delivery is paused for it, and nothing of it is taken for what somebody else did');
 control($simulator, 'DELETE', "faults/$fault");
 
 # off

@@ -4,9 +4,9 @@
  *
  * Each MERGE leaves files that are small, and files that are only read by time travel. Predictive
  * optimization, a service of Databricks that is on by default, tends the managed tables of a
- * schema; where it is off the hub does, a table after the other, once a week, and only while the
- * warehouse runs anyway. VACUUM goes by the retention of the table. A delivery that meets an
- * OPTIMIZE may fail of a conflict, and is sent again. Called by loader.c.
+ * schema; where it is off the hub does, a table after the other, once a week, and only right
+ * behind a delivery, while the warehouse runs anyway. VACUUM goes by the retention of the table. A
+ * delivery that meets an OPTIMIZE may fail of a conflict, and is sent again. Called by loader.c.
  */
 #include "postgres.h"
 
@@ -19,12 +19,14 @@
 #include "databricks/delta_sql.h"
 #include "databricks/statement.h"
 #include "databricks/statement_log.h"
+#include "deliver/delta_table.h"
 #include "publish/upkeep.h"
 #include "state/target_state.h"
 #include "worker/self.h"
 #include "worker/unit.h"
 
 #define LOOK_MS 60000
+#define BEHIND_MS 60000			/* a delivery: the warehouse still runs then */
 #define DAY_MS (24 * 3600 * 1000)
 
 /*
@@ -148,6 +150,22 @@ due_unit(void *arg)
 	MemoryContextSwitchTo(old);
 }
 
+static bool
+has_delivered(const char *workspace)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &exact_delta_tables)
+	{
+		const ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
+
+		if (strcmp(table->workspace, workspace) == 0 &&
+			is_within(table->last_delivered, BEHIND_MS))
+			return true;
+	}
+	return false;
+}
+
 static void
 close_unit(void *arg)
 {
@@ -172,7 +190,8 @@ exact_upkeep_due(const ExactWorkspace *workspace)
 		(void) exact_unit_run("look for upkeep", due_unit, u, NULL);
 	}
 	return u->entity != NULL &&
-		(u->always || !u->theirs || !is_within(u->asked_at, DAY_MS));
+		(u->always || !u->theirs || !is_within(u->asked_at, DAY_MS)) &&
+		has_delivered(u->workspace);
 }
 
 /* Is the statement of this step about the history? */

@@ -10,7 +10,7 @@
 #include "databricks/databricks.h"
 #include "databricks/delta_sql.h"
 
-/* Is a table's turn? Looks once a minute; outside a transaction. */
+/* Is it a table's turn, right behind a delivery? Looks once a minute; outside a transaction. */
 extern bool exact_upkeep_due(const ExactWorkspace *workspace);
 /* Does it, where this hub may deliver; hub must live as long. */
 extern void exact_upkeep_begin(const ExactWorkspace *workspace, const ExactHub *hub);
