@@ -133,7 +133,7 @@ AS $$
 					WHERE k.division = c.division AND k.entity = e.entity
 						AND coalesce(k.not_before < clock_timestamp(), true)
 						AND (e.method <> 'sync' OR k.reason IN ('confirm', 'logged', 'approved'))
-					ORDER BY k.reason, k.due
+					ORDER BY k.key
 					LIMIT 1) AS k
 				WHERE e.feed = c.feed)),
 			false),

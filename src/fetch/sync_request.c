@@ -74,15 +74,17 @@ settle_unit(void *arg)
 	open_requests = exact_request_runs(EXACT_REQUEST_SYNC);
 }
 
-static void
+/* False when somebody holds what would be changed: a second later again. */
+static bool
 settle(ExactLane *lane)
 {
 	TimestampTz begun = GetCurrentTimestamp();
-	TimestampTz ended;
+	bool		done = exact_unit_run("settle requests", settle_unit, lane, NULL);
+	TimestampTz ended = GetCurrentTimestamp();
+	int64		rest = done ? Max(ended - begun, 0) * REST : USECS_PER_SEC;
 
-	exact_unit_run("settle requests", settle_unit, lane, NULL);
-	ended = GetCurrentTimestamp();
-	next_settle = ended + Min(Max(ended - begun, 0) * REST, REST_MOST_S * USECS_PER_SEC);
+	next_settle = ended + Min(rest, REST_MOST_S * USECS_PER_SEC);
+	return done;
 }
 
 static bool
@@ -118,9 +120,7 @@ exact_sync_request_turn(void)
 			continue;
 		if (open_requests && !may_settle())
 			return exact_clock_wait_ms(next_settle);
-		*unsettled = false;
-		if (open_requests)
-			settle(i < 0 ? NULL : lanes[i]);
+		*unsettled = open_requests && !settle(i < 0 ? NULL : lanes[i]);
 	}
 	return -1;
 }
