@@ -49,10 +49,11 @@ class Kept:
         return {**found, "all": max(sum(s.values()) for s in rounds)}
 
     def grown(self, hours=3, allowed=1.1):
-        """(table, bytes in the second hour, bytes in the last) of those that grew by more than is allowed."""
-        second, last = self.of_hour(2), self.of_hour(hours)
-        return [(name, second.get(name, 0), size) for name, size in last.items()
-                if size > SHOWN and size > second.get(name, 0) * allowed]
+        """(table, bytes before the last hour, bytes in it) of those that grew by more than is allowed; the first hour
+        does not count."""
+        before, last = [self.of_hour(hour) for hour in range(2, hours)], self.of_hour(hours)
+        most = {name: max(sizes.get(name, 0) for sizes in before) for name in last}
+        return [(name, most[name], size) for name, size in last.items() if size > SHOWN and size > most[name] * allowed]
 
 
 def work(hub, keys, count, seed):

@@ -1,5 +1,5 @@
 """
-Three hours of simulated time with a retention of an hour: each record keeps its newest version, Delta equals the truth,
+Four hours of simulated time with a retention of an hour: each record keeps its newest version, Delta equals the truth,
 also after a replay, the audit log proves itself, no table grows. The long run: bench/kept.
 """
 from conftest import UNLIMITED, show
@@ -15,9 +15,10 @@ def test_kept(tmp_path):
         hub.set_up()
         hub.enable()
         hub.wait_loaded()
-        kept = run(hub, 3, 15, 60)
+        # the log grows with the groups in which notifications happen to come: the third hour is a second measure of it
+        kept = run(hub, 4, 15, 60)
         assert kept.removed > 500
-        assert not faults(hub, kept)
+        assert not faults(hub, kept, 4)
     except BaseException:
         show(hub)
         raise
