@@ -8,10 +8,10 @@
 
 #include "lib/stringinfo.h"
 
-#include "exact_online/write.c"
-#include "check.h"
-
-/* What write.c calls besides is of no check: it is not there, and not reached. */
+/*
+ * What write.c calls besides is of no check: it is not there, and not reached. Said before it is
+ * declared: clang takes no later word.
+ */
 #pragma weak exact_api_send
 #pragma weak exact_api_error_message
 #pragma weak exact_fault_make
@@ -20,6 +20,9 @@
 #pragma weak exact_odata_string
 #pragma weak exact_odata_division
 #pragma weak exact_odata_parse_rows
+
+#include "exact_online/write.c"
+#include "check.h"
 
 int
 errdetail(const char *fmt pg_attribute_unused(),...)
