@@ -205,11 +205,11 @@ void
 exact_target_state_maintained(const char *workspace, const char *entity, bool done)
 {
 	static const char sql[] =
-	"UPDATE exact.target_state"
-	" SET maintained_at = CASE WHEN $3 THEN clock_timestamp() ELSE maintained_at END,"
-	" maintain_at = clock_timestamp()"
-	"  + CASE WHEN $3 THEN interval '7 days' ELSE interval '1 day' END"
-	" WHERE workspace = $1 AND entity = $2";
+	"UPDATE exact.target_state t"
+	" SET maintained_at = CASE WHEN $3 THEN n.at ELSE t.maintained_at END,"
+	" maintain_at = n.at + CASE WHEN $3 THEN interval '7 days' ELSE interval '1 day' END"
+	" FROM (SELECT clock_timestamp() AS at) n"
+	" WHERE t.workspace = $1 AND t.entity = $2";
 	ExactArg	args[3];
 
 	args[0] = exact_arg_text(workspace);
