@@ -112,12 +112,12 @@ foreach my $places (8, 2, 1)
 one("ALTER SYSTEM SET exact_databricks.merge_rows = 10; SELECT pg_reload_conf()");
 $node->poll_query_until('postgres', "SELECT current_setting('exact_databricks.merge_rows') = '10'");
 one('UPDATE exact.workspace SET enabled = false');
-stage($node, 1, 'costcenter', map { [ 'I', "long$_", { ID => "long$_", Code => $_ } ] } 1 .. 100);
-stage($node, 1, 'glaccount', [ 'I', 'short', { ID => 'short', Code => '1' } ]);
+stage($node, 1, 'glaccount', map { [ 'I', "long$_", { ID => "long$_", Code => $_ } ] } 1 .. 100);
+stage($node, 1, 'costcenter', [ 'I', 'short', { ID => 'short', Code => '1' } ]);
 one("UPDATE exact.workspace SET enabled = true WHERE name = 'lake'");
 wait_delivered($node);
-is(one("SELECT count(*) > 5 FROM exact.statement_log WHERE id > $since AND entity = 'costcenter' AND kind = 'current' "
-		. "AND at > (SELECT max(finished_at) FROM exact.statement_log WHERE id > $since AND entity = 'glaccount')"),
+is(one("SELECT count(*) > 5 FROM exact.statement_log WHERE id > $since AND entity = 'glaccount' AND kind = 'current' "
+		. "AND at > (SELECT max(finished_at) FROM exact.statement_log WHERE id > $since AND entity = 'costcenter')"),
 	't', 'with one place a table of one row goes in the middle of a long backlog');
 
 control($simulator, 'POST', 'sql', { statement => $_ }) foreach ('CREATE SCHEMA main.near',
