@@ -92,7 +92,7 @@ def _make(run, tree, *arguments, **how):
 def build(run):
     """
     gcc and clang without a warning, in trees of their own; gcc's library has the same bytes as the one that was built
-    for the suites that follow, in another directory.
+    for the suites that follow, in another directory. The unit tests, which `unit` builds with gcc, with clang, too.
     """
     result = Result()
     for compiler in ("gcc", "clang-14"):
@@ -100,6 +100,7 @@ def build(run):
         shutil.copytree(TREE, tree, ignore=shutil.ignore_patterns("*.o", "*.so", "*.bc", "tmp_check"), symlinks=True)
         result.add(f"build with {compiler}", _make(run, tree, f"CC={compiler}", f"COPT={WARNINGS}",
                                                    "with_llvm=no") == 0)
+    result.add("unit tests with clang", _make(run, tree, "CC=clang-14", "with_llvm=no", "unit") == 0)
     if not COUNTING:
         problems = supply.same_bytes(TREE, run.directory / "gcc")
         run.note("\n".join(f"error: {problem}" for problem in problems))
