@@ -71,33 +71,10 @@ tell_open_state(void)
 	return wait;
 }
 
-/* The heads of the audit chains, daily, to where this database's owner cannot rewrite them */
+/* What wakes no warehouse: begun in each workspace where it is due and this hub may write. */
 static long
-write_audit_heads(void)
-{
-	long		wait = -1;
-	dlist_iter	iter;
-
-	exact_audit_head_log();
-	dlist_foreach(iter, &exact_workspaces)
-	{
-		ExactWorkspaceEntry *entry = dlist_container(ExactWorkspaceEntry, node, iter.cur);
-		const ExactFault *fault;
-		long		ms = -1;
-
-		if (!entry->enabled || entry->fault != NULL || !exact_warehouse_runs(&entry->info) ||
-			!exact_audit_head_due(&entry->info))
-			continue;
-		if (exact_fence_advance(&entry->info, &fault, &ms) == EXACT_FENCE_HELD)
-			exact_audit_head_write(&entry->info, exact_fence_hub());
-		wait = exact_clock_sooner(wait, ms);
-	}
-	return wait;
-}
-
-/* OPTIMIZE and VACUUM, weekly, where Databricks does not run them */
-static long
-tend_tables(void)
+begin_where_due(bool (*due) (const ExactWorkspace *workspace),
+				void (*begin) (const ExactWorkspace *workspace, const ExactHub *hub))
 {
 	long		wait = -1;
 	dlist_iter	iter;
@@ -109,10 +86,10 @@ tend_tables(void)
 		long		ms = -1;
 
 		if (!entry->enabled || entry->fault != NULL || !exact_warehouse_runs(&entry->info) ||
-			!exact_upkeep_due(&entry->info))
+			!due(&entry->info))
 			continue;
 		if (exact_fence_advance(&entry->info, &fault, &ms) == EXACT_FENCE_HELD)
-			exact_upkeep_begin(&entry->info, exact_fence_hub());
+			begin(&entry->info, exact_fence_hub());
 		wait = exact_clock_sooner(wait, ms);
 	}
 	return wait;
@@ -161,8 +138,9 @@ turn(void)
 	wait = exact_clock_sooner(wait, exact_erasure_turn(looked));
 	wait = exact_clock_sooner(wait, exact_queue_advance());
 	wait = exact_clock_sooner(wait, tell_open_state());
-	wait = exact_clock_sooner(wait, write_audit_heads());
-	wait = exact_clock_sooner(wait, tend_tables());
+	exact_audit_head_log();
+	wait = exact_clock_sooner(wait, begin_where_due(exact_audit_head_due, exact_audit_head_write));
+	wait = exact_clock_sooner(wait, begin_where_due(exact_upkeep_due, exact_upkeep_begin));
 	exact_delta_views_turn(exact_workspace_usable, exact_fence_hub(), looked);
 	wait = exact_clock_sooner(wait, exact_volume_turn());
 	wait = exact_clock_sooner(wait, exact_statement_turn());
