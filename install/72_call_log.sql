@@ -64,7 +64,7 @@ CREATE TABLE exact.statement_log (
 	kind text NOT NULL CHECK (
 		kind IN (
 			'ddl', 'history', 'current', 'check', 'read', 'fence', 'state', 'view', 'erase',
-			'upkeep')),
+			'maintenance')),
 	first_batch bigint,
 	first_ord int,
 	last_batch bigint,
@@ -90,7 +90,7 @@ COMMENT ON COLUMN exact.statement_log.kind
 	IS 'ddl, history (insert of versions), current (merge of the state), check (post-condition), '
 		'read (edits of a dimension), fence (claim of the epoch), state (exact_open, '
 		'exact_state; keys and hashes of a dimension), view, erase (a record that was erased) or '
-		'upkeep (OPTIMIZE, VACUUM)';
+		'maintenance (OPTIMIZE, VACUUM)';
 COMMENT ON COLUMN exact.statement_log.first_batch IS 'First version of the delivery: batch';
 COMMENT ON COLUMN exact.statement_log.first_ord
 	IS 'First version of the delivery: place in the batch';

@@ -15,7 +15,7 @@ WITH place AS (
 	FROM exact.statement_log AS l
 	WHERE l.state = 'running'
 		AND l.statement_id IS NOT NULL
-		AND l.at < now() - CASE WHEN l.kind = 'upkeep' THEN interval '1 hour'
+		AND l.at < now() - CASE WHEN l.kind = 'maintenance' THEN interval '1 hour'
 			ELSE interval '1 minute' END
 	ORDER BY l.workspace, l.at
 ), known AS (

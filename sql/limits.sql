@@ -78,9 +78,9 @@ FROM (VALUES
 	('hangs', '60 s', '60.001 s', 'INSERT INTO exact.statement_log (id, at, workspace, entity, '
 		'kind, statement_id, state) VALUES (-1, now() - interval ''%'', ''pool'', ''glaccount'', '
 		'''current'', ''01ef'', ''running'')'),
-	('hangs, upkeep', '3600 s', '3600.001 s', 'INSERT INTO exact.statement_log (id, at, workspace, '
-		'entity, kind, statement_id, state) VALUES (-1, now() - interval ''%'', ''pool'', '
-		'''glaccount'', ''upkeep'', ''01ef'', ''running'')'),
+	('hangs, maintenance', '3600 s', '3600.001 s', 'INSERT INTO exact.statement_log (id, at, '
+		'workspace, entity, kind, statement_id, state) VALUES (-1, now() - interval ''%'', '
+		'''pool'', ''glaccount'', ''maintenance'', ''01ef'', ''running'')'),
 	-- the app
 	('token goes on', '0 s', '1 s', 'UPDATE exact.app_state SET state = ''reauthorize'', reason = '
 		'''revoked''; INSERT INTO exact.token (app, installation, host, key_id, expires_at, '

@@ -32,8 +32,8 @@
 #include "inquiry/ping_databricks.h"
 #include "publish/audit_head.h"
 #include "publish/delta_views.h"
+#include "publish/maintenance.h"
 #include "publish/open_state.h"
-#include "publish/upkeep.h"
 #include "state/audit.h"
 #include "worker/ask.h"
 #include "worker/role.h"
@@ -140,7 +140,8 @@ turn(void)
 	wait = exact_clock_sooner(wait, tell_open_state());
 	exact_audit_head_log();
 	wait = exact_clock_sooner(wait, begin_where_due(exact_audit_head_due, exact_audit_head_write));
-	wait = exact_clock_sooner(wait, begin_where_due(exact_upkeep_due, exact_upkeep_begin));
+	wait = exact_clock_sooner(wait, begin_where_due(exact_maintenance_due,
+													exact_maintenance_begin));
 	exact_delta_views_turn(exact_workspace_usable, exact_fence_hub(), looked);
 	wait = exact_clock_sooner(wait, exact_volume_turn());
 	wait = exact_clock_sooner(wait, exact_statement_turn());

@@ -163,7 +163,7 @@ void
 exact_delta_sql_mark(StringInfo out, const ExactHub *hub, const char *entity, const char *kind,
 					 const char *scope)
 {
-	if (strcmp(kind, EXACT_DELTA_SQL_UPKEEP) == 0)
+	if (strcmp(kind, EXACT_DELTA_SQL_MAINTENANCE) == 0)
 	{
 		exact_delta_sql_any_marks(out, hub);
 		appendStringInfoString(out, ": ");

@@ -48,12 +48,12 @@ extern void exact_delta_sql_mark(StringInfo out, const ExactHub *hub, const char
 								 const char *kind, const char *scope);
 /*
  * What the marks of all statements of this process begin with; of any process of any copy of its
- * installation; the same and those of upkeep, for which no other process waits
+ * installation; the same and those of maintenance, for which no other process waits
  */
 extern void exact_delta_sql_own_marks(StringInfo out, const ExactHub *hub);
 extern void exact_delta_sql_all_marks(StringInfo out, const ExactHub *hub);
 extern void exact_delta_sql_any_marks(StringInfo out, const ExactHub *hub);
-#define EXACT_DELTA_SQL_UPKEEP "upkeep"		/* the kind of OPTIMIZE and VACUUM */
+#define EXACT_DELTA_SQL_MAINTENANCE "maintenance"	/* the kind of OPTIMIZE and VACUUM */
 
 /*
  * A MERGE fails with these words, and changes nothing, when exact_hub does not name this hub for

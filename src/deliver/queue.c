@@ -406,12 +406,28 @@ may_use_warehouse(const ExactWorkspace *workspace, ExactDeltaTable *table, bool 
 	return false;
 }
 
+/* May one more table of the workspace be delivered into? */
+static bool
+has_place(const char *workspace)
+{
+	int			under_way = 0;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &exact_delta_tables)
+	{
+		const ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
+
+		under_way += table->busy && strcmp(table->workspace, workspace) == 0 ? 1 : 0;
+	}
+	return under_way < exact_merge_tables;
+}
+
 /*
  * One table. A hub that has delivered before looks at its claim although nothing is due: it wants
  * to know at its start whether another copy has taken its place.
  */
 static void
-advance_table(ExactDeltaTable *table, bool has_place, long *wait)
+advance_table(ExactDeltaTable *table, long *wait)
 {
 	bool		due = exact_delta_table_due(table) || table->unrecorded != NULL;
 	ExactWorkspaceEntry *entry;
@@ -429,7 +445,7 @@ advance_table(ExactDeltaTable *table, bool has_place, long *wait)
 			exact_delta_table_pause(table, entry->fault, NULL);
 		return;
 	}
-	if (!has_place && !table->busy)
+	if (!table->busy && !has_place(table->workspace))
 		return;					/* the end of any of them brings the next turn */
 	if (!may_use_warehouse(&entry->info, table, due, wait))
 		return;
@@ -438,21 +454,6 @@ advance_table(ExactDeltaTable *table, bool has_place, long *wait)
 	*wait = exact_clock_sooner(*wait, exact_delta_table_advance(table, &entry->info,
 																 exact_fence_hub(),
 																 may_go_below(table)));
-}
-
-static bool
-has_place(const char *workspace)
-{
-	int			under_way = 0;
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &exact_delta_tables)
-	{
-		const ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
-
-		under_way += table->busy && strcmp(table->workspace, workspace) == 0 ? 1 : 0;
-	}
-	return under_way < exact_merge_tables;
 }
 
 /*
@@ -470,7 +471,7 @@ exact_queue_advance(void)
 		ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
 		bool		was_busy = table->busy;
 
-		advance_table(table, table->busy || has_place(table->workspace), &wait);
+		advance_table(table, &wait);
 		if (table->busy && !was_busy)
 			dlist_move_tail(&exact_delta_tables, &table->node);
 	}

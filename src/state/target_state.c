@@ -3,7 +3,7 @@
  * workspace.
  *
  * Called by delta_table.c, delivery.c, open_state.c, other_copy.c, queue.c, presence.c
- * and upkeep.c.
+ * and maintenance.c.
  */
 #include "postgres.h"
 

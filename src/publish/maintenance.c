@@ -1,6 +1,6 @@
 /*
- * upkeep.c - OPTIMIZE and VACUUM of the Delta tables of a workspace, where Databricks does not do
- * it.
+ * maintenance.c - OPTIMIZE and VACUUM of the Delta tables of a workspace, where Databricks does not
+ * do it.
  *
  * Each MERGE leaves files that are small, and files that are only read by time travel. Predictive
  * optimization, a service of Databricks that is on by default, tends the managed tables of a
@@ -20,7 +20,7 @@
 #include "databricks/statement.h"
 #include "databricks/statement_log.h"
 #include "deliver/delta_table.h"
-#include "publish/upkeep.h"
+#include "publish/maintenance.h"
 #include "state/target_state.h"
 #include "worker/self.h"
 #include "worker/unit.h"
@@ -46,7 +46,7 @@ typedef enum Step
 	STEP_DONE
 } Step;
 
-typedef struct Upkeep
+typedef struct Maintenance
 {
 	dlist_node	node;
 	char	   *workspace;
@@ -62,28 +62,28 @@ typedef struct Upkeep
 	const ExactHub *hub;
 	Step		step;
 	bool		failed;
-} Upkeep;
+} Maintenance;
 
-static dlist_head upkeeps = DLIST_STATIC_INIT(upkeeps);
+static dlist_head all_maintenance = DLIST_STATIC_INIT(all_maintenance);
 
-static void take_step(Upkeep *u);
+static void take_step(Maintenance *m);
 
-static Upkeep *
-get_upkeep(const char *workspace)
+static Maintenance *
+get_maintenance(const char *workspace)
 {
 	dlist_iter	iter;
-	Upkeep	   *u;
+	Maintenance *m;
 
-	dlist_foreach(iter, &upkeeps)
+	dlist_foreach(iter, &all_maintenance)
 	{
-		u = dlist_container(Upkeep, node, iter.cur);
-		if (strcmp(u->workspace, workspace) == 0)
-			return u;
+		m = dlist_container(Maintenance, node, iter.cur);
+		if (strcmp(m->workspace, workspace) == 0)
+			return m;
 	}
-	u = MemoryContextAllocZero(TopMemoryContext, sizeof(Upkeep));
-	u->workspace = MemoryContextStrdup(TopMemoryContext, workspace);
-	dlist_push_tail(&upkeeps, &u->node);
-	return u;
+	m = MemoryContextAllocZero(TopMemoryContext, sizeof(Maintenance));
+	m->workspace = MemoryContextStrdup(TopMemoryContext, workspace);
+	dlist_push_tail(&all_maintenance, &m->node);
+	return m;
 }
 
 static bool
@@ -95,16 +95,16 @@ is_within(TimestampTz at, int64 ms)
 }
 
 static void
-forget_table(Upkeep *u)
+forget_table(Maintenance *m)
 {
-	if (u->entity != NULL)
-		pfree(u->entity);
-	u->entity = NULL;
+	if (m->entity != NULL)
+		pfree(m->entity);
+	m->entity = NULL;
 	for (int i = 0; i < 2; i++)
 	{
-		if (u->names[i] != NULL)
-			pfree(u->names[i]);
-		u->names[i] = NULL;
+		if (m->names[i] != NULL)
+			pfree(m->names[i]);
+		m->names[i] = NULL;
 	}
 }
 
@@ -134,18 +134,18 @@ due_unit(void *arg)
 	"  NOT BETWEEN clock_timestamp() AND clock_timestamp() + interval '7 days'"
 	" ORDER BY coalesce(t.maintain_at, t.created_at) NULLS FIRST"
 	" LIMIT 1";
-	Upkeep	   *u = arg;
-	ExactArg	workspace = exact_arg_text(u->workspace);
+	Maintenance *m = arg;
+	ExactArg	workspace = exact_arg_text(m->workspace);
 	uint64		n = exact_sql(sql, 1, &workspace);
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
-	forget_table(u);
+	forget_table(m);
 	if (n > 0)
 	{
-		u->always = exact_cell_bool(0, 1, false);
-		u->entity = exact_cell_text(0, 2);
-		u->names[0] = exact_cell_text(0, 3);
-		u->names[1] = exact_cell_text(0, 4);
+		m->always = exact_cell_bool(0, 1, false);
+		m->entity = exact_cell_text(0, 2);
+		m->names[0] = exact_cell_text(0, 3);
+		m->names[1] = exact_cell_text(0, 4);
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -169,29 +169,29 @@ has_delivered(const char *workspace)
 static void
 close_unit(void *arg)
 {
-	const Upkeep *u = arg;
+	const Maintenance *m = arg;
 
-	exact_statement_log_close_kind(u->workspace, EXACT_DELTA_SQL_UPKEEP);
+	exact_statement_log_close_kind(m->workspace, EXACT_DELTA_SQL_MAINTENANCE);
 }
 
 bool
-exact_upkeep_due(const ExactWorkspace *workspace)
+exact_maintenance_due(const ExactWorkspace *workspace)
 {
-	Upkeep	   *u = get_upkeep(workspace->name);
+	Maintenance *m = get_maintenance(workspace->name);
 
-	if (u->context != NULL)
+	if (m->context != NULL)
 		return false;
-	if (!is_within(u->looked_at, LOOK_MS))
+	if (!is_within(m->looked_at, LOOK_MS))
 	{
 		/* what an earlier process left */
-		if (u->looked_at == 0 && !exact_unit_run("close upkeep", close_unit, u, NULL))
+		if (m->looked_at == 0 && !exact_unit_run("close maintenance", close_unit, m, NULL))
 			return false;
-		u->looked_at = GetCurrentTimestamp();
-		(void) exact_unit_run("look for upkeep", due_unit, u, NULL);
+		m->looked_at = GetCurrentTimestamp();
+		(void) exact_unit_run("look for maintenance", due_unit, m, NULL);
 	}
-	return u->entity != NULL &&
-		(u->always || !u->theirs || !is_within(u->asked_at, DAY_MS)) &&
-		has_delivered(u->workspace);
+	return m->entity != NULL &&
+		(m->always || !m->theirs || !is_within(m->asked_at, DAY_MS)) &&
+		has_delivered(m->workspace);
 }
 
 /* Is the statement of this step about the history? */
@@ -202,36 +202,36 @@ is_history(Step step)
 }
 
 static const char *
-table_of(const Upkeep *u)
+table_of(const Maintenance *m)
 {
-	return u->names[is_history(u->step)];
+	return m->names[is_history(m->step)];
 }
 
 static void
-end_upkeep(Upkeep *u)
+end_maintenance(Maintenance *m)
 {
-	MemoryContextDelete(u->context);
-	u->context = NULL;
+	MemoryContextDelete(m->context);
+	m->context = NULL;
 }
 
 static void
 maintained_unit(void *arg)
 {
-	const Upkeep *u = arg;
+	const Maintenance *m = arg;
 
-	exact_target_state_maintained(u->workspace, u->entity, !u->failed);
+	exact_target_state_maintained(m->workspace, m->entity, !m->failed);
 }
 
 /* One that failed is tried again the next day: the others come before it. */
 static void
-end_table(Upkeep *u)
+end_table(Maintenance *m)
 {
-	if (!u->failed)
-		exact_log(LOG, "optimized and vacuumed workspace=%s table=%s", u->workspace, u->entity);
-	if (!exact_unit_run("record upkeep", maintained_unit, u, NULL) ||
-		!exact_unit_run("look for upkeep", due_unit, u, NULL))	/* the next one */
-		forget_table(u);
-	end_upkeep(u);
+	if (!m->failed)
+		exact_log(LOG, "optimized and vacuumed workspace=%s table=%s", m->workspace, m->entity);
+	if (!exact_unit_run("record maintenance", maintained_unit, m, NULL) ||
+		!exact_unit_run("look for maintenance", due_unit, m, NULL))	/* the next one */
+		forget_table(m);
+	end_maintenance(m);
 }
 
 /* Of a service without that word nothing is known, and it is left alone. */
@@ -252,92 +252,92 @@ is_ours(const ExactStatementResult *result)
 static void
 take_result(const ExactStatementResult *result, void *arg)
 {
-	Upkeep	   *u = arg;
+	Maintenance *m = arg;
 	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED;
 
-	if (u->step == STEP_ASK)
+	if (m->step == STEP_ASK)
 	{
-		u->asked_at = GetCurrentTimestamp();
-		u->theirs = !good || !is_ours(result);
-		if (u->theirs)
+		m->asked_at = GetCurrentTimestamp();
+		m->theirs = !good || !is_ours(result);
+		if (m->theirs)
 		{
-			end_upkeep(u);
+			end_maintenance(m);
 			return;
 		}
 	}
 	else if (!good)
 	{
 		exact_log(WARNING, "cannot %s workspace=%s table=%s: %s.%s%s",
-				  u->step < STEP_VACUUM ? "optimize" : "vacuum", u->workspace, table_of(u),
+				  m->step < STEP_VACUUM ? "optimize" : "vacuum", m->workspace, table_of(m),
 				  result->fault->message, result->fault->hint ? " Next step: " : "",
 				  result->fault->hint ? result->fault->hint : "");
-		u->failed = true;
+		m->failed = true;
 	}
-	u->step++;
-	take_step(u);
+	m->step++;
+	take_step(m);
 }
 
 static void
-run_statement(Upkeep *u, const char *verb, const char *sql)
+run_statement(Maintenance *m, const char *verb, const char *sql)
 {
 	exact_statement_start(&(ExactStatementRequest) {
-		.workspace = u->info,
-		.hub = u->hub,
-		.entity = u->entity,
-		.table = u->step == STEP_ASK ? psprintf("%s.%s", u->info->catalog, u->info->schema) :
-			psprintf("%s.%s.%s", u->info->catalog, u->info->schema, table_of(u)),
-		.kind = EXACT_DELTA_SQL_UPKEEP,
+		.workspace = m->info,
+		.hub = m->hub,
+		.entity = m->entity,
+		.table = m->step == STEP_ASK ? psprintf("%s.%s", m->info->catalog, m->info->schema) :
+			psprintf("%s.%s.%s", m->info->catalog, m->info->schema, table_of(m)),
+		.kind = EXACT_DELTA_SQL_MAINTENANCE,
 		.verb = verb,
 		.sql = sql,
 		.done = take_result,
-		.arg = u
+		.arg = m
 	});
 }
 
 /* What is sent may have ended when it returns, and the work with it. */
 static void
-take_step(Upkeep *u)
+take_step(Maintenance *m)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	if (is_history(u->step) && u->names[1] == NULL)
-		u->step++;
-	switch (u->step)
+	if (is_history(m->step) && m->names[1] == NULL)
+		m->step++;
+	switch (m->step)
 	{
 		case STEP_ASK:
 			appendStringInfoString(&sql, "DESCRIBE SCHEMA EXTENDED ");
-			exact_delta_sql_identifier(&sql, u->info->catalog);
+			exact_delta_sql_identifier(&sql, m->info->catalog);
 			appendStringInfoChar(&sql, '.');
-			exact_delta_sql_identifier(&sql, u->info->schema);
-			run_statement(u, "DESCRIBE SCHEMA of", sql.data);
+			exact_delta_sql_identifier(&sql, m->info->schema);
+			run_statement(m, "DESCRIBE SCHEMA of", sql.data);
 			break;
 		case STEP_OPTIMIZE:
 		case STEP_OPTIMIZE_HISTORY:
 		case STEP_VACUUM:
 		case STEP_VACUUM_HISTORY:
-			appendStringInfoString(&sql, u->step < STEP_VACUUM ? "OPTIMIZE " : "VACUUM ");
-			exact_delta_sql_table(&sql, u->info->catalog, u->info->schema, table_of(u));
-			run_statement(u, u->step < STEP_VACUUM ? "OPTIMIZE of" : "VACUUM of", sql.data);
+			appendStringInfoString(&sql, m->step < STEP_VACUUM ? "OPTIMIZE " : "VACUUM ");
+			exact_delta_sql_table(&sql, m->info->catalog, m->info->schema, table_of(m));
+			run_statement(m, m->step < STEP_VACUUM ? "OPTIMIZE of" : "VACUUM of", sql.data);
 			break;
 		case STEP_DONE:
-			end_table(u);
+			end_table(m);
 	}
 }
 
 void
-exact_upkeep_begin(const ExactWorkspace *workspace, const ExactHub *hub)
+exact_maintenance_begin(const ExactWorkspace *workspace, const ExactHub *hub)
 {
-	Upkeep	   *u = get_upkeep(workspace->name);
+	Maintenance *m = get_maintenance(workspace->name);
 	MemoryContext old;
 
-	u->context = AllocSetContextCreate(TopMemoryContext, "exact upkeep", ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(u->context);
-	u->info = exact_databricks_copy(workspace);
+	m->context = AllocSetContextCreate(TopMemoryContext, "exact maintenance", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(m->context);
+	m->info = exact_databricks_copy(workspace);
 	MemoryContextSwitchTo(old);
-	u->hub = hub;
-	u->failed = false;
-	u->step = u->always || (!u->theirs && is_within(u->asked_at, DAY_MS)) ? STEP_OPTIMIZE :
+	m->hub = hub;
+	m->failed = false;
+	m->step = m->always || (!m->theirs && is_within(m->asked_at, DAY_MS)) ? STEP_OPTIMIZE :
 		STEP_ASK;
-	take_step(u);
+	take_step(m);
 }

@@ -14,7 +14,7 @@ my $simulator = simulator(engine => 'none', slots => 8, 'start-seconds' => 1);
 my $node = exact_cluster('main', conf => { 'exact_databricks.merge_interval' => "'10ms'",
 	'restart_after_crash' => 'on' });
 deliver_to($node, $simulator);
-my $of_upkeep = qr/^\/\* exact_databricks [-0-9a-f]+: \w+ upkeep /;
+my $of_maintenance = qr/^\/\* exact_databricks [-0-9a-f]+: \w+ maintenance /;
 my $n = 0;
 my $seen = 0;
 
@@ -29,12 +29,12 @@ sub stage_one
 	return stage($node, 1, $entity, [ 'I', "k$n", { ID => "k$n", Code => $n } ]);
 }
 
-# Statements of upkeep since the last call, as their verb and table
+# Statements of maintenance since the last call, as their verb and table
 sub done
 {
 	my $what = qr{\*/ (DESCRIBE SCHEMA EXTENDED|\w+) `main`\.`exact`(?:\.`(\w+)`)?};
 	my @all = map { $_->{text} =~ $what ? join(' ', grep { defined } $1, $2) : $_->{text} }
-		statements($simulator, $of_upkeep);
+		statements($simulator, $of_maintenance);
 	my @new = @all[$seen .. $#all];
 
 	$seen = @all;
@@ -75,7 +75,7 @@ foreach my $form ('enable', 'absent')
 	config(predictive_optimization => $form);
 	due('8 days', 'glaccount');
 	look_anew();
-	wait_until("$form: asked", sub { one("SELECT count(*) FROM exact.statement_log WHERE kind = 'upkeep' "
+	wait_until("$form: asked", sub { one("SELECT count(*) FROM exact.statement_log WHERE kind = 'maintenance' "
 		. "AND state = 'succeeded'") eq ($form eq 'enable' ? '1' : '2') });
 	stage_one('costunit');
 	wait_delivered($node);
@@ -154,7 +154,7 @@ stage_one('costcenter');
 wait_delivered($node);
 due('8 days', 'costcenter');
 one('SELECT exact.restart_workers()');
-wait_until('an OPTIMIZE runs', sub { one("SELECT count(*) FROM exact.statement_log WHERE kind = 'upkeep' "
+wait_until('an OPTIMIZE runs', sub { one("SELECT count(*) FROM exact.statement_log WHERE kind = 'maintenance' "
 	. "AND finished_at IS NULL") eq '1' }, 60);
 my $pid = worker_pid($node, 'postgres', 'loader');
 stage_one('costcenter');
@@ -165,7 +165,7 @@ wait_until('another loader', sub { my $now = eval { worker_pid($node, 'postgres'
 	$now ne '' && $now ne $pid }, 60);
 stage_one('costcenter');
 ok(eval { wait_delivered($node, 60); 1 }, 'a delivery of the next process');
-is(one("SELECT count(*) FROM exact.statement_log WHERE kind = 'upkeep' AND finished_at IS NULL"), '0',
+is(one("SELECT count(*) FROM exact.statement_log WHERE kind = 'maintenance' AND finished_at IS NULL"), '0',
 	'what the one before left is closed');
 is(scalar(grep { $_->{state} =~ /RUNNING|PENDING/ } statements($simulator,
 	qr/OPTIMIZE `main`.`exact`.`costcenter`/)), 1, 'while it still runs');
