@@ -277,6 +277,14 @@ def listener(run):
     return result
 
 
+def loader(run):
+    """A long run of lost answers and kills of the loader, by scripts/kills."""
+    result = tap(run, "549_*.pl")
+    for figures in re.findall(r"^# (\d+ (?:answers lost|kills of the loader).*)$", run.text(), re.M):
+        print(f"  {figures}", flush=True)
+    return result
+
+
 _hands = []  # a call adds a thread to a suite that goes on
 _engines = threading.Semaphore(2)  # each is a Java process that needs a core and 2 GB
 
@@ -436,7 +444,7 @@ def kills(run):
 # those that use the engine.
 FIRST = (("build",),)
 SHORT = (("text", "unit", "analysis"), ("statements", "regress", "isolation"))
-LANES = (("tap", "listener"), ("flow", "fuzz"), ("servers", "simulators", "kills"))
+LANES = (("tap", "listener", "loader"), ("flow", "fuzz"), ("servers", "simulators", "kills"))
 SUITES = {"build": build, "text": text, "analysis": analysis, "unit": unit, "statements": sql_statements,
           "regress": regress, "isolation": isolation, "servers": servers, "tap": tap, "fuzz": fuzz,
-          "simulators": simulators, "flow": flow, "kills": kills, "listener": listener}
+          "simulators": simulators, "flow": flow, "kills": kills, "listener": listener, "loader": loader}

@@ -1,0 +1,223 @@
+# Twelve workspaces lose answers at the same time, each in another way; then the loader is killed while each of them is
+# at another step of a delivery through its volume. Each version arrives once, in order, and no file is left.
+#
+# EXACT_DATABRICKS_LOST_ANSWERS says how often an answer is lost in each way (default 3), EXACT_DATABRICKS_LOADER_KILLS
+# how often the loader is killed (default 10), EXACT_DATABRICKS_CLUSTERS how many hubs share that (default 1), and
+# EXACT_DATABRICKS_ENGINE takes real tables for it (spark; default none).
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use DeliveryTest;
+use ExactTest;
+use List::Util qw(max);
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $lost_answers = $ENV{EXACT_DATABRICKS_LOST_ANSWERS} // 3;
+my $kills = $ENV{EXACT_DATABRICKS_LOADER_KILLS} // 10;
+my $clusters = $ENV{EXACT_DATABRICKS_CLUSTERS} // 1;
+my $engine = $ENV{EXACT_DATABRICKS_ENGINE} // 'none';
+my $patience = $engine eq 'none' ? 120 : 900;
+my @workspaces = (1 .. 12);
+my @calls = (qw(PUT DELETE history current));
+my @ways = map { my $call = $_; map { [ $call, action => $_ ] } qw(reset_before reset_running reset_after) } @calls;
+my @steps = map {
+	my $file = /[A-Z]/;
+	([ $_, action => 'delay', seconds => 5 ], [ $_, action => $file ? 'hang' : 'slow', seconds => 5 ])
+} @calls;
+
+# A hub with a workspace for each division, which has a schema and a volume of its own
+sub hub
+{
+	my ($number) = @_;
+	my $data = PostgreSQL::Test::Utils::tempdir;
+	my $simulator = simulator(engine => $engine, slots => 24, data => $data);
+	my $node = exact_cluster("hub$number", conf => { 'exact_databricks.merge_interval' => "'10ms'",
+		'exact_databricks.merge_rows' => '3', 'restart_after_crash' => 'on' });
+	my $who = $simulator->{info}{client_id};
+
+	deliver_to($node, $simulator);
+	foreach my $w (@workspaces)
+	{
+		control($simulator, 'POST', 'sql', { statement => $_ })
+			foreach "CREATE SCHEMA IF NOT EXISTS main.s$w", "CREATE VOLUME main.s$w.files",
+			"GRANT USE SCHEMA, CREATE TABLE, SELECT, MODIFY ON SCHEMA main.s$w TO `$who`",
+			"GRANT READ VOLUME, WRITE VOLUME ON VOLUME main.s$w.files TO `$who`";
+		$node->safe_psql('postgres', "
+			INSERT INTO exact.workspace (name, host, warehouse_id, catalog, schema, client_id, volume)
+			SELECT 'w$w', host, warehouse_id, catalog, 's$w', client_id, 'files' FROM exact.workspace
+			WHERE name = 'lake';
+			SELECT exact.set_secret('workspace', 'w$w', 'client_secret', '$simulator->{info}{client_secret}');
+			INSERT INTO exact.division (division, app, workspace) VALUES ($w, 'erp', 'w$w')
+			ON CONFLICT (division) DO UPDATE SET workspace = excluded.workspace");
+	}
+	return { node => $node, simulator => $simulator, data => $data, rounds => 0 };
+}
+
+# Of each workspace four batches: three new records, and the next version of one that is there
+sub stage_all
+{
+	my ($hub) = @_;
+	my $round = ++$hub->{rounds};
+
+	$hub->{node}->safe_psql('postgres', "
+		WITH b AS (SELECT nextval('exact.batch_id') AS id, w, part
+			FROM generate_series(1, @{[ scalar @workspaces ]}) AS w, generate_series(1, 4) AS part),
+		s AS (
+			INSERT INTO exact.stage (slot, batch, ord, seq, division, entity, key, op, hash, payload)
+			SELECT b.id % 64, b.id, 0, (1::bigint << 40) + nextval('exact.version_counter'), b.w, 'items',
+				CASE b.part WHEN 4 THEN 'again' ELSE 'k$round-' || b.part END,
+				CASE WHEN b.part = 4 AND $round > 1 THEN 'U' ELSE 'I' END, sha256(''),
+				format('{\"ID\":\"%s\",\"Description\":\"round %s\"}', b.part, $round)
+			FROM b RETURNING *)
+		INSERT INTO exact.batch (id, slot, workspace, division, entity, feed, epoch, rows, bytes, seq_min, seq_max)
+		SELECT batch, slot, 'w' || division, division, 'items', 'items', 1, 1, length(payload), seq, seq FROM s;
+		SELECT exact._wake('loader')");
+	return;
+}
+
+# Arms a fault for each workspace; those that no delivery has met yet
+sub arm
+{
+	my ($hub, $round, @faults) = @_;
+
+	$hub->{faults} = {};
+	foreach my $w (@workspaces)
+	{
+		my ($call, %fault) = @{ $faults[ ($w + $round) % @faults ] };
+		my %what = $call =~ /[A-Z]/ ? (path => "^/api/2.0/fs/files/Volumes/main/s$w/", method => $call)
+			: (path => '^/api/2.0/sql/statements$', statement => of_kind($call) . ".*\\bs$w\\b");
+		my $id = workspace_fault($hub->{simulator}, %what, %fault);
+
+		$hub->{faults}{$id} = "$call $fault{action} in w$w";
+	}
+	return;
+}
+
+sub not_struck
+{
+	my ($hub) = @_;
+	my %struck = map { $_->{id} => $_->{applied} } @{ control($hub->{simulator}, 'GET', 'faults')->{faults} };
+
+	return map { $hub->{faults}{$_} } grep { !$struck{$_} } sort { $a <=> $b } keys %{ $hub->{faults} };
+}
+
+# Each version once in the history, each record once and as it was last, no file
+sub check_all
+{
+	my ($hub, $what) = @_;
+	my $rounds = $hub->{rounds};
+	my @wrong;
+
+	foreach my $w (@workspaces)
+	{
+		my ($current, $history) = map { join(' ', map { $_ // '' } @{ $_->{rows}[0] }) } map {
+			control($hub->{simulator}, 'POST', 'sql', { statement => $_ })
+			} "SELECT count(*), count(DISTINCT _key), max(CASE WHEN _key = 'again' THEN Description END) "
+			. "FROM main.s$w.items",
+			"SELECT count(*), count(DISTINCT _seq), count(DISTINCT _key) FROM main.s$w.items_history";
+
+		push @wrong, "w$w: $current, $history" if $current ne join(' ', (3 * $rounds + 1) x 2, "round $rounds")
+			|| $history ne join(' ', (4 * $rounds) x 2, 3 * $rounds + 1);
+	}
+	is(join('; ', @wrong), '', "$what: each version once, the last one is current");
+	wait_until("$what: no file is left", sub { !glob("$hub->{data}/volumes/main/s*/files/exact_databricks/*/*/*") });
+	return;
+}
+
+sub wait_all
+{
+	my ($what, @hubs) = @_;
+
+	foreach my $hub (@hubs)
+	{
+		next if eval { wait_delivered($hub->{node}, $patience); 1 };
+		fail("$what: " . $hub->{node}->name . ' has delivered');
+		BAIL_OUT("$what: " . $hub->{node}->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', workspace, "
+			. "paused_since, reason), '; ') FROM exact.target_state"));
+	}
+	return;
+}
+
+my @hubs = map { hub($_) } 1 .. $clusters;
+
+stage_all($_) foreach @hubs;
+wait_all('first', @hubs);
+check_all($_, 'first') foreach @hubs;
+
+# lost answers
+my ($begun, $slowest, $lost) = (time, 0, 0);
+my $rounds = int(($lost_answers + $clusters - 1) / $clusters);
+foreach my $round (1 .. $rounds)
+{
+	my $at = time;
+
+	foreach my $hub (@hubs)
+	{
+		arm($hub, $round, @ways);
+		stage_all($hub);
+	}
+	wait_all("lost answers, round $round", @hubs);
+	$slowest = max($slowest, time - $at);
+	foreach my $hub (@hubs)
+	{
+		# a file is deleted behind its delivery
+		wait_until("lost answers, round $round: all are met", sub { !not_struck($hub) });
+		control($hub->{simulator}, 'DELETE', 'faults');
+		check_all($hub, "lost answers, round $round") if $round <= 3 || $round % 25 == 0 || $round == $rounds;
+		$lost += @workspaces;
+	}
+}
+ok(1, 'lost answers') if !$rounds;
+note(sprintf('%d answers lost, %d in each of %d ways; a round took at most %.1f s; %d s', $lost, $lost / @ways,
+	scalar @ways, $slowest, time - $begun));
+
+# kills
+my ($killed, $armed, $met) = (0, 0, 0);
+($begun, $slowest) = (time, 0);
+foreach my $round (1 .. int(($kills + $clusters - 1) / $clusters))
+{
+	foreach my $hub (@hubs)
+	{
+		arm($hub, $round, @steps);
+		stage_all($hub);
+	}
+	# each step takes five seconds: until then the last of them is met
+	eval { wait_until('all steps are met', sub { !grep { not_struck($_) } @hubs }, 4) };
+	my $at = time;
+	foreach my $hub (@hubs)
+	{
+		$hub->{killed} = worker_pid($hub->{node}, 'postgres', 'loader');
+		kill 'KILL', $hub->{killed};
+		$killed++;
+		$armed += @workspaces;
+		$met += @workspaces - not_struck($hub);
+	}
+	foreach my $hub (@hubs)
+	{
+		wait_until('another loader runs', sub {
+			my $new = worker_pid($hub->{node}, 'postgres', 'loader');
+			$new ne '' && $new ne $hub->{killed} }, 60);
+		control($hub->{simulator}, 'DELETE', 'faults');
+	}
+	wait_all("kill $round", @hubs);
+	$slowest = max($slowest, time - $at);
+	if ($round <= 10 || $round % 25 == 0)
+	{
+		check_all($_, "kill $round") foreach @hubs;
+	}
+}
+note(sprintf('%d kills of the loader in the middle of %d steps of deliveries; all was delivered within %.1f s; %d s',
+	$killed, $met, $slowest, time - $begun));
+cmp_ok($met, '>=', $armed / 2, "kills: $met of $armed steps were met");
+check_all($_, 'at the end') foreach @hubs;
+is($_->{node}->safe_psql('postgres', 'SELECT count(*) FROM exact.target_state WHERE paused_since IS NOT NULL'), '0',
+	'no table is paused') foreach @hubs;
+is($_->{node}->safe_psql('postgres', 'SELECT count(*) FROM exact.dead_letter'), '0', 'nothing is put aside')
+	foreach @hubs;
+
+$_->{node}->stop foreach @hubs;
+done_testing();
