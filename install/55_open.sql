@@ -375,12 +375,23 @@ AS $$
 		FROM exact._state_rows($1) AS r, moment AS m
 	)
 	SELECT coalesce(o.rows, '[]')::text, o.n, coalesce(s.rows, '[]')::text, s.n,
-		o.digest || s.digest, s.delivered_at, s.divisions, s.first_loads
+		o.digest || s.digest, s.delivered_at, s.divisions,
+		s.first_loads + (
+			-- all was read, and some of it is on its way still
+			SELECT count(DISTINCT (b.division, b.entity))::int
+			FROM exact.batch AS b
+			JOIN exact.division AS d ON d.division = b.division AND d.workspace = $1
+			JOIN exact.entity_effective AS e ON e.entity = b.entity
+			JOIN exact.feed_state AS f
+				ON f.division = b.division AND f.feed = e.feed
+					AND f.first_complete_at >= b.staged_at
+			LEFT JOIN exact.target_state AS t ON t.workspace = $1 AND t.entity = b.entity
+			WHERE b.delivered_at IS NULL AND t.paused_since IS NULL)
 	FROM o, s
 $$;
 COMMENT ON FUNCTION exact._open_json(text)
 	IS 'Rows of exact_open and exact_state as the loader sends them: '
 		'arrays of objects whose values are texts; the digest leaves out what changes with the '
-		'time alone. first_loads: entities whose first load goes on';
+		'time alone. first_loads: entities whose first load is read or delivered';
 REVOKE ALL ON FUNCTION exact._open_json(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exact._open_json(text) TO exact_worker;

@@ -185,10 +185,27 @@ look_again();
 wait_told($count);
 pass('after ten minutes it is');
 one("UPDATE exact.target_state SET delivered_at = now() - interval '1 minute' WHERE entity = 'exact_state'");
+# all is read, but not all of it is delivered
+$fault = control($simulator, 'POST', 'faults', { path => 'statements$', statement => 'items history ',
+	action => 'fail', times => -1, error_class => 'DELTA_CONCURRENT_APPEND', sql_state => '2D521',
+	message => 'concurrent append' });
+stage($node, 1, 'items', [ 'I', 'i', { ID => 'i', Code => 'i' } ]);
 one("INSERT INTO exact.feed_state (division, feed, run_started_at, complete_at, first_complete_at, next_run_at) "
 	. "VALUES (1, 'items', now(), now(), now(), now() + interval '1 day') "
 	. "ON CONFLICT (division, feed) DO UPDATE SET run_state = 'idle', run_started_at = now(), complete_at = now(), "
 	. "first_complete_at = now()");
+$count = tellings();
+look_again();
+one("SELECT exact._ask('loader', 'ping')");
+is(tellings(), $count, 'what the first load has read and is not delivered holds a telling back, too');
+# that came after the first load: it is told as anything else
+one("UPDATE exact.feed_state SET first_complete_at = (SELECT min(staged_at) FROM exact.batch WHERE entity = 'items') "
+	. "- interval '1 s' WHERE feed = 'items'");
+look_again();
+wait_told($count);
+tells('exact_open', ['_key'], 'i', 'what came after it does not');
+control($simulator, 'DELETE', "faults/$fault->{id}");
+wait_delivered($node, $patience);
 $count = tellings();
 look_again();
 wait_told($count);
