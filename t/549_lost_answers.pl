@@ -219,5 +219,40 @@ is($_->{node}->safe_psql('postgres', 'SELECT count(*) FROM exact.target_state WH
 is($_->{node}->safe_psql('postgres', 'SELECT count(*) FROM exact.dead_letter'), '0', 'nothing is put aside')
 	foreach @hubs;
 
+# another hub with tables of its own in the same schema: both put files into one volume at the same time, and a loader
+# that starts sweeps its own ones alone
+my $first = $hubs[0];
+my $other = exact_cluster('other', conf => { 'exact_databricks.merge_interval' => "'10ms'",
+	'exact_databricks.merge_rows' => '3', 'restart_after_crash' => 'on' });
+deliver_to($other, $first->{simulator});
+$other->safe_psql('postgres', "UPDATE exact.workspace SET schema = 's1', volume = 'files';
+	UPDATE exact.division SET division = 101 WHERE division = 1");
+my $files = "$first->{data}/volumes/main/s1/files/exact_databricks";
+my $accounts = 0;
+foreach my $round (1 .. 6)
+{
+	my $fault = workspace_fault($first->{simulator}, path => '^/api/2.0/sql/statements$',
+		statement => '(items|accounts) history .*\\bs1\\b', action => 'slow', seconds => 3, times => 2);
+
+	stage_all($first);
+	stage($other, 101, 'accounts', map { [ 'I', "a$round-$_", { ID => "a$round-$_", Name => "$round" } ] } 1 .. 4);
+	$accounts += 4;
+	eval { wait_until('both are at it', sub { fault_count($first->{simulator}, $fault) == 2 }, 10) };
+	# the one or the other ends in the middle, and its next process sweeps
+	my $victim = $round % 2 ? $first->{node} : $other;
+	kill 'KILL', worker_pid($victim, 'postgres', 'loader');
+	wait_until("two hubs, round $round: both have delivered",
+		sub { eval { delivered($first->{node}) && delivered($other) } }, $patience);
+	control($first->{simulator}, 'DELETE', 'faults');
+}
+wait_until('two hubs: no file is left', sub { !glob("$files/*/*/*") });
+is(scalar(() = glob("$files/*")), 2, 'two hubs: a directory each');
+check_all($first, 'two hubs');
+my $answer = control($first->{simulator}, 'POST', 'sql', { statement =>
+	'SELECT count(*), count(DISTINCT _key), (SELECT count(DISTINCT _seq) FROM main.s1.accounts_history) '
+	. 'FROM main.s1.accounts' });
+is(join(' ', @{ $answer->{rows}[0] }), join(' ', ($accounts) x 3), 'two hubs: the other one has its rows');
+
 $_->{node}->stop foreach @hubs;
+$other->stop;
 done_testing();

@@ -290,7 +290,8 @@ exact_guc_init(bool (*host_entry) (const char *entry))
 			   "It is also the maximum of rows per statement.", &exact_merge_rows, 1, 100000, 0);
 	define_int("exact_databricks.merge_tables",
 			   "Maximum of tables of a workspace that are delivered at the same time.",
-			   "Each of them has one statement under way.", &exact_merge_tables, 1, 100, 0);
+			   "While at most half as many are, a small delivery runs two statements at a time.",
+			   &exact_merge_tables, 1, 100, 0);
 	DefineCustomIntVariable("exact_databricks.port",
 							"TCP port of this database's listener.",
 							"Set it by ALTER DATABASE.",

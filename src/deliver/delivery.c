@@ -2,12 +2,14 @@
  * delivery.c - one delivery: history MERGE, current MERGE, proof, record.
  *
  * What goes as files is put to the volume first, part by part, and deleted at the end, whatever
- * that is. History goes first, so that a crash between the two leaves no state in Delta whose
- * version is not in the history. A statement that ran once, in one attempt, and counts as many rows
- * as it was given has proved itself; otherwise, and always in a dimension, where users make copies
- * of rows, a query counts what the table holds. When one is refused for a value, a SELECT finds the
- * rows that have such values; they are put aside, and the next delivery is read without them.
- * Called by delta_table.c.
+ * that is. Both MERGEs are safe to repeat in any order, and nothing is recorded before both are
+ * proved: whatever ends the process between them, the next one sends both again. So the last rows
+ * that wait, as many as one statement carries, go by both at the same time if the warehouse has
+ * little else to do; otherwise history goes first. A statement that ran once, in one attempt, and
+ * counts as many rows as it was given has proved itself; otherwise, and always in a dimension,
+ * where users make copies of rows, a query counts what the table holds. When one is refused for a
+ * value, a SELECT finds the rows that have such values; they are put aside, and the next delivery
+ * is read without them. Called by delta_table.c.
  */
 #include "postgres.h"
 
@@ -36,21 +38,39 @@
 /* Who refuses a row of less for its size does not mean the row: a proxy has a low limit */
 #define SMALL_BYTES 65536
 
+typedef enum PartEnd
+{
+	PART_OPEN,
+	PART_GOOD,
+	PART_REFUSED,
+	PART_GAP,					/* its table does not hold what was merged into it */
+	PART_GIVEN_TWICE			/* another record has a _seq of these rows */
+} PartEnd;
+
+/* What one of the two tables gets */
+typedef struct Part
+{
+	ExactDelivery *delivery;
+	ExactTable	table;
+	bool		under_way;
+	PartEnd		end;
+	char	   *statement;		/* id of its MERGE; may be NULL */
+	double		ms;
+	ExactStatementResult refusal;
+	int64		found;			/* GAP: rows; GIVEN_TWICE: that _seq */
+} Part;
+
 struct ExactDelivery
 {
 	MemoryContext context;
 	ExactTargetPlan *plan;
 	ExactLoad  *load;
 	ExactMergeRows batch;		/* of the load, with its files */
-	char	   *history_statement;
-	char	   *current_statement;
-	double		history_ms;
-	double		current_ms;
+	bool		at_once;		/* both MERGEs at the same time */
+	Part		history;
+	Part		current;
 	size_t		file_bytes;
-	ExactFault *refusal;		/* why its rows are searched; NULL: they are not */
-	char	   *refusal_sqlstate;
-	char	   *constraint;		/* that some do not meet; NULL: values do not fit */
-	ExactTable	table;			/* of the statement that was sent last */
+	const Part *refused;		/* whose rows are searched; NULL: none are */
 	ExactStatementTrouble trouble;
 	ExactDeliveryEnd end;		/* told when its files are deleted */
 	ExactDeliveryDone done;
@@ -68,6 +88,9 @@ make_delivery(ExactLoad *load)
 	d->context = load->context;
 	d->plan = load->plan;
 	d->load = load;
+	d->history.delivery = d->current.delivery = d;
+	d->history.table = EXACT_TABLE_HISTORY;
+	d->current.table = EXACT_TABLE_CURRENT;
 	return d;
 }
 
@@ -92,7 +115,7 @@ record_unit(void *arg)
 {
 	ExactDelivery *d = arg;
 
-	exact_delivered_record(d->load, d->history_statement, d->current_statement);
+	exact_delivered_record(d->load, d->history.statement, d->current.statement);
 }
 
 void
@@ -116,7 +139,7 @@ exact_delivery_record(ExactDelivery *d)
 			  load->at + (in_part ? 1 : 0),
 			  list_length(load->divisions), list_length(load->files),
 			  load->gzip != NULL ? (uint64) d->file_bytes : (uint64) load->text.len,
-			  d->history_ms, d->current_ms);
+			  d->history.ms, d->current.ms);
 	return true;
 }
 
@@ -229,7 +252,7 @@ end_too_large(ExactDelivery *d, const ExactStatementResult *result)
 	end_delivery(d, &end);
 }
 
-static void search_rows(ExactDelivery *d, const ExactStatementResult *result);
+static void search_rows(ExactDelivery *d, const Part *part);
 
 /* Somebody has deleted or changed a file, or may not let it be read. */
 static bool
@@ -243,8 +266,9 @@ is_about_files(const ExactStatementResult *result)
 }
 
 static void
-end_refused(ExactDelivery *d, const ExactStatementResult *result)
+end_refused(ExactDelivery *d, const Part *part)
 {
+	const ExactStatementResult *result = &part->refusal;
 	ExactDeliveryEnd end;
 
 	if (result->too_large)
@@ -263,7 +287,7 @@ end_refused(ExactDelivery *d, const ExactStatementResult *result)
 	}
 	if (exact_bad_row_meant(result->sqlstate))
 	{
-		search_rows(d, result);
+		search_rows(d, part);
 		return;
 	}
 	memset(&end, 0, sizeof(end));
@@ -274,13 +298,16 @@ end_refused(ExactDelivery *d, const ExactStatementResult *result)
 }
 
 static void
-end_with_gap(ExactDelivery *d, const char *table, int64 found, const char *what)
+end_with_gap(ExactDelivery *d, const Part *part)
 {
+	bool		history = part->table == EXACT_TABLE_HISTORY;
+	const char *table = history ? d->plan->history_name : d->plan->current_name;
 	ExactDeliveryEnd end;
 	char	   *message = psprintf("post-condition failed: %s holds " INT64_FORMAT
 								   " of the %d %s of batches " INT64_FORMAT " to " INT64_FORMAT,
-								   table, found, d->load->rows, what, d->load->range.first_batch,
-								   d->load->range.last_batch);
+								   table, part->found, d->load->rows, history ? "versions" :
+								   "versions or later ones of their records",
+								   d->load->range.first_batch, d->load->range.last_batch);
 	char	   *hint = psprintf("Look who else writes it: DESCRIBE HISTORY %s; then SELECT"
 								" exact.resume(division, '%s') delivers them again.",
 								exact_delta_sql_for_people(table), d->plan->sql.entity);
@@ -307,12 +334,11 @@ end_given_twice(ExactDelivery *d, int64 seq)
 	end_delivery(d, &end);
 }
 
-/* Sends a statement of this delivery, with its rows or without; done gets the delivery. */
+/* Sends a statement of this delivery, with its rows or without. */
 static void
 send(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, const char *sql,
-	 bool rows, ExactStatementDone done)
+	 bool rows, ExactStatementDone done, void *arg)
 {
-	d->table = table;
 	exact_statement_start(&(ExactStatementRequest) {
 		.workspace = d->plan->workspace,
 		.hub = d->plan->sql.hub,
@@ -328,15 +354,8 @@ send(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, con
 		.trouble = d->trouble,
 		.trouble_arg = d->arg,
 		.done = done,
-		.arg = d
+		.arg = arg
 	});
-}
-
-static void
-run(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, const char *sql,
-	ExactStatementDone done)
-{
-	send(d, table, kind, verb, sql, true, done);
 }
 
 /* ---- a search for rows that cannot be delivered ---- */
@@ -348,7 +367,7 @@ end_searched(ExactDelivery *d, const ExactFault *fault)
 
 	memset(&end, 0, sizeof(end));
 	end.fault = fault;
-	end.sqlstate = d->refusal_sqlstate;
+	end.sqlstate = d->refused->refusal.sqlstate;
 	end.put_aside = fault == NULL;
 	end_delivery(d, &end);
 }
@@ -358,13 +377,14 @@ static void
 take_search(const ExactStatementResult *result, void *arg)
 {
 	ExactDelivery *d = arg;
-	ExactBadRowSearch search = {d->plan, d->load->sent, d->load->rows, d->constraint};
+	const ExactStatementResult *refusal = &d->refused->refusal;
+	ExactBadRowSearch search = {d->plan, d->load->sent, d->load->rows, refusal->constraint};
 	ExactFault *fault;
 
 	if (exact_bad_row_put_aside(&search, result, &fault))
 		end_searched(d, NULL);
 	else
-		end_searched(d, fault != NULL ? fault : d->refusal);
+		end_searched(d, fault != NULL ? fault : refusal->fault);
 }
 
 static void
@@ -372,41 +392,37 @@ take_properties(const ExactStatementResult *result, void *arg)
 {
 	ExactDelivery *d = arg;
 	const char *condition = result->verdict == EXACT_VERDICT_SUCCEEDED ?
-		exact_bad_row_condition(&d->plan->sql, d->constraint, result) : NULL;
+		exact_bad_row_condition(&d->plan->sql, d->refused->refusal.constraint, result) : NULL;
 	StringInfoData sql;
 
 	if (condition == NULL)
 	{
-		end_searched(d, d->refusal);
+		end_searched(d, d->refused->refusal.fault);
 		return;
 	}
 	initStringInfo(&sql);
-	exact_merge_sql_violating(&sql, &d->plan->sql, d->table, &d->batch, condition);
-	run(d, d->table, "check", "search for", sql.data, take_search);
+	exact_merge_sql_violating(&sql, &d->plan->sql, d->refused->table, &d->batch, condition);
+	send(d, d->refused->table, "check", "search for", sql.data, true, take_search, d);
 }
 
 static void
-search_rows(ExactDelivery *d, const ExactStatementResult *result)
+search_rows(ExactDelivery *d, const Part *part)
 {
-	MemoryContext old = MemoryContextSwitchTo(d->context);
 	StringInfoData sql;
 
-	d->refusal = exact_fault_copy(result->fault);
-	d->refusal_sqlstate = pstrdup(result->sqlstate);
-	d->constraint = result->constraint != NULL ? pstrdup(result->constraint) : NULL;
+	d->refused = part;
 	initStringInfo(&sql);
-	MemoryContextSwitchTo(old);
-	if (d->constraint != NULL)
+	if (part->refusal.constraint != NULL)
 	{
-		exact_merge_sql_properties(&sql, &d->plan->sql, d->table);
-		send(d, d->table, "check", "reading of", sql.data, false, take_properties);
+		exact_merge_sql_properties(&sql, &d->plan->sql, part->table);
+		send(d, part->table, "check", "reading of", sql.data, false, take_properties, d);
 		return;
 	}
 	exact_merge_sql_unfit(&sql, &d->plan->sql, &d->batch);
-	run(d, d->table, "check", "search for", sql.data, take_search);
+	send(d, part->table, "check", "search for", sql.data, true, take_search, d);
 }
 
-/* ---- the statements in their order ---- */
+/* ---- the statements ---- */
 
 /* The number of rows that a check answers, -1 when it is none */
 static int64
@@ -417,40 +433,109 @@ counted(const ExactStatementResult *result)
 	return strtoll(result->cells[0], NULL, 10);
 }
 
+static void start_current(ExactDelivery *d);
+
+/* Both are waited for: no file is deleted and no row read anew while a statement has them. */
+static void
+end_part(Part *part, PartEnd end)
+{
+	ExactDelivery *d = part->delivery;
+	const Part *decides;
+
+	part->end = end;
+	part->under_way = false;
+	if (d->history.under_way || d->current.under_way)
+		return;
+	if (d->history.end == PART_GOOD && d->current.end == PART_OPEN)
+	{
+		start_current(d);
+		return;
+	}
+	decides = d->history.end != PART_GOOD ? &d->history : &d->current;
+	switch (decides->end)
+	{
+		case PART_GOOD:
+			end_delivered(d);
+			break;
+		case PART_GAP:
+			end_with_gap(d, decides);
+			break;
+		case PART_GIVEN_TWICE:
+			end_given_twice(d, decides->found);
+			break;
+		case PART_OPEN:
+		case PART_REFUSED:
+			end_refused(d, decides);
+			break;
+	}
+}
+
+static void
+end_part_refused(Part *part, const ExactStatementResult *result)
+{
+	MemoryContext old = MemoryContextSwitchTo(part->delivery->context);
+
+	part->refusal = *result;
+	part->refusal.fault = exact_fault_copy(result->fault);
+	part->refusal.sqlstate = pstrdup(result->sqlstate);
+	part->refusal.constraint = result->constraint != NULL ? pstrdup(result->constraint) : NULL;
+	part->refusal.statement_id = NULL;
+	part->refusal.cells = NULL;
+	MemoryContextSwitchTo(old);
+	end_part(part, PART_REFUSED);
+}
+
+static void
+run(Part *part, const char *kind, const char *verb, const char *sql, ExactStatementDone done)
+{
+	part->under_way = true;
+	send(part->delivery, part->table, kind, verb, sql, true, done, part);
+}
+
+/* The MERGE of a part ran; false: it was refused. */
+static bool
+take_merge(Part *part, const ExactStatementResult *result)
+{
+	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
+	{
+		end_part_refused(part, result);
+		return false;
+	}
+	part->ms = result->ms;
+	if (result->statement_id != NULL)
+		part->statement = MemoryContextStrdup(part->delivery->context, result->statement_id);
+	return true;
+}
+
 static void
 take_current_check(const ExactStatementResult *result, void *arg)
 {
-	ExactDelivery *d = arg;
-	bool		good = result->verdict == EXACT_VERDICT_SUCCEEDED;
-	int64		found = !good ? 0 : d->plan->sql.stamp == NULL ? counted(result) :
-		exact_known_edit_prove(result, d->load->sent, d->load->rows);
+	Part	   *part = arg;
+	ExactDelivery *d = part->delivery;
 
-	if (!good)
-		end_refused(d, result);
-	else if (found != d->load->rows - d->load->held)
-		end_with_gap(d, d->plan->current_name, found, "versions or later ones of their records");
-	else
-		end_delivered(d);
+	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
+	{
+		end_part_refused(part, result);
+		return;
+	}
+	part->found = d->plan->sql.stamp == NULL ? counted(result) :
+		exact_known_edit_prove(result, d->load->sent, d->load->rows);
+	end_part(part, part->found == d->load->rows - d->load->held ? PART_GOOD : PART_GAP);
 }
 
 static void
 take_current(const ExactStatementResult *result, void *arg)
 {
-	ExactDelivery *d = arg;
+	Part	   *part = arg;
+	ExactDelivery *d = part->delivery;
 	StringInfoData sql;
 
-	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
-	{
-		end_refused(d, result);
+	if (!take_merge(part, result))
 		return;
-	}
-	d->current_ms = result->ms;
-	if (result->statement_id != NULL)
-		d->current_statement = MemoryContextStrdup(d->context, result->statement_id);
 	if (result->first_attempt && result->affected == d->load->keys && d->plan->sql.stamp == NULL &&
 		d->load->held == 0)
 	{
-		end_delivered(d);
+		end_part(part, PART_GOOD);
 		return;
 	}
 	initStringInfo(&sql);
@@ -458,7 +543,7 @@ take_current(const ExactStatementResult *result, void *arg)
 		exact_merge_sql_check_edited(&sql, &d->plan->sql, &d->batch);
 	else
 		exact_merge_sql_check_current(&sql, &d->plan->sql, &d->batch);
-	run(d, EXACT_TABLE_CURRENT, "check", "check of", sql.data, take_current_check);
+	run(part, "check", "check of", sql.data, take_current_check);
 }
 
 static void
@@ -469,50 +554,49 @@ start_current(ExactDelivery *d)
 	d->batch.rewrite &= d->plan->sql.stamp == NULL;
 	initStringInfo(&sql);
 	exact_merge_sql_current(&sql, &d->plan->sql, &d->batch, d->load->keys < d->load->rows);
-	run(d, EXACT_TABLE_CURRENT, "current", "MERGE into", sql.data, take_current);
+	run(&d->current, "current", "MERGE into", sql.data, take_current);
 }
 
 static void
 take_history_check(const ExactStatementResult *result, void *arg)
 {
-	ExactDelivery *d = arg;
+	Part	   *part = arg;
 
 	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
-		end_refused(d, result);
+		end_part_refused(part, result);
 	else if (result->nrows == 1 && result->ncolumns == 2 && result->cells[1] != NULL)
-		end_given_twice(d, strtoll(result->cells[1], NULL, 10));
-	else if (counted(result) != d->load->rows)
-		end_with_gap(d, d->plan->history_name, counted(result), "versions");
+	{
+		part->found = strtoll(result->cells[1], NULL, 10);
+		end_part(part, PART_GIVEN_TWICE);
+	}
 	else
-		start_current(d);
+	{
+		part->found = counted(result);
+		end_part(part, part->found == part->delivery->load->rows ? PART_GOOD : PART_GAP);
+	}
 }
 
 static void
 take_history(const ExactStatementResult *result, void *arg)
 {
-	ExactDelivery *d = arg;
+	Part	   *part = arg;
+	ExactDelivery *d = part->delivery;
 	StringInfoData sql;
 
-	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
-	{
-		end_refused(d, result);
+	if (!take_merge(part, result))
 		return;
-	}
-	d->history_ms = result->ms;
-	if (result->statement_id != NULL)
-		d->history_statement = MemoryContextStrdup(d->context, result->statement_id);
 	if (result->first_attempt && result->affected == d->load->rows)
 	{
-		start_current(d);
+		end_part(part, PART_GOOD);
 		return;
 	}
 	initStringInfo(&sql);
 	exact_merge_sql_check_history(&sql, &d->plan->sql, &d->batch);
-	run(d, EXACT_TABLE_HISTORY, "check", "check of", sql.data, take_history_check);
+	run(part, "check", "check of", sql.data, take_history_check);
 }
 
 static void
-start_history(ExactDelivery *d)
+start_merges(ExactDelivery *d)
 {
 	MemoryContext old = MemoryContextSwitchTo(d->context);
 	const char **files = palloc(sizeof(char *) * Max(list_length(d->load->files), 1));
@@ -533,7 +617,11 @@ start_history(ExactDelivery *d)
 	}
 	initStringInfo(&sql);
 	exact_merge_sql_history(&sql, &d->plan->sql, &d->batch);
-	run(d, EXACT_TABLE_HISTORY, "history", "MERGE into", sql.data, take_history);
+	/* before the first one is sent: should it end at once, the other one is waited for */
+	d->current.under_way = d->at_once;
+	run(&d->history, "history", "MERGE into", sql.data, take_history);
+	if (d->at_once)
+		start_current(d);
 }
 
 /* ---- files ---- */
@@ -559,7 +647,7 @@ take_put(const ExactFault *fault, void *arg)
 		end_again(d);
 	}
 	else if (d->load->complete)
-		start_history(d);
+		start_merges(d);
 	else if (exact_unit_run("read stage", read_unit, d->load, &read_fault))
 		put_part(d);
 	else
@@ -588,14 +676,16 @@ put_part(ExactDelivery *d)
 }
 
 void
-exact_delivery_start(ExactDelivery *d, ExactStatementTrouble trouble, ExactDeliveryDone done,
-					 void *arg)
+exact_delivery_start(ExactDelivery *d, bool at_once, ExactStatementTrouble trouble,
+					 ExactDeliveryDone done, void *arg)
 {
+	d->at_once = at_once && d->plan->sql.stamp == NULL && d->load->gzip == NULL &&
+		!d->load->aside && d->load->at == d->load->nbatches;
 	d->trouble = trouble;
 	d->done = done;
 	d->arg = arg;
 	if (d->load->gzip != NULL)
 		put_part(d);
 	else
-		start_history(d);
+		start_merges(d);
 }

@@ -1,6 +1,6 @@
 /*
  * delivery.h - one delivery: a range of staged versions of one entity, merged into the history and
- * then into the current table.
+ * into the current table.
  */
 #ifndef EXACT_DELIVERY_H
 #define EXACT_DELIVERY_H
@@ -45,9 +45,14 @@ typedef struct ExactDeliveryEnd
 
 typedef void (*ExactDeliveryDone) (const ExactDeliveryEnd *end, void *arg);
 
-/* Runs it; done is called once, outside a transaction. */
-extern void exact_delivery_start(ExactDelivery *delivery, ExactStatementTrouble trouble,
-								 ExactDeliveryDone done, void *arg);
+/*
+ * Runs it; done is called once, outside a transaction. at_once: both MERGEs at the same time, if
+ * no more rows wait behind these, they go as text, and into no dimension, whose current table may
+ * leave edited rows alone.
+ */
+extern void exact_delivery_start(ExactDelivery *delivery, bool at_once,
+								 ExactStatementTrouble trouble, ExactDeliveryDone done,
+								 void *arg);
 
 /* Takes what was delivered out of the backlog; within done, or after exact_delivery_record. */
 extern void exact_delivery_settle(const ExactDelivery *delivery, ExactBacklog *backlog);

@@ -69,6 +69,21 @@ exact_delta_table_get(const char *workspace, const char *entity)
 	return table;
 }
 
+int
+exact_delta_tables_busy(const char *workspace)
+{
+	dlist_iter	iter;
+	int			busy = 0;
+
+	dlist_foreach(iter, &exact_delta_tables)
+	{
+		const ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
+
+		busy += table->busy && strcmp(table->workspace, workspace) == 0 ? 1 : 0;
+	}
+	return busy;
+}
+
 /* What is looked for in Databricks: the same needs no second look. palloc'd */
 static char *
 describe_plan(const ExactTargetPlan *plan)
@@ -642,7 +657,10 @@ start_delivery(ExactDeltaTable *table, int64 below)
 	running->table = table;
 	running->delivery = reading.delivery;
 	table->busy = true;
-	exact_delivery_start(reading.delivery, show_delivery_trouble, take_delivered, running);
+	/* two statements for each table that is under way are as many as the warehouse is to have */
+	exact_delivery_start(reading.delivery,
+						 2 * exact_delta_tables_busy(table->workspace) <= exact_merge_tables,
+						 show_delivery_trouble, take_delivered, running);
 }
 
 /* ms until the next delivery may go by exact_databricks.merge_interval; 0: now */

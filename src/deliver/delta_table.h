@@ -84,6 +84,8 @@ extern void exact_delta_table_read_by(ExactDeltaTableReader reader);
 
 /* The table of this entity and workspace, made if need be */
 extern ExactDeltaTable *exact_delta_table_get(const char *workspace, const char *entity);
+/* How many of a workspace something is under way for */
+extern int	exact_delta_tables_busy(const char *workspace);
 
 /* Reads the plan anew before the next delivery, and tries a paused one at once. */
 extern void exact_delta_table_reset(ExactDeltaTable *table);

@@ -406,22 +406,6 @@ may_use_warehouse(const ExactWorkspace *workspace, ExactDeltaTable *table, bool 
 	return false;
 }
 
-/* May one more table of the workspace be delivered into? */
-static bool
-has_place(const char *workspace)
-{
-	int			under_way = 0;
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &exact_delta_tables)
-	{
-		const ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
-
-		under_way += table->busy && strcmp(table->workspace, workspace) == 0 ? 1 : 0;
-	}
-	return under_way < exact_merge_tables;
-}
-
 /*
  * One table. A hub that has delivered before looks at its claim although nothing is due: it wants
  * to know at its start whether another copy has taken its place.
@@ -445,7 +429,7 @@ advance_table(ExactDeltaTable *table, long *wait)
 			exact_delta_table_pause(table, entry->fault, NULL);
 		return;
 	}
-	if (!table->busy && !has_place(table->workspace))
+	if (!table->busy && exact_delta_tables_busy(table->workspace) >= exact_merge_tables)
 		return;					/* the end of any of them brings the next turn */
 	if (!may_use_warehouse(&entry->info, table, due, wait))
 		return;
