@@ -12,14 +12,15 @@ from hub import Hub, simulators  # noqa: E402
 from load import Watch  # noqa: E402
 
 BATCH = 1000
-# one item as Exact Online sends it, as often as is wanted, under keys of its own
+# one item as Exact Online sends it, as often as is wanted, under keys of its own, which its record has, too
 STAGE = """WITH b AS (SELECT nextval('exact.batch_id') AS id),
     one AS (SELECT s.division, s.key, s.payload
         FROM exact.stage s WHERE s.entity = 'items' AND s.payload IS NOT NULL ORDER BY s.seq LIMIT 1),
     s AS (INSERT INTO exact.stage (slot, batch, ord, seq, division, entity, key, op, hash, payload)
         SELECT b.id % 64, b.id, i, (1::bigint << 40) + nextval('exact.version_counter'), one.division, 'items',
-            {first} + i || '-' || one.key, 'I', sha256(''), one.payload
-        FROM b, one, generate_series(0, {batch} - 1) AS i RETURNING *)
+            k.key, 'I', sha256(''), replace(one.payload, one.key, k.key)
+        FROM b, one, generate_series(0, {batch} - 1) AS i,
+            LATERAL (SELECT lpad(to_hex({first} + i), 8, '0') || substr(one.key, 9) AS key) AS k RETURNING *)
     INSERT INTO exact.batch (id, slot, workspace, division, entity, feed, epoch, rows, bytes, seq_min, seq_max)
     SELECT min(batch), min(slot), 'lake', min(division), 'items', 'items', 1, count(*), sum(length(payload)), min(seq),
         max(seq) FROM s"""

@@ -4,7 +4,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 # The versions that the whole flow is tested with. The engine's Python packages are pinned in
 # simulator/requirements.txt, those of the text suite in scripts/requirements.txt, servers of other versions in
-# scripts/requirements-servers.txt.
+# scripts/requirements-servers.txt, what bench/bulk measures beside the hub in scripts/requirements-bench.txt.
 PG_MAJOR=15
 PACKAGES="postgresql-$PG_MAJOR postgresql-server-dev-$PG_MAJOR postgresql-$PG_MAJOR-cron libcurl4-openssl-dev libssl-dev
           libmicrohttpd-dev zlib1g-dev libkrb5-dev pkg-config gcc libc6-dev make clang-14 libclang-rt-14-dev perl
@@ -26,6 +26,7 @@ export EXACT_DATABRICKS_PYTHON=$CACHE/python/bin/python
 export EXACT_DATABRICKS_JARS=$CACHE/jars
 export EXACT_DATABRICKS_TOOLS=$CACHE/tools
 export EXACT_DATABRICKS_SERVERS=$CACHE/servers
+export EXACT_DATABRICKS_PEERS=$CACHE/peers
 
 # die MESSAGE [LOG]: one plain sentence, the last lines of the log that explains it, exit status 1.
 die() {

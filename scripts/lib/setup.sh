@@ -167,3 +167,21 @@ mend_servers() {
             sed -i 's/ -Wmissing-variable-declarations//' "$pgxs/src/Makefile.global" || return 1
     done
 }
+
+# install_peers LOG: what bench/bulk measures beside the hub, in an environment of its own.
+install_peers() {
+    local log=$1 list=$ROOT/scripts/requirements-bench.txt digest
+    digest=$(sha256sum <"$list" | cut -d' ' -f1)
+    FOUND=cached
+    [ "$(cat "$EXACT_DATABRICKS_PEERS/.requirements" 2>/dev/null)" != "$digest" ] || return 0
+    [ -w "$CACHE" ] || die "the cache $CACHE is not for this user to write (set EXACT_DATABRICKS_CACHE)"
+    exec 9>"$CACHE/.lock"
+    flock 9
+    /usr/bin/python3 -m venv --clear "$EXACT_DATABRICKS_PEERS" >>"$log" 2>&1 ||
+        die "cannot make a Python environment in $EXACT_DATABRICKS_PEERS" "$log"
+    "$EXACT_DATABRICKS_PEERS/bin/python" -m pip install --disable-pip-version-check -q --require-hashes -r "$list" \
+        >>"$log" 2>&1 || die "pip could not install what ${list#"$ROOT/"} names (is there a network?)" "$log"
+    echo "$digest" >"$EXACT_DATABRICKS_PEERS/.requirements"
+    exec 9>&-
+    FOUND=installed
+}

@@ -11,7 +11,7 @@ import urllib.parse
 from tree import Nothing, read
 
 REQUIREMENTS = ("simulator/requirements-build.txt", "simulator/requirements.txt", "scripts/requirements.txt",
-                "scripts/requirements-servers.txt")
+                "scripts/requirements-servers.txt", "scripts/requirements-bench.txt")
 PINNED = re.compile(r"([A-Za-z0-9][\w.-]*)==([\w.+!-]+)((?:\s+--hash=sha256:[0-9a-f]{64})+)$")
 JAR = re.compile(r"([\w.-]+):([\w.-]+):([\w.-]+):([0-9a-f]{64})")
 

@@ -93,6 +93,7 @@ class Workspace:
             statement = request.get("statement")
             self.calls.append({"n": next(self._call_numbers), "at": at, "method": request.method, "path": request.path,
                                "query": dict(request.query), "status": response.status,
+                               "bytes": request.content.total_bytes,
                                "cut": request.transport is None or request.transport.is_closing(),
                                "ms": round((time.monotonic() - started) * 1000), "request_id": request["request_id"],
                                "statement_id": statement.id if statement else None,
