@@ -158,7 +158,7 @@ value("UPDATE exact.division SET enabled = true $off");
 
 # ---- 500 divisions: what is worst comes first, what does not fit is counted ----
 divisions(50, 499);
-$body = is_small('500 divisions', '/status', qr/\d+ more, none worse/);
+$body = is_small('500 divisions', '/status', qr/\d{3} more, none worse/);
 like($body, qr/<strong>200004 S.*?paused by somebody/s, 'who needs a person is there');
 my ($more) = $body =~ /(\d+) more, none worse/;
 my @lights = $body =~ /<tr><td class="light ([a-z]+)">[a-z]+<\/td><td>\d{6} /g;

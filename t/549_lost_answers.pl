@@ -1,5 +1,6 @@
 # Twelve workspaces lose answers at the same time, each in another way; then the loader is killed while each of them is
-# at another step of a delivery through its volume. Each version arrives once, in order, and no file is left.
+# at another step of a delivery, through its volume or with both MERGEs side by side. Each version arrives once, in
+# order, and no file is left.
 #
 # EXACT_DATABRICKS_LOST_ANSWERS says how often an answer is lost in each way (default 3), EXACT_DATABRICKS_LOADER_KILLS
 # how often the loader is killed (default 10), EXACT_DATABRICKS_CLUSTERS how many hubs share that (default 1), and
@@ -57,20 +58,23 @@ sub hub
 	return { node => $node, simulator => $simulator, data => $data, rounds => 0 };
 }
 
-# Of each workspace four batches: three new records, and the next version of one that is there
+# Of each workspace three batches of new records and one with the next version of a record that is there, which go
+# through its volume; or one and one, which are sent as text, so that both MERGEs run side by side
 sub stage_all
 {
-	my ($hub) = @_;
+	my ($hub, $small) = @_;
 	my $round = ++$hub->{rounds};
+	my @new = map { $small && $small->{$_} ? 1 : 3 } @workspaces;
 
+	$hub->{new}[$_] += $new[$_] foreach 0 .. $#new;
 	$hub->{node}->safe_psql('postgres', "
 		WITH b AS (SELECT nextval('exact.batch_id') AS id, w, part
-			FROM generate_series(1, @{[ scalar @workspaces ]}) AS w, generate_series(1, 4) AS part),
+			FROM unnest(ARRAY[@{[ join(',', @new) ]}]) WITH ORDINALITY AS n (new, w), generate_series(0, new) AS part),
 		s AS (
 			INSERT INTO exact.stage (slot, batch, ord, seq, division, entity, key, op, hash, payload)
 			SELECT b.id % 64, b.id, 0, (1::bigint << 40) + nextval('exact.version_counter'), b.w, 'items',
-				CASE b.part WHEN 4 THEN 'again' ELSE 'k$round-' || b.part END,
-				CASE WHEN b.part = 4 AND $round > 1 THEN 'U' ELSE 'I' END, sha256(''),
+				CASE b.part WHEN 0 THEN 'again' ELSE 'k$round-' || b.part END,
+				CASE WHEN b.part = 0 AND $round > 1 THEN 'U' ELSE 'I' END, sha256(''),
 				format('{\"ID\":\"%s\",\"Description\":\"round %s\"}', b.part, $round)
 			FROM b RETURNING *)
 		INSERT INTO exact.batch (id, slot, workspace, division, entity, feed, epoch, rows, bytes, seq_min, seq_max)
@@ -79,10 +83,11 @@ sub stage_all
 	return;
 }
 
-# Arms a fault for each workspace; those that no delivery has met yet
-sub arm
+# Arms a fault for each workspace, and stages what meets it: each second time what a statement meets is small
+sub provoke
 {
 	my ($hub, $round, @faults) = @_;
+	my %small;
 
 	$hub->{faults} = {};
 	foreach my $w (@workspaces)
@@ -93,10 +98,13 @@ sub arm
 		my $id = workspace_fault($hub->{simulator}, %what, %fault);
 
 		$hub->{faults}{$id} = "$call $fault{action} in w$w";
+		$small{$w} = $call !~ /[A-Z]/ && $round % 2;
 	}
+	stage_all($hub, \%small);
 	return;
 }
 
+# Faults that no delivery has met yet
 sub not_struck
 {
 	my ($hub) = @_;
@@ -120,8 +128,9 @@ sub check_all
 			. "FROM main.s$w.items",
 			"SELECT count(*), count(DISTINCT _seq), count(DISTINCT _key) FROM main.s$w.items_history";
 
-		push @wrong, "w$w: $current, $history" if $current ne join(' ', (3 * $rounds + 1) x 2, "round $rounds")
-			|| $history ne join(' ', (4 * $rounds) x 2, 3 * $rounds + 1);
+		my $new = $hub->{new}[ $w - 1 ];
+		push @wrong, "w$w: $current, $history" if $current ne join(' ', ($new + 1) x 2, "round $rounds")
+			|| $history ne join(' ', ($new + $rounds) x 2, $new + 1);
 	}
 	is(join('; ', @wrong), '', "$what: each version once, the last one is current");
 	wait_until("$what: no file is left", sub { !glob("$hub->{data}/volumes/main/s*/files/exact_databricks/*/*/*") });
@@ -155,11 +164,7 @@ foreach my $round (1 .. $rounds)
 {
 	my $at = time;
 
-	foreach my $hub (@hubs)
-	{
-		arm($hub, $round, @ways);
-		stage_all($hub);
-	}
+	provoke($_, $round, @ways) foreach @hubs;
 	wait_all("lost answers, round $round", @hubs);
 	$slowest = max($slowest, time - $at);
 	foreach my $hub (@hubs)
@@ -180,11 +185,7 @@ my ($killed, $armed, $met) = (0, 0, 0);
 ($begun, $slowest) = (time, 0);
 foreach my $round (1 .. int(($kills + $clusters - 1) / $clusters))
 {
-	foreach my $hub (@hubs)
-	{
-		arm($hub, $round, @steps);
-		stage_all($hub);
-	}
+	provoke($_, $round, @steps) foreach @hubs;
 	# each step takes five seconds: until then the last of them is met
 	eval { wait_until('all steps are met', sub { !grep { not_struck($_) } @hubs }, 4) };
 	my $at = time;
@@ -226,7 +227,7 @@ my $other = exact_cluster('other', conf => { 'exact_databricks.merge_interval' =
 	'exact_databricks.merge_rows' => '3', 'restart_after_crash' => 'on' });
 deliver_to($other, $first->{simulator});
 $other->safe_psql('postgres', "UPDATE exact.workspace SET schema = 's1', volume = 'files';
-	UPDATE exact.division SET division = 101 WHERE division = 1");
+	INSERT INTO exact.division (division, app, workspace) VALUES (101, 'erp', 'lake')");
 my $files = "$first->{data}/volumes/main/s1/files/exact_databricks";
 my $accounts = 0;
 foreach my $round (1 .. 6)

@@ -16,21 +16,21 @@
 /* A longer row is not sent: a request may have 16 MiB, and its text is escaped once more in it. */
 #define EXACT_BAD_ROW_BYTES (8 * 1024 * 1024)
 
-/* A version of the stage that is in a delivery */
+/* A version of the stage that is in a delivery; widest first, as there may be 100,000 */
 typedef struct ExactSentRow
 {
-	int			division;
 	const char *key;
 	int64		seq;
-	char		op;				/* I, U, D */
-	int			slot;			/* its address, as the two below */
-	int64		batch;
-	int			ord;
+	int64		batch;			/* its address: slot, batch, ord */
 	int64		content_batch;	/* of a D: whose values it has; 0: it has none */
-	int			content_ord;
 	const char *known;			/* edit in Delta that it may replace; NULL: none */
-	bool		held;			/* another edit kept it out */
 	TimestampTz judged_at;		/* 0: nothing was found about it */
+	int			division;
+	int			slot;
+	int			ord;
+	int			content_ord;
+	char		op;				/* I, U, D */
+	bool		held;			/* another edit kept it out */
 	bool		was_aside;		/* it is in exact.dead_letter and goes all the same */
 } ExactSentRow;
 
