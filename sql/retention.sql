@@ -93,6 +93,7 @@ SELECT division, state, reason FROM exact.held_delete WHERE entity = 'test' ORDE
 SELECT exact._prune(interval '1 hour') AS removed;
 -- by index, however large the tables are
 SET LOCAL enable_seqscan = off;
+SET LOCAL enable_bitmapscan = off;
 EXPLAIN (COSTS off)
 SELECT x.id FROM exact.dead_letter AS x
 WHERE (x.state = 'done' OR (x.state = 'passed' AND x.batch IS NULL)) AND x.last_at < now()

@@ -113,7 +113,9 @@ tend_warehouses(void)
 			exact_open_state_look_again(entry->info.name);
 			wait = 0;
 		}
-		wait = exact_clock_sooner(wait, exact_warehouse_turn(&entry->info, exact_fence_hub()));
+		if (!exact_fence_searches(entry->info.name))
+			wait = exact_clock_sooner(wait, exact_warehouse_turn(&entry->info,
+																 exact_fence_hub()));
 	}
 	return wait;
 }

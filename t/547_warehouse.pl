@@ -117,7 +117,12 @@ cmp_ok(time - $began, '>=', 8, 'not earlier');
 wait_stopped('and stopped');
 $meter = info()->{meter};
 is($meter->{wake_ups}, 1, 'one wake-up');
-cmp_ok($meter->{seconds}, '<', 40, 'later deliveries are shorter: nothing is made');
+cmp_ok($meter->{seconds}, '<', 30, 'later deliveries are shorter: nothing is made');
+# two looks for statements of others, the first five seconds after the last statement, the second five seconds later
+my $tail = sql("SELECT extract(epoch FROM ended_at - (SELECT max(finished_at) FROM exact.statement_log)) "
+	. 'FROM exact.warehouse_run ORDER BY started_at DESC LIMIT 1');
+cmp_ok($tail, '>=', 9.9, 'stopped after two looks');
+cmp_ok($tail, '<', 18, 'and at once after the second one');
 note("seconds of a delivery: $meter->{seconds}");
 
 # so many are worth it; one wake-up empties what waits, whatever its own interval

@@ -33,6 +33,7 @@ FORMS = (
     Form("D7", "table_concurrency row_level"),
     Form("D8", "history_states", 0.5, {"history_states": True}),
     Form("D8", "history_scope", 0.5, {"history_scope": "own"}),
+    Form("D8", "history_text", 0.3, {"history_text": "redacted"}),
     Form("D9", "repeat_page", 0.05),
     Form("D10", "hidden_file"),
     Form("D11", "table_feature"),

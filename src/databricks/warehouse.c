@@ -21,7 +21,7 @@
 #include "worker/service.h"
 #include "worker/unit.h"
 
-#define STOP_AFTER_MS 10000		/* without a statement of ours */
+#define STOP_AFTER_MS 5000		/* without a statement of ours: the first look */
 #define LOOKS_APART_MS 5000		/* the query history may list a statement late */
 #define LOOKS 2
 #define CLOCKS_APART_MS 120000
@@ -458,7 +458,7 @@ stop_own(Warehouse *w, const ExactWorkspace *workspace, const ExactHub *hub)
 	StringInfoData mark;
 	Question   *q;
 
-	if (w->looked_at > w->used_at)
+	if (w->looked_at > w->used_at && w->looks < LOOKS)
 		next = Max(next, TimestampTzPlusMilliseconds(w->looked_at, w->looks > 0 ?
 													 LOOKS_APART_MS : ASK_AGAIN_MS));
 	if (next > GetCurrentTimestamp())

@@ -189,6 +189,12 @@ exact_fence_retry(const char *workspace)
 	get_fence(workspace)->next_attempt = 0;
 }
 
+bool
+exact_fence_searches(const char *workspace)
+{
+	return get_fence(workspace)->searching;
+}
+
 /* ---- ends ---- */
 
 static void

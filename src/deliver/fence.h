@@ -55,4 +55,7 @@ extern void exact_fence_doubt(const char *workspace);
 /* Somebody says that the cause of a fault is mended: the claim is tried again now. */
 extern void exact_fence_retry(const char *workspace);
 
+/* Does a claim wait for statements of others to end? Deliveries follow. */
+extern bool exact_fence_searches(const char *workspace);
+
 #endif
