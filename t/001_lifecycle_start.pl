@@ -38,10 +38,10 @@ is( $node->safe_psql('postgres',
 	'exact fetcher, exact launcher, exact loader',
 	'backend types and application names');
 is($node->safe_psql('postgres', 'SELECT exact._version_library()'), '1.0', 'library version');
-is( $node->safe_psql('postgres',
+ok( eval { wait_until('no transaction is open', sub { $node->safe_psql('postgres',
 		"SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'exact %' AND (xact_start IS NOT NULL "
-		. "OR backend_xmin IS NOT NULL)"),
-	'0', 'no transaction is open while workers wait');
+		. "OR backend_xmin IS NOT NULL)") eq '0' }) },
+	'no transaction is open while workers wait');
 
 # questions
 like(error_of($node, 'postgres', "SELECT exact._ask('fetcher', 'no such question')"), qr/does not know the question/,

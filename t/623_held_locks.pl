@@ -10,7 +10,7 @@ use IPC::Run ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = exact_cluster('main');
+my $node = exact_cluster('main', conf => { timezone => morning() });
 
 sub value { return $node->safe_psql('postgres', $_[0]); }
 # A session that has run the statements and stays; its process id

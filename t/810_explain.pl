@@ -14,7 +14,7 @@ use Test::More;
 
 my $exact = exact_online('--records', '60', '--divisions', '1', '--sync-page-size', '3');
 my $databricks = simulator(engine => 'none');
-my $node = hub_cluster('main');
+my $node = hub_cluster('main', conf => { timezone => morning() });
 my ($division) = $exact->divisions;
 my $info = $databricks->{info};
 my $path = 'statements$';

@@ -38,7 +38,7 @@ my ($division) = $exact->divisions;
 
 $ENV{LD_PRELOAD} = "$directory/clock.so";
 $ENV{TEST_CLOCK} = "$directory/clock";
-my $node = hub_cluster('main', conf => { 'exact_databricks.sync_interval' => "'1s'" });
+my $node = hub_cluster('main', conf => { 'exact_databricks.sync_interval' => "'1s'", timezone => morning() });
 delete $ENV{LD_PRELOAD};
 my $port = free_port();
 my $token = 'f0' x 32;

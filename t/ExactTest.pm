@@ -18,7 +18,7 @@ use PostgreSQL::Test::Utils;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
-  exact_cluster wait_for_workers worker_pid answer_of wait_until seconds_of error_of pattern
+  exact_cluster morning wait_for_workers worker_pid answer_of wait_until seconds_of error_of pattern
   write_file make_key_file spawn_server stop_server hanging_server answering_server
 );
 
@@ -52,6 +52,15 @@ sub exact_cluster
 	$node->append_conf('postgresql.conf', "$_ = $conf{$_}") foreach sort keys %conf;
 	$node->start unless $options{stopped};
 	return $node;
+}
+
+# A time zone in which it is about six in the morning: no midnight passes while a test runs, after which times that it
+# reads would be told with their date.
+sub morning
+{
+	my $ahead = (6 - (gmtime)[2] + 11) % 24 - 11;
+
+	return sprintf("'Etc/GMT%+d'", -$ahead);
 }
 
 # Polls the code until it returns true; dies after the seconds (default 60) with what was waited for. The longer it
