@@ -382,12 +382,13 @@ take_step(Work *w)
 			break;
 		case STEP_SWEEP:
 			if (w->plan->workspace->volume != NULL)
-			{
 				exact_volume_sweep(w->plan, take_swept, w);
-				break;
+			else
+			{
+				w->step++;
+				end_done(w);
 			}
-			w->step++;
-			/* FALLTHROUGH */
+			break;
 		case STEP_GONE:
 		case STEP_VACUUMED:
 			end_done(w);
