@@ -91,6 +91,7 @@ SELECT * FROM pg_temp.find('o''neill');
 SELECT * FROM pg_temp.find('''; DROP TABLE exact.app; --');
 SELECT * FROM pg_temp.find('f-2024/77');
 SELECT * FROM pg_temp.find('日本');
+-- a locale knows their case, C does not (find_1.out)
 SELECT * FROM pg_temp.find('CAFÉ');
 SELECT * FROM pg_temp.find('één');
 SELECT * FROM pg_temp.find('tape');
