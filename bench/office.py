@@ -91,7 +91,7 @@ def main(directory, results, hours, rate, window, idle):
             for side in sides]
     each = [meter["seconds"] / max(meter["wake_ups"], 1) for meter, *_ in measured]
     # a warehouse that did not sleep in between runs all day
-    hourly = [seconds * 60 / QUARTER if meter["wake_ups"] > 1 else meter["seconds"] / hours
+    hourly = [seconds * 60 / QUARTER if meter["wake_ups"] > 1 else float(meter["seconds"]) / hours
               for seconds, (meter, *_) in zip(each, measured)]
     a_day = [round(seconds * OFFICE_HOURS / 60, 1) for seconds in hourly]
     names = ["`stop_warehouse = 'own'`", "auto stop of 10 minutes, as before"]
