@@ -24,7 +24,7 @@ WRITING = ("history", "current")  # kinds of statements
 HEAP = "4g"  # of local Spark
 # the bytes of the records as they are: no control character stands in JSON
 COPY = "COPY ({}) TO STDOUT (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')"
-PEERS = pathlib.Path(os.environ["EXACT_DATABRICKS_PEERS"]) / "bin" / "python"
+PEERS = {"PYTHONPATH": os.environ["EXACT_DATABRICKS_PEERS"]}
 
 
 # ---- what is measured ----
@@ -164,10 +164,10 @@ def deliver(hub, databricks, rows, seq):
 
 # ---- the others ----
 
-def run(python, script, *arguments, env):
+def run(script, *arguments, env):
     """A script of another side as a process of its own: what it printed last, or how it failed, with its memory."""
     begun = time.monotonic()
-    with subprocess.Popen([python, BENCH / script, *map(str, arguments)], stdin=subprocess.DEVNULL,
+    with subprocess.Popen([sys.executable, BENCH / script, *map(str, arguments)], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, text=True, env={**os.environ, **env}) as child:
         # where memory ends, this process does, and no other of the machine
         pathlib.Path(f"/proc/{child.pid}/oom_score_adj").write_text("1000")
@@ -183,12 +183,13 @@ def run(python, script, *arguments, env):
 def by_dlt(directory, rows, first, path):
     directory = pathlib.Path(directory) / "dlt"
     directory.mkdir()
-    env = {"DLT_DATA_DIR": str(directory / "data"), "RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR"}
-    run(PEERS, "bulk_dlt.py", "load", first, directory, env=env)
-    told, memory = run(PEERS, "bulk_dlt.py", "load", path, directory, env=env)
+    env = {**PEERS, "DLT_DATA_DIR": str(directory / "data"),
+           "RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR"}
+    run("bulk_dlt.py", "load", first, directory, env=env)
+    told, memory = run("bulk_dlt.py", "load", path, directory, env=env)
     if "failed" in told:
         return {**told, **memory}
-    found, _ = run(PEERS, "bulk_dlt.py", "count", directory, env=env)
+    found, _ = run("bulk_dlt.py", "count", directory, env=env)
     prove("dlt", found, rows + count_lines(first))
     return {"rows": rows, **told, **memory} | written(*(directory / "tables" / "lake" / table
                                                         for table in ("items", "items_history")))
@@ -199,7 +200,7 @@ def by_sdk(databricks, rows, first, path):
     databricks.make_schema(schema)
     env = {"DATABRICKS_HOST": databricks.url, "DATABRICKS_CLIENT_ID": info["client_id"],
            "DATABRICKS_CLIENT_SECRET": info["client_secret"]}
-    told, memory = run(sys.executable, "bulk_sdk.py", info["warehouse_id"], f"{info['catalog']}.{schema}", first, path,
+    told, memory = run("bulk_sdk.py", info["warehouse_id"], f"{info['catalog']}.{schema}", first, path,
                        rows, env=env)
     if "failed" in told:
         return {**told, **memory}

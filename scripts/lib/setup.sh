@@ -157,6 +157,12 @@ install_servers() {
         FOUND="those of other versions cannot be had"
 }
 
+# install_peers LOG: what bench/bulk measures beside the hub.
+install_peers() {
+    install_beside "$1" requirements-bench.txt "$EXACT_DATABRICKS_PEERS" true ||
+        die "pip could not install what scripts/requirements-bench.txt names (is there a network?)" "$1"
+}
+
 # The programs of the tests are packed as plain files; a flag was written down that the compilers of Debian 12 do not
 # know.
 mend_servers() {
@@ -166,22 +172,4 @@ mend_servers() {
         chmod 755 "$pgxs"/src/test/regress/pg_regress "$pgxs"/src/test/isolation/* "$pgxs"/config/install-sh &&
             sed -i 's/ -Wmissing-variable-declarations//' "$pgxs/src/Makefile.global" || return 1
     done
-}
-
-# install_peers LOG: what bench/bulk measures beside the hub, in an environment of its own.
-install_peers() {
-    local log=$1 list=$ROOT/scripts/requirements-bench.txt digest
-    digest=$(sha256sum <"$list" | cut -d' ' -f1)
-    FOUND=cached
-    [ "$(cat "$EXACT_DATABRICKS_PEERS/.requirements" 2>/dev/null)" != "$digest" ] || return 0
-    [ -w "$CACHE" ] || die "the cache $CACHE is not for this user to write (set EXACT_DATABRICKS_CACHE)"
-    exec 9>"$CACHE/.lock"
-    flock 9
-    /usr/bin/python3 -m venv --clear "$EXACT_DATABRICKS_PEERS" >>"$log" 2>&1 ||
-        die "cannot make a Python environment in $EXACT_DATABRICKS_PEERS" "$log"
-    "$EXACT_DATABRICKS_PEERS/bin/python" -m pip install --disable-pip-version-check -q --require-hashes -r "$list" \
-        >>"$log" 2>&1 || die "pip could not install what ${list#"$ROOT/"} names (is there a network?)" "$log"
-    echo "$digest" >"$EXACT_DATABRICKS_PEERS/.requirements"
-    exec 9>&-
-    FOUND=installed
 }

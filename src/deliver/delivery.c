@@ -452,22 +452,14 @@ end_part(Part *part, PartEnd end)
 		return;
 	}
 	decides = d->history.end != PART_GOOD ? &d->history : &d->current;
-	switch (decides->end)
-	{
-		case PART_GOOD:
-			end_delivered(d);
-			break;
-		case PART_GAP:
-			end_with_gap(d, decides);
-			break;
-		case PART_GIVEN_TWICE:
-			end_given_twice(d, decides->found);
-			break;
-		case PART_OPEN:
-		case PART_REFUSED:
-			end_refused(d, decides);
-			break;
-	}
+	if (decides->end == PART_GOOD)
+		end_delivered(d);
+	else if (decides->end == PART_GAP)
+		end_with_gap(d, decides);
+	else if (decides->end == PART_GIVEN_TWICE)
+		end_given_twice(d, decides->found);
+	else
+		end_refused(d, decides);
 }
 
 static void
@@ -492,9 +484,12 @@ run(Part *part, const char *kind, const char *verb, const char *sql, ExactStatem
 	send(part->delivery, part->table, kind, verb, sql, true, done, part);
 }
 
-/* The MERGE of a part ran; false: it was refused. */
+/*
+ * The MERGE of a part is over. True: a query has to count; false: it was refused, or it ran once,
+ * in one attempt, and `proves` so many rows.
+ */
 static bool
-take_merge(Part *part, const ExactStatementResult *result)
+is_to_be_counted(Part *part, const ExactStatementResult *result, bool proves, int rows)
 {
 	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
 	{
@@ -504,7 +499,10 @@ take_merge(Part *part, const ExactStatementResult *result)
 	part->ms = result->ms;
 	if (result->statement_id != NULL)
 		part->statement = MemoryContextStrdup(part->delivery->context, result->statement_id);
-	return true;
+	if (!proves || !result->first_attempt || result->affected != rows)
+		return true;
+	end_part(part, PART_GOOD);
+	return false;
 }
 
 static void
@@ -530,14 +528,9 @@ take_current(const ExactStatementResult *result, void *arg)
 	ExactDelivery *d = part->delivery;
 	StringInfoData sql;
 
-	if (!take_merge(part, result))
+	if (!is_to_be_counted(part, result, d->plan->sql.stamp == NULL && d->load->held == 0,
+						  d->load->keys))
 		return;
-	if (result->first_attempt && result->affected == d->load->keys && d->plan->sql.stamp == NULL &&
-		d->load->held == 0)
-	{
-		end_part(part, PART_GOOD);
-		return;
-	}
 	initStringInfo(&sql);
 	if (d->plan->sql.stamp != NULL)
 		exact_merge_sql_check_edited(&sql, &d->plan->sql, &d->batch);
@@ -583,13 +576,8 @@ take_history(const ExactStatementResult *result, void *arg)
 	ExactDelivery *d = part->delivery;
 	StringInfoData sql;
 
-	if (!take_merge(part, result))
+	if (!is_to_be_counted(part, result, true, d->load->rows))
 		return;
-	if (result->first_attempt && result->affected == d->load->rows)
-	{
-		end_part(part, PART_GOOD);
-		return;
-	}
 	initStringInfo(&sql);
 	exact_merge_sql_check_history(&sql, &d->plan->sql, &d->batch);
 	run(part, "check", "check of", sql.data, take_history_check);
