@@ -213,9 +213,76 @@ test_depth(void)
 	}
 }
 
+/* A byte as a string of JSON has it */
+static void
+append_quoted(StringInfo out, unsigned char c)
+{
+	if (c == '\n')
+		appendStringInfoString(out, "\\n");
+	else if (c < 0x20)
+		appendStringInfo(out, "\\u%04x", c);
+	else if (c == '"' || c == '\\')
+		appendStringInfo(out, "\\%c", c);
+	else
+		appendStringInfoChar(out, (char) c);
+}
+
+/* Each byte at each place among bytes that need no escape, with another one behind it */
+static void
+test_quoting(void)
+{
+	int			wrong = 0;
+
+	for (int len = 1; len < 40; len++)
+		for (int place = 0; place < len; place++)
+			for (int c = 1; c < 256; c++)
+			{
+				char		value[40];
+				StringInfoData expected;
+				StringInfoData out;
+
+				memset(value, 'x', len);
+				value[place] = (char) c;
+				if (place + 9 < len)
+					value[place + 9] = c == 0x80 ? '"' : (char) (c ^ 0x80);
+				initStringInfo(&expected);
+				appendStringInfoChar(&expected, '"');
+				for (int i = 0; i < len; i++)
+					append_quoted(&expected, (unsigned char) value[i]);
+				appendStringInfoChar(&expected, '"');
+				initStringInfo(&out);
+				exact_json_quote(&out, value, len);
+				wrong += out.len != expected.len || strcmp(out.data, expected.data) != 0;
+				pfree(out.data);
+				pfree(expected.data);
+			}
+	CHECK(wrong == 0);
+}
+
+/* Blocks of a long text, whose last bytes stand before the end of a block and behind it */
+static void
+test_quoting_blocks(void)
+{
+	for (size_t len = QUOTE_BLOCK - 9; len < QUOTE_BLOCK + 9; len++)
+	{
+		char	   *value = palloc(2 * QUOTE_BLOCK);
+		StringInfoData out;
+
+		memset(value, '"', len);
+		initStringInfo(&out);
+		exact_json_quote(&out, value, len);
+		CHECK(out.len == (int) (2 * len + 2));
+		CHECK(out.data[out.len - 1] == '"' && out.data[out.len - 3] == '\\');
+		pfree(out.data);
+		pfree(value);
+	}
+}
+
 int
 main(void)
 {
+	test_quoting();
+	test_quoting_blocks();
 	test_token_answers();
 	test_paths();
 	test_malformed();

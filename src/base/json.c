@@ -9,6 +9,8 @@
 #include "base/json.h"
 
 #include "mb/pg_wchar.h"
+#include "port/pg_bitutils.h"
+#include "port/pg_bswap.h"
 
 #include "base/compat.h"
 
@@ -108,14 +110,87 @@ exact_json_raw_name(const JsonLexContext *lex, size_t *len)
 	return start + 1;
 }
 
+/*
+ * A bit for each byte of eight that has to be escaped: the lowest of them is that of the first such
+ * byte. Above it there may be one too many.
+ */
+static uint64
+find_special(const char *value)
+{
+	const uint64 ones = UINT64CONST(0x0101010101010101);
+	uint64		word;
+	uint64		quotes;
+	uint64		backslashes;
+
+	memcpy(&word, value, sizeof(word));
+#ifdef WORDS_BIGENDIAN
+	word = pg_bswap64(word);
+#endif
+	quotes = word ^ (ones * '"');
+	backslashes = word ^ (ones * '\\');
+	return (((word - ones * 0x20) & ~word) | ((quotes - ones) & ~quotes) |
+			((backslashes - ones) & ~backslashes)) & (ones * 0x80);
+}
+
+static bool
+is_special(char c)
+{
+	return (unsigned char) c < 0x20 || c == '"' || c == '\\';
+}
+
+static char *
+escape(char *to, char c)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	*to++ = '\\';
+	if ((unsigned char) c >= 0x20)
+		*to++ = c;
+	else if (c == '\n')
+		*to++ = 'n';
+	else
+	{
+		memcpy(to, "u00", 3);
+		to[3] = hex[(unsigned char) c >> 4];
+		to[4] = hex[c & 15];
+		to += 5;
+	}
+	return to;
+}
+
+/* Eight bytes at a time; room for what they become is there. */
+static char *
+quote_block(char *to, const char *value, const char *stop)
+{
+	while (stop - value >= (ptrdiff_t) sizeof(uint64))
+	{
+		uint64		special = find_special(value);
+		int			plain = special == 0 ? (int) sizeof(uint64) :
+			pg_rightmost_one_pos64(special) / BITS_PER_BYTE;
+
+		memcpy(to, value, sizeof(uint64));
+		to += plain;
+		value += plain;
+		if (special != 0)
+			to = escape(to, *value++);
+	}
+	for (; value < stop; value++)
+	{
+		if (is_special(*value))
+			to = escape(to, *value);
+		else
+			*to++ = *value;
+	}
+	return to;
+}
+
 /* Megabytes of rows go through here twice: room is made for a block at once. */
 void
 exact_json_quote(StringInfo out, const char *value, size_t len)
 {
-	static const char hex[] = "0123456789abcdef";
 	const char *end = value + len;
 
-	appendStringInfoChar(out, '"');
+	appendStringInfoCharMacro(out, '"');
 	while (value < end)
 	{
 		const char *stop = value + Min((size_t) (end - value), QUOTE_BLOCK);
@@ -123,32 +198,12 @@ exact_json_quote(StringInfo out, const char *value, size_t len)
 
 		enlargeStringInfo(out, (int) (stop - value) * MOST_QUOTED);
 		to = out->data + out->len;
-		for (; value < stop; value++)
-		{
-			unsigned char c = (unsigned char) *value;
-
-			if (c >= 0x20 && c != '"' && c != '\\')
-			{
-				*to++ = *value;
-				continue;
-			}
-			*to++ = '\\';
-			if (c >= 0x20)
-				*to++ = *value;
-			else if (c == '\n')
-				*to++ = 'n';
-			else
-			{
-				memcpy(to, "u00", 3);
-				to[3] = hex[c >> 4];
-				to[4] = hex[c & 15];
-				to += 5;
-			}
-		}
+		to = quote_block(to, value, stop);
+		value = stop;
 		*to = '\0';
 		out->len = (int) (to - out->data);
 	}
-	appendStringInfoChar(out, '"');
+	appendStringInfoCharMacro(out, '"');
 }
 
 /* The name of the member that begins; NULL when it cannot be decoded. */

@@ -274,21 +274,23 @@ exact_sql(const char *sql, int nargs, const ExactArg *args)
 	return SPI_processed;
 }
 
+static void
+set_here(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
+}
+
 int
 exact_sql_index_nest_level(void)
 {
-	static const char *const settings[][2] = {
-		{"enable_seqscan", "off"},
-		{"enable_bitmapscan", "off"},
-		{"enable_sort", "off"},
-		{"plan_cache_mode", "force_generic_plan"},
-		{"jit", "off"},			/* what cannot do without one of these looks expensive */
-	};
 	int			level = NewGUCNestLevel();
 
-	for (int i = 0; i < (int) lengthof(settings); i++)
-		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
+	set_here("enable_seqscan", "off");
+	set_here("enable_bitmapscan", "off");
+	set_here("enable_sort", "off");
+	set_here("plan_cache_mode", "force_generic_plan");
+	set_here("jit", "off");		/* what cannot do without one of these looks expensive */
 	return level;
 }
 
@@ -298,6 +300,18 @@ exact_sql_by_index(const char *sql, int nargs, const ExactArg *args)
 	int			level = exact_sql_index_nest_level();
 	uint64		n = exact_sql(sql, nargs, args);
 
+	AtEOXact_GUC(true, level);
+	return n;
+}
+
+uint64
+exact_sql_by_index_of_partition(const char *sql, int nargs, const ExactArg *args)
+{
+	int			level = exact_sql_index_nest_level();
+	uint64		n;
+
+	set_here("plan_cache_mode", "force_custom_plan");
+	n = exact_sql(sql, nargs, args);
 	AtEOXact_GUC(true, level);
 	return n;
 }
@@ -327,9 +341,13 @@ exact_cell_text(uint64 row, int col)
 {
 	bool		isnull;
 	Oid			type;
+	Datum		value = cell(row, col, &isnull, &type);
 
-	(void) cell(row, col, &isnull, &type);
-	return isnull ? NULL : SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, col);
+	if (isnull)
+		return NULL;
+	if (type == TEXTOID)
+		return TextDatumGetCString(value);
+	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, col);
 }
 
 int64

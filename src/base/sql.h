@@ -57,6 +57,12 @@ extern int	exact_sql_index_nest_level(void);
 extern uint64 exact_sql_by_index(const char *sql, int nargs, const ExactArg *args);
 
 /*
+ * The same, planned for these values: it locks those partitions that they mean, and no other one
+ * that may be emptied at that moment.
+ */
+extern uint64 exact_sql_by_index_of_partition(const char *sql, int nargs, const ExactArg *args);
+
+/*
  * Cells of the last result; row from 0, column from 1. Texts are palloc'd in CurrentMemoryContext.
  */
 extern bool exact_cell_isnull(uint64 row, int col);

@@ -28,7 +28,7 @@ copy_text(const char *value)
 /* The parameter may be a megabyte: the body is made in one piece of memory. */
 void
 exact_databricks_execute(const ExactWorkspace *workspace, const char *statement,
-						 const char *parameter, ExactCallDone done, void *arg)
+						 const char *parameter, bool quoted, ExactCallDone done, void *arg)
 {
 	ExactCall  *call = exact_databricks_call_make(workspace, EXACT_KIND_EXECUTE, done, arg);
 	MemoryContext old = MemoryContextSwitchTo(call->context);
@@ -48,7 +48,10 @@ exact_databricks_execute(const ExactWorkspace *workspace, const char *statement,
 	{
 		appendStringInfoString(&body, ",\"parameters\":[{\"name\":\"batch\",\"type\":\"STRING\""
 							   ",\"value\":");
-		exact_json_quote(&body, parameter, strlen(parameter));
+		if (quoted)
+			appendStringInfoString(&body, parameter);
+		else
+			exact_json_quote(&body, parameter, strlen(parameter));
 		appendStringInfoString(&body, "}]");
 	}
 	appendStringInfoChar(&body, '}');

@@ -104,7 +104,8 @@ typedef void (*ExactCallDone) (const ExactCallAnswer *answer, void *arg);
  * Of one that has succeeded all chunks of its result are read before done is called, by poll too.
  */
 extern void exact_databricks_execute(const ExactWorkspace *workspace, const char *statement,
-									 const char *parameter, ExactCallDone done, void *arg);
+									 const char *parameter, bool quoted, ExactCallDone done,
+									 void *arg);
 extern void exact_databricks_poll(const ExactWorkspace *workspace, const char *statement_id,
 								  ExactCallDone done, void *arg);
 /*

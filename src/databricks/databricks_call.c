@@ -532,7 +532,7 @@ send_with_token(const ExactTokenAnswer *token, void *arg)
 	request.headers = headers;
 	request.body = call->body;
 	request.body_len = call->body_len;
-	request.borrowed = call->kind == EXACT_KIND_PUT;
+	request.borrowed = call->body != NULL;	/* the call lives until it is answered */
 	request.timeout_ms = call->body != NULL ? POST_TIMEOUT_MS : GET_TIMEOUT_MS;
 	request.sensitive = true;
 	exact_service_begin(call->workspace, is_about_warehouse(call) ? NULL : call->url);

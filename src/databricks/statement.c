@@ -601,8 +601,8 @@ send_statement(Statement *st)
 		write_entry(st, "sending", NULL);
 	}
 	st->busy = true;
-	exact_databricks_execute(st->request.workspace, st->text, st->request.parameter, take_execute,
-							 st);
+	exact_databricks_execute(st->request.workspace, st->text, st->request.parameter,
+							 st->request.quoted, take_execute, st);
 }
 
 static void

@@ -69,6 +69,7 @@ typedef struct ExactStatementRequest
 	const char *verb;			/* for people: "MERGE into" */
 	const char *sql;
 	const char *parameter;		/* not copied: must live until done is called; may be NULL */
+	bool		quoted;			/* the parameter is a string of JSON already */
 	ExactRange	range;
 	int			rows;
 	int64		bytes;			/* of files that it reads, if nobody else counts them */

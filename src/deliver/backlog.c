@@ -28,6 +28,12 @@ exact_backlog_add(ExactBacklog *backlog, const ExactBatch *batch)
 	backlog->batches[backlog->n++] = *batch;
 }
 
+int64
+exact_backlog_row_bytes(const ExactBatch *batch)
+{
+	return BYTES_PER_ROW + batch->bytes / Max(batch->rows, 1) * BYTES_PER_PAYLOAD_BYTE;
+}
+
 void
 exact_backlog_measure(const ExactBacklog *backlog, int64 below, int64 most_bytes, int64 *rows,
 					  int64 *bytes)
@@ -39,8 +45,7 @@ exact_backlog_measure(const ExactBacklog *backlog, int64 below, int64 most_bytes
 		int64		left = batch->rows - batch->delivered;
 
 		*rows += left;
-		*bytes += left * BYTES_PER_ROW +
-			batch->bytes / Max(batch->rows, 1) * left * BYTES_PER_PAYLOAD_BYTE;
+		*bytes += left * exact_backlog_row_bytes(batch);
 		if (*bytes >= most_bytes)
 			return;
 	}

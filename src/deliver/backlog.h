@@ -30,6 +30,9 @@ typedef struct ExactBacklog
 
 extern void exact_backlog_add(ExactBacklog *backlog, const ExactBatch *batch);
 
+/* Estimated bytes of a row of the batch as text of a delivery, on average */
+extern int64 exact_backlog_row_bytes(const ExactBatch *batch);
+
 /*
  * Rows that wait in batches below an id, and their estimated bytes as text of a delivery; counts no
  * further than most_bytes

@@ -348,6 +348,7 @@ send(ExactDelivery *d, ExactTable table, const char *kind, const char *verb, con
 		.verb = verb,
 		.sql = sql,
 		.parameter = rows && d->load->gzip == NULL ? d->load->text.data : NULL,
+		.quoted = true,
 		.range = d->load->range,
 		.rows = d->load->rows,
 		.bytes = rows && table == EXACT_TABLE_HISTORY ? (int64) d->file_bytes : 0,

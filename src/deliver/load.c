@@ -16,6 +16,7 @@
 #include "base/digest.h"
 #include "base/guc.h"
 #include "base/gzip.h"
+#include "base/json.h"
 #include "deliver/backlog.h"
 #include "deliver/bad_row.h"
 #include "deliver/known_edit.h"
@@ -28,6 +29,7 @@
 #include "state/ledger.h"
 
 #define FIRST_ROWS 1024
+#define LEAST_READ 16
 #define KEYS_BLOCK 8192
 #define PART_BYTES (4 * 1024 * 1024)	/* packed: a part is in memory while it is sent */
 /* rows of a dimension, each of which is proved by a row of the answer to a query */
@@ -174,7 +176,43 @@ append_row(ExactLoad *load, ExactStageRow *row)
 	return true;
 }
 
+/* What is known of the division's ledger and invoices, if a column of the table depends on it */
+static void
+know_division(ExactLoad *load, ExactVersion *version)
+{
+	const ExactTarget *target = &load->plan->sql;
+	bool		ledger = false;
+	bool		amounts = false;
+
+	if (load->known_division != version->division)
+	{
+		for (int i = 0; i < target->ncolumns; i++)
+		{
+			ledger |= target->columns[i].row;
+			amounts |= target->columns[i].amount;
+		}
+		load->known_division = version->division;
+		load->row_zero = ledger ? exact_ledger_row_zero(version->division) : NULL;
+		load->turned = amounts && exact_ledger_invoices_turned(version->division);
+	}
+	version->row_zero = load->row_zero;
+	version->turned = load->turned;
+}
+
 /* ---- batches ---- */
+
+/* What is read of a text and does not fit is read again for the next one: so many rows may fit. */
+static int
+rows_to_read(const ExactLoad *load)
+{
+	int			left = exact_merge_bytes - load->text.len;
+	int64		bytes = load->rows > 0 ? load->text.len / load->rows :
+		exact_backlog_row_bytes(&load->batches[load->at]);
+
+	if (load->gzip != NULL)
+		return EXACT_STAGE_ROW_READ;
+	return (int) Min(Max(left / bytes + 1, LEAST_READ), EXACT_STAGE_ROW_READ);
+}
 
 /* Rows of the batch where it stands; true when it was read to its end. */
 static bool
@@ -190,19 +228,15 @@ read_batch(ExactLoad *load)
 	while (!full && load->position < batch->rows)
 	{
 		MemoryContext old = MemoryContextSwitchTo(read_context);
-		int			n = exact_stage_row_read(plan->workspace->name, batch, load->position, rows);
-		const char *row_zero;
-		bool		turned;
+		int			n = exact_stage_row_read(plan->workspace->name, batch, load->position,
+												 rows_to_read(load), rows);
 
 		SPI_freetuptable(SPI_tuptable);
 		if (plan->sql.stamp != NULL)
 			exact_known_edit_read(plan->sql.entity, rows, n);
-		row_zero = exact_ledger_row_zero(rows[0].version.division);
-		turned = exact_ledger_invoices_turned(rows[0].version.division);
 		for (int i = 0; i < n && !full; i++)
 		{
-			rows[i].version.row_zero = row_zero;
-			rows[i].version.turned = turned;
+			know_division(load, &rows[i].version);
 			rows[i].again |= batch->replay;
 			full = (!rows[i].aside || rows[i].bare) && !append_row(load, &rows[i]);
 			load->position += full ? 0 : 1;
@@ -224,6 +258,19 @@ compare_names(const void *a, const void *b)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
+/* Both MERGEs send the text as it stands in their bodies. */
+static void
+quote_text(ExactLoad *load)
+{
+	StringInfoData rows = load->text;
+
+	appendStringInfoChar(&rows, ']');
+	initStringInfo(&load->text);
+	enlargeStringInfo(&load->text, rows.len + rows.len / 4);
+	exact_json_quote(&load->text, rows.data, rows.len);
+	pfree(rows.data);
+}
+
 /*
  * What of the rows is counted and listed once all are there. Two keys with one digest count as one:
  * then the statements take the longer way, and the proof is a query.
@@ -235,7 +282,7 @@ close_load(ExactLoad *load)
 	int		   *divisions = palloc(sizeof(int) * Max(list_length(load->divisions), 1));
 
 	if (load->gzip == NULL)
-		appendStringInfoChar(&load->text, ']');
+		quote_text(load);
 	load->complete = true;
 	load->batch.rows = load->rows;
 	for (int i = 0; i < list_length(load->divisions); i++)
@@ -276,14 +323,11 @@ take_aside(ExactLoad *load, ExactStageRow *rows, int n)
 		exact_known_edit_read(target->entity, rows, n);
 	for (int i = 0; i < n; i++)
 	{
-		ExactVersion *version = &rows[i].version;
-
+		know_division(load, &rows[i].version);
 		rows[i].bare = false;
-		version->row_zero = exact_ledger_row_zero(version->division);
-		version->turned = exact_ledger_invoices_turned(version->division);
 		if (!append_row(load, &rows[i]))
 			return false;
-		load->up_to = version->seq;
+		load->up_to = rows[i].version.seq;
 	}
 	load->all = n < EXACT_STAGE_ROW_READ;
 	return true;
@@ -336,6 +380,7 @@ exact_load_read_on(ExactLoad *load)
 	load->position = load->part_position;
 	load->up_to = load->part_up_to;
 	load->all = false;
+	load->known_division = 0;
 	if (load->gzip != NULL)
 		exact_gzip_restart(load->gzip);
 	if (load->aside)
@@ -366,7 +411,8 @@ make_load(ExactTargetPlan *plan, const ExactBacklog *backlog, int64 below, int w
 	load->plan = plan;
 	load->most = most;
 	initStringInfo(&load->text);
-	load->allocated = FIRST_ROWS;
+	/* memory that no row has touched yet costs nothing, a larger copy of the rows does */
+	load->allocated = files ? most : FIRST_ROWS;
 	load->sent = palloc(sizeof(ExactSentRow) * load->allocated);
 	load->names = palloc(sizeof(uint64) * load->allocated);
 	load->batches = palloc(sizeof(ExactBatch) * Max(n, 1));

@@ -26,7 +26,8 @@ typedef struct ExactLoad
 	List	   *divisions;		/* of its rows, each once */
 	ExactRange	range;
 	ExactSentRow *sent;			/* the rows in their order */
-	StringInfoData text;		/* JSON array of the rows; none when they go as files */
+	/* JSON array of the rows, a string of JSON once it is complete; none when they go as files */
+	StringInfoData text;
 	/* from where it is read: those before `at` are in it, `position` rows of that one are */
 	ExactBatch *batches;
 	int			nbatches;
@@ -47,6 +48,9 @@ typedef struct ExactLoad
 	int			part_at;
 	int			part_position;
 	int64		part_up_to;
+	int			known_division; /* of the row before, and what is known of it; 0: none yet */
+	const char *row_zero;
+	bool		turned;
 	int			most;			/* rows that it may have */
 	int			allocated;
 	uint64	   *names;			/* digest of division and key of each row, for counting */

@@ -5,6 +5,8 @@
  */
 #include "postgres.h"
 
+#include "utils/datetime.h"
+
 #include "base/sql.h"
 #include "deliver/backlog.h"
 #include "deliver/stage_row.h"
@@ -44,7 +46,7 @@ exact_stage_row_previous(const char *workspace, ExactStageRow *row)
 
 #define STAGE_ROW_SQL(held) \
 	" SELECT s.ord, s.seq, s.division, s.key, s.op," \
-	" to_char(s.at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')," \
+	" s.at," \
 	" s.payload, s.prev_slot::int, s.prev_batch, s.prev_ord, s.slot::int, s.batch," \
 	" l.id IS NOT NULL OR s.op = 'E', l.column_name IS NOT NULL AND s.op = 'D'," \
 	" " held ", v.problems, v.changed_at, coalesce(v.again, false)"
@@ -61,6 +63,21 @@ held_of(const char *text)
 		: strcmp(text, "held") == 0 ? EXACT_VERSION_MARKS : EXACT_VERSION_WAITS;
 }
 
+/* "2026-11-28T05:06:07.123456Z" */
+static char *
+in_utc(TimestampTz at)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+
+	if (timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("exact.stage has a version whose time is out of range")));
+	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", tm.tm_year, tm.tm_mon, tm.tm_mday,
+					tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec);
+}
+
 /* The result of such a statement */
 static void
 take_rows(int n, ExactStageRow *rows)
@@ -75,7 +92,7 @@ take_rows(int n, ExactStageRow *rows)
 		version->division = (int) exact_cell_int8(i, 3, 0);
 		version->key = exact_cell_text(i, 4);
 		version->op = *exact_cell_text(i, 5);
-		version->staged_at = exact_cell_text(i, 6);
+		version->staged_at = in_utc(exact_cell_time(i, 6, 0));
 		version->record = exact_cell_text(i, 7);
 		version->known = NULL;
 		row->prev_slot = (int) exact_cell_int8(i, 8, 0);
@@ -93,7 +110,8 @@ take_rows(int n, ExactStageRow *rows)
 }
 
 int
-exact_stage_row_read(const char *workspace, const ExactBatch *batch, int from, ExactStageRow *rows)
+exact_stage_row_read(const char *workspace, const ExactBatch *batch, int from, int most,
+					 ExactStageRow *rows)
 {
 	/* of a replay only the newest versions may change what the current table shows */
 	static const char sql[] =
@@ -114,10 +132,10 @@ exact_stage_row_read(const char *workspace, const ExactBatch *batch, int from, E
 	args[0] = exact_arg_int4(batch->slot);
 	args[1] = exact_arg_int8(batch->id);
 	args[2] = exact_arg_int8(from);
-	args[3] = exact_arg_int8(EXACT_STAGE_ROW_READ);
+	args[3] = exact_arg_int8(most);
 	args[4] = exact_arg_text(workspace);
 	args[5] = exact_arg_bool(batch->replay);
-	n = (int) exact_sql(sql, 6, args);
+	n = (int) exact_sql_by_index_of_partition(sql, 6, args);
 	take_rows(n, rows);
 	if (n == 0)
 		ereport(ERROR,

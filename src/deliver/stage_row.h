@@ -28,10 +28,10 @@ typedef struct ExactStageRow
 } ExactStageRow;
 
 /*
- * Rows of a batch from a position on, as many as fit into one read, and what of them is put aside
- * for this workspace. Returns their number; raises when there are none.
+ * Rows of a batch from a position on, `most` of them, and what of them is put aside for this
+ * workspace. Returns their number; raises when there are none.
  */
-extern int	exact_stage_row_read(const char *workspace, const ExactBatch *batch, int from,
+extern int	exact_stage_row_read(const char *workspace, const ExactBatch *batch, int from, int most,
 								 ExactStageRow *rows);
 
 /*

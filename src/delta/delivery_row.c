@@ -24,9 +24,9 @@
 static void
 append_name(StringInfo out, const char *name)
 {
-	appendStringInfoChar(out, ',');
+	appendStringInfoCharMacro(out, ',');
 	exact_json_quote(out, name, strlen(name));
-	appendStringInfoChar(out, ':');
+	appendStringInfoCharMacro(out, ':');
 }
 
 /* name is one of ours and value needs no escapes */
@@ -53,6 +53,17 @@ is_guid(const char *s, size_t len)
 			return false;
 	}
 	return true;
+}
+
+/* In lower case: digits and dashes have the bit that tells small letters from large ones. */
+static void
+append_guid(StringInfo out, const char *s, size_t len)
+{
+	int			start = out->len;
+
+	appendBinaryStringInfo(out, s, (int) len);
+	for (char *p = out->data + start; *p != '\0'; p++)
+		*p |= 0x20;
 }
 
 /*
@@ -201,15 +212,12 @@ append_string_value(StringInfo out, const ExactColumn *column, const char *value
 	if (is_whole(column))
 		len = whole_len(value, len);
 	append_name(out, column->name);
-	appendStringInfoChar(out, '"');
+	appendStringInfoCharMacro(out, '"');
 	if (column->guid && is_guid(value, len))
-	{
-		for (size_t i = 0; i < len; i++)
-			appendStringInfoChar(out, (char) pg_tolower((unsigned char) value[i]));
-	}
+		append_guid(out, value, len);
 	else
 		appendBinaryStringInfo(out, value, (int) len);
-	appendStringInfoChar(out, '"');
+	appendStringInfoCharMacro(out, '"');
 }
 
 static void
@@ -229,6 +237,14 @@ append_value(StringInfo out, const ExactColumn *column, JsonTokenType type, cons
 	}
 }
 
+static bool
+is_field(const ExactColumn *column, const char *name, size_t len)
+{
+	const char *field = column->source_field;
+
+	return *field == *name && strncmp(field, name, len) == 0 && field[len] == '\0';
+}
+
 /*
  * The column that this field fills, -1 none. Records mostly come in the catalogue's order: the
  * search starts where it should be.
@@ -239,9 +255,8 @@ find_column(const ExactColumn *columns, int ncolumns, int *guess, const char *na
 	for (int i = 0; i < ncolumns; i++)
 	{
 		int			n = (*guess + i) % ncolumns;
-		const char *field = columns[n].source_field;
 
-		if (!columns[n].row && strncmp(field, name, len) == 0 && field[len] == '\0')
+		if (!columns[n].row && is_field(&columns[n], name, len))
 		{
 			*guess = n + 1;
 			return n;
@@ -336,8 +351,7 @@ append_fields(StringInfo out, const ExactVersion *version, const ExactColumn *co
 			else
 				append_value(out, &columns[n], type, value, lex->token_terminator - value);
 		}
-		if (ok && row >= 0 && strncmp(columns[row].source_field, name, name_len) == 0 &&
-			columns[row].source_field[name_len] == '\0')
+		if (ok && row >= 0 && is_field(&columns[row], name, name_len))
 		{
 			bool		zero = whole_len(value, lex->token_terminator - value) == 1 &&
 				*value == '0';
@@ -369,8 +383,7 @@ exact_delivery_row_append(StringInfo out, const ExactVersion *version, const Exa
 	if (is_guid(version->key, strlen(version->key)))
 	{
 		appendStringInfoChar(out, '"');
-		for (const char *p = version->key; *p != '\0'; p++)
-			appendStringInfoChar(out, (char) pg_tolower((unsigned char) *p));
+		append_guid(out, version->key, strlen(version->key));
 		appendStringInfoChar(out, '"');
 	}
 	else

@@ -115,7 +115,8 @@ take_warehouse(const ExactCallAnswer *answer, void *arg)
 										   psprintf("warehouse %s", name));
 	if (strcmp(answer->warehouse_state, "RUNNING") == 0)
 	{
-		exact_databricks_execute(trial->workspace, EXACT_CASTS_SQL, NULL, take_statement, trial);
+		exact_databricks_execute(trial->workspace, EXACT_CASTS_SQL, NULL, false, take_statement,
+								 trial);
 		return;
 	}
 	if (strncmp(answer->warehouse_state, "DELET", 5) == 0)

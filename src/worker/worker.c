@@ -8,6 +8,9 @@
  */
 #include "postgres.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <signal.h>
 
 #include "executor/spi.h"
@@ -34,6 +37,7 @@
 #include "worker/wake.h"
 #include "worker/worker.h"
 
+#define KEPT_BYTES (32 * 1024 * 1024)	/* of memory that is free, by fetcher and loader */
 #define LINGER_MS 1000			/* it should end and is held: how often it looks whether it may */
 
 static const ExactWorkerOps *ops = NULL;
@@ -379,6 +383,19 @@ end_by_error(void)
 }
 
 /*
+ * A statement of megabytes follows another: memory that is free is kept up to a limit, which the C
+ * library would otherwise give back and fetch again, page by page, with each of them.
+ */
+static void
+keep_memory(void)
+{
+#ifdef M_TRIM_THRESHOLD
+	(void) mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+	(void) mallopt(M_MMAP_THRESHOLD, KEPT_BYTES);
+#endif
+}
+
+/*
  * From the slot to the loop. The configuration is read once more after the handler of SIGHUP is
  * there, so that no reload is lost.
  */
@@ -389,6 +406,8 @@ exact_worker_run(const ExactWorkerOps *worker_ops, Datum main_arg)
 	char		name[NAMEDATALEN];
 
 	ops = worker_ops;
+	if (!ops->serve)
+		keep_memory();
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	exact_self_attach(ops->role, main_arg);
 	BackgroundWorkerUnblockSignals();
