@@ -201,16 +201,22 @@ know_division(ExactLoad *load, ExactVersion *version)
 
 /* ---- batches ---- */
 
-/* What is read of a text and does not fit is read again for the next one: so many rows may fit. */
+/*
+ * So many rows may fit into the text, or into memory for a file. What is read of a text and does
+ * not fit is read again for the next one.
+ */
 static int
 rows_to_read(const ExactLoad *load)
 {
-	int			left = exact_merge_bytes - load->text.len;
-	int64		bytes = load->rows > 0 ? load->text.len / load->rows :
-		exact_backlog_row_bytes(&load->batches[load->at]);
+	int64		left = PART_BYTES;
+	int64		bytes = exact_backlog_row_bytes(&load->batches[load->at]);
 
-	if (load->gzip != NULL)
-		return EXACT_STAGE_ROW_READ;
+	if (load->gzip == NULL)
+	{
+		left = exact_merge_bytes - load->text.len;
+		if (load->rows > 0)
+			bytes = load->text.len / load->rows;
+	}
 	return (int) Min(Max(left / bytes + 1, LEAST_READ), EXACT_STAGE_ROW_READ);
 }
 
