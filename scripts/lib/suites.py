@@ -285,15 +285,20 @@ def loader(run):
     return result
 
 
-_hands = []  # a call adds a thread to a suite that goes on
+_hands = {}  # of suites that go on: a call adds a thread
 _engines = threading.Semaphore(2)  # each is a Java process that needs a core and 2 GB
 
 
 def lend_a_hand():
-    """For a lane that has nothing left to run."""
-    for hand in _hands:
-        with contextlib.suppress(RuntimeError):  # that suite has ended
-            hand()
+    """
+    For a lane that has nothing left to run: one thread to the suite that keeps both cores busy; once that has ended,
+    two to the one whose tests mostly wait.
+    """
+    for suite, threads in (("flow", 1), ("tap", 2)):
+        if suite in _hands:
+            for _ in range(threads):
+                _hands[suite]()
+            return
 
 
 def _next_part(waiting, on_engine):
@@ -314,11 +319,12 @@ def _next_part(waiting, on_engine):
     return None
 
 
-def _side_by_side(run, action, parts, more=False, hands=2, on_engine=lambda part: False):
+def _side_by_side(run, action, parts, suite=None, hands=2, on_engine=lambda part: False):
     """
     Threads (`hands`) take one part of a suite after the other until none is left, as the tests mostly wait; each part
-    has a log of its own. action(run, part, thread), thread being a number from 0; with `more` one more, of lanes that
-    have ended. on_engine(part): it starts Spark, as few parts at once as _engines allows. The results together.
+    has a log of its own. action(run, part, thread), thread being a number from 0. A `suite` with a name gets more of
+    them from lanes that have ended. on_engine(part): it starts Spark, as few parts at once as _engines allows. The
+    results together.
     """
     before = len(list(run.directory.glob("[0-9][0-9]")))  # of a pattern before
     waiting, runs = collections.deque(enumerate(parts, before)), {}
@@ -337,10 +343,11 @@ def _side_by_side(run, action, parts, more=False, hands=2, on_engine=lambda part
     result = Result()
     with ThreadPoolExecutor(4) as threads:
         taking = [threads.submit(take, thread) for thread in range(hands)]
-        if more:
-            _hands.append(lambda: taking.append(threads.submit(take, hands)))
+        if suite:
+            _hands[suite] = lambda: taking.append(threads.submit(take, len(taking)))
         for each in taking:  # it may grow
             result.merge(each.result())
+        _hands.pop(suite, None)
     for number in sorted(runs):
         run.note(runs[number].text())
     return result
@@ -369,12 +376,14 @@ def _prove(run, tree, test):
 def tap(run, pattern="*.pl"):
     """
     Workers, crashes, secrets, tokens, delivery: clusters of their own. prove empties the directory that it works in, so
-    that a second one has a tree of its own.
+    that each thread has a tree of its own.
     """
-    trees = [TREE, run.directory / "tree"]
-    if not trees[1].exists():
-        shutil.copytree(TREE, trees[1], ignore=shutil.ignore_patterns("tmp_check", ".build"), symlinks=True)
-    return _side_by_side(run, lambda part, test, thread: _prove(part, trees[thread], test), _files_of("t", pattern),
+    def prove(part, test, thread):
+        tree = run.directory / f"tree{thread}" if thread else TREE
+        if not tree.exists():
+            shutil.copytree(TREE, tree, ignore=shutil.ignore_patterns("tmp_check", ".build"), symlinks=True)
+        return _prove(part, tree, test)
+    return _side_by_side(run, prove, _files_of("t", pattern), suite="tap",
                          on_engine=lambda test: _says(test, r"engine => 'spark'"))
 
 
@@ -428,7 +437,7 @@ def flow(run, pattern=None):
     others = [[test] for test in files if test not in on_spark]
     half = len(others) // 2
     return _side_by_side(run, lambda part, tests, _: _pytest(part, *tests),
-                         [on_spark[0::2], *others[:half], on_spark[1::2], *others[half:]], more=True,
+                         [on_spark[0::2], *others[:half], on_spark[1::2], *others[half:]], suite="flow",
                          on_engine=lambda tests: tests[0] in on_spark)
 
 
@@ -444,7 +453,7 @@ def kills(run):
 # those that use the engine.
 FIRST = (("build",),)
 SHORT = (("text", "unit", "analysis"), ("statements", "regress", "isolation"))
-LANES = (("tap", "listener", "loader"), ("flow", "fuzz"), ("servers", "simulators", "kills"))
+LANES = (("tap", "listener", "loader"), ("flow",), ("servers", "simulators", "kills", "fuzz"))
 SUITES = {"build": build, "text": text, "analysis": analysis, "unit": unit, "statements": sql_statements,
           "regress": regress, "isolation": isolation, "servers": servers, "tap": tap, "fuzz": fuzz,
           "simulators": simulators, "flow": flow, "kills": kills, "listener": listener, "loader": loader}
