@@ -9,7 +9,7 @@ INSERT INTO exact.token (app, installation, host, key_id, issued_at, origin)
 SELECT 'old', 'i', 'h', 'k', now() - n * interval '1 day', 'refresh'
 FROM generate_series(60, 1, -1) AS n;
 INSERT INTO exact.token (app, installation, host, key_id, issued_at, origin)
-VALUES ('rare', 'i', 'h', 'k', now() - interval '3 years', 'authorize');
+VALUES ('rare', 'i', 'h', 'k', now() - interval '1000 days', 'authorize');
 INSERT INTO exact.api_call (at, app, method, path, outcome)
 SELECT now() - n * interval '1 day', 'old', 'GET', 'x', 'ok'
 FROM generate_series(9, 0, -1) AS n;
