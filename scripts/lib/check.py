@@ -63,7 +63,7 @@ def main(work, wanted):
         for name in lane:
             if name in names:
                 run_suite(work, name, names[name], total, lock)
-        if helpful:
+        if helpful and names.keys() & set(lane):
             lend_a_hand()
     for lanes in (FIRST, SHORT, LANES):
         threads = [threading.Thread(target=run_lane, args=(lane, lanes is LANES), daemon=True) for lane in lanes]

@@ -285,6 +285,7 @@ def loader(run):
     return result
 
 
+MOST_THREADS = 4  # of a suite
 _hands = {}  # of suites that go on: a call adds a thread
 _engines = threading.Semaphore(2)  # each is a Java process that needs a core and 2 GB
 
@@ -341,7 +342,7 @@ def _side_by_side(run, action, parts, suite=None, hands=2, on_engine=lambda part
                     _engines.release()
         return result
     result = Result()
-    with ThreadPoolExecutor(4) as threads:
+    with ThreadPoolExecutor(MOST_THREADS) as threads:
         taking = [threads.submit(take, thread) for thread in range(hands)]
         if suite:
             _hands[suite] = lambda: taking.append(threads.submit(take, len(taking)))
@@ -378,13 +379,12 @@ def tap(run, pattern="*.pl"):
     Workers, crashes, secrets, tokens, delivery: clusters of their own. prove empties the directory that it works in, so
     that each thread has a tree of its own.
     """
-    def prove(part, test, thread):
-        tree = run.directory / f"tree{thread}" if thread else TREE
+    trees = [TREE, *(run.directory / f"tree{thread}" for thread in range(1, MOST_THREADS))]
+    for tree in trees:
         if not tree.exists():
             shutil.copytree(TREE, tree, ignore=shutil.ignore_patterns("tmp_check", ".build"), symlinks=True)
-        return _prove(part, tree, test)
-    return _side_by_side(run, prove, _files_of("t", pattern), suite="tap",
-                         on_engine=lambda test: _says(test, r"engine => 'spark'"))
+    return _side_by_side(run, lambda part, test, thread: _prove(part, trees[thread], test), _files_of("t", pattern),
+                         suite="tap", on_engine=lambda test: _says(test, r"engine => 'spark'"))
 
 
 def _pytest(run, *tests, seconds=2400):
