@@ -370,7 +370,10 @@ def _prove(run, tree, test):
             result.add(f"{test}: an assertion of the server failed", False)
     if result.failed:
         for log in sorted((tree / "tmp_check" / "log").glob("regress_log*")):
-            run.note(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-40:]))
+            lines = log.read_text(errors="replace").splitlines()
+            # a test that dies says where, and the servers that it stops say more than that behind it
+            died = [line for line in lines[:-40] if re.search(r" at \S+ line \d+\.$", line)]
+            run.note(f"--- {log.name}\n" + "\n".join(lines[-40:] + died[-5:]))
     return result
 
 
