@@ -120,12 +120,42 @@ is(one("SELECT count(*) > 5 FROM exact.statement_log WHERE id > $since AND entit
 		. "AND at > (SELECT max(finished_at) FROM exact.statement_log WHERE id > $since AND entity = 'costcenter')"),
 	't', 'with one place a table of one row goes in the middle of a long backlog');
 
+# lines that are older than a header which was just sent wait for those that are newer than it if all of them are more
+# than one statement carries (merge_rows is 10); but not behind a header that takes long
+one("ALTER SYSTEM SET exact_databricks.merge_tables = 8; SELECT pg_reload_conf()");
+$node->poll_query_until('postgres', "SELECT current_setting('exact_databricks.merge_tables') = '8'");
+stage($node, 1, 'purchaseorderlines', [ 'I', 'made', { ID => 'made' } ]);
+wait_delivered($node);
+foreach my $case ([ 5, 2, 't', 'as many as one statement carries: a part goes at once' ],
+	[ 6, 2, 'f', 'more than one statement carries: all go behind the header' ],
+	[ 6, 19, 't', 'a header that takes longer than 15 s is not waited for' ])
+{
+	my ($rows, $seconds, $first, $what) = @$case;
+	my @lines = map { "$seconds-$rows-$_" } 1 .. 2 * $rows;
+
+	$since = one('SELECT max(id) FROM exact.statement_log');
+	one("UPDATE exact.workspace SET enabled = false WHERE name = 'lake'");
+	my $slow = workspace_fault($simulator, statement => 'purchaseorders history ', action => 'slow',
+		seconds => $seconds);
+	stage($node, 1, 'purchaseorderlines', map { [ 'I', $_, { ID => $_ } ] } @lines[ 0 .. $rows - 1 ]);
+	stage($node, 1, 'purchaseorders', [ 'I', "h$seconds-$rows", { PurchaseOrderID => "h$seconds-$rows" } ]);
+	stage($node, 1, 'purchaseorderlines', map { [ 'I', $_, { ID => $_ } ] } @lines[ $rows .. $#lines ]);
+	one("UPDATE exact.workspace SET enabled = true WHERE name = 'lake'");
+	wait_delivered($node, 60);
+	is(fault_count($simulator, $slow), 1, 'the header was slow');
+	is(one("SELECT min(at) FILTER (WHERE entity = 'purchaseorderlines' AND kind = 'history')"
+			. " < max(finished_at) FILTER (WHERE entity = 'purchaseorders') FROM exact.statement_log"
+			. " WHERE id > $since"), $first, $what);
+}
+
 control($simulator, 'POST', 'sql', { statement => $_ }) foreach ('CREATE SCHEMA main.near',
 	"GRANT USE SCHEMA, CREATE TABLE, SELECT, MODIFY ON SCHEMA main.near TO `$simulator->{info}{client_id}`");
 one("INSERT INTO exact.workspace (name, host, warehouse_id, catalog, schema, client_id)
 	SELECT 'near', host, warehouse_id, catalog, 'near', client_id FROM exact.workspace WHERE name = 'lake';
 	SELECT exact.set_secret('workspace', 'near', 'client_secret', '$simulator->{info}{client_secret}');
 	UPDATE exact.division SET workspace = 'near' WHERE division = 2");
+one("ALTER SYSTEM SET exact_databricks.merge_tables = 1; SELECT pg_reload_conf()");
+$node->poll_query_until('postgres', "SELECT current_setting('exact_databricks.merge_tables') = '1'");
 workspace_fault($simulator, statement => 'glaccount history ', action => 'slow', seconds => 30);
 stage($node, 1, 'glaccount', [ 'I', 'hangs', { ID => 'hangs', Code => '3' } ]);
 wait_until('its statement is under way', sub { one("SELECT count(*) FROM exact.statement_log "

@@ -8,6 +8,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 use DeliveryTest;
 use ExactTest;
+use JSON::PP ();
 use Test::More;
 
 my $simulator = simulator(engine => 'none', slots => 8);
@@ -180,5 +181,40 @@ foreach my $entity (@changed)
 	is(values_of("${entity}_history") =~ s/ a.*//r, 'b:text b', 'in the history too');
 	is(target('lost', $entity), 'f', 'nothing is lost any more');
 }
+# A service that tells neither who changed a table nor by which statement: the first rows of a table are known as the
+# hub's by their number, also if the answer to their INSERT was lost; what somebody else wrote first, or adds, is not.
+control($simulator, 'POST', 'config', { operation_ids => JSON::PP::false() });
+my $lost = workspace_fault($simulator, path => '^/api/2.0/sql/statements$', statement => 'vatcodes history .*INSERT',
+	action => 'reset_after');
+my $mine = workspace_fault($simulator, path => '^/api/2.0/sql/statements$', statement => 'projects current .*INSERT',
+	action => 'between', sql => 'INSERT INTO main.exact.projects (`_division`, `_key`, `_seq`, `_op`, `_deleted`) '
+		. "VALUES (1, 'mine', 1, 'I', false)");
+my @first = ('paymentconditions', 'projects', 'vatcodes');
+foreach my $entity (@first)
+{
+	stage($node, 1, $entity, map { [ 'I', $_, { ID => $_, Code => $_, Description => "text $_" } ] } 'b', 'c');
+}
+wait_delivered($node);
+is(join(' ', map { fault_count($simulator, $_) } $lost, $mine), '1 1', 'both struck');
+my @counted = map {
+	my $table = $_;
+	map { scalar(() = statements($simulator, qr/$_ INTO `main`\.`exact`\.`$table` /)) } 'INSERT', 'MERGE';
+} map { ("${_}_history", $_) } @first;
+is(join(' ', @counted), '1 0 1 0 1 0 1 1 2 1 1 0', 'where the INSERT of the first rows does not prove itself, a MERGE '
+	. 'follows');
+stage($node, 1, 'paymentconditions', [ 'I', 'd', { ID => 'd', Code => 'd', Description => 'text d' } ]);
+wait_delivered($node);
+look(@first);
+like(paused_reason('projects'), qr/^table main\.exact\.projects was .*: WRITE by an unknown user in version 1 at /,
+	'rows that somebody wrote first');
+wait_until('the others are delivered', sub {
+	$node->safe_psql('postgres', 'SELECT count(*) FROM exact.batch WHERE delivered_at IS NULL') eq '1'; });
+is($node->safe_psql('postgres', "SELECT count(*) FROM exact.target_state WHERE entity IN ('paymentconditions', "
+	. "'vatcodes') AND note IS NULL AND paused_since IS NULL"), '2', 'nothing to tell of the others');
+in_databricks('INSERT INTO main.exact.vatcodes (`_division`, `_key`, `_seq`, `_op`, `_deleted`) '
+	. "VALUES (1, 'd', 1, 'I', false), (1, 'e', 1, 'I', false)");
+look('vatcodes');
+like(paused_reason('vatcodes'), qr/^table main\.exact\.vatcodes was .*: WRITE by an unknown user in version \d+ at /,
+	'as many rows as the first ones, added later');
 $node->stop;
 done_testing();

@@ -176,22 +176,26 @@ class SparkEngine:
             writes = only and only.kind in ("insert", "merge", "update", "delete") and job.targets
             first = self._version(job.targets[0]) if writes else None
             before = first if only and only.kind == "insert" else None
-            if job.snapshot and only and only.kind in ("merge", "update", "delete"):
+            beside = job.snapshot and only and only.kind in ("merge", "update", "delete")
+            if beside:
                 text = self._beside(session, job, text)
+            elif job.snapshot and only:
+                text = self._as_begun(job, text)
             try:
                 frame = session.sql(text, job.parameters) if job.parameters else session.sql(text)
                 result = self._collect(frame, job, only)
-                if job.snapshot:
+                if beside:
                     self._bring_back(session, job, result)
             finally:
-                if job.snapshot:
+                if beside:
                     session.sql(f"DROP TABLE IF EXISTS {self._clone(job)}")
             if before is not None and not result.columns:
                 inserted = self._inserted(job.targets[0], before)
                 result = counted(num_affected_rows=inserted, num_inserted_rows=inserted)
             if first is not None:
                 self._note_commits(job, first)
-            if only and only.verb in ("describe", "desc") and job.tokens[1].is_word("history"):
+            told = only and only.verb in ("describe", "desc") and job.tokens[1].is_word("history")
+            if told and self.settings.operation_ids:
                 result = told_by_service(result, self._commits.get(self._location_of(job, only), {}))
         except Exception as error:
             raise self._translate(error, job) from None
@@ -232,6 +236,17 @@ class SparkEngine:
         tokens = tokenize(text)
         target = find_uses(tokens[:-1] if tokens[-1].text == ";" else tokens).target
         return text[:tokens[target.first].start] + self._clone(job) + text[tokens[target.last - 1].end:]
+
+    def _as_begun(self, job, text):
+        """The text of an INSERT that reads its target, of the version that the statement began with."""
+        table = job.targets[0]
+        tokens = tokenize(text)
+        uses = find_uses(tokens[:-1] if tokens[-1].text == ";" else tokens)
+        for name in reversed(uses.reads):
+            if name.lower() == uses.target.lower():
+                end = tokens[name.last - 1].end
+                text = f"{text[:end]} VERSION AS OF {job.snapshot[table]}{text[end:]}"
+        return text
 
     def _bring_back(self, session, job, result):
         table, counts = job.targets[0], result.counts()

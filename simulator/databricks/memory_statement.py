@@ -559,7 +559,7 @@ class Statement(Versions):
                 if not p.op(","):
                     break
         else:
-            source = run_select(p.query(), self.context)[1]
+            source = run_select(p.query(), self._begun())[1]
         p.end()
         rows = []
         for values in source:

@@ -39,10 +39,16 @@ class MemoryTable:
         """The rows as they were at `version`; None when they were not kept."""
         return next((before for at, before, _ in self.commits if at == version + 1), None)
 
-    def history(self, limit):
-        """The answer of DESCRIBE HISTORY: the newest version first."""
+    def history(self, limit, ids):
+        """The answer of DESCRIBE HISTORY: the newest version first; without ids as open source tells it."""
         rows = [list(row) for _, _, row in reversed(self.commits)]
-        return Result([Column(*c) for c in history_columns()], rows[:limit])
+        columns = [Column(*c) for c in history_columns()]
+        if not ids:
+            at = [i for i, column in enumerate(columns) if column.name != "queryHistoryStatementId"]
+            columns = [columns[i] for i in at]
+            rows = [[None if columns[n].name in ("userId", "userName") else row[i] for n, i in enumerate(at)]
+                    for row in rows]
+        return Result(columns, rows[:limit])
 
     def position(self, name):
         return next((i for i, c in enumerate(self.columns) if c.name.lower() == name.lower()), None)

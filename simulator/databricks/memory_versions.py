@@ -1,5 +1,7 @@
 """The versions of a table of the engine-free mode: DESCRIBE HISTORY, RESTORE, OPTIMIZE, REORG, VACUUM."""
 
+from copy import copy
+
 from .refusals import refuse
 from .result import OWNER_NAME, Column, Result
 
@@ -17,12 +19,23 @@ class Versions:
         """The rows of the table before somebody else changes them, for a RESTORE."""
         return [list(row) for row in table.rows] if self.job.trusted else None
 
+    def _begun(self):
+        """What the statement sees, with tables as they were when it began, where that was kept."""
+        seen = copy(self.context)
+        seen.table = self._as_begun
+        return seen
+
+    def _as_begun(self, name):
+        table = self.table(name)
+        kept, begun = (self.job.snapshot or {}).get(table.full, (None, None))
+        return begun if kept is table else table
+
     def _history(self):
         p = self.p
         table = self.table(p.name())
         limit = p.expression()[1] if p.word("limit") else None
         p.end()
-        return table.history(limit)
+        return table.history(limit, self.engine.settings.operation_ids)
 
     def _restore(self):
         p = self.p

@@ -73,6 +73,7 @@ class Settings:
     history_states: bool = False  # walks through all eight states
     history_scope: str = _choice("all", "own")
     history_text: str = _choice("shown", "redacted")
+    operation_ids: bool = True  # DESCRIBE HISTORY tells user and statement of an operation; open source does not
 
     # Unity Catalog
     predictive_optimization: str = _choice("enable", "disable", "absent")  # in DESCRIBE SCHEMA EXTENDED

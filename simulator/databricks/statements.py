@@ -304,7 +304,7 @@ class Statements:
                 await self.direct(between["sql"])
             if (
                 any(self._commits.get(table, 0) != count for table, count in before.items())
-                and {u.kind for u in uses} & _READERS
+                and any(_reads_its_target(u) for u in uses)
             ):
                 if mode == "conflict":
                     self.weather.met("table_concurrency conflict")
@@ -409,8 +409,13 @@ class Statements:
         self.threads.shutdown(wait=False, cancel_futures=True)
 
 
-# Statements that read the table which they write, and so meet what others wrote meanwhile.
-_READERS = {"merge", "update", "delete"}
+def _reads_its_target(uses):
+    """Does it meet what others wrote meanwhile? An INSERT whose query reads its own table behaves like a MERGE."""
+    if uses.kind == "insert":
+        return any(name.lower() == uses.target.lower() for name in uses.reads)
+    return uses.kind in ("merge", "update", "delete")
+
+
 _DDL_REFUSALS = (
     "DELTA_UNKNOWN_CONFIGURATION",
     "DELTA_CLUSTER",

@@ -176,6 +176,32 @@ def test_two_writers(workspace, mode):
         assert len(rows) == 1 and slow["status"]["state"] == "SUCCEEDED"
 
 
+@pytest.mark.parametrize("mode", ["serial", "conflict", "row_level"])
+def test_two_first_inserts(workspace, mode):
+    """D7: an INSERT that reads its own table meets another writer as a MERGE does; one that does not never does."""
+    table = f"main.exact.first_{mode}"
+    workspace.config(table_concurrency=mode)
+    workspace.rows(f"CREATE TABLE {table} (a STRING) USING DELTA")
+    first = "INSERT INTO {0} (a) SELECT {1} FROM (SELECT 1) AS s WHERE (SELECT count(*) FROM {0}) = 0"
+    workspace.fault(action="slow", seconds=600, statement="'slow'")
+    slow = workspace.submit(first.format(table, "'slow'"), wait_timeout="0s").json()
+    workspace.poll(lambda: workspace.call("GET", f"{STATEMENTS}/{slow['statement_id']}").json()["status"]["state"]
+                   == "RUNNING")
+    quick = workspace.submit(f"INSERT INTO {table} VALUES ('quick')", wait_timeout="0s").json()
+    if mode != "serial":
+        workspace.until_done(quick)
+    workspace.control("POST", "clock", advance=601)
+    slow = workspace.until_done(slow)
+    assert workspace.until_done(quick)["status"]["state"] == "SUCCEEDED"
+    rows = workspace.rows(f"SELECT a FROM {table} ORDER BY a")
+    if mode == "conflict":
+        assert slow["status"]["sql_state"] == "2D521" and rows == [["quick"]]
+    else:  # one after the other, or both at once
+        assert slow["result"]["data_array"] == [["1", "1"]] and rows == [["quick"], ["slow"]]
+    again = workspace.rows(first.format(table, "'again'"))
+    assert again == [["0", "0"]] and workspace.rows(f"SELECT count(*) FROM {table} WHERE a = 'again'") == [["0"]]
+
+
 # History
 
 def listed(workspace, **query):

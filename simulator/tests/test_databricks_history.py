@@ -51,6 +51,17 @@ def test_history(server):
     assert server.rows("SELECT k, v FROM main.exact.t ORDER BY k") == [["1", "b"], ["2", "a"]]
 
 
+def test_history_of_open_source(server):
+    server.config(operation_ids=False)
+    server.rows("CREATE TABLE main.exact.t (k INT, v STRING) USING DELTA")
+    server.sql("INSERT INTO main.exact.t VALUES (1, 'a')")
+    names, rows = history(server)
+    assert "queryHistoryStatementId" not in names and {row["userName"] for row in rows} == {None}
+    assert [(row["version"], row["operation"]) for row in rows] == [("1", "WRITE"), ("0", "CREATE TABLE")]
+    assert json.loads(rows[0]["operationParameters"])["mode"] == "Append"
+    assert json.loads(rows[0]["operationMetrics"])["numOutputRows"] == "1"
+
+
 def test_reorg_and_vacuum():
     server = Server(*PLAIN, engine="none")
     try:

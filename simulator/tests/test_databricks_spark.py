@@ -376,6 +376,32 @@ def test_two_writers_of_one_key(spark, mode):
         )
 
 
+@pytest.mark.parametrize("mode", ["conflict", "row_level"])
+def test_two_first_inserts(spark, mode):
+    """D7 on real Delta tables: an INSERT that reads its own table and began before another one wrote."""
+    table = f"main.exact.first_{mode}"
+    spark.rows(f"CREATE TABLE {table} (a STRING) USING DELTA")
+    first = "INSERT INTO {0} (a) SELECT {1} FROM (SELECT 1) AS s WHERE (SELECT count(*) FROM {0}) = 0"
+    spark.config(table_concurrency=mode)
+    try:
+        spark.fault(action="slow", seconds=600, statement="'slow'")
+        slow = spark.submit(first.format(table, "'slow'"), wait_timeout="0s").json()
+        path = f"/api/2.0/sql/statements/{slow['statement_id']}"
+        spark.poll(lambda: spark.call("GET", path).json()["status"]["state"] == "RUNNING")
+        assert spark.rows(first.format(table, "'quick'")) == [["1", "1"]]
+        spark.control("POST", "clock", advance=601)
+        answer = spark.until_done(slow)
+    finally:
+        spark.config(table_concurrency="serial")
+        spark.control("POST", "clock", advance=-601)
+    rows = spark.rows(f"SELECT a FROM {table} ORDER BY a")
+    if mode == "conflict":
+        assert answer["status"]["sql_state"] == "2D521" and rows == [["quick"]]
+    else:
+        assert answer["result"]["data_array"] == [["1", "1"]] and rows == [["quick"], ["slow"]]
+    assert spark.rows(first.format(table, "'again'")) == [["0", "0"]]
+
+
 def test_zone_and_ansi_mode(spark):
     """D5, D6; the whole list is in test_databricks_cases.py"""
     spark.config(ansi_mode=False, time_zone="America/Los_Angeles")

@@ -212,8 +212,10 @@ finish_succeeded(Statement *st, const ExactCallAnswer *answer)
 		result.ncolumns = answer->ncolumns;
 		result.cells = answer->cells;
 	}
-	/* a MERGE answers one row of counts: affected, updated, deleted, inserted */
-	if (result.nrows == 1 && result.ncolumns == 4 && result.cells[0] != NULL)
+	/* of a MERGE: affected, updated, deleted, inserted; of an INSERT: affected, inserted */
+	if (result.nrows == 1 && result.cells[0] != NULL &&
+		(result.ncolumns == 4 ||
+		 (result.ncolumns == 2 && exact_statement_log_writes_rows(st->request.kind))))
 		result.affected = strtoll(result.cells[0], NULL, 10);
 	finish(st, &result, NULL);
 }

@@ -5,11 +5,12 @@
  * that is. Both MERGEs are safe to repeat in any order, and nothing is recorded before both are
  * proved: whatever ends the process between them, the next one sends both again. So the last rows
  * that wait, as many as one statement carries, go by both at the same time if the warehouse has
- * little else to do; otherwise history goes first. A statement that ran once, in one attempt, and
- * counts as many rows as it was given has proved itself; otherwise, and always in a dimension,
- * where users make copies of rows, a query counts what the table holds. When one is refused for a
- * value, a SELECT finds the rows that have such values; they are put aside, and the next delivery
- * is read without them. Called by delta_table.c.
+ * little else to do; otherwise history goes first. Rows that are all new are inserted into the
+ * current table; the MERGE follows only if that did not insert each of them. A statement that ran
+ * once, in one attempt, and counts as many rows as it was given has proved itself; otherwise, and
+ * always in a dimension, where users make copies of rows, a query counts what the table holds. When
+ * one is refused for a value, a SELECT finds the rows that have such values; they are put aside,
+ * and the next delivery is read without them. Called by delta_table.c.
  */
 #include "postgres.h"
 
@@ -52,6 +53,7 @@ typedef struct Part
 {
 	ExactDelivery *delivery;
 	ExactTable	table;
+	bool		fresh;			/* its table was just made: an INSERT may do */
 	bool		under_way;
 	PartEnd		end;
 	char	   *statement;		/* id of its MERGE; may be NULL */
@@ -435,6 +437,7 @@ counted(const ExactStatementResult *result)
 }
 
 static void start_current(ExactDelivery *d);
+static void merge_history(ExactDelivery *d);
 
 /* Both are waited for: no file is deleted and no row read anew while a statement has them. */
 static void
@@ -486,11 +489,11 @@ run(Part *part, const char *kind, const char *verb, const char *sql, ExactStatem
 }
 
 /*
- * The MERGE of a part is over. True: a query has to count; false: it was refused, or it ran once,
- * in one attempt, and `proves` so many rows.
+ * A MERGE of a part is over. True: something has to follow it; false: it was refused, or it ran
+ * once, in one attempt, and `proves` so many rows.
  */
 static bool
-is_to_be_counted(Part *part, const ExactStatementResult *result, bool proves, int rows)
+is_unproved(Part *part, const ExactStatementResult *result, bool proves, int rows)
 {
 	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
 	{
@@ -529,8 +532,8 @@ take_current(const ExactStatementResult *result, void *arg)
 	ExactDelivery *d = part->delivery;
 	StringInfoData sql;
 
-	if (!is_to_be_counted(part, result, d->plan->sql.stamp == NULL && d->load->held == 0,
-						  d->load->keys))
+	if (!is_unproved(part, result, d->plan->sql.stamp == NULL && d->load->held == 0,
+					 d->load->keys))
 		return;
 	initStringInfo(&sql);
 	if (d->plan->sql.stamp != NULL)
@@ -541,7 +544,7 @@ take_current(const ExactStatementResult *result, void *arg)
 }
 
 static void
-start_current(ExactDelivery *d)
+merge_current(ExactDelivery *d)
 {
 	StringInfoData sql;
 
@@ -549,6 +552,68 @@ start_current(ExactDelivery *d)
 	initStringInfo(&sql);
 	exact_merge_sql_current(&sql, &d->plan->sql, &d->batch, d->load->keys < d->load->rows);
 	run(&d->current, "current", "MERGE into", sql.data, take_current);
+}
+
+static void
+take_inserted(const ExactStatementResult *result, void *arg)
+{
+	Part	   *part = arg;
+	ExactDelivery *d = part->delivery;
+
+	if (!is_unproved(part, result, true, d->load->rows))
+		return;
+	if (part->table == EXACT_TABLE_HISTORY)
+		merge_history(d);
+	else
+		merge_current(d);
+}
+
+/* The first rows of a table */
+static void
+insert_first(Part *part)
+{
+	ExactDelivery *d = part->delivery;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	exact_merge_sql_first(&sql, &d->plan->sql, part->table, &d->batch);
+	run(part, part->table == EXACT_TABLE_HISTORY ? "history" : "current", "INSERT into", sql.data,
+		take_inserted);
+}
+
+/* Is each row the first version of a record of its own? */
+static bool
+are_all_new(const ExactDelivery *d)
+{
+	const ExactLoad *load = d->load;
+
+	if (d->plan->sql.stamp != NULL || d->batch.rewrite || d->batch.held || load->aside ||
+		load->keys < load->rows)
+		return false;
+	for (int i = 0; i < load->rows; i++)
+		if (load->sent[i].op != 'I' || load->sent[i].content_batch != 0)
+			return false;
+	return true;
+}
+
+static void
+start_current(ExactDelivery *d)
+{
+	StringInfoData sql;
+
+	if (d->current.fresh && !d->batch.held && d->load->keys == d->load->rows)
+	{
+		insert_first(&d->current);
+		return;
+	}
+	if (!are_all_new(d))
+	{
+		merge_current(d);
+		return;
+	}
+	initStringInfo(&sql);
+	exact_merge_sql_insert_current(&sql, &d->plan->sql, &d->batch);
+	run(&d->current, "current", "MERGE into", sql.data, take_inserted);
 }
 
 static void
@@ -577,7 +642,7 @@ take_history(const ExactStatementResult *result, void *arg)
 	ExactDelivery *d = part->delivery;
 	StringInfoData sql;
 
-	if (!is_to_be_counted(part, result, true, d->load->rows))
+	if (!is_unproved(part, result, true, d->load->rows))
 		return;
 	initStringInfo(&sql);
 	exact_merge_sql_check_history(&sql, &d->plan->sql, &d->batch);
@@ -585,11 +650,20 @@ take_history(const ExactStatementResult *result, void *arg)
 }
 
 static void
+merge_history(ExactDelivery *d)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	exact_merge_sql_history(&sql, &d->plan->sql, &d->batch);
+	run(&d->history, "history", "MERGE into", sql.data, take_history);
+}
+
+static void
 start_merges(ExactDelivery *d)
 {
 	MemoryContext old = MemoryContextSwitchTo(d->context);
 	const char **files = palloc(sizeof(char *) * Max(list_length(d->load->files), 1));
-	StringInfoData sql;
 
 	if (d->load->gzip != NULL)
 		exact_gzip_release(d->load->gzip);
@@ -604,11 +678,12 @@ start_merges(ExactDelivery *d)
 		end_delivered(d);
 		return;
 	}
-	initStringInfo(&sql);
-	exact_merge_sql_history(&sql, &d->plan->sql, &d->batch);
 	/* before the first one is sent: should it end at once, the other one is waited for */
 	d->current.under_way = d->at_once;
-	run(&d->history, "history", "MERGE into", sql.data, take_history);
+	if (d->history.fresh)
+		insert_first(&d->history);
+	else
+		merge_history(d);
 	if (d->at_once)
 		start_current(d);
 }
@@ -668,8 +743,14 @@ void
 exact_delivery_start(ExactDelivery *d, bool at_once, ExactStatementTrouble trouble,
 					 ExactDeliveryDone done, void *arg)
 {
-	d->at_once = at_once && d->plan->sql.stamp == NULL && d->load->gzip == NULL &&
-		!d->load->aside && d->load->at == d->load->nbatches;
+	bool	   *fresh = d->plan->fresh;
+	bool		small = d->plan->sql.stamp == NULL && d->load->gzip == NULL && !d->load->aside &&
+		d->load->at == d->load->nbatches;
+
+	d->history.fresh = fresh[EXACT_TABLE_HISTORY];
+	d->current.fresh = fresh[EXACT_TABLE_CURRENT];
+	d->at_once = at_once && (small || (d->history.fresh && d->current.fresh));
+	fresh[EXACT_TABLE_HISTORY] = fresh[EXACT_TABLE_CURRENT] = false;
 	d->trouble = trouble;
 	d->done = done;
 	d->arg = arg;

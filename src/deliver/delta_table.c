@@ -651,8 +651,9 @@ start_delivery(ExactDeltaTable *table, int64 below)
 	table->retry = reading.retry;
 	if (reading.delivery == NULL)
 		return;
+	table->sent_at = GetCurrentTimestamp();
 	if (!is_rest(table))
-		table->window_at = GetCurrentTimestamp();
+		table->window_at = table->sent_at;
 	running = MemoryContextAlloc(TopMemoryContext, sizeof(Running));
 	running->table = table;
 	running->delivery = reading.delivery;
@@ -704,11 +705,12 @@ exact_delta_table_due(const ExactDeltaTable *table)
 		(table->verified_once && !table->compared) || (table->paused && table->gone);
 }
 
-/* Is it a dimension, and are its edits to be read before anything else is done? */
+/* Is it a dimension that may have edits, and are they to be read before anything else is done? */
 static bool
 is_read_due(const ExactDeltaTable *table)
 {
 	return table->plan->sql.stamp != NULL && read_edits != NULL &&
+		!table->plan->fresh[EXACT_TABLE_CURRENT] &&
 		(table->read_wanted || (!table->read && (table->backlog.n > 0 || table->retry)));
 }
 

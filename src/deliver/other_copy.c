@@ -22,6 +22,7 @@
 #include "databricks/delta_sql.h"
 #include "databricks/statement.h"
 #include "deliver/other_copy.h"
+#include "delta/look_sql.h"
 #include "delta/merge_sql.h"
 #include "delta/target.h"
 #include "state/audit.h"
@@ -330,7 +331,7 @@ read_page(Comparison *c)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	exact_merge_sql_between(&sql, &c->plan->sql, c->table, c->parent, c->above, c->below,
+	exact_look_sql_between(&sql, &c->plan->sql, c->table, c->parent, c->above, c->below,
 							PAGE_ROWS);
 	send_read(c, c->table == EXACT_TABLE_CURRENT ? c->plan->current_name : c->plan->history_name,
 			  "unknown", sql.data, take_page);
@@ -396,7 +397,7 @@ read_newest(Comparison *c)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	exact_merge_sql_newest(&sql, &c->plan->sql, c->sent, next_epoch);
+	exact_look_sql_newest(&sql, &c->plan->sql, c->sent, next_epoch);
 	send_read(c, c->plan->history_name, "newest", sql.data, take_newest);
 }
 
@@ -427,7 +428,7 @@ exact_other_copy_start(ExactTargetPlan *plan, ExactStatementTrouble trouble,
 		c->last_page = true;
 		if (!exact_unit_run("compare with Delta", page_unit, c, &fault))
 			end_with_fault(c, fault);
-		else if (plan->made_history)
+		else if (plan->fresh[EXACT_TABLE_HISTORY])
 			end_comparison(c, NULL, "");
 		else
 			read_newest(c);

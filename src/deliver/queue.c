@@ -28,6 +28,7 @@
 #define RECORD_AGAIN_MS 1000
 #define PAUSED_WAKES_MS 3600000	/* a paused table does not wake its warehouse more often */
 #define READ_BATCHES 50000		/* at a time */
+#define WAIT_FOR_REST_MS 15000	/* behind a delivery that takes longer, what may go goes */
 #define UNJUDGED_MOST "10 min"	/* a batch waits for a verdict */
 
 static int64 last_batch;		/* highest id that was read */
@@ -266,11 +267,11 @@ exact_queue_look(void)
 
 /* ---- order ---- */
 
-/* A table waits for older batches of lower ranks in its workspace, unless theirs is paused. */
-static int64
-may_go_below(const ExactDeltaTable *table)
+/* Of the tables that a table waits for, the one with the oldest batch; NULL: there is none. */
+static const ExactDeltaTable *
+find_oldest(const ExactDeltaTable *table)
 {
-	int64		below = PG_INT64_MAX;
+	const ExactDeltaTable *oldest = NULL;
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &exact_delta_tables)
@@ -278,10 +279,43 @@ may_go_below(const ExactDeltaTable *table)
 		const ExactDeltaTable *other = dlist_container(ExactDeltaTable, node, iter.cur);
 
 		if (other->rank < table->rank && !other->paused && other->backlog.n > 0 &&
-			strcmp(other->workspace, table->workspace) == 0)
-			below = Min(below, other->backlog.batches[0].id);
+			strcmp(other->workspace, table->workspace) == 0 &&
+			(oldest == NULL || other->backlog.batches[0].id < oldest->backlog.batches[0].id))
+			oldest = other;
 	}
-	return below;
+	return oldest;
+}
+
+/* A table waits for older batches of lower ranks in its workspace, unless theirs is paused. */
+static int64
+may_go_below(const ExactDeltaTable *table)
+{
+	const ExactDeltaTable *oldest = find_oldest(table);
+
+	return oldest != NULL ? oldest->backlog.batches[0].id : PG_INT64_MAX;
+}
+
+/*
+ * ms for which a part of what waits should not go by itself, 0: none. If more is waiting than one
+ * statement carries, and what keeps the rest of it was just sent, all of it goes together: a part
+ * would cost two statements of its own.
+ */
+static long
+rest_follows_ms(const ExactDeltaTable *table)
+{
+	const ExactBacklog *backlog = &table->backlog;
+	const ExactDeltaTable *oldest = find_oldest(table);
+	int64		rows,
+				bytes;
+
+	if (!table->compared || backlog->n == 0 || oldest == NULL || !oldest->busy ||
+		oldest->sent_at == 0 || exact_clock_is_future(oldest->sent_at) ||
+		backlog->batches[backlog->n - 1].id < oldest->backlog.batches[0].id)
+		return 0;
+	exact_backlog_measure(backlog, PG_INT64_MAX, exact_merge_bytes, &rows, &bytes);
+	if (rows <= exact_merge_rows && bytes < exact_merge_bytes)
+		return 0;
+	return exact_clock_wait_ms(TimestampTzPlusMilliseconds(oldest->sent_at, WAIT_FOR_REST_MS));
 }
 
 /* Does it not yet stand still, or is its next attempt due? Then a fault may be told. */
@@ -415,6 +449,7 @@ advance_table(ExactDeltaTable *table, long *wait)
 {
 	bool		due = exact_delta_table_due(table) || table->unrecorded != NULL;
 	ExactWorkspaceEntry *entry;
+	long		ms;
 
 	if (!exact_delta_table_record_pause(table))
 		*wait = exact_clock_sooner(*wait, RECORD_AGAIN_MS);
@@ -431,6 +466,12 @@ advance_table(ExactDeltaTable *table, long *wait)
 	}
 	if (!table->busy && exact_delta_tables_busy(table->workspace) >= exact_merge_tables)
 		return;					/* the end of any of them brings the next turn */
+	ms = table->unrecorded == NULL ? rest_follows_ms(table) : 0;
+	if (ms > 0)
+	{
+		*wait = exact_clock_sooner(*wait, ms);
+		return;
+	}
 	if (!may_use_warehouse(&entry->info, table, due, wait))
 		return;
 	if (!is_ready(&entry->info, table, due, wait) || !due)

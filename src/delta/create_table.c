@@ -6,7 +6,9 @@
  *                  schema absent ▼      │
  *                              CREATE SCHEMA
  *
- * An existing table costs no statement besides the request, and no right to create anything. An
+ * An existing table costs no statement besides the request, and no right to create anything. One
+ * that nobody has seen yet is made first, which needs no request; what keeps it from being made
+ * decides nothing: the request is sent, and all goes on as above. An
  * existing schema costs no right to create one: Unity Catalog refuses CREATE SCHEMA IF NOT EXISTS
  * to those who may not, also where the schema exists.
  * Called by fence.c, open_state.c and target.c.
@@ -109,7 +111,7 @@ take_table(const ExactStatementResult *result, void *arg)
 }
 
 static void
-take_first(const ExactStatementResult *result, void *arg)
+take_request(const ExactStatementResult *result, void *arg)
 {
 	Creation   *c = arg;
 	bool		absent = result->verdict != EXACT_VERDICT_SUCCEEDED &&
@@ -123,9 +125,24 @@ take_first(const ExactStatementResult *result, void *arg)
 		end_creation(c, result);
 }
 
-void
-exact_create_table_if_absent(const ExactStatementRequest *request, ExactTableMaking making,
-							 const char *create, ExactTableMade made)
+/* It may be there although nobody knew of it, and then no right to create one is needed. */
+static void
+take_unseen(const ExactStatementResult *result, void *arg)
+{
+	Creation   *c = arg;
+
+	if (result->verdict == EXACT_VERDICT_SUCCEEDED || exact_statement_absent(result->sqlstate))
+	{
+		take_table(result, c);
+		return;
+	}
+	c->request.may_be_absent = true;
+	send(c, c->request.kind, c->request.verb, c->request.sql, take_request);
+}
+
+static Creation *
+make_creation(const ExactStatementRequest *request, ExactTableMaking making, const char *create,
+			  ExactTableMade made)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "exact creation",
 												  ALLOCSET_SMALL_SIZES);
@@ -139,5 +156,24 @@ exact_create_table_if_absent(const ExactStatementRequest *request, ExactTableMak
 	c->create = create ? pstrdup(create) : NULL;
 	c->made = made;
 	MemoryContextSwitchTo(old);
-	send(c, request->kind, request->verb, c->request.sql, take_first);
+	return c;
+}
+
+void
+exact_create_table_if_absent(const ExactStatementRequest *request, ExactTableMaking making,
+							 const char *create, ExactTableMade made)
+{
+	Creation   *c = make_creation(request, making, create, made);
+
+	send(c, request->kind, request->verb, c->request.sql, take_request);
+}
+
+void
+exact_create_table_unseen(const ExactStatementRequest *request, ExactTableMaking making,
+						  const char *create, ExactTableMade made)
+{
+	Creation   *c = make_creation(request, making, create, made);
+
+	c->request.may_be_absent = making == EXACT_MAKE_SCHEMA_AND_TABLE;
+	send(c, "ddl", "CREATE TABLE for", c->create, take_unseen);
 }

@@ -28,4 +28,12 @@ extern void exact_create_table_if_absent(const ExactStatementRequest *request,
 										 ExactTableMaking making, const char *create,
 										 ExactTableMade made);
 
+/*
+ * The same of a table that is most likely absent: makes it before anything else. The request is
+ * sent only if that fails, or without `made`.
+ */
+extern void exact_create_table_unseen(const ExactStatementRequest *request,
+									  ExactTableMaking making, const char *create,
+									  ExactTableMade made);
+
 #endif

@@ -30,6 +30,7 @@ enum
 typedef struct Operations
 {
 	const ExactStatementResult *result;
+	const char *table;
 	int64		known;
 	bool		edited;			/* users may edit its rows */
 } Operations;
@@ -138,12 +139,47 @@ was_sent(const Operations *o, int row)
 	return n > 0 && exact_sql(sql, 1, args) > 0;
 }
 
-/* A MERGE of the hub compares these three; one that does not tell its conditions has an id. */
+static bool
+is_append(const Operations *o, int row)
+{
+	const char *mode = member(cell(o, row, COLUMN_PARAMETERS), "mode");
+
+	return is_operation(o, row, "WRITE") && mode != NULL && strcmp(mode, "Append") == 0;
+}
+
+/* The first rows of a table, as many as a statement of the hub had for it */
+static bool
+is_first_insert(const Operations *o, int row)
+{
+	static const char sql[] =
+	"SELECT"
+	" FROM exact.statement_log l"
+	" WHERE l.table_name = $1 AND l.kind IN ('history', 'current') AND l.rows = $2"
+	" LIMIT 1";
+	int			last = o->result->nrows - 1;
+	ExactArg	args[2];
+
+	if (version_of(o, last) > 1)
+		return false;
+	for (int below = row + 1; below <= last; below++)
+		if (changes_rows(o, below))
+			return false;
+	args[0] = exact_arg_text(o->table);
+	args[1] = exact_arg_int8(count_of(o, row, "numOutputRows"));
+	return exact_sql(sql, 2, args) > 0;
+}
+
+/*
+ * A MERGE of the hub compares these three, an INSERT is the first one of its table; one that does
+ * not tell it has an id.
+ */
 static bool
 is_own(const Operations *o, int row)
 {
 	const char *conditions = cell(o, row, COLUMN_PARAMETERS);
 
+	if (is_append(o, row))
+		return is_first_insert(o, row) || was_sent(o, row);
 	if (!is_operation(o, row, "MERGE"))
 		return false;
 	return (strstr(conditions, "_division") != NULL && strstr(conditions, "_key") != NULL &&
@@ -198,14 +234,11 @@ tell(const Operations *o, int row)
 static bool
 is_edit(const Operations *o, int row)
 {
-	const char *mode;
-
 	if (is_operation(o, row, "UPDATE") || (o->edited && is_operation(o, row, "DELETE")))
 		return true;
 	if (is_operation(o, row, "MERGE"))
 		return o->edited || count_of(o, row, "numTargetRowsDeleted") == 0;
-	mode = member(cell(o, row, COLUMN_PARAMETERS), "mode");
-	return is_operation(o, row, "WRITE") && mode != NULL && strcmp(mode, "Append") == 0;
+	return is_append(o, row);
 }
 
 static void
@@ -249,10 +282,10 @@ look_at_rows(const Operations *o, ExactForeignChange *change)
 }
 
 void
-exact_foreign_change_find(const ExactStatementResult *operations, int64 known, bool edited,
-						  ExactForeignChange *change)
+exact_foreign_change_find(const ExactStatementResult *operations, const char *table, int64 known,
+						  bool edited, ExactForeignChange *change)
 {
-	Operations	o = {operations, known, edited};
+	Operations	o = {operations, table, known, edited};
 	bool		readable = operations->nrows > 0 && operations->ncolumns >= COLUMNS_FIXED;
 	int64		oldest;
 

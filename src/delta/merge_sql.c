@@ -414,20 +414,19 @@ append_source(StringInfo out, const ExactTarget *target, ExactTable table,
 	pfree(parts);
 }
 
-/* INSERT (...) VALUES (...) of a whole row of s */
+/* (names), `before`, and their values of a row of s */
 static void
-append_insert(StringInfo out, const ExactTarget *target, ExactTable table, bool held)
+append_row(StringInfo out, const ExactTarget *target, ExactTable table, const char *before)
 {
 	int			n;
 	Part	   *parts = list_parts(target, table, &n);
 
-	appendStringInfo(out, "WHEN NOT MATCHED%s THEN INSERT (", held ? " AND s.`_held` IS NULL" : "");
 	for (int i = 0; i < n; i++)
 	{
-		appendStringInfoString(out, i == 0 ? "" : ", ");
+		appendStringInfoString(out, i == 0 ? "(" : ", ");
 		exact_delta_sql_identifier(out, parts[i].name);
 	}
-	appendStringInfoString(out, ")\n  VALUES (");
+	appendStringInfo(out, ")%s", before);
 	for (int i = 0; i < n; i++)
 	{
 		appendStringInfoString(out, i == 0 ? "" : ", ");
@@ -439,8 +438,16 @@ append_insert(StringInfo out, const ExactTarget *target, ExactTable table, bool 
 		else
 			append_made(out, target, &parts[i], false);
 	}
-	appendStringInfoChar(out, ')');
 	pfree(parts);
+}
+
+/* The row of s is inserted where the table has none. */
+static void
+append_insert(StringInfo out, const ExactTarget *target, ExactTable table, const char *condition)
+{
+	appendStringInfo(out, "WHEN NOT MATCHED%s THEN INSERT ", condition);
+	append_row(out, target, table, "\n  VALUES (");
+	appendStringInfoChar(out, ')');
 }
 
 /*
@@ -520,7 +527,7 @@ exact_merge_sql_history(StringInfo out, const ExactTarget *target, const ExactMe
 		append_update(out, target, EXACT_TABLE_HISTORY, false);
 		appendStringInfoChar(out, '\n');
 	}
-	append_insert(out, target, EXACT_TABLE_HISTORY, false);
+	append_insert(out, target, EXACT_TABLE_HISTORY, "");
 }
 
 /*
@@ -569,6 +576,36 @@ append_repeated(StringInfo out, const ExactTarget *target, bool held)
 	pfree(parts);
 }
 
+/* The newest version of each key of :batch; of a key that has one, that one */
+static void
+append_newest(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch,
+			  bool repeated)
+{
+	if (!repeated)
+	{
+		append_source(out, target, EXACT_TABLE_CURRENT, batch);
+		return;
+	}
+	appendStringInfoString(out, "SELECT * FROM (SELECT ");
+	append_repeated(out, target, batch->held);
+	appendStringInfoString(out, ", row_number() OVER (PARTITION BY q.`_division`, q.`_key`"
+						   " ORDER BY q.`_seq` DESC) AS `_rn`\nFROM (");
+	append_source(out, target, EXACT_TABLE_CURRENT, batch);
+	appendStringInfoString(out, ") AS q) WHERE `_rn` = 1");
+}
+
+static void
+append_merge_current(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch,
+					 bool repeated)
+{
+	appendStringInfoString(out, "MERGE INTO ");
+	exact_merge_sql_table(out, target, EXACT_TABLE_CURRENT);
+	appendStringInfoString(out, " AS t\nUSING (");
+	append_newest(out, target, batch, repeated);
+	appendStringInfoString(out, ") AS s\nON t.`_division` = s.`_division` AND t.`_key` = s.`_key`"
+						   "\n");
+}
+
 void
 exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch,
 						bool repeated)
@@ -584,23 +621,13 @@ exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMe
 	}
 	if (batch->held)
 		appendStringInfoString(&guard, " AND s.`_held` IS NULL");
-	appendStringInfoString(out, "MERGE INTO ");
-	exact_merge_sql_table(out, target, EXACT_TABLE_CURRENT);
-	appendStringInfoString(out, " AS t\nUSING (SELECT * FROM (SELECT ");
-	if (repeated)
-		append_repeated(out, target, batch->held);
-	else
-		appendStringInfoString(out, "q.*");
-	appendStringInfoString(out, ", row_number() OVER (PARTITION BY q.`_division`, q.`_key`"
-						   " ORDER BY q.`_seq` DESC) AS `_rn`\nFROM (");
-	append_source(out, target, EXACT_TABLE_CURRENT, batch);
-	appendStringInfoString(out, ") AS q) WHERE `_rn` = 1) AS s"
-						   "\nON t.`_division` = s.`_division` AND t.`_key` = s.`_key`");
+	append_merge_current(out, target, batch, repeated);
 	if (batch->held)
-		appendStringInfoString(out, "\nWHEN MATCHED AND s.`_held` = 'marks'"
+		appendStringInfoString(out, "WHEN MATCHED AND s.`_held` = 'marks'"
 							   " AND s.`_seq` >= t.`_seq` THEN UPDATE SET `_valid` = false,"
-							   " `_problems` = s.`_problems`, `_loaded_at` = current_timestamp()");
-	appendStringInfo(out, "\nWHEN MATCHED AND s.`_seq` %s t.`_seq` AND s.`_op` = 'D'%s%s"
+							   " `_problems` = s.`_problems`, `_loaded_at` = current_timestamp()"
+							   "\n");
+	appendStringInfo(out, "WHEN MATCHED AND s.`_seq` %s t.`_seq` AND s.`_op` = 'D'%s%s"
 					 " THEN UPDATE SET ",
 					 newer, repeated ? " AND s.`_versions` = 1" : "", guard.data);
 	append_update(out, target, EXACT_TABLE_CURRENT, true);
@@ -609,7 +636,31 @@ exact_merge_sql_current(StringInfo out, const ExactTarget *target, const ExactMe
 	append_update(out, target, EXACT_TABLE_CURRENT, false);
 	pfree(guard.data);
 	appendStringInfoChar(out, '\n');
-	append_insert(out, target, EXACT_TABLE_CURRENT, batch->held);
+	append_insert(out, target, EXACT_TABLE_CURRENT, batch->held ? " AND s.`_held` IS NULL" : "");
+}
+
+void
+exact_merge_sql_first(StringInfo out, const ExactTarget *target, ExactTable table,
+					  const ExactMergeRows *batch)
+{
+	appendStringInfoString(out, "INSERT INTO ");
+	exact_merge_sql_table(out, target, table);
+	appendStringInfoChar(out, ' ');
+	append_row(out, target, table, "\nSELECT ");
+	appendStringInfoString(out, "\nFROM (");
+	append_source(out, target, table, batch);
+	appendStringInfoString(out, ") AS s\nWHERE (SELECT count(*) FROM ");
+	exact_merge_sql_table(out, target, table);
+	appendStringInfoString(out, ") = 0");
+}
+
+void
+exact_merge_sql_insert_current(StringInfo out, const ExactTarget *target,
+							   const ExactMergeRows *batch)
+{
+	append_merge_current(out, target, batch, false);
+	/* always so; the table's operations tell by it whose MERGE it was (foreign_change.c) */
+	append_insert(out, target, EXACT_TABLE_CURRENT, " AND s.`_seq` > 0");
 }
 
 /* Counts the rows of :batch that a table holds */
@@ -740,43 +791,4 @@ exact_merge_sql_violating(StringInfo out, const ExactTarget *target, ExactTable 
 	appendStringInfo(out, ")\nWHERE NOT coalesce((%s), false)", condition);
 	pfree(schema);
 	pfree(parts);
-}
-
-void
-exact_merge_sql_operations(StringInfo out, const ExactTarget *target, ExactTable table, int limit)
-{
-	appendStringInfoString(out, "DESCRIBE HISTORY ");
-	exact_merge_sql_table(out, target, table);
-	appendStringInfo(out, " LIMIT %d", limit);
-}
-
-void
-exact_merge_sql_count(StringInfo out, const ExactTarget *target, ExactTable table)
-{
-	appendStringInfoString(out, "SELECT count(*) AS `n`, max(`_seq`) AS `newest` FROM ");
-	exact_merge_sql_table(out, target, table);
-}
-
-void
-exact_merge_sql_newest(StringInfo out, const ExactTarget *target, int64 above, int64 below)
-{
-	appendStringInfoString(out, "SELECT `_seq` FROM ");
-	exact_merge_sql_table(out, target, EXACT_TABLE_HISTORY);
-	appendStringInfo(out, " WHERE `_seq` > " INT64_FORMAT " AND `_seq` < " INT64_FORMAT
-					 " ORDER BY `_seq` DESC LIMIT 1", above, below);
-}
-
-void
-exact_merge_sql_between(StringInfo out, const ExactTarget *target, ExactTable table,
-						const char *parent, int64 above, int64 below, int limit)
-{
-	appendStringInfoString(out, "SELECT `_division`, `_key`, `_seq`, `_deleted`, ");
-	if (parent != NULL)
-		exact_delta_sql_identifier(out, parent);
-	else
-		appendStringInfoString(out, "CAST(NULL AS STRING)");
-	appendStringInfoString(out, " AS `parent` FROM ");
-	exact_merge_sql_table(out, target, table);
-	appendStringInfo(out, " WHERE `_seq` > " INT64_FORMAT " AND `_seq` < " INT64_FORMAT
-					 " ORDER BY `_seq` LIMIT %d", above, below, limit);
 }

@@ -100,6 +100,14 @@ extern void exact_merge_sql_comments(StringInfo out, const ExactTarget *target, 
  */
 extern void exact_merge_sql_hash(StringInfo out, const ExactTarget *target, const char *alias);
 
+/*
+ * Inserts all rows into a table that is empty, and none into one that is not: for the first rows of
+ * a table that was just made, and no key twice if it is the current one. An INSERT that reads its
+ * own table is as safe as a MERGE beside other writers, and Delta plans it in half the time.
+ */
+extern void exact_merge_sql_first(StringInfo out, const ExactTarget *target, ExactTable table,
+								  const ExactMergeRows *batch);
+
 /* Inserts the versions that the history does not hold yet. */
 extern void exact_merge_sql_history(StringInfo out, const ExactTarget *target,
 									const ExactMergeRows *batch);
@@ -111,6 +119,14 @@ extern void exact_merge_sql_history(StringInfo out, const ExactTarget *target,
  */
 extern void exact_merge_sql_current(StringInfo out, const ExactTarget *target,
 									const ExactMergeRows *batch, bool repeated);
+
+/*
+ * Inserts the records that the current table does not hold: of a delivery that should bring no
+ * others, and no key twice. Where it inserts all of them, exact_merge_sql_current() has nothing
+ * left to do; Delta runs this one in one pass, without a look for rows to change.
+ */
+extern void exact_merge_sql_insert_current(StringInfo out, const ExactTarget *target,
+										   const ExactMergeRows *batch);
 
 /*
  * One row. Its first number must be `rows`: versions of :batch in the history; rows of :batch whose
@@ -144,23 +160,5 @@ extern void exact_merge_sql_unfit(StringInfo out, const ExactTarget *target,
  */
 extern void exact_merge_sql_violating(StringInfo out, const ExactTarget *target, ExactTable table,
 									  const ExactMergeRows *batch, const char *condition);
-
-/* DESCRIBE HISTORY: the newest operations on a table, at most `limit` */
-extern void exact_merge_sql_operations(StringInfo out, const ExactTarget *target, ExactTable table,
-									   int limit);
-
-/* One row: how many rows the table has, and its highest _seq */
-extern void exact_merge_sql_count(StringInfo out, const ExactTarget *target, ExactTable table);
-
-/* The highest _seq of the history above one and below another: one row or none */
-extern void exact_merge_sql_newest(StringInfo out, const ExactTarget *target, int64 above,
-								   int64 below);
-
-/*
- * Versions of a table above one _seq and below another: at most `limit` rows (_division, _key,
- * _seq, _deleted, parent), lowest first. parent: a column, NULL: none
- */
-extern void exact_merge_sql_between(StringInfo out, const ExactTarget *target, ExactTable table,
-									const char *parent, int64 above, int64 below, int limit);
 
 #endif

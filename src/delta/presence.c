@@ -15,6 +15,7 @@
 #include "databricks/delta_sql.h"
 #include "databricks/statement.h"
 #include "delta/foreign_change.h"
+#include "delta/look_sql.h"
 #include "delta/merge_sql.h"
 #include "delta/presence.h"
 #include "delta/target.h"
@@ -257,7 +258,7 @@ count_table(Presence *p)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	exact_merge_sql_count(&sql, &p->plan->sql, p->table);
+	exact_look_sql_count(&sql, &p->plan->sql, p->table);
 	ask(p, "count of", sql.data, take_count);
 }
 
@@ -269,7 +270,8 @@ operations_unit(void *arg)
 	bool		history = p->table == EXACT_TABLE_HISTORY;
 	int64		known = history ? p->known_history : p->known_current;
 
-	exact_foreign_change_find(p->operations, known, !history && p->edited, &p->change);
+	exact_foreign_change_find(p->operations, table_name(p), known, !history && p->edited,
+							  &p->change);
 	if (p->change.what == NULL)
 		return;
 	if (!history && p->edited && p->change.edit)
@@ -331,7 +333,7 @@ look_at_table(Presence *p, ExactTable table)
 	p->table = table;
 	p->change = (ExactForeignChange) {.newest = -1};
 	initStringInfo(&sql);
-	exact_merge_sql_operations(&sql, &p->plan->sql, table, OPERATIONS_READ);
+	exact_look_sql_operations(&sql, &p->plan->sql, table, OPERATIONS_READ);
 	ask(p, "reading of", sql.data, take_operations);
 }
 

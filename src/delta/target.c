@@ -1,7 +1,8 @@
 /*
  * target.c - the two Delta tables of an entity in a workspace.
  *
- * Looks before it creates: an existing table costs two small reads and no right to create anything.
+ * Looks before it creates what it has seen before: an existing table costs two small reads and no
+ * right to create anything. One that it has never seen is made, and looked at only if that fails.
  * Called by delta_table.c, once a process and table, and again after an error that says that the
  * table has changed.
  */
@@ -175,14 +176,15 @@ exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const c
 	static const char entity_sql[] =
 	"SELECT e.resource, e.target_table, e.target_history,"
 	" (extract(epoch FROM coalesce(e.merge_interval, w.merge_interval)) * 1000)::bigint,"
-	" s.table_name, s.history_name, coalesce(s.rewrite_below, 0),"
+	" s.table_name, s.history_name,"
+	" coalesce(CASE WHEN s.delivered_at IS NOT NULL THEN s.rewrite_below END, 0),"
 	" (SELECT CASE WHEN count(*) = 1 THEN min(d.division) END"
 	"  FROM exact.division d"
-	"  WHERE d.workspace = $2)"
+	"  WHERE d.workspace = $2),"
+	" s.delivered_at IS NOT NULL"
 	" FROM exact.entity_effective e"
 	" LEFT JOIN exact.workspace w ON w.name = $2"
-	" LEFT JOIN exact.target_state s"
-	" ON s.workspace = $2 AND s.entity = $1 AND s.delivered_at IS NOT NULL"
+	" LEFT JOIN exact.target_state s ON s.workspace = $2 AND s.entity = $1"
 	" WHERE e.entity = $1";
 	static const char fields_sql[] =
 	"SELECT name, source_field, target_type, edm_type, padded, derived, derived_from,"
@@ -198,8 +200,9 @@ exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const c
 	ExactTargetPlan *plan = MemoryContextAllocZero(context, sizeof(ExactTargetPlan));
 	ExactArg	args[2];
 	MemoryContext old;
-	char	   *held_current;
-	char	   *held_history;
+	char	   *seen_current;
+	char	   *seen_history;
+	bool		delivered;
 
 	args[0] = exact_arg_text(entity);
 	args[1] = exact_arg_text(workspace->name);
@@ -219,10 +222,11 @@ exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const c
 	plan->sql.current = exact_cell_text(0, 2);
 	plan->sql.history = exact_cell_text(0, 3);
 	plan->merge_interval_ms = exact_cell_int8(0, 4, -1);
-	held_current = exact_cell_text(0, 5);
-	held_history = exact_cell_text(0, 6);
+	seen_current = exact_cell_text(0, 5);
+	seen_history = exact_cell_text(0, 6);
 	plan->rewrite_below = exact_cell_int8(0, 7, 0);
 	plan->only_division = (int) exact_cell_int8(0, 8, 0);
+	delivered = exact_cell_bool(0, 9, false);
 	MemoryContextSwitchTo(old);
 
 	plan->sql.ncolumns = (int) exact_sql(fields_sql, 1, args);
@@ -233,8 +237,10 @@ exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const c
 	plan->sql.stamp = make_stamp(&plan->sql);
 	plan->current_name = full_name(&plan->sql, EXACT_TABLE_CURRENT);
 	plan->history_name = full_name(&plan->sql, EXACT_TABLE_HISTORY);
-	plan->held_current = held_current != NULL && strcmp(held_current, plan->current_name) == 0;
-	plan->held_history = held_history != NULL && strcmp(held_history, plan->history_name) == 0;
+	plan->seen_current = seen_current != NULL && strcmp(seen_current, plan->current_name) == 0;
+	plan->seen_history = seen_history != NULL && strcmp(seen_history, plan->history_name) == 0;
+	plan->held_current = delivered && plan->seen_current;
+	plan->held_history = delivered && plan->seen_history;
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(context, parent);	/* nothing can fail any more */
 	return plan;
@@ -339,6 +345,7 @@ next_table(Preparation *p)
 		end_preparation(p, NULL, "");
 		return;
 	}
+	p->plan->seen_current = true;
 	p->table = EXACT_TABLE_HISTORY;
 	p->rounds = 0;
 	take_step(p, STEP_DESCRIBE);
@@ -451,7 +458,7 @@ take_made(void *arg)
 {
 	Preparation *p = arg;
 
-	p->plan->made_history = p->table == EXACT_TABLE_HISTORY;
+	p->plan->fresh[p->table] = true;
 	next_table(p);
 }
 
@@ -465,6 +472,16 @@ what_to_make(const Preparation *p)
 	if (!plan->may_create && (current ? plan->held_current : plan->held_history))
 		return EXACT_MAKE_NOTHING;
 	return current ? EXACT_MAKE_SCHEMA_AND_TABLE : EXACT_MAKE_TABLE;
+}
+
+/* Most likely it is absent. One that lacks columns has just been looked at. */
+static bool
+is_unseen(const Preparation *p)
+{
+	const ExactTargetPlan *plan = p->plan;
+
+	return !(p->table == EXACT_TABLE_CURRENT ? plan->seen_current : plan->seen_history) &&
+		p->rounds == 0;
 }
 
 /* Sends a statement of the preparation. A table that is absent is made by the first one. */
@@ -518,7 +535,10 @@ take_step(Preparation *p, Step step)
 	}
 	p->making = what_to_make(p);
 	exact_merge_sql_create_table(&create, target, p->table);
-	exact_create_table_if_absent(&request, p->making, create.data, take_made);
+	if (is_unseen(p))
+		exact_create_table_unseen(&request, p->making, create.data, take_made);
+	else
+		exact_create_table_if_absent(&request, p->making, create.data, take_made);
 }
 
 void
@@ -532,7 +552,7 @@ exact_target_prepare(ExactTargetPlan *plan, ExactStatementTrouble trouble, Exact
 
 	p->context = context;
 	p->plan = plan;
-	plan->gone = plan->made_history = false;
+	plan->gone = plan->fresh[EXACT_TABLE_CURRENT] = plan->fresh[EXACT_TABLE_HISTORY] = false;
 	initStringInfo(&p->add);
 	initStringInfo(&p->comments);
 	p->table = EXACT_TABLE_CURRENT;

@@ -21,6 +21,9 @@ typedef struct ExactTargetPlan
 	char	   *digest;			/* of names and types */
 	int			only_division;	/* of the workspace; 0: it has none or several */
 	int64		merge_interval_ms;	/* -1: the setting */
+	/* an earlier preparation found or made the table of this name */
+	bool		seen_current;
+	bool		seen_history;
 	/* a delivery into the table of this name was recorded: it must be there */
 	bool		held_current;
 	bool		held_history;
@@ -31,7 +34,8 @@ typedef struct ExactTargetPlan
 	bool		hash_added;
 	bool		may_comment;	/* columns without their comment may get it; false: refused */
 	bool		gone;			/* it is not there, the preparation was refused for that */
-	bool		made_history;	/* by the last preparation: nobody has written into it */
+	/* by ExactTable: made by the last preparation, and the hub has sent no row into it */
+	bool		fresh[2];
 } ExactTargetPlan;
 
 /*
