@@ -23,6 +23,7 @@ CREATE TABLE exact.target_state (
 	note_step text,
 	maintained_at timestamptz,
 	maintain_at timestamptz,
+	first_rows int,
 	PRIMARY KEY (workspace, entity)
 );
 COMMENT ON TABLE exact.target_state IS 'State of the Delta tables of each entity and workspace';
@@ -61,6 +62,9 @@ COMMENT ON COLUMN exact.target_state.maintained_at
 COMMENT ON COLUMN exact.target_state.maintain_at
 	IS 'When it is to do so again, if predictive optimization is off '
 		'(exact.workspace.maintenance); null: a week after they were made';
+COMMENT ON COLUMN exact.target_state.first_rows
+	IS 'Rows that the hub has sent to the tables as their first ones, by an INSERT; null: their '
+		'first rows came by a MERGE';
 REVOKE ALL ON TABLE exact.target_state FROM PUBLIC;
 GRANT SELECT ON TABLE exact.target_state TO exact_reader;
 GRANT SELECT, INSERT, UPDATE ON TABLE exact.target_state TO exact_worker;

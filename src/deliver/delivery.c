@@ -33,6 +33,7 @@
 #include "delta/rows_sql.h"
 #include "delta/target.h"
 #include "state/dead_letter.h"
+#include "state/target_state.h"
 #include "worker/self.h"
 #include "worker/unit.h"
 
@@ -659,6 +660,18 @@ merge_history(ExactDelivery *d)
 	run(&d->history, "history", "MERGE into", sql.data, take_history);
 }
 
+/* Before the first rows go: by their number it is known whose they are, whatever is answered. */
+static void
+first_unit(void *arg)
+{
+	ExactDelivery *d = arg;
+	ExactTargetNames names = {
+		d->plan->workspace->name, d->plan->sql.entity, d->plan->current_name, d->plan->history_name
+	};
+
+	exact_target_state_first(&names, d->load->rows);
+}
+
 static void
 start_merges(ExactDelivery *d)
 {
@@ -678,6 +691,9 @@ start_merges(ExactDelivery *d)
 		end_delivered(d);
 		return;
 	}
+	if ((d->history.fresh || d->current.fresh) &&
+		!exact_unit_run("record first rows", first_unit, d, NULL))
+		d->history.fresh = d->current.fresh = false;
 	/* before the first one is sent: should it end at once, the other one is waited for */
 	d->current.under_way = d->at_once;
 	if (d->history.fresh)

@@ -651,9 +651,9 @@ start_delivery(ExactDeltaTable *table, int64 below)
 	table->retry = reading.retry;
 	if (reading.delivery == NULL)
 		return;
-	table->sent_at = GetCurrentTimestamp();
+	table->rest_since = 0;
 	if (!is_rest(table))
-		table->window_at = table->sent_at;
+		table->window_at = GetCurrentTimestamp();
 	running = MemoryContextAlloc(TopMemoryContext, sizeof(Running));
 	running->table = table;
 	running->delivery = reading.delivery;

@@ -67,7 +67,7 @@ typedef struct ExactDeltaTable
 	bool		may_create;
 	bool		commented;		/* its columns' comments were looked after, once a process */
 	TimestampTz last_delivered; /* 0: never */
-	TimestampTz sent_at;		/* when the last delivery began; 0: never */
+	TimestampTz rest_since;		/* a part waits for the rest (queue.c); 0: not since a delivery */
 	TimestampTz window_at;		/* what was staged until then goes before the next interval */
 } ExactDeltaTable;
 

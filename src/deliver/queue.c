@@ -28,7 +28,7 @@
 #define RECORD_AGAIN_MS 1000
 #define PAUSED_WAKES_MS 3600000	/* a paused table does not wake its warehouse more often */
 #define READ_BATCHES 50000		/* at a time */
-#define WAIT_FOR_REST_MS 15000	/* behind a delivery that takes longer, what may go goes */
+#define WAIT_FOR_REST_MS 15000	/* then what may go goes */
 #define UNJUDGED_MOST "10 min"	/* a batch waits for a verdict */
 
 static int64 last_batch;		/* highest id that was read */
@@ -297,11 +297,11 @@ may_go_below(const ExactDeltaTable *table)
 
 /*
  * ms for which a part of what waits should not go by itself, 0: none. If more is waiting than one
- * statement carries, and what keeps the rest of it was just sent, all of it goes together: a part
+ * statement carries, and what keeps the rest of it is under way, all of it goes together: a part
  * would cost two statements of its own.
  */
 static long
-rest_follows_ms(const ExactDeltaTable *table)
+rest_follows_ms(ExactDeltaTable *table)
 {
 	const ExactBacklog *backlog = &table->backlog;
 	const ExactDeltaTable *oldest = find_oldest(table);
@@ -309,13 +309,14 @@ rest_follows_ms(const ExactDeltaTable *table)
 				bytes;
 
 	if (!table->compared || backlog->n == 0 || oldest == NULL || !oldest->busy ||
-		oldest->sent_at == 0 || exact_clock_is_future(oldest->sent_at) ||
 		backlog->batches[backlog->n - 1].id < oldest->backlog.batches[0].id)
 		return 0;
 	exact_backlog_measure(backlog, PG_INT64_MAX, exact_merge_bytes, &rows, &bytes);
 	if (rows <= exact_merge_rows && bytes < exact_merge_bytes)
 		return 0;
-	return exact_clock_wait_ms(TimestampTzPlusMilliseconds(oldest->sent_at, WAIT_FOR_REST_MS));
+	if (table->rest_since == 0 || exact_clock_is_future(table->rest_since))
+		table->rest_since = GetCurrentTimestamp();
+	return exact_clock_wait_ms(TimestampTzPlusMilliseconds(table->rest_since, WAIT_FOR_REST_MS));
 }
 
 /* Does it not yet stand still, or is its next attempt due? Then a fault may be told. */

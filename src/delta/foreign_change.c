@@ -147,14 +147,14 @@ is_append(const Operations *o, int row)
 	return is_operation(o, row, "WRITE") && mode != NULL && strcmp(mode, "Append") == 0;
 }
 
-/* The first rows of a table, as many as a statement of the hub had for it */
+/* The first rows of a table, as many as the hub sent to it as its first ones */
 static bool
 is_first_insert(const Operations *o, int row)
 {
 	static const char sql[] =
 	"SELECT"
-	" FROM exact.statement_log l"
-	" WHERE l.table_name = $1 AND l.kind IN ('history', 'current') AND l.rows = $2"
+	" FROM exact.target_state t"
+	" WHERE $1 IN (t.table_name, t.history_name) AND t.first_rows = $2"
 	" LIMIT 1";
 	int			last = o->result->nrows - 1;
 	ExactArg	args[2];

@@ -23,8 +23,8 @@ typedef struct ExactForeignChange
 /*
  * In a unit: what was done after version `known` (-1: from the first one on), by the rows of
  * DESCRIBE HISTORY of the table, the newest first. An operation is the hub's when it is a MERGE by
- * the keys and the _seq that the hub merges by, an INSERT of the table's first rows, as many as a
- * statement of the hub had, or when its statement is in exact.statement_log; names are told and
+ * the keys and the _seq that the hub merges by, an INSERT of the table's first rows, as many as the
+ * hub sent first, or when its statement is in exact.statement_log; names are told and
  * prove nothing: open source has none, and a workspace may change its principal. What only
  * arranges files, or changed no row, is no change. edited: users may edit rows of the table. Texts
  * are palloc'd.

@@ -51,6 +51,20 @@ exact_target_state_verified(const ExactTargetNames *names, const char *digest)
 }
 
 void
+exact_target_state_first(const ExactTargetNames *names, int rows)
+{
+	static const char sql[] =
+	"UPDATE exact.target_state"
+	" SET first_rows = $5"
+	" WHERE workspace = $1 AND entity = $2 AND table_name = $3 AND history_name = $4";
+	ExactArg	args[5];
+
+	bind_names(args, names);
+	args[4] = exact_arg_int4(rows);
+	exact_sql(sql, 5, args);
+}
+
+void
 exact_target_state_delivered(const ExactTargetNames *names, const char *digest, TimestampTz at)
 {
 	static const char sql[] =

@@ -33,6 +33,8 @@ typedef struct ExactTargetTrouble
 
 /* Databricks has the tables, with the columns of this digest. */
 extern void exact_target_state_verified(const ExactTargetNames *names, const char *digest);
+/* So many rows are about to be sent to the tables, which are new, as their first ones. */
+extern void exact_target_state_first(const ExactTargetNames *names, int rows);
 /* Something was delivered at `at` (0: not known), and whatever stopped deliveries is over. */
 extern void exact_target_state_delivered(const ExactTargetNames *names, const char *digest,
 										 TimestampTz at);
