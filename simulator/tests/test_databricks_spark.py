@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -350,22 +351,28 @@ MERGE = (
 )
 
 
+def overtaken(spark, mode, slow, quick):
+    """The answer to a statement that began before another one wrote, and the rows that the other one answered."""
+    spark.config(table_concurrency=mode)
+    try:
+        spark.fault(action="slow", seconds=600, statement=re.escape(slow))
+        begun = spark.submit(slow, wait_timeout="0s").json()
+        path = f"/api/2.0/sql/statements/{begun['statement_id']}"
+        spark.poll(lambda: spark.call("GET", path).json()["status"]["state"] == "RUNNING")
+        rows = spark.rows(quick)
+        spark.control("POST", "clock", advance=601)
+        return spark.until_done(begun), rows
+    finally:
+        spark.config(table_concurrency="serial")
+        spark.control("POST", "clock", advance=-601)
+
+
 @pytest.mark.parametrize("mode", ["conflict", "row_level"])
 def test_two_writers_of_one_key(spark, mode):
     """D7 on real Delta tables: a MERGE that began before another one wrote."""
     spark.rows(f"CREATE TABLE main.exact.raced_{mode} (k INT, n INT) USING DELTA")
-    spark.config(table_concurrency=mode)
-    try:
-        spark.fault(action="slow", seconds=600, statement="77 AS n")
-        slow = spark.submit(MERGE.format(f"raced_{mode}", 77), wait_timeout="0s").json()
-        path = f"/api/2.0/sql/statements/{slow['statement_id']}"
-        spark.poll(lambda: spark.call("GET", path).json()["status"]["state"] == "RUNNING")
-        assert spark.rows(MERGE.format(f"raced_{mode}", 1)) == [["1", "0", "0", "1"]]
-        spark.control("POST", "clock", advance=601)
-        answer = spark.until_done(slow)
-    finally:
-        spark.config(table_concurrency="serial")
-        spark.control("POST", "clock", advance=-601)
+    answer, quick = overtaken(spark, mode, MERGE.format(f"raced_{mode}", 77), MERGE.format(f"raced_{mode}", 1))
+    assert quick == [["1", "0", "0", "1"]]
     rows = spark.rows(f"SELECT n FROM main.exact.raced_{mode} ORDER BY n")
     if mode == "conflict":
         assert answer["status"]["sql_state"] == "2D521" and rows == [["1"]]
@@ -382,18 +389,8 @@ def test_two_first_inserts(spark, mode):
     table = f"main.exact.first_{mode}"
     spark.rows(f"CREATE TABLE {table} (a STRING) USING DELTA")
     first = "INSERT INTO {0} (a) SELECT {1} FROM (SELECT 1) AS s WHERE (SELECT count(*) FROM {0}) = 0"
-    spark.config(table_concurrency=mode)
-    try:
-        spark.fault(action="slow", seconds=600, statement="'slow'")
-        slow = spark.submit(first.format(table, "'slow'"), wait_timeout="0s").json()
-        path = f"/api/2.0/sql/statements/{slow['statement_id']}"
-        spark.poll(lambda: spark.call("GET", path).json()["status"]["state"] == "RUNNING")
-        assert spark.rows(first.format(table, "'quick'")) == [["1", "1"]]
-        spark.control("POST", "clock", advance=601)
-        answer = spark.until_done(slow)
-    finally:
-        spark.config(table_concurrency="serial")
-        spark.control("POST", "clock", advance=-601)
+    answer, quick = overtaken(spark, mode, first.format(table, "'slow'"), first.format(table, "'quick'"))
+    assert quick == [["1", "1"]]
     rows = spark.rows(f"SELECT a FROM {table} ORDER BY a")
     if mode == "conflict":
         assert answer["status"]["sql_state"] == "2D521" and rows == [["quick"]]

@@ -438,7 +438,6 @@ counted(const ExactStatementResult *result)
 }
 
 static void start_current(ExactDelivery *d);
-static void merge_history(ExactDelivery *d);
 
 /* Both are waited for: no file is deleted and no row read anew while a statement has them. */
 static void
@@ -508,6 +507,49 @@ is_unproved(Part *part, const ExactStatementResult *result, bool proves, int row
 		return true;
 	end_part(part, PART_GOOD);
 	return false;
+}
+
+static void
+take_history_check(const ExactStatementResult *result, void *arg)
+{
+	Part	   *part = arg;
+
+	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
+		end_part_refused(part, result);
+	else if (result->nrows == 1 && result->ncolumns == 2 && result->cells[1] != NULL)
+	{
+		part->found = strtoll(result->cells[1], NULL, 10);
+		end_part(part, PART_GIVEN_TWICE);
+	}
+	else
+	{
+		part->found = counted(result);
+		end_part(part, part->found == part->delivery->load->rows ? PART_GOOD : PART_GAP);
+	}
+}
+
+static void
+take_history(const ExactStatementResult *result, void *arg)
+{
+	Part	   *part = arg;
+	ExactDelivery *d = part->delivery;
+	StringInfoData sql;
+
+	if (!is_unproved(part, result, true, d->load->rows))
+		return;
+	initStringInfo(&sql);
+	exact_merge_sql_check_history(&sql, &d->plan->sql, &d->batch);
+	run(part, "check", "check of", sql.data, take_history_check);
+}
+
+static void
+merge_history(ExactDelivery *d)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	exact_merge_sql_history(&sql, &d->plan->sql, &d->batch);
+	run(&d->history, "history", "MERGE into", sql.data, take_history);
 }
 
 static void
@@ -617,49 +659,6 @@ start_current(ExactDelivery *d)
 	run(&d->current, "current", "MERGE into", sql.data, take_inserted);
 }
 
-static void
-take_history_check(const ExactStatementResult *result, void *arg)
-{
-	Part	   *part = arg;
-
-	if (result->verdict != EXACT_VERDICT_SUCCEEDED)
-		end_part_refused(part, result);
-	else if (result->nrows == 1 && result->ncolumns == 2 && result->cells[1] != NULL)
-	{
-		part->found = strtoll(result->cells[1], NULL, 10);
-		end_part(part, PART_GIVEN_TWICE);
-	}
-	else
-	{
-		part->found = counted(result);
-		end_part(part, part->found == part->delivery->load->rows ? PART_GOOD : PART_GAP);
-	}
-}
-
-static void
-take_history(const ExactStatementResult *result, void *arg)
-{
-	Part	   *part = arg;
-	ExactDelivery *d = part->delivery;
-	StringInfoData sql;
-
-	if (!is_unproved(part, result, true, d->load->rows))
-		return;
-	initStringInfo(&sql);
-	exact_merge_sql_check_history(&sql, &d->plan->sql, &d->batch);
-	run(part, "check", "check of", sql.data, take_history_check);
-}
-
-static void
-merge_history(ExactDelivery *d)
-{
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	exact_merge_sql_history(&sql, &d->plan->sql, &d->batch);
-	run(&d->history, "history", "MERGE into", sql.data, take_history);
-}
-
 /* Before the first rows go: by their number it is known whose they are, whatever is answered. */
 static void
 first_unit(void *arg)
@@ -760,12 +759,11 @@ exact_delivery_start(ExactDelivery *d, bool at_once, ExactStatementTrouble troub
 					 ExactDeliveryDone done, void *arg)
 {
 	bool	   *fresh = d->plan->fresh;
-	bool		small = d->plan->sql.stamp == NULL && d->load->gzip == NULL && !d->load->aside &&
-		d->load->at == d->load->nbatches;
 
+	d->at_once = at_once && d->plan->sql.stamp == NULL && d->load->gzip == NULL &&
+		!d->load->aside && d->load->at == d->load->nbatches;
 	d->history.fresh = fresh[EXACT_TABLE_HISTORY];
 	d->current.fresh = fresh[EXACT_TABLE_CURRENT];
-	d->at_once = at_once && (small || (d->history.fresh && d->current.fresh));
 	fresh[EXACT_TABLE_HISTORY] = fresh[EXACT_TABLE_CURRENT] = false;
 	d->trouble = trouble;
 	d->done = done;

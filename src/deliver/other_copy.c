@@ -332,7 +332,7 @@ read_page(Comparison *c)
 
 	initStringInfo(&sql);
 	exact_look_sql_between(&sql, &c->plan->sql, c->table, c->parent, c->above, c->below,
-							PAGE_ROWS);
+						   PAGE_ROWS);
 	send_read(c, c->table == EXACT_TABLE_CURRENT ? c->plan->current_name : c->plan->history_name,
 			  "unknown", sql.data, take_page);
 }

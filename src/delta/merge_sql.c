@@ -576,7 +576,7 @@ append_repeated(StringInfo out, const ExactTarget *target, bool held)
 	pfree(parts);
 }
 
-/* The newest version of each key of :batch; of a key that has one, that one */
+/* The rows of :batch; of a key that is repeated in it, the newest version */
 static void
 append_newest(StringInfo out, const ExactTarget *target, const ExactMergeRows *batch,
 			  bool repeated)

@@ -355,7 +355,7 @@ exact_presence_start(ExactTargetPlan *plan, ExactStatementTrouble trouble, Exact
 	p->look = (ExactTargetLook) {-1, -1, NULL, NULL};
 	if (!exact_unit_run("count what was delivered", expect_unit, p, &fault))
 		end_presence(p, fault, "", false);
-	else if (!plan->held_current || !plan->held_history ||
+	else if (!plan->held[EXACT_TABLE_CURRENT] || !plan->held[EXACT_TABLE_HISTORY] ||
 			 (p->newest == 0 && p->known_current != EXACT_FOREIGN_CHANGE_FROM_NOW))
 		end_presence(p, NULL, "", false);
 	else

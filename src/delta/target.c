@@ -237,10 +237,12 @@ exact_target_load(MemoryContext parent, const ExactWorkspace *workspace, const c
 	plan->sql.stamp = make_stamp(&plan->sql);
 	plan->current_name = full_name(&plan->sql, EXACT_TABLE_CURRENT);
 	plan->history_name = full_name(&plan->sql, EXACT_TABLE_HISTORY);
-	plan->seen_current = seen_current != NULL && strcmp(seen_current, plan->current_name) == 0;
-	plan->seen_history = seen_history != NULL && strcmp(seen_history, plan->history_name) == 0;
-	plan->held_current = delivered && plan->seen_current;
-	plan->held_history = delivered && plan->seen_history;
+	plan->seen[EXACT_TABLE_CURRENT] = seen_current != NULL &&
+		strcmp(seen_current, plan->current_name) == 0;
+	plan->seen[EXACT_TABLE_HISTORY] = seen_history != NULL &&
+		strcmp(seen_history, plan->history_name) == 0;
+	for (int i = 0; i < (int) lengthof(plan->held); i++)
+		plan->held[i] = delivered && plan->seen[i];
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(context, parent);	/* nothing can fail any more */
 	return plan;
@@ -345,7 +347,7 @@ next_table(Preparation *p)
 		end_preparation(p, NULL, "");
 		return;
 	}
-	p->plan->seen_current = true;
+	p->plan->seen[EXACT_TABLE_CURRENT] = true;
 	p->table = EXACT_TABLE_HISTORY;
 	p->rounds = 0;
 	take_step(p, STEP_DESCRIBE);
@@ -466,22 +468,9 @@ take_made(void *arg)
 static ExactTableMaking
 what_to_make(const Preparation *p)
 {
-	const ExactTargetPlan *plan = p->plan;
-	bool		current = p->table == EXACT_TABLE_CURRENT;
-
-	if (!plan->may_create && (current ? plan->held_current : plan->held_history))
+	if (!p->plan->may_create && p->plan->held[p->table])
 		return EXACT_MAKE_NOTHING;
-	return current ? EXACT_MAKE_SCHEMA_AND_TABLE : EXACT_MAKE_TABLE;
-}
-
-/* Most likely it is absent. One that lacks columns has just been looked at. */
-static bool
-is_unseen(const Preparation *p)
-{
-	const ExactTargetPlan *plan = p->plan;
-
-	return !(p->table == EXACT_TABLE_CURRENT ? plan->seen_current : plan->seen_history) &&
-		p->rounds == 0;
+	return p->table == EXACT_TABLE_CURRENT ? EXACT_MAKE_SCHEMA_AND_TABLE : EXACT_MAKE_TABLE;
 }
 
 /* Sends a statement of the preparation. A table that is absent is made by the first one. */
@@ -535,7 +524,8 @@ take_step(Preparation *p, Step step)
 	}
 	p->making = what_to_make(p);
 	exact_merge_sql_create_table(&create, target, p->table);
-	if (is_unseen(p))
+	/* one that has got columns was looked at before */
+	if (!p->plan->seen[p->table] && p->rounds == 0)
 		exact_create_table_unseen(&request, p->making, create.data, take_made);
 	else
 		exact_create_table_if_absent(&request, p->making, create.data, take_made);

@@ -21,12 +21,10 @@ typedef struct ExactTargetPlan
 	char	   *digest;			/* of names and types */
 	int			only_division;	/* of the workspace; 0: it has none or several */
 	int64		merge_interval_ms;	/* -1: the setting */
-	/* an earlier preparation found or made the table of this name */
-	bool		seen_current;
-	bool		seen_history;
-	/* a delivery into the table of this name was recorded: it must be there */
-	bool		held_current;
-	bool		held_history;
+	/* by ExactTable: an earlier preparation found or made the table of this name */
+	bool		seen[2];
+	/* and a delivery into it was recorded: it must be there */
+	bool		held[2];
 	/* batches below it go again, over what was changed of them; 0: none */
 	int64		rewrite_below;
 	bool		may_create;		/* an operator has said that an empty one may take its place */
@@ -34,7 +32,7 @@ typedef struct ExactTargetPlan
 	bool		hash_added;
 	bool		may_comment;	/* columns without their comment may get it; false: refused */
 	bool		gone;			/* it is not there, the preparation was refused for that */
-	/* by ExactTable: made by the last preparation, and the hub has sent no row into it */
+	/* likewise: made by the last preparation, and the hub has sent no row into it */
 	bool		fresh[2];
 } ExactTargetPlan;
 
