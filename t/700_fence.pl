@@ -52,7 +52,8 @@ is(hub(), '1:1 2:1', 'both divisions are claimed');
 my ($row) = databricks_rows($simulator, 'exact_hub');
 is($row->{installation}, one('SELECT id FROM exact.installation'), 'by this installation');
 is($row->{claim}, one('SELECT claim FROM exact.claim'), 'with the claim of its loader');
-is(scalar(my @merges = statements($simulator, qr/(?:INSERT|MERGE) INTO `main`.`exact`.`costcenter/)), 2, 'one statement a table');
+is(scalar(my @merges = statements($simulator, qr/(?:INSERT|MERGE) INTO `main`.`exact`.`costcenter/)), 2,
+	'one statement a table');
 is(scalar(my @unasserted = grep { $_->{text} !~ /assert_true\(count\(\*\) = 1, 'exact: fenced'\)/ } @merges), 0,
 	'each asserts the epoch');
 my $claims = () = statements($simulator, qr/MERGE INTO `main`.`exact`.`exact_hub/);
