@@ -72,7 +72,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT r.key, a.amount
 	FROM exact.record AS r
-	JOIN exact.stage AS v ON v.slot = r.slot AND v.batch = r.batch AND v.ord = r.ord
+	CROSS JOIN LATERAL (
+		SELECT x.payload FROM exact.stage AS x
+		WHERE x.slot = r.slot AND x.batch = r.batch AND x.ord = r.ord OFFSET 0) AS v
 	CROSS JOIN LATERAL (SELECT exact._plain_number(v.payload, 'AmountDC') AS amount) AS a
 	WHERE r.division = $1
 		AND r.entity = 'salesinvoices'

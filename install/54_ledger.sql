@@ -124,8 +124,15 @@ AS $$
 			WHEN abs(sum(a.zero) - sum(a.above)) < 0.005 THEN 'total'
 			ELSE 'neither'
 		END
-	FROM exact.record AS r
-	JOIN exact.stage AS s ON s.slot = r.slot AND s.batch = r.batch AND s.ord = r.ord
+	FROM (SELECT DISTINCT unnest($2) AS entry) AS u
+	CROSS JOIN LATERAL (
+		SELECT x.parent, x.slot, x.batch, x.ord FROM exact.record AS x
+		WHERE x.division = $1 AND x.entity = 'transactionlines' AND x.parent = u.entry
+			AND NOT x.deleted
+		OFFSET 0) AS r
+	CROSS JOIN LATERAL (
+		SELECT x.payload FROM exact.stage AS x
+		WHERE x.slot = r.slot AND x.batch = r.batch AND x.ord = r.ord OFFSET 0) AS s
 	CROSS JOIN LATERAL (
 		SELECT round(coalesce(exact._plain_number(s.payload, 'AmountDC'), 0), 4) AS amount,
 			exact._plain_number(s.payload, 'LineNumber') AS line
@@ -134,8 +141,7 @@ AS $$
 		SELECT CASE WHEN n.line = 0 THEN n.amount ELSE 0 END AS zero,
 			CASE WHEN n.line IS DISTINCT FROM 0 THEN n.amount ELSE 0 END AS above
 	) AS a
-	WHERE r.division = $1 AND r.entity = 'transactionlines' AND r.parent = ANY ($2)
-		AND NOT r.deleted AND coalesce(exact._plain_number(s.payload, 'Type'), 0) < 3000
+	WHERE coalesce(exact._plain_number(s.payload, 'Type'), 0) < 3000
 	GROUP BY r.parent
 $$;
 COMMENT ON FUNCTION exact._entry_shapes(int, text[])
@@ -149,8 +155,10 @@ AS $$
 	WITH touched AS MATERIALIZED (
 		SELECT DISTINCT r.parent AS entry
 		FROM exact.stage AS v
-		JOIN exact.record AS r
-			ON r.division = $1 AND r.entity = 'transactionlines' AND r.key = v.key
+		CROSS JOIN LATERAL (
+			SELECT x.parent FROM exact.record AS x
+			WHERE x.division = $1 AND x.entity = 'transactionlines' AND x.key = v.key
+			OFFSET 0) AS r
 		WHERE v.slot = $2 AND v.batch = $3 AND r.parent IS NOT NULL
 	), judged AS MATERIALIZED (
 		SELECT t.entry, j.shape, o.shape AS before

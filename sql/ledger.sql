@@ -86,4 +86,18 @@ UPDATE exact.ledger_count SET control = 1 WHERE division = 9000001;
 SELECT result, rule, finding, fix FROM exact.check() WHERE rule LIKE 'ledger%' LIMIT 1;
 UPDATE exact.ledger_count SET control = 0, neither = 3 WHERE division = 9000001;
 SELECT result, rule, finding, fix FROM exact.check() WHERE rule LIKE 'ledger%' LIMIT 1;
+
+-- A batch costs as much beside a large stage as in an empty one, also before there are statistics:
+-- 200 rows at most are read for one of three.
+SELECT pg_temp.stage(-7, jsonb_agg(jsonb_build_array('e' || n / 2, n % 2, n % 2 * 2 - 1)))
+FROM generate_series(0, 9999) AS n;
+CREATE VIEW pg_temp.reads AS
+SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) AS n
+FROM pg_stat_xact_user_tables
+WHERE schemaname = 'exact';
+SELECT pg_temp.stage(-8, '[["e7", 1, 2], ["n", 0, -5], ["n", 1, 5]]');
+CREATE TEMPORARY TABLE before AS SELECT n FROM pg_temp.reads;
+SELECT exact._learn_ledger(9000001, 0, -8);
+SELECT r.n - b.n BETWEEN 6 AND 200 AS few FROM pg_temp.reads AS r, before AS b;
+SELECT shape FROM exact.ledger_entry WHERE division = 9000001 AND entry IN ('e7', 'n') ORDER BY 1;
 ROLLBACK;
