@@ -160,24 +160,26 @@ sub make_key_file
 # The whole lines that a program has printed: a line that it is still writing may be cut anywhere.
 sub lines_of { return join('', map { /\A(.*\n)/s ? $1 : '' } @_); }
 
-# Starts a program that prints a line with its address when it is ready; returns {handle, line, match => [captures],
-# log}. spawn_server(['simulator/exact-online', '--port', '0'], qr{(http://\S+)})
+# Starts a program that prints a line with its address when it is ready; returns {handle, match => [captures], ...}.
+# spawn_server(['simulator/exact-online', '--port', '0'], qr{(http://\S+)})
+# What it prints goes to files: a pipe is read at the start alone, and who fills it would stand still for ever.
 sub spawn_server
 {
 	my ($command, $ready, $seconds) = @_;
-	my %server = (out => '', err => '', command => $command);
+	my $printed = PostgreSQL::Test::Utils::tempdir('server');
+	my %server = (out => "$printed/out", err => "$printed/err", command => $command);
+	my $lines = sub { lines_of(map { -e $_ ? slurp_file($_) : '' } @server{qw(out err)}) };
 
-	$server{handle} = IPC::Run::start($command, '<', \undef, '>', \$server{out}, '2>', \$server{err});
+	$server{handle} = IPC::Run::start($command, '<', \undef, '>', $server{out}, '2>', $server{err});
 	push @servers, \%server;
 	wait_until(
 		"$command->[0] is ready",
 		sub {
-			$server{handle}->pump_nb;
-			croak "$command->[0] ended: $server{err}" unless $server{handle}->pumpable;
-			return lines_of($server{out}, $server{err}) =~ $ready;
+			croak "$command->[0] ended: " . slurp_file($server{err}) unless $server{handle}->pumpable;
+			return $lines->() =~ $ready;
 		},
 		$seconds // 180);
-	$server{match} = [ lines_of($server{out}, $server{err}) =~ $ready ];
+	$server{match} = [ $lines->() =~ $ready ];
 	return \%server;
 }
 

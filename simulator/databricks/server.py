@@ -82,6 +82,8 @@ class Workspace:
             )
         except web.HTTPException:
             raise
+        except ConnectionResetError:  # who asked has gone in the middle of the request: nobody reads an answer
+            response = web.Response(status=400)
         except Exception:
             log.exception("%s %s", request.method, request.path)
             response = web.json_response(

@@ -497,6 +497,19 @@ def test_lost_answers(workspace):
     assert any(call["cut"] for call in workspace.control("GET", "calls")["calls"])
 
 
+def test_a_client_that_goes_away_in_the_middle_of_an_upload(workspace):
+    """It leaves no file, and nothing on standard error: whoever started the simulator may not read that."""
+    path = "/api/2.0/fs/files/Volumes/main/exact/inbox/half"
+    host, port = workspace.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(f"PUT {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {workspace.info['pat']}\r\n"
+                           "Content-Length: 1000\r\n\r\nhalf".encode())
+    call = workspace.poll(lambda: [c for c in workspace.control("GET", "calls")["calls"] if c["path"] == path])
+    assert [(c["method"], c["cut"]) for c in call] == [("PUT", True)]
+    assert workspace.call("GET", path).status_code == 404
+    assert not [line for line in workspace.stderr if "Connection lost" in line or path in line]
+
+
 def test_statement_faults(workspace):
     workspace.rows("CREATE TABLE main.exact.faulty (a INT)")
     insert = "INSERT INTO main.exact.faulty VALUES (1)"
