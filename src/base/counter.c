@@ -37,7 +37,7 @@ exact_counter_statement(const char *kind, const char *result, double seconds)
 	exact_counter_add(EXACT_COUNTER_STATEMENT, 0, kind, result, 1);
 	args[0] = exact_arg_text(kind);
 	args[1] = exact_arg_float8(seconds);
-	exact_sql(sql, 2, args);
+	exact_sql_by_index(sql, 2, args);	/* plans are kept: for arrays they would be made anew */
 }
 
 void
@@ -49,5 +49,5 @@ exact_counter_delivered(const int64 *batches, int n)
 	if (n <= 0)
 		return;
 	args[0] = exact_arg_int8_array(batches, NULL, n);
-	exact_sql(sql, 1, args);
+	exact_sql_by_index(sql, 1, args);
 }
