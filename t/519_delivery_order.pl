@@ -148,6 +148,37 @@ foreach my $case ([ 5, 2, 't', 'as many as one statement carries: a part goes at
 			. " WHERE id > $since"), $first, $what);
 }
 
+# the first rows of a table wait for the others of a first load and for what keeps some of them, at most 15 s; not if
+# they fill a statement (merge_rows is 10, there is no volume), and not if they are urgent
+one("UPDATE exact.division SET enabled = true WHERE division = 1;
+	INSERT INTO exact.feed (division, entity)
+	SELECT 1, unnest('{journals,vatcodes,accounts,items,contacts}'::text[]) ON CONFLICT DO NOTHING;
+	INSERT INTO exact.entity (name, urgent) VALUES ('journals', true)
+	ON CONFLICT (name) DO UPDATE SET urgent = true");
+sub read_whole { return one("INSERT INTO exact.feed_state (division, feed, first_complete_at)
+	SELECT 1, feed, now() FROM exact.catalogue WHERE entity = '$_[0]'
+	ON CONFLICT (division, feed) DO UPDATE SET first_complete_at = now()"); }
+sub first_seconds { return one("SELECT extract(epoch FROM min(l.at) - (SELECT min(b.staged_at) FROM exact.batch b
+	WHERE b.entity = '$_[0]')) FROM exact.statement_log l WHERE l.entity = '$_[0]' AND l.kind = 'history'"); }
+foreach ([ journals => 1 ], [ items => 1 ], [ vatcodes => 1 ], [ accounts => 11 ], [ contacts => 10 ])
+{
+	my ($entity, $rows) = @$_;
+	stage($node, 1, $entity, map { [ 'I', "f$_", { ID => "f$_", Code => "$_" } ] } 1 .. $rows);
+}
+stage($node, 1, 'items', [ 'I', 'f2', { ID => 'f2', Code => '2' } ]);
+wait_until('the tables are there', sub { target($_, 'created_at IS NOT NULL') eq 'true' || return 0
+	foreach qw(items vatcodes contacts); 1 });
+read_whole('items');
+ok(!eval { wait_until('a part of them', sub { waiting('items') ne '2' }, 3); 1 },
+	'first rows wait for older master data that keeps some of them');
+read_whole('vatcodes');
+wait_delivered($node, 60);
+is(one("SELECT string_agg(rows::text, ' ') FROM exact.statement_log WHERE entity = 'items' AND kind = 'history'"),
+	'2', 'what is read before the end goes with the first rows');
+cmp_ok(first_seconds($_), '<', 12, "$_: not the longest wait") foreach qw(journals items vatcodes accounts);
+my $waited = first_seconds('contacts');
+ok($waited >= 15 && $waited < 30, "a first load that does not end is waited for 15 s: $waited s");
+
 control($simulator, 'POST', 'sql', { statement => $_ }) foreach ('CREATE SCHEMA main.near',
 	"GRANT USE SCHEMA, CREATE TABLE, SELECT, MODIFY ON SCHEMA main.near TO `$simulator->{info}{client_id}`");
 one("INSERT INTO exact.workspace (name, host, warehouse_id, catalog, schema, client_id)

@@ -67,6 +67,9 @@ typedef struct ExactDeltaTable
 	bool		may_create;
 	bool		commented;		/* its columns' comments were looked after, once a process */
 	TimestampTz last_delivered; /* 0: never */
+	/* of an empty one (queue.c): it was asked whether records of some division are still to come */
+	bool		reading_asked;
+	bool		being_read;		/* they are */
 	TimestampTz rest_since;		/* a part waits for the rest (queue.c); 0: not since a delivery */
 	TimestampTz window_at;		/* what was staged until then goes before the next interval */
 } ExactDeltaTable;

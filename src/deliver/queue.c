@@ -21,6 +21,7 @@
 #include "deliver/delta_table.h"
 #include "deliver/fence.h"
 #include "deliver/queue.h"
+#include "deliver/volume.h"
 #include "deliver/workspace.h"
 #include "state/target_state.h"
 #include "worker/unit.h"
@@ -29,11 +30,13 @@
 #define PAUSED_WAKES_MS 3600000	/* a paused table does not wake its warehouse more often */
 #define READ_BATCHES 50000		/* at a time */
 #define WAIT_FOR_REST_MS 15000	/* then what may go goes */
+#define BEING_READ_ASK_MS 500	/* while the first rows of a table wait for others */
 #define UNJUDGED_MOST "10 min"	/* a batch waits for a verdict */
 
 static int64 last_batch;		/* highest id that was read */
 static bool held;				/* some that were read wait for their amounts' sign or a verdict */
 static TimestampTz looked_at;	/* when all that waits was read */
+static TimestampTz asked_at;	/* when it was asked what is being read */
 
 /* ---- what waits ---- */
 
@@ -210,10 +213,95 @@ letters_unit(void *arg)
 	}
 }
 
+/* ---- first loads ---- */
+
+/* This process has just made it, and nothing has gone into it. */
+static bool
+is_empty(const ExactDeltaTable *table)
+{
+	return table->compared && !table->paused && table->backlog.n > 0 && table->plan != NULL &&
+		table->plan->fresh[EXACT_TABLE_HISTORY] && table->plan->fresh[EXACT_TABLE_CURRENT];
+}
+
+/* Which entities have a division whose records were not all read yet */
+static void
+being_read_unit(void *arg)
+{
+	static const char sql[] =
+	"SELECT DISTINCT d.workspace, f.entity"
+	" FROM exact._enabled_feed f"
+	" JOIN exact.division d ON d.division = f.division"
+	" LEFT JOIN exact.feed_state s ON s.division = f.division AND s.feed = f.feed"
+	" WHERE f.division_enabled AND d.workspace IS NOT NULL AND s.first_complete_at IS NULL";
+	uint64		n = exact_sql(sql, 0, NULL);
+
+	(void) arg;
+	for (uint64 i = 0; i < n; i++)
+	{
+		const char *workspace = exact_cell_text(i, 1);
+		const char *entity = exact_cell_text(i, 2);
+		dlist_iter	iter;
+
+		dlist_foreach(iter, &exact_delta_tables)
+		{
+			ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
+
+			table->being_read |= strcmp(table->workspace, workspace) == 0 &&
+				strcmp(table->entity, entity) == 0;
+		}
+	}
+}
+
+/* Is it to be asked what is being read, for a table that is empty? */
+static bool
+is_question_due(void)
+{
+	bool		again = exact_clock_is_future(asked_at) ||
+		TimestampDifferenceExceeds(asked_at, GetCurrentTimestamp(), BEING_READ_ASK_MS);
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &exact_delta_tables)
+	{
+		const ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
+
+		if (is_empty(table) && (!table->reading_asked || (table->being_read && again)))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Before the batches are read: what was staged with the end of a first load is among them. Without
+ * an answer nothing waits.
+ */
+static void
+ask_what_is_read(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &exact_delta_tables)
+	{
+		ExactDeltaTable *table = dlist_container(ExactDeltaTable, node, iter.cur);
+
+		table->reading_asked = true;
+		table->being_read = false;
+	}
+	asked_at = GetCurrentTimestamp();
+	(void) exact_unit_run("ask what is read", being_read_unit, NULL, NULL);
+}
+
+/* ---- all that waits ---- */
+
+static bool
+is_all_due(void)
+{
+	return TimestampDifferenceExceeds(looked_at, GetCurrentTimestamp(), EXACT_QUEUE_LOOK_MS);
+}
+
 bool
 exact_queue_due(void)
 {
-	return TimestampDifferenceExceeds(looked_at, GetCurrentTimestamp(), EXACT_QUEUE_LOOK_MS);
+	return is_all_due() || is_question_due();
 }
 
 /* What is under way stays in the list until it is recorded, as it does in exact.batch. */
@@ -245,7 +333,9 @@ exact_queue_look(void)
 
 	if (!exact_workspace_look(&changed))
 		return false;
-	if (changed || held || exact_queue_due())
+	if (is_question_due())
+		ask_what_is_read();
+	if (changed || held || is_all_due())
 	{
 		forget_batches();
 		looked_at = now;
@@ -296,27 +386,45 @@ may_go_below(const ExactDeltaTable *table)
 }
 
 /*
- * ms for which a part of what waits should not go by itself, 0: none. If more is waiting than one
- * statement carries, and what keeps the rest of it is under way, all of it goes together: a part
- * would cost two statements of its own.
+ * Is the rest of what waits on its way? A part would cost two statements of its own. The first
+ * rows of a table wait for others of a first load, and for what keeps some of them, unless they
+ * are urgent or fill a statement; then more than one statement carries waits if what keeps the
+ * rest of it is under way.
  */
-static long
-rest_follows_ms(ExactDeltaTable *table)
+static bool
+is_rest_on_its_way(const ExactDeltaTable *table)
 {
 	const ExactBacklog *backlog = &table->backlog;
 	const ExactDeltaTable *oldest = find_oldest(table);
+	bool		kept,
+				full;
 	int64		rows,
 				bytes;
 
-	if (!table->compared || backlog->n == 0 || oldest == NULL || !oldest->busy ||
-		backlog->batches[backlog->n - 1].id < oldest->backlog.batches[0].id)
-		return 0;
+	if (!table->compared || backlog->n == 0)
+		return false;
+	kept = oldest != NULL &&
+		backlog->batches[backlog->n - 1].id >= oldest->backlog.batches[0].id;
 	exact_backlog_measure(backlog, PG_INT64_MAX, exact_merge_bytes, &rows, &bytes);
-	if (rows <= exact_merge_rows && bytes < exact_merge_bytes)
+	full = rows > exact_merge_rows || bytes >= exact_merge_bytes;
+	if (is_empty(table) && !table->urgent &&
+		(!full || exact_volume_usable(table->plan->workspace)))
+		return kept || table->being_read || !table->reading_asked;
+	return full && kept && oldest->busy;
+}
+
+/* ms for which a part of what waits should not go by itself, 0: none */
+static long
+rest_follows_ms(ExactDeltaTable *table)
+{
+	long		left;
+
+	if (!is_rest_on_its_way(table))
 		return 0;
 	if (table->rest_since == 0 || exact_clock_is_future(table->rest_since))
 		table->rest_since = GetCurrentTimestamp();
-	return exact_clock_wait_ms(TimestampTzPlusMilliseconds(table->rest_since, WAIT_FOR_REST_MS));
+	left = exact_clock_wait_ms(TimestampTzPlusMilliseconds(table->rest_since, WAIT_FOR_REST_MS));
+	return !is_empty(table) ? left : Min(left, table->reading_asked ? BEING_READ_ASK_MS : 10);
 }
 
 /* Does it not yet stand still, or is its next attempt due? Then a fault may be told. */

@@ -15,7 +15,7 @@
 /* Once a process */
 extern void exact_queue_init(void);
 
-/* Is it time to read all that waits anew? */
+/* Is it time to look without a wake-up: at all that waits, or at what first rows wait for? */
 extern bool exact_queue_due(void);
 
 /*
