@@ -31,7 +31,7 @@ void
 exact_counter_statement(const char *kind, const char *result, double seconds)
 {
 	static const char sql[] =
-	"SELECT exact._count_seconds('statement took', $1, ARRAY[$2], ARRAY[1]::bigint[])";
+	"SELECT exact._count_seconds('statement took', $1, ARRAY[$2::float8], ARRAY[1]::bigint[])";
 	ExactArg	args[2];
 
 	exact_counter_add(EXACT_COUNTER_STATEMENT, 0, kind, result, 1);
