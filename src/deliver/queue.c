@@ -388,8 +388,8 @@ may_go_below(const ExactDeltaTable *table)
 /*
  * Is the rest of what waits on its way? A part would cost two statements of its own. The first
  * rows of a table wait for others of a first load, and for what keeps some of them, unless they
- * are urgent or fill a statement; then more than one statement carries waits if what keeps the
- * rest of it is under way.
+ * are urgent, or fill a statement and there is no volume; later, more than one statement carries
+ * waits if what keeps the rest of it is under way.
  */
 static bool
 is_rest_on_its_way(const ExactDeltaTable *table)
